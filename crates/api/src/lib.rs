@@ -1,0 +1,1 @@
+//! Control plane: REST and its OpenAPI document.

@@ -1,0 +1,2 @@
+//! The `faas` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The Rust SDK: everything the CLI does goes through it.

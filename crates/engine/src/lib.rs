@@ -1,0 +1,1 @@
+//! Decides: deploy, admit, place, scale, record.

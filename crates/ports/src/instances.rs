@@ -1,0 +1,202 @@
+//! Live runtimes and what they exchange with the engine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use faas_types::{
+    Fault, FunctionError, FunctionName, FunctionSettings, InstanceId, IsolationLevel, LogLevel, LogStream, RunId,
+    RuntimeName, SandboxId, Timestamp,
+};
+use futures_util::stream::BoxStream;
+use tokio::sync::mpsc;
+
+use crate::SandboxExit;
+
+/// A runtime that this machine has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuntimeDescription {
+    /// Language and version as manifests name it, such as `python3.12`.
+    pub name: RuntimeName,
+    /// The exact version, such as `3.12.1`.
+    pub exact: String,
+    /// Where it was found on the host.
+    pub origin: PathBuf,
+}
+
+/// An instance to launch.
+#[derive(Clone, Debug)]
+pub struct InstanceSpec {
+    /// The instance's id.
+    pub id: InstanceId,
+    /// The sandbox's id.
+    pub sandbox: SandboxId,
+    /// The function's name, for the user's context object.
+    pub function: FunctionName,
+    /// The version's number, for the user's context object.
+    pub version: u32,
+    /// What it runs with.
+    pub settings: Arc<FunctionSettings>,
+    /// The environment variables of the user's code.
+    pub vars: Vec<(String, String)>,
+    /// The sealed code layer on this machine.
+    pub code: PathBuf,
+    /// How long it may take to become ready.
+    pub init_timeout: Duration,
+}
+
+/// Starts instances. One per process; knows every runtime of this machine.
+#[async_trait]
+pub trait Launcher: Send + Sync {
+    /// The runtimes of this machine, newest version of each language first.
+    fn runtimes(&self) -> Vec<RuntimeDescription>;
+
+    /// The runtime that a manifest's name means here.
+    ///
+    /// # Errors
+    /// [`Code::RuntimeMissing`](faas_types::Code::RuntimeMissing), naming those that are here.
+    fn resolve(&self, name: &RuntimeName) -> Result<RuntimeDescription, Fault>;
+
+    /// Opens a sandbox, starts the runtime in it, loads the user's code and returns when it is ready.
+    ///
+    /// # Errors
+    /// `FN_008` past the init timeout, `FN_003` out of memory, `FN_004` with the function's error when the code
+    /// does not load, `FN_017` when the machine cannot confine it. Nothing of it is left then.
+    async fn launch(&self, spec: InstanceSpec) -> Result<Launched, Fault>;
+}
+
+/// A ready instance.
+pub struct Launched {
+    /// The instance.
+    pub instance: Arc<dyn Instance>,
+    /// What it writes outside invocations, and raw output that names no run. Bounded; overflow is dropped.
+    pub logs: InstanceLogs,
+    /// How the time until it was ready was spent.
+    pub timings: LaunchTimings,
+}
+
+/// Log entries of an instance that belong to no run. Ends with the instance.
+pub type InstanceLogs = mpsc::Receiver<LogEntry>;
+
+/// How the time until an instance was ready was spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaunchTimings {
+    /// Opening the sandbox, up to `execve`.
+    pub sandbox: Duration,
+    /// Starting the runtime, up to the shim's first frame.
+    pub runtime: Duration,
+    /// Importing the user's code.
+    pub import: Duration,
+}
+
+/// One call of a function.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The run that it belongs to.
+    pub run: RunId,
+    /// The HTTP method.
+    pub method: String,
+    /// The path below the function's URL, starting with a slash, still percent-encoded.
+    pub path: String,
+    /// The query without its question mark, as sent.
+    pub query: String,
+    /// The headers as sent, names in lower case; values may be any bytes but are passed as Latin-1 text.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// When the caller stops waiting.
+    pub deadline: Timestamp,
+}
+
+/// The head of a reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyHead {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+/// One line that a run or an instance wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// When.
+    pub at: Timestamp,
+    /// How important.
+    pub level: LogLevel,
+    /// Where from.
+    pub stream: LogStream,
+    /// The text without its line end; cut at [`LOG_LINE_MAX`](faas_types::limits::LOG_LINE_MAX).
+    pub message: String,
+}
+
+/// What comes back for one invocation, in order: logs at any place, one head, body chunks, one end.
+#[derive(Clone, Debug)]
+pub enum ExchangeItem {
+    /// The user's code wrote a line.
+    Log(LogEntry),
+    /// The reply begins.
+    Head(ReplyHead),
+    /// A part of the reply's body.
+    Body(Bytes),
+    /// Nothing follows.
+    End(ExchangeEnd),
+}
+
+/// How an invocation ended.
+#[derive(Clone, Debug)]
+pub enum ExchangeEnd {
+    /// The reply is complete.
+    Complete {
+        /// Log lines dropped because the run wrote more than its limit.
+        dropped_log_lines: u64,
+    },
+    /// The user's code raised. The instance may serve on.
+    Raised {
+        /// What it raised.
+        error: FunctionError,
+        /// Log lines dropped because the run wrote more than its limit.
+        dropped_log_lines: u64,
+    },
+    /// The request did not fit the handler's parameters (a missing or mistyped key). The instance may serve on.
+    Rejected {
+        /// What does not fit, naming the parameter.
+        message: String,
+    },
+    /// The instance died or broke the protocol meanwhile; see [`Instance::exited`].
+    Lost,
+}
+
+/// A live, initialised runtime. Never shared across functions, versions or settings.
+#[async_trait]
+pub trait Instance: Send + Sync {
+    /// Its id.
+    fn id(&self) -> InstanceId;
+
+    /// How strongly it is confined.
+    fn isolation(&self) -> IsolationLevel;
+
+    /// How many invocations it takes at once, as the shim found it; at least 1.
+    fn concurrency(&self) -> u32;
+
+    /// Sends one invocation. The stream ends after [`ExchangeItem::End`]; dropping it earlier cancels the
+    /// invocation inside. The caller keeps to [`concurrency`](Self::concurrency).
+    fn invoke(&self, invocation: Invocation) -> BoxStream<'static, ExchangeItem>;
+
+    /// What the sandbox has used so far.
+    fn usage(&self) -> InstanceUsage;
+
+    /// Asks the runtime to end by itself, kills the tree after `grace`, and returns when nothing of it is left.
+    async fn stop(&self, grace: Duration) -> InstanceExit;
+
+    /// Waits until it has ended for whatever reason.
+    async fn exited(&self) -> InstanceExit;
+}
+
+/// How an instance ended.
+pub type InstanceExit = SandboxExit;
+
+/// What an instance has used so far.
+pub type InstanceUsage = crate::SandboxUsage;

@@ -1,0 +1,31 @@
+//! The traits between the engine and what stores, confines and runs for it.
+//!
+//! Each port has one conformance suite in `faas-testkit`, which every adapter and the in-memory fake pass.
+//! The shapes fit both an embedded store and a NATS JetStream cluster.
+
+mod blobs;
+mod clock;
+mod error;
+mod events;
+mod history;
+mod instances;
+mod layers;
+mod queue;
+mod registry;
+mod sandbox;
+
+pub use blobs::Blobs;
+pub use clock::{Clock, IdSource, SystemClock};
+pub use error::{PortError, PortResult};
+pub use events::{Event, EventStream, Events};
+pub use history::{LogCursor, LogPage, LogQuery, RunCursor, RunHistory, RunPage, RunQuery};
+pub use instances::{
+    ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage, Invocation,
+    LaunchTimings, Launched, Launcher, LogEntry, ReplyHead, RuntimeDescription,
+};
+pub use layers::{LayerBuild, Layers};
+pub use queue::{Lease, NewItem, QueueDepth, QueueItem, RunQueue};
+pub use registry::{Change, Collection, Entry, Expect, Key, Registry, Watch, Write};
+pub use sandbox::{
+    LayerMount, OpenSandbox, SandboxControl, SandboxExit, SandboxLimits, SandboxSpec, SandboxUsage, Sandboxes,
+};

@@ -1,0 +1,180 @@
+//! Revisioned key-value state with compare-and-set and watch: functions, versions, deployments, keys.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use faas_types::ProjectId;
+use futures_util::stream::BoxStream;
+
+use crate::PortResult;
+
+/// What kind of thing a key names. One table or bucket each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the names are the vocabulary's nouns")]
+pub enum Collection {
+    Projects,
+    Functions,
+    Versions,
+    Deployments,
+    Bundles,
+    Keys,
+    Settings,
+}
+
+/// The name of one entry.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The owner.
+    pub project: ProjectId,
+    /// The kind of thing.
+    pub collection: Collection,
+    /// Unique within project and collection; of `A-Z a-z 0-9 _ - . /`, 1 to 200 bytes.
+    pub name: String,
+}
+
+/// A key with its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub key: Key,
+    /// Its value; adapters store it as it is. At most 1 MiB.
+    pub value: Bytes,
+    /// Rises with every commit of the store; unique per commit, shared by the writes of one commit.
+    pub revision: u64,
+}
+
+/// What a write demands of the key's present state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    Any,
+    /// That the key does not exist.
+    Absent,
+    /// That the key's entry is at this revision.
+    Revision(u64),
+}
+
+/// One change of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Sets the value.
+    Put {
+        /// The key.
+        key: Key,
+        /// The new value.
+        value: Bytes,
+        /// What must hold before.
+        expect: Expect,
+    },
+    /// Removes the entry; removing what does not exist is no error unless `expect` says so.
+    Delete {
+        /// The key.
+        key: Key,
+        /// What must hold before.
+        expect: Expect,
+    },
+}
+
+/// What a watcher sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// An entry is there with this value.
+    Put(Entry),
+    /// An entry is gone.
+    Deleted {
+        /// Its key.
+        key: Key,
+        /// The commit that removed it.
+        revision: u64,
+    },
+    /// Everything that existed when the watch began has been told; what follows is news.
+    Synced,
+    /// The watcher was too slow and missed changes: it must watch anew. The stream ends.
+    Lagged,
+}
+
+/// A stream of changes, in commit order.
+pub type Watch = BoxStream<'static, Change>;
+
+/// Revisioned state. A commit is durable when it returns.
+#[async_trait]
+pub trait Registry: Send + Sync {
+    /// One entry.
+    async fn get(&self, key: &Key) -> PortResult<Option<Entry>>;
+
+    /// Entries of a collection whose names start with `prefix` and sort after `after`, by name, `limit` at most.
+    async fn list(
+        &self,
+        project: ProjectId,
+        collection: Collection,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> PortResult<Vec<Entry>>;
+
+    /// Applies all writes or none, fsynced, and returns the commit's revision.
+    ///
+    /// # Errors
+    /// [`PortError::Conflict`](crate::PortError::Conflict) naming the first key whose expectation fails.
+    async fn commit(&self, writes: Vec<Write>) -> PortResult<u64>;
+
+    /// All entries of a collection over all projects, then [`Change::Synced`], then every later change.
+    async fn watch(&self, collection: Collection) -> PortResult<Watch>;
+}
+
+// === impl Collection ===
+
+impl Collection {
+    /// Every collection.
+    pub const ALL: [Self; 7] =
+        [Self::Projects, Self::Functions, Self::Versions, Self::Deployments, Self::Bundles, Self::Keys, Self::Settings];
+
+    /// The collection as stores and messages name it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Projects => "projects",
+            Self::Functions => "functions",
+            Self::Versions => "versions",
+            Self::Deployments => "deployments",
+            Self::Bundles => "bundles",
+            Self::Keys => "keys",
+            Self::Settings => "settings",
+        }
+    }
+}
+
+// === impl Key ===
+
+impl Key {
+    /// A key of its parts.
+    pub fn new(project: ProjectId, collection: Collection, name: impl Into<String>) -> Self {
+        Self { project, collection, name: name.into() }
+    }
+
+    /// Whether the name keeps to the alphabet and length that every adapter takes.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        (1..=200).contains(&self.name.len())
+            && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./".contains(&b))
+    }
+}
+
+// === impl Write ===
+
+impl Write {
+    /// The key that is written.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key, .. } => key,
+        }
+    }
+
+    /// What must hold before.
+    #[must_use]
+    pub fn expect(&self) -> Expect {
+        match self {
+            Self::Put { expect, .. } | Self::Delete { expect, .. } => *expect,
+        }
+    }
+}

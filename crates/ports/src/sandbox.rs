@@ -1,0 +1,116 @@
+//! The boundary around untrusted code.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use faas_types::{IsolationLevel, IsolationReport, NetworkMode, SandboxId};
+
+use crate::PortResult;
+
+/// A read-only layer below the sandbox's root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerMount {
+    /// The layer's directory on the host.
+    pub source: PathBuf,
+    /// Where it appears inside; absolute, and an existing directory of the root layer.
+    pub target: PathBuf,
+}
+
+/// What the whole process tree of a sandbox may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SandboxLimits {
+    /// Memory, page cache and tmpfs included.
+    pub memory_bytes: u64,
+    /// CPU share in thousandths of a core.
+    pub cpu_millis: u32,
+    /// Processes and threads.
+    pub pids: u32,
+    /// Size of the private `/tmp`.
+    pub tmp_bytes: u64,
+    /// Open files of each process.
+    pub open_files: u64,
+}
+
+/// A sandbox to open.
+#[derive(Clone, Debug)]
+pub struct SandboxSpec {
+    /// Its id; names its cgroup.
+    pub id: SandboxId,
+    /// The root layer: a directory with at least `/proc`, `/dev` and `/tmp` as empty directories. Mounted read-only.
+    pub root: PathBuf,
+    /// Further read-only layers.
+    pub mounts: Vec<LayerMount>,
+    /// The program and its arguments, as paths inside.
+    pub argv: Vec<String>,
+    /// The whole environment; nothing is inherited.
+    pub env: Vec<(String, String)>,
+    /// The working directory inside.
+    pub cwd: PathBuf,
+    /// What the tree may use.
+    pub limits: SandboxLimits,
+    /// What it may reach.
+    pub network: NetworkMode,
+    /// The weakest level that is acceptable.
+    pub min_isolation: IsolationLevel,
+}
+
+/// An open sandbox whose program has been started.
+pub struct OpenSandbox {
+    /// Our end of the Unix stream socket that the program has as file descriptor 3.
+    pub channel: OwnedFd,
+    /// Reads the program's standard output.
+    pub stdout: OwnedFd,
+    /// Reads the program's standard error.
+    pub stderr: OwnedFd,
+    /// Kills and observes it. Dropping it kills the whole tree.
+    pub control: Box<dyn SandboxControl>,
+}
+
+/// How a sandbox's program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SandboxExit {
+    /// Its exit status; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Whether the memory limit was the cause.
+    pub out_of_memory: bool,
+    /// Resources of the whole tree over its life.
+    pub usage: SandboxUsage,
+}
+
+/// What a sandbox has used; `None` where the machine cannot measure it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SandboxUsage {
+    /// Most memory held at once.
+    pub peak_memory_bytes: Option<u64>,
+    /// CPU time.
+    pub cpu_us: Option<u64>,
+}
+
+/// Opens sandboxes.
+#[async_trait]
+pub trait Sandboxes: Send + Sync {
+    /// Opens a stack of layers, starts the program and returns once it is past `execve`.
+    async fn open(&self, spec: SandboxSpec) -> PortResult<OpenSandbox>;
+
+    /// What this machine enforces; probed once, in throwaway sandboxes.
+    fn report(&self) -> &IsolationReport;
+}
+
+/// One open sandbox.
+#[async_trait]
+pub trait SandboxControl: Send + Sync {
+    /// The level that holds for this sandbox.
+    fn level(&self) -> IsolationLevel;
+
+    /// What the tree has used so far.
+    fn usage(&self) -> SandboxUsage;
+
+    /// Kills every process inside. Returns at once; [`wait`](Self::wait) tells when it is done.
+    fn kill(&self);
+
+    /// Waits until no process is left and the cgroup is gone. May be called again; then answers at once.
+    async fn wait(&self) -> SandboxExit;
+}

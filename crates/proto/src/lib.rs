@@ -1,0 +1,1 @@
+//! The wire: worker frames and REST bodies.

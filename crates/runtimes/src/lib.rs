@@ -1,0 +1,1 @@
+//! Per-language recipes, sealed runtime layers and the instance protocol.

@@ -1,0 +1,1 @@
+//! Fakes, a manual clock and the conformance suites of the ports.

@@ -1,0 +1,37 @@
+//! Nouns, ids, limits, the error catalogue and pure state transitions.
+//!
+//! This crate does no I/O and knows no clock: time and randomness come in as arguments.
+
+mod bytesize;
+mod code;
+mod digest;
+mod fault;
+pub mod id;
+mod isolation;
+pub mod limits;
+mod name;
+mod run;
+mod run_record;
+mod scope;
+mod settings;
+mod span;
+mod time;
+mod version;
+
+pub use bytesize::ByteSize;
+pub use code::{Code, GrpcStatus};
+pub use digest::Digest;
+pub use fault::{Fault, FunctionError};
+pub use id::{
+    AttemptId, DeploymentId, FunctionId, Id, IdKind, InstanceId, InvalidId, KeyId, LayerId, ProjectId, RunId,
+    SandboxId, TriggerId, VersionId,
+};
+pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
+pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName};
+pub use run::{IllegalTransition, RunEffect, RunEvent, RunPhase, RunState};
+pub use run_record::{AttemptRecord, LogLevel, LogLine, LogStream, RunRecord, TriggerKind};
+pub use scope::{InvalidScope, Scope};
+pub use settings::{AuthMode, FunctionSettings, HttpMethod, NetworkMode, Scaling, TriggerSettings};
+pub use span::{InvalidSpan, Span};
+pub use time::Timestamp;
+pub use version::{Alias, Bundle, BundleFile, Deployment, FunctionRecord, VersionRecord};

@@ -1,0 +1,64 @@
+//! Bounds on every size, count, depth and time that comes from outside.
+
+use std::time::Duration;
+
+use crate::ByteSize;
+
+/// Request and response body of one invocation.
+pub const BODY_MAX: u64 = 10 << 20;
+/// Timeout when the manifest is silent.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Shortest timeout.
+pub const TIMEOUT_MIN: Duration = Duration::from_secs(1);
+/// Longest timeout.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(15 * 60);
+/// Time for an instance to become ready: sandbox, runtime and the import of user code.
+pub const INIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Memory when the manifest is silent, and the least one can ask for.
+pub const MEMORY_MIN: ByteSize = ByteSize::from_mib(128);
+/// The most memory one instance can ask for.
+pub const MEMORY_MAX: ByteSize = ByteSize::from_mib(4096);
+/// Size of an instance's private `/tmp`.
+pub const TMP_BYTES: u64 = 64 << 20;
+/// Processes and threads in one sandbox.
+pub const PIDS_MAX: u32 = 128;
+/// Open files per process in a sandbox.
+pub const OPEN_FILES_MAX: u64 = 1024;
+/// Log bytes kept for one run; what follows is counted and dropped.
+pub const LOG_BYTES_PER_RUN: u64 = 1 << 20;
+/// Bytes of one log line; a longer one is cut with a mark.
+pub const LOG_LINE_MAX: usize = 16 << 10;
+/// Files in one bundle.
+pub const BUNDLE_FILES_MAX: usize = 20_000;
+/// Bytes of all files in one bundle.
+pub const BUNDLE_BYTES_MAX: u64 = 512 << 20;
+/// Bytes of one file in a bundle.
+pub const BUNDLE_FILE_MAX: u64 = 128 << 20;
+/// Bytes of a path inside a bundle.
+pub const BUNDLE_PATH_MAX: usize = 512;
+/// Nesting of a path inside a bundle.
+pub const BUNDLE_DEPTH_MAX: usize = 32;
+/// Bytes of a manifest file.
+pub const MANIFEST_MAX: u64 = 256 << 10;
+/// Vars of one function.
+pub const VARS_MAX: usize = 256;
+/// Bytes of one var's value.
+pub const VAR_VALUE_MAX: usize = 32 << 10;
+/// Triggers of one function.
+pub const TRIGGERS_MAX: usize = 32;
+/// Instances of one function.
+pub const INSTANCES_MAX: u32 = 1000;
+/// Invocations waiting for an instance of one function.
+pub const QUEUE_MAX: usize = 2000;
+/// Functions in one project.
+pub const FUNCTIONS_MAX: usize = 100_000;
+/// Rows in one page of a listing.
+pub const PAGE_MAX: u32 = 200;
+/// Rows in one page when the caller is silent.
+pub const PAGE_DEFAULT: u32 = 50;
+/// Bytes of a control-plane request body (blobs and invocations have limits of their own).
+pub const API_BODY_MAX: usize = 8 << 20;
+/// Bytes of a deployment's note.
+pub const NOTE_MAX: usize = 1000;
+/// Bytes of a run's result that its record keeps; larger results are not recorded.
+pub const RESULT_KEPT_MAX: usize = 64 << 10;

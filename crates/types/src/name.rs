@@ -1,0 +1,191 @@
+//! Names that people choose, checked once where they enter.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Why a text is not a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a {what}: {rule}")]
+pub struct InvalidName {
+    what: &'static str,
+    rule: &'static str,
+    text: String,
+}
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $check:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidName;
+
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) {
+                    Ok(Self(text.into()))
+                } else {
+                    Err(InvalidName { what: $what, rule: $rule, text: text.chars().take(80).collect() })
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+names! {
+    /// A function's name, unique in its project: 1 to 63 of `a-z 0-9 -`, starting with a letter and not
+    /// ending in a dash, so that it can be a host name label.
+    FunctionName, "function name", "use 1 to 63 of a-z, 0-9 and -, starting with a letter", is_label;
+    /// An alias of a function; same form as a function's name, so that it never looks like a version number.
+    AliasName, "alias name", "use 1 to 63 of a-z, 0-9 and -, starting with a letter", is_label;
+    /// A runtime as a manifest names it: a language, with or without a version (`python`, `python3.12`).
+    RuntimeName, "runtime name", "use a language with or without a version, such as python or python3.12", is_runtime;
+    /// Where a function's code starts: a file without its suffix, a colon and a name in it (`main:handler`).
+    Entrypoint, "entrypoint", "write it as file:name, such as main:handler", is_entrypoint;
+}
+
+// === impl AliasName ===
+
+impl AliasName {
+    /// The alias that a function's plain URL follows.
+    #[must_use]
+    pub fn live() -> Self {
+        Self("live".into())
+    }
+}
+
+// === impl RuntimeName ===
+
+impl RuntimeName {
+    /// The language: the letters before the version.
+    #[must_use]
+    pub fn language(&self) -> &str {
+        let end = self.0.find(|c: char| c.is_ascii_digit()).unwrap_or(self.0.len());
+        &self.0[..end]
+    }
+
+    /// The version, such as `3.12`; `None` takes the newest.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        let version = &self.0[self.language().len()..];
+        (!version.is_empty()).then_some(version)
+    }
+}
+
+// === impl Entrypoint ===
+
+impl Entrypoint {
+    /// The file's path without its suffix (`api/main`, or `api.main` as a dotted module).
+    #[must_use]
+    pub fn file(&self) -> &str {
+        self.0.rsplit_once(':').map_or(&*self.0, |(file, _)| file)
+    }
+
+    /// The name inside the file.
+    #[must_use]
+    pub fn symbol(&self) -> &str {
+        self.0.rsplit_once(':').map_or("", |(_, symbol)| symbol)
+    }
+}
+
+fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && !text.ends_with('-')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn is_runtime(text: &str) -> bool {
+    let digits = text.find(|c: char| c.is_ascii_digit()).unwrap_or(text.len());
+    let (language, version) = text.split_at(digits);
+    text.len() <= 32
+        && !language.is_empty()
+        && language.bytes().all(|b| b.is_ascii_lowercase())
+        && (version.is_empty()
+            || version.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit())))
+}
+
+fn is_entrypoint(text: &str) -> bool {
+    let Some((file, symbol)) = text.rsplit_once(':') else {
+        return false;
+    };
+    text.len() <= 200
+        && !file.contains(':')
+        && file.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+        && file.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b))
+        && symbol.split('.').all(is_identifier)
+}
+
+fn is_identifier(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn function_names_are_host_labels() {
+        for good in ["a", "hello", "a-b-1"] {
+            assert!(good.parse::<FunctionName>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "1a", "A", "a_b", "a.b", "é", "../x", &"a".repeat(64)] {
+            assert!(bad.parse::<FunctionName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn runtime_names_split() {
+        let name: RuntimeName = "python3.12".parse().expect("valid");
+        assert_eq!((name.language(), name.version()), ("python", Some("3.12")));
+        assert!("python3.".parse::<RuntimeName>().is_err());
+        assert!("3.12".parse::<RuntimeName>().is_err());
+    }
+
+    #[test]
+    fn entrypoints_stay_inside_the_bundle() {
+        let entry: Entrypoint = "api/main:app.handler".parse().expect("valid");
+        assert_eq!((entry.file(), entry.symbol()), ("api/main", "app.handler"));
+        for bad in ["main", "main:", ":x", "../main:x", "/etc/x:y", "a//b:c", "main:1x", "a:b:c"] {
+            assert!(bad.parse::<Entrypoint>().is_err(), "{bad}");
+        }
+    }
+}

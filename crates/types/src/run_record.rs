@@ -1,0 +1,152 @@
+//! What is remembered of a run, its attempts and its log lines.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AttemptId, Code, FunctionError, FunctionId, FunctionName, InstanceId, IsolationLevel, ProjectId, RunId, RunState,
+    Timestamp,
+};
+
+/// What created a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TriggerKind {
+    /// A request at the function's URL.
+    Http,
+    /// A call of the invoke API.
+    Api,
+}
+
+/// A run with all that is known of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Its id; also its creation time and sort order.
+    pub id: RunId,
+    /// The owner.
+    pub project: ProjectId,
+    /// The function that ran.
+    pub function: FunctionId,
+    /// The function's name at that time.
+    pub function_name: FunctionName,
+    /// The version's number within the function.
+    pub version: u32,
+    /// Where it stands.
+    pub state: RunState,
+    /// What created it.
+    pub trigger: TriggerKind,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When its first attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When it reached its terminal state.
+    pub finished_at: Option<Timestamp>,
+    /// Microseconds from acceptance to the terminal state.
+    pub duration_us: Option<u64>,
+    /// Whether the last attempt had to start an instance.
+    pub cold_start: bool,
+    /// How strongly the last attempt was confined.
+    pub isolation: IsolationLevel,
+    /// The tries, oldest first.
+    pub attempts: Vec<AttemptRecord>,
+    /// The catalogue entry of a failed run.
+    pub code: Option<Code>,
+    /// What happened, in one sentence, for a failed run.
+    pub message: Option<String>,
+    /// The function's own error, for a failed run.
+    pub error: Option<FunctionError>,
+    /// The HTTP status that the caller saw.
+    pub http_status: Option<u16>,
+    /// The reply's body where it is JSON and small enough to keep.
+    pub result: Option<serde_json::Value>,
+}
+
+/// One try of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// Its id.
+    pub id: AttemptId,
+    /// From 1.
+    pub number: u32,
+    /// The instance that took it, once there was one.
+    pub instance: Option<InstanceId>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// Whether it had to start an instance.
+    pub cold_start: bool,
+    /// Microseconds spent waiting for an instance to be free or started.
+    pub queue_us: u64,
+    /// Microseconds from the invocation frame to the end of the reply.
+    pub handler_us: u64,
+    /// Most memory the sandbox has held so far, in bytes; `None` where it cannot be measured.
+    pub peak_memory_bytes: Option<u64>,
+    /// CPU time that the sandbox spent during this attempt, in microseconds; `None` where it cannot be measured.
+    pub cpu_us: Option<u64>,
+    /// Log lines that were dropped because the run wrote more than its limit.
+    pub dropped_log_lines: u64,
+    /// The catalogue entry of a failed attempt.
+    pub code: Option<Code>,
+}
+
+/// How important a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Detail for developers.
+    Debug,
+    /// Normal output.
+    Info,
+    /// Something looks wrong.
+    Warn,
+    /// Something is wrong.
+    Error,
+}
+
+/// Where a log line came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// The language's logging library.
+    Logger,
+    /// The platform, about this run.
+    Platform,
+}
+
+/// One line that a run wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// The owner.
+    pub project: ProjectId,
+    /// The function that wrote it.
+    pub function: FunctionId,
+    /// The run it belongs to; `None` for what an instance wrote outside any run (its import, say).
+    pub run: Option<RunId>,
+    /// When it was written.
+    pub at: Timestamp,
+    /// How important it is.
+    pub level: LogLevel,
+    /// Where it came from.
+    pub stream: LogStream,
+    /// The text without its line end.
+    pub message: String,
+}
+
+// === impl LogLevel ===
+
+impl LogLevel {
+    /// The level as text, as on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What a version runs with: the checked form of a manifest.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ByteSize, Entrypoint, IsolationLevel, RuntimeName, Span, limits};
+
+/// Who may call a function's URL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthMode {
+    /// Callers with a key that holds the `invoke` scope.
+    #[default]
+    Private,
+    /// Anybody.
+    Public,
+}
+
+/// What a sandbox may reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkMode {
+    /// Nothing, not even loopback.
+    #[default]
+    None,
+    /// Its own loopback interface.
+    Loopback,
+    /// The outside, through a checking proxy.
+    Egress,
+}
+
+/// How many instances a function may have and how many calls share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Scaling {
+    /// Instances kept even when idle.
+    pub min: u32,
+    /// Instances at the most.
+    pub max: u32,
+    /// Calls that one instance takes at once.
+    pub concurrency: u32,
+}
+
+/// An HTTP method that a trigger takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "the names are HTTP's own")]
+pub enum HttpMethod {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+}
+
+/// What creates runs of a function.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum TriggerSettings {
+    /// Requests below the function's URL.
+    Http {
+        /// The path prefix that is taken, starting with a slash.
+        path: String,
+        /// The methods that are taken; empty takes all.
+        #[serde(default)]
+        methods: Vec<HttpMethod>,
+    },
+}
+
+/// Everything a version runs with besides its files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionSettings {
+    /// The runtime as the manifest names it.
+    pub runtime: RuntimeName,
+    /// Where the code starts.
+    pub entrypoint: Entrypoint,
+    /// Who may call the URL.
+    pub auth: AuthMode,
+    /// How long one attempt may take.
+    pub timeout: Span,
+    /// Memory of one instance.
+    pub memory: ByteSize,
+    /// CPU share of one instance in thousandths of a core.
+    pub cpu_millis: u32,
+    /// What an instance may reach.
+    pub network: NetworkMode,
+    /// The weakest isolation that the function accepts.
+    pub min_isolation: IsolationLevel,
+    /// Instances and concurrency.
+    pub scaling: Scaling,
+    /// Plain settings, given to the function as environment variables.
+    pub vars: BTreeMap<String, String>,
+    /// What creates runs.
+    pub triggers: Vec<TriggerSettings>,
+}
+
+// === impl Scaling ===
+
+impl Default for Scaling {
+    fn default() -> Self {
+        Self { min: 0, max: 10, concurrency: 1 }
+    }
+}
+
+// === impl FunctionSettings ===
+
+impl FunctionSettings {
+    /// The defaults for a runtime and an entrypoint.
+    #[must_use]
+    pub fn new(runtime: RuntimeName, entrypoint: Entrypoint) -> Self {
+        Self {
+            runtime,
+            entrypoint,
+            auth: AuthMode::default(),
+            timeout: Span::from_secs(limits::TIMEOUT_DEFAULT.as_secs()),
+            memory: limits::MEMORY_MIN,
+            cpu_millis: 1000,
+            network: NetworkMode::default(),
+            min_isolation: IsolationLevel::Partial,
+            scaling: Scaling::default(),
+            vars: BTreeMap::new(),
+            triggers: vec![TriggerSettings::Http { path: "/".into(), methods: Vec::new() }],
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Functions, their versions and the events that moved their aliases, as the registry keeps them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AliasName, DeploymentId, Digest, FunctionId, FunctionName, FunctionSettings, ProjectId, Timestamp, VersionId,
+};
+
+/// One file of a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BundleFile {
+    /// Where it lies, relative, with forward slashes, no `.` or `..` parts.
+    pub path: String,
+    /// The hash of its bytes.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Whether it may be executed.
+    #[serde(default)]
+    pub executable: bool,
+}
+
+/// The files of a version, sorted by path, each path once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// The files.
+    pub files: Vec<BundleFile>,
+}
+
+/// An immutable version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRecord {
+    /// Its id.
+    pub id: VersionId,
+    /// The function it belongs to.
+    pub function: FunctionId,
+    /// From 1 within the function.
+    pub number: u32,
+    /// The hash of the bundle's file list.
+    pub bundle: Digest,
+    /// Files in the bundle.
+    pub file_count: u32,
+    /// Bytes in the bundle.
+    pub size: u64,
+    /// What it runs with.
+    pub settings: FunctionSettings,
+    /// The exact runtime it was checked with, such as `python3.12.1`.
+    pub runtime_exact: String,
+    /// What the author said of it.
+    pub note: Option<String>,
+    /// When it was sealed.
+    pub created_at: Timestamp,
+}
+
+/// A named pointer to a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alias {
+    /// The version's number.
+    pub version: u32,
+    /// When it was last moved.
+    pub moved_at: Timestamp,
+}
+
+/// A function as the registry keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionRecord {
+    /// Its id.
+    pub id: FunctionId,
+    /// The owner.
+    pub project: ProjectId,
+    /// Its name, unique in the project.
+    pub name: FunctionName,
+    /// The number of the newest version; 0 before the first.
+    pub latest_version: u32,
+    /// Where each alias points.
+    pub aliases: BTreeMap<AliasName, Alias>,
+    /// Vars set through the API; they win over the manifest's.
+    pub vars: BTreeMap<String, String>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When anything in this record last changed.
+    pub updated_at: Timestamp,
+}
+
+/// An event that moved an alias.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its id.
+    pub id: DeploymentId,
+    /// The function.
+    pub function: FunctionId,
+    /// The alias that moved.
+    pub alias: AliasName,
+    /// Where it pointed before; `None` for the first.
+    pub from: Option<u32>,
+    /// Where it points since.
+    pub to: u32,
+    /// Whether it was a rollback.
+    pub rollback: bool,
+    /// What the author said.
+    pub note: Option<String>,
+    /// When it happened.
+    pub at: Timestamp,
+}
