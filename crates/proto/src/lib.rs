@@ -1,1 +1,3 @@
-//! The wire: worker frames and REST bodies.
+//! The wire: REST bodies, and the frames between server and instance.
+
+pub mod rest;
