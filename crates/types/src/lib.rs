@@ -2,6 +2,7 @@
 //!
 //! This crate does no I/O and knows no clock: time and randomness come in as arguments.
 
+mod bundle;
 mod bytesize;
 mod code;
 mod digest;
@@ -18,6 +19,7 @@ mod span;
 mod time;
 mod version;
 
+pub use bundle::{Bundle, BundleFile};
 pub use bytesize::ByteSize;
 pub use code::{Code, GrpcStatus};
 pub use digest::Digest;
@@ -34,4 +36,4 @@ pub use scope::{InvalidScope, Scope};
 pub use settings::{AuthMode, FunctionSettings, HttpMethod, NetworkMode, Scaling, TriggerSettings};
 pub use span::{InvalidSpan, Span};
 pub use time::Timestamp;
-pub use version::{Alias, Bundle, BundleFile, Deployment, FunctionRecord, VersionRecord};
+pub use version::{Alias, Deployment, FunctionRecord, VersionRecord};

@@ -8,27 +8,6 @@ use crate::{
     AliasName, DeploymentId, Digest, FunctionId, FunctionName, FunctionSettings, ProjectId, Timestamp, VersionId,
 };
 
-/// One file of a bundle.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct BundleFile {
-    /// Where it lies, relative, with forward slashes, no `.` or `..` parts.
-    pub path: String,
-    /// The hash of its bytes.
-    pub digest: Digest,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Whether it may be executed.
-    #[serde(default)]
-    pub executable: bool,
-}
-
-/// The files of a version, sorted by path, each path once.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bundle {
-    /// The files.
-    pub files: Vec<BundleFile>,
-}
-
 /// An immutable version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRecord {
