@@ -1,0 +1,1 @@
+//! What every HTTP door shares: keys, request ids, problem answers, calls.
