@@ -1,1 +1,4 @@
 //! The wire: worker frames and REST bodies.
+
+pub mod frame;
+pub mod frame_heads;
