@@ -25,8 +25,6 @@ pub struct InitHead<'a> {
     pub protocol: u32,
     /// `file:name`.
     pub entrypoint: &'a str,
-    /// The directory of the user's code.
-    pub code: &'a str,
     /// The function's name.
     pub function: &'a str,
     /// The version's number.
