@@ -70,6 +70,24 @@ impl Engine {
         Ok(Plan { missing, bytes_total: bundle.size(), bytes_missing })
     }
 
+    /// Stores one file's bytes.
+    ///
+    /// # Errors
+    /// `FN_006` when the bytes are not what `digest` says; `FN_018` when the disk is full.
+    pub async fn put_blob(&self, bytes: Bytes, digest: Digest) -> Result<(), Fault> {
+        let actual = {
+            let bytes = bytes.clone();
+            let hashed = tokio::task::spawn_blocking(move || *blake3::hash(&bytes).as_bytes()).await;
+            Digest::from_bytes(hashed.map_err(|error| Fault::internal(error.to_string()))?)
+        };
+        if actual != digest {
+            return Err(Fault::new(Code::InvalidConfiguration, format!("digest: the body hashes to {actual}"))
+                .with_hint("the digest is BLAKE3 of the whole body"));
+        }
+        self.core.blobs.put(bytes).await?;
+        Ok(())
+    }
+
     async fn missing(&self, bundle: &Bundle) -> Result<Vec<Digest>, Fault> {
         let digests: Vec<Digest> = bundle.files.iter().map(|file| file.digest).collect();
         Ok(self.core.blobs.missing(&digests).await?)

@@ -158,11 +158,6 @@ impl Engine {
         &*self.core.launcher
     }
 
-    /// The uploaded files.
-    #[must_use]
-    pub fn blobs(&self) -> &dyn Blobs {
-        &*self.core.blobs
-    }
 
     /// Live and starting instances of all functions.
     #[must_use]
