@@ -64,7 +64,8 @@ pub(crate) async fn create_function(
 }
 
 pub(crate) fn function_name(text: &str) -> Result<FunctionName, Fault> {
-    text.parse().map_err(|error: faas_types::InvalidName| Fault::new(Code::InvalidConfiguration, format!("name: {error}")))
+    text.parse()
+        .map_err(|error: faas_types::InvalidName| Fault::new(Code::InvalidConfiguration, format!("name: {error}")))
 }
 
 /// Shows a function, by name or id.

@@ -29,7 +29,10 @@ pub(crate) async fn ready(State(state): State<ApiState>) -> Result<Json<HealthVi
 #[utoipa::path(get, path = "/api/v1/status", tag = "server", responses((status = 200, body = StatusView)))]
 pub(crate) async fn status(State(state): State<ApiState>, Authorized(caller): Authorized) -> Json<StatusView> {
     let features = state.isolation.probes.iter().map(|probe| FeatureView {
-        feature: serde_json::to_value(probe.feature).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
+        feature: serde_json::to_value(probe.feature)
+            .ok()
+            .and_then(|v| v.as_str().map(str::to_owned))
+            .unwrap_or_default(),
         enforced: probe.enforced,
         detail: probe.detail.clone(),
         fix: probe.fix.clone(),

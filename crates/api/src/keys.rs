@@ -51,7 +51,8 @@ pub(crate) async fn revoke_key(
     let id = id.parse().map_err(|error: InvalidId| Fault::new(Code::NotFound, format!("no such key: {error}")))?;
     if id == caller.key {
         return Err(Failure(
-            Fault::new(Code::Conflict, "a key cannot revoke itself").with_hint("use another admin key to revoke this one"),
+            Fault::new(Code::Conflict, "a key cannot revoke itself")
+                .with_hint("use another admin key to revoke this one"),
         ));
     }
     state.engine.keys().revoke(caller.project, id).await?;

@@ -7,7 +7,9 @@ pub(crate) fn limit(asked: Option<u32>) -> Result<u32, Fault> {
     match asked {
         None => Ok(limits::PAGE_DEFAULT),
         Some(rows @ 1..=limits::PAGE_MAX) => Ok(rows),
-        Some(rows) => Err(Fault::new(Code::BadRequest, format!("limit is {rows}; it goes from 1 to {}", limits::PAGE_MAX))),
+        Some(rows) => {
+            Err(Fault::new(Code::BadRequest, format!("limit is {rows}; it goes from 1 to {}", limits::PAGE_MAX)))
+        }
     }
 }
 

@@ -17,7 +17,9 @@ pub fn router(state: ApiState) -> Router {
     let (router, _) = table(&state).split_for_parts();
     router
         .route("/openapi.json", get(openapi::serve))
-        .fallback(|| async { Failure(Fault::new(Code::NotFound, "no such route").with_hint("routes are listed at /openapi.json")) })
+        .fallback(|| async {
+            Failure(Fault::new(Code::NotFound, "no such route").with_hint("routes are listed at /openapi.json"))
+        })
         .method_not_allowed_fallback(|| async {
             Failure(Fault::new(Code::MethodNotAllowed, "this route does not take that method"))
         })

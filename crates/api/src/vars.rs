@@ -64,10 +64,12 @@ async fn view(state: &ApiState, entry: &FunctionEntry) -> Result<VarList, Fault>
         None => Default::default(),
     };
     let set = &entry.record.vars;
-    let of = |source: &'static str| move |(key, value): (&String, &String)| VarView {
-        key: key.clone(),
-        value: value.clone(),
-        source: source.to_owned(),
+    let of = |source: &'static str| {
+        move |(key, value): (&String, &String)| VarView {
+            key: key.clone(),
+            value: value.clone(),
+            source: source.to_owned(),
+        }
     };
     let mut vars: Vec<VarView> =
         manifest.iter().filter(|(key, _)| !set.contains_key(*key)).map(of("manifest")).collect();

@@ -22,7 +22,8 @@ impl ApiState {
             Some(number) => Some(settings_view(&*self.engine.catalog().version(entry, number).await?)),
             None => None,
         };
-        let alias = |alias: &faas_types::Alias| AliasView { version: alias.version, moved_at: alias.moved_at.to_string() };
+        let alias =
+            |alias: &faas_types::Alias| AliasView { version: alias.version, moved_at: alias.moved_at.to_string() };
         Ok(FunctionView {
             id: record.id.to_string(),
             name: record.name.to_string(),

@@ -49,6 +49,8 @@ pub struct EngineSettings {
     pub idle_timeout: Duration,
     /// How often idle instances are looked for.
     pub tend_every: Duration,
+    /// Instances of all functions together.
+    pub instances_max: u32,
 }
 
 /// Decides and carries out. Cheap to clone.
@@ -78,6 +80,7 @@ pub(crate) struct Core {
     pub(crate) stop: CancellationToken,
     pub(crate) stopping: AtomicBool,
     pub(crate) instances: Arc<AtomicU32>,
+    pub(crate) instances_max: u32,
     /// One deployment at a time for each function name.
     pub(crate) deploying: Mutex<HashMap<(ProjectId, String), Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -86,7 +89,7 @@ pub(crate) struct Core {
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { idle_timeout: Duration::from_secs(300), tend_every: Duration::from_secs(1) }
+        Self { idle_timeout: Duration::from_secs(300), tend_every: Duration::from_secs(1), instances_max: 1_000 }
     }
 }
 
@@ -122,6 +125,7 @@ impl Engine {
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
             instances: Arc::default(),
+            instances_max: settings.instances_max,
             deploying: Mutex::default(),
         });
         core.tasks.spawn(Arc::clone(&core).tend(settings));
@@ -157,7 +161,6 @@ impl Engine {
     pub fn launcher(&self) -> &dyn Launcher {
         &*self.core.launcher
     }
-
 
     /// Live and starting instances of all functions.
     #[must_use]
@@ -254,6 +257,7 @@ impl Core {
             recorder: self.recorder.clone(),
             tasks: self.tasks.clone(),
             instances: Arc::clone(&self.instances),
+            instances_max: self.instances_max,
         }
     }
 

@@ -34,7 +34,10 @@ pub(crate) struct PoolDeps {
     pub ids: Arc<dyn IdSource>,
     pub recorder: Recorder,
     pub tasks: TaskTracker,
+    /// Live and starting instances of all pools.
     pub instances: Arc<AtomicU32>,
+    /// Instances of all pools at the most.
+    pub instances_max: u32,
 }
 
 /// The instances of one version with one set of vars.
@@ -249,7 +252,8 @@ impl Pool {
 
     fn start_wanted(self: &Arc<Self>, state: &mut PoolState) {
         state.waiting.retain(|waiter| !waiter.is_closed());
-        (0..starts_wanted(self.load(state))).for_each(|_| self.start_one(state));
+        let room = self.deps.instances_max.saturating_sub(self.deps.instances.load(Ordering::Relaxed));
+        (0..starts_wanted(self.load(state)).min(room)).for_each(|_| self.start_one(state));
     }
 
     fn start_one(self: &Arc<Self>, state: &mut PoolState) {

@@ -42,8 +42,9 @@ pub fn key_of(headers: &HeaderMap) -> Option<&str> {
 /// `FN_010` without a valid key, `FN_009` when the key lacks the scope.
 pub fn authenticate(engine: &Engine, headers: &HeaderMap, wanted: Scope) -> Result<Arc<Caller>, Fault> {
     let Some(key) = key_of(headers) else {
-        return Err(Fault::new(Code::Unauthenticated, "this needs a key")
-            .with_hint("send `Authorization: Bearer KEY`; the first start wrote an admin key to admin.key in the data directory"));
+        return Err(Fault::new(Code::Unauthenticated, "this needs a key").with_hint(
+            "send `Authorization: Bearer KEY`; the first start wrote an admin key to admin.key in the data directory",
+        ));
     };
     let caller = engine.keys().authenticate(key)?;
     if caller.may(wanted) {
