@@ -16,6 +16,12 @@ pub enum PortError {
         /// The key whose expectation failed.
         key: Key,
     },
+    /// It is there already, and this call makes only new ones.
+    #[error("{what} exists already")]
+    Exists {
+        /// What is there.
+        what: String,
+    },
     /// Nothing of that name.
     #[error("{what} not found")]
     NotFound {
@@ -85,6 +91,7 @@ impl From<PortError> for Fault {
             PortError::Conflict { .. } | PortError::LeaseLost => {
                 Self::new(Code::Conflict, message).with_hint("read the current state and try again")
             }
+            PortError::Exists { .. } => Self::new(Code::Conflict, message),
             PortError::NotFound { .. } => Self::new(Code::NotFound, message),
             PortError::Full { .. } => Self::new(Code::Overloaded, message).with_retry_after(1),
             PortError::StorageFull => Self::new(Code::StorageFull, message)

@@ -26,9 +26,9 @@ pub struct RunQuery {
     pub cold_start: Option<bool>,
     /// Only of this version.
     pub version: Option<u32>,
-    /// Only created at or after this time.
+    /// Only created at or after this time, as their ids tell.
     pub since: Option<Timestamp>,
-    /// Only created before this time.
+    /// Only created before this time, as their ids tell.
     pub until: Option<Timestamp>,
     /// After this run, going back in time.
     pub after: Option<RunCursor>,
@@ -94,7 +94,7 @@ pub trait RunHistory: Send + Sync {
     /// A page of log lines.
     async fn logs(&self, query: &LogQuery) -> PortResult<LogPage>;
 
-    /// Forgets runs and log lines older than `before`, a bounded number at a time; returns how many rows went.
+    /// Forgets ended runs and log lines older than `before`, `limit` rows at the most; returns how many went.
     async fn expire(&self, project: ProjectId, before: Timestamp, limit: u32) -> PortResult<u64>;
 }
 

@@ -17,7 +17,7 @@ mod sandbox;
 pub use blobs::Blobs;
 pub use clock::{Clock, IdSource, SystemClock};
 pub use error::{PortError, PortResult};
-pub use events::{Event, EventStream, Events};
+pub use events::{Event, EventStream, Events, SubjectPattern};
 pub use history::{LogCursor, LogPage, LogQuery, RunCursor, RunHistory, RunPage, RunQuery};
 pub use instances::{
     ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage, Invocation,
@@ -25,7 +25,7 @@ pub use instances::{
 };
 pub use layers::{LayerBuild, Layers};
 pub use queue::{Lease, NewItem, QueueDepth, QueueItem, RunQueue};
-pub use registry::{Change, Collection, Entry, Expect, Key, Registry, Watch, Write};
+pub use registry::{COMMIT_MAX, Change, Collection, Entry, Expect, Key, Registry, VALUE_MAX, Watch, Write};
 pub use sandbox::{
     LayerMount, OpenSandbox, SandboxControl, SandboxExit, SandboxLimits, SandboxSpec, SandboxUsage, Sandboxes,
 };

@@ -11,7 +11,7 @@ use crate::PortResult;
 /// A run to enqueue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewItem {
-    /// The run; enqueuing the same one twice is a conflict.
+    /// The run; one that waits, is leased or was given up cannot be enqueued again.
     pub run: RunId,
     /// The owner.
     pub project: ProjectId,
@@ -62,6 +62,9 @@ pub struct QueueDepth {
 #[async_trait]
 pub trait RunQueue: Send + Sync {
     /// Adds all items or none, fsynced.
+    ///
+    /// # Errors
+    /// [`PortError::Exists`](crate::PortError::Exists) naming the first run that is in the queue already.
     async fn enqueue(&self, items: Vec<NewItem>) -> PortResult<()>;
 
     /// Hands out up to `max` due items for `ttl`; items with lapsed leases are due.

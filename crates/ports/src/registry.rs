@@ -1,11 +1,18 @@
 //! Revisioned key-value state with compare-and-set and watch: functions, versions, deployments, keys.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use faas_types::ProjectId;
 use futures_util::stream::BoxStream;
 
-use crate::PortResult;
+use crate::{PortError, PortResult};
+
+/// Bytes of one value.
+pub const VALUE_MAX: usize = 1 << 20;
+/// Writes in one commit.
+pub const COMMIT_MAX: usize = 1000;
 
 /// What kind of thing a key names. One table or bucket each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +43,7 @@ pub struct Key {
 pub struct Entry {
     /// Its name.
     pub key: Key,
-    /// Its value; adapters store it as it is. At most 1 MiB.
+    /// Its value; adapters store it as it is. At most [`VALUE_MAX`].
     pub value: Bytes,
     /// Rises with every commit of the store; unique per commit, shared by the writes of one commit.
     pub revision: u64,
@@ -114,7 +121,8 @@ pub trait Registry: Send + Sync {
     /// Applies all writes or none, fsynced, and returns the commit's revision.
     ///
     /// # Errors
-    /// [`PortError::Conflict`](crate::PortError::Conflict) naming the first key whose expectation fails.
+    /// [`PortError::Conflict`](crate::PortError::Conflict) naming the first key whose expectation fails;
+    /// [`PortError::Invalid`](crate::PortError::Invalid) for what [`Write::validate`] refuses.
     async fn commit(&self, writes: Vec<Write>) -> PortResult<u64>;
 
     /// All entries of a collection over all projects, then [`Change::Synced`], then every later change.
@@ -168,6 +176,34 @@ impl Write {
         match self {
             Self::Put { key, .. } | Self::Delete { key, .. } => key,
         }
+    }
+
+    /// What every adapter demands of a commit: 1 to [`COMMIT_MAX`] writes, valid keys, each once, and values within
+    /// [`VALUE_MAX`].
+    ///
+    /// # Errors
+    /// [`PortError::Invalid`] with the first rule that is broken.
+    pub fn validate(writes: &[Self]) -> PortResult<()> {
+        let refuse = |why: String| Err(PortError::Invalid(why));
+        if !(1..=COMMIT_MAX).contains(&writes.len()) {
+            return refuse(format!("a commit has 1 to {COMMIT_MAX} writes, not {}", writes.len()));
+        }
+        let mut keys = HashSet::with_capacity(writes.len());
+        for write in writes {
+            let key = write.key();
+            if !key.is_valid() {
+                return refuse(format!("`{}` cannot name an entry", key.name.escape_default()));
+            }
+            if !keys.insert(key) {
+                return refuse(format!("`{}` is written twice in one commit", key.name));
+            }
+            if let Self::Put { value, .. } = write
+                && value.len() > VALUE_MAX
+            {
+                return refuse(format!("the value of `{}` is larger than {VALUE_MAX} bytes", key.name));
+            }
+        }
+        Ok(())
     }
 
     /// What must hold before.

@@ -1,0 +1,195 @@
+//! Blobs as files named by their hash.
+
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use faas_ports::{Blobs, PortError, PortResult};
+use faas_types::Digest;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::StoreError;
+use crate::data_dir::sync_dir;
+use crate::store::Core;
+
+/// Reads and writes at once: each holds a whole file in memory.
+const AT_ONCE: usize = 16;
+/// How long a call waits for its turn.
+const WAIT: Duration = Duration::from_secs(60);
+const DRAFTS: &str = ".draft";
+const CORRUPT: &str = ".corrupt";
+
+/// `blobs/ab/cdef…`: the digest in hexadecimal, cut after its first byte.
+#[derive(Debug)]
+pub(crate) struct FileBlobs {
+    core: Arc<Core>,
+    tree: Tree,
+    turns: Arc<Semaphore>,
+}
+
+/// The directory; its methods block.
+#[derive(Clone, Debug)]
+struct Tree {
+    root: Arc<Path>,
+    drafts: Arc<AtomicU64>,
+    /// Held while a file takes or leaves its name, so that mending and setting aside do not cross.
+    naming: Arc<Mutex<()>>,
+}
+
+// === impl FileBlobs ===
+
+impl FileBlobs {
+    pub(crate) fn open(core: Arc<Core>) -> Result<Self, StoreError> {
+        let tree = Tree { root: core.dir.path().join("blobs").into(), drafts: Arc::default(), naming: Arc::default() };
+        tree.prepare().map_err(StoreError::io("cannot prepare", &*tree.root))?;
+        Ok(Self { core, tree, turns: Arc::new(Semaphore::new(AT_ONCE)) })
+    }
+
+    /// Runs file work on a blocking thread.
+    async fn blocking<T, F>(&self, work: F) -> PortResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tree) -> PortResult<T> + Send + 'static,
+    {
+        let turn = match tokio::time::timeout(WAIT, Arc::clone(&self.turns).acquire_owned()).await {
+            Ok(Ok(turn)) => turn,
+            Ok(Err(_)) => return Err(PortError::Closed("store")),
+            Err(_) => return Err(PortError::Full { what: "the queue of blob transfers".into() }),
+        };
+        let tree = self.tree.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work(&tree)
+        });
+        done.await.unwrap_or_else(|error| Err(PortError::failed("a blob's transfer ended early", error)))
+    }
+}
+
+#[async_trait]
+impl Blobs for FileBlobs {
+    async fn put(&self, bytes: Bytes) -> PortResult<Digest> {
+        self.core.space.admit()?;
+        self.blocking(move |tree| tree.put(&bytes)).await
+    }
+
+    async fn get(&self, digest: &Digest) -> PortResult<Bytes> {
+        let digest = *digest;
+        self.blocking(move |tree| tree.get(&digest)).await
+    }
+
+    async fn missing(&self, digests: &[Digest]) -> PortResult<Vec<Digest>> {
+        let mut seen = HashSet::with_capacity(digests.len());
+        let wanted: Vec<Digest> = digests.iter().copied().filter(|digest| seen.insert(*digest)).collect();
+        self.blocking(move |tree| Ok(wanted.into_iter().filter(|digest| !tree.path(digest).is_file()).collect())).await
+    }
+
+    async fn delete(&self, digest: &Digest) -> PortResult<()> {
+        let digest = *digest;
+        let delete = move |tree: &Tree| tree.delete(&digest);
+        match self.blocking(delete).await {
+            Err(PortError::StorageFull) if self.core.space.release() => self.blocking(delete).await,
+            done => done,
+        }
+    }
+}
+
+// === impl Tree ===
+
+impl Tree {
+    /// Makes every directory at once, so that a put has only its file and one directory to sync, and removes drafts
+    /// of a server that was killed.
+    fn prepare(&self) -> std::io::Result<()> {
+        let make = |path: &Path| match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        };
+        make(&self.root)?;
+        let drafts = self.root.join(DRAFTS);
+        match fs::remove_dir_all(&drafts) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => make(&drafts)?,
+        }
+        make(&self.root.join(CORRUPT))?;
+        (0..=u8::MAX).try_for_each(|byte| make(&self.root.join(format!("{byte:02x}"))))?;
+        sync_dir(&self.root)?;
+        sync_dir(self.root.parent().unwrap_or(&self.root))
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        let name = digest.to_string();
+        let (start, rest) = name.split_at(2);
+        self.root.join(start).join(rest)
+    }
+
+    fn put(&self, bytes: &[u8]) -> PortResult<Digest> {
+        let digest = Digest::from_bytes(*blake3::hash(bytes).as_bytes());
+        let path = self.path(&digest);
+        let shelf = path.parent().unwrap_or(&self.root);
+        let stored = fs::metadata(&path).is_ok_and(|found| found.len() == bytes.len() as u64);
+        // Compared, so that storing the bytes again mends a damaged file.
+        if !stored || fs::read(&path).is_ok_and(|found| found != bytes) {
+            self.write(&path, bytes).map_err(|error| PortError::io("cannot store a blob", error))?;
+        }
+        // Also when it was there: another put may be between its rename and its sync.
+        sync_dir(shelf).map_err(|error| PortError::io("cannot store a blob", error))?;
+        Ok(digest)
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+        let draft = self.root.join(DRAFTS).join(self.drafts.fetch_add(1, Ordering::Relaxed).to_string());
+        let write = || {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            let _naming = self.naming.lock();
+            fs::rename(&draft, path)
+        };
+        write().inspect_err(|_| {
+            // A draft that stays is swept at the next start.
+            let _ = fs::remove_file(&draft);
+        })
+    }
+
+    fn get(&self, digest: &Digest) -> PortResult<Bytes> {
+        let bytes = self.read(digest)?;
+        if is_named(&bytes, digest) {
+            return Ok(bytes.into());
+        }
+        let _naming = self.naming.lock();
+        let bytes = self.read(digest)?;
+        if is_named(&bytes, digest) {
+            return Ok(bytes.into());
+        }
+        // Out of the way, so that the digest counts as missing and the next upload mends it.
+        let aside = self.root.join(CORRUPT).join(digest.to_string());
+        let moved = fs::rename(self.path(digest), &aside).is_ok();
+        tracing::error!(%digest, kept_as = %aside.display(), moved, "a blob does not match its digest");
+        Err(PortError::Corrupt { what: format!("blob {digest}") })
+    }
+
+    fn read(&self, digest: &Digest) -> PortResult<Vec<u8>> {
+        fs::read(self.path(digest)).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => PortError::NotFound { what: format!("blob {digest}") },
+            _ => PortError::io("cannot read a blob", error),
+        })
+    }
+
+    fn delete(&self, digest: &Digest) -> PortResult<()> {
+        match fs::remove_file(self.path(digest)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(PortError::io("cannot delete a blob", error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_named(bytes: &[u8], digest: &Digest) -> bool {
+    blake3::hash(bytes).as_bytes() == digest.as_bytes()
+}

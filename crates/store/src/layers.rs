@@ -1,0 +1,172 @@
+//! Layers as directories named by their digest.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use faas_ports::{Blobs, LayerBuild, Layers, PortError, PortResult};
+use faas_types::{Bundle, Digest};
+use parking_lot::Mutex;
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
+
+use crate::StoreError;
+use crate::bundle_draft::BundleDraft;
+use crate::data_dir::sync_dir;
+use crate::layer_draft::{LayerDraft, is_leftover, leftover};
+use crate::store::Core;
+
+/// `layers/<digest>/`, and drafts beside them.
+#[derive(Debug)]
+pub(crate) struct FileLayers {
+    core: Arc<Core>,
+    root: Arc<Path>,
+    /// Builds under way, one turn for each digest.
+    turns: Mutex<HashMap<Digest, Weak<Turn<()>>>>,
+}
+
+// === impl FileLayers ===
+
+impl FileLayers {
+    /// Removes drafts of a server that was killed.
+    pub(crate) fn open(core: Arc<Core>) -> Result<Self, StoreError> {
+        let root: Arc<Path> = core.dir.path().join("layers").into();
+        sweep(&root).map_err(StoreError::io("cannot prepare", &*root))?;
+        Ok(Self { core, root, turns: Mutex::default() })
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.root.join(digest.to_string())
+    }
+
+    /// Waits until nobody builds this digest.
+    async fn turn(&self, digest: &Digest) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock();
+            turns.retain(|_, turn| turn.strong_count() > 0);
+            turns.get(digest).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let turn = Arc::new(Turn::new(()));
+                turns.insert(*digest, Arc::downgrade(&turn));
+                turn
+            })
+        };
+        turn.lock_owned().await
+    }
+
+    /// The turn to build an absent layer, or the layer.
+    async fn begin(&self, digest: &Digest) -> PortResult<Result<PathBuf, OwnedMutexGuard<()>>> {
+        if let Some(path) = self.find(digest) {
+            return Ok(Ok(path));
+        }
+        let turn = self.turn(digest).await;
+        if let Some(path) = self.find(digest) {
+            return Ok(Ok(path));
+        }
+        self.core.space.admit()?;
+        Ok(Err(turn))
+    }
+}
+
+#[async_trait]
+impl Layers for FileLayers {
+    fn find(&self, digest: &Digest) -> Option<PathBuf> {
+        let path = self.path(digest);
+        path.is_dir().then_some(path)
+    }
+
+    async fn seal(&self, digest: &Digest, build: LayerBuild) -> PortResult<PathBuf> {
+        let turn = match self.begin(digest).await? {
+            Ok(path) => return Ok(path),
+            Err(turn) => turn,
+        };
+        let (root, target) = (Arc::clone(&self.root), self.path(digest));
+        blocking(move || {
+            // The turn ends with the build even when the caller goes away meanwhile.
+            let _turn = turn;
+            let draft = LayerDraft::begin(&root)?;
+            build(draft.path()).map_err(build_failed)?;
+            draft.seal(&target)
+        })
+        .await
+    }
+
+    async fn seal_bundle(&self, digest: &Digest, bundle: &Bundle, blobs: &dyn Blobs) -> PortResult<PathBuf> {
+        bundle.validate().map_err(|fault| PortError::Invalid(fault.message))?;
+        if blake3::hash(&bundle.canonical_bytes()).as_bytes() != digest.as_bytes() {
+            return Err(PortError::Invalid(format!("{digest} is not the digest of this bundle")));
+        }
+        let turn = match self.begin(digest).await? {
+            Ok(path) => return Ok(path),
+            Err(turn) => turn,
+        };
+        let (root, target) = (Arc::clone(&self.root), self.path(digest));
+        let mut draft = blocking(move || BundleDraft::begin(LayerDraft::begin(&root)?)).await?;
+        for file in &bundle.files {
+            let bytes = blobs.get(&file.digest).await?;
+            if bytes.len() as u64 != file.size {
+                let why = format!("`{}` has {} bytes, the bundle says {}", file.path, bytes.len(), file.size);
+                return Err(PortError::Invalid(why));
+            }
+            let file = file.clone();
+            draft = blocking(move || draft.write(&file, &bytes)).await?;
+        }
+        blocking(move || {
+            let _turn = turn;
+            draft.finish().seal(&target)
+        })
+        .await
+    }
+
+    async fn remove(&self, digest: &Digest) -> PortResult<()> {
+        let turn = self.turn(digest).await;
+        let (root, path) = (Arc::clone(&self.root), self.path(digest));
+        blocking(move || {
+            let _turn = turn;
+            remove(&root, &path).map_err(|error| PortError::io("cannot remove a layer", error))
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> PortResult<T> + Send + 'static) -> PortResult<T> {
+    let done = tokio::task::spawn_blocking(work);
+    done.await.unwrap_or_else(|error| Err(PortError::failed("the build of a layer ended early", error)))
+}
+
+/// A build's complaint about its input is the caller's fault, not the disk's.
+fn build_failed(error: std::io::Error) -> PortError {
+    match error.kind() {
+        ErrorKind::InvalidInput | ErrorKind::InvalidData => PortError::Invalid(error.to_string()),
+        _ => PortError::io("cannot build a layer", error),
+    }
+}
+
+/// Gone at once for everybody, then tree by tree: a removal cut short is no half layer.
+fn remove(root: &Path, path: &Path) -> std::io::Result<()> {
+    let doomed = leftover(root);
+    match fs::rename(path, &doomed) {
+        Ok(()) => {
+            sync_dir(root)?;
+            fs::remove_dir_all(doomed)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn sweep(root: &Path) -> std::io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(root) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        if is_leftover(&entry.file_name()) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Opening connections.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::StoreError;
+
+/// Older releases can lose a WAL commit that races with a checkpoint.
+const SQLITE_MIN: (i32, &str) = (3_051_003, "3.51.3");
+/// How long a connection waits for a lock that a database shell may hold.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Prepared statements kept by each connection.
+const STATEMENTS: usize = 64;
+
+/// What a commit survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// A power cut: the write-ahead log is fsynced by each commit.
+    PowerCut,
+    /// The end of the process. A power cut may take the newest commits with it, but never consistency.
+    ProcessEnd,
+}
+
+/// Opens the one connection that writes; makes the file first when it is absent.
+pub(super) fn open_writer(path: &Path, durability: Durability) -> Result<Connection, StoreError> {
+    require_sqlite()?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(StoreError::database("cannot open the database", path))?;
+    let synchronous = match durability {
+        Durability::PowerCut => "FULL",
+        Durability::ProcessEnd => "NORMAL",
+    };
+    let configure = || -> rusqlite::Result<String> {
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+        connection.execute_batch(&format!(
+            "PRAGMA synchronous = {synchronous};
+             PRAGMA foreign_keys = ON;
+             PRAGMA trusted_schema = OFF;
+             PRAGMA temp_store = MEMORY;
+             PRAGMA cache_size = -16384;
+             PRAGMA wal_autocheckpoint = 4000;
+             PRAGMA journal_size_limit = 67108864;"
+        ))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(mode)
+    };
+    match configure().map_err(StoreError::database("cannot configure the database", path))?.as_str() {
+        "wal" => Ok(connection),
+        mode => Err(StoreError::Damaged {
+            file: path.to_owned(),
+            detail: format!("its journal mode is {mode} where write-ahead logging is needed"),
+        }),
+    }
+}
+
+/// Opens a connection that cannot write.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.execute_batch(
+        "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096;",
+    )?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+fn require_sqlite() -> Result<(), StoreError> {
+    if rusqlite::version_number() >= SQLITE_MIN.0 {
+        return Ok(());
+    }
+    Err(StoreError::OldSqlite { found: rusqlite::version(), wanted: SQLITE_MIN.1 })
+}

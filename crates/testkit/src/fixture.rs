@@ -1,0 +1,107 @@
+//! Nouns for tests: fresh ids, and records with sensible fields.
+
+use faas_ports::{IdSource, NewItem, SystemClock};
+use faas_types::{
+    AttemptRecord, FunctionId, FunctionName, Id, IdKind, IsolationLevel, LogLevel, LogLine, LogStream, ProjectId,
+    RunId, RunRecord, RunState, Timestamp, TriggerKind,
+};
+
+/// The time at which most tests begin: 2026-01-01T00:00:00Z.
+pub const EPOCH: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// A fresh id that was created at [`EPOCH`]; unlike every other, so that tests can share a store.
+#[must_use]
+pub fn fresh<K: IdKind>() -> Id<K> {
+    fresh_at(EPOCH)
+}
+
+/// A fresh id that was created at `at`.
+#[must_use]
+pub fn fresh_at<K: IdKind>(at: Timestamp) -> Id<K> {
+    Id::mint(at, SystemClock.entropy())
+}
+
+/// [`EPOCH`] and some milliseconds.
+#[must_use]
+pub fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(EPOCH.as_millis() + millis)
+}
+
+/// A run that was accepted at `created_at` and waits.
+///
+/// # Panics
+/// Never: the name is valid.
+#[must_use]
+pub fn queued_run(project: ProjectId, function: FunctionId, created_at: Timestamp) -> RunRecord {
+    RunRecord {
+        id: fresh_at(created_at),
+        project,
+        function,
+        function_name: "hello".parse::<FunctionName>().expect("a valid name"),
+        version: 1,
+        state: RunState::Queued,
+        trigger: TriggerKind::Http,
+        created_at,
+        started_at: None,
+        finished_at: None,
+        duration_us: None,
+        cold_start: false,
+        isolation: IsolationLevel::Full,
+        attempts: Vec::new(),
+        code: None,
+        message: None,
+        error: None,
+        http_status: None,
+        result: None,
+    }
+}
+
+/// The run after a first attempt of one millisecond that succeeded.
+#[must_use]
+pub fn succeeded(run: RunRecord) -> RunRecord {
+    let end = Timestamp::from_millis(run.created_at.as_millis() + 1);
+    let attempt = AttemptRecord {
+        id: fresh_at(run.created_at),
+        number: 1,
+        instance: Some(fresh()),
+        started_at: run.created_at,
+        finished_at: Some(end),
+        cold_start: run.cold_start,
+        queue_us: 10,
+        handler_us: 990,
+        peak_memory_bytes: Some(1 << 20),
+        cpu_us: None,
+        dropped_log_lines: 0,
+        code: None,
+    };
+    RunRecord {
+        state: RunState::Succeeded,
+        started_at: Some(run.created_at),
+        finished_at: Some(end),
+        duration_us: Some(1000),
+        attempts: vec![attempt],
+        http_status: Some(200),
+        result: Some("{\"ä\": [1, 2.5, null, \"\\u0000\"]}".parse().expect("valid JSON")),
+        ..run
+    }
+}
+
+/// A line on standard output.
+#[must_use]
+pub fn log_line(project: ProjectId, function: FunctionId, run: Option<RunId>, at: Timestamp, text: &str) -> LogLine {
+    LogLine { project, function, run, at, level: LogLevel::Info, stream: LogStream::Stdout, message: text.to_owned() }
+}
+
+/// An item for the queue that is due at [`EPOCH`].
+#[must_use]
+pub fn new_item(project: ProjectId, function: FunctionId) -> NewItem {
+    NewItem {
+        run: fresh(),
+        project,
+        function,
+        not_before: EPOCH,
+        priority: 0,
+        ordering_key: None,
+        payload: bytes::Bytes::from_static(b"payload"),
+    }
+}

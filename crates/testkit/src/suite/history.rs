@@ -1,0 +1,164 @@
+//! What every run history promises of runs.
+
+use faas_ports::{RunHistory, RunQuery};
+use faas_types::{Code, FunctionError, FunctionId, ProjectId, RunRecord, RunState};
+
+use super::ok;
+use crate::fixture::{at, fresh, queued_run, succeeded};
+
+/// Runs come back whole, filtered and paged. Uses projects of its own.
+pub async fn history(history: &dyn RunHistory) {
+    records_come_back_whole(history).await;
+    a_terminal_state_stays(history).await;
+    every_filter_selects(history).await;
+    pages_put_together_are_the_whole(history).await;
+    projects_are_apart(history).await;
+    old_runs_are_forgotten(history).await;
+}
+
+async fn records_come_back_whole(history: &dyn RunHistory) {
+    let (project, function) = (fresh(), fresh());
+    let mut failed = succeeded(queued_run(project, function, at(5)));
+    failed.state = RunState::Failed;
+    failed.code = Some(Code::RuntimeError);
+    failed.message = Some("it broke: \"ü\" \u{0} %".into());
+    failed.error = Some(FunctionError { kind: "ValueError".into(), line: Some(3), ..FunctionError::default() });
+    let runs = vec![queued_run(project, function, at(1)), succeeded(queued_run(project, function, at(2))), failed];
+    ok("record", history.record(runs.clone()).await);
+    ok("record nothing", history.record(Vec::new()).await);
+    for run in &runs {
+        let found = ok("run", history.run(project, run.id).await);
+        assert_eq!(found.as_ref(), Some(run), "the record differs from what was recorded");
+    }
+    let newest_first: Vec<RunRecord> = runs.into_iter().rev().collect();
+    assert_eq!(ok("runs", history.runs(&RunQuery::newest(project, 10)).await).runs, newest_first);
+    assert_eq!(ok("unknown run", history.run(project, fresh()).await), None);
+}
+
+async fn a_terminal_state_stays(history: &dyn RunHistory) {
+    let project: ProjectId = fresh();
+    let queued = queued_run(project, fresh(), at(0));
+    let running = RunRecord { state: RunState::Running, started_at: Some(at(1)), ..queued.clone() };
+    let ended = succeeded(running.clone());
+    let state = async || ok("run", history.run(project, queued.id).await).map(|run| run.state);
+    ok("record queued", history.record(vec![queued.clone()]).await);
+    ok("record running", history.record(vec![running.clone()]).await);
+    assert_eq!(state().await, Some(RunState::Running), "a later record replaces an earlier one");
+    ok("record retried", history.record(vec![RunRecord { state: RunState::Retried, ..running.clone() }]).await);
+    ok("record running again", history.record(vec![running.clone()]).await);
+    ok("record the end and a late start", history.record(vec![ended.clone(), running.clone()]).await);
+    assert_eq!(state().await, Some(RunState::Succeeded), "a terminal state was replaced within a batch");
+    ok("record a late start", history.record(vec![running, queued.clone()]).await);
+    assert_eq!(ok("run", history.run(project, queued.id).await), Some(ended), "a terminal state was replaced");
+    let page = ok("runs", history.runs(&RunQuery::newest(project, 10)).await);
+    assert_eq!(page.runs.len(), 1, "one run is listed more than once");
+    let still = RunQuery { state: Some(RunState::Running), ..RunQuery::newest(project, 10) };
+    assert!(ok("runs", history.runs(&still).await).runs.is_empty(), "a filter finds a state that has gone");
+}
+
+/// Records of all kinds, oldest first.
+fn assortment(project: ProjectId, functions: &[FunctionId]) -> Vec<RunRecord> {
+    let run = |n: u64| {
+        let function = functions[usize::try_from(n % 2).unwrap_or(0)];
+        let state = RunState::ALL[usize::try_from(n % 6).unwrap_or(0)];
+        let code = match (state, n % 4) {
+            (RunState::Failed, 1) => Some(Code::TimeoutExceeded),
+            (RunState::Failed | RunState::Cancelled, _) => Some(Code::RuntimeError),
+            _ => None,
+        };
+        let version = u32::try_from(n % 3).unwrap_or(0) + 1;
+        RunRecord { state, code, version, cold_start: n.is_multiple_of(5), ..queued_run(project, function, at(n)) }
+    };
+    (0..120).map(run).collect()
+}
+
+async fn every_filter_selects(history: &dyn RunHistory) {
+    let project: ProjectId = fresh();
+    let functions = [fresh(), fresh()];
+    let all = assortment(project, &functions);
+    ok("record", history.record(all.clone()).await);
+    for bits in 0_u32..128 {
+        let on = |bit: u32| bits & 1 << bit != 0;
+        let query = RunQuery {
+            function: on(0).then_some(functions[1]),
+            state: on(1).then_some(RunState::Failed),
+            code: on(2).then_some(Code::RuntimeError),
+            cold_start: on(3).then(|| on(0)),
+            version: on(4).then_some(2),
+            since: on(5).then(|| at(20)),
+            until: on(6).then(|| at(99)),
+            ..RunQuery::newest(project, 1000)
+        };
+        let wanted: Vec<_> = all.iter().rev().filter(|run| selects(&query, run)).map(|run| run.id).collect();
+        let page = ok("runs", history.runs(&query).await);
+        let found: Vec<_> = page.runs.iter().map(|run| run.id).collect();
+        assert_eq!(found, wanted, "wrong runs for {query:?}");
+        assert_eq!(page.next, None, "a last page says that another follows");
+    }
+}
+
+/// What a filter means.
+fn selects(query: &RunQuery, run: &RunRecord) -> bool {
+    query.function.is_none_or(|function| run.function == function)
+        && query.state.is_none_or(|state| run.state == state)
+        && query.code.is_none_or(|code| run.code == Some(code))
+        && query.cold_start.is_none_or(|cold| run.cold_start == cold)
+        && query.version.is_none_or(|version| run.version == version)
+        && query.since.is_none_or(|since| run.created_at >= since)
+        && query.until.is_none_or(|until| run.created_at < until)
+}
+
+async fn pages_put_together_are_the_whole(history: &dyn RunHistory) {
+    let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
+    // Several in one millisecond: only the whole id orders them.
+    let mut all: Vec<RunRecord> = (0..50).map(|n| queued_run(project, function, at(n / 10))).collect();
+    ok("record", history.record(all.clone()).await);
+    all.sort_by_key(|run| std::cmp::Reverse(run.id));
+    for function in [None, Some(function)] {
+        for limit in [1, 7, 25, 50, 51] {
+            let mut query = RunQuery { function, ..RunQuery::newest(project, limit) };
+            let mut paged = Vec::new();
+            loop {
+                let page = ok("runs", history.runs(&query).await);
+                assert!(page.runs.len() <= limit as usize, "a page is longer than its limit");
+                paged.extend(page.runs);
+                match page.next {
+                    Some(next) => query.after = Some(next),
+                    None => break,
+                }
+                assert!(paged.len() < all.len(), "a page follows the last one");
+            }
+            assert_eq!(paged, all, "pages of {limit} put together are not the whole");
+        }
+    }
+    let none = ok("runs", history.runs(&RunQuery::newest(project, 0)).await);
+    assert!(none.runs.is_empty() && none.next.is_none(), "a limit of 0 lists nothing");
+}
+
+async fn projects_are_apart(history: &dyn RunHistory) {
+    let (mine, other): (ProjectId, ProjectId) = (fresh(), fresh());
+    let run = succeeded(queued_run(mine, fresh(), at(0)));
+    ok("record", history.record(vec![run.clone()]).await);
+    assert_eq!(ok("run", history.run(other, run.id).await), None, "another project sees a run");
+    let query = RunQuery { function: Some(run.function), ..RunQuery::newest(other, 10) };
+    assert!(ok("runs", history.runs(&query).await).runs.is_empty(), "another project lists a run");
+    let twin = RunRecord { project: other, version: 9, ..run.clone() };
+    ok("record the same id elsewhere", history.record(vec![twin.clone()]).await);
+    assert_eq!(ok("run", history.run(mine, run.id).await), Some(run.clone()), "another project replaced a run");
+    ok("expire elsewhere", history.expire(other, at(1000), 100).await);
+    assert_eq!(ok("run", history.run(mine, run.id).await), Some(run), "another project's expiry took a run");
+}
+
+async fn old_runs_are_forgotten(history: &dyn RunHistory) {
+    let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
+    let mut runs: Vec<RunRecord> = (0..20).map(|n| succeeded(queued_run(project, function, at(n)))).collect();
+    runs[3].state = RunState::Running;
+    ok("record", history.record(runs.clone()).await);
+    assert_eq!(ok("expire", history.expire(project, at(10), 4).await), 4, "expiry takes as many as its limit");
+    assert_eq!(ok("expire", history.expire(project, at(10), 100).await), 5, "expiry takes what is left");
+    assert_eq!(ok("expire", history.expire(project, at(10), 100).await), 0, "expiry ends");
+    let left: Vec<_> =
+        ok("runs", history.runs(&RunQuery::newest(project, 100)).await).runs.iter().map(|run| run.id).collect();
+    let wanted: Vec<_> = runs[10..].iter().rev().chain([&runs[3]]).map(|run| run.id).collect();
+    assert_eq!(left, wanted, "expiry took a run that is newer or has not ended");
+}
