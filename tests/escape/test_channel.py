@@ -63,7 +63,7 @@ def handler(event):
 
 
 def test_answering_for_another_run_is_not_possible(server: Server, tmp_path: Path, name: str) -> None:
-    """Frames for streams that were never opened: the server drops the instance or the frames, and no caller sees them."""
+    """Frames for streams that were never opened: the server drops them or the instance, no caller sees them."""
     code = """
 import os, struct
 

@@ -25,12 +25,16 @@ class Process:
 
 @dataclass
 class Footprint:
-    """Everything that was ever seen of one server, over all its restarts."""
+    """Everything that was ever seen of one server, over all its restarts.
+
+    `cgroups` are the topmost directories that belong to it, `sandboxes` those that processes were in.
+    """
 
     marker: str
     data: Path
     processes: set[Process] = field(default_factory=set)
     cgroups: set[Path] = field(default_factory=set)
+    sandboxes: set[Path] = field(default_factory=set)
     _own: set[Path] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -48,6 +52,7 @@ class Footprint:
                 top = _topmost_of_ours(folder)
                 if top is not None and folder not in self._own:
                     self.cgroups.add(top)
+                    self.sandboxes.add(folder)
 
     def alive(self) -> list[str]:
         """What of it still runs, as lines to read. Looks again at the whole machine first."""
@@ -58,6 +63,11 @@ class Footprint:
     def cgroups_left(self) -> list[str]:
         """Which of its cgroups still exist."""
         return sorted(str(path) for path in self.cgroups if path.exists())
+
+    def orphans(self, *roots: int) -> list[str]:
+        """What runs and belongs to this server, but does not descend from these processes."""
+        wanted = set(_descendants(list(roots)))
+        return [line for line in self.alive() if int(line.split()[0]) not in wanted]
 
     def mounts_left(self) -> list[str]:
         """Mounts in this process' view that show the data directory's content or lie below it."""

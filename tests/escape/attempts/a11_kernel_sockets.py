@@ -1,4 +1,4 @@
-"""Open socket families that talk to the kernel or the hypervisor and ignore network namespaces or widen the attack surface."""
+"""Open socket families that reach the kernel or the hypervisor: network namespaces do not stop all of them."""
 
 import socket
 
@@ -6,21 +6,19 @@ from kit import NO_SUCH_SOCKET, barred, every
 
 CONTROL = "any"
 FAMILIES = {
-    "netlink": 16,
-    "vsock": 40,
-    "alg": 38,
-    "key": 15,
-    "xdp": 44,
-    "tipc": 30,
-    "bluetooth": 31,
-    "rds": 21,
-    "can": 29,
+    "netlink": (16, socket.SOCK_RAW),
+    "vsock": (40, socket.SOCK_STREAM),
+    "alg": (38, socket.SOCK_SEQPACKET),
+    "key": (15, socket.SOCK_RAW),
+    "xdp": (44, socket.SOCK_RAW),
+    "tipc": (30, socket.SOCK_SEQPACKET),
+    "bluetooth": (31, socket.SOCK_RAW),
+    "rds": (21, socket.SOCK_SEQPACKET),
+    "can": (29, socket.SOCK_RAW),
 }
 
 
 def attempt(event):
-    kinds = {"alg": socket.SOCK_SEQPACKET, "vsock": socket.SOCK_STREAM}
     return every(
-        barred(name, lambda n=number, k=kinds.get(name, socket.SOCK_RAW): socket.socket(n, k), NO_SUCH_SOCKET)
-        for name, number in FAMILIES.items()
+        barred(name, lambda kind=kind: socket.socket(*kind), NO_SUCH_SOCKET) for name, kind in FAMILIES.items()
     )

@@ -4,8 +4,6 @@ import os
 
 from kit import denied, every, in_child, refused, syscall
 
-CONTROL = "root"
-
 
 def by_file(kind):
     try:

@@ -6,8 +6,6 @@ import sysconfig
 
 from kit import SEALED, barred, escaped, every
 
-CONTROL = "root"
-
 
 def attempt(event):
     code = os.path.dirname(os.path.abspath(__file__))

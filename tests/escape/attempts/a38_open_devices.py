@@ -4,9 +4,8 @@ import os
 
 from kit import NOT_THERE, barred, escaped, every
 
-HARMLESS = {
-    "console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero",
-}  # fmt: skip
+HARMLESS = {"console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm"}
+HARMLESS |= {"stderr", "stdin", "stdout", "tty", "urandom", "zero"}
 REACHING = (
     "mem",
     "kmem",

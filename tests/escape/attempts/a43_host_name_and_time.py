@@ -8,7 +8,7 @@ from kit import every, in_child, refused, syscall
 def attempt(event):
     zero = (ctypes.c_int64 * 2)(0, 0)
     name = ctypes.c_char_p(b"attempt")
-    # Adjusting nothing (modes 0) would only read; mode ADJ_FREQUENCY with a wild value would be refused by an open call as EINVAL.
+    # Mode ADJ_FREQUENCY with a frequency of 0: adjusting nothing (mode 0) would only read.
     timex = ctypes.create_string_buffer(208)
     ctypes.memmove(timex, ctypes.byref(ctypes.c_uint32(0x0002)), 4)
     return every(
