@@ -1,0 +1,16 @@
+"""Where things lie in the source tree."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+EXAMPLES = ROOT / "examples"
+
+
+def binary() -> Path:
+    """The program under test: `FAAS_BIN`, else the development build."""
+    found = Path(os.environ.get("FAAS_BIN", TARGET / "debug" / "faas"))
+    if not found.is_file():
+        raise FileNotFoundError(f"{found} is not there: run `make build`, or set FAAS_BIN")
+    return found.resolve()
