@@ -34,8 +34,7 @@ struct Server {
 pub(crate) async fn run(config: ServerConfig) -> Result<()> {
     let began = Instant::now();
     let server = Server::start(&config, began).await?;
-    let key = admin_key::ensure(&server.engine, &config.store.data).await?;
-    faas_cli::remember_server(&server.address, &key);
+    admin_key::ensure(&server.engine, &config.store.data, server.listener.local_addr()?).await?;
     tracing::info!(url = server.address, ready_ms = began.elapsed().as_millis(), "ready");
     server.serve(&config).await
 }
