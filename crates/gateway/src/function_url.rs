@@ -5,6 +5,7 @@ use axum::response::Response;
 use faas_engine::{Engine, Selector};
 use faas_ports::{Clock, SystemClock};
 use faas_types::{AliasName, AuthMode, Fault, Scope, TriggerKind};
+use http::request::Parts;
 use faas_web::{CallTarget, RequestId, answer_call, authenticate, key_of, render};
 
 /// Every function URL starts with it.
@@ -37,24 +38,25 @@ impl Gateway {
     /// Answers a request whose path starts with [`PREFIX`].
     pub async fn answer(&self, request: Request) -> Response {
         let id = RequestId::of(request.headers(), SystemClock.now());
-        match self.target(&request).await {
-            Ok(target) => answer_call(&self.engine, target, request, &id).await,
+        let (head, body) = request.into_parts();
+        match self.target(&head).await {
+            Ok(target) => answer_call(&self.engine, target, Request::from_parts(head, body), &id).await,
             Err(fault) => render(&fault, &id, None),
         }
     }
 
-    async fn target(&self, request: &Request) -> Result<CallTarget, Fault> {
-        let address = Address::parse(request.uri().path());
+    async fn target(&self, head: &Parts) -> Result<CallTarget, Fault> {
+        let address = Address::parse(head.uri.path());
         let selector = address.selector.map_or(Ok(Selector::Alias(AliasName::live())), str::parse)?;
-        let caller = key_of(request.headers()).and_then(|key| self.engine.keys().authenticate(key).ok());
+        let caller = key_of(&head.headers).and_then(|key| self.engine.keys().authenticate(key).ok());
         let project = caller.as_ref().map_or(self.engine.default_project(), |caller| caller.project);
         let route = self.engine.route(project, address.function, &selector).await?;
         if route.version.settings.auth == AuthMode::Private {
-            authenticate(&self.engine, request.headers(), Scope::Invoke)?;
+            authenticate(&self.engine, &head.headers, Scope::Invoke)?;
         }
         // A key of ours is for us alone, also where the function would take anybody.
         let key_was_used = caller.is_some();
-        route.check(request.method().as_str(), address.path)?;
+        route.check(head.method.as_str(), address.path)?;
         Ok(CallTarget { route, trigger: TriggerKind::Http, path: address.path.to_owned(), key_was_used })
     }
 }
