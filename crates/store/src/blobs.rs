@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::StoreError;
-use crate::data_dir::sync_dir;
+use crate::fsync::Fsync;
 use crate::store::Core;
 
 /// Reads and writes at once: each holds a whole file in memory.
@@ -39,6 +39,7 @@ pub(crate) struct FileBlobs {
 #[derive(Clone, Debug)]
 struct Tree {
     root: Arc<Path>,
+    fsync: Fsync,
     drafts: Arc<AtomicU64>,
     /// Held while a file takes or leaves its name, so that mending and setting aside do not cross.
     naming: Arc<Mutex<()>>,
@@ -48,7 +49,12 @@ struct Tree {
 
 impl FileBlobs {
     pub(crate) fn open(core: Arc<Core>) -> Result<Self, StoreError> {
-        let tree = Tree { root: core.dir.path().join("blobs").into(), drafts: Arc::default(), naming: Arc::default() };
+        let tree = Tree {
+            root: core.dir.path().join("blobs").into(),
+            fsync: core.fsync.clone(),
+            drafts: Arc::default(),
+            naming: Arc::default(),
+        };
         tree.prepare().map_err(StoreError::io("cannot prepare", &*tree.root))?;
         Ok(Self { core, tree, turns: Arc::new(Semaphore::new(AT_ONCE)) })
     }
@@ -119,8 +125,8 @@ impl Tree {
         }
         make(&self.root.join(CORRUPT))?;
         (0..=u8::MAX).try_for_each(|byte| make(&self.root.join(format!("{byte:02x}"))))?;
-        sync_dir(&self.root)?;
-        sync_dir(self.root.parent().unwrap_or(&self.root))
+        self.fsync.dir(&self.root)?;
+        self.fsync.dir(self.root.parent().unwrap_or(&self.root))
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
@@ -139,7 +145,7 @@ impl Tree {
             self.write(&path, bytes).map_err(|error| PortError::io("cannot store a blob", error))?;
         }
         // Also when it was there: another put may be between its rename and its sync.
-        sync_dir(shelf).map_err(|error| PortError::io("cannot store a blob", error))?;
+        self.fsync.dir(shelf).map_err(|error| PortError::io("cannot store a blob", error))?;
         Ok(digest)
     }
 
@@ -148,7 +154,7 @@ impl Tree {
         let write = || {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
             file.write_all(bytes)?;
-            file.sync_all()?;
+            self.fsync.file(&file)?;
             let _naming = self.naming.lock();
             fs::rename(&draft, path)
         };

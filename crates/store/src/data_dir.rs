@@ -120,12 +120,7 @@ fn begin(dir: &Path) -> Result<(), StoreError> {
     let failed = || StoreError::io("cannot write", dir.join(FORMAT_FILE));
     let mut file = File::create(&draft).map_err(failed())?;
     writeln!(file, "{FORMAT}").and_then(|()| file.sync_all()).map_err(failed())?;
-    fs::rename(&draft, dir.join(FORMAT_FILE)).and_then(|()| sync_dir(dir)).map_err(failed())
-}
-
-/// Makes the directory's entries durable: a rename survives a power cut only after this.
-pub(crate) fn sync_dir(dir: &Path) -> std::io::Result<()> {
-    File::open(dir)?.sync_all()
+    fs::rename(&draft, dir.join(FORMAT_FILE)).and_then(|()| File::open(dir)?.sync_all()).map_err(failed())
 }
 
 #[cfg(test)]

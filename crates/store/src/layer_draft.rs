@@ -1,7 +1,7 @@
 //! A layer while it is built.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, FileType, Permissions};
+use std::fs::{self, DirBuilder, FileType, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use faas_ports::{PortError, PortResult};
 
-use crate::data_dir::sync_dir;
+use crate::fsync::Fsync;
 
 /// The names of drafts and of layers on their way out; no digest begins like it.
 const LEFTOVER: &str = ".draft-";
@@ -23,16 +23,17 @@ const ANY_EXECUTE: u32 = 0o111;
 pub(crate) struct LayerDraft {
     root: PathBuf,
     path: PathBuf,
+    fsync: Fsync,
     sealed: bool,
 }
 
 // === impl LayerDraft ===
 
 impl LayerDraft {
-    pub(crate) fn begin(root: &Path) -> PortResult<Self> {
+    pub(crate) fn begin(root: &Path, fsync: Fsync) -> PortResult<Self> {
         let path = leftover(root);
         DirBuilder::new().mode(0o700).create(&path).map_err(|error| PortError::io("cannot begin a layer", error))?;
-        Ok(Self { root: root.to_owned(), path, sealed: false })
+        Ok(Self { root: root.to_owned(), path, fsync, sealed: false })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -44,13 +45,12 @@ impl LayerDraft {
     pub(crate) fn seal(mut self, target: &Path) -> PortResult<PathBuf> {
         normalise(&self.path)?;
         let seal = || {
-            // One call for the whole tree: a bundle may have twenty thousand files.
-            rustix::fs::syncfs(File::open(&self.path)?)?;
+            self.fsync.tree(&self.path)?;
             match fs::rename(&self.path, target) {
                 Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => return Ok(false),
                 renamed => renamed?,
             }
-            sync_dir(&self.root)?;
+            self.fsync.dir(&self.root)?;
             Ok(true)
         };
         self.sealed = seal().map_err(|error| PortError::io("cannot seal a layer", error))?;

@@ -15,7 +15,6 @@ use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 use crate::StoreError;
 use crate::bundle_draft::BundleDraft;
-use crate::data_dir::sync_dir;
 use crate::layer_draft::{LayerDraft, is_leftover, leftover};
 use crate::store::Core;
 
@@ -40,6 +39,12 @@ impl FileLayers {
 
     fn path(&self, digest: &Digest) -> PathBuf {
         self.root.join(digest.to_string())
+    }
+
+    /// Begins a draft, on a blocking thread.
+    fn draft(&self) -> impl FnOnce() -> PortResult<LayerDraft> + Send + 'static {
+        let (root, fsync) = (Arc::clone(&self.root), self.core.fsync.clone());
+        move || LayerDraft::begin(&root, fsync)
     }
 
     /// Waits until nobody builds this digest.
@@ -82,11 +87,11 @@ impl Layers for FileLayers {
             Ok(path) => return Ok(path),
             Err(turn) => turn,
         };
-        let (root, target) = (Arc::clone(&self.root), self.path(digest));
+        let (draft, target) = (self.draft(), self.path(digest));
         blocking(move || {
             // The turn ends with the build even when the caller goes away meanwhile.
             let _turn = turn;
-            let draft = LayerDraft::begin(&root)?;
+            let draft = draft()?;
             build(draft.path()).map_err(build_failed)?;
             draft.seal(&target)
         })
@@ -102,8 +107,8 @@ impl Layers for FileLayers {
             Ok(path) => return Ok(path),
             Err(turn) => turn,
         };
-        let (root, target) = (Arc::clone(&self.root), self.path(digest));
-        let mut draft = blocking(move || BundleDraft::begin(LayerDraft::begin(&root)?)).await?;
+        let (draft, target) = (self.draft(), self.path(digest));
+        let mut draft = blocking(move || BundleDraft::begin(draft()?)).await?;
         for file in &bundle.files {
             let bytes = blobs.get(&file.digest).await?;
             if bytes.len() as u64 != file.size {
@@ -122,10 +127,10 @@ impl Layers for FileLayers {
 
     async fn remove(&self, digest: &Digest) -> PortResult<()> {
         let turn = self.turn(digest).await;
-        let (root, path) = (Arc::clone(&self.root), self.path(digest));
+        let (root, path, core) = (Arc::clone(&self.root), self.path(digest), Arc::clone(&self.core));
         blocking(move || {
             let _turn = turn;
-            remove(&root, &path).map_err(|error| PortError::io("cannot remove a layer", error))
+            remove(&root, &path, &core).map_err(|error| PortError::io("cannot remove a layer", error))
         })
         .await
     }
@@ -145,11 +150,11 @@ fn build_failed(error: std::io::Error) -> PortError {
 }
 
 /// Gone at once for everybody, then tree by tree: a removal cut short is no half layer.
-fn remove(root: &Path, path: &Path) -> std::io::Result<()> {
+fn remove(root: &Path, path: &Path, core: &Core) -> std::io::Result<()> {
     let doomed = leftover(root);
     match fs::rename(path, &doomed) {
         Ok(()) => {
-            sync_dir(root)?;
+            core.fsync.dir(root)?;
             fs::remove_dir_all(doomed)
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

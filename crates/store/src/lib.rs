@@ -16,6 +16,7 @@ mod bundle_draft;
 mod data_dir;
 mod error;
 mod events;
+mod fsync;
 mod history;
 mod layer_draft;
 mod layers;
@@ -26,6 +27,7 @@ mod run_filter;
 mod space;
 mod sqlite;
 mod store;
+
 mod watch_hub;
 
 pub use error::StoreError;

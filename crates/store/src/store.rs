@@ -10,6 +10,7 @@ use crate::StoreError;
 use crate::blobs::FileBlobs;
 use crate::data_dir::DataDir;
 use crate::events::LocalEvents;
+use crate::fsync::Fsync;
 use crate::history::SqliteHistory;
 use crate::layers::FileLayers;
 use crate::queue::SqliteQueue;
@@ -17,8 +18,8 @@ use crate::registry::SqliteRegistry;
 use crate::space::Space;
 use crate::sqlite::{Database, DatabaseConfig, Durability, WriterHooks};
 
-/// What to do when the disk can no longer be trusted. Called on a thread of the store, once; the process should log
-/// the message and end at once, because after a failed fsync only a restart tells what the disk holds.
+/// What to do when the disk can no longer be trusted. Called on a thread of the store; the process should log the message
+/// and end at once, because after a failed fsync only a restart tells what the disk holds.
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// How a [`Store`] works.
@@ -61,14 +62,15 @@ pub(crate) struct Core {
     /// Log lines.
     pub(crate) logs: Database,
     pub(crate) space: Arc<Space>,
+    pub(crate) fsync: Fsync,
     pub(crate) dir: DataDir,
 }
 
 // === impl StoreConfig ===
 
 impl StoreConfig {
-    /// The defaults for a directory: 4 readers, 64 MiB low water, 16 MiB ballast. A fatal failure aborts the process
-    /// through a panic of the store's thread only where the caller sets nothing better; it is logged in any case.
+    /// The defaults for a directory: 4 readers, 64 MiB low water, 16 MiB ballast. A fatal failure is only logged;
+    /// a server sets `on_fatal` to end itself.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
@@ -186,6 +188,6 @@ impl Core {
             queue: config.write_queue,
             hooks: WriterHooks { fatal: Arc::clone(&config.on_fatal), idle: Box::new(|| {}) },
         })?;
-        Ok(Self { main, logs, space, dir })
+        Ok(Self { main, logs, space, fsync: Fsync::new(Arc::clone(&config.on_fatal)), dir })
     }
 }

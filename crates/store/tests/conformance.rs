@@ -54,3 +54,15 @@ async fn layers() {
     let (_dir, store) = store();
     suite::layers(store.layers(), store.blobs()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queue() {
+    let (_dir, store) = store();
+    suite::queue(store.queue()).await;
+}
+
+#[tokio::test]
+async fn events() {
+    let (_dir, store) = store();
+    suite::events(&*store.events()).await;
+}

@@ -1,4 +1,22 @@
 //! Fakes, a manual clock and the conformance suites of the ports. For tests only.
+//!
+//! The fakes keep everything in memory and pass the suites that the adapters pass, so a test of the engine may trust
+//! them.
 
 pub mod fixture;
+mod manual_clock;
+mod memory_blobs;
+mod memory_events;
+mod memory_history;
+mod memory_layers;
+mod memory_queue;
+mod memory_registry;
 pub mod suite;
+
+pub use manual_clock::ManualClock;
+pub use memory_blobs::MemoryBlobs;
+pub use memory_events::MemoryEvents;
+pub use memory_history::MemoryHistory;
+pub use memory_layers::MemoryLayers;
+pub use memory_queue::MemoryQueue;
+pub use memory_registry::MemoryRegistry;

@@ -3,16 +3,20 @@
 //! Suites that name their own projects can share a store; each says what it needs.
 
 mod blobs;
+mod events;
 mod history;
 mod layers;
 mod logs;
+mod queue;
 mod registry;
 mod watch;
 
 pub use blobs::blobs;
+pub use events::events;
 pub use history::history;
 pub use layers::layers;
 pub use logs::logs;
+pub use queue::queue;
 pub use registry::registry;
 pub use watch::{lagged_watch, watch};
 

@@ -1,0 +1,60 @@
+//! The fakes pass the suite of each port.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use faas_ports::{Blobs, PortError};
+use faas_testkit::{MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryQueue, MemoryRegistry, suite};
+
+#[tokio::test]
+async fn registry() {
+    suite::registry(&MemoryRegistry::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watch() {
+    suite::watch(Arc::new(MemoryRegistry::default())).await;
+}
+
+#[tokio::test]
+async fn lagged_watch() {
+    suite::lagged_watch(&MemoryRegistry::new(1500), 1500).await;
+}
+
+#[tokio::test]
+async fn history() {
+    suite::history(&MemoryHistory::default()).await;
+}
+
+#[tokio::test]
+async fn logs() {
+    suite::logs(&MemoryHistory::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queue() {
+    suite::queue(Arc::new(MemoryQueue::default())).await;
+}
+
+#[tokio::test]
+async fn events() {
+    suite::events(&MemoryEvents::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blobs() {
+    suite::blobs(Arc::new(MemoryBlobs::default())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn layers() {
+    suite::layers(Arc::new(MemoryLayers::new().expect("temp dir")), Arc::new(MemoryBlobs::default())).await;
+}
+
+#[tokio::test]
+async fn a_damaged_blob_is_noticed() {
+    let blobs = MemoryBlobs::default();
+    let digest = blobs.put(Bytes::from_static(b"x")).await.expect("put");
+    blobs.corrupt(&digest);
+    assert!(matches!(blobs.get(&digest).await, Err(PortError::Corrupt { .. })));
+}
