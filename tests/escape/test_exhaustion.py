@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Server, until, write_function
+from harness import Server, write_function
 
 NEIGHBOUR = "def handler(x: int):\n    return x + 1\n"
 
@@ -126,13 +126,8 @@ def handler(event):
     deploy(server, tmp_path, name, code, timeout="60s")
     reply = server.api.invoke(name, timeout=90)
     assert reply.status == 200, reply.body
-    run = until(lambda: _finished(server, reply.headers["x-run-id"]), "the run is recorded")
+    run = server.api.finished(reply.headers["x-run-id"])
     assert run["state"] == "succeeded"
     lines = server.http.get(f"/api/v1/runs/{run['id']}/logs?limit=200").expect(200).json()["lines"]
     assert lines, "nothing of the output was kept"
     neighbour()
-
-
-def _finished(server: Server, run_id: str) -> dict | None:
-    reply = server.api.run(run_id)
-    return reply.json() if reply.status == 200 and reply.json()["finished_at"] else None

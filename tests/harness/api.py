@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .http import Client, Reply
+from .wait import until
 
 V1 = "/api/v1"
 
@@ -30,6 +31,24 @@ class Api:
     def run(self, run_id: str) -> Reply:
         """A run's record."""
         return self.http.get(f"{V1}/runs/{run_id}")
+
+    def finished(self, run_id: str) -> dict[str, Any]:
+        """A run's record once it has ended; records are written a moment after the answer."""
+
+        def ended() -> dict[str, Any] | None:
+            reply = self.run(run_id)
+            return reply.json() if reply.status == 200 and reply.json()["finished_at"] else None
+
+        return until(ended, f"{run_id} is recorded")
+
+    def log_lines(self, run_id: str, least: int) -> list[dict[str, Any]]:
+        """A run's log lines once there are at least so many."""
+
+        def lines() -> list[dict[str, Any]] | None:
+            found = self.http.get(f"{V1}/runs/{run_id}/logs").expect(200).json()["lines"]
+            return found if len(found) >= least else None
+
+        return until(lines, f"{run_id} has {least} log lines")
 
     def runs(self, query: str = "") -> list[dict[str, Any]]:
         """A page of runs."""

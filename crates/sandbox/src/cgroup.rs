@@ -99,11 +99,12 @@ impl Cgroup {
 
     /// Removes the directories; false while some process or zombie is still inside.
     pub(crate) fn remove(&self) -> bool {
-        let removed = |part: &Part| match fs::remove_dir(&part.directory) {
-            Ok(()) => true,
-            Err(error) => error.kind() == ErrorKind::NotFound,
+        let is_left = |part: &&Part| match fs::remove_dir(&part.directory) {
+            Ok(()) => false,
+            Err(error) => error.kind() != ErrorKind::NotFound,
         };
-        self.parts.iter().map(removed).fold(true, |all, one| all && one)
+        // Counted, so that one that is left does not keep the others from being removed.
+        self.parts.iter().filter(is_left).count() == 0
     }
 }
 

@@ -229,7 +229,7 @@ impl Spawner {
     }
 
     fn announce_departures(&mut self) -> io::Result<()> {
-        for gone in self.leaving.extract_if(.., |leaving| leaving.try_remove()) {
+        for gone in self.leaving.extract_if(.., Leaving::try_remove) {
             send(self.control.as_fd(), &Event::Exited { request: gone.request, ending: gone.ending }, &[])?;
         }
         Ok(())

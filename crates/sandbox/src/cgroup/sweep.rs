@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// server on the same data. Membership decides, never a process name.
 pub(crate) fn sweep(layout: &Layout) {
     let deadline = Instant::now() + PATIENCE;
-    while !layout.hierarchies.iter().map(|one| clear(&one.base)).fold(true, |all, one| all && one) {
+    while !layout.hierarchies.iter().filter(|one| !clear(&one.base)).count() == 0 {
         if Instant::now() > deadline {
             return;
         }

@@ -55,7 +55,7 @@ impl Main {
         match program {
             Program::Exec { argv, env } if !argv.is_empty() => Ok(Self::Exec {
                 argv: argv.iter().map(text).collect::<Result<_, _>>()?,
-                env: env.iter().map(|(name, value)| text(&format!("{name}={value}"))).collect::<Result<_, _>>()?,
+                env: env.iter().map(|(name, value)| text(format!("{name}={value}"))).collect::<Result<_, _>>()?,
             }),
             Program::Exec { .. } => Err(invalid("argv is empty")),
             Program::Probe(targets) => Ok(Self::Probe(targets)),

@@ -217,9 +217,9 @@ mod tests {
         assert_eq!(clone(high | libc::CLONE_NEWUSER as u64), failed(libc::EPERM));
         assert_eq!(clone(libc::CLONE_NEWNS as u64), failed(libc::EPERM));
         let ioctl = |request: u64| verdict(libc::SYS_ioctl, [0, request, 0, 0, 0, 0]);
-        assert_eq!(ioctl(libc::TCGETS as u64), ALLOWED);
-        assert_eq!(ioctl(high | libc::TIOCSTI as u64), failed(libc::EPERM));
-        assert_eq!(ioctl(libc::TIOCLINUX as u64), failed(libc::EPERM));
+        assert_eq!(ioctl(libc::TCGETS), ALLOWED);
+        assert_eq!(ioctl(high | libc::TIOCSTI), failed(libc::EPERM));
+        assert_eq!(ioctl(libc::TIOCLINUX), failed(libc::EPERM));
         let family = high | libc::AF_VSOCK as u64;
         assert_eq!(verdict(libc::SYS_socket, [family, 1, 0, 0, 0, 0]), failed(libc::EAFNOSUPPORT));
         assert_eq!(verdict(libc::SYS_personality, [0xffff_ffff, 0, 0, 0, 0, 0]), ALLOWED);

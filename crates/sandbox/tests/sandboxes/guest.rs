@@ -12,8 +12,12 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     match argument(0) {
         "exit" => return ExitCode::from(argument(1).parse::<u8>().unwrap_or(99)),
         "raise" => {
-            // SAFETY: raising a signal touches no memory.
-            unsafe { libc::raise(argument(1).parse().unwrap_or(0)) };
+            let signal = argument(1).parse().unwrap_or(0);
+            // SAFETY: neither call touches memory; the handler that goes is the one for stack overflows.
+            unsafe {
+                libc::signal(signal, libc::SIG_DFL);
+                libc::raise(signal);
+            }
         }
         "allocate" => allocate(argument(1).parse().unwrap_or(0)),
         "echo" => echo(),
@@ -21,7 +25,9 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         "cat" => arguments[1..].iter().for_each(|path| cat(path)),
         "list" => list(argument(1)),
         "links" => arguments[1..].iter().for_each(|path| println!("{path} {:?}", std::fs::read_link(path))),
-        "hide" => hide(),
+        "hide" => hide(true),
+        "hide-and-exit" => hide(false),
+        "say" => arguments[1..].iter().for_each(|path| say(path)),
         "fork" => fork_until_refused(),
         "fill" => fill(argument(1)),
         "open" => open_until_refused(),
@@ -73,6 +79,13 @@ fn cat(path: &str) {
     }
 }
 
+fn say(path: &str) {
+    let said = File::options().write(true).open(path).and_then(|mut file| file.write_all(b"said\n"));
+    if let Err(error) = said {
+        println!("{path}: {error}");
+    }
+}
+
 fn list(path: &str) {
     let mut names: Vec<String> = match std::fs::read_dir(path) {
         Ok(entries) => entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect(),
@@ -83,7 +96,7 @@ fn list(path: &str) {
 }
 
 /// Leaves processes behind that belong to no session, group or parent of this one and that ignore polite signals.
-fn hide() {
+fn hide(stay: bool) {
     for _ in 0..3 {
         // SAFETY: this program has one thread.
         if unsafe { libc::fork() } != 0 {
@@ -100,6 +113,9 @@ fn hide() {
         sleep();
     }
     println!("hidden");
+    if !stay {
+        return;
+    }
     // SAFETY: as above.
     unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
     sleep();

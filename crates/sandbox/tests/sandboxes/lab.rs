@@ -77,11 +77,6 @@ impl Lab {
             finish(sandbox).await
         })
     }
-
-    /// The cgroups of this lab's sandboxes that exist at the moment.
-    pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
-        cgroups_below(&PathBuf::from("/sys/fs/cgroup"), "sbx_", 6)
-    }
 }
 
 pub(crate) fn config(home: &Path) -> SandboxConfig {
@@ -140,17 +135,6 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Result<
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
-}
-
-fn cgroups_below(directory: &Path, prefix: &str, depth: usize) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let directories = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let found = directories.flat_map(|entry| {
-        let own = entry.file_name().to_string_lossy().starts_with(prefix).then(|| entry.path());
-        let inner = if depth > 0 { cgroups_below(&entry.path(), prefix, depth - 1) } else { Vec::new() };
-        own.into_iter().chain(inner)
-    });
-    found.collect()
 }
 
 /// Copies this program and the libraries it has loaded; the dynamic linker goes where programs look for it.

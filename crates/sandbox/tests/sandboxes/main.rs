@@ -10,6 +10,7 @@ mod guest;
 mod lab;
 mod languages;
 mod limits;
+mod measure;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
             checks().iter().for_each(|(name, _)| println!("{name}: test"));
             ExitCode::SUCCESS
         }
+        Some("measure") => measure::run(),
         _ => run(arguments.iter().find(|argument| !argument.starts_with('-')).map_or("", String::as_str)),
     }
 }
