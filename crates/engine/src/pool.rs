@@ -251,6 +251,10 @@ impl Pool {
     }
 
     fn start_wanted(self: &Arc<Self>, state: &mut PoolState) {
+        if starts_wanted(self.load(state)) == 0 {
+            return;
+        }
+        // Only now, since it costs a look at each: nobody starts an instance for a caller that went away.
         state.waiting.retain(|waiter| !waiter.is_closed());
         let room = self.deps.instances_max.saturating_sub(self.deps.instances.load(Ordering::Relaxed));
         (0..starts_wanted(self.load(state)).min(room)).for_each(|_| self.start_one(state));

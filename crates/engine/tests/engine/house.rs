@@ -14,25 +14,25 @@ use futures_util::StreamExt;
 
 use crate::script::ScriptedLauncher;
 
-pub struct House {
-    pub engine: Engine,
-    pub launcher: Arc<ScriptedLauncher>,
-    pub registry: Arc<dyn Registry>,
-    pub blobs: Arc<dyn Blobs>,
+pub(crate) struct House {
+    pub(crate) engine: Engine,
+    pub(crate) launcher: Arc<ScriptedLauncher>,
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) blobs: Arc<dyn Blobs>,
 }
 
 impl House {
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self::with(EngineSettings { tend_every: Duration::from_millis(10), ..EngineSettings::default() }).await
     }
 
-    pub async fn with(settings: EngineSettings) -> Self {
+    pub(crate) async fn with(settings: EngineSettings) -> Self {
         let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
         Self::over(registry, Arc::new(MemoryBlobs::default()), settings).await
     }
 
     /// Another engine over the state of this one, as after a restart.
-    pub async fn reopened(&self) -> Self {
+    pub(crate) async fn reopened(&self) -> Self {
         Self::over(Arc::clone(&self.registry), Arc::clone(&self.blobs), EngineSettings::default()).await
     }
 
@@ -52,11 +52,11 @@ impl House {
         Self { engine, launcher, registry, blobs }
     }
 
-    pub async fn deploy(&self, name: &str, scaling: Scaling) -> Result<Deployed, Fault> {
+    pub(crate) async fn deploy(&self, name: &str, scaling: Scaling) -> Result<Deployed, Fault> {
         self.deploy_with(name, scaling, Span::from_secs(30)).await
     }
 
-    pub async fn deploy_with(&self, name: &str, scaling: Scaling, timeout: Span) -> Result<Deployed, Fault> {
+    pub(crate) async fn deploy_with(&self, name: &str, scaling: Scaling, timeout: Span) -> Result<Deployed, Fault> {
         let code = Bytes::from_static(b"def handler(): pass");
         let digest = self.blobs.put(code.clone()).await?;
         let file = BundleFile { path: "main.py".into(), digest, size: code.len() as u64, executable: false };
@@ -69,11 +69,11 @@ impl House {
     }
 
     /// Calls and reads the whole reply.
-    pub async fn text(&self, name: &str, path: &str) -> Result<String, CallFailure> {
+    pub(crate) async fn text(&self, name: &str, path: &str) -> Result<String, CallFailure> {
         read(self.call(name, path).await?).await
     }
 
-    pub async fn call(&self, name: &str, path: &str) -> Result<Call, CallFailure> {
+    pub(crate) async fn call(&self, name: &str, path: &str) -> Result<Call, CallFailure> {
         let live = Selector::Alias(AliasName::live());
         let route = self.engine.route(self.engine.default_project(), name, &live).await?;
         let request = CallRequest {
@@ -87,12 +87,12 @@ impl House {
         self.engine.call(route, request).await
     }
 
-    pub async fn run(&self, id: faas_types::RunId) -> RunRecord {
+    pub(crate) async fn run(&self, id: faas_types::RunId) -> RunRecord {
         self.engine.run(self.engine.default_project(), id).await.expect("the run is recorded")
     }
 
     /// Waits until as many instances live, for at most 5 s.
-    pub async fn alive(&self, wanted: u32) {
+    pub(crate) async fn alive(&self, wanted: u32) {
         let alive = || self.launcher.alive.load(std::sync::atomic::Ordering::Acquire);
         for _ in 0..500 {
             if alive() == wanted {
@@ -104,7 +104,7 @@ impl House {
     }
 }
 
-pub async fn read(call: Call) -> Result<String, CallFailure> {
+pub(crate) async fn read(call: Call) -> Result<String, CallFailure> {
     let mut text = Vec::new();
     let mut body: CallBody = call.body;
     while let Some(chunk) = body.next().await {
@@ -113,10 +113,10 @@ pub async fn read(call: Call) -> Result<String, CallFailure> {
     Ok(String::from_utf8(text).expect("scripted replies are text"))
 }
 
-pub fn parse<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+pub(crate) fn parse<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().expect("a valid name")
 }
 
-pub fn scaling(max: u32, concurrency: u32) -> Scaling {
+pub(crate) fn scaling(max: u32, concurrency: u32) -> Scaling {
     Scaling { min: 0, max, concurrency }
 }

@@ -1,6 +1,6 @@
 //! The engine's decisions, over in-memory adapters and scripted instances.
 
-#![expect(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking, and names say what it is about")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and names say what it is about")]
 
 mod house;
 mod script;

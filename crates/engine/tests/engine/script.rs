@@ -14,18 +14,19 @@ use faas_ports::{
 use faas_types::{Code, Fault, FunctionError, InstanceId, IsolationLevel, RuntimeName};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 /// Launches scripted instances and counts them.
 #[derive(Default)]
-pub struct ScriptedLauncher {
-    pub alive: Arc<AtomicU32>,
-    pub launched: AtomicU32,
+pub(crate) struct ScriptedLauncher {
+    pub(crate) alive: Arc<AtomicU32>,
+    pub(crate) launched: AtomicU32,
     /// While set, code does not load.
-    pub broken: AtomicBool,
+    pub(crate) broken: AtomicBool,
     /// While set, launches wait until it is cleared and `go` is notified.
-    pub held: AtomicBool,
-    pub go: Notify,
+    pub(crate) held: AtomicBool,
+    pub(crate) go: Notify,
 }
 
 struct ScriptedInstance {
@@ -36,8 +37,8 @@ struct ScriptedInstance {
     alive: Arc<AtomicU32>,
     ended: AtomicBool,
     end: Notify,
-    /// Kept so that the pool sees the instance as alive.
-    _logs: mpsc::Sender<faas_ports::LogEntry>,
+    /// Ends with the instance, as the port demands.
+    logs: Mutex<Option<mpsc::Sender<faas_ports::LogEntry>>>,
 }
 
 const EXIT: SandboxExit = SandboxExit {
@@ -77,7 +78,7 @@ impl Launcher for ScriptedLauncher {
             alive: Arc::clone(&self.alive),
             ended: AtomicBool::new(false),
             end: Notify::new(),
-            _logs: logs,
+            logs: Mutex::new(Some(logs)),
         });
         Ok(Launched { instance, logs: receiver, timings: LaunchTimings::default() })
     }
@@ -87,6 +88,7 @@ impl ScriptedInstance {
     fn finish(&self) {
         if !self.ended.swap(true, Ordering::AcqRel) {
             self.alive.fetch_sub(1, Ordering::AcqRel);
+            self.logs.lock().take();
             self.end.notify_waiters();
         }
     }
