@@ -28,6 +28,7 @@ pub const DEFAULT_IGNORES: &[&str] = &[
     ".env",
     ".env.*",
     ".DS_Store",
+    ".faas/",
     ".gitignore",
     ".faasignore",
 ];
