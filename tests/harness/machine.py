@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import subprocess
 from dataclasses import dataclass
 from functools import cached_property
+
+from .paths import program
 
 # An ordinary uid that needs no entry in /etc/passwd.
 ORDINARY_UID = 47_113
@@ -57,12 +58,12 @@ class Machine:
     @cached_property
     def promtool(self) -> bool:
         """Whether Prometheus' checker is installed."""
-        return shutil.which("promtool") is not None
+        return program("promtool") is not None
 
     @cached_property
     def schemathesis(self) -> bool:
         """Whether the API fuzzer is installed."""
-        return shutil.which("schemathesis") is not None
+        return program("schemathesis") is not None
 
     def lacks(self, needs: list[str]) -> list[Lack]:
         """Which of these needs are not met."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from harness import Server, write_function
-from harness.paths import ROOT, TARGET
+from harness.paths import ROOT, TARGET, program
 
 from product.functions import ADD
 
@@ -44,7 +44,7 @@ def test_promtool_accepts_the_metrics(server: Server, tmp_path: Path, name: str)
     server.api.call("no-such-function").expect(404)
     metrics = server.http.get("/metrics").expect(200)
     checked = subprocess.run(
-        ["promtool", "check", "metrics"], input=metrics.body, capture_output=True, timeout=60, check=False
+        [program("promtool"), "check", "metrics"], input=metrics.body, capture_output=True, timeout=60, check=False
     )
     assert checked.returncode == 0, (checked.stdout + checked.stderr).decode()
     text = metrics.body.decode()
@@ -61,7 +61,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         checked = subprocess.run(
             [
-                "schemathesis",
+                program("schemathesis"),
                 "run",
                 f"http://127.0.0.1:{server.port}/openapi.json",
                 "--header",
