@@ -216,10 +216,7 @@ class AsyncLoop:
             self.tasks[stream].cancel()
 
     def _spawn(self, stream: int, work) -> None:  # type: ignore[no-untyped-def]
-        if self.eager:
-            task = asyncio.Task(work, loop=self.loop, eager_start=True)
-        else:
-            task = self.loop.create_task(work)
+        task = asyncio.Task(work, loop=self.loop, eager_start=True) if self.eager else self.loop.create_task(work)
         if not task.done():
             self.tasks[stream] = task
             task.add_done_callback(lambda _: self._forget(stream))
