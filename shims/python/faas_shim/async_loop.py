@@ -240,7 +240,7 @@ class AsyncLoop:
 
     async def _guard(self, stream: int, work) -> None:  # type: ignore[no-untyped-def]
         """Runs the work of one call under its log and ends its stream whatever happens."""
-        log = RunLog(stream, self.sink.budget)
+        log = self.sink.begin(stream)
         _RUN.set(log)
         frames, failure = b"", None
         try:
