@@ -7,4 +7,7 @@ sys.path.insert(0, __file__.rpartition("/")[0])
 from faas_shim.main import main  # noqa: E402
 
 del sys.path[0]
-main()
+
+# The children that `multiprocessing` spawns import this file under another name.
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,6 @@
 //! Which runtimes this machine has.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
@@ -30,6 +31,8 @@ pub(crate) struct Found {
     pub(crate) minor: String,
     pub(crate) description: RuntimeDescription,
     stamp: Stamp,
+    /// The configuration names it, so that it wins over a newer patch that was found.
+    configured: bool,
 }
 
 /// Tells whether a program was replaced since it was asked.
@@ -49,6 +52,13 @@ impl Found {
     pub(crate) fn identity(&self) -> String {
         let Stamp { mtime_ns, size } = self.stamp;
         format!("{} {} {mtime_ns} {size}", self.probed.version, self.probed.program.from.display())
+    }
+
+    /// Sorts by language, newest minor version first, and within one the configured and then the newest patch first.
+    fn rank(&self) -> impl Ord + use<> {
+        let numbers = self.numbers();
+        let minor: Vec<u32> = numbers.iter().copied().take(2).collect();
+        (self.recipe.language.clone(), Reverse(minor), !self.configured, Reverse(numbers))
     }
 
     fn numbers(&self) -> Vec<u32> {
@@ -81,12 +91,14 @@ pub(crate) fn discover(recipes: &[Recipe], extra: &[PathBuf], cache: &Path) -> V
                 Some((then, answer)) if *then == stamp => answer.clone(),
                 _ => probe(recipe, &path),
             };
-            found.extend(answer.clone().and_then(|probed| describe(recipe, probed, stamp.clone(), path.clone())));
+            let described = answer.clone().and_then(|probed| describe(recipe, probed, stamp.clone(), path.clone()));
+            let configured = extra.iter().filter_map(|place| fs::canonicalize(place).ok()).any(|p| path.starts_with(p));
+            found.extend(described.map(|found| Found { configured, ..found }));
             answers.insert(path, (stamp, answer));
         }
     }
     // A stable sort, so that of equals the one that was found first stays.
-    found.sort_by(|a, b| (&a.recipe.language, b.numbers()).cmp(&(&b.recipe.language, a.numbers())));
+    found.sort_by_key(Found::rank);
     found.dedup_by(|later, kept| later.description.name == kept.description.name);
     if answers != known {
         keep(cache, &answers);
@@ -113,7 +125,7 @@ fn describe(recipe: &Recipe, probed: Probed, stamp: Stamp, origin: PathBuf) -> O
     }
     let name = format!("{}{minor}", recipe.language).parse().ok()?;
     let description = RuntimeDescription { name, exact: probed.version.clone(), origin };
-    Some(Found { recipe: recipe.clone(), probed, minor, description, stamp })
+    Some(Found { recipe: recipe.clone(), probed, minor, description, stamp, configured: false })
 }
 
 fn version_numbers(version: &str) -> Vec<u32> {

@@ -36,7 +36,7 @@ pub(crate) struct Launch<'a> {
 
 /// Why an opened sandbox did not become an instance.
 enum NotReady {
-    Failed(FunctionError),
+    Failed(Box<FunctionError>),
     Stopped(Stopped),
     Late,
 }
@@ -94,7 +94,7 @@ impl Launch<'_> {
                     let (runtime, import) = (greeted - opened, begun.elapsed() - greeted);
                     return Ok((ready, LaunchTimings { sandbox: opened, runtime, import }));
                 }
-                FrameKind::Failed => return Err(NotReady::Failed(head(&frame.payload)?)),
+                FrameKind::Failed => return Err(NotReady::Failed(Box::new(head(&frame.payload)?))),
                 other => return Err(breach(&format!("{other:?} frame before ready"))),
             }
         }
@@ -163,7 +163,7 @@ impl Launch<'_> {
             NotReady::Late => self.late(),
             NotReady::Failed(error) => {
                 let message = format!("the function did not load: {}: {}", error.kind, error.message);
-                Fault::new(Code::RuntimeError, message).with_function_error(error)
+                Fault::new(Code::RuntimeError, message).with_function_error(*error)
             }
             NotReady::Stopped(stopped) => {
                 let how = match (&stopped, exit.signal, exit.code) {

@@ -216,10 +216,7 @@ class AsyncLoop:
             self.tasks[stream].cancel()
 
     def _spawn(self, stream: int, work) -> None:  # type: ignore[no-untyped-def]
-        if self.eager:
-            task = asyncio.Task(work, loop=self.loop, eager_start=True)
-        else:
-            task = self.loop.create_task(work)
+        task = asyncio.Task(work, loop=self.loop, eager_start=True) if self.eager else self.loop.create_task(work)
         if not task.done():
             self.tasks[stream] = task
             task.add_done_callback(lambda _: self._forget(stream))
@@ -243,7 +240,7 @@ class AsyncLoop:
 
     async def _guard(self, stream: int, work) -> None:  # type: ignore[no-untyped-def]
         """Runs the work of one call under its log and ends its stream whatever happens."""
-        log = RunLog(stream, self.sink.budget)
+        log = self.sink.begin(stream)
         _RUN.set(log)
         frames, failure = b"", None
         try:

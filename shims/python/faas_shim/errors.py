@@ -24,7 +24,12 @@ class LoadError(Exception):
 
 
 def describe(error: BaseException, code: str) -> dict[str, object]:
-    """The function error of an exception; `code` is the directory of the user's files."""
+    """The function error of an exception; `code` is the directory of the user's files. Small enough for a frame."""
+    found = _describe(error, code)
+    return {key: _cut(value) if isinstance(value, str) else value for key, value in found.items()}
+
+
+def _describe(error: BaseException, code: str) -> dict[str, object]:
     if isinstance(error, LoadError):
         return {"errorType": error.kind, "errorMessage": str(error), "hint": error.hint, "file": error.file}
     found: dict[str, object] = {"errorType": _name(error), "errorMessage": _message(error)}
@@ -55,7 +60,10 @@ def _message(error: BaseException) -> str:
         text = error.msg if isinstance(error, SyntaxError) else str(error)
     except Exception:
         return "its message could not be made: str() failed"
-    text = text or ""
+    return _cut(str(text or ""))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= MESSAGE_MAX else text[:MESSAGE_MAX] + " [cut]"
 
 
@@ -120,5 +128,5 @@ def _line(filename: str, number: int, name: str, code: str) -> str:
 
     shown = _relative(filename, code) or filename
     source = linecache.getline(filename, number).strip()[:200]
-    text = f'File "{shown}", line {number}, in {name}'
+    text = f'File "{shown[-500:]}", line {number}, in {name[:200]}'
     return f"{text}\n    {source}" if source else text

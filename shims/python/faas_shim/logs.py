@@ -86,14 +86,21 @@ class Sink:
         if self.pending:
             self.channel.send_pending(self)
 
+    def begin(self, stream: int) -> RunLog:
+        """The log of a new run. What is written outside runs gets a fresh allowance."""
+        self.instance.left = self.budget
+        return RunLog(stream, self.budget)
+
     def finish(self, log: RunLog) -> None:
-        """Ends a run's unfinished lines."""
+        """Ends a run's unfinished lines. What its leftovers write afterwards, such as a task that nobody awaited, is
+        the instance's."""
         for origin in (STDOUT, STDERR):
             text = log.partial[origin]
             if text:
                 log.partial[origin] = ""
                 self.emit(log, INFO if origin == STDOUT else WARN, origin, text)
             log.skipping[origin] = False
+        log.stream = 0
 
     def arm(self) -> None:
         """Sees to it that what is pending goes out within a tick, even when the handler sleeps."""

@@ -72,8 +72,6 @@ def _load(channel: Channel, sink: logs.Sink, init: dict) -> SyncLoop | AsyncLoop
         sink.channel.send(sink.take() + pack(FAILED, 0, jsons.encode(described)))
         return None
     sink.finish(sink.instance)
-    # What an import wrote does not count against what comes between runs.
-    sink.instance.left = sink.budget
     _freeze()
     contract_name = ASGI if contract.kind == ASGI else f"async {contract.kind}" if contract.is_async else contract.kind
     concurrency = init["concurrency"] if contract.is_async else 1

@@ -19,6 +19,7 @@ JSON_TYPE = "application/json"
 TEXT_TYPE = "text/plain; charset=utf-8"
 BYTES_TYPE = "application/octet-stream"
 LINES_TYPE = "application/x-ndjson"
+HEAD_MAX = 64 << 10
 
 _TOKEN = set("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 _HEADS: dict[str, bytes] = {}
@@ -59,7 +60,10 @@ class Reply:
 
 
 def _encode_head(status: int, headers: list[tuple[str, str]]) -> bytes:
-    return jsons.encode({"status": status, "headers": headers})
+    head = jsons.encode({"status": status, "headers": headers})
+    if len(head) > HEAD_MAX:
+        raise BadReply(f"the reply's headers are larger than {HEAD_MAX >> 10} KB")
+    return head
 
 
 def head_frame(stream: int, status: int, headers: list[tuple[str, str]]) -> bytes:

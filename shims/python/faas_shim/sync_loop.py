@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import jsons
 from .function import Function, end_frame
-from .logs import RunLog, Sink
+from .logs import Sink
 from .protocol import BODY, CANCEL, END, INVOKE, PING, PONG, SHUTDOWN, Channel, ChannelClosed, pack, pack_chunks
 from .replies import Reply, chunk_of, from_value, head_frame
 
@@ -56,7 +56,7 @@ class SyncLoop:
 
     def _serve(self, stream: int, payload: bytes, body: bytes) -> None:
         sink, function = self.sink, self.function
-        log = sink.current = RunLog(stream, sink.budget)
+        log = sink.current = sink.begin(stream)
         frames, failure = b"", None
         try:
             value = function.start(jsons.decode(payload), body)  # type: ignore[arg-type]

@@ -1,9 +1,12 @@
 //! Drives the real shims end to end, in plain processes: every folder below `tests/scenarios/<language>`, on every
 //! version of the language that this machine has.
+//!
+//! `SCENARIO=part` runs only the folders with that part in their path; `SCENARIO_SEARCH=path` adds an installation.
 
 #![expect(clippy::unwrap_used, reason = "a test may end where it stands")]
 
 mod case;
+mod driving;
 mod layers;
 mod plain;
 
@@ -20,7 +23,8 @@ fn launcher() -> RuntimesLauncher {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let layers = kept.join("layers");
     std::fs::create_dir_all(&layers).unwrap();
-    let config = RuntimesConfig { search: Vec::new(), cache: kept.join("runtimes.json") };
+    let search = std::env::var_os("SCENARIO_SEARCH").map(PathBuf::from).into_iter().collect();
+    let config = RuntimesConfig { search, cache: kept.join("runtimes.json") };
     let layers = Arc::new(DirectoryLayers::new(&layers));
     RuntimesLauncher::new(Arc::new(PlainSandboxes::new()), layers, Arc::new(SystemClock), config)
 }

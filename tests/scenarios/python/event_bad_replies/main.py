@@ -30,6 +30,7 @@ REPLIES = {
     "circular": circular,
     "header": ("x", 200, {"X-A": "1\r\nX-B: 2"}),
     "name": ("x", 200, {"bad name": "1"}),
+    "huge_header": ("x", 200, {"a": "b" * 2_000_000}),
     "large": "x" * (10 * 1024 * 1024 + 1),
     "stream_large": lambda: ("x" * 1024 * 1024 for _ in range(11)),
     "stream_fails": stream_fails,
