@@ -10,8 +10,6 @@ pub(crate) fn start(config: &LogSection) {
     // Only fails when something else has started logging before, which then goes on.
     let _ = match config.format {
         LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => {
-            builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
-        }
+        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
     };
 }

@@ -46,12 +46,7 @@ pub(crate) async fn serve(listener: TcpListener, doors: Doors, stop: Cancellatio
     }
 }
 
-fn connect(
-    stream: TcpStream,
-    doors: Doors,
-    graceful: &GracefulShutdown,
-    place: tokio::sync::OwnedSemaphorePermit,
-) {
+fn connect(stream: TcpStream, doors: Doors, graceful: &GracefulShutdown, place: tokio::sync::OwnedSemaphorePermit) {
     // Small answers must not wait for a full packet.
     let _ = stream.set_nodelay(true);
     let mut builder = Builder::new(TokioExecutor::new());

@@ -75,8 +75,7 @@ impl Server {
             ..EngineSettings::default()
         };
         let engine = Engine::start(ports, settings).await?;
-        let state =
-            ApiState { engine: engine.clone(), public_url: address.as_str().into(), isolation, started: began };
+        let state = ApiState { engine: engine.clone(), public_url: address.as_str().into(), isolation, started: began };
         let doors = Doors { gateway: Gateway::new(engine.clone()), api: faas_api::router(state) };
         Ok(Self { store, engine, doors, listener, address })
     }

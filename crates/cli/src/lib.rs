@@ -40,7 +40,7 @@ pub trait ServerCommands {
     ///
     /// # Errors
     /// When probing itself is impossible; a missing feature is part of the report.
-    fn doctor(&self) -> anyhow::Result<IsolationReport>;
+    fn doctor(&self) -> impl Future<Output = anyhow::Result<IsolationReport>>;
 }
 
 /// Runs one command line, the program's name first, and says how the process should end.

@@ -5,8 +5,8 @@ use axum::response::Response;
 use faas_engine::{Engine, Selector};
 use faas_ports::{Clock, SystemClock};
 use faas_types::{AliasName, AuthMode, Fault, Scope, TriggerKind};
-use http::request::Parts;
 use faas_web::{CallTarget, RequestId, answer_call, authenticate, key_of, render};
+use http::request::Parts;
 
 /// Every function URL starts with it.
 pub const PREFIX: &str = "/fn/";
