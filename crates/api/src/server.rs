@@ -12,7 +12,6 @@ use crate::state::ApiState;
 use crate::{deploy, error_pages, functions, health, invoke, keys, logs, metrics, openapi, runs, vars};
 
 /// Every route of the control plane.
-#[must_use]
 pub fn router(state: ApiState) -> Router {
     let (router, _) = table(&state).split_for_parts();
     router

@@ -112,13 +112,13 @@ pub(crate) fn run_view(run: RunRecord) -> RunView {
         cold_start: run.cold_start,
         isolation: run.isolation.into(),
         http_status: run.http_status,
-        attempts: run.attempts.into_iter().map(attempt_view).collect(),
+        attempts: run.attempts.iter().map(attempt_view).collect(),
         error,
         result: run.result,
     }
 }
 
-fn attempt_view(attempt: AttemptRecord) -> AttemptView {
+fn attempt_view(attempt: &AttemptRecord) -> AttemptView {
     AttemptView {
         id: attempt.id.to_string(),
         number: attempt.number,

@@ -13,7 +13,7 @@ use faas_types::{
 };
 
 use crate::catalog::{FunctionEntry, decode, function_key, version_key};
-use crate::engine::{Core, Engine, encode, stopping};
+use crate::engine::{Core, DeploymentGuard, Engine, encode, stopping};
 use crate::functions::deployment_key;
 use crate::pool::PoolSpec;
 
@@ -189,10 +189,10 @@ impl Engine {
         }
     }
 
-    fn deployment_guard(&self, project: ProjectId, name: &FunctionName) -> Arc<tokio::sync::Mutex<()>> {
+    fn deployment_guard(&self, project: ProjectId, name: &FunctionName) -> DeploymentGuard {
         let mut deploying = self.core.deploying.lock();
         deploying.retain(|_, guard| Arc::strong_count(guard) > 1);
-        Arc::clone(deploying.entry((project, name.as_str().to_owned())).or_default())
+        Arc::clone(deploying.entry((project, name.clone())).or_default())
     }
 
     async fn seal(&self, new: &NewDeployment) -> Result<Digest, Fault> {

@@ -10,7 +10,7 @@ use faas_ports::{
     Blobs, Clock, Collection, Entry, Events, Expect, IdSource, Key, Launcher, Layers, PortError, Registry, RunHistory,
     Write,
 };
-use faas_types::{Code, Fault, FunctionId, ProjectId};
+use faas_types::{Code, Fault, FunctionId, FunctionName, ProjectId};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -82,8 +82,11 @@ pub(crate) struct Core {
     pub(crate) instances: Arc<AtomicU32>,
     pub(crate) instances_max: u32,
     /// One deployment at a time for each function name.
-    pub(crate) deploying: Mutex<HashMap<(ProjectId, String), Arc<tokio::sync::Mutex<()>>>>,
+    pub(crate) deploying: Mutex<HashMap<(ProjectId, FunctionName), DeploymentGuard>>,
 }
+
+/// Held while a deployment is under way.
+pub(crate) type DeploymentGuard = Arc<tokio::sync::Mutex<()>>;
 
 // === impl EngineSettings ===
 
@@ -209,7 +212,7 @@ impl Engine {
         self.core.tasks.close();
         if tokio::time::timeout(patience, self.core.tasks.wait()).await.is_err() {
             tracing::warn!(instances = self.instances(), "calls are still under way at the end of the drain");
-            pools.iter().for_each(|pool| pool.abandon());
+            pools.iter().for_each(super::pool::Pool::abandon);
             if tokio::time::timeout(ABANDON_PATIENCE, self.core.tasks.wait()).await.is_err() {
                 tracing::error!(instances = self.instances(), "instances did not end");
             }

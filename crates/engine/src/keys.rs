@@ -64,7 +64,14 @@ pub struct Keys {
     registry: Arc<dyn Registry>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
-    known: RwLock<HashMap<String, (Arc<Caller>, KeyRecord, u64)>>,
+    known: RwLock<HashMap<String, KnownKey>>,
+}
+
+/// A key in memory.
+struct KnownKey {
+    caller: Arc<Caller>,
+    record: KeyRecord,
+    revision: u64,
 }
 
 // === impl Caller ===
@@ -124,8 +131,8 @@ impl Keys {
     fn put(&self, project: ProjectId, hash: &str, record: KeyRecord, revision: u64) {
         let caller = Arc::new(Caller { project, key: record.id, scopes: record.scopes.clone() });
         let mut known = self.known.write();
-        if known.get(hash).is_none_or(|(_, _, old)| *old < revision) {
-            known.insert(hash.to_owned(), (caller, record, revision));
+        if known.get(hash).is_none_or(|old| old.revision < revision) {
+            known.insert(hash.to_owned(), KnownKey { caller, record, revision });
         }
     }
 
@@ -158,10 +165,9 @@ impl Keys {
     pub async fn revoke(&self, project: ProjectId, id: KeyId) -> Result<(), Fault> {
         let found = {
             let known = self.known.read();
-            let mut of_project = known.iter().filter(|(_, (caller, ..))| caller.project == project);
-            of_project
-                .find(|(_, (_, record, _))| record.id == id)
-                .map(|(hash, (_, record, revision))| (hash.clone(), record.clone(), *revision))
+            let mut of_project = known.iter().filter(|(_, key)| key.caller.project == project);
+            let found = of_project.find(|(_, key)| key.record.id == id);
+            found.map(|(hash, key)| (hash.clone(), key.record.clone(), key.revision))
         };
         let (hash, mut record, revision) = found.ok_or_else(|| Fault::new(Code::NotFound, format!("no key `{id}`")))?;
         if record.revoked_at.is_none() {
@@ -175,11 +181,8 @@ impl Keys {
     #[must_use]
     pub fn list(&self, project: ProjectId) -> Vec<KeyRecord> {
         let known = self.known.read();
-        let mut records: Vec<KeyRecord> = known
-            .values()
-            .filter(|(caller, ..)| caller.project == project)
-            .map(|(_, record, _)| record.clone())
-            .collect();
+        let of_project = known.values().filter(|key| key.caller.project == project);
+        let mut records: Vec<KeyRecord> = of_project.map(|key| key.record.clone()).collect();
         records.sort_by_key(|record| std::cmp::Reverse(record.id));
         records
     }
@@ -194,7 +197,7 @@ impl Keys {
                 .with_hint("a key starts with faas_ and has 54 characters; copy it whole"));
         }
         match self.known.read().get(&hash(text)) {
-            Some((caller, KeyRecord { revoked_at: None, .. }, _)) => Ok(Arc::clone(caller)),
+            Some(key) if key.record.revoked_at.is_none() => Ok(Arc::clone(&key.caller)),
             Some(_) => Err(refused("the key was revoked").with_hint("make another with `faas keys create`")),
             None => Err(refused("the key is not known here")
                 .with_hint("check FAAS_API_KEY and FAAS_ENDPOINT: the key may belong to another server")),

@@ -51,13 +51,13 @@ impl Pools {
             }
             !goes
         });
-        closed.iter().for_each(|pool| pool.close());
+        closed.iter().for_each(super::pool::Pool::close);
     }
 
     /// Closes everything and returns the pools, which may still serve calls that they had admitted.
     pub(crate) fn close_all(&self) -> Vec<Arc<Pool>> {
         let pools: Vec<Arc<Pool>> = self.pools.write().drain().map(|(_, pool)| pool).collect();
-        pools.iter().for_each(|pool| pool.close());
+        pools.iter().for_each(super::pool::Pool::close);
         pools
     }
 
