@@ -34,4 +34,3 @@ class Api:
     call = greeter
     wrapped = staticmethod(wrapped)
     partial = partial
-
