@@ -34,3 +34,4 @@ class Api:
     call = greeter
     wrapped = staticmethod(wrapped)
     partial = partial
+

@@ -1,1 +1,1 @@
-VALUE = "other"
+VALUE = 'other'

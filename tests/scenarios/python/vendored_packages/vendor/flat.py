@@ -1,1 +1,1 @@
-NAME = "flat"
+NAME = 'flat'
