@@ -31,12 +31,12 @@ def test_a_graceful_stop_finishes_what_runs_and_leaves_nothing(tmp_path: Path) -
 
 
 def test_a_stop_is_bounded_even_when_a_call_is_not(tmp_path: Path) -> None:
-    with Server() as server:
+    with Server(args=["--drain", "2s"]) as server:
         server.deploy(write_function(tmp_path, "slow", SLOW, timeout="10m"))
         with ThreadPoolExecutor(1) as callers:
             call = callers.submit(server.api.call, "slow", {"seconds": 500}, timeout=90)
             until(lambda: _running(server) == 1, "the call is under way")
-            server.stop(within=40)
+            server.stop(within=15)
             with contextlib.suppress(OSError):
                 assert call.result().status >= 500
         assert server.footprint.leftovers() == []
