@@ -14,7 +14,7 @@ from .targets import Target
 from .wrk import Throughput
 
 TEMPLATE = Path(__file__).parent / "page.md.in"
-PLAIN, RAW = "faas, plain handler", "uvicorn, raw ASGI, 1 worker"
+OURS, RAW = "faas, plain handler", "uvicorn, raw ASGI, 1 worker"
 FASTAPI_TWO, FUNCTIONS = "uvicorn + FastAPI (async def), 2 workers", "functions-framework"
 # Design goals of warm throughput: how many times a peer's rate ours should be.
 RATE_GOALS = ((FASTAPI_TWO, 1.5), (FUNCTIONS, 7.0), (RAW, 0.75))
@@ -106,7 +106,7 @@ def _cold(results: Results) -> list[str]:
 
 def _goals(results: Results) -> list[str]:
     lines = []
-    ours, raw = results.row(PLAIN), results.row(RAW)
+    ours, raw = results.row(OURS), results.row(RAW)
     for name, goal in RATE_GOALS:
         peer = results.row(name)
         if ours and peer:

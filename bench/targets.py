@@ -92,7 +92,8 @@ def _uvicorn(app: str, workers: int) -> Callable[[int], list[str]]:
 
 
 def _gunicorn(port: int) -> list[str]:
-    return [sys.executable, "-m", "gunicorn", "wsgi_app:app", "--workers", "2", "--bind", f"127.0.0.1:{port}"]
+    pools = ["--workers", "2", "--worker-class", "gthread", "--threads", "4"]
+    return [sys.executable, "-m", "gunicorn", "wsgi_app:app", *pools, "--bind", f"127.0.0.1:{port}"]
 
 
 def _functions(port: int) -> list[str]:
@@ -105,7 +106,7 @@ PEERS: dict[str, Callable[[int], list[str]]] = {
     "uvicorn, raw ASGI, 2 workers": _uvicorn("raw_asgi:app", 2),
     "uvicorn + FastAPI (async def), 1 worker": _uvicorn("fastapi_app:app", 1),
     "uvicorn + FastAPI (async def), 2 workers": _uvicorn("fastapi_app:app", 2),
-    "gunicorn, raw WSGI, 2 sync workers": _gunicorn,
+    "gunicorn, raw WSGI, 2 workers of 4 threads": _gunicorn,
     "functions-framework": _functions,
 }
 

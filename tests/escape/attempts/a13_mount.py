@@ -2,13 +2,13 @@
 
 import ctypes
 
-from kit import every, in_child, refused, syscall
+from kit import every, in_child, own_folder, refused, syscall
 
 CONTROL = "root"
 
 
 def attempt(event):
-    tmpfs, here = ctypes.c_char_p(b"tmpfs"), ctypes.c_char_p(b"/tmp")
+    tmpfs, here = ctypes.c_char_p(b"tmpfs"), own_folder()
     return in_child(
         lambda: every(
             [
@@ -16,7 +16,7 @@ def attempt(event):
                 refused("open_tree", syscall(428, -100, here, 1)),
                 refused("move_mount", syscall(429, -100, here, -100, here, 0)),
                 refused("mount_setattr", syscall(442, -100, here, 0, ctypes.create_string_buffer(32), 32)),
-                refused("umount2", syscall(166, ctypes.c_char_p(b"/proc"), 2)),
+                refused("umount2", syscall(166, here, 2)),
                 refused("mount", syscall(165, tmpfs, here, tmpfs, 0, 0)),
             ]
         )

@@ -3,7 +3,7 @@
 import ctypes
 import os
 
-from kit import denied, escaped, every, in_child, refused, syscall
+from kit import denied, escaped, every, in_child, own_folder, refused, syscall
 
 
 def writable():
@@ -17,13 +17,9 @@ def writable():
 
 
 def attempt(event):
-    kinds = (ctypes.c_char_p(b"cgroup"), ctypes.c_char_p(b"cgroup2"))
+    here, kinds = own_folder(), (ctypes.c_char_p(b"cgroup"), ctypes.c_char_p(b"cgroup2"))
     mounts = [
-        in_child(
-            lambda kind=kind: refused(
-                "mount " + kind.value.decode(), syscall(165, kind, ctypes.c_char_p(b"/tmp"), kind, 0, 0)
-            )
-        )
+        in_child(lambda kind=kind: refused(f"mount {kind.value}", syscall(165, kind, here, kind, 0, 0)))
         for kind in kinds
     ]
     return every([*mounts, writable()])

@@ -1,4 +1,8 @@
-"""What the attempts share: raw system calls and the two answers."""
+"""What the attempts share: raw system calls and the two answers.
+
+An attempt that works must leave the machine as it was: names and clocks are set to what they are, mounts cover an own
+folder, files are opened but not written.
+"""
 
 import ctypes
 import errno
@@ -61,6 +65,13 @@ def barred(what, action, allowed=REFUSED):
             return denied(f"{what}: {errno.errorcode.get(error.errno, error.errno)}")
         return escaped(f"{what} failed with {error}, which is no refusal")
     return escaped(f"{what} worked: {value!r}"[:300])
+
+
+def own_folder():
+    """An empty folder to mount on, so that an attempt which works covers nothing."""
+    path = f"/tmp/own-{os.getpid()}"
+    os.makedirs(path, exist_ok=True)
+    return ctypes.c_char_p(path.encode())
 
 
 def in_child(action):
