@@ -26,5 +26,5 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # Milliseconds since the epoch.
 now_ms() { date +%s%3N; }
 
-# Where the build of a profile puts the binary.
-faas_binary() { printf '%s/%s/faas' "$TARGET" "$([[ $1 == dev ]] && echo debug || echo "$1")"; }
+# Where the build of a profile puts the binary; FAAS_BIN names one that is built already.
+faas_binary() { printf '%s' "${FAAS_BIN:-$TARGET/$([[ $1 == dev ]] && echo debug || echo "$1")/faas}"; }

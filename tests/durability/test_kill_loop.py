@@ -16,10 +16,11 @@ SLOW = "import time\n\ndef handler(seconds: float):\n    time.sleep(seconds)\n  
 FUNCTIONS = ["quick-one", "quick-two", "quick-three"]
 
 
-def _kill_loop(server: Server, tmp_path: Path, rounds: int) -> None:
+def _kill_loop(server: Server, rounds: int) -> None:
+    sources = server.home / "src"
     for name in FUNCTIONS:
-        server.deploy(write_function(tmp_path, name, QUICK))
-    server.deploy(write_function(tmp_path, "slow", SLOW))
+        server.deploy(write_function(sources, name, QUICK))
+    server.deploy(write_function(sources, "slow", SLOW))
     for turn in range(rounds):
         old_sandboxes = _kill_under_load(server, turn)
         server.start()
@@ -55,12 +56,12 @@ def _call_slow(server: Server) -> None:
         return
 
 
-def test_kill_loop(tmp_path: Path) -> None:
+def test_kill_loop() -> None:
     with Server() as server:
-        _kill_loop(server, tmp_path, ROUNDS)
+        _kill_loop(server, ROUNDS)
 
 
 @pytest.mark.needs("root", "ordinary", "userns")
-def test_kill_loop_as_ordinary_user(tmp_path: Path) -> None:
+def test_kill_loop_as_ordinary_user() -> None:
     with Server(ordinary_user=True) as server:
-        _kill_loop(server, tmp_path, 5)
+        _kill_loop(server, 5)

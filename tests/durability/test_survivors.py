@@ -68,9 +68,9 @@ class Watch(threading.Thread):
             self.server.footprint.look(self.server.pid)
 
 
-def _stubborn_handlers(server: Server, tmp_path: Path, handlers: int) -> None:
+def _stubborn_handlers(server: Server, handlers: int) -> None:
     mark = f"s{secrets.token_hex(6)}"
-    folder = write_function(tmp_path, "stubborn", STUBBORN, timeout="1s", scaling={"min": 0, "max": AT_ONCE})
+    folder = write_function(server.home / "src", "stubborn", STUBBORN, timeout="1s", scaling={"min": 0, "max": AT_ONCE})
     server.deploy(folder)
     watch = Watch(mark, server)
     watch.start()
@@ -96,12 +96,12 @@ def _stubborn_handlers(server: Server, tmp_path: Path, handlers: int) -> None:
     assert server.footprint.leftovers() == []
 
 
-def test_no_handler_survives_its_timeout(tmp_path: Path) -> None:
+def test_no_handler_survives_its_timeout() -> None:
     with Server() as server:
-        _stubborn_handlers(server, tmp_path, HANDLERS)
+        _stubborn_handlers(server, HANDLERS)
 
 
 @pytest.mark.needs("root", "ordinary", "userns")
-def test_no_handler_survives_under_an_ordinary_user(tmp_path: Path) -> None:
+def test_no_handler_survives_under_an_ordinary_user() -> None:
     with Server(ordinary_user=True) as server:
-        _stubborn_handlers(server, tmp_path, 40)
+        _stubborn_handlers(server, 40)
