@@ -9,7 +9,8 @@ use faas_ports::{LayerMount, SandboxSpec};
 use crate::Check;
 use crate::lab::{Lab, make_directory, make_skeleton};
 
-pub(crate) const CHECKS: &[(&str, Check)] = &[("python", python), ("node", node)];
+pub(crate) const CHECKS: &[(&str, Check)] =
+    &[("python", python), ("pythons_of_pyenv", pythons_of_pyenv), ("node", node)];
 
 const PYTHON: &str = r#"
 import asyncio, concurrent.futures, json, multiprocessing, os, socket, sqlite3, ssl, subprocess, tempfile, threading, time
@@ -59,6 +60,7 @@ fn host_spec(lab: &Lab, argv: &[&str]) -> Result<SandboxSpec> {
     if !root.exists() {
         make_skeleton(&root)?;
         make_directory(&root.join("usr"))?;
+        make_directory(&root.join("python"))?;
         for name in ["bin", "lib", "lib64"] {
             symlink(format!("usr/{name}"), root.join(name))?;
         }
@@ -85,6 +87,27 @@ fn check(lab: &Lab, argv: &[&str], expected: &str) -> Result<()> {
 
 fn python(lab: &Lab) -> Result<()> {
     check(lab, &["/usr/bin/python3", "-I", "-c", PYTHON], "True 1000 2 True\n")
+}
+
+/// Every Python that pyenv has here, each as a layer of its own.
+fn pythons_of_pyenv(lab: &Lab) -> Result<()> {
+    let home = std::env::var("HOME").unwrap_or_default();
+    for version in ["3.10", "3.11", "3.12", "3.13"] {
+        let versions = std::fs::read_dir(Path::new(&home).join(".pyenv/versions")).into_iter().flatten().flatten();
+        let found = versions.map(|entry| entry.path()).find(|path| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&format!("{version}.")))
+        });
+        let Some(source) = found else {
+            println!("    not checked: there is no Python {version}");
+            continue;
+        };
+        let mut spec = host_spec(lab, &["/python/bin/python3", "-I", "-c", PYTHON])?;
+        spec.mounts.push(LayerMount { source, target: PathBuf::from("/python") });
+        spec.env = vec![("LD_LIBRARY_PATH".to_owned(), "/python/lib".to_owned())];
+        let outcome = lab.run_spec(spec)?;
+        ensure!(outcome.stdout == "True 1000 2 True\n", "{version}: {:?} {}", outcome.exit, outcome.stderr);
+    }
+    Ok(())
 }
 
 fn node(lab: &Lab) -> Result<()> {
