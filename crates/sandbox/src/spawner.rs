@@ -85,7 +85,7 @@ impl Spawner {
             let _ = set_thread_groups(&[]);
         }
         let layout = Layout::prepare(&settings.cgroup_name);
-        sweep(&layout);
+        sweep(&layout, &settings.cgroup_name);
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &control, epoll::EventData::new_u64(CONTROL), epoll::EventFlags::IN)?;
         send(control.as_fd(), &Event::Ready { layout: layout.clone() }, &[])?;
