@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::cgroup::Layout;
 use crate::config::SpawnerCommand;
+use crate::problem::OpenError;
 use crate::sys;
 use crate::wire::{Event, OpenRequest, Request, Settings, receive, send};
 pub(crate) use table::Opened;
@@ -78,19 +79,19 @@ impl Link {
     }
 
     /// Asks for a sandbox. When the future is dropped, what was started is killed.
-    pub(crate) async fn open(&self, mut request: OpenRequest, fds: [BorrowedFd<'_>; 4]) -> PortResult<Opened> {
+    pub(crate) async fn open(&self, mut request: OpenRequest, fds: [BorrowedFd<'_>; 4]) -> Result<Opened, OpenError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         request.request = number;
         let (sender, answer) = oneshot::channel();
         self.table.expect(number, sender);
         if let Err(error) = transmit(&self.socket, &Request::Open(Box::new(request)), &fds).await {
             self.table.forget(number);
-            return Err(PortError::failed("asking the spawner for a sandbox", error));
+            return Err(PortError::failed("asking the spawner for a sandbox", error).into());
         }
         match tokio::time::timeout(PATIENCE, answer).await {
-            Ok(Ok(outcome)) => outcome.map_err(PortError::from),
-            Ok(Err(_)) => Err(PortError::failed("opening a sandbox", "the spawner has ended; try again")),
-            Err(_) => Err(PortError::failed("opening a sandbox", "the spawner does not answer")),
+            Ok(Ok(outcome)) => Ok(outcome?),
+            Ok(Err(_)) => Err(PortError::failed("opening a sandbox", "the spawner has ended; try again").into()),
+            Err(_) => Err(PortError::failed("opening a sandbox", "the spawner does not answer").into()),
         }
     }
 }

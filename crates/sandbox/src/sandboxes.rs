@@ -19,7 +19,7 @@ use crate::config::SandboxConfig;
 use crate::control::LinuxControl;
 use crate::doctor;
 use crate::link::Link;
-use crate::problem::Problem;
+use crate::problem::{OpenError, Problem};
 use crate::wire::{Handover, OpenRequest, Program, Settings, parse_status};
 
 /// From the first process to the program; far more than it ever takes.
@@ -116,7 +116,7 @@ impl Sandboxes for LinuxSandboxes {
             limits: spec.limits.into(),
             loopback: spec.network == NetworkMode::Loopback,
         };
-        launch(&*self.link().await?, request, self.report.level).await
+        Ok(launch(&*self.link().await?, request, self.report.level).await?)
     }
 
     fn report(&self) -> &IsolationReport {
@@ -141,7 +141,7 @@ fn cgroup_name(config: &SandboxConfig) -> io::Result<String> {
 }
 
 /// Opens a sandbox and waits until its program runs.
-pub(crate) async fn launch(link: &Link, request: OpenRequest, level: IsolationLevel) -> PortResult<OpenSandbox> {
+pub(crate) async fn launch(link: &Link, request: OpenRequest, level: IsolationLevel) -> Result<OpenSandbox, OpenError> {
     let (ends, handover) = ends().map_err(|error| PortError::io("making the descriptors of a sandbox", error))?;
     let opened = link.open(request, handover.borrow()).await?;
     drop(handover);
