@@ -3,14 +3,18 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use faas_ports::{LayerMount, SandboxSpec};
 
 use crate::Check;
 use crate::lab::{Lab, make_directory, make_skeleton};
 
-pub(crate) const CHECKS: &[(&str, Check)] =
-    &[("python", python), ("pythons_of_pyenv", pythons_of_pyenv), ("node", node)];
+pub(crate) const CHECKS: &[(&str, Check)] = &[
+    ("python", python),
+    ("pythons_of_pyenv", pythons_of_pyenv),
+    ("node", node),
+    ("further_runtimes", further_runtimes),
+];
 
 const PYTHON: &str = r#"
 import asyncio, concurrent.futures, json, multiprocessing, os, socket, sqlite3, ssl, subprocess, tempfile, threading, time
@@ -60,7 +64,7 @@ fn host_spec(lab: &Lab, argv: &[&str]) -> Result<SandboxSpec> {
     if !root.exists() {
         make_skeleton(&root)?;
         make_directory(&root.join("usr"))?;
-        make_directory(&root.join("python"))?;
+        make_directory(&root.join("runtime"))?;
         for name in ["bin", "lib", "lib64"] {
             symlink(format!("usr/{name}"), root.join(name))?;
         }
@@ -101,11 +105,26 @@ fn pythons_of_pyenv(lab: &Lab) -> Result<()> {
             println!("    not checked: there is no Python {version}");
             continue;
         };
-        let mut spec = host_spec(lab, &["/python/bin/python3", "-I", "-c", PYTHON])?;
-        spec.mounts.push(LayerMount { source, target: PathBuf::from("/python") });
-        spec.env = vec![("LD_LIBRARY_PATH".to_owned(), "/python/lib".to_owned())];
+        let mut spec = host_spec(lab, &["/runtime/bin/python3", "-I", "-c", PYTHON])?;
+        spec.mounts.push(LayerMount { source, target: PathBuf::from("/runtime") });
+        spec.env = vec![("LD_LIBRARY_PATH".to_owned(), "/runtime/lib".to_owned())];
         let outcome = lab.run_spec(spec)?;
         ensure!(outcome.stdout == "True 1000 2 True\n", "{version}: {:?} {}", outcome.exit, outcome.stderr);
+    }
+    Ok(())
+}
+
+/// Programs named by `FAAS_TEST_JAVASCRIPT`, separated by colons: any that understand what Node does.
+fn further_runtimes(lab: &Lab) -> Result<()> {
+    let named = std::env::var("FAAS_TEST_JAVASCRIPT").unwrap_or_default();
+    for program in named.split(':').filter(|program| !program.is_empty()).map(Path::new) {
+        let name = program.file_name().context("a program has a name")?.to_string_lossy().into_owned();
+        let mut spec = host_spec(lab, &[&format!("/runtime/{name}"), "-e", NODE])?;
+        let source = program.parent().context("a program has a directory")?.to_owned();
+        spec.mounts.push(LayerMount { source, target: PathBuf::from("/runtime") });
+        let outcome = lab.run_spec(spec)?;
+        let seen = format!("{:?} {} {}", outcome.exit, outcome.stdout, outcome.stderr);
+        ensure!(outcome.stdout == "7 1000 true object\n", "{}: {seen}", program.display());
     }
     Ok(())
 }
