@@ -74,8 +74,8 @@ impl Spawner {
         let control = take_control()?;
         // The terminal's and the init system's signals are for the server; it decides when sandboxes end.
         let _ = rustix::process::setsid();
+        sys::reset_signals();
         sys::set_signals(&sys::IGNORED, true);
-        sys::unblock_signals();
         allow_many_files();
         let (Request::Configure(settings), _) = receive(control.as_fd())?.ok_or(io::ErrorKind::UnexpectedEof)? else {
             return Err(io::ErrorKind::InvalidData.into());
