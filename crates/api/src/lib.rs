@@ -1,1 +1,21 @@
 //! Control plane: REST and its OpenAPI document.
+
+mod deploy;
+mod error_pages;
+mod functions;
+mod health;
+mod invoke;
+mod keys;
+mod logs;
+mod metrics;
+mod openapi;
+mod page;
+mod runs;
+mod server;
+mod state;
+mod vars;
+mod views;
+
+pub use openapi::document;
+pub use server::router;
+pub use state::ApiState;

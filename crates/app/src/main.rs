@@ -1,2 +1,21 @@
-//! The `faas` binary.
-fn main() {}
+//! The `faas` binary: wires the floors together, and is the only place that names concrete adapters.
+
+mod admin_key;
+mod dispatch;
+mod logging;
+mod serve;
+mod server;
+mod up;
+
+use std::process::ExitCode;
+
+/// The hidden first argument that turns this program into the sandbox's spawner.
+const SPAWNER: &str = "__spawner";
+
+fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == SPAWNER) {
+        // Before anything else: the spawner must stay single-threaded.
+        faas_sandbox::spawner_main();
+    }
+    up::run_command_line()
+}

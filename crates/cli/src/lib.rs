@@ -1,1 +1,67 @@
 //! Commands and their output.
+//!
+//! Standard output is data, standard error is everything else. Every failure names the next action and ends with
+//! the exit code of its catalogue entry.
+
+mod args;
+mod bundle;
+mod commands;
+mod failure;
+mod output;
+mod profile;
+mod project;
+mod python;
+mod session;
+mod table;
+mod text;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::Parser;
+use faas_config::ServerConfig;
+use faas_types::IsolationReport;
+
+use crate::args::Cli;
+use crate::output::Output;
+use crate::session::Session;
+
+pub use crate::failure::Failure;
+pub use crate::profile::Profile;
+pub use faas_config::error_page;
+
+/// What only the whole binary can do, since this crate knows neither engine nor sandbox.
+pub trait ServerCommands {
+    /// Runs a server until it is told to stop. Called at most once.
+    fn up(&self, config: ServerConfig) -> impl Future<Output = anyhow::Result<()>>;
+
+    /// Probes in a throwaway sandbox what this machine can enforce. May take a second.
+    ///
+    /// # Errors
+    /// When probing itself is impossible; a missing feature is part of the report.
+    fn doctor(&self) -> impl Future<Output = anyhow::Result<IsolationReport>>;
+}
+
+/// Runs one command line, the program's name first, and says how the process should end.
+pub async fn run<S: ServerCommands>(args: impl IntoIterator<Item = OsString>, server: &S) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; a closed pipe is no reason to fail.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let out = Output::detect(cli.global.output);
+    let session = Session::new(cli.global, out);
+    match commands::dispatch(cli.command, &session, server).await {
+        Ok(code) => code,
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let failure = Failure::from_error(&error);
+            session.out.failure(&failure);
+            ExitCode::from(failure.exit)
+        }
+    }
+}

@@ -1,1 +1,36 @@
 //! The Rust SDK: everything the CLI does goes through it.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), faas_client::ClientError> {
+//! use faas_client::{ApiKey, Client, Connection, InvokeRequest};
+//!
+//! let connection = Connection::new("http://127.0.0.1:8080", Some(ApiKey::new("faas_…")?))?;
+//! let client = Client::new(connection)?;
+//! let reply = client.invoke("hello", InvokeRequest::json(&serde_json::json!({"x": 5, "y": 10}))).await?;
+//! println!("{}", String::from_utf8_lossy(&reply.body));
+//! # Ok(())
+//! # }
+//! ```
+
+mod client;
+mod connection;
+mod deploy;
+mod error;
+mod functions;
+mod invoke;
+mod keys;
+mod logs;
+mod runs;
+mod server;
+mod sse;
+mod vars;
+
+pub use client::Client;
+pub use connection::{ApiKey, Connection, DEFAULT_ENDPOINT};
+pub use deploy::LocalFile;
+pub use error::ClientError;
+pub use invoke::{CallMeta, InvokeRequest, Reply};
+pub use logs::{LogFollower, LogQuery, LogSource};
+pub use runs::RunQuery;
+
+pub use faas_proto::rest;

@@ -23,7 +23,7 @@ pub struct SystemClock;
 
 // === impl IdSource ===
 
-impl dyn IdSource {
+impl dyn IdSource + '_ {
     /// A new id of kind `K`, created at `at`.
     pub fn mint<K: IdKind>(&self, at: Timestamp) -> Id<K> {
         Id::mint(at, self.entropy())

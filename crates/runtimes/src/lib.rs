@@ -1,1 +1,23 @@
 //! Per-language recipes, sealed runtime layers and the instance protocol.
+//!
+//! A runtime is a folder `shims/<language>/`: a description (`runtime.toml`), a probe that an installation runs to
+//! describe itself, a script that prepares its sources, and the shim that serves functions. Nothing here knows a
+//! language by name.
+//!
+//! `discovery` finds installations, `seal` and `closure` turn one into a read-only root layer, `launch` opens a
+//! sandbox over it and shakes hands with the shim, `driver` reads what the instance sends, `streams` and `outbox` are
+//! what its handle and its driver share.
+
+mod closure;
+mod discovery;
+mod driver;
+mod instance;
+mod launch;
+mod launcher;
+mod outbox;
+mod pipes;
+mod recipe;
+mod seal;
+mod streams;
+
+pub use launcher::{RuntimesConfig, RuntimesLauncher};

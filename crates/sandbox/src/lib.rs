@@ -1,1 +1,40 @@
 //! Confines a process: namespaces, mounts, cgroups, seccomp, limits.
+//!
+//! [`LinuxSandboxes`] implements the port. Three kinds of process take part:
+//!
+//! - the server asks and observes; it never forks;
+//! - the spawner (this program again, see [`spawner_main`]) clones, keeps cgroups, and reaps;
+//! - the first process of each sandbox, a child of the spawner, sets itself up from the inside, starts the program
+//!   and lives as long as that.
+//!
+//! Death goes downwards. A program's end ends the first process, and the kernel kills what is left in its process
+//! namespace. The spawner's end kills every first process (parent death signal). The server's end closes the socket on
+//! which the spawner waits; it then kills everything, removes the cgroups and ends. What is left when several die at
+//! once are empty cgroups, which the next start removes.
+//!
+//! # What a sandbox can still see
+//! `/proc/self/mountinfo` shows where on the host's file system a layer's directory is. The kernel offers no way to
+//! hide that for bind mounts; the path cannot be used for anything inside.
+//!
+//! # Without cgroups
+//! An ordinary user usually has none (level 1). Memory is then limited for each process (`RLIMIT_DATA`), so a tree can
+//! use a multiple; running out shows as an allocation error of the program, not as an out-of-memory exit. The process
+//! count holds for the tree, because the kernel counts it in the sandbox's user namespace. CPU has no limit.
+#![allow(unsafe_code, reason = "system calls that no safe wrapper offers; every block states why it is sound")]
+
+mod cgroup;
+mod child;
+mod config;
+mod control;
+mod doctor;
+mod link;
+mod problem;
+mod sandboxes;
+mod seccomp;
+mod spawner;
+mod sys;
+mod wire;
+
+pub use config::{SandboxConfig, SpawnerCommand};
+pub use sandboxes::LinuxSandboxes;
+pub use spawner::spawner_main;

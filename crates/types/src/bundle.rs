@@ -81,6 +81,29 @@ impl Bundle {
         }
         text.into_bytes()
     }
+
+    /// The inverse of [`canonical_bytes`](Self::canonical_bytes).
+    ///
+    /// # Errors
+    /// `FN_022` when the bytes are not of that form.
+    pub fn from_canonical_bytes(bytes: &[u8]) -> Result<Self, Fault> {
+        let broken = || Fault::new(Code::Internal, "a stored file list cannot be read");
+        let text = std::str::from_utf8(bytes).map_err(|_| broken())?;
+        let lines = text.strip_prefix("faas-bundle 1\n").ok_or_else(broken)?.lines();
+        let file = |line: &str| {
+            let mut parts = line.splitn(4, ' ');
+            let digest = parts.next()?.parse().ok()?;
+            let size = parts.next()?.parse().ok()?;
+            let executable = match parts.next()? {
+                "x" => true,
+                "-" => false,
+                _ => return None,
+            };
+            Some(BundleFile { path: parts.next()?.to_owned(), digest, size, executable })
+        };
+        let files = lines.map(|line| file(line).ok_or_else(broken)).collect::<Result<_, _>>()?;
+        Ok(Self { files })
+    }
 }
 
 fn check_path(path: &str) -> Result<(), Fault> {

@@ -96,6 +96,24 @@ pub struct FunctionSettings {
     pub triggers: Vec<TriggerSettings>,
 }
 
+// === impl HttpMethod ===
+
+impl HttpMethod {
+    /// The method as requests carry it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+        }
+    }
+}
+
 // === impl Scaling ===
 
 impl Default for Scaling {

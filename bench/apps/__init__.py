@@ -1,0 +1,1 @@
+"""The same reply, written for each peer."""

@@ -1,0 +1,121 @@
+//! `/api/v1/functions/{id}/deploy`, `/rollback` and `/api/v1/blobs`.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::IntoResponse;
+use faas_config::Manifest;
+use faas_engine::NewDeployment;
+use faas_proto::rest::{
+    BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, Problem, RollbackRequest,
+};
+use faas_types::{Bundle, BundleFile, Code, Digest, Fault, limits};
+use faas_web::{Authorized, Failure, Json, PathParams, read_body};
+use http::StatusCode;
+
+use crate::functions::function_name;
+use crate::state::ApiState;
+
+/// Tells which files of a coming deployment must be uploaded.
+#[utoipa::path(post, path = "/api/v1/functions/{id}/deploy/plan", tag = "deployments", params(("id", description = "the function's name")),
+    request_body = DeployPlanRequest, responses((status = 200, body = DeployPlan)))]
+pub(crate) async fn plan_deployment(
+    State(state): State<ApiState>,
+    Authorized(_): Authorized,
+    PathParams(_): PathParams<String>,
+    Json(body): Json<DeployPlanRequest>,
+) -> Result<Json<DeployPlan>, Failure> {
+    let plan = state.engine.plan(&bundle(body.files)?).await?;
+    Ok(Json(DeployPlan {
+        missing: plan.missing.iter().map(ToString::to_string).collect(),
+        bytes_total: plan.bytes_total,
+        bytes_missing: plan.bytes_missing,
+    }))
+}
+
+/// Stores one file's bytes under their digest.
+#[utoipa::path(put, path = "/api/v1/blobs/{digest}", tag = "deployments",
+    params(("digest", description = "BLAKE3 of the body, 64 lowercase hexadecimal characters")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
+    (status = 204, description = "stored"),
+    (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn put_blob(
+    State(state): State<ApiState>,
+    Authorized(_): Authorized,
+    PathParams(digest): PathParams<String>,
+    request: Request<Body>,
+) -> Result<StatusCode, Failure> {
+    let wanted = parse_digest(&digest)?;
+    let (parts, body) = request.into_parts();
+    let bytes = read_body(&parts.headers, body, limits::BUNDLE_FILE_MAX).await?;
+    let stored = state.engine.put_blob(bytes, wanted).await;
+    stored.map(|()| StatusCode::NO_CONTENT).map_err(Failure)
+}
+
+/// Deploys a version: seals it, loads its entrypoint in a sandbox, then moves `live` to it.
+#[utoipa::path(post, path = "/api/v1/functions/{id}/deploy", tag = "deployments", params(("id", description = "name, or id of an existing function")),
+    request_body = DeployRequest, responses(
+    (status = 201, body = DeploymentView),
+    (status = 404, description = "no function of that id", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "another deployment is under way", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "the manifest is wrong or the version does not load", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "too many functions", body = Problem, content_type = "application/problem+json"),
+    (status = 504, description = "the version did not load in time", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn deploy_function(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+    Json(body): Json<DeployRequest>,
+) -> Result<impl IntoResponse, Failure> {
+    let name = match state.engine.catalog().find(caller.project, &id) {
+        Ok(entry) => entry.record.name.clone(),
+        Err(fault) if id.starts_with("fn_") => return Err(fault.into()),
+        Err(_) => function_name(&id)?,
+    };
+    let invalid = |error: faas_config::ManifestErrors| Fault::new(Code::InvalidConfiguration, error.to_string());
+    let (manifest_name, settings) = Manifest::from_json(body.manifest).map_err(invalid)?.resolve()?;
+    if manifest_name != name {
+        return Err(Failure(Fault::new(
+            Code::InvalidConfiguration,
+            format!("name: the manifest is of `{manifest_name}`, the path of `{name}`"),
+        )));
+    }
+    let deployment = NewDeployment { name, settings, bundle: bundle(body.files)?, note: body.note };
+    let engine = state.engine.clone();
+    // In a task of its own: a caller that goes away must not leave a version half checked.
+    let deployed = tokio::spawn(async move { engine.deploy(caller.project, deployment).await });
+    let deployed = deployed.await.map_err(|error| Fault::internal(format!("the deployment broke off: {error}")))??;
+    Ok((StatusCode::CREATED, Json(state.deployment_view(&deployed))))
+}
+
+/// Moves `live` back to an earlier version.
+#[utoipa::path(post, path = "/api/v1/functions/{id}/rollback", tag = "deployments", params(("id", description = "name or id")),
+    request_body = RollbackRequest, responses(
+    (status = 200, body = DeploymentView),
+    (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn rollback_function(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+    Json(body): Json<RollbackRequest>,
+) -> Result<Json<DeploymentView>, Failure> {
+    let entry = state.engine.catalog().find(caller.project, &id)?;
+    let deployed = state.engine.rollback(&entry, body.version, body.note).await?;
+    Ok(Json(state.deployment_view(&deployed)))
+}
+
+fn bundle(files: Vec<BundleFileBody>) -> Result<Bundle, Fault> {
+    let file = |file: BundleFileBody| {
+        let digest = parse_digest(&file.digest)?;
+        Ok(BundleFile { path: file.path, digest, size: file.size, executable: file.executable })
+    };
+    Ok(Bundle { files: files.into_iter().map(file).collect::<Result<_, Fault>>()? })
+}
+
+fn parse_digest(text: &str) -> Result<Digest, Fault> {
+    text.parse().map_err(|error| Fault::new(Code::InvalidConfiguration, format!("digest: {error}")))
+}

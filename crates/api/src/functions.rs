@@ -1,0 +1,166 @@
+//! `/api/v1/functions`.
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use faas_proto::rest::{
+    CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, Problem, UpdateFunction, VersionList,
+};
+use faas_types::{Code, Fault, FunctionName, limits};
+use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::page;
+use crate::state::ApiState;
+use crate::views::{millis, version_view};
+
+/// A page of a listing by name.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Page {
+    /// Rows in the page.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// `next` of the page before.
+    #[param(min_length = 1, max_length = 63, pattern = "^[a-z]([a-z0-9-]*[a-z0-9])?$")]
+    cursor: Option<String>,
+}
+
+/// Lists functions by name.
+#[utoipa::path(get, path = "/api/v1/functions", tag = "functions", params(Page), responses((status = 200, body = FunctionList)))]
+pub(crate) async fn list_functions(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    QueryParams(query): QueryParams<Page>,
+) -> Result<Json<FunctionList>, Failure> {
+    let limit = page::limit(query.limit)?;
+    let after: Option<FunctionName> = page::parsed("cursor", query.cursor.as_deref())?;
+    let mut entries = state.engine.catalog().page(caller.project, after.as_ref(), limit as usize + 1);
+    let more = entries.len() > limit as usize;
+    entries.truncate(limit as usize);
+    let mut functions = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        functions.push(state.function_view(entry).await?);
+    }
+    let next = if more { entries.last().map(|entry| entry.record.name.to_string()) } else { None };
+    Ok(Json(FunctionList { functions, next }))
+}
+
+/// Creates a function without code; a deployment brings the code and creates the function where needed.
+#[utoipa::path(post, path = "/api/v1/functions", tag = "functions", request_body = CreateFunction, responses(
+    (status = 201, body = FunctionView),
+    (status = 409, description = "the name is taken", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "too many functions", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn create_function(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    Json(body): Json<CreateFunction>,
+) -> Result<impl IntoResponse, Failure> {
+    let name = function_name(&body.name)?;
+    let entry = state.engine.create(caller.project, name, body.vars).await?;
+    Ok((StatusCode::CREATED, Json(state.function_view(&entry).await?)))
+}
+
+pub(crate) fn function_name(text: &str) -> Result<FunctionName, Fault> {
+    text.parse()
+        .map_err(|error: faas_types::InvalidName| Fault::new(Code::InvalidConfiguration, format!("name: {error}")))
+}
+
+/// Shows a function, by name or id.
+#[utoipa::path(get, path = "/api/v1/functions/{id}", tag = "functions", params(("id", description = "name or id")), responses(
+    (status = 200, body = FunctionView),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn get_function(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<FunctionView>, Failure> {
+    let entry = state.engine.catalog().find(caller.project, &id)?;
+    Ok(Json(state.function_view(&entry).await?))
+}
+
+/// Replaces vars, or moves `live` to another version.
+#[utoipa::path(put, path = "/api/v1/functions/{id}", tag = "functions", params(("id", description = "name or id")),
+    request_body = UpdateFunction, responses(
+    (status = 200, body = FunctionView),
+    (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn update_function(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+    Json(body): Json<UpdateFunction>,
+) -> Result<Json<FunctionView>, Failure> {
+    let entry = state.engine.catalog().find(caller.project, &id)?;
+    let entry = state.engine.change(&entry, body.vars, body.version).await?;
+    Ok(Json(state.function_view(&entry).await?))
+}
+
+/// Deletes a function with its versions. Its runs stay until their retention ends.
+#[utoipa::path(delete, path = "/api/v1/functions/{id}", tag = "functions", params(("id", description = "name or id")), responses(
+    (status = 204, description = "deleted"),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn delete_function(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<StatusCode, Failure> {
+    let entry = state.engine.catalog().find(caller.project, &id)?;
+    state.engine.delete(&entry).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists a function's newest versions.
+#[utoipa::path(get, path = "/api/v1/functions/{id}/versions", tag = "functions", params(("id", description = "name or id")), responses(
+    (status = 200, body = VersionList),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn list_versions(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<VersionList>, Failure> {
+    let entry = state.engine.catalog().find(caller.project, &id)?;
+    let versions = state.engine.versions(&entry, limits::PAGE_MAX as usize).await?;
+    Ok(Json(VersionList { versions: versions.iter().map(|version| version_view(version)).collect() }))
+}
+
+/// Shows how a function does since the server started.
+#[utoipa::path(get, path = "/api/v1/functions/{id}/metrics", tag = "functions", params(("id", description = "name or id")), responses(
+    (status = 200, body = FunctionMetrics),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+))]
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+pub(crate) async fn function_metrics(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<FunctionMetrics>, Failure> {
+    let entry = state.engine.catalog().find(caller.project, &id)?;
+    let snapshot = state.engine.stats().snapshot(entry.record.id);
+    let snapshot = snapshot.as_ref();
+    let errors = snapshot.map_or(0, |s| s.errors.iter().map(|(_, count)| count).sum());
+    let invocations = snapshot.map_or(0, |s| s.invocations);
+    let quantile = |index: usize| snapshot.and_then(|s| s.quantiles_us).map(|q| millis(q[index]));
+    Ok(Json(FunctionMetrics {
+        function: entry.record.name.to_string(),
+        invocations,
+        errors,
+        error_rate: if invocations == 0 { 0.0 } else { errors as f64 / invocations as f64 },
+        cold_starts: snapshot.map_or(0, |s| s.cold_starts),
+        throttled: snapshot.map_or(0, |s| s.throttled),
+        in_flight: snapshot.map_or(0, |s| s.in_flight),
+        instances: state.engine.instances_of(entry.record.id),
+        duration_ms: DurationSummary {
+            avg: snapshot.filter(|_| invocations > 0).map(|s| millis(s.duration_sum_us) / invocations as f64),
+            p50: quantile(0),
+            p95: quantile(1),
+            p99: quantile(2),
+        },
+    }))
+}

@@ -1,0 +1,51 @@
+//! Whether the server lives, is ready, and how it does.
+
+use axum::extract::State;
+use faas_proto::rest::{FeatureView, HealthView, Problem, RuntimeView, StatusView};
+use faas_types::{Code, Fault};
+use faas_web::{Authorized, Failure, Json};
+
+use crate::state::ApiState;
+
+/// Tells that the process lives.
+#[utoipa::path(get, path = "/healthz", tag = "server", responses((status = 200, body = HealthView)))]
+pub(crate) async fn live() -> Json<HealthView> {
+    Json(HealthView { status: "ok".to_owned() })
+}
+
+/// Tells whether calls are taken.
+#[utoipa::path(get, path = "/readyz", tag = "server", responses(
+    (status = 200, body = HealthView),
+    (status = 503, description = "starting or stopping", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn ready(State(state): State<ApiState>) -> Result<Json<HealthView>, Failure> {
+    if state.engine.is_ready() {
+        return Ok(Json(HealthView { status: "ok".to_owned() }));
+    }
+    Err(Failure(Fault::new(Code::Unavailable, "the server is stopping").with_retry_after(1)))
+}
+
+/// Shows what the server runs on and how much it holds.
+#[utoipa::path(get, path = "/api/v1/status", tag = "server", responses((status = 200, body = StatusView)))]
+pub(crate) async fn status(State(state): State<ApiState>, Authorized(caller): Authorized) -> Json<StatusView> {
+    let features = state.isolation.probes.iter().map(|probe| FeatureView {
+        feature: serde_json::to_value(probe.feature)
+            .ok()
+            .and_then(|v| v.as_str().map(str::to_owned))
+            .unwrap_or_default(),
+        enforced: probe.enforced,
+        detail: probe.detail.clone(),
+        fix: probe.fix.clone(),
+    });
+    let runtimes = state.engine.launcher().runtimes();
+    Json(StatusView {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime_s: state.started.elapsed().as_secs(),
+        isolation: state.isolation.level.into(),
+        features: features.collect(),
+        runtimes: runtimes.into_iter().map(|r| RuntimeView { name: r.name.to_string(), exact: r.exact }).collect(),
+        functions: state.engine.catalog().count(caller.project) as u64,
+        instances: u64::from(state.engine.instances()),
+        dropped_run_records: state.engine.stats().dropped_records(),
+    })
+}

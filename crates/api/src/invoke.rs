@@ -1,0 +1,40 @@
+//! `/api/v1/functions/{id}/invoke`: the same call as at the function's URL, by API.
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use faas_engine::Selector;
+use faas_proto::rest::Problem;
+use faas_types::{AliasName, TriggerKind};
+use faas_web::{Authorized, CallTarget, Failure, PathParams, RequestId, answer_call};
+
+use crate::state::ApiState;
+
+/// Calls a function. The body goes to it as it is, and the answer is its own.
+///
+/// A failure of the platform answers `application/problem+json`; one of the function's own code answers its error
+/// as JSON with the header `X-Error-Source: function`.
+#[utoipa::path(post, path = "/api/v1/functions/{id}/invoke", tag = "invoke",
+    params(("id", description = "name or id, with `:alias` or `:version` behind it where wanted")),
+    request_body(content = serde_json::Value, description = "what the function takes", content_type = "application/json"), responses(
+    (status = "2XX", description = "the function's answer"),
+    (status = "3XX", description = "the function's answer"),
+    (status = "4XX", description = "the function's answer, or a request that cannot be served", body = Problem, content_type = "application/problem+json"),
+    (status = "5XX", description = "the function failed, or cannot be served now", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn invoke_function(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let (name, selector) = match id.split_once(':') {
+        Some((name, selector)) => (name, selector.parse()?),
+        None => (id.as_str(), Selector::Alias(AliasName::live())),
+    };
+    let route = state.engine.route(caller.project, name, &selector).await?;
+    let Some(request_id) = request.extensions().get::<RequestId>().cloned() else {
+        return Ok(Failure(faas_types::Fault::internal("a request has no id")).into_response());
+    };
+    let target = CallTarget { route, trigger: TriggerKind::Api, path: "/".to_owned(), key_was_used: true };
+    Ok(answer_call(&state.engine, target, request, &request_id).await)
+}

@@ -1,0 +1,60 @@
+//! `/api/v1/keys`.
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use faas_proto::rest::{CreateKey, CreatedKey, KeyList, Problem};
+use faas_types::{Code, Fault, InvalidId};
+use faas_web::{Authorized, Failure, Json, PathParams};
+use http::StatusCode;
+
+use crate::state::ApiState;
+use crate::views::key_view;
+
+/// Lists keys, newest first. Their texts are not kept.
+#[utoipa::path(get, path = "/api/v1/keys", tag = "keys", responses((status = 200, body = KeyList)))]
+pub(crate) async fn list_keys(State(state): State<ApiState>, Authorized(caller): Authorized) -> Json<KeyList> {
+    Json(KeyList { keys: state.engine.keys().list(caller.project).into_iter().map(key_view).collect() })
+}
+
+/// Makes a key and shows its text, once.
+#[utoipa::path(post, path = "/api/v1/keys", tag = "keys", request_body = CreateKey, responses((status = 201, body = CreatedKey)))]
+pub(crate) async fn create_key(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    Json(body): Json<CreateKey>,
+) -> Result<impl IntoResponse, Failure> {
+    let refuse = |message: &str| Failure(Fault::new(Code::InvalidConfiguration, message));
+    if !(1..=64).contains(&body.name.chars().count()) || body.name.chars().any(char::is_control) {
+        return Err(refuse("name: use 1 to 64 characters"));
+    }
+    if body.scopes.is_empty() {
+        return Err(refuse("scopes: name at least one, such as invoke"));
+    }
+    let mut scopes = body.scopes;
+    scopes.sort_unstable();
+    scopes.dedup();
+    let minted = state.engine.keys().mint(caller.project, &body.name, scopes).await?;
+    Ok((StatusCode::CREATED, Json(CreatedKey { key: minted.text, view: key_view(minted.record) })))
+}
+
+/// Revokes a key; what it may do ends at once.
+#[utoipa::path(delete, path = "/api/v1/keys/{id}", tag = "keys", params(("id", description = "the key's id")), responses(
+    (status = 204, description = "revoked"),
+    (status = 404, description = "no such key", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "the caller's own key", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn revoke_key(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<StatusCode, Failure> {
+    let id = id.parse().map_err(|error: InvalidId| Fault::new(Code::NotFound, format!("no such key: {error}")))?;
+    if id == caller.key {
+        return Err(Failure(
+            Fault::new(Code::Conflict, "a key cannot revoke itself")
+                .with_hint("use another admin key to revoke this one"),
+        ));
+    }
+    state.engine.keys().revoke(caller.project, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,94 @@
+//! `/api/v1/runs`.
+
+use axum::extract::State;
+use faas_ports::{Clock, RunQuery, SystemClock};
+use faas_proto::rest::{Problem, RunList, RunView};
+use faas_types::RunId;
+use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::page;
+use crate::state::ApiState;
+use crate::views::run_view;
+
+/// Which runs to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Filter {
+    /// Only of this function, by name or id.
+    function: Option<String>,
+    /// Only in this state.
+    #[param(pattern = "^(queued|running|succeeded|failed|retried|cancelled)$")]
+    state: Option<String>,
+    /// Only that ended with this code, such as `FN_002`.
+    #[param(pattern = "^FN_0(0[1-9]|1[0-9]|2[0-4])$")]
+    code: Option<String>,
+    /// Only cold ones, or only warm ones.
+    cold: Option<bool>,
+    /// Only of this version.
+    #[param(minimum = 1)]
+    version: Option<u32>,
+    /// Only created since: a time such as `2026-11-21T08:00:00Z`, or how long ago, such as `10m`.
+    #[param(max_length = 40)]
+    since: Option<String>,
+    /// Only created before, in the same form.
+    #[param(max_length = 40)]
+    until: Option<String>,
+    /// Rows in the page.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// `next` of the page before.
+    #[param(max_length = 30)]
+    cursor: Option<String>,
+}
+
+/// Lists runs, newest first.
+#[utoipa::path(get, path = "/api/v1/runs", tag = "runs", params(Filter), responses(
+    (status = 200, body = RunList),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn list_runs(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    QueryParams(filter): QueryParams<Filter>,
+) -> Result<Json<RunList>, Failure> {
+    let function = match &filter.function {
+        Some(text) => Some(state.engine.catalog().find(caller.project, text)?.record.id),
+        None => None,
+    };
+    let now = SystemClock.now();
+    let query = RunQuery {
+        project: caller.project,
+        function,
+        state: page::parsed("state", filter.state.as_deref())?,
+        code: page::parsed("code", filter.code.as_deref())?,
+        cold_start: filter.cold,
+        version: filter.version,
+        since: page::time("since", filter.since.as_deref(), now)?,
+        until: page::time("until", filter.until.as_deref(), now)?,
+        after: page::parsed("cursor", filter.cursor.as_deref())?,
+        limit: page::limit(filter.limit)?,
+    };
+    let found = state.engine.runs(&query).await?;
+    let runs = found.runs.into_iter().map(run_view).collect();
+    Ok(Json(RunList { runs, next: found.next.map(|id| id.to_string()) }))
+}
+
+/// Shows a run with its attempts.
+#[utoipa::path(get, path = "/api/v1/runs/{id}", tag = "runs", params(("id", description = "the run's id")), responses(
+    (status = 200, body = RunView),
+    (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn get_run(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<RunView>, Failure> {
+    Ok(Json(run_view(state.engine.run(caller.project, run_id(&id)?).await?)))
+}
+
+pub(crate) fn run_id(text: &str) -> Result<RunId, faas_types::Fault> {
+    use faas_types::{Code, Fault, InvalidId};
+    text.parse().map_err(|error: InvalidId| Fault::new(Code::NotFound, format!("no such run: {error}")))
+}

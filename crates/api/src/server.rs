@@ -1,0 +1,61 @@
+//! The route table.
+
+use axum::Router;
+use axum::middleware::from_fn;
+use axum::routing::get;
+use faas_types::{Code, Fault, Scope};
+use faas_web::{Access, Failure, RouteTable, render_problems};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::state::ApiState;
+use crate::{deploy, error_pages, functions, health, invoke, keys, logs, metrics, openapi, runs, vars};
+
+/// Every route of the control plane.
+pub fn router(state: ApiState) -> Router {
+    let (router, _) = table(&state).split_for_parts();
+    router
+        .route("/openapi.json", get(openapi::serve))
+        .fallback(|| async {
+            Failure(Fault::new(Code::NotFound, "no such route").with_hint("routes are listed at /openapi.json"))
+        })
+        .method_not_allowed_fallback(|| async {
+            Failure(Fault::new(Code::MethodNotAllowed, "this route does not take that method"))
+        })
+        .layer(from_fn(render_problems))
+        .with_state(state)
+}
+
+pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
+    use Access::{Key, Public};
+    use Scope::{Admin, FunctionsRead, FunctionsWrite, Invoke, RunsRead};
+    RouteTable::new(state.engine.clone())
+        .add(Key(FunctionsRead), routes!(functions::list_functions))
+        .add(Key(FunctionsWrite), routes!(functions::create_function))
+        .add(Key(FunctionsRead), routes!(functions::get_function))
+        .add(Key(FunctionsWrite), routes!(functions::update_function))
+        .add(Key(FunctionsWrite), routes!(functions::delete_function))
+        .add(Key(FunctionsRead), routes!(functions::list_versions))
+        .add(Key(FunctionsRead), routes!(functions::function_metrics))
+        .add(Key(FunctionsWrite), routes!(deploy::plan_deployment))
+        .add(Key(FunctionsWrite), routes!(deploy::deploy_function))
+        .add(Key(FunctionsWrite), routes!(deploy::rollback_function))
+        .add(Key(FunctionsWrite), routes!(deploy::put_blob))
+        .add(Key(Invoke), routes!(invoke::invoke_function))
+        .add(Key(FunctionsRead), routes!(vars::list_vars))
+        .add(Key(FunctionsWrite), routes!(vars::set_vars))
+        .add(Key(FunctionsWrite), routes!(vars::delete_var))
+        .add(Key(RunsRead), routes!(logs::function_logs))
+        .add(Key(RunsRead), routes!(runs::list_runs))
+        .add(Key(RunsRead), routes!(runs::get_run))
+        .add(Key(RunsRead), routes!(logs::run_logs))
+        .add(Key(Admin), routes!(keys::list_keys))
+        .add(Key(Admin), routes!(keys::create_key))
+        .add(Key(Admin), routes!(keys::revoke_key))
+        .add(Key(FunctionsRead), routes!(health::status))
+        .add(Public, routes!(health::live))
+        .add(Public, routes!(health::ready))
+        .add(Public, routes!(metrics::serve))
+        .add(Public, routes!(error_pages::page))
+        .finish()
+}

@@ -1,0 +1,20 @@
+//! What every route of the control plane works with.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use faas_engine::Engine;
+use faas_types::IsolationReport;
+
+/// Shared by all routes. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The engine.
+    pub engine: Engine,
+    /// Where people reach this server, without a slash at the end: `http://127.0.0.1:8080`.
+    pub public_url: Arc<str>,
+    /// What the machine enforces.
+    pub isolation: Arc<IsolationReport>,
+    /// When the server started.
+    pub started: Instant,
+}

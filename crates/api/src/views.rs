@@ -1,0 +1,163 @@
+//! From what is kept to what is shown.
+
+use faas_engine::{Deployed, FunctionEntry, KeyRecord};
+use faas_proto::rest::{
+    AliasView, AttemptView, DeploymentView, FunctionView, KeyView, LogLineView, RunErrorView, RunView, SettingsView,
+    VersionView,
+};
+use faas_types::{AttemptRecord, Fault, LogLine, RunRecord, VersionRecord};
+
+use crate::state::ApiState;
+
+impl ApiState {
+    /// Where a function is called.
+    pub(crate) fn url(&self, name: &str) -> String {
+        format!("{}/fn/{name}", self.public_url)
+    }
+
+    pub(crate) async fn function_view(&self, entry: &FunctionEntry) -> Result<FunctionView, Fault> {
+        let record = &entry.record;
+        let live = entry.live_version();
+        let settings = match live {
+            Some(number) => Some(settings_view(&*self.engine.catalog().version(entry, number).await?)),
+            None => None,
+        };
+        let alias =
+            |alias: &faas_types::Alias| AliasView { version: alias.version, moved_at: alias.moved_at.to_string() };
+        Ok(FunctionView {
+            id: record.id.to_string(),
+            name: record.name.to_string(),
+            url: self.url(record.name.as_str()),
+            status: if live.is_some() { "ready" } else { "empty" }.to_owned(),
+            version: live,
+            latest_version: record.latest_version,
+            aliases: record.aliases.iter().map(|(name, to)| (name.to_string(), alias(to))).collect(),
+            settings,
+            instances: self.engine.instances_of(record.id),
+            created_at: record.created_at.to_string(),
+            updated_at: record.updated_at.to_string(),
+        })
+    }
+
+    pub(crate) fn deployment_view(&self, deployed: &Deployed) -> DeploymentView {
+        let Deployed { deployment, entry, version, concurrency, check } = deployed;
+        DeploymentView {
+            id: deployment.id.to_string(),
+            function: entry.record.name.to_string(),
+            url: self.url(entry.record.name.as_str()),
+            alias: deployment.alias.to_string(),
+            from: deployment.from,
+            version: deployment.to,
+            rollback: deployment.rollback,
+            note: deployment.note.clone(),
+            runtime: version.runtime_exact.clone(),
+            concurrency: *concurrency,
+            check_ms: u64::try_from(check.as_millis()).unwrap_or(u64::MAX),
+            at: deployment.at.to_string(),
+        }
+    }
+}
+
+fn settings_view(version: &VersionRecord) -> SettingsView {
+    let settings = &version.settings;
+    SettingsView {
+        runtime: settings.runtime.to_string(),
+        runtime_exact: version.runtime_exact.clone(),
+        entrypoint: settings.entrypoint.to_string(),
+        auth: settings.auth,
+        timeout: settings.timeout.to_string(),
+        memory: settings.memory.to_string(),
+        cpu_millis: settings.cpu_millis,
+        network: settings.network,
+        scaling: settings.scaling,
+        triggers: settings.triggers.clone(),
+    }
+}
+
+pub(crate) fn version_view(version: &VersionRecord) -> VersionView {
+    VersionView {
+        id: version.id.to_string(),
+        number: version.number,
+        digest: version.bundle.to_string(),
+        files: version.file_count,
+        size: version.size,
+        note: version.note.clone(),
+        settings: settings_view(version),
+        created_at: version.created_at.to_string(),
+    }
+}
+
+pub(crate) fn run_view(run: RunRecord) -> RunView {
+    let error = run.code.map(|code| {
+        let own = run.error.unwrap_or_default();
+        RunErrorView {
+            code: code.to_string(),
+            message: run.message.unwrap_or_else(|| code.title().to_owned()),
+            kind: (!own.kind.is_empty()).then_some(own.kind),
+            stack: own.stack,
+            file: own.file,
+            line: own.line,
+        }
+    });
+    RunView {
+        id: run.id.to_string(),
+        function: run.function_name.to_string(),
+        version: run.version,
+        state: run.state,
+        trigger: run.trigger,
+        created_at: run.created_at.to_string(),
+        started_at: run.started_at.map(|at| at.to_string()),
+        finished_at: run.finished_at.map(|at| at.to_string()),
+        duration_ms: run.duration_us.map(millis),
+        cold_start: run.cold_start,
+        isolation: run.isolation.into(),
+        http_status: run.http_status,
+        attempts: run.attempts.iter().map(attempt_view).collect(),
+        error,
+        result: run.result,
+    }
+}
+
+fn attempt_view(attempt: &AttemptRecord) -> AttemptView {
+    AttemptView {
+        id: attempt.id.to_string(),
+        number: attempt.number,
+        instance: attempt.instance.map(|id| id.to_string()),
+        started_at: attempt.started_at.to_string(),
+        finished_at: attempt.finished_at.map(|at| at.to_string()),
+        cold_start: attempt.cold_start,
+        queue_ms: millis(attempt.queue_us),
+        handler_ms: millis(attempt.handler_us),
+        peak_memory_bytes: attempt.peak_memory_bytes,
+        cpu_ms: attempt.cpu_us.map(millis),
+        dropped_log_lines: attempt.dropped_log_lines,
+        code: attempt.code.map(|code| code.to_string()),
+    }
+}
+
+pub(crate) fn log_line_view(cursor: u64, line: LogLine) -> LogLineView {
+    LogLineView {
+        cursor,
+        at: line.at.to_string(),
+        level: line.level,
+        stream: line.stream,
+        run_id: line.run.map(|run| run.to_string()),
+        message: line.message,
+    }
+}
+
+pub(crate) fn key_view(record: KeyRecord) -> KeyView {
+    KeyView {
+        id: record.id.to_string(),
+        name: record.name,
+        prefix: record.prefix,
+        scopes: record.scopes,
+        created_at: record.created_at.to_string(),
+        revoked_at: record.revoked_at.map(|at| at.to_string()),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "durations stay far below 2^53 microseconds")]
+pub(crate) fn millis(micros: u64) -> f64 {
+    micros as f64 / 1_000.0
+}

@@ -1,0 +1,61 @@
+//! Decides by the path which door a request goes through.
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use faas_gateway::{Gateway, PREFIX};
+use http::Request;
+use http::uri::{PathAndQuery, Uri};
+use hyper::body::Incoming;
+use tower::ServiceExt;
+
+/// Both planes behind one port. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Doors {
+    pub(crate) gateway: Gateway,
+    pub(crate) api: Router,
+}
+
+// === impl Doors ===
+
+impl Doors {
+    /// Answers one request. Function URLs take the short way past the control plane's router.
+    pub(crate) async fn answer(self, request: Request<Incoming>) -> Response {
+        let mut request = request.map(Body::new);
+        if request.uri().path().starts_with(PREFIX) {
+            return self.gateway.answer(request).await;
+        }
+        if is_functions(request.uri().path()) {
+            *request.uri_mut() = below_api(request.uri());
+        }
+        match self.api.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// The function routes also answer without `/api/v1`.
+fn is_functions(path: &str) -> bool {
+    path.strip_prefix("/functions").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn below_api(uri: &Uri) -> Uri {
+    let mut parts = uri.clone().into_parts();
+    let path = parts.path_and_query.as_ref().map_or("/", PathAndQuery::as_str);
+    parts.path_and_query = format!("/api/v1{path}").parse().ok();
+    Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_answer_with_and_without_the_prefix() {
+        let uri: Uri = "/functions/hello/logs?limit=3".parse().expect("valid");
+        assert!(is_functions(uri.path()));
+        assert!(!is_functions("/functionsx"));
+        assert_eq!(below_api(&uri).to_string(), "/api/v1/functions/hello/logs?limit=3");
+    }
+}

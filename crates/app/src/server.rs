@@ -1,0 +1,158 @@
+//! A server from its configuration to its last breath.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow};
+use faas_api::ApiState;
+use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
+use faas_engine::{Engine, EngineSettings, Ports};
+use faas_gateway::Gateway;
+use faas_ports::{Sandboxes, SystemClock};
+use faas_runtimes::{RuntimesConfig, RuntimesLauncher};
+use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand};
+use faas_store::{Store, StoreConfig};
+use faas_types::IsolationLevel;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::dispatch::Doors;
+use crate::{SPAWNER, admin_key, serve};
+
+/// Everything that runs, from the bottom up.
+struct Server {
+    store: Store,
+    engine: Engine,
+    doors: Doors,
+    listener: TcpListener,
+    address: String,
+}
+
+/// Serves until SIGINT or SIGTERM, then drains.
+pub(crate) async fn run(config: ServerConfig) -> Result<()> {
+    let began = Instant::now();
+    let server = Server::start(&config, began).await?;
+    admin_key::ensure(&server.engine, &config.store.data, server.listener.local_addr()?).await?;
+    tracing::info!(url = server.address, ready_ms = began.elapsed().as_millis(), "ready");
+    server.serve(&config).await
+}
+
+// === impl Server ===
+
+impl Server {
+    async fn start(config: &ServerConfig, began: Instant) -> Result<Self> {
+        // The port first: a second server on it must fail before it touches the data directory.
+        let listener = listen(&config.http).await?;
+        let address = public_url(&config.http, &listener)?;
+        let store = open_store(&config.store)?;
+        let sandboxes = Arc::new(open_sandboxes(&config.store.data, &config.sandbox).await?);
+        warn_of_weakness(sandboxes.report().level, config.sandbox.unsafe_no_isolation);
+        let isolation = Arc::new(sandboxes.report().clone());
+        let launcher = Arc::new(RuntimesLauncher::new(
+            sandboxes,
+            store.layers(),
+            Arc::new(SystemClock),
+            RuntimesConfig { search: config.sandbox.pythons.clone(), cache: config.store.data.join("runtimes.json") },
+        ));
+        let discovering = Arc::clone(&launcher);
+        // Answers nothing anybody waits for: who needs a runtime before waits for the same discovery.
+        tokio::task::spawn_blocking(move || discovering.discover());
+        let ports = Ports {
+            registry: store.registry(),
+            history: store.history(),
+            blobs: store.blobs(),
+            layers: store.layers(),
+            events: store.events(),
+            launcher,
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(SystemClock),
+        };
+        let settings = EngineSettings {
+            idle_timeout: config.engine.idle.get(),
+            instances_max: config.engine.instances_max,
+            ..EngineSettings::default()
+        };
+        let engine = Engine::start(ports, settings).await?;
+        let state = ApiState { engine: engine.clone(), public_url: address.as_str().into(), isolation, started: began };
+        let doors = Doors { gateway: Gateway::new(engine.clone()), api: faas_api::router(state) };
+        Ok(Self { store, engine, doors, listener, address })
+    }
+
+    async fn serve(self, config: &ServerConfig) -> Result<()> {
+        let stop = CancellationToken::new();
+        let drain = config.engine.drain.get();
+        let serving = tokio::spawn(serve::serve(self.listener, self.doors, stop.clone(), drain));
+        wait_for_signal().await?;
+        tracing::info!("stopping; a second signal ends at once");
+        stop.cancel();
+        let orderly = async {
+            self.engine.stop(drain).await;
+            serving.await
+        };
+        tokio::select! {
+            ended = orderly => ended.context("the listener failed")?,
+            again = wait_for_signal() => {
+                again?;
+                return Err(anyhow!("stopped before the drain was over"));
+            }
+        }
+        self.store.close();
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+async fn listen(config: &HttpSection) -> Result<TcpListener> {
+    TcpListener::bind(config.listen).await.with_context(|| {
+        format!("cannot listen on {}; choose another address with --listen, or stop what holds it", config.listen)
+    })
+}
+
+fn public_url(config: &HttpSection, listener: &TcpListener) -> Result<String> {
+    match &config.public_url {
+        Some(url) => Ok(url.trim_end_matches('/').to_owned()),
+        None => Ok(format!("http://{}", listener.local_addr()?)),
+    }
+}
+
+fn open_store(section: &StoreSection) -> Result<Store> {
+    let mut config = StoreConfig::new(&section.data);
+    config.on_fatal = Arc::new(|message| {
+        // A disk that failed once may claim success the next time: only a restart tells what is really stored.
+        tracing::error!(message, "the store has failed; the server ends");
+        std::process::abort();
+    });
+    Ok(Store::open(&config)?)
+}
+
+async fn open_sandboxes(data: &PathBuf, section: &SandboxSection) -> Result<LinuxSandboxes> {
+    let mut config = SandboxConfig::new(data, SpawnerCommand::this_program(SPAWNER));
+    config.unsafe_no_isolation = section.unsafe_no_isolation;
+    Ok(LinuxSandboxes::start(config).await?)
+}
+
+fn warn_of_weakness(level: IsolationLevel, unsafe_no_isolation: bool) {
+    match level {
+        IsolationLevel::Full => tracing::info!(level = 2, "sandboxes are fully isolated"),
+        IsolationLevel::Partial => {
+            tracing::warn!(level = 1, "some limits cannot be enforced on this machine; see faas doctor");
+        }
+        IsolationLevel::Process if unsafe_no_isolation => {
+            tracing::warn!(level = 0, "functions run as plain processes, without isolation");
+        }
+        IsolationLevel::Process => {
+            tracing::error!(level = 0, "this machine cannot confine functions, so none is started; see faas doctor");
+        }
+    }
+}
+
+async fn wait_for_signal() -> Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! The command line's way into the server: `faas up` and `faas doctor`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use faas_cli::ServerCommands;
+use faas_config::ServerConfig;
+use faas_ports::Sandboxes;
+use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand};
+use faas_types::IsolationReport;
+
+use crate::{SPAWNER, logging, server};
+
+/// What only the whole binary can do.
+struct Local;
+
+/// Runs the command line. Client commands are content with one thread; a server takes what the machine has.
+pub(crate) fn run_command_line() -> ExitCode {
+    let is_server = std::env::args_os().nth(1).is_some_and(|command| command == "up");
+    let mut builder = if is_server {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    match builder.enable_all().build() {
+        Ok(runtime) => runtime.block_on(faas_cli::run(std::env::args_os(), &Local)),
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+// === impl Local ===
+
+impl ServerCommands for Local {
+    async fn up(&self, config: ServerConfig) -> Result<()> {
+        logging::start(&config.log);
+        server::run(config).await
+    }
+
+    async fn doctor(&self) -> Result<IsolationReport> {
+        let dir = std::env::temp_dir().join(format!("faas-doctor-{}", std::process::id()));
+        std::fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let config = SandboxConfig::new(&dir, SpawnerCommand::this_program(SPAWNER));
+        let report = LinuxSandboxes::start(config).await.map(|sandboxes| sandboxes.report().clone());
+        std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+        report.context("cannot probe this machine")
+    }
+}

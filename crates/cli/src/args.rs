@@ -1,0 +1,151 @@
+//! The command line as a whole. Each command's own arguments live beside the command.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::commands::{
+    completion, deploy, doctor, explain, functions, init, invoke, keys, logs, rollback, runs, status, up, validate,
+    vars, version,
+};
+
+/// Run functions on your own machines: deploy a file, get a URL.
+#[derive(Debug, Parser)]
+#[command(name = "faas", version, arg_required_else_help = true, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GlobalArgs {
+    /// How data is printed: a table for people, json or ndjson for programs
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: Format,
+    /// The server, such as http://127.0.0.1:8080 [env: FAAS_ENDPOINT; its key comes from FAAS_API_KEY or the profile]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// One JSON document
+    Json,
+    /// One JSON document a line
+    Ndjson,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a server in the foreground
+    Up(up::UpArgs),
+    /// Say how strongly this machine can confine functions
+    Doctor(doctor::DoctorArgs),
+    /// Write a new function to start from
+    Init(init::InitArgs),
+    /// Check a function before it is deployed
+    Validate(validate::ValidateArgs),
+    /// Deploy a directory or a single file and get its URL
+    Deploy(deploy::DeployArgs),
+    /// List, show and delete functions
+    #[command(name = "fn", visible_alias = "functions", subcommand)]
+    Functions(functions::FunctionsCommand),
+    /// Move a function back to an earlier version
+    Rollback(rollback::RollbackArgs),
+    /// Call a function and print its answer
+    Invoke(invoke::InvokeArgs),
+    /// List runs and show one
+    #[command(subcommand)]
+    Runs(runs::RunsCommand),
+    /// Print or follow the log of a function
+    Logs(logs::LogsArgs),
+    /// Show and change the vars of a function
+    #[command(visible_alias = "env", subcommand)]
+    Vars(vars::VarsCommand),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Explain an error code
+    Explain(explain::ExplainArgs),
+    /// Print a completion script for a shell
+    Completion(completion::CompletionArgs),
+    /// Show the server: isolation, runtimes, load
+    Status(status::StatusArgs),
+    /// Print the version of this program
+    Version(version::VersionArgs),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  faas up                                   start a server on this machine
+  faas init hello && faas deploy hello      make a function and deploy it
+  faas invoke hello -d '{\"name\": \"Ada\"}'    call it
+  faas logs hello -f                        watch what it prints
+  faas explain FN_004                       read about an error
+
+Exit codes:
+  0 ok, 1 failure, 2 usage, 3 auth, 4 not found, 5 invalid, 6 conflict, 7 limit, 8 timeout, 9 unreachable";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Calls `check` with every command that does something, and its path.
+    fn each_leaf(command: &clap::Command, path: &str, check: &mut impl FnMut(&clap::Command, &str)) {
+        let path = format!("{path} {}", command.get_name());
+        if command.has_subcommands() {
+            command.get_subcommands().filter(|c| c.get_name() != "help").for_each(|c| each_leaf(c, &path, check));
+        } else {
+            check(command, path.trim());
+        }
+    }
+
+    /// Splits a line as a shell does, as far as our examples go: up to a pipe, a redirection or an explanation.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quoted = false;
+        for letter in line.split("   ").next().unwrap_or_default().chars() {
+            match letter {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                other => words.last_mut().expect("never empty").push(other),
+            }
+        }
+        words
+            .into_iter()
+            .take_while(|word| !["|", ">", "&&"].contains(&word.as_str()))
+            .filter(|w| !w.is_empty())
+            .collect()
+    }
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_has_examples_that_parse() {
+        each_leaf(&Cli::command(), "", &mut |command, path| {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<_> = help.lines().filter_map(|line| line.strip_prefix("  faas ")).collect();
+            assert!(!examples.is_empty(), "{path} has no example");
+            // A command that is also reachable by a shorter path may show that one.
+            let short = path.replace("faas fn rollback", "faas rollback");
+            assert!(
+                examples.iter().any(|example| format!("faas {example}").starts_with(&short)),
+                "{path}: {examples:?}"
+            );
+            for example in examples {
+                let args = std::iter::once("faas".to_owned()).chain(words(example));
+                assert!(Cli::try_parse_from(args).is_ok(), "{path}: `faas {example}` does not parse");
+            }
+        });
+    }
+}

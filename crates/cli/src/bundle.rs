@@ -1,0 +1,182 @@
+//! Walks a directory and hashes what becomes a bundle, within the limits that the server has too.
+
+use std::fs::{self, File, FileType};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use faas_client::LocalFile;
+use faas_client::rest::BundleFileBody;
+use faas_config::{IGNORE_FILE, IgnoreRules, check_bundle_path};
+use faas_types::{Code, limits};
+
+use crate::failure::Failure;
+use crate::text;
+
+/// Finds the files of a directory, sorted by their path in the bundle.
+///
+/// # Errors
+/// A symbolic link or special file, a path or size beyond the limits, or what the system refuses.
+pub(crate) fn walk(root: &Path) -> anyhow::Result<Vec<LocalFile>> {
+    let mut walk = Walk { rules: ignore_rules(root)?, files: Vec::new(), bytes: 0 };
+    let mut waiting = vec![(root.to_owned(), String::new())];
+    while let Some((dir, prefix)) = waiting.pop() {
+        let entries = fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))?;
+        for entry in entries {
+            let entry = entry.with_context(|| format!("cannot list {}", dir.display()))?;
+            let local = entry.path();
+            let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
+                return Err(refused(&local, "has a name that is not UTF-8; rename it").into());
+            };
+            let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+            let kind = entry.file_type().with_context(|| format!("cannot look at {}", local.display()))?;
+            if walk.rules.ignores(Path::new(&path), kind.is_dir()) {
+                continue;
+            }
+            check_bundle_path(&path).map_err(|message| Failure::of(Code::DeploymentFailed, message))?;
+            if kind.is_dir() {
+                waiting.push((local, path));
+            } else {
+                check_kind(&local, kind)?;
+                walk.add(local, path)?;
+            }
+        }
+    }
+    walk.files.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
+    Ok(walk.files)
+}
+
+/// A bundle of one file.
+pub(crate) fn single(file: &Path, name: &str) -> anyhow::Result<Vec<LocalFile>> {
+    let meta = fs::symlink_metadata(file).with_context(|| format!("cannot look at {}", file.display()))?;
+    check_kind(file, meta.file_type())?;
+    check_bundle_path(name).map_err(|message| Failure::of(Code::DeploymentFailed, message))?;
+    let mut walk = Walk { rules: IgnoreRules::new("")?, files: Vec::new(), bytes: 0 };
+    walk.add(file.to_owned(), name.to_owned())?;
+    Ok(walk.files)
+}
+
+/// Bytes of all files.
+pub(crate) fn total_bytes(files: &[LocalFile]) -> u64 {
+    files.iter().map(|file| file.entry.size).sum()
+}
+
+struct Walk {
+    rules: IgnoreRules,
+    files: Vec<LocalFile>,
+    bytes: u64,
+}
+
+// === impl Walk ===
+
+impl Walk {
+    fn add(&mut self, local: PathBuf, path: String) -> anyhow::Result<()> {
+        if self.files.len() == limits::BUNDLE_FILES_MAX {
+            let message = format!("the bundle has more than {} files", limits::BUNDLE_FILES_MAX);
+            return Err(too_large(message).into());
+        }
+        let file = File::open(&local).with_context(|| format!("cannot read {}", local.display()))?;
+        let meta = file.metadata().with_context(|| format!("cannot look at {}", local.display()))?;
+        let size = meta.len();
+        if size > limits::BUNDLE_FILE_MAX {
+            let most = text::bytes(limits::BUNDLE_FILE_MAX);
+            return Err(too_large(format!("{path} has {}, more than {most} for one file", text::bytes(size))).into());
+        }
+        self.bytes += size;
+        if self.bytes > limits::BUNDLE_BYTES_MAX {
+            let most = text::bytes(limits::BUNDLE_BYTES_MAX);
+            return Err(too_large(format!("the bundle is larger than {most} at {path}")).into());
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(file).with_context(|| format!("cannot read {}", local.display()))?;
+        let digest = hasher.finalize().to_hex().to_string();
+        let executable = meta.permissions().mode() & 0o100 != 0;
+        self.files.push(LocalFile { local, entry: BundleFileBody { path, digest, size, executable } });
+        Ok(())
+    }
+}
+
+fn ignore_rules(root: &Path) -> anyhow::Result<IgnoreRules> {
+    let path = root.join(IGNORE_FILE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    IgnoreRules::new(&text).map_err(|error| Failure::of(Code::InvalidConfiguration, error.to_string()).into())
+}
+
+fn check_kind(local: &Path, kind: FileType) -> Result<(), Failure> {
+    if kind.is_file() {
+        return Ok(());
+    }
+    if kind.is_symlink() {
+        let what = "is a symbolic link, which bundles do not hold; replace it by the file itself";
+        return Err(refused(local, what).with_hint(format!("or list it in {IGNORE_FILE} to leave it out")));
+    }
+    let what = if kind.is_fifo() || kind.is_socket() { "a pipe or socket" } else { "not a regular file" };
+    Err(refused(local, &format!("is {what}; remove it or list it in {IGNORE_FILE}")))
+}
+
+fn refused(local: &Path, what: &str) -> Failure {
+    Failure::of(Code::DeploymentFailed, text::visible(&format!("{} {what}", local.display())))
+}
+
+fn too_large(message: String) -> Failure {
+    Failure::of(Code::PayloadTooLarge, message)
+        .with_hint(format!("leave out what the function does not need with {IGNORE_FILE}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a directory");
+        for (path, text) in files {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+            fs::write(path, text).expect("written");
+        }
+        dir
+    }
+
+    #[test]
+    fn a_bundle_is_sorted_and_leaves_out_what_it_should() {
+        let dir = tree(&[
+            ("main.py", "x"),
+            ("b/z.txt", ""),
+            ("b/a.txt", "aa"),
+            (".env", "SECRET=1"),
+            ("__pycache__/m.pyc", "x"),
+            ("data.csv", "1"),
+            (".faasignore", "*.csv\n"),
+        ]);
+        let files = walk(dir.path()).expect("a good tree");
+        let paths: Vec<_> = files.iter().map(|file| file.entry.path.as_str()).collect();
+        assert_eq!(paths, ["b/a.txt", "b/z.txt", "main.py"]);
+        assert_eq!((total_bytes(&files), files[0].entry.size), (3, 2));
+        assert_eq!(files[2].entry.digest, blake3::hash(b"x").to_hex().to_string());
+    }
+
+    #[test]
+    fn links_and_pipes_are_refused_by_name() {
+        let dir = tree(&[("main.py", "x")]);
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).expect("linked");
+        let failure = Failure::from_error(&walk(dir.path()).expect_err("a link"));
+        assert!(failure.message.contains("/link is a symbolic link"), "{failure:?}");
+        assert_eq!(failure.exit, 5);
+        fs::write(dir.path().join(".faasignore"), "link\n").expect("written");
+        assert_eq!(walk(dir.path()).expect("left out").len(), 1);
+    }
+
+    #[test]
+    fn limits_hold_before_anything_is_sent() {
+        let dir = tree(&[("main.py", "x")]);
+        let big = File::create(dir.path().join("big.bin")).expect("made");
+        big.set_len(limits::BUNDLE_FILE_MAX + 1).expect("sparse");
+        let failure = Failure::from_error(&walk(dir.path()).expect_err("too big"));
+        assert_eq!((failure.code, failure.exit), (Some(Code::PayloadTooLarge), 7));
+        assert!(failure.message.starts_with("big.bin has 128.0 MB"), "{failure:?}");
+    }
+}

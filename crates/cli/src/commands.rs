@@ -1,0 +1,51 @@
+//! The commands. Each file holds one: its arguments, then what it does.
+
+pub(crate) mod completion;
+pub(crate) mod deploy;
+pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod functions;
+pub(crate) mod init;
+pub(crate) mod invoke;
+pub(crate) mod keys;
+pub(crate) mod logs;
+pub(crate) mod rollback;
+pub(crate) mod runs;
+pub(crate) mod status;
+pub(crate) mod up;
+pub(crate) mod validate;
+pub(crate) mod vars;
+pub(crate) mod version;
+
+use std::process::ExitCode;
+
+use crate::ServerCommands;
+use crate::args::Command;
+use crate::session::Session;
+
+/// Runs a command. An error still has to be printed; an exit code says all.
+pub(crate) async fn dispatch<S: ServerCommands>(
+    command: Command,
+    session: &Session,
+    server: &S,
+) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Up(args) => Box::pin(up::run(args, server)).await?,
+        Command::Doctor(_) => return doctor::run(session, server).await,
+        Command::Init(args) => init::run(&args, session)?,
+        Command::Validate(args) => validate::run(args, session)?,
+        Command::Deploy(args) => Box::pin(deploy::run(args, session)).await?,
+        Command::Functions(command) => Box::pin(functions::run(command, session)).await?,
+        Command::Rollback(args) => rollback::run(args, session).await?,
+        Command::Invoke(args) => return Box::pin(invoke::run(args, session)).await,
+        Command::Runs(command) => Box::pin(runs::run(command, session)).await?,
+        Command::Logs(args) => Box::pin(logs::run(args, session)).await?,
+        Command::Vars(command) => Box::pin(vars::run(command, session)).await?,
+        Command::Keys(command) => keys::run(command, session).await?,
+        Command::Explain(args) => explain::run(&args, session)?,
+        Command::Completion(args) => completion::run(&args, session)?,
+        Command::Status(_) => status::run(session).await?,
+        Command::Version(_) => version::run(session)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

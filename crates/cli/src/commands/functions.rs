@@ -1,0 +1,194 @@
+//! `faas fn`
+
+use std::io::{BufRead, IsTerminal};
+
+use clap::{Args, Subcommand};
+use faas_client::rest::{FunctionMetrics, FunctionView, VersionView};
+
+use crate::commands::rollback::{self, RollbackArgs};
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::table::Table;
+use crate::text;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FunctionsCommand {
+    /// List functions
+    List(ListArgs),
+    /// Show a function
+    Get(GetArgs),
+    /// Print a function's URL
+    Url(UrlArgs),
+    /// List a function's versions, newest first
+    Versions(VersionsArgs),
+    /// Show how a function does
+    Metrics(MetricsArgs),
+    /// Move a function back to an earlier version
+    Rollback(RollbackArgs),
+    /// Delete a function with its versions
+    Delete(DeleteArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas fn list\n  faas fn list -o ndjson | jq .name")]
+pub(crate) struct ListArgs {}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas fn get hello\n  faas fn get hello -o json")]
+pub(crate) struct GetArgs {
+    /// The function
+    name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas fn url hello")]
+pub(crate) struct UrlArgs {
+    /// The function
+    name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas fn versions hello")]
+pub(crate) struct VersionsArgs {
+    /// The function
+    name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas fn metrics hello\n  faas fn metrics hello -o json")]
+pub(crate) struct MetricsArgs {
+    /// The function
+    name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas fn delete hello\n  faas fn delete hello --yes")]
+pub(crate) struct DeleteArgs {
+    /// The function
+    name: String,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub(crate) async fn run(command: FunctionsCommand, session: &Session) -> anyhow::Result<()> {
+    let out = &session.out;
+    match command {
+        FunctionsCommand::List(_) => {
+            let functions = session.client()?.all_functions().await?;
+            if functions.is_empty() {
+                out.aside("no functions yet; deploy one with `faas deploy`");
+            }
+            out.rows(&functions, list_table)
+        }
+        FunctionsCommand::Get(args) => out.item(&session.client()?.function(&args.name).await?, function_table),
+        FunctionsCommand::Url(args) => {
+            let function = session.client()?.function(&args.name).await?;
+            match out.format {
+                crate::args::Format::Table => out.line(&function.url),
+                _ => out.json(&serde_json::json!({ "name": function.name, "url": function.url })),
+            }
+        }
+        FunctionsCommand::Versions(args) => {
+            out.rows(&session.client()?.versions(&args.name).await?.versions, versions_table)
+        }
+        FunctionsCommand::Metrics(args) => out.item(&session.client()?.metrics(&args.name).await?, metrics_table),
+        FunctionsCommand::Rollback(args) => rollback::run(args, session).await,
+        FunctionsCommand::Delete(args) => delete(args, session).await,
+    }
+}
+
+async fn delete(args: DeleteArgs, session: &Session) -> anyhow::Result<()> {
+    let client = session.client()?;
+    if !args.yes {
+        if !(std::io::stdin().is_terminal() && session.out.stderr_tty) {
+            let message = format!("deleting `{}` wants to be confirmed, and there is no terminal", args.name);
+            return Err(Failure::usage(message).with_hint("add --yes to delete without being asked").into());
+        }
+        // Asking about something that is not there would be a surprise after the answer.
+        let function = client.function(&args.name).await?;
+        session.out.note(format_args!("delete `{}` with {} versions? [y/N]", function.name, function.latest_version));
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer)?;
+        if !matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
+            return Err(Failure { message: "not deleted".into(), exit: 1, ..Failure::default() }.into());
+        }
+    }
+    client.delete_function(&args.name).await?;
+    session.out.note(format_args!("deleted {}", args.name));
+    Ok(())
+}
+
+fn list_table(functions: &[FunctionView]) -> Table {
+    let mut table = Table::with_headings(["NAME", "STATUS", "VERSION", "RUNTIME", "INSTANCES", "UPDATED", "URL"]);
+    for function in functions {
+        table.row([
+            function.name.clone(),
+            function.status.clone(),
+            function.version.map_or_else(|| "-".to_owned(), |version| version.to_string()),
+            function.settings.as_ref().map_or_else(|| "-".to_owned(), |settings| settings.runtime_exact.clone()),
+            function.instances.to_string(),
+            text::time(&function.updated_at),
+            function.url.clone(),
+        ]);
+    }
+    table
+}
+
+fn function_table(function: &FunctionView) -> Table {
+    let mut table = Table::of_properties();
+    table.property("name", &function.name);
+    table.property("id", &function.id);
+    table.property("url", &function.url);
+    table.property("status", &function.status);
+    table.maybe("version", function.version);
+    table.property("latest", function.latest_version);
+    table.property("instances", function.instances);
+    if let Some(settings) = &function.settings {
+        table.property("runtime", &settings.runtime_exact);
+        table.property("entrypoint", &settings.entrypoint);
+        table.property("auth", format!("{:?}", settings.auth).to_lowercase());
+        table.property("timeout", &settings.timeout);
+        table.property("memory", &settings.memory);
+        table.property("cpu", format!("{}m", settings.cpu_millis));
+        table.property("network", format!("{:?}", settings.network).to_lowercase());
+        let scaling = &settings.scaling;
+        let counts = format!("{} to {} instances, {} calls each", scaling.min, scaling.max, scaling.concurrency);
+        table.property("scaling", counts);
+    }
+    table.property("created", text::time(&function.created_at));
+    table.property("updated", text::time(&function.updated_at));
+    table
+}
+
+fn versions_table(versions: &[VersionView]) -> Table {
+    let mut table = Table::with_headings(["VERSION", "CREATED", "RUNTIME", "FILES", "SIZE", "DIGEST", "NOTE"]);
+    for version in versions {
+        table.row([
+            version.number.to_string(),
+            text::time(&version.created_at),
+            version.settings.runtime_exact.clone(),
+            version.files.to_string(),
+            text::bytes(version.size),
+            version.digest.chars().take(12).collect(),
+            version.note.clone().unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+fn metrics_table(metrics: &FunctionMetrics) -> Table {
+    let mut table = Table::of_properties();
+    table.property("function", &metrics.function);
+    table.property("invocations", metrics.invocations);
+    table.property("errors", format!("{} ({:.1} %)", metrics.errors, metrics.error_rate * 100.0));
+    table.property("cold starts", metrics.cold_starts);
+    table.property("throttled", metrics.throttled);
+    table.property("in flight", metrics.in_flight);
+    table.property("instances", metrics.instances);
+    let duration = &metrics.duration_ms;
+    for (name, value) in [("avg", duration.avg), ("p50", duration.p50), ("p95", duration.p95), ("p99", duration.p99)] {
+        table.maybe(name, value.map(text::millis));
+    }
+    table
+}

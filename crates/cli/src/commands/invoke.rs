@@ -1,0 +1,182 @@
+//! `faas invoke`
+
+use std::io::Read;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use faas_client::{CallMeta, InvokeRequest, Reply};
+use faas_types::{Code, limits};
+use serde_json::{Value, json};
+
+use crate::args::Format;
+use crate::failure::Failure;
+use crate::output::Tone;
+use crate::project::plain;
+use crate::session::Session;
+use crate::text;
+
+/// Call a function and print its answer
+///
+/// The answer goes to standard output as it is. Ends with 1 when the function fails or answers with a status of 400
+/// or more.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct InvokeArgs {
+    /// The function
+    name: String,
+    /// The body: text, @FILE, or - for standard input
+    #[arg(short, long, value_name = "BODY", allow_hyphen_values = true)]
+    data: Option<String>,
+    /// A header; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// A path below the function's URL, with its query
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// The HTTP method at the function's URL [default: POST]
+    #[arg(short = 'X', long, value_name = "METHOD")]
+    method: Option<String>,
+    /// Print status and headers before the body
+    #[arg(short, long)]
+    include: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  faas invoke hello
+  faas invoke adder -d '{\"x\": 5, \"y\": 10}'
+  faas invoke hello -d @event.json -H 'X-Tenant: acme'
+  faas invoke site -X GET --path /items?limit=3 -i
+  echo '{}' | faas invoke hello -d -";
+
+pub(crate) async fn run(args: InvokeArgs, session: &Session) -> anyhow::Result<ExitCode> {
+    let call = InvokeRequest {
+        body: args.data.as_deref().map(read_body).transpose()?.unwrap_or_default().into(),
+        headers: args.headers.iter().map(|text| header(text)).collect::<Result<_, _>>()?,
+        path: args.path,
+        method: args.method,
+    };
+    let reply = session.client()?.invoke(&args.name, call).await?;
+    if session.out.format == Format::Table {
+        print_reply(&reply, args.include, session)?;
+    } else {
+        session.out.json(&envelope(&reply))?;
+    }
+    let tone = if reply.status < 400 { Tone::Faint } else { Tone::Warning };
+    let summary = summary(&reply.meta, reply.status);
+    if reply.status >= 400 || session.out.stderr_tty {
+        session.out.note(session.out.on_stderr(tone, summary));
+    }
+    Ok(if reply.status < 400 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn read_body(data: &str) -> anyhow::Result<Vec<u8>> {
+    let bytes = match data.strip_prefix('@') {
+        _ if data == "-" => limited(std::io::stdin().lock(), "standard input")?,
+        Some(path) => {
+            let file = std::fs::File::open(path)
+                .map_err(|error| Failure::usage(format!("cannot read {path}: {}", plain(&error))))?;
+            limited(file, path)?
+        }
+        None => data.as_bytes().to_vec(),
+    };
+    if bytes.len() as u64 > limits::BODY_MAX {
+        let most = text::bytes(limits::BODY_MAX);
+        return Err(Failure::of(Code::PayloadTooLarge, format!("the body is larger than {most}"))
+            .with_hint("pass a reference to the data instead of the data itself")
+            .into());
+    }
+    Ok(bytes)
+}
+
+/// Reads one byte more than a body may have, so that a body too large is seen and an endless one ends.
+fn limited(reader: impl Read, name: &str) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(limits::BODY_MAX + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
+    Ok(bytes)
+}
+
+fn header(text: &str) -> Result<(String, String), Failure> {
+    let (name, value) = text
+        .split_once(':')
+        .ok_or_else(|| Failure::usage(format!("`{text}` is not a header; write it as 'NAME: VALUE'")))?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn print_reply(reply: &Reply, include: bool, session: &Session) -> anyhow::Result<()> {
+    if include {
+        session.out.line(format_args!("HTTP {}", reply.status))?;
+        for (name, value) in &reply.headers {
+            session.out.line(format_args!("{name}: {value}"))?;
+        }
+        session.out.line("")?;
+    }
+    session.out.bytes(&reply.body)?;
+    // A prompt glued to the answer helps nobody; a file keeps the bytes as they are.
+    if session.out.stdout_tty && !reply.body.ends_with(b"\n") && !reply.body.is_empty() {
+        session.out.line("")?;
+    }
+    Ok(())
+}
+
+/// The answer with what is known of the call, for programs.
+fn envelope(reply: &Reply) -> Value {
+    let headers: serde_json::Map<String, Value> =
+        reply.headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    let body = serde_json::from_slice(&reply.body)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&reply.body).into_owned()));
+    json!({
+        "status": reply.status,
+        "run_id": reply.meta.run_id,
+        "version": reply.meta.version,
+        "duration_ms": reply.meta.duration_ms,
+        "cold_start": reply.meta.cold_start,
+        "headers": headers,
+        "body": body,
+    })
+}
+
+fn summary(meta: &CallMeta, status: u16) -> String {
+    let mut parts = vec![format!("HTTP {status}")];
+    parts.extend(meta.duration_ms.map(text::millis));
+    parts.extend(meta.cold_start.map(|cold| if cold { "cold start".to_owned() } else { "warm".to_owned() }));
+    parts.extend(meta.version.map(|version| format!("version {version}")));
+    parts.extend(meta.run_id.clone());
+    text::visible(&parts.join(" · "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_keeps_json_as_json() {
+        let reply = |body: &'static str| Reply {
+            status: 200,
+            headers: vec![("content-type".into(), "x".into())],
+            body: body.into(),
+            meta: CallMeta::default(),
+        };
+        assert_eq!(envelope(&reply("{\"a\": 1}"))["body"], json!({"a": 1}));
+        assert_eq!(envelope(&reply("plain"))["body"], json!("plain"));
+    }
+
+    #[test]
+    fn headers_and_bodies_are_checked() {
+        assert_eq!(header("X-A:  b:c ").ok(), Some(("X-A".into(), "b:c".into())));
+        assert!(header("X-A").is_err());
+        assert_eq!(read_body("{}").expect("text"), b"{}");
+        let failure = Failure::from_error(&read_body("@/no/such/file").expect_err("no file"));
+        assert_eq!(
+            (failure.exit, failure.message.as_str()),
+            (2, "cannot read /no/such/file: no such file or directory")
+        );
+    }
+
+    #[test]
+    fn a_summary_says_what_is_known() {
+        let meta = CallMeta { duration_ms: Some(1.25), cold_start: Some(true), ..CallMeta::default() };
+        assert_eq!(summary(&meta, 200), "HTTP 200 · 1.2 ms · cold start");
+    }
+}

@@ -1,0 +1,78 @@
+//! `faas keys`
+
+use clap::{Args, Subcommand};
+use faas_client::rest::{CreateKey, KeyView};
+use faas_types::Scope;
+
+use crate::args::Format;
+use crate::session::Session;
+use crate::table::Table;
+use crate::text;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// List keys
+    List(ListArgs),
+    /// Make a key and print it, once
+    Create(CreateArgs),
+    /// Revoke a key at once
+    Revoke(RevokeArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas keys list\n  faas keys list -o json")]
+pub(crate) struct ListArgs {}
+
+#[derive(Debug, Args)]
+#[command(after_help = CREATE_EXAMPLES)]
+pub(crate) struct CreateArgs {
+    /// What people call it
+    name: String,
+    /// What it may do: admin, functions:read, functions:write, invoke, runs:read; may be repeated
+    #[arg(short, long = "scope", value_name = "SCOPE", required = true)]
+    scopes: Vec<Scope>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas keys revoke key_01JD2Z7Y5T0000000000000000")]
+pub(crate) struct RevokeArgs {
+    /// The key's id, as `faas keys list` shows it
+    id: String,
+}
+
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  faas keys create ci --scope functions:write
+  faas keys create web --scope invoke --scope runs:read -o json";
+
+pub(crate) async fn run(command: KeysCommand, session: &Session) -> anyhow::Result<()> {
+    let client = session.client()?;
+    match command {
+        KeysCommand::List(_) => session.out.rows(&client.keys().await?.keys, table),
+        KeysCommand::Create(args) => {
+            let created = client.create_key(&CreateKey { name: args.name, scopes: args.scopes }).await?;
+            if session.out.format != Format::Table {
+                return session.out.json(&created);
+            }
+            session.out.line(&created.key)?;
+            session.out.note(format_args!("keep it: it is not shown again (id {})", created.view.id));
+            Ok(())
+        }
+        KeysCommand::Revoke(args) => {
+            client.revoke_key(&args.id).await?;
+            session.out.note(format_args!("revoked {}", args.id));
+            Ok(())
+        }
+    }
+}
+
+fn table(keys: &[KeyView]) -> Table {
+    let mut table = Table::with_headings(["ID", "NAME", "KEY", "SCOPES", "CREATED", "REVOKED"]);
+    for key in keys {
+        let scopes = key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",");
+        let revoked = key.revoked_at.as_deref().map(text::time).unwrap_or_default();
+        let prefix = format!("{}…", key.prefix);
+        table.row([key.id.clone(), key.name.clone(), prefix, scopes, text::time(&key.created_at), revoked]);
+    }
+    table
+}

@@ -1,0 +1,122 @@
+//! `faas logs`
+
+use clap::Args;
+use faas_client::rest::LogLineView;
+use faas_client::{LogQuery, LogSource};
+use faas_types::LogLevel;
+
+use crate::args::Format;
+use crate::output::{Output, Tone};
+use crate::session::Session;
+use crate::text::{moment, visible};
+
+/// Print or follow the log of a function
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct LogsArgs {
+    /// The function
+    name: String,
+    /// Lines of this run only
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+    #[command(flatten)]
+    lines: LineArgs,
+}
+
+/// Which lines, for the log of a function and of a run.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LineArgs {
+    /// Go on printing lines as they come
+    #[arg(short, long)]
+    follow: bool,
+    /// How many lines to begin with, the newest
+    #[arg(short = 'n', long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    lines: u32,
+    /// Lines that hold this text
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// Lines since then: 10m, 2h or 2026-11-21T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<String>,
+    /// Lines of at least this level: debug, info, warn or error
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    level: Option<LogLevel>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  faas logs hello
+  faas logs hello -f --level warn
+  faas logs hello --since 1h --search timeout -n 1000
+  faas logs hello -o ndjson | jq .message";
+
+pub(crate) async fn run(args: LogsArgs, session: &Session) -> anyhow::Result<()> {
+    print(session, LogSource::Function(args.name), args.lines, args.run).await
+}
+
+/// Prints the newest lines of a source and follows it if asked to.
+pub(crate) async fn print(
+    session: &Session,
+    source: LogSource,
+    args: LineArgs,
+    run: Option<String>,
+) -> anyhow::Result<()> {
+    let client = session.client()?;
+    let mut query = LogQuery { level: args.level, search: args.search, since: args.since, run, ..LogQuery::default() };
+    let lines = newest(&client, &source, &query, args.lines).await?;
+    let out = &session.out;
+    // An array cannot be closed while lines still come, so following prints one document a line.
+    if args.follow || out.format != Format::Json {
+        lines.iter().try_for_each(|line| print_line(line, out))?;
+    } else {
+        out.json(&lines)?;
+    }
+    if !args.follow {
+        if lines.is_empty() {
+            out.aside("no such lines");
+        }
+        return Ok(());
+    }
+    query.after = lines.last().map(|line| line.cursor);
+    let mut follower = client.follow_logs(source, query).await?;
+    while let Some(line) = follower.next().await? {
+        print_line(&line, out)?;
+    }
+    Ok(())
+}
+
+/// The newest `wanted` lines, oldest first, page by page from the first of them.
+async fn newest(
+    client: &faas_client::Client,
+    source: &LogSource,
+    query: &LogQuery,
+    wanted: u32,
+) -> anyhow::Result<Vec<LogLineView>> {
+    if wanted == 0 {
+        return Ok(Vec::new());
+    }
+    let query = LogQuery { tail: Some(true), limit: Some(wanted), ..query.clone() };
+    Ok(client.logs(source, &query).await?.lines)
+}
+
+fn print_line(line: &LogLineView, out: &Output) -> anyhow::Result<()> {
+    if out.format != Format::Table {
+        return out.line(serde_json::to_string(line)?);
+    }
+    let level = format!("{:<5}", line.level.as_str());
+    let level = match line.level {
+        LogLevel::Error => out.on_stdout(Tone::Bad, level),
+        LogLevel::Warn => out.on_stdout(Tone::Warning, level),
+        LogLevel::Debug | LogLevel::Info => out.on_stdout(Tone::Faint, level),
+    };
+    let at = out.on_stdout(Tone::Faint, &line.at);
+    let run = out.on_stdout(Tone::Faint, line.run_id.as_deref().unwrap_or("-"));
+    out.line(format_args!("{at} {level} {run} {}", visible(&line.message)))
+}
+
+fn level(text: &str) -> Result<LogLevel, String> {
+    [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error]
+        .into_iter()
+        .find(|level| level.as_str() == text)
+        .ok_or_else(|| format!("`{text}` is not a level; levels are debug, info, warn and error"))
+}

@@ -1,0 +1,174 @@
+//! `faas runs`
+
+use clap::{Args, Subcommand};
+use faas_client::rest::RunView;
+use faas_client::{LogSource, RunQuery};
+use faas_types::{RunState, limits};
+
+use crate::commands::logs::{self, LineArgs};
+use crate::session::Session;
+use crate::table::Table;
+use crate::text::{self, moment};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// List runs, newest first
+    List(ListArgs),
+    /// Show a run with its attempts and its error
+    Get(GetArgs),
+    /// Print or follow the log of a run
+    Logs(RunLogsArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = LIST_EXAMPLES)]
+pub(crate) struct ListArgs {
+    /// Runs of this function
+    #[arg(long, value_name = "NAME")]
+    function: Option<String>,
+    /// queued, running, succeeded, failed, retried or cancelled
+    #[arg(long, value_name = "STATE")]
+    state: Option<RunState>,
+    /// Runs that failed with this code, such as FN_002
+    #[arg(long, value_name = "CODE")]
+    code: Option<faas_types::Code>,
+    /// Runs that had to start an instance, or with `--cold=false` those that had not
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    cold: Option<bool>,
+    /// Runs of this version
+    #[arg(long, value_name = "N")]
+    version: Option<u32>,
+    /// Runs since then: 10m, 2h or 2026-11-21T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<String>,
+    /// Runs before then
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<String>,
+    /// How many
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::PAGE_MAX)))]
+    limit: u32,
+    /// Where the page before ended
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas runs get run_01JD2Z7Y5T0000000000000000")]
+pub(crate) struct GetArgs {
+    /// The run's id
+    id: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas runs logs run_01JD2Z7Y5T0000000000000000 -f")]
+pub(crate) struct RunLogsArgs {
+    /// The run's id
+    id: String,
+    #[command(flatten)]
+    lines: LineArgs,
+}
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  faas runs list
+  faas runs list --function hello --state failed --since 1h
+  faas runs list --code FN_002 -n 100 -o ndjson";
+
+pub(crate) async fn run(command: RunsCommand, session: &Session) -> anyhow::Result<()> {
+    match command {
+        RunsCommand::List(args) => list(args, session).await,
+        RunsCommand::Get(args) => {
+            let run = session.client()?.run(&args.id).await?;
+            session.out.item(&run, run_table)?;
+            print_stack(&run, session)
+        }
+        RunsCommand::Logs(args) => logs::print(session, LogSource::Run(args.id), args.lines, None).await,
+    }
+}
+
+async fn list(args: ListArgs, session: &Session) -> anyhow::Result<()> {
+    let query = RunQuery {
+        function: args.function,
+        state: args.state,
+        code: args.code.map(|code| code.to_string()),
+        cold: args.cold,
+        version: args.version,
+        since: args.since,
+        until: args.until,
+        cursor: args.cursor,
+        limit: Some(args.limit),
+    };
+    let page = session.client()?.runs(&query).await?;
+    if page.runs.is_empty() {
+        session.out.aside("no such runs");
+    }
+    session.out.rows(&page.runs, list_table)?;
+    if let Some(next) = &page.next {
+        session.out.aside(format_args!("there are more: add --cursor {next}"));
+    }
+    Ok(())
+}
+
+fn list_table(runs: &[RunView]) -> Table {
+    let mut table =
+        Table::with_headings(["ID", "FUNCTION", "VERSION", "STATE", "CREATED", "DURATION", "START", "ERROR"]);
+    for run in runs {
+        table.row([
+            run.id.clone(),
+            run.function.clone(),
+            run.version.to_string(),
+            run.state.as_str().to_owned(),
+            text::time(&run.created_at),
+            run.duration_ms.map(text::millis).unwrap_or_default(),
+            if run.cold_start { "cold".to_owned() } else { "warm".to_owned() },
+            run.error.as_ref().map(|error| error.code.clone()).unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+fn run_table(run: &RunView) -> Table {
+    let mut table = Table::of_properties();
+    table.property("id", &run.id);
+    table.property("function", format!("{} version {}", run.function, run.version));
+    table.property("state", run.state.as_str());
+    table.property("trigger", format!("{:?}", run.trigger).to_lowercase());
+    table.property("created", &run.created_at);
+    table.maybe("finished", run.finished_at.as_ref());
+    table.maybe("duration", run.duration_ms.map(text::millis));
+    table.property("start", if run.cold_start { "cold" } else { "warm" });
+    table.property("isolation", format!("level {}", run.isolation));
+    table.maybe("status", run.http_status);
+    for attempt in &run.attempts {
+        let mut parts =
+            vec![format!("waited {}, ran {}", text::millis(attempt.queue_ms), text::millis(attempt.handler_ms))];
+        parts.extend(attempt.cpu_ms.map(|cpu| format!("CPU {}", text::millis(cpu))));
+        parts.extend(attempt.peak_memory_bytes.map(|peak| format!("peak memory {}", text::bytes(peak))));
+        parts.extend(
+            (attempt.dropped_log_lines > 0).then(|| format!("{} log lines dropped", attempt.dropped_log_lines)),
+        );
+        parts.extend(attempt.code.clone());
+        table.property(&format!("attempt {}", attempt.number), parts.join(", "));
+    }
+    if let Some(error) = &run.error {
+        let kind = error.kind.as_ref().map(|kind| format!("{kind}: ")).unwrap_or_default();
+        table.property("error", format!("{} {kind}{}", error.code, error.message));
+        let line = error.line.map(|line| format!(":{line}")).unwrap_or_default();
+        table.maybe("at", error.file.as_ref().map(|file| format!("{file}{line}")));
+    }
+    table.maybe("result", run.result.as_ref());
+    table
+}
+
+fn print_stack(run: &RunView, session: &Session) -> anyhow::Result<()> {
+    let Some(error) = run.error.as_ref().filter(|error| !error.stack.is_empty()) else { return Ok(()) };
+    if session.out.format != crate::args::Format::Table {
+        return Ok(());
+    }
+    session.out.line("\nstack, outermost call first:")?;
+    error
+        .stack
+        .iter()
+        .flat_map(|frame| frame.lines())
+        .try_for_each(|line| session.out.line(format_args!("  {}", text::visible(line))))
+}

@@ -1,0 +1,84 @@
+//! `faas up`
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use faas_config::{LogFormat, ServerConfig, ServerOverrides};
+use faas_types::Span;
+
+use crate::ServerCommands;
+use crate::failure::Failure;
+
+/// Start a server in the foreground
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct UpArgs {
+    /// Where to listen [default: 127.0.0.1:8080, env: FAAS_LISTEN]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Where state lives [default: /var/lib/faas for root, ~/.local/share/faas for others, env: FAAS_DATA]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// What the world calls this server, for function URLs [env: FAAS_PUBLIC_URL]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Start functions as plain processes where nothing better works; never for code of others
+    #[arg(long)]
+    unsafe_no_isolation: bool,
+    /// A Python interpreter to offer besides those found; may be repeated [env: FAAS_PYTHONS]
+    #[arg(long = "python", value_name = "PATH")]
+    pythons: Vec<PathBuf>,
+    /// How long to wait for calls under way when stopping [default: 30s, env: FAAS_DRAIN]
+    #[arg(long, value_name = "TIME")]
+    drain: Option<Span>,
+    /// How long an instance may be idle before it is stopped [default: 5m, env: FAAS_IDLE]
+    #[arg(long, value_name = "TIME")]
+    idle: Option<Span>,
+    /// Instances of all functions together [default: 1000, env: FAAS_INSTANCES_MAX]
+    #[arg(long, value_name = "N")]
+    instances_max: Option<u32>,
+    /// How log lines look: text or json [default: text, env: FAAS_LOG_FORMAT]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// What is logged: a level, or target=level pairs [default: info, env: FAAS_LOG]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// A configuration file in TOML; environment and flags win over it [env: FAAS_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  faas up
+  faas up --listen 0.0.0.0:8080 --data /srv/faas --log-format json
+  faas up --python /opt/python3.13/bin/python3.13";
+
+// === impl UpArgs ===
+
+impl UpArgs {
+    fn into_config(self) -> anyhow::Result<ServerConfig> {
+        let env = |name: &str| std::env::var(name).ok();
+        let file = self.config.or_else(|| env("FAAS_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from));
+        let flags = ServerOverrides {
+            listen: self.listen,
+            public_url: self.public_url,
+            data: self.data,
+            unsafe_no_isolation: self.unsafe_no_isolation.then_some(true),
+            pythons: (!self.pythons.is_empty()).then_some(self.pythons),
+            drain: self.drain,
+            idle: self.idle,
+            instances_max: self.instances_max,
+            log_format: self.log_format,
+            log_filter: self.log,
+        };
+        let is_root = rustix::process::geteuid().is_root();
+        ServerConfig::load(is_root, file.as_deref(), env, flags)
+            .map_err(|error| Failure::from_error(&error.into()).with_hint("see `faas up --help`").into())
+    }
+}
+
+pub(crate) async fn run<S: ServerCommands>(args: UpArgs, server: &S) -> anyhow::Result<()> {
+    server.up(args.into_config()?).await
+}

@@ -1,0 +1,130 @@
+//! Where everything that is printed goes: data to standard output, the rest to standard error.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::args::Format;
+use crate::failure::Failure;
+use crate::table::Table;
+
+/// The two streams and what they are connected to.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    pub(crate) format: Format,
+    /// Whether a person reads standard error.
+    pub(crate) stderr_tty: bool,
+    /// Whether a person reads standard output.
+    pub(crate) stdout_tty: bool,
+    colours: bool,
+}
+
+/// What a piece of text means; colour follows from it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tone {
+    Warning,
+    Bad,
+    Faint,
+}
+
+/// Whether an error is a reader that went away, as `head` does: not a failure of ours.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+}
+
+// === impl Output ===
+
+impl Output {
+    /// Looks at the streams and at `NO_COLOR`.
+    pub(crate) fn detect(format: Format) -> Self {
+        let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        Self { format, stderr_tty: io::stderr().is_terminal(), stdout_tty: io::stdout().is_terminal(), colours }
+    }
+
+    /// A line of data.
+    pub(crate) fn line(&self, text: impl Display) -> anyhow::Result<()> {
+        Ok(writeln!(io::stdout().lock(), "{text}")?)
+    }
+
+    /// Data as it is.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes)?;
+        Ok(stdout.flush()?)
+    }
+
+    /// One JSON document: over several lines for `json`, on one for `ndjson`.
+    pub(crate) fn json(&self, value: &impl Serialize) -> anyhow::Result<()> {
+        let text = match self.format {
+            Format::Ndjson => serde_json::to_string(value)?,
+            Format::Json | Format::Table => serde_json::to_string_pretty(value)?,
+        };
+        self.line(text)
+    }
+
+    /// A list: a table, a JSON array, or one row a line.
+    pub(crate) fn rows<T: Serialize>(&self, rows: &[T], table: impl FnOnce(&[T]) -> Table) -> anyhow::Result<()> {
+        match self.format {
+            Format::Table if rows.is_empty() => Ok(()),
+            Format::Table => self.bytes(table(rows).render().as_bytes()),
+            Format::Json => self.json(&rows),
+            Format::Ndjson => rows.iter().try_for_each(|row| self.json(row)),
+        }
+    }
+
+    /// One thing: a table of its properties, or one JSON document.
+    pub(crate) fn item<T: Serialize>(&self, item: &T, table: impl FnOnce(&T) -> Table) -> anyhow::Result<()> {
+        match self.format {
+            Format::Table => self.bytes(table(item).render().as_bytes()),
+            Format::Json | Format::Ndjson => self.json(item),
+        }
+    }
+
+    /// A remark for a person; never data. A closed standard error is not worth a failure.
+    pub(crate) fn note(&self, text: impl Display) {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// A remark that only makes sense on a terminal.
+    pub(crate) fn aside(&self, text: impl Display) {
+        if self.stderr_tty {
+            self.note(self.on_stderr(Tone::Faint, text));
+        }
+    }
+
+    /// The last words of a command that failed.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        let head = failure.code.map_or_else(|| "error".to_owned(), |code| format!("error[{code}]"));
+        self.note(format_args!("{}: {}", self.on_stderr(Tone::Bad, head), failure.message));
+        for detail in &failure.details {
+            self.note(format_args!("  {detail}"));
+        }
+        if let Some(hint) = &failure.hint {
+            self.note(format_args!("  hint: {hint}"));
+        }
+        if let Some(code) = failure.code {
+            self.note(format_args!("  docs: faas explain {code}"));
+        }
+    }
+
+    /// Text for standard output in the colour of its meaning, where there are colours.
+    pub(crate) fn on_stdout(&self, tone: Tone, text: impl Display) -> String {
+        paint(self.colours && self.stdout_tty, tone, text)
+    }
+
+    /// The same for standard error.
+    pub(crate) fn on_stderr(&self, tone: Tone, text: impl Display) -> String {
+        paint(self.colours && self.stderr_tty, tone, text)
+    }
+}
+
+fn paint(coloured: bool, tone: Tone, text: impl Display) -> String {
+    let colour = match tone {
+        Tone::Warning => "33",
+        Tone::Bad => "1;31",
+        Tone::Faint => "2",
+    };
+    if coloured { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_string() }
+}

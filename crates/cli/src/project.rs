@@ -1,0 +1,171 @@
+//! What is deployed: a directory with a manifest, or a single file, checked as far as this machine can.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use faas_client::LocalFile;
+use faas_config::{LoadManifestError, Manifest, closest};
+use faas_types::{Code, Entrypoint, FunctionName};
+
+use crate::bundle;
+use crate::failure::Failure;
+use crate::python::{self, Findings};
+use crate::text::{self, visible};
+
+/// A function on this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Project {
+    pub(crate) name: FunctionName,
+    pub(crate) manifest: Manifest,
+    pub(crate) files: Vec<LocalFile>,
+    /// What of the check could not be done, for people.
+    pub(crate) skipped: Option<String>,
+}
+
+/// What the command line says beside the manifest.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wishes {
+    pub(crate) name: Option<FunctionName>,
+    pub(crate) entrypoint: Option<Entrypoint>,
+}
+
+// === impl Project ===
+
+impl Project {
+    /// Reads and checks a directory or a file.
+    pub(crate) fn open(path: &Path, wishes: Wishes) -> anyhow::Result<Self> {
+        let meta = std::fs::metadata(path).map_err(|error| {
+            let failure = Failure::usage(format!("cannot open {}: {}", path.display(), plain(&error)));
+            failure.with_hint("name a directory with a faas.toml, or a .py file")
+        })?;
+        let (manifest, files) = if meta.is_dir() { directory(path)? } else { file(path, &wishes)? };
+        let mut manifest = manifest;
+        if let Some(name) = wishes.name {
+            manifest.name = Some(name);
+        }
+        if meta.is_dir() && wishes.entrypoint.is_some() {
+            let message = "--entrypoint is for single files; a directory says it in faas.toml";
+            return Err(Failure::usage(message).into());
+        }
+        let (name, _) = manifest.clone().resolve()?;
+        let mut project = Self { name, manifest, files, skipped: None };
+        project.check()?;
+        Ok(project)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        bundle::total_bytes(&self.files)
+    }
+
+    fn check(&mut self) -> anyhow::Result<()> {
+        let settings = &self.manifest.settings;
+        let entry = entry_file(&self.files, &settings.entrypoint)?;
+        let Some(findings) = python::check(&self.files, &entry.local, &settings.runtime) else {
+            self.skipped = Some(format!("syntax not checked: no {} or newer found here", settings.runtime));
+            return Ok(());
+        };
+        refuse_findings(&findings, &entry.entry.path, &settings.entrypoint)
+    }
+}
+
+fn directory(dir: &Path) -> anyhow::Result<(Manifest, Vec<LocalFile>)> {
+    let (_, manifest) = Manifest::load(dir).map_err(|error| match error {
+        LoadManifestError::Missing { .. } => {
+            Failure::of(Code::InvalidConfiguration, format!("no faas.toml in {}", dir.display()))
+                .with_hint(
+                    "create a function with `faas init NAME`, or deploy a single file with `faas deploy FILE.py`",
+                )
+                .into()
+        }
+        other => anyhow::Error::from(other),
+    })?;
+    Ok((manifest, bundle::walk(dir)?))
+}
+
+fn file(path: &Path, wishes: &Wishes) -> anyhow::Result<(Manifest, Vec<LocalFile>)> {
+    let file_name = path.file_name().and_then(|name| name.to_str()).context("the file has no name in UTF-8")?;
+    let Some(stem) = file_name.strip_suffix(".py") else {
+        let message = format!("{} is not a .py file; single files are Python in this release", visible(file_name));
+        return Err(Failure::usage(message).with_hint("put the function into a directory with a faas.toml").into());
+    };
+    let entrypoint = match &wishes.entrypoint {
+        Some(entrypoint) => entrypoint.clone(),
+        None => format!("{stem}:handler").parse().map_err(|error| {
+            Failure::of(Code::InvalidConfiguration, format!("{error}"))
+                .with_hint("rename the file with letters, digits and _")
+        })?,
+    };
+    let name = match &wishes.name {
+        Some(name) => name.clone(),
+        None => stem.to_lowercase().replace(['_', '.'], "-").parse().map_err(|_| {
+            Failure::of(Code::InvalidConfiguration, format!("`{}` does not make a function name", visible(stem)))
+                .with_hint("pass one with --name NAME: 1 to 63 of a-z, 0-9 and -, starting with a letter")
+        })?,
+    };
+    let runtime = "python".parse().expect("a language without a version is a runtime name");
+    Ok((Manifest::new(name, runtime, entrypoint), bundle::single(path, file_name)?))
+}
+
+/// The file that an entrypoint names: `api/main`, `api.main` or a package.
+fn entry_file<'f>(files: &'f [LocalFile], entrypoint: &Entrypoint) -> Result<&'f LocalFile, Failure> {
+    let dotted = entrypoint.file().replace('.', "/");
+    let candidates = [entrypoint.file(), &dotted].map(|base| [format!("{base}.py"), format!("{base}/__init__.py")]);
+    let found = candidates.iter().flatten().find_map(|path| files.iter().find(|file| file.entry.path == *path));
+    found.ok_or_else(|| {
+        let wanted = &candidates[0][0];
+        let sources = files.iter().map(|file| file.entry.path.as_str()).filter(|path| path.ends_with(".py"));
+        let hint = match closest(wanted, sources.clone()).or_else(|| single_of(sources)) {
+            Some(path) => format!("did you mean `{}:{}`?", path.trim_end_matches(".py"), entrypoint.symbol()),
+            None => format!("create {wanted} or set `entrypoint` to file:name"),
+        };
+        let message = format!("entrypoint `{entrypoint}` does not exist: there is no {wanted} in the bundle");
+        Failure::of(Code::InvalidConfiguration, message).with_hint(hint)
+    })
+}
+
+fn single_of<'p>(mut paths: impl Iterator<Item = &'p str>) -> Option<&'p str> {
+    let first = paths.next()?;
+    paths.next().is_none().then_some(first)
+}
+
+fn refuse_findings(findings: &Findings, entry_path: &str, entrypoint: &Entrypoint) -> anyhow::Result<()> {
+    if let Some(first) = findings.errors.first() {
+        let more = findings.errors.len() - 1;
+        let place = first.line.map(|line| format!(":{line}")).unwrap_or_default();
+        let place = place + &first.column.map(|column| format!(":{column}")).unwrap_or_default();
+        let file = first.file.as_deref().unwrap_or(entry_path);
+        let message = format!("{file}{place}: {}: {}", first.kind, first.message);
+        let mut failure = Failure::of(Code::DeploymentFailed, visible(&message));
+        failure
+            .details
+            .extend(first.snippet.iter().flat_map(|text| text.lines()).map(|line| format!("    {}", visible(line))));
+        if more > 0 {
+            failure.details.push(format!("and {} more", text::counted(more, "file")));
+        }
+        return Err(failure.with_hint("mend the syntax and deploy again").into());
+    }
+    let top = entrypoint.symbol().split('.').next().unwrap_or_default();
+    match &findings.names {
+        Some(names) if !names.iter().any(|name| name == top) => {
+            let message = format!("entrypoint `{entrypoint}` does not exist: {entry_path} does not define `{top}`");
+            let public = names.iter().map(String::as_str).filter(|name| !name.starts_with('_'));
+            let hint = match closest(top, public.clone()).or_else(|| single_of(public)) {
+                Some(meant) => format!("did you mean `{}:{meant}`?", entrypoint.file()),
+                None => format!("define `{top}` in {entry_path}, or set `entrypoint` to a name that is there"),
+            };
+            Err(Failure::of(Code::InvalidConfiguration, message).with_hint(hint).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the system says, without its number.
+pub(crate) fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+/// A path argument with its default.
+pub(crate) fn or_here(path: Option<PathBuf>) -> PathBuf {
+    path.unwrap_or_else(|| PathBuf::from("."))
+}

@@ -1,0 +1,71 @@
+//! What every command needs: the output and a client for the right server with the right key.
+
+use faas_client::{ApiKey, Client, Connection, DEFAULT_ENDPOINT};
+
+use crate::args::GlobalArgs;
+use crate::output::{Output, Tone};
+use crate::profile::Profile;
+
+/// One run of the command line.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) out: Output,
+    endpoint: Option<String>,
+}
+
+// === impl Session ===
+
+impl Session {
+    pub(crate) fn new(global: GlobalArgs, out: Output) -> Self {
+        Self { out, endpoint: global.endpoint }
+    }
+
+    /// A client for `--endpoint`, `FAAS_ENDPOINT`, the profile's endpoint or the default one, in this order.
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+        let (endpoint, key) = (self.endpoint.clone().or_else(|| set("FAAS_ENDPOINT")), set("FAAS_API_KEY"));
+        // Both given: the profile does not matter, so a broken one must not stand in the way.
+        let profile = if endpoint.is_some() && key.is_some() { Profile::default() } else { self.profile()? };
+        let (endpoint, key) = choose(endpoint, key, &profile);
+        let key = key.map(|text| ApiKey::new(&text)).transpose()?;
+        Ok(Client::new(Connection::new(&endpoint, key)?)?)
+    }
+
+    fn profile(&self) -> anyhow::Result<Profile> {
+        let profile = Profile::load()?;
+        if let Some(path) = Profile::path().filter(|path| Profile::is_exposed(path)) {
+            let warning = self.out.on_stderr(Tone::Warning, "warning");
+            let path = path.display();
+            self.out.note(format_args!("{warning}: {path} holds keys and others can read it; run chmod 600 {path}"));
+        }
+        Ok(profile)
+    }
+}
+
+/// The endpoint and its key. A profile's key goes to its own endpoint only.
+fn choose(endpoint: Option<String>, key: Option<String>, profile: &Profile) -> (String, Option<String>) {
+    let endpoint = endpoint.or_else(|| profile.endpoint.clone()).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+    let plain = |text: &str| text.trim().trim_end_matches('/').replace("//localhost:", "//127.0.0.1:");
+    let kept = profile.keys.iter().find(|(candidate, _)| plain(candidate) == plain(&endpoint));
+    let key = key.or_else(|| kept.map(|(_, key)| key.clone()));
+    (endpoint, key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_key_stays_with_its_endpoint() {
+        let mut profile = Profile { endpoint: Some("http://127.0.0.1:8080".into()), ..Profile::default() };
+        profile.keys.insert("http://127.0.0.1:8080".into(), "k".into());
+        let chosen = |endpoint: Option<&str>, key: Option<&str>| {
+            choose(endpoint.map(str::to_owned), key.map(str::to_owned), &profile)
+        };
+        assert_eq!(chosen(None, None), ("http://127.0.0.1:8080".into(), Some("k".into())));
+        assert_eq!(chosen(Some("http://localhost:8080/"), None).1.as_deref(), Some("k"));
+        assert_eq!(chosen(Some("http://evil.example"), None).1, None);
+        assert_eq!(chosen(None, Some("mine")).1.as_deref(), Some("mine"));
+        assert_eq!(choose(None, None, &Profile::default()), (DEFAULT_ENDPOINT.into(), None));
+    }
+}

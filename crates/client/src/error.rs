@@ -1,0 +1,115 @@
+//! Why a call did not give what was asked for.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use faas_proto::rest::{FunctionFailure, Problem};
+use faas_types::Code;
+
+use crate::CallMeta;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The platform refused or failed.
+    #[error("{}", .0.detail)]
+    Api(Box<Problem>),
+    /// The function's own code failed.
+    #[error("function failed: {}: {}", .failure.error.kind, .failure.error.message)]
+    FunctionFailed {
+        /// What it raised.
+        failure: Box<FunctionFailure>,
+        /// What is known of the call.
+        meta: CallMeta,
+    },
+    /// Nobody answers there.
+    #[error("cannot reach {endpoint}: {reason}")]
+    Unreachable {
+        /// The endpoint.
+        endpoint: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// No answer in time.
+    #[error("no answer from {endpoint} within {}s", .after.as_secs())]
+    Timeout {
+        /// The endpoint.
+        endpoint: String,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The answer is not one that a Function Cloud server gives.
+    #[error("unexpected answer from {endpoint}: {message}")]
+    Protocol {
+        /// The endpoint.
+        endpoint: String,
+        /// What was odd.
+        message: String,
+    },
+    /// The endpoint cannot be used.
+    #[error("endpoint `{endpoint}` is not usable: {reason}; write it as http://127.0.0.1:8080")]
+    InvalidEndpoint {
+        /// The endpoint.
+        endpoint: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The key cannot be used.
+    #[error("the API key is not usable: it is empty or holds characters that keys do not have; check FAAS_API_KEY")]
+    InvalidKey,
+    /// An argument cannot be part of a request.
+    #[error("{0}")]
+    InvalidArgument(String),
+    /// A file could not be read while it was uploaded.
+    #[error("cannot read {path}: {error}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+// === impl ClientError ===
+
+impl ClientError {
+    /// The catalogue entry, where the failure has one.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Api(problem) => problem.code.parse().ok(),
+            Self::FunctionFailed { .. } => Some(Code::RuntimeError),
+            _ => None,
+        }
+    }
+
+    /// The exit code of a command that ends with this failure.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Api(_) | Self::FunctionFailed { .. } => self.code().map_or(1, Code::exit_code),
+            Self::Unreachable { .. } => 9,
+            Self::Timeout { .. } => 8,
+            Self::InvalidEndpoint { .. } | Self::InvalidArgument(_) => 2,
+            Self::InvalidKey => 3,
+            Self::Protocol { .. } | Self::File { .. } => 1,
+        }
+    }
+
+    /// What to do next, where something is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Api(problem) => problem.hint.clone(),
+            Self::FunctionFailed { failure, .. } => failure.error.hint.clone(),
+            Self::Unreachable { .. } => Some(
+                "start a server with `faas up`, or name the one you mean with --endpoint or FAAS_ENDPOINT".to_owned(),
+            ),
+            Self::Timeout { .. } => Some("look at the server with `faas status`".to_owned()),
+            Self::Protocol { .. } => {
+                Some("check that the endpoint is a Function Cloud server of the same release as this faas".to_owned())
+            }
+            _ => None,
+        }
+    }
+}

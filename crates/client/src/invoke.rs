@@ -1,0 +1,187 @@
+//! Calls of a function.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use faas_proto::rest::FunctionFailure;
+use faas_types::limits;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Response};
+
+use crate::client::segment;
+use crate::functions::path;
+use crate::{Client, ClientError};
+
+/// Longer than any function may run and wait, so that the server's own verdict arrives first.
+const INVOKE_TIMEOUT: Duration = limits::TIMEOUT_MAX.saturating_add(Duration::from_secs(90));
+
+/// What a function is given.
+#[derive(Clone, Debug, Default)]
+pub struct InvokeRequest {
+    /// The body as it is.
+    pub body: Bytes,
+    /// Headers beside the key's; a `content-type` among them wins over the default.
+    pub headers: Vec<(String, String)>,
+    /// A path below the function's URL with its query, such as `/items?limit=3`; absent calls the invoke API.
+    pub path: Option<String>,
+    /// The method for a call with a path; POST when absent.
+    pub method: Option<String>,
+}
+
+/// What a function answered.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The HTTP status that the function chose.
+    pub status: u16,
+    /// Its headers.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: Bytes,
+    /// What the platform says of the call.
+    pub meta: CallMeta,
+}
+
+/// What the platform says of a call, in its headers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CallMeta {
+    /// The run.
+    pub run_id: Option<String>,
+    /// Milliseconds from acceptance to the end.
+    pub duration_ms: Option<f64>,
+    /// Whether an instance had to be started.
+    pub cold_start: Option<bool>,
+    /// The version that answered.
+    pub version: Option<u32>,
+}
+
+// === impl InvokeRequest ===
+
+impl InvokeRequest {
+    /// A request with a JSON body.
+    #[must_use]
+    pub fn json(value: &serde_json::Value) -> Self {
+        Self { body: value.to_string().into(), ..Self::default() }
+    }
+
+    fn header_map(&self) -> Result<HeaderMap, ClientError> {
+        let mut map = HeaderMap::new();
+        if !self.body.is_empty() {
+            map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        for (name, value) in &self.headers {
+            let invalid =
+                || ClientError::InvalidArgument(format!("`{name}` is not a usable header; write NAME: VALUE"));
+            let header = HeaderName::try_from(name.as_str()).map_err(|_| invalid())?;
+            let value = HeaderValue::from_str(value).map_err(|_| invalid())?;
+            if header == CONTENT_TYPE {
+                map.insert(header, value);
+            } else {
+                map.append(header, value);
+            }
+        }
+        Ok(map)
+    }
+}
+
+// === impl CallMeta ===
+
+impl CallMeta {
+    fn from_headers(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        Self {
+            run_id: text("x-run-id").or_else(|| text("x-call-id")).map(str::to_owned),
+            duration_ms: text("x-duration-ms").and_then(|text| text.parse().ok()),
+            cold_start: text("x-cold-start").and_then(|text| text.parse().ok()),
+            version: text("x-function-version").and_then(|text| text.parse().ok()),
+        }
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Calls a function and waits for its answer. An answer with a status of 400 or more that the function chose
+    /// itself is a [`Reply`], not an error.
+    ///
+    /// # Errors
+    /// [`ClientError::FunctionFailed`] when its code failed, [`ClientError::Api`] when the platform could not call it.
+    pub async fn invoke(&self, name: &str, call: InvokeRequest) -> Result<Reply, ClientError> {
+        let headers = call.header_map()?;
+        let (method, path) = match &call.path {
+            None if call.method.is_none() => (Method::POST, path(name, "/invoke")?),
+            below => {
+                let below = below.as_deref().unwrap_or("/").trim_start_matches('/');
+                (method(call.method.as_deref())?, format!("fn/{}/{below}", segment(name)?))
+            }
+        };
+        let request = self.request(method, &path)?.timeout(INVOKE_TIMEOUT).headers(headers).body(call.body);
+        let response = request.send().await.map_err(|error| match self.transport(&error) {
+            ClientError::Timeout { endpoint, .. } => ClientError::Timeout { endpoint, after: INVOKE_TIMEOUT },
+            other => other,
+        })?;
+        self.reply(response).await
+    }
+
+    async fn reply(&self, response: Response) -> Result<Reply, ClientError> {
+        let meta = CallMeta::from_headers(response.headers());
+        let source = response.headers().get("x-error-source").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let media_type = Self::media_type(&response);
+        let status = response.status();
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        let body = self.body(response).await?;
+        if source.as_deref() == Some("function") {
+            let failure: FunctionFailure = serde_json::from_slice(&body)
+                .map_err(|error| self.protocol(format!("the function's failure does not fit: {error}")))?;
+            return Err(ClientError::FunctionFailed { failure: Box::new(failure), meta });
+        }
+        let refused = status.is_client_error() || status.is_server_error();
+        if refused
+            && media_type == "application/problem+json"
+            && let Some(error) = self.problem(status, &body)
+        {
+            return Err(error);
+        }
+        Ok(Reply { status: status.as_u16(), headers, body: body.into(), meta })
+    }
+}
+
+fn method(text: Option<&str>) -> Result<Method, ClientError> {
+    let text = text.unwrap_or("POST");
+    Method::from_bytes(text.to_ascii_uppercase().as_bytes())
+        .map_err(|_| ClientError::InvalidArgument(format!("`{text}` is not a method; use GET, POST, PUT and so on")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_platform_speaks_in_headers() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("x-run-id", "run_1"), ("x-duration-ms", "1.5"), ("x-cold-start", "true"), ("x-function-version", "3")]
+        {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let meta = CallMeta::from_headers(&headers);
+        let expected =
+            CallMeta { run_id: Some("run_1".into()), duration_ms: Some(1.5), cold_start: Some(true), version: Some(3) };
+        assert_eq!(meta, expected);
+        assert_eq!(CallMeta::from_headers(&HeaderMap::new()), CallMeta::default());
+    }
+
+    #[test]
+    fn a_content_type_of_ones_own_wins() {
+        let mut call = InvokeRequest::json(&serde_json::json!({}));
+        call.headers = vec![("Content-Type".into(), "text/plain".into()), ("X-A".into(), "1".into())];
+        let map = call.header_map().expect("good headers");
+        assert_eq!(map.get_all(CONTENT_TYPE).iter().count(), 1);
+        assert_eq!(map[CONTENT_TYPE], "text/plain");
+        call.headers = vec![("bad name".into(), "1".into())];
+        assert!(call.header_map().is_err());
+    }
+}

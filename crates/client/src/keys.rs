@@ -1,0 +1,35 @@
+//! API keys.
+
+use faas_proto::rest::{CreateKey, CreatedKey, KeyList};
+use reqwest::Method;
+
+use crate::client::segment;
+use crate::{Client, ClientError};
+
+// === impl Client ===
+
+impl Client {
+    /// Every key, newest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn keys(&self) -> Result<KeyList, ClientError> {
+        self.get("api/v1/keys", &()).await
+    }
+
+    /// Makes a key. Its text is in this answer and nowhere else.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn create_key(&self, body: &CreateKey) -> Result<CreatedKey, ClientError> {
+        self.send(Method::POST, "api/v1/keys", body).await
+    }
+
+    /// Revokes a key at once.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn revoke_key(&self, id: &str) -> Result<(), ClientError> {
+        self.done(self.request(Method::DELETE, &format!("api/v1/keys/{}", segment(id)?))?).await
+    }
+}

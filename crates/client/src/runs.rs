@@ -1,0 +1,51 @@
+//! Runs.
+
+use faas_proto::rest::{RunList, RunView};
+use faas_types::RunState;
+use serde::Serialize;
+
+use crate::client::segment;
+use crate::{Client, ClientError};
+
+/// Which runs a page holds. What is absent does not filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RunQuery {
+    /// The function's name or id.
+    pub function: Option<String>,
+    /// Where the run stands.
+    pub state: Option<RunState>,
+    /// The catalogue entry it failed with.
+    pub code: Option<String>,
+    /// Whether it had to start an instance.
+    pub cold: Option<bool>,
+    /// The version's number.
+    pub version: Option<u32>,
+    /// Accepted at or after this RFC 3339 time.
+    pub since: Option<String>,
+    /// Accepted before this RFC 3339 time.
+    pub until: Option<String>,
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+    /// Rows in the page.
+    pub limit: Option<u32>,
+}
+
+// === impl Client ===
+
+impl Client {
+    /// One page of runs, newest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn runs(&self, query: &RunQuery) -> Result<RunList, ClientError> {
+        self.get("api/v1/runs", query).await
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn run(&self, id: &str) -> Result<RunView, ClientError> {
+        self.get(&format!("api/v1/runs/{}", segment(id)?), &()).await
+    }
+}

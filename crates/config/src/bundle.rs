@@ -1,0 +1,149 @@
+//! Which files of a directory become a bundle. The walk itself belongs to the command line.
+
+use std::path::{Component, Path};
+
+use faas_types::limits;
+use ignore::Match;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+/// A file of patterns, as in `.gitignore`, for what stays at home.
+pub const IGNORE_FILE: &str = ".faasignore";
+
+/// What stays at home unless `.faasignore` takes it back with `!pattern`.
+pub const DEFAULT_IGNORES: &[&str] = &[
+    ".git/",
+    ".hg/",
+    ".svn/",
+    "__pycache__/",
+    "*.pyc",
+    "*.pyo",
+    ".venv/",
+    "venv/",
+    ".pytest_cache/",
+    ".mypy_cache/",
+    ".ruff_cache/",
+    ".tox/",
+    ".idea/",
+    ".vscode/",
+    ".env",
+    ".env.*",
+    ".DS_Store",
+    ".faas/",
+    ".gitignore",
+    ".faasignore",
+];
+
+/// Tells which files stay at home.
+#[derive(Debug)]
+pub struct IgnoreRules {
+    matcher: Gitignore,
+}
+
+/// A pattern of `.faasignore` that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error(".faasignore:{line}: `{pattern}` is not a pattern: {reason}; write it as in .gitignore")]
+pub struct InvalidPattern {
+    /// The line, from 1.
+    pub line: usize,
+    /// The pattern.
+    pub pattern: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Checks a path inside a bundle as server and command line both take it: relative, forward slashes, no `.` or
+/// `..` parts, no control characters, within the limits of length and depth.
+///
+/// # Errors
+/// One sentence that names the path and the rule it breaks.
+pub fn check_bundle_path(path: &str) -> Result<(), String> {
+    let refuse = |rule: String| Err(format!("`{}` {rule}", path.escape_debug()));
+    if path.is_empty() || path.len() > limits::BUNDLE_PATH_MAX {
+        return refuse(format!("must have 1 to {} bytes; shorten it", limits::BUNDLE_PATH_MAX));
+    }
+    if path.chars().any(char::is_control) || path.contains('\\') {
+        return refuse("holds a control character or a backslash; rename it".to_owned());
+    }
+    let mut depth = 0;
+    for part in path.split('/') {
+        depth += 1;
+        if part.is_empty() || part == "." || part == ".." {
+            return refuse("must be relative and stay inside the bundle, without empty, `.` or `..` parts".to_owned());
+        }
+    }
+    if depth > limits::BUNDLE_DEPTH_MAX {
+        return refuse(format!("is nested deeper than {} directories; make it flatter", limits::BUNDLE_DEPTH_MAX));
+    }
+    debug_assert!(Path::new(path).components().all(|part| matches!(part, Component::Normal(_))));
+    Ok(())
+}
+
+// === impl IgnoreRules ===
+
+impl IgnoreRules {
+    /// The default rules followed by the text of `.faasignore`.
+    ///
+    /// # Errors
+    /// The first line that is not a pattern.
+    pub fn new(faasignore: &str) -> Result<Self, InvalidPattern> {
+        let mut builder = GitignoreBuilder::new("");
+        for pattern in DEFAULT_IGNORES {
+            builder.add_line(None, pattern).expect("the default patterns are valid");
+        }
+        for (index, pattern) in faasignore.lines().enumerate() {
+            let invalid = |error: ignore::Error| InvalidPattern {
+                line: index + 1,
+                pattern: pattern.trim().to_owned(),
+                reason: error.to_string(),
+            };
+            builder.add_line(None, pattern).map_err(invalid)?;
+        }
+        let matcher = builder.build().map_err(|error| InvalidPattern {
+            line: 0,
+            pattern: String::new(),
+            reason: error.to_string(),
+        })?;
+        Ok(Self { matcher })
+    }
+
+    /// Whether a file or directory stays at home, given its path relative to the root. Files below an ignored
+    /// directory are not asked for: the walk does not enter it.
+    #[must_use]
+    pub fn ignores(&self, relative: &Path, is_dir: bool) -> bool {
+        matches!(self.matcher.matched(relative, is_dir), Match::Ignore(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_patterns_win() {
+        let rules = IgnoreRules::new("*.csv\n!keep.csv\n!.env\n/build/\n# comment\n").expect("patterns");
+        let ignored = |path: &str, is_dir: bool| rules.ignores(Path::new(path), is_dir);
+        assert!(ignored("a/data.csv", false) && !ignored("keep.csv", false));
+        assert!(ignored("x/__pycache__", true) && ignored("m.pyc", false) && ignored(".git", true));
+        assert!(!ignored(".env", false), "taken back");
+        assert!(ignored("build", true) && !ignored("src/build", true));
+        assert!(!ignored("main.py", false) && !ignored("node_modules", true));
+    }
+
+    #[test]
+    fn a_bad_pattern_names_its_line() {
+        let error = IgnoreRules::new("ok\n[z-a]\n").expect_err("no such range");
+        assert_eq!(error.line, 2);
+    }
+
+    #[test]
+    fn paths_stay_inside() {
+        for good in ["main.py", "a/b/c.txt", "Ünïcode.py", "a b.py"] {
+            assert_eq!(check_bundle_path(good), Ok(()), "{good}");
+        }
+        let deep = vec!["d"; limits::BUNDLE_DEPTH_MAX + 1].join("/");
+        let long = "x".repeat(limits::BUNDLE_PATH_MAX + 1);
+        for bad in ["", "/etc/passwd", "../x", "a/../b", "a//b", "./a", "a/", "a\\b", "a\nb", "a\0b", &deep, &long] {
+            assert!(check_bundle_path(bad).is_err(), "{bad}");
+        }
+    }
+}

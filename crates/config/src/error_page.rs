@@ -1,0 +1,63 @@
+//! The pages under `docs/errors/`, inside the binary. The match has no wildcard: a code without a page does not compile.
+
+use faas_types::Code;
+
+macro_rules! page {
+    ($name:literal) => {
+        include_str!(concat!("../../../docs/errors/", $name, ".md"))
+    };
+}
+
+/// The page of an error code, in Markdown: what it means, its causes and what to do.
+#[must_use]
+pub const fn error_page(code: Code) -> &'static str {
+    match code {
+        Code::FunctionNotFound => page!("FN_001"),
+        Code::TimeoutExceeded => page!("FN_002"),
+        Code::MemoryExceeded => page!("FN_003"),
+        Code::RuntimeError => page!("FN_004"),
+        Code::DeploymentFailed => page!("FN_005"),
+        Code::InvalidConfiguration => page!("FN_006"),
+        Code::RateLimited => page!("FN_007"),
+        Code::ColdStartTimeout => page!("FN_008"),
+        Code::PermissionDenied => page!("FN_009"),
+        Code::Unauthenticated => page!("FN_010"),
+        Code::PayloadTooLarge => page!("FN_011"),
+        Code::BadRequest => page!("FN_012"),
+        Code::NotFound => page!("FN_013"),
+        Code::Conflict => page!("FN_014"),
+        Code::Overloaded => page!("FN_015"),
+        Code::Unavailable => page!("FN_016"),
+        Code::IsolationUnavailable => page!("FN_017"),
+        Code::StorageFull => page!("FN_018"),
+        Code::RuntimeMissing => page!("FN_019"),
+        Code::MethodNotAllowed => page!("FN_020"),
+        Code::NotImplemented => page!("FN_021"),
+        Code::Internal => page!("FN_022"),
+        Code::Cancelled => page!("FN_023"),
+        Code::UnsupportedMediaType => page!("FN_024"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_opens_with_what_the_catalogue_says() {
+        for code in Code::ALL {
+            let page = error_page(*code);
+            let mut lines = page.lines();
+            let title = format!("# {code}: {}", code.title());
+            assert_eq!(lines.next(), Some(&*title), "first line of {code}");
+            let retry = if code.is_retryable() { "yes" } else { "no" };
+            let facts =
+                format!("HTTP status {} · CLI exit code {} · retryable {retry}", code.http_status(), code.exit_code());
+            assert_eq!((lines.next(), lines.next()), (Some(""), Some(&*facts)), "header of {code}");
+            assert!(page.lines().count() <= 40, "{code} is longer than 40 lines");
+            for part in ["## Typical causes", "## What to do", "## Example"] {
+                assert!(page.contains(part), "{code} lacks `{part}`");
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The written form of a manifest, for its JSON schema and for uploads.
+
+use std::collections::BTreeMap;
+
+use faas_types::{AuthMode, HttpMethod, NetworkMode, Scaling, TriggerSettings};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Manifest;
+
+/// A function of Function Cloud.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "faas.toml", default, deny_unknown_fields)]
+pub(super) struct ManifestDocument {
+    /// The function's name: 1 to 63 of a-z, 0-9 and -, starting with a letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 63), regex(pattern = "^[a-z]([a-z0-9-]*[a-z0-9])?$"))]
+    name: Option<String>,
+    /// What is deployed; only functions in this release.
+    kind: Kind,
+    /// What the function does, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = 500))]
+    description: Option<String>,
+    /// A language, with or without a version; without one the newest that the server has is taken.
+    #[schemars(regex(pattern = "^python([0-9]+(\\.[0-9]+)*)?$"), example = "python3.12")]
+    runtime: String,
+    /// Where the code starts: a file without its suffix, a colon and a name in it.
+    #[schemars(length(max = 200), regex(pattern = "^[^:]+:[^:]+$"))]
+    entrypoint: String,
+    /// Who may call the URL: holders of a key (private) or anybody (public).
+    auth: Auth,
+    /// How long one attempt may take: "1s" to "15m", or a number of seconds.
+    timeout: TextOrNumber,
+    /// Memory of one instance: "128MB" to "4GB", or a number of bytes.
+    memory: TextOrNumber,
+    /// CPU share of one instance: cores such as "1" or "0.5", or thousandths such as "500m".
+    cpu: TextOrNumber,
+    /// What an instance may reach; egress is not available in this release.
+    network: Network,
+    /// The weakest isolation level that the function accepts; `faas doctor` shows the machine's.
+    #[schemars(range(max = 2))]
+    min_isolation: u8,
+    /// Instances and concurrency.
+    scaling: ScalingDocument,
+    /// Plain settings, given to the function as environment variables; names must not start with FAAS_.
+    vars: BTreeMap<String, String>,
+    /// What creates runs.
+    #[schemars(length(max = 32))]
+    triggers: Vec<TriggerDocument>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum Kind {
+    Function,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum Auth {
+    Private,
+    Public,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum Network {
+    None,
+    Loopback,
+    Egress,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+enum TextOrNumber {
+    Text(String),
+    #[expect(dead_code, reason = "people may write it and the schema shows it, but it is never written back")]
+    Number(f64),
+}
+
+/// Instances and concurrency.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline, default, deny_unknown_fields)]
+struct ScalingDocument {
+    /// Instances kept even when idle.
+    #[schemars(range(max = 1000))]
+    min: u32,
+    /// Instances at the most.
+    #[schemars(range(min = 1, max = 1000))]
+    max: u32,
+    /// Calls that one instance takes at once.
+    #[schemars(range(min = 1, max = 1000))]
+    concurrency: u32,
+}
+
+/// Something that creates runs.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
+struct TriggerDocument {
+    /// What it reacts to; only requests in this release.
+    #[serde(rename = "type")]
+    kind: TriggerType,
+    /// The path prefix below the function's URL, starting with a slash.
+    #[schemars(default = "slash", length(max = 200), regex(pattern = "^/"))]
+    path: String,
+    /// The methods that are taken; empty takes all.
+    #[schemars(default)]
+    methods: Vec<HttpMethodName>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum TriggerType {
+    Http,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[schemars(inline)]
+enum HttpMethodName {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+}
+
+/// The JSON schema of `faas.toml`, kept at `docs/schema/faas.toml.schema.json`.
+#[must_use]
+pub fn manifest_schema() -> serde_json::Value {
+    schemars::schema_for!(ManifestDocument).into()
+}
+
+fn slash() -> String {
+    "/".to_owned()
+}
+
+// === impl ManifestDocument ===
+
+impl ManifestDocument {
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("text keys and plain values always become JSON")
+    }
+}
+
+impl Default for ManifestDocument {
+    fn default() -> Self {
+        let name = "hello".parse().expect("a function name");
+        let runtime = "python".parse().expect("a runtime name");
+        let entrypoint = "main:handler".parse().expect("an entrypoint");
+        Self { name: None, ..Self::from(&Manifest::new(name, runtime, entrypoint)) }
+    }
+}
+
+impl Default for ScalingDocument {
+    fn default() -> Self {
+        Self::from(Scaling::default())
+    }
+}
+
+impl From<&Manifest> for ManifestDocument {
+    fn from(manifest: &Manifest) -> Self {
+        let settings = &manifest.settings;
+        Self {
+            name: manifest.name.as_ref().map(ToString::to_string),
+            kind: Kind::Function,
+            description: manifest.description.clone(),
+            runtime: settings.runtime.to_string(),
+            entrypoint: settings.entrypoint.to_string(),
+            auth: settings.auth.into(),
+            timeout: TextOrNumber::Text(settings.timeout.to_string()),
+            memory: TextOrNumber::Text(settings.memory.to_string()),
+            cpu: TextOrNumber::Text(cores(settings.cpu_millis)),
+            network: settings.network.into(),
+            min_isolation: settings.min_isolation.into(),
+            scaling: settings.scaling.into(),
+            vars: settings.vars.clone(),
+            triggers: settings.triggers.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+fn cores(millis: u32) -> String {
+    if millis.is_multiple_of(1_000) { (millis / 1_000).to_string() } else { format!("{millis}m") }
+}
+
+impl From<AuthMode> for Auth {
+    fn from(mode: AuthMode) -> Self {
+        match mode {
+            AuthMode::Private => Self::Private,
+            AuthMode::Public => Self::Public,
+        }
+    }
+}
+
+impl From<NetworkMode> for Network {
+    fn from(mode: NetworkMode) -> Self {
+        match mode {
+            NetworkMode::None => Self::None,
+            NetworkMode::Loopback => Self::Loopback,
+            NetworkMode::Egress => Self::Egress,
+        }
+    }
+}
+
+impl From<Scaling> for ScalingDocument {
+    fn from(scaling: Scaling) -> Self {
+        let Scaling { min, max, concurrency } = scaling;
+        Self { min, max, concurrency }
+    }
+}
+
+impl From<&TriggerSettings> for TriggerDocument {
+    fn from(trigger: &TriggerSettings) -> Self {
+        let TriggerSettings::Http { path, methods } = trigger;
+        Self { kind: TriggerType::Http, path: path.clone(), methods: methods.iter().map(|m| (*m).into()).collect() }
+    }
+}
+
+impl From<HttpMethod> for HttpMethodName {
+    fn from(method: HttpMethod) -> Self {
+        match method {
+            HttpMethod::Get => Self::Get,
+            HttpMethod::Head => Self::Head,
+            HttpMethod::Post => Self::Post,
+            HttpMethod::Put => Self::Put,
+            HttpMethod::Patch => Self::Patch,
+            HttpMethod::Delete => Self::Delete,
+            HttpMethod::Options => Self::Options,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Where a server's configuration is written: a TOML file and the environment.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use faas_types::Span;
+use serde::Deserialize;
+
+use super::{ConfigError, LogFormat, ServerOverrides};
+
+/// The file, with the keys of the sections.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct FileLayer {
+    http: HttpLayer,
+    store: StoreLayer,
+    sandbox: SandboxLayer,
+    engine: EngineLayer,
+    log: LogLayer,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct HttpLayer {
+    listen: Option<std::net::SocketAddr>,
+    public_url: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct StoreLayer {
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct SandboxLayer {
+    unsafe_no_isolation: Option<bool>,
+    pythons: Option<Vec<PathBuf>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct EngineLayer {
+    drain: Option<Span>,
+    idle: Option<Span>,
+    instances_max: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LogLayer {
+    format: Option<LogFormat>,
+    filter: Option<String>,
+}
+
+pub(super) fn from_file(path: &Path) -> Result<ServerOverrides, ConfigError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+    let file: FileLayer = toml::from_str(&text).map_err(|error| {
+        let line = error.span().map_or(0, |span| text.get(..span.start).unwrap_or(&text).matches('\n').count() + 1);
+        let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+        ConfigError::Invalid { path: path.to_owned(), line: u32::try_from(line).unwrap_or(u32::MAX), message }
+    })?;
+    Ok(file.into())
+}
+
+pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOverrides, ConfigError> {
+    let text = |name: &str| env(name).filter(|value| !value.is_empty());
+    let pythons = text("FAAS_PYTHONS").map(|list| std::env::split_paths(&list).collect());
+    Ok(ServerOverrides {
+        listen: parsed(env, "FAAS_LISTEN")?,
+        public_url: text("FAAS_PUBLIC_URL"),
+        data: text("FAAS_DATA").map(PathBuf::from),
+        unsafe_no_isolation: parsed(env, "FAAS_UNSAFE_NO_ISOLATION")?,
+        pythons,
+        drain: parsed(env, "FAAS_DRAIN")?,
+        idle: parsed(env, "FAAS_IDLE")?,
+        instances_max: parsed(env, "FAAS_INSTANCES_MAX")?,
+        log_format: parsed(env, "FAAS_LOG_FORMAT")?,
+        log_filter: text("FAAS_LOG"),
+    })
+}
+
+fn parsed<T>(env: &impl Fn(&str) -> Option<String>, name: &'static str) -> Result<Option<T>, ConfigError>
+where
+    T: FromStr,
+    T::Err: std::fmt::Display,
+{
+    let Some(text) = env(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+    text.parse().map(Some).map_err(|error: T::Err| ConfigError::Environment { name, message: error.to_string() })
+}
+
+// === impl FileLayer ===
+
+impl From<FileLayer> for ServerOverrides {
+    fn from(file: FileLayer) -> Self {
+        Self {
+            listen: file.http.listen,
+            public_url: file.http.public_url,
+            data: file.store.data,
+            unsafe_no_isolation: file.sandbox.unsafe_no_isolation,
+            pythons: file.sandbox.pythons,
+            drain: file.engine.drain,
+            idle: file.engine.idle,
+            instances_max: file.engine.instances_max,
+            log_format: file.log.format,
+            log_filter: file.log.filter,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ServerConfig, default_data_dir};
+    use super::*;
+
+    fn nothing(_: &str) -> Option<String> {
+        None
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("server.toml");
+        std::fs::write(&file, "[http]\nlisten = \"127.0.0.1:1\"\n[engine]\ndrain = \"5s\"\nidle = \"9s\"\n")
+            .expect("written");
+        let env = |name: &str| match name {
+            "FAAS_LISTEN" => Some("127.0.0.1:2".to_owned()),
+            "FAAS_DRAIN" => Some("6s".to_owned()),
+            _ => None,
+        };
+        let flags = ServerOverrides { listen: "127.0.0.1:3".parse().ok(), ..ServerOverrides::default() };
+        let config = ServerConfig::load(true, Some(&file), env, flags).expect("good layers");
+        assert_eq!(config.http.listen.port(), 3, "flag over environment");
+        assert_eq!(config.engine.drain, Span::from_secs(6), "environment over file");
+        assert_eq!(config.engine.idle, Span::from_secs(9), "file over default");
+        assert_eq!(config.store.data, Path::new("/var/lib/faas"), "default");
+    }
+
+    #[test]
+    fn a_bad_layer_names_its_place() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("server.toml");
+        std::fs::write(&file, "[http]\nlisten = \"127.0.0.1:1\"\nlisen = 1\n").expect("written");
+        let error = ServerConfig::load(false, Some(&file), nothing, ServerOverrides::default()).expect_err("a typo");
+        assert!(error.to_string().contains("server.toml:3: unknown field `lisen`"), "{error}");
+        let env = |name: &str| (name == "FAAS_IDLE").then(|| "soon".to_owned());
+        let error = ServerConfig::load(false, None, env, ServerOverrides::default()).expect_err("not a span");
+        assert!(error.to_string().contains("FAAS_IDLE"), "{error}");
+        let flags = ServerOverrides { instances_max: Some(0), ..ServerOverrides::default() };
+        let error = ServerConfig::load(false, None, nothing, flags).expect_err("none at all");
+        assert!(error.to_string().starts_with("engine.instances_max must"), "{error}");
+    }
+
+    #[test]
+    fn data_has_a_home() {
+        let env = |name: &str| (name == "HOME").then(|| "/home/ada".to_owned());
+        assert_eq!(default_data_dir(false, env), Path::new("/home/ada/.local/share/faas"));
+        assert_eq!(default_data_dir(true, env), Path::new("/var/lib/faas"));
+        assert_eq!(default_data_dir(false, nothing), Path::new("faas-data"));
+    }
+}

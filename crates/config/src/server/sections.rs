@@ -1,0 +1,102 @@
+//! The parts of a server's configuration, one for each part of the house.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use faas_types::Span;
+use serde::{Deserialize, Serialize};
+
+/// The door: REST, function URLs and health on one port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HttpSection {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What the world calls this server, for function URLs; `http://` and `listen` when absent.
+    pub public_url: Option<String>,
+}
+
+/// Where state lives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StoreSection {
+    /// The data directory; one server at a time.
+    pub data: PathBuf,
+}
+
+/// How functions are confined.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SandboxSection {
+    /// Start functions as plain processes where nothing better works. Never for code of others.
+    pub unsafe_no_isolation: bool,
+    /// Python interpreters to offer besides those found on PATH and by pyenv or uv.
+    pub pythons: Vec<PathBuf>,
+}
+
+/// How instances live and die.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EngineSection {
+    /// How long a stopping server waits for calls under way.
+    pub drain: Span,
+    /// How long an instance may be idle before it is stopped.
+    pub idle: Span,
+    /// Instances of all functions together.
+    pub instances_max: u32,
+}
+
+/// What the server says of itself, on standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LogSection {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// What is said: a level, or `target=level` pairs with commas between.
+    pub filter: String,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+// === impl HttpSection ===
+
+impl Default for HttpSection {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), public_url: None }
+    }
+}
+
+// === impl EngineSection ===
+
+impl Default for EngineSection {
+    fn default() -> Self {
+        Self { drain: Span::from_secs(30), idle: Span::from_secs(300), instances_max: 1_000 }
+    }
+}
+
+// === impl LogSection ===
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self { format: LogFormat::default(), filter: "info".to_owned() }
+    }
+}
+
+// === impl LogFormat ===
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            other => Err(format!("`{other}` is not a log format; use text or json")),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The functions of every project in memory, kept current by watching the registry.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use faas_ports::{Change, Collection, Key, PortError, PortResult, Registry};
+use faas_types::{AliasName, Code, Fault, FunctionId, FunctionName, FunctionRecord, ProjectId, VersionRecord};
+use futures_util::StreamExt;
+use parking_lot::RwLock;
+
+/// A function with the registry's revision of its record.
+#[derive(Debug)]
+pub struct FunctionEntry {
+    /// The record.
+    pub record: FunctionRecord,
+    /// The revision to expect when changing it.
+    pub revision: u64,
+    /// Identifies the vars set through the API, so that instances with other vars are replaced.
+    pub(crate) vars_mark: u64,
+}
+
+/// The functions of every project in memory. Versions are read when first needed and never change.
+pub struct Catalog {
+    registry: Arc<dyn Registry>,
+    tables: RwLock<Tables>,
+}
+
+#[derive(Default)]
+struct Tables {
+    by_name: HashMap<ProjectId, BTreeMap<FunctionName, Arc<FunctionEntry>>>,
+    by_id: HashMap<FunctionId, (ProjectId, FunctionName)>,
+    versions: HashMap<(FunctionId, u32), Arc<VersionRecord>>,
+}
+
+// === impl FunctionEntry ===
+
+impl FunctionEntry {
+    pub(crate) fn new(record: FunctionRecord, revision: u64) -> Self {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        record.vars.hash(&mut hasher);
+        Self { vars_mark: hasher.finish(), record, revision }
+    }
+
+    /// The version that `live` points to.
+    pub fn live_version(&self) -> Option<u32> {
+        self.record.aliases.get(&AliasName::live()).map(|alias| alias.version)
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        function_key(self.record.project, &self.record.name)
+    }
+}
+
+pub(crate) fn function_key(project: ProjectId, name: &FunctionName) -> Key {
+    Key::new(project, Collection::Functions, name.as_str())
+}
+
+pub(crate) fn version_key(project: ProjectId, function: FunctionId, number: u32) -> Key {
+    Key::new(project, Collection::Versions, format!("{function}/{number:010}"))
+}
+
+pub(crate) fn decode<T: serde::de::DeserializeOwned>(key: &Key, value: &[u8]) -> PortResult<T> {
+    serde_json::from_slice(value)
+        .map_err(|_| PortError::Corrupt { what: format!("{} `{}`", key.collection.as_str(), key.name) })
+}
+
+// === impl Catalog ===
+
+impl Catalog {
+    /// Loads all functions and keeps following; returns once it is complete.
+    pub(crate) async fn start(registry: Arc<dyn Registry>) -> PortResult<Arc<Self>> {
+        let catalog = Arc::new(Self { registry, tables: RwLock::default() });
+        let mut watch = catalog.registry.watch(Collection::Functions).await?;
+        while let Some(change) = watch.next().await {
+            match change {
+                Change::Synced => break,
+                Change::Lagged => watch = catalog.registry.watch(Collection::Functions).await?,
+                other => catalog.apply(other),
+            }
+        }
+        let following = Arc::downgrade(&catalog);
+        tokio::spawn(async move {
+            loop {
+                while let Some(change) = watch.next().await {
+                    let Some(catalog) = following.upgrade() else { return };
+                    catalog.apply(change);
+                }
+                let Some(catalog) = following.upgrade() else { return };
+                match catalog.registry.watch(Collection::Functions).await {
+                    Ok(anew) => watch = anew,
+                    Err(error) => {
+                        tracing::warn!(%error, "the catalogue no longer follows the registry");
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(catalog)
+    }
+
+    /// Takes in a change; an older revision than the one known is ignored.
+    pub(crate) fn apply(&self, change: Change) {
+        match change {
+            Change::Put(entry) => match decode::<FunctionRecord>(&entry.key, &entry.value) {
+                Ok(record) => self.put(FunctionEntry::new(record, entry.revision)),
+                Err(error) => tracing::error!(%error, "a function is left out"),
+            },
+            Change::Deleted { key, revision } => {
+                if let Ok(name) = key.name.parse() {
+                    self.remove(key.project, &name, revision);
+                }
+            }
+            Change::Synced | Change::Lagged => {}
+        }
+    }
+
+    pub(crate) fn put(&self, entry: FunctionEntry) {
+        let mut tables = self.tables.write();
+        let (project, name) = (entry.record.project, entry.record.name.clone());
+        let known = tables.by_name.entry(project).or_default();
+        if known.get(&name).is_none_or(|old| old.revision < entry.revision) {
+            let id = entry.record.id;
+            known.insert(name.clone(), Arc::new(entry));
+            tables.by_id.insert(id, (project, name));
+        }
+    }
+
+    pub(crate) fn remove(&self, project: ProjectId, name: &FunctionName, revision: u64) {
+        let mut tables = self.tables.write();
+        let Some(known) = tables.by_name.get_mut(&project) else { return };
+        if known.get(name).is_some_and(|old| old.revision < revision)
+            && let Some(gone) = known.remove(name)
+        {
+            tables.by_id.remove(&gone.record.id);
+            tables.versions.retain(|(function, _), _| *function != gone.record.id);
+        }
+    }
+
+    /// A function by name.
+    pub fn by_name(&self, project: ProjectId, name: &FunctionName) -> Option<Arc<FunctionEntry>> {
+        self.tables.read().by_name.get(&project)?.get(name).cloned()
+    }
+
+    /// A function by id, within a project.
+    pub fn by_id(&self, project: ProjectId, id: FunctionId) -> Option<Arc<FunctionEntry>> {
+        let tables = self.tables.read();
+        let (owner, name) = tables.by_id.get(&id)?;
+        (*owner == project).then(|| tables.by_name.get(owner)?.get(name).cloned())?
+    }
+
+    /// A function by name or by id, as paths have it.
+    ///
+    /// # Errors
+    /// `FN_001`, with a name that may have been meant.
+    pub fn find(&self, project: ProjectId, text: &str) -> Result<Arc<FunctionEntry>, Fault> {
+        let found = match text.parse::<FunctionId>() {
+            Ok(id) => self.by_id(project, id),
+            Err(_) => text.parse().ok().and_then(|name| self.by_name(project, &name)),
+        };
+        found.ok_or_else(|| {
+            let shown: String = text.chars().take(80).collect();
+            Fault::new(Code::FunctionNotFound, format!("no function named `{shown}`"))
+                .with_hint("list yours with `faas fn list`, or deploy one with `faas deploy`")
+        })
+    }
+
+    /// Functions of a project by name, after `after`, `limit` at most.
+    pub fn page(&self, project: ProjectId, after: Option<&FunctionName>, limit: usize) -> Vec<Arc<FunctionEntry>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let tables = self.tables.read();
+        let Some(functions) = tables.by_name.get(&project) else { return Vec::new() };
+        let start = after.map_or(Unbounded, |name| Excluded(name.clone()));
+        functions.range((start, Unbounded)).take(limit).map(|(_, entry)| Arc::clone(entry)).collect()
+    }
+
+    /// How many functions a project has.
+    pub fn count(&self, project: ProjectId) -> usize {
+        self.tables.read().by_name.get(&project).map_or(0, BTreeMap::len)
+    }
+
+    /// A function by id, whichever project it belongs to.
+    pub(crate) fn all_by_id(&self, id: FunctionId) -> Option<Arc<FunctionEntry>> {
+        let tables = self.tables.read();
+        let (project, name) = tables.by_id.get(&id)?;
+        tables.by_name.get(project)?.get(name).cloned()
+    }
+
+    /// Every function of every project.
+    pub(crate) fn all(&self) -> Vec<Arc<FunctionEntry>> {
+        self.tables.read().by_name.values().flat_map(|functions| functions.values().cloned()).collect()
+    }
+
+    /// A version of a function.
+    ///
+    /// # Errors
+    /// `FN_013` when there is none of that number.
+    pub async fn version(&self, entry: &FunctionEntry, number: u32) -> Result<Arc<VersionRecord>, Fault> {
+        let FunctionRecord { id, project, name, .. } = &entry.record;
+        if let Some(version) = self.tables.read().versions.get(&(*id, number)) {
+            return Ok(Arc::clone(version));
+        }
+        let key = version_key(*project, *id, number);
+        let stored = self.registry.get(&key).await?.ok_or_else(|| {
+            Fault::new(Code::NotFound, format!("`{name}` has no version {number}"))
+                .with_hint(format!("its versions are listed by `faas fn versions {name}`"))
+        })?;
+        let version = Arc::new(decode::<VersionRecord>(&key, &stored.value)?);
+        self.tables.write().versions.insert((*id, number), Arc::clone(&version));
+        Ok(version)
+    }
+}

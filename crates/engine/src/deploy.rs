@@ -1,0 +1,335 @@
+//! Deployments: a version is sealed and really loaded before `live` moves; whatever fails, the old one serves on.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use faas_ports::{Expect, PortError, RuntimeDescription, Write};
+use faas_types::{
+    Alias, AliasName, Bundle, Code, Deployment, Digest, Fault, FunctionName, FunctionRecord, FunctionSettings,
+    ProjectId, VersionRecord, limits,
+};
+
+use crate::catalog::{FunctionEntry, decode, function_key, version_key};
+use crate::engine::{Core, DeploymentGuard, Engine, encode, stopping};
+use crate::functions::deployment_key;
+use crate::pool::PoolSpec;
+
+/// A version to deploy.
+#[derive(Clone, Debug)]
+pub struct NewDeployment {
+    /// The function; made when it does not exist.
+    pub name: FunctionName,
+    /// What the version runs with.
+    pub settings: FunctionSettings,
+    /// Its files.
+    pub bundle: Bundle,
+    /// What the author says.
+    pub note: Option<String>,
+}
+
+/// What a deployment lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Files whose bytes must be uploaded.
+    pub missing: Vec<Digest>,
+    /// Bytes of all files.
+    pub bytes_total: u64,
+    /// Bytes of the missing ones.
+    pub bytes_missing: u64,
+}
+
+/// A finished deployment.
+pub struct Deployed {
+    /// The event.
+    pub deployment: Deployment,
+    /// The function as it is now.
+    pub entry: Arc<FunctionEntry>,
+    /// The version that `live` points to.
+    pub version: Arc<VersionRecord>,
+    /// How many calls an instance takes at once, as the check found.
+    pub concurrency: u32,
+    /// How long the check took.
+    pub check: Duration,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Which files of a bundle must be uploaded.
+    ///
+    /// # Errors
+    /// `FN_006` or `FN_011` when the bundle breaks a rule.
+    pub async fn plan(&self, bundle: &Bundle) -> Result<Plan, Fault> {
+        bundle.validate()?;
+        let missing = self.missing(bundle).await?;
+        let sizes: BTreeMap<Digest, u64> = bundle.files.iter().map(|file| (file.digest, file.size)).collect();
+        let bytes_missing = missing.iter().filter_map(|digest| sizes.get(digest)).sum();
+        Ok(Plan { missing, bytes_total: bundle.size(), bytes_missing })
+    }
+
+    /// Stores one file's bytes.
+    ///
+    /// # Errors
+    /// `FN_006` when the bytes are not what `digest` says; `FN_018` when the disk is full.
+    pub async fn put_blob(&self, bytes: Bytes, digest: Digest) -> Result<(), Fault> {
+        let actual = {
+            let bytes = bytes.clone();
+            let hashed = tokio::task::spawn_blocking(move || *blake3::hash(&bytes).as_bytes()).await;
+            Digest::from_bytes(hashed.map_err(|error| Fault::internal(error.to_string()))?)
+        };
+        if actual != digest {
+            return Err(Fault::new(Code::InvalidConfiguration, format!("digest: the body hashes to {actual}"))
+                .with_hint("the digest is BLAKE3 of the whole body"));
+        }
+        self.core.blobs.put(bytes).await?;
+        Ok(())
+    }
+
+    async fn missing(&self, bundle: &Bundle) -> Result<Vec<Digest>, Fault> {
+        let digests: Vec<Digest> = bundle.files.iter().map(|file| file.digest).collect();
+        Ok(self.core.blobs.missing(&digests).await?)
+    }
+
+    /// Seals a version, loads it in a sandbox and moves `live` to it.
+    ///
+    /// # Errors
+    /// `FN_005` with the function's error when the version does not load; `FN_014` while another deployment of the
+    /// same function is under way. Nothing has changed then.
+    pub async fn deploy(&self, project: ProjectId, new: NewDeployment) -> Result<Deployed, Fault> {
+        if !self.is_ready() {
+            return Err(stopping());
+        }
+        new.bundle.validate()?;
+        check_note(new.note.as_deref())?;
+        let guard = self.deployment_guard(project, &new.name);
+        let Ok(_guard) = guard.try_lock() else {
+            return Err(Fault::new(Code::Conflict, format!("another deployment of `{}` is under way", new.name))
+                .with_hint("wait for it, then deploy again")
+                .with_retry_after(2));
+        };
+        let digest = self.seal(&new).await?;
+        let runtime = self.core.launcher.resolve(&new.settings.runtime)?;
+        let code = self.core.layers.find(&digest).ok_or_else(|| Fault::internal("a sealed layer is not there"))?;
+        let known = self.core.catalog.by_name(project, &new.name);
+        let vars = known.as_ref().map(|entry| entry.record.vars.clone()).unwrap_or_default();
+        let began = Instant::now();
+        let concurrency = self.check(project, &new, code, &vars).await?;
+        let check = began.elapsed();
+        let (deployment, entry, version) = self.publish(project, new, digest, &runtime).await?;
+        self.retire_outdated(&entry).await;
+        tracing::info!(function = %entry.record.name, version = version.number, "deployed");
+        Ok(Deployed { deployment, entry, version, concurrency, check })
+    }
+
+    /// Moves `live` back, to `version` or to where it pointed before the present one.
+    ///
+    /// # Errors
+    /// `FN_013` when there is nothing to go back to.
+    pub async fn rollback(
+        &self,
+        entry: &FunctionEntry,
+        version: Option<u32>,
+        note: Option<String>,
+    ) -> Result<Deployed, Fault> {
+        check_note(note.as_deref())?;
+        let name = &entry.record.name;
+        let live = entry.live_version().ok_or_else(|| nothing_before(name))?;
+        let target = match version {
+            Some(version) => version,
+            None => self.previous(entry, live).await?.ok_or_else(|| nothing_before(name))?,
+        };
+        let version = self.core.catalog.version(entry, target).await?;
+        let now = self.core.clock.now();
+        let deployment = Deployment {
+            id: self.core.ids.mint(now),
+            function: entry.record.id,
+            alias: AliasName::live(),
+            from: Some(live),
+            to: target,
+            rollback: true,
+            note,
+            at: now,
+        };
+        let mut record = entry.record.clone();
+        record.aliases.insert(AliasName::live(), Alias { version: target, moved_at: now });
+        record.updated_at = now;
+        let writes = vec![
+            Write::Put { key: entry.key(), value: encode(&record)?, expect: Expect::Revision(entry.revision) },
+            Write::Put {
+                key: deployment_key(record.project, &deployment),
+                value: encode(&deployment)?,
+                expect: Expect::Absent,
+            },
+        ];
+        let revision = self.core.registry.commit(writes).await?;
+        let entry = self.remember(record, revision);
+        self.retire_outdated(&entry).await;
+        Ok(Deployed { deployment, entry, version, concurrency: 1, check: Duration::ZERO })
+    }
+
+    /// Where `live` pointed before it was last moved to `live` by a deployment.
+    async fn previous(&self, entry: &FunctionEntry, live: u32) -> Result<Option<u32>, Fault> {
+        let prefix = format!("{}/", entry.record.id);
+        let collection = faas_ports::Collection::Deployments;
+        let (mut after, mut found) = (None::<String>, None);
+        loop {
+            let rows =
+                self.core.registry.list(entry.record.project, collection, &prefix, after.as_deref(), 500).await?;
+            let Some(last) = rows.last() else { return Ok(found) };
+            after = Some(last.key.name.clone());
+            for row in &rows {
+                let deployment: Deployment = decode(&row.key, &row.value)?;
+                if deployment.to == live && !deployment.rollback {
+                    found = deployment.from;
+                }
+            }
+        }
+    }
+
+    fn deployment_guard(&self, project: ProjectId, name: &FunctionName) -> DeploymentGuard {
+        let mut deploying = self.core.deploying.lock();
+        deploying.retain(|_, guard| Arc::strong_count(guard) > 1);
+        Arc::clone(deploying.entry((project, name.clone())).or_default())
+    }
+
+    async fn seal(&self, new: &NewDeployment) -> Result<Digest, Fault> {
+        let missing = self.missing(&new.bundle).await?;
+        if let Some(digest) = missing.first() {
+            let path = new.bundle.files.iter().find(|file| file.digest == *digest).map_or("", |file| &file.path);
+            return Err(Fault::new(
+                Code::DeploymentFailed,
+                format!("{} files were not uploaded, the first is `{path}`", missing.len()),
+            )
+            .with_hint("ask /deploy/plan which are missing and upload them to /api/v1/blobs/{digest}"));
+        }
+        let canonical = Bytes::from(new.bundle.canonical_bytes());
+        let digest = self.core.blobs.put(canonical).await?;
+        self.core.layers.seal_bundle(&digest, &new.bundle, &*self.core.blobs).await.map_err(|error| match error {
+            PortError::Invalid(message) => Fault::new(Code::DeploymentFailed, message),
+            error => error.into(),
+        })?;
+        Ok(digest)
+    }
+
+    /// Loads the entrypoint in a sandbox, as an instance would, and throws the instance away.
+    async fn check(
+        &self,
+        project: ProjectId,
+        new: &NewDeployment,
+        code: PathBuf,
+        set: &BTreeMap<String, String>,
+    ) -> Result<u32, Fault> {
+        let now = self.core.clock.now();
+        let spec = PoolSpec {
+            project,
+            function: self.core.ids.mint(now),
+            name: new.name.clone(),
+            version: 0,
+            settings: Arc::new(new.settings.clone()),
+            vars: crate::vars::effective(&new.settings, set),
+            code,
+        };
+        let launched = self.core.launcher.launch(spec.instance(&*self.core.clock, &*self.core.ids)).await;
+        let launched = launched.map_err(|fault| not_loaded(&new.name, fault))?;
+        let concurrency = launched.instance.concurrency();
+        launched.instance.stop(Duration::from_millis(200)).await;
+        Ok(concurrency)
+    }
+
+    /// Writes version, function and deployment in one commit.
+    async fn publish(
+        &self,
+        project: ProjectId,
+        new: NewDeployment,
+        bundle: Digest,
+        runtime: &RuntimeDescription,
+    ) -> Result<(Deployment, Arc<FunctionEntry>, Arc<VersionRecord>), Fault> {
+        let key = function_key(project, &new.name);
+        let stored = self.core.registry.get(&key).await?;
+        let (mut record, expect): (FunctionRecord, Expect) = match stored {
+            Some(entry) => (decode(&key, &entry.value)?, Expect::Revision(entry.revision)),
+            None => (self.new_function(project, new.name.clone(), BTreeMap::new())?, Expect::Absent),
+        };
+        let now = self.core.clock.now();
+        let from = record.aliases.get(&AliasName::live()).map(|alias| alias.version);
+        record.latest_version += 1;
+        record.updated_at = now;
+        record.aliases.insert(AliasName::live(), Alias { version: record.latest_version, moved_at: now });
+        let version = VersionRecord {
+            id: self.core.ids.mint(now),
+            function: record.id,
+            number: record.latest_version,
+            bundle,
+            file_count: u32::try_from(new.bundle.files.len()).unwrap_or(u32::MAX),
+            size: new.bundle.size(),
+            settings: new.settings,
+            runtime_exact: format!("{}{}", runtime.name.language(), runtime.exact),
+            note: new.note.clone(),
+            created_at: now,
+        };
+        let deployment = Deployment {
+            id: self.core.ids.mint(now),
+            function: record.id,
+            alias: AliasName::live(),
+            from,
+            to: version.number,
+            rollback: false,
+            note: new.note,
+            at: now,
+        };
+        let put = |key, value, expect| Write::Put { key, value, expect };
+        let writes = vec![
+            put(version_key(project, record.id, version.number), encode(&version)?, Expect::Absent),
+            put(key, encode(&record)?, expect),
+            put(deployment_key(project, &deployment), encode(&deployment)?, Expect::Absent),
+        ];
+        let revision = self.core.registry.commit(writes).await?;
+        Ok((deployment, self.remember(record, revision), Arc::new(version)))
+    }
+}
+
+// === impl Core ===
+
+impl Core {
+    /// The code layer of a version on this machine; laid out again from the stored files when it is gone.
+    pub(crate) async fn code_layer(&self, version: &VersionRecord) -> Result<PathBuf, Fault> {
+        if let Some(path) = self.layers.find(&version.bundle) {
+            return Ok(path);
+        }
+        let canonical = self.blobs.get(&version.bundle).await?;
+        let bundle = Bundle::from_canonical_bytes(&canonical)?;
+        Ok(self.layers.seal_bundle(&version.bundle, &bundle, &*self.blobs).await?)
+    }
+}
+
+fn not_loaded(name: &FunctionName, fault: Fault) -> Fault {
+    let unfit = matches!(
+        fault.code,
+        Code::RuntimeError | Code::MemoryExceeded | Code::ColdStartTimeout | Code::TimeoutExceeded
+    );
+    if !unfit {
+        return fault;
+    }
+    let mut failed = Fault::new(Code::DeploymentFailed, format!("`{name}` does not load: {}", fault.message));
+    failed.hint = fault.hint.or_else(|| Some("the version before serves on; fix the error and deploy again".into()));
+    failed.function_error = fault.function_error;
+    failed
+}
+
+fn nothing_before(name: &FunctionName) -> Fault {
+    Fault::new(Code::NotFound, format!("`{name}` has no earlier version to go back to"))
+        .with_hint(format!("its versions are listed by `faas fn versions {name}`"))
+}
+
+fn check_note(note: Option<&str>) -> Result<(), Fault> {
+    match note {
+        Some(note) if note.len() > limits::NOTE_MAX => Err(Fault::new(
+            Code::InvalidConfiguration,
+            format!("the note has {} bytes, more than {}", note.len(), limits::NOTE_MAX),
+        )),
+        _ => Ok(()),
+    }
+}

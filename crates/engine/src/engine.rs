@@ -1,0 +1,359 @@
+//! The engine itself: what the doors hold and call.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use faas_ports::{
+    Blobs, Clock, Collection, Entry, Events, Expect, IdSource, Key, Launcher, Layers, PortError, Registry, RunHistory,
+    Write,
+};
+use faas_types::{Code, Fault, FunctionId, FunctionName, ProjectId};
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::call::{CallRequest, Route, Selector};
+use crate::catalog::{Catalog, FunctionEntry};
+use crate::keys::Keys;
+use crate::pool::{Pool, PoolDeps, PoolSpec};
+use crate::pools::{PoolKey, Pools};
+use crate::recorder::Recorder;
+use crate::reply::{Call, CallFailure};
+use crate::stats::Stats;
+
+/// How long killed instances may take to be gone.
+const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the engine runs on.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "each field is the port of its type")]
+pub struct Ports {
+    pub registry: Arc<dyn Registry>,
+    pub history: Arc<dyn RunHistory>,
+    pub blobs: Arc<dyn Blobs>,
+    pub layers: Arc<dyn Layers>,
+    pub events: Arc<dyn Events>,
+    pub launcher: Arc<dyn Launcher>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn IdSource>,
+}
+
+/// What can be set.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineSettings {
+    /// How long an instance stays without a call.
+    pub idle_timeout: Duration,
+    /// How often idle instances are looked for.
+    pub tend_every: Duration,
+    /// Instances of all functions together.
+    pub instances_max: u32,
+}
+
+/// Decides and carries out. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) core: Arc<Core>,
+    project: ProjectId,
+    recorder_task: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// What every part of the engine shares.
+pub(crate) struct Core {
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) history: Arc<dyn RunHistory>,
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) layers: Arc<dyn Layers>,
+    pub(crate) events: Arc<dyn Events>,
+    pub(crate) launcher: Arc<dyn Launcher>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) pools: Pools,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) recorder: Recorder,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    pub(crate) stopping: AtomicBool,
+    pub(crate) instances: Arc<AtomicU32>,
+    pub(crate) instances_max: u32,
+    /// One deployment at a time for each function name.
+    pub(crate) deploying: Mutex<HashMap<(ProjectId, FunctionName), DeploymentGuard>>,
+}
+
+/// Held while a deployment is under way.
+pub(crate) type DeploymentGuard = Arc<tokio::sync::Mutex<()>>;
+
+// === impl EngineSettings ===
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self { idle_timeout: Duration::from_secs(300), tend_every: Duration::from_secs(1), instances_max: 1_000 }
+    }
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Loads the state of the registry and starts serving.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn start(ports: Ports, settings: EngineSettings) -> Result<Self, Fault> {
+        let project = default_project(&*ports.registry, &*ports.clock, &*ports.ids).await?;
+        let catalog = Catalog::start(Arc::clone(&ports.registry)).await?;
+        let keys = Keys::start(Arc::clone(&ports.registry), Arc::clone(&ports.clock), Arc::clone(&ports.ids)).await?;
+        let stats = Arc::new(Stats::default());
+        let (recorder, recorder_task) =
+            Recorder::start(Arc::clone(&ports.history), Arc::clone(&ports.events), Arc::clone(&stats));
+        let core = Arc::new(Core {
+            registry: ports.registry,
+            history: ports.history,
+            blobs: ports.blobs,
+            layers: ports.layers,
+            events: ports.events,
+            launcher: ports.launcher,
+            clock: ports.clock,
+            ids: ports.ids,
+            catalog,
+            keys,
+            pools: Pools::default(),
+            stats,
+            recorder,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            stopping: AtomicBool::new(false),
+            instances: Arc::default(),
+            instances_max: settings.instances_max,
+            deploying: Mutex::default(),
+        });
+        core.tasks.spawn(Arc::clone(&core).tend(settings));
+        Ok(Self { core, project, recorder_task: Arc::new(Mutex::new(Some(recorder_task))) })
+    }
+
+    /// The project that belongs to callers without a key.
+    #[must_use]
+    pub fn default_project(&self) -> ProjectId {
+        self.project
+    }
+
+    /// The functions.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.core.catalog
+    }
+
+    /// The API keys.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.core.keys
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.core.stats
+    }
+
+    /// The runtimes of this machine.
+    #[must_use]
+    pub fn launcher(&self) -> &dyn Launcher {
+        &*self.core.launcher
+    }
+
+    /// Live and starting instances of all functions.
+    #[must_use]
+    pub fn instances(&self) -> u32 {
+        self.core.instances.load(Ordering::Relaxed)
+    }
+
+    /// Live and starting instances of one function.
+    #[must_use]
+    pub fn instances_of(&self, function: FunctionId) -> u32 {
+        self.core.pools.instances(function)
+    }
+
+    /// Whether calls are taken.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.core.stopping.load(Ordering::Acquire)
+    }
+
+    /// Finds the function and the version that a call goes to.
+    ///
+    /// # Errors
+    /// `FN_001` or `FN_013` when there is none.
+    pub async fn route(&self, project: ProjectId, name: &str, selector: &Selector) -> Result<Route, Fault> {
+        let entry = self.core.function(project, name)?;
+        self.core.route(entry, selector).await
+    }
+
+    /// Calls a function and returns with the head of its reply, or with all of it where that comes at once.
+    ///
+    /// # Errors
+    /// [`CallFailure`] with the catalogue's code; a function's own error is inside it.
+    pub async fn call(&self, route: Route, request: CallRequest) -> Result<Call, CallFailure> {
+        if !self.is_ready() {
+            return Err(stopping().into());
+        }
+        self.core.call(route, request).await
+    }
+
+    /// Takes no more calls, lets those under way end within `patience`, then stops every instance.
+    /// Nothing is left of them when this returns.
+    pub async fn stop(&self, patience: Duration) {
+        self.core.stopping.store(true, Ordering::Release);
+        self.core.stop.cancel();
+        let pools = self.core.pools.close_all();
+        self.core.tasks.close();
+        if tokio::time::timeout(patience, self.core.tasks.wait()).await.is_err() {
+            tracing::warn!(instances = self.instances(), "calls are still under way at the end of the drain");
+            pools.iter().for_each(super::pool::Pool::abandon);
+            if tokio::time::timeout(ABANDON_PATIENCE, self.core.tasks.wait()).await.is_err() {
+                tracing::error!(instances = self.instances(), "instances did not end");
+            }
+        }
+        self.core.recorder.flush().await;
+        if let Some(task) = self.recorder_task.lock().take() {
+            task.abort();
+        }
+    }
+}
+
+// === impl Core ===
+
+impl Core {
+    /// The pool that serves a route, with the vars of this moment.
+    pub(crate) async fn pool(&self, route: &Route) -> Result<Arc<Pool>, Fault> {
+        let key = pool_key(route);
+        if let Some(pool) = self.pools.get(&key) {
+            return Ok(pool);
+        }
+        let code = self.code_layer(&route.version).await?;
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(stopping());
+        }
+        let record = &route.entry.record;
+        Ok(self.pools.get_or_insert(key, || {
+            let spec = PoolSpec {
+                project: record.project,
+                function: record.id,
+                name: record.name.clone(),
+                version: route.version.number,
+                settings: Arc::new(route.version.settings.clone()),
+                vars: crate::vars::effective(&route.version.settings, &record.vars),
+                code,
+            };
+            Pool::new(spec, self.pool_deps())
+        }))
+    }
+
+    pub(crate) fn pool_deps(&self) -> PoolDeps {
+        PoolDeps {
+            launcher: Arc::clone(&self.launcher),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+            recorder: self.recorder.clone(),
+            tasks: self.tasks.clone(),
+            instances: Arc::clone(&self.instances),
+            instances_max: self.instances_max,
+        }
+    }
+
+    /// Scales in what is idle and keeps the minimum of each live version, until the engine stops.
+    async fn tend(self: Arc<Self>, settings: EngineSettings) {
+        self.start_minimums().await;
+        let mut tick = tokio::time::interval(settings.tend_every);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            self.pools.tend(settings.idle_timeout, |key| self.is_current(key));
+        }
+    }
+
+    async fn start_minimums(self: &Arc<Self>) {
+        for entry in self.catalog.all() {
+            if self.stop.is_cancelled() {
+                return;
+            }
+            self.keep_minimum(&entry).await;
+        }
+    }
+
+    /// Makes the pool of a function's live version where it keeps instances without calls.
+    pub(crate) async fn keep_minimum(self: &Arc<Self>, entry: &Arc<FunctionEntry>) {
+        let Some(live) = entry.live_version() else { return };
+        let made = async {
+            let version = self.catalog.version(entry, live).await?;
+            if version.settings.scaling.min > 0 {
+                self.pool(&Route { entry: Arc::clone(entry), version }).await?;
+            }
+            Ok::<(), Fault>(())
+        };
+        if let Err(fault) = made.await {
+            tracing::warn!(function = %entry.record.name, error = %fault, "the minimum of instances is not kept");
+        }
+    }
+
+    fn is_current(&self, key: &PoolKey) -> bool {
+        self.catalog.all_by_id(key.function).is_some_and(|entry| {
+            entry.vars_mark == key.vars && entry.record.aliases.values().any(|alias| alias.version == key.version)
+        })
+    }
+
+    pub(crate) async fn commit<T: serde::Serialize>(
+        &self,
+        key: Key,
+        value: &T,
+        expect: Expect,
+    ) -> Result<Entry, Fault> {
+        let value = encode(value)?;
+        let write = Write::Put { key: key.clone(), value: value.clone(), expect };
+        let revision = self.registry.commit(vec![write]).await?;
+        Ok(Entry { key, value, revision })
+    }
+}
+
+pub(crate) fn pool_key(route: &Route) -> PoolKey {
+    PoolKey { function: route.entry.record.id, version: route.version.number, vars: route.entry.vars_mark }
+}
+
+pub(crate) fn encode<T: serde::Serialize>(value: &T) -> Result<Bytes, Fault> {
+    serde_json::to_vec(value)
+        .map(Bytes::from)
+        .map_err(|error| Fault::internal(format!("cannot encode a record: {error}")))
+}
+
+pub(crate) fn stopping() -> Fault {
+    Fault::new(Code::Unavailable, "the server is stopping").with_retry_after(1)
+}
+
+/// The project of this server's own users; made at the first start.
+async fn default_project(
+    registry: &dyn Registry,
+    clock: &dyn Clock,
+    ids: &dyn IdSource,
+) -> Result<ProjectId, PortError> {
+    // Kept under the nil project, which owns what belongs to the server itself.
+    let key = Key::new(ProjectId::from_u128(0), Collection::Projects, "default");
+    loop {
+        if let Some(entry) = registry.get(&key).await? {
+            return crate::catalog::decode(&key, &entry.value);
+        }
+        let project: ProjectId = ids.mint(clock.now());
+        let value = Bytes::from(format!("\"{project}\""));
+        let write = Write::Put { key: key.clone(), value, expect: Expect::Absent };
+        match registry.commit(vec![write]).await {
+            Ok(_) => return Ok(project),
+            Err(PortError::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Creating, changing and deleting functions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use faas_ports::{Collection, Expect, Key, PortError, Write};
+use faas_types::{Alias, AliasName, Code, Fault, FunctionName, FunctionRecord, ProjectId, VersionRecord, limits};
+
+use crate::catalog::{FunctionEntry, decode, function_key};
+use crate::engine::{Engine, encode};
+
+/// Times that a change is tried again when another one was first.
+const RETRIES: u32 = 5;
+/// Rows removed in one commit when a function is deleted.
+const DELETE_BATCH: u32 = 200;
+
+impl Engine {
+    /// Makes a function without a version.
+    ///
+    /// # Errors
+    /// `FN_014` when the name is taken, `FN_006` for bad vars, `FN_007` past the limit of functions.
+    pub async fn create(
+        &self,
+        project: ProjectId,
+        name: FunctionName,
+        vars: BTreeMap<String, String>,
+    ) -> Result<Arc<FunctionEntry>, Fault> {
+        crate::vars::check(&vars)?;
+        let record = self.new_function(project, name, vars)?;
+        let key = function_key(project, &record.name);
+        let value = encode(&record)?;
+        let write = Write::Put { key, value, expect: Expect::Absent };
+        match self.core.registry.commit(vec![write]).await {
+            Ok(revision) => Ok(self.remember(record, revision)),
+            Err(PortError::Conflict { .. }) => {
+                Err(Fault::new(Code::Conflict, format!("a function named `{}` exists", record.name))
+                    .with_hint("deploy to it, or choose another name"))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(crate) fn new_function(
+        &self,
+        project: ProjectId,
+        name: FunctionName,
+        vars: BTreeMap<String, String>,
+    ) -> Result<FunctionRecord, Fault> {
+        if self.core.catalog.count(project) >= limits::FUNCTIONS_MAX {
+            return Err(Fault::new(
+                Code::RateLimited,
+                format!("a project has at most {} functions", limits::FUNCTIONS_MAX),
+            )
+            .with_hint("delete functions that are not used"));
+        }
+        let now = self.core.clock.now();
+        Ok(FunctionRecord {
+            id: self.core.ids.mint(now),
+            project,
+            name,
+            latest_version: 0,
+            aliases: BTreeMap::new(),
+            vars,
+            created_at: now,
+            updated_at: now,
+        })
+    }
+
+    /// Replaces the vars that were set through the API, and moves `live`, as far as given.
+    ///
+    /// # Errors
+    /// `FN_013` when there is no such version, `FN_006` for bad vars.
+    pub async fn change(
+        &self,
+        entry: &FunctionEntry,
+        vars: Option<BTreeMap<String, String>>,
+        version: Option<u32>,
+    ) -> Result<Arc<FunctionEntry>, Fault> {
+        if let Some(vars) = &vars {
+            crate::vars::check(vars)?;
+        }
+        if let Some(number) = version {
+            self.core.catalog.version(entry, number).await?;
+        }
+        let now = self.core.clock.now();
+        self.update(entry, move |record| {
+            if let Some(vars) = &vars {
+                record.vars.clone_from(vars);
+            }
+            if let Some(version) = version {
+                record.aliases.insert(AliasName::live(), Alias { version, moved_at: now });
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Applies `change` to the newest state of a record, again when another writer was first.
+    pub(crate) async fn update(
+        &self,
+        entry: &FunctionEntry,
+        change: impl Fn(&mut FunctionRecord) -> Result<(), Fault>,
+    ) -> Result<Arc<FunctionEntry>, Fault> {
+        let key = entry.key();
+        for _ in 0..RETRIES {
+            let stored = self.core.registry.get(&key).await?;
+            let stored = stored.ok_or_else(|| gone(&entry.record.name))?;
+            let mut record: FunctionRecord = decode(&key, &stored.value)?;
+            change(&mut record)?;
+            record.updated_at = self.core.clock.now();
+            match self.core.commit(key.clone(), &record, Expect::Revision(stored.revision)).await {
+                Ok(written) => {
+                    let entry = self.remember(record, written.revision);
+                    self.retire_outdated(&entry).await;
+                    return Ok(entry);
+                }
+                Err(fault) if fault.code == Code::Conflict => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Err(Fault::new(Code::Conflict, format!("`{}` is being changed by others", entry.record.name))
+            .with_retry_after(1))
+    }
+
+    /// Closes pools that no alias points to any more, and keeps the minimum of the live one.
+    pub(crate) async fn retire_outdated(&self, entry: &Arc<FunctionEntry>) {
+        self.core.pools.close(entry.record.id, |key| {
+            key.vars == entry.vars_mark && entry.record.aliases.values().any(|alias| alias.version == key.version)
+        });
+        self.core.keep_minimum(entry).await;
+    }
+
+    pub(crate) fn remember(&self, record: FunctionRecord, revision: u64) -> Arc<FunctionEntry> {
+        let (project, name) = (record.project, record.name.clone());
+        let entry = FunctionEntry::new(record, revision);
+        let own = Arc::new(FunctionEntry::new(entry.record.clone(), revision));
+        self.core.catalog.put(entry);
+        self.core.catalog.by_name(project, &name).unwrap_or(own)
+    }
+
+    /// Deletes a function with its versions and deployments. Its runs stay until their retention ends.
+    ///
+    /// # Errors
+    /// When the registry cannot be written.
+    pub async fn delete(&self, entry: &FunctionEntry) -> Result<(), Fault> {
+        let FunctionRecord { id, project, name, .. } = &entry.record;
+        // The function goes first: what a crash leaves behind is unreachable, never half a function.
+        let delete = Write::Delete { key: entry.key(), expect: Expect::Any };
+        let revision = self.core.registry.commit(vec![delete]).await?;
+        self.core.catalog.remove(*project, name, revision);
+        self.core.pools.close(*id, |_| false);
+        self.core.stats.forget(*id);
+        for collection in [Collection::Versions, Collection::Deployments] {
+            loop {
+                let rows = self.core.registry.list(*project, collection, &format!("{id}/"), None, DELETE_BATCH).await?;
+                if rows.is_empty() {
+                    break;
+                }
+                let deletes = rows.into_iter().map(|row| Write::Delete { key: row.key, expect: Expect::Any });
+                self.core.registry.commit(deletes.collect()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A function's versions, newest first, `limit` at most.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn versions(&self, entry: &FunctionEntry, limit: usize) -> Result<Vec<Arc<VersionRecord>>, Fault> {
+        let mut versions = Vec::new();
+        for number in (1..=entry.record.latest_version).rev().take(limit) {
+            match self.core.catalog.version(entry, number).await {
+                Ok(version) => versions.push(version),
+                Err(fault) if fault.code == Code::NotFound => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(versions)
+    }
+}
+
+pub(crate) fn gone(name: &FunctionName) -> Fault {
+    Fault::new(Code::FunctionNotFound, format!("`{name}` was deleted meanwhile"))
+}
+
+pub(crate) fn deployment_key(project: ProjectId, deployment: &faas_types::Deployment) -> Key {
+    Key::new(project, Collection::Deployments, format!("{}/{}", deployment.function, deployment.id))
+}

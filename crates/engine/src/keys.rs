@@ -1,0 +1,250 @@
+//! API keys: `faas_` + 43 random characters + a checksum of 6, all base64url. Stored as a hash.
+//!
+//! The checksum lets scanners and ourselves tell a mistyped key from a wrong one without a look-up. The 256 random
+//! bits make a plain BLAKE3 hash safe to store and quick to check.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use faas_ports::{Change, Clock, Collection, Expect, IdSource, Key, PortResult, Registry, Write};
+use faas_types::{Code, Fault, KeyId, ProjectId, Scope, Timestamp};
+use futures_util::StreamExt;
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::decode;
+
+const PREFIX: &str = "faas_";
+const SECRET_CHARS: usize = 43;
+const CHECKSUM_CHARS: usize = 6;
+/// Characters of a key that are shown to tell keys apart; too few to guess the rest.
+const SHOWN_CHARS: usize = 12;
+
+/// A key as the registry keeps it, under the hash of its text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// Its id.
+    pub id: KeyId,
+    /// What people call it.
+    pub name: String,
+    /// The first characters of its text.
+    pub prefix: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Who sends a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The project that the key belongs to.
+    pub project: ProjectId,
+    /// The key.
+    pub key: KeyId,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+}
+
+/// A fresh key; its text is known only here.
+pub struct MintedKey {
+    /// The text.
+    pub text: String,
+    /// What is stored of it.
+    pub record: KeyRecord,
+}
+
+/// All keys in memory, by hash, kept current by watching the registry.
+pub struct Keys {
+    registry: Arc<dyn Registry>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    known: RwLock<HashMap<String, KnownKey>>,
+}
+
+/// A key in memory.
+struct KnownKey {
+    caller: Arc<Caller>,
+    record: KeyRecord,
+    revision: u64,
+}
+
+// === impl Caller ===
+
+impl Caller {
+    /// Whether the caller may do what `wanted` covers.
+    #[must_use]
+    pub fn may(&self, wanted: Scope) -> bool {
+        self.scopes.iter().any(|scope| scope.grants(wanted))
+    }
+}
+
+// === impl Keys ===
+
+impl Keys {
+    pub(crate) async fn start(
+        registry: Arc<dyn Registry>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> PortResult<Arc<Self>> {
+        let keys = Arc::new(Self { registry, clock, ids, known: RwLock::default() });
+        let mut watch = keys.registry.watch(Collection::Keys).await?;
+        while let Some(change) = watch.next().await {
+            if change == Change::Synced {
+                break;
+            }
+            keys.apply(change);
+        }
+        let following = Arc::downgrade(&keys);
+        tokio::spawn(async move {
+            while let Some(change) = watch.next().await {
+                let Some(keys) = following.upgrade() else { return };
+                if change == Change::Lagged {
+                    match keys.registry.watch(Collection::Keys).await {
+                        Ok(anew) => watch = anew,
+                        Err(_) => return,
+                    }
+                } else {
+                    keys.apply(change);
+                }
+            }
+        });
+        Ok(keys)
+    }
+
+    fn apply(&self, change: Change) {
+        match change {
+            Change::Put(entry) => match decode::<KeyRecord>(&entry.key, &entry.value) {
+                Ok(record) => self.put(entry.key.project, &entry.key.name, record, entry.revision),
+                Err(error) => tracing::error!(%error, "a key is left out"),
+            },
+            Change::Deleted { key, .. } => drop(self.known.write().remove(&key.name)),
+            Change::Synced | Change::Lagged => {}
+        }
+    }
+
+    fn put(&self, project: ProjectId, hash: &str, record: KeyRecord, revision: u64) {
+        let caller = Arc::new(Caller { project, key: record.id, scopes: record.scopes.clone() });
+        let mut known = self.known.write();
+        if known.get(hash).is_none_or(|old| old.revision < revision) {
+            known.insert(hash.to_owned(), KnownKey { caller, record, revision });
+        }
+    }
+
+    /// Makes and stores a key.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    pub async fn mint(&self, project: ProjectId, name: &str, scopes: Vec<Scope>) -> Result<MintedKey, Fault> {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).map_err(|error| Fault::internal(format!("no random numbers: {error}")))?;
+        let secret = BASE64_URL_SAFE_NO_PAD.encode(random);
+        let text = format!("{PREFIX}{secret}{}", checksum(&secret));
+        let now = self.clock.now();
+        let record = KeyRecord {
+            id: self.ids.mint(now),
+            name: name.to_owned(),
+            prefix: text[..SHOWN_CHARS].to_owned(),
+            scopes,
+            created_at: now,
+            revoked_at: None,
+        };
+        self.store(project, hash(&text), &record, Expect::Absent).await?;
+        Ok(MintedKey { text, record })
+    }
+
+    /// Revokes a key; what it may do ends at once.
+    ///
+    /// # Errors
+    /// `FN_013` when the project has no such key.
+    pub async fn revoke(&self, project: ProjectId, id: KeyId) -> Result<(), Fault> {
+        let found = {
+            let known = self.known.read();
+            let mut of_project = known.iter().filter(|(_, key)| key.caller.project == project);
+            let found = of_project.find(|(_, key)| key.record.id == id);
+            found.map(|(hash, key)| (hash.clone(), key.record.clone(), key.revision))
+        };
+        let (hash, mut record, revision) = found.ok_or_else(|| Fault::new(Code::NotFound, format!("no key `{id}`")))?;
+        if record.revoked_at.is_none() {
+            record.revoked_at = Some(self.clock.now());
+            self.store(project, hash, &record, Expect::Revision(revision)).await?;
+        }
+        Ok(())
+    }
+
+    /// The project's keys, newest first.
+    #[must_use]
+    pub fn list(&self, project: ProjectId) -> Vec<KeyRecord> {
+        let known = self.known.read();
+        let of_project = known.values().filter(|key| key.caller.project == project);
+        let mut records: Vec<KeyRecord> = of_project.map(|key| key.record.clone()).collect();
+        records.sort_by_key(|record| std::cmp::Reverse(record.id));
+        records
+    }
+
+    /// Who a key's text belongs to.
+    ///
+    /// # Errors
+    /// `FN_010`, saying whether the text is malformed, unknown or revoked.
+    pub fn authenticate(&self, text: &str) -> Result<Arc<Caller>, Fault> {
+        if !is_well_formed(text) {
+            return Err(refused("the key is malformed")
+                .with_hint("a key starts with faas_ and has 54 characters; copy it whole"));
+        }
+        match self.known.read().get(&hash(text)) {
+            Some(key) if key.record.revoked_at.is_none() => Ok(Arc::clone(&key.caller)),
+            Some(_) => Err(refused("the key was revoked").with_hint("make another with `faas keys create`")),
+            None => Err(refused("the key is not known here")
+                .with_hint("check FAAS_API_KEY and FAAS_ENDPOINT: the key may belong to another server")),
+        }
+    }
+
+    async fn store(&self, project: ProjectId, hash: String, record: &KeyRecord, expect: Expect) -> Result<(), Fault> {
+        let value = serde_json::to_vec(record).map_err(|error| Fault::internal(error.to_string()))?;
+        let key = Key::new(project, Collection::Keys, hash.clone());
+        let revision = self.registry.commit(vec![Write::Put { key, value: Bytes::from(value), expect }]).await?;
+        self.put(project, &hash, record.clone(), revision);
+        Ok(())
+    }
+}
+
+fn refused(message: &str) -> Fault {
+    Fault::new(Code::Unauthenticated, message)
+}
+
+fn hash(text: &str) -> String {
+    blake3::hash(text.as_bytes()).to_hex().to_string()
+}
+
+fn checksum(secret: &str) -> String {
+    let mut encoded = BASE64_URL_SAFE_NO_PAD.encode(&blake3::hash(secret.as_bytes()).as_bytes()[..5]);
+    encoded.truncate(CHECKSUM_CHARS);
+    encoded
+}
+
+fn is_well_formed(text: &str) -> bool {
+    text.strip_prefix(PREFIX)
+        .filter(|rest| rest.is_ascii() && rest.len() == SECRET_CHARS + CHECKSUM_CHARS)
+        .is_some_and(|rest| checksum(&rest[..SECRET_CHARS]) == rest[SECRET_CHARS..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_key_is_told_apart_without_a_look_up() {
+        let secret = BASE64_URL_SAFE_NO_PAD.encode([7; 32]);
+        let text = format!("{PREFIX}{secret}{}", checksum(&secret));
+        assert!(is_well_formed(&text));
+        assert!(!is_well_formed(&text.replacen('B', "C", 1)));
+        assert!(!is_well_formed(&text[..text.len() - 1]));
+        assert!(!is_well_formed(""));
+        assert!(!is_well_formed(&"é".repeat(30)));
+    }
+}

@@ -1,0 +1,158 @@
+//! Run records and log lines leave the call's path here, in bounded batches behind it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use faas_ports::{Event, Events, LogEntry, RunHistory};
+use faas_types::{FunctionId, LogLine, ProjectId, RunId, RunRecord};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::stats::Stats;
+
+/// Records and lines that may wait; more are counted as dropped.
+const QUEUE: usize = 65_536;
+/// Rows in one batch.
+const BATCH: usize = 2_000;
+/// Bytes of log lines that may wait.
+const LOG_BYTES: usize = 64 << 20;
+/// How long a batch gathers after its first row, so that a steady load costs few commits.
+const GATHER: Duration = Duration::from_millis(2);
+
+/// The near end of the write-behind batch. Cheap to clone; never blocks.
+#[derive(Clone)]
+pub(crate) struct Recorder {
+    rows: mpsc::Sender<Row>,
+    stats: Arc<Stats>,
+    log_bytes: Arc<AtomicUsize>,
+}
+
+enum Row {
+    Run(Box<RunRecord>),
+    Log(Box<LogLine>),
+    /// Answers when everything before it is stored.
+    Flush(oneshot::Sender<()>),
+}
+
+struct Writer {
+    rows: mpsc::Receiver<Row>,
+    history: Arc<dyn RunHistory>,
+    events: Arc<dyn Events>,
+    stats: Arc<Stats>,
+    log_bytes: Arc<AtomicUsize>,
+}
+
+// === impl Recorder ===
+
+impl Recorder {
+    /// Starts the writer task. Its owner flushes and then aborts it.
+    pub(crate) fn start(
+        history: Arc<dyn RunHistory>,
+        events: Arc<dyn Events>,
+        stats: Arc<Stats>,
+    ) -> (Self, JoinHandle<()>) {
+        let (sender, rows) = mpsc::channel(QUEUE);
+        let log_bytes = Arc::new(AtomicUsize::new(0));
+        let writer = Writer { rows, history, events, stats: Arc::clone(&stats), log_bytes: Arc::clone(&log_bytes) };
+        (Self { rows: sender, stats, log_bytes }, tokio::spawn(writer.run()))
+    }
+
+    pub(crate) fn run(&self, record: Box<RunRecord>) {
+        if self.rows.try_send(Row::Run(record)).is_err() {
+            self.stats.record_dropped();
+        }
+    }
+
+    pub(crate) fn log(&self, project: ProjectId, function: FunctionId, run: Option<RunId>, entry: LogEntry) {
+        let LogEntry { at, level, stream, message } = entry;
+        let length = message.len();
+        let line = Box::new(LogLine { project, function, run, at, level, stream, message });
+        let full = self.log_bytes.fetch_add(length, Ordering::Relaxed) > LOG_BYTES;
+        if full || self.rows.try_send(Row::Log(line)).is_err() {
+            self.log_bytes.fetch_sub(length, Ordering::Relaxed);
+            self.stats.log_dropped(1);
+        }
+    }
+
+    /// Waits until everything recorded so far is stored, so that a query sees it.
+    pub(crate) async fn flush(&self) {
+        let (done, wait) = oneshot::channel();
+        if self.rows.send(Row::Flush(done)).await.is_ok() {
+            let _ = tokio::time::timeout(Duration::from_secs(10), wait).await;
+        }
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    async fn run(mut self) {
+        let mut rows = Vec::with_capacity(BATCH);
+        while self.rows.recv_many(&mut rows, BATCH).await > 0 {
+            let is_urgent = rows.iter().any(|row| matches!(row, Row::Flush(_)));
+            if !is_urgent && rows.len() < BATCH {
+                tokio::time::sleep(GATHER).await;
+                while rows.len() < BATCH
+                    && let Ok(row) = self.rows.try_recv()
+                {
+                    rows.push(row);
+                }
+            }
+            self.store(rows.drain(..)).await;
+        }
+    }
+
+    async fn store(&self, rows: impl Iterator<Item = Row>) {
+        let (mut runs, mut lines, mut flushed) = (Vec::new(), Vec::new(), Vec::new());
+        for row in rows {
+            match row {
+                Row::Run(run) => runs.push(*run),
+                Row::Log(line) => lines.push(*line),
+                Row::Flush(done) => flushed.push(done),
+            }
+        }
+        self.store_lines(lines).await;
+        self.store_runs(runs).await;
+        for done in flushed {
+            // The asker may have given up.
+            let _ = done.send(());
+        }
+    }
+
+    async fn store_runs(&self, runs: Vec<RunRecord>) {
+        let count = runs.len();
+        if count > 0
+            && let Err(error) = self.history.record(runs).await
+        {
+            tracing::error!(%error, count, "run records are lost");
+            (0..count).for_each(|_| self.stats.record_dropped());
+        }
+    }
+
+    async fn store_lines(&self, lines: Vec<LogLine>) {
+        if lines.is_empty() {
+            return;
+        }
+        let bytes: usize = lines.iter().map(|line| line.message.len()).sum();
+        let count = lines.len() as u64;
+        let mut subjects: Vec<String> = lines.iter().map(|line| subject(line.project, line.function)).collect();
+        subjects.sort_unstable();
+        subjects.dedup();
+        if let Err(error) = self.history.append_logs(lines).await {
+            tracing::error!(%error, count, "log lines are lost");
+            self.stats.log_dropped(count);
+        }
+        self.log_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        for subject in subjects {
+            // Followers only wake up on it and read the history, so a lost event delays them and loses nothing.
+            let _ = self.events.publish(Event { subject, payload: Bytes::new() }).await;
+        }
+    }
+}
+
+/// The subject that is published after log lines of a function were stored.
+pub(crate) fn subject(project: ProjectId, function: FunctionId) -> String {
+    format!("logs.{project}.{function}")
+}

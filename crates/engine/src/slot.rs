@@ -1,0 +1,83 @@
+//! One live instance in its pool.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use faas_ports::Instance;
+use parking_lot::Mutex;
+
+/// An instance with what the pool knows of it.
+pub(crate) struct Slot {
+    /// The instance.
+    pub instance: Arc<dyn Instance>,
+    /// Calls under way.
+    in_flight: AtomicU32,
+    /// Calls ever taken.
+    served: AtomicU64,
+    /// Set once it must not take calls any more.
+    retired: AtomicBool,
+    /// When the last call ended.
+    idle_since: Mutex<Instant>,
+    /// CPU microseconds already attributed to earlier calls.
+    cpu_seen: AtomicU64,
+}
+
+// === impl Slot ===
+
+impl Slot {
+    pub(crate) fn new(instance: Arc<dyn Instance>) -> Self {
+        Self {
+            instance,
+            in_flight: AtomicU32::new(0),
+            served: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
+            idle_since: Mutex::new(Instant::now()),
+            cpu_seen: AtomicU64::new(0),
+        }
+    }
+
+    /// Calls it can take now. Only meaningful under the pool's lock.
+    pub(crate) fn free(&self) -> u32 {
+        if self.is_retired() {
+            return 0;
+        }
+        self.instance.concurrency().saturating_sub(self.in_flight.load(Ordering::Relaxed))
+    }
+
+    /// Counts a call in; returns whether it is the instance's first. Under the pool's lock, after `free() > 0`.
+    pub(crate) fn begin(&self) -> bool {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.served.fetch_add(1, Ordering::Relaxed) == 0
+    }
+
+    /// Counts a call out.
+    pub(crate) fn end(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        *self.idle_since.lock() = Instant::now();
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Takes it out of service; returns whether this call did so.
+    pub(crate) fn retire(&self) -> bool {
+        !self.retired.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn idle_since(&self) -> Instant {
+        *self.idle_since.lock()
+    }
+
+    /// CPU microseconds spent since the last call of this method, where the machine can tell.
+    pub(crate) fn take_cpu(&self, total: Option<u64>) -> Option<u64> {
+        let total = total?;
+        let seen = self.cpu_seen.swap(total, Ordering::AcqRel);
+        Some(total.saturating_sub(seen))
+    }
+}

@@ -1,0 +1,254 @@
+//! One run from acceptance to its terminal state: whatever happens to the call, exactly one record leaves.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use faas_ports::LogEntry;
+use faas_types::{
+    AttemptRecord, Code, Fault, FunctionError, InstanceId, IsolationLevel, LogLevel, LogStream, RunEvent, RunId,
+    RunPhase, RunRecord, RunState, Timestamp, limits,
+};
+
+use crate::engine::Core;
+use crate::pool::Place;
+use crate::stats::FunctionStats;
+
+/// A run under way. Dropping it before [`Ticket::finish`] records it as cancelled.
+pub(crate) struct Ticket {
+    core: Arc<Core>,
+    stats: Arc<FunctionStats>,
+    record: Box<RunRecord>,
+    phase: RunPhase,
+    accepted: Instant,
+    attempt_began: Option<Instant>,
+    place: Option<Place>,
+    log_bytes: u64,
+    dropped_lines: u64,
+    finished: bool,
+}
+
+/// How a run ended.
+pub(crate) enum Outcome {
+    Succeeded,
+    Failed(Fault),
+    Cancelled,
+}
+
+// === impl Ticket ===
+
+impl Ticket {
+    pub(crate) fn new(core: Arc<Core>, stats: Arc<FunctionStats>, record: Box<RunRecord>) -> Self {
+        stats.begin();
+        Self {
+            core,
+            stats,
+            record,
+            phase: RunPhase::queued(1),
+            accepted: Instant::now(),
+            attempt_began: None,
+            place: None,
+            log_bytes: 0,
+            dropped_lines: 0,
+            finished: false,
+        }
+    }
+
+    pub(crate) fn run(&self) -> RunId {
+        self.record.id
+    }
+
+    pub(crate) fn cold_start(&self) -> bool {
+        self.record.cold_start
+    }
+
+    pub(crate) fn version(&self) -> u32 {
+        self.record.version
+    }
+
+    /// Since acceptance.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.accepted.elapsed()
+    }
+
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    /// The attempt begins in this place.
+    pub(crate) fn start(&mut self, place: Place, now: Timestamp) {
+        self.record.cold_start = place.cold;
+        self.record.isolation = place.slot.instance.isolation();
+        self.open_attempt(Some(place.slot.instance.id()), now);
+        self.place = Some(place);
+    }
+
+    fn open_attempt(&mut self, instance: Option<InstanceId>, now: Timestamp) {
+        self.record.started_at = Some(now);
+        self.record.attempts.push(AttemptRecord {
+            id: self.core.ids.mint(now),
+            number: self.phase.attempts + 1,
+            instance,
+            started_at: now,
+            finished_at: None,
+            cold_start: self.record.cold_start,
+            queue_us: micros(self.accepted.elapsed()),
+            handler_us: 0,
+            peak_memory_bytes: None,
+            cpu_us: None,
+            dropped_log_lines: 0,
+            code: None,
+        });
+        self.attempt_began = Some(Instant::now());
+        self.advance(RunEvent::Start);
+    }
+
+    /// Keeps a line of the user's code within the run's limit.
+    pub(crate) fn log(&mut self, entry: LogEntry) {
+        self.log_bytes += entry.message.len() as u64 + 1;
+        if self.log_bytes > limits::LOG_BYTES_PER_RUN {
+            self.dropped_lines += 1;
+            return;
+        }
+        self.core.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
+    }
+
+    pub(crate) fn add_dropped_lines(&mut self, lines: u64) {
+        self.dropped_lines += lines;
+    }
+
+    pub(crate) fn set_reply(&mut self, status: u16, result: Option<serde_json::Value>) {
+        self.record.http_status = Some(status);
+        self.record.result = result;
+    }
+
+    /// Ends the run and gives its place back.
+    pub(crate) fn finish(mut self, outcome: Outcome) {
+        self.close(outcome);
+    }
+
+    fn close(&mut self, outcome: Outcome) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        let (event, fault) = match outcome {
+            Outcome::Succeeded => (RunEvent::Succeed, None),
+            Outcome::Cancelled => (RunEvent::Cancel, Some(cancelled())),
+            Outcome::Failed(fault) => (RunEvent::Fail { retryable: false }, Some(fault)),
+        };
+        let now = self.core.clock.now();
+        if self.phase.state == RunState::Queued && event != RunEvent::Cancel {
+            // No instance could take it: that is an attempt too, without an instance.
+            self.open_attempt(None, now);
+        }
+        self.advance(event);
+        let took = self.accepted.elapsed();
+        let code = fault.as_ref().map(|fault| fault.code);
+        self.close_attempt(now, code);
+        if let Some(fault) = fault {
+            self.note_failure(fault, now);
+        }
+        self.record.finished_at = Some(now);
+        self.record.duration_us = Some(micros(took));
+        self.stats.end(took, self.record.cold_start, code);
+        // The place goes back before the record leaves: the next call must not wait for bookkeeping.
+        self.place = None;
+        self.core.recorder.run(self.record.clone());
+    }
+
+    fn advance(&mut self, event: RunEvent) {
+        match self.phase.on(event) {
+            Ok((phase, _)) => self.phase = phase,
+            Err(error) => tracing::error!(%error, run_id = %self.record.id, "a run took an illegal turn"),
+        }
+        self.record.state = self.phase.state;
+    }
+
+    fn close_attempt(&mut self, now: Timestamp, code: Option<Code>) {
+        let Some(attempt) = self.record.attempts.last_mut() else { return };
+        attempt.finished_at = Some(now);
+        attempt.code = code;
+        attempt.dropped_log_lines = self.dropped_lines;
+        attempt.handler_us = self.attempt_began.map_or(0, |began| micros(began.elapsed()));
+        if let Some(place) = &mut self.place {
+            let usage = place.slot.instance.usage();
+            attempt.peak_memory_bytes = usage.peak_memory_bytes;
+            attempt.cpu_us = place.slot.take_cpu(usage.cpu_us);
+            let survives =
+                !matches!(code, Some(Code::TimeoutExceeded | Code::MemoryExceeded | Code::Cancelled | Code::Internal));
+            // An interrupted call may still run inside an instance that takes one at a time.
+            let shared = place.slot.instance.concurrency() > 1;
+            place.reusable &= survives || (code == Some(Code::Cancelled) && shared);
+        }
+    }
+
+    fn note_failure(&mut self, fault: Fault, now: Timestamp) {
+        let message = match fault.function_error.as_deref() {
+            Some(FunctionError { kind, message, .. }) => format!("{kind}: {message}"),
+            None => fault.message.clone(),
+        };
+        let platform = self.dropped_lines > 0 || fault.function_error.is_none();
+        if platform {
+            let text = match self.dropped_lines {
+                0 => format!("{} {}", fault.code, fault.message),
+                lines => format!("{} {} ({lines} log lines were dropped)", fault.code, fault.message),
+            };
+            let entry = LogEntry { at: now, level: LogLevel::Error, stream: LogStream::Platform, message: text };
+            self.core.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
+        }
+        self.record.code = Some(fault.code);
+        self.record.message = Some(message);
+        self.record.error = fault.function_error.map(|error| *error);
+    }
+
+    /// Marks the instance as unfit for another call.
+    pub(crate) fn spoil(&mut self) {
+        if let Some(place) = &mut self.place {
+            place.reusable = false;
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.close(Outcome::Cancelled);
+    }
+}
+
+/// A record of a run that was just accepted.
+pub(crate) fn queued_record(
+    id: RunId,
+    entry: &crate::catalog::FunctionEntry,
+    version: u32,
+    trigger: faas_types::TriggerKind,
+    now: Timestamp,
+) -> Box<RunRecord> {
+    Box::new(RunRecord {
+        id,
+        project: entry.record.project,
+        function: entry.record.id,
+        function_name: entry.record.name.clone(),
+        version,
+        state: RunState::Queued,
+        trigger,
+        created_at: now,
+        started_at: None,
+        finished_at: None,
+        duration_us: None,
+        cold_start: false,
+        isolation: IsolationLevel::Process,
+        attempts: Vec::with_capacity(1),
+        code: None,
+        message: None,
+        error: None,
+        http_status: None,
+        result: None,
+    })
+}
+
+fn cancelled() -> Fault {
+    Fault::new(Code::Cancelled, "the caller went away before the reply was complete")
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,122 @@
+//! An engine over the in-memory adapters.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use faas_engine::{
+    Call, CallBody, CallFailure, CallRequest, Deployed, Engine, EngineSettings, NewDeployment, Ports, Selector,
+};
+use faas_ports::{Blobs, Registry, SystemClock};
+use faas_testkit::{MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryRegistry};
+use faas_types::{AliasName, Bundle, BundleFile, Fault, FunctionSettings, RunRecord, Scaling, Span, TriggerKind};
+use futures_util::StreamExt;
+
+use crate::script::ScriptedLauncher;
+
+pub(crate) struct House {
+    pub(crate) engine: Engine,
+    pub(crate) launcher: Arc<ScriptedLauncher>,
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) blobs: Arc<dyn Blobs>,
+}
+
+impl House {
+    pub(crate) async fn open() -> Self {
+        Self::with(EngineSettings { tend_every: Duration::from_millis(10), ..EngineSettings::default() }).await
+    }
+
+    pub(crate) async fn with(settings: EngineSettings) -> Self {
+        let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
+        Self::over(registry, Arc::new(MemoryBlobs::default()), settings).await
+    }
+
+    /// Another engine over the state of this one, as after a restart.
+    pub(crate) async fn reopened(&self) -> Self {
+        Self::over(Arc::clone(&self.registry), Arc::clone(&self.blobs), EngineSettings::default()).await
+    }
+
+    async fn over(registry: Arc<dyn Registry>, blobs: Arc<dyn Blobs>, settings: EngineSettings) -> Self {
+        let launcher = Arc::new(ScriptedLauncher::default());
+        let ports = Ports {
+            registry: Arc::clone(&registry),
+            history: Arc::new(MemoryHistory::default()),
+            blobs: Arc::clone(&blobs),
+            layers: Arc::new(MemoryLayers::new().expect("a temporary directory")),
+            events: Arc::new(MemoryEvents::default()),
+            launcher: Arc::clone(&launcher) as _,
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(SystemClock),
+        };
+        let engine = Engine::start(ports, settings).await.expect("the engine starts");
+        Self { engine, launcher, registry, blobs }
+    }
+
+    pub(crate) async fn deploy(&self, name: &str, scaling: Scaling) -> Result<Deployed, Fault> {
+        self.deploy_with(name, scaling, Span::from_secs(30)).await
+    }
+
+    pub(crate) async fn deploy_with(&self, name: &str, scaling: Scaling, timeout: Span) -> Result<Deployed, Fault> {
+        let code = Bytes::from_static(b"def handler(): pass");
+        let digest = self.blobs.put(code.clone()).await?;
+        let file = BundleFile { path: "main.py".into(), digest, size: code.len() as u64, executable: false };
+        let mut settings = FunctionSettings::new(parse("python3.12"), parse("main:handler"));
+        settings.scaling = scaling;
+        settings.timeout = timeout;
+        let bundle = Bundle { files: vec![file] };
+        let new = NewDeployment { name: parse(name), settings, bundle, note: None };
+        self.engine.deploy(self.engine.default_project(), new).await
+    }
+
+    /// Calls and reads the whole reply.
+    pub(crate) async fn text(&self, name: &str, path: &str) -> Result<String, CallFailure> {
+        read(self.call(name, path).await?).await
+    }
+
+    pub(crate) async fn call(&self, name: &str, path: &str) -> Result<Call, CallFailure> {
+        let live = Selector::Alias(AliasName::live());
+        let route = self.engine.route(self.engine.default_project(), name, &live).await?;
+        let request = CallRequest {
+            trigger: TriggerKind::Http,
+            method: "GET".into(),
+            path: path.into(),
+            query: String::new(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+        };
+        self.engine.call(route, request).await
+    }
+
+    pub(crate) async fn run(&self, id: faas_types::RunId) -> RunRecord {
+        self.engine.run(self.engine.default_project(), id).await.expect("the run is recorded")
+    }
+
+    /// Waits until as many instances live, for at most 5 s.
+    pub(crate) async fn alive(&self, wanted: u32) {
+        let alive = || self.launcher.alive.load(std::sync::atomic::Ordering::Acquire);
+        for _ in 0..500 {
+            if alive() == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} instances live instead of {wanted}", alive());
+    }
+}
+
+pub(crate) async fn read(call: Call) -> Result<String, CallFailure> {
+    let mut text = Vec::new();
+    let mut body: CallBody = call.body;
+    while let Some(chunk) = body.next().await {
+        text.extend_from_slice(&chunk?);
+    }
+    Ok(String::from_utf8(text).expect("scripted replies are text"))
+}
+
+pub(crate) fn parse<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+    text.parse().expect("a valid name")
+}
+
+pub(crate) fn scaling(max: u32, concurrency: u32) -> Scaling {
+    Scaling { min: 0, max, concurrency }
+}

@@ -1,0 +1,93 @@
+//! `/fn/{function}/…` and `/fn/{function}:{alias or version}/…`.
+
+use axum::extract::Request;
+use axum::response::Response;
+use faas_engine::{Engine, Selector};
+use faas_ports::{Clock, SystemClock};
+use faas_types::{AliasName, AuthMode, Fault, Scope, TriggerKind};
+use faas_web::{CallTarget, RequestId, answer_call, authenticate, key_of, render};
+use http::request::Parts;
+
+/// Every function URL starts with it.
+pub const PREFIX: &str = "/fn/";
+
+/// Answers requests at function URLs.
+#[derive(Clone)]
+pub struct Gateway {
+    engine: Engine,
+}
+
+/// A function URL's path, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+struct Address<'a> {
+    function: &'a str,
+    selector: Option<&'a str>,
+    /// The rest of the path, with its slash.
+    path: &'a str,
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// A gateway to the functions of `engine`.
+    #[must_use]
+    pub fn new(engine: Engine) -> Self {
+        Self { engine }
+    }
+
+    /// Answers a request whose path starts with [`PREFIX`].
+    pub async fn answer(&self, request: Request) -> Response {
+        let id = RequestId::of(request.headers(), SystemClock.now());
+        let (head, body) = request.into_parts();
+        match self.target(&head).await {
+            Ok(target) => answer_call(&self.engine, target, Request::from_parts(head, body), &id).await,
+            Err(fault) => render(&fault, &id, None),
+        }
+    }
+
+    async fn target(&self, head: &Parts) -> Result<CallTarget, Fault> {
+        let address = Address::parse(head.uri.path());
+        let selector = address.selector.map_or(Ok(Selector::Alias(AliasName::live())), str::parse)?;
+        let caller = key_of(&head.headers).and_then(|key| self.engine.keys().authenticate(key).ok());
+        let project = caller.as_ref().map_or(self.engine.default_project(), |caller| caller.project);
+        let route = self.engine.route(project, address.function, &selector).await?;
+        if route.version.settings.auth == AuthMode::Private {
+            authenticate(&self.engine, &head.headers, Scope::Invoke)?;
+        }
+        // A key of ours is for us alone, also where the function would take anybody.
+        let key_was_used = caller.is_some();
+        route.check(head.method.as_str(), address.path)?;
+        Ok(CallTarget { route, trigger: TriggerKind::Http, path: address.path.to_owned(), key_was_used })
+    }
+}
+
+// === impl Address ===
+
+impl<'a> Address<'a> {
+    fn parse(path: &'a str) -> Self {
+        let rest = path.strip_prefix(PREFIX).unwrap_or_default();
+        let (first, path) = match rest.find('/') {
+            Some(slash) => rest.split_at(slash),
+            None => (rest, "/"),
+        };
+        let (function, selector) = match first.split_once(':') {
+            Some((function, selector)) => (function, Some(selector)),
+            None => (first, None),
+        };
+        Self { function, selector, path }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_come_apart() {
+        let address = |function, selector, path| Address { function, selector, path };
+        assert_eq!(Address::parse("/fn/hello"), address("hello", None, "/"));
+        assert_eq!(Address::parse("/fn/hello/"), address("hello", None, "/"));
+        assert_eq!(Address::parse("/fn/hello:3/a/b%2Fc"), address("hello", Some("3"), "/a/b%2Fc"));
+        assert_eq!(Address::parse("/fn/"), address("", None, "/"));
+    }
+}

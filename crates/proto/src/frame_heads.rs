@@ -1,0 +1,175 @@
+//! The structured payloads of the [instance protocol](crate::frame).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use faas_types::{FunctionError, LogLevel, LogStream, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a log payload before its text.
+pub const LOG_FIXED_LEN: usize = 12;
+
+/// Payload of hello: the shim runs and waits for init.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HelloHead {
+    /// [`PROTOCOL_VERSION`](crate::frame::PROTOCOL_VERSION) of the shim.
+    pub protocol: u32,
+    /// The runtime's exact version, such as `3.12.1`.
+    pub runtime: String,
+}
+
+/// Payload of init: which function this instance is for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InitHead<'a> {
+    /// [`PROTOCOL_VERSION`](crate::frame::PROTOCOL_VERSION) of the server.
+    pub protocol: u32,
+    /// `file:name`.
+    pub entrypoint: &'a str,
+    /// The function's name.
+    pub function: &'a str,
+    /// The version's number.
+    pub version: u32,
+    /// Memory limit in MiB.
+    pub memory_mb: u64,
+    /// Calls that the instance may take at once.
+    pub concurrency: u32,
+    /// Environment variables of the user's code.
+    pub vars: BTreeMap<&'a str, &'a str>,
+    /// Bytes of log text kept per invocation.
+    pub log_bytes: u64,
+    /// Bytes of one log line.
+    pub log_line: usize,
+    /// Bytes of a reply's body.
+    pub body_max: u64,
+}
+
+/// Payload of ready: the user's code is loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadyHead {
+    /// [`PROTOCOL_VERSION`](crate::frame::PROTOCOL_VERSION) of the shim.
+    pub protocol: u32,
+    /// What the handler turned out to be, for people: `event`, `plain`, `asgi`.
+    pub contract: String,
+    /// Calls that it takes at once; at least 1, never over what init allowed.
+    pub concurrency: u32,
+}
+
+/// Payload of invoke: the request without its body.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InvokeHead<'a> {
+    /// The run's id.
+    pub run: &'a str,
+    /// The HTTP method.
+    pub method: &'a str,
+    /// The path, percent-encoded.
+    pub path: &'a str,
+    /// The query without its question mark.
+    pub query: &'a str,
+    /// Names in lower case; values as Latin-1 text.
+    pub headers: &'a [(String, String)],
+    /// When the caller stops waiting, in milliseconds since the Unix epoch.
+    pub deadline: u64,
+}
+
+/// Payload of head: how the reply begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplyHead {
+    /// The HTTP status.
+    pub status: u16,
+    /// Names in lower case; values as Latin-1 text.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Payload of end. An empty payload is a complete reply with nothing dropped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndHead {
+    /// Log lines that the shim dropped.
+    #[serde(default)]
+    pub dropped: u64,
+    /// What the user's code raised.
+    #[serde(default)]
+    pub raised: Option<FunctionError>,
+    /// Why the request does not fit the handler.
+    #[serde(default)]
+    pub rejected: Option<String>,
+}
+
+/// The fixed part of log's payload, followed by the text in UTF-8: level (1 byte: 0 debug, 1 info, 2 warn, 3 error),
+/// stream (1 byte: 0 stdout, 1 stderr, 2 logger), two zero bytes, milliseconds since the Unix epoch (8 bytes, little
+/// endian).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogHead<'a> {
+    /// How important.
+    pub level: LogLevel,
+    /// Where from.
+    pub stream: LogStream,
+    /// When, by the sandbox's clock.
+    pub at: Timestamp,
+    /// The text; bytes that are not UTF-8 are replaced.
+    pub text: Cow<'a, str>,
+}
+
+/// A log payload that does not follow its layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed log frame")]
+pub struct MalformedLog;
+
+// === impl LogHead ===
+
+impl<'a> LogHead<'a> {
+    /// Reads a log payload.
+    ///
+    /// # Errors
+    /// It does not follow the layout.
+    pub fn decode(payload: &'a [u8]) -> Result<Self, MalformedLog> {
+        let (fixed, text) = payload.split_first_chunk::<LOG_FIXED_LEN>().ok_or(MalformedLog)?;
+        let [level, stream, 0, 0, millis @ ..] = *fixed else {
+            return Err(MalformedLog);
+        };
+        let level = match level {
+            0 => LogLevel::Debug,
+            1 => LogLevel::Info,
+            2 => LogLevel::Warn,
+            3 => LogLevel::Error,
+            _ => return Err(MalformedLog),
+        };
+        let stream = match stream {
+            0 => LogStream::Stdout,
+            1 => LogStream::Stderr,
+            2 => LogStream::Logger,
+            _ => return Err(MalformedLog),
+        };
+        let at = Timestamp::from_millis(u64::from_le_bytes(millis));
+        Ok(Self { level, stream, at, text: String::from_utf8_lossy(text) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn log_payloads_never_panic(noise in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = LogHead::decode(&noise);
+        }
+    }
+
+    #[test]
+    fn a_log_payload_reads_back() {
+        let mut payload = vec![2, 1, 0, 0];
+        payload.extend_from_slice(&42u64.to_le_bytes());
+        payload.extend_from_slice("gr\u{fc}\u{df}e".as_bytes());
+        let log = LogHead::decode(&payload).expect("follows the layout");
+        assert_eq!((log.level, log.stream, log.at), (LogLevel::Warn, LogStream::Stderr, Timestamp::from_millis(42)));
+        assert_eq!(log.text, "gr\u{fc}\u{df}e");
+    }
+
+    #[test]
+    fn an_empty_object_is_a_complete_end() {
+        let end: EndHead = serde_json::from_str("{}").expect("all fields have defaults");
+        assert_eq!(end, EndHead::default());
+    }
+}

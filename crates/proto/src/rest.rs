@@ -1,0 +1,22 @@
+//! REST bodies, shared by server and client so that they cannot drift.
+
+mod deploy;
+mod function;
+mod key;
+mod log;
+mod problem;
+mod run;
+mod server;
+mod var;
+
+pub use deploy::{BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, RollbackRequest};
+pub use function::{
+    AliasView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, SettingsView,
+    UpdateFunction, VersionList, VersionView,
+};
+pub use key::{CreateKey, CreatedKey, KeyList, KeyView};
+pub use log::{LogLineView, LogList};
+pub use problem::{FunctionFailure, Problem};
+pub use run::{AttemptView, RunErrorView, RunList, RunView};
+pub use server::{FeatureView, HealthView, RuntimeView, StatusView};
+pub use var::{SetVars, VarList, VarView};

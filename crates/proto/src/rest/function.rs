@@ -1,0 +1,166 @@
+//! Functions and their versions.
+
+use std::collections::BTreeMap;
+
+use faas_types::{AuthMode, NetworkMode, Scaling, TriggerSettings};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A function.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FunctionView {
+    /// Its id.
+    #[schema(example = "fn_01JD2Z7Y5T0000000000000000")]
+    pub id: String,
+    /// Its name.
+    #[schema(example = "hello")]
+    pub name: String,
+    /// Where it is called.
+    pub url: String,
+    /// `empty` before the first deployment, then `ready`.
+    pub status: String,
+    /// The version that `live` points to.
+    pub version: Option<u32>,
+    /// The newest version.
+    pub latest_version: u32,
+    /// Where each alias points.
+    pub aliases: BTreeMap<String, AliasView>,
+    /// The live version's settings; absent before the first deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<SettingsView>,
+    /// Instances alive now.
+    pub instances: u32,
+    /// When it was created.
+    pub created_at: String,
+    /// When it last changed.
+    pub updated_at: String,
+}
+
+/// What a version runs with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SettingsView {
+    /// As the manifest names it.
+    pub runtime: String,
+    /// The exact runtime it was checked with.
+    pub runtime_exact: String,
+    /// Where the code starts.
+    pub entrypoint: String,
+    /// Who may call the URL.
+    pub auth: AuthMode,
+    /// How long one attempt may take, such as `30s`.
+    pub timeout: String,
+    /// Memory of one instance, such as `128MB`.
+    pub memory: String,
+    /// CPU share of one instance in thousandths of a core.
+    pub cpu_millis: u32,
+    /// What it may reach.
+    pub network: NetworkMode,
+    /// Instances and concurrency.
+    pub scaling: Scaling,
+    /// What creates runs.
+    pub triggers: Vec<TriggerSettings>,
+}
+
+/// Where an alias points.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AliasView {
+    /// The version's number.
+    pub version: u32,
+    /// When it was last moved.
+    pub moved_at: String,
+}
+
+/// A page of functions, by name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FunctionList {
+    /// The rows.
+    pub functions: Vec<FunctionView>,
+    /// Pass as `cursor` for the next page; `null` at the end.
+    pub next: Option<String>,
+}
+
+/// A function to create. Code comes with a deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateFunction {
+    /// 1 to 63 of `a-z`, `0-9` and `-`, starting with a letter.
+    #[schema(min_length = 1, max_length = 63, pattern = "^[a-z]([a-z0-9-]*[a-z0-9])?$", example = "hello")]
+    pub name: String,
+    /// Vars to begin with.
+    #[serde(default)]
+    pub vars: BTreeMap<String, String>,
+}
+
+/// What to change of a function outside a deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateFunction {
+    /// Replaces all vars that were set through the API.
+    #[serde(default)]
+    pub vars: Option<BTreeMap<String, String>>,
+    /// Moves `live` to this version.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    pub version: Option<u32>,
+}
+
+/// An immutable version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct VersionView {
+    /// Its id.
+    pub id: String,
+    /// Its number within the function.
+    pub number: u32,
+    /// The hash of its file list.
+    pub digest: String,
+    /// Files in it.
+    pub files: u32,
+    /// Bytes in it.
+    pub size: u64,
+    /// What the author said.
+    pub note: Option<String>,
+    /// What it runs with.
+    pub settings: SettingsView,
+    /// When it was sealed.
+    pub created_at: String,
+}
+
+/// Versions, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct VersionList {
+    /// The rows.
+    pub versions: Vec<VersionView>,
+}
+
+/// How a function does, since the server started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FunctionMetrics {
+    /// The function's name.
+    pub function: String,
+    /// Calls that ended.
+    pub invocations: u64,
+    /// Calls that failed.
+    pub errors: u64,
+    /// `errors / invocations`; 0 before the first call.
+    pub error_rate: f64,
+    /// Calls that had to start an instance.
+    pub cold_starts: u64,
+    /// Calls refused because every instance was busy and the queue full.
+    pub throttled: u64,
+    /// Calls under way.
+    pub in_flight: u64,
+    /// Instances alive.
+    pub instances: u32,
+    /// Duration of ended calls.
+    pub duration_ms: DurationSummary,
+}
+
+/// Quantiles in milliseconds, within 3 percent; `null` before the first call.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct DurationSummary {
+    pub avg: Option<f64>,
+    pub p50: Option<f64>,
+    pub p95: Option<f64>,
+    pub p99: Option<f64>,
+}

@@ -1,0 +1,96 @@
+//! Runs.
+
+use faas_types::{RunState, TriggerKind};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RunView {
+    /// Its id.
+    pub id: String,
+    /// The function's name.
+    pub function: String,
+    /// The version's number.
+    pub version: u32,
+    /// Where it stands.
+    pub state: RunState,
+    /// What created it.
+    pub trigger: TriggerKind,
+    /// When it was accepted.
+    pub created_at: String,
+    /// When its first attempt began.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub finished_at: Option<String>,
+    /// Milliseconds from acceptance to the end.
+    pub duration_ms: Option<f64>,
+    /// Whether an instance had to be started.
+    pub cold_start: bool,
+    /// The isolation level that held: 0, 1 or 2.
+    pub isolation: u8,
+    /// The HTTP status that the caller saw.
+    pub http_status: Option<u16>,
+    /// The tries, oldest first.
+    pub attempts: Vec<AttemptView>,
+    /// Why it failed.
+    pub error: Option<RunErrorView>,
+    /// The reply's body where it was JSON and small.
+    pub result: Option<serde_json::Value>,
+}
+
+/// One try of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AttemptView {
+    /// Its id.
+    pub id: String,
+    /// From 1.
+    pub number: u32,
+    /// The instance that took it.
+    pub instance: Option<String>,
+    /// When it began.
+    pub started_at: String,
+    /// When it ended.
+    pub finished_at: Option<String>,
+    /// Whether it had to start an instance.
+    pub cold_start: bool,
+    /// Milliseconds spent waiting for an instance to be free or started.
+    pub queue_ms: f64,
+    /// Milliseconds that the handler took.
+    pub handler_ms: f64,
+    /// Most memory that the sandbox has held, where it can be measured.
+    pub peak_memory_bytes: Option<u64>,
+    /// CPU milliseconds spent, where they can be measured.
+    pub cpu_ms: Option<f64>,
+    /// Log lines dropped because the run wrote more than its limit.
+    pub dropped_log_lines: u64,
+    /// The catalogue entry of a failed attempt.
+    pub code: Option<String>,
+}
+
+/// Why a run failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunErrorView {
+    /// The catalogue entry.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// The type of the function's own error.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// The stack, outermost call first.
+    pub stack: Vec<String>,
+    /// The user's own file.
+    pub file: Option<String>,
+    /// The line in it.
+    pub line: Option<u32>,
+}
+
+/// A page of runs, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RunList {
+    /// The rows.
+    pub runs: Vec<RunView>,
+    /// Pass as `cursor` for the next page; `null` at the end.
+    pub next: Option<String>,
+}

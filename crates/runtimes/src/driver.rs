@@ -1,0 +1,270 @@
+//! The task that reads what an instance sends.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use faas_ports::{
+    Clock, ExchangeEnd, ExchangeItem, LogEntry, OpenSandbox, PortError, PortResult, ReplyHead, SandboxControl,
+    SandboxExit,
+};
+use faas_proto::frame::{Frame, FrameKind};
+use faas_proto::frame_heads::{self, EndHead, LogHead};
+use faas_types::limits::{BODY_MAX, LOG_LINE_MAX};
+use faas_types::{FunctionError, LogStream};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+use crate::outbox::Outbox;
+use crate::pipes::Pipe;
+use crate::streams::{Admission, Streams, deliver, deliver_log};
+
+/// Bytes asked of the socket at once.
+const READ_LEN: usize = 64 << 10;
+/// Reads of a pipe before an end is handed over: four times what a pipe holds.
+const DRAIN_READS: usize = 8;
+/// Log entries outside runs that may wait for the engine; more are dropped.
+const LOGS_CAPACITY: usize = 256;
+
+/// Reads one instance's socket and pipes until they end.
+pub(crate) struct Driver {
+    socket: Arc<UnixStream>,
+    buffer: BytesMut,
+    pipes: [Pipe; 2],
+    exit: Pin<Box<dyn Future<Output = SandboxExit> + Send>>,
+    link: Link,
+    logs: mpsc::Sender<LogEntry>,
+    clock: Arc<dyn Clock>,
+    lines: Vec<LogEntry>,
+}
+
+/// What an instance's handle and its driver share.
+#[derive(Clone)]
+pub(crate) struct Link {
+    pub(crate) control: Arc<dyn SandboxControl>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) streams: Arc<Streams>,
+}
+
+/// Why there is no further frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// The program ended or closed its socket.
+    Gone,
+    /// The shim broke the protocol.
+    Breach(String),
+}
+
+// === impl Driver ===
+
+impl Driver {
+    /// Takes over a sandbox that was just opened. Also gives the receiver of log entries outside runs.
+    pub(crate) fn new(sandbox: OpenSandbox, clock: Arc<dyn Clock>) -> PortResult<(Self, mpsc::Receiver<LogEntry>)> {
+        let failed = |error: std::io::Error| PortError::failed("taking over a sandbox's channels", error);
+        let channel = std::os::unix::net::UnixStream::from(sandbox.channel);
+        channel.set_nonblocking(true).map_err(failed)?;
+        let socket = Arc::new(UnixStream::from_std(channel).map_err(failed)?);
+        let pipes = [
+            Pipe::new(sandbox.stdout, LogStream::Stdout).map_err(failed)?,
+            Pipe::new(sandbox.stderr, LogStream::Stderr).map_err(failed)?,
+        ];
+        let outbox = Arc::new(Outbox::new(socket.clone()));
+        let streams = Arc::new(Streams::new(outbox.clone()));
+        let link = Link { control: Arc::from(sandbox.control), outbox, streams };
+        let control = link.control.clone();
+        let exit = Box::pin(async move { control.wait().await });
+        let (logs, receiver) = mpsc::channel(LOGS_CAPACITY);
+        let buffer = BytesMut::with_capacity(READ_LEN);
+        Ok((Self { socket, buffer, pipes, exit, link, logs, clock, lines: Vec::new() }, receiver))
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// The next frame from the shim. Keeps the pipes and the outbox going meanwhile.
+    pub(crate) async fn next_frame(&mut self) -> Result<Frame, Stopped> {
+        loop {
+            match Frame::decode(&mut self.buffer) {
+                Ok(Some(frame)) if frame.kind.is_from_shim() => return Ok(frame),
+                Ok(Some(frame)) => return Err(Stopped::Breach(format!("{:?} frame from a shim", frame.kind))),
+                Ok(None) => {}
+                Err(error) => return Err(Stopped::Breach(error.to_string())),
+            }
+            let [stdout, stderr] = &self.pipes;
+            tokio::select! {
+                _ = self.socket.readable() => self.read()?,
+                () = stdout.readable() => self.read_pipe(0).await,
+                () = stderr.readable() => self.read_pipe(1).await,
+                _ = self.link.outbox.drive() => return Err(Stopped::Gone),
+                _ = &mut self.exit => self.read_rest()?,
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<(), Stopped> {
+        self.buffer.reserve(READ_LEN);
+        match self.socket.try_read_buf(&mut self.buffer) {
+            Ok(count) if count > 0 => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
+            _ => Err(Stopped::Gone),
+        }
+    }
+
+    /// After the program's end: what it had sent is still in the socket, and nothing more will come.
+    fn read_rest(&mut self) -> Result<(), Stopped> {
+        self.exit = Box::pin(std::future::pending());
+        let before = self.buffer.len();
+        while self.socket.try_read_buf(&mut self.buffer).is_ok_and(|count| count > 0) {
+            self.buffer.reserve(READ_LEN);
+        }
+        if self.buffer.len() == before { Err(Stopped::Gone) } else { Ok(()) }
+    }
+
+    /// Serves until the instance ends, then ends every stream that is left as lost.
+    pub(crate) async fn serve(mut self) {
+        let stopped = loop {
+            let step = match self.next_frame().await {
+                Ok(frame) => self.dispatch(frame).await,
+                Err(stopped) => Err(stopped),
+            };
+            if let Err(stopped) = step {
+                break stopped;
+            }
+        };
+        if let Stopped::Breach(reason) = &stopped {
+            tracing::warn!(reason, "instance broke its protocol");
+        }
+        self.link.control.kill();
+        self.link.control.wait().await;
+        self.drain_pipes().await;
+        self.link.streams.close();
+    }
+
+    async fn dispatch(&mut self, frame: Frame) -> Result<(), Stopped> {
+        match frame.kind {
+            FrameKind::Log => self.on_log(&frame).await,
+            FrameKind::Head => self.on_head(&frame).await,
+            FrameKind::Chunk => self.on_chunk(frame).await,
+            FrameKind::End => self.on_end(&frame).await,
+            FrameKind::Pong => Ok(()),
+            other => Err(breach(format!("{other:?} frame from a ready instance"))),
+        }
+    }
+
+    /// Also used before ready, where stream 0 is the only one.
+    pub(crate) async fn on_log(&mut self, frame: &Frame) -> Result<(), Stopped> {
+        let head = LogHead::decode(&frame.payload).map_err(|error| breach(error.to_string()))?;
+        let mut message = head.text.into_owned();
+        if message.len() > LOG_LINE_MAX {
+            message.truncate(message.floor_char_boundary(LOG_LINE_MAX));
+        }
+        let entry = LogEntry { at: head.at, level: head.level, stream: head.stream, message };
+        if frame.stream == 0 {
+            let _ = self.logs.try_send(entry);
+            return Ok(());
+        }
+        match self.link.streams.admit_log(frame.stream, entry.message.len()) {
+            Admission::Breach(reason) => Err(breach(reason)),
+            admission => {
+                deliver_log(admission, &self.logs, entry).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn on_head(&mut self, frame: &Frame) -> Result<(), Stopped> {
+        let head: frame_heads::ReplyHead =
+            serde_json::from_slice(&frame.payload).map_err(|_| breach("malformed reply head"))?;
+        if !(100..600).contains(&head.status) {
+            return Err(breach("reply status out of range"));
+        }
+        match self.link.streams.admit_head(frame.stream) {
+            Admission::Deliver(items) => {
+                let head = ReplyHead { status: head.status, headers: head.headers };
+                deliver(items, ExchangeItem::Head(head)).await;
+                Ok(())
+            }
+            Admission::Ignore => Ok(()),
+            Admission::Breach(reason) => Err(breach(reason)),
+        }
+    }
+
+    async fn on_chunk(&mut self, frame: Frame) -> Result<(), Stopped> {
+        match self.link.streams.admit_chunk(frame.stream, frame.payload.len()) {
+            Ok(Admission::Deliver(items)) => deliver(items, ExchangeItem::Body(frame.payload)).await,
+            Ok(Admission::Ignore) => {}
+            Ok(Admission::Breach(reason)) => return Err(breach(reason)),
+            Err(items) => {
+                let error = FunctionError {
+                    kind: "BadReply".into(),
+                    message: format!("the reply is larger than {} MB", BODY_MAX >> 20),
+                    ..FunctionError::default()
+                };
+                let end = ExchangeEnd::Raised { error, dropped_log_lines: 0 };
+                deliver(items, ExchangeItem::End(end)).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn on_end(&mut self, frame: &Frame) -> Result<(), Stopped> {
+        let end: EndHead = match &*frame.payload {
+            [] => EndHead::default(),
+            json => serde_json::from_slice(json).map_err(|_| breach("malformed end"))?,
+        };
+        // What the run wrote to a pipe was written before this end.
+        self.drain_pipes().await;
+        let Some((items, dropped)) = self.link.streams.finish(frame.stream).map_err(breach)? else {
+            return Ok(());
+        };
+        let dropped_log_lines = dropped.saturating_add(end.dropped);
+        let end = match (end.rejected, end.raised) {
+            (Some(message), _) => ExchangeEnd::Rejected { message },
+            (None, Some(error)) => ExchangeEnd::Raised { error, dropped_log_lines },
+            (None, None) => ExchangeEnd::Complete { dropped_log_lines },
+        };
+        deliver(items, ExchangeItem::End(end)).await;
+        Ok(())
+    }
+
+    async fn read_pipe(&mut self, index: usize) {
+        self.pipes[index].read(self.clock.now(), &mut self.lines);
+        self.forward_lines().await;
+    }
+
+    /// Reads what the pipes hold now, unfinished lines included.
+    pub(crate) async fn drain_pipes(&mut self) {
+        for index in 0..self.pipes.len() {
+            for _ in 0..DRAIN_READS {
+                if !self.pipes[index].read(self.clock.now(), &mut self.lines) {
+                    break;
+                }
+                self.forward_lines().await;
+            }
+            self.pipes[index].flush(self.clock.now(), &mut self.lines);
+        }
+        self.forward_lines().await;
+    }
+
+    async fn forward_lines(&mut self) {
+        if self.lines.is_empty() {
+            return;
+        }
+        let run = self.link.streams.sole();
+        for entry in std::mem::take(&mut self.lines) {
+            match run {
+                Some(id) => {
+                    let admission = self.link.streams.admit_log(id, entry.message.len());
+                    deliver_log(admission, &self.logs, entry).await;
+                }
+                None => drop(self.logs.try_send(entry)),
+            }
+        }
+    }
+}
+
+fn breach(reason: impl Into<String>) -> Stopped {
+    Stopped::Breach(reason.into())
+}

@@ -1,0 +1,67 @@
+//! A ready instance as the engine holds it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use faas_ports::{ExchangeItem, Instance, InstanceExit, InstanceUsage, Invocation};
+use faas_proto::frame::{self, FrameKind};
+use faas_types::{InstanceId, IsolationLevel};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+
+use crate::driver::Link;
+
+/// A live runtime in its sandbox. Dropping it kills the sandbox, which also ends its driver.
+pub(crate) struct LiveInstance {
+    pub(crate) id: InstanceId,
+    pub(crate) concurrency: u32,
+    pub(crate) link: Link,
+}
+
+// === impl LiveInstance ===
+
+#[async_trait]
+impl Instance for LiveInstance {
+    fn id(&self) -> InstanceId {
+        self.id
+    }
+
+    fn isolation(&self) -> IsolationLevel {
+        self.link.control.level()
+    }
+
+    fn concurrency(&self) -> u32 {
+        self.concurrency
+    }
+
+    fn invoke(&self, invocation: Invocation) -> BoxStream<'static, ExchangeItem> {
+        self.link.streams.invoke(&invocation).boxed()
+    }
+
+    fn usage(&self) -> InstanceUsage {
+        self.link.control.usage()
+    }
+
+    async fn stop(&self, grace: Duration) -> InstanceExit {
+        if !grace.is_zero() {
+            self.link.outbox.send([Bytes::copy_from_slice(&frame::header(FrameKind::Shutdown, true, 0, 0))]);
+            let ended = tokio::time::timeout(grace, self.link.control.wait()).await;
+            if let Ok(exit) = ended {
+                return exit;
+            }
+        }
+        self.link.control.kill();
+        self.link.control.wait().await
+    }
+
+    async fn exited(&self) -> InstanceExit {
+        self.link.control.wait().await
+    }
+}
+
+impl Drop for LiveInstance {
+    fn drop(&mut self) {
+        self.link.control.kill();
+    }
+}

@@ -1,0 +1,63 @@
+//! Frames on their way to a shim.
+
+use std::collections::VecDeque;
+use std::io;
+
+use bytes::{Buf, Bytes};
+use parking_lot::Mutex;
+use tokio::net::UnixStream;
+use tokio::sync::Notify;
+
+/// The writing half of an instance's socket.
+///
+/// A sender writes by itself while the socket takes it, which spares a warm call the wake-up of another task. What
+/// the socket does not take is queued for [`drive`](Self::drive). The queue is bounded by its senders: each open
+/// stream queues one request, which the callers have limited to `BODY_MAX`, and opens are limited by concurrency.
+pub(crate) struct Outbox {
+    socket: std::sync::Arc<UnixStream>,
+    queue: Mutex<VecDeque<Bytes>>,
+    queued: Notify,
+}
+
+// === impl Outbox ===
+
+impl Outbox {
+    pub(crate) fn new(socket: std::sync::Arc<UnixStream>) -> Self {
+        Self { socket, queue: Mutex::new(VecDeque::new()), queued: Notify::new() }
+    }
+
+    /// Sends frames in order, now or as soon as the socket takes them. A broken socket is seen by the reader.
+    pub(crate) fn send(&self, frames: impl IntoIterator<Item = Bytes>) {
+        let mut queue = self.queue.lock();
+        let idle = queue.is_empty();
+        queue.extend(frames);
+        if idle && !self.write(&mut queue) {
+            self.queued.notify_one();
+        }
+    }
+
+    /// Writes what is queued, for ever. May be dropped and called again at any point.
+    pub(crate) async fn drive(&self) -> io::Result<()> {
+        loop {
+            if self.queue.lock().is_empty() {
+                self.queued.notified().await;
+            }
+            self.socket.writable().await?;
+            self.write(&mut self.queue.lock());
+        }
+    }
+
+    /// Whether all of the queue has been written.
+    fn write(&self, queue: &mut VecDeque<Bytes>) -> bool {
+        while let Some(front) = queue.front_mut() {
+            match self.socket.try_write(front) {
+                Ok(written) if written == front.len() => drop(queue.pop_front()),
+                Ok(written) => front.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                // The peer is gone: the reader sees it too and ends the instance.
+                Err(_) => queue.clear(),
+            }
+        }
+        true
+    }
+}

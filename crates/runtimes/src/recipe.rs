@@ -1,0 +1,169 @@
+//! The description of a runtime: `shims/<language>/runtime.toml` and the files beside it, embedded in the binary.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use faas_types::Digest;
+use rust_embed::RustEmbed;
+use serde::{Deserialize, Serialize};
+
+/// Everything below `shims/`.
+#[derive(RustEmbed)]
+#[folder = "../../shims"]
+struct Shims;
+
+/// One runtime's description.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recipe {
+    /// The language, as runtime names begin.
+    pub(crate) language: String,
+    /// Part of the digest of every layer that is sealed from this recipe.
+    pub(crate) revision: u32,
+    /// The minor versions that the shim runs on.
+    pub(crate) versions: Vec<String>,
+    /// Files and directories (with a slash at their end) of the shim's layer.
+    pub(crate) shim: Vec<String>,
+    /// How installations are found.
+    pub(crate) discover: Discover,
+    /// How an installation becomes a layer.
+    pub(crate) seal: Seal,
+    /// How the sealed runtime is started.
+    pub(crate) start: Start,
+}
+
+/// How installations are found.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Discover {
+    /// Names of programs to look for in the directories of `PATH` and in `places`.
+    pub(crate) programs: Vec<String>,
+    /// Further directories; `~`, `$VARIABLE` and a `*` for one whole part are expanded.
+    pub(crate) places: Vec<String>,
+    /// The script that `probe` refers to.
+    pub(crate) script: String,
+    /// Arguments that make a program print a [`Probed`] as JSON.
+    pub(crate) probe: Vec<String>,
+}
+
+/// How an installation becomes a layer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Seal {
+    /// The script that `finish` refers to.
+    pub(crate) script: String,
+    /// Arguments that make the program prepare a directory of sources for quick loading.
+    pub(crate) finish: Vec<String>,
+    /// Shared libraries to take along where this machine has them.
+    pub(crate) libraries: Vec<String>,
+}
+
+/// How the sealed runtime is started.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Start {
+    /// Program and arguments inside.
+    pub(crate) argv: Vec<String>,
+    /// The whole environment inside.
+    pub(crate) env: BTreeMap<String, String>,
+}
+
+/// What a program says about its installation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Probed {
+    /// Which implementation of the language it is.
+    pub(crate) implementation: String,
+    /// The exact version.
+    pub(crate) version: String,
+    /// Whether it is a release rather than a preview.
+    #[serde(rename = "final")]
+    pub(crate) is_final: bool,
+    /// The program itself.
+    pub(crate) program: Copied,
+    /// Its library.
+    pub(crate) tree: Copied,
+}
+
+/// A file or tree to copy into a layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Copied {
+    /// Where it lies on this machine.
+    pub(crate) from: PathBuf,
+    /// Where it goes, relative to the layer's root.
+    pub(crate) to: PathBuf,
+    /// Names to leave out; a `*` at one end matches anything.
+    #[serde(default)]
+    pub(crate) skip: Vec<String>,
+}
+
+// === impl Recipe ===
+
+impl Recipe {
+    /// The recipes that this binary carries.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut recipes: Vec<Self> = Shims::iter()
+            .filter(|path| path.ends_with("/runtime.toml"))
+            .filter_map(|path| Some((Shims::get(&path)?, path)))
+            .map(|(file, path)| {
+                let text = String::from_utf8_lossy(&file.data);
+                toml::from_str(&text).unwrap_or_else(|error| panic!("{path} is checked by this crate's tests: {error}"))
+            })
+            .collect();
+        recipes.sort_by(|a, b| a.language.cmp(&b.language));
+        recipes
+    }
+
+    /// The text of a file beside the description.
+    pub(crate) fn text(&self, file: &str) -> String {
+        let path = format!("{}/{file}", self.language);
+        let file = Shims::get(&path).unwrap_or_else(|| panic!("{path} is checked by this crate's tests"));
+        String::from_utf8_lossy(&file.data).into_owned()
+    }
+
+    /// The files of the shim, by their paths in its layer.
+    pub(crate) fn shim_files(&self) -> Vec<(String, Vec<u8>)> {
+        let root = format!("{}/", self.language);
+        let mut files: Vec<(String, Vec<u8>)> = Shims::iter()
+            .filter_map(|path| Some((path.strip_prefix(&root)?.to_owned(), Shims::get(&path)?)))
+            .filter(|(path, _)| !path.contains("__pycache__"))
+            .filter(|(path, _)| {
+                self.shim.iter().any(|part| part == path || part.ends_with('/') && path.starts_with(part))
+            })
+            .map(|(path, file)| (path, file.data.into_owned()))
+            .collect();
+        files.sort();
+        files
+    }
+
+    /// The digest of a layer made by this recipe out of `parts`.
+    pub(crate) fn digest<'a>(&self, what: &str, parts: impl IntoIterator<Item = &'a [u8]>) -> Digest {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |part: &[u8]| {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        };
+        add(what.as_bytes());
+        add(self.language.as_bytes());
+        add(&self.revision.to_le_bytes());
+        parts.into_iter().for_each(add);
+        Digest::from_bytes(*hasher.finalize().as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_recipe_is_complete() {
+        let recipes = Recipe::all();
+        assert!(recipes.iter().any(|recipe| recipe.language == "python"));
+        for recipe in recipes {
+            assert!(!recipe.text(&recipe.discover.script).is_empty() && !recipe.text(&recipe.seal.script).is_empty());
+            let files = recipe.shim_files();
+            assert!(files.iter().any(|(path, _)| path == "boot.py"), "{files:?}");
+            assert!(files.iter().any(|(path, _)| path == "faas_shim/main.py"));
+            assert!(!files.iter().any(|(path, _)| path.ends_with(".toml")));
+        }
+    }
+}

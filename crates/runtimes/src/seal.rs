@@ -1,0 +1,193 @@
+//! From an installation on this machine to sealed layers.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use faas_ports::{Layers, PortResult};
+
+use crate::closure;
+use crate::discovery::Found;
+
+/// Directories that a sandbox mounts something on.
+const MOUNT_POINTS: [&str; 6] = ["proc", "dev", "tmp", "function", "opt/faas", "etc/ssl/certs"];
+/// Files of a minimal system. Runs as `faas` inside.
+const SYSTEM_FILES: [(&str, &str); 6] = [
+    ("etc/passwd", "root:x:0:0:root:/:/nonexistent\nfaas:x:1000:1000:faas:/tmp:/nonexistent\n"),
+    ("etc/group", "root:x:0:\nfaas:x:1000:\n"),
+    ("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+    ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
+    ("etc/resolv.conf", ""),
+    ("etc/hostname", "function\n"),
+];
+/// Where distributions keep the bundle of root certificates.
+const CERTIFICATES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+const ZONES: &str = "/usr/share/zoneinfo";
+
+/// The layers that an instance of a runtime stands on.
+#[derive(Clone, Debug)]
+pub(crate) struct SealedRuntime {
+    /// The root layer: interpreter, libraries and a minimal system.
+    pub(crate) root: PathBuf,
+    /// The shim, for `/opt/faas`.
+    pub(crate) shim: PathBuf,
+}
+
+/// The sealed layers of an installation; seals what is not there yet.
+pub(crate) async fn sealed(found: &Found, layers: &dyn Layers) -> PortResult<SealedRuntime> {
+    let identity = found.identity();
+    let recipe = &found.recipe;
+    let finish = recipe.text(&recipe.seal.script);
+    let scripts = [identity.as_bytes(), finish.as_bytes()];
+    let layout = serde_json::to_vec(&found.probed).unwrap_or_default();
+    let libraries = recipe.seal.libraries.join(" ");
+    let root_digest = recipe.digest("root", scripts.into_iter().chain([&*layout, libraries.as_bytes()]));
+    let files = recipe.shim_files();
+    let contents = files.iter().flat_map(|(path, content)| [path.as_bytes(), content]);
+    let shim_digest = recipe.digest("shim", scripts.into_iter().chain(contents));
+    let root = match layers.find(&root_digest) {
+        Some(root) => root,
+        None => {
+            let found = found.clone();
+            layers.seal(&root_digest, Box::new(move |draft| build_root(&found, draft))).await?
+        }
+    };
+    let shim = match layers.find(&shim_digest) {
+        Some(shim) => shim,
+        None => {
+            let found = found.clone();
+            layers.seal(&shim_digest, Box::new(move |draft| build_shim(&found, &files, draft))).await?
+        }
+    };
+    Ok(SealedRuntime { root, shim })
+}
+
+fn build_shim(found: &Found, files: &[(String, Vec<u8>)], draft: &Path) -> io::Result<()> {
+    for (path, content) in files {
+        write(&draft.join(path), content)?;
+    }
+    finish(found, draft, "/opt/faas")
+}
+
+fn build_root(found: &Found, draft: &Path) -> io::Result<()> {
+    let begun = Instant::now();
+    let runtime = found.description.name.as_str();
+    tracing::info!(runtime, version = found.probed.version, "sealing runtime");
+    for directory in MOUNT_POINTS {
+        fs::create_dir_all(draft.join(directory))?;
+    }
+    for (path, content) in SYSTEM_FILES {
+        write(&draft.join(path), content.as_bytes())?;
+    }
+    let mut bytes = copy_system(draft)?;
+    let probed = &found.probed;
+    let program = draft.join(&probed.program.to);
+    bytes += copy_file(&probed.program.from, &program)?;
+    let tree = draft.join(&probed.tree.to);
+    bytes += copy_tree(&probed.tree.from, &tree, &probed.tree.skip)?;
+    bytes += closure::copy(draft, &probed.program.from, &probed.tree.from, &tree, &found.recipe.seal.libraries)?;
+    finish(found, &tree, &format!("/{}", probed.tree.to.display()))?;
+    tracing::info!(runtime, seconds = begun.elapsed().as_secs_f32(), megabytes = bytes >> 20, "runtime sealed");
+    Ok(())
+}
+
+fn copy_system(draft: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    if let Some(bundle) = CERTIFICATES.iter().map(Path::new).find(|path| path.is_file()) {
+        bytes += copy_file(bundle, &draft.join("etc/ssl/certs/ca-certificates.crt"))?;
+    } else {
+        tracing::warn!("this machine has no bundle of root certificates; functions cannot verify TLS");
+    }
+    if Path::new(ZONES).is_dir() {
+        let skip = ["posix", "right", "*.tab", "leap*", "posixrules", "localtime"].map(str::to_owned);
+        bytes += copy_tree(Path::new(ZONES), &draft.join("usr/share/zoneinfo"), &skip)?;
+        symlink("/usr/share/zoneinfo/Etc/UTC", draft.join("etc/localtime"))?;
+    }
+    Ok(bytes)
+}
+
+/// Lets the installation's own program prepare a directory, such as compile its sources.
+fn finish(found: &Found, directory: &Path, appears_as: &str) -> io::Result<()> {
+    let text = found.recipe.text(&found.recipe.seal.script);
+    let directory = directory.to_string_lossy();
+    let arguments = found.recipe.seal.finish.iter().map(|argument| match argument.as_str() {
+        "{script}" => text.clone(),
+        "{dir}" => directory.to_string(),
+        "{as}" => appears_as.to_owned(),
+        _ => argument.clone(),
+    });
+    let output = Command::new(&found.probed.program.from)
+        .args(arguments)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(io::Error::other(format!("preparing {appears_as} failed: {reason}")))
+}
+
+/// Copies a tree without the names in `skip`; symbolic links become what they point to. Returns the bytes copied.
+pub(crate) fn copy_tree(from: &Path, to: &Path, skip: &[String]) -> io::Result<u64> {
+    fs::create_dir_all(to)?;
+    let mut bytes = 0;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let text = name.to_string_lossy();
+        if skip.iter().any(|pattern| matches(pattern, &text)) {
+            continue;
+        }
+        // A link whose target is gone is left out.
+        let Ok(meta) = fs::metadata(entry.path()) else {
+            continue;
+        };
+        let target = to.join(&name);
+        if meta.is_dir() {
+            bytes += copy_tree(&entry.path(), &target, skip)?;
+        } else if meta.is_file() {
+            bytes += copy_file(&entry.path(), &target)?;
+        }
+    }
+    Ok(bytes)
+}
+
+/// Copies a file, making its directory. Returns its size.
+pub(crate) fn copy_file(from: &Path, to: &Path) -> io::Result<u64> {
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::copy(from, to).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", from.display())))
+}
+
+fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::File::create(path)?.write_all(content)
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        Some((start, end)) => name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end),
+        None => pattern == name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn patterns_match_whole_names() {
+        assert!(matches("*.a", "libpython.a") && matches("config-*", "config-3.12") && matches("test", "test"));
+        assert!(matches("_test*.so", "_testcapi.cpython-312.so"));
+        assert!(!matches("test", "testing") && !matches("*.a", "a.all") && !matches("aa*aa", "aaa"));
+    }
+}

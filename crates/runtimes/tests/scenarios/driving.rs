@@ -1,0 +1,179 @@
+//! What takes more than requests one after the other: concurrency, cancellation, time limits, large bodies, ends.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use faas_ports::{ExchangeEnd, ExchangeItem, InstanceSpec, Launched, Launcher};
+use faas_types::{Code, RuntimeName};
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+
+use crate::case::{self, invocation, invoke};
+use crate::launcher;
+
+fn function(code: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("main.py"), code).unwrap();
+    folder
+}
+
+fn spec(folder: &Path, concurrency: u32) -> InstanceSpec {
+    let python: RuntimeName = "python".parse().unwrap();
+    case::spec(folder, &python, "main:handler", concurrency, &BTreeMap::new())
+}
+
+async fn launch(folder: &Path, concurrency: u32) -> Launched {
+    launcher().launch(spec(folder, concurrency)).await.unwrap()
+}
+
+#[tokio::test]
+async fn async_calls_share_an_instance_and_keep_their_logs_apart() {
+    let folder = function(
+        "import asyncio\n\
+         running = 0\n\
+         async def handler(event):\n    \
+             global running\n    \
+             running += 1\n    \
+             print('start', event)\n    \
+             while running < 20:\n        \
+                 await asyncio.sleep(0.001)\n    \
+             await asyncio.to_thread(print, 'thread', event)\n    \
+             return event\n",
+    );
+    let launched = launch(folder.path(), 20).await;
+    assert_eq!(launched.instance.concurrency(), 20);
+    let instance = &*launched.instance;
+    let calls = (0..20).map(|n| invoke(instance, invocation("POST", n.to_string().into_bytes())));
+    for (n, collected) in join_all(calls).await.into_iter().enumerate() {
+        assert_eq!(collected.body, n.to_string().into_bytes());
+        let logs: Vec<String> = collected.logs.into_iter().map(|entry| entry.message).collect();
+        assert_eq!(logs, [format!("start {n}"), format!("thread {n}")]);
+    }
+    instance.stop(Duration::from_secs(2)).await;
+}
+
+#[tokio::test]
+async fn a_sync_handler_takes_one_call_at_a_time() {
+    let folder = function("def handler(event):\n    return event\n");
+    assert_eq!(launch(folder.path(), 20).await.instance.concurrency(), 1);
+}
+
+#[tokio::test]
+async fn dropping_an_exchange_cancels_the_call_inside() {
+    let folder = function(
+        "import asyncio\n\
+         seen = []\n\
+         async def handler(event):\n    \
+             if event == 'wait':\n        \
+                 try:\n            \
+                     print('waiting')\n            \
+                     await asyncio.sleep(60)\n        \
+                 except asyncio.CancelledError:\n            \
+                     seen.append('cancelled')\n            \
+                     raise\n    \
+             return seen\n",
+    );
+    let launched = launch(folder.path(), 2).await;
+    let mut waiting = launched.instance.invoke(invocation("POST", b"wait".to_vec()));
+    assert!(matches!(waiting.next().await, Some(ExchangeItem::Log(_))));
+    drop(waiting);
+    let collected = invoke(&*launched.instance, invocation("POST", b"ask".to_vec())).await;
+    assert_eq!(collected.body, br#"["cancelled"]"#);
+}
+
+#[tokio::test]
+async fn a_slow_import_ends_at_the_init_limit() {
+    let folder = function("import time\nprint('slow')\ntime.sleep(60)\n");
+    let launcher = launcher();
+    launcher.prepare(&"python".parse().unwrap()).await.unwrap();
+    let begun = Instant::now();
+    let slow = InstanceSpec { init_timeout: Duration::from_millis(300), ..spec(folder.path(), 1) };
+    let fault = launcher.launch(slow).await.err().unwrap();
+    assert_eq!(fault.code, Code::ColdStartTimeout);
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn what_an_import_prints_is_the_instances_log() {
+    let folder = function("import os\nprint('loading')\nos.write(2, b'raw')\ndef handler(event):\n    return 1\n");
+    let mut launched = launch(folder.path(), 1).await;
+    let mut messages = vec![launched.logs.recv().await.unwrap().message, launched.logs.recv().await.unwrap().message];
+    messages.sort();
+    assert_eq!(messages, ["loading", "raw"]);
+    assert!(launched.timings.sandbox + launched.timings.runtime + launched.timings.import > Duration::ZERO);
+}
+
+#[tokio::test]
+async fn lines_arrive_while_the_handler_sleeps() {
+    let folder = function(
+        "import time\ndef handler(event):\n    print('one')\n    print('two')\n    time.sleep(3)\n    return 1\n",
+    );
+    let launched = launch(folder.path(), 1).await;
+    let begun = Instant::now();
+    let mut stream = launched.instance.invoke(invocation("POST", Vec::new()));
+    for _ in 0..2 {
+        assert!(matches!(stream.next().await, Some(ExchangeItem::Log(_))));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "the lines waited for the end");
+}
+
+#[tokio::test]
+async fn stop_lets_the_handler_say_goodbye_and_then_kills() {
+    let polite = function("import atexit, os\natexit.register(os._exit, 9)\ndef handler(event):\n    return 1\n");
+    let launched = launch(polite.path(), 1).await;
+    assert_eq!(launched.instance.stop(Duration::from_secs(5)).await.code, Some(9));
+    let deaf = function("import time\ndef handler(event):\n    print('deaf')\n    time.sleep(60)\n");
+    let launched = launch(deaf.path(), 1).await;
+    let mut stream = launched.instance.invoke(invocation("POST", Vec::new()));
+    assert!(matches!(stream.next().await, Some(ExchangeItem::Log(_))));
+    assert_eq!(launched.instance.stop(Duration::from_millis(50)).await.signal, Some(9));
+    assert!(matches!(stream.next().await, Some(ExchangeItem::End(ExchangeEnd::Lost))));
+    assert!(stream.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_dropped_instance_leaves_no_process() {
+    let folder = function("import os\ndef handler(event):\n    return os.getpid()\n");
+    let launched = launch(folder.path(), 1).await;
+    let collected = invoke(&*launched.instance, invocation("POST", Vec::new())).await;
+    let process = format!("/proc/{}", String::from_utf8(collected.body).unwrap());
+    assert!(Path::new(&process).exists());
+    drop(launched);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while Path::new(&process).exists() {
+        assert!(Instant::now() < deadline, "the process outlived its instance");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_runtime_that_is_not_here_is_named_with_those_that_are() {
+    let fault = launcher().resolve(&"python2.7".parse().unwrap()).unwrap_err();
+    assert_eq!(fault.code, Code::RuntimeMissing);
+    assert!(fault.hint.unwrap().contains("python3."));
+}
+
+/// Not a check but a measurement: `cargo test --release -p faas-runtimes -- --ignored --nocapture warm`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+#[expect(clippy::print_stdout, reason = "a measurement is printed")]
+async fn warm_round_trips() {
+    const CALLS: u32 = 20_000;
+    let sync = "def handler(event):\n    return event\n";
+    let plain = "def handler(x: int, y: int):\n    return x + y\n";
+    for (what, code) in [("event", sync), ("plain", plain), ("async", &format!("async {sync}"))] {
+        for runtime in launcher().runtimes() {
+            let folder = function(code);
+            let spec = case::spec(folder.path(), &runtime.name, "main:handler", 1, &BTreeMap::new());
+            let launched = launcher().launch(spec).await.unwrap();
+            let begun = Instant::now();
+            for _ in 0..CALLS {
+                let collected = invoke(&*launched.instance, invocation("POST", br#"{"x":5,"y":10}"#.to_vec())).await;
+                assert!(collected.head.is_some());
+            }
+            let each = begun.elapsed() / CALLS;
+            println!("{what} {}: {each:?} a call, launch {:?}", runtime.name, launched.timings);
+        }
+    }
+}

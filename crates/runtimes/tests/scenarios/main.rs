@@ -1,0 +1,59 @@
+//! Drives the real shims end to end, in plain processes: every folder below `tests/scenarios/<language>`, on every
+//! version of the language that this machine has.
+//!
+//! `SCENARIO=part` runs only the folders with that part in their path; `SCENARIO_SEARCH=path` adds an installation.
+
+#![expect(clippy::unwrap_used, reason = "a test may end where it stands")]
+
+mod case;
+mod driving;
+mod layers;
+mod plain;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use faas_ports::{Launcher, SystemClock};
+use faas_runtimes::{RuntimesConfig, RuntimesLauncher};
+
+use crate::layers::DirectoryLayers;
+use crate::plain::PlainSandboxes;
+
+fn launcher() -> RuntimesLauncher {
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let layers = kept.join("layers");
+    std::fs::create_dir_all(&layers).unwrap();
+    let search = std::env::var_os("SCENARIO_SEARCH").map(PathBuf::from).into_iter().collect();
+    let config = RuntimesConfig { search, cache: kept.join("runtimes.json") };
+    let layers = Arc::new(DirectoryLayers::new(&layers));
+    RuntimesLauncher::new(Arc::new(PlainSandboxes::new()), layers, Arc::new(SystemClock), config)
+}
+
+fn folders(language: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/scenarios").join(language);
+    let mut found: Vec<PathBuf> = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| path.join("case.json").is_file());
+    found.sort();
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_scenario_on_every_runtime() {
+    let launcher = launcher();
+    let only = std::env::var("SCENARIO").unwrap_or_default();
+    let mut failed = Vec::new();
+    for runtime in launcher.runtimes() {
+        for folder in folders(runtime.name.language()) {
+            if !folder.to_string_lossy().contains(&only) {
+                continue;
+            }
+            let (launcher, name) = (&launcher, &runtime.name);
+            let ran =
+                futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(case::run(&folder, launcher, name)));
+            if ran.await.is_err() {
+                failed.push(format!("{name} {}", folder.file_name().unwrap().to_string_lossy()));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "failed: {failed:#?}");
+}

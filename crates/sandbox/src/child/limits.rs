@@ -1,0 +1,36 @@
+//! Resource limits of each process.
+
+use rustix::io::Result;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::wire::Limits;
+
+/// Room for what is not the program's heap (thread stacks above all) where only single processes can be limited.
+const DATA_SLACK: u64 = 128 << 20;
+/// Memory that a process may lock.
+const LOCKED_MEMORY: u64 = 8 << 20;
+
+/// Sets them for this process and all that it starts.
+///
+/// Where a cgroup counts the tree, the process limit is only a second fence. It counts within the sandbox's own user
+/// namespace, so that without a cgroup it still bounds the tree.
+pub(super) fn apply(limits: &Limits, has_memory_cgroup: bool) -> Result<()> {
+    // The largest file that fits into /tmp or memory; running into /tmp's own size gives the better error.
+    let file = limits.tmp_bytes.max(limits.memory_bytes) + (1 << 20);
+    lower(Resource::Core, 0)?;
+    lower(Resource::Nofile, limits.open_files)?;
+    lower(Resource::Fsize, file)?;
+    lower(Resource::Memlock, LOCKED_MEMORY)?;
+    // The sandbox's first process counts as well.
+    lower(Resource::Nproc, u64::from(limits.pids).saturating_add(1))?;
+    if !has_memory_cgroup {
+        // Not the address space: runtimes reserve far more of it than they use.
+        lower(Resource::Data, limits.memory_bytes + DATA_SLACK)?;
+    }
+    Ok(())
+}
+
+fn lower(resource: Resource, wanted: u64) -> Result<()> {
+    let value = getrlimit(resource).maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
+}

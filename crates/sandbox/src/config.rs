@@ -1,0 +1,49 @@
+//! How the sandboxes of one server are set up.
+
+use std::path::PathBuf;
+
+/// Settings of [`LinuxSandboxes`](crate::LinuxSandboxes).
+#[derive(Clone, Debug)]
+pub struct SandboxConfig {
+    /// The server's data directory, locked against a second server. Its identity names the cgroups, so that a start
+    /// finds what a killed server left; the throwaway sandboxes of the probes have their root below it.
+    pub data_dir: PathBuf,
+    /// Starts the spawner process.
+    pub spawner: SpawnerCommand,
+    /// Whether plain processes may stand in for sandboxes where the machine cannot confine.
+    pub unsafe_no_isolation: bool,
+    /// The first host user id of sandboxes, when the server is root. Each open sandbox has one of its own from here up.
+    pub first_uid: u32,
+    /// How many host user ids follow [`first_uid`](Self::first_uid); bounds the sandboxes open at once.
+    pub uid_count: u32,
+}
+
+/// The program that becomes the spawner: it must call [`spawner_main`](crate::spawner_main) before anything else when
+/// started with these arguments.
+#[derive(Clone, Debug)]
+pub struct SpawnerCommand {
+    /// The program's path.
+    pub program: PathBuf,
+    /// Its arguments, without the name.
+    pub args: Vec<String>,
+}
+
+// === impl SandboxConfig ===
+
+impl SandboxConfig {
+    /// Settings with the usual user ids.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>, spawner: SpawnerCommand) -> Self {
+        Self { data_dir: data_dir.into(), spawner, unsafe_no_isolation: false, first_uid: 200_000, uid_count: 65_536 }
+    }
+}
+
+// === impl SpawnerCommand ===
+
+impl SpawnerCommand {
+    /// The running program itself, also after its file was replaced by an upgrade.
+    #[must_use]
+    pub fn this_program(argument: &str) -> Self {
+        Self { program: PathBuf::from("/proc/self/exe"), args: vec![argument.to_owned()] }
+    }
+}

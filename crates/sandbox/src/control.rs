@@ -1,0 +1,56 @@
+//! The server's hold on one open sandbox.
+
+use async_trait::async_trait;
+use faas_ports::{SandboxControl, SandboxExit, SandboxUsage};
+use faas_types::IsolationLevel;
+
+use crate::cgroup::Cgroup;
+use crate::link::Opened;
+
+/// Kills the sandbox when dropped.
+pub(crate) struct LinuxControl {
+    opened: Opened,
+    level: IsolationLevel,
+}
+
+// === impl LinuxControl ===
+
+impl LinuxControl {
+    pub(crate) fn new(opened: Opened, level: IsolationLevel) -> Self {
+        Self { opened, level }
+    }
+}
+
+impl Drop for LinuxControl {
+    fn drop(&mut self) {
+        self.opened.kill();
+    }
+}
+
+#[async_trait]
+impl SandboxControl for LinuxControl {
+    fn level(&self) -> IsolationLevel {
+        self.level
+    }
+
+    fn usage(&self) -> SandboxUsage {
+        if let Some(exit) = *self.opened.exit.borrow() {
+            return exit.usage;
+        }
+        let account = self.opened.cgroup.as_ref().map(Cgroup::account).unwrap_or_default();
+        SandboxUsage { peak_memory_bytes: account.peak_memory_bytes, cpu_us: account.cpu_us }
+    }
+
+    fn kill(&self) {
+        self.opened.kill();
+    }
+
+    async fn wait(&self) -> SandboxExit {
+        let mut exit = self.opened.exit.clone();
+        match exit.wait_for(Option::is_some).await.map(|found| *found) {
+            Ok(Some(exit)) => exit,
+            // The sender is dropped unsent only while the runtime shuts down, after which nothing waits.
+            _ => SandboxExit { code: None, signal: None, out_of_memory: false, usage: SandboxUsage::default() },
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Finds out what this machine enforces, by trying it in a throwaway sandbox.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use faas_ports::{OpenSandbox, PortError, PortResult};
+use faas_types::{Feature, IsolationLevel, IsolationReport, Probe};
+
+use crate::cgroup::{Controller, Layout};
+use crate::child::{Finding, ProbeTargets};
+use crate::config::SandboxConfig;
+use crate::link::Link;
+use crate::sandboxes::launch;
+use crate::wire::{Limits, OpenRequest, Program};
+
+/// All attempts together must end within this time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Small enough that running into each takes milliseconds.
+const LIMITS: Limits = Limits {
+    memory_bytes: 24 << 20,
+    cpu_millis: 500,
+    cpu_period_us: 10_000,
+    pids: 12,
+    tmp_bytes: 128 << 10,
+    open_files: 32,
+};
+
+/// Runs the probes.
+pub(crate) async fn examine(link: &Link, config: &SandboxConfig) -> PortResult<IsolationReport> {
+    let root =
+        ProbeRoot::make(&config.data_dir).map_err(|error| PortError::io("making the root of the probes", error))?;
+    let targets = targets(&root).map_err(|error| PortError::io("reading our own namespaces", error))?;
+    let request = OpenRequest {
+        request: 0,
+        name: "probe".to_owned(),
+        root: root.path.clone(),
+        mounts: Vec::new(),
+        program: Program::Probe(targets),
+        cwd: PathBuf::from("/"),
+        limits: LIMITS,
+        loopback: false,
+    };
+    let attempt = async {
+        let sandbox = launch(link, request, IsolationLevel::Process).await?;
+        collect(sandbox).await
+    };
+    let probes = match tokio::time::timeout(PATIENCE, attempt).await {
+        Ok(Ok(findings)) => judge(&findings, &link.layout),
+        Ok(Err(error)) => impossible(&error.to_string()),
+        Err(_) => impossible("the probes do not end"),
+    };
+    Ok(IsolationReport::from_probes(probes))
+}
+
+async fn collect(sandbox: OpenSandbox) -> PortResult<Vec<Finding>> {
+    let OpenSandbox { stdout, control, .. } = sandbox;
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        File::from(stdout).read_to_string(&mut text).map(|_| text)
+    });
+    let exit = control.wait().await;
+    let text = reading.await.map_err(io::Error::from).and_then(|outcome| outcome);
+    let text = text.map_err(|error| PortError::io("reading the probes", error))?;
+    let findings: Result<Vec<Finding>, _> = text.lines().map(serde_json::from_str).collect();
+    match findings {
+        Ok(findings) if findings.len() == Feature::ALL.len() => Ok(findings),
+        _ => Err(PortError::failed("probing", format!("the throwaway sandbox ended early: {exit:?}"))),
+    }
+}
+
+fn targets(root: &ProbeRoot) -> io::Result<ProbeTargets> {
+    let names = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"];
+    let link = |name: &str| Ok((name.to_owned(), fs::read_link(format!("/proc/self/ns/{name}"))?));
+    Ok(ProbeTargets {
+        namespaces: names.into_iter().map(link).collect::<io::Result<_>>()?,
+        host_file: root.path.clone(),
+        host_pid: std::process::id().cast_signed(),
+    })
+}
+
+/// Combines what was tried inside with what the cgroup hierarchies offer.
+fn judge(findings: &[Finding], layout: &Layout) -> Vec<Probe> {
+    findings.iter().map(|finding| judge_one(finding, layout)).collect()
+}
+
+fn judge_one(finding: &Finding, layout: &Layout) -> Probe {
+    let feature = finding.feature;
+    let missing = controller(feature).filter(|controller| !layout.has(*controller));
+    let (enforced, detail) = match (&finding.outcome, missing) {
+        // Chance, or another limit: without the controller nothing bounds the tree as a whole.
+        (_, Some(controller)) => (false, layout.obstacle(controller).to_owned()),
+        (Ok(seen), None) => (true, seen.clone()),
+        (Err(fault), None) => (false, fault.clone()),
+    };
+    Probe { feature, enforced, detail, fix: (!enforced).then(|| fix(feature).to_owned()) }
+}
+
+fn controller(feature: Feature) -> Option<Controller> {
+    match feature {
+        Feature::CgroupMemory => Some(Controller::Memory),
+        Feature::CgroupPids => Some(Controller::Pids),
+        Feature::CgroupCpu => Some(Controller::Cpu),
+        _ => None,
+    }
+}
+
+/// When no sandbox can be opened, nothing holds, whatever single feature is to blame.
+fn impossible(why: &str) -> Vec<Probe> {
+    let probe = |feature| Probe {
+        feature,
+        enforced: false,
+        detail: format!("no sandbox could be opened: {why}"),
+        fix: Some(fix(Feature::UserNamespace).to_owned()),
+    };
+    Feature::ALL.into_iter().map(probe).collect()
+}
+
+fn fix(feature: Feature) -> &'static str {
+    match feature {
+        Feature::CgroupMemory | Feature::CgroupPids | Feature::CgroupCpu | Feature::CgroupNamespace => {
+            "run the server as root, or as a systemd service with `Delegate=yes`, on a machine whose kernel has the \
+             memory, pids and cpu controllers"
+        }
+        Feature::Seccomp => "use a kernel with CONFIG_SECCOMP_FILTER",
+        Feature::MaskedProc => "run outside of a container, or in one whose /proc is not masked",
+        _ => {
+            "allow user namespaces: `sysctl user.max_user_namespaces=10000`; on Debian and Ubuntu also \
+             `kernel.unprivileged_userns_clone=1` and `kernel.apparmor_restrict_unprivileged_userns=0`; in a \
+             container, start it with a seccomp profile that allows unshare and mount, and with an unmasked /proc"
+        }
+    }
+}
+
+/// A root layer with nothing in it; removed when dropped.
+struct ProbeRoot {
+    path: PathBuf,
+}
+
+impl ProbeRoot {
+    fn make(data_dir: &Path) -> io::Result<Self> {
+        let made = Self { path: data_dir.canonicalize()?.join("probe-root") };
+        for name in ["", "proc", "dev", "tmp"] {
+            let directory = made.path.join(name);
+            fs::create_dir_all(&directory)?;
+            fs::set_permissions(&directory, Permissions::from_mode(0o755))?;
+        }
+        Ok(made)
+    }
+}
+
+impl Drop for ProbeRoot {
+    fn drop(&mut self) {
+        // Empty directories that are left serve the next start.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}

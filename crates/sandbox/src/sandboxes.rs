@@ -1,0 +1,156 @@
+//! Opens sandboxes with the means of the Linux kernel.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use faas_ports::{OpenSandbox, PortError, PortResult, SandboxControl, SandboxSpec, Sandboxes};
+use faas_types::{IsolationLevel, IsolationReport, NetworkMode};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::sync::Mutex;
+
+use crate::config::SandboxConfig;
+use crate::control::LinuxControl;
+use crate::doctor;
+use crate::link::Link;
+use crate::problem::Problem;
+use crate::wire::{Handover, OpenRequest, Program, Settings, parse_status};
+
+/// From the first process to the program; far more than it ever takes.
+const SET_UP_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Sandboxes of the Linux kernel: namespaces, sealed layers, cgroups and a system call filter.
+pub struct LinuxSandboxes {
+    config: SandboxConfig,
+    /// Replaced when the spawner has died.
+    link: Mutex<Arc<Link>>,
+    report: IsolationReport,
+}
+
+/// The server's ends of a sandbox's descriptors.
+struct Ends {
+    channel: OwnedFd,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    status: OwnedFd,
+}
+
+// === impl LinuxSandboxes ===
+
+impl LinuxSandboxes {
+    /// Starts the spawner, ends what an earlier server on the same data directory left, and probes this machine.
+    ///
+    /// Succeeds where sandboxes are impossible; [`report`](Sandboxes::report) then says so and why.
+    pub async fn start(config: SandboxConfig) -> PortResult<Self> {
+        let link = Arc::new(connect(&config).await?);
+        let report = doctor::examine(&link, &config).await?;
+        Ok(Self { config, link: Mutex::new(link), report })
+    }
+
+    async fn link(&self) -> PortResult<Arc<Link>> {
+        let mut link = self.link.lock().await;
+        if link.is_closed() {
+            tracing::warn!("starting another spawner of sandboxes");
+            *link = Arc::new(connect(&self.config).await?);
+        }
+        Ok(Arc::clone(&link))
+    }
+
+    fn admit(&self, spec: &SandboxSpec) -> PortResult<()> {
+        let level = self.report.level;
+        if spec.network == NetworkMode::Egress {
+            let why = "network egress is not available in this release; use `none` or `loopback`";
+            return Err(PortError::Isolation(why.to_owned()));
+        }
+        if level < spec.min_isolation {
+            let wanted = spec.min_isolation;
+            return Err(PortError::Isolation(format!(
+                "isolation level {wanted} is wanted, this machine gives {level}"
+            )));
+        }
+        if level == IsolationLevel::Process {
+            let why = if self.config.unsafe_no_isolation {
+                "this machine cannot confine programs, and plain processes are not available in this release"
+            } else {
+                "this machine cannot confine programs"
+            };
+            return Err(PortError::Isolation(why.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Sandboxes for LinuxSandboxes {
+    async fn open(&self, spec: SandboxSpec) -> PortResult<OpenSandbox> {
+        self.admit(&spec)?;
+        let request = OpenRequest {
+            request: 0,
+            name: spec.id.to_string(),
+            root: spec.root,
+            mounts: spec.mounts.into_iter().map(|mount| (mount.source, mount.target)).collect(),
+            program: Program::Exec { argv: spec.argv, env: spec.env },
+            cwd: spec.cwd,
+            limits: spec.limits.into(),
+            loopback: spec.network == NetworkMode::Loopback,
+        };
+        launch(&*self.link().await?, request, self.report.level).await
+    }
+
+    fn report(&self) -> &IsolationReport {
+        &self.report
+    }
+}
+
+async fn connect(config: &SandboxConfig) -> PortResult<Link> {
+    let cgroup_name = cgroup_name(config).map_err(|error| PortError::io("identifying the data directory", error))?;
+    let settings = Settings { cgroup_name, first_uid: config.first_uid, uid_count: config.uid_count };
+    Link::start(&config.spawner, settings).await
+}
+
+/// Names the cgroups after the data directory itself rather than its path, which may be another directory's elsewhere.
+fn cgroup_name(config: &SandboxConfig) -> io::Result<String> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::create_dir_all(&config.data_dir)?;
+    let path = config.data_dir.canonicalize()?;
+    let metadata = path.metadata()?;
+    let identity = format!("{} {} {}", metadata.dev(), metadata.ino(), path.display());
+    Ok(format!("faas-{}", &blake3::hash(identity.as_bytes()).to_hex()[..16]))
+}
+
+/// Opens a sandbox and waits until its program runs.
+pub(crate) async fn launch(link: &Link, request: OpenRequest, level: IsolationLevel) -> PortResult<OpenSandbox> {
+    let (ends, handover) = ends().map_err(|error| PortError::io("making the descriptors of a sandbox", error))?;
+    let opened = link.open(request, handover.borrow()).await?;
+    drop(handover);
+    // From here on a return, or the end of this future, kills it.
+    let control = LinuxControl::new(opened, level);
+    let Ends { channel, stdout, stderr, status } = ends;
+    let set_up = tokio::time::timeout(SET_UP_PATIENCE, read_status(status)).await;
+    let outcome = set_up.map_err(|_| PortError::failed("opening a sandbox", "its set-up does not end"))?;
+    if let Some(problem) = outcome.map_err(|error| PortError::io("opening a sandbox", error))? {
+        control.wait().await;
+        return Err(problem.into());
+    }
+    Ok(OpenSandbox { channel, stdout, stderr, control: Box::new(control) })
+}
+
+fn ends() -> io::Result<(Ends, Handover)> {
+    let new_pipe = || pipe_with(PipeFlags::CLOEXEC);
+    let (channel, inner) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let ((stdout, out), (stderr, err), (status, report)) = (new_pipe()?, new_pipe()?, new_pipe()?);
+    let handover = Handover { channel: inner, stdout: out, stderr: err, status: report };
+    Ok((Ends { channel, stdout, stderr, status }, handover))
+}
+
+/// Waits until the status pipe closes.
+async fn read_status(status: OwnedFd) -> io::Result<Option<Problem>> {
+    let mut text = Vec::new();
+    pipe::Receiver::from_owned_fd(status)?.read_to_end(&mut text).await?;
+    parse_status(&text)
+}

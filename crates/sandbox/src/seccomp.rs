@@ -1,0 +1,15 @@
+//! The system call filter: everything is refused but what ordinary programs need.
+
+mod calls;
+mod filter;
+
+use libc::sock_filter;
+
+/// The filter of every sandbox. Built once; it does not depend on what runs inside.
+///
+/// Refusals are errors rather than signals so that runtimes which probe for a feature go on without it: calls that an
+/// unprivileged program cannot use get `EPERM`, calls that a C library replaces by older ones get `ENOSYS`. Only a
+/// foreign calling convention (i386, x32) kills: honest programs have no use for it.
+pub(crate) fn program() -> Vec<sock_filter> {
+    filter::assemble(&calls::rules())
+}

@@ -1,0 +1,201 @@
+//! System calls that no safe wrapper offers.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+use tokio::io::unix::AsyncFd;
+
+/// A started child as its parent holds it.
+pub(crate) struct Child {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+}
+
+/// What a reaped child leaves behind.
+pub(crate) struct Reaped {
+    /// As `wait4` reports it.
+    pub(crate) status: i32,
+    /// User and system time of the child and of everything it waited for.
+    pub(crate) cpu_us: u64,
+}
+
+/// Of `linux/sched.h`; the constant of libc has too few bits.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Forks with `clone3`; `None` in the child. `cgroup` is a directory of the v2 hierarchy to start in.
+///
+/// # Safety
+/// The calling process must have a single thread: the child gets a copy of the memory as this thread sees it, and a
+/// lock held by another thread would stay locked for ever.
+pub(crate) unsafe fn clone_process(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Option<Child>> {
+    let mut pidfd: RawFd = -1;
+    // SAFETY: clone_args is plain integers, for which zero means unset.
+    let mut args: libc::clone_args = unsafe { zeroed() };
+    args.flags = flags | libc::CLONE_PIDFD as u64;
+    args.pidfd = ptr::from_mut(&mut pidfd) as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    if let Some(directory) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = directory.as_raw_fd() as u64;
+    }
+    // SAFETY: args and pidfd outlive the call; no stack is given, so the child runs on a copy of this one.
+    let pid =
+        check(unsafe { libc::syscall(libc::SYS_clone3, ptr::from_mut(&mut args), size_of::<libc::clone_args>()) })?;
+    if pid == 0 {
+        return Ok(None);
+    }
+    // SAFETY: in the parent of a successful call the kernel has stored a new descriptor that nobody else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Some(Child { pid: pid as i32, pidfd }))
+}
+
+/// Forks; `None` in the child.
+///
+/// # Safety
+/// As for [`clone_process`].
+pub(crate) unsafe fn fork() -> io::Result<Option<i32>> {
+    // SAFETY: the caller's promise.
+    let pid = check(unsafe { libc::fork() }.into())?;
+    Ok((pid != 0).then_some(pid as i32))
+}
+
+/// Replaces the program; returns only when that failed.
+pub(crate) fn exec(program: &CStr, argv: &[CString], env: &[CString]) -> io::Error {
+    let pointers = |texts: &[CString]| -> Vec<*const c_char> {
+        texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
+    };
+    let (argv, env) = (pointers(argv), pointers(env));
+    // SAFETY: both arrays end with a null pointer and, like the texts they point to, live until the call returns.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Ends the process without running destructors or exit handlers, which belong to the parent's image.
+pub(crate) fn exit_now(code: c_int) -> ! {
+    // SAFETY: _exit has no preconditions and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Waits until `pid` is gone and reaps it. `pid` must be a child of this process; `-1` means any.
+pub(crate) fn reap(pid: i32) -> io::Result<(i32, Reaped)> {
+    let mut status = 0;
+    // SAFETY: rusage is plain integers.
+    let mut usage: libc::rusage = unsafe { zeroed() };
+    loop {
+        // SAFETY: both out pointers are valid for the call.
+        let result = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
+        if result > 0 {
+            let micros = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
+            return Ok((result, Reaped { status, cpu_us: micros(usage.ru_utime) + micros(usage.ru_stime) }));
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Closes the descriptors from `first` to `last`, both included.
+pub(crate) fn close_range(first: u32, last: u32) -> io::Result<()> {
+    if first > last {
+        return Ok(());
+    }
+    // SAFETY: callers close what they forgot or never owned; see `child::files`.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
+}
+
+/// Makes `fd` also available as `number`, which a new program inherits.
+pub(crate) fn dup_onto(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+    // SAFETY: only replaces descriptors of a process that is about to exec or has handed them over.
+    check(unsafe { libc::dup2(fd.as_raw_fd(), number) }.into()).map(drop)
+}
+
+/// Changes the attributes of the mount that `fd` refers to.
+pub(crate) fn mount_setattr(fd: BorrowedFd<'_>, set: u64, propagation: u64) -> io::Result<()> {
+    let attributes = libc::mount_attr { attr_set: set, attr_clr: 0, propagation, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
+    // SAFETY: the path is a constant and the attributes outlive the call.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            ptr::from_ref(&attributes),
+            size_of::<libc::mount_attr>(),
+        )
+    })
+    .map(drop)
+}
+
+/// Sets the host name of the UTS namespace.
+pub(crate) fn set_host_name(name: &str) -> io::Result<()> {
+    // SAFETY: pointer and length describe `name`.
+    check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }.into()).map(drop)
+}
+
+/// Brings the loopback interface of the network namespace up.
+pub(crate) fn loopback_up() -> io::Result<()> {
+    // SAFETY: the arguments are constants; the result is checked before it is owned.
+    let raw = check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }.into())?;
+    // SAFETY: a new descriptor that nobody else owns.
+    let socket = unsafe { OwnedFd::from_raw_fd(raw as RawFd) };
+    // SAFETY: ifreq is plain bytes and integers.
+    let mut request: libc::ifreq = unsafe { zeroed() };
+    request.ifr_name[0] = b'l' as c_char;
+    request.ifr_name[1] = b'o' as c_char;
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as i16;
+    // SAFETY: the request is valid for the call.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request) }.into()).map(drop)
+}
+
+/// `prctl` with integer arguments.
+pub(crate) fn prctl(option: c_int, argument: libc::c_ulong) -> io::Result<c_int> {
+    // SAFETY: used only with options that take integers.
+    check(unsafe { libc::prctl(option, argument, 0, 0, 0) }.into()).map(|value| value as c_int)
+}
+
+/// Installs a seccomp filter for this thread and its descendants.
+pub(crate) fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
+    let length = u16::try_from(program.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let description = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    let pointer: *const c_void = ptr::from_ref(&description).cast();
+    // SAFETY: the kernel copies the program during the call and does not write to it.
+    check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, pointer) }).map(drop)
+}
+
+/// Signals that the spawner does not listen to: the terminal's and the init system's are for the server, and a write
+/// to a closed socket is an error like any other.
+pub(crate) const IGNORED: [c_int; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGPIPE];
+
+/// Sets what happens on signals: nothing, or the default action.
+pub(crate) fn set_signals(signals: &[c_int], ignore: bool) {
+    let action = if ignore { libc::SIG_IGN } else { libc::SIG_DFL };
+    for signal in signals {
+        // SAFETY: no handler function is installed. Signals that cannot be changed are left as they are.
+        unsafe { libc::signal(*signal, action) };
+    }
+}
+
+/// Registers a descriptor with the runtime's reactor.
+pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd is open, keeps its number, and is closed only after the AsyncFd that now owns it.
+    unsafe { AsyncFd::register(fd) }.map_err(|error| error.into_parts().1)
+}
+
+/// Unblocks every signal.
+pub(crate) fn unblock_signals() {
+    // SAFETY: sigset_t is initialised by sigemptyset before it is used.
+    unsafe {
+        let mut none: libc::sigset_t = zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+    }
+}

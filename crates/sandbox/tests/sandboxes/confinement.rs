@@ -1,0 +1,180 @@
+//! What a sandbox can see and reach.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+
+use anyhow::{Context, Result, bail, ensure};
+use faas_ports::{LayerMount, OpenSandbox, PortError, Sandboxes};
+use faas_types::{IsolationLevel, NetworkMode};
+
+use crate::Check;
+use crate::lab::{Lab, finish, make_directory};
+
+pub(crate) const CHECKS: &[(&str, Check)] = &[
+    ("every_feature_is_reported", every_feature_is_reported),
+    ("only_the_given_environment", only_the_given_environment),
+    ("a_large_environment", a_large_environment),
+    ("only_the_given_descriptors", only_the_given_descriptors),
+    ("the_channel_carries_both_ways", the_channel_carries_both_ways),
+    ("the_first_process_is_hidden", the_first_process_is_hidden),
+    ("the_root_is_the_layer", the_root_is_the_layer),
+    ("layers_are_mounted_where_wanted", layers_are_mounted_where_wanted),
+    ("links_do_not_move_a_layer", links_do_not_move_a_layer),
+    ("own_output_can_be_reopened", own_output_can_be_reopened),
+    ("networks", networks),
+    ("refusals", refusals),
+];
+
+fn every_feature_is_reported(lab: &Lab) -> Result<()> {
+    let report = lab.sandboxes.report();
+    for probe in report.probes.iter().filter(|probe| !probe.enforced) {
+        println!("    not enforced here: {:?}: {}", probe.feature, probe.detail);
+        ensure!(probe.feature.is_limit() && probe.fix.is_some(), "{probe:?}");
+    }
+    ensure!(report.probes.len() == faas_types::Feature::ALL.len(), "{report:?}");
+    Ok(())
+}
+
+fn only_the_given_environment(lab: &Lab) -> Result<()> {
+    let outcome = lab.run(&["environment"])?;
+    ensure!(outcome.stdout == "GREETING=hi\n", "{}", outcome.stdout);
+    Ok(())
+}
+
+fn a_large_environment(lab: &Lab) -> Result<()> {
+    let mut spec = lab.spec(&["environment"]);
+    spec.env = (0..32).map(|number| (format!("BIG{number}"), "x".repeat(32 << 10))).collect();
+    let outcome = lab.run_spec(spec)?;
+    ensure!(outcome.stdout.len() > 32 * (32 << 10), "{} bytes", outcome.stdout.len());
+    Ok(())
+}
+
+fn only_the_given_descriptors(_: &Lab) -> Result<()> {
+    let secret = File::open("/etc/passwd")?;
+    // SAFETY: makes an inheritable copy that this check closes.
+    ensure!(unsafe { libc::dup2(secret.as_raw_fd(), 50) } == 50, "dup2");
+    let lab = Lab::new()?;
+    let outcome = lab.run(&["list", "/proc/self/fd"])?;
+    // SAFETY: made above.
+    unsafe { libc::close(50) };
+    // The last one is the directory being listed.
+    ensure!(outcome.stdout == "0 1 2 3 4\n", "{}", outcome.stdout);
+    Ok(())
+}
+
+fn the_channel_carries_both_ways(lab: &Lab) -> Result<()> {
+    lab.block_on(async {
+        let mut sandbox = lab.sandboxes.open(lab.spec(&["echo"])).await?;
+        let mut channel = File::from(sandbox.channel);
+        channel.write_all(b"hello")?;
+        let mut answer = [0; 5];
+        channel.read_exact(&mut answer)?;
+        ensure!(&answer == b"hello", "{answer:?}");
+        sandbox.channel = channel.into();
+        // Closing it ends the program.
+        let OpenSandbox { channel, control, .. } = sandbox;
+        drop(channel);
+        let exit = control.wait().await;
+        ensure!(exit.code == Some(0), "{exit:?}");
+        Ok(())
+    })
+}
+
+fn the_first_process_is_hidden(lab: &Lab) -> Result<()> {
+    let outcome = lab.run(&["cat", "/proc/1/environ", "/proc/1/cmdline", "/proc/1/maps", "/proc/1/exe"])?;
+    ensure!(outcome.stdout.lines().all(|line| line.contains("os error")), "{}", outcome.stdout);
+    let outcome = lab.run(&["links", "/proc/1/exe", "/proc/1/root", "/proc/1/cwd"])?;
+    ensure!(outcome.stdout.lines().all(|line| line.contains("Err")), "{}", outcome.stdout);
+    Ok(())
+}
+
+fn the_root_is_the_layer(lab: &Lab) -> Result<()> {
+    let root = lab.run(&["list", "/"])?.stdout;
+    ensure!(root == "bin dev lib lib64 proc tmp\n", "{root}");
+    let devices = lab.run(&["list", "/dev"])?.stdout;
+    ensure!(devices == "fd full null random shm stderr stdin stdout urandom zero\n", "{devices}");
+    let tmp = lab.run(&["list", "/tmp"])?.stdout;
+    ensure!(tmp == "\n", "{tmp}");
+    let cgroup = lab.run(&["cat", "/proc/self/cgroup"])?.stdout;
+    ensure!(!cgroup.contains("sbx_") && !cgroup.contains("faas"), "{cgroup}");
+    let mounts = lab.run(&["cat", "/proc/self/mountinfo"])?.stdout;
+    let count = mounts.lines().count();
+    ensure!(count < 40 && !mounts.contains("/sys"), "{mounts}");
+    for line in
+        mounts.lines().filter(|line| line.contains(" - ") && !line.contains(" /tmp ") && !line.contains(" /dev/shm "))
+    {
+        ensure!(line.contains(" ro,"), "can be written to: {line}");
+    }
+    Ok(())
+}
+
+fn layers_are_mounted_where_wanted(lab: &Lab) -> Result<()> {
+    let layer = lab.home.path().join("app");
+    make_directory(&layer)?;
+    fs::write(layer.join("main.py"), "print(1)")?;
+    let mut spec = lab.spec(&["cat", "/bin/main.py", "/bin/guest"]);
+    spec.mounts = vec![LayerMount { source: layer, target: "/bin".into() }];
+    // Hides the program itself: the layer must be there before the program starts.
+    let error = lab.run_spec(spec.clone()).err().context("the program is still there")?.to_string();
+    ensure!(error.contains("/bin/guest") && error.contains("No such file"), "{error}");
+    spec.mounts[0].target = "/lib64/absent".into();
+    let error = lab.run_spec(spec).err().context("there is no such directory")?.to_string();
+    ensure!(error.contains("lib64/absent"), "{error}");
+    Ok(())
+}
+
+fn links_do_not_move_a_layer(lab: &Lab) -> Result<()> {
+    let root = lab.home.path().join("linked");
+    crate::lab::make_skeleton(&root)?;
+    std::os::unix::fs::symlink("/tmp", root.join("link"))?;
+    let mut spec = lab.spec(&["exit", "0"]);
+    spec.mounts = vec![LayerMount { source: root.clone(), target: "/link".into() }];
+    spec.root = root;
+    let error = lab.run_spec(spec).err().context("the link was followed")?.to_string();
+    ensure!(error.contains("Too many levels of symbolic links"), "{error}");
+    Ok(())
+}
+
+fn own_output_can_be_reopened(lab: &Lab) -> Result<()> {
+    let outcome = lab.run(&["say", "/dev/stdout", "/dev/stderr"])?;
+    ensure!((outcome.stdout.as_str(), outcome.stderr.as_str()) == ("said\n", "said\n"), "{:?}", outcome.exit);
+    Ok(())
+}
+
+fn networks(lab: &Lab) -> Result<()> {
+    for (network, expected) in [(NetworkMode::None, "false\n"), (NetworkMode::Loopback, "true\n")] {
+        let mut spec = lab.spec(&["loopback"]);
+        spec.network = network;
+        let outcome = lab.run_spec(spec)?;
+        ensure!(outcome.stdout == expected, "{network:?}: {}", outcome.stdout);
+    }
+    Ok(())
+}
+
+fn refusals(lab: &Lab) -> Result<()> {
+    let mut spec = lab.spec(&["exit", "0"]);
+    spec.network = NetworkMode::Egress;
+    lab.block_on(async {
+        match lab.sandboxes.open(spec).await {
+            Err(PortError::Isolation(why)) => ensure!(why.contains("egress"), "{why}"),
+            _ => bail!("egress was given"),
+        }
+        let mut spec = lab.spec(&["exit", "0"]);
+        spec.min_isolation = IsolationLevel::Full;
+        match (lab.level(), lab.sandboxes.open(spec).await) {
+            (IsolationLevel::Full, Ok(sandbox)) => {
+                finish(sandbox).await?;
+            }
+            (IsolationLevel::Partial, Err(PortError::Isolation(why))) => ensure!(why.contains("level 2"), "{why}"),
+            (level, _) => bail!("level {level}"),
+        }
+        let mut spec = lab.spec(&[]);
+        spec.argv = vec!["/bin/absent".to_owned()];
+        match lab.sandboxes.open(spec).await {
+            Err(PortError::Invalid(why)) => ensure!(why.contains("/bin/absent"), "{why}"),
+            _ => bail!("an absent program was started"),
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,59 @@
+//! Opens real sandboxes and tries to get out of them, overstep their limits and outlive them.
+//!
+//! One program in four roles: the tests, the spawner, a server to be killed, and the guest inside a sandbox.
+#![allow(clippy::print_stdout, reason = "a guest's output is what the tests look at")]
+#![allow(unsafe_code, reason = "guests fork and raise signals")]
+
+mod confinement;
+mod endings;
+mod guest;
+mod lab;
+mod languages;
+mod limits;
+mod measure;
+
+use std::process::ExitCode;
+
+use lab::Lab;
+
+type Check = fn(&Lab) -> anyhow::Result<()>;
+
+fn checks() -> Vec<(&'static str, Check)> {
+    [endings::CHECKS, limits::CHECKS, confinement::CHECKS, languages::CHECKS].concat()
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("__spawner") => faas_sandbox::spawner_main(),
+        Some("__guest") => guest::run(&arguments[1..]),
+        Some("__server") => endings::serve_until_killed(&arguments[1..]),
+        Some("--list") => {
+            checks().iter().for_each(|(name, _)| println!("{name}: test"));
+            ExitCode::SUCCESS
+        }
+        Some("measure") => measure::run(),
+        _ => run(arguments.iter().find(|argument| !argument.starts_with('-')).map_or("", String::as_str)),
+    }
+}
+
+fn run(filter: &str) -> ExitCode {
+    let lab = match Lab::new() {
+        Ok(lab) => lab,
+        Err(error) => {
+            println!("cannot set up: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("isolation level {}", lab.level());
+    let mut failures = 0;
+    for (name, check) in checks().into_iter().filter(|(name, _)| name.contains(filter)) {
+        let outcome = check(&lab);
+        println!("test {name} ... {}", if outcome.is_ok() { "ok" } else { "FAILED" });
+        if let Err(error) = outcome {
+            println!("    {error:#}");
+            failures += 1;
+        }
+    }
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

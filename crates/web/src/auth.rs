@@ -1,0 +1,56 @@
+//! Who sends a request: `Authorization: Bearer KEY` or `X-API-Key: KEY`.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use faas_engine::{Caller, Engine};
+use faas_types::{Code, Fault, Scope};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+
+use crate::Failure;
+
+/// The caller of a route, as [`RouteTable`](crate::RouteTable) let it through.
+#[derive(Clone, Debug)]
+pub struct Authorized(pub Arc<Caller>);
+
+// === impl Authorized ===
+
+impl<S: Sync> FromRequestParts<S> for Authorized {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let found = parts.extensions.get::<Self>().cloned();
+        found.ok_or_else(|| Failure(Fault::internal("a route without access control asked for its caller")))
+    }
+}
+
+/// The key that a request carries.
+#[must_use]
+pub fn key_of(headers: &HeaderMap) -> Option<&str> {
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|text| {
+        let (scheme, key) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    });
+    bearer.or_else(|| headers.get("x-api-key").and_then(|value| value.to_str().ok()))
+}
+
+/// The caller, if the request's key holds the scope.
+///
+/// # Errors
+/// `FN_010` without a valid key, `FN_009` when the key lacks the scope.
+pub fn authenticate(engine: &Engine, headers: &HeaderMap, wanted: Scope) -> Result<Arc<Caller>, Fault> {
+    let Some(key) = key_of(headers) else {
+        return Err(Fault::new(Code::Unauthenticated, "this needs a key").with_hint(
+            "send `Authorization: Bearer KEY`; the first start wrote an admin key to admin.key in the data directory",
+        ));
+    };
+    let caller = engine.keys().authenticate(key)?;
+    if caller.may(wanted) {
+        return Ok(caller);
+    }
+    let held: Vec<&str> = caller.scopes.iter().map(|scope| scope.as_str()).collect();
+    Err(Fault::new(Code::PermissionDenied, format!("the key lacks the scope {wanted}; it holds {}", held.join(", ")))
+        .with_hint("make a key with that scope: faas keys create NAME --scope SCOPE"))
+}

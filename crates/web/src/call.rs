@@ -1,0 +1,132 @@
+//! Between an HTTP request and a function's call.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use faas_engine::{Call, CallBody, CallFailure, CallRequest, Engine, Route};
+use faas_types::{TriggerKind, limits};
+use futures_util::TryStreamExt;
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::request_id::{self, RequestId};
+use crate::{key_of, read_body, render};
+
+const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
+const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
+const DURATION: HeaderName = HeaderName::from_static("x-duration-ms");
+const COLD_START: HeaderName = HeaderName::from_static("x-cold-start");
+const VERSION: HeaderName = HeaderName::from_static("x-function-version");
+
+/// Where a call goes and how it came.
+pub struct CallTarget {
+    /// The function and version.
+    pub route: Route,
+    /// What made the run.
+    pub trigger: TriggerKind,
+    /// The path below the function's URL.
+    pub path: String,
+    /// Whether the request's key was checked by the platform; it is then kept from the function.
+    pub key_was_used: bool,
+}
+
+/// Calls a function with a request and gives its answer, whatever it is.
+pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, id: &RequestId) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = match read_body(&parts.headers, body, limits::BODY_MAX).await {
+        Ok(body) => body,
+        Err(fault) => return render(&fault, id, None),
+    };
+    let call = CallRequest {
+        trigger: target.trigger,
+        method: parts.method.as_str().to_owned(),
+        path: target.path,
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: passed_headers(&parts.headers, target.key_was_used),
+        body,
+    };
+    match engine.call(target.route, call).await {
+        Ok(call) => reply(call, id),
+        Err(failure) => refuse(&failure, id),
+    }
+}
+
+/// The headers that the function sees: all but the platform's own key.
+fn passed_headers(headers: &HeaderMap, key_was_used: bool) -> Vec<(String, String)> {
+    let key = if key_was_used { key_of(headers) } else { None };
+    let is_key = |name: &HeaderName, value: &HeaderValue| {
+        key.is_some_and(|key| {
+            (*name == AUTHORIZATION || name.as_str() == "x-api-key")
+                && value.to_str().is_ok_and(|text| text.ends_with(key))
+        })
+    };
+    headers
+        .iter()
+        .filter(|(name, value)| !is_key(name, value))
+        .map(|(name, value)| (name.as_str().to_owned(), latin1(value.as_bytes())))
+        .collect()
+}
+
+/// Header values are bytes; as text each byte becomes the character of the same number.
+fn latin1(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.is_ascii() => text.to_owned(),
+        _ => bytes.iter().map(|&byte| char::from(byte)).collect(),
+    }
+}
+
+fn reply(call: Call, id: &RequestId) -> Response {
+    let body = match call.body {
+        CallBody::Whole(bytes) => Body::from(bytes),
+        stream @ CallBody::Stream(_) => Body::from_stream(stream.map_err(std::io::Error::other)),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(call.head.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let headers = response.headers_mut();
+    for (name, value) in &call.head.headers {
+        let name = HeaderName::try_from(name.as_str());
+        let value = HeaderValue::from_bytes(&value.chars().map(to_byte).collect::<Vec<u8>>());
+        if let (Ok(name), Ok(value)) = (name, value)
+            && ![CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION].contains(&name)
+        {
+            headers.append(name, value);
+        }
+    }
+    annotate(headers, id, Some(call.run.to_string()), call.duration_us, call.cold_start, Some(call.version));
+    response
+}
+
+fn to_byte(character: char) -> u8 {
+    u8::try_from(u32::from(character)).unwrap_or(b'?')
+}
+
+fn refuse(failure: &CallFailure, id: &RequestId) -> Response {
+    let mut response = render(&failure.fault, id, failure.run);
+    let run = failure.run.map(|run| run.to_string());
+    annotate(response.headers_mut(), id, run, failure.duration_us, failure.cold_start, failure.version);
+    response
+}
+
+/// The headers that every invocation answers with. The function cannot set them itself.
+fn annotate(
+    headers: &mut HeaderMap,
+    id: &RequestId,
+    run: Option<String>,
+    duration_us: u64,
+    cold: bool,
+    version: Option<u32>,
+) {
+    headers.insert(request_id::HEADER, id.header());
+    headers.insert(COLD_START, HeaderValue::from_static(if cold { "true" } else { "false" }));
+    let millis = format!("{}.{:03}", duration_us / 1_000, duration_us % 1_000);
+    let of = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("?"));
+    headers.insert(DURATION, of(&millis));
+    if let Some(run) = run {
+        let run = of(&run);
+        headers.insert(CALL_ID, run.clone());
+        headers.insert(RUN_ID, run);
+    }
+    if let Some(version) = version {
+        headers.insert(VERSION, HeaderValue::from(version));
+    }
+}

@@ -1,0 +1,17 @@
+//! What every HTTP door shares: keys, request ids, problem answers, calls.
+
+mod auth;
+mod body;
+mod call;
+mod json;
+mod problem;
+mod request_id;
+mod route_table;
+
+pub use auth::{Authorized, authenticate, key_of};
+pub use body::read_body;
+pub use call::{CallTarget, answer_call};
+pub use json::{Json, PathParams, QueryParams};
+pub use problem::{Failure, render, render_problems};
+pub use request_id::RequestId;
+pub use route_table::{Access, RouteTable};

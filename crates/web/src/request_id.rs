@@ -1,0 +1,50 @@
+//! Names one request, in its answer, in problems and in logs.
+
+use faas_types::Timestamp;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The header that carries it, both ways.
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A caller's own id where it is short and plain, otherwise `req_` and 26 characters.
+#[derive(Clone, Debug)]
+pub struct RequestId(HeaderValue);
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+// === impl RequestId ===
+
+impl RequestId {
+    /// The id of a request with these headers, which arrived at `now`.
+    #[must_use]
+    pub fn of(headers: &HeaderMap, now: Timestamp) -> Self {
+        match headers.get(HEADER) {
+            Some(given) if is_plain(given.as_bytes()) => Self(given.clone()),
+            _ => Self::fresh(now),
+        }
+    }
+
+    /// Unique within this process: the time and a counter.
+    fn fresh(now: Timestamp) -> Self {
+        let count = NEXT.fetch_add(1, Ordering::Relaxed);
+        let text = format!("req_{:012x}{count:014x}", now.as_millis());
+        Self(HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("req_0")))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or("req_0")
+    }
+
+    /// The id as a header's value.
+    #[must_use]
+    pub fn header(&self) -> HeaderValue {
+        self.0.clone()
+    }
+}
+
+fn is_plain(text: &[u8]) -> bool {
+    (1..=64).contains(&text.len()) && text.iter().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(b))
+}

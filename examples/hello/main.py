@@ -1,0 +1,2 @@
+def handler(x: int, y: int):
+    return x + y

@@ -1,0 +1,302 @@
+"""Serves async functions and ASGI applications: many calls at once on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextvars import ContextVar
+from threading import get_ident
+
+from . import jsons
+from .asgi import AsgiCall, Lifespan
+from .contracts import ASGI
+from .function import Function, end_frame
+from .logs import TICK_SECONDS, RunLog, Sink
+from .protocol import (
+    BODY,
+    CANCEL,
+    END,
+    INVOKE,
+    PING,
+    PONG,
+    SHUTDOWN,
+    Channel,
+    ChannelClosed,
+    Frame,
+    pack,
+    pack_chunks,
+)
+from .replies import Reply, chunk_of, from_value, head_frame
+from .sync_loop import _typed
+
+BACKLOG_MAX = 512 << 10
+_RUN: ContextVar[RunLog] = ContextVar("faas_run")
+
+
+class AsyncChannel(Channel):
+    """The socket without blocking: what does not fit waits in a backlog, and whoever streams waits for it to shrink."""
+
+    def __init__(self, channel: Channel, loop: asyncio.AbstractEventLoop) -> None:
+        self.socket = channel.socket
+        self.socket.setblocking(False)
+        self.reader = channel.reader
+        self.lock = channel.lock
+        self.loop = loop
+        self.thread = get_ident()
+        self.backlog: list[memoryview] = []
+        self.size = 0
+        self.drained: asyncio.Event | None = None
+
+    def write(self, frames: bytes) -> None:
+        view = memoryview(frames)
+        if not self.backlog:
+            try:
+                sent = self.socket.send(view)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                raise ChannelClosed from None
+            if sent == len(view):
+                return
+            view = view[sent:]
+            self._call(self._watch)
+        self.backlog.append(view)
+        self.size += len(view)
+
+    def _call(self, callback) -> None:  # type: ignore[no-untyped-def]
+        if get_ident() == self.thread:
+            callback()
+        else:
+            self.loop.call_soon_threadsafe(callback)
+
+    def _watch(self) -> None:
+        self.loop.add_writer(self.socket.fileno(), self._flush)
+
+    def _flush(self) -> None:
+        with self.lock:
+            while self.backlog:
+                try:
+                    sent = self.socket.send(self.backlog[0])
+                except BlockingIOError:
+                    return
+                except OSError:
+                    self.backlog.clear()
+                    break
+                self.size -= sent
+                rest = self.backlog[0][sent:]
+                if rest:
+                    self.backlog[0] = rest
+                else:
+                    del self.backlog[0]
+        self.loop.remove_writer(self.socket.fileno())
+        if self.drained is not None:
+            self.drained.set()
+            self.drained = None
+
+    async def drain(self) -> None:
+        """Waits until the backlog is short enough for more."""
+        while self.size > BACKLOG_MAX:
+            if self.drained is None:
+                self.drained = asyncio.Event()
+            await self.drained.wait()
+
+
+class AsyncLoop:
+    """Dispatches frames to one task per call."""
+
+    def __init__(self, channel: Channel, sink: Sink, function: Function) -> None:
+        self.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.loop)
+        self.channel = AsyncChannel(channel, self.loop)
+        self.sink = sink
+        self.function = function
+        self.tasks: dict[int, asyncio.Task[None]] = {}
+        self.bodies: dict[int, tuple[bytes, list[bytes]]] = {}
+        self.apps: dict[int, AsgiCall] = {}
+        self.stopped = self.loop.create_future()
+        self.lifespan: Lifespan | None = None
+        self.eager = sys.version_info >= (3, 12)
+        sink.channel = self.channel
+        sink.arm = self._arm  # type: ignore[method-assign]
+        sink.run_log = self._run_log  # type: ignore[method-assign]
+
+    def start(self) -> None:
+        """What must happen before the first call: an application's lifespan startup."""
+        if self.function.kind == ASGI:
+            self.lifespan = Lifespan(self.function.call)
+            self.loop.run_until_complete(self.lifespan.startup())
+
+    def run(self) -> None:
+        """Serves until the server says shutdown or goes away."""
+        self.loop.add_reader(self.channel.socket.fileno(), self._readable)
+        # Frames may have come along with init.
+        self.loop.call_soon(self._dispatch_all)
+        self.loop.run_until_complete(self.stopped)
+        self.loop.remove_reader(self.channel.socket.fileno())
+        if self.lifespan is not None:
+            self.loop.run_until_complete(self.lifespan.shutdown())
+        self.sink.flush()
+
+    def _stop(self) -> None:
+        if not self.stopped.done():
+            self.stopped.set_result(None)
+
+    def _arm(self) -> None:
+        if get_ident() == self.channel.thread:
+            self.loop.call_later(TICK_SECONDS, self._tick)
+        else:
+            self.loop.call_soon_threadsafe(self._tick)
+
+    def _tick(self) -> None:
+        self.sink.armed = False
+        try:
+            self.sink.flush()
+        except ChannelClosed:
+            self._stop()
+
+    def _run_log(self) -> RunLog:
+        return _RUN.get(None) or self.sink.current
+
+    def _readable(self) -> None:
+        reader = self.channel.reader
+        try:
+            count = self.channel.socket.recv_into(reader.room())
+        except (BlockingIOError, InterruptedError):
+            return
+        except (OSError, ChannelClosed):
+            count = 0
+        if not count:
+            self._stop()
+            return
+        reader.end += count
+        self._dispatch_all()
+
+    def _dispatch_all(self) -> None:
+        reader = self.channel.reader
+        try:
+            while (frame := reader.next()) is not None:
+                self._dispatch(frame)
+        except ChannelClosed:
+            self._stop()
+
+    def _dispatch(self, frame: Frame) -> None:
+        kind, end, stream, payload = frame
+        if kind == INVOKE:
+            if self.function.kind == ASGI:
+                self._start_app(stream, payload, end)
+            elif end:
+                self._spawn(stream, self._serve(stream, payload, b""))
+            else:
+                self.bodies[stream] = (payload, [])
+        elif kind == BODY:
+            self._body(stream, payload, end)
+        elif kind == CANCEL:
+            self._cancel(stream)
+        elif kind == PING:
+            self.channel.send(pack(PONG, 0, payload))
+        elif kind == SHUTDOWN:
+            self._stop()
+
+    def _body(self, stream: int, payload: bytes, end: bool) -> None:
+        app = self.apps.get(stream)
+        if app is not None:
+            app.feed(payload, end)
+        elif stream in self.bodies:
+            head, parts = self.bodies[stream]
+            parts.append(payload)
+            if end:
+                del self.bodies[stream]
+                self._spawn(stream, self._serve(stream, head, b"".join(parts)))
+
+    def _cancel(self, stream: int) -> None:
+        self.bodies.pop(stream, None)
+        if stream in self.apps:
+            self.apps[stream].disconnect()
+        if stream in self.tasks:
+            self.tasks[stream].cancel()
+
+    def _spawn(self, stream: int, work) -> None:  # type: ignore[no-untyped-def]
+        task = asyncio.Task(work, loop=self.loop, eager_start=True) if self.eager else self.loop.create_task(work)
+        if not task.done():
+            self.tasks[stream] = task
+            task.add_done_callback(lambda _: self._forget(stream))
+
+    def _forget(self, stream: int) -> None:
+        self.tasks.pop(stream, None)
+        self.apps.pop(stream, None)
+
+    def _start_app(self, stream: int, payload: bytes, end: bool) -> None:
+        state = self.lifespan.state if self.lifespan is not None else {}
+        head = jsons.decode(payload)
+        app = AsgiCall(self.function, self.channel, self.sink, stream, head, state)  # type: ignore[arg-type]
+        if end:
+            app.feed(b"", True)
+        else:
+            self.apps[stream] = app
+        self._spawn(stream, self._guard(stream, app.run()))
+
+    async def _serve(self, stream: int, payload: bytes, body: bytes) -> None:
+        await self._guard(stream, self._call(stream, payload, body))
+
+    async def _guard(self, stream: int, work) -> None:  # type: ignore[no-untyped-def]
+        """Runs the work of one call under its log and ends its stream whatever happens."""
+        log = self.sink.begin(stream)
+        _RUN.set(log)
+        frames, failure = b"", None
+        try:
+            frames = await work
+        except ChannelClosed:
+            self._stop()
+            return
+        except BaseException as error:
+            failure = error
+        self.sink.finish(log)
+        if failure is not None:
+            end = self.function.failure(stream, failure, log.dropped)
+        elif log.dropped:
+            end = end_frame(stream, {"dropped": log.dropped})
+        else:
+            end = pack(END, stream, b"", end=True)
+        try:
+            self.channel.send(b"".join((self.sink.take(), frames, end)))
+        except ChannelClosed:
+            self._stop()
+
+    async def _call(self, stream: int, payload: bytes, body: bytes) -> bytes:
+        function = self.function
+        value = function.start(jsons.decode(payload), body)  # type: ignore[arg-type]
+        if hasattr(value, "__await__"):
+            value = await value  # type: ignore[misc]
+        reply = from_value(value, function.kind)
+        if reply.stream is not None:
+            await self._stream(stream, reply)
+            return b""
+        function.check_size(len(reply.body))
+        return reply.frames(stream)
+
+    async def _stream(self, stream: int, reply: Reply) -> None:
+        source, size, begun = reply.stream, 0, False
+        items = source if hasattr(source, "__anext__") else _lifted(source)
+        try:
+            async for item in items:  # type: ignore[attr-defined]
+                chunk, kind = chunk_of(item)
+                if not begun:
+                    begun = True
+                    self.channel.send(head_frame(stream, reply.status, _typed(reply.headers, kind)))
+                size += len(chunk)
+                self.function.check_size(size)
+                self.channel.send(b"".join((self.sink.take(), *pack_chunks(stream, chunk))))
+                await self.channel.drain()
+        finally:
+            close = getattr(source, "aclose", None)
+            if close is not None:
+                await close()
+        if not begun:
+            self.channel.send(head_frame(stream, reply.status, reply.headers))
+
+
+async def _lifted(source: object):  # type: ignore[no-untyped-def]
+    for item in source:  # type: ignore[attr-defined]
+        yield item
+        # Lets the other calls in between two items.
+        await asyncio.sleep(0)

@@ -1,0 +1,142 @@
+"""What a handler learns about its call."""
+
+from __future__ import annotations
+
+from time import time
+
+_HEX = b"0123456789abcdefABCDEF"
+
+
+class Headers(dict[str, str]):
+    """Header fields by name, whatever its case. Repeated fields are joined; `raw` has them apart."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: list[list[str]]) -> None:
+        super().__init__()
+        self.raw = raw
+        for name, value in raw:
+            if dict.__contains__(self, name):
+                value = dict.__getitem__(self, name) + ("; " if name == "cookie" else ", ") + value
+            dict.__setitem__(self, name, value)
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(name.lower())
+
+    def get(self, name, default=None):  # type: ignore[no-untyped-def, override]
+        return super().get(name.lower(), default)
+
+
+class Request:
+    """The request as it came. `query` holds the last value of each key; `query_values` all of them."""
+
+    __slots__ = ("method", "path", "query_string", "body", "_raw", "_headers", "_query")
+
+    def __init__(self, head: dict, body: bytes) -> None:
+        self.method: str = head["method"]
+        self.path: str = head["path"]
+        self.query_string: str = head["query"]
+        self.body = body
+        self._raw: list[list[str]] = head["headers"]
+        self._headers: Headers | None = None
+        self._query: dict[str, list[str]] | None = None
+
+    @property
+    def headers(self) -> Headers:
+        if self._headers is None:
+            self._headers = Headers(self._raw)
+        return self._headers
+
+    @property
+    def query_values(self) -> dict[str, list[str]]:
+        if self._query is None:
+            self._query = parse_query(self.query_string)
+        return self._query
+
+    @property
+    def query(self) -> dict[str, str]:
+        return {name: values[-1] for name, values in self.query_values.items()}
+
+    def json(self) -> object:
+        """The body as JSON."""
+        from .jsons import decode
+
+        return decode(self.body)
+
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode()
+
+
+class Context:
+    """Identifies the run and tells how much time it has. The names of AWS Lambda's context work too."""
+
+    __slots__ = ("run_id", "function", "version", "deadline_ms", "memory_limit_mb", "request")
+
+    def __init__(self, function: str, version: int, memory_mb: int, head: dict, request: Request) -> None:
+        self.run_id: str = head["run"]
+        self.function = function
+        self.version = version
+        self.deadline_ms: int = head["deadline"]
+        self.memory_limit_mb = memory_mb
+        self.request = request
+
+    @property
+    def deadline(self):  # type: ignore[no-untyped-def]
+        """When the caller stops waiting, as an aware datetime in UTC."""
+        from datetime import datetime, timezone
+
+        return datetime.fromtimestamp(self.deadline_ms / 1000, timezone.utc)
+
+    def get_remaining_time_in_millis(self) -> int:
+        return max(0, self.deadline_ms - int(time() * 1000))
+
+    @property
+    def aws_request_id(self) -> str:
+        return self.run_id
+
+    @property
+    def function_name(self) -> str:
+        return self.function
+
+    @property
+    def function_version(self) -> str:
+        return str(self.version)
+
+    @property
+    def memory_limit_in_mb(self) -> int:
+        return self.memory_limit_mb
+
+    def __repr__(self) -> str:
+        return f"Context(run_id={self.run_id!r}, function={self.function!r}, version={self.version})"
+
+
+def parse_query(text: str) -> dict[str, list[str]]:
+    """A query or form body as lists of values by key."""
+    found: dict[str, list[str]] = {}
+    for pair in text.split("&"):
+        if pair:
+            name, _, value = pair.partition("=")
+            found.setdefault(unquote(name), []).append(unquote(value))
+    return found
+
+
+def unquote(text: str, plus: bool = True) -> str:
+    """Undoes percent-encoding; what is not UTF-8 is replaced."""
+    if plus:
+        text = text.replace("+", " ")
+    if "%" not in text:
+        return text
+    first, *parts = text.encode("utf-8", "surrogatepass").split(b"%")
+    out = bytearray(first)
+    for part in parts:
+        code = part[:2]
+        if len(code) == 2 and code[0] in _HEX and code[1] in _HEX:
+            out.append(int(code, 16))
+            out += part[2:]
+        else:
+            out += b"%" + part
+    return out.decode("utf-8", "replace")

@@ -1,0 +1,74 @@
+"""JSON on the C accelerators alone: the `json` package drags in `re`, which costs more than a cold start may."""
+
+from __future__ import annotations
+
+from _json import encode_basestring, encode_basestring_ascii, make_encoder, make_scanner
+
+BLANKS = " \t\n\r"
+
+
+class NotJson(Exception):
+    """The text is not JSON, or more deeply nested than the interpreter can hold."""
+
+
+class _Syntax:
+    """What the scanner asks for: strict strings, plain dicts, no NaN or Infinity."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+
+    def __init__(self) -> None:
+        self.memo: dict[str, str] = {}
+
+    @staticmethod
+    def parse_constant(name: str) -> None:
+        raise NotJson(f"{name} is not JSON")
+
+
+_scan = make_scanner(_Syntax())
+
+
+def decode(data: bytes) -> object:
+    """The value of a JSON text in UTF-8."""
+    try:
+        text = data.decode()
+        # The scanner takes no blanks around the value.
+        start = len(text) - len(text.lstrip(BLANKS)) if text[:1] in BLANKS else 0
+        value, end = _scan(text, start)
+        if end != len(text) and text[end:].strip(BLANKS):
+            raise NotJson(f"extra text {_place(text, end)}")
+        return value
+    except StopIteration as error:
+        raise NotJson(f"a value is expected {_place(text, error.value)}") from None
+    except RecursionError:
+        raise NotJson("it is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise NotJson(f"it is not UTF-8 at byte {error.start}") from None
+    except ValueError as error:
+        message = str(error)
+        raise NotJson(message[:1].lower() + message[1:]) from None
+
+
+def _place(text: str, at: int) -> str:
+    line = text.count("\n", 0, at) + 1
+    return f"at line {line} column {at - text.rfind(chr(10), 0, at)}"
+
+
+def _unknown(value: object) -> object:
+    from .values import simplify
+
+    return simplify(value)
+
+
+def encode(value: object) -> bytes:
+    """A value as compact, strict JSON in UTF-8. Raises TypeError, ValueError or RecursionError."""
+    encoder = make_encoder({}, _unknown, encode_basestring, None, ":", ",", False, False, False)
+    try:
+        return "".join(encoder(value, 0)).encode()
+    except UnicodeEncodeError:
+        # A lone surrogate has no UTF-8, but an escape.
+        ascii_only = make_encoder({}, _unknown, encode_basestring_ascii, None, ":", ",", False, False, False)
+        return "".join(ascii_only(value, 0)).encode()

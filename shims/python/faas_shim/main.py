@@ -1,0 +1,109 @@
+"""The life of an instance: say hello, take init, load the user's code, serve."""
+
+from __future__ import annotations
+
+import posix
+import sys
+
+from . import errors, jsons, logs
+from .contracts import ASGI, read
+from .function import Function
+from .loading import load
+from .protocol import FAILED, HELLO, INIT, PROTOCOL_VERSION, READY, Channel, ChannelClosed, pack
+from .sync_loop import SyncLoop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .async_loop import AsyncLoop
+
+
+def main() -> None:
+    """Serves the code in the directory that is the first argument. What goes wrong is told to the server."""
+    code = sys.argv.pop(1)
+    channel = Channel()
+    posix.set_inheritable(3, False)
+    try:
+        version = ".".join(str(part) for part in sys.version_info[:3])
+        channel.send(pack(HELLO, 0, jsons.encode({"protocol": PROTOCOL_VERSION, "runtime": version})))
+        init = _init(channel)
+        init["code"] = code
+        sink = logs.Sink(channel, init["log_bytes"], init["log_line"])
+        _guard_forks(channel)
+        logs.install(sink)
+        _set_environment(init["vars"])
+        loop = _load(channel, sink, init)
+        if loop is not None:
+            loop.run()
+    except ChannelClosed:
+        # Whoever could be told is gone.
+        posix._exit(0)
+
+
+def _init(channel: Channel) -> dict:
+    parts: list[bytes] = []
+    while True:
+        kind, end, _, payload = channel.receive()
+        if kind != INIT:
+            raise ChannelClosed
+        parts.append(payload)
+        if end:
+            return jsons.decode(b"".join(parts))  # type: ignore[return-value]
+
+
+def _load(channel: Channel, sink: logs.Sink, init: dict) -> SyncLoop | AsyncLoop | None:
+    """Imports the user's code and answers init; None when it does not load."""
+    loop: SyncLoop | AsyncLoop
+    try:
+        entrypoint = init["entrypoint"]
+        contract = read(load(entrypoint, init["code"]), entrypoint.rpartition(":")[2])
+        function = Function(contract, init)
+        if contract.is_async:
+            from .async_loop import AsyncLoop
+
+            loop = AsyncLoop(channel, sink, function)
+            loop.start()
+        else:
+            loop = SyncLoop(channel, sink, function)
+    except ChannelClosed:
+        raise
+    except BaseException as error:
+        sink.finish(sink.instance)
+        described = errors.describe(error, init["code"])
+        sink.channel.send(sink.take() + pack(FAILED, 0, jsons.encode(described)))
+        return None
+    sink.finish(sink.instance)
+    _freeze()
+    contract_name = ASGI if contract.kind == ASGI else f"async {contract.kind}" if contract.is_async else contract.kind
+    concurrency = init["concurrency"] if contract.is_async else 1
+    ready = {"protocol": PROTOCOL_VERSION, "contract": contract_name, "concurrency": concurrency}
+    sink.channel.send(sink.take() + pack(READY, 0, jsons.encode(ready)))
+    return loop
+
+
+def _set_environment(variables: dict[str, str]) -> None:
+    """Before the user's import, and before `os` has made its copy, if it has not been imported yet."""
+    loaded = sys.modules.get("os")
+    for name, value in variables.items():
+        if loaded is not None:
+            loaded.environ[name] = value
+        else:
+            key, text = name.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape")
+            posix.environ[key] = text
+            posix.putenv(key, text)
+
+
+def _guard_forks(channel: Channel) -> None:
+    """A forked child must not speak on its parent's channel; what it prints goes to the pipes."""
+
+    def in_child() -> None:
+        channel.socket.close()
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+
+    posix.register_at_fork(after_in_child=in_child)
+
+
+def _freeze() -> None:
+    """Keeps the collector from walking over what will live as long as the instance."""
+    import gc
+
+    gc.freeze()

@@ -1,0 +1,137 @@
+"""Frames over the inherited socket. The server's `faas_proto::frame` is the source of truth."""
+
+from __future__ import annotations
+
+from _socket import AF_UNIX, SOCK_STREAM, socket
+from _struct import Struct
+from _thread import allocate_lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .logs import Sink
+
+PROTOCOL_VERSION = 1
+CHANNEL_FD = 3
+PAYLOAD_MAX = 1 << 20
+CHUNK_LEN = 256 << 10
+
+INIT, INVOKE, BODY, CANCEL, PING, SHUTDOWN = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
+HELLO, READY, FAILED, HEAD, CHUNK, END, LOG, PONG = 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87
+
+HEADER = Struct("<IBBHI")
+HEADER_LEN = 12
+
+Frame = tuple[int, bool, int, bytes]
+
+
+class ChannelClosed(Exception):
+    """The server is gone; nothing is left to serve."""
+
+
+class Reader:
+    """Cuts frames out of what was received, in one buffer that is used over and over."""
+
+    __slots__ = ("buffer", "view", "start", "end")
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(64 << 10)
+        self.view = memoryview(self.buffer)
+        self.start = 0
+        self.end = 0
+
+    def next(self) -> Frame | None:
+        """The next complete frame; afterwards `room` says where to receive more."""
+        start = self.start
+        have = self.end - start
+        if have < HEADER_LEN:
+            return None
+        length, kind, flags, _, stream = HEADER.unpack_from(self.buffer, start)
+        after = start + HEADER_LEN + length
+        if after > self.end:
+            return None
+        payload = bytes(self.view[start + HEADER_LEN : after])
+        if after == self.end:
+            self.start = self.end = 0
+        else:
+            self.start = after
+        return kind, bool(flags & 1), stream, payload
+
+    def room(self) -> memoryview:
+        """The free part of the buffer, large enough for the rest of a frame that has begun."""
+        start, end = self.start, self.end
+        needed = HEADER_LEN
+        if end - start >= HEADER_LEN:
+            needed += HEADER.unpack_from(self.buffer, start)[0]
+            if needed > HEADER_LEN + PAYLOAD_MAX:
+                raise ChannelClosed
+        if start + needed > len(self.buffer):
+            rest = self.buffer[start:end]
+            if needed > len(self.buffer):
+                self.buffer = bytearray(HEADER_LEN + PAYLOAD_MAX)
+                self.view = memoryview(self.buffer)
+            self.buffer[: len(rest)] = rest
+            self.start, self.end = 0, len(rest)
+        return self.view[self.end :]
+
+
+class Channel:
+    """The blocking side of the socket. Writes may come from any thread; reads from the main one."""
+
+    def __init__(self, fd: int = CHANNEL_FD) -> None:
+        self.socket = socket(AF_UNIX, SOCK_STREAM, 0, fd)
+        self.socket.setblocking(True)
+        self.reader = Reader()
+        self.lock = allocate_lock()
+
+    def receive(self) -> Frame:
+        """Waits for one frame."""
+        reader = self.reader
+        while (frame := reader.next()) is None:
+            try:
+                count = self.socket.recv_into(reader.room())
+            except OSError:
+                raise ChannelClosed from None
+            if not count:
+                raise ChannelClosed
+            reader.end += count
+        return frame
+
+    def send(self, frames: bytes) -> None:
+        """Sends whole frames, after those of any other thread."""
+        with self.lock:
+            self.write(frames)
+
+    def send_pending(self, sink: Sink) -> None:
+        """Sends what a sink holds, unless somebody is sending: a signal handler may have interrupted them. Taken under
+        the lock, so that no line overtakes the end of its run."""
+        if self.lock.acquire(False):
+            try:
+                frames = sink.take()
+                if frames:
+                    self.write(frames)
+            finally:
+                self.lock.release()
+
+    def write(self, frames: bytes) -> None:
+        """Writes under the lock."""
+        try:
+            self.socket.sendall(frames)
+        except OSError:
+            raise ChannelClosed from None
+
+
+def pack(kind: int, stream: int, payload: bytes, end: bool = False) -> bytes:
+    """One frame as bytes."""
+    return HEADER.pack(len(payload), kind, end, 0, stream) + payload
+
+
+def pack_chunks(stream: int, body: bytes) -> list[bytes]:
+    """A body as frames of bounded length."""
+    if len(body) <= CHUNK_LEN:
+        return [HEADER.pack(len(body), CHUNK, 0, 0, stream), body] if body else []
+    view = memoryview(body)
+    frames: list[bytes] = []
+    for at in range(0, len(body), CHUNK_LEN):
+        part = view[at : at + CHUNK_LEN]
+        frames += (HEADER.pack(len(part), CHUNK, 0, 0, stream), part)
+    return frames

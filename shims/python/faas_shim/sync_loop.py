@@ -1,0 +1,135 @@
+"""Serves a function that is not async: one call after the other, on the main thread."""
+
+from __future__ import annotations
+
+from . import jsons
+from .function import Function, end_frame
+from .logs import Sink
+from .protocol import BODY, CANCEL, END, INVOKE, PING, PONG, SHUTDOWN, Channel, ChannelClosed, pack, pack_chunks
+from .replies import Reply, chunk_of, from_value, head_frame
+
+
+class Cancelled(Exception):
+    """The server gave up on a call before its body was complete."""
+
+
+class SyncLoop:
+    """Reads an invocation, runs it, replies."""
+
+    def __init__(self, channel: Channel, sink: Sink, function: Function) -> None:
+        self.channel = channel
+        self.sink = sink
+        self.function = function
+
+    def run(self) -> None:
+        """Serves until the server says shutdown or goes away."""
+        receive = self.channel.receive
+        while True:
+            kind, end, stream, payload = receive()
+            if kind == INVOKE:
+                try:
+                    body = b"" if end else self._body(stream)
+                except Cancelled:
+                    continue
+                self._serve(stream, payload, body)
+            elif kind == PING:
+                self.channel.send(pack(PONG, 0, payload))
+            elif kind == SHUTDOWN:
+                return
+
+    def _body(self, stream: int) -> bytes:
+        parts: list[bytes] = []
+        while True:
+            kind, end, of, payload = self.channel.receive()
+            if kind == BODY and of == stream:
+                if end and not parts:
+                    return payload
+                parts.append(payload)
+                if end:
+                    return b"".join(parts)
+            elif kind == CANCEL and of == stream:
+                raise Cancelled
+            elif kind == PING:
+                self.channel.send(pack(PONG, 0, payload))
+            elif kind == SHUTDOWN:
+                raise ChannelClosed
+
+    def _serve(self, stream: int, payload: bytes, body: bytes) -> None:
+        sink, function = self.sink, self.function
+        log = sink.current = sink.begin(stream)
+        frames, failure = b"", None
+        try:
+            value = function.start(jsons.decode(payload), body)  # type: ignore[arg-type]
+            if hasattr(value, "__await__"):
+                value = _wait_for(value)
+            reply = from_value(value, function.kind)
+            if reply.stream is None:
+                function.check_size(len(reply.body))
+                frames = reply.frames(stream)
+            else:
+                self._stream(stream, reply)
+        except ChannelClosed:
+            raise
+        except BaseException as error:
+            failure = error
+        sink.finish(log)
+        if failure is not None:
+            frames = function.failure(stream, failure, log.dropped)
+        elif log.dropped:
+            frames += end_frame(stream, {"dropped": log.dropped})
+        else:
+            frames += pack(END, stream, b"", end=True)
+        sink.current = sink.instance
+        logged = sink.take()
+        self.channel.send(logged + frames if logged else frames)
+
+    def _stream(self, stream: int, reply: Reply) -> None:
+        send, size, headers = self.channel.send, 0, reply.headers
+        source = reply.stream
+        items = _in_turn(source) if hasattr(source, "__anext__") else source
+        begun = False
+        try:
+            for item in items:  # type: ignore[attr-defined]
+                chunk, kind = chunk_of(item)
+                if not begun:
+                    begun = True
+                    send(head_frame(stream, reply.status, _typed(headers, kind)))
+                size += len(chunk)
+                self.function.check_size(size)
+                send(b"".join((self.sink.take(), *pack_chunks(stream, chunk))))
+        finally:
+            close = getattr(source, "close", None)
+            if close is not None:
+                close()
+        if not begun:
+            send(head_frame(stream, reply.status, headers))
+
+
+def _typed(headers: list[tuple[str, str]], kind: str) -> list[tuple[str, str]]:
+    if any(name == "content-type" for name, _ in headers):
+        return headers
+    return [("content-type", kind), *headers]
+
+
+def _wait_for(value: object) -> object:
+    # A plain function that returns a coroutine, as some decorators make it.
+    from asyncio import run
+
+    async def wait() -> object:
+        return await value  # type: ignore[misc]
+
+    return run(wait())
+
+
+def _in_turn(source: object):  # type: ignore[no-untyped-def]
+    from asyncio import new_event_loop
+
+    loop = new_event_loop()
+    try:
+        while True:
+            try:
+                yield loop.run_until_complete(source.__anext__())  # type: ignore[attr-defined]
+            except StopAsyncIteration:
+                return
+    finally:
+        loop.close()

@@ -1,0 +1,62 @@
+"""Fixtures of all outside tests, and the honest account of what this machine cannot run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from harness import MACHINE, Server
+
+LEFT_OUT = pytest.StashKey[list[tuple[str, str]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*names): what the machine must offer; see harness/machine.py")
+    config.stash[LEFT_OUT] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Takes out what this machine cannot run, and remembers why. Such a test counts as not run, never as passed."""
+    kept, out = [], []
+    for item in items:
+        needs = [name for marker in item.iter_markers("needs") for name in marker.args]
+        lacks = MACHINE.lacks(needs)
+        (out if lacks else kept).append(item)
+        config.stash[LEFT_OUT] += [(item.nodeid, lack.why) for lack in lacks]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = kept
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for test, why in config.stash[LEFT_OUT]:
+        terminalreporter.write_line(f"NOT RUN HERE {test}: {why}")
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[Server]:
+    """One server for all tests that do not stop it. They keep to functions of their own."""
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared_server: Server, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The shared server; its log is shown when the test fails, and it must still live afterwards."""
+    before = len(shared_server.log())
+    yield shared_server
+    report = shared_server.log()[before:]
+    print(f"--- server log during {request.node.name} ---\n{report[-8000:]}")
+    assert shared_server.pid_status() is None, "the server died during this test"
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A function name of the test's own."""
+    words = "".join(c if c.isalnum() else "-" for c in request.node.name.lower())
+    return "t-" + words.strip("-").removeprefix("test-")[:50].strip("-")

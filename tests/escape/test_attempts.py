@@ -1,0 +1,75 @@
+"""Every attempt is made inside a function of a real server, and must be denied."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness import Server
+
+from escape.decoys import Decoys
+
+FOLDER = Path(__file__).parent / "attempts"
+ATTEMPTS = sorted(path.stem for path in FOLDER.glob("a[0-9]*.py"))
+LEAST = 25
+RUN_ONE = "import json, main, sys; print(json.dumps(main.handler(json.load(sys.stdin), None)))"
+
+
+def control_of(attempt: str) -> str | None:
+    """Who can do this on a bare host: `root`, `any`, or nobody safely (`None`)."""
+    for node in ast.parse((FOLDER / f"{attempt}.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "CONTROL":
+            return str(ast.literal_eval(node.value))
+    return None
+
+
+CONTROLLED = [name for name in ATTEMPTS if control_of(name)]
+
+
+def test_there_are_enough_attempts() -> None:
+    assert len(ATTEMPTS) >= LEAST
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_denied(confined: Server, bait: Decoys, attempt: str) -> None:
+    _assert_denied(confined, bait, attempt)
+
+
+@pytest.mark.needs("ordinary", "userns")
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_denied_under_an_ordinary_user(ordinary: Server, bait: Decoys, attempt: str) -> None:
+    _assert_denied(ordinary, bait, attempt)
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("attempt", CONTROLLED)
+def test_works_without_a_sandbox(confined: Server, bait: Decoys, attempt: str) -> None:
+    """The same file on the bare host gets through: what denies it inside is the sandbox, not a mistake in the file."""
+    event = bait.event(confined) | {"attempt": attempt}
+    prefix = [] if control_of(attempt) == "root" else ["setpriv", "--no-new-privs"]
+    done = subprocess.run(
+        # Its own mount and host name space: an attempt that works must not change this machine.
+        ["unshare", "--mount", "--uts", *prefix, sys.executable, "-c", RUN_ONE],
+        input=json.dumps(event),
+        cwd=FOLDER,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    bait.reached()
+    assert answer["denied"] is False, f"denied even without a sandbox: {answer['how']}"
+
+
+def _assert_denied(server: Server, bait: Decoys, attempt: str) -> None:
+    bait.reached()
+    reply = server.api.invoke("attempts", bait.event(server) | {"attempt": attempt}).expect(200)
+    answer = reply.json()
+    assert answer["denied"] is True, answer["how"]
+    assert bait.reached() == []

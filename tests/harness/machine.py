@@ -1,0 +1,101 @@
+"""What this machine can do, found by trying. Tests that need more are left out and named in the summary."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+
+from .paths import program
+
+# An ordinary uid that needs no entry in /etc/passwd.
+ORDINARY_UID = 47_113
+
+
+@dataclass(frozen=True)
+class Lack:
+    """Something that is not to be had here."""
+
+    need: str
+    why: str
+
+
+class Machine:
+    """Answers each question once."""
+
+    @cached_property
+    def root(self) -> bool:
+        """Whether the tests run as root with the rights to mount."""
+        return os.geteuid() == 0 and self._mounts()
+
+    @cached_property
+    def userns(self) -> bool:
+        """Whether an ordinary user may open a user namespace."""
+        command = ["unshare", "--user", "--map-root-user", "true"]
+        if os.geteuid() == 0:
+            command = [*as_ordinary_user(), *command]
+        return _succeeds(command)
+
+    @cached_property
+    def ordinary(self) -> bool:
+        """Whether a program can be run as an ordinary user."""
+        return os.geteuid() != 0 or _succeeds([*as_ordinary_user(), "true"])
+
+    @cached_property
+    def cgroups(self) -> bool:
+        """Whether the process may make a cgroup with a memory controller."""
+        places = ["/sys/fs/cgroup/memory"]
+        try:
+            with open("/sys/fs/cgroup/cgroup.controllers", encoding="ascii") as controllers:
+                if "memory" in controllers.read().split():
+                    places.append("/sys/fs/cgroup")
+        except OSError:
+            pass
+        return any(os.access(place, os.W_OK) for place in places)
+
+    @cached_property
+    def promtool(self) -> bool:
+        """Whether Prometheus' checker is installed."""
+        return program("promtool") is not None
+
+    @cached_property
+    def schemathesis(self) -> bool:
+        """Whether the API fuzzer is installed."""
+        return program("schemathesis") is not None
+
+    def lacks(self, needs: list[str]) -> list[Lack]:
+        """Which of these needs are not met."""
+        return [Lack(need, REASONS[need]) for need in needs if not getattr(self, need)]
+
+    def _mounts(self) -> bool:
+        libc = ctypes.CDLL(None, use_errno=True)
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if libc.unshare(0x0002_0000) == 0 else 1)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+REASONS = {
+    "root": "the tests do not run as root",
+    "userns": "ordinary users may not open user namespaces (kernel.unprivileged_userns_clone or AppArmor)",
+    "ordinary": "no program can be run as an ordinary user",
+    "cgroups": "no writable cgroup with a memory controller",
+    "promtool": "promtool is not installed (Debian package prometheus)",
+    "schemathesis": "schemathesis is not installed (PyPI)",
+}
+
+MACHINE = Machine()
+
+
+def as_ordinary_user(uid: int = ORDINARY_UID) -> list[str]:
+    """What to put before a command so that root runs it as an ordinary user."""
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--inh-caps=-all"]
+
+
+def _succeeds(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False

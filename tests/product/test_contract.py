@@ -1,0 +1,106 @@
+"""The contracts that other programs rely on: OpenAPI, metrics, health, the error catalogue."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from harness import Server, write_function
+from harness.paths import ROOT, TARGET, program
+
+from product.functions import ADD
+
+SEED = "20261121"
+
+
+def test_health_and_readiness(server: Server) -> None:
+    for path in ("/healthz", "/readyz"):
+        assert server.http.get(path, key=None).expect(200).json()["status"] == "ok"
+
+
+def test_the_openapi_document_is_the_one_in_the_tree(server: Server) -> None:
+    kept = [path for path in (ROOT / "openapi.json", ROOT / "docs/openapi.json") if path.exists()]
+    assert kept, "no OpenAPI document is kept in the tree"
+    assert server.api.openapi() == json.loads(kept[0].read_text(encoding="utf-8")), "run `make openapi` and commit it"
+
+
+def test_the_openapi_document_is_version_3_1(server: Server) -> None:
+    document = server.api.openapi()
+    assert document["openapi"].startswith("3.1")
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if method in ("get", "put", "post", "delete", "patch"):
+                assert operation.get("operationId"), f"{method} {path}"
+                assert operation.get("responses"), f"{method} {path}"
+
+
+@pytest.mark.needs("promtool")
+def test_promtool_accepts_the_metrics(server: Server, tmp_path: Path, name: str) -> None:
+    server.deploy(write_function(tmp_path, name, ADD))
+    server.api.invoke(name, {"x": 1, "y": 2}).expect(200)
+    server.api.call("no-such-function").expect(404)
+    metrics = server.http.get("/metrics").expect(200)
+    checked = subprocess.run(
+        [program("promtool"), "check", "metrics"], input=metrics.body, capture_output=True, timeout=60, check=False
+    )
+    assert checked.returncode == 0, (checked.stdout + checked.stderr).decode()
+    text = metrics.body.decode()
+    assert f'function="{name}"' in text
+
+
+@pytest.mark.needs("schemathesis")
+def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
+    """Requests made from the document's own schema: no 5xx, and no answer that the document does not promise."""
+    report = TARGET / "test" / "schemathesis"
+    report.mkdir(parents=True, exist_ok=True)
+    with Server() as server:
+        server.deploy(write_function(tmp_path, "hello", ADD))
+        clean = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+        checked = subprocess.run(
+            [
+                program("schemathesis"),
+                "run",
+                f"http://127.0.0.1:{server.port}/openapi.json",
+                "--header",
+                f"Authorization: Bearer {server.key}",
+                "--phases",
+                "examples,coverage,fuzzing",
+                "--checks",
+                "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
+                "response_schema_conformance",
+                "--max-examples",
+                "25",
+                "--request-timeout",
+                "30",
+                "--seed",
+                SEED,
+                "--generation-database",
+                "none",
+                "--no-color",
+            ],
+            cwd=report,
+            env=clean,
+            capture_output=True,
+            text=True,
+            timeout=1500,
+            check=False,
+        )
+        (report / "output.txt").write_text(checked.stdout + checked.stderr, encoding="utf-8")
+        assert checked.returncode == 0, checked.stdout[-12_000:]
+        assert server.is_ready()
+
+
+def test_every_code_has_a_page_and_an_explanation(server: Server) -> None:
+    pages = sorted(path.stem for path in (ROOT / "docs/errors").glob("FN_*.md"))
+    assert pages, "no pages under docs/errors"
+    for code in pages:
+        told = server.cli("explain", code).ok().stdout
+        assert code in told
+        assert len(told.splitlines()) >= 5, f"{code} is hardly explained"
+    last = int(pages[-1].removeprefix("FN_"))
+    assert pages == [f"FN_{number:03}" for number in range(1, last + 1)]
+    server.cli("explain", f"FN_{last + 1:03}").exits(2)
+    server.cli("explain", "FN_000").exits(2)

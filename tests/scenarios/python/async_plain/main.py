@@ -1,0 +1,2 @@
+async def handler(name: str, times: int = 1):
+    return name * times

@@ -1,0 +1,2 @@
+def run():
+    raise OSError("vendored code failed")

@@ -1,0 +1,5 @@
+from dateutil.parser import parse
+
+
+def handler(event):
+    return parse(event)

@@ -1,0 +1,6 @@
+CONFIG = {}
+LIMIT = CONFIG["limit"]
+
+
+def handler(event):
+    return LIMIT

@@ -1,0 +1,2 @@
+def handler(event, context, extra):
+    return event

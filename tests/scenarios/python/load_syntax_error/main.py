@@ -1,0 +1,3 @@
+def handler(event):
+    total = 1 + * 2
+    return total

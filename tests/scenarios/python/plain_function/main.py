@@ -1,0 +1,2 @@
+def handler(x: int, y: int = 3):
+    return x + y
