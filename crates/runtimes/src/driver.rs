@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use faas_ports::{
@@ -54,6 +55,34 @@ pub(crate) enum Stopped {
     Gone,
     /// The shim broke the protocol.
     Breach(String),
+}
+
+// === impl Stopped ===
+
+impl Stopped {
+    /// How long to wait before the sandbox is killed. A program whose socket has closed is usually about to be gone,
+    /// and killing it at once would hide the status that it ends with.
+    pub(crate) const fn patience(&self) -> Duration {
+        match self {
+            Self::Gone => Duration::from_millis(500),
+            Self::Breach(_) => Duration::ZERO,
+        }
+    }
+}
+
+// === impl Link ===
+
+impl Link {
+    /// Waits until nothing is left of the sandbox, killing it after `patience`.
+    pub(crate) async fn end(&self, patience: Duration) -> SandboxExit {
+        if !patience.is_zero()
+            && let Ok(exit) = tokio::time::timeout(patience, self.control.wait()).await
+        {
+            return exit;
+        }
+        self.control.kill();
+        self.control.wait().await
+    }
 }
 
 // === impl Driver ===
@@ -136,8 +165,7 @@ impl Driver {
         if let Stopped::Breach(reason) = &stopped {
             tracing::warn!(reason, "instance broke its protocol");
         }
-        self.link.control.kill();
-        self.link.control.wait().await;
+        self.link.end(stopped.patience()).await;
         self.drain_pipes().await;
         self.link.streams.close();
     }
