@@ -208,6 +208,9 @@ impl Driver {
         if !(100..600).contains(&head.status) {
             return Err(breach("reply status out of range"));
         }
+        if !head.headers.iter().all(|(name, value)| is_header(name, value)) {
+            return Err(breach("malformed reply header"));
+        }
         match self.link.streams.admit_head(frame.stream) {
             Admission::Deliver(items) => {
                 let head = ReplyHead { status: head.status, headers: head.headers };
@@ -291,6 +294,13 @@ impl Driver {
             }
         }
     }
+}
+
+/// Whether a header field can go out as it is: shims check what handlers return, so this is a forged frame.
+fn is_header(name: &str, value: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase() && byte != b':';
+    let is_text = |character: char| character <= '\u{ff}' && !matches!(character, '\r' | '\n' | '\0');
+    !name.is_empty() && name.bytes().all(is_token) && value.chars().all(is_text)
 }
 
 fn breach(reason: impl Into<String>) -> Stopped {

@@ -72,6 +72,8 @@ async fn dropping_an_exchange_cancels_the_call_inside() {
                  except asyncio.CancelledError:\n            \
                      seen.append('cancelled')\n            \
                      raise\n    \
+             while not seen:\n        \
+                 await asyncio.sleep(0.001)\n    \
              return seen\n",
     );
     let launched = launch(folder.path(), 2).await;
