@@ -36,11 +36,9 @@ pub trait ServerCommands {
     /// Runs a server until it is told to stop. Called at most once.
     fn up(&self, config: ServerConfig) -> impl Future<Output = anyhow::Result<()>>;
 
-    /// Probes in a throwaway sandbox what this machine can enforce. May take a second.
-    ///
-    /// # Errors
-    /// When probing itself is impossible; a missing feature is part of the report.
-    fn doctor(&self) -> anyhow::Result<IsolationReport>;
+    /// Probes in a throwaway sandbox what this machine can enforce. May take a second. Fails when probing itself is
+    /// impossible; a missing feature is part of the report.
+    fn doctor(&self) -> impl Future<Output = anyhow::Result<IsolationReport>>;
 }
 
 /// Runs one command line, the program's name first, and says how the process should end.

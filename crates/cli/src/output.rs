@@ -82,6 +82,17 @@ impl Output {
         }
     }
 
+    /// An act that leaves nothing to show: a remark for people, a document for programs.
+    pub(crate) fn done(&self, remark: impl Display, report: &impl Serialize) -> anyhow::Result<()> {
+        match self.format {
+            Format::Table => {
+                self.note(remark);
+                Ok(())
+            }
+            Format::Json | Format::Ndjson => self.json(report),
+        }
+    }
+
     /// A remark for a person; never data. A closed standard error is not worth a failure.
     pub(crate) fn note(&self, text: impl Display) {
         let _ = writeln!(io::stderr().lock(), "{text}");

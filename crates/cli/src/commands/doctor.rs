@@ -23,8 +23,8 @@ Examples:
   faas doctor
   faas doctor -o json";
 
-pub(crate) fn run<S: ServerCommands>(session: &Session, server: &S) -> anyhow::Result<ExitCode> {
-    let report = server.doctor()?;
+pub(crate) async fn run<S: ServerCommands>(session: &Session, server: &S) -> anyhow::Result<ExitCode> {
+    let report = server.doctor().await?;
     let out = &session.out;
     match out.format {
         Format::Table => {

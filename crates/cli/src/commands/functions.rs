@@ -115,8 +115,8 @@ async fn delete(args: DeleteArgs, session: &Session) -> anyhow::Result<()> {
         }
     }
     client.delete_function(&args.name).await?;
-    session.out.note(format_args!("deleted {}", args.name));
-    Ok(())
+    let report = serde_json::json!({ "name": args.name, "deleted": true });
+    session.out.done(format_args!("deleted {}", text::visible(&args.name)), &report)
 }
 
 fn list_table(functions: &[FunctionView]) -> Table {

@@ -60,8 +60,8 @@ pub(crate) async fn run(command: KeysCommand, session: &Session) -> anyhow::Resu
         }
         KeysCommand::Revoke(args) => {
             client.revoke_key(&args.id).await?;
-            session.out.note(format_args!("revoked {}", args.id));
-            Ok(())
+            let report = serde_json::json!({ "id": args.id, "revoked": true });
+            session.out.done(format_args!("revoked {}", text::visible(&args.id)), &report)
         }
     }
 }

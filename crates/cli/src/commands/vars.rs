@@ -85,9 +85,9 @@ pub(crate) async fn run(command: VarsCommand, session: &Session) -> anyhow::Resu
             let client = session.client()?;
             for key in &args.keys {
                 client.unset_var(&args.name, key).await?;
-                session.out.note(format_args!("removed {}", text::visible(key)));
             }
-            Ok(())
+            let report = serde_json::json!({ "removed": args.keys });
+            session.out.done(format_args!("removed {}", text::visible(&args.keys.join(", "))), &report)
         }
     }
 }
