@@ -121,7 +121,7 @@ fn entry_file<'f>(files: &'f [LocalFile], entrypoint: &Entrypoint) -> Result<&'f
             None => format!("create {wanted} or set `entrypoint` to file:name"),
         };
         let message = format!("entrypoint `{entrypoint}` does not exist: there is no {wanted} in the bundle");
-        Failure::of(Code::InvalidConfiguration, message).with_hint(hint)
+        Failure::of(Code::DeploymentFailed, message).with_hint(hint)
     })
 }
 
@@ -163,7 +163,7 @@ fn refuse_findings(
                 Some(meant) => format!("did you mean `{}:{meant}`?", entrypoint.file()),
                 None => format!("define `{top}` in {entry_path}, or set `entrypoint` to a name that is there"),
             };
-            Err(Failure::of(Code::InvalidConfiguration, message).with_hint(hint).into())
+            Err(Failure::of(Code::DeploymentFailed, message).with_hint(hint).into())
         }
         _ => Ok(()),
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use clap::Args;
-use faas_client::rest::LogLineView;
+use faas_client::rest::{LogLineView, LogList};
 use faas_client::{Client, LogQuery, LogSource};
 use faas_types::{LogLevel, limits};
 
@@ -67,11 +67,11 @@ pub(crate) async fn print(
     let mut query = LogQuery { level: args.level, search: args.search, since: args.since, run, ..LogQuery::default() };
     let lines = newest(&client, &source, &query, args.lines).await?;
     let out = &session.out;
-    // An array cannot be closed while lines still come, so following prints one document a line.
+    // A document cannot be closed while lines still come, so following prints one document a line.
     if args.follow || out.format != Format::Json {
         lines.iter().try_for_each(|line| print_line(line, out))?;
     } else {
-        out.json(&lines)?;
+        out.json(&LogList { next: lines.last().map(|line| line.cursor), lines: lines.clone() })?;
     }
     if !args.follow {
         if lines.is_empty() {
