@@ -163,4 +163,13 @@ mod tests {
             }
         });
     }
+
+    #[test]
+    fn the_reference_names_every_command() {
+        let reference = include_str!("../../../docs/cli.md");
+        each_command(&Cli::command(), "", &mut |command, path| {
+            let is_group = command.has_subcommands();
+            assert!(is_group || reference.contains(path), "docs/cli.md does not name `{path}`");
+        });
+    }
 }
