@@ -53,22 +53,34 @@ pub(crate) enum Command {
     /// Deploy a directory or a single file and get its URL
     Deploy(deploy::DeployArgs),
     /// List, show and delete functions
-    #[command(name = "fn", visible_alias = "functions", subcommand)]
+    #[command(
+        name = "fn",
+        visible_alias = "functions",
+        subcommand,
+        after_help = "Examples:\n  faas fn list\n  faas fn get hello\n  faas fn delete hello"
+    )]
     Functions(functions::FunctionsCommand),
     /// Move a function back to an earlier version
     Rollback(rollback::RollbackArgs),
     /// Call a function and print its answer
     Invoke(invoke::InvokeArgs),
     /// List runs and show one
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  faas runs list --state failed\n  faas runs get run_01JD2Z7Y5T0000000000000000"
+    )]
     Runs(runs::RunsCommand),
     /// Print or follow the log of a function
     Logs(logs::LogsArgs),
     /// Show and change the vars of a function
-    #[command(visible_alias = "env", subcommand)]
+    #[command(
+        visible_alias = "env",
+        subcommand,
+        after_help = "Examples:\n  faas vars list hello\n  faas vars set hello GREETING=hi"
+    )]
     Vars(vars::VarsCommand),
     /// Make, list and revoke API keys
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  faas keys create ci --scope functions:write\n  faas keys list")]
     Keys(keys::KeysCommand),
     /// Explain an error code
     Explain(explain::ExplainArgs),
@@ -97,11 +109,14 @@ mod tests {
 
     use super::*;
 
-    /// Calls `check` with every command that does something, and its path.
-    fn each_leaf(command: &clap::Command, path: &str, check: &mut impl FnMut(&clap::Command, &str)) {
+    /// Calls `check` with every command and its path.
+    fn each_command(command: &clap::Command, path: &str, check: &mut impl FnMut(&clap::Command, &str)) {
         let path = format!("{path} {}", command.get_name());
         if command.has_subcommands() {
-            command.get_subcommands().filter(|c| c.get_name() != "help").for_each(|c| each_leaf(c, &path, check));
+            if path != " faas" {
+                check(command, path.trim());
+            }
+            command.get_subcommands().filter(|c| c.get_name() != "help").for_each(|c| each_command(c, &path, check));
         } else {
             check(command, path.trim());
         }
@@ -132,7 +147,7 @@ mod tests {
 
     #[test]
     fn every_help_has_examples_that_parse() {
-        each_leaf(&Cli::command(), "", &mut |command, path| {
+        each_command(&Cli::command(), "", &mut |command, path| {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let examples: Vec<_> = help.lines().filter_map(|line| line.strip_prefix("  faas ")).collect();
             assert!(!examples.is_empty(), "{path} has no example");
@@ -146,6 +161,15 @@ mod tests {
                 let args = std::iter::once("faas".to_owned()).chain(words(example));
                 assert!(Cli::try_parse_from(args).is_ok(), "{path}: `faas {example}` does not parse");
             }
+        });
+    }
+
+    #[test]
+    fn the_reference_names_every_command() {
+        let reference = include_str!("../../../docs/cli.md");
+        each_command(&Cli::command(), "", &mut |command, path| {
+            let is_group = command.has_subcommands();
+            assert!(is_group || reference.contains(path), "docs/cli.md does not name `{path}`");
         });
     }
 }

@@ -7,18 +7,19 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use faas_client::LocalFile;
 use faas_client::rest::BundleFileBody;
-use faas_config::{IGNORE_FILE, IgnoreRules, check_bundle_path};
-use faas_types::{Code, limits};
+use faas_config::{IGNORE_FILE, IgnoreRules};
+use faas_types::{Bundle, BundleFile, Code, Digest, limits};
 
 use crate::failure::Failure;
 use crate::text;
 
-/// Finds the files of a directory, sorted by their path in the bundle.
+/// Finds the files of a directory, sorted by their path in the bundle. Stops at the limits on counts and sizes before it
+/// has read more than they allow.
 ///
 /// # Errors
 /// A symbolic link or special file, a path or size beyond the limits, or what the system refuses.
 pub(crate) fn walk(root: &Path) -> anyhow::Result<Vec<LocalFile>> {
-    let mut walk = Walk { rules: ignore_rules(root)?, files: Vec::new(), bytes: 0 };
+    let mut walk = Walk { rules: ignore_rules(root)?, found: Vec::new(), bytes: 0 };
     let mut waiting = vec![(root.to_owned(), String::new())];
     while let Some((dir, prefix)) = waiting.pop() {
         let entries = fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))?;
@@ -33,7 +34,6 @@ pub(crate) fn walk(root: &Path) -> anyhow::Result<Vec<LocalFile>> {
             if walk.rules.ignores(Path::new(&path), kind.is_dir()) {
                 continue;
             }
-            check_bundle_path(&path).map_err(|message| Failure::of(Code::DeploymentFailed, message))?;
             if kind.is_dir() {
                 waiting.push((local, path));
             } else {
@@ -42,18 +42,16 @@ pub(crate) fn walk(root: &Path) -> anyhow::Result<Vec<LocalFile>> {
             }
         }
     }
-    walk.files.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
-    Ok(walk.files)
+    walk.finish()
 }
 
 /// A bundle of one file.
 pub(crate) fn single(file: &Path, name: &str) -> anyhow::Result<Vec<LocalFile>> {
     let meta = fs::symlink_metadata(file).with_context(|| format!("cannot look at {}", file.display()))?;
     check_kind(file, meta.file_type())?;
-    check_bundle_path(name).map_err(|message| Failure::of(Code::DeploymentFailed, message))?;
-    let mut walk = Walk { rules: IgnoreRules::new("")?, files: Vec::new(), bytes: 0 };
+    let mut walk = Walk { rules: IgnoreRules::new("")?, found: Vec::new(), bytes: 0 };
     walk.add(file.to_owned(), name.to_owned())?;
-    Ok(walk.files)
+    walk.finish()
 }
 
 /// Bytes of all files.
@@ -63,7 +61,7 @@ pub(crate) fn total_bytes(files: &[LocalFile]) -> u64 {
 
 struct Walk {
     rules: IgnoreRules,
-    files: Vec<LocalFile>,
+    found: Vec<(PathBuf, BundleFile)>,
     bytes: u64,
 }
 
@@ -71,7 +69,7 @@ struct Walk {
 
 impl Walk {
     fn add(&mut self, local: PathBuf, path: String) -> anyhow::Result<()> {
-        if self.files.len() == limits::BUNDLE_FILES_MAX {
+        if self.found.len() == limits::BUNDLE_FILES_MAX {
             let message = format!("the bundle has more than {} files", limits::BUNDLE_FILES_MAX);
             return Err(too_large(message).into());
         }
@@ -89,10 +87,22 @@ impl Walk {
         }
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(file).with_context(|| format!("cannot read {}", local.display()))?;
-        let digest = hasher.finalize().to_hex().to_string();
+        let digest = Digest::from_bytes(hasher.finalize().into());
         let executable = meta.permissions().mode() & 0o100 != 0;
-        self.files.push(LocalFile { local, entry: BundleFileBody { path, digest, size, executable } });
+        self.found.push((local, BundleFile { path, digest, size, executable }));
         Ok(())
+    }
+
+    /// Applies the server's own rules to the whole, so that what passes here passes there.
+    fn finish(self) -> anyhow::Result<Vec<LocalFile>> {
+        let mut found = self.found;
+        found.sort_by(|(_, a), (_, b)| a.path.cmp(&b.path));
+        Bundle { files: found.iter().map(|(_, file)| file.clone()).collect() }.validate()?;
+        let local = |(local, file): (PathBuf, BundleFile)| {
+            let BundleFile { path, digest, size, executable } = file;
+            LocalFile { local, entry: BundleFileBody { path, digest: digest.to_string(), size, executable } }
+        };
+        Ok(found.into_iter().map(local).collect())
     }
 }
 

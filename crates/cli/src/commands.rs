@@ -31,7 +31,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
 ) -> anyhow::Result<ExitCode> {
     match command {
         Command::Up(args) => Box::pin(up::run(args, server)).await?,
-        Command::Doctor(_) => return doctor::run(session, server).await,
+        Command::Doctor(_) => return Box::pin(doctor::run(session, server)).await,
         Command::Init(args) => init::run(&args, session)?,
         Command::Validate(args) => validate::run(args, session)?,
         Command::Deploy(args) => Box::pin(deploy::run(args, session)).await?,

@@ -36,10 +36,8 @@ pub trait ServerCommands {
     /// Runs a server until it is told to stop. Called at most once.
     fn up(&self, config: ServerConfig) -> impl Future<Output = anyhow::Result<()>>;
 
-    /// Probes in a throwaway sandbox what this machine can enforce. May take a second.
-    ///
-    /// # Errors
-    /// When probing itself is impossible; a missing feature is part of the report.
+    /// Probes in a throwaway sandbox what this machine can enforce. May take a second. Fails when probing itself is
+    /// impossible; a missing feature is part of the report.
     fn doctor(&self) -> impl Future<Output = anyhow::Result<IsolationReport>>;
 }
 

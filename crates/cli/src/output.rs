@@ -64,12 +64,17 @@ impl Output {
         self.line(text)
     }
 
-    /// A list: a table, a JSON array, or one row a line.
-    pub(crate) fn rows<T: Serialize>(&self, rows: &[T], table: impl FnOnce(&[T]) -> Table) -> anyhow::Result<()> {
+    /// A list: a table of its rows, the whole document as the API gives it, or one row a line.
+    pub(crate) fn list<T: Serialize>(
+        &self,
+        document: &impl Serialize,
+        rows: &[T],
+        table: impl FnOnce(&[T]) -> Table,
+    ) -> anyhow::Result<()> {
         match self.format {
             Format::Table if rows.is_empty() => Ok(()),
             Format::Table => self.bytes(table(rows).render().as_bytes()),
-            Format::Json => self.json(&rows),
+            Format::Json => self.json(document),
             Format::Ndjson => rows.iter().try_for_each(|row| self.json(row)),
         }
     }
@@ -79,6 +84,17 @@ impl Output {
         match self.format {
             Format::Table => self.bytes(table(item).render().as_bytes()),
             Format::Json | Format::Ndjson => self.json(item),
+        }
+    }
+
+    /// An act that leaves nothing to show: a remark for people, a document for programs.
+    pub(crate) fn done(&self, remark: impl Display, report: &impl Serialize) -> anyhow::Result<()> {
+        match self.format {
+            Format::Table => {
+                self.note(remark);
+                Ok(())
+            }
+            Format::Json | Format::Ndjson => self.json(report),
         }
     }
 

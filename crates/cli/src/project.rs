@@ -18,6 +18,8 @@ pub(crate) struct Project {
     pub(crate) name: FunctionName,
     pub(crate) manifest: Manifest,
     pub(crate) files: Vec<LocalFile>,
+    /// Whether it is a file without a manifest, whose settings come from the command line.
+    is_single: bool,
     /// What of the check could not be done, for people.
     pub(crate) skipped: Option<String>,
 }
@@ -48,7 +50,7 @@ impl Project {
             return Err(Failure::usage(message).into());
         }
         let (name, _) = manifest.clone().resolve()?;
-        let mut project = Self { name, manifest, files, skipped: None };
+        let mut project = Self { name, manifest, files, is_single: !meta.is_dir(), skipped: None };
         project.check()?;
         Ok(project)
     }
@@ -64,7 +66,7 @@ impl Project {
             self.skipped = Some(format!("syntax not checked: no {} or newer found here", settings.runtime));
             return Ok(());
         };
-        refuse_findings(&findings, &entry.entry.path, &settings.entrypoint)
+        refuse_findings(&findings, &entry.entry.path, &settings.entrypoint, self.is_single)
     }
 }
 
@@ -119,7 +121,7 @@ fn entry_file<'f>(files: &'f [LocalFile], entrypoint: &Entrypoint) -> Result<&'f
             None => format!("create {wanted} or set `entrypoint` to file:name"),
         };
         let message = format!("entrypoint `{entrypoint}` does not exist: there is no {wanted} in the bundle");
-        Failure::of(Code::InvalidConfiguration, message).with_hint(hint)
+        Failure::of(Code::DeploymentFailed, message).with_hint(hint)
     })
 }
 
@@ -128,7 +130,12 @@ fn single_of<'p>(mut paths: impl Iterator<Item = &'p str>) -> Option<&'p str> {
     paths.next().is_none().then_some(first)
 }
 
-fn refuse_findings(findings: &Findings, entry_path: &str, entrypoint: &Entrypoint) -> anyhow::Result<()> {
+fn refuse_findings(
+    findings: &Findings,
+    entry_path: &str,
+    entrypoint: &Entrypoint,
+    is_single: bool,
+) -> anyhow::Result<()> {
     if let Some(first) = findings.errors.first() {
         let more = findings.errors.len() - 1;
         let place = first.line.map(|line| format!(":{line}")).unwrap_or_default();
@@ -150,10 +157,13 @@ fn refuse_findings(findings: &Findings, entry_path: &str, entrypoint: &Entrypoin
             let message = format!("entrypoint `{entrypoint}` does not exist: {entry_path} does not define `{top}`");
             let public = names.iter().map(String::as_str).filter(|name| !name.starts_with('_'));
             let hint = match closest(top, public.clone()).or_else(|| single_of(public)) {
+                Some(meant) if is_single => {
+                    format!("to call `{meant}`, add --entrypoint {}:{meant}", entrypoint.file())
+                }
                 Some(meant) => format!("did you mean `{}:{meant}`?", entrypoint.file()),
                 None => format!("define `{top}` in {entry_path}, or set `entrypoint` to a name that is there"),
             };
-            Err(Failure::of(Code::InvalidConfiguration, message).with_hint(hint).into())
+            Err(Failure::of(Code::DeploymentFailed, message).with_hint(hint).into())
         }
         _ => Ok(()),
     }

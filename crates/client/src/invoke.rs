@@ -63,10 +63,22 @@ impl InvokeRequest {
         Self { body: value.to_string().into(), ..Self::default() }
     }
 
+    /// What the body most likely is. What begins like an object or a list was meant as JSON, even when it is broken:
+    /// the answer then says where.
+    fn guess(&self) -> &'static str {
+        let is_json = matches!(self.body.trim_ascii_start().first(), Some(b'{' | b'['))
+            || serde_json::from_slice::<serde::de::IgnoredAny>(&self.body).is_ok();
+        match std::str::from_utf8(&self.body) {
+            _ if is_json => "application/json",
+            Ok(_) => "text/plain; charset=utf-8",
+            Err(_) => "application/octet-stream",
+        }
+    }
+
     fn header_map(&self) -> Result<HeaderMap, ClientError> {
         let mut map = HeaderMap::new();
         if !self.body.is_empty() {
-            map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            map.insert(CONTENT_TYPE, HeaderValue::from_static(self.guess()));
         }
         for (name, value) in &self.headers {
             let invalid =
@@ -172,6 +184,14 @@ mod tests {
             CallMeta { run_id: Some("run_1".into()), duration_ms: Some(1.5), cold_start: Some(true), version: Some(3) };
         assert_eq!(meta, expected);
         assert_eq!(CallMeta::from_headers(&HeaderMap::new()), CallMeta::default());
+    }
+
+    #[test]
+    fn a_body_is_taken_for_what_it_looks_like() {
+        let guess = |body: &'static [u8]| InvokeRequest { body: body.into(), ..InvokeRequest::default() }.guess();
+        assert_eq!([guess(b"{\"a\": 1}"), guess(b" [1,"), guess(b"3")], ["application/json"; 3]);
+        assert_eq!(guess(b"hello"), "text/plain; charset=utf-8");
+        assert_eq!(guess(b"\xff\xfe"), "application/octet-stream");
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::functions::path;
 use crate::sse::{Event, EventParser};
 use crate::{Client, ClientError};
 
+/// Silence of a run's stream after which the run is asked for: a stream of lines does not say that none will follow.
+const RUN_SILENCE: Duration = Duration::from_secs(1);
 /// Silence after which the line is taken for dead and opened again, which costs nothing but a request.
 const SILENCE: Duration = Duration::from_secs(90);
 const RECONNECT_FIRST: Duration = Duration::from_millis(250);
@@ -63,6 +65,15 @@ pub struct LogFollower {
     stream: Option<(Response, EventParser)>,
     ready: VecDeque<Event>,
     failures: u32,
+    /// The run was seen ended; what its log still holds gets one more silence to arrive.
+    ended: bool,
+}
+
+/// What came of waiting for the stream.
+enum Received {
+    Chunk,
+    Silence,
+    End,
 }
 
 // === impl LogSource ===
@@ -100,6 +111,7 @@ impl Client {
             stream: None,
             ready: VecDeque::new(),
             failures: 0,
+            ended: false,
         };
         follower.connect().await?;
         Ok(follower)
@@ -125,9 +137,15 @@ impl LogFollower {
             if self.stream.is_none() {
                 self.reconnect().await?;
             }
-            let ended = self.receive().await?;
-            if ended && self.ready.is_empty() && self.is_over().await? {
-                return Ok(None);
+            match self.receive().await? {
+                Received::Chunk => {}
+                Received::Silence if self.ended => return Ok(None),
+                Received::Silence => self.ended = self.is_over().await?,
+                Received::End => {
+                    if self.ready.is_empty() && self.is_over().await? {
+                        return Ok(None);
+                    }
+                }
             }
         }
     }
@@ -135,23 +153,27 @@ impl LogFollower {
     fn line(&mut self, event: &Event) -> Result<LogLineView, ClientError> {
         let line: LogLineView = serde_json::from_str(&event.data)
             .map_err(|error| self.client.protocol(format!("a log line does not fit: {error}")))?;
+        // A stream that is opened again goes on after this line.
+        self.query.after = Some(line.cursor);
         self.last_id = event.id.clone().or_else(|| Some(line.cursor.to_string()));
         Ok(line)
     }
 
-    /// Takes one chunk; true when the stream has ended or broken.
-    async fn receive(&mut self) -> Result<bool, ClientError> {
-        let Some((response, parser)) = &mut self.stream else { return Ok(true) };
-        match timeout(SILENCE, response.chunk()).await {
+    /// Takes one chunk, or tells that there is none.
+    async fn receive(&mut self) -> Result<Received, ClientError> {
+        let Some((response, parser)) = &mut self.stream else { return Ok(Received::End) };
+        let is_run = matches!(self.source, LogSource::Run(_));
+        match timeout(if is_run { RUN_SILENCE } else { SILENCE }, response.chunk()).await {
             Ok(Ok(Some(chunk))) => {
                 let events = parser.feed(&chunk).map_err(|message| self.client.protocol(message))?;
                 self.ready.extend(events);
                 self.failures = 0;
-                Ok(false)
+                Ok(Received::Chunk)
             }
+            Err(_) if is_run => Ok(Received::Silence),
             Ok(Ok(None) | Err(_)) | Err(_) => {
                 self.stream = None;
-                Ok(true)
+                Ok(Received::End)
             }
         }
     }

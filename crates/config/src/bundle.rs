@@ -1,8 +1,7 @@
 //! Which files of a directory become a bundle. The walk itself belongs to the command line.
 
-use std::path::{Component, Path};
+use std::path::Path;
 
-use faas_types::limits;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
@@ -49,33 +48,6 @@ pub struct InvalidPattern {
     pub pattern: String,
     /// What is wrong with it.
     pub reason: String,
-}
-
-/// Checks a path inside a bundle as server and command line both take it: relative, forward slashes, no `.` or
-/// `..` parts, no control characters, within the limits of length and depth.
-///
-/// # Errors
-/// One sentence that names the path and the rule it breaks.
-pub fn check_bundle_path(path: &str) -> Result<(), String> {
-    let refuse = |rule: String| Err(format!("`{}` {rule}", path.escape_debug()));
-    if path.is_empty() || path.len() > limits::BUNDLE_PATH_MAX {
-        return refuse(format!("must have 1 to {} bytes; shorten it", limits::BUNDLE_PATH_MAX));
-    }
-    if path.chars().any(char::is_control) || path.contains('\\') {
-        return refuse("holds a control character or a backslash; rename it".to_owned());
-    }
-    let mut depth = 0;
-    for part in path.split('/') {
-        depth += 1;
-        if part.is_empty() || part == "." || part == ".." {
-            return refuse("must be relative and stay inside the bundle, without empty, `.` or `..` parts".to_owned());
-        }
-    }
-    if depth > limits::BUNDLE_DEPTH_MAX {
-        return refuse(format!("is nested deeper than {} directories; make it flatter", limits::BUNDLE_DEPTH_MAX));
-    }
-    debug_assert!(Path::new(path).components().all(|part| matches!(part, Component::Normal(_))));
-    Ok(())
 }
 
 // === impl IgnoreRules ===
@@ -133,17 +105,5 @@ mod tests {
     fn a_bad_pattern_names_its_line() {
         let error = IgnoreRules::new("ok\n[z-a]\n").expect_err("no such range");
         assert_eq!(error.line, 2);
-    }
-
-    #[test]
-    fn paths_stay_inside() {
-        for good in ["main.py", "a/b/c.txt", "Ünïcode.py", "a b.py"] {
-            assert_eq!(check_bundle_path(good), Ok(()), "{good}");
-        }
-        let deep = vec!["d"; limits::BUNDLE_DEPTH_MAX + 1].join("/");
-        let long = "x".repeat(limits::BUNDLE_PATH_MAX + 1);
-        for bad in ["", "/etc/passwd", "../x", "a/../b", "a//b", "./a", "a/", "a\\b", "a\nb", "a\0b", &deep, &long] {
-            assert!(check_bundle_path(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`Manifest`]: what a function says of itself, in `faas.toml`, `platform.yaml` or JSON.
 //! - [`ServerConfig`]: what a server runs with, from defaults, a file, the environment and flags.
-//! - [`IgnoreRules`] and [`check_bundle_path`]: which files of a directory become a bundle.
+//! - [`IgnoreRules`]: which files of a directory become a bundle.
 //! - [`error_page`]: the page of an error code.
 
 mod bundle;
@@ -10,7 +10,7 @@ mod error_page;
 mod manifest;
 mod server;
 
-pub use bundle::{DEFAULT_IGNORES, IGNORE_FILE, IgnoreRules, InvalidPattern, check_bundle_path};
+pub use bundle::{DEFAULT_IGNORES, IGNORE_FILE, IgnoreRules, InvalidPattern};
 pub use error_page::error_page;
 pub use manifest::{
     LoadManifestError, MANIFEST_FILES, Manifest, ManifestErrors, Position, Problem, check_var, closest, manifest_schema,

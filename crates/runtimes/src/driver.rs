@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use faas_ports::{
@@ -54,6 +55,34 @@ pub(crate) enum Stopped {
     Gone,
     /// The shim broke the protocol.
     Breach(String),
+}
+
+// === impl Stopped ===
+
+impl Stopped {
+    /// How long to wait before the sandbox is killed. A program whose socket has closed is usually about to be gone,
+    /// and killing it at once would hide the status that it ends with.
+    pub(crate) const fn patience(&self) -> Duration {
+        match self {
+            Self::Gone => Duration::from_millis(500),
+            Self::Breach(_) => Duration::ZERO,
+        }
+    }
+}
+
+// === impl Link ===
+
+impl Link {
+    /// Waits until nothing is left of the sandbox, killing it after `patience`.
+    pub(crate) async fn end(&self, patience: Duration) -> SandboxExit {
+        if !patience.is_zero()
+            && let Ok(exit) = tokio::time::timeout(patience, self.control.wait()).await
+        {
+            return exit;
+        }
+        self.control.kill();
+        self.control.wait().await
+    }
 }
 
 // === impl Driver ===
@@ -136,8 +165,7 @@ impl Driver {
         if let Stopped::Breach(reason) = &stopped {
             tracing::warn!(reason, "instance broke its protocol");
         }
-        self.link.control.kill();
-        self.link.control.wait().await;
+        self.link.end(stopped.patience()).await;
         self.drain_pipes().await;
         self.link.streams.close();
     }
@@ -179,6 +207,9 @@ impl Driver {
             serde_json::from_slice(&frame.payload).map_err(|_| breach("malformed reply head"))?;
         if !(100..600).contains(&head.status) {
             return Err(breach("reply status out of range"));
+        }
+        if !head.headers.iter().all(|(name, value)| is_header(name, value)) {
+            return Err(breach("malformed reply header"));
         }
         match self.link.streams.admit_head(frame.stream) {
             Admission::Deliver(items) => {
@@ -263,6 +294,13 @@ impl Driver {
             }
         }
     }
+}
+
+/// Whether a header field can go out as it is: shims check what handlers return, so this is a forged frame.
+fn is_header(name: &str, value: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase() && byte != b':';
+    let is_text = |character: char| character <= '\u{ff}' && !matches!(character, '\r' | '\n' | '\0');
+    !name.is_empty() && name.bytes().all(is_token) && value.chars().all(is_text)
 }
 
 fn breach(reason: impl Into<String>) -> Stopped {

@@ -46,13 +46,8 @@ impl Instance for LiveInstance {
     async fn stop(&self, grace: Duration) -> InstanceExit {
         if !grace.is_zero() {
             self.link.outbox.send([Bytes::copy_from_slice(&frame::header(FrameKind::Shutdown, true, 0, 0))]);
-            let ended = tokio::time::timeout(grace, self.link.control.wait()).await;
-            if let Ok(exit) = ended {
-                return exit;
-            }
         }
-        self.link.control.kill();
-        self.link.control.wait().await
+        self.link.end(grace).await
     }
 
     async fn exited(&self) -> InstanceExit {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use faas_ports::{
@@ -24,7 +24,7 @@ use crate::seal::SealedRuntime;
 /// Prefix of variables that the platform owns.
 const RESERVED: &str = "FAAS_";
 /// Lines of raw output that explain an instance's end before it was ready.
-const LAST_WORDS: usize = 6;
+const LAST_WORDS: usize = 12;
 
 /// What a launch needs.
 pub(crate) struct Launch<'a> {
@@ -66,9 +66,11 @@ impl Launch<'_> {
                 })
             }
             Err(reason) => {
-                let control = driver.link().control.clone();
-                control.kill();
-                let exit = control.wait().await;
+                let patience = match &reason {
+                    NotReady::Stopped(stopped) => stopped.patience(),
+                    NotReady::Failed(_) | NotReady::Late => Duration::ZERO,
+                };
+                let exit = driver.link().end(patience).await;
                 driver.drain_pipes().await;
                 drop(driver);
                 Err(self.fault(reason, exit, &mut logs))

@@ -117,7 +117,7 @@ impl Part {
                 (Controller::Memory, Version::V1) => self.limit_memory_v1(limits.memory_bytes)?,
                 (Controller::Memory, Version::V2) => self.limit_memory_v2(limits.memory_bytes)?,
                 // One more for the sandbox's own first process.
-                (Controller::Pids, _) => set(&self.directory, "pids.max", &(limits.pids + 1).to_string())?,
+                (Controller::Pids, _) => set(&self.directory, "pids.max", &(u64::from(limits.pids) + 1).to_string())?,
                 (Controller::Cpu, _) => self.limit_cpu(limits)?,
                 (Controller::Cpuacct, _) => {}
             }

@@ -93,9 +93,10 @@ fn die_with_the_spawner() -> rustix::io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))
 }
 
-/// After an idle time the first of these writes waits for the kernel's readers of the process table: some eight
-/// milliseconds, which only a sandbox that has joined beforehand avoids. The child waits here rather than the spawner,
-/// so that sandboxes which are opened together wait together.
+/// After an idle time the first of these writes waits for an RCU grace period of the kernel: some eight milliseconds,
+/// which only a sandbox that has joined beforehand avoids (or a machine where any cgroup hierarchy is mounted with
+/// `favordynmods`). The child waits here rather than the spawner, so that sandboxes which are opened together wait
+/// together.
 fn join_cgroups(entrances: &mut Vec<File>) -> Result<(), Problem> {
     for mut entrance in entrances.drain(..) {
         entrance.write_all(b"0").during(Step::JoinCgroup)?;

@@ -7,7 +7,7 @@ use faas_types::IsolationLevel;
 use crate::cgroup::Cgroup;
 use crate::link::Opened;
 
-/// Kills the sandbox when dropped.
+/// Kills the sandbox when dropped, by what it holds.
 pub(crate) struct LinuxControl {
     opened: Opened,
     level: IsolationLevel,
@@ -18,12 +18,6 @@ pub(crate) struct LinuxControl {
 impl LinuxControl {
     pub(crate) fn new(opened: Opened, level: IsolationLevel) -> Self {
         Self { opened, level }
-    }
-}
-
-impl Drop for LinuxControl {
-    fn drop(&mut self) {
-        self.opened.kill();
     }
 }
 

@@ -13,6 +13,7 @@ use crate::cgroup::{Controller, Layout};
 use crate::child::{Finding, ProbeTargets};
 use crate::config::SandboxConfig;
 use crate::link::Link;
+use crate::problem::{OpenError, Step};
 use crate::sandboxes::launch;
 use crate::wire::{Limits, OpenRequest, Program};
 
@@ -46,12 +47,12 @@ pub(crate) async fn examine(link: &Link, config: &SandboxConfig) -> PortResult<I
     };
     let attempt = async {
         let sandbox = launch(link, request, IsolationLevel::Process).await?;
-        collect(sandbox).await
+        Ok::<_, OpenError>(collect(sandbox).await?)
     };
     let probes = match tokio::time::timeout(PATIENCE, attempt).await {
         Ok(Ok(findings)) => judge(&findings, &link.layout),
-        Ok(Err(error)) => impossible(&error.to_string()),
-        Err(_) => impossible("the probes do not end"),
+        Ok(Err(error)) => impossible(&error),
+        Err(_) => impossible(&PortError::failed("probing", "the throwaway sandbox does not end").into()),
     };
     Ok(IsolationReport::from_probes(probes))
 }
@@ -108,15 +109,34 @@ fn controller(feature: Feature) -> Option<Controller> {
     }
 }
 
-/// When no sandbox can be opened, nothing holds, whatever single feature is to blame.
-fn impossible(why: &str) -> Vec<Probe> {
-    let probe = |feature| Probe {
-        feature,
-        enforced: false,
-        detail: format!("no sandbox could be opened: {why}"),
-        fix: Some(fix(Feature::UserNamespace).to_owned()),
+/// When no sandbox can be opened, nothing holds. One feature is to blame; the others could not be tried.
+fn impossible(error: &OpenError) -> Vec<Probe> {
+    let culprit = match error {
+        OpenError::Problem(problem) => culprit(problem.step),
+        OpenError::Port(_) => Feature::UserNamespace,
+    };
+    let probe = |feature| {
+        let blamed = feature == culprit;
+        let detail = if blamed { error.to_string() } else { format!("not tried: {error}") };
+        Probe { feature, enforced: false, detail, fix: blamed.then(|| fix(feature).to_owned()) }
     };
     Feature::ALL.into_iter().map(probe).collect()
+}
+
+fn culprit(step: Step) -> Feature {
+    match step {
+        Step::CreateCgroup | Step::JoinCgroup => Feature::CgroupMemory,
+        Step::CgroupNamespace => Feature::CgroupNamespace,
+        Step::HostName => Feature::UtsNamespace,
+        Step::Loopback => Feature::NetNamespace,
+        Step::Layers | Step::Root | Step::Devices | Step::Pivot => Feature::MountNamespace,
+        Step::Proc => Feature::MaskedProc,
+        Step::Tmp => Feature::PrivateTmp,
+        Step::Privileges => Feature::NoPrivileges,
+        Step::Seccomp => Feature::Seccomp,
+        Step::Limits => Feature::Rlimits,
+        _ => Feature::UserNamespace,
+    }
 }
 
 fn fix(feature: Feature) -> &'static str {
@@ -126,11 +146,14 @@ fn fix(feature: Feature) -> &'static str {
              memory, pids and cpu controllers"
         }
         Feature::Seccomp => "use a kernel with CONFIG_SECCOMP_FILTER",
-        Feature::MaskedProc => "run outside of a container, or in one whose /proc is not masked",
+        Feature::MaskedProc => {
+            "run outside of a container, or in one whose /proc is not masked (Docker: \
+             `--security-opt systempaths=unconfined`)"
+        }
         _ => {
             "allow user namespaces: `sysctl user.max_user_namespaces=10000`; on Debian and Ubuntu also \
              `kernel.unprivileged_userns_clone=1` and `kernel.apparmor_restrict_unprivileged_userns=0`; in a \
-             container, start it with a seccomp profile that allows unshare and mount, and with an unmasked /proc"
+             container, start it with a seccomp profile that allows clone, unshare and mount"
         }
     }
 }

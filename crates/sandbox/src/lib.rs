@@ -12,6 +12,11 @@
 //! which the spawner waits; it then kills everything, removes the cgroups and ends. What is left when several die at
 //! once are empty cgroups, which the next start removes.
 //!
+//! # What layers must look like
+//! Inside, a program is user 1000, which is nobody on the host: a layer's files must be readable, and its directories
+//! and programs executable, for others. The directories above a layer may be closed (mode 0700), as long as the user
+//! that the server runs as owns them: that user opens the layer, before the sandbox becomes another.
+//!
 //! # What a sandbox can still see
 //! `/proc/self/mountinfo` shows where on the host's file system a layer's directory is. The kernel offers no way to
 //! hide that for bind mounts; the path cannot be used for anything inside.

@@ -43,6 +43,17 @@ pub(crate) struct Problem {
     pub(crate) errno: i32,
 }
 
+/// Why there is no sandbox.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// A step of the set-up failed.
+    #[error(transparent)]
+    Problem(#[from] Problem),
+    /// It did not come to that, or did not end.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
 struct Subject<'a>(&'a str);
 
 /// Attaches the step to an error.
@@ -106,6 +117,15 @@ impl From<Problem> for PortError {
             Step::WorkingDirectory | Step::Exec => Self::Invalid(problem.to_string()),
             Step::Clone | Step::Identity | Step::CgroupNamespace | Step::Proc => Self::Isolation(problem.to_string()),
             _ => Self::failed("opening a sandbox", problem),
+        }
+    }
+}
+
+impl From<OpenError> for PortError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Problem(problem) => problem.into(),
+            OpenError::Port(error) => error,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,7 +19,7 @@ use crate::config::SandboxConfig;
 use crate::control::LinuxControl;
 use crate::doctor;
 use crate::link::Link;
-use crate::problem::Problem;
+use crate::problem::{OpenError, Problem};
 use crate::wire::{Handover, OpenRequest, Program, Settings, parse_status};
 
 /// From the first process to the program; far more than it ever takes.
@@ -30,6 +31,7 @@ pub struct LinuxSandboxes {
     /// Replaced when the spawner has died.
     link: Mutex<Arc<Link>>,
     report: IsolationReport,
+    stopped: AtomicBool,
 }
 
 /// The server's ends of a sandbox's descriptors.
@@ -49,11 +51,23 @@ impl LinuxSandboxes {
     pub async fn start(config: SandboxConfig) -> PortResult<Self> {
         let link = Arc::new(connect(&config).await?);
         let report = doctor::examine(&link, &config).await?;
-        Ok(Self { config, link: Mutex::new(link), report })
+        Ok(Self { config, link: Mutex::new(link), report, stopped: AtomicBool::new(false) })
+    }
+
+    /// Kills every sandbox and waits until no process and no cgroup of them is left. Nothing can be opened afterwards.
+    ///
+    /// Dropping does the same without waiting.
+    pub async fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        let link = Arc::clone(&*self.link.lock().await);
+        link.stop().await;
     }
 
     async fn link(&self) -> PortResult<Arc<Link>> {
         let mut link = self.link.lock().await;
+        if self.stopped.load(Ordering::Acquire) {
+            return Err(PortError::Closed("sandbox spawner"));
+        }
         if link.is_closed() {
             tracing::warn!("starting another spawner of sandboxes");
             *link = Arc::new(connect(&self.config).await?);
@@ -89,17 +103,20 @@ impl LinuxSandboxes {
 impl Sandboxes for LinuxSandboxes {
     async fn open(&self, spec: SandboxSpec) -> PortResult<OpenSandbox> {
         self.admit(&spec)?;
+        // The spawner has another working directory.
+        let on_host = |path| std::path::absolute(path).map_err(|error| PortError::io("finding a layer", error));
+        let mounts = spec.mounts.into_iter().map(|mount| Ok((on_host(mount.source)?, mount.target)));
         let request = OpenRequest {
             request: 0,
             name: spec.id.to_string(),
-            root: spec.root,
-            mounts: spec.mounts.into_iter().map(|mount| (mount.source, mount.target)).collect(),
+            root: on_host(spec.root)?,
+            mounts: mounts.collect::<PortResult<_>>()?,
             program: Program::Exec { argv: spec.argv, env: spec.env },
             cwd: spec.cwd,
             limits: spec.limits.into(),
             loopback: spec.network == NetworkMode::Loopback,
         };
-        launch(&*self.link().await?, request, self.report.level).await
+        Ok(launch(&*self.link().await?, request, self.report.level).await?)
     }
 
     fn report(&self) -> &IsolationReport {
@@ -124,7 +141,7 @@ fn cgroup_name(config: &SandboxConfig) -> io::Result<String> {
 }
 
 /// Opens a sandbox and waits until its program runs.
-pub(crate) async fn launch(link: &Link, request: OpenRequest, level: IsolationLevel) -> PortResult<OpenSandbox> {
+pub(crate) async fn launch(link: &Link, request: OpenRequest, level: IsolationLevel) -> Result<OpenSandbox, OpenError> {
     let (ends, handover) = ends().map_err(|error| PortError::io("making the descriptors of a sandbox", error))?;
     let opened = link.open(request, handover.borrow()).await?;
     drop(handover);

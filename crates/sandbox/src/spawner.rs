@@ -4,34 +4,25 @@
 //! socket. When the server goes away, however it does, the socket closes and every sandbox is killed.
 
 mod identity;
+mod nursery;
 mod resident;
 
 use std::collections::HashMap;
-use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use libc::sock_filter;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::set_thread_groups;
 
-use crate::cgroup::{Cgroup, Controller, Layout, sweep};
-use crate::child::{self, Inheritance, Plan};
-use crate::problem::{During, Problem, Step};
+use crate::cgroup::{Layout, sweep};
+use crate::problem::{During, Step};
+use crate::sys;
 use crate::wire::{Event, Handover, OpenRequest, Request, receive, send};
-use crate::{seccomp, sys};
-use identity::Identities;
+use nursery::Nursery;
 use resident::{Leaving, Resident};
-
-/// The namespaces that the clone makes. The cgroup namespace is made later, once inside the cgroup.
-const NAMESPACES: i32 = libc::CLONE_NEWUSER
-    | libc::CLONE_NEWNS
-    | libc::CLONE_NEWPID
-    | libc::CLONE_NEWNET
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUTS;
 
 /// How often the removal of a cgroup is tried again while the last process inside is going away.
 const REMOVAL_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
@@ -42,10 +33,7 @@ const CONTROL: u64 = 0;
 struct Spawner {
     control: OwnedFd,
     epoll: OwnedFd,
-    layout: Layout,
-    identities: Identities,
-    filter: Vec<sock_filter>,
-    masks: Vec<CString>,
+    nursery: Nursery,
     residents: HashMap<u64, Resident>,
     leaving: Vec<Leaving>,
 }
@@ -74,9 +62,8 @@ fn take_control() -> io::Result<OwnedFd> {
     }
     // Descriptor 2 stays the server's: a panic should be seen. Whatever else came along from the server goes.
     let control_number = control.as_raw_fd() as u32;
-    if null.as_raw_fd() == 3 {
-        std::mem::forget(null);
-    }
+    // Either number 3 or closed with the rest.
+    std::mem::forget(null);
     sys::close_range(4, control_number - 1)?;
     sys::close_range(control_number + 1, u32::MAX)?;
     Ok(control)
@@ -87,8 +74,9 @@ impl Spawner {
         let control = take_control()?;
         // The terminal's and the init system's signals are for the server; it decides when sandboxes end.
         let _ = rustix::process::setsid();
+        sys::reset_signals();
         sys::set_signals(&sys::IGNORED, true);
-        sys::unblock_signals();
+        allow_many_files();
         let (Request::Configure(settings), _) = receive(control.as_fd())?.ok_or(io::ErrorKind::UnexpectedEof)? else {
             return Err(io::ErrorKind::InvalidData.into());
         };
@@ -97,17 +85,14 @@ impl Spawner {
             let _ = set_thread_groups(&[]);
         }
         let layout = Layout::prepare(&settings.cgroup_name);
-        sweep(&layout);
+        sweep(&layout, &settings.cgroup_name);
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &control, epoll::EventData::new_u64(CONTROL), epoll::EventFlags::IN)?;
         send(control.as_fd(), &Event::Ready { layout: layout.clone() }, &[])?;
         Ok(Self {
             control,
             epoll,
-            layout,
-            identities: Identities::of_this_process(settings.first_uid, settings.uid_count),
-            filter: seccomp::program(),
-            masks: child::existing_masks(),
+            nursery: Nursery::new(layout, settings.first_uid, settings.uid_count),
             residents: HashMap::new(),
             leaving: Vec::new(),
         })
@@ -139,8 +124,11 @@ impl Spawner {
 
     fn open(&mut self, request: OpenRequest, fds: Vec<OwnedFd>) -> io::Result<()> {
         let number = request.request;
-        match Handover::try_from(fds).during(Step::Request).and_then(|handover| self.launch(request, handover)) {
+        let handover = Handover::try_from(fds).during(Step::Request);
+        match handover.and_then(|handover| self.nursery.launch(request, handover)) {
             Ok(resident) => {
+                let token = epoll::EventData::new_u64(number);
+                epoll::add(&self.epoll, &resident.child.pidfd, token, epoll::EventFlags::IN)?;
                 let opened = Event::Opened { request: number, cgroup: resident.cgroup.clone() };
                 send(self.control.as_fd(), &opened, &[resident.child.pidfd.as_fd()])?;
                 self.residents.insert(number, resident);
@@ -150,80 +138,11 @@ impl Spawner {
         }
     }
 
-    fn launch(&mut self, request: OpenRequest, handover: Handover) -> Result<Resident, Problem> {
-        let number = request.request;
-        let (name, limits) = (request.name.clone(), request.limits);
-        let plan = Plan::new(request, self.layout.has(Controller::Memory), &self.masks)?;
-        let slot = self.identities.take().ok_or_else(no_identity)?;
-        let cgroup = self.make_cgroup(&name, &limits).inspect_err(|_| self.identities.give_back(slot))?;
-        let outcome = self.clone_child(number, &plan, handover, cgroup.as_ref(), slot);
-        match outcome {
-            Ok((child, go, exit)) => Ok(Resident { child, go, exit, cgroup, slot }),
-            Err(problem) => {
-                self.identities.give_back(slot);
-                if let Some(cgroup) = cgroup {
-                    cgroup.remove();
-                }
-                Err(problem)
-            }
-        }
-    }
-
-    fn make_cgroup(&self, name: &str, limits: &crate::wire::Limits) -> Result<Option<Cgroup>, Problem> {
-        if self.layout.hierarchies.is_empty() {
-            return Ok(None);
-        }
-        Cgroup::create(&self.layout, name, limits).during_with(Step::CreateCgroup, name).map(Some)
-    }
-
-    fn clone_child(
-        &self,
-        number: u64,
-        plan: &Plan,
-        handover: Handover,
-        cgroup: Option<&Cgroup>,
-        slot: u32,
-    ) -> Result<(sys::Child, OwnedFd, File), Problem> {
-        let (go_reader, go) = pipe().during(Step::Clone)?;
-        let (exit, exit_writer) = pipe().during(Step::Clone)?;
-        if self.identities.is_foreign() {
-            // So that `/dev/stdout` and the like can be opened inside.
-            let (uid, gid) = self.identities.owner(slot);
-            for fd in [&handover.stdout, &handover.stderr] {
-                let _ = rustix::fs::fchown(fd, Some(uid), Some(gid));
-            }
-        }
-        let into = cgroup.and_then(Cgroup::single_v2).transpose().during(Step::CreateCgroup)?;
-        let entrances = match (&into, cgroup) {
-            (None, Some(cgroup)) => cgroup.entrances().during(Step::CreateCgroup)?,
-            _ => Vec::new(),
-        };
-        // SAFETY: the spawner never starts a thread.
-        let cloned = unsafe { sys::clone_process(NAMESPACES as u64, into.as_ref().map(AsFd::as_fd)) };
-        let Some(child) = cloned.during(Step::Clone)? else {
-            let inheritance =
-                Inheritance { handover, go: File::from(go_reader), exit: File::from(exit_writer), entrances };
-            drop(go);
-            child::run(plan, inheritance, &self.filter)
-        };
-        let ready = self.identities.assign(child.pid, slot).and_then(|()| {
-            let token = epoll::EventData::new_u64(number);
-            epoll::add(&self.epoll, &child.pidfd, token, epoll::EventFlags::IN)?;
-            rustix::io::write(&go, &[1])?;
-            Ok(())
-        });
-        if let Err(error) = ready {
-            resident::end(&child);
-            return Err(Problem::new(Step::Identity, "", &error));
-        }
-        Ok((child, go, File::from(exit)))
-    }
-
     /// The first process of a sandbox has ended, and with it all others.
     fn bury(&mut self, request: u64) -> io::Result<()> {
         let Some(resident) = self.residents.remove(&request) else { return Ok(()) };
         epoll::delete(&self.epoll, &resident.child.pidfd)?;
-        self.identities.give_back(resident.slot);
+        self.nursery.free(resident.slot);
         self.leaving.push(resident.bury(request)?);
         Ok(())
     }
@@ -249,14 +168,13 @@ impl Spawner {
             self.leaving.retain_mut(|leaving| !leaving.try_remove());
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        self.layout.remove();
+        self.nursery.layout.remove();
     }
 }
 
-fn no_identity() -> Problem {
-    Problem::new(Step::Capacity, "", &io::Error::from_raw_os_error(libc::EAGAIN))
-}
-
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
+/// Each open sandbox takes three descriptors; the customary soft limit would end at some 300 of them.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // At the old limit it works as well, for fewer sandboxes.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

@@ -190,8 +190,20 @@ pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     unsafe { AsyncFd::register(fd) }.map_err(|error| error.into_parts().1)
 }
 
-/// Unblocks every signal.
-pub(crate) fn unblock_signals() {
+/// Gives every signal its default action and unblocks it, whatever the server was started with.
+///
+/// Not by `signal`, which leaves out two numbers that the C library uses itself: those are inherited ignored from
+/// careless launchers as well.
+pub(crate) fn reset_signals() {
+    // The kernel's `struct sigaction`: handler, flags, restorer and mask; all zero is the default action.
+    let default = [0_u64; 4];
+    for signal in 1..=64 {
+        // SAFETY: the structure outlives the call, no handler is installed, and no old one is asked for. SIGKILL and
+        // SIGSTOP are refused, as they are always at their default.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), ptr::null_mut::<c_void>(), 8_usize);
+        }
+    }
     // SAFETY: sigset_t is initialised by sigemptyset before it is used.
     unsafe {
         let mut none: libc::sigset_t = zeroed();

@@ -99,11 +99,7 @@ impl Blobs for FileBlobs {
 
     async fn delete(&self, digest: &Digest) -> PortResult<()> {
         let digest = *digest;
-        let delete = move |tree: &Tree| tree.delete(&digest);
-        match self.blocking(delete).await {
-            Err(PortError::StorageFull) if self.core.space.release() => self.blocking(delete).await,
-            done => done,
-        }
+        self.core.space.freeing(|| self.blocking(move |tree| tree.delete(&digest))).await
     }
 }
 

@@ -8,8 +8,10 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 
-use faas_ports::{PortError, PortResult};
+use bytes::Bytes;
+use faas_ports::{Blobs, PortError, PortResult};
 use faas_types::BundleFile;
+use futures_util::future::try_join_all;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat2};
 use rustix::io::Errno;
 
@@ -17,7 +19,12 @@ use crate::layer_draft::LayerDraft;
 
 const BELOW: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
-/// A draft that takes files one by one.
+/// Files that are fetched and written together, so that a thousand small ones do not cost a thousand handovers.
+const GROUP_FILES: usize = 64;
+/// Bytes held in memory at once, unless one file has more.
+const GROUP_BYTES: u64 = 16 << 20;
+
+/// A draft that takes files group by group.
 #[derive(Debug)]
 pub(crate) struct BundleDraft {
     draft: LayerDraft,
@@ -35,16 +42,20 @@ impl BundleDraft {
         Ok(Self { draft, root, directories: HashSet::new() })
     }
 
-    /// Writes one file. Gives the draft back only when that went well.
-    pub(crate) fn write(mut self, file: &BundleFile, bytes: &[u8]) -> PortResult<Self> {
+    /// Writes files. Gives the draft back only when that went well.
+    pub(crate) fn write_all(mut self, contents: &[(BundleFile, Bytes)]) -> PortResult<Self> {
+        contents.iter().try_for_each(|(file, bytes)| self.write(file, bytes))?;
+        Ok(self)
+    }
+
+    fn write(&mut self, file: &BundleFile, bytes: &[u8]) -> PortResult<()> {
         self.place(file, bytes).map_err(|error| match Errno::from_io_error(&error) {
             // What `RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS` and `O_EXCL` answer.
             Some(Errno::XDEV | Errno::LOOP | Errno::EXIST | Errno::NOTDIR) => {
                 PortError::Invalid(format!("the bundle path `{}` leaves its tree or is there twice", file.path))
             }
             _ => PortError::io("cannot lay out a bundle", error),
-        })?;
-        Ok(self)
+        })
     }
 
     pub(crate) fn finish(self) -> LayerDraft {
@@ -71,5 +82,46 @@ impl BundleDraft {
         mkdirat(parent, name, Mode::RWXU)?;
         self.directories.insert(path.to_owned());
         Ok(())
+    }
+}
+
+/// How many of the first files make a group; at least one of any.
+pub(crate) fn group_len(files: &[BundleFile]) -> usize {
+    let mut bytes = 0_u64;
+    let fits = |file: &&BundleFile| {
+        bytes = bytes.saturating_add(file.size);
+        bytes <= GROUP_BYTES
+    };
+    files.iter().take(GROUP_FILES).take_while(fits).count().clamp(1, GROUP_FILES)
+}
+
+/// The bytes of some files, checked against the sizes that the bundle says.
+pub(crate) async fn fetch(files: &[BundleFile], blobs: &dyn Blobs) -> PortResult<Vec<(BundleFile, Bytes)>> {
+    try_join_all(files.iter().map(async |file| {
+        let bytes = blobs.get(&file.digest).await?;
+        if bytes.len() as u64 == file.size {
+            return Ok((file.clone(), bytes));
+        }
+        let why = format!("`{}` has {} bytes, the bundle says {}", file.path, bytes.len(), file.size);
+        Err(PortError::Invalid(why))
+    }))
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use faas_types::Digest;
+
+    use super::*;
+
+    #[test]
+    fn groups_are_bounded_by_count_and_bytes() {
+        let file = |size| BundleFile { path: "a".into(), digest: Digest::from_bytes([0; 32]), size, executable: false };
+        let lens = |sizes: &[u64]| group_len(&sizes.iter().map(|size| file(*size)).collect::<Vec<_>>());
+        assert_eq!(lens(&[1; 200]), GROUP_FILES);
+        assert_eq!(lens(&[1; 3]), 3);
+        assert_eq!(lens(&[GROUP_BYTES + 1, 1]), 1);
+        assert_eq!(lens(&[GROUP_BYTES / 2, GROUP_BYTES / 2, 1]), 2);
+        assert_eq!(lens(&[u64::MAX, u64::MAX]), 1);
     }
 }

@@ -76,10 +76,7 @@ impl RunHistory for SqliteHistory {
     }
 
     async fn expire(&self, project: ProjectId, before: Timestamp, limit: u32) -> PortResult<u64> {
-        match self.forget(project, before, limit).await {
-            Err(PortError::StorageFull) if self.core.space.release() => self.forget(project, before, limit).await,
-            done => done,
-        }
+        self.core.space.freeing(|| self.forget(project, before, limit)).await
     }
 }
 

@@ -60,11 +60,8 @@ impl LayerDraft {
 
 impl Drop for LayerDraft {
     fn drop(&mut self) {
-        if !self.sealed
-            && let Err(error) = fs::remove_dir_all(&self.path)
-            && error.kind() != ErrorKind::NotFound
-        {
-            tracing::warn!(%error, path = %self.path.display(), "cannot remove the draft of a layer; the next start will");
+        if !self.sealed {
+            discard(&self.path);
         }
     }
 }
@@ -73,6 +70,19 @@ impl Drop for LayerDraft {
 pub(crate) fn leftover(root: &Path) -> PathBuf {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     root.join(format!("{LEFTOVER}{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)))
+}
+
+/// Removes a leftover. What resists stays for the next start: it costs room, never correctness.
+pub(crate) fn discard(path: &Path) {
+    let removed = fs::remove_dir_all(path).or_else(|error| match error.kind() {
+        ErrorKind::NotFound => Ok(()),
+        // A build may leave directories that even their owner cannot list.
+        ErrorKind::PermissionDenied => normalise(path).map_or(Err(error), |()| fs::remove_dir_all(path)),
+        _ => Err(error),
+    });
+    if let Err(error) = removed {
+        tracing::warn!(%error, path = %path.display(), "cannot remove what is left of a layer");
+    }
 }
 
 /// Whether a start sweeps this away.

@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 use crate::StoreError;
-use crate::bundle_draft::BundleDraft;
-use crate::layer_draft::{LayerDraft, is_leftover, leftover};
+use crate::bundle_draft::{BundleDraft, fetch, group_len};
+use crate::layer_draft::{LayerDraft, discard, is_leftover, leftover};
 use crate::store::Core;
 
 /// `layers/<digest>/`, and drafts beside them.
@@ -109,14 +109,16 @@ impl Layers for FileLayers {
         };
         let (draft, target) = (self.draft(), self.path(digest));
         let mut draft = blocking(move || BundleDraft::begin(draft()?)).await?;
-        for file in &bundle.files {
-            let bytes = blobs.get(&file.digest).await?;
-            if bytes.len() as u64 != file.size {
-                let why = format!("`{}` has {} bytes, the bundle says {}", file.path, bytes.len(), file.size);
-                return Err(PortError::Invalid(why));
-            }
-            let file = file.clone();
-            draft = blocking(move || draft.write(&file, &bytes)).await?;
+        let mut files = &bundle.files[..];
+        while !files.is_empty() {
+            let (group, rest) = files.split_at(group_len(files));
+            let contents = match fetch(group, blobs).await {
+                Ok(contents) => contents,
+                // Removing a tree blocks too.
+                Err(error) => return blocking(move || Err(drop_with(draft, error))).await,
+            };
+            draft = blocking(move || draft.write_all(&contents)).await?;
+            files = rest;
         }
         blocking(move || {
             let _turn = turn;
@@ -139,6 +141,11 @@ impl Layers for FileLayers {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> PortResult<T> + Send + 'static) -> PortResult<T> {
     let done = tokio::task::spawn_blocking(work);
     done.await.unwrap_or_else(|error| Err(PortError::failed("the build of a layer ended early", error)))
+}
+
+fn drop_with(draft: BundleDraft, error: PortError) -> PortError {
+    drop(draft);
+    error
 }
 
 /// A build's complaint about its input is the caller's fault, not the disk's.
@@ -170,7 +177,7 @@ fn sweep(root: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(root)? {
         let entry = entry?;
         if is_leftover(&entry.file_name()) {
-            fs::remove_dir_all(entry.path())?;
+            discard(&entry.path());
         }
     }
     Ok(())

@@ -60,18 +60,15 @@ impl RunQueue for SqliteQueue {
     }
 
     async fn ack(&self, lease: &Lease) -> PortResult<()> {
-        let work = |lease: Lease| {
-            move |connection: &Connection| {
+        let finish = || {
+            let lease = lease.clone();
+            let work = move |connection: &Connection| {
                 let seq = held(connection, &lease)?;
                 leave(connection, seq, &lease.item.item)
-            }
+            };
+            self.core.main.write(work, |()| {})
         };
-        match self.core.main.write(work(lease.clone()), |()| {}).await {
-            Err(PortError::StorageFull) if self.core.space.release() => {
-                self.core.main.write(work(lease.clone()), |()| {}).await
-            }
-            done => done,
-        }
+        self.core.space.freeing(finish).await
     }
 
     async fn nak(&self, lease: &Lease, not_before: Timestamp) -> PortResult<()> {

@@ -82,10 +82,7 @@ impl Registry for SqliteRegistry {
             self.core.space.admit()?;
             return self.apply(writes).await;
         }
-        match self.apply(writes.clone()).await {
-            Err(PortError::StorageFull) if self.core.space.release() => self.apply(writes).await,
-            done => done,
-        }
+        self.core.space.freeing(|| self.apply(writes.clone())).await
     }
 
     async fn watch(&self, collection: Collection) -> PortResult<Watch> {

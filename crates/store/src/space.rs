@@ -4,9 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use faas_ports::{PortError, PortResult};
+use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
 use crate::StoreError;
@@ -19,19 +19,30 @@ const FINISH_SHARE: u64 = 4;
 pub(crate) struct Space {
     dir: PathBuf,
     low_water: u64,
-    ballast: u64,
-    released: AtomicBool,
+    ballast_bytes: u64,
+    ballast: Mutex<Ballast>,
+}
+
+/// Where the ballast is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ballast {
+    /// In its file.
+    Laid,
+    /// There was no room for it yet.
+    Absent,
+    /// Its room was given to what frees room; nothing else may take it.
+    Released,
 }
 
 // === impl Space ===
 
 impl Space {
     /// Lays in the ballast where there is room for it.
-    pub(crate) fn open(dir: &Path, low_water: u64, ballast: u64) -> Result<Self, StoreError> {
-        let space = Self { dir: dir.to_owned(), low_water, ballast, released: AtomicBool::new(true) };
+    pub(crate) fn open(dir: &Path, low_water: u64, ballast_bytes: u64) -> Result<Self, StoreError> {
+        let space = Self { dir: dir.to_owned(), low_water, ballast_bytes, ballast: Mutex::new(Ballast::Absent) };
         let path = space.path();
         match fs::metadata(&path) {
-            Ok(found) if found.len() == ballast => space.released.store(false, Ordering::Relaxed),
+            Ok(found) if found.len() == ballast_bytes => *space.ballast.lock() = Ballast::Laid,
             Ok(_) => fs::remove_file(&path).map_err(StoreError::io("cannot remove", path))?,
             Err(_) => {}
         }
@@ -39,7 +50,8 @@ impl Space {
         Ok(space)
     }
 
-    /// Whether new work and new content may be stored.
+    /// Whether new work and new content may be stored. Two system calls at the most, unless the ballast is laid in
+    /// again: some milliseconds, after a full disk.
     pub(crate) fn admit(&self) -> PortResult<()> {
         self.admit_above(self.low_water)
     }
@@ -50,43 +62,59 @@ impl Space {
     }
 
     fn admit_above(&self, mark: u64) -> PortResult<()> {
+        if self.restore() == Ballast::Released {
+            return Err(PortError::StorageFull);
+        }
         match self.free() {
             Some(free) if free < mark => Err(PortError::StorageFull),
             _ => Ok(()),
         }
     }
 
-    /// Gives the ballast's room to a delete that found the disk full; returns whether there was any left.
-    pub(crate) fn release(&self) -> bool {
-        let released = !self.released.swap(true, Ordering::AcqRel) && fs::remove_file(self.path()).is_ok();
-        if released {
-            tracing::warn!(dir = %self.dir.display(), "the disk is full: released the ballast so that deletes work");
+    /// Does what frees room. On a full disk it gives the ballast's room away and tries once more; that helps even
+    /// when the ballast is gone, because a database that was full has shrunk its log meanwhile.
+    pub(crate) async fn freeing<T, F: Future<Output = PortResult<T>>>(&self, work: impl Fn() -> F) -> PortResult<T> {
+        match work().await {
+            Err(PortError::StorageFull) => {
+                self.release();
+                work().await
+            }
+            done => done,
         }
-        released
     }
 
-    /// Lays the ballast in again once there is room for it above the low-water mark. Cheap when it is in place.
-    pub(crate) fn restore(&self) {
-        if self.ballast == 0 || !self.released.load(Ordering::Acquire) {
-            return;
+    /// Gives the ballast's room to what frees room.
+    pub(crate) fn release(&self) {
+        let mut ballast = self.ballast.lock();
+        if *ballast == Ballast::Laid && fs::remove_file(self.path()).is_ok() {
+            *ballast = Ballast::Released;
+            tracing::warn!(dir = %self.dir.display(), "the disk is full: released the ballast so that deletes work");
         }
-        let wanted = self.low_water.saturating_add(self.ballast);
-        if self.free().is_some_and(|free| free < wanted) {
-            return;
+    }
+
+    /// Lays the ballast in once there is room for it above the low-water mark.
+    fn restore(&self) -> Ballast {
+        let mut ballast = self.ballast.lock();
+        // Twice, or a ballast that was just released would be laid in again before the delete that needs its room.
+        let wanted = self.low_water.saturating_add(self.ballast_bytes.saturating_mul(2));
+        let idle = *ballast == Ballast::Laid || self.ballast_bytes == 0;
+        if idle || self.free().is_none_or(|free| free < wanted) {
+            return *ballast;
         }
         match self.fill() {
-            Ok(()) => self.released.store(false, Ordering::Release),
+            Ok(()) => *ballast = Ballast::Laid,
             Err(error) => {
                 tracing::warn!(%error, "cannot lay in the ballast");
                 let _ = fs::remove_file(self.path());
             }
         }
+        *ballast
     }
 
     fn fill(&self) -> std::io::Result<()> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.path())?;
-        if fallocate(&file, FallocateFlags::empty(), 0, self.ballast).is_err() {
-            write_zeros(&mut file, self.ballast)?;
+        if fallocate(&file, FallocateFlags::empty(), 0, self.ballast_bytes).is_err() {
+            write_zeros(&mut file, self.ballast_bytes)?;
         }
         file.sync_all()
     }
@@ -123,10 +151,10 @@ mod tests {
         let space = Space::open(dir.path(), 0, 1 << 20).expect("open");
         let size = || fs::metadata(dir.path().join("ballast")).map(|found| found.len()).ok();
         assert_eq!(size(), Some(1 << 20));
-        assert!(space.release());
-        assert!(!space.release(), "released twice");
+        space.release();
         assert_eq!(size(), None);
-        space.restore();
+        space.release();
+        space.admit().expect("there is room");
         assert_eq!(size(), Some(1 << 20));
     }
 

@@ -36,7 +36,8 @@ pub struct StoreConfig {
     /// Free bytes below which new work and new content are refused. Outcomes of accepted runs are taken until a
     /// quarter of it is left; reads and deletes always work.
     pub low_water: u64,
-    /// Bytes set aside so that deletes work on a full disk.
+    /// Bytes set aside so that deletes work on a full disk. A write-ahead log holds up to 16 MiB that it can give back
+    /// only after moving it: less ballast than that may not be enough. 0 sets nothing aside.
     pub ballast: u64,
     /// What to do when the disk can no longer be trusted.
     pub on_fatal: OnFatal,
@@ -170,14 +171,17 @@ impl Core {
     fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let dir = DataDir::open(&config.dir)?;
         let space = Arc::new(Space::open(dir.path(), config.low_water, config.ballast)?);
-        let restore = Arc::clone(&space);
+        let hooks = || {
+            let full = Arc::clone(&space);
+            WriterHooks { fatal: Arc::clone(&config.on_fatal), full: Box::new(move || full.release()) }
+        };
         let main = Database::open(DatabaseConfig {
             path: &dir.path().join("faas.db"),
             migrations: &[include_str!("schema/faas_1.sql")],
             durability: Durability::PowerCut,
             readers: config.readers,
             queue: config.write_queue,
-            hooks: WriterHooks { fatal: Arc::clone(&config.on_fatal), idle: Box::new(move || restore.restore()) },
+            hooks: hooks(),
         })?;
         // Log lines are best effort: losing the last ones in a power cut is cheaper than an fsync for each batch.
         let logs = Database::open(DatabaseConfig {
@@ -186,7 +190,7 @@ impl Core {
             durability: Durability::ProcessEnd,
             readers: config.readers,
             queue: config.write_queue,
-            hooks: WriterHooks { fatal: Arc::clone(&config.on_fatal), idle: Box::new(|| {}) },
+            hooks: hooks(),
         })?;
         Ok(Self { main, logs, space, fsync: Fsync::new(Arc::clone(&config.on_fatal)), dir })
     }

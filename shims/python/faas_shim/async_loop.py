@@ -264,7 +264,7 @@ class AsyncLoop:
 
     async def _call(self, stream: int, payload: bytes, body: bytes) -> bytes:
         function = self.function
-        value = function.start(jsons.decode(payload), body)  # type: ignore[arg-type]
+        value = function.start(payload, body)
         if hasattr(value, "__await__"):
             value = await value  # type: ignore[misc]
         reply = from_value(value, function.kind)

@@ -7,8 +7,6 @@ from .context import Request, parse_query
 from .contracts import Contract, Missing
 from .jsons import NotJson, decode
 
-_FORM = "application/x-www-form-urlencoded"
-
 
 class Rejected(Exception):
     """The request does not fit the function; the message names the parameter."""
@@ -60,13 +58,12 @@ class Binder:
         return arguments, given
 
     def _given(self, request: Request) -> tuple[dict[str, object], bool]:
-        body = request.body
-        if request.method in ("GET", "HEAD") or not body:
+        if not request.has_json_body():
+            if request.body and request.method not in ("GET", "HEAD"):
+                return parse_query(request.body.decode("utf-8", "replace")), True  # type: ignore[return-value]
             return dict(request.query_values), True
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM:
-            return dict(parse_query(body.decode("utf-8", "replace"))), True
         try:
-            value = decode(body)
+            value = decode(request.body)
         except NotJson as error:
             raise Rejected(f"the body is not JSON: {error}") from None
         if isinstance(value, dict):

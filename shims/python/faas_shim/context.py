@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from time import time
 
+from .jsons import decode
+
+FORM_TYPE = "application/x-www-form-urlencoded"
 _HEX = b"0123456789abcdefABCDEF"
 
 
@@ -31,24 +34,58 @@ class Headers(dict[str, str]):
 
 
 class Request:
-    """The request as it came. `query` holds the last value of each key; `query_values` all of them."""
+    """The request as it came. `query` holds the last value of each key; `query_values` all of them.
 
-    __slots__ = ("method", "path", "query_string", "body", "_raw", "_headers", "_query")
+    Its head is decoded when somebody looks: most handlers never do.
+    """
 
-    def __init__(self, head: dict, body: bytes) -> None:
-        self.method: str = head["method"]
-        self.path: str = head["path"]
-        self.query_string: str = head["query"]
+    __slots__ = ("body", "_payload", "_head", "_headers", "_query")
+
+    def __init__(self, payload: bytes, body: bytes) -> None:
         self.body = body
-        self._raw: list[list[str]] = head["headers"]
+        self._payload = payload
+        self._head: dict | None = None
         self._headers: Headers | None = None
         self._query: dict[str, list[str]] | None = None
 
     @property
+    def head(self) -> dict:
+        """The head as the protocol has it."""
+        if self._head is None:
+            self._head = decode(self._payload)  # type: ignore[assignment]
+        return self._head  # type: ignore[return-value]
+
+    @property
+    def method(self) -> str:
+        return self.head["method"]
+
+    @property
+    def path(self) -> str:
+        return self.head["path"]
+
+    @property
+    def query_string(self) -> str:
+        return self.head["query"]
+
+    @property
     def headers(self) -> Headers:
         if self._headers is None:
-            self._headers = Headers(self._raw)
+            self._headers = Headers(self.head["headers"])
         return self._headers
+
+    def has_json_body(self) -> bool:
+        """Whether parameters come from a JSON body rather than from the query or a form."""
+        if not self.body:
+            return False
+        # Looking for bytes is cheaper than decoding, and no other part of the head can hold these quotes unescaped.
+        payload = self._payload
+        if b'"method":"GET"' in payload or b'"method":"HEAD"' in payload:
+            return False
+        return b"-www-form-urlencoded" not in payload or not self.is_form()
+
+    def is_form(self) -> bool:
+        """Whether the body is a form."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM_TYPE
 
     @property
     def query_values(self) -> dict[str, list[str]]:
@@ -62,8 +99,6 @@ class Request:
 
     def json(self) -> object:
         """The body as JSON."""
-        from .jsons import decode
-
         return decode(self.body)
 
     def text(self) -> str:
@@ -74,15 +109,22 @@ class Request:
 class Context:
     """Identifies the run and tells how much time it has. The names of AWS Lambda's context work too."""
 
-    __slots__ = ("run_id", "function", "version", "deadline_ms", "memory_limit_mb", "request")
+    __slots__ = ("function", "version", "memory_limit_mb", "request")
 
-    def __init__(self, function: str, version: int, memory_mb: int, head: dict, request: Request) -> None:
-        self.run_id: str = head["run"]
+    def __init__(self, function: str, version: int, memory_mb: int, request: Request) -> None:
         self.function = function
         self.version = version
-        self.deadline_ms: int = head["deadline"]
         self.memory_limit_mb = memory_mb
         self.request = request
+
+    @property
+    def run_id(self) -> str:
+        return self.request.head["run"]
+
+    @property
+    def deadline_ms(self) -> int:
+        """When the caller stops waiting, in milliseconds since 1970."""
+        return self.request.head["deadline"]
 
     @property
     def deadline(self):  # type: ignore[no-untyped-def]

@@ -28,16 +28,16 @@ class Function:
         self.code: str = init["code"]
         self.body_max: int = init["body_max"]
 
-    def start(self, head: dict, body: bytes) -> object:
+    def start(self, payload: bytes, body: bytes) -> object:
         """Calls the handler; what it returns may still be a coroutine or generator. Raises Rejected."""
-        request = Request(head, body)
+        request = Request(payload, body)
         if self.kind != EVENT:
             arguments, named = self.binder.bind(request)
             return self.call(*arguments, **named)  # type: ignore[operator]
         event = _event(request)
         if not self.contract.takes_context:
             return self.call(event)  # type: ignore[operator]
-        return self.call(event, Context(self.name, self.version, self.memory_mb, head, request))  # type: ignore[operator]
+        return self.call(event, Context(self.name, self.version, self.memory_mb, request))  # type: ignore[operator]
 
     def failure(self, stream: int, error: BaseException, dropped: int) -> bytes:
         """The end frame of a run that did not work."""

@@ -63,12 +63,22 @@ def _unknown(value: object) -> object:
     return simplify(value)
 
 
+def _encoder(text):  # type: ignore[no-untyped-def]
+    return make_encoder({}, _unknown, text, None, ":", ",", False, False, False)
+
+
+_encode = _encoder(encode_basestring)
+
+
 def encode(value: object) -> bytes:
     """A value as compact, strict JSON in UTF-8. Raises TypeError, ValueError or RecursionError."""
-    encoder = make_encoder({}, _unknown, encode_basestring, None, ":", ",", False, False, False)
+    global _encode
     try:
-        return "".join(encoder(value, 0)).encode()
+        return "".join(_encode(value, 0)).encode()
     except UnicodeEncodeError:
         # A lone surrogate has no UTF-8, but an escape.
-        ascii_only = make_encoder({}, _unknown, encode_basestring_ascii, None, ":", ",", False, False, False)
-        return "".join(ascii_only(value, 0)).encode()
+        return "".join(_encoder(encode_basestring_ascii)(value, 0)).encode()
+    except BaseException:
+        # It remembers the containers that it was in, and would take them for circles.
+        _encode = _encoder(encode_basestring)
+        raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from . import jsons
 from .function import Function, end_frame
 from .logs import Sink
 from .protocol import BODY, CANCEL, END, INVOKE, PING, PONG, SHUTDOWN, Channel, ChannelClosed, pack, pack_chunks
@@ -59,7 +58,7 @@ class SyncLoop:
         log = sink.current = sink.begin(stream)
         frames, failure = b"", None
         try:
-            value = function.start(jsons.decode(payload), body)  # type: ignore[arg-type]
+            value = function.start(payload, body)
             if hasattr(value, "__await__"):
                 value = _wait_for(value)
             reply = from_value(value, function.kind)

@@ -37,14 +37,20 @@ struct Entry {
     page: Option<&'static str>,
 }
 
+#[derive(Serialize)]
+struct Codes {
+    codes: Vec<Entry>,
+}
+
 pub(crate) fn run(args: &ExplainArgs, session: &Session) -> anyhow::Result<()> {
     let Some(text) = &args.code else {
-        let entries: Vec<_> = Code::ALL.iter().map(|code| entry(*code, false)).collect();
-        return session.out.rows(&entries, table);
+        let codes: Vec<_> = Code::ALL.iter().map(|code| entry(*code, false)).collect();
+        let list = Codes { codes };
+        return session.out.list(&list, &list.codes, table);
     };
-    let code: Code = text.parse().map_err(|message: String| {
-        Failure { exit: 4, ..Failure::usage(message) }.with_hint("list all codes with `faas explain`")
-    })?;
+    let code: Code = text
+        .parse()
+        .map_err(|message: String| Failure::usage(message).with_hint("list all codes with `faas explain`"))?;
     match session.out.format {
         Format::Table => session.out.bytes(error_page(code).as_bytes()),
         Format::Json | Format::Ndjson => session.out.json(&entry(code, true)),

@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal};
 
 use clap::{Args, Subcommand};
-use faas_client::rest::{FunctionMetrics, FunctionView, VersionView};
+use faas_client::rest::{FunctionList, FunctionMetrics, FunctionView, VersionView};
 
 use crate::commands::rollback::{self, RollbackArgs};
 use crate::failure::Failure;
@@ -79,7 +79,8 @@ pub(crate) async fn run(command: FunctionsCommand, session: &Session) -> anyhow:
             if functions.is_empty() {
                 out.aside("no functions yet; deploy one with `faas deploy`");
             }
-            out.rows(&functions, list_table)
+            let list = FunctionList { functions, next: None };
+            out.list(&list, &list.functions, list_table)
         }
         FunctionsCommand::Get(args) => out.item(&session.client()?.function(&args.name).await?, function_table),
         FunctionsCommand::Url(args) => {
@@ -90,7 +91,8 @@ pub(crate) async fn run(command: FunctionsCommand, session: &Session) -> anyhow:
             }
         }
         FunctionsCommand::Versions(args) => {
-            out.rows(&session.client()?.versions(&args.name).await?.versions, versions_table)
+            let list = session.client()?.versions(&args.name).await?;
+            out.list(&list, &list.versions, versions_table)
         }
         FunctionsCommand::Metrics(args) => out.item(&session.client()?.metrics(&args.name).await?, metrics_table),
         FunctionsCommand::Rollback(args) => rollback::run(args, session).await,
@@ -115,8 +117,8 @@ async fn delete(args: DeleteArgs, session: &Session) -> anyhow::Result<()> {
         }
     }
     client.delete_function(&args.name).await?;
-    session.out.note(format_args!("deleted {}", args.name));
-    Ok(())
+    let report = serde_json::json!({ "name": args.name, "deleted": true });
+    session.out.done(format_args!("deleted {}", text::visible(&args.name)), &report)
 }
 
 fn list_table(functions: &[FunctionView]) -> Table {

@@ -48,7 +48,10 @@ Examples:
 pub(crate) async fn run(command: KeysCommand, session: &Session) -> anyhow::Result<()> {
     let client = session.client()?;
     match command {
-        KeysCommand::List(_) => session.out.rows(&client.keys().await?.keys, table),
+        KeysCommand::List(_) => {
+            let list = client.keys().await?;
+            session.out.list(&list, &list.keys, table)
+        }
         KeysCommand::Create(args) => {
             let created = client.create_key(&CreateKey { name: args.name, scopes: args.scopes }).await?;
             if session.out.format != Format::Table {
@@ -60,8 +63,8 @@ pub(crate) async fn run(command: KeysCommand, session: &Session) -> anyhow::Resu
         }
         KeysCommand::Revoke(args) => {
             client.revoke_key(&args.id).await?;
-            session.out.note(format_args!("revoked {}", args.id));
-            Ok(())
+            let report = serde_json::json!({ "id": args.id, "revoked": true });
+            session.out.done(format_args!("revoked {}", text::visible(&args.id)), &report)
         }
     }
 }

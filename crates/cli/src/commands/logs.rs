@@ -1,9 +1,11 @@
 //! `faas logs`
 
+use std::collections::VecDeque;
+
 use clap::Args;
-use faas_client::rest::LogLineView;
-use faas_client::{LogQuery, LogSource};
-use faas_types::LogLevel;
+use faas_client::rest::{LogLineView, LogList};
+use faas_client::{Client, LogQuery, LogSource};
+use faas_types::{LogLevel, limits};
 
 use crate::args::Format;
 use crate::output::{Output, Tone};
@@ -65,11 +67,11 @@ pub(crate) async fn print(
     let mut query = LogQuery { level: args.level, search: args.search, since: args.since, run, ..LogQuery::default() };
     let lines = newest(&client, &source, &query, args.lines).await?;
     let out = &session.out;
-    // An array cannot be closed while lines still come, so following prints one document a line.
+    // A document cannot be closed while lines still come, so following prints one document a line.
     if args.follow || out.format != Format::Json {
         lines.iter().try_for_each(|line| print_line(line, out))?;
     } else {
-        out.json(&lines)?;
+        out.json(&LogList { next: lines.last().map(|line| line.cursor), lines: lines.clone() })?;
     }
     if !args.follow {
         if lines.is_empty() {
@@ -77,7 +79,11 @@ pub(crate) async fn print(
         }
         return Ok(());
     }
-    query.after = lines.last().map(|line| line.cursor);
+    query.after = match lines.last() {
+        Some(line) => Some(line.cursor),
+        // Nothing to begin with: only what is written from now on.
+        None => newest(&client, &source, &query, 1).await?.last().map(|line| line.cursor),
+    };
     let mut follower = client.follow_logs(source, query).await?;
     while let Some(line) = follower.next().await? {
         print_line(&line, out)?;
@@ -85,9 +91,10 @@ pub(crate) async fn print(
     Ok(())
 }
 
-/// The newest `wanted` lines, oldest first, page by page from the first of them.
+/// The newest `wanted` lines, oldest first. The server gives a page of the newest; more than that is found by reading
+/// from the start (or from `since`) and keeping the end.
 async fn newest(
-    client: &faas_client::Client,
+    client: &Client,
     source: &LogSource,
     query: &LogQuery,
     wanted: u32,
@@ -95,8 +102,21 @@ async fn newest(
     if wanted == 0 {
         return Ok(Vec::new());
     }
-    let query = LogQuery { tail: Some(true), limit: Some(wanted), ..query.clone() };
-    Ok(client.logs(source, &query).await?.lines)
+    if wanted <= limits::PAGE_MAX {
+        let query = LogQuery { tail: Some(true), limit: Some(wanted), ..query.clone() };
+        return Ok(client.logs(source, &query).await?.lines);
+    }
+    let mut query = LogQuery { limit: Some(limits::PAGE_MAX), ..query.clone() };
+    let mut kept = VecDeque::new();
+    loop {
+        let page = client.logs(source, &query).await?;
+        kept.extend(page.lines);
+        kept.drain(..kept.len().saturating_sub(wanted as usize));
+        match page.next {
+            Some(next) if query.after != Some(next) => query.after = Some(next),
+            _ => return Ok(kept.into()),
+        }
+    }
 }
 
 fn print_line(line: &LogLineView, out: &Output) -> anyhow::Result<()> {

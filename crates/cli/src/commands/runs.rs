@@ -102,7 +102,7 @@ async fn list(args: ListArgs, session: &Session) -> anyhow::Result<()> {
     if page.runs.is_empty() {
         session.out.aside("no such runs");
     }
-    session.out.rows(&page.runs, list_table)?;
+    session.out.list(&page, &page.runs, list_table)?;
     if let Some(next) = &page.next {
         session.out.aside(format_args!("there are more: add --cursor {next}"));
     }

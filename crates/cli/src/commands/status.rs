@@ -30,7 +30,7 @@ fn table(endpoint: &str, status: &StatusView) -> Table {
         [] => format!("level {}", status.isolation),
         _ => format!("level {}, missing {} (see `faas doctor`)", status.isolation, missing.join(", ")),
     };
-    let runtimes: Vec<_> = status.runtimes.iter().map(|runtime| runtime.exact.as_str()).collect();
+    let runtimes: Vec<_> = status.runtimes.iter().map(|runtime| runtime.name.as_str()).collect();
     let mut table = Table::of_properties();
     table.property("endpoint", endpoint);
     table.property("version", &status.version);

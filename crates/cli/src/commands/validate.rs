@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use faas_types::{Entrypoint, FunctionName};
 use serde_json::json;
 
 use crate::args::Format;
@@ -20,6 +21,12 @@ use crate::text;
 pub(crate) struct ValidateArgs {
     /// A directory with a faas.toml, or a single .py file [default: .]
     path: Option<PathBuf>,
+    /// The function's name [default: the manifest's, or the file's without its suffix]
+    #[arg(long, value_name = "NAME")]
+    name: Option<FunctionName>,
+    /// Where the code of a single file starts [default: FILE:handler]
+    #[arg(long, value_name = "FILE:NAME")]
+    entrypoint: Option<Entrypoint>,
 }
 
 const EXAMPLES: &str = "\
@@ -29,7 +36,7 @@ Examples:
   faas validate hello.py -o json";
 
 pub(crate) fn run(args: ValidateArgs, session: &Session) -> anyhow::Result<()> {
-    let project = match Project::open(&or_here(args.path), Wishes::default()) {
+    let project = match Project::open(&or_here(args.path), Wishes { name: args.name, entrypoint: args.entrypoint }) {
         Ok(project) => project,
         Err(error) => {
             if session.out.format != Format::Table {

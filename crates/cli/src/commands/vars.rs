@@ -74,20 +74,23 @@ Examples:
 
 pub(crate) async fn run(command: VarsCommand, session: &Session) -> anyhow::Result<()> {
     match command {
-        VarsCommand::List(args) => session.out.rows(&session.client()?.vars(&args.name).await?.vars, table),
+        VarsCommand::List(args) => {
+            let list = session.client()?.vars(&args.name).await?;
+            session.out.list(&list, &list.vars, table)
+        }
         VarsCommand::Get(args) => get(&args, session).await,
         VarsCommand::Set(args) => {
             let vars = wanted(&args)?;
             let list = session.client()?.set_vars(&args.name, &SetVars { vars }).await?;
-            session.out.rows(&list.vars, table)
+            session.out.list(&list, &list.vars, table)
         }
         VarsCommand::Unset(args) => {
             let client = session.client()?;
             for key in &args.keys {
                 client.unset_var(&args.name, key).await?;
-                session.out.note(format_args!("removed {}", text::visible(key)));
             }
-            Ok(())
+            let report = serde_json::json!({ "removed": args.keys });
+            session.out.done(format_args!("removed {}", text::visible(&args.keys.join(", "))), &report)
         }
     }
 }

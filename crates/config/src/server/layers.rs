@@ -72,7 +72,7 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         listen: parsed(env, "FAAS_LISTEN")?,
         public_url: text("FAAS_PUBLIC_URL"),
         data: text("FAAS_DATA").map(PathBuf::from),
-        unsafe_no_isolation: parsed(env, "FAAS_UNSAFE_NO_ISOLATION")?,
+        unsafe_no_isolation: parsed(env, "FAAS_UNSAFE_NO_ISOLATION")?.map(|Switch(on)| on),
         pythons,
         drain: parsed(env, "FAAS_DRAIN")?,
         idle: parsed(env, "FAAS_IDLE")?,
@@ -80,6 +80,21 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         log_format: parsed(env, "FAAS_LOG_FORMAT")?,
         log_filter: text("FAAS_LOG"),
     })
+}
+
+/// On or off, in the words that people write into an environment.
+struct Switch(bool);
+
+impl FromStr for Switch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" => Ok(Self(true)),
+            "0" | "false" | "no" | "off" => Ok(Self(false)),
+            _ => Err(format!("`{text}` is neither true nor false")),
+        }
+    }
 }
 
 fn parsed<T>(env: &impl Fn(&str) -> Option<String>, name: &'static str) -> Result<Option<T>, ConfigError>
@@ -128,6 +143,7 @@ mod tests {
         let env = |name: &str| match name {
             "FAAS_LISTEN" => Some("127.0.0.1:2".to_owned()),
             "FAAS_DRAIN" => Some("6s".to_owned()),
+            "FAAS_UNSAFE_NO_ISOLATION" => Some("1".to_owned()),
             _ => None,
         };
         let flags = ServerOverrides { listen: "127.0.0.1:3".parse().ok(), ..ServerOverrides::default() };
@@ -135,6 +151,7 @@ mod tests {
         assert_eq!(config.http.listen.port(), 3, "flag over environment");
         assert_eq!(config.engine.drain, Span::from_secs(6), "environment over file");
         assert_eq!(config.engine.idle, Span::from_secs(9), "file over default");
+        assert!(config.sandbox.unsafe_no_isolation);
         assert_eq!(config.store.data, Path::new("/var/lib/faas"), "default");
     }
 

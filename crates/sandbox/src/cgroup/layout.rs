@@ -40,6 +40,8 @@ pub(crate) struct Hierarchy {
 pub(crate) struct Layout {
     pub(crate) hierarchies: Vec<Hierarchy>,
     pub(crate) obstacles: Vec<(Controller, String)>,
+    /// Where hierarchies are mounted, usable or not.
+    pub(super) mounts: Vec<PathBuf>,
 }
 
 /// Where the server itself goes when its v2 cgroup must not have processes of its own.
@@ -69,6 +71,7 @@ impl Layout {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let mut layout = Self::default();
         for place in places(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup")) {
+            layout.mounts.push(place.mount.clone());
             layout.take(&place, name);
         }
         layout

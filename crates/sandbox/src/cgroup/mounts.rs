@@ -11,6 +11,8 @@ pub(super) struct Place {
     /// The controllers of a v1 hierarchy. What a v2 one offers is read from its files.
     pub(super) controllers: Vec<Controller>,
     pub(super) own: PathBuf,
+    /// Where the hierarchy is mounted.
+    pub(super) mount: PathBuf,
 }
 
 /// Combines `/proc/self/mountinfo` and `/proc/self/cgroup`; see proc(5) and cgroups(7).
@@ -55,7 +57,8 @@ fn place(line: &str, own_cgroups: &str) -> Option<Place> {
     if below.components().any(|part| part.as_os_str() == "..") {
         return None;
     }
-    Some(Place { version, controllers, own: Path::new(&target).join(below) })
+    let mount = PathBuf::from(target);
+    Some(Place { version, controllers, own: mount.join(below), mount })
 }
 
 /// Undoes the octal escapes of mountinfo.
@@ -76,17 +79,18 @@ mod tests {
 37 31 0:34 / /sys/fs/cgroup/freezer rw,relatime - cgroup cgroup rw,freezer
 41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw";
         let own = "4:memory:/jobs/one\n1:cpu:/\n6:freezer:/\n0::/";
-        let place = |version, controllers: &[Controller], own: &str| Place {
+        let place = |version, controllers: &[Controller], mount: &str, below: &str| Place {
             version,
             controllers: controllers.to_vec(),
-            own: PathBuf::from(own),
+            own: Path::new(mount).join(below),
+            mount: PathBuf::from(mount),
         };
         assert_eq!(
             places(mountinfo, own),
             [
-                place(Version::V1, &[Controller::Cpu], "/sys/fs/cgroup/cpu/"),
-                place(Version::V1, &[Controller::Memory], "/sys/fs/cgroup/memory/jobs/one"),
-                place(Version::V2, &[], "/sys/fs/cgroup/unified/"),
+                place(Version::V1, &[Controller::Cpu], "/sys/fs/cgroup/cpu", ""),
+                place(Version::V1, &[Controller::Memory], "/sys/fs/cgroup/memory", "jobs/one"),
+                place(Version::V2, &[], "/sys/fs/cgroup/unified", ""),
             ]
         );
     }

@@ -16,7 +16,7 @@ const LOCKED_MEMORY: u64 = 8 << 20;
 /// namespace, so that without a cgroup it still bounds the tree.
 pub(super) fn apply(limits: &Limits, has_memory_cgroup: bool) -> Result<()> {
     // The largest file that fits into /tmp or memory; running into /tmp's own size gives the better error.
-    let file = limits.tmp_bytes.max(limits.memory_bytes) + (1 << 20);
+    let file = limits.tmp_bytes.max(limits.memory_bytes).saturating_add(1 << 20);
     lower(Resource::Core, 0)?;
     lower(Resource::Nofile, limits.open_files)?;
     lower(Resource::Fsize, file)?;
@@ -25,7 +25,7 @@ pub(super) fn apply(limits: &Limits, has_memory_cgroup: bool) -> Result<()> {
     lower(Resource::Nproc, u64::from(limits.pids).saturating_add(1))?;
     if !has_memory_cgroup {
         // Not the address space: runtimes reserve far more of it than they use.
-        lower(Resource::Data, limits.memory_bytes + DATA_SLACK)?;
+        lower(Resource::Data, limits.memory_bytes.saturating_add(DATA_SLACK))?;
     }
     Ok(())
 }

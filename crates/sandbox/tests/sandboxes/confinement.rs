@@ -16,6 +16,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("only_the_given_environment", only_the_given_environment),
     ("a_large_environment", a_large_environment),
     ("only_the_given_descriptors", only_the_given_descriptors),
+    ("signals_are_fresh", signals_are_fresh),
     ("the_channel_carries_both_ways", the_channel_carries_both_ways),
     ("the_first_process_is_hidden", the_first_process_is_hidden),
     ("the_root_is_the_layer", the_root_is_the_layer),
@@ -60,6 +61,15 @@ fn only_the_given_descriptors(_: &Lab) -> Result<()> {
     unsafe { libc::close(50) };
     // The last one is the directory being listed.
     ensure!(outcome.stdout == "0 1 2 3 4\n", "{}", outcome.stdout);
+    Ok(())
+}
+
+fn signals_are_fresh(lab: &Lab) -> Result<()> {
+    let status = lab.run(&["cat", "/proc/self/status"])?.stdout;
+    // A Rust program ignores SIGPIPE itself.
+    for expected in ["SigBlk:\t0000000000000000", "SigIgn:\t0000000000001000"] {
+        ensure!(status.lines().any(|line| line == expected), "{expected} is not in {status}");
+    }
     Ok(())
 }
 

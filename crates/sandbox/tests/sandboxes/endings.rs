@@ -4,9 +4,10 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use faas_ports::{OpenSandbox, Sandboxes};
+use faas_ports::{OpenSandbox, PortError, Sandboxes};
 use faas_sandbox::LinuxSandboxes;
 
 use crate::Check;
@@ -21,6 +22,8 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("dropping_kills", dropping_kills),
     ("orphans_end_with_the_program", orphans_end_with_the_program),
     ("a_killed_spawner_leaves_nothing_and_is_replaced", a_killed_spawner_leaves_nothing_and_is_replaced),
+    ("an_abandoned_open_leaves_nothing", an_abandoned_open_leaves_nothing),
+    ("stopping_leaves_nothing", stopping_leaves_nothing),
     ("a_killed_server_leaves_nothing", a_killed_server_leaves_nothing),
     ("a_start_sweeps_what_two_deaths_left", a_start_sweeps_what_two_deaths_left),
 ];
@@ -72,7 +75,7 @@ fn kill_ends_twenty_hiding_trees(lab: &Lab) -> Result<()> {
         for (_, sandbox) in &open {
             first_line(sandbox).await?;
         }
-        ensure!(processes(mark) >= 80, "{} processes", processes(mark));
+        wait_until("each has hidden three", || processes(mark) == 80)?;
         open.iter().for_each(|(_, sandbox)| sandbox.control.kill());
         for (_, sandbox) in &open {
             let exit = sandbox.control.wait().await;
@@ -126,6 +129,43 @@ fn a_killed_spawner_leaves_nothing_and_is_replaced(_: &Lab) -> Result<()> {
     let exit = lab.run(&["exit", "3"])?.exit;
     ensure!(exit.code == Some(3), "{exit:?}");
     Ok(())
+}
+
+/// Whatever point the opening has reached when nobody wants it any more.
+fn an_abandoned_open_leaves_nothing(lab: &Lab) -> Result<()> {
+    let mark = "abandoned-open";
+    let mut ids = Vec::new();
+    for micros in (0..4000).step_by(100) {
+        let spec = lab.spec(&["hide", mark]);
+        ids.push(spec.id.to_string());
+        lab.block_on(async {
+            let opening = lab.sandboxes.open(spec);
+            let _ = tokio::time::timeout(Duration::from_micros(micros), opening).await;
+            Ok(())
+        })?;
+    }
+    wait_until("all processes are gone", || processes(mark) == 0)?;
+    wait_until("all cgroups are gone", || ids.iter().all(|id| cgroups(id) == 0))
+}
+
+fn stopping_leaves_nothing(_: &Lab) -> Result<()> {
+    let mark = "stopping";
+    let lab = Lab::new()?;
+    let spawners_before = spawners(std::process::id()).len();
+    lab.block_on(async {
+        let spec = lab.spec(&["hide", mark]);
+        let id = spec.id.to_string();
+        let sandbox = lab.sandboxes.open(spec).await?;
+        first_line(&sandbox).await?;
+        lab.sandboxes.stop().await;
+        ensure!(processes(mark) == 0 && cgroups(&id) == 0, "something is left");
+        let exit = sandbox.control.wait().await;
+        ensure!(exit.signal == Some(libc::SIGKILL), "{exit:?}");
+        let refused = lab.sandboxes.open(lab.spec(&["exit", "0"])).await;
+        ensure!(matches!(refused, Err(PortError::Closed(_))), "opened after the stop");
+        Ok(())
+    })?;
+    wait_until("the spawner has ended", || spawners(std::process::id()).len() < spawners_before)
 }
 
 fn a_killed_server_leaves_nothing(lab: &Lab) -> Result<()> {

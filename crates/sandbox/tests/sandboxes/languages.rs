@@ -3,13 +3,18 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use faas_ports::{LayerMount, SandboxSpec};
 
 use crate::Check;
 use crate::lab::{Lab, make_directory, make_skeleton};
 
-pub(crate) const CHECKS: &[(&str, Check)] = &[("python", python), ("node", node)];
+pub(crate) const CHECKS: &[(&str, Check)] = &[
+    ("python", python),
+    ("pythons_of_pyenv", pythons_of_pyenv),
+    ("node", node),
+    ("further_runtimes", further_runtimes),
+];
 
 const PYTHON: &str = r#"
 import asyncio, concurrent.futures, json, multiprocessing, os, socket, sqlite3, ssl, subprocess, tempfile, threading, time
@@ -59,6 +64,7 @@ fn host_spec(lab: &Lab, argv: &[&str]) -> Result<SandboxSpec> {
     if !root.exists() {
         make_skeleton(&root)?;
         make_directory(&root.join("usr"))?;
+        make_directory(&root.join("runtime"))?;
         for name in ["bin", "lib", "lib64"] {
             symlink(format!("usr/{name}"), root.join(name))?;
         }
@@ -85,6 +91,42 @@ fn check(lab: &Lab, argv: &[&str], expected: &str) -> Result<()> {
 
 fn python(lab: &Lab) -> Result<()> {
     check(lab, &["/usr/bin/python3", "-I", "-c", PYTHON], "True 1000 2 True\n")
+}
+
+/// Every Python that pyenv has here, each as a layer of its own.
+fn pythons_of_pyenv(lab: &Lab) -> Result<()> {
+    let home = std::env::var("HOME").unwrap_or_default();
+    for version in ["3.10", "3.11", "3.12", "3.13"] {
+        let versions = std::fs::read_dir(Path::new(&home).join(".pyenv/versions")).into_iter().flatten().flatten();
+        let found = versions.map(|entry| entry.path()).find(|path| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&format!("{version}.")))
+        });
+        let Some(source) = found else {
+            println!("    not checked: there is no Python {version}");
+            continue;
+        };
+        let mut spec = host_spec(lab, &["/runtime/bin/python3", "-I", "-c", PYTHON])?;
+        spec.mounts.push(LayerMount { source, target: PathBuf::from("/runtime") });
+        spec.env = vec![("LD_LIBRARY_PATH".to_owned(), "/runtime/lib".to_owned())];
+        let outcome = lab.run_spec(spec)?;
+        ensure!(outcome.stdout == "True 1000 2 True\n", "{version}: {:?} {}", outcome.exit, outcome.stderr);
+    }
+    Ok(())
+}
+
+/// Programs named by `FAAS_TEST_JAVASCRIPT`, separated by colons: any that understand what Node does.
+fn further_runtimes(lab: &Lab) -> Result<()> {
+    let named = std::env::var("FAAS_TEST_JAVASCRIPT").unwrap_or_default();
+    for program in named.split(':').filter(|program| !program.is_empty()).map(Path::new) {
+        let name = program.file_name().context("a program has a name")?.to_string_lossy().into_owned();
+        let mut spec = host_spec(lab, &[&format!("/runtime/{name}"), "-e", NODE])?;
+        let source = program.parent().context("a program has a directory")?.to_owned();
+        spec.mounts.push(LayerMount { source, target: PathBuf::from("/runtime") });
+        let outcome = lab.run_spec(spec)?;
+        let seen = format!("{:?} {} {}", outcome.exit, outcome.stdout, outcome.stderr);
+        ensure!(outcome.stdout == "7 1000 true object\n", "{}: {seen}", program.display());
+    }
+    Ok(())
 }
 
 fn node(lab: &Lab) -> Result<()> {

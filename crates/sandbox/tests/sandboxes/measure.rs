@@ -10,7 +10,9 @@ use crate::lab::Lab;
 
 pub(crate) fn run() -> ExitCode {
     let measure = || -> Result<()> {
+        let start = Instant::now();
         let lab = Lab::new()?;
+        println!("start with probes: {:?}", start.elapsed());
         println!("isolation level {}", lab.level());
         report("back to back", &mut times(&lab, 200, Duration::ZERO)?);
         report("after 100 ms idle", &mut times(&lab, 50, Duration::from_millis(100))?);

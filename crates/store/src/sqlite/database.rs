@@ -89,3 +89,112 @@ impl Database {
         self.writer.stop();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use faas_ports::PortError;
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    const SCHEMA: &[&str] = &["CREATE TABLE t (n INTEGER PRIMARY KEY) STRICT;"];
+
+    /// A database with the messages of its fatal hook.
+    fn open(dir: &Path, queue: usize) -> (Arc<Database>, Arc<Mutex<Vec<String>>>) {
+        let fatal: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = Arc::clone(&fatal);
+        let database = Database::open(DatabaseConfig {
+            path: &dir.join("t.db"),
+            migrations: SCHEMA,
+            durability: Durability::PowerCut,
+            readers: 2,
+            queue,
+            hooks: WriterHooks {
+                fatal: Arc::new(move |message| heard.lock().push(message.to_owned())),
+                full: Box::new(|| {}),
+            },
+        });
+        (Arc::new(database.expect("open")), fatal)
+    }
+
+    async fn insert(database: &Database, n: i64) -> PortResult<()> {
+        let work = move |connection: &Connection| {
+            connection.prepare_cached("INSERT INTO t VALUES (?1)")?.execute([n])?;
+            // Refused after it has written: the savepoint must undo that.
+            if n % 3 == 0 { Err(PortError::Closed("test").into()) } else { Ok(()) }
+        };
+        database.write(work, |()| {}).await
+    }
+
+    async fn count(database: &Database) -> i64 {
+        let work = |connection: &Connection| Ok(connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?);
+        database.read(work).await.expect("read")
+    }
+
+    #[tokio::test]
+    async fn a_refused_command_leaves_the_rest_of_its_group_alone() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (database, fatal) = open(dir.path(), 8);
+        let all = futures_util::future::join_all((1..=300).map(|n| insert(&database, n))).await;
+        assert_eq!(all.iter().filter(|done| done.is_ok()).count(), 200);
+        assert_eq!(count(&database).await, 200);
+        assert!(insert(&database, 1).await.is_err(), "a constraint fails its own command");
+        assert_eq!(count(&database).await, 200);
+        assert!(fatal.lock().is_empty());
+        for name in ["t.db", "t.db-wal", "t.db-shm"] {
+            let mode = fs::metadata(dir.path().join(name)).expect("the file is there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn news_come_in_commit_order_and_before_the_answer() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (database, _) = open(dir.path(), 64);
+        let told: Arc<Mutex<Vec<i64>>> = Arc::default();
+        let write = |n: i64| {
+            let (database, told) = (Arc::clone(&database), Arc::clone(&told));
+            async move {
+                let news = Arc::clone(&told);
+                let work = |connection: &Connection| {
+                    connection.execute("INSERT INTO t VALUES (NULL)", [])?;
+                    Ok(connection.last_insert_rowid())
+                };
+                let row = database.write(work, move |row| news.lock().push(*row)).await.expect("write");
+                assert!(told.lock().contains(&row), "answered before it was told ({n})");
+            }
+        };
+        futures_util::future::join_all((0..200).map(write)).await;
+        assert_eq!(*told.lock(), (1..=200).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_writer_is_fatal_and_ends_all_waits() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (database, fatal) = open(dir.path(), 8);
+        let panics = |_: &Connection| -> WorkResult<()> { panic!("this panic is part of the test") };
+        let lost = database.write(panics, |()| {}).await;
+        assert!(matches!(lost, Err(PortError::Closed(_))), "{lost:?}");
+        let later = insert(&database, 1).await;
+        assert!(matches!(later, Err(PortError::Closed(_))), "{later:?}");
+        assert_eq!(count(&database).await, 0, "reads go on");
+        database.stop();
+        assert_eq!(fatal.lock().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_loses_nothing() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (database, _) = open(dir.path(), 8);
+        let call = insert(&database, 1);
+        // Polled once, which hands the command over, and dropped.
+        let _ = futures_util::FutureExt::now_or_never(call);
+        insert(&database, 2).await.expect("insert");
+        assert_eq!(count(&database).await, 2);
+        database.stop();
+        assert!(matches!(insert(&database, 4).await, Err(PortError::Closed(_))));
+    }
+}

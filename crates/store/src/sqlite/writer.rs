@@ -30,8 +30,9 @@ const WRITE_CONTEXT: &str = "cannot write to the database";
 pub(crate) struct WriterHooks {
     /// After the outcome of a commit has become unknown; the writer takes nothing after that.
     pub(crate) fatal: Arc<dyn Fn(&str) + Send + Sync>,
-    /// After each transaction.
-    pub(crate) idle: Box<dyn Fn() + Send>,
+    /// After a transaction found the disk full, before the log is moved into the database: that may need room, and
+    /// gives back more.
+    pub(crate) full: Box<dyn Fn() + Send>,
 }
 
 /// Sends commands to the thread.
@@ -142,18 +143,20 @@ impl Worker {
         while let Some(first) = self.commands.blocking_recv() {
             let mut group = Vec::with_capacity(16);
             let end = self.transact(first, &mut group);
+            if matches!(end, Err(Loss { severity: Severity::Full, .. })) {
+                // Before the answers: a delete that is tried again finds the room of the write-ahead log.
+                (self.hooks.full)();
+                self.checkpoint();
+            }
             for command in group {
                 command.conclude(end.as_ref().err());
             }
-            match end {
-                Err(Loss { severity: Severity::Fatal, detail }) => {
-                    (self.hooks.fatal)(&format!("cannot make {} durable: {detail}", self.name));
-                    return;
-                }
-                _ => (self.hooks.idle)(),
+            if let Err(Loss { severity: Severity::Fatal, detail }) = end {
+                (self.hooks.fatal)(&format!("cannot make {} durable: {detail}", self.name));
+                return;
             }
         }
-        self.close();
+        self.checkpoint();
     }
 
     /// One transaction of `first` and of whatever else waits.
@@ -196,11 +199,12 @@ impl Worker {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
 
-    /// Leaves a database file that needs no recovery.
-    fn close(&self) {
+    /// Moves the write-ahead log into the database and gives its room back; at the end this leaves a file that needs
+    /// no recovery. A failure is harmless: the log keeps what could not be moved.
+    fn checkpoint(&self) {
         let checkpointed = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         if let Err(error) = checkpointed {
-            tracing::warn!(%error, database = self.name, "cannot checkpoint at the end");
+            tracing::warn!(%error, database = self.name, "cannot move the write-ahead log into the database");
         }
     }
 }

@@ -29,7 +29,7 @@ def handler(event):
     elif event == "raw":
         os.write(1, b"raw out\nunfinished")
     elif event == "child":
-        subprocess.run(["/bin/echo", "from a child"], check=True)
+        subprocess.run([sys.executable, "-I", "-S", "-c", "print('from a child')"], check=True)
     elif event == "thread":
         thread = threading.Thread(target=print, args=("from a thread",))
         thread.start()

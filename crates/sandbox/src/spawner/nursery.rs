@@ -1,0 +1,145 @@
+//! Brings sandboxes into the world.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use libc::sock_filter;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::identity::Identities;
+use super::resident::{Resident, end};
+use crate::cgroup::{Cgroup, Controller, Layout};
+use crate::child::{self, Inheritance, Plan};
+use crate::problem::{During, Problem, Step};
+use crate::wire::{Handover, Limits, OpenRequest};
+use crate::{seccomp, sys};
+
+/// The namespaces that the clone makes. The cgroup namespace is made later, once inside the cgroup.
+const NAMESPACES: i32 = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS;
+
+/// What all sandboxes of a spawner have in common, worked out once.
+pub(super) struct Nursery {
+    pub(super) layout: Layout,
+    identities: Identities,
+    filter: Vec<sock_filter>,
+    masks: Vec<CString>,
+}
+
+/// The pipes between a first process and the spawner.
+struct Pipes {
+    go: (OwnedFd, OwnedFd),
+    exit: (OwnedFd, OwnedFd),
+}
+
+// === impl Nursery ===
+
+impl Nursery {
+    pub(super) fn new(layout: Layout, first_uid: u32, uid_count: u32) -> Self {
+        Self {
+            layout,
+            identities: Identities::of_this_process(first_uid, uid_count),
+            filter: seccomp::program(),
+            masks: child::existing_masks(),
+        }
+    }
+
+    /// Takes back the user of a sandbox that has no process any more.
+    pub(super) fn free(&mut self, slot: u32) {
+        self.identities.give_back(slot);
+    }
+
+    /// Starts a sandbox; leaves nothing behind when that fails.
+    pub(super) fn launch(&mut self, request: OpenRequest, handover: Handover) -> Result<Resident, Problem> {
+        let (name, limits) = (request.name.clone(), request.limits);
+        let plan = Plan::new(request, self.layout.has(Controller::Memory), &self.masks)?;
+        let slot = self.identities.take().ok_or_else(no_identity)?;
+        let cgroup = self.make_cgroup(&name, &limits).inspect_err(|_| self.identities.give_back(slot))?;
+        match self.start(&plan, handover, cgroup.as_ref(), slot) {
+            Ok((child, go, exit)) => Ok(Resident { child, go, exit, cgroup, slot }),
+            Err(problem) => {
+                self.identities.give_back(slot);
+                if let Some(cgroup) = cgroup {
+                    cgroup.remove();
+                }
+                Err(problem)
+            }
+        }
+    }
+
+    fn make_cgroup(&self, name: &str, limits: &Limits) -> Result<Option<Cgroup>, Problem> {
+        if self.layout.hierarchies.is_empty() {
+            return Ok(None);
+        }
+        Cgroup::create(&self.layout, name, limits).during_with(Step::CreateCgroup, name).map(Some)
+    }
+
+    /// Clones the first process and tells it who it is. Answers with our ends of its pipes.
+    fn start(
+        &self,
+        plan: &Plan,
+        handover: Handover,
+        cgroup: Option<&Cgroup>,
+        slot: u32,
+    ) -> Result<(sys::Child, OwnedFd, File), Problem> {
+        let pipes = Pipes::new().during(Step::Clone)?;
+        self.give_outputs(&handover, slot);
+        let into = cgroup.and_then(Cgroup::single_v2).transpose().during(Step::CreateCgroup)?;
+        let entrances = match (&into, cgroup) {
+            (None, Some(cgroup)) => cgroup.entrances().during(Step::CreateCgroup)?,
+            _ => Vec::new(),
+        };
+        // SAFETY: the spawner never starts a thread.
+        let cloned = unsafe { sys::clone_process(NAMESPACES as u64, into.as_ref().map(AsFd::as_fd)) };
+        let Some(child) = cloned.during(Step::Clone)? else {
+            let (go, exit) = pipes.of_the_child();
+            child::run(plan, Inheritance { handover, go, exit, entrances }, &self.filter)
+        };
+        let (go, exit) = pipes.of_the_spawner();
+        let told = self.identities.assign(child.pid, slot).and_then(|()| Ok(rustix::io::write(&go, &[1])?));
+        if let Err(error) = told {
+            end(&child);
+            return Err(Problem::new(Step::Identity, "", &error));
+        }
+        Ok((child, go, exit))
+    }
+
+    /// So that `/dev/stdout` and the like can be opened inside.
+    fn give_outputs(&self, handover: &Handover, slot: u32) {
+        if self.identities.is_foreign() {
+            let (uid, gid) = self.identities.owner(slot);
+            for fd in [&handover.stdout, &handover.stderr] {
+                // What has been opened works without it.
+                let _ = rustix::fs::fchown(fd, Some(uid), Some(gid));
+            }
+        }
+    }
+}
+
+// === impl Pipes ===
+
+impl Pipes {
+    fn new() -> io::Result<Self> {
+        Ok(Self { go: pipe_with(PipeFlags::CLOEXEC)?, exit: pipe_with(PipeFlags::CLOEXEC)? })
+    }
+
+    /// Reads `go`, writes `exit`; closes the others.
+    fn of_the_child(self) -> (File, File) {
+        (File::from(self.go.0), File::from(self.exit.1))
+    }
+
+    /// Writes `go`, reads `exit`; closes the others.
+    fn of_the_spawner(self) -> (OwnedFd, File) {
+        (self.go.1, File::from(self.exit.0))
+    }
+}
+
+fn no_identity() -> Problem {
+    Problem::new(Step::Capacity, "", &io::Error::from_raw_os_error(libc::EAGAIN))
+}

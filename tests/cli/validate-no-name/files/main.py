@@ -1,0 +1,2 @@
+def hanlder():
+    return 1
