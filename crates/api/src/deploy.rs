@@ -16,7 +16,7 @@ use crate::functions::function_name;
 use crate::state::ApiState;
 
 /// Tells which files of a coming deployment must be uploaded.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/deploy/plan", tag = "deployments", params(("id", description = "the function's name")),
+#[utoipa::path(post, path = "/api/v1/functions/{id}/deploy/plan", tag = "deployments", params(("id" = String, Path, description = "the function's name")),
     request_body = DeployPlanRequest, responses((status = 200, body = DeployPlan)))]
 pub(crate) async fn plan_deployment(
     State(state): State<ApiState>,
@@ -34,7 +34,7 @@ pub(crate) async fn plan_deployment(
 
 /// Stores one file's bytes under their digest.
 #[utoipa::path(put, path = "/api/v1/blobs/{digest}", tag = "deployments",
-    params(("digest", description = "BLAKE3 of the body, 64 lowercase hexadecimal characters")),
+    params(("digest" = String, Path, description = "BLAKE3 of the body, 64 lowercase hexadecimal characters")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
     (status = 204, description = "stored"),
     (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),
@@ -53,7 +53,7 @@ pub(crate) async fn put_blob(
 }
 
 /// Deploys a version: seals it, loads its entrypoint in a sandbox, then moves `live` to it.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/deploy", tag = "deployments", params(("id", description = "name, or id of an existing function")),
+#[utoipa::path(post, path = "/api/v1/functions/{id}/deploy", tag = "deployments", params(("id" = String, Path, description = "name, or id of an existing function")),
     request_body = DeployRequest, responses(
     (status = 201, body = DeploymentView),
     (status = 404, description = "no function of that id", body = Problem, content_type = "application/problem+json"),
@@ -91,7 +91,7 @@ pub(crate) async fn deploy_function(
 }
 
 /// Moves `live` back to an earlier version.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/rollback", tag = "deployments", params(("id", description = "name or id")),
+#[utoipa::path(post, path = "/api/v1/functions/{id}/rollback", tag = "deployments", params(("id" = String, Path, description = "name or id")),
     request_body = RollbackRequest, responses(
     (status = 200, body = DeploymentView),
     (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),

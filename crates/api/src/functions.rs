@@ -69,7 +69,7 @@ pub(crate) fn function_name(text: &str) -> Result<FunctionName, Fault> {
 }
 
 /// Shows a function, by name or id.
-#[utoipa::path(get, path = "/api/v1/functions/{id}", tag = "functions", params(("id", description = "name or id")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{id}", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
     (status = 200, body = FunctionView),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -83,7 +83,7 @@ pub(crate) async fn get_function(
 }
 
 /// Replaces vars, or moves `live` to another version.
-#[utoipa::path(put, path = "/api/v1/functions/{id}", tag = "functions", params(("id", description = "name or id")),
+#[utoipa::path(put, path = "/api/v1/functions/{id}", tag = "functions", params(("id" = String, Path, description = "name or id")),
     request_body = UpdateFunction, responses(
     (status = 200, body = FunctionView),
     (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
@@ -101,7 +101,7 @@ pub(crate) async fn update_function(
 }
 
 /// Deletes a function with its versions. Its runs stay until their retention ends.
-#[utoipa::path(delete, path = "/api/v1/functions/{id}", tag = "functions", params(("id", description = "name or id")), responses(
+#[utoipa::path(delete, path = "/api/v1/functions/{id}", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
     (status = 204, description = "deleted"),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -116,7 +116,7 @@ pub(crate) async fn delete_function(
 }
 
 /// Lists a function's newest versions.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/versions", tag = "functions", params(("id", description = "name or id")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{id}/versions", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
     (status = 200, body = VersionList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -131,7 +131,7 @@ pub(crate) async fn list_versions(
 }
 
 /// Shows how a function does since the server started.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/metrics", tag = "functions", params(("id", description = "name or id")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{id}/metrics", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
     (status = 200, body = FunctionMetrics),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]

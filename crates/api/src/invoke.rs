@@ -14,7 +14,7 @@ use crate::state::ApiState;
 /// A failure of the platform answers `application/problem+json`; one of the function's own code answers its error
 /// as JSON with the header `X-Error-Source: function`.
 #[utoipa::path(post, path = "/api/v1/functions/{id}/invoke", tag = "invoke",
-    params(("id", description = "name or id, with `:alias` or `:version` behind it where wanted")),
+    params(("id" = String, Path, description = "name or id, with `:alias` or `:version` behind it where wanted")),
     request_body(content = serde_json::Value, description = "what the function takes", content_type = "application/json"), responses(
     (status = "2XX", description = "the function's answer"),
     (status = "3XX", description = "the function's answer"),
@@ -35,6 +35,7 @@ pub(crate) async fn invoke_function(
     let Some(request_id) = request.extensions().get::<RequestId>().cloned() else {
         return Ok(Failure(faas_types::Fault::internal("a request has no id")).into_response());
     };
-    let target = CallTarget { route, trigger: TriggerKind::Api, path: "/".to_owned(), key_was_used: true };
+    let target =
+        CallTarget { route, trigger: TriggerKind::Api, path: "/".to_owned(), prefix: None, key_was_used: true };
     Ok(answer_call(&state.engine, target, request, &request_id).await)
 }

@@ -38,7 +38,7 @@ pub(crate) async fn create_key(
 }
 
 /// Revokes a key; what it may do ends at once.
-#[utoipa::path(delete, path = "/api/v1/keys/{id}", tag = "keys", params(("id", description = "the key's id")), responses(
+#[utoipa::path(delete, path = "/api/v1/keys/{id}", tag = "keys", params(("id" = String, Path, description = "the key's id")), responses(
     (status = 204, description = "revoked"),
     (status = 404, description = "no such key", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "the caller's own key", body = Problem, content_type = "application/problem+json"),

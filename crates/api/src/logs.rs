@@ -48,7 +48,7 @@ pub(crate) struct Filter {
 }
 
 /// Shows what a function wrote.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/logs", tag = "logs", params(("id", description = "name or id"), Filter), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{id}/logs", tag = "logs", params(("id" = String, Path, description = "name or id"), Filter), responses(
     (status = 200, content((LogList = "application/json"), (String = "text/event-stream"))),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -67,7 +67,7 @@ pub(crate) async fn function_logs(
 }
 
 /// Shows what a run wrote.
-#[utoipa::path(get, path = "/api/v1/runs/{id}/logs", tag = "logs", params(("id", description = "the run's id"), Filter), responses(
+#[utoipa::path(get, path = "/api/v1/runs/{id}/logs", tag = "logs", params(("id" = String, Path, description = "the run's id"), Filter), responses(
     (status = 200, content((LogList = "application/json"), (String = "text/event-stream"))),
     (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
 ))]

@@ -76,7 +76,7 @@ pub(crate) async fn list_runs(
 }
 
 /// Shows a run with its attempts.
-#[utoipa::path(get, path = "/api/v1/runs/{id}", tag = "runs", params(("id", description = "the run's id")), responses(
+#[utoipa::path(get, path = "/api/v1/runs/{id}", tag = "runs", params(("id" = String, Path, description = "the run's id")), responses(
     (status = 200, body = RunView),
     (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
 ))]

@@ -10,7 +10,7 @@ use http::StatusCode;
 use crate::state::ApiState;
 
 /// Lists the vars that the live version sees.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/env", tag = "vars", params(("id", description = "name or id")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{id}/env", tag = "vars", params(("id" = String, Path, description = "name or id")), responses(
     (status = 200, body = VarList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -24,7 +24,7 @@ pub(crate) async fn list_vars(
 }
 
 /// Sets vars; others stay. New instances see them and present ones are replaced.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/env", tag = "vars", params(("id", description = "name or id")),
+#[utoipa::path(post, path = "/api/v1/functions/{id}/env", tag = "vars", params(("id" = String, Path, description = "name or id")),
     request_body = SetVars, responses(
     (status = 200, body = VarList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
@@ -43,7 +43,7 @@ pub(crate) async fn set_vars(
 
 /// Removes a var that was set through the API.
 #[utoipa::path(delete, path = "/api/v1/functions/{id}/env/{key}", tag = "vars",
-    params(("id", description = "name or id"), ("key", description = "the var's name")), responses(
+    params(("id" = String, Path, description = "name or id"), ("key" = String, Path, description = "the var's name")), responses(
     (status = 204, description = "removed"),
     (status = 404, description = "no such function or var", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
