@@ -47,6 +47,13 @@ def test_its_documentation_knows_where_it_lives(app: Server) -> None:
     assert "/fn/fastapi/openapi.json" in page
 
 
+def test_its_links_lead_back_to_it(app: Server) -> None:
+    """A redirect of the application's own stays below the function's URL, whatever a caller claims."""
+    for claimed in ({}, {"X-Forwarded-Prefix": "/evil"}):
+        moved = app.http.request("POST", "/fn/fastapi/items/", "{}", headers=claimed).expect(307)
+        assert moved.headers["location"].endswith("/fn/fastapi/items")
+
+
 def test_streams_arrive_in_parts(app: Server) -> None:
     connection = app.http.connect()
     connection.request("GET", "/fn/fastapi/stream", headers={"Authorization": f"Bearer {app.key}"})

@@ -149,7 +149,9 @@ class Lifespan:
 
 
 def _scope(head: dict, state: dict) -> dict[str, object]:
-    path = head["path"]
+    # As behind any proxy that mounts the application somewhere: `path` starts with `root_path`.
+    root = next((value for name, value in head["headers"] if name == "x-forwarded-prefix"), "")
+    path = root + head["path"]
     headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in head["headers"]]
     host = next((value for name, value in head["headers"] if name == "host"), "localhost")
     name, _, port = host.partition(":")
@@ -164,7 +166,7 @@ def _scope(head: dict, state: dict) -> dict[str, object]:
         "path": unquote(path, plus=False),
         "raw_path": path.encode("latin-1", "replace"),
         "query_string": head["query"].encode("latin-1", "replace"),
-        "root_path": "",
+        "root_path": root,
         "headers": headers,
         "server": (name, int(port) if port.isdigit() else 80),
         "client": (client, 0) if client else None,
