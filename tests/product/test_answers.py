@@ -81,6 +81,22 @@ def test_parameters_come_from_the_query_on_get(server: Server, add: str) -> None
     assert server.http.get(f"/fn/{add}?x=5&y=10").expect(200).json() == {"result": 15}
 
 
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize("body", ['{"x": 5, "y": 10}', ' {"y": 10,\n"x": 5}\n', "x=5&y=10"])
+def test_json_is_json_even_when_it_is_called_a_form(server: Server, add: str, body: str) -> None:
+    """What `curl -d` sends without a content type, and a real form."""
+    for path in (f"/fn/{add}", f"/api/v1/functions/{add}/invoke"):
+        assert server.http.request("POST", path, body, headers=FORM).expect(200).json() == {"result": 15}
+
+
+def test_an_event_is_json_even_when_it_is_called_a_form(server: Server, tmp_path: Path, name: str) -> None:
+    server.deploy(write_function(tmp_path, name, ECHO))
+    reply = server.http.request("POST", f"/fn/{name}", '{"x": 5}', headers=FORM).expect(200)
+    assert reply.json()["event"] == {"x": 5}
+
+
 def test_the_run_is_recorded_with_all_its_fields(server: Server, add: str) -> None:
     reply = server.api.invoke(add, {"x": 5, "y": 10}).expect(200)
     run = server.api.finished(reply.headers["x-run-id"])
@@ -120,13 +136,13 @@ def handler(event, context):
         "bytes": b"\\x00\\xff",
         "triple": ({"made": True}, 201, {"X-Own": "yes"}),
         "object": {"status": 202, "headers": {"X-Own": "yes"}, "body": "accepted"},
+        "data": {"status": 202, "body": "accepted"},
         "nothing": None,
     }[event["kind"]]
 """
     server.deploy(write_function(tmp_path, name, code))
-    replies = {
-        kind: server.api.call(name, {"kind": kind}) for kind in ("json", "text", "bytes", "triple", "object", "nothing")
-    }
+    kinds = ("json", "text", "bytes", "triple", "object", "data", "nothing")
+    replies = {kind: server.api.call(name, {"kind": kind}) for kind in kinds}
     assert replies["json"].expect(200).json() == [1, {"a": None}]
     assert replies["text"].expect(200).body == b"plain text"
     assert replies["text"].headers["content-type"].startswith("text/plain")
@@ -134,6 +150,8 @@ def handler(event, context):
     assert replies["triple"].expect(201).json() == {"made": True}
     assert replies["triple"].headers["x-own"] == "yes"
     assert replies["object"].expect(202).body == b"accepted"
+    assert replies["object"].headers["x-own"] == "yes"
+    assert replies["data"].expect(200).json() == {"status": 202, "body": "accepted"}
     assert replies["nothing"].status in (200, 204)
 
 

@@ -2,7 +2,7 @@
 
 An event handler's value is the body: text, bytes, or JSON for everything else; `(body, status)` and
 `(body, status, headers)`; a dict with `statusCode` as for AWS Lambda; an object with `status` (or `status_code`),
-`headers` and `body`; an iterator or generator, sync or async, streams. A plain function's value is wrapped as
+`headers` and `body`, or a dict of exactly these three; an iterator or generator, sync or async, streams. A plain function's value is wrapped as
 `{"result": value}`; only bytes, response objects and generators are taken as they are, and a tuple is an array.
 
 JSON is strict: NaN and infinities are errors. Dates become ISO 8601; UUID, Decimal and paths text; enums their value;
@@ -22,6 +22,7 @@ LINES_TYPE = "application/x-ndjson"
 HEAD_MAX = 64 << 10
 
 _TOKEN = set("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
+_REPLY_KEYS = {"status", "headers", "body"}
 _HEADS: dict[str, bytes] = {}
 
 
@@ -78,7 +79,11 @@ def from_value(value: object, contract: str) -> Reply:
             return _json({"result": value})
         return _special(value) or _json({"result": value})
     if type(value) is dict:
-        return _from_proxy(value) if "statusCode" in value else _json(value)
+        if "statusCode" in value:
+            return _from_proxy(value)
+        if len(value) == 3 and value.keys() == _REPLY_KEYS and type(value["status"]) is int:
+            return _with(_from_body(value["body"]), value["status"], value["headers"] or ())
+        return _json(value)
     if isinstance(value, tuple):
         return _from_tuple(value)
     return _from_body(value)
