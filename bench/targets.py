@@ -147,7 +147,7 @@ class Ours:
 
     def isolation(self) -> str:
         """The level that its runs really had, from a run's record."""
-        runs = json.loads(self.cli("runs", "list", "-o", "json"))
+        runs = json.loads(self.cli("runs", "list", "-o", "json"))["runs"]
         return f"level {runs[0]['isolation']}: {LEVELS[runs[0]['isolation']]}"
 
     def remove(self) -> None:

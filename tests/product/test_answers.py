@@ -124,7 +124,7 @@ def test_runs_can_be_listed_and_filtered(server: Server, add: str) -> None:
     rest = server.http.get(f"/api/v1/runs?function={add}&limit=200&cursor={page['next']}").expect(200).json()
     assert [run["id"] for run in page["runs"] + rest["runs"]] == listed
     told = server.cli("runs", "list", "--function", add, "-o", "json").ok().json()
-    assert [run["id"] for run in told] == listed
+    assert [run["id"] for run in told["runs"]] == listed
 
 
 def test_return_values(server: Server, tmp_path: Path, name: str) -> None:

@@ -96,7 +96,7 @@ def test_the_key_is_in_no_log_and_no_readable_file(server: Server) -> None:
 def test_the_profile_lets_the_command_just_work(server: Server, private: str) -> None:
     cli = server.cli_with()
     listed = cli("fn", "list", "-o", "json").ok().json()
-    assert private in [function["name"] for function in listed]
+    assert private in [function["name"] for function in listed["functions"]]
     # The environment wins over the profile.
     cli("fn", "list", env={"FAAS_API_KEY": "faas_wrong"}).exits(3)
     cli("fn", "list", env={"FAAS_ENDPOINT": "http://127.0.0.1:1"}).exits(9)

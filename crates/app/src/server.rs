@@ -24,6 +24,7 @@ use crate::{SPAWNER, admin_key, serve};
 /// Everything that runs, from the bottom up.
 struct Server {
     store: Store,
+    sandboxes: Arc<LinuxSandboxes>,
     engine: Engine,
     doors: Doors,
     listener: TcpListener,
@@ -51,7 +52,7 @@ impl Server {
         warn_of_weakness(sandboxes.report().level, config.sandbox.unsafe_no_isolation);
         let isolation = Arc::new(sandboxes.report().clone());
         let launcher = Arc::new(RuntimesLauncher::new(
-            sandboxes,
+            Arc::clone(&sandboxes) as _,
             store.layers(),
             Arc::new(SystemClock),
             RuntimesConfig { search: config.sandbox.pythons.clone(), cache: config.store.data.join("runtimes.json") },
@@ -77,7 +78,7 @@ impl Server {
         let engine = Engine::start(ports, settings).await?;
         let state = ApiState { engine: engine.clone(), public_url: address.as_str().into(), isolation, started: began };
         let doors = Doors { gateway: Gateway::new(engine.clone()), api: faas_api::router(state) };
-        Ok(Self { store, engine, doors, listener, address })
+        Ok(Self { store, sandboxes, engine, doors, listener, address })
     }
 
     async fn serve(self, config: &ServerConfig) -> Result<()> {
@@ -98,7 +99,9 @@ impl Server {
                 return Err(anyhow!("stopped before the drain was over"));
             }
         }
-        self.store.close();
+        self.sandboxes.stop().await;
+        let store = self.store;
+        tokio::task::spawn_blocking(move || store.close()).await.context("the store did not close")?;
         tracing::info!("stopped");
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::{ClientError, Connection};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Control calls answer in milliseconds; this bounds a server that hangs.
-pub(crate) const CONTROL_TIMEOUT: Duration = Duration::from_secs(60);
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(60);
 /// An answer of the control plane is never larger.
 const ANSWER_MAX: usize = 64 << 20;
 
@@ -136,7 +136,7 @@ impl Client {
     pub(crate) fn transport(&self, error: &reqwest::Error) -> ClientError {
         let endpoint = self.connection.endpoint().to_owned();
         if error.is_timeout() && !error.is_connect() {
-            ClientError::Timeout { endpoint, after: CONTROL_TIMEOUT }
+            ClientError::Timeout { endpoint }
         } else if error.is_decode() {
             self.protocol(deepest(error))
         } else {

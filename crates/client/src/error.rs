@@ -1,7 +1,6 @@
 //! Why a call did not give what was asked for.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use faas_proto::rest::{FunctionFailure, Problem};
 use faas_types::Code;
@@ -31,12 +30,10 @@ pub enum ClientError {
         reason: String,
     },
     /// No answer in time.
-    #[error("no answer from {endpoint} within {}s", .after.as_secs())]
+    #[error("no answer from {endpoint} in time")]
     Timeout {
         /// The endpoint.
         endpoint: String,
-        /// How long was waited.
-        after: Duration,
     },
     /// The answer is not one that a Function Cloud server gives.
     #[error("unexpected answer from {endpoint}: {message}")]

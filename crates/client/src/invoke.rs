@@ -127,10 +127,7 @@ impl Client {
             }
         };
         let request = self.request(method, &path)?.timeout(INVOKE_TIMEOUT).headers(headers).body(call.body);
-        let response = request.send().await.map_err(|error| match self.transport(&error) {
-            ClientError::Timeout { endpoint, .. } => ClientError::Timeout { endpoint, after: INVOKE_TIMEOUT },
-            other => other,
-        })?;
+        let response = request.send().await.map_err(|error| self.transport(&error))?;
         self.reply(response).await
     }
 

@@ -3,19 +3,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
-use faas_ports::{ExchangeEnd, ExchangeItem, Invocation, ReplyHead};
-use faas_types::{
-    AliasName, Code, Fault, HttpMethod, ProjectId, RunId, TriggerKind, TriggerSettings, VersionRecord, limits,
-};
-use futures_util::stream::BoxStream;
-use futures_util::{FutureExt, StreamExt};
+use bytes::Bytes;
+use faas_ports::Invocation;
+use faas_types::{AliasName, Code, Fault, HttpMethod, ProjectId, RunId, TriggerKind, TriggerSettings, VersionRecord};
 
 use crate::catalog::FunctionEntry;
-use crate::engine::Core;
+use crate::core::Core;
+use crate::exchange::{Exchange, fail};
+use crate::place::Place;
 use crate::pool::NoPlace;
-use crate::reply::{Call, CallBody, CallFailure};
-use crate::ticket::{Outcome, Ticket, queued_record};
+use crate::reply::{Call, CallFailure};
+use crate::ticket::{Ticket, queued_record};
 
 /// Which version of a function is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +127,7 @@ impl Core {
         Exchange { ticket, items, deadline, timeout, received: 0 }.reply().await
     }
 
-    async fn place(self: &Arc<Self>, route: &Route, deadline: Instant) -> Result<crate::pool::Place, Fault> {
+    async fn place(self: &Arc<Self>, route: &Route, deadline: Instant) -> Result<Place, Fault> {
         let mut route = route.clone();
         // A deployment may close the pool between finding it and asking it; the newer one is then asked.
         for _ in 0..3 {
@@ -170,183 +168,4 @@ impl Core {
     pub(crate) fn function(&self, project: ProjectId, name: &str) -> Result<Arc<FunctionEntry>, Fault> {
         self.catalog.find(project, name)
     }
-}
-
-/// One invocation between instance and caller.
-struct Exchange {
-    ticket: Ticket,
-    items: BoxStream<'static, ExchangeItem>,
-    deadline: Instant,
-    timeout: std::time::Duration,
-    received: u64,
-}
-
-/// The next thing that matters to the caller.
-enum Step {
-    Head(ReplyHead),
-    Body(Bytes),
-    Done,
-    Failed(Fault),
-}
-
-// === impl Exchange ===
-
-impl Exchange {
-    async fn reply(mut self) -> Result<Call, CallFailure> {
-        let head = match self.step().await {
-            Step::Head(head) => head,
-            Step::Failed(fault) => return Err(fail(self.ticket, fault)),
-            Step::Body(_) | Step::Done => {
-                let fault = Fault::new(Code::RuntimeError, "the instance ended its reply before it began");
-                return Err(fail(self.ticket, fault));
-            }
-        };
-        let mut body = BytesMut::new();
-        loop {
-            match self.step().now_or_never() {
-                Some(Step::Body(chunk)) => body.extend_from_slice(&chunk),
-                Some(Step::Done) => return Ok(self.whole(head, body.freeze())),
-                Some(Step::Failed(fault)) => return Err(fail(self.ticket, fault)),
-                Some(Step::Head(_)) => {}
-                None => return Ok(self.streamed(head, body.freeze())),
-            }
-        }
-    }
-
-    fn whole(mut self, head: ReplyHead, body: Bytes) -> Call {
-        let result = kept_result(&head, &body);
-        self.ticket.set_reply(head.status, result);
-        let call = self.call(head, CallBody::Whole(body));
-        self.ticket.finish(Outcome::Succeeded);
-        call
-    }
-
-    fn streamed(mut self, head: ReplyHead, first: Bytes) -> Call {
-        self.ticket.set_reply(head.status, None);
-        let call = self.call(head, CallBody::Whole(Bytes::new()));
-        let rest = futures_util::stream::unfold(Some(self), |exchange| async move {
-            let mut exchange = exchange?;
-            match exchange.step().await {
-                Step::Body(chunk) => Some((Ok(chunk), Some(exchange))),
-                Step::Head(_) => Some((Ok(Bytes::new()), Some(exchange))),
-                Step::Done => {
-                    exchange.ticket.finish(Outcome::Succeeded);
-                    None
-                }
-                Step::Failed(fault) => {
-                    exchange.ticket.finish(Outcome::Failed(fault.clone()));
-                    Some((Err(fault), None))
-                }
-            }
-        });
-        let first = futures_util::stream::iter((!first.is_empty()).then_some(Ok(first)));
-        Call { body: CallBody::Stream(first.chain(rest).boxed()), ..call }
-    }
-
-    fn call(&self, head: ReplyHead, body: CallBody) -> Call {
-        Call {
-            run: self.ticket.run(),
-            version: self.ticket.version(),
-            cold_start: self.ticket.cold_start(),
-            duration_us: u64::try_from(self.ticket.elapsed().as_micros()).unwrap_or(u64::MAX),
-            head,
-            body,
-        }
-    }
-
-    /// The next thing that matters to the caller; log lines are taken on the way.
-    async fn step(&mut self) -> Step {
-        loop {
-            let item = match tokio::time::timeout_at(self.deadline.into(), self.items.next()).await {
-                Ok(item) => item,
-                Err(_) => return self.timed_out(),
-            };
-            match item {
-                Some(ExchangeItem::Log(entry)) => self.ticket.log(entry),
-                Some(ExchangeItem::Head(head)) => return Step::Head(head),
-                Some(ExchangeItem::Body(chunk)) => {
-                    self.received += chunk.len() as u64;
-                    if self.received > limits::BODY_MAX {
-                        self.ticket.spoil();
-                        return Step::Failed(too_large());
-                    }
-                    return Step::Body(chunk);
-                }
-                Some(ExchangeItem::End(end)) => return self.ended(end).await,
-                None => return self.ended(ExchangeEnd::Lost).await,
-            }
-        }
-    }
-
-    fn timed_out(&mut self) -> Step {
-        self.ticket.spoil();
-        let fault =
-            Fault::new(Code::TimeoutExceeded, format!("the function ran past its timeout of {:?}", self.timeout))
-                .with_hint("raise `timeout` in the manifest, or make the work shorter");
-        Step::Failed(fault)
-    }
-
-    async fn ended(&mut self, end: ExchangeEnd) -> Step {
-        match end {
-            ExchangeEnd::Complete { dropped_log_lines } => {
-                self.ticket.add_dropped_lines(dropped_log_lines);
-                Step::Done
-            }
-            ExchangeEnd::Raised { error, dropped_log_lines } => {
-                self.ticket.add_dropped_lines(dropped_log_lines);
-                let message = format!("the function raised {}", error.kind);
-                Step::Failed(Fault::new(Code::RuntimeError, message).with_function_error(error))
-            }
-            ExchangeEnd::Rejected { message } => Step::Failed(Fault::new(Code::BadRequest, message)),
-            ExchangeEnd::Lost => {
-                self.ticket.spoil();
-                Step::Failed(self.lost().await)
-            }
-        }
-    }
-
-    async fn lost(&mut self) -> Fault {
-        let Some(place) = self.ticket.place() else { return Fault::internal("a started run has no place") };
-        let exited = place.slot.instance.exited();
-        let Ok(exit) = tokio::time::timeout(std::time::Duration::from_secs(3), exited).await else {
-            return Fault::new(Code::RuntimeError, "the function broke the protocol with its instance");
-        };
-        match (exit.out_of_memory, exit.code, exit.signal) {
-            (true, ..) => Fault::new(Code::MemoryExceeded, "the function used more memory than its limit")
-                .with_hint("raise `memory` in the manifest, or hold less at once"),
-            (_, Some(code), _) => {
-                Fault::new(Code::RuntimeError, format!("the function's process exited with status {code}"))
-                    .with_hint("return from the handler instead of ending the process")
-            }
-            (_, _, Some(signal)) => {
-                Fault::new(Code::RuntimeError, format!("the function's process was ended by signal {signal}"))
-            }
-            _ => Fault::new(Code::RuntimeError, "the function's process ended"),
-        }
-    }
-}
-
-fn too_large() -> Fault {
-    Fault::new(Code::PayloadTooLarge, format!("the reply is larger than {} bytes", limits::BODY_MAX))
-        .with_hint("return less, or store the result and return where it is")
-}
-
-/// Ends the run with a fault and says so to the caller.
-fn fail(ticket: Ticket, fault: Fault) -> CallFailure {
-    let failure = CallFailure {
-        run: Some(ticket.run()),
-        version: Some(ticket.version()),
-        cold_start: ticket.cold_start(),
-        duration_us: u64::try_from(ticket.elapsed().as_micros()).unwrap_or(u64::MAX),
-        fault: fault.clone(),
-    };
-    ticket.finish(Outcome::Failed(fault));
-    failure
-}
-
-/// The reply as the run's record keeps it: small JSON only.
-fn kept_result(head: &ReplyHead, body: &Bytes) -> Option<serde_json::Value> {
-    let is_json =
-        head.headers.iter().any(|(name, value)| name == "content-type" && value.starts_with("application/json"));
-    (is_json && body.len() <= limits::RESULT_KEPT_MAX).then(|| serde_json::from_slice(body).ok())?
 }

@@ -7,7 +7,8 @@ use faas_ports::{Collection, Expect, Key, PortError, Write};
 use faas_types::{Alias, AliasName, Code, Fault, FunctionName, FunctionRecord, ProjectId, VersionRecord, limits};
 
 use crate::catalog::{FunctionEntry, decode, function_key};
-use crate::engine::{Engine, encode};
+use crate::core::encode;
+use crate::engine::Engine;
 
 /// Times that a change is tried again when another one was first.
 const RETRIES: u32 = 5;

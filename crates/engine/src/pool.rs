@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::{Admission, Load, admit, starts_wanted};
+use crate::place::Place;
 use crate::recorder::Recorder;
 use crate::slot::Slot;
 
@@ -55,18 +56,6 @@ struct PoolState {
     waiting: VecDeque<oneshot::Sender<Result<Place, Fault>>>,
     /// No call is admitted any more; those admitted are served to their end.
     closed: bool,
-}
-
-/// A place in an instance, held by one call and given back when dropped.
-pub(crate) struct Place {
-    pool: Arc<Pool>,
-    pub slot: Arc<Slot>,
-    /// Whether the call is the first of its instance.
-    pub cold: bool,
-    /// Whether the instance may take another call; cleared after a timeout, a crash or an abandoned call.
-    pub reusable: bool,
-    /// Set for a place that no call ever took.
-    unclaimed: bool,
 }
 
 /// Why there is no place.
@@ -131,7 +120,7 @@ impl Pool {
         }
     }
 
-    fn give_back(self: &Arc<Self>, slot: &Arc<Slot>, reusable: bool) {
+    pub(crate) fn give_back(self: &Arc<Self>, slot: &Arc<Slot>, reusable: bool) {
         slot.end();
         if !reusable {
             self.retire(slot);
@@ -333,19 +322,6 @@ impl Pool {
             .with_hint(format!("try again later, or raise scaling.max (now {max}) in the manifest"))
             .with_retry_after(1);
         NoPlace::Refused(fault)
-    }
-}
-
-// === impl Place ===
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if self.unclaimed {
-            // Dropped under the pool's lock: nobody used it, so nothing has to be woken or stopped.
-            self.slot.end();
-        } else {
-            self.pool.give_back(&self.slot, self.reusable);
-        }
     }
 }
 

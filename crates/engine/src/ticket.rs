@@ -9,8 +9,8 @@ use faas_types::{
     RunPhase, RunRecord, RunState, Timestamp, limits,
 };
 
-use crate::engine::Core;
-use crate::pool::Place;
+use crate::core::Core;
+use crate::place::Place;
 use crate::stats::FunctionStats;
 
 /// A run under way. Dropping it before [`Ticket::finish`] records it as cancelled.

@@ -269,7 +269,7 @@ impl Driver {
     pub(crate) async fn drain_pipes(&mut self) {
         for index in 0..self.pipes.len() {
             for _ in 0..DRAIN_READS {
-                if !self.pipes[index].read(self.clock.now(), &mut self.lines) {
+                if !self.pipes[index].read_now(self.clock.now(), &mut self.lines) {
                     break;
                 }
                 self.forward_lines().await;

@@ -37,12 +37,26 @@ impl Pipe {
         }
     }
 
-    /// Reads once without waiting, and appends whole lines to `lines`. Whether there may be more.
-    pub(crate) fn read(&mut self, now: Timestamp, lines: &mut Vec<LogEntry>) -> bool {
+    /// Reads what [`readable`](Self::readable) announced, and appends whole lines to `lines`.
+    pub(crate) fn read(&mut self, now: Timestamp, lines: &mut Vec<LogEntry>) {
+        let Some(reader) = &self.reader else {
+            return;
+        };
+        let outcome = reader.try_read(&mut self.buffer);
+        self.take(outcome, now, lines);
+    }
+
+    /// Asks the kernel for what is in the pipe, whether the runtime has heard of it or not. Whether there may be more.
+    pub(crate) fn read_now(&mut self, now: Timestamp, lines: &mut Vec<LogEntry>) -> bool {
         let Some(reader) = &self.reader else {
             return false;
         };
-        match reader.try_read(&mut self.buffer) {
+        let outcome = nix::unistd::read(reader, &mut self.buffer).map_err(io::Error::from);
+        self.take(outcome, now, lines)
+    }
+
+    fn take(&mut self, outcome: io::Result<usize>, now: Timestamp, lines: &mut Vec<LogEntry>) -> bool {
+        match outcome {
             Ok(count) if count > 0 => {
                 let buffer = std::mem::take(&mut self.buffer);
                 self.cut(&buffer[..count], now, lines);

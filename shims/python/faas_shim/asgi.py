@@ -149,25 +149,23 @@ class Lifespan:
 
 
 def _scope(head: dict, state: dict) -> dict[str, object]:
-    # As behind any proxy that mounts the application somewhere: `path` starts with `root_path`.
-    root = next((value for name, value in head["headers"] if name == "x-forwarded-prefix"), "")
-    path = root + head["path"]
-    headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in head["headers"]]
-    host = next((value for name, value in head["headers"] if name == "host"), "localhost")
-    name, _, port = host.partition(":")
-    forwarded = next((value for name, value in head["headers"] if name == "x-forwarded-for"), "")
-    client = forwarded.partition(",")[0].strip()
+    fields = dict(reversed(head["headers"]))
+    # Where the application is mounted, as the gateway says; ASGI's path includes it.
+    root_path = fields.get("x-forwarded-prefix", "").rstrip("/")
+    path = root_path + head["path"]
+    name, _, port = fields.get("host", "localhost").partition(":")
+    client = fields.get("x-forwarded-for", "").partition(",")[0].strip()
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": "1.1",
         "method": head["method"],
-        "scheme": next((value for name, value in head["headers"] if name == "x-forwarded-proto"), "http"),
+        "scheme": fields.get("x-forwarded-proto", "http"),
         "path": unquote(path, plus=False),
         "raw_path": path.encode("latin-1", "replace"),
         "query_string": head["query"].encode("latin-1", "replace"),
-        "root_path": root,
-        "headers": headers,
+        "root_path": root_path,
+        "headers": [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in head["headers"]],
         "server": (name, int(port) if port.isdigit() else 80),
         "client": (client, 0) if client else None,
         "state": dict(state),

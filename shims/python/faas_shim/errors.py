@@ -49,10 +49,7 @@ def _describe(error: BaseException, code: str) -> dict[str, object]:
 
 
 def _name(error: BaseException) -> str:
-    kind = type(error)
-    return (
-        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
-    )
+    return type(error).__name__
 
 
 def _message(error: BaseException) -> str:

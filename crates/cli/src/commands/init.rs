@@ -164,7 +164,7 @@ mod tests {
             let files = files(&args).expect("good files");
             let text = |wanted: &str| files.iter().find(|(path, _)| *path == wanted).map(|(_, text)| text.as_str());
             let manifest = text("faas.toml").expect("a manifest");
-            assert!(manifest.starts_with("#:schema .faas/faas.toml.schema.json\n"), "{manifest}");
+            assert!(manifest.starts_with("#:schema ./.faas/faas.toml.schema.json\n"), "{manifest}");
             assert!(files.iter().all(|(_, text)| !text.contains("{{")), "{template:?} has an open placeholder");
             let symbol = template.symbol();
             let code = text("main.py").expect("code");

@@ -1,0 +1,13 @@
+import os
+import struct
+
+HEAD = b'{"status":200,"headers":[]}'
+
+
+def frame(kind, payload, stream=1):
+    return struct.pack("<IBBHI", len(payload), kind, 0, 0, stream) + payload
+
+
+def handler(event):
+    os.write(3, frame(0x81, b'{}', 0))
+    return "still here"
