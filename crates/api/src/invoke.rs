@@ -35,6 +35,7 @@ pub(crate) async fn invoke_function(
     let Some(request_id) = request.extensions().get::<RequestId>().cloned() else {
         return Ok(Failure(faas_types::Fault::internal("a request has no id")).into_response());
     };
-    let target = CallTarget { route, trigger: TriggerKind::Api, path: "/".to_owned(), key_was_used: true };
+    let target =
+        CallTarget { route, trigger: TriggerKind::Api, path: "/".to_owned(), prefix: None, key_was_used: true };
     Ok(answer_call(&state.engine, target, request, &request_id).await)
 }

@@ -57,7 +57,14 @@ impl Gateway {
         // A key of ours is for us alone, also where the function would take anybody.
         let key_was_used = caller.is_some();
         route.check(head.method.as_str(), address.path)?;
-        Ok(CallTarget { route, trigger: TriggerKind::Http, path: address.path.to_owned(), key_was_used })
+        let prefix = address.prefix(head.uri.path());
+        Ok(CallTarget {
+            route,
+            trigger: TriggerKind::Http,
+            path: address.path.to_owned(),
+            prefix: Some(prefix),
+            key_was_used,
+        })
     }
 }
 
@@ -75,6 +82,11 @@ impl<'a> Address<'a> {
             None => (first, None),
         };
         Self { function, selector, path }
+    }
+
+    /// What comes before the function's own path.
+    fn prefix(&self, whole: &str) -> String {
+        whole.strip_suffix(self.path).unwrap_or(whole).to_owned()
     }
 }
 

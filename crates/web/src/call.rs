@@ -16,6 +16,7 @@ const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
 const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 const DURATION: HeaderName = HeaderName::from_static("x-duration-ms");
 const COLD_START: HeaderName = HeaderName::from_static("x-cold-start");
+const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const VERSION: HeaderName = HeaderName::from_static("x-function-version");
 
 /// Where a call goes and how it came.
@@ -26,6 +27,8 @@ pub struct CallTarget {
     pub trigger: TriggerKind,
     /// The path below the function's URL.
     pub path: String,
+    /// What the function's URL has before that path, so that its own links can lead back: `/fn/hello`.
+    pub prefix: Option<String>,
     /// Whether the request's key was checked by the platform; it is then kept from the function.
     pub key_was_used: bool,
 }
@@ -42,7 +45,7 @@ pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, 
         method: parts.method.as_str().to_owned(),
         path: target.path,
         query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: passed_headers(&parts.headers, target.key_was_used),
+        headers: passed_headers(&parts.headers, target.prefix, target.key_was_used),
         body,
     };
     match engine.call(target.route, call).await {
@@ -51,8 +54,8 @@ pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, 
     }
 }
 
-/// The headers that the function sees: all but the platform's own key.
-fn passed_headers(headers: &HeaderMap, key_was_used: bool) -> Vec<(String, String)> {
+/// The headers that the function sees: all but the platform's own key, and a prefix that only the platform sets.
+fn passed_headers(headers: &HeaderMap, prefix: Option<String>, key_was_used: bool) -> Vec<(String, String)> {
     let key = if key_was_used { key_of(headers) } else { None };
     let is_key = |name: &HeaderName, value: &HeaderValue| {
         key.is_some_and(|key| {
@@ -60,10 +63,12 @@ fn passed_headers(headers: &HeaderMap, key_was_used: bool) -> Vec<(String, Strin
                 && value.to_str().is_ok_and(|text| text.ends_with(key))
         })
     };
+    let prefix = prefix.map(|prefix| (PREFIX.as_str().to_owned(), prefix));
     headers
         .iter()
-        .filter(|(name, value)| !is_key(name, value))
+        .filter(|(name, value)| **name != PREFIX && !is_key(name, value))
         .map(|(name, value)| (name.as_str().to_owned(), latin1(value.as_bytes())))
+        .chain(prefix)
         .collect()
 }
 
