@@ -93,7 +93,8 @@ async fn answer(
 ) -> Result<Response, Failure> {
     query.level = filter.level;
     query.since = page::time("since", filter.since.as_deref(), SystemClock.now())?;
-    query.after = filter.after.or(last_event_id(headers)?);
+    // A client that reconnects sends its first query again; how far it came is in the header.
+    query.after = last_event_id(headers)?.or(filter.after);
     query.tail = filter.tail.unwrap_or(false) && query.after.is_none();
     if filter.search.as_ref().is_some_and(|text| text.len() > 200) {
         return Err(Failure(Fault::new(Code::BadRequest, "the parameter `search` has more than 200 bytes")));

@@ -99,7 +99,7 @@ impl Engine {
     /// # Errors
     /// `FN_005` with the function's error when the version does not load; `FN_014` while another deployment of the
     /// same function is under way. Nothing has changed then.
-    pub async fn deploy(&self, project: ProjectId, new: NewDeployment) -> Result<Deployed, Fault> {
+    pub async fn deploy(&self, project: ProjectId, mut new: NewDeployment) -> Result<Deployed, Fault> {
         if !self.is_ready() {
             return Err(stopping());
         }
@@ -113,6 +113,8 @@ impl Engine {
         };
         let digest = self.seal(&new).await?;
         let runtime = self.core.launcher.resolve(&new.settings.runtime)?;
+        // A version stays what it was checked as: `python` must not mean another one after an upgrade.
+        new.settings.runtime = runtime.name.clone();
         let code = self.core.layers.find(&digest).ok_or_else(|| Fault::internal("a sealed layer is not there"))?;
         let known = self.core.catalog.by_name(project, &new.name);
         let vars = known.as_ref().map(|entry| entry.record.vars.clone()).unwrap_or_default();

@@ -20,8 +20,6 @@ pub struct Gateway {
 /// A function URL's path, taken apart.
 #[derive(Debug, PartialEq, Eq)]
 struct Address<'a> {
-    /// Function and selector as they stand in the path.
-    place: &'a str,
     function: &'a str,
     selector: Option<&'a str>,
     /// The rest of the path, with its slash.
@@ -50,7 +48,6 @@ impl Gateway {
     async fn target(&self, head: &Parts) -> Result<CallTarget, Fault> {
         let address = Address::parse(head.uri.path());
         let selector = address.selector.map_or(Ok(Selector::Alias(AliasName::live())), str::parse)?;
-        let prefix = Some(format!("{PREFIX}{}", address.place));
         let caller = key_of(&head.headers).and_then(|key| self.engine.keys().authenticate(key).ok());
         let project = caller.as_ref().map_or(self.engine.default_project(), |caller| caller.project);
         let route = self.engine.route(project, address.function, &selector).await?;
@@ -60,7 +57,14 @@ impl Gateway {
         // A key of ours is for us alone, also where the function would take anybody.
         let key_was_used = caller.is_some();
         route.check(head.method.as_str(), address.path)?;
-        Ok(CallTarget { route, trigger: TriggerKind::Http, path: address.path.to_owned(), prefix, key_was_used })
+        let prefix = address.prefix(head.uri.path());
+        Ok(CallTarget {
+            route,
+            trigger: TriggerKind::Http,
+            path: address.path.to_owned(),
+            prefix: Some(prefix),
+            key_was_used,
+        })
     }
 }
 
@@ -69,15 +73,20 @@ impl Gateway {
 impl<'a> Address<'a> {
     fn parse(path: &'a str) -> Self {
         let rest = path.strip_prefix(PREFIX).unwrap_or_default();
-        let (place, path) = match rest.find('/') {
+        let (first, path) = match rest.find('/') {
             Some(slash) => rest.split_at(slash),
             None => (rest, "/"),
         };
-        let (function, selector) = match place.split_once(':') {
+        let (function, selector) = match first.split_once(':') {
             Some((function, selector)) => (function, Some(selector)),
-            None => (place, None),
+            None => (first, None),
         };
-        Self { place, function, selector, path }
+        Self { function, selector, path }
+    }
+
+    /// What comes before the function's own path.
+    fn prefix(&self, whole: &str) -> String {
+        whole.strip_suffix(self.path).unwrap_or(whole).to_owned()
     }
 }
 
@@ -87,10 +96,10 @@ mod tests {
 
     #[test]
     fn addresses_come_apart() {
-        let address = |place, function, selector, path| Address { place, function, selector, path };
-        assert_eq!(Address::parse("/fn/hello"), address("hello", "hello", None, "/"));
-        assert_eq!(Address::parse("/fn/hello/"), address("hello", "hello", None, "/"));
-        assert_eq!(Address::parse("/fn/hello:3/a/b%2Fc"), address("hello:3", "hello", Some("3"), "/a/b%2Fc"));
-        assert_eq!(Address::parse("/fn/"), address("", "", None, "/"));
+        let address = |function, selector, path| Address { function, selector, path };
+        assert_eq!(Address::parse("/fn/hello"), address("hello", None, "/"));
+        assert_eq!(Address::parse("/fn/hello/"), address("hello", None, "/"));
+        assert_eq!(Address::parse("/fn/hello:3/a/b%2Fc"), address("hello", Some("3"), "/a/b%2Fc"));
+        assert_eq!(Address::parse("/fn/"), address("", None, "/"));
     }
 }

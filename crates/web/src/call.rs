@@ -27,8 +27,7 @@ pub struct CallTarget {
     pub trigger: TriggerKind,
     /// The path below the function's URL.
     pub path: String,
-    /// The path of the function's URL itself, where the request came to it. The function learns it in
-    /// `X-Forwarded-Prefix`, so that an application can make links to itself.
+    /// What the function's URL has before that path, so that its own links can lead back: `/fn/hello`.
     pub prefix: Option<String>,
     /// Whether the request's key was checked by the platform; it is then kept from the function.
     pub key_was_used: bool,
@@ -46,7 +45,7 @@ pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, 
         method: parts.method.as_str().to_owned(),
         path: target.path,
         query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: passed_headers(&parts.headers, target.key_was_used, target.prefix),
+        headers: passed_headers(&parts.headers, target.prefix, target.key_was_used),
         body,
     };
     match engine.call(target.route, call).await {
@@ -55,8 +54,8 @@ pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, 
     }
 }
 
-/// The headers that the function sees: all but the platform's own key, and the prefix that is really there.
-fn passed_headers(headers: &HeaderMap, key_was_used: bool, prefix: Option<String>) -> Vec<(String, String)> {
+/// The headers that the function sees: all but the platform's own key, and a prefix that only the platform sets.
+fn passed_headers(headers: &HeaderMap, prefix: Option<String>, key_was_used: bool) -> Vec<(String, String)> {
     let key = if key_was_used { key_of(headers) } else { None };
     let is_key = |name: &HeaderName, value: &HeaderValue| {
         key.is_some_and(|key| {
@@ -64,11 +63,12 @@ fn passed_headers(headers: &HeaderMap, key_was_used: bool, prefix: Option<String
                 && value.to_str().is_ok_and(|text| text.ends_with(key))
         })
     };
+    let prefix = prefix.map(|prefix| (PREFIX.as_str().to_owned(), prefix));
     headers
         .iter()
         .filter(|(name, value)| **name != PREFIX && !is_key(name, value))
         .map(|(name, value)| (name.as_str().to_owned(), latin1(value.as_bytes())))
-        .chain(prefix.map(|prefix| (PREFIX.as_str().to_owned(), prefix)))
+        .chain(prefix)
         .collect()
 }
 

@@ -81,7 +81,10 @@ class Request:
         payload = self._payload
         if b'"method":"GET"' in payload or b'"method":"HEAD"' in payload:
             return False
-        return b"-www-form-urlencoded" not in payload or not self.is_form()
+        if b"-www-form-urlencoded" not in payload or not self.is_form():
+            return True
+        # The usual `curl -d '{…}'` says form and sends JSON; no form begins like that.
+        return self.body[:64].lstrip()[:1] in (b"{", b"[")
 
     def is_form(self) -> bool:
         """Whether the body is a form."""

@@ -2,7 +2,7 @@
 
 An event handler's value is the body: text, bytes, or JSON for everything else; `(body, status)` and
 `(body, status, headers)`; a dict with `statusCode` as for AWS Lambda; an object with `status` (or `status_code`),
-`headers` and `body`, or a dict of exactly these three; an iterator or generator, sync or async, streams. A plain function's value is wrapped as
+`headers` and `body`, or a dict with just these keys and a number as `status`; an iterator or generator, sync or async, streams. A plain function's value is wrapped as
 `{"result": value}`; only bytes, response objects and generators are taken as they are, and a tuple is an array.
 
 JSON is strict: NaN and infinities are errors. Dates become ISO 8601; UUID, Decimal and paths text; enums their value;
@@ -22,7 +22,7 @@ LINES_TYPE = "application/x-ndjson"
 HEAD_MAX = 64 << 10
 
 _TOKEN = set("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
-_REPLY_KEYS = {"status", "headers", "body"}
+_RESPONSE_KEYS = {"status", "headers", "body"}
 _HEADS: dict[str, bytes] = {}
 
 
@@ -81,9 +81,7 @@ def from_value(value: object, contract: str) -> Reply:
     if type(value) is dict:
         if "statusCode" in value:
             return _from_proxy(value)
-        if len(value) == 3 and value.keys() == _REPLY_KEYS and type(value["status"]) is int:
-            return _with(_from_body(value["body"]), value["status"], value["headers"] or ())
-        return _json(value)
+        return _from_response_dict(value) if _is_response(value) else _json(value)
     if isinstance(value, tuple):
         return _from_tuple(value)
     return _from_body(value)
@@ -129,6 +127,17 @@ def _from_tuple(value: tuple) -> Reply:  # type: ignore[type-arg]
         if headers is None or hasattr(headers, "items") or isinstance(headers, (list, tuple)):
             return _with(_from_body(value[0]), value[1], headers or ())
     return _json(value)
+
+
+def _is_response(value: dict) -> bool:  # type: ignore[type-arg]
+    """Whether a dict is a response rather than data: nothing but its three keys, and a status that is a number."""
+    return "body" in value and type(value.get("status")) is int and value.keys() <= _RESPONSE_KEYS
+
+
+def _from_response_dict(value: dict) -> Reply:  # type: ignore[type-arg]
+    body = value["body"]
+    reply = _from_body("" if body is None else body)
+    return _with(reply, value["status"], value.get("headers") or ())
 
 
 def _from_proxy(value: dict) -> Reply:  # type: ignore[type-arg]

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use faas_ports::{LayerBuild, Layers, PortError, PortResult};
-use faas_types::Digest;
+use faas_ports::{Blobs, LayerBuild, Layers, PortError, PortResult};
+use faas_types::{Bundle, Digest};
 
 pub(crate) struct DirectoryLayers {
     root: PathBuf,
@@ -36,6 +36,10 @@ impl Layers for DirectoryLayers {
         });
         built.await.expect("a build does not panic").map_err(|error| PortError::io("sealing a layer", error))?;
         Ok(sealed)
+    }
+
+    async fn seal_bundle(&self, _: &Digest, _: &Bundle, _: &dyn Blobs) -> PortResult<PathBuf> {
+        Err(PortError::Invalid("these layers hold runtimes only".to_owned()))
     }
 
     async fn remove(&self, digest: &Digest) -> PortResult<()> {

@@ -45,6 +45,8 @@ REPLIES = {
     "proxy64": {"statusCode": 200, "body": "AAE=", "isBase64Encoded": True, "cookies": ["c=1"]},
     "proxyjson": {"statusCode": "200", "body": {"a": 1}},
     "response": Response(),
+    "response_dict": {"status": 418, "headers": {"X-B": "3"}, "body": "teapot"},
+    "data_dict": {"status": "ok", "body": 1},
     "lines": lines,
     "nothing": nothing,
     "status_stream": lambda: ((piece for piece in (b"x", b"y")), 206, {"content-type": "image/png"}),
