@@ -45,16 +45,40 @@ pub(crate) async fn examine(link: &Link, config: &SandboxConfig) -> PortResult<I
         limits: LIMITS,
         loopback: false,
     };
-    let attempt = async {
-        let sandbox = launch(link, request, IsolationLevel::Process).await?;
-        Ok::<_, OpenError>(collect(sandbox).await?)
-    };
-    let probes = match tokio::time::timeout(PATIENCE, attempt).await {
-        Ok(Ok(findings)) => judge(&findings, &link.layout),
-        Ok(Err(error)) => impossible(&error),
-        Err(_) => impossible(&PortError::failed("probing", "the throwaway sandbox does not end").into()),
+    let mut outcome = attempt(link, request.clone()).await;
+    if let Err(error) = &outcome
+        && !is_a_lack(error)
+    {
+        // A machine that lacks something says so with one of a few errors. Anything else may be a passing trouble,
+        // and a level that is too low holds for the server's whole life.
+        tracing::warn!(%error, "probing for isolation failed unexpectedly; it is tried once more");
+        outcome = attempt(link, OpenRequest { name: "probe-again".to_owned(), ..request }).await;
+    }
+    let probes = match outcome {
+        Ok(findings) => judge(&findings, &link.layout),
+        Err(error) => {
+            tracing::warn!(%error, "no sandbox can be opened on this machine");
+            impossible(&error)
+        }
     };
     Ok(IsolationReport::from_probes(probes))
+}
+
+async fn attempt(link: &Link, request: OpenRequest) -> Result<Vec<Finding>, OpenError> {
+    let probing = async {
+        let sandbox = launch(link, request, IsolationLevel::Process).await?;
+        Ok(collect(sandbox).await?)
+    };
+    let late = || PortError::failed("probing", "the throwaway sandbox does not end");
+    tokio::time::timeout(PATIENCE, probing).await.map_err(|_| late())?
+}
+
+/// Whether the kernel, or whoever set this machine up, refuses what a sandbox needs.
+fn is_a_lack(error: &OpenError) -> bool {
+    use libc::{EACCES, EINVAL, ENODEV, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, EROFS, EUSERS};
+    let OpenError::Problem(problem) = error else { return false };
+    // No space: the number of namespaces is limited.
+    [EACCES, EINVAL, ENODEV, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, EROFS, EUSERS].contains(&problem.errno)
 }
 
 async fn collect(sandbox: OpenSandbox) -> PortResult<Vec<Finding>> {

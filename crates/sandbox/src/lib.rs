@@ -10,7 +10,7 @@
 //! Death goes downwards. A program's end ends the first process, and the kernel kills what is left in its process
 //! namespace. The spawner's end kills every first process (parent death signal). The server's end closes the socket on
 //! which the spawner waits; it then kills everything, removes the cgroups and ends. What is left when several die at
-//! once are empty cgroups, which the next start removes.
+//! once are empty cgroups, which the next start removes. That one waits for a spawner which is still at this.
 //!
 //! # What layers must look like
 //! Inside, a program is user 1000, which is nobody on the host: a layer's files must be readable, and its directories
@@ -33,6 +33,7 @@ mod config;
 mod control;
 mod doctor;
 mod link;
+mod lock;
 mod problem;
 mod sandboxes;
 mod seccomp;

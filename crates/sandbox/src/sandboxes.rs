@@ -19,6 +19,7 @@ use crate::config::SandboxConfig;
 use crate::control::LinuxControl;
 use crate::doctor;
 use crate::link::Link;
+use crate::lock;
 use crate::problem::{OpenError, Problem};
 use crate::wire::{Handover, OpenRequest, Program, Settings, parse_status};
 
@@ -127,7 +128,8 @@ impl Sandboxes for LinuxSandboxes {
 async fn connect(config: &SandboxConfig) -> PortResult<Link> {
     let cgroup_name = cgroup_name(config).map_err(|error| PortError::io("identifying the data directory", error))?;
     let settings = Settings { cgroup_name, first_uid: config.first_uid, uid_count: config.uid_count };
-    Link::start(&config.spawner, settings).await
+    let lock = lock::take(&config.data_dir).await?;
+    Link::start(&config.spawner, settings, lock).await
 }
 
 /// Names the cgroups after the data directory itself rather than its path, which may be another directory's elsewhere.

@@ -18,6 +18,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::set_thread_groups;
 
 use crate::cgroup::{Layout, sweep};
+use crate::lock;
 use crate::problem::{During, Step};
 use crate::sys;
 use crate::wire::{Event, Handover, OpenRequest, Request, receive, send};
@@ -32,6 +33,9 @@ const CONTROL: u64 = 0;
 
 struct Spawner {
     control: OwnedFd,
+    /// Kept until the process ends.
+    #[expect(dead_code, reason = "held for what it locks")]
+    lock: File,
     epoll: OwnedFd,
     nursery: Nursery,
     residents: HashMap<u64, Resident>,
@@ -77,9 +81,11 @@ impl Spawner {
         sys::reset_signals();
         sys::set_signals(&sys::IGNORED, true);
         allow_many_files();
-        let (Request::Configure(settings), _) = receive(control.as_fd())?.ok_or(io::ErrorKind::UnexpectedEof)? else {
+        let (Request::Configure(settings), fds) = receive(control.as_fd())?.ok_or(io::ErrorKind::UnexpectedEof)? else {
             return Err(io::ErrorKind::InvalidData.into());
         };
+        let mut lock = File::from(fds.into_iter().next().ok_or(io::ErrorKind::InvalidData)?);
+        lock::sign(&mut lock)?;
         if rustix::process::geteuid().is_root() {
             // Groups of root would show through in the sandboxes.
             let _ = set_thread_groups(&[]);
@@ -91,6 +97,7 @@ impl Spawner {
         send(control.as_fd(), &Event::Ready { layout: layout.clone() }, &[])?;
         Ok(Self {
             control,
+            lock,
             epoll,
             nursery: Nursery::new(layout, settings.first_uid, settings.uid_count),
             residents: HashMap::new(),

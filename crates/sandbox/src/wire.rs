@@ -25,7 +25,7 @@ use crate::problem::Problem;
 /// What the server asks for.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// The first message.
+    /// The first message; with the lock of the data directory.
     Configure(Settings),
     /// With four descriptors; see [`Handover`].
     Open(Box<OpenRequest>),
@@ -41,7 +41,7 @@ pub(crate) struct Settings {
 }
 
 /// A sandbox to open.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct OpenRequest {
     /// Chosen by the server; returns in every event about this sandbox.
     pub(crate) request: u64,
@@ -57,7 +57,7 @@ pub(crate) struct OpenRequest {
 }
 
 /// What runs as the main program.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Program {
     Exec { argv: Vec<String>, env: Vec<(String, String)> },
     Probe(crate::child::ProbeTargets),
