@@ -15,7 +15,7 @@ use crate::config::SandboxConfig;
 use crate::link::Link;
 use crate::problem::{OpenError, Step};
 use crate::sandboxes::launch;
-use crate::wire::{Limits, OpenRequest, Program};
+use crate::wire::{Confinement, Limits, OpenRequest, Program};
 
 /// All attempts together must end within this time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,6 +40,7 @@ pub(crate) async fn examine(link: &Link, config: &SandboxConfig) -> PortResult<I
         name: "probe".to_owned(),
         root: root.path.clone(),
         mounts: Vec::new(),
+        confinement: Confinement::Sandbox,
         program: Program::Probe(targets),
         cwd: PathBuf::from("/"),
         limits: LIMITS,
@@ -61,7 +62,8 @@ pub(crate) async fn examine(link: &Link, config: &SandboxConfig) -> PortResult<I
             impossible(&error)
         }
     };
-    Ok(IsolationReport::from_probes(probes))
+    let report = IsolationReport::from_probes(probes);
+    Ok(IsolationReport { level: report.level.min(config.level_max), ..report })
 }
 
 async fn attempt(link: &Link, request: OpenRequest) -> Result<Vec<Finding>, OpenError> {

@@ -25,6 +25,13 @@
 //! An ordinary user usually has none (level 1). Memory is then limited for each process (`RLIMIT_DATA`), so a tree can
 //! use a multiple; running out shows as an allocation error of the program, not as an out-of-memory exit. The process
 //! count holds for the tree, because the kernel counts it in the sandbox's user namespace. CPU has no limit.
+//!
+//! # Without isolation
+//! On a machine that can confine nothing, [`SandboxConfig::unsafe_no_isolation`] lets programs run as plain processes
+//! with the server's own user, files and network (level 0): for one's own code, never for that of others. Each has a
+//! session and an environment of its own, cannot gain privileges, and runs straight from the layers' directories, to
+//! which its working directory, arguments and variables are translated. Memory and files are limited for each process.
+//! Its tree is ended by descent, which a program that means harm can outrun.
 #![allow(unsafe_code, reason = "system calls that no safe wrapper offers; every block states why it is sound")]
 
 mod cgroup;
@@ -34,10 +41,12 @@ mod control;
 mod doctor;
 mod link;
 mod lock;
+mod outside;
 mod problem;
 mod sandboxes;
 mod seccomp;
 mod spawner;
+mod strays;
 mod sys;
 mod wire;
 

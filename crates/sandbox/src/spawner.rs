@@ -20,8 +20,9 @@ use rustix::thread::set_thread_groups;
 use crate::cgroup::{Layout, sweep};
 use crate::lock;
 use crate::problem::{During, Step};
+use crate::strays;
 use crate::sys;
-use crate::wire::{Event, Handover, OpenRequest, Request, receive, send};
+use crate::wire::{Confinement, Event, Handover, OpenRequest, Request, receive, send};
 use nursery::Nursery;
 use resident::{Leaving, Resident};
 
@@ -150,7 +151,12 @@ impl Spawner {
         let Some(resident) = self.residents.remove(&request) else { return Ok(()) };
         epoll::delete(&self.epoll, &resident.child.pidfd)?;
         self.nursery.free(resident.slot);
+        let confinement = resident.confinement;
         self.leaving.push(resident.bury(request)?);
+        if confinement == Confinement::Plain {
+            // What a killed keeper left is now below this process; what lives belongs to a keeper.
+            strays::end(|pid| self.residents.values().any(|resident| resident.child.pid == pid));
+        }
         Ok(())
     }
 
@@ -171,6 +177,7 @@ impl Spawner {
                 self.leaving.push(leaving);
             }
         }
+        strays::end(|_| false);
         while !self.leaving.is_empty() {
             self.leaving.retain_mut(|leaving| !leaving.try_remove());
             std::thread::sleep(std::time::Duration::from_millis(1));

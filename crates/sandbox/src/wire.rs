@@ -50,10 +50,20 @@ pub(crate) struct OpenRequest {
     pub(crate) root: PathBuf,
     /// Source and target of each further layer.
     pub(crate) mounts: Vec<(PathBuf, PathBuf)>,
+    pub(crate) confinement: Confinement,
     pub(crate) program: Program,
     pub(crate) cwd: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) loopback: bool,
+}
+
+/// What surrounds the main program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Confinement {
+    /// Everything that this machine offers.
+    Sandbox,
+    /// Nothing; all paths are the host's.
+    Plain,
 }
 
 /// What runs as the main program.

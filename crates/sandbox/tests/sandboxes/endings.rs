@@ -245,18 +245,18 @@ pub(crate) fn serve_until_killed(arguments: &[String]) -> ExitCode {
 }
 
 /// Waits until the program has something to say.
-async fn first_line(sandbox: &OpenSandbox) -> Result<String> {
+pub(crate) async fn first_line(sandbox: &OpenSandbox) -> Result<String> {
     let output = fs::File::from(sandbox.stdout.try_clone()?);
     let line = tokio::task::spawn_blocking(move || BufReader::new(output).lines().next());
     line.await?.context("no output")?.map_err(Into::into)
 }
 
 /// How many processes have `mark` among their arguments. A server that is asked to use it does not count.
-fn processes(mark: &str) -> usize {
+pub(crate) fn processes(mark: &str) -> usize {
     arguments().filter(|(_, arguments)| arguments.contains(mark) && arguments.contains("__guest")).count()
 }
 
-fn spawners(parent: u32) -> Vec<i32> {
+pub(crate) fn spawners(parent: u32) -> Vec<i32> {
     let is_ours = |pid: i32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         status.lines().any(|line| line == format!("PPid:\t{parent}"))
@@ -273,7 +273,7 @@ fn arguments() -> impl Iterator<Item = (i32, String)> {
     })
 }
 
-fn kill(pid: i32) {
+pub(crate) fn kill(pid: i32) {
     // SAFETY: sends a signal to a process that this test has started.
     unsafe { libc::kill(pid, libc::SIGKILL) };
 }
