@@ -99,7 +99,13 @@ impl Pool {
             if state.closed {
                 return Err(NoPlace::Closed);
             }
-            match admit(self.load(&state)) {
+            let mut admission = admit(self.load(&state));
+            if admission == Admission::Refuse {
+                // Only now, since it costs a look at each: callers that went away must not fill the queue.
+                state.waiting.retain(|waiter| !waiter.is_closed());
+                admission = admit(self.load(&state));
+            }
+            match admission {
                 Admission::Refuse => return Err(self.overloaded("the queue is full")),
                 Admission::Take => {
                     if let Some(place) = self.take_free(&state) {

@@ -194,6 +194,22 @@ async fn changed_vars_reach_the_next_call() {
 }
 
 #[tokio::test]
+async fn callers_that_went_away_leave_their_place_in_the_queue() {
+    let house = House::open().await;
+    house.deploy("queue", scaling(1, 1)).await.unwrap();
+    house.launcher.held.store(true, Ordering::Release);
+    let gone = futures_util::future::join_all((0..limits::QUEUE_MAX).map(|_| house.call("queue", "/")));
+    assert!(tokio::time::timeout(Duration::from_millis(50), gone).await.is_err());
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        house.launcher.held.store(false, Ordering::Release);
+        house.launcher.go.notify_waiters();
+    };
+    let (reply, ()) = tokio::join!(house.call("queue", "/"), release);
+    reply.unwrap();
+}
+
+#[tokio::test]
 async fn idle_instances_stop_and_the_minimum_stays() {
     let settings = EngineSettings {
         idle_timeout: Duration::from_millis(30),
