@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{Blobs, Clock, Entry, Events, Expect, IdSource, Key, Launcher, Layers, Registry, RunHistory, Write};
@@ -16,9 +17,13 @@ use crate::catalog::{Catalog, FunctionEntry};
 use crate::engine::EngineSettings;
 use crate::keys::Keys;
 use crate::pool::{Pool, PoolDeps, PoolSpec};
-use crate::pools::{PoolKey, Pools};
+use crate::pools::{PoolKey, Pools, Standing};
 use crate::recorder::Recorder;
+use crate::room::Room;
 use crate::stats::Stats;
+
+/// Pause between two looks for room.
+const RELIEF_PAUSE: Duration = Duration::from_millis(5);
 
 /// What every part of the engine shares.
 pub(crate) struct Core {
@@ -38,8 +43,7 @@ pub(crate) struct Core {
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) stopping: AtomicBool,
-    pub(crate) instances: Arc<AtomicU32>,
-    pub(crate) instances_max: u32,
+    pub(crate) room: Arc<Room>,
     /// One deployment at a time for each function name.
     pub(crate) deploying: Mutex<HashMap<(ProjectId, FunctionName), DeploymentGuard>>,
 }
@@ -82,8 +86,7 @@ impl Core {
             ids: Arc::clone(&self.ids),
             recorder: self.recorder.clone(),
             tasks: self.tasks.clone(),
-            instances: Arc::clone(&self.instances),
-            instances_max: self.instances_max,
+            room: Arc::clone(&self.room),
         }
     }
 
@@ -95,9 +98,17 @@ impl Core {
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                _ = tick.tick() => {}
+                _ = tick.tick() => self.pools.tend(settings.idle_timeout, |key| self.standing(key)),
+                () = self.room.changed() => {
+                    if !self.pools.relieve() {
+                        self.room.suffices();
+                        // A call that began to wait in between was not announced; now it is, or it is served.
+                        self.pools.relieve();
+                    }
+                    // A full node hears of every call that waits: look at all pools now and then, not each time.
+                    tokio::time::sleep(RELIEF_PAUSE).await;
+                }
             }
-            self.pools.tend(settings.idle_timeout, |key| self.is_current(key));
         }
     }
 
@@ -125,10 +136,14 @@ impl Core {
         }
     }
 
-    fn is_current(&self, key: &PoolKey) -> bool {
-        self.catalog.all_by_id(key.function).is_some_and(|entry| {
-            entry.vars_mark == key.vars && entry.record.aliases.values().any(|alias| alias.version == key.version)
-        })
+    fn standing(&self, key: &PoolKey) -> Standing {
+        match self.catalog.all_by_id(key.function) {
+            Some(entry) if entry.vars_mark == key.vars => {
+                let is_live = entry.record.aliases.values().any(|alias| alias.version == key.version);
+                if is_live { Standing::Live } else { Standing::Reachable }
+            }
+            _ => Standing::Outdated,
+        }
     }
 
     pub(crate) async fn commit<T: serde::Serialize>(

@@ -21,6 +21,7 @@ use crate::keys::Keys;
 use crate::pools::Pools;
 use crate::recorder::Recorder;
 use crate::reply::{Call, CallFailure};
+use crate::room::Room;
 use crate::stats::Stats;
 
 /// How long killed instances may take to be gone.
@@ -98,8 +99,7 @@ impl Engine {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
-            instances: Arc::default(),
-            instances_max: settings.instances_max,
+            room: Arc::new(Room::new(settings.instances_max)),
             deploying: Mutex::default(),
         });
         core.tasks.spawn(Arc::clone(&core).tend(settings));
@@ -139,7 +139,7 @@ impl Engine {
     /// Live and starting instances of all functions.
     #[must_use]
     pub fn instances(&self) -> u32 {
-        self.core.instances.load(Ordering::Relaxed)
+        self.core.room.taken()
     }
 
     /// Live and starting instances of one function.

@@ -19,6 +19,7 @@ mod pools;
 mod recorder;
 mod reply;
 mod rollback;
+mod room;
 mod slot;
 mod stats;
 mod ticket;

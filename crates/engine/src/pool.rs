@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use faas_ports::{Clock, IdSource, InstanceSpec, Launched, Launcher};
@@ -14,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::admission::{Admission, Load, admit, starts_wanted};
 use crate::place::Place;
 use crate::recorder::Recorder;
+use crate::room::Room;
 use crate::slot::Slot;
 
 /// What every instance of a pool is started with.
@@ -35,10 +35,7 @@ pub(crate) struct PoolDeps {
     pub ids: Arc<dyn IdSource>,
     pub recorder: Recorder,
     pub tasks: TaskTracker,
-    /// Live and starting instances of all pools.
-    pub instances: Arc<AtomicU32>,
-    /// Instances of all pools at the most.
-    pub instances_max: u32,
+    pub room: Arc<Room>,
 }
 
 /// The instances of one version with one set of vars.
@@ -135,7 +132,11 @@ impl Pool {
         let surplus = {
             let mut state = self.state.lock();
             self.serve_waiting(&mut state);
-            state.closed && slot.in_flight() == 0
+            let is_idle = slot.in_flight() == 0;
+            if is_idle {
+                self.deps.room.fell_idle();
+            }
+            state.closed && is_idle
         };
         if surplus {
             self.retire(slot);
@@ -144,14 +145,29 @@ impl Pool {
 
     /// Takes an instance out of service and stops it; starts another when calls wait.
     pub(crate) fn retire(self: &Arc<Self>, slot: &Arc<Slot>) {
-        {
+        let is_first = {
             let mut state = self.state.lock();
-            state.slots.retain(|other| !Arc::ptr_eq(other, slot));
+            let is_first = remove(&mut state, slot);
             self.start_wanted(&mut state);
+            is_first
+        };
+        if is_first {
+            self.stop(slot);
         }
-        if !slot.retire() {
-            return;
+    }
+
+    /// Stops an instance unless a call has taken it meanwhile.
+    pub(crate) fn retire_idle(self: &Arc<Self>, slot: &Arc<Slot>) {
+        let is_idle = {
+            let mut state = self.state.lock();
+            slot.in_flight() == 0 && remove(&mut state, slot)
+        };
+        if is_idle {
+            self.stop(slot);
         }
+    }
+
+    fn stop(&self, slot: &Arc<Slot>) {
         let slot = Arc::clone(slot);
         self.deps.tasks.spawn(async move {
             // Calls that share the instance get a moment to end; the one that broke it is already over.
@@ -173,11 +189,25 @@ impl Pool {
             let idle = idle.take(spare).cloned().collect();
             let present = state.slots.len() + state.starting as usize;
             if is_current && !state.closed {
-                (present..keep).for_each(|_| self.start_one(&mut state));
+                let room = self.deps.room.take(count(keep.saturating_sub(present)));
+                (0..room).for_each(|_| self.start_one(&mut state));
             }
             idle
         };
-        idle.iter().for_each(|slot| self.retire(slot));
+        idle.iter().for_each(|slot| self.retire_idle(slot));
+    }
+
+    /// Idle instances that the minimum does not keep.
+    pub(crate) fn spare(&self) -> Vec<Arc<Slot>> {
+        let state = self.state.lock();
+        let keep = if state.closed { 0 } else { self.spec.settings.scaling.min as usize };
+        let spare = state.slots.len().saturating_sub(keep);
+        state.slots.iter().filter(|slot| slot.in_flight() == 0).take(spare).cloned().collect()
+    }
+
+    /// Starts instances for the calls that wait, as far as there is room; returns how many lacked it.
+    pub(crate) fn start_waiting(self: &Arc<Self>) -> u32 {
+        self.start_wanted(&mut self.state.lock())
     }
 
     /// Refuses new calls. Calls that wait are still served; instances stop as they fall idle.
@@ -245,19 +275,22 @@ impl Pool {
         self.start_wanted(state);
     }
 
-    fn start_wanted(self: &Arc<Self>, state: &mut PoolState) {
+    /// Returns how many starts there was no room for on this node.
+    fn start_wanted(self: &Arc<Self>, state: &mut PoolState) -> u32 {
         if starts_wanted(self.load(state)) == 0 {
-            return;
+            return 0;
         }
         // Only now, since it costs a look at each: nobody starts an instance for a caller that went away.
         state.waiting.retain(|waiter| !waiter.is_closed());
-        let room = self.deps.instances_max.saturating_sub(self.deps.instances.load(Ordering::Relaxed));
-        (0..starts_wanted(self.load(state)).min(room)).for_each(|_| self.start_one(state));
+        let wanted = starts_wanted(self.load(state));
+        let room = self.deps.room.take(wanted);
+        (0..room).for_each(|_| self.start_one(state));
+        wanted - room
     }
 
+    /// The room for it is already taken.
     fn start_one(self: &Arc<Self>, state: &mut PoolState) {
         state.starting += 1;
-        self.deps.instances.fetch_add(1, Ordering::Relaxed);
         let pool = Arc::clone(self);
         self.deps.tasks.spawn(async move {
             let launched = pool.launch().await;
@@ -285,7 +318,7 @@ impl Pool {
                 }
             }
             Err(fault) => {
-                self.deps.instances.fetch_sub(1, Ordering::Relaxed);
+                self.deps.room.give();
                 // Each start answers for one waiting call, so that a broken function fails its callers at once
                 // instead of letting them wait for a start that never succeeds.
                 let waiter = std::iter::from_fn(|| state.waiting.pop_front()).find(|waiter| !waiter.is_closed());
@@ -301,14 +334,14 @@ impl Pool {
     fn watch(self: &Arc<Self>, slot: &Arc<Slot>, mut logs: faas_ports::InstanceLogs) {
         let pool = Arc::downgrade(self);
         let (project, function) = (self.spec.project, self.spec.function);
-        let (recorder, instances) = (self.deps.recorder.clone(), Arc::clone(&self.deps.instances));
+        let (recorder, room) = (self.deps.recorder.clone(), Arc::clone(&self.deps.room));
         let slot = Arc::clone(slot);
         self.deps.tasks.spawn(async move {
             while let Some(entry) = logs.recv().await {
                 recorder.log(project, function, None, entry);
             }
             slot.instance.exited().await;
-            instances.fetch_sub(1, Ordering::Relaxed);
+            room.give();
             if let Some(pool) = pool.upgrade() {
                 pool.retire(&slot);
             }
@@ -329,6 +362,13 @@ impl Pool {
             .with_retry_after(1);
         NoPlace::Refused(fault)
     }
+}
+
+/// Takes an instance out of service; returns whether it was in service. Under the pool's lock, so that no call can
+/// take it in between.
+fn remove(state: &mut PoolState, slot: &Arc<Slot>) -> bool {
+    state.slots.retain(|other| !Arc::ptr_eq(other, slot));
+    slot.retire()
 }
 
 fn count(length: usize) -> u32 {

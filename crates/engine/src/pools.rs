@@ -18,68 +18,127 @@ pub(crate) struct PoolKey {
     pub vars: u64,
 }
 
+/// What calls can still come to a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// An alias points to its version.
+    Live,
+    /// Only calls that name its version.
+    Reachable,
+    /// None: its function is gone or has other vars.
+    Outdated,
+}
+
 /// Every pool of this node.
 #[derive(Default)]
 pub(crate) struct Pools {
-    pools: RwLock<HashMap<PoolKey, Arc<Pool>>>,
+    table: RwLock<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    /// Pools that admit calls. Closing one moves it out under the same lock, so that nobody finds a closed one here.
+    open: HashMap<PoolKey, Arc<Pool>>,
+    /// Closed pools that may still serve calls they had admitted.
+    draining: Vec<(PoolKey, Arc<Pool>)>,
+    /// No pool opens any more.
+    closed: bool,
+}
+
+// === impl Table ===
+
+impl Table {
+    fn close(&mut self, goes: impl Fn(&PoolKey, &Pool) -> bool) {
+        for (key, pool) in self.open.extract_if(|key, pool| goes(key, pool)) {
+            pool.close();
+            self.draining.push((key, pool));
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&PoolKey, &Arc<Pool>)> {
+        self.open.iter().chain(self.draining.iter().map(|(key, pool)| (key, pool)))
+    }
 }
 
 // === impl Pools ===
 
 impl Pools {
     pub(crate) fn get(&self, key: &PoolKey) -> Option<Arc<Pool>> {
-        self.pools.read().get(key).cloned()
+        self.table.read().open.get(key).cloned()
     }
 
-    /// The pool of a key, made by `make` when there is none. A pool of the same version with other vars is closed.
+    /// The pool of a key, made by `make` when there is none; a closed one once everything is closed.
     pub(crate) fn get_or_insert(&self, key: PoolKey, make: impl FnOnce() -> Arc<Pool>) -> Arc<Pool> {
-        let mut pools = self.pools.write();
-        let pool = Arc::clone(pools.entry(key).or_insert_with(make));
-        let outdated =
-            |other: &PoolKey| other.function == key.function && other.version == key.version && other.vars != key.vars;
-        pools.iter().filter(|(other, _)| outdated(other)).for_each(|(_, pool)| pool.close());
-        pool
+        let mut table = self.table.write();
+        if table.closed {
+            let pool = make();
+            pool.close();
+            return pool;
+        }
+        Arc::clone(table.open.entry(key).or_insert_with(make))
     }
 
     /// Closes the pools of a function that `keep` does not want.
     pub(crate) fn close(&self, function: FunctionId, keep: impl Fn(&PoolKey) -> bool) {
-        let mut closed = Vec::new();
-        self.pools.write().retain(|key, pool| {
-            let goes = key.function == function && !keep(key);
-            if goes {
-                closed.push(Arc::clone(pool));
-            }
-            !goes
-        });
-        closed.iter().for_each(super::pool::Pool::close);
+        self.table.write().close(|key, _| key.function == function && !keep(key));
     }
 
-    /// Closes everything and returns the pools, which may still serve calls that they had admitted.
+    /// Closes everything for good and returns the pools, which may still serve calls that they had admitted.
     pub(crate) fn close_all(&self) -> Vec<Arc<Pool>> {
-        let pools: Vec<Arc<Pool>> = self.pools.write().drain().map(|(_, pool)| pool).collect();
-        pools.iter().for_each(super::pool::Pool::close);
-        pools
+        let mut table = self.table.write();
+        table.closed = true;
+        table.close(|_, _| true);
+        table.draining.drain(..).map(|(_, pool)| pool).collect()
     }
 
-    /// Scales in what is idle for longer than `idle`, and forgets empty pools that `is_current` does not want.
-    pub(crate) fn tend(&self, idle: Duration, is_current: impl Fn(&PoolKey) -> bool) {
+    /// Scales in what is idle for longer than `idle`, and lets go of pools that no call can come to or that are empty.
+    pub(crate) fn tend(&self, idle: Duration, standing: impl Fn(&PoolKey) -> Standing) {
+        let open: Vec<(PoolKey, Arc<Pool>)> =
+            self.table.read().open.iter().map(|(key, pool)| (*key, Arc::clone(pool))).collect();
         let since = Instant::now().checked_sub(idle);
-        let pools: Vec<(PoolKey, Arc<Pool>)> =
-            self.pools.read().iter().map(|(key, pool)| (*key, Arc::clone(pool))).collect();
-        for (key, pool) in pools {
-            let current = is_current(&key);
+        let mut leaving = false;
+        for (key, pool) in open {
+            let standing = standing(&key);
             if let Some(since) = since {
-                pool.tend(since, current);
+                pool.tend(since, standing == Standing::Live);
             }
-            if !current && pool.is_empty() {
-                self.pools.write().remove(&key);
-            }
+            leaving |= goes(standing, &pool);
         }
+        let mut table = self.table.write();
+        if leaving {
+            table.close(|key, pool| goes(standing(key), pool));
+        }
+        table.draining.retain(|(_, pool)| !pool.is_empty());
+    }
+
+    /// Starts instances for calls that wait for room, and makes room for them by stopping what idles longest.
+    /// Returns whether calls still wait for it.
+    pub(crate) fn relieve(&self) -> bool {
+        let pools: Vec<Arc<Pool>> = self.table.read().all().map(|(_, pool)| Arc::clone(pool)).collect();
+        let lacking: u32 = pools.iter().map(super::pool::Pool::start_waiting).sum();
+        if lacking == 0 {
+            return false;
+        }
+        let mut idle: Vec<_> = pools
+            .iter()
+            .flat_map(|pool| pool.spare().into_iter().map(move |slot| (slot.idle_since(), pool, slot)))
+            .collect();
+        idle.sort_by_key(|(since, ..)| *since);
+        idle.iter().take(lacking as usize).for_each(|(_, pool, slot)| pool.retire_idle(slot));
+        true
     }
 
     /// Live and starting instances of a function.
     pub(crate) fn instances(&self, function: FunctionId) -> u32 {
-        let pools = self.pools.read();
-        pools.iter().filter(|(key, _)| key.function == function).map(|(_, pool)| pool.instances()).sum()
+        let table = self.table.read();
+        table.all().filter(|(key, _)| key.function == function).map(|(_, pool)| pool.instances()).sum()
+    }
+}
+
+fn goes(standing: Standing, pool: &Pool) -> bool {
+    match standing {
+        Standing::Live => false,
+        Standing::Reachable => pool.is_empty(),
+        Standing::Outdated => true,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_engine::{
-    Call, CallBody, CallFailure, CallRequest, Deployed, Engine, EngineSettings, NewDeployment, Ports, Selector,
+    Call, CallBody, CallFailure, CallRequest, Deployed, Engine, EngineSettings, NewDeployment, Ports, Route, Selector,
 };
 use faas_ports::{Blobs, Registry, SystemClock};
 use faas_testkit::{MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryRegistry};
@@ -75,7 +75,15 @@ impl House {
 
     pub(crate) async fn call(&self, name: &str, path: &str) -> Result<Call, CallFailure> {
         let live = Selector::Alias(AliasName::live());
-        let route = self.engine.route(self.engine.default_project(), name, &live).await?;
+        self.send(self.engine.route(self.engine.default_project(), name, &live).await?, path).await
+    }
+
+    pub(crate) async fn route(&self, name: &str) -> Route {
+        let live = Selector::Alias(AliasName::live());
+        self.engine.route(self.engine.default_project(), name, &live).await.expect("the function is deployed")
+    }
+
+    pub(crate) async fn send(&self, route: Route, path: &str) -> Result<Call, CallFailure> {
         let request = CallRequest {
             trigger: TriggerKind::Http,
             method: "GET".into(),

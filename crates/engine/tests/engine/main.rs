@@ -194,6 +194,46 @@ async fn changed_vars_reach_the_next_call() {
 }
 
 #[tokio::test]
+async fn a_call_that_was_routed_before_its_vars_changed_does_no_harm() {
+    let house = House::open().await;
+    house.deploy("late", scaling(1, 1)).await.unwrap();
+    let before = house.route("late").await;
+    let entry = house.engine.catalog().find(house.engine.default_project(), "late").unwrap();
+    house.engine.set_vars(&entry, [("COLOUR".to_owned(), "red".to_owned())].into()).await.unwrap();
+    assert!(house.text("late", "/").await.unwrap().ends_with("red"));
+    house.send(before, "/").await.unwrap();
+    assert!(house.text("late", "/").await.unwrap().ends_with("red"));
+    house.alive(1).await;
+}
+
+#[tokio::test]
+async fn an_idle_function_makes_room_for_one_that_waits() {
+    let settings =
+        EngineSettings { instances_max: 1, tend_every: Duration::from_millis(10), ..EngineSettings::default() };
+    let house = House::with(settings).await;
+    for name in ["first", "second"] {
+        house.deploy_with(name, scaling(2, 1), Span::from_secs(5)).await.unwrap();
+    }
+    for name in ["first", "second", "first"] {
+        house.text(name, "/").await.unwrap();
+        house.alive(1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_busy_function_makes_room_when_it_falls_idle() {
+    let settings =
+        EngineSettings { instances_max: 1, tend_every: Duration::from_millis(10), ..EngineSettings::default() };
+    let house = House::with(settings).await;
+    for name in ["first", "second"] {
+        house.deploy_with(name, scaling(2, 1), Span::from_secs(5)).await.unwrap();
+    }
+    let (first, second) = tokio::join!(house.text("first", "/slow"), house.text("second", "/slow"));
+    first.unwrap();
+    second.unwrap();
+}
+
+#[tokio::test]
 async fn callers_that_went_away_leave_their_place_in_the_queue() {
     let house = House::open().await;
     house.deploy("queue", scaling(1, 1)).await.unwrap();
