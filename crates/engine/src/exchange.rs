@@ -102,7 +102,11 @@ impl Exchange {
             };
             match item {
                 Some(ExchangeItem::Log(entry)) => self.ticket.log(entry),
-                Some(ExchangeItem::Head(head)) => return Step::Head(head),
+                Some(ExchangeItem::Head(head)) if (200..=599).contains(&head.status) => return Step::Head(head),
+                Some(ExchangeItem::Head(head)) => {
+                    self.ticket.spoil();
+                    return Step::Failed(not_final(head.status));
+                }
                 Some(ExchangeItem::Body(chunk)) => {
                     self.received += chunk.len() as u64;
                     if self.received > limits::BODY_MAX {
@@ -163,6 +167,12 @@ impl Exchange {
             _ => Fault::new(Code::RuntimeError, "the function's process ended"),
         }
     }
+}
+
+/// A status below 200 announces another answer; sent as the last word, it breaks the client's connection.
+fn not_final(status: u16) -> Fault {
+    Fault::new(Code::RuntimeError, format!("the function answered with status {status}, which ends no request"))
+        .with_hint("answer with a status from 200 to 599")
 }
 
 fn too_large() -> Fault {

@@ -175,8 +175,8 @@ def _pairs(headers: object) -> list[tuple[object, object]]:
 
 
 def _with(reply: Reply, status: int, headers: object) -> Reply:
-    if not 100 <= status <= 599:
-        raise BadReply(f"{status} is not an HTTP status")
+    if not 200 <= status <= 599:
+        raise BadReply(f"{status} is not a status that ends a request: use 200 to 599")
     reply.status = status
     reply.headers = [clean_header(name, value) for name, value in _pairs(headers)]
     return reply

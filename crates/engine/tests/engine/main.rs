@@ -99,6 +99,15 @@ async fn a_crash_is_told_and_replaced() {
 }
 
 #[tokio::test]
+async fn a_status_that_ends_no_request_is_an_error() {
+    let house = House::open().await;
+    house.deploy("switch", scaling(1, 1)).await.unwrap();
+    let failure = house.call("switch", "/switch").await.err().unwrap();
+    assert_eq!(failure.fault.code, Code::RuntimeError);
+    house.text("switch", "/").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_caller_that_goes_away_cancels_its_run() {
     let house = House::open().await;
     house.deploy("left", scaling(1, 1)).await.unwrap();

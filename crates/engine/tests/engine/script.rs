@@ -121,6 +121,10 @@ impl Instance for ScriptedInstance {
                 let end = ExchangeEnd::Raised { error, dropped_log_lines: 0 };
                 stream::iter(vec![ExchangeItem::End(end)]).boxed()
             }
+            "/switch" => {
+                let head = ReplyHead { status: 101, headers: Vec::new() };
+                stream::iter(vec![ExchangeItem::Head(head)]).chain(stream::pending()).boxed()
+            }
             "/crash" => {
                 self.finish();
                 stream::iter(vec![ExchangeItem::End(ExchangeEnd::Lost)]).boxed()
