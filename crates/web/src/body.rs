@@ -1,32 +1,95 @@
 //! Reading a request's body within a limit.
 
+use std::time::{Duration, Instant};
+
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use faas_types::{ByteSize, Code, Fault};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
+/// How long a body may take whatever its size.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How fast a body must come once that is over, in bytes a second; slower ones only hold a connection.
+const SLOWEST: u64 = 16 << 10;
+
 /// The whole body, at most `limit` bytes of it.
 ///
 /// # Errors
-/// `FN_011` when it is larger; `FN_012` when it breaks off.
+/// `FN_011` when it is larger; `FN_012` when it breaks off or comes too slowly.
 pub async fn read_body(headers: &HeaderMap, body: Body, limit: u64) -> Result<Bytes, Fault> {
     let announced =
         headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
     if announced.is_some_and(|length: u64| length > limit) {
         return Err(too_large(limit));
     }
-    let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
-    match limited.collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
-        Err(error) => Err(Fault::new(Code::BadRequest, format!("the body broke off: {error}"))),
+    let (mut body, mut whole) = (Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX)), Bytes::new());
+    let began = Instant::now();
+    loop {
+        let until = began + PATIENCE + Duration::from_secs(whole.len() as u64 / SLOWEST);
+        match tokio::time::timeout_at(until.into(), body.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                if let Ok(chunk) = frame.into_data() {
+                    whole = joined(whole, chunk);
+                }
+            }
+            Ok(None) => return Ok(whole),
+            Ok(Some(Err(error))) if error.is::<LengthLimitError>() => return Err(too_large(limit)),
+            Ok(Some(Err(error))) => return Err(Fault::new(Code::BadRequest, format!("the body broke off: {error}"))),
+            Err(_) => return Err(too_slow(whole.len())),
+        }
     }
+}
+
+/// Most bodies are one chunk, which then is not copied; others grow in place.
+fn joined(whole: Bytes, chunk: Bytes) -> Bytes {
+    if whole.is_empty() {
+        return chunk;
+    }
+    let mut grown = BytesMut::from(whole);
+    grown.extend_from_slice(&chunk);
+    grown.freeze()
+}
+
+fn too_slow(received: usize) -> Fault {
+    Fault::new(Code::BadRequest, format!("the body came too slowly: {received} bytes so far"))
+        .with_hint(format!("send it at {} a second or faster", ByteSize::from_bytes(SLOWEST)))
 }
 
 fn too_large(limit: u64) -> Fault {
     let limit = ByteSize::from_bytes(limit);
     Fault::new(Code::PayloadTooLarge, format!("the body is larger than {limit}"))
         .with_hint(format!("send at most {limit}, or pass a reference to where the data is"))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+
+    fn chunks(count: usize, pause: Duration) -> Body {
+        Body::from_stream(stream::iter(0..count).then(move |_| async move {
+            tokio::time::sleep(pause).await;
+            Ok::<_, std::io::Error>(Bytes::from(vec![0; 4 << 10]))
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_is_given_up() {
+        let fault = read_body(&HeaderMap::new(), chunks(1_000, Duration::from_secs(5)), 10 << 20).await.err();
+        assert_eq!(fault.map(|fault| fault.code), Some(Code::BadRequest));
+    }
+
+    #[tokio::test]
+    async fn chunks_become_one_body_up_to_the_limit() {
+        let read = |limit| read_body_of(chunks(3, Duration::ZERO), limit);
+        assert_eq!(read(12 << 10).await.map(|bytes| bytes.len()), Ok(12 << 10));
+        assert_eq!(read((12 << 10) - 1).await, Err(Code::PayloadTooLarge));
+    }
+
+    async fn read_body_of(body: Body, limit: u64) -> Result<Bytes, Code> {
+        read_body(&HeaderMap::new(), body, limit).await.map_err(|fault| fault.code)
+    }
 }
