@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::decode;
 
-const PREFIX: &str = "faas_";
 const SECRET_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
 /// Characters of a key that are shown to tell keys apart; too few to guess the rest.
@@ -87,6 +86,9 @@ impl Caller {
 // === impl Keys ===
 
 impl Keys {
+    /// What every key's text starts with.
+    pub const PREFIX: &str = "faas_";
+
     pub(crate) async fn start(
         registry: Arc<dyn Registry>,
         clock: Arc<dyn Clock>,
@@ -144,7 +146,7 @@ impl Keys {
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|error| Fault::internal(format!("no random numbers: {error}")))?;
         let secret = BASE64_URL_SAFE_NO_PAD.encode(random);
-        let text = format!("{PREFIX}{secret}{}", checksum(&secret));
+        let text = format!("{}{secret}{}", Keys::PREFIX, checksum(&secret));
         let now = self.clock.now();
         let record = KeyRecord {
             id: self.ids.mint(now),
@@ -228,7 +230,7 @@ fn checksum(secret: &str) -> String {
 }
 
 fn is_well_formed(text: &str) -> bool {
-    text.strip_prefix(PREFIX)
+    text.strip_prefix(Keys::PREFIX)
         .filter(|rest| rest.is_ascii() && rest.len() == SECRET_CHARS + CHECKSUM_CHARS)
         .is_some_and(|rest| checksum(&rest[..SECRET_CHARS]) == rest[SECRET_CHARS..])
 }
@@ -240,7 +242,7 @@ mod tests {
     #[test]
     fn a_mistyped_key_is_told_apart_without_a_look_up() {
         let secret = BASE64_URL_SAFE_NO_PAD.encode([7; 32]);
-        let text = format!("{PREFIX}{secret}{}", checksum(&secret));
+        let text = format!("{}{secret}{}", Keys::PREFIX, checksum(&secret));
         assert!(is_well_formed(&text));
         assert!(!is_well_formed(&text.replacen('B', "C", 1)));
         assert!(!is_well_formed(&text[..text.len() - 1]));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use faas_engine::{Caller, Engine};
+use faas_engine::{Caller, Engine, Keys};
 use faas_types::{Code, Fault, Scope};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -26,14 +26,19 @@ impl<S: Sync> FromRequestParts<S> for Authorized {
     }
 }
 
-/// The key that a request carries.
+/// The key that a request carries. Of two, one may be meant for the function: the one that looks like ours is ours.
 #[must_use]
 pub fn key_of(headers: &HeaderMap) -> Option<&str> {
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|text| {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text(AUTHORIZATION.as_str()).and_then(|text| {
         let (scheme, key) = text.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
     });
-    bearer.or_else(|| headers.get("x-api-key").and_then(|value| value.to_str().ok()))
+    match (bearer, text("x-api-key").map(str::trim)) {
+        (Some(bearer), Some(key)) if !bearer.starts_with(Keys::PREFIX) => Some(key),
+        (Some(key), _) | (None, Some(key)) => Some(key),
+        (None, None) => None,
+    }
 }
 
 /// The caller, if the request's key holds the scope.
@@ -53,4 +58,26 @@ pub fn authenticate(engine: &Engine, headers: &HeaderMap, wanted: Scope) -> Resu
     let held: Vec<&str> = caller.scopes.iter().map(|scope| scope.as_str()).collect();
     Err(Fault::new(Code::PermissionDenied, format!("the key lacks the scope {wanted}; it holds {}", held.join(", ")))
         .with_hint("make a key with that scope: faas keys create NAME --scope SCOPE"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_key_for_the_function_does_not_hide_ours() {
+        let key = |bearer: Option<&'static str>, api_key: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            bearer.map(|text| headers.insert(AUTHORIZATION, HeaderValue::from_static(text)));
+            api_key.map(|text| headers.insert("x-api-key", HeaderValue::from_static(text)));
+            key_of(&headers).map(str::to_owned)
+        };
+        assert_eq!(key(None, None), None);
+        assert_eq!(key(Some("bearer  faas_a"), None).as_deref(), Some("faas_a"));
+        assert_eq!(key(Some("Basic eDp5"), Some("faas_b")).as_deref(), Some("faas_b"));
+        assert_eq!(key(Some("Bearer eyJ"), Some("faas_b")).as_deref(), Some("faas_b"));
+        assert_eq!(key(Some("Bearer faas_a"), Some("theirs")).as_deref(), Some("faas_a"));
+    }
 }
