@@ -6,9 +6,11 @@ use axum::response::Response;
 use faas_engine::{Call, CallBody, CallFailure, CallRequest, Engine, Route};
 use faas_types::{TriggerKind, limits};
 use futures_util::TryStreamExt;
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::problem::ERROR_SOURCE;
 use crate::request_id::{self, RequestId};
 use crate::{key_of, read_body, render};
 
@@ -18,6 +20,9 @@ const DURATION: HeaderName = HeaderName::from_static("x-duration-ms");
 const COLD_START: HeaderName = HeaderName::from_static("x-cold-start");
 const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const VERSION: HeaderName = HeaderName::from_static("x-function-version");
+
+/// Headers of a reply that the function cannot set: they frame the message, or tell whose failure it is.
+const OURS: [HeaderName; 4] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, ERROR_SOURCE];
 
 /// Where a call goes and how it came.
 pub struct CallTarget {
@@ -45,7 +50,7 @@ pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, 
         method: parts.method.as_str().to_owned(),
         path: target.path,
         query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: passed_headers(&parts.headers, target.prefix, target.key_was_used),
+        headers: passed_headers(&parts, target.prefix, target.key_was_used),
         body,
     };
     match engine.call(target.route, call).await {
@@ -55,7 +60,11 @@ pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, 
 }
 
 /// The headers that the function sees: all but the platform's own key, and a prefix that only the platform sets.
-fn passed_headers(headers: &HeaderMap, prefix: Option<String>, key_was_used: bool) -> Vec<(String, String)> {
+/// HTTP/2 names the host outside of the headers; functions look for it there.
+fn passed_headers(parts: &Parts, prefix: Option<String>, key_was_used: bool) -> Vec<(String, String)> {
+    let headers = &parts.headers;
+    let host = parts.uri.authority().filter(|_| !headers.contains_key(HOST));
+    let host = host.map(|authority| (HOST.as_str().to_owned(), authority.as_str().to_owned()));
     let key = if key_was_used { key_of(headers) } else { None };
     let is_key = |name: &HeaderName, value: &HeaderValue| {
         key.is_some_and(|key| {
@@ -68,6 +77,7 @@ fn passed_headers(headers: &HeaderMap, prefix: Option<String>, key_was_used: boo
         .iter()
         .filter(|(name, value)| **name != PREFIX && !is_key(name, value))
         .map(|(name, value)| (name.as_str().to_owned(), latin1(value.as_bytes())))
+        .chain(host)
         .chain(prefix)
         .collect()
 }
@@ -92,7 +102,7 @@ fn reply(call: Call, id: &RequestId) -> Response {
         let name = HeaderName::try_from(name.as_str());
         let value = HeaderValue::from_bytes(&value.chars().map(to_byte).collect::<Vec<u8>>());
         if let (Ok(name), Ok(value)) = (name, value)
-            && ![CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION].contains(&name)
+            && !OURS.contains(&name)
         {
             headers.append(name, value);
         }

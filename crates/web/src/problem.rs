@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use crate::request_id::{self, RequestId};
 
 /// Says whether a failure is the platform's or the function's own.
-const ERROR_SOURCE: HeaderName = HeaderName::from_static("x-error-source");
+pub(crate) const ERROR_SOURCE: HeaderName = HeaderName::from_static("x-error-source");
 
 /// A fault on its way out of a handler; [`render_problems`] gives it its body.
 #[derive(Clone, Debug)]
