@@ -75,24 +75,33 @@ impl Route {
     /// # Errors
     /// `FN_013` when no trigger takes the path, `FN_020` when none takes the method on it.
     pub fn check(&self, method: &str, path: &str) -> Result<(), Fault> {
-        let triggers = &self.version.settings.triggers;
-        let mut on_path = triggers
-            .iter()
-            .filter_map(|TriggerSettings::Http { path: prefix, methods }| is_below(path, prefix).then_some(methods));
-        let Some(first) = on_path.next() else {
-            return Err(Fault::new(
-                Code::NotFound,
-                format!("`{}` has no http trigger for this path", self.entry.record.name),
-            )
-            .with_hint("triggers are listed in the manifest under [[triggers]]"));
-        };
-        let takes = |methods: &Vec<HttpMethod>| methods.is_empty() || methods.iter().any(|m| m.as_str() == method);
-        if takes(first) || on_path.any(takes) {
+        let takes = |methods: &[HttpMethod]| methods.is_empty() || methods.iter().any(|m| m.as_str() == method);
+        if self.on_path(path).any(takes) {
             return Ok(());
         }
-        let allowed: Vec<_> = first.iter().map(|method| method.as_str()).collect();
-        Err(Fault::new(Code::MethodNotAllowed, format!("`{}` does not take {method} here", self.entry.record.name))
-            .with_hint(format!("it takes {}", allowed.join(", "))))
+        let name = &self.entry.record.name;
+        if self.on_path(path).next().is_none() {
+            return Err(Fault::new(Code::NotFound, format!("`{name}` has no http trigger for this path"))
+                .with_hint("triggers are listed in the manifest under [[triggers]]"));
+        }
+        Err(Fault::new(Code::MethodNotAllowed, format!("`{name}` does not take {method} here"))
+            .with_hint(format!("it takes {}", self.allowed(path))))
+    }
+
+    /// The methods that HTTP triggers name for a path, as the header `Allow` lists them.
+    #[must_use]
+    pub fn allowed(&self, path: &str) -> String {
+        let mut methods: Vec<_> = self.on_path(path).flatten().map(|method| method.as_str()).collect();
+        methods.sort_unstable();
+        methods.dedup();
+        methods.join(", ")
+    }
+
+    /// The methods of each HTTP trigger that takes the path; none means all of them.
+    fn on_path(&self, path: &str) -> impl Iterator<Item = &[HttpMethod]> {
+        self.version.settings.triggers.iter().filter_map(move |TriggerSettings::Http { path: prefix, methods }| {
+            is_below(path, prefix).then_some(methods.as_slice())
+        })
     }
 }
 

@@ -4,8 +4,10 @@ use axum::extract::Request;
 use axum::response::Response;
 use faas_engine::{Engine, Selector};
 use faas_ports::{Clock, SystemClock};
-use faas_types::{AliasName, AuthMode, Fault, Scope, TriggerKind};
+use faas_types::{AliasName, AuthMode, Code, Fault, Scope, TriggerKind};
 use faas_web::{CallTarget, RequestId, answer_call, authenticate, key_of, render};
+use http::HeaderValue;
+use http::header::ALLOW;
 use http::request::Parts;
 
 /// Every function URL starts with it.
@@ -26,6 +28,21 @@ struct Address<'a> {
     path: &'a str,
 }
 
+/// Why a request goes to no function.
+struct Refused {
+    fault: Fault,
+    /// The methods that the path takes, where the request's is not among them.
+    allow: Option<HeaderValue>,
+}
+
+// === impl Refused ===
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self { fault, allow: None }
+    }
+}
+
 // === impl Gateway ===
 
 impl Gateway {
@@ -41,11 +58,17 @@ impl Gateway {
         let (head, body) = request.into_parts();
         match self.target(&head).await {
             Ok(target) => answer_call(&self.engine, target, Request::from_parts(head, body), &id).await,
-            Err(fault) => render(&fault, &id, None),
+            Err(Refused { fault, allow }) => {
+                let mut response = render(&fault, &id, None);
+                if let Some(allow) = allow {
+                    response.headers_mut().insert(ALLOW, allow);
+                }
+                response
+            }
         }
     }
 
-    async fn target(&self, head: &Parts) -> Result<CallTarget, Fault> {
+    async fn target(&self, head: &Parts) -> Result<CallTarget, Refused> {
         let address = Address::parse(head.uri.path());
         let selector = address.selector.map_or(Ok(Selector::Alias(AliasName::live())), str::parse)?;
         let caller = key_of(&head.headers).and_then(|key| self.engine.keys().authenticate(key).ok());
@@ -56,7 +79,10 @@ impl Gateway {
         }
         // A key of ours is for us alone, also where the function would take anybody.
         let key_was_used = caller.is_some();
-        route.check(head.method.as_str(), address.path)?;
+        route.check(head.method.as_str(), address.path).map_err(|fault| {
+            let allow = (fault.code == Code::MethodNotAllowed).then(|| route.allowed(address.path));
+            Refused { fault, allow: allow.and_then(|methods| HeaderValue::try_from(methods).ok()) }
+        })?;
         let prefix = address.prefix(head.uri.path());
         Ok(CallTarget {
             route,
