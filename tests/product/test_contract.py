@@ -13,7 +13,11 @@ from harness.paths import ROOT, TARGET, program
 
 from product.functions import ADD
 
-SEED = "20261121"
+FUZZING = Path(__file__).parent / "schemathesis.toml"
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
+    "response_schema_conformance"
+)
 
 
 def test_health_and_readiness(server: Server) -> None:
@@ -57,40 +61,38 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     report = TARGET / "test" / "schemathesis"
     report.mkdir(parents=True, exist_ok=True)
     with Server() as server:
-        server.deploy(write_function(tmp_path, "hello", ADD))
+        for name in ("hello", "spare"):
+            server.deploy(write_function(tmp_path, name, ADD))
+        known = {
+            "RUN_ID": server.api.invoke("hello", {"x": 1, "y": 2}).expect(200).headers["x-run-id"],
+            "KEY_ID": server.api.create_key("spare", ["invoke"])["id"],
+        }
         clean = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         checked = subprocess.run(
             [
                 program("schemathesis"),
+                "--config-file",
+                str(FUZZING),
                 "run",
                 f"http://127.0.0.1:{server.port}/openapi.json",
                 "--header",
                 f"Authorization: Bearer {server.key}",
-                "--phases",
-                "examples,coverage,fuzzing",
                 "--checks",
-                "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
-                "response_schema_conformance",
-                "--max-examples",
-                "25",
-                "--request-timeout",
-                "30",
-                "--seed",
-                SEED,
-                "--generation-database",
-                "none",
+                CHECKS,
                 "--no-color",
             ],
             cwd=report,
-            env=clean,
+            env=clean | known,
             capture_output=True,
             text=True,
-            timeout=1500,
+            timeout=600,
             check=False,
         )
         (report / "output.txt").write_text(checked.stdout + checked.stderr, encoding="utf-8")
         assert checked.returncode == 0, checked.stdout[-12_000:]
         assert server.is_ready()
+        # What was asked for did reach the function and its records.
+        assert server.api.invoke("hello", {"x": 1, "y": 2}).expect(200).json() == {"result": 3}
 
 
 def test_every_code_has_a_page_and_an_explanation(server: Server) -> None:
