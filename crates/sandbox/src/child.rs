@@ -14,6 +14,7 @@ mod files;
 mod init;
 mod limits;
 mod mounts;
+mod plain;
 mod plan;
 mod privileges;
 mod probe;
@@ -33,7 +34,7 @@ pub(crate) use procfs::existing_masks;
 
 use crate::problem::{During, Problem, Step};
 use crate::sys;
-use crate::wire::Handover;
+use crate::wire::{Confinement, Handover};
 
 /// The user and group inside every sandbox.
 pub(crate) const INSIDE_ID: u32 = 1000;
@@ -57,6 +58,9 @@ struct Blank {
 
 /// The child's life. Does not return, neither to the spawner's loop nor by unwinding.
 pub(crate) fn run(plan: &Plan, mut inheritance: Inheritance, filter: &[sock_filter]) -> ! {
+    if plan.confinement == Confinement::Plain {
+        plain::run(plan, inheritance);
+    }
     match set_up(plan, &mut inheritance, filter) {
         Ok(()) => init::run(plan, inheritance),
         Err(problem) => report(&inheritance.handover.status, &problem),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use faas_types::IsolationLevel;
+
 /// Settings of [`LinuxSandboxes`](crate::LinuxSandboxes).
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
@@ -12,6 +14,8 @@ pub struct SandboxConfig {
     pub spawner: SpawnerCommand,
     /// Whether plain processes may stand in for sandboxes where the machine cannot confine.
     pub unsafe_no_isolation: bool,
+    /// The strongest level to use. Below `Full` only in tests, of what happens where a machine offers less.
+    pub level_max: IsolationLevel,
     /// The first host user id of sandboxes, when the server is root. Each open sandbox has one of its own from here up.
     pub first_uid: u32,
     /// How many host user ids follow [`first_uid`](Self::first_uid); bounds the sandboxes open at once.
@@ -34,7 +38,14 @@ impl SandboxConfig {
     /// Settings with the usual user ids.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>, spawner: SpawnerCommand) -> Self {
-        Self { data_dir: data_dir.into(), spawner, unsafe_no_isolation: false, first_uid: 200_000, uid_count: 65_536 }
+        Self {
+            data_dir: data_dir.into(),
+            spawner,
+            unsafe_no_isolation: false,
+            level_max: IsolationLevel::Full,
+            first_uid: 200_000,
+            uid_count: 65_536,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::config::SandboxConfig;
 use crate::link::Link;
 use crate::problem::{OpenError, Step};
 use crate::sandboxes::launch;
-use crate::wire::{Limits, OpenRequest, Program};
+use crate::wire::{Confinement, Limits, OpenRequest, Program};
 
 /// All attempts together must end within this time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,21 +40,47 @@ pub(crate) async fn examine(link: &Link, config: &SandboxConfig) -> PortResult<I
         name: "probe".to_owned(),
         root: root.path.clone(),
         mounts: Vec::new(),
+        confinement: Confinement::Sandbox,
         program: Program::Probe(targets),
         cwd: PathBuf::from("/"),
         limits: LIMITS,
         loopback: false,
     };
-    let attempt = async {
+    let mut outcome = attempt(link, request.clone()).await;
+    if let Err(error) = &outcome
+        && !is_a_lack(error)
+    {
+        // A machine that lacks something says so with one of a few errors. Anything else may be a passing trouble,
+        // and a level that is too low holds for the server's whole life.
+        tracing::warn!(%error, "probing for isolation failed unexpectedly; it is tried once more");
+        outcome = attempt(link, OpenRequest { name: "probe-again".to_owned(), ..request }).await;
+    }
+    let probes = match outcome {
+        Ok(findings) => judge(&findings, &link.layout),
+        Err(error) => {
+            tracing::warn!(%error, "no sandbox can be opened on this machine");
+            impossible(&error)
+        }
+    };
+    let report = IsolationReport::from_probes(probes);
+    Ok(IsolationReport { level: report.level.min(config.level_max), ..report })
+}
+
+async fn attempt(link: &Link, request: OpenRequest) -> Result<Vec<Finding>, OpenError> {
+    let probing = async {
         let sandbox = launch(link, request, IsolationLevel::Process).await?;
-        Ok::<_, OpenError>(collect(sandbox).await?)
+        Ok(collect(sandbox).await?)
     };
-    let probes = match tokio::time::timeout(PATIENCE, attempt).await {
-        Ok(Ok(findings)) => judge(&findings, &link.layout),
-        Ok(Err(error)) => impossible(&error),
-        Err(_) => impossible(&PortError::failed("probing", "the throwaway sandbox does not end").into()),
-    };
-    Ok(IsolationReport::from_probes(probes))
+    let late = || PortError::failed("probing", "the throwaway sandbox does not end");
+    tokio::time::timeout(PATIENCE, probing).await.map_err(|_| late())?
+}
+
+/// Whether the kernel, or whoever set this machine up, refuses what a sandbox needs.
+fn is_a_lack(error: &OpenError) -> bool {
+    use libc::{EACCES, EINVAL, ENODEV, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, EROFS, EUSERS};
+    let OpenError::Problem(problem) = error else { return false };
+    // No space: the number of namespaces is limited.
+    [EACCES, EINVAL, ENODEV, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, EROFS, EUSERS].contains(&problem.errno)
 }
 
 async fn collect(sandbox: OpenSandbox) -> PortResult<Vec<Finding>> {

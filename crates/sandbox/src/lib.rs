@@ -10,7 +10,7 @@
 //! Death goes downwards. A program's end ends the first process, and the kernel kills what is left in its process
 //! namespace. The spawner's end kills every first process (parent death signal). The server's end closes the socket on
 //! which the spawner waits; it then kills everything, removes the cgroups and ends. What is left when several die at
-//! once are empty cgroups, which the next start removes.
+//! once are empty cgroups, which the next start removes. That one waits for a spawner which is still at this.
 //!
 //! # What layers must look like
 //! Inside, a program is user 1000, which is nobody on the host: a layer's files must be readable, and its directories
@@ -25,6 +25,13 @@
 //! An ordinary user usually has none (level 1). Memory is then limited for each process (`RLIMIT_DATA`), so a tree can
 //! use a multiple; running out shows as an allocation error of the program, not as an out-of-memory exit. The process
 //! count holds for the tree, because the kernel counts it in the sandbox's user namespace. CPU has no limit.
+//!
+//! # Without isolation
+//! On a machine that can confine nothing, [`SandboxConfig::unsafe_no_isolation`] lets programs run as plain processes
+//! with the server's own user, files and network (level 0): for one's own code, never for that of others. Each has a
+//! session and an environment of its own, cannot gain privileges, and runs straight from the layers' directories, to
+//! which its working directory, arguments and variables are translated. Memory and files are limited for each process.
+//! Its tree is ended by descent, which a program that means harm can outrun.
 #![allow(unsafe_code, reason = "system calls that no safe wrapper offers; every block states why it is sound")]
 
 mod cgroup;
@@ -33,10 +40,13 @@ mod config;
 mod control;
 mod doctor;
 mod link;
+mod lock;
+mod outside;
 mod problem;
 mod sandboxes;
 mod seccomp;
 mod spawner;
+mod strays;
 mod sys;
 mod wire;
 

@@ -2,6 +2,7 @@
 
 mod table;
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Command, Stdio};
@@ -38,8 +39,8 @@ pub(crate) struct Link {
 // === impl Link ===
 
 impl Link {
-    /// Starts a spawner and waits until it is ready.
-    pub(crate) async fn start(command: &SpawnerCommand, settings: Settings) -> PortResult<Self> {
+    /// Starts a spawner, hands it the lock of the data directory and waits until it is ready.
+    pub(crate) async fn start(command: &SpawnerCommand, settings: Settings, lock: File) -> PortResult<Self> {
         let failed = |error: io::Error| PortError::failed("starting the spawner of sandboxes", error);
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
@@ -48,7 +49,9 @@ impl Link {
         spawn(command, theirs).map_err(failed)?;
         let socket = Arc::new(sys::watch(ours).map_err(failed)?);
         let greeting = async {
-            transmit(&socket, &Request::Configure(settings), &[]).await?;
+            transmit(&socket, &Request::Configure(settings), &[lock.as_fd()]).await?;
+            // Ours would keep the next spawner waiting.
+            drop(lock);
             listen(&socket).await
         };
         let answer =

@@ -19,8 +19,10 @@ use crate::config::SandboxConfig;
 use crate::control::LinuxControl;
 use crate::doctor;
 use crate::link::Link;
+use crate::lock;
+use crate::outside;
 use crate::problem::{OpenError, Problem};
-use crate::wire::{Handover, OpenRequest, Program, Settings, parse_status};
+use crate::wire::{Confinement, Handover, OpenRequest, Program, Settings, parse_status};
 
 /// From the first process to the program; far more than it ever takes.
 const SET_UP_PATIENCE: Duration = Duration::from_secs(20);
@@ -81,19 +83,15 @@ impl LinuxSandboxes {
             let why = "network egress is not available in this release; use `none` or `loopback`";
             return Err(PortError::Isolation(why.to_owned()));
         }
+        if level == IsolationLevel::Process && !self.config.unsafe_no_isolation {
+            let why = "this machine cannot confine functions; for your own code, start with --unsafe-no-isolation";
+            return Err(PortError::Isolation(why.to_owned()));
+        }
         if level < spec.min_isolation {
             let wanted = spec.min_isolation;
             return Err(PortError::Isolation(format!(
                 "isolation level {wanted} is wanted, this machine gives {level}"
             )));
-        }
-        if level == IsolationLevel::Process {
-            let why = if self.config.unsafe_no_isolation {
-                "this machine cannot confine programs, and plain processes are not available in this release"
-            } else {
-                "this machine cannot confine programs"
-            };
-            return Err(PortError::Isolation(why.to_owned()));
         }
         Ok(())
     }
@@ -106,16 +104,19 @@ impl Sandboxes for LinuxSandboxes {
         // The spawner has another working directory.
         let on_host = |path| std::path::absolute(path).map_err(|error| PortError::io("finding a layer", error));
         let mounts = spec.mounts.into_iter().map(|mount| Ok((on_host(mount.source)?, mount.target)));
+        let plain = self.report.level == IsolationLevel::Process;
         let request = OpenRequest {
             request: 0,
             name: spec.id.to_string(),
             root: on_host(spec.root)?,
             mounts: mounts.collect::<PortResult<_>>()?,
+            confinement: if plain { Confinement::Plain } else { Confinement::Sandbox },
             program: Program::Exec { argv: spec.argv, env: spec.env },
             cwd: spec.cwd,
             limits: spec.limits.into(),
             loopback: spec.network == NetworkMode::Loopback,
         };
+        let request = if plain { outside::translate(request) } else { request };
         Ok(launch(&*self.link().await?, request, self.report.level).await?)
     }
 
@@ -127,7 +128,8 @@ impl Sandboxes for LinuxSandboxes {
 async fn connect(config: &SandboxConfig) -> PortResult<Link> {
     let cgroup_name = cgroup_name(config).map_err(|error| PortError::io("identifying the data directory", error))?;
     let settings = Settings { cgroup_name, first_uid: config.first_uid, uid_count: config.uid_count };
-    Link::start(&config.spawner, settings).await
+    let lock = lock::take(&config.data_dir).await?;
+    Link::start(&config.spawner, settings, lock).await
 }
 
 /// Names the cgroups after the data directory itself rather than its path, which may be another directory's elsewhere.

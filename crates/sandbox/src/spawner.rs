@@ -18,9 +18,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::set_thread_groups;
 
 use crate::cgroup::{Layout, sweep};
+use crate::lock;
 use crate::problem::{During, Step};
+use crate::strays;
 use crate::sys;
-use crate::wire::{Event, Handover, OpenRequest, Request, receive, send};
+use crate::wire::{Confinement, Event, Handover, OpenRequest, Request, receive, send};
 use nursery::Nursery;
 use resident::{Leaving, Resident};
 
@@ -32,6 +34,9 @@ const CONTROL: u64 = 0;
 
 struct Spawner {
     control: OwnedFd,
+    /// Kept until the process ends.
+    #[expect(dead_code, reason = "held for what it locks")]
+    lock: File,
     epoll: OwnedFd,
     nursery: Nursery,
     residents: HashMap<u64, Resident>,
@@ -77,9 +82,11 @@ impl Spawner {
         sys::reset_signals();
         sys::set_signals(&sys::IGNORED, true);
         allow_many_files();
-        let (Request::Configure(settings), _) = receive(control.as_fd())?.ok_or(io::ErrorKind::UnexpectedEof)? else {
+        let (Request::Configure(settings), fds) = receive(control.as_fd())?.ok_or(io::ErrorKind::UnexpectedEof)? else {
             return Err(io::ErrorKind::InvalidData.into());
         };
+        let mut lock = File::from(fds.into_iter().next().ok_or(io::ErrorKind::InvalidData)?);
+        lock::sign(&mut lock)?;
         if rustix::process::geteuid().is_root() {
             // Groups of root would show through in the sandboxes.
             let _ = set_thread_groups(&[]);
@@ -91,6 +98,7 @@ impl Spawner {
         send(control.as_fd(), &Event::Ready { layout: layout.clone() }, &[])?;
         Ok(Self {
             control,
+            lock,
             epoll,
             nursery: Nursery::new(layout, settings.first_uid, settings.uid_count),
             residents: HashMap::new(),
@@ -143,7 +151,12 @@ impl Spawner {
         let Some(resident) = self.residents.remove(&request) else { return Ok(()) };
         epoll::delete(&self.epoll, &resident.child.pidfd)?;
         self.nursery.free(resident.slot);
+        let confinement = resident.confinement;
         self.leaving.push(resident.bury(request)?);
+        if confinement == Confinement::Plain {
+            // What a killed keeper left is now below this process; what lives belongs to a keeper.
+            strays::end(|pid| self.residents.values().any(|resident| resident.child.pid == pid));
+        }
         Ok(())
     }
 
@@ -164,6 +177,7 @@ impl Spawner {
                 self.leaving.push(leaving);
             }
         }
+        strays::end(|_| false);
         while !self.leaving.is_empty() {
             self.leaving.retain_mut(|leaving| !leaving.try_remove());
             std::thread::sleep(std::time::Duration::from_millis(1));

@@ -66,6 +66,19 @@ pub(crate) unsafe fn fork() -> io::Result<Option<i32>> {
     Ok((pid != 0).then_some(pid as i32))
 }
 
+/// Forks without any of the newer calls, which some containers forbid; `None` in the child.
+///
+/// # Safety
+/// As for [`clone_process`].
+pub(crate) unsafe fn fork_child() -> io::Result<Option<Child>> {
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    // SAFETY: the caller's promise.
+    let Some(pid) = unsafe { fork() }? else { return Ok(None) };
+    // A child keeps its number until it is reaped.
+    let known = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Some(Child { pid, pidfd: pidfd_open(known, PidfdFlags::empty())? }))
+}
+
 /// Replaces the program; returns only when that failed.
 pub(crate) fn exec(program: &CStr, argv: &[CString], env: &[CString]) -> io::Error {
     let pointers = |texts: &[CString]| -> Vec<*const c_char> {

@@ -25,7 +25,7 @@ use crate::problem::Problem;
 /// What the server asks for.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// The first message.
+    /// The first message; with the lock of the data directory.
     Configure(Settings),
     /// With four descriptors; see [`Handover`].
     Open(Box<OpenRequest>),
@@ -41,7 +41,7 @@ pub(crate) struct Settings {
 }
 
 /// A sandbox to open.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct OpenRequest {
     /// Chosen by the server; returns in every event about this sandbox.
     pub(crate) request: u64,
@@ -50,14 +50,24 @@ pub(crate) struct OpenRequest {
     pub(crate) root: PathBuf,
     /// Source and target of each further layer.
     pub(crate) mounts: Vec<(PathBuf, PathBuf)>,
+    pub(crate) confinement: Confinement,
     pub(crate) program: Program,
     pub(crate) cwd: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) loopback: bool,
 }
 
+/// What surrounds the main program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Confinement {
+    /// Everything that this machine offers.
+    Sandbox,
+    /// Nothing; all paths are the host's.
+    Plain,
+}
+
 /// What runs as the main program.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Program {
     Exec { argv: Vec<String>, env: Vec<(String, String)> },
     Probe(crate::child::ProbeTargets),

@@ -86,7 +86,8 @@ pub struct FunctionSettings {
     pub cpu_millis: u32,
     /// What an instance may reach.
     pub network: NetworkMode,
-    /// The weakest isolation that the function accepts.
+    /// The weakest isolation that the function accepts. `Process` leaves it to the server, which refuses plain processes
+    /// unless its operator permits them.
     pub min_isolation: IsolationLevel,
     /// Instances and concurrency.
     pub scaling: Scaling,
@@ -136,7 +137,7 @@ impl FunctionSettings {
             memory: limits::MEMORY_MIN,
             cpu_millis: 1000,
             network: NetworkMode::default(),
-            min_isolation: IsolationLevel::Partial,
+            min_isolation: IsolationLevel::Process,
             scaling: Scaling::default(),
             vars: BTreeMap::new(),
             triggers: vec![TriggerSettings::Http { path: "/".into(), methods: Vec::new() }],

@@ -38,7 +38,8 @@ pub(super) struct ManifestDocument {
     cpu: TextOrNumber,
     /// What an instance may reach; egress is not available in this release.
     network: Network,
-    /// The weakest isolation level that the function accepts; `faas doctor` shows the machine's.
+    /// The weakest isolation level that the function accepts; `faas doctor` shows the machine's. 0 leaves it to the server,
+    /// which refuses level 0 itself unless it runs with --unsafe-no-isolation.
     #[schemars(range(max = 2))]
     min_isolation: u8,
     /// Instances and concurrency.

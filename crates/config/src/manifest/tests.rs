@@ -62,7 +62,7 @@ fn a_name_alone_is_a_manifest() {
 
 #[test]
 fn the_three_syntaxes_mean_the_same() {
-    let yaml = "kind: function\nname: hello\ntimeout: 45\nmin_isolation: 1\nscaling: {min: 0, max: 2}\n\
+    let yaml = "kind: function\nname: hello\ntimeout: 45\nmin_isolation: 0\nscaling: {min: 0, max: 2}\n\
                 vars:\n  PORT: \"80\"\ntriggers:\n  - type: http\n    path: /api\n";
     let from_yaml = Manifest::from_yaml("platform.yaml", yaml).expect("good YAML");
     let from_toml = toml(

@@ -56,7 +56,7 @@ fn keep_only(inheritance: Inheritance) -> io::Result<File> {
 }
 
 /// The child's part: returns only for a probe, which has then run.
-fn start(plan: &Plan, inheritance: &Inheritance) -> Result<(), Problem> {
+pub(super) fn start(plan: &Plan, inheritance: &Inheritance) -> Result<(), Problem> {
     let cwd = || plan.cwd.to_string_lossy();
     rustix::process::chdir(plan.cwd.as_c_str()).during_with(Step::WorkingDirectory, cwd())?;
     rustix::process::setsid().during(Step::Init)?;

@@ -6,10 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::ProbeTargets;
 use crate::problem::{During, Problem, Step};
-use crate::wire::{Limits, OpenRequest, Program};
+use crate::wire::{Confinement, Limits, OpenRequest, Program};
 
 /// One sandbox's set-up. Made before the clone: the child only walks through it.
 pub(crate) struct Plan {
+    pub(crate) confinement: Confinement,
     pub(super) root: CString,
     /// Source on the host, target below the root.
     pub(super) mounts: Vec<(CString, CString)>,
@@ -34,13 +35,19 @@ pub(super) enum Main {
 impl Plan {
     /// Checks and converts a request.
     pub(crate) fn new(request: OpenRequest, has_memory_cgroup: bool, masks: &[CString]) -> Result<Self, Problem> {
+        let mut limits = request.limits;
+        if request.confinement == Confinement::Plain {
+            // The kernel would count every process of the server's user.
+            limits.pids = u32::MAX;
+        }
         let mounts = request.mounts.iter().map(|(source, target)| Ok((text(source)?, below_root(target.as_os_str())?)));
         Ok(Self {
+            confinement: request.confinement,
             root: text(&request.root)?,
             mounts: mounts.collect::<Result<_, Problem>>()?,
             cwd: text(&request.cwd)?,
             program: Main::new(request.program)?,
-            limits: request.limits,
+            limits,
             loopback: request.loopback,
             has_memory_cgroup,
             masks: masks.to_vec(),

@@ -14,7 +14,7 @@ use crate::sys;
 use crate::wire::Limits;
 
 /// What the probe must not reach.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ProbeTargets {
     /// The host's namespaces as the links in `/proc/self/ns` show them, by name.
     pub(crate) namespaces: Vec<(String, PathBuf)>,

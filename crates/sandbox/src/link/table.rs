@@ -140,12 +140,13 @@ impl Drop for Opened {
 // === impl Live ===
 
 impl Live {
-    /// Does what the spawner would have done. The kernel kills the sandbox when its parent dies; this waits for it.
+    /// Does what the spawner would have done. The kernel kills the sandbox when its parent dies; this waits for it. The
+    /// keeper of a plain process needs a moment for the processes that it has to end.
     fn bury(self) {
-        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
-        let mut fds = [PollFd::new(&*self.pidfd, PollFlags::IN)];
         let patience = Timespec { tv_sec: 5, tv_nsec: 0 };
-        let _ = poll(&mut fds, Some(&patience));
+        let _ = poll(&mut [PollFd::new(&*self.pidfd, PollFlags::IN)], Some(&patience));
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        let _ = poll(&mut [PollFd::new(&*self.pidfd, PollFlags::IN)], Some(&patience));
         let account = self.cgroup.as_ref().map(Cgroup::account).unwrap_or_default();
         if let Some(cgroup) = &self.cgroup {
             // The last process may still be on its way out. What is left after two seconds, the next start removes.

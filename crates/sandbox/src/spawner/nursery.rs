@@ -13,8 +13,8 @@ use super::resident::{Resident, end};
 use crate::cgroup::{Cgroup, Controller, Layout};
 use crate::child::{self, Inheritance, Plan};
 use crate::problem::{During, Problem, Step};
-use crate::wire::{Handover, Limits, OpenRequest};
-use crate::{seccomp, sys};
+use crate::wire::{Confinement, Handover, Limits, OpenRequest};
+use crate::{seccomp, strays, sys};
 
 /// The namespaces that the clone makes. The cgroup namespace is made later, once inside the cgroup.
 const NAMESPACES: i32 = libc::CLONE_NEWUSER
@@ -58,11 +58,13 @@ impl Nursery {
     /// Starts a sandbox; leaves nothing behind when that fails.
     pub(super) fn launch(&mut self, request: OpenRequest, handover: Handover) -> Result<Resident, Problem> {
         let (name, limits) = (request.name.clone(), request.limits);
-        let plan = Plan::new(request, self.layout.has(Controller::Memory), &self.masks)?;
+        let confinement = request.confinement;
+        let counted = confinement == Confinement::Sandbox && self.layout.has(Controller::Memory);
+        let plan = Plan::new(request, counted, &self.masks)?;
         let slot = self.identities.take().ok_or_else(no_identity)?;
-        let cgroup = self.make_cgroup(&name, &limits).inspect_err(|_| self.identities.give_back(slot))?;
+        let cgroup = self.make_cgroup(confinement, &name, &limits).inspect_err(|_| self.identities.give_back(slot))?;
         match self.start(&plan, handover, cgroup.as_ref(), slot) {
-            Ok((child, go, exit)) => Ok(Resident { child, go, exit, cgroup, slot }),
+            Ok((child, go, exit)) => Ok(Resident { child, go, exit, cgroup, slot, confinement }),
             Err(problem) => {
                 self.identities.give_back(slot);
                 if let Some(cgroup) = cgroup {
@@ -73,8 +75,8 @@ impl Nursery {
         }
     }
 
-    fn make_cgroup(&self, name: &str, limits: &Limits) -> Result<Option<Cgroup>, Problem> {
-        if self.layout.hierarchies.is_empty() {
+    fn make_cgroup(&self, confinement: Confinement, name: &str, limits: &Limits) -> Result<Option<Cgroup>, Problem> {
+        if confinement == Confinement::Plain || self.layout.hierarchies.is_empty() {
             return Ok(None);
         }
         Cgroup::create(&self.layout, name, limits).during_with(Step::CreateCgroup, name).map(Some)
@@ -89,19 +91,28 @@ impl Nursery {
         slot: u32,
     ) -> Result<(sys::Child, OwnedFd, File), Problem> {
         let pipes = Pipes::new().during(Step::Clone)?;
-        self.give_outputs(&handover, slot);
+        if plan.confinement == Confinement::Sandbox {
+            self.give_outputs(&handover, slot);
+        }
         let into = cgroup.and_then(Cgroup::single_v2).transpose().during(Step::CreateCgroup)?;
         let entrances = match (&into, cgroup) {
             (None, Some(cgroup)) => cgroup.entrances().during(Step::CreateCgroup)?,
             _ => Vec::new(),
         };
-        // SAFETY: the spawner never starts a thread.
-        let cloned = unsafe { sys::clone_process(NAMESPACES as u64, into.as_ref().map(AsFd::as_fd)) };
+        let cloned = match plan.confinement {
+            // SAFETY: the spawner never starts a thread.
+            Confinement::Sandbox => unsafe { sys::clone_process(NAMESPACES as u64, into.as_ref().map(AsFd::as_fd)) },
+            // SAFETY: as above.
+            Confinement::Plain => strays::adopt().and_then(|()| unsafe { sys::fork_child() }),
+        };
         let Some(child) = cloned.during(Step::Clone)? else {
             let (go, exit) = pipes.of_the_child();
             child::run(plan, Inheritance { handover, go, exit, entrances }, &self.filter)
         };
         let (go, exit) = pipes.of_the_spawner();
+        if plan.confinement == Confinement::Plain {
+            return Ok((child, go, exit));
+        }
         let told = self.identities.assign(child.pid, slot).and_then(|()| Ok(rustix::io::write(&go, &[1])?));
         if let Err(error) = told {
             end(&child);

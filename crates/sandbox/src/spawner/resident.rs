@@ -9,7 +9,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::cgroup::Cgroup;
 use crate::sys;
-use crate::wire::Ending;
+use crate::wire::{Confinement, Ending};
 
 /// Open sandbox.
 pub(super) struct Resident {
@@ -21,6 +21,7 @@ pub(super) struct Resident {
     pub(super) exit: File,
     pub(super) cgroup: Option<Cgroup>,
     pub(super) slot: u32,
+    pub(super) confinement: Confinement,
 }
 
 /// A sandbox without processes whose cgroup is still there.

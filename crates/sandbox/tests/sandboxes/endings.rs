@@ -26,6 +26,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("stopping_leaves_nothing", stopping_leaves_nothing),
     ("a_killed_server_leaves_nothing", a_killed_server_leaves_nothing),
     ("a_start_sweeps_what_two_deaths_left", a_start_sweeps_what_two_deaths_left),
+    ("twenty_kills_and_restarts_keep_the_level", twenty_kills_and_restarts_keep_the_level),
 ];
 
 fn exit_code_is_the_programs(lab: &Lab) -> Result<()> {
@@ -170,7 +171,7 @@ fn stopping_leaves_nothing(_: &Lab) -> Result<()> {
 
 fn a_killed_server_leaves_nothing(lab: &Lab) -> Result<()> {
     let mark = "killed-server";
-    let (mut server, ids) = start_server(lab, mark)?;
+    let (mut server, _, ids) = start_server(lab, mark)?;
     ensure!(processes(mark) >= 5, "{} processes", processes(mark));
     server.kill()?;
     server.wait()?;
@@ -181,26 +182,40 @@ fn a_killed_server_leaves_nothing(lab: &Lab) -> Result<()> {
 
 fn a_start_sweeps_what_two_deaths_left(lab: &Lab) -> Result<()> {
     let mark = "two-deaths";
-    let (mut server, ids) = start_server(lab, mark)?;
+    let (mut server, _, ids) = start_server(lab, mark)?;
     spawners(server.id()).into_iter().for_each(kill);
     server.kill()?;
     server.wait()?;
     wait_until("all processes are gone", || processes(mark) == 0)?;
-    let (mut server, _) = start_server(lab, mark)?;
+    let (mut server, ..) = start_server(lab, mark)?;
     ensure!(ids.iter().all(|id| cgroups(id) == 0), "the start has left cgroups");
     server.kill()?;
     server.wait()?;
     wait_until("all processes are gone again", || processes(mark) == 0)
 }
 
-/// Starts this program as a server with some open sandboxes; answers with their ids.
-fn start_server(lab: &Lab, mark: &str) -> Result<(Child, Vec<String>)> {
+/// A server that opens its sandboxes has found a level at which it can; the new one starts while the old spawner is
+/// still clearing out.
+fn twenty_kills_and_restarts_keep_the_level(lab: &Lab) -> Result<()> {
+    let mark = "twenty-restarts";
+    for turn in 0..20 {
+        let (mut server, level, _) = start_server(lab, mark).with_context(|| format!("start {turn}"))?;
+        ensure!(level == lab.level().to_string(), "level {level} at start {turn}");
+        server.kill()?;
+        server.wait()?;
+    }
+    wait_until("all processes are gone", || processes(mark) == 0)
+}
+
+/// Starts this program as a server with some open sandboxes; answers with its level and their ids.
+fn start_server(lab: &Lab, mark: &str) -> Result<(Child, String, Vec<String>)> {
     let mut command = Command::new("/proc/self/exe");
     command.arg("__server").arg(lab.home.path()).arg(mark).stdout(Stdio::piped());
     let mut server = command.spawn()?;
     let mut lines = BufReader::new(server.stdout.take().context("no output")?).lines();
-    let ids = lines.next().context("the server has ended")??;
-    Ok((server, ids.split(' ').map(str::to_owned).collect()))
+    let ids: String = lines.next().context("the server has ended")??;
+    let (level, ids) = ids.split_once(' ').context("no sandboxes")?;
+    Ok((server, level.to_owned(), ids.split(' ').map(str::to_owned).collect()))
 }
 
 /// The role of [`start_server`]'s child.
@@ -222,7 +237,7 @@ pub(crate) fn serve_until_killed(arguments: &[String]) -> ExitCode {
             for sandbox in &open {
                 first_line(sandbox).await?;
             }
-            println!("{}", ids.join(" "));
+            println!("{} {}", sandboxes.report().level, ids.join(" "));
             std::future::pending().await
         })
     };
@@ -230,18 +245,18 @@ pub(crate) fn serve_until_killed(arguments: &[String]) -> ExitCode {
 }
 
 /// Waits until the program has something to say.
-async fn first_line(sandbox: &OpenSandbox) -> Result<String> {
+pub(crate) async fn first_line(sandbox: &OpenSandbox) -> Result<String> {
     let output = fs::File::from(sandbox.stdout.try_clone()?);
     let line = tokio::task::spawn_blocking(move || BufReader::new(output).lines().next());
     line.await?.context("no output")?.map_err(Into::into)
 }
 
 /// How many processes have `mark` among their arguments. A server that is asked to use it does not count.
-fn processes(mark: &str) -> usize {
+pub(crate) fn processes(mark: &str) -> usize {
     arguments().filter(|(_, arguments)| arguments.contains(mark) && arguments.contains("__guest")).count()
 }
 
-fn spawners(parent: u32) -> Vec<i32> {
+pub(crate) fn spawners(parent: u32) -> Vec<i32> {
     let is_ours = |pid: i32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         status.lines().any(|line| line == format!("PPid:\t{parent}"))
@@ -258,7 +273,7 @@ fn arguments() -> impl Iterator<Item = (i32, String)> {
     })
 }
 
-fn kill(pid: i32) {
+pub(crate) fn kill(pid: i32) {
     // SAFETY: sends a signal to a process that this test has started.
     unsafe { libc::kill(pid, libc::SIGKILL) };
 }

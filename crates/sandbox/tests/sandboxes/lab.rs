@@ -34,14 +34,24 @@ pub(crate) struct Outcome {
 
 impl Lab {
     pub(crate) fn new() -> Result<Self> {
-        let home = tempfile::tempdir()?;
-        make_guest_layer(&home.path().join("guest"))?;
-        Self::in_home(home)
+        Self::with(config)
     }
 
-    fn in_home(home: tempfile::TempDir) -> Result<Self> {
+    /// One whose sandboxes are plain processes.
+    pub(crate) fn plain() -> Result<Self> {
+        Self::with(|home| {
+            let mut settings = config(home);
+            settings.level_max = IsolationLevel::Process;
+            settings.unsafe_no_isolation = true;
+            settings
+        })
+    }
+
+    pub(crate) fn with(settings: impl FnOnce(&Path) -> SandboxConfig) -> Result<Self> {
+        let home = tempfile::tempdir()?;
+        make_guest_layer(&home.path().join("guest"))?;
         let runtime = tokio::runtime::Runtime::new()?;
-        let sandboxes = runtime.block_on(LinuxSandboxes::start(config(home.path())))?;
+        let sandboxes = runtime.block_on(LinuxSandboxes::start(settings(home.path())))?;
         Ok(Self { runtime, sandboxes, home })
     }
 
@@ -65,6 +75,11 @@ impl Lab {
     /// A sandbox in which this program plays a guest.
     pub(crate) fn spec(&self, arguments: &[&str]) -> SandboxSpec {
         guest_spec(&self.home.path().join("guest"), arguments)
+    }
+
+    /// The same, accepting a plain process.
+    pub(crate) fn plain_spec(&self, arguments: &[&str]) -> SandboxSpec {
+        SandboxSpec { min_isolation: IsolationLevel::Process, ..self.spec(arguments) }
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Result<Outcome> {
