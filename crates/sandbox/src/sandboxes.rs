@@ -22,6 +22,7 @@ use crate::link::Link;
 use crate::lock;
 use crate::outside;
 use crate::problem::{OpenError, Problem};
+use crate::sys;
 use crate::wire::{Confinement, Handover, OpenRequest, Program, Settings, parse_status};
 
 /// From the first process to the program; far more than it ever takes.
@@ -49,8 +50,9 @@ struct Ends {
 impl LinuxSandboxes {
     /// Starts the spawner, ends what an earlier server on the same data directory left, and probes this machine.
     ///
-    /// Succeeds where sandboxes are impossible; [`report`](Sandboxes::report) then says so and why.
+    /// Raises this process's limit of open files as far as it may. Succeeds where sandboxes are impossible; [`report`](Sandboxes::report) then says so and why.
     pub async fn start(config: SandboxConfig) -> PortResult<Self> {
+        sys::allow_many_files();
         let link = Arc::new(connect(&config).await?);
         let report = doctor::examine(&link, &config).await?;
         Ok(Self { config, link: Mutex::new(link), report, stopped: AtomicBool::new(false) })
