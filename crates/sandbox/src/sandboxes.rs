@@ -144,7 +144,8 @@ fn cgroup_name(config: &SandboxConfig) -> io::Result<String> {
     Ok(format!("faas-{}", &blake3::hash(identity.as_bytes()).to_hex()[..16]))
 }
 
-/// Opens a sandbox and waits until its program runs.
+/// Opens a sandbox and waits until its program runs. One that is killed before looks like one whose program ended at
+/// once: the channel is closed and the exit tells the signal.
 pub(crate) async fn launch(link: &Link, request: OpenRequest, level: IsolationLevel) -> Result<OpenSandbox, OpenError> {
     let (ends, handover) = ends().map_err(|error| PortError::io("making the descriptors of a sandbox", error))?;
     let opened = link.open(request, handover.borrow()).await?;
