@@ -136,12 +136,13 @@ def handler(event, context):
         "bytes": b"\\x00\\xff",
         "triple": ({"made": True}, 201, {"X-Own": "yes"}),
         "object": {"status": 202, "headers": {"X-Own": "yes"}, "body": "accepted"},
-        "data": {"status": 202, "body": "accepted"},
+        "short": {"status": 202, "body": "accepted"},
+        "data": {"status": "done", "body": "accepted"},
         "nothing": None,
     }[event["kind"]]
 """
     server.deploy(write_function(tmp_path, name, code))
-    kinds = ("json", "text", "bytes", "triple", "object", "data", "nothing")
+    kinds = ("json", "text", "bytes", "triple", "object", "short", "data", "nothing")
     replies = {kind: server.api.call(name, {"kind": kind}) for kind in kinds}
     assert replies["json"].expect(200).json() == [1, {"a": None}]
     assert replies["text"].expect(200).body == b"plain text"
@@ -151,7 +152,8 @@ def handler(event, context):
     assert replies["triple"].headers["x-own"] == "yes"
     assert replies["object"].expect(202).body == b"accepted"
     assert replies["object"].headers["x-own"] == "yes"
-    assert replies["data"].expect(200).json() == {"status": 202, "body": "accepted"}
+    assert replies["data"].expect(200).json() == {"status": "done", "body": "accepted"}
+    assert replies["short"].expect(202).body == b"accepted"
     assert replies["nothing"].status in (200, 204)
 
 

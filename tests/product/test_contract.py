@@ -13,7 +13,11 @@ from harness.paths import ROOT, TARGET, program
 
 from product.functions import ADD
 
-SEED = "20261121"
+FUZZING = Path(__file__).parent / "schemathesis.toml"
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
+    "response_schema_conformance"
+)
 
 
 def test_health_and_readiness(server: Server) -> None:
@@ -51,46 +55,40 @@ def test_promtool_accepts_the_metrics(server: Server, tmp_path: Path, name: str)
     assert f'function="{name}"' in text
 
 
+def _fuzz(server: Server, report: str, before: list[str], after: list[str], known: dict[str, str]) -> None:
+    """Makes requests from the document's own schema and expects no 5xx and no answer that it does not promise."""
+    place = TARGET / "test" / "schemathesis"
+    place.mkdir(parents=True, exist_ok=True)
+    clean = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    address = f"http://127.0.0.1:{server.port}/openapi.json"
+    key = f"Authorization: Bearer {server.key}"
+    checked = subprocess.run(
+        [program("schemathesis"), *before, "run", address, "--header", key, "--checks", CHECKS, "--no-color", *after],
+        cwd=place,
+        env=clean | known,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    (place / report).write_text(checked.stdout + checked.stderr, encoding="utf-8")
+    assert checked.returncode == 0, checked.stdout[-12_000:]
+    assert server.is_ready()
+
+
 @pytest.mark.needs("schemathesis")
 def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
-    """Requests made from the document's own schema: no 5xx, and no answer that the document does not promise."""
-    report = TARGET / "test" / "schemathesis"
-    report.mkdir(parents=True, exist_ok=True)
     with Server() as server:
         server.deploy(write_function(tmp_path, "hello", ADD))
-        clean = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-        checked = subprocess.run(
-            [
-                program("schemathesis"),
-                "run",
-                f"http://127.0.0.1:{server.port}/openapi.json",
-                "--header",
-                f"Authorization: Bearer {server.key}",
-                "--phases",
-                "examples,coverage,fuzzing",
-                "--checks",
-                "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
-                "response_schema_conformance",
-                "--max-examples",
-                "25",
-                "--request-timeout",
-                "30",
-                "--seed",
-                SEED,
-                "--generation-database",
-                "none",
-                "--no-color",
-            ],
-            cwd=report,
-            env=clean,
-            capture_output=True,
-            text=True,
-            timeout=1500,
-            check=False,
-        )
-        (report / "output.txt").write_text(checked.stdout + checked.stderr, encoding="utf-8")
-        assert checked.returncode == 0, checked.stdout[-12_000:]
-        assert server.is_ready()
+        known = {
+            "RUN_ID": server.api.invoke("hello", {"x": 1, "y": 2}).expect(200).headers["x-run-id"],
+            "KEY_ID": server.api.create_key("spare", ["invoke"])["id"],
+        }
+        _fuzz(server, "all.txt", ["--config-file", str(FUZZING)], [], known)
+        # The function was there to the end, so what was asked of it was really asked.
+        assert server.api.invoke("hello", {"x": 1, "y": 2}).expect(200).json() == {"result": 3}
+        alone = ["--include-name", "DELETE /api/v1/functions/{id}", "--phases", "coverage,fuzzing", "--seed", "1"]
+        _fuzz(server, "delete.txt", [], [*alone, "--max-examples", "25", "--generation-database", "none"], {})
 
 
 def test_every_code_has_a_page_and_an_explanation(server: Server) -> None:

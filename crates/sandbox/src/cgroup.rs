@@ -1,6 +1,7 @@
 //! Limits and accounts of a whole process tree, on cgroup v1, v2 and mixed hierarchies.
 
 mod layout;
+mod meter;
 mod mounts;
 mod sweep;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use layout::{Controller, Layout, Version};
+pub(crate) use meter::Meter;
 pub(crate) use sweep::sweep;
 
 use crate::wire::Limits;

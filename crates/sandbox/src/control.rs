@@ -1,23 +1,27 @@
 //! The server's hold on one open sandbox.
 
+use std::sync::OnceLock;
+
 use async_trait::async_trait;
 use faas_ports::{SandboxControl, SandboxExit, SandboxUsage};
 use faas_types::IsolationLevel;
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::Meter;
 use crate::link::Opened;
 
 /// Kills the sandbox when dropped, by what it holds.
 pub(crate) struct LinuxControl {
     opened: Opened,
     level: IsolationLevel,
+    /// Opened by the first question; it comes after every run.
+    meter: OnceLock<Meter>,
 }
 
 // === impl LinuxControl ===
 
 impl LinuxControl {
     pub(crate) fn new(opened: Opened, level: IsolationLevel) -> Self {
-        Self { opened, level }
+        Self { opened, level, meter: OnceLock::new() }
     }
 }
 
@@ -31,8 +35,7 @@ impl SandboxControl for LinuxControl {
         if let Some(exit) = *self.opened.exit.borrow() {
             return exit.usage;
         }
-        let account = self.opened.cgroup.as_ref().map(Cgroup::account).unwrap_or_default();
-        SandboxUsage { peak_memory_bytes: account.peak_memory_bytes, cpu_us: account.cpu_us }
+        self.meter.get_or_init(|| self.opened.cgroup.as_ref().map(Meter::open).unwrap_or_default()).read()
     }
 
     fn kill(&self) {

@@ -22,6 +22,7 @@ use crate::link::Link;
 use crate::lock;
 use crate::outside;
 use crate::problem::{OpenError, Problem};
+use crate::sys;
 use crate::wire::{Confinement, Handover, OpenRequest, Program, Settings, parse_status};
 
 /// From the first process to the program; far more than it ever takes.
@@ -49,8 +50,9 @@ struct Ends {
 impl LinuxSandboxes {
     /// Starts the spawner, ends what an earlier server on the same data directory left, and probes this machine.
     ///
-    /// Succeeds where sandboxes are impossible; [`report`](Sandboxes::report) then says so and why.
+    /// Raises this process's limit of open files as far as it may. Succeeds where sandboxes are impossible; [`report`](Sandboxes::report) then says so and why.
     pub async fn start(config: SandboxConfig) -> PortResult<Self> {
+        sys::allow_many_files();
         let link = Arc::new(connect(&config).await?);
         let report = doctor::examine(&link, &config).await?;
         Ok(Self { config, link: Mutex::new(link), report, stopped: AtomicBool::new(false) })
@@ -142,7 +144,8 @@ fn cgroup_name(config: &SandboxConfig) -> io::Result<String> {
     Ok(format!("faas-{}", &blake3::hash(identity.as_bytes()).to_hex()[..16]))
 }
 
-/// Opens a sandbox and waits until its program runs.
+/// Opens a sandbox and waits until its program runs. One that is killed before looks like one whose program ended at
+/// once: the channel is closed and the exit tells the signal.
 pub(crate) async fn launch(link: &Link, request: OpenRequest, level: IsolationLevel) -> Result<OpenSandbox, OpenError> {
     let (ends, handover) = ends().map_err(|error| PortError::io("making the descriptors of a sandbox", error))?;
     let opened = link.open(request, handover.borrow()).await?;

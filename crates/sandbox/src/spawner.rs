@@ -14,7 +14,6 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::set_thread_groups;
 
 use crate::cgroup::{Layout, sweep};
@@ -81,7 +80,7 @@ impl Spawner {
         let _ = rustix::process::setsid();
         sys::reset_signals();
         sys::set_signals(&sys::IGNORED, true);
-        allow_many_files();
+        sys::allow_many_files();
         let (Request::Configure(settings), fds) = receive(control.as_fd())?.ok_or(io::ErrorKind::UnexpectedEof)? else {
             return Err(io::ErrorKind::InvalidData.into());
         };
@@ -184,11 +183,4 @@ impl Spawner {
         }
         self.nursery.layout.remove();
     }
-}
-
-/// Each open sandbox takes three descriptors; the customary soft limit would end at some 300 of them.
-fn allow_many_files() {
-    let limit = getrlimit(Resource::Nofile);
-    // At the old limit it works as well, for fewer sandboxes.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

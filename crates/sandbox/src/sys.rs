@@ -224,3 +224,12 @@ pub(crate) fn reset_signals() {
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
     }
 }
+
+/// Raises the soft limit of open files to the hard one. A server has some six descriptors for each open sandbox, its
+/// spawner three: the customary soft limit would end at a few hundred sandboxes.
+pub(crate) fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // At the old limit it works as well, for fewer sandboxes.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}

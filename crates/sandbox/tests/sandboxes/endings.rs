@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use faas_ports::{OpenSandbox, PortError, Sandboxes};
@@ -22,7 +21,6 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("dropping_kills", dropping_kills),
     ("orphans_end_with_the_program", orphans_end_with_the_program),
     ("a_killed_spawner_leaves_nothing_and_is_replaced", a_killed_spawner_leaves_nothing_and_is_replaced),
-    ("an_abandoned_open_leaves_nothing", an_abandoned_open_leaves_nothing),
     ("stopping_leaves_nothing", stopping_leaves_nothing),
     ("a_killed_server_leaves_nothing", a_killed_server_leaves_nothing),
     ("a_start_sweeps_what_two_deaths_left", a_start_sweeps_what_two_deaths_left),
@@ -130,23 +128,6 @@ fn a_killed_spawner_leaves_nothing_and_is_replaced(_: &Lab) -> Result<()> {
     let exit = lab.run(&["exit", "3"])?.exit;
     ensure!(exit.code == Some(3), "{exit:?}");
     Ok(())
-}
-
-/// Whatever point the opening has reached when nobody wants it any more.
-fn an_abandoned_open_leaves_nothing(lab: &Lab) -> Result<()> {
-    let mark = "abandoned-open";
-    let mut ids = Vec::new();
-    for micros in (0..4000).step_by(100) {
-        let spec = lab.spec(&["hide", mark]);
-        ids.push(spec.id.to_string());
-        lab.block_on(async {
-            let opening = lab.sandboxes.open(spec);
-            let _ = tokio::time::timeout(Duration::from_micros(micros), opening).await;
-            Ok(())
-        })?;
-    }
-    wait_until("all processes are gone", || processes(mark) == 0)?;
-    wait_until("all cgroups are gone", || ids.iter().all(|id| cgroups(id) == 0))
 }
 
 fn stopping_leaves_nothing(_: &Lab) -> Result<()> {
@@ -279,7 +260,7 @@ pub(crate) fn kill(pid: i32) {
 }
 
 /// How many cgroups have this name.
-fn cgroups(name: &str) -> usize {
+pub(crate) fn cgroups(name: &str) -> usize {
     fn count(directory: &Path, name: &str, depth: usize) -> usize {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
         let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));

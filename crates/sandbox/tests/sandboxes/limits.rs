@@ -11,6 +11,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("scratch_space", scratch_space),
     ("open_files", open_files),
     ("cpu_share", cpu_share),
+    ("the_servers_own_limit_is_raised", the_servers_own_limit_is_raised),
     ("usage_while_running", usage_while_running),
 ];
 
@@ -40,6 +41,14 @@ fn scratch_space(lab: &Lab) -> Result<()> {
 fn open_files(lab: &Lab) -> Result<()> {
     let outcome = lab.run(&["open"])?;
     ensure!(first_number(&outcome.stdout)? == lab.spec(&[]).limits.open_files - 4, "{}", outcome.stdout);
+    Ok(())
+}
+
+fn the_servers_own_limit_is_raised(_: &Lab) -> Result<()> {
+    let limits = std::fs::read_to_string("/proc/self/limits")?;
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).context("no limit")?;
+    let mut numbers = line.split_whitespace().skip(3);
+    ensure!(numbers.next() == numbers.next(), "{line}");
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod lab;
 mod languages;
 mod limits;
 mod measure;
+mod midway;
 mod plain;
 
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ use lab::Lab;
 type Check = fn(&Lab) -> anyhow::Result<()>;
 
 fn checks() -> Vec<(&'static str, Check)> {
-    [endings::CHECKS, limits::CHECKS, confinement::CHECKS, languages::CHECKS, plain::CHECKS].concat()
+    [endings::CHECKS, midway::CHECKS, limits::CHECKS, confinement::CHECKS, languages::CHECKS, plain::CHECKS].concat()
 }
 
 fn main() -> ExitCode {

@@ -15,6 +15,7 @@ pub(crate) fn run() -> ExitCode {
         println!("start with probes: {:?}", start.elapsed());
         println!("isolation level {}", lab.level());
         report("back to back", &mut times(&lab, 200, Duration::ZERO)?);
+        report_usage(&lab)?;
         report("after 100 ms idle", &mut times(&lab, 50, Duration::from_millis(100))?);
         Ok(())
     };
@@ -25,6 +26,18 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What each run pays for its account.
+fn report_usage(lab: &Lab) -> Result<()> {
+    let sandbox = lab.block_on(async { Ok(lab.sandboxes.open(lab.spec(&["sleep"])).await?) })?;
+    let rounds = 20_000;
+    let start = Instant::now();
+    for _ in 0..rounds {
+        std::hint::black_box(sandbox.control.usage());
+    }
+    println!("usage of a running sandbox: {:?}", start.elapsed() / rounds);
+    Ok(())
 }
 
 /// From the call of `open` until the program is past `execve`.
