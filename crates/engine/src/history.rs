@@ -63,7 +63,9 @@ impl Engine {
     /// When the news cannot be subscribed to.
     pub async fn follow_logs(&self, function: FunctionId, query: LogQuery) -> Result<LogFollower, Fault> {
         let news = self.core.events.subscribe(&subject(query.project, function)).await?;
-        let query = LogQuery { limit: FOLLOW_BATCH, tail: query.after.is_none() && query.tail, ..query };
+        let tail = query.after.is_none() && query.tail;
+        let limit = if tail { query.limit } else { FOLLOW_BATCH };
+        let query = LogQuery { limit, tail, ..query };
         Ok(LogFollower { engine: self.clone(), query, news })
     }
 }
@@ -78,7 +80,7 @@ impl LogFollower {
             Ok(page) => page,
             Err(error) => return Some(Err(error.into())),
         };
-        self.query.tail = false;
+        (self.query.tail, self.query.limit) = (false, FOLLOW_BATCH);
         if let Some((cursor, _)) = page.lines.last() {
             self.query.after = Some(*cursor);
             return Some(Ok(page));
