@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_ports::{Blobs, Clock, Entry, Events, Expect, IdSource, Key, Launcher, Layers, Registry, RunHistory, Write};
+use faas_ports::{Blobs, Clock, Events, IdSource, Launcher, Layers, Registry, RunHistory};
 use faas_types::{Code, Fault, FunctionName, ProjectId};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -144,18 +144,6 @@ impl Core {
             }
             _ => Standing::Outdated,
         }
-    }
-
-    pub(crate) async fn commit<T: serde::Serialize>(
-        &self,
-        key: Key,
-        value: &T,
-        expect: Expect,
-    ) -> Result<Entry, Fault> {
-        let value = encode(value)?;
-        let write = Write::Put { key: key.clone(), value: value.clone(), expect };
-        let revision = self.registry.commit(vec![write]).await?;
-        Ok(Entry { key, value, revision })
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faas_ports::{Collection, Expect, Key, PortError, Write};
-use faas_types::{Alias, AliasName, Code, Fault, FunctionName, FunctionRecord, ProjectId, VersionRecord, limits};
+use faas_types::{
+    Alias, AliasName, Code, Deployment, Fault, FunctionName, FunctionRecord, ProjectId, VersionRecord, limits,
+};
 
 use crate::catalog::{FunctionEntry, decode, function_key};
 use crate::core::encode;
@@ -83,40 +85,59 @@ impl Engine {
         if let Some(number) = version {
             self.core.catalog.version(entry, number).await?;
         }
-        let now = self.core.clock.now();
-        self.update(entry, move |record| {
+        self.update(entry, |record| {
             if let Some(vars) = &vars {
                 record.vars.clone_from(vars);
             }
-            if let Some(version) = version {
-                record.aliases.insert(AliasName::live(), Alias { version, moved_at: now });
-            }
-            Ok(())
+            Ok(version.map(|version| self.move_live(record, version)))
         })
         .await
     }
 
-    /// Applies `change` to the newest state of a record, again when another writer was first.
+    /// Moves `live`, and returns the event to store with the record.
+    fn move_live(&self, record: &mut FunctionRecord, version: u32) -> Deployment {
+        let now = self.core.clock.now();
+        let from = record.aliases.insert(AliasName::live(), Alias { version, moved_at: now });
+        Deployment {
+            id: self.core.ids.mint(now),
+            function: record.id,
+            alias: AliasName::live(),
+            from: from.map(|alias| alias.version),
+            to: version,
+            rollback: false,
+            note: None,
+            at: now,
+        }
+    }
+
+    /// Applies `change` to the newest state of a record, again when another writer was first. Stores the deployment
+    /// that it returns in the same commit.
     pub(crate) async fn update(
         &self,
         entry: &FunctionEntry,
-        change: impl Fn(&mut FunctionRecord) -> Result<(), Fault>,
+        change: impl Fn(&mut FunctionRecord) -> Result<Option<Deployment>, Fault>,
     ) -> Result<Arc<FunctionEntry>, Fault> {
         let key = entry.key();
         for _ in 0..RETRIES {
             let stored = self.core.registry.get(&key).await?;
             let stored = stored.ok_or_else(|| gone(&entry.record.name))?;
             let mut record: FunctionRecord = decode(&key, &stored.value)?;
-            change(&mut record)?;
+            let deployment = change(&mut record)?;
             record.updated_at = self.core.clock.now();
-            match self.core.commit(key.clone(), &record, Expect::Revision(stored.revision)).await {
-                Ok(written) => {
-                    let entry = self.remember(record, written.revision);
+            let put = |key, value, expect| Write::Put { key, value, expect };
+            let mut writes = vec![put(key.clone(), encode(&record)?, Expect::Revision(stored.revision))];
+            if let Some(deployment) = deployment {
+                let key = deployment_key(record.project, &deployment);
+                writes.push(put(key, encode(&deployment)?, Expect::Absent));
+            }
+            match self.core.registry.commit(writes).await {
+                Ok(revision) => {
+                    let entry = self.remember(record, revision);
                     self.retire_outdated(&entry).await;
                     return Ok(entry);
                 }
-                Err(fault) if fault.code == Code::Conflict => {}
-                Err(fault) => return Err(fault),
+                Err(PortError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Err(Fault::new(Code::Conflict, format!("`{}` is being changed by others", entry.record.name))
@@ -185,6 +206,6 @@ pub(crate) fn gone(name: &FunctionName) -> Fault {
     Fault::new(Code::FunctionNotFound, format!("`{name}` was deleted meanwhile"))
 }
 
-pub(crate) fn deployment_key(project: ProjectId, deployment: &faas_types::Deployment) -> Key {
+pub(crate) fn deployment_key(project: ProjectId, deployment: &Deployment) -> Key {
     Key::new(project, Collection::Deployments, format!("{}/{}", deployment.function, deployment.id))
 }

@@ -54,7 +54,7 @@ impl Engine {
             all.extend(vars.clone());
             check(&all)?;
             record.vars = all;
-            Ok(())
+            Ok(None)
         })
         .await
     }
@@ -65,7 +65,7 @@ impl Engine {
     /// `FN_013` when it was not.
     pub async fn unset_var(&self, entry: &FunctionEntry, key: &str) -> Result<Arc<FunctionEntry>, Fault> {
         self.update(entry, |record| match record.vars.remove(key) {
-            Some(_) => Ok(()),
+            Some(_) => Ok(None),
             None => {
                 let shown: String = key.chars().take(80).collect();
                 Err(Fault::new(Code::NotFound, format!("no var `{shown}` was set for `{}`", record.name))

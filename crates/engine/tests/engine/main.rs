@@ -190,6 +190,18 @@ async fn a_rollback_goes_to_the_version_before_and_can_be_followed_by_a_deployme
 }
 
 #[tokio::test]
+async fn moving_live_by_hand_can_be_rolled_back() {
+    let house = House::open().await;
+    for _ in 0..3 {
+        house.deploy("moved", scaling(1, 1)).await.unwrap();
+    }
+    let entry = || house.engine.catalog().find(house.engine.default_project(), "moved").unwrap();
+    house.engine.change(&entry(), None, Some(1)).await.unwrap();
+    assert!(house.text("moved", "/").await.unwrap().starts_with("v1"));
+    assert_eq!(house.engine.rollback(&entry(), None, None).await.unwrap().version.number, 3);
+}
+
+#[tokio::test]
 async fn changed_vars_reach_the_next_call() {
     let house = House::open().await;
     house.deploy("vars", scaling(1, 1)).await.unwrap();
