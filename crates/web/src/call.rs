@@ -5,10 +5,10 @@ use axum::extract::Request;
 use axum::response::Response;
 use faas_engine::{Call, CallBody, CallFailure, CallRequest, Engine, Route};
 use faas_types::{TriggerKind, limits};
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::problem::ERROR_SOURCE;
 use crate::request_id::{self, RequestId};
@@ -54,9 +54,21 @@ pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, 
         body,
     };
     match engine.call(target.route, call).await {
+        Ok(call) if parts.method == Method::HEAD => reply(without_body(call).await, id),
         Ok(call) => reply(call, id),
         Err(failure) => refuse(&failure, id),
     }
+}
+
+/// Lets a streamed reply end before its body is left out: dropped half-way, it would count as a caller that went away,
+/// and its instance would be lost.
+async fn without_body(mut call: Call) -> Call {
+    if matches!(call.body, CallBody::Stream(_)) {
+        // Its chunks, and a failure after the head, are nothing that an answer to HEAD could tell.
+        while let Some(Ok(_)) = call.body.next().await {}
+        call.body = CallBody::Whole(bytes::Bytes::new());
+    }
+    call
 }
 
 /// The headers that the function sees: all but the platform's own key, and a prefix that only the platform sets.
