@@ -6,16 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use faas_ports::{Expect, PortError, RuntimeDescription, Write};
+use faas_ports::PortError;
 use faas_types::{
-    Alias, AliasName, Bundle, Code, Deployment, Digest, Fault, FunctionName, FunctionRecord, FunctionSettings,
-    ProjectId, VersionRecord, limits,
+    Bundle, Code, Deployment, Digest, Fault, FunctionName, FunctionSettings, ProjectId, VersionRecord, limits,
 };
 
-use crate::catalog::{FunctionEntry, decode, function_key, version_key};
-use crate::core::{Core, DeploymentGuard, encode, stopping};
+use crate::catalog::FunctionEntry;
+use crate::core::{Core, DeploymentGuard, stopping};
 use crate::engine::Engine;
-use crate::functions::deployment_key;
 use crate::pool::PoolSpec;
 
 /// A version to deploy.
@@ -121,7 +119,7 @@ impl Engine {
         let began = Instant::now();
         let concurrency = self.check(project, &new, code, &vars).await?;
         let check = began.elapsed();
-        let (deployment, entry, version) = self.publish(project, new, digest, &runtime).await?;
+        let (deployment, entry, version) = self.publish(project, &new, digest, &runtime).await?;
         self.retire_outdated(&entry).await;
         tracing::info!(function = %entry.record.name, version = version.number, "deployed");
         Ok(Deployed { deployment, entry, version, concurrency, check })
@@ -175,57 +173,6 @@ impl Engine {
         let concurrency = launched.instance.concurrency();
         launched.instance.stop(Duration::from_millis(200)).await;
         Ok(concurrency)
-    }
-
-    /// Writes version, function and deployment in one commit.
-    async fn publish(
-        &self,
-        project: ProjectId,
-        new: NewDeployment,
-        bundle: Digest,
-        runtime: &RuntimeDescription,
-    ) -> Result<(Deployment, Arc<FunctionEntry>, Arc<VersionRecord>), Fault> {
-        let key = function_key(project, &new.name);
-        let stored = self.core.registry.get(&key).await?;
-        let (mut record, expect): (FunctionRecord, Expect) = match stored {
-            Some(entry) => (decode(&key, &entry.value)?, Expect::Revision(entry.revision)),
-            None => (self.new_function(project, new.name.clone(), BTreeMap::new())?, Expect::Absent),
-        };
-        let now = self.core.clock.now();
-        let from = record.aliases.get(&AliasName::live()).map(|alias| alias.version);
-        record.latest_version += 1;
-        record.updated_at = now;
-        record.aliases.insert(AliasName::live(), Alias { version: record.latest_version, moved_at: now });
-        let version = VersionRecord {
-            id: self.core.ids.mint(now),
-            function: record.id,
-            number: record.latest_version,
-            bundle,
-            file_count: u32::try_from(new.bundle.files.len()).unwrap_or(u32::MAX),
-            size: new.bundle.size(),
-            settings: new.settings,
-            runtime_exact: format!("{}{}", runtime.name.language(), runtime.exact),
-            note: new.note.clone(),
-            created_at: now,
-        };
-        let deployment = Deployment {
-            id: self.core.ids.mint(now),
-            function: record.id,
-            alias: AliasName::live(),
-            from,
-            to: version.number,
-            rollback: false,
-            note: new.note,
-            at: now,
-        };
-        let put = |key, value, expect| Write::Put { key, value, expect };
-        let writes = vec![
-            put(version_key(project, record.id, version.number), encode(&version)?, Expect::Absent),
-            put(key, encode(&record)?, expect),
-            put(deployment_key(project, &deployment), encode(&deployment)?, Expect::Absent),
-        ];
-        let revision = self.core.registry.commit(writes).await?;
-        Ok((deployment, self.remember(record, revision), Arc::new(version)))
     }
 }
 

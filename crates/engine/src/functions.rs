@@ -13,7 +13,7 @@ use crate::core::encode;
 use crate::engine::Engine;
 
 /// Times that a change is tried again when another one was first.
-const RETRIES: u32 = 5;
+pub(crate) const RETRIES: u32 = 5;
 /// Rows removed in one commit when a function is deleted.
 const DELETE_BATCH: u32 = 200;
 

@@ -16,6 +16,7 @@ mod keys;
 mod place;
 mod pool;
 mod pools;
+mod publish;
 mod recorder;
 mod reply;
 mod rollback;

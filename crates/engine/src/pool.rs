@@ -1,11 +1,13 @@
 //! The instances of one version with one set of vars, and the calls that wait for them.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use faas_ports::{Clock, IdSource, InstanceSpec, Launched, Launcher};
 use faas_types::{Code, Fault, FunctionId, FunctionName, FunctionSettings, ProjectId, limits};
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
@@ -293,8 +295,9 @@ impl Pool {
         state.starting += 1;
         let pool = Arc::clone(self);
         self.deps.tasks.spawn(async move {
-            let launched = pool.launch().await;
-            pool.launched(launched);
+            // Caught, so that a defect in a launcher costs one call and not the place that was counted for it.
+            let launched = AssertUnwindSafe(pool.launch()).catch_unwind().await;
+            pool.launched(launched.unwrap_or_else(|_| Err(Fault::internal("starting an instance panicked"))));
         });
     }
 

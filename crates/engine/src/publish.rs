@@ -1,0 +1,92 @@
+//! The moment a version comes to be: version, function and deployment in one commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use faas_ports::{Expect, PortError, RuntimeDescription, Write};
+use faas_types::{
+    Alias, AliasName, Code, Deployment, Digest, Fault, FunctionRecord, ProjectId, Timestamp, VersionRecord,
+};
+
+use crate::catalog::{FunctionEntry, decode, function_key, version_key};
+use crate::core::encode;
+use crate::deploy::NewDeployment;
+use crate::engine::Engine;
+use crate::functions::{RETRIES, deployment_key};
+
+/// What a commit brought into being.
+pub(crate) type Published = (Deployment, Arc<FunctionEntry>, Arc<VersionRecord>);
+
+impl Engine {
+    /// Numbers the version, points `live` to it and records the event; again when another writer was first, so that a
+    /// change of vars meanwhile does not cost the whole check.
+    pub(crate) async fn publish(
+        &self,
+        project: ProjectId,
+        new: &NewDeployment,
+        bundle: Digest,
+        runtime: &RuntimeDescription,
+    ) -> Result<Published, Fault> {
+        for _ in 0..RETRIES {
+            let (mut record, expect) = self.newest_record(project, new).await?;
+            let now = self.core.clock.now();
+            let from = record.aliases.get(&AliasName::live()).map(|alias| alias.version);
+            record.latest_version += 1;
+            record.updated_at = now;
+            record.aliases.insert(AliasName::live(), Alias { version: record.latest_version, moved_at: now });
+            let version = self.version(&record, new, bundle, runtime, now);
+            let deployment = Deployment {
+                id: self.core.ids.mint(now),
+                function: record.id,
+                alias: AliasName::live(),
+                from,
+                to: version.number,
+                rollback: false,
+                note: new.note.clone(),
+                at: now,
+            };
+            let put = |key, value, expect| Write::Put { key, value, expect };
+            let writes = vec![
+                put(version_key(project, record.id, version.number), encode(&version)?, Expect::Absent),
+                put(function_key(project, &new.name), encode(&record)?, expect),
+                put(deployment_key(project, &deployment), encode(&deployment)?, Expect::Absent),
+            ];
+            match self.core.registry.commit(writes).await {
+                Ok(revision) => return Ok((deployment, self.remember(record, revision), Arc::new(version))),
+                Err(PortError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Fault::new(Code::Conflict, format!("`{}` is being changed by others", new.name)).with_retry_after(1))
+    }
+
+    async fn newest_record(&self, project: ProjectId, new: &NewDeployment) -> Result<(FunctionRecord, Expect), Fault> {
+        let key = function_key(project, &new.name);
+        match self.core.registry.get(&key).await? {
+            Some(entry) => Ok((decode(&key, &entry.value)?, Expect::Revision(entry.revision))),
+            None => Ok((self.new_function(project, new.name.clone(), BTreeMap::new())?, Expect::Absent)),
+        }
+    }
+
+    fn version(
+        &self,
+        record: &FunctionRecord,
+        new: &NewDeployment,
+        bundle: Digest,
+        runtime: &RuntimeDescription,
+        now: Timestamp,
+    ) -> VersionRecord {
+        VersionRecord {
+            id: self.core.ids.mint(now),
+            function: record.id,
+            number: record.latest_version,
+            bundle,
+            file_count: u32::try_from(new.bundle.files.len()).unwrap_or(u32::MAX),
+            size: new.bundle.size(),
+            settings: new.settings.clone(),
+            runtime_exact: format!("{}{}", runtime.name.language(), runtime.exact),
+            note: new.note.clone(),
+            created_at: now,
+        }
+    }
+}
