@@ -2,8 +2,9 @@
 
 An event handler's value is the body: text, bytes, or JSON for everything else; `(body, status)` and
 `(body, status, headers)`; a dict with `statusCode` as for AWS Lambda; an object with `status` (or `status_code`),
-`headers` and `body`, or a dict with just these keys and a number as `status`; an iterator or generator, sync or async, streams. A plain function's value is wrapped as
-`{"result": value}`; only bytes, response objects and generators are taken as they are, and a tuple is an array.
+`headers` and `body`, or a dict with just these keys and a number as `status`; an iterator or generator, sync or async,
+streams. A plain function's value is wrapped as `{"result": value}`; only bytes, response objects and generators are
+taken as they are, and a tuple is an array.
 
 JSON is strict: NaN and infinities are errors. Dates become ISO 8601; UUID, Decimal and paths text; enums their value;
 sets arrays; dataclasses and models objects.
