@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use faas_client::LocalFile;
-use faas_config::{LoadManifestError, Manifest, closest};
+use faas_config::{Language, LoadManifestError, Manifest, closest};
 use faas_types::{Code, Entrypoint, FunctionName};
 
 use crate::bundle;
@@ -38,7 +38,7 @@ impl Project {
     pub(crate) fn open(path: &Path, wishes: Wishes) -> anyhow::Result<Self> {
         let meta = std::fs::metadata(path).map_err(|error| {
             let failure = Failure::usage(format!("cannot open {}: {}", path.display(), plain(&error)));
-            failure.with_hint("name a directory with a faas.toml, or a .py file")
+            failure.with_hint(format!("name a directory with a faas.toml, or a file ({})", suffixes()))
         })?;
         let (manifest, files) = if meta.is_dir() { directory(path)? } else { file(path, &wishes)? };
         let mut manifest = manifest;
@@ -61,7 +61,12 @@ impl Project {
 
     fn check(&mut self) -> anyhow::Result<()> {
         let settings = &self.manifest.settings;
-        let entry = entry_file(&self.files, &settings.entrypoint)?;
+        let language = Language::named(settings.runtime.language()).unwrap_or_else(Language::standard);
+        let entry = entry_file(&self.files, &settings.entrypoint, language)?;
+        if !python::can_check(language) {
+            // The server loads the entrypoint before it lets a version serve, and tells what it finds.
+            return Ok(());
+        }
         let Some(findings) = python::check(&self.files, &entry.local, &settings.runtime) else {
             self.skipped = Some(format!("syntax not checked: no {} or newer found here", settings.runtime));
             return Ok(());
@@ -74,9 +79,7 @@ fn directory(dir: &Path) -> anyhow::Result<(Manifest, Vec<LocalFile>)> {
     let (_, manifest) = Manifest::load(dir).map_err(|error| match error {
         LoadManifestError::Missing { .. } => {
             Failure::of(Code::InvalidConfiguration, format!("no faas.toml in {}", dir.display()))
-                .with_hint(
-                    "create a function with `faas init NAME`, or deploy a single file with `faas deploy FILE.py`",
-                )
+                .with_hint("create a function with `faas init NAME`, or deploy a single file with `faas deploy FILE`")
                 .into()
         }
         other => anyhow::Error::from(other),
@@ -86,10 +89,11 @@ fn directory(dir: &Path) -> anyhow::Result<(Manifest, Vec<LocalFile>)> {
 
 fn file(path: &Path, wishes: &Wishes) -> anyhow::Result<(Manifest, Vec<LocalFile>)> {
     let file_name = path.file_name().and_then(|name| name.to_str()).context("the file has no name in UTF-8")?;
-    let Some(stem) = file_name.strip_suffix(".py") else {
-        let message = format!("{} is not a .py file; single files are Python in this release", visible(file_name));
+    let Some(language) = Language::of_file(file_name) else {
+        let message = format!("{} is of no language that this release runs ({})", visible(file_name), suffixes());
         return Err(Failure::usage(message).with_hint("put the function into a directory with a faas.toml").into());
     };
+    let stem = language.suffixes().find_map(|suffix| file_name.strip_suffix(suffix)).unwrap_or(file_name);
     let entrypoint = match &wishes.entrypoint {
         Some(entrypoint) => entrypoint.clone(),
         None => format!("{stem}:handler").parse().map_err(|error| {
@@ -104,20 +108,35 @@ fn file(path: &Path, wishes: &Wishes) -> anyhow::Result<(Manifest, Vec<LocalFile
                 .with_hint("pass one with --name NAME: 1 to 63 of a-z, 0-9 and -, starting with a letter")
         })?,
     };
-    let runtime = "python".parse().expect("a language without a version is a runtime name");
-    Ok((Manifest::new(name, runtime, entrypoint), bundle::single(path, file_name)?))
+    Ok((Manifest::new(name, language.newest(), entrypoint), bundle::single(path, file_name)?))
 }
 
-/// The file that an entrypoint names: `api/main`, `api.main` or a package.
-fn entry_file<'f>(files: &'f [LocalFile], entrypoint: &Entrypoint) -> Result<&'f LocalFile, Failure> {
+/// The endings of files that are functions by themselves, for people.
+fn suffixes() -> String {
+    Language::all().iter().flat_map(Language::suffixes).collect::<Vec<_>>().join(", ")
+}
+
+/// The file that an entrypoint names: `api/main`, `api.main`, a package, or the file with its suffix.
+fn entry_file<'f>(
+    files: &'f [LocalFile],
+    entrypoint: &Entrypoint,
+    language: &Language,
+) -> Result<&'f LocalFile, Failure> {
     let dotted = entrypoint.file().replace('.', "/");
-    let candidates = [entrypoint.file(), &dotted].map(|base| [format!("{base}.py"), format!("{base}/__init__.py")]);
-    let found = candidates.iter().flatten().find_map(|path| files.iter().find(|file| file.entry.path == *path));
+    let mut candidates: Vec<String> = [entrypoint.file(), &dotted]
+        .iter()
+        .flat_map(|base| language.files.iter().map(move |ending| format!("{base}{ending}")))
+        .collect();
+    if language.suffixes().any(|suffix| entrypoint.file().ends_with(suffix)) {
+        candidates.push(entrypoint.file().to_owned());
+    }
+    let found = candidates.iter().find_map(|path| files.iter().find(|file| file.entry.path == *path));
     found.ok_or_else(|| {
-        let wanted = &candidates[0][0];
-        let sources = files.iter().map(|file| file.entry.path.as_str()).filter(|path| path.ends_with(".py"));
-        let hint = match closest(wanted, sources.clone()).or_else(|| single_of(sources)) {
-            Some(path) => format!("did you mean `{}:{}`?", path.trim_end_matches(".py"), entrypoint.symbol()),
+        let wanted = &candidates[0];
+        let base = |path: &'f str| language.suffixes().find_map(|suffix| path.strip_suffix(suffix));
+        let sources = files.iter().filter_map(|file| base(&file.entry.path));
+        let hint = match closest(entrypoint.file(), sources.clone()).or_else(|| single_of(sources)) {
+            Some(path) => format!("did you mean `{path}:{}`?", entrypoint.symbol()),
             None => format!("create {wanted} or set `entrypoint` to file:name"),
         };
         let message = format!("entrypoint `{entrypoint}` does not exist: there is no {wanted} in the bundle");

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use faas_client::LocalFile;
+use faas_config::Language;
 use faas_types::{FunctionError, RuntimeName};
 use serde::Deserialize;
 
@@ -25,6 +26,11 @@ pub(crate) struct Findings {
     /// Top-level names of the entrypoint's file; absent where they cannot be known (`from x import *`).
     #[serde(default)]
     pub(crate) names: Option<Vec<String>>,
+}
+
+/// Whether the source is of a kind that can be checked here.
+pub(crate) fn can_check(language: &Language) -> bool {
+    language.suffixes().any(|suffix| suffix == ".py")
 }
 
 /// Parses a bundle's Python files. `None` when no fitting interpreter is here.

@@ -13,19 +13,21 @@ const LINKERS: [&str; 3] = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch6
 /// Directories that a linker searches by itself; a library from elsewhere moves to the last of them.
 const SYSTEM_DIRECTORIES: [&str; 4] = ["/lib/", "/lib64/", "/usr/lib64/", "/usr/lib/"];
 
-/// Copies the libraries of a program, of the extension modules in `tree` that were copied to `sealed_tree`, and those
-/// named in `extra`, to where the linker inside finds them. Returns the bytes copied.
-pub(crate) fn copy(draft: &Path, program: &Path, tree: &Path, sealed_tree: &Path, extra: &[String]) -> io::Result<u64> {
+/// Copies the libraries of a program, of the extension modules in `modules`, and those named in `extra`, to where the
+/// linker inside finds them. `modules` is a tree on this machine and its copy in the draft. Returns the bytes copied.
+pub(crate) fn copy(draft: &Path, program: &Path, modules: Option<(&Path, &Path)>, extra: &[String]) -> io::Result<u64> {
     let linker = LINKERS
         .iter()
         .find(|path| Path::new(path).exists())
         .ok_or_else(|| io::Error::other("this machine has no glibc dynamic linker"))?;
     let mut libraries = BTreeSet::from([PathBuf::from(linker)]);
     libraries.extend(needed(linker, program)?);
-    for module in extension_modules(sealed_tree)? {
-        // Resolved where it lies on this machine, so that relative search paths hold.
-        let original = module.strip_prefix(sealed_tree).map_or(module.clone(), |below| tree.join(below));
-        libraries.extend(needed(linker, &original)?);
+    if let Some((tree, sealed)) = modules {
+        for module in extension_modules(sealed)? {
+            // Resolved where it lies on this machine, so that relative search paths hold.
+            let original = module.strip_prefix(sealed).map_or(module.clone(), |below| tree.join(below));
+            libraries.extend(needed(linker, &original)?);
+        }
     }
     let directories: BTreeSet<PathBuf> = libraries.iter().filter_map(|path| Some(path.parent()?.to_owned())).collect();
     for name in extra {

@@ -27,8 +27,8 @@ const CANDIDATES_MAX: usize = 64;
 pub(crate) struct Found {
     pub(crate) recipe: Recipe,
     pub(crate) probed: Probed,
-    /// Major and minor, such as `3.12`.
-    pub(crate) minor: String,
+    /// Which of the recipe's versions it is, such as `3.12`.
+    pub(crate) release: String,
     pub(crate) description: RuntimeDescription,
     stamp: Stamp,
     /// The configuration names it, so that it wins over a newer patch that was found.
@@ -54,11 +54,10 @@ impl Found {
         format!("{} {} {mtime_ns} {size}", self.probed.version, self.probed.program.from.display())
     }
 
-    /// Sorts by language, newest minor version first, and within one the configured and then the newest patch first.
+    /// Sorts by language, newest release first, and within one the configured and then the newest patch first.
     fn rank(&self) -> impl Ord + use<> {
         let numbers = self.numbers();
-        let minor: Vec<u32> = numbers.iter().copied().take(2).collect();
-        (self.recipe.language.clone(), Reverse(minor), !self.configured, Reverse(numbers))
+        (self.recipe.language.clone(), Reverse(version_numbers(&self.release)), !self.configured, Reverse(numbers))
     }
 
     fn numbers(&self) -> Vec<u32> {
@@ -75,7 +74,7 @@ impl Stamp {
     }
 }
 
-/// Looks for the installations of every recipe, newest first and one per minor version. Blocks for as long as the
+/// Looks for the installations of every recipe, newest first and one per release. Blocks for as long as the
 /// programs that `cache` does not know take to answer.
 pub(crate) fn discover(recipes: &[Recipe], extra: &[PathBuf], cache: &Path) -> Vec<Found> {
     let begun = Instant::now();
@@ -119,13 +118,13 @@ pub(crate) fn select<'a>(found: &'a [Found], name: &RuntimeName) -> Option<&'a F
 
 fn describe(recipe: &Recipe, probed: Probed, stamp: Stamp, origin: PathBuf) -> Option<Found> {
     let numbers = version_numbers(&probed.version);
-    let minor = format!("{}.{}", numbers.first()?, numbers.get(1)?);
-    if !probed.is_final || probed.implementation != "cpython" || !recipe.versions.contains(&minor) {
+    if !probed.is_final || probed.implementation != recipe.implementation {
         return None;
     }
-    let name = format!("{}{minor}", recipe.language).parse().ok()?;
+    let release = recipe.versions.iter().find(|version| numbers.starts_with(&version_numbers(version)))?.clone();
+    let name = format!("{}{release}", recipe.language).parse().ok()?;
     let description = RuntimeDescription { name, exact: probed.version.clone(), origin };
-    Some(Found { recipe: recipe.clone(), probed, minor, description, stamp, configured: false })
+    Some(Found { recipe: recipe.clone(), probed, release, description, stamp, configured: false })
 }
 
 fn version_numbers(version: &str) -> Vec<u32> {
@@ -256,7 +255,7 @@ mod tests {
                 version: version.into(),
                 is_final: true,
                 program: copied("bin/x"),
-                tree: copied("lib"),
+                tree: Some(copied("lib")),
             };
             describe(&recipe, probed, Stamp { mtime_ns: 0, size: 0 }, "/x".into()).expect("supported")
         };

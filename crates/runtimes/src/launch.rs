@@ -110,7 +110,7 @@ impl Launch<'_> {
             id: self.spec.sandbox,
             root: self.sealed.root.clone(),
             mounts: vec![mount(&self.sealed.shim, "/opt/faas"), mount(&self.spec.code, "/function")],
-            argv: start.argv.iter().map(|argument| argument.replace("{minor}", &self.found.minor)).collect(),
+            argv: start.argv.iter().map(|argument| self.argument(argument)).collect(),
             env: start.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             cwd: "/function".into(),
             limits: SandboxLimits {
@@ -123,6 +123,12 @@ impl Launch<'_> {
             network: settings.network,
             min_isolation: settings.min_isolation,
         }
+    }
+
+    /// An argument of the recipe with its placeholders filled.
+    fn argument(&self, template: &str) -> String {
+        let heap = (self.spec.settings.memory.bytes() >> 20) * self.found.recipe.start.heap_percent / 100;
+        template.replace("{release}", &self.found.release).replace("{heap_mb}", &heap.to_string())
     }
 
     fn init_frames(&self) -> BytesMut {

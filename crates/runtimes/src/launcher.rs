@@ -69,7 +69,7 @@ impl RuntimesLauncher {
     fn missing(&self, name: &RuntimeName) -> Fault {
         let here: Vec<&str> = self.found().iter().map(|found| found.description.name.as_str()).collect();
         let hint = if here.is_empty() {
-            "install python3 and restart the server".to_owned()
+            format!("install {} and restart the server", name.language())
         } else {
             format!("name one of {} as `runtime`, or install {name} and restart the server", here.join(", "))
         };

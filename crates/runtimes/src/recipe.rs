@@ -20,7 +20,10 @@ pub(crate) struct Recipe {
     pub(crate) language: String,
     /// Part of the digest of every layer that is sealed from this recipe.
     pub(crate) revision: u32,
-    /// The minor versions that the shim runs on.
+    /// What an installation must call itself.
+    pub(crate) implementation: String,
+    /// The releases that the shim runs on, as runtime names show them: `3.12`, or `20` where minor versions are
+    /// compatible. An installation is of the first release that its version begins with.
     pub(crate) versions: Vec<String>,
     /// Files and directories (with a slash at their end) of the shim's layer.
     pub(crate) shim: Vec<String>,
@@ -30,6 +33,9 @@ pub(crate) struct Recipe {
     pub(crate) seal: Seal,
     /// How the sealed runtime is started.
     pub(crate) start: Start,
+    /// What manifests may say; read by `faas-config`.
+    #[serde(rename = "manifest")]
+    pub(crate) _manifest: toml::Table,
 }
 
 /// How installations are found.
@@ -50,18 +56,29 @@ pub(crate) struct Discover {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Seal {
-    /// The script that `finish` refers to.
-    pub(crate) script: String,
-    /// Arguments that make the program prepare a directory of sources for quick loading.
-    pub(crate) finish: Vec<String>,
+    /// How a directory of sources is prepared for quick loading, where that helps.
+    pub(crate) finish: Option<Finish>,
     /// Shared libraries to take along where this machine has them.
     pub(crate) libraries: Vec<String>,
+}
+
+/// How a directory of sources is prepared.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Finish {
+    /// The script that `argv` refers to.
+    pub(crate) script: String,
+    /// Arguments that make the program prepare a directory.
+    pub(crate) argv: Vec<String>,
 }
 
 /// How the sealed runtime is started.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Start {
+    /// Share of a function's memory that `{heap_mb}` in `argv` stands for.
+    #[serde(default)]
+    pub(crate) heap_percent: u64,
     /// Program and arguments inside.
     pub(crate) argv: Vec<String>,
     /// The whole environment inside.
@@ -80,8 +97,9 @@ pub(crate) struct Probed {
     pub(crate) is_final: bool,
     /// The program itself.
     pub(crate) program: Copied,
-    /// Its library.
-    pub(crate) tree: Copied,
+    /// Its library, unless that is part of the program.
+    #[serde(default)]
+    pub(crate) tree: Option<Copied>,
 }
 
 /// A file or tree to copy into a layer.
@@ -118,6 +136,11 @@ impl Recipe {
         let path = format!("{}/{file}", self.language);
         let file = Shims::get(&path).unwrap_or_else(|| panic!("{path} is checked by this crate's tests"));
         String::from_utf8_lossy(&file.data).into_owned()
+    }
+
+    /// The text of the script that prepares sources; empty where none does.
+    pub(crate) fn finish_text(&self) -> String {
+        self.seal.finish.as_ref().map_or_else(String::new, |finish| self.text(&finish.script))
     }
 
     /// The files of the shim, by their paths in its layer.
@@ -157,12 +180,14 @@ mod tests {
     #[test]
     fn every_recipe_is_complete() {
         let recipes = Recipe::all();
-        assert!(recipes.iter().any(|recipe| recipe.language == "python"));
+        let languages: Vec<&str> = recipes.iter().map(|recipe| recipe.language.as_str()).collect();
+        assert_eq!(languages, ["node", "python"]);
         for recipe in recipes {
-            assert!(!recipe.text(&recipe.discover.script).is_empty() && !recipe.text(&recipe.seal.script).is_empty());
+            assert!(!recipe.text(&recipe.discover.script).is_empty());
             let files = recipe.shim_files();
-            assert!(files.iter().any(|(path, _)| path == "boot.py"), "{files:?}");
-            assert!(files.iter().any(|(path, _)| path == "faas_shim/main.py"));
+            let boot = recipe.start.argv.iter().filter_map(|argument| argument.strip_prefix("/opt/faas/")).next();
+            assert!(files.iter().any(|(path, _)| Some(path.as_str()) == boot), "{files:?}");
+            assert!(files.iter().any(|(path, _)| path.starts_with("faas_shim/main.")));
             assert!(!files.iter().any(|(path, _)| path.ends_with(".toml")));
         }
     }

@@ -41,7 +41,7 @@ pub(crate) struct SealedRuntime {
 pub(crate) async fn sealed(found: &Found, layers: &dyn Layers) -> PortResult<SealedRuntime> {
     let identity = found.identity();
     let recipe = &found.recipe;
-    let finish = recipe.text(&recipe.seal.script);
+    let finish = recipe.finish_text();
     let scripts = [identity.as_bytes(), finish.as_bytes()];
     let layout = serde_json::to_vec(&found.probed).unwrap_or_default();
     let libraries = recipe.seal.libraries.join(" ");
@@ -87,10 +87,15 @@ fn build_root(found: &Found, draft: &Path) -> io::Result<()> {
     let probed = &found.probed;
     let program = draft.join(&probed.program.to);
     bytes += copy_file(&probed.program.from, &program)?;
-    let tree = draft.join(&probed.tree.to);
-    bytes += copy_tree(&probed.tree.from, &tree, &probed.tree.skip)?;
-    bytes += closure::copy(draft, &probed.program.from, &probed.tree.from, &tree, &found.recipe.seal.libraries)?;
-    finish(found, &tree, &format!("/{}", probed.tree.to.display()))?;
+    let tree = probed.tree.as_ref().map(|tree| (tree, draft.join(&tree.to)));
+    if let Some((tree, sealed)) = &tree {
+        bytes += copy_tree(&tree.from, sealed, &tree.skip)?;
+    }
+    let modules = tree.as_ref().map(|(tree, sealed)| (tree.from.as_path(), sealed.as_path()));
+    bytes += closure::copy(draft, &probed.program.from, modules, &found.recipe.seal.libraries)?;
+    if let Some((tree, sealed)) = &tree {
+        finish(found, sealed, &format!("/{}", tree.to.display()))?;
+    }
     tracing::info!(runtime, seconds = begun.elapsed().as_secs_f32(), megabytes = bytes >> 20, "runtime sealed");
     Ok(())
 }
@@ -112,9 +117,12 @@ fn copy_system(draft: &Path) -> io::Result<u64> {
 
 /// Lets the installation's own program prepare a directory, such as compile its sources.
 fn finish(found: &Found, directory: &Path, appears_as: &str) -> io::Result<()> {
-    let text = found.recipe.text(&found.recipe.seal.script);
+    let Some(finish) = &found.recipe.seal.finish else {
+        return Ok(());
+    };
+    let text = found.recipe.text(&finish.script);
     let directory = directory.to_string_lossy();
-    let arguments = found.recipe.seal.finish.iter().map(|argument| match argument.as_str() {
+    let arguments = finish.argv.iter().map(|argument| match argument.as_str() {
         "{script}" => text.clone(),
         "{dir}" => directory.to_string(),
         "{as}" => appears_as.to_owned(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use faas_config::{Manifest, manifest_schema};
+use faas_config::{Language, Manifest, manifest_schema};
 use faas_types::{Code, FunctionName, RuntimeName};
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use crate::table::Table;
 
 /// Write a new function to start from
 ///
-/// Makes a directory with faas.toml, main.py, a README and what git should not keep. Never overwrites a file.
+/// Makes a directory with faas.toml, the function's file, a README and what git should not keep. Never overwrites a file.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InitArgs {
@@ -35,14 +35,14 @@ pub(crate) struct InitArgs {
 }
 
 /// What a function starts from.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Template {
-    /// handler(event, context): full control of request and reply
+    /// handler(event, context), or fetch(request) for Node: full control of request and reply
     #[default]
     Http,
-    /// A plain function: parameters from the JSON body, reply {"result": …}
+    /// A plain function of Python: parameters from the JSON body, reply {"result": …}
     Plain,
-    /// An ASGI application such as FastAPI, with its packages vendored beside it
+    /// An ASGI application of Python, such as FastAPI, with its packages vendored beside it
     Asgi,
 }
 
@@ -50,35 +50,81 @@ const EXAMPLES: &str = "\
 Examples:
   faas init hello
   faas init adder --template plain --runtime python3.12
+  faas init web --runtime node
   faas init site --template asgi --dir services/site";
 
 const SCHEMA_PATH: &str = ".faas/faas.toml.schema.json";
 
-// === impl Template ===
+/// What a template consists of, for one language.
+struct Start {
+    file: &'static str,
+    code: &'static str,
+    readme: &'static str,
+    symbol: &'static str,
+    ignores: &'static str,
+}
 
-impl Template {
-    fn code(self) -> &'static str {
-        match self {
-            Self::Http => include_str!("../../templates/http/main.py"),
-            Self::Plain => include_str!("../../templates/plain/main.py"),
-            Self::Asgi => include_str!("../../templates/asgi/main.py"),
-        }
-    }
+/// Every template by language.
+const STARTS: [(&str, Template, Start); 4] = [
+    (
+        "python",
+        Template::Http,
+        Start {
+            file: "main.py",
+            code: include_str!("../../templates/http/main.py"),
+            readme: include_str!("../../templates/http/README.md"),
+            symbol: "handler",
+            ignores: PYTHON_IGNORES,
+        },
+    ),
+    (
+        "python",
+        Template::Plain,
+        Start {
+            file: "main.py",
+            code: include_str!("../../templates/plain/main.py"),
+            readme: include_str!("../../templates/plain/README.md"),
+            symbol: "add",
+            ignores: PYTHON_IGNORES,
+        },
+    ),
+    (
+        "python",
+        Template::Asgi,
+        Start {
+            file: "main.py",
+            code: include_str!("../../templates/asgi/main.py"),
+            readme: include_str!("../../templates/asgi/README.md"),
+            symbol: "app",
+            ignores: PYTHON_IGNORES,
+        },
+    ),
+    (
+        "node",
+        Template::Http,
+        Start {
+            file: "index.mjs",
+            code: include_str!("../../templates/node/index.mjs"),
+            readme: include_str!("../../templates/node/README.md"),
+            symbol: "handler",
+            // Packages are part of what is deployed, so only git leaves them out.
+            ignores: "node_modules/\n.env\n.env.*\n",
+        },
+    ),
+];
+const PYTHON_IGNORES: &str = "__pycache__/\n*.pyc\n.venv/\n.env\n.env.*\n";
 
-    fn readme(self) -> &'static str {
-        match self {
-            Self::Http => include_str!("../../templates/http/README.md"),
-            Self::Plain => include_str!("../../templates/plain/README.md"),
-            Self::Asgi => include_str!("../../templates/asgi/README.md"),
-        }
-    }
+// === impl Start ===
 
-    fn symbol(self) -> &'static str {
-        match self {
-            Self::Http => "handler",
-            Self::Plain => "add",
-            Self::Asgi => "app",
-        }
+impl Start {
+    fn of(args: &InitArgs) -> anyhow::Result<&'static Self> {
+        let language = Language::named(args.runtime.language()).map_or("", |language| &language.name);
+        let found = STARTS.iter().find(|(name, template, _)| *name == language && *template == args.template);
+        found.map(|(_, _, start)| start).ok_or_else(|| {
+            let template = args.template.to_possible_value().map(|value| value.get_name().to_owned());
+            let message = format!("there is no template {} for {}", template.unwrap_or_default(), args.runtime);
+            Failure::usage(message).with_hint("leave out --template, or choose another --runtime").into()
+        })
     }
 }
 
@@ -102,29 +148,30 @@ pub(crate) fn run(args: &InitArgs, session: &Session) -> anyhow::Result<()> {
 }
 
 fn files(args: &InitArgs) -> anyhow::Result<Vec<(&'static str, String)>> {
-    let manifest = manifest(args);
+    let start = Start::of(args)?;
+    let manifest = manifest(args, start);
     // Whatever is written must pass the check that deploys run; the runtime comes from outside.
     Manifest::from_toml("faas.toml", &manifest)?;
     let name = args.name.as_str();
     let mut schema = serde_json::to_string_pretty(&manifest_schema())?;
     schema.push('\n');
-    let ignore = "__pycache__/\n*.pyc\n.venv/\n.env\n.env.*\n";
-    let readme = args.template.readme().replace("{{name}}", name);
     Ok(vec![
         ("faas.toml", manifest),
-        ("main.py", args.template.code().replace("{{name}}", name)),
-        ("README.md", readme),
-        (".gitignore", ignore.to_owned()),
+        (start.file, start.code.replace("{{name}}", name)),
+        ("README.md", start.readme.replace("{{name}}", name)),
+        (".gitignore", start.ignores.to_owned()),
         (SCHEMA_PATH, schema),
     ])
 }
 
-fn manifest(args: &InitArgs) -> String {
+fn manifest(args: &InitArgs, start: &Start) -> String {
+    let file = start.file.split('.').next().unwrap_or_default();
     include_str!("../../templates/faas.toml")
         .replace("{{schema}}", SCHEMA_PATH)
         .replace("{{name}}", args.name.as_str())
         .replace("{{runtime}}", args.runtime.as_str())
-        .replace("{{symbol}}", args.template.symbol())
+        .replace("{{file}}", file)
+        .replace("{{symbol}}", start.symbol)
 }
 
 fn refuse_overwrite(dir: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
@@ -154,10 +201,10 @@ mod tests {
 
     #[test]
     fn every_template_is_a_good_function() {
-        for template in Template::value_variants() {
+        for (language, template, start) in &STARTS {
             let args = InitArgs {
                 name: "demo".parse().expect("a name"),
-                runtime: "python3.12".parse().expect("a runtime"),
+                runtime: language.parse().expect("a runtime"),
                 template: *template,
                 dir: None,
             };
@@ -166,9 +213,16 @@ mod tests {
             let manifest = text("faas.toml").expect("a manifest");
             assert!(manifest.starts_with("#:schema ./.faas/faas.toml.schema.json\n"), "{manifest}");
             assert!(files.iter().all(|(_, text)| !text.contains("{{")), "{template:?} has an open placeholder");
-            let symbol = template.symbol();
-            let code = text("main.py").expect("code");
-            assert!(code.contains(&format!("def {symbol}(")) || code.contains(&format!("{symbol} = ")), "{code}");
+            let code = text(start.file).expect("code");
+            assert!(code.contains(start.symbol) || code.contains("export default"), "{code}");
         }
+    }
+
+    #[test]
+    fn a_template_of_another_language_is_refused() {
+        let runtime = "node22".parse().expect("a runtime");
+        let args = InitArgs { name: "demo".parse().expect("a name"), runtime, template: Template::Asgi, dir: None };
+        let error = files(&args).expect_err("no such template");
+        assert!(error.to_string().contains("there is no template asgi for node22"), "{error}");
     }
 }

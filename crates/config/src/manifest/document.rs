@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Manifest;
+use crate::languages::Language;
 
 /// A function of Function Cloud.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -23,9 +24,9 @@ pub(super) struct ManifestDocument {
     #[schemars(with = "String", length(max = 500))]
     description: Option<String>,
     /// A language, with or without a version; without one the newest that the server has is taken.
-    #[schemars(regex(pattern = "^python([0-9]+(\\.[0-9]+)*)?$"), example = "python3.12")]
+    #[schemars(extend("pattern" = runtime_pattern()), example = "python3.12", example = &"node22")]
     runtime: String,
-    /// Where the code starts: a file without its suffix, a colon and a name in it.
+    /// Where the code starts: a file without its suffix, a colon and a name in it; `index:handler` for Node.
     #[schemars(length(max = 200), regex(pattern = "^[^:]+:[^:]+$"))]
     entrypoint: String,
     /// Who may call the URL: holders of a key (private) or anybody (public).
@@ -140,6 +141,11 @@ pub fn manifest_schema() -> serde_json::Value {
     schemars::schema_for!(ManifestDocument).into()
 }
 
+fn runtime_pattern() -> String {
+    let names = Language::all().iter().flat_map(|language| std::iter::once(&language.name).chain(&language.aliases));
+    format!("^({})([0-9]+(\\.[0-9]+)*)?$", names.map(String::as_str).collect::<Vec<_>>().join("|"))
+}
+
 fn slash() -> String {
     "/".to_owned()
 }
@@ -155,9 +161,8 @@ impl ManifestDocument {
 impl Default for ManifestDocument {
     fn default() -> Self {
         let name = "hello".parse().expect("a function name");
-        let runtime = "python".parse().expect("a runtime name");
-        let entrypoint = "main:handler".parse().expect("an entrypoint");
-        Self { name: None, ..Self::from(&Manifest::new(name, runtime, entrypoint)) }
+        let language = Language::standard();
+        Self { name: None, ..Self::from(&Manifest::new(name, language.newest(), language.entrypoint.clone())) }
     }
 }
 

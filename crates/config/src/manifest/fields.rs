@@ -11,6 +11,7 @@ use super::node::{Node, Value};
 use super::reader::{Reader, Table, closest};
 use super::triggers::triggers;
 use super::vars::vars;
+use crate::languages::Language;
 
 /// Keys of the manifest itself.
 pub(super) const ROOT_KEYS: &[&str] = &[
@@ -31,8 +32,6 @@ pub(super) const ROOT_KEYS: &[&str] = &[
 ];
 /// Keys of `[scaling]`.
 pub(super) const SCALING_KEYS: &[&str] = &["min", "max", "concurrency"];
-/// Languages that this release runs.
-const LANGUAGES: &[&str] = &["python"];
 const DESCRIPTION_MAX: usize = 500;
 const CPU_MILLIS_MIN: u32 = 50;
 const CPU_MILLIS_MAX: u32 = 64_000;
@@ -44,7 +43,9 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Option<Manifest> {
     kind(reader, &table);
     let name = reader.parsed(&table, "name");
     let description = description(reader, &table);
-    let defaults = FunctionSettings::new(runtime(reader, &table), entrypoint(reader, &table));
+    let runtime = runtime(reader, &table);
+    let entrypoint = entrypoint(reader, &table, &runtime);
+    let defaults = FunctionSettings::new(runtime, entrypoint);
     let auth = reader.one_of(&table, "auth", &[("private", AuthMode::Private), ("public", AuthMode::Public)]);
     let settings = FunctionSettings {
         auth: auth.unwrap_or_default(),
@@ -89,22 +90,23 @@ fn description(reader: &mut Reader, table: &Table<'_>) -> Option<String> {
 }
 
 fn runtime(reader: &mut Reader, table: &Table<'_>) -> RuntimeName {
-    let newest = || "python".parse().expect("a language without a version is a runtime name");
-    let Some(name) = reader.parsed::<RuntimeName>(table, "runtime") else { return newest() };
-    let language = name.language();
-    if !LANGUAGES.contains(&language) {
-        let advice = closest(language, LANGUAGES.iter().copied()).map_or_else(
-            || "this release runs python".to_owned(),
-            |meant| format!("did you mean `{meant}{}`?", name.version().unwrap_or_default()),
-        );
-        let at = table.get("runtime").and_then(|node| node.at);
-        reader.problem("runtime", at, format!("runtime `{name}` is not available in this release; {advice}"));
+    let Some(name) = reader.parsed::<RuntimeName>(table, "runtime") else { return Language::standard().newest() };
+    if let Some(known) = Language::canonical(&name) {
+        return known;
     }
+    let names: Vec<&str> = Language::all().iter().map(|language| language.name.as_str()).collect();
+    let advice = closest(name.language(), names.iter().copied()).map_or_else(
+        || format!("this release runs {}", names.join(" and ")),
+        |meant| format!("did you mean `{meant}{}`?", name.version().unwrap_or_default()),
+    );
+    let at = table.get("runtime").and_then(|node| node.at);
+    reader.problem("runtime", at, format!("runtime `{name}` is not available in this release; {advice}"));
     name
 }
 
-fn entrypoint(reader: &mut Reader, table: &Table<'_>) -> Entrypoint {
-    reader.parsed(table, "entrypoint").unwrap_or_else(|| "main:handler".parse().expect("the default is an entrypoint"))
+fn entrypoint(reader: &mut Reader, table: &Table<'_>, runtime: &RuntimeName) -> Entrypoint {
+    let language = Language::named(runtime.language()).unwrap_or_else(Language::standard);
+    reader.parsed(table, "entrypoint").unwrap_or_else(|| language.entrypoint.clone())
 }
 
 fn timeout(reader: &mut Reader, table: &Table<'_>) -> Option<Span> {

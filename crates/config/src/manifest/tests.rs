@@ -99,7 +99,10 @@ fn each_bad_value_is_told_with_place_and_way_out() {
             "runtime = \"pyhton3.12\"",
             "1:11: runtime `pyhton3.12` is not available in this release; did you mean `python3.12`?",
         ),
-        ("runtime = \"node20\"", "1:11: runtime `node20` is not available in this release; this release runs python"),
+        (
+            "runtime = \"ruby3.3\"",
+            "1:11: runtime `ruby3.3` is not available in this release; this release runs node and",
+        ),
         ("runtime = \"Python 3\"", "1:11: `runtime`: `Python 3` is not a valid runtime name"),
         ("entrypoint = \"main.py\"", "1:14: `entrypoint`: `main.py` is not a valid entrypoint: write it as file:name"),
         ("entrypoint = \"../x:y\"", "1:14: `entrypoint`: `../x:y` is not"),
@@ -201,6 +204,17 @@ fn no_name_is_an_invalid_configuration() {
         "{}",
         fault.message
     );
+}
+
+#[test]
+fn a_language_brings_its_aliases_and_its_entrypoint() {
+    let read = |text: &str| {
+        let settings = toml(text).settings;
+        (settings.runtime.to_string(), settings.entrypoint.to_string())
+    };
+    assert_eq!(read("name = \"a\"\nruntime = \"nodejs20\""), ("node20".into(), "index:handler".into()));
+    assert_eq!(read("name = \"a\"\nruntime = \"node\"\nentrypoint = \"api:get\""), ("node".into(), "api:get".into()));
+    assert_eq!(read("name = \"a\""), ("python".into(), "main:handler".into()));
 }
 
 #[test]

@@ -23,6 +23,96 @@ fn spec(folder: &Path, concurrency: u32) -> InstanceSpec {
     case::spec(folder, &python, "main:handler", concurrency, &BTreeMap::new())
 }
 
+/// Every Node of this machine, with an instance of a module each.
+async fn on_each_node(code: &str, concurrency: u32) -> Vec<(RuntimeName, tempfile::TempDir, Launched)> {
+    let mut launched = Vec::new();
+    for name in launcher().runtimes().into_iter().map(|runtime| runtime.name).filter(|name| name.language() == "node") {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("main.mjs"), code).unwrap();
+        let spec = case::spec(folder.path(), &name, "main:handler", concurrency, &BTreeMap::new());
+        let instance = launcher().launch(spec).await.unwrap();
+        launched.push((name, folder, instance));
+    }
+    launched
+}
+
+#[tokio::test]
+async fn calls_of_node_share_an_instance_and_keep_their_logs_apart() {
+    let code = "let running = 0;\n\
+                const nap = () => new Promise((resolve) => setTimeout(resolve, 1));\n\
+                export async function handler(event) {\n  \
+                  running += 1;\n  \
+                  console.log('start', event);\n  \
+                  while (running < 20) await nap();\n  \
+                  await new Promise((resolve) => setImmediate(() => resolve(console.log('later', event))));\n  \
+                  return event;\n\
+                }\n";
+    for (name, _folder, launched) in on_each_node(code, 20).await {
+        assert_eq!(launched.instance.concurrency(), 20);
+        let calls = (0..20).map(|n| invoke(&*launched.instance, invocation("POST", n.to_string().into_bytes())));
+        for (n, collected) in join_all(calls).await.into_iter().enumerate() {
+            assert_eq!(collected.body, n.to_string().into_bytes(), "{name}");
+            let logs: Vec<String> = collected.logs.into_iter().map(|entry| entry.message).collect();
+            assert_eq!(logs, [format!("start {n}"), format!("later {n}")], "{name}");
+        }
+        launched.instance.stop(Duration::from_secs(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_exchange_aborts_the_signal_and_the_stream_of_node() {
+    let code = "const seen = [];\n\
+                const nap = () => new Promise((resolve) => setTimeout(resolve, 1));\n\
+                export async function handler(event, context) {\n  \
+                  if (event === 'wait') {\n    \
+                    context.signal.addEventListener('abort', () => seen.push('aborted'));\n    \
+                    console.log('waiting');\n    \
+                    await new Promise(() => {});\n  \
+                  }\n  \
+                  if (event === 'stream') {\n    \
+                    const pull = async (controller) => (await nap(), controller.enqueue('x'.repeat(1000)));\n    \
+                    return new ReadableStream({ pull, cancel: () => seen.push('closed') });\n  \
+                  }\n  \
+                  while (seen.length < 2) await nap();\n  \
+                  return seen.sort();\n\
+                }\n";
+    for (name, _folder, launched) in on_each_node(code, 3).await {
+        let mut waiting = launched.instance.invoke(invocation("POST", b"wait".to_vec()));
+        assert!(matches!(waiting.next().await, Some(ExchangeItem::Log(_))), "{name}");
+        let mut stream = launched.instance.invoke(invocation("POST", b"stream".to_vec()));
+        assert!(matches!(stream.next().await, Some(ExchangeItem::Head(_))), "{name}");
+        drop((waiting, stream));
+        let collected = invoke(&*launched.instance, invocation("POST", b"ask".to_vec())).await;
+        assert_eq!(collected.body, br#"["aborted","closed"]"#, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn node_says_goodbye_when_it_is_told_to_stop() {
+    let code = "process.on('exit', () => process.exit(9));\nexport const handler = () => 1;\n";
+    for (name, _folder, launched) in on_each_node(code, 1).await {
+        assert_eq!(launched.instance.stop(Duration::from_secs(5)).await.code, Some(9), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn lines_arrive_while_a_handler_of_node_blocks() {
+    let code = "export function handler() {\n  \
+                  console.log('one');\n  \
+                  console.log('two');\n  \
+                  const end = Date.now() + 3000;\n  \
+                  while (Date.now() < end);\n\
+                }\n";
+    for (name, _folder, launched) in on_each_node(code, 1).await {
+        let begun = Instant::now();
+        let mut stream = launched.instance.invoke(invocation("POST", Vec::new()));
+        for _ in 0..2 {
+            assert!(matches!(stream.next().await, Some(ExchangeItem::Log(_))), "{name}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(2), "{name}: the lines waited for the end");
+    }
+}
+
 async fn launch(folder: &Path, concurrency: u32) -> Launched {
     launcher().launch(spec(folder, concurrency)).await.unwrap()
 }
@@ -164,9 +254,20 @@ async fn warm_round_trips() {
     const CALLS: u32 = 20_000;
     let sync = "def handler(event):\n    return event\n";
     let plain = "def handler(x: int, y: int):\n    return x + y\n";
-    for (what, code) in [("event", sync), ("plain", plain), ("async", &format!("async {sync}"))] {
-        for runtime in launcher().runtimes() {
+    let node = "export const handler = (event) => event;\n";
+    let fetch = "export const handler = async (request) => Response.json(await request.json());\n";
+    let asynchronous = format!("async {sync}");
+    let cases = [
+        ("event", "python", sync),
+        ("plain", "python", plain),
+        ("async", "python", &asynchronous),
+        ("event", "node", node),
+        ("fetch", "node", fetch),
+    ];
+    for (what, language, code) in cases {
+        for runtime in launcher().runtimes().into_iter().filter(|runtime| runtime.name.language() == language) {
             let folder = function(code);
+            std::fs::write(folder.path().join("main.mjs"), code).unwrap();
             let spec = case::spec(folder.path(), &runtime.name, "main:handler", 1, &BTreeMap::new());
             let launched = launcher().launch(spec).await.unwrap();
             let (begun, worked) = (Instant::now(), own_cpu());

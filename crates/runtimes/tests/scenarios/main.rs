@@ -1,5 +1,5 @@
-//! Drives the real shims end to end, in plain processes: every folder below `tests/scenarios/<language>`, on every
-//! version of the language that this machine has.
+//! Drives the real shims end to end, in plain processes: every folder below `tests/scenarios/<language>`, and
+//! below `tests/scenarios/shared` what every language answers alike, on every version that this machine has.
 //!
 //! `SCENARIO=part` runs only the folders with that part in their path; `SCENARIO_SEARCH=path` adds an installation.
 
@@ -23,15 +23,31 @@ fn launcher() -> RuntimesLauncher {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let layers = kept.join("layers");
     std::fs::create_dir_all(&layers).unwrap();
-    let search = std::env::var_os("SCENARIO_SEARCH").map(PathBuf::from).into_iter().collect();
+    let mut search: Vec<PathBuf> = std::env::var_os("SCENARIO_SEARCH").map(PathBuf::from).into_iter().collect();
+    search.extend(installed());
     let config = RuntimesConfig { search, cache: kept.join("runtimes.json") };
     let layers = Arc::new(DirectoryLayers::new(&layers));
     RuntimesLauncher::new(Arc::new(PlainSandboxes::new()), layers, Arc::new(SystemClock), config)
 }
 
+/// Programs that `scripts/setup test` put below `target/tools/<language>/<version>/bin`.
+fn installed() -> Vec<PathBuf> {
+    let tools = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("tools");
+    let below = |path: PathBuf| {
+        let entries = std::fs::read_dir(path).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect::<Vec<_>>()
+    };
+    let mut found: Vec<PathBuf> = below(tools).into_iter().flat_map(below).map(|version| version.join("bin")).collect();
+    found.retain(|bin| bin.is_dir());
+    found.sort();
+    found
+}
+
+/// Those of a language, and those that every language passes.
 fn folders(language: &str) -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/scenarios").join(language);
-    let mut found: Vec<PathBuf> = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/scenarios");
+    let below = |name: &str| std::fs::read_dir(root.join(name)).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<PathBuf> = below("shared").chain(below(language)).collect();
     found.retain(|path| path.join("case.json").is_file());
     found.sort();
     found

@@ -1,0 +1,4 @@
+// Starts the shim with the directory of the user's code, which is the first argument.
+"use strict";
+
+require("./faas_shim/main.js").main();

@@ -1,0 +1,125 @@
+// @ts-check
+// The life of an instance: say hello, take init, load the user's code, serve.
+"use strict";
+
+const { realpathSync } = require("node:fs");
+
+const logs = require("./logs.js");
+const { PROTOCOL_VERSION, Channel, ChannelClosed, Kind, pack } = require("./protocol.js");
+
+/**
+ * @typedef {{ entrypoint: string, function: string, version: number, memory_mb: number, concurrency: number,
+ *   vars: Record<string, string>, log_bytes: number, log_line: number, body_max: number, code: string }} Init
+ */
+
+const exit = process.exit.bind(process);
+/** Calls of a stack that an error keeps; the engine's default of ten hides where a call came from. */
+const STACK_DEPTH = 40;
+
+/** Serves the code in the directory that is the first argument. What goes wrong is told to the server. */
+function main() {
+  // Modules know themselves by their real path.
+  const code = realpathSync(process.argv.splice(2, 1)[0]);
+  const channel = new Channel();
+  const hello = { protocol: PROTOCOL_VERSION, runtime: process.versions.node };
+  channel.send(pack(Kind.HELLO, 0, JSON.stringify(hello)));
+  const init = { ...receiveInit(channel), code };
+  const sink = new logs.Sink(channel, init.log_bytes, init.log_line);
+  logs.install(sink);
+  Object.assign(process.env, init.vars);
+  Error.stackTraceLimit = STACK_DEPTH;
+  const state = guard(sink, init);
+  start(channel, sink, init, state).catch(state.fail);
+}
+
+/**
+ * @param {Channel} channel
+ * @returns {Init}
+ */
+function receiveInit(channel) {
+  const parts = [];
+  for (;;) {
+    const { kind, end, payload } = channel.receive();
+    if (kind !== Kind.INIT) throw new ChannelClosed();
+    parts.push(Buffer.from(payload));
+    if (end) return JSON.parse(Buffer.concat(parts).toString());
+  }
+}
+
+/**
+ * @param {Channel} channel
+ * @param {logs.Sink} sink
+ * @param {Init} init
+ * @param {State} state
+ */
+async function start(channel, sink, init, state) {
+  const { load } = require("./loading.js");
+  const { FETCH, read } = require("./contracts.js");
+  const { Server } = require("./serving.js");
+  // A promise of the top level that never settles leaves nothing to wait for.
+  const alive = setInterval(() => undefined, 1 << 30);
+  const { target, file } = await load(init.entrypoint, init.code);
+  const contract = read(target, init.entrypoint.slice(init.entrypoint.lastIndexOf(":") + 1), file);
+  // The first call should not pay for loading fetch.
+  if (contract.kind === FETCH) void [Request, Response];
+  clearInterval(alive);
+  const server = new Server(channel, sink, contract, init, state.stop);
+  sink.finish(sink.instance);
+  const ready = { protocol: PROTOCOL_VERSION, contract: contract.kind, concurrency: init.concurrency };
+  channel.send(Buffer.concat([...sink.take(), pack(Kind.READY, 0, JSON.stringify(ready))]));
+  state.server = server;
+  server.run();
+}
+
+/**
+ * `stop` runs what the user's code registered for `exit`.
+ * @typedef {{ server: import("./serving.js").Server | null, stop: () => void, fail: (error: unknown) => void }} State
+ */
+
+/**
+ * What ends a process elsewhere ends a run here: process.exit(), errors and rejections that nobody caught.
+ * @param {logs.Sink} sink
+ * @param {Init} init
+ * @returns {State}
+ */
+function guard(sink, init) {
+  const { ProcessExit, describe } = require("./errors.js");
+  /** @type {State} */
+  const state = {
+    server: null,
+    stop: () => {
+      sink.flush();
+      process.exit = exit;
+      exit(0);
+    },
+    fail: (error) => {
+      sink.finish(sink.instance);
+      const failed = pack(Kind.FAILED, 0, JSON.stringify(describe(error, init.code, true)));
+      try {
+        sink.channel.send(Buffer.concat([...sink.take(), failed]));
+      } finally {
+        exit(1);
+      }
+    },
+  };
+  process.exit = (code) => {
+    throw new ProcessExit(code);
+  };
+  const uncaught = (/** @type {unknown} */ error) => {
+    if (error instanceof ChannelClosed) exit(0);
+    if (state.server === null) return state.fail(error);
+    const log = sink.storage.getStore() ?? state.server.sole();
+    if (log?.fail?.(error)) return undefined;
+    const told = describe(error, init.code);
+    const lines = [`Uncaught ${told.errorType}: ${told.errorMessage}`, ...(told.stackTrace ?? []).reverse()];
+    for (const line of lines.join("\n").split("\n")) {
+      sink.emit(sink.instance, logs.Level.ERROR, logs.STDERR, line);
+    }
+    return undefined;
+  };
+  process.on("uncaughtException", uncaught);
+  process.on("unhandledRejection", uncaught);
+  return state;
+}
+
+module.exports = { main };

@@ -1,0 +1,311 @@
+// @ts-check
+// Serves invocations: each begins with its frames and ends with one end frame, whatever happens.
+"use strict";
+
+const { FETCH } = require("./contracts.js");
+const { Context, webRequest } = require("./context.js");
+const { MESSAGE_MAX, BadReply, describe } = require("./errors.js");
+const { CHUNK_LEN, ChannelClosed, Kind, pack, packChunks } = require("./protocol.js");
+const { chunkOf, fromValue, headOf } = require("./replies.js");
+
+const EMPTY = Buffer.alloc(0);
+
+/**
+ * @typedef {import("./context.js").InvokeHead} InvokeHead
+ * @typedef {{ function: string, version: number, memory_mb: number, body_max: number, code: string }} Settings
+ */
+
+/** The request does not fit; the message says why. */
+class Rejected extends Error {}
+
+class Call {
+  /**
+   * @param {number} stream
+   * @param {import("./logs.js").RunLog} log
+   */
+  constructor(stream, log) {
+    this.stream = stream;
+    this.log = log;
+    this.ended = false;
+    /** @type {AbortController | null} */
+    this.controller = null;
+    /** @type {AsyncIterator<unknown> | Iterator<unknown> | null} */
+    this.items = null;
+    this.signal = () => {
+      this.controller ??= new AbortController();
+      return this.controller.signal;
+    };
+  }
+}
+
+class Server {
+  /**
+   * @param {import("./protocol.js").Channel} channel
+   * @param {import("./logs.js").Sink} sink
+   * @param {import("./contracts.js").Contract} contract
+   * @param {Settings} settings
+   * @param {() => void} stop ends the process
+   */
+  constructor(channel, sink, contract, settings, stop) {
+    this.channel = channel;
+    this.sink = sink;
+    this.contract = contract;
+    this.settings = settings;
+    this.stop = stop;
+    /** @type {Map<number, Call>} */
+    this.calls = new Map();
+    /** @type {Map<number, { head: InvokeHead, parts: Buffer[] }>} */
+    this.bodies = new Map();
+  }
+
+  /** Serves until the server says shutdown or goes away. */
+  run() {
+    this.channel.listen((frame) => this.#dispatch(frame), this.stop);
+  }
+
+  /** The only call under way, if there is just one. */
+  sole() {
+    if (this.calls.size !== 1) return null;
+    return this.calls.values().next().value?.log ?? null;
+  }
+
+  /** @param {import("./protocol.js").Frame} frame */
+  #dispatch({ kind, end, stream, payload }) {
+    if (kind === Kind.INVOKE) {
+      const head = /** @type {InvokeHead} */ (JSON.parse(payload.toString()));
+      if (end) this.#begin(stream, head, EMPTY);
+      else this.bodies.set(stream, { head, parts: [] });
+    } else if (kind === Kind.BODY) {
+      const waiting = this.bodies.get(stream);
+      if (waiting === undefined) return;
+      waiting.parts.push(Buffer.from(payload));
+      if (!end) return;
+      this.bodies.delete(stream);
+      const body = waiting.parts.length === 1 ? waiting.parts[0] : Buffer.concat(waiting.parts);
+      this.#begin(stream, waiting.head, body);
+    } else if (kind === Kind.CANCEL) this.#cancel(stream);
+    else if (kind === Kind.PING) this.channel.send(pack(Kind.PONG, 0, payload));
+    else if (kind === Kind.SHUTDOWN) this.stop();
+  }
+
+  /**
+   * @param {number} stream
+   * @param {InvokeHead} head
+   * @param {Buffer} body
+   */
+  #begin(stream, head, body) {
+    const log = this.sink.begin(stream);
+    const call = new Call(stream, log);
+    log.fail = (error) => {
+      const open = !call.ended;
+      this.#finish(call, [], { error });
+      return open;
+    };
+    this.calls.set(stream, call);
+    this.sink.storage.run(log, () => this.#start(call, head, body));
+  }
+
+  /**
+   * @param {Call} call
+   * @param {InvokeHead} head
+   * @param {Buffer} body
+   */
+  #start(call, head, body) {
+    const failed = (/** @type {unknown} */ error) => this.#finish(call, [], { error });
+    try {
+      const value = this.#invoke(call, head, body);
+      if (isThenable(value)) Promise.resolve(value).then((settled) => this.#reply(call, settled)).catch(failed);
+      else this.#reply(call, value);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  /**
+   * @param {Call} call
+   * @param {InvokeHead} head
+   * @param {Buffer} body
+   * @returns {unknown}
+   */
+  #invoke(call, head, body) {
+    const { kind, call: handler } = this.contract;
+    if (kind === FETCH) {
+      let request;
+      try {
+        request = webRequest(head, body, call.signal());
+      } catch (error) {
+        throw new Rejected(`the request has no form as a Request: ${/** @type {Error} */ (error).message}`);
+      }
+      return handler(request);
+    }
+    return handler(eventOf(body), new Context(this.settings, head, body, call.signal));
+  }
+
+  /**
+   * @param {Call} call
+   * @param {unknown} value
+   */
+  #reply(call, value) {
+    if (call.ended) return;
+    const reply = fromValue(value, this.contract.kind);
+    if (reply.items !== null) {
+      call.items = reply.items;
+      this.#stream(call, reply).catch((error) => this.#finish(call, [], { error }));
+      return;
+    }
+    this.#check(reply.body.length);
+    const frames = [pack(Kind.HEAD, call.stream, headOf(reply))];
+    packChunks(frames, call.stream, reply.body);
+    this.#finish(call, frames, null);
+  }
+
+  /**
+   * Sends items as they come. What is there at once leaves together with head and end; nothing waits for the next item.
+   * @param {Call} call
+   * @param {import("./replies.js").Reply} reply
+   */
+  async #stream(call, reply) {
+    const items = /** @type {AsyncIterator<unknown>} */ (reply.items);
+    /** @type {Buffer[]} */
+    let frames = [];
+    let [size, waiting, begun] = [0, 0, false];
+    const flush = () => {
+      const sent = frames;
+      [frames, waiting] = [[], 0];
+      if (sent.length > 0 && !call.ended) this.#send(sent);
+    };
+    /** @type {NodeJS.Immediate | null} */
+    let soon = null;
+    try {
+      for (;;) {
+        const { done, value } = await items.next();
+        if (call.ended) return;
+        if (done) break;
+        const [chunk, type] = chunkOf(value);
+        if (!begun) {
+          begun = true;
+          const typed = reply.type ?? (isWeb(reply) ? null : type);
+          frames.push(pack(Kind.HEAD, call.stream, headOf({ ...reply, type: typed })));
+        }
+        size += chunk.length;
+        waiting += chunk.length;
+        this.#check(size);
+        packChunks(frames, call.stream, chunk);
+        if (waiting >= CHUNK_LEN) flush();
+        else soon ??= setImmediate(() => {
+          soon = null;
+          flush();
+        });
+        if (this.channel.full) await this.channel.drained();
+      }
+    } catch (error) {
+      // What came before the error is the caller's.
+      flush();
+      throw error;
+    } finally {
+      if (soon !== null) clearImmediate(soon);
+      if (call.items !== null && (call.ended || size > this.settings.body_max)) close(items);
+    }
+    if (!begun) frames.push(pack(Kind.HEAD, call.stream, headOf(reply)));
+    this.#finish(call, frames, null);
+  }
+
+  /** @param {number} size */
+  #check(size) {
+    const most = this.settings.body_max;
+    if (size > most) throw new BadReply(`the reply is larger than ${most >> 20} MB`);
+  }
+
+  /** @param {Buffer[]} frames */
+  #send(frames) {
+    try {
+      this.channel.send(Buffer.concat([...this.sink.take(), ...frames]));
+    } catch (error) {
+      if (error instanceof ChannelClosed) this.stop();
+      else throw error;
+    }
+  }
+
+  /**
+   * @param {Call} call
+   * @param {Buffer[]} frames
+   * @param {{ error: unknown } | null} failure
+   */
+  #finish(call, frames, failure) {
+    if (call.ended) return;
+    call.ended = true;
+    this.calls.delete(call.stream);
+    const { log, stream } = call;
+    this.sink.finish(log);
+    const dropped = log.dropped;
+    /** @type {object | null} */
+    let end = dropped > 0 ? { dropped } : null;
+    if (failure !== null) {
+      const { error } = failure;
+      end =
+        error instanceof Rejected
+          ? { dropped, rejected: error.message.slice(0, MESSAGE_MAX) }
+          : { dropped, raised: describe(error, this.settings.code) };
+    }
+    frames.push(pack(Kind.END, stream, end === null ? "" : JSON.stringify(end), true));
+    this.#send(frames);
+  }
+
+  /** @param {number} stream */
+  #cancel(stream) {
+    this.bodies.delete(stream);
+    const call = this.calls.get(stream);
+    if (call === undefined) return;
+    // Nobody listens: the handler goes on until it looks at its signal, and its log is the instance's.
+    call.ended = true;
+    this.calls.delete(stream);
+    this.sink.finish(call.log);
+    call.controller?.abort();
+    if (call.items !== null) close(call.items);
+  }
+}
+
+/**
+ * @param {import("./replies.js").Reply} reply
+ */
+function isWeb(reply) {
+  return reply.headers.some(([name]) => name === "content-type");
+}
+
+/**
+ * Tells a generator or stream that nobody wants more.
+ * @param {AsyncIterator<unknown> | Iterator<unknown>} items
+ */
+function close(items) {
+  const ignore = () => undefined;
+  try {
+    Promise.resolve(items.return?.()).catch(ignore);
+  } catch {
+    // Its own clean-up failed; nobody is left to tell.
+  }
+}
+
+/**
+ * @param {unknown} value
+ * @returns {value is PromiseLike<unknown>}
+ */
+function isThenable(value) {
+  return typeof value === "object" && value !== null && typeof Reflect.get(value, "then") === "function";
+}
+
+/**
+ * The decoded JSON body; text or bytes when it is no JSON.
+ * @param {Buffer} body
+ * @returns {unknown}
+ */
+function eventOf(body) {
+  if (body.length === 0) return {};
+  const text = body.toString();
+  try {
+    return JSON.parse(text);
+  } catch {
+    return Buffer.from(text).equals(body) ? text : body;
+  }
+}
+
+module.exports = { Server };

@@ -1,0 +1,3 @@
+const helper = require("./lib/helper");
+
+exports.handler = (event) => helper.twice(event);

@@ -1,0 +1,3 @@
+export function fail() {
+  throw new RangeError("helped to fail");
+}

@@ -1,0 +1,3 @@
+import { thrice } from "./helper.mjs";
+
+export const handler = thrice;

@@ -1,0 +1,3 @@
+import { x } from "./helper";
+
+export const handler = () => x;

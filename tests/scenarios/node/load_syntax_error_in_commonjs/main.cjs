@@ -1,0 +1,3 @@
+exports.handler = (event) => {
+  return 1 +;
+};

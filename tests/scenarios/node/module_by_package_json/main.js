@@ -1,0 +1,3 @@
+import { twice } from "./helper.js";
+
+export const handler = (event) => twice(event);

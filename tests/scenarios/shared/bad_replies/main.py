@@ -1,0 +1,17 @@
+REPLIES = {
+    "status": {"status": 99, "body": ""},
+    "name": {"status": 200, "headers": {"a b": "1"}, "body": ""},
+    "value": {"status": 200, "headers": {"a": "1\r\nb: 2"}, "body": ""},
+}
+
+
+def handler(event):
+    if event in REPLIES:
+        return REPLIES[event]
+    if event == "large":
+        return "x" * (11 << 20)
+    if event == "circle":
+        value = {"list": [1]}
+        value["list"].append({"value": value})
+        return value
+    return "fine"

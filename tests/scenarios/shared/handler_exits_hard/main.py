@@ -1,0 +1,7 @@
+import os
+import time
+
+
+def handler(event):
+    os._exit(3)
+    time.sleep(10)

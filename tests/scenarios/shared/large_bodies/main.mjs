@@ -1,0 +1,3 @@
+export function handler(event) {
+  return typeof event === "string" ? event : "x".repeat(event);
+}

@@ -1,0 +1,3 @@
+export function handel(event) {
+  return event;
+}

@@ -1,0 +1,2 @@
+def handel(event):
+    return event

@@ -1,0 +1,6 @@
+function prepare() {
+  throw new Error("no settings");
+}
+
+prepare();
+export const handler = (event) => event;

@@ -1,0 +1,9 @@
+def prepare():
+    raise RuntimeError("no settings")
+
+
+prepare()
+
+
+def handler(event):
+    return event
