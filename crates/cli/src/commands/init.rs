@@ -62,6 +62,8 @@ struct Start {
     readme: &'static str,
     symbol: &'static str,
     ignores: &'static str,
+    /// What must be vendored before the first deployment.
+    packages: Option<&'static str>,
 }
 
 /// Every template by language.
@@ -75,6 +77,7 @@ const STARTS: [(&str, Template, Start); 4] = [
             readme: include_str!("../../templates/http/README.md"),
             symbol: "handler",
             ignores: PYTHON_IGNORES,
+            packages: None,
         },
     ),
     (
@@ -86,6 +89,7 @@ const STARTS: [(&str, Template, Start); 4] = [
             readme: include_str!("../../templates/plain/README.md"),
             symbol: "add",
             ignores: PYTHON_IGNORES,
+            packages: None,
         },
     ),
     (
@@ -97,6 +101,7 @@ const STARTS: [(&str, Template, Start); 4] = [
             readme: include_str!("../../templates/asgi/README.md"),
             symbol: "app",
             ignores: PYTHON_IGNORES,
+            packages: Some("fastapi"),
         },
     ),
     (
@@ -109,6 +114,7 @@ const STARTS: [(&str, Template, Start); 4] = [
             symbol: "handler",
             // Packages are part of what is deployed, so only git leaves them out.
             ignores: "node_modules/\n.env\n.env.*\n",
+            packages: None,
         },
     ),
 ];
@@ -143,6 +149,10 @@ pub(crate) fn run(args: &InitArgs, session: &Session) -> anyhow::Result<()> {
         paths.iter().for_each(|path| table.property("", path));
         table
     })?;
+    if let Some(packages) = Start::of(args)?.packages {
+        let vendor = dir.join("vendor");
+        session.out.note(format_args!("next: python3 -m pip install --target {} {packages}", vendor.display()));
+    }
     session.out.note(format_args!("next: faas deploy {}", dir.display()));
     Ok(())
 }
