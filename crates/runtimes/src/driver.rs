@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -38,6 +39,8 @@ pub(crate) struct Driver {
     logs: mpsc::Sender<LogEntry>,
     clock: Arc<dyn Clock>,
     lines: Vec<LogEntry>,
+    /// Raw output that tells of an end for want of memory.
+    starving: Option<String>,
 }
 
 /// What an instance's handle and its driver share.
@@ -46,6 +49,8 @@ pub(crate) struct Link {
     pub(crate) control: Arc<dyn SandboxControl>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) streams: Arc<Streams>,
+    /// The program wrote that it has no memory left.
+    starved: Arc<AtomicBool>,
 }
 
 /// Why there is no further frame.
@@ -78,10 +83,16 @@ impl Link {
         if !patience.is_zero()
             && let Ok(exit) = tokio::time::timeout(patience, self.control.wait()).await
         {
-            return exit;
+            return self.judged(exit);
         }
         self.control.kill();
-        self.control.wait().await
+        self.judged(self.control.wait().await)
+    }
+
+    /// An exit with what the program said about it. Complete once its pipes have been drained.
+    pub(crate) fn judged(&self, exit: SandboxExit) -> SandboxExit {
+        let starved = exit.signal.is_some() && self.starved.load(Ordering::Acquire);
+        SandboxExit { out_of_memory: exit.out_of_memory || starved, ..exit }
     }
 }
 
@@ -89,7 +100,11 @@ impl Link {
 
 impl Driver {
     /// Takes over a sandbox that was just opened. Also gives the receiver of log entries outside runs.
-    pub(crate) fn new(sandbox: OpenSandbox, clock: Arc<dyn Clock>) -> PortResult<(Self, mpsc::Receiver<LogEntry>)> {
+    pub(crate) fn new(
+        sandbox: OpenSandbox,
+        clock: Arc<dyn Clock>,
+        starving: Option<String>,
+    ) -> PortResult<(Self, mpsc::Receiver<LogEntry>)> {
         let failed = |error: std::io::Error| PortError::failed("taking over a sandbox's channels", error);
         let channel = std::os::unix::net::UnixStream::from(sandbox.channel);
         channel.set_nonblocking(true).map_err(failed)?;
@@ -100,12 +115,13 @@ impl Driver {
         ];
         let outbox = Arc::new(Outbox::new(socket.clone()));
         let streams = Arc::new(Streams::new(outbox.clone()));
-        let link = Link { control: Arc::from(sandbox.control), outbox, streams };
+        let starved = Arc::default();
+        let link = Link { control: Arc::from(sandbox.control), outbox, streams, starved };
         let control = link.control.clone();
         let exit = Box::pin(async move { control.wait().await });
         let (logs, receiver) = mpsc::channel(LOGS_CAPACITY);
         let buffer = BytesMut::with_capacity(READ_LEN);
-        Ok((Self { socket, buffer, pipes, exit, link, logs, clock, lines: Vec::new() }, receiver))
+        Ok((Self { socket, buffer, pipes, exit, link, logs, clock, lines: Vec::new(), starving }, receiver))
     }
 
     pub(crate) fn link(&self) -> &Link {
@@ -282,6 +298,11 @@ impl Driver {
     async fn forward_lines(&mut self) {
         if self.lines.is_empty() {
             return;
+        }
+        if let Some(words) = &self.starving
+            && self.lines.iter().any(|line| line.stream == LogStream::Stderr && line.message.contains(words.as_str()))
+        {
+            self.link.starved.store(true, Ordering::Release);
         }
         let run = self.link.streams.sole();
         for entry in std::mem::take(&mut self.lines) {

@@ -51,7 +51,7 @@ impl Instance for LiveInstance {
     }
 
     async fn exited(&self) -> InstanceExit {
-        self.link.control.wait().await
+        self.link.judged(self.link.control.wait().await)
     }
 }
 

@@ -50,7 +50,8 @@ impl Launch<'_> {
         let opening = tokio::time::timeout_at(deadline, sandboxes.open(self.sandbox_spec()));
         let sandbox = opening.await.map_err(|_| self.late())?.map_err(Fault::from)?;
         let opened = begun.elapsed();
-        let (mut driver, mut logs) = Driver::new(sandbox, self.clock.clone())?;
+        let (mut driver, mut logs) =
+            Driver::new(sandbox, self.clock.clone(), self.found.recipe.start.out_of_memory.clone())?;
         let shaken = tokio::time::timeout_at(deadline, self.handshake(&mut driver, begun)).await;
         match shaken.unwrap_or(Err(NotReady::Late)) {
             Ok((ready, timings)) => {
@@ -72,6 +73,7 @@ impl Launch<'_> {
                 };
                 let exit = driver.link().end(patience).await;
                 driver.drain_pipes().await;
+                let exit = driver.link().judged(exit);
                 drop(driver);
                 Err(self.fault(reason, exit, &mut logs))
             }

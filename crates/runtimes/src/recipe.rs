@@ -79,6 +79,9 @@ pub(crate) struct Start {
     /// Share of a function's memory that `{heap_mb}` in `argv` stands for.
     #[serde(default)]
     pub(crate) heap_percent: u64,
+    /// What the program writes to standard error before it ends itself for want of memory. Its signal alone would look
+    /// like a crash.
+    pub(crate) out_of_memory: Option<String>,
     /// Program and arguments inside.
     pub(crate) argv: Vec<String>,
     /// The whole environment inside.

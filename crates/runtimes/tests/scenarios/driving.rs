@@ -88,6 +88,20 @@ async fn a_dropped_exchange_aborts_the_signal_and_the_stream_of_node() {
 }
 
 #[tokio::test]
+async fn a_heap_that_is_full_is_told_from_a_crash() {
+    let full = "const kept = [];\nexport function handler() {\n  for (;;) kept.push(new Array(1e5).fill(0.5));\n}\n";
+    let crash = "export const handler = () => process.abort();\n";
+    for (code, out_of_memory) in [(full, true), (crash, false)] {
+        for (name, _folder, launched) in on_each_node(code, 1).await {
+            let collected = invoke(&*launched.instance, invocation("POST", Vec::new())).await;
+            assert!(matches!(collected.end, Some(ExchangeEnd::Lost)), "{name}");
+            let exit = launched.instance.exited().await;
+            assert_eq!((exit.out_of_memory, exit.signal.is_some()), (out_of_memory, true), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn node_says_goodbye_when_it_is_told_to_stop() {
     let code = "process.on('exit', () => process.exit(9));\nexport const handler = () => 1;\n";
     for (name, _folder, launched) in on_each_node(code, 1).await {
