@@ -124,8 +124,12 @@ const PYTHON_IGNORES: &str = "__pycache__/\n*.pyc\n.venv/\n.env\n.env.*\n";
 
 impl Start {
     fn of(args: &InitArgs) -> anyhow::Result<&'static Self> {
-        let language = Language::named(args.runtime.language()).map_or("", |language| &language.name);
-        let found = STARTS.iter().find(|(name, template, _)| *name == language && *template == args.template);
+        let Some(language) = Language::named(args.runtime.language()) else {
+            let message = format!("runtime `{}` is not available in this release", args.runtime);
+            let hint = "use python or node, with or without a version, such as python3.12 or node22";
+            return Err(Failure::of(Code::InvalidConfiguration, message).with_hint(hint).into());
+        };
+        let found = STARTS.iter().find(|(name, template, _)| *name == language.name && *template == args.template);
         found.map(|(_, _, start)| start).ok_or_else(|| {
             let template = args.template.to_possible_value().map(|value| value.get_name().to_owned());
             let message = format!("there is no template {} for {}", template.unwrap_or_default(), args.runtime);
