@@ -40,7 +40,7 @@ impl ApiState {
     }
 
     pub(crate) fn deployment_view(&self, deployed: &Deployed) -> DeploymentView {
-        let Deployed { deployment, entry, version, concurrency, check } = deployed;
+        let Deployed { deployment, entry, version, check } = deployed;
         DeploymentView {
             id: deployment.id.to_string(),
             function: entry.record.name.to_string(),
@@ -51,7 +51,7 @@ impl ApiState {
             rollback: deployment.rollback,
             note: deployment.note.clone(),
             runtime: version.runtime_exact.clone(),
-            concurrency: *concurrency,
+            concurrency: version.concurrency,
             check_ms: u64::try_from(check.as_millis()).unwrap_or(u64::MAX),
             at: deployment.at.to_string(),
         }

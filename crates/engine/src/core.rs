@@ -74,6 +74,7 @@ impl Core {
                 settings: Arc::new(route.version.settings.clone()),
                 vars: crate::vars::effective(&route.version.settings, &record.vars),
                 code,
+                concurrency: route.version.concurrency,
             };
             Pool::new(spec, self.pool_deps())
         }))

@@ -15,6 +15,7 @@ use crate::catalog::FunctionEntry;
 use crate::core::{Core, DeploymentGuard, stopping};
 use crate::engine::Engine;
 use crate::pool::PoolSpec;
+use crate::publish::Checked;
 
 /// A version to deploy.
 #[derive(Clone, Debug)]
@@ -48,8 +49,6 @@ pub struct Deployed {
     pub entry: Arc<FunctionEntry>,
     /// The version that `live` points to.
     pub version: Arc<VersionRecord>,
-    /// How many calls an instance takes at once, as the check found.
-    pub concurrency: u32,
     /// How long the check took.
     pub check: Duration,
 }
@@ -119,10 +118,11 @@ impl Engine {
         let began = Instant::now();
         let concurrency = self.check(project, &new, code, &vars).await?;
         let check = began.elapsed();
-        let (deployment, entry, version) = self.publish(project, &new, digest, &runtime).await?;
+        let (deployment, entry, version) =
+            self.publish(project, &new, digest, Checked { runtime: &runtime, concurrency }).await?;
         self.retire_outdated(&entry).await;
         tracing::info!(function = %entry.record.name, version = version.number, "deployed");
-        Ok(Deployed { deployment, entry, version, concurrency, check })
+        Ok(Deployed { deployment, entry, version, check })
     }
 
     fn deployment_guard(&self, project: ProjectId, name: &FunctionName) -> DeploymentGuard {
@@ -166,6 +166,7 @@ impl Engine {
             version: 0,
             settings: Arc::new(new.settings.clone()),
             vars: crate::vars::effective(&new.settings, set),
+            concurrency: 1,
             code,
         };
         let launched = self.core.launcher.launch(spec.instance(&*self.core.clock, &*self.core.ids)).await;

@@ -27,6 +27,8 @@ pub(crate) struct PoolSpec {
     pub settings: Arc<FunctionSettings>,
     pub vars: Vec<(String, String)>,
     pub code: std::path::PathBuf,
+    /// How many calls an instance is expected to take at once.
+    pub concurrency: u32,
 }
 
 /// What a pool needs of the world.
@@ -249,7 +251,7 @@ impl Pool {
     }
 
     fn load(&self, state: &PoolState) -> Load {
-        let concurrency = state.slots.first().map_or(1, |slot| slot.instance.concurrency());
+        let concurrency = state.slots.first().map_or(self.spec.concurrency, |slot| slot.instance.concurrency());
         Load {
             free: state.slots.iter().map(|slot| slot.free()).sum(),
             live: count(state.slots.len()),

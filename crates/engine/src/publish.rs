@@ -14,6 +14,14 @@ use crate::deploy::NewDeployment;
 use crate::engine::Engine;
 use crate::functions::{RETRIES, deployment_key};
 
+/// What the check found out.
+#[derive(Clone, Copy)]
+pub(crate) struct Checked<'a> {
+    pub runtime: &'a RuntimeDescription,
+    /// How many calls an instance takes at once.
+    pub concurrency: u32,
+}
+
 /// What a commit brought into being.
 pub(crate) type Published = (Deployment, Arc<FunctionEntry>, Arc<VersionRecord>);
 
@@ -25,7 +33,7 @@ impl Engine {
         project: ProjectId,
         new: &NewDeployment,
         bundle: Digest,
-        runtime: &RuntimeDescription,
+        checked: Checked<'_>,
     ) -> Result<Published, Fault> {
         for _ in 0..RETRIES {
             let (mut record, expect) = self.newest_record(project, new).await?;
@@ -34,7 +42,7 @@ impl Engine {
             record.latest_version += 1;
             record.updated_at = now;
             record.aliases.insert(AliasName::live(), Alias { version: record.latest_version, moved_at: now });
-            let version = self.version(&record, new, bundle, runtime, now);
+            let version = self.version(&record, new, bundle, checked, now);
             let deployment = Deployment {
                 id: self.core.ids.mint(now),
                 function: record.id,
@@ -73,7 +81,7 @@ impl Engine {
         record: &FunctionRecord,
         new: &NewDeployment,
         bundle: Digest,
-        runtime: &RuntimeDescription,
+        checked: Checked<'_>,
         now: Timestamp,
     ) -> VersionRecord {
         VersionRecord {
@@ -84,7 +92,8 @@ impl Engine {
             file_count: u32::try_from(new.bundle.files.len()).unwrap_or(u32::MAX),
             size: new.bundle.size(),
             settings: new.settings.clone(),
-            runtime_exact: format!("{}{}", runtime.name.language(), runtime.exact),
+            runtime_exact: format!("{}{}", checked.runtime.name.language(), checked.runtime.exact),
+            concurrency: checked.concurrency,
             note: new.note.clone(),
             created_at: now,
         }

@@ -55,7 +55,7 @@ impl Engine {
         let revision = self.core.registry.commit(writes).await?;
         let entry = self.remember(record, revision);
         self.retire_outdated(&entry).await;
-        Ok(Deployed { deployment, entry, version, concurrency: 1, check: Duration::ZERO })
+        Ok(Deployed { deployment, entry, version, check: Duration::ZERO })
     }
 
     /// Where `live` pointed before it was last moved to `live` by a deployment.

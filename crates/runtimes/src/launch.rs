@@ -12,7 +12,9 @@ use faas_ports::{
 };
 use faas_proto::frame::{self, FrameKind, PROTOCOL_VERSION};
 use faas_proto::frame_heads::{HelloHead, InitHead, ReadyHead};
-use faas_types::limits::{BODY_MAX, LOG_BYTES_PER_RUN, LOG_LINE_MAX, OPEN_FILES_MAX, PIDS_MAX, TMP_BYTES};
+use faas_types::limits::{
+    ASYNC_CONCURRENCY, BODY_MAX, LOG_BYTES_PER_RUN, LOG_LINE_MAX, OPEN_FILES_MAX, PIDS_MAX, TMP_BYTES,
+};
 use faas_types::{Code, Fault, FunctionError};
 use serde::de::DeserializeOwned;
 
@@ -55,7 +57,7 @@ impl Launch<'_> {
         let shaken = tokio::time::timeout_at(deadline, self.handshake(&mut driver, begun)).await;
         match shaken.unwrap_or(Err(NotReady::Late)) {
             Ok((ready, timings)) => {
-                let concurrency = ready.concurrency.clamp(1, self.spec.settings.scaling.concurrency.max(1));
+                let concurrency = ready.concurrency.clamp(1, concurrency_max(&self.spec));
                 let instance = LiveInstance { id: self.spec.id, concurrency, link: driver.link().clone() };
                 tracing::debug!(instance = %self.spec.id, contract = ready.contract, ?timings, "instance ready");
                 // Ends with the sandbox, which the instance's drop kills.
@@ -151,7 +153,7 @@ impl Launch<'_> {
             function: spec.function.as_str(),
             version: spec.version,
             memory_mb: spec.settings.memory.bytes() >> 20,
-            concurrency: spec.settings.scaling.concurrency.max(1),
+            concurrency: concurrency_max(spec),
             vars,
             log_bytes: LOG_BYTES_PER_RUN,
             log_line: LOG_LINE_MAX,
@@ -211,4 +213,10 @@ fn last_words(logs: &mut InstanceLogs) -> String {
         lines.push(entry.message);
     }
     lines.split_off(lines.len().saturating_sub(LAST_WORDS)).join(" / ")
+}
+
+/// Calls that the shim may take at once: what the manifest says, or what suits a handler that does not block. A shim
+/// whose handler blocks answers with one.
+fn concurrency_max(spec: &InstanceSpec) -> u32 {
+    spec.settings.scaling.concurrency.unwrap_or(ASYNC_CONCURRENCY).max(1)
 }

@@ -48,6 +48,8 @@ pub const VAR_VALUE_MAX: usize = 32 << 10;
 pub const TRIGGERS_MAX: usize = 32;
 /// Instances of one function.
 pub const INSTANCES_MAX: u32 = 1000;
+/// Calls that share an instance of a runtime that does not block, when the manifest is silent.
+pub const ASYNC_CONCURRENCY: u32 = 100;
 /// Invocations waiting for an instance of one function.
 pub const QUEUE_MAX: usize = 2000;
 /// Functions in one project.

@@ -37,8 +37,9 @@ pub struct Scaling {
     pub min: u32,
     /// Instances at the most.
     pub max: u32,
-    /// Calls that one instance takes at once.
-    pub concurrency: u32,
+    /// Calls that one instance takes at once; the runtime knows best where this is absent: one for a handler that
+    /// blocks, [`ASYNC_CONCURRENCY`](crate::limits::ASYNC_CONCURRENCY) for one that does not.
+    pub concurrency: Option<u32>,
 }
 
 /// An HTTP method that a trigger takes.
@@ -119,7 +120,7 @@ impl HttpMethod {
 
 impl Default for Scaling {
     fn default() -> Self {
-        Self { min: 0, max: 10, concurrency: 1 }
+        Self { min: 0, max: 10, concurrency: None }
     }
 }
 

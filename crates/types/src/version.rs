@@ -27,6 +27,8 @@ pub struct VersionRecord {
     pub settings: FunctionSettings,
     /// The exact runtime it was checked with, such as `python3.12.1`.
     pub runtime_exact: String,
+    /// How many calls an instance takes at once, as the check found.
+    pub concurrency: u32,
     /// What the author said of it.
     pub note: Option<String>,
     /// When it was sealed.

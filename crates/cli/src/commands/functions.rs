@@ -155,7 +155,8 @@ fn function_table(function: &FunctionView) -> Table {
         table.property("cpu", format!("{}m", settings.cpu_millis));
         table.property("network", format!("{:?}", settings.network).to_lowercase());
         let scaling = &settings.scaling;
-        let counts = format!("{} to {} instances, {} calls each", scaling.min, scaling.max, scaling.concurrency);
+        let each = scaling.concurrency.map_or(String::new(), |calls| format!(", {calls} calls each"));
+        let counts = format!("{} to {} instances{each}", scaling.min, scaling.max);
         table.property("scaling", counts);
     }
     table.property("created", text::time(&function.created_at));

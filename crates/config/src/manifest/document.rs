@@ -95,9 +95,10 @@ struct ScalingDocument {
     /// Instances at the most.
     #[schemars(range(min = 1, max = 1000))]
     max: u32,
-    /// Calls that one instance takes at once.
+    /// Calls that one instance takes at once. When absent: 1 for a handler that blocks, 100 for one that does not.
     #[schemars(range(min = 1, max = 1000))]
-    concurrency: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    concurrency: Option<u32>,
 }
 
 /// Something that creates runs.

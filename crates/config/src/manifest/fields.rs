@@ -194,7 +194,7 @@ fn scaling(reader: &mut Reader, root: &Table<'_>) -> Option<Scaling> {
     let defaults = Scaling::default();
     let min = reader.count(&table, "min", 0, limits::INSTANCES_MAX);
     let max = reader.count(&table, "max", 1, limits::INSTANCES_MAX);
-    let concurrency = reader.count(&table, "concurrency", 1, 1_000).unwrap_or(defaults.concurrency);
+    let concurrency = reader.count(&table, "concurrency", 1, 1_000);
     // A larger `min` alone asks for that many instances, so it lifts the default of `max`.
     let scaling = Scaling {
         min: min.unwrap_or(defaults.min),

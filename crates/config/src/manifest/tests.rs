@@ -45,7 +45,7 @@ fn every_key_reaches_the_settings() {
     assert_eq!((settings.auth, settings.network), (AuthMode::Public, NetworkMode::None));
     assert_eq!((settings.timeout, settings.memory.bytes()), (Span::from_secs(90), 256 << 20));
     assert_eq!((settings.cpu_millis, settings.min_isolation), (500, IsolationLevel::Full));
-    assert_eq!((settings.scaling.min, settings.scaling.max, settings.scaling.concurrency), (1, 3, 4));
+    assert_eq!((settings.scaling.min, settings.scaling.max, settings.scaling.concurrency), (1, 3, Some(4)));
     assert_eq!(settings.vars["GREETING"], "hi");
     let methods = vec![HttpMethod::Get, HttpMethod::Post];
     assert_eq!(settings.triggers, [TriggerSettings::Http { path: "/".into(), methods }]);

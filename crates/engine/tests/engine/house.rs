@@ -126,5 +126,5 @@ pub(crate) fn parse<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T
 }
 
 pub(crate) fn scaling(max: u32, concurrency: u32) -> Scaling {
-    Scaling { min: 0, max, concurrency }
+    Scaling { min: 0, max, concurrency: Some(concurrency) }
 }

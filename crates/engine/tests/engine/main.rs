@@ -281,7 +281,7 @@ async fn idle_instances_stop_and_the_minimum_stays() {
     house.deploy("idle", scaling(2, 1)).await.unwrap();
     house.text("idle", "/").await.unwrap();
     house.alive(0).await;
-    house.deploy("kept", Scaling { min: 2, max: 4, concurrency: 1 }).await.unwrap();
+    house.deploy("kept", Scaling { min: 2, max: 4, concurrency: None }).await.unwrap();
     house.alive(2).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     house.alive(2).await;

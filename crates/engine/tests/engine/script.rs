@@ -74,7 +74,7 @@ impl Launcher for ScriptedLauncher {
             id: spec.id,
             version: spec.version,
             vars: spec.vars,
-            concurrency: spec.settings.scaling.concurrency,
+            concurrency: spec.settings.scaling.concurrency.unwrap_or(1),
             alive: Arc::clone(&self.alive),
             ended: AtomicBool::new(false),
             end: Notify::new(),

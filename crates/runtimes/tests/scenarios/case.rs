@@ -157,7 +157,7 @@ pub(crate) fn spec(
     vars: &BTreeMap<String, String>,
 ) -> InstanceSpec {
     let mut settings = FunctionSettings::new(runtime.clone(), entrypoint.parse().expect("an entrypoint"));
-    settings.scaling.concurrency = concurrency;
+    settings.scaling.concurrency = Some(concurrency);
     let ids: &dyn IdSource = &SystemClock;
     let now = SystemClock.now();
     InstanceSpec {
