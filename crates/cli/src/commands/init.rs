@@ -148,9 +148,11 @@ pub(crate) fn run(args: &InitArgs, session: &Session) -> anyhow::Result<()> {
 }
 
 fn files(args: &InitArgs) -> anyhow::Result<Vec<(&'static str, String)>> {
+    // The runtime comes from outside: one that no release runs is told as deploys would tell it.
+    Manifest::from_toml("faas.toml", &format!("name = \"{}\"\nruntime = \"{}\"\n", args.name, args.runtime))?;
     let start = Start::of(args)?;
     let manifest = manifest(args, start);
-    // Whatever is written must pass the check that deploys run; the runtime comes from outside.
+    // Whatever is written must pass the check that deploys run.
     Manifest::from_toml("faas.toml", &manifest)?;
     let name = args.name.as_str();
     let mut schema = serde_json::to_string_pretty(&manifest_schema())?;
