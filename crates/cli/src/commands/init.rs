@@ -124,12 +124,8 @@ const PYTHON_IGNORES: &str = "__pycache__/\n*.pyc\n.venv/\n.env\n.env.*\n";
 
 impl Start {
     fn of(args: &InitArgs) -> anyhow::Result<&'static Self> {
-        let Some(language) = Language::named(args.runtime.language()) else {
-            let message = format!("runtime `{}` is not available in this release", args.runtime);
-            let hint = "use python or node, with or without a version, such as python3.12 or node22";
-            return Err(Failure::of(Code::InvalidConfiguration, message).with_hint(hint).into());
-        };
-        let found = STARTS.iter().find(|(name, template, _)| *name == language.name && *template == args.template);
+        let language = Language::named(args.runtime.language()).map_or("", |language| &language.name);
+        let found = STARTS.iter().find(|(name, template, _)| *name == language && *template == args.template);
         found.map(|(_, _, start)| start).ok_or_else(|| {
             let template = args.template.to_possible_value().map(|value| value.get_name().to_owned());
             let message = format!("there is no template {} for {}", template.unwrap_or_default(), args.runtime);
@@ -162,9 +158,11 @@ pub(crate) fn run(args: &InitArgs, session: &Session) -> anyhow::Result<()> {
 }
 
 fn files(args: &InitArgs) -> anyhow::Result<Vec<(&'static str, String)>> {
+    // The runtime comes from outside: one that no release runs is told as deploys would tell it.
+    Manifest::from_toml("faas.toml", &format!("name = \"{}\"\nruntime = \"{}\"\n", args.name, args.runtime))?;
     let start = Start::of(args)?;
     let manifest = manifest(args, start);
-    // Whatever is written must pass the check that deploys run; the runtime comes from outside.
+    // Whatever is written must pass the check that deploys run.
     Manifest::from_toml("faas.toml", &manifest)?;
     let name = args.name.as_str();
     let mut schema = serde_json::to_string_pretty(&manifest_schema())?;
