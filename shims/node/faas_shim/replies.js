@@ -192,7 +192,9 @@ function cookies(list) {
  */
 function withHead(reply, status, headers) {
   const code = Number(status);
-  if (!Number.isInteger(code) || code < 100 || code > 599) throw new BadReply(`${status} is not an HTTP status`);
+  if (!Number.isInteger(code) || code < 200 || code > 599) {
+    throw new BadReply(`${status} is not a status that ends a request: use 200 to 599`);
+  }
   return { ...reply, status: code, headers: pairs(headers) };
 }
 
