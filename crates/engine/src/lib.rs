@@ -25,6 +25,7 @@ mod slot;
 mod stats;
 mod ticket;
 mod vars;
+pub mod webhook;
 
 pub use call::{CallRequest, Route, Selector};
 pub use catalog::{Catalog, FunctionEntry};
