@@ -17,6 +17,7 @@ mod place;
 mod pool;
 mod pools;
 mod publish;
+mod readiness;
 mod recorder;
 mod reply;
 mod rollback;
