@@ -13,6 +13,7 @@ mod exchange;
 mod functions;
 mod history;
 mod keys;
+mod meter;
 mod place;
 mod pool;
 mod pools;
