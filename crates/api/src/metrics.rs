@@ -7,7 +7,7 @@ use std::fmt::Display;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_engine::{HistogramSnapshot, MeterSnapshot};
+use faas_engine::{HistogramSnapshot, TallySnapshot};
 use faas_types::Code;
 use faas_web::ConnectionEnd;
 use http::header::CONTENT_TYPE;
@@ -63,63 +63,61 @@ fn connection_families(page: &mut Page, state: &ApiState) {
     }
 }
 
-fn label(meters: &MeterSnapshot) -> &str {
-    meters.function.as_ref().map_or(OTHERS, |name| name.as_str())
+fn label(tally: &TallySnapshot) -> &str {
+    tally.function.as_ref().map_or(OTHERS, |name| name.as_str())
 }
 
-fn failed_with(meters: &MeterSnapshot, code: Code) -> u64 {
-    meters.errors.iter().find(|(other, _)| *other == code).map_or(0, |(_, count)| *count)
+fn failed_with(tally: &TallySnapshot, code: Code) -> u64 {
+    tally.errors.iter().find(|(other, _)| *other == code).map_or(0, |(_, count)| *count)
 }
 
-fn counter_families(page: &mut Page, functions: &[MeterSnapshot]) {
-    let mut each = |name: &str, kind: &str, help: &str, value: fn(&MeterSnapshot) -> u64| {
+fn counter_families(page: &mut Page, functions: &[TallySnapshot]) {
+    let mut each = |name: &str, kind: &str, help: &str, value: fn(&TallySnapshot) -> u64| {
         page.family(name, kind, help);
-        functions.iter().for_each(|meters| page.sample(name, &[("function", &label(meters))], value(meters)));
+        functions.iter().for_each(|tally| page.sample(name, &[("function", &label(tally))], value(tally)));
     };
-    each("faas_invocations_total", "counter", "Calls that succeeded.", |meters| meters.succeeded);
-    each("faas_coldstarts_total", "counter", "Calls that waited for an instance to start.", |meters| {
-        meters.cold_starts
+    each("faas_invocations_total", "counter", "Calls that succeeded.", |tally| tally.succeeded);
+    each("faas_coldstarts_total", "counter", "Calls that waited for an instance to start.", |tally| tally.cold_starts);
+    each("faas_timeouts_total", "counter", "Calls that ran past their timeout.", |tally| {
+        failed_with(tally, Code::TimeoutExceeded)
     });
-    each("faas_timeouts_total", "counter", "Calls that ran past their timeout.", |meters| {
-        failed_with(meters, Code::TimeoutExceeded)
+    each("faas_throttles_total", "counter", "Calls refused because every instance was busy.", |tally| {
+        failed_with(tally, Code::Overloaded)
     });
-    each("faas_throttles_total", "counter", "Calls refused because every instance was busy.", |meters| {
-        failed_with(meters, Code::Overloaded)
+    each("faas_log_lines_cut_total", "counter", "Log lines beyond the limit of their runs.", |tally| {
+        tally.cut_log_lines
     });
-    each("faas_log_lines_cut_total", "counter", "Log lines beyond the limit of their runs.", |meters| {
-        meters.cut_log_lines
-    });
-    each("faas_in_flight", "gauge", "Calls under way.", |meters| meters.in_flight);
+    each("faas_in_flight", "gauge", "Calls under way.", |tally| tally.in_flight);
 }
 
-fn failure_families(page: &mut Page, functions: &[MeterSnapshot]) {
+fn failure_families(page: &mut Page, functions: &[TallySnapshot]) {
     page.family("faas_errors_total", "counter", "Calls that failed, by error code.");
-    for meters in functions {
-        for (code, count) in &meters.errors {
-            page.sample("faas_errors_total", &[("function", &label(meters)), ("code", code)], count);
+    for tally in functions {
+        for (code, count) in &tally.errors {
+            page.sample("faas_errors_total", &[("function", &label(tally)), ("code", code)], count);
         }
     }
     let name = "faas_cache_requests_total";
     page.family(name, "counter", "Requests to functions that let answers be kept, by what became of them.");
-    for meters in functions {
-        for (outcome, count) in &meters.cache {
-            page.sample(name, &[("function", &label(meters)), ("outcome", &outcome.as_str())], count);
+    for tally in functions {
+        for (outcome, count) in &tally.cache {
+            page.sample(name, &[("function", &label(tally)), ("outcome", &outcome.as_str())], count);
         }
     }
 }
 
-fn histogram_families(page: &mut Page, functions: &[MeterSnapshot]) {
-    let mut each = |name: &str, help: &str, unit: f64, value: fn(&MeterSnapshot) -> &HistogramSnapshot| {
+fn histogram_families(page: &mut Page, functions: &[TallySnapshot]) {
+    let mut each = |name: &str, help: &str, unit: f64, value: fn(&TallySnapshot) -> &HistogramSnapshot| {
         page.family(name, "histogram", help);
-        for meters in functions {
-            histogram(page, name, &label(meters), unit, value(meters));
+        for tally in functions {
+            histogram(page, name, &label(tally), unit, value(tally));
         }
     };
     let help = "Time from acceptance of a call to its end.";
-    each("faas_invoke_duration_seconds", help, MICROS, |meters| &meters.durations);
-    each("faas_init_duration_seconds", "Time that instances took to start.", MICROS, |meters| &meters.starts);
-    each("faas_cpu_usage_seconds", "CPU time of a call.", MICROS, |meters| &meters.cpu);
-    each("faas_mem_usage_bytes", "Most memory that the sandbox of a call has held.", 1.0, |meters| &meters.memory);
+    each("faas_invoke_duration_seconds", help, MICROS, |tally| &tally.durations);
+    each("faas_init_duration_seconds", "Time that instances took to start.", MICROS, |tally| &tally.starts);
+    each("faas_cpu_usage_seconds", "CPU time of a call.", MICROS, |tally| &tally.cpu);
+    each("faas_mem_usage_bytes", "Most memory that the sandbox of a call has held.", 1.0, |tally| &tally.memory);
 }
 
 fn histogram(page: &mut Page, name: &str, function: &dyn Display, unit: f64, values: &HistogramSnapshot) {

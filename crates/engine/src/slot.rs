@@ -1,12 +1,13 @@
 //! One live instance in its pool.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
 use faas_ports::{Instance, LaunchTimings};
 use parking_lot::Mutex;
 
+use crate::meter::Meter;
 use crate::readiness::Readiness;
 
 /// An instance with what the pool knows of it.
@@ -21,8 +22,8 @@ pub(crate) struct Slot {
     retired: AtomicBool,
     /// When the last call ended.
     idle_since: Mutex<Instant>,
-    /// CPU microseconds already attributed to earlier calls.
-    cpu_seen: AtomicU64,
+    /// What it has used, by call.
+    pub meter: Meter,
 }
 
 // === impl Slot ===
@@ -36,7 +37,7 @@ impl Slot {
             in_flight: AtomicU32::new(0),
             retired: AtomicBool::new(false),
             idle_since: Mutex::new(Instant::now()),
-            cpu_seen: AtomicU64::new(0),
+            meter: Meter::default(),
         }
     }
 
@@ -74,12 +75,5 @@ impl Slot {
 
     pub(crate) fn idle_since(&self) -> Instant {
         *self.idle_since.lock()
-    }
-
-    /// CPU microseconds spent since the last call of this method, where the machine can tell.
-    pub(crate) fn take_cpu(&self, total: Option<u64>) -> Option<u64> {
-        let total = total?;
-        let seen = self.cpu_seen.swap(total, Ordering::AcqRel);
-        Some(total.saturating_sub(seen))
     }
 }

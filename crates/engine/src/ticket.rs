@@ -10,10 +10,10 @@ use faas_types::{
 };
 
 use crate::core::Core;
-use crate::meters::Ended;
 use crate::place::Place;
 use crate::readiness::{Wait, micros};
 use crate::stats::FunctionStats;
+use crate::tally::Ended;
 
 /// A run under way. Dropping it before [`Ticket::finish`] records it as cancelled.
 pub(crate) struct Ticket {
@@ -196,11 +196,12 @@ impl Ticket {
         attempt.finished_at = Some(now);
         attempt.code = code;
         attempt.dropped_log_lines = self.dropped_lines;
-        attempt.handler_us = self.attempt_began.map_or(0, |began| micros(began.elapsed()));
+        let took = self.attempt_began.map_or(Duration::ZERO, |began| began.elapsed());
+        attempt.handler_us = micros(took);
         if let Some(place) = &mut self.place {
-            let usage = place.slot.instance.usage();
+            let usage = place.slot.meter.of_call(&*place.slot.instance, took, Instant::now());
             attempt.peak_memory_bytes = usage.peak_memory_bytes;
-            attempt.cpu_us = place.slot.take_cpu(usage.cpu_us);
+            attempt.cpu_us = usage.cpu_us;
             let survives =
                 !matches!(code, Some(Code::TimeoutExceeded | Code::MemoryExceeded | Code::Cancelled | Code::Internal));
             // An interrupted call may still run inside an instance that takes one at a time.

@@ -5,6 +5,8 @@
 mod bundle;
 mod bytesize;
 mod code;
+mod cron;
+mod cron_ticks;
 mod digest;
 mod fault;
 pub mod id;
@@ -23,6 +25,8 @@ mod version;
 pub use bundle::{Bundle, BundleFile};
 pub use bytesize::ByteSize;
 pub use code::{Code, GrpcStatus};
+pub use cron::{CronSchedule, InvalidCron};
+pub use cron_ticks::{CronPolicy, DueTicks, MissedTicks, Overlap};
 pub use digest::Digest;
 pub use fault::{Fault, FunctionError};
 pub use id::{
