@@ -5,6 +5,7 @@ mod dispatch;
 mod logging;
 mod serve;
 mod server;
+mod unread;
 mod up;
 
 use std::process::ExitCode;
