@@ -19,6 +19,7 @@ mod scope;
 mod settings;
 mod span;
 mod time;
+mod timeline;
 mod version;
 
 pub use bundle::{Bundle, BundleFile};
@@ -40,4 +41,5 @@ pub use scope::{InvalidScope, Scope};
 pub use settings::{AuthMode, FunctionSettings, HttpMethod, NetworkMode, Scaling, TriggerSettings};
 pub use span::{InvalidSpan, Span};
 pub use time::Timestamp;
+pub use timeline::{StartTimes, Timeline};
 pub use version::{Alias, Deployment, FunctionRecord, VersionRecord};
