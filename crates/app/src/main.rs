@@ -8,6 +8,7 @@ mod logging;
 mod serve;
 mod server;
 mod talk;
+mod unread;
 mod up;
 mod watched;
 
