@@ -18,6 +18,7 @@ mod place;
 mod pool;
 mod pools;
 mod publish;
+mod readiness;
 mod recorder;
 mod reply;
 mod rollback;
@@ -26,6 +27,7 @@ mod slot;
 mod stats;
 mod ticket;
 mod vars;
+pub mod webhook;
 
 pub use call::{CallRequest, Route, Selector};
 pub use catalog::{Catalog, FunctionEntry};

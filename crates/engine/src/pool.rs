@@ -312,7 +312,7 @@ impl Pool {
         state.starting -= 1;
         match launched {
             Ok(launched) => {
-                let slot = Arc::new(Slot::new(launched.instance));
+                let slot = Arc::new(Slot::new(launched.instance, launched.timings));
                 self.watch(&slot, launched.logs);
                 state.slots.push(Arc::clone(&slot));
                 self.serve_waiting(&mut state);
@@ -356,8 +356,8 @@ impl Pool {
     /// A place in the most recently used instance that has one, so that the others can fall idle.
     fn take_free(self: &Arc<Self>, state: &PoolState) -> Option<Place> {
         let slot = state.slots.iter().rev().find(|slot| slot.free() > 0)?;
-        let cold = slot.begin();
-        Some(Place { pool: Arc::clone(self), slot: Arc::clone(slot), cold, reusable: true, unclaimed: false })
+        slot.begin();
+        Some(Place { pool: Arc::clone(self), slot: Arc::clone(slot), reusable: true, unclaimed: false })
     }
 
     fn overloaded(&self, why: &str) -> NoPlace {
