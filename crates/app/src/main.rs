@@ -1,12 +1,16 @@
 //! The `faas` binary: wires the floors together, and is the only place that names concrete adapters.
 
 mod admin_key;
+mod connections;
+mod descriptors;
 mod dispatch;
 mod logging;
 mod serve;
 mod server;
+mod talk;
 mod unread;
 mod up;
+mod watched;
 
 use std::process::ExitCode;
 

@@ -17,6 +17,7 @@ use crate::place::Place;
 use crate::recorder::Recorder;
 use crate::room::Room;
 use crate::slot::Slot;
+use crate::stats::Stats;
 
 /// What every instance of a pool is started with.
 pub(crate) struct PoolSpec {
@@ -40,6 +41,7 @@ pub(crate) struct PoolDeps {
     pub recorder: Recorder,
     pub tasks: TaskTracker,
     pub room: Arc<Room>,
+    pub stats: Arc<Stats>,
 }
 
 /// The instances of one version with one set of vars.
@@ -312,7 +314,10 @@ impl Pool {
         state.starting -= 1;
         match launched {
             Ok(launched) => {
-                let slot = Arc::new(Slot::new(launched.instance, launched.timings));
+                let timings = launched.timings;
+                let stats = self.deps.stats.function(self.spec.function, &self.spec.name);
+                stats.started(timings.sandbox + timings.runtime + timings.import);
+                let slot = Arc::new(Slot::new(launched.instance, timings));
                 self.watch(&slot, launched.logs);
                 state.slots.push(Arc::clone(&slot));
                 self.serve_waiting(&mut state);

@@ -13,6 +13,7 @@ use crate::core::Core;
 use crate::place::Place;
 use crate::readiness::{Wait, micros};
 use crate::stats::FunctionStats;
+use crate::tally::Ended;
 
 /// A run under way. Dropping it before [`Ticket::finish`] records it as cancelled.
 pub(crate) struct Ticket {
@@ -164,10 +165,22 @@ impl Ticket {
         }
         self.record.finished_at = Some(now);
         self.record.duration_us = Some(micros(took));
-        self.stats.end(took, self.record.cold_start, code);
+        self.stats.end(&self.ended(took, code));
         // The place goes back before the record leaves: the next call must not wait for bookkeeping.
         self.place = None;
         self.core.recorder.run(self.record.clone());
+    }
+
+    fn ended(&self, took: Duration, code: Option<Code>) -> Ended {
+        let attempt = self.record.attempts.last();
+        Ended {
+            took,
+            cold: self.record.cold_start,
+            code,
+            memory: attempt.and_then(|attempt| attempt.peak_memory_bytes),
+            cpu_us: attempt.and_then(|attempt| attempt.cpu_us),
+            cut_log_lines: self.dropped_lines,
+        }
     }
 
     fn advance(&mut self, event: RunEvent) {
