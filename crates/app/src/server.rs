@@ -75,6 +75,7 @@ impl Server {
         };
         let settings = EngineSettings {
             idle_timeout: config.engine.idle.get(),
+            lease: config.engine.lease.get(),
             instances_max: config.engine.instances_max,
             ..EngineSettings::default()
         };
