@@ -81,6 +81,7 @@ impl Server {
         };
         let settings = EngineSettings {
             idle_timeout: config.engine.idle.get(),
+            lease: config.engine.lease.get(),
             instances_max: config.engine.instances_max,
             metric_labels_max: config.metrics.functions_max as usize,
             ..EngineSettings::default()

@@ -54,6 +54,8 @@ pub struct Ports {
 pub struct EngineSettings {
     /// How long an instance stays without a call.
     pub idle_timeout: Duration,
+    /// How long a leased run stays this server's without a heartbeat.
+    pub lease: Duration,
     /// How often idle instances are looked for.
     pub tend_every: Duration,
     /// Instances of all functions together.
@@ -77,6 +79,7 @@ impl Default for EngineSettings {
     fn default() -> Self {
         Self {
             idle_timeout: Duration::from_secs(300),
+            lease: Duration::from_secs(30),
             tend_every: Duration::from_secs(1),
             instances_max: 1_000,
             metric_labels_max: 200,
@@ -98,7 +101,7 @@ impl Engine {
         let stats = Arc::new(Stats::new(settings.metric_labels_max));
         let (recorder, recorder_task) =
             Recorder::start(Arc::clone(&ports.history), Arc::clone(&ports.events), Arc::clone(&stats));
-        let (dispatch, feeds) = Dispatch::open(ports.queue, ports.dead_letters, ports.claims).await?;
+        let (dispatch, feeds) = Dispatch::open(ports.queue, ports.dead_letters, ports.claims, settings.lease).await?;
         let core = Arc::new(Core {
             registry: ports.registry,
             history: ports.history,

@@ -5,7 +5,7 @@ use axum::response::Response;
 use faas_engine::{Engine, Selector};
 use faas_ports::{Clock, SystemClock};
 use faas_types::{AliasName, AuthMode, Code, Fault, InvocationMode, Scope, TriggerKind};
-use faas_web::{CallTarget, RequestId, accept_call, answer_call, authenticate, key_of, prefers_async, render};
+use faas_web::{CallTarget, RequestId, authenticate, key_of, prefers_async, render, serve_call};
 use http::HeaderValue;
 use http::header::ALLOW;
 use http::request::Parts;
@@ -62,11 +62,7 @@ impl Gateway {
             Ok(target) => {
                 let later = head.uri.path().starts_with(ASYNC_PREFIX) || is_for_later(&head, &target);
                 let request = Request::from_parts(head, body);
-                if later {
-                    accept_call(&self.engine, target, request, &id).await
-                } else {
-                    answer_call(&self.engine, target, request, &id).await
-                }
+                serve_call(&self.engine, target, request, &id, later).await
             }
             Err(Refused { fault, allow }) => {
                 let mut response = render(&fault, &id, None);
