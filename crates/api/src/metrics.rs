@@ -3,6 +3,8 @@
 //! Written from snapshots of the engine's counters: the call path keeps no second set for this page. Label values
 //! are function names and error codes, whose alphabets need no escaping.
 
+mod scheduling;
+
 use std::fmt::{Display, Write};
 
 use axum::extract::State;
@@ -21,6 +23,7 @@ struct Page(String);
 pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     let mut page = Page::default();
     server_families(&mut page, &state);
+    scheduling::families(&mut page, &state.engine);
     function_families(&mut page, &state.engine.stats().snapshots());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.0)
 }
@@ -31,8 +34,6 @@ fn server_families(page: &mut Page, state: &ApiState) {
     page.sample("faas_build_info", &[("version", &env!("CARGO_PKG_VERSION"))], 1);
     page.family("faas_isolation_level", "gauge", "The isolation level of new sandboxes: 0, 1 or 2.");
     page.sample("faas_isolation_level", &[], u8::from(state.isolation.level));
-    page.family("faas_instances", "gauge", "Live and starting instances.");
-    page.sample("faas_instances", &[], engine.instances());
     page.family("faas_run_records_dropped_total", "counter", "Run records lost because the history could not keep up.");
     page.sample("faas_run_records_dropped_total", &[], engine.stats().dropped_records());
     page.family("faas_log_lines_dropped_total", "counter", "Log lines lost because the history could not keep up.");

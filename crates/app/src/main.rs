@@ -3,6 +3,7 @@
 mod admin_key;
 mod dispatch;
 mod logging;
+mod memory;
 mod serve;
 mod server;
 mod up;

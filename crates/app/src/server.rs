@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Doors;
-use crate::{SPAWNER, admin_key, serve};
+use crate::{SPAWNER, admin_key, memory, serve};
 
 /// Everything that runs, from the bottom up.
 struct Server {
@@ -73,6 +73,7 @@ impl Server {
         let settings = EngineSettings {
             idle_timeout: config.engine.idle.get(),
             instances_max: config.engine.instances_max,
+            memory_max: config.engine.memory_max.unwrap_or_else(memory::share).bytes(),
             ..EngineSettings::default()
         };
         let engine = Engine::start(ports, settings).await?;

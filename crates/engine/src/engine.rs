@@ -1,5 +1,6 @@
 //! The engine itself: what the doors hold and call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use faas_ports::{
     Blobs, Clock, Collection, Events, Expect, IdSource, Key, Launcher, Layers, PortError, Registry, RunHistory, Write,
 };
-use faas_types::{Fault, FunctionId, ProjectId};
+use faas_types::{Fault, FunctionId, FunctionName, ProjectId, limits};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,14 +19,17 @@ use crate::call::{CallRequest, Route, Selector};
 use crate::catalog::Catalog;
 use crate::core::{Core, stopping};
 use crate::keys::Keys;
-use crate::pools::Pools;
+use crate::places::{Census, FunctionCensus, Limits};
 use crate::recorder::Recorder;
 use crate::reply::{Call, CallFailure};
-use crate::room::Room;
 use crate::stats::Stats;
+use crate::usher::{Usher, UsherDeps};
 
 /// How long killed instances may take to be gone.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Instances that start at the same time, for each core: starting one is mostly work and partly waiting for the kernel.
+const STARTS_PER_CORE: u32 = 4;
 
 /// What the engine runs on.
 #[derive(Clone)]
@@ -50,6 +54,10 @@ pub struct EngineSettings {
     pub tend_every: Duration,
     /// Instances of all functions together.
     pub instances_max: u32,
+    /// Bytes of all instances together.
+    pub memory_max: u64,
+    /// Instances that start at the same time.
+    pub starts_max: u32,
 }
 
 /// Decides and carries out. Cheap to clone.
@@ -57,14 +65,29 @@ pub struct EngineSettings {
 pub struct Engine {
     pub(crate) core: Arc<Core>,
     project: ProjectId,
-    recorder_task: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// What ends last: the recorder and the keeper of time.
+    background: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 // === impl EngineSettings ===
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { idle_timeout: Duration::from_secs(300), tend_every: Duration::from_secs(1), instances_max: 1_000 }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            idle_timeout: Duration::from_secs(300),
+            tend_every: Duration::from_secs(1),
+            instances_max: 1_000,
+            memory_max: u64::MAX,
+            starts_max: u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(STARTS_PER_CORE),
+        }
+    }
+}
+
+impl EngineSettings {
+    fn limits(&self) -> Limits {
+        let Self { instances_max, memory_max, starts_max, .. } = *self;
+        Limits { instances: instances_max, memory: memory_max, starts: starts_max.max(1), waiting: limits::WAITING_MAX }
     }
 }
 
@@ -82,6 +105,14 @@ impl Engine {
         let stats = Arc::new(Stats::default());
         let (recorder, recorder_task) =
             Recorder::start(Arc::clone(&ports.history), Arc::clone(&ports.events), Arc::clone(&stats));
+        let tasks = TaskTracker::new();
+        let deps = UsherDeps {
+            launcher: Arc::clone(&ports.launcher),
+            clock: Arc::clone(&ports.clock),
+            ids: Arc::clone(&ports.ids),
+            recorder: recorder.clone(),
+            tasks: tasks.clone(),
+        };
         let core = Arc::new(Core {
             registry: ports.registry,
             history: ports.history,
@@ -93,17 +124,16 @@ impl Engine {
             ids: ports.ids,
             catalog,
             keys,
-            pools: Pools::default(),
+            usher: Usher::new(settings.limits(), deps),
             stats,
             recorder,
-            tasks: TaskTracker::new(),
+            tasks,
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
-            room: Arc::new(Room::new(settings.instances_max)),
             deploying: Mutex::default(),
         });
-        core.tasks.spawn(Arc::clone(&core).tend(settings));
-        Ok(Self { core, project, recorder_task: Arc::new(Mutex::new(Some(recorder_task))) })
+        let timekeeper = tokio::spawn(Arc::clone(&core).tend(settings));
+        Ok(Self { core, project, background: Arc::new(Mutex::new(vec![recorder_task, timekeeper])) })
     }
 
     /// The project that belongs to callers without a key.
@@ -139,13 +169,29 @@ impl Engine {
     /// Live and starting instances of all functions.
     #[must_use]
     pub fn instances(&self) -> u32 {
-        self.core.room.taken()
+        self.core.usher.instances()
     }
 
     /// Live and starting instances of one function.
     #[must_use]
     pub fn instances_of(&self, function: FunctionId) -> u32 {
-        self.core.pools.instances(function)
+        self.core.usher.instances_of(function)
+    }
+
+    /// How instances and waiting calls stand, and what was decided so far.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        self.core.usher.census()
+    }
+
+    /// The same by function, by name.
+    #[must_use]
+    pub fn census_by_name(&self, census: &Census) -> BTreeMap<FunctionName, FunctionCensus> {
+        let named = census.functions.iter().filter_map(|(id, function)| {
+            let entry = self.core.catalog.all_by_id(*id)?;
+            Some((entry.record.name.clone(), *function))
+        });
+        named.collect()
     }
 
     /// Whether calls are taken.
@@ -179,19 +225,17 @@ impl Engine {
     pub async fn stop(&self, patience: Duration) {
         self.core.stopping.store(true, Ordering::Release);
         self.core.stop.cancel();
-        let pools = self.core.pools.close_all();
+        self.core.usher.stop();
         self.core.tasks.close();
         if tokio::time::timeout(patience, self.core.tasks.wait()).await.is_err() {
             tracing::warn!(instances = self.instances(), "calls are still under way at the end of the drain");
-            pools.iter().for_each(super::pool::Pool::abandon);
+            self.core.usher.abandon();
             if tokio::time::timeout(ABANDON_PATIENCE, self.core.tasks.wait()).await.is_err() {
                 tracing::error!(instances = self.instances(), "instances did not end");
             }
         }
         self.core.recorder.flush().await;
-        if let Some(task) = self.recorder_task.lock().take() {
-            task.abort();
-        }
+        self.background.lock().drain(..).for_each(|task| task.abort());
     }
 }
 

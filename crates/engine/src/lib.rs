@@ -1,9 +1,8 @@
 //! Decides: deploy, admit, place, scale, record.
 //!
-//! The engine knows the ports' traits, never SQLite, NATS or Linux. Decisions are pure functions (`admission`,
+//! The engine knows the ports' traits, never SQLite, NATS or Linux. Decisions are pure (`places`,
 //! `faas_types::RunPhase`); the rest of this crate is the thin shell that carries them out.
 
-mod admission;
 mod call;
 mod catalog;
 mod core;
@@ -14,16 +13,17 @@ mod functions;
 mod history;
 mod keys;
 mod place;
+mod places;
+mod placing;
 mod pool;
-mod pools;
 mod publish;
 mod recorder;
 mod reply;
 mod rollback;
-mod room;
 mod slot;
 mod stats;
 mod ticket;
+mod usher;
 mod vars;
 
 pub use call::{CallRequest, Route, Selector};
@@ -32,5 +32,6 @@ pub use deploy::{Deployed, NewDeployment, Plan};
 pub use engine::{Engine, EngineSettings, Ports};
 pub use history::LogFollower;
 pub use keys::{Caller, KeyRecord, Keys, MintedKey};
+pub use places::{Census, FunctionCensus, Tally, Urgency};
 pub use reply::{Call, CallBody, CallFailure};
 pub use stats::{FunctionSnapshot, Stats};

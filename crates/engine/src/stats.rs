@@ -149,7 +149,8 @@ impl FunctionStats {
         self.durations.lock().saturating_record(micros.max(1));
         if let Some(code) = code {
             *self.errors.lock().entry(code).or_default() += 1;
-            self.throttled.fetch_add(u64::from(code == Code::Overloaded), Ordering::Relaxed);
+            self.throttled
+                .fetch_add(u64::from(matches!(code, Code::Overloaded | Code::RateLimited)), Ordering::Relaxed);
         }
     }
 

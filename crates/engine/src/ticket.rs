@@ -74,8 +74,9 @@ impl Ticket {
         self.place.as_ref()
     }
 
-    /// The attempt begins in this place.
-    pub(crate) fn start(&mut self, place: Place, now: Timestamp) {
+    /// The attempt begins in this place, of the version that was live when there was one.
+    pub(crate) fn start(&mut self, place: Place, version: u32, now: Timestamp) {
+        self.record.version = version;
         self.record.cold_start = place.cold;
         self.record.isolation = place.slot.instance.isolation();
         self.open_attempt(Some(place.slot.instance.id()), now);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use faas_types::Span;
+use faas_types::{ByteSize, Span};
 use serde::Deserialize;
 
 use super::{ConfigError, LogFormat, ServerOverrides};
@@ -45,6 +45,7 @@ struct EngineLayer {
     drain: Option<Span>,
     idle: Option<Span>,
     instances_max: Option<u32>,
+    memory_max: Option<ByteSize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -77,6 +78,7 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         drain: parsed(env, "FAAS_DRAIN")?,
         idle: parsed(env, "FAAS_IDLE")?,
         instances_max: parsed(env, "FAAS_INSTANCES_MAX")?,
+        memory_max: parsed(env, "FAAS_MEMORY_MAX")?,
         log_format: parsed(env, "FAAS_LOG_FORMAT")?,
         log_filter: text("FAAS_LOG"),
     })
@@ -119,6 +121,7 @@ impl From<FileLayer> for ServerOverrides {
             drain: file.engine.drain,
             idle: file.engine.idle,
             instances_max: file.engine.instances_max,
+            memory_max: file.engine.memory_max,
             log_format: file.log.format,
             log_filter: file.log.filter,
         }
@@ -168,6 +171,9 @@ mod tests {
         let flags = ServerOverrides { instances_max: Some(0), ..ServerOverrides::default() };
         let error = ServerConfig::load(false, None, nothing, flags).expect_err("none at all");
         assert!(error.to_string().starts_with("engine.instances_max must"), "{error}");
+        let env = |name: &str| (name == "FAAS_MEMORY_MAX").then(|| "1MB".to_owned());
+        let error = ServerConfig::load(false, None, env, ServerOverrides::default()).expect_err("too little");
+        assert!(error.to_string().starts_with("engine.memory_max must"), "{error}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use faas_types::Span;
+use faas_types::{ByteSize, Span};
 use serde::{Deserialize, Serialize};
 
 /// The door: REST, function URLs and health on one port.
@@ -41,6 +41,8 @@ pub struct EngineSection {
     pub idle: Span,
     /// Instances of all functions together.
     pub instances_max: u32,
+    /// Memory of all instances together; four fifths of the machine's when absent.
+    pub memory_max: Option<ByteSize>,
 }
 
 /// What the server says of itself, on standard error.
@@ -75,7 +77,7 @@ impl Default for HttpSection {
 
 impl Default for EngineSection {
     fn default() -> Self {
-        Self { drain: Span::from_secs(30), idle: Span::from_secs(300), instances_max: 1_000 }
+        Self { drain: Span::from_secs(30), idle: Span::from_secs(300), instances_max: 1_000, memory_max: None }
     }
 }
 
