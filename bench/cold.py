@@ -91,13 +91,13 @@ def server_itself(ours: Ours) -> ServerFigures:
             with running(fresh.command(), fresh.port, "/readyz", **fresh.env) as process:
                 times.append((time.monotonic() - began) * 1000)
                 time.sleep(1)
-                resident = _tree_rss_mb(process.pid)
+                resident = tree_rss_mb(process.pid)
     finally:
         fresh.remove()
     return ServerFigures(statistics.median(times[1:]), resident)
 
 
-def _tree_rss_mb(root: int) -> float:
+def tree_rss_mb(root: int) -> float:
     """Resident memory of the process and its descendants."""
     total, todo = 0, [root]
     while todo:

@@ -25,6 +25,7 @@ mod stats;
 mod ticket;
 mod usher;
 mod vars;
+mod version_cache;
 
 pub use call::{CallRequest, Route, Selector};
 pub use catalog::{Catalog, FunctionEntry};
