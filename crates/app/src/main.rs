@@ -10,6 +10,11 @@ mod up;
 
 use std::process::ExitCode;
 
+/// A warm call makes some hundred small allocations on one thread and frees many of them on another, which is what the
+/// C library's allocator is slowest at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The hidden first argument that turns this program into the sandbox's spawner.
 const SPAWNER: &str = "__spawner";
 

@@ -10,8 +10,6 @@ use crate::usher::Usher;
 pub(crate) struct Place {
     usher: Arc<Usher>,
     pub slot: Arc<Slot>,
-    /// Whether the call is the first of its instance.
-    pub cold: bool,
     /// Whether the instance may take another call; cleared after a timeout, a crash or an abandoned call.
     pub reusable: bool,
     since: Instant,
@@ -20,9 +18,9 @@ pub(crate) struct Place {
 // === impl Place ===
 
 impl Place {
-    pub(crate) fn new(usher: Arc<Usher>, slot: Arc<Slot>, cold: bool) -> Self {
+    pub(crate) fn new(usher: Arc<Usher>, slot: Arc<Slot>) -> Self {
         slot.begin();
-        Self { usher, slot, cold, reusable: true, since: Instant::now() }
+        Self { usher, slot, reusable: true, since: Instant::now() }
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) struct Ticket {
 /// What is to be done.
 pub(crate) enum Effect<C: Cast> {
     /// A waiting call gets its place.
-    Serve { waiter: C::Waiter, slot: C::Slot, cold: bool },
+    Serve { waiter: C::Waiter, slot: C::Slot },
     /// A waiting call gets none in this pool.
     Dismiss { waiter: C::Waiter, why: Dismissal },
     /// An instance starts.
@@ -120,10 +120,7 @@ pub(crate) struct Refusal {
 pub(crate) enum Arrival<C: Cast> {
     /// There is no such pool.
     Unknown,
-    Taken {
-        slot: C::Slot,
-        cold: bool,
-    },
+    Taken(C::Slot),
     Waits(Ticket),
     Refused(Refusal),
 }
@@ -185,10 +182,10 @@ impl<C: Cast> Places<C> {
         let Some(id) = self.open.get(key).copied() else { return Arrival::Unknown };
         let Some(pool) = self.pools.get_mut(&id) else { return Arrival::Unknown };
         if pool.queue.is_empty()
-            && let Some(taken) = pool.crew.take()
+            && let Some(slot) = pool.crew.take()
         {
             pool.demand.note(pool.crew.in_use());
-            return Arrival::Taken { slot: taken.instance, cold: taken.cold };
+            return Arrival::Taken(slot);
         }
         if let Some(refusal) = self.cannot_wait(id) {
             return self.refuse(refusal);
@@ -310,14 +307,14 @@ impl<C: Cast> Places<C> {
             if pool.queue.is_empty() {
                 break;
             }
-            let Some(taken) = pool.crew.take() else { break };
+            let Some(slot) = pool.crew.take() else { break };
             pool.demand.note(pool.crew.in_use());
             let Some((_, waiter, since)) = pool.queue.pop() else { break };
             let project = pool.terms.project;
             self.count_out(project);
             self.tally.waits += 1;
             self.tally.waited += now.saturating_duration_since(since);
-            self.effects.push(Effect::Serve { waiter, slot: taken.instance, cold: taken.cold });
+            self.effects.push(Effect::Serve { waiter, slot });
         }
         self.review(id, now);
     }

@@ -1,21 +1,26 @@
 //! One live instance, with what calls leave behind.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
-use faas_ports::Instance;
+use faas_ports::{Instance, LaunchTimings};
 
+use crate::meter::Meter;
 use crate::places::SlotId;
+use crate::readiness::Readiness;
 
 /// A live instance.
 pub(crate) struct Slot {
     pub(crate) id: SlotId,
     /// The instance.
     pub instance: Arc<dyn Instance>,
+    /// When and how it became ready.
+    pub readiness: Readiness,
+    /// What it has used, by call.
+    pub meter: Meter,
     /// Calls under way.
     calls: AtomicU32,
-    /// CPU microseconds already attributed to earlier calls.
-    cpu_seen: AtomicU64,
     /// What ran inside when it was ready; `None` where nobody can tell, or where calls overlap and a process cannot be
     /// told to be one call's.
     at_rest: Option<Inhabitants>,
@@ -30,10 +35,12 @@ struct Inhabitants {
 // === impl Slot ===
 
 impl Slot {
-    pub(crate) fn new(id: SlotId, instance: Arc<dyn Instance>) -> Self {
+    /// An instance that is ready now.
+    pub(crate) fn new(id: SlotId, instance: Arc<dyn Instance>, timings: LaunchTimings) -> Self {
         let inhabitants = || Some(Inhabitants { tasks: instance.tasks()?, processes: instance.processes()? });
         let at_rest = if instance.concurrency() == 1 { inhabitants() } else { None };
-        Self { id, instance, calls: AtomicU32::new(0), cpu_seen: AtomicU64::new(0), at_rest }
+        let readiness = Readiness { at: Instant::now(), timings };
+        Self { id, instance, readiness, meter: Meter::default(), calls: AtomicU32::new(0), at_rest }
     }
 
     pub(crate) fn begin(&self) {
@@ -54,12 +61,5 @@ impl Slot {
         let Some(Inhabitants { tasks, processes }) = self.at_rest else { return true };
         self.instance.tasks().is_none_or(|now| now <= tasks)
             || self.instance.processes().is_none_or(|now| now <= processes)
-    }
-
-    /// CPU microseconds spent since the last call of this method, where the machine can tell.
-    pub(crate) fn take_cpu(&self, total: Option<u64>) -> Option<u64> {
-        let total = total?;
-        let seen = self.cpu_seen.swap(total, Ordering::AcqRel);
-        Some(total.saturating_sub(seen))
     }
 }

@@ -120,7 +120,7 @@ impl Usher {
             sender
         };
         let ticket = match self.act(|places, now| places.arrive(key, urgency, turn, waiter, now)) {
-            Arrival::Taken { slot, cold } => return Ok(Place::new(Arc::clone(self), slot, cold)),
+            Arrival::Taken(slot) => return Ok(Place::new(Arc::clone(self), slot)),
             Arrival::Unknown => return Err(NoPlace::Unknown),
             Arrival::Refused(refusal) => return Err(NoPlace::Refused(refusal)),
             Arrival::Waits(ticket) => ticket,
@@ -205,7 +205,7 @@ impl Usher {
     fn carry_out(self: &Arc<Self>, effect: Effect<House>) {
         match effect {
             // A caller that went away meanwhile gives the place back by dropping it.
-            Effect::Serve { waiter, slot, cold } => drop(waiter.send(Ok(Place::new(Arc::clone(self), slot, cold)))),
+            Effect::Serve { waiter, slot } => drop(waiter.send(Ok(Place::new(Arc::clone(self), slot)))),
             Effect::Dismiss { waiter, why } => {
                 let why = match why {
                     Dismissal::Closed(turn) => NoPlace::Closed(turn),
@@ -242,11 +242,11 @@ impl Usher {
     }
 
     fn started(self: &Arc<Self>, pool: &PoolSpec, start: Start, launched: Launched, took: Duration) {
-        let Launched { instance, logs, .. } = launched;
+        let Launched { instance, logs, timings } = launched;
         let (concurrency, memory) = (instance.concurrency(), instance.usage().peak_memory_bytes);
         let mut made = None;
         self.act(|places, now| {
-            let slot = |id| Arc::clone(made.insert(Arc::new(Slot::new(id, instance))));
+            let slot = |id| Arc::clone(made.insert(Arc::new(Slot::new(id, instance, timings))));
             places.started(start, concurrency, memory, took, slot, now);
         });
         if let Some(slot) = made {

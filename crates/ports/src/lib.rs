@@ -13,6 +13,7 @@ mod layers;
 mod queue;
 mod registry;
 mod sandbox;
+mod vault;
 
 pub use blobs::Blobs;
 pub use clock::{Clock, IdSource, SystemClock};
@@ -29,3 +30,4 @@ pub use registry::{COMMIT_MAX, Change, Collection, Entry, Expect, Key, Registry,
 pub use sandbox::{
     LayerMount, OpenSandbox, SandboxControl, SandboxExit, SandboxLimits, SandboxSpec, SandboxUsage, Sandboxes,
 };
+pub use vault::{SECRET_MAX, Secret, SecretPlace, Vault};

@@ -7,6 +7,7 @@ mod json;
 mod problem;
 mod request_id;
 mod route_table;
+mod timing;
 
 pub use auth::{Authorized, authenticate, key_of};
 pub use body::read_body;

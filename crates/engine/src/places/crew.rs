@@ -30,17 +30,9 @@ pub(crate) struct Member<S> {
     pub calls: u32,
     serial: u64,
     concurrency: u32,
-    served: bool,
     idle_since: Instant,
     /// Where it stands in `partial`.
     spot: usize,
-}
-
-/// A place that was taken.
-pub(crate) struct Taken<S> {
-    pub instance: S,
-    /// Whether it is the instance's first call.
-    pub cold: bool,
 }
 
 // === impl Crew ===
@@ -87,7 +79,6 @@ impl<S: Clone> Crew<S> {
             calls: 0,
             serial: seat.serial,
             concurrency: concurrency.max(1),
-            served: false,
             idle_since: now,
             spot: 0,
         };
@@ -108,7 +99,7 @@ impl<S: Clone> Crew<S> {
 
     /// A place in the instance that is in use already, or else in the one that was used last, so that the others can
     /// fall idle and leave.
-    pub(crate) fn take(&mut self) -> Option<Taken<S>> {
+    pub(crate) fn take(&mut self) -> Option<S> {
         let (seat, was_idle) = match self.partial.last() {
             Some(seat) => (*seat, false),
             None => (self.idle.pop_back()?, true),
@@ -116,7 +107,6 @@ impl<S: Clone> Crew<S> {
         let spot = self.partial.len();
         let member = self.members[seat.index].as_mut()?;
         member.calls += 1;
-        let cold = !std::mem::replace(&mut member.served, true);
         let is_full = member.calls == member.concurrency;
         let instance = member.instance.clone();
         if was_idle && !is_full {
@@ -125,7 +115,7 @@ impl<S: Clone> Crew<S> {
         } else if !was_idle && is_full {
             self.partial.pop();
         }
-        Some(Taken { instance, cold })
+        Some(instance)
     }
 
     /// Counts a call out; returns whether the instance is idle now, and `None` when it serves no more.
@@ -211,8 +201,8 @@ mod tests {
         for name in ["a", "b"] {
             crew.add(name, 2, 0, now);
         }
-        let order: Vec<_> = std::iter::from_fn(|| crew.take().map(|taken| (taken.instance, taken.cold))).collect();
-        assert_eq!(order, [("b", true), ("b", false), ("a", true), ("a", false)]);
+        let order: Vec<_> = std::iter::from_fn(|| crew.take()).collect();
+        assert_eq!(order, ["b", "b", "a", "a"]);
     }
 
     #[test]
@@ -239,7 +229,7 @@ mod tests {
                         let seat = crew.next_seat();
                         seats.push(crew.add(seat, wide, 0, now));
                     }
-                    1 => taken.extend(crew.take().map(|taken| taken.instance)),
+                    1 => taken.extend(crew.take()),
                     2 if !taken.is_empty() => drop(crew.give_back(taken.swap_remove(pick % taken.len()), now)),
                     3 if !seats.is_empty() => {
                         let seat = seats.swap_remove(pick % seats.len());

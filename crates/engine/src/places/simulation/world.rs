@@ -319,7 +319,7 @@ impl World {
         let key = PoolKey { function: id(function), version, vars: 0 };
         self.places.open(key, terms, function, now);
         match self.places.arrive(&key, urgency, turn, || call, now) {
-            Arrival::Taken { slot, .. } => self.serve(call, function, slot.1),
+            Arrival::Taken(slot) => self.serve(call, function, slot.1),
             Arrival::Waits(ticket) => {
                 self.queued += 1;
                 self.waiting.insert(call, Waiting { function, ticket, urgency, deadline });
@@ -378,7 +378,7 @@ impl World {
 
     fn effect(&mut self, effect: &Effect<Names>) {
         match *effect {
-            Effect::Serve { waiter, slot, .. } => {
+            Effect::Serve { waiter, slot } => {
                 let waiting = self.waiting.remove(&waiter).expect("only who waits is served");
                 let is_older = |other: &&Waiting| {
                     other.ticket.pool == waiting.ticket.pool
