@@ -59,6 +59,12 @@ pub trait Launcher: Send + Sync {
     /// [`Code::RuntimeMissing`](faas_types::Code::RuntimeMissing), naming those that are here.
     fn resolve(&self, name: &RuntimeName) -> Result<RuntimeDescription, Fault>;
 
+    /// Tells which kinds of instance may be needed soon: the runtime and settings of every version that serves. Replaces what
+    /// was told before. May be called often; what it causes happens later.
+    fn anticipate(&self, wanted: &[Arc<FunctionSettings>]) {
+        let _ = wanted;
+    }
+
     /// Opens a sandbox, starts the runtime in it, loads the user's code and returns when it is ready.
     ///
     /// # Errors
@@ -83,12 +89,26 @@ pub type InstanceLogs = mpsc::Receiver<LogEntry>;
 /// How the time until an instance was ready was spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaunchTimings {
-    /// Opening the sandbox, up to `execve`.
+    /// How it was started.
+    pub path: StartPath,
+    /// Opening the sandbox, up to `execve`; of a parked one, assigning it.
     pub sandbox: Duration,
-    /// Starting the runtime, up to the shim's first frame.
+    /// Starting the runtime, up to the shim's first frame; nothing when it was parked.
     pub runtime: Duration,
     /// Importing the user's code.
     pub import: Duration,
+}
+
+/// Ways to a ready instance, the longest first. All end in the same confinement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum StartPath {
+    /// Sandbox and runtime were started for this instance.
+    #[default]
+    Exec,
+    /// A sandbox was opened, and filled with a fork of the runtime's zygote.
+    Zygote,
+    /// Both were waiting.
+    Parked,
 }
 
 /// One call of a function.
@@ -200,3 +220,20 @@ pub type InstanceExit = SandboxExit;
 
 /// What an instance has used so far.
 pub type InstanceUsage = crate::SandboxUsage;
+
+// === impl StartPath ===
+
+impl StartPath {
+    /// Every path.
+    pub const ALL: [Self; 3] = [Self::Exec, Self::Zygote, Self::Parked];
+
+    /// Its name in metrics and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exec => "exec",
+            Self::Zygote => "zygote",
+            Self::Parked => "parked",
+        }
+    }
+}

@@ -21,11 +21,12 @@ pub use events::{Event, EventStream, Events, SubjectPattern};
 pub use history::{LogCursor, LogPage, LogQuery, RunCursor, RunHistory, RunPage, RunQuery};
 pub use instances::{
     ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage, Invocation,
-    LaunchTimings, Launched, Launcher, LogEntry, ReplyHead, RuntimeDescription,
+    LaunchTimings, Launched, Launcher, LogEntry, ReplyHead, RuntimeDescription, StartPath,
 };
 pub use layers::{LayerBuild, Layers};
 pub use queue::{Lease, NewItem, QueueDepth, QueueItem, RunQueue};
 pub use registry::{COMMIT_MAX, Change, Collection, Entry, Expect, Key, Registry, VALUE_MAX, Watch, Write};
 pub use sandbox::{
-    LayerMount, OpenSandbox, SandboxControl, SandboxExit, SandboxLimits, SandboxSpec, SandboxUsage, Sandboxes,
+    Assignment, Barrier, LayerMount, OpenSandbox, ParkedSandbox, SandboxControl, SandboxExit, SandboxLimits,
+    SandboxSpec, SandboxUsage, Sandboxes, Zygote,
 };

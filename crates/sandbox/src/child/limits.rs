@@ -15,11 +15,9 @@ const LOCKED_MEMORY: u64 = 8 << 20;
 /// Where a cgroup counts the tree, the process limit is only a second fence. It counts within the sandbox's own user
 /// namespace, so that without a cgroup it still bounds the tree.
 pub(super) fn apply(limits: &Limits, has_memory_cgroup: bool) -> Result<()> {
-    // The largest file that fits into /tmp or memory; running into /tmp's own size gives the better error.
-    let file = limits.tmp_bytes.max(limits.memory_bytes).saturating_add(1 << 20);
     lower(Resource::Core, 0)?;
     lower(Resource::Nofile, limits.open_files)?;
-    lower(Resource::Fsize, file)?;
+    lower(Resource::Fsize, largest_file(limits))?;
     lower(Resource::Memlock, LOCKED_MEMORY)?;
     // The sandbox's first process counts as well.
     lower(Resource::Nproc, u64::from(limits.pids).saturating_add(1))?;
@@ -28,6 +26,11 @@ pub(super) fn apply(limits: &Limits, has_memory_cgroup: bool) -> Result<()> {
         lower(Resource::Data, limits.memory_bytes.saturating_add(DATA_SLACK))?;
     }
     Ok(())
+}
+
+/// The largest file that fits into /tmp or memory; running into /tmp's own size gives the better error.
+pub(super) fn largest_file(limits: &Limits) -> u64 {
+    limits.tmp_bytes.max(limits.memory_bytes).saturating_add(1 << 20)
 }
 
 fn lower(resource: Resource, wanted: u64) -> Result<()> {
