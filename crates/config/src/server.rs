@@ -40,6 +40,7 @@ pub struct ServerOverrides {
     pub drain: Option<Span>,
     pub idle: Option<Span>,
     pub instances_max: Option<u32>,
+    pub parked: Option<u32>,
     pub log_format: Option<LogFormat>,
     pub log_filter: Option<String>,
 }
@@ -148,6 +149,7 @@ impl ServerConfig {
         set(&mut self.engine.drain, layer.drain);
         set(&mut self.engine.idle, layer.idle);
         set(&mut self.engine.instances_max, layer.instances_max);
+        set(&mut self.engine.parked, layer.parked);
         set(&mut self.log.format, layer.log_format);
         set(&mut self.log.filter, layer.log_filter);
     }
@@ -163,6 +165,9 @@ impl ServerConfig {
         }
         if !(1..=10_000).contains(&self.engine.instances_max) {
             return refuse("engine.instances_max", "must be from 1 to 10000");
+        }
+        if self.engine.parked > 64 {
+            return refuse("engine.parked", "must be at most 64, such as 4");
         }
         match &self.http.public_url {
             Some(url) if !(url.starts_with("http://") || url.starts_with("https://")) => {

@@ -1,10 +1,12 @@
 //! The functions of every project in memory, kept current by watching the registry.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use faas_ports::{Change, Collection, Key, PortError, PortResult, Registry};
-use faas_types::{AliasName, Code, Fault, FunctionId, FunctionName, FunctionRecord, ProjectId, VersionRecord};
+use faas_types::{
+    AliasName, ByteSize, Code, Fault, FunctionId, FunctionName, FunctionRecord, ProjectId, RuntimeName, VersionRecord,
+};
 use futures_util::StreamExt;
 use parking_lot::RwLock;
 
@@ -135,6 +137,14 @@ impl Catalog {
             tables.by_id.remove(&gone.record.id);
             tables.versions.retain(|(function, _), _| *function != gone.record.id);
         }
+    }
+
+    /// Runtime and memory of the versions that serve, as far as versions have been read.
+    pub(crate) fn live_kinds(&self) -> BTreeSet<(RuntimeName, ByteSize)> {
+        let tables = self.tables.read();
+        let entries = tables.by_name.values().flat_map(BTreeMap::values);
+        let live = entries.filter_map(|entry| tables.versions.get(&(entry.record.id, entry.live_version()?)));
+        live.map(|version| (version.settings.runtime.clone(), version.settings.memory)).collect()
     }
 
     /// A function by name.

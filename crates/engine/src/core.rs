@@ -9,6 +9,7 @@ use bytes::Bytes;
 use faas_ports::{Blobs, Clock, Events, IdSource, Launcher, Layers, Registry, RunHistory};
 use faas_types::{Code, Fault, FunctionName, ProjectId};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -44,6 +45,8 @@ pub(crate) struct Core {
     pub(crate) stop: CancellationToken,
     pub(crate) stopping: AtomicBool,
     pub(crate) room: Arc<Room>,
+    /// Another set of versions serves.
+    pub(crate) kinds_changed: Notify,
     /// One deployment at a time for each function name.
     pub(crate) deploying: Mutex<HashMap<(ProjectId, FunctionName), DeploymentGuard>>,
 }
@@ -99,6 +102,7 @@ impl Core {
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
+                () = self.kinds_changed.notified() => self.launcher.anticipate(self.catalog.live_kinds()),
                 _ = tick.tick() => self.pools.tend(settings.idle_timeout, |key| self.standing(key)),
                 () = self.room.changed() => {
                     if !self.pools.relieve() {
@@ -120,6 +124,7 @@ impl Core {
             }
             self.keep_minimum(&entry).await;
         }
+        self.kinds_changed.notify_one();
     }
 
     /// Makes the pool of a function's live version where it keeps instances without calls.

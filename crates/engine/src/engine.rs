@@ -10,6 +10,7 @@ use faas_ports::{
 };
 use faas_types::{Fault, FunctionId, ProjectId};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -100,6 +101,7 @@ impl Engine {
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
             room: Arc::new(Room::new(settings.instances_max)),
+            kinds_changed: Notify::new(),
             deploying: Mutex::default(),
         });
         core.tasks.spawn(Arc::clone(&core).tend(settings));

@@ -150,6 +150,7 @@ impl Engine {
             key.vars == entry.vars_mark && entry.record.aliases.values().any(|alias| alias.version == key.version)
         });
         self.core.keep_minimum(entry).await;
+        self.core.kinds_changed.notify_one();
     }
 
     pub(crate) fn remember(&self, record: FunctionRecord, revision: u64) -> Arc<FunctionEntry> {
@@ -170,6 +171,7 @@ impl Engine {
         let delete = Write::Delete { key: entry.key(), expect: Expect::Any };
         let revision = self.core.registry.commit(vec![delete]).await?;
         self.core.catalog.remove(*project, name, revision);
+        self.core.kinds_changed.notify_one();
         self.core.pools.close(*id, |_| false);
         self.core.stats.forget(*id);
         for collection in [Collection::Versions, Collection::Deployments] {

@@ -1,5 +1,6 @@
 //! Live runtimes and what they exchange with the engine.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use faas_types::{
-    Fault, FunctionError, FunctionName, FunctionSettings, InstanceId, IsolationLevel, LogLevel, LogStream, RunId,
-    RuntimeName, SandboxId, Timestamp,
+    ByteSize, Fault, FunctionError, FunctionName, FunctionSettings, InstanceId, IsolationLevel, LogLevel, LogStream,
+    RunId, RuntimeName, SandboxId, Timestamp,
 };
 use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
@@ -59,10 +60,15 @@ pub trait Launcher: Send + Sync {
     /// [`Code::RuntimeMissing`](faas_types::Code::RuntimeMissing), naming those that are here.
     fn resolve(&self, name: &RuntimeName) -> Result<RuntimeDescription, Fault>;
 
-    /// Tells which kinds of instance may be needed soon: the runtime and settings of every version that serves. Replaces what
-    /// was told before. May be called often; what it causes happens later.
-    fn anticipate(&self, wanted: &[Arc<FunctionSettings>]) {
-        let _ = wanted;
+    /// Tells which kinds of instance may be needed soon: runtime and memory of the versions that serve. Replaces what was
+    /// told before. What it causes happens later.
+    fn anticipate(&self, wanted: BTreeSet<(RuntimeName, ByteSize)>) {
+        drop(wanted);
+    }
+
+    /// What waits to become an instance, and how instances were started.
+    fn starts(&self) -> StartFigures {
+        StartFigures::default()
     }
 
     /// Opens a sandbox, starts the runtime in it, loads the user's code and returns when it is ready.
@@ -109,6 +115,21 @@ pub enum StartPath {
     Zygote,
     /// Both were waiting.
     Parked,
+}
+
+/// How instances were started since the launcher came up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StartFigures {
+    /// Runtimes that wait in a sandbox, by runtime.
+    pub parked: Vec<(RuntimeName, u64)>,
+    /// Starts by path, as in [`StartPath::ALL`].
+    pub started: [u64; 3],
+    /// Sandboxes parked in the background.
+    pub parkings: u64,
+    /// Time that these took, one after the other.
+    pub parking_time: Duration,
+    /// Starts that had to take a longer path than prepared, by reason.
+    pub fallbacks: Vec<(&'static str, u64)>,
 }
 
 /// One call of a function.

@@ -21,7 +21,7 @@ pub use events::{Event, EventStream, Events, SubjectPattern};
 pub use history::{LogCursor, LogPage, LogQuery, RunCursor, RunHistory, RunPage, RunQuery};
 pub use instances::{
     ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage, Invocation,
-    LaunchTimings, Launched, Launcher, LogEntry, ReplyHead, RuntimeDescription, StartPath,
+    LaunchTimings, Launched, Launcher, LogEntry, ReplyHead, RuntimeDescription, StartFigures, StartPath,
 };
 pub use layers::{LayerBuild, Layers};
 pub use queue::{Lease, NewItem, QueueDepth, QueueItem, RunQueue};

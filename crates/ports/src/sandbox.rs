@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use faas_types::{IsolationLevel, IsolationReport, NetworkMode, SandboxId};
 
-use crate::PortResult;
+use crate::{PortError, PortResult};
 
 /// A read-only layer below the sandbox's root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,14 +123,20 @@ pub trait Sandboxes: Send + Sync {
     ///
     /// # Errors
     /// [`PortError::Isolation`](crate::PortError::Isolation) where that would be weaker than [`open`](Self::open).
-    async fn park(&self, spec: SandboxSpec) -> PortResult<ParkedSandbox>;
+    async fn park(&self, spec: SandboxSpec) -> PortResult<ParkedSandbox> {
+        drop(spec);
+        Err(PortError::Isolation("sandboxes are not opened ahead of time here".to_owned()))
+    }
 
     /// Starts a program that is forked to fill sandboxes, over the layers of `spec`. It must follow the protocol of
     /// `docs/ARCHITECTURE.md`, and run nobody's code.
     ///
     /// # Errors
     /// As for [`park`](Self::park).
-    async fn zygote(&self, spec: SandboxSpec) -> PortResult<Arc<dyn Zygote>>;
+    async fn zygote(&self, spec: SandboxSpec) -> PortResult<Arc<dyn Zygote>> {
+        drop(spec);
+        Err(PortError::Isolation("sandboxes are not filled by forks here".to_owned()))
+    }
 
     /// What this machine enforces; probed once, in throwaway sandboxes.
     fn report(&self) -> &IsolationReport;

@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faas_ports::{
-    OpenSandbox, ParkedSandbox, PortError, PortResult, SandboxControl, SandboxSpec, Sandboxes, Zygote,
-};
+use faas_ports::{OpenSandbox, ParkedSandbox, PortError, PortResult, SandboxControl, SandboxSpec, Sandboxes, Zygote};
 use faas_types::{IsolationLevel, IsolationReport, NetworkMode};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};

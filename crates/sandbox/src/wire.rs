@@ -73,7 +73,10 @@ pub(crate) enum Confinement {
 /// What runs as the main program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Program {
-    Exec { argv: Vec<String>, env: Vec<(String, String)> },
+    Exec {
+        argv: Vec<String>,
+        env: Vec<(String, String)>,
+    },
     Probe(crate::child::ProbeTargets),
     /// Comes in from outside, through the door of the [`Handover`].
     Fork,

@@ -38,6 +38,9 @@ pub(crate) struct UpArgs {
     /// Instances of all functions together [default: 1000, env: FAAS_INSTANCES_MAX]
     #[arg(long, value_name = "N")]
     instances_max: Option<u32>,
+    /// Started runtimes that wait for a function, for each runtime in use; 0 for none [default: 4, env: FAAS_PARKED]
+    #[arg(long, value_name = "N")]
+    parked: Option<u32>,
     /// How log lines look: text or json [default: text, env: FAAS_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -70,6 +73,7 @@ impl UpArgs {
             drain: self.drain,
             idle: self.idle,
             instances_max: self.instances_max,
+            parked: self.parked,
             log_format: self.log_format,
             log_filter: self.log,
         };

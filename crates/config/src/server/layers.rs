@@ -45,6 +45,7 @@ struct EngineLayer {
     drain: Option<Span>,
     idle: Option<Span>,
     instances_max: Option<u32>,
+    parked: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -77,6 +78,7 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         drain: parsed(env, "FAAS_DRAIN")?,
         idle: parsed(env, "FAAS_IDLE")?,
         instances_max: parsed(env, "FAAS_INSTANCES_MAX")?,
+        parked: parsed(env, "FAAS_PARKED")?,
         log_format: parsed(env, "FAAS_LOG_FORMAT")?,
         log_filter: text("FAAS_LOG"),
     })
@@ -119,6 +121,7 @@ impl From<FileLayer> for ServerOverrides {
             drain: file.engine.drain,
             idle: file.engine.idle,
             instances_max: file.engine.instances_max,
+            parked: file.engine.parked,
             log_format: file.log.format,
             log_filter: file.log.filter,
         }

@@ -41,6 +41,8 @@ pub struct EngineSection {
     pub idle: Span,
     /// Instances of all functions together.
     pub instances_max: u32,
+    /// Started runtimes that wait for a function, for each runtime in use. None starts every instance from nothing.
+    pub parked: u32,
 }
 
 /// What the server says of itself, on standard error.
@@ -75,7 +77,7 @@ impl Default for HttpSection {
 
 impl Default for EngineSection {
     fn default() -> Self {
-        Self { drain: Span::from_secs(30), idle: Span::from_secs(300), instances_max: 1_000 }
+        Self { drain: Span::from_secs(30), idle: Span::from_secs(300), instances_max: 1_000, parked: 4 }
     }
 }
 
