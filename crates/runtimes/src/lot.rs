@@ -225,6 +225,10 @@ impl Lot {
     async fn park(&self, kind: &Arc<Kind>) {
         let begun = Instant::now();
         let mut outcome = self.fork(kind).await;
+        if let Some(Err(error)) = &outcome {
+            tracing::debug!(runtime = %kind.key.runtime, %error, "a zygote's fork did not arrive");
+            self.tally.fell_back("fork");
+        }
         if outcome.as_ref().is_none_or(Result::is_err) {
             outcome = Some(self.start(kind).await);
         }

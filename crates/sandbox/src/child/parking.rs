@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 
 use libc::sock_filter;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use super::plan::Main;
 use super::{Inheritance, Plan, die_with_the_spawner, init, porter, privileges, report};
@@ -45,7 +46,12 @@ fn settle(plan: &Plan, inheritance: &mut Inheritance, filter: &[sock_filter]) ->
 fn admit(door: OwnedFd) -> Result<i32, Problem> {
     let mut door = File::from(door);
     let mut number = [0; 4];
-    door.write_all(&[1]).and_then(|()| door.read_exact(&mut number)).during(Step::Fork)?;
+    // Who enters must be allowed to look into the process whose namespaces it enters. For as long as that takes, nobody
+    // else is inside.
+    set_dumpable_behavior(DumpableBehavior::Dumpable).during(Step::Fork)?;
+    let met = door.write_all(&[1]).and_then(|()| door.read_exact(&mut number));
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).during(Step::Fork)?;
+    met.during(Step::Fork)?;
     match i32::from_ne_bytes(number) {
         main @ 2.. => Ok(main),
         _ => Err(std::io::ErrorKind::InvalidData).during(Step::Fork),
