@@ -91,6 +91,7 @@ impl Core {
             recorder: self.recorder.clone(),
             tasks: self.tasks.clone(),
             room: Arc::clone(&self.room),
+            stats: Arc::clone(&self.stats),
         }
     }
 

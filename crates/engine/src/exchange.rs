@@ -88,6 +88,7 @@ impl Exchange {
             version: self.ticket.version(),
             cold_start: self.ticket.cold_start(),
             duration_us: u64::try_from(self.ticket.elapsed().as_micros()).unwrap_or(u64::MAX),
+            timeline: self.ticket.timeline(),
             head,
             body,
         }
@@ -187,6 +188,7 @@ pub(crate) fn fail(ticket: Ticket, fault: Fault) -> CallFailure {
         version: Some(ticket.version()),
         cold_start: ticket.cold_start(),
         duration_us: u64::try_from(ticket.elapsed().as_micros()).unwrap_or(u64::MAX),
+        timeline: ticket.timeline(),
         fault: fault.clone(),
     };
     ticket.finish(Outcome::Failed(fault));

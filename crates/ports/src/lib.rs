@@ -13,6 +13,7 @@ mod layers;
 mod queue;
 mod registry;
 mod sandbox;
+mod vault;
 
 pub use blobs::Blobs;
 pub use clock::{Clock, IdSource, SystemClock};
@@ -30,3 +31,4 @@ pub use sandbox::{
     Assignment, Barrier, LayerMount, OpenSandbox, ParkedSandbox, SandboxControl, SandboxExit, SandboxLimits,
     SandboxSpec, SandboxUsage, Sandboxes, Zygote,
 };
+pub use vault::{SECRET_MAX, Secret, SecretPlace, Vault};

@@ -5,6 +5,8 @@
 mod bundle;
 mod bytesize;
 mod code;
+mod cron;
+mod cron_ticks;
 mod digest;
 mod fault;
 pub mod id;
@@ -17,11 +19,14 @@ mod scope;
 mod settings;
 mod span;
 mod time;
+mod timeline;
 mod version;
 
 pub use bundle::{Bundle, BundleFile};
 pub use bytesize::ByteSize;
 pub use code::{Code, GrpcStatus};
+pub use cron::{CronSchedule, InvalidCron};
+pub use cron_ticks::{CronPolicy, DueTicks, MissedTicks, Overlap};
 pub use digest::Digest;
 pub use fault::{Fault, FunctionError};
 pub use id::{
@@ -36,4 +41,5 @@ pub use scope::{InvalidScope, Scope};
 pub use settings::{AuthMode, FunctionSettings, HttpMethod, NetworkMode, Scaling, TriggerSettings};
 pub use span::{InvalidSpan, Span};
 pub use time::Timestamp;
+pub use timeline::{StartTimes, Timeline};
 pub use version::{Alias, Deployment, FunctionRecord, VersionRecord};

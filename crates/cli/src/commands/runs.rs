@@ -9,6 +9,7 @@ use crate::commands::logs::{self, LineArgs};
 use crate::session::Session;
 use crate::table::Table;
 use crate::text::{self, moment};
+use crate::timeline;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunsCommand {
@@ -80,6 +81,7 @@ pub(crate) async fn run(command: RunsCommand, session: &Session) -> anyhow::Resu
         RunsCommand::Get(args) => {
             let run = session.client()?.run(&args.id).await?;
             session.out.item(&run, run_table)?;
+            print_timeline(&run, session)?;
             print_stack(&run, session)
         }
         RunsCommand::Logs(args) => logs::print(session, LogSource::Run(args.id), args.lines, None).await,
@@ -158,6 +160,16 @@ fn run_table(run: &RunView) -> Table {
     }
     table.maybe("result", run.result.as_ref());
     table
+}
+
+/// The last attempt's: it is the one that the answer came from.
+fn print_timeline(run: &RunView, session: &Session) -> anyhow::Result<()> {
+    let lines = run.attempts.last().map(timeline::lines).unwrap_or_default();
+    if lines.is_empty() || session.out.format != crate::args::Format::Table {
+        return Ok(());
+    }
+    session.out.line("\ntimeline:")?;
+    lines.iter().try_for_each(|line| session.out.line(format_args!("  {}", line.trim_end())))
 }
 
 fn print_stack(run: &RunView, session: &Session) -> anyhow::Result<()> {

@@ -76,6 +76,7 @@ impl UpArgs {
             parked: self.parked,
             log_format: self.log_format,
             log_filter: self.log,
+            ..ServerOverrides::default()
         };
         let is_root = rustix::process::geteuid().is_root();
         ServerConfig::load(is_root, file.as_deref(), env, flags)
