@@ -260,7 +260,7 @@ mod tests {
             };
             describe(&recipe, probed, Stamp { mtime_ns: 0, size: 0 }, "/x".into()).expect("supported")
         };
-        let found = [fake("3.13.0"), fake("3.12.1"), fake("3.10.13")];
+        let found = [fake("3.13.0"), fake("3.12.1"), fake("3.10.13")].map(Arc::new);
         let pick = |name: &str| select(&found, &name.parse().expect("valid")).map(|f| f.probed.version.as_str());
         assert_eq!(pick("python"), Some("3.13.0"));
         assert_eq!(pick("python3"), Some("3.13.0"));

@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import posix
 import sys
+from _signal import SIG_DFL, SIG_IGN, SIGCHLD, signal
 from _socket import AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET, socket
 from _struct import Struct, calcsize, iter_unpack
 from ctypes import CDLL, Structure, addressof, byref, c_uint32, c_ulong, c_ushort, c_void_p, create_string_buffer
@@ -54,14 +55,17 @@ def serve() -> None:
     """Forks until the server goes away. Returns only in a fork, which is then to become an instance."""
     control = socket(AF_UNIX, SOCK_SEQPACKET, 0, CONTROL_FD)
     weakness = Weakness(control.recv(MESSAGE_MAX))
+    # Reaped by the kernel at once: a fork that has done its part must not count in the sandbox's cgroup.
+    signal(SIGCHLD, SIG_IGN)
     gc.collect()
     gc.freeze()
     while True:
         message, ancillary, _, _ = control.recvmsg(16, CMSG_SPACE(FDS_MAX * calcsize("i")), MSG_CMSG_CLOEXEC)
-        fds = [fd for level, kind, data in ancillary if (level, kind) == (SOL_SOCKET, SCM_RIGHTS) for fd in _numbers(data)]
+        fds = [
+            fd for level, kind, data in ancillary if (level, kind) == (SOL_SOCKET, SCM_RIGHTS) for fd in _numbers(data)
+        ]
         if not message:
             posix._exit(0)
-        _reap()
         if _fork() == 0:
             control.detach()
             _become(fds, weakness)
@@ -82,17 +86,9 @@ def _fork() -> int:
         return -1
 
 
-def _reap() -> None:
-    """Forks that have done their part, which they do in milliseconds."""
-    try:
-        while posix.waitpid(-1, posix.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
-
-
 def _become(fds: list[int], weakness: Weakness) -> None:
     """Returns as the program of the sandbox. Whatever fails ends the process: the sandbox sees its door close."""
+    signal(SIGCHLD, SIG_DFL)
     try:
         first, channel, stdout, stderr, door, *entrances = fds
         _enter(first, door, entrances)
