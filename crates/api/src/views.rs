@@ -39,6 +39,8 @@ impl ApiState {
             aliases: record.aliases.iter().map(|(name, to)| (name.to_string(), alias(to))).collect(),
             settings: version.map(settings_view),
             instances: self.engine.instances_of(record.id),
+            paused: record.paused,
+            waiting_runs: self.engine.backlog_of(record.id),
             created_at: record.created_at.to_string(),
             updated_at: record.updated_at.to_string(),
         }
@@ -76,6 +78,7 @@ fn settings_view(version: &VersionRecord) -> SettingsView {
         network: settings.network,
         scaling: settings.scaling,
         triggers: settings.triggers.clone(),
+        background: settings.background.clone(),
     }
 }
 
@@ -120,6 +123,8 @@ pub(crate) fn run_view(run: RunRecord) -> RunView {
         attempts: run.attempts.iter().map(attempt_view).collect(),
         error,
         result: run.result,
+        origin: run.origin.map(|id| id.to_string()),
+        due_at: run.due_at.map(|at| at.to_string()),
     }
 }
 
@@ -138,6 +143,7 @@ fn attempt_view(attempt: &AttemptRecord) -> AttemptView {
         cpu_ms: attempt.cpu_us.map(millis),
         dropped_log_lines: attempt.dropped_log_lines,
         code: attempt.code.map(|code| code.to_string()),
+        message: attempt.message.clone(),
     }
 }
 

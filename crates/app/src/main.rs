@@ -1,12 +1,17 @@
 //! The `faas` binary: wires the floors together, and is the only place that names concrete adapters.
 
 mod admin_key;
+mod connections;
+mod descriptors;
 mod dispatch;
 mod logging;
 mod memory;
 mod serve;
 mod server;
+mod talk;
+mod unread;
 mod up;
+mod watched;
 
 use std::process::ExitCode;
 

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::catalog::Catalog;
+use crate::dispatch::Dispatch;
 use crate::engine::EngineSettings;
 use crate::keys::Keys;
 use crate::places::{PoolKey, Standing};
@@ -34,6 +35,7 @@ pub(crate) struct Core {
     pub(crate) usher: Arc<Usher>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) recorder: Recorder,
+    pub(crate) dispatch: Dispatch,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) stopping: AtomicBool,

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{
-    Blobs, Clock, Collection, Events, Expect, IdSource, Key, Launcher, Layers, PortError, Registry, RunHistory, Write,
+    Blobs, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher, Layers, PortError,
+    Registry, RunHistory, RunQueue, Write,
 };
-use faas_types::{Fault, FunctionId, FunctionName, ProjectId, limits};
+use faas_types::{Fault, FunctionId, ProjectId, limits};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::call::{CallRequest, Route, Selector};
 use crate::catalog::Catalog;
 use crate::core::{Core, stopping};
+use crate::dispatch::{self, Dispatch};
 use crate::keys::Keys;
 use crate::places::{Census, FunctionCensus, Limits};
 use crate::recorder::Recorder;
@@ -31,12 +33,18 @@ const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
 /// Instances that start at the same time, for each core: starting one is mostly work and partly waiting for the kernel.
 const STARTS_PER_CORE: u32 = 4;
 
+/// How long the ends of runs may take to be stored once nothing runs any more.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What the engine runs on.
 #[derive(Clone)]
 #[expect(missing_docs, reason = "each field is the port of its type")]
 pub struct Ports {
     pub registry: Arc<dyn Registry>,
     pub history: Arc<dyn RunHistory>,
+    pub queue: Arc<dyn RunQueue>,
+    pub dead_letters: Arc<dyn DeadLetters>,
+    pub claims: Arc<dyn Claims>,
     pub blobs: Arc<dyn Blobs>,
     pub layers: Arc<dyn Layers>,
     pub events: Arc<dyn Events>,
@@ -50,6 +58,8 @@ pub struct Ports {
 pub struct EngineSettings {
     /// How long an instance stays without a call.
     pub idle_timeout: Duration,
+    /// How long a leased run stays this server's without a heartbeat.
+    pub lease: Duration,
     /// How often idle instances are looked for.
     pub tend_every: Duration,
     /// Instances of all functions together.
@@ -58,6 +68,8 @@ pub struct EngineSettings {
     pub memory_max: u64,
     /// Instances that start at the same time.
     pub starts_max: u32,
+    /// Functions that metrics name; the others share one label.
+    pub metric_labels_max: usize,
 }
 
 /// Decides and carries out. Cheap to clone.
@@ -65,8 +77,8 @@ pub struct EngineSettings {
 pub struct Engine {
     pub(crate) core: Arc<Core>,
     project: ProjectId,
-    /// What ends last: the recorder and the keeper of time.
-    background: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    /// The tasks that must outlive every call; ended last.
+    last_tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 // === impl EngineSettings ===
@@ -76,8 +88,10 @@ impl Default for EngineSettings {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             idle_timeout: Duration::from_secs(300),
+            lease: Duration::from_secs(30),
             tend_every: Duration::from_secs(1),
             instances_max: 1_000,
+            metric_labels_max: 200,
             memory_max: u64::MAX,
             starts_max: u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(STARTS_PER_CORE),
         }
@@ -102,7 +116,7 @@ impl Engine {
         let project = default_project(&*ports.registry, &*ports.clock, &*ports.ids).await?;
         let catalog = Catalog::start(Arc::clone(&ports.registry)).await?;
         let keys = Keys::start(Arc::clone(&ports.registry), Arc::clone(&ports.clock), Arc::clone(&ports.ids)).await?;
-        let stats = Arc::new(Stats::default());
+        let stats = Arc::new(Stats::new(settings.metric_labels_max));
         let (recorder, recorder_task) =
             Recorder::start(Arc::clone(&ports.history), Arc::clone(&ports.events), Arc::clone(&stats));
         let tasks = TaskTracker::new();
@@ -111,8 +125,10 @@ impl Engine {
             clock: Arc::clone(&ports.clock),
             ids: Arc::clone(&ports.ids),
             recorder: recorder.clone(),
+            stats: Arc::clone(&stats),
             tasks: tasks.clone(),
         };
+        let (dispatch, feeds) = Dispatch::open(ports.queue, ports.dead_letters, ports.claims, settings.lease).await?;
         let core = Arc::new(Core {
             registry: ports.registry,
             history: ports.history,
@@ -127,13 +143,16 @@ impl Engine {
             usher: Usher::new(settings.limits(), deps),
             stats,
             recorder,
+            dispatch,
             tasks,
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
             deploying: Mutex::default(),
         });
         let timekeeper = tokio::spawn(Arc::clone(&core).tend(settings));
-        Ok(Self { core, project, background: Arc::new(Mutex::new(vec![recorder_task, timekeeper])) })
+        let mut last_tasks = vec![recorder_task, timekeeper];
+        last_tasks.extend(dispatch::start(&core, feeds));
+        Ok(Self { core, project, last_tasks: Arc::new(Mutex::new(last_tasks)) })
     }
 
     /// The project that belongs to callers without a key.
@@ -184,14 +203,16 @@ impl Engine {
         self.core.usher.census()
     }
 
-    /// The same by function, by name.
+    /// The same by the functions' names; those of the same name in several projects together.
     #[must_use]
-    pub fn census_by_name(&self, census: &Census) -> BTreeMap<FunctionName, FunctionCensus> {
-        let named = census.functions.iter().filter_map(|(id, function)| {
-            let entry = self.core.catalog.all_by_id(*id)?;
-            Some((entry.record.name.clone(), *function))
-        });
-        named.collect()
+    pub fn census_by_name(&self, census: &Census) -> BTreeMap<String, FunctionCensus> {
+        let mut named = BTreeMap::<String, FunctionCensus>::new();
+        for (id, function) in &census.functions {
+            if let Some(entry) = self.core.catalog.all_by_id(*id) {
+                named.entry(entry.record.name.to_string()).or_default().add(*function);
+            }
+        }
+        named
     }
 
     /// Whether calls are taken.
@@ -234,8 +255,9 @@ impl Engine {
                 tracing::error!(instances = self.instances(), "instances did not end");
             }
         }
+        self.core.dispatch.flush(SETTLE_PATIENCE).await;
         self.core.recorder.flush().await;
-        self.background.lock().drain(..).for_each(|task| task.abort());
+        self.last_tasks.lock().drain(..).for_each(|task| task.abort());
     }
 }
 

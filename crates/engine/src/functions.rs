@@ -65,6 +65,7 @@ impl Engine {
             aliases: BTreeMap::new(),
             min_instances: 0,
             vars,
+            paused: false,
             created_at: now,
             updated_at: now,
         })

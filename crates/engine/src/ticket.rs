@@ -9,10 +9,13 @@ use faas_types::{
     RunPhase, RunRecord, RunState, Timeline, Timestamp, limits,
 };
 
+use tokio::sync::oneshot;
+
 use crate::core::Core;
 use crate::place::Place;
 use crate::readiness::{Wait, micros};
 use crate::stats::FunctionStats;
+use crate::tally::Ended;
 
 /// A run under way. Dropping it before [`Ticket::finish`] records it as cancelled.
 pub(crate) struct Ticket {
@@ -26,6 +29,8 @@ pub(crate) struct Ticket {
     log_bytes: u64,
     dropped_lines: u64,
     finished: bool,
+    /// Takes the record instead of the history, for a run whose end the queue commits.
+    sink: Option<oneshot::Sender<Box<RunRecord>>>,
 }
 
 /// How a run ended.
@@ -51,7 +56,22 @@ impl Ticket {
             log_bytes: 0,
             dropped_lines: 0,
             finished: false,
+            sink: None,
         }
+    }
+
+    /// Another attempt of a run that the queue holds; its record goes to `sink` at the attempt's end.
+    pub(crate) fn again(
+        core: Arc<Core>,
+        stats: Arc<FunctionStats>,
+        record: Box<RunRecord>,
+        sink: oneshot::Sender<Box<RunRecord>>,
+    ) -> Self {
+        let attempts = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX - 1);
+        let phase = RunPhase { attempts, ..RunPhase::queued(attempts + 1) };
+        let mut ticket = Self::new(core, stats, record);
+        (ticket.phase, ticket.sink) = (phase, Some(sink));
+        ticket
     }
 
     pub(crate) fn run(&self) -> RunId {
@@ -113,6 +133,7 @@ impl Ticket {
             cpu_us: None,
             dropped_log_lines: 0,
             code: None,
+            message: None,
         });
         self.attempt_began = Some(Instant::now());
         self.advance(RunEvent::Start);
@@ -165,10 +186,26 @@ impl Ticket {
         }
         self.record.finished_at = Some(now);
         self.record.duration_us = Some(micros(took));
-        self.stats.end(took, self.record.cold_start, code);
+        self.stats.end(&self.ended(took, code));
         // The place goes back before the record leaves: the next call must not wait for bookkeeping.
         self.place = None;
-        self.core.recorder.run(self.record.clone());
+        match self.sink.take() {
+            // The execution waits for it as long as it lives.
+            Some(sink) => drop(sink.send(self.record.clone())),
+            None => self.core.recorder.run(self.record.clone()),
+        }
+    }
+
+    fn ended(&self, took: Duration, code: Option<Code>) -> Ended {
+        let attempt = self.record.attempts.last();
+        Ended {
+            took,
+            cold: self.record.cold_start,
+            code,
+            memory: attempt.and_then(|attempt| attempt.peak_memory_bytes),
+            cpu_us: attempt.and_then(|attempt| attempt.cpu_us),
+            cut_log_lines: self.dropped_lines,
+        }
     }
 
     fn advance(&mut self, event: RunEvent) {
@@ -259,6 +296,8 @@ pub(crate) fn queued_record(
         error: None,
         http_status: None,
         result: None,
+        origin: None,
+        due_at: None,
     })
 }
 

@@ -19,6 +19,7 @@ use crate::places::{
 use crate::pool::PoolSpec;
 use crate::recorder::Recorder;
 use crate::slot::Slot;
+use crate::stats::Stats;
 
 /// How long calls that share an instance may take to end once it was retired.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -38,6 +39,7 @@ pub(crate) struct UsherDeps {
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
     pub recorder: Recorder,
+    pub stats: Arc<Stats>,
     pub tasks: TaskTracker,
 }
 
@@ -244,6 +246,8 @@ impl Usher {
     fn started(self: &Arc<Self>, pool: &PoolSpec, start: Start, launched: Launched, took: Duration) {
         let Launched { instance, logs, timings } = launched;
         let (concurrency, memory) = (instance.concurrency(), instance.usage().peak_memory_bytes);
+        let stats = self.deps.stats.function(pool.function, &pool.name);
+        stats.started(timings.sandbox + timings.runtime + timings.import);
         let mut made = None;
         self.act(|places, now| {
             let slot = |id| Arc::clone(made.insert(Arc::new(Slot::new(id, instance, timings))));

@@ -72,10 +72,12 @@ impl UpArgs {
             pythons: (!self.pythons.is_empty()).then_some(self.pythons),
             drain: self.drain,
             idle: self.idle,
+            lease: None,
             instances_max: self.instances_max,
             memory_max: self.memory_max,
             log_format: self.log_format,
             log_filter: self.log,
+            ..ServerOverrides::default()
         };
         let is_root = rustix::process::geteuid().is_root();
         ServerConfig::load(is_root, file.as_deref(), env, flags)
