@@ -133,14 +133,13 @@ impl Core {
     ) -> Result<Call, CallFailure> {
         let run = ticket.run();
         let deadline = Instant::now() + route.version.settings.timeout.get();
-        let route = match self.place(route, urgency, deadline).await {
+        let timeout = match self.place(route, urgency, deadline).await {
             Ok((place, route)) => {
                 ticket.start(place, route.version.number, self.clock.now());
-                route
+                route.version.settings.timeout.get()
             }
-            Err(denied) => return Err(fail(ticket, denied.into())),
+            Err(fault) => return Err(fail(ticket, fault)),
         };
-        let timeout = route.version.settings.timeout.get();
         let Some(place) = ticket.place() else { return Err(Fault::internal("a started run has no place").into()) };
         // The timeout limits the handler, not the wait for an instance.
         let deadline = Instant::now() + timeout;

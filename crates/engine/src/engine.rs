@@ -10,7 +10,7 @@ use faas_ports::{
     Blobs, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher, Layers, PortError,
     Registry, RunHistory, RunQueue, Write,
 };
-use faas_types::{Fault, FunctionId, FunctionName, ProjectId, limits};
+use faas_types::{Fault, FunctionId, ProjectId, limits};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -207,14 +207,16 @@ impl Engine {
         self.core.usher.census()
     }
 
-    /// The same by function, by name.
+    /// The same by the functions' names; those of the same name in several projects together.
     #[must_use]
-    pub fn census_by_name(&self, census: &Census) -> BTreeMap<FunctionName, FunctionCensus> {
-        let named = census.functions.iter().filter_map(|(id, function)| {
-            let entry = self.core.catalog.all_by_id(*id)?;
-            Some((entry.record.name.clone(), *function))
-        });
-        named.collect()
+    pub fn census_by_name(&self, census: &Census) -> BTreeMap<String, FunctionCensus> {
+        let mut named = BTreeMap::<String, FunctionCensus>::new();
+        for (id, function) in &census.functions {
+            if let Some(entry) = self.core.catalog.all_by_id(*id) {
+                named.entry(entry.record.name.to_string()).or_default().add(*function);
+            }
+        }
+        named
     }
 
     /// Whether calls are taken.

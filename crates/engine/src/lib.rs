@@ -48,7 +48,7 @@ pub use histogram::HistogramSnapshot;
 pub use history::LogFollower;
 pub use idempotency::{KeyHolder, Once};
 pub use keys::{Caller, KeyRecord, Keys, MintedKey};
-pub use places::{Census, FunctionCensus, Tally, Urgency};
+pub use places::{Census, Decisions, FunctionCensus, Urgency};
 pub use replay::{DeadSelection, Redriven, Replay};
 pub use reply::{Call, CallBody, CallFailure};
 pub use stats::{FunctionSnapshot, Stats};
