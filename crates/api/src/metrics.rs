@@ -26,6 +26,7 @@ const MICROS: f64 = 1e6;
 pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     let mut page = Page::default();
     server_families(&mut page, &state);
+    body_families(&mut page, &state);
     connection_families(&mut page, &state);
     let functions = state.engine.stats().published();
     counter_families(&mut page, &functions);
@@ -49,6 +50,13 @@ fn server_families(page: &mut Page, state: &ApiState) {
     page.single("faas_run_records_dropped_total", "counter", "Run records that the history could not take.", dropped);
     let dropped = engine.stats().dropped_logs();
     page.single("faas_log_lines_dropped_total", "counter", "Log lines that the history could not take.", dropped);
+}
+
+fn body_families(page: &mut Page, state: &ApiState) {
+    let bodies = state.engine.bodies();
+    let help = "Memory of bodies that are collected for a handler or a client.";
+    page.single("faas_bodies_held_bytes", "gauge", help, bodies.used());
+    page.single("faas_bodies_refused_total", "counter", "Bodies that found no room in that memory.", bodies.refused());
 }
 
 fn connection_families(page: &mut Page, state: &ApiState) {

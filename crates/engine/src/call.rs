@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use faas_ports::Invocation;
+use faas_ports::{Invocation, InvocationBody};
 use faas_types::{AliasName, Code, Fault, HttpMethod, ProjectId, RunId, TriggerKind, TriggerSettings, VersionRecord};
 
 use crate::catalog::FunctionEntry;
@@ -34,7 +33,7 @@ pub struct Route {
 }
 
 /// What a caller sends.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct CallRequest {
     /// What created the run.
     pub trigger: TriggerKind,
@@ -47,7 +46,7 @@ pub struct CallRequest {
     /// The headers, names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body.
-    pub body: Bytes,
+    pub body: InvocationBody,
 }
 
 // === impl Selector ===
@@ -131,7 +130,7 @@ impl Core {
         let deadline = Instant::now() + timeout;
         let CallRequest { method, path, query, headers, body, .. } = request;
         let until = self.clock.now().plus(timeout);
-        let invocation = Invocation { run, method, path, query, headers, body: body.into(), deadline: until };
+        let invocation = Invocation { run, method, path, query, headers, body, deadline: until };
         let items = place.slot.instance.invoke(invocation);
         Exchange { ticket, items, deadline, timeout, received: 0 }.reply().await
     }

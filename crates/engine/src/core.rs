@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::body_budget::BodyBudget;
 use crate::call::Route;
 use crate::catalog::{Catalog, FunctionEntry};
 use crate::engine::EngineSettings;
@@ -44,6 +45,7 @@ pub(crate) struct Core {
     pub(crate) stop: CancellationToken,
     pub(crate) stopping: AtomicBool,
     pub(crate) room: Arc<Room>,
+    pub(crate) bodies: Arc<BodyBudget>,
     /// One deployment at a time for each function name.
     pub(crate) deploying: Mutex<HashMap<(ProjectId, FunctionName), DeploymentGuard>>,
 }

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::body_budget::BodyBudget;
 use crate::call::{CallRequest, Route, Selector};
 use crate::catalog::Catalog;
 use crate::core::{Core, stopping};
@@ -107,6 +108,7 @@ impl Engine {
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
             room: Arc::new(Room::new(settings.instances_max)),
+            bodies: Arc::default(),
             deploying: Mutex::default(),
         });
         core.tasks.spawn(Arc::clone(&core).tend(settings));
@@ -135,6 +137,12 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.core.stats
+    }
+
+    /// Memory for request bodies that are collected.
+    #[must_use]
+    pub fn bodies(&self) -> &Arc<BodyBudget> {
+        &self.core.bodies
     }
 
     /// The runtimes of this machine.

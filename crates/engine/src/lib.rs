@@ -4,9 +4,11 @@
 //! `faas_types::RunPhase`); the rest of this crate is the thin shell that carries them out.
 
 mod admission;
+mod body_budget;
 mod call;
 mod catalog;
 mod core;
+mod delivery;
 mod deploy;
 mod engine;
 mod exchange;
@@ -30,6 +32,9 @@ mod tally;
 mod ticket;
 mod vars;
 pub mod webhook;
+
+pub use body_budget::{BodyBudget, Reservation};
+pub use faas_ports::{BodyStream, InvocationBody};
 
 pub use call::{CallRequest, Route, Selector};
 pub use catalog::{Catalog, FunctionEntry};

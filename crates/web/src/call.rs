@@ -4,16 +4,17 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use faas_engine::{Call, CallBody, CallFailure, CallRequest, Engine, Route};
-use faas_types::{RunId, Timeline, TriggerKind, limits};
+use faas_types::{RunId, Timeline, TriggerKind};
 use futures_util::{StreamExt, TryStreamExt};
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use crate::body::body_of_call;
 use crate::problem::ERROR_SOURCE;
 use crate::request_id::{self, RequestId};
 use crate::timing::{SERVER_TIMING, server_timing};
-use crate::{key_of, read_body, render};
+use crate::{key_of, render};
 
 const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
 const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
@@ -51,7 +52,8 @@ struct CallFacts<'a> {
 /// Calls a function with a request and gives its answer, whatever it is.
 pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, id: &RequestId) -> Response {
     let (parts, body) = request.into_parts();
-    let body = match read_body(&parts.headers, body, limits::BODY_MAX).await {
+    let streams = target.route.version.streams_bodies;
+    let body = match body_of_call(&parts.headers, body, streams, engine.bodies()).await {
         Ok(body) => body,
         Err(fault) => return render(&fault, id, None),
     };

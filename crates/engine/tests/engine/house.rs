@@ -90,7 +90,7 @@ impl House {
             path: path.into(),
             query: String::new(),
             headers: Vec::new(),
-            body: Bytes::new(),
+            body: Bytes::new().into(),
         };
         self.engine.call(route, request).await
     }
