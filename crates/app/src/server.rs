@@ -69,6 +69,9 @@ impl Server {
         let ports = Ports {
             registry: store.registry(),
             history: store.history(),
+            queue: store.queue(),
+            dead_letters: store.dead_letters(),
+            claims: store.claims(),
             blobs: store.blobs(),
             layers: store.layers(),
             events: store.events(),
@@ -78,6 +81,7 @@ impl Server {
         };
         let settings = EngineSettings {
             idle_timeout: config.engine.idle.get(),
+            lease: config.engine.lease.get(),
             instances_max: config.engine.instances_max,
             metric_labels_max: config.metrics.functions_max as usize,
             ..EngineSettings::default()

@@ -45,6 +45,7 @@ pub struct ServerOverrides {
     pub pythons: Option<Vec<PathBuf>>,
     pub drain: Option<Span>,
     pub idle: Option<Span>,
+    pub lease: Option<Span>,
     pub instances_max: Option<u32>,
     pub log_format: Option<LogFormat>,
     pub log_filter: Option<String>,
@@ -164,6 +165,7 @@ impl ServerConfig {
         set(&mut self.sandbox.pythons, layer.pythons);
         set(&mut self.engine.drain, layer.drain);
         set(&mut self.engine.idle, layer.idle);
+        set(&mut self.engine.lease, layer.lease);
         set(&mut self.engine.instances_max, layer.instances_max);
         set(&mut self.log.format, layer.log_format);
         set(&mut self.log.filter, layer.log_filter);
@@ -186,6 +188,9 @@ impl ServerConfig {
         }
         if self.engine.idle < Span::from_secs(1) || self.engine.idle > Span::from_secs(24 * 3_600) {
             return refuse("engine.idle", "must be between 1s and 24h, such as 5m");
+        }
+        if self.engine.lease < Span::from_secs(1) || self.engine.lease > hour {
+            return refuse("engine.lease", "must be between 1s and 1h, such as 30s");
         }
         if !(1..=10_000).contains(&self.engine.instances_max) {
             return refuse("engine.instances_max", "must be from 1 to 10000");

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use faas_ports::{Invocation, InvocationBody};
+use bytes::Bytes;
+use faas_ports::{BodyStream, Invocation, InvocationBody};
 use faas_types::{AliasName, Code, Fault, HttpMethod, ProjectId, RunId, TriggerKind, TriggerSettings, VersionRecord};
 
 use crate::catalog::FunctionEntry;
@@ -33,7 +34,7 @@ pub struct Route {
 }
 
 /// What a caller sends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CallRequest {
     /// What created the run.
     pub trigger: TriggerKind,
@@ -46,7 +47,7 @@ pub struct CallRequest {
     /// The headers, names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body.
-    pub body: InvocationBody,
+    pub body: Bytes,
 }
 
 // === impl Selector ===
@@ -112,15 +113,32 @@ fn is_below(path: &str, prefix: &str) -> bool {
 // === calling ===
 
 impl Core {
-    /// Runs one call to the head of its reply, or to its end where that comes at once.
-    pub(crate) async fn call(self: &Arc<Self>, route: Route, request: CallRequest) -> Result<Call, CallFailure> {
+    /// Runs one call to the head of its reply, or to its end where that comes at once. `arriving` is the body where it has
+    /// not been collected.
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        route: Route,
+        request: CallRequest,
+        arriving: Option<BodyStream>,
+    ) -> Result<Call, CallFailure> {
         let now = self.clock.now();
-        let timeout = route.version.settings.timeout.get();
-        let deadline = Instant::now() + timeout;
         let run: RunId = self.ids.mint(now);
         let record = queued_record(run, &route.entry, route.version.number, request.trigger, now);
         let stats = self.stats.function(route.entry.record.id, &route.entry.record.name);
-        let mut ticket = Ticket::new(Arc::clone(self), stats, record);
+        self.carry(Ticket::new(Arc::clone(self), stats, record), route, request, arriving).await
+    }
+
+    /// Carries one attempt to the head of its reply, or to its end where that comes at once.
+    pub(crate) async fn carry(
+        self: &Arc<Self>,
+        mut ticket: Ticket,
+        route: Route,
+        request: CallRequest,
+        arriving: Option<BodyStream>,
+    ) -> Result<Call, CallFailure> {
+        let run = ticket.run();
+        let timeout = route.version.settings.timeout.get();
+        let deadline = Instant::now() + timeout;
         match self.place(&route, deadline).await {
             Ok(place) => ticket.start(place, self.clock.now()),
             Err(fault) => return Err(fail(ticket, fault)),
@@ -129,6 +147,7 @@ impl Core {
         // The timeout limits the handler, not the wait for an instance.
         let deadline = Instant::now() + timeout;
         let CallRequest { method, path, query, headers, body, .. } = request;
+        let body = arriving.map_or(InvocationBody::Whole(body), InvocationBody::Stream);
         let until = self.clock.now().plus(timeout);
         let invocation = Invocation { run, method, path, query, headers, body, deadline: until };
         let items = place.slot.instance.invoke(invocation);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{
-    Blobs, Clock, Collection, Events, Expect, IdSource, Key, Launcher, Layers, PortError, Registry, RunHistory, Write,
+    Blobs, BodyStream, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher, Layers,
+    PortError, Registry, RunHistory, RunQueue, Write,
 };
 use faas_types::{Fault, FunctionId, ProjectId};
 use parking_lot::Mutex;
@@ -18,6 +19,7 @@ use crate::body_budget::BodyBudget;
 use crate::call::{CallRequest, Route, Selector};
 use crate::catalog::Catalog;
 use crate::core::{Core, stopping};
+use crate::dispatch::{self, Dispatch};
 use crate::keys::Keys;
 use crate::pools::Pools;
 use crate::recorder::Recorder;
@@ -28,12 +30,18 @@ use crate::stats::Stats;
 /// How long killed instances may take to be gone.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the ends of runs may take to be stored once nothing runs any more.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What the engine runs on.
 #[derive(Clone)]
 #[expect(missing_docs, reason = "each field is the port of its type")]
 pub struct Ports {
     pub registry: Arc<dyn Registry>,
     pub history: Arc<dyn RunHistory>,
+    pub queue: Arc<dyn RunQueue>,
+    pub dead_letters: Arc<dyn DeadLetters>,
+    pub claims: Arc<dyn Claims>,
     pub blobs: Arc<dyn Blobs>,
     pub layers: Arc<dyn Layers>,
     pub events: Arc<dyn Events>,
@@ -47,6 +55,8 @@ pub struct Ports {
 pub struct EngineSettings {
     /// How long an instance stays without a call.
     pub idle_timeout: Duration,
+    /// How long a leased run stays this server's without a heartbeat.
+    pub lease: Duration,
     /// How often idle instances are looked for.
     pub tend_every: Duration,
     /// Instances of all functions together.
@@ -60,7 +70,8 @@ pub struct EngineSettings {
 pub struct Engine {
     pub(crate) core: Arc<Core>,
     project: ProjectId,
-    recorder_task: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// The tasks that must outlive every call; ended last.
+    last_tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 // === impl EngineSettings ===
@@ -69,6 +80,7 @@ impl Default for EngineSettings {
     fn default() -> Self {
         Self {
             idle_timeout: Duration::from_secs(300),
+            lease: Duration::from_secs(30),
             tend_every: Duration::from_secs(1),
             instances_max: 1_000,
             metric_labels_max: 200,
@@ -90,6 +102,7 @@ impl Engine {
         let stats = Arc::new(Stats::new(settings.metric_labels_max));
         let (recorder, recorder_task) =
             Recorder::start(Arc::clone(&ports.history), Arc::clone(&ports.events), Arc::clone(&stats));
+        let (dispatch, feeds) = Dispatch::open(ports.queue, ports.dead_letters, ports.claims, settings.lease).await?;
         let core = Arc::new(Core {
             registry: ports.registry,
             history: ports.history,
@@ -104,6 +117,7 @@ impl Engine {
             pools: Pools::default(),
             stats,
             recorder,
+            dispatch,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
@@ -112,7 +126,9 @@ impl Engine {
             deploying: Mutex::default(),
         });
         core.tasks.spawn(Arc::clone(&core).tend(settings));
-        Ok(Self { core, project, recorder_task: Arc::new(Mutex::new(Some(recorder_task))) })
+        let mut last_tasks = vec![recorder_task];
+        last_tasks.extend(dispatch::start(&core, feeds));
+        Ok(Self { core, project, last_tasks: Arc::new(Mutex::new(last_tasks)) })
     }
 
     /// The project that belongs to callers without a key.
@@ -186,7 +202,23 @@ impl Engine {
         if !self.is_ready() {
             return Err(stopping().into());
         }
-        self.core.call(route, request).await
+        self.core.call(route, request, None).await
+    }
+
+    /// As [`call`](Self::call), with a body that is still arriving in place of the request's.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); also what ends the body.
+    pub async fn call_streaming(
+        &self,
+        route: Route,
+        request: CallRequest,
+        body: BodyStream,
+    ) -> Result<Call, CallFailure> {
+        if !self.is_ready() {
+            return Err(stopping().into());
+        }
+        self.core.call(route, request, Some(body)).await
     }
 
     /// Takes no more calls, lets those under way end within `patience`, then stops every instance.
@@ -203,10 +235,9 @@ impl Engine {
                 tracing::error!(instances = self.instances(), "instances did not end");
             }
         }
+        self.core.dispatch.flush(SETTLE_PATIENCE).await;
         self.core.recorder.flush().await;
-        if let Some(task) = self.recorder_task.lock().take() {
-            task.abort();
-        }
+        self.last_tasks.lock().drain(..).for_each(|task| task.abort());
     }
 }
 

@@ -3,6 +3,7 @@
 //! The engine knows the ports' traits, never SQLite, NATS or Linux. Decisions are pure functions (`admission`,
 //! `faas_types::RunPhase`); the rest of this crate is the thin shell that carries them out.
 
+mod accept;
 mod admission;
 mod body_budget;
 mod call;
@@ -10,20 +11,25 @@ mod catalog;
 mod core;
 mod delivery;
 mod deploy;
+mod dispatch;
 mod engine;
 mod exchange;
 mod functions;
 mod histogram;
 mod history;
+mod idempotency;
 mod keys;
 mod meter;
+mod pause;
 mod place;
 mod pool;
 mod pools;
 mod publish;
 mod readiness;
 mod recorder;
+mod replay;
 mod reply;
+mod retry;
 mod rollback;
 mod room;
 mod slot;
@@ -33,16 +39,20 @@ mod ticket;
 mod vars;
 pub mod webhook;
 
-pub use body_budget::{BodyBudget, Reservation};
 pub use faas_ports::{BodyStream, InvocationBody};
 
+pub use accept::{Accepted, Later};
+pub use body_budget::{BodyBudget, Reservation};
 pub use call::{CallRequest, Route, Selector};
 pub use catalog::{Catalog, FunctionEntry};
 pub use deploy::{Deployed, NewDeployment, Plan};
+pub use dispatch::input::RunInput;
 pub use engine::{Engine, EngineSettings, Ports};
 pub use histogram::HistogramSnapshot;
 pub use history::LogFollower;
+pub use idempotency::{KeyHolder, Once};
 pub use keys::{Caller, KeyRecord, Keys, MintedKey};
+pub use replay::{DeadSelection, Redriven, Replay};
 pub use reply::{Call, CallBody, CallFailure};
 pub use stats::{FunctionSnapshot, Stats};
 pub use tally::{CacheOutcome, TallySnapshot};

@@ -12,6 +12,8 @@ use faas_types::{
 use tokio_util::task::TaskTracker;
 
 use crate::body_budget::BodyBudget;
+use tokio::sync::oneshot;
+
 use crate::core::Core;
 use crate::place::Place;
 use crate::readiness::{Wait, micros};
@@ -31,6 +33,8 @@ pub(crate) struct Ticket {
     dropped_lines: u64,
     finished: bool,
     interrupted: bool,
+    /// Takes the record instead of the history, for a run whose end the queue commits.
+    sink: Option<oneshot::Sender<Box<RunRecord>>>,
 }
 
 /// How long a handler whose caller went away may take to end before its instance is replaced: a few cold starts.
@@ -60,7 +64,22 @@ impl Ticket {
             dropped_lines: 0,
             finished: false,
             interrupted: false,
+            sink: None,
         }
+    }
+
+    /// Another attempt of a run that the queue holds; its record goes to `sink` at the attempt's end.
+    pub(crate) fn again(
+        core: Arc<Core>,
+        stats: Arc<FunctionStats>,
+        record: Box<RunRecord>,
+        sink: oneshot::Sender<Box<RunRecord>>,
+    ) -> Self {
+        let attempts = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX - 1);
+        let phase = RunPhase { attempts, ..RunPhase::queued(attempts + 1) };
+        let mut ticket = Self::new(core, stats, record);
+        (ticket.phase, ticket.sink) = (phase, Some(sink));
+        ticket
     }
 
     pub(crate) fn run(&self) -> RunId {
@@ -121,6 +140,7 @@ impl Ticket {
             cpu_us: None,
             dropped_log_lines: 0,
             code: None,
+            message: None,
         });
         self.attempt_began = Some(Instant::now());
         self.advance(RunEvent::Start);
@@ -176,7 +196,11 @@ impl Ticket {
         self.stats.end(&self.ended(took, code));
         // The place goes back before the record leaves: the next call must not wait for bookkeeping.
         self.give_back(code == Some(Code::Cancelled));
-        self.core.recorder.run(self.record.clone());
+        match self.sink.take() {
+            // The execution waits for it as long as it lives.
+            Some(sink) => drop(sink.send(self.record.clone())),
+            None => self.core.recorder.run(self.record.clone()),
+        }
     }
 
     /// An interrupted call may still run inside an instance that takes one at a time: that is then asked, and replaced
@@ -308,6 +332,8 @@ pub(crate) fn queued_record(
         error: None,
         http_status: None,
         result: None,
+        origin: None,
+        due_at: None,
     })
 }
 

@@ -35,7 +35,7 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limit: u64) -> Result<By
 /// its memory taken from the budget that all calls share.
 ///
 /// # Errors
-/// As [`read_body`]; `FN_016` when too many bodies are held already.
+/// As [`held_body`].
 pub(crate) async fn body_of_call(
     headers: &HeaderMap,
     body: Body,
@@ -49,9 +49,18 @@ pub(crate) async fn body_of_call(
     if streams && announced.is_none_or(|length| length > SHORT) {
         return Ok(InvocationBody::Stream(arriving(body, limits::BODY_MAX)));
     }
+    held_body(headers, body, budget).await.map(InvocationBody::Whole)
+}
+
+/// The whole body of a call, with its memory taken from the budget that all calls share.
+///
+/// # Errors
+/// As [`read_body`]; `FN_016` when too many bodies are held already.
+pub(crate) async fn held_body(headers: &HeaderMap, body: Body, budget: &Arc<BodyBudget>) -> Result<Bytes, Fault> {
+    check_announced(headers, limits::BODY_MAX)?;
     let mut reservation = budget.open();
     let whole = collect(body, limits::BODY_MAX, |part| reservation.grow(part)).await?;
-    Ok(InvocationBody::Whole(reservation.hold(whole)))
+    Ok(reservation.hold(whole))
 }
 
 fn check_announced(headers: &HeaderMap, limit: u64) -> Result<Option<u64>, Fault> {

@@ -69,6 +69,7 @@ impl UpArgs {
             pythons: (!self.pythons.is_empty()).then_some(self.pythons),
             drain: self.drain,
             idle: self.idle,
+            lease: None,
             instances_max: self.instances_max,
             log_format: self.log_format,
             log_filter: self.log,

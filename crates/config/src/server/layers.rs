@@ -65,6 +65,7 @@ struct SandboxLayer {
 struct EngineLayer {
     drain: Option<Span>,
     idle: Option<Span>,
+    lease: Option<Span>,
     instances_max: Option<u32>,
 }
 
@@ -97,6 +98,7 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         pythons,
         drain: parsed(env, "FAAS_DRAIN")?,
         idle: parsed(env, "FAAS_IDLE")?,
+        lease: parsed(env, "FAAS_LEASE")?,
         instances_max: parsed(env, "FAAS_INSTANCES_MAX")?,
         log_format: parsed(env, "FAAS_LOG_FORMAT")?,
         log_filter: text("FAAS_LOG"),
@@ -148,6 +150,7 @@ impl From<FileLayer> for ServerOverrides {
             pythons: file.sandbox.pythons,
             drain: file.engine.drain,
             idle: file.engine.idle,
+            lease: file.engine.lease,
             instances_max: file.engine.instances_max,
             log_format: file.log.format,
             log_filter: file.log.filter,

@@ -69,6 +69,8 @@ pub struct EngineSection {
     pub drain: Span,
     /// How long an instance may be idle before it is stopped.
     pub idle: Span,
+    /// How long a queued run belongs to a server that gives no sign of life; then it is tried again.
+    pub lease: Span,
     /// Instances of all functions together.
     pub instances_max: u32,
 }
@@ -130,7 +132,12 @@ impl Default for CacheSection {
 
 impl Default for EngineSection {
     fn default() -> Self {
-        Self { drain: Span::from_secs(30), idle: Span::from_secs(300), instances_max: 1_000 }
+        Self {
+            drain: Span::from_secs(30),
+            idle: Span::from_secs(300),
+            lease: Span::from_secs(30),
+            instances_max: 1_000,
+        }
     }
 }
 
