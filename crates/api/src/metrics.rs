@@ -27,6 +27,7 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     let mut page = Page::default();
     server_families(&mut page, &state);
     connection_families(&mut page, &state);
+    cache_families(&mut page, &state);
     let functions = state.engine.stats().published();
     counter_families(&mut page, &functions);
     failure_families(&mut page, &functions);
@@ -61,6 +62,11 @@ fn connection_families(page: &mut Page, state: &ApiState) {
     for why in ConnectionEnd::ALL {
         page.sample(name, &[("reason", &why.as_str())], connections.ended_for(why));
     }
+}
+
+fn cache_families(page: &mut Page, state: &ApiState) {
+    page.single("faas_cache_bytes", "gauge", "Memory that kept answers use.", state.cache.bytes());
+    page.single("faas_cache_entries", "gauge", "Paths with kept answers.", state.cache.len());
 }
 
 fn label(tally: &TallySnapshot) -> &str {

@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::state::ApiState;
-use crate::{deploy, error_pages, functions, health, invoke, keys, logs, metrics, openapi, runs, vars};
+use crate::{cache, deploy, error_pages, functions, health, invoke, keys, logs, metrics, openapi, runs, vars};
 
 /// Every route of the control plane.
 pub fn router(state: ApiState) -> Router {
@@ -38,6 +38,7 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsWrite), routes!(functions::delete_function))
         .add(Key(FunctionsRead), routes!(functions::list_versions))
         .add(Key(FunctionsRead), routes!(functions::function_metrics))
+        .add(Key(FunctionsWrite), routes!(cache::purge_cache))
         .add(Key(FunctionsWrite), routes!(deploy::plan_deployment))
         .add(Key(FunctionsWrite), routes!(deploy::deploy_function))
         .add(Key(FunctionsWrite), routes!(deploy::rollback_function))

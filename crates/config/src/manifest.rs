@@ -1,7 +1,9 @@
 //! The manifest of a function: what `faas.toml` says, checked.
 
+mod bounds;
 mod document;
 mod fields;
+
 mod node;
 mod problem;
 mod reader;

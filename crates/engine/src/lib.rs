@@ -4,6 +4,7 @@
 //! `faas_types::RunPhase`); the rest of this crate is the thin shell that carries them out.
 
 mod admission;
+mod breach;
 mod call;
 mod catalog;
 mod core;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use faas_ports::LogEntry;
 use faas_types::{
-    AttemptRecord, Code, Fault, FunctionError, InstanceId, IsolationLevel, LogLevel, LogStream, RunEvent, RunId,
-    RunPhase, RunRecord, RunState, Timeline, Timestamp, limits,
+    AttemptRecord, ByteSize, Code, Fault, FunctionError, InstanceId, IsolationLevel, LogLevel, LogStream, RunEvent,
+    RunId, RunPhase, RunRecord, RunState, Timeline, Timestamp, limits,
 };
 
 use crate::core::Core;
@@ -70,6 +70,12 @@ impl Ticket {
     /// Since acceptance.
     pub(crate) fn elapsed(&self) -> Duration {
         self.accepted.elapsed()
+    }
+
+    /// The failure that the user's own error stands for.
+    pub(crate) fn raised(&self, error: FunctionError) -> Fault {
+        let fallback = || Fault::internal("a started run has no place");
+        self.place.as_ref().map_or_else(fallback, |place| crate::breach::raised(error, &place.pool.spec.settings))
     }
 
     /// Where its time went so far.
@@ -160,6 +166,9 @@ impl Ticket {
         let took = self.accepted.elapsed();
         let code = fault.as_ref().map(|fault| fault.code);
         self.close_attempt(now, code);
+        if self.dropped_lines > 0 {
+            self.note_cut_log(now);
+        }
         if let Some(fault) = fault {
             self.note_failure(fault, now);
         }
@@ -215,18 +224,24 @@ impl Ticket {
             Some(FunctionError { kind, message, .. }) => format!("{kind}: {message}"),
             None => fault.message.clone(),
         };
-        let platform = self.dropped_lines > 0 || fault.function_error.is_none();
-        if platform {
-            let text = match self.dropped_lines {
-                0 => format!("{} {}", fault.code, fault.message),
-                lines => format!("{} {} ({lines} log lines were dropped)", fault.code, fault.message),
-            };
-            let entry = LogEntry { at: now, level: LogLevel::Error, stream: LogStream::Platform, message: text };
-            self.core.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
+        if fault.function_error.is_none() || fault.code != Code::RuntimeError {
+            self.say(LogLevel::Error, format!("{} {}", fault.code, fault.message), now);
         }
         self.record.code = Some(fault.code);
         self.record.message = Some(message);
         self.record.error = fault.function_error.map(|error| *error);
+    }
+
+    fn note_cut_log(&self, now: Timestamp) {
+        let (code, lines) = (Code::LogLimit, self.dropped_lines);
+        let most = ByteSize::from_bytes(limits::LOG_BYTES_PER_RUN);
+        self.say(LogLevel::Warn, format!("{code} the run wrote more than {most} of log: {lines} lines were cut"), now);
+    }
+
+    /// A line of the platform in the run's log.
+    fn say(&self, level: LogLevel, message: String, now: Timestamp) {
+        let entry = LogEntry { at: now, level, stream: LogStream::Platform, message };
+        self.core.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
     }
 
     /// Marks the instance as unfit for another call.

@@ -5,7 +5,7 @@ use axum::response::Response;
 use faas_engine::{Engine, Selector};
 use faas_ports::{Clock, SystemClock};
 use faas_types::{AliasName, AuthMode, Code, Fault, Scope, TriggerKind};
-use faas_web::{CallTarget, RequestId, answer_call, authenticate, key_of, render};
+use faas_web::{AnswerCache, CallTarget, RequestId, answer_call, authenticate, key_of, render};
 use http::HeaderValue;
 use http::header::ALLOW;
 use http::request::Parts;
@@ -17,6 +17,7 @@ pub const PREFIX: &str = "/fn/";
 #[derive(Clone)]
 pub struct Gateway {
     engine: Engine,
+    cache: AnswerCache,
 }
 
 /// A function URL's path, taken apart.
@@ -46,10 +47,10 @@ impl From<Fault> for Refused {
 // === impl Gateway ===
 
 impl Gateway {
-    /// A gateway to the functions of `engine`.
+    /// A gateway to the functions of `engine`, which keeps answers in `cache` where they allow it.
     #[must_use]
-    pub fn new(engine: Engine) -> Self {
-        Self { engine }
+    pub fn new(engine: Engine, cache: AnswerCache) -> Self {
+        Self { engine, cache }
     }
 
     /// Answers a request whose path starts with [`PREFIX`].
@@ -57,7 +58,14 @@ impl Gateway {
         let id = RequestId::of(request.headers(), SystemClock.now());
         let (head, body) = request.into_parts();
         match self.target(&head).await {
-            Ok(target) => answer_call(&self.engine, target, Request::from_parts(head, body), &id).await,
+            Ok(target) => {
+                let request = Request::from_parts(head, body);
+                match target.route.version.settings.cache {
+                    None => answer_call(&self.engine, target, request, &id).await,
+                    // Boxed: its future is large, and most functions have none.
+                    Some(_) => Box::pin(self.cache.answer(&self.engine, target, request, &id)).await,
+                }
+            }
             Err(Refused { fault, allow }) => {
                 let mut response = render(&fault, &id, None);
                 if let Some(allow) = allow {

@@ -12,9 +12,7 @@ use faas_ports::{
 };
 use faas_proto::frame::{self, FrameKind, PROTOCOL_VERSION};
 use faas_proto::frame_heads::{HelloHead, InitHead, ReadyHead};
-use faas_types::limits::{
-    ASYNC_CONCURRENCY, BODY_MAX, LOG_BYTES_PER_RUN, LOG_LINE_MAX, OPEN_FILES_MAX, PIDS_MAX, TMP_BYTES,
-};
+use faas_types::limits::{ASYNC_CONCURRENCY, BODY_MAX, LOG_BYTES_PER_RUN, LOG_LINE_MAX, OPEN_FILES_MAX};
 use faas_types::{Code, Fault, FunctionError};
 use serde::de::DeserializeOwned;
 
@@ -120,8 +118,8 @@ impl Launch<'_> {
             limits: SandboxLimits {
                 memory_bytes: settings.memory.bytes(),
                 cpu_millis: settings.cpu_millis,
-                pids: PIDS_MAX,
-                tmp_bytes: TMP_BYTES,
+                pids: settings.limits.pids,
+                tmp_bytes: settings.limits.tmp.bytes(),
                 open_files: OPEN_FILES_MAX,
             },
             network: settings.network,

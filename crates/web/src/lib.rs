@@ -2,6 +2,7 @@
 
 mod auth;
 mod body;
+mod cache;
 mod call;
 mod connections;
 mod json;
@@ -12,6 +13,7 @@ mod timing;
 
 pub use auth::{Authorized, authenticate, key_of};
 pub use body::read_body;
+pub use cache::AnswerCache;
 pub use call::{CallTarget, answer_call};
 pub use connections::{ConnectionEnd, ConnectionStats};
 pub use json::{Json, PathParams, QueryParams};
