@@ -1,6 +1,7 @@
 //! Control plane: REST and its OpenAPI document.
 
 mod cache;
+mod dead_letters;
 mod deploy;
 mod error_pages;
 mod functions;
@@ -12,6 +13,7 @@ mod metrics;
 mod metrics_page;
 mod openapi;
 mod page;
+mod replays;
 mod runs;
 mod server;
 mod state;

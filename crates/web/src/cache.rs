@@ -27,6 +27,7 @@ use self::flights::{Flight, Flights, Turn};
 use self::recording::Recording;
 use self::rules::{Asked, Passed, admit, is_known};
 use self::store::{Answer, Found, Key, Store};
+use crate::accept::serve_call;
 use crate::call::{CallTarget, answer_call};
 use crate::request_id::{self, RequestId};
 
@@ -106,7 +107,7 @@ impl AnswerCache {
         let key = key(&target, &head);
         if let Err(passed) = admit(&head) {
             count(CacheOutcome::Bypass);
-            let response = answer_call(engine, target, Request::from_parts(head, body), id).await;
+            let response = serve_call(engine, target, Request::from_parts(head, body), id, false).await;
             let has_changed = response.status().is_success() || response.status().is_redirection();
             if passed == Passed::Method && has_changed {
                 shared.store.forget(&key);

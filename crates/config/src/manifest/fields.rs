@@ -7,6 +7,7 @@ use faas_types::{
 };
 
 use super::Manifest;
+use super::background::background;
 use super::bounds::{allowance, cache};
 use super::node::{Node, Value};
 use super::reader::{Reader, Table, closest};
@@ -32,6 +33,7 @@ pub(super) const ROOT_KEYS: &[&str] = &[
     "triggers",
     "limits",
     "cache",
+    "background",
 ];
 /// Keys of `[scaling]`.
 pub(super) const SCALING_KEYS: &[&str] = &["min", "max", "concurrency"];
@@ -62,6 +64,7 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Option<Manifest> {
         triggers: table.get("triggers").and_then(|node| triggers(reader, node)).unwrap_or(defaults.triggers),
         limits: table.get("limits").and_then(|node| allowance(reader, node)).unwrap_or_default(),
         cache: table.get("cache").and_then(|node| cache(reader, node)),
+        background: background(reader, &table).unwrap_or_default(),
         runtime: defaults.runtime,
         entrypoint: defaults.entrypoint,
     };

@@ -14,6 +14,7 @@ use http_cache_semantics::{CacheOptions, CachePolicy};
 use crate::key_of;
 use crate::problem::ERROR_SOURCE;
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Headers of an answer that tell of one run only.
 const OF_ONE_RUN: [&str; 6] =
     ["x-run-id", "x-call-id", "x-duration-ms", "x-cold-start", "x-request-id", "server-timing"];
@@ -23,7 +24,7 @@ const OF_ONE_RUN: [&str; 6] =
 pub(super) enum Passed {
     /// Its method may change something.
     Method,
-    /// It asks for a part, or not to be kept.
+    /// It asks for a part, for the one answer of its own key, or not to be kept.
     Request,
 }
 
@@ -50,7 +51,8 @@ pub(super) fn admit(head: &Parts) -> Result<(), Passed> {
         return Err(Passed::Method);
     }
     let forbids = directives(&head.headers).any(|directive| directive.eq_ignore_ascii_case("no-store"));
-    if forbids || head.headers.contains_key(RANGE) { Err(Passed::Request) } else { Ok(()) }
+    let is_special = head.headers.contains_key(RANGE) || head.headers.contains_key(IDEMPOTENCY_KEY);
+    if forbids || is_special { Err(Passed::Request) } else { Ok(()) }
 }
 
 impl Asked {
