@@ -183,7 +183,7 @@ pub(crate) async fn function_metrics(
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let snapshot = state.engine.stats().snapshot(entry.record.id);
     let snapshot = snapshot.as_ref();
-    let errors = snapshot.map_or(0, |s| s.errors.iter().map(|(_, count)| count).sum());
+    let errors = snapshot.map_or(0, |s| s.errors);
     let invocations = snapshot.map_or(0, |s| s.invocations);
     let quantile = |index: usize| snapshot.and_then(|s| s.quantiles_us).map(|q| millis(q[index]));
     Ok(Json(FunctionMetrics {

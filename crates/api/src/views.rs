@@ -3,9 +3,9 @@
 use faas_engine::{Deployed, FunctionEntry, KeyRecord};
 use faas_proto::rest::{
     AliasView, AttemptView, DeploymentView, FunctionView, KeyView, LogLineView, RunErrorView, RunView, SettingsView,
-    VersionView,
+    StartView, VersionView,
 };
-use faas_types::{AttemptRecord, Fault, LogLine, RunRecord, VersionRecord};
+use faas_types::{AttemptRecord, Fault, LogLine, RunRecord, StartTimes, VersionRecord};
 
 use crate::state::ApiState;
 
@@ -132,12 +132,21 @@ fn attempt_view(attempt: &AttemptRecord) -> AttemptView {
         finished_at: attempt.finished_at.map(|at| at.to_string()),
         cold_start: attempt.cold_start,
         queue_ms: millis(attempt.queue_us),
+        start: attempt.start.map(start_view),
         handler_ms: millis(attempt.handler_us),
         peak_memory_bytes: attempt.peak_memory_bytes,
         cpu_ms: attempt.cpu_us.map(millis),
         dropped_log_lines: attempt.dropped_log_lines,
         code: attempt.code.map(|code| code.to_string()),
         message: attempt.message.clone(),
+    }
+}
+
+fn start_view(start: StartTimes) -> StartView {
+    StartView {
+        sandbox_ms: millis(start.sandbox_us),
+        runtime_ms: millis(start.runtime_us),
+        import_ms: millis(start.import_us),
     }
 }
 

@@ -141,7 +141,7 @@ impl Core {
         let deadline = Instant::now() + timeout;
         let CallRequest { method, path, query, headers, body, .. } = request;
         let until = self.clock.now().plus(timeout);
-        let invocation = Invocation { run, method, path, query, headers, body, deadline: until };
+        let invocation = Invocation { run, method, path, query, headers, body: body.into(), deadline: until };
         let items = place.slot.instance.invoke(invocation);
         Exchange { ticket, items, deadline, timeout, received: 0 }.reply().await
     }

@@ -90,6 +90,7 @@ impl Core {
             recorder: self.recorder.clone(),
             tasks: self.tasks.clone(),
             room: Arc::clone(&self.room),
+            stats: Arc::clone(&self.stats),
         }
     }
 

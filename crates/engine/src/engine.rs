@@ -60,6 +60,8 @@ pub struct EngineSettings {
     pub tend_every: Duration,
     /// Instances of all functions together.
     pub instances_max: u32,
+    /// Functions that metrics name; the others share one label.
+    pub metric_labels_max: usize,
 }
 
 /// Decides and carries out. Cheap to clone.
@@ -80,6 +82,7 @@ impl Default for EngineSettings {
             lease: Duration::from_secs(30),
             tend_every: Duration::from_secs(1),
             instances_max: 1_000,
+            metric_labels_max: 200,
         }
     }
 }
@@ -95,7 +98,7 @@ impl Engine {
         let project = default_project(&*ports.registry, &*ports.clock, &*ports.ids).await?;
         let catalog = Catalog::start(Arc::clone(&ports.registry)).await?;
         let keys = Keys::start(Arc::clone(&ports.registry), Arc::clone(&ports.clock), Arc::clone(&ports.ids)).await?;
-        let stats = Arc::new(Stats::default());
+        let stats = Arc::new(Stats::new(settings.metric_labels_max));
         let (recorder, recorder_task) =
             Recorder::start(Arc::clone(&ports.history), Arc::clone(&ports.events), Arc::clone(&stats));
         let (dispatch, feeds) = Dispatch::open(ports.queue, ports.dead_letters, ports.claims, settings.lease).await?;

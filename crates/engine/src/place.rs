@@ -9,8 +9,6 @@ use crate::slot::Slot;
 pub(crate) struct Place {
     pub(crate) pool: Arc<Pool>,
     pub slot: Arc<Slot>,
-    /// Whether the call is the first of its instance.
-    pub cold: bool,
     /// Whether the instance may take another call; cleared after a timeout, a crash or an abandoned call.
     pub reusable: bool,
     /// Set for a place that no call ever took.

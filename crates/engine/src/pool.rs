@@ -17,6 +17,7 @@ use crate::place::Place;
 use crate::recorder::Recorder;
 use crate::room::Room;
 use crate::slot::Slot;
+use crate::stats::Stats;
 
 /// What every instance of a pool is started with.
 pub(crate) struct PoolSpec {
@@ -40,6 +41,7 @@ pub(crate) struct PoolDeps {
     pub recorder: Recorder,
     pub tasks: TaskTracker,
     pub room: Arc<Room>,
+    pub stats: Arc<Stats>,
 }
 
 /// The instances of one version with one set of vars.
@@ -312,7 +314,10 @@ impl Pool {
         state.starting -= 1;
         match launched {
             Ok(launched) => {
-                let slot = Arc::new(Slot::new(launched.instance));
+                let timings = launched.timings;
+                let stats = self.deps.stats.function(self.spec.function, &self.spec.name);
+                stats.started(timings.sandbox + timings.runtime + timings.import);
+                let slot = Arc::new(Slot::new(launched.instance, timings));
                 self.watch(&slot, launched.logs);
                 state.slots.push(Arc::clone(&slot));
                 self.serve_waiting(&mut state);
@@ -356,8 +361,8 @@ impl Pool {
     /// A place in the most recently used instance that has one, so that the others can fall idle.
     fn take_free(self: &Arc<Self>, state: &PoolState) -> Option<Place> {
         let slot = state.slots.iter().rev().find(|slot| slot.free() > 0)?;
-        let cold = slot.begin();
-        Some(Place { pool: Arc::clone(self), slot: Arc::clone(slot), cold, reusable: true, unclaimed: false })
+        slot.begin();
+        Some(Place { pool: Arc::clone(self), slot: Arc::clone(slot), reusable: true, unclaimed: false })
     }
 
     fn overloaded(&self, why: &str) -> NoPlace {

@@ -1,39 +1,43 @@
 //! One live instance in its pool.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
-use faas_ports::Instance;
+use faas_ports::{Instance, LaunchTimings};
 use parking_lot::Mutex;
+
+use crate::meter::Meter;
+use crate::readiness::Readiness;
 
 /// An instance with what the pool knows of it.
 pub(crate) struct Slot {
     /// The instance.
     pub instance: Arc<dyn Instance>,
+    /// When and how it became ready.
+    pub readiness: Readiness,
     /// Calls under way.
     in_flight: AtomicU32,
-    /// Calls ever taken.
-    served: AtomicU64,
     /// Set once it must not take calls any more.
     retired: AtomicBool,
     /// When the last call ended.
     idle_since: Mutex<Instant>,
-    /// CPU microseconds already attributed to earlier calls.
-    cpu_seen: AtomicU64,
+    /// What it has used, by call.
+    pub meter: Meter,
 }
 
 // === impl Slot ===
 
 impl Slot {
-    pub(crate) fn new(instance: Arc<dyn Instance>) -> Self {
+    /// An instance that is ready now.
+    pub(crate) fn new(instance: Arc<dyn Instance>, timings: LaunchTimings) -> Self {
         Self {
             instance,
+            readiness: Readiness { at: Instant::now(), timings },
             in_flight: AtomicU32::new(0),
-            served: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             idle_since: Mutex::new(Instant::now()),
-            cpu_seen: AtomicU64::new(0),
+            meter: Meter::default(),
         }
     }
 
@@ -45,10 +49,9 @@ impl Slot {
         self.instance.concurrency().saturating_sub(self.in_flight.load(Ordering::Relaxed))
     }
 
-    /// Counts a call in; returns whether it is the instance's first. Under the pool's lock, after `free() > 0`.
-    pub(crate) fn begin(&self) -> bool {
+    /// Counts a call in. Under the pool's lock, after `free() > 0`.
+    pub(crate) fn begin(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.served.fetch_add(1, Ordering::Relaxed) == 0
     }
 
     /// Counts a call out.
@@ -72,12 +75,5 @@ impl Slot {
 
     pub(crate) fn idle_since(&self) -> Instant {
         *self.idle_since.lock()
-    }
-
-    /// CPU microseconds spent since the last call of this method, where the machine can tell.
-    pub(crate) fn take_cpu(&self, total: Option<u64>) -> Option<u64> {
-        let total = total?;
-        let seen = self.cpu_seen.swap(total, Ordering::AcqRel);
-        Some(total.saturating_sub(seen))
     }
 }

@@ -79,7 +79,15 @@ impl Gateway {
         let selector = address.selector.map_or(Ok(Selector::Alias(AliasName::live())), str::parse)?;
         let caller = key_of(&head.headers).and_then(|key| self.engine.keys().authenticate(key).ok());
         let project = caller.as_ref().map_or(self.engine.default_project(), |caller| caller.project);
-        let route = self.engine.route(project, address.function, &selector).await?;
+        let route = match self.engine.route(project, address.function, &selector).await {
+            Ok(route) => route,
+            // A stranger is answered as at a private function, so that names cannot be guessed.
+            Err(fault) if caller.is_none() => {
+                authenticate(&self.engine, &head.headers, Scope::Invoke)?;
+                return Err(fault.into());
+            }
+            Err(fault) => return Err(fault.into()),
+        };
         if route.version.settings.auth == AuthMode::Private {
             authenticate(&self.engine, &head.headers, Scope::Invoke)?;
         }

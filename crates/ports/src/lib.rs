@@ -15,6 +15,7 @@ mod layers;
 mod queue;
 mod registry;
 mod sandbox;
+mod vault;
 
 pub use blobs::Blobs;
 pub use claims::{Claim, ClaimRequest, Claimed, Claims, Holder};
@@ -24,8 +25,8 @@ pub use error::{PortError, PortResult};
 pub use events::{Event, EventStream, Events, SubjectPattern};
 pub use history::{LogCursor, LogPage, LogQuery, RunCursor, RunHistory, RunPage, RunQuery};
 pub use instances::{
-    ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage, Invocation,
-    LaunchTimings, Launched, Launcher, LogEntry, ReplyHead, RuntimeDescription,
+    BodyStream, ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage,
+    Invocation, InvocationBody, LaunchTimings, Launched, Launcher, LogEntry, ReplyHead, RuntimeDescription,
 };
 pub use layers::{LayerBuild, Layers};
 pub use queue::{Enqueued, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Settlement, Verdict, Want};
@@ -33,3 +34,4 @@ pub use registry::{COMMIT_MAX, Change, Collection, Entry, Expect, Key, Registry,
 pub use sandbox::{
     LayerMount, OpenSandbox, SandboxControl, SandboxExit, SandboxLimits, SandboxSpec, SandboxUsage, Sandboxes,
 };
+pub use vault::{SECRET_MAX, Secret, SecretPlace, Vault};

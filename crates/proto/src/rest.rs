@@ -22,6 +22,6 @@ pub use function::{
 pub use key::{CreateKey, CreatedKey, KeyList, KeyView};
 pub use log::{LogLineView, LogList};
 pub use problem::{FunctionFailure, Problem};
-pub use run::{AttemptView, RunErrorView, RunList, RunView};
+pub use run::{AttemptView, RunErrorView, RunList, RunView, StartView};
 pub use server::{FeatureView, HealthView, RuntimeView, StatusView};
 pub use var::{SetVars, VarList, VarView};

@@ -78,3 +78,9 @@ async fn events() {
     let (_dir, store) = store();
     suite::events(&*store.events()).await;
 }
+
+#[test]
+fn vault() {
+    let (_dir, store) = store();
+    suite::vault(&*store.vault());
+}

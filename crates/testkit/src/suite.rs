@@ -11,6 +11,7 @@ mod layers;
 mod logs;
 mod queue;
 mod registry;
+mod vault;
 mod watch;
 
 pub use blobs::blobs;
@@ -22,6 +23,7 @@ pub use layers::layers;
 pub use logs::logs;
 pub use queue::queue;
 pub use registry::registry;
+pub use vault::vault;
 pub use watch::{lagged_watch, watch};
 
 use std::fmt::Debug;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faas_ports::{Blobs, PortError};
-use faas_testkit::{MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryQueue, MemoryRegistry, suite};
+use faas_testkit::{
+    MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryQueue, MemoryRegistry, MemoryVault, suite,
+};
 
 #[tokio::test]
 async fn registry() {
@@ -70,4 +72,9 @@ async fn a_damaged_blob_is_noticed() {
     let digest = blobs.put(Bytes::from_static(b"x")).await.expect("put");
     blobs.corrupt(&digest);
     assert!(matches!(blobs.get(&digest).await, Err(PortError::Corrupt { .. })));
+}
+
+#[test]
+fn vault() {
+    suite::vault(&MemoryVault::default());
 }

@@ -46,6 +46,10 @@ pub const VARS_MAX: usize = 256;
 pub const VAR_VALUE_MAX: usize = 32 << 10;
 /// Triggers of one function.
 pub const TRIGGERS_MAX: usize = 32;
+/// Missed ticks of a cron trigger that are made up for.
+pub const CRON_CATCH_UP_MAX: u32 = 100;
+/// The longest random delay of a cron trigger.
+pub const CRON_JITTER_MAX: Duration = Duration::from_secs(60 * 60);
 /// Instances of one function.
 pub const INSTANCES_MAX: u32 = 1000;
 /// Calls that share an instance of a runtime that does not block, when the manifest is silent.

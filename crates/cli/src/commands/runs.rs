@@ -12,6 +12,7 @@ use crate::commands::watch::{self, CancelArgs, ReplayArgs, WatchArgs};
 use crate::session::Session;
 use crate::table::Table;
 use crate::text::{self, moment};
+use crate::timeline;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunsCommand {
@@ -112,6 +113,7 @@ async fn get(args: GetArgs, session: &Session) -> anyhow::Result<()> {
         });
     }
     session.out.item(&run, run_table)?;
+    print_timeline(&run, session)?;
     print_stack(&run, session)
 }
 
@@ -202,6 +204,16 @@ pub(crate) fn run_table(run: &RunView) -> Table {
     }
     table.maybe("result", run.result.as_ref());
     table
+}
+
+/// The last attempt's: it is the one that the answer came from.
+fn print_timeline(run: &RunView, session: &Session) -> anyhow::Result<()> {
+    let lines = run.attempts.last().map(timeline::lines).unwrap_or_default();
+    if lines.is_empty() || session.out.format != crate::args::Format::Table {
+        return Ok(());
+    }
+    session.out.line("\ntimeline:")?;
+    lines.iter().try_for_each(|line| session.out.line(format_args!("  {}", line.trim_end())))
 }
 
 pub(crate) fn print_stack(run: &RunView, session: &Session) -> anyhow::Result<()> {
