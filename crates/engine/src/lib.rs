@@ -1,10 +1,9 @@
 //! Decides: deploy, admit, place, scale, record.
 //!
-//! The engine knows the ports' traits, never SQLite, NATS or Linux. Decisions are pure functions (`admission`,
+//! The engine knows the ports' traits, never SQLite, NATS or Linux. Decisions are pure (`places`,
 //! `faas_types::RunPhase`); the rest of this crate is the thin shell that carries them out.
 
 mod accept;
-mod admission;
 mod call;
 mod catalog;
 mod core;
@@ -20,8 +19,9 @@ mod keys;
 mod meter;
 mod pause;
 mod place;
+mod places;
+mod placing;
 mod pool;
-mod pools;
 mod publish;
 mod readiness;
 mod recorder;
@@ -29,12 +29,13 @@ mod replay;
 mod reply;
 mod retry;
 mod rollback;
-mod room;
 mod slot;
 mod stats;
 mod tally;
 mod ticket;
+mod usher;
 mod vars;
+mod version_cache;
 pub mod webhook;
 
 pub use accept::{Accepted, Later};
@@ -47,6 +48,7 @@ pub use histogram::HistogramSnapshot;
 pub use history::LogFollower;
 pub use idempotency::{KeyHolder, Once};
 pub use keys::{Caller, KeyRecord, Keys, MintedKey};
+pub use places::{Census, FunctionCensus, Tally, Urgency};
 pub use replay::{DeadSelection, Redriven, Replay};
 pub use reply::{Call, CallBody, CallFailure};
 pub use stats::{FunctionSnapshot, Stats};

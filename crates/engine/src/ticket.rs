@@ -107,8 +107,9 @@ impl Ticket {
         self.place.as_ref()
     }
 
-    /// The attempt begins in this place.
-    pub(crate) fn start(&mut self, place: Place, now: Timestamp) {
+    /// The attempt begins in this place, of the version that was live when there was one.
+    pub(crate) fn start(&mut self, place: Place, version: u32, now: Timestamp) {
+        self.record.version = version;
         let wait = place.slot.readiness.wait(self.accepted, Instant::now());
         self.record.cold_start = wait.start.is_some();
         self.record.isolation = place.slot.instance.isolation();

@@ -73,6 +73,8 @@ pub struct EngineSection {
     pub lease: Span,
     /// Instances of all functions together.
     pub instances_max: u32,
+    /// Memory of all instances together; four fifths of the machine's when absent.
+    pub memory_max: Option<ByteSize>,
 }
 
 /// What the server says of itself, on standard error.
@@ -137,6 +139,7 @@ impl Default for EngineSection {
             idle: Span::from_secs(300),
             lease: Span::from_secs(30),
             instances_max: 1_000,
+            memory_max: None,
         }
     }
 }

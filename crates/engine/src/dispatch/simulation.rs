@@ -363,7 +363,8 @@ impl Ledger {
         let key = self.accepted.iter().find(|(other, _)| *other == run).and_then(|(_, key)| *key);
         let Some(key) = key else { return };
         let earlier = self.accepted.iter().take_while(|(other, _)| *other != run);
-        let overtaken = earlier.filter(|(_, other)| *other == Some(key)).find(|(other, _)| !self.ends.contains_key(other));
+        let overtaken =
+            earlier.filter(|(_, other)| *other == Some(key)).find(|(other, _)| !self.ends.contains_key(other));
         assert_eq!(overtaken, None, "{run} overtook another of its ordering key");
     }
 }
