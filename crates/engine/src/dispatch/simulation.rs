@@ -5,7 +5,7 @@
 //! attempt is decided by the functions that the server calls. `FAAS_SEEDS` sets how many histories, `FAAS_SEED` runs
 //! one.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::plan::{self, LaneLoad};
 use crate::retry::{self, Attempted, Next, Tried};
 
 const TTL: Duration = Duration::from_millis(1_000);
-const STEPS: u32 = 250;
+const STEPS: u32 = 150;
 const KEYS: u64 = 3;
 const CAPACITY: u32 = 4;
 
@@ -65,6 +65,8 @@ struct Ledger {
     promised: HashSet<RunId>,
     /// Every run in the order of acceptance, with its ordering key.
     accepted: Vec<(RunId, Option<u64>)>,
+    /// Those that have not ended.
+    open: BTreeSet<RunId>,
     /// Commits of terminal states.
     ends: BTreeMap<RunId, u32>,
     /// The run of each idempotency key.
@@ -150,7 +152,9 @@ impl World {
         let (delay, priority) = (self.dice.below(300), self.dice.below(3));
         let tries = if self.dice.chance(30) { 2 } else { 1 };
         for attempt in 0..tries {
-            let record = queued_run(self.project, self.function, self.at());
+            let mut record = queued_run(self.project, self.function, self.at());
+            // From the seed, so that a history is the same each time.
+            record.id = RunId::mint(self.at(), self.dice.roll().into());
             let item = NewItem {
                 not_before: at(self.now + delay),
                 priority: u8::try_from(priority).expect("small"),
@@ -169,6 +173,7 @@ impl World {
             let lost = attempt + 1 < tries;
             let run = match outcome {
                 Enqueued::Accepted => {
+                    self.ledger.open.insert(run);
                     self.ledger.accepted.push((run, ordering));
                     run
                 }
@@ -186,11 +191,12 @@ impl World {
     }
 
     fn cancel(&mut self) {
-        let open: Vec<RunId> = self.ledger.open().collect();
-        if open.is_empty() {
+        let count = self.ledger.open.len();
+        if count == 0 {
             return;
         }
-        let run = open[usize::try_from(self.dice.below(open.len() as u64)).expect("small")];
+        let chosen = usize::try_from(self.dice.below(count as u64)).expect("small");
+        let run = *self.ledger.open.iter().nth(chosen).expect("chosen among them");
         let record = now(self.history.run(self.project, run)).expect("an accepted run is in the history");
         if now(self.queue.withdraw(RunRecord { state: RunState::Cancelled, ..record })) {
             self.ledger.end(run);
@@ -232,7 +238,7 @@ impl World {
         let max = plan::wanted(load);
         let wants = [Want { project: self.project, function: self.function, max }];
         for lease in now(self.queue.lease("server", &wants, TTL, self.at())) {
-            assert!(self.ledger.open().any(|run| run == lease.record.id), "an ended run was handed out");
+            assert!(self.ledger.open.contains(&lease.record.id), "an ended run was handed out");
             let ends_at = self.now + self.dice.below(1_500);
             self.servers[index].trying.push(Trying { lease, ends_at });
         }
@@ -321,13 +327,13 @@ impl World {
             server.frozen_until = 0;
         }
         for _ in 0..20_000 {
-            if self.ledger.open().next().is_none() {
+            if self.ledger.open.is_empty() {
                 return;
             }
-            self.now += 50;
+            self.now += 250;
             self.serve();
         }
-        panic!("{} runs never ended", self.ledger.open().count());
+        panic!("{} runs never ended", self.ledger.open.len());
     }
 
     fn judge(&self) {
@@ -350,11 +356,8 @@ fn finish(record: RunRecord, state: RunState, dead: Option<String>) -> Verdict {
 // === impl Ledger ===
 
 impl Ledger {
-    fn open(&self) -> impl Iterator<Item = RunId> {
-        self.accepted.iter().map(|(run, _)| *run).filter(|run| !self.ends.contains_key(run))
-    }
-
     fn end(&mut self, run: RunId) {
+        self.open.remove(&run);
         *self.ends.entry(run).or_default() += 1;
     }
 
