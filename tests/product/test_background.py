@@ -108,7 +108,9 @@ def test_failures_are_retried_then_kept_as_dead_letters_and_redriven(server: Ser
     headers = dict(letter["input"]["headers"])
     assert (letter["input"]["json"], headers["x-tenant"]) == ({"x": 7}, "acme")
     assert "secret" not in json.dumps(letter)
-    assert run in [one["run"]["id"] for one in server.http.get("/api/v1/dead-letters?function=bad").json()["dead_letters"]]
+    assert run in [
+        one["run"]["id"] for one in server.http.get("/api/v1/dead-letters?function=bad").json()["dead_letters"]
+    ]
     assert server.http.get("/api/v1/dead-letters?code=FN_002").json()["dead_letters"] == []
 
     deploy(server, tmp_path, "bad", ADD, FAST_RETRY)
