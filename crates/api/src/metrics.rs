@@ -3,6 +3,8 @@
 //! Written from snapshots of the engine's counters: the call path keeps no second set for this page. Label values
 //! are function names, error codes and words of ours, whose alphabets need no escaping.
 
+mod scheduling;
+
 use std::fmt::Display;
 
 use axum::extract::State;
@@ -26,6 +28,7 @@ const MICROS: f64 = 1e6;
 pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     let mut page = Page::default();
     server_families(&mut page, &state);
+    scheduling::families(&mut page, &state.engine);
     connection_families(&mut page, &state);
     let functions = state.engine.stats().published();
     counter_families(&mut page, &functions);
@@ -44,7 +47,6 @@ fn server_families(page: &mut Page, state: &ApiState) {
         "The isolation level of new sandboxes.",
         u8::from(state.isolation.level),
     );
-    page.single("faas_instances", "gauge", "Live and starting instances.", engine.instances());
     let dropped = engine.stats().dropped_records();
     page.single("faas_run_records_dropped_total", "counter", "Run records that the history could not take.", dropped);
     let dropped = engine.stats().dropped_logs();
@@ -82,7 +84,7 @@ fn counter_families(page: &mut Page, functions: &[TallySnapshot]) {
         failed_with(tally, Code::TimeoutExceeded)
     });
     each("faas_throttles_total", "counter", "Calls refused because every instance was busy.", |tally| {
-        failed_with(tally, Code::Overloaded)
+        failed_with(tally, Code::Overloaded) + failed_with(tally, Code::RateLimited)
     });
     each("faas_log_lines_cut_total", "counter", "Log lines beyond the limit of their runs.", |tally| {
         tally.cut_log_lines

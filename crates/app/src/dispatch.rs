@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use faas_gateway::{Gateway, PREFIX};
+use faas_gateway::{ASYNC_PREFIX, Gateway, PREFIX};
 use http::Request;
 use http::uri::{PathAndQuery, Uri};
 use hyper::body::Incoming;
@@ -28,7 +28,8 @@ impl Doors {
     }
 
     async fn through(self, mut request: Request<Body>) -> Response {
-        if request.uri().path().starts_with(PREFIX) {
+        let path = request.uri().path();
+        if path.starts_with(PREFIX) || path.starts_with(ASYNC_PREFIX) {
             return self.gateway.answer(request).await;
         }
         if is_functions(request.uri().path()) {

@@ -241,6 +241,17 @@ pub trait Instance: Send + Sync {
     /// What the sandbox has used so far.
     fn usage(&self) -> InstanceUsage;
 
+    /// How many processes and threads there are right now, its own first ones included; `None` where that cannot be told.
+    /// Cheap enough to ask after every call.
+    fn tasks(&self) -> Option<u32> {
+        None
+    }
+
+    /// How many processes there are, threads not counted. Costs more.
+    fn processes(&self) -> Option<u32> {
+        None
+    }
+
     /// Asks the runtime to end by itself, kills the tree after `grace`, and returns when nothing of it is left.
     async fn stop(&self, grace: Duration) -> InstanceExit;
 

@@ -69,8 +69,12 @@ pub struct EngineSection {
     pub drain: Span,
     /// How long an instance may be idle before it is stopped.
     pub idle: Span,
+    /// How long a queued run belongs to a server that gives no sign of life; then it is tried again.
+    pub lease: Span,
     /// Instances of all functions together.
     pub instances_max: u32,
+    /// Memory of all instances together; four fifths of the machine's when absent.
+    pub memory_max: Option<ByteSize>,
 }
 
 /// What the server says of itself, on standard error.
@@ -130,7 +134,13 @@ impl Default for CacheSection {
 
 impl Default for EngineSection {
     fn default() -> Self {
-        Self { drain: Span::from_secs(30), idle: Span::from_secs(300), instances_max: 1_000 }
+        Self {
+            drain: Span::from_secs(30),
+            idle: Span::from_secs(300),
+            lease: Span::from_secs(30),
+            instances_max: 1_000,
+            memory_max: None,
+        }
     }
 }
 
