@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::accept::{IDEMPOTENCY_KEY, key};
-use crate::call::{CallTarget, answer_call};
+use crate::call::{CallTarget, answer_call, passed_headers};
 use crate::problem::ERROR_SOURCE;
 use crate::request_id::{self, RequestId};
 use crate::{read_body, render};
@@ -41,7 +41,7 @@ async fn first(engine: &Engine, target: &CallTarget, request: Request) -> Result
         method: parts.method.as_str().to_owned(),
         path: target.path.clone(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: Vec::new(),
+        headers: passed_headers(&parts, None, target.key_was_used),
         body: body.clone(),
     };
     let once = engine.once(&target.route, name, &call).await?;
