@@ -12,6 +12,7 @@ use faas_ports::{
 };
 use faas_types::{Fault, FunctionId, FunctionName, ProjectId, limits};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -146,9 +147,14 @@ impl Engine {
             tasks,
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
+            kinds_changed: Notify::new(),
             deploying: Mutex::default(),
         });
-        let mut background = vec![recorder_task, tokio::spawn(Arc::clone(&core).tend(settings))];
+        let mut background = vec![
+            recorder_task,
+            tokio::spawn(Arc::clone(&core).tend(settings)),
+            tokio::spawn(Arc::clone(&core).foretell()),
+        ];
         background.extend(dispatch::start(&core, feeds));
         Ok(Self { core, project, background: Arc::new(Mutex::new(background)) })
     }
