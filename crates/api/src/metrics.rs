@@ -29,10 +29,11 @@ const MICROS: f64 = 1e6;
 pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     let mut page = Page::default();
     server_families(&mut page, &state);
-    scheduling::families(&mut page, &state.engine);
     start_families(&mut page, &state.engine.launcher().starts());
+    body_families(&mut page, &state);
     connection_families(&mut page, &state);
     let functions = state.engine.stats().published();
+    scheduling::families(&mut page, &state.engine, &functions);
     counter_families(&mut page, &functions);
     failure_families(&mut page, &functions);
     histogram_families(&mut page, &functions);
@@ -71,6 +72,13 @@ fn start_families(page: &mut Page, starts: &StartFigures) {
     page.single("faas_parkings_total", "counter", "Runtimes started ahead of time.", starts.parkings);
     let seconds = starts.parking_time.as_secs_f64();
     page.single("faas_parking_seconds_total", "counter", "Time that starting them took, in the background.", seconds);
+}
+
+fn body_families(page: &mut Page, state: &ApiState) {
+    let bodies = state.engine.bodies();
+    let help = "Memory of bodies that are collected for a handler or a client.";
+    page.single("faas_bodies_held_bytes", "gauge", help, bodies.used());
+    page.single("faas_bodies_refused_total", "counter", "Bodies that found no room in that memory.", bodies.refused());
 }
 
 fn connection_families(page: &mut Page, state: &ApiState) {
