@@ -4,6 +4,7 @@
 
 mod bundle;
 mod bytesize;
+mod cause;
 mod code;
 mod digest;
 mod fault;
@@ -11,6 +12,7 @@ pub mod id;
 mod isolation;
 pub mod limits;
 mod name;
+mod retention;
 mod run;
 mod run_record;
 mod scope;
@@ -21,6 +23,7 @@ mod version;
 
 pub use bundle::{Bundle, BundleFile};
 pub use bytesize::ByteSize;
+pub use cause::{CauseClass, Diagnosis, diagnose};
 pub use code::{Code, GrpcStatus};
 pub use digest::Digest;
 pub use fault::{Fault, FunctionError};
@@ -30,6 +33,7 @@ pub use id::{
 };
 pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
 pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName};
+pub use retention::Retention;
 pub use run::{IllegalTransition, RunEffect, RunEvent, RunPhase, RunState};
 pub use run_record::{AttemptRecord, LogLevel, LogLine, LogStream, RunRecord, TriggerKind};
 pub use scope::{InvalidScope, Scope};
