@@ -3,7 +3,7 @@
 use axum::extract::State;
 use faas_ports::{Clock, RunQuery, SystemClock};
 use faas_proto::rest::{Problem, RunList, RunView};
-use faas_types::RunId;
+use faas_types::{RunId, Span};
 use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -29,6 +29,15 @@ pub(crate) struct Filter {
     /// Only of this version.
     #[param(minimum = 1)]
     version: Option<u32>,
+    /// Only created by this, such as `http` or `api`.
+    #[param(max_length = 20)]
+    trigger: Option<String>,
+    /// Only ended ones that took at least so long, such as `250ms` or `2s`.
+    #[param(max_length = 40)]
+    min_duration: Option<String>,
+    /// Only ended ones that took at most so long.
+    #[param(max_length = 40)]
+    max_duration: Option<String>,
     /// Only created since: a time such as `2026-11-21T08:00:00Z`, or how long ago, such as `10m`.
     #[param(max_length = 40)]
     since: Option<String>,
@@ -65,6 +74,9 @@ pub(crate) async fn list_runs(
         code: page::parsed("code", filter.code.as_deref())?,
         cold_start: filter.cold,
         version: filter.version,
+        trigger: page::parsed("trigger", filter.trigger.as_deref())?,
+        duration_min: page::parsed("min_duration", filter.min_duration.as_deref())?.map(Span::get),
+        duration_max: page::parsed("max_duration", filter.max_duration.as_deref())?.map(Span::get),
         since: page::time("since", filter.since.as_deref(), now)?,
         until: page::time("until", filter.until.as_deref(), now)?,
         after: page::parsed("cursor", filter.cursor.as_deref())?,
@@ -72,7 +84,7 @@ pub(crate) async fn list_runs(
     };
     let found = state.engine.runs(&query).await?;
     let runs = found.runs.into_iter().map(run_view).collect();
-    Ok(Json(RunList { runs, next: found.next.map(|id| id.to_string()) }))
+    Ok(Json(RunList { runs, next: found.next.map(|id| id.to_string()), examined: found.examined }))
 }
 
 /// Shows a run with its attempts.

@@ -45,6 +45,7 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsRead), routes!(vars::list_vars))
         .add(Key(FunctionsWrite), routes!(vars::set_vars))
         .add(Key(FunctionsWrite), routes!(vars::delete_var))
+        .add(Key(RunsRead), routes!(logs::project_logs))
         .add(Key(RunsRead), routes!(logs::function_logs))
         .add(Key(RunsRead), routes!(runs::list_runs))
         .add(Key(RunsRead), routes!(runs::get_run))

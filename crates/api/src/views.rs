@@ -5,7 +5,7 @@ use faas_proto::rest::{
     AliasView, AttemptView, DeploymentView, FunctionView, KeyView, LogLineView, RunErrorView, RunView, SettingsView,
     VersionView,
 };
-use faas_types::{AttemptRecord, Fault, LogLine, RunRecord, VersionRecord};
+use faas_types::{AttemptRecord, Diagnosis, Fault, LogLine, ProjectId, RunRecord, VersionRecord};
 
 use crate::state::ApiState;
 
@@ -37,6 +37,19 @@ impl ApiState {
             created_at: record.created_at.to_string(),
             updated_at: record.updated_at.to_string(),
         })
+    }
+
+    pub(crate) fn log_line_view(&self, project: ProjectId, cursor: u64, line: LogLine) -> LogLineView {
+        let function = self.engine.catalog().by_id(project, line.function);
+        LogLineView {
+            cursor,
+            at: line.at.to_string(),
+            level: line.level,
+            stream: line.stream,
+            function: function.map_or_else(|| line.function.to_string(), |entry| entry.record.name.to_string()),
+            run_id: line.run.map(|run| run.to_string()),
+            message: line.message,
+        }
     }
 
     pub(crate) fn deployment_view(&self, deployed: &Deployed) -> DeploymentView {
@@ -87,18 +100,29 @@ pub(crate) fn version_view(version: &VersionRecord) -> VersionView {
     }
 }
 
-pub(crate) fn run_view(run: RunRecord) -> RunView {
-    let error = run.code.map(|code| {
-        let own = run.error.unwrap_or_default();
-        RunErrorView {
-            code: code.to_string(),
-            message: run.message.unwrap_or_else(|| code.title().to_owned()),
-            kind: (!own.kind.is_empty()).then_some(own.kind),
-            stack: own.stack,
-            file: own.file,
-            line: own.line,
-        }
-    });
+fn error_view(run: &mut RunRecord) -> Option<RunErrorView> {
+    let code = run.code?;
+    let own = run.error.take();
+    let message = run.message.take().unwrap_or_else(|| code.title().to_owned());
+    let Diagnosis { class, summary, advice } = faas_types::diagnose(code, &message, own.as_ref());
+    let own = own.unwrap_or_default();
+    Some(RunErrorView {
+        code: code.to_string(),
+        summary,
+        message,
+        cause: class,
+        advice,
+        kind: (!own.kind.is_empty()).then_some(own.kind),
+        stack: own.stack,
+        file: own.file,
+        line: own.line,
+        column: own.column,
+        snippet: own.snippet,
+    })
+}
+
+pub(crate) fn run_view(mut run: RunRecord) -> RunView {
+    let error = error_view(&mut run);
     RunView {
         id: run.id.to_string(),
         function: run.function_name.to_string(),
@@ -132,17 +156,6 @@ fn attempt_view(attempt: &AttemptRecord) -> AttemptView {
         cpu_ms: attempt.cpu_us.map(millis),
         dropped_log_lines: attempt.dropped_log_lines,
         code: attempt.code.map(|code| code.to_string()),
-    }
-}
-
-pub(crate) fn log_line_view(cursor: u64, line: LogLine) -> LogLineView {
-    LogLineView {
-        cursor,
-        at: line.at.to_string(),
-        level: line.level,
-        stream: line.stream,
-        run_id: line.run.map(|run| run.to_string()),
-        message: line.message,
     }
 }
 

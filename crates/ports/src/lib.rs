@@ -18,7 +18,10 @@ pub use blobs::Blobs;
 pub use clock::{Clock, IdSource, SystemClock};
 pub use error::{PortError, PortResult};
 pub use events::{Event, EventStream, Events, SubjectPattern};
-pub use history::{LogCursor, LogPage, LogQuery, RunCursor, RunHistory, RunPage, RunQuery};
+pub use history::{
+    Expired, Expiry, LINES_EXAMINED_MAX, LogCursor, LogPage, LogQuery, RUNS_EXAMINED_MAX, RunCursor, RunHistory,
+    RunPage, RunQuery,
+};
 pub use instances::{
     ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage, Invocation,
     LaunchTimings, Launched, Launcher, LogEntry, ReplyHead, RuntimeDescription,

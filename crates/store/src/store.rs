@@ -177,7 +177,7 @@ impl Core {
         };
         let main = Database::open(DatabaseConfig {
             path: &dir.path().join("faas.db"),
-            migrations: &[include_str!("schema/faas_1.sql")],
+            migrations: &[include_str!("schema/faas_1.sql"), include_str!("schema/faas_3.sql")],
             durability: Durability::PowerCut,
             readers: config.readers,
             queue: config.write_queue,
@@ -186,7 +186,7 @@ impl Core {
         // Log lines are best effort: losing the last ones in a power cut is cheaper than an fsync for each batch.
         let logs = Database::open(DatabaseConfig {
             path: &dir.path().join("logs.db"),
-            migrations: &[include_str!("schema/logs_1.sql")],
+            migrations: &[include_str!("schema/logs_1.sql"), include_str!("schema/logs_2.sql")],
             durability: Durability::ProcessEnd,
             readers: config.readers,
             queue: config.write_queue,
