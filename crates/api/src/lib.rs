@@ -10,6 +10,7 @@ mod logs;
 mod metrics;
 mod openapi;
 mod page;
+mod retention;
 mod runs;
 mod server;
 mod state;

@@ -4,10 +4,11 @@
 //! are function names and error codes, whose alphabets need no escaping.
 
 use std::fmt::{Display, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_engine::{FunctionSnapshot, Stats};
+use faas_engine::{Forgotten, FunctionSnapshot, Stats};
 use http::header::CONTENT_TYPE;
 
 use crate::state::ApiState;
@@ -21,6 +22,7 @@ struct Page(String);
 pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     let mut page = Page::default();
     server_families(&mut page, &state);
+    retention_families(&mut page, state.engine.forgotten());
     function_families(&mut page, &state.engine.stats().snapshots());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.0)
 }
@@ -37,6 +39,19 @@ fn server_families(page: &mut Page, state: &ApiState) {
     page.sample("faas_run_records_dropped_total", &[], engine.stats().dropped_records());
     page.family("faas_log_lines_dropped_total", "counter", "Log lines lost because the history could not keep up.");
     page.sample("faas_log_lines_dropped_total", &[], engine.stats().dropped_logs());
+}
+
+/// What retention has done.
+fn retention_families(page: &mut Page, forgotten: &Forgotten) {
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    page.family("faas_history_expired_total", "counter", "Rows of the history that were forgotten, by kind.");
+    for (kind, counter) in [("runs", &forgotten.runs), ("log_lines", &forgotten.lines)] {
+        page.sample("faas_history_expired_total", &[("kind", &kind)], count(counter));
+    }
+    page.family("faas_history_reclaimed_bytes_total", "counter", "Bytes given back to the file system.");
+    page.sample("faas_history_reclaimed_bytes_total", &[], count(&forgotten.reclaimed));
+    page.family("faas_log_bytes", "gauge", "Bytes of log lines that are kept.");
+    page.sample("faas_log_bytes", &[], count(&forgotten.log_bytes));
 }
 
 fn function_families(page: &mut Page, functions: &[FunctionSnapshot]) {

@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::state::ApiState;
-use crate::{deploy, error_pages, functions, health, invoke, keys, logs, metrics, openapi, runs, vars};
+use crate::{deploy, error_pages, functions, health, invoke, keys, logs, metrics, openapi, retention, runs, vars};
 
 /// Every route of the control plane.
 pub fn router(state: ApiState) -> Router {
@@ -50,6 +50,9 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(RunsRead), routes!(runs::list_runs))
         .add(Key(RunsRead), routes!(runs::get_run))
         .add(Key(RunsRead), routes!(logs::run_logs))
+        .add(Key(RunsRead), routes!(retention::get_retention))
+        .add(Key(Admin), routes!(retention::set_retention))
+        .add(Key(Admin), routes!(retention::reset_retention))
         .add(Key(Admin), routes!(keys::list_keys))
         .add(Key(Admin), routes!(keys::create_key))
         .add(Key(Admin), routes!(keys::revoke_key))

@@ -73,6 +73,7 @@ impl Server {
         let settings = EngineSettings {
             idle_timeout: config.engine.idle.get(),
             instances_max: config.engine.instances_max,
+            retention: config.retention,
             ..EngineSettings::default()
         };
         let engine = Engine::start(ports, settings).await?;

@@ -8,7 +8,7 @@ mod sections;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use faas_types::Span;
+use faas_types::{ByteSize, Retention, Span};
 use serde::Serialize;
 
 pub use sections::{EngineSection, HttpSection, LogFormat, LogSection, SandboxSection, StoreSection};
@@ -24,6 +24,8 @@ pub struct ServerConfig {
     pub sandbox: SandboxSection,
     /// How instances live and die.
     pub engine: EngineSection,
+    /// How long a project's history is kept that has no settings of its own.
+    pub retention: Retention,
     /// What the server says of itself.
     pub log: LogSection,
 }
@@ -40,6 +42,10 @@ pub struct ServerOverrides {
     pub drain: Option<Span>,
     pub idle: Option<Span>,
     pub instances_max: Option<u32>,
+    pub retention_runs: Option<Span>,
+    pub retention_results: Option<Span>,
+    pub retention_logs: Option<Span>,
+    pub retention_log_bytes: Option<ByteSize>,
     pub log_format: Option<LogFormat>,
     pub log_filter: Option<String>,
 }
@@ -109,6 +115,7 @@ impl ServerConfig {
             store: StoreSection { data },
             sandbox: SandboxSection::default(),
             engine: EngineSection::default(),
+            retention: Retention::default(),
             log: LogSection::default(),
         }
     }
@@ -148,6 +155,11 @@ impl ServerConfig {
         set(&mut self.engine.drain, layer.drain);
         set(&mut self.engine.idle, layer.idle);
         set(&mut self.engine.instances_max, layer.instances_max);
+        set(&mut self.retention.runs, layer.retention_runs);
+        // Who only says how long runs are kept has not asked for results that outlive them.
+        self.retention.results = layer.retention_results.unwrap_or(self.retention.results.min(self.retention.runs));
+        set(&mut self.retention.logs, layer.retention_logs);
+        set(&mut self.retention.log_bytes, layer.retention_log_bytes);
         set(&mut self.log.format, layer.log_format);
         set(&mut self.log.filter, layer.log_filter);
     }
@@ -164,6 +176,15 @@ impl ServerConfig {
         if !(1..=10_000).contains(&self.engine.instances_max) {
             return refuse("engine.instances_max", "must be from 1 to 10000");
         }
+        self.retention.check().map_err(|(field, message)| ConfigError::OutOfRange {
+            field: match field {
+                "runs" => "retention.runs",
+                "results" => "retention.results",
+                "logs" => "retention.logs",
+                _ => "retention.log_bytes",
+            },
+            message,
+        })?;
         match &self.http.public_url {
             Some(url) if !(url.starts_with("http://") || url.starts_with("https://")) => {
                 refuse("http.public_url", "must start with http:// or https://")

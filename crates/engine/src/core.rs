@@ -19,6 +19,7 @@ use crate::keys::Keys;
 use crate::pool::{Pool, PoolDeps, PoolSpec};
 use crate::pools::{PoolKey, Pools, Standing};
 use crate::recorder::Recorder;
+use crate::retention::Forgotten;
 use crate::room::Room;
 use crate::stats::Stats;
 
@@ -40,6 +41,7 @@ pub(crate) struct Core {
     pub(crate) pools: Pools,
     pub(crate) stats: Arc<Stats>,
     pub(crate) recorder: Recorder,
+    pub(crate) forgotten: Forgotten,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) stopping: AtomicBool,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use faas_ports::{
     Blobs, Clock, Collection, Events, Expect, IdSource, Key, Launcher, Layers, PortError, Registry, RunHistory, Write,
 };
-use faas_types::{Fault, FunctionId, ProjectId};
+use faas_types::{Fault, FunctionId, ProjectId, Retention};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use crate::keys::Keys;
 use crate::pools::Pools;
 use crate::recorder::Recorder;
 use crate::reply::{Call, CallFailure};
+use crate::retention::Forgotten;
 use crate::room::Room;
 use crate::stats::Stats;
 
@@ -50,6 +51,8 @@ pub struct EngineSettings {
     pub tend_every: Duration,
     /// Instances of all functions together.
     pub instances_max: u32,
+    /// How long a project's history is kept that has no settings of its own.
+    pub retention: Retention,
 }
 
 /// Decides and carries out. Cheap to clone.
@@ -57,6 +60,7 @@ pub struct EngineSettings {
 pub struct Engine {
     pub(crate) core: Arc<Core>,
     project: ProjectId,
+    pub(crate) retention_default: Retention,
     recorder_task: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -64,7 +68,12 @@ pub struct Engine {
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { idle_timeout: Duration::from_secs(300), tend_every: Duration::from_secs(1), instances_max: 1_000 }
+        Self {
+            idle_timeout: Duration::from_secs(300),
+            tend_every: Duration::from_secs(1),
+            instances_max: 1_000,
+            retention: Retention::default(),
+        }
     }
 }
 
@@ -96,6 +105,7 @@ impl Engine {
             pools: Pools::default(),
             stats,
             recorder,
+            forgotten: Forgotten::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
@@ -103,7 +113,9 @@ impl Engine {
             deploying: Mutex::default(),
         });
         core.tasks.spawn(Arc::clone(&core).tend(settings));
-        Ok(Self { core, project, recorder_task: Arc::new(Mutex::new(Some(recorder_task))) })
+        core.tasks.spawn(Arc::clone(&core).forget(settings.retention));
+        let retention_default = settings.retention;
+        Ok(Self { core, project, retention_default, recorder_task: Arc::new(Mutex::new(Some(recorder_task))) })
     }
 
     /// The project that belongs to callers without a key.

@@ -5,6 +5,7 @@ mod function;
 mod key;
 mod log;
 mod problem;
+mod retention;
 mod run;
 mod server;
 mod var;
@@ -17,6 +18,7 @@ pub use function::{
 pub use key::{CreateKey, CreatedKey, KeyList, KeyView};
 pub use log::{LogLineView, LogList};
 pub use problem::{FunctionFailure, Problem};
+pub use retention::{RetentionView, SetRetention};
 pub use run::{AttemptView, RunErrorView, RunList, RunView};
 pub use server::{FeatureView, HealthView, RuntimeView, StatusView};
 pub use var::{SetVars, VarList, VarView};

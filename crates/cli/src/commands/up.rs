@@ -72,6 +72,7 @@ impl UpArgs {
             instances_max: self.instances_max,
             log_format: self.log_format,
             log_filter: self.log,
+            ..ServerOverrides::default()
         };
         let is_root = rustix::process::geteuid().is_root();
         ServerConfig::load(is_root, file.as_deref(), env, flags)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use faas_types::Span;
+use faas_types::{ByteSize, Span};
 use serde::Deserialize;
 
 use super::{ConfigError, LogFormat, ServerOverrides};
@@ -16,6 +16,7 @@ struct FileLayer {
     store: StoreLayer,
     sandbox: SandboxLayer,
     engine: EngineLayer,
+    retention: RetentionLayer,
     log: LogLayer,
 }
 
@@ -49,6 +50,15 @@ struct EngineLayer {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+struct RetentionLayer {
+    runs: Option<Span>,
+    results: Option<Span>,
+    logs: Option<Span>,
+    log_bytes: Option<ByteSize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct LogLayer {
     format: Option<LogFormat>,
     filter: Option<String>,
@@ -77,6 +87,10 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         drain: parsed(env, "FAAS_DRAIN")?,
         idle: parsed(env, "FAAS_IDLE")?,
         instances_max: parsed(env, "FAAS_INSTANCES_MAX")?,
+        retention_runs: parsed(env, "FAAS_RETENTION_RUNS")?,
+        retention_results: parsed(env, "FAAS_RETENTION_RESULTS")?,
+        retention_logs: parsed(env, "FAAS_RETENTION_LOGS")?,
+        retention_log_bytes: parsed(env, "FAAS_RETENTION_LOG_BYTES")?,
         log_format: parsed(env, "FAAS_LOG_FORMAT")?,
         log_filter: text("FAAS_LOG"),
     })
@@ -119,6 +133,10 @@ impl From<FileLayer> for ServerOverrides {
             drain: file.engine.drain,
             idle: file.engine.idle,
             instances_max: file.engine.instances_max,
+            retention_runs: file.retention.runs,
+            retention_results: file.retention.results,
+            retention_logs: file.retention.logs,
+            retention_log_bytes: file.retention.log_bytes,
             log_format: file.log.format,
             log_filter: file.log.filter,
         }
