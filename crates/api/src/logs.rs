@@ -154,7 +154,7 @@ fn events(state: ApiState, follower: LogFollower) -> impl Stream<Item = Result<E
             }
             None => {
                 // A server that stops says nothing: the client comes back.
-                let end = follower.is_over().then(|| Ok(Event::default().event("end").data("")));
+                let end = follower.is_over().then(|| Ok(Event::default().event("end").data("{}")));
                 return end.map(|end| (stream::iter(vec![end]), None));
             }
         };
@@ -165,8 +165,8 @@ fn events(state: ApiState, follower: LogFollower) -> impl Stream<Item = Result<E
 
 fn page_events(state: &ApiState, page: LogPage) -> Vec<Result<Event, Infallible>> {
     if page.lines.is_empty() {
-        // Lines that do not match are not read again by a client that comes back.
-        let position = || Ok(Event::default().event("position").id(page.next.to_string()).data(""));
+        // Lines that do not match are not read again by a client that comes back. Without data an event is none.
+        let position = || Ok(Event::default().event("position").id(page.next.to_string()).data("{}"));
         return (page.examined > 0).then(position).into_iter().collect();
     }
     let event = |(cursor, line): (u64, LogLine)| {
