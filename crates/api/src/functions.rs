@@ -39,10 +39,9 @@ pub(crate) async fn list_functions(
     let mut entries = state.engine.catalog().page(caller.project, after.as_ref(), limit as usize + 1);
     let more = entries.len() > limit as usize;
     entries.truncate(limit as usize);
-    let mut functions = Vec::with_capacity(entries.len());
-    for entry in &entries {
-        functions.push(state.function_view(entry).await?);
-    }
+    let versions = state.engine.catalog().live_versions(&entries).await?;
+    let views = entries.iter().zip(&versions);
+    let functions = views.map(|(entry, version)| state.view_with(entry, version.as_deref())).collect();
     let next = if more { entries.last().map(|entry| entry.record.name.to_string()) } else { None };
     Ok(Json(FunctionList { functions, next }))
 }
@@ -115,6 +114,45 @@ pub(crate) async fn delete_function(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Holds the accepted runs of a function back. Runs under way go on, and calls whose callers wait are served.
+#[utoipa::path(post, path = "/api/v1/functions/{id}/pause", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
+    (status = 200, body = FunctionView),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn pause_function(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<FunctionView>, Failure> {
+    hold(&state, caller.project, &id, true).await
+}
+
+/// Lets the accepted runs of a function go on.
+#[utoipa::path(post, path = "/api/v1/functions/{id}/resume", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
+    (status = 200, body = FunctionView),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn resume_function(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<FunctionView>, Failure> {
+    hold(&state, caller.project, &id, false).await
+}
+
+async fn hold(
+    state: &ApiState,
+    project: faas_types::ProjectId,
+    id: &str,
+    paused: bool,
+) -> Result<Json<FunctionView>, Failure> {
+    let entry = state.engine.catalog().find(project, id)?;
+    let entry = state.engine.pause(&entry, paused).await?;
+    Ok(Json(state.function_view(&entry).await?))
+}
+
 /// Lists a function's newest versions.
 #[utoipa::path(get, path = "/api/v1/functions/{id}/versions", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
     (status = 200, body = VersionList),
@@ -144,7 +182,7 @@ pub(crate) async fn function_metrics(
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let snapshot = state.engine.stats().snapshot(entry.record.id);
     let snapshot = snapshot.as_ref();
-    let errors = snapshot.map_or(0, |s| s.errors.iter().map(|(_, count)| count).sum());
+    let errors = snapshot.map_or(0, |s| s.errors);
     let invocations = snapshot.map_or(0, |s| s.invocations);
     let quantile = |index: usize| snapshot.and_then(|s| s.quantiles_us).map(|q| millis(q[index]));
     Ok(Json(FunctionMetrics {

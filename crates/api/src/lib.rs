@@ -1,5 +1,6 @@
 //! Control plane: REST and its OpenAPI document.
 
+mod dead_letters;
 mod deploy;
 mod error_pages;
 mod functions;
@@ -8,8 +9,10 @@ mod invoke;
 mod keys;
 mod logs;
 mod metrics;
+mod metrics_page;
 mod openapi;
 mod page;
+mod replays;
 mod retention;
 mod runs;
 mod server;

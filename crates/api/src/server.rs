@@ -9,7 +9,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::state::ApiState;
-use crate::{deploy, error_pages, functions, health, invoke, keys, logs, metrics, openapi, retention, runs, vars};
+use crate::{
+    dead_letters, deploy, error_pages, functions, health, invoke, keys, logs, metrics, openapi, replays, retention,
+    runs, vars,
+};
 
 /// Every route of the control plane.
 pub fn router(state: ApiState) -> Router {
@@ -28,7 +31,8 @@ pub fn router(state: ApiState) -> Router {
 
 pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
     use Access::{Key, Public};
-    use Scope::{Admin, FunctionsRead, FunctionsWrite, Invoke, RunsRead};
+    use Scope::{Admin, FunctionsRead, FunctionsWrite, Invoke, MetricsRead, RunsRead};
+    let metrics = if state.open_metrics { Public } else { Key(MetricsRead) };
     RouteTable::new(state.engine.clone())
         .add(Key(FunctionsRead), routes!(functions::list_functions))
         .add(Key(FunctionsWrite), routes!(functions::create_function))
@@ -50,6 +54,17 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(RunsRead), routes!(runs::list_runs))
         .add(Key(RunsRead), routes!(runs::get_run))
         .add(Key(RunsRead), routes!(logs::run_logs))
+        .add(Key(Invoke), routes!(replays::cancel_run))
+        .add(Key(Invoke), routes!(replays::replay_run))
+        .add(Key(RunsRead), routes!(replays::run_input))
+        .add(Key(RunsRead), routes!(dead_letters::list_dead_letters))
+        .add(Key(RunsRead), routes!(dead_letters::get_dead_letter))
+        .add(Key(Invoke), routes!(dead_letters::redrive_dead_letter))
+        .add(Key(Invoke), routes!(dead_letters::redrive_dead_letters))
+        .add(Key(FunctionsWrite), routes!(dead_letters::purge_dead_letter))
+        .add(Key(FunctionsWrite), routes!(dead_letters::purge_dead_letters))
+        .add(Key(FunctionsWrite), routes!(functions::pause_function))
+        .add(Key(FunctionsWrite), routes!(functions::resume_function))
         .add(Key(RunsRead), routes!(retention::get_retention))
         .add(Key(Admin), routes!(retention::set_retention))
         .add(Key(Admin), routes!(retention::reset_retention))
@@ -59,7 +74,7 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsRead), routes!(health::status))
         .add(Public, routes!(health::live))
         .add(Public, routes!(health::ready))
-        .add(Public, routes!(metrics::serve))
+        .add(metrics, routes!(metrics::serve))
         .add(Public, routes!(error_pages::page))
         .finish()
 }

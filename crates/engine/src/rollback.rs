@@ -43,6 +43,7 @@ impl Engine {
         };
         let mut record = entry.record.clone();
         record.aliases.insert(AliasName::live(), Alias { version: target, moved_at: now });
+        record.min_instances = version.settings.scaling.min;
         record.updated_at = now;
         let writes = vec![
             Write::Put { key: entry.key(), value: encode(&record)?, expect: Expect::Revision(entry.revision) },

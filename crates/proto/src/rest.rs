@@ -1,5 +1,6 @@
 //! REST bodies, shared by server and client so that they cannot drift.
 
+mod background;
 mod deploy;
 mod function;
 mod key;
@@ -10,6 +11,10 @@ mod run;
 mod server;
 mod var;
 
+pub use background::{
+    AcceptedRun, DeadLetterFilter, DeadLetterList, DeadLetterView, PurgeReport, RedriveReport, RedrivenView,
+    ReplayRequest, ReplayVersion, RunInputView,
+};
 pub use deploy::{BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, RollbackRequest};
 pub use function::{
     AliasView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, SettingsView,
@@ -19,6 +24,6 @@ pub use key::{CreateKey, CreatedKey, KeyList, KeyView};
 pub use log::{LogLineView, LogList};
 pub use problem::{FunctionFailure, Problem};
 pub use retention::{RetentionView, SetRetention};
-pub use run::{AttemptView, RunErrorView, RunList, RunView};
+pub use run::{AttemptView, RunErrorView, RunList, RunView, StartView};
 pub use server::{FeatureView, HealthView, RuntimeView, StatusView};
 pub use var::{SetVars, VarList, VarView};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::StoreError;
 
-/// The layout that this release writes: `format`, `lock`, `ballast`, `faas.db`, `logs.db`, `blobs/` and `layers/`.
+/// The layout that this release writes: `format`, `lock`, `ballast`, `faas.db`, `logs.db`, `secret.keys`, `blobs/` and `layers/`.
 const FORMAT: u32 = 1;
 const FORMAT_FILE: &str = "format";
 const FORMAT_DRAFT: &str = ".format-draft";

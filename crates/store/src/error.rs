@@ -71,6 +71,12 @@ pub enum StoreError {
         /// What was seen.
         detail: String,
     },
+    /// The key file says nothing known.
+    #[error("the key file {} cannot be read as keys; restore it from a backup, for without it no secret opens", file.display())]
+    Keys {
+        /// The file.
+        file: PathBuf,
+    },
     /// The SQLite that is linked is too old to be trusted with WAL.
     #[error("SQLite {found} is too old; {wanted} or newer is needed")]
     OldSqlite {

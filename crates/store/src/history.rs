@@ -9,6 +9,7 @@ use faas_ports::{
 use faas_types::{LogLine, ProjectId, RunId, RunRecord};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::queue::waiting;
 use crate::run_filter::{RunWalk, code_number, id_of, state_number};
 use crate::sqlite::{WorkResult, id_blob, integer};
 use crate::store::Core;
@@ -18,6 +19,22 @@ use crate::{expiry, logs};
 #[derive(Debug)]
 pub(crate) struct SqliteHistory {
     core: Arc<Core>,
+}
+
+/// A run with its encoded form.
+pub(crate) struct Row {
+    pub(crate) run: RunRecord,
+    pub(crate) json: String,
+}
+
+// === impl Row ===
+
+impl Row {
+    /// Encodes on the caller's thread: the writer's is the scarce one.
+    pub(crate) fn new(run: RunRecord) -> PortResult<Self> {
+        let json = encode(&run)?;
+        Ok(Self { run, json })
+    }
 }
 
 // === impl SqliteHistory ===
@@ -32,18 +49,21 @@ impl SqliteHistory {
 impl RunHistory for SqliteHistory {
     async fn record(&self, runs: Vec<RunRecord>) -> PortResult<()> {
         self.core.space.admit_outcome()?;
-        // Encoded here, on the caller's thread: the writer's is the scarce one.
-        let encoded = |run: RunRecord| encode(&run).map(|json| (run, json));
-        let rows = runs.into_iter().map(encoded).collect::<PortResult<Vec<_>>>()?;
+        let rows = runs.into_iter().map(Row::new).collect::<PortResult<Vec<_>>>()?;
         self.core.main.write(move |connection| record(connection, &rows), |()| {}).await
     }
 
     async fn run(&self, project: ProjectId, id: RunId) -> PortResult<Option<RunRecord>> {
         let work = move |connection: &Connection| {
+            // One snapshot: a run that ends in between must not be missed by both looks.
+            let _snapshot = connection.unchecked_transaction()?;
             let mut select = connection.prepare_cached("SELECT record FROM runs WHERE project = ?1 AND id = ?2")?;
             let json: Option<String> =
                 select.query_row(params![id_blob(project), id_blob(id)], |row| row.get(0)).optional()?;
-            json.map(|json| decode(&json)).transpose()
+            match json {
+                Some(json) => decode(&json).map(Some),
+                None => waiting::run(connection, project, id),
+            }
         };
         self.core.main.read(work).await
     }
@@ -68,7 +88,7 @@ impl RunHistory for SqliteHistory {
     }
 }
 
-fn record(connection: &Connection, rows: &[(RunRecord, String)]) -> WorkResult<()> {
+pub(crate) fn record(connection: &Connection, rows: &[Row]) -> WorkResult<()> {
     let mut upsert = connection.prepare_cached(
         "INSERT INTO runs (project, id, function, version, state, trigger, ended, cold, code, duration, record)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
@@ -78,7 +98,7 @@ fn record(connection: &Connection, rows: &[(RunRecord, String)]) -> WorkResult<(
              duration = excluded.duration, record = excluded.record
          WHERE excluded.ended >= runs.ended",
     )?;
-    for (run, json) in rows {
+    for Row { run, json } in rows {
         upsert.execute(params![
             id_blob(run.project),
             id_blob(run.id),
@@ -96,11 +116,30 @@ fn record(connection: &Connection, rows: &[(RunRecord, String)]) -> WorkResult<(
     Ok(())
 }
 
+/// A page of runs that ended and of runs that are in the queue.
 fn page(connection: &Connection, query: &RunQuery) -> WorkResult<RunPage> {
+    // One snapshot: a run that ends in between must not be missed by both looks.
+    let _snapshot = connection.unchecked_transaction()?;
+    let (waiting, ended) = (waiting::page(connection, query)?, ended(connection, query)?);
+    // What one of them has not looked at yet is for the next page.
+    let floor = waiting.next.max(ended.next);
+    let mut runs = ended.runs;
+    if !waiting.runs.is_empty() {
+        runs.extend(waiting.runs);
+        runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.id));
+    }
+    runs.retain(|run| floor.is_none_or(|floor| run.id >= floor));
+    let limit = query.limit as usize;
+    let next = if runs.len() > limit { runs[..limit].last().map(|run| run.id) } else { floor };
+    runs.truncate(limit);
+    Ok(RunPage { runs, next, examined: waiting.examined + ended.examined })
+}
+
+/// A page of runs that have ended.
+fn ended(connection: &Connection, query: &RunQuery) -> WorkResult<RunPage> {
     let walk = RunWalk::new(query);
     let mut statement = connection.prepare_cached(&walk.sql)?;
     let mut record = connection.prepare_cached("SELECT record FROM runs WHERE rowid = ?1")?;
-    // The open walk holds the snapshot that the records are read from.
     let mut rows = statement.query(rusqlite::params_from_iter(&walk.values))?;
     let mut page = RunPage::default();
     let mut last = None;

@@ -4,7 +4,7 @@
 //! DIR/format    the layout's number          DIR/faas.db   registry, queue, runs (fsynced by each commit)
 //! DIR/lock      held by one server           DIR/logs.db   log lines (best effort in a power cut)
 //! DIR/ballast   room for deletes             DIR/blobs/    files by content hash
-//!                                            DIR/layers/   sealed directory trees by digest
+//! DIR/secret.keys  what secrets are under    DIR/layers/   sealed directory trees by digest
 //! ```
 //!
 //! What a call acknowledged survives `kill -9` and a power cut, log lines excepted. Damage is found where it is read:
@@ -13,12 +13,15 @@
 
 mod blobs;
 mod bundle_draft;
+mod claims;
 mod data_dir;
+mod dead_letters;
 mod error;
 mod events;
 mod expiry;
 mod fsync;
 mod history;
+mod key_ring;
 mod layer_draft;
 mod layers;
 mod log_filter;
@@ -29,7 +32,7 @@ mod run_filter;
 mod space;
 mod sqlite;
 mod store;
-
+mod vault;
 mod watch_hub;
 
 pub use error::StoreError;

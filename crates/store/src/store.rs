@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use faas_ports::{Blobs, Events, Layers, PortResult, Registry, RunHistory, RunQueue};
+use faas_ports::{Blobs, Claims, DeadLetters, Events, Layers, PortResult, Registry, RunHistory, RunQueue, Vault};
 
 use crate::StoreError;
 use crate::blobs::FileBlobs;
@@ -12,11 +12,13 @@ use crate::data_dir::DataDir;
 use crate::events::LocalEvents;
 use crate::fsync::Fsync;
 use crate::history::SqliteHistory;
+use crate::key_ring::KeyRing;
 use crate::layers::FileLayers;
 use crate::queue::SqliteQueue;
 use crate::registry::SqliteRegistry;
 use crate::space::Space;
 use crate::sqlite::{Database, DatabaseConfig, Durability, WriterHooks};
+use crate::vault::FileVault;
 
 /// What to do when the disk can no longer be trusted. Called on a thread of the store; the process should log the message
 /// and end at once, because after a failed fsync only a restart tells what the disk holds.
@@ -53,6 +55,7 @@ pub struct Store {
     blobs: Arc<FileBlobs>,
     layers: Arc<FileLayers>,
     events: Arc<LocalEvents>,
+    vault: Arc<FileVault>,
 }
 
 /// What the adapters share. Fields end in this order: the lock goes last.
@@ -108,6 +111,7 @@ impl Store {
             blobs: Arc::new(FileBlobs::open(Arc::clone(&core))?),
             layers: Arc::new(FileLayers::open(Arc::clone(&core))?),
             events: Arc::new(LocalEvents::new(config.lag)),
+            vault: Arc::new(FileVault::new(KeyRing::open(core.dir.path())?)),
             core,
         })
     }
@@ -121,6 +125,18 @@ impl Store {
     /// Accepted runs that wait.
     #[must_use]
     pub fn queue(&self) -> Arc<dyn RunQueue> {
+        Arc::clone(&self.queue) as _
+    }
+
+    /// Runs that were given up, and the inputs of runs.
+    #[must_use]
+    pub fn dead_letters(&self) -> Arc<dyn DeadLetters> {
+        Arc::clone(&self.queue) as _
+    }
+
+    /// Callers' own names for runs.
+    #[must_use]
+    pub fn claims(&self) -> Arc<dyn Claims> {
         Arc::clone(&self.queue) as _
     }
 
@@ -146,6 +162,12 @@ impl Store {
     #[must_use]
     pub fn events(&self) -> Arc<dyn Events> {
         Arc::clone(&self.events) as _
+    }
+
+    /// Seals secrets.
+    #[must_use]
+    pub fn vault(&self) -> Arc<dyn Vault> {
+        Arc::clone(&self.vault) as _
     }
 
     /// Reads both databases in full and checks that they are sound: seconds for each gigabyte.
@@ -177,7 +199,12 @@ impl Core {
         };
         let main = Database::open(DatabaseConfig {
             path: &dir.path().join("faas.db"),
-            migrations: &[include_str!("schema/faas_1.sql"), include_str!("schema/faas_3.sql")],
+            migrations: &[
+                include_str!("schema/faas_1.sql"),
+                include_str!("schema/faas_2.sql"),
+                include_str!("schema/faas_3.sql"),
+            ],
+            recover: crate::queue::recover,
             durability: Durability::PowerCut,
             readers: config.readers,
             queue: config.write_queue,
@@ -187,6 +214,7 @@ impl Core {
         let logs = Database::open(DatabaseConfig {
             path: &dir.path().join("logs.db"),
             migrations: &[include_str!("schema/logs_1.sql"), include_str!("schema/logs_2.sql")],
+            recover: |_| Ok(()),
             durability: Durability::ProcessEnd,
             readers: config.readers,
             queue: config.write_queue,

@@ -58,11 +58,29 @@ async fn layers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn queue() {
     let (_dir, store) = store();
-    suite::queue(store.queue()).await;
+    suite::queue(store.queue(), store.history()).await;
+}
+
+#[tokio::test]
+async fn dead_letters() {
+    let (_dir, store) = store();
+    suite::dead_letters(&*store.dead_letters(), &*store.queue()).await;
+}
+
+#[tokio::test]
+async fn claims() {
+    let (_dir, store) = store();
+    suite::claims(store.claims(), store.queue()).await;
 }
 
 #[tokio::test]
 async fn events() {
     let (_dir, store) = store();
     suite::events(&*store.events()).await;
+}
+
+#[test]
+fn vault() {
+    let (_dir, store) = store();
+    suite::vault(&*store.vault());
 }

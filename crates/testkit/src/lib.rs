@@ -11,6 +11,7 @@ mod memory_history;
 mod memory_layers;
 mod memory_queue;
 mod memory_registry;
+mod memory_vault;
 pub mod suite;
 
 pub use manual_clock::ManualClock;
@@ -20,3 +21,4 @@ pub use memory_history::MemoryHistory;
 pub use memory_layers::MemoryLayers;
 pub use memory_queue::MemoryQueue;
 pub use memory_registry::MemoryRegistry;
+pub use memory_vault::MemoryVault;

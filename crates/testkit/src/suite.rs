@@ -3,21 +3,27 @@
 //! Suites that name their own projects can share a store; each says what it needs.
 
 mod blobs;
+mod claims;
+mod dead_letters;
 mod events;
 mod history;
 mod layers;
 mod logs;
 mod queue;
 mod registry;
+mod vault;
 mod watch;
 
 pub use blobs::blobs;
+pub use claims::claims;
+pub use dead_letters::dead_letters;
 pub use events::events;
 pub use history::history;
 pub use layers::layers;
 pub use logs::logs;
 pub use queue::queue;
 pub use registry::registry;
+pub use vault::vault;
 pub use watch::{lagged_watch, watch};
 
 use std::fmt::Debug;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faas_ports::{Blobs, PortError};
-use faas_testkit::{MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryQueue, MemoryRegistry, suite};
+use faas_testkit::{
+    MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryQueue, MemoryRegistry, MemoryVault, suite,
+};
 
 #[tokio::test]
 async fn registry() {
@@ -33,7 +35,20 @@ async fn logs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn queue() {
-    suite::queue(Arc::new(MemoryQueue::default())).await;
+    let history = Arc::new(MemoryHistory::default());
+    suite::queue(Arc::new(MemoryQueue::new(Arc::clone(&history))), history).await;
+}
+
+#[tokio::test]
+async fn dead_letters() {
+    let queue = MemoryQueue::default();
+    suite::dead_letters(&queue, &queue).await;
+}
+
+#[tokio::test]
+async fn claims() {
+    let queue = Arc::new(MemoryQueue::default());
+    suite::claims(Arc::clone(&queue) as _, queue).await;
 }
 
 #[tokio::test]
@@ -57,4 +72,9 @@ async fn a_damaged_blob_is_noticed() {
     let digest = blobs.put(Bytes::from_static(b"x")).await.expect("put");
     blobs.corrupt(&digest);
     assert!(matches!(blobs.get(&digest).await, Err(PortError::Corrupt { .. })));
+}
+
+#[test]
+fn vault() {
+    suite::vault(&MemoryVault::default());
 }

@@ -2,10 +2,13 @@
 //!
 //! This crate does no I/O and knows no clock: time and randomness come in as arguments.
 
+mod background;
 mod bundle;
 mod bytesize;
 mod cause;
 mod code;
+mod cron;
+mod cron_ticks;
 mod digest;
 mod fault;
 pub mod id;
@@ -19,12 +22,16 @@ mod scope;
 mod settings;
 mod span;
 mod time;
+mod timeline;
 mod version;
 
+pub use background::{Background, InvocationMode, RetryClass, RetryPolicy};
 pub use bundle::{Bundle, BundleFile};
 pub use bytesize::ByteSize;
 pub use cause::{CauseClass, Diagnosis, diagnose};
 pub use code::{Code, GrpcStatus};
+pub use cron::{CronSchedule, InvalidCron};
+pub use cron_ticks::{CronPolicy, DueTicks, MissedTicks, Overlap};
 pub use digest::Digest;
 pub use fault::{Fault, FunctionError};
 pub use id::{
@@ -40,4 +47,5 @@ pub use scope::{InvalidScope, Scope};
 pub use settings::{AuthMode, FunctionSettings, HttpMethod, NetworkMode, Scaling, TriggerSettings};
 pub use span::{InvalidSpan, Span};
 pub use time::Timestamp;
+pub use timeline::{StartTimes, Timeline};
 pub use version::{Alias, Deployment, FunctionRecord, VersionRecord};

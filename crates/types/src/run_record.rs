@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AttemptId, Code, FunctionError, FunctionId, FunctionName, InstanceId, IsolationLevel, ProjectId, RunId, RunState,
-    Timestamp,
+    StartTimes, Timestamp,
 };
 
 /// What created a run.
@@ -15,6 +15,8 @@ pub enum TriggerKind {
     Http,
     /// A call of the invoke API.
     Api,
+    /// Another run, tried again by hand.
+    Replay,
 }
 
 /// A run with all that is known of it.
@@ -58,6 +60,12 @@ pub struct RunRecord {
     pub http_status: Option<u16>,
     /// The reply's body where it is JSON and small enough to keep.
     pub result: Option<serde_json::Value>,
+    /// The run that this one repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<RunId>,
+    /// When the next attempt may begin, for a run that was delayed or waits for its backoff.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
 }
 
 /// One try of a run.
@@ -75,8 +83,12 @@ pub struct AttemptRecord {
     pub finished_at: Option<Timestamp>,
     /// Whether it had to start an instance.
     pub cold_start: bool,
-    /// Microseconds spent waiting for an instance to be free or started.
+    /// Microseconds spent waiting for an instance, apart from its start.
     pub queue_us: u64,
+    /// How long it waited for the start of its instance; `None` for a warm attempt and for records of releases that
+    /// counted the start as waiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartTimes>,
     /// Microseconds from the invocation frame to the end of the reply.
     pub handler_us: u64,
     /// Most memory the sandbox has held so far, in bytes; `None` where it cannot be measured.
@@ -87,6 +99,9 @@ pub struct AttemptRecord {
     pub dropped_log_lines: u64,
     /// The catalogue entry of a failed attempt.
     pub code: Option<Code>,
+    /// What happened, for a failed attempt of a run that was accepted for later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// How important a log line is.
@@ -140,7 +155,7 @@ pub struct LogLine {
 
 impl TriggerKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Http, Self::Api];
+    pub const ALL: [Self; 3] = [Self::Http, Self::Api, Self::Replay];
 
     /// The kind as text, as on the wire.
     #[must_use]
@@ -148,6 +163,7 @@ impl TriggerKind {
         match self {
             Self::Http => "http",
             Self::Api => "api",
+            Self::Replay => "replay",
         }
     }
 }

@@ -57,8 +57,14 @@ pub struct FunctionRecord {
     pub latest_version: u32,
     /// Where each alias points.
     pub aliases: BTreeMap<AliasName, Alias>,
+    /// Instances that the version behind `live` keeps without calls, so that a start need not read every version.
+    #[serde(default)]
+    pub min_instances: u32,
     /// Vars set through the API; they win over the manifest's.
     pub vars: BTreeMap<String, String>,
+    /// Whether the queue holds its accepted runs back.
+    #[serde(default)]
+    pub paused: bool,
     /// When it was created.
     pub created_at: Timestamp,
     /// When anything in this record last changed.
