@@ -96,8 +96,11 @@ impl LogFollower {
                 return None;
             }
             match self.has_ended().await {
-                // Lines are stored before the end of their run: one more look finds them all.
-                Ok(true) => self.over = true,
+                // What it wrote may still be on its way to the store: one more look after that finds it all.
+                Ok(true) => {
+                    self.engine.core.recorder.flush().await;
+                    self.over = true;
+                }
                 Ok(false) => return self.wait().await.then_some(Ok(page)),
                 Err(fault) => return Some(Err(fault)),
             }

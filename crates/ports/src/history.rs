@@ -9,10 +9,10 @@ use crate::PortResult;
 
 /// Runs that one page looks at, at the most. A filter that matches nothing must not read the whole history in one
 /// request.
-pub const RUNS_EXAMINED_MAX: u64 = 20_000;
+pub const RUNS_EXAMINED_MAX: u64 = 10_000;
 
 /// Log lines that one page looks at, at the most.
-pub const LINES_EXAMINED_MAX: u64 = 20_000;
+pub const LINES_EXAMINED_MAX: u64 = 10_000;
 
 /// Continues a listing of runs after this one.
 pub type RunCursor = RunId;

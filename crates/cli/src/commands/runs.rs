@@ -96,7 +96,7 @@ pub(crate) struct RunLogsArgs {
 }
 
 /// Answers that one listing is put together from, at the most.
-const ANSWERS_MAX: u32 = 500;
+const ANSWERS_MAX: u32 = 1_000;
 /// What the columns of a listing take besides the function's, at the most.
 const OTHER_COLUMNS: usize = 85;
 
