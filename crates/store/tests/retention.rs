@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use faas_ports::{Expired, Expiry, LogQuery, RUNS_EXAMINED_MAX, RunQuery};
 use faas_store::{Store, StoreConfig};
@@ -26,7 +27,7 @@ fn owner() -> ProjectId {
 }
 
 /// Runs and lines of one moment.
-fn written(function: FunctionId, moment: u64, count: u64) -> (Vec<RunRecord>, Vec<LogLine>) {
+fn written_at(function: FunctionId, moment: u64, count: u64) -> (Vec<RunRecord>, Vec<LogLine>) {
     let text = "x".repeat(TEXT);
     let run = |n: u64| succeeded(queued_run(owner(), function, at(moment + n)));
     let line = |n: u64| log_line(owner(), function, None, at(moment + n), &text);
@@ -52,7 +53,7 @@ async fn what_people_look_for_is_found_in_one_page() {
     let dir = tempfile::tempdir().expect("temp dir");
     let store = open(dir.path());
     let function = fresh();
-    let (mut runs, _) = written(function, 0, RUNS_EXAMINED_MAX + 100);
+    let (mut runs, _) = written_at(function, 0, RUNS_EXAMINED_MAX + 100);
     runs[3].state = RunState::Failed;
     runs[4].cold_start = true;
     store.history().record(runs.clone()).await.expect("record");
@@ -102,29 +103,34 @@ fn child_that_is_killed() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
     runtime.block_on(async {
         let store = Arc::new(open(Path::new(&dir)));
-        let writer = tokio::spawn(write_for_ever(Arc::clone(&store)));
-        // Moments pass with the steps: what is younger stays.
-        for moment in 0.. {
+        let written = Arc::new(AtomicU64::new(0));
+        let writer = tokio::spawn(write_for_ever(Arc::clone(&store), Arc::clone(&written)));
+        for step in 0.. {
+            // Follows the writer, so that something is always old and something young.
+            let moment = written.load(Ordering::Acquire);
             let expiry = Expiry {
                 runs_before: at(moment * 40),
-                results_before: at(moment * 60),
+                results_before: at(moment * 45),
                 lines_before: at(moment * 30),
                 log_bytes_max: 200_000,
                 ..Expiry::nothing(owner(), 50)
             };
             store.history().expire(&expiry).await.expect("expire");
-            std::io::stdout().write_all(format!("{MARK}{moment}\n").as_bytes()).expect("the parent reads");
+            if moment > 0 {
+                std::io::stdout().write_all(format!("{MARK}{step}\n").as_bytes()).expect("the parent reads");
+            }
         }
         writer.await.expect("the writer goes on");
     });
 }
 
-async fn write_for_ever(store: Arc<Store>) {
+async fn write_for_ever(store: Arc<Store>, written: Arc<AtomicU64>) {
     let function = fresh();
     for moment in 0.. {
-        let (runs, lines) = written(function, moment * 50, 50);
+        let (runs, lines) = written_at(function, moment * 50, 50);
         store.history().record(runs).await.expect("record");
         store.history().append_logs(lines).await.expect("append");
+        written.store(moment + 1, Ordering::Release);
     }
 }
 
