@@ -39,10 +39,9 @@ pub(crate) async fn list_functions(
     let mut entries = state.engine.catalog().page(caller.project, after.as_ref(), limit as usize + 1);
     let more = entries.len() > limit as usize;
     entries.truncate(limit as usize);
-    let mut functions = Vec::with_capacity(entries.len());
-    for entry in &entries {
-        functions.push(state.function_view(entry).await?);
-    }
+    let versions = state.engine.catalog().live_versions(&entries).await?;
+    let views = entries.iter().zip(&versions);
+    let functions = views.map(|(entry, version)| state.view_with(entry, version.as_deref())).collect();
     let next = if more { entries.last().map(|entry| entry.record.name.to_string()) } else { None };
     Ok(Json(FunctionList { functions, next }))
 }

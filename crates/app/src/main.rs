@@ -5,6 +5,7 @@ mod connections;
 mod descriptors;
 mod dispatch;
 mod logging;
+mod memory;
 mod serve;
 mod server;
 mod talk;

@@ -57,6 +57,14 @@ impl Instance for LiveInstance {
         self.link.control.usage()
     }
 
+    fn tasks(&self) -> Option<u32> {
+        self.link.control.tasks()
+    }
+
+    fn processes(&self) -> Option<u32> {
+        self.link.control.processes()
+    }
+
     async fn stop(&self, grace: Duration) -> InstanceExit {
         if !grace.is_zero() {
             self.link.outbox.send([Bytes::copy_from_slice(&frame::header(FrameKind::Shutdown, true, 0, 0))]);

@@ -67,6 +67,8 @@ struct EngineLayer {
     idle: Option<Span>,
     lease: Option<Span>,
     instances_max: Option<u32>,
+    memory_max: Option<ByteSize>,
+    parked: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -100,6 +102,8 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         idle: parsed(env, "FAAS_IDLE")?,
         lease: parsed(env, "FAAS_LEASE")?,
         instances_max: parsed(env, "FAAS_INSTANCES_MAX")?,
+        memory_max: parsed(env, "FAAS_MEMORY_MAX")?,
+        parked: parsed(env, "FAAS_PARKED")?,
         log_format: parsed(env, "FAAS_LOG_FORMAT")?,
         log_filter: text("FAAS_LOG"),
         connections_max: parsed(env, "FAAS_CONNECTIONS_MAX")?,
@@ -152,6 +156,8 @@ impl From<FileLayer> for ServerOverrides {
             idle: file.engine.idle,
             lease: file.engine.lease,
             instances_max: file.engine.instances_max,
+            memory_max: file.engine.memory_max,
+            parked: file.engine.parked,
             log_format: file.log.format,
             log_filter: file.log.filter,
             connections_max: file.http.connections_max,
@@ -210,6 +216,9 @@ mod tests {
         let flags = ServerOverrides { instances_max: Some(0), ..ServerOverrides::default() };
         let error = ServerConfig::load(false, None, nothing, flags).expect_err("none at all");
         assert!(error.to_string().starts_with("engine.instances_max must"), "{error}");
+        let env = |name: &str| (name == "FAAS_MEMORY_MAX").then(|| "1MB".to_owned());
+        let error = ServerConfig::load(false, None, env, ServerOverrides::default()).expect_err("too little");
+        assert!(error.to_string().starts_with("engine.memory_max must"), "{error}");
     }
 
     #[test]
