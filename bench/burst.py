@@ -1,6 +1,6 @@
 """From nothing to a thousand calls at once, of a function that sleeps, while another function is called all the time.
 
-By itself: `FAAS_BIN=… python -m bench.burst --calls 1000`.
+`scripts/bench --section burst`, or by itself: `FAAS_BIN=… python -m bench.burst --calls 1000`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,16 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 
+from .ours import Ours, binary
+from .plan import Plan
 from .probe import Latency, Probe
-from .targets import Ours, binary_from_env, running
+from .running import running
+from .section import Section, Table, at_most, quantiles
 
 BURST, BYSTANDER = "burst", "bystander"
 PATIENCE_S = 120
+CALLS, QUICK_CALLS = 1000, 100
+SECONDS, BYSTANDER_MS = 10.0, 100.0
 # Between two calls of the bystander.
 PAUSE_S = 0.01
 
@@ -98,9 +103,9 @@ async def _one(port: int, request: bytes) -> str:
     return answer.partition(b"\r\n\r\n")[0].decode("latin-1")
 
 
-def measured(ours: Ours, calls: int) -> BurstFigures:
+def measured(calls: int) -> BurstFigures:
     """A burst on a server of its own, so that nothing else fills the node."""
-    fresh = Ours(ours.binary)
+    fresh = Ours(binary())
     try:
         with running(fresh.command(), fresh.port, "/readyz", **fresh.env):
             return burst(fresh, calls)
@@ -108,11 +113,32 @@ def measured(ours: Ours, calls: int) -> BurstFigures:
         fresh.remove()
 
 
+def measure(plan: Plan, only: str | None) -> Section:
+    """The part of the page."""
+    got = measured(QUICK_CALLS if plan.quick else CALLS)
+    rows = [
+        ("calls at once, answered", f"{got.calls:,}, {got.answered:,}"),
+        ("until all were answered", f"{got.seconds:.1f} s"),
+        ("of them by an instance that started for them", f"{got.cold:,}"),
+        ("the other function meanwhile: p50, p95, p99", ", ".join(quantiles(got.bystander))),
+    ]
+    text = (
+        "All calls come at once, for a Python function that sleeps a second and has no instance. Meanwhile another "
+        "function is called again and again over one connection."
+    )
+    goals = [
+        at_most("calls of a burst that were not answered", got.calls - got.answered, 0, ""),
+        at_most(f"a burst of {got.calls:,} calls that sleep 1 s", got.seconds, SECONDS, " s"),
+        at_most("another function meanwhile, p99", got.bystander.p99_us / 1000, BYSTANDER_MS, " ms"),
+    ]
+    return Section("burst", "A burst from nothing", text, [Table(("what", "here"), rows)], goals, figures=asdict(got))
+
+
 def main() -> int:
     """One burst, printed as JSON."""
     words = argparse.ArgumentParser(prog="python -m bench.burst", description=__doc__)
-    words.add_argument("--calls", type=int, default=1000)
-    print(json.dumps(asdict(measured(Ours(binary_from_env()), words.parse_args().calls)), indent=2))
+    words.add_argument("--calls", type=int, default=CALLS)
+    print(json.dumps(asdict(measured(words.parse_args().calls)), indent=2))
     return 0
 
 

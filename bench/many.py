@@ -1,6 +1,6 @@
 """Ten thousand deployed functions that nobody calls: what they cost at rest, and how long a page of them takes.
 
-By itself: `FAAS_BIN=… python -m bench.many --functions 10000`.
+`scripts/bench --section many`, or by itself: `FAAS_BIN=… python -m bench.many --functions 10000`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from typing import Any
 
 from blake3 import blake3
 
-from .cold import tree_rss_mb
+from .ours import Ours, binary
+from .plan import Plan
 from .probe import Latency, Probe
+from .running import APPS, running
+from .section import Section, Table, at_most, quantiles
+from .server import READY_MS, tree_rss_mb
 from .surroundings import interpreter
-from .targets import APPS, Ours, binary_from_env, running
 
 CODE = (APPS / "ours" / "main.py").read_bytes()
 DEPLOYERS = 4
@@ -30,6 +33,8 @@ SETTLE_S = 5
 IDLE_S = 10
 PAGES = 100
 PAGE = 200
+FUNCTIONS, QUICK_FUNCTIONS = 10_000, 100
+RSS_MB, CPU_PERCENT, PAGE_MS = 300.0, 1.0, 20.0
 
 
 @dataclass(frozen=True)
@@ -74,9 +79,9 @@ class Deployer:
             raise RuntimeError(f"{method} {path}: {answer.status} {text[:500]!r}")
 
 
-def many(binary: Path, functions: int) -> ManyFigures:
+def many(program: Path, functions: int) -> ManyFigures:
     """Deploys them, restarts the server over them and leaves it alone."""
-    ours = Ours(binary)
+    ours = Ours(program)
     try:
         with running(ours.command(), ours.port, "/readyz", **ours.env) as process:
             time.sleep(1)
@@ -141,11 +146,34 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def measure(plan: Plan, only: str | None) -> Section:
+    """The part of the page."""
+    got = many(binary(), QUICK_FUNCTIONS if plan.quick else FUNCTIONS)
+    rows = [
+        ("resident without any function", f"{got.empty_rss_mb:.0f} MB"),
+        ("resident after deploying all", f"{got.rss_after_deploying_mb:.0f} MB"),
+        ("resident at rest, after a restart", f"{got.rss_mb:.0f} MB"),
+        ("processor at rest", f"{got.cpu_percent:.2f}%"),
+        ("ready after a restart", f"{got.ready_ms:.0f} ms"),
+        (f"a page of {PAGE} functions: p50, p95, p99", ", ".join(quantiles(got.page))),
+        ("a deployment, its check in a sandbox included", f"{got.deploy_ms:.0f} ms, {DEPLOYERS} at a time"),
+    ]
+    text = f"{got.functions:,} functions are deployed and nobody calls them; memory with all helper processes."
+    label = f"{got.functions:,} functions at rest"
+    goals = [
+        at_most(f"{label}, resident", got.rss_mb, RSS_MB, " MB"),
+        at_most(f"{label}, processor", got.cpu_percent, CPU_PERCENT, "%"),
+        at_most(f"{label}, a page of {PAGE}, p50", got.page.p50_us / 1000, PAGE_MS, " ms"),
+        at_most(f"{label}, ready", got.ready_ms, READY_MS, " ms"),
+    ]
+    return Section("many", "Many functions", text, [Table(("what", "here"), rows)], goals, figures=asdict(got))
+
+
 def main() -> int:
     """One measurement, printed as JSON."""
     words = argparse.ArgumentParser(prog="python -m bench.many", description=__doc__)
-    words.add_argument("--functions", type=int, default=10_000)
-    print(json.dumps(asdict(many(binary_from_env(), words.parse_args().functions)), indent=2))
+    words.add_argument("--functions", type=int, default=FUNCTIONS)
+    print(json.dumps(asdict(many(binary(), words.parse_args().functions)), indent=2))
     return 0
 
 
