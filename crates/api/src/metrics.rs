@@ -10,6 +10,7 @@ use std::fmt::Display;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use faas_engine::{HistogramSnapshot, TallySnapshot};
+use faas_ports::{StartFigures, StartPath};
 use faas_types::Code;
 use faas_web::ConnectionEnd;
 use http::header::CONTENT_TYPE;
@@ -28,6 +29,7 @@ const MICROS: f64 = 1e6;
 pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     let mut page = Page::default();
     server_families(&mut page, &state);
+    start_families(&mut page, &state.engine.launcher().starts());
     connection_families(&mut page, &state);
     let functions = state.engine.stats().published();
     scheduling::families(&mut page, &state.engine, &functions);
@@ -51,6 +53,24 @@ fn server_families(page: &mut Page, state: &ApiState) {
     page.single("faas_run_records_dropped_total", "counter", "Run records that the history could not take.", dropped);
     let dropped = engine.stats().dropped_logs();
     page.single("faas_log_lines_dropped_total", "counter", "Log lines that the history could not take.", dropped);
+}
+
+fn start_families(page: &mut Page, starts: &StartFigures) {
+    page.family("faas_runtimes_parked", "gauge", "Started runtimes that wait for a function.");
+    for (runtime, count) in &starts.parked {
+        page.sample("faas_runtimes_parked", &[("runtime", &runtime.as_str())], count);
+    }
+    page.family("faas_instance_starts_total", "counter", "Instances that became ready, by where their start began.");
+    for (path, count) in StartPath::ALL.iter().zip(&starts.started) {
+        page.sample("faas_instance_starts_total", &[("path", &path.as_str())], count);
+    }
+    page.family("faas_start_fallbacks_total", "counter", "Starts that went a longer way than prepared, by reason.");
+    for (reason, count) in &starts.fallbacks {
+        page.sample("faas_start_fallbacks_total", &[("reason", reason)], count);
+    }
+    page.single("faas_parkings_total", "counter", "Runtimes started ahead of time.", starts.parkings);
+    let seconds = starts.parking_time.as_secs_f64();
+    page.single("faas_parking_seconds_total", "counter", "Time that starting them took, in the background.", seconds);
 }
 
 fn connection_families(page: &mut Page, state: &ApiState) {
@@ -84,7 +104,7 @@ fn counter_families(page: &mut Page, functions: &[TallySnapshot]) {
         failed_with(tally, Code::TimeoutExceeded)
     });
     each("faas_throttles_total", "counter", "Calls refused because every instance was busy.", |tally| {
-        failed_with(tally, Code::Overloaded)
+        failed_with(tally, Code::Overloaded) + failed_with(tally, Code::RateLimited)
     });
     each("faas_log_lines_cut_total", "counter", "Log lines beyond the limit of their runs.", |tally| {
         tally.cut_log_lines

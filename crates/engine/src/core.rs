@@ -8,6 +8,7 @@ use bytes::Bytes;
 use faas_ports::{Blobs, Clock, Events, IdSource, Launcher, Layers, Registry, RunHistory};
 use faas_types::{Code, Fault, FunctionName, ProjectId};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) stopping: AtomicBool,
+    /// Another set of versions serves.
+    pub(crate) kinds_changed: Notify,
     /// One deployment at a time for each function name.
     pub(crate) deploying: Mutex<HashMap<(ProjectId, FunctionName), DeploymentGuard>>,
 }
@@ -56,6 +59,14 @@ impl Core {
         }
         let usher = Arc::clone(&self.usher);
         usher.keep_time(settings.tend_every, settings.idle_timeout, move |key| self.standing(key)).await;
+    }
+
+    /// Tells the launcher what kinds of instances may be wanted, until aborted.
+    pub(crate) async fn foretell(self: Arc<Self>) {
+        loop {
+            self.launcher.anticipate(self.catalog.live_kinds());
+            self.kinds_changed.notified().await;
+        }
     }
 
     fn standing(&self, key: &PoolKey) -> Standing {

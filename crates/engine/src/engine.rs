@@ -12,6 +12,7 @@ use faas_ports::{
 };
 use faas_types::{Fault, FunctionId, ProjectId, limits};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,11 +31,10 @@ use crate::usher::{Usher, UsherDeps};
 /// How long killed instances may take to be gone.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Instances that start at the same time, for each core: starting one is mostly work and partly waiting for the kernel.
-const STARTS_PER_CORE: u32 = 4;
-
 /// How long the ends of runs may take to be stored once nothing runs any more.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
+/// Instances that start at the same time, for each core: starting one is mostly work and partly waiting for the kernel.
+const STARTS_PER_CORE: u32 = 4;
 
 /// What the engine runs on.
 #[derive(Clone)]
@@ -77,8 +77,8 @@ pub struct EngineSettings {
 pub struct Engine {
     pub(crate) core: Arc<Core>,
     project: ProjectId,
-    /// The tasks that must outlive every call; ended last.
-    last_tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    /// What ends last: the recorder, the keeper of time, and what must outlive every call.
+    background: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 // === impl EngineSettings ===
@@ -91,9 +91,9 @@ impl Default for EngineSettings {
             lease: Duration::from_secs(30),
             tend_every: Duration::from_secs(1),
             instances_max: 1_000,
-            metric_labels_max: 200,
             memory_max: u64::MAX,
             starts_max: u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(STARTS_PER_CORE),
+            metric_labels_max: 200,
         }
     }
 }
@@ -119,6 +119,7 @@ impl Engine {
         let stats = Arc::new(Stats::new(settings.metric_labels_max));
         let (recorder, recorder_task) =
             Recorder::start(Arc::clone(&ports.history), Arc::clone(&ports.events), Arc::clone(&stats));
+        let (dispatch, feeds) = Dispatch::open(ports.queue, ports.dead_letters, ports.claims, settings.lease).await?;
         let tasks = TaskTracker::new();
         let deps = UsherDeps {
             launcher: Arc::clone(&ports.launcher),
@@ -128,7 +129,6 @@ impl Engine {
             stats: Arc::clone(&stats),
             tasks: tasks.clone(),
         };
-        let (dispatch, feeds) = Dispatch::open(ports.queue, ports.dead_letters, ports.claims, settings.lease).await?;
         let core = Arc::new(Core {
             registry: ports.registry,
             history: ports.history,
@@ -147,12 +147,16 @@ impl Engine {
             tasks,
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
+            kinds_changed: Notify::new(),
             deploying: Mutex::default(),
         });
-        let timekeeper = tokio::spawn(Arc::clone(&core).tend(settings));
-        let mut last_tasks = vec![recorder_task, timekeeper];
-        last_tasks.extend(dispatch::start(&core, feeds));
-        Ok(Self { core, project, last_tasks: Arc::new(Mutex::new(last_tasks)) })
+        let mut background = vec![
+            recorder_task,
+            tokio::spawn(Arc::clone(&core).tend(settings)),
+            tokio::spawn(Arc::clone(&core).foretell()),
+        ];
+        background.extend(dispatch::start(&core, feeds));
+        Ok(Self { core, project, background: Arc::new(Mutex::new(background)) })
     }
 
     /// The project that belongs to callers without a key.
@@ -257,7 +261,7 @@ impl Engine {
         }
         self.core.dispatch.flush(SETTLE_PATIENCE).await;
         self.core.recorder.flush().await;
-        self.last_tasks.lock().drain(..).for_each(|task| task.abort());
+        self.background.lock().drain(..).for_each(|task| task.abort());
     }
 }
 

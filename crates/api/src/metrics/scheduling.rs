@@ -25,7 +25,7 @@ pub(super) fn families(page: &mut Page, engine: &Engine, named: &[TallySnapshot]
     page.single("faas_queue_length", "gauge", "Calls that wait for an instance.", census.waiting);
     let decided = &census.decisions;
     let waited = decided.waited.as_secs_f64();
-    page.single("faas_instance_starts_total", "counter", "Instances whose start was ordered.", decided.starts);
+    page.single("faas_instance_starts_ordered_total", "counter", "Instances whose start was ordered.", decided.starts);
     page.single("faas_instance_starts_failed_total", "counter", "Starts that failed.", decided.failed_starts);
     page.single("faas_waits_total", "counter", "Calls that got their place after a wait.", decided.waits);
     page.single("faas_waits_seconds_total", "counter", "Time that these calls waited.", waited);
