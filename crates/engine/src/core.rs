@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::body_budget::BodyBudget;
 use crate::catalog::Catalog;
 use crate::dispatch::Dispatch;
 use crate::engine::EngineSettings;
@@ -42,6 +43,7 @@ pub(crate) struct Core {
     pub(crate) stopping: AtomicBool,
     /// Another set of versions serves.
     pub(crate) kinds_changed: Notify,
+    pub(crate) bodies: Arc<BodyBudget>,
     /// One deployment at a time for each function name.
     pub(crate) deploying: Mutex<HashMap<(ProjectId, FunctionName), DeploymentGuard>>,
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{
-    Blobs, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher, Layers, PortError,
-    Registry, RunHistory, RunQueue, Write,
+    Blobs, BodyStream, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher, Layers,
+    PortError, Registry, RunHistory, RunQueue, Write,
 };
 use faas_types::{Fault, FunctionId, ProjectId, limits};
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::body_budget::BodyBudget;
 use crate::call::{CallRequest, Route, Selector};
 use crate::catalog::Catalog;
 use crate::core::{Core, stopping};
@@ -148,6 +149,7 @@ impl Engine {
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
             kinds_changed: Notify::new(),
+            bodies: Arc::default(),
             deploying: Mutex::default(),
         });
         let mut background = vec![
@@ -181,6 +183,12 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.core.stats
+    }
+
+    /// Memory for request bodies that are collected.
+    #[must_use]
+    pub fn bodies(&self) -> &Arc<BodyBudget> {
+        &self.core.bodies
     }
 
     /// The runtimes of this machine.
@@ -242,7 +250,23 @@ impl Engine {
         if !self.is_ready() {
             return Err(stopping().into());
         }
-        self.core.call(route, request).await
+        self.core.call(route, request, None).await
+    }
+
+    /// As [`call`](Self::call), with a body that is still arriving in place of the request's.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); also what ends the body.
+    pub async fn call_streaming(
+        &self,
+        route: Route,
+        request: CallRequest,
+        body: BodyStream,
+    ) -> Result<Call, CallFailure> {
+        if !self.is_ready() {
+            return Err(stopping().into());
+        }
+        self.core.call(route, request, Some(body)).await
     }
 
     /// Takes no more calls, lets those under way end within `patience`, then stops every instance.

@@ -18,6 +18,7 @@ pub(crate) struct Checked<'a> {
     pub runtime: &'a RuntimeDescription,
     /// How many calls an instance takes at once.
     pub concurrency: u32,
+    pub streams_bodies: bool,
 }
 
 /// What a commit brought into being.
@@ -91,6 +92,7 @@ impl Engine {
             settings: new.settings.clone(),
             runtime_exact: format!("{}{}", checked.runtime.name.language(), checked.runtime.exact),
             concurrency: checked.concurrency,
+            streams_bodies: checked.streams_bodies,
             note: new.note.clone(),
             created_at: now,
         }

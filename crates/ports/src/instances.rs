@@ -170,6 +170,8 @@ pub struct ReplyHead {
     pub status: u16,
     /// The headers, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// Bytes of the body where all of it is there already, so that taking it frees the instance.
+    pub length: Option<u64>,
 }
 
 /// One line that a run or an instance wrote.
@@ -278,6 +280,9 @@ pub trait Instance: Send + Sync {
     /// Sends one invocation. The stream ends after [`ExchangeItem::End`]; dropping it earlier cancels the
     /// invocation inside. The caller keeps to [`concurrency`](Self::concurrency).
     fn invoke(&self, invocation: Invocation) -> BoxStream<'static, ExchangeItem>;
+
+    /// Waits until nothing that was cancelled runs inside any more; `false` when that takes longer than `within`.
+    async fn settle(&self, within: Duration) -> bool;
 
     /// What the sandbox has used so far.
     fn usage(&self) -> InstanceUsage;

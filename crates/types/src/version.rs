@@ -30,6 +30,9 @@ pub struct VersionRecord {
     pub runtime_exact: String,
     /// How many calls an instance takes at once, as the check found.
     pub concurrency: u32,
+    /// Whether the handler reads a request's body while it arrives, as the check found.
+    #[serde(default)]
+    pub streams_bodies: bool,
     /// What the author said of it.
     pub note: Option<String>,
     /// When it was sealed.

@@ -108,7 +108,7 @@ async fn call(
     let ticket = Ticket::again(Arc::clone(core), stats, Box::new(fresh(&lease.record)), sink);
     let RunInput { method, path, query, headers, body, .. } = input;
     let request = CallRequest { trigger: lease.record.trigger, method, path, query, headers, body };
-    match core.carry(ticket, route, request, Urgency::Background).await {
+    match core.carry(ticket, route, request, None, Urgency::Background).await {
         Err(failure) => TrialEnd::Failed(failure.fault),
         Ok(call) => {
             let head = call.head;
