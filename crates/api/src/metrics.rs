@@ -28,10 +28,10 @@ const MICROS: f64 = 1e6;
 pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     let mut page = Page::default();
     server_families(&mut page, &state);
-    scheduling::families(&mut page, &state.engine);
     connection_families(&mut page, &state);
     cache_families(&mut page, &state);
     let functions = state.engine.stats().published();
+    scheduling::families(&mut page, &state.engine, &functions);
     counter_families(&mut page, &functions);
     failure_families(&mut page, &functions);
     histogram_families(&mut page, &functions);

@@ -1,8 +1,11 @@
 //! What the scheduler does: instances by state, queues, and its decisions by reason.
 //!
-//! Only functions that have an instance or a waiting call have samples, so that ten thousand idle ones cost nothing.
+//! Only functions that have an instance or a waiting call have samples, so that ten thousand idle ones cost nothing; and of
+//! those only the ones with a label of their own, since the totals hold them all.
 
-use faas_engine::{Engine, FunctionCensus};
+use std::collections::HashSet;
+
+use faas_engine::{Engine, FigureSnapshot, FunctionCensus};
 
 use super::Page;
 
@@ -11,7 +14,7 @@ type State = (&'static str, fn(&FunctionCensus) -> u32);
 
 const STATES: [State; 3] = [("starting", |f| f.starting), ("busy", |f| f.busy), ("idle", |f| f.idle)];
 
-pub(super) fn families(page: &mut Page, engine: &Engine) {
+pub(super) fn families(page: &mut Page, engine: &Engine, published: &[FigureSnapshot]) {
     let census = engine.census();
     let mut gauge = |name: &str, help: &str, value: u64| {
         page.family(name, "gauge", help);
@@ -40,7 +43,9 @@ pub(super) fn families(page: &mut Page, engine: &Engine) {
     for (reason, count) in tally.refusals() {
         page.sample("faas_refusals_total", &[("reason", &reason)], count);
     }
-    let functions = engine.census_by_name(&census);
+    let labelled: HashSet<_> = published.iter().filter_map(|figures| figures.function.as_ref()).collect();
+    let mut functions = engine.census_by_name(&census);
+    functions.retain(|name, _| labelled.contains(name));
     page.family("faas_function_instances", "gauge", "Instances of a function, by state.");
     for (name, function) in &functions {
         for (state, value) in STATES {
