@@ -1,4 +1,4 @@
-"""Starts from nothing: ours through HTTP, and what else starts a Python."""
+"""Starts from nothing: ours through HTTP, and what else starts the same runtime."""
 
 from __future__ import annotations
 
@@ -14,48 +14,72 @@ from .surroundings import clean_env, interpreter
 from .targets import Ours, running
 
 NOTHING = ["-I", "-S", "-c", "pass"]
+BWRAP = ["bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
 
 
 @dataclass(frozen=True)
 class ColdRow:
-    """One way to start a Python."""
+    """One way to start a runtime."""
 
     name: str
     isolation: str
     latency: Latency
+    # The row that its ratio is to.
+    base: str
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One of our applications, and what else starts its runtime."""
+
+    app: str
+    runtime: str
+    ours: str
+    bare: str
+    peers: dict[str, tuple[list[str], str]]
+
+
+def contests() -> list[Contest]:
+    """Python, and Node where it is installed."""
+    python = str(interpreter())
+    bare = "bare `python3 -I -S -c pass`"
+    peers = {bare: ([python, *NOTHING], "none: a plain process")}
+    if shutil.which("bwrap"):
+        isolation = "namespaces; no seccomp, no limits, host's files"
+        peers["`bwrap` + the same Python"] = ([*BWRAP, python, *NOTHING], isolation)
+    found = [Contest("ours", interpreter().name, "faas, Python: HTTP request to response", bare, peers)]
+    if node := shutil.which("node"):
+        release = subprocess.run(
+            [node, "-p", "process.versions.node"], capture_output=True, text=True, check=True
+        ).stdout
+        bare = "bare `node -e 0`"
+        peers = {bare: ([node, "-e", "0"], "none: a plain process")}
+        runtime = f"node{release.partition('.')[0]}"
+        found.append(Contest("ours_node", runtime, "faas, Node: HTTP request to response", bare, peers))
+    return found
 
 
 def cold_starts(ours: Ours, level: str, plan: Plan) -> list[ColdRow]:
     """Alternates between all ways, each after a pause, so that no way has the quieter minutes."""
-    python = str(interpreter())
-    ways = {"bare `python3 -I -S -c pass`": ([python, *NOTHING], "none: a plain process")}
-    if shutil.which("bwrap"):
-        bwrap = [
-            "bwrap",
-            "--unshare-all",
-            "--die-with-parent",
-            "--ro-bind",
-            "/",
-            "/",
-            "--proc",
-            "/proc",
-            "--dev",
-            "/dev",
-        ]
-        isolation = "namespaces; no seccomp, no limits, host's files"
-        ways["`bwrap` + the same Python"] = ([*bwrap, python, *NOTHING], isolation)
-    samples: dict[str, list[float]] = {name: [] for name in ("ours", *ways)}
+    return [row for contest in contests() for row in _compete(ours, contest, level, plan)]
+
+
+def _compete(ours: Ours, contest: Contest, level: str, plan: Plan) -> list[ColdRow]:
+    ways = contest.peers
+    samples: dict[str, list[float]] = {name: [] for name in (contest.ours, *ways)}
+    # Of a runtime that deployed functions use, some wait.
+    ours.deploy(contest.app, f"kept-{contest.runtime.replace('.', '-')}", runtime=contest.runtime)
     for number in range(plan.cold_starts):
         name = f"cold-{number}"
-        ours.deploy("ours", name)
+        ours.deploy(contest.app, name, runtime=contest.runtime)
         time.sleep(plan.idle_gap_s)
-        samples["ours"].append(_first_call(ours, name))
+        samples[contest.ours].append(_first_call(ours, name))
         ours.cli("fn", "delete", name, "--yes")
         for way, (command, _) in ways.items():
             time.sleep(plan.idle_gap_s)
             samples[way].append(_start(command))
-    rows = [ColdRow("faas: HTTP request to response, nothing running", level, Latency.of(samples["ours"]))]
-    return rows + [ColdRow(way, ways[way][1], Latency.of(samples[way])) for way in ways]
+    rows = [ColdRow(contest.ours, level, Latency.of(samples[contest.ours]), contest.bare)]
+    return rows + [ColdRow(way, ways[way][1], Latency.of(samples[way]), contest.bare) for way in ways]
 
 
 def _first_call(ours: Ours, name: str) -> float:

@@ -137,11 +137,11 @@ class Ours:
             raise RuntimeError(f"faas {' '.join(words)}: {done.stderr}")
         return done.stdout
 
-    def deploy(self, app: str, name: str, manifest: str = "") -> None:
-        """Deploys one of the apps under a name of its own."""
+    def deploy(self, app: str, name: str, manifest: str = "", runtime: str = "") -> None:
+        """Deploys one of the apps under a name of its own, for this Python unless another runtime is named."""
         folder = self.place / name
         shutil.copytree(APPS / app, folder)
-        runtime = interpreter().name
+        runtime = runtime or interpreter().name
         (folder / "faas.toml").write_text(f'name = "{name}"\nruntime = "{runtime}"\n{manifest}')
         self.cli("deploy", str(folder), "-o", "json")
 
