@@ -68,9 +68,10 @@ def _compete(ours: Ours, contest: Contest, level: str, plan: Plan) -> list[ColdR
     ways = contest.peers
     samples: dict[str, list[float]] = {name: [] for name in (contest.ours, *ways)}
     # Of a runtime that deployed functions use, some wait.
-    ours.deploy(contest.app, f"kept-{contest.runtime.replace('.', '-')}", runtime=contest.runtime)
+    kind = contest.runtime.replace(".", "-")
+    ours.deploy(contest.app, f"kept-{kind}", runtime=contest.runtime)
     for number in range(plan.cold_starts):
-        name = f"cold-{number}"
+        name = f"cold-{kind}-{number}"
         ours.deploy(contest.app, name, runtime=contest.runtime)
         time.sleep(plan.idle_gap_s)
         samples[contest.ours].append(_first_call(ours, name))
