@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::extract::State;
 use axum::response::IntoResponse;
 use faas_engine::{Forgotten, HistogramSnapshot, TallySnapshot};
+use faas_ports::{StartFigures, StartPath};
 use faas_types::Code;
 use faas_web::ConnectionEnd;
 use http::header::CONTENT_TYPE;
@@ -30,9 +31,11 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     let mut page = Page::default();
     server_families(&mut page, &state);
     retention_families(&mut page, state.engine.forgotten());
-    scheduling::families(&mut page, &state.engine);
+    start_families(&mut page, &state.engine.launcher().starts());
+    body_families(&mut page, &state);
     connection_families(&mut page, &state);
     let functions = state.engine.stats().published();
+    scheduling::families(&mut page, &state.engine, &functions);
     counter_families(&mut page, &functions);
     failure_families(&mut page, &functions);
     histogram_families(&mut page, &functions);
@@ -65,6 +68,31 @@ fn retention_families(page: &mut Page, forgotten: &Forgotten) {
     let reclaimed = count(&forgotten.reclaimed);
     page.single("faas_history_reclaimed_bytes_total", "counter", "Bytes given back to the file system.", reclaimed);
     page.single("faas_log_bytes", "gauge", "Bytes of log lines that are kept.", count(&forgotten.log_bytes));
+}
+
+fn start_families(page: &mut Page, starts: &StartFigures) {
+    page.family("faas_runtimes_parked", "gauge", "Started runtimes that wait for a function.");
+    for (runtime, count) in &starts.parked {
+        page.sample("faas_runtimes_parked", &[("runtime", &runtime.as_str())], count);
+    }
+    page.family("faas_instance_starts_total", "counter", "Instances that became ready, by where their start began.");
+    for (path, count) in StartPath::ALL.iter().zip(&starts.started) {
+        page.sample("faas_instance_starts_total", &[("path", &path.as_str())], count);
+    }
+    page.family("faas_start_fallbacks_total", "counter", "Starts that went a longer way than prepared, by reason.");
+    for (reason, count) in &starts.fallbacks {
+        page.sample("faas_start_fallbacks_total", &[("reason", reason)], count);
+    }
+    page.single("faas_parkings_total", "counter", "Runtimes started ahead of time.", starts.parkings);
+    let seconds = starts.parking_time.as_secs_f64();
+    page.single("faas_parking_seconds_total", "counter", "Time that starting them took, in the background.", seconds);
+}
+
+fn body_families(page: &mut Page, state: &ApiState) {
+    let bodies = state.engine.bodies();
+    let help = "Memory of bodies that are collected for a handler or a client.";
+    page.single("faas_bodies_held_bytes", "gauge", help, bodies.used());
+    page.single("faas_bodies_refused_total", "counter", "Bodies that found no room in that memory.", bodies.refused());
 }
 
 fn connection_families(page: &mut Page, state: &ApiState) {

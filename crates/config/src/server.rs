@@ -50,6 +50,7 @@ pub struct ServerOverrides {
     pub lease: Option<Span>,
     pub instances_max: Option<u32>,
     pub memory_max: Option<ByteSize>,
+    pub parked: Option<u32>,
     pub retention_runs: Option<Span>,
     pub retention_results: Option<Span>,
     pub retention_logs: Option<Span>,
@@ -176,6 +177,7 @@ impl ServerConfig {
         set(&mut self.engine.lease, layer.lease);
         set(&mut self.engine.instances_max, layer.instances_max);
         self.engine.memory_max = layer.memory_max.or(self.engine.memory_max.take());
+        set(&mut self.engine.parked, layer.parked);
         set(&mut self.retention.runs, layer.retention_runs);
         // Who only says how long runs are kept has not asked for results that outlive them.
         self.retention.results = layer.retention_results.unwrap_or(self.retention.results.min(self.retention.runs));
@@ -211,6 +213,9 @@ impl ServerConfig {
         }
         if self.engine.memory_max.is_some_and(|bytes| bytes < limits::MEMORY_MIN) {
             return refuse("engine.memory_max", "must be at least 128MB, such as 8GB");
+        }
+        if self.engine.parked > 64 {
+            return refuse("engine.parked", "must be at most 64, such as 4");
         }
         self.check_http()?;
         if self.metrics.functions_max > 10_000 {

@@ -4,9 +4,11 @@
 //! `faas_types::RunPhase`); the rest of this crate is the thin shell that carries them out.
 
 mod accept;
+mod body_budget;
 mod call;
 mod catalog;
 mod core;
+mod delivery;
 mod deploy;
 mod dispatch;
 mod engine;
@@ -39,7 +41,10 @@ mod vars;
 mod version_cache;
 pub mod webhook;
 
+pub use faas_ports::{BodyStream, InvocationBody};
+
 pub use accept::{Accepted, Later};
+pub use body_budget::{BodyBudget, Reservation};
 pub use call::{CallRequest, Route, Selector};
 pub use catalog::{Catalog, FunctionEntry};
 pub use deploy::{Deployed, NewDeployment, Plan};
@@ -49,7 +54,7 @@ pub use histogram::HistogramSnapshot;
 pub use history::LogFollower;
 pub use idempotency::{KeyHolder, Once};
 pub use keys::{Caller, KeyRecord, Keys, MintedKey};
-pub use places::{Census, FunctionCensus, Tally, Urgency};
+pub use places::{Census, Decisions, FunctionCensus, Urgency};
 pub use replay::{DeadSelection, Redriven, Replay};
 pub use reply::{Call, CallBody, CallFailure};
 pub use retention::Forgotten;

@@ -32,7 +32,7 @@ pub(crate) struct Row {
 impl Row {
     /// Encodes on the caller's thread: the writer's is the scarce one.
     pub(crate) fn new(run: RunRecord) -> PortResult<Self> {
-        let json = encode(&run)?;
+        let json = encoded(&run)?;
         Ok(Self { run, json })
     }
 }
@@ -49,7 +49,7 @@ impl SqliteHistory {
 impl RunHistory for SqliteHistory {
     async fn record(&self, runs: Vec<RunRecord>) -> PortResult<()> {
         self.core.space.admit_outcome()?;
-        let rows = runs.into_iter().map(Row::new).collect::<PortResult<Vec<_>>>()?;
+        let rows = encode(runs).await?;
         self.core.main.write(move |connection| record(connection, &rows), |()| {}).await
     }
 
@@ -86,6 +86,18 @@ impl RunHistory for SqliteHistory {
     async fn expire(&self, expiry: &Expiry) -> PortResult<Expired> {
         self.core.space.freeing(|| expiry::step(&self.core, expiry)).await
     }
+}
+
+/// Rows in the order of their ids, which is that of most indexes. Thousands of them take milliseconds: those are neither
+/// the writing thread's, which is the scarce one, nor a worker's that answers calls meanwhile.
+async fn encode(runs: Vec<RunRecord>) -> PortResult<Vec<Row>> {
+    let work = move || {
+        let mut rows = runs.into_iter().map(Row::new).collect::<PortResult<Vec<_>>>()?;
+        rows.sort_by_key(|row| row.run.id);
+        Ok(rows)
+    };
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.map_err(|error| PortError::failed("cannot encode runs", error))?
 }
 
 pub(crate) fn record(connection: &Connection, rows: &[Row]) -> WorkResult<()> {
@@ -166,6 +178,6 @@ pub(crate) fn decode(json: &str) -> WorkResult<RunRecord> {
     serde_json::from_str(json).map_err(|error| PortError::Corrupt { what: format!("a run's record ({error})") }.into())
 }
 
-pub(crate) fn encode(run: &RunRecord) -> PortResult<String> {
+pub(crate) fn encoded(run: &RunRecord) -> PortResult<String> {
     serde_json::to_string(run).map_err(|error| PortError::failed("cannot encode a run", error))
 }

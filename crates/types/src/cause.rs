@@ -404,10 +404,10 @@ mod tests {
 
     #[test]
     fn the_shims_hint_wins_and_codes_speak_for_themselves() {
-        let hint = Some("vendor it beside the code: pip install --target vendor PyYAML".to_owned());
-        let error =
-            FunctionError { kind: "ModuleNotFoundError".into(), hint: hint.clone(), ..FunctionError::default() };
-        assert_eq!(diagnose(Code::DeploymentFailed, "", Some(&error)).advice, hint.unwrap_or_default());
+        let hint = "vendor it beside the code: pip install --target vendor PyYAML".to_owned();
+        let kind = "ModuleNotFoundError".to_owned();
+        let error = FunctionError { kind, hint: Some(hint.clone()), ..FunctionError::default() };
+        assert_eq!(diagnose(Code::DeploymentFailed, "", Some(&error)).advice, hint);
         for (code, wanted) in [
             (Code::TimeoutExceeded, CauseClass::Timeout),
             (Code::MemoryExceeded, CauseClass::Memory),

@@ -6,6 +6,8 @@ use crate::ByteSize;
 
 /// Request and response body of one invocation.
 pub const BODY_MAX: u64 = 10 << 20;
+/// Request bodies that are collected before their handlers run, of all calls together.
+pub const BODIES_MAX: u64 = 512 << 20;
 /// Timeout when the manifest is silent.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// Shortest timeout.

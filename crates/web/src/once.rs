@@ -10,10 +10,11 @@ use futures_util::StreamExt;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::accept::{IDEMPOTENCY_KEY, key};
+use crate::body::held_body;
 use crate::call::{CallTarget, answer_call};
 use crate::problem::ERROR_SOURCE;
+use crate::render;
 use crate::request_id::{self, RequestId};
-use crate::{read_body, render};
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -34,7 +35,7 @@ pub(crate) async fn answer_once(engine: &Engine, target: CallTarget, request: Re
 
 async fn first(engine: &Engine, target: &CallTarget, request: Request) -> Result<(Once, Request), Fault> {
     let (parts, body) = request.into_parts();
-    let body = read_body(&parts.headers, body, limits::BODY_MAX).await?;
+    let body = held_body(&parts.headers, body, engine.bodies()).await?;
     let name = key(&parts.headers, &IDEMPOTENCY_KEY)?.unwrap_or_default();
     let call = CallRequest {
         trigger: target.trigger,

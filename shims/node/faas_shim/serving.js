@@ -242,7 +242,7 @@ class Server {
    * @param {import("./replies.js").Reply} reply
    */
   async #sendLarge(call, reply) {
-    this.#send([pack(Kind.HEAD, call.stream, headOf(reply))]);
+    this.#send([pack(Kind.HEAD, call.stream, headOf(reply, reply.body.length))]);
     for (let rest = reply.body; rest.length > 0; ) {
       const frames = /** @type {Buffer[]} */ ([]);
       rest = this.#cut(call, frames, rest);

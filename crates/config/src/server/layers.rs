@@ -69,6 +69,7 @@ struct EngineLayer {
     lease: Option<Span>,
     instances_max: Option<u32>,
     memory_max: Option<ByteSize>,
+    parked: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -112,6 +113,7 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         lease: parsed(env, "FAAS_LEASE")?,
         instances_max: parsed(env, "FAAS_INSTANCES_MAX")?,
         memory_max: parsed(env, "FAAS_MEMORY_MAX")?,
+        parked: parsed(env, "FAAS_PARKED")?,
         retention_runs: parsed(env, "FAAS_RETENTION_RUNS")?,
         retention_results: parsed(env, "FAAS_RETENTION_RESULTS")?,
         retention_logs: parsed(env, "FAAS_RETENTION_LOGS")?,
@@ -169,6 +171,7 @@ impl From<FileLayer> for ServerOverrides {
             lease: file.engine.lease,
             instances_max: file.engine.instances_max,
             memory_max: file.engine.memory_max,
+            parked: file.engine.parked,
             retention_runs: file.retention.runs,
             retention_results: file.retention.results,
             retention_logs: file.retention.logs,
