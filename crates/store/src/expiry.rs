@@ -6,7 +6,7 @@ use faas_ports::{Expired, Expiry, PortResult};
 use faas_types::RunId;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::history::{decode, encode};
+use crate::history::{decode, encoded};
 use crate::logs;
 use crate::run_filter::first_id;
 use crate::sqlite::{Database, WorkResult, id_blob, unsigned};
@@ -68,7 +68,7 @@ fn remove_results(connection: &Connection, expiry: &Expiry) -> WorkResult<u64> {
     for (row, _, json) in &rows {
         let mut run = decode(json)?;
         if run.result.take().is_some() {
-            update.execute(params![row, encode(&run)?])?;
+            update.execute(params![row, encoded(&run)?])?;
         }
     }
     let reached = match rows.last() {

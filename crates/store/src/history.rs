@@ -32,7 +32,7 @@ pub(crate) struct Row {
 impl Row {
     /// Encodes on the caller's thread: the writer's is the scarce one.
     pub(crate) fn new(run: RunRecord) -> PortResult<Self> {
-        let json = encode(&run)?;
+        let json = encoded(&run)?;
         Ok(Self { run, json })
     }
 }
@@ -178,6 +178,6 @@ pub(crate) fn decode(json: &str) -> WorkResult<RunRecord> {
     serde_json::from_str(json).map_err(|error| PortError::Corrupt { what: format!("a run's record ({error})") }.into())
 }
 
-pub(crate) fn encode(run: &RunRecord) -> PortResult<String> {
+pub(crate) fn encoded(run: &RunRecord) -> PortResult<String> {
     serde_json::to_string(run).map_err(|error| PortError::failed("cannot encode a run", error))
 }
