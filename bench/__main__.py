@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import burst, cold, many, server, warm
+from . import burst, cold, connections, many, server, warm
 from .plan import Plan
 from .report import write, write_json
 from .surroundings import ROOT, TARGET, describe, say
@@ -17,6 +17,7 @@ SECTIONS = {
     "warm": warm.measure,
     "burst": burst.measure,
     "many": many.measure,
+    "connections": connections.measure,
     "server": server.measure,
 }
 # Goals that this bench cannot judge, with the reason.

@@ -1,20 +1,14 @@
-"""Ten thousand idle and ten thousand slow connections at once, renewed as they close, while others call a function.
-
-By itself: `FAAS_BIN=… python -m bench.connections --each 10000`.
-"""
+"""Ten thousand idle and ten thousand slow connections at once, renewed as they close, while others call a function."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import http.client
-import json
 import multiprocessing
 import os
 import resource
 import selectors
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -22,7 +16,10 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 from .ours import Ours, serving
+from .plan import Plan
+from .section import Section, Table, at_most
 
+EACH, GOAL_MS = 10_000, 100.0
 APP, NAME = "ours", "healthy"
 SLOW_HEAD = b"POST /fn/x HTTP/1.1\r\nHost: x\r\nX-Slow: "
 # How often a slow connection sends one more byte.
@@ -129,7 +126,7 @@ def pid_of(ours: Ours) -> int:
     raise RuntimeError("the server is gone")
 
 
-def measure(each: int, seconds: float) -> Pressure:
+def pressure(each: int, seconds: float) -> Pressure:
     """One round."""
     with serving() as ours:
         ours.deploy(APP, NAME)
@@ -152,14 +149,19 @@ def quantile(ordered: list[float], share: float) -> float:
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
-def main() -> int:
-    words = argparse.ArgumentParser(prog="python -m bench.connections", description=__doc__)
-    words.add_argument("--each", type=int, default=10_000, help="connections of each hostile kind")
-    words.add_argument("--seconds", type=float, default=15.0, help="how long healthy calls are measured")
-    chosen = words.parse_args()
-    print(json.dumps(asdict(measure(chosen.each, chosen.seconds)), indent=2))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def measure(plan: Plan, only: str | None) -> Section:
+    """Both kinds at once, as many as the goal names."""
+    found = pressure(200, 2.0) if plan.quick else pressure(EACH, 15.0)
+    rows = [
+        ("hostile connections held at most", f"{found.held_at_most:,}"),
+        ("healthy calls, failed", f"{found.calls:,}, {found.failed:,}"),
+        ("healthy calls, p50 / p99 / longest", f"{found.p50_ms:.1f} / {found.p99_ms:.1f} / {found.most_ms:.1f} ms"),
+        ("descriptors and memory of the server", f"{found.server_descriptors:,}, {found.server_rss_mb} MB"),
+    ]
+    text = f"{found.hostile_each:,} connections that say nothing and as many that send a byte of a header now and then."
+    goals = [
+        at_most("p99 of healthy calls beside hostile connections", found.p99_ms, GOAL_MS, " ms"),
+        at_most("healthy calls that failed", found.failed, 0, ""),
+    ]
+    table = Table(("what", "here"), rows)
+    return Section("connections", "Hostile connections", text, [table], goals, figures=asdict(found))

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use faas_types::{AuthMode, CacheSettings, CacheShare};
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, COOKIE, ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RANGE,
-    SET_COOKIE, VARY,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LAST_MODIFIED, RANGE, SET_COOKIE, TRANSFER_ENCODING, VARY,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, response};
@@ -51,7 +51,10 @@ pub(super) fn admit(head: &Parts) -> Result<(), Passed> {
         return Err(Passed::Method);
     }
     let forbids = directives(&head.headers).any(|directive| directive.eq_ignore_ascii_case("no-store"));
-    let is_special = head.headers.contains_key(RANGE) || head.headers.contains_key(IDEMPOTENCY_KEY);
+    // A body is no part of the key: an answer to one would be given to all who send none.
+    let has_body = head.headers.contains_key(TRANSFER_ENCODING)
+        || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+    let is_special = has_body || head.headers.contains_key(RANGE) || head.headers.contains_key(IDEMPOTENCY_KEY);
     if forbids || is_special { Err(Passed::Request) } else { Ok(()) }
 }
 
@@ -150,6 +153,9 @@ mod tests {
     fn only_reading_requests_are_looked_up() {
         assert_eq!(admit(&parts(&[])), Ok(()));
         assert_eq!(admit(&parts(&[("range", "bytes=0-1")])), Err(Passed::Request));
+        assert_eq!(admit(&parts(&[("content-length", "0")])), Ok(()));
+        assert_eq!(admit(&parts(&[("content-length", "9")])), Err(Passed::Request));
+        assert_eq!(admit(&parts(&[("transfer-encoding", "chunked")])), Err(Passed::Request));
         assert_eq!(admit(&parts(&[("cache-control", "max-age=0, no-store")])), Err(Passed::Request));
         let post = Request::post("/").body(()).expect("a request").into_parts().0;
         assert_eq!(admit(&post), Err(Passed::Method));
