@@ -126,6 +126,8 @@ class FirstCalls:
 
     def __init__(self, ours: Ours, language: Language) -> None:
         self.ours, self.language, self.number = ours, language, 0
+        # Runtimes wait only where a deployed function uses them.
+        ours.deploy(language.app, f"kept-{language.name.lower()}", runtime=language.runtime)
         self.ready: str | None = None
 
     def call(self, follows: bool = False) -> float:

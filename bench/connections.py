@@ -27,7 +27,7 @@ APP, NAME = "ours", "healthy"
 SLOW_HEAD = b"POST /fn/x HTTP/1.1\r\nHost: x\r\nX-Slow: "
 # How often a slow connection sends one more byte.
 DRIP_S = 2.0
-# New connections of one attacker between two looks at those that were closed.
+# New connections of one attacker at a time, and in a second once it has had all of them.
 BATCH = 200
 
 
@@ -52,9 +52,15 @@ def attack(port: int, count: int, slow: bool, held: Synchronized[int]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     watch = selectors.EpollSelector()
     open_ones: set[socket.socket] = set()
-    dripped = time.monotonic()
+    dripped = renewed = time.monotonic()
+    opened = 0
     while True:
-        for _ in range(min(BATCH, count - len(open_ones))):
+        if opened < count or time.monotonic() - renewed > 1.0:
+            fresh, renewed = min(BATCH, count - len(open_ones)), time.monotonic()
+        else:
+            fresh = 0
+        opened += fresh
+        for _ in range(fresh):
             with contextlib.suppress(OSError):
                 one = socket.create_connection(("127.0.0.1", port), timeout=5)
                 if slow:
@@ -62,7 +68,7 @@ def attack(port: int, count: int, slow: bool, held: Synchronized[int]) -> None:
                 one.setblocking(False)
                 watch.register(one, selectors.EVENT_READ)
                 open_ones.add(one)
-        for key, _ in watch.select(0 if len(open_ones) < count else 0.1):
+        for key, _ in watch.select(0 if opened < count else 0.1):
             one = key.fileobj
             assert isinstance(one, socket.socket)
             watch.unregister(one)

@@ -6,10 +6,11 @@ sys.path.insert(0, __file__.rpartition("/")[0])
 
 from faas_shim.main import main  # noqa: E402
 
-if sys.argv[2:] == ["--zygote"]:
+words = sys.argv[2:]
+del sys.argv[2:]
+if "--zygote" in words:
     from faas_shim.zygote import serve
 
-    del sys.argv[2]
     serve()
 
 del sys.path[0]

@@ -15,11 +15,12 @@ from harness.footprint import Footprint
 HANDLER = "import os\ndef handler(event):\n    return [os.getpid(), len(os.listdir('/proc/self/fd'))]\n"
 PARKED = 3
 
+# Below level 2, nothing waits.
+pytestmark = pytest.mark.needs("root", "cgroups")
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    if os.geteuid() != 0:
-        pytest.skip("sandboxes are opened ahead of time at level 2 only, which needs root")
     with Server(env={"FAAS_PARKED": str(PARKED)}) as started:
         started.deploy(write_function(started.home / "src", "first", HANDLER))
         until(lambda: metric(started, "faas_runtimes_parked") == PARKED, "runtimes wait")

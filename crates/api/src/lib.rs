@@ -14,6 +14,7 @@ mod metrics_page;
 mod openapi;
 mod page;
 mod replays;
+mod retention;
 mod runs;
 mod server;
 mod state;

@@ -6,10 +6,11 @@
 mod scheduling;
 
 use std::fmt::Display;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_engine::{FigureSnapshot, HistogramSnapshot};
+use faas_engine::{FigureSnapshot, Forgotten, HistogramSnapshot};
 use faas_ports::{StartFigures, StartPath};
 use faas_types::Code;
 use faas_web::ConnectionEnd;
@@ -31,6 +32,7 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     server_families(&mut page, &state);
     start_families(&mut page, &state.engine.launcher().starts());
     body_families(&mut page, &state);
+    retention_families(&mut page, state.engine.forgotten());
     connection_families(&mut page, &state);
     cache_families(&mut page, &state);
     let functions = state.engine.stats().published();
@@ -80,6 +82,18 @@ fn body_families(page: &mut Page, state: &ApiState) {
     let help = "Memory of bodies that are collected for a handler or a client.";
     page.single("faas_bodies_held_bytes", "gauge", help, bodies.used());
     page.single("faas_bodies_refused_total", "counter", "Bodies that found no room in that memory.", bodies.refused());
+}
+
+/// What retention has done.
+fn retention_families(page: &mut Page, forgotten: &Forgotten) {
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    page.family("faas_history_expired_total", "counter", "Rows of the history that were forgotten, by kind.");
+    for (kind, counter) in [("runs", &forgotten.runs), ("log_lines", &forgotten.lines)] {
+        page.sample("faas_history_expired_total", &[("kind", &kind)], count(counter));
+    }
+    let reclaimed = count(&forgotten.reclaimed);
+    page.single("faas_history_reclaimed_bytes_total", "counter", "Bytes given back to the file system.", reclaimed);
+    page.single("faas_log_bytes", "gauge", "Bytes of log lines that are kept.", count(&forgotten.log_bytes));
 }
 
 fn connection_families(page: &mut Page, state: &ApiState) {

@@ -10,8 +10,8 @@ use utoipa_axum::routes;
 
 use crate::state::ApiState;
 use crate::{
-    cache, dead_letters, deploy, error_pages, functions, health, invoke, keys, logs, metrics, openapi, replays, runs,
-    vars,
+    cache, dead_letters, deploy, error_pages, functions, health, invoke, keys, logs, metrics, openapi, replays,
+    retention, runs, vars,
 };
 
 /// Every route of the control plane.
@@ -50,6 +50,7 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsRead), routes!(vars::list_vars))
         .add(Key(FunctionsWrite), routes!(vars::set_vars))
         .add(Key(FunctionsWrite), routes!(vars::delete_var))
+        .add(Key(RunsRead), routes!(logs::project_logs))
         .add(Key(RunsRead), routes!(logs::function_logs))
         .add(Key(RunsRead), routes!(runs::list_runs))
         .add(Key(RunsRead), routes!(runs::get_run))
@@ -65,6 +66,9 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsWrite), routes!(dead_letters::purge_dead_letters))
         .add(Key(FunctionsWrite), routes!(functions::pause_function))
         .add(Key(FunctionsWrite), routes!(functions::resume_function))
+        .add(Key(RunsRead), routes!(retention::get_retention))
+        .add(Key(Admin), routes!(retention::set_retention))
+        .add(Key(Admin), routes!(retention::reset_retention))
         .add(Key(Admin), routes!(keys::list_keys))
         .add(Key(Admin), routes!(keys::create_key))
         .add(Key(Admin), routes!(keys::revoke_key))

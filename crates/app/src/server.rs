@@ -81,6 +81,7 @@ impl Server {
             instances_max: config.engine.instances_max,
             memory_max: config.engine.memory_max.unwrap_or_else(memory::share).bytes(),
             metric_labels_max: config.metrics.functions_max as usize,
+            retention: config.retention,
             ..EngineSettings::default()
         };
         launcher.tend();

@@ -12,6 +12,8 @@ use crate::seal::SealedRuntime;
 
 /// Where the function's code appears inside.
 const CODE: &str = "/function";
+/// Tells a shim, as its last argument, that nobody waits for it yet.
+const WAIT: &str = "--wait";
 /// CPU share of what waits, in thousandths of a core: starting is not to be throttled.
 const WAITING_CPU_MILLIS: u32 = 1000;
 /// Memory that a zygote may use: many times what one needs.
@@ -61,7 +63,9 @@ impl Kind {
 
     /// A sandbox for any function.
     pub(crate) fn parked_spec(&self, id: SandboxId) -> SandboxSpec {
-        self.spec(id, &self.found.recipe.start.argv)
+        let mut spec = self.spec(id, &self.found.recipe.start.argv);
+        spec.argv.push(WAIT.to_owned());
+        spec
     }
 
     /// The process that is forked for this runtime, if it has one.

@@ -19,8 +19,27 @@ const STACK_DEPTH = 40;
 /** Serves the code in the directory that is the first argument. What goes wrong is told to the server. */
 function main() {
   // Modules know themselves by their real path.
-  const code = realpathSync(process.argv.splice(2, 1)[0]);
+  const [directory, ...words] = process.argv.splice(2, 2);
+  const code = realpathSync(directory);
   const channel = new Channel();
+  if (words.includes("--wait")) prepare().then(() => serve(channel, code));
+  else serve(channel, code);
+}
+
+/** Loads what serving may take, while nobody waits for it. */
+async function prepare() {
+  for (const part of ["./loading.js", "./contracts.js", "./serving.js", "./errors.js"]) require(part);
+  for (const part of ["node:module", "node:net", "node:util"]) require(part);
+  // The loader of modules, and the classes of the fetch API, are made when they are first used.
+  await import("data:text/javascript,export default 0");
+  await Response.json(new Request("http://localhost").method).text();
+}
+
+/**
+ * @param {Channel} channel
+ * @param {string} code
+ */
+function serve(channel, code) {
   const hello = { protocol: PROTOCOL_VERSION, runtime: process.versions.node };
   channel.send(pack(Kind.HELLO, 0, JSON.stringify(hello)));
   const init = { ...receiveInit(channel), code };
