@@ -18,8 +18,9 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
+from .ours import Ours, binary
+from .running import running
 from .surroundings import clean_env
-from .targets import Ours, binary_from_env, running
 from .wrk import WrongAnswerError
 
 POST = """
@@ -74,14 +75,17 @@ def measure(rounds: int, seconds: int, fsync_ms: float) -> dict[str, object]:
 
 @contextmanager
 def _server(fsync_ms: float) -> Iterator[Ours]:
-    ours = Ours(binary_from_env())
+    ours = Ours(binary())
     command = ours.command()
     if fsync_ms > 0:
         delay = f"inject=fsync,fdatasync:delay_enter={round(fsync_ms * 1000)}"
         command = ["strace", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-e", "trace=fsync,fdatasync"]
         command += ["-e", delay, *ours.command()]
-    with running(command, ours.port, "/readyz", **ours.env):
-        yield ours
+    try:
+        with running(command, ours.port, "/readyz", **ours.env):
+            yield ours
+    finally:
+        ours.remove()
 
 
 def _folder(ours: Ours) -> Path:
