@@ -99,8 +99,9 @@ impl Route {
 
     /// The methods of each HTTP trigger that takes the path; none means all of them.
     fn on_path(&self, path: &str) -> impl Iterator<Item = &[HttpMethod]> {
-        self.version.settings.triggers.iter().filter_map(move |TriggerSettings::Http { path: prefix, methods }| {
-            is_below(path, prefix).then_some(methods.as_slice())
+        self.version.settings.triggers.iter().filter_map(move |trigger| match trigger {
+            TriggerSettings::Http { path: prefix, methods } => is_below(path, prefix).then_some(methods.as_slice()),
+            _ => None,
         })
     }
 }

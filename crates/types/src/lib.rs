@@ -19,7 +19,9 @@ mod scope;
 mod settings;
 mod span;
 mod time;
+mod trigger;
 mod version;
+mod webhook_scheme;
 
 pub use bundle::{Bundle, BundleFile};
 pub use bytesize::ByteSize;
@@ -33,11 +35,13 @@ pub use id::{
     SandboxId, TriggerId, VersionId,
 };
 pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
-pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName};
+pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName, TriggerName};
 pub use run::{IllegalTransition, RunEffect, RunEvent, RunPhase, RunState};
 pub use run_record::{AttemptRecord, LogLevel, LogLine, LogStream, RunRecord, TriggerKind};
 pub use scope::{InvalidScope, Scope};
 pub use settings::{AuthMode, FunctionSettings, HttpMethod, NetworkMode, Scaling, TriggerSettings};
 pub use span::{InvalidSpan, Span};
 pub use time::Timestamp;
+pub use trigger::{CronTrigger, EventFilter, EventTrigger, InvalidEventFilter, WebhookReply, WebhookTrigger};
 pub use version::{Alias, Deployment, FunctionRecord, VersionRecord};
+pub use webhook_scheme::WebhookScheme;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AttemptId, Code, FunctionError, FunctionId, FunctionName, InstanceId, IsolationLevel, ProjectId, RunId, RunState,
-    Timestamp,
+    Timestamp, TriggerName,
 };
 
 /// What created a run.
@@ -15,6 +15,12 @@ pub enum TriggerKind {
     Http,
     /// A call of the invoke API.
     Api,
+    /// A tick of a schedule.
+    Cron,
+    /// A delivery at a webhook.
+    Webhook,
+    /// A published event.
+    Event,
 }
 
 /// A run with all that is known of it.
@@ -34,6 +40,9 @@ pub struct RunRecord {
     pub state: RunState,
     /// What created it.
     pub trigger: TriggerKind,
+    /// The name of the trigger, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger_name: Option<TriggerName>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When its first attempt began.
@@ -134,6 +143,22 @@ pub struct LogLine {
     pub stream: LogStream,
     /// The text without its line end.
     pub message: String,
+}
+
+// === impl TriggerKind ===
+
+impl TriggerKind {
+    /// The kind as text, as on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Api => "api",
+            Self::Cron => "cron",
+            Self::Webhook => "webhook",
+            Self::Event => "event",
+        }
+    }
 }
 
 // === impl LogLevel ===

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, Entrypoint, IsolationLevel, RuntimeName, Span, limits};
+use crate::{
+    ByteSize, CronTrigger, Entrypoint, EventTrigger, IsolationLevel, RuntimeName, Span, TriggerKind, TriggerName,
+    WebhookTrigger, limits,
+};
 
 /// Who may call a function's URL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -68,6 +71,12 @@ pub enum TriggerSettings {
         #[serde(default)]
         methods: Vec<HttpMethod>,
     },
+    /// The times of a schedule.
+    Cron(CronTrigger),
+    /// Signed deliveries at a URL of its own.
+    Webhook(WebhookTrigger),
+    /// Published events.
+    Event(EventTrigger),
 }
 
 /// Everything a version runs with besides its files.
@@ -96,6 +105,43 @@ pub struct FunctionSettings {
     pub vars: BTreeMap<String, String>,
     /// What creates runs.
     pub triggers: Vec<TriggerSettings>,
+}
+
+// === impl TriggerSettings ===
+
+impl TriggerSettings {
+    /// Its name, by which it is remembered across deployments; requests at the function's URL need none.
+    #[must_use]
+    pub fn name(&self) -> Option<&TriggerName> {
+        match self {
+            Self::Http { .. } => None,
+            Self::Cron(CronTrigger { name, .. })
+            | Self::Webhook(WebhookTrigger { name, .. })
+            | Self::Event(EventTrigger { name, .. }) => Some(name),
+        }
+    }
+
+    /// The path that the function is called with, or whose requests it takes.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Http { path, .. }
+            | Self::Cron(CronTrigger { path, .. })
+            | Self::Webhook(WebhookTrigger { path, .. })
+            | Self::Event(EventTrigger { path, .. }) => path,
+        }
+    }
+
+    /// Its type, as manifests and runs name it.
+    #[must_use]
+    pub const fn kind(&self) -> TriggerKind {
+        match self {
+            Self::Http { .. } => TriggerKind::Http,
+            Self::Cron(_) => TriggerKind::Cron,
+            Self::Webhook(_) => TriggerKind::Webhook,
+            Self::Event(_) => TriggerKind::Event,
+        }
+    }
 }
 
 // === impl HttpMethod ===
