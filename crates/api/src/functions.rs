@@ -115,6 +115,45 @@ pub(crate) async fn delete_function(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Holds the accepted runs of a function back. Runs under way go on, and calls whose callers wait are served.
+#[utoipa::path(post, path = "/api/v1/functions/{id}/pause", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
+    (status = 200, body = FunctionView),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn pause_function(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<FunctionView>, Failure> {
+    hold(&state, caller.project, &id, true).await
+}
+
+/// Lets the accepted runs of a function go on.
+#[utoipa::path(post, path = "/api/v1/functions/{id}/resume", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
+    (status = 200, body = FunctionView),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn resume_function(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<FunctionView>, Failure> {
+    hold(&state, caller.project, &id, false).await
+}
+
+async fn hold(
+    state: &ApiState,
+    project: faas_types::ProjectId,
+    id: &str,
+    paused: bool,
+) -> Result<Json<FunctionView>, Failure> {
+    let entry = state.engine.catalog().find(project, id)?;
+    let entry = state.engine.pause(&entry, paused).await?;
+    Ok(Json(state.function_view(&entry).await?))
+}
+
 /// Lists a function's newest versions.
 #[utoipa::path(get, path = "/api/v1/functions/{id}/versions", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
     (status = 200, body = VersionList),

@@ -1,5 +1,6 @@
 //! Control plane: REST and its OpenAPI document.
 
+mod dead_letters;
 mod deploy;
 mod error_pages;
 mod functions;
@@ -10,6 +11,7 @@ mod logs;
 mod metrics;
 mod openapi;
 mod page;
+mod replays;
 mod runs;
 mod server;
 mod state;

@@ -34,6 +34,8 @@ impl ApiState {
             aliases: record.aliases.iter().map(|(name, to)| (name.to_string(), alias(to))).collect(),
             settings,
             instances: self.engine.instances_of(record.id),
+            paused: record.paused,
+            waiting_runs: self.engine.backlog_of(record.id),
             created_at: record.created_at.to_string(),
             updated_at: record.updated_at.to_string(),
         })
@@ -71,6 +73,7 @@ fn settings_view(version: &VersionRecord) -> SettingsView {
         network: settings.network,
         scaling: settings.scaling,
         triggers: settings.triggers.clone(),
+        background: settings.background.clone(),
     }
 }
 
@@ -115,6 +118,8 @@ pub(crate) fn run_view(run: RunRecord) -> RunView {
         attempts: run.attempts.iter().map(attempt_view).collect(),
         error,
         result: run.result,
+        origin: run.origin.map(|id| id.to_string()),
+        due_at: run.due_at.map(|at| at.to_string()),
     }
 }
 
@@ -132,6 +137,7 @@ fn attempt_view(attempt: &AttemptRecord) -> AttemptView {
         cpu_ms: attempt.cpu_us.map(millis),
         dropped_log_lines: attempt.dropped_log_lines,
         code: attempt.code.map(|code| code.to_string()),
+        message: attempt.message.clone(),
     }
 }
 

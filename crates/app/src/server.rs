@@ -63,6 +63,9 @@ impl Server {
         let ports = Ports {
             registry: store.registry(),
             history: store.history(),
+            queue: store.queue(),
+            dead_letters: store.dead_letters(),
+            claims: store.claims(),
             blobs: store.blobs(),
             layers: store.layers(),
             events: store.events(),

@@ -117,12 +117,22 @@ impl Core {
     /// Runs one call to the head of its reply, or to its end where that comes at once.
     pub(crate) async fn call(self: &Arc<Self>, route: Route, request: CallRequest) -> Result<Call, CallFailure> {
         let now = self.clock.now();
-        let timeout = route.version.settings.timeout.get();
-        let deadline = Instant::now() + timeout;
         let run: RunId = self.ids.mint(now);
         let record = queued_record(run, &route.entry, route.version.number, request.trigger, now);
         let stats = self.stats.function(route.entry.record.id, &route.entry.record.name);
-        let mut ticket = Ticket::new(Arc::clone(self), stats, record);
+        self.carry(Ticket::new(Arc::clone(self), stats, record), route, request).await
+    }
+
+    /// Carries one attempt to the head of its reply, or to its end where that comes at once.
+    pub(crate) async fn carry(
+        self: &Arc<Self>,
+        mut ticket: Ticket,
+        route: Route,
+        request: CallRequest,
+    ) -> Result<Call, CallFailure> {
+        let run = ticket.run();
+        let timeout = route.version.settings.timeout.get();
+        let deadline = Instant::now() + timeout;
         match self.place(&route, deadline).await {
             Ok(place) => ticket.start(place, self.clock.now()),
             Err(fault) => return Err(fail(ticket, fault)),

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::call::Route;
 use crate::catalog::{Catalog, FunctionEntry};
+use crate::dispatch::Dispatch;
 use crate::engine::EngineSettings;
 use crate::keys::Keys;
 use crate::pool::{Pool, PoolDeps, PoolSpec};
@@ -40,6 +41,7 @@ pub(crate) struct Core {
     pub(crate) pools: Pools,
     pub(crate) stats: Arc<Stats>,
     pub(crate) recorder: Recorder,
+    pub(crate) dispatch: Dispatch,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) stopping: AtomicBool,

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{
-    Blobs, Clock, Collection, Events, Expect, IdSource, Key, Launcher, Layers, PortError, Registry, RunHistory, Write,
+    Blobs, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher, Layers, PortError,
+    Registry, RunHistory, RunQueue, Write,
 };
 use faas_types::{Fault, FunctionId, ProjectId};
 use parking_lot::Mutex;
@@ -17,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::call::{CallRequest, Route, Selector};
 use crate::catalog::Catalog;
 use crate::core::{Core, stopping};
+use crate::dispatch::{self, Dispatch};
 use crate::keys::Keys;
 use crate::pools::Pools;
 use crate::recorder::Recorder;
@@ -27,12 +29,18 @@ use crate::stats::Stats;
 /// How long killed instances may take to be gone.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the ends of runs may take to be stored once nothing runs any more.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What the engine runs on.
 #[derive(Clone)]
 #[expect(missing_docs, reason = "each field is the port of its type")]
 pub struct Ports {
     pub registry: Arc<dyn Registry>,
     pub history: Arc<dyn RunHistory>,
+    pub queue: Arc<dyn RunQueue>,
+    pub dead_letters: Arc<dyn DeadLetters>,
+    pub claims: Arc<dyn Claims>,
     pub blobs: Arc<dyn Blobs>,
     pub layers: Arc<dyn Layers>,
     pub events: Arc<dyn Events>,
@@ -57,7 +65,8 @@ pub struct EngineSettings {
 pub struct Engine {
     pub(crate) core: Arc<Core>,
     project: ProjectId,
-    recorder_task: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// The tasks that must outlive every call; ended last.
+    last_tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 // === impl EngineSettings ===
@@ -82,6 +91,7 @@ impl Engine {
         let stats = Arc::new(Stats::default());
         let (recorder, recorder_task) =
             Recorder::start(Arc::clone(&ports.history), Arc::clone(&ports.events), Arc::clone(&stats));
+        let (dispatch, feeds) = Dispatch::open(ports.queue, ports.dead_letters, ports.claims).await?;
         let core = Arc::new(Core {
             registry: ports.registry,
             history: ports.history,
@@ -96,6 +106,7 @@ impl Engine {
             pools: Pools::default(),
             stats,
             recorder,
+            dispatch,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
@@ -103,7 +114,9 @@ impl Engine {
             deploying: Mutex::default(),
         });
         core.tasks.spawn(Arc::clone(&core).tend(settings));
-        Ok(Self { core, project, recorder_task: Arc::new(Mutex::new(Some(recorder_task))) })
+        let mut last_tasks = vec![recorder_task];
+        last_tasks.extend(dispatch::start(&core, feeds));
+        Ok(Self { core, project, last_tasks: Arc::new(Mutex::new(last_tasks)) })
     }
 
     /// The project that belongs to callers without a key.
@@ -188,10 +201,9 @@ impl Engine {
                 tracing::error!(instances = self.instances(), "instances did not end");
             }
         }
+        self.core.dispatch.flush(SETTLE_PATIENCE).await;
         self.core.recorder.flush().await;
-        if let Some(task) = self.recorder_task.lock().take() {
-            task.abort();
-        }
+        self.last_tasks.lock().drain(..).for_each(|task| task.abort());
     }
 }
 

@@ -64,6 +64,7 @@ impl Engine {
             latest_version: 0,
             aliases: BTreeMap::new(),
             vars,
+            paused: false,
             created_at: now,
             updated_at: now,
         })

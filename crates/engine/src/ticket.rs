@@ -9,6 +9,8 @@ use faas_types::{
     RunPhase, RunRecord, RunState, Timestamp, limits,
 };
 
+use tokio::sync::oneshot;
+
 use crate::core::Core;
 use crate::place::Place;
 use crate::stats::FunctionStats;
@@ -25,6 +27,8 @@ pub(crate) struct Ticket {
     log_bytes: u64,
     dropped_lines: u64,
     finished: bool,
+    /// Takes the record instead of the history, for a run whose end the queue commits.
+    sink: Option<oneshot::Sender<Box<RunRecord>>>,
 }
 
 /// How a run ended.
@@ -50,7 +54,22 @@ impl Ticket {
             log_bytes: 0,
             dropped_lines: 0,
             finished: false,
+            sink: None,
         }
+    }
+
+    /// Another attempt of a run that the queue holds; its record goes to `sink` at the attempt's end.
+    pub(crate) fn again(
+        core: Arc<Core>,
+        stats: Arc<FunctionStats>,
+        record: Box<RunRecord>,
+        sink: oneshot::Sender<Box<RunRecord>>,
+    ) -> Self {
+        let attempts = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX - 1);
+        let phase = RunPhase { attempts, ..RunPhase::queued(attempts + 1) };
+        let mut ticket = Self::new(core, stats, record);
+        (ticket.phase, ticket.sink) = (phase, Some(sink));
+        ticket
     }
 
     pub(crate) fn run(&self) -> RunId {
@@ -97,6 +116,7 @@ impl Ticket {
             cpu_us: None,
             dropped_log_lines: 0,
             code: None,
+            message: None,
         });
         self.attempt_began = Some(Instant::now());
         self.advance(RunEvent::Start);
@@ -152,7 +172,11 @@ impl Ticket {
         self.stats.end(took, self.record.cold_start, code);
         // The place goes back before the record leaves: the next call must not wait for bookkeeping.
         self.place = None;
-        self.core.recorder.run(self.record.clone());
+        match self.sink.take() {
+            // The execution waits for it as long as it lives.
+            Some(sink) => drop(sink.send(self.record.clone())),
+            None => self.core.recorder.run(self.record.clone()),
+        }
     }
 
     fn advance(&mut self, event: RunEvent) {
@@ -243,6 +267,8 @@ pub(crate) fn queued_record(
         error: None,
         http_status: None,
         result: None,
+        origin: None,
+        due_at: None,
     })
 }
 

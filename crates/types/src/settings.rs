@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ByteSize, CronTrigger, Entrypoint, EventTrigger, IsolationLevel, RuntimeName, Span, TriggerKind, TriggerName,
-    WebhookTrigger, limits,
+    Background, ByteSize, CronTrigger, Entrypoint, EventTrigger, IsolationLevel, RuntimeName, Span, TriggerKind,
+    TriggerName, WebhookTrigger, limits,
 };
 
 /// Who may call a function's URL.
@@ -105,6 +105,9 @@ pub struct FunctionSettings {
     pub vars: BTreeMap<String, String>,
     /// What creates runs.
     pub triggers: Vec<TriggerSettings>,
+    /// Runs that are accepted for later.
+    #[serde(default)]
+    pub background: Background,
 }
 
 // === impl TriggerSettings ===
@@ -188,6 +191,7 @@ impl FunctionSettings {
             scaling: Scaling::default(),
             vars: BTreeMap::new(),
             triggers: vec![TriggerSettings::Http { path: "/".into(), methods: Vec::new() }],
+            background: Background::default(),
         }
     }
 }

@@ -59,6 +59,9 @@ pub struct FunctionRecord {
     pub aliases: BTreeMap<AliasName, Alias>,
     /// Vars set through the API; they win over the manifest's.
     pub vars: BTreeMap<String, String>,
+    /// Whether the queue holds its accepted runs back.
+    #[serde(default)]
+    pub paused: bool,
     /// When it was created.
     pub created_at: Timestamp,
     /// When anything in this record last changed.

@@ -14,12 +14,12 @@ use crate::problem::ERROR_SOURCE;
 use crate::request_id::{self, RequestId};
 use crate::{key_of, read_body, render};
 
-const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
-const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
+pub(crate) const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
+pub(crate) const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 const DURATION: HeaderName = HeaderName::from_static("x-duration-ms");
 const COLD_START: HeaderName = HeaderName::from_static("x-cold-start");
 const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-const VERSION: HeaderName = HeaderName::from_static("x-function-version");
+pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-function-version");
 
 /// Headers of a reply that the function cannot set: they frame the message, or tell whose failure it is.
 const OURS: [HeaderName; 4] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, ERROR_SOURCE];
@@ -73,7 +73,7 @@ async fn without_body(mut call: Call) -> Call {
 
 /// The headers that the function sees: all but the platform's own key, and a prefix that only the platform sets.
 /// HTTP/2 names the host outside of the headers; functions look for it there.
-fn passed_headers(parts: &Parts, prefix: Option<String>, key_was_used: bool) -> Vec<(String, String)> {
+pub(crate) fn passed_headers(parts: &Parts, prefix: Option<String>, key_was_used: bool) -> Vec<(String, String)> {
     let headers = &parts.headers;
     let host = parts.uri.authority().filter(|_| !headers.contains_key(HOST));
     let host = host.map(|authority| (HOST.as_str().to_owned(), authority.as_str().to_owned()));

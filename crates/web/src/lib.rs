@@ -1,5 +1,6 @@
 //! What every HTTP door shares: keys, request ids, problem answers, calls.
 
+mod accept;
 mod auth;
 mod body;
 mod call;
@@ -8,6 +9,7 @@ mod problem;
 mod request_id;
 mod route_table;
 
+pub use accept::{accept_call, prefers_async};
 pub use auth::{Authorized, authenticate, key_of};
 pub use body::read_body;
 pub use call::{CallTarget, answer_call};
