@@ -69,6 +69,7 @@ impl Server {
             blobs: store.blobs(),
             layers: store.layers(),
             events: store.events(),
+            vault: store.vault(),
             launcher,
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemClock),

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use faas_ports::Invocation;
-use faas_types::{AliasName, Code, Fault, HttpMethod, ProjectId, RunId, TriggerKind, TriggerSettings, VersionRecord};
+use faas_types::{
+    AliasName, Code, Fault, HttpMethod, ProjectId, RunId, TriggerKind, TriggerName, TriggerSettings, VersionRecord,
+};
 
 use crate::catalog::FunctionEntry;
 use crate::core::Core;
@@ -38,6 +40,8 @@ pub struct Route {
 pub struct CallRequest {
     /// What created the run.
     pub trigger: TriggerKind,
+    /// The trigger's name, where it has one.
+    pub trigger_name: Option<TriggerName>,
     /// The HTTP method.
     pub method: String,
     /// The path below the function's URL.
@@ -118,7 +122,8 @@ impl Core {
     pub(crate) async fn call(self: &Arc<Self>, route: Route, request: CallRequest) -> Result<Call, CallFailure> {
         let now = self.clock.now();
         let run: RunId = self.ids.mint(now);
-        let record = queued_record(run, &route.entry, route.version.number, request.trigger, now);
+        let mut record = queued_record(run, &route.entry, route.version.number, request.trigger, now);
+        record.trigger_name.clone_from(&request.trigger_name);
         let stats = self.stats.function(route.entry.record.id, &route.entry.record.name);
         self.carry(Ticket::new(Arc::clone(self), stats, record), route, request).await
     }

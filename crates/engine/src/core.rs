@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_ports::{Blobs, Clock, Events, IdSource, Launcher, Layers, Registry, RunHistory};
+use faas_ports::{Blobs, Clock, Events, IdSource, Launcher, Layers, Registry, RunHistory, Vault};
 use faas_types::{Code, Fault, FunctionName, ProjectId};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use crate::pools::{PoolKey, Pools, Standing};
 use crate::recorder::Recorder;
 use crate::room::Room;
 use crate::stats::Stats;
+use crate::triggers::{States, Triggers};
 
 /// Pause between two looks for room.
 const RELIEF_PAUSE: Duration = Duration::from_millis(5);
@@ -33,11 +34,14 @@ pub(crate) struct Core {
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) layers: Arc<dyn Layers>,
     pub(crate) events: Arc<dyn Events>,
+    pub(crate) vault: Arc<dyn Vault>,
     pub(crate) launcher: Arc<dyn Launcher>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) keys: Arc<Keys>,
+    pub(crate) triggers: Arc<Triggers>,
+    pub(crate) trigger_states: States,
     pub(crate) pools: Pools,
     pub(crate) stats: Arc<Stats>,
     pub(crate) recorder: Recorder,

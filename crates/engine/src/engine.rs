@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_ports::{
     Blobs, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher, Layers, PortError,
-    Registry, RunHistory, RunQueue, Write,
+    Registry, RunHistory, RunQueue, Vault, Write,
 };
 use faas_types::{Fault, FunctionId, ProjectId};
 use parking_lot::Mutex;
@@ -25,6 +25,7 @@ use crate::recorder::Recorder;
 use crate::reply::{Call, CallFailure};
 use crate::room::Room;
 use crate::stats::Stats;
+use crate::triggers::{States, Triggers, keep_schedules};
 
 /// How long killed instances may take to be gone.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
@@ -44,6 +45,7 @@ pub struct Ports {
     pub blobs: Arc<dyn Blobs>,
     pub layers: Arc<dyn Layers>,
     pub events: Arc<dyn Events>,
+    pub vault: Arc<dyn Vault>,
     pub launcher: Arc<dyn Launcher>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
@@ -58,6 +60,8 @@ pub struct EngineSettings {
     pub tend_every: Duration,
     /// Instances of all functions together.
     pub instances_max: u32,
+    /// The longest sleep between two looks at the clock for schedules: so soon is it seen that the clock was moved.
+    pub look_every: Duration,
 }
 
 /// Decides and carries out. Cheap to clone.
@@ -73,7 +77,12 @@ pub struct Engine {
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { idle_timeout: Duration::from_secs(300), tend_every: Duration::from_secs(1), instances_max: 1_000 }
+        Self {
+            idle_timeout: Duration::from_secs(300),
+            tend_every: Duration::from_secs(1),
+            instances_max: 1_000,
+            look_every: Duration::from_secs(10),
+        }
     }
 }
 
@@ -88,6 +97,8 @@ impl Engine {
         let project = default_project(&*ports.registry, &*ports.clock, &*ports.ids).await?;
         let catalog = Catalog::start(Arc::clone(&ports.registry)).await?;
         let keys = Keys::start(Arc::clone(&ports.registry), Arc::clone(&ports.clock), Arc::clone(&ports.ids)).await?;
+        let triggers = Triggers::start(Arc::clone(&ports.registry)).await?;
+        let trigger_states = States::load(Arc::clone(&ports.registry)).await?;
         let stats = Arc::new(Stats::default());
         let (recorder, recorder_task) =
             Recorder::start(Arc::clone(&ports.history), Arc::clone(&ports.events), Arc::clone(&stats));
@@ -98,11 +109,14 @@ impl Engine {
             blobs: ports.blobs,
             layers: ports.layers,
             events: ports.events,
+            vault: ports.vault,
             launcher: ports.launcher,
             clock: ports.clock,
             ids: ports.ids,
             catalog,
             keys,
+            triggers,
+            trigger_states,
             pools: Pools::default(),
             stats,
             recorder,
@@ -116,7 +130,9 @@ impl Engine {
         core.tasks.spawn(Arc::clone(&core).tend(settings));
         let mut last_tasks = vec![recorder_task];
         last_tasks.extend(dispatch::start(&core, feeds));
-        Ok(Self { core, project, last_tasks: Arc::new(Mutex::new(last_tasks)) })
+        let engine = Self { core, project, last_tasks: Arc::new(Mutex::new(last_tasks)) };
+        engine.core.tasks.spawn(keep_schedules(engine.clone(), settings.look_every));
+        Ok(engine)
     }
 
     /// The project that belongs to callers without a key.

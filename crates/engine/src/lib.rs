@@ -29,6 +29,7 @@ mod room;
 mod slot;
 mod stats;
 mod ticket;
+mod triggers;
 mod vars;
 pub mod webhook;
 
@@ -43,3 +44,7 @@ pub use keys::{Caller, KeyRecord, Keys, MintedKey};
 pub use replay::{DeadSelection, Redriven, Replay};
 pub use reply::{Call, CallBody, CallFailure};
 pub use stats::{FunctionSnapshot, Stats};
+pub use triggers::{
+    Fired, HookAnswer, HookReply, HookRequest, NewSecret, PublishedEvent, SealedSecret, TriggerEntry, TriggerOrigin,
+    TriggerRecord, TriggerState, Triggers, WebhookDoor,
+};

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub use faas_types::WebhookScheme;
 pub use secret::{InvalidWebhookSecret, WebhookSecret};
-pub use signing::sign;
+pub use signing::{sign, sign_as};
 pub use verification::{Delivery, Verified, WebhookRefusal, verify};
 
 /// How far a signed time may be from now.

@@ -72,7 +72,7 @@ pub enum TriggerSettings {
         methods: Vec<HttpMethod>,
     },
     /// The times of a schedule.
-    Cron(CronTrigger),
+    Cron(Box<CronTrigger>),
     /// Signed deliveries at a URL of its own.
     Webhook(WebhookTrigger),
     /// Published events.
@@ -118,9 +118,8 @@ impl TriggerSettings {
     pub fn name(&self) -> Option<&TriggerName> {
         match self {
             Self::Http { .. } => None,
-            Self::Cron(CronTrigger { name, .. })
-            | Self::Webhook(WebhookTrigger { name, .. })
-            | Self::Event(EventTrigger { name, .. }) => Some(name),
+            Self::Cron(cron) => Some(&cron.name),
+            Self::Webhook(WebhookTrigger { name, .. }) | Self::Event(EventTrigger { name, .. }) => Some(name),
         }
     }
 
@@ -129,9 +128,9 @@ impl TriggerSettings {
     pub fn path(&self) -> &str {
         match self {
             Self::Http { path, .. }
-            | Self::Cron(CronTrigger { path, .. })
             | Self::Webhook(WebhookTrigger { path, .. })
             | Self::Event(EventTrigger { path, .. }) => path,
+            Self::Cron(cron) => &cron.path,
         }
     }
 

@@ -49,7 +49,7 @@ fn every_key_of_every_type_reaches_the_settings() {
     else {
         panic!("{triggers:?}")
     };
-    let CronTrigger { schedule, missed, overlap, jitter, path, input, .. } = full;
+    let CronTrigger { schedule, missed, overlap, jitter, path, input, .. } = &**full;
     assert_eq!((schedule.expression(), schedule.timezone()), ("0 2 * * *", "Europe/Berlin"));
     assert_eq!((*missed, *overlap, *jitter), (MissedTicks::All(3), Overlap::Queue, Span::from_secs(300)));
     assert_eq!((path.as_str(), input.as_deref()), ("/jobs/nightly", Some("{\"full\": true}")));

@@ -85,7 +85,7 @@ fn trigger(reader: &mut Reader, table: &Table<'_>, ordinals: &mut Ordinals) -> O
     };
     match reader.text(&field, node)? {
         "http" => Some(http::http(reader, table)),
-        "cron" => cron::cron(reader, table, ordinals).map(TriggerSettings::Cron),
+        "cron" => cron::cron(reader, table, ordinals).map(|cron| TriggerSettings::Cron(Box::new(cron))),
         "webhook" => Some(TriggerSettings::Webhook(webhook::webhook(reader, table, ordinals))),
         "event" => event::event(reader, table, ordinals).map(TriggerSettings::Event),
         later if LATER.contains(&later) => {

@@ -166,16 +166,7 @@ impl From<&TriggerSettings> for TriggerDocument {
             TriggerSettings::Http { path, methods } => {
                 Self::Http { path: path.clone(), methods: methods.iter().map(|m| (*m).into()).collect() }
             }
-            TriggerSettings::Cron(CronTrigger { name, schedule, missed, overlap, jitter, path, input }) => Self::Cron {
-                name: name.to_string(),
-                schedule: schedule.expression().to_owned(),
-                timezone: schedule.timezone().to_owned(),
-                missed: (*missed).into(),
-                overlap: (*overlap).into(),
-                jitter: jitter.to_string(),
-                path: path.clone(),
-                input: input.clone(),
-            },
+            TriggerSettings::Cron(cron) => cron_document(cron),
             TriggerSettings::Webhook(WebhookTrigger { name, scheme, respond, path }) => Self::Webhook {
                 name: name.to_string(),
                 scheme: (*scheme).into(),
@@ -190,6 +181,20 @@ impl From<&TriggerSettings> for TriggerDocument {
                 path: path.clone(),
             },
         }
+    }
+}
+
+fn cron_document(cron: &CronTrigger) -> TriggerDocument {
+    let CronTrigger { name, schedule, missed, overlap, jitter, path, input } = cron;
+    TriggerDocument::Cron {
+        name: name.to_string(),
+        schedule: schedule.expression().to_owned(),
+        timezone: schedule.timezone().to_owned(),
+        missed: (*missed).into(),
+        overlap: (*overlap).into(),
+        jitter: jitter.to_string(),
+        path: path.clone(),
+        input: input.clone(),
     }
 }
 
