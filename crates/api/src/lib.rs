@@ -3,6 +3,7 @@
 mod dead_letters;
 mod deploy;
 mod error_pages;
+mod events;
 mod functions;
 mod health;
 mod invoke;
@@ -15,6 +16,7 @@ mod replays;
 mod runs;
 mod server;
 mod state;
+mod triggers;
 mod vars;
 mod views;
 

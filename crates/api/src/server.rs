@@ -10,7 +10,8 @@ use utoipa_axum::routes;
 
 use crate::state::ApiState;
 use crate::{
-    dead_letters, deploy, error_pages, functions, health, invoke, keys, logs, metrics, openapi, replays, runs, vars,
+    dead_letters, deploy, error_pages, events, functions, health, invoke, keys, logs, metrics, openapi, replays, runs,
+    triggers, vars,
 };
 
 /// Every route of the control plane.
@@ -47,6 +48,15 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsRead), routes!(vars::list_vars))
         .add(Key(FunctionsWrite), routes!(vars::set_vars))
         .add(Key(FunctionsWrite), routes!(vars::delete_var))
+        .add(Key(FunctionsRead), routes!(triggers::list_triggers))
+        .add(Key(FunctionsWrite), routes!(triggers::add_trigger))
+        .add(Key(FunctionsRead), routes!(triggers::get_trigger))
+        .add(Key(FunctionsWrite), routes!(triggers::update_trigger))
+        .add(Key(FunctionsWrite), routes!(triggers::remove_trigger))
+        .add(Key(FunctionsWrite), routes!(triggers::rotate_secret))
+        .add(Key(Invoke), routes!(triggers::test_trigger))
+        .add(Key(FunctionsRead), routes!(triggers::next_fires))
+        .add(Key(Invoke), routes!(events::publish_events))
         .add(Key(RunsRead), routes!(logs::function_logs))
         .add(Key(RunsRead), routes!(runs::list_runs))
         .add(Key(RunsRead), routes!(runs::get_run))

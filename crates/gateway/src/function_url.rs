@@ -54,6 +54,10 @@ impl Gateway {
         Self { engine }
     }
 
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Answers a request whose path starts with [`PREFIX`] or [`ASYNC_PREFIX`].
     pub async fn answer(&self, request: Request) -> Response {
         let id = RequestId::of(request.headers(), SystemClock.now());

@@ -8,6 +8,7 @@ mod log;
 mod problem;
 mod run;
 mod server;
+mod trigger;
 mod var;
 
 pub use background::{
@@ -24,4 +25,8 @@ pub use log::{LogLineView, LogList};
 pub use problem::{FunctionFailure, Problem};
 pub use run::{AttemptView, RunErrorView, RunList, RunView};
 pub use server::{FeatureView, HealthView, RuntimeView, StatusView};
+pub use trigger::{
+    AcceptedDelivery, AddTrigger, EventRun, NextFires, PublishedEvents, RotateSecret, TestedTrigger, TriggerList,
+    TriggerView, TriggerWithSecret, UpdateTrigger,
+};
 pub use var::{SetVars, VarList, VarView};
