@@ -23,6 +23,7 @@ mod logs;
 mod runs;
 mod server;
 mod sse;
+mod triggers;
 mod vars;
 
 pub use client::Client;
