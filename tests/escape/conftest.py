@@ -1,4 +1,4 @@
-"""Servers and bait for the escape attempts."""
+"""Servers and bait for the escape attempts: everything here runs once for each way of starting instances."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import Server, write_function
+from harness import WAYS, Server, write_function
 
 from escape.decoys import Decoys, decoys
+from escape.sealed import Sealed
 
 ATTEMPTS = Path(__file__).parent / "attempts"
+NEIGHBOUR = "def handler(x: int):\n    return x + 1\n"
 
 
 @pytest.fixture(scope="package")
@@ -19,21 +21,43 @@ def bait() -> Iterator[Decoys]:
         yield laid
 
 
+@pytest.fixture(scope="package", params=sorted(WAYS))
+def way(request: pytest.FixtureRequest) -> str:
+    """How the servers of a test start instances."""
+    return request.param
+
+
 def _with_attempts(server: Server) -> Server:
     files = {path.name: path.read_text(encoding="utf-8") for path in sorted(ATTEMPTS.glob("*.py"))}
-    folder = write_function(server.home / "src", "attempts", files, timeout="20s")
-    server.deploy(folder)
+    server.deploy(write_function(server.home / "src", "attempts", files, timeout="20s"))
+    server.deploy(write_function(server.home / "src", "neighbour", NEIGHBOUR))
     return server
 
 
 @pytest.fixture(scope="package")
-def confined(shared_server: Server) -> Server:
-    """A server run as whoever runs the tests, with the attempts deployed."""
-    return _with_attempts(shared_server)
+def confined(way: str) -> Iterator[Server]:
+    """A server run as whoever runs the tests, with the attempts deployed, and a neighbour."""
+    with Server(env=WAYS[way]) as server:
+        yield _with_attempts(server)
 
 
 @pytest.fixture(scope="package")
-def ordinary() -> Iterator[Server]:
+def ordinary(way: str) -> Iterator[Server]:
     """The same, run as an ordinary user."""
-    with Server(ordinary_user=True) as server:
+    with Server(ordinary_user=True, env=WAYS[way]) as server:
         yield _with_attempts(server)
+
+
+@pytest.fixture(scope="package")
+def sealed(confined: Server) -> Sealed:
+    """Every layer of that server as it was before the first attempt."""
+    return Sealed.of(confined.data / "layers")
+
+
+@pytest.fixture
+def server(confined: Server, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The server of the way at hand; its log is shown when the test fails, and it must still live afterwards."""
+    before = len(confined.log())
+    yield confined
+    print(f"--- server log during {request.node.name} ---\n{confined.log()[before:][-8000:]}")
+    assert confined.pid_status() is None, "the server died during this test"

@@ -12,10 +12,11 @@ import pytest
 from harness import Server
 
 from escape.decoys import Decoys
+from escape.sealed import Sealed
 
 FOLDER = Path(__file__).parent / "attempts"
 ATTEMPTS = sorted(path.stem for path in FOLDER.glob("a[0-9]*.py"))
-LEAST = 25
+LEAST = 73
 RUN_ONE = "import json, main, sys; print(json.dumps(main.handler(json.load(sys.stdin), None)))"
 
 
@@ -35,8 +36,9 @@ def test_there_are_enough_attempts() -> None:
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
-def test_denied(confined: Server, bait: Decoys, attempt: str) -> None:
+def test_denied(confined: Server, bait: Decoys, sealed: Sealed, attempt: str) -> None:
     _assert_denied(confined, bait, attempt)
+    assert sealed.touched() == []
 
 
 @pytest.mark.needs("ordinary", "userns")
@@ -67,9 +69,18 @@ def test_works_without_a_sandbox(confined: Server, bait: Decoys, attempt: str) -
     assert answer["denied"] is False, f"denied even without a sandbox: {answer['how']}"
 
 
+def test_the_sealed_files_are_what_they_were(confined: Server, sealed: Sealed) -> None:
+    assert confined.pid_status() is None
+    assert len(sealed.digests) > 100, "there was little to compare"
+    assert sealed.changed() == []
+
+
 def _assert_denied(server: Server, bait: Decoys, attempt: str) -> None:
     bait.reached()
+    server.api.invoke("neighbour", {"x": 1}).expect(200)
     reply = server.api.invoke("attempts", bait.event(server) | {"attempt": attempt}).expect(200)
     answer = reply.json()
     assert answer["denied"] is True, answer["how"]
     assert bait.reached() == []
+    beside = server.api.invoke("neighbour", {"x": 1}).expect(200)
+    assert (beside.json(), beside.headers["x-cold-start"]) == ({"result": 2}, "false"), "the neighbour was disturbed"

@@ -8,9 +8,11 @@ from .http import Client, Reply
 from .machine import MACHINE, Machine
 from .server import Server, ServerDownError, free_port
 from .wait import until
+from .ways import WAYS
 
 __all__ = [
     "MACHINE",
+    "WAYS",
     "Api",
     "Cli",
     "CliResult",

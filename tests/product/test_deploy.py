@@ -169,7 +169,7 @@ def test_only_what_is_missing_is_uploaded(server: Server, tmp_path: Path, old: s
     """The server knows files by their content: the same file under another function needs no upload."""
     big = "# " + "x" * 500_000 + "\n"
     server.deploy(write_function(tmp_path / "one", old, {"main.py": GOOD, "big.py": big}))
-    log_before = server.http.get("/metrics", key=None).body
+    log_before = server.http.get("/metrics").body
     server.deploy(write_function(tmp_path / "two", f"{old[:50]}-twin", {"main.py": GOOD, "big.py": big}))
     assert log_before, "metrics answer"
     assert server.api.invoke(f"{old[:50]}-twin").expect(200).json() == {"result": "old"}

@@ -35,6 +35,32 @@ def test_a_public_function_wants_none(server: Server, tmp_path: Path, name: str)
     server.http.get(f"/api/v1/functions/{name}", key=None).expect(401)
 
 
+def test_a_stranger_cannot_tell_a_private_function_from_none(server: Server, private: str) -> None:
+    paths = [f"/fn/{private}/", "/fn/no-such-function/", f"/fn/{private}:7/", f"/fn/{private}:nope/", "/fn//"]
+    for key in (None, "faas_" + "A" * 49):
+        told = set()
+        for path in paths:
+            reply = server.http.post(path, {}, key=key).expect(401)
+            kept = {name: text for name, text in reply.json().items() if name != "request_id"}
+            told.add((repr(kept), tuple(sorted(set(reply.headers) - {"x-request-id"}))))
+        assert len(told) == 1, told
+    server.http.post("/fn/no-such-function/", {}).expect(404)
+
+
+def test_metrics_want_a_key_of_their_own(server: Server, private: str) -> None:
+    assert server.http.get("/metrics", key=None).expect(401).json()["code"] == "FN_010"
+    collector = server.api.create_key(f"{private}-m", ["metrics:read"])["key"]
+    assert b"faas_build_info" in server.http.get("/metrics", key=collector).expect(200).body
+    server.http.get("/api/v1/runs", key=collector).expect(403)
+    caller = server.api.create_key(f"{private}-i", ["invoke"])["key"]
+    server.http.get("/metrics", key=caller).expect(403)
+
+
+def test_metrics_can_be_opened() -> None:
+    with Server(env={"FAAS_METRICS_OPEN": "true"}) as server:
+        server.http.get("/metrics", key=None).expect(200)
+
+
 @pytest.mark.parametrize("key", ["", "x", "faas_", "faas_" + "A" * 49, "Bearer", "é" * 20, "A" * 5000])
 def test_a_wrong_key_is_refused_politely(server: Server, private: str, key: str) -> None:
     headers = {"Authorization": f"Bearer {key}".encode().decode("latin-1")}

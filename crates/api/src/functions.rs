@@ -39,10 +39,9 @@ pub(crate) async fn list_functions(
     let mut entries = state.engine.catalog().page(caller.project, after.as_ref(), limit as usize + 1);
     let more = entries.len() > limit as usize;
     entries.truncate(limit as usize);
-    let mut functions = Vec::with_capacity(entries.len());
-    for entry in &entries {
-        functions.push(state.function_view(entry).await?);
-    }
+    let versions = state.engine.catalog().live_versions(&entries).await?;
+    let views = entries.iter().zip(&versions);
+    let functions = views.map(|(entry, version)| state.view_with(entry, version.as_deref())).collect();
     let next = if more { entries.last().map(|entry| entry.record.name.to_string()) } else { None };
     Ok(Json(FunctionList { functions, next }))
 }
@@ -183,7 +182,7 @@ pub(crate) async fn function_metrics(
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let snapshot = state.engine.stats().snapshot(entry.record.id);
     let snapshot = snapshot.as_ref();
-    let errors = snapshot.map_or(0, |s| s.errors.iter().map(|(_, count)| count).sum());
+    let errors = snapshot.map_or(0, |s| s.errors);
     let invocations = snapshot.map_or(0, |s| s.invocations);
     let quantile = |index: usize| snapshot.and_then(|s| s.quantiles_us).map(|q| millis(q[index]));
     Ok(Json(FunctionMetrics {

@@ -5,9 +5,7 @@ use axum::response::{IntoResponse, Response};
 use faas_engine::Selector;
 use faas_proto::rest::Problem;
 use faas_types::{AliasName, InvocationMode, TriggerKind};
-use faas_web::{
-    Authorized, CallTarget, Failure, PathParams, QueryParams, RequestId, accept_call, answer_call, prefers_async,
-};
+use faas_web::{Authorized, CallTarget, Failure, PathParams, QueryParams, RequestId, prefers_async, serve_call};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -66,8 +64,5 @@ pub(crate) async fn invoke_function(
             mode == InvocationMode::Async || prefers_async(request.headers())
         }
     };
-    if later {
-        return Ok(accept_call(&state.engine, target, request, &request_id).await);
-    }
-    Ok(answer_call(&state.engine, target, request, &request_id).await)
+    Ok(serve_call(&state.engine, target, request, &request_id, later).await)
 }

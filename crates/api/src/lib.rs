@@ -10,6 +10,7 @@ mod invoke;
 mod keys;
 mod logs;
 mod metrics;
+mod metrics_page;
 mod openapi;
 mod page;
 mod replays;

@@ -1,94 +1,134 @@
 //! `/metrics` in the Prometheus text format, with names after the OpenTelemetry FaaS conventions.
 //!
 //! Written from snapshots of the engine's counters: the call path keeps no second set for this page. Label values
-//! are function names and error codes, whose alphabets need no escaping.
+//! are function names, error codes and words of ours, whose alphabets need no escaping.
 
-use std::fmt::{Display, Write};
+mod scheduling;
+
+use std::fmt::Display;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_engine::{FunctionSnapshot, Stats};
+use faas_engine::{HistogramSnapshot, TallySnapshot};
+use faas_types::Code;
+use faas_web::ConnectionEnd;
 use http::header::CONTENT_TYPE;
 
+use crate::metrics_page::{Page, scaled};
 use crate::state::ApiState;
 
-/// A page under construction.
-#[derive(Default)]
-struct Page(String);
+/// The label of all functions that have none of their own. No function can have this name.
+const OTHERS: &str = "_other";
+const MICROS: f64 = 1e6;
 
-/// Shows counters and durations of every function called since the server started.
+/// Shows counters and durations of the functions called since the server started, and of the server itself.
+///
+/// Needs no key where the server's configuration says `metrics.open`.
 #[utoipa::path(get, path = "/metrics", tag = "server", responses((status = 200, body = String, content_type = "text/plain")))]
 pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     let mut page = Page::default();
     server_families(&mut page, &state);
-    function_families(&mut page, &state.engine.stats().snapshots());
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.0)
+    scheduling::families(&mut page, &state.engine);
+    connection_families(&mut page, &state);
+    let functions = state.engine.stats().published();
+    counter_families(&mut page, &functions);
+    failure_families(&mut page, &functions);
+    histogram_families(&mut page, &functions);
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.into_text())
 }
 
 fn server_families(page: &mut Page, state: &ApiState) {
     let engine = &state.engine;
     page.family("faas_build_info", "gauge", "The release that runs; always 1.");
     page.sample("faas_build_info", &[("version", &env!("CARGO_PKG_VERSION"))], 1);
-    page.family("faas_isolation_level", "gauge", "The isolation level of new sandboxes: 0, 1 or 2.");
-    page.sample("faas_isolation_level", &[], u8::from(state.isolation.level));
-    page.family("faas_instances", "gauge", "Live and starting instances.");
-    page.sample("faas_instances", &[], engine.instances());
-    page.family("faas_run_records_dropped_total", "counter", "Run records lost because the history could not keep up.");
-    page.sample("faas_run_records_dropped_total", &[], engine.stats().dropped_records());
-    page.family("faas_log_lines_dropped_total", "counter", "Log lines lost because the history could not keep up.");
-    page.sample("faas_log_lines_dropped_total", &[], engine.stats().dropped_logs());
+    page.single(
+        "faas_isolation_level",
+        "gauge",
+        "The isolation level of new sandboxes.",
+        u8::from(state.isolation.level),
+    );
+    let dropped = engine.stats().dropped_records();
+    page.single("faas_run_records_dropped_total", "counter", "Run records that the history could not take.", dropped);
+    let dropped = engine.stats().dropped_logs();
+    page.single("faas_log_lines_dropped_total", "counter", "Log lines that the history could not take.", dropped);
 }
 
-fn function_families(page: &mut Page, functions: &[FunctionSnapshot]) {
-    let mut counter = |name: &str, help: &str, value: fn(&FunctionSnapshot) -> u64| {
-        page.family(name, "counter", help);
-        functions.iter().for_each(|f| page.sample(name, &[("function", &f.name)], value(f)));
+fn connection_families(page: &mut Page, state: &ApiState) {
+    let connections = &state.connections;
+    page.single("faas_connections_open", "gauge", "Connections of clients.", connections.open());
+    let accepted = connections.accepted();
+    page.single("faas_connections_accepted_total", "counter", "Connections since the start.", accepted);
+    let name = "faas_connections_closed_total";
+    page.family(name, "counter", "Connections that ended, by reason.");
+    for why in ConnectionEnd::ALL {
+        page.sample(name, &[("reason", &why.as_str())], connections.ended_for(why));
+    }
+}
+
+fn label(tally: &TallySnapshot) -> &str {
+    tally.function.as_ref().map_or(OTHERS, |name| name.as_str())
+}
+
+fn failed_with(tally: &TallySnapshot, code: Code) -> u64 {
+    tally.errors.iter().find(|(other, _)| *other == code).map_or(0, |(_, count)| *count)
+}
+
+fn counter_families(page: &mut Page, functions: &[TallySnapshot]) {
+    let mut each = |name: &str, kind: &str, help: &str, value: fn(&TallySnapshot) -> u64| {
+        page.family(name, kind, help);
+        functions.iter().for_each(|tally| page.sample(name, &[("function", &label(tally))], value(tally)));
     };
-    counter("faas_invocations_total", "Calls that ended.", |f| f.invocations);
-    counter("faas_coldstarts_total", "Calls that had to start an instance.", |f| f.cold_starts);
-    counter("faas_throttles_total", "Calls refused because every instance was busy.", |f| f.throttled);
+    each("faas_invocations_total", "counter", "Calls that succeeded.", |tally| tally.succeeded);
+    each("faas_coldstarts_total", "counter", "Calls that waited for an instance to start.", |tally| tally.cold_starts);
+    each("faas_timeouts_total", "counter", "Calls that ran past their timeout.", |tally| {
+        failed_with(tally, Code::TimeoutExceeded)
+    });
+    each("faas_throttles_total", "counter", "Calls refused because every instance was busy.", |tally| {
+        failed_with(tally, Code::Overloaded) + failed_with(tally, Code::RateLimited)
+    });
+    each("faas_log_lines_cut_total", "counter", "Log lines beyond the limit of their runs.", |tally| {
+        tally.cut_log_lines
+    });
+    each("faas_in_flight", "gauge", "Calls under way.", |tally| tally.in_flight);
+}
+
+fn failure_families(page: &mut Page, functions: &[TallySnapshot]) {
     page.family("faas_errors_total", "counter", "Calls that failed, by error code.");
-    for function in functions {
-        for (code, count) in &function.errors {
-            page.sample("faas_errors_total", &[("function", &function.name), ("code", code)], count);
+    for tally in functions {
+        for (code, count) in &tally.errors {
+            page.sample("faas_errors_total", &[("function", &label(tally)), ("code", code)], count);
         }
     }
-    page.family("faas_in_flight", "gauge", "Calls under way.");
-    functions.iter().for_each(|f| page.sample("faas_in_flight", &[("function", &f.name)], f.in_flight));
-    page.family("faas_invoke_duration_seconds", "histogram", "Time from acceptance of a call to its end.");
-    functions.iter().for_each(|function| durations(page, function));
-}
-
-fn durations(page: &mut Page, function: &FunctionSnapshot) {
-    let name: (&str, &dyn Display) = ("function", &function.name);
-    for (bound, count) in Stats::BUCKETS_US.iter().zip(&function.buckets) {
-        page.sample("faas_invoke_duration_seconds_bucket", &[name, ("le", &seconds(*bound))], count);
-    }
-    page.sample("faas_invoke_duration_seconds_bucket", &[name, ("le", &"+Inf")], function.invocations);
-    page.sample("faas_invoke_duration_seconds_sum", &[name], seconds(function.duration_sum_us));
-    page.sample("faas_invoke_duration_seconds_count", &[name], function.invocations);
-}
-
-#[expect(clippy::cast_precision_loss, reason = "durations stay far below 2^53 microseconds")]
-fn seconds(micros: u64) -> f64 {
-    micros as f64 / 1e6
-}
-
-// === impl Page ===
-
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &dyn Display)], value: impl Display) {
-        self.0.push_str(name);
-        for (index, (label, text)) in labels.iter().enumerate() {
-            let open = if index == 0 { '{' } else { ',' };
-            let _ = write!(self.0, "{open}{label}=\"{text}\"");
+    let name = "faas_cache_requests_total";
+    page.family(name, "counter", "Requests to functions that let answers be kept, by what became of them.");
+    for tally in functions {
+        for (outcome, count) in &tally.cache {
+            page.sample(name, &[("function", &label(tally)), ("outcome", &outcome.as_str())], count);
         }
-        let close = if labels.is_empty() { "" } else { "}" };
-        let _ = writeln!(self.0, "{close} {value}");
     }
+}
+
+fn histogram_families(page: &mut Page, functions: &[TallySnapshot]) {
+    let mut each = |name: &str, help: &str, unit: f64, value: fn(&TallySnapshot) -> &HistogramSnapshot| {
+        page.family(name, "histogram", help);
+        for tally in functions {
+            histogram(page, name, &label(tally), unit, value(tally));
+        }
+    };
+    let help = "Time from acceptance of a call to its end.";
+    each("faas_invoke_duration_seconds", help, MICROS, |tally| &tally.durations);
+    each("faas_init_duration_seconds", "Time that instances took to start.", MICROS, |tally| &tally.starts);
+    each("faas_cpu_usage_seconds", "CPU time of a call.", MICROS, |tally| &tally.cpu);
+    each("faas_mem_usage_bytes", "Most memory that the sandbox of a call has held.", 1.0, |tally| &tally.memory);
+}
+
+fn histogram(page: &mut Page, name: &str, function: &dyn Display, unit: f64, values: &HistogramSnapshot) {
+    let label: (&str, &dyn Display) = ("function", function);
+    let bucket = format!("{name}_bucket");
+    for (bound, count) in &values.buckets {
+        page.sample(&bucket, &[label, ("le", &scaled(*bound, unit))], count);
+    }
+    page.sample(&bucket, &[label, ("le", &"+Inf")], values.count);
+    page.sample(&format!("{name}_sum"), &[label], scaled(values.sum, unit));
+    page.sample(&format!("{name}_count"), &[label], values.count);
 }

@@ -14,7 +14,7 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], document(&state))
 }
 
-/// The document as pretty JSON, the same for every server of a release.
+/// The document as pretty JSON, the same for every server of a release and its configuration.
 #[must_use]
 pub fn document(state: &ApiState) -> String {
     let (_, routes) = table(state).split_for_parts();

@@ -31,7 +31,8 @@ pub fn router(state: ApiState) -> Router {
 
 pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
     use Access::{Key, Public};
-    use Scope::{Admin, FunctionsRead, FunctionsWrite, Invoke, RunsRead};
+    use Scope::{Admin, FunctionsRead, FunctionsWrite, Invoke, MetricsRead, RunsRead};
+    let metrics = if state.open_metrics { Public } else { Key(MetricsRead) };
     RouteTable::new(state.engine.clone())
         .add(Key(FunctionsRead), routes!(functions::list_functions))
         .add(Key(FunctionsWrite), routes!(functions::create_function))
@@ -78,7 +79,7 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsRead), routes!(health::status))
         .add(Public, routes!(health::live))
         .add(Public, routes!(health::ready))
-        .add(Public, routes!(metrics::serve))
+        .add(metrics, routes!(metrics::serve))
         .add(Public, routes!(error_pages::page))
         .finish()
 }

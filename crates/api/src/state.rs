@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use faas_engine::Engine;
 use faas_types::IsolationReport;
+use faas_web::ConnectionStats;
 
 /// Shared by all routes. Cheap to clone.
 #[derive(Clone)]
@@ -17,4 +18,8 @@ pub struct ApiState {
     pub isolation: Arc<IsolationReport>,
     /// When the server started.
     pub started: Instant,
+    /// The counts of its connections.
+    pub connections: Arc<ConnectionStats>,
+    /// Whether anybody may read `/metrics`.
+    pub open_metrics: bool,
 }

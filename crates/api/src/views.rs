@@ -3,9 +3,9 @@
 use faas_engine::{Deployed, FunctionEntry, KeyRecord};
 use faas_proto::rest::{
     AliasView, AttemptView, DeploymentView, FunctionView, KeyView, LogLineView, RunErrorView, RunView, SettingsView,
-    VersionView,
+    StartView, VersionView,
 };
-use faas_types::{AttemptRecord, Fault, LogLine, RunRecord, VersionRecord};
+use faas_types::{AttemptRecord, Fault, LogLine, RunRecord, StartTimes, VersionRecord};
 
 use crate::state::ApiState;
 
@@ -16,15 +16,20 @@ impl ApiState {
     }
 
     pub(crate) async fn function_view(&self, entry: &FunctionEntry) -> Result<FunctionView, Fault> {
-        let record = &entry.record;
-        let live = entry.live_version();
-        let settings = match live {
-            Some(number) => Some(settings_view(&*self.engine.catalog().version(entry, number).await?)),
+        let live = match entry.live_version() {
+            Some(number) => Some(self.engine.catalog().version(entry, number).await?),
             None => None,
         };
+        Ok(self.view_with(entry, live.as_deref()))
+    }
+
+    /// The view of a function whose live version is at hand.
+    pub(crate) fn view_with(&self, entry: &FunctionEntry, version: Option<&VersionRecord>) -> FunctionView {
+        let record = &entry.record;
+        let live = entry.live_version();
         let alias =
             |alias: &faas_types::Alias| AliasView { version: alias.version, moved_at: alias.moved_at.to_string() };
-        Ok(FunctionView {
+        FunctionView {
             id: record.id.to_string(),
             name: record.name.to_string(),
             url: self.url(record.name.as_str()),
@@ -32,13 +37,13 @@ impl ApiState {
             version: live,
             latest_version: record.latest_version,
             aliases: record.aliases.iter().map(|(name, to)| (name.to_string(), alias(to))).collect(),
-            settings,
+            settings: version.map(settings_view),
             instances: self.engine.instances_of(record.id),
             paused: record.paused,
             waiting_runs: self.engine.backlog_of(record.id),
             created_at: record.created_at.to_string(),
             updated_at: record.updated_at.to_string(),
-        })
+        }
     }
 
     pub(crate) fn deployment_view(&self, deployed: &Deployed) -> DeploymentView {
@@ -133,12 +138,21 @@ fn attempt_view(attempt: &AttemptRecord) -> AttemptView {
         finished_at: attempt.finished_at.map(|at| at.to_string()),
         cold_start: attempt.cold_start,
         queue_ms: millis(attempt.queue_us),
+        start: attempt.start.map(start_view),
         handler_ms: millis(attempt.handler_us),
         peak_memory_bytes: attempt.peak_memory_bytes,
         cpu_ms: attempt.cpu_us.map(millis),
         dropped_log_lines: attempt.dropped_log_lines,
         code: attempt.code.map(|code| code.to_string()),
         message: attempt.message.clone(),
+    }
+}
+
+fn start_view(start: StartTimes) -> StartView {
+    StartView {
+        sandbox_ms: millis(start.sandbox_us),
+        runtime_ms: millis(start.runtime_us),
+        import_ms: millis(start.import_us),
     }
 }
 

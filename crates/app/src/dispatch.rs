@@ -9,6 +9,8 @@ use http::uri::{PathAndQuery, Uri};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
+use crate::unread::Unread;
+
 /// Both planes behind one port. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Doors {
@@ -21,7 +23,11 @@ pub(crate) struct Doors {
 impl Doors {
     /// Answers one request. Function URLs take the short way past the control plane's router.
     pub(crate) async fn answer(self, request: Request<Incoming>) -> Response {
-        let mut request = request.map(Body::new);
+        let (request, unread) = Unread::lend(request);
+        unread.settle(self.through(request).await).await
+    }
+
+    async fn through(self, mut request: Request<Body>) -> Response {
         let path = request.uri().path();
         if path.starts_with(PREFIX) || path.starts_with(ASYNC_PREFIX) {
             return self.gateway.answer(request).await;

@@ -1,13 +1,24 @@
 //! The `faas` binary: wires the floors together, and is the only place that names concrete adapters.
 
 mod admin_key;
+mod connections;
+mod descriptors;
 mod dispatch;
 mod logging;
+mod memory;
 mod serve;
 mod server;
+mod talk;
+mod unread;
 mod up;
+mod watched;
 
 use std::process::ExitCode;
+
+/// A warm call makes some hundred small allocations on one thread and frees many of them on another, which is what the
+/// C library's allocator is slowest at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The hidden first argument that turns this program into the sandbox's spawner.
 const SPAWNER: &str = "__spawner";

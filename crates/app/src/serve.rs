@@ -1,53 +1,73 @@
 //! Accepts connections and ends them in order.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::{Body, HttpBody};
+use axum::response::Response;
+use faas_config::HttpSection;
+use faas_web::ConnectionEnd;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::{Connections, Place};
 use crate::dispatch::Doors;
+use crate::talk::Talk;
+use crate::watched::{Held, Watched};
 
-/// Connections at the most; more wait in the kernel's backlog.
-const CONNECTIONS_MAX: usize = 16_384;
 /// How every HTTP/2 connection starts. No HTTP/1 request starts with more than its first letters.
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Pause before another look at the first bytes, when those so far could become either protocol.
 const PREFACE_PAUSE: Duration = Duration::from_millis(10);
-/// How long a client may take to send a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Headers of one request at the most.
-const HEADERS_MAX: usize = 128;
+/// How often an HTTP/2 client is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// Requests at once on one HTTP/2 connection.
+const HTTP2_STREAMS_MAX: u32 = 256;
+/// How long an ended conversation may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// How long to wait after a failed accept, which is mostly a want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The answer to a connection that no place can be made for. Whole, since nobody reads its request.
+const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
+    Content-Length: 0\r\n\r\n";
+
+/// What a connection is spoken with.
+#[derive(Clone)]
+struct Manners {
+    builder: Builder<TokioExecutor>,
+    doors: Doors,
+    stop: CancellationToken,
+}
 
 /// Serves until `stop`, then lets requests under way end within `drain`.
-pub(crate) async fn serve(listener: TcpListener, doors: Doors, stop: CancellationToken, drain: Duration) {
-    let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+pub(crate) async fn serve(
+    listener: TcpListener,
+    doors: Doors,
+    house: Arc<Connections>,
+    http: HttpSection,
+    stop: CancellationToken,
+    drain: Duration,
+) {
+    let looking = tokio::spawn(Arc::clone(&house).look_after(stop.clone()));
+    let manners = Manners { builder: builder(&http), doors, stop: stop.clone() };
     loop {
-        let place = tokio::select! {
-            () = stop.cancelled() => break,
-            place = Arc::clone(&places).acquire_owned() => place,
-        };
-        let Ok(place) = place else { break };
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = converse(stream, doors.clone(), graceful.watcher(), stop.clone());
-                tokio::spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
-            }
+            Ok((stream, _)) => match house.admit().await {
+                Some(place) => {
+                    tokio::spawn(manners.clone().converse(stream, place));
+                }
+                None => refuse(&stream),
+            },
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -55,47 +75,113 @@ pub(crate) async fn serve(listener: TcpListener, doors: Doors, stop: Cancellatio
         }
     }
     drop(listener);
-    if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(drain, house.all_left()).await.is_err() {
         tracing::warn!("connections were still open at the end of the drain");
     }
+    looking.abort();
 }
 
-/// Speaks with one client until either side ends it.
-async fn converse(stream: TcpStream, doors: Doors, watcher: Watcher, stop: CancellationToken) {
-    // Small answers must not wait for a full packet.
-    let _ = stream.set_nodelay(true);
-    let is_http2 = tokio::select! {
-        () = stop.cancelled() => return,
-        told = tokio::time::timeout(HEAD_TIMEOUT, speaks_http2(&stream)) => told,
-    };
+/// Both protocols within the limits. Waits are bounded by [`Connections`], which sees all of them.
+fn builder(http: &HttpSection) -> Builder<TokioExecutor> {
+    let head_max = usize::try_from(http.head_max.bytes()).unwrap_or(usize::MAX);
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_headers(HEADERS_MAX);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEAD_TIMEOUT));
-    let builder = match is_http2 {
-        Ok(Ok(true)) => builder.http2_only(),
-        Ok(Ok(false)) => builder.http1_only(),
-        // Silent for too long, or gone.
-        Ok(Err(_)) | Err(_) => return,
-    };
-    let service = service_fn(move |request| {
-        let doors = doors.clone();
-        async move { Ok::<_, std::convert::Infallible>(doors.answer(request).await) }
-    });
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(error, "a connection ended badly");
+    builder.http1().header_read_timeout(None).max_headers(http.headers_max as usize).max_buf_size(head_max);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(PING_EVERY))
+        .max_header_list_size(u32::try_from(head_max).unwrap_or(u32::MAX))
+        .max_concurrent_streams(HTTP2_STREAMS_MAX);
+    builder
+}
+
+fn refuse(stream: &TcpStream) {
+    // A fresh socket has room for so little; a client that is gone already misses nothing.
+    let _ = stream.try_write(NO_PLACE);
+}
+
+// === impl Manners ===
+
+impl Manners {
+    /// Speaks with one client until either side ends it.
+    async fn converse(self, stream: TcpStream, place: Place) {
+        // Small answers must not wait for a full packet.
+        let _ = stream.set_nodelay(true);
+        let talk = Arc::clone(&place.talk);
+        let is_http2 = tokio::select! {
+            () = self.stop.cancelled() => return place.leave(ConnectionEnd::Stopping),
+            _ = talk.told() => return,
+            told = speaks_http2(&stream, &talk) => told,
+        };
+        let builder = match is_http2 {
+            Ok(true) => {
+                talk.set_http2();
+                self.builder.http2_only()
+            }
+            Ok(false) => self.builder.http1_only(),
+            Err(_) => return place.leave(ConnectionEnd::Client),
+        };
+        let doors = self.doors;
+        let service = service_fn(|request| {
+            let (doors, talk) = (doors.clone(), Arc::clone(&talk));
+            async move { Ok::<_, std::convert::Infallible>(answer(doors, talk, request).await) }
+        });
+        let io = TokioIo::new(Watched::new(stream, Arc::clone(&talk)));
+        let mut connection = pin!(builder.serve_connection(io, service));
+        let why = tokio::select! {
+            ended = connection.as_mut() => return place.leave(said(ended)),
+            why = talk.told() => why,
+            () = self.stop.cancelled() => ConnectionEnd::Stopping,
+        };
+        match why {
+            // Requests under way end first; those that the client has just sent are told to come again elsewhere.
+            ConnectionEnd::Stopping => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+            ConnectionEnd::Idle => {
+                connection.as_mut().graceful_shutdown();
+                let _ = tokio::time::timeout(GOODBYE, connection).await;
+            }
+            _ => {}
+        }
+        place.leave(why);
     }
 }
 
-/// Which protocol the client's first bytes are of; they stay unread. The builder could tell too, but waits for them
-/// without a limit.
-async fn speaks_http2(stream: &TcpStream) -> std::io::Result<bool> {
+/// How a conversation ended that nobody asked to end.
+fn said(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) -> ConnectionEnd {
+    match ended {
+        Ok(()) => ConnectionEnd::Client,
+        Err(error) => {
+            tracing::debug!(error, "a connection ended badly");
+            ConnectionEnd::Broken
+        }
+    }
+}
+
+/// Answers one request. An answer of known length is hyper's as soon as it is given; a stream is under way until its end.
+async fn answer(doors: Doors, talk: Arc<Talk>, request: Request<Incoming>) -> Response {
+    talk.request_began();
+    // Counted out also where the client goes away and this is dropped half-way.
+    let under_way = Held::new(Body::empty(), Arc::clone(&talk));
+    let response = doors.answer(request).await;
+    if response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    response.map(|body| Body::new(under_way.with(body)))
+}
+
+/// Which protocol the client's first bytes are of; they stay unread. The builder could tell too, but counts a client
+/// that is silent no differently from one that sends its head slowly.
+async fn speaks_http2(stream: &TcpStream, talk: &Talk) -> std::io::Result<bool> {
     let mut first = [0; HTTP2_PREFACE.len()];
     loop {
         let length = stream.peek(&mut first).await?;
         if length == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
+        talk.received();
         if first[..length] != HTTP2_PREFACE[..length] {
             return Ok(false);
         }

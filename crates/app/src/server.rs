@@ -14,12 +14,17 @@ use faas_runtimes::{RuntimesConfig, RuntimesLauncher};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand};
 use faas_store::{Store, StoreConfig};
 use faas_types::IsolationLevel;
-use tokio::net::TcpListener;
+use faas_web::ConnectionStats;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::{Connections, Patience};
 use crate::dispatch::Doors;
-use crate::{SPAWNER, admin_key, serve};
+use crate::{SPAWNER, admin_key, descriptors, memory, serve};
+
+/// Connections that the kernel keeps until they are accepted. Where it is full, clients try again after a second.
+const BACKLOG: u32 = 4_096;
 
 /// Everything that runs, from the bottom up.
 struct Server {
@@ -27,6 +32,7 @@ struct Server {
     sandboxes: Arc<LinuxSandboxes>,
     engine: Engine,
     doors: Doors,
+    connections: Arc<Connections>,
     listener: TcpListener,
     address: String,
 }
@@ -45,7 +51,7 @@ pub(crate) async fn run(config: ServerConfig) -> Result<()> {
 impl Server {
     async fn start(config: &ServerConfig, began: Instant) -> Result<Self> {
         // The port first: a second server on it must fail before it touches the data directory.
-        let listener = listen(&config.http).await?;
+        let listener = listen(&config.http)?;
         let address = public_url(&config.http, &listener)?;
         let store = open_store(&config.store)?;
         let sandboxes = Arc::new(open_sandboxes(&config.store.data, &config.sandbox).await?);
@@ -76,19 +82,39 @@ impl Server {
         };
         let settings = EngineSettings {
             idle_timeout: config.engine.idle.get(),
+            lease: config.engine.lease.get(),
             instances_max: config.engine.instances_max,
+            memory_max: config.engine.memory_max.unwrap_or_else(memory::share).bytes(),
+            metric_labels_max: config.metrics.functions_max as usize,
             ..EngineSettings::default()
         };
         let engine = Engine::start(ports, settings).await?;
-        let state = ApiState { engine: engine.clone(), public_url: address.as_str().into(), isolation, started: began };
+        let counts = Arc::new(ConnectionStats::default());
+        let state = ApiState {
+            engine: engine.clone(),
+            public_url: address.as_str().into(),
+            isolation,
+            started: began,
+            connections: Arc::clone(&counts),
+            open_metrics: config.metrics.open,
+        };
+        let most = descriptors::connections_max(config.http.connections_max, config.engine.instances_max);
+        let connections = Connections::new(most, Patience::new(&config.http), counts);
         let doors = Doors { gateway: Gateway::new(engine.clone()), api: faas_api::router(state) };
-        Ok(Self { store, sandboxes, engine, doors, listener, address })
+        Ok(Self { store, sandboxes, engine, doors, connections, listener, address })
     }
 
     async fn serve(self, config: &ServerConfig) -> Result<()> {
         let stop = CancellationToken::new();
         let drain = config.engine.drain.get();
-        let serving = tokio::spawn(serve::serve(self.listener, self.doors, stop.clone(), drain));
+        let serving = tokio::spawn(serve::serve(
+            self.listener,
+            self.doors,
+            self.connections,
+            config.http.clone(),
+            stop.clone(),
+            drain,
+        ));
         wait_for_signal().await?;
         tracing::info!("stopping; a second signal ends at once");
         stop.cancel();
@@ -111,8 +137,14 @@ impl Server {
     }
 }
 
-async fn listen(config: &HttpSection) -> Result<TcpListener> {
-    TcpListener::bind(config.listen).await.with_context(|| {
+fn listen(config: &HttpSection) -> Result<TcpListener> {
+    let bind = || {
+        let socket = if config.listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(config.listen)?;
+        socket.listen(BACKLOG)
+    };
+    bind().with_context(|| {
         format!("cannot listen on {}; choose another address with --listen, or stop what holds it", config.listen)
     })
 }

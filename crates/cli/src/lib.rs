@@ -14,6 +14,7 @@ mod python;
 mod session;
 mod table;
 mod text;
+mod timeline;
 
 use std::ffi::OsString;
 use std::future::Future;

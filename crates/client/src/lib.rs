@@ -12,6 +12,7 @@
 //! # }
 //! ```
 
+mod background;
 mod client;
 mod connection;
 mod deploy;
@@ -26,6 +27,7 @@ mod sse;
 mod triggers;
 mod vars;
 
+pub use background::{DeadLetterQuery, LaterOptions};
 pub use client::Client;
 pub use connection::{ApiKey, Connection, DEFAULT_ENDPOINT};
 pub use deploy::LocalFile;

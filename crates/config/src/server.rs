@@ -8,10 +8,12 @@ mod sections;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use faas_types::Span;
+use faas_types::{ByteSize, Span, limits};
 use serde::Serialize;
 
-pub use sections::{EngineSection, HttpSection, LogFormat, LogSection, SandboxSection, StoreSection};
+pub use sections::{
+    CacheSection, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection, SandboxSection, StoreSection,
+};
 
 /// Everything that a server can be told. Constructors take the section they need, never the whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,6 +28,10 @@ pub struct ServerConfig {
     pub engine: EngineSection,
     /// What the server says of itself.
     pub log: LogSection,
+    /// What it tells collectors.
+    pub metrics: MetricsSection,
+    /// Answers that functions allow to be kept.
+    pub cache: CacheSection,
 }
 
 /// What flags say; `None` leaves the layer below.
@@ -39,9 +45,20 @@ pub struct ServerOverrides {
     pub pythons: Option<Vec<PathBuf>>,
     pub drain: Option<Span>,
     pub idle: Option<Span>,
+    pub lease: Option<Span>,
     pub instances_max: Option<u32>,
+    pub memory_max: Option<ByteSize>,
     pub log_format: Option<LogFormat>,
     pub log_filter: Option<String>,
+    pub connections_max: Option<u32>,
+    pub head_timeout: Option<Span>,
+    pub head_max: Option<ByteSize>,
+    pub headers_max: Option<u32>,
+    pub idle_timeout: Option<Span>,
+    pub send_timeout: Option<Span>,
+    pub metrics_open: Option<bool>,
+    pub metrics_functions_max: Option<u32>,
+    pub cache_memory: Option<ByteSize>,
 }
 
 /// Why a configuration cannot be used.
@@ -110,6 +127,8 @@ impl ServerConfig {
             sandbox: SandboxSection::default(),
             engine: EngineSection::default(),
             log: LogSection::default(),
+            metrics: MetricsSection::default(),
+            cache: CacheSection::default(),
         }
     }
 
@@ -147,9 +166,20 @@ impl ServerConfig {
         set(&mut self.sandbox.pythons, layer.pythons);
         set(&mut self.engine.drain, layer.drain);
         set(&mut self.engine.idle, layer.idle);
+        set(&mut self.engine.lease, layer.lease);
         set(&mut self.engine.instances_max, layer.instances_max);
+        self.engine.memory_max = layer.memory_max.or(self.engine.memory_max.take());
         set(&mut self.log.format, layer.log_format);
         set(&mut self.log.filter, layer.log_filter);
+        set(&mut self.http.connections_max, layer.connections_max);
+        set(&mut self.http.head_timeout, layer.head_timeout);
+        set(&mut self.http.head_max, layer.head_max);
+        set(&mut self.http.headers_max, layer.headers_max);
+        set(&mut self.http.idle_timeout, layer.idle_timeout);
+        set(&mut self.http.send_timeout, layer.send_timeout);
+        set(&mut self.metrics.open, layer.metrics_open);
+        set(&mut self.metrics.functions_max, layer.metrics_functions_max);
+        set(&mut self.cache.memory, layer.cache_memory);
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -161,8 +191,21 @@ impl ServerConfig {
         if self.engine.idle < Span::from_secs(1) || self.engine.idle > Span::from_secs(24 * 3_600) {
             return refuse("engine.idle", "must be between 1s and 24h, such as 5m");
         }
+        if self.engine.lease < Span::from_secs(1) || self.engine.lease > hour {
+            return refuse("engine.lease", "must be between 1s and 1h, such as 30s");
+        }
         if !(1..=10_000).contains(&self.engine.instances_max) {
             return refuse("engine.instances_max", "must be from 1 to 10000");
+        }
+        if self.engine.memory_max.is_some_and(|bytes| bytes < limits::MEMORY_MIN) {
+            return refuse("engine.memory_max", "must be at least 128MB, such as 8GB");
+        }
+        self.check_http()?;
+        if self.metrics.functions_max > 10_000 {
+            return refuse("metrics.functions_max", "must be from 0 to 10000");
+        }
+        if self.cache.memory > ByteSize::from_mib(64 << 10) {
+            return refuse("cache.memory", "must be at most 64GB, such as 64MB; 0 turns it off");
         }
         match &self.http.public_url {
             Some(url) if !(url.starts_with("http://") || url.starts_with("https://")) => {
@@ -170,5 +213,30 @@ impl ServerConfig {
             }
             _ => Ok(()),
         }
+    }
+
+    fn check_http(&self) -> Result<(), ConfigError> {
+        let refuse = |field, message: &str| Err(ConfigError::OutOfRange { field, message: message.to_owned() });
+        let span = |span: Span, most: u64| (Span::from_secs(1)..=Span::from_secs(most)).contains(&span);
+        let http = &self.http;
+        if !(16..=1_000_000).contains(&http.connections_max) {
+            return refuse("http.connections_max", "must be from 16 to 1000000");
+        }
+        if !span(http.head_timeout, 300) {
+            return refuse("http.head_timeout", "must be between 1s and 5m, such as 10s");
+        }
+        if !(ByteSize::from_bytes(8 << 10)..=ByteSize::from_mib(1)).contains(&http.head_max) {
+            return refuse("http.head_max", "must be between 8KB and 1MB, such as 64KB");
+        }
+        if !(16..=1_000).contains(&http.headers_max) {
+            return refuse("http.headers_max", "must be from 16 to 1000");
+        }
+        if !span(http.idle_timeout, 24 * 3_600) {
+            return refuse("http.idle_timeout", "must be between 1s and 24h, such as 75s");
+        }
+        if !span(http.send_timeout, 3_600) {
+            return refuse("http.send_timeout", "must be between 1s and 1h, such as 30s");
+        }
+        Ok(())
     }
 }

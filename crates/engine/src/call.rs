@@ -12,8 +12,7 @@ use faas_types::{
 use crate::catalog::FunctionEntry;
 use crate::core::Core;
 use crate::exchange::{Exchange, fail};
-use crate::place::Place;
-use crate::pool::NoPlace;
+use crate::places::Urgency;
 use crate::reply::{Call, CallFailure};
 use crate::ticket::{Ticket, queued_record};
 
@@ -33,6 +32,8 @@ pub struct Route {
     pub entry: Arc<FunctionEntry>,
     /// The version.
     pub version: Arc<VersionRecord>,
+    /// What named the version, so that a call that waits can follow a deployment.
+    pub selector: Selector,
 }
 
 /// What a caller sends.
@@ -125,7 +126,7 @@ impl Core {
         let mut record = queued_record(run, &route.entry, route.version.number, request.trigger, now);
         record.trigger_name.clone_from(&request.trigger_name);
         let stats = self.stats.function(route.entry.record.id, &route.entry.record.name);
-        self.carry(Ticket::new(Arc::clone(self), stats, record), route, request).await
+        self.carry(Ticket::new(Arc::clone(self), stats, record), route, request, Urgency::Caller).await
     }
 
     /// Carries one attempt to the head of its reply, or to its end where that comes at once.
@@ -134,41 +135,26 @@ impl Core {
         mut ticket: Ticket,
         route: Route,
         request: CallRequest,
+        urgency: Urgency,
     ) -> Result<Call, CallFailure> {
         let run = ticket.run();
+        let deadline = Instant::now() + route.version.settings.timeout.get();
+        let route = match self.place(route, urgency, deadline).await {
+            Ok((place, route)) => {
+                ticket.start(place, route.version.number, self.clock.now());
+                route
+            }
+            Err(denied) => return Err(fail(ticket, denied.into())),
+        };
         let timeout = route.version.settings.timeout.get();
-        let deadline = Instant::now() + timeout;
-        match self.place(&route, deadline).await {
-            Ok(place) => ticket.start(place, self.clock.now()),
-            Err(fault) => return Err(fail(ticket, fault)),
-        }
         let Some(place) = ticket.place() else { return Err(Fault::internal("a started run has no place").into()) };
         // The timeout limits the handler, not the wait for an instance.
         let deadline = Instant::now() + timeout;
         let CallRequest { method, path, query, headers, body, .. } = request;
         let until = self.clock.now().plus(timeout);
-        let invocation = Invocation { run, method, path, query, headers, body, deadline: until };
+        let invocation = Invocation { run, method, path, query, headers, body: body.into(), deadline: until };
         let items = place.slot.instance.invoke(invocation);
         Exchange { ticket, items, deadline, timeout, received: 0 }.reply().await
-    }
-
-    async fn place(self: &Arc<Self>, route: &Route, deadline: Instant) -> Result<Place, Fault> {
-        let mut route = route.clone();
-        // A deployment may close the pool between finding it and asking it; the newer one is then asked.
-        for _ in 0..3 {
-            let pool = self.pool(&route).await?;
-            match pool.take(deadline).await {
-                Ok(place) => return Ok(place),
-                Err(NoPlace::Refused(fault)) => return Err(fault),
-                Err(NoPlace::Closed) => {
-                    let entry = self.catalog.by_id(route.entry.record.project, route.entry.record.id);
-                    let Some(entry) = entry else { break };
-                    route.entry = entry;
-                }
-            }
-        }
-        Err(Fault::new(Code::Unavailable, "the function is being replaced or the server is stopping")
-            .with_retry_after(1))
     }
 
     /// A function's version by selector.
@@ -186,7 +172,7 @@ impl Core {
             },
         };
         let version = self.catalog.version(&entry, number).await?;
-        Ok(Route { entry, version })
+        Ok(Route { entry, version, selector: selector.clone() })
     }
 
     /// A function by project and name for the data plane.

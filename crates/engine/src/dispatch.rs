@@ -35,8 +35,6 @@ pub(crate) use settler::Ending;
 pub(crate) use verdict::cancel;
 pub(crate) use waiters::Waiters;
 
-/// How long a lease holds without a heartbeat.
-pub(crate) const LEASE: Duration = Duration::from_secs(30);
 /// Accepted runs that wait for their commit, and ended ones.
 const CHANNEL: usize = 1_024;
 
@@ -45,6 +43,8 @@ pub(crate) struct Dispatch {
     pub(crate) queue: Arc<dyn RunQueue>,
     pub(crate) letters: Arc<dyn DeadLetters>,
     pub(crate) claims: Arc<dyn Claims>,
+    /// How long a lease holds without a heartbeat.
+    pub(crate) lease: Duration,
     pub(crate) backlog: Backlog,
     pub(crate) lanes: Lanes,
     pub(crate) waiters: Waiters,
@@ -76,6 +76,7 @@ impl Dispatch {
         queue: Arc<dyn RunQueue>,
         letters: Arc<dyn DeadLetters>,
         claims: Arc<dyn Claims>,
+        lease: Duration,
     ) -> PortResult<(Self, Feeds)> {
         let backlog = Backlog::new(queue.depths().await?);
         let (intake, intake_end) = mpsc::channel(CHANNEL);
@@ -84,6 +85,7 @@ impl Dispatch {
             queue,
             letters,
             claims,
+            lease,
             backlog,
             lanes: Lanes::default(),
             waiters: Waiters::default(),

@@ -1,5 +1,6 @@
 //! The engine itself: what the doors hold and call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use faas_ports::{
     Blobs, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher, Layers, PortError,
     Registry, RunHistory, RunQueue, Vault, Write,
 };
-use faas_types::{Fault, FunctionId, ProjectId};
+use faas_types::{Fault, FunctionId, FunctionName, ProjectId, limits};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,18 +21,20 @@ use crate::catalog::Catalog;
 use crate::core::{Core, stopping};
 use crate::dispatch::{self, Dispatch};
 use crate::keys::Keys;
-use crate::pools::Pools;
+use crate::places::{Census, FunctionCensus, Limits};
 use crate::recorder::Recorder;
 use crate::reply::{Call, CallFailure};
-use crate::room::Room;
 use crate::stats::Stats;
 use crate::triggers::{States, Triggers, keep_schedules};
+use crate::usher::{Usher, UsherDeps};
 
 /// How long killed instances may take to be gone.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long the ends of runs may take to be stored once nothing runs any more.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
+/// Instances that start at the same time, for each core: starting one is mostly work and partly waiting for the kernel.
+const STARTS_PER_CORE: u32 = 4;
 
 /// What the engine runs on.
 #[derive(Clone)]
@@ -56,12 +59,20 @@ pub struct Ports {
 pub struct EngineSettings {
     /// How long an instance stays without a call.
     pub idle_timeout: Duration,
+    /// How long a leased run stays this server's without a heartbeat.
+    pub lease: Duration,
     /// How often idle instances are looked for.
     pub tend_every: Duration,
     /// Instances of all functions together.
     pub instances_max: u32,
     /// The longest sleep between two looks at the clock for schedules: so soon is it seen that the clock was moved.
     pub look_every: Duration,
+    /// Bytes of all instances together.
+    pub memory_max: u64,
+    /// Instances that start at the same time.
+    pub starts_max: u32,
+    /// Functions that metrics name; the others share one label.
+    pub metric_labels_max: usize,
 }
 
 /// Decides and carries out. Cheap to clone.
@@ -69,20 +80,32 @@ pub struct EngineSettings {
 pub struct Engine {
     pub(crate) core: Arc<Core>,
     project: ProjectId,
-    /// The tasks that must outlive every call; ended last.
-    last_tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    /// What ends last: the recorder, the keeper of time, and what must outlive every call.
+    background: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 // === impl EngineSettings ===
 
 impl Default for EngineSettings {
     fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             idle_timeout: Duration::from_secs(300),
+            lease: Duration::from_secs(30),
             tend_every: Duration::from_secs(1),
             instances_max: 1_000,
+            memory_max: u64::MAX,
+            starts_max: u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(STARTS_PER_CORE),
+            metric_labels_max: 200,
             look_every: Duration::from_secs(10),
         }
+    }
+}
+
+impl EngineSettings {
+    fn limits(&self) -> Limits {
+        let Self { instances_max, memory_max, starts_max, .. } = *self;
+        Limits { instances: instances_max, memory: memory_max, starts: starts_max.max(1), waiting: limits::WAITING_MAX }
     }
 }
 
@@ -99,10 +122,19 @@ impl Engine {
         let keys = Keys::start(Arc::clone(&ports.registry), Arc::clone(&ports.clock), Arc::clone(&ports.ids)).await?;
         let triggers = Triggers::start(Arc::clone(&ports.registry)).await?;
         let trigger_states = States::load(Arc::clone(&ports.registry)).await?;
-        let stats = Arc::new(Stats::default());
+        let stats = Arc::new(Stats::new(settings.metric_labels_max));
         let (recorder, recorder_task) =
             Recorder::start(Arc::clone(&ports.history), Arc::clone(&ports.events), Arc::clone(&stats));
-        let (dispatch, feeds) = Dispatch::open(ports.queue, ports.dead_letters, ports.claims).await?;
+        let (dispatch, feeds) = Dispatch::open(ports.queue, ports.dead_letters, ports.claims, settings.lease).await?;
+        let tasks = TaskTracker::new();
+        let deps = UsherDeps {
+            launcher: Arc::clone(&ports.launcher),
+            clock: Arc::clone(&ports.clock),
+            ids: Arc::clone(&ports.ids),
+            recorder: recorder.clone(),
+            stats: Arc::clone(&stats),
+            tasks: tasks.clone(),
+        };
         let core = Arc::new(Core {
             registry: ports.registry,
             history: ports.history,
@@ -117,20 +149,18 @@ impl Engine {
             keys,
             triggers,
             trigger_states,
-            pools: Pools::default(),
+            usher: Usher::new(settings.limits(), deps),
             stats,
             recorder,
             dispatch,
-            tasks: TaskTracker::new(),
+            tasks,
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
-            room: Arc::new(Room::new(settings.instances_max)),
             deploying: Mutex::default(),
         });
-        core.tasks.spawn(Arc::clone(&core).tend(settings));
-        let mut last_tasks = vec![recorder_task];
-        last_tasks.extend(dispatch::start(&core, feeds));
-        let engine = Self { core, project, last_tasks: Arc::new(Mutex::new(last_tasks)) };
+        let mut background = vec![recorder_task, tokio::spawn(Arc::clone(&core).tend(settings))];
+        background.extend(dispatch::start(&core, feeds));
+        let engine = Self { core, project, background: Arc::new(Mutex::new(background)) };
         engine.core.tasks.spawn(keep_schedules(engine.clone(), settings.look_every));
         Ok(engine)
     }
@@ -168,13 +198,29 @@ impl Engine {
     /// Live and starting instances of all functions.
     #[must_use]
     pub fn instances(&self) -> u32 {
-        self.core.room.taken()
+        self.core.usher.instances()
     }
 
     /// Live and starting instances of one function.
     #[must_use]
     pub fn instances_of(&self, function: FunctionId) -> u32 {
-        self.core.pools.instances(function)
+        self.core.usher.instances_of(function)
+    }
+
+    /// How instances and waiting calls stand, and what was decided so far.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        self.core.usher.census()
+    }
+
+    /// The same by function, by name.
+    #[must_use]
+    pub fn census_by_name(&self, census: &Census) -> BTreeMap<FunctionName, FunctionCensus> {
+        let named = census.functions.iter().filter_map(|(id, function)| {
+            let entry = self.core.catalog.all_by_id(*id)?;
+            Some((entry.record.name.clone(), *function))
+        });
+        named.collect()
     }
 
     /// Whether calls are taken.
@@ -208,18 +254,18 @@ impl Engine {
     pub async fn stop(&self, patience: Duration) {
         self.core.stopping.store(true, Ordering::Release);
         self.core.stop.cancel();
-        let pools = self.core.pools.close_all();
+        self.core.usher.stop();
         self.core.tasks.close();
         if tokio::time::timeout(patience, self.core.tasks.wait()).await.is_err() {
             tracing::warn!(instances = self.instances(), "calls are still under way at the end of the drain");
-            pools.iter().for_each(super::pool::Pool::abandon);
+            self.core.usher.abandon();
             if tokio::time::timeout(ABANDON_PATIENCE, self.core.tasks.wait()).await.is_err() {
                 tracing::error!(instances = self.instances(), "instances did not end");
             }
         }
         self.core.dispatch.flush(SETTLE_PATIENCE).await;
         self.core.recorder.flush().await;
-        self.last_tasks.lock().drain(..).for_each(|task| task.abort());
+        self.background.lock().drain(..).for_each(|task| task.abort());
     }
 }
 

@@ -11,6 +11,9 @@ use futures_util::{FutureExt, StreamExt};
 use crate::reply::{Call, CallBody, CallFailure};
 use crate::ticket::{Outcome, Ticket};
 
+/// Bytes of a reply that are waited for only as long as they are there already, so that small replies have a length.
+const GATHERED_MAX: usize = 256 << 10;
+
 /// One invocation between instance and caller.
 pub(crate) struct Exchange {
     pub ticket: Ticket,
@@ -24,6 +27,8 @@ pub(crate) struct Exchange {
 enum Step {
     Head(ReplyHead),
     Body(Bytes),
+    /// Head, body and end at once.
+    Whole(ReplyHead, Bytes),
     Done,
     Failed(Fault),
 }
@@ -33,6 +38,7 @@ enum Step {
 impl Exchange {
     pub(crate) async fn reply(mut self) -> Result<Call, CallFailure> {
         let head = match self.step().await {
+            Step::Whole(head, body) => return Ok(self.whole(head, body)),
             Step::Head(head) => head,
             Step::Failed(fault) => return Err(fail(self.ticket, fault)),
             Step::Body(_) | Step::Done => {
@@ -41,15 +47,16 @@ impl Exchange {
             }
         };
         let mut body = BytesMut::new();
-        loop {
+        while body.len() < GATHERED_MAX {
             match self.step().now_or_never() {
                 Some(Step::Body(chunk)) => body.extend_from_slice(&chunk),
                 Some(Step::Done) => return Ok(self.whole(head, body.freeze())),
                 Some(Step::Failed(fault)) => return Err(fail(self.ticket, fault)),
-                Some(Step::Head(_)) => {}
-                None => return Ok(self.streamed(head, body.freeze())),
+                Some(Step::Head(_) | Step::Whole(..)) => {}
+                None => break,
             }
         }
+        Ok(self.streamed(head, body.freeze()))
     }
 
     fn whole(mut self, head: ReplyHead, body: Bytes) -> Call {
@@ -67,7 +74,7 @@ impl Exchange {
             let mut exchange = exchange?;
             match exchange.step().await {
                 Step::Body(chunk) => Some((Ok(chunk), Some(exchange))),
-                Step::Head(_) => Some((Ok(Bytes::new()), Some(exchange))),
+                Step::Head(_) | Step::Whole(..) => Some((Ok(Bytes::new()), Some(exchange))),
                 Step::Done => {
                     exchange.ticket.finish(Outcome::Succeeded);
                     None
@@ -88,6 +95,7 @@ impl Exchange {
             version: self.ticket.version(),
             cold_start: self.ticket.cold_start(),
             duration_us: u64::try_from(self.ticket.elapsed().as_micros()).unwrap_or(u64::MAX),
+            timeline: self.ticket.timeline(),
             head,
             body,
         }
@@ -102,23 +110,29 @@ impl Exchange {
             };
             match item {
                 Some(ExchangeItem::Log(entry)) => self.ticket.log(entry),
-                Some(ExchangeItem::Head(head)) if (200..=599).contains(&head.status) => return Step::Head(head),
-                Some(ExchangeItem::Head(head)) => {
+                Some(ExchangeItem::Head(head) | ExchangeItem::Reply { head, .. }) if !is_final(head.status) => {
                     self.ticket.spoil();
                     return Step::Failed(not_final(head.status));
                 }
-                Some(ExchangeItem::Body(chunk)) => {
-                    self.received += chunk.len() as u64;
-                    if self.received > limits::BODY_MAX {
-                        self.ticket.spoil();
-                        return Step::Failed(too_large());
-                    }
-                    return Step::Body(chunk);
+                Some(ExchangeItem::Head(head)) => return Step::Head(head),
+                Some(ExchangeItem::Body(chunk)) => return self.received(chunk),
+                Some(ExchangeItem::Reply { head, body, dropped_log_lines }) => {
+                    self.ticket.add_dropped_lines(dropped_log_lines);
+                    return Step::Whole(head, body);
                 }
                 Some(ExchangeItem::End(end)) => return self.ended(end).await,
                 None => return self.ended(ExchangeEnd::Lost).await,
             }
         }
+    }
+
+    fn received(&mut self, chunk: Bytes) -> Step {
+        self.received += chunk.len() as u64;
+        if self.received > limits::BODY_MAX {
+            self.ticket.spoil();
+            return Step::Failed(too_large());
+        }
+        Step::Body(chunk)
     }
 
     fn timed_out(&mut self) -> Step {
@@ -141,6 +155,7 @@ impl Exchange {
                 Step::Failed(Fault::new(Code::RuntimeError, message).with_function_error(error))
             }
             ExchangeEnd::Rejected { message } => Step::Failed(Fault::new(Code::BadRequest, message)),
+            ExchangeEnd::Broken { fault } => Step::Failed(fault),
             ExchangeEnd::Lost => {
                 self.ticket.spoil();
                 Step::Failed(self.lost().await)
@@ -169,6 +184,10 @@ impl Exchange {
     }
 }
 
+fn is_final(status: u16) -> bool {
+    (200..=599).contains(&status)
+}
+
 /// A status below 200 announces another answer; sent as the last word, it breaks the client's connection.
 fn not_final(status: u16) -> Fault {
     Fault::new(Code::RuntimeError, format!("the function answered with status {status}, which ends no request"))
@@ -187,6 +206,7 @@ pub(crate) fn fail(ticket: Ticket, fault: Fault) -> CallFailure {
         version: Some(ticket.version()),
         cold_start: ticket.cold_start(),
         duration_us: u64::try_from(ticket.elapsed().as_micros()).unwrap_or(u64::MAX),
+        timeline: ticket.timeline(),
         fault: fault.clone(),
     };
     ticket.finish(Outcome::Failed(fault));

@@ -63,6 +63,7 @@ impl Engine {
             name,
             latest_version: 0,
             aliases: BTreeMap::new(),
+            min_instances: 0,
             vars,
             paused: false,
             created_at: now,
@@ -83,28 +84,31 @@ impl Engine {
         if let Some(vars) = &vars {
             crate::vars::check(vars)?;
         }
-        if let Some(number) = version {
-            self.core.catalog.version(entry, number).await?;
-        }
+        let version = match version {
+            Some(number) => Some(self.core.catalog.version(entry, number).await?),
+            None => None,
+        };
         self.update(entry, |record| {
             if let Some(vars) = &vars {
                 record.vars.clone_from(vars);
             }
-            Ok(version.map(|version| self.move_live(record, version)))
+            Ok(version.as_ref().map(|version| self.move_live(record, version)))
         })
         .await
     }
 
     /// Moves `live`, and returns the event to store with the record.
-    fn move_live(&self, record: &mut FunctionRecord, version: u32) -> Deployment {
+    fn move_live(&self, record: &mut FunctionRecord, version: &VersionRecord) -> Deployment {
         let now = self.core.clock.now();
-        let from = record.aliases.insert(AliasName::live(), Alias { version, moved_at: now });
+        let to = version.number;
+        let from = record.aliases.insert(AliasName::live(), Alias { version: to, moved_at: now });
+        record.min_instances = version.settings.scaling.min;
         Deployment {
             id: self.core.ids.mint(now),
             function: record.id,
             alias: AliasName::live(),
             from: from.map(|alias| alias.version),
-            to: version,
+            to,
             rollback: false,
             note: None,
             at: now,
@@ -156,7 +160,7 @@ impl Engine {
 
     /// Closes pools that no alias points to any more, and keeps the minimum of the live one.
     pub(crate) async fn retire_outdated(&self, entry: &Arc<FunctionEntry>) {
-        self.core.pools.close(entry.record.id, |key| {
+        self.core.usher.close(entry.record.id, |key| {
             key.vars == entry.vars_mark && entry.record.aliases.values().any(|alias| alias.version == key.version)
         });
         self.core.keep_minimum(entry).await;
@@ -180,7 +184,7 @@ impl Engine {
         let delete = Write::Delete { key: entry.key(), expect: Expect::Any };
         let revision = self.core.registry.commit(vec![delete]).await?;
         self.core.catalog.remove(*project, name, revision);
-        self.core.pools.close(*id, |_| false);
+        self.core.usher.close(*id, |_| false);
         self.core.stats.forget(*id);
         self.core.drop_triggers(*project, *id).await?;
         for collection in [Collection::Versions, Collection::Deployments] {

@@ -42,6 +42,7 @@ impl Engine {
             record.latest_version += 1;
             record.updated_at = now;
             record.aliases.insert(AliasName::live(), Alias { version: record.latest_version, moved_at: now });
+            record.min_instances = new.settings.scaling.min;
             let version = self.version(&record, new, bundle, checked, now);
             let deployment = Deployment {
                 id: self.core.ids.mint(now),

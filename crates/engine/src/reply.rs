@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use faas_ports::ReplyHead;
-use faas_types::{Fault, RunId};
+use faas_types::{Fault, RunId, Timeline};
 use futures_util::Stream;
 use futures_util::stream::BoxStream;
 
@@ -19,6 +19,8 @@ pub struct Call {
     pub cold_start: bool,
     /// Microseconds from acceptance to the reply's head, or to its end where the body is whole.
     pub duration_us: u64,
+    /// Where that time went.
+    pub timeline: Timeline,
     /// Status and headers.
     pub head: ReplyHead,
     /// The body.
@@ -44,6 +46,8 @@ pub struct CallFailure {
     pub cold_start: bool,
     /// Microseconds from acceptance to the failure.
     pub duration_us: u64,
+    /// Where that time went.
+    pub timeline: Timeline,
     /// What happened.
     pub fault: Fault,
 }
@@ -52,7 +56,7 @@ pub struct CallFailure {
 
 impl From<Fault> for CallFailure {
     fn from(fault: Fault) -> Self {
-        Self { run: None, version: None, cold_start: false, duration_us: 0, fault }
+        Self { run: None, version: None, cold_start: false, duration_us: 0, timeline: Timeline::default(), fault }
     }
 }
 

@@ -43,6 +43,7 @@ impl Engine {
         };
         let mut record = entry.record.clone();
         record.aliases.insert(AliasName::live(), Alias { version: target, moved_at: now });
+        record.min_instances = version.settings.scaling.min;
         record.updated_at = now;
         let triggers = self.core.reconcile_triggers(record.project, record.id, &version.settings.triggers).await?;
         let mut writes = vec![

@@ -9,39 +9,52 @@ use faas_types::{Code, FunctionId, FunctionName};
 use hdrhistogram::Histogram;
 use parking_lot::{Mutex, RwLock};
 
+use crate::tally::{CacheOutcome, Ended, Tally, TallySnapshot};
+
 /// The longest duration that a histogram tells apart, in microseconds.
 const LONGEST_US: u64 = 20 * 60 * 1_000_000;
 
 /// Counters of every function called since the server started.
-#[derive(Default)]
 pub struct Stats {
-    functions: RwLock<HashMap<FunctionId, Arc<FunctionStats>>>,
+    functions: RwLock<Called>,
+    /// How many functions have published counters of their own.
+    labels_max: usize,
+    /// What the other functions count into together.
+    others: Arc<Tally>,
     dropped_records: AtomicU64,
     dropped_logs: AtomicU64,
+}
+
+/// The functions that were called.
+#[derive(Default)]
+struct Called {
+    by_id: HashMap<FunctionId, Arc<FunctionStats>>,
+    labelled: usize,
 }
 
 /// Counters of one function.
 pub(crate) struct FunctionStats {
     name: FunctionName,
+    published: Arc<Tally>,
+    /// Whether nobody else counts into `published`.
+    is_labelled: bool,
     in_flight: AtomicU64,
+    ended: AtomicU64,
+    failed: AtomicU64,
     cold_starts: AtomicU64,
     throttled: AtomicU64,
-    errors: Mutex<HashMap<Code, u64>>,
     durations: Mutex<Histogram<u64>>,
     duration_sum_us: AtomicU64,
-    invocations: AtomicU64,
 }
 
 /// One function's counters at one moment.
 #[derive(Clone, Debug)]
 pub struct FunctionSnapshot {
-    /// The function's name.
-    pub name: FunctionName,
     /// Calls that ended.
     pub invocations: u64,
-    /// Calls that failed, by code.
-    pub errors: Vec<(Code, u64)>,
-    /// Calls that had to start an instance.
+    /// Calls that failed.
+    pub errors: u64,
+    /// Calls that waited for an instance to start.
     pub cold_starts: u64,
     /// Calls refused for want of capacity.
     pub throttled: u64,
@@ -51,40 +64,48 @@ pub struct FunctionSnapshot {
     pub duration_sum_us: u64,
     /// Median, 95th and 99th percentile of durations in microseconds; `None` before the first call.
     pub quantiles_us: Option<[u64; 3]>,
-    /// How many calls took at most so many microseconds, for each bound of [`Stats::BUCKETS_US`].
-    pub buckets: Vec<u64>,
 }
 
 // === impl Stats ===
 
 impl Stats {
-    /// The bounds of the published duration histogram, in microseconds.
-    pub const BUCKETS_US: [u64; 14] = [
-        250,
-        500,
-        1_000,
-        2_500,
-        5_000,
-        10_000,
-        25_000,
-        50_000,
-        100_000,
-        250_000,
-        1_000_000,
-        5_000_000,
-        30_000_000,
-        900_000_000,
-    ];
+    /// Publishes counters of at most `labels_max` functions by name, those that were called first. A function keeps its
+    /// label until it is deleted: counters that moved between labels would look like restarts.
+    #[must_use]
+    pub fn new(labels_max: usize) -> Self {
+        Self {
+            functions: RwLock::default(),
+            labels_max,
+            others: Arc::new(Tally::new()),
+            dropped_records: AtomicU64::new(0),
+            dropped_logs: AtomicU64::new(0),
+        }
+    }
 
     pub(crate) fn function(&self, id: FunctionId, name: &FunctionName) -> Arc<FunctionStats> {
-        if let Some(stats) = self.functions.read().get(&id) {
+        if let Some(stats) = self.functions.read().by_id.get(&id) {
             return Arc::clone(stats);
         }
-        Arc::clone(self.functions.write().entry(id).or_insert_with(|| Arc::new(FunctionStats::new(name.clone()))))
+        let mut functions = self.functions.write();
+        if let Some(stats) = functions.by_id.get(&id) {
+            return Arc::clone(stats);
+        }
+        let own = (functions.labelled < self.labels_max).then(|| Arc::new(Tally::new()));
+        functions.labelled += usize::from(own.is_some());
+        let stats = Arc::new(FunctionStats::new(name.clone(), own, &self.others));
+        functions.by_id.insert(id, Arc::clone(&stats));
+        stats
     }
 
     pub(crate) fn forget(&self, id: FunctionId) {
-        self.functions.write().remove(&id);
+        let mut functions = self.functions.write();
+        let was_labelled = functions.by_id.remove(&id).is_some_and(|stats| stats.is_labelled);
+        functions.labelled -= usize::from(was_labelled);
+    }
+
+    /// Counts what the answer cache did with a request for a function.
+    pub fn cache_answered(&self, id: FunctionId, name: &FunctionName, outcome: CacheOutcome) {
+        self.function(id, name).published.cache_answered(outcome);
     }
 
     pub(crate) fn record_dropped(&self) {
@@ -107,13 +128,18 @@ impl Stats {
 
     /// One function's counters; `None` before its first call.
     pub fn snapshot(&self, id: FunctionId) -> Option<FunctionSnapshot> {
-        self.functions.read().get(&id).map(|stats| stats.snapshot())
+        self.functions.read().by_id.get(&id).map(|stats| stats.snapshot())
     }
 
-    /// All counters, by function name.
-    pub fn snapshots(&self) -> Vec<FunctionSnapshot> {
-        let mut all: Vec<_> = self.functions.read().values().map(|stats| stats.snapshot()).collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
+    /// All published counters, by function name; those of functions without a label of their own come last.
+    pub fn published(&self) -> Vec<TallySnapshot> {
+        let functions = self.functions.read();
+        let labelled = functions.by_id.values().filter(|stats| stats.is_labelled);
+        let mut all: Vec<_> = labelled.map(|stats| stats.published.snapshot(Some(stats.name.clone()))).collect();
+        all.sort_by(|a, b| a.function.cmp(&b.function));
+        if functions.labelled >= self.labels_max {
+            all.push(self.others.snapshot(None));
+        }
         all
     }
 }
@@ -121,53 +147,96 @@ impl Stats {
 // === impl FunctionStats ===
 
 impl FunctionStats {
-    fn new(name: FunctionName) -> Self {
+    fn new(name: FunctionName, own: Option<Arc<Tally>>, others: &Arc<Tally>) -> Self {
         Self {
             name,
+            is_labelled: own.is_some(),
+            published: own.unwrap_or_else(|| Arc::clone(others)),
             in_flight: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             cold_starts: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
-            errors: Mutex::default(),
             durations: Mutex::new(
                 Histogram::new_with_max(LONGEST_US, 2).expect("2 digits up to 20 minutes is a valid histogram"),
             ),
             duration_sum_us: AtomicU64::new(0),
-            invocations: AtomicU64::new(0),
         }
     }
 
     pub(crate) fn begin(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.published.begin();
     }
 
-    pub(crate) fn end(&self, took: Duration, cold: bool, code: Option<Code>) {
+    pub(crate) fn end(&self, ended: &Ended) {
+        self.published.end(ended);
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.invocations.fetch_add(1, Ordering::Relaxed);
-        self.cold_starts.fetch_add(u64::from(cold), Ordering::Relaxed);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).min(LONGEST_US);
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        if ended.cold {
+            self.cold_starts.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(code) = ended.code {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+            let throttled = matches!(code, Code::Overloaded | Code::RateLimited);
+            self.throttled.fetch_add(u64::from(throttled), Ordering::Relaxed);
+        }
+        let micros = u64::try_from(ended.took.as_micros()).unwrap_or(u64::MAX).min(LONGEST_US);
         self.duration_sum_us.fetch_add(micros, Ordering::Relaxed);
         self.durations.lock().saturating_record(micros.max(1));
-        if let Some(code) = code {
-            *self.errors.lock().entry(code).or_default() += 1;
-            self.throttled.fetch_add(u64::from(code == Code::Overloaded), Ordering::Relaxed);
-        }
+    }
+
+    /// An instance has become ready.
+    pub(crate) fn started(&self, took: Duration) {
+        self.published.started(took);
     }
 
     fn snapshot(&self) -> FunctionSnapshot {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let durations = self.durations.lock();
         let quantiles = [0.5, 0.95, 0.99].map(|q| durations.value_at_quantile(q));
-        let mut errors: Vec<_> = self.errors.lock().iter().map(|(code, count)| (*code, *count)).collect();
-        errors.sort_unstable();
         FunctionSnapshot {
-            name: self.name.clone(),
-            invocations: self.invocations.load(Ordering::Relaxed),
-            errors,
-            cold_starts: self.cold_starts.load(Ordering::Relaxed),
-            throttled: self.throttled.load(Ordering::Relaxed),
-            in_flight: self.in_flight.load(Ordering::Relaxed),
-            duration_sum_us: self.duration_sum_us.load(Ordering::Relaxed),
+            invocations: read(&self.ended),
+            errors: read(&self.failed),
+            cold_starts: read(&self.cold_starts),
+            throttled: read(&self.throttled),
+            in_flight: read(&self.in_flight),
+            duration_sum_us: read(&self.duration_sum_us),
             quantiles_us: (!durations.is_empty()).then_some(quantiles),
-            buckets: Stats::BUCKETS_US.iter().map(|bound| durations.count_between(0, *bound)).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(stats: &FunctionStats, count: usize) {
+        for _ in 0..count {
+            stats.begin();
+            stats.end(&Ended::default());
+        }
+    }
+
+    #[test]
+    fn functions_beyond_the_labels_share_one() {
+        let stats = Stats::new(2);
+        for (number, name) in ["b", "a", "c", "d"].into_iter().enumerate() {
+            let id = FunctionId::from_u128(number as u128);
+            ended(&stats.function(id, &name.parse().expect("a name")), number + 1);
+        }
+        let told = |stats: &Stats| -> Vec<(String, u64)> {
+            let label = |function: Option<FunctionName>| function.map_or("others".to_owned(), |name| name.to_string());
+            stats.published().into_iter().map(|tally| (label(tally.function), tally.succeeded)).collect()
+        };
+        assert_eq!(told(&stats), [("a".into(), 2), ("b".into(), 1), ("others".into(), 7)]);
+        let own = stats.snapshot(FunctionId::from_u128(3)).expect("it was called");
+        assert_eq!(own.invocations, 4, "its own page tells it apart");
+
+        // A deleted function leaves its label to the next newcomer, not to one that was counted elsewhere.
+        stats.forget(FunctionId::from_u128(0));
+        ended(&stats.function(FunctionId::from_u128(9), &"e".parse().expect("a name")), 1);
+        ended(&stats.function(FunctionId::from_u128(2), &"c".parse().expect("a name")), 1);
+        assert_eq!(told(&stats), [("a".into(), 2), ("e".into(), 1), ("others".into(), 8)]);
     }
 }

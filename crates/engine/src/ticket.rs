@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 use faas_ports::LogEntry;
 use faas_types::{
     AttemptRecord, Code, Fault, FunctionError, InstanceId, IsolationLevel, LogLevel, LogStream, RunEvent, RunId,
-    RunPhase, RunRecord, RunState, Timestamp, limits,
+    RunPhase, RunRecord, RunState, Timeline, Timestamp, limits,
 };
 
 use tokio::sync::oneshot;
 
 use crate::core::Core;
 use crate::place::Place;
+use crate::readiness::{Wait, micros};
 use crate::stats::FunctionStats;
+use crate::tally::Ended;
 
 /// A run under way. Dropping it before [`Ticket::finish`] records it as cancelled.
 pub(crate) struct Ticket {
@@ -89,19 +91,33 @@ impl Ticket {
         self.accepted.elapsed()
     }
 
+    /// Where its time went so far.
+    pub(crate) fn timeline(&self) -> Timeline {
+        match self.record.attempts.last() {
+            Some(attempt) => Timeline {
+                queue_us: attempt.queue_us,
+                start: attempt.start,
+                handler_us: self.attempt_began.map_or(0, |began| micros(began.elapsed())),
+            },
+            None => Timeline { queue_us: micros(self.accepted.elapsed()), ..Timeline::default() },
+        }
+    }
+
     pub(crate) fn place(&self) -> Option<&Place> {
         self.place.as_ref()
     }
 
-    /// The attempt begins in this place.
-    pub(crate) fn start(&mut self, place: Place, now: Timestamp) {
-        self.record.cold_start = place.cold;
+    /// The attempt begins in this place, of the version that was live when there was one.
+    pub(crate) fn start(&mut self, place: Place, version: u32, now: Timestamp) {
+        self.record.version = version;
+        let wait = place.slot.readiness.wait(self.accepted, Instant::now());
+        self.record.cold_start = wait.start.is_some();
         self.record.isolation = place.slot.instance.isolation();
-        self.open_attempt(Some(place.slot.instance.id()), now);
+        self.open_attempt(Some(place.slot.instance.id()), wait, now);
         self.place = Some(place);
     }
 
-    fn open_attempt(&mut self, instance: Option<InstanceId>, now: Timestamp) {
+    fn open_attempt(&mut self, instance: Option<InstanceId>, wait: Wait, now: Timestamp) {
         self.record.started_at = Some(now);
         self.record.attempts.push(AttemptRecord {
             id: self.core.ids.mint(now),
@@ -110,7 +126,8 @@ impl Ticket {
             started_at: now,
             finished_at: None,
             cold_start: self.record.cold_start,
-            queue_us: micros(self.accepted.elapsed()),
+            queue_us: micros(wait.queue),
+            start: wait.start,
             handler_us: 0,
             peak_memory_bytes: None,
             cpu_us: None,
@@ -158,7 +175,7 @@ impl Ticket {
         let now = self.core.clock.now();
         if self.phase.state == RunState::Queued && event != RunEvent::Cancel {
             // No instance could take it: that is an attempt too, without an instance.
-            self.open_attempt(None, now);
+            self.open_attempt(None, Wait { queue: self.accepted.elapsed(), start: None }, now);
         }
         self.advance(event);
         let took = self.accepted.elapsed();
@@ -169,13 +186,25 @@ impl Ticket {
         }
         self.record.finished_at = Some(now);
         self.record.duration_us = Some(micros(took));
-        self.stats.end(took, self.record.cold_start, code);
+        self.stats.end(&self.ended(took, code));
         // The place goes back before the record leaves: the next call must not wait for bookkeeping.
         self.place = None;
         match self.sink.take() {
             // The execution waits for it as long as it lives.
             Some(sink) => drop(sink.send(self.record.clone())),
             None => self.core.recorder.run(self.record.clone()),
+        }
+    }
+
+    fn ended(&self, took: Duration, code: Option<Code>) -> Ended {
+        let attempt = self.record.attempts.last();
+        Ended {
+            took,
+            cold: self.record.cold_start,
+            code,
+            memory: attempt.and_then(|attempt| attempt.peak_memory_bytes),
+            cpu_us: attempt.and_then(|attempt| attempt.cpu_us),
+            cut_log_lines: self.dropped_lines,
         }
     }
 
@@ -192,11 +221,12 @@ impl Ticket {
         attempt.finished_at = Some(now);
         attempt.code = code;
         attempt.dropped_log_lines = self.dropped_lines;
-        attempt.handler_us = self.attempt_began.map_or(0, |began| micros(began.elapsed()));
+        let took = self.attempt_began.map_or(Duration::ZERO, |began| began.elapsed());
+        attempt.handler_us = micros(took);
         if let Some(place) = &mut self.place {
-            let usage = place.slot.instance.usage();
+            let usage = place.slot.meter.of_call(&*place.slot.instance, took, Instant::now());
             attempt.peak_memory_bytes = usage.peak_memory_bytes;
-            attempt.cpu_us = place.slot.take_cpu(usage.cpu_us);
+            attempt.cpu_us = usage.cpu_us;
             let survives =
                 !matches!(code, Some(Code::TimeoutExceeded | Code::MemoryExceeded | Code::Cancelled | Code::Internal));
             // An interrupted call may still run inside an instance that takes one at a time.
@@ -274,8 +304,4 @@ pub(crate) fn queued_record(
 
 fn cancelled() -> Fault {
     Fault::new(Code::Cancelled, "the caller went away before the reply was complete")
-}
-
-fn micros(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }

@@ -5,7 +5,7 @@ use axum::response::Response;
 use faas_engine::{Engine, Selector};
 use faas_ports::{Clock, SystemClock};
 use faas_types::{AliasName, AuthMode, Code, Fault, InvocationMode, Scope, TriggerKind};
-use faas_web::{CallTarget, RequestId, accept_call, answer_call, authenticate, key_of, prefers_async, render};
+use faas_web::{CallTarget, RequestId, authenticate, key_of, prefers_async, render, serve_call};
 use http::HeaderValue;
 use http::header::ALLOW;
 use http::request::Parts;
@@ -66,11 +66,7 @@ impl Gateway {
             Ok(target) => {
                 let later = head.uri.path().starts_with(ASYNC_PREFIX) || is_for_later(&head, &target);
                 let request = Request::from_parts(head, body);
-                if later {
-                    accept_call(&self.engine, target, request, &id).await
-                } else {
-                    answer_call(&self.engine, target, request, &id).await
-                }
+                serve_call(&self.engine, target, request, &id, later).await
             }
             Err(Refused { fault, allow }) => {
                 let mut response = render(&fault, &id, None);
@@ -87,7 +83,15 @@ impl Gateway {
         let selector = address.selector.map_or(Ok(Selector::Alias(AliasName::live())), str::parse)?;
         let caller = key_of(&head.headers).and_then(|key| self.engine.keys().authenticate(key).ok());
         let project = caller.as_ref().map_or(self.engine.default_project(), |caller| caller.project);
-        let route = self.engine.route(project, address.function, &selector).await?;
+        let route = match self.engine.route(project, address.function, &selector).await {
+            Ok(route) => route,
+            // A stranger is answered as at a private function, so that names cannot be guessed.
+            Err(fault) if caller.is_none() => {
+                authenticate(&self.engine, &head.headers, Scope::Invoke)?;
+                return Err(fault.into());
+            }
+            Err(fault) => return Err(fault.into()),
+        };
         if route.version.settings.auth == AuthMode::Private {
             authenticate(&self.engine, &head.headers, Scope::Invoke)?;
         }

@@ -25,8 +25,8 @@ pub use error::{PortError, PortResult};
 pub use events::{Event, EventStream, Events, SubjectPattern};
 pub use history::{LogCursor, LogPage, LogQuery, RunCursor, RunHistory, RunPage, RunQuery};
 pub use instances::{
-    ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage, Invocation,
-    LaunchTimings, Launched, Launcher, LogEntry, ReplyHead, RuntimeDescription,
+    BodyStream, ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage,
+    Invocation, InvocationBody, LaunchTimings, Launched, Launcher, LogEntry, ReplyHead, RuntimeDescription,
 };
 pub use layers::{LayerBuild, Layers};
 pub use queue::{Enqueued, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Settlement, Verdict, Want};

@@ -23,7 +23,7 @@ pub use function::{
 pub use key::{CreateKey, CreatedKey, KeyList, KeyView};
 pub use log::{LogLineView, LogList};
 pub use problem::{FunctionFailure, Problem};
-pub use run::{AttemptView, RunErrorView, RunList, RunView};
+pub use run::{AttemptView, RunErrorView, RunList, RunView, StartView};
 pub use server::{FeatureView, HealthView, RuntimeView, StatusView};
 pub use trigger::{
     AcceptedDelivery, AddTrigger, EventRun, NextFires, PublishedEvents, RotateSecret, TestedTrigger, TriggerList,

@@ -11,6 +11,8 @@
 mod closure;
 mod discovery;
 mod driver;
+mod exchange;
+mod inbox;
 mod instance;
 mod launch;
 mod launcher;

@@ -81,6 +81,7 @@ impl Spawner {
         sys::reset_signals();
         sys::set_signals(&sys::IGNORED, true);
         sys::allow_many_files();
+        sys::forbid_core_dumps();
         let (Request::Configure(settings), fds) = receive(control.as_fd())?.ok_or(io::ErrorKind::UnexpectedEof)? else {
             return Err(io::ErrorKind::InvalidData.into());
         };

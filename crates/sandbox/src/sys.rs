@@ -233,3 +233,16 @@ pub(crate) fn allow_many_files() {
     // At the old limit it works as well, for fewer sandboxes.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
+
+/// Keeps this process and all it starts from ever starting the host's core dump program, which would run outside every
+/// sandbox and read what a function's crash left. A size of 0 does not: the kernel starts the program all the same.
+/// Of 1 it says no, and a core file does not fit either. The system call filter keeps the value as it is.
+pub(crate) fn forbid_core_dumps() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    for size in [1, 0] {
+        // An ordinary user whose own hard limit is 0 cannot raise it.
+        if setrlimit(Resource::Core, Rlimit { current: Some(size), maximum: Some(size) }).is_ok() {
+            return;
+        }
+    }
+}

@@ -71,6 +71,7 @@ pub fn succeeded(run: RunRecord) -> RunRecord {
         finished_at: Some(end),
         cold_start: run.cold_start,
         queue_us: 10,
+        start: None,
         handler_us: 990,
         peak_memory_bytes: Some(1 << 20),
         cpu_us: None,

@@ -66,6 +66,8 @@ pub const INSTANCES_MAX: u32 = 1000;
 pub const ASYNC_CONCURRENCY: u32 = 100;
 /// Invocations waiting for an instance of one function.
 pub const QUEUE_MAX: usize = 2000;
+/// Invocations waiting for an instance of any function of this node.
+pub const WAITING_MAX: u32 = 16_384;
 /// Functions in one project.
 pub const FUNCTIONS_MAX: usize = 100_000;
 /// Rows in one page of a listing.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AttemptId, Code, FunctionError, FunctionId, FunctionName, InstanceId, IsolationLevel, ProjectId, RunId, RunState,
-    Timestamp, TriggerName,
+    StartTimes, Timestamp, TriggerName,
 };
 
 /// What created a run.
@@ -92,8 +92,12 @@ pub struct AttemptRecord {
     pub finished_at: Option<Timestamp>,
     /// Whether it had to start an instance.
     pub cold_start: bool,
-    /// Microseconds spent waiting for an instance to be free or started.
+    /// Microseconds spent waiting for an instance, apart from its start.
     pub queue_us: u64,
+    /// How long it waited for the start of its instance; `None` for a warm attempt and for records of releases that
+    /// counted the start as waiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartTimes>,
     /// Microseconds from the invocation frame to the end of the reply.
     pub handler_us: u64,
     /// Most memory the sandbox has held so far, in bytes; `None` where it cannot be measured.

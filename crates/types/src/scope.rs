@@ -23,18 +23,22 @@ pub enum Scope {
     /// See runs, logs and metrics of runs.
     #[serde(rename = "runs:read")]
     RunsRead,
+    /// Read `/metrics`, and nothing else: for the key that a collector holds.
+    #[serde(rename = "metrics:read")]
+    MetricsRead,
 }
 
 /// Why a text is not a [`Scope`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a scope; scopes are admin, functions:read, functions:write, invoke and runs:read")]
+#[error("`{0}` is not a scope; scopes are admin, functions:read, functions:write, invoke, runs:read and metrics:read")]
 pub struct InvalidScope(String);
 
 // === impl Scope ===
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 5] = [Self::Admin, Self::FunctionsRead, Self::FunctionsWrite, Self::Invoke, Self::RunsRead];
+    pub const ALL: [Self; 6] =
+        [Self::Admin, Self::FunctionsRead, Self::FunctionsWrite, Self::Invoke, Self::RunsRead, Self::MetricsRead];
 
     /// The scope as keys and documents write it.
     #[must_use]
@@ -45,13 +49,17 @@ impl Scope {
             Self::FunctionsWrite => "functions:write",
             Self::Invoke => "invoke",
             Self::RunsRead => "runs:read",
+            Self::MetricsRead => "metrics:read",
         }
     }
 
     /// Whether holding this scope satisfies a demand for `wanted`.
     #[must_use]
     pub fn grants(self, wanted: Self) -> bool {
-        self == Self::Admin || self == wanted || (self == Self::FunctionsWrite && wanted == Self::FunctionsRead)
+        self == Self::Admin
+            || self == wanted
+            || (self == Self::FunctionsWrite && wanted == Self::FunctionsRead)
+            || (self == Self::RunsRead && wanted == Self::MetricsRead)
     }
 }
 

@@ -57,6 +57,9 @@ pub struct FunctionRecord {
     pub latest_version: u32,
     /// Where each alias points.
     pub aliases: BTreeMap<AliasName, Alias>,
+    /// Instances that the version behind `live` keeps without calls, so that a start need not read every version.
+    #[serde(default)]
+    pub min_instances: u32,
     /// Vars set through the API; they win over the manifest's.
     pub vars: BTreeMap<String, String>,
     /// Whether the queue holds its accepted runs back.

@@ -10,7 +10,8 @@ use faas_types::{Code, Fault, Span, limits};
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::call::{CALL_ID, CallTarget, RUN_ID, VERSION, passed_headers};
+use crate::call::{CALL_ID, CallTarget, RUN_ID, VERSION, answer_call, passed_headers};
+use crate::once::answer_once;
 use crate::request_id::{self, RequestId};
 use crate::{read_body, render};
 
@@ -31,8 +32,25 @@ pub fn prefers_async(headers: &HeaderMap) -> bool {
     wishes.any(|wish| wish.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("respond-async"))
 }
 
+/// Answers a call: at once or for later, and once only where it has an `Idempotency-Key`.
+pub async fn serve_call(
+    engine: &Engine,
+    target: CallTarget,
+    request: Request,
+    id: &RequestId,
+    later: bool,
+) -> Response {
+    if later {
+        accept_call(engine, target, request, id).await
+    } else if request.headers().contains_key(IDEMPOTENCY_KEY) {
+        answer_once(engine, target, request, id).await
+    } else {
+        answer_call(engine, target, request, id).await
+    }
+}
+
 /// Accepts a request for later and says which run it became.
-pub async fn accept_call(engine: &Engine, target: CallTarget, request: Request, id: &RequestId) -> Response {
+async fn accept_call(engine: &Engine, target: CallTarget, request: Request, id: &RequestId) -> Response {
     match accept(engine, target, request).await {
         Ok(accepted) => answer(accepted, id),
         Err(fault) => render(&fault, id, None),

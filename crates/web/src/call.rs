@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use faas_engine::{Call, CallBody, CallFailure, CallRequest, Engine, Route};
-use faas_types::{TriggerKind, limits};
+use faas_types::{RunId, Timeline, TriggerKind, limits};
 use futures_util::{StreamExt, TryStreamExt};
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::problem::ERROR_SOURCE;
 use crate::request_id::{self, RequestId};
+use crate::timing::{SERVER_TIMING, server_timing};
 use crate::{key_of, read_body, render};
 
 pub(crate) const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
@@ -36,6 +37,15 @@ pub struct CallTarget {
     pub prefix: Option<String>,
     /// Whether the request's key was checked by the platform; it is then kept from the function.
     pub key_was_used: bool,
+}
+
+/// What the headers of an answer tell of its call.
+struct CallFacts<'a> {
+    run: Option<RunId>,
+    version: Option<u32>,
+    cold_start: bool,
+    duration_us: u64,
+    timeline: &'a Timeline,
 }
 
 /// Calls a function with a request and gives its answer, whatever it is.
@@ -112,7 +122,14 @@ fn reply(call: Call, id: &RequestId) -> Response {
     *response.status_mut() = StatusCode::from_u16(call.head.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let headers = response.headers_mut();
     reply_headers(&call.head.headers, headers);
-    annotate(headers, id, Some(call.run.to_string()), call.duration_us, call.cold_start, Some(call.version));
+    let facts = CallFacts {
+        run: Some(call.run),
+        version: Some(call.version),
+        cold_start: call.cold_start,
+        duration_us: call.duration_us,
+        timeline: &call.timeline,
+    };
+    annotate(headers, id, &facts);
     response
 }
 
@@ -135,31 +152,32 @@ fn to_byte(character: char) -> u8 {
 
 fn refuse(failure: &CallFailure, id: &RequestId) -> Response {
     let mut response = render(&failure.fault, id, failure.run);
-    let run = failure.run.map(|run| run.to_string());
-    annotate(response.headers_mut(), id, run, failure.duration_us, failure.cold_start, failure.version);
+    let facts = CallFacts {
+        run: failure.run,
+        version: failure.version,
+        cold_start: failure.cold_start,
+        duration_us: failure.duration_us,
+        timeline: &failure.timeline,
+    };
+    annotate(response.headers_mut(), id, &facts);
     response
 }
 
 /// The headers that every invocation answers with. The function cannot set them itself.
-fn annotate(
-    headers: &mut HeaderMap,
-    id: &RequestId,
-    run: Option<String>,
-    duration_us: u64,
-    cold: bool,
-    version: Option<u32>,
-) {
+fn annotate(headers: &mut HeaderMap, id: &RequestId, facts: &CallFacts<'_>) {
+    let duration_us = facts.duration_us;
     headers.insert(request_id::HEADER, id.header());
-    headers.insert(COLD_START, HeaderValue::from_static(if cold { "true" } else { "false" }));
+    headers.insert(COLD_START, HeaderValue::from_static(if facts.cold_start { "true" } else { "false" }));
+    headers.append(SERVER_TIMING, server_timing(facts.timeline, duration_us));
     let millis = format!("{}.{:03}", duration_us / 1_000, duration_us % 1_000);
     let of = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("?"));
     headers.insert(DURATION, of(&millis));
-    if let Some(run) = run {
-        let run = of(&run);
+    if let Some(run) = facts.run {
+        let run = of(&run.to_string());
         headers.insert(CALL_ID, run.clone());
         headers.insert(RUN_ID, run);
     }
-    if let Some(version) = version {
+    if let Some(version) = facts.version {
         headers.insert(VERSION, HeaderValue::from(version));
     }
 }

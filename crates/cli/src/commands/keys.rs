@@ -28,7 +28,7 @@ pub(crate) struct ListArgs {}
 pub(crate) struct CreateArgs {
     /// What people call it
     name: String,
-    /// What it may do: admin, functions:read, functions:write, invoke, runs:read; may be repeated
+    /// What it may do: admin, functions:read, functions:write, invoke, runs:read, metrics:read; may be repeated
     #[arg(short, long = "scope", value_name = "SCOPE", required = true)]
     scopes: Vec<Scope>,
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use faas_types::Span;
+use faas_types::{ByteSize, Span};
 use serde::Deserialize;
 
 use super::{ConfigError, LogFormat, ServerOverrides};
@@ -17,6 +17,8 @@ struct FileLayer {
     sandbox: SandboxLayer,
     engine: EngineLayer,
     log: LogLayer,
+    metrics: MetricsLayer,
+    cache: CacheLayer,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -24,6 +26,25 @@ struct FileLayer {
 struct HttpLayer {
     listen: Option<std::net::SocketAddr>,
     public_url: Option<String>,
+    connections_max: Option<u32>,
+    head_timeout: Option<Span>,
+    head_max: Option<ByteSize>,
+    headers_max: Option<u32>,
+    idle_timeout: Option<Span>,
+    send_timeout: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct MetricsLayer {
+    open: Option<bool>,
+    functions_max: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct CacheLayer {
+    memory: Option<ByteSize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -44,7 +65,9 @@ struct SandboxLayer {
 struct EngineLayer {
     drain: Option<Span>,
     idle: Option<Span>,
+    lease: Option<Span>,
     instances_max: Option<u32>,
+    memory_max: Option<ByteSize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -76,9 +99,20 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         pythons,
         drain: parsed(env, "FAAS_DRAIN")?,
         idle: parsed(env, "FAAS_IDLE")?,
+        lease: parsed(env, "FAAS_LEASE")?,
         instances_max: parsed(env, "FAAS_INSTANCES_MAX")?,
+        memory_max: parsed(env, "FAAS_MEMORY_MAX")?,
         log_format: parsed(env, "FAAS_LOG_FORMAT")?,
         log_filter: text("FAAS_LOG"),
+        connections_max: parsed(env, "FAAS_CONNECTIONS_MAX")?,
+        head_timeout: parsed(env, "FAAS_HEAD_TIMEOUT")?,
+        head_max: parsed(env, "FAAS_HEAD_MAX")?,
+        headers_max: parsed(env, "FAAS_HEADERS_MAX")?,
+        idle_timeout: parsed(env, "FAAS_IDLE_TIMEOUT")?,
+        send_timeout: parsed(env, "FAAS_SEND_TIMEOUT")?,
+        metrics_open: parsed(env, "FAAS_METRICS_OPEN")?.map(|Switch(on)| on),
+        metrics_functions_max: parsed(env, "FAAS_METRICS_FUNCTIONS_MAX")?,
+        cache_memory: parsed(env, "FAAS_CACHE_MEMORY")?,
     })
 }
 
@@ -118,9 +152,20 @@ impl From<FileLayer> for ServerOverrides {
             pythons: file.sandbox.pythons,
             drain: file.engine.drain,
             idle: file.engine.idle,
+            lease: file.engine.lease,
             instances_max: file.engine.instances_max,
+            memory_max: file.engine.memory_max,
             log_format: file.log.format,
             log_filter: file.log.filter,
+            connections_max: file.http.connections_max,
+            head_timeout: file.http.head_timeout,
+            head_max: file.http.head_max,
+            headers_max: file.http.headers_max,
+            idle_timeout: file.http.idle_timeout,
+            send_timeout: file.http.send_timeout,
+            metrics_open: file.metrics.open,
+            metrics_functions_max: file.metrics.functions_max,
+            cache_memory: file.cache.memory,
         }
     }
 }
@@ -168,6 +213,9 @@ mod tests {
         let flags = ServerOverrides { instances_max: Some(0), ..ServerOverrides::default() };
         let error = ServerConfig::load(false, None, nothing, flags).expect_err("none at all");
         assert!(error.to_string().starts_with("engine.instances_max must"), "{error}");
+        let env = |name: &str| (name == "FAAS_MEMORY_MAX").then(|| "1MB".to_owned());
+        let error = ServerConfig::load(false, None, env, ServerOverrides::default()).expect_err("too little");
+        assert!(error.to_string().starts_with("engine.memory_max must"), "{error}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use faas_types::Span;
+use faas_types::{ByteSize, Span};
 use serde::{Deserialize, Serialize};
 
 /// The door: REST, function URLs and health on one port.
@@ -14,6 +14,36 @@ pub struct HttpSection {
     pub listen: SocketAddr,
     /// What the world calls this server, for function URLs; `http://` and `listen` when absent.
     pub public_url: Option<String>,
+    /// Connections at the most. When they are all taken, the one that has been waiting longest without a request
+    /// under way makes room.
+    pub connections_max: u32,
+    /// How long a client may take to send a request's head.
+    pub head_timeout: Span,
+    /// Bytes of a request's head at the most.
+    pub head_max: ByteSize,
+    /// Headers of a request at the most.
+    pub headers_max: u32,
+    /// How long a connection may stay without a request.
+    pub idle_timeout: Span,
+    /// How long a client may take no byte of an answer that waits for it; a slow one gets a second more for each 16 KB
+    /// that it took.
+    pub send_timeout: Span,
+}
+
+/// Who may read `/metrics`, and how much there is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MetricsSection {
+    /// Whether anybody may; otherwise a key with the scope `metrics:read`.
+    pub open: bool,
+    /// Functions that have labels of their own; the others share one.
+    pub functions_max: u32,
+}
+
+/// Answers that functions allow to be kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CacheSection {
+    /// Memory for the answers of all functions; 0 turns keeping off.
+    pub memory: ByteSize,
 }
 
 /// Where state lives.
@@ -39,8 +69,12 @@ pub struct EngineSection {
     pub drain: Span,
     /// How long an instance may be idle before it is stopped.
     pub idle: Span,
+    /// How long a queued run belongs to a server that gives no sign of life; then it is tried again.
+    pub lease: Span,
     /// Instances of all functions together.
     pub instances_max: u32,
+    /// Memory of all instances together; four fifths of the machine's when absent.
+    pub memory_max: Option<ByteSize>,
 }
 
 /// What the server says of itself, on standard error.
@@ -67,7 +101,32 @@ pub enum LogFormat {
 
 impl Default for HttpSection {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), public_url: None }
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            public_url: None,
+            connections_max: 16_384,
+            head_timeout: Span::from_secs(10),
+            head_max: ByteSize::from_bytes(64 << 10),
+            headers_max: 128,
+            idle_timeout: Span::from_secs(75),
+            send_timeout: Span::from_secs(30),
+        }
+    }
+}
+
+// === impl MetricsSection ===
+
+impl Default for MetricsSection {
+    fn default() -> Self {
+        Self { open: false, functions_max: 200 }
+    }
+}
+
+// === impl CacheSection ===
+
+impl Default for CacheSection {
+    fn default() -> Self {
+        Self { memory: ByteSize::from_mib(64) }
     }
 }
 
@@ -75,7 +134,13 @@ impl Default for HttpSection {
 
 impl Default for EngineSection {
     fn default() -> Self {
-        Self { drain: Span::from_secs(30), idle: Span::from_secs(300), instances_max: 1_000 }
+        Self {
+            drain: Span::from_secs(30),
+            idle: Span::from_secs(300),
+            lease: Span::from_secs(30),
+            instances_max: 1_000,
+            memory_max: None,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use faas_ports::{Lease, LeaseMark, Settlement, Verdict};
 use faas_types::{FunctionId, Timestamp, limits};
 use tokio_util::sync::CancellationToken;
 
-use super::{Ending, Held, LEASE, execute};
+use super::{Ending, Held, execute};
 use crate::core::Core;
 
 /// The queue is looked over this often even when no news came, so that a lost sign only delays a run.
@@ -44,7 +44,7 @@ pub(super) async fn run(core: Arc<Core>) {
             continue;
         }
         let wants: Vec<_> = asked.iter().map(|asked| asked.want).collect();
-        match dispatch.queue.lease(&worker, &wants, LEASE, core.clock.now()).await {
+        match dispatch.queue.lease(&worker, &wants, dispatch.lease, core.clock.now()).await {
             Ok(leases) => {
                 leases.iter().for_each(|lease| hold(&core, lease));
                 spawn(&core, dispatch.lanes.take(&asked, leases));
@@ -109,7 +109,7 @@ async fn give_back(core: &Core, goes: impl Fn(FunctionId) -> bool) {
 
 /// Extends every lease that is held; what was lost meanwhile is ended here.
 pub(super) async fn keep_leases(core: Arc<Core>) {
-    let mut beat = tokio::time::interval(LEASE / 3);
+    let mut beat = tokio::time::interval(core.dispatch.lease / 3);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -119,7 +119,7 @@ pub(super) async fn keep_leases(core: Arc<Core>) {
         }
         let marks: Vec<LeaseMark> = core.dispatch.held.lock().values().map(|held| held.mark).collect();
         for chunk in marks.chunks(1_000) {
-            match core.dispatch.queue.extend(chunk, core.clock.now().plus(LEASE)).await {
+            match core.dispatch.queue.extend(chunk, core.clock.now().plus(core.dispatch.lease)).await {
                 Ok(held) => {
                     let lost = chunk.iter().zip(held).filter(|(_, held)| !held);
                     lost.for_each(|(mark, _)| let_go(&core, *mark));

@@ -12,8 +12,9 @@ use tokio::sync::oneshot;
 use super::input::RunInput;
 use super::verdict::{self, Trial, TrialEnd};
 use super::{Ending, dispatcher};
-use crate::call::{CallRequest, Route};
+use crate::call::{CallRequest, Route, Selector};
 use crate::core::Core;
+use crate::places::Urgency;
 use crate::retry::{self, Tried};
 use crate::ticket::Ticket;
 
@@ -87,7 +88,8 @@ async fn prepare(core: &Arc<Core>, lease: &Lease) -> Result<(Route, RunInput, Re
     if let Some(age) = input.max_age {
         policy.max_age = faas_types::Span::from_millis(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
     }
-    Ok((Route { entry, version }, input, policy))
+    let selector = Selector::Version(record.version);
+    Ok((Route { entry, version, selector }, input, policy))
 }
 
 fn capacity(settings: &FunctionSettings, concurrency: u32) -> u32 {
@@ -106,7 +108,7 @@ async fn call(
     let RunInput { method, path, query, headers, body, .. } = input;
     let (trigger, trigger_name) = (lease.record.trigger, lease.record.trigger_name.clone());
     let request = CallRequest { trigger, trigger_name, method, path, query, headers, body };
-    match core.carry(ticket, route, request).await {
+    match core.carry(ticket, route, request, Urgency::Background).await {
         Err(failure) => TrialEnd::Failed(failure.fault),
         Ok(call) => {
             let head = call.head;

@@ -14,6 +14,7 @@ use super::accept::NewRun;
 use super::hooks::HookAnswer;
 use crate::core::Core;
 use crate::engine::Engine;
+use crate::places::Urgency;
 use crate::reply::{CallBody, CallFailure};
 use crate::ticket::{Ticket, queued_record};
 
@@ -98,7 +99,7 @@ impl Engine {
         let mut record = queued_record(id, &route.entry, route.version.number, request.trigger, now);
         record.trigger_name.clone_from(&request.trigger_name);
         let stats = core.stats.function(route.entry.record.id, &route.entry.record.name);
-        let call = core.carry(Ticket::new(Arc::clone(core), stats, record), route, request).await?;
+        let call = core.carry(Ticket::new(Arc::clone(core), stats, record), route, request, Urgency::Caller).await?;
         let body = whole(call.body).await?;
         Ok(HookReply { run: id, head: call.head, body, repeated: false })
     }

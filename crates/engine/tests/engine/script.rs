@@ -108,6 +108,10 @@ impl Instance for ScriptedInstance {
         self.concurrency
     }
 
+    fn streams_bodies(&self) -> bool {
+        false
+    }
+
     fn invoke(&self, invocation: Invocation) -> BoxStream<'static, ExchangeItem> {
         let var = self.vars.iter().find(|(key, _)| key == "COLOUR").map_or("none", |(_, value)| value);
         let text = format!("v{} {} {var}", self.version, self.id);

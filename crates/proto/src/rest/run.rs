@@ -63,8 +63,11 @@ pub struct AttemptView {
     pub finished_at: Option<String>,
     /// Whether it had to start an instance.
     pub cold_start: bool,
-    /// Milliseconds spent waiting for an instance to be free or started.
+    /// Milliseconds spent waiting for an instance, apart from its start.
     pub queue_ms: f64,
+    /// How long it waited for its instance to start; absent for a warm one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartView>,
     /// Milliseconds that the handler took.
     pub handler_ms: f64,
     /// Most memory that the sandbox has held, where it can be measured.
@@ -78,6 +81,17 @@ pub struct AttemptView {
     /// What happened, for a failed attempt of a run that was accepted for later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// How long an attempt waited for each step of its instance's start, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StartView {
+    /// Opening the sandbox.
+    pub sandbox_ms: f64,
+    /// Starting the runtime in it.
+    pub runtime_ms: f64,
+    /// Importing the user's code.
+    pub import_ms: f64,
 }
 
 /// Why a run failed.

@@ -1,7 +1,9 @@
 //! Which system calls a sandbox may make.
 //!
 //! The list follows what container runtimes allow without any capability, less what no language runtime was seen to
-//! need (asynchronous disk I/O of the old kind, message queues, file handles, `memfd_secret`).
+//! need (asynchronous disk I/O of the old kind, message queues, file handles, `memfd_secret`), and less what is charged to
+//! the server's user whatever the namespace: the kernel gives that user 128 instances of `inotify`, and one sandbox that
+//! takes them all takes them from every other and from the host.
 
 use super::filter::{Test, Verdict};
 
@@ -18,14 +20,13 @@ const ALLOWED: &[i64] = numbers! {
     SYS_fstatfs SYS_faccessat SYS_faccessat2 SYS_readlinkat SYS_getdents64 SYS_getcwd SYS_chdir SYS_fchdir
     SYS_mkdirat SYS_unlinkat SYS_renameat SYS_renameat2 SYS_linkat SYS_symlinkat SYS_mknodat SYS_fchmod SYS_fchmodat
     SYS_fchmodat2 SYS_fchown SYS_fchownat SYS_truncate SYS_ftruncate SYS_fallocate SYS_fadvise64 SYS_readahead
-    SYS_fsync SYS_fdatasync SYS_sync SYS_syncfs SYS_sync_file_range SYS_flock SYS_fcntl SYS_umask SYS_utimensat
+    SYS_fsync SYS_fdatasync SYS_sync_file_range SYS_flock SYS_fcntl SYS_umask SYS_utimensat
     SYS_dup SYS_dup3 SYS_copy_file_range SYS_sendfile SYS_splice SYS_tee SYS_vmsplice SYS_memfd_create
     SYS_getxattr SYS_lgetxattr SYS_fgetxattr SYS_setxattr SYS_lsetxattr SYS_fsetxattr SYS_listxattr SYS_llistxattr
     SYS_flistxattr SYS_removexattr SYS_lremovexattr SYS_fremovexattr
     // Waiting for events.
     SYS_pipe2 SYS_eventfd2 SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait SYS_epoll_pwait2 SYS_ppoll SYS_pselect6
-    SYS_inotify_init1 SYS_inotify_add_watch SYS_inotify_rm_watch SYS_signalfd4
-    SYS_timerfd_create SYS_timerfd_settime SYS_timerfd_gettime
+    SYS_signalfd4 SYS_timerfd_create SYS_timerfd_settime SYS_timerfd_gettime
     // Memory.
     SYS_brk SYS_mmap SYS_munmap SYS_mprotect SYS_mremap SYS_madvise SYS_mincore SYS_msync SYS_membarrier
     SYS_mlock SYS_mlock2 SYS_mlockall SYS_munlock SYS_munlockall SYS_pkey_alloc SYS_pkey_free SYS_pkey_mprotect
@@ -43,7 +44,7 @@ const ALLOWED: &[i64] = numbers! {
     SYS_getpid SYS_getppid SYS_gettid SYS_getpgid SYS_setpgid SYS_getsid SYS_setsid SYS_getuid SYS_geteuid
     SYS_getgid SYS_getegid SYS_getresuid SYS_getresgid SYS_getgroups SYS_setuid SYS_setgid SYS_setreuid SYS_setregid
     SYS_setresuid SYS_setresgid SYS_setfsuid SYS_setfsgid SYS_setgroups SYS_capget SYS_capset
-    SYS_getrlimit SYS_setrlimit SYS_prlimit64 SYS_getrusage SYS_times SYS_sysinfo SYS_uname SYS_getcpu
+    SYS_getrusage SYS_times SYS_sysinfo SYS_uname SYS_getcpu
     SYS_getpriority SYS_setpriority SYS_ioprio_get SYS_ioprio_set SYS_sched_yield SYS_sched_getaffinity
     SYS_sched_setaffinity SYS_sched_getparam SYS_sched_setparam SYS_sched_getscheduler SYS_sched_setscheduler
     SYS_sched_getattr SYS_sched_setattr SYS_sched_get_priority_min SYS_sched_get_priority_max
@@ -62,7 +63,7 @@ const ALLOWED: &[i64] = numbers! {
 const ALLOWED_HERE: &[i64] = numbers! {
     SYS_open SYS_creat SYS_stat SYS_lstat SYS_access SYS_readlink SYS_getdents SYS_mkdir SYS_rmdir SYS_unlink
     SYS_rename SYS_link SYS_symlink SYS_mknod SYS_chmod SYS_chown SYS_lchown SYS_utime SYS_utimes SYS_futimesat
-    SYS_dup2 SYS_pipe SYS_eventfd SYS_epoll_create SYS_epoll_wait SYS_poll SYS_select SYS_inotify_init SYS_signalfd
+    SYS_dup2 SYS_pipe SYS_eventfd SYS_epoll_create SYS_epoll_wait SYS_poll SYS_select SYS_signalfd
     SYS_fork SYS_vfork SYS_getpgrp SYS_pause SYS_alarm SYS_time SYS_arch_prctl
 };
 #[cfg(not(target_arch = "x86_64"))]
@@ -115,7 +116,20 @@ pub(super) fn rules() -> Vec<(i64, Verdict)> {
 fn inspected() -> Vec<(i64, Verdict)> {
     let refuse = || Verdict::Errno(libc::EPERM);
     let only = |test: Test, otherwise: i32| Verdict::Inspect(vec![test], Box::new(Verdict::Errno(otherwise)));
+    let no_core_limit = |resource: u32| {
+        Verdict::Inspect(
+            vec![test(resource, u32::MAX, &[libc::RLIMIT_CORE as i32], refuse())],
+            Box::new(Verdict::Allow),
+        )
+    };
     vec![
+        // Done without doing anything: what a sandbox can write to is in memory, and the disks are the host's.
+        (libc::SYS_sync, Verdict::Errno(0)),
+        (libc::SYS_syncfs, Verdict::Errno(0)),
+        // The limit that keeps the host's core dump program from being started (see `sys::forbid_core_dumps`).
+        (libc::SYS_getrlimit, no_core_limit(0)),
+        (libc::SYS_setrlimit, no_core_limit(0)),
+        (libc::SYS_prlimit64, no_core_limit(1)),
         (libc::SYS_socket, socket()),
         (libc::SYS_socketpair, only(test(0, u32::MAX, &[libc::AF_UNIX], Verdict::Allow), libc::EAFNOSUPPORT)),
         // No flag of a new namespace; otherwise threads and processes at will. The flags of `clone3` are in memory,

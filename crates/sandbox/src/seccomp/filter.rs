@@ -210,6 +210,26 @@ mod tests {
     }
 
     #[test]
+    fn what_the_host_shares_stays_untouched() {
+        let high = 1 << 40;
+        for (call, argument) in [(libc::SYS_setrlimit, 0), (libc::SYS_getrlimit, 0), (libc::SYS_prlimit64, 1)] {
+            for (resource, expected) in [
+                (libc::RLIMIT_CORE as u64, failed(libc::EPERM)),
+                (high | libc::RLIMIT_CORE as u64, failed(libc::EPERM)),
+                (libc::RLIMIT_NOFILE as u64, ALLOWED),
+            ] {
+                let mut args = [0; 6];
+                args[argument] = resource;
+                assert_eq!(verdict(call, args), expected, "call {call}, resource {resource}");
+            }
+        }
+        for call in [libc::SYS_sync, libc::SYS_syncfs] {
+            assert_eq!(verdict(call, [0; 6]), failed(0), "call {call} does nothing and says that it worked");
+        }
+        assert_eq!(verdict(libc::SYS_inotify_init1, [0; 6]), failed(libc::ENOSYS));
+    }
+
+    #[test]
     fn upper_halves_of_arguments_do_not_get_past() {
         let high = 1 << 40;
         let clone = |flags: u64| verdict(libc::SYS_clone, [flags, 0, 0, 0, 0, 0]);

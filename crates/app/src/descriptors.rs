@@ -1,0 +1,50 @@
+//! File descriptors: as many as the system allows, and how many of them are for connections.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors that one instance needs: its socket, its output, its counters and its process.
+const FOR_INSTANCE: u64 = 8;
+/// Descriptors for the store, the listener and everything else.
+const FOR_THE_HOUSE: u64 = 256;
+
+/// Raises the limit as far as it goes, and tells how many connections fit into it beside the instances.
+pub(crate) fn connections_max(wanted: u32, instances_max: u32) -> usize {
+    let limit = raised();
+    let most = shared(limit, wanted, instances_max);
+    if most < u64::from(wanted) {
+        tracing::info!(
+            connections_max = most,
+            open_files = limit,
+            wanted,
+            "fewer connections than configured: raise the limit of open files (ulimit -n, LimitNOFILE)"
+        );
+    }
+    usize::try_from(most).unwrap_or(usize::MAX)
+}
+
+/// Instances get at most half, so that a machine with few descriptors still takes connections.
+fn shared(limit: u64, wanted: u32, instances_max: u32) -> u64 {
+    let instances = (u64::from(instances_max) * FOR_INSTANCE).min(limit / 2);
+    limit.saturating_sub(instances + FOR_THE_HOUSE).max(16).min(u64::from(wanted))
+}
+
+fn raised() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let current = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    // None means that there is no limit.
+    current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_get_what_instances_leave() {
+        assert_eq!(shared(1 << 20, 16_384, 1_000), 16_384);
+        assert_eq!(shared(20_000, 16_384, 1_000), 11_744);
+        assert_eq!(shared(1_024, 16_384, 1_000), 256);
+        assert_eq!(shared(4_096, 16_384, 1_000), 1_792);
+    }
+}
