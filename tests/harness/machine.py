@@ -65,6 +65,11 @@ class Machine:
         """Whether the API fuzzer is installed."""
         return program("schemathesis") is not None
 
+    @cached_property
+    def npm(self) -> bool:
+        """Whether packages for Node can be installed."""
+        return program("npm") is not None and program("node") is not None
+
     def lacks(self, needs: list[str]) -> list[Lack]:
         """Which of these needs are not met."""
         return [Lack(need, REASONS[need]) for need in needs if not getattr(self, need)]
@@ -84,6 +89,7 @@ REASONS = {
     "cgroups": "no writable cgroup with a memory controller",
     "promtool": "promtool is not installed (Debian package prometheus)",
     "schemathesis": "schemathesis is not installed (PyPI)",
+    "npm": "npm and node are not installed",
 }
 
 MACHINE = Machine()
