@@ -1,5 +1,6 @@
 //! Control plane: REST and its OpenAPI document.
 
+mod cache;
 mod dead_letters;
 mod deploy;
 mod error_pages;

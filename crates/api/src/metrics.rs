@@ -9,7 +9,8 @@ use std::fmt::Display;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_engine::{HistogramSnapshot, TallySnapshot};
+use faas_engine::{FigureSnapshot, HistogramSnapshot};
+use faas_ports::{StartFigures, StartPath};
 use faas_types::Code;
 use faas_web::ConnectionEnd;
 use http::header::CONTENT_TYPE;
@@ -28,9 +29,12 @@ const MICROS: f64 = 1e6;
 pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     let mut page = Page::default();
     server_families(&mut page, &state);
-    scheduling::families(&mut page, &state.engine);
+    start_families(&mut page, &state.engine.launcher().starts());
+    body_families(&mut page, &state);
     connection_families(&mut page, &state);
+    cache_families(&mut page, &state);
     let functions = state.engine.stats().published();
+    scheduling::families(&mut page, &state.engine, &functions);
     counter_families(&mut page, &functions);
     failure_families(&mut page, &functions);
     histogram_families(&mut page, &functions);
@@ -53,6 +57,31 @@ fn server_families(page: &mut Page, state: &ApiState) {
     page.single("faas_log_lines_dropped_total", "counter", "Log lines that the history could not take.", dropped);
 }
 
+fn start_families(page: &mut Page, starts: &StartFigures) {
+    page.family("faas_runtimes_parked", "gauge", "Started runtimes that wait for a function.");
+    for (runtime, count) in &starts.parked {
+        page.sample("faas_runtimes_parked", &[("runtime", &runtime.as_str())], count);
+    }
+    page.family("faas_instance_starts_total", "counter", "Instances that became ready, by where their start began.");
+    for (path, count) in StartPath::ALL.iter().zip(&starts.started) {
+        page.sample("faas_instance_starts_total", &[("path", &path.as_str())], count);
+    }
+    page.family("faas_start_fallbacks_total", "counter", "Starts that went a longer way than prepared, by reason.");
+    for (reason, count) in &starts.fallbacks {
+        page.sample("faas_start_fallbacks_total", &[("reason", reason)], count);
+    }
+    page.single("faas_parkings_total", "counter", "Runtimes started ahead of time.", starts.parkings);
+    let seconds = starts.parking_time.as_secs_f64();
+    page.single("faas_parking_seconds_total", "counter", "Time that starting them took, in the background.", seconds);
+}
+
+fn body_families(page: &mut Page, state: &ApiState) {
+    let bodies = state.engine.bodies();
+    let help = "Memory of bodies that are collected for a handler or a client.";
+    page.single("faas_bodies_held_bytes", "gauge", help, bodies.used());
+    page.single("faas_bodies_refused_total", "counter", "Bodies that found no room in that memory.", bodies.refused());
+}
+
 fn connection_families(page: &mut Page, state: &ApiState) {
     let connections = &state.connections;
     page.single("faas_connections_open", "gauge", "Connections of clients.", connections.open());
@@ -65,61 +94,68 @@ fn connection_families(page: &mut Page, state: &ApiState) {
     }
 }
 
-fn label(tally: &TallySnapshot) -> &str {
-    tally.function.as_ref().map_or(OTHERS, |name| name.as_str())
+fn cache_families(page: &mut Page, state: &ApiState) {
+    page.single("faas_cache_bytes", "gauge", "Memory that kept answers use.", state.cache.bytes());
+    page.single("faas_cache_entries", "gauge", "Paths with kept answers.", state.cache.len());
 }
 
-fn failed_with(tally: &TallySnapshot, code: Code) -> u64 {
-    tally.errors.iter().find(|(other, _)| *other == code).map_or(0, |(_, count)| *count)
+fn label(figures: &FigureSnapshot) -> &str {
+    figures.function.as_ref().map_or(OTHERS, |name| name.as_str())
 }
 
-fn counter_families(page: &mut Page, functions: &[TallySnapshot]) {
-    let mut each = |name: &str, kind: &str, help: &str, value: fn(&TallySnapshot) -> u64| {
+fn failed_with(figures: &FigureSnapshot, code: Code) -> u64 {
+    figures.errors.iter().find(|(other, _)| *other == code).map_or(0, |(_, count)| *count)
+}
+
+fn counter_families(page: &mut Page, functions: &[FigureSnapshot]) {
+    let mut each = |name: &str, kind: &str, help: &str, value: fn(&FigureSnapshot) -> u64| {
         page.family(name, kind, help);
-        functions.iter().for_each(|tally| page.sample(name, &[("function", &label(tally))], value(tally)));
+        functions.iter().for_each(|figures| page.sample(name, &[("function", &label(figures))], value(figures)));
     };
-    each("faas_invocations_total", "counter", "Calls that succeeded.", |tally| tally.succeeded);
-    each("faas_coldstarts_total", "counter", "Calls that waited for an instance to start.", |tally| tally.cold_starts);
-    each("faas_timeouts_total", "counter", "Calls that ran past their timeout.", |tally| {
-        failed_with(tally, Code::TimeoutExceeded)
+    each("faas_invocations_total", "counter", "Calls that succeeded.", |figures| figures.succeeded);
+    each("faas_coldstarts_total", "counter", "Calls that waited for an instance to start.", |figures| {
+        figures.cold_starts
     });
-    each("faas_throttles_total", "counter", "Calls refused because every instance was busy.", |tally| {
-        failed_with(tally, Code::Overloaded) + failed_with(tally, Code::RateLimited)
+    each("faas_timeouts_total", "counter", "Calls that ran past their timeout.", |figures| {
+        failed_with(figures, Code::TimeoutExceeded)
     });
-    each("faas_log_lines_cut_total", "counter", "Log lines beyond the limit of their runs.", |tally| {
-        tally.cut_log_lines
+    each("faas_throttles_total", "counter", "Calls refused because every instance was busy.", |figures| {
+        failed_with(figures, Code::Overloaded) + failed_with(figures, Code::RateLimited)
     });
-    each("faas_in_flight", "gauge", "Calls under way.", |tally| tally.in_flight);
+    each("faas_log_lines_cut_total", "counter", "Log lines beyond the limit of their runs.", |figures| {
+        figures.cut_log_lines
+    });
+    each("faas_in_flight", "gauge", "Calls under way.", |figures| figures.in_flight);
 }
 
-fn failure_families(page: &mut Page, functions: &[TallySnapshot]) {
+fn failure_families(page: &mut Page, functions: &[FigureSnapshot]) {
     page.family("faas_errors_total", "counter", "Calls that failed, by error code.");
-    for tally in functions {
-        for (code, count) in &tally.errors {
-            page.sample("faas_errors_total", &[("function", &label(tally)), ("code", code)], count);
+    for figures in functions {
+        for (code, count) in &figures.errors {
+            page.sample("faas_errors_total", &[("function", &label(figures)), ("code", code)], count);
         }
     }
     let name = "faas_cache_requests_total";
     page.family(name, "counter", "Requests to functions that let answers be kept, by what became of them.");
-    for tally in functions {
-        for (outcome, count) in &tally.cache {
-            page.sample(name, &[("function", &label(tally)), ("outcome", &outcome.as_str())], count);
+    for figures in functions {
+        for (outcome, count) in &figures.cache {
+            page.sample(name, &[("function", &label(figures)), ("outcome", &outcome.as_str())], count);
         }
     }
 }
 
-fn histogram_families(page: &mut Page, functions: &[TallySnapshot]) {
-    let mut each = |name: &str, help: &str, unit: f64, value: fn(&TallySnapshot) -> &HistogramSnapshot| {
+fn histogram_families(page: &mut Page, functions: &[FigureSnapshot]) {
+    let mut each = |name: &str, help: &str, unit: f64, value: fn(&FigureSnapshot) -> &HistogramSnapshot| {
         page.family(name, "histogram", help);
-        for tally in functions {
-            histogram(page, name, &label(tally), unit, value(tally));
+        for figures in functions {
+            histogram(page, name, &label(figures), unit, value(figures));
         }
     };
     let help = "Time from acceptance of a call to its end.";
-    each("faas_invoke_duration_seconds", help, MICROS, |tally| &tally.durations);
-    each("faas_init_duration_seconds", "Time that instances took to start.", MICROS, |tally| &tally.starts);
-    each("faas_cpu_usage_seconds", "CPU time of a call.", MICROS, |tally| &tally.cpu);
-    each("faas_mem_usage_bytes", "Most memory that the sandbox of a call has held.", 1.0, |tally| &tally.memory);
+    each("faas_invoke_duration_seconds", help, MICROS, |figures| &figures.durations);
+    each("faas_init_duration_seconds", "Time that instances took to start.", MICROS, |figures| &figures.starts);
+    each("faas_cpu_usage_seconds", "CPU time of a call.", MICROS, |figures| &figures.cpu);
+    each("faas_mem_usage_bytes", "Most memory that the sandbox of a call has held.", 1.0, |figures| &figures.memory);
 }
 
 fn histogram(page: &mut Page, name: &str, function: &dyn Display, unit: f64, values: &HistogramSnapshot) {

@@ -10,8 +10,8 @@ use utoipa_axum::routes;
 
 use crate::state::ApiState;
 use crate::{
-    dead_letters, deploy, error_pages, events, functions, health, invoke, keys, logs, metrics, openapi, replays, runs,
-    triggers, vars,
+    cache, dead_letters, deploy, error_pages, events, functions, health, invoke, keys, logs, metrics, openapi, replays,
+    runs, triggers, vars,
 };
 
 /// Every route of the control plane.
@@ -41,6 +41,7 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsWrite), routes!(functions::delete_function))
         .add(Key(FunctionsRead), routes!(functions::list_versions))
         .add(Key(FunctionsRead), routes!(functions::function_metrics))
+        .add(Key(FunctionsWrite), routes!(cache::purge_cache))
         .add(Key(FunctionsWrite), routes!(deploy::plan_deployment))
         .add(Key(FunctionsWrite), routes!(deploy::deploy_function))
         .add(Key(FunctionsWrite), routes!(deploy::rollback_function))

@@ -10,11 +10,11 @@ use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
 use faas_engine::{Engine, EngineSettings, Ports};
 use faas_gateway::Gateway;
 use faas_ports::{Sandboxes, SystemClock};
-use faas_runtimes::{RuntimesConfig, RuntimesLauncher};
+use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand};
 use faas_store::{Store, StoreConfig};
 use faas_types::IsolationLevel;
-use faas_web::ConnectionStats;
+use faas_web::{AnswerCache, ConnectionStats};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,7 @@ const BACKLOG: u32 = 4_096;
 struct Server {
     store: Store,
     sandboxes: Arc<LinuxSandboxes>,
+    launcher: Arc<RuntimesLauncher>,
     engine: Engine,
     doors: Doors,
     connections: Arc<Connections>,
@@ -57,12 +58,7 @@ impl Server {
         let sandboxes = Arc::new(open_sandboxes(&config.store.data, &config.sandbox).await?);
         warn_of_weakness(sandboxes.report().level, config.sandbox.unsafe_no_isolation);
         let isolation = Arc::new(sandboxes.report().clone());
-        let launcher = Arc::new(RuntimesLauncher::new(
-            Arc::clone(&sandboxes) as _,
-            store.layers(),
-            Arc::new(SystemClock),
-            RuntimesConfig { search: config.sandbox.pythons.clone(), cache: config.store.data.join("runtimes.json") },
-        ));
+        let launcher = Arc::new(launcher(config, &store, &sandboxes));
         let discovering = Arc::clone(&launcher);
         // Answers nothing anybody waits for: who needs a runtime before waits for the same discovery.
         tokio::task::spawn_blocking(move || discovering.discover());
@@ -76,7 +72,7 @@ impl Server {
             layers: store.layers(),
             events: store.events(),
             vault: store.vault(),
-            launcher,
+            launcher: Arc::clone(&launcher) as _,
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemClock),
         };
@@ -88,8 +84,10 @@ impl Server {
             metric_labels_max: config.metrics.functions_max as usize,
             ..EngineSettings::default()
         };
+        launcher.tend();
         let engine = Engine::start(ports, settings).await?;
         let counts = Arc::new(ConnectionStats::default());
+        let cache = AnswerCache::new(config.cache.memory);
         let state = ApiState {
             engine: engine.clone(),
             public_url: address.as_str().into(),
@@ -97,11 +95,12 @@ impl Server {
             started: began,
             connections: Arc::clone(&counts),
             open_metrics: config.metrics.open,
+            cache: cache.clone(),
         };
         let most = descriptors::connections_max(config.http.connections_max, config.engine.instances_max);
         let connections = Connections::new(most, Patience::new(&config.http), counts);
-        let doors = Doors { gateway: Gateway::new(engine.clone()), api: faas_api::router(state) };
-        Ok(Self { store, sandboxes, engine, doors, connections, listener, address })
+        let doors = Doors { gateway: Gateway::new(engine.clone(), cache), api: faas_api::router(state) };
+        Ok(Self { store, sandboxes, launcher, engine, doors, connections, listener, address })
     }
 
     async fn serve(self, config: &ServerConfig) -> Result<()> {
@@ -129,6 +128,7 @@ impl Server {
                 return Err(anyhow!("stopped before the drain was over"));
             }
         }
+        self.launcher.stop().await;
         self.sandboxes.stop().await;
         let store = self.store;
         tokio::task::spawn_blocking(move || store.close()).await.context("the store did not close")?;
@@ -170,6 +170,22 @@ async fn open_sandboxes(data: &PathBuf, section: &SandboxSection) -> Result<Linu
     let mut config = SandboxConfig::new(data, SpawnerCommand::this_program(SPAWNER));
     config.unsafe_no_isolation = section.unsafe_no_isolation;
     Ok(LinuxSandboxes::start(config).await?)
+}
+
+fn launcher(config: &ServerConfig, store: &Store, sandboxes: &Arc<LinuxSandboxes>) -> RuntimesLauncher {
+    let clock = Arc::new(SystemClock);
+    let ports = RuntimesPorts {
+        sandboxes: Arc::clone(sandboxes) as _,
+        layers: store.layers(),
+        clock: Arc::clone(&clock) as _,
+        ids: clock,
+    };
+    let settings = RuntimesConfig {
+        search: config.sandbox.pythons.clone(),
+        cache: config.store.data.join("runtimes.json"),
+        parked: config.engine.parked as usize,
+    };
+    RuntimesLauncher::new(ports, settings)
 }
 
 fn warn_of_weakness(level: IsolationLevel, unsafe_no_isolation: bool) {

@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    completion, deploy, dlq, doctor, events, explain, functions, init, invoke, keys, logs, rollback, runs, status,
-    triggers, up, validate, vars, version,
+    cache, completion, deploy, dlq, doctor, events, explain, functions, init, invoke, keys, logs, rollback, runs,
+    status, triggers, up, validate, vars, version,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -97,6 +97,9 @@ pub(crate) enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand, after_help = "Examples:\n  faas keys create ci --scope functions:write\n  faas keys list")]
     Keys(keys::KeysCommand),
+    /// Forget the kept answers of a function
+    #[command(subcommand, after_help = "Examples:\n  faas cache purge hello")]
+    Cache(cache::CacheCommand),
     /// Explain an error code
     Explain(explain::ExplainArgs),
     /// Print a completion script for a shell

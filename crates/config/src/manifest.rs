@@ -1,6 +1,7 @@
 //! The manifest of a function: what `faas.toml` says, checked.
 
 mod background;
+mod bounds;
 mod cron;
 mod document;
 mod event;

@@ -48,6 +48,7 @@ pub struct ServerOverrides {
     pub lease: Option<Span>,
     pub instances_max: Option<u32>,
     pub memory_max: Option<ByteSize>,
+    pub parked: Option<u32>,
     pub log_format: Option<LogFormat>,
     pub log_filter: Option<String>,
     pub connections_max: Option<u32>,
@@ -169,6 +170,7 @@ impl ServerConfig {
         set(&mut self.engine.lease, layer.lease);
         set(&mut self.engine.instances_max, layer.instances_max);
         self.engine.memory_max = layer.memory_max.or(self.engine.memory_max.take());
+        set(&mut self.engine.parked, layer.parked);
         set(&mut self.log.format, layer.log_format);
         set(&mut self.log.filter, layer.log_filter);
         set(&mut self.http.connections_max, layer.connections_max);
@@ -199,6 +201,9 @@ impl ServerConfig {
         }
         if self.engine.memory_max.is_some_and(|bytes| bytes < limits::MEMORY_MIN) {
             return refuse("engine.memory_max", "must be at least 128MB, such as 8GB");
+        }
+        if self.engine.parked > 64 {
+            return refuse("engine.parked", "must be at most 64, such as 4");
         }
         self.check_http()?;
         if self.metrics.functions_max > 10_000 {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use faas_ports::Invocation;
+use faas_ports::{BodyStream, Invocation, InvocationBody};
 use faas_types::{
     AliasName, Code, Fault, HttpMethod, ProjectId, RunId, TriggerKind, TriggerName, TriggerSettings, VersionRecord,
 };
@@ -119,14 +119,20 @@ fn is_below(path: &str, prefix: &str) -> bool {
 // === calling ===
 
 impl Core {
-    /// Runs one call to the head of its reply, or to its end where that comes at once.
-    pub(crate) async fn call(self: &Arc<Self>, route: Route, request: CallRequest) -> Result<Call, CallFailure> {
+    /// Runs one call to the head of its reply, or to its end where that comes at once. `arriving` is the body where it has
+    /// not been collected.
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        route: Route,
+        request: CallRequest,
+        arriving: Option<BodyStream>,
+    ) -> Result<Call, CallFailure> {
         let now = self.clock.now();
         let run: RunId = self.ids.mint(now);
         let mut record = queued_record(run, &route.entry, route.version.number, request.trigger, now);
         record.trigger_name.clone_from(&request.trigger_name);
         let stats = self.stats.function(route.entry.record.id, &route.entry.record.name);
-        self.carry(Ticket::new(Arc::clone(self), stats, record), route, request, Urgency::Caller).await
+        self.carry(Ticket::new(Arc::clone(self), stats, record), route, request, arriving, Urgency::Caller).await
     }
 
     /// Carries one attempt to the head of its reply, or to its end where that comes at once.
@@ -135,24 +141,25 @@ impl Core {
         mut ticket: Ticket,
         route: Route,
         request: CallRequest,
+        arriving: Option<BodyStream>,
         urgency: Urgency,
     ) -> Result<Call, CallFailure> {
         let run = ticket.run();
         let deadline = Instant::now() + route.version.settings.timeout.get();
-        let route = match self.place(route, urgency, deadline).await {
+        let timeout = match self.place(route, urgency, deadline).await {
             Ok((place, route)) => {
                 ticket.start(place, route.version.number, self.clock.now());
-                route
+                route.version.settings.timeout.get()
             }
-            Err(denied) => return Err(fail(ticket, denied.into())),
+            Err(fault) => return Err(fail(ticket, fault)),
         };
-        let timeout = route.version.settings.timeout.get();
         let Some(place) = ticket.place() else { return Err(Fault::internal("a started run has no place").into()) };
         // The timeout limits the handler, not the wait for an instance.
         let deadline = Instant::now() + timeout;
         let CallRequest { method, path, query, headers, body, .. } = request;
+        let body = arriving.map_or(InvocationBody::Whole(body), InvocationBody::Stream);
         let until = self.clock.now().plus(timeout);
-        let invocation = Invocation { run, method, path, query, headers, body: body.into(), deadline: until };
+        let invocation = Invocation { run, method, path, query, headers, body, deadline: until };
         let items = place.slot.instance.invoke(invocation);
         Exchange { ticket, items, deadline, timeout, received: 0 }.reply().await
     }

@@ -1,10 +1,12 @@
 //! The functions of every project in memory, kept current by watching the registry.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use faas_ports::{Change, Collection, Key, PortError, PortResult, Registry};
-use faas_types::{AliasName, Code, Fault, FunctionId, FunctionName, FunctionRecord, ProjectId, VersionRecord};
+use faas_types::{
+    AliasName, ByteSize, Code, Fault, FunctionId, FunctionName, FunctionRecord, ProjectId, RuntimeName, VersionRecord,
+};
 use futures_util::StreamExt;
 use parking_lot::RwLock;
 
@@ -42,6 +44,12 @@ impl FunctionEntry {
         let mut hasher = DefaultHasher::new();
         record.vars.hash(&mut hasher);
         Self { vars_mark: hasher.finish(), record, revision }
+    }
+
+    /// Tells apart sets of vars that were set outside of a deployment.
+    #[must_use]
+    pub fn vars_mark(&self) -> u64 {
+        self.vars_mark
     }
 
     /// The version that `live` points to.
@@ -137,6 +145,13 @@ impl Catalog {
             tables.by_id.remove(&gone.record.id);
             tables.versions.forget(gone.record.id);
         }
+    }
+
+    /// Runtime and memory of the versions that serve.
+    pub(crate) fn live_kinds(&self) -> BTreeSet<(RuntimeName, ByteSize)> {
+        let tables = self.tables.read();
+        let entries = tables.by_name.values().flat_map(BTreeMap::values);
+        entries.filter_map(|entry| entry.record.live_kind.clone()).collect()
     }
 
     /// A function by name.

@@ -8,9 +8,11 @@ use bytes::Bytes;
 use faas_ports::{Blobs, Clock, Events, IdSource, Launcher, Layers, Registry, RunHistory, Vault};
 use faas_types::{Code, Fault, FunctionName, ProjectId};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::body_budget::BodyBudget;
 use crate::catalog::Catalog;
 use crate::dispatch::Dispatch;
 use crate::engine::EngineSettings;
@@ -43,6 +45,9 @@ pub(crate) struct Core {
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) stopping: AtomicBool,
+    /// Another set of versions serves.
+    pub(crate) kinds_changed: Notify,
+    pub(crate) bodies: Arc<BodyBudget>,
     /// One deployment at a time for each function name.
     pub(crate) deploying: Mutex<HashMap<(ProjectId, FunctionName), DeploymentGuard>>,
 }
@@ -60,6 +65,14 @@ impl Core {
         }
         let usher = Arc::clone(&self.usher);
         usher.keep_time(settings.tend_every, settings.idle_timeout, move |key| self.standing(key)).await;
+    }
+
+    /// Tells the launcher what kinds of instances may be wanted, until aborted.
+    pub(crate) async fn foretell(self: Arc<Self>) {
+        loop {
+            self.launcher.anticipate(self.catalog.live_kinds());
+            self.kinds_changed.notified().await;
+        }
     }
 
     fn standing(&self, key: &PoolKey) -> Standing {

@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{
-    Blobs, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher, Layers, PortError,
-    Registry, RunHistory, RunQueue, Vault, Write,
+    Blobs, BodyStream, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher, Layers,
+    PortError, Registry, RunHistory, RunQueue, Vault, Write,
 };
-use faas_types::{Fault, FunctionId, FunctionName, ProjectId, limits};
+use faas_types::{Fault, FunctionId, ProjectId, limits};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::body_budget::BodyBudget;
 use crate::call::{CallRequest, Route, Selector};
 use crate::catalog::Catalog;
 use crate::core::{Core, stopping};
@@ -156,9 +158,15 @@ impl Engine {
             tasks,
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
+            kinds_changed: Notify::new(),
+            bodies: Arc::default(),
             deploying: Mutex::default(),
         });
-        let mut background = vec![recorder_task, tokio::spawn(Arc::clone(&core).tend(settings))];
+        let mut background = vec![
+            recorder_task,
+            tokio::spawn(Arc::clone(&core).tend(settings)),
+            tokio::spawn(Arc::clone(&core).foretell()),
+        ];
         background.extend(dispatch::start(&core, feeds));
         let engine = Self { core, project, background: Arc::new(Mutex::new(background)) };
         engine.core.tasks.spawn(keep_schedules(engine.clone(), settings.look_every));
@@ -189,6 +197,12 @@ impl Engine {
         &self.core.stats
     }
 
+    /// Memory for request bodies that are collected.
+    #[must_use]
+    pub fn bodies(&self) -> &Arc<BodyBudget> {
+        &self.core.bodies
+    }
+
     /// The runtimes of this machine.
     #[must_use]
     pub fn launcher(&self) -> &dyn Launcher {
@@ -213,14 +227,16 @@ impl Engine {
         self.core.usher.census()
     }
 
-    /// The same by function, by name.
+    /// The same by the functions' names; those of the same name in several projects together.
     #[must_use]
-    pub fn census_by_name(&self, census: &Census) -> BTreeMap<FunctionName, FunctionCensus> {
-        let named = census.functions.iter().filter_map(|(id, function)| {
-            let entry = self.core.catalog.all_by_id(*id)?;
-            Some((entry.record.name.clone(), *function))
-        });
-        named.collect()
+    pub fn census_by_name(&self, census: &Census) -> BTreeMap<String, FunctionCensus> {
+        let mut named = BTreeMap::<String, FunctionCensus>::new();
+        for (id, function) in &census.functions {
+            if let Some(entry) = self.core.catalog.all_by_id(*id) {
+                named.entry(entry.record.name.to_string()).or_default().add(*function);
+            }
+        }
+        named
     }
 
     /// Whether calls are taken.
@@ -246,7 +262,23 @@ impl Engine {
         if !self.is_ready() {
             return Err(stopping().into());
         }
-        self.core.call(route, request).await
+        self.core.call(route, request, None).await
+    }
+
+    /// As [`call`](Self::call), with a body that is still arriving in place of the request's.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); also what ends the body.
+    pub async fn call_streaming(
+        &self,
+        route: Route,
+        request: CallRequest,
+        body: BodyStream,
+    ) -> Result<Call, CallFailure> {
+        if !self.is_ready() {
+            return Err(stopping().into());
+        }
+        self.core.call(route, request, Some(body)).await
     }
 
     /// Takes no more calls, lets those under way end within `patience`, then stops every instance.

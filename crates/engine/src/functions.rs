@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faas_ports::{Collection, Expect, Key, PortError, Write};
-use faas_types::{
-    Alias, AliasName, Code, Deployment, Fault, FunctionName, FunctionRecord, ProjectId, VersionRecord, limits,
-};
+use faas_types::{AliasName, Code, Deployment, Fault, FunctionName, FunctionRecord, ProjectId, VersionRecord, limits};
 
 use crate::catalog::{FunctionEntry, decode, function_key};
 use crate::core::encode;
@@ -64,6 +62,7 @@ impl Engine {
             latest_version: 0,
             aliases: BTreeMap::new(),
             min_instances: 0,
+            live_kind: None,
             vars,
             paused: false,
             created_at: now,
@@ -101,8 +100,7 @@ impl Engine {
     fn move_live(&self, record: &mut FunctionRecord, version: &VersionRecord) -> Deployment {
         let now = self.core.clock.now();
         let to = version.number;
-        let from = record.aliases.insert(AliasName::live(), Alias { version: to, moved_at: now });
-        record.min_instances = version.settings.scaling.min;
+        let from = record.point_live(to, &version.settings, now);
         Deployment {
             id: self.core.ids.mint(now),
             function: record.id,
@@ -164,6 +162,7 @@ impl Engine {
             key.vars == entry.vars_mark && entry.record.aliases.values().any(|alias| alias.version == key.version)
         });
         self.core.keep_minimum(entry).await;
+        self.core.kinds_changed.notify_one();
     }
 
     pub(crate) fn remember(&self, record: FunctionRecord, revision: u64) -> Arc<FunctionEntry> {
@@ -184,6 +183,7 @@ impl Engine {
         let delete = Write::Delete { key: entry.key(), expect: Expect::Any };
         let revision = self.core.registry.commit(vec![delete]).await?;
         self.core.catalog.remove(*project, name, revision);
+        self.core.kinds_changed.notify_one();
         self.core.usher.close(*id, |_| false);
         self.core.stats.forget(*id);
         self.core.drop_triggers(*project, *id).await?;

@@ -4,13 +4,17 @@
 //! `faas_types::RunPhase`); the rest of this crate is the thin shell that carries them out.
 
 mod accept;
+mod body_budget;
+mod breach;
 mod call;
 mod catalog;
 mod core;
+mod delivery;
 mod deploy;
 mod dispatch;
 mod engine;
 mod exchange;
+mod figures;
 mod functions;
 mod histogram;
 mod history;
@@ -31,7 +35,6 @@ mod retry;
 mod rollback;
 mod slot;
 mod stats;
-mod tally;
 mod ticket;
 mod triggers;
 mod usher;
@@ -39,21 +42,24 @@ mod vars;
 mod version_cache;
 pub mod webhook;
 
+pub use faas_ports::{BodyStream, InvocationBody};
+
 pub use accept::{Accepted, Later};
+pub use body_budget::{BodyBudget, Reservation};
 pub use call::{CallRequest, Route, Selector};
 pub use catalog::{Catalog, FunctionEntry};
 pub use deploy::{Deployed, NewDeployment, Plan};
 pub use dispatch::input::RunInput;
 pub use engine::{Engine, EngineSettings, Ports};
+pub use figures::{CacheOutcome, FigureSnapshot};
 pub use histogram::HistogramSnapshot;
 pub use history::LogFollower;
 pub use idempotency::{KeyHolder, Once};
 pub use keys::{Caller, KeyRecord, Keys, MintedKey};
-pub use places::{Census, FunctionCensus, Tally, Urgency};
+pub use places::{Census, Decisions, FunctionCensus, Urgency};
 pub use replay::{DeadSelection, Redriven, Replay};
 pub use reply::{Call, CallBody, CallFailure};
 pub use stats::{FunctionSnapshot, Stats};
-pub use tally::{CacheOutcome, TallySnapshot};
 pub use triggers::{
     Fired, HookAnswer, HookReply, HookRequest, NewSecret, PublishedEvent, SealedSecret, TriggerEntry, TriggerOrigin,
     TriggerRecord, TriggerState, Triggers, WebhookDoor,

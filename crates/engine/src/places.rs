@@ -4,6 +4,7 @@
 //! effects for [`Usher`](crate::usher::Usher) to carry out. A seeded simulation drives it through years of a node's life.
 
 mod crew;
+mod decisions;
 mod growth;
 mod pool;
 mod queue;
@@ -12,7 +13,6 @@ mod scaling;
 mod shares;
 #[cfg(test)]
 mod simulation;
-mod tally;
 mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,13 +26,13 @@ use room::{Fit, Holding, Room};
 use scaling::{Average, retry_after};
 use shares::Shares;
 
+pub use decisions::{Census, Decisions, FunctionCensus};
+pub(crate) use decisions::{Ending, Why};
 pub(crate) use pool::{PoolKey, Standing, Terms};
 pub(crate) use queue::Turn;
 pub use queue::Urgency;
 pub(crate) use room::Limits;
 pub(crate) use shares::PoolId;
-pub use tally::{Census, FunctionCensus, Tally};
-pub(crate) use tally::{Ending, Why};
 
 /// What stands for a pool, an instance and a waiting call outside of the decisions.
 pub(crate) trait Cast {
@@ -57,7 +57,7 @@ pub(crate) struct Places<C: Cast> {
     /// When to doubt that a queue clears by itself.
     alarms: BTreeSet<(Instant, PoolId)>,
     effects: Vec<Effect<C>>,
-    tally: Tally,
+    decisions: Decisions,
     call: Average,
     pools_made: u64,
     turns: u64,
@@ -140,7 +140,7 @@ impl<C: Cast> Places<C> {
             waiting_by_project: HashMap::new(),
             alarms: BTreeSet::new(),
             effects: Vec::new(),
-            tally: Tally::default(),
+            decisions: Decisions::default(),
             call: Average::default(),
             pools_made: 0,
             turns: 0,
@@ -204,7 +204,7 @@ impl<C: Cast> Places<C> {
     }
 
     fn refuse(&mut self, refusal: Refusal) -> Arrival<C> {
-        self.tally.refused(refusal.why);
+        self.decisions.refused(refusal.why);
         Arrival::Refused(refusal)
     }
 
@@ -251,7 +251,7 @@ impl<C: Cast> Places<C> {
         self.unqueue(ticket)?;
         self.review(ticket.pool, now);
         self.settle(now);
-        refusal.inspect(|refusal| self.tally.refused(refusal.why))
+        refusal.inspect(|refusal| self.decisions.refused(refusal.why))
     }
 
     fn unqueue(&mut self, ticket: Ticket) -> Option<C::Waiter> {
@@ -312,8 +312,8 @@ impl<C: Cast> Places<C> {
             let Some((_, waiter, since)) = pool.queue.pop() else { break };
             let project = pool.terms.project;
             self.count_out(project);
-            self.tally.waits += 1;
-            self.tally.waited += now.saturating_duration_since(since);
+            self.decisions.waits += 1;
+            self.decisions.waited += now.saturating_duration_since(since);
             self.effects.push(Effect::Serve { waiter, slot });
         }
         self.review(id, now);
@@ -336,11 +336,12 @@ impl<C: Cast> Places<C> {
     pub(crate) fn census(&self) -> Census {
         let mut functions = BTreeMap::<FunctionId, FunctionCensus>::new();
         for pool in self.pools.values().filter(|pool| !pool.is_empty()) {
-            let sum = functions.entry(pool.key.function).or_default();
-            sum.starting += pool.starting;
-            sum.busy += pool.crew.in_use();
-            sum.idle += pool.crew.idle();
-            sum.waiting += pool.waiting();
+            functions.entry(pool.key.function).or_default().add(FunctionCensus {
+                starting: pool.starting,
+                busy: pool.crew.in_use(),
+                idle: pool.crew.idle(),
+                waiting: pool.waiting(),
+            });
         }
         Census {
             functions,
@@ -350,7 +351,7 @@ impl<C: Cast> Places<C> {
             memory: self.room.taken().memory,
             memory_max: self.room.limits().memory,
             waiting: self.waiting,
-            tally: self.tally.clone(),
+            decisions: self.decisions.clone(),
         }
     }
 

@@ -16,29 +16,6 @@ use crate::usher::NoPlace;
 /// Deployments and changes of vars that one call follows.
 const TURNS: u32 = 8;
 
-/// Why a call has no place.
-#[derive(Debug)]
-pub(crate) enum Denied {
-    /// For want of room, or because the server stops. Nothing ran: what can wait may simply come again.
-    Throttled(Fault),
-    /// It cannot be served.
-    Failed(Fault),
-}
-
-impl From<Denied> for Fault {
-    fn from(denied: Denied) -> Self {
-        match denied {
-            Denied::Throttled(fault) | Denied::Failed(fault) => fault,
-        }
-    }
-}
-
-impl From<Fault> for Denied {
-    fn from(fault: Fault) -> Self {
-        Self::Failed(fault)
-    }
-}
-
 // === impl Core ===
 
 impl Core {
@@ -49,13 +26,13 @@ impl Core {
         mut route: Route,
         urgency: Urgency,
         deadline: Instant,
-    ) -> Result<(Place, Route), Denied> {
+    ) -> Result<(Place, Route), Fault> {
         let mut turn = None;
         for _ in 0..TURNS {
             match self.usher.take(&pool_key(&route), urgency, turn, deadline).await {
                 Ok(place) => return Ok((place, route)),
-                Err(NoPlace::Refused(refusal)) => return Err(Denied::Throttled(refused(&route, refusal))),
-                Err(NoPlace::Failed(fault)) => return Err(Denied::Failed(fault)),
+                Err(NoPlace::Refused(refusal)) => return Err(refused(&route, refusal)),
+                Err(NoPlace::Failed(fault)) => return Err(fault),
                 Err(NoPlace::Closed(kept)) => {
                     turn = Some(kept);
                     route = self.newest(route).await?;
@@ -69,7 +46,7 @@ impl Core {
             }
         }
         let fault = Fault::new(Code::Unavailable, "the function is being replaced again and again").with_retry_after(1);
-        Err(Denied::Throttled(fault))
+        Err(fault)
     }
 
     /// What the route's selector means now.

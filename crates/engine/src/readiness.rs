@@ -63,7 +63,7 @@ mod tests {
 
     /// An instance that was ready a second after `base`, after 10, 20 and 30 µs.
     fn readiness(base: Instant) -> Readiness {
-        let timings = LaunchTimings { sandbox: us(10), runtime: us(20), import: us(30) };
+        let timings = LaunchTimings { sandbox: us(10), runtime: us(20), import: us(30), ..LaunchTimings::default() };
         Readiness { at: base + us(1_000_000), timings }
     }
 

@@ -5,17 +5,20 @@ use std::time::{Duration, Instant};
 
 use faas_ports::LogEntry;
 use faas_types::{
-    AttemptRecord, Code, Fault, FunctionError, InstanceId, IsolationLevel, LogLevel, LogStream, RunEvent, RunId,
-    RunPhase, RunRecord, RunState, Timeline, Timestamp, limits,
+    AttemptRecord, ByteSize, Code, Fault, FunctionError, InstanceId, IsolationLevel, LogLevel, LogStream, RunEvent,
+    RunId, RunPhase, RunRecord, RunState, Timeline, Timestamp, limits,
 };
 
+use tokio_util::task::TaskTracker;
+
+use crate::body_budget::BodyBudget;
 use tokio::sync::oneshot;
 
 use crate::core::Core;
+use crate::figures::Ended;
 use crate::place::Place;
 use crate::readiness::{Wait, micros};
 use crate::stats::FunctionStats;
-use crate::tally::Ended;
 
 /// A run under way. Dropping it before [`Ticket::finish`] records it as cancelled.
 pub(crate) struct Ticket {
@@ -29,9 +32,13 @@ pub(crate) struct Ticket {
     log_bytes: u64,
     dropped_lines: u64,
     finished: bool,
+    interrupted: bool,
     /// Takes the record instead of the history, for a run whose end the queue commits.
     sink: Option<oneshot::Sender<Box<RunRecord>>>,
 }
+
+/// How long a handler whose caller went away may take to end before its instance is replaced: a few cold starts.
+const SETTLE_WITHIN: Duration = Duration::from_millis(100);
 
 /// How a run ended.
 pub(crate) enum Outcome {
@@ -56,6 +63,7 @@ impl Ticket {
             log_bytes: 0,
             dropped_lines: 0,
             finished: false,
+            interrupted: false,
             sink: None,
         }
     }
@@ -181,6 +189,9 @@ impl Ticket {
         let took = self.accepted.elapsed();
         let code = fault.as_ref().map(|fault| fault.code);
         self.close_attempt(now, code);
+        if self.dropped_lines > 0 {
+            self.note_cut_log(now);
+        }
         if let Some(fault) = fault {
             self.note_failure(fault, now);
         }
@@ -188,11 +199,28 @@ impl Ticket {
         self.record.duration_us = Some(micros(took));
         self.stats.end(&self.ended(took, code));
         // The place goes back before the record leaves: the next call must not wait for bookkeeping.
-        self.place = None;
+        self.give_back(code == Some(Code::Cancelled));
         match self.sink.take() {
             // The execution waits for it as long as it lives.
             Some(sink) => drop(sink.send(self.record.clone())),
             None => self.core.recorder.run(self.record.clone()),
+        }
+    }
+
+    /// An interrupted call may still run inside an instance that takes one at a time: that is then asked, and replaced
+    /// unless the handler ends soon. One that is shared stops the call alone.
+    fn give_back(&mut self, was_cancelled: bool) {
+        let Some(mut place) = self.place.take() else { return };
+        let is_shared = place.slot.instance.concurrency() > 1;
+        if !place.reusable || is_shared || !(was_cancelled || self.interrupted) {
+            return;
+        }
+        place.reusable = false;
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.core.tasks.spawn(async move {
+                place.reusable = place.slot.instance.settle(SETTLE_WITHIN).await;
+                drop(place);
+            });
         }
     }
 
@@ -227,11 +255,8 @@ impl Ticket {
             let usage = place.slot.meter.of_call(&*place.slot.instance, took, Instant::now());
             attempt.peak_memory_bytes = usage.peak_memory_bytes;
             attempt.cpu_us = usage.cpu_us;
-            let survives =
-                !matches!(code, Some(Code::TimeoutExceeded | Code::MemoryExceeded | Code::Cancelled | Code::Internal));
-            // An interrupted call may still run inside an instance that takes one at a time.
-            let shared = place.slot.instance.concurrency() > 1;
-            place.reusable &= survives || (code == Some(Code::Cancelled) && shared);
+            let breaks = matches!(code, Some(Code::TimeoutExceeded | Code::MemoryExceeded | Code::Internal));
+            place.reusable &= !breaks;
         }
     }
 
@@ -240,18 +265,39 @@ impl Ticket {
             Some(FunctionError { kind, message, .. }) => format!("{kind}: {message}"),
             None => fault.message.clone(),
         };
-        let platform = self.dropped_lines > 0 || fault.function_error.is_none();
-        if platform {
-            let text = match self.dropped_lines {
-                0 => format!("{} {}", fault.code, fault.message),
-                lines => format!("{} {} ({lines} log lines were dropped)", fault.code, fault.message),
-            };
-            let entry = LogEntry { at: now, level: LogLevel::Error, stream: LogStream::Platform, message: text };
-            self.core.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
+        if fault.function_error.is_none() || fault.code != Code::RuntimeError {
+            self.say(LogLevel::Error, format!("{} {}", fault.code, fault.message), now);
         }
         self.record.code = Some(fault.code);
         self.record.message = Some(message);
         self.record.error = fault.function_error.map(|error| *error);
+    }
+
+    /// The call was broken off while its handler ran.
+    pub(crate) fn interrupt(&mut self) {
+        self.interrupted = true;
+    }
+
+    /// Memory for bodies of all calls together.
+    pub(crate) fn bodies(&self) -> &Arc<BodyBudget> {
+        &self.core.bodies
+    }
+
+    /// Where the work of a call that outlives its caller's request belongs.
+    pub(crate) fn tasks(&self) -> TaskTracker {
+        self.core.tasks.clone()
+    }
+
+    fn note_cut_log(&self, now: Timestamp) {
+        let (code, lines) = (Code::LogLimit, self.dropped_lines);
+        let most = ByteSize::from_bytes(limits::LOG_BYTES_PER_RUN);
+        self.say(LogLevel::Warn, format!("{code} the run wrote more than {most} of log: {lines} lines were cut"), now);
+    }
+
+    /// A line of the platform in the run's log.
+    fn say(&self, level: LogLevel, message: String, now: Timestamp) {
+        let entry = LogEntry { at: now, level, stream: LogStream::Platform, message };
+        self.core.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
     }
 
     /// Marks the instance as unfit for another call.

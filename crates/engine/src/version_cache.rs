@@ -68,6 +68,7 @@ mod tests {
             settings,
             runtime_exact: String::new(),
             concurrency: 1,
+            streams_bodies: false,
             note: None,
             created_at: Timestamp::from_millis(0),
         })

@@ -1,5 +1,6 @@
 //! Live runtimes and what they exchange with the engine.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use faas_types::{
-    Fault, FunctionError, FunctionName, FunctionSettings, InstanceId, IsolationLevel, LogLevel, LogStream, RunId,
-    RuntimeName, SandboxId, Timestamp,
+    ByteSize, Fault, FunctionError, FunctionName, FunctionSettings, InstanceId, IsolationLevel, LogLevel, LogStream,
+    RunId, RuntimeName, SandboxId, Timestamp,
 };
 use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
@@ -60,6 +61,17 @@ pub trait Launcher: Send + Sync {
     /// [`Code::RuntimeMissing`](faas_types::Code::RuntimeMissing), naming those that are here.
     fn resolve(&self, name: &RuntimeName) -> Result<RuntimeDescription, Fault>;
 
+    /// Tells which kinds of instance may be needed soon: runtime and memory of the versions that serve. Replaces what was
+    /// told before. What it causes happens later.
+    fn anticipate(&self, wanted: BTreeSet<(RuntimeName, ByteSize)>) {
+        drop(wanted);
+    }
+
+    /// What waits to become an instance, and how instances were started.
+    fn starts(&self) -> StartFigures {
+        StartFigures::default()
+    }
+
     /// Opens a sandbox, starts the runtime in it, loads the user's code and returns when it is ready.
     ///
     /// # Errors
@@ -84,9 +96,11 @@ pub type InstanceLogs = mpsc::Receiver<LogEntry>;
 /// How the time until an instance was ready was spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaunchTimings {
-    /// Opening the sandbox, up to `execve`.
+    /// How it was started.
+    pub path: StartPath,
+    /// Opening the sandbox, up to `execve`; of a parked one, assigning it.
     pub sandbox: Duration,
-    /// Starting the runtime, up to the shim's first frame.
+    /// Starting the runtime, up to the shim's first frame; nothing when it was parked.
     pub runtime: Duration,
     /// Importing the user's code.
     pub import: Duration,
@@ -102,6 +116,33 @@ pub enum InvocationBody {
 
 /// Parts of a body that is still arriving, bounded in sum by whoever made it; a fault ends it.
 pub type BodyStream = BoxStream<'static, Result<Bytes, Fault>>;
+
+/// Ways to a ready instance, the longest first. All end in the same confinement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum StartPath {
+    /// Sandbox and runtime were started for this instance.
+    #[default]
+    Exec,
+    /// A sandbox was opened, and filled with a fork of the runtime's zygote.
+    Zygote,
+    /// Both were waiting.
+    Parked,
+}
+
+/// How instances were started since the launcher came up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StartFigures {
+    /// Runtimes that wait in a sandbox, by runtime.
+    pub parked: Vec<(RuntimeName, u64)>,
+    /// Starts by path, as in [`StartPath::ALL`].
+    pub started: [u64; 3],
+    /// Sandboxes parked in the background.
+    pub parkings: u64,
+    /// Time that these took, one after the other.
+    pub parking_time: Duration,
+    /// Starts that had to take a longer path than prepared, by reason.
+    pub fallbacks: Vec<(&'static str, u64)>,
+}
 
 /// One call of a function.
 #[derive(Debug)]
@@ -129,6 +170,8 @@ pub struct ReplyHead {
     pub status: u16,
     /// The headers, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// Bytes of the body where all of it is there already, so that taking it frees the instance.
+    pub length: Option<u64>,
 }
 
 /// One line that a run or an instance wrote.
@@ -238,6 +281,9 @@ pub trait Instance: Send + Sync {
     /// invocation inside. The caller keeps to [`concurrency`](Self::concurrency).
     fn invoke(&self, invocation: Invocation) -> BoxStream<'static, ExchangeItem>;
 
+    /// Waits until nothing that was cancelled runs inside any more; `false` when that takes longer than `within`.
+    async fn settle(&self, within: Duration) -> bool;
+
     /// What the sandbox has used so far.
     fn usage(&self) -> InstanceUsage;
 
@@ -264,3 +310,20 @@ pub type InstanceExit = SandboxExit;
 
 /// What an instance has used so far.
 pub type InstanceUsage = crate::SandboxUsage;
+
+// === impl StartPath ===
+
+impl StartPath {
+    /// Every path.
+    pub const ALL: [Self; 3] = [Self::Exec, Self::Zygote, Self::Parked];
+
+    /// Its name in metrics and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exec => "exec",
+            Self::Zygote => "zygote",
+            Self::Parked => "parked",
+        }
+    }
+}

@@ -27,11 +27,13 @@ pub use history::{LogCursor, LogPage, LogQuery, RunCursor, RunHistory, RunPage, 
 pub use instances::{
     BodyStream, ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage,
     Invocation, InvocationBody, LaunchTimings, Launched, Launcher, LogEntry, ReplyHead, RuntimeDescription,
+    StartFigures, StartPath,
 };
 pub use layers::{LayerBuild, Layers};
 pub use queue::{Enqueued, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Settlement, Verdict, Want};
 pub use registry::{COMMIT_MAX, Change, Collection, Entry, Expect, Key, Registry, VALUE_MAX, Watch, Write};
 pub use sandbox::{
-    LayerMount, OpenSandbox, SandboxControl, SandboxExit, SandboxLimits, SandboxSpec, SandboxUsage, Sandboxes,
+    Assignment, Barrier, LayerMount, OpenSandbox, ParkedSandbox, SandboxControl, SandboxExit, SandboxLimits,
+    SandboxSpec, SandboxUsage, Sandboxes, Zygote,
 };
 pub use vault::{SECRET_MAX, Secret, SecretPlace, Vault};

@@ -2,11 +2,12 @@
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use faas_types::{IsolationLevel, IsolationReport, NetworkMode, SandboxId};
 
-use crate::PortResult;
+use crate::{PortError, PortResult};
 
 /// A read-only layer below the sandbox's root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,14 +90,75 @@ pub struct SandboxUsage {
     pub cpu_us: Option<u64>,
 }
 
+/// A sandbox that was opened before it is known for whom. Its program runs; nothing of a function is inside.
+pub struct ParkedSandbox {
+    /// The sandbox.
+    pub sandbox: OpenSandbox,
+    /// Makes it the sandbox of one function. Dropping it leaves a sandbox that never gets anything more.
+    pub barrier: Box<dyn Barrier>,
+}
+
+/// What a parked sandbox gets when it is known what for.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// Layers that it did not have before.
+    pub mounts: Vec<LayerMount>,
+    /// Memory that the tree may use.
+    pub memory_bytes: u64,
+    /// CPU share in thousandths of a core.
+    pub cpu_millis: u32,
+    /// What it may reach.
+    pub network: NetworkMode,
+    /// The weakest level that is acceptable.
+    pub min_isolation: IsolationLevel,
+}
+
 /// Opens sandboxes.
 #[async_trait]
 pub trait Sandboxes: Send + Sync {
     /// Opens a stack of layers, starts the program and returns once it is past `execve`.
     async fn open(&self, spec: SandboxSpec) -> PortResult<OpenSandbox>;
 
+    /// Opens a sandbox ahead of time. Its network is off until it is assigned, whatever `spec` says.
+    ///
+    /// # Errors
+    /// [`PortError::Isolation`](crate::PortError::Isolation) where that would be weaker than [`open`](Self::open).
+    async fn park(&self, spec: SandboxSpec) -> PortResult<ParkedSandbox> {
+        drop(spec);
+        Err(PortError::Isolation("sandboxes are not opened ahead of time here".to_owned()))
+    }
+
+    /// Starts a program that is forked to fill sandboxes, over the layers of `spec`. It must follow the protocol of
+    /// `docs/ARCHITECTURE.md`, and run nobody's code.
+    ///
+    /// # Errors
+    /// As for [`park`](Self::park).
+    async fn zygote(&self, spec: SandboxSpec) -> PortResult<Arc<dyn Zygote>> {
+        drop(spec);
+        Err(PortError::Isolation("sandboxes are not filled by forks here".to_owned()))
+    }
+
     /// What this machine enforces; probed once, in throwaway sandboxes.
     fn report(&self) -> &IsolationReport;
+}
+
+/// A program that waits to be forked.
+#[async_trait]
+pub trait Zygote: Send + Sync {
+    /// Like [`Sandboxes::park`], with a fork in place of the program that `spec` names. Returns when the fork is
+    /// confined. Fails at once when the zygote has ended.
+    async fn park(&self, spec: SandboxSpec) -> PortResult<ParkedSandbox>;
+
+    /// Waits until it has ended, and with it the chance of further forks.
+    async fn exited(&self) -> SandboxExit;
+}
+
+/// What keeps a parked sandbox from its assignment.
+#[async_trait]
+pub trait Barrier: Send + Sync {
+    /// Makes the sandbox what [`Sandboxes::open`] would have made with these layers, limits and network. When it
+    /// fails, the sandbox must be thrown away.
+    async fn lift(self: Box<Self>, assignment: Assignment) -> PortResult<()>;
 }
 
 /// One open sandbox.

@@ -20,7 +20,7 @@
 //! | 0x02 invoke | server | new | [`InvokeHead`](crate::frame_heads::InvokeHead) as JSON; END when there is no body |
 //! | 0x03 body | server | known | bytes of the request's body; the last has END |
 //! | 0x04 cancel | server | known | nothing; nobody listens to this stream any more |
-//! | 0x05 ping | server | 0 | up to 64 bytes of anything |
+//! | 0x05 ping | server | 0 | 8 bytes of anything; answered once nothing that was cancelled runs any more |
 //! | 0x06 shutdown | server | 0 | nothing; end by yourself |
 //! | 0x07 window | server | known | 4 bytes: how many more bytes of the reply's body it takes; little endian |
 //! | 0x80 hello | shim | 0 | [`HelloHead`](crate::frame_heads::HelloHead) as JSON; the first frame |

@@ -82,6 +82,9 @@ pub struct ReplyHead {
     pub status: u16,
     /// Names in lower case; values as Latin-1 text.
     pub headers: Vec<(String, String)>,
+    /// Bytes of the body, where all of it is there already and only the window holds it back.
+    #[serde(default)]
+    pub length: Option<u64>,
 }
 
 /// Payload of end. An empty payload is a complete reply with nothing dropped.

@@ -17,7 +17,7 @@ pub use background::{
 };
 pub use deploy::{BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, RollbackRequest};
 pub use function::{
-    AliasView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, SettingsView,
+    AliasView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache, SettingsView,
     UpdateFunction, VersionList, VersionView,
 };
 pub use key::{CreateKey, CreatedKey, KeyList, KeyView};

@@ -7,6 +7,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use faas_ports::RuntimeDescription;
@@ -108,7 +109,7 @@ pub(crate) fn discover(recipes: &[Recipe], extra: &[PathBuf], cache: &Path) -> V
 }
 
 /// The best of `found` for a manifest's name: the language alone, or the beginning of a version.
-pub(crate) fn select<'a>(found: &'a [Found], name: &RuntimeName) -> Option<&'a Found> {
+pub(crate) fn select<'a>(found: &'a [Arc<Found>], name: &RuntimeName) -> Option<&'a Arc<Found>> {
     let wanted = name.version().map(version_numbers).unwrap_or_default();
     found
         .iter()
@@ -259,7 +260,7 @@ mod tests {
             };
             describe(&recipe, probed, Stamp { mtime_ns: 0, size: 0 }, "/x".into()).expect("supported")
         };
-        let found = [fake("3.13.0"), fake("3.12.1"), fake("3.10.13")];
+        let found = [fake("3.13.0"), fake("3.12.1"), fake("3.10.13")].map(Arc::new);
         let pick = |name: &str| select(&found, &name.parse().expect("valid")).map(|f| f.probed.version.as_str());
         assert_eq!(pick("python"), Some("3.13.0"));
         assert_eq!(pick("python3"), Some("3.13.0"));

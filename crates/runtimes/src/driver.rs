@@ -18,7 +18,7 @@ use faas_types::{FunctionError, LogStream};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::outbox::Outbox;
 use crate::pipes::Pipe;
@@ -55,6 +55,8 @@ pub(crate) struct Link {
     pub(crate) streams: Arc<Streams>,
     /// The program wrote that it has no memory left.
     starved: Arc<AtomicBool>,
+    /// The number of the last ping that was answered.
+    pub(crate) pongs: Arc<watch::Sender<u64>>,
 }
 
 /// Why there is no further frame.
@@ -134,7 +136,8 @@ impl Driver {
         let outbox = Arc::new(Outbox::new(writing));
         let streams = Arc::new(Streams::default());
         let starved = Arc::default();
-        let link = Link { control: Arc::from(sandbox.control), outbox, streams, starved };
+        let pongs = Arc::new(watch::Sender::new(0));
+        let link = Link { control: Arc::from(sandbox.control), outbox, streams, starved, pongs };
         let control = link.control.clone();
         let exit = Box::pin(async move { control.wait().await });
         let (logs, receiver) = mpsc::channel(LOGS_CAPACITY);
@@ -212,7 +215,7 @@ impl Driver {
             FrameKind::Chunk => self.on_chunk(frame),
             FrameKind::End => self.on_end(&frame).await,
             FrameKind::Credit => self.on_credit(&frame),
-            FrameKind::Pong => Ok(()),
+            FrameKind::Pong => self.on_pong(&frame),
             other => Err(breach(format!("{other:?} frame from a ready instance"))),
         }
     }
@@ -261,6 +264,12 @@ impl Driver {
             }
             None => Ok(()),
         }
+    }
+
+    fn on_pong(&mut self, frame: &Frame) -> Result<(), Stopped> {
+        let number = frame.payload.as_ref().try_into().map_err(|_| breach("malformed pong"))?;
+        self.link.pongs.send_replace(u64::from_le_bytes(number));
+        Ok(())
     }
 
     fn on_chunk(&mut self, frame: Frame) -> Result<(), Stopped> {
@@ -359,7 +368,7 @@ fn reply_head(payload: &[u8]) -> Result<ReplyHead, Stopped> {
     if !head.headers.iter().all(|(name, value)| is_header(name, value)) {
         return Err(breach("malformed reply header"));
     }
-    Ok(ReplyHead { status: head.status, headers: head.headers })
+    Ok(ReplyHead { status: head.status, headers: head.headers, length: head.length })
 }
 
 /// Whether a header field can go out as it is: shims check what handlers return, so this is a forged frame.

@@ -46,6 +46,13 @@ impl Instance for LiveInstance {
         Exchange::begin(streams, outbox, invocation, self.streams_bodies).boxed()
     }
 
+    async fn settle(&self, within: Duration) -> bool {
+        let mut answered = self.link.pongs.subscribe();
+        let number = self.link.outbox.send_ping();
+        let answer = answered.wait_for(|last| *last >= number);
+        matches!(tokio::time::timeout(within, answer).await, Ok(Ok(_)))
+    }
+
     fn usage(&self) -> InstanceUsage {
         self.link.control.usage()
     }

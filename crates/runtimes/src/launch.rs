@@ -1,27 +1,24 @@
 //! One launch: from a sealed runtime to a ready instance, or to nothing.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use faas_ports::{
-    Clock, InstanceLogs, InstanceSpec, LaunchTimings, Launched, LayerMount, SandboxExit, SandboxLimits, SandboxSpec,
-    Sandboxes,
+    Assignment, Clock, InstanceLogs, InstanceSpec, LaunchTimings, Launched, PortError, SandboxExit, StartPath,
 };
 use faas_proto::frame::{self, FrameKind, PROTOCOL_VERSION};
-use faas_proto::frame_heads::{HelloHead, InitHead, ReadyHead};
-use faas_types::limits::{
-    ASYNC_CONCURRENCY, BODY_MAX, LOG_BYTES_PER_RUN, LOG_LINE_MAX, OPEN_FILES_MAX, PIDS_MAX, TMP_BYTES,
-};
-use faas_types::{Code, Fault, FunctionError};
+use faas_proto::frame_heads::{InitHead, ReadyHead};
+use faas_types::limits::{ASYNC_CONCURRENCY, BODY_MAX, LOG_BYTES_PER_RUN, LOG_LINE_MAX};
+use faas_types::{Allowance, Code, Fault, FunctionError, NetworkMode};
 use serde::de::DeserializeOwned;
 
-use crate::discovery::Found;
 use crate::driver::{Driver, Stopped};
 use crate::instance::LiveInstance;
-use crate::seal::SealedRuntime;
+use crate::kind::{Kind, code_mount};
+use crate::lot::Lot;
+use crate::waiting::{Waiting, hello};
 
 /// Prefix of variables that the platform owns.
 const RESERVED: &str = "FAAS_";
@@ -29,9 +26,8 @@ const RESERVED: &str = "FAAS_";
 const LAST_WORDS: usize = 12;
 
 /// What a launch needs.
-pub(crate) struct Launch<'a> {
-    pub(crate) found: &'a Found,
-    pub(crate) sealed: SealedRuntime,
+pub(crate) struct Launch {
+    pub(crate) kind: Arc<Kind>,
     pub(crate) spec: InstanceSpec,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -43,31 +39,34 @@ enum NotReady {
     Late,
 }
 
+/// A sandbox with the runtime in it.
+struct Boarded {
+    driver: Driver,
+    logs: InstanceLogs,
+    path: StartPath,
+}
+
 // === impl Launch ===
 
-impl Launch<'_> {
-    pub(crate) async fn run(self, sandboxes: &dyn Sandboxes) -> Result<Launched, Fault> {
+impl Launch {
+    pub(crate) async fn run(self, lot: &Lot) -> Result<Launched, Fault> {
+        let _start = lot.begin();
         let begun = Instant::now();
         let deadline = tokio::time::Instant::now() + self.spec.init_timeout;
-        let opening = tokio::time::timeout_at(deadline, sandboxes.open(self.sandbox_spec()));
-        let sandbox = opening.await.map_err(|_| self.late())?.map_err(Fault::from)?;
-        let opened = begun.elapsed();
-        let (mut driver, mut logs) =
-            Driver::new(sandbox, self.clock.clone(), self.found.recipe.start.out_of_memory.clone())?;
-        let shaken = tokio::time::timeout_at(deadline, self.handshake(&mut driver, begun)).await;
+        let boarding = tokio::time::timeout_at(deadline, self.board(lot));
+        let Boarded { mut driver, mut logs, path } = boarding.await.map_err(|_| self.late())??;
+        let timings = LaunchTimings { path, sandbox: begun.elapsed(), ..LaunchTimings::default() };
+        let shaken = tokio::time::timeout_at(deadline, self.handshake(&mut driver, timings)).await;
         match shaken.unwrap_or(Err(NotReady::Late)) {
             Ok((ready, timings)) => {
+                lot.tally.started(path);
                 let concurrency = ready.concurrency.clamp(1, concurrency_max(&self.spec));
                 let (id, streams_bodies, link) = (self.spec.id, ready.streams, driver.link().clone());
                 let instance = LiveInstance { id, concurrency, streams_bodies, link };
                 tracing::debug!(instance = %self.spec.id, contract = ready.contract, ?timings, "instance ready");
                 // Ends with the sandbox, which the instance's drop kills.
                 tokio::spawn(driver.serve());
-                Ok(Launched {
-                    instance: Arc::new(instance),
-                    logs,
-                    timings: LaunchTimings { sandbox: opened, ..timings },
-                })
+                Ok(Launched { instance: Arc::new(instance), logs, timings })
             }
             Err(reason) => {
                 let patience = match &reason {
@@ -83,57 +82,88 @@ impl Launch<'_> {
         }
     }
 
-    async fn handshake(&self, driver: &mut Driver, begun: Instant) -> Result<(ReadyHead, LaunchTimings), NotReady> {
-        let opened = begun.elapsed();
-        driver.link().outbox.send([self.init_frames().freeze()]);
-        let hello = driver.next_frame().await.map_err(NotReady::Stopped)?;
-        if hello.kind != FrameKind::Hello || head::<HelloHead>(&hello.payload)?.protocol != PROTOCOL_VERSION {
-            return Err(breach("the shim did not say hello in this protocol's version"));
+    /// The quickest way to a sandbox of this function's with the runtime in it.
+    async fn board(&self, lot: &Lot) -> Result<Boarded, Fault> {
+        // What waits has the ordinary allowance. What cannot be had is refused by the ordinary way, with its reason.
+        if self.spec.settings.limits == Allowance::default()
+            && self.spec.settings.network != NetworkMode::Egress
+            && let Some(boarded) = self.board_waiting(lot).await
+        {
+            return Ok(boarded);
         }
-        let greeted = begun.elapsed();
+        let spec = self.kind.spec_of(self.spec.sandbox, &self.spec.settings, self.spec.code.clone());
+        let sandbox = lot.sandboxes.open(spec).await?;
+        let starving = self.kind.found.recipe.start.out_of_memory.clone();
+        let (driver, logs) = Driver::new(sandbox, self.clock.clone(), starving)?;
+        Ok(Boarded { driver, logs, path: StartPath::Exec })
+    }
+
+    async fn board_waiting(&self, lot: &Lot) -> Option<Boarded> {
+        while let Some(waiting) = lot.take(&self.kind.key) {
+            if let Some(boarded) = self.assign(lot, waiting, StartPath::Parked).await {
+                return Some(boarded);
+            }
+        }
+        match lot.fork(&self.kind).await? {
+            Ok(waiting) => self.assign(lot, waiting, StartPath::Zygote).await,
+            Err(error) => {
+                self.note_fallback(lot, "fork", &error);
+                None
+            }
+        }
+    }
+
+    async fn assign(&self, lot: &Lot, waiting: Waiting, path: StartPath) -> Option<Boarded> {
+        match waiting.assign(self.assignment()).await {
+            Ok((driver, logs)) => Some(Boarded { driver, logs, path }),
+            Err(error) => {
+                self.note_fallback(lot, "assign", &error);
+                None
+            }
+        }
+    }
+
+    fn assignment(&self) -> Assignment {
+        let settings = &self.spec.settings;
+        Assignment {
+            mounts: vec![code_mount(self.spec.code.clone())],
+            memory_bytes: settings.memory.bytes(),
+            cpu_millis: settings.cpu_millis,
+            network: settings.network,
+            min_isolation: settings.min_isolation,
+        }
+    }
+
+    fn note_fallback(&self, lot: &Lot, reason: &'static str, error: &PortError) {
+        tracing::debug!(runtime = %self.kind.key.runtime, reason, %error, "an instance starts by a longer way");
+        lot.tally.fell_back(reason);
+    }
+
+    /// From a running runtime to a ready instance. One that was parked has said hello before.
+    async fn handshake(
+        &self,
+        driver: &mut Driver,
+        boarded: LaunchTimings,
+    ) -> Result<(ReadyHead, LaunchTimings), NotReady> {
+        let opened = Instant::now();
+        driver.link().outbox.send([self.init_frames().freeze()]);
+        if boarded.path == StartPath::Exec {
+            hello(driver).await.map_err(NotReady::Stopped)?;
+        }
+        let runtime = if boarded.path == StartPath::Exec { opened.elapsed() } else { Duration::ZERO };
         loop {
             let frame = driver.next_frame().await.map_err(NotReady::Stopped)?;
             match frame.kind {
                 FrameKind::Log if frame.stream == 0 => driver.on_log(&frame).await.map_err(NotReady::Stopped)?,
                 FrameKind::Ready => {
                     driver.drain_pipes().await;
-                    let ready = head(&frame.payload)?;
-                    let (runtime, import) = (greeted - opened, begun.elapsed() - greeted);
-                    return Ok((ready, LaunchTimings { sandbox: opened, runtime, import }));
+                    let import = opened.elapsed() - runtime;
+                    return Ok((head(&frame.payload)?, LaunchTimings { runtime, import, ..boarded }));
                 }
                 FrameKind::Failed => return Err(NotReady::Failed(Box::new(head(&frame.payload)?))),
                 other => return Err(breach(&format!("{other:?} frame before ready"))),
             }
         }
-    }
-
-    fn sandbox_spec(&self) -> SandboxSpec {
-        let settings = &self.spec.settings;
-        let start = &self.found.recipe.start;
-        let mount = |source: &PathBuf, target: &str| LayerMount { source: source.clone(), target: target.into() };
-        SandboxSpec {
-            id: self.spec.sandbox,
-            root: self.sealed.root.clone(),
-            mounts: vec![mount(&self.sealed.shim, "/opt/faas"), mount(&self.spec.code, "/function")],
-            argv: start.argv.iter().map(|argument| self.argument(argument)).collect(),
-            env: start.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            cwd: "/function".into(),
-            limits: SandboxLimits {
-                memory_bytes: settings.memory.bytes(),
-                cpu_millis: settings.cpu_millis,
-                pids: PIDS_MAX,
-                tmp_bytes: TMP_BYTES,
-                open_files: OPEN_FILES_MAX,
-            },
-            network: settings.network,
-            min_isolation: settings.min_isolation,
-        }
-    }
-
-    /// An argument of the recipe with its placeholders filled.
-    fn argument(&self, template: &str) -> String {
-        let heap = (self.spec.settings.memory.bytes() >> 20) * self.found.recipe.start.heap_percent / 100;
-        template.replace("{release}", &self.found.release).replace("{heap_mb}", &heap.to_string())
     }
 
     fn init_frames(&self) -> BytesMut {
@@ -147,7 +177,7 @@ impl Launch<'_> {
             .collect();
         vars.insert("FAAS_FUNCTION", spec.function.as_str());
         vars.insert("FAAS_VERSION", &version);
-        vars.insert("FAAS_RUNTIME", self.found.description.name.as_str());
+        vars.insert("FAAS_RUNTIME", self.kind.found.description.name.as_str());
         let init = InitHead {
             protocol: PROTOCOL_VERSION,
             entrypoint: spec.settings.entrypoint.as_str(),

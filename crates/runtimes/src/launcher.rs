@@ -1,16 +1,20 @@
 //! Every runtime of this machine, behind the engine's port.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use faas_ports::{Clock, InstanceSpec, Launched, Launcher, Layers, RuntimeDescription, Sandboxes};
-use faas_types::{Code, Fault, RuntimeName};
+use faas_ports::{
+    Clock, IdSource, InstanceSpec, Launched, Launcher, Layers, RuntimeDescription, Sandboxes, StartFigures,
+};
+use faas_types::{ByteSize, Fault, RuntimeName};
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
-use crate::discovery::{self, Found};
+use crate::installations::Installations;
 use crate::launch::Launch;
-use crate::recipe::Recipe;
-use crate::seal::{self, SealedRuntime};
+use crate::lot::Lot;
 
 /// What the launcher is told.
 #[derive(Clone, Debug, Default)]
@@ -19,15 +23,28 @@ pub struct RuntimesConfig {
     pub search: Vec<PathBuf>,
     /// A file that remembers what programs said about themselves, so that a restart asks none of them again.
     pub cache: PathBuf,
+    /// How many started runtimes wait for functions, for each runtime that deployed functions use. None turns waiting
+    /// runtimes and zygotes off.
+    pub parked: usize,
+}
+
+/// What the launcher works with.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "each field is the port of its type")]
+pub struct RuntimesPorts {
+    pub sandboxes: Arc<dyn Sandboxes>,
+    pub layers: Arc<dyn Layers>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn IdSource>,
 }
 
 /// Finds runtimes, seals them into layers and starts instances of them.
 pub struct RuntimesLauncher {
-    sandboxes: Arc<dyn Sandboxes>,
-    layers: Arc<dyn Layers>,
+    installations: Arc<Installations>,
     clock: Arc<dyn Clock>,
-    config: RuntimesConfig,
-    found: OnceLock<Vec<Found>>,
+    lot: Arc<Lot>,
+    /// Keeps the lot filled.
+    tending: Mutex<Option<JoinHandle<()>>>,
 }
 
 // === impl RuntimesLauncher ===
@@ -35,19 +52,34 @@ pub struct RuntimesLauncher {
 impl RuntimesLauncher {
     /// Makes a launcher; costs nothing yet. Call [`discover`](Self::discover) soon, off the async threads.
     #[must_use]
-    pub fn new(
-        sandboxes: Arc<dyn Sandboxes>,
-        layers: Arc<dyn Layers>,
-        clock: Arc<dyn Clock>,
-        config: RuntimesConfig,
-    ) -> Self {
-        Self { sandboxes, layers, clock, config, found: OnceLock::new() }
+    pub fn new(ports: RuntimesPorts, config: RuntimesConfig) -> Self {
+        let RuntimesPorts { sandboxes, layers, clock, ids } = ports;
+        let installations = Arc::new(Installations::new(layers, config.search, config.cache));
+        let lot = Lot::new(sandboxes, Arc::clone(&installations), Arc::clone(&clock), ids, config.parked);
+        Self { installations, clock, lot: Arc::new(lot), tending: Mutex::new(None) }
     }
 
     /// Finds the runtimes of this machine. Blocks: some 30 ms for each program that the cache does not know. Whatever
     /// needs the answer before does the same.
     pub fn discover(&self) {
-        self.found();
+        self.installations.found();
+    }
+
+    /// Begins to keep runtimes waiting, until [`stop`](Self::stop).
+    pub fn tend(&self) {
+        let lot = Arc::clone(&self.lot);
+        *self.tending.lock() = Some(tokio::spawn(async move { lot.tend().await }));
+    }
+
+    /// Ends everything that waits. Instances go on, and can still be started.
+    pub async fn stop(&self) {
+        let tending = self.tending.lock().take();
+        if let Some(tending) = tending {
+            tending.abort();
+            // Cancelled, which is what was asked for.
+            let _ = tending.await;
+        }
+        self.lot.clear();
     }
 
     /// Seals the layers of a runtime, so that its first launch need not. Takes seconds once, then microseconds.
@@ -55,48 +87,30 @@ impl RuntimesLauncher {
     /// # Errors
     /// The runtime is not here, or the disk failed.
     pub async fn prepare(&self, name: &RuntimeName) -> Result<(), Fault> {
-        self.sealed(self.select(name)?).await.map(drop)
-    }
-
-    fn found(&self) -> &[Found] {
-        self.found.get_or_init(|| discovery::discover(&Recipe::all(), &self.config.search, &self.config.cache))
-    }
-
-    fn select(&self, name: &RuntimeName) -> Result<&Found, Fault> {
-        discovery::select(self.found(), name).ok_or_else(|| self.missing(name))
-    }
-
-    fn missing(&self, name: &RuntimeName) -> Fault {
-        let here: Vec<&str> = self.found().iter().map(|found| found.description.name.as_str()).collect();
-        let hint = if here.is_empty() {
-            format!("install {} and restart the server", name.language())
-        } else {
-            format!("name one of {} as `runtime`, or install {name} and restart the server", here.join(", "))
-        };
-        Fault::new(Code::RuntimeMissing, format!("runtime {name} is not on this machine")).with_hint(hint)
-    }
-
-    async fn sealed(&self, found: &Found) -> Result<SealedRuntime, Fault> {
-        seal::sealed(found, &*self.layers).await.map_err(|error| {
-            tracing::error!(runtime = %found.description.name, %error, "runtime could not be sealed");
-            Fault::from(error)
-        })
+        self.installations.kind(name, faas_types::limits::MEMORY_MIN).await.map(drop)
     }
 }
 
 #[async_trait]
 impl Launcher for RuntimesLauncher {
     fn runtimes(&self) -> Vec<RuntimeDescription> {
-        self.found().iter().map(|found| found.description.clone()).collect()
+        self.installations.found().iter().map(|found| found.description.clone()).collect()
     }
 
     fn resolve(&self, name: &RuntimeName) -> Result<RuntimeDescription, Fault> {
-        self.select(name).map(|found| found.description.clone())
+        self.installations.select(name).map(|found| found.description.clone())
+    }
+
+    fn anticipate(&self, wanted: BTreeSet<(RuntimeName, ByteSize)>) {
+        self.lot.want(wanted.into_iter().collect());
+    }
+
+    fn starts(&self) -> StartFigures {
+        self.lot.figures()
     }
 
     async fn launch(&self, spec: InstanceSpec) -> Result<Launched, Fault> {
-        let found = self.select(&spec.settings.runtime)?;
-        let sealed = self.sealed(found).await?;
-        Launch { found, sealed, spec, clock: self.clock.clone() }.run(&*self.sandboxes).await
+        let kind = self.installations.kind(&spec.settings.runtime, spec.settings.memory).await?;
+        Launch { kind, spec, clock: self.clock.clone() }.run(&self.lot).await
     }
 }

@@ -9,17 +9,24 @@
 //! what its handle and its driver share.
 
 mod closure;
+mod demand;
 mod discovery;
 mod driver;
 mod exchange;
 mod inbox;
+mod installations;
 mod instance;
+mod kind;
 mod launch;
 mod launcher;
+mod lot;
 mod outbox;
 mod pipes;
 mod recipe;
 mod seal;
 mod streams;
+mod tally;
+mod waiting;
+mod zygotes;
 
-pub use launcher::{RuntimesConfig, RuntimesLauncher};
+pub use launcher::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};

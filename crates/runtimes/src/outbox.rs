@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes, BytesMut};
 use faas_proto::frame::{self, FrameKind};
@@ -18,13 +19,15 @@ pub(crate) struct Outbox {
     socket: OwnedWriteHalf,
     queue: Mutex<VecDeque<Bytes>>,
     queued: Notify,
+    /// Pings ever sent.
+    pings: AtomicU64,
 }
 
 // === impl Outbox ===
 
 impl Outbox {
     pub(crate) fn new(socket: OwnedWriteHalf) -> Self {
-        Self { socket, queue: Mutex::new(VecDeque::new()), queued: Notify::new() }
+        Self { socket, queue: Mutex::new(VecDeque::new()), queued: Notify::new(), pings: AtomicU64::new(0) }
     }
 
     /// Sends frames in order, now or as soon as the socket takes them. A broken socket is seen by the reader.
@@ -49,6 +52,15 @@ impl Outbox {
         let mut whole = BytesMut::with_capacity(frame::HEADER_LEN + 4);
         frame::encode(&mut whole, FrameKind::Window, false, stream, &bytes.to_le_bytes());
         self.send([whole.freeze()]);
+    }
+
+    /// Asks whether anything that was cancelled still runs; gives the number that the answer repeats.
+    pub(crate) fn send_ping(&self) -> u64 {
+        let number = self.pings.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut whole = BytesMut::with_capacity(frame::HEADER_LEN + 8);
+        frame::encode(&mut whole, FrameKind::Ping, false, 0, &number.to_le_bytes());
+        self.send([whole.freeze()]);
+        number
     }
 
     /// Nobody listens to a stream any more.

@@ -84,6 +84,8 @@ pub(crate) struct Start {
     pub(crate) out_of_memory: Option<String>,
     /// Program and arguments inside.
     pub(crate) argv: Vec<String>,
+    /// Program and arguments of a process that is forked to become what `argv` starts, where the shim can do that.
+    pub(crate) zygote: Option<Vec<String>>,
     /// The whole environment inside.
     pub(crate) env: BTreeMap<String, String>,
 }

@@ -76,6 +76,11 @@ impl Cgroup {
         Ok(made)
     }
 
+    /// Changes the limits of memory and CPU; what is the same is not written.
+    pub(crate) fn adjust(&self, from: &Limits, to: &Limits) -> io::Result<()> {
+        self.parts.iter().try_for_each(|part| part.adjust(from, to))
+    }
+
     /// Opens the files to which a process writes `0` to join. The kernel judges such a write by who opened the file,
     /// so that a child which has given up its privileges can still join.
     pub(crate) fn entrances(&self) -> io::Result<Vec<File>> {
@@ -133,8 +138,33 @@ impl Part {
         Ok(())
     }
 
+    fn adjust(&self, from: &Limits, to: &Limits) -> io::Result<()> {
+        for controller in &self.controllers {
+            match (controller, self.version) {
+                (Controller::Memory, Version::V1) if from.memory_bytes < to.memory_bytes => {
+                    // Memory may never be allowed more than memory and swap together.
+                    self.limit_swap_v1(to.memory_bytes)?;
+                    self.limit_memory_v1(to.memory_bytes)?;
+                }
+                (Controller::Memory, Version::V1) if from.memory_bytes > to.memory_bytes => {
+                    self.limit_memory_v1(to.memory_bytes)?;
+                }
+                (Controller::Memory, Version::V2) if from.memory_bytes != to.memory_bytes => {
+                    self.limit_memory_v2(to.memory_bytes)?;
+                }
+                (Controller::Cpu, _) if from.cpu_millis != to.cpu_millis => self.limit_cpu(to)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn limit_memory_v1(&self, bytes: u64) -> io::Result<()> {
         set(&self.directory, "memory.limit_in_bytes", &bytes.to_string())?;
+        self.limit_swap_v1(bytes)
+    }
+
+    fn limit_swap_v1(&self, bytes: u64) -> io::Result<()> {
         match set(&self.directory, "memory.memsw.limit_in_bytes", &bytes.to_string()) {
             // The kernel counts swap only when told so at boot.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

@@ -1,8 +1,8 @@
 //! What runs between the clone and the program: the sandbox confines itself from the inside.
 //!
 //! Two phases. *Prepare* needs nothing of what will run: namespaces, cgroup, identity, a fresh `/proc` and `/dev`.
-//! *Assign* attaches the layers, closes the doors and starts the program. A pool of prepared sandboxes can wait
-//! between the two.
+//! *Furnish* attaches the layers and closes the doors; then the program starts. A parked sandbox (`parking`) waits with
+//! its program running, and gets the function's layers from a process that it keeps for that (`porter`).
 //!
 //! The order within them is forced by the kernel. Layers are opened first, because their directories are reachable
 //! only for the user that the server runs as; the switch to the sandbox's own user comes before any file is made in a
@@ -14,11 +14,14 @@ mod files;
 mod init;
 mod limits;
 mod mounts;
+mod parking;
 mod plain;
 mod plan;
+mod porter;
 mod privileges;
 mod probe;
 mod procfs;
+mod zygote;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -28,7 +31,10 @@ use libc::sock_filter;
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use rustix::thread::UnshareFlags;
 
+pub(crate) use mounts::detached_layer;
 pub(crate) use plan::Plan;
+pub(crate) use porter::{Delivery, Order};
+pub(crate) use privileges::LOCKED;
 pub(crate) use probe::{Finding, ProbeTargets};
 pub(crate) use procfs::existing_masks;
 
@@ -58,10 +64,13 @@ struct Blank {
 
 /// The child's life. Does not return, neither to the spawner's loop nor by unwinding.
 pub(crate) fn run(plan: &Plan, mut inheritance: Inheritance, filter: &[sock_filter]) -> ! {
-    if plan.confinement == Confinement::Plain {
-        plain::run(plan, inheritance);
+    match plan.confinement {
+        Confinement::Plain => plain::run(plan, inheritance),
+        Confinement::Zygote => zygote::run(plan, inheritance),
+        Confinement::Sandbox => {}
     }
     match set_up(plan, &mut inheritance, filter) {
+        Ok(()) if plan.is_parked => parking::run(plan, inheritance, filter),
         Ok(()) => init::run(plan, inheritance),
         Err(problem) => report(&inheritance.handover.status, &problem),
     }
@@ -80,11 +89,16 @@ fn set_up(plan: &Plan, inheritance: &mut Inheritance, filter: &[sock_filter]) ->
     files::close_others(inheritance).during(Step::Files)?;
     die_with_the_spawner().during(Step::Init)?;
     join_cgroups(&mut inheritance.entrances)?;
+    // Afterwards, so that this cgroup is the root of what the sandbox sees.
+    unshare_cgroup().during(Step::CgroupNamespace)?;
     let layers = mounts::Sources::open(plan)?;
     let devices = devices::Sources::open()?;
     wait_for_identity(&mut inheritance.go)?;
     let blank = prepare(devices, plan.loopback)?;
-    assign(plan, blank, layers, filter)?;
+    furnish(plan, blank, layers)?;
+    if !plan.is_parked {
+        privileges::drop_all(filter)?;
+    }
     // Changing the user has switched this off.
     die_with_the_spawner().during(Step::Init)?;
     if files::is_hung_up(&inheritance.go) {
@@ -105,8 +119,7 @@ fn join_cgroups(entrances: &mut Vec<File>) -> Result<(), Problem> {
     for mut entrance in entrances.drain(..) {
         entrance.write_all(b"0").during(Step::JoinCgroup)?;
     }
-    // Afterwards, so that this cgroup is the root of what the sandbox sees.
-    unshare_cgroup().during(Step::CgroupNamespace)
+    Ok(())
 }
 
 fn unshare_cgroup() -> std::io::Result<()> {
@@ -131,11 +144,10 @@ fn prepare(devices: devices::Sources, loopback: bool) -> Result<Blank, Problem> 
     Ok(Blank { devices, proc })
 }
 
-fn assign(plan: &Plan, blank: Blank, layers: mounts::Sources, filter: &[sock_filter]) -> Result<(), Problem> {
+fn furnish(plan: &Plan, blank: Blank, layers: mounts::Sources) -> Result<(), Problem> {
     let root = layers.attach(plan)?;
     procfs::attach_masked(&root, &blank.proc, &blank.devices, &plan.masks).during(Step::Proc)?;
     blank.devices.attach(&root, plan.limits.tmp_bytes).during(Step::Devices)?;
     mounts::attach_tmp(&root, plan.limits.tmp_bytes).during(Step::Tmp)?;
-    mounts::pivot(&root).during(Step::Pivot)?;
-    privileges::drop_all(filter)
+    mounts::pivot(&root).during(Step::Pivot)
 }

@@ -45,6 +45,7 @@ pub(crate) async fn examine(link: &Link, config: &SandboxConfig) -> PortResult<I
         cwd: PathBuf::from("/"),
         limits: LIMITS,
         loopback: false,
+        parked: false,
     };
     let mut outcome = attempt(link, request.clone()).await;
     if let Err(error) = &outcome

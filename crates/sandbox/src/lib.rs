@@ -42,6 +42,7 @@ mod doctor;
 mod link;
 mod lock;
 mod outside;
+mod parked;
 mod problem;
 mod sandboxes;
 mod seccomp;
@@ -49,6 +50,7 @@ mod spawner;
 mod strays;
 mod sys;
 mod wire;
+mod zygote;
 
 pub use config::{SandboxConfig, SpawnerCommand};
 pub use sandboxes::LinuxSandboxes;

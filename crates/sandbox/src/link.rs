@@ -82,12 +82,12 @@ impl Link {
     }
 
     /// Asks for a sandbox. When the future is dropped, what was started is killed.
-    pub(crate) async fn open(&self, mut request: OpenRequest, fds: [BorrowedFd<'_>; 4]) -> Result<Opened, OpenError> {
+    pub(crate) async fn open(&self, mut request: OpenRequest, fds: &[BorrowedFd<'_>]) -> Result<Opened, OpenError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         request.request = number;
         let (sender, answer) = oneshot::channel();
         self.table.expect(number, sender);
-        if let Err(error) = transmit(&self.socket, &Request::Open(Box::new(request)), &fds).await {
+        if let Err(error) = transmit(&self.socket, &Request::Open(Box::new(request)), fds).await {
             self.table.forget(number);
             return Err(PortError::failed("asking the spawner for a sandbox", error).into());
         }

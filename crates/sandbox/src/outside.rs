@@ -19,7 +19,7 @@ pub(crate) fn translate(request: OpenRequest) -> OpenRequest {
             argv: argv.iter().map(|argument| layers.named(argument)).collect(),
             env: env.into_iter().map(|(name, value)| (name, layers.list(&value))).collect(),
         },
-        probe @ Program::Probe(_) => probe,
+        other => other,
     };
     OpenRequest { cwd, program, ..request }
 }

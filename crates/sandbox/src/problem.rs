@@ -32,6 +32,8 @@ pub(crate) enum Step {
     Init,
     WorkingDirectory,
     Exec,
+    Fork,
+    Assign,
 }
 
 /// A failed step with what it was about.
@@ -92,6 +94,8 @@ impl fmt::Display for Step {
             Self::Init => "start the first process",
             Self::WorkingDirectory => "enter the working directory",
             Self::Exec => "start the program",
+            Self::Fork => "let the zygote's fork in",
+            Self::Assign => "assign the parked sandbox",
         })
     }
 }

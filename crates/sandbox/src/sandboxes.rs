@@ -2,12 +2,13 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faas_ports::{OpenSandbox, PortError, PortResult, SandboxControl, SandboxSpec, Sandboxes};
+use faas_ports::{OpenSandbox, ParkedSandbox, PortError, PortResult, SandboxControl, SandboxSpec, Sandboxes, Zygote};
 use faas_types::{IsolationLevel, IsolationReport, NetworkMode};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -15,15 +16,18 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::Mutex;
 
+use crate::child::detached_layer;
 use crate::config::SandboxConfig;
 use crate::control::LinuxControl;
 use crate::doctor;
 use crate::link::Link;
 use crate::lock;
 use crate::outside;
+use crate::parked::park;
 use crate::problem::{OpenError, Problem};
 use crate::sys;
 use crate::wire::{Confinement, Handover, OpenRequest, Program, Settings, parse_status};
+use crate::zygote::LinuxZygote;
 
 /// From the first process to the program; far more than it ever takes.
 const SET_UP_PATIENCE: Duration = Duration::from_secs(20);
@@ -34,11 +38,13 @@ pub struct LinuxSandboxes {
     /// Replaced when the spawner has died.
     link: Mutex<Arc<Link>>,
     report: IsolationReport,
+    /// Whether sandboxes can be opened ahead of time and be as strong as others.
+    parks: bool,
     stopped: AtomicBool,
 }
 
 /// The server's ends of a sandbox's descriptors.
-struct Ends {
+pub(crate) struct Ends {
     channel: OwnedFd,
     stdout: OwnedFd,
     stderr: OwnedFd,
@@ -55,7 +61,9 @@ impl LinuxSandboxes {
         sys::allow_many_files();
         let link = Arc::new(connect(&config).await?);
         let report = doctor::examine(&link, &config).await?;
-        Ok(Self { config, link: Mutex::new(link), report, stopped: AtomicBool::new(false) })
+        // Needs the right to mount, which an ordinary user has only inside of its sandboxes.
+        let parks = report.level == IsolationLevel::Full && detached_layer(&config.data_dir).is_ok();
+        Ok(Self { config, link: Mutex::new(link), report, parks, stopped: AtomicBool::new(false) })
     }
 
     /// Kills every sandbox and waits until no process and no cgroup of them is left. Nothing can be opened afterwards.
@@ -79,52 +87,82 @@ impl LinuxSandboxes {
         Ok(Arc::clone(&link))
     }
 
-    fn admit(&self, spec: &SandboxSpec) -> PortResult<()> {
+    fn admit(&self, network: NetworkMode, wanted: IsolationLevel) -> PortResult<()> {
         let level = self.report.level;
-        if spec.network == NetworkMode::Egress {
-            let why = "network egress is not available in this release; use `none` or `loopback`";
-            return Err(PortError::Isolation(why.to_owned()));
-        }
         if level == IsolationLevel::Process && !self.config.unsafe_no_isolation {
             let why = "this machine cannot confine functions; for your own code, start with --unsafe-no-isolation";
             return Err(PortError::Isolation(why.to_owned()));
         }
-        if level < spec.min_isolation {
-            let wanted = spec.min_isolation;
-            return Err(PortError::Isolation(format!(
-                "isolation level {wanted} is wanted, this machine gives {level}"
-            )));
-        }
-        Ok(())
+        admit(level, network, wanted)
+    }
+
+    fn may_park(&self) -> PortResult<()> {
+        if self.parks { Ok(()) } else { Err(PortError::Isolation("this machine parks no sandboxes".to_owned())) }
     }
 }
 
 #[async_trait]
 impl Sandboxes for LinuxSandboxes {
     async fn open(&self, spec: SandboxSpec) -> PortResult<OpenSandbox> {
-        self.admit(&spec)?;
-        // The spawner has another working directory.
-        let on_host = |path| std::path::absolute(path).map_err(|error| PortError::io("finding a layer", error));
-        let mounts = spec.mounts.into_iter().map(|mount| Ok((on_host(mount.source)?, mount.target)));
+        self.admit(spec.network, spec.min_isolation)?;
         let plain = self.report.level == IsolationLevel::Process;
-        let request = OpenRequest {
-            request: 0,
-            name: spec.id.to_string(),
-            root: on_host(spec.root)?,
-            mounts: mounts.collect::<PortResult<_>>()?,
-            confinement: if plain { Confinement::Plain } else { Confinement::Sandbox },
-            program: Program::Exec { argv: spec.argv, env: spec.env },
-            cwd: spec.cwd,
-            limits: spec.limits.into(),
-            loopback: spec.network == NetworkMode::Loopback,
+        let request = request(spec)?;
+        let request = if plain {
+            outside::translate(OpenRequest { confinement: Confinement::Plain, ..request })
+        } else {
+            request
         };
-        let request = if plain { outside::translate(request) } else { request };
         Ok(launch(&*self.link().await?, request, self.report.level).await?)
+    }
+
+    async fn park(&self, spec: SandboxSpec) -> PortResult<ParkedSandbox> {
+        self.may_park()?;
+        let request = OpenRequest { parked: true, loopback: false, ..request(spec)? };
+        Ok(park(&*self.link().await?, request, self.report.level, None).await?)
+    }
+
+    async fn zygote(&self, spec: SandboxSpec) -> PortResult<Arc<dyn Zygote>> {
+        self.may_park()?;
+        Ok(Arc::new(LinuxZygote::start(self.link().await?, request(spec)?, self.report.level).await?))
     }
 
     fn report(&self) -> &IsolationReport {
         &self.report
     }
+}
+
+/// Whether a sandbox of this level may be had for what is wanted.
+pub(crate) fn admit(level: IsolationLevel, network: NetworkMode, wanted: IsolationLevel) -> PortResult<()> {
+    if network == NetworkMode::Egress {
+        let why = "network egress is not available in this release; use `none` or `loopback`";
+        return Err(PortError::Isolation(why.to_owned()));
+    }
+    if level < wanted {
+        return Err(PortError::Isolation(format!("isolation level {wanted} is wanted, this machine gives {level}")));
+    }
+    Ok(())
+}
+
+/// The spawner has another working directory.
+pub(crate) fn on_host(path: &Path) -> PortResult<PathBuf> {
+    std::path::absolute(path).map_err(|error| PortError::io("finding a layer", error))
+}
+
+/// The request for a confined sandbox.
+pub(crate) fn request(spec: SandboxSpec) -> PortResult<OpenRequest> {
+    let mounts = spec.mounts.into_iter().map(|mount| Ok((on_host(&mount.source)?, mount.target)));
+    Ok(OpenRequest {
+        request: 0,
+        name: spec.id.to_string(),
+        root: on_host(&spec.root)?,
+        mounts: mounts.collect::<PortResult<_>>()?,
+        confinement: Confinement::Sandbox,
+        program: Program::Exec { argv: spec.argv, env: spec.env },
+        cwd: spec.cwd,
+        limits: spec.limits.into(),
+        loopback: spec.network == NetworkMode::Loopback,
+        parked: false,
+    })
 }
 
 async fn connect(config: &SandboxConfig) -> PortResult<Link> {
@@ -147,11 +185,14 @@ fn cgroup_name(config: &SandboxConfig) -> io::Result<String> {
 /// Opens a sandbox and waits until its program runs. One that is killed before looks like one whose program ended at
 /// once: the channel is closed and the exit tells the signal.
 pub(crate) async fn launch(link: &Link, request: OpenRequest, level: IsolationLevel) -> Result<OpenSandbox, OpenError> {
-    let (ends, handover) = ends().map_err(|error| PortError::io("making the descriptors of a sandbox", error))?;
-    let opened = link.open(request, handover.borrow()).await?;
+    let (ends, handover) = ends(SocketType::STREAM)?;
+    let opened = link.open(request, &handover.borrow()).await?;
     drop(handover);
-    // From here on a return, or the end of this future, kills it.
-    let control = LinuxControl::new(opened, level);
+    settled(LinuxControl::new(opened, level), ends).await
+}
+
+/// Waits until the set-up of what was opened is over. A return, or the end of this future, kills it unless it succeeds.
+pub(crate) async fn settled(control: LinuxControl, ends: Ends) -> Result<OpenSandbox, OpenError> {
     let Ends { channel, stdout, stderr, status } = ends;
     let set_up = tokio::time::timeout(SET_UP_PATIENCE, read_status(status)).await;
     let outcome = set_up.map_err(|_| PortError::failed("opening a sandbox", "its set-up does not end"))?;
@@ -162,12 +203,16 @@ pub(crate) async fn launch(link: &Link, request: OpenRequest, level: IsolationLe
     Ok(OpenSandbox { channel, stdout, stderr, control: Box::new(control) })
 }
 
-fn ends() -> io::Result<(Ends, Handover)> {
-    let new_pipe = || pipe_with(PipeFlags::CLOEXEC);
-    let (channel, inner) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    let ((stdout, out), (stderr, err), (status, report)) = (new_pipe()?, new_pipe()?, new_pipe()?);
-    let handover = Handover { channel: inner, stdout: out, stderr: err, status: report };
-    Ok((Ends { channel, stdout, stderr, status }, handover))
+/// Makes the descriptors of a sandbox, whose channel is a socket of this kind.
+pub(crate) fn ends(channel: SocketType) -> PortResult<(Ends, Handover)> {
+    let make = || -> io::Result<(Ends, Handover)> {
+        let new_pipe = || pipe_with(PipeFlags::CLOEXEC);
+        let (channel, inner) = socketpair(AddressFamily::UNIX, channel, SocketFlags::CLOEXEC, None)?;
+        let ((stdout, out), (stderr, err), (status, report)) = (new_pipe()?, new_pipe()?, new_pipe()?);
+        let handover = Handover { channel: inner, stdout: out, stderr: err, status: report, order: None, door: None };
+        Ok((Ends { channel, stdout, stderr, status }, handover))
+    };
+    make().map_err(|error| PortError::io("making the descriptors of a sandbox", error))
 }
 
 /// Waits until the status pipe closes.

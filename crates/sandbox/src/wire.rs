@@ -27,7 +27,7 @@ use crate::problem::Problem;
 pub(crate) enum Request {
     /// The first message; with the lock of the data directory.
     Configure(Settings),
-    /// With four descriptors; see [`Handover`].
+    /// With the descriptors of a [`Handover`].
     Open(Box<OpenRequest>),
 }
 
@@ -55,6 +55,8 @@ pub(crate) struct OpenRequest {
     pub(crate) cwd: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) loopback: bool,
+    /// Whether it waits for its assignment.
+    pub(crate) parked: bool,
 }
 
 /// What surrounds the main program.
@@ -64,13 +66,20 @@ pub(crate) enum Confinement {
     Sandbox,
     /// Nothing; all paths are the host's.
     Plain,
+    /// Sealed layers and no capability, but the spawner's own user, so that forks can enter sandboxes.
+    Zygote,
 }
 
 /// What runs as the main program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Program {
-    Exec { argv: Vec<String>, env: Vec<(String, String)> },
+    Exec {
+        argv: Vec<String>,
+        env: Vec<(String, String)>,
+    },
     Probe(crate::child::ProbeTargets),
+    /// Comes in from outside, through the door of the [`Handover`].
+    Fork,
 }
 
 /// [`SandboxLimits`] as they travel.
@@ -94,6 +103,11 @@ pub(crate) struct Handover {
     pub(crate) stderr: OwnedFd,
     /// Closed without a word when the program has been started; a [`Problem`] is written to it otherwise.
     pub(crate) status: OwnedFd,
+    /// Where a parked sandbox hears of its assignment.
+    pub(crate) order: Option<OwnedFd>,
+    /// Where the first process meets the program that a zygote sends: it writes one byte when the sandbox can be
+    /// entered, and reads the program's process number.
+    pub(crate) door: Option<OwnedFd>,
 }
 
 /// What the spawner reports.
@@ -124,7 +138,7 @@ const INLINE_MAX: usize = 48 << 10;
 /// No document is longer.
 const DOCUMENT_MAX: u64 = 32 << 20;
 /// A message never carries more descriptors.
-const FDS_MAX: usize = 6;
+const FDS_MAX: usize = 24;
 
 /// Sends one message. `WouldBlock` when the socket does not wait and is full.
 pub(crate) fn send(socket: BorrowedFd<'_>, message: &impl Serialize, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
@@ -138,7 +152,8 @@ pub(crate) fn send(socket: BorrowedFd<'_>, message: &impl Serialize, fds: &[Borr
     send_bytes(socket, &[0], &all)
 }
 
-fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+/// Sends bytes as they are, for those who do not read JSON.
+pub(crate) fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
@@ -205,8 +220,9 @@ impl From<SandboxLimits> for Limits {
 // === impl Handover ===
 
 impl Handover {
-    pub(crate) fn borrow(&self) -> [BorrowedFd<'_>; 4] {
-        [self.channel.as_fd(), self.stdout.as_fd(), self.stderr.as_fd(), self.status.as_fd()]
+    pub(crate) fn borrow(&self) -> Vec<BorrowedFd<'_>> {
+        let fixed = [&self.channel, &self.stdout, &self.stderr, &self.status];
+        fixed.into_iter().chain(&self.order).chain(&self.door).map(AsFd::as_fd).collect()
     }
 }
 
@@ -214,8 +230,9 @@ impl TryFrom<Vec<OwnedFd>> for Handover {
     type Error = io::Error;
 
     fn try_from(fds: Vec<OwnedFd>) -> io::Result<Self> {
-        let [channel, stdout, stderr, status] =
-            <[OwnedFd; 4]>::try_from(fds).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
-        Ok(Self { channel, stdout, stderr, status })
+        let mut fds = fds.into_iter();
+        let mut next = || fds.next().ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF));
+        let (channel, stdout, stderr, status) = (next()?, next()?, next()?, next()?);
+        Ok(Self { channel, stdout, stderr, status, order: fds.next(), door: fds.next() })
     }
 }

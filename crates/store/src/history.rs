@@ -56,7 +56,7 @@ impl SqliteHistory {
 impl RunHistory for SqliteHistory {
     async fn record(&self, runs: Vec<RunRecord>) -> PortResult<()> {
         self.core.space.admit_outcome()?;
-        let rows = runs.into_iter().map(Row::new).collect::<PortResult<Vec<_>>>()?;
+        let rows = encode(runs).await?;
         self.core.main.write(move |connection| record(connection, &rows), |()| {}).await
     }
 
@@ -93,6 +93,18 @@ impl RunHistory for SqliteHistory {
     async fn expire(&self, project: ProjectId, before: Timestamp, limit: u32) -> PortResult<u64> {
         self.core.space.freeing(|| self.forget(project, before, limit)).await
     }
+}
+
+/// Rows in the order of their ids, which is that of most indexes. Thousands of them take milliseconds: those are neither
+/// the writing thread's, which is the scarce one, nor a worker's that answers calls meanwhile.
+async fn encode(runs: Vec<RunRecord>) -> PortResult<Vec<Row>> {
+    let work = move || {
+        let mut rows = runs.into_iter().map(Row::new).collect::<PortResult<Vec<_>>>()?;
+        rows.sort_by_key(|row| row.run.id);
+        Ok(rows)
+    };
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.map_err(|error| PortError::failed("cannot encode runs", error))?
 }
 
 pub(crate) fn record(connection: &Connection, rows: &[Row]) -> WorkResult<()> {

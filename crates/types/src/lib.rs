@@ -32,7 +32,7 @@ pub use code::{Code, GrpcStatus};
 pub use cron::{CronSchedule, InvalidCron};
 pub use cron_ticks::{CronPolicy, DueTicks, MissedTicks, Overlap};
 pub use digest::Digest;
-pub use fault::{Fault, FunctionError};
+pub use fault::{Fault, FunctionError, InnerLimit};
 pub use id::{
     AttemptId, DeploymentId, FunctionId, Id, IdKind, InstanceId, InvalidId, KeyId, LayerId, ProjectId, RunId,
     SandboxId, TriggerId, VersionId,
@@ -42,7 +42,9 @@ pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName, Tr
 pub use run::{IllegalTransition, RunEffect, RunEvent, RunPhase, RunState};
 pub use run_record::{AttemptRecord, LogLevel, LogLine, LogStream, RunRecord, TriggerKind};
 pub use scope::{InvalidScope, Scope};
-pub use settings::{AuthMode, FunctionSettings, HttpMethod, NetworkMode, Scaling, TriggerSettings};
+pub use settings::{
+    Allowance, AuthMode, CacheSettings, CacheShare, FunctionSettings, HttpMethod, NetworkMode, Scaling, TriggerSettings,
+};
 pub use span::{InvalidSpan, Span};
 pub use time::Timestamp;
 pub use timeline::{StartTimes, Timeline};

@@ -10,10 +10,11 @@ use faas_types::{Code, Fault, Span, limits};
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::body::held_body;
 use crate::call::{CALL_ID, CallTarget, RUN_ID, VERSION, answer_call, passed_headers};
 use crate::once::answer_once;
+use crate::render;
 use crate::request_id::{self, RequestId};
-use crate::{read_body, render};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -60,7 +61,7 @@ async fn accept_call(engine: &Engine, target: CallTarget, request: Request, id: 
 async fn accept(engine: &Engine, target: CallTarget, request: Request) -> Result<Accepted, Fault> {
     let (parts, body) = request.into_parts();
     let later = later(&parts.headers)?;
-    let body = read_body(&parts.headers, body, limits::BODY_MAX).await?;
+    let body = held_body(&parts.headers, body, engine.bodies()).await?;
     let call = CallRequest {
         trigger_name: None,
         trigger: target.trigger,

@@ -10,10 +10,11 @@ use futures_util::StreamExt;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::accept::{IDEMPOTENCY_KEY, key};
-use crate::call::{CallTarget, answer_call};
+use crate::body::held_body;
+use crate::call::{CallTarget, answer_call, passed_headers};
 use crate::problem::ERROR_SOURCE;
+use crate::render;
 use crate::request_id::{self, RequestId};
-use crate::{read_body, render};
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -34,7 +35,7 @@ pub(crate) async fn answer_once(engine: &Engine, target: CallTarget, request: Re
 
 async fn first(engine: &Engine, target: &CallTarget, request: Request) -> Result<(Once, Request), Fault> {
     let (parts, body) = request.into_parts();
-    let body = read_body(&parts.headers, body, limits::BODY_MAX).await?;
+    let body = held_body(&parts.headers, body, engine.bodies()).await?;
     let name = key(&parts.headers, &IDEMPOTENCY_KEY)?.unwrap_or_default();
     let call = CallRequest {
         trigger: target.trigger,
@@ -42,7 +43,7 @@ async fn first(engine: &Engine, target: &CallTarget, request: Request) -> Result
         method: parts.method.as_str().to_owned(),
         path: target.path.clone(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: Vec::new(),
+        headers: passed_headers(&parts, None, target.key_was_used),
         body: body.clone(),
     };
     let once = engine.once(&target.route, name, &call).await?;

@@ -24,6 +24,8 @@ function main() {
   const hello = { protocol: PROTOCOL_VERSION, runtime: process.versions.node };
   channel.send(pack(Kind.HELLO, 0, JSON.stringify(hello)));
   const init = { ...receiveInit(channel), code };
+  // Of a process that waited, the directory that it saw at its start is hidden by now.
+  process.chdir(code);
   const sink = new logs.Sink(channel, init.log_bytes, init.log_line);
   logs.install(sink);
   Object.assign(process.env, init.vars);

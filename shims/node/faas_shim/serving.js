@@ -242,7 +242,7 @@ class Server {
    * @param {import("./replies.js").Reply} reply
    */
   async #sendLarge(call, reply) {
-    this.#send([pack(Kind.HEAD, call.stream, headOf(reply))]);
+    this.#send([pack(Kind.HEAD, call.stream, headOf(reply, reply.body.length))]);
     for (let rest = reply.body; rest.length > 0; ) {
       const frames = /** @type {Buffer[]} */ ([]);
       rest = this.#cut(call, frames, rest);
@@ -332,7 +332,7 @@ class Server {
   /** @param {number} size */
   #check(size) {
     const most = this.settings.body_max;
-    if (size > most) throw new BadReply(`the reply is larger than ${most >> 20} MB`);
+    if (size > most) throw new BadReply(`the reply is larger than ${most >> 20} MB`, "reply");
   }
 
   /** @param {Buffer[]} frames */

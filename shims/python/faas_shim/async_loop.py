@@ -301,7 +301,7 @@ class AsyncLoop:
         if len(reply.body) <= CHUNK_LEN:
             return reply.head(), reply.body
         flow = self.flows[stream] = Flow(self.channel, self.sink, stream)
-        self.channel.send(pack(HEAD, stream, reply.head()))
+        self.channel.send(pack(HEAD, stream, reply.head(len(reply.body))))
         await flow.send(reply.body)
         return b""
 

@@ -27,6 +27,8 @@ def main() -> None:
         channel.send(pack(HELLO, 0, jsons.encode({"protocol": PROTOCOL_VERSION, "runtime": version})))
         init = _init(channel)
         init["code"] = code
+        # Of a process that waited, the directory that it saw at its start is hidden by now.
+        posix.chdir(code)
         sink = logs.Sink(channel, init["log_bytes"], init["log_line"])
         _guard_forks(channel)
         logs.install(sink)

@@ -28,7 +28,11 @@ _HEADS: dict[str, bytes] = {}
 
 
 class BadReply(Exception):
-    """A handler returned something that is not a reply."""
+    """A handler returned something that is not a reply; `limit` names the one that it is beyond."""
+
+    def __init__(self, message: str, limit: str | None = None) -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 class Reply:
@@ -43,9 +47,9 @@ class Reply:
         self.body = body
         self.stream: object = None
 
-    def head(self) -> bytes:
-        """The payload of the head frame."""
-        if self.status == 200 and not self.headers and self.content_type:
+    def head(self, length: int | None = None) -> bytes:
+        """The payload of the head frame; it tells the length of a body that is too long for one frame."""
+        if self.status == 200 and not self.headers and self.content_type and length is None:
             cached = _HEADS.get(self.content_type)
             if cached is None:
                 cached = _HEADS[self.content_type] = encode_head(200, [("content-type", self.content_type)])
@@ -53,12 +57,15 @@ class Reply:
         headers = self.headers
         if self.content_type and all(name != "content-type" for name, _ in headers):
             headers = [("content-type", self.content_type), *headers]
-        return encode_head(self.status, headers)
+        return encode_head(self.status, headers, length)
 
 
-def encode_head(status: int, headers: list[tuple[str, str]]) -> bytes:
+def encode_head(status: int, headers: list[tuple[str, str]], length: int | None = None) -> bytes:
     """The payload of a head frame."""
-    head = jsons.encode({"status": status, "headers": headers})
+    fields: dict[str, object] = {"status": status, "headers": headers}
+    if length is not None:
+        fields["length"] = length
+    head = jsons.encode(fields)
     if len(head) > HEAD_MAX:
         raise BadReply(f"the reply's headers are larger than {HEAD_MAX >> 10} KB")
     return head

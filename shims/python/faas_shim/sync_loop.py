@@ -106,7 +106,7 @@ class SyncLoop:
         self.window = WINDOW_LEN
         if reply.stream is None:
             self.function.check_size(len(reply.body))
-            self.channel.send(pack(HEAD, stream, reply.head()))
+            self.channel.send(pack(HEAD, stream, reply.head(len(reply.body))))
             self._send(stream, reply.body)
             return
         size, headers, source = 0, reply.headers, reply.stream

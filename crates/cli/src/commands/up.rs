@@ -41,6 +41,9 @@ pub(crate) struct UpArgs {
     /// Memory of all instances together [default: four fifths of the machine's, env: FAAS_MEMORY_MAX]
     #[arg(long, value_name = "SIZE")]
     memory_max: Option<ByteSize>,
+    /// Started runtimes that wait for a function, for each runtime in use; 0 for none [default: 4, env: FAAS_PARKED]
+    #[arg(long, value_name = "N")]
+    parked: Option<u32>,
     /// How log lines look: text or json [default: text, env: FAAS_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -75,6 +78,7 @@ impl UpArgs {
             lease: None,
             instances_max: self.instances_max,
             memory_max: self.memory_max,
+            parked: self.parked,
             log_format: self.log_format,
             log_filter: self.log,
             ..ServerOverrides::default()

@@ -68,6 +68,7 @@ struct EngineLayer {
     lease: Option<Span>,
     instances_max: Option<u32>,
     memory_max: Option<ByteSize>,
+    parked: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -102,6 +103,7 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         lease: parsed(env, "FAAS_LEASE")?,
         instances_max: parsed(env, "FAAS_INSTANCES_MAX")?,
         memory_max: parsed(env, "FAAS_MEMORY_MAX")?,
+        parked: parsed(env, "FAAS_PARKED")?,
         log_format: parsed(env, "FAAS_LOG_FORMAT")?,
         log_filter: text("FAAS_LOG"),
         connections_max: parsed(env, "FAAS_CONNECTIONS_MAX")?,
@@ -155,6 +157,7 @@ impl From<FileLayer> for ServerOverrides {
             lease: file.engine.lease,
             instances_max: file.engine.instances_max,
             memory_max: file.engine.memory_max,
+            parked: file.engine.parked,
             log_format: file.log.format,
             log_filter: file.log.filter,
             connections_max: file.http.connections_max,

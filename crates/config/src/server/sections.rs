@@ -75,6 +75,8 @@ pub struct EngineSection {
     pub instances_max: u32,
     /// Memory of all instances together; four fifths of the machine's when absent.
     pub memory_max: Option<ByteSize>,
+    /// Started runtimes that wait for a function, for each runtime in use. None starts every instance from nothing.
+    pub parked: u32,
 }
 
 /// What the server says of itself, on standard error.
@@ -140,6 +142,7 @@ impl Default for EngineSection {
             lease: Span::from_secs(30),
             instances_max: 1_000,
             memory_max: None,
+            parked: 4,
         }
     }
 }

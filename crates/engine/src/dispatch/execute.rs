@@ -88,6 +88,7 @@ async fn prepare(core: &Arc<Core>, lease: &Lease) -> Result<(Route, RunInput, Re
     if let Some(age) = input.max_age {
         policy.max_age = faas_types::Span::from_millis(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
     }
+    // A run keeps the version that it was accepted for.
     let selector = Selector::Version(record.version);
     Ok((Route { entry, version, selector }, input, policy))
 }
@@ -108,7 +109,7 @@ async fn call(
     let RunInput { method, path, query, headers, body, .. } = input;
     let (trigger, trigger_name) = (lease.record.trigger, lease.record.trigger_name.clone());
     let request = CallRequest { trigger, trigger_name, method, path, query, headers, body };
-    match core.carry(ticket, route, request, Urgency::Background).await {
+    match core.carry(ticket, route, request, None, Urgency::Background).await {
         Err(failure) => TrialEnd::Failed(failure.fault),
         Ok(call) => {
             let head = call.head;

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::crew::Seat;
+use super::decisions::Ending;
 use super::room::Fit;
 use super::shares::PoolId;
-use super::tally::Ending;
 use super::{Cast, Dismissal, Effect, Places, Refusal, SlotId, Start, Why};
 
 /// How long an instance with work is left to its function before another one may have its room. Many times what a start
@@ -33,7 +33,7 @@ impl<C: Cast> Places<C> {
         self.effects.push(Effect::Start { pool: pool.spec.clone(), start: Start { pool: id, memory } });
         self.room.start(memory);
         self.shares.gain(id, memory);
-        self.tally.starts += 1;
+        self.decisions.starts += 1;
         self.review(id, now);
     }
 
@@ -76,7 +76,7 @@ impl<C: Cast> Places<C> {
             self.count_out(project);
         }
         if let Dismissal::Refused(refusal) = why {
-            self.tally.refused(refusal.why);
+            self.decisions.refused(refusal.why);
         }
         self.effects.push(Effect::Dismiss { waiter, why });
     }
@@ -144,7 +144,7 @@ impl<C: Cast> Places<C> {
     pub(crate) fn failed(&mut self, start: Start, now: Instant) -> Option<C::Waiter> {
         self.room.started();
         self.room.give(start.memory);
-        self.tally.failed_starts += 1;
+        self.decisions.failed_starts += 1;
         let pool = self.pools.get_mut(&start.pool)?;
         pool.starting -= 1;
         pool.note_failure(now);
@@ -165,7 +165,7 @@ impl<C: Cast> Places<C> {
         self.shares.lose(slot.pool, member.memory);
         self.room.leave(member.memory);
         self.leaving.insert(slot, member.memory);
-        self.tally.ended(ending);
+        self.decisions.ended(ending);
         self.effects.push(Effect::Stop { slot: member.instance });
         self.review(slot.pool, now);
     }
@@ -178,7 +178,7 @@ impl<C: Cast> Places<C> {
         } else if let Some(member) = self.take_member(id, seat) {
             self.shares.lose(id, member);
             self.room.give(member);
-            self.tally.ended(Ending::Exited);
+            self.decisions.ended(Ending::Exited);
             self.review(id, now);
         }
         self.settle(now);

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use faas_types::FunctionId;
 
+use super::decisions::Ending;
 use super::pool::{PoolKey, Standing};
 use super::room::Fit;
 use super::shares::PoolId;
-use super::tally::Ending;
 use super::{Cast, Dismissal, Effect, Places, Refusal, SlotId, Why};
 
 /// An instance that idles for so long is given to any function that lacks room, whatever their shares.

@@ -99,7 +99,8 @@ impl Engine {
         let mut record = queued_record(id, &route.entry, route.version.number, request.trigger, now);
         record.trigger_name.clone_from(&request.trigger_name);
         let stats = core.stats.function(route.entry.record.id, &route.entry.record.name);
-        let call = core.carry(Ticket::new(Arc::clone(core), stats, record), route, request, Urgency::Caller).await?;
+        let call =
+            core.carry(Ticket::new(Arc::clone(core), stats, record), route, request, None, Urgency::Caller).await?;
         let body = whole(call.body).await?;
         Ok(HookReply { run: id, head: call.head, body, repeated: false })
     }
@@ -135,7 +136,7 @@ fn repeated(run: RunId, kept: &[u8]) -> Result<HookAnswer, Fault> {
     let unreadable = || Fault::internal("a kept answer cannot be read");
     let Kept { status, headers, body } = serde_json::from_slice(kept).map_err(|_| unreadable())?;
     let body = BASE64_STANDARD.decode(body).map_err(|_| unreadable())?;
-    let head = ReplyHead { status, headers };
+    let head = ReplyHead { status, headers, length: None };
     Ok(HookAnswer::Answered(HookReply { run, head, body: body.into(), repeated: true }))
 }
 

@@ -8,13 +8,14 @@
 mod case;
 mod driving;
 mod layers;
+mod pacing;
 mod plain;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use faas_ports::{Launcher, SystemClock};
-use faas_runtimes::{RuntimesConfig, RuntimesLauncher};
+use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 
 use crate::layers::DirectoryLayers;
 use crate::plain::PlainSandboxes;
@@ -25,9 +26,14 @@ fn launcher() -> RuntimesLauncher {
     std::fs::create_dir_all(&layers).unwrap();
     let mut search: Vec<PathBuf> = std::env::var_os("SCENARIO_SEARCH").map(PathBuf::from).into_iter().collect();
     search.extend(installed());
-    let config = RuntimesConfig { search, cache: kept.join("runtimes.json") };
-    let layers = Arc::new(DirectoryLayers::new(&layers));
-    RuntimesLauncher::new(Arc::new(PlainSandboxes::new()), layers, Arc::new(SystemClock), config)
+    let config = RuntimesConfig { search, cache: kept.join("runtimes.json"), parked: 0 };
+    let ports = RuntimesPorts {
+        sandboxes: Arc::new(PlainSandboxes::new()),
+        layers: Arc::new(DirectoryLayers::new(&layers)),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(SystemClock),
+    };
+    RuntimesLauncher::new(ports, config)
 }
 
 /// Programs that `scripts/setup test` put below `target/tools/<language>/<version>/bin`.

@@ -11,7 +11,7 @@ use super::plan::Main;
 use super::{Inheritance, Plan, limits, probe, report};
 use crate::problem::{During, Problem, Step};
 use crate::sys;
-use crate::wire::Limits;
+use crate::wire::{Confinement, Limits};
 
 /// Runs the program as a child. When it ends, this process ends, and the kernel kills whatever else is inside.
 pub(super) fn run(plan: &Plan, inheritance: Inheritance) -> ! {
@@ -26,7 +26,8 @@ pub(super) fn run(plan: &Plan, inheritance: Inheritance) -> ! {
     }
 }
 
-fn reap_until(main: i32, inheritance: Inheritance) -> ! {
+/// Reaps until `main` ends, tells how it ended and ends.
+pub(super) fn reap_until(main: i32, inheritance: Inheritance) -> ! {
     let mut exit = match keep_only(inheritance) {
         Ok(exit) => exit,
         Err(_) => sys::exit_now(125),
@@ -66,10 +67,16 @@ pub(super) fn start(plan: &Plan, inheritance: &Inheritance) -> Result<(), Proble
     place_files(inheritance).during(Step::Files)?;
     match &plan.program {
         Main::Exec { argv, env } => {
-            limits::apply(&plan.limits, plan.has_memory_cgroup).during(Step::Limits)?;
+            let mut limits = plan.limits;
+            if plan.is_parked || plan.confinement == Confinement::Zygote {
+                // The porter lowers what follows from it. A limit once lowered can never be raised.
+                limits.memory_bytes = u64::MAX >> 1;
+            }
+            limits::apply(&limits, plan.has_memory_cgroup).during(Step::Limits)?;
             let error = sys::exec(&argv[0], argv, env);
             Err(Problem::new(Step::Exec, argv[0].to_string_lossy(), &error))
         }
+        Main::Fork => Err(std::io::ErrorKind::InvalidInput).during(Step::Request),
         Main::Probe(targets) => {
             // The cgroup is to be probed, not the process limit that stands in for it.
             let limits = Limits { pids: u32::MAX, ..plan.limits };

@@ -19,10 +19,8 @@ const PENDING_SIGNALS: u64 = 256;
 /// namespace, so that without a cgroup it still bounds the tree. Core dumps are the spawner's to forbid: the filter, which
 /// is there by now, refuses to touch that limit.
 pub(super) fn apply(limits: &Limits, has_memory_cgroup: bool) -> Result<()> {
-    // The largest file that fits into /tmp or memory; running into /tmp's own size gives the better error.
-    let file = limits.tmp_bytes.max(limits.memory_bytes).saturating_add(1 << 20);
     lower(Resource::Nofile, limits.open_files)?;
-    lower(Resource::Fsize, file)?;
+    lower(Resource::Fsize, largest_file(limits))?;
     lower(Resource::Memlock, LOCKED_MEMORY)?;
     lower(Resource::Sigpending, PENDING_SIGNALS)?;
     // The sandbox's first process counts as well.
@@ -32,6 +30,11 @@ pub(super) fn apply(limits: &Limits, has_memory_cgroup: bool) -> Result<()> {
         lower(Resource::Data, limits.memory_bytes.saturating_add(DATA_SLACK))?;
     }
     Ok(())
+}
+
+/// The largest file that fits into /tmp or memory; running into /tmp's own size gives the better error.
+pub(super) fn largest_file(limits: &Limits) -> u64 {
+    limits.tmp_bytes.max(limits.memory_bytes).saturating_add(1 << 20)
 }
 
 fn lower(resource: Resource, wanted: u64) -> Result<()> {

@@ -1,7 +1,9 @@
 //! The root file system: sealed layers, a private `/tmp`, nothing of the host.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Result;
@@ -74,6 +76,21 @@ pub(super) fn copy(source: BorrowedFd<'_>, attributes: MountAttrFlags) -> Result
 pub(super) fn restrict(mount: BorrowedFd<'_>, attributes: MountAttrFlags) -> Result<()> {
     sys::mount_setattr(mount, attributes.bits().into(), libc::MS_PRIVATE)
         .map_err(|error| rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO))
+}
+
+/// A layer of the host as it is mounted in sandboxes, in no place yet. For a process that may mount on the host.
+pub(crate) fn detached_layer(path: &Path) -> std::result::Result<OwnedFd, Problem> {
+    let open = || -> std::io::Result<OwnedFd> {
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        Ok(copy(open_source(&path)?.as_fd(), SEALED)?)
+    };
+    open().during_with(Step::Layers, path.to_string_lossy())
+}
+
+/// Cuts this mount namespace off from what its origin mounts. One with another user namespace is so from the start.
+pub(super) fn keep_private() -> Result<()> {
+    let root = rustix::fs::open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    restrict(root.as_fd(), MountAttrFlags::empty())
 }
 
 /// Puts a mount in its place.

@@ -18,6 +18,7 @@ pub(crate) struct Plan {
     pub(super) program: Main,
     pub(super) limits: Limits,
     pub(super) loopback: bool,
+    pub(super) is_parked: bool,
     /// Whether a cgroup limits the memory of the tree; otherwise each process is limited as far as that goes.
     pub(super) has_memory_cgroup: bool,
     /// Paths below `/proc` to cover.
@@ -28,6 +29,7 @@ pub(crate) struct Plan {
 pub(super) enum Main {
     Exec { argv: Vec<CString>, env: Vec<CString> },
     Probe(ProbeTargets),
+    Fork,
 }
 
 // === impl Plan ===
@@ -49,6 +51,7 @@ impl Plan {
             program: Main::new(request.program)?,
             limits,
             loopback: request.loopback,
+            is_parked: request.parked,
             has_memory_cgroup,
             masks: masks.to_vec(),
         })
@@ -66,6 +69,7 @@ impl Main {
             }),
             Program::Exec { .. } => Err(invalid("argv is empty")),
             Program::Probe(targets) => Ok(Self::Probe(targets)),
+            Program::Fork => Ok(Self::Fork),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::sys;
 /// `SECBIT_NO_SETUID_FIXUP`: changing users leaves capabilities alone.
 const KEEP_OVER_SETUID: libc::c_ulong = 1 << 2;
 /// Every bit but `SECBIT_KEEP_CAPS`, each with its lock: user 0 is nobody special, capabilities never come back.
-const LOCKED: libc::c_ulong = 0xEF;
+pub(crate) const LOCKED: libc::c_ulong = 0xEF;
 
 /// Becomes the sandbox's user, keeping the capabilities in the new user namespace that the set-up needs.
 pub(super) fn become_inside_user() -> io::Result<()> {
@@ -32,7 +32,8 @@ pub(super) fn drop_all(filter: &[sock_filter]) -> Result<(), Problem> {
     sys::install_filter(filter).during(Step::Seccomp)
 }
 
-fn drop_capabilities() -> io::Result<()> {
+/// Empties every capability set, for good.
+pub(super) fn drop_capabilities() -> io::Result<()> {
     for capability in 0..64 {
         match sys::prctl(libc::PR_CAPBSET_DROP, capability) {
             // Past the last one that this kernel knows.

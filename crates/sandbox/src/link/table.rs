@@ -34,7 +34,7 @@ pub(super) struct Table {
 
 /// A sandbox that has processes. Dropping it kills them, also on the way to somebody who has stopped waiting for it.
 pub(crate) struct Opened {
-    pidfd: Arc<OwnedFd>,
+    pub(crate) pidfd: Arc<OwnedFd>,
     pub(crate) cgroup: Option<Cgroup>,
     pub(crate) exit: watch::Receiver<Option<SandboxExit>>,
 }

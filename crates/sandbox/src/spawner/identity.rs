@@ -60,6 +60,12 @@ impl Identities {
         }
     }
 
+    /// Makes a process and what it forks the first to go when memory runs out. Best effort: some containers forbid it, and
+    /// nothing else depends on it.
+    pub(super) fn make_expendable(pid: i32) {
+        let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), OOM_SCORE);
+    }
+
     /// Writes the maps of a new user namespace, and makes its processes the first to go when memory runs out.
     pub(super) fn assign(&self, pid: i32, slot: u32) -> io::Result<()> {
         let directory = File::open(format!("/proc/{pid}"))?;
@@ -68,8 +74,7 @@ impl Identities {
             File::from(file).write_all(text.as_bytes())
         };
         let (uid, gid) = self.owner(slot);
-        // Best effort: some containers forbid it, and nothing else depends on it.
-        let _ = put("oom_score_adj", OOM_SCORE);
+        Self::make_expendable(pid);
         put("setgroups", "deny")?;
         put("gid_map", &format!("{INSIDE_ID} {} 1\n", gid.as_raw()))?;
         put("uid_map", &format!("{INSIDE_ID} {} 1\n", uid.as_raw()))

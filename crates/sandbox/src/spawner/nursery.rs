@@ -24,6 +24,9 @@ const NAMESPACES: i32 = libc::CLONE_NEWUSER
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS;
 
+/// Those of a zygote: no other users, and no other process numbers, as its forks must reach those of sandboxes.
+const ZYGOTE_NAMESPACES: i32 = libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+
 /// What all sandboxes of a spawner have in common, worked out once.
 pub(super) struct Nursery {
     pub(super) layout: Layout,
@@ -59,7 +62,7 @@ impl Nursery {
     pub(super) fn launch(&mut self, request: OpenRequest, handover: Handover) -> Result<Resident, Problem> {
         let (name, limits) = (request.name.clone(), request.limits);
         let confinement = request.confinement;
-        let counted = confinement == Confinement::Sandbox && self.layout.has(Controller::Memory);
+        let counted = confinement != Confinement::Plain && self.layout.has(Controller::Memory);
         let plan = Plan::new(request, counted, &self.masks)?;
         let slot = self.identities.take().ok_or_else(no_identity)?;
         let cgroup = self.make_cgroup(confinement, &name, &limits).inspect_err(|_| self.identities.give_back(slot))?;
@@ -103,6 +106,10 @@ impl Nursery {
             // SAFETY: the spawner never starts a thread.
             Confinement::Sandbox => unsafe { sys::clone_process(NAMESPACES as u64, into.as_ref().map(AsFd::as_fd)) },
             // SAFETY: as above.
+            Confinement::Zygote => unsafe {
+                sys::clone_process(ZYGOTE_NAMESPACES as u64, into.as_ref().map(AsFd::as_fd))
+            },
+            // SAFETY: as above.
             Confinement::Plain => strays::adopt().and_then(|()| unsafe { sys::fork_child() }),
         };
         let Some(child) = cloned.during(Step::Clone)? else {
@@ -110,8 +117,13 @@ impl Nursery {
             child::run(plan, Inheritance { handover, go, exit, entrances }, &self.filter)
         };
         let (go, exit) = pipes.of_the_spawner();
-        if plan.confinement == Confinement::Plain {
-            return Ok((child, go, exit));
+        match plan.confinement {
+            Confinement::Plain => return Ok((child, go, exit)),
+            Confinement::Zygote => {
+                Identities::make_expendable(child.pid);
+                return Ok((child, go, exit));
+            }
+            Confinement::Sandbox => {}
         }
         let told = self.identities.assign(child.pid, slot).and_then(|()| Ok(rustix::io::write(&go, &[1])?));
         if let Err(error) = told {

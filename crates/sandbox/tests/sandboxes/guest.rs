@@ -10,6 +10,11 @@ use std::time::Duration;
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let argument = |index: usize| arguments.get(index).map_or("", String::as_str);
     match argument(0) {
+        "wait" => return run(&words()),
+        "zygote" => {
+            crate::zygote::serve(argument(1) == "deaf");
+            return run(&words());
+        }
         "exit" => return ExitCode::from(argument(1).parse::<u8>().unwrap_or(99)),
         "raise" => {
             let signal = argument(1).parse().unwrap_or(0);
@@ -47,6 +52,17 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         _ => sleep(),
     }
     ExitCode::SUCCESS
+}
+
+/// What the channel tells to do.
+fn words() -> Vec<String> {
+    // SAFETY: descriptor 3 is the channel, which is not closed here.
+    let mut channel = std::mem::ManuallyDrop::new(unsafe { File::from_raw_fd(3) });
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while channel.read_exact(&mut byte).is_ok() && byte != *b"\n" {
+        line.extend(byte);
+    }
+    String::from_utf8_lossy(&line).split('\u{1f}').map(str::to_owned).collect()
 }
 
 fn sleep() -> ! {

@@ -5,13 +5,17 @@ use std::future::Future;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use faas_ports::{LayerMount, OpenSandbox, SandboxExit, SandboxLimits, SandboxSpec, Sandboxes};
+use faas_ports::{LayerMount, OpenSandbox, SandboxExit, SandboxLimits, SandboxSpec, Sandboxes, Zygote};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand};
 use faas_types::{IsolationLevel, NetworkMode, SandboxId, Timestamp};
+use parking_lot::Mutex;
+
+use crate::ways::{self, Way};
 
 /// No check takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,6 +25,9 @@ pub(crate) struct Lab {
     runtime: tokio::runtime::Runtime,
     pub(crate) sandboxes: LinuxSandboxes,
     pub(crate) home: tempfile::TempDir,
+    way: Way,
+    /// Alive as long as the laboratory.
+    zygotes: Mutex<Vec<Arc<dyn Zygote>>>,
 }
 
 /// What a guest has done.
@@ -52,7 +59,25 @@ impl Lab {
         make_guest_layer(&home.path().join("guest"))?;
         let runtime = tokio::runtime::Runtime::new()?;
         let sandboxes = runtime.block_on(LinuxSandboxes::start(settings(home.path())))?;
-        Ok(Self { runtime, sandboxes, home })
+        Ok(Self { runtime, sandboxes, home, way: Way::Opened, zygotes: Mutex::default() })
+    }
+
+    /// The same, whose sandboxes come to be in another way.
+    pub(crate) fn going(self, way: Way) -> Self {
+        Self { way, ..self }
+    }
+
+    pub(crate) fn way(&self) -> Way {
+        self.way
+    }
+
+    pub(crate) fn keep(&self, zygote: Arc<dyn Zygote>) {
+        self.zygotes.lock().extend([zygote]);
+    }
+
+    /// Opens a sandbox in this laboratory's way.
+    pub(crate) async fn open(&self, spec: SandboxSpec) -> Result<OpenSandbox> {
+        ways::open(self, self.way, spec).await
     }
 
     pub(crate) fn level(&self) -> IsolationLevel {
@@ -88,7 +113,7 @@ impl Lab {
 
     pub(crate) fn run_spec(&self, spec: SandboxSpec) -> Result<Outcome> {
         self.block_on(async {
-            let sandbox = self.sandboxes.open(spec).await?;
+            let sandbox = self.open(spec).await?;
             finish(sandbox).await
         })
     }

@@ -1,7 +1,6 @@
 //! What a sandbox may use.
 
 use anyhow::{Context, Result, ensure};
-use faas_ports::Sandboxes;
 
 use crate::Check;
 use crate::lab::{Lab, finish};
@@ -69,7 +68,7 @@ fn usage_while_running(lab: &Lab) -> Result<()> {
         return Ok(());
     }
     lab.block_on(async {
-        let sandbox = lab.sandboxes.open(lab.spec(&["spin", "100"])).await?;
+        let sandbox = lab.open(lab.spec(&["spin", "100"])).await?;
         let usage = sandbox.control.usage();
         ensure!(usage.peak_memory_bytes.is_some_and(|bytes| bytes > 0) && usage.cpu_us.is_some(), "{usage:?}");
         let exit = finish(sandbox).await?.exit;

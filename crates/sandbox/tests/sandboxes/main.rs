@@ -13,6 +13,8 @@ mod limits;
 mod measure;
 mod midway;
 mod plain;
+mod ways;
+mod zygote;
 
 use std::process::ExitCode;
 
@@ -24,7 +26,8 @@ const EVERY_CHECK: &str = "every_check";
 type Check = fn(&Lab) -> anyhow::Result<()>;
 
 fn checks() -> Vec<(&'static str, Check)> {
-    [endings::CHECKS, midway::CHECKS, limits::CHECKS, confinement::CHECKS, languages::CHECKS, plain::CHECKS].concat()
+    let own = [endings::CHECKS, midway::CHECKS, limits::CHECKS, confinement::CHECKS, languages::CHECKS, plain::CHECKS];
+    [own.concat(), endings::HELD.to_vec(), confinement::HELD.to_vec(), ways::CHECKS.to_vec()].concat()
 }
 
 fn main() -> ExitCode {

@@ -221,13 +221,13 @@ impl World {
         let census = self.places.census();
         assert_eq!((census.instances, census.starting, census.leaving, census.memory), (0, 0, 0, 0));
         assert!(self.waiting.is_empty() && self.places.next_alarm().is_none());
-        let tally = census.tally;
+        let decisions = census.decisions;
         let minimums: u64 = self.plan.functions.iter().map(|function| u64::from(function.terms.min)).sum();
         // A minimum is started again when it crashed or its room was taken; each such loss is counted.
-        let lost: u64 = tally.endings().filter(|(why, _)| *why != Ending::NAMES[0]).map(|(_, count)| count).sum();
-        let allowed = self.queued + minimums * 3 + lost + tally.failed_starts;
-        assert!(tally.starts <= allowed, "{} starts for {} calls that waited", tally.starts, self.queued);
-        let yielded = tally.endings().find(|(why, _)| *why == "yielded").map_or(0, |(_, count)| count);
+        let lost: u64 = decisions.endings().filter(|(why, _)| *why != Ending::NAMES[0]).map(|(_, count)| count).sum();
+        let allowed = self.queued + minimums * 3 + lost + decisions.failed_starts;
+        assert!(decisions.starts <= allowed, "{} starts for {} calls that waited", decisions.starts, self.queued);
+        let yielded = decisions.endings().find(|(why, _)| *why == "yielded").map_or(0, |(_, count)| count);
         let most = u64::from(self.plan.limits.instances) * (self.now / SECOND + 1);
         assert!(yielded <= most, "{yielded} instances were taken from work in {} s", self.now / SECOND);
     }

@@ -43,7 +43,7 @@ pub(crate) enum Why {
 
 /// What was decided since the server started.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
+pub struct Decisions {
     /// Instances whose start was ordered.
     pub starts: u64,
     /// Starts that failed.
@@ -74,7 +74,7 @@ pub struct Census {
     /// Calls that wait.
     pub waiting: u32,
     /// What was decided so far.
-    pub tally: Tally,
+    pub decisions: Decisions,
 }
 
 /// How one function stands, all its versions together.
@@ -90,6 +90,18 @@ pub struct FunctionCensus {
     pub waiting: u32,
 }
 
+// === impl FunctionCensus ===
+
+impl FunctionCensus {
+    /// Adds another version or function.
+    pub fn add(&mut self, other: Self) {
+        self.starting += other.starting;
+        self.busy += other.busy;
+        self.idle += other.idle;
+        self.waiting += other.waiting;
+    }
+}
+
 // === impl Ending ===
 
 impl Ending {
@@ -102,9 +114,9 @@ impl Why {
     pub(crate) const NAMES: [&str; 5] = ["function_full", "share_full", "node_full", "too_large", "stopping"];
 }
 
-// === impl Tally ===
+// === impl Decisions ===
 
-impl Tally {
+impl Decisions {
     pub(super) fn ended(&mut self, ending: Ending) {
         self.endings[ending as usize] += 1;
     }

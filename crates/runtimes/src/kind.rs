@@ -1,0 +1,105 @@
+//! What instances have in common before it is known of which function: the runtime, and how it is started.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use faas_ports::{LayerMount, SandboxLimits, SandboxSpec};
+use faas_types::limits::{MEMORY_MIN, OPEN_FILES_MAX, PIDS_MAX, TMP_BYTES};
+use faas_types::{ByteSize, FunctionSettings, IsolationLevel, NetworkMode, RuntimeName, SandboxId};
+
+use crate::discovery::Found;
+use crate::seal::SealedRuntime;
+
+/// Where the function's code appears inside.
+const CODE: &str = "/function";
+/// CPU share of what waits, in thousandths of a core: starting is not to be throttled.
+const WAITING_CPU_MILLIS: u32 = 1000;
+/// Memory that a zygote may use: many times what one needs.
+const ZYGOTE_MEMORY: u64 = 256 << 20;
+/// So that its forks may use all cores on their way out.
+const ZYGOTE_CPU_MILLIS: u32 = 64_000;
+
+/// One way to start one runtime.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    pub(crate) key: KindKey,
+    pub(crate) found: Arc<Found>,
+    pub(crate) sealed: SealedRuntime,
+}
+
+/// Tells kinds apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct KindKey {
+    pub(crate) runtime: RuntimeName,
+    /// What `{heap_mb}` stands for; zero for runtimes whose arguments do not depend on the function's memory.
+    heap_mb: u64,
+}
+
+// === impl KindKey ===
+
+impl KindKey {
+    pub(crate) fn new(found: &Found, memory: ByteSize) -> Self {
+        let heap_mb = (memory.bytes() >> 20) * found.recipe.start.heap_percent / 100;
+        Self { runtime: found.description.name.clone(), heap_mb }
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// The sandbox of one function.
+    pub(crate) fn spec_of(&self, id: SandboxId, settings: &FunctionSettings, code: PathBuf) -> SandboxSpec {
+        let mut spec = self.spec(id, &self.found.recipe.start.argv);
+        spec.mounts.push(code_mount(code));
+        spec.cwd = CODE.into();
+        spec.limits.memory_bytes = settings.memory.bytes();
+        spec.limits.cpu_millis = settings.cpu_millis;
+        spec.limits.pids = settings.limits.pids;
+        spec.limits.tmp_bytes = settings.limits.tmp.bytes();
+        SandboxSpec { network: settings.network, min_isolation: settings.min_isolation, ..spec }
+    }
+
+    /// A sandbox for any function.
+    pub(crate) fn parked_spec(&self, id: SandboxId) -> SandboxSpec {
+        self.spec(id, &self.found.recipe.start.argv)
+    }
+
+    /// The process that is forked for this runtime, if it has one.
+    pub(crate) fn zygote_spec(&self, id: SandboxId) -> Option<SandboxSpec> {
+        let mut spec = self.spec(id, self.found.recipe.start.zygote.as_ref()?);
+        spec.limits.memory_bytes = ZYGOTE_MEMORY;
+        spec.limits.cpu_millis = ZYGOTE_CPU_MILLIS;
+        Some(spec)
+    }
+
+    fn spec(&self, id: SandboxId, argv: &[String]) -> SandboxSpec {
+        let start = &self.found.recipe.start;
+        SandboxSpec {
+            id,
+            root: self.sealed.root.clone(),
+            mounts: vec![LayerMount { source: self.sealed.shim.clone(), target: "/opt/faas".into() }],
+            argv: argv.iter().map(|argument| self.argument(argument)).collect(),
+            env: start.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            cwd: "/".into(),
+            limits: SandboxLimits {
+                memory_bytes: MEMORY_MIN.bytes(),
+                cpu_millis: WAITING_CPU_MILLIS,
+                pids: PIDS_MAX,
+                tmp_bytes: TMP_BYTES,
+                open_files: OPEN_FILES_MAX,
+            },
+            network: NetworkMode::None,
+            min_isolation: IsolationLevel::Full,
+        }
+    }
+
+    /// An argument of the recipe with its placeholders filled.
+    fn argument(&self, template: &str) -> String {
+        template.replace("{release}", &self.found.release).replace("{heap_mb}", &self.key.heap_mb.to_string())
+    }
+}
+
+/// Where a function's code goes.
+pub(crate) fn code_mount(code: PathBuf) -> LayerMount {
+    LayerMount { source: code, target: CODE.into() }
+}

@@ -1,0 +1,53 @@
+//! A runtime that waits in its sandbox for a function.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use faas_ports::{Assignment, Barrier, Clock, InstanceLogs, ParkedSandbox, PortError, PortResult};
+use faas_proto::frame::{FrameKind, PROTOCOL_VERSION};
+use faas_proto::frame_heads::HelloHead;
+
+use crate::driver::{Driver, Stopped};
+use crate::kind::Kind;
+
+/// From an open sandbox to the shim's first word.
+const HELLO_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A runtime whose shim has said hello.
+pub(crate) struct Waiting {
+    driver: Driver,
+    logs: InstanceLogs,
+    barrier: Box<dyn Barrier>,
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    /// Waits for the shim of a parked sandbox.
+    pub(crate) async fn meet(kind: &Kind, parked: ParkedSandbox, clock: Arc<dyn Clock>) -> PortResult<Self> {
+        let ParkedSandbox { sandbox, barrier } = parked;
+        let (mut driver, logs) = Driver::new(sandbox, clock, kind.found.recipe.start.out_of_memory.clone())?;
+        match tokio::time::timeout(HELLO_PATIENCE, hello(&mut driver)).await {
+            Ok(Ok(())) => Ok(Self { driver, logs, barrier }),
+            Ok(Err(Stopped::Gone)) => Err(PortError::failed("parking a runtime", "it has ended")),
+            Ok(Err(Stopped::Breach(reason))) => Err(PortError::failed("parking a runtime", reason)),
+            Err(_) => Err(PortError::failed("parking a runtime", "its shim says nothing")),
+        }
+    }
+
+    /// Makes it a function's.
+    pub(crate) async fn assign(self, assignment: Assignment) -> PortResult<(Driver, InstanceLogs)> {
+        self.barrier.lift(assignment).await?;
+        Ok((self.driver, self.logs))
+    }
+}
+
+/// Takes the shim's first frame.
+pub(crate) async fn hello(driver: &mut Driver) -> Result<(), Stopped> {
+    let frame = driver.next_frame().await?;
+    let told = serde_json::from_slice::<HelloHead>(&frame.payload);
+    if frame.kind != FrameKind::Hello || !told.is_ok_and(|head| head.protocol == PROTOCOL_VERSION) {
+        return Err(Stopped::Breach("the shim did not say hello in this protocol's version".to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Brings into a parked sandbox what it is assigned: once, and is gone.
+//!
+//! It takes one order from a socket that nobody else inside has, does it, gives up its capabilities and only then
+//! answers. The server sends the function's name and code after that answer. Programs inside have the porter's user,
+//! but cannot look into it: it is not dumpable, and they are behind the filter.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use serde::{Deserialize, Serialize};
+
+use super::limits::largest_file;
+use super::mounts::{attach, open_target};
+use crate::problem::{During, Problem, Step};
+use crate::sys;
+use crate::wire::{Limits, receive, send};
+
+/// What a parked sandbox gets. Comes with one detached mount for each target.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) targets: Vec<PathBuf>,
+    pub(crate) limits: Limits,
+    pub(crate) loopback: bool,
+}
+
+/// The porter's answer.
+pub(crate) type Delivery = Result<(), Problem>;
+
+/// The porter's life. Does not return.
+pub(super) fn run(order: OwnedFd, main: i32) -> ! {
+    let Ok(order) = alone_with(order) else { sys::exit_now(125) };
+    if let Ok(Some((wanted, mounts))) = receive::<Order>(order.as_fd()) {
+        let delivered: Delivery = deliver(&wanted, &mounts, main).and_then(|()| give_up());
+        drop(mounts);
+        // When the server has gone, so has the sandbox.
+        let _ = send(order.as_fd(), &delivered, &[]);
+    }
+    sys::exit_now(0)
+}
+
+/// Keeps no descriptor but the order.
+fn alone_with(order: OwnedFd) -> io::Result<OwnedFd> {
+    sys::dup_onto(order.as_fd(), 0)?;
+    sys::close_range(1, u32::MAX)?;
+    // Closed above.
+    std::mem::forget(order);
+    // SAFETY: descriptor 0 was made above and has no other owner.
+    Ok(unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(0) })
+}
+
+fn deliver(order: &Order, mounts: &[OwnedFd], main: i32) -> Delivery {
+    if mounts.len() != order.targets.len() {
+        return Err(io::ErrorKind::InvalidInput).during(Step::Assign);
+    }
+    let root = rustix::fs::open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).during(Step::Root)?;
+    for (mount, target) in mounts.iter().zip(&order.targets) {
+        let place = || -> io::Result<()> {
+            let below = target.strip_prefix("/").unwrap_or(target);
+            let below = CString::new(Path::as_os_str(below).as_bytes())?;
+            Ok(attach(mount.as_fd(), open_target(root.as_fd(), &below)?.as_fd())?)
+        };
+        place().during_with(Step::Root, target.to_string_lossy())?;
+    }
+    if order.loopback {
+        sys::loopback_up().during(Step::Loopback)?;
+    }
+    let file = Some(largest_file(&order.limits));
+    prlimit(Pid::from_raw(main), Resource::Fsize, Rlimit { current: file, maximum: file })
+        .map(drop)
+        .during(Step::Limits)
+}
+
+/// From here on this process is as weak as any other inside, and all that it does is to answer and end.
+fn give_up() -> Delivery {
+    let none = CapabilitySet::empty();
+    rustix::thread::set_no_new_privs(true).during(Step::Privileges)?;
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+        .during(Step::Privileges)
+}

@@ -1,0 +1,116 @@
+//! Sandboxes that wait, as the server holds them.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use faas_ports::{Assignment, Barrier, ParkedSandbox, PortError, PortResult};
+use faas_types::{IsolationLevel, NetworkMode};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::cgroup::Cgroup;
+use crate::child::{Delivery, Order, detached_layer};
+use crate::control::LinuxControl;
+use crate::link::Link;
+use crate::problem::{During, OpenError, Problem, Step};
+use crate::sandboxes::{admit, ends, on_host, settled};
+use crate::sys;
+use crate::wire::{Limits, OpenRequest, receive, send, send_bytes};
+
+/// A porter needs microseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The order that a parked sandbox's porter waits for.
+struct LinuxBarrier {
+    order: AsyncFd<OwnedFd>,
+    cgroup: Option<Cgroup>,
+    /// Those that hold now.
+    limits: Limits,
+    level: IsolationLevel,
+}
+
+/// Opens a sandbox that waits. Its program is a fork when the socket of a zygote is given.
+pub(crate) async fn park(
+    link: &Link,
+    request: OpenRequest,
+    level: IsolationLevel,
+    zygote: Option<&AsyncFd<OwnedFd>>,
+) -> Result<ParkedSandbox, OpenError> {
+    let failed = |error: rustix::io::Errno| PortError::io("making the descriptors of a sandbox", error.into());
+    let pair = |kind| socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).map_err(failed);
+    let (ends, mut handover) = ends(SocketType::STREAM)?;
+    let (order, inner) = pair(SocketType::SEQPACKET)?;
+    handover.order = Some(inner);
+    let outside = match zygote {
+        Some(zygote) => {
+            let (outside, inside) = pair(SocketType::STREAM)?;
+            handover.door = Some(inside);
+            Some((zygote, outside))
+        }
+        None => None,
+    };
+    let limits = request.limits;
+    let opened = link.open(request, &handover.borrow()).await?;
+    let cgroup = opened.cgroup.clone();
+    if let Some((zygote, outside)) = outside {
+        let entrances = cgroup.as_ref().map(Cgroup::entrances).transpose().during(Step::JoinCgroup)?;
+        let fixed = [opened.pidfd.as_fd(), handover.channel.as_fd(), handover.stdout.as_fd(), handover.stderr.as_fd()];
+        let fds: Vec<_> =
+            fixed.into_iter().chain([outside.as_fd()]).chain(entrances.iter().flatten().map(File::as_fd)).collect();
+        fork(zygote, &fds).await?;
+    }
+    drop(handover);
+    let sandbox = settled(LinuxControl::new(opened, level), ends).await?;
+    rustix::io::ioctl_fionbio(&order, true).map_err(failed)?;
+    let order = sys::watch(order).map_err(|error| PortError::io("watching over a parked sandbox", error))?;
+    Ok(ParkedSandbox { sandbox, barrier: Box::new(LinuxBarrier { order, cgroup, limits, level }) })
+}
+
+/// Asks a zygote for a fork: the sandbox's first process, the program's descriptors, the door, the cgroups to join.
+async fn fork(zygote: &AsyncFd<OwnedFd>, fds: &[BorrowedFd<'_>]) -> PortResult<()> {
+    let asking = zygote.async_io(Interest::WRITABLE, |socket| send_bytes(socket.as_fd(), &[1], fds));
+    let asked = tokio::time::timeout(PATIENCE, asking).await;
+    let asked = asked.map_err(|_| PortError::failed("asking a zygote", "it does not answer"))?;
+    asked.map_err(|error| PortError::failed("asking a zygote", error))
+}
+
+// === impl LinuxBarrier ===
+
+impl LinuxBarrier {
+    async fn deliver(&self, order: &Order, mounts: &[OwnedFd], wanted: &Limits) -> PortResult<()> {
+        let failed = |error: std::io::Error| PortError::failed("assigning a parked sandbox", error);
+        let fds: Vec<BorrowedFd<'_>> = mounts.iter().map(AsFd::as_fd).collect();
+        let sending = self.order.async_io(Interest::WRITABLE, |socket| send(socket.as_fd(), order, &fds));
+        sending.await.map_err(failed)?;
+        // While the porter is at work.
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.adjust(&self.limits, wanted).during(Step::CreateCgroup)?;
+        }
+        let answer = self.order.async_io(Interest::READABLE, |socket| receive::<Delivery>(socket.as_fd())).await;
+        match answer.map_err(failed)? {
+            Some((delivery, _)) => Ok(delivery?),
+            None => Err(PortError::failed("assigning a parked sandbox", "it has ended")),
+        }
+    }
+}
+
+#[async_trait]
+impl Barrier for LinuxBarrier {
+    async fn lift(self: Box<Self>, assignment: Assignment) -> PortResult<()> {
+        admit(self.level, assignment.network, assignment.min_isolation)?;
+        let Assignment { memory_bytes, cpu_millis, .. } = assignment;
+        let limits = Limits { memory_bytes, cpu_millis, ..self.limits };
+        let mut mounts = Vec::with_capacity(assignment.mounts.len());
+        for mount in &assignment.mounts {
+            mounts.push(detached_layer(&on_host(&mount.source)?).map_err(|problem: Problem| PortError::from(problem))?);
+        }
+        let targets = assignment.mounts.into_iter().map(|mount| mount.target).collect();
+        let order = Order { targets, limits, loopback: assignment.network == NetworkMode::Loopback };
+        let delivering = self.deliver(&order, &mounts, &limits);
+        let outcome = tokio::time::timeout(PATIENCE, delivering).await;
+        outcome.map_err(|_| PortError::failed("assigning a parked sandbox", "it does not answer"))?
+    }
+}

@@ -1,0 +1,113 @@
+"""What waits for functions may die at any time: the next call is answered, and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from harness import Server, until, write_function
+from harness.footprint import Footprint
+
+HANDLER = "import os\ndef handler(event):\n    return [os.getpid(), len(os.listdir('/proc/self/fd'))]\n"
+PARKED = 3
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    if os.geteuid() != 0:
+        pytest.skip("sandboxes are opened ahead of time at level 2 only, which needs root")
+    with Server(env={"FAAS_PARKED": str(PARKED)}) as started:
+        started.deploy(write_function(started.home / "src", "first", HANDLER))
+        until(lambda: metric(started, "faas_runtimes_parked") == PARKED, "runtimes wait")
+        yield started
+
+
+def metric(server: Server, name: str, label: str = "") -> float:
+    """The sum of a family's samples with this text in their labels."""
+    text = server.http.get("/metrics").body.decode()
+    found = re.findall(rf"^{name}(?:{{([^}}]*)}})? (\S+)$", text, re.MULTILINE)
+    return sum(float(value) for labels, value in found if label in labels)
+
+
+def children(pid: int) -> dict[int, str]:
+    """Every descendant with its arguments."""
+    found: dict[int, str] = {}
+    todo = [pid]
+    while todo:
+        parent = todo.pop()
+        for child in _direct(parent):
+            found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            todo.append(child)
+    return found
+
+
+def spawner(server: Server) -> int:
+    return next(pid for pid, words in children(server.pid).items() if "__spawner" in words)
+
+
+def zygote(server: Server) -> int:
+    return next(pid for pid in _direct(spawner(server)) if "--zygote" in children(server.pid)[pid])
+
+
+def parked_init(server: Server) -> int:
+    """The first process of a sandbox that waits: those of instances have the runtime as their only child."""
+    words = children(server.pid)
+    inits = [pid for pid in _direct(spawner(server)) if "--zygote" not in words[pid]]
+    return next(pid for pid in inits if len(_direct(pid)) == 2)
+
+
+def parked_runtime(server: Server) -> int:
+    return next(pid for pid in _direct(parked_init(server)) if "boot.py" in children(server.pid)[pid])
+
+
+def parked_porter(server: Server) -> int:
+    return next(pid for pid in _direct(parked_init(server)) if "boot.py" not in children(server.pid)[pid])
+
+
+def _direct(pid: int) -> list[int]:
+    """Children of each of its threads."""
+    texts = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for text in texts for child in text.split()]
+
+
+@pytest.mark.parametrize("victim", [zygote, spawner, parked_init, parked_runtime, parked_porter])
+def test_the_next_call_is_answered(server: Server, victim: Callable[[Server], int]) -> None:
+    os.kill(victim(server), signal.SIGKILL)
+    # More calls than runtimes wait, each for an instance of its own.
+    for number in range(PARKED + 2):
+        name = f"after-{victim.__name__.replace('_', '-')}-{number}"
+        server.deploy(write_function(server.home / "src", name, HANDLER))
+        answer = server.api.invoke(name)
+        assert answer.status == 200, answer.body
+    # More than usual, after so many starts.
+    until(lambda: metric(server, "faas_runtimes_parked") >= PARKED, "runtimes wait again")
+
+
+def test_calls_use_what_waits(server: Server) -> None:
+    before = metric(server, "faas_instance_starts_total", "parked")
+    answer = server.api.invoke("first")
+    assert answer.status == 200
+    # Input, outputs, channel, and the directory being listed.
+    assert answer.json()[1] == 5
+    assert metric(server, "faas_instance_starts_total", "parked") == before + 1
+
+
+def test_nothing_waits_without_functions(server: Server) -> None:
+    for function in server.http.get("/api/v1/functions?limit=200").json()["functions"]:
+        server.cli("fn", "delete", function["name"], "--yes")
+    until(lambda: metric(server, "faas_runtimes_parked") == 0, "nothing waits")
+    until(lambda: not _direct(spawner(server)), "no process is left")
+
+
+def test_a_killed_server_leaves_nothing_waiting(server: Server) -> None:
+    server.deploy(write_function(server.home / "src", "last", HANDLER))
+    until(lambda: metric(server, "faas_runtimes_parked") == PARKED, "runtimes wait")
+    footprint = Footprint(server.marker, server.data)
+    footprint.look(server.pid)
+    assert len(footprint.processes) > 2 * PARKED
+    server.kill()
+    until(lambda: not footprint.alive(), "every process is gone")
