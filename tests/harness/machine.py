@@ -66,6 +66,11 @@ class Machine:
         return program("schemathesis") is not None
 
     @cached_property
+    def npm(self) -> bool:
+        """Whether packages for Node can be installed."""
+        return program("npm") is not None and program("node") is not None
+
+    @cached_property
     def power_cuts(self) -> bool:
         """Whether an ext4 file system can be made in a file, mounted and shut down without a flush."""
         from .disk import PowerCutDisk
@@ -97,6 +102,7 @@ REASONS = {
     "power_cuts": "no loop device, no mkfs.ext4 or no EXT4_IOC_SHUTDOWN: power cuts cannot be made here",
     "promtool": "promtool is not installed (Debian package prometheus)",
     "schemathesis": "schemathesis is not installed (PyPI)",
+    "npm": "npm and node are not installed",
 }
 
 MACHINE = Machine()

@@ -14,6 +14,22 @@ from harness.paths import ROOT, TARGET, program
 from product.functions import ADD
 
 FUZZING = Path(__file__).parent / "schemathesis.toml"
+# One of each type, so that the fuzzer has something to change.
+TRIGGERS = """
+[[triggers]]
+type = "http"
+[[triggers]]
+type = "cron"
+name = "tick"
+schedule = "@yearly"
+[[triggers]]
+type = "webhook"
+name = "door"
+[[triggers]]
+type = "event"
+name = "listen"
+types = ["*"]
+"""
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
     "response_schema_conformance"
@@ -79,7 +95,9 @@ def _fuzz(server: Server, report: str, before: list[str], after: list[str], know
 @pytest.mark.needs("schemathesis")
 def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     with Server() as server:
-        server.deploy(write_function(tmp_path, "hello", ADD))
+        folder = write_function(tmp_path, "hello", ADD)
+        (folder / "faas.toml").write_text((folder / "faas.toml").read_text() + TRIGGERS)
+        server.deploy(folder)
         known = {
             "RUN_ID": server.api.invoke("hello", {"x": 1, "y": 2}).expect(200).headers["x-run-id"],
             "KEY_ID": server.api.create_key("spare", ["invoke"])["id"],

@@ -4,6 +4,7 @@ mod cache;
 mod dead_letters;
 mod deploy;
 mod error_pages;
+mod events;
 mod functions;
 mod health;
 mod invoke;
@@ -18,6 +19,7 @@ mod retention;
 mod runs;
 mod server;
 mod state;
+mod triggers;
 mod vars;
 mod views;
 

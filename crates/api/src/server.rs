@@ -10,8 +10,8 @@ use utoipa_axum::routes;
 
 use crate::state::ApiState;
 use crate::{
-    cache, dead_letters, deploy, error_pages, functions, health, invoke, keys, logs, metrics, openapi, replays,
-    retention, runs, vars,
+    cache, dead_letters, deploy, error_pages, events, functions, health, invoke, keys, logs, metrics, openapi, replays,
+    retention, runs, triggers, vars,
 };
 
 /// Every route of the control plane.
@@ -51,6 +51,15 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsWrite), routes!(vars::set_vars))
         .add(Key(FunctionsWrite), routes!(vars::delete_var))
         .add(Key(RunsRead), routes!(logs::project_logs))
+        .add(Key(FunctionsRead), routes!(triggers::list_triggers))
+        .add(Key(FunctionsWrite), routes!(triggers::add_trigger))
+        .add(Key(FunctionsRead), routes!(triggers::get_trigger))
+        .add(Key(FunctionsWrite), routes!(triggers::update_trigger))
+        .add(Key(FunctionsWrite), routes!(triggers::remove_trigger))
+        .add(Key(FunctionsWrite), routes!(triggers::rotate_secret))
+        .add(Key(Invoke), routes!(triggers::test_trigger))
+        .add(Key(FunctionsRead), routes!(triggers::next_fires))
+        .add(Key(Invoke), routes!(events::publish_events))
         .add(Key(RunsRead), routes!(logs::function_logs))
         .add(Key(RunsRead), routes!(runs::list_runs))
         .add(Key(RunsRead), routes!(runs::get_run))

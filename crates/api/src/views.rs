@@ -137,6 +137,7 @@ pub(crate) fn run_view(mut run: RunRecord) -> RunView {
         version: run.version,
         state: run.state,
         trigger: run.trigger,
+        trigger_name: run.trigger_name.map(|name| name.to_string()),
         created_at: run.created_at.to_string(),
         started_at: run.started_at.map(|at| at.to_string()),
         finished_at: run.finished_at.map(|at| at.to_string()),

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use faas_gateway::{ASYNC_PREFIX, Gateway, PREFIX};
+use faas_gateway::{ASYNC_PREFIX, Gateway, HOOKS_PREFIX, PREFIX};
 use http::Request;
 use http::uri::{PathAndQuery, Uri};
 use hyper::body::Incoming;
@@ -32,7 +32,10 @@ impl Doors {
         if path.starts_with(PREFIX) || path.starts_with(ASYNC_PREFIX) {
             return self.gateway.answer(request).await;
         }
-        if is_functions(request.uri().path()) {
+        if path.starts_with(HOOKS_PREFIX) {
+            return self.gateway.deliver(request).await;
+        }
+        if has_short_form(path) {
             *request.uri_mut() = below_api(request.uri());
         }
         match self.api.oneshot(request).await {
@@ -42,9 +45,9 @@ impl Doors {
     }
 }
 
-/// The function routes also answer without `/api/v1`.
-fn is_functions(path: &str) -> bool {
-    path.strip_prefix("/functions").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// The function routes and the one for events also answer without `/api/v1`.
+fn has_short_form(path: &str) -> bool {
+    path == "/events" || path.strip_prefix("/functions").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn below_api(uri: &Uri) -> Uri {
@@ -61,8 +64,8 @@ mod tests {
     #[test]
     fn functions_answer_with_and_without_the_prefix() {
         let uri: Uri = "/functions/hello/logs?limit=3".parse().expect("valid");
-        assert!(is_functions(uri.path()));
-        assert!(!is_functions("/functionsx"));
+        assert!(has_short_form(uri.path()) && has_short_form("/events"));
+        assert!(!has_short_form("/functionsx") && !has_short_form("/events/x"));
         assert_eq!(below_api(&uri).to_string(), "/api/v1/functions/hello/logs?limit=3");
     }
 }

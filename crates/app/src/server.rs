@@ -71,6 +71,7 @@ impl Server {
             blobs: store.blobs(),
             layers: store.layers(),
             events: store.events(),
+            vault: store.vault(),
             launcher: Arc::clone(&launcher) as _,
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemClock),

@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cache, completion, deploy, dlq, doctor, explain, functions, init, invoke, keys, logs, rollback, runs, status, up,
-    validate, vars, version,
+    cache, completion, deploy, dlq, doctor, events, explain, functions, init, invoke, keys, logs, rollback, runs,
+    status, triggers, up, validate, vars, version,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -85,6 +85,15 @@ pub(crate) enum Command {
         after_help = "Examples:\n  faas vars list hello\n  faas vars set hello GREETING=hi"
     )]
     Vars(vars::VarsCommand),
+    /// Add, list, test and change what makes runs of a function
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  faas triggers list hello\n  faas triggers add hello cron --schedule '@daily'"
+    )]
+    Triggers(triggers::TriggersCommand),
+    /// Publish events
+    #[command(subcommand, after_help = "Examples:\n  faas events publish @event.json")]
+    Events(events::EventsCommand),
     /// Make, list and revoke API keys
     #[command(subcommand, after_help = "Examples:\n  faas keys create ci --scope functions:write\n  faas keys list")]
     Keys(keys::KeysCommand),

@@ -5,6 +5,7 @@ pub(crate) mod completion;
 pub(crate) mod deploy;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
+pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod functions;
 pub(crate) mod init;
@@ -14,6 +15,7 @@ pub(crate) mod logs;
 pub(crate) mod rollback;
 pub(crate) mod runs;
 pub(crate) mod status;
+pub(crate) mod triggers;
 pub(crate) mod up;
 pub(crate) mod validate;
 pub(crate) mod vars;
@@ -45,6 +47,8 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Dlq(command) => Box::pin(dlq::run(command, session)).await?,
         Command::Logs(args) => Box::pin(logs::run(args, session)).await?,
         Command::Vars(command) => Box::pin(vars::run(command, session)).await?,
+        Command::Triggers(command) => Box::pin(triggers::run(command, session)).await?,
+        Command::Events(command) => events::run(command, session).await?,
         Command::Keys(command) => keys::run(command, session).await?,
         Command::Cache(command) => cache::run(command, session).await?,
         Command::Explain(args) => explain::run(&args, session)?,

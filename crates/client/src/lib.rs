@@ -24,6 +24,7 @@ mod logs;
 mod runs;
 mod server;
 mod sse;
+mod triggers;
 mod vars;
 
 pub use background::{DeadLetterQuery, LaterOptions};

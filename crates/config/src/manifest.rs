@@ -2,22 +2,27 @@
 
 mod background;
 mod bounds;
+mod cron;
 mod document;
+mod event;
 mod fields;
-
+mod http;
 mod node;
 mod problem;
 mod reader;
 mod syntax;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trigger_tests;
 mod triggers;
 mod vars;
+mod webhook;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use faas_types::{Code, Entrypoint, Fault, FunctionName, FunctionSettings, RuntimeName, limits};
+use faas_types::{Code, Entrypoint, Fault, FunctionName, FunctionSettings, RuntimeName, TriggerSettings, limits};
 
 pub use document::manifest_schema;
 pub use node::Position;
@@ -114,6 +119,19 @@ impl Manifest {
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         document::ManifestDocument::from(self).to_json()
+    }
+
+    /// Reads one trigger as JSON with the keys that it has in a manifest.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn trigger_from_json(value: serde_json::Value) -> Result<TriggerSettings, ManifestErrors> {
+        let root = syntax::from_json("trigger", value)?;
+        let mut reader = Reader::default();
+        match triggers::lone(&mut reader, &root) {
+            Some(trigger) if reader.problems.is_empty() => Ok(trigger),
+            _ => Err(ManifestErrors { source: "trigger".to_owned(), problems: reader.problems }),
+        }
     }
 
     fn from_node(source: &str, root: &Node) -> Result<Self, ManifestErrors> {

@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::ticket::queued_record;
 
 /// How long an accepted run may take to be committed.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a running run may take to end after it was cancelled.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -49,12 +49,27 @@ pub struct Accepted {
 }
 
 /// Counts a run out again unless it was handed on.
-struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     engine: &'a Engine,
     owner: Option<(ProjectId, FunctionId)>,
 }
 
 // === impl Entry ===
+
+impl<'a> Entry<'a> {
+    /// Counts a run in, or refuses it.
+    pub(crate) fn of(engine: &'a Engine, route: &Route) -> Result<Self, Fault> {
+        let function = &route.entry.record;
+        let most = route.version.settings.background.backlog_max;
+        engine.core.dispatch.backlog.enter(function.project, function.id, &function.name, most)?;
+        Ok(Self { engine, owner: Some((function.project, function.id)) })
+    }
+
+    /// The run is in the queue; whoever ends it counts it out.
+    pub(crate) fn keep(&mut self) {
+        self.owner = None;
+    }
+}
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
@@ -85,8 +100,7 @@ impl Engine {
             ));
         }
         let core = &self.core;
-        core.dispatch.backlog.enter(function.project, function.id, &function.name, background.backlog_max)?;
-        let mut entry = Entry { engine: self, owner: Some((function.project, function.id)) };
+        let mut entry = Entry::of(self, &route)?;
         let item = self.item(&route, request, later).await?;
         let (run, version) = (item.record.id, item.record.version);
         let (reply, committed) = oneshot::channel();
@@ -94,7 +108,7 @@ impl Engine {
         if !matches!(tokio::time::timeout(COMMIT_PATIENCE, handed).await, Ok(Ok(()))) {
             return Err(Fault::new(Code::Overloaded, "too many runs are being accepted").with_retry_after(1));
         }
-        entry.owner = None;
+        entry.keep();
         match tokio::time::timeout(COMMIT_PATIENCE, committed).await {
             Ok(Ok(Ok(Enqueued::Accepted))) => Ok(Accepted { run, version, repeated: false }),
             Ok(Ok(Ok(Enqueued::Known { run, same: true }))) => Ok(Accepted { run, version, repeated: true }),
@@ -110,10 +124,12 @@ impl Engine {
         }
     }
 
-    async fn item(&self, route: &Route, request: CallRequest, later: Later) -> Result<NewItem, Fault> {
+    /// The run as the queue takes it.
+    pub(crate) async fn item(&self, route: &Route, request: CallRequest, later: Later) -> Result<NewItem, Fault> {
         let core = &self.core;
         let now = core.clock.now();
         let mut record = queued_record(core.ids.mint(now), &route.entry, route.version.number, request.trigger, now);
+        record.trigger_name.clone_from(&request.trigger_name);
         record.origin = later.origin;
         let not_before = now.plus(later.delay);
         record.due_at = (!later.delay.is_zero()).then_some(not_before);

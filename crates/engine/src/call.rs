@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use faas_ports::{BodyStream, Invocation, InvocationBody};
-use faas_types::{AliasName, Code, Fault, HttpMethod, ProjectId, RunId, TriggerKind, TriggerSettings, VersionRecord};
+use faas_types::{
+    AliasName, Code, Fault, HttpMethod, ProjectId, RunId, TriggerKind, TriggerName, TriggerSettings, VersionRecord,
+};
 
 use crate::catalog::FunctionEntry;
 use crate::core::Core;
@@ -39,6 +41,8 @@ pub struct Route {
 pub struct CallRequest {
     /// What created the run.
     pub trigger: TriggerKind,
+    /// The trigger's name, where it has one.
+    pub trigger_name: Option<TriggerName>,
     /// The HTTP method.
     pub method: String,
     /// The path below the function's URL.
@@ -100,8 +104,9 @@ impl Route {
 
     /// The methods of each HTTP trigger that takes the path; none means all of them.
     fn on_path(&self, path: &str) -> impl Iterator<Item = &[HttpMethod]> {
-        self.version.settings.triggers.iter().filter_map(move |TriggerSettings::Http { path: prefix, methods }| {
-            is_below(path, prefix).then_some(methods.as_slice())
+        self.version.settings.triggers.iter().filter_map(move |trigger| match trigger {
+            TriggerSettings::Http { path: prefix, methods } => is_below(path, prefix).then_some(methods.as_slice()),
+            _ => None,
         })
     }
 }
@@ -124,7 +129,8 @@ impl Core {
     ) -> Result<Call, CallFailure> {
         let now = self.clock.now();
         let run: RunId = self.ids.mint(now);
-        let record = queued_record(run, &route.entry, route.version.number, request.trigger, now);
+        let mut record = queued_record(run, &route.entry, route.version.number, request.trigger, now);
+        record.trigger_name.clone_from(&request.trigger_name);
         let stats = self.stats.function(route.entry.record.id, &route.entry.record.name);
         self.carry(Ticket::new(Arc::clone(self), stats, record), route, request, arriving, Urgency::Caller).await
     }

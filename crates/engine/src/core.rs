@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
-use faas_ports::{Blobs, Clock, Events, IdSource, Launcher, Layers, Registry, RunHistory};
+use faas_ports::{Blobs, Clock, Events, IdSource, Launcher, Layers, Registry, RunHistory, Vault};
 use faas_types::{Code, Fault, FunctionName, ProjectId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -21,6 +21,7 @@ use crate::places::{PoolKey, Standing};
 use crate::recorder::Recorder;
 use crate::retention::Forgotten;
 use crate::stats::Stats;
+use crate::triggers::{States, Triggers};
 use crate::usher::Usher;
 
 /// What every part of the engine shares.
@@ -30,11 +31,14 @@ pub(crate) struct Core {
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) layers: Arc<dyn Layers>,
     pub(crate) events: Arc<dyn Events>,
+    pub(crate) vault: Arc<dyn Vault>,
     pub(crate) launcher: Arc<dyn Launcher>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) keys: Arc<Keys>,
+    pub(crate) triggers: Arc<Triggers>,
+    pub(crate) trigger_states: States,
     pub(crate) usher: Arc<Usher>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) recorder: Recorder,

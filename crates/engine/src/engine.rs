@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_ports::{
     Blobs, BodyStream, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher, Layers,
-    PortError, Registry, RunHistory, RunQueue, Write,
+    PortError, Registry, RunHistory, RunQueue, Vault, Write,
 };
 use faas_types::{Fault, FunctionId, ProjectId, Retention, limits};
 use parking_lot::Mutex;
@@ -28,6 +28,7 @@ use crate::recorder::Recorder;
 use crate::reply::{Call, CallFailure};
 use crate::retention::Forgotten;
 use crate::stats::Stats;
+use crate::triggers::{States, Triggers, keep_schedules};
 use crate::usher::{Usher, UsherDeps};
 
 /// How long killed instances may take to be gone.
@@ -50,6 +51,7 @@ pub struct Ports {
     pub blobs: Arc<dyn Blobs>,
     pub layers: Arc<dyn Layers>,
     pub events: Arc<dyn Events>,
+    pub vault: Arc<dyn Vault>,
     pub launcher: Arc<dyn Launcher>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
@@ -68,6 +70,8 @@ pub struct EngineSettings {
     pub instances_max: u32,
     /// How long a project's history is kept that has no settings of its own.
     pub retention: Retention,
+    /// The longest sleep between two looks at the clock for schedules: so soon is it seen that the clock was moved.
+    pub look_every: Duration,
     /// Bytes of all instances together.
     pub memory_max: u64,
     /// Instances that start at the same time.
@@ -100,6 +104,7 @@ impl Default for EngineSettings {
             starts_max: u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(STARTS_PER_CORE),
             metric_labels_max: 200,
             retention: Retention::default(),
+            look_every: Duration::from_secs(10),
         }
     }
 }
@@ -122,6 +127,8 @@ impl Engine {
         let project = default_project(&*ports.registry, &*ports.clock, &*ports.ids).await?;
         let catalog = Catalog::start(Arc::clone(&ports.registry)).await?;
         let keys = Keys::start(Arc::clone(&ports.registry), Arc::clone(&ports.clock), Arc::clone(&ports.ids)).await?;
+        let triggers = Triggers::start(Arc::clone(&ports.registry)).await?;
+        let trigger_states = States::load(Arc::clone(&ports.registry)).await?;
         let stats = Arc::new(Stats::new(settings.metric_labels_max));
         let (recorder, recorder_task) =
             Recorder::start(Arc::clone(&ports.history), Arc::clone(&ports.events), Arc::clone(&stats));
@@ -141,11 +148,14 @@ impl Engine {
             blobs: ports.blobs,
             layers: ports.layers,
             events: ports.events,
+            vault: ports.vault,
             launcher: ports.launcher,
             clock: ports.clock,
             ids: ports.ids,
             catalog,
             keys,
+            triggers,
+            trigger_states,
             usher: Usher::new(settings.limits(), deps),
             stats,
             recorder,
@@ -166,7 +176,9 @@ impl Engine {
         background.extend(dispatch::start(&core, feeds));
         core.tasks.spawn(Arc::clone(&core).forget(settings.retention));
         let retention_default = settings.retention;
-        Ok(Self { core, project, retention_default, background: Arc::new(Mutex::new(background)) })
+        let engine = Self { core, project, retention_default, background: Arc::new(Mutex::new(background)) };
+        engine.core.tasks.spawn(keep_schedules(engine.clone(), settings.look_every));
+        Ok(engine)
     }
 
     /// The project that belongs to callers without a key.

@@ -129,12 +129,21 @@ impl Engine {
             record.updated_at = self.core.clock.now();
             let put = |key, value, expect| Write::Put { key, value, expect };
             let mut writes = vec![put(key.clone(), encode(&record)?, Expect::Revision(stored.revision))];
+            let mut triggers = None;
             if let Some(deployment) = deployment {
+                let version = self.core.catalog.version(entry, deployment.to).await?;
+                let reconciled =
+                    self.core.reconcile_triggers(record.project, record.id, &version.settings.triggers).await?;
+                writes.extend(reconciled.writes.iter().cloned());
+                triggers = Some(reconciled);
                 let key = deployment_key(record.project, &deployment);
                 writes.push(put(key, encode(&deployment)?, Expect::Absent));
             }
             match self.core.registry.commit(writes).await {
                 Ok(revision) => {
+                    if let Some(triggers) = triggers {
+                        self.core.learn_triggers(triggers, revision);
+                    }
                     let entry = self.remember(record, revision);
                     self.retire_outdated(&entry).await;
                     return Ok(entry);
@@ -177,6 +186,7 @@ impl Engine {
         self.core.kinds_changed.notify_one();
         self.core.usher.close(*id, |_| false);
         self.core.stats.forget(*id);
+        self.core.drop_triggers(*project, *id).await?;
         for collection in [Collection::Versions, Collection::Deployments] {
             loop {
                 let rows = self.core.registry.list(*project, collection, &format!("{id}/"), None, DELETE_BATCH).await?;

@@ -37,6 +37,7 @@ mod rollback;
 mod slot;
 mod stats;
 mod ticket;
+mod triggers;
 mod usher;
 mod vars;
 mod version_cache;
@@ -61,3 +62,7 @@ pub use replay::{DeadSelection, Redriven, Replay};
 pub use reply::{Call, CallBody, CallFailure};
 pub use retention::Forgotten;
 pub use stats::{FunctionSnapshot, Stats};
+pub use triggers::{
+    Fired, HookAnswer, HookReply, HookRequest, NewSecret, PublishedEvent, SealedSecret, TriggerEntry, TriggerOrigin,
+    TriggerRecord, TriggerState, Triggers, WebhookDoor,
+};

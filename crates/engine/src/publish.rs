@@ -51,14 +51,19 @@ impl Engine {
                 note: new.note.clone(),
                 at: now,
             };
+            let triggers = self.core.reconcile_triggers(project, record.id, &new.settings.triggers).await?;
             let put = |key, value, expect| Write::Put { key, value, expect };
-            let writes = vec![
+            let mut writes = vec![
                 put(version_key(project, record.id, version.number), encode(&version)?, Expect::Absent),
                 put(function_key(project, &new.name), encode(&record)?, expect),
                 put(deployment_key(project, &deployment), encode(&deployment)?, Expect::Absent),
             ];
+            writes.extend(triggers.writes.iter().cloned());
             match self.core.registry.commit(writes).await {
-                Ok(revision) => return Ok((deployment, self.remember(record, revision), Arc::new(version))),
+                Ok(revision) => {
+                    self.core.learn_triggers(triggers, revision);
+                    return Ok((deployment, self.remember(record, revision), Arc::new(version)));
+                }
                 Err(PortError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -71,7 +71,8 @@ impl Engine {
         let selector = if replay.current { Selector::Alias(AliasName::live()) } else { Selector::Version(run.version) };
         let route = self.route(project, &run.function.to_string(), &selector).await?;
         let RunInput { method, path, query, headers, body, max_age } = input;
-        let request = CallRequest { trigger: TriggerKind::Replay, method, path, query, headers, body };
+        let request =
+            CallRequest { trigger: TriggerKind::Replay, trigger_name: None, method, path, query, headers, body };
         self.accept(route, request, Later { max_age, origin: Some(id), redrives, ..Later::default() }).await
     }
 

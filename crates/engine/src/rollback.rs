@@ -44,7 +44,8 @@ impl Engine {
         let mut record = entry.record.clone();
         record.point_live(target, &version.settings, now);
         record.updated_at = now;
-        let writes = vec![
+        let triggers = self.core.reconcile_triggers(record.project, record.id, &version.settings.triggers).await?;
+        let mut writes = vec![
             Write::Put { key: entry.key(), value: encode(&record)?, expect: Expect::Revision(entry.revision) },
             Write::Put {
                 key: deployment_key(record.project, &deployment),
@@ -52,7 +53,9 @@ impl Engine {
                 expect: Expect::Absent,
             },
         ];
+        writes.extend(triggers.writes.iter().cloned());
         let revision = self.core.registry.commit(writes).await?;
+        self.core.learn_triggers(triggers, revision);
         let entry = self.remember(record, revision);
         self.retire_outdated(&entry).await;
         Ok(Deployed { deployment, entry, version, check: Duration::ZERO })

@@ -330,6 +330,7 @@ pub(crate) fn queued_record(
         version,
         state: RunState::Queued,
         trigger,
+        trigger_name: None,
         created_at: now,
         started_at: None,
         finished_at: None,

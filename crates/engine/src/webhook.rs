@@ -3,16 +3,15 @@
 //! A signature is checked on the raw bytes of the body, in constant time, with each secret that is live, before anything
 //! of the message is read. Schemes that sign a time are held to [`TOLERANCE`] on both sides of now.
 
-mod scheme;
 mod secret;
 mod signing;
 mod verification;
 
 use std::time::Duration;
 
-pub use scheme::WebhookScheme;
+pub use faas_types::WebhookScheme;
 pub use secret::{InvalidWebhookSecret, WebhookSecret};
-pub use signing::sign;
+pub use signing::{sign, sign_as};
 pub use verification::{Delivery, Verified, WebhookRefusal, verify};
 
 /// How far a signed time may be from now.

@@ -55,6 +55,10 @@ impl Gateway {
         Self { engine, cache }
     }
 
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Answers a request whose path starts with [`PREFIX`] or [`ASYNC_PREFIX`].
     pub async fn answer(&self, request: Request) -> Response {
         let id = RequestId::of(request.headers(), SystemClock.now());

@@ -25,6 +25,8 @@ pub enum Collection {
     Bundles,
     Keys,
     Settings,
+    Triggers,
+    TriggerStates,
 }
 
 /// The name of one entry.
@@ -142,8 +144,17 @@ pub trait Registry: Send + Sync {
 
 impl Collection {
     /// Every collection.
-    pub const ALL: [Self; 7] =
-        [Self::Projects, Self::Functions, Self::Versions, Self::Deployments, Self::Bundles, Self::Keys, Self::Settings];
+    pub const ALL: [Self; 9] = [
+        Self::Projects,
+        Self::Functions,
+        Self::Versions,
+        Self::Deployments,
+        Self::Bundles,
+        Self::Keys,
+        Self::Settings,
+        Self::Triggers,
+        Self::TriggerStates,
+    ];
 
     /// The collection as stores and messages name it.
     #[must_use]
@@ -156,6 +167,8 @@ impl Collection {
             Self::Bundles => "bundles",
             Self::Keys => "keys",
             Self::Settings => "settings",
+            Self::Triggers => "triggers",
+            Self::TriggerStates => "trigger_states",
         }
     }
 }

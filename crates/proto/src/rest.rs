@@ -9,6 +9,7 @@ mod problem;
 mod retention;
 mod run;
 mod server;
+mod trigger;
 mod var;
 
 pub use background::{
@@ -26,4 +27,8 @@ pub use problem::{FunctionFailure, Problem};
 pub use retention::{RetentionView, SetRetention};
 pub use run::{AttemptView, RunErrorView, RunList, RunView, StartView};
 pub use server::{FeatureView, HealthView, RuntimeView, StatusView};
+pub use trigger::{
+    AcceptedDelivery, AddTrigger, EventRun, NextFires, PublishedEvents, RotateSecret, TestedTrigger, TriggerList,
+    TriggerView, TriggerWithSecret, UpdateTrigger,
+};
 pub use var::{SetVars, VarList, VarView};

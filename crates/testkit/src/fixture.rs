@@ -41,6 +41,7 @@ pub fn queued_run(project: ProjectId, function: FunctionId, created_at: Timestam
         version: 1,
         state: RunState::Queued,
         trigger: TriggerKind::Http,
+        trigger_name: None,
         created_at,
         started_at: None,
         finished_at: None,

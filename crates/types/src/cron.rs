@@ -22,7 +22,7 @@ const EXPRESSION_MAX: usize = 256;
 const NAMES: &str = "@yearly, @annually, @monthly, @weekly, @daily, @midnight or @hourly";
 
 /// A cron expression in a time zone, checked to fire at least once more.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, utoipa::ToSchema)]
 pub struct CronSchedule {
     /// As it was written.
     expression: String,

@@ -66,6 +66,20 @@ pub struct DueTicks {
     pub next: Option<Timestamp>,
 }
 
+// === impl MissedTicks ===
+
+impl MissedTicks {
+    /// How many missed ticks become runs at the most.
+    #[must_use]
+    pub fn most(self) -> u32 {
+        match self {
+            Self::Skip => 0,
+            Self::Once => 1,
+            Self::All(most) => most.min(limits::CRON_CATCH_UP_MAX),
+        }
+    }
+}
+
 // === impl CronSchedule ===
 
 impl CronSchedule {
@@ -79,11 +93,7 @@ impl CronSchedule {
             count = SCAN_MAX.max(recent.len());
         }
         let on_time = recent.iter().filter(|tick| now.since(**tick) <= ON_TIME).count();
-        let wanted = match missed {
-            MissedTicks::Skip => on_time,
-            MissedTicks::Once => on_time.max(1),
-            MissedTicks::All(most) => on_time.max(most.min(limits::CRON_CATCH_UP_MAX) as usize),
-        };
+        let wanted = on_time.max(missed.most() as usize);
         let ticks: Vec<Timestamp> = recent.iter().skip(recent.len().saturating_sub(wanted)).copied().collect();
         let decided = decided.max(now);
         DueTicks { skipped: count - ticks.len(), ticks, decided, next: self.after(decided) }

@@ -23,7 +23,9 @@ mod settings;
 mod span;
 mod time;
 mod timeline;
+mod trigger;
 mod version;
+mod webhook_scheme;
 
 pub use background::{Background, InvocationMode, RetryClass, RetryPolicy};
 pub use bundle::{Bundle, BundleFile};
@@ -39,7 +41,7 @@ pub use id::{
     SandboxId, TriggerId, VersionId,
 };
 pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
-pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName};
+pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName, TriggerName};
 pub use retention::Retention;
 pub use run::{IllegalTransition, RunEffect, RunEvent, RunPhase, RunState};
 pub use run_record::{AttemptRecord, LogLevel, LogLine, LogStream, RunRecord, TriggerKind};
@@ -50,4 +52,6 @@ pub use settings::{
 pub use span::{InvalidSpan, Span};
 pub use time::Timestamp;
 pub use timeline::{StartTimes, Timeline};
+pub use trigger::{CronTrigger, EventFilter, EventTrigger, InvalidEventFilter, WebhookReply, WebhookTrigger};
 pub use version::{Alias, Deployment, FunctionRecord, VersionRecord};
+pub use webhook_scheme::WebhookScheme;

@@ -56,6 +56,16 @@ pub const VARS_MAX: usize = 256;
 pub const VAR_VALUE_MAX: usize = 32 << 10;
 /// Triggers of one function.
 pub const TRIGGERS_MAX: usize = 32;
+/// Bytes of the JSON that a cron trigger calls its function with.
+pub const CRON_INPUT_MAX: usize = 64 << 10;
+/// Values in one filter of an event trigger.
+pub const EVENT_FILTERS_MAX: usize = 32;
+/// How often an event may cause another one; a circle of functions ends here.
+pub const EVENT_DEPTH_MAX: u32 = 8;
+/// How long a webhook's replaced secret may stay good.
+pub const SECRET_OVERLAP_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long a webhook's replaced secret stays good when the caller is silent.
+pub const SECRET_OVERLAP_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 /// Missed ticks of a cron trigger that are made up for.
 pub const CRON_CATCH_UP_MAX: u32 = 100;
 /// The longest random delay of a cron trigger.

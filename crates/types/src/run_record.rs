@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AttemptId, Code, FunctionError, FunctionId, FunctionName, InstanceId, IsolationLevel, ProjectId, RunId, RunState,
-    StartTimes, Timestamp,
+    StartTimes, Timestamp, TriggerName,
 };
 
 /// What created a run.
@@ -15,6 +15,12 @@ pub enum TriggerKind {
     Http,
     /// A call of the invoke API.
     Api,
+    /// A tick of a schedule.
+    Cron,
+    /// A delivery at a webhook.
+    Webhook,
+    /// A published event.
+    Event,
     /// Another run, tried again by hand.
     Replay,
 }
@@ -36,6 +42,9 @@ pub struct RunRecord {
     pub state: RunState,
     /// What created it.
     pub trigger: TriggerKind,
+    /// The name of the trigger, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger_name: Option<TriggerName>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When its first attempt began.
@@ -155,7 +164,7 @@ pub struct LogLine {
 
 impl TriggerKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Http, Self::Api, Self::Replay];
+    pub const ALL: [Self; 6] = [Self::Http, Self::Api, Self::Cron, Self::Webhook, Self::Event, Self::Replay];
 
     /// The kind as text, as on the wire.
     #[must_use]
@@ -163,6 +172,9 @@ impl TriggerKind {
         match self {
             Self::Http => "http",
             Self::Api => "api",
+            Self::Cron => "cron",
+            Self::Webhook => "webhook",
+            Self::Event => "event",
             Self::Replay => "replay",
         }
     }

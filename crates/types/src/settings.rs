@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Background, ByteSize, Entrypoint, IsolationLevel, RuntimeName, Span, limits};
+use crate::{
+    Background, ByteSize, CronTrigger, Entrypoint, EventTrigger, IsolationLevel, RuntimeName, Span, TriggerKind,
+    TriggerName, WebhookTrigger, limits,
+};
 
 /// Who may call a function's URL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -68,6 +71,12 @@ pub enum TriggerSettings {
         #[serde(default)]
         methods: Vec<HttpMethod>,
     },
+    /// The times of a schedule.
+    Cron(Box<CronTrigger>),
+    /// Signed deliveries at a URL of its own.
+    Webhook(WebhookTrigger),
+    /// Published events.
+    Event(EventTrigger),
 }
 
 /// Everything a version runs with besides its files.
@@ -151,6 +160,42 @@ impl Default for Allowance {
 impl Default for CacheSettings {
     fn default() -> Self {
         Self { ttl: Span::from_secs(0), entry_max: limits::CACHE_ENTRY, share: CacheShare::default() }
+    }
+}
+
+// === impl TriggerSettings ===
+
+impl TriggerSettings {
+    /// Its name, by which it is remembered across deployments; requests at the function's URL need none.
+    #[must_use]
+    pub fn name(&self) -> Option<&TriggerName> {
+        match self {
+            Self::Http { .. } => None,
+            Self::Cron(cron) => Some(&cron.name),
+            Self::Webhook(WebhookTrigger { name, .. }) | Self::Event(EventTrigger { name, .. }) => Some(name),
+        }
+    }
+
+    /// The path that the function is called with, or whose requests it takes.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Http { path, .. }
+            | Self::Webhook(WebhookTrigger { path, .. })
+            | Self::Event(EventTrigger { path, .. }) => path,
+            Self::Cron(cron) => &cron.path,
+        }
+    }
+
+    /// Its type, as manifests and runs name it.
+    #[must_use]
+    pub const fn kind(&self) -> TriggerKind {
+        match self {
+            Self::Http { .. } => TriggerKind::Http,
+            Self::Cron(_) => TriggerKind::Cron,
+            Self::Webhook(_) => TriggerKind::Webhook,
+            Self::Event(_) => TriggerKind::Event,
+        }
     }
 }
 

@@ -63,6 +63,7 @@ async fn accept(engine: &Engine, target: CallTarget, request: Request) -> Result
     let later = later(&parts.headers)?;
     let body = held_body(&parts.headers, body, engine.bodies()).await?;
     let call = CallRequest {
+        trigger_name: None,
         trigger: target.trigger,
         method: parts.method.as_str().to_owned(),
         path: target.path,

@@ -60,6 +60,7 @@ pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, 
     };
     let call = CallRequest {
         trigger: target.trigger,
+        trigger_name: None,
         method: parts.method.as_str().to_owned(),
         path: target.path,
         query: parts.uri.query().unwrap_or_default().to_owned(),
@@ -127,15 +128,7 @@ fn reply(call: Call, id: &RequestId) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(call.head.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let headers = response.headers_mut();
-    for (name, value) in &call.head.headers {
-        let name = HeaderName::try_from(name.as_str());
-        let value = HeaderValue::from_bytes(&value.chars().map(to_byte).collect::<Vec<u8>>());
-        if let (Ok(name), Ok(value)) = (name, value)
-            && !OURS.contains(&name)
-        {
-            headers.append(name, value);
-        }
-    }
+    reply_headers(&call.head.headers, headers);
     let facts = CallFacts {
         run: Some(call.run),
         version: Some(call.version),
@@ -145,6 +138,19 @@ fn reply(call: Call, id: &RequestId) -> Response {
     };
     annotate(headers, id, &facts);
     response
+}
+
+/// The headers that a function may set of its reply.
+pub(crate) fn reply_headers(set: &[(String, String)], headers: &mut HeaderMap) {
+    for (name, value) in set {
+        let name = HeaderName::try_from(name.as_str());
+        let value = HeaderValue::from_bytes(&value.chars().map(to_byte).collect::<Vec<u8>>());
+        if let (Ok(name), Ok(value)) = (name, value)
+            && !OURS.contains(&name)
+        {
+            headers.append(name, value);
+        }
+    }
 }
 
 fn to_byte(character: char) -> u8 {

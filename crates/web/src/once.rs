@@ -39,6 +39,7 @@ async fn first(engine: &Engine, target: &CallTarget, request: Request) -> Result
     let name = key(&parts.headers, &IDEMPOTENCY_KEY)?.unwrap_or_default();
     let call = CallRequest {
         trigger: target.trigger,
+        trigger_name: None,
         method: parts.method.as_str().to_owned(),
         path: target.path.clone(),
         query: parts.uri.query().unwrap_or_default().to_owned(),

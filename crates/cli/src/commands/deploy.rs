@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use faas_client::Client;
 use faas_client::rest::{DeployPlan, DeploymentView};
-use faas_types::{Entrypoint, FunctionName, limits};
+use faas_types::{Entrypoint, FunctionName, TriggerSettings, limits};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -72,7 +73,25 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
     session.out.aside("loading the entrypoint in a sandbox");
     let manifest = project.manifest.to_json();
     let deployment = client.deploy(project.name.as_str(), manifest, &project.files, args.note).await?;
-    print_deployment(&deployment, &plan, started.elapsed(), session)
+    print_deployment(&deployment, &plan, started.elapsed(), session)?;
+    name_shut_webhooks(&client, &project, session).await
+}
+
+/// A webhook that a manifest brought has no secret and lets nobody in: its owner must hear of it.
+async fn name_shut_webhooks(client: &Client, project: &Project, session: &Session) -> anyhow::Result<()> {
+    let is_webhook = |trigger: &TriggerSettings| matches!(trigger, TriggerSettings::Webhook(_));
+    if !project.manifest.settings.triggers.iter().any(is_webhook) {
+        return Ok(());
+    }
+    let name = &project.name;
+    let triggers = client.triggers(name.as_str()).await?.triggers;
+    for trigger in triggers.iter().filter(|trigger| trigger.secrets == Some(0)) {
+        let hook = text::visible(&trigger.name);
+        session.out.note(format_args!(
+            "webhook {hook} has no secret and lets nobody in; make one: faas triggers rotate {name} {hook}"
+        ));
+    }
+    Ok(())
 }
 
 /// What the server lacks, by name.

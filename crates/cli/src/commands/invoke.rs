@@ -108,6 +108,7 @@ pub(crate) async fn run(args: InvokeArgs, session: &Session) -> anyhow::Result<E
     Ok(if reply.status < 400 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// A body as arguments give it: text, `@FILE`, or `-` for standard input.
 pub(crate) fn read_body(data: &str) -> anyhow::Result<Vec<u8>> {
     let bytes = match data.strip_prefix('@') {
         _ if data == "-" => limited(std::io::stdin().lock(), "standard input")?,

@@ -1,16 +1,19 @@
 //! The written form of a manifest, for its JSON schema and for uploads.
 
+mod trigger;
+
 use std::collections::BTreeMap;
 
 use faas_types::{
-    Allowance, AuthMode, Background, CacheSettings, CacheShare, HttpMethod, InvocationMode, NetworkMode, RetryClass,
-    RetryPolicy, Scaling, TriggerSettings,
+    Allowance, AuthMode, Background, CacheSettings, CacheShare, InvocationMode, NetworkMode, RetryClass, RetryPolicy,
+    Scaling,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Manifest;
 use crate::languages::Language;
+use trigger::TriggerDocument;
 
 /// A function of Function Cloud.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -192,41 +195,6 @@ struct ScalingDocument {
     concurrency: Option<u32>,
 }
 
-/// Something that creates runs.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(inline, deny_unknown_fields)]
-struct TriggerDocument {
-    /// What it reacts to; only requests in this release.
-    #[serde(rename = "type")]
-    kind: TriggerType,
-    /// The path prefix below the function's URL, starting with a slash.
-    #[schemars(default = "slash", length(max = 200), regex(pattern = "^/"))]
-    path: String,
-    /// The methods that are taken; empty takes all.
-    #[schemars(default)]
-    methods: Vec<HttpMethodName>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-enum TriggerType {
-    Http,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-#[schemars(inline)]
-enum HttpMethodName {
-    Get,
-    Head,
-    Post,
-    Put,
-    Patch,
-    Delete,
-    Options,
-}
-
 /// The JSON schema of `faas.toml`, kept at `docs/schema/faas.toml.schema.json`.
 #[must_use]
 pub fn manifest_schema() -> serde_json::Value {
@@ -388,27 +356,6 @@ impl From<&RetryPolicy> for RetryDocument {
             backoff_max: text(policy.backoff_max),
             max_age: text(policy.max_age),
             on: policy.on.iter().map(name).collect(),
-        }
-    }
-}
-
-impl From<&TriggerSettings> for TriggerDocument {
-    fn from(trigger: &TriggerSettings) -> Self {
-        let TriggerSettings::Http { path, methods } = trigger;
-        Self { kind: TriggerType::Http, path: path.clone(), methods: methods.iter().map(|m| (*m).into()).collect() }
-    }
-}
-
-impl From<HttpMethod> for HttpMethodName {
-    fn from(method: HttpMethod) -> Self {
-        match method {
-            HttpMethod::Get => Self::Get,
-            HttpMethod::Head => Self::Head,
-            HttpMethod::Post => Self::Post,
-            HttpMethod::Put => Self::Put,
-            HttpMethod::Patch => Self::Patch,
-            HttpMethod::Delete => Self::Delete,
-            HttpMethod::Options => Self::Options,
         }
     }
 }

@@ -130,7 +130,6 @@ fn each_bad_value_is_told_with_place_and_way_out() {
         ("[vars]\nA = \"\\u0000\"", "2:1: var `A` holds a zero byte"),
         ("triggers = {}", "1:12: `triggers` must be a list, not a table"),
         ("[[triggers]]\npath = \"/\"", "`triggers[0].type` is missing; add type = \"http\""),
-        ("[[triggers]]\ntype = \"cron\"", "2:8: trigger type `cron` is not available in this release"),
         ("[[triggers]]\ntype = \"htpp\"", "2:8: unknown trigger type `htpp`; did you mean \"http\"?"),
         ("[[triggers]]\ntype = \"http\"\npath = \"api\"", "3:8: `triggers[0].path` must be a URL path"),
         ("[[triggers]]\ntype = \"http\"\npath = \"/a/../b\"", "3:8: `triggers[0].path` must be a URL path"),
@@ -247,5 +246,9 @@ fn the_schema_has_the_keys_that_the_reader_takes() {
     assert_eq!(keys("/properties/scaling/properties"), sorted(fields::SCALING_KEYS));
     assert_eq!(keys("/properties/background/properties"), sorted(background::BACKGROUND_KEYS));
     assert_eq!(keys("/properties/background/properties/retry/properties"), sorted(background::RETRY_KEYS));
-    assert_eq!(keys("/properties/triggers/items/properties"), sorted(triggers::HTTP_KEYS));
+    let of = |at: usize| keys(&format!("/properties/triggers/items/oneOf/{at}/properties"));
+    assert_eq!(of(0), sorted(http::HTTP_KEYS));
+    assert_eq!(of(1), sorted(cron::CRON_KEYS));
+    assert_eq!(of(2), sorted(webhook::WEBHOOK_KEYS));
+    assert_eq!(of(3), sorted(event::EVENT_KEYS));
 }

@@ -1,23 +1,14 @@
 //! Triggers: what creates runs of a function.
 
-use faas_types::{HttpMethod, TriggerSettings, limits};
+use faas_types::{TriggerKind, TriggerName, TriggerSettings, limits};
 
-use super::node::Node;
+use super::node::{Node, Value};
 use super::reader::{Reader, Table, closest, shorten};
+use super::{cron, event, http, webhook};
 
-/// Keys of an HTTP trigger.
-pub(super) const HTTP_KEYS: &[&str] = &["type", "path", "methods"];
 /// Trigger types of later releases, which deserve a better answer than "unknown".
-const LATER: &[&str] = &["webhook", "cron", "schedule", "queue", "event", "database", "storage", "auth"];
-const METHODS: [(&str, HttpMethod); 7] = [
-    ("GET", HttpMethod::Get),
-    ("HEAD", HttpMethod::Head),
-    ("POST", HttpMethod::Post),
-    ("PUT", HttpMethod::Put),
-    ("PATCH", HttpMethod::Patch),
-    ("DELETE", HttpMethod::Delete),
-    ("OPTIONS", HttpMethod::Options),
-];
+const LATER: &[&str] = &["queue", "database", "storage", "auth"];
+const TYPES: [&str; 4] = ["http", "cron", "webhook", "event"];
 const PATH_MAX: usize = 200;
 
 /// Reads `[[triggers]]`; `None` when it is not a list.
@@ -28,53 +19,95 @@ pub(super) fn triggers(reader: &mut Reader, node: &Node) -> Option<Vec<TriggerSe
         reader.problem("triggers", node.at, message);
         return None;
     }
-    let mut found = Vec::new();
+    let mut ordinals = Ordinals::default();
+    let mut found: Vec<TriggerSettings> = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let Some(table) = reader.table(&format!("triggers[{index}]"), item) else { continue };
-        let Some(trigger) = trigger(reader, &table) else { continue };
-        let TriggerSettings::Http { path, .. } = &trigger;
-        let twice = found.iter().any(|TriggerSettings::Http { path: other, .. }| other == path);
-        if twice {
-            reader.problem(
-                table.path_of("path"),
-                item.at,
-                format!("two http triggers take path {path}; merge their methods"),
-            );
-        }
+        let Some(trigger) = trigger(reader, &table, &mut ordinals) else { continue };
+        refuse_twin(reader, &table, item, &trigger, &found);
         found.push(trigger);
     }
     Some(found)
 }
 
-fn trigger(reader: &mut Reader, table: &Table<'_>) -> Option<TriggerSettings> {
+/// Reads one trigger that stands alone, outside of a list. Its default name ends in `1`.
+pub(super) fn lone(reader: &mut Reader, node: &Node) -> Option<TriggerSettings> {
+    let table = reader.table("trigger", node)?;
+    trigger(reader, &table, &mut Ordinals::default())
+}
+
+/// How many triggers of each type came so far, for their default names.
+#[derive(Debug, Default)]
+pub(super) struct Ordinals(Vec<TriggerKind>);
+
+// === impl Ordinals ===
+
+impl Ordinals {
+    /// The name that a trigger is given, or the default one: its type and how many of that type there are by then.
+    pub(super) fn name(&mut self, reader: &mut Reader, table: &Table<'_>, kind: TriggerKind) -> TriggerName {
+        self.0.push(kind);
+        let count = self.0.iter().filter(|other| **other == kind).count();
+        let default = format!("{}-{count}", kind.as_str());
+        reader.parsed(table, "name").unwrap_or_else(|| default.parse().expect("a type and a number are a name"))
+    }
+}
+
+fn refuse_twin(
+    reader: &mut Reader,
+    table: &Table<'_>,
+    item: &Node,
+    trigger: &TriggerSettings,
+    before: &[TriggerSettings],
+) {
+    match trigger {
+        TriggerSettings::Http { path, .. } => {
+            if before.iter().any(|other| matches!(other, TriggerSettings::Http { path: taken, .. } if taken == path)) {
+                let message = format!("two http triggers take path {path}; merge their methods");
+                reader.problem(table.path_of("path"), item.at, message);
+            }
+        }
+        named => {
+            if let Some(name) = named.name()
+                && before.iter().any(|other| other.name() == Some(name))
+            {
+                let message = format!("two triggers are named `{name}`; give each a `name` of its own");
+                reader.problem(table.path_of("name"), table.get("name").map_or(item.at, |node| node.at), message);
+            }
+        }
+    }
+}
+
+fn trigger(reader: &mut Reader, table: &Table<'_>, ordinals: &mut Ordinals) -> Option<TriggerSettings> {
     let field = table.path_of("type");
     let Some(node) = table.get("type") else {
         reader.problem(&*field, table.at(), format!("`{field}` is missing; add type = \"http\""));
         return None;
     };
     match reader.text(&field, node)? {
-        "http" => Some(http(reader, table)),
+        "http" => Some(http::http(reader, table)),
+        "cron" => cron::cron(reader, table, ordinals).map(|cron| TriggerSettings::Cron(Box::new(cron))),
+        "webhook" => Some(TriggerSettings::Webhook(webhook::webhook(reader, table, ordinals))),
+        "event" => event::event(reader, table, ordinals).map(TriggerSettings::Event),
         later if LATER.contains(&later) => {
-            let message = format!("trigger type `{later}` is not available in this release; use \"http\"");
+            let choice = TYPES.join(", ");
+            let message = format!("trigger type `{later}` is not available in this release; there are {choice}");
             reader.problem(field, node.at, message);
             None
         }
         other => {
-            let meant = closest(other, ["http"]).map_or("use \"http\"", |_| "did you mean \"http\"?");
-            reader.problem(field, node.at, format!("unknown trigger type `{}`; {meant}", shorten(other)));
+            let meant = if other == "schedule" { Some("cron") } else { closest(other, TYPES) };
+            let advice = meant.map_or_else(
+                || format!("use {}", TYPES.map(|name| format!("\"{name}\"")).join(" or ")),
+                |meant| format!("did you mean \"{meant}\"?"),
+            );
+            reader.problem(field, node.at, format!("unknown trigger type `{}`; {advice}", shorten(other)));
             None
         }
     }
 }
 
-fn http(reader: &mut Reader, table: &Table<'_>) -> TriggerSettings {
-    reader.refuse_unknown(table, HTTP_KEYS);
-    let path = path(reader, table).unwrap_or_else(|| "/".to_owned());
-    let methods = methods(reader, table).unwrap_or_default();
-    TriggerSettings::Http { path, methods }
-}
-
-fn path(reader: &mut Reader, table: &Table<'_>) -> Option<String> {
+/// The key `path`: where an http trigger's requests are, or what other triggers call the function with.
+pub(super) fn path(reader: &mut Reader, table: &Table<'_>) -> Option<String> {
     let node = table.get("path")?;
     let field = table.path_of("path");
     let path = reader.text(&field, node)?;
@@ -89,26 +122,25 @@ fn path(reader: &mut Reader, table: &Table<'_>) -> Option<String> {
     Some(path.to_owned())
 }
 
-fn methods(reader: &mut Reader, table: &Table<'_>) -> Option<Vec<HttpMethod>> {
-    let node = table.get("methods")?;
-    let field = table.path_of("methods");
-    let mut methods = Vec::new();
-    for item in reader.list(&field, node)? {
-        let Some(word) = reader.text(&field, item) else { continue };
-        match METHODS.iter().find(|(name, _)| *name == word) {
-            Some((_, method)) if methods.contains(method) => {
-                reader.problem(&*field, item.at, format!("`{field}` names {word} twice; remove one"));
-            }
-            Some((_, method)) => methods.push(*method),
-            None => {
-                let meant = METHODS.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
-                let advice = meant.map_or_else(
-                    || "use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS".to_owned(),
-                    |(name, _)| format!("write it as \"{name}\""),
-                );
-                reader.problem(&*field, item.at, format!("`{}` is not a method; {advice}", shorten(word)));
-            }
+/// The text of a key that must be there, or the problem that it is not.
+pub(super) fn required<'n>(reader: &mut Reader, table: &Table<'n>, key: &str, example: &str) -> Option<&'n str> {
+    let field = table.path_of(key);
+    match table.get(key) {
+        Some(node) => reader.text(&field, node),
+        None => {
+            reader.problem(&*field, table.at(), format!("`{field}` is missing; add {key} = {example}"));
+            None
         }
     }
-    Some(methods)
+}
+
+/// One text or a list of texts.
+pub(super) fn texts<'n>(reader: &mut Reader, table: &Table<'n>, key: &str) -> Vec<(&'n str, &'n Node)> {
+    let Some(node) = table.get(key) else { return Vec::new() };
+    let field = table.path_of(key);
+    let items = match &node.value {
+        Value::Text(_) => std::slice::from_ref(node),
+        _ => reader.list(&field, node).unwrap_or_default(),
+    };
+    items.iter().filter_map(|item| Some((reader.text(&field, item)?, item))).collect()
 }

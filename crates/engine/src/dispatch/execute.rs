@@ -107,7 +107,8 @@ async fn call(
     let stats = core.stats.function(route.entry.record.id, &route.entry.record.name);
     let ticket = Ticket::again(Arc::clone(core), stats, Box::new(fresh(&lease.record)), sink);
     let RunInput { method, path, query, headers, body, .. } = input;
-    let request = CallRequest { trigger: lease.record.trigger, method, path, query, headers, body };
+    let (trigger, trigger_name) = (lease.record.trigger, lease.record.trigger_name.clone());
+    let request = CallRequest { trigger, trigger_name, method, path, query, headers, body };
     match core.carry(ticket, route, request, None, Urgency::Background).await {
         Err(failure) => TrialEnd::Failed(failure.fault),
         Ok(call) => {

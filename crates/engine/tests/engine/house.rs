@@ -7,9 +7,11 @@ use bytes::Bytes;
 use faas_engine::{
     Call, CallBody, CallFailure, CallRequest, Deployed, Engine, EngineSettings, NewDeployment, Ports, Route, Selector,
 };
-use faas_ports::{Blobs, Registry, SystemClock};
-use faas_testkit::{MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryQueue, MemoryRegistry};
-use faas_types::{AliasName, Bundle, BundleFile, Fault, FunctionSettings, RunRecord, Scaling, Span, TriggerKind};
+use faas_ports::{Blobs, Clock, Registry, SystemClock};
+use faas_testkit::{MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryQueue, MemoryRegistry, MemoryVault};
+use faas_types::{
+    AliasName, Bundle, BundleFile, Fault, FunctionSettings, RunRecord, Scaling, Span, TriggerKind, TriggerSettings,
+};
 use futures_util::StreamExt;
 
 use crate::script::ScriptedLauncher;
@@ -19,6 +21,31 @@ pub(crate) struct House {
     pub(crate) launcher: Arc<ScriptedLauncher>,
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) ports: Ports,
+}
+
+fn quick() -> EngineSettings {
+    let tick = Duration::from_millis(10);
+    EngineSettings { tend_every: tick, look_every: tick, ..EngineSettings::default() }
+}
+
+fn ports(clock: Arc<dyn Clock>) -> Ports {
+    let history = Arc::new(MemoryHistory::default());
+    let queue = Arc::new(MemoryQueue::new(Arc::clone(&history)));
+    Ports {
+        registry: Arc::new(MemoryRegistry::default()),
+        history,
+        queue: Arc::clone(&queue) as _,
+        dead_letters: Arc::clone(&queue) as _,
+        claims: queue,
+        blobs: Arc::new(MemoryBlobs::default()),
+        layers: Arc::new(MemoryLayers::new().expect("a temporary directory")),
+        events: Arc::new(MemoryEvents::default()),
+        vault: Arc::new(MemoryVault::default()),
+        launcher: Arc::new(ScriptedLauncher::default()),
+        clock,
+        ids: Arc::new(SystemClock),
+    }
 }
 
 impl House {
@@ -27,34 +54,25 @@ impl House {
     }
 
     pub(crate) async fn with(settings: EngineSettings) -> Self {
-        let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
-        Self::over(registry, Arc::new(MemoryBlobs::default()), settings).await
+        Self::over(ports(Arc::new(SystemClock)), settings).await
+    }
+
+    /// One whose time a test tells, and whose schedules notice within milliseconds.
+    pub(crate) async fn at(clock: Arc<dyn Clock>) -> Self {
+        Self::over(ports(clock), quick()).await
     }
 
     /// Another engine over the state of this one, as after a restart.
     pub(crate) async fn reopened(&self) -> Self {
-        Self::over(Arc::clone(&self.registry), Arc::clone(&self.blobs), EngineSettings::default()).await
+        Self::over(self.ports.clone(), quick()).await
     }
 
-    async fn over(registry: Arc<dyn Registry>, blobs: Arc<dyn Blobs>, settings: EngineSettings) -> Self {
+    async fn over(ports: Ports, settings: EngineSettings) -> Self {
         let launcher = Arc::new(ScriptedLauncher::default());
-        let history = Arc::new(MemoryHistory::default());
-        let queue = Arc::new(MemoryQueue::new(Arc::clone(&history)));
-        let ports = Ports {
-            registry: Arc::clone(&registry),
-            history,
-            queue: Arc::clone(&queue) as _,
-            dead_letters: Arc::clone(&queue) as _,
-            claims: queue,
-            blobs: Arc::clone(&blobs),
-            layers: Arc::new(MemoryLayers::new().expect("a temporary directory")),
-            events: Arc::new(MemoryEvents::default()),
-            launcher: Arc::clone(&launcher) as _,
-            clock: Arc::new(SystemClock),
-            ids: Arc::new(SystemClock),
-        };
-        let engine = Engine::start(ports, settings).await.expect("the engine starts");
-        Self { engine, launcher, registry, blobs }
+        let ports = Ports { launcher: Arc::clone(&launcher) as _, ..ports };
+        let engine = Engine::start(ports.clone(), settings).await.expect("the engine starts");
+        let (registry, blobs) = (Arc::clone(&ports.registry), Arc::clone(&ports.blobs));
+        Self { engine, launcher, registry, blobs, ports }
     }
 
     pub(crate) async fn deploy(&self, name: &str, scaling: Scaling) -> Result<Deployed, Fault> {
@@ -62,12 +80,24 @@ impl House {
     }
 
     pub(crate) async fn deploy_with(&self, name: &str, scaling: Scaling, timeout: Span) -> Result<Deployed, Fault> {
+        self.deploy_as(name, |settings| {
+            settings.scaling = scaling;
+            settings.timeout = timeout;
+        })
+        .await
+    }
+
+    /// Deploys with triggers besides the one for requests.
+    pub(crate) async fn deploy_triggers(&self, name: &str, triggers: Vec<TriggerSettings>) -> Result<Deployed, Fault> {
+        self.deploy_as(name, |settings| settings.triggers.extend(triggers)).await
+    }
+
+    async fn deploy_as(&self, name: &str, change: impl FnOnce(&mut FunctionSettings)) -> Result<Deployed, Fault> {
         let code = Bytes::from_static(b"def handler(): pass");
         let digest = self.blobs.put(code.clone()).await?;
         let file = BundleFile { path: "main.py".into(), digest, size: code.len() as u64, executable: false };
         let mut settings = FunctionSettings::new(parse("python3.12"), parse("main:handler"));
-        settings.scaling = scaling;
-        settings.timeout = timeout;
+        change(&mut settings);
         let bundle = Bundle { files: vec![file] };
         let new = NewDeployment { name: parse(name), settings, bundle, note: None };
         self.engine.deploy(self.engine.default_project(), new).await
@@ -91,6 +121,7 @@ impl House {
     pub(crate) async fn send(&self, route: Route, path: &str) -> Result<Call, CallFailure> {
         let request = CallRequest {
             trigger: TriggerKind::Http,
+            trigger_name: None,
             method: "GET".into(),
             path: path.into(),
             query: String::new(),

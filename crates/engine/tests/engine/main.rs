@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and names say what it is about")]
 
+mod hooks;
 mod house;
+mod schedules;
 mod script;
 
 use std::sync::atomic::Ordering;

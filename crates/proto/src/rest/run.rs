@@ -17,6 +17,9 @@ pub struct RunView {
     pub state: RunState,
     /// What created it.
     pub trigger: TriggerKind,
+    /// The name of the trigger, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger_name: Option<String>,
     /// When it was accepted.
     pub created_at: String,
     /// When its first attempt began.

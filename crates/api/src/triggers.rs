@@ -1,0 +1,246 @@
+//! `/api/v1/functions/{id}/triggers`.
+
+use axum::extract::{Request, State};
+use axum::response::IntoResponse;
+use faas_config::{Manifest, ManifestErrors};
+use faas_engine::{FunctionEntry, TriggerEntry, TriggerOrigin};
+use faas_proto::rest::{
+    AddTrigger, NextFires, Problem, RotateSecret, TestedTrigger, TriggerList, TriggerView, TriggerWithSecret,
+    UpdateTrigger,
+};
+use faas_types::{Code, Fault, Span, TriggerSettings, limits};
+use faas_web::{Authorized, Failure, Json, PathParams, QueryParams, read_body};
+use http::StatusCode;
+use serde::Deserialize;
+use std::sync::Arc;
+use utoipa::IntoParams;
+
+use crate::state::ApiState;
+
+/// Fires that are told at the most.
+const NEXT_MAX: usize = 100;
+
+/// How many fires to tell.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Count {
+    /// 5 when absent.
+    #[param(minimum = 1, maximum = 100)]
+    count: Option<usize>,
+}
+
+/// Lists the triggers of a function that have a name, by name. Those of type `http` are in its settings.
+#[utoipa::path(get, path = "/api/v1/functions/{id}/triggers", tag = "triggers", params(("id" = String, Path, description = "name or id")), responses(
+    (status = 200, body = TriggerList),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn list_triggers(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<TriggerList>, Failure> {
+    let function = state.engine.catalog().find(caller.project, &id)?;
+    let entries = state.engine.triggers().of(function.record.id);
+    let triggers = entries.iter().map(|entry| view(&state, &function, entry)).collect::<Result<_, _>>()?;
+    Ok(Json(TriggerList { triggers }))
+}
+
+/// Adds a trigger; deployments leave it alone. A webhook's secret is in this answer and nowhere else.
+#[utoipa::path(post, path = "/api/v1/functions/{id}/triggers", tag = "triggers", params(("id" = String, Path, description = "name or id")),
+    request_body = AddTrigger, responses(
+    (status = 201, body = TriggerWithSecret),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "the name is taken", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "too many triggers", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn add_trigger(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+    Json(body): Json<AddTrigger>,
+) -> Result<impl IntoResponse, Failure> {
+    let function = state.engine.catalog().find(caller.project, &id)?;
+    let settings = settings(&state, &function, body.trigger)?;
+    let (entry, secret) = state.engine.add_trigger(&function, settings, body.secret.as_deref()).await?;
+    let trigger = view(&state, &function, &entry)?;
+    let secret = secret.and_then(|secret| secret.text);
+    Ok((StatusCode::CREATED, Json(TriggerWithSecret { secret, trigger })))
+}
+
+/// Shows a trigger.
+#[utoipa::path(get, path = "/api/v1/functions/{id}/triggers/{name}", tag = "triggers",
+    params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name")), responses(
+    (status = 200, body = TriggerView),
+    (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn get_trigger(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams((id, name)): PathParams<(String, String)>,
+) -> Result<Json<TriggerView>, Failure> {
+    let (function, entry) = find(&state, &caller, &id, &name)?;
+    Ok(Json(view(&state, &function, &entry)?))
+}
+
+/// Switches a trigger on or off. Deployments leave that as it is.
+#[utoipa::path(patch, path = "/api/v1/functions/{id}/triggers/{name}", tag = "triggers",
+    params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name")),
+    request_body = UpdateTrigger, responses(
+    (status = 200, body = TriggerView),
+    (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn update_trigger(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams((id, name)): PathParams<(String, String)>,
+    Json(body): Json<UpdateTrigger>,
+) -> Result<Json<TriggerView>, Failure> {
+    let (function, entry) = find(&state, &caller, &id, &name)?;
+    let entry = state.engine.enable_trigger(&entry, body.enabled).await?;
+    Ok(Json(view(&state, &function, &entry)?))
+}
+
+/// Removes a trigger that was added by hand.
+#[utoipa::path(delete, path = "/api/v1/functions/{id}/triggers/{name}", tag = "triggers",
+    params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name")), responses(
+    (status = 204, description = "removed"),
+    (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "it is of the manifest", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn remove_trigger(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams((id, name)): PathParams<(String, String)>,
+) -> Result<StatusCode, Failure> {
+    let (_, entry) = find(&state, &caller, &id, &name)?;
+    state.engine.remove_trigger(&entry).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Gives a webhook another secret. The one before stays good for a while, so that the sender can be changed.
+#[utoipa::path(post, path = "/api/v1/functions/{id}/triggers/{name}/rotate", tag = "triggers",
+    params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name")),
+    request_body = RotateSecret, responses(
+    (status = 200, body = TriggerWithSecret),
+    (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn rotate_secret(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams((id, name)): PathParams<(String, String)>,
+    Json(body): Json<RotateSecret>,
+) -> Result<Json<TriggerWithSecret>, Failure> {
+    let (function, entry) = find(&state, &caller, &id, &name)?;
+    let keep = body.keep.as_deref().map(str::parse::<Span>).transpose();
+    let keep = keep.map_err(|error| Fault::new(Code::InvalidConfiguration, format!("keep: {error}")))?;
+    let (entry, secret) = state.engine.rotate_secret(&entry, body.secret.as_deref(), keep.map(Span::get)).await?;
+    Ok(Json(TriggerWithSecret { secret: secret.text, trigger: view(&state, &function, &entry)? }))
+}
+
+/// Fires a trigger once, now. A webhook gets the body as a delivery that is signed with its current secret.
+#[utoipa::path(post, path = "/api/v1/functions/{id}/triggers/{name}/test", tag = "triggers",
+    params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name")),
+    request_body(content = Option<serde_json::Value>, description = "what is delivered", content_type = "application/json"), responses(
+    (status = 202, body = TestedTrigger),
+    (status = "4XX", description = "it cannot be fired", body = Problem, content_type = "application/problem+json"),
+    (status = "5XX", description = "the function failed, or cannot be called now", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn test_trigger(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams((id, name)): PathParams<(String, String)>,
+    request: Request,
+) -> Result<impl IntoResponse, Failure> {
+    let (_, entry) = find(&state, &caller, &id, &name)?;
+    let (parts, body) = request.into_parts();
+    let body = read_body(&parts.headers, body, limits::BODY_MAX).await?;
+    let run = state.engine.test_trigger(&entry, body).await.map_err(|failure| failure.fault)?;
+    Ok((StatusCode::ACCEPTED, Json(TestedTrigger { run_id: run.to_string() })))
+}
+
+/// Tells when a schedule fires next; empty for other triggers and for one that is switched off.
+#[utoipa::path(get, path = "/api/v1/functions/{id}/triggers/{name}/next", tag = "triggers",
+    params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name"), Count), responses(
+    (status = 200, body = NextFires),
+    (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn next_fires(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams((id, name)): PathParams<(String, String)>,
+    QueryParams(Count { count }): QueryParams<Count>,
+) -> Result<Json<NextFires>, Failure> {
+    let (_, entry) = find(&state, &caller, &id, &name)?;
+    let count = count.unwrap_or(5);
+    if !(1..=NEXT_MAX).contains(&count) {
+        return Err(Failure(Fault::new(Code::BadRequest, format!("count is {count}; it goes from 1 to {NEXT_MAX}"))));
+    }
+    let next = state.engine.next_fires(&entry, count);
+    Ok(Json(NextFires { next: next.iter().map(ToString::to_string).collect() }))
+}
+
+fn find(
+    state: &ApiState,
+    caller: &faas_engine::Caller,
+    id: &str,
+    name: &str,
+) -> Result<(Arc<FunctionEntry>, Arc<TriggerEntry>), Fault> {
+    let function = state.engine.catalog().find(caller.project, id)?;
+    let entry = state.engine.triggers().find(function.record.id, name)?;
+    Ok((function, entry))
+}
+
+/// Reads a trigger as a manifest would; without a name it gets the first free one of its type.
+fn settings(
+    state: &ApiState,
+    function: &FunctionEntry,
+    mut trigger: serde_json::Map<String, serde_json::Value>,
+) -> Result<TriggerSettings, Fault> {
+    if let (None, Some(kind)) = (trigger.get("name"), trigger.get("type").and_then(|kind| kind.as_str())) {
+        let taken = state.engine.triggers().of(function.record.id);
+        let free = (1..=taken.len() + 1).map(|number| format!("{kind}-{number}"));
+        let free = free.into_iter().find(|name| taken.iter().all(|entry| entry.record.name().as_str() != name));
+        // A type that is none is told of below, and not its name.
+        let free = free.filter(|_| ["cron", "webhook", "event"].contains(&kind));
+        trigger.extend(free.map(|name| ("name".to_owned(), name.into())));
+    }
+    Manifest::trigger_from_json(trigger.into()).map_err(|errors: ManifestErrors| {
+        let message = errors.lines().collect::<Vec<_>>().join("; ");
+        Fault::new(Code::InvalidConfiguration, message).with_hint("its keys are those of [[triggers]] in a manifest")
+    })
+}
+
+fn view(state: &ApiState, function: &FunctionEntry, entry: &TriggerEntry) -> Result<TriggerView, Fault> {
+    let record = &entry.record;
+    let seen = state.engine.trigger_state(entry);
+    let token = state.engine.webhook_token(entry)?;
+    let origin = match record.origin {
+        TriggerOrigin::Manifest => "manifest",
+        TriggerOrigin::Api => "api",
+    };
+    Ok(TriggerView {
+        id: record.id.to_string(),
+        function: function.record.name.to_string(),
+        name: record.name().to_string(),
+        origin: origin.to_owned(),
+        enabled: record.enabled,
+        settings: record.settings.clone(),
+        url: token.map(|token| format!("{}/hooks/{token}", state.public_url)),
+        secrets: record.door.as_ref().map(|_| state.engine.live_secrets(entry)),
+        next: state.engine.next_fires(entry, 1).first().map(ToString::to_string),
+        last_run: seen.last_run.map(|run| run.to_string()),
+        fired_at: seen.fired_at.map(|at| at.to_string()),
+        fired: seen.fired,
+        skipped: seen.skipped,
+        refused: seen.refused,
+        refused_at: seen.refused_at.map(|at| at.to_string()),
+        refusal: seen.refusal,
+        created_at: record.created_at.to_string(),
+        updated_at: record.updated_at.to_string(),
+    })
+}

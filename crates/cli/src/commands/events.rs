@@ -1,0 +1,50 @@
+//! `faas events`
+
+use clap::{Args, Subcommand};
+use faas_client::rest::EventRun;
+
+use crate::commands::invoke::read_body;
+use crate::session::Session;
+use crate::table::Table;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// Publish a CloudEvent, or a list of them, and print the runs that they make
+    Publish(PublishArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = PUBLISH_EXAMPLES)]
+pub(crate) struct PublishArgs {
+    /// The event as JSON: text, @FILE, or - for standard input
+    #[arg(value_name = "EVENT", allow_hyphen_values = true)]
+    event: String,
+}
+
+const PUBLISH_EXAMPLES: &str = "\
+Examples:
+  faas events publish @event.json
+  faas events publish '{\"specversion\": \"1.0\", \"id\": \"1\", \"source\": \"/shop\", \"type\": \"order.paid\"}'";
+
+pub(crate) async fn run(command: EventsCommand, session: &Session) -> anyhow::Result<()> {
+    let EventsCommand::Publish(args) = command;
+    let published = session.client()?.publish_events(read_body(&args.event)?.into()).await?;
+    if published.runs.is_empty() {
+        session.out.aside("no trigger wants it");
+    }
+    session.out.list(&published, &published.runs, table)
+}
+
+fn table(runs: &[EventRun]) -> Table {
+    let mut table = Table::with_headings(["EVENT", "FUNCTION", "TRIGGER", "RUN", "REPEATED"]);
+    for run in runs {
+        table.row([
+            run.event.to_string(),
+            run.function.clone(),
+            run.trigger.clone(),
+            run.run_id.clone(),
+            if run.repeated { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,312 @@
+//! `faas triggers`
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use faas_client::rest::{AddTrigger, RotateSecret, TriggerView, TriggerWithSecret};
+use faas_types::{Span, TriggerSettings};
+use serde_json::{Map, Value, json};
+
+use crate::args::Format;
+use crate::commands::invoke::read_body;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::table::Table;
+use crate::text;
+
+/// Bytes of a secret's file.
+const SECRET_FILE_MAX: u64 = 4 << 10;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TriggersCommand {
+    /// List the triggers of a function
+    List(ListArgs),
+    /// Add a trigger; a webhook's secret is printed once
+    Add(Box<AddArgs>),
+    /// Remove a trigger that was added by hand
+    Remove(NameArgs),
+    /// Switch a trigger on
+    Enable(EnableArgs),
+    /// Switch a trigger off; deployments leave it off
+    Disable(DisableArgs),
+    /// Fire a trigger once, now
+    Test(TestArgs),
+    /// Tell when a schedule fires next
+    Next(NextArgs),
+    /// Give a webhook another secret; the one before stays good for a while
+    Rotate(RotateArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas triggers list hello\n  faas triggers list hello -o json")]
+pub(crate) struct ListArgs {
+    /// The function
+    function: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = ADD_EXAMPLES)]
+pub(crate) struct AddArgs {
+    /// The function
+    function: String,
+    /// cron, webhook or event
+    #[arg(value_name = "TYPE")]
+    kind: String,
+    /// Its name [default: the type and a number]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// cron: when, such as '0 9 * * 1-5'
+    #[arg(long, value_name = "CRON")]
+    schedule: Option<String>,
+    /// cron: the time zone of the schedule [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<String>,
+    /// cron: skip, once, all, or how many missed ticks to make up for [default: once]
+    #[arg(long, value_name = "POLICY")]
+    missed: Option<String>,
+    /// cron: allow, skip or queue a tick while a run is under way [default: allow]
+    #[arg(long, value_name = "POLICY")]
+    overlap: Option<String>,
+    /// cron: the longest random delay, such as 5m
+    #[arg(long, value_name = "TIME")]
+    jitter: Option<String>,
+    /// cron: JSON that the function is called with
+    #[arg(long, value_name = "JSON")]
+    input: Option<String>,
+    /// webhook: how the sender signs: standard, github, stripe or slack [default: standard]
+    #[arg(long, value_name = "SCHEME")]
+    scheme: Option<String>,
+    /// webhook: accepted (202 at once) or answer (the function's own) [default: accepted]
+    #[arg(long, value_name = "HOW")]
+    respond: Option<String>,
+    /// webhook: a file with the secret that the sender chose, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// event: a type that is wanted, or a beginning with * behind it; may be repeated
+    #[arg(long = "event-type", value_name = "TYPE")]
+    types: Vec<String>,
+    /// event: a source that is wanted; may be repeated
+    #[arg(long = "source", value_name = "SOURCE")]
+    sources: Vec<String>,
+    /// event: a subject that is wanted; may be repeated
+    #[arg(long = "subject", value_name = "SUBJECT")]
+    subjects: Vec<String>,
+    /// The path that the function is called with [default: /]
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas triggers remove hello cron-1")]
+pub(crate) struct NameArgs {
+    /// The function
+    function: String,
+    /// The trigger
+    name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas triggers enable hello cron-1")]
+pub(crate) struct EnableArgs {
+    /// The function
+    function: String,
+    /// The trigger
+    name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas triggers disable hello cron-1")]
+pub(crate) struct DisableArgs {
+    /// The function
+    function: String,
+    /// The trigger
+    name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas triggers test hello cron-1\n  faas triggers test hello github -d @push.json")]
+pub(crate) struct TestArgs {
+    /// The function
+    function: String,
+    /// The trigger
+    name: String,
+    /// What is delivered: text, @FILE, or - for standard input
+    #[arg(short, long, value_name = "BODY", allow_hyphen_values = true)]
+    data: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas triggers next hello cron-1\n  faas triggers next hello cron-1 --count 20")]
+pub(crate) struct NextArgs {
+    /// The function
+    function: String,
+    /// The trigger
+    name: String,
+    /// How many, 1 to 100
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    count: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = ROTATE_EXAMPLES)]
+pub(crate) struct RotateArgs {
+    /// The function
+    function: String,
+    /// The trigger
+    name: String,
+    /// How long the secret before stays good, at most 720h [default: 24h]
+    #[arg(long, value_name = "TIME")]
+    keep: Option<Span>,
+    /// A file with the secret that the sender chose, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+}
+
+const ADD_EXAMPLES: &str = "\
+Examples:
+  faas triggers add hello cron --schedule '0 9 * * 1-5' --timezone Europe/Berlin
+  faas triggers add hello webhook --scheme github --name pushes
+  faas triggers add hello event --event-type 'order.*' --source /shop";
+
+const ROTATE_EXAMPLES: &str = "\
+Examples:
+  faas triggers rotate hello pushes
+  faas triggers rotate hello payments --secret-file stripe.secret --keep 1h";
+
+pub(crate) async fn run(command: TriggersCommand, session: &Session) -> anyhow::Result<()> {
+    let client = session.client()?;
+    match command {
+        TriggersCommand::List(args) => {
+            let list = client.triggers(&args.function).await?;
+            session.out.list(&list, &list.triggers, table)
+        }
+        TriggersCommand::Add(args) => {
+            let added = client.add_trigger(&args.function, &wanted(&args)?).await?;
+            print(&added, session)
+        }
+        TriggersCommand::Remove(NameArgs { function, name }) => {
+            client.remove_trigger(&function, &name).await?;
+            let report = json!({ "function": function, "name": name, "removed": true });
+            session.out.done(format_args!("removed {}", text::visible(&name)), &report)
+        }
+        TriggersCommand::Enable(EnableArgs { function, name }) => {
+            let trigger = client.enable_trigger(&function, &name, true).await?;
+            session.out.done(format_args!("{} is on", text::visible(&name)), &trigger)
+        }
+        TriggersCommand::Disable(DisableArgs { function, name }) => {
+            let trigger = client.enable_trigger(&function, &name, false).await?;
+            session.out.done(format_args!("{} is off", text::visible(&name)), &trigger)
+        }
+        TriggersCommand::Test(args) => {
+            let body = args.data.as_deref().map(read_body).transpose()?.unwrap_or_default();
+            let tested = client.test_trigger(&args.function, &args.name, body.into()).await?;
+            match session.out.format {
+                Format::Table => session.out.line(&tested.run_id),
+                _ => session.out.json(&tested),
+            }
+        }
+        TriggersCommand::Next(args) => {
+            let next = client.next_fires(&args.function, &args.name, args.count).await?;
+            match session.out.format {
+                Format::Table => next.next.iter().try_for_each(|time| session.out.line(text::time(time))),
+                _ => session.out.json(&next),
+            }
+        }
+        TriggersCommand::Rotate(args) => {
+            let secret = args.secret_file.as_deref().map(secret_of).transpose()?;
+            let body = RotateSecret { secret, keep: args.keep.map(|keep| keep.to_string()) };
+            let rotated = client.rotate_secret(&args.function, &args.name, &body).await?;
+            print(&rotated, session)
+        }
+    }
+}
+
+/// A trigger as the API takes it. What the type does not have is refused there, with the keys that it has.
+fn wanted(args: &AddArgs) -> anyhow::Result<AddTrigger> {
+    let mut trigger = Map::new();
+    trigger.insert("type".to_owned(), args.kind.as_str().into());
+    let texts = [
+        ("name", &args.name),
+        ("schedule", &args.schedule),
+        ("timezone", &args.timezone),
+        ("overlap", &args.overlap),
+        ("jitter", &args.jitter),
+        ("input", &args.input),
+        ("scheme", &args.scheme),
+        ("respond", &args.respond),
+        ("path", &args.path),
+    ];
+    trigger.extend(texts.iter().filter_map(|(key, text)| Some(((*key).to_owned(), text.as_deref()?.into()))));
+    if let Some(missed) = &args.missed {
+        let count = missed.parse::<u32>().map(Value::from);
+        trigger.insert("missed".to_owned(), count.unwrap_or_else(|_| missed.as_str().into()));
+    }
+    let lists = [("types", &args.types), ("sources", &args.sources), ("subjects", &args.subjects)];
+    let lists = lists.iter().filter(|(_, list)| !list.is_empty());
+    trigger.extend(lists.map(|(key, list)| ((*key).to_owned(), json!(list))));
+    Ok(AddTrigger { trigger, secret: args.secret_file.as_deref().map(secret_of).transpose()? })
+}
+
+/// A secret stands in no argument, where others could read it.
+fn secret_of(path: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let outcome = if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(SECRET_FILE_MAX).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(SECRET_FILE_MAX).read_to_string(&mut text))
+    };
+    outcome.with_context(|| format!("cannot read {}", path.display()))?;
+    match text.trim() {
+        "" => Err(Failure::usage(format!("{} is empty; write the secret into it", path.display())).into()),
+        secret => Ok(secret.to_owned()),
+    }
+}
+
+/// The secret as data; the rest is for people.
+fn print(made: &TriggerWithSecret, session: &Session) -> anyhow::Result<()> {
+    if session.out.format != Format::Table {
+        return session.out.json(made);
+    }
+    let trigger = &made.trigger;
+    session.out.note(format_args!("trigger {} of {}", text::visible(&trigger.name), text::visible(&trigger.function)));
+    if let Some(url) = &trigger.url {
+        session.out.note(format_args!("deliveries go to {}", text::visible(url)));
+    }
+    if let Some(next) = &trigger.next {
+        session.out.note(format_args!("it fires next at {}", text::time(next)));
+    }
+    if let Some(secret) = &made.secret {
+        session.out.line(secret)?;
+        session.out.note("keep the secret: it is not shown again");
+    }
+    Ok(())
+}
+
+fn table(triggers: &[TriggerView]) -> Table {
+    let mut table = Table::with_headings(["NAME", "TYPE", "ORIGIN", "ON", "WHAT", "NEXT", "FIRED", "REFUSED"]);
+    for row in triggers {
+        table.row([
+            row.name.clone(),
+            row.settings.kind().as_str().to_owned(),
+            row.origin.clone(),
+            if row.enabled { "yes" } else { "no" }.to_owned(),
+            what(row),
+            row.next.as_deref().map(text::time).unwrap_or_default(),
+            row.fired.to_string(),
+            row.refused.to_string(),
+        ]);
+    }
+    table
+}
+
+fn what(row: &TriggerView) -> String {
+    match &row.settings {
+        TriggerSettings::Cron(cron) => format!("{} {}", cron.schedule.expression(), cron.schedule.timezone()),
+        TriggerSettings::Webhook(hook) if row.secrets == Some(0) => format!("{}, no secret yet", hook.scheme),
+        TriggerSettings::Webhook(_) => row.url.clone().unwrap_or_default(),
+        TriggerSettings::Event(event) => event.types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        TriggerSettings::Http { path, .. } => path.clone(),
+    }
+}

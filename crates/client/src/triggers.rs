@@ -1,0 +1,92 @@
+//! Triggers, and the events that some wait for.
+
+use bytes::Bytes;
+use faas_proto::rest::{
+    AddTrigger, NextFires, PublishedEvents, RotateSecret, TestedTrigger, TriggerList, TriggerView, TriggerWithSecret,
+    UpdateTrigger,
+};
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+
+use crate::client::segment;
+use crate::functions::path;
+use crate::{Client, ClientError};
+
+// === impl Client ===
+
+impl Client {
+    /// The triggers of a function, by name.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn triggers(&self, function: &str) -> Result<TriggerList, ClientError> {
+        self.get(&path(function, "/triggers")?, &()).await
+    }
+
+    /// Adds a trigger. A webhook's fresh secret is in this answer and nowhere else.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn add_trigger(&self, function: &str, body: &AddTrigger) -> Result<TriggerWithSecret, ClientError> {
+        self.send(Method::POST, &path(function, "/triggers")?, body).await
+    }
+
+    /// Removes a trigger that was added by hand.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn remove_trigger(&self, function: &str, name: &str) -> Result<(), ClientError> {
+        self.done(self.request(Method::DELETE, &trigger(function, name, "")?)?).await
+    }
+
+    /// Switches a trigger on or off.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn enable_trigger(&self, function: &str, name: &str, enabled: bool) -> Result<TriggerView, ClientError> {
+        self.send(Method::PATCH, &trigger(function, name, "")?, &UpdateTrigger { enabled }).await
+    }
+
+    /// Gives a webhook another secret.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn rotate_secret(
+        &self,
+        function: &str,
+        name: &str,
+        body: &RotateSecret,
+    ) -> Result<TriggerWithSecret, ClientError> {
+        self.send(Method::POST, &trigger(function, name, "/rotate")?, body).await
+    }
+
+    /// Fires a trigger once, now.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn test_trigger(&self, function: &str, name: &str, body: Bytes) -> Result<TestedTrigger, ClientError> {
+        self.read(self.request(Method::POST, &trigger(function, name, "/test")?)?.body(body)).await
+    }
+
+    /// The next times that a schedule fires.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn next_fires(&self, function: &str, name: &str, count: u32) -> Result<NextFires, ClientError> {
+        self.get(&trigger(function, name, "/next")?, &[("count", count)]).await
+    }
+
+    /// Publishes events: `body` is one as JSON, or a list of them.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn publish_events(&self, body: Bytes) -> Result<PublishedEvents, ClientError> {
+        let is_batch = body.trim_ascii_start().first() == Some(&b'[');
+        let media_type = if is_batch { "application/cloudevents-batch+json" } else { "application/cloudevents+json" };
+        self.read(self.request(Method::POST, "api/v1/events")?.header(CONTENT_TYPE, media_type).body(body)).await
+    }
+}
+
+fn trigger(function: &str, name: &str, rest: &str) -> Result<String, ClientError> {
+    path(function, &format!("/triggers/{}{rest}", segment(name)?))
+}

@@ -1,0 +1,29 @@
+//! Triggers: what is remembered of them, and how they make runs.
+//!
+//! A trigger only ever makes runs through [`accept`]; nothing here executes anything. Records are configuration and
+//! change with deployments and by hand. States are what happened since, and belong to this server's tasks alone, so that
+//! neither waits for the other.
+
+mod accept;
+mod agenda;
+mod answers;
+mod changes;
+mod cron;
+mod door;
+mod events;
+mod hooks;
+mod reconcile;
+mod record;
+mod states;
+mod table;
+mod trial;
+
+pub use answers::HookReply;
+pub use changes::NewSecret;
+pub use events::{Fired, PublishedEvent};
+pub use hooks::{HookAnswer, HookRequest};
+pub use record::{SealedSecret, TriggerOrigin, TriggerRecord, TriggerState, WebhookDoor};
+pub use table::{TriggerEntry, Triggers};
+
+pub(crate) use cron::run as keep_schedules;
+pub(crate) use states::States;

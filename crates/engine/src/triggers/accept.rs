@@ -1,0 +1,170 @@
+//! How triggers make runs: through the queue that every accepted run goes through, all of a cause in one commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use faas_ports::{Claim, Enqueued, NewItem};
+use faas_types::{AliasName, Code, CronTrigger, Digest, Fault, RunId, Timestamp};
+
+use super::table::TriggerEntry;
+use crate::accept::{COMMIT_PATIENCE, Entry, Later};
+use crate::call::{CallRequest, Route, Selector};
+use crate::core::stopping;
+use crate::engine::Engine;
+
+/// How long a cause is remembered beyond its own time: a day, and an hour for clocks that differ.
+const REMEMBERED: Duration = Duration::from_secs(25 * 3600);
+
+/// Headers that tell a function what called it. Nobody outside can set one.
+const OURS: &str = "x-faas-";
+const KIND: &str = "x-faas-trigger";
+const NAME: &str = "x-faas-trigger-name";
+const SCHEDULED: &str = "x-faas-scheduled-at";
+
+/// A run that a trigger wants.
+pub(super) struct NewRun {
+    pub(super) entry: Arc<TriggerEntry>,
+    pub(super) request: CallRequest,
+    pub(super) delay: Duration,
+    pub(super) ordering_key: Option<String>,
+    /// Tells this run's cause from others of the trigger; `None` makes a run of its own each time.
+    pub(super) cause: Option<Cause>,
+}
+
+/// Why there is a run: only the first one for the same identity is made.
+pub(super) struct Cause {
+    /// Unique within the trigger: the tick, the delivery's id, the event's source and id.
+    pub(super) identity: String,
+    /// Remembered at least until then, and at least a day.
+    pub(super) until: Timestamp,
+}
+
+/// A run that is there now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Made {
+    pub(super) run: RunId,
+    /// Whether it was made before, for the same cause.
+    pub(super) repeated: bool,
+}
+
+// === impl NewRun ===
+
+impl NewRun {
+    /// A run that calls the trigger's function at once.
+    pub(super) fn of(entry: &Arc<TriggerEntry>, headers: Vec<(String, String)>, body: Bytes) -> Self {
+        let request = request(entry, headers, body);
+        Self { entry: Arc::clone(entry), request, delay: Duration::ZERO, ordering_key: None, cause: None }
+    }
+
+    /// A run of a schedule.
+    pub(super) fn scheduled(entry: &Arc<TriggerEntry>, cron: &CronTrigger, at: Timestamp) -> Self {
+        let mut headers = vec![(SCHEDULED.to_owned(), at.to_string())];
+        if cron.input.is_some() {
+            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        }
+        let body = cron.input.clone().unwrap_or_default();
+        Self::of(entry, headers, body.into())
+    }
+}
+
+/// What a trigger calls its function with.
+pub(super) fn request(entry: &TriggerEntry, mut headers: Vec<(String, String)>, body: Bytes) -> CallRequest {
+    let record = &entry.record;
+    let kind = record.settings.kind();
+    headers.push((KIND.to_owned(), kind.as_str().to_owned()));
+    headers.push((NAME.to_owned(), record.name().to_string()));
+    CallRequest {
+        trigger: kind,
+        trigger_name: Some(record.name().clone()),
+        method: "POST".to_owned(),
+        path: record.settings.path().to_owned(),
+        query: String::new(),
+        headers,
+        body,
+    }
+}
+
+/// Headers from outside without those that only we set.
+pub(super) fn foreign(headers: Vec<(String, String)>) -> Vec<(String, String)> {
+    headers.into_iter().filter(|(name, _)| !name.starts_with(OURS)).collect()
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Makes one run.
+    pub(super) async fn accept_trigger(&self, run: NewRun) -> Result<Made, Fault> {
+        let mut made = self.accept_triggers(vec![run]).await?;
+        made.pop().ok_or_else(|| Fault::internal("an accepted run is not there"))
+    }
+
+    /// Makes all runs in one commit, or none. Those whose cause has a run already are told of that one.
+    pub(super) async fn accept_triggers(&self, runs: Vec<NewRun>) -> Result<Vec<Made>, Fault> {
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !self.is_ready() {
+            return Err(stopping());
+        }
+        let (mut items, mut entries) = (Vec::with_capacity(runs.len()), Vec::with_capacity(runs.len()));
+        for run in runs {
+            let route = self.trigger_route(&run.entry).await?;
+            entries.push(Entry::of(self, &route)?);
+            items.push(self.trigger_item(&route, run).await?);
+        }
+        let dispatch = &self.core.dispatch;
+        let owners: Vec<_> = items.iter().map(|item| (item.record.project, item.record.function)).collect();
+        let ids: Vec<RunId> = items.iter().map(|item| item.record.id).collect();
+        let enqueued = tokio::time::timeout(COMMIT_PATIENCE, dispatch.queue.enqueue(items)).await;
+        let enqueued = enqueued.map_err(|_| {
+            Fault::new(Code::Unavailable, "it is not known whether the runs were accepted").with_retry_after(1)
+        })??;
+        let mut made = Vec::with_capacity(ids.len());
+        for ((outcome, run), entry) in enqueued.into_iter().zip(ids).zip(&mut entries) {
+            made.push(match outcome {
+                Enqueued::Accepted => {
+                    entry.keep();
+                    Made { run, repeated: false }
+                }
+                Enqueued::Known { run, .. } => Made { run, repeated: true },
+                Enqueued::Gone => return Err(Fault::internal("a trigger's run redrives nothing")),
+            });
+        }
+        let fresh = owners.into_iter().zip(&made).filter(|(_, made)| !made.repeated);
+        dispatch.lanes.sign_all(fresh.map(|(owner, _)| owner));
+        Ok(made)
+    }
+
+    /// The live version of a trigger's function.
+    pub(super) async fn trigger_route(&self, entry: &TriggerEntry) -> Result<Route, Fault> {
+        let record = &entry.record;
+        let function = self.core.catalog.by_id(record.project, record.function);
+        let function = function.ok_or_else(|| Fault::new(Code::FunctionNotFound, "the trigger's function is gone"))?;
+        self.core.route(function, &Selector::Alias(AliasName::live())).await
+    }
+
+    async fn trigger_item(&self, route: &Route, run: NewRun) -> Result<NewItem, Fault> {
+        let NewRun { entry, request, delay, ordering_key, cause } = run;
+        let later = Later { delay, ordering_key, ..Later::default() };
+        let mut item = self.item(route, request, later).await?;
+        item.claim = cause.map(|cause| cause.claim(&entry, self.core.clock.now()));
+        Ok(item)
+    }
+}
+
+// === impl Cause ===
+
+impl Cause {
+    /// The name that the first run of this cause holds. It begins with what no header can bring, so that no caller's
+    /// idempotency key can stand in its way.
+    pub(super) fn claim(&self, entry: &TriggerEntry, now: Timestamp) -> Claim {
+        let named = blake3::hash(format!("{}\n{}", entry.record.id, self.identity).as_bytes());
+        Claim {
+            key: format!("\u{1}trigger:{}", named.to_hex()),
+            // The cause alone decides: another body under the same id is no other delivery.
+            fingerprint: Digest::from_bytes(*named.as_bytes()),
+            expires_at: self.until.max(now).plus(REMEMBERED),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Which schedule has to be looked at when. Pure.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use faas_types::{Timestamp, TriggerId};
+
+/// Schedules by the time of their next look.
+#[derive(Debug, Default)]
+pub(super) struct Agenda {
+    /// The one time that counts for each; what the heap has besides is out of date.
+    times: HashMap<TriggerId, Timestamp>,
+    heap: BinaryHeap<Reverse<(Timestamp, TriggerId)>>,
+}
+
+// === impl Agenda ===
+
+impl Agenda {
+    /// Looks at a schedule at this time and at no other; never when there is none.
+    pub(super) fn set(&mut self, id: TriggerId, time: Option<Timestamp>) {
+        match time {
+            Some(time) => {
+                if self.times.insert(id, time) != Some(time) {
+                    self.heap.push(Reverse((time, id)));
+                }
+            }
+            None => drop(self.times.remove(&id)),
+        }
+    }
+
+    /// Takes out what has to be looked at by `now`.
+    pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<TriggerId> {
+        let mut due = Vec::new();
+        while let Some(time) = self.next() {
+            if time > now {
+                break;
+            }
+            let Some(Reverse((_, id))) = self.heap.pop() else { break };
+            self.times.remove(&id);
+            due.push(id);
+        }
+        due
+    }
+
+    /// The time of the next look.
+    pub(super) fn next(&mut self) -> Option<Timestamp> {
+        while let Some(Reverse((time, id))) = self.heap.peek() {
+            if self.times.get(id) == Some(time) {
+                return Some(*time);
+            }
+            self.heap.pop();
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_time_of_each_counts() {
+        let (a, b) = (TriggerId::from_u128(1), TriggerId::from_u128(2));
+        let at = Timestamp::from_millis;
+        let mut agenda = Agenda::default();
+        agenda.set(a, Some(at(50)));
+        agenda.set(b, Some(at(20)));
+        agenda.set(a, Some(at(10)));
+        assert_eq!(agenda.next(), Some(at(10)));
+        assert_eq!(agenda.take_due(at(15)), [a]);
+        agenda.set(a, Some(at(50)));
+        agenda.set(b, None);
+        assert_eq!((agenda.take_due(at(30)), agenda.next()), (vec![], Some(at(50))));
+        assert_eq!(agenda.take_due(at(50)), [a]);
+        assert_eq!(agenda.take_due(at(50)), []);
+    }
+}

@@ -1,0 +1,93 @@
+//! A webhook's token and secrets: made, sealed, opened.
+
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use faas_ports::{Secret, SecretPlace, Vault};
+use faas_types::{Fault, ProjectId, Timestamp, TriggerId, WebhookScheme};
+
+use super::record::{SealedSecret, WebhookDoor};
+use crate::webhook::{SECRETS_MAX, WebhookSecret};
+
+/// Random bytes of a token: nobody finds one by trying.
+const TOKEN_BYTES: usize = 24;
+
+/// Where the secrets of one trigger belong.
+#[derive(Clone, Copy)]
+pub(super) struct DoorPlace<'a> {
+    pub(super) vault: &'a dyn Vault,
+    pub(super) project: ProjectId,
+    pub(super) trigger: TriggerId,
+}
+
+// === impl DoorPlace ===
+
+impl DoorPlace<'_> {
+    /// A door with a fresh token and no secret, which lets nobody in.
+    pub(super) fn make(&self) -> Result<WebhookDoor, Fault> {
+        let mut random = [0; TOKEN_BYTES];
+        getrandom::fill(&mut random).map_err(|error| Fault::internal(format!("no random numbers: {error}")))?;
+        let token = BASE64_URL_SAFE_NO_PAD.encode(random);
+        let sealed = self.vault.seal(&self.place("token", 0), &Secret::new(token.clone().into_bytes()))?;
+        Ok(WebhookDoor {
+            token_hash: hash(&token),
+            token: BASE64_STANDARD.encode(sealed),
+            secrets: Vec::new(),
+            secrets_made: 0,
+        })
+    }
+
+    /// The token in the clear.
+    pub(super) fn token(&self, door: &WebhookDoor) -> Result<String, Fault> {
+        let opened = self.open(&self.place("token", 0), &door.token)?;
+        String::from_utf8(opened.reveal().to_vec()).map_err(|_| Fault::internal("a webhook's token is not text"))
+    }
+
+    /// Puts a secret in front; the one before ends at `until`, and any before that at once.
+    pub(super) fn add_secret(&self, door: &mut WebhookDoor, text: &str, until: Timestamp) -> Result<(), Fault> {
+        let number = door.secrets_made + 1;
+        let sealed = self.vault.seal(&self.place("secret", number), &Secret::new(text.as_bytes().to_vec()))?;
+        for before in &mut door.secrets {
+            before.expires_at = Some(before.expires_at.map_or(until, |end| end.min(until)));
+        }
+        door.secrets.insert(0, SealedSecret { number, sealed: BASE64_STANDARD.encode(sealed), expires_at: None });
+        door.secrets.truncate(SECRETS_MAX);
+        door.secrets_made = number;
+        Ok(())
+    }
+
+    /// The secrets that are live, the current one first.
+    pub(super) fn secrets(
+        &self,
+        door: &WebhookDoor,
+        scheme: WebhookScheme,
+        now: Timestamp,
+    ) -> Result<Vec<WebhookSecret>, Fault> {
+        let live = door.secrets.iter().filter(|secret| secret.expires_at.is_none_or(|end| now < end));
+        let mut secrets = Vec::with_capacity(SECRETS_MAX);
+        for secret in live {
+            let opened = self.open(&self.place("secret", secret.number), &secret.sealed)?;
+            let text = std::str::from_utf8(opened.reveal()).map_err(|_| unreadable())?;
+            // One that was made for another scheme is of no use since the manifest changed.
+            secrets.extend(WebhookSecret::read(scheme, text));
+        }
+        Ok(secrets)
+    }
+
+    fn open(&self, place: &SecretPlace, sealed: &str) -> Result<Secret, Fault> {
+        let sealed = BASE64_STANDARD.decode(sealed).map_err(|_| unreadable())?;
+        Ok(self.vault.open(place, &sealed)?)
+    }
+
+    fn place(&self, what: &str, version: u64) -> SecretPlace {
+        SecretPlace { project: self.project, name: format!("triggers/{}/{what}", self.trigger), version }
+    }
+}
+
+/// The hash that a webhook is found by.
+pub(super) fn hash(token: &str) -> String {
+    blake3::hash(token.as_bytes()).to_hex().to_string()
+}
+
+fn unreadable() -> Fault {
+    Fault::internal("a sealed secret of a webhook cannot be read")
+}

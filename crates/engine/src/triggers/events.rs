@@ -1,0 +1,107 @@
+//! Published events: one run for each trigger that wants one, all of a request in one commit.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use faas_types::{Code, Fault, FunctionName, ProjectId, RunId, TriggerName, TriggerSettings};
+
+use super::accept::{Cause, NewRun};
+use super::table::TriggerEntry;
+use crate::engine::Engine;
+
+/// Runs that one request may make: they are one commit.
+const RUNS_MAX: usize = 1_000;
+
+/// An event as functions get it.
+#[derive(Clone, Debug)]
+pub struct PublishedEvent {
+    /// Its id; together with the source it tells events apart.
+    pub id: String,
+    /// Where it happened.
+    pub source: String,
+    /// What happened.
+    pub kind: String,
+    /// What it happened to.
+    pub subject: Option<String>,
+    /// Its attributes as headers.
+    pub headers: Vec<(String, String)>,
+    /// Its data.
+    pub body: Bytes,
+}
+
+/// A run that an event made.
+#[derive(Clone, Debug)]
+pub struct Fired {
+    /// Which of the request's events, from 0.
+    pub event: usize,
+    /// The function.
+    pub function: FunctionName,
+    /// Its trigger.
+    pub trigger: TriggerName,
+    /// The run.
+    pub run: RunId,
+    /// Whether the same event had made it before.
+    pub repeated: bool,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Makes a run for each trigger that wants one of the events: all of them or none.
+    ///
+    /// # Errors
+    /// `FN_011` when there would be too many at once; whatever stops an accepted run.
+    pub async fn publish_events(&self, project: ProjectId, events: &[PublishedEvent]) -> Result<Vec<Fired>, Fault> {
+        let mut runs = Vec::new();
+        let mut fired = Vec::new();
+        let listening = self.listening(project);
+        for (index, event) in events.iter().enumerate() {
+            for (entry, function) in listening.iter().filter(|(entry, _)| wants(entry, event)) {
+                if runs.len() == RUNS_MAX {
+                    return Err(Fault::new(
+                        Code::PayloadTooLarge,
+                        format!("the events make more than {RUNS_MAX} runs"),
+                    )
+                    .with_hint("publish them in smaller batches"));
+                }
+                runs.push(run(entry, event, self.core.clock.now()));
+                fired.push((index, function.clone(), Arc::clone(entry)));
+            }
+        }
+        let made = self.accept_triggers(runs).await?;
+        let now = self.core.clock.now();
+        let told = fired.into_iter().zip(made).map(|((event, function, entry), made)| {
+            let record = &entry.record;
+            if !made.repeated {
+                self.core.trigger_states.note(project, record.id, |state| state.note_run(made.run, now));
+            }
+            Fired { event, function, trigger: record.name().clone(), run: made.run, repeated: made.repeated }
+        });
+        Ok(told.collect())
+    }
+
+    /// The event triggers that are switched on, of functions that have a version.
+    fn listening(&self, project: ProjectId) -> Vec<(Arc<TriggerEntry>, FunctionName)> {
+        let entries = self.core.triggers.listening(project).into_iter().filter(|entry| entry.record.enabled);
+        let with_function = entries.filter_map(|entry| {
+            let function = self.core.catalog.by_id(project, entry.record.function)?;
+            function.live_version().map(|_| (entry, function.record.name.clone()))
+        });
+        with_function.collect()
+    }
+}
+
+fn wants(entry: &TriggerEntry, event: &PublishedEvent) -> bool {
+    match &entry.record.settings {
+        TriggerSettings::Event(trigger) => trigger.wants(&event.kind, &event.source, event.subject.as_deref()),
+        _ => false,
+    }
+}
+
+fn run(entry: &Arc<TriggerEntry>, event: &PublishedEvent, now: faas_types::Timestamp) -> NewRun {
+    let identity = format!("{}\n{}", event.source, event.id);
+    NewRun {
+        cause: Some(Cause { identity, until: now }),
+        ..NewRun::of(entry, event.headers.clone(), event.body.clone())
+    }
+}

@@ -1,0 +1,217 @@
+//! Webhooks and events: what is let in, and how many runs it makes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use faas_engine::webhook::{WebhookSecret, sign_as};
+use faas_engine::{HookAnswer, HookRequest, PublishedEvent, TriggerEntry};
+use faas_ports::{Clock, RunQuery};
+use faas_testkit::ManualClock;
+use faas_types::{
+    Code, EventTrigger, Fault, RunId, TriggerKind, TriggerSettings, WebhookReply, WebhookScheme, WebhookTrigger, limits,
+};
+
+use crate::house::{House, parse, scaling};
+
+const BODY: &[u8] = b"{\"order\": 7}";
+
+struct Door {
+    house: House,
+    clock: Arc<ManualClock>,
+    token: String,
+    secret: String,
+    scheme: WebhookScheme,
+}
+
+impl Door {
+    async fn open(scheme: WebhookScheme, respond: WebhookReply, path: &str) -> Self {
+        let clock = Arc::new(ManualClock::default());
+        let house = House::at(Arc::clone(&clock) as _).await;
+        let deployed = house.deploy("hooked", scaling(2, 1)).await.unwrap();
+        let hook = WebhookTrigger { name: parse("door"), scheme, respond, path: path.to_owned() };
+        let added = house.engine.add_trigger(&deployed.entry, TriggerSettings::Webhook(hook), None).await.unwrap();
+        let token = house.engine.webhook_token(&added.0).unwrap().unwrap();
+        Self { house, clock, token, secret: added.1.unwrap().text.unwrap(), scheme }
+    }
+
+    fn signed(&self, id: &str, body: &[u8]) -> HookRequest {
+        self.signed_with(&self.secret, id, body)
+    }
+
+    fn signed_with(&self, secret: &str, id: &str, body: &[u8]) -> HookRequest {
+        let secret = WebhookSecret::read(self.scheme, secret).unwrap();
+        let headers = sign_as(self.scheme, &secret, id, self.clock.now(), body);
+        HookRequest { headers, query: String::new(), body: Bytes::copy_from_slice(body) }
+    }
+
+    fn entry(&self) -> Arc<TriggerEntry> {
+        self.house.engine.webhook(&self.token).unwrap()
+    }
+
+    async fn deliver(&self, request: HookRequest) -> Result<HookAnswer, Fault> {
+        self.house.engine.deliver(&self.entry(), request).await.map_err(|failure| failure.fault)
+    }
+
+    async fn accepted(&self, request: HookRequest) -> (RunId, bool) {
+        match self.deliver(request).await.unwrap() {
+            HookAnswer::Accepted { run, repeated } => (run, repeated),
+            HookAnswer::Answered(reply) => panic!("{reply:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_delivery_makes_no_second_run_in_any_scheme() {
+    for scheme in WebhookScheme::ALL {
+        let door = Door::open(scheme, WebhookReply::Accepted, "/").await;
+        let (first, repeated) = door.accepted(door.signed("msg_1", BODY)).await;
+        assert!(!repeated, "{scheme}");
+        assert_eq!(door.accepted(door.signed("msg_1", BODY)).await, (first, true), "{scheme}");
+        let (second, repeated) = door.accepted(door.signed("msg_2", b"{}")).await;
+        assert!(second != first && !repeated, "{scheme}");
+        let run = door.house.engine.run(door.house.engine.default_project(), first).await.unwrap();
+        assert_eq!((run.trigger, run.trigger_name), (TriggerKind::Webhook, Some(parse("door"))));
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_signed_or_not_fresh_is_refused_and_counted() {
+    let door = Door::open(WebhookScheme::Standard, WebhookReply::Accepted, "/").await;
+    let mut tampered = door.signed("msg_1", BODY);
+    tampered.body = Bytes::from_static(b"{\"order\": 8}");
+    assert_eq!(door.deliver(tampered).await.err().unwrap().code, Code::Unauthenticated);
+    let stale = door.signed("msg_1", BODY);
+    door.clock.advance(Duration::from_secs(302));
+    assert_eq!(door.deliver(stale).await.err().unwrap().code, Code::Unauthenticated);
+    let early = door.signed("msg_1", BODY);
+    door.clock.set(faas_types::Timestamp::from_millis(door.clock.now().as_millis() - 302_000));
+    assert_eq!(door.deliver(early).await.err().unwrap().code, Code::Unauthenticated);
+    let bare = HookRequest { headers: vec![], query: String::new(), body: Bytes::from_static(BODY) };
+    assert_eq!(door.deliver(bare).await.err().unwrap().code, Code::Unauthenticated);
+    let state = door.house.engine.trigger_state(&door.entry());
+    assert_eq!((state.fired, state.refused), (0, 4));
+    assert_eq!(door.house.engine.webhook("guessed").err().unwrap().code, Code::NotFound);
+    door.house.engine.enable_trigger(&door.entry(), false).await.unwrap();
+    assert_eq!(door.house.engine.webhook(&door.token).err().unwrap().code, Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_replaced_secret_is_good_for_as_long_as_was_said() {
+    let door = Door::open(WebhookScheme::GitHub, WebhookReply::Accepted, "/").await;
+    let keep = Some(Duration::from_secs(60));
+    let (_, fresh) = door.house.engine.rotate_secret(&door.entry(), None, keep).await.unwrap();
+    let fresh = fresh.text.unwrap();
+    door.accepted(door.signed("1", BODY)).await;
+    door.accepted(door.signed_with(&fresh, "2", BODY)).await;
+    door.clock.advance(Duration::from_secs(60));
+    assert_eq!(door.deliver(door.signed("3", BODY)).await.err().unwrap().code, Code::Unauthenticated);
+    door.accepted(door.signed_with(&fresh, "4", BODY)).await;
+    // Two are live at the most: the third ends the first at once.
+    let keep = Some(Duration::from_secs(600));
+    let brought = "one that the sender chose".to_owned();
+    let (_, shown) = door.house.engine.rotate_secret(&door.entry(), Some(&brought), keep).await.unwrap();
+    assert_eq!(shown.text, None);
+    door.house.engine.rotate_secret(&door.entry(), None, keep).await.unwrap();
+    assert_eq!(door.deliver(door.signed_with(&fresh, "5", BODY)).await.err().unwrap().code, Code::Unauthenticated);
+    door.accepted(door.signed_with(&brought, "6", BODY)).await;
+    let long = Some(limits::SECRET_OVERLAP_MAX + Duration::from_secs(1));
+    let refused = door.house.engine.rotate_secret(&door.entry(), None, long).await.err().unwrap();
+    assert_eq!(refused.code, Code::InvalidConfiguration);
+    let short = door.house.engine.rotate_secret(&door.entry(), Some("short"), keep).await.err().unwrap();
+    assert_eq!(short.code, Code::InvalidConfiguration);
+}
+
+#[tokio::test]
+async fn an_answer_is_given_again_for_a_repeated_delivery_and_a_failure_is_not() {
+    let door = Door::open(WebhookScheme::Standard, WebhookReply::Answer, "/").await;
+    let answered = |answer| match answer {
+        HookAnswer::Answered(reply) => reply,
+        HookAnswer::Accepted { run, .. } => panic!("{run}"),
+    };
+    let first = answered(door.deliver(door.signed("msg_1", BODY)).await.unwrap());
+    let again = answered(door.deliver(door.signed("msg_1", BODY)).await.unwrap());
+    assert_eq!((first.repeated, again.repeated, again.run), (false, true, first.run));
+    assert_eq!((again.head.status, &again.body), (200, &first.body));
+    assert!(!answered(door.deliver(door.signed("msg_2", BODY)).await.unwrap()).repeated);
+    let failing = Door::open(WebhookScheme::Standard, WebhookReply::Answer, "/raise").await;
+    for _ in 0..2 {
+        let fault = failing.deliver(failing.signed("msg_1", BODY)).await.err().unwrap();
+        assert_eq!(fault.function_error.unwrap().kind, "ValueError");
+    }
+}
+
+#[tokio::test]
+async fn a_test_delivery_goes_the_way_of_all_deliveries() {
+    for scheme in WebhookScheme::ALL {
+        let door = Door::open(scheme, WebhookReply::Accepted, "/").await;
+        let run = door.house.engine.test_trigger(&door.entry(), Bytes::from_static(BODY)).await.unwrap();
+        assert_eq!(door.house.engine.trigger_state(&door.entry()).last_run, Some(run), "{scheme}");
+    }
+}
+
+fn event(id: &str, kind: &str) -> PublishedEvent {
+    PublishedEvent {
+        id: id.to_owned(),
+        source: "/shop".to_owned(),
+        kind: kind.to_owned(),
+        subject: None,
+        headers: vec![("ce-id".to_owned(), id.to_owned())],
+        body: Bytes::new(),
+    }
+}
+
+fn listens(name: &str, types: &str) -> TriggerSettings {
+    let types = vec![parse(types)];
+    TriggerSettings::Event(EventTrigger {
+        name: parse(name),
+        types,
+        sources: Vec::new(),
+        subjects: Vec::new(),
+        path: "/".to_owned(),
+    })
+}
+
+#[tokio::test]
+async fn an_event_makes_one_run_for_each_trigger_that_wants_it_and_once() {
+    let house = House::open().await;
+    let project = house.engine.default_project();
+    house.deploy_triggers("mail", vec![listens("orders", "order.*")]).await.unwrap();
+    house.deploy_triggers("books", vec![listens("all", "*"), listens("paid", "order.paid")]).await.unwrap();
+    let fired =
+        house.engine.publish_events(project, &[event("1", "order.paid"), event("2", "user.new")]).await.unwrap();
+    let mut told: Vec<_> = fired.iter().map(|f| (f.event, f.function.as_str(), f.trigger.as_str())).collect();
+    told.sort_unstable();
+    assert_eq!(told, [(0, "books", "all"), (0, "books", "paid"), (0, "mail", "orders"), (1, "books", "all")]);
+    assert!(fired.iter().all(|fired| !fired.repeated));
+    let again = house.engine.publish_events(project, &[event("1", "order.paid")]).await.unwrap();
+    assert!(again.len() == 3 && again.iter().all(|again| again.repeated && fired.iter().any(|f| f.run == again.run)));
+}
+
+#[tokio::test]
+async fn events_make_all_of_their_runs_or_none() {
+    let house = House::open().await;
+    let project = house.engine.default_project();
+    house.deploy_triggers("mail", vec![listens("all", "*")]).await.unwrap();
+    house.deploy_triggers("books", vec![listens("all", "*")]).await.unwrap();
+    let many: Vec<_> = (0..501).map(|number| event(&number.to_string(), "x")).collect();
+    let refused = house.engine.publish_events(project, &many).await.err().unwrap();
+    assert_eq!(refused.code, Code::PayloadTooLarge);
+    let query = RunQuery {
+        project,
+        function: None,
+        state: None,
+        code: None,
+        cold_start: None,
+        version: None,
+        trigger: None,
+        duration_min: None,
+        duration_max: None,
+        since: None,
+        until: None,
+        after: None,
+        limit: 10,
+    };
+    assert!(house.engine.runs(&query).await.unwrap().runs.is_empty());
+    assert!(house.engine.publish_events(project, &[]).await.unwrap().is_empty());
+}

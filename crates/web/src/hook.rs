@@ -1,0 +1,73 @@
+//! Deliveries at webhooks: answered with 202 once the run is committed, or with the function's own reply.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use faas_engine::{CallFailure, Engine, HookAnswer, HookReply, HookRequest, Keys};
+use faas_proto::rest::AcceptedDelivery;
+use faas_types::{Code, Fault, RunId, limits};
+use http::header::{ALLOW, CONTENT_TYPE, LOCATION};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+
+use crate::call::{CALL_ID, RUN_ID, passed_headers, reply_headers};
+use crate::request_id::{self, RequestId};
+use crate::{key_of, read_body, render};
+
+const REPEATED: HeaderName = HeaderName::from_static("x-delivery-repeated");
+
+/// Answers a delivery at the webhook with this token.
+pub async fn answer_delivery(engine: &Engine, token: &str, request: Request, id: &RequestId) -> Response {
+    if request.method() != Method::POST {
+        let fault = Fault::new(Code::MethodNotAllowed, "a webhook takes POST");
+        let mut response = render(&fault, id, None);
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    match deliver(engine, token, request).await {
+        Ok(HookAnswer::Accepted { run, repeated }) => accepted(run, repeated, id),
+        Ok(HookAnswer::Answered(reply)) => answered(reply, id),
+        Err(failure) => render(&failure.fault, id, failure.run),
+    }
+}
+
+async fn deliver(engine: &Engine, token: &str, request: Request) -> Result<HookAnswer, CallFailure> {
+    // Found first: nobody who does not know a token makes us read a body.
+    let entry = engine.webhook(token)?;
+    let (parts, body) = request.into_parts();
+    let body = read_body(&parts.headers, body, limits::BODY_MAX).await?;
+    // A key of ours is for us alone.
+    let has_key = key_of(&parts.headers).is_some_and(|key| key.starts_with(Keys::PREFIX));
+    let headers = passed_headers(&parts, None, has_key);
+    let query = parts.uri.query().unwrap_or_default().to_owned();
+    engine.deliver(&entry, HookRequest { headers, query, body }).await
+}
+
+fn accepted(run: RunId, repeated: bool, id: &RequestId) -> Response {
+    let body = AcceptedDelivery { run_id: run.to_string(), repeated };
+    // Text and a boolean always encode.
+    let mut response = Response::new(Body::from(serde_json::to_vec(&body).unwrap_or_default()));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(location) = HeaderValue::try_from(format!("/api/v1/runs/{run}")) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    annotated(response, run, repeated, id)
+}
+
+fn answered(reply: HookReply, id: &RequestId) -> Response {
+    let mut response = Response::new(Body::from(reply.body));
+    *response.status_mut() = StatusCode::from_u16(reply.head.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    reply_headers(&reply.head.headers, response.headers_mut());
+    annotated(response, reply.run, reply.repeated, id)
+}
+
+fn annotated(mut response: Response, run: RunId, repeated: bool, id: &RequestId) -> Response {
+    let headers = response.headers_mut();
+    if let Ok(run) = HeaderValue::try_from(run.to_string()) {
+        headers.insert(CALL_ID, run.clone());
+        headers.insert(RUN_ID, run);
+    }
+    headers.insert(REPEATED, HeaderValue::from_static(if repeated { "true" } else { "false" }));
+    headers.insert(request_id::HEADER, id.header());
+    response
+}
