@@ -1,134 +1,170 @@
-"""Starts from nothing: ours through HTTP, and what else starts the same runtime."""
+"""Starts from nothing: ours through HTTP, and what else starts a Python or a Node."""
 
 from __future__ import annotations
 
 import shutil
-import statistics
-import subprocess
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 
+from .containers import crun
+from .ours import Ours, serving
 from .plan import Plan
 from .probe import Latency, Probe
-from .surroundings import clean_env, interpreter
-from .targets import Ours, running
+from .section import Bar, Goal, Panel, Section, Table, at_most, quantiles, ratio
+from .section import time as spoken
+from .starts import Start, started
+from .surroundings import interpreter, node, say
 
-NOTHING = ["-I", "-S", "-c", "pass"]
 BWRAP = ["bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
+PLAIN = "none: a plain process"
+BWRAP_ISOLATION = "namespaces; no seccomp, no limits, the host's files"
+OURS, BACK_TO_BACK = "faas: HTTP request to response, nothing running", "faas: the same, back to back"
 
 
 @dataclass(frozen=True)
-class ColdRow:
-    """One way to start a runtime."""
+class Way:
+    """One way to start; `start` answers with microseconds."""
 
     name: str
     isolation: str
-    latency: Latency
-    # The row that its ratio is to.
-    base: str
+    start: Callable[[], float]
 
 
 @dataclass(frozen=True)
-class Contest:
-    """One of our applications, and what else starts its runtime."""
+class Language:
+    """What is started, and what is wanted of ours beside the bare program's median."""
 
+    name: str
     app: str
     runtime: str
-    ours: str
     bare: str
-    peers: dict[str, tuple[list[str], str]]
+    command: list[str]
+    p50: float
+    p99: float
 
 
-def contests() -> list[Contest]:
-    """Python, and Node where it is installed."""
+def measure(plan: Plan, only: str | None) -> Section:
+    """Both languages, each way in turn, so that no way has the quieter minutes."""
+    with serving() as ours:
+        sections = [_language(ours, language, plan, only) for language in _languages()]
+    text = (
+        f"{plan.cold_starts} starts each, in turn, after {plan.idle_gap_s * 1000:.0f} ms of silence. Ours is the whole "
+        "way: an HTTP request comes in for a function that has no instance and never had one, a sandbox is there or is "
+        "opened, the runtime loads the code in it, the handler answers. The others only start a program that does "
+        "nothing, and wait for its end."
+    )
+    tables, goals, panels, figures = [], [], [], {}
+    for table, some, panel, numbers in sections:
+        tables.append(table)
+        goals += some
+        panels.append(panel)
+        figures |= numbers
+    notes = [
+        "Cold starts of ours include the check of a key and the run's record; deploying is not part of them.",
+        "`crun` gets a bundle of the same files and no more: five namespaces, no capabilities, limits on memory and "
+        "processes, no system call filter, its usual masks of `/proc`.",
+    ]
+    return Section("cold", "Cold starts", text, tables, goals, panels, notes, figures)
+
+
+def _languages() -> list[Language]:
     python = str(interpreter())
-    bare = "bare `python3 -I -S -c pass`"
-    peers = {bare: ([python, *NOTHING], "none: a plain process")}
-    if shutil.which("bwrap"):
-        isolation = "namespaces; no seccomp, no limits, host's files"
-        peers["`bwrap` + the same Python"] = ([*BWRAP, python, *NOTHING], isolation)
-    found = [Contest("ours", interpreter().name, "faas, Python: HTTP request to response", bare, peers)]
-    if node := shutil.which("node"):
-        release = subprocess.run(
-            [node, "-p", "process.versions.node"], capture_output=True, text=True, check=True
-        ).stdout
-        bare = "bare `node -e 0`"
-        peers = {bare: ([node, "-e", "0"], "none: a plain process")}
-        runtime = f"node{release.partition('.')[0]}"
-        found.append(Contest("ours_node", runtime, "faas, Node: HTTP request to response", bare, peers))
+    found = [
+        Language(
+            "Python", "ours", interpreter().name, "`python3 -I -S -c pass`", [python, "-I", "-S", "-c", "pass"], 1, 2
+        )
+    ]
+    if shutil.which("node"):
+        found.append(Language("Node", "ours_node", "node", "`node -e 0`", [node(), "-e", "0"], 0.5, 2))
     return found
 
 
-def cold_starts(ours: Ours, level: str, plan: Plan) -> list[ColdRow]:
-    """Alternates between all ways, each after a pause, so that no way has the quieter minutes."""
-    return [row for contest in contests() for row in _compete(ours, contest, level, plan)]
+def _language(
+    ours: Ours, language: Language, plan: Plan, only: str | None
+) -> tuple[Table, list[Goal], Panel, dict[str, object]]:
+    with ExitStack() as stack:
+        ways = _ways(stack, ours, language)
+        chosen = [way for way in ways if not only or only.lower() in way.name.lower()]
+        samples: dict[str, list[float]] = {way.name: [] for way in chosen}
+        for number in range(plan.cold_starts):
+            say(f"cold starts of {language.name}: {number + 1} of {plan.cold_starts}")
+            for way in chosen:
+                samples[way.name].append(way.start() if way.name == BACK_TO_BACK else _after(plan, way))
+    rows = {way: Latency.of(samples[way.name]) for way in chosen}
+    bare = next((latency.p50_us for way, latency in rows.items() if way.name.startswith("bare")), None)
+    head = (f"way to start {language.name}", "p50", "p95", "p99", "p50 to bare", "isolation")
+    cells = [(w.name, *quantiles(times), ratio(times.p50_us, bare), w.isolation) for w, times in rows.items()]
+    figures = {f"{language.name}: {way.name}": asdict(latency) for way, latency in rows.items()}
+    return Table(head, cells), _goals(language, rows, bare), _panel(language, rows, bare), figures
 
 
-def _compete(ours: Ours, contest: Contest, level: str, plan: Plan) -> list[ColdRow]:
-    ways = contest.peers
-    samples: dict[str, list[float]] = {name: [] for name in (contest.ours, *ways)}
-    # Of a runtime that deployed functions use, some wait.
-    kind = contest.runtime.replace(".", "-")
-    ours.deploy(contest.app, f"kept-{kind}", runtime=contest.runtime)
-    for number in range(plan.cold_starts):
-        name = f"cold-{kind}-{number}"
-        ours.deploy(contest.app, name, runtime=contest.runtime)
-        time.sleep(plan.idle_gap_s)
-        samples[contest.ours].append(_first_call(ours, name))
-        ours.cli("fn", "delete", name, "--yes")
-        for way, (command, _) in ways.items():
-            time.sleep(plan.idle_gap_s)
-            samples[way].append(_start(command))
-    rows = [ColdRow(contest.ours, level, Latency.of(samples[contest.ours]), contest.bare)]
-    return rows + [ColdRow(way, ways[way][1], Latency.of(samples[way]), contest.bare) for way in ways]
+def _after(plan: Plan, way: Way) -> float:
+    time.sleep(plan.idle_gap_s)
+    return way.start()
 
 
-def _first_call(ours: Ours, name: str) -> float:
-    """The first call that a function ever gets: no instance of it exists, as the answer itself must say."""
-    with Probe(ours.port, f"/fn/{name}/", {"X-API-Key": ours.key}) as probe:
-        took, head = probe.call()
-    if "x-cold-start: true" not in head.lower():
-        raise RuntimeError(f"the first call of {name} was not cold:\n{head}")
-    return took
+def _ways(stack: ExitStack, ours: Ours, language: Language) -> list[Way]:
+    first = FirstCalls(ours, language)
+    ways = [
+        Way(OURS, "", first.call),
+        Way(BACK_TO_BACK, "", lambda: first.call(follows=True)),
+        Way(f"bare {language.bare}", PLAIN, lambda: started(Start(language.command))),
+    ]
+    if shutil.which("bwrap"):
+        ways.append(Way("`bwrap` + the same", BWRAP_ISOLATION, lambda: started(Start([*BWRAP, *language.command]))))
+    if container := crun(stack, language.command):
+        ways.append(Way("`crun run` + the same", container.isolation, container.start))
+    first.call()
+    level = ours.isolation()
+    return [Way(way.name, way.isolation or level, way.start) for way in ways]
 
 
-def _start(command: list[str]) -> float:
-    began = time.perf_counter_ns()
-    subprocess.run(command, env=clean_env(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
-    return (time.perf_counter_ns() - began) / 1000
+class FirstCalls:
+    """The first call that a function ever gets, as the answer itself must say. Each start has a function of its own."""
+
+    def __init__(self, ours: Ours, language: Language) -> None:
+        self.ours, self.language, self.number = ours, language, 0
+        self.ready: str | None = None
+
+    def call(self, follows: bool = False) -> float:
+        """With `follows` another function's first call ended right before."""
+        names = [self._deployed() for _ in range(1 + follows)]
+        took = [self._first(name) for name in names]
+        for name in names:
+            self.ours.cli("fn", "delete", name, "--yes")
+        return took[-1]
+
+    def _deployed(self) -> str:
+        self.number += 1
+        name = f"cold-{self.language.name.lower()}-{self.number}"
+        self.ours.deploy(self.language.app, name, runtime=self.language.runtime)
+        return name
+
+    def _first(self, name: str) -> float:
+        with Probe(self.ours.port, f"/fn/{name}/", {"X-API-Key": self.ours.key}) as probe:
+            took, head = probe.call()
+        if "x-cold-start: true" not in head.lower():
+            raise RuntimeError(f"the first call of {name} was not cold:\n{head}")
+        return took
 
 
-@dataclass(frozen=True)
-class ServerFigures:
-    """What the server itself costs."""
-
-    ready_ms: float
-    idle_rss_mb: float
-
-
-def server_itself(ours: Ours) -> ServerFigures:
-    """Starts it five times over a data directory of its own, as a restart does, and looks at it at rest."""
-    fresh = Ours(ours.binary)
-    times, resident = [], 0.0
-    try:
-        for _ in range(6):
-            began = time.monotonic()
-            with running(fresh.command(), fresh.port, "/readyz", **fresh.env) as process:
-                times.append((time.monotonic() - began) * 1000)
-                time.sleep(1)
-                resident = _tree_rss_mb(process.pid)
-    finally:
-        fresh.remove()
-    return ServerFigures(statistics.median(times[1:]), resident)
+def _goals(language: Language, rows: dict[Way, Latency], bare: float | None) -> list[Goal]:
+    own = next((latency for way, latency in rows.items() if way.name == OURS), None)
+    if not own or not bare:
+        return []
+    wanted = (("p50", own.p50_us, language.p50), ("p99", own.p99_us, language.p99))
+    return [
+        at_most(f"{language.name} cold start {word}, to the p50 of bare {language.bare}", value / bare, limit, " ×")
+        for word, value, limit in wanted
+    ]
 
 
-def _tree_rss_mb(root: int) -> float:
-    """Resident memory of the process and its descendants."""
-    total, todo = 0, [root]
-    while todo:
-        pid = todo.pop()
-        with open(f"/proc/{pid}/statm") as statm:
-            total += int(statm.read().split()[1]) * 4096
-        with open(f"/proc/{pid}/task/{pid}/children") as children:
-            todo += [int(child) for child in children.read().split()]
-    return total / (1 << 20)
+def _panel(language: Language, rows: dict[Way, Latency], bare: float | None) -> Panel:
+    bars = [
+        Bar(way.name.replace("`", ""), times.p50_us / 1000, spoken(times.p50_us), way.name.startswith("faas"))
+        for way, times in rows.items()
+    ]
+    goal = bare * language.p50 / 1000 if bare else None
+    return Panel(f"Cold start of {language.name}, p50", "ms; shorter is better; the line is our goal", bars, goal)

@@ -8,15 +8,19 @@ class Plan:
     """Bounds of one run."""
 
     rounds: int = 3
-    seconds: int = 4
+    seconds: int = 3
     connections: int = 32
     threads: int = 2
     idle_gap_s: float = 0.1
-    idle_calls: int = 120
-    cold_starts: int = 40
+    idle_calls: int = 100
+    cold_starts: int = 60
     warm_up_calls: int = 300
+    restarts: int = 6
+    quick: bool = False
 
     @staticmethod
-    def quick() -> "Plan":
+    def quickly() -> "Plan":
         """To see whether everything runs; its figures mean little."""
-        return Plan(rounds=1, seconds=1, idle_calls=20, cold_starts=8, warm_up_calls=50)
+        return Plan(
+            rounds=1, seconds=1, idle_calls=10, cold_starts=4, warm_up_calls=20, restarts=2, quick=True, threads=2
+        )

@@ -108,3 +108,25 @@ def test_no_start_inherits_from_another(server: Server, tmp_path: Path, name: st
         assert seen(server, each, leave=True)["seen"] == [], f"instance {number} found what an earlier one left"
         if number % 3 == 2:
             server.api.invoke(each, {"then": sorted(ENDS)[number % len(ENDS)]})
+
+
+def test_no_two_starts_draw_the_same_lots(server: Server, tmp_path: Path, name: str) -> None:
+    """Whatever was prepared once for several instances must not hand each of them the same chance."""
+    code = """
+import os, random, secrets, ssl, tempfile, uuid
+
+def handler():
+    return {
+        "random": random.random(), "generator": random.Random().random(), "system": os.urandom(8).hex(),
+        "secrets": secrets.token_hex(8), "uuid": str(uuid.uuid4()), "ssl": ssl.RAND_bytes(8).hex(),
+        "temporary": os.path.basename(tempfile.mktemp()),
+    }
+"""
+    drawn = []
+    for number in range(8):
+        each = f"{name[:40]}-{number}"
+        server.deploy(write_function(tmp_path, each, code))
+        drawn.append(server.api.invoke(each).expect(200).json()["result"])
+    for kind in drawn[0]:
+        values = [lots[kind] for lots in drawn]
+        assert len(set(values)) == len(values), f"{kind}: {values}"

@@ -51,6 +51,9 @@ class Server:
         program: Path | None = None,
     ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="faas-test-"))
+        # Its own, so that what it leaves in there is seen.
+        self.temporary = self.home / "tmp"
+        self.temporary.mkdir()
         self.data = data or self.home / f"data-{uuid.uuid4().hex[:12]}"
         self.log_path = self.home / "server.log"
         self.program = program or binary()
@@ -62,11 +65,13 @@ class Server:
         if ordinary_user and os.geteuid() == 0:
             self.prefix = as_ordinary_user()
             self.program = self._readable_copy(self.program)
-            os.chown(self.home, ORDINARY_UID, ORDINARY_UID)
+            for folder in (self.home, self.temporary):
+                os.chown(folder, ORDINARY_UID, ORDINARY_UID)
         self.env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         self.env |= {
             "HOME": str(self.home),
             "XDG_CONFIG_HOME": str(self.home / "config"),
+            "TMPDIR": str(self.temporary),
             "TEST_SERVER_MARK": self.marker,
         }
         self.env |= env or {}
@@ -144,10 +149,8 @@ class Server:
                 self.stop(within=15)
             except AssertionError:
                 self.kill()
-        self.footprint.look()
-        for process in self.footprint.processes:
-            if any(line.startswith(f"{process.pid} ") for line in self.footprint.alive()):
-                _kill_quietly(process.pid)
+        for line in self.footprint.alive():
+            _kill_quietly(int(line.split()[0]))
         shutil.rmtree(self.home, ignore_errors=True)
 
     # === doors ===

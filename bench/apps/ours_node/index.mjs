@@ -1,3 +1,1 @@
-export function handler(event) {
-  return { hello: "world" };
-}
+export const handler = () => ({ hello: "world" });

@@ -39,10 +39,9 @@ pub(crate) async fn list_functions(
     let mut entries = state.engine.catalog().page(caller.project, after.as_ref(), limit as usize + 1);
     let more = entries.len() > limit as usize;
     entries.truncate(limit as usize);
-    let mut functions = Vec::with_capacity(entries.len());
-    for entry in &entries {
-        functions.push(state.function_view(entry).await?);
-    }
+    let versions = state.engine.catalog().live_versions(&entries).await?;
+    let views = entries.iter().zip(&versions);
+    let functions = views.map(|(entry, version)| state.view_with(entry, version.as_deref())).collect();
     let next = if more { entries.last().map(|entry| entry.record.name.to_string()) } else { None };
     Ok(Json(FunctionList { functions, next }))
 }
@@ -113,6 +112,45 @@ pub(crate) async fn delete_function(
     let entry = state.engine.catalog().find(caller.project, &id)?;
     state.engine.delete(&entry).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Holds the accepted runs of a function back. Runs under way go on, and calls whose callers wait are served.
+#[utoipa::path(post, path = "/api/v1/functions/{id}/pause", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
+    (status = 200, body = FunctionView),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn pause_function(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<FunctionView>, Failure> {
+    hold(&state, caller.project, &id, true).await
+}
+
+/// Lets the accepted runs of a function go on.
+#[utoipa::path(post, path = "/api/v1/functions/{id}/resume", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
+    (status = 200, body = FunctionView),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn resume_function(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<FunctionView>, Failure> {
+    hold(&state, caller.project, &id, false).await
+}
+
+async fn hold(
+    state: &ApiState,
+    project: faas_types::ProjectId,
+    id: &str,
+    paused: bool,
+) -> Result<Json<FunctionView>, Failure> {
+    let entry = state.engine.catalog().find(project, id)?;
+    let entry = state.engine.pause(&entry, paused).await?;
+    Ok(Json(state.function_view(&entry).await?))
 }
 
 /// Lists a function's newest versions.

@@ -4,19 +4,38 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use faas_engine::Selector;
 use faas_proto::rest::Problem;
-use faas_types::{AliasName, TriggerKind};
-use faas_web::{Authorized, CallTarget, Failure, PathParams, RequestId, answer_call};
+use faas_types::{AliasName, InvocationMode, TriggerKind};
+use faas_web::{Authorized, CallTarget, Failure, PathParams, QueryParams, RequestId, prefers_async, serve_call};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::state::ApiState;
+
+/// How to call.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Choice {
+    /// `sync` waits for the function's answer; `async` accepts the call for later and answers 202 with the run.
+    /// When absent the header `Prefer: respond-async` and the function's own mode decide.
+    mode: Option<CallMode>,
+}
+
+/// How to call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum CallMode {
+    Sync,
+    Async,
+}
 
 /// Calls a function. The body goes to it as it is, and the answer is its own.
 ///
 /// A failure of the platform answers `application/problem+json`; one of the function's own code answers its error
 /// as JSON with the header `X-Error-Source: function`.
 #[utoipa::path(post, path = "/api/v1/functions/{id}/invoke", tag = "invoke",
-    params(("id" = String, Path, description = "name or id, with `:alias` or `:version` behind it where wanted")),
+    params(("id" = String, Path, description = "name or id, with `:alias` or `:version` behind it where wanted"), Choice),
     request_body(content = serde_json::Value, description = "what the function takes", content_type = "application/json"), responses(
-    (status = "2XX", description = "the function's answer"),
+    (status = "2XX", description = "the function's answer, or 202 with the run that was accepted for later"),
     (status = "3XX", description = "the function's answer"),
     (status = "4XX", description = "the function's answer, or a request that cannot be served", body = Problem, content_type = "application/problem+json"),
     (status = "5XX", description = "the function failed, or cannot be served now", body = Problem, content_type = "application/problem+json"),
@@ -25,6 +44,7 @@ pub(crate) async fn invoke_function(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
+    QueryParams(choice): QueryParams<Choice>,
     request: Request,
 ) -> Result<Response, Failure> {
     let (name, selector) = match id.split_once(':') {
@@ -37,5 +57,12 @@ pub(crate) async fn invoke_function(
     };
     let target =
         CallTarget { route, trigger: TriggerKind::Api, path: "/".to_owned(), prefix: None, key_was_used: true };
-    Ok(answer_call(&state.engine, target, request, &request_id).await)
+    let later = match choice.mode {
+        Some(mode) => mode == CallMode::Async,
+        None => {
+            let mode = target.route.version.settings.background.mode;
+            mode == InvocationMode::Async || prefers_async(request.headers())
+        }
+    };
+    Ok(serve_call(&state.engine, target, request, &request_id, later).await)
 }

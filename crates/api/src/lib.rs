@@ -1,5 +1,6 @@
 //! Control plane: REST and its OpenAPI document.
 
+mod dead_letters;
 mod deploy;
 mod error_pages;
 mod functions;
@@ -11,6 +12,7 @@ mod metrics;
 mod metrics_page;
 mod openapi;
 mod page;
+mod replays;
 mod runs;
 mod server;
 mod state;

@@ -3,6 +3,8 @@
 //! Written from snapshots of the engine's counters: the call path keeps no second set for this page. Label values
 //! are function names, error codes and words of ours, whose alphabets need no escaping.
 
+mod scheduling;
+
 use std::fmt::Display;
 
 use axum::extract::State;
@@ -28,8 +30,10 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     let mut page = Page::default();
     server_families(&mut page, &state);
     start_families(&mut page, &state.engine.launcher().starts());
+    body_families(&mut page, &state);
     connection_families(&mut page, &state);
     let functions = state.engine.stats().published();
+    scheduling::families(&mut page, &state.engine, &functions);
     counter_families(&mut page, &functions);
     failure_families(&mut page, &functions);
     histogram_families(&mut page, &functions);
@@ -46,7 +50,6 @@ fn server_families(page: &mut Page, state: &ApiState) {
         "The isolation level of new sandboxes.",
         u8::from(state.isolation.level),
     );
-    page.single("faas_instances", "gauge", "Live and starting instances.", engine.instances());
     let dropped = engine.stats().dropped_records();
     page.single("faas_run_records_dropped_total", "counter", "Run records that the history could not take.", dropped);
     let dropped = engine.stats().dropped_logs();
@@ -69,6 +72,13 @@ fn start_families(page: &mut Page, starts: &StartFigures) {
     page.single("faas_parkings_total", "counter", "Runtimes started ahead of time.", starts.parkings);
     let seconds = starts.parking_time.as_secs_f64();
     page.single("faas_parking_seconds_total", "counter", "Time that starting them took, in the background.", seconds);
+}
+
+fn body_families(page: &mut Page, state: &ApiState) {
+    let bodies = state.engine.bodies();
+    let help = "Memory of bodies that are collected for a handler or a client.";
+    page.single("faas_bodies_held_bytes", "gauge", help, bodies.used());
+    page.single("faas_bodies_refused_total", "counter", "Bodies that found no room in that memory.", bodies.refused());
 }
 
 fn connection_families(page: &mut Page, state: &ApiState) {
@@ -102,7 +112,7 @@ fn counter_families(page: &mut Page, functions: &[TallySnapshot]) {
         failed_with(tally, Code::TimeoutExceeded)
     });
     each("faas_throttles_total", "counter", "Calls refused because every instance was busy.", |tally| {
-        failed_with(tally, Code::Overloaded)
+        failed_with(tally, Code::Overloaded) + failed_with(tally, Code::RateLimited)
     });
     each("faas_log_lines_cut_total", "counter", "Log lines beyond the limit of their runs.", |tally| {
         tally.cut_log_lines

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use faas_ports::{Clock, RunQuery, SystemClock};
 use faas_proto::rest::{Problem, RunList, RunView};
-use faas_types::RunId;
+use faas_types::{RunId, Span};
 use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -11,6 +11,9 @@ use utoipa::IntoParams;
 use crate::page;
 use crate::state::ApiState;
 use crate::views::run_view;
+
+/// The longest wait for a run; proxies cut longer ones.
+const PATIENCE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Which runs to list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -75,8 +78,17 @@ pub(crate) async fn list_runs(
     Ok(Json(RunList { runs, next: found.next.map(|id| id.to_string()) }))
 }
 
+/// How long to wait for a run.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Patience {
+    /// Answers when the run has ended, at the latest after so long: up to `60s`. At once where absent.
+    #[param(max_length = 10)]
+    wait: Option<String>,
+}
+
 /// Shows a run with its attempts.
-#[utoipa::path(get, path = "/api/v1/runs/{id}", tag = "runs", params(("id" = String, Path, description = "the run's id")), responses(
+#[utoipa::path(get, path = "/api/v1/runs/{id}", tag = "runs", params(("id" = String, Path, description = "the run's id"), Patience), responses(
     (status = 200, body = RunView),
     (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -84,8 +96,15 @@ pub(crate) async fn get_run(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
+    QueryParams(patience): QueryParams<Patience>,
 ) -> Result<Json<RunView>, Failure> {
-    Ok(Json(run_view(state.engine.run(caller.project, run_id(&id)?).await?)))
+    let id = run_id(&id)?;
+    let wait: Option<Span> = page::parsed("wait", patience.wait.as_deref())?;
+    let run = match wait {
+        Some(wait) => state.engine.await_run(caller.project, id, wait.get().min(PATIENCE_MAX)).await?,
+        None => state.engine.run(caller.project, id).await?,
+    };
+    Ok(Json(run_view(run)))
 }
 
 pub(crate) fn run_id(text: &str) -> Result<RunId, faas_types::Fault> {

@@ -9,7 +9,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::state::ApiState;
-use crate::{deploy, error_pages, functions, health, invoke, keys, logs, metrics, openapi, runs, vars};
+use crate::{
+    dead_letters, deploy, error_pages, functions, health, invoke, keys, logs, metrics, openapi, replays, runs, vars,
+};
 
 /// Every route of the control plane.
 pub fn router(state: ApiState) -> Router {
@@ -50,6 +52,17 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(RunsRead), routes!(runs::list_runs))
         .add(Key(RunsRead), routes!(runs::get_run))
         .add(Key(RunsRead), routes!(logs::run_logs))
+        .add(Key(Invoke), routes!(replays::cancel_run))
+        .add(Key(Invoke), routes!(replays::replay_run))
+        .add(Key(RunsRead), routes!(replays::run_input))
+        .add(Key(RunsRead), routes!(dead_letters::list_dead_letters))
+        .add(Key(RunsRead), routes!(dead_letters::get_dead_letter))
+        .add(Key(Invoke), routes!(dead_letters::redrive_dead_letter))
+        .add(Key(Invoke), routes!(dead_letters::redrive_dead_letters))
+        .add(Key(FunctionsWrite), routes!(dead_letters::purge_dead_letter))
+        .add(Key(FunctionsWrite), routes!(dead_letters::purge_dead_letters))
+        .add(Key(FunctionsWrite), routes!(functions::pause_function))
+        .add(Key(FunctionsWrite), routes!(functions::resume_function))
         .add(Key(Admin), routes!(keys::list_keys))
         .add(Key(Admin), routes!(keys::create_key))
         .add(Key(Admin), routes!(keys::revoke_key))

@@ -16,15 +16,20 @@ impl ApiState {
     }
 
     pub(crate) async fn function_view(&self, entry: &FunctionEntry) -> Result<FunctionView, Fault> {
-        let record = &entry.record;
-        let live = entry.live_version();
-        let settings = match live {
-            Some(number) => Some(settings_view(&*self.engine.catalog().version(entry, number).await?)),
+        let live = match entry.live_version() {
+            Some(number) => Some(self.engine.catalog().version(entry, number).await?),
             None => None,
         };
+        Ok(self.view_with(entry, live.as_deref()))
+    }
+
+    /// The view of a function whose live version is at hand.
+    pub(crate) fn view_with(&self, entry: &FunctionEntry, version: Option<&VersionRecord>) -> FunctionView {
+        let record = &entry.record;
+        let live = entry.live_version();
         let alias =
             |alias: &faas_types::Alias| AliasView { version: alias.version, moved_at: alias.moved_at.to_string() };
-        Ok(FunctionView {
+        FunctionView {
             id: record.id.to_string(),
             name: record.name.to_string(),
             url: self.url(record.name.as_str()),
@@ -32,11 +37,13 @@ impl ApiState {
             version: live,
             latest_version: record.latest_version,
             aliases: record.aliases.iter().map(|(name, to)| (name.to_string(), alias(to))).collect(),
-            settings,
+            settings: version.map(settings_view),
             instances: self.engine.instances_of(record.id),
+            paused: record.paused,
+            waiting_runs: self.engine.backlog_of(record.id),
             created_at: record.created_at.to_string(),
             updated_at: record.updated_at.to_string(),
-        })
+        }
     }
 
     pub(crate) fn deployment_view(&self, deployed: &Deployed) -> DeploymentView {
@@ -71,6 +78,7 @@ fn settings_view(version: &VersionRecord) -> SettingsView {
         network: settings.network,
         scaling: settings.scaling,
         triggers: settings.triggers.clone(),
+        background: settings.background.clone(),
     }
 }
 
@@ -115,6 +123,8 @@ pub(crate) fn run_view(run: RunRecord) -> RunView {
         attempts: run.attempts.iter().map(attempt_view).collect(),
         error,
         result: run.result,
+        origin: run.origin.map(|id| id.to_string()),
+        due_at: run.due_at.map(|at| at.to_string()),
     }
 }
 
@@ -133,6 +143,7 @@ fn attempt_view(attempt: &AttemptRecord) -> AttemptView {
         cpu_ms: attempt.cpu_us.map(millis),
         dropped_log_lines: attempt.dropped_log_lines,
         code: attempt.code.map(|code| code.to_string()),
+        message: attempt.message.clone(),
     }
 }
 

@@ -3,11 +3,13 @@
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use faas_gateway::{Gateway, PREFIX};
+use faas_gateway::{ASYNC_PREFIX, Gateway, PREFIX};
 use http::Request;
 use http::uri::{PathAndQuery, Uri};
 use hyper::body::Incoming;
 use tower::ServiceExt;
+
+use crate::unread::Unread;
 
 /// Both planes behind one port. Cheap to clone.
 #[derive(Clone)]
@@ -21,8 +23,13 @@ pub(crate) struct Doors {
 impl Doors {
     /// Answers one request. Function URLs take the short way past the control plane's router.
     pub(crate) async fn answer(self, request: Request<Incoming>) -> Response {
-        let mut request = request.map(Body::new);
-        if request.uri().path().starts_with(PREFIX) {
+        let (request, unread) = Unread::lend(request);
+        unread.settle(self.through(request).await).await
+    }
+
+    async fn through(self, mut request: Request<Body>) -> Response {
+        let path = request.uri().path();
+        if path.starts_with(PREFIX) || path.starts_with(ASYNC_PREFIX) {
             return self.gateway.answer(request).await;
         }
         if is_functions(request.uri().path()) {

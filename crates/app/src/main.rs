@@ -5,9 +5,11 @@ mod connections;
 mod descriptors;
 mod dispatch;
 mod logging;
+mod memory;
 mod serve;
 mod server;
 mod talk;
+mod unread;
 mod up;
 mod watched;
 

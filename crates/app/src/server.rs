@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connections::{Connections, Patience};
 use crate::dispatch::Doors;
-use crate::{SPAWNER, admin_key, descriptors, serve};
+use crate::{SPAWNER, admin_key, descriptors, memory, serve};
 
 /// Connections that the kernel keeps until they are accepted. Where it is full, clients try again after a second.
 const BACKLOG: u32 = 4_096;
@@ -65,6 +65,9 @@ impl Server {
         let ports = Ports {
             registry: store.registry(),
             history: store.history(),
+            queue: store.queue(),
+            dead_letters: store.dead_letters(),
+            claims: store.claims(),
             blobs: store.blobs(),
             layers: store.layers(),
             events: store.events(),
@@ -74,7 +77,9 @@ impl Server {
         };
         let settings = EngineSettings {
             idle_timeout: config.engine.idle.get(),
+            lease: config.engine.lease.get(),
             instances_max: config.engine.instances_max,
+            memory_max: config.engine.memory_max.unwrap_or_else(memory::share).bytes(),
             metric_labels_max: config.metrics.functions_max as usize,
             ..EngineSettings::default()
         };

@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    completion, deploy, doctor, explain, functions, init, invoke, keys, logs, rollback, runs, status, up, validate,
-    vars, version,
+    completion, deploy, dlq, doctor, explain, functions, init, invoke, keys, logs, rollback, runs, status, up,
+    validate, vars, version,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -64,12 +64,18 @@ pub(crate) enum Command {
     Rollback(rollback::RollbackArgs),
     /// Call a function and print its answer
     Invoke(invoke::InvokeArgs),
-    /// List runs and show one
+    /// List, watch, cancel and replay runs
     #[command(
         subcommand,
         after_help = "Examples:\n  faas runs list --state failed\n  faas runs get run_01JD2Z7Y5T0000000000000000"
     )]
     Runs(runs::RunsCommand),
+    /// List, try again and forget runs that were given up
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  faas dlq list --function hello\n  faas dlq redrive --function hello"
+    )]
+    Dlq(dlq::DlqCommand),
     /// Print or follow the log of a function
     Logs(logs::LogsArgs),
     /// Show and change the vars of a function

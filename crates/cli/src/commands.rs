@@ -2,6 +2,7 @@
 
 pub(crate) mod completion;
 pub(crate) mod deploy;
+pub(crate) mod dlq;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod functions;
@@ -16,6 +17,7 @@ pub(crate) mod up;
 pub(crate) mod validate;
 pub(crate) mod vars;
 pub(crate) mod version;
+pub(crate) mod watch;
 
 use std::process::ExitCode;
 
@@ -38,7 +40,8 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Functions(command) => Box::pin(functions::run(command, session)).await?,
         Command::Rollback(args) => rollback::run(args, session).await?,
         Command::Invoke(args) => return Box::pin(invoke::run(args, session)).await,
-        Command::Runs(command) => Box::pin(runs::run(command, session)).await?,
+        Command::Runs(command) => return Box::pin(runs::run(command, session)).await,
+        Command::Dlq(command) => Box::pin(dlq::run(command, session)).await?,
         Command::Logs(args) => Box::pin(logs::run(args, session)).await?,
         Command::Vars(command) => Box::pin(vars::run(command, session)).await?,
         Command::Keys(command) => keys::run(command, session).await?,

@@ -12,6 +12,7 @@
 //! # }
 //! ```
 
+mod background;
 mod client;
 mod connection;
 mod deploy;
@@ -25,6 +26,7 @@ mod server;
 mod sse;
 mod vars;
 
+pub use background::{DeadLetterQuery, LaterOptions};
 pub use client::Client;
 pub use connection::{ApiKey, Connection, DEFAULT_ENDPOINT};
 pub use deploy::LocalFile;

@@ -1,5 +1,6 @@
 //! The manifest of a function: what `faas.toml` says, checked.
 
+mod background;
 mod document;
 mod fields;
 mod node;

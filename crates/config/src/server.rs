@@ -8,7 +8,7 @@ mod sections;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use faas_types::{ByteSize, Span};
+use faas_types::{ByteSize, Span, limits};
 use serde::Serialize;
 
 pub use sections::{
@@ -45,7 +45,9 @@ pub struct ServerOverrides {
     pub pythons: Option<Vec<PathBuf>>,
     pub drain: Option<Span>,
     pub idle: Option<Span>,
+    pub lease: Option<Span>,
     pub instances_max: Option<u32>,
+    pub memory_max: Option<ByteSize>,
     pub parked: Option<u32>,
     pub log_format: Option<LogFormat>,
     pub log_filter: Option<String>,
@@ -165,7 +167,9 @@ impl ServerConfig {
         set(&mut self.sandbox.pythons, layer.pythons);
         set(&mut self.engine.drain, layer.drain);
         set(&mut self.engine.idle, layer.idle);
+        set(&mut self.engine.lease, layer.lease);
         set(&mut self.engine.instances_max, layer.instances_max);
+        self.engine.memory_max = layer.memory_max.or(self.engine.memory_max.take());
         set(&mut self.engine.parked, layer.parked);
         set(&mut self.log.format, layer.log_format);
         set(&mut self.log.filter, layer.log_filter);
@@ -189,8 +193,14 @@ impl ServerConfig {
         if self.engine.idle < Span::from_secs(1) || self.engine.idle > Span::from_secs(24 * 3_600) {
             return refuse("engine.idle", "must be between 1s and 24h, such as 5m");
         }
+        if self.engine.lease < Span::from_secs(1) || self.engine.lease > hour {
+            return refuse("engine.lease", "must be between 1s and 1h, such as 30s");
+        }
         if !(1..=10_000).contains(&self.engine.instances_max) {
             return refuse("engine.instances_max", "must be from 1 to 10000");
+        }
+        if self.engine.memory_max.is_some_and(|bytes| bytes < limits::MEMORY_MIN) {
+            return refuse("engine.memory_max", "must be at least 128MB, such as 8GB");
         }
         if self.engine.parked > 64 {
             return refuse("engine.parked", "must be at most 64, such as 4");

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use faas_ports::Invocation;
+use faas_ports::{BodyStream, Invocation, InvocationBody};
 use faas_types::{AliasName, Code, Fault, HttpMethod, ProjectId, RunId, TriggerKind, TriggerSettings, VersionRecord};
 
 use crate::catalog::FunctionEntry;
 use crate::core::Core;
 use crate::exchange::{Exchange, fail};
-use crate::place::Place;
-use crate::pool::NoPlace;
+use crate::places::Urgency;
 use crate::reply::{Call, CallFailure};
 use crate::ticket::{Ticket, queued_record};
 
@@ -31,6 +30,8 @@ pub struct Route {
     pub entry: Arc<FunctionEntry>,
     /// The version.
     pub version: Arc<VersionRecord>,
+    /// What named the version, so that a call that waits can follow a deployment.
+    pub selector: Selector,
 }
 
 /// What a caller sends.
@@ -113,46 +114,48 @@ fn is_below(path: &str, prefix: &str) -> bool {
 // === calling ===
 
 impl Core {
-    /// Runs one call to the head of its reply, or to its end where that comes at once.
-    pub(crate) async fn call(self: &Arc<Self>, route: Route, request: CallRequest) -> Result<Call, CallFailure> {
+    /// Runs one call to the head of its reply, or to its end where that comes at once. `arriving` is the body where it has
+    /// not been collected.
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        route: Route,
+        request: CallRequest,
+        arriving: Option<BodyStream>,
+    ) -> Result<Call, CallFailure> {
         let now = self.clock.now();
-        let timeout = route.version.settings.timeout.get();
-        let deadline = Instant::now() + timeout;
         let run: RunId = self.ids.mint(now);
         let record = queued_record(run, &route.entry, route.version.number, request.trigger, now);
         let stats = self.stats.function(route.entry.record.id, &route.entry.record.name);
-        let mut ticket = Ticket::new(Arc::clone(self), stats, record);
-        match self.place(&route, deadline).await {
-            Ok(place) => ticket.start(place, self.clock.now()),
+        self.carry(Ticket::new(Arc::clone(self), stats, record), route, request, arriving, Urgency::Caller).await
+    }
+
+    /// Carries one attempt to the head of its reply, or to its end where that comes at once.
+    pub(crate) async fn carry(
+        self: &Arc<Self>,
+        mut ticket: Ticket,
+        route: Route,
+        request: CallRequest,
+        arriving: Option<BodyStream>,
+        urgency: Urgency,
+    ) -> Result<Call, CallFailure> {
+        let run = ticket.run();
+        let deadline = Instant::now() + route.version.settings.timeout.get();
+        let timeout = match self.place(route, urgency, deadline).await {
+            Ok((place, route)) => {
+                ticket.start(place, route.version.number, self.clock.now());
+                route.version.settings.timeout.get()
+            }
             Err(fault) => return Err(fail(ticket, fault)),
-        }
+        };
         let Some(place) = ticket.place() else { return Err(Fault::internal("a started run has no place").into()) };
         // The timeout limits the handler, not the wait for an instance.
         let deadline = Instant::now() + timeout;
         let CallRequest { method, path, query, headers, body, .. } = request;
+        let body = arriving.map_or(InvocationBody::Whole(body), InvocationBody::Stream);
         let until = self.clock.now().plus(timeout);
         let invocation = Invocation { run, method, path, query, headers, body, deadline: until };
         let items = place.slot.instance.invoke(invocation);
         Exchange { ticket, items, deadline, timeout, received: 0 }.reply().await
-    }
-
-    async fn place(self: &Arc<Self>, route: &Route, deadline: Instant) -> Result<Place, Fault> {
-        let mut route = route.clone();
-        // A deployment may close the pool between finding it and asking it; the newer one is then asked.
-        for _ in 0..3 {
-            let pool = self.pool(&route).await?;
-            match pool.take(deadline).await {
-                Ok(place) => return Ok(place),
-                Err(NoPlace::Refused(fault)) => return Err(fault),
-                Err(NoPlace::Closed) => {
-                    let entry = self.catalog.by_id(route.entry.record.project, route.entry.record.id);
-                    let Some(entry) = entry else { break };
-                    route.entry = entry;
-                }
-            }
-        }
-        Err(Fault::new(Code::Unavailable, "the function is being replaced or the server is stopping")
-            .with_retry_after(1))
     }
 
     /// A function's version by selector.
@@ -170,7 +173,7 @@ impl Core {
             },
         };
         let version = self.catalog.version(&entry, number).await?;
-        Ok(Route { entry, version })
+        Ok(Route { entry, version, selector: selector.clone() })
     }
 
     /// A function by project and name for the data plane.

@@ -10,6 +10,8 @@ use faas_types::{
 use futures_util::StreamExt;
 use parking_lot::RwLock;
 
+use crate::version_cache::VersionCache;
+
 /// A function with the registry's revision of its record.
 #[derive(Debug)]
 pub struct FunctionEntry {
@@ -31,7 +33,7 @@ pub struct Catalog {
 struct Tables {
     by_name: HashMap<ProjectId, BTreeMap<FunctionName, Arc<FunctionEntry>>>,
     by_id: HashMap<FunctionId, (ProjectId, FunctionName)>,
-    versions: HashMap<(FunctionId, u32), Arc<VersionRecord>>,
+    versions: VersionCache,
 }
 
 // === impl FunctionEntry ===
@@ -135,16 +137,15 @@ impl Catalog {
             && let Some(gone) = known.remove(name)
         {
             tables.by_id.remove(&gone.record.id);
-            tables.versions.retain(|(function, _), _| *function != gone.record.id);
+            tables.versions.forget(gone.record.id);
         }
     }
 
-    /// Runtime and memory of the versions that serve, as far as versions have been read.
+    /// Runtime and memory of the versions that serve.
     pub(crate) fn live_kinds(&self) -> BTreeSet<(RuntimeName, ByteSize)> {
         let tables = self.tables.read();
         let entries = tables.by_name.values().flat_map(BTreeMap::values);
-        let live = entries.filter_map(|entry| tables.versions.get(&(entry.record.id, entry.live_version()?)));
-        live.map(|version| (version.settings.runtime.clone(), version.settings.memory)).collect()
+        entries.filter_map(|entry| entry.record.live_kind.clone()).collect()
     }
 
     /// A function by name.
@@ -206,17 +207,55 @@ impl Catalog {
     /// # Errors
     /// `FN_013` when there is none of that number.
     pub async fn version(&self, entry: &FunctionEntry, number: u32) -> Result<Arc<VersionRecord>, Fault> {
-        let FunctionRecord { id, project, name, .. } = &entry.record;
-        if let Some(version) = self.tables.read().versions.get(&(*id, number)) {
-            return Ok(Arc::clone(version));
+        if let Some(version) = self.known_version(entry.record.id, number) {
+            return Ok(version);
         }
-        let key = version_key(*project, *id, number);
-        let stored = self.registry.get(&key).await?.ok_or_else(|| {
-            Fault::new(Code::NotFound, format!("`{name}` has no version {number}"))
-                .with_hint(format!("its versions are listed by `faas fn versions {name}`"))
-        })?;
-        let version = Arc::new(decode::<VersionRecord>(&key, &stored.value)?);
-        self.tables.write().versions.insert((*id, number), Arc::clone(&version));
+        let key = version_key(entry.record.project, entry.record.id, number);
+        let stored = self.registry.get(&key).await?.ok_or_else(|| no_version(&entry.record.name, number))?;
+        self.take_in(&key, &stored.value)
+    }
+
+    /// The versions that `live` of each function points to, with one question to the registry.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn live_versions(
+        &self,
+        entries: &[Arc<FunctionEntry>],
+    ) -> Result<Vec<Option<Arc<VersionRecord>>>, Fault> {
+        let name = |entry: &Arc<FunctionEntry>| Some((entry.record.id, entry.live_version()?));
+        let mut found: Vec<_> =
+            entries.iter().map(|entry| name(entry).and_then(|(id, number)| self.known_version(id, number))).collect();
+        let unknown = entries.iter().enumerate().filter(|(at, _)| found[*at].is_none());
+        let asked = unknown.filter_map(|(at, entry)| {
+            let (id, number) = name(entry)?;
+            Some((at, version_key(entry.record.project, id, number)))
+        });
+        let (places, keys): (Vec<usize>, Vec<Key>) = asked.unzip();
+        if !keys.is_empty() {
+            for ((at, key), stored) in places.into_iter().zip(&keys).zip(self.registry.get_all(&keys).await?) {
+                found[at] = stored.map(|stored| self.take_in(key, &stored.value)).transpose()?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn known_version(&self, function: FunctionId, number: u32) -> Option<Arc<VersionRecord>> {
+        let (version, ages) = self.tables.read().versions.get((function, number))?;
+        if ages {
+            self.tables.write().versions.put(Arc::clone(&version));
+        }
+        Some(version)
+    }
+
+    fn take_in(&self, key: &Key, value: &[u8]) -> Result<Arc<VersionRecord>, Fault> {
+        let version = Arc::new(decode::<VersionRecord>(key, value)?);
+        self.tables.write().versions.put(Arc::clone(&version));
         Ok(version)
     }
+}
+
+fn no_version(name: &FunctionName, number: u32) -> Fault {
+    Fault::new(Code::NotFound, format!("`{name}` has no version {number}"))
+        .with_hint(format!("its versions are listed by `faas fn versions {name}`"))
 }

@@ -116,10 +116,10 @@ impl Engine {
         let known = self.core.catalog.by_name(project, &new.name);
         let vars = known.as_ref().map(|entry| entry.record.vars.clone()).unwrap_or_default();
         let began = Instant::now();
-        let concurrency = self.check(project, &new, code, &vars).await?;
+        let (concurrency, streams_bodies) = self.check(project, &new, code, &vars).await?;
         let check = began.elapsed();
         let (deployment, entry, version) =
-            self.publish(project, &new, digest, Checked { runtime: &runtime, concurrency }).await?;
+            self.publish(project, &new, digest, Checked { runtime: &runtime, concurrency, streams_bodies }).await?;
         self.retire_outdated(&entry).await;
         tracing::info!(function = %entry.record.name, version = version.number, "deployed");
         Ok(Deployed { deployment, entry, version, check })
@@ -157,7 +157,7 @@ impl Engine {
         new: &NewDeployment,
         code: PathBuf,
         set: &BTreeMap<String, String>,
-    ) -> Result<u32, Fault> {
+    ) -> Result<(u32, bool), Fault> {
         let now = self.core.clock.now();
         let spec = PoolSpec {
             project,
@@ -171,9 +171,9 @@ impl Engine {
         };
         let launched = self.core.launcher.launch(spec.instance(&*self.core.clock, &*self.core.ids)).await;
         let launched = launched.map_err(|fault| not_loaded(&new.name, fault))?;
-        let concurrency = launched.instance.concurrency();
+        let found = (launched.instance.concurrency(), launched.instance.streams_bodies());
         launched.instance.stop(Duration::from_millis(200)).await;
-        Ok(concurrency)
+        Ok(found)
     }
 }
 

@@ -1,32 +1,41 @@
 //! The engine itself: what the doors hold and call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{
-    Blobs, Clock, Collection, Events, Expect, IdSource, Key, Launcher, Layers, PortError, Registry, RunHistory, Write,
+    Blobs, BodyStream, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher, Layers,
+    PortError, Registry, RunHistory, RunQueue, Write,
 };
-use faas_types::{Fault, FunctionId, ProjectId};
+use faas_types::{Fault, FunctionId, ProjectId, limits};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::body_budget::BodyBudget;
 use crate::call::{CallRequest, Route, Selector};
 use crate::catalog::Catalog;
 use crate::core::{Core, stopping};
+use crate::dispatch::{self, Dispatch};
 use crate::keys::Keys;
-use crate::pools::Pools;
+use crate::places::{Census, FunctionCensus, Limits};
 use crate::recorder::Recorder;
 use crate::reply::{Call, CallFailure};
-use crate::room::Room;
 use crate::stats::Stats;
+use crate::usher::{Usher, UsherDeps};
 
 /// How long killed instances may take to be gone.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the ends of runs may take to be stored once nothing runs any more.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
+/// Instances that start at the same time, for each core: starting one is mostly work and partly waiting for the kernel.
+const STARTS_PER_CORE: u32 = 4;
 
 /// What the engine runs on.
 #[derive(Clone)]
@@ -34,6 +43,9 @@ const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
 pub struct Ports {
     pub registry: Arc<dyn Registry>,
     pub history: Arc<dyn RunHistory>,
+    pub queue: Arc<dyn RunQueue>,
+    pub dead_letters: Arc<dyn DeadLetters>,
+    pub claims: Arc<dyn Claims>,
     pub blobs: Arc<dyn Blobs>,
     pub layers: Arc<dyn Layers>,
     pub events: Arc<dyn Events>,
@@ -47,10 +59,16 @@ pub struct Ports {
 pub struct EngineSettings {
     /// How long an instance stays without a call.
     pub idle_timeout: Duration,
+    /// How long a leased run stays this server's without a heartbeat.
+    pub lease: Duration,
     /// How often idle instances are looked for.
     pub tend_every: Duration,
     /// Instances of all functions together.
     pub instances_max: u32,
+    /// Bytes of all instances together.
+    pub memory_max: u64,
+    /// Instances that start at the same time.
+    pub starts_max: u32,
     /// Functions that metrics name; the others share one label.
     pub metric_labels_max: usize,
 }
@@ -60,19 +78,31 @@ pub struct EngineSettings {
 pub struct Engine {
     pub(crate) core: Arc<Core>,
     project: ProjectId,
-    recorder_task: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// What ends last: the recorder, the keeper of time, and what must outlive every call.
+    background: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 // === impl EngineSettings ===
 
 impl Default for EngineSettings {
     fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             idle_timeout: Duration::from_secs(300),
+            lease: Duration::from_secs(30),
             tend_every: Duration::from_secs(1),
             instances_max: 1_000,
+            memory_max: u64::MAX,
+            starts_max: u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(STARTS_PER_CORE),
             metric_labels_max: 200,
         }
+    }
+}
+
+impl EngineSettings {
+    fn limits(&self) -> Limits {
+        let Self { instances_max, memory_max, starts_max, .. } = *self;
+        Limits { instances: instances_max, memory: memory_max, starts: starts_max.max(1), waiting: limits::WAITING_MAX }
     }
 }
 
@@ -90,6 +120,16 @@ impl Engine {
         let stats = Arc::new(Stats::new(settings.metric_labels_max));
         let (recorder, recorder_task) =
             Recorder::start(Arc::clone(&ports.history), Arc::clone(&ports.events), Arc::clone(&stats));
+        let (dispatch, feeds) = Dispatch::open(ports.queue, ports.dead_letters, ports.claims, settings.lease).await?;
+        let tasks = TaskTracker::new();
+        let deps = UsherDeps {
+            launcher: Arc::clone(&ports.launcher),
+            clock: Arc::clone(&ports.clock),
+            ids: Arc::clone(&ports.ids),
+            recorder: recorder.clone(),
+            stats: Arc::clone(&stats),
+            tasks: tasks.clone(),
+        };
         let core = Arc::new(Core {
             registry: ports.registry,
             history: ports.history,
@@ -101,18 +141,24 @@ impl Engine {
             ids: ports.ids,
             catalog,
             keys,
-            pools: Pools::default(),
+            usher: Usher::new(settings.limits(), deps),
             stats,
             recorder,
-            tasks: TaskTracker::new(),
+            dispatch,
+            tasks,
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
-            room: Arc::new(Room::new(settings.instances_max)),
             kinds_changed: Notify::new(),
+            bodies: Arc::default(),
             deploying: Mutex::default(),
         });
-        core.tasks.spawn(Arc::clone(&core).tend(settings));
-        Ok(Self { core, project, recorder_task: Arc::new(Mutex::new(Some(recorder_task))) })
+        let mut background = vec![
+            recorder_task,
+            tokio::spawn(Arc::clone(&core).tend(settings)),
+            tokio::spawn(Arc::clone(&core).foretell()),
+        ];
+        background.extend(dispatch::start(&core, feeds));
+        Ok(Self { core, project, background: Arc::new(Mutex::new(background)) })
     }
 
     /// The project that belongs to callers without a key.
@@ -139,6 +185,12 @@ impl Engine {
         &self.core.stats
     }
 
+    /// Memory for request bodies that are collected.
+    #[must_use]
+    pub fn bodies(&self) -> &Arc<BodyBudget> {
+        &self.core.bodies
+    }
+
     /// The runtimes of this machine.
     #[must_use]
     pub fn launcher(&self) -> &dyn Launcher {
@@ -148,13 +200,31 @@ impl Engine {
     /// Live and starting instances of all functions.
     #[must_use]
     pub fn instances(&self) -> u32 {
-        self.core.room.taken()
+        self.core.usher.instances()
     }
 
     /// Live and starting instances of one function.
     #[must_use]
     pub fn instances_of(&self, function: FunctionId) -> u32 {
-        self.core.pools.instances(function)
+        self.core.usher.instances_of(function)
+    }
+
+    /// How instances and waiting calls stand, and what was decided so far.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        self.core.usher.census()
+    }
+
+    /// The same by the functions' names; those of the same name in several projects together.
+    #[must_use]
+    pub fn census_by_name(&self, census: &Census) -> BTreeMap<String, FunctionCensus> {
+        let mut named = BTreeMap::<String, FunctionCensus>::new();
+        for (id, function) in &census.functions {
+            if let Some(entry) = self.core.catalog.all_by_id(*id) {
+                named.entry(entry.record.name.to_string()).or_default().add(*function);
+            }
+        }
+        named
     }
 
     /// Whether calls are taken.
@@ -180,7 +250,23 @@ impl Engine {
         if !self.is_ready() {
             return Err(stopping().into());
         }
-        self.core.call(route, request).await
+        self.core.call(route, request, None).await
+    }
+
+    /// As [`call`](Self::call), with a body that is still arriving in place of the request's.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); also what ends the body.
+    pub async fn call_streaming(
+        &self,
+        route: Route,
+        request: CallRequest,
+        body: BodyStream,
+    ) -> Result<Call, CallFailure> {
+        if !self.is_ready() {
+            return Err(stopping().into());
+        }
+        self.core.call(route, request, Some(body)).await
     }
 
     /// Takes no more calls, lets those under way end within `patience`, then stops every instance.
@@ -188,19 +274,18 @@ impl Engine {
     pub async fn stop(&self, patience: Duration) {
         self.core.stopping.store(true, Ordering::Release);
         self.core.stop.cancel();
-        let pools = self.core.pools.close_all();
+        self.core.usher.stop();
         self.core.tasks.close();
         if tokio::time::timeout(patience, self.core.tasks.wait()).await.is_err() {
             tracing::warn!(instances = self.instances(), "calls are still under way at the end of the drain");
-            pools.iter().for_each(super::pool::Pool::abandon);
+            self.core.usher.abandon();
             if tokio::time::timeout(ABANDON_PATIENCE, self.core.tasks.wait()).await.is_err() {
                 tracing::error!(instances = self.instances(), "instances did not end");
             }
         }
+        self.core.dispatch.flush(SETTLE_PATIENCE).await;
         self.core.recorder.flush().await;
-        if let Some(task) = self.recorder_task.lock().take() {
-            task.abort();
-        }
+        self.background.lock().drain(..).for_each(|task| task.abort());
     }
 }
 

@@ -8,13 +8,19 @@ use faas_types::{Code, Fault, limits};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 
+use crate::body_budget::Reservation;
+use crate::delivery::{Delivery, delivery};
 use crate::reply::{Call, CallBody, CallFailure};
 use crate::ticket::{Outcome, Ticket};
 
+/// Bytes of a reply that are waited for only as long as they are there already, so that small replies have a length.
+const GATHERED_MAX: usize = 256 << 10;
+
 /// One invocation between instance and caller.
 pub(crate) struct Exchange {
-    pub ticket: Ticket,
+    /// Before the ticket, so that a dropped exchange is cancelled before its place is looked at.
     pub items: BoxStream<'static, ExchangeItem>,
+    pub ticket: Ticket,
     pub deadline: Instant,
     pub timeout: std::time::Duration,
     pub received: u64,
@@ -24,6 +30,8 @@ pub(crate) struct Exchange {
 enum Step {
     Head(ReplyHead),
     Body(Bytes),
+    /// Head, body and end at once.
+    Whole(ReplyHead, Bytes),
     Done,
     Failed(Fault),
 }
@@ -33,6 +41,7 @@ enum Step {
 impl Exchange {
     pub(crate) async fn reply(mut self) -> Result<Call, CallFailure> {
         let head = match self.step().await {
+            Step::Whole(head, body) => return Ok(self.whole(head, body)),
             Step::Head(head) => head,
             Step::Failed(fault) => return Err(fail(self.ticket, fault)),
             Step::Body(_) | Step::Done => {
@@ -40,14 +49,43 @@ impl Exchange {
                 return Err(fail(self.ticket, fault));
             }
         };
+        if let Some(reservation) = self.room_for(&head) {
+            return self.collected(head, reservation).await;
+        }
         let mut body = BytesMut::new();
-        loop {
+        while body.len() < GATHERED_MAX {
             match self.step().now_or_never() {
                 Some(Step::Body(chunk)) => body.extend_from_slice(&chunk),
                 Some(Step::Done) => return Ok(self.whole(head, body.freeze())),
                 Some(Step::Failed(fault)) => return Err(fail(self.ticket, fault)),
-                Some(Step::Head(_)) => {}
-                None => return Ok(self.streamed(head, body.freeze())),
+                Some(Step::Head(_) | Step::Whole(..)) => {}
+                None => break,
+            }
+        }
+        Ok(self.streamed(head, body.freeze()))
+    }
+
+    /// Room for a body that is only held back by its window: taking it in frees the instance from a slow client. Without
+    /// room it is streamed.
+    fn room_for(&self, head: &ReplyHead) -> Option<Reservation> {
+        let length = head.length.filter(|length| *length <= limits::BODY_MAX)?;
+        let mut reservation = self.ticket.bodies().open();
+        reservation.grow(length).ok().map(|()| reservation)
+    }
+
+    async fn collected(mut self, head: ReplyHead, reservation: Reservation) -> Result<Call, CallFailure> {
+        let mut body = BytesMut::new();
+        loop {
+            match self.step().await {
+                Step::Body(chunk) if body.len() + chunk.len() <= limit(&head) => body.extend_from_slice(&chunk),
+                Step::Body(_) => {
+                    self.ticket.spoil();
+                    let fault = Fault::new(Code::RuntimeError, "the reply is longer than its instance announced");
+                    return Err(fail(self.ticket, fault));
+                }
+                Step::Done => return Ok(self.whole(head, reservation.hold(body.freeze()))),
+                Step::Failed(fault) => return Err(fail(self.ticket, fault)),
+                Step::Head(_) | Step::Whole(..) => {}
             }
         }
     }
@@ -63,23 +101,47 @@ impl Exchange {
     fn streamed(mut self, head: ReplyHead, first: Bytes) -> Call {
         self.ticket.set_reply(head.status, None);
         let call = self.call(head, CallBody::Whole(Bytes::new()));
-        let rest = futures_util::stream::unfold(Some(self), |exchange| async move {
-            let mut exchange = exchange?;
-            match exchange.step().await {
-                Step::Body(chunk) => Some((Ok(chunk), Some(exchange))),
-                Step::Head(_) => Some((Ok(Bytes::new()), Some(exchange))),
-                Step::Done => {
-                    exchange.ticket.finish(Outcome::Succeeded);
-                    None
-                }
-                Step::Failed(fault) => {
-                    exchange.ticket.finish(Outcome::Failed(fault.clone()));
-                    Some((Err(fault), None))
+        let (delivery, body) = delivery();
+        // Apart from the caller's connection, whose writes nothing limits: a client that takes nothing must not keep an
+        // instance past the timeout.
+        self.ticket.tasks().spawn(self.deliver(first, delivery));
+        Call { body: CallBody::Stream(body), ..call }
+    }
+
+    /// Hands the body over as fast as the caller takes it, within the timeout.
+    async fn deliver(mut self, first: Bytes, delivery: Delivery) {
+        let mut next = if first.is_empty() { None } else { Some(first) };
+        let fault = loop {
+            if let Some(chunk) = next.take() {
+                match tokio::time::timeout_at(self.deadline.into(), delivery.send(chunk)).await {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(_) => break self.too_slow(),
                 }
             }
-        });
-        let first = futures_util::stream::iter((!first.is_empty()).then_some(Ok(first)));
-        Call { body: CallBody::Stream(first.chain(rest).boxed()), ..call }
+            let step = tokio::select! {
+                step = self.step() => step,
+                () = delivery.abandoned() => return,
+            };
+            match step {
+                Step::Body(chunk) => next = Some(chunk),
+                Step::Head(_) | Step::Whole(..) => {}
+                Step::Done => {
+                    self.ticket.finish(Outcome::Succeeded);
+                    delivery.end(Ok(()));
+                    return;
+                }
+                Step::Failed(fault) => break fault,
+            }
+        };
+        self.ticket.finish(Outcome::Failed(fault.clone()));
+        delivery.end(Err(fault));
+    }
+
+    fn too_slow(&mut self) -> Fault {
+        self.ticket.spoil();
+        let message = format!("the client had not taken the reply within the function's timeout of {:?}", self.timeout);
+        Fault::new(Code::TimeoutExceeded, message).with_hint("raise `timeout` in the manifest, or send less")
     }
 
     fn call(&self, head: ReplyHead, body: CallBody) -> Call {
@@ -103,23 +165,29 @@ impl Exchange {
             };
             match item {
                 Some(ExchangeItem::Log(entry)) => self.ticket.log(entry),
-                Some(ExchangeItem::Head(head)) if (200..=599).contains(&head.status) => return Step::Head(head),
-                Some(ExchangeItem::Head(head)) => {
+                Some(ExchangeItem::Head(head) | ExchangeItem::Reply { head, .. }) if !is_final(head.status) => {
                     self.ticket.spoil();
                     return Step::Failed(not_final(head.status));
                 }
-                Some(ExchangeItem::Body(chunk)) => {
-                    self.received += chunk.len() as u64;
-                    if self.received > limits::BODY_MAX {
-                        self.ticket.spoil();
-                        return Step::Failed(too_large());
-                    }
-                    return Step::Body(chunk);
+                Some(ExchangeItem::Head(head)) => return Step::Head(head),
+                Some(ExchangeItem::Body(chunk)) => return self.received(chunk),
+                Some(ExchangeItem::Reply { head, body, dropped_log_lines }) => {
+                    self.ticket.add_dropped_lines(dropped_log_lines);
+                    return Step::Whole(head, body);
                 }
                 Some(ExchangeItem::End(end)) => return self.ended(end).await,
                 None => return self.ended(ExchangeEnd::Lost).await,
             }
         }
+    }
+
+    fn received(&mut self, chunk: Bytes) -> Step {
+        self.received += chunk.len() as u64;
+        if self.received > limits::BODY_MAX {
+            self.ticket.spoil();
+            return Step::Failed(too_large());
+        }
+        Step::Body(chunk)
     }
 
     fn timed_out(&mut self) -> Step {
@@ -142,6 +210,10 @@ impl Exchange {
                 Step::Failed(Fault::new(Code::RuntimeError, message).with_function_error(error))
             }
             ExchangeEnd::Rejected { message } => Step::Failed(Fault::new(Code::BadRequest, message)),
+            ExchangeEnd::Broken { fault } => {
+                self.ticket.interrupt();
+                Step::Failed(fault)
+            }
             ExchangeEnd::Lost => {
                 self.ticket.spoil();
                 Step::Failed(self.lost().await)
@@ -168,6 +240,14 @@ impl Exchange {
             _ => Fault::new(Code::RuntimeError, "the function's process ended"),
         }
     }
+}
+
+fn limit(head: &ReplyHead) -> usize {
+    usize::try_from(head.length.unwrap_or_default()).unwrap_or(usize::MAX)
+}
+
+fn is_final(status: u16) -> bool {
+    (200..=599).contains(&status)
 }
 
 /// A status below 200 announces another answer; sent as the last word, it breaks the client's connection.

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faas_ports::{Collection, Expect, Key, PortError, Write};
-use faas_types::{
-    Alias, AliasName, Code, Deployment, Fault, FunctionName, FunctionRecord, ProjectId, VersionRecord, limits,
-};
+use faas_types::{AliasName, Code, Deployment, Fault, FunctionName, FunctionRecord, ProjectId, VersionRecord, limits};
 
 use crate::catalog::{FunctionEntry, decode, function_key};
 use crate::core::encode;
@@ -63,7 +61,10 @@ impl Engine {
             name,
             latest_version: 0,
             aliases: BTreeMap::new(),
+            min_instances: 0,
+            live_kind: None,
             vars,
+            paused: false,
             created_at: now,
             updated_at: now,
         })
@@ -82,28 +83,30 @@ impl Engine {
         if let Some(vars) = &vars {
             crate::vars::check(vars)?;
         }
-        if let Some(number) = version {
-            self.core.catalog.version(entry, number).await?;
-        }
+        let version = match version {
+            Some(number) => Some(self.core.catalog.version(entry, number).await?),
+            None => None,
+        };
         self.update(entry, |record| {
             if let Some(vars) = &vars {
                 record.vars.clone_from(vars);
             }
-            Ok(version.map(|version| self.move_live(record, version)))
+            Ok(version.as_ref().map(|version| self.move_live(record, version)))
         })
         .await
     }
 
     /// Moves `live`, and returns the event to store with the record.
-    fn move_live(&self, record: &mut FunctionRecord, version: u32) -> Deployment {
+    fn move_live(&self, record: &mut FunctionRecord, version: &VersionRecord) -> Deployment {
         let now = self.core.clock.now();
-        let from = record.aliases.insert(AliasName::live(), Alias { version, moved_at: now });
+        let to = version.number;
+        let from = record.point_live(to, &version.settings, now);
         Deployment {
             id: self.core.ids.mint(now),
             function: record.id,
             alias: AliasName::live(),
             from: from.map(|alias| alias.version),
-            to: version,
+            to,
             rollback: false,
             note: None,
             at: now,
@@ -146,7 +149,7 @@ impl Engine {
 
     /// Closes pools that no alias points to any more, and keeps the minimum of the live one.
     pub(crate) async fn retire_outdated(&self, entry: &Arc<FunctionEntry>) {
-        self.core.pools.close(entry.record.id, |key| {
+        self.core.usher.close(entry.record.id, |key| {
             key.vars == entry.vars_mark && entry.record.aliases.values().any(|alias| alias.version == key.version)
         });
         self.core.keep_minimum(entry).await;
@@ -172,7 +175,7 @@ impl Engine {
         let revision = self.core.registry.commit(vec![delete]).await?;
         self.core.catalog.remove(*project, name, revision);
         self.core.kinds_changed.notify_one();
-        self.core.pools.close(*id, |_| false);
+        self.core.usher.close(*id, |_| false);
         self.core.stats.forget(*id);
         for collection in [Collection::Versions, Collection::Deployments] {
             loop {

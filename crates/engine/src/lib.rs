@@ -1,43 +1,60 @@
 //! Decides: deploy, admit, place, scale, record.
 //!
-//! The engine knows the ports' traits, never SQLite, NATS or Linux. Decisions are pure functions (`admission`,
+//! The engine knows the ports' traits, never SQLite, NATS or Linux. Decisions are pure (`places`,
 //! `faas_types::RunPhase`); the rest of this crate is the thin shell that carries them out.
 
-mod admission;
+mod accept;
+mod body_budget;
 mod call;
 mod catalog;
 mod core;
+mod delivery;
 mod deploy;
+mod dispatch;
 mod engine;
 mod exchange;
 mod functions;
 mod histogram;
 mod history;
+mod idempotency;
 mod keys;
 mod meter;
+mod pause;
 mod place;
+mod places;
+mod placing;
 mod pool;
-mod pools;
 mod publish;
 mod readiness;
 mod recorder;
+mod replay;
 mod reply;
+mod retry;
 mod rollback;
-mod room;
 mod slot;
 mod stats;
 mod tally;
 mod ticket;
+mod usher;
 mod vars;
+mod version_cache;
 pub mod webhook;
 
+pub use faas_ports::{BodyStream, InvocationBody};
+
+pub use accept::{Accepted, Later};
+pub use body_budget::{BodyBudget, Reservation};
 pub use call::{CallRequest, Route, Selector};
 pub use catalog::{Catalog, FunctionEntry};
 pub use deploy::{Deployed, NewDeployment, Plan};
+pub use dispatch::input::RunInput;
 pub use engine::{Engine, EngineSettings, Ports};
 pub use histogram::HistogramSnapshot;
 pub use history::LogFollower;
+pub use idempotency::{KeyHolder, Once};
 pub use keys::{Caller, KeyRecord, Keys, MintedKey};
+pub use places::{Census, Decisions, FunctionCensus, Urgency};
+pub use replay::{DeadSelection, Redriven, Replay};
 pub use reply::{Call, CallBody, CallFailure};
 pub use stats::{FunctionSnapshot, Stats};
 pub use tally::{CacheOutcome, TallySnapshot};

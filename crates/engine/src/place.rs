@@ -1,29 +1,33 @@
 //! A place in an instance, held by one call.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::pool::Pool;
 use crate::slot::Slot;
+use crate::usher::Usher;
 
 /// A place in an instance, held by one call and given back when dropped.
 pub(crate) struct Place {
-    pub(crate) pool: Arc<Pool>,
+    usher: Arc<Usher>,
     pub slot: Arc<Slot>,
     /// Whether the instance may take another call; cleared after a timeout, a crash or an abandoned call.
     pub reusable: bool,
-    /// Set for a place that no call ever took.
-    pub(crate) unclaimed: bool,
+    since: Instant,
 }
 
 // === impl Place ===
 
+impl Place {
+    pub(crate) fn new(usher: Arc<Usher>, slot: Arc<Slot>) -> Self {
+        slot.begin();
+        Self { usher, slot, reusable: true, since: Instant::now() }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.unclaimed {
-            // Dropped under the pool's lock: nobody used it, so nothing has to be woken or stopped.
-            self.slot.end();
-        } else {
-            self.pool.give_back(&self.slot, self.reusable);
-        }
+        self.slot.end();
+        let fit = self.reusable && self.slot.is_clean();
+        self.usher.give_back(self.slot.id, self.since.elapsed(), fit);
     }
 }

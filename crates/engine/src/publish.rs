@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faas_ports::{Expect, PortError, RuntimeDescription, Write};
-use faas_types::{
-    Alias, AliasName, Code, Deployment, Digest, Fault, FunctionRecord, ProjectId, Timestamp, VersionRecord,
-};
+use faas_types::{AliasName, Code, Deployment, Digest, Fault, FunctionRecord, ProjectId, Timestamp, VersionRecord};
 
 use crate::catalog::{FunctionEntry, decode, function_key, version_key};
 use crate::core::encode;
@@ -20,6 +18,7 @@ pub(crate) struct Checked<'a> {
     pub runtime: &'a RuntimeDescription,
     /// How many calls an instance takes at once.
     pub concurrency: u32,
+    pub streams_bodies: bool,
 }
 
 /// What a commit brought into being.
@@ -38,11 +37,10 @@ impl Engine {
         for _ in 0..RETRIES {
             let (mut record, expect) = self.newest_record(project, new).await?;
             let now = self.core.clock.now();
-            let from = record.aliases.get(&AliasName::live()).map(|alias| alias.version);
             record.latest_version += 1;
             record.updated_at = now;
-            record.aliases.insert(AliasName::live(), Alias { version: record.latest_version, moved_at: now });
             let version = self.version(&record, new, bundle, checked, now);
+            let from = record.point_live(version.number, &version.settings, now).map(|alias| alias.version);
             let deployment = Deployment {
                 id: self.core.ids.mint(now),
                 function: record.id,
@@ -94,6 +92,7 @@ impl Engine {
             settings: new.settings.clone(),
             runtime_exact: format!("{}{}", checked.runtime.name.language(), checked.runtime.exact),
             concurrency: checked.concurrency,
+            streams_bodies: checked.streams_bodies,
             note: new.note.clone(),
             created_at: now,
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use faas_ports::{Expect, Write};
-use faas_types::{Alias, AliasName, Code, Deployment, Fault, FunctionName};
+use faas_types::{AliasName, Code, Deployment, Fault, FunctionName};
 
 use crate::catalog::{FunctionEntry, decode};
 use crate::core::encode;
@@ -42,7 +42,7 @@ impl Engine {
             at: now,
         };
         let mut record = entry.record.clone();
-        record.aliases.insert(AliasName::live(), Alias { version: target, moved_at: now });
+        record.point_live(target, &version.settings, now);
         record.updated_at = now;
         let writes = vec![
             Write::Put { key: entry.key(), value: encode(&record)?, expect: Expect::Revision(entry.revision) },

@@ -1,79 +1,65 @@
-//! One live instance in its pool.
+//! One live instance, with what calls leave behind.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use faas_ports::{Instance, LaunchTimings};
-use parking_lot::Mutex;
 
 use crate::meter::Meter;
+use crate::places::SlotId;
 use crate::readiness::Readiness;
 
-/// An instance with what the pool knows of it.
+/// A live instance.
 pub(crate) struct Slot {
+    pub(crate) id: SlotId,
     /// The instance.
     pub instance: Arc<dyn Instance>,
     /// When and how it became ready.
     pub readiness: Readiness,
-    /// Calls under way.
-    in_flight: AtomicU32,
-    /// Set once it must not take calls any more.
-    retired: AtomicBool,
-    /// When the last call ended.
-    idle_since: Mutex<Instant>,
     /// What it has used, by call.
     pub meter: Meter,
+    /// Calls under way.
+    calls: AtomicU32,
+    /// What ran inside when it was ready; `None` where nobody can tell, or where calls overlap and a process cannot be
+    /// told to be one call's.
+    at_rest: Option<Inhabitants>,
+}
+
+#[derive(Clone, Copy)]
+struct Inhabitants {
+    tasks: u32,
+    processes: u32,
 }
 
 // === impl Slot ===
 
 impl Slot {
     /// An instance that is ready now.
-    pub(crate) fn new(instance: Arc<dyn Instance>, timings: LaunchTimings) -> Self {
-        Self {
-            instance,
-            readiness: Readiness { at: Instant::now(), timings },
-            in_flight: AtomicU32::new(0),
-            retired: AtomicBool::new(false),
-            idle_since: Mutex::new(Instant::now()),
-            meter: Meter::default(),
-        }
+    pub(crate) fn new(id: SlotId, instance: Arc<dyn Instance>, timings: LaunchTimings) -> Self {
+        let inhabitants = || Some(Inhabitants { tasks: instance.tasks()?, processes: instance.processes()? });
+        let at_rest = if instance.concurrency() == 1 { inhabitants() } else { None };
+        let readiness = Readiness { at: Instant::now(), timings };
+        Self { id, instance, readiness, meter: Meter::default(), calls: AtomicU32::new(0), at_rest }
     }
 
-    /// Calls it can take now. Only meaningful under the pool's lock.
-    pub(crate) fn free(&self) -> u32 {
-        if self.is_retired() {
-            return 0;
-        }
-        self.instance.concurrency().saturating_sub(self.in_flight.load(Ordering::Relaxed))
-    }
-
-    /// Counts a call in. Under the pool's lock, after `free() > 0`.
     pub(crate) fn begin(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a call out.
     pub(crate) fn end(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        *self.idle_since.lock() = Instant::now();
+        self.calls.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+    pub(crate) fn is_busy(&self) -> bool {
+        self.calls.load(Ordering::Relaxed) > 0
     }
 
-    /// Takes it out of service; returns whether this call did so.
-    pub(crate) fn retire(&self) -> bool {
-        !self.retired.swap(true, Ordering::AcqRel)
-    }
-
-    pub(crate) fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn idle_since(&self) -> Instant {
-        *self.idle_since.lock()
+    /// Whether the last call left no process behind. Costs a read of one small file, and of another where there are more
+    /// threads than at first; these may stay.
+    pub(crate) fn is_clean(&self) -> bool {
+        let Some(Inhabitants { tasks, processes }) = self.at_rest else { return true };
+        self.instance.tasks().is_none_or(|now| now <= tasks)
+            || self.instance.processes().is_none_or(|now| now <= processes)
     }
 }

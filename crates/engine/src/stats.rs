@@ -178,7 +178,8 @@ impl FunctionStats {
         }
         if let Some(code) = ended.code {
             self.failed.fetch_add(1, Ordering::Relaxed);
-            self.throttled.fetch_add(u64::from(code == Code::Overloaded), Ordering::Relaxed);
+            let throttled = matches!(code, Code::Overloaded | Code::RateLimited);
+            self.throttled.fetch_add(u64::from(throttled), Ordering::Relaxed);
         }
         let micros = u64::try_from(ended.took.as_micros()).unwrap_or(u64::MAX).min(LONGEST_US);
         self.duration_sum_us.fetch_add(micros, Ordering::Relaxed);

@@ -9,6 +9,11 @@ use faas_types::{
     RunPhase, RunRecord, RunState, Timeline, Timestamp, limits,
 };
 
+use tokio_util::task::TaskTracker;
+
+use crate::body_budget::BodyBudget;
+use tokio::sync::oneshot;
+
 use crate::core::Core;
 use crate::place::Place;
 use crate::readiness::{Wait, micros};
@@ -27,7 +32,13 @@ pub(crate) struct Ticket {
     log_bytes: u64,
     dropped_lines: u64,
     finished: bool,
+    interrupted: bool,
+    /// Takes the record instead of the history, for a run whose end the queue commits.
+    sink: Option<oneshot::Sender<Box<RunRecord>>>,
 }
+
+/// How long a handler whose caller went away may take to end before its instance is replaced: a few cold starts.
+const SETTLE_WITHIN: Duration = Duration::from_millis(100);
 
 /// How a run ended.
 pub(crate) enum Outcome {
@@ -52,7 +63,23 @@ impl Ticket {
             log_bytes: 0,
             dropped_lines: 0,
             finished: false,
+            interrupted: false,
+            sink: None,
         }
+    }
+
+    /// Another attempt of a run that the queue holds; its record goes to `sink` at the attempt's end.
+    pub(crate) fn again(
+        core: Arc<Core>,
+        stats: Arc<FunctionStats>,
+        record: Box<RunRecord>,
+        sink: oneshot::Sender<Box<RunRecord>>,
+    ) -> Self {
+        let attempts = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX - 1);
+        let phase = RunPhase { attempts, ..RunPhase::queued(attempts + 1) };
+        let mut ticket = Self::new(core, stats, record);
+        (ticket.phase, ticket.sink) = (phase, Some(sink));
+        ticket
     }
 
     pub(crate) fn run(&self) -> RunId {
@@ -88,8 +115,9 @@ impl Ticket {
         self.place.as_ref()
     }
 
-    /// The attempt begins in this place.
-    pub(crate) fn start(&mut self, place: Place, now: Timestamp) {
+    /// The attempt begins in this place, of the version that was live when there was one.
+    pub(crate) fn start(&mut self, place: Place, version: u32, now: Timestamp) {
+        self.record.version = version;
         let wait = place.slot.readiness.wait(self.accepted, Instant::now());
         self.record.cold_start = wait.start.is_some();
         self.record.isolation = place.slot.instance.isolation();
@@ -113,6 +141,7 @@ impl Ticket {
             cpu_us: None,
             dropped_log_lines: 0,
             code: None,
+            message: None,
         });
         self.attempt_began = Some(Instant::now());
         self.advance(RunEvent::Start);
@@ -167,8 +196,29 @@ impl Ticket {
         self.record.duration_us = Some(micros(took));
         self.stats.end(&self.ended(took, code));
         // The place goes back before the record leaves: the next call must not wait for bookkeeping.
-        self.place = None;
-        self.core.recorder.run(self.record.clone());
+        self.give_back(code == Some(Code::Cancelled));
+        match self.sink.take() {
+            // The execution waits for it as long as it lives.
+            Some(sink) => drop(sink.send(self.record.clone())),
+            None => self.core.recorder.run(self.record.clone()),
+        }
+    }
+
+    /// An interrupted call may still run inside an instance that takes one at a time: that is then asked, and replaced
+    /// unless the handler ends soon. One that is shared stops the call alone.
+    fn give_back(&mut self, was_cancelled: bool) {
+        let Some(mut place) = self.place.take() else { return };
+        let is_shared = place.slot.instance.concurrency() > 1;
+        if !place.reusable || is_shared || !(was_cancelled || self.interrupted) {
+            return;
+        }
+        place.reusable = false;
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.core.tasks.spawn(async move {
+                place.reusable = place.slot.instance.settle(SETTLE_WITHIN).await;
+                drop(place);
+            });
+        }
     }
 
     fn ended(&self, took: Duration, code: Option<Code>) -> Ended {
@@ -202,11 +252,8 @@ impl Ticket {
             let usage = place.slot.meter.of_call(&*place.slot.instance, took, Instant::now());
             attempt.peak_memory_bytes = usage.peak_memory_bytes;
             attempt.cpu_us = usage.cpu_us;
-            let survives =
-                !matches!(code, Some(Code::TimeoutExceeded | Code::MemoryExceeded | Code::Cancelled | Code::Internal));
-            // An interrupted call may still run inside an instance that takes one at a time.
-            let shared = place.slot.instance.concurrency() > 1;
-            place.reusable &= survives || (code == Some(Code::Cancelled) && shared);
+            let breaks = matches!(code, Some(Code::TimeoutExceeded | Code::MemoryExceeded | Code::Internal));
+            place.reusable &= !breaks;
         }
     }
 
@@ -227,6 +274,21 @@ impl Ticket {
         self.record.code = Some(fault.code);
         self.record.message = Some(message);
         self.record.error = fault.function_error.map(|error| *error);
+    }
+
+    /// The call was broken off while its handler ran.
+    pub(crate) fn interrupt(&mut self) {
+        self.interrupted = true;
+    }
+
+    /// Memory for bodies of all calls together.
+    pub(crate) fn bodies(&self) -> &Arc<BodyBudget> {
+        &self.core.bodies
+    }
+
+    /// Where the work of a call that outlives its caller's request belongs.
+    pub(crate) fn tasks(&self) -> TaskTracker {
+        self.core.tasks.clone()
     }
 
     /// Marks the instance as unfit for another call.
@@ -271,6 +333,8 @@ pub(crate) fn queued_record(
         error: None,
         http_status: None,
         result: None,
+        origin: None,
+        due_at: None,
     })
 }
 

@@ -1,17 +1,19 @@
-//! `/fn/{function}/…` and `/fn/{function}:{alias or version}/…`.
+//! `/fn/{function}/…` and `/fn/{function}:{alias or version}/…`, and the same below `/async/`.
 
 use axum::extract::Request;
 use axum::response::Response;
 use faas_engine::{Engine, Selector};
 use faas_ports::{Clock, SystemClock};
-use faas_types::{AliasName, AuthMode, Code, Fault, Scope, TriggerKind};
-use faas_web::{CallTarget, RequestId, answer_call, authenticate, key_of, render};
+use faas_types::{AliasName, AuthMode, Code, Fault, InvocationMode, Scope, TriggerKind};
+use faas_web::{CallTarget, RequestId, authenticate, key_of, prefers_async, render, serve_call};
 use http::HeaderValue;
 use http::header::ALLOW;
 use http::request::Parts;
 
 /// Every function URL starts with it.
 pub const PREFIX: &str = "/fn/";
+/// The same for calls that are accepted for later.
+pub const ASYNC_PREFIX: &str = "/async/";
 
 /// Answers requests at function URLs.
 #[derive(Clone)]
@@ -52,12 +54,16 @@ impl Gateway {
         Self { engine }
     }
 
-    /// Answers a request whose path starts with [`PREFIX`].
+    /// Answers a request whose path starts with [`PREFIX`] or [`ASYNC_PREFIX`].
     pub async fn answer(&self, request: Request) -> Response {
         let id = RequestId::of(request.headers(), SystemClock.now());
         let (head, body) = request.into_parts();
         match self.target(&head).await {
-            Ok(target) => answer_call(&self.engine, target, Request::from_parts(head, body), &id).await,
+            Ok(target) => {
+                let later = head.uri.path().starts_with(ASYNC_PREFIX) || is_for_later(&head, &target);
+                let request = Request::from_parts(head, body);
+                serve_call(&self.engine, target, request, &id, later).await
+            }
             Err(Refused { fault, allow }) => {
                 let mut response = render(&fault, &id, None);
                 if let Some(allow) = allow {
@@ -82,7 +88,8 @@ impl Gateway {
             }
             Err(fault) => return Err(fault.into()),
         };
-        if route.version.settings.auth == AuthMode::Private {
+        let may_invoke = caller.as_ref().is_some_and(|caller| caller.may(Scope::Invoke));
+        if route.version.settings.auth == AuthMode::Private && !may_invoke {
             authenticate(&self.engine, &head.headers, Scope::Invoke)?;
         }
         // A key of ours is for us alone, also where the function would take anybody.
@@ -106,7 +113,7 @@ impl Gateway {
 
 impl<'a> Address<'a> {
     fn parse(path: &'a str) -> Self {
-        let rest = path.strip_prefix(PREFIX).unwrap_or_default();
+        let rest = path.strip_prefix(PREFIX).or_else(|| path.strip_prefix(ASYNC_PREFIX)).unwrap_or_default();
         let (first, path) = match rest.find('/') {
             Some(slash) => rest.split_at(slash),
             None => (rest, "/"),
@@ -124,6 +131,11 @@ impl<'a> Address<'a> {
     }
 }
 
+/// Whether the caller or the function wants the call accepted for later.
+fn is_for_later(head: &Parts, target: &CallTarget) -> bool {
+    target.route.version.settings.background.mode == InvocationMode::Async || prefers_async(&head.headers)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +146,7 @@ mod tests {
         assert_eq!(Address::parse("/fn/hello"), address("hello", None, "/"));
         assert_eq!(Address::parse("/fn/hello/"), address("hello", None, "/"));
         assert_eq!(Address::parse("/fn/hello:3/a/b%2Fc"), address("hello", Some("3"), "/a/b%2Fc"));
+        assert_eq!(Address::parse("/async/hello:live/x"), address("hello", Some("live"), "/x"));
         assert_eq!(Address::parse("/fn/"), address("", None, "/"));
     }
 }

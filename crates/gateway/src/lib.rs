@@ -2,4 +2,4 @@
 
 mod function_url;
 
-pub use function_url::{Gateway, PREFIX};
+pub use function_url::{ASYNC_PREFIX, Gateway, PREFIX};

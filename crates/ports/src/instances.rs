@@ -1,6 +1,7 @@
 //! Live runtimes and what they exchange with the engine.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,6 +106,17 @@ pub struct LaunchTimings {
     pub import: Duration,
 }
 
+/// The body of a request.
+pub enum InvocationBody {
+    /// All of it.
+    Whole(Bytes),
+    /// Still arriving. Taken only as fast as the function takes it.
+    Stream(BodyStream),
+}
+
+/// Parts of a body that is still arriving, bounded in sum by whoever made it; a fault ends it.
+pub type BodyStream = BoxStream<'static, Result<Bytes, Fault>>;
+
 /// Ways to a ready instance, the longest first. All end in the same confinement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum StartPath {
@@ -133,7 +145,7 @@ pub struct StartFigures {
 }
 
 /// One call of a function.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Invocation {
     /// The run that it belongs to.
     pub run: RunId,
@@ -146,7 +158,7 @@ pub struct Invocation {
     /// The headers as sent, names in lower case; values may be any bytes but are passed as Latin-1 text.
     pub headers: Vec<(String, String)>,
     /// The body.
-    pub body: Bytes,
+    pub body: InvocationBody,
     /// When the caller stops waiting.
     pub deadline: Timestamp,
 }
@@ -158,6 +170,8 @@ pub struct ReplyHead {
     pub status: u16,
     /// The headers, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// Bytes of the body where all of it is there already, so that taking it frees the instance.
+    pub length: Option<u64>,
 }
 
 /// One line that a run or an instance wrote.
@@ -173,7 +187,8 @@ pub struct LogEntry {
     pub message: String,
 }
 
-/// What comes back for one invocation, in order: logs at any place, one head, body chunks, one end.
+/// What comes back for one invocation, in order: logs at any place, one head, body chunks, one end; or one reply for all
+/// of the last three.
 #[derive(Clone, Debug)]
 pub enum ExchangeItem {
     /// The user's code wrote a line.
@@ -182,6 +197,15 @@ pub enum ExchangeItem {
     Head(ReplyHead),
     /// A part of the reply's body.
     Body(Bytes),
+    /// The whole reply and its end in one: a head, a body and [`ExchangeEnd::Complete`].
+    Reply {
+        /// How it begins.
+        head: ReplyHead,
+        /// All of its body.
+        body: Bytes,
+        /// Log lines dropped because the run wrote more than its limit.
+        dropped_log_lines: u64,
+    },
     /// Nothing follows.
     End(ExchangeEnd),
 }
@@ -206,8 +230,36 @@ pub enum ExchangeEnd {
         /// What does not fit, naming the parameter.
         message: String,
     },
+    /// The request's body broke off or is not acceptable, which the function was told.
+    Broken {
+        /// Why.
+        fault: Fault,
+    },
     /// The instance died or broke the protocol meanwhile; see [`Instance::exited`].
     Lost,
+}
+
+// === impl InvocationBody ===
+
+impl Default for InvocationBody {
+    fn default() -> Self {
+        Self::Whole(Bytes::new())
+    }
+}
+
+impl From<Bytes> for InvocationBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(bytes)
+    }
+}
+
+impl fmt::Debug for InvocationBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Stream(_) => f.write_str("a stream"),
+        }
+    }
 }
 
 /// A live, initialised runtime. Never shared across functions, versions or settings.
@@ -222,12 +274,29 @@ pub trait Instance: Send + Sync {
     /// How many invocations it takes at once, as the shim found it; at least 1.
     fn concurrency(&self) -> u32;
 
+    /// Whether its handler reads a request's body while it arrives. Others get it whole, and hold a place while they wait.
+    fn streams_bodies(&self) -> bool;
+
     /// Sends one invocation. The stream ends after [`ExchangeItem::End`]; dropping it earlier cancels the
     /// invocation inside. The caller keeps to [`concurrency`](Self::concurrency).
     fn invoke(&self, invocation: Invocation) -> BoxStream<'static, ExchangeItem>;
 
+    /// Waits until nothing that was cancelled runs inside any more; `false` when that takes longer than `within`.
+    async fn settle(&self, within: Duration) -> bool;
+
     /// What the sandbox has used so far.
     fn usage(&self) -> InstanceUsage;
+
+    /// How many processes and threads there are right now, its own first ones included; `None` where that cannot be told.
+    /// Cheap enough to ask after every call.
+    fn tasks(&self) -> Option<u32> {
+        None
+    }
+
+    /// How many processes there are, threads not counted. Costs more.
+    fn processes(&self) -> Option<u32> {
+        None
+    }
 
     /// Asks the runtime to end by itself, kills the tree after `grace`, and returns when nothing of it is left.
     async fn stop(&self, grace: Duration) -> InstanceExit;

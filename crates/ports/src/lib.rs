@@ -4,7 +4,9 @@
 //! The shapes fit both an embedded store and a NATS JetStream cluster.
 
 mod blobs;
+mod claims;
 mod clock;
+mod dead_letters;
 mod error;
 mod events;
 mod history;
@@ -16,16 +18,19 @@ mod sandbox;
 mod vault;
 
 pub use blobs::Blobs;
+pub use claims::{Claim, ClaimRequest, Claimed, Claims, Holder};
 pub use clock::{Clock, IdSource, SystemClock};
+pub use dead_letters::{DeadLetter, DeadLetterQuery, DeadLetters};
 pub use error::{PortError, PortResult};
 pub use events::{Event, EventStream, Events, SubjectPattern};
 pub use history::{LogCursor, LogPage, LogQuery, RunCursor, RunHistory, RunPage, RunQuery};
 pub use instances::{
-    ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage, Invocation,
-    LaunchTimings, Launched, Launcher, LogEntry, ReplyHead, RuntimeDescription, StartFigures, StartPath,
+    BodyStream, ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage,
+    Invocation, InvocationBody, LaunchTimings, Launched, Launcher, LogEntry, ReplyHead, RuntimeDescription,
+    StartFigures, StartPath,
 };
 pub use layers::{LayerBuild, Layers};
-pub use queue::{Lease, NewItem, QueueDepth, QueueItem, RunQueue};
+pub use queue::{Enqueued, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Settlement, Verdict, Want};
 pub use registry::{COMMIT_MAX, Change, Collection, Entry, Expect, Key, Registry, VALUE_MAX, Watch, Write};
 pub use sandbox::{
     Assignment, Barrier, LayerMount, OpenSandbox, ParkedSandbox, SandboxControl, SandboxExit, SandboxLimits,

@@ -1,91 +1,179 @@
-//! Accepted runs that wait for a worker.
+//! Accepted runs on their way to a terminal state.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_types::{FunctionId, ProjectId, RunId, Timestamp};
+use faas_types::{FunctionId, ProjectId, RunId, RunRecord, Timestamp};
 
-use crate::PortResult;
+use crate::{Claim, PortResult};
 
 /// A run to enqueue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NewItem {
-    /// The run; one that waits, is leased or was given up cannot be enqueued again.
-    pub run: RunId,
-    /// The owner.
-    pub project: ProjectId,
-    /// The function to run.
-    pub function: FunctionId,
+    /// The run as the history shows it until its first attempt. It must never have been enqueued before.
+    pub record: RunRecord,
     /// Not handed out before this time.
     pub not_before: Timestamp,
-    /// Higher goes first among items that are due.
+    /// Higher goes first among items of a function that are due.
     pub priority: u8,
     /// Items of one function with the same key are handed out one at a time, in the order of enqueuing.
     pub ordering_key: Option<String>,
-    /// What the worker needs.
-    pub payload: Bytes,
+    /// What the worker needs. Kept after the run's end, for replays.
+    pub input: Bytes,
+    /// The caller's own name for this run: only its first holder is enqueued.
+    pub claim: Option<Claim>,
+    /// The dead letter that this run tries again; it leaves the dead letters in the same commit.
+    pub redrives: Option<RunId>,
 }
 
-/// A queued run as a worker sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueItem {
-    /// What was enqueued.
-    pub item: NewItem,
-    /// Times it was handed out, this one included.
-    pub deliveries: u32,
+/// What became of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enqueued {
+    /// It is in the queue.
+    Accepted,
+    /// Another run holds its claim; nothing was enqueued.
+    Known {
+        /// The run that holds it.
+        run: RunId,
+        /// Whether both carry the same fingerprint.
+        same: bool,
+    },
+    /// The dead letter that it redrives is gone; nothing was enqueued.
+    Gone,
+}
+
+/// How many items of a function a worker can take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// The owner.
+    pub project: ProjectId,
+    /// The function.
+    pub function: FunctionId,
+    /// Items at the most.
+    pub max: u32,
+}
+
+/// Where work is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outlook {
+    /// Functions with items that can be handed out now.
+    pub ready: Vec<(ProjectId, FunctionId)>,
+    /// When the next item becomes due: its delay, or the end of its lease.
+    pub next: Option<Timestamp>,
 }
 
 /// The right to work on one item until a time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Lease {
-    /// The item.
-    pub item: QueueItem,
+    /// The run as it stood before this lease.
+    pub record: RunRecord,
+    /// What the worker needs.
+    pub input: Bytes,
+    /// As it was enqueued.
+    pub ordering_key: Option<String>,
+    /// Times it was handed out, this one included, without those that gave it back unused.
+    pub deliveries: u32,
     /// Fences out earlier holders: rises each time the item is handed out.
     pub epoch: u64,
     /// When the item is handed out again unless the lease is extended.
     pub expires_at: Timestamp,
 }
 
-/// How much waits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A lease by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LeaseMark {
+    /// The owner.
+    pub project: ProjectId,
+    /// The run.
+    pub run: RunId,
+    /// The lease's epoch.
+    pub epoch: u64,
+}
+
+/// What a worker says at the end of a lease.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settlement {
+    /// The lease that ends.
+    pub lease: LeaseMark,
+    /// What becomes of the item.
+    pub verdict: Verdict,
+}
+
+/// What becomes of an item.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// It leaves the queue, and the history keeps this terminal record, in one commit.
+    Finish {
+        /// The run at its end.
+        record: Box<RunRecord>,
+        /// Why it is kept among the dead letters, if it is.
+        dead: Option<String>,
+    },
+    /// It is handed out again after a time, and the history shows this record meanwhile.
+    Retry {
+        /// The run after a failed attempt.
+        record: Box<RunRecord>,
+        /// When the next attempt may begin.
+        not_before: Timestamp,
+    },
+    /// Nothing was done with it: the delivery is not counted and the record stays.
+    Return {
+        /// When it may be handed out again.
+        not_before: Timestamp,
+    },
+}
+
+/// How much waits of one function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueDepth {
+    /// The owner.
+    pub project: ProjectId,
+    /// The function.
+    pub function: FunctionId,
     /// Items that wait, due or not.
     pub waiting: u64,
     /// Items that are leased.
     pub leased: u64,
-    /// Items that were given up.
-    pub dead: u64,
 }
 
-/// Durable, leased work. What is enqueued survives; every item ends in `ack` or `dead_letter`.
+/// Durable, leased work. What is enqueued survives, and ends in exactly one `Finish` or `withdraw`. From the commit of
+/// `enqueue` on the history shows the run: queued, running while it is leased, retried between attempts.
 #[async_trait]
 pub trait RunQueue: Send + Sync {
-    /// Adds all items or none, fsynced.
+    /// Adds items, fsynced in one commit, and says what became of each.
     ///
     /// # Errors
-    /// [`PortError::Exists`](crate::PortError::Exists) naming the first run that is in the queue already.
-    async fn enqueue(&self, items: Vec<NewItem>) -> PortResult<()>;
+    /// [`PortError::Exists`](crate::PortError::Exists) naming the first run that was enqueued before; nothing is added
+    /// then.
+    async fn enqueue(&self, items: Vec<NewItem>) -> PortResult<Vec<Enqueued>>;
 
-    /// Hands out up to `max` due items for `ttl`; items with lapsed leases are due.
-    async fn lease(&self, worker: &str, max: u32, ttl: Duration, now: Timestamp) -> PortResult<Vec<Lease>>;
+    /// Where work is at this time; items with lapsed leases count.
+    async fn outlook(&self, now: Timestamp) -> PortResult<Outlook>;
 
-    /// Keeps a lease until `expires_at`.
-    ///
-    /// # Errors
-    /// [`PortError::LeaseLost`](crate::PortError::LeaseLost) when another worker holds it or it is gone; so for
-    /// all calls below.
-    async fn extend(&self, lease: &Lease, expires_at: Timestamp) -> PortResult<()>;
+    /// Hands out due items for `ttl`; items with lapsed leases are due. Order: priority, then the order of enqueuing.
+    async fn lease(&self, worker: &str, wants: &[Want], ttl: Duration, now: Timestamp) -> PortResult<Vec<Lease>>;
 
-    /// The work is done; the item leaves the queue.
-    async fn ack(&self, lease: &Lease) -> PortResult<()>;
+    /// Keeps leases until `expires_at`; says of each whether it was still held.
+    async fn extend(&self, leases: &[LeaseMark], expires_at: Timestamp) -> PortResult<Vec<bool>>;
 
-    /// Gives the item back, not to be handed out before `not_before`.
-    async fn nak(&self, lease: &Lease, not_before: Timestamp) -> PortResult<()>;
+    /// Ends leases in one commit; says of each whether it was still held. What was not held changes nothing.
+    async fn settle(&self, settlements: Vec<Settlement>) -> PortResult<Vec<bool>>;
 
-    /// Gives the item up, keeping it with the reason.
-    async fn dead_letter(&self, lease: &Lease, reason: &str) -> PortResult<()>;
+    /// Ends a run that is in the queue, leased or not, with this terminal record. Whoever holds its lease has lost it.
+    /// `false` when it is not in the queue.
+    async fn withdraw(&self, record: RunRecord) -> PortResult<bool>;
 
-    /// How much waits, for one function or for a whole project.
-    async fn depth(&self, project: ProjectId, function: Option<FunctionId>) -> PortResult<QueueDepth>;
+    /// How much waits of every function. Reads the whole queue: for starts and tests.
+    async fn depths(&self) -> PortResult<Vec<QueueDepth>>;
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// Its name.
+    #[must_use]
+    pub fn mark(&self) -> LeaseMark {
+        LeaseMark { project: self.record.project, run: self.record.id, epoch: self.epoch }
+    }
 }

@@ -108,6 +108,15 @@ pub trait Registry: Send + Sync {
     /// One entry.
     async fn get(&self, key: &Key) -> PortResult<Option<Entry>>;
 
+    /// Several entries, in the order of the keys; for pages, where one question each would cost too much.
+    async fn get_all(&self, keys: &[Key]) -> PortResult<Vec<Option<Entry>>> {
+        let mut entries = Vec::with_capacity(keys.len());
+        for key in keys {
+            entries.push(self.get(key).await?);
+        }
+        Ok(entries)
+    }
+
     /// Entries of a collection whose names start with `prefix` and sort after `after`, by name, `limit` at most.
     async fn list(
         &self,

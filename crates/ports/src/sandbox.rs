@@ -170,6 +170,17 @@ pub trait SandboxControl: Send + Sync {
     /// What the tree has used so far.
     fn usage(&self) -> SandboxUsage;
 
+    /// How many processes and threads there are right now, its own first ones included; `None` where that cannot be told.
+    /// Cheap enough to ask after every call.
+    fn tasks(&self) -> Option<u32> {
+        None
+    }
+
+    /// How many processes there are, threads not counted. Costs more.
+    fn processes(&self) -> Option<u32> {
+        None
+    }
+
     /// Kills every process inside. Returns at once; [`wait`](Self::wait) tells when it is done.
     fn kill(&self);
 

@@ -20,9 +20,9 @@
 //! | 0x02 invoke | server | new | [`InvokeHead`](crate::frame_heads::InvokeHead) as JSON; END when there is no body |
 //! | 0x03 body | server | known | bytes of the request's body; the last has END |
 //! | 0x04 cancel | server | known | nothing; nobody listens to this stream any more |
-//! | 0x05 ping | server | 0 | up to 64 bytes of anything |
+//! | 0x05 ping | server | 0 | 8 bytes of anything; answered once nothing that was cancelled runs any more |
 //! | 0x06 shutdown | server | 0 | nothing; end by yourself |
-//! | 0x07 window | server | any | reserved |
+//! | 0x07 window | server | known | 4 bytes: how many more bytes of the reply's body it takes; little endian |
 //! | 0x80 hello | shim | 0 | [`HelloHead`](crate::frame_heads::HelloHead) as JSON; the first frame |
 //! | 0x81 ready | shim | 0 | [`ReadyHead`](crate::frame_heads::ReadyHead) as JSON; answers init |
 //! | 0x82 failed | shim | 0 | a [`FunctionError`](faas_types::FunctionError) as JSON; answers init |
@@ -31,13 +31,15 @@
 //! | 0x85 end | shim | known | nothing, or [`EndHead`](crate::frame_heads::EndHead) as JSON; nothing follows on this stream |
 //! | 0x86 log | shim | any | one [`LogHead`](crate::frame_heads::LogHead) in binary and the text |
 //! | 0x87 pong | shim | 0 | the ping's payload |
-//! | 0x88 window | shim | any | reserved |
+//! | 0x88 credit | shim | known | 4 bytes: how many more bytes of the request's body it takes; little endian |
+//! | 0x89 reply | shim | known | a whole reply, with its end: 4 bytes of the head's length, little endian, the head, the body |
 //!
 //! # Order
 //!
 //! hello, init, then ready or failed; after ready any number of streams, interleaved up to the concurrency that
 //! ready announced. The server numbers streams upwards from 1 and never reuses a number. On a stream: invoke and
-//! body frames one way; logs at any place, head, chunks, end the other way. An end without a head is a failure.
+//! body frames one way; logs at any place, then head, chunks, end or one reply the other way. An end without a head is a
+//! failure. A reply's end may come before the request's body is complete; the rest of it is never sent.
 //! The shim answers an invocation that it has been told to cancel as well, or leaves it unanswered; the server drops
 //! what comes.
 //!
@@ -49,19 +51,29 @@
 //!
 //! # Back-pressure
 //!
-//! The socket's own: a side that does not read stops the other. A stream therefore waits for its neighbours on the
-//! same instance; the window kinds are kept for credit per stream, should that ever cost too much.
+//! Each side says how much it takes, stream by stream, so that a slow client holds back its own call and no other.
+//!
+//! * A reply's chunks may carry [`WINDOW`] bytes in all; the server adds to that by window frames as its client takes
+//!   them. More is a breach. What comes in one reply frame counts for nothing, and keeps to [`PAYLOAD_MAX`] anyway.
+//! * A request's body of up to 64 KiB follows its invocation at once. A longer one, or one that is still arriving, is
+//!   sent as the shim asks for it by credit frames, if ready said that its handler `streams`; otherwise it was collected
+//!   before and follows whole.
+//!
+//! Log lines have no window: their sum is bounded for each run, and a client that reads slowly loses what it leaves no
+//! room for, counted.
 
 use bytes::{Buf, Bytes, BytesMut};
 
 /// The version of this protocol, as hello and init name it.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 /// Bytes of a header.
 pub const HEADER_LEN: usize = 12;
 /// Bytes of a payload at the most.
 pub const PAYLOAD_MAX: usize = 1 << 20;
 /// Bytes of body that a sender puts in one frame: large enough to make headers free, small enough to interleave.
 pub const CHUNK_LEN: usize = 256 << 10;
+/// Bytes of a reply's body that the shim may send before it is told that some were taken.
+pub const WINDOW: u32 = 256 << 10;
 
 const FLAG_END: u8 = 1;
 
@@ -76,6 +88,7 @@ pub enum FrameKind {
     Cancel = 0x04,
     Ping = 0x05,
     Shutdown = 0x06,
+    Window = 0x07,
     Hello = 0x80,
     Ready = 0x81,
     Failed = 0x82,
@@ -84,6 +97,8 @@ pub enum FrameKind {
     End = 0x85,
     Log = 0x86,
     Pong = 0x87,
+    Credit = 0x88,
+    Reply = 0x89,
 }
 
 /// One frame, its payload shared with the buffer it was read into.
@@ -117,13 +132,14 @@ pub enum FrameError {
 
 impl FrameKind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Init,
         Self::Invoke,
         Self::Body,
         Self::Cancel,
         Self::Ping,
         Self::Shutdown,
+        Self::Window,
         Self::Hello,
         Self::Ready,
         Self::Failed,
@@ -132,6 +148,8 @@ impl FrameKind {
         Self::End,
         Self::Log,
         Self::Pong,
+        Self::Credit,
+        Self::Reply,
     ];
 
     /// The kind behind a number on the wire.

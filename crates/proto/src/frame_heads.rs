@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use faas_types::{FunctionError, LogLevel, LogStream, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,9 @@ pub struct ReadyHead {
     pub contract: String,
     /// Calls that it takes at once; at least 1, never over what init allowed.
     pub concurrency: u32,
+    /// Whether the handler reads the request's body piece by piece, and the shim asks for it by credit frames.
+    #[serde(default)]
+    pub streams: bool,
 }
 
 /// Payload of invoke: the request without its body.
@@ -78,6 +82,9 @@ pub struct ReplyHead {
     pub status: u16,
     /// Names in lower case; values as Latin-1 text.
     pub headers: Vec<(String, String)>,
+    /// Bytes of the body, where all of it is there already and only the window holds it back.
+    #[serde(default)]
+    pub length: Option<u64>,
 }
 
 /// Payload of end. An empty payload is a complete reply with nothing dropped.
@@ -107,6 +114,20 @@ pub struct LogHead<'a> {
     pub at: Timestamp,
     /// The text; bytes that are not UTF-8 are replaced.
     pub text: Cow<'a, str>,
+}
+
+/// The payload of a window or credit frame.
+#[must_use]
+pub fn window(payload: &[u8]) -> Option<u32> {
+    payload.try_into().ok().map(u32::from_le_bytes)
+}
+
+/// A reply frame's payload as head and body, both shared with it.
+#[must_use]
+pub fn split_reply(payload: &Bytes) -> Option<(Bytes, Bytes)> {
+    let (length, _) = payload.split_first_chunk::<4>()?;
+    let end = usize::try_from(u32::from_le_bytes(*length)).ok()?.checked_add(4)?;
+    (end <= payload.len()).then(|| (payload.slice(4..end), payload.slice(end..)))
 }
 
 /// A log payload that does not follow its layout.
@@ -165,6 +186,15 @@ mod tests {
         let log = LogHead::decode(&payload).expect("follows the layout");
         assert_eq!((log.level, log.stream, log.at), (LogLevel::Warn, LogStream::Stderr, Timestamp::from_millis(42)));
         assert_eq!(log.text, "gr\u{fc}\u{df}e");
+    }
+
+    #[test]
+    fn a_reply_comes_apart_or_not_at_all() {
+        let whole = Bytes::from_static(b"\x02\0\0\0{}body");
+        assert_eq!(split_reply(&whole), Some((Bytes::from_static(b"{}"), Bytes::from_static(b"body"))));
+        for short in [&b""[..], b"\x02\0\0", b"\x03\0\0\0{}", b"\xff\xff\xff\xff"] {
+            assert_eq!(split_reply(&Bytes::copy_from_slice(short)), None);
+        }
     }
 
     #[test]

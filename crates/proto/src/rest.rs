@@ -1,5 +1,6 @@
 //! REST bodies, shared by server and client so that they cannot drift.
 
+mod background;
 mod deploy;
 mod function;
 mod key;
@@ -9,6 +10,10 @@ mod run;
 mod server;
 mod var;
 
+pub use background::{
+    AcceptedRun, DeadLetterFilter, DeadLetterList, DeadLetterView, PurgeReport, RedriveReport, RedrivenView,
+    ReplayRequest, ReplayVersion, RunInputView,
+};
 pub use deploy::{BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, RollbackRequest};
 pub use function::{
     AliasView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, SettingsView,

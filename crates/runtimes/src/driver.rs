@@ -15,15 +15,19 @@ use faas_proto::frame::{Frame, FrameKind};
 use faas_proto::frame_heads::{self, EndHead, LogHead};
 use faas_types::limits::{BODY_MAX, LOG_LINE_MAX};
 use faas_types::{FunctionError, LogStream};
+use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
+use tokio::net::unix::OwnedReadHalf;
+use tokio::sync::{mpsc, watch};
 
 use crate::outbox::Outbox;
 use crate::pipes::Pipe;
-use crate::streams::{Admission, Streams, deliver, deliver_log};
+use crate::streams::{Admission, Finished, Streams};
 
 /// Bytes asked of the socket at once.
 const READ_LEN: usize = 64 << 10;
+/// Room in the buffer below which it is given more.
+const READ_MIN: usize = 4 << 10;
 /// Reads of a pipe before an end is handed over: four times what a pipe holds.
 const DRAIN_READS: usize = 8;
 /// Log entries outside runs that may wait for the engine; more are dropped.
@@ -31,7 +35,7 @@ const LOGS_CAPACITY: usize = 256;
 
 /// Reads one instance's socket and pipes until they end.
 pub(crate) struct Driver {
-    socket: Arc<UnixStream>,
+    socket: OwnedReadHalf,
     buffer: BytesMut,
     pipes: [Pipe; 2],
     exit: Pin<Box<dyn Future<Output = SandboxExit> + Send>>,
@@ -51,6 +55,8 @@ pub(crate) struct Link {
     pub(crate) streams: Arc<Streams>,
     /// The program wrote that it has no memory left.
     starved: Arc<AtomicBool>,
+    /// The number of the last ping that was answered.
+    pub(crate) pongs: Arc<watch::Sender<u64>>,
 }
 
 /// Why there is no further frame.
@@ -89,6 +95,20 @@ impl Link {
         self.judged(self.control.wait().await)
     }
 
+    /// Puts a line into the log of its run.
+    async fn file(&self, stream: u32, entry: LogEntry) -> Result<(), Stopped> {
+        match self.streams.admit_log(stream, entry.message.len()) {
+            (Admission::Deliver(inbox), headed) => {
+                if inbox.push_line(entry, headed).await.is_err() {
+                    self.streams.drop_line(stream);
+                }
+                Ok(())
+            }
+            (Admission::Ignore, _) => Ok(()),
+            (Admission::Breach(reason), _) => Err(breach(reason)),
+        }
+    }
+
     /// An exit with what the program said about it. Complete once its pipes have been drained.
     pub(crate) fn judged(&self, exit: SandboxExit) -> SandboxExit {
         let starved = exit.signal.is_some() && self.starved.load(Ordering::Acquire);
@@ -108,15 +128,16 @@ impl Driver {
         let failed = |error: std::io::Error| PortError::failed("taking over a sandbox's channels", error);
         let channel = std::os::unix::net::UnixStream::from(sandbox.channel);
         channel.set_nonblocking(true).map_err(failed)?;
-        let socket = Arc::new(UnixStream::from_std(channel).map_err(failed)?);
+        let (socket, writing) = UnixStream::from_std(channel).map_err(failed)?.into_split();
         let pipes = [
             Pipe::new(sandbox.stdout, LogStream::Stdout).map_err(failed)?,
             Pipe::new(sandbox.stderr, LogStream::Stderr).map_err(failed)?,
         ];
-        let outbox = Arc::new(Outbox::new(socket.clone()));
-        let streams = Arc::new(Streams::new(outbox.clone()));
+        let outbox = Arc::new(Outbox::new(writing));
+        let streams = Arc::new(Streams::default());
         let starved = Arc::default();
-        let link = Link { control: Arc::from(sandbox.control), outbox, streams, starved };
+        let pongs = Arc::new(watch::Sender::new(0));
+        let link = Link { control: Arc::from(sandbox.control), outbox, streams, starved, pongs };
         let control = link.control.clone();
         let exit = Box::pin(async move { control.wait().await });
         let (logs, receiver) = mpsc::channel(LOGS_CAPACITY);
@@ -137,23 +158,23 @@ impl Driver {
                 Ok(None) => {}
                 Err(error) => return Err(Stopped::Breach(error.to_string())),
             }
+            if self.buffer.capacity() - self.buffer.len() < READ_MIN {
+                self.buffer.reserve(READ_LEN);
+            }
             let [stdout, stderr] = &self.pipes;
             tokio::select! {
-                _ = self.socket.readable() => self.read()?,
+                // In this order, so that a reply is looked for first and costs no look at the rest.
+                biased;
+                _ = self.link.outbox.drive() => return Err(Stopped::Gone),
+                count = self.socket.read_buf(&mut self.buffer) => {
+                    if !count.is_ok_and(|count| count > 0) {
+                        return Err(Stopped::Gone);
+                    }
+                }
                 () = stdout.readable() => self.read_pipe(0).await,
                 () = stderr.readable() => self.read_pipe(1).await,
-                _ = self.link.outbox.drive() => return Err(Stopped::Gone),
                 _ = &mut self.exit => self.read_rest()?,
             }
-        }
-    }
-
-    fn read(&mut self) -> Result<(), Stopped> {
-        self.buffer.reserve(READ_LEN);
-        match self.socket.try_read_buf(&mut self.buffer) {
-            Ok(count) if count > 0 => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
-            _ => Err(Stopped::Gone),
         }
     }
 
@@ -189,10 +210,12 @@ impl Driver {
     async fn dispatch(&mut self, frame: Frame) -> Result<(), Stopped> {
         match frame.kind {
             FrameKind::Log => self.on_log(&frame).await,
-            FrameKind::Head => self.on_head(&frame).await,
-            FrameKind::Chunk => self.on_chunk(frame).await,
+            FrameKind::Reply => self.on_reply(&frame).await,
+            FrameKind::Head => self.on_head(&frame),
+            FrameKind::Chunk => self.on_chunk(frame),
             FrameKind::End => self.on_end(&frame).await,
-            FrameKind::Pong => Ok(()),
+            FrameKind::Credit => self.on_credit(&frame),
+            FrameKind::Pong => self.on_pong(&frame),
             other => Err(breach(format!("{other:?} frame from a ready instance"))),
         }
     }
@@ -209,49 +232,71 @@ impl Driver {
             let _ = self.logs.try_send(entry);
             return Ok(());
         }
-        match self.link.streams.admit_log(frame.stream, entry.message.len()) {
-            Admission::Breach(reason) => Err(breach(reason)),
-            admission => {
-                deliver_log(admission, &self.logs, entry).await;
-                Ok(())
-            }
-        }
+        self.link.file(frame.stream, entry).await
     }
 
-    async fn on_head(&mut self, frame: &Frame) -> Result<(), Stopped> {
-        let head: frame_heads::ReplyHead =
-            serde_json::from_slice(&frame.payload).map_err(|_| breach("malformed reply head"))?;
-        if !(100..600).contains(&head.status) {
-            return Err(breach("reply status out of range"));
-        }
-        if !head.headers.iter().all(|(name, value)| is_header(name, value)) {
-            return Err(breach("malformed reply header"));
-        }
+    fn on_head(&mut self, frame: &Frame) -> Result<(), Stopped> {
+        let head = reply_head(&frame.payload)?;
         match self.link.streams.admit_head(frame.stream) {
-            Admission::Deliver(items) => {
-                let head = ReplyHead { status: head.status, headers: head.headers };
-                deliver(items, ExchangeItem::Head(head)).await;
+            Admission::Deliver(inbox) => inbox.push(ExchangeItem::Head(head)),
+            Admission::Ignore => {}
+            Admission::Breach(reason) => return Err(breach(reason)),
+        }
+        Ok(())
+    }
+
+    /// A reply that came in one piece, together with its end.
+    async fn on_reply(&mut self, frame: &Frame) -> Result<(), Stopped> {
+        let (head, body) = frame_heads::split_reply(&frame.payload).ok_or_else(|| breach("malformed reply"))?;
+        let head = reply_head(&head)?;
+        // The kernel tells of the pipes before it tells of a socket that was written to after them, so what the run
+        // wrote there is known by now, and asking again would cost two system calls.
+        for index in 0..self.pipes.len() {
+            self.pipes[index].read(self.clock.now(), &mut self.lines);
+            self.pipes[index].flush(self.clock.now(), &mut self.lines);
+        }
+        self.forward_lines().await;
+        match self.link.streams.finish(frame.stream).map_err(breach)? {
+            Some(Finished { headed: true, .. }) => Err(breach("second reply head on a stream")),
+            Some(Finished { inbox, dropped, .. }) => {
+                inbox.push(ExchangeItem::Reply { head, body, dropped_log_lines: dropped });
                 Ok(())
             }
-            Admission::Ignore => Ok(()),
-            Admission::Breach(reason) => Err(breach(reason)),
+            None => Ok(()),
         }
     }
 
-    async fn on_chunk(&mut self, frame: Frame) -> Result<(), Stopped> {
+    fn on_pong(&mut self, frame: &Frame) -> Result<(), Stopped> {
+        let number = frame.payload.as_ref().try_into().map_err(|_| breach("malformed pong"))?;
+        self.link.pongs.send_replace(u64::from_le_bytes(number));
+        Ok(())
+    }
+
+    fn on_chunk(&mut self, frame: Frame) -> Result<(), Stopped> {
         match self.link.streams.admit_chunk(frame.stream, frame.payload.len()) {
-            Ok(Admission::Deliver(items)) => deliver(items, ExchangeItem::Body(frame.payload)).await,
+            Ok(Admission::Deliver(inbox)) => inbox.push(ExchangeItem::Body(frame.payload)),
             Ok(Admission::Ignore) => {}
             Ok(Admission::Breach(reason)) => return Err(breach(reason)),
-            Err(items) => {
+            Err(inbox) => {
+                self.link.outbox.send_cancel(frame.stream);
                 let error = FunctionError {
                     kind: "BadReply".into(),
                     message: format!("the reply is larger than {} MB", BODY_MAX >> 20),
                     ..FunctionError::default()
                 };
-                let end = ExchangeEnd::Raised { error, dropped_log_lines: 0 };
-                deliver(items, ExchangeItem::End(end)).await;
+                inbox.push(ExchangeItem::End(ExchangeEnd::Raised { error, dropped_log_lines: 0 }));
             }
+        }
+        Ok(())
+    }
+
+    /// The shim takes more of a request's body.
+    fn on_credit(&mut self, frame: &Frame) -> Result<(), Stopped> {
+        let bytes = frame_heads::window(&frame.payload).ok_or_else(|| breach("malformed credit"))?;
+        match self.link.streams.admit_credit(frame.stream) {
+            Admission::Deliver(inbox) => inbox.add_credit(u64::from(bytes)),
+            Admission::Ignore => {}
+            Admission::Breach(reason) => return Err(breach(reason)),
         }
         Ok(())
     }
@@ -263,7 +308,7 @@ impl Driver {
         };
         // What the run wrote to a pipe was written before this end.
         self.drain_pipes().await;
-        let Some((items, dropped)) = self.link.streams.finish(frame.stream).map_err(breach)? else {
+        let Some(Finished { inbox, dropped, .. }) = self.link.streams.finish(frame.stream).map_err(breach)? else {
             return Ok(());
         };
         let dropped_log_lines = dropped.saturating_add(end.dropped);
@@ -272,7 +317,7 @@ impl Driver {
             (None, Some(error)) => ExchangeEnd::Raised { error, dropped_log_lines },
             (None, None) => ExchangeEnd::Complete { dropped_log_lines },
         };
-        deliver(items, ExchangeItem::End(end)).await;
+        inbox.push(ExchangeItem::End(end));
         Ok(())
     }
 
@@ -307,14 +352,23 @@ impl Driver {
         let run = self.link.streams.sole();
         for entry in std::mem::take(&mut self.lines) {
             match run {
-                Some(id) => {
-                    let admission = self.link.streams.admit_log(id, entry.message.len());
-                    deliver_log(admission, &self.logs, entry).await;
-                }
+                // It ends only by what this task reads, so it is still open.
+                Some(id) => drop(self.link.file(id, entry).await),
                 None => drop(self.logs.try_send(entry)),
             }
         }
     }
+}
+
+fn reply_head(payload: &[u8]) -> Result<ReplyHead, Stopped> {
+    let head: frame_heads::ReplyHead = serde_json::from_slice(payload).map_err(|_| breach("malformed reply head"))?;
+    if !(100..600).contains(&head.status) {
+        return Err(breach("reply status out of range"));
+    }
+    if !head.headers.iter().all(|(name, value)| is_header(name, value)) {
+        return Err(breach("malformed reply header"));
+    }
+    Ok(ReplyHead { status: head.status, headers: head.headers, length: head.length })
 }
 
 /// Whether a header field can go out as it is: shims check what handlers return, so this is a forged frame.

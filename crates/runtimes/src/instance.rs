@@ -11,11 +11,13 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 
 use crate::driver::Link;
+use crate::exchange::Exchange;
 
 /// A live runtime in its sandbox. Dropping it kills the sandbox, which also ends its driver.
 pub(crate) struct LiveInstance {
     pub(crate) id: InstanceId,
     pub(crate) concurrency: u32,
+    pub(crate) streams_bodies: bool,
     pub(crate) link: Link,
 }
 
@@ -35,12 +37,32 @@ impl Instance for LiveInstance {
         self.concurrency
     }
 
+    fn streams_bodies(&self) -> bool {
+        self.streams_bodies
+    }
+
     fn invoke(&self, invocation: Invocation) -> BoxStream<'static, ExchangeItem> {
-        self.link.streams.invoke(&invocation).boxed()
+        let Link { streams, outbox, .. } = &self.link;
+        Exchange::begin(streams, outbox, invocation, self.streams_bodies).boxed()
+    }
+
+    async fn settle(&self, within: Duration) -> bool {
+        let mut answered = self.link.pongs.subscribe();
+        let number = self.link.outbox.send_ping();
+        let answer = answered.wait_for(|last| *last >= number);
+        matches!(tokio::time::timeout(within, answer).await, Ok(Ok(_)))
     }
 
     fn usage(&self) -> InstanceUsage {
         self.link.control.usage()
+    }
+
+    fn tasks(&self) -> Option<u32> {
+        self.link.control.tasks()
+    }
+
+    fn processes(&self) -> Option<u32> {
+        self.link.control.processes()
     }
 
     async fn stop(&self, grace: Duration) -> InstanceExit {

@@ -61,7 +61,8 @@ impl Launch {
             Ok((ready, timings)) => {
                 lot.tally.started(path);
                 let concurrency = ready.concurrency.clamp(1, concurrency_max(&self.spec));
-                let instance = LiveInstance { id: self.spec.id, concurrency, link: driver.link().clone() };
+                let (id, streams_bodies, link) = (self.spec.id, ready.streams, driver.link().clone());
+                let instance = LiveInstance { id, concurrency, streams_bodies, link };
                 tracing::debug!(instance = %self.spec.id, contract = ready.contract, ?timings, "instance ready");
                 // Ends with the sandbox, which the instance's drop kills.
                 tokio::spawn(driver.serve());

@@ -12,6 +12,8 @@ mod closure;
 mod demand;
 mod discovery;
 mod driver;
+mod exchange;
+mod inbox;
 mod installations;
 mod instance;
 mod kind;

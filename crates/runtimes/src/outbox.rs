@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
+use faas_proto::frame::{self, FrameKind};
 use parking_lot::Mutex;
-use tokio::net::UnixStream;
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::Notify;
 
 /// The writing half of an instance's socket.
@@ -14,16 +16,18 @@ use tokio::sync::Notify;
 /// the socket does not take is queued for [`drive`](Self::drive). The queue is bounded by its senders: each open
 /// stream queues one request, which the callers have limited to `BODY_MAX`, and opens are limited by concurrency.
 pub(crate) struct Outbox {
-    socket: std::sync::Arc<UnixStream>,
+    socket: OwnedWriteHalf,
     queue: Mutex<VecDeque<Bytes>>,
     queued: Notify,
+    /// Pings ever sent.
+    pings: AtomicU64,
 }
 
 // === impl Outbox ===
 
 impl Outbox {
-    pub(crate) fn new(socket: std::sync::Arc<UnixStream>) -> Self {
-        Self { socket, queue: Mutex::new(VecDeque::new()), queued: Notify::new() }
+    pub(crate) fn new(socket: OwnedWriteHalf) -> Self {
+        Self { socket, queue: Mutex::new(VecDeque::new()), queued: Notify::new(), pings: AtomicU64::new(0) }
     }
 
     /// Sends frames in order, now or as soon as the socket takes them. A broken socket is seen by the reader.
@@ -34,6 +38,34 @@ impl Outbox {
         if idle && !self.write(&mut queue) {
             self.queued.notify_one();
         }
+    }
+
+    /// A part of a request's body, at most a chunk's length.
+    pub(crate) fn send_chunk(&self, stream: u32, chunk: Bytes, is_last: bool) {
+        let header = frame::header(FrameKind::Body, is_last, stream, chunk.len());
+        let header = Bytes::copy_from_slice(&header);
+        self.send([header, chunk].into_iter().filter(|part| !part.is_empty()));
+    }
+
+    /// The shim may send so many more bytes of a reply's body.
+    pub(crate) fn send_window(&self, stream: u32, bytes: u32) {
+        let mut whole = BytesMut::with_capacity(frame::HEADER_LEN + 4);
+        frame::encode(&mut whole, FrameKind::Window, false, stream, &bytes.to_le_bytes());
+        self.send([whole.freeze()]);
+    }
+
+    /// Asks whether anything that was cancelled still runs; gives the number that the answer repeats.
+    pub(crate) fn send_ping(&self) -> u64 {
+        let number = self.pings.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut whole = BytesMut::with_capacity(frame::HEADER_LEN + 8);
+        frame::encode(&mut whole, FrameKind::Ping, false, 0, &number.to_le_bytes());
+        self.send([whole.freeze()]);
+        number
+    }
+
+    /// Nobody listens to a stream any more.
+    pub(crate) fn send_cancel(&self, stream: u32) {
+        self.send([Bytes::copy_from_slice(&frame::header(FrameKind::Cancel, true, stream, 0))]);
     }
 
     /// Writes what is queued, for ever. May be dropped and called again at any point.

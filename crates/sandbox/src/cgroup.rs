@@ -104,6 +104,12 @@ impl Cgroup {
         sum
     }
 
+    /// Counts the processes inside; the list has one a line.
+    pub(crate) fn processes(&self) -> Option<u32> {
+        let list = fs::read_to_string(self.parts.first()?.directory.join("cgroup.procs")).ok()?;
+        u32::try_from(list.lines().count()).ok()
+    }
+
     /// Removes the directories; false while some process or zombie is still inside.
     pub(crate) fn remove(&self) -> bool {
         let is_left = |part: &&Part| match fs::remove_dir(&part.directory) {

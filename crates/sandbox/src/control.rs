@@ -23,6 +23,10 @@ impl LinuxControl {
     pub(crate) fn new(opened: Opened, level: IsolationLevel) -> Self {
         Self { opened, level, meter: OnceLock::new() }
     }
+
+    fn meter(&self) -> &Meter {
+        self.meter.get_or_init(|| self.opened.cgroup.as_ref().map(Meter::open).unwrap_or_default())
+    }
 }
 
 #[async_trait]
@@ -35,7 +39,15 @@ impl SandboxControl for LinuxControl {
         if let Some(exit) = *self.opened.exit.borrow() {
             return exit.usage;
         }
-        self.meter.get_or_init(|| self.opened.cgroup.as_ref().map(Meter::open).unwrap_or_default()).read()
+        self.meter().read()
+    }
+
+    fn tasks(&self) -> Option<u32> {
+        self.meter().tasks()
+    }
+
+    fn processes(&self) -> Option<u32> {
+        self.opened.cgroup.as_ref()?.processes()
     }
 
     fn kill(&self) {

@@ -7,9 +7,9 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use faas_ports::{Collection, Expect, Key, LogQuery, RunQuery, Write};
+use faas_ports::{Collection, Expect, Key, LogQuery, RunQuery, Want, Write};
 use faas_store::{Store, StoreConfig};
-use faas_testkit::fixture::{EPOCH, at, fresh, log_line, new_item, queued_run, succeeded};
+use faas_testkit::fixture::{EPOCH, at, everything, finish, fresh, log_line, new_item, queued_run, succeeded};
 use faas_types::{Bundle, BundleFile, Code, Digest, FunctionId, ProjectId, RunRecord, RunState};
 
 const SPAN: Duration = Duration::from_secs(2);
@@ -26,7 +26,9 @@ fn main() {
         for producers in [1, 16, 64] {
             commits(&store, producers).await;
         }
-        leases(&store).await;
+        let owner = (fresh(), fresh());
+        groups(&store, owner).await;
+        leases(&store, owner).await;
         blobs(&store).await;
         bundle(&store).await;
         lines(&store).await;
@@ -85,24 +87,30 @@ async fn commits(store: &Arc<Store>, producers: usize) {
     report(&format!("registry commit of 500 bytes, {producers} producers"), count, took);
 }
 
-async fn leases(store: &Arc<Store>) {
+async fn groups(store: &Arc<Store>, owner: (ProjectId, FunctionId)) {
     let begun = Instant::now();
     let mut count = 0;
     while begun.elapsed() < SPAN {
-        let leases = store.queue().lease("bench", 100, Duration::from_secs(60), EPOCH).await.expect("lease");
+        let items: Vec<_> = (0..256).map(|_| new_item(owner.0, owner.1)).collect();
+        count += items.len() as u64;
+        store.queue().enqueue(items).await.expect("enqueue");
+    }
+    report("durable enqueue in groups of 256", count, begun.elapsed());
+}
+
+async fn leases(store: &Arc<Store>, owner: (ProjectId, FunctionId)) {
+    let want = Want { max: 100, ..everything(owner.0, owner.1) };
+    let begun = Instant::now();
+    let mut count = 0;
+    while begun.elapsed() < SPAN {
+        let leases = store.queue().lease("bench", &[want], Duration::from_secs(60), EPOCH).await.expect("lease");
         if leases.is_empty() {
             break;
         }
         count += leases.len() as u64;
-        let acks = leases.iter().map(|lease| {
-            let queue = store.queue();
-            async move { queue.ack(lease).await }
-        });
-        for done in futures_util::future::join_all(acks).await {
-            done.expect("ack");
-        }
+        store.queue().settle(leases.iter().map(finish).collect()).await.expect("settle");
     }
-    report("lease by 100 and ack each", count, begun.elapsed());
+    report("lease and settle by 100", count, begun.elapsed());
 }
 
 async fn blobs(store: &Arc<Store>) {

@@ -13,7 +13,9 @@
 
 mod blobs;
 mod bundle_draft;
+mod claims;
 mod data_dir;
+mod dead_letters;
 mod error;
 mod events;
 mod fsync;

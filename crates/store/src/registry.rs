@@ -51,6 +51,12 @@ impl Registry for SqliteRegistry {
         self.core.main.read(move |connection| find(connection, key)).await
     }
 
+    async fn get_all(&self, keys: &[Key]) -> PortResult<Vec<Option<Entry>>> {
+        let keys = keys.to_vec();
+        let work = move |connection: &Connection| keys.into_iter().map(|key| find(connection, key)).collect();
+        self.core.main.read(work).await
+    }
+
     async fn list(
         &self,
         project: ProjectId,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use faas_ports::{Blobs, Events, Layers, PortResult, Registry, RunHistory, RunQueue, Vault};
+use faas_ports::{Blobs, Claims, DeadLetters, Events, Layers, PortResult, Registry, RunHistory, RunQueue, Vault};
 
 use crate::StoreError;
 use crate::blobs::FileBlobs;
@@ -128,6 +128,18 @@ impl Store {
         Arc::clone(&self.queue) as _
     }
 
+    /// Runs that were given up, and the inputs of runs.
+    #[must_use]
+    pub fn dead_letters(&self) -> Arc<dyn DeadLetters> {
+        Arc::clone(&self.queue) as _
+    }
+
+    /// Callers' own names for runs.
+    #[must_use]
+    pub fn claims(&self) -> Arc<dyn Claims> {
+        Arc::clone(&self.queue) as _
+    }
+
     /// Runs and their log lines.
     #[must_use]
     pub fn history(&self) -> Arc<dyn RunHistory> {
@@ -187,7 +199,8 @@ impl Core {
         };
         let main = Database::open(DatabaseConfig {
             path: &dir.path().join("faas.db"),
-            migrations: &[include_str!("schema/faas_1.sql")],
+            migrations: &[include_str!("schema/faas_1.sql"), include_str!("schema/faas_2.sql")],
+            recover: crate::queue::recover,
             durability: Durability::PowerCut,
             readers: config.readers,
             queue: config.write_queue,
@@ -197,6 +210,7 @@ impl Core {
         let logs = Database::open(DatabaseConfig {
             path: &dir.path().join("logs.db"),
             migrations: &[include_str!("schema/logs_1.sql")],
+            recover: |_| Ok(()),
             durability: Durability::ProcessEnd,
             readers: config.readers,
             queue: config.write_queue,

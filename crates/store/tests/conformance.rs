@@ -58,7 +58,19 @@ async fn layers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn queue() {
     let (_dir, store) = store();
-    suite::queue(store.queue()).await;
+    suite::queue(store.queue(), store.history()).await;
+}
+
+#[tokio::test]
+async fn dead_letters() {
+    let (_dir, store) = store();
+    suite::dead_letters(&*store.dead_letters(), &*store.queue()).await;
+}
+
+#[tokio::test]
+async fn claims() {
+    let (_dir, store) = store();
+    suite::claims(store.claims(), store.queue()).await;
 }
 
 #[tokio::test]

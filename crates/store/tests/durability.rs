@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use faas_ports::{Collection, Expect, Key, Write as Change};
 use faas_store::{Store, StoreConfig, StoreError};
-use faas_testkit::fixture::{EPOCH, at, fresh, new_item, queued_run, succeeded};
+use faas_testkit::fixture::{EPOCH, at, everything, fresh, new_item, queued_run, succeeded};
 use faas_types::{Bundle, BundleFile, Digest, FunctionId, ProjectId, RunId};
 
 const ROUNDS: usize = 10;
@@ -49,7 +49,7 @@ async fn write_for_ever(store: Arc<Store>) {
         acknowledge("entry", &id.to_string());
         let item = new_item(project, function);
         store.queue().enqueue(vec![item.clone()]).await.expect("enqueue");
-        acknowledge("item", &item.run.to_string());
+        acknowledge("item", &item.record.id.to_string());
         let run = succeeded(queued_run(project, function, at(1)));
         store.history().record(vec![run.clone()]).await.expect("record");
         acknowledge("run", &run.id.to_string());
@@ -118,8 +118,9 @@ fn run_and_kill(dir: &Path, after: usize) -> Vec<String> {
 
 async fn leased_items(store: &Store) -> std::collections::HashSet<String> {
     let ttl = std::time::Duration::from_secs(60);
-    let leases = store.queue().lease("test", u32::MAX, ttl, EPOCH).await.expect("lease");
-    leases.iter().map(|lease| lease.item.item.run.to_string()).collect()
+    let (project, function) = owner();
+    let leases = store.queue().lease("test", &[everything(project, function)], ttl, EPOCH).await.expect("lease");
+    leases.iter().map(|lease| lease.record.id.to_string()).collect()
 }
 
 async fn is_there(store: &Store, items: &std::collections::HashSet<String>, line: &str) -> bool {
@@ -166,5 +167,6 @@ async fn a_closed_store_refuses_and_opens_again() {
     let wal = std::fs::metadata(dir.path().join("faas.db-wal")).map_or(0, |found| found.len());
     assert_eq!(wal, 0, "a closed store left a write-ahead log to recover");
     let store = Store::open(&config(dir.path())).expect("open again");
-    assert_eq!(store.queue().depth(project, None).await.expect("depth").waiting, 1);
+    let depths = store.queue().depths().await.expect("depths");
+    assert_eq!(depths.iter().map(|depth| (depth.project, depth.waiting)).collect::<Vec<_>>(), [(project, 1)]);
 }

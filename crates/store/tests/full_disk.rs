@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_ports::{Collection, Expect, Key, PortError, Write};
 use faas_store::{Store, StoreConfig};
-use faas_testkit::fixture::{EPOCH, at, fresh, new_item, queued_run, succeeded};
+use faas_testkit::fixture::{EPOCH, at, everything, finish, fresh, new_item, queued_run, succeeded};
 use faas_types::{Digest, FunctionId, ProjectId};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
@@ -115,9 +115,10 @@ async fn below_the_low_water_mark_only_new_work_is_refused() {
     full("enqueue", store.queue().enqueue(vec![new_item(project, function)]).await);
     full("blob put", store.blobs().put("new".into()).await);
     full("seal", store.layers().seal(&Digest::from_bytes([1; 32]), Box::new(|_| Ok(()))).await);
-    let lease = store.queue().lease("test", 1, Duration::from_secs(9), EPOCH).await.expect("lease").remove(0);
+    let wants = [everything(project, function)];
+    let lease = store.queue().lease("test", &wants, Duration::from_secs(9), EPOCH).await.expect("lease").remove(0);
     store.history().record(vec![succeeded(queued_run(project, function, at(0)))]).await.expect("record an outcome");
-    store.queue().ack(&lease).await.expect("ack");
+    assert_eq!(store.queue().settle(vec![finish(&lease)]).await.expect("settle"), [true]);
     store.registry().commit(delete(project, "kept")).await.expect("delete");
     for digest in &blobs {
         store.blobs().get(digest).await.expect("read");
@@ -141,7 +142,8 @@ async fn on_a_full_disk_the_ballast_lets_deletes_work() {
     }
     store.queue().enqueue(vec![new_item(project, function)]).await.expect("enqueue");
     store.history().record(vec![succeeded(queued_run(project, function, at(0)))]).await.expect("record");
-    let lease = store.queue().lease("test", 1, Duration::from_secs(9), EPOCH).await.expect("lease").remove(0);
+    let wants = [everything(project, function)];
+    let lease = store.queue().lease("test", &wants, Duration::from_secs(9), EPOCH).await.expect("lease").remove(0);
     let filler = disk.fill();
 
     full("blob put", store.blobs().put(vec![1; 1 << 20].into()).await);
@@ -155,8 +157,9 @@ async fn on_a_full_disk_the_ballast_lets_deletes_work() {
     for n in 0..200 {
         store.registry().commit(delete(project, &format!("n{n}"))).await.expect("delete on a full disk");
     }
-    store.queue().ack(&lease).await.expect("ack on a full disk");
-    assert_eq!(store.history().expire(project, at(1000), 10).await.expect("expire on a full disk"), 1);
+    let settled = store.queue().settle(vec![finish(&lease)]).await.expect("settle on a full disk");
+    assert_eq!(settled, [true]);
+    assert_eq!(store.history().expire(project, at(1000), 10).await.expect("expire on a full disk"), 2);
 
     std::fs::remove_file(filler).expect("make room");
     store.registry().commit(put(project, "after", 10)).await.expect("put when there is room again");

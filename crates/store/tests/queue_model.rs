@@ -1,38 +1,41 @@
-//! Whatever is done to both, the SQLite queue behaves as the one in memory.
+//! Whatever is done to both, the SQLite queue behaves as the one in memory, and so do the histories that show it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_ports::{Lease, NewItem, RunQueue};
+use faas_ports::{Lease, NewItem, RunHistory, RunQuery, RunQueue, Settlement, Verdict};
 use faas_store::{Store, StoreConfig};
-use faas_testkit::MemoryQueue;
-use faas_testkit::fixture::{at, fresh, new_item};
-use faas_types::{FunctionId, ProjectId};
+use faas_testkit::fixture::{at, everything, finish, fresh, new_item};
+use faas_testkit::{MemoryHistory, MemoryQueue};
+use faas_types::{FunctionId, ProjectId, RunRecord, RunState};
 use proptest::prelude::*;
+use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
 
-/// One step. Numbers choose among the leases handed out so far, held or not.
+/// One step. Indexes choose among the leases handed out so far, held or not.
 #[derive(Clone, Debug)]
 enum Step {
     Enqueue { key: Option<u8>, priority: u8, delay: u64 },
     Lease { max: u32, ttl: u64 },
-    Ack(prop::sample::Index),
-    Nak(prop::sample::Index, u64),
-    DeadLetter(prop::sample::Index),
-    Extend(prop::sample::Index, u64),
+    Finish(Index),
+    Retry(Index, u64),
+    Return(Index, u64),
+    Extend(Index, u64),
+    Withdraw(Index),
     Wait(u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let index = any::<prop::sample::Index>;
+    let index = any::<Index>;
     prop_oneof![
         4 => (prop::option::of(0_u8..3), 0_u8..3, 0_u64..60)
             .prop_map(|(key, priority, delay)| Step::Enqueue { key, priority, delay }),
         4 => (0_u32..5, 1_u64..80).prop_map(|(max, ttl)| Step::Lease { max, ttl }),
-        3 => index().prop_map(Step::Ack),
-        2 => (index(), 0_u64..80).prop_map(|(lease, delay)| Step::Nak(lease, delay)),
-        1 => index().prop_map(Step::DeadLetter),
+        3 => index().prop_map(Step::Finish),
+        2 => (index(), 0_u64..80).prop_map(|(lease, delay)| Step::Retry(lease, delay)),
+        1 => (index(), 0_u64..80).prop_map(|(lease, delay)| Step::Return(lease, delay)),
         1 => (index(), 0_u64..80).prop_map(|(lease, delay)| Step::Extend(lease, delay)),
+        1 => index().prop_map(Step::Withdraw),
         2 => (0_u64..50).prop_map(Step::Wait),
     ]
 }
@@ -40,9 +43,11 @@ fn step() -> impl Strategy<Value = Step> {
 /// A queue under test with the leases that it handed out.
 struct Side {
     queue: Arc<dyn RunQueue>,
+    history: Arc<dyn RunHistory>,
     leases: Vec<Lease>,
 }
 
+#[derive(Clone, Copy)]
 struct Owner {
     project: ProjectId,
     function: FunctionId,
@@ -53,41 +58,71 @@ struct Owner {
 impl Side {
     /// What a step gives, in words that both sides must agree on. Epochs may differ: only their order means anything.
     async fn take(&mut self, step: &Step, item: &NewItem, now: u64) -> String {
-        let chosen = |index: &prop::sample::Index| self.leases.get(index.index(self.leases.len().max(1)));
+        let chosen = |index: &Index| self.leases.get(index.index(self.leases.len().max(1)));
+        let settle = |lease: &Lease, verdict| vec![Settlement { lease: lease.mark(), verdict }];
         let done = match step {
-            Step::Enqueue { .. } => self.queue.enqueue(vec![item.clone()]).await,
-            Step::Wait(_) => Ok(()),
-            Step::Lease { max, ttl } => {
-                let handed = self.queue.lease("test", *max, Duration::from_millis(*ttl), at(now)).await.expect("lease");
-                let words = handed.iter().map(|lease| (lease.item.clone(), lease.expires_at)).collect::<Vec<_>>();
-                self.leases.extend(handed);
-                return format!("{words:?}");
+            Step::Enqueue { .. } => return format!("{:?}", self.queue.enqueue(vec![item.clone()]).await),
+            Step::Wait(_) => return String::new(),
+            Step::Lease { max, ttl } => return self.lease(item, *max, *ttl, now).await,
+            Step::Finish(index) => chosen(index).map(|lease| {
+                // Without the fresh ids of an attempt, which would differ.
+                let record = Box::new(RunRecord { state: RunState::Succeeded, ..lease.record.clone() });
+                settle(lease, Verdict::Finish { record, dead: None })
+            }),
+            Step::Retry(index, delay) => chosen(index).map(|lease| {
+                let record = RunRecord { state: RunState::Retried, ..lease.record.clone() };
+                settle(lease, Verdict::Retry { record: Box::new(record), not_before: at(now + delay) })
+            }),
+            Step::Return(index, delay) => {
+                chosen(index).map(|lease| settle(lease, Verdict::Return { not_before: at(now + delay) }))
             }
-            Step::Ack(index) => match chosen(index) {
-                Some(lease) => self.queue.ack(lease).await,
-                None => Ok(()),
-            },
-            Step::Nak(index, delay) => match chosen(index) {
-                Some(lease) => self.queue.nak(lease, at(now + delay)).await,
-                None => Ok(()),
-            },
-            Step::DeadLetter(index) => match chosen(index) {
-                Some(lease) => self.queue.dead_letter(lease, "given up").await,
-                None => Ok(()),
-            },
-            Step::Extend(index, delay) => match chosen(index) {
-                Some(lease) => self.queue.extend(lease, at(now + delay)).await,
-                None => Ok(()),
-            },
+            Step::Extend(index, delay) => {
+                let Some(lease) = chosen(index) else { return String::new() };
+                return format!("{:?}", self.queue.extend(&[lease.mark()], at(now + delay)).await);
+            }
+            Step::Withdraw(index) => {
+                let Some(lease) = chosen(index) else { return String::new() };
+                let record = RunRecord { state: RunState::Cancelled, ..lease.record.clone() };
+                return format!("{:?}", self.queue.withdraw(record).await);
+            }
         };
-        format!("{done:?}")
+        match done {
+            Some(settlements) => format!("{:?}", self.queue.settle(settlements).await),
+            None => String::new(),
+        }
+    }
+
+    async fn lease(&mut self, item: &NewItem, max: u32, ttl: u64, now: u64) -> String {
+        let want = faas_ports::Want { max, ..everything(item.record.project, item.record.function) };
+        let ttl = Duration::from_millis(ttl);
+        let handed = self.queue.lease("test", &[want], ttl, at(now)).await.expect("lease");
+        let words: Vec<_> = handed
+            .iter()
+            .map(|lease| (lease.record.clone(), lease.input.clone(), lease.deliveries, lease.expires_at))
+            .collect();
+        self.leases.extend(handed);
+        format!("{words:?}")
+    }
+
+    /// What can be seen from outside.
+    async fn view(&self, owner: Owner, now: u64) -> String {
+        let mut depths = self.queue.depths().await.expect("depths");
+        depths.retain(|depth| depth.project == owner.project);
+        let runs = self.history.runs(&RunQuery::newest(owner.project, 100)).await.expect("runs");
+        let running = RunQuery { state: Some(RunState::Running), ..RunQuery::newest(owner.project, 3) };
+        let running = self.history.runs(&running).await.expect("runs");
+        let ready = self.queue.outlook(at(now)).await.expect("outlook").ready;
+        let ready = ready.contains(&(owner.project, owner.function));
+        format!("{depths:?} {runs:?} {running:?} {ready:?}")
     }
 }
 
-async fn compare(sqlite: Arc<dyn RunQueue>, steps: &[Step]) -> Result<(), TestCaseError> {
+async fn compare(store: &Store, steps: &[Step]) -> Result<(), TestCaseError> {
     let owner = Owner { project: fresh(), function: fresh() };
-    let mut model = Side { queue: Arc::new(MemoryQueue::default()), leases: Vec::new() };
-    let mut tested = Side { queue: sqlite, leases: Vec::new() };
+    let history = Arc::new(MemoryHistory::default());
+    let queue = Arc::new(MemoryQueue::new(Arc::clone(&history)));
+    let mut model = Side { queue, history, leases: Vec::new() };
+    let mut tested = Side { queue: store.queue(), history: store.history(), leases: Vec::new() };
     let mut now = 0;
     for step in steps {
         if let Step::Wait(span) = step {
@@ -102,23 +137,23 @@ async fn compare(sqlite: Arc<dyn RunQueue>, steps: &[Step]) -> Result<(), TestCa
         let wanted = model.take(step, &item, now).await;
         let found = tested.take(step, &item, now).await;
         prop_assert_eq!(found, wanted, "after {:?} at {}", step, now);
-        let wanted = model.queue.depth(owner.project, Some(owner.function)).await.expect("depth");
-        let found = tested.queue.depth(owner.project, Some(owner.function)).await.expect("depth");
+        let wanted = model.view(owner, now).await;
+        let found = tested.view(owner, now).await;
         prop_assert_eq!(found, wanted, "after {:?} at {}", step, now);
     }
+    empty(&*store.queue(), owner).await;
     Ok(())
 }
 
 /// Leaves nothing for the next case.
-async fn drain(queue: &dyn RunQueue) {
+async fn empty(queue: &dyn RunQueue, owner: Owner) {
     loop {
-        let leases = queue.lease("drain", 1000, Duration::from_secs(1), at(1 << 40)).await.expect("lease");
+        let wants = [everything(owner.project, owner.function)];
+        let leases = queue.lease("empty", &wants, Duration::from_secs(1), at(1 << 40)).await.expect("lease");
         if leases.is_empty() {
             return;
         }
-        for lease in &leases {
-            queue.ack(lease).await.expect("ack");
-        }
+        queue.settle(leases.iter().map(finish).collect()).await.expect("settle");
     }
 }
 
@@ -129,12 +164,8 @@ fn sqlite_and_memory_tell_the_same_story() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     let store = Store::open(&config).expect("open");
     let config = ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
-    let told = TestRunner::new(config).run(&prop::collection::vec(step(), 1..60), |steps| {
-        runtime.block_on(async {
-            drain(&*store.queue()).await;
-            compare(store.queue(), &steps).await
-        })
-    });
+    let told = TestRunner::new(config)
+        .run(&prop::collection::vec(step(), 1..60), |steps| runtime.block_on(compare(&store, &steps)));
     if let Err(difference) = told {
         panic!("{difference}");
     }

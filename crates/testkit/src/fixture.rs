@@ -1,6 +1,6 @@
 //! Nouns for tests: fresh ids, and records with sensible fields.
 
-use faas_ports::{IdSource, NewItem, SystemClock};
+use faas_ports::{IdSource, Lease, NewItem, Settlement, SystemClock, Verdict, Want};
 use faas_types::{
     AttemptRecord, FunctionId, FunctionName, Id, IdKind, IsolationLevel, LogLevel, LogLine, LogStream, ProjectId,
     RunId, RunRecord, RunState, Timestamp, TriggerKind,
@@ -53,6 +53,8 @@ pub fn queued_run(project: ProjectId, function: FunctionId, created_at: Timestam
         error: None,
         http_status: None,
         result: None,
+        origin: None,
+        due_at: None,
     }
 }
 
@@ -74,6 +76,7 @@ pub fn succeeded(run: RunRecord) -> RunRecord {
         cpu_us: None,
         dropped_log_lines: 0,
         code: None,
+        message: None,
     };
     RunRecord {
         state: RunState::Succeeded,
@@ -97,12 +100,25 @@ pub fn log_line(project: ProjectId, function: FunctionId, run: Option<RunId>, at
 #[must_use]
 pub fn new_item(project: ProjectId, function: FunctionId) -> NewItem {
     NewItem {
-        run: fresh(),
-        project,
-        function,
+        record: queued_run(project, function, EPOCH),
         not_before: EPOCH,
         priority: 0,
         ordering_key: None,
-        payload: bytes::Bytes::from_static(b"payload"),
+        input: bytes::Bytes::from_static(b"payload"),
+        claim: None,
+        redrives: None,
     }
+}
+
+/// As much as there is of one function.
+#[must_use]
+pub fn everything(project: ProjectId, function: FunctionId) -> Want {
+    Want { project, function, max: u32::MAX }
+}
+
+/// The end of a lease whose run has succeeded.
+#[must_use]
+pub fn finish(lease: &Lease) -> Settlement {
+    let record = Box::new(succeeded(lease.record.clone()));
+    Settlement { lease: lease.mark(), verdict: Verdict::Finish { record, dead: None } }
 }

@@ -1,29 +1,45 @@
-//! A run queue in memory.
+//! A run queue in memory, with its dead letters and claims.
 
-use std::collections::HashSet;
+mod claims;
+mod letters;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faas_ports::{Lease, NewItem, PortError, PortResult, QueueDepth, QueueItem, RunQueue};
-use faas_types::{FunctionId, ProjectId, RunId, Timestamp};
+use bytes::Bytes;
+use faas_ports::{
+    DeadLetter, Enqueued, Lease, LeaseMark, NewItem, Outlook, PortError, PortResult, QueueDepth, RunHistory, RunQueue,
+    Settlement, Verdict, Want,
+};
+use faas_types::{FunctionId, ProjectId, RunId, RunRecord, RunState, Timestamp};
 use parking_lot::Mutex;
+
+use crate::MemoryHistory;
+use claims::ClaimTable;
 
 /// Items in a list, in the order of enqueuing. Every call reads all of it.
 #[derive(Debug, Default)]
 pub struct MemoryQueue {
+    history: Arc<MemoryHistory>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     slots: Vec<Slot>,
-    dead: Vec<(NewItem, String)>,
+    inputs: BTreeMap<(ProjectId, RunId), Bytes>,
+    dead: BTreeMap<(ProjectId, RunId), DeadLetter>,
+    claims: ClaimTable,
     epoch: u64,
 }
 
 #[derive(Debug)]
 struct Slot {
-    item: NewItem,
+    record: RunRecord,
+    priority: u8,
+    ordering_key: Option<String>,
     deliveries: u32,
     /// When it may be handed out: its delay, or the end of its lease.
     due_at: Timestamp,
@@ -34,117 +50,215 @@ struct Slot {
 // === impl MemoryQueue ===
 
 impl MemoryQueue {
-    /// The items that were given up, with their reasons, oldest first.
+    /// A queue whose runs this history shows.
     #[must_use]
-    pub fn dead(&self) -> Vec<(NewItem, String)> {
-        self.state.lock().dead.clone()
+    pub fn new(history: Arc<MemoryHistory>) -> Self {
+        Self { history, state: Mutex::default() }
+    }
+
+    async fn show(&self, records: Vec<RunRecord>) -> PortResult<()> {
+        self.history.record(records).await
     }
 }
 
 #[async_trait]
 impl RunQueue for MemoryQueue {
-    async fn enqueue(&self, items: Vec<NewItem>) -> PortResult<()> {
-        let mut state = self.state.lock();
-        let mut known: HashSet<(ProjectId, RunId)> = state
-            .slots
-            .iter()
-            .map(|slot| &slot.item)
-            .chain(state.dead.iter().map(|(item, _)| item))
-            .map(owner)
-            .collect();
-        for item in &items {
-            if !known.insert(owner(item)) {
-                return Err(PortError::Exists { what: format!("the queued run {}", item.run) });
-            }
-        }
-        let slot = |item: NewItem| Slot { due_at: item.not_before, item, deliveries: 0, epoch: 0, leased: false };
-        state.slots.extend(items.into_iter().map(slot));
-        Ok(())
+    async fn enqueue(&self, items: Vec<NewItem>) -> PortResult<Vec<Enqueued>> {
+        let (outcomes, shown) = self.state.lock().enqueue(items)?;
+        self.show(shown).await?;
+        Ok(outcomes)
     }
 
-    async fn lease(&self, _worker: &str, max: u32, ttl: Duration, now: Timestamp) -> PortResult<Vec<Lease>> {
-        let mut state = self.state.lock();
-        let mut due = state.due(now);
-        due.truncate(max as usize);
-        state.epoch += 1;
-        let (epoch, expires_at) = (state.epoch, now.plus(ttl));
-        let hand_out = |index: usize| {
-            let slot = &mut state.slots[index];
-            slot.deliveries += 1;
-            (slot.epoch, slot.due_at, slot.leased) = (epoch, expires_at, true);
-            let item = QueueItem { item: slot.item.clone(), deliveries: slot.deliveries };
-            Lease { item, epoch, expires_at }
-        };
-        Ok(due.into_iter().map(hand_out).collect())
-    }
-
-    async fn extend(&self, lease: &Lease, expires_at: Timestamp) -> PortResult<()> {
-        let mut state = self.state.lock();
-        let index = state.held(lease)?;
-        state.slots[index].due_at = expires_at;
-        Ok(())
-    }
-
-    async fn ack(&self, lease: &Lease) -> PortResult<()> {
-        let mut state = self.state.lock();
-        let index = state.held(lease)?;
-        state.slots.remove(index);
-        Ok(())
-    }
-
-    async fn nak(&self, lease: &Lease, not_before: Timestamp) -> PortResult<()> {
-        let mut state = self.state.lock();
-        let index = state.held(lease)?;
-        let slot = &mut state.slots[index];
-        (slot.due_at, slot.item.not_before, slot.leased) = (not_before, not_before, false);
-        Ok(())
-    }
-
-    async fn dead_letter(&self, lease: &Lease, reason: &str) -> PortResult<()> {
-        let mut state = self.state.lock();
-        let index = state.held(lease)?;
-        let slot = state.slots.remove(index);
-        state.dead.push((slot.item, reason.to_owned()));
-        Ok(())
-    }
-
-    async fn depth(&self, project: ProjectId, function: Option<FunctionId>) -> PortResult<QueueDepth> {
+    async fn outlook(&self, now: Timestamp) -> PortResult<Outlook> {
         let state = self.state.lock();
-        let counts = |item: &NewItem| item.project == project && function.is_none_or(|wanted| item.function == wanted);
-        let mut depth = QueueDepth::default();
-        for slot in state.slots.iter().filter(|slot| counts(&slot.item)) {
+        let mut ready: Vec<_> = state.due(now).into_iter().map(|index| state.slots[index].owner()).collect();
+        ready.sort_unstable();
+        ready.dedup();
+        let next = state.first_of_keys().into_iter().map(|index| state.slots[index].due_at).filter(|due| *due > now);
+        Ok(Outlook { ready, next: next.min() })
+    }
+
+    async fn lease(&self, _: &str, wants: &[Want], ttl: Duration, now: Timestamp) -> PortResult<Vec<Lease>> {
+        let (leases, shown) = self.state.lock().lease(wants, now, now.plus(ttl));
+        self.show(shown).await?;
+        Ok(leases)
+    }
+
+    async fn extend(&self, leases: &[LeaseMark], expires_at: Timestamp) -> PortResult<Vec<bool>> {
+        let mut state = self.state.lock();
+        let mut extend = |lease: &LeaseMark| match state.held(lease) {
+            Some(index) => {
+                state.slots[index].due_at = expires_at;
+                true
+            }
+            None => false,
+        };
+        Ok(leases.iter().map(&mut extend).collect())
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> PortResult<Vec<bool>> {
+        let mut shown = Vec::new();
+        let held = {
+            let mut state = self.state.lock();
+            settlements.into_iter().map(|settlement| state.settle(settlement, &mut shown)).collect()
+        };
+        self.show(shown).await?;
+        Ok(held)
+    }
+
+    async fn withdraw(&self, record: RunRecord) -> PortResult<bool> {
+        {
+            let mut state = self.state.lock();
+            let is_it = |slot: &Slot| (slot.record.project, slot.record.id) == (record.project, record.id);
+            let Some(index) = state.slots.iter().position(is_it) else { return Ok(false) };
+            state.slots.remove(index);
+        }
+        self.show(vec![record]).await?;
+        Ok(true)
+    }
+
+    async fn depths(&self) -> PortResult<Vec<QueueDepth>> {
+        let state = self.state.lock();
+        let mut depths: BTreeMap<(ProjectId, FunctionId), QueueDepth> = BTreeMap::new();
+        for slot in &state.slots {
+            let (project, function) = slot.owner();
+            let fresh = QueueDepth { project, function, waiting: 0, leased: 0 };
+            let depth = depths.entry((project, function)).or_insert(fresh);
             if slot.leased { depth.leased += 1 } else { depth.waiting += 1 }
         }
-        depth.dead = state.dead.iter().filter(|(item, _)| counts(item)).count() as u64;
-        Ok(depth)
+        Ok(depths.into_values().collect())
     }
 }
 
-fn owner(item: &NewItem) -> (ProjectId, RunId) {
-    (item.project, item.run)
+// === impl Slot ===
+
+impl Slot {
+    fn owner(&self) -> (ProjectId, FunctionId) {
+        (self.record.project, self.record.function)
+    }
 }
 
 // === impl State ===
 
 impl State {
-    /// Places of the items that may be handed out, in the order to do so.
-    fn due(&self, now: Timestamp) -> Vec<usize> {
-        let mut keys = HashSet::new();
-        let mut due = Vec::new();
-        for (index, slot) in self.slots.iter().enumerate() {
-            let key = slot.item.ordering_key.as_ref();
-            let first_of_key = key.is_none_or(|key| keys.insert((slot.item.project, slot.item.function, key)));
-            if first_of_key && slot.due_at <= now {
-                due.push(index);
+    fn enqueue(&mut self, items: Vec<NewItem>) -> PortResult<(Vec<Enqueued>, Vec<RunRecord>)> {
+        let mut new = HashSet::new();
+        for item in &items {
+            let key = (item.record.project, item.record.id);
+            if self.inputs.contains_key(&key) || !new.insert(key) {
+                return Err(PortError::Exists { what: format!("the run {}", item.record.id) });
             }
         }
-        due.sort_by_key(|index| std::cmp::Reverse(self.slots[*index].item.priority));
+        let mut shown = Vec::new();
+        let outcomes = items.into_iter().map(|item| self.add(item, &mut shown)).collect();
+        Ok((outcomes, shown))
+    }
+
+    fn add(&mut self, item: NewItem, shown: &mut Vec<RunRecord>) -> Enqueued {
+        let NewItem { record, not_before, priority, ordering_key, input, claim, redrives } = item;
+        let owner = (record.project, record.function);
+        if let Some(claim) = &claim
+            && let Some(held) = self.claims.held(owner, &claim.key, record.created_at)
+        {
+            return Enqueued::Known { run: held.run, same: held.fingerprint == claim.fingerprint };
+        }
+        if let Some(dead) = redrives
+            && self.dead.remove(&(record.project, dead)).is_none()
+        {
+            return Enqueued::Gone;
+        }
+        if let Some(claim) = claim {
+            self.claims.take(owner, claim, record.id, false);
+        }
+        self.inputs.insert((record.project, record.id), input);
+        shown.push(record.clone());
+        let due_at = not_before;
+        self.slots.push(Slot { record, priority, ordering_key, deliveries: 0, due_at, epoch: 0, leased: false });
+        Enqueued::Accepted
+    }
+
+    /// The items that no other of their ordering key precedes.
+    fn first_of_keys(&self) -> Vec<usize> {
+        let mut keys = HashSet::new();
+        let mut first = Vec::new();
+        for (index, slot) in self.slots.iter().enumerate() {
+            if slot.ordering_key.as_ref().is_none_or(|key| keys.insert((slot.owner(), key))) {
+                first.push(index);
+            }
+        }
+        first
+    }
+
+    /// Places of the items that may be handed out, in the order to do so.
+    fn due(&self, now: Timestamp) -> Vec<usize> {
+        let mut due = self.first_of_keys();
+        due.retain(|index| self.slots[*index].due_at <= now);
+        due.sort_by_key(|index| std::cmp::Reverse(self.slots[*index].priority));
         due
     }
 
-    fn held(&self, lease: &Lease) -> PortResult<usize> {
-        let wanted = owner(&lease.item.item);
-        let holds = |slot: &Slot| slot.leased && slot.epoch == lease.epoch && owner(&slot.item) == wanted;
-        self.slots.iter().position(holds).ok_or(PortError::LeaseLost)
+    fn lease(&mut self, wants: &[Want], now: Timestamp, expires_at: Timestamp) -> (Vec<Lease>, Vec<RunRecord>) {
+        self.epoch += 1;
+        let mut left: HashMap<_, _> = wants.iter().map(|want| ((want.project, want.function), want.max)).collect();
+        let order: HashMap<_, _> =
+            wants.iter().enumerate().map(|(place, want)| ((want.project, want.function), place)).collect();
+        let mut chosen = self.due(now);
+        chosen.sort_by_key(|index| order.get(&self.slots[*index].owner()).copied().unwrap_or(usize::MAX));
+        let (mut leases, mut shown) = (Vec::new(), Vec::new());
+        for index in chosen {
+            let slot = &mut self.slots[index];
+            let Some(left) = left.get_mut(&slot.owner()).filter(|left| **left > 0) else { continue };
+            *left -= 1;
+            slot.deliveries += 1;
+            (slot.epoch, slot.due_at, slot.leased) = (self.epoch, expires_at, true);
+            let record = slot.record.clone();
+            shown.push(RunRecord { state: RunState::Running, ..record.clone() });
+            leases.push(Lease {
+                input: self.inputs.get(&(record.project, record.id)).cloned().unwrap_or_default(),
+                record,
+                ordering_key: slot.ordering_key.clone(),
+                deliveries: slot.deliveries,
+                epoch: self.epoch,
+                expires_at,
+            });
+        }
+        (leases, shown)
+    }
+
+    fn settle(&mut self, settlement: Settlement, shown: &mut Vec<RunRecord>) -> bool {
+        let Some(index) = self.held(&settlement.lease) else { return false };
+        match settlement.verdict {
+            Verdict::Finish { record, dead } => {
+                self.slots.remove(index);
+                if let Some(reason) = dead {
+                    let died_at = record.finished_at.unwrap_or(record.created_at);
+                    let letter = DeadLetter { record: (*record).clone(), reason, died_at };
+                    self.dead.insert((record.project, record.id), letter);
+                }
+                shown.push(*record);
+            }
+            Verdict::Retry { record, not_before } => {
+                let slot = &mut self.slots[index];
+                (slot.due_at, slot.leased) = (not_before, false);
+                slot.record = (*record).clone();
+                shown.push(*record);
+            }
+            Verdict::Return { not_before } => {
+                let slot = &mut self.slots[index];
+                (slot.due_at, slot.leased) = (not_before, false);
+                slot.deliveries -= 1;
+                shown.push(slot.record.clone());
+            }
+        }
+        true
+    }
+
+    fn held(&self, lease: &LeaseMark) -> Option<usize> {
+        let holds = |slot: &Slot| {
+            slot.leased
+                && slot.epoch == lease.epoch
+                && (slot.record.project, slot.record.id) == (lease.project, lease.run)
+        };
+        self.slots.iter().position(holds)
     }
 }

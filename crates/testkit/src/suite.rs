@@ -3,6 +3,8 @@
 //! Suites that name their own projects can share a store; each says what it needs.
 
 mod blobs;
+mod claims;
+mod dead_letters;
 mod events;
 mod history;
 mod layers;
@@ -13,6 +15,8 @@ mod vault;
 mod watch;
 
 pub use blobs::blobs;
+pub use claims::claims;
+pub use dead_letters::dead_letters;
 pub use events::events;
 pub use history::history;
 pub use layers::layers;

@@ -35,7 +35,20 @@ async fn logs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn queue() {
-    suite::queue(Arc::new(MemoryQueue::default())).await;
+    let history = Arc::new(MemoryHistory::default());
+    suite::queue(Arc::new(MemoryQueue::new(Arc::clone(&history))), history).await;
+}
+
+#[tokio::test]
+async fn dead_letters() {
+    let queue = MemoryQueue::default();
+    suite::dead_letters(&queue, &queue).await;
+}
+
+#[tokio::test]
+async fn claims() {
+    let queue = Arc::new(MemoryQueue::default());
+    suite::claims(Arc::clone(&queue) as _, queue).await;
 }
 
 #[tokio::test]

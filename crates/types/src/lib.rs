@@ -2,6 +2,7 @@
 //!
 //! This crate does no I/O and knows no clock: time and randomness come in as arguments.
 
+mod background;
 mod bundle;
 mod bytesize;
 mod code;
@@ -22,6 +23,7 @@ mod time;
 mod timeline;
 mod version;
 
+pub use background::{Background, InvocationMode, RetryClass, RetryPolicy};
 pub use bundle::{Bundle, BundleFile};
 pub use bytesize::ByteSize;
 pub use code::{Code, GrpcStatus};

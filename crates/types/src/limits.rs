@@ -6,6 +6,8 @@ use crate::ByteSize;
 
 /// Request and response body of one invocation.
 pub const BODY_MAX: u64 = 10 << 20;
+/// Request bodies that are collected before their handlers run, of all calls together.
+pub const BODIES_MAX: u64 = 512 << 20;
 /// Timeout when the manifest is silent.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// Shortest timeout.
@@ -56,6 +58,8 @@ pub const INSTANCES_MAX: u32 = 1000;
 pub const ASYNC_CONCURRENCY: u32 = 100;
 /// Invocations waiting for an instance of one function.
 pub const QUEUE_MAX: usize = 2000;
+/// Invocations waiting for an instance of any function of this node.
+pub const WAITING_MAX: u32 = 16_384;
 /// Functions in one project.
 pub const FUNCTIONS_MAX: usize = 100_000;
 /// Rows in one page of a listing.
@@ -68,3 +72,35 @@ pub const API_BODY_MAX: usize = 8 << 20;
 pub const NOTE_MAX: usize = 1000;
 /// Bytes of a run's result that its record keeps; larger results are not recorded.
 pub const RESULT_KEPT_MAX: usize = 64 << 10;
+/// Runs of one function that may wait when the manifest is silent.
+pub const BACKLOG_DEFAULT: u32 = 100_000;
+/// Runs of one function that may wait at the most.
+pub const BACKLOG_MAX: u32 = 1_000_000;
+/// Runs of one project that may wait.
+pub const PROJECT_BACKLOG_MAX: u64 = 1_000_000;
+/// Attempts of one run.
+pub const ATTEMPTS_MAX: u32 = 20;
+/// Attempts of one run when the manifest is silent.
+pub const ATTEMPTS_DEFAULT: u32 = 3;
+/// The longest pause between two attempts, and the longest delay of a run.
+pub const DELAY_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The pause before the second attempt is at most this, when the manifest is silent.
+pub const BACKOFF_DEFAULT: Duration = Duration::from_secs(1);
+/// The pause before later attempts is at most this, when the manifest is silent.
+pub const BACKOFF_CAP_DEFAULT: Duration = Duration::from_secs(300);
+/// How long after its acceptance a run may begin another attempt, when the manifest is silent.
+pub const RUN_AGE_DEFAULT: Duration = Duration::from_secs(6 * 3600);
+/// How often a run may be lost with its server, without a verdict, before it is given up.
+pub const LOST_MAX: u32 = 10;
+/// Bytes of an input that the queue keeps itself; larger ones go to the blobs.
+pub const INPUT_INLINE_MAX: usize = 64 << 10;
+/// Bytes of an idempotency key or an ordering key.
+pub const CALLER_KEY_MAX: usize = 255;
+/// How long an idempotency key holds.
+pub const CLAIM_AGE: Duration = Duration::from_secs(24 * 3600);
+/// Bytes of an answer that is kept for repeated requests with its idempotency key.
+pub const CLAIM_REPLY_MAX: usize = 1 << 20;
+/// How long dead letters and the inputs of ended runs are kept.
+pub const DEAD_LETTER_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
+/// Runs that one redrive or purge takes.
+pub const REDRIVE_MAX: u32 = 1_000;

@@ -15,6 +15,8 @@ pub enum TriggerKind {
     Http,
     /// A call of the invoke API.
     Api,
+    /// Another run, tried again by hand.
+    Replay,
 }
 
 /// A run with all that is known of it.
@@ -58,6 +60,12 @@ pub struct RunRecord {
     pub http_status: Option<u16>,
     /// The reply's body where it is JSON and small enough to keep.
     pub result: Option<serde_json::Value>,
+    /// The run that this one repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<RunId>,
+    /// When the next attempt may begin, for a run that was delayed or waits for its backoff.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
 }
 
 /// One try of a run.
@@ -91,6 +99,9 @@ pub struct AttemptRecord {
     pub dropped_log_lines: u64,
     /// The catalogue entry of a failed attempt.
     pub code: Option<Code>,
+    /// What happened, for a failed attempt of a run that was accepted for later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// How important a log line is.

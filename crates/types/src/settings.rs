@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, Entrypoint, IsolationLevel, RuntimeName, Span, limits};
+use crate::{Background, ByteSize, Entrypoint, IsolationLevel, RuntimeName, Span, limits};
 
 /// Who may call a function's URL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -96,6 +96,9 @@ pub struct FunctionSettings {
     pub vars: BTreeMap<String, String>,
     /// What creates runs.
     pub triggers: Vec<TriggerSettings>,
+    /// Runs that are accepted for later.
+    #[serde(default)]
+    pub background: Background,
 }
 
 // === impl HttpMethod ===
@@ -142,6 +145,7 @@ impl FunctionSettings {
             scaling: Scaling::default(),
             vars: BTreeMap::new(),
             triggers: vec![TriggerSettings::Http { path: "/".into(), methods: Vec::new() }],
+            background: Background::default(),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AliasName, DeploymentId, Digest, FunctionId, FunctionName, FunctionSettings, ProjectId, Timestamp, VersionId,
+    AliasName, ByteSize, DeploymentId, Digest, FunctionId, FunctionName, FunctionSettings, ProjectId, RuntimeName,
+    Timestamp, VersionId,
 };
 
 /// An immutable version.
@@ -29,6 +30,9 @@ pub struct VersionRecord {
     pub runtime_exact: String,
     /// How many calls an instance takes at once, as the check found.
     pub concurrency: u32,
+    /// Whether the handler reads a request's body while it arrives, as the check found.
+    #[serde(default)]
+    pub streams_bodies: bool,
     /// What the author said of it.
     pub note: Option<String>,
     /// When it was sealed.
@@ -57,12 +61,32 @@ pub struct FunctionRecord {
     pub latest_version: u32,
     /// Where each alias points.
     pub aliases: BTreeMap<AliasName, Alias>,
+    /// Instances that the version behind `live` keeps without calls, so that a start need not read every version.
+    #[serde(default)]
+    pub min_instances: u32,
+    /// Runtime and memory of the version behind `live`, so that instances of that kind can be made ready unasked.
+    #[serde(default)]
+    pub live_kind: Option<(RuntimeName, ByteSize)>,
     /// Vars set through the API; they win over the manifest's.
     pub vars: BTreeMap<String, String>,
+    /// Whether the queue holds its accepted runs back.
+    #[serde(default)]
+    pub paused: bool,
     /// When it was created.
     pub created_at: Timestamp,
     /// When anything in this record last changed.
     pub updated_at: Timestamp,
+}
+
+// === impl FunctionRecord ===
+
+impl FunctionRecord {
+    /// Points `live` to a version; returns where it pointed before.
+    pub fn point_live(&mut self, version: u32, settings: &FunctionSettings, now: Timestamp) -> Option<Alias> {
+        self.min_instances = settings.scaling.min;
+        self.live_kind = Some((settings.runtime.clone(), settings.memory));
+        self.aliases.insert(AliasName::live(), Alias { version, moved_at: now })
+    }
 }
 
 /// An event that moved an alias.

@@ -3,24 +3,25 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use faas_engine::{Call, CallBody, CallFailure, CallRequest, Engine, Route};
-use faas_types::{RunId, Timeline, TriggerKind, limits};
+use faas_engine::{Call, CallBody, CallFailure, CallRequest, Engine, InvocationBody, Route};
+use faas_types::{RunId, Timeline, TriggerKind};
 use futures_util::{StreamExt, TryStreamExt};
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use crate::body::body_of_call;
 use crate::problem::ERROR_SOURCE;
 use crate::request_id::{self, RequestId};
 use crate::timing::{SERVER_TIMING, server_timing};
-use crate::{key_of, read_body, render};
+use crate::{key_of, render};
 
-const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
-const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
+pub(crate) const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
+pub(crate) const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 const DURATION: HeaderName = HeaderName::from_static("x-duration-ms");
 const COLD_START: HeaderName = HeaderName::from_static("x-cold-start");
 const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-const VERSION: HeaderName = HeaderName::from_static("x-function-version");
+pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-function-version");
 
 /// Headers of a reply that the function cannot set: they frame the message, or tell whose failure it is.
 const OURS: [HeaderName; 4] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, ERROR_SOURCE];
@@ -51,8 +52,10 @@ struct CallFacts<'a> {
 /// Calls a function with a request and gives its answer, whatever it is.
 pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, id: &RequestId) -> Response {
     let (parts, body) = request.into_parts();
-    let body = match read_body(&parts.headers, body, limits::BODY_MAX).await {
-        Ok(body) => body,
+    let streams = target.route.version.streams_bodies;
+    let (body, arriving) = match body_of_call(&parts.headers, body, streams, engine.bodies()).await {
+        Ok(InvocationBody::Whole(body)) => (body, None),
+        Ok(InvocationBody::Stream(arriving)) => (bytes::Bytes::new(), Some(arriving)),
         Err(fault) => return render(&fault, id, None),
     };
     let call = CallRequest {
@@ -63,7 +66,11 @@ pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, 
         headers: passed_headers(&parts, target.prefix, target.key_was_used),
         body,
     };
-    match engine.call(target.route, call).await {
+    let answer = match arriving {
+        Some(arriving) => engine.call_streaming(target.route, call, arriving).await,
+        None => engine.call(target.route, call).await,
+    };
+    match answer {
         Ok(call) if parts.method == Method::HEAD => reply(without_body(call).await, id),
         Ok(call) => reply(call, id),
         Err(failure) => refuse(&failure, id),
@@ -83,7 +90,7 @@ async fn without_body(mut call: Call) -> Call {
 
 /// The headers that the function sees: all but the platform's own key, and a prefix that only the platform sets.
 /// HTTP/2 names the host outside of the headers; functions look for it there.
-fn passed_headers(parts: &Parts, prefix: Option<String>, key_was_used: bool) -> Vec<(String, String)> {
+pub(crate) fn passed_headers(parts: &Parts, prefix: Option<String>, key_was_used: bool) -> Vec<(String, String)> {
     let headers = &parts.headers;
     let host = parts.uri.authority().filter(|_| !headers.contains_key(HOST));
     let host = host.map(|authority| (HOST.as_str().to_owned(), authority.as_str().to_owned()));

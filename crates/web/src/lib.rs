@@ -1,15 +1,18 @@
 //! What every HTTP door shares: keys, request ids, problem answers, calls.
 
+mod accept;
 mod auth;
 mod body;
 mod call;
 mod connections;
 mod json;
+mod once;
 mod problem;
 mod request_id;
 mod route_table;
 mod timing;
 
+pub use accept::{prefers_async, serve_call};
 pub use auth::{Authorized, authenticate, key_of};
 pub use body::read_body;
 pub use call::{CallTarget, answer_call};

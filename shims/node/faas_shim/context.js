@@ -133,14 +133,18 @@ function joined(pairs) {
 /**
  * The request of the Fetch standard.
  * @param {InvokeHead} head
- * @param {Buffer} body
+ * @param {Buffer | ReadableStream<Uint8Array>} body
  * @param {AbortSignal} signal
  * @returns {Request}
  */
 function webRequest(head, body, signal) {
-  /** @type {RequestInit} */
+  /** @type {RequestInit & { duplex?: "half" }} */
   const init = { method: head.method, headers: head.headers, signal };
-  if (body.length > 0 && head.method !== "GET" && head.method !== "HEAD") init.body = /** @type {BodyInit} */ (/** @type {unknown} */ (body));
+  const isStream = !Buffer.isBuffer(body);
+  if ((isStream || body.length > 0) && head.method !== "GET" && head.method !== "HEAD") {
+    init.body = /** @type {BodyInit} */ (/** @type {unknown} */ (body));
+    if (isStream) init.duplex = "half";
+  }
   return new Request(address(head), init);
 }
 

@@ -87,7 +87,8 @@ async function start(channel, sink, init, state) {
   clearInterval(alive);
   const server = new Server(channel, sink, contract, init, state.stop);
   sink.finish(sink.instance);
-  const ready = { protocol: PROTOCOL_VERSION, contract: contract.kind, concurrency: init.concurrency };
+  const streams = contract.kind === FETCH;
+  const ready = { protocol: PROTOCOL_VERSION, contract: contract.kind, concurrency: init.concurrency, streams };
   channel.send(Buffer.concat([...sink.take(), pack(Kind.READY, 0, JSON.stringify(ready))]));
   state.server = server;
   server.run();

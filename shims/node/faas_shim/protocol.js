@@ -4,11 +4,13 @@
 
 const fs = require("node:fs");
 
-const PROTOCOL_VERSION = 1;
+const PROTOCOL_VERSION = 2;
 const CHANNEL_FD = 3;
 const HEADER_LEN = 12;
 const PAYLOAD_MAX = 1 << 20;
 const CHUNK_LEN = 256 << 10;
+/** Bytes of a reply's body that may be sent before the server says that some were taken. */
+const WINDOW_LEN = 256 << 10;
 /** Bytes that may wait for the server before a stream stops producing more. */
 const BACKLOG_MAX = 512 << 10;
 const READ_LEN = 256 << 10;
@@ -20,6 +22,7 @@ const Kind = Object.freeze({
   CANCEL: 0x04,
   PING: 0x05,
   SHUTDOWN: 0x06,
+  WINDOW: 0x07,
   HELLO: 0x80,
   READY: 0x81,
   FAILED: 0x82,
@@ -28,6 +31,8 @@ const Kind = Object.freeze({
   END: 0x85,
   LOG: 0x86,
   PONG: 0x87,
+  CREDIT: 0x88,
+  REPLY: 0x89,
 });
 
 /**
@@ -220,15 +225,42 @@ function pack(kind, stream, payload, end = false) {
 }
 
 /**
- * Appends a body to `frames`, in chunks of bounded length.
- * @param {Buffer[]} frames
+ * A whole reply with its end as one frame.
  * @param {number} stream
- * @param {Uint8Array} body
+ * @param {string} head
+ * @param {Uint8Array} body at most CHUNK_LEN long
+ * @returns {Buffer}
  */
-function packChunks(frames, stream, body) {
-  for (let at = 0; at < body.length; at += CHUNK_LEN) {
-    frames.push(pack(Kind.CHUNK, stream, body.subarray(at, at + CHUNK_LEN)));
-  }
+function packReply(stream, head, body) {
+  const size = Buffer.byteLength(head);
+  const payload = Buffer.allocUnsafe(4 + size + body.length);
+  payload.writeUInt32LE(size, 0);
+  payload.write(head, 4, "utf8");
+  payload.set(body, 4 + size);
+  return pack(Kind.REPLY, stream, payload);
 }
 
-module.exports = { PROTOCOL_VERSION, PAYLOAD_MAX, CHUNK_LEN, Kind, Channel, ChannelClosed, pack, packChunks };
+/**
+ * Asks for so many more bytes of a request's body.
+ * @param {number} stream
+ * @param {number} size
+ * @returns {Buffer}
+ */
+function packCredit(stream, size) {
+  const payload = Buffer.allocUnsafe(4);
+  payload.writeUInt32LE(size, 0);
+  return pack(Kind.CREDIT, stream, payload);
+}
+
+module.exports = {
+  PROTOCOL_VERSION,
+  PAYLOAD_MAX,
+  CHUNK_LEN,
+  WINDOW_LEN,
+  Kind,
+  Channel,
+  ChannelClosed,
+  pack,
+  packReply,
+  packCredit,
+};

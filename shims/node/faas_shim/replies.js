@@ -30,11 +30,12 @@ const heads = new Map();
 /**
  * The payload of a head frame.
  * @param {Reply} reply
+ * @param {number} [length] of a body that is there but too long for one frame
  * @returns {string}
  */
-function headOf(reply) {
+function headOf(reply, length) {
   const { status, headers, type } = reply;
-  if (status === 200 && headers.length === 0 && type !== null) {
+  if (status === 200 && headers.length === 0 && type !== null && length === undefined) {
     let head = heads.get(type);
     if (head === undefined) {
       head = JSON.stringify({ status, headers: [["content-type", type]] });
@@ -43,7 +44,7 @@ function headOf(reply) {
     return head;
   }
   const typed = type === null || headers.some(([name]) => name === "content-type");
-  const head = JSON.stringify({ status, headers: typed ? headers : [["content-type", type], ...headers] });
+  const head = JSON.stringify({ status, headers: typed ? headers : [["content-type", type], ...headers], length });
   if (head.length > HEAD_MAX) throw new BadReply(`the reply's headers are larger than ${HEAD_MAX >> 10} KB`);
   return head;
 }

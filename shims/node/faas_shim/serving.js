@@ -5,8 +5,9 @@
 const { FETCH } = require("./contracts.js");
 const { Context, webRequest } = require("./context.js");
 const { MESSAGE_MAX, BadReply, describe } = require("./errors.js");
-const { CHUNK_LEN, ChannelClosed, Kind, pack, packChunks } = require("./protocol.js");
+const { CHUNK_LEN, ChannelClosed, Kind, WINDOW_LEN, pack, packReply } = require("./protocol.js");
 const { chunkOf, fromValue, headOf } = require("./replies.js");
+const { Upload } = require("./upload.js");
 
 const EMPTY = Buffer.alloc(0);
 
@@ -31,10 +32,37 @@ class Call {
     this.controller = null;
     /** @type {AsyncIterator<unknown> | Iterator<unknown> | null} */
     this.items = null;
+    /** @type {Upload | null} */
+    this.upload = null;
+    /** Whether the handler, or the stream that it returned, still runs. */
+    this.running = true;
+    /** Bytes of the reply's body that the server takes. */
+    this.window = WINDOW_LEN;
+    /** @type {(() => void) | null} */
+    this.wake = null;
     this.signal = () => {
       this.controller ??= new AbortController();
       return this.controller.signal;
     };
+  }
+
+  /** @param {number} bytes the caller has taken so many */
+  widen(bytes) {
+    this.window += bytes;
+    this.wakeUp();
+  }
+
+  wakeUp() {
+    const wake = this.wake;
+    this.wake = null;
+    wake?.();
+  }
+
+  /** @returns {Promise<void>} resolved when the window may have grown, or nobody listens any more */
+  changed() {
+    return new Promise((resolve) => {
+      this.wake = resolve;
+    });
   }
 }
 
@@ -56,6 +84,10 @@ class Server {
     this.calls = new Map();
     /** @type {Map<number, { head: InvokeHead, parts: Buffer[] }>} */
     this.bodies = new Map();
+    /** Calls that were cancelled and still run, and pings that wait for them to end. */
+    this.leaving = new Set();
+    /** @type {Buffer[]} */
+    this.pings = [];
   }
 
   /** Serves until the server says shutdown or goes away. */
@@ -74,28 +106,69 @@ class Server {
     if (kind === Kind.INVOKE) {
       const head = /** @type {InvokeHead} */ (JSON.parse(payload.toString()));
       if (end) this.#begin(stream, head, EMPTY);
-      else this.bodies.set(stream, { head, parts: [] });
-    } else if (kind === Kind.BODY) {
-      const waiting = this.bodies.get(stream);
-      if (waiting === undefined) return;
-      waiting.parts.push(Buffer.from(payload));
-      if (!end) return;
-      this.bodies.delete(stream);
-      const body = waiting.parts.length === 1 ? waiting.parts[0] : Buffer.concat(waiting.parts);
-      this.#begin(stream, waiting.head, body);
-    } else if (kind === Kind.CANCEL) this.#cancel(stream);
-    else if (kind === Kind.PING) this.channel.send(pack(Kind.PONG, 0, payload));
-    else if (kind === Kind.SHUTDOWN) this.stop();
+      else this.#collect(stream, head);
+    } else if (kind === Kind.BODY) this.#body(stream, payload, end);
+    else if (kind === Kind.WINDOW) this.calls.get(stream)?.widen(payload.readUInt32LE(0));
+    else if (kind === Kind.CANCEL) this.#cancel(stream);
+    else if (kind === Kind.PING) {
+      this.pings.push(Buffer.from(payload));
+      this.#answerPings();
+    } else if (kind === Kind.SHUTDOWN) this.stop();
+  }
+
+  /**
+   * Waits for the body; a handler that can read it piece by piece gets it as a stream unless all of it came along.
+   * @param {number} stream
+   * @param {InvokeHead} head
+   */
+  #collect(stream, head) {
+    this.bodies.set(stream, { head, parts: [] });
+    if (this.contract.kind !== FETCH) return;
+    queueMicrotask(() => {
+      if (!this.bodies.delete(stream)) return;
+      this.#begin(stream, head, new Upload(this.channel, stream));
+    });
+  }
+
+  /**
+   * @param {number} stream
+   * @param {Buffer} payload
+   * @param {boolean} end
+   */
+  #body(stream, payload, end) {
+    const waiting = this.bodies.get(stream);
+    if (waiting === undefined) {
+      this.calls.get(stream)?.upload?.feed(payload, end);
+      return;
+    }
+    waiting.parts.push(Buffer.from(payload));
+    if (!end) return;
+    this.bodies.delete(stream);
+    const body = waiting.parts.length === 1 ? waiting.parts[0] : Buffer.concat(waiting.parts);
+    this.#begin(stream, waiting.head, body);
+  }
+
+  #answerPings() {
+    while (this.leaving.size === 0 && this.pings.length > 0) {
+      this.#send([pack(Kind.PONG, 0, /** @type {Buffer} */ (this.pings.pop()))]);
+    }
+  }
+
+  /** @param {Call} call nothing of it runs any more */
+  #left(call) {
+    call.running = false;
+    if (this.leaving.delete(call)) this.#answerPings();
   }
 
   /**
    * @param {number} stream
    * @param {InvokeHead} head
-   * @param {Buffer} body
+   * @param {Buffer | Upload} body
    */
   #begin(stream, head, body) {
     const log = this.sink.begin(stream);
     const call = new Call(stream, log);
+    if (body instanceof Upload) call.upload = body;
     log.fail = (error) => {
       const open = !call.ended;
       this.#finish(call, [], { error });
@@ -108,10 +181,13 @@ class Server {
   /**
    * @param {Call} call
    * @param {InvokeHead} head
-   * @param {Buffer} body
+   * @param {Buffer | Upload} body
    */
   #start(call, head, body) {
-    const failed = (/** @type {unknown} */ error) => this.#finish(call, [], { error });
+    const failed = (/** @type {unknown} */ error) => {
+      this.#left(call);
+      this.#finish(call, [], { error });
+    };
     try {
       const value = this.#invoke(call, head, body);
       if (isThenable(value)) Promise.resolve(value).then((settled) => this.#reply(call, settled)).catch(failed);
@@ -124,15 +200,15 @@ class Server {
   /**
    * @param {Call} call
    * @param {InvokeHead} head
-   * @param {Buffer} body
+   * @param {Buffer | Upload} body
    * @returns {unknown}
    */
   #invoke(call, head, body) {
     const { kind, call: handler } = this.contract;
-    if (kind === FETCH) {
+    if (kind === FETCH || body instanceof Upload) {
       let request;
       try {
-        request = webRequest(head, body, call.signal());
+        request = webRequest(head, body instanceof Upload ? body.readable : body, call.signal());
       } catch (error) {
         throw new Rejected(`the request has no form as a Request: ${/** @type {Error} */ (error).message}`);
       }
@@ -146,17 +222,54 @@ class Server {
    * @param {unknown} value
    */
   #reply(call, value) {
-    if (call.ended) return;
+    if (call.ended) return this.#left(call);
     const reply = fromValue(value, this.contract.kind);
-    if (reply.items !== null) {
-      call.items = reply.items;
-      this.#stream(call, reply).catch((error) => this.#finish(call, [], { error }));
-      return;
+    if (reply.items === null && reply.body.length <= CHUNK_LEN) {
+      this.#left(call);
+      this.#finish(call, [], null, { head: headOf(reply), body: reply.body });
+      return undefined;
     }
     this.#check(reply.body.length);
-    const frames = [pack(Kind.HEAD, call.stream, headOf(reply))];
-    packChunks(frames, call.stream, reply.body);
-    this.#finish(call, frames, null);
+    call.items = reply.items;
+    const sending = reply.items === null ? this.#sendLarge(call, reply) : this.#stream(call, reply);
+    sending.catch((error) => this.#finish(call, [], { error })).finally(() => this.#left(call));
+    return undefined;
+  }
+
+  /**
+   * Sends a body that is there already but too long for one frame.
+   * @param {Call} call
+   * @param {import("./replies.js").Reply} reply
+   */
+  async #sendLarge(call, reply) {
+    this.#send([pack(Kind.HEAD, call.stream, headOf(reply, reply.body.length))]);
+    for (let rest = reply.body; rest.length > 0; ) {
+      const frames = /** @type {Buffer[]} */ ([]);
+      rest = this.#cut(call, frames, rest);
+      this.#send(frames);
+      if (rest.length > 0) await call.changed();
+      if (call.ended) return;
+      if (this.channel.full) await this.channel.drained();
+    }
+    this.#finish(call, [], null);
+  }
+
+  /**
+   * Appends as much of a chunk as the server takes to `frames`.
+   * @param {Call} call
+   * @param {Buffer[]} frames
+   * @param {Uint8Array} chunk
+   * @returns {Uint8Array} the rest
+   */
+  #cut(call, frames, chunk) {
+    let at = 0;
+    while (at < chunk.length && call.window > 0) {
+      const part = chunk.subarray(at, at + Math.min(CHUNK_LEN, call.window));
+      frames.push(pack(Kind.CHUNK, call.stream, part));
+      call.window -= part.length;
+      at += part.length;
+    }
+    return chunk.subarray(at);
   }
 
   /**
@@ -190,7 +303,13 @@ class Server {
         size += chunk.length;
         waiting += chunk.length;
         this.#check(size);
-        packChunks(frames, call.stream, chunk);
+        let rest = this.#cut(call, frames, chunk);
+        while (rest.length > 0) {
+          flush();
+          await call.changed();
+          if (call.ended) return;
+          rest = this.#cut(call, frames, rest);
+        }
         if (waiting >= CHUNK_LEN) flush();
         else soon ??= setImmediate(() => {
           soon = null;
@@ -230,10 +349,12 @@ class Server {
    * @param {Call} call
    * @param {Buffer[]} frames
    * @param {{ error: unknown } | null} failure
+   * @param {{ head: string, body: Uint8Array } | null} [whole] a reply of which nothing has been sent
    */
-  #finish(call, frames, failure) {
+  #finish(call, frames, failure, whole = null) {
     if (call.ended) return;
     call.ended = true;
+    call.upload?.abort();
     this.calls.delete(call.stream);
     const { log, stream } = call;
     this.sink.finish(log);
@@ -247,7 +368,11 @@ class Server {
           ? { dropped, rejected: error.message.slice(0, MESSAGE_MAX) }
           : { dropped, raised: describe(error, this.settings.code) };
     }
-    frames.push(pack(Kind.END, stream, end === null ? "" : JSON.stringify(end), true));
+    if (whole !== null && end === null) frames.push(packReply(stream, whole.head, whole.body));
+    else {
+      if (whole !== null) frames.push(pack(Kind.HEAD, stream, whole.head), pack(Kind.CHUNK, stream, whole.body));
+      frames.push(pack(Kind.END, stream, end === null ? "" : JSON.stringify(end), true));
+    }
     this.#send(frames);
   }
 
@@ -260,7 +385,10 @@ class Server {
     call.ended = true;
     this.calls.delete(stream);
     this.sink.finish(call.log);
+    if (call.running) this.leaving.add(call);
     call.controller?.abort();
+    call.upload?.abort();
+    call.wakeUp();
     if (call.items !== null) close(call.items);
   }
 }

@@ -6,13 +6,12 @@ import asyncio
 
 from .context import unquote
 from .function import Function
-from .protocol import pack_chunks
-from .replies import BadReply, clean_header, head_frame
+from .protocol import CHUNK, CHUNK_LEN, HEAD, WINDOW_LEN, pack, pack_credit
+from .replies import BadReply, clean_header, encode_head
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .async_loop import AsyncChannel
-    from .logs import Sink
+    from .flow import Flow
 
 LIFESPAN_SECONDS = 5
 
@@ -20,27 +19,27 @@ LIFESPAN_SECONDS = 5
 class AsgiCall:
     """One request of an ASGI application."""
 
-    def __init__(
-        self, function: Function, channel: AsyncChannel, sink: Sink, stream: int, head: dict, state: dict
-    ) -> None:
+    def __init__(self, function: Function, flow: Flow, head: dict, state: dict) -> None:
         self.function = function
-        self.channel = channel
-        self.sink = sink
-        self.stream = stream
+        self.flow = flow
         self.scope = _scope(head, state)
         self.parts: list[tuple[bytes, bool]] = []
         self.waiting: asyncio.Future[None] | None = None
-        self.body_taken = False
+        self.body_came = False
+        self.asked = False
+        self.taken = 0
         self.finished = False
         self.head: bytes | None = None
         self.rest = b""
         self.sent = 0
         self.begun = False
         self.gone = False
+        self.returned = False
 
     def feed(self, payload: bytes, end: bool) -> None:
         """More of the request's body."""
         self.parts.append((payload, end))
+        self.body_came = end
         self._wake()
 
     def disconnect(self) -> None:
@@ -52,24 +51,44 @@ class AsgiCall:
         if self.waiting is not None and not self.waiting.done():
             self.waiting.set_result(None)
 
-    async def run(self) -> bytes:
-        """Calls the application; what it returns are the last frames before the end."""
-        await self.function.call(self.scope, self.receive, self.send)  # type: ignore[operator]
-        if not self.begun and self.head is None:
+    async def run(self) -> tuple[bytes, bytes] | bytes:
+        """Calls the application; what it returns is a whole reply, or the last frames before the end."""
+        try:
+            await self.function.call(self.scope, self.receive, self.send)  # type: ignore[operator]
+        finally:
+            self.returned = True
+        if self.begun:
+            return self._last_frames()
+        if self.head is None:
             raise BadReply("the application returned without a response")
-        return self.take()
+        return self.head, self.rest
 
     async def receive(self) -> dict[str, object]:
         """The application asks for the next event."""
         while True:
             if self.parts:
                 payload, end = self.parts.pop(0)
-                self.body_taken = self.body_taken or end
+                self._took(len(payload))
                 return {"type": "http.request", "body": payload, "more_body": not end}
             if self.gone or self.finished:
                 return {"type": "http.disconnect"}
-            self.waiting = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            self.waiting = loop.create_future()
+            if not self.asked and not self.body_came:
+                # A short body comes with the head: it is seen before anything is asked for.
+                loop.call_soon(self._ask)
             await self.waiting
+
+    def _ask(self) -> None:
+        if not (self.asked or self.body_came or self.gone):
+            self.asked = True
+            self.flow.channel.send(pack_credit(self.flow.stream, WINDOW_LEN))
+
+    def _took(self, size: int) -> None:
+        self.taken += size
+        if self.asked and not self.body_came and self.taken >= WINDOW_LEN // 2:
+            self.flow.channel.send(pack_credit(self.flow.stream, self.taken))
+            self.taken = 0
 
     async def send(self, event: dict) -> None:
         """The application sends an event."""
@@ -78,7 +97,7 @@ class AsgiCall:
             if self.begun or self.head is not None:
                 raise BadReply("the application sent a second response start")
             headers = [clean_header(name, value) for name, value in event.get("headers") or ()]
-            self.head = head_frame(self.stream, event["status"], headers)
+            self.head = encode_head(event["status"], headers)
         elif kind == "http.response.body":
             await self._send_body(event.get("body") or b"", bool(event.get("more_body")))
         else:
@@ -89,27 +108,32 @@ class AsgiCall:
             raise BadReply("the application sent a body outside a response")
         self.sent += len(body)
         self.function.check_size(self.sent)
-        frames = b"".join(pack_chunks(self.stream, bytes(body)))
-        self.rest += frames
-        if more:
-            self._flush()
-            await self.channel.drain()
+        if more or len(body) > min(self.flow.left, CHUNK_LEN):
+            self._begin()
+            await self.flow.send(bytes(body))
+            self.finished = not more
             return
+        self.rest = bytes(body)
         self.finished = True
         self._wake()
         # Goes out with the end if the application returns now, and without waiting for its background tasks if not.
         asyncio.get_running_loop().call_soon(self._flush)
 
-    def _flush(self) -> None:
-        if self.head is None and not self.rest:
-            return
-        self.begun = True
-        self.channel.send(self.sink.take() + self.take())
+    def _begin(self) -> None:
+        if not self.begun:
+            self.begun = True
+            self.flow.channel.send(self.flow.sink.take() + pack(HEAD, self.flow.stream, self.head or b""))
 
-    def take(self) -> bytes:
-        """The frames that have not been sent yet."""
-        frames = (self.head or b"") + self.rest
-        self.head, self.rest = None, b""
+    def _flush(self) -> None:
+        if self.gone or self.returned:
+            return
+        self._begin()
+        if self.rest:
+            self.flow.channel.send(self.flow.sink.take() + self._last_frames())
+
+    def _last_frames(self) -> bytes:
+        frames = pack(CHUNK, self.flow.stream, self.rest) if self.rest else b""
+        self.rest = b""
         return frames
 
 

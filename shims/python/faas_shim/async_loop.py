@@ -10,21 +10,26 @@ from threading import get_ident
 from . import jsons
 from .asgi import AsgiCall, Lifespan
 from .contracts import ASGI
+from .flow import Flow
 from .function import Function, end_frame
 from .logs import TICK_SECONDS, RunLog, Sink
 from .protocol import (
     BODY,
     CANCEL,
+    CHUNK,
+    CHUNK_LEN,
     END,
+    HEAD,
     INVOKE,
     PING,
     PONG,
     SHUTDOWN,
+    WINDOW,
     Channel,
     ChannelClosed,
     Frame,
     pack,
-    pack_chunks,
+    pack_reply,
 )
 from .replies import Reply, chunk_of, from_value, head_frame
 from .sync_loop import _typed
@@ -113,6 +118,10 @@ class AsyncLoop:
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.bodies: dict[int, tuple[bytes, list[bytes]]] = {}
         self.apps: dict[int, AsgiCall] = {}
+        self.flows: dict[int, Flow] = {}
+        # Calls that were cancelled and still run, and pings that wait for them to end.
+        self.leaving: set[int] = set()
+        self.pings: list[bytes] = []
         self.stopped = self.loop.create_future()
         self.lifespan: Lifespan | None = None
         self.eager = sys.version_info >= (3, 12)
@@ -190,10 +199,14 @@ class AsyncLoop:
                 self.bodies[stream] = (payload, [])
         elif kind == BODY:
             self._body(stream, payload, end)
+        elif kind == WINDOW:
+            if stream in self.flows:
+                self.flows[stream].widen(int.from_bytes(payload, "little"))
         elif kind == CANCEL:
             self._cancel(stream)
         elif kind == PING:
-            self.channel.send(pack(PONG, 0, payload))
+            self.pings.append(payload)
+            self._answer_pings()
         elif kind == SHUTDOWN:
             self._stop()
 
@@ -213,7 +226,12 @@ class AsyncLoop:
         if stream in self.apps:
             self.apps[stream].disconnect()
         if stream in self.tasks:
+            self.leaving.add(stream)
             self.tasks[stream].cancel()
+
+    def _answer_pings(self) -> None:
+        while self.pings and not self.leaving:
+            self.channel.send(pack(PONG, 0, self.pings.pop()))
 
     def _spawn(self, stream: int, work) -> None:  # type: ignore[no-untyped-def]
         task = asyncio.Task(work, loop=self.loop, eager_start=True) if self.eager else self.loop.create_task(work)
@@ -223,16 +241,16 @@ class AsyncLoop:
 
     def _forget(self, stream: int) -> None:
         self.tasks.pop(stream, None)
-        self.apps.pop(stream, None)
+        self.leaving.discard(stream)
+        self._answer_pings()
 
     def _start_app(self, stream: int, payload: bytes, end: bool) -> None:
         state = self.lifespan.state if self.lifespan is not None else {}
         head = jsons.decode(payload)
-        app = AsgiCall(self.function, self.channel, self.sink, stream, head, state)  # type: ignore[arg-type]
+        flow = self.flows[stream] = Flow(self.channel, self.sink, stream)
+        app = self.apps[stream] = AsgiCall(self.function, flow, head, state)  # type: ignore[arg-type]
         if end:
             app.feed(b"", True)
-        else:
-            self.apps[stream] = app
         self._spawn(stream, self._guard(stream, app.run()))
 
     async def _serve(self, stream: int, payload: bytes, body: bytes) -> None:
@@ -242,27 +260,35 @@ class AsyncLoop:
         """Runs the work of one call under its log and ends its stream whatever happens."""
         log = self.sink.begin(stream)
         _RUN.set(log)
-        frames, failure = b"", None
+        reply: tuple[bytes, bytes] | bytes = b""
+        failure = None
         try:
-            frames = await work
+            reply = await work
         except ChannelClosed:
             self._stop()
             return
         except BaseException as error:
             failure = error
+        self.flows.pop(stream, None)
+        self.apps.pop(stream, None)
         self.sink.finish(log)
-        if failure is not None:
-            end = self.function.failure(stream, failure, log.dropped)
-        elif log.dropped:
-            end = end_frame(stream, {"dropped": log.dropped})
-        else:
-            end = pack(END, stream, b"", end=True)
         try:
-            self.channel.send(b"".join((self.sink.take(), frames, end)))
+            self.channel.send(self.sink.take() + self._last_frames(stream, reply, failure, log.dropped))
         except ChannelClosed:
             self._stop()
 
-    async def _call(self, stream: int, payload: bytes, body: bytes) -> bytes:
+    def _last_frames(
+        self, stream: int, reply: tuple[bytes, bytes] | bytes, failure: BaseException | None, dropped: int
+    ) -> bytes:
+        if failure is not None:
+            return self.function.failure(stream, failure, dropped)
+        end = end_frame(stream, {"dropped": dropped}) if dropped else b""
+        if isinstance(reply, bytes):
+            return reply + (end or pack(END, stream, b"", end=True))
+        head, body = reply
+        return pack(HEAD, stream, head) + pack(CHUNK, stream, body) + end if end else pack_reply(stream, head, body)
+
+    async def _call(self, stream: int, payload: bytes, body: bytes) -> tuple[bytes, bytes] | bytes:
         function = self.function
         value = function.start(payload, body)
         if hasattr(value, "__await__"):
@@ -272,11 +298,17 @@ class AsyncLoop:
             await self._stream(stream, reply)
             return b""
         function.check_size(len(reply.body))
-        return reply.frames(stream)
+        if len(reply.body) <= CHUNK_LEN:
+            return reply.head(), reply.body
+        flow = self.flows[stream] = Flow(self.channel, self.sink, stream)
+        self.channel.send(pack(HEAD, stream, reply.head(len(reply.body))))
+        await flow.send(reply.body)
+        return b""
 
     async def _stream(self, stream: int, reply: Reply) -> None:
         source, size, begun = reply.stream, 0, False
         items = source if hasattr(source, "__anext__") else _lifted(source)
+        flow = self.flows[stream] = Flow(self.channel, self.sink, stream)
         try:
             async for item in items:  # type: ignore[attr-defined]
                 chunk, kind = chunk_of(item)
@@ -285,8 +317,7 @@ class AsyncLoop:
                     self.channel.send(head_frame(stream, reply.status, _typed(reply.headers, kind)))
                 size += len(chunk)
                 self.function.check_size(size)
-                self.channel.send(b"".join((self.sink.take(), *pack_chunks(stream, chunk))))
-                await self.channel.drain()
+                await flow.send(chunk)
         finally:
             close = getattr(source, "aclose", None)
             if close is not None:

@@ -77,7 +77,12 @@ def _load(channel: Channel, sink: logs.Sink, init: dict) -> SyncLoop | AsyncLoop
     _freeze()
     contract_name = ASGI if contract.kind == ASGI else f"async {contract.kind}" if contract.is_async else contract.kind
     concurrency = init["concurrency"] if contract.is_async else 1
-    ready = {"protocol": PROTOCOL_VERSION, "contract": contract_name, "concurrency": concurrency}
+    ready = {
+        "protocol": PROTOCOL_VERSION,
+        "contract": contract_name,
+        "concurrency": concurrency,
+        "streams": contract.kind == ASGI,
+    }
     sink.channel.send(sink.take() + pack(READY, 0, jsons.encode(ready)))
     return loop
 

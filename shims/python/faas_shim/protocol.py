@@ -10,15 +10,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .logs import Sink
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 CHANNEL_FD = 3
 PAYLOAD_MAX = 1 << 20
 CHUNK_LEN = 256 << 10
+# Bytes of a reply's body that may be sent before the server says that some were taken.
+WINDOW_LEN = 256 << 10
 
-INIT, INVOKE, BODY, CANCEL, PING, SHUTDOWN = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
+INIT, INVOKE, BODY, CANCEL, PING, SHUTDOWN, WINDOW = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
 HELLO, READY, FAILED, HEAD, CHUNK, END, LOG, PONG = 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87
+CREDIT, REPLY = 0x88, 0x89
 
 HEADER = Struct("<IBBHI")
+# A frame's header and the length of the reply's head behind it.
+REPLY_HEADER = Struct("<IBBHII")
 HEADER_LEN = 12
 
 Frame = tuple[int, bool, int, bytes]
@@ -120,9 +125,20 @@ class Channel:
             raise ChannelClosed from None
 
 
-def pack(kind: int, stream: int, payload: bytes, end: bool = False) -> bytes:
+def pack(kind: int, stream: int, payload: bytes | memoryview, end: bool = False) -> bytes:
     """One frame as bytes."""
     return HEADER.pack(len(payload), kind, end, 0, stream) + payload
+
+
+def pack_reply(stream: int, head: bytes, body: bytes) -> bytes:
+    """A whole reply with its end as one frame; the body is at most CHUNK_LEN long."""
+    size = len(head)
+    return REPLY_HEADER.pack(4 + size + len(body), REPLY, 0, 0, stream, size) + head + body
+
+
+def pack_credit(stream: int, size: int) -> bytes:
+    """Asks for so many more bytes of a request's body."""
+    return pack(CREDIT, stream, size.to_bytes(4, "little"))
 
 
 def pack_chunks(stream: int, body: bytes) -> list[bytes]:

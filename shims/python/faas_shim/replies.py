@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from . import jsons, values
 from .contracts import EVENT
-from .protocol import HEAD, HEADER, pack, pack_chunks
+from .protocol import HEAD, pack
 
 JSON_TYPE = "application/json"
 TEXT_TYPE = "text/plain; charset=utf-8"
@@ -43,26 +43,25 @@ class Reply:
         self.body = body
         self.stream: object = None
 
-    def head(self) -> bytes:
-        """The payload of the head frame."""
-        if self.status == 200 and not self.headers and self.content_type:
+    def head(self, length: int | None = None) -> bytes:
+        """The payload of the head frame; it tells the length of a body that is too long for one frame."""
+        if self.status == 200 and not self.headers and self.content_type and length is None:
             cached = _HEADS.get(self.content_type)
             if cached is None:
-                cached = _HEADS[self.content_type] = _encode_head(200, [("content-type", self.content_type)])
+                cached = _HEADS[self.content_type] = encode_head(200, [("content-type", self.content_type)])
             return cached
         headers = self.headers
         if self.content_type and all(name != "content-type" for name, _ in headers):
             headers = [("content-type", self.content_type), *headers]
-        return _encode_head(self.status, headers)
-
-    def frames(self, stream: int) -> bytes:
-        """Head and chunks, for a body that is there already; the end is the loop's."""
-        head = self.head()
-        return b"".join((HEADER.pack(len(head), HEAD, 0, 0, stream), head, *pack_chunks(stream, self.body)))
+        return encode_head(self.status, headers, length)
 
 
-def _encode_head(status: int, headers: list[tuple[str, str]]) -> bytes:
-    head = jsons.encode({"status": status, "headers": headers})
+def encode_head(status: int, headers: list[tuple[str, str]], length: int | None = None) -> bytes:
+    """The payload of a head frame."""
+    fields: dict[str, object] = {"status": status, "headers": headers}
+    if length is not None:
+        fields["length"] = length
+    head = jsons.encode(fields)
     if len(head) > HEAD_MAX:
         raise BadReply(f"the reply's headers are larger than {HEAD_MAX >> 10} KB")
     return head
@@ -70,7 +69,7 @@ def _encode_head(status: int, headers: list[tuple[str, str]]) -> bytes:
 
 def head_frame(stream: int, status: int, headers: list[tuple[str, str]]) -> bytes:
     """A head frame for those who stream."""
-    return pack(HEAD, stream, _encode_head(status, headers))
+    return pack(HEAD, stream, encode_head(status, headers))
 
 
 def from_value(value: object, contract: str) -> Reply:

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from .function import Function, end_frame
 from .logs import Sink
-from .protocol import BODY, CANCEL, END, INVOKE, PING, PONG, SHUTDOWN, Channel, ChannelClosed, pack, pack_chunks
+from .protocol import (
+    BODY,
+    CANCEL,
+    CHUNK,
+    CHUNK_LEN,
+    END,
+    HEAD,
+    INVOKE,
+    PING,
+    PONG,
+    SHUTDOWN,
+    WINDOW,
+    WINDOW_LEN,
+    Channel,
+    ChannelClosed,
+    pack,
+    pack_reply,
+)
 from .replies import Reply, chunk_of, from_value, head_frame
 
 
 class Cancelled(Exception):
-    """The server gave up on a call before its body was complete."""
+    """The server gave up on a call before its request or its reply was complete."""
 
 
 class SyncLoop:
@@ -19,6 +36,7 @@ class SyncLoop:
         self.channel = channel
         self.sink = sink
         self.function = function
+        self.window = 0
 
     def run(self) -> None:
         """Serves until the server says shutdown or goes away."""
@@ -56,17 +74,17 @@ class SyncLoop:
     def _serve(self, stream: int, payload: bytes, body: bytes) -> None:
         sink, function = self.sink, self.function
         log = sink.current = sink.begin(stream)
-        frames, failure = b"", None
+        reply, head, failure = None, b"", None
         try:
             value = function.start(payload, body)
             if hasattr(value, "__await__"):
                 value = _wait_for(value)
             reply = from_value(value, function.kind)
-            if reply.stream is None:
-                function.check_size(len(reply.body))
-                frames = reply.frames(stream)
-            else:
+            if reply.stream is not None or len(reply.body) > CHUNK_LEN:
                 self._stream(stream, reply)
+                reply = None
+            else:
+                head = reply.head()
         except ChannelClosed:
             raise
         except BaseException as error:
@@ -74,17 +92,24 @@ class SyncLoop:
         sink.finish(log)
         if failure is not None:
             frames = function.failure(stream, failure, log.dropped)
-        elif log.dropped:
-            frames += end_frame(stream, {"dropped": log.dropped})
+        elif reply is None or log.dropped:
+            frames = end_frame(stream, {"dropped": log.dropped}) if log.dropped else pack(END, stream, b"", end=True)
+            if reply is not None:
+                frames = pack(HEAD, stream, head) + pack(CHUNK, stream, reply.body) + frames
         else:
-            frames += pack(END, stream, b"", end=True)
+            frames = pack_reply(stream, head, reply.body)
         sink.current = sink.instance
         logged = sink.take()
         self.channel.send(logged + frames if logged else frames)
 
     def _stream(self, stream: int, reply: Reply) -> None:
-        send, size, headers = self.channel.send, 0, reply.headers
-        source = reply.stream
+        self.window = WINDOW_LEN
+        if reply.stream is None:
+            self.function.check_size(len(reply.body))
+            self.channel.send(pack(HEAD, stream, reply.head(len(reply.body))))
+            self._send(stream, reply.body)
+            return
+        size, headers, source = 0, reply.headers, reply.stream
         items = _in_turn(source) if hasattr(source, "__anext__") else source
         begun = False
         try:
@@ -92,16 +117,41 @@ class SyncLoop:
                 chunk, kind = chunk_of(item)
                 if not begun:
                     begun = True
-                    send(head_frame(stream, reply.status, _typed(headers, kind)))
+                    self.channel.send(head_frame(stream, reply.status, _typed(headers, kind)))
                 size += len(chunk)
                 self.function.check_size(size)
-                send(b"".join((self.sink.take(), *pack_chunks(stream, chunk))))
+                self._send(stream, chunk)
         finally:
             close = getattr(source, "close", None)
             if close is not None:
                 close()
         if not begun:
-            send(head_frame(stream, reply.status, headers))
+            self.channel.send(head_frame(stream, reply.status, headers))
+
+    def _send(self, stream: int, body: bytes) -> None:
+        """Sends a part of a reply, as fast as the caller takes it. Raises Cancelled."""
+        view = memoryview(body)
+        while view:
+            while not self.window:
+                self._wait_for_window(stream)
+            part = view[: min(self.window, CHUNK_LEN)]
+            view = view[len(part) :]
+            self.window -= len(part)
+            self.channel.send(b"".join((self.sink.take(), pack(CHUNK, stream, part))))
+
+    def _wait_for_window(self, stream: int) -> None:
+        logged = self.sink.take()
+        if logged:
+            self.channel.send(logged)
+        kind, _, of, payload = self.channel.receive()
+        if kind == WINDOW and of == stream:
+            self.window += int.from_bytes(payload, "little")
+        elif kind == CANCEL and of == stream:
+            raise Cancelled
+        elif kind == PING:
+            self.channel.send(pack(PONG, 0, payload))
+        elif kind == SHUTDOWN:
+            raise ChannelClosed
 
 
 def _typed(headers: list[tuple[str, str]], kind: str) -> list[tuple[str, str]]:

@@ -25,6 +25,10 @@ pub(crate) enum FunctionsCommand {
     Metrics(MetricsArgs),
     /// Move a function back to an earlier version
     Rollback(RollbackArgs),
+    /// Hold a function's accepted runs back
+    Pause(PauseArgs),
+    /// Let a function's accepted runs go on
+    Resume(ResumeArgs),
     /// Delete a function with its versions
     Delete(DeleteArgs),
 }
@@ -57,6 +61,20 @@ pub(crate) struct VersionsArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  faas fn metrics hello\n  faas fn metrics hello -o json")]
 pub(crate) struct MetricsArgs {
+    /// The function
+    name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas fn pause hello")]
+pub(crate) struct PauseArgs {
+    /// The function
+    name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas fn resume hello")]
+pub(crate) struct ResumeArgs {
     /// The function
     name: String,
 }
@@ -96,8 +114,18 @@ pub(crate) async fn run(command: FunctionsCommand, session: &Session) -> anyhow:
         }
         FunctionsCommand::Metrics(args) => out.item(&session.client()?.metrics(&args.name).await?, metrics_table),
         FunctionsCommand::Rollback(args) => rollback::run(args, session).await,
+        FunctionsCommand::Pause(args) => hold(&args.name, true, session).await,
+        FunctionsCommand::Resume(args) => hold(&args.name, false, session).await,
         FunctionsCommand::Delete(args) => delete(args, session).await,
     }
+}
+
+async fn hold(name: &str, paused: bool, session: &Session) -> anyhow::Result<()> {
+    let function = session.client()?.pause_function(name, paused).await?;
+    let report =
+        serde_json::json!({ "name": function.name, "paused": function.paused, "waiting_runs": function.waiting_runs });
+    let word = if paused { "paused" } else { "resumed" };
+    session.out.done(format_args!("{word} {}; {} runs wait", function.name, function.waiting_runs), &report)
 }
 
 async fn delete(args: DeleteArgs, session: &Session) -> anyhow::Result<()> {
@@ -146,6 +174,8 @@ fn function_table(function: &FunctionView) -> Table {
     table.maybe("version", function.version);
     table.property("latest", function.latest_version);
     table.property("instances", function.instances);
+    let held = if function.paused { ", held back" } else { "" };
+    table.property("waiting runs", format!("{}{held}", function.waiting_runs));
     if let Some(settings) = &function.settings {
         table.property("runtime", &settings.runtime_exact);
         table.property("entrypoint", &settings.entrypoint);

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use faas_client::{CallMeta, InvokeRequest, Reply};
-use faas_types::{Code, limits};
+use faas_client::{CallMeta, InvokeRequest, LaterOptions, Reply};
+use faas_types::{Code, Span, limits};
 use serde_json::{Value, json};
 
 use crate::args::Format;
+use crate::commands::watch;
 use crate::failure::Failure;
 use crate::output::Tone;
 use crate::project::plain;
@@ -40,6 +41,35 @@ pub(crate) struct InvokeArgs {
     /// Print status and headers before the body
     #[arg(short, long)]
     include: bool,
+    /// Have the call accepted for later and print the run's id
+    #[arg(long = "async")]
+    later: bool,
+    #[command(flatten)]
+    options: LaterArgs,
+}
+
+/// What a call that is accepted for later should be besides.
+#[derive(Debug, Args)]
+#[group(requires = "later")]
+pub(crate) struct LaterArgs {
+    /// Wait for the run's end and show it
+    #[arg(long)]
+    wait: bool,
+    /// Begin after this time, such as 10m
+    #[arg(long, value_name = "TIME")]
+    delay: Option<Span>,
+    /// Begin no attempt later than this after acceptance
+    #[arg(long, value_name = "TIME")]
+    max_age: Option<Span>,
+    /// Run one at a time, in order, with runs of the same key
+    #[arg(long, value_name = "KEY")]
+    ordering_key: Option<String>,
+    /// Go before runs of lower priority: 0 to 255
+    #[arg(long, value_name = "N")]
+    priority: Option<u8>,
+    /// A name for this call: repeated with the same name it makes no second run
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -48,7 +78,8 @@ Examples:
   faas invoke adder -d '{\"x\": 5, \"y\": 10}'
   faas invoke hello -d @event.json -H 'X-Tenant: acme'
   faas invoke site -X GET --path /items?limit=3 -i
-  echo '{}' | faas invoke hello -d -";
+  echo '{}' | faas invoke hello -d -
+  faas invoke hello --async --idempotency-key order-17 --wait";
 
 pub(crate) async fn run(args: InvokeArgs, session: &Session) -> anyhow::Result<ExitCode> {
     let call = InvokeRequest {
@@ -57,6 +88,12 @@ pub(crate) async fn run(args: InvokeArgs, session: &Session) -> anyhow::Result<E
         path: args.path,
         method: args.method,
     };
+    if args.later {
+        let LaterArgs { wait, delay, max_age, ordering_key, priority, idempotency_key } = args.options;
+        let options = LaterOptions { delay, max_age, ordering_key, priority, idempotency_key };
+        let accepted = session.client()?.invoke_later(&args.name, call, &options).await?;
+        return watch::accepted_or_ended(&accepted, wait, session).await;
+    }
     let reply = session.client()?.invoke(&args.name, call).await?;
     if session.out.format == Format::Table {
         print_reply(&reply, args.include, session)?;
@@ -71,7 +108,7 @@ pub(crate) async fn run(args: InvokeArgs, session: &Session) -> anyhow::Result<E
     Ok(if reply.status < 400 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn read_body(data: &str) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn read_body(data: &str) -> anyhow::Result<Vec<u8>> {
     let bytes = match data.strip_prefix('@') {
         _ if data == "-" => limited(std::io::stdin().lock(), "standard input")?,
         Some(path) => {

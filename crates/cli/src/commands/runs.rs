@@ -1,11 +1,14 @@
 //! `faas runs`
 
+use std::process::ExitCode;
+
 use clap::{Args, Subcommand};
-use faas_client::rest::RunView;
+use faas_client::rest::{RunInputView, RunView};
 use faas_client::{LogSource, RunQuery};
 use faas_types::{RunState, limits};
 
 use crate::commands::logs::{self, LineArgs};
+use crate::commands::watch::{self, CancelArgs, ReplayArgs, WatchArgs};
 use crate::session::Session;
 use crate::table::Table;
 use crate::text::{self, moment};
@@ -17,8 +20,14 @@ pub(crate) enum RunsCommand {
     List(ListArgs),
     /// Show a run with its attempts and its error
     Get(GetArgs),
+    /// Wait for a run's end and show it
+    Watch(WatchArgs),
     /// Print or follow the log of a run
     Logs(RunLogsArgs),
+    /// Run an ended run again, with the same or another body
+    Replay(ReplayArgs),
+    /// End runs that have not ended
+    Cancel(CancelArgs),
 }
 
 #[derive(Debug, Args)]
@@ -54,10 +63,15 @@ pub(crate) struct ListArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas runs get run_01JD2Z7Y5T0000000000000000")]
+#[command(
+    after_help = "Examples:\n  faas runs get run_01JD2Z7Y5T0000000000000000\n  faas runs get run_01JD2Z7Y5T0000000000000000 --input"
+)]
 pub(crate) struct GetArgs {
     /// The run's id
     id: String,
+    /// Show what the run was called with instead
+    #[arg(long)]
+    input: bool,
 }
 
 #[derive(Debug, Args)]
@@ -75,17 +89,44 @@ Examples:
   faas runs list --function hello --state failed --since 1h
   faas runs list --code FN_002 -n 100 -o ndjson";
 
-pub(crate) async fn run(command: RunsCommand, session: &Session) -> anyhow::Result<()> {
+pub(crate) async fn run(command: RunsCommand, session: &Session) -> anyhow::Result<ExitCode> {
     match command {
-        RunsCommand::List(args) => list(args, session).await,
-        RunsCommand::Get(args) => {
-            let run = session.client()?.run(&args.id).await?;
-            session.out.item(&run, run_table)?;
-            print_timeline(&run, session)?;
-            print_stack(&run, session)
-        }
-        RunsCommand::Logs(args) => logs::print(session, LogSource::Run(args.id), args.lines, None).await,
+        RunsCommand::List(args) => list(args, session).await?,
+        RunsCommand::Get(args) => get(args, session).await?,
+        RunsCommand::Watch(args) => return watch::watch(args, session).await,
+        RunsCommand::Logs(args) => logs::print(session, LogSource::Run(args.id), args.lines, None).await?,
+        RunsCommand::Replay(args) => return watch::replay(args, session).await,
+        RunsCommand::Cancel(args) => watch::cancel(args, session).await?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn get(args: GetArgs, session: &Session) -> anyhow::Result<()> {
+    let client = session.client()?;
+    let run = client.run(&args.id).await?;
+    if args.input {
+        let input = client.run_input(&args.id).await?;
+        return session.out.item(&input, |input| {
+            let mut table = Table::of_properties();
+            input_rows(&mut table, input);
+            table
+        });
+    }
+    session.out.item(&run, run_table)?;
+    print_timeline(&run, session)?;
+    print_stack(&run, session)
+}
+
+/// What a run was called with.
+pub(crate) fn input_rows(table: &mut Table, input: &RunInputView) {
+    let query = if input.query.is_empty() { String::new() } else { format!("?{}", input.query) };
+    table.property("request", text::visible(&format!("{} {}{query}", input.method, input.path)));
+    for (name, value) in &input.headers {
+        table.property("header", text::visible(&format!("{name}: {value}")));
+    }
+    let body =
+        input.json.as_ref().map(ToString::to_string).or_else(|| input.text.clone()).or_else(|| input.base64.clone());
+    table.maybe("body", body.map(|body| text::visible(&body)));
 }
 
 async fn list(args: ListArgs, session: &Session) -> anyhow::Result<()> {
@@ -129,13 +170,15 @@ fn list_table(runs: &[RunView]) -> Table {
     table
 }
 
-fn run_table(run: &RunView) -> Table {
+pub(crate) fn run_table(run: &RunView) -> Table {
     let mut table = Table::of_properties();
     table.property("id", &run.id);
     table.property("function", format!("{} version {}", run.function, run.version));
     table.property("state", run.state.as_str());
     table.property("trigger", format!("{:?}", run.trigger).to_lowercase());
+    table.maybe("replay of", run.origin.as_ref());
     table.property("created", &run.created_at);
+    table.maybe("due", run.due_at.as_ref());
     table.maybe("finished", run.finished_at.as_ref());
     table.maybe("duration", run.duration_ms.map(text::millis));
     table.property("start", if run.cold_start { "cold" } else { "warm" });
@@ -150,6 +193,7 @@ fn run_table(run: &RunView) -> Table {
             (attempt.dropped_log_lines > 0).then(|| format!("{} log lines dropped", attempt.dropped_log_lines)),
         );
         parts.extend(attempt.code.clone());
+        parts.extend(attempt.message.as_deref().map(text::visible));
         table.property(&format!("attempt {}", attempt.number), parts.join(", "));
     }
     if let Some(error) = &run.error {
@@ -172,7 +216,7 @@ fn print_timeline(run: &RunView, session: &Session) -> anyhow::Result<()> {
     lines.iter().try_for_each(|line| session.out.line(format_args!("  {}", line.trim_end())))
 }
 
-fn print_stack(run: &RunView, session: &Session) -> anyhow::Result<()> {
+pub(crate) fn print_stack(run: &RunView, session: &Session) -> anyhow::Result<()> {
     let Some(error) = run.error.as_ref().filter(|error| !error.stack.is_empty()) else { return Ok(()) };
     if session.out.format != crate::args::Format::Table {
         return Ok(());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use faas_config::{LogFormat, ServerConfig, ServerOverrides};
-use faas_types::Span;
+use faas_types::{ByteSize, Span};
 
 use crate::ServerCommands;
 use crate::failure::Failure;
@@ -38,6 +38,9 @@ pub(crate) struct UpArgs {
     /// Instances of all functions together [default: 1000, env: FAAS_INSTANCES_MAX]
     #[arg(long, value_name = "N")]
     instances_max: Option<u32>,
+    /// Memory of all instances together [default: four fifths of the machine's, env: FAAS_MEMORY_MAX]
+    #[arg(long, value_name = "SIZE")]
+    memory_max: Option<ByteSize>,
     /// Started runtimes that wait for a function, for each runtime in use; 0 for none [default: 4, env: FAAS_PARKED]
     #[arg(long, value_name = "N")]
     parked: Option<u32>,
@@ -72,7 +75,9 @@ impl UpArgs {
             pythons: (!self.pythons.is_empty()).then_some(self.pythons),
             drain: self.drain,
             idle: self.idle,
+            lease: None,
             instances_max: self.instances_max,
+            memory_max: self.memory_max,
             parked: self.parked,
             log_format: self.log_format,
             log_filter: self.log,

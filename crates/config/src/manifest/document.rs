@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use faas_types::{AuthMode, HttpMethod, NetworkMode, Scaling, TriggerSettings};
+use faas_types::{
+    AuthMode, Background, HttpMethod, InvocationMode, NetworkMode, RetryClass, RetryPolicy, Scaling, TriggerSettings,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -50,6 +52,57 @@ pub(super) struct ManifestDocument {
     /// What creates runs.
     #[schemars(length(max = 32))]
     triggers: Vec<TriggerDocument>,
+    /// Runs that are accepted for later.
+    background: BackgroundDocument,
+}
+
+/// Runs that are accepted for later.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline, default, deny_unknown_fields)]
+struct BackgroundDocument {
+    /// Which calls the function takes: those that wait for the answer (sync), those for later (async), or both.
+    mode: Mode,
+    /// Runs that may wait; more are refused with 429.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    backlog_max: u32,
+    /// When a failed attempt is followed by another.
+    retry: RetryDocument,
+}
+
+/// When a failed attempt is followed by another.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline, default, deny_unknown_fields)]
+struct RetryDocument {
+    /// Attempts in all.
+    #[schemars(range(min = 1, max = 20))]
+    max_attempts: u32,
+    /// The pause before the second attempt is a random part of this; it doubles with each attempt.
+    backoff: TextOrNumber,
+    /// What the doubling ends at.
+    backoff_max: TextOrNumber,
+    /// No attempt begins later than this after acceptance.
+    max_age: TextOrNumber,
+    /// The failures that are followed by another attempt.
+    on: Vec<RetryClassName>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum Mode {
+    Both,
+    Sync,
+    Async,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum RetryClassName {
+    Error,
+    Timeout,
+    Memory,
+    Start,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -191,6 +244,7 @@ impl From<&Manifest> for ManifestDocument {
             scaling: settings.scaling.into(),
             vars: settings.vars.clone(),
             triggers: settings.triggers.iter().map(Into::into).collect(),
+            background: (&settings.background).into(),
         }
     }
 }
@@ -222,6 +276,48 @@ impl From<Scaling> for ScalingDocument {
     fn from(scaling: Scaling) -> Self {
         let Scaling { min, max, concurrency } = scaling;
         Self { min, max, concurrency }
+    }
+}
+
+impl Default for BackgroundDocument {
+    fn default() -> Self {
+        Self::from(&Background::default())
+    }
+}
+
+impl Default for RetryDocument {
+    fn default() -> Self {
+        Self::from(&RetryPolicy::default())
+    }
+}
+
+impl From<&Background> for BackgroundDocument {
+    fn from(background: &Background) -> Self {
+        let mode = match background.mode {
+            InvocationMode::Both => Mode::Both,
+            InvocationMode::Sync => Mode::Sync,
+            InvocationMode::Async => Mode::Async,
+        };
+        Self { mode, backlog_max: background.backlog_max, retry: (&background.retry).into() }
+    }
+}
+
+impl From<&RetryPolicy> for RetryDocument {
+    fn from(policy: &RetryPolicy) -> Self {
+        let text = |span: faas_types::Span| TextOrNumber::Text(span.to_string());
+        let name = |class: &RetryClass| match class {
+            RetryClass::Error => RetryClassName::Error,
+            RetryClass::Timeout => RetryClassName::Timeout,
+            RetryClass::Memory => RetryClassName::Memory,
+            RetryClass::Start => RetryClassName::Start,
+        };
+        Self {
+            max_attempts: policy.max_attempts,
+            backoff: text(policy.backoff),
+            backoff_max: text(policy.backoff_max),
+            max_age: text(policy.max_age),
+            on: policy.on.iter().map(name).collect(),
+        }
     }
 }
 

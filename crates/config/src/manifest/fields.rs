@@ -7,6 +7,7 @@ use faas_types::{
 };
 
 use super::Manifest;
+use super::background::background;
 use super::node::{Node, Value};
 use super::reader::{Reader, Table, closest};
 use super::triggers::triggers;
@@ -29,6 +30,7 @@ pub(super) const ROOT_KEYS: &[&str] = &[
     "scaling",
     "vars",
     "triggers",
+    "background",
 ];
 /// Keys of `[scaling]`.
 pub(super) const SCALING_KEYS: &[&str] = &["min", "max", "concurrency"];
@@ -57,6 +59,7 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Option<Manifest> {
         scaling: scaling(reader, &table).unwrap_or_default(),
         vars: table.get("vars").map_or_else(BTreeMap::new, |node| vars(reader, node)),
         triggers: table.get("triggers").and_then(|node| triggers(reader, node)).unwrap_or(defaults.triggers),
+        background: background(reader, &table).unwrap_or_default(),
         runtime: defaults.runtime,
         entrypoint: defaults.entrypoint,
     };

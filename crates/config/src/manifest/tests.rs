@@ -245,5 +245,7 @@ fn the_schema_has_the_keys_that_the_reader_takes() {
     };
     assert_eq!(keys("/properties"), sorted(fields::ROOT_KEYS));
     assert_eq!(keys("/properties/scaling/properties"), sorted(fields::SCALING_KEYS));
+    assert_eq!(keys("/properties/background/properties"), sorted(background::BACKGROUND_KEYS));
+    assert_eq!(keys("/properties/background/properties/retry/properties"), sorted(background::RETRY_KEYS));
     assert_eq!(keys("/properties/triggers/items/properties"), sorted(triggers::HTTP_KEYS));
 }

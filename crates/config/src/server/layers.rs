@@ -65,7 +65,9 @@ struct SandboxLayer {
 struct EngineLayer {
     drain: Option<Span>,
     idle: Option<Span>,
+    lease: Option<Span>,
     instances_max: Option<u32>,
+    memory_max: Option<ByteSize>,
     parked: Option<u32>,
 }
 
@@ -98,7 +100,9 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         pythons,
         drain: parsed(env, "FAAS_DRAIN")?,
         idle: parsed(env, "FAAS_IDLE")?,
+        lease: parsed(env, "FAAS_LEASE")?,
         instances_max: parsed(env, "FAAS_INSTANCES_MAX")?,
+        memory_max: parsed(env, "FAAS_MEMORY_MAX")?,
         parked: parsed(env, "FAAS_PARKED")?,
         log_format: parsed(env, "FAAS_LOG_FORMAT")?,
         log_filter: text("FAAS_LOG"),
@@ -150,7 +154,9 @@ impl From<FileLayer> for ServerOverrides {
             pythons: file.sandbox.pythons,
             drain: file.engine.drain,
             idle: file.engine.idle,
+            lease: file.engine.lease,
             instances_max: file.engine.instances_max,
+            memory_max: file.engine.memory_max,
             parked: file.engine.parked,
             log_format: file.log.format,
             log_filter: file.log.filter,
@@ -210,6 +216,9 @@ mod tests {
         let flags = ServerOverrides { instances_max: Some(0), ..ServerOverrides::default() };
         let error = ServerConfig::load(false, None, nothing, flags).expect_err("none at all");
         assert!(error.to_string().starts_with("engine.instances_max must"), "{error}");
+        let env = |name: &str| (name == "FAAS_MEMORY_MAX").then(|| "1MB".to_owned());
+        let error = ServerConfig::load(false, None, env, ServerOverrides::default()).expect_err("too little");
+        assert!(error.to_string().starts_with("engine.memory_max must"), "{error}");
     }
 
     #[test]

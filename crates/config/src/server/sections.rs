@@ -69,8 +69,12 @@ pub struct EngineSection {
     pub drain: Span,
     /// How long an instance may be idle before it is stopped.
     pub idle: Span,
+    /// How long a queued run belongs to a server that gives no sign of life; then it is tried again.
+    pub lease: Span,
     /// Instances of all functions together.
     pub instances_max: u32,
+    /// Memory of all instances together; four fifths of the machine's when absent.
+    pub memory_max: Option<ByteSize>,
     /// Started runtimes that wait for a function, for each runtime in use. None starts every instance from nothing.
     pub parked: u32,
 }
@@ -132,7 +136,14 @@ impl Default for CacheSection {
 
 impl Default for EngineSection {
     fn default() -> Self {
-        Self { drain: Span::from_secs(30), idle: Span::from_secs(300), instances_max: 1_000, parked: 4 }
+        Self {
+            drain: Span::from_secs(30),
+            idle: Span::from_secs(300),
+            lease: Span::from_secs(30),
+            instances_max: 1_000,
+            memory_max: None,
+            parked: 4,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use faas_engine::{
     Call, CallBody, CallFailure, CallRequest, Deployed, Engine, EngineSettings, NewDeployment, Ports, Route, Selector,
 };
 use faas_ports::{Blobs, Registry, SystemClock};
-use faas_testkit::{MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryRegistry};
+use faas_testkit::{MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryQueue, MemoryRegistry};
 use faas_types::{AliasName, Bundle, BundleFile, Fault, FunctionSettings, RunRecord, Scaling, Span, TriggerKind};
 use futures_util::StreamExt;
 
@@ -38,9 +38,14 @@ impl House {
 
     async fn over(registry: Arc<dyn Registry>, blobs: Arc<dyn Blobs>, settings: EngineSettings) -> Self {
         let launcher = Arc::new(ScriptedLauncher::default());
+        let history = Arc::new(MemoryHistory::default());
+        let queue = Arc::new(MemoryQueue::new(Arc::clone(&history)));
         let ports = Ports {
             registry: Arc::clone(&registry),
-            history: Arc::new(MemoryHistory::default()),
+            history,
+            queue: Arc::clone(&queue) as _,
+            dead_letters: Arc::clone(&queue) as _,
+            claims: queue,
             blobs: Arc::clone(&blobs),
             layers: Arc::new(MemoryLayers::new().expect("a temporary directory")),
             events: Arc::new(MemoryEvents::default()),

@@ -64,7 +64,7 @@ async fn a_full_queue_refuses_at_once() {
     let (replies, ()) = tokio::join!(calls, release);
     let refused: Vec<_> = replies.into_iter().filter_map(Result::err).map(|failure| failure.fault).collect();
     assert_eq!(refused.len(), 1);
-    assert_eq!((refused[0].code, refused[0].retry_after), (Code::Overloaded, Some(1)));
+    assert_eq!((refused[0].code, refused[0].retry_after), (Code::RateLimited, Some(1)));
 }
 
 #[tokio::test]

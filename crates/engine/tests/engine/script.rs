@@ -108,10 +108,14 @@ impl Instance for ScriptedInstance {
         self.concurrency
     }
 
+    fn streams_bodies(&self) -> bool {
+        false
+    }
+
     fn invoke(&self, invocation: Invocation) -> BoxStream<'static, ExchangeItem> {
         let var = self.vars.iter().find(|(key, _)| key == "COLOUR").map_or("none", |(_, value)| value);
         let text = format!("v{} {} {var}", self.version, self.id);
-        let head = ExchangeItem::Head(ReplyHead { status: 200, headers: Vec::new() });
+        let head = ExchangeItem::Head(ReplyHead { status: 200, headers: Vec::new(), length: None });
         let complete = ExchangeItem::End(ExchangeEnd::Complete { dropped_log_lines: 0 });
         let answer = vec![head, ExchangeItem::Body(Bytes::from(text)), complete];
         match invocation.path.as_str() {
@@ -122,7 +126,7 @@ impl Instance for ScriptedInstance {
                 stream::iter(vec![ExchangeItem::End(end)]).boxed()
             }
             "/switch" => {
-                let head = ReplyHead { status: 101, headers: Vec::new() };
+                let head = ReplyHead { status: 101, headers: Vec::new(), length: None };
                 stream::iter(vec![ExchangeItem::Head(head)]).chain(stream::pending()).boxed()
             }
             "/crash" => {
@@ -140,6 +144,12 @@ impl Instance for ScriptedInstance {
                 .boxed(),
             _ => stream::iter(answer).boxed(),
         }
+    }
+
+    /// As a handler that ignores that it was cancelled.
+    async fn settle(&self, within: Duration) -> bool {
+        tokio::time::sleep(within).await;
+        false
     }
 
     fn usage(&self) -> InstanceUsage {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use faas_types::{AuthMode, NetworkMode, Scaling, TriggerSettings};
+use faas_types::{AuthMode, Background, NetworkMode, Scaling, TriggerSettings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -30,6 +30,12 @@ pub struct FunctionView {
     pub settings: Option<SettingsView>,
     /// Instances alive now.
     pub instances: u32,
+    /// Whether its accepted runs are held back.
+    #[serde(default)]
+    pub paused: bool,
+    /// Accepted runs that have not ended.
+    #[serde(default)]
+    pub waiting_runs: u64,
     /// When it was created.
     pub created_at: String,
     /// When it last changed.
@@ -59,6 +65,9 @@ pub struct SettingsView {
     pub scaling: Scaling,
     /// What creates runs.
     pub triggers: Vec<TriggerSettings>,
+    /// How runs that are accepted for later are treated.
+    #[serde(default)]
+    pub background: Background,
 }
 
 /// Where an alias points.

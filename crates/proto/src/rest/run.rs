@@ -37,6 +37,12 @@ pub struct RunView {
     pub error: Option<RunErrorView>,
     /// The reply's body where it was JSON and small.
     pub result: Option<serde_json::Value>,
+    /// The run that this one repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// When the next attempt may begin, for a run that was delayed or waits for its backoff.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<String>,
 }
 
 /// One try of a run.
@@ -69,6 +75,9 @@ pub struct AttemptView {
     pub dropped_log_lines: u64,
     /// The catalogue entry of a failed attempt.
     pub code: Option<String>,
+    /// What happened, for a failed attempt of a run that was accepted for later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// How long an attempt waited for each step of its instance's start, in milliseconds.

@@ -194,7 +194,7 @@ pub(crate) fn invocation(method: &str, body: Vec<u8>) -> Invocation {
         path: "/".into(),
         query: String::new(),
         headers: Vec::new(),
-        body: body.into(),
+        body: bytes::Bytes::from(body).into(),
         deadline: now.plus(CALL_TIME),
     }
 }
@@ -210,6 +210,11 @@ pub(crate) async fn invoke(instance: &dyn Instance, call: Invocation) -> Collect
                 ExchangeItem::Log(entry) => collected.logs.push(entry),
                 ExchangeItem::Head(head) => collected.head = Some(head),
                 ExchangeItem::Body(chunk) => collected.body.extend_from_slice(&chunk),
+                ExchangeItem::Reply { head, body, dropped_log_lines } => {
+                    collected.head = Some(head);
+                    collected.body.extend_from_slice(&body);
+                    collected.end = Some(ExchangeEnd::Complete { dropped_log_lines });
+                }
                 ExchangeItem::End(end) => collected.end = Some(end),
             }
         }
@@ -235,6 +240,7 @@ fn check(at: &str, expected: &Expected, got: &Collected) {
             assert!(message.contains(wanted), "{at}: rejected with `{message}`, expected `{wanted}`");
             0
         }
+        ExchangeEnd::Broken { fault } => panic!("{at}: broken: {fault}"),
         ExchangeEnd::Lost => {
             assert!(expected.lost, "{at}: lost");
             0

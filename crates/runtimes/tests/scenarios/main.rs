@@ -8,6 +8,7 @@
 mod case;
 mod driving;
 mod layers;
+mod pacing;
 mod plain;
 
 use std::path::{Path, PathBuf};

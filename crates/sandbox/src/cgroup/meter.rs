@@ -7,12 +7,13 @@ use faas_ports::SandboxUsage;
 
 use super::{Cgroup, Controller, Part, Version};
 
-/// The counters of one cgroup, kept open. Costs two descriptors; they do not keep the cgroup from being removed, after
+/// The counters of one cgroup, kept open. Costs three descriptors; they do not keep the cgroup from being removed, after
 /// which there is nothing to read.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     peak: Option<File>,
     cpu: Option<Clock>,
+    tasks: Option<File>,
 }
 
 /// Where the CPU time is.
@@ -50,6 +51,11 @@ impl Meter {
         }
     }
 
+    /// Processes and threads inside.
+    pub(crate) fn tasks(&self) -> Option<u32> {
+        number(self.tasks.as_ref()?, "").and_then(|count| count.try_into().ok())
+    }
+
     fn take(&mut self, part: &Part) {
         let open = |name: &str| File::open(part.directory.join(name)).ok();
         for controller in &part.controllers {
@@ -58,7 +64,8 @@ impl Meter {
                 (Controller::Memory, Version::V2) => self.peak = open("memory.peak"),
                 (Controller::Cpuacct, _) => self.cpu = open("cpuacct.usage").map(Clock::Nanoseconds),
                 (Controller::Cpu, Version::V2) => self.cpu = open("cpu.stat").map(Clock::Stat),
-                (Controller::Cpu, Version::V1) | (Controller::Pids, _) => {}
+                (Controller::Pids, _) => self.tasks = open("pids.current"),
+                (Controller::Cpu, Version::V1) => {}
             }
         }
     }
@@ -93,6 +100,9 @@ mod tests {
         let old = vec![part(Version::V1, vec![Controller::Memory]), part(Version::V1, vec![Controller::Cpuacct])];
         let meter = Meter::open(&Cgroup { parts: old });
         assert_eq!(meter.read(), usage(8192, 5));
+        fs::write(home.path().join("pids.current"), "3\n")?;
+        assert_eq!(meter.tasks(), None, "not counted here");
+        assert_eq!(Meter::open(&Cgroup { parts: vec![part(Version::V2, vec![Controller::Pids])] }).tasks(), Some(3));
         fs::write(home.path().join("cpuacct.usage"), "9000\n")?;
         assert_eq!(meter.read(), usage(8192, 9));
         Ok(())

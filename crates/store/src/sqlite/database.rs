@@ -19,6 +19,8 @@ pub(crate) struct DatabaseConfig<'a> {
     pub(crate) path: &'a Path,
     /// Its schema, oldest change first.
     pub(crate) migrations: &'a [&'a str],
+    /// Mends what a server that was killed left behind; called once, before anything else.
+    pub(crate) recover: fn(&Connection) -> rusqlite::Result<()>,
     /// What its commits survive.
     pub(crate) durability: Durability,
     /// Reads at once.
@@ -43,6 +45,7 @@ impl Database {
     pub(crate) fn open(config: DatabaseConfig<'_>) -> Result<Self, StoreError> {
         let connection = open_writer(config.path, config.durability)?;
         migrate(&connection, config.path, config.migrations)?;
+        (config.recover)(&connection).map_err(StoreError::database("cannot mend the database", config.path))?;
         Ok(Self {
             path: config.path.to_owned(),
             readers: Arc::new(Readers::new(config.path, config.readers)),
@@ -109,6 +112,7 @@ mod tests {
         let database = Database::open(DatabaseConfig {
             path: &dir.join("t.db"),
             migrations: SCHEMA,
+            recover: |_| Ok(()),
             durability: Durability::PowerCut,
             readers: 2,
             queue,

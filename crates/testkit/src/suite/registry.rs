@@ -15,6 +15,7 @@ pub async fn registry(registry: &dyn Registry) {
     one_of_many_racing_writers_wins(registry).await;
     listings_are_sorted_and_paged(registry).await;
     projects_and_collections_are_apart(registry).await;
+    several_come_in_the_order_asked(registry).await;
     malformed_commits_are_refused(registry).await;
 }
 
@@ -149,6 +150,16 @@ async fn projects_and_collections_are_apart(registry: &dyn Registry) {
         let entry = ok("get", registry.get(&key).await).expect("another project's delete leaves it");
         assert_eq!(entry.value, collection.as_str(), "collections share a name");
     }
+}
+
+async fn several_come_in_the_order_asked(registry: &dyn Registry) {
+    let project = fresh();
+    let keys: Vec<Key> = ["b", "none", "a"].iter().map(|name| key(project, name)).collect();
+    let puts = [&keys[0], &keys[2]].map(|key| put(key, key.name.clone(), Expect::Absent));
+    ok("put two", registry.commit(puts.to_vec()).await);
+    let found = ok("get all", registry.get_all(&keys).await);
+    let values: Vec<_> = found.into_iter().map(|entry| entry.map(|entry| entry.value)).collect();
+    assert_eq!(values, [Some(Bytes::from("b")), None, Some(Bytes::from("a"))]);
 }
 
 async fn malformed_commits_are_refused(registry: &dyn Registry) {

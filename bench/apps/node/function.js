@@ -1,0 +1,4 @@
+// A Cloud Function.
+exports.hello = (request, response) => {
+  response.json({ hello: "world" });
+};

@@ -1,0 +1,6 @@
+// A Worker.
+export default {
+  fetch() {
+    return Response.json({ hello: "world" });
+  },
+};

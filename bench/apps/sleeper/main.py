@@ -1,0 +1,6 @@
+import time
+
+
+def handler(event):
+    time.sleep(1)
+    return {"slept": 1}

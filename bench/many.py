@@ -1,0 +1,153 @@
+"""Ten thousand deployed functions that nobody calls: what they cost at rest, and how long a page of them takes.
+
+By itself: `FAAS_BIN=… python -m bench.many --functions 10000`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+from .cold import tree_rss_mb
+from .probe import Latency, Probe
+from .surroundings import interpreter
+from .targets import APPS, Ours, binary_from_env, running
+
+CODE = (APPS / "ours" / "main.py").read_bytes()
+DEPLOYERS = 4
+# Longer than an instance of a deployment's check needs to be gone, and than memory needs to be given back.
+SETTLE_S = 5
+IDLE_S = 10
+PAGES = 100
+PAGE = 200
+
+
+@dataclass(frozen=True)
+class ManyFigures:
+    """A server with many functions at rest."""
+
+    functions: int
+    empty_rss_mb: float
+    deploy_ms: float
+    rss_after_deploying_mb: float
+    ready_ms: float
+    rss_mb: float
+    cpu_percent: float
+    page: Latency
+    rss_after_listing_mb: float
+
+
+class Deployer:
+    """Deploys over one connection, with files that the server has already."""
+
+    def __init__(self, ours: Ours) -> None:
+        self.connection = HTTPConnection("127.0.0.1", ours.port, timeout=120)
+        self.headers = {"X-API-Key": ours.key, "Content-Type": "application/json"}
+
+    def upload(self) -> None:
+        """The one file that all of them share."""
+        headers = self.headers | {"Content-Type": "application/octet-stream"}
+        self._send("PUT", f"/api/v1/blobs/{blake3(CODE).hexdigest()}", CODE, headers)
+
+    def deploy(self, number: int) -> None:
+        """One function."""
+        name = f"many-{number:05}"
+        file = {"path": "main.py", "digest": blake3(CODE).hexdigest(), "size": len(CODE)}
+        body: dict[str, Any] = {"manifest": {"name": name, "runtime": interpreter().name}, "files": [file]}
+        self._send("POST", f"/api/v1/functions/{name}/deploy", json.dumps(body).encode(), self.headers)
+
+    def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> None:
+        self.connection.request(method, path, body, headers)
+        answer = self.connection.getresponse()
+        text = answer.read()
+        if answer.status >= 300:
+            raise RuntimeError(f"{method} {path}: {answer.status} {text[:500]!r}")
+
+
+def many(binary: Path, functions: int) -> ManyFigures:
+    """Deploys them, restarts the server over them and leaves it alone."""
+    ours = Ours(binary)
+    try:
+        with running(ours.command(), ours.port, "/readyz", **ours.env) as process:
+            time.sleep(1)
+            empty = tree_rss_mb(process.pid)
+            began = time.monotonic()
+            deploy_all(ours, functions)
+            deploying = time.monotonic() - began
+            time.sleep(SETTLE_S)
+            after_deploying = tree_rss_mb(process.pid)
+        began = time.monotonic()
+        with running(ours.command(), ours.port, "/readyz", **ours.env) as process:
+            ready = time.monotonic() - began
+            time.sleep(SETTLE_S)
+            before = _cpu_s(process.pid)
+            time.sleep(IDLE_S)
+            busy = _cpu_s(process.pid) - before
+            resident = tree_rss_mb(process.pid)
+            page = list_pages(ours, functions)
+            after_listing = tree_rss_mb(process.pid)
+    finally:
+        ours.remove()
+    return ManyFigures(
+        functions=functions,
+        empty_rss_mb=empty,
+        deploy_ms=deploying * 1000 / functions,
+        rss_after_deploying_mb=after_deploying,
+        ready_ms=ready * 1000,
+        rss_mb=resident,
+        cpu_percent=busy / IDLE_S * 100,
+        page=page,
+        rss_after_listing_mb=after_listing,
+    )
+
+
+def deploy_all(ours: Ours, functions: int) -> None:
+    """A few at a time, each with its check in a sandbox."""
+    deployers = [Deployer(ours) for _ in range(DEPLOYERS)]
+    deployers[0].upload()
+
+    def part(first: int) -> None:
+        for number in range(first, functions, DEPLOYERS):
+            deployers[first].deploy(number)
+
+    with ThreadPoolExecutor(DEPLOYERS) as pool:
+        list(pool.map(part, range(DEPLOYERS)))
+
+
+def list_pages(ours: Ours, functions: int) -> Latency:
+    """Full pages from all over the list, none of them twice as long as there are others."""
+    samples = []
+    for number in range(PAGES):
+        after = f"many-{number * functions // PAGES:05}"
+        path = f"/api/v1/functions?limit={PAGE}&cursor={after}"
+        with Probe(ours.port, path, {"X-API-Key": ours.key}) as probe:
+            samples.append(probe.call()[0])
+    return Latency.of(samples)
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> int:
+    """One measurement, printed as JSON."""
+    words = argparse.ArgumentParser(prog="python -m bench.many", description=__doc__)
+    words.add_argument("--functions", type=int, default=10_000)
+    print(json.dumps(asdict(many(binary_from_env(), words.parse_args().functions)), indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

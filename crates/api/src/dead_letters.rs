@@ -1,0 +1,187 @@
+//! `/api/v1/dead-letters`.
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use faas_engine::DeadSelection;
+use faas_ports::{Clock, DeadLetter, DeadLetterQuery, SystemClock};
+use faas_proto::rest::{
+    DeadLetterFilter, DeadLetterList, DeadLetterView, Problem, PurgeReport, RedriveReport, RedrivenView,
+};
+use faas_types::{Code, Fault, ProjectId, limits};
+use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::page;
+use crate::replays::input_view;
+use crate::runs::run_id;
+use crate::state::ApiState;
+use crate::views::run_view;
+
+/// Which dead letters to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Filter {
+    /// Only of this function, by name or id.
+    function: Option<String>,
+    /// Only with this code, such as `FN_002`.
+    #[param(pattern = "^FN_0(0[1-9]|1[0-9]|2[0-4])$")]
+    code: Option<String>,
+    /// Only accepted since: a time such as `2026-11-21T08:00:00Z`, or how long ago, such as `10m`.
+    #[param(max_length = 40)]
+    since: Option<String>,
+    /// Only accepted before, in the same form.
+    #[param(max_length = 40)]
+    until: Option<String>,
+    /// Rows in the page.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// `next` of the page before.
+    #[param(max_length = 30)]
+    cursor: Option<String>,
+}
+
+/// Lists runs that were given up, newest first.
+#[utoipa::path(get, path = "/api/v1/dead-letters", tag = "dead letters", params(Filter), responses(
+    (status = 200, body = DeadLetterList),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn list_dead_letters(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    QueryParams(filter): QueryParams<Filter>,
+) -> Result<Json<DeadLetterList>, Failure> {
+    let limit = page::limit(filter.limit)?;
+    let Filter { function, code, since, until, cursor, .. } = filter;
+    let narrowed = DeadLetterFilter { function, code, since, until, limit: Some(limit + 1) };
+    let mut query = query(&state, caller.project, &narrowed)?;
+    query.after = page::parsed("cursor", cursor.as_deref())?;
+    let mut letters = state.engine.dead_letters(&query).await?;
+    let more = letters.len() > limit as usize;
+    letters.truncate(limit as usize);
+    let next = letters.last().filter(|_| more).map(|letter| letter.record.id.to_string());
+    Ok(Json(DeadLetterList { dead_letters: letters.into_iter().map(letter_view).collect(), next }))
+}
+
+/// Shows a dead letter with its input and every attempt.
+#[utoipa::path(get, path = "/api/v1/dead-letters/{id}", tag = "dead letters", params(("id" = String, Path, description = "the run's id")), responses(
+    (status = 200, body = DeadLetterView),
+    (status = 404, description = "no such dead letter", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn get_dead_letter(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<DeadLetterView>, Failure> {
+    let id = run_id(&id)?;
+    let letter = state.engine.dead_letter(caller.project, id).await?;
+    let input = state.engine.input(caller.project, id).await.ok().map(input_view);
+    Ok(Json(DeadLetterView { input, ..letter_view(letter) }))
+}
+
+/// Tries a dead letter again, on the live version: a new run that is linked to it.
+#[utoipa::path(post, path = "/api/v1/dead-letters/{id}/redrive", tag = "dead letters", params(("id" = String, Path, description = "the run's id")), responses(
+    (status = 202, body = RedriveReport),
+    (status = 404, description = "no such dead letter", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "redriven or purged meanwhile", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "too many runs wait", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn redrive_dead_letter(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<impl IntoResponse, Failure> {
+    let mut redriven = state.engine.redrive(caller.project, DeadSelection::One(run_id(&id)?)).await?;
+    match redriven.pop() {
+        Some(one) => match one.outcome {
+            Ok(_) => Ok((StatusCode::ACCEPTED, Json(RedriveReport { redriven: vec![redriven_view(one)] }))),
+            Err(fault) => Err(fault.into()),
+        },
+        None => Err(Fault::internal("a redrive has no outcome").into()),
+    }
+}
+
+/// Tries all dead letters of a filter again, up to 1,000 with one request.
+#[utoipa::path(post, path = "/api/v1/dead-letters/redrive", tag = "dead letters", request_body = DeadLetterFilter, responses(
+    (status = 202, body = RedriveReport),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn redrive_dead_letters(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    Json(filter): Json<DeadLetterFilter>,
+) -> Result<impl IntoResponse, Failure> {
+    let query = query(&state, caller.project, &filter)?;
+    let redriven = state.engine.redrive(caller.project, DeadSelection::Found(query)).await?;
+    let redriven = redriven.into_iter().map(redriven_view).collect();
+    Ok((StatusCode::ACCEPTED, Json(RedriveReport { redriven })))
+}
+
+/// Forgets a dead letter with its input. The run stays in the history.
+#[utoipa::path(delete, path = "/api/v1/dead-letters/{id}", tag = "dead letters", params(("id" = String, Path, description = "the run's id")), responses(
+    (status = 204, description = "forgotten"),
+    (status = 404, description = "no such dead letter", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn purge_dead_letter(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<StatusCode, Failure> {
+    state.engine.purge(caller.project, DeadSelection::One(run_id(&id)?)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Forgets all dead letters of a filter, up to 1,000 with one request.
+#[utoipa::path(post, path = "/api/v1/dead-letters/purge", tag = "dead letters", request_body = DeadLetterFilter, responses(
+    (status = 200, body = PurgeReport),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn purge_dead_letters(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    Json(filter): Json<DeadLetterFilter>,
+) -> Result<Json<PurgeReport>, Failure> {
+    let query = query(&state, caller.project, &filter)?;
+    let purged = state.engine.purge(caller.project, DeadSelection::Found(query)).await?;
+    Ok(Json(PurgeReport { purged }))
+}
+
+fn query(state: &ApiState, project: ProjectId, filter: &DeadLetterFilter) -> Result<DeadLetterQuery, Fault> {
+    let function = match &filter.function {
+        Some(text) => Some(state.engine.catalog().find(project, text)?.record.id),
+        None => None,
+    };
+    let limit = filter.limit.unwrap_or(limits::REDRIVE_MAX);
+    if !(1..=limits::REDRIVE_MAX).contains(&limit) {
+        let message = format!("limit is {limit}; it goes from 1 to {}", limits::REDRIVE_MAX);
+        return Err(Fault::new(Code::InvalidConfiguration, message));
+    }
+    let now = SystemClock.now();
+    Ok(DeadLetterQuery {
+        project,
+        function,
+        code: page::parsed("code", filter.code.as_deref())?,
+        since: page::time("since", filter.since.as_deref(), now)?,
+        until: page::time("until", filter.until.as_deref(), now)?,
+        after: None,
+        limit,
+    })
+}
+
+fn letter_view(letter: DeadLetter) -> DeadLetterView {
+    DeadLetterView {
+        run: run_view(letter.record),
+        reason: letter.reason,
+        died_at: letter.died_at.to_string(),
+        input: None,
+    }
+}
+
+fn redriven_view(one: faas_engine::Redriven) -> RedrivenView {
+    let (run_id, error) = match one.outcome {
+        Ok(accepted) => (Some(accepted.run.to_string()), None),
+        Err(fault) => (None, Some(fault.to_string())),
+    };
+    RedrivenView { dead: one.dead.to_string(), run_id, error }
+}

@@ -1,0 +1,87 @@
+//! `[background]`: runs that are accepted for later.
+
+use std::time::Duration;
+
+use faas_types::{Background, InvocationMode, RetryClass, RetryPolicy, Span, limits};
+
+use super::node::{Node, Value};
+use super::reader::{Reader, Table, shorten};
+
+/// Keys of `[background]`.
+pub(super) const BACKGROUND_KEYS: &[&str] = &["mode", "backlog_max", "retry"];
+/// Keys of `[background.retry]`.
+pub(super) const RETRY_KEYS: &[&str] = &["max_attempts", "backoff", "backoff_max", "max_age", "on"];
+/// Keys of later releases, which deserve a better answer than "unknown".
+const LATER: &[&str] = &["on_success", "on_failure", "callback_url"];
+
+/// Reads `[background]`; `None` when it is absent or no table.
+pub(super) fn background(reader: &mut Reader, root: &Table<'_>) -> Option<Background> {
+    let table = reader.table("background", root.get("background")?)?;
+    for key in LATER {
+        if let Some(node) = table.get(key) {
+            let path = table.path_of(key);
+            reader.problem(&*path, node.at, format!("`{path}` is not available in this release; remove it"));
+        }
+    }
+    reader.refuse_unknown(&table, &[BACKGROUND_KEYS, LATER].concat());
+    let words = [("both", InvocationMode::Both), ("sync", InvocationMode::Sync), ("async", InvocationMode::Async)];
+    let defaults = Background::default();
+    Some(Background {
+        mode: reader.one_of(&table, "mode", &words).unwrap_or(defaults.mode),
+        backlog_max: reader.count(&table, "backlog_max", 1, limits::BACKLOG_MAX).unwrap_or(defaults.backlog_max),
+        retry: table.get("retry").and_then(|node| retry(reader, node)).unwrap_or(defaults.retry),
+    })
+}
+
+fn retry(reader: &mut Reader, node: &Node) -> Option<RetryPolicy> {
+    let table = reader.table("background.retry", node)?;
+    reader.refuse_unknown(&table, RETRY_KEYS);
+    let defaults = RetryPolicy::default();
+    let policy = RetryPolicy {
+        max_attempts: reader.count(&table, "max_attempts", 1, limits::ATTEMPTS_MAX).unwrap_or(defaults.max_attempts),
+        backoff: span(reader, &table, "backoff").unwrap_or(defaults.backoff),
+        backoff_max: span(reader, &table, "backoff_max").unwrap_or(defaults.backoff_max),
+        max_age: span(reader, &table, "max_age").unwrap_or(defaults.max_age),
+        on: table.get("on").and_then(|node| classes(reader, &table, node)).unwrap_or(defaults.on),
+    };
+    Some(policy)
+}
+
+/// Text such as "30s", or a number of seconds; up to seven days.
+fn span(reader: &mut Reader, table: &Table<'_>, key: &str) -> Option<Span> {
+    let node = table.get(key)?;
+    let path = table.path_of(key);
+    let span = match &node.value {
+        Value::Int(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
+        Value::Float(_) => None,
+        _ => {
+            let text = reader.text(&path, node)?;
+            Some(reader.keep(&path, node, text.parse::<Span>())?.get())
+        }
+    };
+    let span = span.filter(|span| *span <= limits::DELAY_MAX);
+    if span.is_none() {
+        reader.problem(&*path, node.at, format!("`{path}` must be at most seven days, such as \"30s\" or \"6h\""));
+    }
+    span.map(|span| Span::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+}
+
+fn classes(reader: &mut Reader, table: &Table<'_>, node: &Node) -> Option<Vec<RetryClass>> {
+    let path = table.path_of("on");
+    let mut classes = Vec::new();
+    for item in reader.list(&path, node)? {
+        let Some(word) = reader.text(&path, item) else { continue };
+        match RetryClass::ALL.into_iter().find(|class| class.as_str() == word) {
+            Some(class) if classes.contains(&class) => {
+                reader.problem(&*path, item.at, format!("`{path}` names {word} twice; remove one"));
+            }
+            Some(class) => classes.push(class),
+            None => {
+                let message =
+                    format!("`{}` is no failure; use \"error\", \"timeout\", \"memory\" or \"start\"", shorten(word));
+                reader.problem(&*path, item.at, message);
+            }
+        }
+    }
+    Some(classes)
+}

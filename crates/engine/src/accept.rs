@@ -1,0 +1,202 @@
+//! Accepting a run for later, and what can be done with it from then on.
+
+use std::time::Duration;
+
+use faas_ports::{Claim, Enqueued, NewItem};
+use faas_types::{Code, Digest, Fault, FunctionId, InvocationMode, ProjectId, RunId, RunRecord, RunState, limits};
+use tokio::sync::oneshot;
+
+use crate::call::{CallRequest, Route};
+use crate::core::stopping;
+use crate::dispatch::input::RunInput;
+use crate::dispatch::{Pending, cancel};
+use crate::engine::Engine;
+use crate::ticket::queued_record;
+
+/// How long an accepted run may take to be committed.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a running run may take to end after it was cancelled.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a caller wants of a run besides its call.
+#[derive(Clone, Debug, Default)]
+pub struct Later {
+    /// How long to wait before the first attempt.
+    pub delay: Duration,
+    /// How long after acceptance an attempt may begin; the function's policy where absent.
+    pub max_age: Option<Duration>,
+    /// Runs of the function with the same key go one at a time, in order.
+    pub ordering_key: Option<String>,
+    /// Higher goes first.
+    pub priority: u8,
+    /// The caller's own name for the run.
+    pub idempotency_key: Option<String>,
+    /// The run that this one repeats.
+    pub origin: Option<RunId>,
+    /// The dead letter that it tries again, which is then no longer one.
+    pub redrives: Option<RunId>,
+}
+
+/// A run that is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The run.
+    pub run: RunId,
+    /// The version that it runs on.
+    pub version: u32,
+    /// Whether an earlier request with the same idempotency key had made it.
+    pub repeated: bool,
+}
+
+/// Counts a run out again unless it was handed on.
+struct Entry<'a> {
+    engine: &'a Engine,
+    owner: Option<(ProjectId, FunctionId)>,
+}
+
+// === impl Entry ===
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        if let Some((project, function)) = self.owner {
+            self.engine.core.dispatch.backlog.leave(project, function);
+        }
+    }
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Commits a run for later. It survives whatever happens to this server afterwards.
+    ///
+    /// # Errors
+    /// `FN_006` when the function takes no such calls, `FN_007` and `FN_015` when too many runs wait, `FN_018` when
+    /// the disk is full. Nothing was accepted then.
+    pub async fn accept(&self, route: Route, request: CallRequest, later: Later) -> Result<Accepted, Fault> {
+        if !self.is_ready() {
+            return Err(stopping());
+        }
+        let function = &route.entry.record;
+        let background = &route.version.settings.background;
+        if background.mode == InvocationMode::Sync {
+            let message = format!("`{}` takes calls that wait for the answer only", function.name);
+            return Err(Fault::new(Code::InvalidConfiguration, message).with_hint(
+                "call it without `Prefer: respond-async`, or set background.mode = \"both\" in its manifest",
+            ));
+        }
+        let core = &self.core;
+        core.dispatch.backlog.enter(function.project, function.id, &function.name, background.backlog_max)?;
+        let mut entry = Entry { engine: self, owner: Some((function.project, function.id)) };
+        let item = self.item(&route, request, later).await?;
+        let (run, version) = (item.record.id, item.record.version);
+        let (reply, committed) = oneshot::channel();
+        let handed = core.dispatch.intake().send(Pending { item, reply });
+        if !matches!(tokio::time::timeout(COMMIT_PATIENCE, handed).await, Ok(Ok(()))) {
+            return Err(Fault::new(Code::Overloaded, "too many runs are being accepted").with_retry_after(1));
+        }
+        entry.owner = None;
+        match tokio::time::timeout(COMMIT_PATIENCE, committed).await {
+            Ok(Ok(Ok(Enqueued::Accepted))) => Ok(Accepted { run, version, repeated: false }),
+            Ok(Ok(Ok(Enqueued::Known { run, same: true }))) => Ok(Accepted { run, version, repeated: true }),
+            Ok(Ok(Ok(Enqueued::Known { .. }))) => Err(other_body()),
+            Ok(Ok(Ok(Enqueued::Gone))) => {
+                Err(Fault::new(Code::Conflict, "the dead letter is gone")
+                    .with_hint("it was redriven or purged meanwhile"))
+            }
+            Ok(Ok(Err(fault))) => Err(fault),
+            Ok(Err(_)) | Err(_) => Err(Fault::new(Code::Unavailable, "it is not known whether the run was accepted")
+                .with_hint("look for it in the runs, or send it again with an `Idempotency-Key`")
+                .with_retry_after(1)),
+        }
+    }
+
+    async fn item(&self, route: &Route, request: CallRequest, later: Later) -> Result<NewItem, Fault> {
+        let core = &self.core;
+        let now = core.clock.now();
+        let mut record = queued_record(core.ids.mint(now), &route.entry, route.version.number, request.trigger, now);
+        record.origin = later.origin;
+        let not_before = now.plus(later.delay);
+        record.due_at = (!later.delay.is_zero()).then_some(not_before);
+        let claim = later.idempotency_key.map(|key| Claim {
+            key,
+            fingerprint: fingerprint(&request),
+            expires_at: now.plus(limits::CLAIM_AGE),
+        });
+        let CallRequest { method, path, query, headers, body, .. } = request;
+        let input = RunInput { method, path, query, headers, body, max_age: later.max_age };
+        Ok(NewItem {
+            record: *record,
+            not_before,
+            priority: later.priority,
+            ordering_key: later.ordering_key,
+            input: input.store(&*core.blobs).await?,
+            claim,
+            redrives: later.redrives,
+        })
+    }
+
+    /// A run once it has ended, or as it stands when the patience is over.
+    ///
+    /// # Errors
+    /// `FN_013` when the project has no such run.
+    pub async fn await_run(&self, project: ProjectId, id: RunId, patience: Duration) -> Result<RunRecord, Fault> {
+        let end = tokio::time::Instant::now() + patience;
+        loop {
+            // Registered first, so that an end between the look and the wait is not missed.
+            let changed = self.core.dispatch.waiters.wait(id);
+            let run = self.run(project, id).await?;
+            if run.state.is_terminal() || tokio::time::timeout_at(end, changed).await.is_err() {
+                return Ok(run);
+            }
+        }
+    }
+
+    /// Ends a run that has not ended; a running one is killed with all its processes.
+    ///
+    /// # Errors
+    /// `FN_013` when there is no such run, `FN_014` when it has ended already.
+    pub async fn cancel(&self, project: ProjectId, id: RunId) -> Result<RunRecord, Fault> {
+        let run = self.run(project, id).await?;
+        if run.state.is_terminal() {
+            return Err(ended_already(&run));
+        }
+        let dispatch = &self.core.dispatch;
+        if dispatch.stop_run(id) {
+            let run = self.await_run(project, id, CANCEL_PATIENCE).await?;
+            if run.state.is_terminal() {
+                return if run.state == RunState::Cancelled { Ok(run) } else { Err(ended_already(&run)) };
+            }
+        }
+        let mut record = run;
+        cancel(&mut record, self.core.clock.now());
+        if !dispatch.queue.withdraw(record.clone()).await? {
+            return Err(ended_already(&self.run(project, id).await?));
+        }
+        // Leased meanwhile: what that does commits nothing any more, and ends now.
+        dispatch.stop_run(id);
+        dispatch.backlog.leave(project, record.function);
+        dispatch.lanes.sign((project, record.function));
+        dispatch.waiters.wake(id);
+        Ok(record)
+    }
+}
+
+/// Tells whether a repeated request is the same one.
+pub(crate) fn fingerprint(request: &CallRequest) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    for part in [request.method.as_bytes(), request.path.as_bytes(), request.query.as_bytes(), &request.body] {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    Digest::from_bytes(*hasher.finalize().as_bytes())
+}
+
+pub(crate) fn other_body() -> Fault {
+    Fault::new(Code::InvalidConfiguration, "the idempotency key was used with another request")
+        .with_hint("send the same request again, or another key")
+}
+
+fn ended_already(run: &RunRecord) -> Fault {
+    Fault::new(Code::Conflict, format!("the run has {} already", run.state.as_str()))
+        .with_hint("only runs that have not ended can be cancelled")
+}

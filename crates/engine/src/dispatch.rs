@@ -1,0 +1,147 @@
+//! Runs that are accepted for later: from the queue to their terminal state.
+//!
+//! Four tasks share this. *Intake* commits accepted runs in groups, the *dispatcher* leases what is due as far as
+//! places are free, each run is *executed* in a task of its own as a call is, and the *settler* commits the ends in
+//! groups. A heartbeat keeps the leases. What a run's lease no longer covers commits nothing.
+
+mod backlog;
+mod dispatcher;
+mod execute;
+pub(crate) mod input;
+mod intake;
+mod lanes;
+mod plan;
+mod settler;
+mod verdict;
+mod waiters;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use faas_ports::{Claims, DeadLetters, LeaseMark, PortResult, RunQueue};
+use faas_types::RunId;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::core::Core;
+
+pub(crate) use backlog::Backlog;
+pub(crate) use intake::Pending;
+pub(crate) use lanes::Lanes;
+pub(crate) use settler::Ending;
+pub(crate) use verdict::cancel;
+pub(crate) use waiters::Waiters;
+
+/// Accepted runs that wait for their commit, and ended ones.
+const CHANNEL: usize = 1_024;
+
+/// What the four tasks share.
+pub(crate) struct Dispatch {
+    pub(crate) queue: Arc<dyn RunQueue>,
+    pub(crate) letters: Arc<dyn DeadLetters>,
+    pub(crate) claims: Arc<dyn Claims>,
+    /// How long a lease holds without a heartbeat.
+    pub(crate) lease: Duration,
+    pub(crate) backlog: Backlog,
+    pub(crate) lanes: Lanes,
+    pub(crate) waiters: Waiters,
+    /// Leases of this server, by run.
+    pub(crate) held: Mutex<HashMap<RunId, Held>>,
+    intake: mpsc::Sender<Pending>,
+    endings: mpsc::Sender<Ending>,
+}
+
+/// A lease of this server.
+pub(crate) struct Held {
+    pub(crate) mark: LeaseMark,
+    /// Ends its execution.
+    pub(crate) stop: CancellationToken,
+    /// Somebody asked for the run's end.
+    pub(crate) cancelled: bool,
+}
+
+/// The far ends of the channels, until the tasks are started.
+pub(crate) struct Feeds {
+    intake: mpsc::Receiver<Pending>,
+    endings: mpsc::Receiver<Ending>,
+}
+
+// === impl Dispatch ===
+
+impl Dispatch {
+    pub(crate) async fn open(
+        queue: Arc<dyn RunQueue>,
+        letters: Arc<dyn DeadLetters>,
+        claims: Arc<dyn Claims>,
+        lease: Duration,
+    ) -> PortResult<(Self, Feeds)> {
+        let backlog = Backlog::new(queue.depths().await?);
+        let (intake, intake_end) = mpsc::channel(CHANNEL);
+        let (endings, endings_end) = mpsc::channel(CHANNEL);
+        let dispatch = Self {
+            queue,
+            letters,
+            claims,
+            lease,
+            backlog,
+            lanes: Lanes::default(),
+            waiters: Waiters::default(),
+            held: Mutex::default(),
+            intake,
+            endings,
+        };
+        Ok((dispatch, Feeds { intake: intake_end, endings: endings_end }))
+    }
+
+    /// Hands an accepted run to the intake.
+    pub(crate) fn intake(&self) -> &mpsc::Sender<Pending> {
+        &self.intake
+    }
+
+    /// Hands the end of a lease to the settler, which commits it.
+    pub(crate) async fn end(&self, ending: Ending) {
+        // The settler outlives every execution.
+        let _ = self.endings.send(ending).await;
+    }
+
+    /// Returns when everything handed in so far is committed, or the patience is over.
+    pub(crate) async fn flush(&self, patience: Duration) {
+        let (done, wait) = oneshot::channel();
+        let flushed = async {
+            if self.endings.send(Ending::Flush(done)).await.is_ok() {
+                let _ = wait.await;
+            }
+        };
+        if tokio::time::timeout(patience, flushed).await.is_err() {
+            tracing::warn!("some runs' ends could not be stored; they are tried again at the next start");
+        }
+    }
+
+    /// Whether somebody asked for the end of this lease's run.
+    pub(crate) fn is_cancelled(&self, mark: LeaseMark) -> bool {
+        self.held.lock().get(&mark.run).is_some_and(|held| held.mark == mark && held.cancelled)
+    }
+
+    /// Ends a run's execution, if it is under way here; it then settles as cancelled.
+    pub(crate) fn stop_run(&self, run: RunId) -> bool {
+        let mut leases = self.held.lock();
+        let Some(held) = leases.get_mut(&run) else { return false };
+        held.cancelled = true;
+        held.stop.cancel();
+        true
+    }
+}
+
+/// Starts the tasks. Those returned end when they are aborted; the others with the engine.
+pub(crate) fn start(core: &Arc<Core>, feeds: Feeds) -> [JoinHandle<()>; 2] {
+    core.tasks.spawn(dispatcher::run(Arc::clone(core)));
+    core.tasks.spawn(dispatcher::keep_leases(Arc::clone(core)));
+    core.tasks.spawn(dispatcher::expire(Arc::clone(core)));
+    [
+        tokio::spawn(intake::run(Arc::clone(core), feeds.intake)),
+        tokio::spawn(settler::run(Arc::clone(core), feeds.endings)),
+    ]
+}

@@ -1,0 +1,150 @@
+//! One attempt of a leased run, made as a call is made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use faas_ports::{Lease, Settlement};
+use faas_types::{Code, Fault, FunctionSettings, RetryPolicy, RunRecord, RunState, limits};
+use futures_util::StreamExt;
+use tokio::sync::oneshot;
+
+use super::input::RunInput;
+use super::verdict::{self, Trial, TrialEnd};
+use super::{Ending, dispatcher};
+use crate::call::{CallRequest, Route, Selector};
+use crate::core::Core;
+use crate::places::Urgency;
+use crate::retry::{self, Tried};
+use crate::ticket::Ticket;
+
+/// A function without a free place is left alone for so long.
+const REST: Duration = Duration::from_millis(100);
+
+/// Tries a leased run once and hands its end to the settler.
+pub(super) async fn run(core: Arc<Core>, lease: Lease) {
+    let (mark, function, ordered) = (lease.mark(), lease.record.function, lease.ordering_key.is_some());
+    let key = (mark.project, function);
+    let stop = core.dispatch.held.lock().get(&mark.run).filter(|held| held.mark == mark).map(|held| held.stop.clone());
+    if let Some(stop) = stop {
+        let (sink, ended) = oneshot::channel();
+        let trial = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            trial = Box::pin(attempt(&core, &lease, sink)) => Some(trial),
+        };
+        let record = ended.await.ok();
+        // Before the commit, so that the place is not kept waiting for the disk.
+        next(&core, key, trial.as_ref());
+        let verdict = match trial {
+            Some(trial) => Some(verdict::of(&core, &lease, trial, record)),
+            None => core.dispatch.is_cancelled(mark).then(|| verdict::cancelled(&core, &lease, record)),
+        };
+        if let Some(verdict) = verdict {
+            let settlement = Settlement { lease: mark, verdict };
+            core.dispatch.end(Ending::Lease { settlement, function, ordered }).await;
+        }
+    } else {
+        next(&core, key, None);
+    }
+}
+
+fn next(core: &Arc<Core>, key: super::lanes::LaneKey, trial: Option<&Trial>) {
+    if let Some(TrialEnd::Failed(fault)) = trial.map(|trial| &trial.end)
+        && retry::costs_nothing(fault.code)
+    {
+        core.dispatch.lanes.rest(key, REST);
+    }
+    dispatcher::spawn(core, core.dispatch.lanes.ended(key, None));
+}
+
+async fn attempt(core: &Arc<Core>, lease: &Lease, sink: oneshot::Sender<Box<RunRecord>>) -> Trial {
+    match prepare(core, lease).await {
+        Ok((route, input, policy)) => {
+            let now = core.clock.now();
+            let attempts = u32::try_from(lease.record.attempts.len()).unwrap_or(u32::MAX);
+            let tried = Tried { created_at: lease.record.created_at, attempts, now };
+            let lost = lease.deliveries.saturating_sub(1).saturating_sub(attempts);
+            let end = match retry::spent(&policy, tried, lost) {
+                Some(straw) => TrialEnd::Spent(straw),
+                None => call(core, lease, route, input, sink).await,
+            };
+            Trial { policy, end }
+        }
+        Err(fault) => Trial { policy: RetryPolicy::default(), end: TrialEnd::Failed(fault) },
+    }
+}
+
+async fn prepare(core: &Arc<Core>, lease: &Lease) -> Result<(Route, RunInput, RetryPolicy), Fault> {
+    let record = &lease.record;
+    let entry = core.catalog.by_id(record.project, record.function).ok_or_else(|| {
+        Fault::new(Code::FunctionNotFound, format!("`{}` was deleted before the run began", record.function_name))
+    })?;
+    let version = core.catalog.version(&entry, record.version).await?;
+    let capacity = capacity(&version.settings, version.concurrency);
+    dispatcher::spawn(core, core.dispatch.lanes.learn((record.project, record.function), capacity));
+    let input = RunInput::load(lease.input.clone(), &*core.blobs).await?;
+    let mut policy = version.settings.background.retry.clone();
+    if let Some(age) = input.max_age {
+        policy.max_age = faas_types::Span::from_millis(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    }
+    // A run keeps the version that it was accepted for.
+    let selector = Selector::Version(record.version);
+    Ok((Route { entry, version, selector }, input, policy))
+}
+
+fn capacity(settings: &FunctionSettings, concurrency: u32) -> u32 {
+    settings.scaling.max.saturating_mul(settings.scaling.concurrency.unwrap_or(concurrency).max(1))
+}
+
+async fn call(
+    core: &Arc<Core>,
+    lease: &Lease,
+    route: Route,
+    input: RunInput,
+    sink: oneshot::Sender<Box<RunRecord>>,
+) -> TrialEnd {
+    let stats = core.stats.function(route.entry.record.id, &route.entry.record.name);
+    let ticket = Ticket::again(Arc::clone(core), stats, Box::new(fresh(&lease.record)), sink);
+    let RunInput { method, path, query, headers, body, .. } = input;
+    let request = CallRequest { trigger: lease.record.trigger, method, path, query, headers, body };
+    match core.carry(ticket, route, request, None, Urgency::Background).await {
+        Err(failure) => TrialEnd::Failed(failure.fault),
+        Ok(call) => {
+            let head = call.head;
+            match whole(call.body).await {
+                Ok(body) => TrialEnd::Answered { head, body },
+                Err(fault) => TrialEnd::Failed(fault),
+            }
+        }
+    }
+}
+
+/// The exchange has bounded it already.
+async fn whole(mut body: crate::reply::CallBody) -> Result<Bytes, Fault> {
+    if let crate::reply::CallBody::Whole(bytes) = body {
+        return Ok(bytes);
+    }
+    let mut all = BytesMut::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk?;
+        if all.len() <= limits::RESULT_KEPT_MAX {
+            all.extend_from_slice(&chunk);
+        }
+    }
+    Ok(all.freeze())
+}
+
+/// The record without what an earlier attempt left in it.
+fn fresh(record: &RunRecord) -> RunRecord {
+    RunRecord {
+        state: RunState::Queued,
+        code: None,
+        message: None,
+        error: None,
+        http_status: None,
+        result: None,
+        due_at: None,
+        ..record.clone()
+    }
+}

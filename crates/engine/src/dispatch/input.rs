@@ -1,0 +1,132 @@
+//! What a run was called with, as the queue keeps it.
+//!
+//! One byte for the form, four for the head's length (big-endian), the head as JSON, then the body unless the head
+//! names a blob that holds it.
+
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use faas_ports::{Blobs, PortError};
+use faas_types::{Digest, Fault, limits};
+use serde::{Deserialize, Serialize};
+
+const FORM: u8 = 1;
+const PREFIX: usize = 5;
+
+/// What a run was called with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunInput {
+    /// The HTTP method.
+    pub method: String,
+    /// The path below the function's URL.
+    pub path: String,
+    /// The query without its question mark.
+    pub query: String,
+    /// The headers.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// How long after acceptance an attempt may begin, where the caller said so.
+    pub max_age: Option<Duration>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    method: String,
+    path: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    query: String,
+    headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_age_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    blob: Option<Digest>,
+}
+
+// === impl RunInput ===
+
+impl RunInput {
+    /// Encodes it; a large body goes to the blobs first, so that the queue stays small.
+    pub(crate) async fn store(&self, blobs: &dyn Blobs) -> Result<Bytes, Fault> {
+        let inline = self.body.len() <= limits::INPUT_INLINE_MAX;
+        let blob = if inline { None } else { Some(blobs.put(self.body.clone()).await?) };
+        let head = Head {
+            method: self.method.clone(),
+            path: self.path.clone(),
+            query: self.query.clone(),
+            headers: self.headers.clone(),
+            max_age_ms: self.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            blob,
+        };
+        let head = serde_json::to_vec(&head).map_err(|error| Fault::internal(format!("an input's head: {error}")))?;
+        let length = u32::try_from(head.len()).map_err(|_| Fault::internal("an input's head is too long"))?;
+        let body = if inline { &self.body[..] } else { &[] };
+        let mut bytes = BytesMut::with_capacity(PREFIX + head.len() + body.len());
+        bytes.put_u8(FORM);
+        bytes.put_u32(length);
+        bytes.put_slice(&head);
+        bytes.put_slice(body);
+        Ok(bytes.freeze())
+    }
+
+    /// The inverse of [`RunInput::store`].
+    pub(crate) async fn load(bytes: Bytes, blobs: &dyn Blobs) -> Result<Self, PortError> {
+        let corrupt = || PortError::Corrupt { what: "a run's input".into() };
+        let length = match bytes.get(..PREFIX) {
+            Some([FORM, length @ ..]) => u32::from_be_bytes(*length.first_chunk().ok_or_else(corrupt)?) as usize,
+            _ => return Err(corrupt()),
+        };
+        let head = bytes.get(PREFIX..PREFIX.saturating_add(length)).ok_or_else(corrupt)?;
+        let head: Head = serde_json::from_slice(head).map_err(|_| corrupt())?;
+        let body = match &head.blob {
+            Some(digest) => blobs.get(digest).await?,
+            None => bytes.slice(PREFIX + length..),
+        };
+        Ok(Self {
+            method: head.method,
+            path: head.path,
+            query: head.query,
+            headers: head.headers,
+            body,
+            max_age: head.max_age_ms.map(Duration::from_millis),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use faas_testkit::MemoryBlobs;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn input(body: Vec<u8>) -> RunInput {
+        RunInput {
+            method: "POST".into(),
+            path: "/a%2Fb".into(),
+            query: "x=1".into(),
+            headers: vec![("x-a".into(), "ü".into())],
+            body: body.into(),
+            max_age: Some(Duration::from_millis(1_500)),
+        }
+    }
+
+    #[tokio::test]
+    async fn inputs_round_trip_and_large_bodies_go_to_the_blobs() {
+        let blobs = MemoryBlobs::default();
+        for size in [0, 1, limits::INPUT_INLINE_MAX, limits::INPUT_INLINE_MAX + 1] {
+            let input = input(vec![7; size]);
+            let stored = input.store(&blobs).await.expect("store");
+            assert!(stored.len() < limits::INPUT_INLINE_MAX + 500, "{size}");
+            assert_eq!(RunInput::load(stored, &blobs).await.expect("load"), input);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_inputs_are_refused_not_trusted(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+            let _ = runtime.block_on(RunInput::load(bytes.into(), &MemoryBlobs::default()));
+        }
+    }
+}

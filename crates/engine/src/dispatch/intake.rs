@@ -1,0 +1,46 @@
+//! Accepted runs reach the queue in groups: one commit, and one fsync, for all that wait.
+
+use std::sync::Arc;
+
+use faas_ports::{Enqueued, NewItem, PortError};
+use faas_types::Fault;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::core::Core;
+
+/// Runs in one commit.
+const GROUP: usize = 512;
+
+/// A run on its way into the queue, with its caller.
+pub(crate) struct Pending {
+    pub(crate) item: NewItem,
+    pub(crate) reply: oneshot::Sender<Result<Enqueued, Fault>>,
+}
+
+/// Commits what comes until it is aborted.
+pub(super) async fn run(core: Arc<Core>, mut pending: mpsc::Receiver<Pending>) {
+    let mut group = Vec::with_capacity(GROUP);
+    while pending.recv_many(&mut group, GROUP).await > 0 {
+        let (items, replies): (Vec<NewItem>, Vec<_>) = group.drain(..).map(|one| (one.item, one.reply)).unzip();
+        let lanes: Vec<_> = items.iter().map(|item| (item.record.project, item.record.function)).collect();
+        match core.dispatch.queue.enqueue(items).await {
+            Ok(outcomes) => {
+                // Before the answers: who asks for the run at once finds it under way.
+                let accepted = outcomes.iter().zip(&lanes).filter(|(outcome, _)| **outcome == Enqueued::Accepted);
+                core.dispatch.lanes.sign_all(accepted.map(|(_, lane)| *lane));
+                for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                    // A caller that went away has its run all the same.
+                    let _ = reply.send(Ok(outcome));
+                }
+            }
+            Err(error) => refuse(replies, error),
+        }
+    }
+}
+
+fn refuse(replies: Vec<oneshot::Sender<Result<Enqueued, Fault>>>, error: PortError) {
+    let fault = Fault::from(error);
+    for reply in replies {
+        let _ = reply.send(Err(fault.clone()));
+    }
+}

@@ -1,0 +1,224 @@
+//! One lane for each function with queued runs: what is known of it, and what is leased and waits for a place.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use faas_ports::{Lease, Want};
+use faas_types::{FunctionId, ProjectId};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::plan::{self, LaneLoad};
+
+/// How long a lane without news is remembered.
+const FORGET: Duration = Duration::from_secs(600);
+/// How fast the measured rate follows what happens.
+const SMOOTHING: f64 = 0.3;
+/// Ends are counted over at least this long.
+const WINDOW: Duration = Duration::from_millis(50);
+
+/// A lane's name.
+pub(crate) type LaneKey = (ProjectId, FunctionId);
+
+/// The lanes of this server.
+#[derive(Default)]
+pub(crate) struct Lanes {
+    table: Mutex<HashMap<LaneKey, Lane>>,
+    /// Something went to sleep in the queue: its time must be asked for.
+    asleep: AtomicBool,
+    news: Notify,
+}
+
+struct Lane {
+    /// Rises with each sign of work, so that a sign which came during a lease is not taken for an old one.
+    signs: u64,
+    /// The signs that an empty lease has answered.
+    answered: u64,
+    load: LaneLoad,
+    buffer: VecDeque<Lease>,
+    /// Nothing is leased before this.
+    rests_until: Option<Instant>,
+    ended: u32,
+    counted: Instant,
+    touched: Instant,
+}
+
+/// What a lease was asked for, and on which sign.
+pub(crate) struct Asked {
+    pub(crate) want: Want,
+    signs: u64,
+}
+
+// === impl Lanes ===
+
+impl Lanes {
+    /// There is, or may be, something due.
+    pub(crate) fn sign(&self, key: LaneKey) {
+        self.table.lock().entry(key).or_insert_with(Lane::new).sign();
+        self.news.notify_one();
+    }
+
+    /// Several at once.
+    pub(crate) fn sign_all(&self, keys: impl IntoIterator<Item = LaneKey>) {
+        let mut table = self.table.lock();
+        keys.into_iter().for_each(|key| table.entry(key).or_insert_with(Lane::new).sign());
+        drop(table);
+        self.news.notify_one();
+    }
+
+    /// Something went to sleep in the queue.
+    pub(crate) fn look(&self) {
+        if !self.asleep.swap(true, Ordering::AcqRel) {
+            self.news.notify_one();
+        }
+    }
+
+    /// Whether something went to sleep since this was last asked.
+    pub(crate) fn take_look(&self) -> bool {
+        self.asleep.swap(false, Ordering::AcqRel)
+    }
+
+    /// Until something happened that may let the dispatcher go on.
+    pub(crate) async fn changed(&self) {
+        self.news.notified().await;
+    }
+
+    /// What to lease now. `is_held` tells of functions that are paused.
+    pub(crate) fn wants(&self, now: Instant, is_held: impl Fn(FunctionId) -> bool) -> Vec<Asked> {
+        let mut table = self.table.lock();
+        table.retain(|_, lane| !lane.is_idle() || now.duration_since(lane.touched) < FORGET);
+        let mut wants = Vec::new();
+        for ((project, function), lane) in table.iter_mut() {
+            if lane.signs == lane.answered || lane.rests_until.is_some_and(|until| until > now) || is_held(*function) {
+                continue;
+            }
+            lane.count(now);
+            let max = plan::wanted(lane.load);
+            if max > 0 {
+                wants.push(Asked { want: Want { project: *project, function: *function, max }, signs: lane.signs });
+            }
+        }
+        wants
+    }
+
+    /// Takes what was leased; returns what can be tried at once.
+    pub(crate) fn take(&self, asked: &[Asked], leases: Vec<Lease>) -> Vec<Lease> {
+        let mut table = self.table.lock();
+        let mut got: HashMap<LaneKey, u32> = HashMap::new();
+        for lease in leases {
+            let key = (lease.record.project, lease.record.function);
+            *got.entry(key).or_default() += 1;
+            let lane = table.entry(key).or_insert_with(Lane::new);
+            lane.load.buffered += 1;
+            lane.buffer.push_back(lease);
+        }
+        let mut ready = Vec::new();
+        for Asked { want, signs } in asked {
+            let key = (want.project, want.function);
+            let Some(lane) = table.get_mut(&key) else { continue };
+            if got.get(&key).copied().unwrap_or_default() < want.max {
+                lane.answered = *signs;
+            }
+            ready.extend(lane.start());
+        }
+        ready
+    }
+
+    /// A run has left its place; returns what can be tried instead.
+    pub(crate) fn ended(&self, key: LaneKey, capacity: Option<u32>) -> Vec<Lease> {
+        let mut table = self.table.lock();
+        let Some(lane) = table.get_mut(&key) else { return Vec::new() };
+        lane.load.active = lane.load.active.saturating_sub(1);
+        lane.load.capacity = capacity.or(lane.load.capacity);
+        lane.ended += 1;
+        lane.touched = Instant::now();
+        let next = lane.start();
+        let hungry = lane.signs != lane.answered && plan::wanted(lane.load) > 0;
+        drop(table);
+        if hungry {
+            self.news.notify_one();
+        }
+        next
+    }
+
+    /// What was learned of a function's capacity; returns what can be tried because of it.
+    pub(crate) fn learn(&self, key: LaneKey, capacity: u32) -> Vec<Lease> {
+        let mut table = self.table.lock();
+        let Some(lane) = table.get_mut(&key) else { return Vec::new() };
+        if lane.load.capacity == Some(capacity) {
+            return Vec::new();
+        }
+        lane.load.capacity = Some(capacity);
+        let next = lane.start();
+        drop(table);
+        self.news.notify_one();
+        next
+    }
+
+    /// There was no place: nothing is leased for a while.
+    pub(crate) fn rest(&self, key: LaneKey, span: Duration) {
+        if let Some(lane) = self.table.lock().get_mut(&key) {
+            lane.rests_until = Some(Instant::now() + span);
+        }
+    }
+
+    /// What waits here for a place, of functions that are to be held or of all of them.
+    pub(crate) fn drain(&self, goes: impl Fn(FunctionId) -> bool) -> Vec<Lease> {
+        let mut table = self.table.lock();
+        let mut gone = Vec::new();
+        for ((_, function), lane) in table.iter_mut() {
+            if goes(*function) {
+                lane.load.buffered = 0;
+                gone.extend(lane.buffer.drain(..));
+            }
+        }
+        gone
+    }
+}
+
+// === impl Lane ===
+
+impl Lane {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            signs: 0,
+            answered: 0,
+            load: LaneLoad::default(),
+            buffer: VecDeque::new(),
+            rests_until: None,
+            ended: 0,
+            counted: now,
+            touched: now,
+        }
+    }
+
+    fn sign(&mut self) {
+        self.signs += 1;
+        self.touched = Instant::now();
+    }
+
+    fn is_idle(&self) -> bool {
+        self.load.active == 0 && self.buffer.is_empty() && self.signs == self.answered
+    }
+
+    /// Takes from the buffer what has a place.
+    fn start(&mut self) -> Vec<Lease> {
+        let free = plan::places(self.load).saturating_sub(self.load.active) as usize;
+        let count = free.min(self.buffer.len());
+        let moved = u32::try_from(count).unwrap_or(u32::MAX);
+        self.load.active += moved;
+        self.load.buffered = self.load.buffered.saturating_sub(moved);
+        self.buffer.drain(..count).collect()
+    }
+
+    fn count(&mut self, now: Instant) {
+        let span = now.duration_since(self.counted);
+        if span >= WINDOW {
+            let rate = f64::from(self.ended) / span.as_secs_f64();
+            self.load.rate += SMOOTHING * (rate - self.load.rate);
+            (self.ended, self.counted) = (0, now);
+        }
+    }
+}

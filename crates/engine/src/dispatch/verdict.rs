@@ -1,0 +1,139 @@
+//! From the end of an attempt to what the queue is told.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use faas_ports::{Lease, ReplyHead, Verdict};
+use faas_types::{Code, Fault, RetryPolicy, RunRecord, RunState, Timestamp, limits};
+
+use crate::core::Core;
+use crate::retry::{self, Attempted, LastStraw, Next, Tried};
+
+/// An attempt with what decides on its consequence.
+pub(super) struct Trial {
+    pub(super) policy: RetryPolicy,
+    pub(super) end: TrialEnd,
+}
+
+/// How an attempt ended.
+pub(super) enum TrialEnd {
+    Answered {
+        head: ReplyHead,
+        body: Bytes,
+    },
+    Failed(Fault),
+    /// It was not begun: none may be.
+    Spent(LastStraw),
+}
+
+/// What the queue is told. `record` is the run with this attempt, where one was begun.
+pub(super) fn of(core: &Core, lease: &Lease, trial: Trial, record: Option<Box<RunRecord>>) -> Verdict {
+    let now = core.clock.now();
+    let mut record = joined(lease, record);
+    let attempted = match &trial.end {
+        TrialEnd::Answered { head, .. } => Attempted::Answered(head.status),
+        TrialEnd::Failed(fault) if core.stopping.load(Ordering::Acquire) && is_interruption(fault) => {
+            Attempted::Interrupted
+        }
+        TrialEnd::Failed(fault) => Attempted::Failed(fault.code),
+        TrialEnd::Spent(_) => Attempted::Failed(Code::TimeoutExceeded),
+    };
+    let attempts = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX);
+    let tried = Tried { created_at: record.created_at, attempts, now };
+    #[expect(clippy::cast_possible_truncation, reason = "any 64 of the random bits do")]
+    let next = match trial.end {
+        TrialEnd::Spent(straw) => Next::Bury(straw),
+        _ => retry::next(&trial.policy, tried, attempted, core.ids.entropy() as u64),
+    };
+    match next {
+        Next::Return(not_before) => return Verdict::Return { not_before },
+        Next::Succeed => keep_result(&mut record, trial.end),
+        Next::Retry(_) | Next::Bury(_) => note_failure(&mut record, trial.end),
+    }
+    match next {
+        Next::Retry(at) => {
+            record.state = RunState::Retried;
+            (record.finished_at, record.duration_us, record.due_at) = (None, None, Some(at));
+            Verdict::Retry { record, not_before: at }
+        }
+        Next::Bury(straw) => {
+            end(&mut record, RunState::Failed, now);
+            Verdict::Finish { record, dead: Some(straw.as_str().to_owned()) }
+        }
+        _ => {
+            end(&mut record, RunState::Succeeded, now);
+            Verdict::Finish { record, dead: None }
+        }
+    }
+}
+
+/// The run ends because somebody asked for it.
+pub(super) fn cancelled(core: &Core, lease: &Lease, record: Option<Box<RunRecord>>) -> Verdict {
+    let mut record = joined(lease, record);
+    cancel(&mut record, core.clock.now());
+    Verdict::Finish { record, dead: None }
+}
+
+/// Makes a run a cancelled one.
+pub(crate) fn cancel(record: &mut RunRecord, now: Timestamp) {
+    record.code = Some(Code::Cancelled);
+    record.message = Some("the run was cancelled on request".to_owned());
+    record.error = None;
+    record.due_at = None;
+    end(record, RunState::Cancelled, now);
+}
+
+fn joined(lease: &Lease, record: Option<Box<RunRecord>>) -> Box<RunRecord> {
+    let mut record = record.unwrap_or_else(|| Box::new(lease.record.clone()));
+    let first = lease.record.started_at;
+    record.started_at = first.or(record.started_at);
+    let due = lease.record.due_at.unwrap_or(lease.record.created_at);
+    let before = lease.record.attempts.len();
+    if let Some(attempt) = record.attempts.get_mut(before) {
+        let waited = attempt.started_at.since(due);
+        attempt.queue_us = attempt.queue_us.max(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
+    }
+    record
+}
+
+fn end(record: &mut RunRecord, state: RunState, now: Timestamp) {
+    record.state = state;
+    record.finished_at = Some(now);
+    record.duration_us = u64::try_from(now.since(record.created_at).as_micros()).ok();
+}
+
+fn keep_result(record: &mut RunRecord, end: TrialEnd) {
+    let TrialEnd::Answered { head, body } = end else { return };
+    record.http_status = Some(head.status);
+    if record.result.is_none() && body.len() <= limits::RESULT_KEPT_MAX {
+        record.result = serde_json::from_slice(&body).ok();
+    }
+}
+
+fn note_failure(record: &mut RunRecord, end: TrialEnd) {
+    let (code, message) = match end {
+        TrialEnd::Answered { head, .. } => {
+            record.http_status = Some(head.status);
+            (Code::RuntimeError, format!("the function answered with status {}", head.status))
+        }
+        TrialEnd::Failed(fault) => (fault.code, record.message.take().unwrap_or(fault.message)),
+        // What the last attempt said stays.
+        TrialEnd::Spent(straw) => (
+            record.code.unwrap_or(Code::TimeoutExceeded),
+            record.message.take().unwrap_or_else(|| straw.as_str().to_owned()),
+        ),
+    };
+    record.code = Some(code);
+    if let Some(attempt) = record.attempts.last_mut() {
+        attempt.code = Some(code);
+        attempt.message = Some(message.clone());
+    }
+    record.message = Some(message);
+}
+
+/// What a stopping server does to attempts, as opposed to what the function did itself.
+fn is_interruption(fault: &Fault) -> bool {
+    let own =
+        matches!(fault.code, Code::TimeoutExceeded | Code::MemoryExceeded | Code::BadRequest | Code::PayloadTooLarge);
+    fault.function_error.is_none() && !own
+}

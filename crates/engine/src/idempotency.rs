@@ -1,0 +1,96 @@
+//! One call for each idempotency key, however often its caller asks.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use faas_ports::{Claim, ClaimRequest, Claimed, Holder};
+use faas_types::{Code, Digest, Fault, FunctionId, ProjectId, RunId, limits};
+
+use crate::accept::{fingerprint, other_body};
+use crate::call::{CallRequest, Route};
+use crate::core::Core;
+use crate::engine::Engine;
+
+/// What becomes of a call with a key.
+pub enum Once {
+    /// It is the first: make it, and keep its answer.
+    First(KeyHolder),
+    /// It was answered before, so.
+    Again(Bytes),
+}
+
+/// The right to answer for a key. Dropped without [`KeyHolder::keep`] it frees the key: what failed may be tried again.
+pub struct KeyHolder {
+    core: Arc<Core>,
+    name: Option<KeyName>,
+}
+
+struct KeyName {
+    project: ProjectId,
+    function: FunctionId,
+    /// Stands for this call only; the run has an id of its own.
+    holder: RunId,
+    key: String,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Asks for the right to make a call.
+    ///
+    /// # Errors
+    /// `FN_006` when the key was used with another request, `FN_014` while the first call is under way.
+    pub async fn once(&self, route: &Route, key: String, call: &CallRequest) -> Result<Once, Fault> {
+        let record = &route.entry.record;
+        let now = self.core.clock.now();
+        let (project, function, holder) = (record.project, record.id, self.core.ids.mint(now));
+        let digest: Digest = fingerprint(call);
+        let claim = Claim { key: key.clone(), fingerprint: digest, expires_at: now.plus(limits::CLAIM_AGE) };
+        let request = ClaimRequest { project, function, claim, run: holder, now };
+        match self.core.dispatch.claims.claim(request).await? {
+            Claimed::Yours => {
+                let name = Some(KeyName { project, function, holder, key });
+                Ok(Once::First(KeyHolder { core: Arc::clone(&self.core), name }))
+            }
+            Claimed::Held { same: false, .. } => Err(other_body()),
+            Claimed::Held { holder: Holder::Answered(reply), .. } if reply.is_empty() => {
+                Err(Fault::new(Code::Conflict, "the request was answered, with more than is kept")
+                    .with_hint(format!("answers of up to {} bytes are kept", limits::CLAIM_REPLY_MAX)))
+            }
+            Claimed::Held { holder: Holder::Answered(reply), .. } => Ok(Once::Again(reply)),
+            Claimed::Held { holder: Holder::Calling, .. } => {
+                Err(Fault::new(Code::Conflict, "a request with this idempotency key is under way")
+                    .with_hint("ask again when it has ended")
+                    .with_retry_after(1))
+            }
+            Claimed::Held { run, holder: Holder::Accepted, .. } => {
+                Err(Fault::new(Code::Conflict, format!("the idempotency key belongs to {run}, accepted for later"))
+                    .with_hint(format!("ask for it: GET /api/v1/runs/{run}")))
+            }
+        }
+    }
+}
+
+// === impl KeyHolder ===
+
+impl KeyHolder {
+    /// Keeps the answer for whoever repeats the request. An empty one stands for an answer too large to keep.
+    pub async fn keep(mut self, reply: Bytes) {
+        let Some(KeyName { project, function, holder, key }) = self.name.take() else { return };
+        if let Err(error) = self.core.dispatch.claims.answer(project, function, holder, &key, reply).await {
+            tracing::error!(%error, "the answer for an idempotency key is not kept");
+        }
+    }
+}
+
+impl Drop for KeyHolder {
+    fn drop(&mut self) {
+        let Some(KeyName { project, function, holder, key }) = self.name.take() else { return };
+        let core = Arc::clone(&self.core);
+        self.core.tasks.spawn(async move {
+            if let Err(error) = core.dispatch.claims.release(project, function, holder, &key).await {
+                tracing::error!(%error, "an idempotency key is not freed");
+            }
+        });
+    }
+}

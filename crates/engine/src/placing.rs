@@ -1,0 +1,130 @@
+//! From a route to a place: opening pools, following a deployment that came in between, saying why there is none.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use faas_types::{Code, Fault};
+
+use crate::call::Route;
+use crate::catalog::FunctionEntry;
+use crate::core::{Core, stopping};
+use crate::place::Place;
+use crate::places::{PoolKey, Refusal, Urgency, Why};
+use crate::pool::PoolSpec;
+use crate::usher::NoPlace;
+
+/// Deployments and changes of vars that one call follows.
+const TURNS: u32 = 8;
+
+// === impl Core ===
+
+impl Core {
+    /// A place for a call before `deadline`, in the version that its route means by then: where a deployment comes in
+    /// between, the call follows it and keeps its turn in the queue. Returns the route that was followed last.
+    pub(crate) async fn place(
+        self: &Arc<Self>,
+        mut route: Route,
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<(Place, Route), Fault> {
+        let mut turn = None;
+        for _ in 0..TURNS {
+            match self.usher.take(&pool_key(&route), urgency, turn, deadline).await {
+                Ok(place) => return Ok((place, route)),
+                Err(NoPlace::Refused(refusal)) => return Err(refused(&route, refusal)),
+                Err(NoPlace::Failed(fault)) => return Err(fault),
+                Err(NoPlace::Closed(kept)) => {
+                    turn = Some(kept);
+                    route = self.newest(route).await?;
+                }
+                Err(NoPlace::Unknown) => {
+                    route = self.newest(route).await?;
+                    self.open_pool(&route).await?;
+                    // One that was deployed while the pool opened must not find its predecessor started again.
+                    route = self.newest(route).await?;
+                }
+            }
+        }
+        let fault = Fault::new(Code::Unavailable, "the function is being replaced again and again").with_retry_after(1);
+        Err(fault)
+    }
+
+    /// What the route's selector means now.
+    async fn newest(&self, route: Route) -> Result<Route, Fault> {
+        let record = &route.entry.record;
+        match self.catalog.by_id(record.project, record.id) {
+            Some(entry) if entry.revision == route.entry.revision => Ok(route),
+            Some(entry) => self.route(entry, &route.selector).await,
+            None => Err(crate::functions::gone(&record.name)),
+        }
+    }
+
+    /// Makes the pool that serves a route, with the vars of this moment, unless there is one.
+    pub(crate) async fn open_pool(&self, route: &Route) -> Result<(), Fault> {
+        let code = self.code_layer(&route.version).await?;
+        if self.stopping.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(stopping());
+        }
+        let record = &route.entry.record;
+        let spec = PoolSpec {
+            project: record.project,
+            function: record.id,
+            name: record.name.clone(),
+            version: route.version.number,
+            settings: Arc::new(route.version.settings.clone()),
+            vars: crate::vars::effective(&route.version.settings, &record.vars),
+            code,
+            concurrency: route.version.concurrency,
+        };
+        self.usher.open(pool_key(route), spec);
+        Ok(())
+    }
+
+    /// Makes the pool of a function's live version where it keeps instances without calls.
+    pub(crate) async fn keep_minimum(self: &Arc<Self>, entry: &Arc<FunctionEntry>) {
+        if entry.record.min_instances == 0 {
+            return;
+        }
+        let made = async {
+            let live = crate::call::Selector::Alias(faas_types::AliasName::live());
+            let route = self.route(Arc::clone(entry), &live).await?;
+            self.open_pool(&route).await
+        };
+        if let Err(fault) = made.await {
+            tracing::warn!(function = %entry.record.name, error = %fault, "the minimum of instances is not kept");
+        }
+    }
+}
+
+fn pool_key(route: &Route) -> PoolKey {
+    PoolKey { function: route.entry.record.id, version: route.version.number, vars: route.entry.vars_mark }
+}
+
+fn refused(route: &Route, refusal: Refusal) -> Fault {
+    let name = &route.entry.record.name;
+    let max = route.version.settings.scaling.max;
+    let (code, message, hint) = match refusal.why {
+        Why::FunctionFull => (
+            Code::RateLimited,
+            format!("all {max} instances of `{name}` are busy and too many calls wait for them"),
+            format!("try again later, or raise scaling.max (now {max}) in the manifest"),
+        ),
+        Why::ShareFull => (
+            Code::RateLimited,
+            format!("the node is full and the project of `{name}` holds its share of it"),
+            "try again later; other projects keep their part of the node".to_owned(),
+        ),
+        Why::NodeFull => (
+            Code::Overloaded,
+            format!("the node has no room for another instance of `{name}`"),
+            "try again later, or raise engine.instances_max or engine.memory_max of the server".to_owned(),
+        ),
+        Why::TooLarge => (
+            Code::Overloaded,
+            format!("an instance of `{name}` needs more memory than the node gives to all instances"),
+            "raise engine.memory_max of the server, or let the function use less".to_owned(),
+        ),
+        Why::Stopping => return stopping(),
+    };
+    Fault::new(code, message).with_hint(hint).with_retry_after(refusal.retry_after)
+}

@@ -1,0 +1,144 @@
+//! Running something again: replays of ended runs, redrives of dead letters.
+
+use bytes::Bytes;
+use faas_ports::{DeadLetter, DeadLetterQuery};
+use faas_types::{AliasName, Code, Fault, ProjectId, RunId, TriggerKind, limits};
+use futures_util::{StreamExt, stream};
+
+use crate::accept::{Accepted, Later};
+use crate::call::{CallRequest, Selector};
+use crate::dispatch::input::RunInput;
+use crate::engine::Engine;
+
+/// Redrives that are accepted at once.
+const AT_ONCE: usize = 64;
+
+/// How to run something again.
+#[derive(Clone, Debug, Default)]
+pub struct Replay {
+    /// Another body instead of the first one.
+    pub body: Option<Bytes>,
+    /// On the version that `live` points to, instead of the run's own.
+    pub current: bool,
+}
+
+/// Which dead letters are meant.
+#[derive(Clone, Debug)]
+pub enum DeadSelection {
+    /// This one.
+    One(RunId),
+    /// All that a query finds, its limit at the most.
+    Found(DeadLetterQuery),
+}
+
+/// A dead letter that was tried again.
+#[derive(Debug)]
+pub struct Redriven {
+    /// The run that had been given up.
+    pub dead: RunId,
+    /// The run that tries it again.
+    pub outcome: Result<Accepted, Fault>,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Runs an ended run again, as a new run that is linked to it.
+    ///
+    /// # Errors
+    /// `FN_014` when the run has not ended, `FN_013` when its input is not kept or its version is gone.
+    pub async fn replay(&self, project: ProjectId, id: RunId, replay: Replay) -> Result<Accepted, Fault> {
+        self.again(project, id, replay, None).await
+    }
+
+    async fn again(
+        &self,
+        project: ProjectId,
+        id: RunId,
+        replay: Replay,
+        redrives: Option<RunId>,
+    ) -> Result<Accepted, Fault> {
+        let run = self.run(project, id).await?;
+        if !run.state.is_terminal() {
+            return Err(Fault::new(Code::Conflict, format!("the run is {}", run.state.as_str()))
+                .with_hint("wait for its end, or cancel it first"));
+        }
+        let mut input = self.input(project, id).await?;
+        if let Some(body) = replay.body {
+            input.headers.retain(|(name, _)| name != "content-length");
+            input.body = body;
+        }
+        let selector = if replay.current { Selector::Alias(AliasName::live()) } else { Selector::Version(run.version) };
+        let route = self.route(project, &run.function.to_string(), &selector).await?;
+        let RunInput { method, path, query, headers, body, max_age } = input;
+        let request = CallRequest { trigger: TriggerKind::Replay, method, path, query, headers, body };
+        self.accept(route, request, Later { max_age, origin: Some(id), redrives, ..Later::default() }).await
+    }
+
+    /// What a run was called with.
+    ///
+    /// # Errors
+    /// `FN_013` when it is not kept.
+    pub async fn input(&self, project: ProjectId, id: RunId) -> Result<RunInput, Fault> {
+        let kept = self.core.dispatch.letters.input(project, id).await?.ok_or_else(|| {
+            Fault::new(Code::NotFound, "the input of this run is not kept").with_hint(
+                "inputs of runs that were accepted for later are kept for 14 days; those of calls whose caller waited \
+                 are not kept",
+            )
+        })?;
+        Ok(RunInput::load(kept, &*self.core.blobs).await?)
+    }
+
+    /// A page of dead letters, newest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn dead_letters(&self, query: &DeadLetterQuery) -> Result<Vec<DeadLetter>, Fault> {
+        Ok(self.core.dispatch.letters.dead_letters(query).await?)
+    }
+
+    /// One dead letter.
+    ///
+    /// # Errors
+    /// `FN_013` when there is none of this run.
+    pub async fn dead_letter(&self, project: ProjectId, id: RunId) -> Result<DeadLetter, Fault> {
+        let found = self.core.dispatch.letters.dead_letter(project, id).await?;
+        found.ok_or_else(|| {
+            Fault::new(Code::NotFound, format!("no dead letter `{id}`")).with_hint("list them with `faas dlq list`")
+        })
+    }
+
+    /// Tries dead letters again on the versions that `live` points to; each leaves the dead letters as its run is
+    /// accepted.
+    ///
+    /// # Errors
+    /// When the dead letters cannot be read, or there is none of one run. A dead letter that is not accepted says so in
+    /// its outcome and stays.
+    pub async fn redrive(&self, project: ProjectId, which: DeadSelection) -> Result<Vec<Redriven>, Fault> {
+        let runs = self.selected(project, which).await?;
+        let tries = runs.into_iter().map(|dead| async move {
+            let replay = Replay { current: true, ..Replay::default() };
+            Redriven { dead, outcome: self.again(project, dead, replay, Some(dead)).await }
+        });
+        Ok(stream::iter(tries).buffered(AT_ONCE).collect().await)
+    }
+
+    /// Forgets dead letters with their inputs; returns how many.
+    ///
+    /// # Errors
+    /// When there is none of one run, or they cannot be removed.
+    pub async fn purge(&self, project: ProjectId, which: DeadSelection) -> Result<u64, Fault> {
+        let runs = self.selected(project, which).await?;
+        Ok(self.core.dispatch.letters.purge(project, runs).await?)
+    }
+
+    async fn selected(&self, project: ProjectId, which: DeadSelection) -> Result<Vec<RunId>, Fault> {
+        match which {
+            DeadSelection::One(id) => Ok(vec![self.dead_letter(project, id).await?.record.id]),
+            DeadSelection::Found(query) => {
+                let query = DeadLetterQuery { limit: query.limit.min(limits::REDRIVE_MAX), ..query };
+                Ok(self.dead_letters(&query).await?.iter().map(|letter| letter.record.id).collect())
+            }
+        }
+    }
+}

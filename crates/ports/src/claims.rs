@@ -1,0 +1,83 @@
+//! Names that callers give to their requests, so that a repeated request makes no second run.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use faas_types::{Digest, FunctionId, ProjectId, RunId, Timestamp};
+
+use crate::PortResult;
+
+/// A caller's name for a run, within one function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The name, from the header `Idempotency-Key`.
+    pub key: String,
+    /// Tells whether a repeated request is the same one.
+    pub fingerprint: Digest,
+    /// When the name is free again.
+    pub expires_at: Timestamp,
+}
+
+/// Who asks for a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimRequest {
+    /// The owner.
+    pub project: ProjectId,
+    /// The function within which the name counts.
+    pub function: FunctionId,
+    /// The name.
+    pub claim: Claim,
+    /// The run that would hold it.
+    pub run: RunId,
+    /// Names that expired before are free.
+    pub now: Timestamp,
+}
+
+/// The answer to a request for a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// The asker holds it from now on.
+    Yours,
+    /// Another run holds it.
+    Held {
+        /// That run.
+        run: RunId,
+        /// Whether both carry the same fingerprint.
+        same: bool,
+        /// How far that run is.
+        holder: Holder,
+    },
+}
+
+/// How far the holder of a name is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A call whose caller waits.
+    Calling,
+    /// A call that was answered so.
+    Answered(Bytes),
+    /// A run that was accepted for later.
+    Accepted,
+}
+
+/// Claims of calls whose callers wait; those of accepted runs are made by `RunQueue::enqueue` and seen here too.
+#[async_trait]
+pub trait Claims: Send + Sync {
+    /// Asks for a name, fsynced. A claim of a call that died with its server is free at the next start.
+    async fn claim(&self, request: ClaimRequest) -> PortResult<Claimed>;
+
+    /// Keeps the answer of the call that holds a name.
+    async fn answer(
+        &self,
+        project: ProjectId,
+        function: FunctionId,
+        run: RunId,
+        key: &str,
+        reply: Bytes,
+    ) -> PortResult<()>;
+
+    /// Frees the name that a call holds.
+    async fn release(&self, project: ProjectId, function: FunctionId, run: RunId, key: &str) -> PortResult<()>;
+
+    /// Forgets names that expired before `now`, `limit` at the most; returns how many went.
+    async fn expire_claims(&self, now: Timestamp, limit: u32) -> PortResult<u64>;
+}

@@ -1,0 +1,57 @@
+//! Runs that were given up, and the inputs of runs.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use faas_types::{Code, FunctionId, ProjectId, RunId, RunRecord, Timestamp};
+
+use crate::PortResult;
+
+/// A run that was given up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeadLetter {
+    /// The run with all its attempts.
+    pub record: RunRecord,
+    /// Why no attempt followed.
+    pub reason: String,
+    /// When it was given up.
+    pub died_at: Timestamp,
+}
+
+/// Which dead letters to list.
+#[derive(Clone, Debug)]
+pub struct DeadLetterQuery {
+    /// The owner.
+    pub project: ProjectId,
+    /// Only this function's.
+    pub function: Option<FunctionId>,
+    /// Only with this code.
+    pub code: Option<Code>,
+    /// Only accepted at or after this time, as their ids tell.
+    pub since: Option<Timestamp>,
+    /// Only accepted before this time, as their ids tell.
+    pub until: Option<Timestamp>,
+    /// After this run, going back in time.
+    pub after: Option<RunId>,
+    /// Rows at the most.
+    pub limit: u32,
+}
+
+/// Runs that were given up, newest first, and the inputs that replays begin with.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
+    /// A page of dead letters.
+    async fn dead_letters(&self, query: &DeadLetterQuery) -> PortResult<Vec<DeadLetter>>;
+
+    /// One dead letter.
+    async fn dead_letter(&self, project: ProjectId, run: RunId) -> PortResult<Option<DeadLetter>>;
+
+    /// Forgets dead letters with their inputs; returns how many there were. Their runs stay in the history.
+    async fn purge(&self, project: ProjectId, runs: Vec<RunId>) -> PortResult<u64>;
+
+    /// What a run was enqueued with, while it is kept.
+    async fn input(&self, project: ProjectId, run: RunId) -> PortResult<Option<Bytes>>;
+
+    /// Forgets dead letters that died before `before`, and inputs of runs that ended and are older than that;
+    /// `limit` rows of each at the most. Returns how many went.
+    async fn expire_dead(&self, before: Timestamp, limit: u32) -> PortResult<u64>;
+}

@@ -1,0 +1,108 @@
+//! Into the queue.
+
+use faas_ports::{Claim, Enqueued, NewItem, PortError, PortResult};
+use faas_types::{FunctionId, ProjectId};
+use rusqlite::{Connection, params};
+
+use super::{BLOCKED, READY, SLEEPING};
+use crate::claims;
+use crate::sqlite::{WorkError, WorkResult, id_blob, millis};
+
+/// An item with its record encoded.
+pub(super) struct Row {
+    item: NewItem,
+    json: String,
+}
+
+// === impl Row ===
+
+impl Row {
+    pub(super) fn new(item: NewItem) -> PortResult<Self> {
+        let json =
+            serde_json::to_string(&item.record).map_err(|error| PortError::failed("cannot encode a run", error))?;
+        Ok(Self { json, item })
+    }
+}
+
+pub(super) fn enqueue(connection: &Connection, rows: &[Row]) -> WorkResult<Vec<Enqueued>> {
+    rows.iter().map(|row| add(connection, row)).collect()
+}
+
+fn add(connection: &Connection, row: &Row) -> WorkResult<Enqueued> {
+    let item = &row.item;
+    let record = &item.record;
+    if let Some(Claim { key, .. }) = &item.claim
+        && let Some(held) = claims::held(connection, record.project, record.function, key, record.created_at)?
+    {
+        let same = item.claim.as_ref().is_some_and(|claim| claim.fingerprint == held.fingerprint);
+        return Ok(Enqueued::Known { run: held.run, same });
+    }
+    if let Some(dead) = item.redrives
+        && connection
+            .prepare_cached("DELETE FROM dead_letters WHERE project = ?1 AND run = ?2")?
+            .execute(params![id_blob(record.project), id_blob(dead)])?
+            == 0
+    {
+        return Ok(Enqueued::Gone);
+    }
+    if let Some(claim) = &item.claim {
+        claims::take(connection, record.project, record.function, claim, record.id, false)?;
+    }
+    insert(connection, row)?;
+    Ok(Enqueued::Accepted)
+}
+
+fn insert(connection: &Connection, row: &Row) -> WorkResult<()> {
+    let item = &row.item;
+    let record = &item.record;
+    let owner = (id_blob(record.project), id_blob(record.id));
+    connection
+        .prepare_cached("INSERT INTO inputs (project, run, input) VALUES (?1, ?2, ?3)")?
+        .execute(params![owner.0, owner.1, &item.input[..]])
+        .map_err(|error| twice(error, row))?;
+    let stage = match &item.ordering_key {
+        Some(key) if first_of_key(connection, record.project, record.function, key)?.is_some() => BLOCKED,
+        _ if item.not_before <= record.created_at => READY,
+        _ => SLEEPING,
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO queue (project, run, function, version, state, stage, due_at, priority, ordering_key, record)
+             VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            owner.0,
+            owner.1,
+            id_blob(record.function),
+            record.version,
+            stage,
+            millis(item.not_before),
+            item.priority,
+            item.ordering_key,
+            row.json,
+        ])
+        .map_err(|error| twice(error, row))?;
+    Ok(())
+}
+
+fn twice(error: rusqlite::Error, row: &Row) -> WorkError {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::ConstraintViolation) => {
+            PortError::Exists { what: format!("the run {}", row.item.record.id) }.into()
+        }
+        _ => error.into(),
+    }
+}
+
+/// The place of the item of an ordering key that goes first.
+pub(super) fn first_of_key(
+    connection: &Connection,
+    project: ProjectId,
+    function: FunctionId,
+    key: &str,
+) -> WorkResult<Option<i64>> {
+    let first = connection
+        .prepare_cached("SELECT min(seq) FROM queue WHERE project = ?1 AND function = ?2 AND ordering_key = ?3")?
+        .query_row(params![id_blob(project), id_blob(function), key], |row| row.get(0))?;
+    Ok(first)
+}

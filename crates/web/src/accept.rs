@@ -1,0 +1,173 @@
+//! Calls that are accepted for later: answered with 202 once the run is committed.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use faas_engine::{Accepted, CallRequest, Engine, Later};
+use faas_types::{Code, Fault, Span, limits};
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::body::held_body;
+use crate::call::{CALL_ID, CallTarget, RUN_ID, VERSION, answer_call, passed_headers};
+use crate::once::answer_once;
+use crate::render;
+use crate::request_id::{self, RequestId};
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const DELAY: HeaderName = HeaderName::from_static("x-run-delay");
+const MAX_AGE: HeaderName = HeaderName::from_static("x-run-max-age");
+const PRIORITY: HeaderName = HeaderName::from_static("x-run-priority");
+const ORDERING_KEY: HeaderName = HeaderName::from_static("x-ordering-key");
+const CALLBACK: HeaderName = HeaderName::from_static("x-callback-url");
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Whether a request asks to be answered before its work is done, as RFC 7240 has it.
+#[must_use]
+pub fn prefers_async(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(PREFER);
+    let mut wishes = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
+    wishes.any(|wish| wish.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("respond-async"))
+}
+
+/// Answers a call: at once or for later, and once only where it has an `Idempotency-Key`.
+pub async fn serve_call(
+    engine: &Engine,
+    target: CallTarget,
+    request: Request,
+    id: &RequestId,
+    later: bool,
+) -> Response {
+    if later {
+        accept_call(engine, target, request, id).await
+    } else if request.headers().contains_key(IDEMPOTENCY_KEY) {
+        answer_once(engine, target, request, id).await
+    } else {
+        answer_call(engine, target, request, id).await
+    }
+}
+
+/// Accepts a request for later and says which run it became.
+async fn accept_call(engine: &Engine, target: CallTarget, request: Request, id: &RequestId) -> Response {
+    match accept(engine, target, request).await {
+        Ok(accepted) => answer(accepted, id),
+        Err(fault) => render(&fault, id, None),
+    }
+}
+
+async fn accept(engine: &Engine, target: CallTarget, request: Request) -> Result<Accepted, Fault> {
+    let (parts, body) = request.into_parts();
+    let later = later(&parts.headers)?;
+    let body = held_body(&parts.headers, body, engine.bodies()).await?;
+    let call = CallRequest {
+        trigger: target.trigger,
+        method: parts.method.as_str().to_owned(),
+        path: target.path,
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: passed_headers(&parts, target.prefix, target.key_was_used),
+        body,
+    };
+    engine.accept(target.route, call, later).await
+}
+
+fn later(headers: &HeaderMap) -> Result<Later, Fault> {
+    if headers.contains_key(CALLBACK) {
+        return Err(Fault::new(Code::NotImplemented, "callbacks are not available in this release")
+            .with_hint("leave out `X-Callback-Url` and ask for the run: GET /api/v1/runs/{id}?wait=30s"));
+    }
+    let priority = match text(headers, &PRIORITY)? {
+        Some(text) => text.parse().map_err(|_| bad(&PRIORITY, "a number from 0 to 255"))?,
+        None => 0,
+    };
+    Ok(Later {
+        delay: span(headers, &DELAY)?.unwrap_or_default(),
+        max_age: span(headers, &MAX_AGE)?,
+        ordering_key: key(headers, &ORDERING_KEY)?,
+        priority,
+        idempotency_key: key(headers, &IDEMPOTENCY_KEY)?,
+        ..Later::default()
+    })
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Fault> {
+    headers.get(name).map(|value| value.to_str().map_err(|_| bad(name, "plain ASCII text"))).transpose()
+}
+
+/// A caller's own name for something.
+pub(crate) fn key(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Fault> {
+    let Some(text) = text(headers, name)? else { return Ok(None) };
+    if text.is_empty() || text.len() > limits::CALLER_KEY_MAX {
+        return Err(bad(name, &format!("1 to {} characters", limits::CALLER_KEY_MAX)));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+fn span(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Duration>, Fault> {
+    let Some(text) = text(headers, name)? else { return Ok(None) };
+    let span = text.parse::<Span>().map_err(|error| bad(name, &error.to_string()))?;
+    if span.get() > limits::DELAY_MAX {
+        return Err(bad(name, "at most seven days, such as 10m or 168h"));
+    }
+    Ok(Some(span.get()))
+}
+
+fn bad(name: &HeaderName, wanted: &str) -> Fault {
+    Fault::new(Code::BadRequest, format!("the header `{name}` cannot be used: {wanted}"))
+}
+
+fn answer(accepted: Accepted, id: &RequestId) -> Response {
+    let run = accepted.run.to_string();
+    let body = format!(r#"{{"run_id":"{run}","state":"queued","repeated":{}}}"#, accepted.repeated);
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    let headers = response.headers_mut();
+    let of = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("?"));
+    headers.insert(LOCATION, of(&format!("/api/v1/runs/{run}")));
+    let run = of(&run);
+    headers.insert(CALL_ID, run.clone());
+    headers.insert(RUN_ID, run);
+    headers.insert(VERSION, HeaderValue::from(accepted.version));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
+    headers.insert(request_id::HEADER, id.header());
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().expect("a value"))).collect()
+    }
+
+    #[test]
+    fn preferences_are_read_as_written_in_rfc_7240() {
+        let prefers = |value: &str| prefers_async(&headers(&[("prefer", value)]));
+        assert!(prefers("respond-async"));
+        assert!(prefers("wait=10, Respond-Async; foo"));
+        assert!(!prefers("respond-asynchronously, wait=1"));
+        assert!(!prefers_async(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn wishes_are_checked_and_named() {
+        let good = headers(&[("x-run-delay", "5m"), ("x-run-priority", "9"), ("x-ordering-key", "user-1")]);
+        let later_ = later(&good).expect("good");
+        assert_eq!((later_.delay, later_.priority), (Duration::from_secs(300), 9));
+        assert_eq!(later_.ordering_key.as_deref(), Some("user-1"));
+        for (name, value) in [
+            ("x-run-delay", "soon"),
+            ("x-run-delay", "200h"),
+            ("x-run-priority", "300"),
+            ("x-ordering-key", ""),
+            ("idempotency-key", &"k".repeat(300)),
+        ] {
+            let fault = later(&headers(&[(name, value)])).expect_err(name);
+            assert!(fault.message.contains(name), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Calls with an `Idempotency-Key` whose callers wait: the answer is kept, and given again without another run.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use faas_engine::{CallRequest, Engine, KeyHolder, Once};
+use faas_types::{Fault, limits};
+use futures_util::StreamExt;
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use crate::accept::{IDEMPOTENCY_KEY, key};
+use crate::body::held_body;
+use crate::call::{CallTarget, answer_call};
+use crate::problem::ERROR_SOURCE;
+use crate::render;
+use crate::request_id::{self, RequestId};
+
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The head of a kept answer, in JSON and on one line; the body follows.
+type Head = (u16, Vec<(String, String)>);
+
+/// Calls a function once for each key and answers all who ask.
+pub(crate) async fn answer_once(engine: &Engine, target: CallTarget, request: Request, id: &RequestId) -> Response {
+    match first(engine, &target, request).await {
+        Ok((Once::First(holder), request)) => {
+            let response = answer_call(engine, target, request, id).await;
+            keep(holder, response).await
+        }
+        Ok((Once::Again(reply), _)) => again(&reply, id),
+        Err(fault) => render(&fault, id, None),
+    }
+}
+
+async fn first(engine: &Engine, target: &CallTarget, request: Request) -> Result<(Once, Request), Fault> {
+    let (parts, body) = request.into_parts();
+    let body = held_body(&parts.headers, body, engine.bodies()).await?;
+    let name = key(&parts.headers, &IDEMPOTENCY_KEY)?.unwrap_or_default();
+    let call = CallRequest {
+        trigger: target.trigger,
+        method: parts.method.as_str().to_owned(),
+        path: target.path.clone(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: Vec::new(),
+        body: body.clone(),
+    };
+    let once = engine.once(&target.route, name, &call).await?;
+    Ok((once, Request::from_parts(parts, Body::from(body))))
+}
+
+/// Keeps an answer that the function chose. A failure frees the key, so that the request may be tried again.
+async fn keep(holder: KeyHolder, response: Response) -> Response {
+    if response.headers().contains_key(ERROR_SOURCE) || response.status().is_server_error() {
+        return response;
+    }
+    let (head, body) = response.into_parts();
+    let mut chunks = body.into_data_stream();
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = chunks.next().await {
+        match chunk {
+            Ok(chunk) => bytes.extend_from_slice(&chunk),
+            // It broke off: the caller hears of it, and the key is free.
+            Err(error) => {
+                let broken = futures_util::stream::once(async move { Err::<Bytes, _>(error) });
+                return Response::from_parts(head, Body::from_stream(broken));
+            }
+        }
+    }
+    let bytes = bytes.freeze();
+    let text = |value: &HeaderValue| value.as_bytes().iter().map(|&byte| char::from(byte)).collect::<String>();
+    let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    let kept: Head = (head.status.as_u16(), headers);
+    let reply = match serde_json::to_vec(&kept) {
+        Ok(mut reply) if bytes.len() <= limits::CLAIM_REPLY_MAX => {
+            reply.push(b'\n');
+            reply.extend_from_slice(&bytes);
+            reply.into()
+        }
+        _ => Bytes::new(),
+    };
+    holder.keep(reply).await;
+    Response::from_parts(head, Body::from(bytes))
+}
+
+fn again(reply: &Bytes, id: &RequestId) -> Response {
+    let split = reply.iter().position(|byte| *byte == b'\n');
+    let head = split.and_then(|split| serde_json::from_slice::<Head>(&reply[..split]).ok());
+    let (Some(split), Some((status, headers))) = (split, head) else {
+        return render(&Fault::internal("the kept answer cannot be read"), id, None);
+    };
+    let mut response = Response::new(Body::from(reply.slice(split + 1..)));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    for (name, value) in headers {
+        let bytes: Vec<u8> = value.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect();
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(&bytes)) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response.headers_mut().insert(request_id::HEADER, id.header());
+    response
+}
