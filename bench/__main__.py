@@ -6,13 +6,19 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import cold, server, warm
+from . import burst, cold, many, server, warm
 from .plan import Plan
 from .report import write, write_json
 from .surroundings import ROOT, TARGET, describe, say
 
 # In the order of the page.
-SECTIONS = {"cold": cold.measure, "warm": warm.measure, "server": server.measure}
+SECTIONS = {
+    "cold": cold.measure,
+    "warm": warm.measure,
+    "burst": burst.measure,
+    "many": many.measure,
+    "server": server.measure,
+}
 # Goals that this bench cannot judge, with the reason.
 UNMEASURED = [
     "of-watchdog (≥ 2.5 ×): no registry that we use has it",

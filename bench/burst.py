@@ -1,22 +1,20 @@
-"""From nothing to a thousand calls at once, of a function that sleeps, while another function is called all the time.
-
-By itself: `FAAS_BIN=… python -m bench.burst --calls 1000`.
-"""
+"""From nothing to a thousand calls at once of a function that sleeps, while another function is called all the time."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import sys
 import threading
 import time
 from dataclasses import asdict, dataclass
 
+from .ours import Ours, serving
+from .plan import Plan
 from .probe import Latency, Probe
-from .targets import Ours, binary_from_env, running
+from .section import Section, Table, at_least, at_most, quantiles
 
 BURST, BYSTANDER = "burst", "bystander"
+CALLS = 1000
+GOAL_S, GOAL_BYSTANDER_MS = 10, 100
 PATIENCE_S = 120
 # Between two calls of the bystander.
 PAUSE_S = 0.01
@@ -98,23 +96,27 @@ async def _one(port: int, request: bytes) -> str:
     return answer.partition(b"\r\n\r\n")[0].decode("latin-1")
 
 
-def measured(ours: Ours, calls: int) -> BurstFigures:
+def measure(plan: Plan, only: str | None) -> Section:
     """A burst on a server of its own, so that nothing else fills the node."""
-    fresh = Ours(ours.binary)
-    try:
-        with running(fresh.command(), fresh.port, "/readyz", **fresh.env):
-            return burst(fresh, calls)
-    finally:
-        fresh.remove()
-
-
-def main() -> int:
-    """One burst, printed as JSON."""
-    words = argparse.ArgumentParser(prog="python -m bench.burst", description=__doc__)
-    words.add_argument("--calls", type=int, default=1000)
-    print(json.dumps(asdict(measured(Ours(binary_from_env()), words.parse_args().calls)), indent=2))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    calls = 50 if plan.quick else CALLS
+    with serving() as ours:
+        figures = burst(ours, calls)
+    rows = [
+        ("answered with 200", f"{figures.answered:,} of {figures.calls:,}"),
+        ("until the last answer", f"{figures.seconds:.1f} s"),
+        ("started an instance", f"{figures.cold:,}"),
+        ("the other function meanwhile, p50 / p95 / p99", " / ".join(quantiles(figures.bystander))),
+    ]
+    rows += [(f"refused with {status}", f"{count:,}") for status, count in figures.refused.items()]
+    text = (
+        f"{calls:,} calls at once to one function that sleeps for a second and has no instance, each over a connection "
+        f"of its own, while another function is called every {PAUSE_S * 1000:.0f} ms."
+    )
+    goals = [
+        at_least("burst: answered, of all", figures.answered / figures.calls, 1, ""),
+        at_most("burst: until the last answer", figures.seconds, GOAL_S, " s"),
+        at_most("burst: p99 of another function", figures.bystander.p99_us / 1000, GOAL_BYSTANDER_MS, " ms"),
+    ]
+    return Section(
+        "burst", "From zero to a thousand", text, [Table(("what", "here"), rows)], goals, figures=asdict(figures)
+    )

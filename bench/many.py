@@ -1,14 +1,9 @@
-"""Ten thousand deployed functions that nobody calls: what they cost at rest, and how long a page of them takes.
-
-By itself: `FAAS_BIN=… python -m bench.many --functions 10000`.
-"""
+"""Ten thousand deployed functions that nobody calls: what they cost at rest, and how long a page of them takes."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -18,12 +13,17 @@ from typing import Any
 
 from blake3 import blake3
 
-from .cold import tree_rss_mb
+from .ours import Ours, binary
+from .plan import Plan
 from .probe import Latency, Probe
+from .running import APPS, running
+from .section import Section, Table, at_most, quantiles
+from .server import tree_rss_mb
 from .surroundings import interpreter
-from .targets import APPS, Ours, binary_from_env, running
 
 CODE = (APPS / "ours" / "main.py").read_bytes()
+FUNCTIONS = 10_000
+GOAL_MB, GOAL_CPU, GOAL_PAGE_MS = 300, 1, 20
 DEPLOYERS = 4
 # Longer than an instance of a deployment's check needs to be gone, and than memory needs to be given back.
 SETTLE_S = 5
@@ -74,9 +74,9 @@ class Deployer:
             raise RuntimeError(f"{method} {path}: {answer.status} {text[:500]!r}")
 
 
-def many(binary: Path, functions: int) -> ManyFigures:
+def many(program: Path, functions: int) -> ManyFigures:
     """Deploys them, restarts the server over them and leaves it alone."""
-    ours = Ours(binary)
+    ours = Ours(program)
     try:
         with running(ours.command(), ours.port, "/readyz", **ours.env) as process:
             time.sleep(1)
@@ -141,13 +141,23 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def main() -> int:
-    """One measurement, printed as JSON."""
-    words = argparse.ArgumentParser(prog="python -m bench.many", description=__doc__)
-    words.add_argument("--functions", type=int, default=10_000)
-    print(json.dumps(asdict(many(binary_from_env(), words.parse_args().functions)), indent=2))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def measure(plan: Plan, only: str | None) -> Section:
+    """As many as the goal names."""
+    figures = many(binary(), 20 if plan.quick else FUNCTIONS)
+    rows = [
+        ("resident, before the first of them", f"{figures.empty_rss_mb:.0f} MB"),
+        ("to deploy one", f"{figures.deploy_ms:.0f} ms"),
+        ("resident after deploying all", f"{figures.rss_after_deploying_mb:.0f} MB"),
+        ("ready after a restart", f"{figures.ready_ms:.0f} ms"),
+        ("resident at rest", f"{figures.rss_mb:.0f} MB"),
+        ("processor at rest, of one core", f"{figures.cpu_percent:.2f}%"),
+        (f"a page of {PAGE}, p50 / p95 / p99", " / ".join(quantiles(figures.page))),
+        ("resident after listing all", f"{figures.rss_after_listing_mb:.0f} MB"),
+    ]
+    text = f"{figures.functions:,} functions are deployed and nobody calls them; the server is restarted over them."
+    goals = [
+        at_most(f"{figures.functions:,} idle functions: resident", figures.rss_mb, GOAL_MB, " MB"),
+        at_most(f"{figures.functions:,} idle functions: processor", figures.cpu_percent, GOAL_CPU, "%"),
+        at_most("a page of the list, p95", figures.page.p95_us / 1000, GOAL_PAGE_MS, " ms"),
+    ]
+    return Section("many", "Many idle functions", text, [Table(("what", "here"), rows)], goals, figures=asdict(figures))

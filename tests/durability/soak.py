@@ -93,8 +93,8 @@ class Soak:
 
     def _at_rest(self) -> Sample:
         """Once the last instance has idled out."""
-        until(lambda: _gauges(self.server, "faas_in_flight") == 0, "no call is under way", within=REST_WITHIN_S)
-        until(lambda: _gauges(self.server, "faas_instances") == 0, "no instance is left", within=REST_WITHIN_S)
+        until(lambda: self.server.metric("faas_in_flight") == 0, "no call is under way", within=REST_WITHIN_S)
+        until(lambda: self.server.metric("faas_instances") == 0, "no instance is left", within=REST_WITHIN_S)
         time.sleep(1)
         return Sample.of(self.server)
 
@@ -139,7 +139,7 @@ class Soak:
 
     def _check_runs(self) -> None:
         """Every answer has its run in the right state, every run has ended, and no run was asked for by nobody."""
-        dropped = _gauges(self.server, "faas_run_records_dropped_total")
+        dropped = self.server.metric("faas_run_records_dropped_total")
         states: Counter[str] = Counter()
         wrong, missing = [], dict(self.account.answered)
         unasked = 0
@@ -158,12 +158,6 @@ class Soak:
 
     def _check_answers(self) -> None:
         self.report.broken += self.account.wrong[:20]
-
-
-def _gauges(server: Server, family: str) -> float:
-    """The sum of a metric family's samples."""
-    lines = server.http.get("/metrics").expect(200).body.decode().splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{family} ", f"{family}{{")))
 
 
 def _runs(server: Server) -> list[dict]:

@@ -39,6 +39,9 @@ def leave():
     resource.setrlimit(resource.RLIMIT_NOFILE, (500, 500))
     libc.prctl(15, MARK[:12].encode(), 0, 0, 0)
     threading.Thread(target=time.sleep, args=(600,), daemon=True, name=MARK).start()
+
+
+def leave_a_daemon():
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
@@ -89,6 +92,8 @@ def handler(event):
     seen = look()
     if event.get("leave"):
         leave()
+    if event.get("daemon"):
+        leave_a_daemon()
     if event.get("then") == "sleep":
         time.sleep(600)
     if event.get("then") == "crash":

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import WAYS, Server, write_function
+from harness import MACHINE, WAYS, Server, until, write_function
 
 from escape.decoys import Decoys, decoys
 from escape.sealed import Sealed
 
 ATTEMPTS = Path(__file__).parent / "attempts"
+# What the server itself calls each way.
+PATHS = {"opened": "exec", "parked": "parked"}
 NEIGHBOUR = "def handler(x: int):\n    return x + 1\n"
 
 
@@ -38,13 +40,26 @@ def _with_attempts(server: Server) -> Server:
 def confined(way: str) -> Iterator[Server]:
     """A server run as whoever runs the tests, with the attempts deployed, and a neighbour."""
     with Server(env=WAYS[way]) as server:
-        yield _with_attempts(server)
+        _with_attempts(server)
+        if MACHINE.root:
+            _go(server, way)
+        yield server
+
+
+def _go(server: Server, way: str) -> None:
+    """Starts the instance that makes the attempts, and proves by which way it came."""
+    path = PATHS[way]
+    if way == "parked":
+        until(lambda: server.metric("faas_runtimes_parked") > 0, "a runtime waits", within=60)
+    before = server.metric("faas_instance_starts_total", path)
+    assert server.api.invoke("attempts").expect(200).headers["x-cold-start"] == "true"
+    assert server.metric("faas_instance_starts_total", path) > before, f"the instance did not come by way of {path}"
 
 
 @pytest.fixture(scope="package")
-def ordinary(way: str) -> Iterator[Server]:
-    """The same, run as an ordinary user."""
-    with Server(ordinary_user=True, env=WAYS[way]) as server:
+def ordinary() -> Iterator[Server]:
+    """The same, run as an ordinary user, for whom nothing is opened ahead of time."""
+    with Server(ordinary_user=True) as server:
         yield _with_attempts(server)
 
 

@@ -47,6 +47,8 @@ def leave(server: Server, name: str) -> None:
     assert set(found) >= SURELY_LEFT, f"not found again by the same instance: {SURELY_LEFT - set(found)}"
     assert any(place.startswith("process ") for place in found)
     assert any(place.startswith("descriptor ") for place in found)
+    # May end the instance: what follows must find nothing either way.
+    seen(server, name, daemon=True)
 
 
 def test_another_function_finds_nothing(server: Server, tmp_path: Path, name: str) -> None:
@@ -105,7 +107,9 @@ def test_no_start_inherits_from_another(server: Server, tmp_path: Path, name: st
     for number in range(12):
         each = f"{name[:40]}-{number}"
         deploy(server, tmp_path, each, version=number)
-        assert seen(server, each, leave=True)["seen"] == [], f"instance {number} found what an earlier one left"
+        assert seen(server, each, leave=True, daemon=True)["seen"] == [], (
+            f"instance {number} found what an earlier one left"
+        )
         if number % 3 == 2:
             server.api.invoke(each, {"then": sorted(ENDS)[number % len(ENDS)]})
 

@@ -65,6 +65,18 @@ class Machine:
         """Whether the API fuzzer is installed."""
         return program("schemathesis") is not None
 
+    @cached_property
+    def power_cuts(self) -> bool:
+        """Whether an ext4 file system can be made in a file, mounted and shut down without a flush."""
+        from .disk import PowerCutDisk
+
+        try:
+            with PowerCutDisk(megabytes=32) as disk:
+                disk.cut()
+        except (OSError, subprocess.SubprocessError):
+            return False
+        return True
+
     def lacks(self, needs: list[str]) -> list[Lack]:
         """Which of these needs are not met."""
         return [Lack(need, REASONS[need]) for need in needs if not getattr(self, need)]
@@ -82,6 +94,7 @@ REASONS = {
     "userns": "ordinary users may not open user namespaces (kernel.unprivileged_userns_clone or AppArmor)",
     "ordinary": "no program can be run as an ordinary user",
     "cgroups": "no writable cgroup with a memory controller",
+    "power_cuts": "no loop device, no mkfs.ext4 or no EXT4_IOC_SHUTDOWN: power cuts cannot be made here",
     "promtool": "promtool is not installed (Debian package prometheus)",
     "schemathesis": "schemathesis is not installed (PyPI)",
 }

@@ -196,6 +196,12 @@ class Server:
         """The command line with the profile that the server wrote, and these variables."""
         return Cli(self.program, self.env | env, self.prefix)
 
+    def metric(self, family: str, label: str = "") -> float:
+        """The sum of a metric family's samples that have this text among their labels."""
+        lines = self.http.get("/metrics").expect(200).body.decode().splitlines()
+        own = [line for line in lines if line.startswith((f"{family} ", f"{family}{{")) and label in line]
+        return sum(float(line.rpartition(" ")[2]) for line in own)
+
     def deploy(self, folder: Path, *args: str) -> Any:
         """Deploys with the command line and returns what it printed."""
         return self.cli("deploy", folder, "-o", "json", *args, timeout=180).ok().json()

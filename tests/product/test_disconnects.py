@@ -124,7 +124,9 @@ class Visitor:
 def metric(server: Server, name: str) -> float:
     """A metric of the server, or of one function by its label, in sum."""
     page = server.api.http.get("/metrics").expect(200).body.decode()
-    return sum(float(value) for value in re.findall(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$", page, re.M))
+    samples = re.findall(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$", page, re.M)
+    assert samples, f"no metric {name}"
+    return sum(map(float, samples))
 
 
 def open_files(server: Server) -> int:

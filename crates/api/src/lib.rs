@@ -1,5 +1,6 @@
 //! Control plane: REST and its OpenAPI document.
 
+mod cache;
 mod dead_letters;
 mod deploy;
 mod error_pages;
@@ -13,6 +14,7 @@ mod metrics_page;
 mod openapi;
 mod page;
 mod replays;
+mod retention;
 mod runs;
 mod server;
 mod state;

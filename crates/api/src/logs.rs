@@ -6,9 +6,9 @@ use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use faas_engine::LogFollower;
-use faas_ports::{Clock, LogQuery, SystemClock};
+use faas_ports::{Clock, LogPage, LogQuery, SystemClock};
 use faas_proto::rest::{LogList, Problem};
-use faas_types::{Code, Fault, FunctionId, LogLevel};
+use faas_types::{Code, Fault, LogLevel, LogLine};
 use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
 use futures_util::stream::{self, Stream, StreamExt};
 use http::HeaderMap;
@@ -18,15 +18,17 @@ use utoipa::IntoParams;
 use crate::page;
 use crate::runs::run_id;
 use crate::state::ApiState;
-use crate::views::log_line_view;
 
 /// Which lines to show.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
-    /// Only after this position; as `Last-Event-ID` when following.
+    /// Only after this position, which is `next` of a page; as `Last-Event-ID` when following.
     #[param(minimum = 0, maximum = 9007199254740991_i64)]
     after: Option<u64>,
+    /// Only before this position, which is `previous` of a page.
+    #[param(minimum = 0, maximum = 9007199254740991_i64)]
+    before: Option<u64>,
     /// Only at least this important.
     level: Option<LogLevel>,
     /// Only lines that contain this text, whatever the case.
@@ -35,6 +37,9 @@ pub(crate) struct Filter {
     /// Only since: a time such as `2026-11-21T08:00:00Z`, or how long ago, such as `10m`.
     #[param(max_length = 40)]
     since: Option<String>,
+    /// Only before, in the same form.
+    #[param(max_length = 40)]
+    until: Option<String>,
     /// Only of this run.
     #[param(max_length = 30)]
     run: Option<String>,
@@ -45,6 +50,20 @@ pub(crate) struct Filter {
     limit: Option<u32>,
     /// Keeps the connection and sends lines as they are written, as server-sent events.
     follow: Option<bool>,
+}
+
+/// Shows what the project's functions wrote.
+#[utoipa::path(get, path = "/api/v1/logs", tag = "logs", params(Filter), responses(
+    (status = 200, content((LogList = "application/json"), (String = "text/event-stream"))),
+))]
+pub(crate) async fn project_logs(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    QueryParams(filter): QueryParams<Filter>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
+    answer(state, filter, query, &headers).await
 }
 
 /// Shows what a function wrote.
@@ -60,13 +79,11 @@ pub(crate) async fn function_logs(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let function = state.engine.catalog().find(caller.project, &id)?.record.id;
-    let mut query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
-    query.function = Some(function);
-    query.run = page::parsed("run", filter.run.as_deref())?;
-    answer(&state, function, filter, query, &headers).await
+    let query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
+    answer(state, filter, LogQuery { function: Some(function), ..query }, &headers).await
 }
 
-/// Shows what a run wrote.
+/// Shows what a run wrote. Followed, it ends after the run has.
 #[utoipa::path(get, path = "/api/v1/runs/{id}/logs", tag = "logs", params(("id" = String, Path, description = "the run's id"), Filter), responses(
     (status = 200, content((LogList = "application/json"), (String = "text/event-stream"))),
     (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
@@ -79,35 +96,44 @@ pub(crate) async fn run_logs(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let run = state.engine.run(caller.project, run_id(&id)?).await?;
-    let mut query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
-    query.run = Some(run.id);
-    answer(&state, run.function, filter, query, &headers).await
+    let query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
+    let query = LogQuery { run: Some(run.id), function: Some(run.function), ..query };
+    answer(state, Filter { run: None, ..filter }, query, &headers).await
 }
 
 async fn answer(
-    state: &ApiState,
-    function: FunctionId,
+    state: ApiState,
     filter: Filter,
     mut query: LogQuery,
     headers: &HeaderMap,
 ) -> Result<Response, Failure> {
+    let now = SystemClock.now();
+    query.run = page::parsed("run", filter.run.as_deref())?.or(query.run);
     query.level = filter.level;
-    query.since = page::time("since", filter.since.as_deref(), SystemClock.now())?;
+    query.since = page::time("since", filter.since.as_deref(), now)?;
+    query.until = page::time("until", filter.until.as_deref(), now)?;
     // A client that reconnects sends its first query again; how far it came is in the header.
     query.after = last_event_id(headers)?.or(filter.after);
-    query.tail = filter.tail.unwrap_or(false) && query.after.is_none();
+    query.before = filter.before;
+    query.tail = filter.tail.unwrap_or(false) && (query.after.is_none() || filter.follow != Some(true));
     if filter.search.as_ref().is_some_and(|text| text.len() > 200) {
         return Err(Failure(Fault::new(Code::BadRequest, "the parameter `search` has more than 200 bytes")));
     }
     query.search = filter.search;
     if filter.follow == Some(true) {
-        let follower = state.engine.follow_logs(function, query).await?;
-        return Ok(Sse::new(events(follower)).keep_alive(KeepAlive::default()).into_response());
+        if query.until.is_some() || query.before.is_some() {
+            let fault = Fault::new(Code::BadRequest, "what is followed has no end")
+                .with_hint("leave `until` and `before` away, or `follow`");
+            return Err(Failure(fault));
+        }
+        let follower = state.engine.follow_logs(query).await?;
+        return Ok(Sse::new(events(state, follower)).keep_alive(KeepAlive::default()).into_response());
     }
+    let project = query.project;
     let found = state.engine.logs(&query).await?;
-    let next = found.lines.last().map(|(cursor, _)| *cursor);
-    let lines = found.lines.into_iter().map(|(cursor, line)| log_line_view(cursor, line)).collect();
-    Ok(Json(LogList { lines, next }).into_response())
+    let (next, more, previous) = (found.next, found.more, found.previous);
+    let lines = found.lines.into_iter().map(|(cursor, line)| state.log_line_view(project, cursor, line)).collect();
+    Ok(Json(LogList { lines, next, more, previous }).into_response())
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
@@ -116,23 +142,36 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
     id.map(Some).ok_or_else(|| Fault::new(Code::BadRequest, "the header Last-Event-ID is not a position"))
 }
 
-fn events(follower: LogFollower) -> impl Stream<Item = Result<Event, Infallible>> {
-    stream::unfold(follower, |mut follower| async move {
-        let lines = match follower.next().await? {
-            Ok(page) => page.lines,
-            Err(error) => {
+/// The events of a follower: its lines, where it stands, and its end.
+fn events(state: ApiState, follower: LogFollower) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold(Some((state, follower)), |following| async move {
+        let (state, mut follower) = following?;
+        let page = match follower.next().await {
+            Some(Ok(page)) => page,
+            Some(Err(error)) => {
                 tracing::warn!(%error, "a log follower ends");
                 return None;
             }
+            None => {
+                // A server that stops says nothing: the client comes back.
+                let end = follower.is_over().then(|| Ok(Event::default().event("end").data("{}")));
+                return end.map(|end| (stream::iter(vec![end]), None));
+            }
         };
-        let events: Vec<_> = lines
-            .into_iter()
-            .filter_map(|(cursor, line)| {
-                let event = Event::default().event("line").id(cursor.to_string());
-                event.json_data(log_line_view(cursor, line)).ok().map(Ok)
-            })
-            .collect();
-        Some((stream::iter(events), follower))
+        Some((stream::iter(page_events(&state, page)), Some((state, follower))))
     })
     .flatten()
+}
+
+fn page_events(state: &ApiState, page: LogPage) -> Vec<Result<Event, Infallible>> {
+    if page.lines.is_empty() {
+        // Lines that do not match are not read again by a client that comes back. Without data an event is none.
+        let position = || Ok(Event::default().event("position").id(page.next.to_string()).data("{}"));
+        return (page.examined > 0).then(position).into_iter().collect();
+    }
+    let event = |(cursor, line): (u64, LogLine)| {
+        let event = Event::default().event("line").id(cursor.to_string());
+        event.json_data(state.log_line_view(line.project, cursor, line)).ok().map(Ok)
+    };
+    page.lines.into_iter().filter_map(event).collect()
 }

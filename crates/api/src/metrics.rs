@@ -6,10 +6,11 @@
 mod scheduling;
 
 use std::fmt::Display;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_engine::{HistogramSnapshot, TallySnapshot};
+use faas_engine::{FigureSnapshot, Forgotten, HistogramSnapshot};
 use faas_ports::{StartFigures, StartPath};
 use faas_types::Code;
 use faas_web::ConnectionEnd;
@@ -31,7 +32,9 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     server_families(&mut page, &state);
     start_families(&mut page, &state.engine.launcher().starts());
     body_families(&mut page, &state);
+    retention_families(&mut page, state.engine.forgotten());
     connection_families(&mut page, &state);
+    cache_families(&mut page, &state);
     let functions = state.engine.stats().published();
     scheduling::families(&mut page, &state.engine, &functions);
     counter_families(&mut page, &functions);
@@ -81,6 +84,18 @@ fn body_families(page: &mut Page, state: &ApiState) {
     page.single("faas_bodies_refused_total", "counter", "Bodies that found no room in that memory.", bodies.refused());
 }
 
+/// What retention has done.
+fn retention_families(page: &mut Page, forgotten: &Forgotten) {
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    page.family("faas_history_expired_total", "counter", "Rows of the history that were forgotten, by kind.");
+    for (kind, counter) in [("runs", &forgotten.runs), ("log_lines", &forgotten.lines)] {
+        page.sample("faas_history_expired_total", &[("kind", &kind)], count(counter));
+    }
+    let reclaimed = count(&forgotten.reclaimed);
+    page.single("faas_history_reclaimed_bytes_total", "counter", "Bytes given back to the file system.", reclaimed);
+    page.single("faas_log_bytes", "gauge", "Bytes of log lines that are kept.", count(&forgotten.log_bytes));
+}
+
 fn connection_families(page: &mut Page, state: &ApiState) {
     let connections = &state.connections;
     page.single("faas_connections_open", "gauge", "Connections of clients.", connections.open());
@@ -93,61 +108,68 @@ fn connection_families(page: &mut Page, state: &ApiState) {
     }
 }
 
-fn label(tally: &TallySnapshot) -> &str {
-    tally.function.as_ref().map_or(OTHERS, |name| name.as_str())
+fn cache_families(page: &mut Page, state: &ApiState) {
+    page.single("faas_cache_bytes", "gauge", "Memory that kept answers use.", state.cache.bytes());
+    page.single("faas_cache_entries", "gauge", "Paths with kept answers.", state.cache.len());
 }
 
-fn failed_with(tally: &TallySnapshot, code: Code) -> u64 {
-    tally.errors.iter().find(|(other, _)| *other == code).map_or(0, |(_, count)| *count)
+fn label(figures: &FigureSnapshot) -> &str {
+    figures.function.as_ref().map_or(OTHERS, |name| name.as_str())
 }
 
-fn counter_families(page: &mut Page, functions: &[TallySnapshot]) {
-    let mut each = |name: &str, kind: &str, help: &str, value: fn(&TallySnapshot) -> u64| {
+fn failed_with(figures: &FigureSnapshot, code: Code) -> u64 {
+    figures.errors.iter().find(|(other, _)| *other == code).map_or(0, |(_, count)| *count)
+}
+
+fn counter_families(page: &mut Page, functions: &[FigureSnapshot]) {
+    let mut each = |name: &str, kind: &str, help: &str, value: fn(&FigureSnapshot) -> u64| {
         page.family(name, kind, help);
-        functions.iter().for_each(|tally| page.sample(name, &[("function", &label(tally))], value(tally)));
+        functions.iter().for_each(|figures| page.sample(name, &[("function", &label(figures))], value(figures)));
     };
-    each("faas_invocations_total", "counter", "Calls that succeeded.", |tally| tally.succeeded);
-    each("faas_coldstarts_total", "counter", "Calls that waited for an instance to start.", |tally| tally.cold_starts);
-    each("faas_timeouts_total", "counter", "Calls that ran past their timeout.", |tally| {
-        failed_with(tally, Code::TimeoutExceeded)
+    each("faas_invocations_total", "counter", "Calls that succeeded.", |figures| figures.succeeded);
+    each("faas_coldstarts_total", "counter", "Calls that waited for an instance to start.", |figures| {
+        figures.cold_starts
     });
-    each("faas_throttles_total", "counter", "Calls refused because every instance was busy.", |tally| {
-        failed_with(tally, Code::Overloaded) + failed_with(tally, Code::RateLimited)
+    each("faas_timeouts_total", "counter", "Calls that ran past their timeout.", |figures| {
+        failed_with(figures, Code::TimeoutExceeded)
     });
-    each("faas_log_lines_cut_total", "counter", "Log lines beyond the limit of their runs.", |tally| {
-        tally.cut_log_lines
+    each("faas_throttles_total", "counter", "Calls refused because every instance was busy.", |figures| {
+        failed_with(figures, Code::Overloaded) + failed_with(figures, Code::RateLimited)
     });
-    each("faas_in_flight", "gauge", "Calls under way.", |tally| tally.in_flight);
+    each("faas_log_lines_cut_total", "counter", "Log lines beyond the limit of their runs.", |figures| {
+        figures.cut_log_lines
+    });
+    each("faas_in_flight", "gauge", "Calls under way.", |figures| figures.in_flight);
 }
 
-fn failure_families(page: &mut Page, functions: &[TallySnapshot]) {
+fn failure_families(page: &mut Page, functions: &[FigureSnapshot]) {
     page.family("faas_errors_total", "counter", "Calls that failed, by error code.");
-    for tally in functions {
-        for (code, count) in &tally.errors {
-            page.sample("faas_errors_total", &[("function", &label(tally)), ("code", code)], count);
+    for figures in functions {
+        for (code, count) in &figures.errors {
+            page.sample("faas_errors_total", &[("function", &label(figures)), ("code", code)], count);
         }
     }
     let name = "faas_cache_requests_total";
     page.family(name, "counter", "Requests to functions that let answers be kept, by what became of them.");
-    for tally in functions {
-        for (outcome, count) in &tally.cache {
-            page.sample(name, &[("function", &label(tally)), ("outcome", &outcome.as_str())], count);
+    for figures in functions {
+        for (outcome, count) in &figures.cache {
+            page.sample(name, &[("function", &label(figures)), ("outcome", &outcome.as_str())], count);
         }
     }
 }
 
-fn histogram_families(page: &mut Page, functions: &[TallySnapshot]) {
-    let mut each = |name: &str, help: &str, unit: f64, value: fn(&TallySnapshot) -> &HistogramSnapshot| {
+fn histogram_families(page: &mut Page, functions: &[FigureSnapshot]) {
+    let mut each = |name: &str, help: &str, unit: f64, value: fn(&FigureSnapshot) -> &HistogramSnapshot| {
         page.family(name, "histogram", help);
-        for tally in functions {
-            histogram(page, name, &label(tally), unit, value(tally));
+        for figures in functions {
+            histogram(page, name, &label(figures), unit, value(figures));
         }
     };
     let help = "Time from acceptance of a call to its end.";
-    each("faas_invoke_duration_seconds", help, MICROS, |tally| &tally.durations);
-    each("faas_init_duration_seconds", "Time that instances took to start.", MICROS, |tally| &tally.starts);
-    each("faas_cpu_usage_seconds", "CPU time of a call.", MICROS, |tally| &tally.cpu);
-    each("faas_mem_usage_bytes", "Most memory that the sandbox of a call has held.", 1.0, |tally| &tally.memory);
+    each("faas_invoke_duration_seconds", help, MICROS, |figures| &figures.durations);
+    each("faas_init_duration_seconds", "Time that instances took to start.", MICROS, |figures| &figures.starts);
+    each("faas_cpu_usage_seconds", "CPU time of a call.", MICROS, |figures| &figures.cpu);
+    each("faas_mem_usage_bytes", "Most memory that the sandbox of a call has held.", 1.0, |figures| &figures.memory);
 }
 
 fn histogram(page: &mut Page, name: &str, function: &dyn Display, unit: f64, values: &HistogramSnapshot) {

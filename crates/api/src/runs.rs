@@ -25,13 +25,22 @@ pub(crate) struct Filter {
     #[param(pattern = "^(queued|running|succeeded|failed|retried|cancelled)$")]
     state: Option<String>,
     /// Only that ended with this code, such as `FN_002`.
-    #[param(pattern = "^FN_0(0[1-9]|1[0-9]|2[0-4])$")]
+    #[param(pattern = "^FN_0(0[1-9]|1[0-9]|2[0-7])$")]
     code: Option<String>,
     /// Only cold ones, or only warm ones.
     cold: Option<bool>,
     /// Only of this version.
     #[param(minimum = 1)]
     version: Option<u32>,
+    /// Only created by this, such as `http` or `api`.
+    #[param(max_length = 20)]
+    trigger: Option<String>,
+    /// Only ended ones that took at least so long, such as `250ms` or `2s`.
+    #[param(max_length = 40)]
+    min_duration: Option<String>,
+    /// Only ended ones that took at most so long.
+    #[param(max_length = 40)]
+    max_duration: Option<String>,
     /// Only created since: a time such as `2026-11-21T08:00:00Z`, or how long ago, such as `10m`.
     #[param(max_length = 40)]
     since: Option<String>,
@@ -68,6 +77,9 @@ pub(crate) async fn list_runs(
         code: page::parsed("code", filter.code.as_deref())?,
         cold_start: filter.cold,
         version: filter.version,
+        trigger: page::parsed("trigger", filter.trigger.as_deref())?,
+        duration_min: page::parsed("min_duration", filter.min_duration.as_deref())?.map(Span::get),
+        duration_max: page::parsed("max_duration", filter.max_duration.as_deref())?.map(Span::get),
         since: page::time("since", filter.since.as_deref(), now)?,
         until: page::time("until", filter.until.as_deref(), now)?,
         after: page::parsed("cursor", filter.cursor.as_deref())?,
@@ -75,7 +87,7 @@ pub(crate) async fn list_runs(
     };
     let found = state.engine.runs(&query).await?;
     let runs = found.runs.into_iter().map(run_view).collect();
-    Ok(Json(RunList { runs, next: found.next.map(|id| id.to_string()) }))
+    Ok(Json(RunList { runs, next: found.next.map(|id| id.to_string()), examined: found.examined }))
 }
 
 /// How long to wait for a run.

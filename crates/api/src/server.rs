@@ -10,7 +10,8 @@ use utoipa_axum::routes;
 
 use crate::state::ApiState;
 use crate::{
-    dead_letters, deploy, error_pages, functions, health, invoke, keys, logs, metrics, openapi, replays, runs, vars,
+    cache, dead_letters, deploy, error_pages, functions, health, invoke, keys, logs, metrics, openapi, replays,
+    retention, runs, vars,
 };
 
 /// Every route of the control plane.
@@ -40,6 +41,7 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsWrite), routes!(functions::delete_function))
         .add(Key(FunctionsRead), routes!(functions::list_versions))
         .add(Key(FunctionsRead), routes!(functions::function_metrics))
+        .add(Key(FunctionsWrite), routes!(cache::purge_cache))
         .add(Key(FunctionsWrite), routes!(deploy::plan_deployment))
         .add(Key(FunctionsWrite), routes!(deploy::deploy_function))
         .add(Key(FunctionsWrite), routes!(deploy::rollback_function))
@@ -48,6 +50,7 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsRead), routes!(vars::list_vars))
         .add(Key(FunctionsWrite), routes!(vars::set_vars))
         .add(Key(FunctionsWrite), routes!(vars::delete_var))
+        .add(Key(RunsRead), routes!(logs::project_logs))
         .add(Key(RunsRead), routes!(logs::function_logs))
         .add(Key(RunsRead), routes!(runs::list_runs))
         .add(Key(RunsRead), routes!(runs::get_run))
@@ -63,6 +66,9 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsWrite), routes!(dead_letters::purge_dead_letters))
         .add(Key(FunctionsWrite), routes!(functions::pause_function))
         .add(Key(FunctionsWrite), routes!(functions::resume_function))
+        .add(Key(RunsRead), routes!(retention::get_retention))
+        .add(Key(Admin), routes!(retention::set_retention))
+        .add(Key(Admin), routes!(retention::reset_retention))
         .add(Key(Admin), routes!(keys::list_keys))
         .add(Key(Admin), routes!(keys::create_key))
         .add(Key(Admin), routes!(keys::revoke_key))

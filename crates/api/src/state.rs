@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use faas_engine::Engine;
 use faas_types::IsolationReport;
-use faas_web::ConnectionStats;
+use faas_web::{AnswerCache, ConnectionStats};
 
 /// Shared by all routes. Cheap to clone.
 #[derive(Clone)]
@@ -22,4 +22,6 @@ pub struct ApiState {
     pub connections: Arc<ConnectionStats>,
     /// Whether anybody may read `/metrics`.
     pub open_metrics: bool,
+    /// Answers that functions allow to be kept.
+    pub cache: AnswerCache,
 }

@@ -5,7 +5,7 @@ use faas_proto::rest::{
     AliasView, AttemptView, DeploymentView, FunctionView, KeyView, LogLineView, RunErrorView, RunView, SettingsView,
     StartView, VersionView,
 };
-use faas_types::{AttemptRecord, Fault, LogLine, RunRecord, StartTimes, VersionRecord};
+use faas_types::{AttemptRecord, Diagnosis, Fault, LogLine, ProjectId, RunRecord, StartTimes, VersionRecord};
 
 use crate::state::ApiState;
 
@@ -43,6 +43,19 @@ impl ApiState {
             waiting_runs: self.engine.backlog_of(record.id),
             created_at: record.created_at.to_string(),
             updated_at: record.updated_at.to_string(),
+        }
+    }
+
+    pub(crate) fn log_line_view(&self, project: ProjectId, cursor: u64, line: LogLine) -> LogLineView {
+        let function = self.engine.catalog().by_id(project, line.function);
+        LogLineView {
+            cursor,
+            at: line.at.to_string(),
+            level: line.level,
+            stream: line.stream,
+            function: function.map_or_else(|| line.function.to_string(), |entry| entry.record.name.to_string()),
+            run_id: line.run.map(|run| run.to_string()),
+            message: line.message,
         }
     }
 
@@ -95,18 +108,29 @@ pub(crate) fn version_view(version: &VersionRecord) -> VersionView {
     }
 }
 
-pub(crate) fn run_view(run: RunRecord) -> RunView {
-    let error = run.code.map(|code| {
-        let own = run.error.unwrap_or_default();
-        RunErrorView {
-            code: code.to_string(),
-            message: run.message.unwrap_or_else(|| code.title().to_owned()),
-            kind: (!own.kind.is_empty()).then_some(own.kind),
-            stack: own.stack,
-            file: own.file,
-            line: own.line,
-        }
-    });
+fn error_view(run: &mut RunRecord) -> Option<RunErrorView> {
+    let code = run.code?;
+    let own = run.error.take();
+    let message = run.message.take().unwrap_or_else(|| code.title().to_owned());
+    let Diagnosis { class, summary, advice } = faas_types::diagnose(code, &message, own.as_ref());
+    let own = own.unwrap_or_default();
+    Some(RunErrorView {
+        code: code.to_string(),
+        summary,
+        message,
+        cause: class,
+        advice,
+        kind: (!own.kind.is_empty()).then_some(own.kind),
+        stack: own.stack,
+        file: own.file,
+        line: own.line,
+        column: own.column,
+        snippet: own.snippet,
+    })
+}
+
+pub(crate) fn run_view(mut run: RunRecord) -> RunView {
+    let error = error_view(&mut run);
     RunView {
         id: run.id.to_string(),
         function: run.function_name.to_string(),
@@ -152,17 +176,6 @@ fn start_view(start: StartTimes) -> StartView {
         sandbox_ms: millis(start.sandbox_us),
         runtime_ms: millis(start.runtime_us),
         import_ms: millis(start.import_us),
-    }
-}
-
-pub(crate) fn log_line_view(cursor: u64, line: LogLine) -> LogLineView {
-    LogLineView {
-        cursor,
-        at: line.at.to_string(),
-        level: line.level,
-        stream: line.stream,
-        run_id: line.run.map(|run| run.to_string()),
-        message: line.message,
     }
 }
 

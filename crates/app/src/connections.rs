@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use faas_config::HttpSection;
@@ -40,6 +40,8 @@ pub(crate) struct Connections {
     stats: Arc<ConnectionStats>,
     talks: Mutex<HashMap<u64, Arc<Talk>>>,
     next: AtomicU64,
+    /// Those that were asked to make room and have not left yet.
+    leaving: AtomicUsize,
     left: Notify,
 }
 
@@ -78,7 +80,7 @@ impl Patience {
 impl Connections {
     pub(crate) fn new(max: usize, patience: Patience, stats: Arc<ConnectionStats>) -> Arc<Self> {
         let (talks, next, left) = (Mutex::default(), AtomicU64::new(0), Notify::new());
-        Arc::new(Self { max, patience, stats, talks, next, left })
+        Arc::new(Self { max, patience, stats, talks, next, leaving: AtomicUsize::new(0), left })
     }
 
     /// A place for a connection that was just accepted, or nothing when all others are busy.
@@ -117,19 +119,26 @@ impl Connections {
 
     /// Asks some connections to leave, unless some are leaving already; returns whether any is.
     fn evict(&self) -> bool {
+        if self.leaving.load(Ordering::Acquire) > 0 {
+            return true;
+        }
         let mut waiting: Vec<_> = {
             let talks = self.talks.lock();
-            if talks.values().any(|talk| talk.verdict().is_some()) {
-                return true;
-            }
-            talks.values().filter_map(|talk| Some((promise(talk.standing())?, Arc::clone(talk)))).collect()
+            let staying = talks.values().filter(|talk| talk.verdict().is_none());
+            staying.filter_map(|talk| Some((promise(talk.standing())?, Arc::clone(talk)))).collect()
         };
         let count = (self.max / EVICTED_SHARE).max(1).min(waiting.len());
         if count == 0 {
             return false;
         }
         waiting.select_nth_unstable_by_key(count - 1, |(promise, _)| *promise);
-        waiting[..count].iter().for_each(|(_, talk)| talk.end(ConnectionEnd::Evicted));
+        for (_, talk) in &waiting[..count] {
+            // Counted first: it may leave before the next line.
+            self.leaving.fetch_add(1, Ordering::AcqRel);
+            if !talk.end(ConnectionEnd::Evicted) {
+                self.leaving.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
         true
     }
 
@@ -190,7 +199,11 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.house.talks.lock().remove(&self.id);
-        self.house.stats.ended(self.talk.verdict().unwrap_or(ConnectionEnd::Broken));
+        let why = self.talk.verdict().unwrap_or(ConnectionEnd::Broken);
+        if why == ConnectionEnd::Evicted {
+            self.house.leaving.fetch_sub(1, Ordering::AcqRel);
+        }
+        self.house.stats.ended(why);
         self.house.left.notify_waiters();
     }
 }

@@ -14,7 +14,7 @@ use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand};
 use faas_store::{Store, StoreConfig};
 use faas_types::IsolationLevel;
-use faas_web::ConnectionStats;
+use faas_web::{AnswerCache, ConnectionStats};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -81,11 +81,13 @@ impl Server {
             instances_max: config.engine.instances_max,
             memory_max: config.engine.memory_max.unwrap_or_else(memory::share).bytes(),
             metric_labels_max: config.metrics.functions_max as usize,
+            retention: config.retention,
             ..EngineSettings::default()
         };
         launcher.tend();
         let engine = Engine::start(ports, settings).await?;
         let counts = Arc::new(ConnectionStats::default());
+        let cache = AnswerCache::new(config.cache.memory);
         let state = ApiState {
             engine: engine.clone(),
             public_url: address.as_str().into(),
@@ -93,10 +95,11 @@ impl Server {
             started: began,
             connections: Arc::clone(&counts),
             open_metrics: config.metrics.open,
+            cache: cache.clone(),
         };
         let most = descriptors::connections_max(config.http.connections_max, config.engine.instances_max);
         let connections = Connections::new(most, Patience::new(&config.http), counts);
-        let doors = Doors { gateway: Gateway::new(engine.clone()), api: faas_api::router(state) };
+        let doors = Doors { gateway: Gateway::new(engine.clone(), cache), api: faas_api::router(state) };
         Ok(Self { store, sandboxes, launcher, engine, doors, connections, listener, address })
     }
 

@@ -129,10 +129,11 @@ impl Talk {
         }
     }
 
-    /// Asks the connection to end. The first reason stands.
-    pub(crate) fn end(&self, why: ConnectionEnd) {
-        let _ = self.verdict.set(why);
+    /// Asks the connection to end. The first reason stands; returns whether this one is it.
+    pub(crate) fn end(&self, why: ConnectionEnd) -> bool {
+        let is_first = self.verdict.set(why).is_ok();
         self.told.notify_one();
+        is_first
     }
 
     pub(crate) fn verdict(&self) -> Option<ConnectionEnd> {

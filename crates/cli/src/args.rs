@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    completion, deploy, dlq, doctor, explain, functions, init, invoke, keys, logs, rollback, runs, status, up,
+    cache, completion, deploy, dlq, doctor, explain, functions, init, invoke, keys, logs, rollback, runs, status, up,
     validate, vars, version,
 };
 
@@ -88,6 +88,9 @@ pub(crate) enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand, after_help = "Examples:\n  faas keys create ci --scope functions:write\n  faas keys list")]
     Keys(keys::KeysCommand),
+    /// Forget the kept answers of a function
+    #[command(subcommand, after_help = "Examples:\n  faas cache purge hello")]
+    Cache(cache::CacheCommand),
     /// Explain an error code
     Explain(explain::ExplainArgs),
     /// Print a completion script for a shell

@@ -1,5 +1,6 @@
 //! The commands. Each file holds one: its arguments, then what it does.
 
+pub(crate) mod cache;
 pub(crate) mod completion;
 pub(crate) mod deploy;
 pub(crate) mod dlq;
@@ -45,6 +46,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Logs(args) => Box::pin(logs::run(args, session)).await?,
         Command::Vars(command) => Box::pin(vars::run(command, session)).await?,
         Command::Keys(command) => keys::run(command, session).await?,
+        Command::Cache(command) => cache::run(command, session).await?,
         Command::Explain(args) => explain::run(&args, session)?,
         Command::Completion(args) => completion::run(&args, session)?,
         Command::Status(_) => status::run(session).await?,

@@ -43,6 +43,11 @@ impl Output {
         Self { format, stderr_tty: io::stderr().is_terminal(), stdout_tty: io::stdout().is_terminal(), colours }
     }
 
+    /// Columns of the terminal that shows the data; `None` where no person reads it.
+    pub(crate) fn width(&self) -> Option<u16> {
+        if self.stdout_tty { comfy_table::Table::new().width() } else { None }
+    }
+
     /// A line of data.
     pub(crate) fn line(&self, text: impl Display) -> anyhow::Result<()> {
         Ok(writeln!(io::stdout().lock(), "{text}")?)

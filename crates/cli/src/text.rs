@@ -57,6 +57,26 @@ pub(crate) fn time(text: &str) -> String {
     }
 }
 
+/// How long ago an RFC 3339 time was: `5s ago`, `3d ago`; anything else as it is.
+pub(crate) fn ago(text: &str) -> String {
+    ago_at(text, now_millis())
+}
+
+fn ago_at(text: &str, now_millis: u64) -> String {
+    let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
+    match now_millis.saturating_sub(time.as_millis()) / 1_000 {
+        seconds @ 0..60 => format!("{seconds}s ago"),
+        seconds @ 60..3_600 => format!("{}m ago", seconds / 60),
+        seconds @ 3_600..86_400 => format!("{}h ago", seconds / 3_600),
+        seconds => format!("{}d ago", seconds / 86_400),
+    }
+}
+
+fn now_millis() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A length of time with its two largest units: `3d 4h`, `12m 5s`.
 pub(crate) fn uptime(seconds: u64) -> String {
     match seconds {
@@ -74,8 +94,7 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
 
 /// A `--since`: how long ago (`10m`) or a time (`2026-11-21T08:00:00Z`), as the time.
 pub(crate) fn moment(text: &str) -> Result<String, String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    moment_before(text, u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+    moment_before(text, now_millis())
 }
 
 fn moment_before(text: &str, now_millis: u64) -> Result<String, String> {
@@ -89,7 +108,7 @@ fn moment_before(text: &str, now_millis: u64) -> Result<String, String> {
     }
     text.parse::<Timestamp>()
         .map(|time| time.to_string())
-        .map_err(|_| format!("`{text}` is neither how long ago (10m, 2h) nor a time (2026-11-21T08:00:00Z)"))
+        .map_err(|_| format!("`{text}` is neither how long ago (10m, 2h, 7d) nor a time (2026-11-21T08:00:00Z)"))
 }
 
 #[cfg(test)]
@@ -110,6 +129,17 @@ mod tests {
         let now = 1_763_712_000_000;
         assert_eq!(moment_before("10m", now).as_deref(), Ok("2025-11-21T07:50:00.000Z"));
         assert_eq!(moment_before("2025-11-21T07:00:00Z", now).as_deref(), Ok("2025-11-21T07:00:00.000Z"));
+        assert_eq!(moment_before("1d", now).as_deref(), Ok("2025-11-20T08:00:00.000Z"));
+        for (time, shown) in [
+            ("2025-11-21T07:59:58Z", "2s ago"),
+            ("2025-11-21T07:00:01Z", "59m ago"),
+            ("2025-11-20T09:00:00Z", "23h ago"),
+            ("2025-10-21T08:00:00Z", "31d ago"),
+            ("2026-01-01T00:00:00Z", "0s ago"),
+            ("soon", "soon"),
+        ] {
+            assert_eq!(ago_at(time, now), shown, "{time}");
+        }
         for bad in ["yesterday", "2026", ""] {
             assert!(moment_before(bad, now).is_err(), "{bad}");
         }

@@ -1,8 +1,8 @@
 //! Functions and their versions.
 
 use faas_proto::rest::{
-    CreateFunction, DeploymentView, FunctionList, FunctionMetrics, FunctionView, RollbackRequest, UpdateFunction,
-    VersionList,
+    CreateFunction, DeploymentView, FunctionList, FunctionMetrics, FunctionView, PurgedCache, RollbackRequest,
+    UpdateFunction, VersionList,
 };
 use reqwest::Method;
 
@@ -70,6 +70,14 @@ impl Client {
     /// See [`ClientError`].
     pub async fn delete_function(&self, name: &str) -> Result<(), ClientError> {
         self.done(self.request(Method::DELETE, &path(name, "")?)?).await
+    }
+
+    /// Forgets a function's kept answers.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn purge_cache(&self, name: &str) -> Result<PurgedCache, ClientError> {
+        self.read(self.request(Method::DELETE, &path(name, "/cache")?)?).await
     }
 
     /// A function's versions, newest first.

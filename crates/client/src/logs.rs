@@ -15,10 +15,9 @@ use crate::functions::path;
 use crate::sse::{Event, EventParser};
 use crate::{Client, ClientError};
 
-/// Silence of a run's stream after which the run is asked for: a stream of lines does not say that none will follow.
-const RUN_SILENCE: Duration = Duration::from_secs(1);
-/// Silence after which the line is taken for dead and opened again, which costs nothing but a request.
-const SILENCE: Duration = Duration::from_secs(90);
+/// Silence after which the line is taken for dead and opened again, which costs nothing but a request. A server sends a
+/// sign of life every 15 seconds.
+const SILENCE: Duration = Duration::from_secs(60);
 const RECONNECT_FIRST: Duration = Duration::from_millis(250);
 const RECONNECT_MOST: Duration = Duration::from_secs(5);
 /// Failed attempts in a row, about a minute in all, before following ends with the error.
@@ -29,6 +28,8 @@ const STREAM_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Whose lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogSource {
+    /// All functions of the project.
+    Project,
     /// A function's, by name or id.
     Function(String),
     /// A run's, by id.
@@ -38,14 +39,18 @@ pub enum LogSource {
 /// Which lines. What is absent does not filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LogQuery {
-    /// Lines after this cursor.
+    /// Lines after this cursor: `next` of a page.
     pub after: Option<u64>,
+    /// Lines before this cursor: `previous` of a page.
+    pub before: Option<u64>,
     /// Lines of at least this level.
     pub level: Option<LogLevel>,
     /// Lines that hold this text.
     pub search: Option<String>,
     /// Lines at or after this RFC 3339 time.
     pub since: Option<String>,
+    /// Lines before this RFC 3339 time.
+    pub until: Option<String>,
     /// Lines of this run.
     pub run: Option<String>,
     /// The newest lines rather than the oldest.
@@ -65,15 +70,6 @@ pub struct LogFollower {
     stream: Option<(Response, EventParser)>,
     ready: VecDeque<Event>,
     failures: u32,
-    /// The run was seen ended; what its log still holds gets one more silence to arrive.
-    ended: bool,
-}
-
-/// What came of waiting for the stream.
-enum Received {
-    Chunk,
-    Silence,
-    End,
 }
 
 // === impl LogSource ===
@@ -81,6 +77,7 @@ enum Received {
 impl LogSource {
     fn path(&self) -> Result<String, ClientError> {
         match self {
+            Self::Project => Ok("api/v1/logs".to_owned()),
             Self::Function(name) => path(name, "/logs"),
             Self::Run(id) => Ok(format!("api/v1/runs/{}/logs", segment(id)?)),
         }
@@ -111,7 +108,6 @@ impl Client {
             stream: None,
             ready: VecDeque::new(),
             failures: 0,
-            ended: false,
         };
         follower.connect().await?;
         Ok(follower)
@@ -121,7 +117,7 @@ impl Client {
 // === impl LogFollower ===
 
 impl LogFollower {
-    /// Waits for the next line; `None` once a run has ended and all its lines were given.
+    /// Waits for the next line; `None` once the run that is followed has ended and all its lines were given.
     ///
     /// # Errors
     /// When the server stays away, or refuses.
@@ -130,6 +126,7 @@ impl LogFollower {
             while let Some(event) = self.ready.pop_front() {
                 match event.kind.as_str() {
                     "line" => return self.line(&event).map(Some),
+                    "position" => self.last_id = event.id,
                     "end" => return Ok(None),
                     _ => {}
                 }
@@ -137,16 +134,7 @@ impl LogFollower {
             if self.stream.is_none() {
                 self.reconnect().await?;
             }
-            match self.receive().await? {
-                Received::Chunk => {}
-                Received::Silence if self.ended => return Ok(None),
-                Received::Silence => self.ended = self.is_over().await?,
-                Received::End => {
-                    if self.ready.is_empty() && self.is_over().await? {
-                        return Ok(None);
-                    }
-                }
-            }
+            self.receive().await?;
         }
     }
 
@@ -159,33 +147,18 @@ impl LogFollower {
         Ok(line)
     }
 
-    /// Takes one chunk, or tells that there is none.
-    async fn receive(&mut self) -> Result<Received, ClientError> {
-        let Some((response, parser)) = &mut self.stream else { return Ok(Received::End) };
-        let is_run = matches!(self.source, LogSource::Run(_));
-        match timeout(if is_run { RUN_SILENCE } else { SILENCE }, response.chunk()).await {
+    /// Takes one chunk, or drops a stream that has broken.
+    async fn receive(&mut self) -> Result<(), ClientError> {
+        let Some((response, parser)) = &mut self.stream else { return Ok(()) };
+        match timeout(SILENCE, response.chunk()).await {
             Ok(Ok(Some(chunk))) => {
                 let events = parser.feed(&chunk).map_err(|message| self.client.protocol(message))?;
                 self.ready.extend(events);
                 self.failures = 0;
-                Ok(Received::Chunk)
             }
-            Err(_) if is_run => Ok(Received::Silence),
-            Ok(Ok(None) | Err(_)) | Err(_) => {
-                self.stream = None;
-                Ok(Received::End)
-            }
+            Ok(Ok(None) | Err(_)) | Err(_) => self.stream = None,
         }
-    }
-
-    /// Whether nothing can follow: the run has ended. A function's log never ends.
-    async fn is_over(&self) -> Result<bool, ClientError> {
-        let LogSource::Run(id) = &self.source else { return Ok(false) };
-        match self.client.run(id).await {
-            Ok(run) => Ok(run.state.is_terminal()),
-            Err(ClientError::Unreachable { .. } | ClientError::Timeout { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(())
     }
 
     async fn reconnect(&mut self) -> Result<(), ClientError> {

@@ -1,7 +1,7 @@
 //! Runs.
 
 use faas_proto::rest::{RunList, RunView};
-use faas_types::RunState;
+use faas_types::{RunState, TriggerKind};
 use serde::Serialize;
 
 use crate::client::segment;
@@ -20,6 +20,12 @@ pub struct RunQuery {
     pub cold: Option<bool>,
     /// The version's number.
     pub version: Option<u32>,
+    /// What created it.
+    pub trigger: Option<TriggerKind>,
+    /// Ended ones that took at least so long, such as `250ms`.
+    pub min_duration: Option<String>,
+    /// Ended ones that took at most so long.
+    pub max_duration: Option<String>,
     /// Accepted at or after this RFC 3339 time.
     pub since: Option<String>,
     /// Accepted before this RFC 3339 time.

@@ -36,6 +36,9 @@ pub const fn error_page(code: Code) -> &'static str {
         Code::Internal => page!("FN_022"),
         Code::Cancelled => page!("FN_023"),
         Code::UnsupportedMediaType => page!("FN_024"),
+        Code::ProcessLimit => page!("FN_025"),
+        Code::TmpFull => page!("FN_026"),
+        Code::LogLimit => page!("FN_027"),
     }
 }
 

@@ -1,8 +1,10 @@
 //! The manifest of a function: what `faas.toml` says, checked.
 
 mod background;
+mod bounds;
 mod document;
 mod fields;
+
 mod node;
 mod problem;
 mod reader;

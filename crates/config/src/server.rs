@@ -8,7 +8,7 @@ mod sections;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use faas_types::{ByteSize, Span, limits};
+use faas_types::{ByteSize, Retention, Span, limits};
 use serde::Serialize;
 
 pub use sections::{
@@ -26,6 +26,8 @@ pub struct ServerConfig {
     pub sandbox: SandboxSection,
     /// How instances live and die.
     pub engine: EngineSection,
+    /// How long a project's history is kept that has no settings of its own.
+    pub retention: Retention,
     /// What the server says of itself.
     pub log: LogSection,
     /// What it tells collectors.
@@ -49,6 +51,10 @@ pub struct ServerOverrides {
     pub instances_max: Option<u32>,
     pub memory_max: Option<ByteSize>,
     pub parked: Option<u32>,
+    pub retention_runs: Option<Span>,
+    pub retention_results: Option<Span>,
+    pub retention_logs: Option<Span>,
+    pub retention_log_bytes: Option<ByteSize>,
     pub log_format: Option<LogFormat>,
     pub log_filter: Option<String>,
     pub connections_max: Option<u32>,
@@ -127,6 +133,7 @@ impl ServerConfig {
             store: StoreSection { data },
             sandbox: SandboxSection::default(),
             engine: EngineSection::default(),
+            retention: Retention::default(),
             log: LogSection::default(),
             metrics: MetricsSection::default(),
             cache: CacheSection::default(),
@@ -171,6 +178,11 @@ impl ServerConfig {
         set(&mut self.engine.instances_max, layer.instances_max);
         self.engine.memory_max = layer.memory_max.or(self.engine.memory_max.take());
         set(&mut self.engine.parked, layer.parked);
+        set(&mut self.retention.runs, layer.retention_runs);
+        // Who only says how long runs are kept has not asked for results that outlive them.
+        self.retention.results = layer.retention_results.unwrap_or(self.retention.results.min(self.retention.runs));
+        set(&mut self.retention.logs, layer.retention_logs);
+        set(&mut self.retention.log_bytes, layer.retention_log_bytes);
         set(&mut self.log.format, layer.log_format);
         set(&mut self.log.filter, layer.log_filter);
         set(&mut self.http.connections_max, layer.connections_max);
@@ -212,6 +224,15 @@ impl ServerConfig {
         if self.cache.memory > ByteSize::from_mib(64 << 10) {
             return refuse("cache.memory", "must be at most 64GB, such as 64MB; 0 turns it off");
         }
+        self.retention.check().map_err(|(field, message)| ConfigError::OutOfRange {
+            field: match field {
+                "runs" => "retention.runs",
+                "results" => "retention.results",
+                "logs" => "retention.logs",
+                _ => "retention.log_bytes",
+            },
+            message,
+        })?;
         match &self.http.public_url {
             Some(url) if !(url.starts_with("http://") || url.starts_with("https://")) => {
                 refuse("http.public_url", "must start with http:// or https://")

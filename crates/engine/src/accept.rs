@@ -118,7 +118,7 @@ impl Engine {
         let not_before = now.plus(later.delay);
         record.due_at = (!later.delay.is_zero()).then_some(not_before);
         let claim = later.idempotency_key.map(|key| Claim {
-            key,
+            key: claim_key(key, &request.headers),
             fingerprint: fingerprint(&request),
             expires_at: now.plus(limits::CLAIM_AGE),
         });
@@ -189,6 +189,28 @@ pub(crate) fn fingerprint(request: &CallRequest) -> Digest {
         hasher.update(part);
     }
     Digest::from_bytes(*hasher.finalize().as_bytes())
+}
+
+/// The headers by which a caller proves to a function who it is.
+const PROOFS: [&str; 3] = ["authorization", "cookie", "x-api-key"];
+
+/// Under which name a key is claimed. Callers who prove to the function who they are have keys of their own: what was
+/// answered to one is never given to another who knows the key, nor can that other use it up. `headers` are those that
+/// the function gets, without a key of ours.
+pub(crate) fn claim_key(key: String, headers: &[(String, String)]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut is_proven = false;
+    for proof in PROOFS {
+        for (_, value) in headers.iter().filter(|(name, _)| name == proof) {
+            is_proven = true;
+            for part in [proof, value] {
+                hasher.update(&(part.len() as u64).to_be_bytes());
+                hasher.update(part.as_bytes());
+            }
+        }
+    }
+    // No caller's own name for something holds a line break.
+    if is_proven { format!("{key}\n{}", hasher.finalize().to_hex()) } else { key }
 }
 
 pub(crate) fn other_body() -> Fault {

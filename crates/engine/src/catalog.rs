@@ -46,6 +46,12 @@ impl FunctionEntry {
         Self { vars_mark: hasher.finish(), record, revision }
     }
 
+    /// Tells apart sets of vars that were set outside of a deployment.
+    #[must_use]
+    pub fn vars_mark(&self) -> u64 {
+        self.vars_mark
+    }
+
     /// The version that `live` points to.
     pub fn live_version(&self) -> Option<u32> {
         self.record.aliases.get(&AliasName::live()).map(|alias| alias.version)

@@ -19,6 +19,7 @@ use crate::engine::EngineSettings;
 use crate::keys::Keys;
 use crate::places::{PoolKey, Standing};
 use crate::recorder::Recorder;
+use crate::retention::Forgotten;
 use crate::stats::Stats;
 use crate::usher::Usher;
 
@@ -37,6 +38,7 @@ pub(crate) struct Core {
     pub(crate) usher: Arc<Usher>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) recorder: Recorder,
+    pub(crate) forgotten: Forgotten,
     pub(crate) dispatch: Dispatch,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,

@@ -15,6 +15,9 @@ mod settler;
 mod verdict;
 mod waiters;
 
+#[cfg(test)]
+mod simulation;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use faas_ports::{
     Blobs, BodyStream, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher, Layers,
     PortError, Registry, RunHistory, RunQueue, Write,
 };
-use faas_types::{Fault, FunctionId, ProjectId, limits};
+use faas_types::{Fault, FunctionId, ProjectId, Retention, limits};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -26,6 +26,7 @@ use crate::keys::Keys;
 use crate::places::{Census, FunctionCensus, Limits};
 use crate::recorder::Recorder;
 use crate::reply::{Call, CallFailure};
+use crate::retention::Forgotten;
 use crate::stats::Stats;
 use crate::usher::{Usher, UsherDeps};
 
@@ -65,6 +66,8 @@ pub struct EngineSettings {
     pub tend_every: Duration,
     /// Instances of all functions together.
     pub instances_max: u32,
+    /// How long a project's history is kept that has no settings of its own.
+    pub retention: Retention,
     /// Bytes of all instances together.
     pub memory_max: u64,
     /// Instances that start at the same time.
@@ -78,6 +81,7 @@ pub struct EngineSettings {
 pub struct Engine {
     pub(crate) core: Arc<Core>,
     project: ProjectId,
+    pub(crate) retention_default: Retention,
     /// What ends last: the recorder, the keeper of time, and what must outlive every call.
     background: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
@@ -95,6 +99,7 @@ impl Default for EngineSettings {
             memory_max: u64::MAX,
             starts_max: u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(STARTS_PER_CORE),
             metric_labels_max: 200,
+            retention: Retention::default(),
         }
     }
 }
@@ -144,6 +149,7 @@ impl Engine {
             usher: Usher::new(settings.limits(), deps),
             stats,
             recorder,
+            forgotten: Forgotten::default(),
             dispatch,
             tasks,
             stop: CancellationToken::new(),
@@ -158,7 +164,9 @@ impl Engine {
             tokio::spawn(Arc::clone(&core).foretell()),
         ];
         background.extend(dispatch::start(&core, feeds));
-        Ok(Self { core, project, background: Arc::new(Mutex::new(background)) })
+        core.tasks.spawn(Arc::clone(&core).forget(settings.retention));
+        let retention_default = settings.retention;
+        Ok(Self { core, project, retention_default, background: Arc::new(Mutex::new(background)) })
     }
 
     /// The project that belongs to callers without a key.

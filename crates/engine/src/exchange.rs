@@ -206,8 +206,7 @@ impl Exchange {
             }
             ExchangeEnd::Raised { error, dropped_log_lines } => {
                 self.ticket.add_dropped_lines(dropped_log_lines);
-                let message = format!("the function raised {}", error.kind);
-                Step::Failed(Fault::new(Code::RuntimeError, message).with_function_error(error))
+                Step::Failed(crate::breach::raised(error))
             }
             ExchangeEnd::Rejected { message } => Step::Failed(Fault::new(Code::BadRequest, message)),
             ExchangeEnd::Broken { fault } => {

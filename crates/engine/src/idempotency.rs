@@ -6,7 +6,7 @@ use bytes::Bytes;
 use faas_ports::{Claim, ClaimRequest, Claimed, Holder};
 use faas_types::{Code, Digest, Fault, FunctionId, ProjectId, RunId, limits};
 
-use crate::accept::{fingerprint, other_body};
+use crate::accept::{claim_key, fingerprint, other_body};
 use crate::call::{CallRequest, Route};
 use crate::core::Core;
 use crate::engine::Engine;
@@ -44,7 +44,7 @@ impl Engine {
         let record = &route.entry.record;
         let now = self.core.clock.now();
         let (project, function, holder) = (record.project, record.id, self.core.ids.mint(now));
-        let digest: Digest = fingerprint(call);
+        let (key, digest): (_, Digest) = (claim_key(key, &call.headers), fingerprint(call));
         let claim = Claim { key: key.clone(), fingerprint: digest, expires_at: now.plus(limits::CLAIM_AGE) };
         let request = ClaimRequest { project, function, claim, run: holder, now };
         match self.core.dispatch.claims.claim(request).await? {

@@ -184,3 +184,8 @@ impl Writer {
 pub(crate) fn subject(project: ProjectId, function: FunctionId) -> String {
     format!("logs.{project}.{function}")
 }
+
+/// The subjects of a project's functions, or of one of them.
+pub(crate) fn pattern(project: ProjectId, function: Option<FunctionId>) -> String {
+    function.map_or_else(|| format!("logs.{project}.*"), |function| subject(project, function))
+}

@@ -9,7 +9,7 @@ use faas_types::{Code, FunctionId, FunctionName};
 use hdrhistogram::Histogram;
 use parking_lot::{Mutex, RwLock};
 
-use crate::tally::{CacheOutcome, Ended, Tally, TallySnapshot};
+use crate::figures::{CacheOutcome, Ended, FigureSnapshot, Figures};
 
 /// The longest duration that a histogram tells apart, in microseconds.
 const LONGEST_US: u64 = 20 * 60 * 1_000_000;
@@ -20,7 +20,7 @@ pub struct Stats {
     /// How many functions have published counters of their own.
     labels_max: usize,
     /// What the other functions count into together.
-    others: Arc<Tally>,
+    others: Arc<Figures>,
     dropped_records: AtomicU64,
     dropped_logs: AtomicU64,
 }
@@ -35,7 +35,7 @@ struct Called {
 /// Counters of one function.
 pub(crate) struct FunctionStats {
     name: FunctionName,
-    published: Arc<Tally>,
+    published: Arc<Figures>,
     /// Whether nobody else counts into `published`.
     is_labelled: bool,
     in_flight: AtomicU64,
@@ -76,7 +76,7 @@ impl Stats {
         Self {
             functions: RwLock::default(),
             labels_max,
-            others: Arc::new(Tally::new()),
+            others: Arc::new(Figures::new()),
             dropped_records: AtomicU64::new(0),
             dropped_logs: AtomicU64::new(0),
         }
@@ -90,7 +90,7 @@ impl Stats {
         if let Some(stats) = functions.by_id.get(&id) {
             return Arc::clone(stats);
         }
-        let own = (functions.labelled < self.labels_max).then(|| Arc::new(Tally::new()));
+        let own = (functions.labelled < self.labels_max).then(|| Arc::new(Figures::new()));
         functions.labelled += usize::from(own.is_some());
         let stats = Arc::new(FunctionStats::new(name.clone(), own, &self.others));
         functions.by_id.insert(id, Arc::clone(&stats));
@@ -132,7 +132,7 @@ impl Stats {
     }
 
     /// All published counters, by function name; those of functions without a label of their own come last.
-    pub fn published(&self) -> Vec<TallySnapshot> {
+    pub fn published(&self) -> Vec<FigureSnapshot> {
         let functions = self.functions.read();
         let labelled = functions.by_id.values().filter(|stats| stats.is_labelled);
         let mut all: Vec<_> = labelled.map(|stats| stats.published.snapshot(Some(stats.name.clone()))).collect();
@@ -147,7 +147,7 @@ impl Stats {
 // === impl FunctionStats ===
 
 impl FunctionStats {
-    fn new(name: FunctionName, own: Option<Arc<Tally>>, others: &Arc<Tally>) -> Self {
+    fn new(name: FunctionName, own: Option<Arc<Figures>>, others: &Arc<Figures>) -> Self {
         Self {
             name,
             is_labelled: own.is_some(),
@@ -227,7 +227,7 @@ mod tests {
         }
         let told = |stats: &Stats| -> Vec<(String, u64)> {
             let label = |function: Option<FunctionName>| function.map_or("others".to_owned(), |name| name.to_string());
-            stats.published().into_iter().map(|tally| (label(tally.function), tally.succeeded)).collect()
+            stats.published().into_iter().map(|figures| (label(figures.function), figures.succeeded)).collect()
         };
         assert_eq!(told(&stats), [("a".into(), 2), ("b".into(), 1), ("others".into(), 7)]);
         let own = stats.snapshot(FunctionId::from_u128(3)).expect("it was called");

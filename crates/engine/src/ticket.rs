@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use faas_ports::LogEntry;
 use faas_types::{
-    AttemptRecord, Code, Fault, FunctionError, InstanceId, IsolationLevel, LogLevel, LogStream, RunEvent, RunId,
-    RunPhase, RunRecord, RunState, Timeline, Timestamp, limits,
+    AttemptRecord, ByteSize, Code, Fault, FunctionError, InstanceId, IsolationLevel, LogLevel, LogStream, RunEvent,
+    RunId, RunPhase, RunRecord, RunState, Timeline, Timestamp, limits,
 };
 
 use tokio_util::task::TaskTracker;
@@ -15,10 +15,10 @@ use crate::body_budget::BodyBudget;
 use tokio::sync::oneshot;
 
 use crate::core::Core;
+use crate::figures::Ended;
 use crate::place::Place;
 use crate::readiness::{Wait, micros};
 use crate::stats::FunctionStats;
-use crate::tally::Ended;
 
 /// A run under way. Dropping it before [`Ticket::finish`] records it as cancelled.
 pub(crate) struct Ticket {
@@ -189,6 +189,9 @@ impl Ticket {
         let took = self.accepted.elapsed();
         let code = fault.as_ref().map(|fault| fault.code);
         self.close_attempt(now, code);
+        if self.dropped_lines > 0 {
+            self.note_cut_log(now);
+        }
         if let Some(fault) = fault {
             self.note_failure(fault, now);
         }
@@ -262,14 +265,8 @@ impl Ticket {
             Some(FunctionError { kind, message, .. }) => format!("{kind}: {message}"),
             None => fault.message.clone(),
         };
-        let platform = self.dropped_lines > 0 || fault.function_error.is_none();
-        if platform {
-            let text = match self.dropped_lines {
-                0 => format!("{} {}", fault.code, fault.message),
-                lines => format!("{} {} ({lines} log lines were dropped)", fault.code, fault.message),
-            };
-            let entry = LogEntry { at: now, level: LogLevel::Error, stream: LogStream::Platform, message: text };
-            self.core.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
+        if fault.function_error.is_none() || fault.code != Code::RuntimeError {
+            self.say(LogLevel::Error, format!("{} {}", fault.code, fault.message), now);
         }
         self.record.code = Some(fault.code);
         self.record.message = Some(message);
@@ -289,6 +286,18 @@ impl Ticket {
     /// Where the work of a call that outlives its caller's request belongs.
     pub(crate) fn tasks(&self) -> TaskTracker {
         self.core.tasks.clone()
+    }
+
+    fn note_cut_log(&self, now: Timestamp) {
+        let (code, lines) = (Code::LogLimit, self.dropped_lines);
+        let most = ByteSize::from_bytes(limits::LOG_BYTES_PER_RUN);
+        self.say(LogLevel::Warn, format!("{code} the run wrote more than {most} of log: {lines} lines were cut"), now);
+    }
+
+    /// A line of the platform in the run's log.
+    fn say(&self, level: LogLevel, message: String, now: Timestamp) {
+        let entry = LogEntry { at: now, level, stream: LogStream::Platform, message };
+        self.core.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
     }
 
     /// Marks the instance as unfit for another call.

@@ -5,7 +5,7 @@ use axum::response::Response;
 use faas_engine::{Engine, Selector};
 use faas_ports::{Clock, SystemClock};
 use faas_types::{AliasName, AuthMode, Code, Fault, InvocationMode, Scope, TriggerKind};
-use faas_web::{CallTarget, RequestId, authenticate, key_of, prefers_async, render, serve_call};
+use faas_web::{AnswerCache, CallTarget, RequestId, authenticate, key_of, prefers_async, render, serve_call};
 use http::HeaderValue;
 use http::header::ALLOW;
 use http::request::Parts;
@@ -19,6 +19,7 @@ pub const ASYNC_PREFIX: &str = "/async/";
 #[derive(Clone)]
 pub struct Gateway {
     engine: Engine,
+    cache: AnswerCache,
 }
 
 /// A function URL's path, taken apart.
@@ -48,10 +49,10 @@ impl From<Fault> for Refused {
 // === impl Gateway ===
 
 impl Gateway {
-    /// A gateway to the functions of `engine`.
+    /// A gateway to the functions of `engine`, which keeps answers in `cache` where they allow it.
     #[must_use]
-    pub fn new(engine: Engine) -> Self {
-        Self { engine }
+    pub fn new(engine: Engine, cache: AnswerCache) -> Self {
+        Self { engine, cache }
     }
 
     /// Answers a request whose path starts with [`PREFIX`] or [`ASYNC_PREFIX`].
@@ -62,7 +63,11 @@ impl Gateway {
             Ok(target) => {
                 let later = head.uri.path().starts_with(ASYNC_PREFIX) || is_for_later(&head, &target);
                 let request = Request::from_parts(head, body);
-                serve_call(&self.engine, target, request, &id, later).await
+                if later || target.route.version.settings.cache.is_none() {
+                    return serve_call(&self.engine, target, request, &id, later).await;
+                }
+                // Boxed: its future is large, and most functions have no kept answers.
+                Box::pin(self.cache.answer(&self.engine, target, request, &id)).await
             }
             Err(Refused { fault, allow }) => {
                 let mut response = render(&fault, &id, None);

@@ -1,9 +1,18 @@
 //! What ran, and what it wrote.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use faas_types::{Code, FunctionId, LogLevel, LogLine, ProjectId, RunId, RunRecord, RunState, Timestamp};
+use faas_types::{Code, FunctionId, LogLevel, LogLine, ProjectId, RunId, RunRecord, RunState, Timestamp, TriggerKind};
 
 use crate::PortResult;
+
+/// Runs that one page looks at, at the most. A filter that matches nothing must not read the whole history in one
+/// request.
+pub const RUNS_EXAMINED_MAX: u64 = 10_000;
+
+/// Log lines that one page looks at, at the most.
+pub const LINES_EXAMINED_MAX: u64 = 10_000;
 
 /// Continues a listing of runs after this one.
 pub type RunCursor = RunId;
@@ -26,6 +35,12 @@ pub struct RunQuery {
     pub cold_start: Option<bool>,
     /// Only of this version.
     pub version: Option<u32>,
+    /// Only created by this.
+    pub trigger: Option<TriggerKind>,
+    /// Only ended ones that took at least this long.
+    pub duration_min: Option<Duration>,
+    /// Only ended ones that took at most this long.
+    pub duration_max: Option<Duration>,
     /// Only created at or after this time, as their ids tell.
     pub since: Option<Timestamp>,
     /// Only created before this time, as their ids tell.
@@ -41,8 +56,11 @@ pub struct RunQuery {
 pub struct RunPage {
     /// The rows.
     pub runs: Vec<RunRecord>,
-    /// Where the next page starts; `None` at the end.
+    /// Where the next page starts; `None` at the end. A page that has looked at [`RUNS_EXAMINED_MAX`] runs stops there,
+    /// with fewer rows than asked for or none.
     pub next: Option<RunCursor>,
+    /// Runs that were looked at.
+    pub examined: u64,
 }
 
 /// Which log lines to list.
@@ -60,8 +78,12 @@ pub struct LogQuery {
     pub search: Option<String>,
     /// Only written at or after this time.
     pub since: Option<Timestamp>,
-    /// After this position, going forward.
+    /// Only written before this time.
+    pub until: Option<Timestamp>,
+    /// Only after this position.
     pub after: Option<LogCursor>,
+    /// Only before this position.
+    pub before: Option<LogCursor>,
     /// The newest lines instead of the oldest; still returned oldest first.
     pub tail: bool,
     /// Rows at the most.
@@ -69,10 +91,56 @@ pub struct LogQuery {
 }
 
 /// Log lines, oldest first, each with its position.
+///
+/// A page that has looked at [`LINES_EXAMINED_MAX`] lines stops there, with fewer rows than asked for or none, and says
+/// where to go on.
 #[derive(Clone, Debug, Default)]
 pub struct LogPage {
     /// The rows.
     pub lines: Vec<(LogCursor, LogLine)>,
+    /// What was written after this position has not been looked at; pass it as [`LogQuery::after`]. Never before the
+    /// query's own.
+    pub next: LogCursor,
+    /// Whether there may be more after [`Self::next`] already.
+    pub more: bool,
+    /// For a tail that stopped before the oldest line: pass it as [`LogQuery::before`].
+    pub previous: Option<LogCursor>,
+    /// Lines that were looked at.
+    pub examined: u64,
+}
+
+/// What may go. Each time is exclusive.
+#[derive(Clone, Debug)]
+pub struct Expiry {
+    /// The owner.
+    pub project: ProjectId,
+    /// Runs that were created before this and have ended go.
+    pub runs_before: Timestamp,
+    /// Results of runs that were created before this go; the runs stay.
+    pub results_before: Timestamp,
+    /// Lines that were written before this go.
+    pub lines_before: Timestamp,
+    /// The oldest lines go until the others have at most so many bytes together.
+    pub log_bytes_max: u64,
+    /// Rows of each kind that one step takes at the most. A step holds up whoever writes at that moment.
+    pub limit: u32,
+}
+
+/// What one step of expiry did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Runs that went.
+    pub runs: u64,
+    /// Results that went.
+    pub results: u64,
+    /// Lines that went.
+    pub lines: u64,
+    /// Bytes that were given back to the file system.
+    pub reclaimed: u64,
+    /// Bytes of the project's lines that are left.
+    pub log_bytes: u64,
+    /// Whether another step has something to do.
+    pub more: bool,
 }
 
 /// Append and query. Appends come in batches from a write-behind buffer.
@@ -94,8 +162,9 @@ pub trait RunHistory: Send + Sync {
     /// A page of log lines.
     async fn logs(&self, query: &LogQuery) -> PortResult<LogPage>;
 
-    /// Forgets ended runs and log lines older than `before`, `limit` rows at the most; returns how many went.
-    async fn expire(&self, project: ProjectId, before: Timestamp, limit: u32) -> PortResult<u64>;
+    /// Takes one step of forgetting what has expired, oldest first, and of giving its room back. Each step is whole
+    /// however the server ends.
+    async fn expire(&self, expiry: &Expiry) -> PortResult<Expired>;
 }
 
 // === impl RunQuery ===
@@ -111,6 +180,9 @@ impl RunQuery {
             code: None,
             cold_start: None,
             version: None,
+            trigger: None,
+            duration_min: None,
+            duration_max: None,
             since: None,
             until: None,
             after: None,
@@ -132,9 +204,22 @@ impl LogQuery {
             level: None,
             search: None,
             since: None,
+            until: None,
             after: None,
+            before: None,
             tail: true,
             limit,
         }
+    }
+}
+
+// === impl Expiry ===
+
+impl Expiry {
+    /// Nothing expires.
+    #[must_use]
+    pub fn nothing(project: ProjectId, limit: u32) -> Self {
+        let never = Timestamp::from_millis(0);
+        Self { project, runs_before: never, results_before: never, lines_before: never, log_bytes_max: u64::MAX, limit }
     }
 }

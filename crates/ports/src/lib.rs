@@ -23,7 +23,10 @@ pub use clock::{Clock, IdSource, SystemClock};
 pub use dead_letters::{DeadLetter, DeadLetterQuery, DeadLetters};
 pub use error::{PortError, PortResult};
 pub use events::{Event, EventStream, Events, SubjectPattern};
-pub use history::{LogCursor, LogPage, LogQuery, RunCursor, RunHistory, RunPage, RunQuery};
+pub use history::{
+    Expired, Expiry, LINES_EXAMINED_MAX, LogCursor, LogPage, LogQuery, RUNS_EXAMINED_MAX, RunCursor, RunHistory,
+    RunPage, RunQuery,
+};
 pub use instances::{
     BodyStream, ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage,
     Invocation, InvocationBody, LaunchTimings, Launched, Launcher, LogEntry, ReplyHead, RuntimeDescription,

@@ -6,6 +6,7 @@ mod function;
 mod key;
 mod log;
 mod problem;
+mod retention;
 mod run;
 mod server;
 mod var;
@@ -16,12 +17,13 @@ pub use background::{
 };
 pub use deploy::{BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, RollbackRequest};
 pub use function::{
-    AliasView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, SettingsView,
+    AliasView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache, SettingsView,
     UpdateFunction, VersionList, VersionView,
 };
 pub use key::{CreateKey, CreatedKey, KeyList, KeyView};
 pub use log::{LogLineView, LogList};
 pub use problem::{FunctionFailure, Problem};
+pub use retention::{RetentionView, SetRetention};
 pub use run::{AttemptView, RunErrorView, RunList, RunView, StartView};
 pub use server::{FeatureView, HealthView, RuntimeView, StatusView};
 pub use var::{SetVars, VarList, VarView};

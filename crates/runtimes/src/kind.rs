@@ -56,6 +56,8 @@ impl Kind {
         spec.cwd = CODE.into();
         spec.limits.memory_bytes = settings.memory.bytes();
         spec.limits.cpu_millis = settings.cpu_millis;
+        spec.limits.pids = settings.limits.pids;
+        spec.limits.tmp_bytes = settings.limits.tmp.bytes();
         SandboxSpec { network: settings.network, min_isolation: settings.min_isolation, ..spec }
     }
 

@@ -11,7 +11,7 @@ use faas_ports::{
 use faas_proto::frame::{self, FrameKind, PROTOCOL_VERSION};
 use faas_proto::frame_heads::{InitHead, ReadyHead};
 use faas_types::limits::{ASYNC_CONCURRENCY, BODY_MAX, LOG_BYTES_PER_RUN, LOG_LINE_MAX};
-use faas_types::{Code, Fault, FunctionError, NetworkMode};
+use faas_types::{Allowance, Code, Fault, FunctionError, NetworkMode};
 use serde::de::DeserializeOwned;
 
 use crate::driver::{Driver, Stopped};
@@ -84,8 +84,9 @@ impl Launch {
 
     /// The quickest way to a sandbox of this function's with the runtime in it.
     async fn board(&self, lot: &Lot) -> Result<Boarded, Fault> {
-        // What cannot be had is refused by the ordinary way, with its reason.
-        if self.spec.settings.network != NetworkMode::Egress
+        // What waits has the ordinary allowance. What cannot be had is refused by the ordinary way, with its reason.
+        if self.spec.settings.limits == Allowance::default()
+            && self.spec.settings.network != NetworkMode::Egress
             && let Some(boarded) = self.board_waiting(lot).await
         {
             return Ok(boarded);

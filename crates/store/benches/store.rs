@@ -1,4 +1,5 @@
-//! How fast the embedded store is: durable commits by number of producers, batches of runs and lines, filtered pages.
+//! How fast the embedded store is: durable commits by number of producers, batches of runs and lines, filtered pages,
+//! and what writers feel of retention.
 //!
 //! `cargo bench -p faas-store`. `FAAS_BENCH_RUNS` sets how many runs the history holds (default 200,000) and `TMPDIR`
 //! the disk.
@@ -7,7 +8,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use faas_ports::{Collection, Expect, Key, LogQuery, RunQuery, Want, Write};
+use faas_ports::{Collection, Expect, Expiry, Key, LogQuery, RunQuery, Want, Write};
 use faas_store::{Store, StoreConfig};
 use faas_testkit::fixture::{EPOCH, at, everything, finish, fresh, log_line, new_item, queued_run, succeeded};
 use faas_types::{Bundle, BundleFile, Code, Digest, FunctionId, ProjectId, RunRecord, RunState};
@@ -33,6 +34,7 @@ fn main() {
         bundle(&store).await;
         lines(&store).await;
         pages(&store).await;
+        forgetting(&store).await;
     });
 }
 
@@ -193,6 +195,8 @@ async fn pages(store: &Arc<Store>) {
         ("cold of a function", RunQuery { cold_start: Some(true), function: one, ..all.clone() }),
         ("an old version of a function", RunQuery { version: Some(2), function: one, ..all.clone() }),
         ("one code of a project", RunQuery { code: Some(Code::TimeoutExceeded), ..all.clone() }),
+        ("slow ones of a function, none", RunQuery { duration_min: Some(SPAN), function: one, ..all.clone() }),
+        ("slow ones of a project, none", RunQuery { duration_min: Some(SPAN), ..all.clone() }),
         ("a function until mid-history", RunQuery { function: one, until: middle, ..all.clone() }),
         ("none: a code that never was", RunQuery { code: Some(Code::RateLimited), function: one, ..all.clone() }),
     ] {
@@ -213,4 +217,52 @@ async fn page(store: &Arc<Store>, what: &str, query: &RunQuery) {
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
     let (p50, p95) = (millis(times[50]), millis(times[95]));
     say(&format!("page: {what:<38} {p50:>7.2} ms p50 {p95:>7.2} ms p95 ({rows} rows)"));
+}
+
+/// How long a durable enqueue takes, alone and while a hundred thousand old runs and their lines go.
+async fn forgetting(store: &Arc<Store>) {
+    let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
+    for batch in 0..100 {
+        let run = |n: u64| succeeded(queued_run(project, function, at(batch * BATCH + n)));
+        let line =
+            |n: u64| log_line(project, function, None, at(n), "a line of ordinary length, about sixty characters");
+        store.history().record((0..BATCH).map(run).collect()).await.expect("record");
+        store.history().append_logs((0..BATCH).map(line).collect()).await.expect("append");
+    }
+    enqueue_latency(store, "durable enqueue, nothing else", async || tokio::time::sleep(SPAN).await).await;
+    let far = at(1 << 40);
+    let old = Expiry { runs_before: far, results_before: far, lines_before: far, ..Expiry::nothing(project, 250) };
+    enqueue_latency(store, "durable enqueue while history is forgotten", async || {
+        loop {
+            let begun = Instant::now();
+            if !store.history().expire(&old).await.expect("expire").more {
+                break;
+            }
+            tokio::time::sleep((begun.elapsed() * 3).max(Duration::from_millis(10))).await;
+        }
+    })
+    .await;
+}
+
+/// Enqueues one after another until `work` is done.
+async fn enqueue_latency(store: &Arc<Store>, what: &str, work: impl AsyncFnOnce()) {
+    let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
+    let mut times = Vec::new();
+    let enqueues = async {
+        loop {
+            let begun = Instant::now();
+            store.queue().enqueue(vec![new_item(project, function)]).await.expect("enqueue");
+            times.push(begun.elapsed());
+        }
+    };
+    let begun = Instant::now();
+    tokio::select! {
+        () = enqueues => {}
+        () = work() => {}
+    }
+    times.sort_unstable();
+    let millis = |share: usize| times[(times.len() - 1) * share / 1000].as_secs_f64() * 1e3;
+    let (p50, p99, most) = (millis(500), millis(990), millis(1000));
+    let took = begun.elapsed().as_secs_f64();
+    say(&format!("{what:<44} {p50:>7.2} ms p50 {p99:>7.2} ms p99 {most:>7.2} ms max in {took:.1} s"));
 }

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use faas_ports::{LogPage, LogQuery, PortError, PortResult, RunHistory, RunPage, RunQuery};
-use faas_types::{LogLine, ProjectId, RunId, RunRecord, Timestamp};
+use faas_ports::{
+    Expired, Expiry, LogPage, LogQuery, PortError, PortResult, RUNS_EXAMINED_MAX, RunHistory, RunPage, RunQuery,
+};
+use faas_types::{LogLine, ProjectId, RunId, RunRecord};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::logs;
 use crate::queue::waiting;
-use crate::run_filter::{RunSelect, code_number, first_id, state_number};
-use crate::sqlite::{WorkResult, id_blob};
+use crate::run_filter::{RunWalk, code_number, id_of, state_number};
+use crate::sqlite::{WorkResult, id_blob, integer};
 use crate::store::Core;
+use crate::{expiry, logs};
 
 /// Runs and log lines.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub(crate) struct Row {
 impl Row {
     /// Encodes on the caller's thread: the writer's is the scarce one.
     pub(crate) fn new(run: RunRecord) -> PortResult<Self> {
-        let json = serde_json::to_string(&run).map_err(|error| PortError::failed("cannot encode a run", error))?;
+        let json = encode(&run)?;
         Ok(Self { run, json })
     }
 }
@@ -41,22 +43,13 @@ impl SqliteHistory {
     pub(crate) fn new(core: Arc<Core>) -> Self {
         Self { core }
     }
-
-    async fn forget(&self, project: ProjectId, before: Timestamp, limit: u32) -> PortResult<u64> {
-        let runs =
-            self.core.main.write(move |connection| forget_runs(connection, project, before, limit), |_| {}).await?;
-        let left = limit.saturating_sub(u32::try_from(runs).unwrap_or(u32::MAX));
-        let lines =
-            self.core.logs.write(move |connection| logs::forget(connection, project, before, left), |_| {}).await?;
-        Ok(runs + lines)
-    }
 }
 
 #[async_trait]
 impl RunHistory for SqliteHistory {
     async fn record(&self, runs: Vec<RunRecord>) -> PortResult<()> {
         self.core.space.admit_outcome()?;
-        let rows = encode(runs).await?;
+        let rows = self::rows(runs).await?;
         self.core.main.write(move |connection| record(connection, &rows), |()| {}).await
     }
 
@@ -90,14 +83,14 @@ impl RunHistory for SqliteHistory {
         self.core.logs.read(move |connection| logs::page(connection, &query)).await
     }
 
-    async fn expire(&self, project: ProjectId, before: Timestamp, limit: u32) -> PortResult<u64> {
-        self.core.space.freeing(|| self.forget(project, before, limit)).await
+    async fn expire(&self, expiry: &Expiry) -> PortResult<Expired> {
+        self.core.space.freeing(|| expiry::step(&self.core, expiry)).await
     }
 }
 
 /// Rows in the order of their ids, which is that of most indexes. Thousands of them take milliseconds: those are neither
 /// the writing thread's, which is the scarce one, nor a worker's that answers calls meanwhile.
-async fn encode(runs: Vec<RunRecord>) -> PortResult<Vec<Row>> {
+async fn rows(runs: Vec<RunRecord>) -> PortResult<Vec<Row>> {
     let work = move || {
         let mut rows = runs.into_iter().map(Row::new).collect::<PortResult<Vec<_>>>()?;
         rows.sort_by_key(|row| row.run.id);
@@ -109,11 +102,12 @@ async fn encode(runs: Vec<RunRecord>) -> PortResult<Vec<Row>> {
 
 pub(crate) fn record(connection: &Connection, rows: &[Row]) -> WorkResult<()> {
     let mut upsert = connection.prepare_cached(
-        "INSERT INTO runs (project, id, function, version, state, ended, cold, code, record)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+        "INSERT INTO runs (project, id, function, version, state, trigger, ended, cold, code, duration, record)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
          ON CONFLICT (project, id) DO UPDATE SET
-             function = excluded.function, version = excluded.version, state = excluded.state, ended = excluded.ended,
-             cold = excluded.cold, code = excluded.code, record = excluded.record
+             function = excluded.function, version = excluded.version, state = excluded.state,
+             trigger = excluded.trigger, ended = excluded.ended, cold = excluded.cold, code = excluded.code,
+             duration = excluded.duration, record = excluded.record
          WHERE excluded.ended >= runs.ended",
     )?;
     for Row { run, json } in rows {
@@ -123,9 +117,11 @@ pub(crate) fn record(connection: &Connection, rows: &[Row]) -> WorkResult<()> {
             id_blob(run.function),
             run.version,
             state_number(run.state),
+            run.trigger.as_str(),
             run.state.is_terminal(),
             run.cold_start,
             run.code.map(code_number),
+            run.duration_us.map(integer),
             json,
         ])?;
     }
@@ -136,40 +132,52 @@ pub(crate) fn record(connection: &Connection, rows: &[Row]) -> WorkResult<()> {
 fn page(connection: &Connection, query: &RunQuery) -> WorkResult<RunPage> {
     // One snapshot: a run that ends in between must not be missed by both looks.
     let _snapshot = connection.unchecked_transaction()?;
-    let waiting = waiting::page(connection, query)?;
-    let mut runs = ended(connection, query)?;
-    if !waiting.is_empty() {
-        runs.extend(waiting);
+    let (waiting, ended) = (waiting::page(connection, query)?, ended(connection, query)?);
+    // What one of them has not looked at yet is for the next page.
+    let floor = waiting.next.max(ended.next);
+    let mut runs = ended.runs;
+    if !waiting.runs.is_empty() {
+        runs.extend(waiting.runs);
         runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.id));
     }
-    let more = runs.len() > query.limit as usize;
-    runs.truncate(query.limit as usize);
-    Ok(RunPage { next: runs.last().filter(|_| more).map(|run| run.id), runs })
+    runs.retain(|run| floor.is_none_or(|floor| run.id >= floor));
+    let limit = query.limit as usize;
+    let next = if runs.len() > limit { runs[..limit].last().map(|run| run.id) } else { floor };
+    runs.truncate(limit);
+    Ok(RunPage { runs, next, examined: waiting.examined + ended.examined })
 }
 
-/// The rows of a page and one more, which tells whether another page follows.
-fn ended(connection: &Connection, query: &RunQuery) -> WorkResult<Vec<RunRecord>> {
-    let select = RunSelect::new(query);
-    let mut statement = connection.prepare_cached(&select.sql)?;
-    let mut rows = statement.query(rusqlite::params_from_iter(&select.values))?;
-    let mut runs: Vec<RunRecord> = Vec::new();
+/// A page of runs that have ended.
+fn ended(connection: &Connection, query: &RunQuery) -> WorkResult<RunPage> {
+    let walk = RunWalk::new(query);
+    let mut statement = connection.prepare_cached(&walk.sql)?;
+    let mut record = connection.prepare_cached("SELECT record FROM runs WHERE rowid = ?1")?;
+    let mut rows = statement.query(rusqlite::params_from_iter(&walk.values))?;
+    let mut page = RunPage::default();
+    let mut last = None;
     while let Some(row) = rows.next()? {
-        runs.push(decode(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?);
+        if page.examined == RUNS_EXAMINED_MAX {
+            page.next = last;
+            break;
+        }
+        page.examined += 1;
+        if walk.takes(row)? {
+            if page.runs.len() == query.limit as usize {
+                page.next = page.runs.last().map(|run| run.id);
+                break;
+            }
+            let json: String = record.query_row([row.get::<_, i64>(0)?], |row| row.get(0))?;
+            page.runs.push(decode(&json)?);
+        }
+        last = Some(id_of(row)?);
     }
-    Ok(runs)
-}
-
-fn forget_runs(connection: &Connection, project: ProjectId, before: Timestamp, limit: u32) -> WorkResult<u64> {
-    let gone = connection
-        .prepare_cached(
-            "DELETE FROM runs WHERE rowid IN (
-                 SELECT rowid FROM runs INDEXED BY runs_id
-                 WHERE project = ?1 AND id < ?2 AND ended = 1 ORDER BY id LIMIT ?3)",
-        )?
-        .execute(params![id_blob(project), first_id(before), limit])?;
-    Ok(gone as u64)
+    Ok(page)
 }
 
 pub(crate) fn decode(json: &str) -> WorkResult<RunRecord> {
     serde_json::from_str(json).map_err(|error| PortError::Corrupt { what: format!("a run's record ({error})") }.into())
+}
+
+pub(crate) fn encode(run: &RunRecord) -> PortResult<String> {
+    serde_json::to_string(run).map_err(|error| PortError::failed("cannot encode a run", error))
 }

@@ -1,21 +1,22 @@
 //! Log lines in `logs.db`.
 
-use faas_ports::{LogPage, LogQuery};
-use faas_types::{LogLevel, LogLine, LogStream, ProjectId, Timestamp};
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params};
+use std::collections::BTreeMap;
 
+use faas_ports::{LogPage, LogQuery};
+use faas_types::{LogLevel, LogLine, LogStream, ProjectId};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::log_filter::LineWalk;
 use crate::sqlite::{self, WorkResult, id_blob, integer, millis, timestamp, unsigned};
 
-/// Lines arrive nearly in the order of their times. The first line at or after a time is looked for among this many
-/// that follow it by time; lines whose stamps are further out of order are not found by time.
-const DISORDER: i64 = 1000;
-const COLUMNS: &str = "id, project, function, run, at, level, stream, message";
+/// What a line takes besides its text, with its share of the indexes.
+const LINE_COST: i64 = 128;
 
 pub(crate) fn append(connection: &Connection, lines: &[LogLine]) -> WorkResult<()> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO lines (project, function, run, at, level, stream, message) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
+    let mut grown: BTreeMap<ProjectId, i64> = BTreeMap::new();
     for line in lines {
         insert.execute(params![
             id_blob(line.project),
@@ -26,74 +27,102 @@ pub(crate) fn append(connection: &Connection, lines: &[LogLine]) -> WorkResult<(
             stream_number(line.stream),
             line.message,
         ])?;
+        *grown.entry(line.project).or_default() += cost(line.message.len());
     }
-    Ok(())
+    grown.into_iter().try_for_each(|(project, bytes)| grow(connection, project, bytes))
 }
 
 pub(crate) fn page(connection: &Connection, query: &LogQuery) -> WorkResult<LogPage> {
-    let first = match query.since {
-        Some(since) => match first_since(connection, query.project, since)? {
-            Some(first) => first,
-            None => return Ok(LogPage::default()),
-        },
-        None => 0,
-    };
-    let (sql, values) = select(query, first);
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(rusqlite::params_from_iter(values), line)?;
-    let mut lines: Vec<_> = rows.collect::<Result<_, _>>()?;
-    if query.tail {
-        lines.reverse();
-    }
-    Ok(LogPage { lines })
-}
-
-/// Removes the oldest lines that were written before a time, some at a time.
-pub(crate) fn forget(connection: &Connection, project: ProjectId, before: Timestamp, limit: u32) -> WorkResult<u64> {
-    let gone = connection
-        .prepare_cached(
-            "DELETE FROM lines WHERE id IN (
-                 SELECT id FROM lines INDEXED BY lines_at WHERE project = ?1 AND at < ?2 ORDER BY at LIMIT ?3)",
-        )?
-        .execute(params![id_blob(project), millis(before), limit])?;
-    Ok(gone as u64)
-}
-
-/// Where to begin for lines since a time, so that older ones are not read; `None` when there is none.
-fn first_since(connection: &Connection, project: ProjectId, since: Timestamp) -> WorkResult<Option<i64>> {
-    let first = connection
-        .prepare_cached(
-            "SELECT min(id) FROM (
-                 SELECT id FROM lines INDEXED BY lines_at WHERE project = ?1 AND at >= ?2 ORDER BY at LIMIT ?3)",
-        )?
-        .query_row(params![id_blob(project), millis(since), DISORDER], |row| row.get(0))?;
-    Ok(first)
-}
-
-fn select(query: &LogQuery, first: i64) -> (String, Vec<Value>) {
-    let index = match (query.run, query.function) {
-        (Some(_), _) => "lines_run",
-        (None, Some(_)) => "lines_function",
-        (None, None) => "lines_project",
-    };
-    let mut sql = format!("SELECT {COLUMNS} FROM lines INDEXED BY {index} WHERE project = ? AND id >= ?");
-    let after = query.after.map_or(0, |after| integer(after).saturating_add(1));
-    let mut values = vec![Value::Blob(id_blob(query.project).to_vec()), first.max(after).into()];
-    let mut also = |condition: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            sql.push_str(condition);
-            values.push(value);
+    // One snapshot: the newest position and the lines up to it belong together.
+    let _snapshot = connection.unchecked_transaction()?;
+    let newest: Option<i64> =
+        connection.prepare_cached("SELECT max(id) FROM lines")?.query_row([], |row| row.get(0))?;
+    let asked = query.after.unwrap_or(0);
+    let mut page = LogPage { next: newest.map_or(asked, |newest| unsigned(newest).max(asked)), ..LogPage::default() };
+    let Some(mut walk) = LineWalk::new(connection, query)? else { return Ok(page) };
+    let mut statement = connection.prepare_cached(&walk.sql)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(&walk.values))?;
+    let mut last = None;
+    while let Some(row) = rows.next()? {
+        if walk.is_over() || page.lines.len() == query.limit as usize {
+            stop(&mut page, query, last);
+            break;
         }
-    };
-    also(" AND run = ?", query.run.map(|run| Value::Blob(id_blob(run).to_vec())));
-    also(" AND function = ?", query.function.map(|function| Value::Blob(id_blob(function).to_vec())));
-    also(" AND level >= ?", query.level.map(|level| level_number(level).into()));
-    also(" AND at >= ?", query.since.map(|since| millis(since).into()));
-    let needle = query.search.as_ref().map(|text| Value::Text(text.to_ascii_lowercase()));
-    also(" AND instr(lower(message), ?) > 0", needle);
-    let order = if query.tail { " ORDER BY id DESC LIMIT ?" } else { " ORDER BY id LIMIT ?" };
-    also(order, Some(i64::from(query.limit).into()));
-    (sql, values)
+        if walk.takes(row)? {
+            page.lines.push(line(row)?);
+        }
+        last = Some(unsigned(row.get(0)?));
+    }
+    page.examined = walk.examined;
+    if query.tail {
+        page.lines.reverse();
+    }
+    Ok(page)
+}
+
+/// The page ends before its walk does.
+fn stop(page: &mut LogPage, query: &LogQuery, last: Option<u64>) {
+    if query.tail {
+        page.previous = last.or(query.before);
+    } else {
+        page.next = last.or(query.after).unwrap_or(0);
+        page.more = true;
+    }
+}
+
+/// Removes the oldest lines that were written before `lines_before`, or that are too many; returns how many went and
+/// the bytes that are left.
+pub(crate) fn forget(connection: &Connection, expiry: &faas_ports::Expiry) -> WorkResult<(u64, u64)> {
+    let project = id_blob(expiry.project);
+    let mut bytes = used(connection, expiry.project)?;
+    let most = integer(expiry.log_bytes_max);
+    let before = bytes;
+    let mut gone = 0;
+    let mut last = None;
+    {
+        let mut oldest = connection.prepare_cached(
+            "SELECT id, at, length(CAST(message AS BLOB)) FROM lines INDEXED BY lines_project
+             WHERE project = ?1 ORDER BY id LIMIT ?2",
+        )?;
+        let mut rows = oldest.query(params![project, expiry.limit])?;
+        while let Some(row) = rows.next()? {
+            if row.get::<_, i64>(1)? >= millis(expiry.lines_before) && bytes <= most {
+                break;
+            }
+            bytes -= row.get::<_, i64>(2)? + LINE_COST;
+            gone += 1;
+            last = Some(row.get::<_, i64>(0)?);
+        }
+    }
+    if let Some(last) = last {
+        connection
+            .prepare_cached(
+                "DELETE FROM lines WHERE id IN (
+                     SELECT id FROM lines INDEXED BY lines_project WHERE project = ?1 AND id <= ?2)",
+            )?
+            .execute(params![project, last])?;
+        grow(connection, expiry.project, bytes - before)?;
+    }
+    Ok((gone, unsigned(bytes)))
+}
+
+fn used(connection: &Connection, project: ProjectId) -> WorkResult<i64> {
+    let mut select = connection.prepare_cached("SELECT bytes FROM usage WHERE project = ?1")?;
+    Ok(select.query_row([id_blob(project)], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+fn grow(connection: &Connection, project: ProjectId, bytes: i64) -> WorkResult<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO usage (project, bytes) VALUES (?1, ?2)
+             ON CONFLICT (project) DO UPDATE SET bytes = bytes + excluded.bytes",
+        )?
+        .execute(params![id_blob(project), bytes])?;
+    Ok(())
+}
+
+fn cost(message: usize) -> i64 {
+    i64::try_from(message).unwrap_or(i64::MAX).saturating_add(LINE_COST)
 }
 
 fn line(row: &Row<'_>) -> rusqlite::Result<(u64, LogLine)> {
@@ -109,7 +138,7 @@ fn line(row: &Row<'_>) -> rusqlite::Result<(u64, LogLine)> {
     Ok((unsigned(row.get(0)?), line))
 }
 
-const fn level_number(level: LogLevel) -> i64 {
+pub(crate) const fn level_number(level: LogLevel) -> i64 {
     match level {
         LogLevel::Debug => 0,
         LogLevel::Info => 1,

@@ -199,7 +199,11 @@ impl Core {
         };
         let main = Database::open(DatabaseConfig {
             path: &dir.path().join("faas.db"),
-            migrations: &[include_str!("schema/faas_1.sql"), include_str!("schema/faas_2.sql")],
+            migrations: &[
+                include_str!("schema/faas_1.sql"),
+                include_str!("schema/faas_2.sql"),
+                include_str!("schema/faas_3.sql"),
+            ],
             recover: crate::queue::recover,
             durability: Durability::PowerCut,
             readers: config.readers,
@@ -209,7 +213,7 @@ impl Core {
         // Log lines are best effort: losing the last ones in a power cut is cheaper than an fsync for each batch.
         let logs = Database::open(DatabaseConfig {
             path: &dir.path().join("logs.db"),
-            migrations: &[include_str!("schema/logs_1.sql")],
+            migrations: &[include_str!("schema/logs_1.sql"), include_str!("schema/logs_2.sql")],
             recover: |_| Ok(()),
             durability: Durability::ProcessEnd,
             readers: config.readers,

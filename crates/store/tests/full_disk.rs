@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_ports::{Collection, Expect, Key, PortError, Write};
+use faas_ports::{Collection, Expect, Expiry, Key, PortError, Write};
 use faas_store::{Store, StoreConfig};
 use faas_testkit::fixture::{EPOCH, at, everything, finish, fresh, new_item, queued_run, succeeded};
 use faas_types::{Digest, FunctionId, ProjectId};
@@ -159,7 +159,8 @@ async fn on_a_full_disk_the_ballast_lets_deletes_work() {
     }
     let settled = store.queue().settle(vec![finish(&lease)]).await.expect("settle on a full disk");
     assert_eq!(settled, [true]);
-    assert_eq!(store.history().expire(project, at(1000), 10).await.expect("expire on a full disk"), 2);
+    let all = Expiry { runs_before: at(1000), ..Expiry::nothing(project, 10) };
+    assert_eq!(store.history().expire(&all).await.expect("expire on a full disk").runs, 2);
 
     std::fs::remove_file(filler).expect("make room");
     store.registry().commit(put(project, "after", 10)).await.expect("put when there is room again");

@@ -108,9 +108,10 @@ impl Side {
     async fn view(&self, owner: Owner, now: u64) -> String {
         let mut depths = self.queue.depths().await.expect("depths");
         depths.retain(|depth| depth.project == owner.project);
-        let runs = self.history.runs(&RunQuery::newest(owner.project, 100)).await.expect("runs");
+        // How many rows are looked at is each adapter's own.
+        let runs = self.history.runs(&RunQuery::newest(owner.project, 100)).await.expect("runs").runs;
         let running = RunQuery { state: Some(RunState::Running), ..RunQuery::newest(owner.project, 3) };
-        let running = self.history.runs(&running).await.expect("runs");
+        let running = self.history.runs(&running).await.expect("runs").runs;
         let ready = self.queue.outlook(at(now)).await.expect("outlook").ready;
         let ready = ready.contains(&(owner.project, owner.function));
         format!("{depths:?} {runs:?} {running:?} {ready:?}")

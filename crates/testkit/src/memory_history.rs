@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use faas_ports::{LogPage, LogQuery, PortResult, RunHistory, RunPage, RunQuery};
-use faas_types::{LogLine, ProjectId, RunId, RunRecord, Timestamp};
+use faas_ports::{
+    Expired, Expiry, LINES_EXAMINED_MAX, LogPage, LogQuery, PortResult, RUNS_EXAMINED_MAX, RunHistory, RunPage,
+    RunQuery,
+};
+use faas_types::{LogLine, ProjectId, RunId, RunRecord};
 use parking_lot::Mutex;
 
 /// Runs in a map, lines in a list.
@@ -39,14 +42,25 @@ impl RunHistory for MemoryHistory {
     }
 
     async fn runs(&self, query: &RunQuery) -> PortResult<RunPage> {
-        let limit = query.limit as usize;
         let runs = self.runs.lock();
-        let wanted = runs.values().rev().filter(|run| takes_run(query, run));
-        let mut page: Vec<RunRecord> = wanted.take(limit.saturating_add(1)).cloned().collect();
-        let more = page.len() > limit;
-        page.truncate(limit);
-        let next = page.last().filter(|_| more).map(|run| run.id);
-        Ok(RunPage { runs: page, next })
+        let mut page = RunPage::default();
+        let mut last = None;
+        for run in runs.values().rev().filter(|run| is_in_range(query, run)) {
+            if page.examined == RUNS_EXAMINED_MAX {
+                page.next = last;
+                break;
+            }
+            page.examined += 1;
+            if takes_run(query, run) {
+                if page.runs.len() == query.limit as usize {
+                    page.next = page.runs.last().map(|run| run.id);
+                    break;
+                }
+                page.runs.push(run.clone());
+            }
+            last = Some(run.id);
+        }
+        Ok(page)
     }
 
     async fn append_logs(&self, lines: Vec<LogLine>) -> PortResult<()> {
@@ -62,53 +76,94 @@ impl RunHistory for MemoryHistory {
     async fn logs(&self, query: &LogQuery) -> PortResult<LogPage> {
         let all = self.lines.lock();
         let after = query.after.unwrap_or(0);
-        let wanted = all.kept.range(after + 1..).filter(|(_, line)| takes_line(query, line));
-        let mut lines: Vec<_> = wanted.map(|(position, line)| (*position, line.clone())).collect();
-        let limit = query.limit as usize;
-        if query.tail {
-            lines.drain(..lines.len().saturating_sub(limit));
-        } else {
-            lines.truncate(limit);
+        let mut page = LogPage { next: all.last.max(after), ..LogPage::default() };
+        let mine = |line: &LogLine| {
+            line.project == query.project
+                && query.run.map_or(query.function.is_none_or(|function| line.function == function), |run| {
+                    line.run == Some(run)
+                })
+        };
+        let before = query.before.unwrap_or(u64::MAX);
+        let range: Vec<_> = all.kept.range(after + 1..before.max(after + 1)).filter(|(_, line)| mine(line)).collect();
+        let ordered: Vec<_> = if query.tail { range.into_iter().rev().collect() } else { range };
+        let mut last = None;
+        for (position, line) in ordered {
+            if page.examined == LINES_EXAMINED_MAX || page.lines.len() == query.limit as usize {
+                if query.tail {
+                    page.previous = last.or(query.before);
+                } else {
+                    (page.next, page.more) = (last.unwrap_or(after), true);
+                }
+                break;
+            }
+            page.examined += 1;
+            if takes_line(query, line) {
+                page.lines.push((*position, line.clone()));
+            }
+            last = Some(*position);
         }
-        Ok(LogPage { lines })
+        if query.tail {
+            page.lines.reverse();
+        }
+        Ok(page)
     }
 
-    async fn expire(&self, project: ProjectId, before: Timestamp, limit: u32) -> PortResult<u64> {
-        let mut left = u64::from(limit);
+    async fn expire(&self, expiry: &Expiry) -> PortResult<Expired> {
+        let mut done = Expired::default();
+        let limit = u64::from(expiry.limit);
         let mut runs = self.runs.lock();
+        let is_mine = |run: &RunRecord| run.project == expiry.project && run.state.is_terminal();
         runs.retain(|_, run| {
-            let old = run.project == project && run.id.created_at() < before && run.state.is_terminal();
-            let goes = old && left > 0;
-            left -= u64::from(goes);
+            let goes = is_mine(run) && run.id.created_at() < expiry.runs_before && done.runs < limit;
+            done.runs += u64::from(goes);
             !goes
         });
-        self.lines.lock().kept.retain(|_, line| {
-            let goes = line.project == project && line.at < before && left > 0;
-            left -= u64::from(goes);
+        for run in runs.values_mut().filter(|run| is_mine(run) && run.id.created_at() < expiry.results_before) {
+            if done.results < limit && run.result.take().is_some() {
+                done.results += 1;
+            }
+        }
+        let mut lines = self.lines.lock();
+        let size = |line: &LogLine| line.message.len() as u64;
+        let mut bytes: u64 = lines.kept.values().filter(|line| line.project == expiry.project).map(size).sum();
+        lines.kept.retain(|_, line| {
+            let is_due = line.at < expiry.lines_before || bytes > expiry.log_bytes_max;
+            let goes = line.project == expiry.project && is_due && done.lines < limit;
+            done.lines += u64::from(goes);
+            bytes -= if goes { size(line) } else { 0 };
             !goes
         });
-        Ok(u64::from(limit) - left)
+        done.log_bytes = bytes;
+        done.more = [done.runs, done.results, done.lines].contains(&limit);
+        Ok(done)
     }
 }
 
-fn takes_run(query: &RunQuery, run: &RunRecord) -> bool {
+/// What bounds the runs that a page looks at.
+fn is_in_range(query: &RunQuery, run: &RunRecord) -> bool {
     run.project == query.project
-        && query.function.is_none_or(|function| run.function == function)
-        && query.state.is_none_or(|state| run.state == state)
-        && query.code.is_none_or(|code| run.code == Some(code))
-        && query.cold_start.is_none_or(|cold| run.cold_start == cold)
-        && query.version.is_none_or(|version| run.version == version)
         && query.since.is_none_or(|since| run.id.created_at() >= since)
         && query.until.is_none_or(|until| run.id.created_at() < until)
         && query.after.is_none_or(|after| run.id < after)
 }
 
+fn takes_run(query: &RunQuery, run: &RunRecord) -> bool {
+    let took = run.duration_us.map(std::time::Duration::from_micros);
+    query.function.is_none_or(|function| run.function == function)
+        && query.state.is_none_or(|state| run.state == state)
+        && query.code.is_none_or(|code| run.code == Some(code))
+        && query.cold_start.is_none_or(|cold| run.cold_start == cold)
+        && query.version.is_none_or(|version| run.version == version)
+        && query.trigger.is_none_or(|trigger| run.trigger == trigger)
+        && query.duration_min.is_none_or(|least| took.is_some_and(|took| took >= least))
+        && query.duration_max.is_none_or(|most| took.is_some_and(|took| took <= most))
+}
+
 fn takes_line(query: &LogQuery, line: &LogLine) -> bool {
-    line.project == query.project
-        && query.function.is_none_or(|function| line.function == function)
-        && query.run.is_none_or(|run| line.run == Some(run))
+    query.function.is_none_or(|function| line.function == function)
         && query.level.is_none_or(|level| line.level >= level)
         && query.since.is_none_or(|since| line.at >= since)
+        && query.until.is_none_or(|until| line.at < until)
         && query.search.as_ref().is_none_or(|text| contains(&line.message, text))
 }
 

@@ -129,6 +129,12 @@ catalogue! {
     Cancelled = "FN_023", "cancelled", http 499, Cancelled, exit 1, retryable true;
     /// The body's media type is not one that the route takes.
     UnsupportedMediaType = "FN_024", "unsupported media type", http 415, InvalidArgument, exit 2, retryable false;
+    /// The function could not start another process or thread within its limit.
+    ProcessLimit = "FN_025", "process limit reached", http 502, ResourceExhausted, exit 7, retryable false;
+    /// The function filled its private `/tmp`.
+    TmpFull = "FN_026", "temporary files full", http 502, ResourceExhausted, exit 7, retryable false;
+    /// A run wrote more log than is kept. Told in its log; fails nothing.
+    LogLimit = "FN_027", "log limit reached", http 413, ResourceExhausted, exit 7, retryable false;
 }
 
 // === impl Code ===

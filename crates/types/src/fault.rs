@@ -47,6 +47,21 @@ pub struct FunctionError {
     /// What to do next, where the shim knows (a package to install, a name meant).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The limit that the code ran into, where the shim can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<InnerLimit>,
+}
+
+/// A limit that shows as an error inside the function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InnerLimit {
+    /// No further process or thread could be started.
+    Pids,
+    /// `/tmp` is full.
+    Tmp,
+    /// The reply is larger than a body may be.
+    Reply,
 }
 
 // === impl Fault ===

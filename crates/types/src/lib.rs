@@ -5,6 +5,7 @@
 mod background;
 mod bundle;
 mod bytesize;
+mod cause;
 mod code;
 mod cron;
 mod cron_ticks;
@@ -14,6 +15,7 @@ pub mod id;
 mod isolation;
 pub mod limits;
 mod name;
+mod retention;
 mod run;
 mod run_record;
 mod scope;
@@ -26,21 +28,25 @@ mod version;
 pub use background::{Background, InvocationMode, RetryClass, RetryPolicy};
 pub use bundle::{Bundle, BundleFile};
 pub use bytesize::ByteSize;
+pub use cause::{CauseClass, Diagnosis, diagnose};
 pub use code::{Code, GrpcStatus};
 pub use cron::{CronSchedule, InvalidCron};
 pub use cron_ticks::{CronPolicy, DueTicks, MissedTicks, Overlap};
 pub use digest::Digest;
-pub use fault::{Fault, FunctionError};
+pub use fault::{Fault, FunctionError, InnerLimit};
 pub use id::{
     AttemptId, DeploymentId, FunctionId, Id, IdKind, InstanceId, InvalidId, KeyId, LayerId, ProjectId, RunId,
     SandboxId, TriggerId, VersionId,
 };
 pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
 pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName};
+pub use retention::Retention;
 pub use run::{IllegalTransition, RunEffect, RunEvent, RunPhase, RunState};
 pub use run_record::{AttemptRecord, LogLevel, LogLine, LogStream, RunRecord, TriggerKind};
 pub use scope::{InvalidScope, Scope};
-pub use settings::{AuthMode, FunctionSettings, HttpMethod, NetworkMode, Scaling, TriggerSettings};
+pub use settings::{
+    Allowance, AuthMode, CacheSettings, CacheShare, FunctionSettings, HttpMethod, NetworkMode, Scaling, TriggerSettings,
+};
 pub use span::{InvalidSpan, Span};
 pub use time::Timestamp;
 pub use timeline::{StartTimes, Timeline};

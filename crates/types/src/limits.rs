@@ -20,9 +20,17 @@ pub const INIT_TIMEOUT: Duration = Duration::from_secs(30);
 pub const MEMORY_MIN: ByteSize = ByteSize::from_mib(128);
 /// The most memory one instance can ask for.
 pub const MEMORY_MAX: ByteSize = ByteSize::from_mib(4096);
-/// Size of an instance's private `/tmp`.
+/// The least and the most that a manifest can ask for `/tmp`.
+pub const TMP_RANGE: (ByteSize, ByteSize) = (ByteSize::from_mib(1), ByteSize::from_mib(4096));
+/// The fewest and the most processes and threads that a manifest can ask for.
+pub const PIDS_RANGE: (u32, u32) = (16, 4096);
+/// The largest kept answer when the manifest is silent.
+pub const CACHE_ENTRY: ByteSize = ByteSize::from_mib(1);
+/// The longest lifetime that a manifest can give answers.
+pub const CACHE_TTL_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// Size of an instance's private `/tmp` when the manifest is silent.
 pub const TMP_BYTES: u64 = 64 << 20;
-/// Processes and threads in one sandbox.
+/// Processes and threads in one sandbox when the manifest is silent.
 pub const PIDS_MAX: u32 = 128;
 /// Open files per process in a sandbox.
 pub const OPEN_FILES_MAX: u64 = 1024;

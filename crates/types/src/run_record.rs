@@ -151,6 +151,34 @@ pub struct LogLine {
     pub message: String,
 }
 
+// === impl TriggerKind ===
+
+impl TriggerKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Http, Self::Api, Self::Replay];
+
+    /// The kind as text, as on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Api => "api",
+            Self::Replay => "replay",
+        }
+    }
+}
+
+impl std::str::FromStr for TriggerKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.map(Self::as_str).into();
+            format!("`{text}` is not a trigger; triggers are {}", known.join(", "))
+        })
+    }
+}
+
 // === impl LogLevel ===
 
 impl LogLevel {

@@ -99,6 +99,59 @@ pub struct FunctionSettings {
     /// Runs that are accepted for later.
     #[serde(default)]
     pub background: Background,
+    /// What the whole process tree of an instance may use besides memory and CPU.
+    #[serde(default)]
+    pub limits: Allowance,
+    /// How answers are kept; `None` keeps none.
+    #[serde(default)]
+    pub cache: Option<CacheSettings>,
+}
+
+/// What the whole process tree of an instance may use besides memory and CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allowance {
+    /// Size of the private `/tmp`, which counts as memory.
+    pub tmp: ByteSize,
+    /// Processes and threads.
+    pub pids: u32,
+}
+
+/// How a function's answers are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheSettings {
+    /// How long an answer is kept that does not say so itself; zero keeps none of those.
+    pub ttl: Span,
+    /// The largest body that is kept.
+    pub entry_max: ByteSize,
+    /// Who may be sent the kept answer of a private function.
+    pub share: CacheShare,
+}
+
+/// Who may be sent the kept answer of a private function. Callers without a key get none in either case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheShare {
+    /// Other holders of keys, where the answer itself says `public` or `s-maxage`.
+    #[default]
+    Declared,
+    /// Every holder of a key of the project.
+    Project,
+}
+
+// === impl Allowance ===
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self { tmp: ByteSize::from_bytes(limits::TMP_BYTES), pids: limits::PIDS_MAX }
+    }
+}
+
+// === impl CacheSettings ===
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self { ttl: Span::from_secs(0), entry_max: limits::CACHE_ENTRY, share: CacheShare::default() }
+    }
 }
 
 // === impl HttpMethod ===
@@ -145,6 +198,8 @@ impl FunctionSettings {
             scaling: Scaling::default(),
             vars: BTreeMap::new(),
             triggers: vec![TriggerSettings::Http { path: "/".into(), methods: Vec::new() }],
+            limits: Allowance::default(),
+            cache: None,
             background: Background::default(),
         }
     }

@@ -1,4 +1,4 @@
-//! A length of time as people write it: `30s`, `250ms`, `5m`, `1h`, or a number of seconds.
+//! A length of time as people write it: `30s`, `250ms`, `5m`, `1h`, `30d`, or a number of seconds.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ pub struct Span(Duration);
 
 /// Why a text is not a [`Span`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a length of time; write it as 500ms, 30s, 5m or 1h")]
+#[error("`{0}` is not a length of time; write it as 500ms, 30s, 5m, 1h or 2d")]
 pub struct InvalidSpan(String);
 
 // === impl Span ===
@@ -42,6 +42,8 @@ impl fmt::Display for Span {
         let millis = self.0.as_millis();
         if !millis.is_multiple_of(1_000) || millis == 0 {
             write!(f, "{millis}ms")
+        } else if millis.is_multiple_of(86_400_000) {
+            write!(f, "{}d", millis / 86_400_000)
         } else if millis.is_multiple_of(3_600_000) {
             write!(f, "{}h", millis / 3_600_000)
         } else if millis.is_multiple_of(60_000) {
@@ -66,6 +68,7 @@ impl FromStr for Span {
             "s" | "" => 1_000,
             "m" => 60_000,
             "h" => 3_600_000,
+            "d" => 86_400_000,
             _ => return Err(invalid()),
         };
         number.checked_mul(scale).map(Self::from_millis).ok_or_else(invalid)
@@ -102,7 +105,7 @@ mod tests {
 
     #[test]
     fn units_parse_and_print_back() {
-        for text in ["250ms", "30s", "5m", "1h", "90s"] {
+        for text in ["250ms", "30s", "5m", "1h", "90s", "30d"] {
             assert_eq!(text.parse::<Span>().map(|s| s.to_string()).as_deref(), Ok(text));
         }
         assert_eq!("30".parse(), Ok(Span::from_secs(30)));

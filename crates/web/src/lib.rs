@@ -3,6 +3,7 @@
 mod accept;
 mod auth;
 mod body;
+mod cache;
 mod call;
 mod connections;
 mod json;
@@ -15,6 +16,7 @@ mod timing;
 pub use accept::{prefers_async, serve_call};
 pub use auth::{Authorized, authenticate, key_of};
 pub use body::read_body;
+pub use cache::AnswerCache;
 pub use call::{CallTarget, answer_call};
 pub use connections::{ConnectionEnd, ConnectionStats};
 pub use json::{Json, PathParams, QueryParams};

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::accept::{IDEMPOTENCY_KEY, key};
 use crate::body::held_body;
-use crate::call::{CallTarget, answer_call};
+use crate::call::{CallTarget, answer_call, passed_headers};
 use crate::problem::ERROR_SOURCE;
 use crate::render;
 use crate::request_id::{self, RequestId};
@@ -42,7 +42,7 @@ async fn first(engine: &Engine, target: &CallTarget, request: Request) -> Result
         method: parts.method.as_str().to_owned(),
         path: target.path.clone(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: Vec::new(),
+        headers: passed_headers(&parts, None, target.key_was_used),
         body: body.clone(),
     };
     let once = engine.once(&target.route, name, &call).await?;

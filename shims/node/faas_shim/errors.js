@@ -12,7 +12,7 @@ const BOOT = `${__dirname.slice(0, __dirname.lastIndexOf("/"))}/boot.js`;
 
 /**
  * @typedef {{ errorType: string, errorMessage: string, stackTrace?: string[], file?: string, line?: number,
- *   column?: number, snippet?: string, hint?: string }} Described
+ *   column?: number, snippet?: string, hint?: string, limit?: string }} Described
  * @typedef {{ name: string, file: string, line: number, column: number }} Frame
  */
 
@@ -34,9 +34,13 @@ class LoadError extends Error {
 
 /** What a handler gave back is not a reply. */
 class BadReply extends LoadError {
-  /** @param {string} message */
-  constructor(message) {
+  /**
+   * @param {string} message
+   * @param {"reply"} [limit] the limit that it is beyond
+   */
+  constructor(message, limit) {
     super("BadReply", message, "return JSON values, text, bytes, a Response or { status, headers, body }");
+    this.limit = limit;
   }
 }
 
@@ -79,7 +83,8 @@ function describe(error, code, loading = false) {
  */
 function described(error, code, loading) {
   if (error instanceof LoadError) {
-    return { errorType: error.kind, errorMessage: error.message, hint: error.hint, file: error.file };
+    const limit = error instanceof BadReply ? error.limit : undefined;
+    return { errorType: error.kind, errorMessage: error.message, hint: error.hint, file: error.file, limit };
   }
   if (!isError(error)) {
     const { inspect } = require("node:util");
@@ -96,8 +101,22 @@ function described(error, code, loading) {
   if (error.name === "SyntaxError") Object.assign(found, syntax(error, code, loading && place === null));
   const missing = missingModule(error, code);
   if (missing !== null) Object.assign(found, missing);
+  const limit = limitOf(error);
+  if (limit !== null) found.limit = limit;
   if (error instanceof ProcessExit) found.hint = "return from the handler instead of calling process.exit()";
   return found;
+}
+
+/**
+ * The limit that an error tells of: nothing but /tmp can be full, and a refused start names itself.
+ * @param {Error & { code?: unknown, syscall?: unknown }} error
+ * @returns {"tmp" | "pids" | null}
+ */
+function limitOf(error) {
+  if (error.code === "ENOSPC") return "tmp";
+  const call = String(error.syscall ?? "");
+  if (error.code === "EAGAIN" && /^(?:spawn|fork|uv_thread)/.test(call)) return "pids";
+  return null;
 }
 
 /**

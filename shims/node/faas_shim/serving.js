@@ -332,7 +332,7 @@ class Server {
   /** @param {number} size */
   #check(size) {
     const most = this.settings.body_max;
-    if (size > most) throw new BadReply(`the reply is larger than ${most >> 20} MB`);
+    if (size > most) throw new BadReply(`the reply is larger than ${most >> 20} MB`, "reply");
   }
 
   /** @param {Buffer[]} frames */

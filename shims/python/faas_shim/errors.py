@@ -43,9 +43,37 @@ def _describe(error: BaseException, code: str) -> dict[str, object]:
         from .hints import for_missing_module
 
         found["hint"] = for_missing_module(error.name)
+    elif (limit := _limit(error)) is not None:
+        found["limit"] = limit
     elif isinstance(error, SystemExit):
         found["hint"] = "return from the handler instead of calling sys.exit()"
     return found
+
+
+def _limit(error: BaseException) -> str | None:
+    """The limit that an error tells of: nothing but /tmp can be full, and what could not start shows in the count."""
+    from errno import EAGAIN, ENOSPC
+
+    if isinstance(error, OSError) and error.errno == ENOSPC:
+        return "tmp"
+    if isinstance(error, BlockingIOError) and error.errno == EAGAIN or str(error) == "can't start new thread":
+        return "pids" if _is_crowded() else None
+    return None
+
+
+def _is_crowded() -> bool:
+    """Whether about as many processes and threads live here as may."""
+    import os
+    from resource import RLIMIT_NPROC, getrlimit
+
+    count = 0
+    for pid in os.listdir("/proc"):
+        if pid.isdigit():
+            try:
+                count += len(os.listdir(f"/proc/{pid}/task"))
+            except OSError:
+                count += 1
+    return count >= getrlimit(RLIMIT_NPROC)[0] - 2
 
 
 def _name(error: BaseException) -> str:

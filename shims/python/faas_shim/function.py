@@ -46,6 +46,8 @@ class Function:
         if isinstance(error, (Unserializable, BadReply)):
             described = {"errorType": type(error).__name__, "errorMessage": str(error)}
             described["hint"] = "return JSON values, text, bytes, a (body, status, headers) tuple or a response object"
+            if isinstance(error, BadReply) and error.limit:
+                described["limit"] = error.limit
         else:
             described = errors.describe(error, self.code)
         return end_frame(stream, {"dropped": dropped, "raised": described})
@@ -53,7 +55,7 @@ class Function:
     def check_size(self, size: int) -> None:
         """Raises when a reply's body is over the limit."""
         if size > self.body_max:
-            raise BadReply(f"the reply is larger than {self.body_max >> 20} MB")
+            raise BadReply(f"the reply is larger than {self.body_max >> 20} MB", "reply")
 
 
 def _event(request: Request) -> object:

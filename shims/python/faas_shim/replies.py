@@ -28,7 +28,11 @@ _HEADS: dict[str, bytes] = {}
 
 
 class BadReply(Exception):
-    """A handler returned something that is not a reply."""
+    """A handler returned something that is not a reply; `limit` names the one that it is beyond."""
+
+    def __init__(self, message: str, limit: str | None = None) -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 class Reply:

@@ -4,4 +4,6 @@ from importlib import import_module
 
 
 def handler(event, context):
+    if "attempt" not in event:
+        return "here"
     return import_module(event["attempt"]).attempt(event)

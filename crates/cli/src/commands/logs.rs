@@ -1,7 +1,5 @@
 //! `faas logs`
 
-use std::collections::VecDeque;
-
 use clap::Args;
 use faas_client::rest::{LogLineView, LogList};
 use faas_client::{Client, LogQuery, LogSource};
@@ -12,12 +10,12 @@ use crate::output::{Output, Tone};
 use crate::session::Session;
 use crate::text::{moment, visible};
 
-/// Print or follow the log of a function
+/// Print, search or follow the log of a function, or of all
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct LogsArgs {
-    /// The function
-    name: String,
+    /// The function; all functions when left out
+    name: Option<String>,
     /// Lines of this run only
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
@@ -32,7 +30,7 @@ pub(crate) struct LineArgs {
     #[arg(short, long)]
     follow: bool,
     /// How many lines to begin with, the newest
-    #[arg(short = 'n', long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    #[arg(short = 'n', long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(LINES_MAX)))]
     lines: u32,
     /// Lines that hold this text
     #[arg(long, value_name = "TEXT")]
@@ -40,20 +38,33 @@ pub(crate) struct LineArgs {
     /// Lines since then: 10m, 2h or 2026-11-21T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<String>,
+    /// Lines before then, in the same form
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "follow")]
+    until: Option<String>,
     /// Lines of at least this level: debug, info, warn or error
     #[arg(long, value_name = "LEVEL", value_parser = level)]
     level: Option<LogLevel>,
 }
+
+/// Lines to begin with, at the most.
+const LINES_MAX: u32 = 10_000;
 
 const EXAMPLES: &str = "\
 Examples:
   faas logs hello
   faas logs hello -f --level warn
   faas logs hello --since 1h --search timeout -n 1000
+  faas logs --level error --since 24h
+  faas logs --run run_01JD2Z7Y5T0000000000000000 -f
   faas logs hello -o ndjson | jq .message";
 
 pub(crate) async fn run(args: LogsArgs, session: &Session) -> anyhow::Result<()> {
-    print(session, LogSource::Function(args.name), args.lines, args.run).await
+    let (source, run) = match (args.name, args.run) {
+        (Some(name), run) => (LogSource::Function(name), run),
+        (None, Some(run)) => (LogSource::Run(run), None),
+        (None, None) => (LogSource::Project, None),
+    };
+    print(session, source, args.lines, run).await
 }
 
 /// Prints the newest lines of a source and follows it if asked to.
@@ -64,62 +75,76 @@ pub(crate) async fn print(
     run: Option<String>,
 ) -> anyhow::Result<()> {
     let client = session.client()?;
-    let mut query = LogQuery { level: args.level, search: args.search, since: args.since, run, ..LogQuery::default() };
-    let lines = newest(&client, &source, &query, args.lines).await?;
-    let out = &session.out;
+    let LineArgs { follow, lines, search, since, until, level } = args;
+    let mut query = LogQuery { level, search, since, until, run, ..LogQuery::default() };
+    let found = newest(&client, &source, &query, lines).await?;
+    let (out, scope) = (&session.out, Scope::of(&source));
     // A document cannot be closed while lines still come, so following prints one document a line.
-    if args.follow || out.format != Format::Json {
-        lines.iter().try_for_each(|line| print_line(line, out))?;
+    if follow || out.format != Format::Json {
+        found.lines.iter().try_for_each(|line| print_line(line, scope, out))?;
     } else {
-        out.json(&LogList { next: lines.last().map(|line| line.cursor), lines: lines.clone() })?;
+        out.json(&found)?;
     }
-    if !args.follow {
-        if lines.is_empty() {
+    if !follow {
+        if found.lines.is_empty() {
             out.aside("no such lines");
+        } else if found.previous.is_some() && lines > 0 {
+            out.aside(format_args!("there are older ones: add -n {}", lines.saturating_mul(10).min(LINES_MAX)));
         }
         return Ok(());
     }
-    query.after = match lines.last() {
-        Some(line) => Some(line.cursor),
-        // Nothing to begin with: only what is written from now on.
-        None => newest(&client, &source, &query, 1).await?.last().map(|line| line.cursor),
-    };
+    query.after = Some(found.next);
     let mut follower = client.follow_logs(source, query).await?;
     while let Some(line) = follower.next().await? {
-        print_line(&line, out)?;
+        print_line(&line, scope, out)?;
     }
     Ok(())
 }
 
-/// The newest `wanted` lines, oldest first. The server gives a page of the newest; more than that is found by reading
-/// from the start (or from `since`) and keeping the end.
-async fn newest(
-    client: &Client,
-    source: &LogSource,
-    query: &LogQuery,
-    wanted: u32,
-) -> anyhow::Result<Vec<LogLineView>> {
-    if wanted == 0 {
-        return Ok(Vec::new());
-    }
-    if wanted <= limits::PAGE_MAX {
-        let query = LogQuery { tail: Some(true), limit: Some(wanted), ..query.clone() };
-        return Ok(client.logs(source, &query).await?.lines);
-    }
-    let mut query = LogQuery { limit: Some(limits::PAGE_MAX), ..query.clone() };
-    let mut kept = VecDeque::new();
+/// The newest `wanted` lines, oldest first, put together from pages that go back in time. A page may hold none: the
+/// server looks at so many lines for each.
+async fn newest(client: &Client, source: &LogSource, query: &LogQuery, wanted: u32) -> anyhow::Result<LogList> {
+    let mut query = LogQuery { tail: Some(true), ..query.clone() };
+    let mut whole: Option<LogList> = None;
     loop {
-        let page = client.logs(source, &query).await?;
-        kept.extend(page.lines);
-        kept.drain(..kept.len().saturating_sub(wanted as usize));
-        match page.next {
-            Some(next) if query.after != Some(next) => query.after = Some(next),
-            _ => return Ok(kept.into()),
+        let left = wanted - whole.as_ref().map_or(0, |found| u32::try_from(found.lines.len()).unwrap_or(wanted));
+        // One line even where none is wanted: the page also tells where the log stands.
+        query.limit = Some(left.clamp(1, limits::PAGE_MAX));
+        let mut page = client.logs(source, &query).await?;
+        if wanted == 0 {
+            page.lines.clear();
+        }
+        if let Some(newer) = whole.take() {
+            page.lines.extend(newer.lines);
+            page.next = newer.next;
+        }
+        match page.previous {
+            Some(previous) if page.lines.len() < wanted as usize => query.before = Some(previous),
+            _ => return Ok(page),
+        }
+        whole = Some(page);
+    }
+}
+
+/// How much a line has to say of where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    Project,
+    Function,
+    Run,
+}
+
+impl Scope {
+    fn of(source: &LogSource) -> Self {
+        match source {
+            LogSource::Project => Self::Project,
+            LogSource::Function(_) => Self::Function,
+            LogSource::Run(_) => Self::Run,
         }
     }
 }
 
-fn print_line(line: &LogLineView, out: &Output) -> anyhow::Result<()> {
+fn print_line(line: &LogLineView, scope: Scope, out: &Output) -> anyhow::Result<()> {
     if out.format != Format::Table {
         return out.line(serde_json::to_string(line)?);
     }
@@ -130,8 +155,14 @@ fn print_line(line: &LogLineView, out: &Output) -> anyhow::Result<()> {
         LogLevel::Debug | LogLevel::Info => out.on_stdout(Tone::Faint, level),
     };
     let at = out.on_stdout(Tone::Faint, &line.at);
-    let run = out.on_stdout(Tone::Faint, line.run_id.as_deref().unwrap_or("-"));
-    out.line(format_args!("{at} {level} {run} {}", visible(&line.message)))
+    let run = line.run_id.as_deref().unwrap_or("-");
+    let origin = match scope {
+        Scope::Project => format!("{} {run} ", visible(&line.function)),
+        Scope::Function => format!("{run} "),
+        Scope::Run => String::new(),
+    };
+    let origin = out.on_stdout(Tone::Faint, origin);
+    out.line(format_args!("{at} {level} {origin}{}", visible(&line.message)))
 }
 
 fn level(text: &str) -> Result<LogLevel, String> {

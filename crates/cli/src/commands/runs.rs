@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use faas_client::rest::{RunInputView, RunView};
-use faas_client::{LogSource, RunQuery};
-use faas_types::{RunState, limits};
+use faas_client::rest::{RunInputView, RunList, RunView};
+use faas_client::{Client, LogSource, RunQuery};
+use faas_types::{RunState, Span, TriggerKind, limits};
 
 use crate::commands::logs::{self, LineArgs};
 use crate::commands::watch::{self, CancelArgs, ReplayArgs, WatchArgs};
@@ -39,16 +39,28 @@ pub(crate) struct ListArgs {
     /// queued, running, succeeded, failed, retried or cancelled
     #[arg(long, value_name = "STATE")]
     state: Option<RunState>,
+    /// What created them: http, api, ...
+    #[arg(long, value_name = "KIND")]
+    trigger: Option<TriggerKind>,
     /// Runs that failed with this code, such as FN_002
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, visible_alias = "error", value_name = "CODE")]
     code: Option<faas_types::Code>,
     /// Runs that had to start an instance, or with `--cold=false` those that had not
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     cold: Option<bool>,
+    /// Runs that found an instance
+    #[arg(long, conflicts_with = "cold")]
+    warm: bool,
+    /// Ended runs that took at least so long: 250ms, 2s
+    #[arg(long, value_name = "SPAN")]
+    min_duration: Option<Span>,
+    /// Ended runs that took at most so long
+    #[arg(long, value_name = "SPAN")]
+    max_duration: Option<Span>,
     /// Runs of this version
     #[arg(long, value_name = "N")]
     version: Option<u32>,
-    /// Runs since then: 10m, 2h or 2026-11-21T08:00:00Z
+    /// Runs since then: 10m, 2h, 7d or 2026-11-21T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<String>,
     /// Runs before then
@@ -57,7 +69,7 @@ pub(crate) struct ListArgs {
     /// How many
     #[arg(short = 'n', long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::PAGE_MAX)))]
     limit: u32,
-    /// Where the page before ended
+    /// Where the page before ended, as its last line says
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
 }
@@ -83,11 +95,19 @@ pub(crate) struct RunLogsArgs {
     lines: LineArgs,
 }
 
+/// Answers that one listing is put together from, at the most.
+const ANSWERS_MAX: u32 = 1_000;
+/// What the columns of a listing take besides the function's, at the most.
+const OTHER_COLUMNS: usize = 85;
+
 const LIST_EXAMPLES: &str = "\
 Examples:
   faas runs list
   faas runs list --function hello --state failed --since 1h
-  faas runs list --code FN_002 -n 100 -o ndjson";
+  faas runs list --since 24h --min-duration 2s --warm
+  faas runs list --code FN_002 -n 100 -o ndjson
+
+Runs that do not match are passed over on the way back in time; --since keeps that way short.";
 
 pub(crate) async fn run(command: RunsCommand, session: &Session) -> anyhow::Result<ExitCode> {
     match command {
@@ -134,40 +154,72 @@ async fn list(args: ListArgs, session: &Session) -> anyhow::Result<()> {
         function: args.function,
         state: args.state,
         code: args.code.map(|code| code.to_string()),
-        cold: args.cold,
+        cold: args.cold.or(args.warm.then_some(false)),
         version: args.version,
+        trigger: args.trigger,
+        min_duration: args.min_duration.map(|span| span.to_string()),
+        max_duration: args.max_duration.map(|span| span.to_string()),
         since: args.since,
         until: args.until,
         cursor: args.cursor,
         limit: Some(args.limit),
     };
-    let page = session.client()?.runs(&query).await?;
+    let page = whole_page(&session.client()?, query, args.limit).await?;
     if page.runs.is_empty() {
         session.out.aside("no such runs");
     }
-    session.out.list(&page, &page.runs, list_table)?;
+    let width = session.out.width();
+    session.out.list(&page, &page.runs, |runs| list_table(runs, width))?;
     if let Some(next) = &page.next {
-        session.out.aside(format_args!("there are more: add --cursor {next}"));
+        session.out.aside(format_args!("there may be more: add --cursor {next}"));
     }
     Ok(())
 }
 
-fn list_table(runs: &[RunView]) -> Table {
-    let mut table =
-        Table::with_headings(["ID", "FUNCTION", "VERSION", "STATE", "CREATED", "DURATION", "START", "ERROR"]);
+/// As many rows as were asked for: one answer may hold fewer, because the server looks at so many runs for each.
+async fn whole_page(client: &Client, mut query: RunQuery, wanted: u32) -> anyhow::Result<RunList> {
+    let mut whole = client.runs(&query).await?;
+    for _ in 1..ANSWERS_MAX {
+        let missing = wanted.saturating_sub(u32::try_from(whole.runs.len()).unwrap_or(wanted));
+        if missing == 0 || whole.next.is_none() {
+            break;
+        }
+        query = RunQuery { cursor: whole.next.take(), limit: Some(missing), ..query };
+        let page = client.runs(&query).await?;
+        whole.runs.extend(page.runs);
+        whole.next = page.next;
+        whole.examined += page.examined;
+    }
+    Ok(whole)
+}
+
+fn list_table(runs: &[RunView], width: Option<u16>) -> Table {
+    let mut table = Table::with_headings(["ID", "FUNCTION", "STATE", "TRIGGER", "WHEN", "DURATION", "COLD", "ERROR"]);
+    let most = width.map_or(usize::MAX, |width| usize::from(width).saturating_sub(OTHER_COLUMNS).max(8));
     for run in runs {
         table.row([
             run.id.clone(),
-            run.function.clone(),
-            run.version.to_string(),
+            selector(&run.function, run.version, most),
             run.state.as_str().to_owned(),
-            text::time(&run.created_at),
+            run.trigger.as_str().to_owned(),
+            text::ago(&run.created_at),
             run.duration_ms.map(text::millis).unwrap_or_default(),
-            if run.cold_start { "cold".to_owned() } else { "warm".to_owned() },
+            if run.cold_start { "cold".to_owned() } else { String::new() },
             run.error.as_ref().map(|error| error.code.clone()).unwrap_or_default(),
         ]);
     }
     table
+}
+
+/// `hello:3`, the name cut so that it fits.
+fn selector(name: &str, version: u32, most: usize) -> String {
+    let version = format!(":{version}");
+    let room = most.saturating_sub(version.len());
+    if name.chars().count() <= room {
+        return format!("{name}{version}");
+    }
+    let start: String = name.chars().take(room.saturating_sub(1)).collect();
+    format!("{start}…{version}")
 }
 
 pub(crate) fn run_table(run: &RunView) -> Table {
@@ -175,7 +227,7 @@ pub(crate) fn run_table(run: &RunView) -> Table {
     table.property("id", &run.id);
     table.property("function", format!("{} version {}", run.function, run.version));
     table.property("state", run.state.as_str());
-    table.property("trigger", format!("{:?}", run.trigger).to_lowercase());
+    table.property("trigger", run.trigger.as_str());
     table.maybe("replay of", run.origin.as_ref());
     table.property("created", &run.created_at);
     table.maybe("due", run.due_at.as_ref());
@@ -197,10 +249,11 @@ pub(crate) fn run_table(run: &RunView) -> Table {
         table.property(&format!("attempt {}", attempt.number), parts.join(", "));
     }
     if let Some(error) = &run.error {
-        let kind = error.kind.as_ref().map(|kind| format!("{kind}: ")).unwrap_or_default();
-        table.property("error", format!("{} {kind}{}", error.code, error.message));
+        table.property("error", format!("{} {}", error.code, error.summary));
         let line = error.line.map(|line| format!(":{line}")).unwrap_or_default();
         table.maybe("at", error.file.as_ref().map(|file| format!("{file}{line}")));
+        table.property("cause", error.cause.as_str());
+        table.property("next step", advice(run, &error.advice));
     }
     table.maybe("result", run.result.as_ref());
     table
@@ -216,15 +269,40 @@ fn print_timeline(run: &RunView, session: &Session) -> anyhow::Result<()> {
     lines.iter().try_for_each(|line| session.out.line(format_args!("  {}", line.trim_end())))
 }
 
+/// The advice with the names of this run in place of the general ones.
+fn advice(run: &RunView, advice: &str) -> String {
+    advice.replace("faas runs logs RUN", &format!("faas runs logs {}", run.id)).replace("FUNCTION", &run.function)
+}
+
+/// What a table has no room for: the whole message, the place in the source, and the stack.
 pub(crate) fn print_stack(run: &RunView, session: &Session) -> anyhow::Result<()> {
-    let Some(error) = run.error.as_ref().filter(|error| !error.stack.is_empty()) else { return Ok(()) };
-    if session.out.format != crate::args::Format::Table {
+    let Some(error) = run.error.as_ref().filter(|_| session.out.format == crate::args::Format::Table) else {
         return Ok(());
+    };
+    let section = |heading: &str, text: &str| {
+        session.out.line(format_args!("\n{heading}"))?;
+        text.lines().try_for_each(|line| session.out.line(format_args!("  {}", text::visible(line))))
+    };
+    if error.message.trim() != error.summary {
+        section("message", &error.message)?;
     }
-    session.out.line("\nstack, outermost call first:")?;
-    error
-        .stack
-        .iter()
-        .flat_map(|frame| frame.lines())
-        .try_for_each(|line| session.out.line(format_args!("  {}", text::visible(line))))
+    if let Some(snippet) = &error.snippet {
+        section("source", snippet)?;
+    }
+    if !error.stack.is_empty() {
+        section("stack, outermost call first", &error.stack.join("\n"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cut_where_they_do_not_fit() {
+        assert_eq!(selector("hello", 3, usize::MAX), "hello:3");
+        assert_eq!(selector("a-very-long-name", 12, 12), "a-very-l…:12");
+        assert_eq!(selector("hello", 3, 7), "hello:3");
+    }
 }

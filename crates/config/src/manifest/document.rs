@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use faas_types::{
-    AuthMode, Background, HttpMethod, InvocationMode, NetworkMode, RetryClass, RetryPolicy, Scaling, TriggerSettings,
+    Allowance, AuthMode, Background, CacheSettings, CacheShare, HttpMethod, InvocationMode, NetworkMode, RetryClass,
+    RetryPolicy, Scaling, TriggerSettings,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -54,6 +55,35 @@ pub(super) struct ManifestDocument {
     triggers: Vec<TriggerDocument>,
     /// Runs that are accepted for later.
     background: BackgroundDocument,
+    /// What the processes of an instance may use together, besides memory and CPU.
+    limits: LimitsDocument,
+    /// Keeps answers to GET and HEAD, as far as they allow it; without this table none are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<CacheDocument>,
+}
+
+/// What the processes of an instance may use together, besides memory and CPU.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline, default, deny_unknown_fields)]
+struct LimitsDocument {
+    /// Size of the private /tmp, which counts as memory: "1MB" to "4GB".
+    tmp: TextOrNumber,
+    /// Processes and threads.
+    #[schemars(range(min = 16, max = 4096))]
+    pids: u32,
+}
+
+/// Keeps answers to GET and HEAD, as far as they allow it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline, default, deny_unknown_fields)]
+struct CacheDocument {
+    /// How long an answer is kept that does not say so in Cache-Control or Expires: up to "24h"; "0s" keeps none of those.
+    ttl: TextOrNumber,
+    /// The largest body that is kept: up to "10MB".
+    entry_max: TextOrNumber,
+    /// Who may be sent the kept answer of a private function: other holders of keys where the answer says public or
+    /// s-maxage (declared), or every holder of a key of the project (project).
+    share: ShareName,
 }
 
 /// Runs that are accepted for later.
@@ -84,6 +114,14 @@ struct RetryDocument {
     max_age: TextOrNumber,
     /// The failures that are followed by another attempt.
     on: Vec<RetryClassName>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum ShareName {
+    Declared,
+    Project,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -245,6 +283,39 @@ impl From<&Manifest> for ManifestDocument {
             vars: settings.vars.clone(),
             triggers: settings.triggers.iter().map(Into::into).collect(),
             background: (&settings.background).into(),
+            limits: settings.limits.into(),
+            cache: settings.cache.map(Into::into),
+        }
+    }
+}
+
+impl Default for LimitsDocument {
+    fn default() -> Self {
+        Self::from(Allowance::default())
+    }
+}
+
+impl Default for CacheDocument {
+    fn default() -> Self {
+        Self::from(CacheSettings::default())
+    }
+}
+
+impl From<Allowance> for LimitsDocument {
+    fn from(Allowance { tmp, pids }: Allowance) -> Self {
+        Self { tmp: TextOrNumber::Text(tmp.to_string()), pids }
+    }
+}
+
+impl From<CacheSettings> for CacheDocument {
+    fn from(settings: CacheSettings) -> Self {
+        Self {
+            ttl: TextOrNumber::Text(settings.ttl.to_string()),
+            entry_max: TextOrNumber::Text(settings.entry_max.to_string()),
+            share: match settings.share {
+                CacheShare::Declared => ShareName::Declared,
+                CacheShare::Project => ShareName::Project,
+            },
         }
     }
 }

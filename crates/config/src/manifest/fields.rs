@@ -8,6 +8,7 @@ use faas_types::{
 
 use super::Manifest;
 use super::background::background;
+use super::bounds::{allowance, cache};
 use super::node::{Node, Value};
 use super::reader::{Reader, Table, closest};
 use super::triggers::triggers;
@@ -30,6 +31,8 @@ pub(super) const ROOT_KEYS: &[&str] = &[
     "scaling",
     "vars",
     "triggers",
+    "limits",
+    "cache",
     "background",
 ];
 /// Keys of `[scaling]`.
@@ -59,6 +62,8 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Option<Manifest> {
         scaling: scaling(reader, &table).unwrap_or_default(),
         vars: table.get("vars").map_or_else(BTreeMap::new, |node| vars(reader, node)),
         triggers: table.get("triggers").and_then(|node| triggers(reader, node)).unwrap_or(defaults.triggers),
+        limits: table.get("limits").and_then(|node| allowance(reader, node)).unwrap_or_default(),
+        cache: table.get("cache").and_then(|node| cache(reader, node)),
         background: background(reader, &table).unwrap_or_default(),
         runtime: defaults.runtime,
         entrypoint: defaults.entrypoint,

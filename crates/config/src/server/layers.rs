@@ -16,6 +16,7 @@ struct FileLayer {
     store: StoreLayer,
     sandbox: SandboxLayer,
     engine: EngineLayer,
+    retention: RetentionLayer,
     log: LogLayer,
     metrics: MetricsLayer,
     cache: CacheLayer,
@@ -73,6 +74,15 @@ struct EngineLayer {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+struct RetentionLayer {
+    runs: Option<Span>,
+    results: Option<Span>,
+    logs: Option<Span>,
+    log_bytes: Option<ByteSize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct LogLayer {
     format: Option<LogFormat>,
     filter: Option<String>,
@@ -104,6 +114,10 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         instances_max: parsed(env, "FAAS_INSTANCES_MAX")?,
         memory_max: parsed(env, "FAAS_MEMORY_MAX")?,
         parked: parsed(env, "FAAS_PARKED")?,
+        retention_runs: parsed(env, "FAAS_RETENTION_RUNS")?,
+        retention_results: parsed(env, "FAAS_RETENTION_RESULTS")?,
+        retention_logs: parsed(env, "FAAS_RETENTION_LOGS")?,
+        retention_log_bytes: parsed(env, "FAAS_RETENTION_LOG_BYTES")?,
         log_format: parsed(env, "FAAS_LOG_FORMAT")?,
         log_filter: text("FAAS_LOG"),
         connections_max: parsed(env, "FAAS_CONNECTIONS_MAX")?,
@@ -158,6 +172,10 @@ impl From<FileLayer> for ServerOverrides {
             instances_max: file.engine.instances_max,
             memory_max: file.engine.memory_max,
             parked: file.engine.parked,
+            retention_runs: file.retention.runs,
+            retention_results: file.retention.results,
+            retention_logs: file.retention.logs,
+            retention_log_bytes: file.retention.log_bytes,
             log_format: file.log.format,
             log_filter: file.log.filter,
             connections_max: file.http.connections_max,

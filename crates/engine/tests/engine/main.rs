@@ -350,3 +350,61 @@ async fn stopping_does_not_wait_for_ever() {
     }
     house.alive(0).await;
 }
+
+#[tokio::test]
+async fn who_waits_when_the_server_stops_is_still_served() {
+    let house = House::open().await;
+    house.deploy("queue", scaling(1, 1)).await.unwrap();
+    let (first, second, ()) = tokio::join!(house.text("queue", "/slow"), house.text("queue", "/slow"), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        house.engine.stop(Duration::from_secs(5)).await;
+    });
+    assert_eq!(first.unwrap(), second.unwrap(), "one instance served both");
+    house.alive(0).await;
+}
+
+#[tokio::test]
+async fn who_waits_in_vain_when_the_server_stops_is_told() {
+    let house = House::open().await;
+    house.deploy("stuck", scaling(1, 1)).await.unwrap();
+    let stuck = house.call("stuck", "/never");
+    let waits = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let (refused, ()) = tokio::join!(house.call("stuck", "/"), house.engine.stop(Duration::from_millis(100)));
+        refused.err().unwrap().fault
+    };
+    let fault = tokio::select! {
+        _ = stuck => panic!("a call that never ends has ended"),
+        fault = waits => fault,
+    };
+    assert_eq!((fault.code, fault.retry_after), (Code::Unavailable, Some(1)));
+    house.alive(0).await;
+}
+
+#[tokio::test]
+async fn a_call_that_waits_follows_a_deployment() {
+    let house = House::open().await;
+    house.deploy("moves", scaling(1, 1)).await.unwrap();
+    let (first, second, ()) = tokio::join!(
+        house.text("moves", "/drip"),
+        async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            house.text("moves", "/").await
+        },
+        async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            house.deploy("moves", scaling(1, 1)).await.unwrap();
+        }
+    );
+    assert!(first.unwrap().starts_with("v1"));
+    assert!(second.unwrap().starts_with("v2"));
+}
+
+#[tokio::test]
+async fn a_node_whose_memory_holds_no_instance_refuses_at_once() {
+    let house = House::with(EngineSettings { memory_max: 16 << 20, ..EngineSettings::default() }).await;
+    house.deploy("large", scaling(2, 1)).await.unwrap();
+    let fault = house.call("large", "/").await.err().unwrap().fault;
+    assert_eq!((fault.code, fault.retry_after), (Code::Overloaded, Some(60)));
+    assert_eq!(house.engine.census().instances, 0);
+}

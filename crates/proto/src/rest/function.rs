@@ -141,6 +141,13 @@ pub struct VersionList {
     pub versions: Vec<VersionView>,
 }
 
+/// What a purge has forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PurgedCache {
+    /// Paths whose answers were kept.
+    pub purged: u64,
+}
+
 /// How a function does, since the server started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FunctionMetrics {

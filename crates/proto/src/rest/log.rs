@@ -1,4 +1,5 @@
-//! Log lines. A followed log comes as server-sent events: `event: line`, `id` the cursor, `data` a [`LogLineView`].
+//! Log lines. A followed log comes as server-sent events: `line` with a [`LogLineView`] as data, `position` where lines were
+//! passed over that do not match, and `end` after the last line of a run that has ended. Each has the cursor as its id.
 
 use faas_types::{LogLevel, LogStream};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,8 @@ pub struct LogLineView {
     pub level: LogLevel,
     /// Where from.
     pub stream: LogStream,
+    /// The function's name; its id where it was deleted.
+    pub function: String,
     /// The run; `null` for what an instance wrote outside runs.
     pub run_id: Option<String>,
     /// The text.
@@ -26,6 +29,10 @@ pub struct LogLineView {
 pub struct LogList {
     /// The rows.
     pub lines: Vec<LogLineView>,
-    /// Pass as `after` for what follows; `null` when there are no rows.
-    pub next: Option<u64>,
+    /// Pass as `after` for what follows.
+    pub next: u64,
+    /// Whether something may follow already: a page looks at so many lines at the most and may hold none.
+    pub more: bool,
+    /// For a `tail`: pass as `before` for what came before; `null` when nothing did.
+    pub previous: Option<u64>,
 }

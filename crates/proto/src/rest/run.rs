@@ -1,6 +1,6 @@
 //! Runs.
 
-use faas_types::{RunState, TriggerKind};
+use faas_types::{CauseClass, RunState, TriggerKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -96,17 +96,27 @@ pub struct StartView {
 pub struct RunErrorView {
     /// The catalogue entry.
     pub code: String,
-    /// What happened.
+    /// What happened, in one line.
+    pub summary: String,
+    /// What happened, in full.
     pub message: String,
+    /// What probably caused it.
+    pub cause: CauseClass,
+    /// The next step to take.
+    pub advice: String,
     /// The type of the function's own error.
     #[serde(rename = "type")]
     pub kind: Option<String>,
     /// The stack, outermost call first.
     pub stack: Vec<String>,
-    /// The user's own file.
+    /// The user's own file, relative to the project.
     pub file: Option<String>,
     /// The line in it.
     pub line: Option<u32>,
+    /// The column in that line; known for syntax errors.
+    pub column: Option<u32>,
+    /// The source line with a caret under the place; known for syntax errors.
+    pub snippet: Option<String>,
 }
 
 /// A page of runs, newest first.
@@ -114,6 +124,9 @@ pub struct RunErrorView {
 pub struct RunList {
     /// The rows.
     pub runs: Vec<RunView>,
-    /// Pass as `cursor` for the next page; `null` at the end.
+    /// Pass as `cursor` for the next page; `null` at the end. A page looks at so many runs at the most: it may hold
+    /// fewer rows than asked for, or none, and still have a next one.
     pub next: Option<String>,
+    /// Runs that were looked at for this page.
+    pub examined: u64,
 }

@@ -136,7 +136,8 @@ async fn a_body_is_read_while_it_arrives() {
         let mut reply = Vec::new();
         while let Some(item) = items.next().await {
             match item {
-                ExchangeItem::Reply { body, .. } => reply.extend_from_slice(&body),
+                ExchangeItem::Reply { body, .. } | ExchangeItem::Body(body) => reply.extend_from_slice(&body),
+                ExchangeItem::End(ExchangeEnd::Complete { .. }) => {}
                 ExchangeItem::End(end) => panic!("{}: {end:?}", function.0),
                 _ => {}
             }

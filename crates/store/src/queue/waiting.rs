@@ -1,13 +1,13 @@
 //! What the history shows of runs that have not ended: they are rows of the queue.
 
-use faas_ports::RunQuery;
+use faas_ports::{RUNS_EXAMINED_MAX, RunPage, RunQuery};
 use faas_types::{ProjectId, RunId, RunRecord, RunState};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::history::decode;
 use crate::run_filter::{first_id, state_number};
-use crate::sqlite::{WorkResult, id_blob};
+use crate::sqlite::{self, WorkResult, id_blob};
 
 pub(crate) fn run(connection: &Connection, project: ProjectId, id: RunId) -> WorkResult<Option<RunRecord>> {
     let mut select = connection
@@ -16,22 +16,50 @@ pub(crate) fn run(connection: &Connection, project: ProjectId, id: RunId) -> Wor
     found.map(shown).transpose()
 }
 
-/// A page of runs that wait or run, newest first, and one more, which tells whether another page follows.
-pub(crate) fn page(connection: &Connection, query: &RunQuery) -> WorkResult<Vec<RunRecord>> {
+/// A page of runs that wait or run, newest first; as many rows are looked at as one page may.
+pub(crate) fn page(connection: &Connection, query: &RunQuery) -> WorkResult<RunPage> {
+    let mut page = RunPage::default();
     let ended = query.state.is_some_and(RunState::is_terminal);
+    let timed = query.duration_min.is_some() || query.duration_max.is_some();
     // Those columns are known at the end only.
-    if ended || query.code.is_some() || query.cold_start.is_some() {
-        return Ok(Vec::new());
+    if ended || timed || query.code.is_some() || query.cold_start.is_some() {
+        return Ok(page);
     }
-    let (sql, values) = select(query);
+    let (sql, values) = walk(query);
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(rusqlite::params_from_iter(values), columns)?;
-    rows.map(|row| shown(row?)).collect()
+    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+    let mut last = None;
+    while let Some(row) = rows.next()? {
+        if page.examined == RUNS_EXAMINED_MAX {
+            page.next = last;
+            break;
+        }
+        page.examined += 1;
+        last = Some(sqlite::id(row.get(3)?));
+        let version: i64 = row.get(4)?;
+        if query.version.is_some_and(|wanted| i64::from(wanted) != version) {
+            continue;
+        }
+        let run = shown(columns(row)?)?;
+        let fits = query.state.is_none_or(|state| run.state == state)
+            && query.trigger.is_none_or(|trigger| run.trigger == trigger);
+        if fits && page.runs.len() == query.limit as usize {
+            page.next = page.runs.last().map(|run| run.id);
+            break;
+        }
+        if fits {
+            page.runs.push(run);
+        }
+    }
+    Ok(page)
 }
 
-fn select(query: &RunQuery) -> (String, Vec<Value>) {
+/// Walks an index back in time; `shown` tells what the columns mean.
+fn walk(query: &RunQuery) -> (String, Vec<Value>) {
     let index = if query.function.is_some() { "queue_function" } else { "queue_run" };
-    let mut sql = format!("SELECT record, state, worker IS NOT NULL FROM queue INDEXED BY {index} WHERE project = ?");
+    let mut sql = format!(
+        "SELECT record, state, worker IS NOT NULL, run, version FROM queue INDEXED BY {index} WHERE project = ?"
+    );
     let blob = |bytes: [u8; 16]| Value::Blob(bytes.to_vec());
     let mut values = vec![blob(id_blob(query.project))];
     let mut also = |condition: &str, value: Option<Value>| {
@@ -41,20 +69,10 @@ fn select(query: &RunQuery) -> (String, Vec<Value>) {
         }
     };
     also(" AND function = ?", query.function.map(|id| blob(id_blob(id))));
-    also(" AND version = ?", query.version.map(|version| i64::from(version).into()));
     also(" AND run >= ?", query.since.map(|since| blob(first_id(since))));
-    also(" AND run < ?", query.until.map(|until| blob(first_id(until))));
-    also(" AND run < ?", query.after.map(|after| blob(id_blob(after))));
-    match query.state {
-        Some(RunState::Running) => sql.push_str(" AND worker IS NOT NULL"),
-        Some(state) => {
-            sql.push_str(" AND worker IS NULL AND state = ?");
-            values.push(state_number(state).into());
-        }
-        None => {}
-    }
-    sql.push_str(" ORDER BY run DESC LIMIT ?");
-    values.push((i64::from(query.limit) + 1).into());
+    let (until, after) = (query.until.map(first_id), query.after.map(id_blob));
+    also(" AND run < ?", until.into_iter().chain(after).min().map(blob));
+    sql.push_str(" ORDER BY run DESC");
     (sql, values)
 }
 

@@ -44,6 +44,7 @@ pub(super) fn open_writer(path: &Path, durability: Durability) -> Result<Connect
     };
     let configure = || -> rusqlite::Result<String> {
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        give_back_free_pages(&connection)?;
         let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         connection.execute_batch(&format!(
             "PRAGMA synchronous = {synchronous};
@@ -63,6 +64,20 @@ pub(super) fn open_writer(path: &Path, durability: Durability) -> Result<Connect
             file: path.to_owned(),
             detail: format!("its journal mode is {mode} where write-ahead logging is needed"),
         }),
+    }
+}
+
+/// Lets free pages be given back in small steps. A file that was made without this is written anew once.
+fn give_back_free_pages(connection: &Connection) -> rusqlite::Result<()> {
+    const INCREMENTAL: i64 = 2;
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    if number("PRAGMA auto_vacuum")? == INCREMENTAL {
+        return Ok(());
+    }
+    connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+    match number("PRAGMA page_count")? {
+        0 => Ok(()),
+        _ => connection.execute_batch("VACUUM"),
     }
 }
 

@@ -1,7 +1,9 @@
 //! What every run history promises of runs.
 
-use faas_ports::{RunHistory, RunQuery};
-use faas_types::{Code, FunctionError, FunctionId, ProjectId, RunRecord, RunState};
+use std::time::Duration;
+
+use faas_ports::{Expiry, RUNS_EXAMINED_MAX, RunHistory, RunQuery};
+use faas_types::{Code, FunctionError, FunctionId, ProjectId, RunId, RunRecord, RunState, TriggerKind};
 
 use super::ok;
 use crate::fixture::{at, fresh, queued_run, succeeded};
@@ -12,8 +14,11 @@ pub async fn history(history: &dyn RunHistory) {
     a_terminal_state_stays(history).await;
     every_filter_selects(history).await;
     pages_put_together_are_the_whole(history).await;
+    pages_stay_while_runs_are_written(history).await;
+    no_filter_makes_a_page_long(history).await;
     projects_are_apart(history).await;
     old_runs_are_forgotten(history).await;
+    old_results_are_removed(history).await;
 }
 
 async fn records_come_back_whole(history: &dyn RunHistory) {
@@ -67,7 +72,10 @@ fn assortment(project: ProjectId, functions: &[FunctionId]) -> Vec<RunRecord> {
             _ => None,
         };
         let version = u32::try_from(n % 3).unwrap_or(0) + 1;
-        RunRecord { state, code, version, cold_start: n.is_multiple_of(5), ..queued_run(project, function, at(n)) }
+        let trigger = if n % 7 < 3 { TriggerKind::Api } else { TriggerKind::Http };
+        let duration_us = state.is_terminal().then_some(n * 1000);
+        let cold_start = n.is_multiple_of(5);
+        RunRecord { state, code, version, trigger, duration_us, cold_start, ..queued_run(project, function, at(n)) }
     };
     (0..120).map(run).collect()
 }
@@ -77,7 +85,7 @@ async fn every_filter_selects(history: &dyn RunHistory) {
     let functions = [fresh(), fresh()];
     let all = assortment(project, &functions);
     ok("record", history.record(all.clone()).await);
-    for bits in 0_u32..128 {
+    for bits in 0_u32..1024 {
         let on = |bit: u32| bits & 1 << bit != 0;
         let query = RunQuery {
             function: on(0).then_some(functions[1]),
@@ -87,6 +95,9 @@ async fn every_filter_selects(history: &dyn RunHistory) {
             version: on(4).then_some(2),
             since: on(5).then(|| at(20)),
             until: on(6).then(|| at(99)),
+            trigger: on(7).then_some(TriggerKind::Api),
+            duration_min: on(8).then_some(Duration::from_millis(27)),
+            duration_max: on(9).then_some(Duration::from_millis(93)),
             ..RunQuery::newest(project, 1000)
         };
         let wanted: Vec<_> = all.iter().rev().filter(|run| selects(&query, run)).map(|run| run.id).collect();
@@ -104,8 +115,15 @@ fn selects(query: &RunQuery, run: &RunRecord) -> bool {
         && query.code.is_none_or(|code| run.code == Some(code))
         && query.cold_start.is_none_or(|cold| run.cold_start == cold)
         && query.version.is_none_or(|version| run.version == version)
+        && query.trigger.is_none_or(|trigger| run.trigger == trigger)
+        && query.duration_min.is_none_or(|least| took(run).is_some_and(|took| took >= least))
+        && query.duration_max.is_none_or(|most| took(run).is_some_and(|took| took <= most))
         && query.since.is_none_or(|since| run.created_at >= since)
         && query.until.is_none_or(|until| run.created_at < until)
+}
+
+fn took(run: &RunRecord) -> Option<Duration> {
+    run.duration_us.map(Duration::from_micros)
 }
 
 async fn pages_put_together_are_the_whole(history: &dyn RunHistory) {
@@ -135,6 +153,61 @@ async fn pages_put_together_are_the_whole(history: &dyn RunHistory) {
     assert!(none.runs.is_empty() && none.next.is_none(), "a limit of 0 lists nothing");
 }
 
+async fn pages_stay_while_runs_are_written(history: &dyn RunHistory) {
+    let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
+    let ended = |n: u64| succeeded(queued_run(project, function, at(n)));
+    let all: Vec<RunRecord> = (0..30).map(ended).collect();
+    ok("record", history.record(all.clone()).await);
+    let mut query = RunQuery { function: Some(function), ..RunQuery::newest(project, 4) };
+    let mut paged = Vec::new();
+    for n in 30.. {
+        let page = ok("runs", history.runs(&query).await);
+        paged.extend(page.runs.into_iter().map(|run| run.id));
+        ok("record more", history.record(vec![ended(n)]).await);
+        let Some(next) = page.next else { break };
+        query.after = Some(next);
+    }
+    let wanted: Vec<_> = all.iter().rev().map(|run| run.id).collect();
+    assert_eq!(paged, wanted, "pages shift when newer runs are written");
+}
+
+async fn no_filter_makes_a_page_long(history: &dyn RunHistory) {
+    let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
+    let count = RUNS_EXAMINED_MAX * 2 + 10;
+    let mut runs: Vec<RunRecord> = (0..count).map(|n| succeeded(queued_run(project, function, at(n)))).collect();
+    runs[5].trigger = TriggerKind::Api;
+    runs[6].state = RunState::Failed;
+    ok("record", history.record(runs.clone()).await);
+    let by_trigger = RunQuery { trigger: Some(TriggerKind::Api), ..RunQuery::newest(project, 10) };
+    for query in [by_trigger.clone(), RunQuery { function: Some(function), ..by_trigger }] {
+        let (found, examined) = every_page(history, query.clone()).await;
+        assert_eq!(examined, [RUNS_EXAMINED_MAX, RUNS_EXAMINED_MAX, 10], "runs looked at for {query:?}");
+        assert_eq!(found, [runs[5].id], "a page that stopped early lost a run");
+    }
+    let newest = ok("runs", history.runs(&RunQuery::newest(project, 10)).await);
+    assert_eq!(newest.examined, 11, "a page looks at more than it shows");
+    let failed = RunQuery { state: Some(RunState::Failed), ..RunQuery::newest(project, 10) };
+    assert_eq!(every_page(history, failed).await.0, [runs[6].id], "a needle is not found");
+    forget_all(history, project).await;
+}
+
+/// All that a query finds, page by page, and how many runs each page looked at.
+async fn every_page(history: &dyn RunHistory, mut query: RunQuery) -> (Vec<RunId>, Vec<u64>) {
+    let (mut found, mut examined) = (Vec::new(), Vec::new());
+    loop {
+        let page = ok("runs", history.runs(&query).await);
+        examined.push(page.examined);
+        found.extend(page.runs.into_iter().map(|run| run.id));
+        let Some(next) = page.next else { return (found, examined) };
+        query.after = Some(next);
+    }
+}
+
+async fn forget_all(history: &dyn RunHistory, project: ProjectId) {
+    let all = Expiry { runs_before: at(1 << 40), ..Expiry::nothing(project, 10_000) };
+    while ok("expire", history.expire(&all).await).more {}
+}
+
 async fn projects_are_apart(history: &dyn RunHistory) {
     let (mine, other): (ProjectId, ProjectId) = (fresh(), fresh());
     let run = succeeded(queued_run(mine, fresh(), at(0)));
@@ -145,7 +218,8 @@ async fn projects_are_apart(history: &dyn RunHistory) {
     let twin = RunRecord { project: other, version: 9, ..run.clone() };
     ok("record the same id elsewhere", history.record(vec![twin.clone()]).await);
     assert_eq!(ok("run", history.run(mine, run.id).await), Some(run.clone()), "another project replaced a run");
-    ok("expire elsewhere", history.expire(other, at(1000), 100).await);
+    let elsewhere = Expiry { runs_before: at(1000), results_before: at(1000), ..Expiry::nothing(other, 100) };
+    ok("expire elsewhere", history.expire(&elsewhere).await);
     assert_eq!(ok("run", history.run(mine, run.id).await), Some(run), "another project's expiry took a run");
 }
 
@@ -154,11 +228,33 @@ async fn old_runs_are_forgotten(history: &dyn RunHistory) {
     let mut runs: Vec<RunRecord> = (0..20).map(|n| succeeded(queued_run(project, function, at(n)))).collect();
     runs[3].state = RunState::Running;
     ok("record", history.record(runs.clone()).await);
-    assert_eq!(ok("expire", history.expire(project, at(10), 4).await), 4, "expiry takes as many as its limit");
-    assert_eq!(ok("expire", history.expire(project, at(10), 100).await), 5, "expiry takes what is left");
-    assert_eq!(ok("expire", history.expire(project, at(10), 100).await), 0, "expiry ends");
+    let step = |limit: u32| Expiry { runs_before: at(10), ..Expiry::nothing(project, limit) };
+    let first = ok("expire", history.expire(&step(4)).await);
+    assert_eq!((first.runs, first.more), (4, true), "a step takes as many as its limit");
+    let second = ok("expire", history.expire(&step(100)).await);
+    assert_eq!((second.runs, second.more), (5, false), "a step takes what is left");
+    assert_eq!(ok("expire", history.expire(&step(100)).await).runs, 0, "expiry ends");
     let left: Vec<_> =
         ok("runs", history.runs(&RunQuery::newest(project, 100)).await).runs.iter().map(|run| run.id).collect();
     let wanted: Vec<_> = runs[10..].iter().rev().chain([&runs[3]]).map(|run| run.id).collect();
     assert_eq!(left, wanted, "expiry took a run that is newer or has not ended");
+}
+
+async fn old_results_are_removed(history: &dyn RunHistory) {
+    let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
+    let runs: Vec<RunRecord> = (0..20).map(|n| succeeded(queued_run(project, function, at(n)))).collect();
+    ok("record", history.record(runs.clone()).await);
+    let step = Expiry { results_before: at(10), ..Expiry::nothing(project, 4) };
+    for _ in 0..10 {
+        if !ok("expire", history.expire(&step).await).more {
+            break;
+        }
+    }
+    let page = ok("runs", history.runs(&RunQuery::newest(project, 100)).await);
+    let wanted: Vec<RunRecord> = runs
+        .into_iter()
+        .map(|run| if run.created_at < at(10) { RunRecord { result: None, ..run } } else { run })
+        .rev()
+        .collect();
+    assert_eq!(page.runs, wanted, "results that are old go, and nothing else");
 }

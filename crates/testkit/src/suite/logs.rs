@@ -1,6 +1,6 @@
 //! What every run history promises of log lines.
 
-use faas_ports::{LogPage, LogQuery, RunHistory};
+use faas_ports::{Expiry, LINES_EXAMINED_MAX, LogPage, LogQuery, RunHistory};
 use faas_types::{FunctionId, LogLevel, LogLine, LogStream, ProjectId, RunId};
 
 use super::ok;
@@ -12,8 +12,10 @@ pub async fn logs(history: &dyn RunHistory) {
     filters_select(history).await;
     search_ignores_ascii_case_only(history).await;
     following_misses_nothing(history).await;
+    no_search_makes_a_page_long(history).await;
     projects_are_apart(history).await;
     old_lines_are_forgotten(history).await;
+    too_many_bytes_are_forgotten(history).await;
 }
 
 fn texts(page: &LogPage) -> Vec<&str> {
@@ -69,7 +71,7 @@ async fn filters_select(history: &dyn RunHistory) {
         })
         .collect();
     ok("append", history.append_logs(lines.clone()).await);
-    for bits in 0_u32..64 {
+    for bits in 0_u32..128 {
         let on = |bit: u32| bits & 1 << bit != 0;
         let query = LogQuery {
             function: on(0).then_some(functions[1]),
@@ -78,6 +80,7 @@ async fn filters_select(history: &dyn RunHistory) {
             search: on(3).then(|| "N1".into()),
             since: on(4).then(|| at(55)),
             tail: on(5),
+            until: on(6).then(|| at(125)),
             ..LogQuery::newest(project, 1000)
         };
         let page = ok("logs", history.logs(&query).await);
@@ -95,6 +98,7 @@ fn selects(query: &LogQuery, line: &LogLine) -> bool {
         && query.run.is_none_or(|run| line.run == Some(run))
         && query.level.is_none_or(|level| line.level >= level)
         && query.since.is_none_or(|since| line.at >= since)
+        && query.until.is_none_or(|until| line.at < until)
         && query.search.as_ref().is_none_or(|text| line.message.contains(&text.to_ascii_lowercase()))
 }
 
@@ -128,15 +132,53 @@ async fn following_misses_nothing(history: &dyn RunHistory) {
         ok("append", history.append_logs(lines.collect()).await);
         loop {
             let page = ok("logs", history.logs(&query).await);
-            let Some((last, _)) = page.lines.last() else { break };
-            query.after = Some(*last);
             seen.extend(texts(&page).into_iter().map(str::to_owned));
+            query.after = Some(page.next);
+            if !page.more {
+                break;
+            }
         }
     }
     let wanted: Vec<String> = (0..5).flat_map(|round| (0..6).map(move |n| format!("{round}.{n}"))).collect();
     assert_eq!(seen, wanted, "following by position missed or repeated lines");
     let tail = LogQuery { after: query.after, ..LogQuery::newest(project, 10) };
     assert!(ok("tail", history.logs(&tail).await).lines.is_empty(), "a tail ignores `after`");
+}
+
+async fn no_search_makes_a_page_long(history: &dyn RunHistory) {
+    let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
+    let count = LINES_EXAMINED_MAX + 10;
+    let line = |n: u64| {
+        let text = if n == 3 || n + 3 == count { "needle" } else { "hay" };
+        log_line(project, function, None, at(n), text)
+    };
+    ok("append", history.append_logs((0..count).map(line).collect()).await);
+    for tail in [false, true] {
+        let mut query = LogQuery { search: Some("needle".into()), tail, ..LogQuery::newest(project, 1) };
+        let (mut examined, mut found) = (Vec::new(), 0);
+        for _ in 0..10 {
+            let page = ok("logs", history.logs(&query).await);
+            examined.push(page.examined);
+            found += page.lines.len();
+            match (tail, page.previous) {
+                (true, Some(previous)) => query.before = Some(previous),
+                (false, _) if page.more => query.after = Some(page.next),
+                _ => break,
+            }
+        }
+        assert_eq!(examined.iter().sum::<u64>(), count, "tail {tail}: {examined:?} lines looked at");
+        assert!(examined.iter().all(|each| *each <= LINES_EXAMINED_MAX), "tail {tail}: {examined:?}");
+        assert_eq!(found, 2, "tail {tail}: pages that stopped early lost a line");
+    }
+    // What a follower does that finds nothing: it never looks at a line twice.
+    let mut query = LogQuery { search: Some("absent".into()), ..from_start(project, 100) };
+    let mut examined = 0;
+    for _ in 0..10 {
+        let page = ok("logs", history.logs(&query).await);
+        examined += page.examined;
+        query.after = Some(page.next);
+    }
+    assert_eq!(examined, count, "a follower whose filter matches nothing reads lines again");
 }
 
 async fn projects_are_apart(history: &dyn RunHistory) {
@@ -150,7 +192,8 @@ async fn projects_are_apart(history: &dyn RunHistory) {
     ] {
         assert!(ok("logs", history.logs(&query).await).lines.is_empty(), "another project reads a line");
     }
-    ok("expire elsewhere", history.expire(other, at(1000), 100).await);
+    let elsewhere = Expiry { lines_before: at(1000), log_bytes_max: 0, ..Expiry::nothing(other, 100) };
+    ok("expire elsewhere", history.expire(&elsewhere).await);
     assert_eq!(ok("logs", history.logs(&LogQuery::newest(mine, 10)).await).lines.len(), 1);
 }
 
@@ -158,14 +201,32 @@ async fn old_lines_are_forgotten(history: &dyn RunHistory) {
     let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
     let lines = (0..20).map(|n| log_line(project, function, None, at(n), &n.to_string()));
     ok("append", history.append_logs(lines.collect()).await);
-    assert_eq!(ok("expire", history.expire(project, at(10), 4).await), 4, "expiry takes as many as its limit");
-    assert_eq!(ok("expire", history.expire(project, at(10), 100).await), 6, "expiry takes what is left");
+    let step = |before: u64, limit: u32| Expiry { lines_before: at(before), ..Expiry::nothing(project, limit) };
+    let first = ok("expire", history.expire(&step(10, 4)).await);
+    assert_eq!((first.lines, first.more), (4, true), "a step takes as many as its limit");
+    let second = ok("expire", history.expire(&step(10, 100)).await);
+    assert_eq!((second.lines, second.more), (6, false), "a step takes what is left");
     let page = ok("logs", history.logs(&LogQuery::newest(project, 100)).await);
     assert_eq!(texts(&page).first(), Some(&"10"), "expiry took a line that is newer");
     let last = page.lines.last().map_or(0, |(position, _)| *position);
-    ok("expire", history.expire(project, at(1000), 100).await);
+    ok("expire", history.expire(&step(1000, 100)).await);
     ok("append", history.append_logs(vec![log_line(project, function, None, at(0), "new")]).await);
     let after = LogQuery { after: Some(last), ..from_start(project, 10) };
     let page = ok("logs", history.logs(&after).await);
     assert_eq!(texts(&page), ["new"], "a position was used again after expiry");
+}
+
+async fn too_many_bytes_are_forgotten(history: &dyn RunHistory) {
+    let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
+    let text = "x".repeat(10_000);
+    let lines = (0..20).map(|n| log_line(project, function, None, at(n), &text));
+    ok("append", history.append_logs(lines.collect()).await);
+    let step = Expiry { log_bytes_max: 105_000, ..Expiry::nothing(project, 7) };
+    let first = ok("expire", history.expire(&step).await);
+    assert_eq!((first.lines, first.more), (7, true), "a step takes as many as its limit");
+    let second = ok("expire", history.expire(&step).await);
+    assert_eq!((second.lines, second.more), (3, false), "a step takes what is too much");
+    assert!((100_000..=105_000).contains(&second.log_bytes), "{} bytes are left", second.log_bytes);
+    let left = ok("logs", history.logs(&LogQuery::newest(project, 100)).await);
+    assert_eq!(left.lines.first().map(|(_, line)| line.at), Some(at(10)), "the oldest lines go first");
 }

@@ -67,7 +67,7 @@ pub enum CacheOutcome {
 
 /// Counters that many threads write without a lock.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub(crate) struct Figures {
     in_flight: AtomicU64,
     succeeded: AtomicU64,
     cold_starts: AtomicU64,
@@ -82,7 +82,7 @@ pub(crate) struct Tally {
 
 /// Counters at one moment.
 #[derive(Clone, Debug)]
-pub struct TallySnapshot {
+pub struct FigureSnapshot {
     /// The function; `None` for those that share a label.
     pub function: Option<FunctionName>,
     /// Calls under way.
@@ -125,9 +125,9 @@ impl CacheOutcome {
     }
 }
 
-// === impl Tally ===
+// === impl Figures ===
 
-impl Tally {
+impl Figures {
     pub(crate) fn new() -> Self {
         let zero = || AtomicU64::new(0);
         Self {
@@ -174,11 +174,11 @@ impl Tally {
         self.cache[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn snapshot(&self, function: Option<FunctionName>) -> TallySnapshot {
+    pub(crate) fn snapshot(&self, function: Option<FunctionName>) -> FigureSnapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let codes = Code::ALL.iter().map(|code| (*code, read(&self.errors[*code as usize])));
         let outcomes = CacheOutcome::ALL.into_iter().map(|outcome| (outcome, read(&self.cache[outcome as usize])));
-        TallySnapshot {
+        FigureSnapshot {
             function,
             in_flight: read(&self.in_flight),
             succeeded: read(&self.succeeded),

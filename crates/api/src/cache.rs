@@ -1,0 +1,21 @@
+//! `/api/v1/functions/{id}/cache`.
+
+use axum::extract::State;
+use faas_proto::rest::{Problem, PurgedCache};
+use faas_web::{Authorized, Failure, Json, PathParams};
+
+use crate::state::ApiState;
+
+/// Forgets the kept answers of a function. The next requests run it again.
+#[utoipa::path(delete, path = "/api/v1/functions/{id}/cache", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
+    (status = 200, body = PurgedCache),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn purge_cache(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<PurgedCache>, Failure> {
+    let entry = state.engine.catalog().find(caller.project, &id)?;
+    Ok(Json(PurgedCache { purged: state.cache.purge(entry.record.id) as u64 }))
+}

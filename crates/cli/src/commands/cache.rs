@@ -1,0 +1,29 @@
+//! `faas cache`
+
+use clap::{Args, Subcommand};
+
+use crate::session::Session;
+use crate::table::Table;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Forget the kept answers of a function
+    Purge(PurgeArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas cache purge hello")]
+pub(crate) struct PurgeArgs {
+    /// The function's name
+    name: String,
+}
+
+pub(crate) async fn run(command: CacheCommand, session: &Session) -> anyhow::Result<()> {
+    let CacheCommand::Purge(args) = command;
+    let purged = session.client()?.purge_cache(&args.name).await?;
+    session.out.item(&purged, |purged| {
+        let mut table = Table::of_properties();
+        table.property("purged", purged.purged);
+        table
+    })
+}

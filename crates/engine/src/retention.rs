@@ -1,0 +1,186 @@
+//! Forgetting what is older than a project keeps, in the background and in small steps.
+//!
+//! A step holds up whoever writes at that moment, so it takes few rows, and between two steps the store is left alone for
+//! longer than the step took.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use faas_ports::{Collection, Expect, Expired, Expiry, Key, Write};
+use faas_types::{Code, Fault, ProjectId, Retention, Span, Timestamp};
+use tokio::sync::Notify;
+
+use crate::core::{Core, encode};
+use crate::engine::Engine;
+
+/// How often it is looked whether something has expired.
+const EVERY: Duration = Duration::from_secs(60);
+/// Rows of each kind in one step: a millisecond or two of the writer's time.
+const STEP_ROWS: u32 = 250;
+/// The shortest pause between two steps.
+const PAUSE: Duration = Duration::from_millis(10);
+/// A pause is this many times as long as the step before it.
+const PAUSE_SHARE: u32 = 3;
+/// Projects that are looked after.
+const PROJECTS_MAX: u32 = 10_000;
+
+/// What retention has done since the server started, for `/metrics`.
+#[derive(Debug, Default)]
+pub struct Forgotten {
+    /// Runs that went.
+    pub runs: AtomicU64,
+    /// Runs whose results were looked through.
+    pub results: AtomicU64,
+    /// Log lines that went.
+    pub lines: AtomicU64,
+    /// Bytes that were given back to the file system.
+    pub reclaimed: AtomicU64,
+    /// Bytes of log lines that are kept, at the last look.
+    pub log_bytes: AtomicU64,
+    /// Ends the wait for the next look.
+    wake: Notify,
+}
+
+/// What may go at this moment.
+fn expiry(project: ProjectId, retention: &Retention, now: Timestamp) -> Expiry {
+    let before = |span: Span| {
+        let millis = u64::try_from(span.get().as_millis()).unwrap_or(u64::MAX);
+        Timestamp::from_millis(now.as_millis().saturating_sub(millis))
+    };
+    Expiry {
+        project,
+        runs_before: before(retention.runs),
+        results_before: before(retention.results),
+        lines_before: before(retention.logs),
+        log_bytes_max: retention.log_bytes.bytes(),
+        limit: STEP_ROWS,
+    }
+}
+
+fn key(project: ProjectId) -> Key {
+    Key::new(project, Collection::Settings, "retention")
+}
+
+// === impl Forgotten ===
+
+impl Forgotten {
+    fn add(&self, done: &Expired) {
+        self.runs.fetch_add(done.runs, Ordering::Relaxed);
+        self.results.fetch_add(done.results, Ordering::Relaxed);
+        self.lines.fetch_add(done.lines, Ordering::Relaxed);
+        self.reclaimed.fetch_add(done.reclaimed, Ordering::Relaxed);
+    }
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// What retention has done.
+    #[must_use]
+    pub fn forgotten(&self) -> &Forgotten {
+        &self.core.forgotten
+    }
+
+    /// How long a project's history is kept, and whether that is a setting of its own.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn retention(&self, project: ProjectId) -> Result<(Retention, bool), Fault> {
+        self.core.retention(project, self.retention_default).await
+    }
+
+    /// Sets how long a project's history is kept; `None` goes back to what the server is configured with.
+    ///
+    /// # Errors
+    /// `FN_006` naming the field that is out of its bounds.
+    pub async fn set_retention(&self, project: ProjectId, wanted: Option<Retention>) -> Result<(), Fault> {
+        let write = match wanted {
+            Some(retention) => {
+                let wrong = |(field, message)| Fault::new(Code::InvalidConfiguration, format!("{field} {message}"));
+                retention.check().map_err(wrong)?;
+                Write::Put { key: key(project), value: encode(&retention)?, expect: Expect::Any }
+            }
+            None => Write::Delete { key: key(project), expect: Expect::Any },
+        };
+        self.core.registry.commit(vec![write]).await?;
+        self.core.forgotten.wake.notify_one();
+        Ok(())
+    }
+}
+
+// === impl Core ===
+
+impl Core {
+    async fn retention(&self, project: ProjectId, default: Retention) -> Result<(Retention, bool), Fault> {
+        let key = key(project);
+        match self.registry.get(&key).await? {
+            Some(entry) => Ok((crate::catalog::decode(&key, &entry.value)?, true)),
+            None => Ok((default, false)),
+        }
+    }
+
+    /// Forgets what has expired, again and again until the engine stops.
+    pub(crate) async fn forget(self: Arc<Self>, default: Retention) {
+        loop {
+            if let Err(fault) = self.forget_all(default).await {
+                tracing::warn!(error = %fault, "what has expired is not forgotten");
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.forgotten.wake.notified() => {}
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+
+    async fn forget_all(&self, default: Retention) -> Result<(), Fault> {
+        let mut log_bytes = 0;
+        for project in self.projects().await? {
+            let (retention, _) = self.retention(project, default).await?;
+            log_bytes += self.forget_of(project, &retention).await?;
+        }
+        self.forgotten.log_bytes.store(log_bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Returns the bytes of the project's lines that are left.
+    async fn forget_of(&self, project: ProjectId, retention: &Retention) -> Result<u64, Fault> {
+        loop {
+            let begun = Instant::now();
+            let done = self.history.expire(&expiry(project, retention, self.clock.now())).await?;
+            self.forgotten.add(&done);
+            if !done.more {
+                return Ok(done.log_bytes);
+            }
+            let pause = (begun.elapsed() * PAUSE_SHARE).max(PAUSE);
+            tokio::select! {
+                () = self.stop.cancelled() => return Ok(done.log_bytes),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn projects(&self) -> Result<Vec<ProjectId>, Fault> {
+        let server = ProjectId::from_u128(0);
+        let entries = self.registry.list(server, Collection::Projects, "", None, PROJECTS_MAX).await?;
+        entries.iter().map(|entry| Ok(crate::catalog::decode(&entry.key, &entry.value)?)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_go_follows_from_the_time() {
+        let now = Timestamp::from_millis(100 * 86_400_000);
+        let retention = Retention { logs: Span::from_secs(3_600), ..Retention::default() };
+        let found = expiry(ProjectId::from_u128(1), &retention, now);
+        assert_eq!(now.since(found.runs_before), Duration::from_secs(30 * 86_400));
+        assert_eq!(now.since(found.results_before), Duration::from_secs(7 * 86_400));
+        assert_eq!(now.since(found.lines_before), Duration::from_secs(3_600));
+        let young = expiry(ProjectId::from_u128(1), &retention, Timestamp::from_millis(5));
+        assert_eq!(young.runs_before, Timestamp::from_millis(0), "nothing is older than time");
+    }
+}

@@ -1,0 +1,37 @@
+//! How long a project's history is kept.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// How long what ran is remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RetentionView {
+    /// Ended runs, from their acceptance: `30d`.
+    pub runs: String,
+    /// The results that runs answered with: `7d`.
+    pub results: String,
+    /// Log lines.
+    pub logs: String,
+    /// Bytes of all log lines together: `10GB`.
+    pub log_bytes: String,
+    /// Whether the project has settings of its own; else these are the server's.
+    pub own: bool,
+}
+
+/// What to change; what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetRetention {
+    /// Ended runs: `30d`, `12h`.
+    #[schema(max_length = 40)]
+    pub runs: Option<String>,
+    /// Results; at most what runs are kept.
+    #[schema(max_length = 40)]
+    pub results: Option<String>,
+    /// Log lines.
+    #[schema(max_length = 40)]
+    pub logs: Option<String>,
+    /// Bytes of all log lines together: `500MB`, `10GB`.
+    #[schema(max_length = 40)]
+    pub log_bytes: Option<String>,
+}

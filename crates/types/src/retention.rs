@@ -1,0 +1,64 @@
+//! How long a project's history is kept.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ByteSize, Span};
+
+/// How long what ran is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    /// Ended runs, from their acceptance.
+    pub runs: Span,
+    /// The results that runs answered with; never longer than the runs.
+    pub results: Span,
+    /// Log lines.
+    pub logs: Span,
+    /// Bytes of all log lines together; the oldest go first.
+    pub log_bytes: ByteSize,
+}
+
+// === impl Retention ===
+
+impl Retention {
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// The field that is out of its bounds, and the bounds.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        let (least, most) = (Span::from_secs(1), Span::from_secs(10 * 365 * 86_400));
+        for (field, span) in [("runs", self.runs), ("results", self.results), ("logs", self.logs)] {
+            if span < least || span > most {
+                return Err((field, "must be from 1s to 3650d, such as 30d".to_owned()));
+            }
+        }
+        if self.results > self.runs {
+            return Err(("results", format!("must be at most what runs are kept, which is {}", self.runs)));
+        }
+        if self.log_bytes < ByteSize::from_mib(1) {
+            return Err(("log_bytes", "must be at least 1MB".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let day = |days: u64| Span::from_secs(days * 86_400);
+        Self { runs: day(30), results: day(7), logs: day(30), log_bytes: ByteSize::from_mib(10 << 10) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_name_the_field() {
+        let good = Retention::default();
+        assert_eq!(good.check(), Ok(()));
+        let field = |retention: Retention| retention.check().map_err(|(field, _)| field);
+        assert_eq!(field(Retention { runs: Span::from_millis(1), ..good }), Err("runs"));
+        assert_eq!(field(Retention { results: Span::from_secs(31 * 86_400), ..good }), Err("results"));
+        assert_eq!(field(Retention { log_bytes: ByteSize::from_bytes(1), ..good }), Err("log_bytes"));
+    }
+}

@@ -1,0 +1,299 @@
+//! Answers that functions allow to be kept, sent again without a run.
+//!
+//! Stands behind the door: whoever may not call a function gets none of its kept answers either.
+
+mod flights;
+mod recording;
+mod rules;
+mod store;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use faas_engine::{CacheOutcome, Engine};
+use faas_types::{ByteSize, CacheSettings, FunctionId};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, StatusCode, response};
+use http_body_util::BodyExt;
+use http_cache_semantics::AfterResponse;
+
+use self::flights::{Flight, Flights, Turn};
+use self::recording::Recording;
+use self::rules::{Asked, Passed, admit, is_known};
+use self::store::{Answer, Found, Key, Store};
+use crate::accept::serve_call;
+use crate::call::{CallTarget, answer_call};
+use crate::request_id::{self, RequestId};
+
+/// Tells what was done, after RFC 9211.
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// How often a request waits for others that ask the same before it runs by itself.
+const WAITS_MAX: u32 = 3;
+/// How long it waits, besides the time that a call may take.
+const WAIT_MORE: Duration = Duration::from_secs(60);
+
+/// The kept answers of all functions. Cheap to clone.
+#[derive(Clone)]
+pub struct AnswerCache {
+    shared: Option<Arc<Shared>>,
+}
+
+struct Shared {
+    store: Store,
+    flights: Flights<Key>,
+    /// Counts purges: a run that began before one may not be kept after it.
+    purges: AtomicU64,
+}
+
+/// One request on its way through.
+struct Visit<'a> {
+    shared: &'a Arc<Shared>,
+    settings: CacheSettings,
+    key: Key,
+    asked: Asked,
+    purges: u64,
+}
+
+// === impl AnswerCache ===
+
+impl AnswerCache {
+    /// A cache of so many bytes; none at all for zero.
+    #[must_use]
+    pub fn new(memory: ByteSize) -> Self {
+        let store = (memory.bytes() > 0).then(|| Store::new(memory.bytes())).flatten();
+        let shared = |store| Arc::new(Shared { store, flights: Flights::new(), purges: AtomicU64::new(0) });
+        Self { shared: store.map(shared) }
+    }
+
+    /// Bytes that are kept.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.shared.as_ref().map_or(0, |shared| shared.store.bytes())
+    }
+
+    /// Paths that something is known of.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shared.as_ref().map_or(0, |shared| shared.store.len())
+    }
+
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets what is kept of a function; returns of how many paths.
+    pub fn purge(&self, function: FunctionId) -> usize {
+        let Some(shared) = &self.shared else { return 0 };
+        shared.purges.fetch_add(1, Ordering::AcqRel);
+        shared.store.purge(function)
+    }
+
+    /// Answers a request whose caller may call the function: with a kept answer, or with a call.
+    pub async fn answer(&self, engine: &Engine, target: CallTarget, request: Request, id: &RequestId) -> Response {
+        let (Some(shared), Some(settings)) = (&self.shared, target.route.version.settings.cache) else {
+            return answer_call(engine, target, request, id).await;
+        };
+        let record = Arc::clone(&target.route.entry);
+        let count = |outcome| engine.stats().cache_answered(record.record.id, &record.record.name, outcome);
+        let (head, body) = request.into_parts();
+        let key = key(&target, &head);
+        if let Err(passed) = admit(&head) {
+            count(CacheOutcome::Bypass);
+            let response = serve_call(engine, target, Request::from_parts(head, body), id, false).await;
+            let has_changed = response.status().is_success() || response.status().is_redirection();
+            if passed == Passed::Method && has_changed {
+                shared.store.forget(&key);
+            }
+            let why = if passed == Passed::Method { "faas; fwd=method" } else { "faas; fwd=bypass" };
+            return with_status(response, why);
+        }
+        let auth = target.route.version.settings.auth;
+        let asked = Asked::new(&head, target.key_was_used, auth, &settings);
+        let purges = shared.purges.load(Ordering::Acquire);
+        let visit = Visit { shared, settings, key, asked, purges };
+        let (response, outcome) = visit.run(engine, target, Request::from_parts(head, body), id).await;
+        count(outcome);
+        response
+    }
+}
+
+/// Host, path and query as the caller wrote them: links in an answer may depend on each.
+fn key(target: &CallTarget, head: &Parts) -> Key {
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| head.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default();
+    let path = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let entry = &target.route.entry;
+    Key {
+        function: entry.record.id,
+        version: target.route.version.number,
+        vars: entry.vars_mark(),
+        address: format!("{} {path}", host.to_ascii_lowercase()).into(),
+    }
+}
+
+// === impl Visit ===
+
+impl Visit<'_> {
+    async fn run(
+        self,
+        engine: &Engine,
+        target: CallTarget,
+        request: Request,
+        id: &RequestId,
+    ) -> (Response, CacheOutcome) {
+        let patience = target.route.version.settings.timeout.get() * 2 + WAIT_MORE;
+        let until = tokio::time::Instant::now() + patience;
+        let mut waits = 0;
+        loop {
+            let stale = match self.shared.store.find(&self.key, &self.asked) {
+                Found::Fresh(answer, head) => {
+                    let status = format!("faas; hit; ttl={}", answer.ttl());
+                    return (self.send(head, &answer, &status, id), CacheOutcome::Hit);
+                }
+                Found::Pass => {
+                    let response = answer_call(engine, target, request, id).await;
+                    return (with_status(response, "faas; fwd=bypass"), CacheOutcome::Bypass);
+                }
+                Found::Stale(answer, head) => Some((answer, head)),
+                Found::Nothing => None,
+            };
+            // The answer to HEAD is none to keep, so nobody waits for it.
+            let is_alone = request.method() == Method::HEAD || waits >= WAITS_MAX;
+            let flight = match (!is_alone).then(|| self.shared.flights.join(&self.key)) {
+                Some(Turn::Later(landed)) => {
+                    waits += 1;
+                    if tokio::time::timeout_at(until, landed).await.is_err() {
+                        waits = WAITS_MAX;
+                    }
+                    continue;
+                }
+                Some(Turn::First(flight)) => Some(flight),
+                None => None,
+            };
+            return self.forward(engine, target, request, id, stale, flight).await;
+        }
+    }
+
+    /// Calls the function: for a whole answer, or to learn whether a kept one still holds.
+    async fn forward(
+        self,
+        engine: &Engine,
+        target: CallTarget,
+        request: Request,
+        id: &RequestId,
+        stale: Option<(Arc<Answer>, Parts)>,
+        flight: Option<Flight<Key>>,
+    ) -> (Response, CacheOutcome) {
+        let (mut head, body) = request.into_parts();
+        let is_head = head.method == Method::HEAD;
+        if !is_head {
+            // The function answers the cache, which answers the caller.
+            head.headers.remove(IF_NONE_MATCH);
+            head.headers.remove(IF_MODIFIED_SINCE);
+            let validators = stale.iter().flat_map(|(_, asking)| {
+                [IF_NONE_MATCH, IF_MODIFIED_SINCE].map(|name| asking.headers.get(&name).map(|v| (name, v.clone())))
+            });
+            validators.flatten().for_each(|(name, value)| {
+                head.headers.insert(name, value);
+            });
+        }
+        let response = answer_call(engine, target, Request::from_parts(head, body), id).await;
+        if is_head {
+            return (with_status(response, "faas; fwd=bypass"), CacheOutcome::Bypass);
+        }
+        if response.status() == StatusCode::NOT_MODIFIED
+            && let Some((answer, asking)) = stale
+        {
+            return self.renew(&answer, &asking, response, id);
+        }
+        self.keep(response, flight).await
+    }
+
+    fn renew(&self, answer: &Answer, asking: &Parts, response: Response, id: &RequestId) -> (Response, CacheOutcome) {
+        let (head, _) = response.into_parts();
+        let (policy, head) = match answer.policy().after_response(asking, &head, SystemTime::now()) {
+            AfterResponse::NotModified(policy, head) | AfterResponse::Modified(policy, head) => (policy, head),
+        };
+        let renewed = Arc::new(answer.renewed(policy));
+        if self.shared.purges.load(Ordering::Acquire) == self.purges {
+            self.shared.store.keep(self.key.clone(), &self.asked, Arc::clone(&renewed));
+        }
+        let told = renewed.told(head);
+        (self.send(told, &renewed, "faas; hit; fwd=stale; fwd-status=304", id), CacheOutcome::Revalidated)
+    }
+
+    /// Keeps the function's answer where that is allowed, at once or while it is sent.
+    async fn keep(self, response: Response, flight: Option<Flight<Key>>) -> (Response, CacheOutcome) {
+        let (head, body) = response.into_parts();
+        let most = usize::try_from(self.settings.entry_max.bytes()).unwrap_or(usize::MAX);
+        let exact = body.size_hint().exact();
+        let fits = exact.is_none_or(|length| length <= most as u64);
+        let Some(keepable) = self.asked.keepable(&head, &self.settings).filter(|_| fits) else {
+            // A failure says nothing about the next answer.
+            if !head.status.is_server_error() {
+                self.shared.store.pass(self.key);
+            }
+            return (with_status(Response::from_parts(head, body), "faas; fwd=uri-miss"), CacheOutcome::Bypass);
+        };
+        let caller = self.asked.head.headers.clone();
+        let kept_head = head.clone();
+        let (shared, purges) = (Arc::clone(self.shared), self.purges);
+        let (key, asked) = (self.key, self.asked);
+        let store = move |body: Bytes| {
+            if shared.purges.load(Ordering::Acquire) == purges {
+                let answer = Arc::new(Answer::new(keepable, &kept_head, &asked.head, body));
+                shared.store.keep(key, &asked, answer);
+            }
+            drop(flight);
+        };
+        let status = "faas; fwd=uri-miss; stored";
+        let body = match exact {
+            Some(_) => match body.collect().await {
+                Ok(whole) => {
+                    let whole = whole.to_bytes();
+                    store(whole.clone());
+                    Body::from(whole)
+                }
+                Err(error) => Body::from_stream(futures_util::stream::once(async move { Err::<Bytes, _>(error) })),
+            },
+            None => Body::new(Recording::new(body, most, store)),
+        };
+        let response = if is_known(&caller, &head.headers) && exact.is_some() {
+            not_modified(head)
+        } else {
+            Response::from_parts(head, body)
+        };
+        (with_status(response, status), CacheOutcome::Miss)
+    }
+
+    /// A kept answer for this caller.
+    fn send(&self, head: response::Parts, answer: &Answer, status: &str, id: &RequestId) -> Response {
+        let is_known = is_known(&self.asked.head.headers, &head.headers);
+        let mut response =
+            if is_known { not_modified(head) } else { Response::from_parts(head, Body::from(answer.body.clone())) };
+        response.headers_mut().insert(request_id::HEADER, id.header());
+        with_status(response, status)
+    }
+}
+
+fn not_modified(mut head: response::Parts) -> Response {
+    head.status = StatusCode::NOT_MODIFIED;
+    head.headers.remove(CONTENT_LENGTH);
+    head.headers.remove(CONTENT_TYPE);
+    Response::from_parts(head, Body::empty())
+}
+
+fn with_status(mut response: Response, status: &str) -> Response {
+    if let Ok(value) = HeaderValue::from_str(status) {
+        response.headers_mut().insert(CACHE_STATUS, value);
+    }
+    response
+}
