@@ -56,9 +56,9 @@ def _limit(error: BaseException) -> str | None:
 
     if isinstance(error, OSError) and error.errno == ENOSPC:
         return "tmp"
-    if isinstance(error, BlockingIOError) and error.errno == EAGAIN or str(error) == "can't start new thread":
-        return "pids" if _is_crowded() else None
-    return None
+    no_process = isinstance(error, BlockingIOError) and error.errno == EAGAIN
+    no_thread = isinstance(error, RuntimeError) and error.args == ("can't start new thread",)
+    return "pids" if (no_process or no_thread) and _is_crowded() else None
 
 
 def _is_crowded() -> bool:
