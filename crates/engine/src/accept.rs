@@ -65,7 +65,7 @@ impl<'a> Entry<'a> {
         Ok(Self { engine, owner: Some((function.project, function.id)) })
     }
 
-    /// The run is in the queue; whoever ends it counts it out.
+    /// The run is in the queue or on its way; whoever ends or refuses it counts it out.
     pub(crate) fn keep(&mut self) {
         self.owner = None;
     }

@@ -98,7 +98,7 @@ impl Engine {
 
     /// Moves `live`, and returns the event to store with the record.
     fn move_live(&self, record: &mut FunctionRecord, version: &VersionRecord) -> Deployment {
-        let now = self.core.clock.now();
+        let now = record.moment(self.core.clock.now());
         let to = version.number;
         let from = record.point_live(to, &version.settings, now);
         Deployment {
@@ -126,7 +126,7 @@ impl Engine {
             let stored = stored.ok_or_else(|| gone(&entry.record.name))?;
             let mut record: FunctionRecord = decode(&key, &stored.value)?;
             let deployment = change(&mut record)?;
-            record.updated_at = self.core.clock.now();
+            record.updated_at = record.moment(self.core.clock.now());
             let put = |key, value, expect| Write::Put { key, value, expect };
             let mut writes = vec![put(key.clone(), encode(&record)?, Expect::Revision(stored.revision))];
             let mut triggers = None;

@@ -36,7 +36,7 @@ impl Engine {
     ) -> Result<Published, Fault> {
         for _ in 0..RETRIES {
             let (mut record, expect) = self.newest_record(project, new).await?;
-            let now = self.core.clock.now();
+            let now = record.moment(self.core.clock.now());
             record.latest_version += 1;
             record.updated_at = now;
             let version = self.version(&record, new, bundle, checked, now);

@@ -30,7 +30,7 @@ impl Engine {
             None => self.previous(entry, live).await?.ok_or_else(|| nothing_before(name))?,
         };
         let version = self.core.catalog.version(entry, target).await?;
-        let now = self.core.clock.now();
+        let now = entry.record.moment(self.core.clock.now());
         let deployment = Deployment {
             id: self.core.ids.mint(now),
             function: entry.record.id,

@@ -81,6 +81,13 @@ pub struct FunctionRecord {
 // === impl FunctionRecord ===
 
 impl FunctionRecord {
+    /// When the next event of this function happens: later than the one before, so that events keep their order even
+    /// within one millisecond and over a clock that was set back.
+    #[must_use]
+    pub fn moment(&self, now: Timestamp) -> Timestamp {
+        now.max(self.updated_at.plus(std::time::Duration::from_millis(1)))
+    }
+
     /// Points `live` to a version; returns where it pointed before.
     pub fn point_live(&mut self, version: u32, settings: &FunctionSettings, now: Timestamp) -> Option<Alias> {
         self.min_instances = settings.scaling.min;

@@ -243,6 +243,8 @@ impl Visit<'_> {
             }
             return (with_status(Response::from_parts(head, body), "faas; fwd=uri-miss"), CacheOutcome::Bypass);
         };
+        // An answer that is still being written goes at its reader's pace; the others must not wait for that.
+        let flight = flight.filter(|_| exact.is_some());
         let caller = self.asked.head.headers.clone();
         let kept_head = head.clone();
         let (shared, purges) = (Arc::clone(self.shared), self.purges);

@@ -6,6 +6,7 @@ use faas_ports::{Enqueued, NewItem, PortError};
 use faas_types::Fault;
 use tokio::sync::{mpsc, oneshot};
 
+use super::lanes::LaneKey;
 use crate::core::Core;
 
 /// Runs in one commit.
@@ -28,14 +29,25 @@ pub(super) async fn run(core: Arc<Core>, mut pending: mpsc::Receiver<Pending>) {
                 // Before the answers: who asks for the run at once finds it under way.
                 let accepted = outcomes.iter().zip(&lanes).filter(|(outcome, _)| **outcome == Enqueued::Accepted);
                 core.dispatch.lanes.sign_all(accepted.map(|(_, lane)| *lane));
+                let refused = outcomes.iter().zip(&lanes).filter(|(outcome, _)| **outcome != Enqueued::Accepted);
+                count_out(&core, refused.map(|(_, lane)| *lane));
                 for (reply, outcome) in replies.into_iter().zip(outcomes) {
                     // A caller that went away has its run all the same.
                     let _ = reply.send(Ok(outcome));
                 }
             }
-            Err(error) => refuse(replies, error),
+            Err(error) => {
+                count_out(&core, lanes.into_iter());
+                refuse(replies, error);
+            }
         }
     }
+}
+
+/// Takes back the places in the backlog of runs that did not come into the queue. Here rather than where they were counted
+/// in, since a caller may have gone away meanwhile.
+fn count_out(core: &Core, runs: impl Iterator<Item = LaneKey>) {
+    runs.for_each(|(project, function)| core.dispatch.backlog.leave(project, function));
 }
 
 fn refuse(replies: Vec<oneshot::Sender<Result<Enqueued, Fault>>>, error: PortError) {
