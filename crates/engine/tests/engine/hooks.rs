@@ -197,21 +197,7 @@ async fn events_make_all_of_their_runs_or_none() {
     let many: Vec<_> = (0..501).map(|number| event(&number.to_string(), "x")).collect();
     let refused = house.engine.publish_events(project, &many).await.err().unwrap();
     assert_eq!(refused.code, Code::PayloadTooLarge);
-    let query = RunQuery {
-        project,
-        function: None,
-        state: None,
-        code: None,
-        cold_start: None,
-        version: None,
-        trigger: None,
-        duration_min: None,
-        duration_max: None,
-        since: None,
-        until: None,
-        after: None,
-        limit: 10,
-    };
+    let query = RunQuery::newest(project, 10);
     assert!(house.engine.runs(&query).await.unwrap().runs.is_empty());
     assert!(house.engine.publish_events(project, &[]).await.unwrap().is_empty());
 }

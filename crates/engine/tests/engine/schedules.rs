@@ -47,21 +47,7 @@ fn trigger(house: &House) -> Arc<TriggerEntry> {
 }
 
 async fn runs(house: &House) -> Vec<RunRecord> {
-    let query = RunQuery {
-        project: house.engine.default_project(),
-        function: None,
-        state: None,
-        code: None,
-        cold_start: None,
-        version: None,
-        trigger: None,
-        duration_min: None,
-        duration_max: None,
-        since: None,
-        until: None,
-        after: None,
-        limit: 200,
-    };
+    let query = RunQuery::newest(house.engine.default_project(), 200);
     house.engine.runs(&query).await.unwrap().runs
 }
 
