@@ -88,7 +88,7 @@ def descriptors(server: Server) -> int:
 
 
 def test_idle_and_slow_connections_do_not_hinder_others(tmp_path: Path, name: str) -> None:
-    with Server(env={"FAAS_CONNECTIONS_MAX": str(HOSTILE)}) as server:
+    with Server(env={"FAAS_CONNECTIONS_MAX": str(HOSTILE), "FAAS_PARKED": "0"}) as server:
         server.deploy(write_function(tmp_path, name, ADD))
         server.api.call(name, {"x": 1, "y": 2}).expect(200)
         before, memory = descriptors(server), resident(server)

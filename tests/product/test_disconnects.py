@@ -13,6 +13,7 @@ import re
 import socket
 import struct
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -83,6 +84,13 @@ FUNCTIONS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "asgi": ({"main.py": ASGI}, {"runtime": "python"}),
     "node": ({"main.mjs": NODE}, {"runtime": "node", "entrypoint": "main:default"}),
 }
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """One where no runtime waits: those hold descriptors too, and come and go with the demand."""
+    with Server(env={"FAAS_PARKED": "0"}) as started:
+        yield started
 
 
 class Visitor:
