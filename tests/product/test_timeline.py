@@ -42,7 +42,8 @@ def test_a_cold_call_tells_each_phase_and_a_warm_one_has_none_of_the_start(serve
     told = phases(cold)
     assert list(told) == ["queue", "sandbox", "runtime", "import", "handler", "total"]
     assert told["import"] >= 200 and told["handler"] >= 50
-    assert told["sandbox"] > 0 and told["runtime"] > 0
+    # A runtime that waited takes no time to start.
+    assert told["sandbox"] > 0 and told["runtime"] >= 0
     parts = sum(duration for phase, duration in told.items() if phase != "total")
     assert parts <= told["total"] + 0.01, "phases overlap"
     assert parts >= 0.9 * told["total"], "a tenth of the time is told by nobody"

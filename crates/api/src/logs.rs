@@ -7,7 +7,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use faas_engine::LogFollower;
 use faas_ports::{Clock, LogPage, LogQuery, SystemClock};
-use faas_proto::rest::{LogList, Problem};
+use faas_proto::rest::{LogEvent, LogList, Problem};
 use faas_types::{Code, Fault, LogLevel, LogLine};
 use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
 use futures_util::stream::{self, Stream, StreamExt};
@@ -54,7 +54,7 @@ pub(crate) struct Filter {
 
 /// Shows what the project's functions wrote.
 #[utoipa::path(get, path = "/api/v1/logs", tag = "logs", params(Filter), responses(
-    (status = 200, content((LogList = "application/json"), (String = "text/event-stream"))),
+    (status = 200, content((LogList = "application/json"), (LogEvent = "text/event-stream"))),
 ))]
 pub(crate) async fn project_logs(
     State(state): State<ApiState>,
@@ -68,7 +68,7 @@ pub(crate) async fn project_logs(
 
 /// Shows what a function wrote.
 #[utoipa::path(get, path = "/api/v1/functions/{id}/logs", tag = "logs", params(("id" = String, Path, description = "name or id"), Filter), responses(
-    (status = 200, content((LogList = "application/json"), (String = "text/event-stream"))),
+    (status = 200, content((LogList = "application/json"), (LogEvent = "text/event-stream"))),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn function_logs(
@@ -85,7 +85,7 @@ pub(crate) async fn function_logs(
 
 /// Shows what a run wrote. Followed, it ends after the run has.
 #[utoipa::path(get, path = "/api/v1/runs/{id}/logs", tag = "logs", params(("id" = String, Path, description = "the run's id"), Filter), responses(
-    (status = 200, content((LogList = "application/json"), (String = "text/event-stream"))),
+    (status = 200, content((LogList = "application/json"), (LogEvent = "text/event-stream"))),
     (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn run_logs(

@@ -22,7 +22,7 @@ pub use function::{
     UpdateFunction, VersionList, VersionView,
 };
 pub use key::{CreateKey, CreatedKey, KeyList, KeyView};
-pub use log::{LogLineView, LogList};
+pub use log::{LogEvent, LogLineView, LogList};
 pub use problem::{FunctionFailure, Problem};
 pub use retention::{RetentionView, SetRetention};
 pub use run::{AttemptView, RunErrorView, RunList, RunView, StartView};

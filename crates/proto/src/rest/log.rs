@@ -36,3 +36,15 @@ pub struct LogList {
     /// For a `tail`: pass as `before` for what came before; `null` when nothing did.
     pub previous: Option<u64>,
 }
+
+/// One server-sent event of a followed log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LogEvent {
+    /// `line`, `position` or `end`.
+    pub event: String,
+    /// Where to go on after a broken connection; send it as `Last-Event-ID`. None on `end`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// A [`LogLineView`] as JSON for `line`; an empty object for the others.
+    pub data: String,
+}
