@@ -145,12 +145,14 @@ impl Exchange {
     }
 
     fn call(&self, head: ReplyHead, body: CallBody) -> Call {
+        // Before the whole, so that the parts never exceed it.
+        let timeline = self.ticket.timeline();
         Call {
             run: self.ticket.run(),
             version: self.ticket.version(),
             cold_start: self.ticket.cold_start(),
             duration_us: u64::try_from(self.ticket.elapsed().as_micros()).unwrap_or(u64::MAX),
-            timeline: self.ticket.timeline(),
+            timeline,
             head,
             body,
         }
@@ -262,12 +264,13 @@ fn too_large() -> Fault {
 
 /// Ends the run with a fault and says so to the caller.
 pub(crate) fn fail(ticket: Ticket, fault: Fault) -> CallFailure {
+    let timeline = ticket.timeline();
     let failure = CallFailure {
         run: Some(ticket.run()),
         version: Some(ticket.version()),
         cold_start: ticket.cold_start(),
         duration_us: u64::try_from(ticket.elapsed().as_micros()).unwrap_or(u64::MAX),
-        timeline: ticket.timeline(),
+        timeline,
         fault: fault.clone(),
     };
     ticket.finish(Outcome::Failed(fault));
