@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -41,8 +42,9 @@ def children(pid: int) -> dict[int, str]:
     while todo:
         parent = todo.pop()
         for child in _direct(parent):
-            found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            todo.append(child)
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                todo.append(child)
     return found
 
 

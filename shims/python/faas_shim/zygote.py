@@ -115,7 +115,8 @@ def _enter(first: int, door: int, entrances: list[int]) -> None:
         posix._exit(0)
     if posix.fork():
         posix._exit(0)
-    # The first process ends the sandbox when it has no child left, so it must have this one before anybody counts on it.
+    # The first process ends the sandbox when it has no child left, so it must have this one before anybody counts
+    # on it.
     while posix.getppid() != 1:
         posix.sched_yield()
 
