@@ -31,7 +31,7 @@ def test_no_accepted_run_is_lost_and_none_ends_twice_over_power_cuts() -> None:
             goal = RUNS * cut // (CUTS + 1)
             until(lambda goal=goal: senders.accepted() >= goal, f"{goal} promises", within=180, every=0.005)
             time.sleep(dice.random() * 0.05)
-            disk.cut()
+            disk.cut(server.pid)
             server.kill()
             disk.power_on()
             server.start()
