@@ -133,7 +133,7 @@ impl<C: Cast> Pool<C> {
             concurrency: self.terms.concurrency,
             call: self.call.get(),
             start: self.start.get(),
-            waited: self.queue.waited(now),
+            progress: self.queue.progress(now),
         };
         self.wanted = starts_wanted(load);
         let urgency = if self.queue.is_background() { Urgency::Background } else { Urgency::Caller };
@@ -144,7 +144,7 @@ impl<C: Cast> Pool<C> {
     pub(crate) fn doubt(&self, now: Instant) -> Option<Instant> {
         let has_choice = self.wanted == 0 && !self.queue.is_empty() && self.instances() < self.terms.max;
         let start = self.start.get().filter(|_| has_choice)?;
-        Some(now + start.saturating_sub(self.queue.waited(now)).max(Duration::from_millis(1)))
+        Some(now + start.saturating_sub(self.queue.progress(now).waited).max(Duration::from_millis(1)))
     }
 
     /// Starts that the minimum lacks, unless the last one failed a moment ago.

@@ -20,18 +20,31 @@ pub(crate) struct Turn(pub u64);
 pub(crate) struct Queue<W> {
     callers: BTreeMap<Turn, Waiting<W>>,
     background: BTreeMap<Turn, Waiting<W>>,
+    /// Calls that were taken out in their turn.
+    served: u64,
 }
 
 struct Waiting<W> {
     since: Instant,
+    /// How many had been served by then.
+    behind: u64,
     waiter: W,
+}
+
+/// What the call that came first has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// How long it has waited.
+    pub waited: Duration,
+    /// How many were served meanwhile.
+    pub served: u64,
 }
 
 // === impl Queue ===
 
 impl<W> Queue<W> {
     pub(crate) fn new() -> Self {
-        Self { callers: BTreeMap::new(), background: BTreeMap::new() }
+        Self { callers: BTreeMap::new(), background: BTreeMap::new(), served: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -52,12 +65,13 @@ impl<W> Queue<W> {
             Urgency::Caller => &mut self.callers,
             Urgency::Background => &mut self.background,
         };
-        line.insert(turn, Waiting { since, waiter });
+        line.insert(turn, Waiting { since, behind: self.served, waiter });
     }
 
     /// Whose turn it is, and since when it waited.
     pub(crate) fn pop(&mut self) -> Option<(Turn, W, Instant)> {
         let (turn, waiting) = self.callers.pop_first().or_else(|| self.background.pop_first())?;
+        self.served += 1;
         Some((turn, waiting.waiter, waiting.since))
     }
 
@@ -66,11 +80,14 @@ impl<W> Queue<W> {
         waiting.map(|waiting| waiting.waiter)
     }
 
-    /// How long the oldest has waited.
-    pub(crate) fn waited(&self, now: Instant) -> Duration {
-        let first = |line: &BTreeMap<Turn, Waiting<W>>| line.first_key_value().map(|(_, waiting)| waiting.since);
-        let oldest = first(&self.callers).into_iter().chain(first(&self.background)).min();
-        oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    /// What the oldest has seen; nothing where nobody waits.
+    pub(crate) fn progress(&self, now: Instant) -> Progress {
+        let lines = [&self.callers, &self.background];
+        let oldest = lines.into_iter().filter_map(|line| line.values().next()).min_by_key(|waiting| waiting.since);
+        oldest.map_or_else(Progress::default, |waiting| Progress {
+            waited: now.saturating_duration_since(waiting.since),
+            served: self.served - waiting.behind,
+        })
     }
 }
 
@@ -85,7 +102,12 @@ mod tests {
             queue.push(Turn(turn), urgency, turn, now);
         }
         assert_eq!(queue.remove(Turn(9)), None);
+        let later = now + Duration::from_secs(1);
+        assert_eq!(queue.progress(later), Progress { waited: Duration::from_secs(1), served: 0 });
         let order: Vec<_> = std::iter::from_fn(|| queue.pop().map(|(_, waiter, _)| waiter)).collect();
         assert_eq!(order, [2, 3, 1]);
+        assert_eq!(queue.progress(later), Progress::default());
+        queue.push(Turn(4), Urgency::Caller, 4, now);
+        assert_eq!(queue.progress(now).served, 0, "those before it do not count");
     }
 }

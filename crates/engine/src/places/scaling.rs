@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::queue::Progress;
+
 /// The longest `Retry-After`, in seconds.
 const RETRY_AFTER_MAX: u32 = 60;
 /// How much of an average an old sample keeps when a new one comes.
@@ -26,8 +28,8 @@ pub(crate) struct Load {
     pub call: Option<Duration>,
     /// How long a start takes; `None` before the first one.
     pub start: Option<Duration>,
-    /// How long the oldest call has waited.
-    pub waited: Duration,
+    /// What the oldest call has seen.
+    pub progress: Progress,
 }
 
 /// A moving average of durations.
@@ -46,12 +48,12 @@ pub(crate) struct Demand {
 /// How many instances to start now.
 ///
 /// Each waiting call gets a place under way, unless the instances that serve will have cleared the queue before another
-/// one could be ready: ten calls of 100 µs need no ten starts of 10 ms. Where that is not known, or turned out wrong
-/// because a call has waited longer than a start takes, a place is started for each.
+/// one could be ready: ten calls of 100 µs need no ten starts of 10 ms. Where that is not known, or where nobody was
+/// served for longer than a start takes, a place is started for each.
 pub(crate) fn starts_wanted(load: Load) -> u32 {
     let one_each = load.waiting.div_ceil(load.concurrency.max(1));
-    let needed = match (load.call, load.start) {
-        (Some(call), Some(start)) if load.live > 0 && load.waited <= start => one_each.min(worth(load, call, start)),
+    let needed = match (load.pace(), load.start) {
+        (Some(call), Some(start)) if load.live > 0 => one_each.min(worth(load, call, start)),
         _ => one_each,
     };
     needed.saturating_sub(load.starting).min(load.max.saturating_sub(load.live + load.starting))
@@ -71,6 +73,23 @@ pub(crate) fn retry_after(ahead: u32, places: u32, call: Option<Duration>) -> u3
     let Some(call) = call else { return 1 };
     let seconds = f64::from(ahead) * call.as_secs_f64() / f64::from(places.max(1));
     (seconds.ceil() as u32).clamp(1, RETRY_AFTER_MAX)
+}
+
+// === impl Load ===
+
+impl Load {
+    /// How long a call holds its place: as calls did lately, until one has waited longer than a start takes. From then on
+    /// what it saw counts: more instances help no one where those that serve are held up by the processors.
+    fn pace(&self) -> Option<Duration> {
+        let Progress { waited, served } = self.progress;
+        if self.start.is_none_or(|start| waited <= start) {
+            return self.call;
+        }
+        let places = f64::from(self.live) * f64::from(self.concurrency.max(1));
+        #[expect(clippy::cast_precision_loss, reason = "more than 2^52 calls in one wait are none")]
+        let each = waited.as_secs_f64() * places / served as f64;
+        Duration::try_from_secs_f64(each).ok()
+    }
 }
 
 // === impl Average ===
@@ -120,8 +139,8 @@ mod tests {
 
     fn load() -> impl Strategy<Value = Load> {
         let times = (proptest::option::of(1..10_000_000_u32), proptest::option::of(1..1_000_000_u32), 0..100_000_u32);
-        (0..3000_u32, 0..1000_u32, 0..1000_u32, 1..1000_u32, 1..100_u32, times).prop_map(
-            |(waiting, live, starting, max, concurrency, (call, start, waited))| Load {
+        (0..3000_u32, 0..1000_u32, 0..1000_u32, 1..1000_u32, 1..100_u32, times, 0..5000_u64).prop_map(
+            |(waiting, live, starting, max, concurrency, (call, start, waited), served)| Load {
                 waiting,
                 live,
                 starting,
@@ -129,7 +148,7 @@ mod tests {
                 concurrency,
                 call: call.map(|us| US * us),
                 start: start.map(|us| US * us),
-                waited: US * waited,
+                progress: Progress { waited: US * waited, served },
             },
         )
     }
@@ -140,7 +159,11 @@ mod tests {
             Load { live: 1, max: 100, concurrency: 1, call: Some(US * 100), start: Some(MS * 10), ..Load::default() };
         assert_eq!(starts_wanted(Load { waiting: 10, ..busy }), 0, "done in 1 ms");
         assert_eq!(starts_wanted(Load { waiting: 150, ..busy }), 1, "one more clears the rest");
-        assert_eq!(starts_wanted(Load { waiting: 10, waited: MS * 11, ..busy }), 10, "the estimate was wrong");
+        let seen = |served| Load { waiting: 10, progress: Progress { waited: MS * 11, served }, ..busy };
+        assert_eq!(starts_wanted(seen(0)), 10, "the estimate was wrong");
+        assert_eq!(starts_wanted(seen(1)), 10, "far too low");
+        assert_eq!(starts_wanted(seen(6)), 1, "a little too low");
+        assert_eq!(starts_wanted(seen(30)), 0, "the queue is long and moves on");
         assert_eq!(starts_wanted(Load { waiting: 10, call: None, ..busy }), 10, "unknown");
         assert_eq!(starts_wanted(Load { waiting: 10, live: 0, ..busy }), 10, "nobody serves");
         let long = Load { call: Some(MS * 1000), waiting: 50, ..busy };
