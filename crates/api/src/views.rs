@@ -147,7 +147,7 @@ pub(crate) fn run_view(mut run: RunRecord) -> RunView {
         http_status: run.http_status,
         attempts: run.attempts.iter().map(attempt_view).collect(),
         error,
-        result: run.result,
+        result: run.result.and_then(|result| result.value()),
         origin: run.origin.map(|id| id.to_string()),
         due_at: run.due_at.map(|at| at.to_string()),
     }

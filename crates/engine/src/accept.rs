@@ -141,7 +141,7 @@ impl Engine {
         let CallRequest { method, path, query, headers, body, .. } = request;
         let input = RunInput { method, path, query, headers, body, max_age: later.max_age };
         Ok(NewItem {
-            record: *record,
+            record,
             not_before,
             priority: later.priority,
             ordering_key: later.ordering_key,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use faas_ports::{ExchangeEnd, ExchangeItem, ReplyHead};
-use faas_types::{Code, Fault, limits};
+use faas_types::{Code, Fault, JsonText, limits};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 
@@ -278,8 +278,8 @@ pub(crate) fn fail(ticket: Ticket, fault: Fault) -> CallFailure {
 }
 
 /// The reply as the run's record keeps it: small JSON only.
-fn kept_result(head: &ReplyHead, body: &Bytes) -> Option<serde_json::Value> {
+fn kept_result(head: &ReplyHead, body: &Bytes) -> Option<JsonText> {
     let is_json =
         head.headers.iter().any(|(name, value)| name == "content-type" && value.starts_with("application/json"));
-    (is_json && body.len() <= limits::RESULT_KEPT_MAX).then(|| serde_json::from_slice(body).ok())?
+    (is_json && body.len() <= limits::RESULT_KEPT_MAX).then(|| JsonText::parse(body))?
 }

@@ -156,7 +156,7 @@ impl Keys {
             created_at: now,
             revoked_at: None,
         };
-        self.store(project, hash(&text), &record, Expect::Absent).await?;
+        self.store(project, hash(&text).to_hex().to_string(), &record, Expect::Absent).await?;
         Ok(MintedKey { text, record })
     }
 
@@ -194,13 +194,11 @@ impl Keys {
     /// # Errors
     /// `FN_010`, saying whether the text is malformed, unknown or revoked.
     pub fn authenticate(&self, text: &str) -> Result<Arc<Caller>, Fault> {
-        if !is_well_formed(text) {
-            return Err(refused("the key is malformed")
-                .with_hint("a key starts with faas_ and has 54 characters; copy it whole"));
-        }
-        match self.known.read().get(&hash(text)) {
+        match self.known.read().get(hash(text).to_hex().as_str()) {
             Some(key) if key.record.revoked_at.is_none() => Ok(Arc::clone(&key.caller)),
             Some(_) => Err(refused("the key was revoked").with_hint("make another with `faas keys create`")),
+            None if !is_well_formed(text) => Err(refused("the key is malformed")
+                .with_hint("a key starts with faas_ and has 54 characters; copy it whole")),
             None => Err(refused("the key is not known here")
                 .with_hint("check FAAS_API_KEY and FAAS_ENDPOINT: the key may belong to another server")),
         }
@@ -219,8 +217,8 @@ fn refused(message: &str) -> Fault {
     Fault::new(Code::Unauthenticated, message)
 }
 
-fn hash(text: &str) -> String {
-    blake3::hash(text.as_bytes()).to_hex().to_string()
+fn hash(text: &str) -> blake3::Hash {
+    blake3::hash(text.as_bytes())
 }
 
 fn checksum(secret: &str) -> String {

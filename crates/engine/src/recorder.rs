@@ -33,7 +33,7 @@ pub(crate) struct Recorder {
 }
 
 enum Row {
-    Run(Box<RunRecord>),
+    Run(Arc<RunRecord>),
     Log(Box<LogLine>),
     /// Answers when everything before it is stored.
     Flush(oneshot::Sender<()>),
@@ -74,7 +74,7 @@ impl Recorder {
         (recorder, tokio::spawn(writer.run()))
     }
 
-    pub(crate) fn run(&self, record: Box<RunRecord>) {
+    pub(crate) fn run(&self, record: Arc<RunRecord>) {
         if self.rows.try_send(Row::Run(record)).is_err() {
             self.stats.record_dropped();
         }
@@ -136,7 +136,7 @@ impl Writer {
         let (mut runs, mut lines, mut flushed) = (Vec::new(), Vec::new(), Vec::new());
         for row in rows {
             match row {
-                Row::Run(run) => runs.push(*run),
+                Row::Run(run) => runs.push(Arc::unwrap_or_clone(run)),
                 Row::Log(line) => lines.push(*line),
                 Row::Flush(done) => flushed.push(done),
             }

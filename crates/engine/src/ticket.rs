@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use faas_ports::LogEntry;
 use faas_types::{
-    AttemptRecord, ByteSize, Code, Fault, FunctionError, InstanceId, IsolationLevel, LogLevel, LogStream, RunEvent,
-    RunId, RunPhase, RunRecord, RunState, Timeline, Timestamp, limits,
+    AttemptRecord, ByteSize, Code, Fault, FunctionError, InstanceId, IsolationLevel, JsonText, LogLevel, LogStream,
+    RunEvent, RunId, RunPhase, RunRecord, RunState, Timeline, Timestamp, limits,
 };
 
 use tokio_util::task::TaskTracker;
@@ -24,7 +24,8 @@ use crate::stats::FunctionStats;
 pub(crate) struct Ticket {
     core: Arc<Core>,
     stats: Arc<FunctionStats>,
-    record: Box<RunRecord>,
+    /// Handed on at the end as it is, for copying it would cost more than ending the run.
+    record: Arc<RunRecord>,
     phase: RunPhase,
     accepted: Instant,
     attempt_began: Option<Instant>,
@@ -34,7 +35,7 @@ pub(crate) struct Ticket {
     finished: bool,
     interrupted: bool,
     /// Takes the record instead of the history, for a run whose end the queue commits.
-    sink: Option<oneshot::Sender<Box<RunRecord>>>,
+    sink: Option<oneshot::Sender<Arc<RunRecord>>>,
 }
 
 /// How long a handler whose caller went away may take to end before its instance is replaced: a few cold starts.
@@ -50,12 +51,12 @@ pub(crate) enum Outcome {
 // === impl Ticket ===
 
 impl Ticket {
-    pub(crate) fn new(core: Arc<Core>, stats: Arc<FunctionStats>, record: Box<RunRecord>) -> Self {
+    pub(crate) fn new(core: Arc<Core>, stats: Arc<FunctionStats>, record: RunRecord) -> Self {
         stats.begin();
         Self {
             core,
             stats,
-            record,
+            record: Arc::new(record),
             phase: RunPhase::queued(1),
             accepted: Instant::now(),
             attempt_began: None,
@@ -72,14 +73,18 @@ impl Ticket {
     pub(crate) fn again(
         core: Arc<Core>,
         stats: Arc<FunctionStats>,
-        record: Box<RunRecord>,
-        sink: oneshot::Sender<Box<RunRecord>>,
+        record: RunRecord,
+        sink: oneshot::Sender<Arc<RunRecord>>,
     ) -> Self {
         let attempts = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX - 1);
         let phase = RunPhase { attempts, ..RunPhase::queued(attempts + 1) };
         let mut ticket = Self::new(core, stats, record);
         (ticket.phase, ticket.sink) = (phase, Some(sink));
         ticket
+    }
+
+    fn record(&mut self) -> &mut RunRecord {
+        Arc::make_mut(&mut self.record)
     }
 
     pub(crate) fn run(&self) -> RunId {
@@ -117,23 +122,26 @@ impl Ticket {
 
     /// The attempt begins in this place, of the version that was live when there was one.
     pub(crate) fn start(&mut self, place: Place, version: u32, now: Timestamp) {
-        self.record.version = version;
         let wait = place.slot.readiness.wait(self.accepted, Instant::now());
-        self.record.cold_start = wait.start.is_some();
-        self.record.isolation = place.slot.instance.isolation();
+        let record = self.record();
+        record.version = version;
+        record.cold_start = wait.start.is_some();
+        record.isolation = place.slot.instance.isolation();
         self.open_attempt(Some(place.slot.instance.id()), wait, now);
         self.place = Some(place);
     }
 
     fn open_attempt(&mut self, instance: Option<InstanceId>, wait: Wait, now: Timestamp) {
-        self.record.started_at = Some(now);
-        self.record.attempts.push(AttemptRecord {
-            id: self.core.ids.mint(now),
-            number: self.phase.attempts + 1,
+        let (id, number) = (self.core.ids.mint(now), self.phase.attempts + 1);
+        let record = self.record();
+        record.started_at = Some(now);
+        record.attempts.push(AttemptRecord {
+            id,
+            number,
             instance,
             started_at: now,
             finished_at: None,
-            cold_start: self.record.cold_start,
+            cold_start: record.cold_start,
             queue_us: micros(wait.queue),
             start: wait.start,
             handler_us: 0,
@@ -161,9 +169,9 @@ impl Ticket {
         self.dropped_lines += lines;
     }
 
-    pub(crate) fn set_reply(&mut self, status: u16, result: Option<serde_json::Value>) {
-        self.record.http_status = Some(status);
-        self.record.result = result;
+    pub(crate) fn set_reply(&mut self, status: u16, result: Option<JsonText>) {
+        let record = self.record();
+        (record.http_status, record.result) = (Some(status), result);
     }
 
     /// Ends the run and gives its place back.
@@ -195,15 +203,15 @@ impl Ticket {
         if let Some(fault) = fault {
             self.note_failure(fault, now);
         }
-        self.record.finished_at = Some(now);
-        self.record.duration_us = Some(micros(took));
+        let record = self.record();
+        (record.finished_at, record.duration_us) = (Some(now), Some(micros(took)));
         self.stats.end(&self.ended(took, code));
         // The place goes back before the record leaves: the next call must not wait for bookkeeping.
         self.give_back(code == Some(Code::Cancelled));
         match self.sink.take() {
             // The execution waits for it as long as it lives.
-            Some(sink) => drop(sink.send(self.record.clone())),
-            None => self.core.recorder.run(self.record.clone()),
+            Some(sink) => drop(sink.send(Arc::clone(&self.record))),
+            None => self.core.recorder.run(Arc::clone(&self.record)),
         }
     }
 
@@ -241,15 +249,16 @@ impl Ticket {
             Ok((phase, _)) => self.phase = phase,
             Err(error) => tracing::error!(%error, run_id = %self.record.id, "a run took an illegal turn"),
         }
-        self.record.state = self.phase.state;
+        let state = self.phase.state;
+        self.record().state = state;
     }
 
     fn close_attempt(&mut self, now: Timestamp, code: Option<Code>) {
-        let Some(attempt) = self.record.attempts.last_mut() else { return };
+        let took = self.attempt_began.map_or(Duration::ZERO, |began| began.elapsed());
+        let Some(attempt) = Arc::make_mut(&mut self.record).attempts.last_mut() else { return };
         attempt.finished_at = Some(now);
         attempt.code = code;
         attempt.dropped_log_lines = self.dropped_lines;
-        let took = self.attempt_began.map_or(Duration::ZERO, |began| began.elapsed());
         attempt.handler_us = micros(took);
         if let Some(place) = &mut self.place {
             let usage = place.slot.meter.of_call(&*place.slot.instance, took, Instant::now());
@@ -268,9 +277,10 @@ impl Ticket {
         if fault.function_error.is_none() || fault.code != Code::RuntimeError {
             self.say(LogLevel::Error, format!("{} {}", fault.code, fault.message), now);
         }
-        self.record.code = Some(fault.code);
-        self.record.message = Some(message);
-        self.record.error = fault.function_error.map(|error| *error);
+        let record = self.record();
+        record.code = Some(fault.code);
+        record.message = Some(message);
+        record.error = fault.function_error.map(|error| *error);
     }
 
     /// The call was broken off while its handler ran.
@@ -321,8 +331,8 @@ pub(crate) fn queued_record(
     version: u32,
     trigger: faas_types::TriggerKind,
     now: Timestamp,
-) -> Box<RunRecord> {
-    Box::new(RunRecord {
+) -> RunRecord {
+    RunRecord {
         id,
         project: entry.record.project,
         function: entry.record.id,
@@ -345,7 +355,7 @@ pub(crate) fn queued_record(
         result: None,
         origin: None,
         due_at: None,
-    })
+    }
 }
 
 fn cancelled() -> Fault {

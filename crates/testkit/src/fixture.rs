@@ -2,8 +2,8 @@
 
 use faas_ports::{IdSource, Lease, NewItem, Settlement, SystemClock, Verdict, Want};
 use faas_types::{
-    AttemptRecord, FunctionId, FunctionName, Id, IdKind, IsolationLevel, LogLevel, LogLine, LogStream, ProjectId,
-    RunId, RunRecord, RunState, Timestamp, TriggerKind,
+    AttemptRecord, FunctionId, FunctionName, Id, IdKind, IsolationLevel, JsonText, LogLevel, LogLine, LogStream,
+    ProjectId, RunId, RunRecord, RunState, Timestamp, TriggerKind,
 };
 
 /// The time at which most tests begin: 2026-01-01T00:00:00Z.
@@ -86,7 +86,7 @@ pub fn succeeded(run: RunRecord) -> RunRecord {
         duration_us: Some(1000),
         attempts: vec![attempt],
         http_status: Some(200),
-        result: Some("{\"ä\": [1, 2.5, null, \"\\u0000\"]}".parse().expect("valid JSON")),
+        result: JsonText::parse("{\"ä\": [1, 2.5, null, \"\\u0000\"]}".as_bytes()),
         ..run
     }
 }

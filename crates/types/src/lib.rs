@@ -13,6 +13,7 @@ mod digest;
 mod fault;
 pub mod id;
 mod isolation;
+mod json_text;
 pub mod limits;
 mod name;
 mod retention;
@@ -41,6 +42,7 @@ pub use id::{
     SandboxId, TriggerId, VersionId,
 };
 pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
+pub use json_text::JsonText;
 pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName, TriggerName};
 pub use retention::Retention;
 pub use run::{IllegalTransition, RunEffect, RunEvent, RunPhase, RunState};

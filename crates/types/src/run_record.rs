@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttemptId, Code, FunctionError, FunctionId, FunctionName, InstanceId, IsolationLevel, ProjectId, RunId, RunState,
-    StartTimes, Timestamp, TriggerName,
+    AttemptId, Code, FunctionError, FunctionId, FunctionName, InstanceId, IsolationLevel, JsonText, ProjectId, RunId,
+    RunState, StartTimes, Timestamp, TriggerName,
 };
 
 /// What created a run.
@@ -68,7 +68,7 @@ pub struct RunRecord {
     /// The HTTP status that the caller saw.
     pub http_status: Option<u16>,
     /// The reply's body where it is JSON and small enough to keep.
-    pub result: Option<serde_json::Value>,
+    pub result: Option<JsonText>,
     /// The run that this one repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<RunId>,

@@ -23,6 +23,9 @@ const COLD_START: HeaderName = HeaderName::from_static("x-cold-start");
 const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-function-version");
 
+/// Headers of ours that an answer has at the most.
+const FACTS: usize = 8;
+
 /// Headers of a reply that the function cannot set: they frame the message, or tell whose failure it is.
 const OURS: [HeaderName; 4] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, ERROR_SOURCE];
 
@@ -128,6 +131,7 @@ fn reply(call: Call, id: &RequestId) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(call.head.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let headers = response.headers_mut();
+    headers.reserve(call.head.headers.len() + FACTS);
     reply_headers(&call.head.headers, headers);
     let facts = CallFacts {
         run: Some(call.run),

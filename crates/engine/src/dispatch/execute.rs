@@ -33,7 +33,7 @@ pub(super) async fn run(core: Arc<Core>, lease: Lease) {
             () = stop.cancelled() => None,
             trial = Box::pin(attempt(&core, &lease, sink)) => Some(trial),
         };
-        let record = ended.await.ok();
+        let record = ended.await.ok().map(|record| Box::new(Arc::unwrap_or_clone(record)));
         // Before the commit, so that the place is not kept waiting for the disk.
         next(&core, key, trial.as_ref());
         let verdict = match trial {
@@ -58,7 +58,7 @@ fn next(core: &Arc<Core>, key: super::lanes::LaneKey, trial: Option<&Trial>) {
     dispatcher::spawn(core, core.dispatch.lanes.ended(key, None));
 }
 
-async fn attempt(core: &Arc<Core>, lease: &Lease, sink: oneshot::Sender<Box<RunRecord>>) -> Trial {
+async fn attempt(core: &Arc<Core>, lease: &Lease, sink: oneshot::Sender<Arc<RunRecord>>) -> Trial {
     match prepare(core, lease).await {
         Ok((route, input, policy)) => {
             let now = core.clock.now();
@@ -102,10 +102,10 @@ async fn call(
     lease: &Lease,
     route: Route,
     input: RunInput,
-    sink: oneshot::Sender<Box<RunRecord>>,
+    sink: oneshot::Sender<Arc<RunRecord>>,
 ) -> TrialEnd {
     let stats = core.stats.function(route.entry.record.id, &route.entry.record.name);
-    let ticket = Ticket::again(Arc::clone(core), stats, Box::new(fresh(&lease.record)), sink);
+    let ticket = Ticket::again(Arc::clone(core), stats, fresh(&lease.record), sink);
     let RunInput { method, path, query, headers, body, .. } = input;
     let (trigger, trigger_name) = (lease.record.trigger, lease.record.trigger_name.clone());
     let request = CallRequest { trigger, trigger_name, method, path, query, headers, body };

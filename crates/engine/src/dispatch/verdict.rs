@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use faas_ports::{Lease, ReplyHead, Verdict};
-use faas_types::{Code, Fault, RetryPolicy, RunRecord, RunState, Timestamp, limits};
+use faas_types::{Code, Fault, JsonText, RetryPolicy, RunRecord, RunState, Timestamp, limits};
 
 use crate::core::Core;
 use crate::retry::{self, Attempted, LastStraw, Next, Tried};
@@ -106,7 +106,7 @@ fn keep_result(record: &mut RunRecord, end: TrialEnd) {
     let TrialEnd::Answered { head, body } = end else { return };
     record.http_status = Some(head.status);
     if record.result.is_none() && body.len() <= limits::RESULT_KEPT_MAX {
-        record.result = serde_json::from_slice(&body).ok();
+        record.result = JsonText::parse(&body);
     }
 }
 
