@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use faas_ports::PortError;
+use faas_ports::{InstanceSpec, Launched, PortError};
 use faas_types::{
     Bundle, Code, Deployment, Digest, Fault, FunctionName, FunctionSettings, ProjectId, VersionRecord, limits,
 };
@@ -116,10 +116,15 @@ impl Engine {
         let known = self.core.catalog.by_name(project, &new.name);
         let vars = known.as_ref().map(|entry| entry.record.vars.clone()).unwrap_or_default();
         let began = Instant::now();
-        let (concurrency, streams_bodies) = self.check(project, &new, code, &vars).await?;
+        let loaded = self.check(project, &new, code, &vars).await?;
         let check = began.elapsed();
-        let (deployment, entry, version) =
-            self.publish(project, &new, digest, Checked { runtime: &runtime, concurrency, streams_bodies }).await?;
+        let checked = Checked {
+            runtime: &runtime,
+            concurrency: loaded.instance.concurrency(),
+            streams_bodies: loaded.instance.streams_bodies(),
+            prepared: self.prepare(&new.bundle, loaded.harvest).await,
+        };
+        let (deployment, entry, version) = self.publish(project, &new, digest, checked).await?;
         self.retire_outdated(&entry).await;
         tracing::info!(function = %entry.record.name, version = version.number, "deployed");
         Ok(Deployed { deployment, entry, version, check })
@@ -157,7 +162,7 @@ impl Engine {
         new: &NewDeployment,
         code: PathBuf,
         set: &BTreeMap<String, String>,
-    ) -> Result<(u32, bool), Fault> {
+    ) -> Result<Launched, Fault> {
         let now = self.core.clock.now();
         let spec = PoolSpec {
             project,
@@ -169,11 +174,11 @@ impl Engine {
             concurrency: 1,
             code,
         };
-        let launched = self.core.launcher.launch(spec.instance(&*self.core.clock, &*self.core.ids)).await;
+        let instance = InstanceSpec { harvest: true, ..spec.instance(&*self.core.clock, &*self.core.ids) };
+        let launched = self.core.launcher.launch(instance).await;
         let launched = launched.map_err(|fault| not_loaded(&new.name, fault))?;
-        let found = (launched.instance.concurrency(), launched.instance.streams_bodies());
         launched.instance.stop(Duration::from_millis(200)).await;
-        Ok(found)
+        Ok(launched)
     }
 }
 
@@ -182,12 +187,13 @@ impl Engine {
 impl Core {
     /// The code layer of a version on this machine; laid out again from the stored files when it is gone.
     pub(crate) async fn code_layer(&self, version: &VersionRecord) -> Result<PathBuf, Fault> {
-        if let Some(path) = self.layers.find(&version.bundle) {
+        let digest = version.prepared.unwrap_or(version.bundle);
+        if let Some(path) = self.layers.find(&digest) {
             return Ok(path);
         }
-        let canonical = self.blobs.get(&version.bundle).await?;
+        let canonical = self.blobs.get(&digest).await?;
         let bundle = Bundle::from_canonical_bytes(&canonical)?;
-        Ok(self.layers.seal_bundle(&version.bundle, &bundle, &*self.blobs).await?)
+        Ok(self.layers.seal_bundle(&digest, &bundle, &*self.blobs).await?)
     }
 }
 

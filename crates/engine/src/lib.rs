@@ -26,6 +26,7 @@ mod place;
 mod places;
 mod placing;
 mod pool;
+mod prepare;
 mod publish;
 mod readiness;
 mod recorder;

@@ -36,6 +36,7 @@ impl PoolSpec {
             vars: self.vars.clone(),
             code: self.code.clone(),
             init_timeout: limits::INIT_TIMEOUT,
+            harvest: false,
         }
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Checked<'a> {
     /// How many calls an instance takes at once.
     pub concurrency: u32,
     pub streams_bodies: bool,
+    /// The code with what was compiled of it.
+    pub prepared: Option<Digest>,
 }
 
 /// What a commit brought into being.
@@ -92,6 +94,7 @@ impl Engine {
             function: record.id,
             number: record.latest_version,
             bundle,
+            prepared: checked.prepared,
             file_count: u32::try_from(new.bundle.files.len()).unwrap_or(u32::MAX),
             size: new.bundle.size(),
             settings: new.settings.clone(),

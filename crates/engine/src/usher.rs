@@ -244,7 +244,7 @@ impl Usher {
     }
 
     fn started(self: &Arc<Self>, pool: &PoolSpec, start: Start, launched: Launched, took: Duration) {
-        let Launched { instance, logs, timings } = launched;
+        let Launched { instance, logs, timings, .. } = launched;
         let (concurrency, memory) = (instance.concurrency(), instance.usage().peak_memory_bytes);
         let stats = self.deps.stats.function(pool.function, &pool.name);
         stats.started(timings.sandbox + timings.runtime + timings.import);

@@ -63,6 +63,7 @@ mod tests {
             function: FunctionId::from_u128(1),
             number,
             bundle: faas_types::Digest::from_bytes([0; 32]),
+            prepared: None,
             file_count: 1,
             size: 1,
             settings,

@@ -47,6 +47,8 @@ pub struct InstanceSpec {
     pub code: PathBuf,
     /// How long it may take to become ready.
     pub init_timeout: Duration,
+    /// Whether to hand over what the runtime compiled of the code. Costs time; for the check of a deployment.
+    pub harvest: bool,
 }
 
 /// Starts instances. One per process; knows every runtime of this machine.
@@ -88,6 +90,9 @@ pub struct Launched {
     pub logs: InstanceLogs,
     /// How the time until it was ready was spent.
     pub timings: LaunchTimings,
+    /// What the runtime compiled of the code, where that was asked for: paths below the code's directory and contents,
+    /// neither to be trusted. Beside the code they make the next start faster; without them it works as well.
+    pub harvest: Vec<(String, Bytes)>,
 }
 
 /// Log entries of an instance that belong to no run. Ends with the instance.

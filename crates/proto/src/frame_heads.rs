@@ -42,6 +42,10 @@ pub struct InitHead<'a> {
     pub log_line: usize,
     /// Bytes of a reply's body.
     pub body_max: u64,
+    /// Whether the shim hands over, in chunks of stream 0 before it is ready, what the runtime compiled of the code.
+    /// Shims of runtimes that keep nothing compiled do not look at it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub harvest: bool,
 }
 
 /// Payload of ready: the user's code is loaded.
@@ -128,6 +132,13 @@ pub fn split_reply(payload: &Bytes) -> Option<(Bytes, Bytes)> {
     let (length, _) = payload.split_first_chunk::<4>()?;
     let end = usize::try_from(u32::from_le_bytes(*length)).ok()?.checked_add(4)?;
     (end <= payload.len()).then(|| (payload.slice(4..end), payload.slice(end..)))
+}
+
+/// A harvested file's payload as path and content, both shared with it: laid out like a reply.
+#[must_use]
+pub fn split_file(payload: &Bytes) -> Option<(String, Bytes)> {
+    let (path, content) = split_reply(payload)?;
+    Some((String::from_utf8(path.into()).ok()?, content))
 }
 
 /// A log payload that does not follow its layout.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use faas_ports::{
     Assignment, Clock, InstanceLogs, InstanceSpec, LaunchTimings, Launched, PortError, SandboxExit, StartPath,
 };
 use faas_proto::frame::{self, FrameKind, PROTOCOL_VERSION};
-use faas_proto::frame_heads::{InitHead, ReadyHead};
+use faas_proto::frame_heads::{self, InitHead, ReadyHead};
 use faas_types::limits::{ASYNC_CONCURRENCY, BODY_MAX, LOG_BYTES_PER_RUN, LOG_LINE_MAX};
 use faas_types::{Allowance, Code, Fault, FunctionError, NetworkMode};
 use serde::de::DeserializeOwned;
@@ -24,6 +24,10 @@ use crate::waiting::{Waiting, hello};
 const RESERVED: &str = "FAAS_";
 /// Lines of raw output that explain an instance's end before it was ready.
 const LAST_WORDS: usize = 12;
+
+/// Compiled files that are taken over, and their bytes; more are left to be compiled at each start.
+const HARVEST_FILES: usize = 5_000;
+const HARVEST_BYTES: usize = 64 << 20;
 
 /// What a launch needs.
 pub(crate) struct Launch {
@@ -46,6 +50,13 @@ struct Boarded {
     path: StartPath,
 }
 
+/// A runtime that has loaded its function.
+struct Shaken {
+    ready: ReadyHead,
+    timings: LaunchTimings,
+    harvest: Vec<(String, Bytes)>,
+}
+
 // === impl Launch ===
 
 impl Launch {
@@ -58,7 +69,7 @@ impl Launch {
         let timings = LaunchTimings { path, sandbox: begun.elapsed(), ..LaunchTimings::default() };
         let shaken = tokio::time::timeout_at(deadline, self.handshake(&mut driver, timings)).await;
         match shaken.unwrap_or(Err(NotReady::Late)) {
-            Ok((ready, timings)) => {
+            Ok(Shaken { ready, timings, harvest }) => {
                 lot.tally.started(path);
                 let concurrency = ready.concurrency.clamp(1, concurrency_max(&self.spec));
                 let (id, streams_bodies, link) = (self.spec.id, ready.streams, driver.link().clone());
@@ -66,7 +77,7 @@ impl Launch {
                 tracing::debug!(instance = %self.spec.id, contract = ready.contract, ?timings, "instance ready");
                 // Ends with the sandbox, which the instance's drop kills.
                 tokio::spawn(driver.serve());
-                Ok(Launched { instance: Arc::new(instance), logs, timings })
+                Ok(Launched { instance: Arc::new(instance), logs, timings, harvest })
             }
             Err(reason) => {
                 let patience = match &reason {
@@ -144,21 +155,30 @@ impl Launch {
         &self,
         driver: &mut Driver,
         boarded: LaunchTimings,
-    ) -> Result<(ReadyHead, LaunchTimings), NotReady> {
+    ) -> Result<Shaken, NotReady> {
         let opened = Instant::now();
         driver.link().outbox.send([self.init_frames().freeze()]);
         if boarded.path == StartPath::Exec {
             hello(driver).await.map_err(NotReady::Stopped)?;
         }
         let runtime = if boarded.path == StartPath::Exec { opened.elapsed() } else { Duration::ZERO };
+        let (mut harvest, mut harvested) = (Vec::new(), 0);
         loop {
             let frame = driver.next_frame().await.map_err(NotReady::Stopped)?;
             match frame.kind {
+                FrameKind::Chunk if self.spec.harvest && frame.stream == 0 => {
+                    let file = frame_heads::split_file(&frame.payload).ok_or_else(|| breach("malformed file"))?;
+                    harvested += frame.payload.len();
+                    if harvest.len() < HARVEST_FILES && harvested <= HARVEST_BYTES {
+                        harvest.push(file);
+                    }
+                }
                 FrameKind::Log if frame.stream == 0 => driver.on_log(&frame).await.map_err(NotReady::Stopped)?,
                 FrameKind::Ready => {
                     driver.drain_pipes().await;
                     let import = opened.elapsed() - runtime;
-                    return Ok((head(&frame.payload)?, LaunchTimings { runtime, import, ..boarded }));
+                    let timings = LaunchTimings { runtime, import, ..boarded };
+                    return Ok(Shaken { ready: head(&frame.payload)?, timings, harvest });
                 }
                 FrameKind::Failed => return Err(NotReady::Failed(Box::new(head(&frame.payload)?))),
                 other => return Err(breach(&format!("{other:?} frame before ready"))),
@@ -189,6 +209,7 @@ impl Launch {
             log_bytes: LOG_BYTES_PER_RUN,
             log_line: LOG_LINE_MAX,
             body_max: BODY_MAX,
+            harvest: spec.harvest,
         };
         let content = serde_json::to_vec(&init).expect("strings and numbers always serialise");
         let mut frames = BytesMut::new();

@@ -20,6 +20,9 @@ pub struct VersionRecord {
     pub number: u32,
     /// The hash of the bundle's file list.
     pub bundle: Digest,
+    /// The hash of a longer list: the bundle's files and what its runtime compiled of them, where that was worth keeping.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<Digest>,
     /// Files in the bundle.
     pub file_count: u32,
     /// Bytes in the bundle.

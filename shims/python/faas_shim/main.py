@@ -57,7 +57,14 @@ def _load(channel: Channel, sink: logs.Sink, init: dict) -> SyncLoop | AsyncLoop
     loop: SyncLoop | AsyncLoop
     try:
         entrypoint = init["entrypoint"]
+        harvest = None
+        if init.get("harvest"):
+            from .bytecode import Harvest
+
+            harvest = Harvest(init["code"])
         contract = read(load(entrypoint, init["code"]), entrypoint.rpartition(":")[2])
+        if harvest is not None:
+            harvest.send(channel)
         function = Function(contract, init)
         if contract.is_async:
             from .async_loop import AsyncLoop

@@ -169,6 +169,7 @@ pub(crate) fn spec(
         vars: vars.clone().into_iter().collect(),
         code: folder.to_owned(),
         init_timeout: Duration::from_secs(20),
+        harvest: false,
     }
 }
 
