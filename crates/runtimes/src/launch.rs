@@ -151,11 +151,7 @@ impl Launch {
     }
 
     /// From a running runtime to a ready instance. One that was parked has said hello before.
-    async fn handshake(
-        &self,
-        driver: &mut Driver,
-        boarded: LaunchTimings,
-    ) -> Result<Shaken, NotReady> {
+    async fn handshake(&self, driver: &mut Driver, boarded: LaunchTimings) -> Result<Shaken, NotReady> {
         let opened = Instant::now();
         driver.link().outbox.send([self.init_frames().freeze()]);
         if boarded.path == StartPath::Exec {
