@@ -51,7 +51,7 @@ def test_a_server_whose_leases_were_taken_ends_no_run_twice() -> None:
             successor = stack.enter_context(Server(data=data, env=LEASE))
             until_quiet(successor, within=60)
             os.kill(server.pid, signal.SIGCONT)
-            until(lambda: held <= set(lost(server)), "it learns of each lease that it is lost", within=30)
+            until(lambda server=server, held=held: held <= set(lost(server)), "each is refused", within=30)
             tries += len(held)
             refused += list(lost(server).values()).count("a run ended after its lease was lost")
             server.kill()

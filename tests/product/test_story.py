@@ -1,4 +1,4 @@
-"""What a new user meets: a call for later fails, says why, is mended and replayed. All by command, read as a person reads."""
+"""What a new user meets: a call for later fails, says why, is mended and replayed; by command, read as people read."""
 
 from __future__ import annotations
 
