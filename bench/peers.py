@@ -155,15 +155,15 @@ class PeerQueue:
 
     @contextmanager
     def _caller(self) -> Iterator[subprocess.Popen[str]]:
-        with self._process(list(self.peer.callers)) as process:
+        with self._process(list(self.peer.callers), subprocess.PIPE) as process:
             self._line(process)
             yield process
 
     @contextmanager
-    def _process(self, command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    def _process(self, command: list[str], pipe: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[str]]:
         """In a group of its own, so that its children end with it."""
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(command, cwd=PLACE, env=self.env, text=True, start_new_session=True, **pipes)
+        streams = {"stdin": pipe, "stdout": pipe, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen(command, cwd=PLACE, env=self.env, text=True, start_new_session=True, **streams)
         try:
             yield process
         finally:
