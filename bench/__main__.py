@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import burst, cold, connections, many, server, warm
+from . import background, burst, cold, connections, many, server, warm
 from .plan import Plan
 from .report import write, write_json
 from .surroundings import ROOT, TARGET, describe, say
@@ -15,6 +15,7 @@ from .surroundings import ROOT, TARGET, describe, say
 SECTIONS = {
     "cold": cold.measure,
     "warm": warm.measure,
+    "queue": background.measure,
     "burst": burst.measure,
     "many": many.measure,
     "connections": connections.measure,

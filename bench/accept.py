@@ -1,23 +1,18 @@
-"""How fast runs are durably accepted over HTTP, and how fast they then reach their terminal state.
-
-`python -m bench.accept` with FAAS_BIN naming the server's binary. Each run is committed and fsynced before its 202. The
-load is wrk's, on the same cores. `--fsync-ms N` delays every fsync of the server by so much, with strace.
-"""
+"""Our own queue under load: runs are accepted over HTTP, each committed and fsynced before its 202."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import statistics
+import os
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection
-from pathlib import Path
 
+from .broker import slow_fsync
 from .ours import Ours, binary
 from .running import running
 from .surroundings import clean_env
@@ -35,113 +30,95 @@ done = function(summary, latency)
     summary.requests, summary.duration, bad, latency:percentile(50), latency:percentile(99)))
 end
 """
-CODE = "def handler(n: int):\n    return n\n"
-CLIENTS = (1, 16, 64)
+HELD, RUNNING = "held", "noop"
+DRAINED_WITHIN_S = 300
+# End to end is counted for so long at the most, or until all have ended.
+COUNTED_S = 3
 
 
-def main() -> int:
-    """Prints one JSON document."""
-    words = argparse.ArgumentParser(prog="python -m bench.accept", description=__doc__)
-    words.add_argument("--rounds", type=int, default=3)
-    words.add_argument("--seconds", type=int, default=3)
-    words.add_argument("--fsync-ms", type=float, default=0.0)
-    chosen = words.parse_args()
-    results = measure(chosen.rounds, chosen.seconds, chosen.fsync_ms)
-    print(json.dumps(results, indent=2))
-    return 0
+@dataclass(frozen=True)
+class Accepts:
+    """Jobs that were taken for good while so many callers waited for it, or the medians of several such times."""
+
+    per_second: float
+    p50_us: float
+    p99_us: float
 
 
-def measure(rounds: int, seconds: int, fsync_ms: float) -> dict[str, object]:
-    """Accepts while the function is held back, then the same with it running."""
-    with _server(fsync_ms) as ours:
-        function = _folder(ours)
-        ours.cli("deploy", str(function), "--name", "noop")
-        accepts: dict[int, list[dict[str, float]]] = {clients: [] for clients in CLIENTS}
-        whole: list[float] = []
-        _post(ours, "/fn/noop", 16, 1)
-        for _ in range(rounds):
-            ours.cli("fn", "pause", "noop")
-            for clients in CLIENTS:
-                accepts[clients].append(_accept(ours, clients, seconds))
-            ours.cli("fn", "resume", "noop")
-            _wait_empty(ours)
-            whole.append(_end_to_end(ours, seconds))
-    return {
-        "fsync_delay_ms": fsync_ms,
-        "accepts": {str(clients): _middle(runs) for clients, runs in accepts.items()},
-        "end_to_end_runs_per_second": round(statistics.median(whole)),
-    }
+def ended_rate(began: float, jobs: int, open_jobs: Callable[[], int]) -> float:
+    """Jobs a second that have ended since `began`."""
+    while True:
+        left, took = open_jobs(), time.monotonic() - began
+        if left == 0 or took >= COUNTED_S:
+            return (jobs - left) / took
+        time.sleep(0.005)
+
+
+def drain(name: str, open_jobs: Callable[[], int]) -> None:
+    """Waits until no job is left."""
+    end, empty = time.monotonic() + DRAINED_WITHIN_S, 0
+    # Those of a peer may be in no list for a moment, between two commands of a worker.
+    while empty < 3:
+        empty = empty + 1 if open_jobs() == 0 else 0
+        if time.monotonic() > end:
+            raise WrongAnswerError(f"{name}: jobs still wait after {DRAINED_WITHIN_S} s")
+        time.sleep(0.005)
+
+
+class OurQueue:
+    """A function that is paused, for what is only accepted, and one that runs in an instance for each core."""
+
+    name, is_ours = "faas, over HTTP", True
+
+    def __init__(self, ours: Ours) -> None:
+        self.ours = ours
+        limits = f"[scaling]\nmax = {os.cpu_count()}\n[background]\nbacklog_max = 1000000\n"
+        for name in (HELD, RUNNING):
+            ours.deploy("queued", name, limits)
+        ours.cli("fn", "pause", HELD)
+        self._post(RUNNING, 2, 1)
+        drain(self.name, self._open_runs)
+
+    def accept(self, clients: int, seconds: int) -> Accepts:
+        """Into a queue that only grows."""
+        got = self._post(HELD, clients, seconds)
+        return Accepts(got["requests"] / (got["us"] / 1e6), got["p50"], got["p99"])
+
+    def end_to_end(self, clients: int, seconds: int) -> float:
+        """Runs that ended a second, counted from the first request."""
+        began = time.monotonic()
+        got = self._post(RUNNING, clients, seconds)
+        rate = ended_rate(began, int(got["requests"]), self._open_runs)
+        drain(self.name, self._open_runs)
+        return rate
+
+    def _post(self, function: str, clients: int, seconds: int) -> dict[str, float]:
+        with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+            script.write(POST % self.ours.key)
+            script.flush()
+            url = f"http://127.0.0.1:{self.ours.port}/async/{function}"
+            command = ["wrk", f"-t{min(2, clients)}", f"-c{clients}", f"-d{seconds}s", "-s", script.name, url]
+            done = subprocess.run(command, env=clean_env(), capture_output=True, text=True, timeout=120, check=True)
+        got = json.loads(done.stdout[done.stdout.rindex("{") :])
+        if got["bad"]:
+            raise WrongAnswerError(f"{function}: {got}")
+        return got
+
+    def _open_runs(self) -> int:
+        connection = HTTPConnection("127.0.0.1", self.ours.port, timeout=30)
+        headers = {"Authorization": f"Bearer {self.ours.key}"}
+        connection.request("GET", f"/api/v1/functions/{RUNNING}", headers=headers)
+        waiting = json.loads(connection.getresponse().read())["waiting_runs"]
+        connection.close()
+        return int(waiting)
 
 
 @contextmanager
-def _server(fsync_ms: float) -> Iterator[Ours]:
+def our_queue(fsync_ms: float) -> Iterator[OurQueue]:
+    """A server for as long as it is needed, on a disk that is so much slower."""
     ours = Ours(binary())
-    command = ours.command()
-    if fsync_ms > 0:
-        delay = f"inject=fsync,fdatasync:delay_enter={round(fsync_ms * 1000)}"
-        command = ["strace", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-e", "trace=fsync,fdatasync"]
-        command += ["-e", delay, *ours.command()]
     try:
-        with running(command, ours.port, "/readyz", **ours.env):
-            yield ours
+        with running(ours.command(), ours.port, "/readyz", **ours.env, **slow_fsync(fsync_ms)):
+            yield OurQueue(ours)
     finally:
         ours.remove()
-
-
-def _folder(ours: Ours) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="noop-", dir=ours.place))
-    (folder / "main.py").write_text(CODE)
-    manifest = 'name = "noop"\nruntime = "python"\n[scaling]\nmax = 4\n[background]\nbacklog_max = 1000000\n'
-    (folder / "faas.toml").write_text(manifest)
-    return folder
-
-
-def _accept(ours: Ours, clients: int, seconds: int) -> dict[str, float]:
-    got = _post(ours, "/async/noop", clients, seconds)
-    return {"per_second": got["requests"] / (got["us"] / 1e6), "p50_us": got["p50"], "p99_us": got["p99"]}
-
-
-def _end_to_end(ours: Ours, seconds: int) -> float:
-    """Runs that ended in the time from the first request to the last end."""
-    began = time.monotonic()
-    got = _post(ours, "/async/noop", 64, seconds)
-    _wait_empty(ours)
-    return got["requests"] / (time.monotonic() - began)
-
-
-def _wait_empty(ours: Ours) -> None:
-    end = time.monotonic() + 600
-    while _waiting(ours) > 0:
-        if time.monotonic() > end:
-            raise WrongAnswerError("runs still wait after ten minutes")
-        time.sleep(0.02)
-
-
-def _waiting(ours: Ours) -> int:
-    connection = HTTPConnection("127.0.0.1", ours.port, timeout=30)
-    connection.request("GET", "/api/v1/functions/noop", headers={"Authorization": f"Bearer {ours.key}"})
-    answer = connection.getresponse()
-    waiting = json.loads(answer.read())["waiting_runs"]
-    connection.close()
-    return int(waiting)
-
-
-def _post(ours: Ours, path: str, clients: int, seconds: int) -> dict[str, float]:
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(POST % ours.key)
-        script.flush()
-        url = f"http://127.0.0.1:{ours.port}{path}"
-        command = ["wrk", f"-t{min(2, clients)}", f"-c{clients}", f"-d{seconds}s", "-s", script.name, url]
-        done = subprocess.run(command, env=clean_env(), capture_output=True, text=True, timeout=120, check=True)
-    got = json.loads(done.stdout[done.stdout.rindex("{") :])
-    if got["bad"]:
-        raise WrongAnswerError(f"{path}: {got}")
-    return got
-
-
-def _middle(runs: list[dict[str, float]]) -> dict[str, int]:
-    return {name: round(statistics.median(run[name] for run in runs)) for name in runs[0]}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -41,6 +41,14 @@ def id_blob(millis: int, number: int) -> bytes:
     return (millis << 80 | number).to_bytes(16, "big")
 
 
+def id_of(text: str) -> bytes:
+    """An id from its text."""
+    number = 0
+    for letter in text.partition("_")[2]:
+        number = number << 5 | ALPHABET.index(letter)
+    return number.to_bytes(16, "big")
+
+
 def moment(millis: int) -> str:
     """RFC 3339 with milliseconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(millis // 1000)) + f".{millis % 1000:03}Z"
@@ -49,15 +57,16 @@ def moment(millis: int) -> str:
 class Runs:
     """Rows of a project that ran for 20 days: 1 in 1,000 cold, 1 in 5,000 failed, durations of 1 to 100 ms."""
 
-    def __init__(self, project: bytes, project_text: str, total: int) -> None:
-        self.project, self.project_text, self.total = project, project_text, total
+    def __init__(self, project: str, busiest: str, total: int) -> None:
+        self.project, self.project_text, self.total = id_of(project), project, total
+        self.busiest = id_of(busiest), busiest
         self.end = int(time.time() * 1000)
         self.step = 20 * 86_400_000 / total
 
     def function(self, n: int) -> tuple[bytes, str]:
         """The id of a function, as bytes and as text; half of all runs are the first one's."""
         number = 0 if n % 2 else n % (2 * FUNCTIONS) // 2
-        return id_blob(self.end, number), id_text("fn", self.end, number)
+        return (id_blob(self.end, number), id_text("fn", self.end, number)) if number else self.busiest
 
     def rows(self, first: int, last: int) -> Iterator[tuple[object, ...]]:
         """Rows of the table `runs`, oldest first."""
@@ -81,16 +90,14 @@ class Runs:
 
 
 def fill(database: Path, total: int) -> tuple[str, int]:
-    """Writes the runs; returns the id of the busiest function and the time of the middle of the history."""
+    """Writes the runs, half of them of the one function that there is; returns its id and the time of the middle."""
     connection = sqlite3.connect(database)
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA cache_size = -262144")
-    query = "SELECT value FROM entries WHERE collection = 'projects'"
-    project_text = json.loads(connection.execute(query).fetchone()[0])
-    number = 0
-    for letter in project_text.removeprefix("prj_"):
-        number = number << 5 | ALPHABET.index(letter)
-    runs = Runs(number.to_bytes(16, "big"), project_text, total)
+    entry = "SELECT value FROM entries WHERE collection = ?"
+    project = json.loads(connection.execute(entry, ["projects"]).fetchone()[0])
+    busiest = json.loads(connection.execute(entry, ["functions"]).fetchone()[0])["id"]
+    runs = Runs(project, busiest, total)
     begun = time.monotonic()
     for first in range(0, total, BATCH):
         with connection:
@@ -102,7 +109,7 @@ def fill(database: Path, total: int) -> tuple[str, int]:
         if first // BATCH % 20 == 0:
             print(f"  {first:,} of {total:,} after {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     connection.close()
-    return runs.function(1)[1], runs.end - int(total * runs.step / 2)
+    return busiest, runs.end - int(total * runs.step / 2)
 
 
 class Server:
@@ -127,6 +134,15 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
         self.process.communicate(timeout=60)
 
+    def deploy(self, folder: Path) -> None:
+        """Deploys a function, for its id."""
+        key = (self.data / "admin.key").read_text().strip()
+        env = {"FAAS_ENDPOINT": f"http://127.0.0.1:{self.port}", "FAAS_API_KEY": key, "PATH": "/usr/bin:/bin"}
+        folder.mkdir()
+        (folder / "main.py").write_text("def handler():\n    return 1\n")
+        (folder / "faas.toml").write_text('name = "bench"\nruntime = "python"\n')
+        subprocess.run([self.program, "deploy", folder], env=env, check=True, capture_output=True)
+
     def pages(self, path: str, rounds: int) -> tuple[list[float], dict]:
         """Milliseconds of each answer, and the last one."""
         key = (self.data / "admin.key").read_text().strip()
@@ -144,7 +160,7 @@ class Server:
         return times, page
 
 
-def measure(server: Server, rounds: int, middle: str) -> None:
+def measure(server: Server, rounds: int, busiest: str, middle: str) -> None:
     """One line for each filter."""
     print(f"| {'page of 50':<44} | p50 ms | p95 ms | rows | looked at |\n|---|---:|---:|---:|---:|")
     for what, query in [
@@ -161,6 +177,10 @@ def measure(server: Server, rounds: int, middle: str) -> None:
         ("a trigger that never was", "trigger=replay"),
         ("an old version", "version=2"),
         ("a version that never was", "version=99"),
+        ("one function", f"function={busiest}"),
+        ("one function, failed", f"function={busiest}&state=failed"),
+        ("one function, cold, until the middle", f"function={busiest}&cold=true&until={middle}"),
+        ("one function, an old version", f"function={busiest}&version=2"),
     ]:
         times, page = server.pages(f"/api/v1/runs?limit=50&{query}", rounds)
         times.sort()
@@ -176,17 +196,18 @@ def main() -> int:
     words.add_argument("--runs", type=int, default=10_000_000)
     words.add_argument("--rounds", type=int, default=100)
     chosen = words.parse_args()
-    data = Path(tempfile.mkdtemp(prefix="faas-history-"))
+    place = Path(tempfile.mkdtemp(prefix="faas-history-"))
+    data = place / "data"
     try:
-        with Server(chosen.program, data):
-            pass
-        _, middle = fill(data / "faas.db", chosen.runs)
+        with Server(chosen.program, data) as server:
+            server.deploy(place / "function")
+        busiest, middle = fill(data / "faas.db", chosen.runs)
         size = (data / "faas.db").stat().st_size
         with Server(chosen.program, data) as server:
             print(f"{chosen.runs:,} runs, {size / 1e9:.1f} GB")
-            measure(server, chosen.rounds, moment(middle))
+            measure(server, chosen.rounds, busiest, moment(middle))
     finally:
-        shutil.rmtree(data, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
     return 0
 
 

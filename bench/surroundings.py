@@ -18,9 +18,13 @@ ROOT = Path(__file__).resolve().parents[1]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 # Where `scripts/setup bench` puts the peers from npm.
 NPM = TARGET / "bench-npm"
+REDIS = TARGET / "tools/bin/redis-server"
 # Proxies and certificate settings of the caller's shell slow programs down or change what they do.
 KEPT = ("PATH", "LANG", "HOME")
-PYTHON_PEERS = ("uvicorn", "uvloop", "httptools", "fastapi", "gunicorn", "functions-framework")
+PYTHON_PEERS = (
+    *("uvicorn", "uvloop", "httptools", "fastapi", "gunicorn", "functions-framework"),
+    *("arq", "rq", "celery", "dramatiq", "redis"),
+)
 
 
 def clean_env(**more: str) -> dict[str, str]:
@@ -57,6 +61,7 @@ def describe() -> dict[str, str]:
     locked = json.loads((ROOT / "bench/npm/package.json").read_text())["dependencies"]
     peers += [f"{name} {number}" for name, number in locked.items()]
     peers += [line for line in (_says("crun", "--version"), _says("bwrap", "--version")) if line]
+    peers += [line.partition(" sha=")[0] for line in [_says(str(REDIS), "--version")] if line]
     return {
         "when": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": f"{os.cpu_count()} × {cpu[0].partition(':')[2].strip() if cpu else platform.machine()}",

@@ -55,6 +55,9 @@ class PowerCutDisk:
     def power_on(self) -> None:
         """Mounts what the disk holds, once nobody uses the dead mount any more."""
         until(self._unmounted, "nothing holds the dead mount", within=30, every=0.1)
+        # A sandbox that is about to die may hold a copy of it, and to mount a device again is to get what it was
+        # mounted as: the dead file system.
+        until(self._detached, "nothing holds a copy of the dead mount", within=30, every=0.02)
         self._mount()
 
     def _mount(self) -> None:
@@ -62,6 +65,17 @@ class PowerCutDisk:
 
     def _unmounted(self) -> bool:
         return subprocess.run(["umount", str(self.path)], check=False, capture_output=True).returncode == 0
+
+    def _detached(self) -> bool:
+        return not any(_backing(device) == str(self.image) for device in Path("/sys/block").glob("loop*"))
+
+
+def _backing(device: Path) -> str | None:
+    """The file behind a loop device in use."""
+    try:
+        return (device / "loop/backing_file").read_text(encoding="utf-8").rstrip("\n")
+    except OSError:
+        return None
 
 
 def _stop(process: int) -> None:

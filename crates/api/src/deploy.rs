@@ -37,7 +37,7 @@ pub(crate) async fn plan_deployment(
     params(("digest" = String, Path, description = "BLAKE3 of the body, 64 lowercase hexadecimal characters")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
     (status = 204, description = "stored"),
-    (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "the disk is full, or the server is stopping", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn put_blob(
     State(state): State<ApiState>,
@@ -61,7 +61,7 @@ pub(crate) async fn put_blob(
     (status = 422, description = "the manifest is wrong or the version does not load", body = Problem, content_type = "application/problem+json"),
     (status = 429, description = "too many functions", body = Problem, content_type = "application/problem+json"),
     (status = 504, description = "the version did not load in time", body = Problem, content_type = "application/problem+json"),
-    (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "the disk is full, or the server is stopping", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn deploy_function(
     State(state): State<ApiState>,

@@ -20,7 +20,7 @@ const DEPTH: &str = "faasdepth";
     request_body(content = serde_json::Value, description = "one event, or a batch of at most 1000", content_type = "application/cloudevents+json"), responses(
     (status = 202, body = PublishedEvents),
     (status = 429, description = "too many runs wait", body = Problem, content_type = "application/problem+json"),
-    (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "the disk is full, or the server is stopping", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn publish_events(
     State(state): State<ApiState>,

@@ -52,7 +52,7 @@ pub(crate) async fn list_triggers(
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "the name is taken", body = Problem, content_type = "application/problem+json"),
     (status = 429, description = "too many triggers", body = Problem, content_type = "application/problem+json"),
-    (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "the disk is full, or the server is stopping", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn add_trigger(
     State(state): State<ApiState>,
@@ -90,7 +90,7 @@ pub(crate) async fn get_trigger(
     (status = 200, body = TriggerView),
     (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
-    (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "the disk is full, or the server is stopping", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn update_trigger(
     State(state): State<ApiState>,
@@ -127,7 +127,7 @@ pub(crate) async fn remove_trigger(
     (status = 200, body = TriggerWithSecret),
     (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
-    (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "the disk is full, or the server is stopping", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn rotate_secret(
     State(state): State<ApiState>,

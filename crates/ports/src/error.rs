@@ -4,6 +4,9 @@ use faas_types::{Code, Fault};
 
 use crate::Key;
 
+/// When it is worth asking again whether somebody has made room.
+const STORAGE_RETRY_S: u32 = 10;
+
 /// The result of a port's call.
 pub type PortResult<T> = Result<T, PortError>;
 
@@ -95,7 +98,8 @@ impl From<PortError> for Fault {
             PortError::NotFound { .. } => Self::new(Code::NotFound, message),
             PortError::Full { .. } => Self::new(Code::Overloaded, message).with_retry_after(1),
             PortError::StorageFull => Self::new(Code::StorageFull, message)
-                .with_hint("free space on the disk that holds the data directory; reads and deletes still work"),
+                .with_hint("free space on the disk that holds the data directory; reads and deletes still work")
+                .with_retry_after(STORAGE_RETRY_S),
             PortError::Invalid(_) => Self::new(Code::InvalidConfiguration, message),
             PortError::Isolation(_) => Self::new(Code::IsolationUnavailable, message).with_hint("run `faas doctor`"),
             PortError::Closed(_) => Self::new(Code::Unavailable, message).with_retry_after(1),

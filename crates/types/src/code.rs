@@ -116,7 +116,7 @@ catalogue! {
     /// The machine cannot confine functions as strongly as demanded.
     IsolationUnavailable = "FN_017", "isolation not available", http 503, FailedPrecondition, exit 1, retryable false;
     /// The disk is full or below its low-water mark.
-    StorageFull = "FN_018", "storage full", http 507, ResourceExhausted, exit 7, retryable true;
+    StorageFull = "FN_018", "storage full", http 503, ResourceExhausted, exit 7, retryable true;
     /// The named runtime is not installed on this machine.
     RuntimeMissing = "FN_019", "runtime not installed", http 422, FailedPrecondition, exit 5, retryable false;
     /// The method is not allowed on this path.

@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::StoreError;
@@ -44,6 +45,7 @@ pub(super) fn open_writer(path: &Path, durability: Durability) -> Result<Connect
     };
     let configure = || -> rusqlite::Result<String> {
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        keep_plans(&connection)?;
         give_back_free_pages(&connection)?;
         let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         connection.execute_batch(&format!(
@@ -86,6 +88,7 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    keep_plans(&connection)?;
     connection.execute_batch(
         "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -2048;",
     )?;
@@ -93,9 +96,36 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Otherwise SQLite plans a statement anew each time another value is bound to its `LIMIT`.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
 fn require_sqlite() -> Result<(), StoreError> {
     if rusqlite::version_number() >= SQLITE_MIN.0 {
         return Ok(());
     }
     Err(StoreError::OldSqlite { found: rusqlite::version(), wanted: SQLITE_MIN.1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_is_planned_once() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("db");
+        let writer = open_writer(&path, Durability::PowerCut).expect("open");
+        writer.execute_batch("CREATE TABLE t (a INTEGER, b INTEGER); CREATE INDEX t_a ON t (a)").expect("create");
+        for connection in [writer, open_reader(&path).expect("open")] {
+            let mut select = connection.prepare("SELECT b FROM t WHERE a = ?1 ORDER BY a LIMIT ?2").expect("prepare");
+            for limit in 1..5 {
+                assert!(!select.exists([7, limit]).expect("select"));
+            }
+            assert_eq!(select.get_status(StatementStatus::RePrepare), 0);
+        }
+    }
 }

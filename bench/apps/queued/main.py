@@ -1,0 +1,2 @@
+def handler(n: int):
+    return n
