@@ -56,7 +56,8 @@ def test_a_call_for_later_fails_says_why_and_succeeds_once_it_is_mended(server: 
     assert rows(deployed)["version"] == "2 (was 1)"
     assert deployed.stderr.splitlines()[0] == "  + prices.py"
 
-    again = server.cli("runs", "replay", run, "--current").ok().stdout.strip()
+    assert told["try again"] == f"faas runs replay {run} --current"
+    again = server.cli(*told["try again"].split()[1:]).ok().stdout.strip()
     replayed = rows(server.cli("runs", "watch", again).ok())
     assert (replayed["function"], replayed["state"]) == ("checkout version 2", "succeeded")
     assert (replayed["trigger"], replayed["replay of"]) == ("replay", run)

@@ -254,6 +254,7 @@ pub(crate) fn run_table(run: &RunView) -> Table {
         table.maybe("at", error.file.as_ref().map(|file| format!("{file}{line}")));
         table.property("cause", error.cause.as_str());
         table.property("next step", advice(run, &error.advice));
+        table.property("try again", format!("faas runs replay {} --current", run.id));
     }
     table.maybe("result", run.result.as_ref());
     table
