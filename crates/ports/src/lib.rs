@@ -12,6 +12,7 @@ mod events;
 mod history;
 mod instances;
 mod layers;
+mod outbound;
 mod queue;
 mod registry;
 mod sandbox;
@@ -33,6 +34,7 @@ pub use instances::{
     StartFigures, StartPath,
 };
 pub use layers::{LayerBuild, Layers};
+pub use outbound::{Outbound, OutboundError, OutboundMessage, UrlRefusal};
 pub use queue::{Enqueued, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Settlement, Verdict, Want};
 pub use registry::{COMMIT_MAX, Change, Collection, Entry, Expect, Key, Registry, VALUE_MAX, Watch, Write};
 pub use sandbox::{

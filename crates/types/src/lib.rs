@@ -2,6 +2,7 @@
 //!
 //! This crate does no I/O and knows no clock: time and randomness come in as arguments.
 
+mod allowed;
 mod background;
 mod bundle;
 mod bytesize;
@@ -28,6 +29,7 @@ mod trigger;
 mod version;
 mod webhook_scheme;
 
+pub use allowed::{AllowedTarget, InvalidTarget};
 pub use background::{Background, InvocationMode, RetryClass, RetryPolicy};
 pub use bundle::{Bundle, BundleFile};
 pub use bytesize::ByteSize;

@@ -122,3 +122,5 @@ pub const CLAIM_REPLY_MAX: usize = 1 << 20;
 pub const DEAD_LETTER_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Runs that one redrive or purge takes.
 pub const REDRIVE_MAX: u32 = 1_000;
+/// Bytes of a callback's URL.
+pub const CALLBACK_URL_MAX: usize = 2_048;
