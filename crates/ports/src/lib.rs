@@ -4,6 +4,7 @@
 //! The shapes fit both an embedded store and a NATS JetStream cluster.
 
 mod blobs;
+mod callbacks;
 mod claims;
 mod clock;
 mod dead_letters;
@@ -19,6 +20,7 @@ mod sandbox;
 mod vault;
 
 pub use blobs::Blobs;
+pub use callbacks::{Callbacks, NewCallback, TakeCallbacks, TakenCallback};
 pub use claims::{Claim, ClaimRequest, Claimed, Claims, Holder};
 pub use clock::{Clock, IdSource, SystemClock};
 pub use dead_letters::{DeadLetter, DeadLetterQuery, DeadLetters};
@@ -35,7 +37,9 @@ pub use instances::{
 };
 pub use layers::{LayerBuild, Layers};
 pub use outbound::{Outbound, OutboundError, OutboundMessage, UrlRefusal};
-pub use queue::{Enqueued, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Settlement, Verdict, Want};
+pub use queue::{
+    Enqueued, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Sequel, Settlement, Verdict, Want,
+};
 pub use registry::{COMMIT_MAX, Change, Collection, Entry, Expect, Key, Registry, VALUE_MAX, Watch, Write};
 pub use sandbox::{
     Assignment, Barrier, LayerMount, OpenSandbox, ParkedSandbox, SandboxControl, SandboxExit, SandboxLimits,

@@ -17,6 +17,7 @@ mod isolation;
 mod json_text;
 pub mod limits;
 mod name;
+mod onward;
 mod retention;
 mod run;
 mod run_record;
@@ -46,6 +47,7 @@ pub use id::{
 pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
 pub use json_text::JsonText;
 pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName, TriggerName};
+pub use onward::{Callback, CallbackState, Destination, Onward};
 pub use retention::Retention;
 pub use run::{IllegalTransition, RunEffect, RunEvent, RunPhase, RunState};
 pub use run_record::{AttemptRecord, LogLevel, LogLine, LogStream, RunRecord, TriggerKind};
