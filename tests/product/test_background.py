@@ -83,7 +83,7 @@ def test_nothing_is_accepted_that_cannot_run(server: Server) -> None:
     assert later(server, "add:nope", {}).status == 404
     assert server.http.post("/async/add", {}, key=None).status == 401
     assert later(server, "add", {}, X_Run_Delay="soon").json()["code"] == "FN_012"
-    assert later(server, "add", {}, X_Callback_Url="http://x").expect(501).json()["code"] == "FN_021"
+    assert later(server, "add", {}, X_Callback_Url="ftp://x").expect(400).json()["code"] == "FN_012"
     announced = {"Content-Length": str(11 << 20)}
     assert server.http.request("POST", "/async/add", b"", headers=announced).status == 413
     assert len(server.api.runs("?limit=200")) == before

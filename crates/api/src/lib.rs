@@ -1,6 +1,7 @@
 //! Control plane: REST and its OpenAPI document.
 
 mod cache;
+mod callbacks;
 mod dead_letters;
 mod deploy;
 mod error_pages;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_engine::{FigureSnapshot, Forgotten, HistogramSnapshot};
+use faas_engine::{FigureSnapshot, Forgotten, HistogramSnapshot, OnwardFigures};
 use faas_ports::{StartFigures, StartPath};
 use faas_types::Code;
 use faas_web::ConnectionEnd;
@@ -33,6 +33,7 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     start_families(&mut page, &state.engine.launcher().starts());
     body_families(&mut page, &state);
     retention_families(&mut page, state.engine.forgotten());
+    onward_families(&mut page, state.engine.onward());
     connection_families(&mut page, &state);
     cache_families(&mut page, &state);
     let functions = state.engine.stats().published();
@@ -94,6 +95,22 @@ fn retention_families(page: &mut Page, forgotten: &Forgotten) {
     let reclaimed = count(&forgotten.reclaimed);
     page.single("faas_history_reclaimed_bytes_total", "counter", "Bytes given back to the file system.", reclaimed);
     page.single("faas_log_bytes", "gauge", "Bytes of log lines that are kept.", count(&forgotten.log_bytes));
+}
+
+/// What follows the ends of runs.
+fn onward_families(page: &mut Page, onward: &OnwardFigures) {
+    page.family(
+        "faas_callbacks_total",
+        "counter",
+        "Attempts of callbacks, by outcome; abandoned ones are not tried again.",
+    );
+    for (outcome, count) in onward.callbacks() {
+        page.sample("faas_callbacks_total", &[("outcome", &outcome)], count);
+    }
+    page.family("faas_destinations_total", "counter", "Ends of runs whose function names a destination, by outcome.");
+    for (outcome, count) in onward.destinations() {
+        page.sample("faas_destinations_total", &[("outcome", &outcome)], count);
+    }
 }
 
 fn connection_families(page: &mut Page, state: &ApiState) {

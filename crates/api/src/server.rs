@@ -10,8 +10,8 @@ use utoipa_axum::routes;
 
 use crate::state::ApiState;
 use crate::{
-    cache, dead_letters, deploy, error_pages, events, functions, health, invoke, keys, logs, metrics, openapi, replays,
-    retention, runs, triggers, vars,
+    cache, callbacks, dead_letters, deploy, error_pages, events, functions, health, invoke, keys, logs, metrics,
+    openapi, replays, retention, runs, triggers, vars,
 };
 
 /// Every route of the control plane.
@@ -78,6 +78,8 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(RunsRead), routes!(retention::get_retention))
         .add(Key(Admin), routes!(retention::set_retention))
         .add(Key(Admin), routes!(retention::reset_retention))
+        .add(Key(FunctionsRead), routes!(callbacks::get_callback_secret))
+        .add(Key(Admin), routes!(callbacks::rotate_callback_secret))
         .add(Key(Admin), routes!(keys::list_keys))
         .add(Key(Admin), routes!(keys::create_key))
         .add(Key(Admin), routes!(keys::revoke_key))

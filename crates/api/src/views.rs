@@ -131,6 +131,7 @@ fn error_view(run: &mut RunRecord) -> Option<RunErrorView> {
 
 pub(crate) fn run_view(mut run: RunRecord) -> RunView {
     let error = error_view(&mut run);
+    let onward = run.onward.take().map(|onward| *onward).unwrap_or_default();
     RunView {
         id: run.id.to_string(),
         function: run.function_name.to_string(),
@@ -150,6 +151,8 @@ pub(crate) fn run_view(mut run: RunRecord) -> RunView {
         result: run.result.and_then(|result| result.value()),
         origin: run.origin.map(|id| id.to_string()),
         due_at: run.due_at.map(|at| at.to_string()),
+        callback: onward.callback,
+        destination: onward.destination,
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 use faas_api::ApiState;
 use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
-use faas_engine::{Engine, EngineSettings, Ports};
+use faas_engine::{CallbackPolicy, Engine, EngineSettings, Ports};
 use faas_gateway::Gateway;
+use faas_outbound::HttpOutbound;
 use faas_ports::{Sandboxes, SystemClock};
 use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand};
@@ -68,10 +69,12 @@ impl Server {
             queue: store.queue(),
             dead_letters: store.dead_letters(),
             claims: store.claims(),
+            callbacks: store.callbacks(),
             blobs: store.blobs(),
             layers: store.layers(),
             events: store.events(),
             vault: store.vault(),
+            outbound: Arc::new(HttpOutbound::new(config.callbacks.allow.clone())),
             launcher: Arc::clone(&launcher) as _,
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemClock),
@@ -83,6 +86,10 @@ impl Server {
             memory_max: config.engine.memory_max.unwrap_or_else(memory::share).bytes(),
             metric_labels_max: config.metrics.functions_max as usize,
             retention: config.retention,
+            callbacks: CallbackPolicy {
+                attempts_max: config.callbacks.attempts_max,
+                backoff: config.callbacks.backoff.get(),
+            },
             ..EngineSettings::default()
         };
         launcher.tend();

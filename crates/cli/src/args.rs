@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cache, completion, deploy, dlq, doctor, events, explain, functions, init, invoke, keys, logs, rollback, runs,
-    status, triggers, up, validate, vars, version,
+    cache, callbacks, completion, deploy, dlq, doctor, events, explain, functions, init, invoke, keys, logs, rollback,
+    runs, status, triggers, up, validate, vars, version,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -100,6 +100,9 @@ pub(crate) enum Command {
     /// Forget the kept answers of a function
     #[command(subcommand, after_help = "Examples:\n  faas cache purge hello")]
     Cache(cache::CacheCommand),
+    /// Show and change what callbacks are signed with
+    #[command(subcommand, after_help = "Examples:\n  faas callbacks secret\n  faas callbacks rotate")]
+    Callbacks(callbacks::CallbacksCommand),
     /// Explain an error code
     Explain(explain::ExplainArgs),
     /// Print a completion script for a shell

@@ -1,6 +1,7 @@
 //! The commands. Each file holds one: its arguments, then what it does.
 
 pub(crate) mod cache;
+pub(crate) mod callbacks;
 pub(crate) mod completion;
 pub(crate) mod deploy;
 pub(crate) mod dlq;
@@ -51,6 +52,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Events(command) => events::run(command, session).await?,
         Command::Keys(command) => keys::run(command, session).await?,
         Command::Cache(command) => cache::run(command, session).await?,
+        Command::Callbacks(command) => callbacks::run(command, session).await?,
         Command::Explain(args) => explain::run(&args, session)?,
         Command::Completion(args) => completion::run(&args, session)?,
         Command::Status(_) => status::run(session).await?,

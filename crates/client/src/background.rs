@@ -31,6 +31,8 @@ pub struct LaterOptions {
     pub priority: Option<u8>,
     /// A name for this request: sent again with the same name it makes no second run.
     pub idempotency_key: Option<String>,
+    /// Whom the server tells of the run's end, by a signed POST.
+    pub callback_url: Option<String>,
 }
 
 /// Which dead letters a page holds. What is absent does not filter.
@@ -62,6 +64,7 @@ impl LaterOptions {
             header("x-ordering-key", self.ordering_key.clone()),
             header("x-run-priority", self.priority.map(|priority| priority.to_string())),
             header("idempotency-key", self.idempotency_key.clone()),
+            header("x-callback-url", self.callback_url.clone()),
         ]
         .into_iter()
         .flatten()

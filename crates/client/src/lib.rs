@@ -13,6 +13,7 @@
 //! ```
 
 mod background;
+mod callbacks;
 mod client;
 mod connection;
 mod deploy;

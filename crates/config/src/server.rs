@@ -8,11 +8,12 @@ mod sections;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use faas_types::{ByteSize, Retention, Span, limits};
+use faas_types::{AllowedTarget, ByteSize, Retention, Span, limits};
 use serde::Serialize;
 
 pub use sections::{
-    CacheSection, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection, SandboxSection, StoreSection,
+    CacheSection, CallbacksSection, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection, SandboxSection,
+    StoreSection,
 };
 
 /// Everything that a server can be told. Constructors take the section they need, never the whole.
@@ -34,6 +35,8 @@ pub struct ServerConfig {
     pub metrics: MetricsSection,
     /// Answers that functions allow to be kept.
     pub cache: CacheSection,
+    /// Messages about ended runs.
+    pub callbacks: CallbacksSection,
 }
 
 /// What flags say; `None` leaves the layer below.
@@ -66,6 +69,9 @@ pub struct ServerOverrides {
     pub metrics_open: Option<bool>,
     pub metrics_functions_max: Option<u32>,
     pub cache_memory: Option<ByteSize>,
+    pub callbacks_allow: Option<Vec<AllowedTarget>>,
+    pub callbacks_attempts_max: Option<u32>,
+    pub callbacks_backoff: Option<Span>,
 }
 
 /// Why a configuration cannot be used.
@@ -137,6 +143,7 @@ impl ServerConfig {
             log: LogSection::default(),
             metrics: MetricsSection::default(),
             cache: CacheSection::default(),
+            callbacks: CallbacksSection::default(),
         }
     }
 
@@ -194,6 +201,9 @@ impl ServerConfig {
         set(&mut self.metrics.open, layer.metrics_open);
         set(&mut self.metrics.functions_max, layer.metrics_functions_max);
         set(&mut self.cache.memory, layer.cache_memory);
+        set(&mut self.callbacks.allow, layer.callbacks_allow);
+        set(&mut self.callbacks.attempts_max, layer.callbacks_attempts_max);
+        set(&mut self.callbacks.backoff, layer.callbacks_backoff);
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -224,6 +234,7 @@ impl ServerConfig {
         if self.cache.memory > ByteSize::from_mib(64 << 10) {
             return refuse("cache.memory", "must be at most 64GB, such as 64MB; 0 turns it off");
         }
+        self.check_callbacks()?;
         self.retention.check().map_err(|(field, message)| ConfigError::OutOfRange {
             field: match field {
                 "runs" => "retention.runs",
@@ -239,6 +250,21 @@ impl ServerConfig {
             }
             _ => Ok(()),
         }
+    }
+
+    fn check_callbacks(&self) -> Result<(), ConfigError> {
+        let refuse = |field, message: &str| Err(ConfigError::OutOfRange { field, message: message.to_owned() });
+        let callbacks = &self.callbacks;
+        if callbacks.allow.len() > limits::ALLOWED_TARGETS_MAX {
+            return refuse("callbacks.allow", "must have at most 256 networks and hosts");
+        }
+        if !(1..=limits::CALLBACK_ATTEMPTS_MAX).contains(&callbacks.attempts_max) {
+            return refuse("callbacks.attempts_max", "must be from 1 to 50");
+        }
+        if callbacks.backoff < Span::from_millis(10) || callbacks.backoff > Span::from_secs(3_600) {
+            return refuse("callbacks.backoff", "must be between 10ms and 1h, such as 5s");
+        }
+        Ok(())
     }
 
     fn check_http(&self) -> Result<(), ConfigError> {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use faas_ports::{Claim, Enqueued, NewItem};
-use faas_types::{Code, Digest, Fault, FunctionId, InvocationMode, ProjectId, RunId, RunRecord, RunState, limits};
+use faas_types::{
+    Code, Digest, Fault, FunctionId, InvocationMode, Onward, ProjectId, RunId, RunRecord, RunState, limits,
+};
 use tokio::sync::oneshot;
 
 use crate::call::{CallRequest, Route};
@@ -11,6 +13,7 @@ use crate::core::stopping;
 use crate::dispatch::input::RunInput;
 use crate::dispatch::{Pending, cancel};
 use crate::engine::Engine;
+use crate::onward;
 use crate::ticket::queued_record;
 
 /// How long an accepted run may take to be committed.
@@ -35,6 +38,8 @@ pub struct Later {
     pub origin: Option<RunId>,
     /// The dead letter that it tries again, which is then no longer one.
     pub redrives: Option<RunId>,
+    /// Whom to tell of the run's end.
+    pub callback: Option<String>,
 }
 
 /// A run that is committed.
@@ -85,8 +90,8 @@ impl Engine {
     /// Commits a run for later. It survives whatever happens to this server afterwards.
     ///
     /// # Errors
-    /// `FN_006` when the function takes no such calls, `FN_007` and `FN_015` when too many runs wait, `FN_018` when
-    /// the disk is full. Nothing was accepted then.
+    /// `FN_006` when the function takes no such calls, `FN_012` for a callback's URL that cannot be used, `FN_007` and
+    /// `FN_015` when too many runs wait, `FN_018` when the disk is full. Nothing was accepted then.
     pub async fn accept(&self, route: Route, request: CallRequest, later: Later) -> Result<Accepted, Fault> {
         if !self.is_ready() {
             return Err(stopping());
@@ -100,6 +105,9 @@ impl Engine {
             ));
         }
         let core = &self.core;
+        if let Some(url) = &later.callback {
+            core.outbound.check(url).map_err(|refusal| callback_refused(&refusal.0))?;
+        }
         let mut entry = Entry::of(self, &route)?;
         let item = self.item(&route, request, later).await?;
         let (run, version) = (item.record.id, item.record.version);
@@ -131,6 +139,7 @@ impl Engine {
         let mut record = queued_record(core.ids.mint(now), &route.entry, route.version.number, request.trigger, now);
         record.trigger_name.clone_from(&request.trigger_name);
         record.origin = later.origin;
+        record.onward = Onward::new(later.callback, 0);
         let not_before = now.plus(later.delay);
         record.due_at = (!later.delay.is_zero()).then_some(not_before);
         let claim = later.idempotency_key.map(|key| Claim {
@@ -185,7 +194,8 @@ impl Engine {
         }
         let mut record = run;
         cancel(&mut record, self.core.clock.now());
-        if !dispatch.queue.withdraw(record.clone()).await? {
+        let sequel = onward::follow(&self.core, &mut record, None).await.ok_or_else(stopping)?;
+        if !dispatch.queue.withdraw(record.clone(), sequel).await? {
             return Err(ended_already(&self.run(project, id).await?));
         }
         // Leased meanwhile: what that does commits nothing any more, and ends now.
@@ -193,6 +203,7 @@ impl Engine {
         dispatch.backlog.leave(project, record.function);
         dispatch.lanes.sign((project, record.function));
         dispatch.waiters.wake(id);
+        self.core.onward.wake();
         Ok(record)
     }
 }
@@ -232,6 +243,11 @@ pub(crate) fn claim_key(key: String, headers: &[(String, String)]) -> String {
 pub(crate) fn other_body() -> Fault {
     Fault::new(Code::InvalidConfiguration, "the idempotency key was used with another request")
         .with_hint("send the same request again, or another key")
+}
+
+fn callback_refused(why: &str) -> Fault {
+    Fault::new(Code::BadRequest, format!("the callback's URL (`X-Callback-Url`) cannot be used: {why}"))
+        .with_hint("give an http or https URL of the public internet, or have the operator allow its host")
 }
 
 fn ended_already(run: &RunRecord) -> Fault {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
-use faas_ports::{Blobs, Clock, Events, IdSource, Launcher, Layers, Registry, RunHistory, Vault};
+use faas_ports::{Blobs, Callbacks, Clock, Events, IdSource, Launcher, Layers, Outbound, Registry, RunHistory, Vault};
 use faas_types::{Code, Fault, FunctionName, ProjectId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -17,6 +17,7 @@ use crate::catalog::Catalog;
 use crate::dispatch::Dispatch;
 use crate::engine::EngineSettings;
 use crate::keys::Keys;
+use crate::onward::OnwardFigures;
 use crate::places::{PoolKey, Standing};
 use crate::recorder::Recorder;
 use crate::retention::Forgotten;
@@ -32,6 +33,8 @@ pub(crate) struct Core {
     pub(crate) layers: Arc<dyn Layers>,
     pub(crate) events: Arc<dyn Events>,
     pub(crate) vault: Arc<dyn Vault>,
+    pub(crate) callbacks: Arc<dyn Callbacks>,
+    pub(crate) outbound: Arc<dyn Outbound>,
     pub(crate) launcher: Arc<dyn Launcher>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
@@ -44,6 +47,7 @@ pub(crate) struct Core {
     pub(crate) recorder: Recorder,
     pub(crate) forgotten: Forgotten,
     pub(crate) dispatch: Dispatch,
+    pub(crate) onward: OnwardFigures,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) stopping: AtomicBool,

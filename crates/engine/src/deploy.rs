@@ -14,6 +14,7 @@ use faas_types::{
 use crate::catalog::FunctionEntry;
 use crate::core::{Core, DeploymentGuard, stopping};
 use crate::engine::Engine;
+use crate::onward::check_destinations;
 use crate::pool::PoolSpec;
 use crate::publish::Checked;
 
@@ -94,7 +95,7 @@ impl Engine {
     /// Seals a version, loads it in a sandbox and moves `live` to it.
     ///
     /// # Errors
-    /// `FN_005` with the function's error when the version does not load; `FN_014` while another deployment of the
+    /// `FN_005` with the function's error when the version does not load; `FN_006` for a destination that is not there; `FN_014` while another deployment of the
     /// same function is under way. Nothing has changed then.
     pub async fn deploy(&self, project: ProjectId, mut new: NewDeployment) -> Result<Deployed, Fault> {
         if !self.is_ready() {
@@ -108,6 +109,7 @@ impl Engine {
                 .with_hint("wait for it, then deploy again")
                 .with_retry_after(2));
         };
+        check_destinations(&self.core, project, &new.name, &new.settings.background).await?;
         let digest = self.seal(&new).await?;
         let runtime = self.core.launcher.resolve(&new.settings.runtime)?;
         // A version stays what it was checked as: `python` must not mean another one after an upgrade.

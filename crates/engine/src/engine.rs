@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{
-    Blobs, BodyStream, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher, Layers,
-    PortError, Registry, RunHistory, RunQueue, Vault, Write,
+    Blobs, BodyStream, Callbacks, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher,
+    Layers, Outbound, PortError, Registry, RunHistory, RunQueue, Vault, Write,
 };
 use faas_types::{Fault, FunctionId, ProjectId, Retention, limits};
 use parking_lot::Mutex;
@@ -23,6 +23,7 @@ use crate::catalog::Catalog;
 use crate::core::{Core, stopping};
 use crate::dispatch::{self, Dispatch};
 use crate::keys::Keys;
+use crate::onward::{CallbackPolicy, OnwardFigures, send_callbacks};
 use crate::places::{Census, FunctionCensus, Limits};
 use crate::recorder::Recorder;
 use crate::reply::{Call, CallFailure};
@@ -48,10 +49,12 @@ pub struct Ports {
     pub queue: Arc<dyn RunQueue>,
     pub dead_letters: Arc<dyn DeadLetters>,
     pub claims: Arc<dyn Claims>,
+    pub callbacks: Arc<dyn Callbacks>,
     pub blobs: Arc<dyn Blobs>,
     pub layers: Arc<dyn Layers>,
     pub events: Arc<dyn Events>,
     pub vault: Arc<dyn Vault>,
+    pub outbound: Arc<dyn Outbound>,
     pub launcher: Arc<dyn Launcher>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
@@ -78,6 +81,8 @@ pub struct EngineSettings {
     pub starts_max: u32,
     /// Functions that metrics name; the others share one label.
     pub metric_labels_max: usize,
+    /// How callbacks are tried again.
+    pub callbacks: CallbackPolicy,
 }
 
 /// Decides and carries out. Cheap to clone.
@@ -103,6 +108,7 @@ impl Default for EngineSettings {
             memory_max: u64::MAX,
             starts_max: u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(STARTS_PER_CORE),
             metric_labels_max: 200,
+            callbacks: CallbackPolicy::default(),
             retention: Retention::default(),
             look_every: Duration::from_secs(10),
         }
@@ -149,6 +155,8 @@ impl Engine {
             layers: ports.layers,
             events: ports.events,
             vault: ports.vault,
+            callbacks: ports.callbacks,
+            outbound: ports.outbound,
             launcher: ports.launcher,
             clock: ports.clock,
             ids: ports.ids,
@@ -161,6 +169,7 @@ impl Engine {
             recorder,
             forgotten: Forgotten::default(),
             dispatch,
+            onward: OnwardFigures::default(),
             tasks,
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
@@ -175,6 +184,7 @@ impl Engine {
         ];
         background.extend(dispatch::start(&core, feeds));
         core.tasks.spawn(Arc::clone(&core).forget(settings.retention));
+        core.tasks.spawn(send_callbacks(Arc::clone(&core), settings.callbacks));
         let retention_default = settings.retention;
         let engine = Self { core, project, retention_default, background: Arc::new(Mutex::new(background)) };
         engine.core.tasks.spawn(keep_schedules(engine.clone(), settings.look_every));
@@ -203,6 +213,12 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.core.stats
+    }
+
+    /// What became of callbacks and destinations.
+    #[must_use]
+    pub fn onward(&self) -> &OnwardFigures {
+        &self.core.onward
     }
 
     /// Memory for request bodies that are collected.

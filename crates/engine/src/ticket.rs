@@ -355,6 +355,7 @@ pub(crate) fn queued_record(
         result: None,
         origin: None,
         due_at: None,
+        onward: None,
     }
 }
 

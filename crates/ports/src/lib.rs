@@ -4,6 +4,7 @@
 //! The shapes fit both an embedded store and a NATS JetStream cluster.
 
 mod blobs;
+mod callbacks;
 mod claims;
 mod clock;
 mod dead_letters;
@@ -12,12 +13,14 @@ mod events;
 mod history;
 mod instances;
 mod layers;
+mod outbound;
 mod queue;
 mod registry;
 mod sandbox;
 mod vault;
 
 pub use blobs::Blobs;
+pub use callbacks::{Callbacks, NewCallback, TakeCallbacks, TakenCallback};
 pub use claims::{Claim, ClaimRequest, Claimed, Claims, Holder};
 pub use clock::{Clock, IdSource, SystemClock};
 pub use dead_letters::{DeadLetter, DeadLetterQuery, DeadLetters};
@@ -33,7 +36,10 @@ pub use instances::{
     StartFigures, StartPath,
 };
 pub use layers::{LayerBuild, Layers};
-pub use queue::{Enqueued, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Settlement, Verdict, Want};
+pub use outbound::{Outbound, OutboundError, OutboundMessage, UrlRefusal};
+pub use queue::{
+    Enqueued, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Sequel, Settlement, Verdict, Want,
+};
 pub use registry::{COMMIT_MAX, Change, Collection, Entry, Expect, Key, Registry, VALUE_MAX, Watch, Write};
 pub use sandbox::{
     Assignment, Barrier, LayerMount, OpenSandbox, ParkedSandbox, SandboxControl, SandboxExit, SandboxLimits,

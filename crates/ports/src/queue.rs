@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use faas_types::{FunctionId, ProjectId, RunId, RunRecord, Timestamp};
 
-use crate::{Claim, PortResult};
+use crate::{Claim, NewCallback, PortResult};
 
 /// A run to enqueue.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,6 +109,8 @@ pub enum Verdict {
         record: Box<RunRecord>,
         /// Why it is kept among the dead letters, if it is.
         dead: Option<String>,
+        /// What is committed with it.
+        sequel: Sequel,
     },
     /// It is handed out again after a time, and the history shows this record meanwhile.
     Retry {
@@ -122,6 +124,15 @@ pub enum Verdict {
         /// When it may be handed out again.
         not_before: Timestamp,
     },
+}
+
+/// What follows a run's end, committed with it: whatever happens to the server, both are there or neither is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sequel {
+    /// A message to send.
+    pub callback: Option<NewCallback>,
+    /// The run of another function. It is enqueued whatever else waits.
+    pub run: Option<Box<NewItem>>,
 }
 
 /// How much waits of one function.
@@ -161,8 +172,8 @@ pub trait RunQueue: Send + Sync {
     async fn settle(&self, settlements: Vec<Settlement>) -> PortResult<Vec<bool>>;
 
     /// Ends a run that is in the queue, leased or not, with this terminal record. Whoever holds its lease has lost it.
-    /// `false` when it is not in the queue.
-    async fn withdraw(&self, record: RunRecord) -> PortResult<bool>;
+    /// `false` when it is not in the queue; nothing follows then.
+    async fn withdraw(&self, record: RunRecord, sequel: Sequel) -> PortResult<bool>;
 
     /// How much waits of every function. Reads the whole queue: for starts and tests.
     async fn depths(&self) -> PortResult<Vec<QueueDepth>>;

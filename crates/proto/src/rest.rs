@@ -1,6 +1,7 @@
 //! REST bodies, shared by server and client so that they cannot drift.
 
 mod background;
+mod callback;
 mod deploy;
 mod function;
 mod key;
@@ -16,6 +17,7 @@ pub use background::{
     AcceptedRun, DeadLetterFilter, DeadLetterList, DeadLetterView, PurgeReport, RedriveReport, RedrivenView,
     ReplayRequest, ReplayVersion, RunInputView,
 };
+pub use callback::{CallbackSecretView, NewCallbackSecret, RotateCallbackSecret};
 pub use deploy::{BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, RollbackRequest};
 pub use function::{
     AliasView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache, SettingsView,

@@ -13,6 +13,7 @@
 
 mod blobs;
 mod bundle_draft;
+mod callbacks;
 mod claims;
 mod data_dir;
 mod dead_letters;

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faas_ports::{Enqueued, Lease, LeaseMark, NewItem, Outlook, PortResult, QueueDepth, RunQueue, Settlement, Want};
+use faas_ports::{
+    Enqueued, Lease, LeaseMark, NewItem, Outlook, PortResult, QueueDepth, RunQueue, Sequel, Settlement, Want,
+};
 use faas_types::{RunRecord, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -77,8 +79,8 @@ impl RunQueue for SqliteQueue {
         self.core.space.freeing(finish).await
     }
 
-    async fn withdraw(&self, record: RunRecord) -> PortResult<bool> {
-        let row = Arc::new(crate::history::Row::new(record)?);
+    async fn withdraw(&self, record: RunRecord, sequel: Sequel) -> PortResult<bool> {
+        let row = Arc::new(settle::EndRow::new(record, sequel)?);
         let finish = || {
             let row = Arc::clone(&row);
             self.core.main.write(move |connection| settle::withdraw(connection, &row), |_| {})
@@ -91,11 +93,12 @@ impl RunQueue for SqliteQueue {
     }
 }
 
-/// Frees what a server that died has leased: whoever holds the lock of the data directory is the only worker.
+/// Frees what a server that died has leased or taken: whoever holds the lock of the data directory is the only worker.
 pub(crate) fn recover(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "UPDATE queue SET due_at = 0 WHERE worker IS NOT NULL AND stage = 0;
-         DELETE FROM claims WHERE calling = 1;",
+         DELETE FROM claims WHERE calling = 1;
+         UPDATE callbacks SET due_at = 0, taken = 0, attempts = attempts - 1 WHERE taken = 1;",
     )
 }
 

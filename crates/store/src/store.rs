@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use faas_ports::{Blobs, Claims, DeadLetters, Events, Layers, PortResult, Registry, RunHistory, RunQueue, Vault};
+use faas_ports::{
+    Blobs, Callbacks, Claims, DeadLetters, Events, Layers, PortResult, Registry, RunHistory, RunQueue, Vault,
+};
 
 use crate::StoreError;
 use crate::blobs::FileBlobs;
@@ -140,6 +142,12 @@ impl Store {
         Arc::clone(&self.queue) as _
     }
 
+    /// Messages about ended runs.
+    #[must_use]
+    pub fn callbacks(&self) -> Arc<dyn Callbacks> {
+        Arc::clone(&self.queue) as _
+    }
+
     /// Runs and their log lines.
     #[must_use]
     pub fn history(&self) -> Arc<dyn RunHistory> {
@@ -203,6 +211,7 @@ impl Core {
                 include_str!("schema/faas_1.sql"),
                 include_str!("schema/faas_2.sql"),
                 include_str!("schema/faas_3.sql"),
+                include_str!("schema/faas_4.sql"),
             ],
             recover: crate::queue::recover,
             durability: Durability::PowerCut,

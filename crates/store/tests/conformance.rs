@@ -62,6 +62,12 @@ async fn queue() {
 }
 
 #[tokio::test]
+async fn onward() {
+    let (_dir, store) = store();
+    suite::onward(store.queue(), store.callbacks(), store.history()).await;
+}
+
+#[tokio::test]
 async fn dead_letters() {
     let (_dir, store) = store();
     suite::dead_letters(&*store.dead_letters(), &*store.queue()).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_ports::{Lease, NewItem, RunHistory, RunQuery, RunQueue, Settlement, Verdict};
+use faas_ports::{Lease, NewItem, RunHistory, RunQuery, RunQueue, Sequel, Settlement, Verdict};
 use faas_store::{Store, StoreConfig};
 use faas_testkit::fixture::{at, everything, finish, fresh, new_item};
 use faas_testkit::{MemoryHistory, MemoryQueue};
@@ -67,7 +67,7 @@ impl Side {
             Step::Finish(index) => chosen(index).map(|lease| {
                 // Without the fresh ids of an attempt, which would differ.
                 let record = Box::new(RunRecord { state: RunState::Succeeded, ..lease.record.clone() });
-                settle(lease, Verdict::Finish { record, dead: None })
+                settle(lease, Verdict::Finish { record, dead: None, sequel: Sequel::default() })
             }),
             Step::Retry(index, delay) => chosen(index).map(|lease| {
                 let record = RunRecord { state: RunState::Retried, ..lease.record.clone() };
@@ -83,7 +83,7 @@ impl Side {
             Step::Withdraw(index) => {
                 let Some(lease) = chosen(index) else { return String::new() };
                 let record = RunRecord { state: RunState::Cancelled, ..lease.record.clone() };
-                return format!("{:?}", self.queue.withdraw(record).await);
+                return format!("{:?}", self.queue.withdraw(record, Sequel::default()).await);
             }
         };
         match done {

@@ -1,6 +1,6 @@
 //! Nouns for tests: fresh ids, and records with sensible fields.
 
-use faas_ports::{IdSource, Lease, NewItem, Settlement, SystemClock, Verdict, Want};
+use faas_ports::{IdSource, Lease, NewItem, Sequel, Settlement, SystemClock, Verdict, Want};
 use faas_types::{
     AttemptRecord, FunctionId, FunctionName, Id, IdKind, IsolationLevel, JsonText, LogLevel, LogLine, LogStream,
     ProjectId, RunId, RunRecord, RunState, Timestamp, TriggerKind,
@@ -56,6 +56,7 @@ pub fn queued_run(project: ProjectId, function: FunctionId, created_at: Timestam
         result: None,
         origin: None,
         due_at: None,
+        onward: None,
     }
 }
 
@@ -121,5 +122,5 @@ pub fn everything(project: ProjectId, function: FunctionId) -> Want {
 #[must_use]
 pub fn finish(lease: &Lease) -> Settlement {
     let record = Box::new(succeeded(lease.record.clone()));
-    Settlement { lease: lease.mark(), verdict: Verdict::Finish { record, dead: None } }
+    Settlement { lease: lease.mark(), verdict: Verdict::Finish { record, dead: None, sequel: Sequel::default() } }
 }

@@ -1,5 +1,6 @@
-//! A run queue in memory, with its dead letters and claims.
+//! A run queue in memory, with its dead letters, claims and callbacks.
 
+mod callbacks;
 mod claims;
 mod letters;
 
@@ -11,12 +12,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use faas_ports::{
     DeadLetter, Enqueued, Lease, LeaseMark, NewItem, Outlook, PortError, PortResult, QueueDepth, RunHistory, RunQueue,
-    Settlement, Verdict, Want,
+    Sequel, Settlement, Verdict, Want,
 };
 use faas_types::{FunctionId, ProjectId, RunId, RunRecord, RunState, Timestamp};
 use parking_lot::Mutex;
 
 use crate::MemoryHistory;
+use callbacks::CallbackTable;
 use claims::ClaimTable;
 
 /// Items in a list, in the order of enqueuing. Every call reads all of it.
@@ -32,6 +34,7 @@ struct State {
     inputs: BTreeMap<(ProjectId, RunId), Bytes>,
     dead: BTreeMap<(ProjectId, RunId), DeadLetter>,
     claims: ClaimTable,
+    callbacks: CallbackTable,
     epoch: u64,
 }
 
@@ -106,14 +109,16 @@ impl RunQueue for MemoryQueue {
         Ok(held)
     }
 
-    async fn withdraw(&self, record: RunRecord) -> PortResult<bool> {
+    async fn withdraw(&self, record: RunRecord, sequel: Sequel) -> PortResult<bool> {
+        let mut shown = vec![record.clone()];
         {
             let mut state = self.state.lock();
             let is_it = |slot: &Slot| (slot.record.project, slot.record.id) == (record.project, record.id);
             let Some(index) = state.slots.iter().position(is_it) else { return Ok(false) };
             state.slots.remove(index);
+            state.follow(&record, sequel, &mut shown);
         }
-        self.show(vec![record]).await?;
+        self.show(shown).await?;
         Ok(true)
     }
 
@@ -177,6 +182,15 @@ impl State {
         Enqueued::Accepted
     }
 
+    fn follow(&mut self, ended: &RunRecord, sequel: Sequel, shown: &mut Vec<RunRecord>) {
+        if let Some(callback) = sequel.callback {
+            self.callbacks.add((ended.project, ended.id), callback);
+        }
+        if let Some(item) = sequel.run {
+            self.add(*item, shown);
+        }
+    }
+
     /// The items that no other of their ordering key precedes.
     fn first_of_keys(&self) -> Vec<usize> {
         let mut keys = HashSet::new();
@@ -228,8 +242,9 @@ impl State {
     fn settle(&mut self, settlement: Settlement, shown: &mut Vec<RunRecord>) -> bool {
         let Some(index) = self.held(&settlement.lease) else { return false };
         match settlement.verdict {
-            Verdict::Finish { record, dead } => {
+            Verdict::Finish { record, dead, sequel } => {
                 self.slots.remove(index);
+                self.follow(&record, sequel, shown);
                 if let Some(reason) = dead {
                     let died_at = record.finished_at.unwrap_or(record.created_at);
                     let letter = DeadLetter { record: (*record).clone(), reason, died_at };

@@ -40,6 +40,13 @@ async fn queue() {
 }
 
 #[tokio::test]
+async fn onward() {
+    let history = Arc::new(MemoryHistory::default());
+    let queue = Arc::new(MemoryQueue::new(Arc::clone(&history)));
+    suite::onward(Arc::clone(&queue) as _, queue, history).await;
+}
+
+#[tokio::test]
 async fn dead_letters() {
     let queue = MemoryQueue::default();
     suite::dead_letters(&queue, &queue).await;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Code, Span, limits};
+use crate::{Code, FunctionName, Span, limits};
 
 /// Which calls a function takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -60,6 +60,14 @@ pub struct Background {
     pub backlog_max: u32,
     /// When a failed attempt is followed by another.
     pub retry: RetryPolicy,
+    /// The function of the same project that goes on when a run has succeeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub on_success: Option<FunctionName>,
+    /// The function that goes on when a run has failed for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub on_failure: Option<FunctionName>,
 }
 
 // === impl RetryClass ===
@@ -111,6 +119,12 @@ impl Default for RetryPolicy {
 
 impl Default for Background {
     fn default() -> Self {
-        Self { mode: InvocationMode::default(), backlog_max: limits::BACKLOG_DEFAULT, retry: RetryPolicy::default() }
+        Self {
+            mode: InvocationMode::default(),
+            backlog_max: limits::BACKLOG_DEFAULT,
+            retry: RetryPolicy::default(),
+            on_success: None,
+            on_failure: None,
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! This crate does no I/O and knows no clock: time and randomness come in as arguments.
 
+mod allowed;
 mod background;
 mod bundle;
 mod bytesize;
@@ -16,6 +17,7 @@ mod isolation;
 mod json_text;
 pub mod limits;
 mod name;
+mod onward;
 mod retention;
 mod run;
 mod run_record;
@@ -28,6 +30,7 @@ mod trigger;
 mod version;
 mod webhook_scheme;
 
+pub use allowed::{AllowedTarget, InvalidTarget};
 pub use background::{Background, InvocationMode, RetryClass, RetryPolicy};
 pub use bundle::{Bundle, BundleFile};
 pub use bytesize::ByteSize;
@@ -44,6 +47,7 @@ pub use id::{
 pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
 pub use json_text::JsonText;
 pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName, TriggerName};
+pub use onward::{Callback, CallbackState, Destination, Onward};
 pub use retention::Retention;
 pub use run::{IllegalTransition, RunEffect, RunEvent, RunPhase, RunState};
 pub use run_record::{AttemptRecord, LogLevel, LogLine, LogStream, RunRecord, TriggerKind};

@@ -122,3 +122,19 @@ pub const CLAIM_REPLY_MAX: usize = 1 << 20;
 pub const DEAD_LETTER_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Runs that one redrive or purge takes.
 pub const REDRIVE_MAX: u32 = 1_000;
+/// Runs in a row, each the destination of the one before; a circle of functions ends here.
+pub const HOPS_MAX: u32 = 16;
+/// Bytes of a callback's URL.
+pub const CALLBACK_URL_MAX: usize = 2_048;
+/// Attempts of one callback.
+pub const CALLBACK_ATTEMPTS_MAX: u32 = 50;
+/// Attempts of one callback when the configuration is silent.
+pub const CALLBACK_ATTEMPTS_DEFAULT: u32 = 12;
+/// How long after its run's end a callback may begin another attempt.
+pub const CALLBACK_AGE: Duration = Duration::from_secs(24 * 3600);
+/// The pause before a callback's second attempt is at most this, when the configuration is silent.
+pub const CALLBACK_BACKOFF_DEFAULT: Duration = Duration::from_secs(5);
+/// The pause before a callback's later attempts is at most this.
+pub const CALLBACK_BACKOFF_CAP: Duration = Duration::from_secs(3_600);
+/// Networks and hosts that an operator may allow.
+pub const ALLOWED_TARGETS_MAX: usize = 256;

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttemptId, Code, FunctionError, FunctionId, FunctionName, InstanceId, IsolationLevel, JsonText, ProjectId, RunId,
-    RunState, StartTimes, Timestamp, TriggerName,
+    AttemptId, Code, FunctionError, FunctionId, FunctionName, InstanceId, IsolationLevel, JsonText, Onward, ProjectId,
+    RunId, RunState, StartTimes, Timestamp, TriggerName,
 };
 
 /// What created a run.
@@ -23,6 +23,8 @@ pub enum TriggerKind {
     Event,
     /// Another run, tried again by hand.
     Replay,
+    /// Another run, which ended and whose function names this one as its destination.
+    Destination,
 }
 
 /// A run with all that is known of it.
@@ -69,12 +71,15 @@ pub struct RunRecord {
     pub http_status: Option<u16>,
     /// The reply's body where it is JSON and small enough to keep.
     pub result: Option<JsonText>,
-    /// The run that this one repeats.
+    /// The run that this one repeats, or whose destination it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<RunId>,
     /// When the next attempt may begin, for a run that was delayed or waits for its backoff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Timestamp>,
+    /// What follows its end, where something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onward: Option<Box<Onward>>,
 }
 
 /// One try of a run.
@@ -164,7 +169,8 @@ pub struct LogLine {
 
 impl TriggerKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [Self::Http, Self::Api, Self::Cron, Self::Webhook, Self::Event, Self::Replay];
+    pub const ALL: [Self; 7] =
+        [Self::Http, Self::Api, Self::Cron, Self::Webhook, Self::Event, Self::Replay, Self::Destination];
 
     /// The kind as text, as on the wire.
     #[must_use]
@@ -176,6 +182,7 @@ impl TriggerKind {
             Self::Webhook => "webhook",
             Self::Event => "event",
             Self::Replay => "replay",
+            Self::Destination => "destination",
         }
     }
 }

@@ -75,10 +75,6 @@ async fn accept(engine: &Engine, target: CallTarget, request: Request) -> Result
 }
 
 fn later(headers: &HeaderMap) -> Result<Later, Fault> {
-    if headers.contains_key(CALLBACK) {
-        return Err(Fault::new(Code::NotImplemented, "callbacks are not available in this release")
-            .with_hint("leave out `X-Callback-Url` and ask for the run: GET /api/v1/runs/{id}?wait=30s"));
-    }
     let priority = match text(headers, &PRIORITY)? {
         Some(text) => text.parse().map_err(|_| bad(&PRIORITY, "a number from 0 to 255"))?,
         None => 0,
@@ -89,6 +85,7 @@ fn later(headers: &HeaderMap) -> Result<Later, Fault> {
         ordering_key: key(headers, &ORDERING_KEY)?,
         priority,
         idempotency_key: key(headers, &IDEMPOTENCY_KEY)?,
+        callback: text(headers, &CALLBACK)?.map(str::to_owned),
         ..Later::default()
     })
 }

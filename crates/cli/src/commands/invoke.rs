@@ -70,6 +70,9 @@ pub(crate) struct LaterArgs {
     /// A name for this call: repeated with the same name it makes no second run
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    /// Tell this URL of the run's end, by a signed POST
+    #[arg(long, value_name = "URL")]
+    callback_url: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -79,7 +82,8 @@ Examples:
   faas invoke hello -d @event.json -H 'X-Tenant: acme'
   faas invoke site -X GET --path /items?limit=3 -i
   echo '{}' | faas invoke hello -d -
-  faas invoke hello --async --idempotency-key order-17 --wait";
+  faas invoke hello --async --idempotency-key order-17 --wait
+  faas invoke hello --async --callback-url https://example.com/done";
 
 pub(crate) async fn run(args: InvokeArgs, session: &Session) -> anyhow::Result<ExitCode> {
     let call = InvokeRequest {
@@ -89,8 +93,8 @@ pub(crate) async fn run(args: InvokeArgs, session: &Session) -> anyhow::Result<E
         method: args.method,
     };
     if args.later {
-        let LaterArgs { wait, delay, max_age, ordering_key, priority, idempotency_key } = args.options;
-        let options = LaterOptions { delay, max_age, ordering_key, priority, idempotency_key };
+        let LaterArgs { wait, delay, max_age, ordering_key, priority, idempotency_key, callback_url } = args.options;
+        let options = LaterOptions { delay, max_age, ordering_key, priority, idempotency_key, callback_url };
         let accepted = session.client()?.invoke_later(&args.name, call, &options).await?;
         return watch::accepted_or_ended(&accepted, wait, session).await;
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use faas_client::rest::{RunInputView, RunList, RunView};
 use faas_client::{Client, LogSource, RunQuery};
-use faas_types::{RunState, Span, TriggerKind, limits};
+use faas_types::{Callback, Destination, RunState, Span, TriggerKind, limits};
 
 use crate::commands::logs::{self, LineArgs};
 use crate::commands::watch::{self, CancelArgs, ReplayArgs, WatchArgs};
@@ -228,7 +228,8 @@ pub(crate) fn run_table(run: &RunView) -> Table {
     table.property("function", format!("{} version {}", run.function, run.version));
     table.property("state", run.state.as_str());
     table.property("trigger", run.trigger.as_str());
-    table.maybe("replay of", run.origin.as_ref());
+    let origin = if run.trigger == TriggerKind::Destination { "destination of" } else { "replay of" };
+    table.maybe(origin, run.origin.as_ref());
     table.property("created", &run.created_at);
     table.maybe("due", run.due_at.as_ref());
     table.maybe("finished", run.finished_at.as_ref());
@@ -257,7 +258,23 @@ pub(crate) fn run_table(run: &RunView) -> Table {
         table.property("try again", format!("faas runs replay {} --current", run.id));
     }
     table.maybe("result", run.result.as_ref());
+    table.maybe("callback", run.callback.as_ref().map(callback));
+    table.maybe("sent on to", run.destination.as_ref().map(destination));
     table
+}
+
+fn callback(callback: &Callback) -> String {
+    let attempts = text::counted(callback.attempts as usize, "attempt");
+    let mut parts = vec![format!("{}, {attempts}", callback.state.as_str()), text::visible(&callback.url)];
+    parts.extend(callback.message.as_deref().map(text::visible));
+    parts.join(" · ")
+}
+
+fn destination(destination: &Destination) -> String {
+    let mut parts = vec![destination.function.to_string()];
+    parts.extend(destination.run_id.map(|run| run.to_string()));
+    parts.extend(destination.message.as_deref().map(text::visible));
+    parts.join(" · ")
 }
 
 /// The last attempt's: it is the one that the answer came from.

@@ -2,35 +2,37 @@
 
 use std::time::Duration;
 
-use faas_types::{Background, InvocationMode, RetryClass, RetryPolicy, Span, limits};
+use faas_types::{Background, FunctionName, InvocationMode, RetryClass, RetryPolicy, Span, limits};
 
 use super::node::{Node, Value};
 use super::reader::{Reader, Table, shorten};
 
 /// Keys of `[background]`.
-pub(super) const BACKGROUND_KEYS: &[&str] = &["mode", "backlog_max", "retry"];
+pub(super) const BACKGROUND_KEYS: &[&str] = &["mode", "backlog_max", "retry", "on_success", "on_failure"];
 /// Keys of `[background.retry]`.
 pub(super) const RETRY_KEYS: &[&str] = &["max_attempts", "backoff", "backoff_max", "max_age", "on"];
-/// Keys of later releases, which deserve a better answer than "unknown".
-const LATER: &[&str] = &["on_success", "on_failure", "callback_url"];
 
 /// Reads `[background]`; `None` when it is absent or no table.
 pub(super) fn background(reader: &mut Reader, root: &Table<'_>) -> Option<Background> {
     let table = reader.table("background", root.get("background")?)?;
-    for key in LATER {
-        if let Some(node) = table.get(key) {
-            let path = table.path_of(key);
-            reader.problem(&*path, node.at, format!("`{path}` is not available in this release; remove it"));
-        }
-    }
-    reader.refuse_unknown(&table, &[BACKGROUND_KEYS, LATER].concat());
+    reader.refuse_unknown(&table, BACKGROUND_KEYS);
     let words = [("both", InvocationMode::Both), ("sync", InvocationMode::Sync), ("async", InvocationMode::Async)];
     let defaults = Background::default();
     Some(Background {
         mode: reader.one_of(&table, "mode", &words).unwrap_or(defaults.mode),
         backlog_max: reader.count(&table, "backlog_max", 1, limits::BACKLOG_MAX).unwrap_or(defaults.backlog_max),
         retry: table.get("retry").and_then(|node| retry(reader, node)).unwrap_or(defaults.retry),
+        on_success: destination(reader, &table, "on_success"),
+        on_failure: destination(reader, &table, "on_failure"),
     })
+}
+
+/// The name of a function.
+fn destination(reader: &mut Reader, table: &Table<'_>, key: &str) -> Option<FunctionName> {
+    let node = table.get(key)?;
+    let path = table.path_of(key);
+    let text = reader.text(&path, node)?;
+    reader.keep(&path, node, text.parse::<FunctionName>())
 }
 
 fn retry(reader: &mut Reader, node: &Node) -> Option<RetryPolicy> {

@@ -100,6 +100,14 @@ struct BackgroundDocument {
     backlog_max: u32,
     /// When a failed attempt is followed by another.
     retry: RetryDocument,
+    /// The function of the same project that goes on when a run has succeeded; it gets a report of that run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 63), regex(pattern = "^[a-z]([a-z0-9-]*[a-z0-9])?$"))]
+    on_success: Option<String>,
+    /// The function that goes on when a run has failed and is not tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 63), regex(pattern = "^[a-z]([a-z0-9-]*[a-z0-9])?$"))]
+    on_failure: Option<String>,
 }
 
 /// When a failed attempt is followed by another.
@@ -337,7 +345,13 @@ impl From<&Background> for BackgroundDocument {
             InvocationMode::Sync => Mode::Sync,
             InvocationMode::Async => Mode::Async,
         };
-        Self { mode, backlog_max: background.backlog_max, retry: (&background.retry).into() }
+        Self {
+            mode,
+            backlog_max: background.backlog_max,
+            retry: (&background.retry).into(),
+            on_success: background.on_success.as_ref().map(ToString::to_string),
+            on_failure: background.on_failure.as_ref().map(ToString::to_string),
+        }
     }
 }
 

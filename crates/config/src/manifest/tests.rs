@@ -76,9 +76,13 @@ fn the_three_syntaxes_mean_the_same() {
     assert_eq!(from_json, Ok(from_toml));
 }
 
+const ONWARD: &str = "name = 'a'\nbackground = { on_success = 'b', on_failure = 'a' }";
+
 #[test]
 fn json_carries_everything_to_the_server() {
-    for text in [FULL, "name = 'a'", "name = 'a'\ncpu = 2\ntimeout = '1m'\nnetwork = 'loopback'\nscaling.min = 20"] {
+    for text in
+        [FULL, "name = 'a'", "name = 'a'\ncpu = 2\ntimeout = '1m'\nnetwork = 'loopback'\nscaling.min = 20", ONWARD]
+    {
         let manifest = toml(text);
         assert_eq!(Manifest::from_json(manifest.to_json()), Ok(manifest));
     }
@@ -107,6 +111,8 @@ fn each_bad_value_is_told_with_place_and_way_out() {
         ("entrypoint = \"main.py\"", "1:14: `entrypoint`: `main.py` is not a valid entrypoint: write it as file:name"),
         ("entrypoint = \"../x:y\"", "1:14: `entrypoint`: `../x:y` is not"),
         ("auth = \"open\"", "1:8: `auth` is \"private\" or \"public\", not \"open\""),
+        ("background.on_success = \"B C\"", "1:25: `background.on_success`: `B C` is not a valid function name"),
+        ("background.callback_url = \"x\"", "1:12: unknown key `background.callback_url`"),
         ("timeout = \"16m\"", "1:11: `timeout` must be between 1s and 15m"),
         ("timeout = 0", "1:11: `timeout` must be between 1s and 15m"),
         ("timeout = -9223372036854775808", "1:11: `timeout` must be between"),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use faas_types::{ByteSize, Span};
+use faas_types::{AllowedTarget, ByteSize, InvalidTarget, Span};
 use serde::Deserialize;
 
 use super::{ConfigError, LogFormat, ServerOverrides};
@@ -20,6 +20,7 @@ struct FileLayer {
     log: LogLayer,
     metrics: MetricsLayer,
     cache: CacheLayer,
+    callbacks: CallbacksLayer,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -46,6 +47,14 @@ struct MetricsLayer {
 #[serde(default, deny_unknown_fields)]
 struct CacheLayer {
     memory: Option<ByteSize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct CallbacksLayer {
+    allow: Option<Vec<AllowedTarget>>,
+    attempts_max: Option<u32>,
+    backoff: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -129,6 +138,9 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         metrics_open: parsed(env, "FAAS_METRICS_OPEN")?.map(|Switch(on)| on),
         metrics_functions_max: parsed(env, "FAAS_METRICS_FUNCTIONS_MAX")?,
         cache_memory: parsed(env, "FAAS_CACHE_MEMORY")?,
+        callbacks_allow: parsed(env, "FAAS_CALLBACKS_ALLOW")?.map(|Targets(list)| list),
+        callbacks_attempts_max: parsed(env, "FAAS_CALLBACKS_ATTEMPTS_MAX")?,
+        callbacks_backoff: parsed(env, "FAAS_CALLBACKS_BACKOFF")?,
     })
 }
 
@@ -144,6 +156,17 @@ impl FromStr for Switch {
             "0" | "false" | "no" | "off" => Ok(Self(false)),
             _ => Err(format!("`{text}` is neither true nor false")),
         }
+    }
+}
+
+/// Networks and hosts with commas between.
+struct Targets(Vec<AllowedTarget>);
+
+impl FromStr for Targets {
+    type Err = InvalidTarget;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTarget> {
+        text.split(',').map(|part| part.trim().parse()).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -187,6 +210,9 @@ impl From<FileLayer> for ServerOverrides {
             metrics_open: file.metrics.open,
             metrics_functions_max: file.metrics.functions_max,
             cache_memory: file.cache.memory,
+            callbacks_allow: file.callbacks.allow,
+            callbacks_attempts_max: file.callbacks.attempts_max,
+            callbacks_backoff: file.callbacks.backoff,
         }
     }
 }
@@ -210,6 +236,7 @@ mod tests {
             "FAAS_LISTEN" => Some("127.0.0.1:2".to_owned()),
             "FAAS_DRAIN" => Some("6s".to_owned()),
             "FAAS_UNSAFE_NO_ISOLATION" => Some("1".to_owned()),
+            "FAAS_CALLBACKS_ALLOW" => Some("10.0.0.0/8, hooks.internal".to_owned()),
             _ => None,
         };
         let flags = ServerOverrides { listen: "127.0.0.1:3".parse().ok(), ..ServerOverrides::default() };
@@ -218,6 +245,8 @@ mod tests {
         assert_eq!(config.engine.drain, Span::from_secs(6), "environment over file");
         assert_eq!(config.engine.idle, Span::from_secs(9), "file over default");
         assert!(config.sandbox.unsafe_no_isolation);
+        let allowed: Vec<_> = config.callbacks.allow.iter().map(ToString::to_string).collect();
+        assert_eq!(allowed, ["10.0.0.0/8", "hooks.internal"]);
         assert_eq!(config.store.data, Path::new("/var/lib/faas"), "default");
     }
 

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use faas_types::{ByteSize, Span};
+use faas_types::{AllowedTarget, ByteSize, Span, limits};
 use serde::{Deserialize, Serialize};
 
 /// The door: REST, function URLs and health on one port.
@@ -44,6 +44,17 @@ pub struct MetricsSection {
 pub struct CacheSection {
     /// Memory for the answers of all functions; 0 turns keeping off.
     pub memory: ByteSize,
+}
+
+/// Messages about ended runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CallbacksSection {
+    /// Networks and hosts that may be called back although they are not of the public internet.
+    pub allow: Vec<AllowedTarget>,
+    /// Attempts of one callback.
+    pub attempts_max: u32,
+    /// The pause before the second attempt is a random part of this; it doubles with each attempt.
+    pub backoff: Span,
 }
 
 /// Where state lives.
@@ -129,6 +140,18 @@ impl Default for MetricsSection {
 impl Default for CacheSection {
     fn default() -> Self {
         Self { memory: ByteSize::from_mib(64) }
+    }
+}
+
+// === impl CallbacksSection ===
+
+impl Default for CallbacksSection {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            attempts_max: limits::CALLBACK_ATTEMPTS_DEFAULT,
+            backoff: Span::from_secs(limits::CALLBACK_BACKOFF_DEFAULT.as_secs()),
+        }
     }
 }
 

@@ -55,6 +55,13 @@ impl Backlog {
         Ok(())
     }
 
+    /// Counts a run in, however many wait.
+    pub(crate) fn admit(&self, project: ProjectId, function: FunctionId) {
+        let mut counts = self.counts.lock();
+        *counts.functions.entry(function).or_default() += 1;
+        *counts.projects.entry(project).or_default() += 1;
+    }
+
     /// A run has ended, or was not accepted.
     pub(crate) fn leave(&self, project: ProjectId, function: FunctionId) {
         let mut counts = self.counts.lock();

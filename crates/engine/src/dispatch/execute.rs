@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use faas_ports::{Lease, Settlement};
-use faas_types::{Code, Fault, FunctionSettings, RetryPolicy, RunRecord, RunState, limits};
+use faas_ports::{Lease, Settlement, Verdict};
+use faas_types::{Background, Code, Fault, FunctionSettings, RunRecord, RunState, Span, limits};
 use futures_util::StreamExt;
 use tokio::sync::oneshot;
 
@@ -14,6 +14,7 @@ use super::verdict::{self, Trial, TrialEnd};
 use super::{Ending, dispatcher};
 use crate::call::{CallRequest, Route, Selector};
 use crate::core::Core;
+use crate::onward;
 use crate::places::Urgency;
 use crate::retry::{self, Tried};
 use crate::ticket::Ticket;
@@ -36,16 +37,28 @@ pub(super) async fn run(core: Arc<Core>, lease: Lease) {
         let record = ended.await.ok().map(|record| Box::new(Arc::unwrap_or_clone(record)));
         // Before the commit, so that the place is not kept waiting for the disk.
         next(&core, key, trial.as_ref());
+        let settings = trial.as_ref().map(|trial| trial.settings.clone());
         let verdict = match trial {
             Some(trial) => Some(verdict::of(&core, &lease, trial, record)),
             None => core.dispatch.is_cancelled(mark).then(|| verdict::cancelled(&core, &lease, record)),
         };
-        if let Some(verdict) = verdict {
+        if let Some(verdict) = with_sequel(&core, verdict, settings.as_ref()).await {
             let settlement = Settlement { lease: mark, verdict };
             core.dispatch.end(Ending::Lease { settlement, function, ordered }).await;
         }
     } else {
         next(&core, key, None);
+    }
+}
+
+/// A verdict with what follows where the run ends; `None` when that cannot be told any more.
+async fn with_sequel(core: &Core, verdict: Option<Verdict>, settings: Option<&Background>) -> Option<Verdict> {
+    match verdict? {
+        Verdict::Finish { mut record, dead, .. } => {
+            let sequel = onward::follow(core, &mut record, settings).await?;
+            Some(Verdict::Finish { record, dead, sequel })
+        }
+        other => Some(other),
     }
 }
 
@@ -59,23 +72,31 @@ fn next(core: &Arc<Core>, key: super::lanes::LaneKey, trial: Option<&Trial>) {
 }
 
 async fn attempt(core: &Arc<Core>, lease: &Lease, sink: oneshot::Sender<Arc<RunRecord>>) -> Trial {
-    match prepare(core, lease).await {
-        Ok((route, input, policy)) => {
+    let route = match route(core, lease).await {
+        Ok(route) => route,
+        Err(fault) => return Trial { settings: Background::default(), end: TrialEnd::Failed(fault) },
+    };
+    let mut settings = route.version.settings.background.clone();
+    let end = match RunInput::load(lease.input.clone(), &*core.blobs).await {
+        Ok(input) => {
+            if let Some(age) = input.max_age {
+                settings.retry.max_age = Span::from_millis(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+            }
             let now = core.clock.now();
             let attempts = u32::try_from(lease.record.attempts.len()).unwrap_or(u32::MAX);
             let tried = Tried { created_at: lease.record.created_at, attempts, now };
             let lost = lease.deliveries.saturating_sub(1).saturating_sub(attempts);
-            let end = match retry::spent(&policy, tried, lost) {
+            match retry::spent(&settings.retry, tried, lost) {
                 Some(straw) => TrialEnd::Spent(straw),
                 None => call(core, lease, route, input, sink).await,
-            };
-            Trial { policy, end }
+            }
         }
-        Err(fault) => Trial { policy: RetryPolicy::default(), end: TrialEnd::Failed(fault) },
-    }
+        Err(error) => TrialEnd::Failed(error.into()),
+    };
+    Trial { settings, end }
 }
 
-async fn prepare(core: &Arc<Core>, lease: &Lease) -> Result<(Route, RunInput, RetryPolicy), Fault> {
+async fn route(core: &Arc<Core>, lease: &Lease) -> Result<Route, Fault> {
     let record = &lease.record;
     let entry = core.catalog.by_id(record.project, record.function).ok_or_else(|| {
         Fault::new(Code::FunctionNotFound, format!("`{}` was deleted before the run began", record.function_name))
@@ -83,14 +104,9 @@ async fn prepare(core: &Arc<Core>, lease: &Lease) -> Result<(Route, RunInput, Re
     let version = core.catalog.version(&entry, record.version).await?;
     let capacity = capacity(&version.settings, version.concurrency);
     dispatcher::spawn(core, core.dispatch.lanes.learn((record.project, record.function), capacity));
-    let input = RunInput::load(lease.input.clone(), &*core.blobs).await?;
-    let mut policy = version.settings.background.retry.clone();
-    if let Some(age) = input.max_age {
-        policy.max_age = faas_types::Span::from_millis(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-    }
     // A run keeps the version that it was accepted for.
     let selector = Selector::Version(record.version);
-    Ok((Route { entry, version, selector }, input, policy))
+    Ok(Route { entry, version, selector })
 }
 
 fn capacity(settings: &FunctionSettings, concurrency: u32) -> u32 {

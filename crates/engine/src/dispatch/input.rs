@@ -50,6 +50,16 @@ impl RunInput {
     pub(crate) async fn store(&self, blobs: &dyn Blobs) -> Result<Bytes, Fault> {
         let inline = self.body.len() <= limits::INPUT_INLINE_MAX;
         let blob = if inline { None } else { Some(blobs.put(self.body.clone()).await?) };
+        self.encode(blob)
+    }
+
+    /// Encodes it with its body, however large that is: for inputs of our own, which are bounded.
+    pub(crate) fn inline(&self) -> Result<Bytes, Fault> {
+        self.encode(None)
+    }
+
+    fn encode(&self, blob: Option<Digest>) -> Result<Bytes, Fault> {
+        let inline = blob.is_none();
         let head = Head {
             method: self.method.clone(),
             path: self.path.clone(),

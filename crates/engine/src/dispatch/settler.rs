@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_ports::{LeaseMark, Settlement, Verdict};
+use faas_ports::{LeaseMark, Sequel, Settlement, Verdict};
 use faas_types::{FunctionId, ProjectId};
 use tokio::sync::{mpsc, oneshot};
 
+use super::lanes::LaneKey;
 use crate::core::Core;
 
 /// Ends in one commit.
@@ -38,6 +39,10 @@ struct Settled {
     terminal: bool,
     /// It waits in the queue again.
     waits: bool,
+    /// Whose run follows it.
+    next: Option<LaneKey>,
+    /// There is a callback to send.
+    calls_back: bool,
 }
 
 /// Commits what comes until it is aborted.
@@ -48,20 +53,14 @@ pub(super) async fn run(core: Arc<Core>, mut endings: mpsc::Receiver<Ending>) {
         for ending in group.drain(..) {
             match ending {
                 Ending::Lease { settlement, function, ordered } => {
-                    ends.push(Settled {
-                        lease: settlement.lease,
-                        project: settlement.lease.project,
-                        function,
-                        ordered,
-                        terminal: matches!(settlement.verdict, Verdict::Finish { .. }),
-                        waits: !matches!(settlement.verdict, Verdict::Finish { .. }),
-                    });
+                    ends.push(Settled::new(&settlement, function, ordered));
                     settlements.push(settlement);
                 }
                 Ending::Flush(done) => flushed.push(done),
             }
         }
         if !settlements.is_empty() {
+            count_in(&core, ends.iter().filter_map(|end| end.next));
             let held = commit(&core, settlements).await;
             ends.into_iter().zip(held).for_each(|(end, held)| conclude(&core, &end, held));
         }
@@ -70,6 +69,34 @@ pub(super) async fn run(core: Arc<Core>, mut endings: mpsc::Receiver<Ending>) {
             let _ = done.send(());
         }
     }
+}
+
+// === impl Settled ===
+
+impl Settled {
+    fn new(settlement: &Settlement, function: FunctionId, ordered: bool) -> Self {
+        let sequel = match &settlement.verdict {
+            Verdict::Finish { sequel, .. } => Some(sequel),
+            _ => None,
+        };
+        let next = |sequel: &Sequel| sequel.run.as_ref().map(|item| (item.record.project, item.record.function));
+        Self {
+            lease: settlement.lease,
+            project: settlement.lease.project,
+            function,
+            ordered,
+            terminal: sequel.is_some(),
+            waits: sequel.is_none(),
+            next: sequel.and_then(next),
+            calls_back: sequel.is_some_and(|sequel| sequel.callback.is_some()),
+        }
+    }
+}
+
+/// Counts the runs of destinations into the backlog before their commit: one that ends at once must not be counted out
+/// first. They are never refused, since what they follow has happened.
+fn count_in(core: &Core, runs: impl Iterator<Item = LaneKey>) {
+    runs.for_each(|(project, function)| core.dispatch.backlog.admit(project, function));
 }
 
 async fn commit(core: &Core, settlements: Vec<Settlement>) -> Vec<bool> {
@@ -96,6 +123,7 @@ fn conclude(core: &Core, end: &Settled, held: bool) {
     }
     if !held {
         tracing::warn!(run_id = %end.lease.run, epoch = end.lease.epoch, "a run ended after its lease was lost");
+        end.next.into_iter().for_each(|(project, function)| dispatch.backlog.leave(project, function));
         return;
     }
     if end.terminal {
@@ -103,6 +131,12 @@ fn conclude(core: &Core, end: &Settled, held: bool) {
     }
     if end.terminal && end.ordered {
         dispatch.lanes.sign((end.project, end.function));
+    }
+    if let Some(next) = end.next {
+        dispatch.lanes.sign(next);
+    }
+    if end.calls_back {
+        core.onward.wake();
     }
     if end.waits {
         core.dispatch.lanes.look();

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_ports::{Claim, Enqueued, Lease, LeaseMark, NewItem, RunHistory, RunQueue, Settlement, Verdict, Want};
-use faas_testkit::fixture::{at, fresh, queued_run, succeeded};
+use faas_ports::{Claim, Enqueued, Lease, LeaseMark, NewItem, RunHistory, RunQueue, Sequel, Settlement, Verdict, Want};
+use faas_testkit::fixture::{at, finish as settled, fresh, new_item, queued_run, succeeded};
 use faas_testkit::{MemoryHistory, MemoryQueue};
 use faas_types::{
     Code, Digest, FunctionId, ProjectId, RetryPolicy, RunId, RunRecord, RunState, Span, Timestamp, limits,
@@ -36,6 +36,8 @@ struct World {
     history: Arc<MemoryHistory>,
     project: ProjectId,
     function: FunctionId,
+    /// The destination of every run, whichever way it ended.
+    next: FunctionId,
     policy: RetryPolicy,
     servers: Vec<Server>,
     /// Ends on their way to the queue, with the time of their arrival.
@@ -71,6 +73,8 @@ struct Ledger {
     ends: BTreeMap<RunId, u32>,
     /// The run of each idempotency key.
     claims: HashMap<u64, RunId>,
+    /// What the destination's runs follow.
+    sent_on: Vec<RunId>,
 }
 
 // === impl Dice ===
@@ -117,6 +121,7 @@ impl World {
             history,
             project: fresh(),
             function: fresh(),
+            next: fresh(),
             policy,
             servers: vec![Server::default(), Server::default()],
             wire: Vec::new(),
@@ -198,8 +203,10 @@ impl World {
         let chosen = usize::try_from(self.dice.below(count as u64)).expect("small");
         let run = *self.ledger.open.iter().nth(chosen).expect("chosen among them");
         let record = now(self.history.run(self.project, run)).expect("an accepted run is in the history");
-        if now(self.queue.withdraw(RunRecord { state: RunState::Cancelled, ..record })) {
+        let sequel = self.sequel(run);
+        if now(self.queue.withdraw(RunRecord { state: RunState::Cancelled, ..record }, sequel)) {
             self.ledger.end(run);
+            self.end_destinations();
         }
     }
 
@@ -295,13 +302,35 @@ impl World {
             record.attempts.extend(succeeded(lease.record.clone()).attempts);
         }
         match next {
-            Next::Succeed => finish(record, RunState::Succeeded, None),
-            Next::Bury(straw) => finish(record, RunState::Failed, Some(straw.as_str().to_owned())),
+            Next::Succeed => self.finish(record, RunState::Succeeded, None),
+            Next::Bury(straw) => self.finish(record, RunState::Failed, Some(straw.as_str().to_owned())),
             Next::Retry(not_before) => {
                 record.state = RunState::Retried;
                 Verdict::Retry { record: Box::new(record), not_before }
             }
             Next::Return(not_before) => Verdict::Return { not_before },
+        }
+    }
+
+    fn finish(&mut self, record: RunRecord, state: RunState, dead: Option<String>) -> Verdict {
+        let sequel = self.sequel(record.id);
+        Verdict::Finish { record: Box::new(RunRecord { state, ..record }), dead, sequel }
+    }
+
+    /// The run of the destination. Every try to end a run brings one of its own.
+    fn sequel(&mut self, ended: RunId) -> Sequel {
+        let mut item = new_item(self.project, self.next);
+        item.record.id = RunId::mint(self.at(), self.dice.roll().into());
+        item.record.origin = Some(ended);
+        Sequel { callback: None, run: Some(Box::new(item)) }
+    }
+
+    /// The destination's runs end at once, so that they do not slow the others down.
+    fn end_destinations(&mut self) {
+        let wants = [Want { project: self.project, function: self.next, max: u32::MAX }];
+        for lease in now(self.queue.lease("destination", &wants, TTL, self.at())) {
+            self.ledger.sent_on.extend(lease.record.origin);
+            assert!(now(self.queue.settle(vec![settled(&lease)]))[0]);
         }
     }
 
@@ -316,6 +345,7 @@ impl World {
             if now(self.queue.settle(vec![settlement]))[0] && ends {
                 self.ledger.finished_in_order(run);
                 self.ledger.end(run);
+                self.end_destinations();
             }
         }
     }
@@ -346,11 +376,16 @@ impl World {
         let accepted: HashSet<RunId> = self.ledger.accepted.iter().map(|(run, _)| *run).collect();
         assert!(self.ledger.promised.is_subset(&accepted), "a client holds a run that was never accepted");
         assert!(now(self.queue.depths()).is_empty(), "ended runs are still in the queue");
+        self.judge_destinations();
     }
-}
 
-fn finish(record: RunRecord, state: RunState, dead: Option<String>) -> Verdict {
-    Verdict::Finish { record: Box::new(RunRecord { state, ..record }), dead }
+    /// Each run that ended has exactly one run of the destination.
+    fn judge_destinations(&self) {
+        let mut origins = self.ledger.sent_on.clone();
+        origins.sort_unstable();
+        let ended: Vec<RunId> = self.ledger.ends.keys().copied().collect();
+        assert_eq!(origins, ended, "runs were sent on twice or not at all");
+    }
 }
 
 // === impl Ledger ===

@@ -3,15 +3,16 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use faas_ports::{Lease, ReplyHead, Verdict};
-use faas_types::{Code, Fault, JsonText, RetryPolicy, RunRecord, RunState, Timestamp, limits};
+use faas_ports::{Lease, ReplyHead, Sequel, Verdict};
+use faas_types::{Background, Code, Fault, JsonText, RunRecord, RunState, Timestamp, limits};
 
 use crate::core::Core;
 use crate::retry::{self, Attempted, LastStraw, Next, Tried};
 
 /// An attempt with what decides on its consequence.
 pub(super) struct Trial {
-    pub(super) policy: RetryPolicy,
+    /// The function's, with what the caller wanted otherwise.
+    pub(super) settings: Background,
     pub(super) end: TrialEnd,
 }
 
@@ -26,7 +27,7 @@ pub(super) enum TrialEnd {
     Spent(LastStraw),
 }
 
-/// What the queue is told. `record` is the run with this attempt, where one was begun.
+/// What the queue is told; what follows the run's end is added to it. `record` is the run with this attempt, where one was begun.
 pub(super) fn of(core: &Core, lease: &Lease, trial: Trial, record: Option<Box<RunRecord>>) -> Verdict {
     let now = core.clock.now();
     let mut record = joined(lease, record);
@@ -43,7 +44,7 @@ pub(super) fn of(core: &Core, lease: &Lease, trial: Trial, record: Option<Box<Ru
     #[expect(clippy::cast_possible_truncation, reason = "any 64 of the random bits do")]
     let next = match trial.end {
         TrialEnd::Spent(straw) => Next::Bury(straw),
-        _ => retry::next(&trial.policy, tried, attempted, core.ids.entropy() as u64),
+        _ => retry::next(&trial.settings.retry, tried, attempted, core.ids.entropy() as u64),
     };
     match next {
         Next::Return(not_before) => return Verdict::Return { not_before },
@@ -58,11 +59,11 @@ pub(super) fn of(core: &Core, lease: &Lease, trial: Trial, record: Option<Box<Ru
         }
         Next::Bury(straw) => {
             end(&mut record, RunState::Failed, now);
-            Verdict::Finish { record, dead: Some(straw.as_str().to_owned()) }
+            Verdict::Finish { record, dead: Some(straw.as_str().to_owned()), sequel: Sequel::default() }
         }
         _ => {
             end(&mut record, RunState::Succeeded, now);
-            Verdict::Finish { record, dead: None }
+            Verdict::Finish { record, dead: None, sequel: Sequel::default() }
         }
     }
 }
@@ -71,7 +72,7 @@ pub(super) fn of(core: &Core, lease: &Lease, trial: Trial, record: Option<Box<Ru
 pub(super) fn cancelled(core: &Core, lease: &Lease, record: Option<Box<RunRecord>>) -> Verdict {
     let mut record = joined(lease, record);
     cancel(&mut record, core.clock.now());
-    Verdict::Finish { record, dead: None }
+    Verdict::Finish { record, dead: None, sequel: Sequel::default() }
 }
 
 /// Makes a run a cancelled one.

@@ -8,7 +8,9 @@ use faas_engine::{
     Call, CallBody, CallFailure, CallRequest, Deployed, Engine, EngineSettings, NewDeployment, Ports, Route, Selector,
 };
 use faas_ports::{Blobs, Clock, Registry, SystemClock};
-use faas_testkit::{MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryQueue, MemoryRegistry, MemoryVault};
+use faas_testkit::{
+    MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryQueue, MemoryRegistry, MemoryVault, ScriptedOutbound,
+};
 use faas_types::{
     AliasName, Bundle, BundleFile, Fault, FunctionSettings, RunRecord, Scaling, Span, TriggerKind, TriggerSettings,
 };
@@ -22,6 +24,7 @@ pub(crate) struct House {
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) ports: Ports,
+    pub(crate) outbound: Arc<ScriptedOutbound>,
 }
 
 fn quick() -> EngineSettings {
@@ -37,11 +40,13 @@ fn ports(clock: Arc<dyn Clock>) -> Ports {
         history,
         queue: Arc::clone(&queue) as _,
         dead_letters: Arc::clone(&queue) as _,
-        claims: queue,
+        claims: Arc::clone(&queue) as _,
+        callbacks: queue,
         blobs: Arc::new(MemoryBlobs::default()),
         layers: Arc::new(MemoryLayers::new().expect("a temporary directory")),
         events: Arc::new(MemoryEvents::default()),
         vault: Arc::new(MemoryVault::default()),
+        outbound: Arc::new(ScriptedOutbound::default()),
         launcher: Arc::new(ScriptedLauncher::default()),
         clock,
         ids: Arc::new(SystemClock),
@@ -69,10 +74,11 @@ impl House {
 
     async fn over(ports: Ports, settings: EngineSettings) -> Self {
         let launcher = Arc::new(ScriptedLauncher::default());
-        let ports = Ports { launcher: Arc::clone(&launcher) as _, ..ports };
+        let outbound = Arc::new(ScriptedOutbound::default());
+        let ports = Ports { launcher: Arc::clone(&launcher) as _, outbound: Arc::clone(&outbound) as _, ..ports };
         let engine = Engine::start(ports.clone(), settings).await.expect("the engine starts");
         let (registry, blobs) = (Arc::clone(&ports.registry), Arc::clone(&ports.blobs));
-        Self { engine, launcher, registry, blobs, ports }
+        Self { engine, launcher, registry, blobs, ports, outbound }
     }
 
     pub(crate) async fn deploy(&self, name: &str, scaling: Scaling) -> Result<Deployed, Fault> {
@@ -92,7 +98,11 @@ impl House {
         self.deploy_as(name, |settings| settings.triggers.extend(triggers)).await
     }
 
-    async fn deploy_as(&self, name: &str, change: impl FnOnce(&mut FunctionSettings)) -> Result<Deployed, Fault> {
+    pub(crate) async fn deploy_as(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut FunctionSettings),
+    ) -> Result<Deployed, Fault> {
         let code = Bytes::from_static(b"def handler(): pass");
         let digest = self.blobs.put(code.clone()).await?;
         let file = BundleFile { path: "main.py".into(), digest, size: code.len() as u64, executable: false };

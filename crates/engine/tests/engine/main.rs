@@ -4,6 +4,7 @@
 
 mod hooks;
 mod house;
+mod onward;
 mod schedules;
 mod script;
 

@@ -1,6 +1,6 @@
 //! Runs.
 
-use faas_types::{CauseClass, RunState, TriggerKind};
+use faas_types::{Callback, CauseClass, Destination, RunState, TriggerKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -40,12 +40,18 @@ pub struct RunView {
     pub error: Option<RunErrorView>,
     /// The reply's body where it was JSON and small.
     pub result: Option<serde_json::Value>,
-    /// The run that this one repeats.
+    /// The run that this one repeats, or whose destination it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
     /// When the next attempt may begin, for a run that was delayed or waits for its backoff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<String>,
+    /// Whom the server tells of the run's end, and how far that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
+    /// The function that goes on after the run, once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Destination>,
 }
 
 /// One try of a run.

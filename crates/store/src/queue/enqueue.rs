@@ -52,7 +52,7 @@ fn add(connection: &Connection, row: &Row) -> WorkResult<Enqueued> {
     Ok(Enqueued::Accepted)
 }
 
-fn insert(connection: &Connection, row: &Row) -> WorkResult<()> {
+pub(super) fn insert(connection: &Connection, row: &Row) -> WorkResult<()> {
     let item = &row.item;
     let record = &item.record;
     let owner = (id_blob(record.project), id_blob(record.id));

@@ -1,14 +1,14 @@
 //! The end of leases.
 
-use faas_ports::{LeaseMark, PortResult, Settlement, Verdict};
-use faas_types::Timestamp;
+use faas_ports::{LeaseMark, NewCallback, PortResult, Sequel, Settlement, Verdict};
+use faas_types::{RunRecord, Timestamp};
 use rusqlite::{Connection, params};
 
-use super::enqueue::first_of_key;
+use super::enqueue::{self, first_of_key};
 use super::{BLOCKED, SLEEPING, held};
-use crate::history;
 use crate::run_filter::{code_number, state_number};
 use crate::sqlite::{self, WorkResult, id_blob, millis};
+use crate::{callbacks, history};
 
 /// A settlement with its record encoded.
 pub(super) struct Row {
@@ -17,9 +17,35 @@ pub(super) struct Row {
 }
 
 enum Encoded {
-    Finish { run: Box<history::Row>, dead: Option<String> },
+    Finish { end: Box<EndRow>, dead: Option<String> },
     Retry { run: Box<history::Row>, not_before: Timestamp },
     Return { not_before: Timestamp },
+}
+
+/// The end of a run with what follows it, encoded.
+pub(super) struct EndRow {
+    run: history::Row,
+    callback: Option<NewCallback>,
+    next: Option<enqueue::Row>,
+}
+
+// === impl EndRow ===
+
+impl EndRow {
+    pub(super) fn new(record: RunRecord, sequel: Sequel) -> PortResult<Self> {
+        let next = sequel.run.map(|item| enqueue::Row::new(*item)).transpose()?;
+        Ok(Self { run: history::Row::new(record)?, callback: sequel.callback, next })
+    }
+
+    /// Puts the terminal record into the history, and what follows where it waits.
+    fn write(&self, connection: &Connection) -> WorkResult<()> {
+        history::record(connection, std::slice::from_ref(&self.run))?;
+        let run = &self.run.run;
+        if let Some(callback) = &self.callback {
+            callbacks::add(connection, run.project, run.id, callback)?;
+        }
+        self.next.as_ref().map_or(Ok(()), |next| enqueue::insert(connection, next))
+    }
 }
 
 // === impl Row ===
@@ -28,7 +54,9 @@ impl Row {
     pub(super) fn new(settlement: Settlement) -> PortResult<Self> {
         let encoded = |record| history::Row::new(record).map(Box::new);
         let verdict = match settlement.verdict {
-            Verdict::Finish { record, dead } => Encoded::Finish { run: encoded(*record)?, dead },
+            Verdict::Finish { record, dead, sequel } => {
+                Encoded::Finish { end: Box::new(EndRow::new(*record, sequel)?), dead }
+            }
             Verdict::Retry { record, not_before } => Encoded::Retry { run: encoded(*record)?, not_before },
             Verdict::Return { not_before } => Encoded::Return { not_before },
         };
@@ -50,10 +78,10 @@ pub(super) fn extend(connection: &Connection, lease: LeaseMark, expires_at: Time
 pub(super) fn settle(connection: &Connection, row: &Row) -> WorkResult<bool> {
     let Some(seq) = held(connection, row.lease)? else { return Ok(false) };
     match &row.verdict {
-        Encoded::Finish { run, dead } => {
-            history::record(connection, std::slice::from_ref(&**run))?;
+        Encoded::Finish { end, dead } => {
+            end.write(connection)?;
             if let Some(reason) = dead {
-                bury(connection, run, reason)?;
+                bury(connection, &end.run, reason)?;
             }
             leave(connection, seq)?;
         }
@@ -77,12 +105,13 @@ pub(super) fn settle(connection: &Connection, row: &Row) -> WorkResult<bool> {
 }
 
 /// Whether the run was in the queue.
-pub(super) fn withdraw(connection: &Connection, row: &history::Row) -> WorkResult<bool> {
+pub(super) fn withdraw(connection: &Connection, end: &EndRow) -> WorkResult<bool> {
+    let run = &end.run.run;
     let mut select = connection.prepare_cached("SELECT seq FROM queue WHERE project = ?1 AND run = ?2")?;
-    let mut found = select.query(params![id_blob(row.run.project), id_blob(row.run.id)])?;
+    let mut found = select.query(params![id_blob(run.project), id_blob(run.id)])?;
     let Some(found) = found.next()? else { return Ok(false) };
     let seq = found.get(0)?;
-    history::record(connection, std::slice::from_ref(row))?;
+    end.write(connection)?;
     leave(connection, seq)?;
     Ok(true)
 }

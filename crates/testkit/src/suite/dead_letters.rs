@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faas_ports::{DeadLetterQuery, DeadLetters, Enqueued, NewItem, RunQueue, Settlement, Verdict, Want};
+use faas_ports::{DeadLetterQuery, DeadLetters, Enqueued, NewItem, RunQueue, Sequel, Settlement, Verdict, Want};
 use faas_types::{Code, FunctionId, ProjectId, RunId, RunRecord, RunState};
 
 use super::ok;
@@ -75,7 +75,7 @@ async fn bury(queue: &dyn RunQueue, item: NewItem, code: Code) -> RunId {
     let lease = ok("lease", lease(queue, project, function).await).remove(0);
     let record =
         RunRecord { state: RunState::Failed, code: Some(code), finished_at: Some(at(5)), ..lease.record.clone() };
-    let verdict = Verdict::Finish { record: Box::new(record), dead: Some("why".into()) };
+    let verdict = Verdict::Finish { record: Box::new(record), dead: Some("why".into()), sequel: Sequel::default() };
     let held = ok("settle", queue.settle(vec![Settlement { lease: lease.mark(), verdict }]).await);
     assert_eq!(held, [true]);
     id

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{
-    Enqueued, Lease, NewItem, PortError, QueueDepth, RunHistory, RunQuery, RunQueue, Settlement, Verdict, Want,
+    Enqueued, Lease, NewItem, PortError, QueueDepth, RunHistory, RunQuery, RunQueue, Sequel, Settlement, Verdict, Want,
 };
 use faas_types::{FunctionId, ProjectId, RunId, RunRecord, RunState, Timestamp};
 
@@ -273,8 +273,8 @@ impl Bench<'_> {
         let held = self.lease(1, at(0)).await.remove(0);
         for item in [&a, &b] {
             let record = RunRecord { state: RunState::Cancelled, ..item.record.clone() };
-            assert!(ok("withdraw", self.queue.withdraw(record.clone()).await));
-            assert!(!ok("withdraw again", self.queue.withdraw(record).await));
+            assert!(ok("withdraw", self.queue.withdraw(record.clone(), Sequel::default()).await));
+            assert!(!ok("withdraw again", self.queue.withdraw(record, Sequel::default()).await));
             assert_eq!(self.state(item.record.id).await, Some(RunState::Cancelled));
         }
         self.lost("the holder of a withdrawn run", &held).await;
@@ -312,7 +312,7 @@ impl Bench<'_> {
         let retaken = self.lease(10, at(150)).await;
         assert_eq!(runs(&retaken), [items[0].record.id], "a lapsed lease let a later item go first");
         let record = RunRecord { state: RunState::Cancelled, ..items[0].record.clone() };
-        assert!(ok("withdraw", self.queue.withdraw(record).await));
+        assert!(ok("withdraw", self.queue.withdraw(record, Sequel::default()).await));
         let second = self.lease(10, at(150)).await;
         assert_eq!(runs(&second), [items[1].record.id], "a withdrawn item blocks those behind it");
         let late = keyed();

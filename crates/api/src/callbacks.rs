@@ -1,0 +1,44 @@
+//! `/api/v1/callbacks/secret`: what callbacks are signed with.
+
+use axum::extract::State;
+use faas_engine::SigningSecrets;
+use faas_ports::{Clock, SystemClock};
+use faas_proto::rest::{CallbackSecretView, NewCallbackSecret, Problem, RotateCallbackSecret};
+use faas_types::{Code, Fault, Span};
+use faas_web::{Authorized, Failure, Json};
+
+use crate::state::ApiState;
+
+/// Tells of the secret that callbacks are signed with, without showing it.
+#[utoipa::path(get, path = "/api/v1/callbacks/secret", tag = "callbacks", responses((status = 200, body = CallbackSecretView)))]
+pub(crate) async fn get_callback_secret(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+) -> Result<Json<CallbackSecretView>, Failure> {
+    let secrets = state.engine.signing_secrets(caller.project).await?;
+    Ok(Json(CallbackSecretView { number: secrets.number(), live: live(&secrets) }))
+}
+
+/// Makes a fresh secret to sign callbacks with and shows it, once. The one before stays good for a while: callbacks carry
+/// both signatures meanwhile, so that receivers can change.
+#[utoipa::path(post, path = "/api/v1/callbacks/secret", tag = "callbacks", request_body = RotateCallbackSecret, responses(
+    (status = 200, body = NewCallbackSecret),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn rotate_callback_secret(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    Json(body): Json<RotateCallbackSecret>,
+) -> Result<Json<NewCallbackSecret>, Failure> {
+    let read = |text: &str| {
+        text.parse::<Span>().map_err(|error| Fault::new(Code::InvalidConfiguration, format!("keep: {error}")))
+    };
+    let keep = body.keep.as_deref().map(read).transpose()?.map(Span::get);
+    let (secret, secrets) = state.engine.rotate_signing_secret(caller.project, keep).await?;
+    Ok(Json(NewCallbackSecret { secret, number: secrets.number(), live: live(&secrets) }))
+}
+
+fn live(secrets: &SigningSecrets) -> u32 {
+    u32::try_from(secrets.live(SystemClock.now())).unwrap_or(u32::MAX)
+}

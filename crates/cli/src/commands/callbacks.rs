@@ -1,0 +1,54 @@
+//! `faas callbacks`
+
+use clap::{Args, Subcommand};
+use faas_client::rest::RotateCallbackSecret;
+use faas_types::Span;
+
+use crate::args::Format;
+use crate::session::Session;
+use crate::table::Table;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CallbacksCommand {
+    /// Tell of the secret that callbacks are signed with
+    Secret(SecretArgs),
+    /// Make a fresh secret to sign callbacks with, and show it
+    Rotate(RotateArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas callbacks secret")]
+pub(crate) struct SecretArgs {}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas callbacks rotate\n  faas callbacks rotate --keep 1h")]
+pub(crate) struct RotateArgs {
+    /// How long the secret before stays good, at most 720h [default: 24h]
+    #[arg(long, value_name = "TIME")]
+    keep: Option<Span>,
+}
+
+pub(crate) async fn run(command: CallbacksCommand, session: &Session) -> anyhow::Result<()> {
+    let client = session.client()?;
+    match command {
+        CallbacksCommand::Secret(SecretArgs {}) => {
+            let secret = client.callback_secret().await?;
+            session.out.item(&secret, |secret| {
+                let mut table = Table::of_properties();
+                table.property("number", secret.number);
+                table.property("live", secret.live);
+                table
+            })
+        }
+        CallbacksCommand::Rotate(RotateArgs { keep }) => {
+            let body = RotateCallbackSecret { keep: keep.map(|keep| keep.to_string()) };
+            let made = client.rotate_callback_secret(&body).await?;
+            if session.out.format != Format::Table {
+                return session.out.json(&made);
+            }
+            session.out.line(&made.secret)?;
+            session.out.note("keep the secret: it is not shown again");
+            Ok(())
+        }
+    }
+}

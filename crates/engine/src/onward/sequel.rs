@@ -1,0 +1,171 @@
+//! From the end of a run to what is committed with it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use faas_ports::{NewCallback, NewItem, Sequel};
+use faas_types::{
+    AliasName, Background, CallbackState, Code, Destination, Fault, FunctionName, InvocationMode, Onward, ProjectId,
+    RunRecord, RunState, TriggerKind, limits,
+};
+
+use super::add;
+use super::report::Report;
+use crate::call::{Route, Selector};
+use crate::core::{Core, encode};
+use crate::dispatch::input::RunInput;
+use crate::ticket::queued_record;
+
+/// Pauses between tries on a registry that cannot be read.
+const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
+/// Tries before a run ends without its destination: half a minute.
+const TRIES: u32 = 20;
+
+/// What follows the end of a run whose function has these settings, noted in its record. `None` when the server stops
+/// before that could be told: the run has then not ended, and is tried again.
+pub(crate) async fn follow(core: &Core, run: &mut RunRecord, settings: Option<&Background>) -> Option<Sequel> {
+    let named = settings.and_then(|settings| match run.state {
+        RunState::Succeeded => settings.on_success.clone(),
+        RunState::Failed => settings.on_failure.clone(),
+        // Who ended it knows, and nothing came of it.
+        _ => None,
+    });
+    let next = match named {
+        Some(function) => destination(core, run, function).await?,
+        None => None,
+    };
+    let callback = callback(core, run);
+    Some(Sequel { callback, run: next.map(Box::new) })
+}
+
+/// Checks that a deployment's destinations are there and take runs.
+pub(crate) async fn check_destinations(
+    core: &Core,
+    project: ProjectId,
+    own: &FunctionName,
+    settings: &Background,
+) -> Result<(), Fault> {
+    for (key, named) in [("on_success", &settings.on_success), ("on_failure", &settings.on_failure)] {
+        let Some(named) = named else { continue };
+        let mode =
+            if named == own { Ok(settings.mode) } else { core.live(project, named).await.map(|route| mode(&route)) };
+        let fault = |message: String| Fault::new(Code::InvalidConfiguration, format!("background.{key}: {message}"));
+        match mode {
+            Ok(InvocationMode::Sync) => {
+                return Err(fault(sync_only(named)).with_hint("set background.mode = \"both\" in its manifest"));
+            }
+            Ok(_) => {}
+            Err(missing) if missing.code == Code::FunctionNotFound || missing.code == Code::NotFound => {
+                return Err(fault(missing.message).with_hint(format!("deploy `{named}` first, then this function")));
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(())
+}
+
+/// The run of a destination. `None` outside when the server stops, inside when there is to be none.
+async fn destination(core: &Core, run: &mut RunRecord, function: FunctionName) -> Option<Option<NewItem>> {
+    let hops = run.onward.as_ref().map_or(0, |onward| onward.hops);
+    let outcome = if hops >= limits::HOPS_MAX {
+        Err(format!("{hops} runs led to this one, each the destination of the one before; no more are made"))
+    } else {
+        match find(core, run.project, &function).await? {
+            Ok(route) => item(core, run, &route, hops).map_err(|fault| fault.message),
+            Err(message) => Err(message),
+        }
+    };
+    let (item, message) = match outcome {
+        Ok(item) => (Some(item), None),
+        Err(message) => (None, Some(message)),
+    };
+    add(if item.is_some() { &core.onward.sent_on } else { &core.onward.dropped });
+    if let Some(message) = &message {
+        tracing::warn!(run_id = %run.id, destination = %function, message, "a run is not sent on");
+    }
+    let run_id = item.as_ref().map(|item| item.record.id);
+    run.onward.get_or_insert_default().destination = Some(Destination { function, run_id, message });
+    Some(item)
+}
+
+/// The live version of a destination, or why it cannot be one. Waits for a while where that cannot be read.
+async fn find(core: &Core, project: ProjectId, name: &FunctionName) -> Option<Result<Route, String>> {
+    let [mut pause, longest] = PAUSES;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match core.live(project, name).await {
+            Ok(route) if mode(&route) == InvocationMode::Sync => return Some(Err(sync_only(name))),
+            Ok(route) => return Some(Ok(route)),
+            Err(fault) if fault.code == Code::FunctionNotFound || fault.code == Code::NotFound => {
+                return Some(Err(fault.message));
+            }
+            Err(fault) if tries == TRIES => return Some(Err(fault.message)),
+            Err(fault) => tracing::error!(%fault, function = %name, "a destination cannot be looked up yet"),
+        }
+        tokio::select! {
+            () = core.stop.cancelled() => return None,
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(longest),
+        }
+    }
+}
+
+fn mode(route: &Route) -> InvocationMode {
+    route.version.settings.background.mode
+}
+
+fn sync_only(name: &FunctionName) -> String {
+    format!("`{name}` takes calls that wait for the answer only")
+}
+
+fn item(core: &Core, ended: &RunRecord, route: &Route, hops: u32) -> Result<NewItem, Fault> {
+    let now = core.clock.now();
+    let trigger = TriggerKind::Destination;
+    let mut record = queued_record(core.ids.mint(now), &route.entry, route.version.number, trigger, now);
+    record.origin = Some(ended.id);
+    record.onward = Onward::new(None, hops + 1);
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let input = RunInput {
+        method: "POST".to_owned(),
+        path: "/".to_owned(),
+        query: String::new(),
+        headers: vec![header("content-type", "application/json"), header("x-faas-trigger", trigger.as_str())],
+        body: encode(&Report::of(ended))?,
+        max_age: None,
+    };
+    Ok(NewItem {
+        record,
+        not_before: now,
+        priority: 0,
+        ordering_key: None,
+        input: input.inline()?,
+        claim: None,
+        redrives: None,
+    })
+}
+
+fn callback(core: &Core, run: &mut RunRecord) -> Option<NewCallback> {
+    let url = run.onward.as_ref()?.callback.as_ref()?.url.clone();
+    // What was allowed when the run was accepted may be none now; the sender says so in the run's record.
+    let host = core.outbound.check(&url).unwrap_or_default();
+    let body: Bytes = match encode(&Report::of(run)) {
+        Ok(body) => body,
+        Err(fault) => {
+            tracing::error!(run_id = %run.id, %fault, "a callback cannot be written");
+            return None;
+        }
+    };
+    let callback = run.onward.get_or_insert_default().callback.as_mut()?;
+    callback.state = CallbackState::Pending;
+    Some(NewCallback { url, host, body, ended_at: run.finished_at.unwrap_or(run.created_at) })
+}
+
+// === impl Core ===
+
+impl Core {
+    /// The live version of a function.
+    async fn live(&self, project: ProjectId, name: &FunctionName) -> Result<Route, Fault> {
+        let entry = self.function(project, name.as_str())?;
+        self.route(entry, &Selector::Alias(AliasName::live())).await
+    }
+}

@@ -1,0 +1,278 @@
+//! Posting over HTTP.
+
+use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use faas_ports::{Outbound, OutboundError, OutboundMessage, UrlRefusal};
+use faas_types::{AllowedTarget, limits};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, Url};
+
+use crate::Guard;
+
+/// How long a look-up and a connection may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a message may take from the look-up to the answer.
+const WHOLE: Duration = Duration::from_secs(15);
+/// Bytes of an answer that are read, so that its sender sees it arrive; they are dropped.
+const ANSWER_READ: usize = 4 << 10;
+
+/// Posts over HTTP, one connection for each message.
+pub struct HttpOutbound {
+    guard: Arc<Guard>,
+    /// Made with the first message: most servers never send one, and the certificates of the machine take some
+    /// milliseconds to load.
+    client: OnceLock<Result<Client, String>>,
+}
+
+/// Looks names up and passes on only what may be connected to.
+struct CheckedResolver(Arc<Guard>);
+
+/// A name without an address that may be sent to.
+#[derive(Debug)]
+struct NotAllowed(String);
+
+// === impl HttpOutbound ===
+
+impl HttpOutbound {
+    /// Posts to the public internet, and to what an operator allows.
+    #[must_use]
+    pub fn new(allowed: Vec<AllowedTarget>) -> Self {
+        Self { guard: Arc::new(Guard::new(allowed)), client: OnceLock::new() }
+    }
+
+    fn client(&self) -> Result<&Client, OutboundError> {
+        let made = self.client.get_or_init(|| {
+            Client::builder()
+                .no_proxy()
+                .redirect(Policy::none())
+                .dns_resolver(Arc::new(CheckedResolver(Arc::clone(&self.guard))))
+                .connect_timeout(CONNECT)
+                .timeout(WHOLE)
+                .pool_max_idle_per_host(0)
+                .user_agent(concat!("faas/", env!("CARGO_PKG_VERSION")))
+                .build()
+                .map_err(|error| chain(&error))
+        });
+        made.as_ref().map_err(|message| OutboundError::Failed(format!("no HTTP client: {message}")))
+    }
+
+    /// A URL that may be tried, with its host. Addresses are checked here, since the client looks only names up.
+    fn read(&self, text: &str) -> Result<(Url, String), UrlRefusal> {
+        let refuse = |why: &str| UrlRefusal(why.to_owned());
+        if text.len() > limits::CALLBACK_URL_MAX {
+            return Err(UrlRefusal(format!("it has {} bytes, more than {}", text.len(), limits::CALLBACK_URL_MAX)));
+        }
+        let url = Url::parse(text).map_err(|error| UrlRefusal(format!("it is no URL: {error}")))?;
+        if !["http", "https"].contains(&url.scheme()) {
+            return Err(refuse("only http:// and https:// can be called back"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(refuse("it holds a user or a password; put a token into its path or query instead"));
+        }
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| refuse("it has no host"))?.to_owned();
+        if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>()
+            && !self.guard.lets(address)
+        {
+            return Err(UrlRefusal(not_allowed(&host)));
+        }
+        Ok((url, host))
+    }
+}
+
+#[async_trait]
+impl Outbound for HttpOutbound {
+    fn check(&self, url: &str) -> Result<String, UrlRefusal> {
+        self.read(url).map(|(_, host)| host)
+    }
+
+    async fn post(&self, message: OutboundMessage) -> Result<u16, OutboundError> {
+        let (url, _) = self.read(&message.url).map_err(|refusal| OutboundError::Refused(refusal.0))?;
+        let mut request = self.client()?.post(url).body(message.body);
+        for (name, value) in message.headers {
+            request = request.header(name, value);
+        }
+        let response = request.send().await.map_err(|error| failure(&error))?;
+        let status = response.status().as_u16();
+        drain(response).await;
+        Ok(status)
+    }
+}
+
+/// What comes after the status is nobody's; a failure there is none of the message.
+async fn drain(mut response: Response) {
+    let mut left = ANSWER_READ;
+    while let Ok(Some(chunk)) = response.chunk().await {
+        match left.checked_sub(chunk.len()) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
+
+fn failure(error: &reqwest::Error) -> OutboundError {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(NotAllowed(message)) = error.downcast_ref() {
+            return OutboundError::Refused(message.clone());
+        }
+        cause = error.source();
+    }
+    if error.is_timeout() {
+        let what = if error.is_connect() { "no connection in time" } else { "no answer in time" };
+        return OutboundError::Failed(what.to_owned());
+    }
+    OutboundError::Failed(chain(error))
+}
+
+/// An error with its causes, without the URL: it may hold a token.
+fn chain(error: &reqwest::Error) -> String {
+    let mut texts = Vec::new();
+    let mut cause: Option<&dyn Error> = error.source();
+    while let Some(error) = cause {
+        texts.push(error.to_string());
+        cause = error.source();
+    }
+    if texts.is_empty() { "the request failed".to_owned() } else { texts.join(": ") }
+}
+
+fn not_allowed(host: &str) -> String {
+    format!("{host} is no address of the public internet; the server's `callbacks.allow` can allow it")
+}
+
+// === impl CheckedResolver ===
+
+impl Resolve for CheckedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let guard = Arc::clone(&self.0);
+        Box::pin(async move {
+            let host = name.as_str();
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
+            let any = guard.lets_host(host);
+            let good: Vec<SocketAddr> = found.into_iter().filter(|found| any || guard.lets(found.ip())).collect();
+            if good.is_empty() {
+                return Err(Box::new(NotAllowed(not_allowed(host))) as _);
+            }
+            Ok(Box::new(good.into_iter()) as Addrs)
+        })
+    }
+}
+
+// === impl NotAllowed ===
+
+impl std::fmt::Display for NotAllowed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for NotAllowed {}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn allowing(allowed: &[&str]) -> HttpOutbound {
+        HttpOutbound::new(allowed.iter().map(|text| text.parse().expect(text)).collect())
+    }
+
+    async fn post(outbound: &HttpOutbound, url: &str) -> Result<u16, OutboundError> {
+        let headers = vec![("webhook-id", "run_1".to_owned())];
+        outbound.post(OutboundMessage { url: url.to_owned(), headers, body: Bytes::from_static(b"{}") }).await
+    }
+
+    /// Answers every connection with `answer`, and tells how many there were.
+    async fn server(answer: &'static str) -> (u16, Arc<std::sync::atomic::AtomicU32>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let count = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let counted = Arc::clone(&count);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        (port, count)
+    }
+
+    #[test]
+    fn urls_are_refused_by_what_they_say() {
+        let outbound = allowing(&[]);
+        let long = format!("http://example.com/{}", "x".repeat(3_000));
+        for (url, why) in [
+            ("", "no URL"),
+            ("example.com", "no URL"),
+            ("ftp://example.com/", "only http"),
+            ("file:///etc/passwd", "only http"),
+            ("http://u:p@example.com/", "password"),
+            ("http://u@example.com/", "user"),
+            ("http://127.0.0.1:8080/", "no address of the public internet"),
+            ("http://2130706433/", "no address of the public internet"),
+            ("http://0x7f.1/", "no address of the public internet"),
+            ("http://0177.0.0.1/", "no address of the public internet"),
+            ("http://[::1]/", "no address of the public internet"),
+            ("http://[::ffff:7f00:1]/", "no address of the public internet"),
+            ("http://[64:ff9b::a9fe:a9fe]/", "no address of the public internet"),
+            ("http://169.254.169.254/latest/meta-data/", "no address of the public internet"),
+            (&long, "more than 2048"),
+        ] {
+            let refusal = outbound.check(url).expect_err(url);
+            assert!(refusal.0.contains(why), "{url}: {refusal}");
+        }
+        assert_eq!(outbound.check("https://example.com:8443/a?b=c").as_deref(), Ok("example.com"));
+        assert_eq!(outbound.check("https://[2606:4700::1]/").as_deref(), Ok("[2606:4700::1]"));
+        assert!(allowing(&["127.0.0.0/8"]).check("http://127.0.0.1/").is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_inside_is_refused_at_the_connection() {
+        let (port, connections) = server("HTTP/1.1 204 No Content\r\n\r\n").await;
+        let url = format!("http://localhost:{port}/");
+        assert!(allowing(&[]).check(&url).is_ok(), "a name is not looked up before");
+        let refused = post(&allowing(&[]), &url).await;
+        assert!(matches!(refused, Err(OutboundError::Refused(_))), "{refused:?}");
+        assert_eq!(connections.load(std::sync::atomic::Ordering::SeqCst), 0);
+        assert_eq!(post(&allowing(&["localhost"]), &url).await, Ok(204));
+        assert_eq!(post(&allowing(&["127.0.0.1", "::1"]), &url).await, Ok(204));
+    }
+
+    #[tokio::test]
+    async fn redirections_are_answers() {
+        let (inside, connections) = server("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        let answer = format!("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:{inside}/\r\ncontent-length: 0\r\n\r\n");
+        let (port, _) = server(Box::leak(answer.into_boxed_str())).await;
+        assert_eq!(post(&allowing(&["127.0.0.1"]), &format!("http://127.0.0.1:{port}/")).await, Ok(302));
+        assert_eq!(connections.load(std::sync::atomic::Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn an_endless_answer_is_left() {
+        let huge = format!("HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n{}", "x".repeat(100_000));
+        let (port, _) = server(Box::leak(huge.into_boxed_str())).await;
+        assert_eq!(post(&allowing(&["127.0.0.1"]), &format!("http://127.0.0.1:{port}/")).await, Ok(200));
+    }
+
+    #[tokio::test]
+    async fn failures_do_not_name_the_url() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let Err(OutboundError::Failed(message)) =
+            post(&allowing(&["127.0.0.1"]), &format!("http://127.0.0.1:{port}/?token=secret")).await
+        else {
+            panic!("nobody listens there");
+        };
+        assert!(!message.contains("secret"), "{message}");
+    }
+}
