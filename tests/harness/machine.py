@@ -71,6 +71,11 @@ class Machine:
         return program("npm") is not None and program("node") is not None
 
     @cached_property
+    def cargo(self) -> bool:
+        """Whether Rust programs can be built."""
+        return program("cargo") is not None
+
+    @cached_property
     def power_cuts(self) -> bool:
         """Whether an ext4 file system can be made in a file, mounted and shut down without a flush."""
         from .disk import PowerCutDisk
@@ -102,6 +107,7 @@ REASONS = {
     "power_cuts": "no loop device, no mkfs.ext4 or no EXT4_IOC_SHUTDOWN: power cuts cannot be made here",
     "promtool": "promtool is not installed (Debian package prometheus)",
     "schemathesis": "schemathesis is not installed (PyPI)",
+    "cargo": "cargo is not installed",
     "npm": "npm and node are not installed",
 }
 

@@ -12,6 +12,7 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 from harness import Server, write_function
+from harness.paths import ROOT, TARGET
 
 EVENTS = "/api/v1/events"
 # Answers with what it was called with: the attributes as headers, the data as the body.
@@ -94,6 +95,29 @@ def test_events_of_the_javascript_sdk_arrive_intact(server: Server, kind: str, t
         got = seen(server, run)
         assert got["data"] == {"n": 7, "s": "ünï"}, mode
         assert (got["headers"]["ce-type"], got["headers"]["ce-source"]) == (kind, "/js")
+
+
+@pytest.fixture(scope="session")
+def rust_events() -> Path:
+    """A program that writes events with the Rust SDK, built once; see its own text."""
+    manifest, target = ROOT / "tests/rust_events/Cargo.toml", TARGET / "rust_events"
+    build = ["cargo", "build", "--locked", "--quiet", "--manifest-path", str(manifest), "--target-dir", str(target)]
+    subprocess.run(build, check=True, timeout=600)
+    return target / "debug/rust-events"
+
+
+@pytest.mark.needs("cargo")
+def test_events_of_the_rust_sdk_arrive_intact(server: Server, kind: str, rust_events: Path) -> None:
+    for mode in range(3):
+        event_id = f"rust-{mode}-{uuid.uuid4().hex}"
+        done = subprocess.run([rust_events, event_id, kind], check=True, capture_output=True, text=True, timeout=60)
+        message = json.loads(done.stdout)[mode]
+        [run] = publish(server, message["headers"], message["body"])
+        got = seen(server, run)
+        assert got["data"] == {"n": 7, "s": "ünï"}, mode
+        wanted = {"ce-id": event_id, "ce-type": kind, "ce-source": "/rust", "ce-specversion": "1.0", "ce-count": "7"}
+        wanted |= {"ce-subject": "s%C3%B6me%20thing", "ce-tenant": "a%20b", "content-type": "application/json"}
+        assert wanted.items() <= got["headers"].items(), got
 
 
 def test_the_same_event_makes_one_run(server: Server, kind: str) -> None:

@@ -64,7 +64,7 @@ pub(crate) async fn list_dead_letters(
     Ok(Json(DeadLetterList { dead_letters: letters.into_iter().map(letter_view).collect(), next }))
 }
 
-/// Shows a dead letter with its input and every attempt.
+/// Shows a dead letter with every attempt and its input: of messages those that are left.
 #[utoipa::path(get, path = "/api/v1/dead-letters/{id}", tag = "dead letters", params(("id" = String, Path, description = "the run's id")), responses(
     (status = 200, body = DeadLetterView),
     (status = 404, description = "no such dead letter", body = Problem, content_type = "application/problem+json"),
@@ -76,7 +76,7 @@ pub(crate) async fn get_dead_letter(
 ) -> Result<Json<DeadLetterView>, Failure> {
     let id = run_id(&id)?;
     let letter = state.engine.dead_letter(caller.project, id).await?;
-    let input = state.engine.input(caller.project, id).await.ok().map(input_view);
+    let input = state.engine.letter_input(&letter).await.ok().map(input_view);
     Ok(Json(DeadLetterView { input, ..letter_view(letter) }))
 }
 

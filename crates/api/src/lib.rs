@@ -20,6 +20,7 @@ mod retention;
 mod runs;
 mod server;
 mod state;
+mod topics;
 mod triggers;
 mod vars;
 mod views;

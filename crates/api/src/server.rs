@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use crate::state::ApiState;
 use crate::{
     cache, callbacks, dead_letters, deploy, error_pages, events, functions, health, invoke, keys, logs, metrics,
-    openapi, replays, retention, runs, triggers, vars,
+    openapi, replays, retention, runs, topics, triggers, vars,
 };
 
 /// Every route of the control plane.
@@ -60,6 +60,11 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(Invoke), routes!(triggers::test_trigger))
         .add(Key(FunctionsRead), routes!(triggers::next_fires))
         .add(Key(Invoke), routes!(events::publish_events))
+        .add(Key(RunsRead), routes!(topics::list_topics))
+        .add(Key(Invoke), routes!(topics::send_message))
+        .add(Key(Invoke), routes!(topics::send_messages))
+        .add(Key(RunsRead), routes!(topics::get_topic))
+        .add(Key(FunctionsWrite), routes!(topics::purge_topic))
         .add(Key(RunsRead), routes!(logs::function_logs))
         .add(Key(RunsRead), routes!(runs::list_runs))
         .add(Key(RunsRead), routes!(runs::get_run))

@@ -206,7 +206,7 @@ fn settings(
         let free = (1..=taken.len() + 1).map(|number| format!("{kind}-{number}"));
         let free = free.into_iter().find(|name| taken.iter().all(|entry| entry.record.name().as_str() != name));
         // A type that is none is told of below, and not its name.
-        let free = free.filter(|_| ["cron", "webhook", "event"].contains(&kind));
+        let free = free.filter(|_| ["cron", "webhook", "event", "queue"].contains(&kind));
         trigger.extend(free.map(|name| ("name".to_owned(), name.into())));
     }
     Manifest::trigger_from_json(trigger.into()).map_err(|errors: ManifestErrors| {

@@ -2,10 +2,12 @@
 
 use faas_engine::{Deployed, FunctionEntry, KeyRecord};
 use faas_proto::rest::{
-    AliasView, AttemptView, DeploymentView, FunctionView, KeyView, LogLineView, RunErrorView, RunView, SettingsView,
-    StartView, VersionView,
+    AliasView, AttemptView, BatchView, DeploymentView, FunctionView, KeyView, LogLineView, RunErrorView, RunView,
+    SettingsView, StartView, VersionView,
 };
-use faas_types::{AttemptRecord, Diagnosis, Fault, LogLine, ProjectId, RunRecord, StartTimes, VersionRecord};
+use faas_types::{
+    AttemptRecord, Batch, Diagnosis, Fault, LogLine, ProjectId, RunRecord, RunState, StartTimes, VersionRecord,
+};
 
 use crate::state::ApiState;
 
@@ -153,7 +155,17 @@ pub(crate) fn run_view(mut run: RunRecord) -> RunView {
         due_at: run.due_at.map(|at| at.to_string()),
         callback: onward.callback,
         destination: onward.destination,
+        batch: run.batch.map(|batch| batch_view(&batch, run.state)),
     }
+}
+
+fn batch_view(batch: &Batch, state: RunState) -> BatchView {
+    let left = match (&batch.left, state) {
+        (_, RunState::Succeeded) => 0,
+        (Some(left), _) => u16::try_from(left.len()).unwrap_or(u16::MAX),
+        (None, _) => batch.messages,
+    };
+    BatchView { messages: batch.messages, left }
 }
 
 fn attempt_view(attempt: &AttemptRecord) -> AttemptView {

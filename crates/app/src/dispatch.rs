@@ -45,9 +45,10 @@ impl Doors {
     }
 }
 
-/// The function routes and the one for events also answer without `/api/v1`.
+/// The routes of functions and topics and the one for events also answer without `/api/v1`.
 fn has_short_form(path: &str) -> bool {
-    path == "/events" || path.strip_prefix("/functions").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    let is_below = |start| path.strip_prefix(start).is_some_and(|rest: &str| rest.is_empty() || rest.starts_with('/'));
+    path == "/events" || is_below("/functions") || is_below("/topics")
 }
 
 fn below_api(uri: &Uri) -> Uri {
@@ -65,6 +66,7 @@ mod tests {
     fn functions_answer_with_and_without_the_prefix() {
         let uri: Uri = "/functions/hello/logs?limit=3".parse().expect("valid");
         assert!(has_short_form(uri.path()) && has_short_form("/events"));
+        assert!(has_short_form("/topics/orders") && !has_short_form("/topicsx"));
         assert!(!has_short_form("/functionsx") && !has_short_form("/events/x"));
         assert_eq!(below_api(&uri).to_string(), "/api/v1/functions/hello/logs?limit=3");
     }

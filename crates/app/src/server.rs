@@ -70,6 +70,7 @@ impl Server {
             dead_letters: store.dead_letters(),
             claims: store.claims(),
             callbacks: store.callbacks(),
+            topics: store.topics(),
             blobs: store.blobs(),
             layers: store.layers(),
             events: store.events(),

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     cache, callbacks, completion, deploy, dlq, doctor, events, explain, functions, init, invoke, keys, logs, rollback,
-    runs, status, triggers, up, validate, vars, version,
+    runs, status, topics, triggers, up, validate, vars, version,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -94,6 +94,9 @@ pub(crate) enum Command {
     /// Publish events
     #[command(subcommand, after_help = "Examples:\n  faas events publish @event.json")]
     Events(events::EventsCommand),
+    /// Send messages to topics, and show what waits there
+    #[command(subcommand, after_help = "Examples:\n  faas topics list\n  faas topics send orders -d '{\"order\": 7}'")]
+    Topics(topics::TopicsCommand),
     /// Make, list and revoke API keys
     #[command(subcommand, after_help = "Examples:\n  faas keys create ci --scope functions:write\n  faas keys list")]
     Keys(keys::KeysCommand),

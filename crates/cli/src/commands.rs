@@ -16,6 +16,7 @@ pub(crate) mod logs;
 pub(crate) mod rollback;
 pub(crate) mod runs;
 pub(crate) mod status;
+pub(crate) mod topics;
 pub(crate) mod triggers;
 pub(crate) mod up;
 pub(crate) mod validate;
@@ -50,6 +51,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Vars(command) => Box::pin(vars::run(command, session)).await?,
         Command::Triggers(command) => Box::pin(triggers::run(command, session)).await?,
         Command::Events(command) => events::run(command, session).await?,
+        Command::Topics(command) => topics::run(command, session).await?,
         Command::Keys(command) => keys::run(command, session).await?,
         Command::Cache(command) => cache::run(command, session).await?,
         Command::Callbacks(command) => callbacks::run(command, session).await?,

@@ -25,6 +25,7 @@ mod logs;
 mod runs;
 mod server;
 mod sse;
+mod topics;
 mod triggers;
 mod vars;
 
@@ -36,5 +37,6 @@ pub use error::ClientError;
 pub use invoke::{CallMeta, InvokeRequest, Reply};
 pub use logs::{LogFollower, LogQuery, LogSource};
 pub use runs::RunQuery;
+pub use topics::OutgoingMessage;
 
 pub use faas_proto::rest;

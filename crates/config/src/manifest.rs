@@ -9,6 +9,7 @@ mod fields;
 mod http;
 mod node;
 mod problem;
+mod queue;
 mod reader;
 mod syntax;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use faas_ports::{Claim, Enqueued, NewItem};
 use faas_types::{
-    Code, Digest, Fault, FunctionId, InvocationMode, Onward, ProjectId, RunId, RunRecord, RunState, limits,
+    Batch, Code, Digest, Fault, FunctionId, InvocationMode, Onward, ProjectId, RunId, RunRecord, RunState, limits,
 };
 use tokio::sync::oneshot;
 
@@ -40,6 +40,8 @@ pub struct Later {
     pub redrives: Option<RunId>,
     /// Whom to tell of the run's end.
     pub callback: Option<String>,
+    /// The messages that it carries.
+    pub batch: Option<Batch>,
 }
 
 /// A run that is committed.
@@ -140,6 +142,9 @@ impl Engine {
         record.trigger_name.clone_from(&request.trigger_name);
         record.origin = later.origin;
         record.onward = Onward::new(later.callback, 0);
+        // Messages come from the database, so its size is theirs already; blobs are never collected.
+        let keeps_inline = later.batch.is_some();
+        record.batch = later.batch;
         let not_before = now.plus(later.delay);
         record.due_at = (!later.delay.is_zero()).then_some(not_before);
         let claim = later.idempotency_key.map(|key| Claim {
@@ -154,7 +159,7 @@ impl Engine {
             not_before,
             priority: later.priority,
             ordering_key: later.ordering_key,
-            input: input.store(&*core.blobs).await?,
+            input: if keeps_inline { input.inline()? } else { input.store(&*core.blobs).await? },
             claim,
             redrives: later.redrives,
         })
@@ -204,6 +209,7 @@ impl Engine {
         dispatch.lanes.sign((project, record.function));
         dispatch.waiters.wake(id);
         self.core.onward.wake();
+        self.core.topics.flow.ended(id);
         Ok(record)
     }
 }

@@ -22,6 +22,7 @@ use crate::places::{PoolKey, Standing};
 use crate::recorder::Recorder;
 use crate::retention::Forgotten;
 use crate::stats::Stats;
+use crate::topics::TopicHall;
 use crate::triggers::{States, Triggers};
 use crate::usher::Usher;
 
@@ -48,6 +49,7 @@ pub(crate) struct Core {
     pub(crate) forgotten: Forgotten,
     pub(crate) dispatch: Dispatch,
     pub(crate) onward: OnwardFigures,
+    pub(crate) topics: TopicHall,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) stopping: AtomicBool,

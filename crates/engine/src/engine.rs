@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_ports::{
     Blobs, BodyStream, Callbacks, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher,
-    Layers, Outbound, PortError, Registry, RunHistory, RunQueue, Vault, Write,
+    Layers, Outbound, PortError, Registry, RunHistory, RunQueue, Topics, Vault, Write,
 };
 use faas_types::{Fault, FunctionId, ProjectId, Retention, limits};
 use parking_lot::Mutex;
@@ -29,7 +29,8 @@ use crate::recorder::Recorder;
 use crate::reply::{Call, CallFailure};
 use crate::retention::Forgotten;
 use crate::stats::Stats;
-use crate::triggers::{States, Triggers, keep_schedules};
+use crate::topics::{Flow, TopicHall};
+use crate::triggers::{States, Triggers, hand_messages_over, keep_schedules};
 use crate::usher::{Usher, UsherDeps};
 
 /// How long killed instances may take to be gone.
@@ -50,6 +51,7 @@ pub struct Ports {
     pub dead_letters: Arc<dyn DeadLetters>,
     pub claims: Arc<dyn Claims>,
     pub callbacks: Arc<dyn Callbacks>,
+    pub topics: Arc<dyn Topics>,
     pub blobs: Arc<dyn Blobs>,
     pub layers: Arc<dyn Layers>,
     pub events: Arc<dyn Events>,
@@ -170,6 +172,7 @@ impl Engine {
             forgotten: Forgotten::default(),
             dispatch,
             onward: OnwardFigures::default(),
+            topics: TopicHall { store: ports.topics, flow: Flow::default() },
             tasks,
             stop: CancellationToken::new(),
             stopping: AtomicBool::new(false),
@@ -188,6 +191,7 @@ impl Engine {
         let retention_default = settings.retention;
         let engine = Self { core, project, retention_default, background: Arc::new(Mutex::new(background)) };
         engine.core.tasks.spawn(keep_schedules(engine.clone(), settings.look_every));
+        engine.core.tasks.spawn(hand_messages_over(engine.clone()));
         Ok(engine)
     }
 

@@ -4,6 +4,7 @@
 //! `faas_types::RunPhase`); the rest of this crate is the thin shell that carries them out.
 
 mod accept;
+mod batch;
 mod body_budget;
 mod breach;
 mod call;
@@ -39,6 +40,7 @@ mod rollback;
 mod slot;
 mod stats;
 mod ticket;
+mod topics;
 mod triggers;
 mod usher;
 mod vars;
@@ -65,6 +67,7 @@ pub use replay::{DeadSelection, Redriven, Replay};
 pub use reply::{Call, CallBody, CallFailure};
 pub use retention::Forgotten;
 pub use stats::{FunctionSnapshot, Stats};
+pub use topics::{OutgoingMessage, SubscriberState, TopicView};
 pub use triggers::{
     Fired, HookAnswer, HookReply, HookRequest, NewSecret, PublishedEvent, SealedSecret, TriggerEntry, TriggerOrigin,
     TriggerRecord, TriggerState, Triggers, WebhookDoor,

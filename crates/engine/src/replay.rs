@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use faas_ports::{DeadLetter, DeadLetterQuery};
-use faas_types::{AliasName, Code, Fault, ProjectId, RunId, TriggerKind, limits};
+use faas_types::{AliasName, Batch, Code, Fault, ProjectId, RunId, RunRecord, RunState, TriggerKind, limits};
 use futures_util::{StreamExt, stream};
 
 use crate::accept::{Accepted, Later};
+use crate::batch;
 use crate::call::{CallRequest, Selector};
 use crate::dispatch::input::RunInput;
 use crate::engine::Engine;
@@ -63,8 +64,9 @@ impl Engine {
             return Err(Fault::new(Code::Conflict, format!("the run is {}", run.state.as_str()))
                 .with_hint("wait for its end, or cancel it first"));
         }
-        let mut input = self.input(project, id).await?;
+        let (mut input, mut carried) = self.what_is_left(&run).await?;
         if let Some(body) = replay.body {
+            carried = None;
             input.headers.retain(|(name, _)| name != "content-length");
             input.body = body;
         }
@@ -73,7 +75,8 @@ impl Engine {
         let RunInput { method, path, query, headers, body, max_age } = input;
         let request =
             CallRequest { trigger: TriggerKind::Replay, trigger_name: None, method, path, query, headers, body };
-        self.accept(route, request, Later { max_age, origin: Some(id), redrives, ..Later::default() }).await
+        self.accept(route, request, Later { max_age, origin: Some(id), redrives, batch: carried, ..Later::default() })
+            .await
     }
 
     /// What a run was called with.
@@ -88,6 +91,24 @@ impl Engine {
             )
         })?;
         Ok(RunInput::load(kept, &*self.core.blobs).await?)
+    }
+
+    /// What a run would be tried again with: of messages those that are not done, or all where all of them are.
+    async fn what_is_left(&self, run: &RunRecord) -> Result<(RunInput, Option<Batch>), Fault> {
+        let mut input = self.input(run.project, run.id).await?;
+        let Some(batch) = &run.batch else { return Ok((input, None)) };
+        let left = batch.left.clone().filter(|_| run.state != RunState::Succeeded);
+        let (body, carried) = batch::remaining(&input.body, &Batch { left, ..batch.clone() })?;
+        input.body = body;
+        Ok((input, Some(carried)))
+    }
+
+    /// What a redrive of a dead letter would begin with.
+    ///
+    /// # Errors
+    /// `FN_013` when it is not kept.
+    pub async fn letter_input(&self, letter: &DeadLetter) -> Result<RunInput, Fault> {
+        Ok(self.what_is_left(&letter.record).await?.0)
     }
 
     /// A page of dead letters, newest first.

@@ -58,7 +58,7 @@ pub(crate) enum LastStraw {
 /// Decides what follows an attempt. `dice` is any random number.
 pub(crate) fn next(policy: &RetryPolicy, tried: Tried, attempted: Attempted, dice: u64) -> Next {
     let code = match attempted {
-        Attempted::Answered(status) if status < 500 && status != 429 => return Next::Succeed,
+        Attempted::Answered(status) if is_success(status) => return Next::Succeed,
         Attempted::Answered(_) => Code::RuntimeError,
         Attempted::Interrupted => return Next::Return(tried.now),
         Attempted::Failed(code) => code,
@@ -89,6 +89,11 @@ pub(crate) fn spent(policy: &RetryPolicy, tried: Tried, lost: u32) -> Option<Las
     } else {
         None
     }
+}
+
+/// Whether an answer with this status ends a run well.
+pub(crate) fn is_success(status: u16) -> bool {
+    status < 500 && status != 429
 }
 
 /// The run found no place, or the server was in no state to try it.

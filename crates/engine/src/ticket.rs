@@ -356,6 +356,7 @@ pub(crate) fn queued_record(
         origin: None,
         due_at: None,
         onward: None,
+        batch: None,
     }
 }
 

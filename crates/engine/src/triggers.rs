@@ -12,6 +12,7 @@ mod cron;
 mod door;
 mod events;
 mod hooks;
+mod queue;
 mod reconcile;
 mod record;
 mod states;
@@ -26,4 +27,5 @@ pub use record::{SealedSecret, TriggerOrigin, TriggerRecord, TriggerState, Webho
 pub use table::{TriggerEntry, Triggers};
 
 pub(crate) use cron::run as keep_schedules;
+pub(crate) use queue::run as hand_messages_over;
 pub(crate) use states::States;

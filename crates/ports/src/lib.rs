@@ -17,6 +17,7 @@ mod outbound;
 mod queue;
 mod registry;
 mod sandbox;
+mod topics;
 mod vault;
 
 pub use blobs::Blobs;
@@ -44,5 +45,8 @@ pub use registry::{COMMIT_MAX, Change, Collection, Entry, Expect, Key, Registry,
 pub use sandbox::{
     Assignment, Barrier, LayerMount, OpenSandbox, ParkedSandbox, SandboxControl, SandboxExit, SandboxLimits,
     SandboxSpec, SandboxUsage, Sandboxes, Zygote,
+};
+pub use topics::{
+    Appended, HandOver, NewMessage, Subscription, TopicBounds, TopicDepth, TopicKey, TopicState, Topics, WaitingMessage,
 };
 pub use vault::{SECRET_MAX, Secret, SecretPlace, Vault};

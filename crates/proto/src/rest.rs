@@ -10,6 +10,7 @@ mod problem;
 mod retention;
 mod run;
 mod server;
+mod topic;
 mod trigger;
 mod var;
 
@@ -27,8 +28,9 @@ pub use key::{CreateKey, CreatedKey, KeyList, KeyView};
 pub use log::{LogEvent, LogLineView, LogList};
 pub use problem::{FunctionFailure, Problem};
 pub use retention::{RetentionView, SetRetention};
-pub use run::{AttemptView, RunErrorView, RunList, RunView, StartView};
+pub use run::{AttemptView, BatchView, RunErrorView, RunList, RunView, StartView};
 pub use server::{FeatureView, HealthView, RuntimeView, StatusView};
+pub use topic::{MessageBody, PurgedTopic, SendMessages, SentMessages, SubscriberView, TopicList, TopicView};
 pub use trigger::{
     AcceptedDelivery, AddTrigger, EventRun, NextFires, PublishedEvents, RotateSecret, TestedTrigger, TriggerList,
     TriggerView, TriggerWithSecret, UpdateTrigger,

@@ -33,6 +33,7 @@ mod run_filter;
 mod space;
 mod sqlite;
 mod store;
+mod topics;
 mod vault;
 mod watch_hub;
 

@@ -5,6 +5,8 @@ mod lease;
 mod settle;
 pub(crate) mod waiting;
 
+pub(crate) use enqueue::{encoded, enqueue};
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,9 +45,8 @@ impl SqliteQueue {
 impl RunQueue for SqliteQueue {
     async fn enqueue(&self, items: Vec<NewItem>) -> PortResult<Vec<Enqueued>> {
         self.core.space.admit()?;
-        // Encoded here, on the caller's thread: the writer's is the scarce one.
-        let rows = items.into_iter().map(enqueue::Row::new).collect::<PortResult<Vec<_>>>()?;
-        let work = move |connection: &Connection| enqueue::enqueue(connection, &rows);
+        let rows = encoded(items)?;
+        let work = move |connection: &Connection| enqueue(connection, &rows);
         self.core.main.write(work, |_| {}).await
     }
 

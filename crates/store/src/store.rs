@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use faas_ports::{
-    Blobs, Callbacks, Claims, DeadLetters, Events, Layers, PortResult, Registry, RunHistory, RunQueue, Vault,
+    Blobs, Callbacks, Claims, DeadLetters, Events, Layers, PortResult, Registry, RunHistory, RunQueue, Topics, Vault,
 };
 
 use crate::StoreError;
@@ -142,6 +142,12 @@ impl Store {
         Arc::clone(&self.queue) as _
     }
 
+    /// Messages that wait for functions.
+    #[must_use]
+    pub fn topics(&self) -> Arc<dyn Topics> {
+        Arc::clone(&self.queue) as _
+    }
+
     /// Messages about ended runs.
     #[must_use]
     pub fn callbacks(&self) -> Arc<dyn Callbacks> {
@@ -212,6 +218,7 @@ impl Core {
                 include_str!("schema/faas_2.sql"),
                 include_str!("schema/faas_3.sql"),
                 include_str!("schema/faas_4.sql"),
+                include_str!("schema/faas_5.sql"),
             ],
             recover: crate::queue::recover,
             durability: Durability::PowerCut,

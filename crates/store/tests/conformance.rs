@@ -80,6 +80,12 @@ async fn claims() {
 }
 
 #[tokio::test]
+async fn topics() {
+    let (_dir, store) = store();
+    suite::topics(&*store.topics(), &*store.queue()).await;
+}
+
+#[tokio::test]
 async fn events() {
     let (_dir, store) = store();
     suite::events(&*store.events()).await;

@@ -57,6 +57,7 @@ pub fn queued_run(project: ProjectId, function: FunctionId, created_at: Timestam
         origin: None,
         due_at: None,
         onward: None,
+        batch: None,
     }
 }
 

@@ -1,8 +1,9 @@
-//! A run queue in memory, with its dead letters, claims and callbacks.
+//! A run queue in memory, with its dead letters, claims, callbacks and topics.
 
 mod callbacks;
 mod claims;
 mod letters;
+mod topics;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use parking_lot::Mutex;
 use crate::MemoryHistory;
 use callbacks::CallbackTable;
 use claims::ClaimTable;
+use topics::TopicTable;
 
 /// Items in a list, in the order of enqueuing. Every call reads all of it.
 #[derive(Debug, Default)]
@@ -35,6 +37,7 @@ struct State {
     dead: BTreeMap<(ProjectId, RunId), DeadLetter>,
     claims: ClaimTable,
     callbacks: CallbackTable,
+    topics: TopicTable,
     epoch: u64,
 }
 

@@ -12,6 +12,7 @@ mod logs;
 mod onward;
 mod queue;
 mod registry;
+mod topics;
 mod vault;
 mod watch;
 
@@ -25,6 +26,7 @@ pub use logs::logs;
 pub use onward::onward;
 pub use queue::queue;
 pub use registry::registry;
+pub use topics::topics;
 pub use vault::vault;
 pub use watch::{lagged_watch, watch};
 

@@ -59,6 +59,12 @@ async fn claims() {
 }
 
 #[tokio::test]
+async fn topics() {
+    let queue = MemoryQueue::default();
+    suite::topics(&queue, &queue).await;
+}
+
+#[tokio::test]
 async fn events() {
     suite::events(&MemoryEvents::default()).await;
 }

@@ -139,6 +139,8 @@ id_kinds! {
     InstanceId = Instance("ins");
     /// An API key.
     KeyId = Key("key");
+    /// A message of a topic.
+    MessageId = Message("msg");
 }
 
 #[cfg(test)]

@@ -41,16 +41,16 @@ pub use cron_ticks::{CronPolicy, DueTicks, MissedTicks, Overlap};
 pub use digest::Digest;
 pub use fault::{Fault, FunctionError, InnerLimit};
 pub use id::{
-    AttemptId, DeploymentId, FunctionId, Id, IdKind, InstanceId, InvalidId, KeyId, LayerId, ProjectId, RunId,
-    SandboxId, TriggerId, VersionId,
+    AttemptId, DeploymentId, FunctionId, Id, IdKind, InstanceId, InvalidId, KeyId, LayerId, MessageId, ProjectId,
+    RunId, SandboxId, TriggerId, VersionId,
 };
 pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
 pub use json_text::JsonText;
-pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName, TriggerName};
+pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName, TopicName, TriggerName};
 pub use onward::{Callback, CallbackState, Destination, Onward};
 pub use retention::Retention;
 pub use run::{IllegalTransition, RunEffect, RunEvent, RunPhase, RunState};
-pub use run_record::{AttemptRecord, LogLevel, LogLine, LogStream, RunRecord, TriggerKind};
+pub use run_record::{AttemptRecord, Batch, LogLevel, LogLine, LogStream, RunRecord, TriggerKind};
 pub use scope::{InvalidScope, Scope};
 pub use settings::{
     Allowance, AuthMode, CacheSettings, CacheShare, FunctionSettings, HttpMethod, NetworkMode, Scaling, TriggerSettings,
@@ -58,6 +58,8 @@ pub use settings::{
 pub use span::{InvalidSpan, Span};
 pub use time::Timestamp;
 pub use timeline::{StartTimes, Timeline};
-pub use trigger::{CronTrigger, EventFilter, EventTrigger, InvalidEventFilter, WebhookReply, WebhookTrigger};
+pub use trigger::{
+    CronTrigger, EventFilter, EventTrigger, InvalidEventFilter, QueueTrigger, WebhookReply, WebhookTrigger,
+};
 pub use version::{Alias, Deployment, FunctionRecord, VersionRecord};
 pub use webhook_scheme::WebhookScheme;

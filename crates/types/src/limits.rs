@@ -138,3 +138,31 @@ pub const CALLBACK_BACKOFF_DEFAULT: Duration = Duration::from_secs(5);
 pub const CALLBACK_BACKOFF_CAP: Duration = Duration::from_secs(3_600);
 /// Networks and hosts that an operator may allow.
 pub const ALLOWED_TARGETS_MAX: usize = 256;
+/// Bytes of one message's body.
+pub const MESSAGE_MAX: usize = 256 << 10;
+/// Attributes of one message.
+pub const MESSAGE_ATTRIBUTES_MAX: usize = 32;
+/// Bytes of the name of an attribute of a message.
+pub const MESSAGE_ATTRIBUTE_NAME_MAX: usize = 64;
+/// Bytes of the value of an attribute of a message.
+pub const MESSAGE_ATTRIBUTE_MAX: usize = 1024;
+/// Messages that are sent with one request.
+pub const MESSAGES_SENT_MAX: usize = 1000;
+/// Topics of one project.
+pub const TOPICS_MAX: u64 = 1000;
+/// Messages that may wait in one topic.
+pub const TOPIC_MESSAGES_MAX: u64 = 100_000;
+/// Bytes that may wait in one topic.
+pub const TOPIC_BYTES_MAX: u64 = 1 << 30;
+/// Messages that may wait in all topics of a project.
+pub const PROJECT_MESSAGES_MAX: u64 = 1_000_000;
+/// Bytes that may wait in all topics of a project.
+pub const PROJECT_MESSAGE_BYTES_MAX: u64 = 4 << 30;
+/// Messages of one run of a queue trigger.
+pub const BATCH_MAX: u16 = 1000;
+/// Messages of one run of a queue trigger when the manifest is silent.
+pub const BATCH_DEFAULT: u16 = 10;
+/// How long the first message of a batch may wait for others.
+pub const BATCH_WINDOW_MAX: Duration = Duration::from_secs(300);
+/// Bytes of the messages of one run of a queue trigger, unless one alone is larger.
+pub const BATCH_BYTES_MAX: usize = 4 << 20;

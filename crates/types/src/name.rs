@@ -77,6 +77,8 @@ names! {
     AliasName, "alias name", "use 1 to 63 of a-z, 0-9 and -, starting with a letter", is_label;
     /// A trigger's name, unique within its function; same form as a function's name.
     TriggerName, "trigger name", "use 1 to 63 of a-z, 0-9 and -, starting with a letter", is_label;
+    /// A topic's name, unique in its project; same form as a function's name.
+    TopicName, "topic name", "use 1 to 63 of a-z, 0-9 and -, starting with a letter", is_label;
     /// A runtime as a manifest names it: a language, with or without a version (`python`, `python3.12`).
     RuntimeName, "runtime name", "use a language with or without a version, such as python or python3.12", is_runtime;
     /// Where a function's code starts: a file without its suffix, a colon and a name in it (`main:handler`).

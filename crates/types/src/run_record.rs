@@ -21,6 +21,8 @@ pub enum TriggerKind {
     Webhook,
     /// A published event.
     Event,
+    /// Messages of a topic.
+    Queue,
     /// Another run, tried again by hand.
     Replay,
     /// Another run, which ended and whose function names this one as its destination.
@@ -80,6 +82,19 @@ pub struct RunRecord {
     /// What follows its end, where something does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onward: Option<Box<Onward>>,
+    /// The messages that it was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
+}
+
+/// The messages of a run, by their places in its input, from 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// How many there are.
+    pub messages: u16,
+    /// Those that are not done, where an attempt has done some; all of them otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Vec<u16>>,
 }
 
 /// One try of a run.
@@ -169,8 +184,8 @@ pub struct LogLine {
 
 impl TriggerKind {
     /// Every kind.
-    pub const ALL: [Self; 7] =
-        [Self::Http, Self::Api, Self::Cron, Self::Webhook, Self::Event, Self::Replay, Self::Destination];
+    pub const ALL: [Self; 8] =
+        [Self::Http, Self::Api, Self::Cron, Self::Webhook, Self::Event, Self::Queue, Self::Replay, Self::Destination];
 
     /// The kind as text, as on the wire.
     #[must_use]
@@ -181,6 +196,7 @@ impl TriggerKind {
             Self::Cron => "cron",
             Self::Webhook => "webhook",
             Self::Event => "event",
+            Self::Queue => "queue",
             Self::Replay => "replay",
             Self::Destination => "destination",
         }

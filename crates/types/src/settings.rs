@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Background, ByteSize, CronTrigger, Entrypoint, EventTrigger, IsolationLevel, RuntimeName, Span, TriggerKind,
-    TriggerName, WebhookTrigger, limits,
+    Background, ByteSize, CronTrigger, Entrypoint, EventTrigger, IsolationLevel, QueueTrigger, RuntimeName, Span,
+    TriggerKind, TriggerName, WebhookTrigger, limits,
 };
 
 /// Who may call a function's URL.
@@ -77,6 +77,8 @@ pub enum TriggerSettings {
     Webhook(WebhookTrigger),
     /// Published events.
     Event(EventTrigger),
+    /// Messages of a topic.
+    Queue(QueueTrigger),
 }
 
 /// Everything a version runs with besides its files.
@@ -172,7 +174,9 @@ impl TriggerSettings {
         match self {
             Self::Http { .. } => None,
             Self::Cron(cron) => Some(&cron.name),
-            Self::Webhook(WebhookTrigger { name, .. }) | Self::Event(EventTrigger { name, .. }) => Some(name),
+            Self::Webhook(WebhookTrigger { name, .. })
+            | Self::Event(EventTrigger { name, .. })
+            | Self::Queue(QueueTrigger { name, .. }) => Some(name),
         }
     }
 
@@ -182,7 +186,8 @@ impl TriggerSettings {
         match self {
             Self::Http { path, .. }
             | Self::Webhook(WebhookTrigger { path, .. })
-            | Self::Event(EventTrigger { path, .. }) => path,
+            | Self::Event(EventTrigger { path, .. })
+            | Self::Queue(QueueTrigger { path, .. }) => path,
             Self::Cron(cron) => &cron.path,
         }
     }
@@ -195,6 +200,7 @@ impl TriggerSettings {
             Self::Cron(_) => TriggerKind::Cron,
             Self::Webhook(_) => TriggerKind::Webhook,
             Self::Event(_) => TriggerKind::Event,
+            Self::Queue(_) => TriggerKind::Queue,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{CronPolicy, CronSchedule, MissedTicks, Overlap, Span, TriggerName, WebhookScheme};
+use crate::{CronPolicy, CronSchedule, MissedTicks, Overlap, RetryPolicy, Span, TopicName, TriggerName, WebhookScheme};
 
 /// Bytes of one filter.
 const FILTER_MAX: usize = 256;
@@ -79,6 +79,27 @@ pub struct EventTrigger {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub subjects: Vec<EventFilter>,
+    /// The path that the function is called with.
+    pub path: String,
+}
+
+/// Runs for the messages of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct QueueTrigger {
+    /// Unique within the function.
+    #[schema(value_type = String)]
+    pub name: TriggerName,
+    /// The topic, of the function's project.
+    #[schema(value_type = String)]
+    pub topic: TopicName,
+    /// Messages of one run at the most.
+    pub batch_size: u16,
+    /// How long the first message of a batch waits for others.
+    #[schema(value_type = String)]
+    pub batch_window: Span,
+    /// When a failed attempt is followed by another; as the function's own runs when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryPolicy>,
     /// The path that the function is called with.
     pub path: String,
 }

@@ -228,6 +228,7 @@ pub(crate) fn run_table(run: &RunView) -> Table {
     table.property("function", format!("{} version {}", run.function, run.version));
     table.property("state", run.state.as_str());
     table.property("trigger", run.trigger.as_str());
+    table.maybe("messages", run.batch.as_ref().map(|batch| format!("{}, {} left", batch.messages, batch.left)));
     let origin = if run.trigger == TriggerKind::Destination { "destination of" } else { "replay of" };
     table.maybe(origin, run.origin.as_ref());
     table.property("created", &run.created_at);

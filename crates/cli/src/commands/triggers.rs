@@ -51,7 +51,7 @@ pub(crate) struct ListArgs {
 pub(crate) struct AddArgs {
     /// The function
     function: String,
-    /// cron, webhook or event
+    /// cron, webhook, event or queue
     #[arg(value_name = "TYPE")]
     kind: String,
     /// Its name [default: the type and a number]
@@ -93,6 +93,18 @@ pub(crate) struct AddArgs {
     /// event: a subject that is wanted; may be repeated
     #[arg(long = "subject", value_name = "SUBJECT")]
     subjects: Vec<String>,
+    /// queue: the topic whose messages are wanted
+    #[arg(long, value_name = "TOPIC")]
+    topic: Option<String>,
+    /// queue: messages of one run at the most, 1 to 1000 [default: 10]
+    #[arg(long, value_name = "N")]
+    batch_size: Option<u16>,
+    /// queue: how long the first message of a batch waits for others, at most 5m [default: 0s]
+    #[arg(long, value_name = "TIME")]
+    batch_window: Option<String>,
+    /// queue: attempts in all, 1 to 20 [default: those of the function]
+    #[arg(long, value_name = "N")]
+    max_attempts: Option<u32>,
     /// The path that the function is called with [default: /]
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
@@ -168,7 +180,8 @@ const ADD_EXAMPLES: &str = "\
 Examples:
   faas triggers add hello cron --schedule '0 9 * * 1-5' --timezone Europe/Berlin
   faas triggers add hello webhook --scheme github --name pushes
-  faas triggers add hello event --event-type 'order.*' --source /shop";
+  faas triggers add hello event --event-type 'order.*' --source /shop
+  faas triggers add hello queue --topic orders --batch-size 100 --batch-window 2s";
 
 const ROTATE_EXAMPLES: &str = "\
 Examples:
@@ -236,6 +249,8 @@ fn wanted(args: &AddArgs) -> anyhow::Result<AddTrigger> {
         ("input", &args.input),
         ("scheme", &args.scheme),
         ("respond", &args.respond),
+        ("topic", &args.topic),
+        ("batch_window", &args.batch_window),
         ("path", &args.path),
     ];
     trigger.extend(texts.iter().filter_map(|(key, text)| Some(((*key).to_owned(), text.as_deref()?.into()))));
@@ -243,6 +258,8 @@ fn wanted(args: &AddArgs) -> anyhow::Result<AddTrigger> {
         let count = missed.parse::<u32>().map(Value::from);
         trigger.insert("missed".to_owned(), count.unwrap_or_else(|_| missed.as_str().into()));
     }
+    trigger.extend(args.batch_size.map(|size| ("batch_size".to_owned(), size.into())));
+    trigger.extend(args.max_attempts.map(|most| ("retry".to_owned(), json!({ "max_attempts": most }))));
     let lists = [("types", &args.types), ("sources", &args.sources), ("subjects", &args.subjects)];
     let lists = lists.iter().filter(|(_, list)| !list.is_empty());
     trigger.extend(lists.map(|(key, list)| ((*key).to_owned(), json!(list))));
@@ -307,6 +324,7 @@ fn what(row: &TriggerView) -> String {
         TriggerSettings::Webhook(hook) if row.secrets == Some(0) => format!("{}, no secret yet", hook.scheme),
         TriggerSettings::Webhook(_) => row.url.clone().unwrap_or_default(),
         TriggerSettings::Event(event) => event.types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        TriggerSettings::Queue(queue) => format!("{}, up to {}", queue.topic, queue.batch_size),
         TriggerSettings::Http { path, .. } => path.clone(),
     }
 }

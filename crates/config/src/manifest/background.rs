@@ -21,7 +21,7 @@ pub(super) fn background(reader: &mut Reader, root: &Table<'_>) -> Option<Backgr
     Some(Background {
         mode: reader.one_of(&table, "mode", &words).unwrap_or(defaults.mode),
         backlog_max: reader.count(&table, "backlog_max", 1, limits::BACKLOG_MAX).unwrap_or(defaults.backlog_max),
-        retry: table.get("retry").and_then(|node| retry(reader, node)).unwrap_or(defaults.retry),
+        retry: table.get("retry").and_then(|node| retry(reader, "background.retry", node)).unwrap_or(defaults.retry),
         on_success: destination(reader, &table, "on_success"),
         on_failure: destination(reader, &table, "on_failure"),
     })
@@ -35,8 +35,9 @@ fn destination(reader: &mut Reader, table: &Table<'_>, key: &str) -> Option<Func
     reader.keep(&path, node, text.parse::<FunctionName>())
 }
 
-fn retry(reader: &mut Reader, node: &Node) -> Option<RetryPolicy> {
-    let table = reader.table("background.retry", node)?;
+/// Reads a table of retries that stands at `path`.
+pub(super) fn retry(reader: &mut Reader, path: &str, node: &Node) -> Option<RetryPolicy> {
+    let table = reader.table(path, node)?;
     reader.refuse_unknown(&table, RETRY_KEYS);
     let defaults = RetryPolicy::default();
     let policy = RetryPolicy {

@@ -1,7 +1,8 @@
 //! Triggers as manifests have them.
 
 use faas_types::{
-    CronTrigger, EventTrigger, MissedTicks, Overlap, Span, TriggerSettings, WebhookReply, WebhookScheme, WebhookTrigger,
+    CronTrigger, EventTrigger, MissedTicks, Overlap, RetryClass, Span, TriggerSettings, WebhookReply, WebhookScheme,
+    WebhookTrigger,
 };
 use serde_json::json;
 
@@ -33,6 +34,17 @@ type = "event"
 types = ["order.*"]
 sources = "/shop/eu"
 subjects = ["7"]
+[[triggers]]
+type = "queue"
+topic = "orders"
+batch_size = 50
+batch_window = "2s"
+[triggers.retry]
+max_attempts = 5
+on = ["error"]
+[[triggers]]
+type = "queue"
+topic = "mail"
 "#;
 
 fn triggers(text: &str) -> Vec<TriggerSettings> {
@@ -43,9 +55,15 @@ fn triggers(text: &str) -> Vec<TriggerSettings> {
 fn every_key_of_every_type_reaches_the_settings() {
     let triggers = triggers(ALL);
     let names: Vec<_> = triggers.iter().filter_map(TriggerSettings::name).map(ToString::to_string).collect();
-    assert_eq!(names, ["nightly", "cron-2", "webhook-1", "event-1"]);
-    let [_, TriggerSettings::Cron(full), TriggerSettings::Cron(short), TriggerSettings::Webhook(hook), last] =
-        &triggers[..]
+    assert_eq!(names, ["nightly", "cron-2", "webhook-1", "event-1", "queue-1", "queue-2"]);
+    let [
+        _,
+        TriggerSettings::Cron(full),
+        TriggerSettings::Cron(short),
+        TriggerSettings::Webhook(hook),
+        last,
+        queues @ ..,
+    ] = &triggers[..]
     else {
         panic!("{triggers:?}")
     };
@@ -58,6 +76,11 @@ fn every_key_of_every_type_reaches_the_settings() {
     assert_eq!((*scheme, *respond), (WebhookScheme::GitHub, WebhookReply::Answer));
     let TriggerSettings::Event(EventTrigger { types, sources, subjects, .. }) = last else { panic!("{last:?}") };
     assert_eq!((types[0].as_str(), sources[0].as_str(), subjects[0].as_str()), ("order.*", "/shop/eu", "7"));
+    let [TriggerSettings::Queue(orders), TriggerSettings::Queue(mail)] = queues else { panic!("{queues:?}") };
+    assert_eq!((orders.topic.as_str(), orders.batch_size, orders.batch_window), ("orders", 50, Span::from_secs(2)));
+    let retry = orders.retry.as_ref().expect("a policy");
+    assert_eq!((retry.max_attempts, &retry.on[..]), (5, &[RetryClass::Error][..]));
+    assert_eq!((mail.batch_size, mail.batch_window, mail.retry.is_none()), (10, Span::default(), true));
 }
 
 #[test]
@@ -75,7 +98,15 @@ fn json_carries_triggers_to_the_server_and_one_alone_reads_the_same() {
 #[test]
 fn each_bad_trigger_is_told_with_place_and_way_out() {
     let table = [
-        ("type = \"queue\"", "2:8: trigger type `queue` is not available in this release; there are http, cron,"),
+        ("type = \"storage\"", "2:8: trigger type `storage` is not available in this release; there are http, cron,"),
+        ("type = \"queue\"", "`triggers[0].topic` is missing; add topic ="),
+        ("type = \"queue\"\ntopic = \"My Topic\"", "3:9: `triggers[0].topic`: `My Topic` is not a valid topic name"),
+        ("type = \"queue\"\ntopic = \"a\"\nbatch_size = 1001", "4:14: `triggers[0].batch_size` must be"),
+        (
+            "type = \"queue\"\ntopic = \"a\"\nbatch_window = \"6m\"",
+            "4:16: `triggers[0].batch_window` must be at most 5m",
+        ),
+        ("type = \"queue\"\ntopic = \"a\"\n[triggers.retry]\ntimes = 3", "5:1: unknown key `triggers[0].retry.times`;"),
         ("type = \"schedule\"", "2:8: unknown trigger type `schedule`; did you mean \"cron\"?"),
         ("type = \"zzz\"", "2:8: unknown trigger type `zzz`; use \"http\" or \"cron\" or"),
         ("type = \"cron\"", "`triggers[0].schedule` is missing; add schedule ="),

@@ -4,11 +4,11 @@ use faas_types::{TriggerKind, TriggerName, TriggerSettings, limits};
 
 use super::node::{Node, Value};
 use super::reader::{Reader, Table, closest, shorten};
-use super::{cron, event, http, webhook};
+use super::{cron, event, http, queue, webhook};
 
 /// Trigger types of later releases, which deserve a better answer than "unknown".
-const LATER: &[&str] = &["queue", "database", "storage", "auth"];
-const TYPES: [&str; 4] = ["http", "cron", "webhook", "event"];
+const LATER: &[&str] = &["database", "storage", "auth"];
+const TYPES: [&str; 5] = ["http", "cron", "webhook", "event", "queue"];
 const PATH_MAX: usize = 200;
 
 /// Reads `[[triggers]]`; `None` when it is not a list.
@@ -88,6 +88,7 @@ fn trigger(reader: &mut Reader, table: &Table<'_>, ordinals: &mut Ordinals) -> O
         "cron" => cron::cron(reader, table, ordinals).map(|cron| TriggerSettings::Cron(Box::new(cron))),
         "webhook" => Some(TriggerSettings::Webhook(webhook::webhook(reader, table, ordinals))),
         "event" => event::event(reader, table, ordinals).map(TriggerSettings::Event),
+        "queue" => queue::queue(reader, table, ordinals).map(TriggerSettings::Queue),
         later if LATER.contains(&later) => {
             let choice = TYPES.join(", ");
             let message = format!("trigger type `{later}` is not available in this release; there are {choice}");

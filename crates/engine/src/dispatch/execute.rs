@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use faas_ports::{Lease, Settlement, Verdict};
-use faas_types::{Background, Code, Fault, FunctionSettings, RunRecord, RunState, Span, limits};
+use faas_types::{
+    Background, Code, Fault, FunctionSettings, QueueTrigger, RunRecord, RunState, Span, TriggerKind, TriggerSettings,
+    limits,
+};
 use futures_util::StreamExt;
 use tokio::sync::oneshot;
 
 use super::input::RunInput;
 use super::verdict::{self, Trial, TrialEnd};
 use super::{Ending, dispatcher};
+use crate::batch;
 use crate::call::{CallRequest, Route, Selector};
 use crate::core::Core;
 use crate::onward;
@@ -77,6 +81,9 @@ async fn attempt(core: &Arc<Core>, lease: &Lease, sink: oneshot::Sender<Arc<RunR
         Err(fault) => return Trial { settings: Background::default(), end: TrialEnd::Failed(fault) },
     };
     let mut settings = route.version.settings.background.clone();
+    if let Some(own) = queue_trigger(core, &lease.record).and_then(|queue| queue.retry) {
+        settings.retry = own;
+    }
     let end = match RunInput::load(lease.input.clone(), &*core.blobs).await {
         Ok(input) => {
             if let Some(age) = input.max_age {
@@ -109,6 +116,15 @@ async fn route(core: &Arc<Core>, lease: &Lease) -> Result<Route, Fault> {
     Ok(Route { entry, version, selector })
 }
 
+/// The trigger whose messages a run carries, as it is set now.
+fn queue_trigger(core: &Core, record: &RunRecord) -> Option<QueueTrigger> {
+    let name = record.trigger_name.as_ref().filter(|_| record.trigger == TriggerKind::Queue)?;
+    match &core.triggers.find(record.function, name.as_str()).ok()?.record.settings {
+        TriggerSettings::Queue(queue) => Some(queue.clone()),
+        _ => None,
+    }
+}
+
 fn capacity(settings: &FunctionSettings, concurrency: u32) -> u32 {
     settings.scaling.max.saturating_mul(settings.scaling.concurrency.unwrap_or(concurrency).max(1))
 }
@@ -120,32 +136,50 @@ async fn call(
     input: RunInput,
     sink: oneshot::Sender<Arc<RunRecord>>,
 ) -> TrialEnd {
+    let RunInput { method, path, query, headers, mut body, .. } = input;
+    let carried = lease.record.batch.as_ref().map(|batch| (body.clone(), batch));
+    if let Some((kept, batch)) = &carried {
+        let attempt = u32::try_from(lease.record.attempts.len()).unwrap_or(u32::MAX - 1) + 1;
+        match batch::of_attempt(kept, batch, attempt) {
+            Ok(told) => body = told,
+            Err(fault) => return TrialEnd::Failed(fault),
+        }
+    }
     let stats = core.stats.function(route.entry.record.id, &route.entry.record.name);
     let ticket = Ticket::again(Arc::clone(core), stats, fresh(&lease.record), sink);
-    let RunInput { method, path, query, headers, body, .. } = input;
     let (trigger, trigger_name) = (lease.record.trigger, lease.record.trigger_name.clone());
     let request = CallRequest { trigger, trigger_name, method, path, query, headers, body };
     match core.carry(ticket, route, request, None, Urgency::Background).await {
         Err(failure) => TrialEnd::Failed(failure.fault),
         Ok(call) => {
             let head = call.head;
-            match whole(call.body).await {
-                Ok(body) => TrialEnd::Answered { head, body },
-                Err(fault) => TrialEnd::Failed(fault),
+            let most = if carried.is_some() { usize::MAX } else { limits::RESULT_KEPT_MAX };
+            let body = match whole(call.body, most).await {
+                Ok(body) => body,
+                Err(fault) => return TrialEnd::Failed(fault),
+            };
+            let left = match carried.filter(|_| retry::is_success(head.status)) {
+                Some((kept, batch)) => batch::failed(&kept, batch, &body),
+                None => Ok(Vec::new()),
+            };
+            match left {
+                Ok(left) if left.is_empty() => TrialEnd::Answered { head, body },
+                Ok(left) => TrialEnd::Partly { head, left: Some(left), why: None },
+                Err(why) => TrialEnd::Partly { head, left: None, why: Some(why) },
             }
         }
     }
 }
 
-/// The exchange has bounded it already.
-async fn whole(mut body: crate::reply::CallBody) -> Result<Bytes, Fault> {
+/// The exchange has bounded it already; of what comes in pieces, those that begin within `most` bytes are kept.
+async fn whole(mut body: crate::reply::CallBody, most: usize) -> Result<Bytes, Fault> {
     if let crate::reply::CallBody::Whole(bytes) = body {
         return Ok(bytes);
     }
     let mut all = BytesMut::new();
     while let Some(chunk) = body.next().await {
         let chunk = chunk?;
-        if all.len() <= limits::RESULT_KEPT_MAX {
+        if all.len() <= most {
             all.extend_from_slice(&chunk);
         }
     }

@@ -128,6 +128,7 @@ fn conclude(core: &Core, end: &Settled, held: bool) {
     }
     if end.terminal {
         dispatch.backlog.leave(end.project, end.function);
+        core.topics.flow.ended(end.lease.run);
     }
     if end.terminal && end.ordered {
         dispatch.lanes.sign((end.project, end.function));

@@ -22,6 +22,13 @@ pub(super) enum TrialEnd {
         head: ReplyHead,
         body: Bytes,
     },
+    /// It answered that some of its messages are not done: those at these places, or all that were left where the answer
+    /// itself is wrong.
+    Partly {
+        head: ReplyHead,
+        left: Option<Vec<u16>>,
+        why: Option<String>,
+    },
     Failed(Fault),
     /// It was not begun: none may be.
     Spent(LastStraw),
@@ -33,6 +40,7 @@ pub(super) fn of(core: &Core, lease: &Lease, trial: Trial, record: Option<Box<Ru
     let mut record = joined(lease, record);
     let attempted = match &trial.end {
         TrialEnd::Answered { head, .. } => Attempted::Answered(head.status),
+        TrialEnd::Partly { .. } => Attempted::Failed(Code::RuntimeError),
         TrialEnd::Failed(fault) if core.stopping.load(Ordering::Acquire) && is_interruption(fault) => {
             Attempted::Interrupted
         }
@@ -117,6 +125,14 @@ fn note_failure(record: &mut RunRecord, end: TrialEnd) {
             record.http_status = Some(head.status);
             (Code::RuntimeError, format!("the function answered with status {}", head.status))
         }
+        TrialEnd::Partly { head, left, why } => {
+            record.http_status = Some(head.status);
+            let message = why.unwrap_or_else(|| not_done(record, left.as_ref()));
+            if let (Some(batch), Some(left)) = (&mut record.batch, left) {
+                batch.left = Some(left);
+            }
+            (Code::RuntimeError, message)
+        }
         TrialEnd::Failed(fault) => (fault.code, record.message.take().unwrap_or(fault.message)),
         // What the last attempt said stays.
         TrialEnd::Spent(straw) => (
@@ -130,6 +146,12 @@ fn note_failure(record: &mut RunRecord, end: TrialEnd) {
         attempt.message = Some(message.clone());
     }
     record.message = Some(message);
+}
+
+fn not_done(record: &RunRecord, left: Option<&Vec<u16>>) -> String {
+    let all =
+        record.batch.as_ref().map_or(0, |batch| batch.left.as_ref().map_or(usize::from(batch.messages), Vec::len));
+    format!("the function answered that {} of {all} messages are not done", left.map_or(all, Vec::len))
 }
 
 /// What a stopping server does to attempts, as opposed to what the function did itself.

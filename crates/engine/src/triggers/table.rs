@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use faas_ports::{Change, Collection, Key, PortResult, Registry};
-use faas_types::{Code, Fault, FunctionId, ProjectId, TriggerId, TriggerName, TriggerSettings};
+use faas_ports::{Change, Collection, Key, PortResult, Registry, TopicKey};
+use faas_types::{Code, Fault, FunctionId, ProjectId, QueueTrigger, TriggerId, TriggerName, TriggerSettings};
 use futures_util::StreamExt;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
@@ -28,6 +29,9 @@ pub struct Triggers {
     /// Triggers that changed since the scheduler last looked.
     changed: Mutex<BTreeSet<TriggerId>>,
     news: Notify,
+    /// A queue trigger changed since this was last asked.
+    queue_news: AtomicBool,
+    queues_changed: Notify,
 }
 
 #[derive(Default)]
@@ -37,6 +41,7 @@ struct Tables {
     /// Webhooks by the hash of their token.
     hooks: HashMap<String, TriggerId>,
     events: HashMap<ProjectId, BTreeSet<TriggerId>>,
+    queues: BTreeMap<TopicKey, BTreeSet<TriggerId>>,
 }
 
 // === impl Triggers ===
@@ -44,8 +49,14 @@ struct Tables {
 impl Triggers {
     /// Loads all triggers and keeps following; returns once it is complete.
     pub(crate) async fn start(registry: Arc<dyn Registry>) -> PortResult<Arc<Self>> {
-        let triggers =
-            Arc::new(Self { registry, tables: RwLock::default(), changed: Mutex::default(), news: Notify::new() });
+        let triggers = Arc::new(Self {
+            registry,
+            tables: RwLock::default(),
+            changed: Mutex::default(),
+            news: Notify::new(),
+            queue_news: AtomicBool::new(false),
+            queues_changed: Notify::new(),
+        });
         let mut watch = triggers.registry.watch(Collection::Triggers).await?;
         while let Some(change) = watch.next().await {
             match change {
@@ -117,6 +128,28 @@ impl Triggers {
     fn tell(&self, ids: impl IntoIterator<Item = TriggerId>) {
         self.changed.lock().extend(ids);
         self.news.notify_one();
+        self.queue_news.store(true, Ordering::Release);
+        self.queues_changed.notify_one();
+    }
+
+    /// Whether anything about queue triggers may have changed since this was last asked.
+    pub(crate) fn take_queue_news(&self) -> bool {
+        self.queue_news.swap(false, Ordering::AcqRel)
+    }
+
+    /// Until something about queue triggers may have changed.
+    pub(crate) async fn queues_changed(&self) {
+        self.queues_changed.notified().await;
+    }
+
+    /// Every topic that has subscribers, with them.
+    pub(crate) fn queues(&self) -> BTreeMap<TopicKey, BTreeSet<TriggerId>> {
+        self.tables.read().queues.clone()
+    }
+
+    /// The subscribers of a topic.
+    pub(crate) fn subscribers(&self, topic: &TopicKey) -> Vec<TriggerId> {
+        self.tables.read().queues.get(topic).into_iter().flatten().copied().collect()
     }
 
     /// The triggers that changed since this was last asked.
@@ -180,6 +213,9 @@ impl Tables {
             (TriggerSettings::Event(_), _) => {
                 self.events.entry(record.project).or_default().insert(record.id);
             }
+            (TriggerSettings::Queue(queue), _) => {
+                self.queues.entry(topic_of(record.project, queue)).or_default().insert(record.id);
+            }
             _ => {}
         }
         self.by_name.entry(record.function).or_default().insert(record.name().clone(), Arc::clone(&entry));
@@ -193,6 +229,15 @@ impl Tables {
         if let Some(listening) = self.events.get_mut(&record.project) {
             listening.remove(&record.id);
         }
+        if let TriggerSettings::Queue(queue) = &record.settings {
+            let topic = topic_of(record.project, queue);
+            if let Some(subscribers) = self.queues.get_mut(&topic) {
+                subscribers.remove(&record.id);
+                if subscribers.is_empty() {
+                    self.queues.remove(&topic);
+                }
+            }
+        }
         if let Some(of) = self.by_name.get_mut(&record.function) {
             of.remove(record.name());
             if of.is_empty() {
@@ -201,4 +246,8 @@ impl Tables {
         }
         self.by_id.remove(&record.id);
     }
+}
+
+fn topic_of(project: ProjectId, queue: &QueueTrigger) -> TopicKey {
+    TopicKey { project, name: queue.topic.clone() }
 }

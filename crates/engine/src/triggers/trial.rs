@@ -19,7 +19,7 @@ impl Engine {
     /// secret and verified like any other. `body` is what is delivered. Returns the run.
     ///
     /// # Errors
-    /// `FN_014` when it is switched off; `FN_012` for an event trigger, which is tried by publishing an event.
+    /// `FN_014` when it is switched off; `FN_012` for an event or queue trigger, which is tried by an event or a message.
     pub async fn test_trigger(&self, entry: &Arc<TriggerEntry>, body: Bytes) -> Result<RunId, CallFailure> {
         let record = &entry.record;
         if !record.enabled {
@@ -56,6 +56,12 @@ impl Engine {
                     HookAnswer::Accepted { run, .. } => Ok(run),
                     HookAnswer::Answered(reply) => Ok(reply.run),
                 }
+            }
+            TriggerSettings::Queue(queue) => {
+                let hint = format!("use `faas topics send {}`, or POST /api/v1/topics/{}", queue.topic, queue.topic);
+                Err(Fault::new(Code::BadRequest, "a queue trigger is tried by sending a message")
+                    .with_hint(hint)
+                    .into())
             }
             TriggerSettings::Event(_) | TriggerSettings::Http { .. } => {
                 Err(Fault::new(Code::BadRequest, "an event trigger is tried by publishing an event")

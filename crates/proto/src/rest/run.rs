@@ -52,6 +52,18 @@ pub struct RunView {
     /// The function that goes on after the run, once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<Destination>,
+    /// The messages that it carries, for a run of a queue trigger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchView>,
+}
+
+/// The messages of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BatchView {
+    /// How many it began with.
+    pub messages: u16,
+    /// How many the function has not done; they come again with the next attempt.
+    pub left: u16,
 }
 
 /// One try of a run.

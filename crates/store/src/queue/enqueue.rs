@@ -9,7 +9,7 @@ use crate::claims;
 use crate::sqlite::{WorkError, WorkResult, id_blob, millis};
 
 /// An item with its record encoded.
-pub(super) struct Row {
+pub(crate) struct Row {
     item: NewItem,
     json: String,
 }
@@ -24,7 +24,12 @@ impl Row {
     }
 }
 
-pub(super) fn enqueue(connection: &Connection, rows: &[Row]) -> WorkResult<Vec<Enqueued>> {
+/// Encoded on the caller's thread: the writer's is the scarce one.
+pub(crate) fn encoded(items: Vec<NewItem>) -> PortResult<Vec<Row>> {
+    items.into_iter().map(Row::new).collect()
+}
+
+pub(crate) fn enqueue(connection: &Connection, rows: &[Row]) -> WorkResult<Vec<Enqueued>> {
     rows.iter().map(|row| add(connection, row)).collect()
 }
 

@@ -1,13 +1,13 @@
 //! The written form of a trigger.
 
 use faas_types::{
-    CronTrigger, EventFilter, EventTrigger, HttpMethod, MissedTicks, Overlap, TriggerSettings, WebhookReply,
-    WebhookScheme, WebhookTrigger,
+    CronTrigger, EventFilter, EventTrigger, HttpMethod, MissedTicks, Overlap, QueueTrigger, TriggerSettings,
+    WebhookReply, WebhookScheme, WebhookTrigger,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::slash;
+use super::{RetryDocument, slash};
 
 /// Something that creates runs.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -87,6 +87,28 @@ pub(super) enum TriggerDocument {
         #[schemars(default = "slash", length(max = 200), regex(pattern = "^/"))]
         path: String,
     },
+    /// Messages of a topic.
+    Queue {
+        /// Unique within the function; `queue-1` and so on when absent.
+        #[schemars(default = "absent", length(min = 1, max = 63))]
+        name: String,
+        /// The topic, of the function's project.
+        #[schemars(length(min = 1, max = 63))]
+        topic: String,
+        /// Messages of one run at the most.
+        #[schemars(default = "ten", range(min = 1, max = 1000))]
+        batch_size: u16,
+        /// How long the first message of a batch waits for others, at most "5m".
+        #[schemars(default = "none")]
+        batch_window: String,
+        /// When a failed attempt is followed by another; as in [background.retry] when absent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "RetryDocument", default = "no_retry")]
+        retry: Option<RetryDocument>,
+        /// The path that the function is called with.
+        #[schemars(default = "slash", length(max = 200), regex(pattern = "^/"))]
+        path: String,
+    },
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -152,6 +174,14 @@ fn none() -> String {
     "0s".to_owned()
 }
 
+fn ten() -> u16 {
+    faas_types::limits::BATCH_DEFAULT
+}
+
+fn no_retry() -> Option<RetryDocument> {
+    None
+}
+
 /// A default that the schema leaves out.
 fn absent() -> Option<String> {
     None
@@ -180,6 +210,16 @@ impl From<&TriggerSettings> for TriggerDocument {
                 subjects: texts(subjects),
                 path: path.clone(),
             },
+            TriggerSettings::Queue(QueueTrigger { name, topic, batch_size, batch_window, retry, path }) => {
+                Self::Queue {
+                    name: name.to_string(),
+                    topic: topic.to_string(),
+                    batch_size: *batch_size,
+                    batch_window: batch_window.to_string(),
+                    retry: retry.as_ref().map(RetryDocument::from),
+                    path: path.clone(),
+                }
+            }
         }
     }
 }

@@ -1,0 +1,169 @@
+//! `/api/v1/topics`: messages in, and what waits.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Request, State};
+use axum::response::IntoResponse;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use faas_engine::OutgoingMessage;
+use faas_ports::{Clock, SystemClock, TopicDepth};
+use faas_proto::rest::{
+    MessageBody, Problem, PurgedTopic, SendMessages, SentMessages, SubscriberView, TopicList, TopicView,
+};
+use faas_types::{Code, Fault, TopicName, limits};
+use faas_web::{Authorized, Failure, Json, PathParams, read_body};
+use http::{HeaderMap, StatusCode};
+
+use crate::state::ApiState;
+
+/// Headers that bring attributes.
+const ATTRIBUTE: &str = "x-attribute-";
+
+/// Sends a message: the body as it is, whatever its content type. Headers `x-attribute-NAME` become its attributes. It is
+/// kept until every subscriber of the topic has had it in a run, or, without subscribers, for the first one.
+#[utoipa::path(post, path = "/api/v1/topics/{name}", tag = "topics", params(("name" = String, Path, description = "the topic")),
+    request_body(content = Option<serde_json::Value>, description = "at most 256 KB with its attributes", content_type = "application/json"), responses(
+    (status = 202, body = SentMessages),
+    (status = 429, description = "too many messages of the topic wait", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "too many messages of the project wait", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn send_message(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(name): PathParams<String>,
+    request: Request,
+) -> Result<impl IntoResponse, Failure> {
+    let topic = topic_name(&name)?;
+    let (parts, body) = request.into_parts();
+    let body = read_body(&parts.headers, body, limits::MESSAGE_MAX as u64).await?;
+    let content_type = parts.headers.get(http::header::CONTENT_TYPE).map(text);
+    let message = OutgoingMessage { body, content_type, attributes: attributes(&parts.headers)? };
+    let ids = state.engine.send_messages(caller.project, &topic, vec![message]).await?;
+    Ok(sent(&topic, &ids))
+}
+
+/// Sends up to 1,000 messages; all of them are kept or none.
+#[utoipa::path(post, path = "/api/v1/topics/{name}/batch", tag = "topics", params(("name" = String, Path, description = "the topic")),
+    request_body = SendMessages, responses(
+    (status = 202, body = SentMessages),
+    (status = 429, description = "too many messages of the topic wait", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "too many messages of the project wait", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "the disk is full", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn send_messages(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(name): PathParams<String>,
+    Json(body): Json<SendMessages>,
+) -> Result<impl IntoResponse, Failure> {
+    let topic = topic_name(&name)?;
+    let messages = body.messages.into_iter().enumerate();
+    let messages = messages.map(|(index, message)| outgoing(index, message)).collect::<Result<Vec<_>, _>>()?;
+    let ids = state.engine.send_messages(caller.project, &topic, messages).await?;
+    Ok(sent(&topic, &ids))
+}
+
+/// Lists the topics that have messages or subscribers, by name; at most 1,000.
+#[utoipa::path(get, path = "/api/v1/topics", tag = "topics", responses((status = 200, body = TopicList)))]
+pub(crate) async fn list_topics(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+) -> Result<Json<TopicList>, Failure> {
+    let topics = state.engine.topics(caller.project).await?;
+    Ok(Json(TopicList { topics: topics.iter().map(view).collect() }))
+}
+
+/// Shows how much waits in a topic, and for whom.
+#[utoipa::path(get, path = "/api/v1/topics/{name}", tag = "topics", params(("name" = String, Path, description = "the topic")), responses(
+    (status = 200, body = TopicView),
+    (status = 404, description = "no messages and no subscribers", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn get_topic(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(name): PathParams<String>,
+) -> Result<Json<TopicView>, Failure> {
+    let topic = state.engine.topic(caller.project, &topic_name(&name)?).await?;
+    let subscribers = topic.subscribers.into_iter().map(|one| SubscriberView {
+        function: one.function.to_string(),
+        trigger: one.trigger.to_string(),
+        enabled: one.enabled,
+        waiting: one.waiting,
+    });
+    Ok(Json(TopicView { subscribers: Some(subscribers.collect()), ..view(&topic.depth) }))
+}
+
+/// Forgets the messages of a topic. Those that are part of a run stay with it, and subscribers stay.
+#[utoipa::path(delete, path = "/api/v1/topics/{name}", tag = "topics", params(("name" = String, Path, description = "the topic")), responses(
+    (status = 200, body = PurgedTopic),
+    (status = 404, description = "no messages and no subscribers", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn purge_topic(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(name): PathParams<String>,
+) -> Result<Json<PurgedTopic>, Failure> {
+    let topic = topic_name(&name)?;
+    let purged = state.engine.purge_topic(caller.project, &topic).await?;
+    Ok(Json(PurgedTopic { topic: topic.to_string(), purged }))
+}
+
+fn topic_name(text: &str) -> Result<TopicName, Fault> {
+    text.parse().map_err(|error: faas_types::InvalidName| Fault::new(Code::BadRequest, error.to_string()))
+}
+
+fn sent(topic: &TopicName, ids: &[faas_types::MessageId]) -> impl IntoResponse + use<> {
+    let ids = ids.iter().map(ToString::to_string).collect();
+    (StatusCode::ACCEPTED, Json(SentMessages { topic: topic.to_string(), ids }))
+}
+
+fn attributes(headers: &HeaderMap) -> Result<BTreeMap<String, String>, Fault> {
+    let mut attributes = BTreeMap::new();
+    for (name, value) in headers {
+        let Some(name) = name.as_str().strip_prefix(ATTRIBUTE) else { continue };
+        if attributes.insert(name.to_owned(), text(value)).is_some() {
+            return Err(Fault::new(Code::BadRequest, format!("the header `{ATTRIBUTE}{name}` is there twice")));
+        }
+    }
+    Ok(attributes)
+}
+
+fn text(value: &http::HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+fn outgoing(index: usize, message: MessageBody) -> Result<OutgoingMessage, Fault> {
+    let MessageBody { body, body_base64, content_type, attributes } = message;
+    let bad = |what: &str| Fault::new(Code::BadRequest, format!("`messages[{index}]`: {what}"));
+    let is_json = content_type.as_deref().is_none_or(|kind| {
+        let media = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        media == "application/json" || media.ends_with("+json")
+    });
+    let body = match (body, body_base64) {
+        (Some(_), Some(_)) => return Err(bad("send either body or body_base64")),
+        (None, None) => Vec::new().into(),
+        (None, Some(encoded)) => {
+            BASE64_STANDARD.decode(encoded).map_err(|_| bad("`body_base64` is not base64"))?.into()
+        }
+        // Text of another type is the content itself, as in a CloudEvent; JSON stays the text that it was.
+        (Some(value), None) => match serde_json::from_str::<String>(value.get()) {
+            Ok(text) if !is_json => text.into(),
+            _ => value.get().to_owned().into(),
+        },
+    };
+    Ok(OutgoingMessage { body, content_type, attributes })
+}
+
+fn view(depth: &TopicDepth) -> TopicView {
+    let now = SystemClock.now();
+    TopicView {
+        name: depth.name.to_string(),
+        depth: depth.messages,
+        bytes: depth.bytes,
+        oldest_at: depth.oldest.map(|at| at.to_string()),
+        oldest_age_s: depth.oldest.map(|at| now.since(at).as_secs()),
+        subscribers: None,
+    }
+}

@@ -1,0 +1,77 @@
+//! Topics and their messages.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use faas_proto::rest::{PurgedTopic, SendMessages, SentMessages, TopicList, TopicView};
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+
+use crate::client::segment;
+use crate::{Client, ClientError};
+
+/// A message to send.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutgoingMessage {
+    /// What it says.
+    pub body: Bytes,
+    /// What the body is.
+    pub content_type: Option<String>,
+    /// What else the sender says, by name.
+    pub attributes: BTreeMap<String, String>,
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Sends a message. Once this returns the message survives whatever happens to the server.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn send_message(&self, topic: &str, message: OutgoingMessage) -> Result<SentMessages, ClientError> {
+        let mut request = self.request(Method::POST, &path(topic)?)?.body(message.body);
+        if let Some(kind) = message.content_type {
+            request = request.header(CONTENT_TYPE, kind);
+        }
+        for (name, value) in message.attributes {
+            request = request.header(format!("x-attribute-{name}"), value);
+        }
+        self.read(request).await
+    }
+
+    /// Sends messages together: all of them are kept or none.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn send_messages(&self, topic: &str, messages: &SendMessages) -> Result<SentMessages, ClientError> {
+        self.send(Method::POST, &format!("{}/batch", path(topic)?), messages).await
+    }
+
+    /// The topics of the project that have messages or subscribers.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn topics(&self) -> Result<TopicList, ClientError> {
+        self.get("api/v1/topics", &()).await
+    }
+
+    /// A topic with its subscribers.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn topic(&self, topic: &str) -> Result<TopicView, ClientError> {
+        self.get(&path(topic)?, &()).await
+    }
+
+    /// Forgets the messages of a topic.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn purge_topic(&self, topic: &str) -> Result<PurgedTopic, ClientError> {
+        self.read(self.request(Method::DELETE, &path(topic)?)?).await
+    }
+}
+
+fn path(topic: &str) -> Result<String, ClientError> {
+    Ok(format!("api/v1/topics/{}", segment(topic)?))
+}

@@ -1,0 +1,152 @@
+//! Sending messages, and what can be asked of topics.
+
+use faas_ports::{Appended, NewMessage, TopicBounds, TopicDepth, TopicKey};
+use faas_types::{Code, Fault, FunctionName, MessageId, ProjectId, TopicName, TriggerName, limits};
+
+use super::message::OutgoingMessage;
+use crate::accept::COMMIT_PATIENCE;
+use crate::core::stopping;
+use crate::engine::Engine;
+
+const BOUNDS: TopicBounds = TopicBounds {
+    topic_messages: limits::TOPIC_MESSAGES_MAX,
+    topic_bytes: limits::TOPIC_BYTES_MAX,
+    project_messages: limits::PROJECT_MESSAGES_MAX,
+    project_bytes: limits::PROJECT_MESSAGE_BYTES_MAX,
+    topics: limits::TOPICS_MAX,
+};
+
+/// A topic with those who get its messages.
+#[derive(Clone, Debug)]
+pub struct TopicView {
+    /// How much waits.
+    pub depth: TopicDepth,
+    /// Who gets it.
+    pub subscribers: Vec<SubscriberState>,
+}
+
+/// A trigger that gets the messages of a topic.
+#[derive(Clone, Debug)]
+pub struct SubscriberState {
+    /// Its function.
+    pub function: FunctionName,
+    /// Its name.
+    pub trigger: TriggerName,
+    /// Whether it is switched on.
+    pub enabled: bool,
+    /// Messages that wait for it.
+    pub waiting: u64,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Keeps messages for whoever subscribes to the topic: all of them or none. They survive whatever happens to this
+    /// server afterwards.
+    ///
+    /// # Errors
+    /// `FN_011` and `FN_012` for what no message may be, `FN_007` and `FN_015` when too much waits, `FN_018` when the disk
+    /// is full. Nothing was kept then.
+    pub async fn send_messages(
+        &self,
+        project: ProjectId,
+        topic: &TopicName,
+        messages: Vec<OutgoingMessage>,
+    ) -> Result<Vec<MessageId>, Fault> {
+        if !self.is_ready() {
+            return Err(stopping());
+        }
+        if messages.is_empty() || messages.len() > limits::MESSAGES_SENT_MAX {
+            let message = format!("{} messages; one request takes 1 to {}", messages.len(), limits::MESSAGES_SENT_MAX);
+            return Err(Fault::new(Code::BadRequest, message));
+        }
+        let core = &self.core;
+        let at = core.clock.now();
+        let (mut ids, mut kept) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
+        for message in messages {
+            message.check()?;
+            let id: MessageId = core.ids.mint(at);
+            kept.push(NewMessage { at, payload: message.payload(id, at)? });
+            ids.push(id);
+        }
+        let key = TopicKey { project, name: topic.clone() };
+        let subscribers = core.triggers.subscribers(&key);
+        let appended = core.topics.store.append(&key, kept, &subscribers, BOUNDS);
+        let appended = tokio::time::timeout(COMMIT_PATIENCE, appended).await.map_err(|_| {
+            Fault::new(Code::Unavailable, "it is not known whether the messages are kept").with_retry_after(1)
+        })??;
+        refuse(appended, topic)?;
+        if core.triggers.subscribers(&key) != subscribers {
+            // One that went meanwhile must not hold messages back.
+            core.topics.flow.doubt(key);
+        }
+        core.topics.flow.touch(subscribers);
+        Ok(ids)
+    }
+
+    /// The topics of a project that have messages or subscribers, by name.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn topics(&self, project: ProjectId) -> Result<Vec<TopicDepth>, Fault> {
+        let topics = self.core.topics.store.topics(Some(project)).await?;
+        Ok(topics.into_iter().map(|(_, depth)| depth).collect())
+    }
+
+    /// A topic with its subscribers.
+    ///
+    /// # Errors
+    /// `FN_013` when it has neither messages nor subscribers.
+    pub async fn topic(&self, project: ProjectId, topic: &TopicName) -> Result<TopicView, Fault> {
+        let key = TopicKey { project, name: topic.clone() };
+        let state = self.core.topics.store.topic(&key).await?.ok_or_else(|| no_such(topic))?;
+        let subscribers = state.subscriptions.iter().filter_map(|subscription| {
+            let entry = self.core.triggers.by_id(subscription.trigger)?;
+            let function = self.core.catalog.by_id(project, entry.record.function)?;
+            Some(SubscriberState {
+                function: function.record.name.clone(),
+                trigger: entry.record.name().clone(),
+                enabled: entry.record.enabled,
+                waiting: subscription.waiting,
+            })
+        });
+        let mut subscribers: Vec<_> = subscribers.collect();
+        subscribers.sort_by(|a, b| (&a.function, &a.trigger).cmp(&(&b.function, &b.trigger)));
+        Ok(TopicView { depth: state.depth, subscribers })
+    }
+
+    /// Forgets the messages of a topic; returns how many. Those that are part of a run stay with it.
+    ///
+    /// # Errors
+    /// `FN_013` when there is no such topic.
+    pub async fn purge_topic(&self, project: ProjectId, topic: &TopicName) -> Result<u64, Fault> {
+        let key = TopicKey { project, name: topic.clone() };
+        if self.core.topics.store.topic(&key).await?.is_none() {
+            return Err(no_such(topic));
+        }
+        Ok(self.core.topics.store.purge(&key).await?)
+    }
+}
+
+fn refuse(appended: Appended, topic: &TopicName) -> Result<(), Fault> {
+    let fault = match appended {
+        Appended::Kept => return Ok(()),
+        Appended::TopicFull => Fault::new(Code::RateLimited, format!("too many messages of `{topic}` wait already"))
+            .with_hint("see who takes them: faas topics get NAME")
+            .with_retry_after(5),
+        Appended::ProjectFull => Fault::new(Code::Overloaded, "too many messages of this project wait already")
+            .with_hint("see where they wait: faas topics list")
+            .with_retry_after(10),
+        Appended::TooManyTopics => {
+            Fault::new(Code::RateLimited, format!("a project has at most {} topics", limits::TOPICS_MAX))
+                .with_hint("purge topics that nobody subscribes to: faas topics purge NAME")
+                .with_retry_after(60)
+        }
+    };
+    Err(fault)
+}
+
+fn no_such(topic: &TopicName) -> Fault {
+    Fault::new(Code::NotFound, format!("the topic `{topic}` has no messages and no subscribers"))
+        .with_hint("list topics with `faas topics list`")
+}
