@@ -20,7 +20,7 @@ from .surroundings import interpreter, node, say
 BWRAP = ["bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
 PLAIN = "none: a plain process"
 BWRAP_ISOLATION = "namespaces; no seccomp, no limits, the host's files"
-OURS, BACK_TO_BACK = "faas: HTTP request to response, nothing running", "faas: the same, back to back"
+OURS, BACK_TO_BACK = "faas: HTTP to response, nothing running", "faas: the same, back to back"
 
 
 @dataclass(frozen=True)
