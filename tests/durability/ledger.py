@@ -75,9 +75,17 @@ class Ledger:
 class Senders:
     """Threads that have runs accepted until there are enough, whatever happens to the server meanwhile."""
 
-    def __init__(self, server: Server, function: str, ledger: Ledger, total: int, threads: int = 8) -> None:
+    def __init__(
+        self,
+        server: Server,
+        function: str,
+        ledger: Ledger,
+        total: int,
+        threads: int = 8,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         self.client = Client(server.port, server.key, timeout=20)
-        self.function, self.ledger, self.total = function, ledger, total
+        self.function, self.ledger, self.total, self.headers = function, ledger, total, headers
         self.answers: Counter[str] = Counter()
         self._next, self._lock = 0, threading.Lock()
         self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(threads)]
@@ -109,7 +117,7 @@ class Senders:
 
     def _one(self, number: int) -> str:
         try:
-            reply = self.client.post(f"/async/{self.function}", {"n": number})
+            reply = self.client.post(f"/async/{self.function}", {"n": number}, headers=self.headers)
         except (OSError, http.client.HTTPException):
             threading.Event().wait(0.05)
             return "cut"

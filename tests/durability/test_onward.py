@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import random
 import sqlite3
-import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -22,24 +20,6 @@ KILLS, RUNS = (50, 5_000) if LONG else (6, 400)
 WORK = "import time\n\ndef handler(n: int):\n    time.sleep(0.002)\n    return n\n"
 AFTER = "def handler(event, context):\n    return event['data']['run_id']\n"
 ENV = {"FAAS_CALLBACKS_ALLOW": "127.0.0.1", "FAAS_CALLBACKS_BACKOFF": "100ms", "FAAS_CALLBACKS_ATTEMPTS_MAX": "50"}
-
-
-class CallingBack(Senders):
-    """Senders that want to be told of each run's end."""
-
-    def __init__(self, server: Server, ledger: Ledger, url: str) -> None:
-        super().__init__(server, "work", ledger, RUNS)
-        self.url = url
-
-    def _one(self, number: int) -> str:
-        try:
-            reply = self.client.post("/async/work", {"n": number}, headers={"X-Callback-Url": self.url})
-        except (OSError, http.client.HTTPException):
-            threading.Event().wait(0.05)
-            return "cut"
-        if reply.status == 202:
-            self.ledger.note(reply.json()["run_id"])
-        return str(reply.status)
 
 
 def deploy(server: Server, source: Path) -> None:
@@ -65,7 +45,8 @@ def test_no_callback_is_lost_and_each_run_is_sent_on_once_over_kills() -> None:
     dice = random.Random(7)
     with Server(env=ENV) as server, Receiver() as receiver:
         deploy(server, server.home / "src")
-        senders = CallingBack(server, ledger, receiver.url()).start()
+        wanted = {"X-Callback-Url": receiver.url()}
+        senders = Senders(server, "work", ledger, RUNS, headers=wanted).start()
         for kill in range(1, KILLS + 1):
             goal = RUNS * kill // (KILLS + 1)
             until(lambda goal=goal: senders.accepted() >= goal, f"{goal} promises", within=120, every=0.005)
