@@ -62,6 +62,9 @@ export async function handler(event) {
   return done;
 }
 """
+FETCH = """
+export default { fetch: async (request) => Response.json(await handler(await request.json())) };
+"""
 # Asks for everything at once.
 EAGER = """
 import asyncio
@@ -117,7 +120,7 @@ def handler(event, context):
     return "done"
 """
 ONCE = "\n[background.retry]\nmax_attempts = 1\n"
-PUBLISHERS = ["publishes", "publishes-async", "publishes-asgi", "publishes-node"]
+PUBLISHERS = ["publishes", "publishes-async", "publishes-asgi", "publishes-node", "publishes-fetch"]
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +131,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         for name, code in zip(PUBLISHERS, (SYNC, ASYNC, ASGI), strict=False):
             running.deploy(write_function(source, name, code))
         running.deploy(write_function(source, "publishes-node", {"main.mjs": NODE}, **node))
+        running.deploy(
+            write_function(
+                source, "publishes-fetch", {"main.mjs": NODE + FETCH}, runtime="node", entrypoint="main:default"
+            )
+        )
         running.deploy(write_function(source, "eager", EAGER))
         running.deploy(write_function(source, "eager-node", {"main.mjs": EAGER_NODE}, **node))
         running.deploy(write_function(source, "echo", ECHO))

@@ -45,6 +45,10 @@ impl Author {
 impl Core {
     /// Keeps what a run publishes or sends; its id. Goes on while the server drains, for the run is let to end as well.
     pub(crate) async fn publish_from_inside(&self, author: Author, publication: Publication) -> Result<String, Fault> {
+        let (Publication::Event { data, .. } | Publication::Message { body: data, .. }) = &publication;
+        // Runs end before what they published is kept, so calls at once do not bound it.
+        let mut room = self.bodies.open();
+        room.grow(data.len() as u64)?;
         match publication {
             Publication::Event { what, source, subject, id, content_type, data } => {
                 let now = self.clock.now();
