@@ -226,7 +226,7 @@ pub(crate) async fn invoke(instance: &dyn Instance, call: Invocation) -> Collect
 }
 
 /// As an id what was understood, so that the function can tell. One type and one topic are refused.
-fn published(publication: Publication) -> Result<String, Fault> {
+pub(crate) fn published(publication: Publication) -> Result<String, Fault> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match publication {
         Publication::Event { what, source, subject, id, content_type, data } if what.as_deref() != Some("refused") => {
