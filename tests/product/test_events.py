@@ -142,7 +142,7 @@ GOOD: dict[str, Any] = {"specversion": "1.0", "id": "1", "source": "/x", "type":
         ({"time": "yesterday"}, "time"),
         ({"type": ""}, "type"),
         ({"BAD": "x"}, "BAD"),
-        ({"faasdepth": 8}, "faasdepth"),
+        ({"faasdepth": 17}, "faasdepth"),
         ({"faasdepth": "x"}, "faasdepth"),
     ],
 )

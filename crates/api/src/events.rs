@@ -3,16 +3,12 @@
 use axum::extract::{Request, State};
 use axum::response::IntoResponse;
 use faas_engine::PublishedEvent;
-use faas_proto::cloud_event::{CloudEvent, Extension, InvalidEvent};
 use faas_proto::rest::{EventRun, Problem, PublishedEvents};
-use faas_types::{Code, Fault, limits};
+use faas_types::limits;
 use faas_web::{Authorized, Failure, Json, read_body};
 use http::{HeaderMap, StatusCode};
 
 use crate::state::ApiState;
-
-/// The attribute that counts how often an event has caused another. A function that publishes passes it on.
-const DEPTH: &str = "faasdepth";
 
 /// Publishes CloudEvents: binary (headers `ce-*`), structured (`application/cloudevents+json`) or batched
 /// (`application/cloudevents-batch+json`). Every event trigger that wants one makes a run; either all are made or none.
@@ -29,8 +25,7 @@ pub(crate) async fn publish_events(
 ) -> Result<impl IntoResponse, Failure> {
     let (parts, body) = request.into_parts();
     let body = read_body(&parts.headers, body, limits::BODY_MAX).await?;
-    let read = CloudEvent::read(&texts(&parts.headers), &body).map_err(|error| refuse(&error))?;
-    let events: Vec<PublishedEvent> = read.into_iter().map(published).collect::<Result<_, _>>()?;
+    let events = PublishedEvent::read(&texts(&parts.headers), &body)?;
     let fired = state.engine.publish_events(caller.project, &events).await?;
     let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let runs = fired.into_iter().map(|fired| EventRun {
@@ -43,40 +38,8 @@ pub(crate) async fn publish_events(
     Ok((StatusCode::ACCEPTED, Json(PublishedEvents { events: narrow(events.len()), runs: runs.collect() })))
 }
 
-fn refuse(error: &InvalidEvent) -> Fault {
-    Fault::new(Code::BadRequest, error.to_string()).with_hint("the form of events is described in docs/triggers.md")
-}
-
 /// Headers as text; what is no UTF-8 is nothing that an event can hold.
 fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
-}
-
-/// The event as functions get it, one step deeper than it came.
-fn published(mut event: CloudEvent) -> Result<PublishedEvent, Fault> {
-    let most = limits::EVENT_DEPTH_MAX;
-    let depth = match event.extensions.get(DEPTH) {
-        None => Some(0),
-        Some(Extension::Integer(depth)) => u32::try_from(*depth).ok(),
-        Some(Extension::Text(text)) => text.parse().ok(),
-        Some(Extension::Boolean(_)) => None,
-    };
-    match depth {
-        Some(depth) if depth < most => {
-            let next = i32::try_from(depth + 1).unwrap_or(i32::MAX);
-            event.extensions.insert(DEPTH.to_owned(), Extension::Integer(next));
-        }
-        Some(_) => {
-            return Err(Fault::new(
-                Code::BadRequest,
-                format!("attribute `{DEPTH}` says that {most} events have caused one another; this one is not taken"),
-            )
-            .with_hint("look for functions that publish what they subscribe to"));
-        }
-        None => return Err(Fault::new(Code::BadRequest, format!("attribute `{DEPTH}` must be a whole number"))),
-    }
-    let headers = event.headers();
-    let CloudEvent { id, source, kind, subject, data, .. } = event;
-    Ok(PublishedEvent { id, source, kind, subject, headers, body: data.unwrap_or_default() })
 }

@@ -9,7 +9,7 @@ use faas_types::{
 use tokio::sync::oneshot;
 
 use crate::call::{CallRequest, Route};
-use crate::core::stopping;
+use crate::core::{Core, stopping};
 use crate::dispatch::input::RunInput;
 use crate::dispatch::{Pending, cancel};
 use crate::engine::Engine;
@@ -42,6 +42,8 @@ pub struct Later {
     pub callback: Option<String>,
     /// The messages that it carries.
     pub batch: Option<Batch>,
+    /// How many runs led to it, each caused by the one before.
+    pub hops: u32,
 }
 
 /// A run that is committed.
@@ -57,7 +59,7 @@ pub struct Accepted {
 
 /// Counts a run out again unless it was handed on.
 pub(crate) struct Entry<'a> {
-    engine: &'a Engine,
+    core: &'a Core,
     owner: Option<(ProjectId, FunctionId)>,
 }
 
@@ -65,11 +67,11 @@ pub(crate) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     /// Counts a run in, or refuses it.
-    pub(crate) fn of(engine: &'a Engine, route: &Route) -> Result<Self, Fault> {
+    pub(crate) fn of(core: &'a Core, route: &Route) -> Result<Self, Fault> {
         let function = &route.entry.record;
         let most = route.version.settings.background.backlog_max;
-        engine.core.dispatch.backlog.enter(function.project, function.id, &function.name, most)?;
-        Ok(Self { engine, owner: Some((function.project, function.id)) })
+        core.dispatch.backlog.enter(function.project, function.id, &function.name, most)?;
+        Ok(Self { core, owner: Some((function.project, function.id)) })
     }
 
     /// The run is in the queue or on its way; whoever ends or refuses it counts it out.
@@ -81,7 +83,7 @@ impl<'a> Entry<'a> {
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         if let Some((project, function)) = self.owner {
-            self.engine.core.dispatch.backlog.leave(project, function);
+            self.core.dispatch.backlog.leave(project, function);
         }
     }
 }
@@ -110,8 +112,8 @@ impl Engine {
         if let Some(url) = &later.callback {
             core.outbound.check(url).map_err(|refusal| callback_refused(&refusal.0))?;
         }
-        let mut entry = Entry::of(self, &route)?;
-        let item = self.item(&route, request, later).await?;
+        let mut entry = Entry::of(core, &route)?;
+        let item = core.item(&route, request, later).await?;
         let (run, version) = (item.record.id, item.record.version);
         let (reply, committed) = oneshot::channel();
         let handed = core.dispatch.intake().send(Pending { item, reply });
@@ -132,37 +134,6 @@ impl Engine {
                 .with_hint("look for it in the runs, or send it again with an `Idempotency-Key`")
                 .with_retry_after(1)),
         }
-    }
-
-    /// The run as the queue takes it.
-    pub(crate) async fn item(&self, route: &Route, request: CallRequest, later: Later) -> Result<NewItem, Fault> {
-        let core = &self.core;
-        let now = core.clock.now();
-        let mut record = queued_record(core.ids.mint(now), &route.entry, route.version.number, request.trigger, now);
-        record.trigger_name.clone_from(&request.trigger_name);
-        record.origin = later.origin;
-        record.onward = Onward::new(later.callback, 0);
-        // Messages come from the database, so its size is theirs already; blobs are never collected.
-        let keeps_inline = later.batch.is_some();
-        record.batch = later.batch;
-        let not_before = now.plus(later.delay);
-        record.due_at = (!later.delay.is_zero()).then_some(not_before);
-        let claim = later.idempotency_key.map(|key| Claim {
-            key: claim_key(key, &request.headers),
-            fingerprint: fingerprint(&request),
-            expires_at: now.plus(limits::CLAIM_AGE),
-        });
-        let CallRequest { method, path, query, headers, body, .. } = request;
-        let input = RunInput { method, path, query, headers, body, max_age: later.max_age };
-        Ok(NewItem {
-            record,
-            not_before,
-            priority: later.priority,
-            ordering_key: later.ordering_key,
-            input: if keeps_inline { input.inline()? } else { input.store(&*core.blobs).await? },
-            claim,
-            redrives: later.redrives,
-        })
     }
 
     /// A run once it has ended, or as it stands when the patience is over.
@@ -211,6 +182,40 @@ impl Engine {
         self.core.onward.wake();
         self.core.topics.flow.ended(id);
         Ok(record)
+    }
+}
+
+// === impl Core ===
+
+impl Core {
+    /// The run as the queue takes it.
+    pub(crate) async fn item(&self, route: &Route, request: CallRequest, later: Later) -> Result<NewItem, Fault> {
+        let now = self.clock.now();
+        let mut record = queued_record(self.ids.mint(now), &route.entry, route.version.number, request.trigger, now);
+        record.trigger_name.clone_from(&request.trigger_name);
+        record.origin = later.origin;
+        record.onward = Onward::new(later.callback, later.hops);
+        // Messages come from the database, so its size is theirs already; blobs are never collected.
+        let keeps_inline = later.batch.is_some();
+        record.batch = later.batch;
+        let not_before = now.plus(later.delay);
+        record.due_at = (!later.delay.is_zero()).then_some(not_before);
+        let claim = later.idempotency_key.map(|key| Claim {
+            key: claim_key(key, &request.headers),
+            fingerprint: fingerprint(&request),
+            expires_at: now.plus(limits::CLAIM_AGE),
+        });
+        let CallRequest { method, path, query, headers, body, .. } = request;
+        let input = RunInput { method, path, query, headers, body, max_age: later.max_age };
+        Ok(NewItem {
+            record,
+            not_before,
+            priority: later.priority,
+            ordering_key: later.ordering_key,
+            input: if keeps_inline { input.inline()? } else { input.store(&*self.blobs).await? },
+            claim,
+            redrives: later.redrives,
+        })
     }
 }
 

@@ -158,7 +158,7 @@ impl Exchange {
         }
     }
 
-    /// The next thing that matters to the caller; log lines are taken on the way.
+    /// The next thing that matters to the caller; log lines and publications are taken on the way.
     async fn step(&mut self) -> Step {
         loop {
             let item = match tokio::time::timeout_at(self.deadline.into(), self.items.next()).await {
@@ -167,6 +167,7 @@ impl Exchange {
             };
             match item {
                 Some(ExchangeItem::Log(entry)) => self.ticket.log(entry),
+                Some(ExchangeItem::Publish(publishing)) => self.ticket.publish(*publishing),
                 Some(ExchangeItem::Head(head) | ExchangeItem::Reply { head, .. }) if !is_final(head.status) => {
                     self.ticket.spoil();
                     return Step::Failed(not_final(head.status));

@@ -29,6 +29,7 @@ mod places;
 mod placing;
 mod pool;
 mod prepare;
+mod publication;
 mod publish;
 mod readiness;
 mod recorder;

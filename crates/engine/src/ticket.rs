@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use faas_ports::LogEntry;
+use faas_ports::{LogEntry, Publishing};
 use faas_types::{
     AttemptRecord, ByteSize, Code, Fault, FunctionError, InstanceId, IsolationLevel, JsonText, LogLevel, LogStream,
     RunEvent, RunId, RunPhase, RunRecord, RunState, Timeline, Timestamp, limits,
@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::core::Core;
 use crate::figures::Ended;
 use crate::place::Place;
+use crate::publication::Author;
 use crate::readiness::{Wait, micros};
 use crate::stats::FunctionStats;
 
@@ -32,6 +33,8 @@ pub(crate) struct Ticket {
     place: Option<Place>,
     log_bytes: u64,
     dropped_lines: u64,
+    /// Events and messages of this attempt.
+    publications: u32,
     finished: bool,
     interrupted: bool,
     /// Takes the record instead of the history, for a run whose end the queue commits.
@@ -63,6 +66,7 @@ impl Ticket {
             place: None,
             log_bytes: 0,
             dropped_lines: 0,
+            publications: 0,
             finished: false,
             interrupted: false,
             sink: None,
@@ -163,6 +167,19 @@ impl Ticket {
             return;
         }
         self.core.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
+    }
+
+    /// Publishes or sends something in the run's name. Answered by another task, so that the run's own timeout goes on; what
+    /// has begun is carried to its end even when the run is not.
+    pub(crate) fn publish(&mut self, publishing: Publishing) {
+        self.publications += 1;
+        let Publishing { publication, reply } = publishing;
+        let author = match Author::of(&self.record, self.publications) {
+            Ok(author) => author,
+            Err(fault) => return reply.answer(Err(fault)),
+        };
+        let core = Arc::clone(&self.core);
+        self.core.tasks.spawn(async move { reply.answer(core.publish_from_inside(author, publication).await) });
     }
 
     pub(crate) fn add_dropped_lines(&mut self, lines: u64) {

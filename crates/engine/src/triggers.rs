@@ -10,6 +10,7 @@ mod answers;
 mod changes;
 mod cron;
 mod door;
+mod event;
 mod events;
 mod hooks;
 mod queue;
@@ -21,11 +22,13 @@ mod trial;
 
 pub use answers::HookReply;
 pub use changes::NewSecret;
-pub use events::{Fired, PublishedEvent};
+pub use event::PublishedEvent;
+pub use events::Fired;
 pub use hooks::{HookAnswer, HookRequest};
 pub use record::{SealedSecret, TriggerOrigin, TriggerRecord, TriggerState, WebhookDoor};
 pub use table::{TriggerEntry, Triggers};
 
 pub(crate) use cron::run as keep_schedules;
+pub(crate) use event::malformed;
 pub(crate) use queue::run as hand_messages_over;
 pub(crate) use states::States;

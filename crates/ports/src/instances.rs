@@ -1,6 +1,6 @@
 //! Live runtimes and what they exchange with the engine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -192,12 +192,14 @@ pub struct LogEntry {
     pub message: String,
 }
 
-/// What comes back for one invocation, in order: logs at any place, one head, body chunks, one end; or one reply for all
-/// of the last three.
+/// What comes back for one invocation, in order: logs and publications at any place, one head, body chunks, one end; or one
+/// reply for all of the last three.
 #[derive(Clone, Debug)]
 pub enum ExchangeItem {
     /// The user's code wrote a line.
     Log(LogEntry),
+    /// The user's code publishes or sends something and waits for the answer.
+    Publish(Box<Publishing>),
     /// The reply begins.
     Head(ReplyHead),
     /// A part of the reply's body.
@@ -214,6 +216,51 @@ pub enum ExchangeItem {
     /// Nothing follows.
     End(ExchangeEnd),
 }
+
+/// What a handler publishes or sends, of which nothing was checked, and where the answer goes.
+#[derive(Clone, Debug)]
+pub struct Publishing {
+    /// What it is.
+    pub publication: Publication,
+    /// Where the answer goes.
+    pub reply: PublishReply,
+}
+
+/// What a handler publishes or sends. Whose it is, is what is known of the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Publication {
+    /// An event for whoever listens.
+    Event {
+        /// What happened.
+        what: Option<String>,
+        /// Where; the function itself where absent.
+        source: Option<String>,
+        /// What it happened to.
+        subject: Option<String>,
+        /// Its id; a new one where absent.
+        id: Option<String>,
+        /// What the data is.
+        content_type: Option<String>,
+        /// What goes with it.
+        data: Bytes,
+    },
+    /// A message to a topic.
+    Message {
+        /// The topic.
+        topic: String,
+        /// What the body is.
+        content_type: Option<String>,
+        /// What else the sender says, by name.
+        attributes: BTreeMap<String, String>,
+        /// What it says.
+        body: Bytes,
+    },
+}
+
+/// Where the answer to a publication goes: its id once it is kept, or why it is not. An answer that comes after the end of
+/// the run is dropped.
+#[derive(Clone)]
+pub struct PublishReply(Arc<dyn Fn(Result<String, Fault>) + Send + Sync>);
 
 /// How an invocation ended.
 #[derive(Clone, Debug)]
@@ -242,6 +289,26 @@ pub enum ExchangeEnd {
     },
     /// The instance died or broke the protocol meanwhile; see [`Instance::exited`].
     Lost,
+}
+
+// === impl PublishReply ===
+
+impl PublishReply {
+    /// One that hands the answer to `carry`.
+    pub fn new(carry: impl Fn(Result<String, Fault>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(carry))
+    }
+
+    /// Answers; once.
+    pub fn answer(&self, outcome: Result<String, Fault>) {
+        (self.0)(outcome);
+    }
+}
+
+impl fmt::Debug for PublishReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PublishReply")
+    }
 }
 
 // === impl InvocationBody ===

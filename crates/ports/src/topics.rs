@@ -20,6 +20,8 @@ pub struct TopicKey {
 pub struct NewMessage {
     /// When it was sent.
     pub at: Timestamp,
+    /// How many runs led to it, each caused by the one before.
+    pub hops: u32,
     /// What subscribers get.
     pub payload: Bytes,
 }
@@ -31,6 +33,8 @@ pub struct WaitingMessage {
     pub seq: u64,
     /// When it was sent.
     pub at: Timestamp,
+    /// How many runs led to it, each caused by the one before.
+    pub hops: u32,
     /// What subscribers get.
     pub payload: Bytes,
 }

@@ -98,6 +98,17 @@ impl CloudEvent {
         }
     }
 
+    /// An event of attributes by the names that the JSON format has for them.
+    ///
+    /// # Errors
+    /// What is wrong, naming the attribute.
+    pub fn of<'a>(
+        attributes: impl IntoIterator<Item = (&'a str, String)>,
+        data: Option<Bytes>,
+    ) -> Result<Self, InvalidEvent> {
+        attributes::Attributes::of(attributes)?.event(data)
+    }
+
     /// The event in binary mode: its attributes as headers, beside its data as the body.
     #[must_use]
     pub fn headers(&self) -> Vec<(String, String)> {

@@ -23,6 +23,7 @@
 //! | 0x05 ping | server | 0 | 8 bytes of anything; answered once nothing that was cancelled runs any more |
 //! | 0x06 shutdown | server | 0 | nothing; end by yourself |
 //! | 0x07 window | server | known | 4 bytes: how many more bytes of the reply's body it takes; little endian |
+//! | 0x08 published | server | known | [`PublishedHead`](crate::frame_heads::PublishedHead) as JSON; answers publish |
 //! | 0x80 hello | shim | 0 | [`HelloHead`](crate::frame_heads::HelloHead) as JSON; the first frame |
 //! | 0x81 ready | shim | 0 | [`ReadyHead`](crate::frame_heads::ReadyHead) as JSON; answers init |
 //! | 0x82 failed | shim | 0 | a [`FunctionError`](faas_types::FunctionError) as JSON; answers init |
@@ -33,6 +34,7 @@
 //! | 0x87 pong | shim | 0 | the ping's payload |
 //! | 0x88 credit | shim | known | 4 bytes: how many more bytes of the request's body it takes; little endian |
 //! | 0x89 reply | shim | known | a whole reply, with its end: 4 bytes of the head's length, little endian, the head, the body |
+//! | 0x8a publish | shim | known | an event or a message: 4 bytes of the head's length, little endian, a [`PublishHead`](crate::frame_heads::PublishHead) as JSON, the data |
 //!
 //! # Order
 //!
@@ -42,6 +44,12 @@
 //! failure. A reply's end may come before the request's body is complete; the rest of it is never sent.
 //! The shim answers an invocation that it has been told to cancel as well, or leaves it unanswered; the server drops
 //! what comes.
+//!
+//! # Publications
+//!
+//! What a handler publishes or sends goes to the server on the stream of its invocation, at any place before the end. The
+//! server answers each when it is kept, or refused. A stream has one publication without an answer at a time; a second one
+//! is a breach. Of whom it comes is what the server knows of the stream: nothing in the frame says so.
 //!
 //! # Hostile peers
 //!
@@ -65,7 +73,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 /// The version of this protocol, as hello and init name it.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 /// Bytes of a header.
 pub const HEADER_LEN: usize = 12;
 /// Bytes of a payload at the most.
@@ -89,6 +97,7 @@ pub enum FrameKind {
     Ping = 0x05,
     Shutdown = 0x06,
     Window = 0x07,
+    Published = 0x08,
     Hello = 0x80,
     Ready = 0x81,
     Failed = 0x82,
@@ -99,6 +108,7 @@ pub enum FrameKind {
     Pong = 0x87,
     Credit = 0x88,
     Reply = 0x89,
+    Publish = 0x8a,
 }
 
 /// One frame, its payload shared with the buffer it was read into.
@@ -132,7 +142,7 @@ pub enum FrameError {
 
 impl FrameKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Init,
         Self::Invoke,
         Self::Body,
@@ -140,6 +150,7 @@ impl FrameKind {
         Self::Ping,
         Self::Shutdown,
         Self::Window,
+        Self::Published,
         Self::Hello,
         Self::Ready,
         Self::Failed,
@@ -150,6 +161,7 @@ impl FrameKind {
         Self::Pong,
         Self::Credit,
         Self::Reply,
+        Self::Publish,
     ];
 
     /// The kind behind a number on the wire.

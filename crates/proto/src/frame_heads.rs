@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use faas_types::{FunctionError, LogLevel, LogStream, Timestamp};
+use faas_types::{Code, FunctionError, LogLevel, LogStream, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a log payload before its text.
@@ -105,6 +105,64 @@ pub struct EndHead {
     pub rejected: Option<String>,
 }
 
+/// The head of publish's payload; the data stands behind it as it is. Nothing is checked yet: what is missing or malformed
+/// is answered, not a breach.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum PublishHead {
+    /// An event for whoever listens.
+    Event {
+        /// What happened.
+        #[serde(rename = "type", default)]
+        what: Option<String>,
+        /// Where; the function itself where absent.
+        #[serde(default)]
+        source: Option<String>,
+        /// What it happened to.
+        #[serde(default)]
+        subject: Option<String>,
+        /// Its id; a new one where absent.
+        #[serde(default)]
+        id: Option<String>,
+        /// What the data is.
+        #[serde(default)]
+        content_type: Option<String>,
+    },
+    /// A message to a topic.
+    Message {
+        /// The topic.
+        #[serde(default)]
+        topic: String,
+        /// What the data is.
+        #[serde(default)]
+        content_type: Option<String>,
+        /// What else the sender says, by name.
+        #[serde(default)]
+        attributes: BTreeMap<String, String>,
+    },
+}
+
+/// Payload of published: what became of a publication.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum PublishedHead<'a> {
+    /// It is kept.
+    Kept {
+        /// The event's or the message's id.
+        id: &'a str,
+    },
+    /// It is not.
+    Refused {
+        /// The catalogue's entry.
+        code: Code,
+        /// What is wrong.
+        message: &'a str,
+        /// What to do about it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<&'a str>,
+    },
+}
+
 /// The fixed part of log's payload, followed by the text in UTF-8: level (1 byte: 0 debug, 1 info, 2 warn, 3 error),
 /// stream (1 byte: 0 stdout, 1 stderr, 2 logger), two zero bytes, milliseconds since the Unix epoch (8 bytes, little
 /// endian).
@@ -126,7 +184,7 @@ pub fn window(payload: &[u8]) -> Option<u32> {
     payload.try_into().ok().map(u32::from_le_bytes)
 }
 
-/// A reply frame's payload as head and body, both shared with it.
+/// A reply or publish frame's payload as head and body, both shared with it.
 #[must_use]
 pub fn split_reply(payload: &Bytes) -> Option<(Bytes, Bytes)> {
     let (length, _) = payload.split_first_chunk::<4>()?;
@@ -205,6 +263,20 @@ mod tests {
         assert_eq!(split_reply(&whole), Some((Bytes::from_static(b"{}"), Bytes::from_static(b"body"))));
         for short in [&b""[..], b"\x02\0\0", b"\x03\0\0\0{}", b"\xff\xff\xff\xff"] {
             assert_eq!(split_reply(&Bytes::copy_from_slice(short)), None);
+        }
+    }
+
+    #[test]
+    fn a_publication_says_what_it_is() {
+        let head = |json: &str| serde_json::from_str::<PublishHead>(json);
+        let nothing = PublishHead::Event { what: None, source: None, subject: None, id: None, content_type: None };
+        assert_eq!(head(r#"{"kind": "event", "type": null}"#).expect("what is missing is answered"), nothing);
+        let message = head(r#"{"kind": "message", "topic": "t", "attributes": {"a": "1"}, "project": "prj_x"}"#);
+        let attributes = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
+        let wanted = PublishHead::Message { topic: "t".into(), content_type: None, attributes };
+        assert_eq!(message.expect("names of others are not looked at"), wanted);
+        for nonsense in ["", "{}", r#"{"kind": "run"}"#, r#"{"kind": "event", "type": 7}"#] {
+            assert!(head(nonsense).is_err(), "{nonsense}");
         }
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use faas_ports::{
-    Clock, ExchangeEnd, ExchangeItem, LogEntry, OpenSandbox, PortError, PortResult, ReplyHead, SandboxControl,
-    SandboxExit,
+    Clock, ExchangeEnd, ExchangeItem, LogEntry, OpenSandbox, PortError, PortResult, Publishing, ReplyHead,
+    SandboxControl, SandboxExit,
 };
 use faas_proto::frame::{Frame, FrameKind};
 use faas_proto::frame_heads::{self, EndHead, LogHead};
@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::outbox::Outbox;
 use crate::pipes::Pipe;
+use crate::publication;
 use crate::streams::{Admission, Finished, Streams};
 
 /// Bytes asked of the socket at once.
@@ -215,6 +216,7 @@ impl Driver {
             FrameKind::Chunk => self.on_chunk(frame),
             FrameKind::End => self.on_end(&frame).await,
             FrameKind::Credit => self.on_credit(&frame),
+            FrameKind::Publish => self.on_publish(&frame),
             FrameKind::Pong => self.on_pong(&frame),
             other => Err(breach(format!("{other:?} frame from a ready instance"))),
         }
@@ -295,6 +297,20 @@ impl Driver {
         let bytes = frame_heads::window(&frame.payload).ok_or_else(|| breach("malformed credit"))?;
         match self.link.streams.admit_credit(frame.stream) {
             Admission::Deliver(inbox) => inbox.add_credit(u64::from(bytes)),
+            Admission::Ignore => {}
+            Admission::Breach(reason) => return Err(breach(reason)),
+        }
+        Ok(())
+    }
+
+    /// The user's code publishes or sends something.
+    fn on_publish(&mut self, frame: &Frame) -> Result<(), Stopped> {
+        let publication = publication::read(&frame.payload).ok_or_else(|| breach("malformed publication"))?;
+        match self.link.streams.admit_publication(frame.stream) {
+            Admission::Deliver(inbox) => {
+                let reply = publication::reply(&self.link, frame.stream);
+                inbox.push(ExchangeItem::Publish(Box::new(Publishing { publication, reply })));
+            }
             Admission::Ignore => {}
             Admission::Breach(reason) => return Err(breach(reason)),
         }

@@ -22,6 +22,7 @@ mod launcher;
 mod lot;
 mod outbox;
 mod pipes;
+mod publication;
 mod recipe;
 mod seal;
 mod streams;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes, BytesMut};
 use faas_proto::frame::{self, FrameKind};
+use faas_proto::frame_heads::PublishedHead;
 use parking_lot::Mutex;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::Notify;
@@ -51,6 +52,14 @@ impl Outbox {
     pub(crate) fn send_window(&self, stream: u32, bytes: u32) {
         let mut whole = BytesMut::with_capacity(frame::HEADER_LEN + 4);
         frame::encode(&mut whole, FrameKind::Window, false, stream, &bytes.to_le_bytes());
+        self.send([whole.freeze()]);
+    }
+
+    /// What became of a publication.
+    pub(crate) fn send_published(&self, stream: u32, head: &PublishedHead<'_>) {
+        let head = serde_json::to_vec(head).expect("strings always serialise");
+        let mut whole = BytesMut::with_capacity(frame::HEADER_LEN + head.len());
+        frame::encode(&mut whole, FrameKind::Published, true, stream, &head);
         self.send([whole.freeze()]);
     }
 

@@ -31,6 +31,8 @@ struct OpenStream {
     /// Bytes of the reply's body that the shim may send before the caller has taken some.
     window: u64,
     headed: bool,
+    /// The shim waits for the answer to a publication.
+    publishing: bool,
 }
 
 /// What the driver does with a frame of a stream.
@@ -152,6 +154,21 @@ impl Streams {
         self.admit(id, |stream| stream.deliver())
     }
 
+    /// The shim publishes something. One at a time, which bounds what waits to the size of a frame.
+    pub(crate) fn admit_publication(&self, id: u32) -> Admission {
+        self.admit(id, |stream| {
+            if std::mem::replace(&mut stream.publishing, true) {
+                return Admission::Breach("publication before the answer to the last one");
+            }
+            stream.deliver()
+        })
+    }
+
+    /// A publication has its answer; whether the shim is to be told.
+    pub(crate) fn answered(&self, id: u32) -> bool {
+        self.table.lock().open.get_mut(&id).is_some_and(|stream| std::mem::take(&mut stream.publishing))
+    }
+
     /// Takes a stream that ends out of the table.
     pub(crate) fn finish(&self, id: u32) -> Result<Option<Finished>, &'static str> {
         let mut table = self.table.lock();
@@ -193,10 +210,33 @@ impl OpenStream {
             body_left: BODY_MAX,
             window: u64::from(WINDOW),
             headed: false,
+            publishing: false,
         }
     }
 
     fn deliver(&self) -> Admission {
         Admission::Deliver(Arc::clone(&self.inbox))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_publication_waits_for_the_answer_to_the_last_one() {
+        let (streams, inbox) = (Streams::default(), Arc::new(Inbox::default()));
+        let id = streams.open(&inbox).expect("open");
+        for _ in 0..3 {
+            assert!(matches!(streams.admit_publication(id), Admission::Deliver(_)));
+            assert!(streams.answered(id));
+            assert!(!streams.answered(id), "it is answered once");
+        }
+        assert!(matches!(streams.admit_publication(id), Admission::Deliver(_)));
+        assert!(matches!(streams.admit_publication(id), Admission::Breach(_)));
+        assert!(matches!(streams.admit_publication(id + 1), Admission::Breach(_)));
+        streams.forget(id);
+        assert!(!streams.answered(id), "nobody is left to be told");
+        assert!(matches!(streams.admit_publication(id), Admission::Ignore));
     }
 }

@@ -219,6 +219,7 @@ impl Core {
                 include_str!("schema/faas_3.sql"),
                 include_str!("schema/faas_4.sql"),
                 include_str!("schema/faas_5.sql"),
+                include_str!("schema/faas_6.sql"),
             ],
             recover: crate::queue::recover,
             durability: Durability::PowerCut,

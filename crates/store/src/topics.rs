@@ -125,13 +125,14 @@ fn append(
     }
     depth::change(connection, topic, integer(added), integer(bytes))?;
     subscriptions::begin(connection, topic, subscriptions)?;
-    let mut insert =
-        connection.prepare_cached("INSERT INTO messages (project, topic, at, payload) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut insert = connection
+        .prepare_cached("INSERT INTO messages (project, topic, at, hops, payload) VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for message in messages {
         insert.execute(params![
             id_blob(topic.project),
             topic.name.as_str(),
             millis(message.at),
+            message.hops,
             &message.payload[..]
         ])?;
     }
@@ -149,7 +150,7 @@ fn peek(
     let _snapshot = connection.unchecked_transaction()?;
     let Some(after) = subscriptions::place(connection, topic, subscription)? else { return Ok(None) };
     let mut select = connection.prepare_cached(
-        "SELECT seq, at, payload FROM messages INDEXED BY messages_topic
+        "SELECT seq, at, payload, hops FROM messages INDEXED BY messages_topic
          WHERE project = ?1 AND topic = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4",
     )?;
     let mut rows = select.query(params![id_blob(topic.project), topic.name.as_str(), integer(after), max])?;
@@ -160,7 +161,8 @@ fn peek(
         if total > bytes && !found.is_empty() {
             break;
         }
-        found.push(WaitingMessage { seq: unsigned(row.get(0)?), at: timestamp(row.get(1)?), payload: payload.into() });
+        let (seq, at, hops) = (unsigned(row.get(0)?), timestamp(row.get(1)?), row.get(3)?);
+        found.push(WaitingMessage { seq, at, hops, payload: payload.into() });
     }
     Ok(Some((after, found)))
 }

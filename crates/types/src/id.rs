@@ -141,6 +141,8 @@ id_kinds! {
     KeyId = Key("key");
     /// A message of a topic.
     MessageId = Message("msg");
+    /// An event that a function published without an id of its own.
+    EventId = Event("evt");
 }
 
 #[cfg(test)]

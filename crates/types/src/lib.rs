@@ -41,8 +41,8 @@ pub use cron_ticks::{CronPolicy, DueTicks, MissedTicks, Overlap};
 pub use digest::Digest;
 pub use fault::{Fault, FunctionError, InnerLimit};
 pub use id::{
-    AttemptId, DeploymentId, FunctionId, Id, IdKind, InstanceId, InvalidId, KeyId, LayerId, MessageId, ProjectId,
-    RunId, SandboxId, TriggerId, VersionId,
+    AttemptId, DeploymentId, EventId, FunctionId, Id, IdKind, InstanceId, InvalidId, KeyId, LayerId, MessageId,
+    ProjectId, RunId, SandboxId, TriggerId, VersionId,
 };
 pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
 pub use json_text::JsonText;

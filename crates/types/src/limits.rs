@@ -60,8 +60,8 @@ pub const TRIGGERS_MAX: usize = 32;
 pub const CRON_INPUT_MAX: usize = 64 << 10;
 /// Values in one filter of an event trigger.
 pub const EVENT_FILTERS_MAX: usize = 32;
-/// How often an event may cause another one; a circle of functions ends here.
-pub const EVENT_DEPTH_MAX: u32 = 8;
+/// Events and messages that one attempt of a run publishes and sends.
+pub const PUBLICATIONS_MAX: u32 = 100;
 /// How long a webhook's replaced secret may stay good.
 pub const SECRET_OVERLAP_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long a webhook's replaced secret stays good when the caller is silent.
@@ -122,7 +122,8 @@ pub const CLAIM_REPLY_MAX: usize = 1 << 20;
 pub const DEAD_LETTER_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Runs that one redrive or purge takes.
 pub const REDRIVE_MAX: u32 = 1_000;
-/// Runs in a row, each the destination of the one before; a circle of functions ends here.
+/// Runs in a row, each caused by the one before: as its destination, or by an event or a message of it. A circle of
+/// functions ends here.
 pub const HOPS_MAX: u32 = 16;
 /// Bytes of a callback's URL.
 pub const CALLBACK_URL_MAX: usize = 2_048;

@@ -1,4 +1,5 @@
-//! What follows the end of a run that was accepted for later: a callback, and a run of another function.
+//! What follows the end of a run that was accepted for later: a callback, and a run of another function. Also what led to
+//! it.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,8 @@ pub struct Onward {
     /// The function that goes on, once the run has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination: Option<Destination>,
-    /// How many runs, each the destination of the one before, led to this one.
+    /// How many runs led to this one, each caused by the one before: as its destination, or by an event or a message of
+    /// it.
     #[serde(skip_serializing_if = "is_zero")]
     pub hops: u32,
 }

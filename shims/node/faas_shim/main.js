@@ -5,6 +5,7 @@
 const { realpathSync } = require("node:fs");
 
 const logs = require("./logs.js");
+const publishing = require("./publishing.js");
 const { PROTOCOL_VERSION, Channel, ChannelClosed, Kind, pack } = require("./protocol.js");
 
 /**
@@ -50,6 +51,7 @@ function serve(channel, code) {
   Object.assign(process.env, init.vars);
   Error.stackTraceLimit = STACK_DEPTH;
   const state = guard(sink, init);
+  publishing.install((head, data) => state.server?.ask(head, data) ?? Promise.reject(publishing.outside()));
   start(channel, sink, init, state).catch(state.fail);
 }
 

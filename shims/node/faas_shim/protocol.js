@@ -4,7 +4,7 @@
 
 const fs = require("node:fs");
 
-const PROTOCOL_VERSION = 2;
+const PROTOCOL_VERSION = 3;
 const CHANNEL_FD = 3;
 const HEADER_LEN = 12;
 const PAYLOAD_MAX = 1 << 20;
@@ -23,6 +23,7 @@ const Kind = Object.freeze({
   PING: 0x05,
   SHUTDOWN: 0x06,
   WINDOW: 0x07,
+  PUBLISHED: 0x08,
   HELLO: 0x80,
   READY: 0x81,
   FAILED: 0x82,
@@ -33,6 +34,7 @@ const Kind = Object.freeze({
   PONG: 0x87,
   CREDIT: 0x88,
   REPLY: 0x89,
+  PUBLISH: 0x8a,
 });
 
 /**
@@ -232,12 +234,33 @@ function pack(kind, stream, payload, end = false) {
  * @returns {Buffer}
  */
 function packReply(stream, head, body) {
+  return packHeaded(Kind.REPLY, stream, head, body);
+}
+
+/**
+ * An event or a message as one frame.
+ * @param {number} stream
+ * @param {string} head with the data at most PAYLOAD_MAX - 4 bytes long
+ * @param {Uint8Array} data
+ * @returns {Buffer}
+ */
+function packPublication(stream, head, data) {
+  return packHeaded(Kind.PUBLISH, stream, head, data);
+}
+
+/**
+ * @param {number} kind
+ * @param {number} stream
+ * @param {string} head
+ * @param {Uint8Array} body
+ */
+function packHeaded(kind, stream, head, body) {
   const size = Buffer.byteLength(head);
   const payload = Buffer.allocUnsafe(4 + size + body.length);
   payload.writeUInt32LE(size, 0);
   payload.write(head, 4, "utf8");
   payload.set(body, 4 + size);
-  return pack(Kind.REPLY, stream, payload);
+  return pack(kind, stream, payload);
 }
 
 /**
@@ -262,5 +285,6 @@ module.exports = {
   ChannelClosed,
   pack,
   packReply,
+  packPublication,
   packCredit,
 };

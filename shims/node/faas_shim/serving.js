@@ -5,7 +5,8 @@
 const { FETCH } = require("./contracts.js");
 const { Context, webRequest } = require("./context.js");
 const { MESSAGE_MAX, BadReply, describe } = require("./errors.js");
-const { CHUNK_LEN, ChannelClosed, Kind, WINDOW_LEN, pack, packReply } = require("./protocol.js");
+const { CHUNK_LEN, ChannelClosed, Kind, WINDOW_LEN, pack, packPublication, packReply } = require("./protocol.js");
+const { gone, outside } = require("./publishing.js");
 const { chunkOf, fromValue, headOf } = require("./replies.js");
 const { Upload } = require("./upload.js");
 
@@ -14,6 +15,7 @@ const EMPTY = Buffer.alloc(0);
 /**
  * @typedef {import("./context.js").InvokeHead} InvokeHead
  * @typedef {{ function: string, version: number, memory_mb: number, body_max: number, code: string }} Settings
+ * @typedef {{ frame: Buffer, resolve: (payload: string) => void, reject: (error: Error) => void }} Asked
  */
 
 /** The request does not fit; the message says why. */
@@ -36,6 +38,8 @@ class Call {
     this.upload = null;
     /** Whether the handler, or the stream that it returned, still runs. */
     this.running = true;
+    /** @type {Asked[]} publications, of which the first is on its way */
+    this.asked = [];
     /** Bytes of the reply's body that the server takes. */
     this.window = WINDOW_LEN;
     /** @type {(() => void) | null} */
@@ -109,6 +113,7 @@ class Server {
       else this.#collect(stream, head);
     } else if (kind === Kind.BODY) this.#body(stream, payload, end);
     else if (kind === Kind.WINDOW) this.calls.get(stream)?.widen(payload.readUInt32LE(0));
+    else if (kind === Kind.PUBLISHED) this.#answered(stream, payload.toString());
     else if (kind === Kind.CANCEL) this.#cancel(stream);
     else if (kind === Kind.PING) {
       this.pings.push(Buffer.from(payload));
@@ -146,6 +151,32 @@ class Server {
     this.bodies.delete(stream);
     const body = waiting.parts.length === 1 ? waiting.parts[0] : Buffer.concat(waiting.parts);
     this.#begin(stream, waiting.head, body);
+  }
+
+  /**
+   * Publishes or sends something in the name of the call that asks; resolves with the payload of the answer.
+   * @param {string} head
+   * @param {Uint8Array} data
+   * @returns {Promise<string>}
+   */
+  ask(head, data) {
+    const stream = this.sink.storage.getStore()?.stream ?? 0;
+    const call = this.calls.get(stream);
+    if (call === undefined) return Promise.reject(outside());
+    return new Promise((resolve, reject) => {
+      call.asked.push({ frame: packPublication(stream, head, data), resolve, reject });
+      if (call.asked.length === 1) this.#send([call.asked[0].frame]);
+    });
+  }
+
+  /**
+   * @param {number} stream
+   * @param {string} payload
+   */
+  #answered(stream, payload) {
+    const asked = this.calls.get(stream)?.asked;
+    asked?.shift()?.resolve(payload);
+    if (asked !== undefined && asked.length > 0) this.#send([asked[0].frame]);
   }
 
   #answerPings() {
@@ -355,6 +386,7 @@ class Server {
     if (call.ended) return;
     call.ended = true;
     call.upload?.abort();
+    refuse(call);
     this.calls.delete(call.stream);
     const { log, stream } = call;
     this.sink.finish(log);
@@ -383,6 +415,7 @@ class Server {
     if (call === undefined) return;
     // Nobody listens: the handler goes on until it looks at its signal, and its log is the instance's.
     call.ended = true;
+    refuse(call);
     this.calls.delete(stream);
     this.sink.finish(call.log);
     if (call.running) this.leaving.add(call);
@@ -391,6 +424,11 @@ class Server {
     call.wakeUp();
     if (call.items !== null) close(call.items);
   }
+}
+
+/** @param {Call} call nobody answers what it asked for */
+function refuse(call) {
+  for (const { reject } of call.asked.splice(0)) reject(gone());
 }
 
 /**

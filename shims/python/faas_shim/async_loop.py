@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import deque
 from contextvars import ContextVar
 from threading import get_ident
 
@@ -23,12 +24,14 @@ from .protocol import (
     INVOKE,
     PING,
     PONG,
+    PUBLISHED,
     SHUTDOWN,
     WINDOW,
     Channel,
     ChannelClosed,
     Frame,
     pack,
+    pack_publication,
     pack_reply,
 )
 from .replies import Reply, chunk_of, from_value, head_frame
@@ -119,6 +122,8 @@ class AsyncLoop:
         self.bodies: dict[int, tuple[bytes, list[bytes]]] = {}
         self.apps: dict[int, AsgiCall] = {}
         self.flows: dict[int, Flow] = {}
+        # Publications of each call, of which the first is on its way.
+        self.asked: dict[int, deque[tuple[bytes, asyncio.Future[bytes]]]] = {}
         # Calls that were cancelled and still run, and pings that wait for them to end.
         self.leaving: set[int] = set()
         self.pings: list[bytes] = []
@@ -202,6 +207,8 @@ class AsyncLoop:
         elif kind == WINDOW:
             if stream in self.flows:
                 self.flows[stream].widen(int.from_bytes(payload, "little"))
+        elif kind == PUBLISHED:
+            self._answered(stream, payload)
         elif kind == CANCEL:
             self._cancel(stream)
         elif kind == PING:
@@ -223,11 +230,66 @@ class AsyncLoop:
 
     def _cancel(self, stream: int) -> None:
         self.bodies.pop(stream, None)
+        self._refuse(stream)
         if stream in self.apps:
             self.apps[stream].disconnect()
         if stream in self.tasks:
             self.leaving.add(stream)
             self.tasks[stream].cancel()
+
+    def ask(self, head: bytes, data: bytes) -> bytes:
+        """Publishes or sends something for the call that this thread works for; the payload of the answer."""
+        from .publishing import PublishError
+
+        if get_ident() == self.channel.thread:
+            message = "an async function cannot wait for this: use `await faas.publish_async(...)` or `faas.send_async`"
+            raise PublishError(message)
+        asking = self._ask(_RUN.get(None), head, data)
+        return asyncio.run_coroutine_threadsafe(asking, self.loop).result()
+
+    async def ask_async(self, head: bytes, data: bytes) -> bytes:
+        """As `ask`, on the event loop or on one of another thread."""
+        asking = self._ask(_RUN.get(None), head, data)
+        if get_ident() == self.channel.thread:
+            return await asking
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asking, self.loop))
+
+    async def _ask(self, log: RunLog | None, head: bytes, data: bytes) -> bytes:
+        from .publishing import outside
+
+        # Here, on the event loop's own thread, a call that has ended shows by its log.
+        stream = log.stream if log is not None else 0
+        if not stream or stream in self.leaving:
+            raise outside()
+        waiting = self.asked.setdefault(stream, deque())
+        answer: asyncio.Future[bytes] = self.loop.create_future()
+        waiting.append((pack_publication(stream, head, data), answer))
+        if len(waiting) == 1:
+            self.channel.send(self.sink.take() + waiting[0][0])
+        return await answer
+
+    def _answered(self, stream: int, payload: bytes) -> None:
+        waiting = self.asked.get(stream)
+        if not waiting:
+            return
+        _, answer = waiting.popleft()
+        # Whoever asked may have stopped waiting.
+        if not answer.done():
+            answer.set_result(payload)
+        while waiting and waiting[0][1].done():
+            waiting.popleft()
+        if waiting:
+            self.channel.send(self.sink.take() + waiting[0][0])
+        else:
+            del self.asked[stream]
+
+    def _refuse(self, stream: int) -> None:
+        """Nobody answers what this call asked for."""
+        for _, answer in self.asked.pop(stream, ()):
+            if not answer.done():
+                from .publishing import gone
+
+                answer.set_exception(gone())
 
     def _answer_pings(self) -> None:
         while self.pings and not self.leaving:
@@ -271,6 +333,8 @@ class AsyncLoop:
             failure = error
         self.flows.pop(stream, None)
         self.apps.pop(stream, None)
+        if self.asked:
+            self._refuse(stream)
         self.sink.finish(log)
         try:
             self.channel.send(self.sink.take() + self._last_frames(stream, reply, failure, log.dropped))

@@ -7,8 +7,44 @@ from posix import listdir, stat
 
 from .errors import LoadError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from .async_loop import AsyncLoop
+    from .sync_loop import SyncLoop
+
 VENDOR_DIRS = ("vendor", ".python_packages", "site-packages")
 FILES_SHOWN = 12
+
+
+class Offer:
+    """Finds the module `faas` where the user's code has none of that name: it is asked last."""
+
+    def __init__(self) -> None:
+        # What serves the calls, once it is there.
+        self.loop: SyncLoop | AsyncLoop | None = None
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> object:
+        if name != "faas":
+            return None
+        from _frozen_importlib import ModuleSpec
+
+        return ModuleSpec(name, self)  # type: ignore[arg-type]
+
+    def create_module(self, spec: object) -> None:
+        """Any module will do."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        from .publishing import Publisher, PublishError
+
+        publisher = Publisher(self)
+        module.__doc__ = "Events and messages of a run, sent in its name."
+        names = ["publish", "publish_async", "send", "send_async"]
+        for name in names:
+            setattr(module, name, getattr(publisher, name))
+        module.PublishError = PublishError  # type: ignore[attr-defined]
+        module.__all__ = [*names, "PublishError"]  # type: ignore[attr-defined]
 
 
 def load(entrypoint: str, code: str) -> object:

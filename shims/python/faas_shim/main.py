@@ -8,7 +8,7 @@ import sys
 from . import errors, jsons, logs
 from .contracts import ASGI, read
 from .function import Function
-from .loading import load
+from .loading import Offer, load
 from .protocol import FAILED, HELLO, INIT, PROTOCOL_VERSION, READY, Channel, ChannelClosed, pack
 from .sync_loop import SyncLoop
 
@@ -30,11 +30,14 @@ def main() -> None:
         # Of a process that waited, the directory that it saw at its start is hidden by now.
         posix.chdir(code)
         sink = logs.Sink(channel, init["log_bytes"], init["log_line"])
-        _guard_forks(channel)
+        offer = Offer()
+        _guard_forks(channel, offer)
         logs.install(sink)
+        sys.meta_path.append(offer)  # type: ignore[arg-type]
         _set_environment(init["vars"])
         loop = _load(channel, sink, init)
         if loop is not None:
+            offer.loop = loop
             loop.run()
     except ChannelClosed:
         # Whoever could be told is gone.
@@ -106,11 +109,12 @@ def _set_environment(variables: dict[str, str]) -> None:
             posix.putenv(key, text)
 
 
-def _guard_forks(channel: Channel) -> None:
+def _guard_forks(channel: Channel, offer: Offer) -> None:
     """A forked child must not speak on its parent's channel; what it prints goes to the pipes."""
 
     def in_child() -> None:
         channel.socket.close()
+        offer.loop = None
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 
     posix.register_at_fork(after_in_child=in_child)

@@ -10,19 +10,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .logs import Sink
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 CHANNEL_FD = 3
 PAYLOAD_MAX = 1 << 20
 CHUNK_LEN = 256 << 10
 # Bytes of a reply's body that may be sent before the server says that some were taken.
 WINDOW_LEN = 256 << 10
 
-INIT, INVOKE, BODY, CANCEL, PING, SHUTDOWN, WINDOW = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
+INIT, INVOKE, BODY, CANCEL, PING, SHUTDOWN, WINDOW, PUBLISHED = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08
 HELLO, READY, FAILED, HEAD, CHUNK, END, LOG, PONG = 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87
-CREDIT, REPLY = 0x88, 0x89
+CREDIT, REPLY, PUBLISH = 0x88, 0x89, 0x8A
 
 HEADER = Struct("<IBBHI")
-# A frame's header and the length of the reply's head behind it.
+# A frame's header and the length of a reply's or publication's head behind it.
 REPLY_HEADER = Struct("<IBBHII")
 HEADER_LEN = 12
 
@@ -134,6 +134,12 @@ def pack_reply(stream: int, head: bytes, body: bytes) -> bytes:
     """A whole reply with its end as one frame; the body is at most CHUNK_LEN long."""
     size = len(head)
     return REPLY_HEADER.pack(4 + size + len(body), REPLY, 0, 0, stream, size) + head + body
+
+
+def pack_publication(stream: int, head: bytes, data: bytes) -> bytes:
+    """An event or a message as one frame; with its head it is at most PAYLOAD_MAX - 4 long."""
+    size = len(head)
+    return REPLY_HEADER.pack(4 + size + len(data), PUBLISH, 0, 0, stream, size) + head + data
 
 
 def pack_credit(stream: int, size: int) -> bytes:

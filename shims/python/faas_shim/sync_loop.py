@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
+
 from .function import Function, end_frame
 from .logs import Sink
 from .protocol import (
@@ -14,12 +16,14 @@ from .protocol import (
     INVOKE,
     PING,
     PONG,
+    PUBLISHED,
     SHUTDOWN,
     WINDOW,
     WINDOW_LEN,
     Channel,
     ChannelClosed,
     pack,
+    pack_publication,
     pack_reply,
 )
 from .replies import Reply, chunk_of, from_value, head_frame
@@ -37,6 +41,14 @@ class SyncLoop:
         self.sink = sink
         self.function = function
         self.window = 0
+        # The call under way, and whether the server has given it up.
+        self.stream = 0
+        self.cancelled = False
+        # Held by the thread that reads while a handler runs.
+        self.reading = allocate_lock()
+        # A publication without an answer yet, and the answer to the last one.
+        self.asked = False
+        self.answer = b""
 
     def run(self) -> None:
         """Serves until the server says shutdown or goes away."""
@@ -75,6 +87,7 @@ class SyncLoop:
         sink, function = self.sink, self.function
         log = sink.current = sink.begin(stream)
         reply, head, failure = None, b"", None
+        self.stream, self.cancelled, self.asked = stream, False, False
         try:
             value = function.start(payload, body)
             if hasattr(value, "__await__"):
@@ -89,6 +102,9 @@ class SyncLoop:
             raise
         except BaseException as error:
             failure = error
+        # A thread of the handler may wait for an answer yet.
+        with self.reading:
+            self.stream = 0
         sink.finish(log)
         if failure is not None:
             frames = function.failure(stream, failure, log.dropped)
@@ -133,25 +149,65 @@ class SyncLoop:
         view = memoryview(body)
         while view:
             while not self.window:
-                self._wait_for_window(stream)
+                self._wait_for_window()
             part = view[: min(self.window, CHUNK_LEN)]
             view = view[len(part) :]
             self.window -= len(part)
             self.channel.send(b"".join((self.sink.take(), pack(CHUNK, stream, part))))
 
-    def _wait_for_window(self, stream: int) -> None:
+    def _wait_for_window(self) -> None:
         logged = self.sink.take()
         if logged:
             self.channel.send(logged)
-        kind, _, of, payload = self.channel.receive()
-        if kind == WINDOW and of == stream:
-            self.window += int.from_bytes(payload, "little")
-        elif kind == CANCEL and of == stream:
+        with self.reading:
+            if not self.window:
+                self._take()
+
+    def ask(self, head: bytes, data: bytes) -> bytes:
+        """Publishes or sends something in the name of the call under way; the payload of the answer."""
+        from .publishing import gone, outside
+
+        with self.reading:
+            if not self.stream:
+                raise outside()
+            try:
+                # One whose answer nobody waited for, because a signal came between.
+                self._wait_for_answer()
+                self.asked = True
+                self.channel.send(self.sink.take() + pack_publication(self.stream, head, data))
+                self._wait_for_answer()
+            except Cancelled:
+                raise gone() from None
+            return self.answer
+
+    def _wait_for_answer(self) -> None:
+        if self.cancelled:
             raise Cancelled
-        elif kind == PING:
+        while self.asked:
+            self._take()
+
+    async def ask_async(self, head: bytes, data: bytes) -> bytes:
+        """As `ask`: nobody else is kept waiting here."""
+        return self.ask(head, data)
+
+    def _take(self) -> None:
+        """Takes one frame while a handler runs. Raises Cancelled, also when that has been told before."""
+        if self.cancelled:
+            raise Cancelled
+        kind, _, of, payload = self.channel.receive()
+        if kind == PING:
             self.channel.send(pack(PONG, 0, payload))
         elif kind == SHUTDOWN:
             raise ChannelClosed
+        elif of != self.stream:
+            return
+        elif kind == WINDOW:
+            self.window += int.from_bytes(payload, "little")
+        elif kind == PUBLISHED:
+            self.asked, self.answer = False, payload
+        elif kind == CANCEL:
+            self.cancelled = True
+            raise Cancelled
 
 
 def _typed(headers: list[tuple[str, str]], kind: str) -> list[tuple[str, str]]:

@@ -68,7 +68,7 @@ pub(crate) async fn check_destinations(
 async fn destination(core: &Core, run: &mut RunRecord, function: FunctionName) -> Option<Option<NewItem>> {
     let hops = run.onward.as_ref().map_or(0, |onward| onward.hops);
     let outcome = if hops >= limits::HOPS_MAX {
-        Err(format!("{hops} runs led to this one, each the destination of the one before; no more are made"))
+        Err(format!("{hops} runs led to this one, each caused by the one before; no more are made"))
     } else {
         match find(core, run.project, &function).await? {
             Ok(route) => item(core, run, &route, hops).map_err(|fault| fault.message),

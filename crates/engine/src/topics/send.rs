@@ -5,7 +5,7 @@ use faas_types::{Code, Fault, FunctionName, MessageId, ProjectId, TopicName, Tri
 
 use super::message::OutgoingMessage;
 use crate::accept::COMMIT_PATIENCE;
-use crate::core::stopping;
+use crate::core::{Core, stopping};
 use crate::engine::Engine;
 
 const BOUNDS: TopicBounds = TopicBounds {
@@ -53,35 +53,7 @@ impl Engine {
         topic: &TopicName,
         messages: Vec<OutgoingMessage>,
     ) -> Result<Vec<MessageId>, Fault> {
-        if !self.is_ready() {
-            return Err(stopping());
-        }
-        if messages.is_empty() || messages.len() > limits::MESSAGES_SENT_MAX {
-            let message = format!("{} messages; one request takes 1 to {}", messages.len(), limits::MESSAGES_SENT_MAX);
-            return Err(Fault::new(Code::BadRequest, message));
-        }
-        let core = &self.core;
-        let at = core.clock.now();
-        let (mut ids, mut kept) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
-        for message in messages {
-            message.check()?;
-            let id: MessageId = core.ids.mint(at);
-            kept.push(NewMessage { at, payload: message.payload(id, at)? });
-            ids.push(id);
-        }
-        let key = TopicKey { project, name: topic.clone() };
-        let subscribers = core.triggers.subscribers(&key);
-        let appended = core.topics.store.append(&key, kept, &subscribers, BOUNDS);
-        let appended = tokio::time::timeout(COMMIT_PATIENCE, appended).await.map_err(|_| {
-            Fault::new(Code::Unavailable, "it is not known whether the messages are kept").with_retry_after(1)
-        })??;
-        refuse(appended, topic)?;
-        if core.triggers.subscribers(&key) != subscribers {
-            // One that went meanwhile must not hold messages back.
-            core.topics.flow.doubt(key);
-        }
-        core.topics.flow.touch(subscribers);
-        Ok(ids)
+        if self.is_ready() { self.core.send(project, topic, messages, 0).await } else { Err(stopping()) }
     }
 
     /// The topics of a project that have messages or subscribers, by name.
@@ -125,6 +97,45 @@ impl Engine {
             return Err(no_such(topic));
         }
         Ok(self.core.topics.store.purge(&key).await?)
+    }
+}
+
+// === impl Core ===
+
+impl Core {
+    /// Keeps messages, whoever sends them: a run, which so many others led to, or somebody outside.
+    pub(crate) async fn send(
+        &self,
+        project: ProjectId,
+        topic: &TopicName,
+        messages: Vec<OutgoingMessage>,
+        hops: u32,
+    ) -> Result<Vec<MessageId>, Fault> {
+        if messages.is_empty() || messages.len() > limits::MESSAGES_SENT_MAX {
+            let message = format!("{} messages; one request takes 1 to {}", messages.len(), limits::MESSAGES_SENT_MAX);
+            return Err(Fault::new(Code::BadRequest, message));
+        }
+        let at = self.clock.now();
+        let (mut ids, mut kept) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
+        for message in messages {
+            message.check()?;
+            let id: MessageId = self.ids.mint(at);
+            kept.push(NewMessage { at, hops, payload: message.payload(id, at)? });
+            ids.push(id);
+        }
+        let key = TopicKey { project, name: topic.clone() };
+        let subscribers = self.triggers.subscribers(&key);
+        let appended = self.topics.store.append(&key, kept, &subscribers, BOUNDS);
+        let appended = tokio::time::timeout(COMMIT_PATIENCE, appended).await.map_err(|_| {
+            Fault::new(Code::Unavailable, "it is not known whether the messages are kept").with_retry_after(1)
+        })??;
+        refuse(appended, topic)?;
+        if self.triggers.subscribers(&key) != subscribers {
+            // One that went meanwhile must not hold messages back.
+            self.topics.flow.doubt(key);
+        }
+        self.topics.flow.touch(subscribers);
+        Ok(ids)
     }
 }
 

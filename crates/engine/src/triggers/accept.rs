@@ -10,7 +10,7 @@ use faas_types::{AliasName, Code, CronTrigger, Digest, Fault, RunId, Timestamp};
 use super::table::TriggerEntry;
 use crate::accept::{COMMIT_PATIENCE, Entry, Later};
 use crate::call::{CallRequest, Route, Selector};
-use crate::core::stopping;
+use crate::core::{Core, stopping};
 use crate::engine::Engine;
 
 /// How long a cause is remembered beyond its own time: a day, and an hour for clocks that differ.
@@ -30,6 +30,8 @@ pub(super) struct NewRun {
     pub(super) ordering_key: Option<String>,
     /// Tells this run's cause from others of the trigger; `None` makes a run of its own each time.
     pub(super) cause: Option<Cause>,
+    /// How many runs led to it, each caused by the one before.
+    pub(super) hops: u32,
 }
 
 /// Why there is a run: only the first one for the same identity is made.
@@ -54,7 +56,7 @@ impl NewRun {
     /// A run that calls the trigger's function at once.
     pub(super) fn of(entry: &Arc<TriggerEntry>, headers: Vec<(String, String)>, body: Bytes) -> Self {
         let request = request(entry, headers, body);
-        Self { entry: Arc::clone(entry), request, delay: Duration::ZERO, ordering_key: None, cause: None }
+        Self { entry: Arc::clone(entry), request, delay: Duration::ZERO, ordering_key: None, cause: None, hops: 0 }
     }
 
     /// A run of a schedule.
@@ -99,13 +101,19 @@ impl Engine {
         made.pop().ok_or_else(|| Fault::internal("an accepted run is not there"))
     }
 
+    /// Makes all runs in one commit, or none, unless the server is stopping.
+    pub(super) async fn accept_triggers(&self, runs: Vec<NewRun>) -> Result<Vec<Made>, Fault> {
+        if self.is_ready() { self.core.accept_triggers(runs).await } else { Err(stopping()) }
+    }
+}
+
+// === impl Core ===
+
+impl Core {
     /// Makes all runs in one commit, or none. Those whose cause has a run already are told of that one.
     pub(super) async fn accept_triggers(&self, runs: Vec<NewRun>) -> Result<Vec<Made>, Fault> {
         if runs.is_empty() {
             return Ok(Vec::new());
-        }
-        if !self.is_ready() {
-            return Err(stopping());
         }
         let (mut items, mut entries) = (Vec::with_capacity(runs.len()), Vec::with_capacity(runs.len()));
         for run in runs {
@@ -113,7 +121,7 @@ impl Engine {
             entries.push(Entry::of(self, &route)?);
             items.push(self.trigger_item(&route, run).await?);
         }
-        let dispatch = &self.core.dispatch;
+        let dispatch = &self.dispatch;
         let owners: Vec<_> = items.iter().map(|item| (item.record.project, item.record.function)).collect();
         let ids: Vec<RunId> = items.iter().map(|item| item.record.id).collect();
         let enqueued = tokio::time::timeout(COMMIT_PATIENCE, dispatch.queue.enqueue(items)).await;
@@ -139,16 +147,16 @@ impl Engine {
     /// The live version of a trigger's function.
     pub(super) async fn trigger_route(&self, entry: &TriggerEntry) -> Result<Route, Fault> {
         let record = &entry.record;
-        let function = self.core.catalog.by_id(record.project, record.function);
+        let function = self.catalog.by_id(record.project, record.function);
         let function = function.ok_or_else(|| Fault::new(Code::FunctionNotFound, "the trigger's function is gone"))?;
-        self.core.route(function, &Selector::Alias(AliasName::live())).await
+        self.route(function, &Selector::Alias(AliasName::live())).await
     }
 
     async fn trigger_item(&self, route: &Route, run: NewRun) -> Result<NewItem, Fault> {
-        let NewRun { entry, request, delay, ordering_key, cause } = run;
-        let later = Later { delay, ordering_key, ..Later::default() };
+        let NewRun { entry, request, delay, ordering_key, cause, hops } = run;
+        let later = Later { delay, ordering_key, hops, ..Later::default() };
         let mut item = self.item(route, request, later).await?;
-        item.claim = cause.map(|cause| cause.claim(&entry, self.core.clock.now()));
+        item.claim = cause.map(|cause| cause.claim(&entry, self.clock.now()));
         Ok(item)
     }
 }

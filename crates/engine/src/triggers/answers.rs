@@ -93,7 +93,7 @@ impl Engine {
     }
 
     async fn call_whole(&self, run: NewRun, id: RunId) -> Result<HookReply, CallFailure> {
-        let route = self.trigger_route(&run.entry).await?;
+        let route = self.core.trigger_route(&run.entry).await?;
         let (core, request) = (&self.core, run.request);
         let now = core.clock.now();
         let mut record = queued_record(id, &route.entry, route.version.number, request.trigger, now);

@@ -2,32 +2,16 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use faas_types::{Code, Fault, FunctionName, ProjectId, RunId, TriggerName, TriggerSettings};
 
 use super::accept::{Cause, NewRun};
+use super::event::PublishedEvent;
 use super::table::TriggerEntry;
+use crate::core::{Core, stopping};
 use crate::engine::Engine;
 
 /// Runs that one request may make: they are one commit.
 const RUNS_MAX: usize = 1_000;
-
-/// An event as functions get it.
-#[derive(Clone, Debug)]
-pub struct PublishedEvent {
-    /// Its id; together with the source it tells events apart.
-    pub id: String,
-    /// Where it happened.
-    pub source: String,
-    /// What happened.
-    pub kind: String,
-    /// What it happened to.
-    pub subject: Option<String>,
-    /// Its attributes as headers.
-    pub headers: Vec<(String, String)>,
-    /// Its data.
-    pub body: Bytes,
-}
 
 /// A run that an event made.
 #[derive(Clone, Debug)]
@@ -52,6 +36,15 @@ impl Engine {
     /// # Errors
     /// `FN_011` when there would be too many at once; whatever stops an accepted run.
     pub async fn publish_events(&self, project: ProjectId, events: &[PublishedEvent]) -> Result<Vec<Fired>, Fault> {
+        if self.is_ready() { self.core.publish(project, events).await } else { Err(stopping()) }
+    }
+}
+
+// === impl Core ===
+
+impl Core {
+    /// Makes a run for each trigger that wants one of the events, whoever publishes them.
+    pub(crate) async fn publish(&self, project: ProjectId, events: &[PublishedEvent]) -> Result<Vec<Fired>, Fault> {
         let mut runs = Vec::new();
         let mut fired = Vec::new();
         let listening = self.listening(project);
@@ -64,16 +57,16 @@ impl Engine {
                     )
                     .with_hint("publish them in smaller batches"));
                 }
-                runs.push(run(entry, event, self.core.clock.now()));
+                runs.push(run(entry, event, self.clock.now()));
                 fired.push((index, function.clone(), Arc::clone(entry)));
             }
         }
         let made = self.accept_triggers(runs).await?;
-        let now = self.core.clock.now();
+        let now = self.clock.now();
         let told = fired.into_iter().zip(made).map(|((event, function, entry), made)| {
             let record = &entry.record;
             if !made.repeated {
-                self.core.trigger_states.note(project, record.id, |state| state.note_run(made.run, now));
+                self.trigger_states.note(project, record.id, |state| state.note_run(made.run, now));
             }
             Fired { event, function, trigger: record.name().clone(), run: made.run, repeated: made.repeated }
         });
@@ -82,9 +75,9 @@ impl Engine {
 
     /// The event triggers that are switched on, of functions that have a version.
     fn listening(&self, project: ProjectId) -> Vec<(Arc<TriggerEntry>, FunctionName)> {
-        let entries = self.core.triggers.listening(project).into_iter().filter(|entry| entry.record.enabled);
+        let entries = self.triggers.listening(project).into_iter().filter(|entry| entry.record.enabled);
         let with_function = entries.filter_map(|entry| {
-            let function = self.core.catalog.by_id(project, entry.record.function)?;
+            let function = self.catalog.by_id(project, entry.record.function)?;
             function.live_version().map(|_| (entry, function.record.name.clone()))
         });
         with_function.collect()
@@ -102,6 +95,7 @@ fn run(entry: &Arc<TriggerEntry>, event: &PublishedEvent, now: faas_types::Times
     let identity = format!("{}\n{}", event.source, event.id);
     NewRun {
         cause: Some(Cause { identity, until: now }),
+        hops: event.hops,
         ..NewRun::of(entry, event.headers.clone(), event.body.clone())
     }
 }

@@ -186,7 +186,7 @@ impl Engine {
         if core.catalog.by_id(project, entry.record.function).is_none_or(|function| function.live_version().is_none()) {
             return Ok(Some(again));
         }
-        let route = self.trigger_route(entry).await?;
+        let route = core.trigger_route(entry).await?;
         let room = most_under_way(&route).saturating_sub(core.topics.flow.under_way(id)).min(RUNS_AT_ONCE);
         if room == 0 {
             // The end of a run brings it back.
@@ -205,7 +205,7 @@ impl Engine {
         let (mut items, mut entries, mut to) = (Vec::new(), Vec::new(), after);
         for batch in batches {
             let messages = &waiting[batch];
-            match Entry::of(self, &route) {
+            match Entry::of(core, &route) {
                 Ok(entry) => entries.push(entry),
                 Err(fault) if items.is_empty() => return Err(fault),
                 // The rest is refused the next time.
@@ -255,9 +255,10 @@ impl Engine {
         if let TriggerSettings::Queue(queue) = &entry.record.settings {
             headers.push((TOPIC.to_owned(), queue.topic.to_string()));
         }
+        let hops = messages.iter().map(|message| message.hops).max().unwrap_or_default();
         let messages = u16::try_from(messages.len()).unwrap_or(u16::MAX);
-        let later = Later { batch: Some(Batch { messages, left: None }), ..Later::default() };
-        self.item(route, NewRun::of(entry, headers, body).request, later).await
+        let later = Later { batch: Some(Batch { messages, left: None }), hops, ..Later::default() };
+        self.core.item(route, NewRun::of(entry, headers, body).request, later).await
     }
 }
 
@@ -315,7 +316,7 @@ mod tests {
             sizes in prop::collection::vec(0_usize..(3 << 20), 0..30), batch_size in 1_u16..6, window in 0_u64..50, late in 0_u64..60,
         ) {
             let waiting: Vec<_> = sizes.iter().zip(1..).map(|(size, seq)| WaitingMessage {
-                seq, at: Timestamp::from_millis(100 + seq), payload: vec![0; *size].into(),
+                seq, at: Timestamp::from_millis(100 + seq), hops: 0, payload: vec![0; *size].into(),
             }).collect();
             let now = Timestamp::from_millis(100 + late);
             let (due, next) = batches(&waiting, &queue(batch_size, window), now);

@@ -158,6 +158,7 @@ fn event(id: &str, kind: &str) -> PublishedEvent {
         subject: None,
         headers: vec![("ce-id".to_owned(), id.to_owned())],
         body: Bytes::new(),
+        hops: 0,
     }
 }
 

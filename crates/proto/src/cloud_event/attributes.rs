@@ -24,6 +24,16 @@ pub(super) struct Attributes {
 // === impl Attributes ===
 
 impl Attributes {
+    /// Those of an event of ours, which names no version.
+    pub(super) fn of<'a>(given: impl IntoIterator<Item = (&'a str, String)>) -> Result<Self, InvalidEvent> {
+        let mut attributes = Self::default();
+        attributes.add("specversion", Extension::Text(VERSION.to_owned()))?;
+        for (name, value) in given {
+            attributes.add(name, Extension::Text(value))?;
+        }
+        Ok(attributes)
+    }
+
     pub(super) fn add(&mut self, name: &str, value: Extension) -> Result<(), InvalidEvent> {
         let wrong = |why: String| Err(InvalidEvent::attribute(name.chars().take(NAME_MAX).collect::<String>(), why));
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();

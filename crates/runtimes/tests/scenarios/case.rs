@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_ports::{
-    Clock, ExchangeEnd, ExchangeItem, IdSource, Instance, InstanceSpec, Invocation, Launcher, LogEntry, ReplyHead,
-    SystemClock,
+    Clock, ExchangeEnd, ExchangeItem, IdSource, Instance, InstanceSpec, Invocation, Launcher, LogEntry, Publication,
+    ReplyHead, SystemClock,
 };
-use faas_types::{Fault, FunctionError, FunctionSettings, RuntimeName};
+use faas_types::{Code, Fault, FunctionError, FunctionSettings, RuntimeName};
 use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::Value;
@@ -209,6 +209,7 @@ pub(crate) async fn invoke(instance: &dyn Instance, call: Invocation) -> Collect
             assert!(collected.end.is_none(), "nothing follows an end");
             match item {
                 ExchangeItem::Log(entry) => collected.logs.push(entry),
+                ExchangeItem::Publish(publishing) => publishing.reply.answer(published(publishing.publication)),
                 ExchangeItem::Head(head) => collected.head = Some(head),
                 ExchangeItem::Body(chunk) => collected.body.extend_from_slice(&chunk),
                 ExchangeItem::Reply { head, body, dropped_log_lines } => {
@@ -222,6 +223,21 @@ pub(crate) async fn invoke(instance: &dyn Instance, call: Invocation) -> Collect
     };
     tokio::time::timeout(CALL_TIME, reading).await.expect("a call ends in time");
     collected
+}
+
+/// As an id what was understood, so that the function can tell. One type and one topic are refused.
+pub(crate) fn published(publication: Publication) -> Result<String, Fault> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match publication {
+        Publication::Event { what, source, subject, id, content_type, data } if what.as_deref() != Some("refused") => {
+            let said = [what, source, subject, id, content_type, Some(text(&data))];
+            Ok(said.map(Option::unwrap_or_default).join("|"))
+        }
+        Publication::Message { topic, content_type, attributes, body } if topic != "refused" => {
+            Ok(format!("{topic}|{}|{attributes:?}|{}", content_type.unwrap_or_default(), text(&body)))
+        }
+        _ => Err(Fault::new(Code::RateLimited, "nobody wants it").with_hint("try another")),
+    }
 }
 
 fn check(at: &str, expected: &Expected, got: &Collected) {

@@ -10,6 +10,7 @@ mod driving;
 mod layers;
 mod pacing;
 mod plain;
+mod publishing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

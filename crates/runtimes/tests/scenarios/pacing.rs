@@ -101,7 +101,10 @@ const NAPS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-async fn launch((language, file, code): (&str, &str, &str), concurrency: u32) -> (tempfile::TempDir, Launched) {
+pub(crate) async fn launch(
+    (language, file, code): (&str, &str, &str),
+    concurrency: u32,
+) -> (tempfile::TempDir, Launched) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(file), code).unwrap();
     let runtime = language.parse().unwrap();

@@ -129,12 +129,12 @@ impl Topics for MemoryQueue {
         let Some(topic) = state.topics.topics.get(topic) else { return Ok(None) };
         let Some(after) = topic.subscriptions.get(&subscription).copied() else { return Ok(None) };
         let (mut found, mut total) = (Vec::new(), 0);
-        for (seq, NewMessage { at, payload }) in topic.messages.range(after + 1..).take(max as usize) {
+        for (seq, NewMessage { at, hops, payload }) in topic.messages.range(after + 1..).take(max as usize) {
             total += payload.len() as u64;
             if total > bytes && !found.is_empty() {
                 break;
             }
-            found.push(WaitingMessage { seq: *seq, at: *at, payload: payload.clone() });
+            found.push(WaitingMessage { seq: *seq, at: *at, hops: *hops, payload: payload.clone() });
         }
         Ok(Some((after, found)))
     }

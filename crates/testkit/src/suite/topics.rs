@@ -136,8 +136,11 @@ fn topic(project: ProjectId, name: &str) -> TopicKey {
 
 /// Messages that are a millisecond apart.
 fn messages(texts: &[&str]) -> Vec<NewMessage> {
-    let message =
-        |(index, text): (usize, &&str)| NewMessage { at: at(index as u64), payload: (*text).to_owned().into() };
+    let message = |(index, text): (usize, &&str)| NewMessage {
+        at: at(index as u64),
+        hops: text.len() as u32,
+        payload: (*text).to_owned().into(),
+    };
     texts.iter().enumerate().map(message).collect()
 }
 
@@ -146,6 +149,7 @@ async fn send(topics: &dyn Topics, key: &TopicKey, texts: &[&str], subscriptions
 }
 
 fn payloads(found: &[faas_ports::WaitingMessage]) -> Vec<&str> {
+    assert!(found.iter().all(|message| message.hops as usize == message.payload.len()), "{found:?}");
     found.iter().map(|message| std::str::from_utf8(&message.payload).expect("text")).collect()
 }
 

@@ -1,0 +1,8 @@
+import os
+import struct
+
+
+def handler(event):
+    payload = struct.pack("<I", 4) + b"nil?"
+    os.write(3, struct.pack("<IBBHI", len(payload), 0x8A, 0, 0, 1) + payload)
+    return [struct, os] and "still here"
