@@ -49,26 +49,45 @@ def children(pid: int) -> dict[int, str]:
 
 
 def spawner(server: Server) -> int:
-    return next(pid for pid, words in children(server.pid).items() if "__spawner" in words)
+    return _first(lambda: [pid for pid, words in children(server.pid).items() if "__spawner" in words])
 
 
 def zygote(server: Server) -> int:
-    return next(pid for pid in _direct(spawner(server)) if "--zygote" in children(server.pid)[pid])
+    return _first(lambda: _below(server, spawner(server), "--zygote"))
 
 
 def parked_init(server: Server) -> int:
     """The first process of a sandbox that waits: those of instances have the runtime as their only child."""
-    words = children(server.pid)
-    inits = [pid for pid in _direct(spawner(server)) if "--zygote" not in words[pid]]
-    return next(pid for pid in inits if len(_direct(pid)) == 2)
+
+    def inits() -> list[int]:
+        every = _direct(spawner(server))
+        zygotes = _below(server, spawner(server), "--zygote")
+        return [pid for pid in every if pid not in zygotes and len(_direct(pid)) == 2]
+
+    return _first(inits)
 
 
 def parked_runtime(server: Server) -> int:
-    return next(pid for pid in _direct(parked_init(server)) if "boot.py" in children(server.pid)[pid])
+    return _first(lambda: _below(server, parked_init(server), "boot.py"))
 
 
 def parked_porter(server: Server) -> int:
-    return next(pid for pid in _direct(parked_init(server)) if "boot.py" not in children(server.pid)[pid])
+    def porters() -> list[int]:
+        init = parked_init(server)
+        runtimes = _below(server, init, "boot.py")
+        return [pid for pid in _direct(init) if pid not in runtimes] if runtimes else []
+
+    return _first(porters)
+
+
+def _first(found: Callable[[], list[int]]) -> int:
+    """Looked for again while there is none: processes come and go."""
+    return until(found, "there is such a process")[0]
+
+
+def _below(server: Server, parent: int, words: str) -> list[int]:
+    every = children(server.pid)
+    return [pid for pid in _direct(parent) if words in every.get(pid, "")]
 
 
 def _direct(pid: int) -> list[int]:
