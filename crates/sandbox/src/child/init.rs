@@ -80,8 +80,8 @@ pub(super) fn start(plan: &Plan, inheritance: &Inheritance) -> Result<(), Proble
         Main::Probe(targets) => {
             // The cgroup is to be probed, not the process limits that stand in for it. What this process has mapped, as a
             // fork of the spawner, is beyond that of memory already: it could not allocate another page.
-            let limits = Limits { pids: u32::MAX, memory_bytes: u64::MAX >> 1, ..plan.limits };
-            limits::apply(&limits, plan.has_memory_cgroup).during(Step::Limits)?;
+            let limits = Limits { pids: u32::MAX, ..plan.limits };
+            limits::apply(&limits, true).during(Step::Limits)?;
             probe::run(targets, &plan.limits);
             Ok(())
         }
