@@ -31,7 +31,7 @@ SUBSCRIBERS = {"whole": (WHOLE, 10, "0s"), "partly": (PARTLY, 25, "50ms")}
 def deploy(server: Server, parent: Path) -> None:
     for name, (code, size, window) in SUBSCRIBERS.items():
         folder = write_function(parent, name, code, scaling={"max": 2})
-        trigger = f'\n[[triggers]]\ntype = "queue"\ntopic = "work"\nbatch_size = {size}\nbatch_window = "{window}"\n'
+        trigger = f'\n[[triggers]]\ntype = "queue"\ntopic = "orders"\nbatch_size = {size}\nbatch_window = "{window}"\n'
         trigger += '[triggers.retry]\nbackoff = "20ms"\n'
         (folder / "faas.toml").write_text((folder / "faas.toml").read_text() + trigger)
         server.deploy(folder)
@@ -55,7 +55,7 @@ class MessageSenders:
         while self.promised < MESSAGES:
             messages = {"messages": [{"body": random.randrange(1000)} for _ in range(SENT_AT_ONCE)]}
             try:
-                reply = self.client.post("/topics/work/batch", messages)
+                reply = self.client.post("/topics/orders/batch", messages)
             except (OSError, http.client.HTTPException):
                 time.sleep(0.05)
                 continue
@@ -94,7 +94,7 @@ def test_no_message_is_lost_over_kills(tmp_path: Path) -> None:
             server.kill()
             server.start()
         senders.join()
-        until(lambda: server.http.get("/topics/work").json()["depth"] == 0, "nothing waits", within=120, every=0.1)
+        until(lambda: server.http.get("/topics/orders").json()["depth"] == 0, "nothing waits", within=120, every=0.1)
         until_quiet(server, within=120)
         promised = {message for message, _ in ledger.read()}
         assert len(promised) >= MESSAGES
