@@ -16,6 +16,7 @@ HANDLERS = 200
 AT_ONCE = 10
 TIMEOUT_S = 1.0
 GRACE_S = 3.0
+TRIES = 5
 # Each process names itself with the mark, so that it is seen from the host whatever it does.
 STUBBORN = """
 import ctypes, os, signal, time
@@ -76,18 +77,20 @@ def _stubborn_handlers(server: Server, handlers: int) -> None:
     watch.start()
 
     def call(_: int) -> tuple[int, str, float]:
-        began = time.monotonic()
-        reply = server.api.invoke("stubborn", {"mark": mark}, timeout=120)
-        return reply.status, reply.json().get("code", ""), time.monotonic() - began
+        for _ in range(TRIES):
+            began = time.monotonic()
+            reply = server.api.invoke("stubborn", {"mark": mark}, timeout=120)
+            outcome = reply.status, reply.json().get("code", ""), time.monotonic() - began
+            # Each needs an instance of its own, which a busy machine may not start within the second that the call has.
+            if outcome[:2] != (503, "FN_015"):
+                break
+        return outcome
 
     with ThreadPoolExecutor(AT_ONCE) as callers:
         answers = list(callers.map(call, range(handlers)))
     watch.done.set()
     watch.join()
-    ends = Counter((status, code) for status, code, _ in answers)
-    # Each call needs an instance of its own, which may not be there within the second that it has.
-    refused = ends.pop((503, "FN_015"), 0)
-    assert ends == {(504, "FN_002"): handlers - refused} and refused <= handlers // 10
+    assert Counter((status, code) for status, code, _ in answers) == {(504, "FN_002"): handlers}
     assert len(watch.seen) >= handlers // 4, "too few handlers were seen alive: the count of survivors proves nothing"
     until(lambda: _marked(mark) == [], "no handler survives", within=GRACE_S)
     # Ten at once share two cores with the starts of the next ten; the bound is on the kill, so the best half tells.
