@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cache, callbacks, completion, deploy, dlq, doctor, events, explain, functions, init, invoke, keys, logs, rollback,
-    runs, status, topics, triggers, up, validate, vars, version,
+    cache, callbacks, completion, deploy, deps, dlq, doctor, events, explain, functions, init, invoke, keys, logs,
+    rollback, runs, status, topics, triggers, up, validate, vars, version,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Validate(validate::ValidateArgs),
     /// Deploy a directory or a single file and get its URL
     Deploy(deploy::DeployArgs),
+    /// Compare what a function imports with what it declares
+    Deps(deps::DepsArgs),
     /// List, show and delete functions
     #[command(
         name = "fn",

@@ -4,6 +4,7 @@ pub(crate) mod cache;
 pub(crate) mod callbacks;
 pub(crate) mod completion;
 pub(crate) mod deploy;
+pub(crate) mod deps;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
 pub(crate) mod events;
@@ -42,6 +43,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Init(args) => init::run(&args, session)?,
         Command::Validate(args) => validate::run(args, session)?,
         Command::Deploy(args) => Box::pin(deploy::run(args, session)).await?,
+        Command::Deps(args) => deps::run(&args, session).await?,
         Command::Functions(command) => Box::pin(functions::run(command, session)).await?,
         Command::Rollback(args) => rollback::run(args, session).await?,
         Command::Invoke(args) => return Box::pin(invoke::run(args, session)).await,

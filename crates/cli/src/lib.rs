@@ -6,6 +6,7 @@
 mod args;
 mod bundle;
 mod commands;
+mod deps;
 mod failure;
 mod output;
 mod profile;

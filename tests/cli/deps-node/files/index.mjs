@@ -1,0 +1,4 @@
+import express from "express";
+import fs from "node:fs";
+
+export const handler = () => [express, fs];
