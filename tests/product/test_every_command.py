@@ -1,0 +1,259 @@
+"""Every command keeps the contract of the command line: its help, its success and each way to be refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import CliResult, Server, write_function
+
+from product.command_tree import Command, bare_cli, commands
+from product.functions import ADD
+
+SNAPSHOTS = Path(__file__).parent / "help"
+# Commands that ask no server.
+LOCAL = {"up", "doctor", "init", "validate", "deps", "explain", "completion", "version"}
+# Status, code and exit code of each refusal.
+REFUSALS = [
+    (401, "FN_010", 3),
+    (403, "FN_009", 3),
+    (404, "FN_001", 4),
+    (409, "FN_014", 6),
+    (422, "FN_006", 5),
+    (429, "FN_007", 7),
+    (500, "FN_022", 1),
+]
+# Where the first example is not what a program would run.
+ARGUMENTS = {"fn delete": ["fn", "delete", "hello", "--yes"], "fn rollback": ["fn", "rollback", "hello"]}
+# Tested elsewhere, since they run until they are stopped.
+ENDLESS = {"up"}
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """A directory that has what examples name."""
+    for place in (tmp_path, tmp_path / "hello"):
+        place.mkdir(exist_ok=True)
+        (place / "faas.toml").write_text('name = "hello"\nruntime = "python"\nentrypoint = "main:handler"\n', "utf-8")
+        (place / "main.py").write_text(ADD, "utf-8")
+    (tmp_path / "hello.py").write_text(ADD, "utf-8")
+    (tmp_path / "event.json").write_text('{"specversion":"1.0","id":"1","source":"/s","type":"t"}', "utf-8")
+    return tmp_path
+
+
+def test_help_is_as_it_was(home: Path) -> None:
+    """After a wanted change: UPDATE_SNAPSHOTS=1."""
+    told = {f"{'-'.join(command.path)}.txt": command.help for command in commands(home)}
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        for old in SNAPSHOTS.glob("*.txt"):
+            old.unlink()
+        for name, text in told.items():
+            (SNAPSHOTS / name).write_text(text, encoding="utf-8")
+    kept = {path.name: path.read_text(encoding="utf-8") for path in SNAPSHOTS.glob("*.txt")}
+    assert kept == told
+
+
+class Refusing:
+    """A server that refuses whatever it is asked."""
+
+    def __init__(self, status: int, code: str) -> None:
+        self.asked = 0
+        outer = self
+        problem = {"type": "about:blank", "title": "refused", "status": status, "code": code, "detail": "as told"}
+        body = json.dumps(
+            problem | {"hint": "ask for less", "request_id": "req", "retryable": False, "docs": "faas explain"}
+        ).encode()
+
+        class Handler(BaseHTTPRequestHandler):
+            """One connection."""
+
+            protocol_version = "HTTP/1.1"
+
+            def refuse(self) -> None:
+                outer.asked += 1
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                self.send_response(status)
+                self.send_header("content-type", "application/problem+json")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def __getattr__(self, name: str) -> Callable[[], None]:
+                if name.startswith("do_"):
+                    return self.refuse
+                raise AttributeError(name)
+
+            def log_message(self, *_: Any) -> None:
+                """Says nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.env = {"FAAS_ENDPOINT": f"http://127.0.0.1:{self._server.server_address[1]}", "FAAS_API_KEY": "faas_x"}
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+
+    def __enter__(self) -> Refusing:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
+
+@pytest.mark.parametrize(("status", "code", "exit_code"), REFUSALS)
+def test_every_refusal_is_told_alike(home: Path, desk: Path, status: int, code: str, exit_code: int) -> None:
+    def breaches(command: Command) -> Iterator[str]:
+        words = ARGUMENTS.get(command.name) or command.example()
+        for form in ([], ["-o", "json"]):
+            with Refusing(status, code) as server:
+                result = bare_cli(home)(*words, *form, cwd=desk, env=server.env, timeout=30)
+                asked = server.asked
+            wanted = asked > 0 and result.code == exit_code and result.stdout == "" and "\x1b" not in result.stderr
+            if not (wanted and f"error[{code}]: " in result.stderr and "hint: " in result.stderr):
+                yield f"{command.name} {form}: asked {asked}, exit {result.code}\n{result.stdout}\n{result.stderr}"
+
+    asking = [command for command in commands(home) if command.name not in LOCAL]
+    with ThreadPoolExecutor(4) as pool:
+        found = [breach for several in pool.map(lambda command: list(breaches(command)), asking) for breach in several]
+    assert not found, "\n".join(found)
+
+
+def test_local_commands_ask_no_server(home: Path, desk: Path) -> None:
+    with Refusing(500, "FN_022") as server:
+        for command in commands(home):
+            if command.name in LOCAL - ENDLESS:
+                bare_cli(home)(*command.example(), cwd=desk, env=server.env)
+        assert server.asked == 0
+
+
+class Session:
+    """Somebody at work. Remembers which commands were used; what they print as JSON parses whatever else is said."""
+
+    def __init__(self, server: Server, known: tuple[Command, ...], cwd: Path) -> None:
+        self.server, self.cwd = server, cwd
+        self.paths = sorted((command.path for command in known), key=len, reverse=True)
+        self.used: set[str] = set()
+
+    def run(self, *words: str | Path, stdin: str | None = None) -> CliResult:
+        """A command that succeeds, in the form for people."""
+        result = self.server.cli(*words, stdin=stdin, cwd=self.cwd).ok()
+        assert "\x1b" not in result.stdout + result.stderr
+        path = next(path for path in self.paths if tuple(map(str, words[: len(path)])) == path)
+        self.used.add(" ".join(path))
+        return result
+
+    def json(self, *words: str | Path, stdin: str | None = None) -> Any:
+        """The same in the form for programs; `None` where nothing is to say."""
+        result = self.run(*words, "-o", "json", stdin=stdin)
+        return json.loads(result.stdout) if result.stdout else None
+
+    def both(self, *words: str | Path) -> Any:
+        """Both forms of a command that changes nothing."""
+        self.run(*words)
+        return self.json(*words)
+
+
+def test_every_command_succeeds_and_speaks_json(server: Server, home: Path, desk: Path) -> None:
+    known = commands(home)
+    session = Session(server, known, desk)
+    acts: list[Callable[[Session, Path], None]] = [
+        machine_and_project,
+        functions,
+        runs_and_dead_letters,
+        vars_and_keys,
+        triggers_events_and_topics,
+    ]
+    for act in acts:
+        act(session, desk)
+    assert session.used == {command.name for command in known} - ENDLESS
+
+
+def machine_and_project(session: Session, desk: Path) -> None:
+    for words in (["version"], ["status"], ["doctor"], ["explain", "FN_004"], ["explain"]):
+        session.both(*words)
+    session.run("completion", "bash")
+    session.json("init", "fresh", "--runtime", "python")
+    session.both("validate", "fresh")
+    session.both("deps", "fresh", "--all")
+
+
+def functions(session: Session, desk: Path) -> None:
+    for note in ("one", "two"):
+        (desk / "hello" / "note.txt").write_text(note, "utf-8")
+        assert session.json("deploy", "hello", "-m", note)["function"] == "hello"
+    assert session.json("invoke", "hello", "-d", '{"x": 1, "y": 2}')["body"] == {"result": 3}
+    for verb in ("get", "url", "versions", "metrics"):
+        session.both("fn", verb, "hello")
+    session.both("fn", "list")
+    session.json("rollback", "hello")
+    session.json("fn", "rollback", "hello", "--to", "2")
+    session.json("fn", "pause", "hello")
+    session.json("fn", "resume", "hello")
+    session.json("cache", "purge", "hello")
+    session.both("logs", "hello")
+
+
+def runs_and_dead_letters(session: Session, desk: Path) -> None:
+    run = session.run("invoke", "hello", "-d", '{"x": 1, "y": 2}', "--async").stdout.strip()
+    session.json("runs", "watch", run)
+    for verb in ("get", "logs"):
+        session.both("runs", verb, run)
+    session.both("runs", "list", "--function", "hello")
+    session.json("runs", "replay", run, "--wait")
+    late = session.run("invoke", "hello", "-d", "{}", "--async", "--delay", "1h").stdout.strip()
+    session.json("runs", "cancel", late)
+    failing = write_function(desk, "failing", "def handler():\n    raise ValueError('as told')\n")
+    with (failing / "faas.toml").open("a", encoding="utf-8") as manifest:
+        manifest.write("\n[background.retry]\nmax_attempts = 1\n")
+    session.json("deploy", failing)
+    for _ in range(2):
+        dead = session.run("invoke", "failing", "-d", "{}", "--async").stdout.strip()
+        session.server.cli("runs", "watch", dead).exits(1)
+    session.both("dlq", "list", "--function", "failing")
+    session.both("dlq", "get", dead)
+    session.json("dlq", "redrive", dead)
+    session.json("dlq", "purge", "--function", "failing")
+    session.json("fn", "delete", "failing", "--yes")
+
+
+def vars_and_keys(session: Session, desk: Path) -> None:
+    session.json("vars", "set", "hello", "GREETING=hi")
+    session.both("vars", "list", "hello")
+    session.both("vars", "get", "hello", "GREETING")
+    session.json("vars", "unset", "hello", "GREETING")
+    key = session.json("keys", "create", "of-every-command", "--scope", "invoke")
+    session.both("keys", "list")
+    session.json("keys", "revoke", key["id"])
+    session.both("callbacks", "secret")
+    session.json("callbacks", "rotate")
+
+
+def triggers_events_and_topics(session: Session, desk: Path) -> None:
+    session.json("triggers", "add", "hello", "cron", "--schedule", "@daily", "--name", "daily")
+    session.json("triggers", "add", "hello", "webhook", "--scheme", "github", "--name", "pushes")
+    session.both("triggers", "list", "hello")
+    session.both("triggers", "next", "hello", "daily")
+    session.json("triggers", "disable", "hello", "daily")
+    session.json("triggers", "enable", "hello", "daily")
+    session.json("triggers", "test", "hello", "daily")
+    session.json("triggers", "rotate", "hello", "pushes")
+    for name in ("daily", "pushes"):
+        session.json("triggers", "remove", "hello", name)
+    session.json("events", "publish", "@event.json")
+    session.json("topics", "send", "of-every-command", "-d", "{}")
+    session.both("topics", "list")
+    session.both("topics", "get", "of-every-command")
+    session.json("topics", "purge", "of-every-command")
+    session.json("fn", "delete", "hello", "--yes")
