@@ -1,17 +1,20 @@
 //! `/api/v1/functions/{id}/deploy`, `/rollback` and `/api/v1/blobs`.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::IntoResponse;
 use faas_config::Manifest;
-use faas_engine::NewDeployment;
+use faas_engine::{NewDeployment, Target};
 use faas_proto::rest::{
     BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, Problem, RollbackRequest,
 };
-use faas_types::{Bundle, BundleFile, Code, Digest, Fault, limits};
+use faas_types::{Bundle, BundleFile, Code, Digest, Fault, Span, limits};
 use faas_web::{Authorized, Failure, Json, PathParams, read_body};
 use http::StatusCode;
 
+use crate::aliases::alias_name;
 use crate::functions::function_name;
 use crate::state::ApiState;
 
@@ -52,14 +55,16 @@ pub(crate) async fn put_blob(
     stored.map(|()| StatusCode::NO_CONTENT).map_err(Failure)
 }
 
-/// Deploys a version: seals it, loads its entrypoint in a sandbox, then moves `live` to it.
+/// Deploys a version: seals it, loads its entrypoint in a sandbox, then moves its alias to it.
+///
+/// A version with a canary policy takes over from a live one step by step.
 #[utoipa::path(post, path = "/api/v1/functions/{id}/deploy", tag = "deployments", params(("id" = String, Path, description = "name, or id of an existing function")),
     request_body = DeployRequest, responses(
     (status = 201, body = DeploymentView),
     (status = 404, description = "no function of that id", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "another deployment is under way", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "another deployment is under way, or the alias is of another kind", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "the manifest is wrong or the version does not load", body = Problem, content_type = "application/problem+json"),
-    (status = 429, description = "too many functions", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "too many functions or aliases", body = Problem, content_type = "application/problem+json"),
     (status = 504, description = "the version did not load in time", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "the disk is full, or the server is stopping", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -82,7 +87,9 @@ pub(crate) async fn deploy_function(
             format!("name: the manifest is of `{manifest_name}`, the path of `{name}`"),
         )));
     }
-    let deployment = NewDeployment { name, settings, bundle: bundle(body.files)?, note: body.note };
+    let target = target(body.alias.as_deref(), body.preview, body.expires.as_deref())?;
+    let (bundle, author) = (bundle(body.files)?, Some(caller.author()));
+    let deployment = NewDeployment { name, settings, bundle, note: body.note, author, target };
     let engine = state.engine.clone();
     // In a task of its own: a caller that goes away must not leave a version half checked.
     let deployed = tokio::spawn(async move { engine.deploy(caller.project, deployment).await });
@@ -90,7 +97,7 @@ pub(crate) async fn deploy_function(
     Ok((StatusCode::CREATED, Json(state.deployment_view(&deployed))))
 }
 
-/// Moves `live` back to an earlier version.
+/// Moves `live` back to an earlier version, or ends a canary that is under way.
 #[utoipa::path(post, path = "/api/v1/functions/{id}/rollback", tag = "deployments", params(("id" = String, Path, description = "name or id")),
     request_body = RollbackRequest, responses(
     (status = 200, body = DeploymentView),
@@ -106,6 +113,26 @@ pub(crate) async fn rollback_function(
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let deployed = state.engine.rollback(&entry, body.version, body.note).await?;
     Ok(Json(state.deployment_view(&deployed)))
+}
+
+/// The alias that a deployment asks for.
+fn target(alias: Option<&str>, preview: bool, expires: Option<&str>) -> Result<Target, Fault> {
+    let invalid = |message: &str| Fault::new(Code::InvalidConfiguration, message);
+    let alias = alias.map(alias_name).transpose()?;
+    match (alias, preview, expires) {
+        (None, true, _) => Err(invalid("alias: a preview needs a name")),
+        (_, false, Some(_)) => Err(invalid("expires: only a preview ends by itself").with_hint("add preview: true")),
+        (alias, false, None) => Ok(alias.map_or_else(Target::live, Target::Alias)),
+        (Some(alias), true, expires) => {
+            let span = expires.map(str::parse::<Span>).transpose();
+            let span = span.map_err(|error| invalid(&format!("expires: {error}")))?;
+            let keep = span.map_or(limits::PREVIEW_AGE_DEFAULT, Span::get);
+            if !(Duration::from_secs(1)..=limits::PREVIEW_AGE_MAX).contains(&keep) {
+                return Err(invalid("expires: a preview ends after 1s to 90d"));
+            }
+            Ok(Target::Preview(alias, keep))
+        }
+    }
 }
 
 fn bundle(files: Vec<BundleFileBody>) -> Result<Bundle, Fault> {

@@ -3,9 +3,9 @@
 use axum::extract::State;
 use axum::response::IntoResponse;
 use faas_proto::rest::{
-    CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, Problem, UpdateFunction, VersionList,
+    CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, Problem, UpdateFunction,
 };
-use faas_types::{Code, Fault, FunctionName, limits};
+use faas_types::{Code, Fault, FunctionName};
 use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
 use http::StatusCode;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 
 use crate::page;
 use crate::state::ApiState;
-use crate::views::{millis, version_view};
+use crate::views::millis;
 
 /// A page of a listing by name.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -151,21 +151,6 @@ async fn hold(
     let entry = state.engine.catalog().find(project, id)?;
     let entry = state.engine.pause(&entry, paused).await?;
     Ok(Json(state.function_view(&entry).await?))
-}
-
-/// Lists a function's newest versions.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/versions", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
-    (status = 200, body = VersionList),
-    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
-))]
-pub(crate) async fn list_versions(
-    State(state): State<ApiState>,
-    Authorized(caller): Authorized,
-    PathParams(id): PathParams<String>,
-) -> Result<Json<VersionList>, Failure> {
-    let entry = state.engine.catalog().find(caller.project, &id)?;
-    let versions = state.engine.versions(&entry, limits::PAGE_MAX as usize).await?;
-    Ok(Json(VersionList { versions: versions.iter().map(|version| version_view(version)).collect() }))
 }
 
 /// Shows how a function does since the server started.

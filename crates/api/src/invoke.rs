@@ -4,8 +4,10 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use faas_engine::Selector;
 use faas_proto::rest::Problem;
-use faas_types::{AliasName, InvocationMode, TriggerKind};
-use faas_web::{Authorized, CallTarget, Failure, PathParams, QueryParams, RequestId, prefers_async, serve_call};
+use faas_types::{Affinity, AliasName, InvocationMode, TriggerKind};
+use faas_web::{
+    Authorized, CallTarget, Failure, PathParams, QueryParams, RequestId, mark_of, prefers_async, serve_call,
+};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -51,7 +53,9 @@ pub(crate) async fn invoke_function(
         Some((name, selector)) => (name, selector.parse()?),
         None => (id.as_str(), Selector::Alias(AliasName::live())),
     };
-    let route = state.engine.route(caller.project, name, &selector).await?;
+    let headers = request.headers();
+    let mark = |by: &Affinity| mark_of(headers, by);
+    let route = state.engine.route_request(caller.project, name, &selector, mark).await?;
     let Some(request_id) = request.extensions().get::<RequestId>().cloned() else {
         return Ok(Failure(faas_types::Fault::internal("a request has no id")).into_response());
     };

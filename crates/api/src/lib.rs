@@ -1,5 +1,6 @@
 //! Control plane: REST and its OpenAPI document.
 
+mod aliases;
 mod cache;
 mod callbacks;
 mod dead_letters;
@@ -23,6 +24,7 @@ mod state;
 mod topics;
 mod triggers;
 mod vars;
+mod versions;
 mod views;
 
 pub use openapi::document;

@@ -10,8 +10,8 @@ use utoipa_axum::routes;
 
 use crate::state::ApiState;
 use crate::{
-    cache, callbacks, dead_letters, deploy, error_pages, events, functions, health, invoke, keys, logs, metrics,
-    openapi, replays, retention, runs, topics, triggers, vars,
+    aliases, cache, callbacks, dead_letters, deploy, error_pages, events, functions, health, invoke, keys, logs,
+    metrics, openapi, replays, retention, runs, topics, triggers, vars, versions,
 };
 
 /// Every route of the control plane.
@@ -39,7 +39,17 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsRead), routes!(functions::get_function))
         .add(Key(FunctionsWrite), routes!(functions::update_function))
         .add(Key(FunctionsWrite), routes!(functions::delete_function))
-        .add(Key(FunctionsRead), routes!(functions::list_versions))
+        .add(Key(FunctionsRead), routes!(versions::list_versions))
+        .add(Key(FunctionsRead), routes!(versions::get_version))
+        .add(Key(FunctionsRead), routes!(versions::diff_versions))
+        .add(Key(FunctionsRead), routes!(versions::list_deployments))
+        .add(Key(FunctionsRead), routes!(aliases::list_aliases))
+        .add(Key(FunctionsRead), routes!(aliases::get_alias))
+        .add(Key(FunctionsWrite), routes!(aliases::set_alias))
+        .add(Key(FunctionsWrite), routes!(aliases::remove_alias))
+        .add(Key(FunctionsRead), routes!(aliases::get_canary))
+        .add(Key(FunctionsWrite), routes!(aliases::promote_canary))
+        .add(Key(FunctionsWrite), routes!(aliases::abort_canary))
         .add(Key(FunctionsRead), routes!(functions::function_metrics))
         .add(Key(FunctionsWrite), routes!(cache::purge_cache))
         .add(Key(FunctionsWrite), routes!(deploy::plan_deployment))

@@ -2,11 +2,12 @@
 
 use faas_engine::{Deployed, FunctionEntry, KeyRecord};
 use faas_proto::rest::{
-    AliasView, AttemptView, BatchView, DeploymentView, FunctionView, KeyView, LogLineView, RunErrorView, RunView,
-    SettingsView, StartView, VersionView,
+    AliasView, AttemptView, AuthorView, BatchView, CanaryPolicyView, DeploymentView, FunctionView, KeyView,
+    LogLineView, RunErrorView, RunView, SettingsView, SplitView, StartView, VersionView,
 };
 use faas_types::{
-    AttemptRecord, Batch, Diagnosis, Fault, LogLine, ProjectId, RunRecord, RunState, StartTimes, VersionRecord,
+    Alias, AliasName, AttemptRecord, Batch, CanaryPolicy, DeploymentKind, Diagnosis, Fault, LogLine, ProjectId,
+    RunRecord, RunState, Split, StartTimes, VersionRecord,
 };
 
 use crate::state::ApiState;
@@ -29,8 +30,6 @@ impl ApiState {
     pub(crate) fn view_with(&self, entry: &FunctionEntry, version: Option<&VersionRecord>) -> FunctionView {
         let record = &entry.record;
         let live = entry.live_version();
-        let alias =
-            |alias: &faas_types::Alias| AliasView { version: alias.version, moved_at: alias.moved_at.to_string() };
         FunctionView {
             id: record.id.to_string(),
             name: record.name.to_string(),
@@ -38,7 +37,7 @@ impl ApiState {
             status: if live.is_some() { "ready" } else { "empty" }.to_owned(),
             version: live,
             latest_version: record.latest_version,
-            aliases: record.aliases.iter().map(|(name, to)| (name.to_string(), alias(to))).collect(),
+            aliases: self.alias_views(entry).map(|alias| (alias.name.clone(), alias)).collect(),
             settings: version.map(settings_view),
             instances: self.engine.instances_of(record.id),
             paused: record.paused,
@@ -46,6 +45,24 @@ impl ApiState {
             created_at: record.created_at.to_string(),
             updated_at: record.updated_at.to_string(),
         }
+    }
+
+    /// The aliases of a function, by name.
+    pub(crate) fn alias_views<'e>(&'e self, entry: &'e FunctionEntry) -> impl Iterator<Item = AliasView> + 'e {
+        entry.record.aliases.iter().map(|(name, alias)| AliasView {
+            name: name.to_string(),
+            url: self.alias_url(entry, name),
+            version: alias.version,
+            split: alias.split.map(split_view),
+            sticky: alias.sticky.as_ref().map(ToString::to_string),
+            expires_at: alias.expires_at.map(|at| at.to_string()),
+            moved_at: alias.moved_at.to_string(),
+        })
+    }
+
+    fn alias_url(&self, entry: &FunctionEntry, alias: &AliasName) -> String {
+        let name = &entry.record.name;
+        if *alias == AliasName::live() { self.url(name.as_str()) } else { self.url(&format!("{name}:{alias}")) }
     }
 
     pub(crate) fn log_line_view(&self, project: ProjectId, cursor: u64, line: LogLine) -> LogLineView {
@@ -63,14 +80,18 @@ impl ApiState {
 
     pub(crate) fn deployment_view(&self, deployed: &Deployed) -> DeploymentView {
         let Deployed { deployment, entry, version, check } = deployed;
+        let alias = entry.record.aliases.get(&deployment.alias);
         DeploymentView {
             id: deployment.id.to_string(),
             function: entry.record.name.to_string(),
-            url: self.url(entry.record.name.as_str()),
+            url: self.alias_url(entry, &deployment.alias),
             alias: deployment.alias.to_string(),
             from: deployment.from,
-            version: deployment.to,
+            version: version.number,
+            split: deployment.split.map(split_view),
+            expires_at: alias.and_then(|alias| alias.expires_at).map(|at| at.to_string()),
             rollback: deployment.rollback,
+            not_reverted: if goes_back(deployment.kind) { not_reverted() } else { Vec::new() },
             note: deployment.note.clone(),
             runtime: version.runtime_exact.clone(),
             concurrency: version.concurrency,
@@ -94,10 +115,42 @@ fn settings_view(version: &VersionRecord) -> SettingsView {
         scaling: settings.scaling,
         triggers: settings.triggers.clone(),
         background: settings.background.clone(),
+        canary: settings.canary.as_ref().map(policy_view),
     }
 }
 
-pub(crate) fn version_view(version: &VersionRecord) -> VersionView {
+pub(crate) fn policy_view(policy: &CanaryPolicy) -> CanaryPolicyView {
+    CanaryPolicyView {
+        steps: policy.steps.iter().map(|share| share.percent()).collect(),
+        every: policy.every.to_string(),
+        max_error_rate: f64::from(policy.max_error_rate.get()) / 1000.0,
+        max_p95: policy.max_p95.map(|span| span.to_string()),
+        min_calls: policy.min_calls,
+    }
+}
+
+pub(crate) fn split_view(split: Split) -> SplitView {
+    SplitView { version: split.version, percent: split.share.percent() }
+}
+
+fn goes_back(kind: DeploymentKind) -> bool {
+    matches!(kind, DeploymentKind::Rollback | DeploymentKind::Abort)
+}
+
+/// What moving an alias back leaves as it is.
+fn not_reverted() -> Vec<String> {
+    [
+        "vars and secrets that were set outside of the manifest",
+        "triggers that were added by hand, and whether triggers are switched on",
+        "runs that were accepted before: each keeps its version",
+        "what the function has written elsewhere: data, topics, other services",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+pub(crate) fn version_view(entry: &FunctionEntry, version: &VersionRecord) -> VersionView {
+    let leads_here = |(name, alias): (&AliasName, &Alias)| alias.reaches(version.number).then(|| name.to_string());
     VersionView {
         id: version.id.to_string(),
         number: version.number,
@@ -105,6 +158,8 @@ pub(crate) fn version_view(version: &VersionRecord) -> VersionView {
         files: version.file_count,
         size: version.size,
         note: version.note.clone(),
+        author: version.author.as_ref().map(|by| AuthorView { key: by.key.to_string(), name: by.name.clone() }),
+        aliases: entry.record.aliases.iter().filter_map(leads_here).collect(),
         settings: settings_view(version),
         created_at: version.created_at.to_string(),
     }

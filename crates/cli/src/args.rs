@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cache, callbacks, completion, deploy, deps, dlq, doctor, events, explain, functions, init, invoke, keys, logs,
-    rollback, runs, status, topics, triggers, up, validate, vars, version,
+    aliases, cache, callbacks, canary, completion, deploy, deps, dlq, doctor, events, explain, functions, init, invoke,
+    keys, logs, rollback, runs, status, topics, triggers, up, validate, vars, version,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -64,6 +64,12 @@ pub(crate) enum Command {
     Functions(functions::FunctionsCommand),
     /// Move a function back to an earlier version
     Rollback(rollback::RollbackArgs),
+    /// Point names to versions, and split calls between two
+    #[command(subcommand, after_help = "Examples:\n  faas alias list hello\n  faas alias set hello live 4=90 5=10")]
+    Alias(aliases::AliasCommand),
+    /// Watch and end the trial of a new version
+    #[command(subcommand, after_help = "Examples:\n  faas canary status hello\n  faas canary abort hello")]
+    Canary(canary::CanaryCommand),
     /// Call a function and print its answer
     Invoke(invoke::InvokeArgs),
     /// List, watch, cancel and replay runs

@@ -1,7 +1,9 @@
 //! The commands. Each file holds one: its arguments, then what it does.
 
+pub(crate) mod aliases;
 pub(crate) mod cache;
 pub(crate) mod callbacks;
+pub(crate) mod canary;
 pub(crate) mod completion;
 pub(crate) mod deploy;
 pub(crate) mod deps;
@@ -46,6 +48,8 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Deps(args) => deps::run(&args, session).await?,
         Command::Functions(command) => Box::pin(functions::run(command, session)).await?,
         Command::Rollback(args) => rollback::run(args, session).await?,
+        Command::Alias(command) => aliases::run(command, session).await?,
+        Command::Canary(command) => canary::run(command, session).await?,
         Command::Invoke(args) => return Box::pin(invoke::run(args, session)).await,
         Command::Runs(command) => return Box::pin(runs::run(command, session)).await,
         Command::Dlq(command) => Box::pin(dlq::run(command, session)).await?,

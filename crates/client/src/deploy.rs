@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_proto::rest::{BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView};
-use faas_types::limits;
+use faas_types::{Span, limits};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Method};
@@ -30,6 +30,19 @@ pub struct LocalFile {
     pub local: PathBuf,
     /// What it is in the bundle.
     pub entry: BundleFileBody,
+}
+
+/// What a deployment may say besides manifest and files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeployOptions {
+    /// What changed, for people.
+    pub note: Option<String>,
+    /// The alias that moves; `live` when absent.
+    pub alias: Option<String>,
+    /// Whether that alias is a preview.
+    pub preview: bool,
+    /// When the preview ends, counted from now.
+    pub expires: Option<Span>,
 }
 
 // === impl Client ===
@@ -70,7 +83,7 @@ impl Client {
             .await
     }
 
-    /// Seals a version from uploaded files and moves `live` to it. Makes the function when there is none.
+    /// Seals a version from uploaded files and moves its alias to it. Makes the function when there is none.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -79,10 +92,12 @@ impl Client {
         function: &str,
         manifest: serde_json::Value,
         files: &[LocalFile],
-        note: Option<String>,
+        options: DeployOptions,
     ) -> Result<DeploymentView, ClientError> {
         let files = files.iter().map(|file| file.entry.clone()).collect();
-        let body = DeployRequest { manifest, files, note };
+        let DeployOptions { note, alias, preview, expires } = options;
+        let expires = expires.map(|span| span.to_string());
+        let body = DeployRequest { manifest, files, note, alias, preview, expires };
         let request = self.request(Method::POST, &path(function, "/deploy")?)?;
         self.read(request.timeout(DEPLOY_TIMEOUT).json(&body)).await
     }

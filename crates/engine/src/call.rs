@@ -6,7 +6,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use faas_ports::{BodyStream, Invocation, InvocationBody};
 use faas_types::{
-    AliasName, Code, Fault, HttpMethod, ProjectId, RunId, TriggerKind, TriggerName, TriggerSettings, VersionRecord,
+    Affinity, AliasName, AuthMode, Code, Fault, HttpMethod, Lot, ProjectId, RunId, TriggerKind, TriggerName,
+    TriggerSettings, VersionRecord,
 };
 
 use crate::catalog::FunctionEntry;
@@ -34,6 +35,8 @@ pub struct Route {
     pub version: Arc<VersionRecord>,
     /// What named the version, so that a call that waits can follow a deployment.
     pub selector: Selector,
+    /// Its place among the calls of an alias that splits them: it keeps it whatever becomes of the alias meanwhile.
+    pub(crate) lot: Option<Lot>,
 }
 
 /// What a caller sends.
@@ -75,6 +78,18 @@ impl std::str::FromStr for Selector {
 // === impl Route ===
 
 impl Route {
+    /// Whether anybody may call: what the version's settings say, but never for a preview, by its name or by its number.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        let is_preview = match &self.selector {
+            Selector::Alias(name) => {
+                self.entry.record.aliases.get(name).is_some_and(|alias| alias.expires_at.is_some())
+            }
+            Selector::Version(_) => self.version.preview,
+        };
+        self.version.settings.auth == AuthMode::Public && !is_preview
+    }
+
     /// Whether an HTTP trigger takes this method and path.
     ///
     /// # Errors
@@ -164,26 +179,64 @@ impl Core {
         Exchange { ticket, items, deadline, timeout, received: 0 }.reply().await
     }
 
-    /// A function's version by selector.
-    pub(crate) async fn route(&self, entry: Arc<FunctionEntry>, selector: &Selector) -> Result<Route, Fault> {
-        let name = &entry.record.name;
+    /// A function's version by selector. `lot` is the call's place where it has one already.
+    pub(crate) async fn route(
+        &self,
+        entry: Arc<FunctionEntry>,
+        selector: &Selector,
+        mut lot: Option<Lot>,
+    ) -> Result<Route, Fault> {
         let number = match selector {
             Selector::Version(number) => *number,
-            Selector::Alias(alias) => match entry.record.aliases.get(alias) {
-                Some(alias) => alias.version,
-                None if *alias == AliasName::live() => {
-                    return Err(Fault::new(Code::FunctionNotFound, format!("`{name}` has no deployed version yet"))
-                        .with_hint(format!("deploy it: faas deploy --name {name}")));
+            Selector::Alias(name) => {
+                let alias = entry.record.aliases.get(name).filter(|alias| !alias.has_expired(self.clock.now()));
+                let alias = alias.ok_or_else(|| no_alias(&entry, name))?;
+                if alias.split.is_some() && lot.is_none() {
+                    lot = Some(entry.draw(name));
                 }
-                None => return Err(Fault::new(Code::NotFound, format!("`{name}` has no alias `{alias}`"))),
-            },
+                lot.map_or(alias.version, |lot| alias.pick(lot))
+            }
         };
         let version = self.catalog.version(&entry, number).await?;
-        Ok(Route { entry, version, selector: selector.clone() })
+        Ok(Route { entry, version, selector: selector.clone(), lot })
     }
 
     /// A function by project and name for the data plane.
     pub(crate) fn function(&self, project: ProjectId, name: &str) -> Result<Arc<FunctionEntry>, Fault> {
         self.catalog.find(project, name)
     }
+}
+
+/// The place of a caller who is told apart by `mark`: the same for the same mark as long as the function lives.
+pub(crate) fn lot_of(entry: &FunctionEntry, alias: &AliasName, mark: &[u8]) -> Lot {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&entry.record.id.as_u128().to_be_bytes());
+    hasher.update(alias.as_str().as_bytes());
+    // No name holds a zero byte, so that name and mark cannot run into each other.
+    hasher.update(&[0]);
+    hasher.update(mark);
+    let [a, b, c, d, e, f, g, h, ..] = *hasher.finalize().as_bytes();
+    Lot::of_bits(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+}
+
+/// The part of a request that keeps its caller with a version, where the alias asks for one and the request has it.
+pub(crate) fn kept_lot<'r>(
+    entry: &FunctionEntry,
+    selector: &Selector,
+    mark: impl Fn(&Affinity) -> Option<&'r [u8]>,
+) -> Option<Lot> {
+    let Selector::Alias(name) = selector else { return None };
+    let alias = entry.record.aliases.get(name).filter(|alias| alias.split.is_some())?;
+    let mark = mark(alias.sticky.as_ref()?).filter(|mark| !mark.is_empty())?;
+    Some(lot_of(entry, name, mark))
+}
+
+fn no_alias(entry: &FunctionEntry, alias: &AliasName) -> Fault {
+    let name = &entry.record.name;
+    if *alias == AliasName::live() {
+        return Fault::new(Code::FunctionNotFound, format!("`{name}` has no deployed version yet"))
+            .with_hint(format!("deploy it: faas deploy --name {name}"));
+    }
+    Fault::new(Code::NotFound, format!("`{name}` has no alias `{alias}`"))
+        .with_hint(format!("its aliases are listed by `faas alias list {name}`"))
 }

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use faas_ports::{Change, Collection, Key, PortError, PortResult, Registry};
 use faas_types::{
-    AliasName, ByteSize, Code, Fault, FunctionId, FunctionName, FunctionRecord, ProjectId, RuntimeName, VersionRecord,
+    AliasName, ByteSize, Code, Fault, FunctionId, FunctionName, FunctionRecord, Lot, ProjectId, RuntimeName,
+    VersionRecord,
 };
 use futures_util::StreamExt;
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 
 use crate::version_cache::VersionCache;
 
@@ -21,12 +24,16 @@ pub struct FunctionEntry {
     pub revision: u64,
     /// Identifies the vars set through the API, so that instances with other vars are replaced.
     pub(crate) vars_mark: u64,
+    /// Calls of each alias that splits them.
+    turns: BTreeMap<AliasName, AtomicU64>,
 }
 
 /// The functions of every project in memory. Versions are read when first needed and never change.
 pub struct Catalog {
     registry: Arc<dyn Registry>,
     tables: RwLock<Tables>,
+    /// There is another function to attend to.
+    pub(crate) attention: Notify,
 }
 
 #[derive(Default)]
@@ -34,6 +41,8 @@ struct Tables {
     by_name: HashMap<ProjectId, BTreeMap<FunctionName, Arc<FunctionEntry>>>,
     by_id: HashMap<FunctionId, (ProjectId, FunctionName)>,
     versions: VersionCache,
+    /// Functions that change with time: those with a trial under way or a preview.
+    attended: BTreeSet<FunctionId>,
 }
 
 // === impl FunctionEntry ===
@@ -43,7 +52,15 @@ impl FunctionEntry {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hasher = DefaultHasher::new();
         record.vars.hash(&mut hasher);
-        Self { vars_mark: hasher.finish(), record, revision }
+        let split = record.aliases.iter().filter(|(_, alias)| alias.split.is_some());
+        // Begun elsewhere with each change, so that changes one after another favour no version.
+        let turns = split.map(|(name, _)| (name.clone(), AtomicU64::new(revision.wrapping_mul(7919)))).collect();
+        Self { vars_mark: hasher.finish(), record, revision, turns }
+    }
+
+    /// The place of the next call of an alias.
+    pub(crate) fn draw(&self, alias: &AliasName) -> Lot {
+        Lot::of_turn(self.turns.get(alias).map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// Tells apart sets of vars that were set outside of a deployment.
@@ -52,9 +69,13 @@ impl FunctionEntry {
         self.vars_mark
     }
 
-    /// The version that `live` points to.
+    /// The version that `live` points to, the first one where it splits.
     pub fn live_version(&self) -> Option<u32> {
-        self.record.aliases.get(&AliasName::live()).map(|alias| alias.version)
+        self.record.live().map(|alias| alias.version)
+    }
+
+    fn wants_attention(&self) -> bool {
+        self.record.canary.is_some() || self.record.aliases.values().any(|alias| alias.expires_at.is_some())
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -80,7 +101,7 @@ pub(crate) fn decode<T: serde::de::DeserializeOwned>(key: &Key, value: &[u8]) ->
 impl Catalog {
     /// Loads all functions and keeps following; returns once it is complete.
     pub(crate) async fn start(registry: Arc<dyn Registry>) -> PortResult<Arc<Self>> {
-        let catalog = Arc::new(Self { registry, tables: RwLock::default() });
+        let catalog = Arc::new(Self { registry, tables: RwLock::default(), attention: Notify::new() });
         let mut watch = catalog.registry.watch(Collection::Functions).await?;
         while let Some(change) = watch.next().await {
             match change {
@@ -131,8 +152,15 @@ impl Catalog {
         let known = tables.by_name.entry(project).or_default();
         if known.get(&name).is_none_or(|old| old.revision < entry.revision) {
             let id = entry.record.id;
+            let wants_attention = entry.wants_attention();
             known.insert(name.clone(), Arc::new(entry));
             tables.by_id.insert(id, (project, name));
+            if wants_attention {
+                tables.attended.insert(id);
+                self.attention.notify_one();
+            } else {
+                tables.attended.remove(&id);
+            }
         }
     }
 
@@ -143,6 +171,7 @@ impl Catalog {
             && let Some(gone) = known.remove(name)
         {
             tables.by_id.remove(&gone.record.id);
+            tables.attended.remove(&gone.record.id);
             tables.versions.forget(gone.record.id);
         }
     }
@@ -201,6 +230,13 @@ impl Catalog {
         let tables = self.tables.read();
         let (project, name) = tables.by_id.get(&id)?;
         tables.by_name.get(project)?.get(name).cloned()
+    }
+
+    /// Functions that change with time.
+    pub(crate) fn attended(&self) -> Vec<Arc<FunctionEntry>> {
+        let tables = self.tables.read();
+        let names = tables.attended.iter().filter_map(|id| tables.by_id.get(id));
+        names.filter_map(|(project, name)| tables.by_name.get(project)?.get(name).cloned()).collect()
     }
 
     /// Every function of every project.

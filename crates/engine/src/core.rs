@@ -86,7 +86,8 @@ impl Core {
     fn standing(&self, key: &PoolKey) -> Standing {
         match self.catalog.all_by_id(key.function) {
             Some(entry) if entry.vars_mark == key.vars => {
-                let is_live = entry.record.aliases.values().any(|alias| alias.version == key.version);
+                // Only `live` keeps instances without calls.
+                let is_live = entry.record.live().is_some_and(|live| live.reaches(key.version));
                 if is_live { Standing::Live } else { Standing::Reachable }
             }
             _ => Standing::Outdated,

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use faas_ports::{InstanceSpec, Launched, PortError};
 use faas_types::{
-    Bundle, Code, Deployment, Digest, Fault, FunctionName, FunctionSettings, ProjectId, VersionRecord, limits,
+    Author, Bundle, Code, Deployment, Digest, Fault, FunctionName, FunctionSettings, ProjectId, VersionRecord, limits,
 };
 
+use crate::aliases::Target;
 use crate::catalog::FunctionEntry;
 use crate::core::{Core, DeploymentGuard, stopping};
 use crate::engine::Engine;
@@ -29,6 +30,10 @@ pub struct NewDeployment {
     pub bundle: Bundle,
     /// What the author says.
     pub note: Option<String>,
+    /// Whose key brought it.
+    pub author: Option<Author>,
+    /// The alias that it goes to.
+    pub target: Target,
 }
 
 /// What a deployment lacks.
@@ -48,7 +53,7 @@ pub struct Deployed {
     pub deployment: Deployment,
     /// The function as it is now.
     pub entry: Arc<FunctionEntry>,
-    /// The version that `live` points to.
+    /// The version that was deployed, or gone back to.
     pub version: Arc<VersionRecord>,
     /// How long the check took.
     pub check: Duration,
@@ -92,11 +97,11 @@ impl Engine {
         Ok(self.core.blobs.missing(&digests).await?)
     }
 
-    /// Seals a version, loads it in a sandbox and moves `live` to it.
+    /// Seals a version, loads it in a sandbox and moves its alias to it, or begins its trial where its settings ask for one.
     ///
     /// # Errors
-    /// `FN_005` with the function's error when the version does not load; `FN_006` for a destination that is not there; `FN_014` while another deployment of the
-    /// same function is under way. Nothing has changed then.
+    /// `FN_005` with the function's error when the version does not load; `FN_006` for a destination that is not there;
+    /// `FN_014` while another deployment of the same function is under way. Nothing has changed then.
     pub async fn deploy(&self, project: ProjectId, mut new: NewDeployment) -> Result<Deployed, Fault> {
         if !self.is_ready() {
             return Err(stopping());
@@ -109,13 +114,16 @@ impl Engine {
                 .with_hint("wait for it, then deploy again")
                 .with_retry_after(2));
         };
+        let known = self.core.catalog.by_name(project, &new.name);
+        if let Some(known) = &known {
+            new.target.check(&known.record)?;
+        }
         check_destinations(&self.core, project, &new.name, &new.settings.background).await?;
         let digest = self.seal(&new).await?;
         let runtime = self.core.launcher.resolve(&new.settings.runtime)?;
         // A version stays what it was checked as: `python` must not mean another one after an upgrade.
         new.settings.runtime = runtime.name.clone();
         let code = self.core.layers.find(&digest).ok_or_else(|| Fault::internal("a sealed layer is not there"))?;
-        let known = self.core.catalog.by_name(project, &new.name);
         let vars = known.as_ref().map(|entry| entry.record.vars.clone()).unwrap_or_default();
         let began = Instant::now();
         let loaded = self.check(project, &new, code, &vars).await?;

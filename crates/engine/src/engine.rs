@@ -10,7 +10,7 @@ use faas_ports::{
     Blobs, BodyStream, Callbacks, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher,
     Layers, Outbound, PortError, Registry, RunHistory, RunQueue, Topics, Vault, Write,
 };
-use faas_types::{Fault, FunctionId, ProjectId, Retention, limits};
+use faas_types::{Affinity, Fault, FunctionId, ProjectId, Retention, limits};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::body_budget::BodyBudget;
-use crate::call::{CallRequest, Route, Selector};
+use crate::call::{CallRequest, Route, Selector, kept_lot};
 use crate::catalog::Catalog;
 use crate::core::{Core, stopping};
 use crate::dispatch::{self, Dispatch};
@@ -28,6 +28,7 @@ use crate::places::{Census, FunctionCensus, Limits};
 use crate::recorder::Recorder;
 use crate::reply::{Call, CallFailure};
 use crate::retention::Forgotten;
+use crate::rollouts::keep_rollouts;
 use crate::stats::Stats;
 use crate::topics::{Flow, TopicHall};
 use crate::triggers::{States, Triggers, hand_messages_over, keep_schedules};
@@ -192,6 +193,7 @@ impl Engine {
         let engine = Self { core, project, retention_default, background: Arc::new(Mutex::new(background)) };
         engine.core.tasks.spawn(keep_schedules(engine.clone(), settings.look_every));
         engine.core.tasks.spawn(hand_messages_over(engine.clone()));
+        engine.core.tasks.spawn(keep_rollouts(engine.clone(), settings.look_every));
         Ok(engine)
     }
 
@@ -279,7 +281,23 @@ impl Engine {
     /// `FN_001` or `FN_013` when there is none.
     pub async fn route(&self, project: ProjectId, name: &str, selector: &Selector) -> Result<Route, Fault> {
         let entry = self.core.function(project, name)?;
-        self.core.route(entry, selector).await
+        self.core.route(entry, selector, None).await
+    }
+
+    /// The same for a request, of which `mark` gives the part that may keep its caller with a version.
+    ///
+    /// # Errors
+    /// `FN_001` or `FN_013` when there is none.
+    pub async fn route_request<'r>(
+        &self,
+        project: ProjectId,
+        name: &str,
+        selector: &Selector,
+        mark: impl Fn(&Affinity) -> Option<&'r [u8]>,
+    ) -> Result<Route, Fault> {
+        let entry = self.core.function(project, name)?;
+        let lot = kept_lot(&entry, selector, mark);
+        self.core.route(entry, selector, lot).await
     }
 
     /// Calls a function and returns with the head of its reply, or with all of it where that comes at once.

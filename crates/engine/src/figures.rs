@@ -6,6 +6,7 @@ use std::time::Duration;
 use faas_types::{Code, FunctionName};
 
 use crate::histogram::{Histogram, HistogramSnapshot};
+use crate::trial::Trace;
 
 /// Bounds of durations in microseconds: 50 µs to 15 min.
 const DURATIONS_US: &[u64] = &[
@@ -50,6 +51,8 @@ pub(crate) struct Ended {
     pub cpu_us: Option<u64>,
     /// Log lines that were cut.
     pub cut_log_lines: u64,
+    /// What its version is judged by.
+    pub trace: Trace,
 }
 
 /// What a function's answer cache did with a request.

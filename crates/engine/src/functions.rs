@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faas_ports::{Collection, Expect, Key, PortError, Write};
-use faas_types::{AliasName, Code, Deployment, Fault, FunctionName, FunctionRecord, ProjectId, VersionRecord, limits};
+use faas_types::{
+    AliasName, Code, Deployment, DeploymentKind, Fault, FunctionName, FunctionRecord, ProjectId, VersionRecord, limits,
+};
 
+use crate::aliases::Moved;
 use crate::catalog::{FunctionEntry, decode, function_key};
 use crate::core::encode;
 use crate::engine::Engine;
@@ -63,6 +66,7 @@ impl Engine {
             aliases: BTreeMap::new(),
             min_instances: 0,
             live_kind: None,
+            canary: None,
             vars,
             paused: false,
             created_at: now,
@@ -99,18 +103,8 @@ impl Engine {
     /// Moves `live`, and returns the event to store with the record.
     fn move_live(&self, record: &mut FunctionRecord, version: &VersionRecord) -> Deployment {
         let now = record.moment(self.core.clock.now());
-        let to = version.number;
-        let from = record.point_live(to, &version.settings, now);
-        Deployment {
-            id: self.core.ids.mint(now),
-            function: record.id,
-            alias: AliasName::live(),
-            from: from.map(|alias| alias.version),
-            to,
-            rollback: false,
-            note: None,
-            at: now,
-        }
+        let from = record.point(AliasName::live(), version, now);
+        self.event(record, &AliasName::live(), Moved { kind: DeploymentKind::Set, from, note: None, at: now })
     }
 
     /// Applies `change` to the newest state of a record, again when another writer was first. Stores the deployment
@@ -120,6 +114,15 @@ impl Engine {
         entry: &FunctionEntry,
         change: impl Fn(&mut FunctionRecord) -> Result<Option<Deployment>, Fault>,
     ) -> Result<Arc<FunctionEntry>, Fault> {
+        Ok(self.shift(entry, change).await?.0)
+    }
+
+    /// The same, and gives the deployment that was stored.
+    pub(crate) async fn shift(
+        &self,
+        entry: &FunctionEntry,
+        change: impl Fn(&mut FunctionRecord) -> Result<Option<Deployment>, Fault>,
+    ) -> Result<(Arc<FunctionEntry>, Option<Deployment>), Fault> {
         let key = entry.key();
         for _ in 0..RETRIES {
             let stored = self.core.registry.get(&key).await?;
@@ -130,14 +133,16 @@ impl Engine {
             let put = |key, value, expect| Write::Put { key, value, expect };
             let mut writes = vec![put(key.clone(), encode(&record)?, Expect::Revision(stored.revision))];
             let mut triggers = None;
-            if let Some(deployment) = deployment {
-                let version = self.core.catalog.version(entry, deployment.to).await?;
-                let reconciled =
-                    self.core.reconcile_triggers(record.project, record.id, &version.settings.triggers).await?;
-                writes.extend(reconciled.writes.iter().cloned());
-                triggers = Some(reconciled);
-                let key = deployment_key(record.project, &deployment);
-                writes.push(put(key, encode(&deployment)?, Expect::Absent));
+            if let Some(deployment) = &deployment {
+                if deployment.alias == AliasName::live() {
+                    let version = self.core.catalog.version(entry, deployment.to).await?;
+                    let reconciled =
+                        self.core.reconcile_triggers(record.project, record.id, &version.settings.triggers).await?;
+                    writes.extend(reconciled.writes.iter().cloned());
+                    triggers = Some(reconciled);
+                }
+                let key = deployment_key(record.project, deployment);
+                writes.push(put(key, encode(deployment)?, Expect::Absent));
             }
             match self.core.registry.commit(writes).await {
                 Ok(revision) => {
@@ -146,7 +151,7 @@ impl Engine {
                     }
                     let entry = self.remember(record, revision);
                     self.retire_outdated(&entry).await;
-                    return Ok(entry);
+                    return Ok((entry, deployment));
                 }
                 Err(PortError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -158,9 +163,7 @@ impl Engine {
 
     /// Closes pools that no alias points to any more, and keeps the minimum of the live one.
     pub(crate) async fn retire_outdated(&self, entry: &Arc<FunctionEntry>) {
-        self.core.usher.close(entry.record.id, |key| {
-            key.vars == entry.vars_mark && entry.record.aliases.values().any(|alias| alias.version == key.version)
-        });
+        self.core.usher.close(entry.record.id, |key| key.vars == entry.vars_mark && entry.record.reaches(key.version));
         self.core.keep_minimum(entry).await;
         self.core.kinds_changed.notify_one();
     }

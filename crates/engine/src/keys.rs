@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use faas_ports::{Change, Clock, Collection, Expect, IdSource, Key, PortResult, Registry, Write};
-use faas_types::{Code, Fault, KeyId, ProjectId, Scope, Timestamp};
+use faas_types::{Author, Code, Fault, KeyId, ProjectId, Scope, Timestamp};
 use futures_util::StreamExt;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,8 @@ pub struct Caller {
     pub project: ProjectId,
     /// The key.
     pub key: KeyId,
+    /// What people call the key.
+    pub name: String,
     /// What it may do.
     pub scopes: Vec<Scope>,
 }
@@ -80,6 +82,12 @@ impl Caller {
     #[must_use]
     pub fn may(&self, wanted: Scope) -> bool {
         self.scopes.iter().any(|scope| scope.grants(wanted))
+    }
+
+    /// The caller as the author of a version.
+    #[must_use]
+    pub fn author(&self) -> Author {
+        Author { key: self.key, name: self.name.clone() }
     }
 }
 
@@ -131,7 +139,8 @@ impl Keys {
     }
 
     fn put(&self, project: ProjectId, hash: &str, record: KeyRecord, revision: u64) {
-        let caller = Arc::new(Caller { project, key: record.id, scopes: record.scopes.clone() });
+        let caller =
+            Arc::new(Caller { project, key: record.id, name: record.name.clone(), scopes: record.scopes.clone() });
         let mut known = self.known.write();
         if known.get(hash).is_none_or(|old| old.revision < revision) {
             known.insert(hash.to_owned(), KnownKey { caller, record, revision });

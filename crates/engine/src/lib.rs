@@ -4,14 +4,17 @@
 //! `faas_types::RunPhase`); the rest of this crate is the thin shell that carries them out.
 
 mod accept;
+mod aliases;
 mod batch;
 mod body_budget;
 mod breach;
 mod call;
+mod canary;
 mod catalog;
 mod core;
 mod delivery;
 mod deploy;
+mod diff;
 mod dispatch;
 mod engine;
 mod exchange;
@@ -38,10 +41,12 @@ mod reply;
 mod retention;
 mod retry;
 mod rollback;
+mod rollouts;
 mod slot;
 mod stats;
 mod ticket;
 mod topics;
+mod trial;
 mod triggers;
 mod usher;
 mod vars;
@@ -51,10 +56,13 @@ pub mod webhook;
 pub use faas_ports::{BodyStream, InvocationBody};
 
 pub use accept::{Accepted, Later};
+pub use aliases::{AliasWish, Target};
 pub use body_budget::{BodyBudget, Reservation};
 pub use call::{CallRequest, Route, Selector};
+pub use canary::CanaryStatus;
 pub use catalog::{Catalog, FunctionEntry};
 pub use deploy::{Deployed, NewDeployment, Plan};
+pub use diff::{FileChange, FileChangeKind};
 pub use dispatch::input::RunInput;
 pub use engine::{Engine, EngineSettings, Ports};
 pub use figures::{CacheOutcome, FigureSnapshot};

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use faas_types::{Code, Fault};
 
-use crate::call::Route;
+use crate::call::{Route, Selector};
 use crate::catalog::FunctionEntry;
 use crate::core::{Core, stopping};
 use crate::place::Place;
@@ -54,7 +54,7 @@ impl Core {
         let record = &route.entry.record;
         match self.catalog.by_id(record.project, record.id) {
             Some(entry) if entry.revision == route.entry.revision => Ok(route),
-            Some(entry) => self.route(entry, &route.selector).await,
+            Some(entry) => self.route(entry, &route.selector, route.lot).await,
             None => Err(crate::functions::gone(&record.name)),
         }
     }
@@ -86,8 +86,8 @@ impl Core {
             return;
         }
         let made = async {
-            let live = crate::call::Selector::Alias(faas_types::AliasName::live());
-            let route = self.route(Arc::clone(entry), &live).await?;
+            let Some(live) = entry.live_version() else { return Ok(()) };
+            let route = self.route(Arc::clone(entry), &Selector::Version(live), None).await?;
             self.open_pool(&route).await
         };
         if let Err(fault) = made.await {

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use faas_ports::{Expect, PortError, RuntimeDescription, Write};
 use faas_types::{AliasName, Code, Deployment, Digest, Fault, FunctionRecord, ProjectId, Timestamp, VersionRecord};
 
+use crate::aliases::{Moved, Target};
 use crate::catalog::{FunctionEntry, decode, function_key, version_key};
 use crate::core::encode;
 use crate::deploy::NewDeployment;
 use crate::engine::Engine;
 use crate::functions::{RETRIES, deployment_key};
+use crate::triggers::Reconciled;
 
 /// What the check found out.
 #[derive(Clone, Copy)]
@@ -27,7 +29,7 @@ pub(crate) struct Checked<'a> {
 pub(crate) type Published = (Deployment, Arc<FunctionEntry>, Arc<VersionRecord>);
 
 impl Engine {
-    /// Numbers the version, points `live` to it and records the event; again when another writer was first, so that a
+    /// Numbers the version, points its alias to it and records the event; again when another writer was first, so that a
     /// change of vars meanwhile does not cost the whole check.
     pub(crate) async fn publish(
         &self,
@@ -42,18 +44,14 @@ impl Engine {
             record.latest_version += 1;
             record.updated_at = now;
             let version = self.version(&record, new, bundle, checked, now);
-            let from = record.point_live(version.number, &version.settings, now).map(|alias| alias.version);
-            let deployment = Deployment {
-                id: self.core.ids.mint(now),
-                function: record.id,
-                alias: AliasName::live(),
-                from,
-                to: version.number,
-                rollback: false,
-                note: new.note.clone(),
-                at: now,
+            let (kind, from) = new.target.aim(&mut record, &version, now)?;
+            let alias = new.target.alias();
+            let deployment = self.event(&record, alias, Moved { kind, from, note: new.note.clone(), at: now });
+            // The triggers are those of the version that `live` points to, so that a trial fires none.
+            let triggers = match deployment.to == version.number && *alias == AliasName::live() {
+                true => self.core.reconcile_triggers(project, record.id, &new.settings.triggers).await?,
+                false => Reconciled::default(),
             };
-            let triggers = self.core.reconcile_triggers(project, record.id, &new.settings.triggers).await?;
             let put = |key, value, expect| Write::Put { key, value, expect };
             let mut writes = vec![
                 put(version_key(project, record.id, version.number), encode(&version)?, Expect::Absent),
@@ -102,6 +100,8 @@ impl Engine {
             concurrency: checked.concurrency,
             streams_bodies: checked.streams_bodies,
             note: new.note.clone(),
+            author: new.author.clone(),
+            preview: matches!(new.target, Target::Preview(..)),
             created_at: now,
         }
     }

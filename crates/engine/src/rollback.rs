@@ -1,18 +1,22 @@
 //! Rollbacks: another deployment, backwards.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use faas_ports::{Expect, Write};
-use faas_types::{AliasName, Code, Deployment, Fault, FunctionName};
+use faas_ports::Collection;
+use faas_types::{AliasName, Code, Deployment, DeploymentKind, Fault, FunctionName, VersionRecord};
 
+use crate::aliases::Moved;
 use crate::catalog::{FunctionEntry, decode};
-use crate::core::encode;
 use crate::deploy::{Deployed, check_note};
 use crate::engine::Engine;
-use crate::functions::deployment_key;
+
+/// Rows that are read at once.
+const PAGE: u32 = 500;
 
 impl Engine {
-    /// Moves `live` back, to `version` or to where it pointed before the present one.
+    /// Moves `live` back, to `version` or to the last one that was good. A trial that is under way ends; where no version is
+    /// named, that is all that happens.
     ///
     /// # Errors
     /// `FN_013` when there is nothing to go back to.
@@ -25,63 +29,66 @@ impl Engine {
         check_note(note.as_deref())?;
         let name = &entry.record.name;
         let live = entry.live_version().ok_or_else(|| nothing_before(name))?;
-        let target = match version {
-            Some(version) => version,
-            None => self.previous(entry, live).await?.ok_or_else(|| nothing_before(name))?,
+        let version = match version {
+            Some(number) => self.core.catalog.version(entry, number).await?,
+            None if entry.record.canary.is_some() => return self.abort_canary(entry, note).await,
+            None => self.way_back(entry, live).await?.ok_or_else(|| nothing_before(name))?,
         };
-        let version = self.core.catalog.version(entry, target).await?;
-        let now = entry.record.moment(self.core.clock.now());
-        let deployment = Deployment {
-            id: self.core.ids.mint(now),
-            function: entry.record.id,
-            alias: AliasName::live(),
-            from: Some(live),
-            to: target,
-            rollback: true,
-            note,
-            at: now,
-        };
-        let mut record = entry.record.clone();
-        record.point_live(target, &version.settings, now);
-        record.updated_at = now;
-        let triggers = self.core.reconcile_triggers(record.project, record.id, &version.settings.triggers).await?;
-        let mut writes = vec![
-            Write::Put { key: entry.key(), value: encode(&record)?, expect: Expect::Revision(entry.revision) },
-            Write::Put {
-                key: deployment_key(record.project, &deployment),
-                value: encode(&deployment)?,
-                expect: Expect::Absent,
-            },
-        ];
-        writes.extend(triggers.writes.iter().cloned());
-        let revision = self.core.registry.commit(writes).await?;
-        self.core.learn_triggers(triggers, revision);
-        let entry = self.remember(record, revision);
-        self.retire_outdated(&entry).await;
+        self.point_live(entry, version, DeploymentKind::Rollback, note).await
+    }
+
+    /// Points `live` to a version for every call.
+    pub(crate) async fn point_live(
+        &self,
+        entry: &FunctionEntry,
+        version: Arc<VersionRecord>,
+        kind: DeploymentKind,
+        note: Option<String>,
+    ) -> Result<Deployed, Fault> {
+        let (entry, deployment) = self
+            .shift(entry, |record| {
+                let now = record.moment(self.core.clock.now());
+                let from = record.point(AliasName::live(), &version, now);
+                Ok(Some(self.event(record, &AliasName::live(), Moved { kind, from, note: note.clone(), at: now })))
+            })
+            .await?;
+        let deployment = deployment.ok_or_else(|| Fault::internal("a move of `live` left no event"))?;
         Ok(Deployed { deployment, entry, version, check: Duration::ZERO })
     }
 
-    /// Where `live` pointed before it was last moved to `live` by a deployment.
-    async fn previous(&self, entry: &FunctionEntry, live: u32) -> Result<Option<u32>, Fault> {
+    /// The best version to go back to that is still there.
+    pub(crate) async fn way_back(&self, entry: &FunctionEntry, live: u32) -> Result<Option<Arc<VersionRecord>>, Fault> {
+        for number in Deployment::ways_back(&self.deployments(entry).await?, live) {
+            match self.core.catalog.version(entry, number).await {
+                Ok(version) => return Ok(Some(version)),
+                Err(fault) if fault.code == Code::NotFound => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The events that moved a function's aliases, oldest first.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn deployments(&self, entry: &FunctionEntry) -> Result<Vec<Deployment>, Fault> {
         let prefix = format!("{}/", entry.record.id);
-        let collection = faas_ports::Collection::Deployments;
-        let (mut after, mut found) = (None::<String>, None);
+        let (mut after, mut events) = (None::<String>, Vec::new());
         loop {
+            let project = entry.record.project;
             let rows =
-                self.core.registry.list(entry.record.project, collection, &prefix, after.as_deref(), 500).await?;
-            let Some(last) = rows.last() else { return Ok(found) };
+                self.core.registry.list(project, Collection::Deployments, &prefix, after.as_deref(), PAGE).await?;
+            let Some(last) = rows.last() else { return Ok(events) };
             after = Some(last.key.name.clone());
             for row in &rows {
-                let deployment: Deployment = decode(&row.key, &row.value)?;
-                if deployment.to == live && !deployment.rollback {
-                    found = deployment.from;
-                }
+                events.push(decode::<Deployment>(&row.key, &row.value)?);
             }
         }
     }
 }
 
 fn nothing_before(name: &FunctionName) -> Fault {
-    Fault::new(Code::NotFound, format!("`{name}` has no earlier version to go back to"))
-        .with_hint(format!("its versions are listed by `faas fn versions {name}`"))
+    Fault::new(Code::NotFound, format!("`{name}` has no earlier version to go back to that was good"))
+        .with_hint(format!("its versions are listed by `faas fn versions {name}`; name one with --to"))
 }

@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use parking_lot::{Mutex, RwLock};
 
 use crate::figures::{CacheOutcome, Ended, FigureSnapshot, Figures};
+use crate::trial::Trial;
 
 /// The longest duration that a histogram tells apart, in microseconds.
 const LONGEST_US: u64 = 20 * 60 * 1_000_000;
@@ -45,6 +46,8 @@ pub(crate) struct FunctionStats {
     throttled: AtomicU64,
     durations: Mutex<Histogram<u64>>,
     duration_sum_us: AtomicU64,
+    /// The version that is under trial.
+    pub(crate) trial: Trial,
 }
 
 /// One function's counters at one moment.
@@ -161,6 +164,7 @@ impl FunctionStats {
                 Histogram::new_with_max(LONGEST_US, 2).expect("2 digits up to 20 minutes is a valid histogram"),
             ),
             duration_sum_us: AtomicU64::new(0),
+            trial: Trial::default(),
         }
     }
 
@@ -171,6 +175,7 @@ impl FunctionStats {
 
     pub(crate) fn end(&self, ended: &Ended) {
         self.published.end(ended);
+        self.trial.count(ended.trace, ended.code);
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.ended.fetch_add(1, Ordering::Relaxed);
         if ended.cold {

@@ -20,6 +20,7 @@ use crate::place::Place;
 use crate::publication::Author;
 use crate::readiness::{Wait, micros};
 use crate::stats::FunctionStats;
+use crate::trial::Trace;
 
 /// A run under way. Dropping it before [`Ticket::finish`] records it as cancelled.
 pub(crate) struct Ticket {
@@ -258,6 +259,11 @@ impl Ticket {
             memory: attempt.and_then(|attempt| attempt.peak_memory_bytes),
             cpu_us: attempt.and_then(|attempt| attempt.cpu_us),
             cut_log_lines: self.dropped_lines,
+            trace: Trace {
+                version: self.record.version,
+                handler: Duration::from_micros(attempt.map_or(0, |attempt| attempt.handler_us)),
+                status: self.record.http_status,
+            },
         }
     }
 

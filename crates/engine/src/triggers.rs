@@ -31,4 +31,5 @@ pub use table::{TriggerEntry, Triggers};
 pub(crate) use cron::run as keep_schedules;
 pub(crate) use event::malformed;
 pub(crate) use queue::run as hand_messages_over;
+pub(crate) use reconcile::Reconciled;
 pub(crate) use states::States;

@@ -71,6 +71,8 @@ mod tests {
             concurrency: 1,
             streams_bodies: false,
             note: None,
+            author: None,
+            preview: false,
             created_at: Timestamp::from_millis(0),
         })
     }

@@ -4,8 +4,8 @@ use axum::extract::Request;
 use axum::response::Response;
 use faas_engine::{Engine, Selector};
 use faas_ports::{Clock, SystemClock};
-use faas_types::{AliasName, AuthMode, Code, Fault, InvocationMode, Scope, TriggerKind};
-use faas_web::{AnswerCache, CallTarget, RequestId, authenticate, key_of, prefers_async, render, serve_call};
+use faas_types::{Affinity, AliasName, Code, Fault, InvocationMode, Scope, TriggerKind};
+use faas_web::{AnswerCache, CallTarget, RequestId, authenticate, key_of, mark_of, prefers_async, render, serve_call};
 use http::HeaderValue;
 use http::header::ALLOW;
 use http::request::Parts;
@@ -88,7 +88,8 @@ impl Gateway {
         let selector = address.selector.map_or(Ok(Selector::Alias(AliasName::live())), str::parse)?;
         let caller = key_of(&head.headers).and_then(|key| self.engine.keys().authenticate(key).ok());
         let project = caller.as_ref().map_or(self.engine.default_project(), |caller| caller.project);
-        let route = match self.engine.route(project, address.function, &selector).await {
+        let mark = |by: &Affinity| mark_of(&head.headers, by);
+        let route = match self.engine.route_request(project, address.function, &selector, mark).await {
             Ok(route) => route,
             // A stranger is answered as at a private function, so that names cannot be guessed.
             Err(fault) if caller.is_none() => {
@@ -98,7 +99,7 @@ impl Gateway {
             Err(fault) => return Err(fault.into()),
         };
         let may_invoke = caller.as_ref().is_some_and(|caller| caller.may(Scope::Invoke));
-        if route.version.settings.auth == AuthMode::Private && !may_invoke {
+        if !route.is_public() && !may_invoke {
             authenticate(&self.engine, &head.headers, Scope::Invoke)?;
         }
         // A key of ours is for us alone, also where the function would take anybody.
@@ -127,7 +128,9 @@ impl<'a> Address<'a> {
             Some(slash) => rest.split_at(slash),
             None => (rest, "/"),
         };
-        let (function, selector) = match first.split_once(':') {
+        // Many clients write a colon in a segment as its escape.
+        let split = first.split_once(':').or_else(|| first.split_once("%3A")).or_else(|| first.split_once("%3a"));
+        let (function, selector) = match split {
             Some((function, selector)) => (function, Some(selector)),
             None => (first, None),
         };
@@ -155,6 +158,7 @@ mod tests {
         assert_eq!(Address::parse("/fn/hello"), address("hello", None, "/"));
         assert_eq!(Address::parse("/fn/hello/"), address("hello", None, "/"));
         assert_eq!(Address::parse("/fn/hello:3/a/b%2Fc"), address("hello", Some("3"), "/a/b%2Fc"));
+        assert_eq!(Address::parse("/fn/hello%3A3/a"), address("hello", Some("3"), "/a"));
         assert_eq!(Address::parse("/async/hello:live/x"), address("hello", Some("live"), "/x"));
         assert_eq!(Address::parse("/fn/"), address("", None, "/"));
     }

@@ -1,5 +1,6 @@
 //! REST bodies, shared by server and client so that they cannot drift.
 
+mod alias;
 mod background;
 mod callback;
 mod deploy;
@@ -14,6 +15,10 @@ mod topic;
 mod trigger;
 mod var;
 
+pub use alias::{
+    AliasList, AliasTarget, AliasView, CanaryPolicyView, CanaryView, EndCanary, FileChangeView, MoveList, MoveView,
+    SetAlias, SettingChangeView, SplitView, VersionDiff,
+};
 pub use background::{
     AcceptedRun, DeadLetterFilter, DeadLetterList, DeadLetterView, PurgeReport, RedriveReport, RedrivenView,
     ReplayRequest, ReplayVersion, RunInputView,
@@ -21,8 +26,8 @@ pub use background::{
 pub use callback::{CallbackSecretView, NewCallbackSecret, RotateCallbackSecret};
 pub use deploy::{BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, RollbackRequest};
 pub use function::{
-    AliasView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache, SettingsView,
-    UpdateFunction, VersionList, VersionView,
+    AuthorView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache,
+    SettingsView, UpdateFunction, VersionList, VersionView,
 };
 pub use key::{CreateKey, CreatedKey, KeyList, KeyView};
 pub use log::{LogEvent, LogLineView, LogList};

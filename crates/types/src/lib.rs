@@ -2,10 +2,12 @@
 //!
 //! This crate does no I/O and knows no clock: time and randomness come in as arguments.
 
+mod alias;
 mod allowed;
 mod background;
 mod bundle;
 mod bytesize;
+mod canary;
 mod cause;
 mod code;
 mod cron;
@@ -30,10 +32,12 @@ mod trigger;
 mod version;
 mod webhook_scheme;
 
+pub use alias::{Affinity, Alias, InvalidAffinity, InvalidShare, Lot, Permille, Split};
 pub use allowed::{AllowedTarget, InvalidTarget};
 pub use background::{Background, InvocationMode, RetryClass, RetryPolicy};
 pub use bundle::{Bundle, BundleFile};
 pub use bytesize::ByteSize;
+pub use canary::{Breach, Canary, CanaryMove, CanaryPolicy, Tally};
 pub use cause::{CauseClass, Diagnosis, diagnose};
 pub use code::{Code, GrpcStatus};
 pub use cron::{CronSchedule, InvalidCron};
@@ -61,5 +65,5 @@ pub use timeline::{StartTimes, Timeline};
 pub use trigger::{
     CronTrigger, EventFilter, EventTrigger, InvalidEventFilter, QueueTrigger, WebhookReply, WebhookTrigger,
 };
-pub use version::{Alias, Deployment, FunctionRecord, VersionRecord};
+pub use version::{Author, Deployment, DeploymentKind, FunctionRecord, VersionRecord};
 pub use webhook_scheme::WebhookScheme;

@@ -167,3 +167,15 @@ pub const BATCH_DEFAULT: u16 = 10;
 pub const BATCH_WINDOW_MAX: Duration = Duration::from_secs(300);
 /// Bytes of the messages of one run of a queue trigger, unless one alone is larger.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Aliases of a function, previews among them.
+pub const ALIASES_MAX: usize = 64;
+/// How long a preview stays that says nothing else.
+pub const PREVIEW_AGE_DEFAULT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long a preview may stay.
+pub const PREVIEW_AGE_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Steps of a canary policy.
+pub const CANARY_STEPS_MAX: usize = 16;
+/// Versions of a function that are kept whether something needs them or not.
+pub const VERSIONS_KEPT: u32 = 50;
+/// Events of a function's aliases that are told, and kept.
+pub const DEPLOYMENTS_KEPT: usize = 500;

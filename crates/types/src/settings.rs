@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Background, ByteSize, CronTrigger, Entrypoint, EventTrigger, IsolationLevel, QueueTrigger, RuntimeName, Span,
-    TriggerKind, TriggerName, WebhookTrigger, limits,
+    Background, ByteSize, CanaryPolicy, CronTrigger, Entrypoint, EventTrigger, IsolationLevel, QueueTrigger,
+    RuntimeName, Span, TriggerKind, TriggerName, WebhookTrigger, limits,
 };
 
 /// Who may call a function's URL.
@@ -116,6 +116,9 @@ pub struct FunctionSettings {
     /// How answers are kept; `None` keeps none.
     #[serde(default)]
     pub cache: Option<CacheSettings>,
+    /// How it takes over from the version before; `None` takes over at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanaryPolicy>,
 }
 
 /// What the whole process tree of an instance may use besides memory and CPU.
@@ -251,6 +254,7 @@ impl FunctionSettings {
             triggers: vec![TriggerSettings::Http { path: "/".into(), methods: Vec::new() }],
             limits: Allowance::default(),
             cache: None,
+            canary: None,
             background: Background::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! What every HTTP door shares: keys, request ids, problem answers, calls.
 
 mod accept;
+mod affinity;
 mod auth;
 mod body;
 mod cache;
@@ -15,6 +16,7 @@ mod route_table;
 mod timing;
 
 pub use accept::{prefers_async, serve_call};
+pub use affinity::mark_of;
 pub use auth::{Authorized, authenticate, key_of};
 pub use body::read_body;
 pub use cache::AnswerCache;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use faas_client::Client;
 use faas_client::rest::{DeployPlan, DeploymentView};
-use faas_types::{Entrypoint, FunctionName, TriggerSettings, limits};
+use faas_client::{Client, DeployOptions};
+use faas_types::{AliasName, Entrypoint, FunctionName, Span, TriggerSettings, limits};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -19,8 +19,8 @@ use crate::text;
 
 /// Deploy a directory or a single file and get its URL
 ///
-/// Checks everything here first, uploads only what the server lacks, and moves `live` once the new version has
-/// loaded in a sandbox. When anything fails, the old version goes on serving.
+/// Checks everything here first, uploads only what the server lacks, and moves `live`, or the alias that is named, once
+/// the new version has loaded in a sandbox. When anything fails, the old version goes on serving.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DeployArgs {
@@ -35,9 +35,25 @@ pub(crate) struct DeployArgs {
     /// What changed, for people
     #[arg(short = 'm', long, value_name = "TEXT")]
     note: Option<String>,
+    #[command(flatten)]
+    target: TargetArgs,
     /// Say what would be uploaded, and stop
     #[arg(long)]
     dry_run: bool,
+}
+
+/// The alias that moves.
+#[derive(Debug, Args)]
+struct TargetArgs {
+    /// The alias that moves [default: live]
+    #[arg(long, value_name = "NAME", conflicts_with = "preview")]
+    alias: Option<AliasName>,
+    /// Make a preview of this name with a URL of its own, which ends by itself
+    #[arg(long, value_name = "NAME")]
+    preview: Option<AliasName>,
+    /// When the preview ends, counted from now [default: 7d]
+    #[arg(long, value_name = "TIME", requires = "preview")]
+    expires: Option<Span>,
 }
 
 const EXAMPLES: &str = "\
@@ -45,6 +61,8 @@ Examples:
   faas deploy
   faas deploy hello -m 'say hello in Welsh too'
   faas deploy hello.py --name greeter
+  faas deploy hello --alias staging
+  faas deploy hello --preview fix-7 --expires 2d
   faas deploy hello --dry-run -o json";
 
 /// Names of new files that are printed before the rest is only counted.
@@ -72,9 +90,18 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
     uploaded?;
     session.out.aside("loading the entrypoint in a sandbox");
     let manifest = project.manifest.to_json();
-    let deployment = client.deploy(project.name.as_str(), manifest, &project.files, args.note).await?;
+    let options = args.target.options(args.note);
+    let deployment = client.deploy(project.name.as_str(), manifest, &project.files, options).await?;
     print_deployment(&deployment, &plan, started.elapsed(), session)?;
     name_shut_webhooks(&client, &project, session).await
+}
+
+impl TargetArgs {
+    fn options(self, note: Option<String>) -> DeployOptions {
+        let (preview, expires) = (self.preview.is_some(), self.expires);
+        let alias = self.preview.or(self.alias).map(|name| name.to_string());
+        DeployOptions { note, alias, preview, expires }
+    }
 }
 
 /// A webhook that a manifest brought has no secret and lets nobody in: its owner must hear of it.
@@ -166,6 +193,14 @@ pub(crate) fn deployment_table(deployment: &DeploymentView) -> Table {
     let mut table = Table::of_properties();
     table.property("function", &deployment.function);
     table.property("version", format!("{}{before}", deployment.version));
+    if deployment.alias != "live" {
+        table.property("alias", &deployment.alias);
+    }
+    table.maybe(
+        "share",
+        deployment.split.map(|split| format!("{} % of the calls go to {}", split.percent, split.version)),
+    );
+    table.maybe("expires", deployment.expires_at.as_deref().map(text::time));
     table.property("url", &deployment.url);
     table.property("runtime", &deployment.runtime);
     table.maybe("note", deployment.note.as_ref());

@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal};
 
 use clap::{Args, Subcommand};
-use faas_client::rest::{FunctionList, FunctionMetrics, FunctionView, VersionView};
+use faas_client::rest::{FunctionList, FunctionMetrics, FunctionView, MoveView, VersionDiff, VersionView};
 
 use crate::commands::rollback::{self, RollbackArgs};
 use crate::failure::Failure;
@@ -21,6 +21,10 @@ pub(crate) enum FunctionsCommand {
     Url(UrlArgs),
     /// List a function's versions, newest first
     Versions(VersionsArgs),
+    /// Tell what two versions differ in: files, and keys of the manifest
+    Diff(DiffArgs),
+    /// List what moved a function's aliases, newest first
+    Deployments(DeploymentsArgs),
     /// Show how a function does
     Metrics(MetricsArgs),
     /// Move a function back to an earlier version
@@ -54,6 +58,24 @@ pub(crate) struct UrlArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  faas fn versions hello")]
 pub(crate) struct VersionsArgs {
+    /// The function
+    name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas fn diff hello 3 5\n  faas fn diff hello 3 5 -o json")]
+pub(crate) struct DiffArgs {
+    /// The function
+    name: String,
+    /// The first version
+    from: u32,
+    /// The second one
+    to: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas fn deployments hello")]
+pub(crate) struct DeploymentsArgs {
     /// The function
     name: String,
 }
@@ -111,6 +133,17 @@ pub(crate) async fn run(command: FunctionsCommand, session: &Session) -> anyhow:
         FunctionsCommand::Versions(args) => {
             let list = session.client()?.versions(&args.name).await?;
             out.list(&list, &list.versions, versions_table)
+        }
+        FunctionsCommand::Diff(args) => {
+            let diff = session.client()?.diff(&args.name, args.from, args.to).await?;
+            if diff.files.is_empty() && diff.settings.is_empty() {
+                out.aside("the two have the same files and the same settings");
+            }
+            out.item(&diff, diff_table)
+        }
+        FunctionsCommand::Deployments(args) => {
+            let list = session.client()?.deployments(&args.name).await?;
+            out.list(&list, &list.deployments, moves_table)
         }
         FunctionsCommand::Metrics(args) => out.item(&session.client()?.metrics(&args.name).await?, metrics_table),
         FunctionsCommand::Rollback(args) => rollback::run(args, session).await,
@@ -195,16 +228,49 @@ fn function_table(function: &FunctionView) -> Table {
 }
 
 fn versions_table(versions: &[VersionView]) -> Table {
-    let mut table = Table::with_headings(["VERSION", "CREATED", "RUNTIME", "FILES", "SIZE", "DIGEST", "NOTE"]);
+    let mut table =
+        Table::with_headings(["VERSION", "ALIASES", "CREATED", "BY", "RUNTIME", "FILES", "SIZE", "DIGEST", "NOTE"]);
     for version in versions {
         table.row([
             version.number.to_string(),
+            version.aliases.join(" "),
             text::time(&version.created_at),
+            version.author.as_ref().map(|by| by.name.clone()).unwrap_or_default(),
             version.settings.runtime_exact.clone(),
             version.files.to_string(),
             text::bytes(version.size),
             version.digest.chars().take(12).collect(),
             version.note.clone().unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+fn diff_table(diff: &VersionDiff) -> Table {
+    let mut table = Table::with_headings(["CHANGE", "WHAT", "FROM", "TO"]);
+    let size = |size: Option<u64>| size.map_or_else(|| "-".to_owned(), text::bytes);
+    for file in &diff.files {
+        table.row([file.change.clone(), text::visible(&file.path), size(file.size_from), size(file.size_to)]);
+    }
+    let value =
+        |value: &serde_json::Value| if value.is_null() { "-".to_owned() } else { text::visible(&value.to_string()) };
+    for setting in &diff.settings {
+        table.row(["setting".to_owned(), text::visible(&setting.key), value(&setting.from), value(&setting.to)]);
+    }
+    table
+}
+
+fn moves_table(moves: &[MoveView]) -> Table {
+    let mut table = Table::with_headings(["AT", "KIND", "ALIAS", "FROM", "TO", "NOTE"]);
+    for event in moves {
+        let split = event.split.map(|split| format!(" ({} % to {})", split.percent, split.version));
+        table.row([
+            text::time(&event.at),
+            format!("{:?}", event.kind).to_lowercase(),
+            event.alias.clone(),
+            event.from.map_or_else(|| "-".to_owned(), |from| from.to_string()),
+            format!("{}{}", event.to, split.unwrap_or_default()),
+            event.note.clone().unwrap_or_default(),
         ]);
     }
     table

@@ -7,12 +7,15 @@ use crate::commands::deploy::deployment_table;
 use crate::session::Session;
 
 /// Move a function back to an earlier version
+///
+/// Without --to it goes to the last version that was good: one that took every call of `live` once and was not rolled back
+/// from, nor broke its canary policy. A canary that is under way ends, and that is all. What stays as it is is printed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RollbackArgs {
     /// The function
     name: String,
-    /// The version [default: the one that served before]
+    /// The version [default: the last good one]
     #[arg(long, value_name = "N")]
     to: Option<u32>,
     /// Why, for people
@@ -28,5 +31,9 @@ Examples:
 pub(crate) async fn run(args: RollbackArgs, session: &Session) -> anyhow::Result<()> {
     let body = RollbackRequest { version: args.to, note: args.note };
     let deployment = session.client()?.rollback(&args.name, &body).await?;
-    session.out.item(&deployment, deployment_table)
+    session.out.item(&deployment, deployment_table)?;
+    for kept in &deployment.not_reverted {
+        session.out.aside(format_args!("not reverted: {kept}"));
+    }
+    Ok(())
 }

@@ -5,8 +5,8 @@ mod trigger;
 use std::collections::BTreeMap;
 
 use faas_types::{
-    Allowance, AuthMode, Background, CacheSettings, CacheShare, InvocationMode, NetworkMode, RetryClass, RetryPolicy,
-    Scaling,
+    Allowance, AuthMode, Background, CacheSettings, CacheShare, CanaryPolicy, InvocationMode, NetworkMode, RetryClass,
+    RetryPolicy, Scaling,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -63,6 +63,30 @@ pub(super) struct ManifestDocument {
     /// Keeps answers to GET and HEAD, as far as they allow it; without this table none are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     cache: Option<CacheDocument>,
+    /// Lets a new version take over step by step, and go by itself when its calls go wrong; without this table it takes
+    /// over at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canary: Option<CanaryDocument>,
+}
+
+/// Lets a new version take over step by step.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline, default, deny_unknown_fields)]
+struct CanaryDocument {
+    /// Its shares of the calls in percent, rising; after the last it takes all.
+    #[schemars(length(min = 1, max = 16), inner(range(min = 0.1, max = 99.9)))]
+    steps: Vec<f64>,
+    /// How long each step lasts at least: "1s" to "7d".
+    every: TextOrNumber,
+    /// The failed part of its calls that is borne.
+    #[schemars(range(min = 0, max = 1))]
+    max_error_rate: f64,
+    /// The handler's time that 95 of 100 calls keep to: "1ms" to "15m"; without it time is not judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_p95: Option<TextOrNumber>,
+    /// Calls that a step needs before it is judged to be good.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    min_calls: u32,
 }
 
 /// What the processes of an instance may use together, besides memory and CPU.
@@ -261,6 +285,7 @@ impl From<&Manifest> for ManifestDocument {
             background: (&settings.background).into(),
             limits: settings.limits.into(),
             cache: settings.cache.map(Into::into),
+            canary: settings.canary.as_ref().map(Into::into),
         }
     }
 }
@@ -274,6 +299,25 @@ impl Default for LimitsDocument {
 impl Default for CacheDocument {
     fn default() -> Self {
         Self::from(CacheSettings::default())
+    }
+}
+
+impl Default for CanaryDocument {
+    fn default() -> Self {
+        Self::from(&CanaryPolicy::default())
+    }
+}
+
+impl From<&CanaryPolicy> for CanaryDocument {
+    fn from(policy: &CanaryPolicy) -> Self {
+        let text = |span: faas_types::Span| TextOrNumber::Text(span.to_string());
+        Self {
+            steps: policy.steps.iter().map(|share| share.percent()).collect(),
+            every: text(policy.every),
+            max_error_rate: f64::from(policy.max_error_rate.get()) / 1000.0,
+            max_p95: policy.max_p95.map(text),
+            min_calls: policy.min_calls,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use faas_types::{
 use super::Manifest;
 use super::background::background;
 use super::bounds::{allowance, cache};
+use super::canary::canary;
 use super::node::{Node, Value};
 use super::reader::{Reader, Table, closest};
 use super::triggers::triggers;
@@ -34,6 +35,7 @@ pub(super) const ROOT_KEYS: &[&str] = &[
     "limits",
     "cache",
     "background",
+    "canary",
 ];
 /// Keys of `[scaling]`.
 pub(super) const SCALING_KEYS: &[&str] = &["min", "max", "concurrency"];
@@ -64,6 +66,7 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Option<Manifest> {
         triggers: table.get("triggers").and_then(|node| triggers(reader, node)).unwrap_or(defaults.triggers),
         limits: table.get("limits").and_then(|node| allowance(reader, node)).unwrap_or_default(),
         cache: table.get("cache").and_then(|node| cache(reader, node)),
+        canary: table.get("canary").and_then(|node| canary(reader, node)),
         background: background(reader, &table).unwrap_or_default(),
         runtime: defaults.runtime,
         entrypoint: defaults.entrypoint,

@@ -166,6 +166,6 @@ impl Core {
     /// The live version of a function.
     async fn live(&self, project: ProjectId, name: &FunctionName) -> Result<Route, Fault> {
         let entry = self.function(project, name.as_str())?;
-        self.route(entry, &Selector::Alias(AliasName::live())).await
+        self.route(entry, &Selector::Alias(AliasName::live()), None).await
     }
 }

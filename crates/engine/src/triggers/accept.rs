@@ -149,7 +149,7 @@ impl Core {
         let record = &entry.record;
         let function = self.catalog.by_id(record.project, record.function);
         let function = function.ok_or_else(|| Fault::new(Code::FunctionNotFound, "the trigger's function is gone"))?;
-        self.route(function, &Selector::Alias(AliasName::live())).await
+        self.route(function, &Selector::Alias(AliasName::live()), None).await
     }
 
     async fn trigger_item(&self, route: &Route, run: NewRun) -> Result<NewItem, Fault> {

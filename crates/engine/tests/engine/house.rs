@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_engine::{
     Call, CallBody, CallFailure, CallRequest, Deployed, Engine, EngineSettings, NewDeployment, Ports, Route, Selector,
+    Target,
 };
 use faas_ports::{Blobs, Clock, Registry, SystemClock};
 use faas_testkit::{
@@ -110,7 +111,8 @@ impl House {
         let mut settings = FunctionSettings::new(parse("python3.12"), parse("main:handler"));
         change(&mut settings);
         let bundle = Bundle { files: vec![file] };
-        let new = NewDeployment { name: parse(name), settings, bundle, note: None };
+        let target = Target::live();
+        let new = NewDeployment { name: parse(name), settings, bundle, note: None, author: None, target };
         self.engine.deploy(self.engine.default_project(), new).await
     }
 

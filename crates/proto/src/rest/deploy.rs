@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::SplitView;
+
 /// One file of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -52,10 +54,21 @@ pub struct DeployRequest {
     #[serde(default)]
     #[schema(max_length = 1000)]
     pub note: Option<String>,
+    /// The alias that moves; `live` when absent.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 63, pattern = "^[a-z]([a-z0-9-]*[a-z0-9])?$")]
+    pub alias: Option<String>,
+    /// Whether the alias is a preview, which ends by itself.
+    #[serde(default)]
+    pub preview: bool,
+    /// When a preview ends, counted from now: `1s` to `90d`, a week when absent.
+    #[serde(default)]
+    #[schema(pattern = "^[0-9]{1,15}(ms|s|m|h|d)?$")]
+    pub expires: Option<String>,
 }
 
 /// An event that moved an alias.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DeploymentView {
     /// Its id.
     pub id: String,
@@ -67,10 +80,19 @@ pub struct DeploymentView {
     pub alias: String,
     /// Where it pointed before.
     pub from: Option<u32>,
-    /// Where it points now.
+    /// The version that was deployed, or gone back to.
     pub version: u32,
+    /// The version that takes a share of the alias's calls since, and that share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<SplitView>,
+    /// When a preview ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
     /// Whether it was a rollback.
     pub rollback: bool,
+    /// What a rollback leaves as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_reverted: Vec<String>,
     /// What the author said.
     pub note: Option<String>,
     /// The exact runtime the version was checked with.
@@ -87,7 +109,7 @@ pub struct DeploymentView {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackRequest {
-    /// The version; the one that `live` pointed to before, when absent.
+    /// The version; when absent the last one that was good, or the end of a canary that is under way.
     #[serde(default)]
     #[schema(minimum = 1)]
     pub version: Option<u32>,

@@ -6,6 +6,8 @@ use faas_types::{AuthMode, Background, NetworkMode, Scaling, TriggerSettings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::{AliasView, CanaryPolicyView};
+
 /// A function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FunctionView {
@@ -68,15 +70,9 @@ pub struct SettingsView {
     /// How runs that are accepted for later are treated.
     #[serde(default)]
     pub background: Background,
-}
-
-/// Where an alias points.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct AliasView {
-    /// The version's number.
-    pub version: u32,
-    /// When it was last moved.
-    pub moved_at: String,
+    /// How it takes over from the version before; absent where it takes over at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanaryPolicyView>,
 }
 
 /// A page of functions, by name.
@@ -128,10 +124,25 @@ pub struct VersionView {
     pub size: u64,
     /// What the author said.
     pub note: Option<String>,
+    /// Whose key brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<AuthorView>,
+    /// The aliases that send calls to it.
+    #[serde(default)]
+    pub aliases: Vec<String>,
     /// What it runs with.
     pub settings: SettingsView,
     /// When it was sealed.
     pub created_at: String,
+}
+
+/// The key that somebody acted with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuthorView {
+    /// The key's id.
+    pub key: String,
+    /// What people called it then.
+    pub name: String,
 }
 
 /// Versions, newest first.

@@ -1,0 +1,194 @@
+//! `/api/v1/functions/{id}/aliases` and `/canary`.
+
+use axum::extract::State;
+use faas_engine::{AliasWish, FunctionEntry};
+use faas_proto::rest::{AliasList, AliasTarget, AliasView, CanaryView, DeploymentView, EndCanary, Problem, SetAlias};
+use faas_types::{Affinity, AliasName, Code, Fault, Permille, Split};
+use faas_web::{Authorized, Failure, Json, PathParams};
+use http::StatusCode;
+
+use crate::state::ApiState;
+use crate::views::policy_view;
+
+/// Lists the aliases of a function by name, previews among them.
+#[utoipa::path(get, path = "/api/v1/functions/{id}/aliases", tag = "aliases", params(("id" = String, Path, description = "name or id")), responses(
+    (status = 200, body = AliasList),
+    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn list_aliases(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<AliasList>, Failure> {
+    let entry = state.engine.catalog().find(caller.project, &id)?;
+    Ok(Json(AliasList { aliases: state.alias_views(&entry).collect() }))
+}
+
+/// Shows an alias.
+#[utoipa::path(get, path = "/api/v1/functions/{id}/aliases/{alias}", tag = "aliases",
+    params(("id" = String, Path, description = "name or id"), ("alias" = String, Path, description = "the alias's name")), responses(
+    (status = 200, body = AliasView),
+    (status = 404, description = "no such function or alias", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn get_alias(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams((id, alias)): PathParams<(String, String)>,
+) -> Result<Json<AliasView>, Failure> {
+    let entry = state.engine.catalog().find(caller.project, &id)?;
+    Ok(Json(view(&state, &entry, &alias)?))
+}
+
+/// Points an alias to a version, or to two by weight; makes the alias where there is none.
+#[utoipa::path(put, path = "/api/v1/functions/{id}/aliases/{alias}", tag = "aliases",
+    params(("id" = String, Path, description = "name or id"), ("alias" = String, Path, description = "the alias's name")),
+    request_body = SetAlias, responses(
+    (status = 200, body = AliasView),
+    (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "a preview, or changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "too many aliases", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn set_alias(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams((id, alias)): PathParams<(String, String)>,
+    Json(body): Json<SetAlias>,
+) -> Result<Json<AliasView>, Failure> {
+    let entry = state.engine.catalog().find(caller.project, &id)?;
+    let name = alias_name(&alias)?;
+    let entry = state.engine.set_alias(&entry, &name, wish(body)?).await?;
+    Ok(Json(view(&state, &entry, &alias)?))
+}
+
+/// Removes an alias; its versions stay. `live` cannot be removed.
+#[utoipa::path(delete, path = "/api/v1/functions/{id}/aliases/{alias}", tag = "aliases",
+    params(("id" = String, Path, description = "name or id"), ("alias" = String, Path, description = "the alias's name")), responses(
+    (status = 204, description = "removed"),
+    (status = 404, description = "no such function or alias", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "`live` cannot be removed", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn remove_alias(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams((id, alias)): PathParams<(String, String)>,
+) -> Result<StatusCode, Failure> {
+    let entry = state.engine.catalog().find(caller.project, &id)?;
+    let name: AliasName = alias.parse().map_err(|_| no_alias(&entry, &alias))?;
+    state.engine.remove_alias(&entry, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Shows the version that is on its way to `live`, and how its calls ended.
+#[utoipa::path(get, path = "/api/v1/functions/{id}/canary", tag = "aliases", params(("id" = String, Path, description = "name or id")), responses(
+    (status = 200, body = CanaryView),
+    (status = 404, description = "no such function, or no canary under way", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn get_canary(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<CanaryView>, Failure> {
+    let entry = state.engine.catalog().find(caller.project, &id)?;
+    let status = state.engine.canary(&entry).await?.ok_or_else(|| {
+        Fault::new(Code::NotFound, format!("no canary of `{}` is under way", entry.record.name))
+            .with_hint("what became of the last one is told by `faas fn deployments`")
+    })?;
+    let canary = status.canary;
+    let split = entry.record.live().and_then(|live| live.split);
+    Ok(Json(CanaryView {
+        function: entry.record.name.to_string(),
+        version: canary.version,
+        live: status.live,
+        step: canary.step + 1,
+        percent: split.map_or(0.0, |split| split.share.percent()),
+        since: canary.since.to_string(),
+        calls: status.tally.calls,
+        failed: status.tally.failed,
+        slow: status.tally.slow,
+        policy: policy_view(&status.policy),
+    }))
+}
+
+/// Lets the version that is on its way to `live` take every call now.
+#[utoipa::path(post, path = "/api/v1/functions/{id}/canary/promote", tag = "aliases", params(("id" = String, Path, description = "name or id")),
+    request_body = EndCanary, responses(
+    (status = 200, body = DeploymentView),
+    (status = 404, description = "no such function, or no canary under way", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn promote_canary(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+    Json(body): Json<EndCanary>,
+) -> Result<Json<DeploymentView>, Failure> {
+    let entry = state.engine.catalog().find(caller.project, &id)?;
+    let deployed = state.engine.promote_canary(&entry, body.note).await?;
+    Ok(Json(state.deployment_view(&deployed)))
+}
+
+/// Gives the version that is on its way to `live` no more calls.
+#[utoipa::path(post, path = "/api/v1/functions/{id}/canary/abort", tag = "aliases", params(("id" = String, Path, description = "name or id")),
+    request_body = EndCanary, responses(
+    (status = 200, body = DeploymentView),
+    (status = 404, description = "no such function, or no canary under way", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn abort_canary(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+    Json(body): Json<EndCanary>,
+) -> Result<Json<DeploymentView>, Failure> {
+    let entry = state.engine.catalog().find(caller.project, &id)?;
+    let deployed = state.engine.abort_canary(&entry, body.note).await?;
+    Ok(Json(state.deployment_view(&deployed)))
+}
+
+pub(crate) fn alias_name(text: &str) -> Result<AliasName, Fault> {
+    text.parse().map_err(|error: faas_types::InvalidName| invalid(format!("alias: {error}")))
+}
+
+fn view(state: &ApiState, entry: &FunctionEntry, alias: &str) -> Result<AliasView, Fault> {
+    state.alias_views(entry).find(|view| view.name == alias).ok_or_else(|| no_alias(entry, alias))
+}
+
+fn no_alias(entry: &FunctionEntry, alias: &str) -> Fault {
+    let (name, shown) = (&entry.record.name, alias.chars().take(80).collect::<String>());
+    Fault::new(Code::NotFound, format!("`{name}` has no alias `{shown}`"))
+        .with_hint(format!("its aliases are listed by `faas alias list {name}`"))
+}
+
+fn invalid(message: impl Into<String>) -> Fault {
+    Fault::new(Code::InvalidConfiguration, message)
+}
+
+fn wish(body: SetAlias) -> Result<AliasWish, Fault> {
+    let sticky = body.sticky.as_deref().map(str::parse::<Affinity>).transpose();
+    let sticky = sticky.map_err(|error| invalid(format!("sticky: {error}")))?;
+    let (version, split) = match body.targets[..] {
+        [one] if share(one)?.is_none_or(|share| share.get() == 1000) => (one.version, None),
+        [_] => return Err(invalid("percent: a single version takes 100")),
+        [first, second] => split(first, second)?,
+        _ => return Err(invalid("targets: name one version, or two with their shares")),
+    };
+    Ok(AliasWish { version, split, sticky, note: body.note })
+}
+
+fn share(target: AliasTarget) -> Result<Option<Permille>, Fault> {
+    target.percent.map(Permille::from_percent).transpose().map_err(|error| invalid(format!("percent: {error}")))
+}
+
+fn split(first: AliasTarget, second: AliasTarget) -> Result<(u32, Option<Split>), Fault> {
+    let (Some(one), Some(other)) = (share(first)?, share(second)?) else {
+        return Err(invalid("percent: of two versions each needs its share").with_hint("write them as 4=90 5=10"));
+    };
+    if one.get() + other.get() != 1000 || !one.is_partial() {
+        return Err(invalid(format!("percent: {one} and {other} are not 100 together, each more than nothing")));
+    }
+    if first.version == second.version {
+        return Err(invalid(format!("targets: both are version {}", first.version)));
+    }
+    Ok((first.version, Some(Split { version: second.version, share: other })))
+}

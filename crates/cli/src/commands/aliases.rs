@@ -1,0 +1,142 @@
+//! `faas alias`
+
+use clap::{Args, Subcommand};
+use faas_client::rest::{AliasTarget, AliasView, SetAlias};
+use faas_types::{Affinity, AliasName, Permille};
+
+use crate::session::Session;
+use crate::table::Table;
+use crate::text;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AliasCommand {
+    /// List the aliases of a function, previews among them
+    List(ListArgs),
+    /// Point an alias to a version, or to two by weight
+    Set(SetArgs),
+    /// Remove an alias; its versions stay
+    Remove(RemoveArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas alias list hello")]
+pub(crate) struct ListArgs {
+    /// The function
+    name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = SET_EXAMPLES)]
+pub(crate) struct SetArgs {
+    /// The function
+    name: String,
+    /// The alias
+    alias: AliasName,
+    /// A version's number, or two with their percent of the calls
+    #[arg(required = true, num_args = 1..=2, value_name = "N[=PERCENT]", value_parser = target)]
+    targets: Vec<AliasTarget>,
+    /// Keep a caller with a version, by a header or a cookie
+    #[arg(long, value_name = "header:NAME|cookie:NAME")]
+    sticky: Option<Affinity>,
+    /// Why, for people
+    #[arg(short = 'm', long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas alias remove hello staging")]
+pub(crate) struct RemoveArgs {
+    /// The function
+    name: String,
+    /// The alias
+    alias: AliasName,
+}
+
+const SET_EXAMPLES: &str = "\
+Examples:
+  faas alias set hello staging 4
+  faas alias set hello live 4=90 5=10
+  faas alias set hello live 4=50 5=50 --sticky cookie:session";
+
+pub(crate) async fn run(command: AliasCommand, session: &Session) -> anyhow::Result<()> {
+    match command {
+        AliasCommand::List(args) => {
+            let list = session.client()?.aliases(&args.name).await?;
+            session.out.list(&list, &list.aliases, list_table)
+        }
+        AliasCommand::Set(args) => {
+            let sticky = args.sticky.map(|by| by.to_string());
+            let body = SetAlias { targets: args.targets, sticky, note: args.note };
+            let alias = session.client()?.set_alias(&args.name, args.alias.as_str(), &body).await?;
+            session.out.item(&alias, alias_table)
+        }
+        AliasCommand::Remove(args) => {
+            session.client()?.remove_alias(&args.name, args.alias.as_str()).await?;
+            let report = serde_json::json!({ "function": args.name, "alias": args.alias, "removed": true });
+            session.out.done(format_args!("removed {} of {}", args.alias, text::visible(&args.name)), &report)
+        }
+    }
+}
+
+/// `4`, or `4=90` with its percent of the calls.
+fn target(text: &str) -> Result<AliasTarget, String> {
+    let (version, percent) = text.split_once('=').map_or((text, None), |(version, percent)| (version, Some(percent)));
+    let version = version.parse().map_err(|_| format!("`{version}` is not a version's number"))?;
+    let share = |text: &str| {
+        let percent: f64 = text.trim_end_matches('%').parse().map_err(|_| format!("`{text}` is not a percentage"))?;
+        Permille::from_percent(percent).map(Permille::percent).map_err(|error| error.to_string())
+    };
+    Ok(AliasTarget { version, percent: percent.map(share).transpose()? })
+}
+
+fn list_table(aliases: &[AliasView]) -> Table {
+    let mut table = Table::with_headings(["ALIAS", "VERSION", "STICKY", "EXPIRES", "MOVED", "URL"]);
+    for alias in aliases {
+        table.row([
+            alias.name.clone(),
+            versions(alias),
+            alias.sticky.clone().unwrap_or_default(),
+            alias.expires_at.as_deref().map(text::time).unwrap_or_default(),
+            text::time(&alias.moved_at),
+            alias.url.clone(),
+        ]);
+    }
+    table
+}
+
+fn alias_table(alias: &AliasView) -> Table {
+    let mut table = Table::of_properties();
+    table.property("alias", &alias.name);
+    table.property("version", versions(alias));
+    table.maybe("sticky", alias.sticky.as_ref());
+    table.maybe("expires", alias.expires_at.as_deref().map(text::time));
+    table.property("url", &alias.url);
+    table
+}
+
+fn versions(alias: &AliasView) -> String {
+    match alias.split {
+        None => alias.version.to_string(),
+        // Shares have one decimal, which a difference of fractions may lose.
+        Some(split) => {
+            let rest = (1000.0 - split.percent * 10.0).round() / 10.0;
+            format!("{}={rest} {}={}", alias.version, split.version, split.percent)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_read_with_and_without_their_share() {
+        let read = |text: &str| target(text).map(|target| (target.version, target.percent));
+        assert_eq!(read("4"), Ok((4, None)));
+        assert_eq!(read("4=12.5"), Ok((4, Some(12.5))));
+        assert_eq!(read("4=90%"), Ok((4, Some(90.0))));
+        for bad in ["", "x", "4=", "4=x", "4=101", "4=0.01", "=5"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

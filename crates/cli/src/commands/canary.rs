@@ -1,0 +1,78 @@
+//! `faas canary`
+
+use clap::{Args, Subcommand};
+use faas_client::rest::{CanaryView, EndCanary};
+
+use crate::commands::deploy::deployment_table;
+use crate::session::Session;
+use crate::table::Table;
+use crate::text;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CanaryCommand {
+    /// Show the version that is on its way to `live`
+    Status(StatusArgs),
+    /// Let it take every call now
+    Promote(EndArgs),
+    /// Give it no more calls
+    Abort(AbortArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas canary status hello")]
+pub(crate) struct StatusArgs {
+    /// The function
+    name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas canary promote hello\n  faas canary promote hello -m 'looks good'")]
+pub(crate) struct EndArgs {
+    /// The function
+    name: String,
+    /// Why, for people
+    #[arg(short = 'm', long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas canary abort hello -m 'wrong currency'")]
+pub(crate) struct AbortArgs {
+    /// The function
+    name: String,
+    /// Why, for people
+    #[arg(short = 'm', long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+pub(crate) async fn run(command: CanaryCommand, session: &Session) -> anyhow::Result<()> {
+    let client = session.client()?;
+    match command {
+        CanaryCommand::Status(args) => session.out.item(&client.canary(&args.name).await?, table),
+        CanaryCommand::Promote(args) => {
+            let deployment = client.promote_canary(&args.name, &EndCanary { note: args.note }).await?;
+            session.out.item(&deployment, deployment_table)
+        }
+        CanaryCommand::Abort(args) => {
+            let deployment = client.abort_canary(&args.name, &EndCanary { note: args.note }).await?;
+            session.out.item(&deployment, deployment_table)
+        }
+    }
+}
+
+fn table(canary: &CanaryView) -> Table {
+    let policy = &canary.policy;
+    let mut table = Table::of_properties();
+    table.property("function", &canary.function);
+    table.property("version", format!("{} (live is {})", canary.version, canary.live));
+    let steps = policy.steps.len();
+    table.property(
+        "step",
+        format!("{} of {steps}: {} % since {}", canary.step, canary.percent, text::time(&canary.since)),
+    );
+    table.property("calls", format!("{} of at least {}", canary.calls, policy.min_calls));
+    table.property("failed", format!("{} ({} % are borne)", canary.failed, policy.max_error_rate * 100.0));
+    table.maybe("slow", policy.max_p95.as_ref().map(|most| format!("{} above {most}", canary.slow)));
+    table.property("every", &policy.every);
+    table
+}

@@ -1,0 +1,87 @@
+//! Aliases, versions and canaries of a function.
+
+use faas_proto::rest::{
+    AliasList, AliasView, CanaryView, DeploymentView, EndCanary, MoveList, SetAlias, VersionDiff, VersionView,
+};
+use reqwest::Method;
+
+use crate::client::segment;
+use crate::functions::path;
+use crate::{Client, ClientError};
+
+// === impl Client ===
+
+impl Client {
+    /// A function's aliases, by name.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn aliases(&self, function: &str) -> Result<AliasList, ClientError> {
+        self.get(&path(function, "/aliases")?, &()).await
+    }
+
+    /// Points an alias somewhere; makes it where there is none.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn set_alias(&self, function: &str, alias: &str, body: &SetAlias) -> Result<AliasView, ClientError> {
+        self.send(Method::PUT, &path(function, &format!("/aliases/{}", segment(alias)?))?, body).await
+    }
+
+    /// Removes an alias.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn remove_alias(&self, function: &str, alias: &str) -> Result<(), ClientError> {
+        let path = path(function, &format!("/aliases/{}", segment(alias)?))?;
+        self.done(self.request(Method::DELETE, &path)?).await
+    }
+
+    /// One version.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn version(&self, function: &str, number: u32) -> Result<VersionView, ClientError> {
+        self.get(&path(function, &format!("/versions/{number}"))?, &()).await
+    }
+
+    /// What two versions differ in.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn diff(&self, function: &str, from: u32, to: u32) -> Result<VersionDiff, ClientError> {
+        self.get(&path(function, &format!("/versions/{from}/diff/{to}"))?, &()).await
+    }
+
+    /// The newest events that moved a function's aliases.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn deployments(&self, function: &str) -> Result<MoveList, ClientError> {
+        self.get(&path(function, "/deployments")?, &()).await
+    }
+
+    /// The version that is on its way to `live`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn canary(&self, function: &str) -> Result<CanaryView, ClientError> {
+        self.get(&path(function, "/canary")?, &()).await
+    }
+
+    /// Lets it take every call now.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn promote_canary(&self, function: &str, body: &EndCanary) -> Result<DeploymentView, ClientError> {
+        self.send(Method::POST, &path(function, "/canary/promote")?, body).await
+    }
+
+    /// Gives it no more calls.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn abort_canary(&self, function: &str, body: &EndCanary) -> Result<DeploymentView, ClientError> {
+        self.send(Method::POST, &path(function, "/canary/abort")?, body).await
+    }
+}

@@ -1,0 +1,204 @@
+//! Aliases: setting and removing them, and what a deployment makes of one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use faas_types::{
+    Affinity, Alias, AliasName, Canary, Code, Deployment, DeploymentKind, Fault, FunctionRecord, Split, Timestamp,
+    VersionRecord, limits,
+};
+
+use crate::catalog::FunctionEntry;
+use crate::deploy::check_note;
+use crate::engine::Engine;
+
+/// The alias that a deployment moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One that stays.
+    Alias(AliasName),
+    /// A preview, for so long from now on.
+    Preview(AliasName, Duration),
+}
+
+/// Where an alias is to point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AliasWish {
+    /// The version that takes every call, or those that the split leaves.
+    pub version: u32,
+    /// The version that takes a share.
+    pub split: Option<Split>,
+    /// What keeps a caller with a version.
+    pub sticky: Option<Affinity>,
+    /// Why, for people.
+    pub note: Option<String>,
+}
+
+/// What happened to an alias.
+pub(crate) struct Moved {
+    pub(crate) kind: DeploymentKind,
+    /// Where it pointed before.
+    pub(crate) from: Option<u32>,
+    pub(crate) note: Option<String>,
+    pub(crate) at: Timestamp,
+}
+
+// === impl Target ===
+
+impl Target {
+    /// The alias that a function's plain URL follows.
+    #[must_use]
+    pub fn live() -> Self {
+        Self::Alias(AliasName::live())
+    }
+
+    /// The alias's name.
+    #[must_use]
+    pub fn alias(&self) -> &AliasName {
+        match self {
+            Self::Alias(name) | Self::Preview(name, _) => name,
+        }
+    }
+
+    /// Whether the alias can be moved so.
+    pub(crate) fn check(&self, record: &FunctionRecord) -> Result<(), Fault> {
+        let name = self.alias();
+        match (self, record.aliases.get(name)) {
+            (Self::Preview(..), _) if *name == AliasName::live() => {
+                Err(Fault::new(Code::InvalidConfiguration, "alias: `live` cannot be a preview")
+                    .with_hint("give the preview a name of its own, such as the branch's"))
+            }
+            (Self::Alias(_), Some(alias)) => not_a_preview(name, alias),
+            (Self::Preview(..), Some(alias)) if alias.expires_at.is_none() => {
+                Err(Fault::new(Code::Conflict, format!("`{name}` is an alias that stays, not a preview"))
+                    .with_hint("give the preview another name"))
+            }
+            (_, Some(_)) => Ok(()),
+            (_, None) => room_for_one(record),
+        }
+    }
+
+    /// Points the alias to a version that was just made, or begins its trial. Returns what happened, and where the alias
+    /// pointed before.
+    pub(crate) fn aim(
+        &self,
+        record: &mut FunctionRecord,
+        version: &VersionRecord,
+        now: Timestamp,
+    ) -> Result<(DeploymentKind, Option<u32>), Fault> {
+        self.check(record)?;
+        let name = self.alias();
+        if *name == AliasName::live()
+            && let Some(share) = version.settings.canary.as_ref().and_then(|policy| policy.share(0))
+            && let Some(live) = record.aliases.get_mut(name)
+        {
+            live.split = Some(Split { version: version.number, share });
+            live.moved_at = now;
+            let from = live.version;
+            record.canary = Some(Canary { version: version.number, step: 0, since: now });
+            return Ok((DeploymentKind::Canary, Some(from)));
+        }
+        let from = record.point(name.clone(), version, now);
+        if let (Self::Preview(_, keep), Some(alias)) = (self, record.aliases.get_mut(name)) {
+            alias.expires_at = Some(now.plus(*keep));
+        }
+        Ok((DeploymentKind::Deploy, from))
+    }
+}
+
+fn not_a_preview(name: &AliasName, alias: &Alias) -> Result<(), Fault> {
+    if alias.expires_at.is_none() {
+        return Ok(());
+    }
+    Err(Fault::new(Code::Conflict, format!("`{name}` is a preview"))
+        .with_hint("remove it first, or choose another name"))
+}
+
+fn room_for_one(record: &FunctionRecord) -> Result<(), Fault> {
+    if record.aliases.len() < limits::ALIASES_MAX {
+        return Ok(());
+    }
+    let message = format!("`{}` has {} aliases, which is the most", record.name, record.aliases.len());
+    Err(Fault::new(Code::RateLimited, message).with_hint("remove aliases that are not used"))
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Points an alias to a version, or to two by weight; makes the alias where there is none. Ends a trial that is under
+    /// way where the alias is `live`.
+    ///
+    /// # Errors
+    /// `FN_013` for a version that is not there, `FN_014` for a preview, `FN_007` past the limit of aliases.
+    pub async fn set_alias(
+        &self,
+        entry: &FunctionEntry,
+        name: &AliasName,
+        wish: AliasWish,
+    ) -> Result<Arc<FunctionEntry>, Fault> {
+        check_note(wish.note.as_deref())?;
+        let version = self.core.catalog.version(entry, wish.version).await?;
+        if let Some(split) = wish.split {
+            self.core.catalog.version(entry, split.version).await?;
+        }
+        let target = Target::Alias(name.clone());
+        self.update(entry, |record| {
+            target.check(record)?;
+            let now = record.moment(self.core.clock.now());
+            let from = record.point(name.clone(), &version, now);
+            if let Some(alias) = record.aliases.get_mut(name) {
+                (alias.split, alias.sticky) = (wish.split, wish.sticky.clone());
+            }
+            let moved = Moved { kind: DeploymentKind::Set, from, note: wish.note.clone(), at: now };
+            Ok(Some(self.event(record, name, moved)))
+        })
+        .await
+    }
+
+    /// Removes an alias; its versions stay.
+    ///
+    /// # Errors
+    /// `FN_013` when there is none, `FN_006` for `live`.
+    pub async fn remove_alias(&self, entry: &FunctionEntry, name: &AliasName) -> Result<Arc<FunctionEntry>, Fault> {
+        if *name == AliasName::live() {
+            return Err(Fault::new(Code::InvalidConfiguration, "alias: `live` cannot be removed")
+                .with_hint("move it with `faas alias set`, or delete the function"));
+        }
+        self.update(entry, |record| self.drop_alias(record, name, DeploymentKind::Remove)).await
+    }
+
+    /// Takes an alias out of a record, and returns the event to store with it.
+    pub(crate) fn drop_alias(
+        &self,
+        record: &mut FunctionRecord,
+        name: &AliasName,
+        kind: DeploymentKind,
+    ) -> Result<Option<Deployment>, Fault> {
+        let now = record.moment(self.core.clock.now());
+        let Some(alias) = record.aliases.get(name) else {
+            return Err(Fault::new(Code::NotFound, format!("`{}` has no alias `{name}`", record.name))
+                .with_hint(format!("its aliases are listed by `faas alias list {}`", record.name)));
+        };
+        let from = Some(alias.version);
+        let event = self.event(record, name, Moved { kind, from, note: None, at: now });
+        record.aliases.remove(name);
+        Ok(Some(Deployment { split: None, ..event }))
+    }
+
+    /// The event that tells where an alias points now.
+    pub(crate) fn event(&self, record: &FunctionRecord, name: &AliasName, moved: Moved) -> Deployment {
+        let alias = record.aliases.get(name);
+        Deployment {
+            id: self.core.ids.mint(moved.at),
+            function: record.id,
+            alias: name.clone(),
+            from: moved.from,
+            to: alias.map(|alias| alias.version).or(moved.from).unwrap_or_default(),
+            split: alias.and_then(|alias| alias.split),
+            kind: moved.kind,
+            rollback: moved.kind == DeploymentKind::Rollback,
+            note: moved.note,
+            at: moved.at,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! A version on its way to `live`: its state, and ending its trial by hand.
+
+use std::sync::Arc;
+
+use faas_types::{
+    AliasName, Canary, CanaryMove, CanaryPolicy, Code, DeploymentKind, Fault, Split, Tally, VersionRecord,
+};
+
+use crate::aliases::Moved;
+use crate::catalog::FunctionEntry;
+use crate::deploy::{Deployed, check_note};
+use crate::engine::Engine;
+
+/// How a trial stands.
+#[derive(Clone, Debug)]
+pub struct CanaryStatus {
+    /// The version and its step.
+    pub canary: Canary,
+    /// The version that takes the other calls.
+    pub live: u32,
+    /// What it is judged by.
+    pub policy: CanaryPolicy,
+    /// How its calls ended since the step began, or since the server started.
+    pub tally: Tally,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// How a function's trial stands; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the version cannot be read.
+    pub async fn canary(&self, entry: &FunctionEntry) -> Result<Option<CanaryStatus>, Fault> {
+        let (Some(canary), Some(live)) = (entry.record.canary, entry.live_version()) else { return Ok(None) };
+        let version = self.core.catalog.version(entry, canary.version).await?;
+        let stats = self.core.stats.function(entry.record.id, &entry.record.name);
+        let tally = stats.trial.tally(canary.version);
+        let policy = version.settings.canary.clone().unwrap_or_default();
+        Ok(Some(CanaryStatus { canary, live, policy, tally }))
+    }
+
+    /// Lets the version under trial take every call now.
+    ///
+    /// # Errors
+    /// `FN_013` when no version is under trial.
+    pub async fn promote_canary(&self, entry: &FunctionEntry, note: Option<String>) -> Result<Deployed, Fault> {
+        check_note(note.as_deref())?;
+        let canary = entry.record.canary.ok_or_else(|| no_trial(entry))?;
+        self.end_canary(entry, canary, DeploymentKind::Promote, note).await
+    }
+
+    /// Gives the version under trial no more calls. It is no way back for a rollback.
+    ///
+    /// # Errors
+    /// `FN_013` when no version is under trial.
+    pub async fn abort_canary(&self, entry: &FunctionEntry, note: Option<String>) -> Result<Deployed, Fault> {
+        check_note(note.as_deref())?;
+        let canary = entry.record.canary.ok_or_else(|| no_trial(entry))?;
+        self.end_canary(entry, canary, DeploymentKind::Abort, note).await
+    }
+
+    /// Ends exactly this trial.
+    pub(crate) async fn end_canary(
+        &self,
+        entry: &FunctionEntry,
+        canary: Canary,
+        kind: DeploymentKind,
+        note: Option<String>,
+    ) -> Result<Deployed, Fault> {
+        let live = entry.live_version().ok_or_else(|| no_trial(entry))?;
+        let stays = if kind == DeploymentKind::Promote { canary.version } else { live };
+        let version: Arc<VersionRecord> = self.core.catalog.version(entry, stays).await?;
+        let (entry, deployment) = self
+            .shift(entry, |record| {
+                if record.canary.is_none_or(|now| now.version != canary.version) {
+                    return Err(meanwhile(entry));
+                }
+                let now = record.moment(self.core.clock.now());
+                let before = record.point(AliasName::live(), &version, now);
+                let from = if kind == DeploymentKind::Promote { before } else { Some(canary.version) };
+                Ok(Some(self.event(record, &AliasName::live(), Moved { kind, from, note: note.clone(), at: now })))
+            })
+            .await?;
+        let deployment = deployment.ok_or_else(|| Fault::internal("the end of a trial left no event"))?;
+        Ok(Deployed { deployment, entry, version, check: std::time::Duration::ZERO })
+    }
+
+    /// What follows from the figures of a trial at this moment, carried out.
+    pub(crate) async fn tend_canary(&self, entry: &Arc<FunctionEntry>) -> Result<(), Fault> {
+        let Some(CanaryStatus { canary, policy, tally, .. }) = self.canary(entry).await? else { return Ok(()) };
+        let counts = format!("{} of {} calls failed, {} were slow", tally.failed, tally.calls, tally.slow);
+        let next = policy.decide(&canary, tally, self.core.clock.now());
+        let (name, version) = (&entry.record.name, canary.version);
+        match next {
+            CanaryMove::Wait => return Ok(()),
+            CanaryMove::Step(step) => self.step_canary(entry, canary, (step, &policy), &counts).await?,
+            CanaryMove::Promote => {
+                let note = Some(format!("by itself: {counts}"));
+                self.end_canary(entry, canary, DeploymentKind::Promote, note).await?;
+            }
+            CanaryMove::RollBack(breach) => {
+                let note = Some(format!("by itself, {}: {counts}", breach.as_str()));
+                self.end_canary(entry, canary, DeploymentKind::Breach, note).await?;
+                tracing::warn!(function = %name, version, counts, "a version broke its canary policy and was rolled back");
+                return Ok(());
+            }
+        }
+        tracing::info!(function = %name, version, counts, "a canary went on");
+        Ok(())
+    }
+
+    async fn step_canary(
+        &self,
+        entry: &FunctionEntry,
+        canary: Canary,
+        (step, policy): (u32, &CanaryPolicy),
+        counts: &str,
+    ) -> Result<(), Fault> {
+        let Some(share) = policy.share(step) else { return Ok(()) };
+        self.update(entry, |record| {
+            if record.canary != Some(canary) {
+                return Err(meanwhile(entry));
+            }
+            let now = record.moment(self.core.clock.now());
+            let live = AliasName::live();
+            let Some(alias) = record.aliases.get_mut(&live) else { return Err(meanwhile(entry)) };
+            let from = Some(alias.version);
+            (alias.split, alias.moved_at) = (Some(Split { version: canary.version, share }), now);
+            record.canary = Some(Canary { step, since: now, ..canary });
+            let note = Some(format!("by itself: {counts}"));
+            Ok(Some(self.event(record, &live, Moved { kind: DeploymentKind::Step, from, note, at: now })))
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+fn no_trial(entry: &FunctionEntry) -> Fault {
+    Fault::new(Code::NotFound, format!("no canary of `{}` is under way", entry.record.name))
+        .with_hint("deploy a version whose manifest has a [canary] table")
+}
+
+fn meanwhile(entry: &FunctionEntry) -> Fault {
+    Fault::new(Code::Conflict, format!("the canary of `{}` has gone on meanwhile", entry.record.name))
+        .with_retry_after(1)
+}

@@ -1,0 +1,66 @@
+//! What becomes of aliases by time alone: trials go on or break off, previews end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use faas_types::{AliasName, Code, DeploymentKind, Fault, FunctionId, Timestamp};
+
+use crate::catalog::FunctionEntry;
+use crate::engine::Engine;
+
+/// How often figures are looked at while a trial is under way.
+const JUDGE_EVERY: Duration = Duration::from_millis(200);
+
+/// The trials whose calls are counted: version, and the begin of its step.
+type Counted = HashMap<FunctionId, (u32, Timestamp)>;
+
+/// Tends what changes with time until the engine stops. Sleeps while there is nothing of that kind.
+pub(crate) async fn keep_rollouts(engine: Engine, look_every: Duration) {
+    let mut counted = Counted::new();
+    let core = Arc::clone(&engine.core);
+    loop {
+        let attended = core.catalog.attended();
+        counted.retain(|id, _| attended.iter().any(|entry| entry.record.id == *id && entry.record.canary.is_some()));
+        for entry in &attended {
+            if let Err(fault) = tend(&engine, entry, &mut counted).await
+                && fault.code != Code::Conflict
+            {
+                tracing::error!(function = %entry.record.name, %fault, "its rollout cannot go on yet");
+            }
+        }
+        let pause = if counted.is_empty() { look_every } else { JUDGE_EVERY.min(look_every) };
+        tokio::select! {
+            () = core.stop.cancelled() => return,
+            () = core.catalog.attention.notified() => {}
+            () = tokio::time::sleep(pause), if !attended.is_empty() => {}
+        }
+    }
+}
+
+async fn tend(engine: &Engine, entry: &Arc<FunctionEntry>, counted: &mut Counted) -> Result<(), Fault> {
+    let record = &entry.record;
+    let now = engine.core.clock.now();
+    let ended = record.aliases.iter().filter(|(_, alias)| alias.has_expired(now));
+    for name in ended.map(|(name, _)| name.clone()).collect::<Vec<AliasName>>() {
+        engine
+            .update(entry, |record| {
+                // Redeployed meanwhile, it lives on.
+                if record.aliases.get(&name).is_none_or(|alias| !alias.has_expired(engine.core.clock.now())) {
+                    return Err(Fault::new(Code::Conflict, "the preview was renewed"));
+                }
+                engine.drop_alias(record, &name, DeploymentKind::Expire)
+            })
+            .await?;
+        tracing::info!(function = %record.name, alias = %name, "a preview ended");
+    }
+    let Some(canary) = record.canary else { return Ok(()) };
+    let mark = (canary.version, canary.since);
+    if counted.insert(record.id, mark) != Some(mark) {
+        let version = engine.core.catalog.version(entry, canary.version).await?;
+        let slow = version.settings.canary.as_ref().and_then(|policy| policy.max_p95);
+        let stats = engine.core.stats.function(record.id, &record.name);
+        stats.trial.begin(canary.version, slow.map(faas_types::Span::get));
+    }
+    engine.tend_canary(entry).await
+}
