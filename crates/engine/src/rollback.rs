@@ -15,8 +15,8 @@ use crate::engine::Engine;
 const PAGE: u32 = 500;
 
 impl Engine {
-    /// Moves `live` back, to `version` or to the last one that was good. A trial that is under way ends; where no version is
-    /// named, that is all that happens.
+    /// Moves `live` back, to `version` or to the last one that was good. A trial or a split that is under way ends; where no
+    /// version is named, that is all that happens.
     ///
     /// # Errors
     /// `FN_013` when there is nothing to go back to.
@@ -32,6 +32,9 @@ impl Engine {
         let version = match version {
             Some(number) => self.core.catalog.version(entry, number).await?,
             None if entry.record.canary.is_some() => return self.abort_canary(entry, note).await,
+            None if entry.record.live().is_some_and(|live| live.split.is_some()) => {
+                self.core.catalog.version(entry, live).await?
+            }
             None => self.way_back(entry, live).await?.ok_or_else(|| nothing_before(name))?,
         };
         self.point_live(entry, version, DeploymentKind::Rollback, note).await
@@ -48,7 +51,10 @@ impl Engine {
         let (entry, deployment) = self
             .shift(entry, |record| {
                 let now = record.moment(self.core.clock.now());
-                let from = record.point(AliasName::live(), &version, now);
+                // What a split tried is what is left behind when its other half takes every call.
+                let tried = record.live().and_then(|live| live.split).map(|split| split.version);
+                let before = record.point(AliasName::live(), &version, now);
+                let from = if before == Some(version.number) { tried.or(before) } else { before };
                 Ok(Some(self.event(record, &AliasName::live(), Moved { kind, from, note: note.clone(), at: now })))
             })
             .await?;

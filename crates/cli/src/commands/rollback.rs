@@ -33,7 +33,7 @@ pub(crate) async fn run(args: RollbackArgs, session: &Session) -> anyhow::Result
     let deployment = session.client()?.rollback(&args.name, &body).await?;
     session.out.item(&deployment, deployment_table)?;
     for kept in &deployment.not_reverted {
-        session.out.aside(format_args!("not reverted: {kept}"));
+        session.out.note(format_args!("not reverted: {kept}"));
     }
     Ok(())
 }

@@ -105,13 +105,21 @@ impl House {
         name: &str,
         change: impl FnOnce(&mut FunctionSettings),
     ) -> Result<Deployed, Fault> {
+        self.deploy_to(name, Target::live(), change).await
+    }
+
+    pub(crate) async fn deploy_to(
+        &self,
+        name: &str,
+        target: Target,
+        change: impl FnOnce(&mut FunctionSettings),
+    ) -> Result<Deployed, Fault> {
         let code = Bytes::from_static(b"def handler(): pass");
         let digest = self.blobs.put(code.clone()).await?;
         let file = BundleFile { path: "main.py".into(), digest, size: code.len() as u64, executable: false };
         let mut settings = FunctionSettings::new(parse("python3.12"), parse("main:handler"));
         change(&mut settings);
         let bundle = Bundle { files: vec![file] };
-        let target = Target::live();
         let new = NewDeployment { name: parse(name), settings, bundle, note: None, author: None, target };
         self.engine.deploy(self.engine.default_project(), new).await
     }
