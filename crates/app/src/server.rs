@@ -87,6 +87,7 @@ impl Server {
             memory_max: config.engine.memory_max.unwrap_or_else(memory::share).bytes(),
             metric_labels_max: config.metrics.functions_max as usize,
             retention: config.retention,
+            versions_kept: config.engine.versions_kept,
             callbacks: CallbackPolicy {
                 attempts_max: config.callbacks.attempts_max,
                 backoff: config.callbacks.backoff.get(),

@@ -54,6 +54,7 @@ pub struct ServerOverrides {
     pub instances_max: Option<u32>,
     pub memory_max: Option<ByteSize>,
     pub parked: Option<u32>,
+    pub versions_kept: Option<u32>,
     pub retention_runs: Option<Span>,
     pub retention_results: Option<Span>,
     pub retention_logs: Option<Span>,
@@ -185,6 +186,7 @@ impl ServerConfig {
         set(&mut self.engine.instances_max, layer.instances_max);
         self.engine.memory_max = layer.memory_max.or(self.engine.memory_max.take());
         set(&mut self.engine.parked, layer.parked);
+        set(&mut self.engine.versions_kept, layer.versions_kept);
         set(&mut self.retention.runs, layer.retention_runs);
         // Who only says how long runs are kept has not asked for results that outlive them.
         self.retention.results = layer.retention_results.unwrap_or(self.retention.results.min(self.retention.runs));
@@ -226,6 +228,9 @@ impl ServerConfig {
         }
         if self.engine.parked > 64 {
             return refuse("engine.parked", "must be at most 64, such as 4");
+        }
+        if !(1..=10_000).contains(&self.engine.versions_kept) {
+            return refuse("engine.versions_kept", "must be from 1 to 10000, such as 50");
         }
         self.check_http()?;
         if self.metrics.functions_max > 10_000 {

@@ -176,6 +176,11 @@ impl Catalog {
         }
     }
 
+    /// Forgets versions that were dropped.
+    pub(crate) fn forget_versions(&self, function: FunctionId, numbers: &[u32]) {
+        self.tables.write().versions.forget_some(function, numbers);
+    }
+
     /// Runtime and memory of the versions that serve.
     pub(crate) fn live_kinds(&self) -> BTreeSet<(RuntimeName, ByteSize)> {
         let tables = self.tables.read();
@@ -297,7 +302,7 @@ impl Catalog {
     }
 }
 
-fn no_version(name: &FunctionName, number: u32) -> Fault {
+pub(crate) fn no_version(name: &FunctionName, number: u32) -> Fault {
     Fault::new(Code::NotFound, format!("`{name}` has no version {number}"))
         .with_hint(format!("its versions are listed by `faas fn versions {name}`"))
 }

@@ -136,6 +136,8 @@ impl Engine {
         };
         let (deployment, entry, version) = self.publish(project, &new, digest, checked).await?;
         self.retire_outdated(&entry).await;
+        let (engine, newest) = (self.clone(), Arc::clone(&entry));
+        self.core.tasks.spawn(async move { engine.drop_spent_versions(&newest).await });
         tracing::info!(function = %entry.record.name, version = version.number, "deployed");
         Ok(Deployed { deployment, entry, version, check })
     }

@@ -86,6 +86,8 @@ pub struct EngineSettings {
     pub metric_labels_max: usize,
     /// How callbacks are tried again.
     pub callbacks: CallbackPolicy,
+    /// Versions of a function that are kept whether something needs them or not.
+    pub versions_kept: u32,
 }
 
 /// Decides and carries out. Cheap to clone.
@@ -94,6 +96,7 @@ pub struct Engine {
     pub(crate) core: Arc<Core>,
     project: ProjectId,
     pub(crate) retention_default: Retention,
+    pub(crate) versions_kept: u32,
     /// What ends last: the recorder, the keeper of time, and what must outlive every call.
     background: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
@@ -112,6 +115,7 @@ impl Default for EngineSettings {
             starts_max: u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(STARTS_PER_CORE),
             metric_labels_max: 200,
             callbacks: CallbackPolicy::default(),
+            versions_kept: limits::VERSIONS_KEPT,
             retention: Retention::default(),
             look_every: Duration::from_secs(10),
         }
@@ -190,7 +194,9 @@ impl Engine {
         core.tasks.spawn(Arc::clone(&core).forget(settings.retention));
         core.tasks.spawn(send_callbacks(Arc::clone(&core), settings.callbacks));
         let retention_default = settings.retention;
-        let engine = Self { core, project, retention_default, background: Arc::new(Mutex::new(background)) };
+        let versions_kept = settings.versions_kept;
+        let background = Arc::new(Mutex::new(background));
+        let engine = Self { core, project, retention_default, versions_kept, background };
         engine.core.tasks.spawn(keep_schedules(engine.clone(), settings.look_every));
         engine.core.tasks.spawn(hand_messages_over(engine.clone()));
         engine.core.tasks.spawn(keep_rollouts(engine.clone(), settings.look_every));

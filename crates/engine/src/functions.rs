@@ -9,7 +9,7 @@ use faas_types::{
 };
 
 use crate::aliases::Moved;
-use crate::catalog::{FunctionEntry, decode, function_key};
+use crate::catalog::{FunctionEntry, decode, function_key, no_version, version_key};
 use crate::core::encode;
 use crate::engine::Engine;
 
@@ -134,6 +134,7 @@ impl Engine {
             let mut writes = vec![put(key.clone(), encode(&record)?, Expect::Revision(stored.revision))];
             let mut triggers = None;
             if let Some(deployment) = &deployment {
+                self.check_targets(entry, &record, deployment).await?;
                 if deployment.alias == AliasName::live() {
                     let version = self.core.catalog.version(entry, deployment.to).await?;
                     let reconciled =
@@ -159,6 +160,23 @@ impl Engine {
         }
         Err(Fault::new(Code::Conflict, format!("`{}` is being changed by others", entry.record.name))
             .with_retry_after(1))
+    }
+
+    /// Whether what an alias points to is still there. Read after the record whose revision the commit expects: a version
+    /// that is dropped later makes the commit fail.
+    async fn check_targets(
+        &self,
+        entry: &FunctionEntry,
+        record: &FunctionRecord,
+        deployment: &Deployment,
+    ) -> Result<(), Fault> {
+        let Some(alias) = record.aliases.get(&deployment.alias) else { return Ok(()) };
+        for number in alias.split.map(|split| split.version).into_iter().chain([alias.version]) {
+            if self.core.registry.get(&version_key(record.project, record.id, number)).await?.is_none() {
+                return Err(no_version(&entry.record.name, number));
+            }
+        }
+        Ok(())
     }
 
     /// Closes pools that no alias points to any more, and keeps the minimum of the live one.
@@ -209,7 +227,7 @@ impl Engine {
     /// When the registry cannot be read.
     pub async fn versions(&self, entry: &FunctionEntry, limit: usize) -> Result<Vec<Arc<VersionRecord>>, Fault> {
         let mut versions = Vec::new();
-        for number in (1..=entry.record.latest_version).rev().take(limit) {
+        for number in self.stored_versions(entry).await?.into_iter().rev().take(limit) {
             match self.core.catalog.version(entry, number).await {
                 Ok(version) => versions.push(version),
                 Err(fault) if fault.code == Code::NotFound => {}

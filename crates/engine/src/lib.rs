@@ -43,6 +43,7 @@ mod retry;
 mod rollback;
 mod rollouts;
 mod slot;
+mod spent_versions;
 mod stats;
 mod ticket;
 mod topics;

@@ -360,6 +360,12 @@ impl<C: Cast> Places<C> {
         self.room.taken().instances
     }
 
+    /// The versions of a function that have an instance or a waiting call.
+    pub(crate) fn versions_in_use(&self, function: FunctionId) -> Vec<u32> {
+        let pools = self.by_function.get(&function).into_iter().flatten().filter_map(|id| self.pools.get(id));
+        pools.filter(|pool| !pool.is_empty()).map(|pool| pool.key.version).collect()
+    }
+
     /// Starting and serving instances of a function.
     pub(crate) fn instances_of(&self, function: FunctionId) -> u32 {
         let pools = self.by_function.get(&function).into_iter().flatten();

@@ -171,6 +171,11 @@ impl Usher {
         self.state.lock().places.instances()
     }
 
+    /// The versions of a function that have an instance or a waiting call.
+    pub(crate) fn versions_in_use(&self, function: FunctionId) -> Vec<u32> {
+        self.state.lock().places.versions_in_use(function)
+    }
+
     pub(crate) fn instances_of(&self, function: FunctionId) -> u32 {
         self.state.lock().places.instances_of(function)
     }

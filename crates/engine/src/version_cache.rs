@@ -41,6 +41,14 @@ impl VersionCache {
         self.old.retain(|(owner, _), _| *owner != function);
     }
 
+    /// Forgets some versions of a function.
+    pub(crate) fn forget_some(&mut self, function: FunctionId, numbers: &[u32]) {
+        for number in numbers {
+            self.young.remove(&(function, *number));
+            self.old.remove(&(function, *number));
+        }
+    }
+
     #[cfg(test)]
     fn len(&self) -> usize {
         self.young.len() + self.old.len()

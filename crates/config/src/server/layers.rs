@@ -79,6 +79,7 @@ struct EngineLayer {
     instances_max: Option<u32>,
     memory_max: Option<ByteSize>,
     parked: Option<u32>,
+    versions_kept: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -123,6 +124,7 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         instances_max: parsed(env, "FAAS_INSTANCES_MAX")?,
         memory_max: parsed(env, "FAAS_MEMORY_MAX")?,
         parked: parsed(env, "FAAS_PARKED")?,
+        versions_kept: parsed(env, "FAAS_VERSIONS_KEPT")?,
         retention_runs: parsed(env, "FAAS_RETENTION_RUNS")?,
         retention_results: parsed(env, "FAAS_RETENTION_RESULTS")?,
         retention_logs: parsed(env, "FAAS_RETENTION_LOGS")?,
@@ -195,6 +197,7 @@ impl From<FileLayer> for ServerOverrides {
             instances_max: file.engine.instances_max,
             memory_max: file.engine.memory_max,
             parked: file.engine.parked,
+            versions_kept: file.engine.versions_kept,
             retention_runs: file.retention.runs,
             retention_results: file.retention.results,
             retention_logs: file.retention.logs,

@@ -88,6 +88,8 @@ pub struct EngineSection {
     pub memory_max: Option<ByteSize>,
     /// Started runtimes that wait for a function, for each runtime in use. None starts every instance from nothing.
     pub parked: u32,
+    /// Versions of a function that are kept whether something needs them or not.
+    pub versions_kept: u32,
 }
 
 /// What the server says of itself, on standard error.
@@ -166,6 +168,7 @@ impl Default for EngineSection {
             instances_max: 1_000,
             memory_max: None,
             parked: 4,
+            versions_kept: limits::VERSIONS_KEPT,
         }
     }
 }

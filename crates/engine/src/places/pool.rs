@@ -28,9 +28,9 @@ pub(crate) struct PoolKey {
 /// What calls can still come to a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// An alias points to its version.
+    /// `live` sends calls to its version, so that it may keep instances without calls.
     Live,
-    /// Only calls that name its version.
+    /// Only calls by another alias or by its number.
     Reachable,
     /// None: its function is gone or has other vars.
     Outdated,

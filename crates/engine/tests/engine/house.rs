@@ -64,6 +64,13 @@ impl House {
         Self::over(ports(Arc::new(SystemClock)), settings).await
     }
 
+    /// One whose time a test tells, with settings of its own.
+    pub(crate) async fn timed(clock: Arc<dyn Clock>, change: impl FnOnce(&mut EngineSettings)) -> Self {
+        let mut settings = quick();
+        change(&mut settings);
+        Self::over(ports(clock), settings).await
+    }
+
     /// One whose time a test tells, and whose schedules notice within milliseconds.
     pub(crate) async fn at(clock: Arc<dyn Clock>) -> Self {
         Self::over(ports(clock), quick()).await

@@ -382,3 +382,70 @@ async fn records_of_the_release_before_are_read() {
     assert_eq!(event.kind, DeploymentKind::Deploy);
     assert!(faas_types::Deployment::ways_back(&[event], 1).is_empty());
 }
+
+#[tokio::test]
+async fn versions_that_nothing_needs_go_and_no_others() {
+    let clock = Arc::new(ManualClock::default());
+    let house = House::timed(Arc::clone(&clock) as _, |settings| settings.versions_kept = 3).await;
+    let numbers = async || -> Vec<u32> {
+        let versions = house.engine.versions(&entry(&house, "aged"), 100).await.unwrap();
+        versions.iter().map(|version| version.number).collect()
+    };
+    deployed(&house, "aged", 4).await;
+    house.engine.set_alias(&entry(&house, "aged"), &parse("pinned"), split(2, 3, 500)).await.unwrap();
+    house.engine.pause(&entry(&house, "aged"), true).await.unwrap();
+    let waits = route(&house, "aged", "1").await.unwrap();
+    let request = faas_engine::CallRequest {
+        trigger: TriggerKind::Http,
+        trigger_name: None,
+        method: "POST".into(),
+        path: "/".into(),
+        query: String::new(),
+        headers: Vec::new(),
+        body: bytes::Bytes::new(),
+    };
+    let run = house.engine.accept(waits, request, Later::default()).await.unwrap().run;
+    deployed(&house, "aged", 6).await;
+    assert_eq!(numbers().await.len(), 10, "all of them were behind an alias lately");
+    clock.advance(2 * HOUR);
+    deployed(&house, "aged", 1).await;
+    let spent = async |wanted: &[u32]| {
+        for _ in 0..500 {
+            if numbers().await == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{:?} instead of {wanted:?}", numbers().await);
+    };
+    // The three newest; 8 as a way back and 10 as what was live just now; 2 and 3 by alias; 1 by a run that waits.
+    spent(&[11, 10, 9, 8, 3, 2, 1]).await;
+    house.engine.pause(&entry(&house, "aged"), false).await.unwrap();
+    let project = house.engine.default_project();
+    assert_eq!(house.engine.await_run(project, run, Duration::from_secs(5)).await.unwrap().version, 1);
+    for _ in 0..500 {
+        if house.engine.backlog_of(entry(&house, "aged").record.id) == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    house.engine.remove_alias(&entry(&house, "aged"), &parse("pinned")).await.unwrap();
+    clock.advance(2 * HOUR);
+    // A call that is under way keeps its version.
+    let used = route(&house, "aged", "2").await.unwrap();
+    let mut call = Box::pin(house.send(used, "/never"));
+    let begun = tokio::time::timeout(Duration::from_millis(200), &mut call).await;
+    assert!(begun.is_err(), "it is under way");
+    deployed(&house, "aged", 1).await;
+    for _ in 0..500 {
+        if !numbers().await.contains(&3) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let left = numbers().await;
+    assert!(left.contains(&2) && !left.contains(&3) && left.starts_with(&[12, 11, 10]), "{left:?}");
+    let fault = house.engine.set_alias(&entry(&house, "aged"), &AliasName::live(), to(3)).await.err().unwrap();
+    assert_eq!(fault.code, Code::NotFound);
+    assert_eq!(house.engine.rollback(&entry(&house, "aged"), None, None).await.unwrap().version.number, 11);
+}
