@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use faas_ports::{BodyStream, Invocation, InvocationBody};
 use faas_types::{
-    Affinity, AliasName, AuthMode, Code, Fault, HttpMethod, Lot, ProjectId, RunId, TriggerKind, TriggerName,
+    Affinity, Alias, AliasName, AuthMode, Code, Fault, HttpMethod, Lot, ProjectId, RunId, TriggerKind, TriggerName,
     TriggerSettings, VersionRecord,
 };
 
@@ -189,7 +189,8 @@ impl Core {
         let number = match selector {
             Selector::Version(number) => *number,
             Selector::Alias(name) => {
-                let alias = entry.record.aliases.get(name).filter(|alias| !alias.has_expired(self.clock.now()));
+                let has_ended = |alias: &Alias| alias.expires_at.is_some() && alias.has_expired(self.clock.now());
+                let alias = entry.record.aliases.get(name).filter(|alias| !has_ended(alias));
                 let alias = alias.ok_or_else(|| no_alias(&entry, name))?;
                 if alias.split.is_some() && lot.is_none() {
                     lot = Some(entry.draw(name));

@@ -45,7 +45,7 @@ impl Engine {
     }
 
     async fn files(&self, version: &VersionRecord) -> Result<Bundle, Fault> {
-        Ok(Bundle::from_canonical_bytes(&self.core.blobs.get(&version.bundle).await?)?)
+        Bundle::from_canonical_bytes(&self.core.blobs.get(&version.bundle).await?)
     }
 }
 

@@ -78,7 +78,7 @@ impl Permille {
     pub fn from_percent(percent: f64) -> Result<Self, InvalidShare> {
         let thousandths = (percent * 10.0).round();
         let is_exact = (0.0..=100.0).contains(&percent) && (thousandths - percent * 10.0).abs() < 1e-6;
-        is_exact.then(|| Self(thousandths as u16)).ok_or_else(|| InvalidShare(percent.to_string()))
+        is_exact.then_some(Self(thousandths as u16)).ok_or_else(|| InvalidShare(percent.to_string()))
     }
 
     /// The thousandths.

@@ -204,7 +204,9 @@ fn function_table(function: &FunctionView) -> Table {
     table.property("id", &function.id);
     table.property("url", &function.url);
     table.property("status", &function.status);
-    table.maybe("version", function.version);
+    let split = function.aliases.get("live").and_then(|live| live.split);
+    let split = split.map(|split| format!(" ({} % of the calls go to {})", split.percent, split.version));
+    table.maybe("version", function.version.map(|version| format!("{version}{}", split.unwrap_or_default())));
     table.property("latest", function.latest_version);
     table.property("instances", function.instances);
     let held = if function.paused { ", held back" } else { "" };
