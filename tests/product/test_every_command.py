@@ -171,6 +171,7 @@ def test_every_command_succeeds_and_speaks_json(server: Server, home: Path, desk
     acts: list[Callable[[Session, Path], None]] = [
         machine_and_project,
         functions,
+        versions,
         runs_and_dead_letters,
         vars_and_keys,
         triggers_events_and_topics,
@@ -203,6 +204,20 @@ def functions(session: Session, desk: Path) -> None:
     session.json("fn", "resume", "hello")
     session.json("cache", "purge", "hello")
     session.both("logs", "hello")
+
+
+def versions(session: Session, desk: Path) -> None:
+    session.both("fn", "diff", "hello", "1", "2")
+    session.both("fn", "deployments", "hello")
+    session.json("alias", "set", "hello", "staging", "1=50", "2=50")
+    session.both("alias", "list", "hello")
+    session.json("alias", "remove", "hello", "staging")
+    with (desk / "hello" / "faas.toml").open("a", encoding="utf-8") as manifest:
+        manifest.write("\n[canary]\n")
+    for end in ("promote", "abort"):
+        session.json("deploy", "hello")
+        session.both("canary", "status", "hello")
+        session.json("canary", end, "hello")
 
 
 def runs_and_dead_letters(session: Session, desk: Path) -> None:
