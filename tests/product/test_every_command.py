@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from product.functions import ADD
 
 SNAPSHOTS = Path(__file__).parent / "help"
 # Commands that ask no server.
-LOCAL = {"up", "doctor", "init", "validate", "deps", "explain", "completion", "version"}
+LOCAL = {"up", "doctor", "init", "validate", "deps", "explain", "completion", "version", "git remote", "git credential"}
 # Status, code and exit code of each refusal.
 REFUSALS = [
     (401, "FN_010", 3),
@@ -188,6 +189,10 @@ def machine_and_project(session: Session, desk: Path) -> None:
     session.json("init", "fresh", "--runtime", "python")
     session.both("validate", "fresh")
     session.both("deps", "fresh", "--all")
+    subprocess.run(["git", "init", "--quiet", desk / "fresh"], check=True)
+    session.json("git", "remote", "fresh")
+    asked = f"protocol=http\nhost=127.0.0.1:{session.server.port}\n"
+    assert "password=faas_" in session.run("git", "credential", "get", stdin=asked).stdout
 
 
 def functions(session: Session, desk: Path) -> None:

@@ -8,6 +8,7 @@ mod deploy;
 mod error_pages;
 mod events;
 mod functions;
+mod git;
 mod health;
 mod invoke;
 mod keys;
@@ -27,6 +28,7 @@ mod vars;
 mod versions;
 mod views;
 
+pub use git::GitRemote;
 pub use openapi::document;
 pub use server::router;
 pub use state::ApiState;

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use crate::state::ApiState;
 use crate::{
-    aliases, cache, callbacks, dead_letters, deploy, error_pages, events, functions, health, invoke, keys, logs,
+    aliases, cache, callbacks, dead_letters, deploy, error_pages, events, functions, git, health, invoke, keys, logs,
     metrics, openapi, replays, retention, runs, topics, triggers, vars, versions,
 };
 
@@ -19,6 +19,7 @@ pub fn router(state: ApiState) -> Router {
     let (router, _) = table(&state).split_for_parts();
     router
         .route("/openapi.json", get(openapi::serve))
+        .merge(git::routes())
         .fallback(|| async {
             Failure(Fault::new(Code::NotFound, "no such route").with_hint("routes are listed at /openapi.json"))
         })

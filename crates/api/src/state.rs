@@ -7,6 +7,8 @@ use faas_engine::Engine;
 use faas_types::IsolationReport;
 use faas_web::{AnswerCache, ConnectionStats};
 
+use crate::git::GitRemote;
+
 /// Shared by all routes. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
@@ -24,4 +26,6 @@ pub struct ApiState {
     pub open_metrics: bool,
     /// Answers that functions allow to be kept.
     pub cache: AnswerCache,
+    /// Where pushes of git go.
+    pub git: Arc<GitRemote>,
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
-use faas_api::ApiState;
+use faas_api::{ApiState, GitRemote};
+use faas_cli::Profile;
 use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
 use faas_engine::{CallbackPolicy, Engine, EngineSettings, Ports};
 use faas_gateway::Gateway;
@@ -106,6 +107,7 @@ impl Server {
             connections: Arc::clone(&counts),
             open_metrics: config.metrics.open,
             cache: cache.clone(),
+            git: Arc::new(git_remote(&config.store, &listener)?),
         };
         let most = descriptors::connections_max(config.http.connections_max, config.engine.instances_max);
         let connections = Connections::new(most, Patience::new(&config.http), counts);
@@ -164,6 +166,12 @@ fn public_url(config: &HttpSection, listener: &TcpListener) -> Result<String> {
         Some(url) => Ok(url.trim_end_matches('/').to_owned()),
         None => Ok(format!("http://{}", listener.local_addr()?)),
     }
+}
+
+fn git_remote(section: &StoreSection, listener: &TcpListener) -> Result<GitRemote> {
+    let data = std::path::absolute(&section.data).context("cannot name the data directory")?;
+    let program = std::env::current_exe().context("cannot name this program")?;
+    Ok(GitRemote::new(data.join("git"), program, Profile::endpoint_of(listener.local_addr()?)))
 }
 
 fn open_store(section: &StoreSection) -> Result<Store> {

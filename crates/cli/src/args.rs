@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    aliases, cache, callbacks, canary, completion, deploy, deps, dlq, doctor, events, explain, functions, init, invoke,
-    keys, logs, rollback, runs, status, topics, triggers, up, validate, vars, version,
+    aliases, cache, callbacks, canary, completion, deploy, deps, dlq, doctor, events, explain, functions, git, init,
+    invoke, keys, logs, rollback, runs, status, topics, triggers, up, validate, vars, version,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -114,6 +114,9 @@ pub(crate) enum Command {
     /// Show and change what callbacks are signed with
     #[command(subcommand, after_help = "Examples:\n  faas callbacks secret\n  faas callbacks rotate")]
     Callbacks(callbacks::CallbacksCommand),
+    /// Deploy by `git push`
+    #[command(subcommand, after_help = "Examples:\n  faas git remote\n  git push faas main")]
+    Git(git::GitCommand),
     /// Explain an error code
     Explain(explain::ExplainArgs),
     /// Print a completion script for a shell

@@ -12,6 +12,7 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod functions;
+pub(crate) mod git;
 pub(crate) mod init;
 pub(crate) mod invoke;
 pub(crate) mod keys;
@@ -61,6 +62,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Keys(command) => keys::run(command, session).await?,
         Command::Cache(command) => cache::run(command, session).await?,
         Command::Callbacks(command) => callbacks::run(command, session).await?,
+        Command::Git(command) => git::run(command, session)?,
         Command::Explain(args) => explain::run(&args, session)?,
         Command::Completion(args) => completion::run(&args, session)?,
         Command::Status(_) => status::run(session).await?,

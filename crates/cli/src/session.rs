@@ -22,13 +22,27 @@ impl Session {
 
     /// A client for `--endpoint`, `FAAS_ENDPOINT`, the profile's endpoint or the default one, in this order.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        let (endpoint, key) = self.endpoint_and_key()?;
+        let key = key.map(|text| ApiKey::new(&text)).transpose()?;
+        Ok(Client::new(Connection::new(&endpoint, key)?)?)
+    }
+
+    /// Where [`client`](Self::client) goes, and with which key.
+    pub(crate) fn endpoint_and_key(&self) -> anyhow::Result<(String, Option<String>)> {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         let (endpoint, key) = (self.endpoint.clone().or_else(|| set("FAAS_ENDPOINT")), set("FAAS_API_KEY"));
         // Both given: the profile does not matter, so a broken one must not stand in the way.
         let profile = if endpoint.is_some() && key.is_some() { Profile::default() } else { self.profile()? };
-        let (endpoint, key) = choose(endpoint, key, &profile);
-        let key = key.map(|text| ApiKey::new(&text)).transpose()?;
-        Ok(Client::new(Connection::new(&endpoint, key)?)?)
+        Ok(choose(endpoint, key, &profile))
+    }
+
+    /// The key for one server: the environment's when that names this server, otherwise the profile's.
+    pub(crate) fn key_of(&self, server: &str) -> anyhow::Result<Option<String>> {
+        let (endpoint, key) = self.endpoint_and_key()?;
+        if is_same(&endpoint, server) {
+            return Ok(key);
+        }
+        Ok(choose(Some(server.to_owned()), None, &self.profile()?).1)
     }
 
     fn profile(&self) -> anyhow::Result<Profile> {
@@ -45,10 +59,15 @@ impl Session {
 /// The endpoint and its key. A profile's key goes to its own endpoint only.
 fn choose(endpoint: Option<String>, key: Option<String>, profile: &Profile) -> (String, Option<String>) {
     let endpoint = endpoint.or_else(|| profile.endpoint.clone()).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
-    let plain = |text: &str| text.trim().trim_end_matches('/').replace("//localhost:", "//127.0.0.1:");
-    let kept = profile.keys.iter().find(|(candidate, _)| plain(candidate) == plain(&endpoint));
+    let kept = profile.keys.iter().find(|(candidate, _)| is_same(candidate, &endpoint));
     let key = key.or_else(|| kept.map(|(_, key)| key.clone()));
     (endpoint, key)
+}
+
+/// Whether two URLs are of one server.
+fn is_same(one: &str, other: &str) -> bool {
+    let plain = |text: &str| text.trim().trim_end_matches('/').replace("//localhost:", "//127.0.0.1:");
+    plain(one) == plain(other)
 }
 
 #[cfg(test)]

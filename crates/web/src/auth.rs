@@ -51,6 +51,14 @@ pub fn authenticate(engine: &Engine, headers: &HeaderMap, wanted: Scope) -> Resu
             "send `Authorization: Bearer KEY`; the first start wrote an admin key to admin.key in the data directory",
         ));
     };
+    authenticate_key(engine, key, wanted)
+}
+
+/// The caller that a key belongs to, if it holds the scope.
+///
+/// # Errors
+/// As for [`authenticate`].
+pub fn authenticate_key(engine: &Engine, key: &str, wanted: Scope) -> Result<Arc<Caller>, Fault> {
     let caller = engine.keys().authenticate(key)?;
     if caller.may(wanted) {
         return Ok(caller);

@@ -17,7 +17,7 @@ mod timing;
 
 pub use accept::{prefers_async, serve_call};
 pub use affinity::mark_of;
-pub use auth::{Authorized, authenticate, key_of};
+pub use auth::{Authorized, authenticate, authenticate_key, key_of};
 pub use body::read_body;
 pub use cache::AnswerCache;
 pub use call::{CallTarget, answer_call};
