@@ -8,6 +8,7 @@ use faas_types::{
     VersionRecord, limits,
 };
 
+use crate::call::no_alias;
 use crate::catalog::FunctionEntry;
 use crate::deploy::check_note;
 use crate::engine::Engine;
@@ -175,10 +176,7 @@ impl Engine {
         kind: DeploymentKind,
     ) -> Result<Option<Deployment>, Fault> {
         let now = record.moment(self.core.clock.now());
-        let Some(alias) = record.aliases.get(name) else {
-            return Err(Fault::new(Code::NotFound, format!("`{}` has no alias `{name}`", record.name))
-                .with_hint(format!("its aliases are listed by `faas alias list {}`", record.name)));
-        };
+        let alias = record.aliases.get(name).ok_or_else(|| no_alias(&record.name, name))?;
         let from = Some(alias.version);
         let event = self.event(record, name, Moved { kind, from, note: None, at: now });
         record.aliases.remove(name);

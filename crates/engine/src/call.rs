@@ -6,8 +6,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use faas_ports::{BodyStream, Invocation, InvocationBody};
 use faas_types::{
-    Affinity, Alias, AliasName, AuthMode, Code, Fault, HttpMethod, Lot, ProjectId, RunId, TriggerKind, TriggerName,
-    TriggerSettings, VersionRecord,
+    Affinity, Alias, AliasName, AuthMode, Code, Fault, FunctionName, HttpMethod, Lot, ProjectId, RunId, TriggerKind,
+    TriggerName, TriggerSettings, VersionRecord,
 };
 
 use crate::catalog::FunctionEntry;
@@ -191,7 +191,7 @@ impl Core {
             Selector::Alias(name) => {
                 let has_ended = |alias: &Alias| alias.expires_at.is_some() && alias.has_expired(self.clock.now());
                 let alias = entry.record.aliases.get(name).filter(|alias| !has_ended(alias));
-                let alias = alias.ok_or_else(|| no_alias(&entry, name))?;
+                let alias = alias.ok_or_else(|| no_alias(&entry.record.name, name))?;
                 if alias.split.is_some() && lot.is_none() {
                     lot = Some(entry.draw(name));
                 }
@@ -209,7 +209,7 @@ impl Core {
 }
 
 /// The place of a caller who is told apart by `mark`: the same for the same mark as long as the function lives.
-pub(crate) fn lot_of(entry: &FunctionEntry, alias: &AliasName, mark: &[u8]) -> Lot {
+fn lot_of(entry: &FunctionEntry, alias: &AliasName, mark: &[u8]) -> Lot {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&entry.record.id.as_u128().to_be_bytes());
     hasher.update(alias.as_str().as_bytes());
@@ -232,8 +232,7 @@ pub(crate) fn kept_lot<'r>(
     Some(lot_of(entry, name, mark))
 }
 
-fn no_alias(entry: &FunctionEntry, alias: &AliasName) -> Fault {
-    let name = &entry.record.name;
+pub(crate) fn no_alias(name: &FunctionName, alias: &AliasName) -> Fault {
     if *alias == AliasName::live() {
         return Fault::new(Code::FunctionNotFound, format!("`{name}` has no deployed version yet"))
             .with_hint(format!("deploy it: faas deploy --name {name}"));

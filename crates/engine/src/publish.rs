@@ -48,9 +48,10 @@ impl Engine {
             let alias = new.target.alias();
             let deployment = self.event(&record, alias, Moved { kind, from, note: new.note.clone(), at: now });
             // The triggers are those of the version that `live` points to, so that a trial fires none.
-            let triggers = match deployment.to == version.number && *alias == AliasName::live() {
-                true => self.core.reconcile_triggers(project, record.id, &new.settings.triggers).await?,
-                false => Reconciled::default(),
+            let triggers = if deployment.to == version.number && *alias == AliasName::live() {
+                self.core.reconcile_triggers(project, record.id, &new.settings.triggers).await?
+            } else {
+                Reconciled::default()
             };
             let put = |key, value, expect| Write::Put { key, value, expect };
             let mut writes = vec![

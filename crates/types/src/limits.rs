@@ -177,5 +177,5 @@ pub const PREVIEW_AGE_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
 pub const CANARY_STEPS_MAX: usize = 16;
 /// Versions of a function that are kept whether something needs them or not.
 pub const VERSIONS_KEPT: u32 = 50;
-/// Events of a function's aliases that are told, and kept.
+/// Events of a function's aliases that are kept.
 pub const DEPLOYMENTS_KEPT: usize = 500;
