@@ -14,7 +14,7 @@ mod manifest;
 pub mod preflight;
 mod server;
 
-pub use bundle::{DEFAULT_IGNORES, IGNORE_FILE, IgnoreRules, InvalidPattern};
+pub use bundle::{DEFAULT_IGNORES, IGNORE_FILE, IgnoreRules, InvalidPattern, is_git_ignored};
 pub use error_page::error_page;
 pub use languages::Language;
 pub use manifest::{
