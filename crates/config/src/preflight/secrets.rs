@@ -162,7 +162,8 @@ pub fn find(text: &str) -> Vec<Secret> {
         if !rule.hints.iter().any(|hint| text.contains(hint)) {
             continue;
         }
-        for groups in pattern.captures_iter(text).take(FOUND_MAX) {
+        let compile = || Regex::new(rule.pattern).expect("constant, and every rule has a test");
+        for groups in pattern.get_or_init(compile).captures_iter(text).take(FOUND_MAX) {
             let Some(matched) = groups.name("s").or_else(|| groups.get(0)) else { continue };
             if is_placeholder(matched.as_str()) || line_of(text, matched.start()).contains(ALLOW_MARK) {
                 continue;
@@ -177,12 +178,10 @@ pub fn find(text: &str) -> Vec<Secret> {
     found.into_iter().map(|(_, secret)| secret).collect()
 }
 
-fn patterns() -> &'static [Regex] {
-    static PATTERNS: OnceLock<Vec<Regex>> = OnceLock::new();
-    PATTERNS.get_or_init(|| {
-        let compile = |rule: &Rule| Regex::new(rule.pattern).expect("constant, and every rule has a test");
-        RULES.iter().map(compile).collect()
-    })
+/// Where the compiled pattern of each rule is kept, once a text has needed it.
+fn patterns() -> &'static [OnceLock<Regex>] {
+    static PATTERNS: OnceLock<Vec<OnceLock<Regex>>> = OnceLock::new();
+    PATTERNS.get_or_init(|| RULES.iter().map(|_| OnceLock::new()).collect())
 }
 
 fn secret(rule: &Rule, text: &str, start: usize, matched: &str) -> Secret {
