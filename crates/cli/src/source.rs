@@ -53,7 +53,7 @@ impl Source {
         }
         let path = or_here(path);
         match path.to_str() {
-            Some("-") => Self::unpacked("standard input", |dir| archive::unpack_stdin(dir)),
+            Some("-") => Self::unpacked("standard input", archive::unpack_stdin),
             Some(text) if text.starts_with("git+") => Self::cloned(&Repository::parse(text)?),
             _ if path.is_file() && archive::is_archive(&path) => {
                 let origin = path.display().to_string();

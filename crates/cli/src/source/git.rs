@@ -154,7 +154,7 @@ fn wait(mut child: Child, dir: &Path) -> anyhow::Result<std::process::Output> {
             return Err(stop(&mut child, "the repository did not come within 5 minutes"));
         }
         looks = looks.wrapping_add(1);
-        if looks % 50 == 0 && size_of(dir) > REPOSITORY_MAX {
+        if looks.is_multiple_of(50) && size_of(dir) > REPOSITORY_MAX {
             return Err(stop(&mut child, "the repository is larger than 2 GB"));
         }
         std::thread::sleep(LOOK);
