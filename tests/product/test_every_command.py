@@ -202,6 +202,7 @@ def functions(session: Session, desk: Path) -> None:
     assert session.json("invoke", "hello", "-d", '{"x": 1, "y": 2}')["body"] == {"result": 3}
     for verb in ("get", "url", "versions", "metrics"):
         session.both("fn", verb, "hello")
+    session.json("fn", "build-log", "hello")
     session.both("fn", "list")
     session.json("rollback", "hello")
     session.json("fn", "rollback", "hello", "--to", "2")

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::IntoResponse;
 use faas_config::Manifest;
-use faas_engine::{NewDeployment, Target};
+use faas_engine::{Caller, NewDeployment, Target};
 use faas_proto::rest::{
     BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, Problem, RollbackRequest,
 };
@@ -79,17 +79,15 @@ pub(crate) async fn deploy_function(
         Err(fault) if id.starts_with("fn_") => return Err(fault.into()),
         Err(_) => function_name(&id)?,
     };
-    let invalid = |error: faas_config::ManifestErrors| Fault::new(Code::InvalidConfiguration, error.to_string());
-    let (manifest_name, settings) = Manifest::from_json(body.manifest).map_err(invalid)?.resolve()?;
-    if manifest_name != name {
+    let target = target(body.alias.as_deref(), body.preview, body.expires.as_deref())?;
+    let deployment = new_deployment(body.manifest, body.files, &caller)?;
+    if deployment.name != name {
         return Err(Failure(Fault::new(
             Code::InvalidConfiguration,
-            format!("name: the manifest is of `{manifest_name}`, the path of `{name}`"),
+            format!("name: the manifest is of `{}`, the path of `{name}`", deployment.name),
         )));
     }
-    let target = target(body.alias.as_deref(), body.preview, body.expires.as_deref())?;
-    let (bundle, author) = (bundle(body.files)?, Some(caller.author()));
-    let deployment = NewDeployment { name, settings, bundle, note: body.note, author, target };
+    let deployment = NewDeployment { note: body.note, target, ..deployment };
     let engine = state.engine.clone();
     // In a task of its own: a caller that goes away must not leave a version half checked.
     let deployed = tokio::spawn(async move { engine.deploy(caller.project, deployment).await });
@@ -133,6 +131,20 @@ fn target(alias: Option<&str>, preview: bool, expires: Option<&str>) -> Result<T
             Ok(Target::Preview(alias, keep))
         }
     }
+}
+
+/// What a manifest and its files ask for: a version for `live`, without a note.
+pub(crate) fn new_deployment(
+    manifest: serde_json::Value,
+    files: Vec<BundleFileBody>,
+    caller: &Caller,
+) -> Result<NewDeployment, Fault> {
+    let invalid = |error: faas_config::ManifestErrors| Fault::new(Code::InvalidConfiguration, error.to_string());
+    let mut manifest = Manifest::from_json(manifest).map_err(invalid)?;
+    let allowed_secrets = std::mem::take(&mut manifest.allowed_secrets);
+    let (name, settings) = manifest.resolve()?;
+    let (bundle, author, target) = (bundle(files)?, Some(caller.author()), Target::live());
+    Ok(NewDeployment { name, settings, bundle, note: None, author, target, allowed_secrets })
 }
 
 fn bundle(files: Vec<BundleFileBody>) -> Result<Bundle, Fault> {

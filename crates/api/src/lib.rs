@@ -22,9 +22,11 @@ mod retention;
 mod runs;
 mod server;
 mod state;
+mod together;
 mod topics;
 mod triggers;
 mod vars;
+mod version_files;
 mod versions;
 mod views;
 

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use crate::state::ApiState;
 use crate::{
     aliases, cache, callbacks, dead_letters, deploy, error_pages, events, functions, git, health, invoke, keys, logs,
-    metrics, openapi, replays, retention, runs, topics, triggers, vars, versions,
+    metrics, openapi, replays, retention, runs, together, topics, triggers, vars, version_files, versions,
 };
 
 /// Every route of the control plane.
@@ -57,6 +57,11 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsWrite), routes!(deploy::deploy_function))
         .add(Key(FunctionsWrite), routes!(deploy::rollback_function))
         .add(Key(FunctionsWrite), routes!(deploy::put_blob))
+        .add(Key(FunctionsWrite), routes!(together::deploy_together))
+        .add(Key(FunctionsWrite), routes!(together::rollback_together))
+        .add(Key(FunctionsRead), routes!(version_files::version_files))
+        .add(Key(FunctionsRead), routes!(version_files::version_file))
+        .add(Key(FunctionsRead), routes!(version_files::build_log))
         .add(Key(Invoke), routes!(invoke::invoke_function))
         .add(Key(FunctionsRead), routes!(vars::list_vars))
         .add(Key(FunctionsWrite), routes!(vars::set_vars))

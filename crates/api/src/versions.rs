@@ -109,7 +109,13 @@ fn move_view(event: Deployment) -> MoveView {
 /// The keys of the manifest in which settings differ, in the manifest's own words.
 fn changed_settings(from: &FunctionSettings, to: &FunctionSettings) -> Vec<SettingChangeView> {
     let keys = |settings: &FunctionSettings| {
-        let manifest = Manifest { name: None, description: None, settings: settings.clone() };
+        let manifest = Manifest {
+            name: None,
+            description: None,
+            settings: settings.clone(),
+            path: None,
+            allowed_secrets: Vec::new(),
+        };
         let mut keys = BTreeMap::new();
         flatten(String::new(), manifest.to_json(), &mut keys);
         keys

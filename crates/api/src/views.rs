@@ -1,13 +1,14 @@
 //! From what is kept to what is shown.
 
-use faas_engine::{Deployed, FunctionEntry, KeyRecord};
+use faas_engine::{Deployed, DeployedTogether, FunctionEntry, KeyRecord, Stayed};
 use faas_proto::rest::{
-    AliasView, AttemptView, AuthorView, BatchView, CanaryPolicyView, DeploymentView, FunctionView, KeyView,
-    LogLineView, RunErrorView, RunView, SettingsView, SplitView, StartView, VersionView,
+    AliasView, AttemptView, AuthorView, BatchView, BuildLineView, BuildLogView, CanaryPolicyView, DeployedTogetherView,
+    DeploymentView, FunctionView, KeyView, LogLineView, RunErrorView, RunView, SettingsView, SplitView, StartView,
+    StayedView, VersionView,
 };
 use faas_types::{
-    Alias, AliasName, AttemptRecord, Batch, CanaryPolicy, DeploymentKind, Diagnosis, Fault, LogLine, ProjectId,
-    RunRecord, RunState, Split, StartTimes, VersionRecord,
+    Alias, AliasName, AttemptRecord, Batch, BuildLine, BuildLog, CanaryPolicy, DeploymentKind, Diagnosis, Fault,
+    LogLine, ProjectId, RunRecord, RunState, Split, StartTimes, VersionRecord,
 };
 
 use crate::state::ApiState;
@@ -79,7 +80,7 @@ impl ApiState {
     }
 
     pub(crate) fn deployment_view(&self, deployed: &Deployed) -> DeploymentView {
-        let Deployed { deployment, entry, version, check } = deployed;
+        let Deployed { deployment, entry, version, check, build_log } = deployed;
         let alias = entry.record.aliases.get(&deployment.alias);
         DeploymentView {
             id: deployment.id.to_string(),
@@ -96,9 +97,30 @@ impl ApiState {
             runtime: version.runtime_exact.clone(),
             concurrency: version.concurrency,
             check_ms: u64::try_from(check.as_millis()).unwrap_or(u64::MAX),
+            together: deployment.together.map(|id| id.to_string()),
+            build_log: (!build_log.lines.is_empty()).then(|| build_log_view(build_log)),
             at: deployment.at.to_string(),
         }
     }
+
+    pub(crate) fn together_view(&self, together: &DeployedTogether) -> DeployedTogetherView {
+        let stayed = |stayed: &Stayed| StayedView { function: stayed.function.to_string(), why: stayed.why.to_owned() };
+        DeployedTogetherView {
+            id: together.id.to_string(),
+            deployments: together.deployed.iter().map(|deployed| self.deployment_view(deployed)).collect(),
+            stayed: together.stayed.iter().map(stayed).collect(),
+        }
+    }
+}
+
+pub(crate) fn build_log_view(log: &BuildLog) -> BuildLogView {
+    let line = |line: &BuildLine| BuildLineView {
+        at: line.at.to_string(),
+        level: line.level,
+        stream: line.stream,
+        message: line.message.clone(),
+    };
+    BuildLogView { lines: log.lines.iter().map(line).collect(), dropped: log.dropped }
 }
 
 fn settings_view(version: &VersionRecord) -> SettingsView {

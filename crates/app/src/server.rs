@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 use faas_api::{ApiState, GitRemote};
 use faas_cli::Profile;
+use faas_config::preflight::Policy;
 use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
 use faas_engine::{CallbackPolicy, Engine, EngineSettings, Ports};
 use faas_gateway::Gateway;
@@ -93,6 +94,7 @@ impl Server {
                 attempts_max: config.callbacks.attempts_max,
                 backoff: config.callbacks.backoff.get(),
             },
+            preflight: Arc::new(Policy::new(&config.preflight)?),
             ..EngineSettings::default()
         };
         launcher.tend();

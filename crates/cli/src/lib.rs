@@ -5,6 +5,7 @@
 
 mod args;
 mod bundle;
+mod checks;
 mod commands;
 mod deps;
 mod failure;
@@ -13,6 +14,7 @@ mod profile;
 mod project;
 mod python;
 mod session;
+mod source;
 mod table;
 mod text;
 mod timeline;

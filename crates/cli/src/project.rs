@@ -4,22 +4,24 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use faas_client::LocalFile;
-use faas_config::{Language, LoadManifestError, Manifest, closest};
+use faas_config::preflight::Finding;
+use faas_config::{Language, LoadManifestError, MANIFEST_FILES, Manifest};
 use faas_types::{Code, Entrypoint, FunctionName};
 
-use crate::bundle;
 use crate::failure::Failure;
-use crate::python::{self, Findings};
-use crate::text::{self, visible};
+use crate::text::visible;
+use crate::{bundle, checks};
 
 /// A function on this machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Project {
+    /// The directory of its files, or the file that it is.
+    pub(crate) root: PathBuf,
     pub(crate) name: FunctionName,
     pub(crate) manifest: Manifest,
     pub(crate) files: Vec<LocalFile>,
     /// Whether it is a file without a manifest, whose settings come from the command line.
-    is_single: bool,
+    pub(crate) is_single: bool,
     /// What of the check could not be done, for people.
     pub(crate) skipped: Option<String>,
 }
@@ -34,49 +36,60 @@ pub(crate) struct Wishes {
 // === impl Project ===
 
 impl Project {
-    /// Reads and checks a directory or a file.
+    /// Reads and checks a directory or a file that holds one function.
     pub(crate) fn open(path: &Path, wishes: Wishes) -> anyhow::Result<Self> {
+        let mut projects = Self::read(path, wishes)?;
+        let names = projects.iter().map(|project| project.name.as_str()).collect::<Vec<_>>().join(", ");
+        let Some(mut project) = projects.pop().filter(|_| projects.is_empty()) else {
+            return Err(Failure::usage(format!("the manifest is of several functions: {names}")).into());
+        };
+        checks::refuse(&project.check())?;
+        Ok(project)
+    }
+
+    /// Reads every function of a directory, or a file; checks manifest, paths and sizes alone.
+    pub(crate) fn read(path: &Path, wishes: Wishes) -> anyhow::Result<Vec<Self>> {
         let meta = std::fs::metadata(path).map_err(|error| {
             let failure = Failure::usage(format!("cannot open {}: {}", path.display(), plain(&error)));
             failure.with_hint(format!("name a directory with a faas.toml, or a file ({})", suffixes()))
         })?;
-        let (manifest, files) = if meta.is_dir() { directory(path)? } else { file(path, &wishes)? };
-        let mut manifest = manifest;
-        if let Some(name) = wishes.name {
-            manifest.name = Some(name);
+        if !meta.is_dir() {
+            let (manifest, files) = file(path, &wishes)?;
+            return Ok(vec![Self::new(path, manifest, files, true)?]);
         }
-        if meta.is_dir() && wishes.entrypoint.is_some() {
-            let message = "--entrypoint is for single files; a directory says it in faas.toml";
+        let has_manifest = MANIFEST_FILES.iter().any(|name| path.join(name).exists());
+        if !has_manifest && wishes.name.is_some() {
+            let files = bundle::walk(path)?;
+            return Ok(vec![Self::new(path, guessed(&files, &wishes)?, files, false)?]);
+        }
+        if wishes.entrypoint.is_some() {
+            let message = "--entrypoint is for files without a manifest; faas.toml says it";
             return Err(Failure::usage(message).into());
         }
+        directory(path, wishes.name)
+    }
+
+    fn new(root: &Path, mut manifest: Manifest, files: Vec<LocalFile>, is_single: bool) -> anyhow::Result<Self> {
         let (name, _) = manifest.clone().resolve()?;
-        let mut project = Self { name, manifest, files, is_single: !meta.is_dir(), skipped: None };
-        project.check()?;
-        Ok(project)
+        manifest.name = Some(name.clone());
+        Ok(Self { root: root.to_owned(), name, manifest, files, is_single, skipped: None })
     }
 
     pub(crate) fn bytes(&self) -> u64 {
         bundle::total_bytes(&self.files)
     }
 
-    fn check(&mut self) -> anyhow::Result<()> {
-        let settings = &self.manifest.settings;
-        let language = Language::named(settings.runtime.language()).unwrap_or_else(Language::standard);
-        let entry = entry_file(&self.files, &settings.entrypoint, language)?;
-        if !python::can_check(language) {
-            // The server loads the entrypoint before it lets a version serve, and tells what it finds.
-            return Ok(());
-        }
-        let Some(findings) = python::check(&self.files, &entry.local, &settings.runtime) else {
-            self.skipped = Some(format!("syntax not checked: no {} or newer found here", settings.runtime));
-            return Ok(());
-        };
-        refuse_findings(&findings, &entry.entry.path, &settings.entrypoint, self.is_single)
+    /// Everything that is wrong with its files, the errors first. Notes what could not be checked.
+    pub(crate) fn check(&mut self) -> Vec<Finding> {
+        let (findings, skipped) = checks::of(self);
+        self.skipped = skipped;
+        findings
     }
 }
 
-fn directory(dir: &Path) -> anyhow::Result<(Manifest, Vec<LocalFile>)> {
-    let (_, manifest) = Manifest::load(dir).map_err(|error| match error {
+/// The functions of a directory's manifest. `name` replaces the one that a manifest of a single function says.
+fn directory(dir: &Path, name: Option<FunctionName>) -> anyhow::Result<Vec<Project>> {
+    let (_, mut manifests) = Manifest::load_all(dir).map_err(|error| match error {
         LoadManifestError::Missing { .. } => {
             Failure::of(Code::InvalidConfiguration, format!("no faas.toml in {}", dir.display()))
                 .with_hint("create a function with `faas init NAME`, or deploy a single file with `faas deploy FILE`")
@@ -84,7 +97,42 @@ fn directory(dir: &Path) -> anyhow::Result<(Manifest, Vec<LocalFile>)> {
         }
         other => anyhow::Error::from(other),
     })?;
-    Ok((manifest, bundle::walk(dir)?))
+    match (&mut manifests[..], name) {
+        ([only], Some(name)) => only.name = Some(name),
+        (_, Some(_)) => {
+            let message = "--name is for one function; the manifest is of several, and names them";
+            return Err(Failure::usage(message).with_hint("choose one with --only NAME").into());
+        }
+        _ => {}
+    }
+    let project = |manifest: Manifest| {
+        let root = manifest.path.as_ref().map_or_else(|| dir.to_owned(), |path| dir.join(path));
+        if !root.is_dir() {
+            let message = format!("`path`: there is no directory {}", root.display());
+            return Err(Failure::of(Code::InvalidConfiguration, message).into());
+        }
+        let files = bundle::walk(&root)?;
+        Project::new(&root, manifest, files, false)
+    };
+    manifests.into_iter().map(project).collect()
+}
+
+/// A manifest for files that have none: the language whose usual entrypoint is there.
+fn guessed(files: &[LocalFile], wishes: &Wishes) -> anyhow::Result<Manifest> {
+    let name = wishes.name.clone().context("a name was asked for")?;
+    let has = |language: &Language, entrypoint: &Entrypoint| {
+        language.files.iter().any(|ending| {
+            let path = format!("{}{ending}", entrypoint.file().replace('.', "/"));
+            files.iter().any(|file| file.entry.path == path)
+        })
+    };
+    let wanted = |language: &Language| wishes.entrypoint.clone().unwrap_or_else(|| language.entrypoint.clone());
+    let language = Language::all().iter().find(|language| has(language, &wanted(language))).ok_or_else(|| {
+        let usual = Language::all().iter().map(|language| language.entrypoint.file()).collect::<Vec<_>>().join(" or ");
+        Failure::of(Code::InvalidConfiguration, format!("there is no faas.toml, and no {usual} to start from"))
+            .with_hint("add a faas.toml, or say where the code starts with --entrypoint FILE:NAME")
+    })?;
+    Ok(Manifest::new(name, language.newest(), wanted(language)))
 }
 
 fn file(path: &Path, wishes: &Wishes) -> anyhow::Result<(Manifest, Vec<LocalFile>)> {
@@ -114,78 +162,6 @@ fn file(path: &Path, wishes: &Wishes) -> anyhow::Result<(Manifest, Vec<LocalFile
 /// The endings of files that are functions by themselves, for people.
 fn suffixes() -> String {
     Language::all().iter().flat_map(Language::suffixes).collect::<Vec<_>>().join(", ")
-}
-
-/// The file that an entrypoint names: `api/main`, `api.main`, a package, or the file with its suffix.
-fn entry_file<'f>(
-    files: &'f [LocalFile],
-    entrypoint: &Entrypoint,
-    language: &Language,
-) -> Result<&'f LocalFile, Failure> {
-    let dotted = entrypoint.file().replace('.', "/");
-    let mut candidates: Vec<String> = [entrypoint.file(), &dotted]
-        .iter()
-        .flat_map(|base| language.files.iter().map(move |ending| format!("{base}{ending}")))
-        .collect();
-    if language.suffixes().any(|suffix| entrypoint.file().ends_with(suffix)) {
-        candidates.push(entrypoint.file().to_owned());
-    }
-    let found = candidates.iter().find_map(|path| files.iter().find(|file| file.entry.path == *path));
-    found.ok_or_else(|| {
-        let wanted = &candidates[0];
-        let base = |path: &'f str| language.suffixes().find_map(|suffix| path.strip_suffix(suffix));
-        let sources = files.iter().filter_map(|file| base(&file.entry.path));
-        let hint = match closest(entrypoint.file(), sources.clone()).or_else(|| single_of(sources)) {
-            Some(path) => format!("did you mean `{path}:{}`?", entrypoint.symbol()),
-            None => format!("create {wanted} or set `entrypoint` to file:name"),
-        };
-        let message = format!("entrypoint `{entrypoint}` does not exist: there is no {wanted} in the bundle");
-        Failure::of(Code::DeploymentFailed, message).with_hint(hint)
-    })
-}
-
-fn single_of<'p>(mut paths: impl Iterator<Item = &'p str>) -> Option<&'p str> {
-    let first = paths.next()?;
-    paths.next().is_none().then_some(first)
-}
-
-fn refuse_findings(
-    findings: &Findings,
-    entry_path: &str,
-    entrypoint: &Entrypoint,
-    is_single: bool,
-) -> anyhow::Result<()> {
-    if let Some(first) = findings.errors.first() {
-        let more = findings.errors.len() - 1;
-        let place = first.line.map(|line| format!(":{line}")).unwrap_or_default();
-        let place = place + &first.column.map(|column| format!(":{column}")).unwrap_or_default();
-        let file = first.file.as_deref().unwrap_or(entry_path);
-        let message = format!("{file}{place}: {}: {}", first.kind, first.message);
-        let mut failure = Failure::of(Code::DeploymentFailed, visible(&message));
-        failure
-            .details
-            .extend(first.snippet.iter().flat_map(|text| text.lines()).map(|line| format!("    {}", visible(line))));
-        if more > 0 {
-            failure.details.push(format!("and {} more", text::counted(more, "file")));
-        }
-        return Err(failure.with_hint("mend the syntax and deploy again").into());
-    }
-    let top = entrypoint.symbol().split('.').next().unwrap_or_default();
-    match &findings.names {
-        Some(names) if !names.iter().any(|name| name == top) => {
-            let message = format!("entrypoint `{entrypoint}` does not exist: {entry_path} does not define `{top}`");
-            let public = names.iter().map(String::as_str).filter(|name| !name.starts_with('_'));
-            let hint = match closest(top, public.clone()).or_else(|| single_of(public)) {
-                Some(meant) if is_single => {
-                    format!("to call `{meant}`, add --entrypoint {}:{meant}", entrypoint.file())
-                }
-                Some(meant) => format!("did you mean `{}:{meant}`?", entrypoint.file()),
-                None => format!("define `{top}` in {entry_path}, or set `entrypoint` to a name that is there"),
-            };
-            Err(Failure::of(Code::DeploymentFailed, message).with_hint(hint).into())
-        }
-        _ => Ok(()),
-    }
 }
 
 /// What the system says, without its number.

@@ -2,10 +2,15 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_proto::rest::{BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView};
+use faas_proto::rest::{
+    BuildLogView, BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeployTogetherRequest,
+    DeployedTogetherView, DeploymentView, FunctionToDeploy, RollbackTogetherRequest, VersionFiles,
+};
 use faas_types::{Span, limits};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -22,6 +27,24 @@ const CHUNK: usize = 64 << 10;
 const DEPLOY_TIMEOUT: Duration = limits::INIT_TIMEOUT.saturating_add(Duration::from_secs(90));
 /// The largest file over a slow line.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Pauses before a blob is sent again whose upload was cut: long enough together for a server to start anew.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
+
+/// How an upload goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UploadStep {
+    /// So many bytes were sent.
+    Sent(u64),
+    /// A blob's upload was cut after so many bytes, and begins again.
+    Again(u64),
+}
 
 /// A file of this machine and what the bundle says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,15 +80,16 @@ impl Client {
         self.send(Method::POST, &path(function, "/deploy/plan")?, &DeployPlanRequest { files }).await
     }
 
-    /// Uploads the blobs that a plan misses, each once and eight at a time. `sent` hears the bytes of every chunk.
+    /// Uploads the blobs that a plan misses, eight at a time. A blob whose upload is cut is sent again, those that arrived are
+    /// not. `told` hears of every chunk.
     ///
     /// # Errors
-    /// The first upload that failed; the others are dropped.
+    /// The first upload that failed for good; the others are dropped.
     pub async fn upload(
         &self,
         missing: &[String],
         files: &[LocalFile],
-        sent: impl Fn(u64) + Clone + Send + Sync + 'static,
+        told: impl Fn(UploadStep) + Clone + Send + Sync + 'static,
     ) -> Result<(), ClientError> {
         let by_digest: HashMap<&str, &LocalFile> =
             files.iter().map(|file| (file.entry.digest.as_str(), file)).collect();
@@ -77,7 +101,7 @@ impl Client {
             wanted.push(*file);
         }
         stream::iter(wanted)
-            .map(|file| self.upload_one(file, sent.clone()))
+            .map(|file| self.upload_one(file, told.clone()))
             .buffer_unordered(PARALLEL_UPLOADS)
             .try_collect()
             .await
@@ -102,7 +126,84 @@ impl Client {
         self.read(request.timeout(DEPLOY_TIMEOUT).json(&body)).await
     }
 
+    /// Deploys several functions as one.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn deploy_together(
+        &self,
+        functions: Vec<FunctionToDeploy>,
+        note: Option<String>,
+    ) -> Result<DeployedTogetherView, ClientError> {
+        // Each is loaded in a sandbox, one after the other.
+        let patience = DEPLOY_TIMEOUT.saturating_mul(u32::try_from(functions.len()).unwrap_or(u32::MAX));
+        let body = DeployTogetherRequest { functions, note };
+        self.read(self.request(Method::POST, "api/v1/deployments")?.timeout(patience).json(&body)).await
+    }
+
+    /// Moves the functions of such a deployment back.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn rollback_together(&self, id: &str, note: Option<String>) -> Result<DeployedTogetherView, ClientError> {
+        let path = format!("api/v1/deployments/{}/rollback", segment(id)?);
+        self.send(Method::POST, &path, &RollbackTogetherRequest { note }).await
+    }
+
+    /// The files of a version: a number, or `live`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn version_files(&self, function: &str, version: &str) -> Result<VersionFiles, ClientError> {
+        self.get(&path(function, &format!("/versions/{}/files", segment(version)?))?, &()).await
+    }
+
+    /// One file of a version.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; a file of more than 64 MB is too large for an answer.
+    pub async fn version_file(&self, function: &str, version: &str, file: &str) -> Result<Vec<u8>, ClientError> {
+        let route = path(function, &format!("/versions/{}/file", segment(version)?))?;
+        let response = self.accept(self.request(Method::GET, &route)?.query(&[("path", file)])).await?;
+        self.body(response).await
+    }
+
+    /// What a version wrote while it was checked.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn build_log(&self, function: &str, version: &str) -> Result<BuildLogView, ClientError> {
+        self.get(&path(function, &format!("/versions/{}/log", segment(version)?))?, &()).await
+    }
+
     async fn upload_one(
+        &self,
+        file: &LocalFile,
+        told: impl Fn(UploadStep) + Clone + Send + Sync + 'static,
+    ) -> Result<(), ClientError> {
+        let sent = Arc::new(AtomicU64::new(0));
+        let mut pauses = PAUSES.iter();
+        loop {
+            let (told, sent) = (told.clone(), Arc::clone(&sent));
+            let count = {
+                let (told, sent) = (told.clone(), Arc::clone(&sent));
+                move |bytes| {
+                    sent.fetch_add(bytes, Ordering::Relaxed);
+                    told(UploadStep::Sent(bytes));
+                }
+            };
+            match self.try_upload(file, count).await {
+                Err(error) if may_pass(&error) => {
+                    let Some(pause) = pauses.next() else { return Err(error) };
+                    told(UploadStep::Again(sent.swap(0, Ordering::Relaxed)));
+                    tokio::time::sleep(*pause).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_upload(
         &self,
         file: &LocalFile,
         sent: impl Fn(u64) + Send + Sync + 'static,
@@ -118,6 +219,15 @@ impl Client {
             .header(CONTENT_LENGTH, file.entry.size)
             .body(Body::wrap_stream(chunks));
         self.done(request).await
+    }
+}
+
+/// Whether the same upload may succeed when it is sent again: the line was cut, or the server asks for it.
+fn may_pass(error: &ClientError) -> bool {
+    match error {
+        ClientError::Unreachable { .. } | ClientError::Timeout { .. } => true,
+        ClientError::Api(problem) => problem.retryable && matches!(problem.status, 429 | 503),
+        _ => false,
     }
 }
 

@@ -86,6 +86,17 @@ impl IgnoreRules {
     }
 }
 
+/// Whether the text of a `.gitignore` keeps a file out of git, given its path relative to that `.gitignore`.
+#[must_use]
+pub fn is_git_ignored(gitignore: &str, relative: &Path) -> bool {
+    let mut builder = GitignoreBuilder::new("");
+    for pattern in gitignore.lines() {
+        // git passes over what is not a pattern, too.
+        let _ = builder.add_line(None, pattern);
+    }
+    builder.build().is_ok_and(|matcher| matcher.matched_path_or_any_parents(relative, false).is_ignore())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,15 +4,17 @@
 //! - [`ServerConfig`]: what a server runs with, from defaults, a file, the environment and flags.
 //! - [`IgnoreRules`]: which files of a directory become a bundle.
 //! - [`Language`]: what the descriptions of the runtimes say to manifests.
+//! - [`preflight`]: what an upload is refused for.
 //! - [`error_page`]: the page of an error code.
 
 mod bundle;
 mod error_page;
 mod languages;
 mod manifest;
+pub mod preflight;
 mod server;
 
-pub use bundle::{DEFAULT_IGNORES, IGNORE_FILE, IgnoreRules, InvalidPattern};
+pub use bundle::{DEFAULT_IGNORES, IGNORE_FILE, IgnoreRules, InvalidPattern, is_git_ignored};
 pub use error_page::error_page;
 pub use languages::Language;
 pub use manifest::{
@@ -20,5 +22,5 @@ pub use manifest::{
 };
 pub use server::{
     CacheSection, CallbacksSection, ConfigError, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection,
-    SandboxSection, ServerConfig, ServerOverrides, StoreSection, default_data_dir,
+    PreflightSection, SandboxSection, ServerConfig, ServerOverrides, StoreSection, default_data_dir,
 };

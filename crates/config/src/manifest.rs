@@ -9,9 +9,11 @@ mod event;
 mod fields;
 mod http;
 mod node;
+mod preflight;
 mod problem;
 mod queue;
 mod reader;
+mod several;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,7 @@ pub use problem::{LoadManifestError, ManifestErrors, Problem};
 pub use reader::closest;
 pub use vars::check_var;
 
+use crate::preflight::AllowedSecret;
 use node::Node;
 use reader::Reader;
 
@@ -47,6 +50,10 @@ pub struct Manifest {
     pub description: Option<String>,
     /// What it runs with.
     pub settings: FunctionSettings,
+    /// Where its files lie, below the directory of the manifest; in it when absent.
+    pub path: Option<String>,
+    /// What looks like a secret in its files and is none.
+    pub allowed_secrets: Vec<AllowedSecret>,
 }
 
 // === impl Manifest ===
@@ -55,7 +62,8 @@ impl Manifest {
     /// A manifest with defaults, for a single file that is deployed without one.
     #[must_use]
     pub fn new(name: FunctionName, runtime: RuntimeName, entrypoint: Entrypoint) -> Self {
-        Self { name: Some(name), description: None, settings: FunctionSettings::new(runtime, entrypoint) }
+        let settings = FunctionSettings::new(runtime, entrypoint);
+        Self { name: Some(name), description: None, settings, path: None, allowed_secrets: Vec::new() }
     }
 
     /// Reads TOML; `source` names the file in messages.
@@ -89,20 +97,18 @@ impl Manifest {
     /// # Errors
     /// When there is none, more than one, or when it cannot be read or is wrong.
     pub fn load(dir: &Path) -> Result<(PathBuf, Self), LoadManifestError> {
-        let present: Vec<_> = MANIFEST_FILES.into_iter().filter(|name| dir.join(name).exists()).collect();
-        let name = match present[..] {
-            [] => return Err(LoadManifestError::Missing { dir: dir.to_owned() }),
-            [name] => name,
-            _ => {
-                let message = "there is a platform.yaml as well; keep one of the two";
-                return Err(ManifestErrors::whole("faas.toml", None, message).into());
-            }
-        };
-        let path = dir.join(name);
-        let text = read_limited(&path).map_err(|error| LoadManifestError::Unreadable { path: path.clone(), error })?;
-        let manifest =
-            if name.ends_with(".toml") { Self::from_toml(name, &text)? } else { Self::from_yaml(name, &text)? };
-        Ok((path, manifest))
+        let (path, name, root) = load_tree(dir)?;
+        Ok((path, Self::from_node(name, &root)?))
+    }
+
+    /// Reads every function of a directory's manifest, by name: those of `[functions.NAME]` over what they share, or the one
+    /// that the manifest is of.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn load_all(dir: &Path) -> Result<(PathBuf, Vec<Self>), LoadManifestError> {
+        let (path, name, root) = load_tree(dir)?;
+        Ok((path, several::read(name, &root)?))
     }
 
     /// The name and settings that a version is made with.
@@ -146,6 +152,24 @@ impl Manifest {
             _ => Err(ManifestErrors { source: source.to_owned(), problems }),
         }
     }
+}
+
+/// The one manifest of a directory, as a tree.
+fn load_tree(dir: &Path) -> Result<(PathBuf, &'static str, Node), LoadManifestError> {
+    let present: Vec<_> = MANIFEST_FILES.into_iter().filter(|name| dir.join(name).exists()).collect();
+    let name = match present[..] {
+        [] => return Err(LoadManifestError::Missing { dir: dir.to_owned() }),
+        [name] => name,
+        _ => {
+            let message = "there is a platform.yaml as well; keep one of the two";
+            return Err(ManifestErrors::whole("faas.toml", None, message).into());
+        }
+    };
+    let path = dir.join(name);
+    let text = read_limited(&path).map_err(|error| LoadManifestError::Unreadable { path: path.clone(), error })?;
+    check_size(name, &text)?;
+    let root = if name.ends_with(".toml") { syntax::from_toml(name, &text)? } else { syntax::from_yaml(name, &text)? };
+    Ok((path, name, root))
 }
 
 fn check_size(source: &str, text: &str) -> Result<(), ManifestErrors> {

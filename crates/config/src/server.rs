@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 use faas_types::{AllowedTarget, ByteSize, Retention, Span, limits};
 use serde::Serialize;
 
+use crate::preflight::{InvalidPolicy, Policy};
+
 pub use sections::{
-    CacheSection, CallbacksSection, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection, SandboxSection,
-    StoreSection,
+    CacheSection, CallbacksSection, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection,
+    PreflightSection, SandboxSection, StoreSection,
 };
 
 /// Everything that a server can be told. Constructors take the section they need, never the whole.
@@ -37,6 +39,8 @@ pub struct ServerConfig {
     pub cache: CacheSection,
     /// Messages about ended runs.
     pub callbacks: CallbacksSection,
+    /// What uploads are refused for.
+    pub preflight: PreflightSection,
 }
 
 /// What flags say; `None` leaves the layer below.
@@ -73,6 +77,10 @@ pub struct ServerOverrides {
     pub callbacks_allow: Option<Vec<AllowedTarget>>,
     pub callbacks_attempts_max: Option<u32>,
     pub callbacks_backoff: Option<Span>,
+    pub preflight_secrets: Option<bool>,
+    pub preflight_blocked_files: Option<Vec<String>>,
+    pub preflight_blocked_text: Option<Vec<String>>,
+    pub preflight_blocked_imports: Option<Vec<String>>,
 }
 
 /// Why a configuration cannot be used.
@@ -145,6 +153,7 @@ impl ServerConfig {
             metrics: MetricsSection::default(),
             cache: CacheSection::default(),
             callbacks: CallbacksSection::default(),
+            preflight: PreflightSection::default(),
         }
     }
 
@@ -206,6 +215,10 @@ impl ServerConfig {
         set(&mut self.callbacks.allow, layer.callbacks_allow);
         set(&mut self.callbacks.attempts_max, layer.callbacks_attempts_max);
         set(&mut self.callbacks.backoff, layer.callbacks_backoff);
+        set(&mut self.preflight.secrets, layer.preflight_secrets);
+        set(&mut self.preflight.blocked_files, layer.preflight_blocked_files);
+        set(&mut self.preflight.blocked_text, layer.preflight_blocked_text);
+        set(&mut self.preflight.blocked_imports, layer.preflight_blocked_imports);
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -240,6 +253,8 @@ impl ServerConfig {
             return refuse("cache.memory", "must be at most 64GB, such as 64MB; 0 turns it off");
         }
         self.check_callbacks()?;
+        Policy::new(&self.preflight)
+            .map_err(|InvalidPolicy { field, message }| ConfigError::OutOfRange { field, message })?;
         self.retention.check().map_err(|(field, message)| ConfigError::OutOfRange {
             field: match field {
                 "runs" => "retention.runs",

@@ -196,6 +196,7 @@ impl Engine {
             kind: moved.kind,
             rollback: moved.kind == DeploymentKind::Rollback,
             note: moved.note,
+            together: None,
             at: moved.at,
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use faas_types::{
-    AliasName, Canary, CanaryMove, CanaryPolicy, Code, DeploymentKind, Fault, Split, Tally, VersionRecord,
+    AliasName, BuildLog, Canary, CanaryMove, CanaryPolicy, Code, DeploymentKind, Fault, Split, Tally, VersionRecord,
 };
 
 use crate::aliases::Moved;
@@ -83,7 +83,7 @@ impl Engine {
             })
             .await?;
         let deployment = deployment.ok_or_else(|| Fault::internal("the end of a trial left no event"))?;
-        Ok(Deployed { deployment, entry, version, check: std::time::Duration::ZERO })
+        Ok(Deployed { deployment, entry, version, check: std::time::Duration::ZERO, build_log: BuildLog::default() })
     }
 
     /// What follows from the figures of a trial at this moment, carried out.

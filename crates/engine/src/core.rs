@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
+use faas_config::preflight::Policy;
 use faas_ports::{Blobs, Callbacks, Clock, Events, IdSource, Launcher, Layers, Outbound, Registry, RunHistory, Vault};
 use faas_types::{Code, Fault, FunctionName, ProjectId};
 use parking_lot::Mutex;
@@ -56,6 +57,8 @@ pub(crate) struct Core {
     /// Another set of versions serves.
     pub(crate) kinds_changed: Notify,
     pub(crate) bodies: Arc<BodyBudget>,
+    /// What uploads are refused for.
+    pub(crate) preflight: Arc<Policy>,
     /// One deployment at a time for each function name.
     pub(crate) deploying: Mutex<HashMap<(ProjectId, FunctionName), DeploymentGuard>>,
 }

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use faas_ports::{InstanceSpec, Launched, PortError};
+use faas_config::preflight::AllowedSecret;
+use faas_ports::{InstanceLogs, InstanceSpec, Launched, LogEntry, PortError};
 use faas_types::{
-    Author, Bundle, Code, Deployment, Digest, Fault, FunctionName, FunctionSettings, ProjectId, VersionRecord, limits,
+    Author, BuildLine, BuildLog, Bundle, Code, Deployment, DeploymentId, Digest, Fault, FunctionName, FunctionSettings,
+    InvocationMode, ProjectId, VersionRecord, limits,
 };
 
 use crate::aliases::Target;
 use crate::catalog::FunctionEntry;
-use crate::core::{Core, DeploymentGuard, stopping};
+use crate::core::{Core, DeploymentGuard, encode, stopping};
 use crate::engine::Engine;
 use crate::onward::check_destinations;
 use crate::pool::PoolSpec;
@@ -34,6 +36,19 @@ pub struct NewDeployment {
     pub author: Option<Author>,
     /// The alias that it goes to.
     pub target: Target,
+    /// What looks like a secret in its files and is none.
+    pub allowed_secrets: Vec<AllowedSecret>,
+}
+
+/// A version that is sealed and has loaded, ready to be published.
+pub(crate) struct ReadyVersion {
+    pub(crate) new: NewDeployment,
+    /// The hash of its file list.
+    pub(crate) bundle: Digest,
+    pub(crate) checked: Checked,
+    /// How long the check took.
+    check: Duration,
+    build_log: BuildLog,
 }
 
 /// What a deployment lacks.
@@ -57,6 +72,8 @@ pub struct Deployed {
     pub version: Arc<VersionRecord>,
     /// How long the check took.
     pub check: Duration,
+    /// What the function wrote meanwhile.
+    pub build_log: BuildLog,
 }
 
 // === impl Engine ===
@@ -65,9 +82,10 @@ impl Engine {
     /// Which files of a bundle must be uploaded.
     ///
     /// # Errors
-    /// `FN_006` or `FN_011` when the bundle breaks a rule.
+    /// `FN_006` or `FN_011` when the bundle breaks a rule; `FN_028` for files that the operator blocks.
     pub async fn plan(&self, bundle: &Bundle) -> Result<Plan, Fault> {
         bundle.validate()?;
+        self.inspect_listing(bundle)?;
         let missing = self.missing(bundle).await?;
         let sizes: BTreeMap<Digest, u64> = bundle.files.iter().map(|file| (file.digest, file.size)).collect();
         let bytes_missing = missing.iter().filter_map(|digest| sizes.get(digest)).sum();
@@ -100,49 +118,93 @@ impl Engine {
     /// Seals a version, loads it in a sandbox and moves its alias to it, or begins its trial where its settings ask for one.
     ///
     /// # Errors
-    /// `FN_005` with the function's error when the version does not load; `FN_006` for a destination that is not there;
-    /// `FN_014` while another deployment of the same function is under way. Nothing has changed then.
-    pub async fn deploy(&self, project: ProjectId, mut new: NewDeployment) -> Result<Deployed, Fault> {
+    /// `FN_005` with the function's error when the version does not load; `FN_006` for a destination that is not there; `FN_014`
+    /// while another deployment of the same function is under way; `FN_028` for a secret among its files. Nothing has changed
+    /// then.
+    pub async fn deploy(&self, project: ProjectId, new: NewDeployment) -> Result<Deployed, Fault> {
+        let mut deployed = self.deploy_each(project, vec![new], None).await?;
+        deployed.pop().ok_or_else(|| Fault::internal("a deployment left nothing"))
+    }
+
+    /// Makes every version ready, one after the other, then publishes all of them at once.
+    pub(crate) async fn deploy_each(
+        &self,
+        project: ProjectId,
+        news: Vec<NewDeployment>,
+        together: Option<DeploymentId>,
+    ) -> Result<Vec<Deployed>, Fault> {
         if !self.is_ready() {
             return Err(stopping());
         }
+        let guards: Vec<_> = news.iter().map(|new| self.deployment_guard(project, &new.name)).collect();
+        let mut held = Vec::with_capacity(guards.len());
+        for (guard, new) in guards.iter().zip(&news) {
+            // Never waited for, so that two deployments of several functions cannot wait for each other.
+            held.push(guard.try_lock().map_err(|_| under_way(&new.name))?);
+        }
+        let peers: Vec<_> = news.iter().map(|new| (new.name.clone(), new.settings.background.mode)).collect();
+        let mut ready = Vec::with_capacity(news.len());
+        for new in news {
+            let name = new.name.clone();
+            let made = self.make_ready(project, new, &peers).await;
+            ready.push(if together.is_some() { made.map_err(|fault| naming(&name, fault))? } else { made? });
+        }
+        let published = self.publish(project, &ready, together).await?;
+        let mut deployed = Vec::with_capacity(published.len());
+        for (ReadyVersion { check, build_log, .. }, (deployment, entry, version)) in ready.into_iter().zip(published) {
+            self.retire_outdated(&entry).await;
+            let (engine, newest) = (self.clone(), Arc::clone(&entry));
+            self.core.tasks.spawn(async move { engine.drop_spent_versions(&newest).await });
+            tracing::info!(function = %entry.record.name, version = version.number, "deployed");
+            deployed.push(Deployed { deployment, entry, version, check, build_log });
+        }
+        Ok(deployed)
+    }
+
+    /// Seals a version and loads it in a sandbox. `peers` are deployed with it, so that its destinations may be among them.
+    async fn make_ready(
+        &self,
+        project: ProjectId,
+        mut new: NewDeployment,
+        peers: &[(FunctionName, InvocationMode)],
+    ) -> Result<ReadyVersion, Fault> {
         new.bundle.validate()?;
         check_note(new.note.as_deref())?;
-        let guard = self.deployment_guard(project, &new.name);
-        let Ok(_guard) = guard.try_lock() else {
-            return Err(Fault::new(Code::Conflict, format!("another deployment of `{}` is under way", new.name))
-                .with_hint("wait for it, then deploy again")
-                .with_retry_after(2));
-        };
         let known = self.core.catalog.by_name(project, &new.name);
         if let Some(known) = &known {
             new.target.check(&known.record)?;
         }
-        check_destinations(&self.core, project, &new.name, &new.settings.background).await?;
+        check_destinations(&self.core, project, peers, &new.settings.background).await?;
+        self.inspect_listing(&new.bundle)?;
         let digest = self.seal(&new).await?;
+        self.inspect_files(&new).await?;
         let runtime = self.core.launcher.resolve(&new.settings.runtime)?;
         // A version stays what it was checked as: `python` must not mean another one after an upgrade.
         new.settings.runtime = runtime.name.clone();
         let code = self.core.layers.find(&digest).ok_or_else(|| Fault::internal("a sealed layer is not there"))?;
         let vars = known.as_ref().map(|entry| entry.record.vars.clone()).unwrap_or_default();
         let began = Instant::now();
-        let loaded = self.check(project, &new, code, &vars).await?;
+        let mut loaded = self.check(project, &new, code, &vars).await?;
         let check = began.elapsed();
+        let build_log = build_log(&mut loaded.logs);
         let checked = Checked {
-            runtime: &runtime,
+            runtime,
             concurrency: loaded.instance.concurrency(),
             streams_bodies: loaded.instance.streams_bodies(),
             prepared: self.prepare(&new.bundle, loaded.harvest).await,
+            build_log: self.keep_build_log(&build_log).await?,
         };
-        let (deployment, entry, version) = self.publish(project, &new, digest, checked).await?;
-        self.retire_outdated(&entry).await;
-        let (engine, newest) = (self.clone(), Arc::clone(&entry));
-        self.core.tasks.spawn(async move { engine.drop_spent_versions(&newest).await });
-        tracing::info!(function = %entry.record.name, version = version.number, "deployed");
-        Ok(Deployed { deployment, entry, version, check })
+        Ok(ReadyVersion { new, bundle: digest, checked, check, build_log })
     }
 
-    fn deployment_guard(&self, project: ProjectId, name: &FunctionName) -> DeploymentGuard {
+    async fn keep_build_log(&self, log: &BuildLog) -> Result<Option<Digest>, Fault> {
+        if log.lines.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(self.core.blobs.put(encode(log)?).await?))
+    }
+
+    pub(crate) fn deployment_guard(&self, project: ProjectId, name: &FunctionName) -> DeploymentGuard {
         let mut deploying = self.core.deploying.lock();
         deploying.retain(|_, guard| Arc::strong_count(guard) > 1);
         Arc::clone(deploying.entry((project, name.clone())).or_default())
@@ -207,6 +269,34 @@ impl Core {
         let bundle = Bundle::from_canonical_bytes(&canonical)?;
         Ok(self.layers.seal_bundle(&digest, &bundle, &*self.blobs).await?)
     }
+}
+
+/// What an instance wrote until now, within the limits of a kept log.
+fn build_log(logs: &mut InstanceLogs) -> BuildLog {
+    let (mut log, mut bytes) = (BuildLog::default(), 0);
+    while let Ok(LogEntry { at, level, stream, message }) = logs.try_recv() {
+        bytes += message.len();
+        if log.lines.len() < limits::BUILD_LOG_LINES && bytes <= limits::BUILD_LOG_BYTES {
+            log.lines.push(BuildLine { at, level, stream, message });
+        } else {
+            log.dropped += 1;
+        }
+    }
+    log
+}
+
+pub(crate) fn under_way(name: &FunctionName) -> Fault {
+    Fault::new(Code::Conflict, format!("another deployment of `{name}` is under way"))
+        .with_hint("wait for it, then deploy again")
+        .with_retry_after(2)
+}
+
+/// Of several functions, the one that a fault is about.
+fn naming(name: &FunctionName, mut fault: Fault) -> Fault {
+    if !fault.message.starts_with(&format!("`{name}`")) {
+        fault.message = format!("`{name}`: {}", fault.message);
+    }
+    fault
 }
 
 fn not_loaded(name: &FunctionName, fault: Fault) -> Fault {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use faas_config::preflight::Policy;
 use faas_ports::{
     Blobs, BodyStream, Callbacks, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher,
     Layers, Outbound, PortError, Registry, RunHistory, RunQueue, Topics, Vault, Write,
@@ -64,7 +65,7 @@ pub struct Ports {
 }
 
 /// What can be set.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EngineSettings {
     /// How long an instance stays without a call.
     pub idle_timeout: Duration,
@@ -88,6 +89,8 @@ pub struct EngineSettings {
     pub callbacks: CallbackPolicy,
     /// Versions of a function that are kept whether something needs them or not.
     pub versions_kept: u32,
+    /// What uploads are refused for.
+    pub preflight: Arc<Policy>,
 }
 
 /// Decides and carries out. Cheap to clone.
@@ -116,6 +119,7 @@ impl Default for EngineSettings {
             metric_labels_max: 200,
             callbacks: CallbackPolicy::default(),
             versions_kept: limits::VERSIONS_KEPT,
+            preflight: Arc::default(),
             retention: Retention::default(),
             look_every: Duration::from_secs(10),
         }
@@ -184,10 +188,11 @@ impl Engine {
             kinds_changed: Notify::new(),
             bodies: Arc::default(),
             deploying: Mutex::default(),
+            preflight: Arc::clone(&settings.preflight),
         });
         let mut background = vec![
             recorder_task,
-            tokio::spawn(Arc::clone(&core).tend(settings)),
+            tokio::spawn(Arc::clone(&core).tend(settings.clone())),
             tokio::spawn(Arc::clone(&core).foretell()),
         ];
         background.extend(dispatch::start(&core, feeds));

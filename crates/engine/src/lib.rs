@@ -31,6 +31,7 @@ mod place;
 mod places;
 mod placing;
 mod pool;
+mod preflight;
 mod prepare;
 mod publication;
 mod publish;
@@ -46,12 +47,14 @@ mod slot;
 mod spent_versions;
 mod stats;
 mod ticket;
+mod together;
 mod topics;
 mod trial;
 mod triggers;
 mod usher;
 mod vars;
 mod version_cache;
+mod version_files;
 pub mod webhook;
 
 pub use faas_ports::{BodyStream, InvocationBody};
@@ -77,6 +80,7 @@ pub use replay::{DeadSelection, Redriven, Replay};
 pub use reply::{Call, CallBody, CallFailure};
 pub use retention::Forgotten;
 pub use stats::{FunctionSnapshot, Stats};
+pub use together::{DeployedTogether, Stayed};
 pub use topics::{OutgoingMessage, SubscriberState, TopicView};
 pub use triggers::{
     Fired, HookAnswer, HookReply, HookRequest, NewSecret, PublishedEvent, SealedSecret, TriggerEntry, TriggerOrigin,

@@ -4,72 +4,113 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faas_ports::{Expect, PortError, RuntimeDescription, Write};
-use faas_types::{AliasName, Code, Deployment, Digest, Fault, FunctionRecord, ProjectId, Timestamp, VersionRecord};
+use faas_types::{
+    AliasName, Code, Deployment, DeploymentId, Digest, Fault, FunctionRecord, ProjectId, Timestamp, VersionRecord,
+};
 
 use crate::aliases::{Moved, Target};
 use crate::catalog::{FunctionEntry, decode, function_key, version_key};
 use crate::core::encode;
-use crate::deploy::NewDeployment;
+use crate::deploy::{NewDeployment, ReadyVersion};
 use crate::engine::Engine;
 use crate::functions::{RETRIES, deployment_key};
+use crate::together::together_write;
 use crate::triggers::Reconciled;
 
 /// What the check found out.
-#[derive(Clone, Copy)]
-pub(crate) struct Checked<'a> {
-    pub runtime: &'a RuntimeDescription,
+pub(crate) struct Checked {
+    pub runtime: RuntimeDescription,
     /// How many calls an instance takes at once.
     pub concurrency: u32,
     pub streams_bodies: bool,
     /// The code with what was compiled of it.
     pub prepared: Option<Digest>,
+    /// What it wrote.
+    pub build_log: Option<Digest>,
 }
 
 /// What a commit brought into being.
 pub(crate) type Published = (Deployment, Arc<FunctionEntry>, Arc<VersionRecord>);
 
+/// What a commit is to bring of one function.
+struct Draft {
+    deployment: Deployment,
+    record: FunctionRecord,
+    version: VersionRecord,
+    triggers: Reconciled,
+    writes: Vec<Write>,
+}
+
 impl Engine {
-    /// Numbers the version, points its alias to it and records the event; again when another writer was first, so that a
-    /// change of vars meanwhile does not cost the whole check.
+    /// Numbers the versions, points its alias to each and records the events, all in one commit; again when another writer was
+    /// first, so that a change of vars meanwhile does not cost the whole check.
     pub(crate) async fn publish(
         &self,
         project: ProjectId,
-        new: &NewDeployment,
-        bundle: Digest,
-        checked: Checked<'_>,
-    ) -> Result<Published, Fault> {
+        ready: &[ReadyVersion],
+        together: Option<DeploymentId>,
+    ) -> Result<Vec<Published>, Fault> {
         for _ in 0..RETRIES {
-            let (mut record, expect) = self.newest_record(project, new).await?;
-            let now = record.moment(self.core.clock.now());
-            record.latest_version += 1;
-            record.updated_at = now;
-            let version = self.version(&record, new, bundle, checked, now);
-            let (kind, from) = new.target.aim(&mut record, &version, now)?;
-            let alias = new.target.alias();
-            let deployment = self.event(&record, alias, Moved { kind, from, note: new.note.clone(), at: now });
-            // The triggers are those of the version that `live` points to, so that a trial fires none.
-            let triggers = if deployment.to == version.number && *alias == AliasName::live() {
-                self.core.reconcile_triggers(project, record.id, &new.settings.triggers).await?
-            } else {
-                Reconciled::default()
-            };
-            let put = |key, value, expect| Write::Put { key, value, expect };
-            let mut writes = vec![
-                put(version_key(project, record.id, version.number), encode(&version)?, Expect::Absent),
-                put(function_key(project, &new.name), encode(&record)?, expect),
-                put(deployment_key(project, &deployment), encode(&deployment)?, Expect::Absent),
-            ];
-            writes.extend(triggers.writes.iter().cloned());
+            let mut drafts = Vec::with_capacity(ready.len());
+            for one in ready {
+                drafts.push(self.draft(project, one, together).await?);
+            }
+            let mut writes: Vec<Write> =
+                drafts.iter_mut().flat_map(|draft| std::mem::take(&mut draft.writes)).collect();
+            if let Some(id) = together {
+                writes.push(together_write(
+                    project,
+                    id,
+                    drafts.iter().map(|draft| (&draft.record, &draft.deployment)),
+                )?);
+            }
             match self.core.registry.commit(writes).await {
                 Ok(revision) => {
-                    self.core.learn_triggers(triggers, revision);
-                    return Ok((deployment, self.remember(record, revision), Arc::new(version)));
+                    return Ok(drafts.into_iter().map(|draft| self.take_in(draft, revision)).collect());
                 }
                 Err(PortError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Fault::new(Code::Conflict, format!("`{}` is being changed by others", new.name)).with_retry_after(1))
+        let names = ready.iter().map(|one| format!("`{}`", one.new.name)).collect::<Vec<_>>().join(", ");
+        Err(Fault::new(Code::Conflict, format!("{names} is being changed by others")).with_retry_after(1))
+    }
+
+    async fn draft(
+        &self,
+        project: ProjectId,
+        ready: &ReadyVersion,
+        together: Option<DeploymentId>,
+    ) -> Result<Draft, Fault> {
+        let new = &ready.new;
+        let (mut record, expect) = self.newest_record(project, new).await?;
+        let now = record.moment(self.core.clock.now());
+        record.latest_version += 1;
+        record.updated_at = now;
+        let version = self.version(&record, ready, now);
+        let (kind, from) = new.target.aim(&mut record, &version, now)?;
+        let alias = new.target.alias();
+        let event = self.event(&record, alias, Moved { kind, from, note: new.note.clone(), at: now });
+        let deployment = Deployment { together, ..event };
+        // The triggers are those of the version that `live` points to, so that a trial fires none.
+        let triggers = if deployment.to == version.number && *alias == AliasName::live() {
+            self.core.reconcile_triggers(project, record.id, &new.settings.triggers).await?
+        } else {
+            Reconciled::default()
+        };
+        let put = |key, value, expect| Write::Put { key, value, expect };
+        let mut writes = vec![
+            put(version_key(project, record.id, version.number), encode(&version)?, Expect::Absent),
+            put(function_key(project, &new.name), encode(&record)?, expect),
+            put(deployment_key(project, &deployment), encode(&deployment)?, Expect::Absent),
+        ];
+        writes.extend(triggers.writes.iter().cloned());
+        Ok(Draft { deployment, record, version, triggers, writes })
+    }
+
+    fn take_in(&self, draft: Draft, revision: u64) -> Published {
+        self.core.learn_triggers(draft.triggers, revision);
+        (draft.deployment, self.remember(draft.record, revision), Arc::new(draft.version))
     }
 
     async fn newest_record(&self, project: ProjectId, new: &NewDeployment) -> Result<(FunctionRecord, Expect), Fault> {
@@ -80,19 +121,13 @@ impl Engine {
         }
     }
 
-    fn version(
-        &self,
-        record: &FunctionRecord,
-        new: &NewDeployment,
-        bundle: Digest,
-        checked: Checked<'_>,
-        now: Timestamp,
-    ) -> VersionRecord {
+    fn version(&self, record: &FunctionRecord, ready: &ReadyVersion, now: Timestamp) -> VersionRecord {
+        let ReadyVersion { new, bundle, checked, .. } = ready;
         VersionRecord {
             id: self.core.ids.mint(now),
             function: record.id,
             number: record.latest_version,
-            bundle,
+            bundle: *bundle,
             prepared: checked.prepared,
             file_count: u32::try_from(new.bundle.files.len()).unwrap_or(u32::MAX),
             size: new.bundle.size(),
@@ -103,6 +138,7 @@ impl Engine {
             note: new.note.clone(),
             author: new.author.clone(),
             preview: matches!(new.target, Target::Preview(..)),
+            build_log: checked.build_log,
             created_at: now,
         }
     }

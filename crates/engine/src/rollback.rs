@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_ports::Collection;
-use faas_types::{AliasName, Code, Deployment, DeploymentKind, Fault, FunctionName, VersionRecord};
+use faas_types::{AliasName, BuildLog, Code, Deployment, DeploymentKind, Fault, FunctionName, VersionRecord};
 
 use crate::aliases::Moved;
 use crate::catalog::{FunctionEntry, decode};
@@ -59,7 +59,7 @@ impl Engine {
             })
             .await?;
         let deployment = deployment.ok_or_else(|| Fault::internal("a move of `live` left no event"))?;
-        Ok(Deployed { deployment, entry, version, check: Duration::ZERO })
+        Ok(Deployed { deployment, entry, version, check: Duration::ZERO, build_log: BuildLog::default() })
     }
 
     /// The best version to go back to that is still there.

@@ -81,6 +81,7 @@ mod tests {
             note: None,
             author: None,
             preview: false,
+            build_log: None,
             created_at: Timestamp::from_millis(0),
         })
     }

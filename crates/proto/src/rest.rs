@@ -24,7 +24,11 @@ pub use background::{
     ReplayRequest, ReplayVersion, RunInputView,
 };
 pub use callback::{CallbackSecretView, NewCallbackSecret, RotateCallbackSecret};
-pub use deploy::{BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, RollbackRequest};
+pub use deploy::{
+    BuildLineView, BuildLogView, BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeployTogetherRequest,
+    DeployedTogetherView, DeploymentView, FunctionToDeploy, RollbackRequest, RollbackTogetherRequest, StayedView,
+    VersionFiles,
+};
 pub use function::{
     AuthorView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache,
     SettingsView, UpdateFunction, VersionList, VersionView,

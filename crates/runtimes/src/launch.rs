@@ -223,7 +223,9 @@ impl Launch {
             NotReady::Late => self.late(),
             NotReady::Failed(error) => {
                 let message = format!("the function did not load: {}: {}", error.kind, error.message);
-                Fault::new(Code::RuntimeError, message).with_function_error(*error)
+                let words = if error.hint.is_none() { last_words(logs) } else { String::new() };
+                let fault = Fault::new(Code::RuntimeError, message).with_function_error(*error);
+                if words.is_empty() { fault } else { fault.with_hint(format!("it last wrote: {words}")) }
             }
             NotReady::Stopped(stopped) => {
                 let how = match (&stopped, exit.signal, exit.code) {

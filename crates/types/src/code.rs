@@ -135,6 +135,8 @@ catalogue! {
     TmpFull = "FN_026", "temporary files full", http 502, ResourceExhausted, exit 7, retryable false;
     /// A run wrote more log than is kept. Told in its log; fails nothing.
     LogLimit = "FN_027", "log limit reached", http 413, ResourceExhausted, exit 7, retryable false;
+    /// An upload holds a secret, or a file or text that the operator blocks.
+    UploadRefused = "FN_028", "upload refused", http 422, FailedPrecondition, exit 5, retryable false;
 }
 
 // === impl Code ===

@@ -65,5 +65,7 @@ pub use timeline::{StartTimes, Timeline};
 pub use trigger::{
     CronTrigger, EventFilter, EventTrigger, InvalidEventFilter, QueueTrigger, WebhookReply, WebhookTrigger,
 };
-pub use version::{Author, Deployment, DeploymentKind, FunctionRecord, VersionRecord};
+pub use version::{
+    Author, BuildLine, BuildLog, Deployment, DeploymentKind, FunctionRecord, Together, TogetherMove, VersionRecord,
+};
 pub use webhook_scheme::WebhookScheme;

@@ -78,6 +78,8 @@ pub const ASYNC_CONCURRENCY: u32 = 100;
 pub const QUEUE_MAX: usize = 2000;
 /// Invocations waiting for an instance of any function of this node.
 pub const WAITING_MAX: u32 = 16_384;
+/// Functions that are deployed together.
+pub const FUNCTIONS_TOGETHER_MAX: usize = 32;
 /// Functions in one project.
 pub const FUNCTIONS_MAX: usize = 100_000;
 /// Rows in one page of a listing.
@@ -86,6 +88,10 @@ pub const PAGE_MAX: u32 = 200;
 pub const PAGE_DEFAULT: u32 = 50;
 /// Bytes of a control-plane request body (blobs and invocations have limits of their own).
 pub const API_BODY_MAX: usize = 8 << 20;
+/// Lines that are kept of what a function wrote while its version was checked.
+pub const BUILD_LOG_LINES: usize = 500;
+/// Bytes that are kept of it.
+pub const BUILD_LOG_BYTES: usize = 64 << 10;
 /// Bytes of a deployment's note.
 pub const NOTE_MAX: usize = 1000;
 /// Bytes of a run's result that its record keeps; larger results are not recorded.

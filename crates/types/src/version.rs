@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Alias, AliasName, ByteSize, Canary, DeploymentId, Digest, FunctionId, FunctionName, FunctionSettings, KeyId,
-    ProjectId, RuntimeName, Split, Timestamp, VersionId,
+    LogLevel, LogStream, ProjectId, RuntimeName, Split, Timestamp, VersionId,
 };
 
 /// An immutable version.
@@ -44,6 +44,9 @@ pub struct VersionRecord {
     /// Whether it was made for a preview. By its number it is then open to holders of a key alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub preview: bool,
+    /// The hash of what it wrote while it was checked, a [`BuildLog`]; absent when it wrote nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_log: Option<Digest>,
     /// When it was sealed.
     pub created_at: Timestamp,
 }
@@ -176,8 +179,61 @@ pub struct Deployment {
     pub rollback: bool,
     /// What the author said.
     pub note: Option<String>,
+    /// The deployment of several functions that it was part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<DeploymentId>,
     /// When it happened.
     pub at: Timestamp,
+}
+
+/// What a function wrote while its version was checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildLog {
+    /// The lines, oldest first.
+    pub lines: Vec<BuildLine>,
+    /// Lines that were not kept because there were too many.
+    pub dropped: u64,
+}
+
+/// One line of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildLine {
+    /// When.
+    pub at: Timestamp,
+    /// How important.
+    pub level: LogLevel,
+    /// Where from.
+    pub stream: LogStream,
+    /// The text without its line end.
+    pub message: String,
+}
+
+/// Functions whose `live` moved in one commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Together {
+    /// Its id, which each of their deployments names.
+    pub id: DeploymentId,
+    /// The functions.
+    pub moves: Vec<TogetherMove>,
+    /// Whether it was a rollback.
+    pub rollback: bool,
+    /// What the author said.
+    pub note: Option<String>,
+    /// When it happened.
+    pub at: Timestamp,
+}
+
+/// What became of one function in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TogetherMove {
+    /// The function.
+    pub function: FunctionId,
+    /// Its name.
+    pub name: FunctionName,
+    /// Where `live` pointed before; `None` for the first version.
+    pub from: Option<u32>,
+    /// Where it points since.
+    pub to: u32,
 }
 
 // === impl Deployment ===
@@ -223,6 +279,7 @@ mod tests {
             kind,
             rollback: kind == DeploymentKind::Rollback,
             note: None,
+            together: None,
             at: Timestamp::from_millis(0),
         }
     }

@@ -1,37 +1,48 @@
 //! `faas deploy`
 
+mod changes;
+mod report;
+mod steps;
+
 use std::collections::HashSet;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
-use faas_client::rest::{DeployPlan, DeploymentView};
+use faas_client::rest::{DeployPlan, FunctionToDeploy};
 use faas_client::{Client, DeployOptions};
+use faas_config::preflight::Finding;
 use faas_types::{AliasName, Entrypoint, FunctionName, Span, TriggerSettings, limits};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
 
+use crate::checks;
 use crate::failure::Failure;
-use crate::project::{Project, Wishes, or_here};
+use crate::project::{Project, Wishes};
 use crate::session::Session;
-use crate::table::Table;
+use crate::source::{Source, SourceArgs};
 use crate::text;
+use changes::Changes;
+use steps::Steps;
 
-/// Deploy a directory or a single file and get its URL
+pub(crate) use report::{deployment_table, together_table};
+
+/// Deploy a directory, a file, an archive or a repository and get its URL
 ///
-/// Checks everything here first, uploads only what the server lacks, and moves `live`, or the alias that is named, once
-/// the new version has loaded in a sandbox. When anything fails, the old version goes on serving.
+/// Checks everything here first, shows what changed, uploads only what the server lacks, and moves `live`, or the alias that is
+/// named, once the new version has loaded in a sandbox. When anything fails, the old version goes on serving. The functions of one manifest move together
+/// or not at all.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DeployArgs {
-    /// A directory with a faas.toml, or a single .py file [default: .]
-    path: Option<PathBuf>,
+    #[command(flatten)]
+    source: SourceArgs,
     /// The function's name [default: the manifest's, or the file's without its suffix]
     #[arg(long, value_name = "NAME")]
     name: Option<FunctionName>,
-    /// Where the code of a single file starts [default: FILE:handler]
+    /// Where the code of files without a manifest starts [default: FILE:handler]
     #[arg(long, value_name = "FILE:NAME")]
     entrypoint: Option<Entrypoint>,
+    /// Of a manifest of several functions, only this one; may be repeated
+    #[arg(long, value_name = "NAME")]
+    only: Vec<FunctionName>,
     /// What changed, for people
     #[arg(short = 'm', long, value_name = "TEXT")]
     note: Option<String>,
@@ -40,6 +51,9 @@ pub(crate) struct DeployArgs {
     /// Say what would be uploaded, and stop
     #[arg(long)]
     dry_run: bool,
+    /// Show the changed lines of text files against what is live
+    #[arg(long)]
+    diff: bool,
 }
 
 /// The alias that moves.
@@ -63,38 +77,78 @@ Examples:
   faas deploy hello.py --name greeter
   faas deploy hello --alias staging
   faas deploy hello --preview fix-7 --expires 2d
-  faas deploy hello --dry-run -o json";
+  faas deploy hello --dry-run --diff
+  faas deploy shop --only cart
+  faas deploy release.tar.gz
+  faas deploy - --name hello
+  faas deploy git+https://example.org/team/shop.git@v1.2#functions/cart
+  faas deploy hello -o ndjson";
 
-/// Names of new files that are printed before the rest is only counted.
-const NAMED_FILES: usize = 10;
+/// A function that is on its way.
+struct Parcel {
+    project: Project,
+    plan: DeployPlan,
+    changes: Changes,
+}
 
 pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<()> {
     if args.note.as_ref().is_some_and(|note| note.len() > limits::NOTE_MAX) {
         return Err(Failure::usage(format!("the note is longer than {} bytes; shorten it", limits::NOTE_MAX)).into());
     }
     let started = Instant::now();
-    let project = Project::open(&or_here(args.path), Wishes { name: args.name, entrypoint: args.entrypoint })?;
-    if let Some(skipped) = &project.skipped {
-        session.out.note(skipped);
+    let steps = Steps::new(session);
+    let source = Source::fetch(args.source)?;
+    steps.fetched(source.origin.as_deref())?;
+    let wishes = Wishes { name: args.name, entrypoint: args.entrypoint };
+    let mut projects = only(Project::read(&source.path, wishes)?, &args.only)?;
+    let is_live = args.target.alias.is_none() && args.target.preview.is_none();
+    if projects.len() > 1 && !is_live {
+        let failure = Failure::usage("several functions are deployed together to `live` alone");
+        return Err(failure.with_hint("choose one with --only NAME").into());
     }
+    check(&mut projects, &steps, session)?;
     let client = session.client()?;
-    let plan = client.plan(project.name.as_str(), &project.files).await?;
-    if args.dry_run {
-        return print_plan(&project, &plan, session);
+    let mut parcels = Vec::with_capacity(projects.len());
+    for project in projects {
+        let plan = client.plan(project.name.as_str(), &project.files).await?;
+        let changes = Changes::against_live(&client, &project).await?;
+        let parcel = Parcel { project, plan, changes };
+        let diff = if args.diff { Some(parcel.changes.diff(&client, &parcel.project).await?) } else { None };
+        report::announce(&parcel, diff.as_deref(), session);
+        parcels.push((parcel, diff));
     }
-    announce(&project, &plan, session);
-    let bar = progress(&plan, session);
-    let counter = bar.clone();
-    let uploaded = client.upload(&plan.missing, &project.files, move |bytes| counter.inc(bytes)).await;
-    bar.finish_and_clear();
-    uploaded?;
-    session.out.aside("loading the entrypoint in a sandbox");
-    let manifest = project.manifest.to_json();
-    let options = args.target.options(args.note);
-    let deployment = client.deploy(project.name.as_str(), manifest, &project.files, options).await?;
-    print_deployment(&deployment, &plan, started.elapsed(), session)?;
-    name_shut_webhooks(&client, &project, session).await
+    if args.dry_run {
+        return report::print_plans(&parcels, session);
+    }
+    let parcels: Vec<Parcel> = parcels.into_iter().map(|(parcel, _)| parcel).collect();
+    upload(&client, &parcels, &steps).await?;
+    steps.loading(parcels.len())?;
+    match &parcels[..] {
+        [parcel] => {
+            let Parcel { project, .. } = parcel;
+            let manifest = project.manifest.to_json();
+            let options = args.target.options(args.note);
+            let deployment = client.deploy(project.name.as_str(), manifest, &project.files, options).await?;
+            steps.switched(&deployment);
+            report::print_deployment(&deployment, parcel, started.elapsed(), session)?;
+        }
+        several => {
+            let functions = several.iter().map(|Parcel { project, .. }| FunctionToDeploy {
+                manifest: project.manifest.to_json(),
+                files: project.files.iter().map(|file| file.entry.clone()).collect(),
+            });
+            let together = client.deploy_together(functions.collect(), args.note).await?;
+            together.deployments.iter().for_each(|deployment| steps.switched(deployment));
+            report::print_together(&together, several, started.elapsed(), session)?;
+        }
+    }
+    for parcel in &parcels {
+        name_shut_webhooks(&client, &parcel.project, session).await?;
+    }
+    Ok(())
 }
+
+// === impl TargetArgs ===
 
 impl TargetArgs {
     fn options(self, note: Option<String>) -> DeployOptions {
@@ -102,6 +156,47 @@ impl TargetArgs {
         let alias = self.preview.or(self.alias).map(|name| name.to_string());
         DeployOptions { note, alias, preview, expires }
     }
+}
+
+/// The functions that were asked for.
+fn only(mut projects: Vec<Project>, names: &[FunctionName]) -> Result<Vec<Project>, Failure> {
+    if let Some(unknown) = names.iter().find(|name| !projects.iter().any(|project| project.name == **name)) {
+        let known = projects.iter().map(|project| project.name.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(
+            Failure::usage(format!("the manifest has no function `{unknown}`")).with_hint(format!("it has {known}"))
+        );
+    }
+    projects.retain(|project| names.is_empty() || names.contains(&project.name));
+    Ok(projects)
+}
+
+fn check(projects: &mut [Project], steps: &Steps<'_>, session: &Session) -> anyhow::Result<()> {
+    for project in projects {
+        steps.checking(project)?;
+        let findings: Vec<Finding> = project.check();
+        if let Some(skipped) = &project.skipped {
+            session.out.note(skipped);
+        }
+        checks::warnings(&findings).for_each(|warning| session.out.note(format_args!("warning: {warning}")));
+        checks::refuse(&findings)?;
+    }
+    Ok(())
+}
+
+/// Uploads what the server lacks, what two functions share only once.
+async fn upload(client: &Client, parcels: &[Parcel], steps: &Steps<'_>) -> anyhow::Result<()> {
+    let upload = steps.uploading(parcels)?;
+    let mut sent = HashSet::new();
+    for Parcel { project, plan, .. } in parcels {
+        let missing: Vec<String> = plan.missing.iter().filter(|digest| sent.insert(*digest)).cloned().collect();
+        let outcome = client.upload(&missing, &project.files, upload.listener()).await;
+        if outcome.is_err() {
+            upload.end();
+        }
+        outcome?;
+    }
+    upload.end();
+    Ok(())
 }
 
 /// A webhook that a manifest brought has no secret and lets nobody in: its owner must hear of it.
@@ -119,90 +214,4 @@ async fn name_shut_webhooks(client: &Client, project: &Project, session: &Sessio
         ));
     }
     Ok(())
-}
-
-/// What the server lacks, by name.
-fn new_files<'p>(project: &'p Project, plan: &DeployPlan) -> Vec<&'p str> {
-    let missing: HashSet<&str> = plan.missing.iter().map(String::as_str).collect();
-    let entries = project.files.iter().map(|file| &file.entry);
-    entries.filter(|entry| missing.contains(entry.digest.as_str())).map(|entry| entry.path.as_str()).collect()
-}
-
-fn announce(project: &Project, plan: &DeployPlan, session: &Session) {
-    let changed = new_files(project, plan);
-    for path in changed.iter().take(NAMED_FILES) {
-        session.out.note(format_args!("  + {}", text::visible(path)));
-    }
-    if changed.len() > NAMED_FILES {
-        session.out.note(format_args!("  + {} more", changed.len() - NAMED_FILES));
-    }
-    let (files, new) = (text::counted(project.files.len(), "file"), text::bytes(plan.bytes_missing));
-    let total = text::bytes(plan.bytes_total);
-    session.out.note(format_args!("{}: {files}, {} new ({new} of {total} to upload)", project.name, changed.len()));
-}
-
-fn progress(plan: &DeployPlan, session: &Session) -> ProgressBar {
-    if !session.out.stderr_tty || plan.bytes_missing == 0 {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("uploading {bar:30} {bytes}/{total_bytes} {eta}")
-        .expect("the template is constant and tested by every deploy on a terminal");
-    ProgressBar::new(plan.bytes_missing).with_style(style)
-}
-
-fn print_plan(project: &Project, plan: &DeployPlan, session: &Session) -> anyhow::Result<()> {
-    let changed = new_files(project, plan);
-    let report = json!({
-        "function": project.name,
-        "files": project.files.len(),
-        "bytes_total": plan.bytes_total,
-        "bytes_missing": plan.bytes_missing,
-        "new": changed,
-        "manifest": project.manifest.to_json(),
-    });
-    session.out.item(&report, |_| {
-        let mut table = Table::of_properties();
-        table.property("function", &project.name);
-        let files = text::counted(project.files.len(), "file");
-        table.property("bundle", format!("{files}, {}", text::bytes(plan.bytes_total)));
-        table.property("upload", format!("{} new, {}", changed.len(), text::bytes(plan.bytes_missing)));
-        changed.iter().for_each(|path| table.property("", path));
-        table
-    })
-}
-
-fn print_deployment(
-    deployment: &DeploymentView,
-    plan: &DeployPlan,
-    elapsed: Duration,
-    session: &Session,
-) -> anyhow::Result<()> {
-    let mut report = serde_json::to_value(deployment)?;
-    report["took_ms"] = json!(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-    report["bytes_uploaded"] = json!(plan.bytes_missing);
-    session.out.item(&report, |_| {
-        let mut table = deployment_table(deployment);
-        table.property("took", text::took(elapsed));
-        table
-    })
-}
-
-/// A deployment for people; a rollback prints the same.
-pub(crate) fn deployment_table(deployment: &DeploymentView) -> Table {
-    let before = deployment.from.map(|from| format!(" (was {from})")).unwrap_or_default();
-    let mut table = Table::of_properties();
-    table.property("function", &deployment.function);
-    table.property("version", format!("{}{before}", deployment.version));
-    if deployment.alias != "live" {
-        table.property("alias", &deployment.alias);
-    }
-    table.maybe(
-        "share",
-        deployment.split.map(|split| format!("{} % of the calls go to {}", split.percent, split.version)),
-    );
-    table.maybe("expires", deployment.expires_at.as_deref().map(text::time));
-    table.property("url", &deployment.url);
-    table.property("runtime", &deployment.runtime);
-    table.maybe("note", deployment.note.as_ref());
-    table
 }

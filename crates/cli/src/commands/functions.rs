@@ -5,6 +5,7 @@ use std::io::{BufRead, IsTerminal};
 use clap::{Args, Subcommand};
 use faas_client::rest::{FunctionList, FunctionMetrics, FunctionView, MoveView, VersionDiff, VersionView};
 
+use crate::args::Format;
 use crate::commands::rollback::{self, RollbackArgs};
 use crate::failure::Failure;
 use crate::session::Session;
@@ -25,6 +26,8 @@ pub(crate) enum FunctionsCommand {
     Diff(DiffArgs),
     /// List what moved a function's aliases, newest first
     Deployments(DeploymentsArgs),
+    /// Print what a version wrote while it was checked
+    BuildLog(BuildLogArgs),
     /// Show how a function does
     Metrics(MetricsArgs),
     /// Move a function back to an earlier version
@@ -78,6 +81,15 @@ pub(crate) struct DiffArgs {
 pub(crate) struct DeploymentsArgs {
     /// The function
     name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas fn build-log hello\n  faas fn build-log hello 3 -o json")]
+pub(crate) struct BuildLogArgs {
+    /// The function
+    name: String,
+    /// The version [default: the one that serves]
+    version: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -145,12 +157,29 @@ pub(crate) async fn run(command: FunctionsCommand, session: &Session) -> anyhow:
             let list = session.client()?.deployments(&args.name).await?;
             out.list(&list, &list.deployments, moves_table)
         }
+        FunctionsCommand::BuildLog(args) => build_log(&args, session).await,
         FunctionsCommand::Metrics(args) => out.item(&session.client()?.metrics(&args.name).await?, metrics_table),
         FunctionsCommand::Rollback(args) => rollback::run(args, session).await,
         FunctionsCommand::Pause(args) => hold(&args.name, true, session).await,
         FunctionsCommand::Resume(args) => hold(&args.name, false, session).await,
         FunctionsCommand::Delete(args) => delete(args, session).await,
     }
+}
+
+async fn build_log(args: &BuildLogArgs, session: &Session) -> anyhow::Result<()> {
+    let version = args.version.map_or_else(|| "live".to_owned(), |number| number.to_string());
+    let log = session.client()?.build_log(&args.name, &version).await?;
+    if log.lines.is_empty() {
+        session.out.aside("it wrote nothing while it was checked");
+    }
+    match session.out.format {
+        Format::Table => log.lines.iter().try_for_each(|line| session.out.line(text::visible(&line.message)))?,
+        Format::Json | Format::Ndjson => session.out.list(&log, &log.lines, |_| Table::of_properties())?,
+    }
+    if log.dropped > 0 {
+        session.out.note(format_args!("{} more lines were not kept", log.dropped));
+    }
+    Ok(())
 }
 
 async fn hold(name: &str, paused: bool, session: &Session) -> anyhow::Result<()> {

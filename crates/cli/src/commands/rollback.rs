@@ -3,7 +3,7 @@
 use clap::Args;
 use faas_client::rest::RollbackRequest;
 
-use crate::commands::deploy::deployment_table;
+use crate::commands::deploy::{deployment_table, together_table};
 use crate::session::Session;
 
 /// Move a function back to an earlier version
@@ -14,7 +14,11 @@ use crate::session::Session;
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RollbackArgs {
     /// The function
-    name: String,
+    #[arg(required_unless_present = "together")]
+    name: Option<String>,
+    /// All functions of a deployment of several, by its id
+    #[arg(long, value_name = "DEPLOYMENT", conflicts_with_all = ["name", "to"])]
+    together: Option<String>,
     /// The version [default: the last good one]
     #[arg(long, value_name = "N")]
     to: Option<u32>,
@@ -26,11 +30,20 @@ pub(crate) struct RollbackArgs {
 const EXAMPLES: &str = "\
 Examples:
   faas rollback hello
-  faas rollback hello --to 3";
+  faas rollback hello --to 3
+  faas rollback --together dep_01JD2Z7Y5T0000000000000000";
 
 pub(crate) async fn run(args: RollbackArgs, session: &Session) -> anyhow::Result<()> {
+    let client = session.client()?;
+    if let Some(id) = &args.together {
+        let together = client.rollback_together(id, args.note).await?;
+        for stayed in &together.stayed {
+            session.out.note(format_args!("{} stays as it is: {}", stayed.function, stayed.why));
+        }
+        return session.out.item(&together, together_table);
+    }
     let body = RollbackRequest { version: args.to, note: args.note };
-    let deployment = session.client()?.rollback(&args.name, &body).await?;
+    let deployment = client.rollback(&args.name.unwrap_or_default(), &body).await?;
     session.out.item(&deployment, deployment_table)?;
     for kept in &deployment.not_reverted {
         session.out.note(format_args!("not reverted: {kept}"));

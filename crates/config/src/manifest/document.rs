@@ -67,6 +67,17 @@ pub(super) struct ManifestDocument {
     /// over at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     canary: Option<CanaryDocument>,
+    /// What is known of the files before they are uploaded.
+    #[serde(skip_serializing_if = "PreflightDocument::is_empty")]
+    preflight: PreflightDocument,
+    /// Where the files lie, below the directory of the manifest; in it when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = 512))]
+    path: Option<String>,
+    /// Several functions, each under its name; what stands outside is shared by them. They are deployed together.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>", extend("additionalProperties" = { "$ref": "#" }, "maxProperties" = 32))]
+    functions: BTreeMap<String, ()>,
 }
 
 /// Lets a new version take over step by step.
@@ -87,6 +98,15 @@ struct CanaryDocument {
     /// Calls that a step needs before it is judged to be good.
     #[schemars(range(min = 1, max = 1_000_000))]
     min_calls: u32,
+}
+
+/// What is known of the files before they are uploaded.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(inline, default, deny_unknown_fields)]
+struct PreflightDocument {
+    /// What looks like a secret and is none: a path or a pattern, a colon and a rule or `*`, such as "tests/keys.py:jwt".
+    #[schemars(length(max = 64))]
+    allow_secrets: Vec<String>,
 }
 
 /// What the processes of an instance may use together, besides memory and CPU.
@@ -286,7 +306,18 @@ impl From<&Manifest> for ManifestDocument {
             limits: settings.limits.into(),
             cache: settings.cache.map(Into::into),
             canary: settings.canary.as_ref().map(Into::into),
+            preflight: PreflightDocument {
+                allow_secrets: manifest.allowed_secrets.iter().map(ToString::to_string).collect(),
+            },
+            path: None,
+            functions: BTreeMap::new(),
         }
+    }
+}
+
+impl PreflightDocument {
+    fn is_empty(&self) -> bool {
+        self.allow_secrets.is_empty()
     }
 }
 

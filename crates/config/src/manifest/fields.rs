@@ -11,7 +11,9 @@ use super::background::background;
 use super::bounds::{allowance, cache};
 use super::canary::canary;
 use super::node::{Node, Value};
+use super::preflight::{allowed_secrets, place};
 use super::reader::{Reader, Table, closest};
+use super::several::FUNCTIONS;
 use super::triggers::triggers;
 use super::vars::vars;
 use crate::languages::Language;
@@ -36,6 +38,9 @@ pub(super) const ROOT_KEYS: &[&str] = &[
     "cache",
     "background",
     "canary",
+    "preflight",
+    "path",
+    "functions",
 ];
 /// Keys of `[scaling]`.
 pub(super) const SCALING_KEYS: &[&str] = &["min", "max", "concurrency"];
@@ -48,6 +53,10 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Option<Manifest> {
     let table = reader.table("", root)?;
     reader.refuse_unknown(&table, ROOT_KEYS);
     kind(reader, &table);
+    if let Some(node) = table.get(FUNCTIONS) {
+        let message = "`functions` is for manifests of several functions, and this one is of a single one";
+        reader.problem(FUNCTIONS, node.at, message);
+    }
     let name = reader.parsed(&table, "name");
     let description = description(reader, &table);
     let runtime = runtime(reader, &table);
@@ -71,7 +80,9 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Option<Manifest> {
         runtime: defaults.runtime,
         entrypoint: defaults.entrypoint,
     };
-    Some(Manifest { name, description, settings })
+    let path = place(reader, &table);
+    let allowed_secrets = table.get("preflight").and_then(|node| allowed_secrets(reader, node)).unwrap_or_default();
+    Some(Manifest { name, description, settings, path, allowed_secrets })
 }
 
 fn kind(reader: &mut Reader, table: &Table<'_>) {

@@ -21,6 +21,7 @@ struct FileLayer {
     metrics: MetricsLayer,
     cache: CacheLayer,
     callbacks: CallbacksLayer,
+    preflight: PreflightLayer,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -47,6 +48,15 @@ struct MetricsLayer {
 #[serde(default, deny_unknown_fields)]
 struct CacheLayer {
     memory: Option<ByteSize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct PreflightLayer {
+    secrets: Option<bool>,
+    blocked_files: Option<Vec<String>>,
+    blocked_text: Option<Vec<String>>,
+    blocked_imports: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -143,6 +153,11 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         callbacks_allow: parsed(env, "FAAS_CALLBACKS_ALLOW")?.map(|Targets(list)| list),
         callbacks_attempts_max: parsed(env, "FAAS_CALLBACKS_ATTEMPTS_MAX")?,
         callbacks_backoff: parsed(env, "FAAS_CALLBACKS_BACKOFF")?,
+        preflight_secrets: parsed(env, "FAAS_PREFLIGHT_SECRETS")?.map(|Switch(on)| on),
+        preflight_blocked_files: text("FAAS_PREFLIGHT_BLOCKED_FILES").map(|list| words(&list)),
+        // A regular expression may hold a comma: these come from the file alone.
+        preflight_blocked_text: None,
+        preflight_blocked_imports: text("FAAS_PREFLIGHT_BLOCKED_IMPORTS").map(|list| words(&list)),
     })
 }
 
@@ -159,6 +174,11 @@ impl FromStr for Switch {
             _ => Err(format!("`{text}` is neither true nor false")),
         }
     }
+}
+
+/// Words with commas between.
+fn words(list: &str) -> Vec<String> {
+    list.split(',').map(|word| word.trim().to_owned()).collect()
 }
 
 /// Networks and hosts with commas between.
@@ -216,6 +236,10 @@ impl From<FileLayer> for ServerOverrides {
             callbacks_allow: file.callbacks.allow,
             callbacks_attempts_max: file.callbacks.attempts_max,
             callbacks_backoff: file.callbacks.backoff,
+            preflight_secrets: file.preflight.secrets,
+            preflight_blocked_files: file.preflight.blocked_files,
+            preflight_blocked_text: file.preflight.blocked_text,
+            preflight_blocked_imports: file.preflight.blocked_imports,
         }
     }
 }

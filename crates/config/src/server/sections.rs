@@ -64,6 +64,19 @@ pub struct StoreSection {
     pub data: PathBuf,
 }
 
+/// What uploads are refused for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PreflightSection {
+    /// Whether files are searched for secrets.
+    pub secrets: bool,
+    /// Files that are not taken: patterns as in `.gitignore`.
+    pub blocked_files: Vec<String>,
+    /// Text that is not taken: regular expressions.
+    pub blocked_text: Vec<String>,
+    /// Modules that no function may import, as far as its source says so.
+    pub blocked_imports: Vec<String>,
+}
+
 /// How functions are confined.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SandboxSection {
@@ -154,6 +167,14 @@ impl Default for CallbacksSection {
             attempts_max: limits::CALLBACK_ATTEMPTS_DEFAULT,
             backoff: Span::from_secs(limits::CALLBACK_BACKOFF_DEFAULT.as_secs()),
         }
+    }
+}
+
+// === impl PreflightSection ===
+
+impl Default for PreflightSection {
+    fn default() -> Self {
+        Self { secrets: true, blocked_files: Vec::new(), blocked_text: Vec::new(), blocked_imports: Vec::new() }
     }
 }
 

@@ -38,17 +38,19 @@ pub(crate) async fn follow(core: &Core, run: &mut RunRecord, settings: Option<&B
     Some(Sequel { callback, run: next.map(Box::new) })
 }
 
-/// Checks that a deployment's destinations are there and take runs.
+/// Checks that a deployment's destinations are there and take runs. `peers` come with it, itself among them.
 pub(crate) async fn check_destinations(
     core: &Core,
     project: ProjectId,
-    own: &FunctionName,
+    peers: &[(FunctionName, InvocationMode)],
     settings: &Background,
 ) -> Result<(), Fault> {
     for (key, named) in [("on_success", &settings.on_success), ("on_failure", &settings.on_failure)] {
         let Some(named) = named else { continue };
-        let mode =
-            if named == own { Ok(settings.mode) } else { core.live(project, named).await.map(|route| mode(&route)) };
+        let mode = match peers.iter().find(|(name, _)| name == named) {
+            Some((_, mode)) => Ok(*mode),
+            None => core.live(project, named).await.map(|route| mode(&route)),
+        };
         let fault = |message: String| Fault::new(Code::InvalidConfiguration, format!("background.{key}: {message}"));
         match mode {
             Ok(InvocationMode::Sync) => {

@@ -127,7 +127,9 @@ impl House {
         let mut settings = FunctionSettings::new(parse("python3.12"), parse("main:handler"));
         change(&mut settings);
         let bundle = Bundle { files: vec![file] };
-        let new = NewDeployment { name: parse(name), settings, bundle, note: None, author: None, target };
+        let allowed_secrets = Vec::new();
+        let new =
+            NewDeployment { name: parse(name), settings, bundle, note: None, author: None, target, allowed_secrets };
         self.engine.deploy(self.engine.default_project(), new).await
     }
 

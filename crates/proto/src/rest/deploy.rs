@@ -1,5 +1,6 @@
 //! Deployments: which files are missing, then the version itself.
 
+use faas_types::{LogLevel, LogStream};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -101,8 +102,100 @@ pub struct DeploymentView {
     pub concurrency: u32,
     /// Milliseconds that the check took to load the entrypoint in a sandbox.
     pub check_ms: u64,
+    /// The deployment of several functions that it was part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<String>,
+    /// What the function wrote while it was checked; of a deployment only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_log: Option<BuildLogView>,
     /// When it happened.
     pub at: String,
+}
+
+/// What a function wrote while its version was checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BuildLogView {
+    /// The lines, oldest first.
+    pub lines: Vec<BuildLineView>,
+    /// Lines that were not kept because there were too many.
+    pub dropped: u64,
+}
+
+/// One line of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BuildLineView {
+    /// When.
+    pub at: String,
+    /// How important.
+    pub level: LogLevel,
+    /// Where from.
+    pub stream: LogStream,
+    /// The text.
+    pub message: String,
+}
+
+/// The files of a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VersionFiles {
+    /// The version's number.
+    pub version: u32,
+    /// The files, by path.
+    pub files: Vec<BundleFileBody>,
+}
+
+/// Several functions that are deployed as one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeployTogetherRequest {
+    /// The functions; each manifest names its own.
+    #[schema(min_items = 1, max_items = 32)]
+    pub functions: Vec<FunctionToDeploy>,
+    /// What changed, for people.
+    #[serde(default)]
+    #[schema(max_length = 1000)]
+    pub note: Option<String>,
+}
+
+/// One of several functions to deploy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionToDeploy {
+    /// The manifest as JSON: the same keys as `faas.toml`, `name` among them.
+    #[schema(value_type = Object)]
+    pub manifest: serde_json::Value,
+    /// The files; their bytes must have been uploaded.
+    pub files: Vec<BundleFileBody>,
+}
+
+/// Functions that moved in one commit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DeployedTogetherView {
+    /// The id of the whole; pass it to `/api/v1/deployments/{id}/rollback` to move all of them back.
+    pub id: String,
+    /// The functions, by name.
+    pub deployments: Vec<DeploymentView>,
+    /// Functions that a rollback could not move.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stayed: Vec<StayedView>,
+}
+
+/// A function that a rollback did not move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StayedView {
+    /// Its name.
+    pub function: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Why functions move back together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackTogetherRequest {
+    /// Why, for people.
+    #[serde(default)]
+    #[schema(max_length = 1000)]
+    pub note: Option<String>,
 }
 
 /// Where to roll back to.

@@ -1,0 +1,59 @@
+//! `/api/v1/deployments`: several functions as one.
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use faas_engine::NewDeployment;
+use faas_proto::rest::{
+    DeployTogetherRequest, DeployedTogetherView, FunctionToDeploy, Problem, RollbackTogetherRequest,
+};
+use faas_types::{Code, DeploymentId, Fault};
+use faas_web::{Authorized, Failure, Json, PathParams};
+use http::StatusCode;
+
+use crate::deploy::new_deployment;
+use crate::state::ApiState;
+
+/// Deploys several functions as one: every version is sealed and loaded in a sandbox, then one commit moves `live` of all.
+#[utoipa::path(post, path = "/api/v1/deployments", tag = "deployments", request_body = DeployTogetherRequest, responses(
+    (status = 201, body = DeployedTogetherView),
+    (status = 409, description = "another deployment of one of them is under way", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "a manifest is wrong or a version does not load; none has moved", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "too many functions", body = Problem, content_type = "application/problem+json"),
+    (status = 504, description = "a version did not load in time", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "the disk is full, or the server is stopping", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn deploy_together(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    Json(body): Json<DeployTogetherRequest>,
+) -> Result<impl IntoResponse, Failure> {
+    let DeployTogetherRequest { functions, note } = body;
+    let new = |one: FunctionToDeploy| {
+        let new = new_deployment(one.manifest, one.files, &caller)?;
+        Ok(NewDeployment { note: note.clone(), ..new })
+    };
+    let news = functions.into_iter().map(new).collect::<Result<Vec<_>, Fault>>()?;
+    let engine = state.engine.clone();
+    // In a task of its own: a caller that goes away must not leave versions half checked.
+    let deployed = tokio::spawn(async move { engine.deploy_together(caller.project, news).await });
+    let deployed = deployed.await.map_err(|error| Fault::internal(format!("the deployment broke off: {error}")))??;
+    Ok((StatusCode::CREATED, Json(state.together_view(&deployed))))
+}
+
+/// Moves every function of such a deployment back to where it was before, in one commit.
+#[utoipa::path(post, path = "/api/v1/deployments/{id}/rollback", tag = "deployments", params(("id" = String, Path, description = "the deployment's id")),
+    request_body = RollbackTogetherRequest, responses(
+    (status = 200, body = DeployedTogetherView),
+    (status = 404, description = "no such deployment, or nothing to go back to", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "one of the functions has moved since", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn rollback_together(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+    Json(body): Json<RollbackTogetherRequest>,
+) -> Result<Json<DeployedTogetherView>, Failure> {
+    let id: DeploymentId = id.parse().map_err(|error| Fault::new(Code::NotFound, format!("{error}")))?;
+    let deployed = state.engine.rollback_together(caller.project, id, body.note).await?;
+    Ok(Json(state.together_view(&deployed)))
+}

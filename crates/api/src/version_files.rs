@@ -1,0 +1,90 @@
+//! What is kept of a version: its files and the log of its check.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use faas_proto::rest::{BuildLogView, BundleFileBody, Problem, VersionFiles};
+use faas_types::{BundleFile, Code, Fault, ProjectId, VersionRecord};
+use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
+use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::state::ApiState;
+use crate::views::build_log_view;
+
+/// Which file.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileQuery {
+    /// Its path in the version.
+    #[param(max_length = 512, example = "main.py")]
+    path: String,
+}
+
+/// Lists the files of a version.
+#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{version}/files", tag = "functions", params(
+    ("id" = String, Path, description = "name or id"), ("version" = String, Path, description = "a number, or `live`")), responses(
+    (status = 200, body = VersionFiles),
+    (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn version_files(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams((id, version)): PathParams<(String, String)>,
+) -> Result<Json<VersionFiles>, Failure> {
+    let version = find(&state, caller.project, &id, &version).await?;
+    let bundle = state.engine.version_bundle(&version).await?;
+    let body = |file: BundleFile| {
+        let BundleFile { path, digest, size, executable } = file;
+        BundleFileBody { path, digest: digest.to_string(), size, executable }
+    };
+    Ok(Json(VersionFiles { version: version.number, files: bundle.files.into_iter().map(body).collect() }))
+}
+
+/// Reads one file of a version, as it was uploaded.
+#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{version}/file", tag = "functions", params(
+    ("id" = String, Path, description = "name or id"), ("version" = String, Path, description = "a number, or `live`"), FileQuery), responses(
+    (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+    (status = 404, description = "no such function, version or file", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn version_file(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams((id, version)): PathParams<(String, String)>,
+    QueryParams(query): QueryParams<FileQuery>,
+) -> Result<impl IntoResponse, Failure> {
+    let version = find(&state, caller.project, &id, &version).await?;
+    let bytes = state.engine.version_file(&version, &query.path).await?;
+    Ok(([(CONTENT_TYPE, "application/octet-stream"), (X_CONTENT_TYPE_OPTIONS, "nosniff")], bytes))
+}
+
+/// Shows what a version wrote while it was checked.
+#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{version}/log", tag = "functions", params(
+    ("id" = String, Path, description = "name or id"), ("version" = String, Path, description = "a number, or `live`")), responses(
+    (status = 200, body = BuildLogView),
+    (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn build_log(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams((id, version)): PathParams<(String, String)>,
+) -> Result<Json<BuildLogView>, Failure> {
+    let version = find(&state, caller.project, &id, &version).await?;
+    Ok(Json(build_log_view(&state.engine.build_log(&version).await?)))
+}
+
+async fn find(state: &ApiState, project: ProjectId, id: &str, version: &str) -> Result<Arc<VersionRecord>, Fault> {
+    let entry = state.engine.catalog().find(project, id)?;
+    let number = match version {
+        "live" => entry.live_version(),
+        number => number.parse().ok(),
+    };
+    let Some(number) = number else {
+        let shown: String = version.chars().take(40).collect();
+        let message = format!("`{}` has no version `{shown}`", entry.record.name);
+        return Err(Fault::new(Code::NotFound, message).with_hint("name one by its number, or `live`"));
+    };
+    state.engine.catalog().version(&entry, number).await
+}

@@ -1,0 +1,188 @@
+//! What is wrong with a function's files, as far as this machine can tell: the server's own rules and, where an interpreter is
+//! here, syntax and entrypoint.
+
+use faas_client::LocalFile;
+use faas_config::preflight::{Finding, Policy, Preflight, Severity};
+use faas_config::{Language, closest, is_git_ignored};
+use faas_types::{Code, Entrypoint};
+
+use crate::failure::Failure;
+use crate::project::Project;
+use crate::python::{self, Findings};
+use crate::text::{self, visible};
+
+/// Directories above a function in which a repository is looked for.
+const ABOVE_MAX: usize = 32;
+
+/// What was found, the errors first, and what of the check could not be done.
+pub(crate) fn of(project: &Project) -> (Vec<Finding>, Option<String>) {
+    let mut findings = preflight(project);
+    findings.extend(exposed_to_git(project));
+    let skipped = match source(project) {
+        Ok((found, skipped)) => {
+            findings.extend(found);
+            skipped
+        }
+        Err(found) => {
+            findings.push(*found);
+            None
+        }
+    };
+    findings.sort_by_key(|finding| finding.severity);
+    (findings, skipped)
+}
+
+/// Ends a command with what was found, unless it is only worth a look.
+pub(crate) fn refuse(findings: &[Finding]) -> Result<(), Failure> {
+    let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    let Some(first) = errors.first() else { return Ok(()) };
+    let mut failure = match errors[..] {
+        [only] => {
+            let mut failure = Failure::of(only.code, visible(&only.to_string()));
+            let lines = only.snippet.iter().flat_map(|text| text.lines());
+            failure.details.extend(lines.map(|line| format!("    {}", visible(line))));
+            failure
+        }
+        _ => {
+            let mut failure = Failure::of(first.code, format!("{} problems", errors.len()));
+            failure.details.extend(errors.iter().map(|finding| visible(&finding.to_string())));
+            failure
+        }
+    };
+    failure.hint = first.fix.as_deref().map(visible);
+    Err(failure)
+}
+
+/// The rules that the server has too. What its operator blocks is told there.
+fn preflight(project: &Project) -> Vec<Finding> {
+    let policy = Policy::default();
+    let preflight = Preflight { policy: &policy, allowed: &project.manifest.allowed_secrets };
+    let listing: Vec<(&str, u64)> =
+        project.files.iter().map(|file| (file.entry.path.as_str(), file.entry.size)).collect();
+    let mut findings = preflight.listing(listing.iter().map(|(path, _)| *path));
+    for at in preflight.searched(&listing) {
+        // A file that cannot be read any more is told of by the upload.
+        if let Ok(bytes) = std::fs::read(&project.files[at].local) {
+            findings.extend(preflight.file(listing[at].0, &bytes));
+        }
+    }
+    findings
+}
+
+/// A `.env` beside the function that the next commit would take along.
+fn exposed_to_git(project: &Project) -> Option<Finding> {
+    if project.is_single || !project.root.join(".env").is_file() {
+        return None;
+    }
+    let root = project.root.canonicalize().ok()?;
+    let mut ignores = Vec::new();
+    for dir in root.ancestors().take(ABOVE_MAX) {
+        ignores.push((dir, std::fs::read_to_string(dir.join(".gitignore")).unwrap_or_default()));
+        if dir.join(".git").exists() {
+            let file = root.join(".env");
+            let ignored = ignores
+                .iter()
+                .any(|(dir, text)| file.strip_prefix(dir).is_ok_and(|relative| is_git_ignored(text, relative)));
+            let message = "git would take .env along, which usually holds secrets";
+            let finding = Finding::new("env-not-ignored", Severity::Warning, message).in_file(".env");
+            return (!ignored).then(|| finding.with_fix("add a line .env to .gitignore (`faas validate --fix` does)"));
+        }
+    }
+    None
+}
+
+/// Syntax and entrypoint.
+fn source(project: &Project) -> Result<(Vec<Finding>, Option<String>), Box<Finding>> {
+    let settings = &project.manifest.settings;
+    let language = Language::named(settings.runtime.language()).unwrap_or_else(Language::standard);
+    let entry = entry_file(&project.files, &settings.entrypoint, language)?;
+    if !python::can_check(language) {
+        // The server loads the entrypoint before it lets a version serve, and tells what it finds.
+        return Ok((Vec::new(), None));
+    }
+    let Some(findings) = python::check(&project.files, &entry.local, &settings.runtime) else {
+        let skipped = format!("syntax not checked: no {} or newer found here", settings.runtime);
+        return Ok((Vec::new(), Some(skipped)));
+    };
+    Ok((in_python(&findings, &entry.entry.path, &settings.entrypoint, project.is_single), None))
+}
+
+fn in_python(findings: &Findings, entry_path: &str, entrypoint: &Entrypoint, is_single: bool) -> Vec<Finding> {
+    if !findings.errors.is_empty() {
+        let finding = |error: &faas_types::FunctionError| Finding {
+            snippet: error.snippet.clone(),
+            ..Finding::new("syntax", Severity::Error, format!("{}: {}", error.kind, error.message))
+                .with_code(Code::DeploymentFailed)
+                .in_file(error.file.as_deref().unwrap_or(entry_path))
+                .at(error.line, error.column)
+                .with_fix("mend the syntax and deploy again")
+        };
+        return findings.errors.iter().map(finding).collect();
+    }
+    let top = entrypoint.symbol().split('.').next().unwrap_or_default();
+    match &findings.names {
+        Some(names) if !names.iter().any(|name| name == top) => {
+            let public = names.iter().map(String::as_str).filter(|name| !name.starts_with('_'));
+            let fix = match closest(top, public.clone()).or_else(|| single_of(public)) {
+                Some(meant) if is_single => {
+                    format!("to call `{meant}`, add --entrypoint {}:{meant}", entrypoint.file())
+                }
+                Some(meant) => format!("did you mean `{}:{meant}`?", entrypoint.file()),
+                None => format!("define `{top}` in {entry_path}, or set `entrypoint` to a name that is there"),
+            };
+            let why = format!("{entry_path} does not define `{top}`");
+            vec![no_entrypoint(entrypoint, &why).with_fix(fix)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The file that an entrypoint names: `api/main`, `api.main`, a package, or the file with its suffix.
+fn entry_file<'f>(
+    files: &'f [LocalFile],
+    entrypoint: &Entrypoint,
+    language: &Language,
+) -> Result<&'f LocalFile, Box<Finding>> {
+    let dotted = entrypoint.file().replace('.', "/");
+    let mut candidates: Vec<String> = [entrypoint.file(), &dotted]
+        .iter()
+        .flat_map(|base| language.files.iter().map(move |ending| format!("{base}{ending}")))
+        .collect();
+    if language.suffixes().any(|suffix| entrypoint.file().ends_with(suffix)) {
+        candidates.push(entrypoint.file().to_owned());
+    }
+    let found = candidates.iter().find_map(|path| files.iter().find(|file| file.entry.path == *path));
+    found.ok_or_else(|| {
+        let wanted = &candidates[0];
+        let base = |path: &'f str| language.suffixes().find_map(|suffix| path.strip_suffix(suffix));
+        let sources = files.iter().filter_map(|file| base(&file.entry.path));
+        let fix = match closest(entrypoint.file(), sources.clone()).or_else(|| single_of(sources)) {
+            Some(path) => format!("did you mean `{path}:{}`?", entrypoint.symbol()),
+            None => format!("create {wanted} or set `entrypoint` to file:name"),
+        };
+        Box::new(no_entrypoint(entrypoint, &format!("there is no {wanted} in the bundle")).with_fix(fix))
+    })
+}
+
+fn no_entrypoint(entrypoint: &Entrypoint, why: &str) -> Finding {
+    let message = format!("entrypoint `{entrypoint}` does not exist: {why}");
+    Finding::new("entrypoint", Severity::Error, message).with_code(Code::DeploymentFailed)
+}
+
+fn single_of<'p>(mut paths: impl Iterator<Item = &'p str>) -> Option<&'p str> {
+    let first = paths.next()?;
+    paths.next().is_none().then_some(first)
+}
+
+/// What a person hears of findings that refuse nothing.
+pub(crate) fn warnings(findings: &[Finding]) -> impl Iterator<Item = String> + '_ {
+    findings.iter().filter(|finding| finding.severity == Severity::Warning).map(|finding| {
+        let fix = finding.fix.as_ref().map(|fix| format!("; {fix}")).unwrap_or_default();
+        visible(&format!("{finding}{fix}"))
+    })
+}
+
+/// How much was checked, for people.
+pub(crate) fn extent(project: &Project) -> String {
+    format!("{}, {}", text::counted(project.files.len(), "file"), text::bytes(project.bytes()))
+}

@@ -1,0 +1,169 @@
+//! What a deployment tells: the changes before it, the outcome after it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use faas_client::rest::{DeployedTogetherView, DeploymentView};
+use serde_json::{Value, json};
+
+use super::Parcel;
+use crate::session::Session;
+use crate::table::Table;
+use crate::text;
+
+/// Changed files that are printed before the rest is only counted.
+const NAMED_FILES: usize = 10;
+
+// === impl Parcel ===
+
+impl Parcel {
+    /// What the server lacks, by name.
+    fn new_files(&self) -> Vec<&str> {
+        let missing: HashSet<&str> = self.plan.missing.iter().map(String::as_str).collect();
+        let entries = self.project.files.iter().map(|file| &file.entry);
+        entries.filter(|entry| missing.contains(entry.digest.as_str())).map(|entry| entry.path.as_str()).collect()
+    }
+
+    /// How much is uploaded and how much is there, for programs.
+    fn counts(&self) -> Value {
+        let new = self.new_files().len();
+        json!({
+            "files": self.project.files.len(),
+            "files_uploaded": new,
+            "files_present": self.project.files.len() - new,
+            "blobs_uploaded": self.plan.missing.len(),
+            "bytes_uploaded": self.plan.bytes_missing,
+            "bytes_total": self.plan.bytes_total,
+        })
+    }
+}
+
+/// Says what is about to change and what is about to be sent.
+pub(super) fn announce(parcel: &Parcel, diff: Option<&str>, session: &Session) {
+    let Parcel { project, plan, changes } = parcel;
+    let lines = changes.lines();
+    for line in lines.iter().take(NAMED_FILES) {
+        session.out.note(format_args!("  {line}"));
+    }
+    if lines.len() > NAMED_FILES {
+        session.out.note(format_args!("  … and {} more", lines.len() - NAMED_FILES));
+    }
+    if let Some(diff) = diff.filter(|diff| !diff.is_empty()) {
+        session.out.note(text::visible(diff.trim_end()));
+    }
+    let (files, count) = (text::counted(project.files.len(), "file"), parcel.new_files().len());
+    let (new, total) = (text::bytes(plan.bytes_missing), text::bytes(plan.bytes_total));
+    let there = project.files.len() - count;
+    session.out.note(format_args!(
+        "{}: {files}, {count} new ({new} of {total} to upload), {there} already there; {}",
+        project.name,
+        changes.summary()
+    ));
+}
+
+pub(super) fn print_plans(parcels: &[(Parcel, Option<String>)], session: &Session) -> anyhow::Result<()> {
+    let mut plans: Vec<Value> = parcels.iter().map(|(parcel, diff)| plan(parcel, diff.as_deref())).collect();
+    let report = if plans.len() == 1 { plans.remove(0) } else { json!({ "functions": plans }) };
+    session.out.item(&report, |_| {
+        let mut table = Table::of_properties();
+        for (parcel, _) in parcels {
+            table.property("function", &parcel.project.name);
+            let files = text::counted(parcel.project.files.len(), "file");
+            table.property("bundle", format!("{files}, {}", text::bytes(parcel.plan.bytes_total)));
+            let new = parcel.new_files();
+            table.property("upload", format!("{} new, {}", new.len(), text::bytes(parcel.plan.bytes_missing)));
+            new.iter().for_each(|path| table.property("", path));
+        }
+        table
+    })
+}
+
+fn plan(parcel: &Parcel, diff: Option<&str>) -> Value {
+    let Parcel { project, plan, changes } = parcel;
+    let mut report = json!({
+        "function": project.name,
+        "files": project.files.len(),
+        "bytes_total": plan.bytes_total,
+        "bytes_missing": plan.bytes_missing,
+        "new": parcel.new_files(),
+        "changes": changes.to_json(),
+        "manifest": project.manifest.to_json(),
+    });
+    if let Some(diff) = diff {
+        report["diff"] = json!(diff);
+    }
+    report
+}
+
+pub(super) fn print_deployment(
+    deployment: &DeploymentView,
+    parcel: &Parcel,
+    elapsed: Duration,
+    session: &Session,
+) -> anyhow::Result<()> {
+    let mut report = serde_json::to_value(deployment)?;
+    report["event"] = json!("switched");
+    report["took_ms"] = json!(millis(elapsed));
+    report["bytes_uploaded"] = json!(parcel.plan.bytes_missing);
+    report["upload"] = parcel.counts();
+    report["changes"] = parcel.changes.to_json();
+    session.out.item(&report, |_| {
+        let mut table = deployment_table(deployment);
+        table.property("took", text::took(elapsed));
+        table
+    })
+}
+
+pub(super) fn print_together(
+    together: &DeployedTogetherView,
+    parcels: &[Parcel],
+    elapsed: Duration,
+    session: &Session,
+) -> anyhow::Result<()> {
+    let mut report = serde_json::to_value(together)?;
+    report["event"] = json!("switched");
+    report["took_ms"] = json!(millis(elapsed));
+    report["upload"] = parcels.iter().map(|parcel| (parcel.project.name.to_string(), parcel.counts())).collect();
+    session.out.item(&report, |_| together_table(together))?;
+    session.out.note(format_args!("to move all of them back: faas rollback --together {}", together.id));
+    Ok(())
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A deployment for people; a rollback prints the same.
+pub(crate) fn deployment_table(deployment: &DeploymentView) -> Table {
+    let before = deployment.from.map(|from| format!(" (was {from})")).unwrap_or_default();
+    let mut table = Table::of_properties();
+    table.property("function", &deployment.function);
+    table.property("version", format!("{}{before}", deployment.version));
+    if deployment.alias != "live" {
+        table.property("alias", &deployment.alias);
+    }
+    table.maybe(
+        "share",
+        deployment.split.map(|split| format!("{} % of the calls go to {}", split.percent, split.version)),
+    );
+    table.maybe("expires", deployment.expires_at.as_deref().map(text::time));
+    table.property("url", &deployment.url);
+    table.property("runtime", &deployment.runtime);
+    table.maybe("note", deployment.note.as_ref());
+    table
+}
+
+/// Functions that moved together, for people.
+pub(crate) fn together_table(together: &DeployedTogetherView) -> Table {
+    let mut table = Table::with_headings(["FUNCTION", "VERSION", "WAS", "RUNTIME", "URL"]);
+    for deployment in &together.deployments {
+        table.row([
+            deployment.function.clone(),
+            deployment.version.to_string(),
+            deployment.from.map_or_else(|| "-".to_owned(), |from| from.to_string()),
+            deployment.runtime.clone(),
+            deployment.url.clone(),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,120 @@
+//! The steps of a deployment as they happen: remarks for people, events for programs that read `ndjson`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use faas_client::UploadStep;
+use faas_client::rest::DeploymentView;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::Parcel;
+use crate::args::Format;
+use crate::checks;
+use crate::project::Project;
+use crate::session::Session;
+use crate::text;
+
+/// Lines of a build log that are shown; all of them are kept with the version.
+const LOG_LINES: usize = 20;
+
+/// Tells of steps.
+pub(super) struct Steps<'s> {
+    session: &'s Session,
+}
+
+/// An upload under way.
+pub(super) struct Upload<'s> {
+    session: &'s Session,
+    bar: ProgressBar,
+    cuts: Arc<AtomicU64>,
+}
+
+// === impl Steps ===
+
+impl<'s> Steps<'s> {
+    pub(super) fn new(session: &'s Session) -> Self {
+        Self { session }
+    }
+
+    pub(super) fn fetched(&self, origin: Option<&str>) -> anyhow::Result<()> {
+        let Some(origin) = origin else { return Ok(()) };
+        self.session.out.note(format_args!("from {}", text::visible(origin)));
+        self.event(&json!({ "event": "fetched", "from": origin }))
+    }
+
+    pub(super) fn checking(&self, project: &Project) -> anyhow::Result<()> {
+        self.session.out.note(format_args!("checking {}: {}", project.name, checks::extent(project)));
+        let (name, files, bytes) = (&project.name, project.files.len(), project.bytes());
+        self.event(&json!({ "event": "checking", "function": name, "files": files, "bytes": bytes }))
+    }
+
+    pub(super) fn uploading(&self, parcels: &[Parcel]) -> anyhow::Result<Upload<'s>> {
+        let bytes: u64 = parcels.iter().map(|parcel| parcel.plan.bytes_missing).sum();
+        let blobs: usize = parcels.iter().map(|parcel| parcel.plan.missing.len()).sum();
+        let files: usize = parcels.iter().map(|parcel| parcel.project.files.len()).sum();
+        self.event(&json!({ "event": "uploading", "blobs": blobs, "bytes": bytes, "files": files }))?;
+        let bar = if !self.session.out.stderr_tty || bytes == 0 {
+            ProgressBar::hidden()
+        } else {
+            let style = ProgressStyle::with_template("uploading {bar:30} {bytes}/{total_bytes} {eta}")
+                .expect("the template is constant and tested by every deploy on a terminal");
+            ProgressBar::new(bytes).with_style(style)
+        };
+        Ok(Upload { session: self.session, bar, cuts: Arc::default() })
+    }
+
+    pub(super) fn loading(&self, functions: usize) -> anyhow::Result<()> {
+        let what = if functions == 1 { "the entrypoint".to_owned() } else { format!("{functions} entrypoints") };
+        self.session.out.note(format_args!("loading {what} in a sandbox"));
+        self.event(&json!({ "event": "loading", "functions": functions }))
+    }
+
+    /// The event of this step is the deployment itself, which is printed as the outcome.
+    pub(super) fn switched(&self, deployment: &DeploymentView) {
+        let out = &self.session.out;
+        if let Some(log) = &deployment.build_log {
+            for line in log.lines.iter().take(LOG_LINES) {
+                out.note(format_args!("  | {}", text::visible(&line.message)));
+            }
+            let more = log.lines.len().saturating_sub(LOG_LINES) as u64 + log.dropped;
+            if more > 0 {
+                let (name, version) = (&deployment.function, deployment.version);
+                out.note(format_args!("  | … {more} more lines: faas fn build-log {name} {version}"));
+            }
+        }
+        out.note(format_args!("switched {} to version {}", deployment.function, deployment.version));
+    }
+
+    fn event(&self, event: &Value) -> anyhow::Result<()> {
+        match self.session.out.format {
+            Format::Ndjson => self.session.out.json(event),
+            Format::Table | Format::Json => Ok(()),
+        }
+    }
+}
+
+// === impl Upload ===
+
+impl Upload<'_> {
+    /// Hears of chunks.
+    pub(super) fn listener(&self) -> impl Fn(UploadStep) + Clone + Send + Sync + 'static {
+        let (bar, cuts) = (self.bar.clone(), Arc::clone(&self.cuts));
+        move |step| match step {
+            UploadStep::Sent(bytes) => bar.inc(bytes),
+            UploadStep::Again(bytes) => {
+                cuts.fetch_add(1, Ordering::Relaxed);
+                bar.set_position(bar.position().saturating_sub(bytes));
+            }
+        }
+    }
+
+    pub(super) fn end(&self) {
+        self.bar.finish_and_clear();
+        let cuts = self.cuts.load(Ordering::Relaxed);
+        if cuts > 0 {
+            let times = if cuts == 1 { "once".to_owned() } else { format!("{cuts} times") };
+            self.session.out.note(format_args!("the line was cut {times}; what had arrived was not sent again"));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Where a function's files come from: a directory, a file, an archive, standard input or a git repository.
+//!
+//! Whatever is not a directory or a file of this machine is unpacked into a directory of its own first, within bounds, and
+//! then goes the way of all directories.
+
+mod archive;
+mod git;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use faas_config::MANIFEST_FILES;
+use tempfile::TempDir;
+
+use crate::failure::Failure;
+use crate::project::or_here;
+use git::Repository;
+
+/// What on the command line says where files are.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct SourceArgs {
+    /// A directory, a single file, an archive (zip, tar, tar.gz), - for one on standard input, or git+URL@REF#DIR [default: .]
+    path: Option<PathBuf>,
+    /// A git repository: https, ssh or file
+    #[arg(long, value_name = "URL", conflicts_with = "path")]
+    git: Option<String>,
+    /// A branch, a tag or a commit of it [default: its HEAD]
+    #[arg(long = "ref", value_name = "REF", requires = "git")]
+    reference: Option<String>,
+    /// A directory of it
+    #[arg(long, value_name = "DIR", requires = "git")]
+    subdir: Option<String>,
+}
+
+/// Files on this machine. What was unpacked is gone when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) path: PathBuf,
+    /// Where they came from, for people; `None` when they lie where they were named.
+    pub(crate) origin: Option<String>,
+    _unpacked: Option<TempDir>,
+}
+
+// === impl Source ===
+
+impl Source {
+    /// Brings the files here.
+    pub(crate) fn fetch(args: SourceArgs) -> anyhow::Result<Self> {
+        let SourceArgs { path, git, reference, subdir } = args;
+        if let Some(url) = git {
+            return Self::cloned(&Repository::new(&url, reference.as_deref(), subdir.as_deref())?);
+        }
+        let path = or_here(path);
+        match path.to_str() {
+            Some("-") => Self::unpacked("standard input", archive::unpack_stdin),
+            Some(text) if text.starts_with("git+") => Self::cloned(&Repository::parse(text)?),
+            _ if path.is_file() && archive::is_archive(&path) => {
+                let origin = path.display().to_string();
+                Self::unpacked(&origin, |dir| archive::unpack_file(&path, dir))
+            }
+            _ => Ok(Self { path, origin: None, _unpacked: None }),
+        }
+    }
+
+    fn cloned(repository: &Repository) -> anyhow::Result<Self> {
+        let scratch = scratch()?;
+        let tar = repository.fetch(scratch.path())?;
+        Self::unpacked(&repository.to_string(), |dir| archive::unpack_file(&tar, dir))
+    }
+
+    fn unpacked(origin: &str, unpack: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<Self> {
+        let dir = scratch()?;
+        unpack(dir.path())?;
+        let path = single_directory(dir.path())?.unwrap_or_else(|| dir.path().to_owned());
+        Ok(Self { path, origin: Some(origin.to_owned()), _unpacked: Some(dir) })
+    }
+}
+
+fn scratch() -> anyhow::Result<TempDir> {
+    TempDir::with_prefix("faas-source-").context("cannot make a directory to unpack into")
+}
+
+/// Archives often hold everything in one directory, named after the project.
+fn single_directory(root: &Path) -> anyhow::Result<Option<PathBuf>> {
+    if MANIFEST_FILES.iter().any(|name| root.join(name).exists()) {
+        return Ok(None);
+    }
+    let entries = std::fs::read_dir(root)?.collect::<Result<Vec<_>, _>>()?;
+    match &entries[..] {
+        [] => Err(Failure::usage("there is not a single file in it").into()),
+        [only] if only.file_type()?.is_dir() => Ok(Some(only.path())),
+        _ => Ok(None),
+    }
+}

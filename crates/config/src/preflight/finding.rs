@@ -1,0 +1,127 @@
+//! What a check found.
+
+use std::fmt;
+
+use faas_types::{Code, Fault};
+use serde::Serialize;
+
+use super::secrets::Secret;
+
+/// Findings that a refusal spells out.
+const TOLD: usize = 10;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Nothing is deployed.
+    Error,
+    /// Worth a look.
+    Warning,
+}
+
+/// One thing that a check found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The rule, such as `aws-access-key` or `syntax`.
+    pub rule: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The catalogue entry that a deployment is refused with.
+    pub code: Code,
+    /// The file in the upload.
+    pub file: Option<String>,
+    /// The line, from 1.
+    pub line: Option<u32>,
+    /// The column in characters, from 1.
+    pub column: Option<u32>,
+    /// What is wrong, in one lowercase sentence. Never shows a secret.
+    pub message: String,
+    /// The source line with a caret under the place; of syntax errors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snippet: Option<String>,
+    /// How to mend it.
+    pub fix: Option<String>,
+}
+
+/// Why an upload is refused; `None` when nothing found is an error.
+#[must_use]
+pub fn refusal(findings: &[Finding]) -> Option<Fault> {
+    let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    let first = errors.first()?;
+    let mut message = errors.iter().take(TOLD).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    if errors.len() > TOLD {
+        message.push_str(&format!("; and {} more", errors.len() - TOLD));
+    }
+    let fault = Fault::new(first.code, message);
+    Some(match &first.fix {
+        Some(fix) => fault.with_hint(fix.clone()),
+        None => fault,
+    })
+}
+
+// === impl Finding ===
+
+impl Finding {
+    /// A finding of an upload that is refused with [`Code::UploadRefused`].
+    pub fn new(rule: impl Into<String>, severity: Severity, message: impl Into<String>) -> Self {
+        Self {
+            rule: rule.into(),
+            severity,
+            code: Code::UploadRefused,
+            file: None,
+            line: None,
+            column: None,
+            message: message.into(),
+            snippet: None,
+            fix: None,
+        }
+    }
+
+    /// The same with another catalogue entry.
+    #[must_use]
+    pub fn with_code(self, code: Code) -> Self {
+        Self { code, ..self }
+    }
+
+    /// The same in a file.
+    #[must_use]
+    pub fn in_file(self, file: impl Into<String>) -> Self {
+        Self { file: Some(file.into()), ..self }
+    }
+
+    /// The same at a place in its file.
+    #[must_use]
+    pub fn at(self, line: Option<u32>, column: Option<u32>) -> Self {
+        Self { line, column, ..self }
+    }
+
+    /// The same with a way out.
+    #[must_use]
+    pub fn with_fix(self, fix: impl Into<String>) -> Self {
+        Self { fix: Some(fix.into()), ..self }
+    }
+
+    pub(super) fn of_secret(path: &str, secret: &Secret) -> Self {
+        let Secret { rule, what, line, column, masked } = secret;
+        Self::new(*rule, Severity::Error, format!("{what} (`{masked}`)")).in_file(path).at(Some(*line), Some(*column)).with_fix(
+            format!(
+                "take it out, replace it where it is used, and revoke it if it was ever shared; if it is no secret, write \
+                 `faas:allow-secret` on its line or allow_secrets = [\"{path}:{rule}\"] below [preflight] in the manifest"
+            ),
+        )
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            f.write_str(file)?;
+            for part in [self.line, self.column].into_iter().flatten() {
+                write!(f, ":{part}")?;
+            }
+            f.write_str(": ")?;
+        }
+        f.write_str(&self.message)
+    }
+}

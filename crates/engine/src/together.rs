@@ -1,0 +1,197 @@
+//! Several functions as one: deployed in one commit, and moved back in one.
+
+use std::time::Duration;
+
+use faas_ports::{Collection, Expect, Key, Write};
+use faas_types::{
+    AliasName, BuildLog, Code, Deployment, DeploymentId, DeploymentKind, Fault, FunctionName, FunctionRecord,
+    ProjectId, Together, TogetherMove, limits,
+};
+
+use crate::aliases::Moved;
+use crate::catalog::{FunctionEntry, decode};
+use crate::core::encode;
+use crate::deploy::{Deployed, NewDeployment, check_note, under_way};
+use crate::engine::Engine;
+use crate::functions::deployment_key;
+
+/// Functions that moved in one commit.
+pub struct DeployedTogether {
+    /// What each of their deployments names.
+    pub id: DeploymentId,
+    /// The functions, by name.
+    pub deployed: Vec<Deployed>,
+    /// Functions that a rollback could not move.
+    pub stayed: Vec<Stayed>,
+}
+
+/// A function that a rollback did not move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stayed {
+    /// Its name.
+    pub function: FunctionName,
+    /// Why, in one sentence.
+    pub why: &'static str,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Deploys several functions: each is sealed and has loaded before one commit moves all of them.
+    ///
+    /// # Errors
+    /// As for [`deploy`](Self::deploy), naming the function; `FN_006` for none, too many, or one twice. Nothing has changed
+    /// then.
+    pub async fn deploy_together(
+        &self,
+        project: ProjectId,
+        mut news: Vec<NewDeployment>,
+    ) -> Result<DeployedTogether, Fault> {
+        let invalid = |message: String| Fault::new(Code::InvalidConfiguration, message);
+        let most = limits::FUNCTIONS_TOGETHER_MAX;
+        if !(1..=most).contains(&news.len()) {
+            return Err(invalid(format!("functions: 1 to {most} are deployed together, not {}", news.len())));
+        }
+        news.sort_by(|a, b| a.name.cmp(&b.name));
+        if let Some(twice) = news.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            return Err(invalid(format!("functions: `{}` is among them twice", twice[0].name)));
+        }
+        let id = self.core.ids.mint(self.core.clock.now());
+        let deployed = self.deploy_each(project, news, Some(id)).await?;
+        Ok(DeployedTogether { id, deployed, stayed: Vec::new() })
+    }
+
+    /// Moves every function of a deployment back to where it was before, in one commit. One that was new then, or was
+    /// deleted since, stays as it is.
+    ///
+    /// # Errors
+    /// `FN_013` for no such deployment; `FN_014` when one of the functions moved since or is being deployed.
+    pub async fn rollback_together(
+        &self,
+        project: ProjectId,
+        id: DeploymentId,
+        note: Option<String>,
+    ) -> Result<DeployedTogether, Fault> {
+        check_note(note.as_deref())?;
+        let key = together_key(project, id);
+        let stored = self.core.registry.get(&key).await?.ok_or_else(|| unknown(id))?;
+        let before: Together = decode(&key, &stored.value)?;
+        let guards: Vec<_> =
+            before.moves.iter().map(|one| (self.deployment_guard(project, &one.name), &one.name)).collect();
+        let mut held = Vec::with_capacity(guards.len());
+        for (guard, name) in &guards {
+            held.push(guard.try_lock().map_err(|_| under_way(name))?);
+        }
+        let back: DeploymentId = self.core.ids.mint(self.core.clock.now());
+        let (mut steps, mut stayed) = (Vec::new(), Vec::new());
+        for one in &before.moves {
+            match (self.core.catalog.by_id(project, one.function), one.from) {
+                (Some(entry), Some(to)) => steps.push(self.step_back(&entry, one.to, to, back, note.as_deref()).await?),
+                (Some(_), None) => stayed.push(Stayed { function: one.name.clone(), why: "it had no version before" }),
+                (None, _) => stayed.push(Stayed { function: one.name.clone(), why: "it was deleted since" }),
+            }
+        }
+        if steps.is_empty() {
+            let message = format!("no function of {id} can go back: none had a version before, or is still there");
+            return Err(Fault::new(Code::NotFound, message));
+        }
+        let deployed = self.move_together(project, back, steps).await?;
+        Ok(DeployedTogether { id: back, deployed, stayed })
+    }
+
+    async fn step_back(
+        &self,
+        entry: &FunctionEntry,
+        expected: u32,
+        to: u32,
+        together: DeploymentId,
+        note: Option<&str>,
+    ) -> Result<Step, Fault> {
+        let name = &entry.record.name;
+        if entry.live_version() != Some(expected) {
+            let now = entry.live_version().map_or_else(|| "none".to_owned(), |version| version.to_string());
+            let message = format!("`{name}` serves version {now} since, not {expected}");
+            return Err(Fault::new(Code::Conflict, message)
+                .with_hint(format!("move the functions one by one, such as `faas rollback {name} --to {to}`")));
+        }
+        let version = self.core.catalog.version(entry, to).await?;
+        let mut record = entry.record.clone();
+        let now = record.moment(self.core.clock.now());
+        let from = record.point(AliasName::live(), &version, now);
+        record.updated_at = now;
+        let moved = Moved { kind: DeploymentKind::Rollback, from, note: note.map(str::to_owned), at: now };
+        let event = self.event(&record, &AliasName::live(), moved);
+        let deployment = Deployment { together: Some(together), ..event };
+        let triggers = self.core.reconcile_triggers(record.project, record.id, &version.settings.triggers).await?;
+        Ok(Step { record, revision: entry.revision, deployment, version, triggers })
+    }
+
+    async fn move_together(
+        &self,
+        project: ProjectId,
+        id: DeploymentId,
+        steps: Vec<Step>,
+    ) -> Result<Vec<Deployed>, Fault> {
+        let mut writes = vec![together_write(project, id, steps.iter().map(|step| (&step.record, &step.deployment)))?];
+        for Step { record, revision, deployment, triggers, .. } in &steps {
+            let put = |key, value, expect| Write::Put { key, value, expect };
+            let key = crate::catalog::function_key(project, &record.name);
+            writes.push(put(key, encode(record)?, Expect::Revision(*revision)));
+            writes.push(put(deployment_key(project, deployment), encode(deployment)?, Expect::Absent));
+            writes.extend(triggers.writes.iter().cloned());
+        }
+        let revision = self.core.registry.commit(writes).await?;
+        let mut deployed = Vec::with_capacity(steps.len());
+        for Step { record, deployment, version, triggers, .. } in steps {
+            self.core.learn_triggers(triggers, revision);
+            let entry = self.remember(record, revision);
+            self.retire_outdated(&entry).await;
+            let build_log = BuildLog::default();
+            deployed.push(Deployed { deployment, entry, version, check: Duration::ZERO, build_log });
+        }
+        Ok(deployed)
+    }
+}
+
+/// One function on its way back.
+struct Step {
+    record: FunctionRecord,
+    /// The revision of the record that it was made from.
+    revision: u64,
+    deployment: Deployment,
+    version: std::sync::Arc<faas_types::VersionRecord>,
+    triggers: crate::triggers::Reconciled,
+}
+
+/// The record of functions that move together.
+pub(crate) fn together_write<'d>(
+    project: ProjectId,
+    id: DeploymentId,
+    moves: impl Iterator<Item = (&'d FunctionRecord, &'d Deployment)> + Clone,
+) -> Result<Write, Fault> {
+    let one = |(record, deployment): (&FunctionRecord, &Deployment)| TogetherMove {
+        function: record.id,
+        name: record.name.clone(),
+        from: deployment.from,
+        to: deployment.to,
+    };
+    let first = moves.clone().next().map(|(_, deployment)| deployment);
+    let record = Together {
+        id,
+        moves: moves.map(one).collect(),
+        rollback: first.is_some_and(|deployment| deployment.rollback),
+        note: first.and_then(|deployment| deployment.note.clone()),
+        at: first.map_or_else(|| id.created_at(), |deployment| deployment.at),
+    };
+    Ok(Write::Put { key: together_key(project, id), value: encode(&record)?, expect: Expect::Absent })
+}
+
+/// Beside the deployments of functions, whose keys begin with a function's id.
+fn together_key(project: ProjectId, id: DeploymentId) -> Key {
+    Key::new(project, Collection::Deployments, format!("together/{id}"))
+}
+
+fn unknown(id: DeploymentId) -> Fault {
+    Fault::new(Code::NotFound, format!("no deployment of several functions has the id {id}"))
+        .with_hint("`faas deploy` prints the id; a single function is moved back by `faas rollback NAME`")
+}

@@ -1,0 +1,171 @@
+"""What a deployment shows: changes before it, its steps, its log; and what it sends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import Server, free_port, write_function
+
+FILES = 500
+GOOD = "def handler():\n    return 'old'\n"
+
+
+def test_one_changed_line_of_500_files_uploads_one_blob(server: Server, tmp_path: Path, name: str) -> None:
+    files = {f"lib/part_{n // 50}/mod_{n}.py": f"VALUE = {n}\nNAME = '{name}-{n}'\n" for n in range(FILES - 1)}
+    folder = write_function(tmp_path, name, {"main.py": GOOD} | files)
+    first = server.deploy(folder)
+    assert first["upload"]["files"] == FILES + 1, "with the manifest"
+    changed = folder / "lib/part_3/mod_170.py"
+    changed.write_text(changed.read_text(encoding="utf-8").replace("VALUE = 170", "VALUE = 171"), encoding="utf-8")
+    blobs = server.data / "blobs"
+    before = sum(1 for path in blobs.rglob("*") if path.is_file())
+    result = server.cli("deploy", folder, "-o", "json", timeout=180).ok()
+    upload = result.json()["upload"]
+    assert (upload["blobs_uploaded"], upload["files_uploaded"], upload["files_present"]) == (1, 1, FILES)
+    assert "~ lib/part_3/mod_170.py" in result.stderr
+    assert f"{FILES + 1} files, 1 new ({changed.stat().st_size} B of" in result.stderr
+    assert f"{FILES} already there; 1 changed, 0 added, 0 removed since version 1" in result.stderr
+    # Beside that one, the server keeps the new list of files.
+    assert sum(1 for path in blobs.rglob("*") if path.is_file()) - before == 2
+
+
+def test_changes_and_lines_are_shown_before_anything_is_sent(server: Server, tmp_path: Path, name: str) -> None:
+    folder = write_function(tmp_path, name, {"main.py": GOOD, "gone.txt": "x", "data.bin": "a"})
+    server.deploy(folder)
+    (folder / "gone.txt").unlink()
+    (folder / "main.py").write_text(GOOD.replace("old", "new"), encoding="utf-8")
+    (folder / "data.bin").write_bytes(b"\0\1")
+    (folder / "added.txt").write_text("y" * 2_000, encoding="utf-8")
+    result = server.cli("deploy", folder, "--dry-run", "--diff", "-o", "json").ok()
+    changes = result.json()["changes"]
+    assert changes["since"] == 1
+    assert [one["path"] for one in changes["added"]] == ["added.txt"]
+    assert [one["path"] for one in changes["changed"]] == ["data.bin", "main.py"]
+    assert changes["removed"] == [{"path": "gone.txt", "bytes": 1}]
+    assert "-    return 'old'\n+    return 'new'\n" in result.json()["diff"]
+    assert "binary files differ: data.bin" in result.json()["diff"]
+    for line in ("~ main.py (", "+ added.txt (2.0 KB)", "- gone.txt (1 B)", "+    return 'new'"):
+        assert line in result.stderr
+    assert server.api.function(name)["version"] == 1, "nothing was deployed"
+    assert server.api.invoke(name).expect(200).json() == {"result": "old"}
+
+
+def test_steps_are_events_for_programs(server: Server, tmp_path: Path, name: str) -> None:
+    folder = write_function(tmp_path, name, GOOD)
+    lines = server.cli("deploy", folder, "-o", "ndjson").ok().stdout.splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [event["event"] for event in events] == ["checking", "uploading", "loading", "switched"]
+    assert (events[-1]["function"], events[-1]["version"]) == (name, 1)
+
+
+def test_what_it_writes_while_it_loads_is_kept(server: Server, tmp_path: Path, name: str) -> None:
+    code = "import sys\nprint('reading the model')\nprint('no cache', file=sys.stderr)\n" + GOOD
+    result = server.cli("deploy", write_function(tmp_path / "a", name, code)).ok()
+    assert "  | reading the model" in result.stderr
+    server.deploy(write_function(tmp_path / "b", name, GOOD))
+    kept = server.cli("fn", "build-log", name, "1", "-o", "json").ok().json()
+    assert {line["message"] for line in kept["lines"]} == {"reading the model", "no cache"}
+    assert server.cli("fn", "build-log", name).ok().stdout == "", "the second version wrote nothing"
+    server.cli("fn", "build-log", name, "7").exits(4)
+    flood = "for n in range(5_000):\n    print('line', n)\n" + GOOD
+    server.deploy(write_function(tmp_path / "c", name, flood))
+    kept = server.http.get(f"/api/v1/functions/{name}/versions/3/log").expect(200).json()
+    assert len(kept["lines"]) <= 500
+    assert len(json.dumps(kept)) < 256 << 10
+
+
+def test_the_files_of_a_version_need_a_key_that_may_read(server: Server, tmp_path: Path, name: str) -> None:
+    server.deploy(write_function(tmp_path, name, GOOD))
+    base = f"/api/v1/functions/{name}/versions"
+    listed = server.http.get(f"{base}/1/files").expect(200).json()
+    assert [file["path"] for file in listed["files"]] == ["faas.toml", "main.py"]
+    assert server.http.get(f"{base}/live/file?path=main.py").expect(200).body.decode() == GOOD
+    for path in ("../main.py", "other.py", ""):
+        server.http.get(f"{base}/1/file?path={path}").expect(404)
+    for version in ("2", "0", "-1", "x", "99999999999"):
+        server.http.get(f"{base}/{version}/files").expect(404)
+    caller = server.api.create_key("caller", ["invoke"])["key"]
+    server.http.get(f"{base}/1/files", key=caller).expect(403)
+    server.http.get(f"{base}/1/file?path=main.py", key=None).expect(401)
+
+
+class CutLine:
+    """Passes connections on to a server, and cuts one after so many bytes towards it, so many times or for good."""
+
+    def __init__(self, target: int, cuts: int, after: int, *, for_good: bool = False) -> None:
+        self.target, self.cuts, self.after, self.for_good = target, cuts, after, for_good
+        self.passed, self.lock = 0, threading.Lock()
+        self.port = free_port()
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self.listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.target))
+            threading.Thread(target=self._pass, args=(client, server, True), daemon=True).start()
+            threading.Thread(target=self._pass, args=(server, client, False), daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket, counted: bool) -> None:
+        try:
+            while chunk := source.recv(16 << 10):
+                if counted and self._is_over(len(chunk)):
+                    break
+                sink.sendall(chunk)
+        except OSError:
+            pass
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def _is_over(self, length: int) -> bool:
+        with self.lock:
+            self.passed += length
+            if self.cuts == 0 or self.passed < self.after:
+                return False
+            if self.for_good:
+                self.close()
+                return True
+            self.cuts, self.passed = self.cuts - 1, 0
+            return True
+
+
+@pytest.fixture
+def line(server: Server) -> Iterator[CutLine]:
+    line = CutLine(server.port, cuts=3, after=600_000)
+    yield line
+    line.close()
+
+
+def test_a_cut_line_costs_only_what_was_under_way(server: Server, line: CutLine, tmp_path: Path, name: str) -> None:
+    files = {f"data_{n}.txt": f"{name}-{n}-" + "x" * 150_000 for n in range(20)}
+    folder = write_function(tmp_path, name, {"main.py": f"# {name}\n{GOOD}"} | files)
+    through = server.cli_with(FAAS_ENDPOINT=f"http://127.0.0.1:{line.port}", FAAS_API_KEY=server.key)
+    result = through("deploy", folder, "-o", "json").ok()
+    assert line.cuts == 0, "the line was cut as often as it should be"
+    assert "the line was cut" in result.stderr
+    assert result.json()["upload"]["files_uploaded"] == 22
+    assert server.api.invoke(name).expect(200).json() == {"result": "old"}
+
+
+def test_a_second_try_goes_on_where_the_first_ended(server: Server, tmp_path: Path, name: str) -> None:
+    files = {f"data_{n}.txt": f"{name}-{n}-" + "y" * 150_000 for n in range(20)}
+    folder = write_function(tmp_path, name, {"main.py": GOOD} | files)
+    broken = CutLine(server.port, cuts=1, after=1_700_000, for_good=True)
+    through = server.cli_with(FAAS_ENDPOINT=f"http://127.0.0.1:{broken.port}", FAAS_API_KEY=server.key)
+    through("deploy", folder, timeout=60).exits(9)
+    server.http.get(f"/api/v1/functions/{name}").expect(404)
+    upload = server.cli("deploy", folder, "-o", "json").ok().json()["upload"]
+    assert 0 < upload["files_present"] < 22, upload
