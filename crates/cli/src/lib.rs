@@ -7,6 +7,7 @@ mod args;
 mod bundle;
 mod commands;
 mod deps;
+mod env_file;
 mod failure;
 mod output;
 mod profile;

@@ -39,6 +39,7 @@ pub const fn error_page(code: Code) -> &'static str {
         Code::ProcessLimit => page!("FN_025"),
         Code::TmpFull => page!("FN_026"),
         Code::LogLimit => page!("FN_027"),
+        Code::SecretUnusable => page!("FN_028"),
     }
 }
 

@@ -4,20 +4,24 @@
 //! - [`ServerConfig`]: what a server runs with, from defaults, a file, the environment and flags.
 //! - [`IgnoreRules`]: which files of a directory become a bundle.
 //! - [`Language`]: what the descriptions of the runtimes say to manifests.
+//! - [`find_keys`]: the forms of keys that services hand out.
 //! - [`error_page`]: the page of an error code.
 
 mod bundle;
 mod error_page;
 mod languages;
 mod manifest;
+mod secret_formats;
 mod server;
 
 pub use bundle::{DEFAULT_IGNORES, IGNORE_FILE, IgnoreRules, InvalidPattern};
 pub use error_page::error_page;
 pub use languages::Language;
 pub use manifest::{
-    LoadManifestError, MANIFEST_FILES, Manifest, ManifestErrors, Position, Problem, check_var, closest, manifest_schema,
+    LoadManifestError, MANIFEST_FILES, Manifest, ManifestErrors, Position, Problem, check_var, closest,
+    manifest_schema, place_of_var,
 };
+pub use secret_formats::{FoundKey, find_keys, looks_secret};
 pub use server::{
     CacheSection, CallbacksSection, ConfigError, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection,
     SandboxSection, ServerConfig, ServerOverrides, StoreSection, default_data_dir,

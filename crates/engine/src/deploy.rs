@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use faas_ports::{InstanceSpec, Launched, PortError};
 use faas_types::{
-    Author, Bundle, Code, Deployment, Digest, Fault, FunctionName, FunctionSettings, ProjectId, VersionRecord, limits,
+    Author, Bundle, Code, Deployment, Digest, Fault, FunctionName, FunctionRecord, FunctionSettings, ProjectId,
+    VersionRecord, limits,
 };
 
 use crate::aliases::Target;
@@ -18,6 +19,7 @@ use crate::engine::Engine;
 use crate::onward::check_destinations;
 use crate::pool::PoolSpec;
 use crate::publish::Checked;
+use crate::stages::Outfit;
 
 /// A version to deploy.
 #[derive(Clone, Debug)]
@@ -100,8 +102,8 @@ impl Engine {
     /// Seals a version, loads it in a sandbox and moves its alias to it, or begins its trial where its settings ask for one.
     ///
     /// # Errors
-    /// `FN_005` with the function's error when the version does not load; `FN_006` for a destination that is not there;
-    /// `FN_014` while another deployment of the same function is under way. Nothing has changed then.
+    /// `FN_005` with the function's error when the version does not load; `FN_006` for a destination or a secret that is not
+    /// there; `FN_014` while another deployment of the same function is under way. Nothing has changed then.
     pub async fn deploy(&self, project: ProjectId, mut new: NewDeployment) -> Result<Deployed, Fault> {
         if !self.is_ready() {
             return Err(stopping());
@@ -124,9 +126,9 @@ impl Engine {
         // A version stays what it was checked as: `python` must not mean another one after an upgrade.
         new.settings.runtime = runtime.name.clone();
         let code = self.core.layers.find(&digest).ok_or_else(|| Fault::internal("a sealed layer is not there"))?;
-        let vars = known.as_ref().map(|entry| entry.record.vars.clone()).unwrap_or_default();
+        let record = known.as_ref().map(|entry| &entry.record);
         let began = Instant::now();
-        let loaded = self.check(project, &new, code, &vars).await?;
+        let loaded = self.check(project, &new, code, record).await?;
         let check = began.elapsed();
         let checked = Checked {
             runtime: &runtime,
@@ -173,8 +175,13 @@ impl Engine {
         project: ProjectId,
         new: &NewDeployment,
         code: PathBuf,
-        set: &BTreeMap<String, String>,
+        record: Option<&FunctionRecord>,
     ) -> Result<Launched, Fault> {
+        let stages = self.core.stages.of(project);
+        let stage = new.target.stage();
+        let outfit = Outfit { project, stage, stages: &stages, settings: Some(&new.settings), record };
+        outfit.check()?;
+        let (vars, redactor) = outfit.open(&*self.core.vault)?;
         let now = self.core.clock.now();
         let spec = PoolSpec {
             project,
@@ -182,13 +189,20 @@ impl Engine {
             name: new.name.clone(),
             version: 0,
             settings: Arc::new(new.settings.clone()),
-            vars: crate::vars::effective(&new.settings, set),
+            vars,
+            redactor: redactor.clone(),
             concurrency: 1,
             code,
         };
         let instance = InstanceSpec { harvest: true, ..spec.instance(&*self.core.clock, &*self.core.ids) };
         let launched = self.core.launcher.launch(instance).await;
-        let launched = launched.map_err(|fault| not_loaded(&new.name, fault))?;
+        let launched = launched.map_err(|fault| {
+            let fault = match &redactor {
+                Some(redactor) => redactor.fault(fault),
+                None => fault,
+            };
+            not_loaded(&new.name, fault)
+        })?;
         launched.instance.stop(Duration::from_millis(200)).await;
         Ok(launched)
     }

@@ -44,6 +44,7 @@ mod rollback;
 mod rollouts;
 mod slot;
 mod spent_versions;
+mod stages;
 mod stats;
 mod ticket;
 mod topics;
@@ -76,6 +77,7 @@ pub use places::{Census, Decisions, FunctionCensus, Urgency};
 pub use replay::{DeadSelection, Redriven, Replay};
 pub use reply::{Call, CallBody, CallFailure};
 pub use retention::Forgotten;
+pub use stages::{EffectiveVar, Rekeyed, SecretRecord, SecretVersion, SecretView, VarSource};
 pub use stats::{FunctionSnapshot, Stats};
 pub use topics::{OutgoingMessage, SubscriberState, TopicView};
 pub use triggers::{

@@ -135,6 +135,8 @@ catalogue! {
     TmpFull = "FN_026", "temporary files full", http 502, ResourceExhausted, exit 7, retryable false;
     /// A run wrote more log than is kept. Told in its log; fails nothing.
     LogLimit = "FN_027", "log limit reached", http 413, ResourceExhausted, exit 7, retryable false;
+    /// A secret that the function's vars refer to is not there, or cannot be opened.
+    SecretUnusable = "FN_028", "secret not usable", http 502, FailedPrecondition, exit 5, retryable false;
 }
 
 // === impl Code ===

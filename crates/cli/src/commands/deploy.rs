@@ -1,12 +1,13 @@
 //! `faas deploy`
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use faas_client::rest::{DeployPlan, DeploymentView};
-use faas_client::{Client, DeployOptions};
+use faas_client::{Client, ClientError, DeployOptions};
+use faas_config::place_of_var;
 use faas_types::{AliasName, Entrypoint, FunctionName, Span, TriggerSettings, limits};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -73,7 +74,8 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
         return Err(Failure::usage(format!("the note is longer than {} bytes; shorten it", limits::NOTE_MAX)).into());
     }
     let started = Instant::now();
-    let project = Project::open(&or_here(args.path), Wishes { name: args.name, entrypoint: args.entrypoint })?;
+    let path = or_here(args.path);
+    let project = Project::open(&path, Wishes { name: args.name, entrypoint: args.entrypoint })?;
     if let Some(skipped) = &project.skipped {
         session.out.note(skipped);
     }
@@ -91,7 +93,8 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
     session.out.aside("loading the entrypoint in a sandbox");
     let manifest = project.manifest.to_json();
     let options = args.target.options(args.note);
-    let deployment = client.deploy(project.name.as_str(), manifest, &project.files, options).await?;
+    let deployment = client.deploy(project.name.as_str(), manifest, &project.files, options).await;
+    let deployment = deployment.map_err(|error| placed(&error, &path))?;
     print_deployment(&deployment, &plan, started.elapsed(), session)?;
     name_shut_webhooks(&client, &project, session).await
 }
@@ -102,6 +105,16 @@ impl TargetArgs {
         let alias = self.preview.or(self.alias).map(|name| name.to_string());
         DeployOptions { note, alias, preview, expires }
     }
+}
+
+/// Adds where a var stands that the server refused: what it got has no lines.
+fn placed(error: &ClientError, dir: &Path) -> Failure {
+    let mut failure = Failure::from(error);
+    let key = failure.message.strip_prefix("vars.").and_then(|rest| rest.split_once(':'));
+    if let Some(place) = key.and_then(|(key, _)| place_of_var(dir, key)) {
+        failure.message = format!("{place}: {}", failure.message);
+    }
+    failure
 }
 
 /// A webhook that a manifest brought has no secret and lets nobody in: its owner must hear of it.
