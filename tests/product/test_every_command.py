@@ -32,7 +32,11 @@ REFUSALS = [
     (500, "FN_022", 1),
 ]
 # Where the first example is not what a program would run.
-ARGUMENTS = {"fn delete": ["fn", "delete", "hello", "--yes"], "fn rollback": ["fn", "rollback", "hello"]}
+ARGUMENTS = {
+    "fn delete": ["fn", "delete", "hello", "--yes"],
+    "fn rollback": ["fn", "rollback", "hello"],
+    "secrets set": ["secrets", "set", "TLS_KEY", "--from-file", "key.pem"],
+}
 # Tested elsewhere, since they run until they are stopped.
 ENDLESS = {"up"}
 
@@ -50,6 +54,7 @@ def desk(tmp_path: Path) -> Path:
         (place / "faas.toml").write_text('name = "hello"\nruntime = "python"\nentrypoint = "main:handler"\n', "utf-8")
         (place / "main.py").write_text(ADD, "utf-8")
     (tmp_path / "hello.py").write_text(ADD, "utf-8")
+    (tmp_path / "key.pem").write_text("-----BEGIN KEY-----", "utf-8")
     (tmp_path / "event.json").write_text('{"specversion":"1.0","id":"1","source":"/s","type":"t"}', "utf-8")
     return tmp_path
 
@@ -175,6 +180,7 @@ def test_every_command_succeeds_and_speaks_json(server: Server, home: Path, desk
         versions,
         runs_and_dead_letters,
         vars_and_keys,
+        secrets,
         triggers_events_and_topics,
     ]
     for act in acts:
@@ -254,11 +260,27 @@ def vars_and_keys(session: Session, desk: Path) -> None:
     session.both("vars", "list", "hello")
     session.both("vars", "get", "hello", "GREETING")
     session.json("vars", "unset", "hello", "GREETING")
+    session.json("vars", "set", "--project", "--stage", "dev", "PLACE=here")
+    session.both("vars", "list", "--stage", "dev")
+    session.json("vars", "pull", "hello", "--stage", "dev")
+    session.both("vars", "diff", "hello", "--stage", "dev")
+    session.json("vars", "push", "hello", "--stage", "dev", "--prune")
+    session.json("vars", "unset", "--project", "--stage", "dev", "PLACE")
     key = session.json("keys", "create", "of-every-command", "--scope", "invoke")
     session.both("keys", "list")
     session.json("keys", "revoke", key["id"])
     session.both("callbacks", "secret")
     session.json("callbacks", "rotate")
+
+
+def secrets(session: Session, desk: Path) -> None:
+    for value in ("first-of-many", "second-of-many"):
+        assert session.json("secrets", "set", "STRIPE", stdin=value)["name"] == "STRIPE"
+    session.both("secrets", "list")
+    session.both("secrets", "versions", "STRIPE")
+    assert session.json("secrets", "restore", "STRIPE", "1")["version"] == 3
+    assert session.json("secrets", "rekey")["unreadable"] == []
+    session.json("secrets", "unset", "STRIPE")
 
 
 def triggers_events_and_topics(session: Session, desk: Path) -> None:

@@ -20,6 +20,7 @@ mod page;
 mod replays;
 mod retention;
 mod runs;
+mod secrets;
 mod server;
 mod state;
 mod together;

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use crate::state::ApiState;
 use crate::{
     aliases, cache, callbacks, dead_letters, deploy, error_pages, events, functions, git, health, invoke, keys, logs,
-    metrics, openapi, replays, retention, runs, together, topics, triggers, vars, version_files, versions,
+    metrics, openapi, replays, retention, runs, secrets, together, topics, triggers, vars, version_files, versions,
 };
 
 /// Every route of the control plane.
@@ -66,6 +66,15 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsRead), routes!(vars::list_vars))
         .add(Key(FunctionsWrite), routes!(vars::set_vars))
         .add(Key(FunctionsWrite), routes!(vars::delete_var))
+        .add(Key(FunctionsRead), routes!(vars::list_stage_vars))
+        .add(Key(FunctionsWrite), routes!(vars::set_stage_vars))
+        .add(Key(FunctionsWrite), routes!(vars::delete_stage_var))
+        .add(Key(FunctionsRead), routes!(secrets::list_secrets))
+        .add(Key(FunctionsRead), routes!(secrets::get_secret))
+        .add(Key(FunctionsWrite), routes!(secrets::set_secret))
+        .add(Key(FunctionsWrite), routes!(secrets::unset_secret))
+        .add(Key(FunctionsWrite), routes!(secrets::restore_secret))
+        .add(Key(Admin), routes!(secrets::rekey))
         .add(Key(RunsRead), routes!(logs::project_logs))
         .add(Key(FunctionsRead), routes!(triggers::list_triggers))
         .add(Key(FunctionsWrite), routes!(triggers::add_trigger))

@@ -1,16 +1,20 @@
-//! `/api/v1/functions/{id}/env`.
+//! `/api/v1/functions/{id}/env` and `/api/v1/vars`.
+
+use std::collections::BTreeMap;
 
 use axum::extract::State;
-use faas_engine::FunctionEntry;
+use faas_engine::{EffectiveVar, FunctionEntry, VarSource};
 use faas_proto::rest::{Problem, SetVars, VarList, VarView};
-use faas_types::Fault;
-use faas_web::{Authorized, Failure, Json, PathParams};
+use faas_types::{Fault, Stage, secret_refs};
+use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
 use http::StatusCode;
 
+use crate::secrets::OfStage;
 use crate::state::ApiState;
 
-/// Lists the vars that the live version sees.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/env", tag = "vars", params(("id" = String, Path, description = "name or id")), responses(
+/// Lists the vars that instances of a function see, each with where it comes from.
+#[utoipa::path(get, path = "/api/v1/functions/{id}/env", tag = "vars",
+    params(("id" = String, Path, description = "name or id"), OfStage), responses(
     (status = 200, body = VarList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -18,14 +22,15 @@ pub(crate) async fn list_vars(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
+    QueryParams(of): QueryParams<OfStage>,
 ) -> Result<Json<VarList>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    Ok(Json(view(&state, &entry).await?))
+    Ok(Json(view(&state, &entry, of.stage).await?))
 }
 
-/// Sets vars; others stay. New instances see them and present ones are replaced.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/env", tag = "vars", params(("id" = String, Path, description = "name or id")),
-    request_body = SetVars, responses(
+/// Sets vars of a function in a stage; others stay. New instances see them and present ones are replaced.
+#[utoipa::path(post, path = "/api/v1/functions/{id}/env", tag = "vars",
+    params(("id" = String, Path, description = "name or id"), OfStage), request_body = SetVars, responses(
     (status = 200, body = VarList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -34,16 +39,17 @@ pub(crate) async fn set_vars(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
+    QueryParams(of): QueryParams<OfStage>,
     Json(body): Json<SetVars>,
 ) -> Result<Json<VarList>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let entry = state.engine.set_vars(&entry, body.vars).await?;
-    Ok(Json(view(&state, &entry).await?))
+    let entry = state.engine.set_vars(&entry, of.stage, body.vars).await?;
+    Ok(Json(view(&state, &entry, of.stage).await?))
 }
 
-/// Removes a var that was set through the API.
+/// Removes a var that was set through the API for a stage.
 #[utoipa::path(delete, path = "/api/v1/functions/{id}/env/{key}", tag = "vars",
-    params(("id" = String, Path, description = "name or id"), ("key" = String, Path, description = "the var's name")), responses(
+    params(("id" = String, Path, description = "name or id"), ("key" = String, Path, description = "the var's name"), OfStage), responses(
     (status = 204, description = "removed"),
     (status = 404, description = "no such function or var", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
@@ -52,28 +58,72 @@ pub(crate) async fn delete_var(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, key)): PathParams<(String, String)>,
+    QueryParams(of): QueryParams<OfStage>,
 ) -> Result<StatusCode, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    state.engine.unset_var(&entry, &key).await?;
+    state.engine.unset_var(&entry, of.stage, &key).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn view(state: &ApiState, entry: &FunctionEntry) -> Result<VarList, Fault> {
-    let manifest = match entry.live_version() {
-        Some(number) => state.engine.catalog().version(entry, number).await?.settings.vars.clone(),
-        None => Default::default(),
+/// Lists the vars that a stage gives every function of the project.
+#[utoipa::path(get, path = "/api/v1/vars", tag = "vars", params(OfStage), responses((status = 200, body = VarList)))]
+pub(crate) async fn list_stage_vars(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    QueryParams(of): QueryParams<OfStage>,
+) -> Json<VarList> {
+    Json(list(state.engine.stage_vars(caller.project, of.stage)))
+}
+
+/// Sets vars of a stage for every function of the project; others stay. A function's own and its manifest's win.
+#[utoipa::path(post, path = "/api/v1/vars", tag = "vars", params(OfStage), request_body = SetVars, responses(
+    (status = 200, body = VarList),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn set_stage_vars(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    QueryParams(of): QueryParams<OfStage>,
+    Json(body): Json<SetVars>,
+) -> Result<Json<VarList>, Failure> {
+    state.engine.set_stage_vars(caller.project, of.stage, body.vars).await?;
+    Ok(Json(list(state.engine.stage_vars(caller.project, of.stage))))
+}
+
+/// Removes a var of a stage.
+#[utoipa::path(delete, path = "/api/v1/vars/{key}", tag = "vars",
+    params(("key" = String, Path, description = "the var's name"), OfStage), responses(
+    (status = 204, description = "removed"),
+    (status = 404, description = "the stage itself has no such var", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn delete_stage_var(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(key): PathParams<String>,
+    QueryParams(of): QueryParams<OfStage>,
+) -> Result<StatusCode, Failure> {
+    state.engine.unset_stage_var(caller.project, of.stage, &key).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn view(state: &ApiState, entry: &FunctionEntry, stage: Stage) -> Result<VarList, Fault> {
+    let version = match state.engine.version_of(entry, stage) {
+        Some(number) => Some(state.engine.catalog().version(entry, number).await?),
+        None => None,
     };
-    let set = &entry.record.vars;
-    let of = |source: &'static str| {
-        move |(key, value): (&String, &String)| VarView {
-            key: key.clone(),
-            value: value.clone(),
-            source: source.to_owned(),
-        }
+    Ok(list(state.engine.function_vars(entry, version.as_deref(), stage)))
+}
+
+fn list(vars: BTreeMap<String, EffectiveVar>) -> VarList {
+    let row = |(key, var): (String, EffectiveVar)| {
+        let (source, stage) = match var.source {
+            VarSource::Project(stage) => ("project", Some(stage)),
+            VarSource::Manifest => ("manifest", None),
+            VarSource::Function(stage) => ("function", Some(stage)),
+        };
+        let secrets = secret_refs(&var.value).map(|name| name.to_string()).collect();
+        VarView { key, value: var.value, source: source.to_owned(), stage, secrets }
     };
-    let mut vars: Vec<VarView> =
-        manifest.iter().filter(|(key, _)| !set.contains_key(*key)).map(of("manifest")).collect();
-    vars.extend(set.iter().map(of("api")));
-    vars.sort_by(|a, b| a.key.cmp(&b.key));
-    Ok(VarList { vars })
+    VarList { vars: vars.into_iter().map(row).collect() }
 }

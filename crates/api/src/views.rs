@@ -215,6 +215,7 @@ pub(crate) fn run_view(mut run: RunRecord) -> RunView {
         id: run.id.to_string(),
         function: run.function_name.to_string(),
         version: run.version,
+        stage: run.stage,
         state: run.state,
         trigger: run.trigger,
         trigger_name: run.trigger_name.map(|name| name.to_string()),

@@ -44,6 +44,7 @@ struct Server {
 /// Serves until SIGINT or SIGTERM, then drains.
 pub(crate) async fn run(config: ServerConfig) -> Result<()> {
     let began = Instant::now();
+    forbid_core_dumps();
     let server = Server::start(&config, began).await?;
     admin_key::ensure(&server.engine, &config.store.data, server.listener.local_addr()?).await?;
     tracing::info!(url = server.address, ready_ms = began.elapsed().as_millis(), "ready");
@@ -148,6 +149,15 @@ impl Server {
         tokio::task::spawn_blocking(move || store.close()).await.context("the store did not close")?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// The server's memory holds secrets while they are in use: a crash must not write it to disk, nor may others of this user
+/// read it. What it starts is not concerned: that ends with `execve`.
+fn forbid_core_dumps() {
+    let behavior = rustix::process::DumpableBehavior::NotDumpable;
+    if let Err(error) = rustix::process::set_dumpable_behavior(behavior) {
+        tracing::warn!(%error, "a crash of the server may leave its memory on disk");
     }
 }
 

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     aliases, cache, callbacks, canary, completion, deploy, deps, dlq, doctor, events, explain, functions, git, init,
-    invoke, keys, logs, rollback, runs, status, topics, triggers, up, validate, vars, version,
+    invoke, keys, logs, rollback, runs, secrets, status, topics, triggers, up, validate, vars, version,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -86,13 +86,16 @@ pub(crate) enum Command {
     Dlq(dlq::DlqCommand),
     /// Print or follow the log of a function
     Logs(logs::LogsArgs),
-    /// Show and change the vars of a function
+    /// Show, change and sync the vars of functions and stages
     #[command(
         visible_alias = "env",
         subcommand,
         after_help = "Examples:\n  faas vars list hello\n  faas vars set hello GREETING=hi"
     )]
     Vars(vars::VarsCommand),
+    /// Set, list and restore secrets, and change their encryption key
+    #[command(subcommand, after_help = "Examples:\n  faas secrets set STRIPE\n  faas secrets list")]
+    Secrets(secrets::SecretsCommand),
     /// Add, list, test and change what makes runs of a function
     #[command(
         subcommand,

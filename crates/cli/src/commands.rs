@@ -19,12 +19,14 @@ pub(crate) mod keys;
 pub(crate) mod logs;
 pub(crate) mod rollback;
 pub(crate) mod runs;
+pub(crate) mod secrets;
 pub(crate) mod status;
 pub(crate) mod topics;
 pub(crate) mod triggers;
 pub(crate) mod up;
 pub(crate) mod validate;
 pub(crate) mod vars;
+mod vars_sync;
 pub(crate) mod version;
 pub(crate) mod watch;
 
@@ -55,7 +57,8 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Runs(command) => return Box::pin(runs::run(command, session)).await,
         Command::Dlq(command) => Box::pin(dlq::run(command, session)).await?,
         Command::Logs(args) => Box::pin(logs::run(args, session)).await?,
-        Command::Vars(command) => Box::pin(vars::run(command, session)).await?,
+        Command::Vars(command) => return Box::pin(vars::run(command, session)).await,
+        Command::Secrets(command) => Box::pin(secrets::run(command, session)).await?,
         Command::Triggers(command) => Box::pin(triggers::run(command, session)).await?,
         Command::Events(command) => events::run(command, session).await?,
         Command::Topics(command) => topics::run(command, session).await?,

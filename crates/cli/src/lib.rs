@@ -8,6 +8,7 @@ mod bundle;
 mod checks;
 mod commands;
 mod deps;
+mod env_file;
 mod failure;
 mod output;
 mod profile;

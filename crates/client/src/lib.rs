@@ -24,6 +24,7 @@ mod invoke;
 mod keys;
 mod logs;
 mod runs;
+mod secrets;
 mod server;
 mod sse;
 mod topics;

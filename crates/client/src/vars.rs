@@ -1,37 +1,50 @@
-//! Vars of a function.
+//! Vars, of a function and of a project's stages.
 
 use faas_proto::rest::{SetVars, VarList};
+use faas_types::Stage;
 use reqwest::Method;
 
 use crate::client::segment;
 use crate::functions::path;
 use crate::{Client, ClientError};
 
+/// The vars of a stage, for every function.
+const STAGE: &str = "api/v1/vars";
+
+/// The query that names a stage.
+pub(crate) fn of(stage: Stage) -> [(&'static str, &'static str); 1] {
+    [("stage", stage.as_str())]
+}
+
 // === impl Client ===
 
 impl Client {
-    /// The vars that the live version sees.
+    /// The vars that instances of a function see in a stage, or, without a function, those that a stage gives all of them.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn vars(&self, function: &str) -> Result<VarList, ClientError> {
-        self.get(&path(function, "/env")?, &()).await
+    pub async fn vars(&self, function: Option<&str>, stage: Stage) -> Result<VarList, ClientError> {
+        self.get(&place(function)?, &of(stage)).await
     }
 
-    /// Sets vars; others stay.
+    /// Sets vars of a function, or of a stage; others stay.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn set_vars(&self, function: &str, body: &SetVars) -> Result<VarList, ClientError> {
-        self.send(Method::POST, &path(function, "/env")?, body).await
+    pub async fn set_vars(&self, function: Option<&str>, stage: Stage, body: &SetVars) -> Result<VarList, ClientError> {
+        self.read(self.request(Method::POST, &place(function)?)?.query(&of(stage)).json(body)).await
     }
 
-    /// Removes a var that the API had set.
+    /// Removes a var that was set for a function, or for a stage.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn unset_var(&self, function: &str, key: &str) -> Result<(), ClientError> {
-        let path = format!("{}/{}", path(function, "/env")?, segment(key)?);
-        self.done(self.request(Method::DELETE, &path)?).await
+    pub async fn unset_var(&self, function: Option<&str>, stage: Stage, key: &str) -> Result<(), ClientError> {
+        let path = format!("{}/{}", place(function)?, segment(key)?);
+        self.done(self.request(Method::DELETE, &path)?.query(&of(stage))).await
     }
+}
+
+fn place(function: Option<&str>) -> Result<String, ClientError> {
+    function.map_or_else(|| Ok(STAGE.to_owned()), |name| path(name, "/env"))
 }

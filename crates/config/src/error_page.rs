@@ -40,6 +40,7 @@ pub const fn error_page(code: Code) -> &'static str {
         Code::TmpFull => page!("FN_026"),
         Code::LogLimit => page!("FN_027"),
         Code::UploadRefused => page!("FN_028"),
+        Code::SecretUnusable => page!("FN_029"),
     }
 }
 

@@ -9,6 +9,7 @@ mod event;
 mod fields;
 mod http;
 mod node;
+mod places;
 mod preflight;
 mod problem;
 mod queue;
@@ -30,6 +31,7 @@ use faas_types::{Code, Entrypoint, Fault, FunctionName, FunctionSettings, Runtim
 
 pub use document::manifest_schema;
 pub use node::Position;
+pub use places::place_of_var;
 pub use problem::{LoadManifestError, ManifestErrors, Problem};
 pub use reader::closest;
 pub use vars::check_var;

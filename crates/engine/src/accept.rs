@@ -193,6 +193,7 @@ impl Core {
         let now = self.clock.now();
         let mut record = queued_record(self.ids.mint(now), &route.entry, route.version.number, request.trigger, now);
         record.trigger_name.clone_from(&request.trigger_name);
+        record.stage = route.stage;
         record.origin = later.origin;
         record.onward = Onward::new(later.callback, later.hops);
         // Messages come from the database, so its size is theirs already; blobs are never collected.

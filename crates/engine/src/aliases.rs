@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_types::{
-    Affinity, Alias, AliasName, Canary, Code, Deployment, DeploymentKind, Fault, FunctionRecord, Split, Timestamp,
-    VersionRecord, limits,
+    Affinity, Alias, AliasName, Canary, Code, Deployment, DeploymentKind, Fault, FunctionRecord, Split, Stage,
+    Timestamp, VersionRecord, limits,
 };
 
 use crate::call::no_alias;
@@ -51,6 +51,12 @@ impl Target {
     #[must_use]
     pub fn live() -> Self {
         Self::Alias(AliasName::live())
+    }
+
+    /// The stage of calls that will come by it.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        Stage::of(self.alias(), matches!(self, Self::Preview(..)))
     }
 
     /// The alias's name.

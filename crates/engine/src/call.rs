@@ -6,8 +6,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use faas_ports::{BodyStream, Invocation, InvocationBody};
 use faas_types::{
-    Affinity, Alias, AliasName, AuthMode, Code, Fault, FunctionName, HttpMethod, Lot, ProjectId, RunId, TriggerKind,
-    TriggerName, TriggerSettings, VersionRecord,
+    Affinity, Alias, AliasName, AuthMode, Code, Fault, FunctionName, HttpMethod, Lot, ProjectId, RunId, Stage,
+    TriggerKind, TriggerName, TriggerSettings, VersionRecord,
 };
 
 use crate::catalog::FunctionEntry;
@@ -37,6 +37,8 @@ pub struct Route {
     pub selector: Selector,
     /// Its place among the calls of an alias that splits them: it keeps it whatever becomes of the alias meanwhile.
     pub(crate) lot: Option<Lot>,
+    /// Whose vars and secrets it runs with.
+    pub stage: Stage,
 }
 
 /// What a caller sends.
@@ -146,6 +148,7 @@ impl Core {
         let run: RunId = self.ids.mint(now);
         let mut record = queued_record(run, &route.entry, route.version.number, request.trigger, now);
         record.trigger_name.clone_from(&request.trigger_name);
+        record.stage = route.stage;
         let stats = self.stats.function(route.entry.record.id, &route.entry.record.name);
         self.carry(Ticket::new(Arc::clone(self), stats, record), route, request, arriving, Urgency::Caller).await
     }
@@ -199,7 +202,13 @@ impl Core {
             }
         };
         let version = self.catalog.version(&entry, number).await?;
-        Ok(Route { entry, version, selector: selector.clone(), lot })
+        let stage = match selector {
+            Selector::Alias(name) => entry.record.stage_of(name),
+            // A preview's number is no way to what `prod` keeps from it, unless it has come there since.
+            Selector::Version(_) if version.preview && !entry.record.is_in(Stage::Prod, number) => Stage::Dev,
+            Selector::Version(_) => Stage::Prod,
+        };
+        Ok(Route { entry, version, selector: selector.clone(), lot, stage })
     }
 
     /// A function by project and name for the data plane.

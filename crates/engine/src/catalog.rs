@@ -13,6 +13,8 @@ use futures_util::StreamExt;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
+use crate::places::PoolKey;
+use crate::stages::Marks;
 use crate::version_cache::VersionCache;
 
 /// A function with the registry's revision of its record.
@@ -22,8 +24,8 @@ pub struct FunctionEntry {
     pub record: FunctionRecord,
     /// The revision to expect when changing it.
     pub revision: u64,
-    /// Identifies the vars set through the API, so that instances with other vars are replaced.
-    pub(crate) vars_mark: u64,
+    /// What the vars of its versions come to, as far as it was asked.
+    pub(crate) marks: Marks,
     /// Calls of each alias that splits them.
     turns: BTreeMap<AliasName, AtomicU64>,
 }
@@ -49,24 +51,15 @@ struct Tables {
 
 impl FunctionEntry {
     pub(crate) fn new(record: FunctionRecord, revision: u64) -> Self {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let mut hasher = DefaultHasher::new();
-        record.vars.hash(&mut hasher);
         let split = record.aliases.iter().filter(|(_, alias)| alias.split.is_some());
         // Begun elsewhere with each change, so that changes one after another favour no version.
         let turns = split.map(|(name, _)| (name.clone(), AtomicU64::new(revision.wrapping_mul(7919)))).collect();
-        Self { vars_mark: hasher.finish(), record, revision, turns }
+        Self { record, revision, marks: Marks::default(), turns }
     }
 
     /// The place of the next call of an alias.
     pub(crate) fn draw(&self, alias: &AliasName) -> Lot {
         Lot::of_turn(self.turns.get(alias).map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    /// Tells apart sets of vars that were set outside of a deployment.
-    #[must_use]
-    pub fn vars_mark(&self) -> u64 {
-        self.vars_mark
     }
 
     /// The version that `live` points to, the first one where it splits.
@@ -76,6 +69,11 @@ impl FunctionEntry {
 
     fn wants_attention(&self) -> bool {
         self.record.canary.is_some() || self.record.aliases.values().any(|alias| alias.expires_at.is_some())
+    }
+
+    /// Whether an alias of the pool's stage points to its version.
+    pub(crate) fn serves(&self, key: &PoolKey) -> bool {
+        self.record.is_in(key.stage, key.version)
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -287,7 +285,8 @@ impl Catalog {
         Ok(found)
     }
 
-    fn known_version(&self, function: FunctionId, number: u32) -> Option<Arc<VersionRecord>> {
+    /// A version that is in memory.
+    pub(crate) fn known_version(&self, function: FunctionId, number: u32) -> Option<Arc<VersionRecord>> {
         let (version, ages) = self.tables.read().versions.get((function, number))?;
         if ages {
             self.tables.write().versions.put(Arc::clone(&version));

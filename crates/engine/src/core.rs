@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 use faas_config::preflight::Policy;
 use faas_ports::{Blobs, Callbacks, Clock, Events, IdSource, Launcher, Layers, Outbound, Registry, RunHistory, Vault};
-use faas_types::{Code, Fault, FunctionName, ProjectId};
+use faas_types::{Code, Fault, FunctionName, ProjectId, Stage};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use crate::onward::OnwardFigures;
 use crate::places::{PoolKey, Standing};
 use crate::recorder::Recorder;
 use crate::retention::Forgotten;
+use crate::stages::StageBook;
 use crate::stats::Stats;
 use crate::topics::TopicHall;
 use crate::triggers::{States, Triggers};
@@ -41,6 +42,7 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) stages: Arc<StageBook>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) triggers: Arc<Triggers>,
     pub(crate) trigger_states: States,
@@ -88,10 +90,11 @@ impl Core {
 
     fn standing(&self, key: &PoolKey) -> Standing {
         match self.catalog.all_by_id(key.function) {
-            Some(entry) if entry.vars_mark == key.vars => {
+            // A version that is not in memory had no call for long; whoever changed something has looked already.
+            Some(entry) if self.is_current(&entry, key).unwrap_or(true) => {
                 // Only `live` keeps instances without calls.
-                let is_live = entry.record.live().is_some_and(|live| live.reaches(key.version));
-                if is_live { Standing::Live } else { Standing::Reachable }
+                let reaches = || entry.record.live().is_some_and(|live| live.reaches(key.version));
+                if key.stage == Stage::Prod && reaches() { Standing::Live } else { Standing::Reachable }
             }
             _ => Standing::Outdated,
         }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use faas_config::preflight::AllowedSecret;
 use faas_ports::{InstanceLogs, InstanceSpec, Launched, LogEntry, PortError};
 use faas_types::{
-    Author, BuildLine, BuildLog, Bundle, Code, Deployment, DeploymentId, Digest, Fault, FunctionName, FunctionSettings,
-    InvocationMode, ProjectId, VersionRecord, limits,
+    Author, BuildLine, BuildLog, Bundle, Code, Deployment, DeploymentId, Digest, Fault, FunctionName, FunctionRecord,
+    FunctionSettings, InvocationMode, ProjectId, VersionRecord, limits,
 };
 
 use crate::aliases::Target;
@@ -20,6 +20,7 @@ use crate::engine::Engine;
 use crate::onward::check_destinations;
 use crate::pool::PoolSpec;
 use crate::publish::Checked;
+use crate::stages::{Outfit, Redactor};
 
 /// A version to deploy.
 #[derive(Clone, Debug)]
@@ -118,9 +119,9 @@ impl Engine {
     /// Seals a version, loads it in a sandbox and moves its alias to it, or begins its trial where its settings ask for one.
     ///
     /// # Errors
-    /// `FN_005` with the function's error when the version does not load; `FN_006` for a destination that is not there; `FN_014`
-    /// while another deployment of the same function is under way; `FN_028` for a secret among its files. Nothing has changed
-    /// then.
+    /// `FN_005` with the function's error when the version does not load; `FN_006` for a destination or a secret that is not
+    /// there; `FN_014` while another deployment of the same function is under way; `FN_028` for a secret among its files. Nothing
+    /// has changed then.
     pub async fn deploy(&self, project: ProjectId, new: NewDeployment) -> Result<Deployed, Fault> {
         let mut deployed = self.deploy_each(project, vec![new], None).await?;
         deployed.pop().ok_or_else(|| Fault::internal("a deployment left nothing"))
@@ -182,11 +183,10 @@ impl Engine {
         // A version stays what it was checked as: `python` must not mean another one after an upgrade.
         new.settings.runtime = runtime.name.clone();
         let code = self.core.layers.find(&digest).ok_or_else(|| Fault::internal("a sealed layer is not there"))?;
-        let vars = known.as_ref().map(|entry| entry.record.vars.clone()).unwrap_or_default();
+        let record = known.as_ref().map(|entry| &entry.record);
         let began = Instant::now();
-        let mut loaded = self.check(project, &new, code, &vars).await?;
+        let (loaded, build_log) = self.check(project, &new, code, record).await?;
         let check = began.elapsed();
-        let build_log = build_log(&mut loaded.logs);
         let checked = Checked {
             runtime,
             concurrency: loaded.instance.concurrency(),
@@ -229,14 +229,20 @@ impl Engine {
         Ok(digest)
     }
 
-    /// Loads the entrypoint in a sandbox, as an instance would, and throws the instance away.
+    /// Loads the entrypoint in a sandbox, as an instance would, and throws the instance away. What it wrote comes without
+    /// secrets.
     async fn check(
         &self,
         project: ProjectId,
         new: &NewDeployment,
         code: PathBuf,
-        set: &BTreeMap<String, String>,
-    ) -> Result<Launched, Fault> {
+        record: Option<&FunctionRecord>,
+    ) -> Result<(Launched, BuildLog), Fault> {
+        let stages = self.core.stages.of(project);
+        let stage = new.target.stage();
+        let outfit = Outfit { project, stage, stages: &stages, settings: Some(&new.settings), record };
+        outfit.check()?;
+        let (vars, redactor) = outfit.open(&*self.core.vault)?;
         let now = self.core.clock.now();
         let spec = PoolSpec {
             project,
@@ -244,15 +250,23 @@ impl Engine {
             name: new.name.clone(),
             version: 0,
             settings: Arc::new(new.settings.clone()),
-            vars: crate::vars::effective(&new.settings, set),
+            vars,
+            redactor: redactor.clone(),
             concurrency: 1,
             code,
         };
         let instance = InstanceSpec { harvest: true, ..spec.instance(&*self.core.clock, &*self.core.ids) };
         let launched = self.core.launcher.launch(instance).await;
-        let launched = launched.map_err(|fault| not_loaded(&new.name, fault))?;
+        let mut launched = launched.map_err(|fault| {
+            let fault = match &redactor {
+                Some(redactor) => redactor.fault(fault),
+                None => fault,
+            };
+            not_loaded(&new.name, fault)
+        })?;
         launched.instance.stop(Duration::from_millis(200)).await;
-        Ok(launched)
+        let log = build_log(&mut launched.logs, redactor.as_deref());
+        Ok((launched, log))
     }
 }
 
@@ -272,9 +286,10 @@ impl Core {
 }
 
 /// What an instance wrote until now, within the limits of a kept log.
-fn build_log(logs: &mut InstanceLogs) -> BuildLog {
+fn build_log(logs: &mut InstanceLogs, redactor: Option<&Redactor>) -> BuildLog {
     let (mut log, mut bytes) = (BuildLog::default(), 0);
-    while let Ok(LogEntry { at, level, stream, message }) = logs.try_recv() {
+    while let Ok(LogEntry { at, level, stream, mut message }) = logs.try_recv() {
+        redactor.iter().for_each(|redactor| redactor.clean_in_place(&mut message));
         bytes += message.len();
         if log.lines.len() < limits::BUILD_LOG_LINES && bytes <= limits::BUILD_LOG_BYTES {
             log.lines.push(BuildLine { at, level, stream, message });

@@ -30,6 +30,7 @@ use crate::recorder::Recorder;
 use crate::reply::{Call, CallFailure};
 use crate::retention::Forgotten;
 use crate::rollouts::keep_rollouts;
+use crate::stages::StageBook;
 use crate::stats::Stats;
 use crate::topics::{Flow, TopicHall};
 use crate::triggers::{States, Triggers, hand_messages_over, keep_schedules};
@@ -143,6 +144,7 @@ impl Engine {
     pub async fn start(ports: Ports, settings: EngineSettings) -> Result<Self, Fault> {
         let project = default_project(&*ports.registry, &*ports.clock, &*ports.ids).await?;
         let catalog = Catalog::start(Arc::clone(&ports.registry)).await?;
+        let stages = StageBook::start(Arc::clone(&ports.registry)).await?;
         let keys = Keys::start(Arc::clone(&ports.registry), Arc::clone(&ports.clock), Arc::clone(&ports.ids)).await?;
         let triggers = Triggers::start(Arc::clone(&ports.registry)).await?;
         let trigger_states = States::load(Arc::clone(&ports.registry)).await?;
@@ -172,6 +174,7 @@ impl Engine {
             clock: ports.clock,
             ids: ports.ids,
             catalog,
+            stages,
             keys,
             triggers,
             trigger_states,
@@ -309,6 +312,12 @@ impl Engine {
         let entry = self.core.function(project, name)?;
         let lot = kept_lot(&entry, selector, mark);
         self.core.route(entry, selector, lot).await
+    }
+
+    /// Identifies the vars and secrets that a call by this route runs with.
+    #[must_use]
+    pub fn vars_mark(&self, route: &Route) -> u64 {
+        self.core.mark(&route.entry, &route.version, route.stage)
     }
 
     /// Calls a function and returns with the head of its reply, or with all of it where that comes at once.

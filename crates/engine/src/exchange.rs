@@ -11,6 +11,7 @@ use futures_util::{FutureExt, StreamExt};
 use crate::body_budget::Reservation;
 use crate::delivery::{Delivery, delivery};
 use crate::reply::{Call, CallBody, CallFailure};
+use crate::stages::Redactor;
 use crate::ticket::{Outcome, Ticket};
 
 /// Bytes of a reply that are waited for only as long as they are there already, so that small replies have a length.
@@ -91,7 +92,7 @@ impl Exchange {
     }
 
     fn whole(mut self, head: ReplyHead, body: Bytes) -> Call {
-        let result = kept_result(&head, &body);
+        let result = kept_result(&head, &body, self.redactor());
         self.ticket.set_reply(head.status, result);
         let call = self.call(head, CallBody::Whole(body));
         self.ticket.finish(Outcome::Succeeded);
@@ -158,6 +159,11 @@ impl Exchange {
         }
     }
 
+    /// What takes the instance's secrets out of whatever is kept.
+    fn redactor(&self) -> Option<&Redactor> {
+        self.ticket.place()?.slot.redactor.as_deref()
+    }
+
     /// The next thing that matters to the caller; log lines and publications are taken on the way.
     async fn step(&mut self) -> Step {
         loop {
@@ -207,11 +213,19 @@ impl Exchange {
                 self.ticket.add_dropped_lines(dropped_log_lines);
                 Step::Done
             }
-            ExchangeEnd::Raised { error, dropped_log_lines } => {
+            ExchangeEnd::Raised { mut error, dropped_log_lines } => {
+                if let Some(redactor) = self.redactor() {
+                    redactor.error(&mut error);
+                }
                 self.ticket.add_dropped_lines(dropped_log_lines);
                 Step::Failed(crate::breach::raised(error))
             }
-            ExchangeEnd::Rejected { message } => Step::Failed(Fault::new(Code::BadRequest, message)),
+            ExchangeEnd::Rejected { mut message } => {
+                if let Some(redactor) = self.redactor() {
+                    redactor.clean_in_place(&mut message);
+                }
+                Step::Failed(Fault::new(Code::BadRequest, message))
+            }
             ExchangeEnd::Broken { fault } => {
                 self.ticket.interrupt();
                 Step::Failed(fault)
@@ -279,8 +293,14 @@ pub(crate) fn fail(ticket: Ticket, fault: Fault) -> CallFailure {
 }
 
 /// The reply as the run's record keeps it: small JSON only.
-fn kept_result(head: &ReplyHead, body: &Bytes) -> Option<JsonText> {
+fn kept_result(head: &ReplyHead, body: &Bytes, redactor: Option<&Redactor>) -> Option<JsonText> {
     let is_json =
         head.headers.iter().any(|(name, value)| name == "content-type" && value.starts_with("application/json"));
-    (is_json && body.len() <= limits::RESULT_KEPT_MAX).then(|| JsonText::parse(body))?
+    if !is_json || body.len() > limits::RESULT_KEPT_MAX {
+        return None;
+    }
+    match redactor {
+        Some(redactor) => JsonText::parse(redactor.clean(std::str::from_utf8(body).ok()?).as_bytes()),
+        None => JsonText::parse(body),
+    }
 }

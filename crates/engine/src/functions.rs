@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use faas_ports::{Collection, Expect, Key, PortError, Write};
 use faas_types::{
-    AliasName, Code, Deployment, DeploymentKind, Fault, FunctionName, FunctionRecord, ProjectId, VersionRecord, limits,
+    AliasName, Code, Deployment, DeploymentKind, Fault, FunctionName, FunctionRecord, ProjectId, Stage, VersionRecord,
+    limits,
 };
 
 use crate::aliases::Moved;
@@ -29,7 +30,7 @@ impl Engine {
         name: FunctionName,
         vars: BTreeMap<String, String>,
     ) -> Result<Arc<FunctionEntry>, Fault> {
-        crate::vars::check(&vars)?;
+        self.core.check_refs(project, Stage::Prod, &vars)?;
         let record = self.new_function(project, name, vars)?;
         let key = function_key(project, &record.name);
         let value = encode(&record)?;
@@ -68,6 +69,7 @@ impl Engine {
             live_kind: None,
             canary: None,
             vars,
+            stage_vars: BTreeMap::new(),
             paused: false,
             created_at: now,
             updated_at: now,
@@ -85,7 +87,7 @@ impl Engine {
         version: Option<u32>,
     ) -> Result<Arc<FunctionEntry>, Fault> {
         if let Some(vars) = &vars {
-            crate::vars::check(vars)?;
+            self.core.check_refs(entry.record.project, Stage::Prod, vars)?;
         }
         let version = match version {
             Some(number) => Some(self.core.catalog.version(entry, number).await?),
@@ -181,7 +183,10 @@ impl Engine {
 
     /// Closes pools that no alias points to any more, and keeps the minimum of the live one.
     pub(crate) async fn retire_outdated(&self, entry: &Arc<FunctionEntry>) {
-        self.core.usher.close(entry.record.id, |key| key.vars == entry.vars_mark && entry.record.reaches(key.version));
+        self.core.load_versions(entry).await;
+        self.core
+            .usher
+            .close(entry.record.id, |key| entry.serves(key) && self.core.is_current(entry, key).unwrap_or(true));
         self.core.keep_minimum(entry).await;
         self.core.kinds_changed.notify_one();
     }

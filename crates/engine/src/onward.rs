@@ -17,6 +17,7 @@ use faas_types::limits;
 use tokio::sync::Notify;
 
 pub use secrets::SigningSecrets;
+pub(crate) use secrets::{is_sealed, sealed_values};
 pub(crate) use sender::run as send_callbacks;
 pub(crate) use sequel::{check_destinations, follow};
 

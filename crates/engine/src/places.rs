@@ -167,6 +167,17 @@ impl<C: Cast> Places<C> {
         self.keep_minimum(id, now);
     }
 
+    /// The functions that have pools.
+    pub(crate) fn functions(&self) -> Vec<FunctionId> {
+        self.by_function.keys().copied().collect()
+    }
+
+    /// The versions that a function has pools of.
+    pub(crate) fn versions_of(&self, function: FunctionId) -> BTreeSet<u32> {
+        let ids = self.by_function.get(&function).into_iter().flatten();
+        ids.filter_map(|id| self.pools.get(id)).map(|pool| pool.key.version).collect()
+    }
+
     /// A call comes. `waiter` is only made when it has to wait; `turn` is what it waited with in another pool before.
     pub(crate) fn arrive(
         &mut self,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use faas_types::{Code, Fault};
+use faas_types::{Code, Fault, Stage};
 
 use crate::call::{Route, Selector};
 use crate::catalog::FunctionEntry;
@@ -29,7 +29,7 @@ impl Core {
     ) -> Result<(Place, Route), Fault> {
         let mut turn = None;
         for _ in 0..TURNS {
-            match self.usher.take(&pool_key(&route), urgency, turn, deadline).await {
+            match self.usher.take(&self.pool_key(&route), urgency, turn, deadline).await {
                 Ok(place) => return Ok((place, route)),
                 Err(NoPlace::Refused(refusal)) => return Err(refused(&route, refusal)),
                 Err(NoPlace::Failed(fault)) => return Err(fault),
@@ -54,7 +54,10 @@ impl Core {
         let record = &route.entry.record;
         match self.catalog.by_id(record.project, record.id) {
             Some(entry) if entry.revision == route.entry.revision => Ok(route),
-            Some(entry) => self.route(entry, &route.selector, route.lot).await,
+            Some(entry) => {
+                let newest = self.route(entry, &route.selector, route.lot).await?;
+                Ok(Route { stage: route.stage, ..newest })
+            }
             None => Err(crate::functions::gone(&record.name)),
         }
     }
@@ -66,38 +69,45 @@ impl Core {
             return Err(stopping());
         }
         let record = &route.entry.record;
+        // Named first: what changes from here on makes the name outdated, never the vars.
+        let key = self.pool_key(route);
+        let (vars, redactor) = self.outfit(route)?;
         let spec = PoolSpec {
             project: record.project,
             function: record.id,
             name: record.name.clone(),
             version: route.version.number,
             settings: Arc::new(route.version.settings.clone()),
-            vars: crate::vars::effective(&route.version.settings, &record.vars),
+            vars,
+            redactor,
             code,
             concurrency: route.version.concurrency,
         };
-        self.usher.open(pool_key(route), spec);
+        self.usher.open(key, spec);
         Ok(())
     }
 
+    fn pool_key(&self, route: &Route) -> PoolKey {
+        let Route { entry, version, stage, .. } = route;
+        let vars = self.mark(entry, version, *stage);
+        PoolKey { function: entry.record.id, version: version.number, stage: *stage, vars }
+    }
+
     /// Makes the pool of a function's live version where it keeps instances without calls.
-    pub(crate) async fn keep_minimum(self: &Arc<Self>, entry: &Arc<FunctionEntry>) {
+    pub(crate) async fn keep_minimum(&self, entry: &Arc<FunctionEntry>) {
         if entry.record.min_instances == 0 {
             return;
         }
         let made = async {
             let Some(live) = entry.live_version() else { return Ok(()) };
             let route = self.route(Arc::clone(entry), &Selector::Version(live), None).await?;
+            let route = Route { stage: Stage::Prod, ..route };
             self.open_pool(&route).await
         };
         if let Err(fault) = made.await {
             tracing::warn!(function = %entry.record.name, error = %fault, "the minimum of instances is not kept");
         }
     }
-}
-
-fn pool_key(route: &Route) -> PoolKey {
-    PoolKey { function: route.entry.record.id, version: route.version.number, vars: route.entry.vars_mark }
 }
 
 fn refused(route: &Route, refusal: Refusal) -> Fault {

@@ -1,12 +1,13 @@
-//! What every instance of one version with one set of vars is started with.
+//! What every instance of one version in one stage with one set of vars is started with.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use faas_ports::{Clock, IdSource, InstanceSpec};
+use faas_ports::{Clock, IdSource, InstanceSpec, InstanceVars};
 use faas_types::{FunctionId, FunctionName, FunctionSettings, ProjectId, limits};
 
 use crate::places::Terms;
+use crate::stages::Redactor;
 
 /// What every instance of a pool is started with.
 pub(crate) struct PoolSpec {
@@ -15,7 +16,10 @@ pub(crate) struct PoolSpec {
     pub name: FunctionName,
     pub version: u32,
     pub settings: Arc<FunctionSettings>,
-    pub vars: Vec<(String, String)>,
+    /// With secrets in the clear.
+    pub vars: InstanceVars,
+    /// What takes these secrets out of whatever is kept.
+    pub redactor: Option<Arc<Redactor>>,
     pub code: PathBuf,
     /// How many calls an instance is expected to take at once.
     pub concurrency: u32,

@@ -71,7 +71,10 @@ impl Engine {
             input.body = body;
         }
         let selector = if replay.current { Selector::Alias(AliasName::live()) } else { Selector::Version(run.version) };
-        let route = self.route(project, &run.function.to_string(), &selector).await?;
+        let mut route = self.route(project, &run.function.to_string(), &selector).await?;
+        if !replay.current {
+            route.stage = run.stage;
+        }
         let RunInput { method, path, query, headers, body, max_age } = input;
         let request =
             CallRequest { trigger: TriggerKind::Replay, trigger_name: None, method, path, query, headers, body };

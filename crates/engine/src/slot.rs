@@ -9,6 +9,7 @@ use faas_ports::{Instance, LaunchTimings};
 use crate::meter::Meter;
 use crate::places::SlotId;
 use crate::readiness::Readiness;
+use crate::stages::Redactor;
 
 /// A live instance.
 pub(crate) struct Slot {
@@ -17,6 +18,8 @@ pub(crate) struct Slot {
     pub instance: Arc<dyn Instance>,
     /// When and how it became ready.
     pub readiness: Readiness,
+    /// What takes its secrets out of whatever is kept; `None` where it has none.
+    pub redactor: Option<Arc<Redactor>>,
     /// What it has used, by call.
     pub meter: Meter,
     /// Calls under way.
@@ -36,11 +39,23 @@ struct Inhabitants {
 
 impl Slot {
     /// An instance that is ready now.
-    pub(crate) fn new(id: SlotId, instance: Arc<dyn Instance>, timings: LaunchTimings) -> Self {
+    pub(crate) fn new(
+        id: SlotId,
+        instance: Arc<dyn Instance>,
+        timings: LaunchTimings,
+        redactor: Option<Arc<Redactor>>,
+    ) -> Self {
         let inhabitants = || Some(Inhabitants { tasks: instance.tasks()?, processes: instance.processes()? });
         let at_rest = if instance.concurrency() == 1 { inhabitants() } else { None };
         let readiness = Readiness { at: Instant::now(), timings };
-        Self { id, instance, readiness, meter: Meter::default(), calls: AtomicU32::new(0), at_rest }
+        Self { id, instance, readiness, redactor, meter: Meter::default(), calls: AtomicU32::new(0), at_rest }
+    }
+
+    /// Takes the instance's secrets out of a text.
+    pub(crate) fn clean(&self, text: &mut String) {
+        if let Some(redactor) = &self.redactor {
+            redactor.clean_in_place(text);
+        }
     }
 
     pub(crate) fn begin(&self) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use faas_ports::{LogEntry, Publishing};
 use faas_types::{
     AttemptRecord, ByteSize, Code, Fault, FunctionError, InstanceId, IsolationLevel, JsonText, LogLevel, LogStream,
-    RunEvent, RunId, RunPhase, RunRecord, RunState, Timeline, Timestamp, limits,
+    RunEvent, RunId, RunPhase, RunRecord, RunState, Stage, Timeline, Timestamp, limits,
 };
 
 use tokio_util::task::TaskTracker;
@@ -161,7 +161,10 @@ impl Ticket {
     }
 
     /// Keeps a line of the user's code within the run's limit.
-    pub(crate) fn log(&mut self, entry: LogEntry) {
+    pub(crate) fn log(&mut self, mut entry: LogEntry) {
+        if let Some(place) = &self.place {
+            place.slot.clean(&mut entry.message);
+        }
         self.log_bytes += entry.message.len() as u64 + 1;
         if self.log_bytes > limits::LOG_BYTES_PER_RUN {
             self.dropped_lines += 1;
@@ -364,6 +367,7 @@ pub(crate) fn queued_record(
         state: RunState::Queued,
         trigger,
         trigger_name: None,
+        stage: Stage::Prod,
         created_at: now,
         started_at: None,
         finished_at: None,

@@ -29,6 +29,7 @@ pub use record::{SealedSecret, TriggerOrigin, TriggerRecord, TriggerState, Webho
 pub use table::{TriggerEntry, Triggers};
 
 pub(crate) use cron::run as keep_schedules;
+pub(crate) use door::sealed_values;
 pub(crate) use event::malformed;
 pub(crate) use queue::run as hand_messages_over;
 pub(crate) use reconcile::Reconciled;

@@ -1,5 +1,6 @@
 //! Carries out what [`Places`] decides: hands out places, starts and stops instances, and keeps the time.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -147,6 +148,16 @@ impl Usher {
         self.act(|places, now| places.open(key, spec.terms(), Arc::new(spec), now));
     }
 
+    /// The functions that have pools.
+    pub(crate) fn functions(&self) -> Vec<FunctionId> {
+        self.state.lock().places.functions()
+    }
+
+    /// The versions that a function has pools of.
+    pub(crate) fn versions_of(&self, function: FunctionId) -> BTreeSet<u32> {
+        self.state.lock().places.versions_of(function)
+    }
+
     /// Closes the pools of a function that `keep` does not want.
     pub(crate) fn close(self: &Arc<Self>, function: FunctionId, keep: impl Fn(&PoolKey) -> bool) {
         self.act(|places, now| places.close(function, now, keep));
@@ -240,6 +251,10 @@ impl Usher {
             match launched.unwrap_or_else(|_| Err(Fault::internal("starting an instance panicked"))) {
                 Ok(launched) => usher.started(&pool, start, launched, begun.elapsed()),
                 Err(fault) => {
+                    let fault = match &pool.redactor {
+                        Some(redactor) => redactor.fault(fault),
+                        None => fault,
+                    };
                     if let Some(waiter) = usher.act(|places, now| places.failed(start, now)) {
                         drop(waiter.send(Err(NoPlace::Failed(fault))));
                     }
@@ -255,7 +270,7 @@ impl Usher {
         stats.started(timings.sandbox + timings.runtime + timings.import);
         let mut made = None;
         self.act(|places, now| {
-            let slot = |id| Arc::clone(made.insert(Arc::new(Slot::new(id, instance, timings))));
+            let slot = |id| Arc::clone(made.insert(Arc::new(Slot::new(id, instance, timings, pool.redactor.clone()))));
             places.started(start, concurrency, memory, took, slot, now);
         });
         if let Some(slot) = made {
@@ -268,7 +283,8 @@ impl Usher {
         let (project, function) = (pool.project, pool.function);
         let usher = Arc::clone(self);
         self.deps.tasks.spawn(async move {
-            while let Some(entry) = logs.recv().await {
+            while let Some(mut entry) = logs.recv().await {
+                slot.clean(&mut entry.message);
                 usher.deps.recorder.log(project, function, None, entry);
             }
             slot.instance.exited().await;

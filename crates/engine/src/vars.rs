@@ -1,20 +1,14 @@
-//! Vars: those of the manifest, overlaid by those set through the API.
+//! Vars that are set through the API for one function.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use faas_types::{Code, Fault, FunctionSettings, limits};
+use faas_types::{Code, Fault, Stage, limits, var_parts};
 
 use crate::catalog::FunctionEntry;
 use crate::engine::Engine;
 
-/// The variables that instances get, by name.
-pub(crate) fn effective(settings: &FunctionSettings, set: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    let mut vars = settings.vars.clone();
-    vars.extend(set.iter().map(|(key, value)| (key.clone(), value.clone())));
-    vars.into_iter().collect()
-}
-
+/// Checks names, values and references as manifests and the API both take them.
 pub(crate) fn check(vars: &BTreeMap<String, String>) -> Result<(), Fault> {
     let refuse = |message: String| Err(Fault::new(Code::InvalidConfiguration, message));
     if vars.len() > limits::VARS_MAX {
@@ -34,42 +28,50 @@ pub(crate) fn check(vars: &BTreeMap<String, String>) -> Result<(), Fault> {
         if value.len() > limits::VAR_VALUE_MAX || value.contains('\0') {
             return refuse(format!("var `{shown}`: a value has at most {} bytes and no NUL", limits::VAR_VALUE_MAX));
         }
+        if let Err(error) = var_parts(value) {
+            return refuse(format!("var `{shown}`: {error}"));
+        }
     }
     Ok(())
 }
 
 impl Engine {
-    /// Sets vars; others stay. Instances with other vars are replaced.
+    /// Sets vars of a function in a stage; others stay. Instances with other vars are replaced.
     ///
     /// # Errors
-    /// `FN_006` naming the var that is wrong.
+    /// `FN_006` naming the var that is wrong or refers to a secret that the stage lacks.
     pub async fn set_vars(
         &self,
         entry: &FunctionEntry,
+        stage: Stage,
         vars: BTreeMap<String, String>,
     ) -> Result<Arc<FunctionEntry>, Fault> {
-        check(&vars)?;
+        self.core.check_refs(entry.record.project, stage, &vars)?;
         self.update(entry, move |record| {
-            let mut all = record.vars.clone();
+            let all = record.vars_of_mut(stage);
             all.extend(vars.clone());
-            check(&all)?;
-            record.vars = all;
+            check(all)?;
             Ok(None)
         })
         .await
     }
 
-    /// Removes a var that was set through the API.
+    /// Removes a var that was set through the API for a stage.
     ///
     /// # Errors
     /// `FN_013` when it was not.
-    pub async fn unset_var(&self, entry: &FunctionEntry, key: &str) -> Result<Arc<FunctionEntry>, Fault> {
-        self.update(entry, |record| match record.vars.remove(key) {
-            Some(_) => Ok(None),
+    pub async fn unset_var(&self, entry: &FunctionEntry, stage: Stage, key: &str) -> Result<Arc<FunctionEntry>, Fault> {
+        self.update(entry, |record| match record.vars_of_mut(stage).remove(key) {
+            Some(_) => {
+                record.stage_vars.retain(|_, vars| !vars.is_empty());
+                Ok(None)
+            }
             None => {
                 let shown: String = key.chars().take(80).collect();
-                Err(Fault::new(Code::NotFound, format!("no var `{shown}` was set for `{}`", record.name))
-                    .with_hint("vars of the manifest are changed there and deployed"))
+                let message = format!("no var `{shown}` was set for `{}` in stage {stage}", record.name);
+                Err(Fault::new(Code::NotFound, message).with_hint(
+                    "vars of the manifest are changed there and deployed, inherited ones where they were set",
+                ))
             }
         })
         .await

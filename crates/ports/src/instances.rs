@@ -14,6 +14,7 @@ use faas_types::{
 };
 use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
 use crate::SandboxExit;
 
@@ -42,7 +43,7 @@ pub struct InstanceSpec {
     /// What it runs with.
     pub settings: Arc<FunctionSettings>,
     /// The environment variables of the user's code.
-    pub vars: Vec<(String, String)>,
+    pub vars: InstanceVars,
     /// The sealed code layer on this machine.
     pub code: PathBuf,
     /// How long it may take to become ready.
@@ -50,6 +51,11 @@ pub struct InstanceSpec {
     /// Whether to hand over what the runtime compiled of the code. Costs time; for the check of a deployment.
     pub harvest: bool,
 }
+
+/// Environment variables of a user's code. Their values may be secrets: they are never printed, and wiped from memory when
+/// the last copy is dropped. Cheap to clone.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct InstanceVars(Arc<Vec<(String, Zeroizing<String>)>>);
 
 /// Starts instances. One per process; knows every runtime of this machine.
 #[async_trait]
@@ -289,6 +295,33 @@ pub enum ExchangeEnd {
     },
     /// The instance died or broke the protocol meanwhile; see [`Instance::exited`].
     Lost,
+}
+
+// === impl InstanceVars ===
+
+impl InstanceVars {
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl FromIterator<(String, String)> for InstanceVars {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(vars: I) -> Self {
+        vars.into_iter().map(|(name, value)| (name, Zeroizing::new(value))).collect()
+    }
+}
+
+impl FromIterator<(String, Zeroizing<String>)> for InstanceVars {
+    fn from_iter<I: IntoIterator<Item = (String, Zeroizing<String>)>>(vars: I) -> Self {
+        Self(Arc::new(vars.into_iter().collect()))
+    }
+}
+
+impl fmt::Debug for InstanceVars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
+    }
 }
 
 // === impl PublishReply ===

@@ -33,8 +33,8 @@ pub use history::{
 };
 pub use instances::{
     BodyStream, ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage,
-    Invocation, InvocationBody, LaunchTimings, Launched, Launcher, LogEntry, Publication, PublishReply, Publishing,
-    ReplyHead, RuntimeDescription, StartFigures, StartPath,
+    InstanceVars, Invocation, InvocationBody, LaunchTimings, Launched, Launcher, LogEntry, Publication, PublishReply,
+    Publishing, ReplyHead, RuntimeDescription, StartFigures, StartPath,
 };
 pub use layers::{LayerBuild, Layers};
 pub use outbound::{Outbound, OutboundError, OutboundMessage, UrlRefusal};

@@ -27,6 +27,8 @@ pub enum Collection {
     Settings,
     Triggers,
     TriggerStates,
+    StageVars,
+    Secrets,
 }
 
 /// The name of one entry.
@@ -144,7 +146,7 @@ pub trait Registry: Send + Sync {
 
 impl Collection {
     /// Every collection.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Projects,
         Self::Functions,
         Self::Versions,
@@ -154,6 +156,8 @@ impl Collection {
         Self::Settings,
         Self::Triggers,
         Self::TriggerStates,
+        Self::StageVars,
+        Self::Secrets,
     ];
 
     /// The collection as stores and messages name it.
@@ -169,6 +173,8 @@ impl Collection {
             Self::Settings => "settings",
             Self::Triggers => "triggers",
             Self::TriggerStates => "trigger_states",
+            Self::StageVars => "stage_vars",
+            Self::Secrets => "secrets",
         }
     }
 }

@@ -10,6 +10,7 @@ mod log;
 mod problem;
 mod retention;
 mod run;
+mod secret;
 mod server;
 mod topic;
 mod trigger;
@@ -38,6 +39,7 @@ pub use log::{LogEvent, LogLineView, LogList};
 pub use problem::{FunctionFailure, Problem};
 pub use retention::{RetentionView, SetRetention};
 pub use run::{AttemptView, BatchView, RunErrorView, RunList, RunView, StartView};
+pub use secret::{RekeyReport, RestoreSecret, SecretList, SecretVersionView, SecretView, SetSecret};
 pub use server::{FeatureView, HealthView, RuntimeView, StatusView};
 pub use topic::{MessageBody, PurgedTopic, SendMessages, SentMessages, SubscriberView, TopicList, TopicView};
 pub use trigger::{

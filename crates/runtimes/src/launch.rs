@@ -13,6 +13,7 @@ use faas_proto::frame_heads::{self, InitHead, ReadyHead};
 use faas_types::limits::{ASYNC_CONCURRENCY, BODY_MAX, LOG_BYTES_PER_RUN, LOG_LINE_MAX};
 use faas_types::{Allowance, Code, Fault, FunctionError, NetworkMode};
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use crate::driver::{Driver, Stopped};
 use crate::instance::LiveInstance;
@@ -185,12 +186,7 @@ impl Launch {
     fn init_frames(&self) -> BytesMut {
         let spec = &self.spec;
         let version = spec.version.to_string();
-        let mut vars: BTreeMap<&str, &str> = spec
-            .vars
-            .iter()
-            .filter(|(name, _)| !name.starts_with(RESERVED))
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
+        let mut vars: BTreeMap<&str, &str> = spec.vars.iter().filter(|(name, _)| !name.starts_with(RESERVED)).collect();
         vars.insert("FAAS_FUNCTION", spec.function.as_str());
         vars.insert("FAAS_VERSION", &version);
         vars.insert("FAAS_RUNTIME", self.kind.found.description.name.as_str());
@@ -207,7 +203,7 @@ impl Launch {
             body_max: BODY_MAX,
             harvest: spec.harvest,
         };
-        let content = serde_json::to_vec(&init).expect("strings and numbers always serialise");
+        let content = Zeroizing::new(serde_json::to_vec(&init).expect("strings and numbers always serialise"));
         let mut frames = BytesMut::new();
         frame::encode_spread(&mut frames, FrameKind::Init, 0, &content);
         frames

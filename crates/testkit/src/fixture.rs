@@ -3,7 +3,7 @@
 use faas_ports::{IdSource, Lease, NewItem, Sequel, Settlement, SystemClock, Verdict, Want};
 use faas_types::{
     AttemptRecord, FunctionId, FunctionName, Id, IdKind, IsolationLevel, JsonText, LogLevel, LogLine, LogStream,
-    ProjectId, RunId, RunRecord, RunState, Timestamp, TriggerKind,
+    ProjectId, RunId, RunRecord, RunState, Stage, Timestamp, TriggerKind,
 };
 
 /// The time at which most tests begin: 2026-01-01T00:00:00Z.
@@ -42,6 +42,7 @@ pub fn queued_run(project: ProjectId, function: FunctionId, created_at: Timestam
         state: RunState::Queued,
         trigger: TriggerKind::Http,
         trigger_name: None,
+        stage: Stage::Prod,
         created_at,
         started_at: None,
         finished_at: None,

@@ -137,6 +137,8 @@ catalogue! {
     LogLimit = "FN_027", "log limit reached", http 413, ResourceExhausted, exit 7, retryable false;
     /// An upload holds a secret, or a file or text that the operator blocks.
     UploadRefused = "FN_028", "upload refused", http 422, FailedPrecondition, exit 5, retryable false;
+    /// A secret that the function's vars refer to is not there, or cannot be opened.
+    SecretUnusable = "FN_029", "secret not usable", http 502, FailedPrecondition, exit 5, retryable false;
 }
 
 // === impl Code ===

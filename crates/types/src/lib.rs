@@ -24,8 +24,10 @@ mod retention;
 mod run;
 mod run_record;
 mod scope;
+mod secret_ref;
 mod settings;
 mod span;
+mod stage;
 mod time;
 mod timeline;
 mod trigger;
@@ -50,16 +52,18 @@ pub use id::{
 };
 pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
 pub use json_text::JsonText;
-pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName, TopicName, TriggerName};
+pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName, SecretName, TopicName, TriggerName};
 pub use onward::{Callback, CallbackState, Destination, Onward};
 pub use retention::Retention;
 pub use run::{IllegalTransition, RunEffect, RunEvent, RunPhase, RunState};
 pub use run_record::{AttemptRecord, Batch, LogLevel, LogLine, LogStream, RunRecord, TriggerKind};
 pub use scope::{InvalidScope, Scope};
+pub use secret_ref::{InvalidSecretRef, VarPart, secret_refs, var_parts};
 pub use settings::{
     Allowance, AuthMode, CacheSettings, CacheShare, FunctionSettings, HttpMethod, NetworkMode, Scaling, TriggerSettings,
 };
 pub use span::{InvalidSpan, Span};
+pub use stage::{InvalidStage, Stage};
 pub use time::Timestamp;
 pub use timeline::{StartTimes, Timeline};
 pub use trigger::{

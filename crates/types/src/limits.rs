@@ -54,6 +54,14 @@ pub const MANIFEST_MAX: u64 = 256 << 10;
 pub const VARS_MAX: usize = 256;
 /// Bytes of one var's value.
 pub const VAR_VALUE_MAX: usize = 32 << 10;
+/// Bytes of one secret.
+pub const SECRET_VALUE_MAX: usize = 32 << 10;
+/// Secrets of one stage of a project.
+pub const SECRETS_MAX: usize = 1000;
+/// Versions of a secret that are kept, the newest included.
+pub const SECRET_VERSIONS_MAX: usize = 10;
+/// Bytes below which a secret is not taken out of logs: so short a text is in many others.
+pub const REDACTED_MIN: usize = 8;
 /// Triggers of one function.
 pub const TRIGGERS_MAX: usize = 32;
 /// Bytes of the JSON that a cron trigger calls its function with.

@@ -79,6 +79,8 @@ names! {
     TriggerName, "trigger name", "use 1 to 63 of a-z, 0-9 and -, starting with a letter", is_label;
     /// A topic's name, unique in its project; same form as a function's name.
     TopicName, "topic name", "use 1 to 63 of a-z, 0-9 and -, starting with a letter", is_label;
+    /// A secret's name, unique in its project and stage: what references and environment variables are made of.
+    SecretName, "secret name", "use letters, digits and _, not starting with a digit, at most 100", is_secret;
     /// A runtime as a manifest names it: a language, with or without a version (`python`, `python3.12`).
     RuntimeName, "runtime name", "use a language with or without a version, such as python or python3.12", is_runtime;
     /// Where a function's code starts: a file without its suffix, a colon and a name in it (`main:handler`).
@@ -155,6 +157,10 @@ fn is_entrypoint(text: &str) -> bool {
         && file.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
         && file.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b))
         && symbol.split('.').all(is_identifier)
+}
+
+fn is_secret(text: &str) -> bool {
+    text.len() <= 100 && is_identifier(text)
 }
 
 fn is_identifier(text: &str) -> bool {

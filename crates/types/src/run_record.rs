@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AttemptId, Code, FunctionError, FunctionId, FunctionName, InstanceId, IsolationLevel, JsonText, Onward, ProjectId,
-    RunId, RunState, StartTimes, Timestamp, TriggerName,
+    RunId, RunState, Stage, StartTimes, Timestamp, TriggerName,
 };
 
 /// What created a run.
@@ -42,6 +42,9 @@ pub struct RunRecord {
     pub function_name: FunctionName,
     /// The version's number within the function.
     pub version: u32,
+    /// Whose vars and secrets it runs with.
+    #[serde(default, skip_serializing_if = "Stage::is_default")]
+    pub stage: Stage,
     /// Where it stands.
     pub state: RunState,
     /// What created it.

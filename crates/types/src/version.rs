@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Alias, AliasName, ByteSize, Canary, DeploymentId, Digest, FunctionId, FunctionName, FunctionSettings, KeyId,
-    LogLevel, LogStream, ProjectId, RuntimeName, Split, Timestamp, VersionId,
+    LogLevel, LogStream, ProjectId, RuntimeName, Split, Stage, Timestamp, VersionId,
 };
 
 /// An immutable version.
@@ -82,8 +82,11 @@ pub struct FunctionRecord {
     /// The version that is on its way to `live`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<Canary>,
-    /// Vars set through the API; they win over the manifest's.
+    /// Vars set through the API for `prod`; they win over the manifest's, and other stages inherit them.
     pub vars: BTreeMap<String, String>,
+    /// Vars set through the API for other stages.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stage_vars: BTreeMap<Stage, BTreeMap<String, String>>,
     /// Whether the queue holds its accepted runs back.
     #[serde(default)]
     pub paused: bool,
@@ -101,6 +104,43 @@ impl FunctionRecord {
     #[must_use]
     pub fn moment(&self, now: Timestamp) -> Timestamp {
         now.max(self.updated_at.plus(std::time::Duration::from_millis(1)))
+    }
+
+    /// The vars that were set through the API for a stage itself.
+    #[must_use]
+    pub fn vars_of(&self, stage: Stage) -> Option<&BTreeMap<String, String>> {
+        match stage {
+            Stage::Prod => Some(&self.vars),
+            Stage::Dev | Stage::Staging => self.stage_vars.get(&stage),
+        }
+    }
+
+    /// The same to change.
+    pub fn vars_of_mut(&mut self, stage: Stage) -> &mut BTreeMap<String, String> {
+        match stage {
+            Stage::Prod => &mut self.vars,
+            Stage::Dev | Stage::Staging => self.stage_vars.entry(stage).or_default(),
+        }
+    }
+
+    /// The stage of calls that come by an alias.
+    #[must_use]
+    pub fn stage_of(&self, name: &AliasName) -> Stage {
+        Stage::of(name, self.aliases.get(name).is_some_and(|alias| alias.expires_at.is_some()))
+    }
+
+    /// Every version that an alias sends calls to, with their stage.
+    pub fn pointed(&self) -> impl Iterator<Item = (Stage, u32)> {
+        self.aliases.iter().flat_map(|(name, alias)| {
+            let second = alias.split.map(|split| split.version);
+            second.into_iter().chain([alias.version]).map(|version| (self.stage_of(name), version))
+        })
+    }
+
+    /// Whether an alias of this stage sends calls to this version.
+    #[must_use]
+    pub fn is_in(&self, stage: Stage, version: u32) -> bool {
+        self.pointed().any(|pointed| pointed == (stage, version))
     }
 
     /// Where `live` points.

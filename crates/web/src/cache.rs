@@ -104,7 +104,7 @@ impl AnswerCache {
         let record = Arc::clone(&target.route.entry);
         let count = |outcome| engine.stats().cache_answered(record.record.id, &record.record.name, outcome);
         let (head, body) = request.into_parts();
-        let key = key(&target, &head);
+        let key = key(engine, &target, &head);
         if let Err(passed) = admit(&head) {
             count(CacheOutcome::Bypass);
             let response = serve_call(engine, target, Request::from_parts(head, body), id, false).await;
@@ -126,7 +126,7 @@ impl AnswerCache {
 }
 
 /// Host, path and query as the caller wrote them: links in an answer may depend on each.
-fn key(target: &CallTarget, head: &Parts) -> Key {
+fn key(engine: &Engine, target: &CallTarget, head: &Parts) -> Key {
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| head.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default();
     let path = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
@@ -134,7 +134,7 @@ fn key(target: &CallTarget, head: &Parts) -> Key {
     Key {
         function: entry.record.id,
         version: target.route.version.number,
-        vars: entry.vars_mark(),
+        vars: engine.vars_mark(&target.route),
         address: format!("{} {path}", host.to_ascii_lowercase()).into(),
     }
 }

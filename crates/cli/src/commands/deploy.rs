@@ -5,11 +5,13 @@ mod report;
 mod steps;
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::time::Instant;
 
 use clap::Args;
 use faas_client::rest::{DeployPlan, FunctionToDeploy};
-use faas_client::{Client, DeployOptions};
+use faas_client::{Client, ClientError, DeployOptions};
+use faas_config::place_of_var;
 use faas_config::preflight::Finding;
 use faas_types::{AliasName, Entrypoint, FunctionName, Span, TriggerSettings, limits};
 
@@ -128,7 +130,8 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
             let Parcel { project, .. } = parcel;
             let manifest = project.manifest.to_json();
             let options = args.target.options(args.note);
-            let deployment = client.deploy(project.name.as_str(), manifest, &project.files, options).await?;
+            let deployment = client.deploy(project.name.as_str(), manifest, &project.files, options).await;
+            let deployment = deployment.map_err(|error| placed(&error, &source.path))?;
             steps.switched(&deployment);
             report::print_deployment(&deployment, parcel, started.elapsed(), session)?;
         }
@@ -197,6 +200,16 @@ async fn upload(client: &Client, parcels: &[Parcel], steps: &Steps<'_>) -> anyho
     }
     upload.end();
     Ok(())
+}
+
+/// Adds where a var stands that the server refused: what it got has no lines.
+fn placed(error: &ClientError, dir: &Path) -> Failure {
+    let mut failure = Failure::from(error);
+    let key = failure.message.strip_prefix("vars.").and_then(|rest| rest.split_once(':'));
+    if let Some(place) = key.and_then(|(key, _)| place_of_var(dir, key)) {
+        failure.message = format!("{place}: {}", failure.message);
+    }
+    failure
 }
 
 /// A webhook that a manifest brought has no secret and lets nobody in: its owner must hear of it.

@@ -226,6 +226,7 @@ pub(crate) fn run_table(run: &RunView) -> Table {
     let mut table = Table::of_properties();
     table.property("id", &run.id);
     table.property("function", format!("{} version {}", run.function, run.version));
+    table.maybe("stage", (!run.stage.is_default()).then_some(run.stage));
     table.property("state", run.state.as_str());
     table.property("trigger", run.trigger.as_str());
     table.maybe("messages", run.batch.as_ref().map(|batch| format!("{}, {} left", batch.messages, batch.left)));

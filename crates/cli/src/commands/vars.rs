@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use faas_client::rest::{SetVars, VarView};
-use faas_config::check_var;
-use faas_types::{Code, limits};
+use faas_config::{check_var, looks_secret};
+use faas_types::{Code, Stage, limits};
 
+use super::vars_sync;
+use crate::env_file::EnvFile;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::table::Table;
@@ -17,89 +20,149 @@ use crate::text;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VarsCommand {
-    /// List the vars that the live version sees
+    /// List the vars that a function sees, or those that a stage gives every function
     List(ListArgs),
     /// Print the value of one var
     Get(GetArgs),
     /// Set vars; they win over the manifest's
     Set(SetArgs),
-    /// Remove vars that were set here; the manifest's come back
+    /// Remove vars that were set here; the manifest's and inherited ones come back
     Unset(UnsetArgs),
+    /// Bring the vars of a function into a .env file
+    Pull(vars_sync::PullArgs),
+    /// Set what differs in a .env file
+    Push(vars_sync::PushArgs),
+    /// Show what differs between a .env file and the server; exits with 1 where something does
+    Diff(vars_sync::DiffArgs),
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas vars list hello\n  faas vars list hello -o json")]
+#[command(
+    after_help = "Examples:\n  faas vars list hello\n  faas vars list --stage staging\n  faas vars list hello -o json"
+)]
 pub(crate) struct ListArgs {
-    /// The function
-    name: String,
+    /// The function [default: what the stage gives every function]
+    name: Option<String>,
+    /// The stage: dev, staging or prod
+    #[arg(long, default_value_t)]
+    stage: Stage,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas vars get hello GREETING")]
+#[command(after_help = "Examples:\n  faas vars get hello GREETING\n  faas vars get --project API_URL")]
 pub(crate) struct GetArgs {
-    /// The function
-    name: String,
-    /// The var
-    key: String,
+    /// The function, then the var; with --project the var alone
+    #[arg(required = true, num_args = 1..=2, value_name = "NAME> <KEY")]
+    words: Vec<String>,
+    #[command(flatten)]
+    of: Whose,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = SET_EXAMPLES)]
 pub(crate) struct SetArgs {
-    /// The function
-    name: String,
-    /// KEY=VALUE, or KEY to take the value from this shell's environment
-    #[arg(required_unless_present = "file", value_name = "KEY=VALUE")]
-    vars: Vec<String>,
+    /// The function, then KEY=VALUE, or KEY to take the value from this shell's environment; with --project no function
+    #[arg(required_unless_present = "file", value_name = "NAME> <KEY=VALUE")]
+    words: Vec<String>,
     /// A file of KEY=VALUE lines, or - for standard input; keeps values out of the process list
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Take values that look like keys of known services as vars all the same
+    #[arg(long)]
+    plain: bool,
+    #[command(flatten)]
+    of: Whose,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas vars unset hello GREETING MOOD")]
+#[command(
+    after_help = "Examples:\n  faas vars unset hello GREETING MOOD\n  faas vars unset --project API_URL --stage dev"
+)]
 pub(crate) struct UnsetArgs {
-    /// The function
-    name: String,
-    /// The vars
-    #[arg(required = true)]
-    keys: Vec<String>,
+    /// The function, then the vars; with --project the vars alone
+    #[arg(required = true, value_name = "NAME> <KEY")]
+    words: Vec<String>,
+    #[command(flatten)]
+    of: Whose,
+}
+
+/// Whose vars are meant.
+#[derive(Debug, Args)]
+struct Whose {
+    /// Those of the project, which every function sees
+    #[arg(long)]
+    project: bool,
+    /// The stage: dev, staging or prod; dev and staging inherit what they do not set
+    #[arg(long, default_value_t)]
+    stage: Stage,
 }
 
 const SET_EXAMPLES: &str = "\
 Examples:
   faas vars set hello GREETING=hi MOOD=good
   faas vars set hello API_URL
-  faas vars set hello --file prod.env";
+  faas vars set hello --file prod.env
+  faas vars set hello 'API_KEY=${secrets.STRIPE}'
+  faas vars set --project --stage dev API_URL=http://127.0.0.1:9000";
 
-pub(crate) async fn run(command: VarsCommand, session: &Session) -> anyhow::Result<()> {
-    match command {
-        VarsCommand::List(args) => {
-            let list = session.client()?.vars(&args.name).await?;
-            session.out.list(&list, &list.vars, table)
-        }
-        VarsCommand::Get(args) => get(&args, session).await,
-        VarsCommand::Set(args) => {
-            let vars = wanted(&args)?;
-            let list = session.client()?.set_vars(&args.name, &SetVars { vars }).await?;
-            session.out.list(&list, &list.vars, table)
-        }
-        VarsCommand::Unset(args) => {
-            let client = session.client()?;
-            for key in &args.keys {
-                client.unset_var(&args.name, key).await?;
+// === impl Whose ===
+
+impl Whose {
+    /// The function that the first word names, and the other words.
+    fn split<'w>(&self, words: &'w [String]) -> anyhow::Result<(Option<&'w str>, &'w [String])> {
+        match words.split_first() {
+            _ if self.project => Ok((None, words)),
+            Some((name, rest)) if !name.contains('=') => Ok((Some(name), rest)),
+            _ => {
+                let hint = "write its name first, or --project for vars that every function sees";
+                Err(Failure::usage("no function is named").with_hint(hint).into())
             }
-            let report = serde_json::json!({ "removed": args.keys });
-            session.out.done(format_args!("removed {}", text::visible(&args.keys.join(", "))), &report)
         }
     }
 }
 
+pub(crate) async fn run(command: VarsCommand, session: &Session) -> anyhow::Result<ExitCode> {
+    match command {
+        VarsCommand::List(args) => {
+            let list = session.client()?.vars(args.name.as_deref(), args.stage).await?;
+            session.out.list(&list, &list.vars, table)?;
+        }
+        VarsCommand::Get(args) => get(&args, session).await?,
+        VarsCommand::Set(args) => {
+            let (function, words) = args.of.split(&args.words)?;
+            let vars = wanted(&args, words)?;
+            let list = session.client()?.set_vars(function, args.of.stage, &SetVars { vars }).await?;
+            session.out.list(&list, &list.vars, table)?;
+        }
+        VarsCommand::Unset(args) => unset(&args, session).await?,
+        VarsCommand::Pull(args) => vars_sync::pull(&args, session).await?,
+        VarsCommand::Push(args) => vars_sync::push(&args, session).await?,
+        VarsCommand::Diff(args) => return vars_sync::diff(&args, session).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn unset(args: &UnsetArgs, session: &Session) -> anyhow::Result<()> {
+    let (function, keys) = args.of.split(&args.words)?;
+    if keys.is_empty() {
+        return Err(Failure::usage("no var is named; write the vars after the function").into());
+    }
+    let client = session.client()?;
+    for key in keys {
+        client.unset_var(function, args.of.stage, key).await?;
+    }
+    let report = serde_json::json!({ "removed": keys });
+    session.out.done(format_args!("removed {}", text::visible(&keys.join(", "))), &report)
+}
+
 async fn get(args: &GetArgs, session: &Session) -> anyhow::Result<()> {
-    let list = session.client()?.vars(&args.name).await?;
-    let Some(found) = list.vars.into_iter().find(|row| row.key == args.key) else {
-        let message = format!("`{}` has no var `{}`", args.name, args.key);
-        let hint = format!("list them with `faas vars list {}`", args.name);
+    let (function, words) = args.of.split(&args.words)?;
+    let [key] = words else { return Err(Failure::usage("name one var, after the function").into()) };
+    let list = session.client()?.vars(function, args.of.stage).await?;
+    let Some(found) = list.vars.into_iter().find(|row| row.key == *key) else {
+        let message = format!("`{}` has no var `{key}`", function.unwrap_or("the project"));
+        let hint =
+            format!("list them with `faas vars list{}`", function.map(|name| format!(" {name}")).unwrap_or_default());
         return Err(Failure::of(Code::NotFound, message).with_hint(hint).into());
     };
     match session.out.format {
@@ -108,12 +171,12 @@ async fn get(args: &GetArgs, session: &Session) -> anyhow::Result<()> {
     }
 }
 
-fn wanted(args: &SetArgs) -> anyhow::Result<BTreeMap<String, String>> {
+fn wanted(args: &SetArgs, words: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     let mut vars = BTreeMap::new();
     if let Some(path) = &args.file {
-        vars.extend(parse_lines(&read(path)?, &path.display().to_string())?);
+        vars.extend(EnvFile::read(&read(path)?, &path.display().to_string())?.vars());
     }
-    for text in &args.vars {
+    for text in words {
         let (key, value) = match text.split_once('=') {
             Some((key, value)) => (key.to_owned(), value.to_owned()),
             None => {
@@ -124,13 +187,32 @@ fn wanted(args: &SetArgs) -> anyhow::Result<BTreeMap<String, String>> {
         };
         vars.insert(key, value);
     }
+    if vars.is_empty() {
+        return Err(Failure::usage("nothing to set; write KEY=VALUE after the function").into());
+    }
     for (key, value) in &vars {
         check_var(key, value).map_err(|message| Failure::of(Code::InvalidConfiguration, message))?;
+    }
+    if !args.plain {
+        refuse_secrets(&vars, args.of.stage)?;
     }
     Ok(vars)
 }
 
-fn read(path: &std::path::Path) -> anyhow::Result<String> {
+/// Vars are shown to whoever may see the function: what looks like a key belongs among the secrets.
+pub(super) fn refuse_secrets(vars: &BTreeMap<String, String>, stage: Stage) -> Result<(), Failure> {
+    let found: Vec<_> = vars.iter().filter_map(|(key, value)| Some((key, looks_secret(value)?))).collect();
+    let Some((key, _)) = found.first() else { return Ok(()) };
+    let of = if stage.is_default() { String::new() } else { format!(" --stage {stage}") };
+    let mut failure = Failure::of(Code::InvalidConfiguration, "a value looks like a secret, and vars are not secret")
+        .with_hint(format!(
+            "faas secrets set {key}{of}, then set the var to '${{secrets.{key}}}'; or use --plain to set it as it is"
+        ));
+    failure.details = found.iter().map(|(key, what)| format!("{key}: {what}")).collect();
+    Err(failure)
+}
+
+pub(super) fn read(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     let most = limits::VARS_MAX as u64 * limits::VAR_VALUE_MAX as u64;
     let outcome = if path.as_os_str() == "-" {
@@ -142,49 +224,11 @@ fn read(path: &std::path::Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// `KEY=VALUE` lines as `.env` files have them: blank lines and `#` comments are left out, `export ` and one pair of
-/// quotes around a value are taken off. Nothing is expanded.
-fn parse_lines(text: &str, name: &str) -> Result<Vec<(String, String)>, Failure> {
-    let mut vars = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let line = line.strip_prefix("export ").unwrap_or(line);
-        // The line itself is not printed: it may hold what nobody should see.
-        let Some((key, value)) = line.split_once('=') else {
-            return Err(Failure::usage(format!(
-                "{name}:{}: this is not KEY=VALUE; put a # before comments",
-                index + 1
-            )));
-        };
-        let value = value.trim();
-        let bare = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
-        vars.push((key.trim().to_owned(), bare.unwrap_or(value).to_owned()));
-    }
-    Ok(vars)
-}
-
 fn table(vars: &[VarView]) -> Table {
     let mut table = Table::with_headings(["KEY", "VALUE", "SOURCE"]);
     for row in vars {
-        table.row([row.key.clone(), row.value.clone(), row.source.clone()]);
+        let stage = row.stage.map(|stage| format!(" {stage}")).unwrap_or_default();
+        table.row([row.key.clone(), row.value.clone(), format!("{}{stage}", row.source)]);
     }
     table
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn env_files_are_read_as_they_are() {
-        let text = "# a comment\n\nexport A=1\nB = \"two words\"\nC='x'\nD=a=b\nE=\n";
-        let vars = parse_lines(text, "x.env").expect("good lines");
-        let expected = [("A", "1"), ("B", "two words"), ("C", "x"), ("D", "a=b"), ("E", "")];
-        assert_eq!(vars, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
-        let failure = parse_lines("A=1\nsecret-text\n", "x.env").expect_err("no equals sign");
-        assert!(failure.message.starts_with("x.env:2:") && !failure.message.contains("secret"), "{failure:?}");
-    }
 }

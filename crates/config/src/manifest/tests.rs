@@ -133,6 +133,7 @@ fn each_bad_value_is_told_with_place_and_way_out() {
         ("[vars]\nPORT = 80", "2:8: `vars.PORT` must be text, not a number; put the value in quotes"),
         ("[vars]\nFAAS_X = \"1\"", "2:1: var name `FAAS_X` is reserved"),
         ("[vars]\n1A = \"1\"", "2:1: var name `1A` is not valid"),
+        ("[vars]\nA = \"${secrets.a-b}\"", "2:5: `vars.A`: a reference to a secret is written ${secrets.NAME}"),
         ("[vars]\nA = \"\\u0000\"", "2:1: var `A` holds a zero byte"),
         ("triggers = {}", "1:12: `triggers` must be a list, not a table"),
         ("[[triggers]]\npath = \"/\"", "`triggers[0].type` is missing; add type = \"http\""),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use faas_types::limits;
+use faas_types::{limits, var_parts};
 
 use super::node::{Node, Value};
 use super::reader::{Reader, shorten};
@@ -23,7 +23,10 @@ pub(super) fn vars(reader: &mut Reader, node: &Node) -> BTreeMap<String, String>
             continue;
         };
         total += (key.text.len() + value.len()) as u64;
-        if let Err(message) = check_var(&key.text, value) {
+        if let Err(error) = var_parts(value) {
+            let message = format!("`{path}`: {error}");
+            reader.problem(path, node.at, message);
+        } else if let Err(message) = check_var(&key.text, value) {
             reader.problem(path, key.at.or(node.at), message);
         } else {
             vars.insert(key.text.clone(), value.clone());

@@ -113,7 +113,7 @@ async fn route(core: &Arc<Core>, lease: &Lease) -> Result<Route, Fault> {
     dispatcher::spawn(core, core.dispatch.lanes.learn((record.project, record.function), capacity));
     // A run keeps the version that it was accepted for.
     let selector = Selector::Version(record.version);
-    Ok(Route { entry, version, selector, lot: None })
+    Ok(Route { entry, version, selector, lot: None, stage: record.stage })
 }
 
 /// The trigger whose messages a run carries, as it is set now.

@@ -14,6 +14,9 @@ use crate::functions::RETRIES;
 use crate::triggers::SealedSecret;
 use crate::webhook::{SECRETS_MAX, WebhookSecret};
 
+/// The settings entry that holds them.
+const NAME: &str = "callbacks";
+
 /// The secrets of a project. The disk holds nothing of them in the clear.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SigningSecrets {
@@ -44,11 +47,21 @@ fn is_live(secret: &SealedSecret, now: Timestamp) -> bool {
 }
 
 fn key(project: ProjectId) -> Key {
-    Key::new(project, Collection::Settings, "callbacks")
+    Key::new(project, Collection::Settings, NAME)
 }
 
 fn place(project: ProjectId, number: u64) -> SecretPlace {
     SecretPlace { project, name: "callbacks/secret".to_owned(), version: number }
+}
+
+/// Whether an entry of the registry holds what is sealed: of the settings only these do.
+pub(crate) fn is_sealed(key: &Key) -> bool {
+    key.collection != Collection::Settings || key.name == NAME
+}
+
+/// Each sealed value with its place.
+pub(crate) fn sealed_values(record: &mut SigningSecrets, project: ProjectId) -> Vec<(SecretPlace, &mut String)> {
+    record.secrets.iter_mut().map(|secret| (place(project, secret.number), &mut secret.sealed)).collect()
 }
 
 // === impl Engine ===

@@ -1,8 +1,8 @@
-//! One pool as the decisions see it: the instances of one version with one set of vars, and the calls that wait.
+//! One pool as the decisions see it: the instances of one version in one stage with one set of vars, and the calls that wait.
 
 use std::time::{Duration, Instant};
 
-use faas_types::{FunctionId, ProjectId};
+use faas_types::{FunctionId, ProjectId, Stage};
 
 use super::Cast;
 use super::crew::Crew;
@@ -21,7 +21,8 @@ const FAILED_DOUBLINGS: u32 = 6;
 pub(crate) struct PoolKey {
     pub function: FunctionId,
     pub version: u32,
-    /// Identifies the vars that the instances were started with.
+    pub stage: Stage,
+    /// Identifies the vars and secrets that the instances were started with.
     pub vars: u64,
 }
 

@@ -5,7 +5,7 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use faas_ports::{Secret, SecretPlace, Vault};
 use faas_types::{Fault, ProjectId, Timestamp, TriggerId, WebhookScheme};
 
-use super::record::{SealedSecret, WebhookDoor};
+use super::record::{SealedSecret, TriggerRecord, WebhookDoor};
 use crate::webhook::{SECRETS_MAX, WebhookSecret};
 
 /// Random bytes of a token: nobody finds one by trying.
@@ -79,8 +79,21 @@ impl DoorPlace<'_> {
     }
 
     fn place(&self, what: &str, version: u64) -> SecretPlace {
-        SecretPlace { project: self.project, name: format!("triggers/{}/{what}", self.trigger), version }
+        place(self.project, self.trigger, what, version)
     }
+}
+
+fn place(project: ProjectId, trigger: TriggerId, what: &str, version: u64) -> SecretPlace {
+    SecretPlace { project, name: format!("triggers/{trigger}/{what}"), version }
+}
+
+/// Each sealed value of a trigger with its place.
+pub(crate) fn sealed_values(record: &mut TriggerRecord) -> Vec<(SecretPlace, &mut String)> {
+    let (project, trigger) = (record.project, record.id);
+    let Some(door) = &mut record.door else { return Vec::new() };
+    let secrets = door.secrets.iter_mut();
+    let secrets = secrets.map(|secret| (place(project, trigger, "secret", secret.number), &mut secret.sealed));
+    std::iter::once((place(project, trigger, "token", 0), &mut door.token)).chain(secrets).collect()
 }
 
 /// The hash that a webhook is found by.

@@ -8,12 +8,13 @@ mod onward;
 mod rollouts;
 mod schedules;
 mod script;
+mod stages;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use faas_engine::EngineSettings;
-use faas_types::{Code, RunState, Scaling, Scope, Span, limits};
+use faas_types::{Code, RunState, Scaling, Scope, Span, Stage, limits};
 use house::{House, parse, read, scaling};
 
 #[tokio::test]
@@ -211,10 +212,10 @@ async fn changed_vars_reach_the_next_call() {
     house.deploy("vars", scaling(1, 1)).await.unwrap();
     assert!(house.text("vars", "/").await.unwrap().ends_with("none"));
     let entry = house.engine.catalog().find(house.engine.default_project(), "vars").unwrap();
-    house.engine.set_vars(&entry, [("COLOUR".to_owned(), "red".to_owned())].into()).await.unwrap();
+    house.engine.set_vars(&entry, Stage::Prod, [("COLOUR".to_owned(), "red".to_owned())].into()).await.unwrap();
     assert!(house.text("vars", "/").await.unwrap().ends_with("red"));
     house.alive(1).await;
-    let refused = house.engine.set_vars(&entry, [("FAAS_X".to_owned(), "1".to_owned())].into()).await;
+    let refused = house.engine.set_vars(&entry, Stage::Prod, [("FAAS_X".to_owned(), "1".to_owned())].into()).await;
     assert_eq!(refused.err().unwrap().code, Code::InvalidConfiguration);
 }
 
@@ -224,7 +225,7 @@ async fn a_call_that_was_routed_before_its_vars_changed_does_no_harm() {
     house.deploy("late", scaling(1, 1)).await.unwrap();
     let before = house.route("late").await;
     let entry = house.engine.catalog().find(house.engine.default_project(), "late").unwrap();
-    house.engine.set_vars(&entry, [("COLOUR".to_owned(), "red".to_owned())].into()).await.unwrap();
+    house.engine.set_vars(&entry, Stage::Prod, [("COLOUR".to_owned(), "red".to_owned())].into()).await.unwrap();
     assert!(house.text("late", "/").await.unwrap().ends_with("red"));
     house.send(before, "/").await.unwrap();
     assert!(house.text("late", "/").await.unwrap().ends_with("red"));

@@ -9,7 +9,7 @@ use faas_ports::{Collection, Key};
 use faas_testkit::ManualClock;
 use faas_types::{
     Affinity, AliasName, AuthMode, CanaryPolicy, Code, CronSchedule, CronTrigger, DeploymentKind, Fault, MissedTicks,
-    Overlap, Permille, Span, Split, TriggerKind, TriggerSettings,
+    Overlap, Permille, Span, Split, Stage, TriggerKind, TriggerSettings,
 };
 
 use crate::house::{House, parse, scaling};
@@ -199,7 +199,11 @@ async fn a_call_that_waits_follows_its_alias_and_keeps_its_place() {
     }
     let chosen: Vec<u32> = routes.iter().map(|route| route.version.number).collect();
     // The same split at another revision changes nobody's version.
-    house.engine.set_vars(&entry(&house, "waits"), [("COLOUR".to_owned(), "red".to_owned())].into()).await.unwrap();
+    house
+        .engine
+        .set_vars(&entry(&house, "waits"), Stage::Prod, [("COLOUR".to_owned(), "red".to_owned())].into())
+        .await
+        .unwrap();
     for (route, version) in routes.iter().zip(&chosen) {
         assert_eq!(house.send(route.clone(), "/").await.unwrap().version, *version);
     }

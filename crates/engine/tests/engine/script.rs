@@ -8,10 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use faas_ports::{
-    ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceSpec, InstanceUsage, Invocation, LaunchTimings,
-    Launched, Launcher, ReplyHead, RuntimeDescription, SandboxExit, SandboxUsage,
+    Clock, ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceSpec, InstanceUsage, InstanceVars, Invocation,
+    LaunchTimings, Launched, Launcher, LogEntry, ReplyHead, RuntimeDescription, SandboxExit, SandboxUsage, SystemClock,
 };
-use faas_types::{Code, Fault, FunctionError, InstanceId, IsolationLevel, RuntimeName};
+use faas_types::{Code, Fault, FunctionError, InstanceId, IsolationLevel, LogLevel, LogStream, RuntimeName};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use parking_lot::Mutex;
@@ -32,7 +32,7 @@ pub(crate) struct ScriptedLauncher {
 struct ScriptedInstance {
     id: InstanceId,
     version: u32,
-    vars: Vec<(String, String)>,
+    vars: InstanceVars,
     concurrency: u32,
     alive: Arc<AtomicU32>,
     ended: AtomicBool,
@@ -113,7 +113,7 @@ impl Instance for ScriptedInstance {
     }
 
     fn invoke(&self, invocation: Invocation) -> BoxStream<'static, ExchangeItem> {
-        let var = self.vars.iter().find(|(key, _)| key == "COLOUR").map_or("none", |(_, value)| value);
+        let var = self.vars.iter().find(|(key, _)| *key == "COLOUR").map_or("none", |(_, value)| value);
         let text = format!("v{} {} {var}", self.version, self.id);
         let head = ExchangeItem::Head(ReplyHead { status: 200, headers: Vec::new(), length: None });
         let complete = ExchangeItem::End(ExchangeEnd::Complete { dropped_log_lines: 0 });
@@ -124,6 +124,20 @@ impl Instance for ScriptedInstance {
                 let error = FunctionError { kind: "ValueError".into(), message: "no".into(), ..Default::default() };
                 let end = ExchangeEnd::Raised { error, dropped_log_lines: 0 };
                 stream::iter(vec![ExchangeItem::End(end)]).boxed()
+            }
+            "/leak" => {
+                let message = format!("key is {var}");
+                let (at, level, stream) = (SystemClock.now(), LogLevel::Info, LogStream::Stdout);
+                let log = ExchangeItem::Log(LogEntry { at, level, stream, message });
+                let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+                let head = ReplyHead { status: 200, headers, length: None };
+                let body = Bytes::from(format!("{{\"key\":\"{var}\"}}"));
+                stream::iter(vec![log, ExchangeItem::Reply { head, body, dropped_log_lines: 0 }]).boxed()
+            }
+            "/leak-raise" => {
+                let stack = vec![format!("in pay: {var}")];
+                let error = FunctionError { message: format!("bad {var}"), stack, ..FunctionError::default() };
+                stream::iter(vec![ExchangeItem::End(ExchangeEnd::Raised { error, dropped_log_lines: 0 })]).boxed()
             }
             "/switch" => {
                 let head = ReplyHead { status: 101, headers: Vec::new(), length: None };

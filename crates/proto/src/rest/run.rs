@@ -1,6 +1,6 @@
 //! Runs.
 
-use faas_types::{Callback, CauseClass, Destination, RunState, TriggerKind};
+use faas_types::{Callback, CauseClass, Destination, RunState, Stage, TriggerKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,6 +13,9 @@ pub struct RunView {
     pub function: String,
     /// The version's number.
     pub version: u32,
+    /// Whose vars and secrets it runs with; `prod` where absent.
+    #[serde(default, skip_serializing_if = "Stage::is_default")]
+    pub stage: Stage,
     /// Where it stands.
     pub state: RunState,
     /// What created it.

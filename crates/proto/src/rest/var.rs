@@ -1,7 +1,8 @@
-//! Vars of a function, at `/functions/{id}/env`.
+//! Vars, of a function at `/functions/{id}/env` and of a project's stage at `/vars`.
 
 use std::collections::BTreeMap;
 
+use faas_types::Stage;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,13 +11,19 @@ use utoipa::ToSchema;
 pub struct VarView {
     /// Its name.
     pub key: String,
-    /// Its value.
+    /// Its value as it was written: `${secrets.NAME}` stands for a secret.
     pub value: String,
-    /// `manifest` or `api`; what the API set wins.
+    /// Where it comes from, the weakest first: `project`, `manifest` or `function`.
     pub source: String,
+    /// The stage that it was set for, where it was set for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
+    /// The secrets that it refers to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
 }
 
-/// The vars that the live version sees.
+/// Vars as instances of a stage see them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VarList {
     /// The rows, by name.

@@ -316,7 +316,7 @@ impl World {
     fn ask(&mut self, call: u64, function: usize, urgency: Urgency, turn: Option<Turn>, deadline: u64) {
         let now = self.instant();
         let Function { terms, version, .. } = self.plan.functions[function];
-        let key = PoolKey { function: id(function), version, vars: 0 };
+        let key = PoolKey { function: id(function), version, stage: faas_types::Stage::Prod, vars: 0 };
         self.places.open(key, terms, function, now);
         match self.places.arrive(&key, urgency, turn, || call, now) {
             Arrival::Taken(slot) => self.serve(call, function, slot.1),

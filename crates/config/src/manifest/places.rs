@@ -1,0 +1,43 @@
+//! Where something stands in a manifest, for messages that come after it was read.
+
+use std::path::Path;
+
+use super::node::{Node, Value};
+use super::{MANIFEST_FILES, read_limited, syntax};
+
+/// Where a var stands in the manifest of a directory, as `faas.toml:7:1`; `None` where it stands in none.
+#[must_use]
+pub fn place_of_var(dir: &Path, key: &str) -> Option<String> {
+    MANIFEST_FILES.into_iter().find_map(|name| {
+        let text = read_limited(&dir.join(name)).ok()?;
+        let parsed =
+            if name.ends_with(".toml") { syntax::from_toml(name, &text) } else { syntax::from_yaml(name, &text) };
+        let root = parsed.ok()?;
+        let Value::Table(rows) = &child(&root, "vars")?.value else { return None };
+        let (key, node) = rows.iter().find(|(found, _)| found.text == key)?;
+        let at = key.at.or(node.at)?;
+        Some(format!("{name}:{}:{}", at.line, at.column))
+    })
+}
+
+fn child<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
+    let Value::Table(rows) = &node.value else { return None };
+    rows.iter().find(|(key, _)| key.text == name).map(|(_, node)| node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vars_are_found_in_either_syntax() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        assert_eq!(place_of_var(dir.path(), "KEY"), None);
+        std::fs::write(dir.path().join("platform.yaml"), "name: x\nvars:\n  A: b\n  KEY: c\n").expect("write");
+        assert_eq!(place_of_var(dir.path(), "KEY").as_deref(), Some("platform.yaml:4:3"));
+        std::fs::write(dir.path().join("faas.toml"), "vars.KEY = 'x'\n").expect("write");
+        assert_eq!(place_of_var(dir.path(), "KEY").as_deref(), Some("faas.toml:1:6"));
+        std::fs::write(dir.path().join("faas.toml"), "[vars\n").expect("write");
+        assert_eq!(place_of_var(dir.path(), "NONE"), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! Which functions refer to which secrets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use faas_types::{Code, Fault, ProjectId, SecretName, Stage, VersionRecord, secret_refs};
+
+use super::book::ProjectStages;
+use super::effective::Outfit;
+use crate::catalog::FunctionEntry;
+use crate::engine::Engine;
+
+/// Functions that are read with one question to the registry.
+const PAGE: usize = 200;
+
+/// The names of functions by the secret that they refer to and the stage that has it.
+pub(super) type Usage = BTreeMap<(Stage, SecretName), BTreeSet<String>>;
+
+impl Engine {
+    /// Who uses each secret of a project: versions that an alias points to, in that alias's stage. Reads the versions of all
+    /// functions.
+    pub(super) async fn secret_usage(&self, project: ProjectId) -> Result<Usage, Fault> {
+        let stages = self.core.stages.of(project);
+        let mut usage = Usage::new();
+        if stages.secrets().next().is_none() {
+            return Ok(usage);
+        }
+        let mut after = None;
+        loop {
+            let page = self.core.catalog.page(project, after.as_ref(), PAGE);
+            let Some(last) = page.last() else { return Ok(usage) };
+            after = Some(last.record.name.clone());
+            // Brings the live ones into memory, where the look-ups below find them.
+            self.core.catalog.live_versions(&page).await?;
+            for entry in &page {
+                self.note_usage(entry, &stages, &mut usage).await?;
+            }
+        }
+    }
+
+    async fn note_usage(
+        &self,
+        entry: &Arc<FunctionEntry>,
+        stages: &ProjectStages,
+        usage: &mut Usage,
+    ) -> Result<(), Fault> {
+        let pointed: BTreeSet<(Stage, u32)> = entry.record.pointed().collect();
+        for (stage, number) in pointed {
+            let version: Arc<VersionRecord> = match self.core.catalog.version(entry, number).await {
+                Ok(version) => version,
+                Err(fault) if fault.code == Code::NotFound => continue,
+                Err(fault) => return Err(fault),
+            };
+            let (settings, record) = (Some(&version.settings), Some(&entry.record));
+            let outfit = Outfit { project: entry.record.project, stage, stages, settings, record };
+            for var in outfit.written().values() {
+                for name in secret_refs(&var.value) {
+                    if let Some((owner, _)) = stages.secret(stage, &name) {
+                        usage.entry((owner, name)).or_default().insert(entry.record.name.to_string());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn secret_users(
+        &self,
+        project: ProjectId,
+        stage: Stage,
+        name: &SecretName,
+    ) -> Result<BTreeSet<String>, Fault> {
+        Ok(self.secret_usage(project).await?.remove(&(stage, name.clone())).unwrap_or_default())
+    }
+}
