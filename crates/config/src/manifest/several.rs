@@ -102,7 +102,7 @@ mod tests {
                     [functions.web]\nentrypoint = 'web:app'\npath = './web/'\n[functions.web.vars]\nB = '3'\n\
                     [functions.api]\ntimeout = '9s'\n";
         let manifests = of(text).expect("good");
-        let names: Vec<_> = manifests.iter().filter_map(|one| one.name.as_ref()).map(|name| name.as_str()).collect();
+        let names: Vec<_> = manifests.iter().filter_map(|one| one.name.as_ref()).map(ToString::to_string).collect();
         assert_eq!(names, ["api", "web"]);
         let [api, web] = &manifests[..] else { panic!("two") };
         assert_eq!((api.settings.timeout.to_string(), web.settings.timeout.to_string()), ("9s".into(), "5s".into()));

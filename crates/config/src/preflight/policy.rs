@@ -208,8 +208,8 @@ mod tests {
     use super::super::Preflight;
     use super::*;
 
-    fn policy(section: PreflightSection) -> Policy {
-        Policy::new(&section).expect("a policy")
+    fn policy(section: &PreflightSection) -> Policy {
+        Policy::new(section).expect("a policy")
     }
 
     fn list(items: &[&str]) -> Vec<String> {
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn blocked_files_are_named_with_their_pattern() {
-        let policy = policy(PreflightSection { blocked_files: list(&["*.pem", "/private/"]), ..Default::default() });
+        let policy = policy(&PreflightSection { blocked_files: list(&["*.pem", "/private/"]), ..Default::default() });
         let preflight = Preflight { policy: &policy, allowed: &[] };
         let found = preflight.listing(["main.py", "a/server.pem", "private/x.txt", "a/private/y.txt"]);
         let told: Vec<String> = found.iter().map(ToString::to_string).collect();
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn blocked_text_and_imports_have_a_place() {
-        let policy = policy(PreflightSection {
+        let policy = policy(&PreflightSection {
             blocked_text: list(&[r"eval\("]),
             blocked_imports: list(&["ctypes", "node:child_process"]),
             ..Default::default()
