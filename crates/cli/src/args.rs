@@ -2,10 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{
-    aliases, cache, callbacks, canary, completion, deploy, deps, dlq, doctor, events, explain, functions, git, init,
-    invoke, keys, logs, rollback, runs, status, topics, triggers, up, validate, vars, version,
-};
+use crate::commands::{aliases, cache, callbacks, canary, completion, deploy, deps, dev, dlq, doctor, events, explain, functions, git, init, invoke, keys, logs, rollback, runs, status, topics, triggers, up, validate, vars, version};
 
 /// Run functions on your own machines: deploy a file, get a URL.
 #[derive(Debug, Parser)]
@@ -48,6 +45,8 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     /// Write a new function to start from
     Init(init::InitArgs),
+    /// Run a function here and deploy it anew whenever a file changes
+    Dev(dev::DevArgs),
     /// Check a function before it is deployed
     Validate(validate::ValidateArgs),
     /// Deploy a directory or a single file and get its URL

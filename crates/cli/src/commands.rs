@@ -7,6 +7,7 @@ pub(crate) mod canary;
 pub(crate) mod completion;
 pub(crate) mod deploy;
 pub(crate) mod deps;
+pub(crate) mod dev;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
 pub(crate) mod events;
@@ -44,6 +45,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Up(args) => Box::pin(up::run(args, server)).await?,
         Command::Doctor(_) => return Box::pin(doctor::run(session, server)).await,
         Command::Init(args) => init::run(&args, session)?,
+        Command::Dev(args) => Box::pin(dev::run(args, session, server)).await?,
         Command::Validate(args) => validate::run(args, session)?,
         Command::Deploy(args) => Box::pin(deploy::run(args, session)).await?,
         Command::Deps(args) => deps::run(&args, session).await?,

@@ -8,6 +8,8 @@ mod bundle;
 mod commands;
 mod deps;
 mod failure;
+mod lobby;
+mod local;
 mod output;
 mod profile;
 mod project;
@@ -30,6 +32,8 @@ use crate::output::Output;
 use crate::session::Session;
 
 pub use crate::failure::Failure;
+pub use crate::lobby::{CallSeen, Lobby};
+pub use crate::local::LocalServer;
 pub use crate::profile::Profile;
 pub use faas_config::error_page;
 
@@ -37,6 +41,12 @@ pub use faas_config::error_page;
 pub trait ServerCommands {
     /// Runs a server until it is told to stop. Called at most once.
     fn up(&self, config: ServerConfig) -> impl Future<Output = anyhow::Result<()>>;
+
+    /// Runs a private server in this process for as long as `work` takes, then takes it down with all it has started.
+    /// `None` when a signal ended it first.
+    fn host<T, W>(&self, config: ServerConfig, work: W) -> impl Future<Output = anyhow::Result<Option<T>>>
+    where
+        W: AsyncFnOnce(LocalServer) -> anyhow::Result<T>;
 
     /// Probes in a throwaway sandbox what this machine can enforce. May take a second. Fails when probing itself is
     /// impossible; a missing feature is part of the report.

@@ -36,6 +36,13 @@ pub(crate) struct Wishes {
 impl Project {
     /// Reads and checks a directory or a file.
     pub(crate) fn open(path: &Path, wishes: Wishes) -> anyhow::Result<Self> {
+        let mut project = Self::read(path, wishes)?;
+        project.check()?;
+        Ok(project)
+    }
+
+    /// Reads a directory or a file without a look into its code, which the server loads anyway before it serves.
+    pub(crate) fn read(path: &Path, wishes: Wishes) -> anyhow::Result<Self> {
         let meta = std::fs::metadata(path).map_err(|error| {
             let failure = Failure::usage(format!("cannot open {}: {}", path.display(), plain(&error)));
             failure.with_hint(format!("name a directory with a faas.toml, or a file ({})", suffixes()))
@@ -50,16 +57,15 @@ impl Project {
             return Err(Failure::usage(message).into());
         }
         let (name, _) = manifest.clone().resolve()?;
-        let mut project = Self { name, manifest, files, is_single: !meta.is_dir(), skipped: None };
-        project.check()?;
-        Ok(project)
+        Ok(Self { name, manifest, files, is_single: !meta.is_dir(), skipped: None })
     }
 
     pub(crate) fn bytes(&self) -> u64 {
         bundle::total_bytes(&self.files)
     }
 
-    fn check(&mut self) -> anyhow::Result<()> {
+    /// Looks at entrypoint and syntax.
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         let settings = &self.manifest.settings;
         let language = Language::named(settings.runtime.language()).unwrap_or_else(Language::standard);
         let entry = entry_file(&self.files, &settings.entrypoint, language)?;

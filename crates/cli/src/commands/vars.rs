@@ -144,7 +144,7 @@ fn read(path: &std::path::Path) -> anyhow::Result<String> {
 
 /// `KEY=VALUE` lines as `.env` files have them: blank lines and `#` comments are left out, `export ` and one pair of
 /// quotes around a value are taken off. Nothing is expanded.
-fn parse_lines(text: &str, name: &str) -> Result<Vec<(String, String)>, Failure> {
+pub(crate) fn parse_lines(text: &str, name: &str) -> Result<Vec<(String, String)>, Failure> {
     let mut vars = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
