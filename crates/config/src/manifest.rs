@@ -4,10 +4,14 @@ mod background;
 mod bounds;
 mod canary;
 mod cron;
+mod dialect;
+#[cfg(test)]
+mod dialect_tests;
 mod document;
 mod event;
 mod fields;
 mod http;
+mod literal;
 mod node;
 mod problem;
 mod queue;
@@ -36,7 +40,8 @@ use node::Node;
 use reader::Reader;
 
 /// File names of a manifest.
-pub const MANIFEST_FILES: [&str; 2] = ["faas.toml", "platform.yaml"];
+pub const MANIFEST_FILES: [&str; 5] =
+    ["faas.toml", "platform.yaml", "function.config.json", "function.config.ts", "function.config.js"];
 
 /// What a function says of itself. Every value has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,13 +72,30 @@ impl Manifest {
         Self::from_node(source, &syntax::from_toml(source, text)?)
     }
 
-    /// Reads YAML with the same keys; `source` names the file in messages.
+    /// Reads YAML with the same keys and the other names of `platform.yaml`; `source` names the file in messages.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     pub fn from_yaml(source: &str, text: &str) -> Result<Self, ManifestErrors> {
         check_size(source, text)?;
-        Self::from_node(source, &syntax::from_yaml(source, text)?)
+        let mut root = syntax::from_yaml(source, text)?;
+        let mut reader = Reader::default();
+        dialect::platform(&mut reader, &mut root);
+        Self::from_tree(source, reader, &root)
+    }
+
+    /// Reads the literal of a `function.config.json`, `.ts` or `.js` with the same keys and the other names of such
+    /// files; `source` names the file in messages. Code is never run.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn from_function_config(source: &str, text: &str) -> Result<Self, ManifestErrors> {
+        check_size(source, text)?;
+        let frame = if source.ends_with(".json") { literal::Frame::Bare } else { literal::Frame::Module };
+        let mut root = literal::read(source, text, frame)?;
+        let mut reader = Reader::default();
+        dialect::function_config(&mut reader, &mut root);
+        Self::from_tree(source, reader, &root)
     }
 
     /// Reads JSON with the same keys, as a deployment carries it.
@@ -93,15 +115,18 @@ impl Manifest {
         let name = match present[..] {
             [] => return Err(LoadManifestError::Missing { dir: dir.to_owned() }),
             [name] => name,
-            _ => {
-                let message = "there is a platform.yaml as well; keep one of the two";
-                return Err(ManifestErrors::whole("faas.toml", None, message).into());
+            [first, second, ..] => {
+                let message = format!("there is a {second} as well; keep one of the two");
+                return Err(ManifestErrors::whole(first, None, message).into());
             }
         };
         let path = dir.join(name);
         let text = read_limited(&path).map_err(|error| LoadManifestError::Unreadable { path: path.clone(), error })?;
-        let manifest =
-            if name.ends_with(".toml") { Self::from_toml(name, &text)? } else { Self::from_yaml(name, &text)? };
+        let manifest = match name {
+            "faas.toml" => Self::from_toml(name, &text)?,
+            "platform.yaml" => Self::from_yaml(name, &text)?,
+            _ => Self::from_function_config(name, &text)?,
+        };
         Ok((path, manifest))
     }
 
@@ -137,7 +162,11 @@ impl Manifest {
     }
 
     fn from_node(source: &str, root: &Node) -> Result<Self, ManifestErrors> {
-        let mut reader = Reader::default();
+        Self::from_tree(source, Reader::default(), root)
+    }
+
+    /// Reads a tree with the problems that were found on the way to it.
+    fn from_tree(source: &str, mut reader: Reader, root: &Node) -> Result<Self, ManifestErrors> {
         let manifest = fields::read(&mut reader, root);
         let mut problems = reader.problems;
         problems.sort_by_key(|problem| problem.at);
