@@ -55,6 +55,12 @@ pub trait ServerCommands {
 
 /// Runs one command line, the program's name first, and says how the process should end.
 pub async fn run<S: ServerCommands>(args: impl IntoIterator<Item = OsString>, server: &S) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(command) = commands::pending::of_environments(&args) {
+        let failure = Failure::from_error(&commands::pending::refuse(command));
+        Output::detect(args::Format::Table).failure(&failure);
+        return ExitCode::from(failure.exit);
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {

@@ -75,15 +75,25 @@ impl Profile {
         Ok(())
     }
 
-    /// Forgets an endpoint's key, and that it was the default.
+    /// Forgets an endpoint's key, and that it was the default. Says whether there was one.
     ///
     /// # Errors
     /// When the file cannot be read or written.
-    pub(crate) fn forget(endpoint: &str) -> anyhow::Result<()> {
+    pub(crate) fn forget(endpoint: &str) -> anyhow::Result<bool> {
+        let mut was_known = false;
         Self::change(|profile| {
-            profile.keys.remove(endpoint);
+            was_known = profile.keys.remove(endpoint).is_some();
             profile.endpoint.take_if(|default| default == endpoint);
         })?;
+        Ok(was_known)
+    }
+
+    /// Makes an endpoint the default.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub(crate) fn choose(endpoint: &str) -> anyhow::Result<()> {
+        Self::change(|profile| profile.endpoint = Some(endpoint.to_owned()))?;
         Ok(())
     }
 

@@ -200,6 +200,20 @@ pub(crate) fn plain(error: &std::io::Error) -> String {
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
+/// The function that is named, or that of the directory one is in.
+pub(crate) fn name_or_here(name: Option<String>) -> anyhow::Result<String> {
+    match name {
+        Some(name) => Ok(name),
+        None => match Manifest::load(Path::new(".")) {
+            Ok((_, manifest)) => Ok(manifest.resolve()?.0.to_string()),
+            Err(LoadManifestError::Missing { .. }) => {
+                Err(Failure::usage("no function is named, and there is no faas.toml here that names one").into())
+            }
+            Err(error) => Err(error.into()),
+        },
+    }
+}
+
 /// A path argument with its default.
 pub(crate) fn or_here(path: Option<PathBuf>) -> PathBuf {
     path.unwrap_or_else(|| PathBuf::from("."))

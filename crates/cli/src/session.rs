@@ -54,6 +54,11 @@ impl Session {
         Ok(choose(Some(server.to_owned()), None, &self.profile()?).1)
     }
 
+    /// The server that `client` speaks to.
+    pub(crate) fn endpoint(&self) -> anyhow::Result<String> {
+        Ok(self.client()?.connection().endpoint().to_owned())
+    }
+
     fn profile(&self) -> anyhow::Result<Profile> {
         let profile = Profile::load()?;
         if let Some(path) = Profile::path().filter(|path| Profile::is_exposed(path)) {
@@ -74,7 +79,7 @@ fn choose(endpoint: Option<String>, key: Option<String>, profile: &Profile) -> (
 }
 
 /// Whether two URLs are of one server.
-fn is_same(one: &str, other: &str) -> bool {
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
     let plain = |text: &str| text.trim().trim_end_matches('/').replace("//localhost:", "//127.0.0.1:");
     plain(one) == plain(other)
 }

@@ -16,7 +16,7 @@ use faas_client::Client;
 use faas_client::rest::DeploymentView;
 
 use crate::ServerCommands;
-use crate::local::{LocalArgs, LocalServer};
+use crate::local::{self, LocalArgs, LocalServer};
 use crate::profile::Profile;
 use crate::project::or_here;
 use crate::session::Session;
@@ -48,6 +48,9 @@ pub(crate) struct DevArgs {
     /// Open the function's URL in a browser
     #[arg(long)]
     open: bool,
+    /// Where its state lives [default: .faas/dev in the project]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     #[command(flatten)]
     local: LocalArgs,
 }
@@ -75,7 +78,7 @@ pub(crate) async fn run<S: ServerCommands>(args: DevArgs, session: &Session, ser
         return fire::run(args, session).await;
     }
     let path = or_here(args.path.clone());
-    let data = args.local.place(&path, PLACE);
+    let data = args.data.clone().unwrap_or_else(|| local::place(&path, PLACE));
     let config = args.local.config(&data, args.port)?;
     session.out.aside("starting");
     let teller = Teller::new(session.out.clone());

@@ -4,6 +4,7 @@ use clap::Args;
 use faas_client::rest::RollbackRequest;
 
 use crate::commands::deploy::deployment_table;
+use crate::project::name_or_here;
 use crate::session::Session;
 
 /// Move a function back to an earlier version
@@ -13,8 +14,8 @@ use crate::session::Session;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RollbackArgs {
-    /// The function
-    name: String,
+    /// The function [default: that of the current directory]
+    name: Option<String>,
     /// The version [default: the last good one]
     #[arg(long, value_name = "N")]
     to: Option<u32>,
@@ -30,7 +31,7 @@ Examples:
 
 pub(crate) async fn run(args: RollbackArgs, session: &Session) -> anyhow::Result<()> {
     let body = RollbackRequest { version: args.to, note: args.note };
-    let deployment = session.client()?.rollback(&args.name, &body).await?;
+    let deployment = session.client()?.rollback(&name_or_here(args.name)?, &body).await?;
     session.out.item(&deployment, deployment_table)?;
     for kept in &deployment.not_reverted {
         session.out.note(format_args!("not reverted: {kept}"));

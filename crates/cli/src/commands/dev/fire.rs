@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use faas_client::{ApiKey, Client, Connection};
 use faas_types::Code;
+use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::PLACE;
@@ -29,11 +30,11 @@ pub(crate) struct FireArgs {
     /// The directory that `faas dev` was given [default: .]
     path: Option<PathBuf>,
     /// What is delivered: text, @FILE, or - for standard input
-    #[arg(short, long, value_name = "BODY", allow_hyphen_values = true)]
-    data: Option<String>,
+    #[arg(short = 'd', long, value_name = "BODY", allow_hyphen_values = true)]
+    body: Option<String>,
     /// The state that `faas dev` was given [default: .faas/dev in the project]
-    #[arg(long = "data-dir", value_name = "DIR")]
-    place: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
 }
 
 /// Where a running `faas dev` says how it is spoken to.
@@ -58,7 +59,7 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 pub(super) async fn run(args: FireArgs, session: &Session) -> anyhow::Result<()> {
-    let data = args.place.unwrap_or_else(|| local::place(&or_here(args.path), PLACE));
+    let data = args.data.unwrap_or_else(|| local::place(&or_here(args.path), PLACE));
     let read = |file: &str| {
         fs::read_to_string(data.join(file)).map(|text| text.trim().to_owned()).map_err(|_| {
             Failure::of(Code::NotFound, format!("`faas dev` does not run with {}", data.display()))
@@ -67,11 +68,11 @@ pub(super) async fn run(args: FireArgs, session: &Session) -> anyhow::Result<()>
     };
     let (endpoint, function, key) = (read(ENDPOINT_FILE)?, read(FUNCTION_FILE)?, read(KEY_FILE)?);
     let client = Client::new(Connection::new(&endpoint, Some(ApiKey::new(&key)?))?)?;
-    let body = args.data.as_deref().map(read_body).transpose()?.unwrap_or_default();
-    let tested = client.test_trigger(&function, &args.trigger, body.into()).await?;
+    let body = args.body.as_deref().map(read_body).transpose()?.unwrap_or_default();
+    let run = local::fire(&client, &function, &args.trigger, body).await?;
     match session.out.format {
-        Format::Table => session.out.line(&tested.run_id),
-        _ => session.out.json(&tested),
+        Format::Table => session.out.line(run),
+        _ => session.out.json(&json!({ "run_id": run })),
     }
 }
 
@@ -107,8 +108,8 @@ async fn list(client: &Client, function: &str, teller: &Teller) -> anyhow::Resul
 }
 
 async fn fire(client: &Client, function: &str, trigger: &str, teller: &Teller) -> anyhow::Result<()> {
-    let tested = client.test_trigger(function, trigger, Vec::new().into()).await?;
-    teller.fired(trigger, &tested.run_id);
+    let run = local::fire(client, function, trigger, Vec::new()).await?;
+    teller.fired(trigger, &run);
     Ok(())
 }
 
