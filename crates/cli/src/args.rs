@@ -188,7 +188,7 @@ mod tests {
         }
         words
             .into_iter()
-            .take_while(|word| !["|", ">", "&&"].contains(&word.as_str()))
+            .take_while(|word| !["|", ">", "<", "&&"].contains(&word.as_str()))
             .filter(|w| !w.is_empty())
             .collect()
     }

@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn mistakes_have_their_place() {
-        assert!(told("{\"request\": {},\n \"expcet\": {}}", false).starts_with(":2:10: unknown field `expcet`"));
+        assert!(told("{\"request\": {},\n \"expcet\": {}}", false).starts_with(":2:9: unknown field `expcet`"));
         assert!(told("{\"request\": {", false).starts_with(":1:13: EOF"));
         assert!(told("{\"a\": 1}", false).contains("a case has `request`"));
         assert!(told("{\"request\": {}, \"trigger\": \"cron-1\"}", true).contains("exclude each other"));
