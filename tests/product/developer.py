@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import Cli, Client, Footprint, until
+from harness import Cli, Client, Footprint, Server, until
 from harness.paths import binary
 
 Event = dict[str, Any]
@@ -38,12 +38,14 @@ class Developer:
 class Dev:
     """A running `faas dev`, and all that it has said."""
 
-    def __init__(self, developer: Developer, folder: Path, *args: str) -> None:
+    def __init__(
+        self, developer: Developer | Server, folder: Path, *args: str, program: Path | None = None, group: tuple[str, ...] = ()
+    ) -> None:
         self.folder = folder
         self.events: list[Event] = []
         marker = f"faas-test-{uuid.uuid4().hex}"
         self.footprint = Footprint(marker, folder / ".faas/dev/data")
-        words = [str(binary()), "dev", str(folder), "-o", "ndjson", *args]
+        words = [str(program or binary()), *group, "dev", str(folder), "-o", "ndjson", *args]
         self.process = subprocess.Popen(
             words, env=developer.env | {"TEST_SERVER_MARK": marker}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -1,5 +1,7 @@
 //! Any route of the server, for what the other methods do not cover.
 
+use faas_proto::rest::Problem;
+
 use crate::invoke::{CallMeta, INVOKE_TIMEOUT, InvokeRequest, Reply, method};
 use crate::{Client, ClientError};
 
@@ -27,6 +29,17 @@ impl Client {
         let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
         let body = self.body(response).await?;
         Ok(Reply { status, headers, body: body.into(), meta })
+    }
+}
+
+// === impl Reply ===
+
+impl Reply {
+    /// What the platform refused, where this answer says so.
+    #[must_use]
+    pub fn refusal(&self) -> Option<ClientError> {
+        let problem: Problem = serde_json::from_slice(&self.body).ok()?;
+        (problem.status == self.status && self.status >= 400).then(|| ClientError::Api(Box::new(problem)))
     }
 }
 

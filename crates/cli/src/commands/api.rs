@@ -11,7 +11,8 @@ use crate::session::Session;
 
 /// Call any route of the server's API with your key
 ///
-/// The answer's body goes to standard output as it is. Ends with 1 when its status is 400 or more. /openapi.json lists the routes.
+/// The answer's body goes to standard output as it is. What the server refuses is told as by any other command; a function's own
+/// answer of 400 or more ends with 1. /openapi.json lists the routes.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ApiArgs {
@@ -37,6 +38,9 @@ pub(crate) async fn run(args: ApiArgs, session: &Session) -> anyhow::Result<Exit
     let body = args.data.as_deref().map(read_body).transpose()?.unwrap_or_default().into();
     let call = InvokeRequest { method: Some(args.method), body, ..InvokeRequest::default() };
     let reply = session.client()?.raw(&args.path, call).await?;
+    if let Some(refusal) = reply.refusal() {
+        return Err(refusal.into());
+    }
     if args.include {
         session.out.line(format_args!("HTTP {}", reply.status))?;
         for (name, value) in &reply.headers {
