@@ -39,7 +39,12 @@ class Dev:
     """A running `faas dev`, and all that it has said."""
 
     def __init__(
-        self, developer: Developer | Server, folder: Path, *args: str, program: Path | None = None, group: tuple[str, ...] = ()
+        self,
+        developer: Developer | Server,
+        folder: Path,
+        *args: str,
+        program: Path | None = None,
+        group: tuple[str, ...] = (),
     ) -> None:
         self.folder = folder
         self.events: list[Event] = []
@@ -47,7 +52,12 @@ class Dev:
         self.footprint = Footprint(marker, folder / ".faas/dev/data")
         words = [str(program or binary()), *group, "dev", str(folder), "-o", "ndjson", *args]
         self.process = subprocess.Popen(
-            words, env=developer.env | {"TEST_SERVER_MARK": marker}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            words,
+            env=developer.env | {"TEST_SERVER_MARK": marker},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()

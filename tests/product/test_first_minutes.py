@@ -10,11 +10,11 @@ from harness import Footprint, free_port, until
 
 from product.developer import Dev, Developer
 
-GREET = '''\
+GREET = """\
 def handler(name: str = "world"):
     print("somebody called", name)
     return f"hello, {name}"
-'''
+"""
 
 
 def test_from_nothing_to_the_first_answer(tmp_path: Path) -> None:

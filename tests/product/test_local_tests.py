@@ -54,7 +54,9 @@ def test_the_asgi_template_passes_its_own_test(developer: Developer, data: str) 
     example = ROOT / "examples/fastapi"
     assert (example / "vendor/fastapi").is_dir(), "run examples/fastapi/vendor.sh first (make test does)"
     runtime = next(
-        line.split('"')[1] for line in (example / "faas.toml").read_text(encoding="utf-8").splitlines() if "runtime" in line
+        line.split('"')[1]
+        for line in (example / "faas.toml").read_text(encoding="utf-8").splitlines()
+        if "runtime" in line
     )
     folder = developer.home / "py-asgi"
     words = ["--template", "asgi", "--runtime", runtime]
@@ -107,7 +109,10 @@ def test_snapshots_are_written_and_compared(developer: Developer, data: str, tmp
 def test_triggers_of_all_kinds_are_covered(developer: Developer, data: str, tmp_path: Path) -> None:
     code = "def handler(event, context):\n    return {'by': context.request.headers.get('x-faas-trigger')}\n"
     folder = write_function(tmp_path, "reached", code)
-    triggers = ['type = "event"\nname = "paid"\ntypes = ["order.*"]', 'type = "cron"\nname = "daily"\nschedule = "@daily"']
+    triggers = [
+        'type = "event"\nname = "paid"\ntypes = ["order.*"]',
+        'type = "cron"\nname = "daily"\nschedule = "@daily"',
+    ]
     with (folder / "faas.toml").open("a", encoding="utf-8") as manifest:
         manifest.writelines(f"[[triggers]]\n{trigger}\n" for trigger in triggers)
     (folder / "tests").mkdir()

@@ -91,7 +91,7 @@ def test_a_log_is_followed(shell: Shell) -> None:
         words = [str(shell.bin / "fastapi-platform"), "logs", "--follow"]
         following = subprocess.Popen(words, env=shell.env, cwd=shell.cwd, stdin=subprocess.DEVNULL, stdout=out)
     try:
-        shell("fastapi-platform invoke -d '{\"name\": \"Grace\"}'").ok()
+        shell('fastapi-platform invoke -d \'{"name": "Grace"}\'').ok()
         until(lambda: "greeting Grace" in seen.read_text(encoding="utf-8"), "the line is followed")
     finally:
         following.kill()
@@ -114,7 +114,8 @@ def test_the_commands_of_the_functions_service(shell: Shell, server: Server) -> 
     runtimes = [row["name"] for row in server.http.get("/api/v1/status").expect(200).json()["runtimes"]]
     node = next(name for name in runtimes if name.startswith("node"))
     # The name of the runtime is the specification's where this machine has that version.
-    shell("bunbase functions init my-function --runtime nodejs20".replace("nodejs20", node.replace("node", "nodejs"))).ok()
+    here = node.replace("node", "nodejs")
+    shell("bunbase functions init my-function --runtime nodejs20".replace("nodejs20", here)).ok()
     shell.cwd = shell.cwd / "my-function"
     (shell.cwd / "test-event.json").write_text('{"name": "Ada"}', encoding="utf-8")
     with Dev(Developer(shell.cwd.parent), shell.cwd, program=shell.bin / "bunbase", group=("functions",)) as dev:
@@ -149,8 +150,8 @@ def test_what_needs_sandboxes_says_so(shell: Shell, line: str) -> None:
 
 def test_the_table_of_the_reference_names_each() -> None:
     reference = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
-    words = "init dev validate deploy invoke logs\u00a0--follow runs env\u00a0pull env\u00a0push rollback".split(" ")
-    lines = [f"fastapi-platform {word}".replace("\u00a0", " ") for word in words]
+    words = ["init", "dev", "validate", "deploy", "invoke", "logs --follow", "runs", "env pull", "env push", "rollback"]
+    lines = [f"fastapi-platform {word}" for word in words]
     lines += ["bunbase functions init my-function --runtime nodejs20", "bunbase functions dev"]
     lines += ["bunbase functions test --event test-event.json", "bunbase functions deploy my-function"]
     lines += PENDING

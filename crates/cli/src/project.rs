@@ -43,10 +43,7 @@ impl Project {
 
     /// Reads a directory or a file without a look into its code, which the server loads anyway before it serves.
     pub(crate) fn read(path: &Path, wishes: Wishes) -> anyhow::Result<Self> {
-        let meta = std::fs::metadata(path).map_err(|error| {
-            let failure = Failure::usage(format!("cannot open {}: {}", path.display(), plain(&error)));
-            failure.with_hint(format!("name a directory with a faas.toml, or a file ({})", suffixes()))
-        })?;
+        let meta = look(path)?;
         let (manifest, files) = if meta.is_dir() { directory(path)? } else { file(path, &wishes)? };
         let mut manifest = manifest;
         if let Some(name) = wishes.name {
@@ -79,6 +76,14 @@ impl Project {
         };
         refuse_findings(&findings, &entry.entry.path, &settings.entrypoint, self.is_single)
     }
+}
+
+/// What lies at a path that a command was given.
+pub(crate) fn look(path: &Path) -> Result<std::fs::Metadata, Failure> {
+    std::fs::metadata(path).map_err(|error| {
+        let failure = Failure::usage(format!("cannot open {}: {}", path.display(), plain(&error)));
+        failure.with_hint(format!("name a directory with a faas.toml, or a file ({})", suffixes()))
+    })
 }
 
 fn directory(dir: &Path) -> anyhow::Result<(Manifest, Vec<LocalFile>)> {

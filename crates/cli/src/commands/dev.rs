@@ -18,7 +18,7 @@ use faas_client::rest::DeploymentView;
 use crate::ServerCommands;
 use crate::local::{self, LocalArgs, LocalServer};
 use crate::profile::Profile;
-use crate::project::or_here;
+use crate::project::{self, or_here};
 use crate::session::Session;
 use deployer::{Deployer, Outcome};
 use teller::Teller;
@@ -78,6 +78,7 @@ pub(crate) async fn run<S: ServerCommands>(args: DevArgs, session: &Session, ser
         return fire::run(args, session).await;
     }
     let path = or_here(args.path.clone());
+    project::look(&path)?;
     let data = args.data.clone().unwrap_or_else(|| local::place(&path, PLACE));
     let config = args.local.config(&data, args.port)?;
     session.out.aside("starting");

@@ -70,6 +70,8 @@ impl InitArgs {
     }
 
     fn start(&self) -> anyhow::Result<&'static Start> {
+        // The runtime comes from outside: one that no release runs is told as deploys would tell it.
+        Manifest::from_toml("faas.toml", &format!("name = \"any\"\nruntime = \"{}\"\n", self.runtime))?;
         if self.template == Template::Stateful {
             let failure = Failure {
                 message: "the template stateful needs bindings to data, which are not built yet".into(),
@@ -113,8 +115,6 @@ pub(crate) fn run(args: &InitArgs, session: &Session) -> anyhow::Result<()> {
 }
 
 fn files(name: &FunctionName, runtime: &RuntimeName, start: &Start) -> anyhow::Result<Vec<(&'static str, String)>> {
-    // The runtime comes from outside: one that no release runs is told as deploys would tell it.
-    Manifest::from_toml("faas.toml", &format!("name = \"{name}\"\nruntime = \"{runtime}\"\n"))?;
     let fill = |text: &str| {
         let module = start.file().split('.').next().unwrap_or_default();
         text.replace("{{triggers}}", start.triggers.trim_end())
