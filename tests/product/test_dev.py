@@ -1,4 +1,4 @@
-"""`faas dev`: an edit is served by the next request, and whatever is wrong is told while the version before serves on."""
+"""`faas dev`: the next request gets the edit, and whatever is wrong is told while the version before serves on."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 use faas_client::rest::{DeploymentView, RotateSecret, TriggerView};
-use faas_client::{ApiKey, Client, Connection, OutgoingMessage};
+use faas_client::{ApiKey, Client, Connection, DeployOptions, OutgoingMessage};
 use faas_config::{ServerConfig, ServerOverrides};
 use faas_types::{Code, Span, TriggerSettings};
 use serde_json::{Value, json};
@@ -163,5 +163,5 @@ pub(crate) async fn deploy(client: &Client, project: &Project) -> anyhow::Result
     let name = project.name.as_str();
     let plan = client.plan(name, &project.files).await?;
     client.upload(&plan.missing, &project.files, |_| {}).await?;
-    Ok(client.deploy(name, project.manifest.to_json(), &project.files, None).await?)
+    Ok(client.deploy(name, project.manifest.to_json(), &project.files, DeployOptions::default()).await?)
 }
