@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import stat
 import subprocess
 from pathlib import Path
 
@@ -96,17 +95,6 @@ def test_a_log_is_followed(shell: Shell) -> None:
     finally:
         following.kill()
         following.wait()
-
-
-def test_vars_are_pulled_and_pushed(shell: Shell) -> None:
-    shell("fastapi-platform init").ok()
-    shell("fastapi-platform deploy").ok()
-    shell("fastapi-platform env pull").ok()
-    env = shell.cwd / ".env"
-    assert "GREETING" in env.read_text(encoding="utf-8") and stat.S_IMODE(env.stat().st_mode) == 0o600
-    env.write_text("GREETING=howdy\n", encoding="utf-8")
-    shell("fastapi-platform env push").ok()
-    assert shell("fastapi-platform invoke").ok().json() == {"message": "howdy, world"}
 
 
 @pytest.mark.needs("npm")

@@ -56,7 +56,7 @@ impl Session {
 
     /// The server that `client` speaks to.
     pub(crate) fn endpoint(&self) -> anyhow::Result<String> {
-        Ok(self.client()?.connection().endpoint().to_owned())
+        Ok(self.endpoint_and_key()?.0)
     }
 
     fn profile(&self) -> anyhow::Result<Profile> {
