@@ -16,11 +16,14 @@ import pytest
 from harness import CliResult, Server, write_function
 
 from product.command_tree import Command, bare_cli, commands
+from product.developer import Dev
 from product.functions import ADD
 
 SNAPSHOTS = Path(__file__).parent / "help"
 # Commands that ask no server.
 LOCAL = {"up", "doctor", "init", "validate", "deps", "explain", "completion", "version", "git remote", "git credential"}
+LOCAL |= {"test", "dev fire", "fn init", "fn test", "fn dev fire", "fn validate"}
+LOCAL |= {"logout", "profile list", "profile show", "profile use"}
 # Status, code and exit code of each refusal.
 REFUSALS = [
     (401, "FN_010", 3),
@@ -36,7 +39,10 @@ ARGUMENTS = {
     "fn delete": ["fn", "delete", "hello", "--yes"],
     "fn rollback": ["fn", "rollback", "hello"],
     "secrets set": ["secrets", "set", "TLS_KEY", "--from-file", "key.pem"],
+    "login": ["login"],
 }
+# What `login` keeps; the others read nothing.
+KEY = "faas_x"
 # Tested elsewhere, since they run until they are stopped.
 ENDLESS = {"up"}
 
@@ -124,7 +130,7 @@ def test_every_refusal_is_told_alike(home: Path, desk: Path, status: int, code: 
         words = ARGUMENTS.get(command.name) or command.example()
         for form in ([], ["-o", "json"]):
             with Refusing(status, code) as server:
-                result = bare_cli(home)(*words, *form, cwd=desk, env=server.env, timeout=30)
+                result = bare_cli(home)(*words, *form, cwd=desk, env=server.env, stdin=KEY, timeout=30)
                 asked = server.asked
             wanted = asked > 0 and result.code == exit_code and result.stdout == "" and "\x1b" not in result.stderr
             if not (wanted and f"error[{code}]: " in result.stderr and "hint: " in result.stderr):
@@ -181,6 +187,7 @@ def test_every_command_succeeds_and_speaks_json(server: Server, home: Path, desk
         runs_and_dead_letters,
         vars_and_keys,
         secrets,
+        own_machine,
         triggers_events_and_topics,
     ]
     for act in acts:
@@ -281,6 +288,28 @@ def secrets(session: Session, desk: Path) -> None:
     assert session.json("secrets", "restore", "STRIPE", "1")["version"] == 3
     assert session.json("secrets", "rekey")["unreadable"] == []
     session.json("secrets", "unset", "STRIPE")
+
+
+def own_machine(session: Session, desk: Path) -> None:
+    session.json("fn", "init", "nightly", "--template", "cron")
+    session.both("fn", "validate", "nightly")
+    session.json("fn", "deploy", "nightly")
+    session.json("fn", "invoke", "nightly")
+    session.both("fn", "logs", "nightly")
+    session.both("test", "nightly")
+    session.both("fn", "test", "nightly")
+    with Dev(session.server, desk / "nightly") as dev:
+        dev.starts()
+        session.both("dev", "fire", "nightly", "nightly")
+        session.both("fn", "dev", "fire", "nightly", "nightly")
+    session.json("fn", "delete", "nightly", "--yes")
+    assert session.json("login", stdin=session.server.key)["key"]["name"] == "admin"
+    session.both("whoami")
+    session.both("profile", "show")
+    endpoint = session.json("profile", "list")["profiles"][0]["endpoint"]
+    session.both("profile", "use", endpoint)
+    session.both("api", "GET", "/api/v1/status")
+    session.json("logout", endpoint)
 
 
 def triggers_events_and_topics(session: Session, desk: Path) -> None:

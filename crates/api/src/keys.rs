@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_proto::rest::{CreateKey, CreatedKey, KeyList, Problem};
+use faas_proto::rest::{CallerView, CreateKey, CreatedKey, KeyList, Problem};
 use faas_types::{Code, Fault, InvalidId};
 use faas_web::{Authorized, Failure, Json, PathParams};
 use http::StatusCode;
@@ -14,6 +14,17 @@ use crate::views::key_view;
 #[utoipa::path(get, path = "/api/v1/keys", tag = "keys", responses((status = 200, body = KeyList)))]
 pub(crate) async fn list_keys(State(state): State<ApiState>, Authorized(caller): Authorized) -> Json<KeyList> {
     Json(KeyList { keys: state.engine.keys().list(caller.project).into_iter().map(key_view).collect() })
+}
+
+/// Says whose key it is that the request carries.
+#[utoipa::path(get, path = "/api/v1/whoami", tag = "keys", responses((status = 200, body = CallerView)))]
+pub(crate) async fn whoami(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+) -> Result<Json<CallerView>, Failure> {
+    let mut keys = state.engine.keys().list(caller.project).into_iter();
+    let record = keys.find(|record| record.id == caller.key).ok_or_else(|| Fault::internal("a key is not listed"))?;
+    Ok(Json(CallerView { project: caller.project.to_string(), key: key_view(record) }))
 }
 
 /// Makes a key and shows its text, once.

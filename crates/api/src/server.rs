@@ -3,8 +3,9 @@
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::get;
+use faas_config::manifest_schema;
 use faas_types::{Code, Fault, Scope};
-use faas_web::{Access, Failure, RouteTable, render_problems};
+use faas_web::{Access, Failure, Json, RouteTable, render_problems};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -20,6 +21,7 @@ pub fn router(state: ApiState) -> Router {
     router
         .route("/openapi.json", get(openapi::serve))
         .merge(git::routes())
+        .route("/schema/faas.toml.json", get(|| async { Json(manifest_schema()) }))
         .fallback(|| async {
             Failure(Fault::new(Code::NotFound, "no such route").with_hint("routes are listed at /openapi.json"))
         })
@@ -31,7 +33,7 @@ pub fn router(state: ApiState) -> Router {
 }
 
 pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
-    use Access::{Key, Public};
+    use Access::{AnyKey, Key, Public};
     use Scope::{Admin, FunctionsRead, FunctionsWrite, Invoke, MetricsRead, RunsRead};
     let metrics = if state.open_metrics { Public } else { Key(MetricsRead) };
     RouteTable::new(state.engine.clone())
@@ -110,6 +112,7 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(Admin), routes!(retention::reset_retention))
         .add(Key(FunctionsRead), routes!(callbacks::get_callback_secret))
         .add(Key(Admin), routes!(callbacks::rotate_callback_secret))
+        .add(AnyKey, routes!(keys::whoami))
         .add(Key(Admin), routes!(keys::list_keys))
         .add(Key(Admin), routes!(keys::create_key))
         .add(Key(Admin), routes!(keys::revoke_key))

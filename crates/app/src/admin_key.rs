@@ -13,22 +13,28 @@ const FILE: &str = "admin.key";
 
 /// Makes the admin key of a data directory when there is none, and keeps it in the profile of this user.
 pub(crate) async fn ensure(engine: &Engine, dir: &Path, listen: SocketAddr) -> Result<()> {
+    let is_new = !dir.join(FILE).exists();
+    let key = of_directory(engine, dir).await?;
+    if is_new || follows_local_servers() {
+        remember(listen, &key);
+    }
+    Ok(())
+}
+
+/// The admin key of a data directory, made when there is none.
+pub(crate) async fn of_directory(engine: &Engine, dir: &Path) -> Result<String> {
     let path = dir.join(FILE);
     if let Ok(text) = std::fs::read_to_string(&path) {
         let key = text.trim().to_owned();
         if let Err(fault) = engine.keys().authenticate(&key) {
             tracing::warn!(path = %path.display(), error = %fault, "the admin key file is not valid; remove it and restart for a new one");
         }
-        if follows_local_servers() {
-            remember(listen, &key);
-        }
-        return Ok(());
+        return Ok(key);
     }
     let minted = engine.keys().mint(engine.default_project(), "admin", vec![Scope::Admin]).await?;
     write(&path, &minted.text).with_context(|| format!("cannot write {}", path.display()))?;
     tracing::info!(path = %path.display(), "wrote a new admin key");
-    remember(listen, &minted.text);
-    Ok(())
+    Ok(minted.text)
 }
 
 /// Whether the profile's default is a server on this machine, so that a restart elsewhere may replace it. The default

@@ -1,8 +1,12 @@
 //! Decides by the path which door a request goes through.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
+use faas_cli::{CallSeen, Lobby};
 use faas_gateway::{ASYNC_PREFIX, Gateway, HOOKS_PREFIX, PREFIX};
 use http::Request;
 use http::uri::{PathAndQuery, Uri};
@@ -16,6 +20,8 @@ use crate::unread::Unread;
 pub(crate) struct Doors {
     pub(crate) gateway: Gateway,
     pub(crate) api: Router,
+    /// Where calls of a private server wait and are told of.
+    pub(crate) lobby: Option<Arc<Lobby>>,
 }
 
 // === impl Doors ===
@@ -24,7 +30,31 @@ impl Doors {
     /// Answers one request. Function URLs take the short way past the control plane's router.
     pub(crate) async fn answer(self, request: Request<Incoming>) -> Response {
         let (request, unread) = Unread::lend(request);
-        unread.settle(self.through(request).await).await
+        let lobby = self.lobby.clone().filter(|_| is_call(request.uri().path()));
+        let response = match lobby {
+            Some(lobby) => self.attended(&lobby, request).await,
+            None => self.through(request).await,
+        };
+        unread.settle(response).await
+    }
+
+    /// A call of somebody who edits the function: it waits for the code that has been saved, and is told of.
+    async fn attended(self, lobby: &Lobby, request: Request<Body>) -> Response {
+        let (method, path) = (request.method().to_string(), request.uri().to_string());
+        lobby.pass().await;
+        let began = Instant::now();
+        let response = self.through(request).await;
+        let said = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
+        lobby.tell(CallSeen {
+            method,
+            path,
+            status: response.status().as_u16(),
+            took: began.elapsed(),
+            run: said("x-run-id"),
+            is_cold: said("x-cold-start").map(|word| word == "true"),
+            version: said("x-function-version"),
+        });
+        response
     }
 
     async fn through(self, mut request: Request<Body>) -> Response {
@@ -43,6 +73,11 @@ impl Doors {
             Err(never) => match never {},
         }
     }
+}
+
+/// Whether a request wants a function to run.
+fn is_call(path: &str) -> bool {
+    [PREFIX, ASYNC_PREFIX, HOOKS_PREFIX].iter().any(|prefix| path.starts_with(prefix)) || path.ends_with("/invoke")
 }
 
 /// The routes of functions and topics and the one for events also answer without `/api/v1`.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use faas_api::{ApiState, GitRemote};
-use faas_cli::Profile;
+use faas_cli::{Lobby, LocalServer, Profile};
 use faas_config::preflight::Policy;
 use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
 use faas_engine::{CallbackPolicy, Engine, EngineSettings, Ports};
@@ -20,6 +20,7 @@ use faas_types::IsolationLevel;
 use faas_web::{AnswerCache, ConnectionStats};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::{Connections, Patience};
@@ -45,16 +46,45 @@ struct Server {
 pub(crate) async fn run(config: ServerConfig) -> Result<()> {
     let began = Instant::now();
     forbid_core_dumps();
-    let server = Server::start(&config, began).await?;
+    let server = Server::start(&config, began, None).await?;
     admin_key::ensure(&server.engine, &config.store.data, server.listener.local_addr()?).await?;
     tracing::info!(url = server.address, ready_ms = began.elapsed().as_millis(), "ready");
-    server.serve(&config).await
+    server.serve(&config, wait_for_signal()).await
+}
+
+/// Serves for as long as `work` takes, then drains. `None` when a signal came first.
+pub(crate) async fn host<T, W>(config: ServerConfig, work: W) -> Result<Option<T>>
+where
+    W: AsyncFnOnce(LocalServer) -> Result<T>,
+{
+    forbid_core_dumps();
+    let (lobby, calls) = Lobby::new();
+    let server = Server::start(&config, Instant::now(), Some(Arc::clone(&lobby))).await?;
+    let key = admin_key::of_directory(&server.engine, &config.store.data).await?;
+    let endpoint = Profile::endpoint_of(server.listener.local_addr()?);
+    let local = LocalServer { endpoint, key, lobby, calls };
+    let (finish, finished) = oneshot::channel();
+    let working = async {
+        let outcome = tokio::select! {
+            outcome = work(local) => outcome.map(Some),
+            told = wait_for_signal() => told.map(|()| None),
+        };
+        let _ = finish.send(());
+        outcome
+    };
+    let until = async {
+        let _ = finished.await;
+        Ok(())
+    };
+    let (served, outcome) = tokio::join!(Box::pin(server.serve(&config, until)), working);
+    served?;
+    outcome
 }
 
 // === impl Server ===
 
 impl Server {
-    async fn start(config: &ServerConfig, began: Instant) -> Result<Self> {
+    async fn start(config: &ServerConfig, began: Instant, lobby: Option<Arc<Lobby>>) -> Result<Self> {
         // The port first: a second server on it must fail before it touches the data directory.
         let listener = listen(&config.http)?;
         let address = public_url(&config.http, &listener)?;
@@ -114,11 +144,11 @@ impl Server {
         };
         let most = descriptors::connections_max(config.http.connections_max, config.engine.instances_max);
         let connections = Connections::new(most, Patience::new(&config.http), counts);
-        let doors = Doors { gateway: Gateway::new(engine.clone(), cache), api: faas_api::router(state) };
+        let doors = Doors { gateway: Gateway::new(engine.clone(), cache), api: faas_api::router(state), lobby };
         Ok(Self { store, sandboxes, launcher, engine, doors, connections, listener, address })
     }
 
-    async fn serve(self, config: &ServerConfig) -> Result<()> {
+    async fn serve(self, config: &ServerConfig, until: impl Future<Output = Result<()>>) -> Result<()> {
         let stop = CancellationToken::new();
         let drain = config.engine.drain.get();
         let serving = tokio::spawn(serve::serve(
@@ -129,7 +159,7 @@ impl Server {
             stop.clone(),
             drain,
         ));
-        wait_for_signal().await?;
+        until.await?;
         tracing::info!("stopping; a second signal ends at once");
         stop.cancel();
         let orderly = async {

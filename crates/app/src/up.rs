@@ -1,9 +1,9 @@
-//! The command line's way into the server: `faas up` and `faas doctor`.
+//! The command line's way into the server: `faas up`, `faas doctor`, and the commands that host a private one.
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use faas_cli::ServerCommands;
+use faas_cli::{LocalServer, ServerCommands};
 use faas_config::ServerConfig;
 use faas_ports::Sandboxes;
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand};
@@ -11,12 +11,15 @@ use faas_types::IsolationReport;
 
 use crate::{SPAWNER, logging, server};
 
+/// Words that make a command line one that serves. Where one means something else, more threads do no harm.
+const SERVING: [&str; 4] = ["up", "dev", "test", "--local"];
+
 /// What only the whole binary can do.
 struct Local;
 
 /// Runs the command line. Client commands are content with one thread; a server takes what the machine has.
 pub(crate) fn run_command_line() -> ExitCode {
-    let is_server = std::env::args_os().nth(1).is_some_and(|command| command == "up");
+    let is_server = std::env::args_os().skip(1).any(|word| SERVING.iter().any(|command| word == *command));
     let mut builder = if is_server {
         tokio::runtime::Builder::new_multi_thread()
     } else {
@@ -34,6 +37,14 @@ impl ServerCommands for Local {
     async fn up(&self, config: ServerConfig) -> Result<()> {
         logging::start(&config.log);
         server::run(config).await
+    }
+
+    async fn host<T, W>(&self, config: ServerConfig, work: W) -> Result<Option<T>>
+    where
+        W: AsyncFnOnce(LocalServer) -> Result<T>,
+    {
+        logging::start(&config.log);
+        server::host(config, work).await
     }
 
     async fn doctor(&self) -> Result<IsolationReport> {

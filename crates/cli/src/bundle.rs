@@ -106,7 +106,8 @@ impl Walk {
     }
 }
 
-fn ignore_rules(root: &Path) -> anyhow::Result<IgnoreRules> {
+/// The rules of a directory for what stays at home.
+pub(crate) fn ignore_rules(root: &Path) -> anyhow::Result<IgnoreRules> {
     let path = root.join(IGNORE_FILE);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,

@@ -1,12 +1,14 @@
 //! The commands. Each file holds one: its arguments, then what it does.
 
 pub(crate) mod aliases;
+pub(crate) mod api;
 pub(crate) mod cache;
 pub(crate) mod callbacks;
 pub(crate) mod canary;
 pub(crate) mod completion;
 pub(crate) mod deploy;
 pub(crate) mod deps;
+pub(crate) mod dev;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
 pub(crate) mod events;
@@ -16,11 +18,15 @@ pub(crate) mod git;
 pub(crate) mod init;
 pub(crate) mod invoke;
 pub(crate) mod keys;
+pub(crate) mod login;
 pub(crate) mod logs;
+pub(crate) mod pending;
+pub(crate) mod profiles;
 pub(crate) mod rollback;
 pub(crate) mod runs;
 pub(crate) mod secrets;
 pub(crate) mod status;
+pub(crate) mod test;
 pub(crate) mod topics;
 pub(crate) mod triggers;
 pub(crate) mod up;
@@ -46,15 +52,17 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Up(args) => Box::pin(up::run(args, server)).await?,
         Command::Doctor(_) => return Box::pin(doctor::run(session, server)).await,
         Command::Init(args) => init::run(&args, session)?,
+        Command::Dev(args) => Box::pin(dev::run(args, session, server)).await?,
+        Command::Test(args) => return Box::pin(test::run(args, session, server)).await,
         Command::Validate(args) => validate::run(args, session)?,
         Command::Deploy(args) => Box::pin(deploy::run(args, session)).await?,
         Command::Deps(args) => deps::run(&args, session).await?,
-        Command::Functions(command) => Box::pin(functions::run(command, session)).await?,
+        Command::Functions(command) => return Box::pin(functions::run(command, session, server)).await,
         Command::Rollback(args) => rollback::run(args, session).await?,
         Command::Alias(command) => aliases::run(command, session).await?,
         Command::Canary(command) => canary::run(command, session).await?,
-        Command::Invoke(args) => return Box::pin(invoke::run(args, session)).await,
-        Command::Runs(command) => return Box::pin(runs::run(command, session)).await,
+        Command::Invoke(args) => return Box::pin(invoke::run(args, session, server)).await,
+        Command::Runs(args) => return Box::pin(runs::run(args, session)).await,
         Command::Dlq(command) => Box::pin(dlq::run(command, session)).await?,
         Command::Logs(args) => Box::pin(logs::run(args, session)).await?,
         Command::Vars(command) => return Box::pin(vars::run(command, session)).await,
@@ -62,10 +70,17 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Triggers(command) => Box::pin(triggers::run(command, session)).await?,
         Command::Events(command) => events::run(command, session).await?,
         Command::Topics(command) => topics::run(command, session).await?,
+        Command::Login(args) => Box::pin(login::login(args, session)).await?,
+        Command::Logout(args) => login::logout(args, session)?,
+        Command::Whoami(_) => login::whoami(session).await?,
+        Command::Profile(command) => profiles::run(command, session)?,
+        Command::Api(args) => return api::run(args, session).await,
         Command::Keys(command) => keys::run(command, session).await?,
         Command::Cache(command) => cache::run(command, session).await?,
         Command::Callbacks(command) => callbacks::run(command, session).await?,
         Command::Git(command) => git::run(command, session)?,
+        Command::Execute(_) => return Err(pending::refuse("execute")),
+        Command::Snapshot(_) => return Err(pending::refuse("snapshot")),
         Command::Explain(args) => explain::run(&args, session)?,
         Command::Completion(args) => completion::run(&args, session)?,
         Command::Status(_) => status::run(session).await?,

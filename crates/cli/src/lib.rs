@@ -10,6 +10,8 @@ mod commands;
 mod deps;
 mod env_file;
 mod failure;
+mod lobby;
+mod local;
 mod output;
 mod profile;
 mod project;
@@ -33,6 +35,8 @@ use crate::output::Output;
 use crate::session::Session;
 
 pub use crate::failure::Failure;
+pub use crate::lobby::{CallSeen, Lobby};
+pub use crate::local::LocalServer;
 pub use crate::profile::Profile;
 pub use faas_config::error_page;
 
@@ -41,6 +45,12 @@ pub trait ServerCommands {
     /// Runs a server until it is told to stop. Called at most once.
     fn up(&self, config: ServerConfig) -> impl Future<Output = anyhow::Result<()>>;
 
+    /// Runs a private server in this process for as long as `work` takes, then takes it down with all it has started.
+    /// `None` when a signal ended it first.
+    fn host<T, W>(&self, config: ServerConfig, work: W) -> impl Future<Output = anyhow::Result<Option<T>>>
+    where
+        W: AsyncFnOnce(LocalServer) -> anyhow::Result<T>;
+
     /// Probes in a throwaway sandbox what this machine can enforce. May take a second. Fails when probing itself is
     /// impossible; a missing feature is part of the report.
     fn doctor(&self) -> impl Future<Output = anyhow::Result<IsolationReport>>;
@@ -48,6 +58,12 @@ pub trait ServerCommands {
 
 /// Runs one command line, the program's name first, and says how the process should end.
 pub async fn run<S: ServerCommands>(args: impl IntoIterator<Item = OsString>, server: &S) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(command) = commands::pending::of_environments(&args) {
+        let failure = Failure::from_error(&commands::pending::refuse(command));
+        Output::detect(args::Format::Table).failure(&failure);
+        return ExitCode::from(failure.exit);
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {

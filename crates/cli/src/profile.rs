@@ -58,10 +58,50 @@ impl Profile {
     /// # Errors
     /// When there is no home, or the file cannot be written.
     pub fn save(endpoint: &str, key: &str) -> anyhow::Result<PathBuf> {
+        Self::change(|profile| {
+            endpoint.clone_into(profile.endpoint.get_or_insert_default());
+            profile.keys.insert(endpoint.to_owned(), key.to_owned());
+        })
+    }
+
+    /// Keeps a key for an endpoint and leaves the default as it is.
+    ///
+    /// # Errors
+    /// When there is no home, or the file cannot be written.
+    pub(crate) fn keep(endpoint: &str, key: &str) -> anyhow::Result<()> {
+        Self::change(|profile| {
+            profile.keys.insert(endpoint.to_owned(), key.to_owned());
+        })?;
+        Ok(())
+    }
+
+    /// Forgets an endpoint's key, and that it was the default. Says whether there was one.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub(crate) fn forget(endpoint: &str) -> anyhow::Result<bool> {
+        let mut was_known = false;
+        Self::change(|profile| {
+            was_known = profile.keys.remove(endpoint).is_some();
+            profile.endpoint.take_if(|default| default == endpoint);
+        })?;
+        Ok(was_known)
+    }
+
+    /// Makes an endpoint the default.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub(crate) fn choose(endpoint: &str) -> anyhow::Result<()> {
+        Self::change(|profile| profile.endpoint = Some(endpoint.to_owned()))?;
+        Ok(())
+    }
+
+    /// Changes the file and says where it lies.
+    fn change(change: impl FnOnce(&mut Self)) -> anyhow::Result<PathBuf> {
         let path = Self::path().context("neither XDG_CONFIG_HOME nor HOME is set; set one to keep a profile")?;
         let mut profile = Self::load_from(&path)?;
-        endpoint.clone_into(profile.endpoint.get_or_insert_default());
-        profile.keys.insert(endpoint.to_owned(), key.to_owned());
+        change(&mut profile);
         profile.write(&path)?;
         Ok(path)
     }

@@ -38,21 +38,25 @@ pub(crate) struct Wishes {
 impl Project {
     /// Reads and checks a directory or a file that holds one function.
     pub(crate) fn open(path: &Path, wishes: Wishes) -> anyhow::Result<Self> {
-        let mut projects = Self::read(path, wishes)?;
-        let names = projects.iter().map(|project| project.name.as_str()).collect::<Vec<_>>().join(", ");
-        let Some(mut project) = projects.pop().filter(|_| projects.is_empty()) else {
-            return Err(Failure::usage(format!("the manifest is of several functions: {names}")).into());
-        };
+        let mut project = Self::read_one(path, wishes)?;
         checks::refuse(&project.check())?;
         Ok(project)
     }
 
+    /// Reads a directory or a file that holds one function, without a look into its code, which the server loads anyway before
+    /// it serves.
+    pub(crate) fn read_one(path: &Path, wishes: Wishes) -> anyhow::Result<Self> {
+        let mut projects = Self::read(path, wishes)?;
+        let names = projects.iter().map(|project| project.name.as_str()).collect::<Vec<_>>().join(", ");
+        match projects.pop().filter(|_| projects.is_empty()) {
+            Some(project) => Ok(project),
+            None => Err(Failure::usage(format!("the manifest is of several functions: {names}")).into()),
+        }
+    }
+
     /// Reads every function of a directory, or a file; checks manifest, paths and sizes alone.
     pub(crate) fn read(path: &Path, wishes: Wishes) -> anyhow::Result<Vec<Self>> {
-        let meta = std::fs::metadata(path).map_err(|error| {
-            let failure = Failure::usage(format!("cannot open {}: {}", path.display(), plain(&error)));
-            failure.with_hint(format!("name a directory with a faas.toml, or a file ({})", suffixes()))
-        })?;
+        let meta = look(path)?;
         if !meta.is_dir() {
             let (manifest, files) = file(path, &wishes)?;
             return Ok(vec![Self::new(path, manifest, files, true)?]);
@@ -85,6 +89,14 @@ impl Project {
         self.skipped = skipped;
         findings
     }
+}
+
+/// What lies at a path that a command was given.
+pub(crate) fn look(path: &Path) -> Result<std::fs::Metadata, Failure> {
+    std::fs::metadata(path).map_err(|error| {
+        let failure = Failure::usage(format!("cannot open {}: {}", path.display(), plain(&error)));
+        failure.with_hint(format!("name a directory with a faas.toml, or a file ({})", suffixes()))
+    })
 }
 
 /// The functions of a directory's manifest. `name` replaces the one that a manifest of a single function says.
@@ -168,6 +180,20 @@ fn suffixes() -> String {
 pub(crate) fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+/// The function that is named, or that of the directory one is in.
+pub(crate) fn name_or_here(name: Option<String>) -> anyhow::Result<String> {
+    match name {
+        Some(name) => Ok(name),
+        None => match Manifest::load(Path::new(".")) {
+            Ok((_, manifest)) => Ok(manifest.resolve()?.0.to_string()),
+            Err(LoadManifestError::Missing { .. }) => {
+                Err(Failure::usage("no function is named, and there is no faas.toml here that names one").into())
+            }
+            Err(error) => Err(error.into()),
+        },
+    }
 }
 
 /// A path argument with its default.

@@ -3,6 +3,7 @@
 use faas_client::{ApiKey, Client, Connection, DEFAULT_ENDPOINT};
 
 use crate::args::GlobalArgs;
+use crate::local::LocalServer;
 use crate::output::{Output, Tone};
 use crate::profile::Profile;
 
@@ -11,13 +12,20 @@ use crate::profile::Profile;
 pub(crate) struct Session {
     pub(crate) out: Output,
     endpoint: Option<String>,
+    /// The key of a server that this process hosts.
+    key: Option<String>,
 }
 
 // === impl Session ===
 
 impl Session {
     pub(crate) fn new(global: GlobalArgs, out: Output) -> Self {
-        Self { out, endpoint: global.endpoint }
+        Self { out, endpoint: global.endpoint, key: None }
+    }
+
+    /// The same with a server that this process hosts, whatever environment and profile say.
+    pub(crate) fn at(&self, server: &LocalServer) -> Self {
+        Self { out: self.out.clone(), endpoint: Some(server.endpoint.clone()), key: Some(server.key.clone()) }
     }
 
     /// A client for `--endpoint`, `FAAS_ENDPOINT`, the profile's endpoint or the default one, in this order.
@@ -30,7 +38,8 @@ impl Session {
     /// Where [`client`](Self::client) goes, and with which key.
     pub(crate) fn endpoint_and_key(&self) -> anyhow::Result<(String, Option<String>)> {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        let (endpoint, key) = (self.endpoint.clone().or_else(|| set("FAAS_ENDPOINT")), set("FAAS_API_KEY"));
+        let endpoint = self.endpoint.clone().or_else(|| set("FAAS_ENDPOINT"));
+        let key = self.key.clone().or_else(|| set("FAAS_API_KEY"));
         // Both given: the profile does not matter, so a broken one must not stand in the way.
         let profile = if endpoint.is_some() && key.is_some() { Profile::default() } else { self.profile()? };
         Ok(choose(endpoint, key, &profile))
@@ -43,6 +52,11 @@ impl Session {
             return Ok(key);
         }
         Ok(choose(Some(server.to_owned()), None, &self.profile()?).1)
+    }
+
+    /// The server that `client` speaks to.
+    pub(crate) fn endpoint(&self) -> anyhow::Result<String> {
+        Ok(self.endpoint_and_key()?.0)
     }
 
     fn profile(&self) -> anyhow::Result<Profile> {
@@ -65,7 +79,7 @@ fn choose(endpoint: Option<String>, key: Option<String>, profile: &Profile) -> (
 }
 
 /// Whether two URLs are of one server.
-fn is_same(one: &str, other: &str) -> bool {
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
     let plain = |text: &str| text.trim().trim_end_matches('/').replace("//localhost:", "//127.0.0.1:");
     plain(one) == plain(other)
 }

@@ -21,7 +21,7 @@ use git::Repository;
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct SourceArgs {
     /// A directory, a single file, an archive (zip, tar, tar.gz), - for one on standard input, or git+URL@REF#DIR [default: .]
-    path: Option<PathBuf>,
+    pub(crate) path: Option<PathBuf>,
     /// A git repository: https, ssh or file
     #[arg(long, value_name = "URL", conflicts_with = "path")]
     git: Option<String>,

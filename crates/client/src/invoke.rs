@@ -13,7 +13,7 @@ use crate::functions::path;
 use crate::{Client, ClientError};
 
 /// Longer than any function may run and wait, so that the server's own verdict arrives first.
-const INVOKE_TIMEOUT: Duration = limits::TIMEOUT_MAX.saturating_add(Duration::from_secs(90));
+pub(crate) const INVOKE_TIMEOUT: Duration = limits::TIMEOUT_MAX.saturating_add(Duration::from_secs(90));
 
 /// What a function is given.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +75,7 @@ impl InvokeRequest {
         }
     }
 
-    fn header_map(&self) -> Result<HeaderMap, ClientError> {
+    pub(crate) fn header_map(&self) -> Result<HeaderMap, ClientError> {
         let mut map = HeaderMap::new();
         if !self.body.is_empty() {
             map.insert(CONTENT_TYPE, HeaderValue::from_static(self.guess()));
@@ -98,7 +98,7 @@ impl InvokeRequest {
 // === impl CallMeta ===
 
 impl CallMeta {
-    fn from_headers(headers: &HeaderMap) -> Self {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         Self {
             run_id: text("x-run-id").or_else(|| text("x-call-id")).map(str::to_owned),
@@ -158,7 +158,7 @@ impl Client {
     }
 }
 
-fn method(text: Option<&str>) -> Result<Method, ClientError> {
+pub(crate) fn method(text: Option<&str>) -> Result<Method, ClientError> {
     let text = text.unwrap_or("POST");
     Method::from_bytes(text.to_ascii_uppercase().as_bytes())
         .map_err(|_| ClientError::InvalidArgument(format!("`{text}` is not a method; use GET, POST, PUT and so on")))

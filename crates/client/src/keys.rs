@@ -1,6 +1,6 @@
 //! API keys.
 
-use faas_proto::rest::{CreateKey, CreatedKey, KeyList};
+use faas_proto::rest::{CallerView, CreateKey, CreatedKey, KeyList};
 use reqwest::Method;
 
 use crate::client::segment;
@@ -9,6 +9,14 @@ use crate::{Client, ClientError};
 // === impl Client ===
 
 impl Client {
+    /// Whose key this client has.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn whoami(&self) -> Result<CallerView, ClientError> {
+        self.get("api/v1/whoami", &()).await
+    }
+
     /// Every key, newest first.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ mod functions;
 mod invoke;
 mod keys;
 mod logs;
+mod raw;
 mod runs;
 mod secrets;
 mod server;

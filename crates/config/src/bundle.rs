@@ -27,6 +27,12 @@ pub const DEFAULT_IGNORES: &[&str] = &[
     ".env",
     ".env.*",
     ".DS_Store",
+    // What editors write beside a file.
+    "*.swp",
+    "*.swo",
+    "*.swx",
+    "*~",
+    ".#*",
     ".faas/",
     ".gitignore",
     ".faasignore",

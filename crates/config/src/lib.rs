@@ -1,6 +1,6 @@
 //! Server configuration and the function manifest.
 //!
-//! - [`Manifest`]: what a function says of itself, in `faas.toml`, `platform.yaml` or JSON.
+//! - [`Manifest`]: what a function says of itself, in `faas.toml`, `platform.yaml`, `function.config.*` or JSON.
 //! - [`ServerConfig`]: what a server runs with, from defaults, a file, the environment and flags.
 //! - [`IgnoreRules`]: which files of a directory become a bundle.
 //! - [`Language`]: what the descriptions of the runtimes say to manifests.

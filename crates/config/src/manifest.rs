@@ -4,10 +4,14 @@ mod background;
 mod bounds;
 mod canary;
 mod cron;
+mod dialect;
+#[cfg(test)]
+mod dialect_tests;
 mod document;
 mod event;
 mod fields;
 mod http;
+mod literal;
 mod node;
 mod places;
 mod preflight;
@@ -41,7 +45,8 @@ use node::Node;
 use reader::Reader;
 
 /// File names of a manifest.
-pub const MANIFEST_FILES: [&str; 2] = ["faas.toml", "platform.yaml"];
+pub const MANIFEST_FILES: [&str; 5] =
+    ["faas.toml", "platform.yaml", "function.config.json", "function.config.ts", "function.config.js"];
 
 /// What a function says of itself. Every value has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,13 +82,23 @@ impl Manifest {
         Self::from_node(source, &syntax::from_toml(source, text)?)
     }
 
-    /// Reads YAML with the same keys; `source` names the file in messages.
+    /// Reads YAML with the same keys and the other names of `platform.yaml`; `source` names the file in messages.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     pub fn from_yaml(source: &str, text: &str) -> Result<Self, ManifestErrors> {
-        check_size(source, text)?;
-        Self::from_node(source, &syntax::from_yaml(source, text)?)
+        let (reader, root) = platform(source, text)?;
+        Self::from_tree(source, reader, &root)
+    }
+
+    /// Reads the literal of a `function.config.json`, `.ts` or `.js` with the same keys and the other names of such
+    /// files; `source` names the file in messages. Code is never run.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn from_function_config(source: &str, text: &str) -> Result<Self, ManifestErrors> {
+        let (reader, root) = function_config(source, text)?;
+        Self::from_tree(source, reader, &root)
     }
 
     /// Reads JSON with the same keys, as a deployment carries it.
@@ -99,8 +114,8 @@ impl Manifest {
     /// # Errors
     /// When there is none, more than one, or when it cannot be read or is wrong.
     pub fn load(dir: &Path) -> Result<(PathBuf, Self), LoadManifestError> {
-        let (path, name, root) = load_tree(dir)?;
-        Ok((path, Self::from_node(name, &root)?))
+        let (path, name, reader, root) = load_tree(dir)?;
+        Ok((path, Self::from_tree(name, reader, &root)?))
     }
 
     /// Reads every function of a directory's manifest, by name: those of `[functions.NAME]` over what they share, or the one
@@ -109,8 +124,8 @@ impl Manifest {
     /// # Errors
     /// As for [`load`](Self::load).
     pub fn load_all(dir: &Path) -> Result<(PathBuf, Vec<Self>), LoadManifestError> {
-        let (path, name, root) = load_tree(dir)?;
-        Ok((path, several::read(name, &root)?))
+        let (path, name, reader, root) = load_tree(dir)?;
+        Ok((path, several::read(name, reader, &root)?))
     }
 
     /// The name and settings that a version is made with.
@@ -145,7 +160,11 @@ impl Manifest {
     }
 
     fn from_node(source: &str, root: &Node) -> Result<Self, ManifestErrors> {
-        let mut reader = Reader::default();
+        Self::from_tree(source, Reader::default(), root)
+    }
+
+    /// Reads a tree with the problems that were found on the way to it.
+    fn from_tree(source: &str, mut reader: Reader, root: &Node) -> Result<Self, ManifestErrors> {
         let manifest = fields::read(&mut reader, root);
         let mut problems = reader.problems;
         problems.sort_by_key(|problem| problem.at);
@@ -157,21 +176,49 @@ impl Manifest {
 }
 
 /// The one manifest of a directory, as a tree.
-fn load_tree(dir: &Path) -> Result<(PathBuf, &'static str, Node), LoadManifestError> {
+fn load_tree(dir: &Path) -> Result<(PathBuf, &'static str, Reader, Node), LoadManifestError> {
     let present: Vec<_> = MANIFEST_FILES.into_iter().filter(|name| dir.join(name).exists()).collect();
     let name = match present[..] {
         [] => return Err(LoadManifestError::Missing { dir: dir.to_owned() }),
         [name] => name,
-        _ => {
-            let message = "there is a platform.yaml as well; keep one of the two";
-            return Err(ManifestErrors::whole("faas.toml", None, message).into());
+        [first, second, ..] => {
+            let message = format!("there is a {second} as well; keep one of the two");
+            return Err(ManifestErrors::whole(first, None, message).into());
         }
     };
     let path = dir.join(name);
     let text = read_limited(&path).map_err(|error| LoadManifestError::Unreadable { path: path.clone(), error })?;
-    check_size(name, &text)?;
-    let root = if name.ends_with(".toml") { syntax::from_toml(name, &text)? } else { syntax::from_yaml(name, &text)? };
-    Ok((path, name, root))
+    let (reader, root) = tree(name, &text)?;
+    Ok((path, name, reader, root))
+}
+
+/// The tree of a manifest by the name of its file, with the problems that were found on the way to it.
+fn tree(name: &str, text: &str) -> Result<(Reader, Node), ManifestErrors> {
+    match name {
+        "platform.yaml" => platform(name, text),
+        "faas.toml" => {
+            check_size(name, text)?;
+            Ok((Reader::default(), syntax::from_toml(name, text)?))
+        }
+        _ => function_config(name, text),
+    }
+}
+
+fn platform(source: &str, text: &str) -> Result<(Reader, Node), ManifestErrors> {
+    check_size(source, text)?;
+    let mut root = syntax::from_yaml(source, text)?;
+    let mut reader = Reader::default();
+    dialect::platform(&mut reader, &mut root);
+    Ok((reader, root))
+}
+
+fn function_config(source: &str, text: &str) -> Result<(Reader, Node), ManifestErrors> {
+    check_size(source, text)?;
+    let frame = if source.ends_with(".json") { literal::Frame::Bare } else { literal::Frame::Module };
+    let mut root = literal::read(source, text, frame)?;
+    let mut reader = Reader::default();
+    dialect::function_config(&mut reader, &mut root);
+    Ok((reader, root))
 }
 
 fn check_size(source: &str, text: &str) -> Result<(), ManifestErrors> {

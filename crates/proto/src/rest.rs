@@ -34,7 +34,7 @@ pub use function::{
     AuthorView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache,
     SettingsView, UpdateFunction, VersionList, VersionView,
 };
-pub use key::{CreateKey, CreatedKey, KeyList, KeyView};
+pub use key::{CallerView, CreateKey, CreatedKey, KeyList, KeyView};
 pub use log::{LogEvent, LogLineView, LogList};
 pub use problem::{FunctionFailure, Problem};
 pub use retention::{RetentionView, SetRetention};

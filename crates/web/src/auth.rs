@@ -46,12 +46,7 @@ pub fn key_of(headers: &HeaderMap) -> Option<&str> {
 /// # Errors
 /// `FN_010` without a valid key, `FN_009` when the key lacks the scope.
 pub fn authenticate(engine: &Engine, headers: &HeaderMap, wanted: Scope) -> Result<Arc<Caller>, Fault> {
-    let Some(key) = key_of(headers) else {
-        return Err(Fault::new(Code::Unauthenticated, "this needs a key").with_hint(
-            "send `Authorization: Bearer KEY`; the first start wrote an admin key to admin.key in the data directory",
-        ));
-    };
-    authenticate_key(engine, key, wanted)
+    may(identify(engine, headers)?, wanted)
 }
 
 /// The caller that a key belongs to, if it holds the scope.
@@ -59,13 +54,29 @@ pub fn authenticate(engine: &Engine, headers: &HeaderMap, wanted: Scope) -> Resu
 /// # Errors
 /// As for [`authenticate`].
 pub fn authenticate_key(engine: &Engine, key: &str, wanted: Scope) -> Result<Arc<Caller>, Fault> {
-    let caller = engine.keys().authenticate(key)?;
+    may(engine.keys().authenticate(key)?, wanted)
+}
+
+fn may(caller: Arc<Caller>, wanted: Scope) -> Result<Arc<Caller>, Fault> {
     if caller.may(wanted) {
         return Ok(caller);
     }
     let held: Vec<&str> = caller.scopes.iter().map(|scope| scope.as_str()).collect();
     Err(Fault::new(Code::PermissionDenied, format!("the key lacks the scope {wanted}; it holds {}", held.join(", ")))
         .with_hint("make a key with that scope: faas keys create NAME --scope SCOPE"))
+}
+
+/// The caller, whatever its key may do.
+///
+/// # Errors
+/// `FN_010` without a valid key.
+pub(crate) fn identify(engine: &Engine, headers: &HeaderMap) -> Result<Arc<Caller>, Fault> {
+    let Some(key) = key_of(headers) else {
+        return Err(Fault::new(Code::Unauthenticated, "this needs a key").with_hint(
+            "send `Authorization: Bearer KEY`; the first start wrote an admin key to admin.key in the data directory",
+        ));
+    };
+    engine.keys().authenticate(key)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use crate::auth::{Authorized, authenticate};
+use crate::auth::{Authorized, authenticate, identify};
 use crate::problem::Failure;
 
 /// Who may use a route.
@@ -19,6 +19,8 @@ use crate::problem::Failure;
 pub enum Access {
     /// Anybody.
     Public,
+    /// Every key.
+    AnyKey,
     /// Keys that hold the scope.
     Key(Scope),
 }
@@ -46,7 +48,8 @@ impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
         }
         let methods = match access {
             Access::Public => methods,
-            Access::Key(scope) => methods.layer(from_fn_with_state((self.engine.clone(), scope), check)),
+            Access::AnyKey => methods.layer(from_fn_with_state((self.engine.clone(), None), check)),
+            Access::Key(scope) => methods.layer(from_fn_with_state((self.engine.clone(), Some(scope)), check)),
         };
         Self { engine: self.engine, router: self.router.routes((schemas, paths, methods)) }
     }
@@ -58,8 +61,10 @@ impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
     }
 }
 
-async fn check(State((engine, scope)): State<(Engine, Scope)>, mut request: Request, next: Next) -> Response {
-    match authenticate(&engine, request.headers(), scope) {
+/// Lets keys in that hold the scope, or all where none is wanted.
+async fn check(State((engine, scope)): State<(Engine, Option<Scope>)>, mut request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    match scope.map_or_else(|| identify(&engine, headers), |scope| authenticate(&engine, headers, scope)) {
         Ok(caller) => {
             request.extensions_mut().insert(Authorized(caller));
             next.run(request).await
@@ -76,14 +81,19 @@ fn operations(item: &mut PathItem) -> [Option<&mut Operation>; 7] {
 /// Adds to an operation what every route of its access answers.
 fn publish(operation: &mut Operation, access: Access) {
     let mut codes = vec![Code::BadRequest, Code::Internal, Code::Unavailable];
-    if let Access::Key(scope) = access {
+    let note = match access {
+        Access::Public => None,
+        Access::AnyKey => Some("Takes every key.".to_owned()),
+        Access::Key(scope) => Some(format!("Needs the scope `{scope}`.")),
+    };
+    if let Some(note) = note {
         let schemes = ["bearer", "api_key"];
         let requirement = |name: &str| SecurityRequirement::new::<_, _, String>(name, []);
         operation.security = Some(schemes.map(requirement).into());
-        let note = format!("Needs the scope `{scope}`.");
         operation.description =
             Some(operation.description.take().map_or_else(|| note.clone(), |text| format!("{text}\n\n{note}")));
-        codes.extend([Code::Unauthenticated, Code::PermissionDenied]);
+        codes.push(Code::Unauthenticated);
+        codes.extend(matches!(access, Access::Key(_)).then_some(Code::PermissionDenied));
     }
     if operation.request_body.is_some() {
         codes.extend([Code::PayloadTooLarge, Code::UnsupportedMediaType, Code::InvalidConfiguration]);

@@ -72,6 +72,22 @@ struct TargetArgs {
     expires: Option<Span>,
 }
 
+// === impl DeployArgs ===
+
+impl DeployArgs {
+    /// The same, where a path that is not there is meant as the name of what is here.
+    pub(crate) fn or_by_name(mut self) -> Self {
+        let path = self.source.path.as_ref().filter(|path| !path.exists());
+        let named = path.and_then(|path| path.to_str()?.parse().ok());
+        if self.name.is_none()
+            && let Some(name) = named
+        {
+            (self.name, self.source.path) = (Some(name), None);
+        }
+        self
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   faas deploy

@@ -1,12 +1,21 @@
 //! `faas fn`
 
 use std::io::{BufRead, IsTerminal};
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use faas_client::rest::{FunctionList, FunctionMetrics, FunctionView, MoveView, VersionDiff, VersionView};
 
+use crate::ServerCommands;
 use crate::args::Format;
+use crate::commands::deploy::{self, DeployArgs};
+use crate::commands::dev::{self, DevArgs};
+use crate::commands::init::{self, InitArgs};
+use crate::commands::invoke::{self, InvokeArgs};
+use crate::commands::logs::{self, LogsArgs};
 use crate::commands::rollback::{self, RollbackArgs};
+use crate::commands::test::{self, TestArgs};
+use crate::commands::validate::{self, ValidateArgs};
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::table::Table;
@@ -14,6 +23,20 @@ use crate::text;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FunctionsCommand {
+    /// Write a new function to start from
+    Init(InitArgs),
+    /// Run a function here and deploy it anew whenever a file changes
+    Dev(DevArgs),
+    /// Run a function's event files in a private server
+    Test(TestArgs),
+    /// Check a function before it is deployed
+    Validate(ValidateArgs),
+    /// Deploy a directory, a file, or the function of this name here
+    Deploy(DeployArgs),
+    /// Call a function and print its answer
+    Invoke(InvokeArgs),
+    /// Print or follow the log of a function
+    Logs(LogsArgs),
     /// List functions
     List(ListArgs),
     /// Show a function
@@ -123,46 +146,65 @@ pub(crate) struct DeleteArgs {
     yes: bool,
 }
 
-pub(crate) async fn run(command: FunctionsCommand, session: &Session) -> anyhow::Result<()> {
-    let out = &session.out;
+pub(crate) async fn run<S: ServerCommands>(
+    command: FunctionsCommand,
+    session: &Session,
+    server: &S,
+) -> anyhow::Result<ExitCode> {
     match command {
-        FunctionsCommand::List(_) => {
-            let functions = session.client()?.all_functions().await?;
-            if functions.is_empty() {
-                out.aside("no functions yet; deploy one with `faas deploy`");
-            }
-            let list = FunctionList { functions, next: None };
-            out.list(&list, &list.functions, list_table)
+        FunctionsCommand::Init(args) => init::run(&args, session)?,
+        FunctionsCommand::Dev(args) => Box::pin(dev::run(args, session, server)).await?,
+        FunctionsCommand::Test(args) => return Box::pin(test::run(args, session, server)).await,
+        FunctionsCommand::Validate(args) => validate::run(args, session)?,
+        FunctionsCommand::Deploy(args) => Box::pin(deploy::run(args.or_by_name(), session)).await?,
+        FunctionsCommand::Invoke(args) => return Box::pin(invoke::run(args, session, server)).await,
+        FunctionsCommand::Logs(args) => Box::pin(logs::run(args, session)).await?,
+        FunctionsCommand::Rollback(args) => rollback::run(args, session).await?,
+        FunctionsCommand::Pause(args) => hold(&args.name, true, session).await?,
+        FunctionsCommand::Resume(args) => hold(&args.name, false, session).await?,
+        FunctionsCommand::Delete(args) => delete(args, session).await?,
+        FunctionsCommand::List(_) => list(session).await?,
+        FunctionsCommand::Get(args) => {
+            session.out.item(&session.client()?.function(&args.name).await?, function_table)?;
         }
-        FunctionsCommand::Get(args) => out.item(&session.client()?.function(&args.name).await?, function_table),
-        FunctionsCommand::Url(args) => {
-            let function = session.client()?.function(&args.name).await?;
-            match out.format {
-                crate::args::Format::Table => out.line(&function.url),
-                _ => out.json(&serde_json::json!({ "name": function.name, "url": function.url })),
-            }
-        }
+        FunctionsCommand::Url(args) => url(&args.name, session).await?,
         FunctionsCommand::Versions(args) => {
             let list = session.client()?.versions(&args.name).await?;
-            out.list(&list, &list.versions, versions_table)
+            session.out.list(&list, &list.versions, versions_table)?;
         }
         FunctionsCommand::Diff(args) => {
             let diff = session.client()?.diff(&args.name, args.from, args.to).await?;
             if diff.files.is_empty() && diff.settings.is_empty() {
-                out.aside("the two have the same files and the same settings");
+                session.out.aside("the two have the same files and the same settings");
             }
-            out.item(&diff, diff_table)
+            session.out.item(&diff, diff_table)?;
         }
         FunctionsCommand::Deployments(args) => {
             let list = session.client()?.deployments(&args.name).await?;
-            out.list(&list, &list.deployments, moves_table)
+            session.out.list(&list, &list.deployments, moves_table)?;
         }
-        FunctionsCommand::BuildLog(args) => build_log(&args, session).await,
-        FunctionsCommand::Metrics(args) => out.item(&session.client()?.metrics(&args.name).await?, metrics_table),
-        FunctionsCommand::Rollback(args) => rollback::run(args, session).await,
-        FunctionsCommand::Pause(args) => hold(&args.name, true, session).await,
-        FunctionsCommand::Resume(args) => hold(&args.name, false, session).await,
-        FunctionsCommand::Delete(args) => delete(args, session).await,
+        FunctionsCommand::BuildLog(args) => build_log(&args, session).await?,
+        FunctionsCommand::Metrics(args) => {
+            session.out.item(&session.client()?.metrics(&args.name).await?, metrics_table)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(session: &Session) -> anyhow::Result<()> {
+    let functions = session.client()?.all_functions().await?;
+    if functions.is_empty() {
+        session.out.aside("no functions yet; deploy one with `faas deploy`");
+    }
+    let list = FunctionList { functions, next: None };
+    session.out.list(&list, &list.functions, list_table)
+}
+
+async fn url(name: &str, session: &Session) -> anyhow::Result<()> {
+    let function = session.client()?.function(name).await?;
+    match session.out.format {
+        Format::Table => session.out.line(&function.url),
+        _ => session.out.json(&serde_json::json!({ "name": function.name, "url": function.url })),
     }
 }
 

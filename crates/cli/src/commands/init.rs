@@ -1,11 +1,13 @@
 //! `faas init`
 
+mod starts;
+
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum as _};
 use faas_config::{Language, Manifest, manifest_schema};
 use faas_types::{Code, FunctionName, RuntimeName};
 use serde_json::json;
@@ -14,6 +16,7 @@ use crate::failure::Failure;
 use crate::project::plain;
 use crate::session::Session;
 use crate::table::Table;
+use starts::{STARTS, Start, Template};
 
 /// Write a new function to start from
 ///
@@ -21,8 +24,8 @@ use crate::table::Table;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InitArgs {
-    /// The function's name, and the directory unless --dir says otherwise
-    name: FunctionName,
+    /// The function's name, and the directory unless --dir says otherwise [default: that of the current directory]
+    name: Option<FunctionName>,
     /// A language with or without a version
     #[arg(long, default_value = "python", value_name = "RUNTIME")]
     runtime: RuntimeName,
@@ -34,122 +37,76 @@ pub(crate) struct InitArgs {
     dir: Option<PathBuf>,
 }
 
-/// What a function starts from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Template {
-    /// handler(event, context), or fetch(request) for Node: full control of request and reply
-    #[default]
-    Http,
-    /// A plain function of Python: parameters from the JSON body, reply {"result": …}
-    Plain,
-    /// An ASGI application of Python, such as FastAPI, with its packages vendored beside it
-    Asgi,
-}
-
 const EXAMPLES: &str = "\
 Examples:
   faas init hello
   faas init adder --template plain --runtime python3.12
   faas init web --runtime node
+  faas init nightly --template cron
   faas init site --template asgi --dir services/site";
 
 const SCHEMA_PATH: &str = ".faas/faas.toml.schema.json";
 
-/// What a template consists of, for one language.
-struct Start {
-    file: &'static str,
-    code: &'static str,
-    readme: &'static str,
-    symbol: &'static str,
-    ignores: &'static str,
-    /// What must be vendored before the first deployment.
-    packages: Option<&'static str>,
-}
+/// Where the event files of a new function lie; they stay at home.
+const TEST_PATH: &str = "tests/first.json";
+const IGNORED: &str = "tests/\n";
 
-/// Every template by language.
-const STARTS: [(&str, Template, Start); 4] = [
-    (
-        "python",
-        Template::Http,
-        Start {
-            file: "main.py",
-            code: include_str!("../../templates/http/main.py"),
-            readme: include_str!("../../templates/http/README.md"),
-            symbol: "handler",
-            ignores: PYTHON_IGNORES,
-            packages: None,
-        },
-    ),
-    (
-        "python",
-        Template::Plain,
-        Start {
-            file: "main.py",
-            code: include_str!("../../templates/plain/main.py"),
-            readme: include_str!("../../templates/plain/README.md"),
-            symbol: "add",
-            ignores: PYTHON_IGNORES,
-            packages: None,
-        },
-    ),
-    (
-        "python",
-        Template::Asgi,
-        Start {
-            file: "main.py",
-            code: include_str!("../../templates/asgi/main.py"),
-            readme: include_str!("../../templates/asgi/README.md"),
-            symbol: "app",
-            ignores: PYTHON_IGNORES,
-            packages: Some("fastapi"),
-        },
-    ),
-    (
-        "node",
-        Template::Http,
-        Start {
-            file: "index.mjs",
-            code: include_str!("../../templates/node/index.mjs"),
-            readme: include_str!("../../templates/node/README.md"),
-            symbol: "handler",
-            // Packages are part of what is deployed, so only git leaves them out.
-            ignores: "node_modules/\n.env\n.env.*\n",
-            packages: None,
-        },
-    ),
-];
-const PYTHON_IGNORES: &str = "__pycache__/\n*.pyc\n.venv/\n.env\n.env.*\n";
+impl InitArgs {
+    /// The function's name and its directory. Without a name it is that of the directory, which is the current one unless
+    /// --dir says otherwise.
+    fn place(&self) -> anyhow::Result<(FunctionName, PathBuf)> {
+        if let Some(name) = &self.name {
+            return Ok((name.clone(), self.dir.clone().unwrap_or_else(|| PathBuf::from(name.as_str()))));
+        }
+        let dir = self.dir.clone().unwrap_or_else(|| PathBuf::from("."));
+        let base =
+            if self.dir.is_some() { dir.clone() } else { std::env::current_dir().context("there is no here")? };
+        let text = base.file_name().unwrap_or_default().to_string_lossy().to_lowercase().replace(['_', '.', ' '], "-");
+        let name = text.parse().map_err(|_| {
+            Failure::usage(format!("`{text}` does not make a function name"))
+                .with_hint("pass one, such as faas init hello: 1 to 63 of a-z, 0-9 and -, starting with a letter")
+        })?;
+        Ok((name, dir))
+    }
 
-// === impl Start ===
-
-impl Start {
-    fn of(args: &InitArgs) -> anyhow::Result<&'static Self> {
-        let language = Language::named(args.runtime.language()).map_or("", |language| &language.name);
-        let found = STARTS.iter().find(|(name, template, _)| *name == language && *template == args.template);
-        found.map(|(_, _, start)| start).ok_or_else(|| {
-            let template = args.template.to_possible_value().map(|value| value.get_name().to_owned());
-            let message = format!("there is no template {} for {}", template.unwrap_or_default(), args.runtime);
+    fn start(&self) -> anyhow::Result<&'static Start> {
+        // The runtime comes from outside: one that no release runs is told as deploys would tell it.
+        Manifest::from_toml("faas.toml", &format!("name = \"any\"\nruntime = \"{}\"\n", self.runtime))?;
+        if self.template == Template::Stateful {
+            let failure = Failure {
+                message: "the template stateful needs bindings to data, which are not built yet".into(),
+                exit: 1,
+                ..Failure::default()
+            };
+            return Err(failure.with_hint("start from another template, such as http").into());
+        }
+        let language = Language::named(self.runtime.language()).map_or("", |language| &language.name);
+        let found = STARTS.iter().find(|start| start.language == language && start.template == self.template);
+        found.ok_or_else(|| {
+            let template = self.template.to_possible_value().map(|value| value.get_name().to_owned());
+            let message = format!("there is no template {} for {}", template.unwrap_or_default(), self.runtime);
             Failure::usage(message).with_hint("leave out --template, or choose another --runtime").into()
         })
     }
 }
 
 pub(crate) fn run(args: &InitArgs, session: &Session) -> anyhow::Result<()> {
-    let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from(args.name.as_str()));
-    let files = files(args)?;
+    let (name, dir) = args.place()?;
+    let start = args.start()?;
+    let files = files(&name, &args.runtime, start)?;
     refuse_overwrite(&dir, &files)?;
     for (path, text) in &files {
         write(&dir.join(path), text)?;
     }
     let paths: Vec<_> = files.iter().map(|(path, _)| *path).collect();
-    let made = json!({ "name": args.name, "dir": dir, "files": paths });
+    let made = json!({ "name": name, "dir": dir, "files": paths });
     session.out.item(&made, |_| {
         let mut table = Table::of_properties();
         table.property("made", dir.display());
         paths.iter().for_each(|path| table.property("", path));
         table
     })?;
-    if let Some(packages) = Start::of(args)?.packages {
+    if let Some(packages) = start.packages {
         let vendor = dir.join("vendor");
         session.out.note(format_args!("next: python3 -m pip install --target {} {packages}", vendor.display()));
     }
@@ -157,33 +114,31 @@ pub(crate) fn run(args: &InitArgs, session: &Session) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn files(args: &InitArgs) -> anyhow::Result<Vec<(&'static str, String)>> {
-    // The runtime comes from outside: one that no release runs is told as deploys would tell it.
-    Manifest::from_toml("faas.toml", &format!("name = \"{}\"\nruntime = \"{}\"\n", args.name, args.runtime))?;
-    let start = Start::of(args)?;
-    let manifest = manifest(args, start);
+fn files(name: &FunctionName, runtime: &RuntimeName, start: &Start) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let fill = |text: &str| {
+        let module = start.file().split('.').next().unwrap_or_default();
+        text.replace("{{triggers}}", start.triggers.trim_end())
+            .replace("{{schema}}", SCHEMA_PATH)
+            .replace("{{name}}", name.as_str())
+            .replace("{{runtime}}", runtime.as_str())
+            .replace("{{module}}", module)
+            .replace("{{file}}", start.file())
+            .replace("{{symbol}}", start.symbol)
+    };
+    let manifest = fill(include_str!("../../templates/faas.toml"));
     // Whatever is written must pass the check that deploys run.
     Manifest::from_toml("faas.toml", &manifest)?;
-    let name = args.name.as_str();
     let mut schema = serde_json::to_string_pretty(&manifest_schema())?;
     schema.push('\n');
     Ok(vec![
         ("faas.toml", manifest),
-        (start.file, start.code.replace("{{name}}", name)),
-        ("README.md", start.readme.replace("{{name}}", name)),
-        (".gitignore", start.ignores.to_owned()),
+        (start.file(), fill(start.code)),
+        ("README.md", fill(start.readme)),
+        (TEST_PATH, fill(start.test)),
+        (".gitignore", start.ignores().to_owned()),
+        (".faasignore", IGNORED.to_owned()),
         (SCHEMA_PATH, schema),
     ])
-}
-
-fn manifest(args: &InitArgs, start: &Start) -> String {
-    let file = start.file.split('.').next().unwrap_or_default();
-    include_str!("../../templates/faas.toml")
-        .replace("{{schema}}", SCHEMA_PATH)
-        .replace("{{name}}", args.name.as_str())
-        .replace("{{runtime}}", args.runtime.as_str())
-        .replace("{{file}}", file)
-        .replace("{{symbol}}", start.symbol)
 }
 
 fn refuse_overwrite(dir: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
@@ -211,30 +166,30 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
+    fn args(runtime: &str, template: Template) -> InitArgs {
+        let runtime = runtime.parse().expect("a runtime");
+        InitArgs { name: Some("demo".parse().expect("a name")), runtime, template, dir: None }
+    }
+
     #[test]
-    fn every_template_is_a_good_function() {
-        for (language, template, start) in &STARTS {
-            let args = InitArgs {
-                name: "demo".parse().expect("a name"),
-                runtime: language.parse().expect("a runtime"),
-                template: *template,
-                dir: None,
-            };
-            let files = files(&args).expect("good files");
+    fn every_template_is_whole() {
+        for start in &STARTS {
+            let args = args(start.language, start.template);
+            let (name, _) = args.place().expect("a place");
+            let files = files(&name, &args.runtime, args.start().expect("a start")).expect("good files");
             let text = |wanted: &str| files.iter().find(|(path, _)| *path == wanted).map(|(_, text)| text.as_str());
             let manifest = text("faas.toml").expect("a manifest");
             assert!(manifest.starts_with("#:schema ./.faas/faas.toml.schema.json\n"), "{manifest}");
-            assert!(files.iter().all(|(_, text)| !text.contains("{{")), "{template:?} has an open placeholder");
-            let code = text(start.file).expect("code");
+            assert!(files.iter().all(|(_, text)| !text.contains("{{")), "{:?} has an open placeholder", start.template);
+            let code = text(start.file()).expect("code");
             assert!(code.contains(start.symbol) || code.contains("export default"), "{code}");
         }
     }
 
     #[test]
-    fn a_template_of_another_language_is_refused() {
-        let runtime = "node22".parse().expect("a runtime");
-        let args = InitArgs { name: "demo".parse().expect("a name"), runtime, template: Template::Asgi, dir: None };
-        let error = files(&args).expect_err("no such template");
-        assert!(error.to_string().contains("there is no template asgi for node22"), "{error}");
+    fn a_template_that_is_not_there_is_refused() {
+        let told = |args: InitArgs| args.start().map(|_| ()).expect_err("no such template").to_string();
+        assert!(told(args("node22", Template::Asgi)).contains("there is no template asgi for node22"));
+        assert!(told(args("python", Template::Stateful)).contains("not built yet"));
     }
 }

@@ -1,6 +1,7 @@
 //! `faas invoke`
 
 use std::io::Read;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -9,11 +10,13 @@ use faas_client::{CallMeta, InvokeRequest, LaterOptions, Reply};
 use faas_types::{Code, Span, limits};
 use serde_json::{Value, json};
 
+use crate::ServerCommands;
 use crate::args::Format;
 use crate::commands::watch;
 use crate::failure::Failure;
+use crate::local::{self, LocalArgs};
 use crate::output::Tone;
-use crate::project::plain;
+use crate::project::{Project, Wishes, name_or_here, or_here, plain};
 use crate::session::Session;
 use crate::text;
 
@@ -24,8 +27,8 @@ use crate::text;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InvokeArgs {
-    /// The function
-    name: String,
+    /// The function; with --local its directory [default: that of the current directory]
+    name: Option<String>,
     /// The body: text, @FILE, or - for standard input
     #[arg(short, long, value_name = "BODY", allow_hyphen_values = true)]
     data: Option<String>,
@@ -41,6 +44,11 @@ pub(crate) struct InvokeArgs {
     /// Print status and headers before the body
     #[arg(short, long)]
     include: bool,
+    /// Call the function of a directory in a private server of this process
+    #[arg(long, conflicts_with = "later")]
+    local: bool,
+    #[command(flatten)]
+    server: LocalArgs,
     /// Have the call accepted for later and print the run's id
     #[arg(long = "async")]
     later: bool,
@@ -79,13 +87,36 @@ const EXAMPLES: &str = "\
 Examples:
   faas invoke hello
   faas invoke adder -d '{\"x\": 5, \"y\": 10}'
+  faas invoke --local -d '{\"x\": 5, \"y\": 10}'
   faas invoke hello -d @event.json -H 'X-Tenant: acme'
   faas invoke site -X GET --path /items?limit=3 -i
   echo '{}' | faas invoke hello -d -
   faas invoke hello --async --idempotency-key order-17 --wait
   faas invoke hello --async --callback-url https://example.com/done";
 
-pub(crate) async fn run(args: InvokeArgs, session: &Session) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run<S: ServerCommands>(
+    args: InvokeArgs,
+    session: &Session,
+    server: &S,
+) -> anyhow::Result<ExitCode> {
+    if args.local { in_private(args, session, server).await } else { call(args, session).await }
+}
+
+/// Deploys a directory to a private server and calls it there.
+async fn in_private<S: ServerCommands>(args: InvokeArgs, session: &Session, server: &S) -> anyhow::Result<ExitCode> {
+    let path = or_here(args.name.clone().map(PathBuf::from));
+    let project = Project::open(&path, Wishes::default())?;
+    let config = args.server.config(&local::place(&path, local::TEST_PLACE), 0)?;
+    let name = Some(project.name.to_string());
+    let called = server.host(config, async |local| {
+        local::deploy(&local.client()?, &project).await?;
+        Box::pin(call(InvokeArgs { name, ..args }, &session.at(&local))).await
+    });
+    called.await?.ok_or_else(local::interrupted)
+}
+
+async fn call(args: InvokeArgs, session: &Session) -> anyhow::Result<ExitCode> {
+    let name = name_or_here(args.name)?;
     let call = InvokeRequest {
         body: args.data.as_deref().map(read_body).transpose()?.unwrap_or_default().into(),
         headers: args.headers.iter().map(|text| header(text)).collect::<Result<_, _>>()?,
@@ -95,10 +126,10 @@ pub(crate) async fn run(args: InvokeArgs, session: &Session) -> anyhow::Result<E
     if args.later {
         let LaterArgs { wait, delay, max_age, ordering_key, priority, idempotency_key, callback_url } = args.options;
         let options = LaterOptions { delay, max_age, ordering_key, priority, idempotency_key, callback_url };
-        let accepted = session.client()?.invoke_later(&args.name, call, &options).await?;
+        let accepted = session.client()?.invoke_later(&name, call, &options).await?;
         return watch::accepted_or_ended(&accepted, wait, session).await;
     }
-    let reply = session.client()?.invoke(&args.name, call).await?;
+    let reply = session.client()?.invoke(&name, call).await?;
     if session.out.format == Format::Table {
         print_reply(&reply, args.include, session)?;
     } else {

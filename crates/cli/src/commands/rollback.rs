@@ -4,6 +4,7 @@ use clap::Args;
 use faas_client::rest::RollbackRequest;
 
 use crate::commands::deploy::{deployment_table, together_table};
+use crate::project::name_or_here;
 use crate::session::Session;
 
 /// Move a function back to an earlier version
@@ -13,8 +14,7 @@ use crate::session::Session;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RollbackArgs {
-    /// The function
-    #[arg(required_unless_present = "together")]
+    /// The function [default: that of the current directory]
     name: Option<String>,
     /// All functions of a deployment of several, by its id
     #[arg(long, value_name = "DEPLOYMENT", conflicts_with_all = ["name", "to"])]
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: RollbackArgs, session: &Session) -> anyhow::Result
         return session.out.item(&together, together_table);
     }
     let body = RollbackRequest { version: args.to, note: args.note };
-    let deployment = client.rollback(&args.name.unwrap_or_default(), &body).await?;
+    let deployment = client.rollback(&name_or_here(args.name)?, &body).await?;
     session.out.item(&deployment, deployment_table)?;
     for kept in &deployment.not_reverted {
         session.out.note(format_args!("not reverted: {kept}"));

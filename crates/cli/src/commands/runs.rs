@@ -14,6 +14,21 @@ use crate::table::Table;
 use crate::text::{self, moment};
 use crate::timeline;
 
+/// List, watch, cancel and replay runs
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub(crate) struct RunsArgs {
+    #[command(subcommand)]
+    command: Option<RunsCommand>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  faas runs list --state failed
+  faas runs get run_01JD2Z7Y5T0000000000000000";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunsCommand {
     /// List runs, newest first
@@ -109,8 +124,8 @@ Examples:
 
 Runs that do not match are passed over on the way back in time; --since keeps that way short.";
 
-pub(crate) async fn run(command: RunsCommand, session: &Session) -> anyhow::Result<ExitCode> {
-    match command {
+pub(crate) async fn run(args: RunsArgs, session: &Session) -> anyhow::Result<ExitCode> {
+    match args.command.unwrap_or(RunsCommand::List(args.list)) {
         RunsCommand::List(args) => list(args, session).await?,
         RunsCommand::Get(args) => get(args, session).await?,
         RunsCommand::Watch(args) => return watch::watch(args, session).await,

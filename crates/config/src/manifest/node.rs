@@ -26,8 +26,7 @@ pub(super) struct Key {
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     Null,
-    /// No key takes one, so which of the two it is does not matter.
-    Bool,
+    Bool(bool),
     Int(i64),
     Float(f64),
     Text(String),
@@ -58,7 +57,7 @@ impl Value {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
-            Self::Bool => "a boolean",
+            Self::Bool(_) => "a boolean",
             Self::Int(_) | Self::Float(_) => "a number",
             Self::Text(_) => "text",
             Self::Foreign(kind) => kind,

@@ -3,16 +3,14 @@
 use std::path::Path;
 
 use super::node::{Node, Value};
-use super::{MANIFEST_FILES, read_limited, syntax};
+use super::{MANIFEST_FILES, read_limited, tree};
 
 /// Where a var stands in the manifest of a directory, as `faas.toml:7:1`; `None` where it stands in none.
 #[must_use]
 pub fn place_of_var(dir: &Path, key: &str) -> Option<String> {
     MANIFEST_FILES.into_iter().find_map(|name| {
         let text = read_limited(&dir.join(name)).ok()?;
-        let parsed =
-            if name.ends_with(".toml") { syntax::from_toml(name, &text) } else { syntax::from_yaml(name, &text) };
-        let root = parsed.ok()?;
+        let (_, root) = tree(name, &text).ok()?;
         let Value::Table(rows) = &child(&root, "vars")?.value else { return None };
         let (key, node) = rows.iter().find(|(found, _)| found.text == key)?;
         let at = key.at.or(node.at)?;

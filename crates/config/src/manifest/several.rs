@@ -10,9 +10,9 @@ use super::{Manifest, fields};
 /// The key that holds them.
 pub(super) const FUNCTIONS: &str = "functions";
 
-/// Every function of a manifest, by name; the manifest itself where it has no `functions`.
-pub(super) fn read(source: &str, root: &Node) -> Result<Vec<Manifest>, ManifestErrors> {
-    let mut reader = Reader::default();
+/// Every function of a manifest, by name; the manifest itself where it has no `functions`. `reader` has the problems that were
+/// found on the way to the tree.
+pub(super) fn read(source: &str, mut reader: Reader, root: &Node) -> Result<Vec<Manifest>, ManifestErrors> {
     let nodes = match &root.value {
         Value::Table(rows) if rows.iter().any(|(key, _)| key.text == FUNCTIONS) => split(&mut reader, root, rows),
         _ => vec![root.clone()],
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Result<Vec<Manifest>, ManifestErrors> {
-        read("faas.toml", &syntax::from_toml("faas.toml", text)?)
+        read("faas.toml", Reader::default(), &syntax::from_toml("faas.toml", text)?)
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::node::{Key, Node, Position, Value};
 use super::problem::ManifestErrors;
 
 /// A manifest needs four levels; what is deeper is an attack or a mistake.
-const DEPTH_MAX: usize = 32;
+pub(super) const DEPTH_MAX: usize = 32;
 
 pub(super) fn from_toml(source: &str, text: &str) -> Result<Node, ManifestErrors> {
     let table = DeTable::parse(text).map_err(|error| {
@@ -37,7 +37,7 @@ fn toml_value(text: &str, value: DeValue<'_>) -> Value {
             i64::from_str_radix(number.as_str(), number.radix()).map_or(Value::Float(f64::MAX), Value::Int)
         }
         DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
-        DeValue::Boolean(_) => Value::Bool,
+        DeValue::Boolean(truth) => Value::Bool(truth),
         DeValue::Datetime(_) => Value::Foreign("a date"),
         DeValue::Array(items) => {
             let nodes = items.into_iter().map(|item| {
@@ -78,7 +78,7 @@ fn json_node(value: serde_json::Value, depth: usize) -> Option<Node> {
     }
     let value = match value {
         Json::Null => Value::Null,
-        Json::Bool(_) => Value::Bool,
+        Json::Bool(truth) => Value::Bool(truth),
         Json::Number(number) => {
             number.as_i64().map_or_else(|| Value::Float(number.as_f64().unwrap_or(f64::NAN)), Value::Int)
         }
@@ -144,8 +144,8 @@ impl<'de> Visitor<'de> for AnyValue {
         Value::deserialize(deserializer)
     }
 
-    fn visit_bool<E>(self, _truth: bool) -> Result<Value, E> {
-        Ok(Value::Bool)
+    fn visit_bool<E>(self, truth: bool) -> Result<Value, E> {
+        Ok(Value::Bool(truth))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Value, E> {

@@ -21,6 +21,15 @@ pub struct KeyView {
     pub revoked_at: Option<String>,
 }
 
+/// Who a request comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CallerView {
+    /// The project that the key belongs to.
+    pub project: String,
+    /// The key.
+    pub key: KeyView,
+}
+
 /// A key to make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,0 +1,187 @@
+//! `faas dev`
+
+mod deployer;
+mod fire;
+mod teller;
+mod watcher;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use faas_client::Client;
+use faas_client::rest::DeploymentView;
+
+use crate::ServerCommands;
+use crate::local::{self, LocalArgs, LocalServer};
+use crate::profile::Profile;
+use crate::project::{self, or_here};
+use crate::session::Session;
+use deployer::{Deployer, Outcome};
+use teller::Teller;
+use watcher::Watcher;
+
+/// Run a function here and deploy it anew whenever a file changes
+///
+/// Starts a private server in this process with the real engine and sandbox, watches the directory, and prints calls and log lines
+/// as they come. While a change is being deployed, calls wait for it. What is wrong is told, and the version before serves on.
+/// Vars of a local .env file win over the manifest's. Ctrl-C ends it all.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub(crate) struct DevArgs {
+    #[command(subcommand)]
+    command: Option<DevCommand>,
+    /// A directory with a manifest, or a single file [default: .]
+    path: Option<PathBuf>,
+    /// The port on 127.0.0.1 [default: any that is free]
+    #[arg(short, long, default_value_t = 0, hide_default_value = true, value_name = "PORT")]
+    port: u16,
+    /// A file of KEY=VALUE lines whose vars win over the manifest's [default: .env in the directory]
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// Let anybody on this machine call the function without a key, as browsers do
+    #[arg(long)]
+    public: bool,
+    /// Open the function's URL in a browser
+    #[arg(long)]
+    open: bool,
+    /// Where its state lives [default: .faas/dev in the project]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    local: LocalArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DevCommand {
+    /// Fire a trigger of the function that runs here, such as a schedule
+    Fire(fire::FireArgs),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  faas dev
+  faas dev hello --port 8787 --public --open
+  faas dev hello.py
+  faas dev fire cron-1";
+
+/// The directory below `.faas/` for its state.
+const PLACE: &str = "dev";
+/// Pause before another try to follow the log.
+const PAUSE: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run<S: ServerCommands>(args: DevArgs, session: &Session, server: &S) -> anyhow::Result<()> {
+    if let Some(DevCommand::Fire(args)) = args.command {
+        return fire::run(args, session).await;
+    }
+    let path = or_here(args.path.clone());
+    project::look(&path)?;
+    let data = args.data.clone().unwrap_or_else(|| local::place(&path, PLACE));
+    let config = args.local.config(&data, args.port)?;
+    session.out.aside("starting");
+    let teller = Teller::new(session.out.clone());
+    let deployer = Deployer::new(path, args.env_file.clone(), args.public);
+    server.host(config, async |local| develop(local, deployer, &teller, &data, args.open).await).await?;
+    session.out.aside("stopped");
+    Ok(())
+}
+
+/// Serves and deploys until a signal or a failure that no edit can mend.
+async fn develop(
+    local: LocalServer,
+    mut deployer: Deployer,
+    teller: &Teller,
+    data: &Path,
+    open: bool,
+) -> anyhow::Result<()> {
+    let client = local.client()?;
+    let _kept = KeptKey::keep(&local, teller);
+    fire::announce(data, &local.endpoint)?;
+    let mut watcher = Watcher::start(deployer.path(), deployer.env_file(), Arc::clone(&local.lobby))?;
+    let mut calls = local.calls;
+    let name = deployer.name();
+    let deploying = async {
+        let mut wants_open = open;
+        loop {
+            let noticed = local.lobby.noticed();
+            if let Err(error) = watcher.refresh() {
+                teller.warn(&error);
+            }
+            match deployer.deploy(&client).await {
+                Outcome::Deployed(deployment, took) => {
+                    fire::announce_function(data, &deployment.function)?;
+                    teller.deployed(&deployment, took);
+                    if std::mem::take(&mut wants_open) {
+                        open_url(&deployment, deployer.is_public(), teller);
+                    }
+                }
+                Outcome::Failed(failure) => teller.failed(&failure),
+                Outcome::Mended => teller.mended(),
+                Outcome::Unchanged => {}
+            }
+            local.lobby.serve(noticed);
+            watcher.changed().await;
+        }
+    };
+    let telling = async {
+        while let Some(call) = calls.recv().await {
+            teller.call(&call);
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        outcome = deploying => outcome,
+        () = telling => Ok(()),
+        () = print_log(&client, teller) => Ok(()),
+        () = fire::obey(&client, &name, teller) => Ok(()),
+    }
+}
+
+/// Follows the log of all that runs here.
+async fn print_log(client: &Client, teller: &Teller) {
+    loop {
+        let _: anyhow::Result<()> = async {
+            let mut follower = teller::follow(client).await?;
+            while let Some(line) = follower.next().await? {
+                teller.log(&line);
+            }
+            Ok(())
+        }
+        .await;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn open_url(deployment: &DeploymentView, is_public: bool, teller: &Teller) {
+    if !is_public {
+        teller.remark("a browser has no key for a private function; add --public to open it");
+        return;
+    }
+    let mut opener = Command::new("xdg-open");
+    opener.arg(&deployment.url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if let Err(error) = opener.spawn().context("cannot run xdg-open") {
+        teller.warn(&error);
+    }
+}
+
+/// The key of this server in the profile, so that other commands with its endpoint need none; gone with this.
+struct KeptKey(String);
+
+impl KeptKey {
+    fn keep(local: &LocalServer, teller: &Teller) -> Self {
+        if let Err(error) = Profile::keep(&local.endpoint, &local.key) {
+            teller.warn(&error);
+        }
+        Self(local.endpoint.clone())
+    }
+}
+
+impl Drop for KeptKey {
+    fn drop(&mut self) {
+        // A profile that could not be written has nothing to forget.
+        let _ = Profile::forget(&self.0);
+    }
+}

@@ -1,0 +1,145 @@
+//! What `faas dev` says: lines for people, one JSON document a line for programs.
+
+use std::cell::Cell;
+use std::fmt::Display;
+use std::time::Duration;
+
+use faas_client::rest::{DeploymentView, LogLineView};
+use faas_client::{Client, LogFollower, LogQuery, LogSource};
+use faas_types::LogLevel;
+use serde_json::{Value, json};
+
+use crate::args::Format;
+use crate::failure::Failure;
+use crate::lobby::CallSeen;
+use crate::output::{Output, Tone};
+use crate::text::{self, visible};
+
+/// Says what happens.
+pub(super) struct Teller {
+    out: Output,
+    has_deployed: Cell<bool>,
+}
+
+/// A follower of all that is logged from now on.
+pub(super) async fn follow(client: &Client) -> anyhow::Result<LogFollower> {
+    let query = LogQuery { tail: Some(true), limit: Some(1), ..LogQuery::default() };
+    let newest = client.logs(&LogSource::Project, &query).await?;
+    let query = LogQuery { after: Some(newest.next), ..LogQuery::default() };
+    Ok(client.follow_logs(LogSource::Project, query).await?)
+}
+
+// === impl Teller ===
+
+impl Teller {
+    pub(super) fn new(out: Output) -> Self {
+        Self { out, has_deployed: Cell::new(false) }
+    }
+
+    pub(super) fn deployed(&self, deployment: &DeploymentView, took: Duration) {
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let report = json!({
+            "event": "deployed",
+            "function": deployment.function,
+            "version": deployment.version,
+            "url": deployment.url,
+            "took_ms": ms,
+        });
+        if !self.has_deployed.replace(true) {
+            let url = visible(&deployment.url);
+            return self.say(&report, || format!("{} at {url}; watching, Ctrl-C ends it", deployment.function));
+        }
+        self.say(&report, || {
+            let line = format!("version {} serves after {}", deployment.version, text::took(took));
+            self.out.on_stdout(Tone::Faint, line)
+        });
+    }
+
+    pub(super) fn failed(&self, failure: &Failure) {
+        let report = json!({
+            "event": "failed",
+            "code": failure.code,
+            "message": failure.message,
+            "details": failure.details,
+            "hint": failure.hint,
+        });
+        if self.out.format == Format::Table {
+            self.out.failure(failure);
+            if self.has_deployed.get() {
+                self.out.note("  the version before serves on");
+            }
+        } else {
+            self.say(&report, String::new);
+        }
+    }
+
+    pub(super) fn mended(&self) {
+        self.say(&json!({ "event": "mended" }), || "as it was before; the same version serves on".to_owned());
+    }
+
+    pub(super) fn call(&self, call: &CallSeen) {
+        let ms = call.took.as_secs_f64() * 1_000.0;
+        let report = json!({
+            "event": "call",
+            "method": call.method,
+            "path": call.path,
+            "status": call.status,
+            "duration_ms": ms,
+            "run_id": call.run,
+            "cold_start": call.is_cold,
+            "version": call.version,
+        });
+        self.say(&report, || {
+            let status = match call.status {
+                0..400 => call.status.to_string(),
+                400..500 => self.out.on_stdout(Tone::Warning, call.status),
+                _ => self.out.on_stdout(Tone::Bad, call.status),
+            };
+            let cold = if call.is_cold == Some(true) { " cold" } else { "" };
+            let rest = format!("{}{cold} {}", text::millis(ms), call.run.as_deref().unwrap_or_default());
+            let rest = self.out.on_stdout(Tone::Faint, visible(rest.trim_end()));
+            format!("{} {} {status} {rest}", visible(&call.method), visible(&call.path))
+        });
+    }
+
+    pub(super) fn log(&self, line: &LogLineView) {
+        let report = json!({
+            "event": "log",
+            "at": line.at,
+            "level": line.level.as_str(),
+            "run_id": line.run_id,
+            "message": line.message,
+        });
+        self.say(&report, || {
+            let bar = match line.level {
+                LogLevel::Error => self.out.on_stdout(Tone::Bad, "|"),
+                LogLevel::Warn => self.out.on_stdout(Tone::Warning, "|"),
+                LogLevel::Debug | LogLevel::Info => self.out.on_stdout(Tone::Faint, "|"),
+            };
+            format!("  {bar} {}", visible(&line.message))
+        });
+    }
+
+    pub(super) fn fired(&self, trigger: &str, run: &str) {
+        let report = json!({ "event": "fired", "trigger": trigger, "run_id": run });
+        self.say(&report, || format!("fired {}: {run}", visible(trigger)));
+    }
+
+    pub(super) fn remark(&self, text: impl Display) {
+        self.out.note(text);
+    }
+
+    pub(super) fn warn(&self, error: &anyhow::Error) {
+        let failure = Failure::from_error(error);
+        let word = self.out.on_stderr(Tone::Warning, "warning");
+        self.out.note(format_args!("{word}: {}", failure.message));
+    }
+
+    /// A reader that went away is no reason to stop serving.
+    fn say(&self, report: &Value, line: impl FnOnce() -> String) {
+        let _ = match self.out.format {
+            Format::Table => self.out.line(line()),
+            Format::Json | Format::Ndjson => self.out.line(report),
+        };
+    }
+}

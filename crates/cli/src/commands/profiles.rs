@@ -1,0 +1,76 @@
+//! `faas profile`
+
+use clap::{Args, Subcommand};
+use faas_types::Code;
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::profile::Profile;
+use crate::session::{Session, is_same};
+use crate::table::Table;
+use crate::text;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProfileCommand {
+    /// List the servers that a key is kept for
+    List(ListArgs),
+    /// Make a server the one that commands speak to
+    Use(UseArgs),
+    /// Say where the profile lies and which server it names
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas profile list\n  faas profile list -o json")]
+pub(crate) struct ListArgs {}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas profile use http://10.0.0.5:8080")]
+pub(crate) struct UseArgs {
+    /// A server that a key is kept for
+    #[arg(value_name = "URL")]
+    url: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  faas profile show")]
+pub(crate) struct ShowArgs {}
+
+pub(crate) fn run(command: ProfileCommand, session: &Session) -> anyhow::Result<()> {
+    let profile = Profile::load()?;
+    let is_default = |url: &str| profile.endpoint.as_deref() == Some(url);
+    match command {
+        ProfileCommand::List(_) => {
+            let rows: Vec<_> =
+                profile.keys.keys().map(|url| json!({ "endpoint": url, "default": is_default(url) })).collect();
+            session.out.list(&json!({ "profiles": rows }), &rows, |_| {
+                let mut table = Table::with_headings(["ENDPOINT", "DEFAULT"]);
+                for url in profile.keys.keys() {
+                    table.row([url.clone(), if is_default(url) { "yes".to_owned() } else { String::new() }]);
+                }
+                table
+            })
+        }
+        ProfileCommand::Use(args) => {
+            let kept = profile.keys.keys().find(|url| is_same(url, &args.url));
+            let Some(url) = kept else {
+                let message = format!("there is no key of `{}`", text::visible(&args.url));
+                let hint = format!("keep one with `faas login {}`", text::visible(&args.url));
+                return Err(Failure::of(Code::NotFound, message).with_hint(hint).into());
+            };
+            Profile::choose(url)?;
+            session.out.done(format_args!("commands speak to {url}"), &json!({ "endpoint": url }))
+        }
+        ProfileCommand::Show(_) => {
+            let path = Profile::path();
+            let report = json!({ "path": path, "endpoint": profile.endpoint, "keys": profile.keys.len() });
+            session.out.item(&report, |_| {
+                let mut table = Table::of_properties();
+                table.maybe("path", path.as_ref().map(|path| path.display()));
+                table.maybe("endpoint", profile.endpoint.as_ref());
+                table.property("keys", profile.keys.len());
+                table
+            })
+        }
+    }
+}

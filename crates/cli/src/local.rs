@@ -1,0 +1,167 @@
+//! A private server in this process, for `faas dev`, `faas test` and `faas invoke --local`.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+use faas_client::rest::{DeploymentView, RotateSecret, TriggerView};
+use faas_client::{ApiKey, Client, Connection, DeployOptions, OutgoingMessage};
+use faas_config::{ServerConfig, ServerOverrides};
+use faas_types::{Code, Span, TriggerSettings};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::failure::Failure;
+use crate::lobby::{CallSeen, Lobby};
+use crate::project::Project;
+use crate::text;
+
+/// A server on the loopback interface, for as long as somebody holds it.
+#[derive(Debug)]
+pub struct LocalServer {
+    /// Where it is spoken to.
+    pub endpoint: String,
+    /// Its admin key.
+    pub key: String,
+    /// Where its calls wait.
+    pub lobby: Arc<Lobby>,
+    /// The calls that it answered.
+    pub calls: mpsc::Receiver<CallSeen>,
+}
+
+/// How a private server runs.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct LocalArgs {
+    /// A Python interpreter to offer besides those found; may be repeated [env: FAAS_PYTHONS]
+    #[arg(long = "python", value_name = "PATH")]
+    pythons: Vec<PathBuf>,
+    /// Run the function as a plain process where nothing better works; never for code of others
+    #[arg(long)]
+    unsafe_no_isolation: bool,
+}
+
+/// The directory below `.faas/` for what is called and tested here.
+pub(crate) const TEST_PLACE: &str = "test";
+/// What a project's own servers keep, below its directory.
+const STATE: &str = ".faas";
+/// What of this shell's environment concerns a private server. Where it listens and lives is its own affair.
+const ENVIRONMENT: [&str; 3] = ["FAAS_PYTHONS", "FAAS_UNSAFE_NO_ISOLATION", "FAAS_LOG"];
+/// How long calls under way may take when it ends.
+const DRAIN: Span = Span::from_secs(2);
+/// How long an event or a message may take to become a run.
+const RUN_WITHIN: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+// === impl LocalServer ===
+
+impl LocalServer {
+    /// A client with its key.
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        Ok(Client::new(Connection::new(&self.endpoint, Some(ApiKey::new(&self.key)?))?)?)
+    }
+}
+
+// === impl LocalArgs ===
+
+impl LocalArgs {
+    /// The configuration of a server on the loopback interface; port 0 is any that is free.
+    pub(crate) fn config(&self, data: &Path, port: u16) -> anyhow::Result<ServerConfig> {
+        prepare(data)?;
+        let env = |name: &str| ENVIRONMENT.contains(&name).then(|| std::env::var(name).ok()).flatten();
+        let flags = ServerOverrides {
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+            data: Some(data.to_owned()),
+            unsafe_no_isolation: self.unsafe_no_isolation.then_some(true),
+            pythons: (!self.pythons.is_empty()).then(|| self.pythons.clone()),
+            drain: Some(DRAIN),
+            log_filter: env("FAAS_LOG").is_none().then(|| "error".to_owned()),
+            ..ServerOverrides::default()
+        };
+        Ok(ServerConfig::load(rustix::process::geteuid().is_root(), None, env, flags)?)
+    }
+}
+
+/// Where a project's own server keeps its state.
+pub(crate) fn place(project: &Path, name: &str) -> PathBuf {
+    let base = if project.is_dir() { project } else { project.parent().unwrap_or(project) };
+    base.join(STATE).join(name).join("data")
+}
+
+/// Makes the directory, private, and where it is a project's own invisible to git.
+fn prepare(data: &Path) -> anyhow::Result<()> {
+    let attempt = || {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
+        let is_own = |dir: &&Path| dir.parent().is_some_and(|above| above.ends_with(STATE));
+        match data.parent().filter(is_own).map(|dir| dir.join(".gitignore")) {
+            Some(ignore) if !ignore.exists() => fs::write(ignore, "*\n"),
+            _ => Ok(()),
+        }
+    };
+    attempt().with_context(|| format!("cannot make {}; name another directory with --data", data.display()))
+}
+
+/// Makes a trigger of a private server's function make a run now, with this body. Says which run.
+pub(crate) async fn fire(client: &Client, function: &str, trigger: &str, body: Vec<u8>) -> anyhow::Result<String> {
+    let triggers = client.triggers(function).await?.triggers;
+    let Some(found) = triggers.iter().find(|candidate| candidate.name == trigger) else {
+        let names: Vec<_> = triggers.iter().map(|candidate| candidate.name.as_str()).collect();
+        let hint = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
+        let message = format!("`{function}` has no trigger `{}` that can be fired", text::visible(trigger));
+        return Err(Failure::of(Code::NotFound, message).with_hint(hint).into());
+    };
+    match &found.settings {
+        TriggerSettings::Event(event) => {
+            let kind =
+                event.types.first().map_or_else(|| "test".to_owned(), |kind| kind.to_string().replace('*', "test"));
+            let data: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? };
+            let id = format!("local-{}", std::time::UNIX_EPOCH.elapsed()?.as_nanos());
+            let published = json!({ "specversion": "1.0", "id": id, "source": "/local", "type": kind, "data": data });
+            client.publish_events(published.to_string().into_bytes().into()).await?;
+            next_run(client, function, found).await
+        }
+        TriggerSettings::Queue(queue) => {
+            let message = OutgoingMessage { body: body.into(), ..OutgoingMessage::default() };
+            client.send_message(queue.topic.as_str(), message).await?;
+            next_run(client, function, found).await
+        }
+        TriggerSettings::Webhook(_) if found.secrets == Some(0) => {
+            // One of a manifest lets nobody in until it has a secret.
+            client.rotate_secret(function, trigger, &RotateSecret { secret: None, keep: None }).await?;
+            Ok(client.test_trigger(function, trigger, body.into()).await?.run_id)
+        }
+        _ => Ok(client.test_trigger(function, trigger, body.into()).await?.run_id),
+    }
+}
+
+/// The run that a trigger makes after it has been looked at.
+async fn next_run(client: &Client, function: &str, before: &TriggerView) -> anyhow::Result<String> {
+    let latest = Instant::now() + RUN_WITHIN;
+    while Instant::now() < latest {
+        let triggers = client.triggers(function).await?.triggers;
+        let now = triggers.into_iter().find(|candidate| candidate.name == before.name);
+        if let Some(run) = now.and_then(|trigger| trigger.last_run).filter(|run| Some(run) != before.last_run.as_ref())
+        {
+            return Ok(run);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    anyhow::bail!("trigger {} made no run within {} s", text::visible(&before.name), RUN_WITHIN.as_secs())
+}
+
+/// What a command says that a signal ended.
+pub(crate) fn interrupted() -> anyhow::Error {
+    Failure { message: "interrupted".into(), exit: 1, ..Failure::default() }.into()
+}
+
+/// Uploads what the server lacks and deploys.
+pub(crate) async fn deploy(client: &Client, project: &Project) -> anyhow::Result<DeploymentView> {
+    let name = project.name.as_str();
+    let plan = client.plan(name, &project.files).await?;
+    client.upload(&plan.missing, &project.files, |_| {}).await?;
+    Ok(client.deploy(name, project.manifest.to_json(), &project.files, DeployOptions::default()).await?)
+}

@@ -1,0 +1,4 @@
+module.exports = {
+  runtime: "node",
+  name: process.env.NAME,
+};
