@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import stat
 import subprocess
 from pathlib import Path
 
@@ -80,6 +81,18 @@ def test_the_commands_of_function_mode(shell: Shell) -> None:
     assert shell("fastapi-platform invoke").ok().stdout == "second"
     shell("fastapi-platform rollback").ok()
     assert shell("fastapi-platform invoke").ok().json() == {"message": "hello, world"}
+
+
+def test_vars_are_pulled_and_pushed(shell: Shell) -> None:
+    shell("fastapi-platform init").ok()
+    shell("fastapi-platform deploy").ok()
+    shell("fastapi-platform env pull").ok()
+    env = shell.cwd / ".env"
+    assert "GREETING" in env.read_text(encoding="utf-8")
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+    env.write_text("GREETING=howdy\n", encoding="utf-8")
+    shell("fastapi-platform env push").ok()
+    assert shell("fastapi-platform invoke").ok().json() == {"message": "howdy, world"}
 
 
 def test_a_log_is_followed(shell: Shell) -> None:
