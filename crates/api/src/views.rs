@@ -1,9 +1,9 @@
 //! From what is kept to what is shown.
 
-use faas_engine::{Deployed, FunctionEntry, KeyRecord};
+use faas_engine::{Dependencies, Deployed, FunctionEntry, KeyRecord};
 use faas_proto::rest::{
-    AliasView, AttemptView, AuthorView, BatchView, CanaryPolicyView, DeploymentView, FunctionView, KeyView,
-    LogLineView, RunErrorView, RunView, SettingsView, SplitView, StartView, VersionView,
+    AliasView, AttemptView, AuthorView, BatchView, CanaryPolicyView, DependenciesView, DeploymentView, FunctionView,
+    KeyView, LogLineView, RunErrorView, RunView, SettingsView, SplitView, StartView, VersionView,
 };
 use faas_types::{
     Alias, AliasName, AttemptRecord, Batch, CanaryPolicy, DeploymentKind, Diagnosis, Fault, LogLine, ProjectId,
@@ -79,7 +79,7 @@ impl ApiState {
     }
 
     pub(crate) fn deployment_view(&self, deployed: &Deployed) -> DeploymentView {
-        let Deployed { deployment, entry, version, check } = deployed;
+        let Deployed { deployment, entry, version, check, dependencies } = deployed;
         let alias = entry.record.aliases.get(&deployment.alias);
         DeploymentView {
             id: deployment.id.to_string(),
@@ -97,7 +97,20 @@ impl ApiState {
             concurrency: version.concurrency,
             check_ms: u64::try_from(check.as_millis()).unwrap_or(u64::MAX),
             at: deployment.at.to_string(),
+            dependencies: dependencies.as_ref().map(dependencies_view),
         }
+    }
+}
+
+fn dependencies_view(dependencies: &Dependencies) -> DependenciesView {
+    let layer = dependencies.layer.as_deref();
+    DependenciesView {
+        layer: layer.map(|layer| layer.id.to_string()),
+        reused: dependencies.reused,
+        packages: layer.map_or(0, |layer| u32::try_from(layer.packages.len()).unwrap_or(u32::MAX)),
+        size: layer.map_or(0, |layer| layer.size),
+        took_ms: u64::try_from(dependencies.took.as_millis()).unwrap_or(u64::MAX),
+        note: dependencies.note.clone(),
     }
 }
 

@@ -19,6 +19,6 @@ pub use manifest::{
     LoadManifestError, MANIFEST_FILES, Manifest, ManifestErrors, Position, Problem, check_var, closest, manifest_schema,
 };
 pub use server::{
-    CacheSection, CallbacksSection, ConfigError, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection,
-    SandboxSection, ServerConfig, ServerOverrides, StoreSection, default_data_dir,
+    BuildSection, CacheSection, CallbacksSection, ConfigError, EngineSection, HttpSection, LogFormat, LogSection,
+    MetricsSection, SandboxSection, ServerConfig, ServerOverrides, StoreSection, default_data_dir,
 };

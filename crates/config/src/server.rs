@@ -8,12 +8,12 @@ mod sections;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use faas_types::{AllowedTarget, ByteSize, Retention, Span, limits};
+use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, Retention, Span, limits};
 use serde::Serialize;
 
 pub use sections::{
-    CacheSection, CallbacksSection, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection, SandboxSection,
-    StoreSection,
+    BuildSection, CacheSection, CallbacksSection, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection,
+    SandboxSection, StoreSection,
 };
 
 /// Everything that a server can be told. Constructors take the section they need, never the whole.
@@ -37,6 +37,8 @@ pub struct ServerConfig {
     pub cache: CacheSection,
     /// Messages about ended runs.
     pub callbacks: CallbacksSection,
+    /// How packages that functions ask for are installed.
+    pub build: BuildSection,
 }
 
 /// What flags say; `None` leaves the layer below.
@@ -73,6 +75,15 @@ pub struct ServerOverrides {
     pub callbacks_allow: Option<Vec<AllowedTarget>>,
     pub callbacks_attempts_max: Option<u32>,
     pub callbacks_backoff: Option<Span>,
+    pub build_python_index: Option<IndexUrl>,
+    pub build_python_extra_indexes: Option<Vec<IndexUrl>>,
+    pub build_python_find_links: Option<Vec<IndexUrl>>,
+    pub build_ca_file: Option<PathBuf>,
+    pub build_allow: Option<Vec<IndexHost>>,
+    pub build_memory: Option<ByteSize>,
+    pub build_disk: Option<ByteSize>,
+    pub build_timeout: Option<Span>,
+    pub build_at_once: Option<u32>,
 }
 
 /// Why a configuration cannot be used.
@@ -145,6 +156,7 @@ impl ServerConfig {
             metrics: MetricsSection::default(),
             cache: CacheSection::default(),
             callbacks: CallbacksSection::default(),
+            build: BuildSection::default(),
         }
     }
 
@@ -206,6 +218,15 @@ impl ServerConfig {
         set(&mut self.callbacks.allow, layer.callbacks_allow);
         set(&mut self.callbacks.attempts_max, layer.callbacks_attempts_max);
         set(&mut self.callbacks.backoff, layer.callbacks_backoff);
+        self.build.python_index = layer.build_python_index.or(self.build.python_index.take());
+        set(&mut self.build.python_extra_indexes, layer.build_python_extra_indexes);
+        set(&mut self.build.python_find_links, layer.build_python_find_links);
+        self.build.ca_file = layer.build_ca_file.or(self.build.ca_file.take());
+        set(&mut self.build.allow, layer.build_allow);
+        set(&mut self.build.memory, layer.build_memory);
+        set(&mut self.build.disk, layer.build_disk);
+        set(&mut self.build.timeout, layer.build_timeout);
+        set(&mut self.build.at_once, layer.build_at_once);
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -240,6 +261,7 @@ impl ServerConfig {
             return refuse("cache.memory", "must be at most 64GB, such as 64MB; 0 turns it off");
         }
         self.check_callbacks()?;
+        self.check_build()?;
         self.retention.check().map_err(|(field, message)| ConfigError::OutOfRange {
             field: match field {
                 "runs" => "retention.runs",
@@ -268,6 +290,30 @@ impl ServerConfig {
         }
         if callbacks.backoff < Span::from_millis(10) || callbacks.backoff > Span::from_secs(3_600) {
             return refuse("callbacks.backoff", "must be between 10ms and 1h, such as 5s");
+        }
+        Ok(())
+    }
+
+    fn check_build(&self) -> Result<(), ConfigError> {
+        let refuse = |field, message: &str| Err(ConfigError::OutOfRange { field, message: message.to_owned() });
+        let build = &self.build;
+        if build.allow.len() > limits::ALLOWED_TARGETS_MAX {
+            return refuse("build.allow", "must have at most 256 hosts");
+        }
+        if build.indexes().count() > 16 {
+            return refuse("build.python_extra_indexes", "and the other indexes must be at most 16");
+        }
+        if !(ByteSize::from_mib(256)..=ByteSize::from_mib(64 << 10)).contains(&build.memory) {
+            return refuse("build.memory", "must be from 256MB to 64GB, such as 1536MB");
+        }
+        if !(ByteSize::from_mib(64)..=build.memory).contains(&build.disk) {
+            return refuse("build.disk", "must be from 64MB to build.memory, of which it is a part");
+        }
+        if !(Span::from_secs(1)..=Span::from_secs(limits::BUILD_TIME_MAX.as_secs())).contains(&build.timeout) {
+            return refuse("build.timeout", "must be between 1s and 30m, such as 10m");
+        }
+        if !(1..=64).contains(&build.at_once) {
+            return refuse("build.at_once", "must be from 1 to 64");
         }
         Ok(())
     }

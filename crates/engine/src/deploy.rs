@@ -14,6 +14,7 @@ use faas_types::{
 use crate::aliases::Target;
 use crate::catalog::FunctionEntry;
 use crate::core::{Core, DeploymentGuard, stopping};
+use crate::dependencies::Dependencies;
 use crate::engine::Engine;
 use crate::onward::check_destinations;
 use crate::pool::PoolSpec;
@@ -57,6 +58,8 @@ pub struct Deployed {
     pub version: Arc<VersionRecord>,
     /// How long the check took.
     pub check: Duration,
+    /// The packages that were installed for it; `None` when its files ask for none.
+    pub dependencies: Option<Dependencies>,
 }
 
 // === impl Engine ===
@@ -124,22 +127,25 @@ impl Engine {
         // A version stays what it was checked as: `python` must not mean another one after an upgrade.
         new.settings.runtime = runtime.name.clone();
         let code = self.core.layers.find(&digest).ok_or_else(|| Fault::internal("a sealed layer is not there"))?;
+        let dependencies = self.dependencies(project, &new.settings, &new.bundle).await?;
+        let packages = dependencies.as_ref().and_then(Dependencies::digest);
         let vars = known.as_ref().map(|entry| entry.record.vars.clone()).unwrap_or_default();
         let began = Instant::now();
-        let loaded = self.check(project, &new, code, &vars).await?;
+        let loaded = self.check(project, &new, (code, packages), &vars).await?;
         let check = began.elapsed();
         let checked = Checked {
             runtime: &runtime,
             concurrency: loaded.instance.concurrency(),
             streams_bodies: loaded.instance.streams_bodies(),
             prepared: self.prepare(&new.bundle, loaded.harvest).await,
+            dependencies: packages,
         };
         let (deployment, entry, version) = self.publish(project, &new, digest, checked).await?;
         self.retire_outdated(&entry).await;
         let (engine, newest) = (self.clone(), Arc::clone(&entry));
         self.core.tasks.spawn(async move { engine.drop_spent_versions(&newest).await });
         tracing::info!(function = %entry.record.name, version = version.number, "deployed");
-        Ok(Deployed { deployment, entry, version, check })
+        Ok(Deployed { deployment, entry, version, check, dependencies })
     }
 
     fn deployment_guard(&self, project: ProjectId, name: &FunctionName) -> DeploymentGuard {
@@ -172,7 +178,7 @@ impl Engine {
         &self,
         project: ProjectId,
         new: &NewDeployment,
-        code: PathBuf,
+        (code, packages): (PathBuf, Option<Digest>),
         set: &BTreeMap<String, String>,
     ) -> Result<Launched, Fault> {
         let now = self.core.clock.now();
@@ -185,6 +191,7 @@ impl Engine {
             vars: crate::vars::effective(&new.settings, set),
             concurrency: 1,
             code,
+            dependencies: self.core.dependency_layer(packages).await?,
         };
         let instance = InstanceSpec { harvest: true, ..spec.instance(&*self.core.clock, &*self.core.ids) };
         let launched = self.core.launcher.launch(instance).await;
@@ -200,12 +207,15 @@ impl Core {
     /// The code layer of a version on this machine; laid out again from the stored files when it is gone.
     pub(crate) async fn code_layer(&self, version: &VersionRecord) -> Result<PathBuf, Fault> {
         let digest = version.prepared.unwrap_or(version.bundle);
-        if let Some(path) = self.layers.find(&digest) {
-            return Ok(path);
+        self.laid_out(&digest).await
+    }
+
+    /// The layer of a version's packages on this machine.
+    pub(crate) async fn dependency_layer(&self, digest: Option<Digest>) -> Result<Option<PathBuf>, Fault> {
+        match digest {
+            Some(digest) => self.laid_out(&digest).await.map(Some),
+            None => Ok(None),
         }
-        let canonical = self.blobs.get(&digest).await?;
-        let bundle = Bundle::from_canonical_bytes(&canonical)?;
-        Ok(self.layers.seal_bundle(&digest, &bundle, &*self.blobs).await?)
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct PoolSpec {
     pub settings: Arc<FunctionSettings>,
     pub vars: Vec<(String, String)>,
     pub code: PathBuf,
+    /// The layer of its packages.
+    pub dependencies: Option<PathBuf>,
     /// How many calls an instance is expected to take at once.
     pub concurrency: u32,
 }
@@ -35,6 +37,7 @@ impl PoolSpec {
             settings: Arc::clone(&self.settings),
             vars: self.vars.clone(),
             code: self.code.clone(),
+            dependencies: self.dependencies.clone(),
             init_timeout: limits::INIT_TIMEOUT,
             harvest: false,
         }

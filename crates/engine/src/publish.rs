@@ -23,6 +23,8 @@ pub(crate) struct Checked<'a> {
     pub streams_bodies: bool,
     /// The code with what was compiled of it.
     pub prepared: Option<Digest>,
+    /// Its packages.
+    pub dependencies: Option<Digest>,
 }
 
 /// What a commit brought into being.
@@ -93,6 +95,7 @@ impl Engine {
             number: record.latest_version,
             bundle,
             prepared: checked.prepared,
+            dependencies: checked.dependencies,
             file_count: u32::try_from(new.bundle.files.len()).unwrap_or(u32::MAX),
             size: new.bundle.size(),
             settings: new.settings.clone(),

@@ -59,7 +59,7 @@ impl Engine {
             })
             .await?;
         let deployment = deployment.ok_or_else(|| Fault::internal("a move of `live` left no event"))?;
-        Ok(Deployed { deployment, entry, version, check: Duration::ZERO })
+        Ok(Deployed { deployment, entry, version, check: Duration::ZERO, dependencies: None })
     }
 
     /// The best version to go back to that is still there.

@@ -27,6 +27,7 @@ pub enum Collection {
     Settings,
     Triggers,
     TriggerStates,
+    Layers,
 }
 
 /// The name of one entry.
@@ -144,7 +145,7 @@ pub trait Registry: Send + Sync {
 
 impl Collection {
     /// Every collection.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Projects,
         Self::Functions,
         Self::Versions,
@@ -154,6 +155,7 @@ impl Collection {
         Self::Settings,
         Self::Triggers,
         Self::TriggerStates,
+        Self::Layers,
     ];
 
     /// The collection as stores and messages name it.
@@ -169,6 +171,7 @@ impl Collection {
             Self::Settings => "settings",
             Self::Triggers => "triggers",
             Self::TriggerStates => "trigger_states",
+            Self::Layers => "layers",
         }
     }
 }

@@ -24,7 +24,9 @@ pub use background::{
     ReplayRequest, ReplayVersion, RunInputView,
 };
 pub use callback::{CallbackSecretView, NewCallbackSecret, RotateCallbackSecret};
-pub use deploy::{BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, RollbackRequest};
+pub use deploy::{
+    BundleFileBody, DependenciesView, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, RollbackRequest,
+};
 pub use function::{
     AuthorView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache,
     SettingsView, UpdateFunction, VersionList, VersionView,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use faas_client::rest::{DeployPlan, DeploymentView};
+use faas_client::rest::{DependenciesView, DeployPlan, DeploymentView};
 use faas_client::{Client, DeployOptions};
 use faas_types::{AliasName, Entrypoint, FunctionName, Span, TriggerSettings, limits};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -204,5 +204,20 @@ pub(crate) fn deployment_table(deployment: &DeploymentView) -> Table {
     table.property("url", &deployment.url);
     table.property("runtime", &deployment.runtime);
     table.maybe("note", deployment.note.as_ref());
+    table.maybe("packages", deployment.dependencies.as_ref().map(packages));
     table
+}
+
+/// Where a version's packages are from, in a few words.
+fn packages(dependencies: &DependenciesView) -> String {
+    let Some(layer) = &dependencies.layer else {
+        return format!("not installed: {}", dependencies.note.as_deref().unwrap_or_default());
+    };
+    let what = text::counted(dependencies.packages as usize, "package");
+    let how = if dependencies.reused {
+        format!("layer {layer} reused")
+    } else {
+        format!("layer {layer} built in {}", text::took(Duration::from_millis(dependencies.took_ms)))
+    };
+    format!("{what}, {}, {how}", text::bytes(dependencies.size))
 }

@@ -5,8 +5,8 @@ mod trigger;
 use std::collections::BTreeMap;
 
 use faas_types::{
-    Allowance, AuthMode, Background, CacheSettings, CacheShare, CanaryPolicy, InvocationMode, NetworkMode, RetryClass,
-    RetryPolicy, Scaling,
+    Allowance, AuthMode, Background, CacheSettings, CacheShare, CanaryPolicy, DependencyMode, InvocationMode,
+    NetworkMode, RetryClass, RetryPolicy, Scaling,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -67,6 +67,8 @@ pub(super) struct ManifestDocument {
     /// over at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     canary: Option<CanaryDocument>,
+    /// What happens before a version is checked.
+    build: BuildDocument,
 }
 
 /// Lets a new version take over step by step.
@@ -87,6 +89,15 @@ struct CanaryDocument {
     /// Calls that a step needs before it is judged to be good.
     #[schemars(range(min = 1, max = 1_000_000))]
     min_calls: u32,
+}
+
+/// What happens before a version is checked.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline, default, deny_unknown_fields)]
+struct BuildDocument {
+    /// Whether the packages that requirements.txt or pyproject.toml ask for are installed: unless packages lie beside the
+    /// code already (auto), in any case (install), or not at all (none).
+    dependencies: DependencyName,
 }
 
 /// What the processes of an instance may use together, besides memory and CPU.
@@ -149,6 +160,15 @@ struct RetryDocument {
     max_age: TextOrNumber,
     /// The failures that are followed by another attempt.
     on: Vec<RetryClassName>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum DependencyName {
+    Auto,
+    Install,
+    None,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -258,6 +278,23 @@ impl Default for ManifestDocument {
     }
 }
 
+impl Default for BuildDocument {
+    fn default() -> Self {
+        Self::from(DependencyMode::default())
+    }
+}
+
+impl From<DependencyMode> for BuildDocument {
+    fn from(mode: DependencyMode) -> Self {
+        let dependencies = match mode {
+            DependencyMode::Auto => DependencyName::Auto,
+            DependencyMode::Install => DependencyName::Install,
+            DependencyMode::None => DependencyName::None,
+        };
+        Self { dependencies }
+    }
+}
+
 impl Default for ScalingDocument {
     fn default() -> Self {
         Self::from(Scaling::default())
@@ -286,6 +323,7 @@ impl From<&Manifest> for ManifestDocument {
             limits: settings.limits.into(),
             cache: settings.cache.map(Into::into),
             canary: settings.canary.as_ref().map(Into::into),
+            build: settings.dependencies.into(),
         }
     }
 }

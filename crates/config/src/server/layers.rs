@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use faas_types::{AllowedTarget, ByteSize, InvalidTarget, Span};
+use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, Span};
 use serde::Deserialize;
 
 use super::{ConfigError, LogFormat, ServerOverrides};
@@ -21,6 +21,7 @@ struct FileLayer {
     metrics: MetricsLayer,
     cache: CacheLayer,
     callbacks: CallbacksLayer,
+    build: BuildLayer,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -55,6 +56,20 @@ struct CallbacksLayer {
     allow: Option<Vec<AllowedTarget>>,
     attempts_max: Option<u32>,
     backoff: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct BuildLayer {
+    python_index: Option<IndexUrl>,
+    python_extra_indexes: Option<Vec<IndexUrl>>,
+    python_find_links: Option<Vec<IndexUrl>>,
+    ca_file: Option<PathBuf>,
+    allow: Option<Vec<IndexHost>>,
+    memory: Option<ByteSize>,
+    disk: Option<ByteSize>,
+    timeout: Option<Span>,
+    at_once: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -140,9 +155,18 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         metrics_open: parsed(env, "FAAS_METRICS_OPEN")?.map(|Switch(on)| on),
         metrics_functions_max: parsed(env, "FAAS_METRICS_FUNCTIONS_MAX")?,
         cache_memory: parsed(env, "FAAS_CACHE_MEMORY")?,
-        callbacks_allow: parsed(env, "FAAS_CALLBACKS_ALLOW")?.map(|Targets(list)| list),
+        callbacks_allow: parsed(env, "FAAS_CALLBACKS_ALLOW")?.map(|List(list)| list),
         callbacks_attempts_max: parsed(env, "FAAS_CALLBACKS_ATTEMPTS_MAX")?,
         callbacks_backoff: parsed(env, "FAAS_CALLBACKS_BACKOFF")?,
+        build_python_index: parsed(env, "FAAS_BUILD_PYTHON_INDEX")?,
+        build_python_extra_indexes: parsed(env, "FAAS_BUILD_PYTHON_EXTRA_INDEXES")?.map(|List(list)| list),
+        build_python_find_links: parsed(env, "FAAS_BUILD_PYTHON_FIND_LINKS")?.map(|List(list)| list),
+        build_ca_file: text("FAAS_BUILD_CA_FILE").map(PathBuf::from),
+        build_allow: parsed(env, "FAAS_BUILD_ALLOW")?.map(|List(list)| list),
+        build_memory: parsed(env, "FAAS_BUILD_MEMORY")?,
+        build_disk: parsed(env, "FAAS_BUILD_DISK")?,
+        build_timeout: parsed(env, "FAAS_BUILD_TIMEOUT")?,
+        build_at_once: parsed(env, "FAAS_BUILD_AT_ONCE")?,
     })
 }
 
@@ -161,13 +185,13 @@ impl FromStr for Switch {
     }
 }
 
-/// Networks and hosts with commas between.
-struct Targets(Vec<AllowedTarget>);
+/// Values with commas between.
+struct List<T>(Vec<T>);
 
-impl FromStr for Targets {
-    type Err = InvalidTarget;
+impl<T: FromStr> FromStr for List<T> {
+    type Err = T::Err;
 
-    fn from_str(text: &str) -> Result<Self, InvalidTarget> {
+    fn from_str(text: &str) -> Result<Self, T::Err> {
         text.split(',').map(|part| part.trim().parse()).collect::<Result<_, _>>().map(Self)
     }
 }
@@ -216,6 +240,15 @@ impl From<FileLayer> for ServerOverrides {
             callbacks_allow: file.callbacks.allow,
             callbacks_attempts_max: file.callbacks.attempts_max,
             callbacks_backoff: file.callbacks.backoff,
+            build_python_index: file.build.python_index,
+            build_python_extra_indexes: file.build.python_extra_indexes,
+            build_python_find_links: file.build.python_find_links,
+            build_ca_file: file.build.ca_file,
+            build_allow: file.build.allow,
+            build_memory: file.build.memory,
+            build_disk: file.build.disk,
+            build_timeout: file.build.timeout,
+            build_at_once: file.build.at_once,
         }
     }
 }

@@ -10,7 +10,8 @@ use faas_engine::{
 };
 use faas_ports::{Blobs, Clock, Registry, SystemClock};
 use faas_testkit::{
-    MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryQueue, MemoryRegistry, MemoryVault, ScriptedOutbound,
+    MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryQueue, MemoryRegistry, MemoryVault, ScriptedBuilder,
+    ScriptedOutbound,
 };
 use faas_types::{
     AliasName, Bundle, BundleFile, Fault, FunctionSettings, RunRecord, Scaling, Span, TriggerKind, TriggerSettings,
@@ -35,6 +36,7 @@ fn quick() -> EngineSettings {
 
 fn ports(clock: Arc<dyn Clock>) -> Ports {
     let history = Arc::new(MemoryHistory::default());
+    let blobs: Arc<dyn Blobs> = Arc::new(MemoryBlobs::default());
     let queue = Arc::new(MemoryQueue::new(Arc::clone(&history)));
     Ports {
         registry: Arc::new(MemoryRegistry::default()),
@@ -44,12 +46,13 @@ fn ports(clock: Arc<dyn Clock>) -> Ports {
         claims: Arc::clone(&queue) as _,
         callbacks: Arc::clone(&queue) as _,
         topics: queue,
-        blobs: Arc::new(MemoryBlobs::default()),
+        blobs: Arc::clone(&blobs),
         layers: Arc::new(MemoryLayers::new().expect("a temporary directory")),
         events: Arc::new(MemoryEvents::default()),
         vault: Arc::new(MemoryVault::default()),
         outbound: Arc::new(ScriptedOutbound::default()),
         launcher: Arc::new(ScriptedLauncher::default()),
+        builder: Arc::new(ScriptedBuilder::new(blobs)),
         clock,
         ids: Arc::new(SystemClock),
     }
