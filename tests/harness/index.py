@@ -22,9 +22,7 @@ def wheel(
     info = f"{name.replace('-', '_')}-{version}.dist-info"
     metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}"]
     metadata += [f"Requires-Dist: {need}" for need in requires or []]
-    members: dict[str, bytes] = {
-        path: text.encode() if isinstance(text, str) else text for path, text in files.items()
-    }
+    members: dict[str, bytes] = {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
     members[f"{info}/METADATA"] = "\n".join([*metadata, "\n"]).encode()
     members[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     record = "".join(f"{path},{_hash(data)},{len(data)}\n" for path, data in members.items())

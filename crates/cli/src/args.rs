@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     aliases, cache, callbacks, canary, completion, deploy, deps, dlq, doctor, events, explain, functions, git, init,
-    invoke, keys, logs, rollback, runs, status, topics, triggers, up, validate, vars, version,
+    invoke, keys, layers, logs, rollback, runs, status, topics, triggers, up, validate, vars, version,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -105,6 +105,12 @@ pub(crate) enum Command {
     /// Send messages to topics, and show what waits there
     #[command(subcommand, after_help = "Examples:\n  faas topics list\n  faas topics send orders -d '{\"order\": 7}'")]
     Topics(topics::TopicsCommand),
+    /// List, show and remove layers of installed packages
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  faas layers list\n  faas layers get lay_5J2ZKX8M0V6W3Q1R7T9Y4B8C2D"
+    )]
+    Layers(layers::LayersCommand),
     /// Make, list and revoke API keys
     #[command(subcommand, after_help = "Examples:\n  faas keys create ci --scope functions:write\n  faas keys list")]
     Keys(keys::KeysCommand),

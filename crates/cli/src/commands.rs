@@ -16,6 +16,7 @@ pub(crate) mod git;
 pub(crate) mod init;
 pub(crate) mod invoke;
 pub(crate) mod keys;
+pub(crate) mod layers;
 pub(crate) mod logs;
 pub(crate) mod rollback;
 pub(crate) mod runs;
@@ -59,6 +60,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Triggers(command) => Box::pin(triggers::run(command, session)).await?,
         Command::Events(command) => events::run(command, session).await?,
         Command::Topics(command) => topics::run(command, session).await?,
+        Command::Layers(command) => layers::run(command, session).await?,
         Command::Keys(command) => keys::run(command, session).await?,
         Command::Cache(command) => cache::run(command, session).await?,
         Command::Callbacks(command) => callbacks::run(command, session).await?,

@@ -6,6 +6,7 @@ mod callback;
 mod deploy;
 mod function;
 mod key;
+mod layer;
 mod log;
 mod problem;
 mod retention;
@@ -32,6 +33,7 @@ pub use function::{
     SettingsView, UpdateFunction, VersionList, VersionView,
 };
 pub use key::{CreateKey, CreatedKey, KeyList, KeyView};
+pub use layer::{LayerList, LayerView};
 pub use log::{LogEvent, LogLineView, LogList};
 pub use problem::{FunctionFailure, Problem};
 pub use retention::{RetentionView, SetRetention};

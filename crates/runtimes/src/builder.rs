@@ -32,6 +32,8 @@ use session::{Failed, Outcome, Session};
 
 /// From the end of a build to the end of its sandbox, before it is killed.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// What a build may be below its limit when the kernel kills one of its processes.
+const MEMORY_SLACK: u64 = 1 << 20;
 /// Bytes of a file with certificates.
 const CA_MAX: u64 = 256 << 10;
 
@@ -163,7 +165,16 @@ impl RuntimesBuilder {
         }
     }
 
-    fn fault(&self, job: &BuildJob, failed: Failed, exit: SandboxExit, session: Session) -> Fault {
+    /// A process of the build that was killed for want of memory may leave the others alive, and a riddle.
+    fn note_hunger(&self, exit: SandboxExit, session: &mut Session) {
+        let limit = self.config.memory;
+        if exit.usage.peak_memory_bytes.is_some_and(|peak| peak + MEMORY_SLACK >= limit.bytes()) {
+            session.journal.note(format!("the build used all of its {limit} of memory (build.memory)"));
+        }
+    }
+
+    fn fault(&self, job: &BuildJob, failed: Failed, exit: SandboxExit, mut session: Session) -> Fault {
+        self.note_hunger(exit, &mut session);
         let why = match failed {
             Failed::Fault(fault) => return *fault,
             _ if exit.out_of_memory => {

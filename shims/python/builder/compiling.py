@@ -1,7 +1,7 @@
 """Compiles a tree of packages for where it will appear, so that no start has to: `DIR AS`.
 
-One process: a pool of them needs more than a sandbox gives. The layer is read-only, hence no check against the sources at
-run time.
+One process: a pool of them needs more than a sandbox gives. The layer is read-only, hence no check against the sources
+at run time.
 """
 
 import compileall
