@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from harness import CliResult, Server, write_function
+from harness.index import PythonIndex, wheel
 
 from product.command_tree import Command, bare_cli, commands
 from product.functions import ADD
@@ -166,7 +167,10 @@ class Session:
         return self.json(*words)
 
 
-def test_every_command_succeeds_and_speaks_json(server: Server, home: Path, desk: Path) -> None:
+def test_every_command_succeeds_and_speaks_json(
+    server: Server, package_index: PythonIndex, home: Path, desk: Path
+) -> None:
+    package_index.add(wheel("of-every-command", "1.0", {"of_every_command.py": ""}))
     known = commands(home)
     session = Session(server, known, desk)
     acts: list[Callable[[Session, Path], None]] = [
@@ -175,6 +179,7 @@ def test_every_command_succeeds_and_speaks_json(server: Server, home: Path, desk
         versions,
         runs_and_dead_letters,
         vars_and_keys,
+        layers,
         triggers_events_and_topics,
     ]
     for act in acts:
@@ -258,6 +263,15 @@ def vars_and_keys(session: Session, desk: Path) -> None:
     session.json("keys", "revoke", key["id"])
     session.both("callbacks", "secret")
     session.json("callbacks", "rotate")
+
+
+def layers(session: Session, desk: Path) -> None:
+    files = {"main.py": "def handler():\n    return 1\n", "requirements.txt": "of-every-command\n"}
+    layer = session.json("deploy", write_function(desk, "layered", files))["dependencies"]["layer"]
+    session.both("layers", "list")
+    session.both("layers", "get", layer)
+    session.json("fn", "delete", "layered", "--yes")
+    session.json("layers", "remove", layer)
 
 
 def triggers_events_and_topics(session: Session, desk: Path) -> None:

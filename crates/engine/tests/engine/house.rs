@@ -35,8 +35,12 @@ fn quick() -> EngineSettings {
 }
 
 fn ports(clock: Arc<dyn Clock>) -> Ports {
+    Ports { clock, ..ports_over(Arc::new(MemoryBlobs::default())) }
+}
+
+/// In-memory adapters around a store of bytes.
+pub(crate) fn ports_over(blobs: Arc<dyn Blobs>) -> Ports {
     let history = Arc::new(MemoryHistory::default());
-    let blobs: Arc<dyn Blobs> = Arc::new(MemoryBlobs::default());
     let queue = Arc::new(MemoryQueue::new(Arc::clone(&history)));
     Ports {
         registry: Arc::new(MemoryRegistry::default()),
@@ -53,7 +57,7 @@ fn ports(clock: Arc<dyn Clock>) -> Ports {
         outbound: Arc::new(ScriptedOutbound::default()),
         launcher: Arc::new(ScriptedLauncher::default()),
         builder: Arc::new(ScriptedBuilder::new(blobs)),
-        clock,
+        clock: Arc::new(SystemClock),
         ids: Arc::new(SystemClock),
     }
 }
@@ -77,6 +81,11 @@ impl House {
     /// One whose time a test tells, and whose schedules notice within milliseconds.
     pub(crate) async fn at(clock: Arc<dyn Clock>) -> Self {
         Self::over(ports(clock), quick()).await
+    }
+
+    /// One over adapters of a test's own.
+    pub(crate) async fn of(ports: Ports) -> Self {
+        Self::over(ports, quick()).await
     }
 
     /// Another engine over the state of this one, as after a restart.
