@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import tarfile
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
 
 
 def wheel(
@@ -56,27 +58,29 @@ def _hash(data: bytes) -> str:
     return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
 
 
-class PythonIndex:
-    """A simple repository (PEP 503). With a password it lets only that one in."""
+class Index:
+    """Serves pages on loopback. With a password it lets only that one in."""
 
-    def __init__(self, password: str = "") -> None:
-        self.packages: dict[str, dict[str, bytes]] = {}
+    def __init__(self, password: str, path: str) -> None:
         self.requests: list[str] = []
         index = self
         wanted = "Basic " + base64.b64encode(f"ci:{password}".encode()).decode() if password else None
 
         class Door(BaseHTTPRequestHandler):
+            """One connection."""
+
             def do_GET(self) -> None:
                 index.requests.append(self.path)
                 if wanted and self.headers.get("Authorization") != wanted:
-                    self._answer(401, b"", "text/plain")
+                    self.answer(401, b"", "text/plain")
                     return
                 page = index.page(self.path)
                 status, body = (404, b"no such thing") if page is None else (200, page)
-                kind = "text/html" if self.path.startswith("/simple/") else "application/octet-stream"
-                self._answer(status, body, kind)
+                self.answer(
+                    status, body, "text/html" if self.path.startswith("/simple/") else "application/octet-stream"
+                )
 
-            def _answer(self, status: int, body: bytes, kind: str) -> None:
+            def answer(self, status: int, body: bytes, kind: str) -> None:
                 self.send_response(status)
                 if status == 401:
                     self.send_header("WWW-Authenticate", 'Basic realm="packages"')
@@ -86,22 +90,38 @@ class PythonIndex:
                 self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """Keeps quiet."""
+                """Says nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
         self.port = self.server.server_address[1]
         credentials = f"ci:{password}@" if password else ""
-        self.url = f"http://{credentials}127.0.0.1:{self.port}/simple"
+        self.url = f"http://{credentials}127.0.0.1:{self.port}{path}"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
-
-    def __enter__(self) -> PythonIndex:
         self.thread.start()
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nobody is there any more."""
         self.server.shutdown()
         self.server.server_close()
         self.thread.join(10)
+
+    def page(self, path: str) -> bytes | None:
+        """What is at a path."""
+        raise NotImplementedError
+
+
+class PythonIndex(Index):
+    """A simple repository (PEP 503)."""
+
+    def __init__(self, password: str = "") -> None:
+        super().__init__(password, "/simple")
+        self.packages: dict[str, dict[str, bytes]] = {}
 
     def add(self, file: tuple[str, bytes]) -> str:
         """Offers a wheel or a source distribution; returns its SHA-256."""
@@ -124,3 +144,49 @@ class PythonIndex:
             case ["files", package, name]:
                 return self.packages.get(package, {}).get(name)
         return None
+
+
+def npm_package(name: str, version: str, files: dict[str, str]) -> tuple[str, str, bytes]:
+    """A package of Node: its name, its version, and the archive."""
+    members = {"package.json": json.dumps({"name": name, "version": version}), **files}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for path, text in members.items():
+            info = tarfile.TarInfo(f"package/{path}")
+            info.size = len(text.encode())
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return name, version, buffer.getvalue()
+
+
+class NpmRegistry(Index):
+    """A registry with archives, asked by way of lock files. With a password it lets only that one in."""
+
+    def __init__(self, password: str = "") -> None:
+        super().__init__(password, "/")
+        self.archives: dict[str, bytes] = {}
+        self.locked: dict[str, dict[str, object]] = {}
+
+    def add(self, package: tuple[str, str, bytes], requires: dict[str, str] | None = None) -> None:
+        """Offers a package, which may need others."""
+        name, version, archive = package
+        path = f"/{name}/-/{name.rpartition('/')[2]}-{version}.tgz"
+        self.archives[path] = archive
+        integrity = "sha512-" + base64.b64encode(hashlib.sha512(archive).digest()).decode()
+        entry: dict[str, object] = {"version": version, "resolved": f"http://127.0.0.1:{self.port}{path}"}
+        self.locked[name] = entry | {"integrity": integrity} | ({"dependencies": requires} if requires else {})
+
+    def project(self, *names: str, **more: object) -> dict[str, str]:
+        """`package.json` and `package-lock.json` of a project that needs these and what they need."""
+        wanted = {name: str(self.locked[name]["version"]) for name in names}
+        todo, packages = list(names), {}
+        while todo:
+            name = todo.pop()
+            packages[f"node_modules/{name}"] = self.locked[name]
+            todo += dict(self.locked[name].get("dependencies") or {})  # type: ignore[call-overload]
+        project = {"name": "it", "version": "1.0.0", "dependencies": wanted} | more
+        lock = {"name": "it", "version": "1.0.0", "lockfileVersion": 3, "packages": {"": project, **packages}}
+        return {"package.json": json.dumps(project), "package-lock.json": json.dumps(lock)}
+
+    def page(self, path: str) -> bytes | None:
+        """What is at a path."""
+        return self.archives.get(path.split("?")[0])

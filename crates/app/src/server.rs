@@ -212,6 +212,7 @@ fn launcher(config: &ServerConfig, store: &Store, sandboxes: &Arc<LinuxSandboxes
 const BUILD_CPU_MILLIS: u32 = 2_000;
 /// What packages come from when the operator names no index.
 const PYTHON_HOSTS: [&str; 2] = ["pypi.org", "files.pythonhosted.org"];
+const NPM_HOSTS: [&str; 1] = ["registry.npmjs.org"];
 
 fn builder(
     section: &BuildSection,
@@ -220,7 +221,9 @@ fn builder(
     sandboxes: &Arc<LinuxSandboxes>,
 ) -> RuntimesBuilder {
     let host = |host: &str| IndexHost { host: host.to_owned(), port: None };
-    let public = if section.python_index.is_none() { PYTHON_HOSTS.map(host).into() } else { Vec::new() };
+    let python = PYTHON_HOSTS.into_iter().filter(|_| section.python_index.is_none());
+    let npm = NPM_HOSTS.into_iter().filter(|_| section.npm_registry.is_none());
+    let public = python.chain(npm).map(host).collect();
     let named = section.indexes().map(|url| url.host().clone());
     let ports = BuilderPorts {
         sandboxes: Arc::clone(sandboxes) as _,
@@ -234,6 +237,7 @@ fn builder(
         python_index: section.python_index.clone(),
         python_extra_indexes: section.python_extra_indexes.clone(),
         python_find_links: section.python_find_links.clone(),
+        npm_registry: section.npm_registry.clone(),
         ca_file: section.ca_file.clone(),
         memory: section.memory,
         disk: section.disk,

@@ -78,6 +78,7 @@ pub struct ServerOverrides {
     pub build_python_index: Option<IndexUrl>,
     pub build_python_extra_indexes: Option<Vec<IndexUrl>>,
     pub build_python_find_links: Option<Vec<IndexUrl>>,
+    pub build_npm_registry: Option<IndexUrl>,
     pub build_ca_file: Option<PathBuf>,
     pub build_allow: Option<Vec<IndexHost>>,
     pub build_memory: Option<ByteSize>,
@@ -221,6 +222,7 @@ impl ServerConfig {
         self.build.python_index = layer.build_python_index.or(self.build.python_index.take());
         set(&mut self.build.python_extra_indexes, layer.build_python_extra_indexes);
         set(&mut self.build.python_find_links, layer.build_python_find_links);
+        self.build.npm_registry = layer.build_npm_registry.or(self.build.npm_registry.take());
         self.build.ca_file = layer.build_ca_file.or(self.build.ca_file.take());
         set(&mut self.build.allow, layer.build_allow);
         set(&mut self.build.memory, layer.build_memory);

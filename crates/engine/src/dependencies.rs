@@ -1,6 +1,7 @@
 //! Packages that a version depends on: installed once for all functions that ask for the same, kept as a layer.
 
 mod key;
+mod node;
 mod python;
 mod turns;
 
@@ -22,6 +23,9 @@ pub(crate) use turns::BuildTurns;
 
 /// Directories beside the code that hold packages already.
 const VENDORED: [&str; 4] = ["vendor/", ".python_packages/", "site-packages/", "node_modules/"];
+
+/// Characters of a file's text that a refusal shows.
+const SHOWN_MAX: usize = 80;
 
 /// What builds packages, and who is building.
 pub(crate) struct Builds {
@@ -142,8 +146,11 @@ impl Core {
         let _turn = self.builds.turns.of(&key).await;
         if let Some(entry) = self.registry.get(&key).await? {
             let record: LayerRecord = decode(&key, &entry.value)?;
-            self.laid_out(&record.bundle).await?;
-            return Ok((Arc::new(record), true));
+            match self.laid_out(&record.bundle).await {
+                Ok(_) => return Ok((Arc::new(record), true)),
+                // What is lost can be built again.
+                Err(fault) => tracing::warn!(layer = %id, %fault, "a layer of packages is lost"),
+            }
         }
         let _place = self.builds.turns.place(&self.stop).await?;
         let record = self.build(id, runtime, request).await?;
@@ -194,6 +201,7 @@ impl Sources<'_> {
     async fn asked(&self, runtime: &RuntimeName) -> Result<Asked, Fault> {
         match runtime.language() {
             "python" => python::asked(self).await,
+            "node" => node::asked(self).await,
             _ => Ok(Asked::Nothing),
         }
     }
@@ -219,6 +227,11 @@ impl Sources<'_> {
             Err(_) => Err(refused(path, "is not UTF-8")),
         }
     }
+}
+
+/// The beginning of a text, for people.
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect()
 }
 
 /// A file that asks for what cannot be installed.

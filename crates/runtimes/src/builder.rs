@@ -26,7 +26,7 @@ use faas_types::{ByteSize, Code, Fault, IndexUrl, IsolationLevel, NetworkMode, R
 use crate::discovery::Found;
 use crate::installations::Installations;
 use crate::kind::argument;
-use crate::recipe::Build;
+use crate::recipe::{Build, Indexes};
 use installer::Station;
 use session::{Failed, Outcome, Session};
 
@@ -46,6 +46,8 @@ pub struct BuildConfig {
     pub python_extra_indexes: Vec<IndexUrl>,
     /// Pages with links to packages.
     pub python_find_links: Vec<IndexUrl>,
+    /// The registry in place of npm's own.
+    pub npm_registry: Option<IndexUrl>,
     /// A file with certificates to trust besides the machine's.
     pub ca_file: Option<PathBuf>,
     /// Memory of one build, its files included.
@@ -77,16 +79,31 @@ pub struct RuntimesBuilder {
     config: BuildConfig,
 }
 
+/// The indexes of one kind.
+#[derive(Clone, Copy, Default)]
+struct Asked<'a> {
+    index: Option<&'a IndexUrl>,
+    extra: &'a [IndexUrl],
+    find_links: &'a [IndexUrl],
+}
+
 // === impl BuildConfig ===
 
 impl BuildConfig {
-    fn urls(&self) -> impl Iterator<Item = &IndexUrl> {
-        self.python_index.iter().chain(&self.python_extra_indexes).chain(&self.python_find_links)
+    fn asked(&self, indexes: Indexes) -> Asked<'_> {
+        match indexes {
+            Indexes::Python => Asked {
+                index: self.python_index.as_ref(),
+                extra: &self.python_extra_indexes,
+                find_links: &self.python_find_links,
+            },
+            Indexes::Npm => Asked { index: self.npm_registry.as_ref(), ..Asked::default() },
+        }
     }
 
     /// What must never be shown, nor be part of a layer.
-    fn secrets(&self) -> Vec<String> {
-        self.urls().flat_map(IndexUrl::secrets).map(str::to_owned).collect()
+    fn secrets(&self, indexes: Indexes) -> Vec<String> {
+        self.asked(indexes).urls().flat_map(IndexUrl::secrets).map(str::to_owned).collect()
     }
 
     fn certificates(&self) -> Result<String, Fault> {
@@ -100,6 +117,14 @@ impl BuildConfig {
             return Err(unusable(&"it is larger than 256 KB"));
         }
         std::fs::read_to_string(path).map_err(|error| unusable(&error))
+    }
+}
+
+// === impl Asked ===
+
+impl<'a> Asked<'a> {
+    fn urls(&self) -> impl Iterator<Item = &'a IndexUrl> + use<'a> {
+        self.index.into_iter().chain(self.extra).chain(self.find_links)
     }
 }
 
@@ -140,21 +165,21 @@ impl RuntimesBuilder {
         }
     }
 
-    async fn run(&self, sandbox: OpenSandbox, job: &BuildJob, target: &str) -> Result<Built, Fault> {
+    async fn run(&self, sandbox: OpenSandbox, job: &BuildJob, build: &Build) -> Result<Built, Fault> {
         let certificates = self.config.certificates()?;
-        let revealed = |urls: &'_ [IndexUrl]| urls.iter().map(|url| url.reveal().to_owned()).collect::<Vec<_>>();
-        let (extra, links) = (revealed(&self.config.python_extra_indexes), revealed(&self.config.python_find_links));
+        let asked = self.config.asked(build.indexes);
+        let plain = asked.urls().filter(|url| url.is_plain());
         let head = JobHead {
             root: &job.root,
             files: &job.files,
-            index: self.config.python_index.iter().map(IndexUrl::reveal).collect(),
-            extra_indexes: extra.iter().map(String::as_str).collect(),
-            find_links: links.iter().map(String::as_str).collect(),
-            trusted_hosts: self.config.urls().filter(|url| url.is_plain()).map(|url| url.host().to_string()).collect(),
+            index: asked.index.into_iter().map(IndexUrl::reveal).collect(),
+            extra_indexes: asked.extra.iter().map(IndexUrl::reveal).collect(),
+            find_links: asked.find_links.iter().map(IndexUrl::reveal).collect(),
+            trusted_hosts: plain.map(|url| url.host().to_string()).collect(),
             ca: &certificates,
-            target,
+            target: &build.target,
         };
-        let mut session = Session::new(sandbox, &self.ports, self.config.secrets())?;
+        let mut session = Session::new(sandbox, &self.ports, self.config.secrets(build.indexes))?;
         let ran = tokio::time::timeout(self.config.timeout, session.run(&head)).await;
         let patience = if ran.is_ok() { PATIENCE } else { Duration::ZERO };
         let exit = session.end(patience).await;
@@ -201,16 +226,16 @@ impl Builder for RuntimesBuilder {
     fn identity(&self, runtime: &RuntimeName) -> Result<String, Fault> {
         let (found, build) = self.select(runtime)?;
         let installer = installer::find(found, build)?;
-        let urls: Vec<String> = self.config.urls().map(ToString::to_string).collect();
+        let urls: Vec<String> = self.config.asked(build.indexes).urls().map(ToString::to_string).collect();
         let (name, arch) = (&found.description.name, std::env::consts::ARCH);
         let revision = build.revision;
-        Ok(format!("{name} {arch} {} revision {revision} {}", installer.name(), urls.join(" ")))
+        Ok(format!("{name} {arch} {} revision {revision} {}", installer.identity(), urls.join(" ")))
     }
 
     async fn build(&self, job: BuildJob) -> Result<Built, Fault> {
         let (found, build) = self.select(&job.runtime)?;
         let station = Station::sealed(found, build, &*self.ports.layers).await?;
         let sandbox = self.ports.sandboxes.open(self.spec(&station, build, found)).await?;
-        self.run(sandbox, &job, &build.target).await
+        self.run(sandbox, &job, build).await
     }
 }

@@ -98,6 +98,8 @@ pub(crate) struct Start {
 pub(crate) struct Build {
     /// Part of what tells layers of packages apart.
     pub(crate) revision: u32,
+    /// Which of the operator's indexes are asked.
+    pub(crate) indexes: Indexes,
     /// Where installed packages appear inside.
     pub(crate) target: String,
     /// Files and directories (with a slash at their end) of the layer of the program that drives the installer.
@@ -110,6 +112,16 @@ pub(crate) struct Build {
     pub(crate) unpack: Vec<String>,
     /// What to do on a machine without one.
     pub(crate) missing: String,
+}
+
+/// Kinds of package indexes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Indexes {
+    /// Simple repositories, as PyPI.
+    Python,
+    /// A registry, as npm's.
+    Npm,
 }
 
 /// What a program says about its installation.

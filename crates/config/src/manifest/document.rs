@@ -95,7 +95,7 @@ struct CanaryDocument {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(inline, default, deny_unknown_fields)]
 struct BuildDocument {
-    /// Whether the packages that requirements.txt or pyproject.toml ask for are installed: unless packages lie beside the
+    /// Whether the packages that the files ask for are installed: unless packages lie beside the
     /// code already (auto), in any case (install), or not at all (none).
     dependencies: DependencyName,
 }

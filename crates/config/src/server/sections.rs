@@ -67,6 +67,8 @@ pub struct BuildSection {
     pub python_extra_indexes: Vec<IndexUrl>,
     /// Pages with links to Python packages.
     pub python_find_links: Vec<IndexUrl>,
+    /// The registry of Node packages, in place of npm's.
+    pub npm_registry: Option<IndexUrl>,
     /// A file with certificates to trust besides the machine's, as PEM.
     pub ca_file: Option<PathBuf>,
     /// Hosts that builds may connect to besides those of the indexes, with or without a port.
@@ -174,7 +176,8 @@ impl Default for CacheSection {
 impl BuildSection {
     /// The indexes that the operator named.
     pub fn indexes(&self) -> impl Iterator<Item = &IndexUrl> {
-        self.python_index.iter().chain(&self.python_extra_indexes).chain(&self.python_find_links)
+        let python = self.python_index.iter().chain(&self.python_extra_indexes).chain(&self.python_find_links);
+        python.chain(&self.npm_registry)
     }
 }
 
@@ -184,6 +187,7 @@ impl Default for BuildSection {
             python_index: None,
             python_extra_indexes: Vec::new(),
             python_find_links: Vec::new(),
+            npm_registry: None,
             ca_file: None,
             allow: Vec::new(),
             memory: ByteSize::from_mib(1_536),

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use faas_types::Fault;
+use faas_types::{Fault, limits};
 use serde::Deserialize;
 
-use super::{Asked, Request, Sources, refused};
+use super::{Asked, Request, Sources, refused, shown};
 
 const REQUIREMENTS: &str = "requirements.txt";
 const PROJECT: &str = "pyproject.toml";
@@ -97,10 +97,15 @@ async fn requirements(sources: &Sources<'_>) -> Result<Asked, Fault> {
                 todo.push(below.ok_or_else(|| {
                     refused(
                         &format!("{path}:{number}"),
-                        &format!("refers to `{other}`, which is outside of the bundle"),
+                        &format!("refers to `{}`, which is outside of the bundle", shown(other)),
                     )
                 })?);
             }
+        }
+        let size: usize = text.len() + files.values().map(String::len).sum::<usize>();
+        if size as u64 > limits::REQUIREMENTS_MAX {
+            let most = limits::REQUIREMENTS_MAX >> 10;
+            return Err(refused(&path, &format!("and the files that it belongs to have more than {most} KB")));
         }
         files.insert(path, lines.iter().map(|(_, line)| format!("{line}\n")).collect());
     }
@@ -160,7 +165,9 @@ fn read_line(line: &str) -> Result<Line<'_>, String> {
     if let Some(place) = option(line, &["-f", "--find-links", "-i", "--index-url", "--extra-index-url"]) {
         let is_url = ["https://", "http://"].iter().any(|scheme| place.starts_with(scheme));
         return match (is_url, place.contains('@')) {
-            (false, _) => Err(format!("looks for packages in `{place}`, which is not there when they are installed")),
+            (false, _) => {
+                Err(format!("looks for packages in `{}`, which is not there when they are installed", shown(place)))
+            }
             (true, true) => {
                 Err("holds credentials of an index; the server's operator sets those in [build]".to_owned())
             }
@@ -179,7 +186,7 @@ fn read_line(line: &str) -> Result<Line<'_>, String> {
     }
     let is_local = what.starts_with(['.', '/', '~']) || what.starts_with("file:") || is_path(what);
     if is_local {
-        return Err(format!("asks for the local path `{what}`; put the code itself into the bundle"));
+        return Err(format!("asks for the local path `{}`; put the code itself into the bundle", shown(what)));
     }
     Ok(Line::Plain)
 }

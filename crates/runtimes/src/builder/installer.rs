@@ -57,9 +57,13 @@ fn newest(place: &Path) -> Option<PathBuf> {
 // === impl Installer ===
 
 impl Installer {
-    /// Tells it from others.
-    pub(super) fn name(&self) -> String {
+    fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Tells it from others. The name of an archive holds its version, that of a directory does not.
+    pub(super) fn identity(&self) -> String {
+        if self.path.is_dir() { format!("{} {:?}", self.name(), self.stamp) } else { self.name() }
     }
 
     fn lay_out(&self, found: &Found, build: &Build, draft: &Path) -> io::Result<()> {

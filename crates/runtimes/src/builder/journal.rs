@@ -26,13 +26,19 @@ impl Journal {
         Self { lines: VecDeque::new(), notes: Vec::new(), secrets }
     }
 
-    /// Keeps a line that came from inside.
-    pub(super) fn line(&mut self, bytes: &[u8]) {
+    /// Text from inside as it may be shown.
+    pub(super) fn clean(&self, bytes: &[u8]) -> String {
         let text = String::from_utf8_lossy(bytes);
-        let mut line =
-            self.secrets.iter().fold(text.trim_end().to_owned(), |line, secret| line.replace(secret, "****"));
+        let hide = |line: String, secret: &String| line.replace(secret, "****");
+        let mut line = self.secrets.iter().fold(text.trim_end().to_owned(), hide);
         line.retain(|c| !c.is_control());
         line.truncate(line.floor_char_boundary(LINE_MAX));
+        line
+    }
+
+    /// Keeps a line that came from inside.
+    pub(super) fn line(&mut self, bytes: &[u8]) {
+        let line = self.clean(bytes);
         if line.is_empty() {
             return;
         }

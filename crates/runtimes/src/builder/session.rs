@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use faas_ports::{LogEntry, OpenSandbox, PortError, PortResult, SandboxControl, SandboxExit};
-use faas_proto::build::{BuildFrame, BuildKind, DoneHead, JobHead, PackageHead, encode};
-use faas_types::{Bundle, Fault, InstalledPackage, LogStream, Timestamp};
+use faas_proto::build::{BuildFrame, BuildKind, DoneHead, JobHead, PAYLOAD_MAX, PackageHead, encode};
+use faas_types::{Bundle, Code, Fault, InstalledPackage, LogStream, Timestamp};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -28,8 +28,6 @@ const OUTBOX: usize = 64;
 const PACKAGES_MAX: usize = 2_000;
 /// Bytes of a package's name and version.
 const NAME_MAX: usize = 200;
-/// Bytes of what the program says about a failure.
-const REASON_MAX: usize = 300;
 
 /// The server's side of one build. Dropping it kills the sandbox.
 pub(super) struct Session {
@@ -93,6 +91,10 @@ impl Session {
     /// Drives the build to its end.
     pub(super) async fn run(&mut self, job: &JobHead<'_>) -> Result<Outcome, Failed> {
         let content = serde_json::to_vec(job).map_err(|error| Failed::Breach(error.to_string()))?;
+        if content.len() > PAYLOAD_MAX {
+            let message = "the files that ask for packages are too large to be handed over";
+            return Err(Failed::Fault(Box::new(Fault::new(Code::PayloadTooLarge, message))));
+        }
         // Where nobody reads, the next frame is missed.
         let _ = self.outbox.send(encode(BuildKind::Job, 0, &content)).await;
         loop {
@@ -115,11 +117,7 @@ impl Session {
                     let packages = packages(head::<DoneHead>(&payload)?.packages);
                     return Ok(Outcome { bundle: self.intake.finish().await?, packages });
                 }
-                BuildKind::Failed => {
-                    let reason = String::from_utf8_lossy(&payload);
-                    let shown = reason.chars().take(REASON_MAX).filter(|c| !c.is_control());
-                    return Err(Failed::Told(shown.collect()));
-                }
+                BuildKind::Failed => return Err(Failed::Told(self.journal.clean(&payload))),
                 _ => Err("a frame of the server's"),
             };
             done.map_err(|why| Failed::Breach(why.to_owned()))?;
