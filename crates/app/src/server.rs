@@ -7,15 +7,15 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 use faas_api::{ApiState, GitRemote};
 use faas_cli::Profile;
-use faas_config::{BuildSection, HttpSection, SandboxSection, ServerConfig, StoreSection};
+use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
 use faas_engine::{CallbackPolicy, Engine, EngineSettings, Ports};
 use faas_gateway::Gateway;
-use faas_outbound::{HttpOutbound, IndexEgress};
+use faas_outbound::HttpOutbound;
 use faas_ports::{Sandboxes, SystemClock};
-use faas_runtimes::{BuildConfig, BuilderPorts, RuntimesBuilder, RuntimesConfig, RuntimesLauncher, RuntimesPorts};
+use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand};
 use faas_store::{Store, StoreConfig};
-use faas_types::{IndexHost, IsolationLevel};
+use faas_types::IsolationLevel;
 use faas_web::{AnswerCache, ConnectionStats};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connections::{Connections, Patience};
 use crate::dispatch::Doors;
-use crate::{SPAWNER, admin_key, descriptors, memory, serve};
+use crate::{SPAWNER, admin_key, builds, descriptors, memory, serve};
 
 /// Connections that the kernel keeps until they are accepted. Where it is full, clients try again after a second.
 const BACKLOG: u32 = 4_096;
@@ -78,7 +78,7 @@ impl Server {
             vault: store.vault(),
             outbound: Arc::new(HttpOutbound::new(config.callbacks.allow.clone())),
             launcher: Arc::clone(&launcher) as _,
-            builder: Arc::new(builder(&config.build, &launcher, &store, &sandboxes)),
+            builder: Arc::new(builds::builder(&config.build, &launcher, &store, &sandboxes)),
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemClock),
         };
@@ -206,45 +206,6 @@ fn launcher(config: &ServerConfig, store: &Store, sandboxes: &Arc<LinuxSandboxes
         parked: config.engine.parked as usize,
     };
     RuntimesLauncher::new(ports, settings)
-}
-
-/// CPU share of one build: two cores.
-const BUILD_CPU_MILLIS: u32 = 2_000;
-/// What packages come from when the operator names no index.
-const PYTHON_HOSTS: [&str; 2] = ["pypi.org", "files.pythonhosted.org"];
-const NPM_HOSTS: [&str; 1] = ["registry.npmjs.org"];
-
-fn builder(
-    section: &BuildSection,
-    launcher: &RuntimesLauncher,
-    store: &Store,
-    sandboxes: &Arc<LinuxSandboxes>,
-) -> RuntimesBuilder {
-    let host = |host: &str| IndexHost { host: host.to_owned(), port: None };
-    let python = PYTHON_HOSTS.into_iter().filter(|_| section.python_index.is_none());
-    let npm = NPM_HOSTS.into_iter().filter(|_| section.npm_registry.is_none());
-    let public = python.chain(npm).map(host).collect();
-    let named = section.indexes().map(|url| url.host().clone());
-    let ports = BuilderPorts {
-        sandboxes: Arc::clone(sandboxes) as _,
-        layers: store.layers(),
-        blobs: store.blobs(),
-        egress: Arc::new(IndexEgress::new(public, named.chain(section.allow.iter().cloned()).collect())),
-        clock: Arc::new(SystemClock),
-        ids: Arc::new(SystemClock),
-    };
-    let config = BuildConfig {
-        python_index: section.python_index.clone(),
-        python_extra_indexes: section.python_extra_indexes.clone(),
-        python_find_links: section.python_find_links.clone(),
-        npm_registry: section.npm_registry.clone(),
-        ca_file: section.ca_file.clone(),
-        memory: section.memory,
-        disk: section.disk,
-        cpu_millis: BUILD_CPU_MILLIS,
-        timeout: section.timeout.get(),
-    };
-    launcher.builder(ports, config)
 }
 
 fn warn_of_weakness(level: IsolationLevel, unsafe_no_isolation: bool) {
