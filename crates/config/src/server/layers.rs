@@ -269,12 +269,14 @@ mod tests {
     fn later_layers_win() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("server.toml");
-        std::fs::write(&file, "[http]\nlisten = \"127.0.0.1:1\"\n[engine]\ndrain = \"5s\"\nidle = \"9s\"\n")
-            .expect("written");
+        let (engine, build) =
+            ("[engine]\ndrain = \"5s\"\nidle = \"9s\"", "[build]\nallow = [\"mirror.internal:8081\"]");
+        std::fs::write(&file, format!("[http]\nlisten = \"127.0.0.1:1\"\n{engine}\n{build}\n")).expect("written");
         let env = |name: &str| match name {
             "FAAS_LISTEN" => Some("127.0.0.1:2".to_owned()),
             "FAAS_DRAIN" => Some("6s".to_owned()),
             "FAAS_UNSAFE_NO_ISOLATION" => Some("1".to_owned()),
+            "FAAS_BUILD_PYTHON_INDEX" => Some("https://ci:s3cret@pkgs.internal/simple".to_owned()),
             "FAAS_CALLBACKS_ALLOW" => Some("10.0.0.0/8, hooks.internal".to_owned()),
             _ => None,
         };
@@ -286,6 +288,10 @@ mod tests {
         assert!(config.sandbox.unsafe_no_isolation);
         let allowed: Vec<_> = config.callbacks.allow.iter().map(ToString::to_string).collect();
         assert_eq!(allowed, ["10.0.0.0/8", "hooks.internal"]);
+        assert_eq!(config.build.allow[0].to_string(), "mirror.internal:8081");
+        let index = config.build.indexes().next().map(IndexUrl::reveal);
+        assert_eq!(index, Some("https://ci:s3cret@pkgs.internal/simple"));
+        assert!(!format!("{config:?}").contains("s3cret"), "credentials are not shown");
         assert_eq!(config.store.data, Path::new("/var/lib/faas"), "default");
     }
 

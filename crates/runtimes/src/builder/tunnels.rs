@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_ports::{Egress, EgressError, Wire};
+use faas_ports::{Egress, Wire};
 use faas_proto::build::{BuildKind, OpenHead, WINDOW, encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, mpsc};
@@ -141,7 +141,7 @@ impl Tunnel {
             Err(error) => {
                 let why = error.to_string();
                 let _ = self.outbox.send(encode(BuildKind::Refused, self.stream, why.as_bytes())).await;
-                return matches!(error, EgressError::NotAllowed(_) | EgressError::Failed(_)).then_some(why);
+                return Some(why);
             }
         };
         let _ = self.outbox.send(encode(BuildKind::Connected, self.stream, &[])).await;
