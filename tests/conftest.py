@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import MACHINE, Server
+from harness.index import PythonIndex
 
 LEFT_OUT = pytest.StashKey[list[tuple[str, str]]]()
 
@@ -39,9 +40,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture(scope="session")
-def shared_server() -> Iterator[Server]:
+def package_index() -> Iterator[PythonIndex]:
+    """Where the shared server's builds find packages."""
+    with PythonIndex() as index:
+        yield index
+
+
+@pytest.fixture(scope="session")
+def shared_server(package_index: PythonIndex) -> Iterator[Server]:
     """One server for all tests that do not stop it. They keep to functions of their own."""
-    with Server() as server:
+    with Server(env={"FAAS_BUILD_PYTHON_INDEX": package_index.url}) as server:
         yield server
 
 

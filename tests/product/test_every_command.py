@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from harness import CliResult, Server, write_function
+from harness.index import PythonIndex, wheel
 
 from product.command_tree import Command, bare_cli, commands
 from product.developer import Dev
@@ -177,7 +178,10 @@ class Session:
         return self.json(*words)
 
 
-def test_every_command_succeeds_and_speaks_json(server: Server, home: Path, desk: Path) -> None:
+def test_every_command_succeeds_and_speaks_json(
+    server: Server, package_index: PythonIndex, home: Path, desk: Path
+) -> None:
+    package_index.add(wheel("of-every-command", "1.0", {"of_every_command.py": ""}))
     known = commands(home)
     session = Session(server, known, desk)
     acts: list[Callable[[Session, Path], None]] = [
@@ -188,6 +192,7 @@ def test_every_command_succeeds_and_speaks_json(server: Server, home: Path, desk
         vars_and_keys,
         secrets,
         own_machine,
+        layers,
         triggers_events_and_topics,
     ]
     for act in acts:
@@ -310,6 +315,15 @@ def own_machine(session: Session, desk: Path) -> None:
     session.both("profile", "use", endpoint)
     session.both("api", "GET", "/api/v1/status")
     session.json("logout", endpoint)
+
+
+def layers(session: Session, desk: Path) -> None:
+    files = {"main.py": "def handler():\n    return 1\n", "requirements.txt": "of-every-command\n"}
+    layer = session.json("deploy", write_function(desk, "layered", files))["dependencies"]["layer"]
+    session.both("layers", "list")
+    session.both("layers", "get", layer)
+    session.json("fn", "delete", "layered", "--yes")
+    session.json("layers", "remove", layer)
 
 
 def triggers_events_and_topics(session: Session, desk: Path) -> None:

@@ -12,6 +12,7 @@ mod git;
 mod health;
 mod invoke;
 mod keys;
+mod layers;
 mod logs;
 mod metrics;
 mod metrics_page;

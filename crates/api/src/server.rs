@@ -11,8 +11,9 @@ use utoipa_axum::routes;
 
 use crate::state::ApiState;
 use crate::{
-    aliases, cache, callbacks, dead_letters, deploy, error_pages, events, functions, git, health, invoke, keys, logs,
-    metrics, openapi, replays, retention, runs, secrets, together, topics, triggers, vars, version_files, versions,
+    aliases, cache, callbacks, dead_letters, deploy, error_pages, events, functions, git, health, invoke, keys, layers,
+    logs, metrics, openapi, replays, retention, runs, secrets, together, topics, triggers, vars, version_files,
+    versions,
 };
 
 /// Every route of the control plane.
@@ -92,6 +93,9 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(Invoke), routes!(topics::send_messages))
         .add(Key(RunsRead), routes!(topics::get_topic))
         .add(Key(FunctionsWrite), routes!(topics::purge_topic))
+        .add(Key(FunctionsRead), routes!(layers::list_layers))
+        .add(Key(FunctionsRead), routes!(layers::get_layer))
+        .add(Key(FunctionsWrite), routes!(layers::remove_layer))
         .add(Key(RunsRead), routes!(logs::function_logs))
         .add(Key(RunsRead), routes!(runs::list_runs))
         .add(Key(RunsRead), routes!(runs::get_run))

@@ -1,10 +1,10 @@
 //! From what is kept to what is shown.
 
-use faas_engine::{Deployed, DeployedTogether, FunctionEntry, KeyRecord, Stayed};
+use faas_engine::{Dependencies, Deployed, DeployedTogether, FunctionEntry, KeyRecord, Stayed};
 use faas_proto::rest::{
-    AliasView, AttemptView, AuthorView, BatchView, BuildLineView, BuildLogView, CanaryPolicyView, DeployedTogetherView,
-    DeploymentView, FunctionView, KeyView, LogLineView, RunErrorView, RunView, SettingsView, SplitView, StartView,
-    StayedView, VersionView,
+    AliasView, AttemptView, AuthorView, BatchView, BuildLineView, BuildLogView, CanaryPolicyView, DependenciesView,
+    DeployedTogetherView, DeploymentView, FunctionView, KeyView, LogLineView, RunErrorView, RunView, SettingsView,
+    SplitView, StartView, StayedView, VersionView,
 };
 use faas_types::{
     Alias, AliasName, AttemptRecord, Batch, BuildLine, BuildLog, CanaryPolicy, DeploymentKind, Diagnosis, Fault,
@@ -80,7 +80,7 @@ impl ApiState {
     }
 
     pub(crate) fn deployment_view(&self, deployed: &Deployed) -> DeploymentView {
-        let Deployed { deployment, entry, version, check, build_log } = deployed;
+        let Deployed { deployment, entry, version, check, build_log, dependencies } = deployed;
         let alias = entry.record.aliases.get(&deployment.alias);
         DeploymentView {
             id: deployment.id.to_string(),
@@ -100,6 +100,7 @@ impl ApiState {
             together: deployment.together.map(|id| id.to_string()),
             build_log: (!build_log.lines.is_empty()).then(|| build_log_view(build_log)),
             at: deployment.at.to_string(),
+            dependencies: dependencies.as_ref().map(dependencies_view),
         }
     }
 
@@ -121,6 +122,18 @@ pub(crate) fn build_log_view(log: &BuildLog) -> BuildLogView {
         message: line.message.clone(),
     };
     BuildLogView { lines: log.lines.iter().map(line).collect(), dropped: log.dropped }
+}
+
+fn dependencies_view(dependencies: &Dependencies) -> DependenciesView {
+    let layer = dependencies.layer.as_deref();
+    DependenciesView {
+        layer: layer.map(|layer| layer.id.to_string()),
+        reused: dependencies.reused,
+        packages: layer.map_or(0, |layer| u32::try_from(layer.packages.len()).unwrap_or(u32::MAX)),
+        size: layer.map_or(0, |layer| layer.size),
+        took_ms: u64::try_from(dependencies.took.as_millis()).unwrap_or(u64::MAX),
+        note: dependencies.note.clone(),
+    }
 }
 
 fn settings_view(version: &VersionRecord) -> SettingsView {

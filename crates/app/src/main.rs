@@ -1,6 +1,7 @@
 //! The `faas` binary: wires the floors together, and is the only place that names concrete adapters.
 
 mod admin_key;
+mod builds;
 mod connections;
 mod descriptors;
 mod dispatch;

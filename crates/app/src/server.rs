@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connections::{Connections, Patience};
 use crate::dispatch::Doors;
-use crate::{SPAWNER, admin_key, descriptors, memory, serve};
+use crate::{SPAWNER, admin_key, builds, descriptors, memory, serve};
 
 /// Connections that the kernel keeps until they are accepted. Where it is full, clients try again after a second.
 const BACKLOG: u32 = 4_096;
@@ -110,6 +110,7 @@ impl Server {
             vault: store.vault(),
             outbound: Arc::new(HttpOutbound::new(config.callbacks.allow.clone())),
             launcher: Arc::clone(&launcher) as _,
+            builder: Arc::new(builds::builder(&config.build, &launcher, &store, &sandboxes)),
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemClock),
         };
@@ -118,6 +119,7 @@ impl Server {
             lease: config.engine.lease.get(),
             instances_max: config.engine.instances_max,
             memory_max: config.engine.memory_max.unwrap_or_else(memory::share).bytes(),
+            builds_max: config.build.at_once as usize,
             metric_labels_max: config.metrics.functions_max as usize,
             retention: config.retention,
             versions_kept: config.engine.versions_kept,

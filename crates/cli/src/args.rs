@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     aliases, api, cache, callbacks, canary, completion, deploy, deps, dev, dlq, doctor, events, explain, functions,
-    git, init, invoke, keys, login, logs, pending, profiles, rollback, runs, secrets, status, test, topics, triggers,
-    up, validate, vars, version,
+    git, init, invoke, keys, layers, login, logs, pending, profiles, rollback, runs, secrets, status, test, topics,
+    triggers, up, validate, vars, version,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -120,6 +120,12 @@ pub(crate) enum Command {
     Profile(profiles::ProfileCommand),
     /// Call any route of the server's API with your key
     Api(api::ApiArgs),
+    /// List, show and remove layers of installed packages
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  faas layers list\n  faas layers get lay_5J2ZKX8M0V6W3Q1R7T9Y4B8C2D"
+    )]
+    Layers(layers::LayersCommand),
     /// Make, list and revoke API keys
     #[command(subcommand, after_help = "Examples:\n  faas keys create ci --scope functions:write\n  faas keys list")]
     Keys(keys::KeysCommand),

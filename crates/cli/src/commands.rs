@@ -18,6 +18,7 @@ pub(crate) mod git;
 pub(crate) mod init;
 pub(crate) mod invoke;
 pub(crate) mod keys;
+pub(crate) mod layers;
 pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod pending;
@@ -75,6 +76,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Whoami(_) => login::whoami(session).await?,
         Command::Profile(command) => profiles::run(command, session)?,
         Command::Api(args) => return api::run(args, session).await,
+        Command::Layers(command) => layers::run(command, session).await?,
         Command::Keys(command) => keys::run(command, session).await?,
         Command::Cache(command) => cache::run(command, session).await?,
         Command::Callbacks(command) => callbacks::run(command, session).await?,

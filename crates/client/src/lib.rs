@@ -22,6 +22,7 @@ mod error;
 mod functions;
 mod invoke;
 mod keys;
+mod layers;
 mod logs;
 mod raw;
 mod runs;

@@ -25,6 +25,6 @@ pub use manifest::{
 };
 pub use secret_formats::{FoundKey, find_keys, looks_secret};
 pub use server::{
-    CacheSection, CallbacksSection, ConfigError, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection,
-    PreflightSection, SandboxSection, ServerConfig, ServerOverrides, StoreSection, default_data_dir,
+    BuildSection, CacheSection, CallbacksSection, ConfigError, EngineSection, HttpSection, LogFormat, LogSection,
+    MetricsSection, PreflightSection, SandboxSection, ServerConfig, ServerOverrides, StoreSection, default_data_dir,
 };

@@ -2,6 +2,7 @@
 
 mod background;
 mod bounds;
+mod build;
 mod canary;
 mod cron;
 mod dialect;

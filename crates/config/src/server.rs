@@ -8,13 +8,13 @@ mod sections;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use faas_types::{AllowedTarget, ByteSize, Retention, Span, limits};
+use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, Retention, Span, limits};
 use serde::Serialize;
 
 use crate::preflight::{InvalidPolicy, Policy};
 
 pub use sections::{
-    CacheSection, CallbacksSection, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection,
+    BuildSection, CacheSection, CallbacksSection, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection,
     PreflightSection, SandboxSection, StoreSection,
 };
 
@@ -41,6 +41,8 @@ pub struct ServerConfig {
     pub callbacks: CallbacksSection,
     /// What uploads are refused for.
     pub preflight: PreflightSection,
+    /// How packages that functions ask for are installed.
+    pub build: BuildSection,
 }
 
 /// What flags say; `None` leaves the layer below.
@@ -81,6 +83,16 @@ pub struct ServerOverrides {
     pub preflight_blocked_files: Option<Vec<String>>,
     pub preflight_blocked_text: Option<Vec<String>>,
     pub preflight_blocked_imports: Option<Vec<String>>,
+    pub build_python_index: Option<IndexUrl>,
+    pub build_python_extra_indexes: Option<Vec<IndexUrl>>,
+    pub build_python_find_links: Option<Vec<IndexUrl>>,
+    pub build_npm_registry: Option<IndexUrl>,
+    pub build_ca_file: Option<PathBuf>,
+    pub build_allow: Option<Vec<IndexHost>>,
+    pub build_memory: Option<ByteSize>,
+    pub build_disk: Option<ByteSize>,
+    pub build_timeout: Option<Span>,
+    pub build_at_once: Option<u32>,
 }
 
 /// Why a configuration cannot be used.
@@ -154,6 +166,7 @@ impl ServerConfig {
             cache: CacheSection::default(),
             callbacks: CallbacksSection::default(),
             preflight: PreflightSection::default(),
+            build: BuildSection::default(),
         }
     }
 
@@ -219,6 +232,16 @@ impl ServerConfig {
         set(&mut self.preflight.blocked_files, layer.preflight_blocked_files);
         set(&mut self.preflight.blocked_text, layer.preflight_blocked_text);
         set(&mut self.preflight.blocked_imports, layer.preflight_blocked_imports);
+        self.build.python_index = layer.build_python_index.or(self.build.python_index.take());
+        set(&mut self.build.python_extra_indexes, layer.build_python_extra_indexes);
+        set(&mut self.build.python_find_links, layer.build_python_find_links);
+        self.build.npm_registry = layer.build_npm_registry.or(self.build.npm_registry.take());
+        self.build.ca_file = layer.build_ca_file.or(self.build.ca_file.take());
+        set(&mut self.build.allow, layer.build_allow);
+        set(&mut self.build.memory, layer.build_memory);
+        set(&mut self.build.disk, layer.build_disk);
+        set(&mut self.build.timeout, layer.build_timeout);
+        set(&mut self.build.at_once, layer.build_at_once);
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -255,6 +278,7 @@ impl ServerConfig {
         self.check_callbacks()?;
         Policy::new(&self.preflight)
             .map_err(|InvalidPolicy { field, message }| ConfigError::OutOfRange { field, message })?;
+        self.check_build()?;
         self.retention.check().map_err(|(field, message)| ConfigError::OutOfRange {
             field: match field {
                 "runs" => "retention.runs",
@@ -283,6 +307,30 @@ impl ServerConfig {
         }
         if callbacks.backoff < Span::from_millis(10) || callbacks.backoff > Span::from_secs(3_600) {
             return refuse("callbacks.backoff", "must be between 10ms and 1h, such as 5s");
+        }
+        Ok(())
+    }
+
+    fn check_build(&self) -> Result<(), ConfigError> {
+        let refuse = |field, message: &str| Err(ConfigError::OutOfRange { field, message: message.to_owned() });
+        let build = &self.build;
+        if build.allow.len() > limits::ALLOWED_TARGETS_MAX {
+            return refuse("build.allow", "must have at most 256 hosts");
+        }
+        if build.indexes().count() > 16 {
+            return refuse("build.python_extra_indexes", "and the other indexes must be at most 16");
+        }
+        if !(ByteSize::from_mib(256)..=ByteSize::from_mib(64 << 10)).contains(&build.memory) {
+            return refuse("build.memory", "must be from 256MB to 64GB, such as 1536MB");
+        }
+        if !(ByteSize::from_mib(64)..=build.memory).contains(&build.disk) {
+            return refuse("build.disk", "must be from 64MB to build.memory, of which it is a part");
+        }
+        if !(Span::from_secs(1)..=Span::from_secs(limits::BUILD_TIME_MAX.as_secs())).contains(&build.timeout) {
+            return refuse("build.timeout", "must be between 1s and 30m, such as 10m");
+        }
+        if !(1..=64).contains(&build.at_once) {
+            return refuse("build.at_once", "must be from 1 to 64");
         }
         Ok(())
     }

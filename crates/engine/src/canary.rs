@@ -83,7 +83,14 @@ impl Engine {
             })
             .await?;
         let deployment = deployment.ok_or_else(|| Fault::internal("the end of a trial left no event"))?;
-        Ok(Deployed { deployment, entry, version, check: std::time::Duration::ZERO, build_log: BuildLog::default() })
+        Ok(Deployed {
+            deployment,
+            entry,
+            version,
+            check: std::time::Duration::ZERO,
+            build_log: BuildLog::default(),
+            dependencies: None,
+        })
     }
 
     /// What follows from the figures of a trial at this moment, carried out.

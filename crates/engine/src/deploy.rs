@@ -16,6 +16,7 @@ use faas_types::{
 use crate::aliases::Target;
 use crate::catalog::FunctionEntry;
 use crate::core::{Core, DeploymentGuard, encode, stopping};
+use crate::dependencies::Dependencies;
 use crate::engine::Engine;
 use crate::onward::check_destinations;
 use crate::pool::PoolSpec;
@@ -50,6 +51,7 @@ pub(crate) struct ReadyVersion {
     /// How long the check took.
     check: Duration,
     build_log: BuildLog,
+    dependencies: Option<Dependencies>,
 }
 
 /// What a deployment lacks.
@@ -75,6 +77,8 @@ pub struct Deployed {
     pub check: Duration,
     /// What the function wrote meanwhile.
     pub build_log: BuildLog,
+    /// The packages that were installed for it; `None` when its files ask for none.
+    pub dependencies: Option<Dependencies>,
 }
 
 // === impl Engine ===
@@ -152,12 +156,13 @@ impl Engine {
         }
         let published = self.publish(project, &ready, together).await?;
         let mut deployed = Vec::with_capacity(published.len());
-        for (ReadyVersion { check, build_log, .. }, (deployment, entry, version)) in ready.into_iter().zip(published) {
+        for (made, (deployment, entry, version)) in ready.into_iter().zip(published) {
+            let ReadyVersion { check, build_log, dependencies, .. } = made;
             self.retire_outdated(&entry).await;
             let (engine, newest) = (self.clone(), Arc::clone(&entry));
             self.core.tasks.spawn(async move { engine.drop_spent_versions(&newest).await });
             tracing::info!(function = %entry.record.name, version = version.number, "deployed");
-            deployed.push(Deployed { deployment, entry, version, check, build_log });
+            deployed.push(Deployed { deployment, entry, version, check, build_log, dependencies });
         }
         Ok(deployed)
     }
@@ -183,9 +188,11 @@ impl Engine {
         // A version stays what it was checked as: `python` must not mean another one after an upgrade.
         new.settings.runtime = runtime.name.clone();
         let code = self.core.layers.find(&digest).ok_or_else(|| Fault::internal("a sealed layer is not there"))?;
+        let dependencies = self.dependencies(project, &new.settings, &new.bundle).await?;
+        let packages = dependencies.as_ref().and_then(Dependencies::digest);
         let record = known.as_ref().map(|entry| &entry.record);
         let began = Instant::now();
-        let (loaded, build_log) = self.check(project, &new, code, record).await?;
+        let (loaded, build_log) = self.check(project, &new, (code, packages), record).await?;
         let check = began.elapsed();
         let checked = Checked {
             runtime,
@@ -193,8 +200,9 @@ impl Engine {
             streams_bodies: loaded.instance.streams_bodies(),
             prepared: self.prepare(&new.bundle, loaded.harvest).await,
             build_log: self.keep_build_log(&build_log).await?,
+            dependencies: packages,
         };
-        Ok(ReadyVersion { new, bundle: digest, checked, check, build_log })
+        Ok(ReadyVersion { new, bundle: digest, checked, check, build_log, dependencies })
     }
 
     async fn keep_build_log(&self, log: &BuildLog) -> Result<Option<Digest>, Fault> {
@@ -235,7 +243,7 @@ impl Engine {
         &self,
         project: ProjectId,
         new: &NewDeployment,
-        code: PathBuf,
+        (code, packages): (PathBuf, Option<Digest>),
         record: Option<&FunctionRecord>,
     ) -> Result<(Launched, BuildLog), Fault> {
         let stages = self.core.stages.of(project);
@@ -254,6 +262,7 @@ impl Engine {
             redactor: redactor.clone(),
             concurrency: 1,
             code,
+            dependencies: self.core.dependency_layer(packages).await?,
         };
         let instance = InstanceSpec { harvest: true, ..spec.instance(&*self.core.clock, &*self.core.ids) };
         let launched = self.core.launcher.launch(instance).await;
@@ -276,12 +285,15 @@ impl Core {
     /// The code layer of a version on this machine; laid out again from the stored files when it is gone.
     pub(crate) async fn code_layer(&self, version: &VersionRecord) -> Result<PathBuf, Fault> {
         let digest = version.prepared.unwrap_or(version.bundle);
-        if let Some(path) = self.layers.find(&digest) {
-            return Ok(path);
+        self.laid_out(&digest).await
+    }
+
+    /// The layer of a version's packages on this machine.
+    pub(crate) async fn dependency_layer(&self, digest: Option<Digest>) -> Result<Option<PathBuf>, Fault> {
+        match digest {
+            Some(digest) => self.laid_out(&digest).await.map(Some),
+            None => Ok(None),
         }
-        let canonical = self.blobs.get(&digest).await?;
-        let bundle = Bundle::from_canonical_bytes(&canonical)?;
-        Ok(self.layers.seal_bundle(&digest, &bundle, &*self.blobs).await?)
     }
 }
 

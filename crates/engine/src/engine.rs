@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_config::preflight::Policy;
 use faas_ports::{
-    Blobs, BodyStream, Callbacks, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key, Launcher,
-    Layers, Outbound, PortError, Registry, RunHistory, RunQueue, Topics, Vault, Write,
+    Blobs, BodyStream, Builder, Callbacks, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key,
+    Launcher, Layers, Outbound, PortError, Registry, RunHistory, RunQueue, Topics, Vault, Write,
 };
 use faas_types::{Affinity, Fault, FunctionId, ProjectId, Retention, limits};
 use parking_lot::Mutex;
@@ -22,6 +22,7 @@ use crate::body_budget::BodyBudget;
 use crate::call::{CallRequest, Route, Selector, kept_lot};
 use crate::catalog::Catalog;
 use crate::core::{Core, stopping};
+use crate::dependencies::{BuildTurns, Builds};
 use crate::dispatch::{self, Dispatch};
 use crate::keys::Keys;
 use crate::onward::{CallbackPolicy, OnwardFigures, send_callbacks};
@@ -61,6 +62,7 @@ pub struct Ports {
     pub vault: Arc<dyn Vault>,
     pub outbound: Arc<dyn Outbound>,
     pub launcher: Arc<dyn Launcher>,
+    pub builder: Arc<dyn Builder>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
 }
@@ -84,6 +86,8 @@ pub struct EngineSettings {
     pub memory_max: u64,
     /// Instances that start at the same time.
     pub starts_max: u32,
+    /// Builds of packages at the same time.
+    pub builds_max: usize,
     /// Functions that metrics name; the others share one label.
     pub metric_labels_max: usize,
     /// How callbacks are tried again.
@@ -117,6 +121,7 @@ impl Default for EngineSettings {
             instances_max: 1_000,
             memory_max: u64::MAX,
             starts_max: u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(STARTS_PER_CORE),
+            builds_max: 2,
             metric_labels_max: 200,
             callbacks: CallbackPolicy::default(),
             versions_kept: limits::VERSIONS_KEPT,
@@ -171,6 +176,7 @@ impl Engine {
             callbacks: ports.callbacks,
             outbound: ports.outbound,
             launcher: ports.launcher,
+            builds: Builds { builder: ports.builder, turns: BuildTurns::new(settings.builds_max) },
             clock: ports.clock,
             ids: ports.ids,
             catalog,

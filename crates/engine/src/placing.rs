@@ -65,6 +65,7 @@ impl Core {
     /// Makes the pool that serves a route, with the vars of this moment, unless there is one.
     pub(crate) async fn open_pool(&self, route: &Route) -> Result<(), Fault> {
         let code = self.code_layer(&route.version).await?;
+        let dependencies = self.dependency_layer(route.version.dependencies).await?;
         if self.stopping.load(std::sync::atomic::Ordering::Acquire) {
             return Err(stopping());
         }
@@ -81,6 +82,7 @@ impl Core {
             vars,
             redactor,
             code,
+            dependencies,
             concurrency: route.version.concurrency,
         };
         self.usher.open(key, spec);

@@ -21,6 +21,8 @@ pub(crate) struct PoolSpec {
     /// What takes these secrets out of whatever is kept.
     pub redactor: Option<Arc<Redactor>>,
     pub code: PathBuf,
+    /// The layer of its packages.
+    pub dependencies: Option<PathBuf>,
     /// How many calls an instance is expected to take at once.
     pub concurrency: u32,
 }
@@ -39,6 +41,7 @@ impl PoolSpec {
             settings: Arc::clone(&self.settings),
             vars: self.vars.clone(),
             code: self.code.clone(),
+            dependencies: self.dependencies.clone(),
             init_timeout: limits::INIT_TIMEOUT,
             harvest: false,
         }

@@ -27,6 +27,8 @@ pub(crate) struct Checked {
     pub prepared: Option<Digest>,
     /// What it wrote.
     pub build_log: Option<Digest>,
+    /// Its packages.
+    pub dependencies: Option<Digest>,
 }
 
 /// What a commit brought into being.
@@ -129,6 +131,7 @@ impl Engine {
             number: record.latest_version,
             bundle: *bundle,
             prepared: checked.prepared,
+            dependencies: checked.dependencies,
             file_count: u32::try_from(new.bundle.files.len()).unwrap_or(u32::MAX),
             size: new.bundle.size(),
             settings: new.settings.clone(),

@@ -59,7 +59,8 @@ impl Engine {
             })
             .await?;
         let deployment = deployment.ok_or_else(|| Fault::internal("a move of `live` left no event"))?;
-        Ok(Deployed { deployment, entry, version, check: Duration::ZERO, build_log: BuildLog::default() })
+        let (check, build_log) = (Duration::ZERO, BuildLog::default());
+        Ok(Deployed { deployment, entry, version, check, build_log, dependencies: None })
     }
 
     /// The best version to go back to that is still there.

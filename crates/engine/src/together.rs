@@ -147,7 +147,14 @@ impl Engine {
             let entry = self.remember(record, revision);
             self.retire_outdated(&entry).await;
             let build_log = BuildLog::default();
-            deployed.push(Deployed { deployment, entry, version, check: Duration::ZERO, build_log });
+            deployed.push(Deployed {
+                deployment,
+                entry,
+                version,
+                check: Duration::ZERO,
+                build_log,
+                dependencies: None,
+            });
         }
         Ok(deployed)
     }

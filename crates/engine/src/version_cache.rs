@@ -72,6 +72,7 @@ mod tests {
             number,
             bundle: faas_types::Digest::from_bytes([0; 32]),
             prepared: None,
+            dependencies: None,
             file_count: 1,
             size: 1,
             settings,

@@ -5,8 +5,10 @@
 //! looked up once, and the connection goes to an address of that answer which was checked; redirections are not followed
 //! and no proxy is used.
 
+mod egress;
 mod guard;
 mod poster;
 
+pub use egress::IndexEgress;
 pub use guard::Guard;
 pub use poster::HttpOutbound;

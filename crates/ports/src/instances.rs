@@ -46,6 +46,8 @@ pub struct InstanceSpec {
     pub vars: InstanceVars,
     /// The sealed code layer on this machine.
     pub code: PathBuf,
+    /// The sealed layer of its packages on this machine.
+    pub dependencies: Option<PathBuf>,
     /// How long it may take to become ready.
     pub init_timeout: Duration,
     /// Whether to hand over what the runtime compiled of the code. Costs time; for the check of a deployment.

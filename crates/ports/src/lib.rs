@@ -4,10 +4,12 @@
 //! The shapes fit both an embedded store and a NATS JetStream cluster.
 
 mod blobs;
+mod builder;
 mod callbacks;
 mod claims;
 mod clock;
 mod dead_letters;
+mod egress;
 mod error;
 mod events;
 mod history;
@@ -21,10 +23,12 @@ mod topics;
 mod vault;
 
 pub use blobs::Blobs;
+pub use builder::{BuildJob, Builder, Built};
 pub use callbacks::{Callbacks, NewCallback, TakeCallbacks, TakenCallback};
 pub use claims::{Claim, ClaimRequest, Claimed, Claims, Holder};
 pub use clock::{Clock, IdSource, SystemClock};
 pub use dead_letters::{DeadLetter, DeadLetterQuery, DeadLetters};
+pub use egress::{Egress, EgressError, Wire};
 pub use error::{PortError, PortResult};
 pub use events::{Event, EventStream, Events, SubjectPattern};
 pub use history::{

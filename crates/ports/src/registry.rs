@@ -27,8 +27,9 @@ pub enum Collection {
     Settings,
     Triggers,
     TriggerStates,
-    StageVars,
+    Layers,
     Secrets,
+    StageVars,
 }
 
 /// The name of one entry.
@@ -146,7 +147,7 @@ pub trait Registry: Send + Sync {
 
 impl Collection {
     /// Every collection.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Projects,
         Self::Functions,
         Self::Versions,
@@ -158,6 +159,7 @@ impl Collection {
         Self::TriggerStates,
         Self::StageVars,
         Self::Secrets,
+        Self::Layers,
     ];
 
     /// The collection as stores and messages name it.
@@ -175,6 +177,7 @@ impl Collection {
             Self::TriggerStates => "trigger_states",
             Self::StageVars => "stage_vars",
             Self::Secrets => "secrets",
+            Self::Layers => "layers",
         }
     }
 }

@@ -6,6 +6,7 @@ mod callback;
 mod deploy;
 mod function;
 mod key;
+mod layer;
 mod log;
 mod problem;
 mod retention;
@@ -26,15 +27,16 @@ pub use background::{
 };
 pub use callback::{CallbackSecretView, NewCallbackSecret, RotateCallbackSecret};
 pub use deploy::{
-    BuildLineView, BuildLogView, BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeployTogetherRequest,
-    DeployedTogetherView, DeploymentView, FunctionToDeploy, RollbackRequest, RollbackTogetherRequest, StayedView,
-    VersionFiles,
+    BuildLineView, BuildLogView, BundleFileBody, DependenciesView, DeployPlan, DeployPlanRequest, DeployRequest,
+    DeployTogetherRequest, DeployedTogetherView, DeploymentView, FunctionToDeploy, RollbackRequest,
+    RollbackTogetherRequest, StayedView, VersionFiles,
 };
 pub use function::{
     AuthorView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache,
     SettingsView, UpdateFunction, VersionList, VersionView,
 };
 pub use key::{CallerView, CreateKey, CreatedKey, KeyList, KeyView};
+pub use layer::{LayerList, LayerView};
 pub use log::{LogEvent, LogLineView, LogList};
 pub use problem::{FunctionFailure, Problem};
 pub use retention::{RetentionView, SetRetention};

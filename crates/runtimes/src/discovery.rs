@@ -69,7 +69,7 @@ impl Found {
 // === impl Stamp ===
 
 impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         let meta = fs::metadata(path).ok()?;
         Some(Self { mtime_ns: meta.mtime().saturating_mul(1_000_000_000) + meta.mtime_nsec(), size: meta.len() })
     }

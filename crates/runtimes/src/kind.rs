@@ -1,11 +1,10 @@
 //! What instances have in common before it is known of which function: the runtime, and how it is started.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use faas_ports::{LayerMount, SandboxLimits, SandboxSpec};
+use faas_ports::{InstanceSpec, LayerMount, SandboxLimits, SandboxSpec};
 use faas_types::limits::{MEMORY_MIN, OPEN_FILES_MAX, PIDS_MAX, TMP_BYTES};
-use faas_types::{ByteSize, FunctionSettings, IsolationLevel, NetworkMode, RuntimeName, SandboxId};
+use faas_types::{ByteSize, IsolationLevel, NetworkMode, RuntimeName, SandboxId};
 
 use crate::discovery::Found;
 use crate::seal::SealedRuntime;
@@ -50,15 +49,23 @@ impl KindKey {
 
 impl Kind {
     /// The sandbox of one function.
-    pub(crate) fn spec_of(&self, id: SandboxId, settings: &FunctionSettings, code: PathBuf) -> SandboxSpec {
+    pub(crate) fn spec_of(&self, id: SandboxId, of: &InstanceSpec) -> SandboxSpec {
+        let settings = &of.settings;
         let mut spec = self.spec(id, &self.found.recipe.start.argv);
-        spec.mounts.push(code_mount(code));
+        spec.mounts.extend(self.mounts_of(of));
         spec.cwd = CODE.into();
         spec.limits.memory_bytes = settings.memory.bytes();
         spec.limits.cpu_millis = settings.cpu_millis;
         spec.limits.pids = settings.limits.pids;
         spec.limits.tmp_bytes = settings.limits.tmp.bytes();
         SandboxSpec { network: settings.network, min_isolation: settings.min_isolation, ..spec }
+    }
+
+    /// The layers of one function.
+    pub(crate) fn mounts_of(&self, spec: &InstanceSpec) -> Vec<LayerMount> {
+        let target = self.found.recipe.build.as_ref().map(|build| build.target.as_str().into());
+        let packages = spec.dependencies.clone().zip(target).map(|(source, target)| LayerMount { source, target });
+        std::iter::once(LayerMount { source: spec.code.clone(), target: CODE.into() }).chain(packages).collect()
     }
 
     /// A sandbox for any function.
@@ -82,7 +89,7 @@ impl Kind {
             id,
             root: self.sealed.root.clone(),
             mounts: vec![LayerMount { source: self.sealed.shim.clone(), target: "/opt/faas".into() }],
-            argv: argv.iter().map(|argument| self.argument(argument)).collect(),
+            argv: argv.iter().map(|text| argument(text, &self.found, self.key.heap_mb)).collect(),
             env: start.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             cwd: "/".into(),
             limits: SandboxLimits {
@@ -96,14 +103,9 @@ impl Kind {
             min_isolation: IsolationLevel::Full,
         }
     }
-
-    /// An argument of the recipe with its placeholders filled.
-    fn argument(&self, template: &str) -> String {
-        template.replace("{release}", &self.found.release).replace("{heap_mb}", &self.key.heap_mb.to_string())
-    }
 }
 
-/// Where a function's code goes.
-pub(crate) fn code_mount(code: PathBuf) -> LayerMount {
-    LayerMount { source: code, target: CODE.into() }
+/// An argument of a recipe with its placeholders filled.
+pub(crate) fn argument(template: &str, found: &Found, heap_mb: u64) -> String {
+    template.replace("{release}", &found.release).replace("{heap_mb}", &heap_mb.to_string())
 }

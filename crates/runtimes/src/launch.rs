@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::driver::{Driver, Stopped};
 use crate::instance::LiveInstance;
-use crate::kind::{Kind, code_mount};
+use crate::kind::Kind;
 use crate::lot::Lot;
 use crate::waiting::{Waiting, hello};
 
@@ -103,7 +103,7 @@ impl Launch {
         {
             return Ok(boarded);
         }
-        let spec = self.kind.spec_of(self.spec.sandbox, &self.spec.settings, self.spec.code.clone());
+        let spec = self.kind.spec_of(self.spec.sandbox, &self.spec);
         let sandbox = lot.sandboxes.open(spec).await?;
         let starving = self.kind.found.recipe.start.out_of_memory.clone();
         let (driver, logs) = Driver::new(sandbox, self.clock.clone(), starving)?;
@@ -138,7 +138,7 @@ impl Launch {
     fn assignment(&self) -> Assignment {
         let settings = &self.spec.settings;
         Assignment {
-            mounts: vec![code_mount(self.spec.code.clone())],
+            mounts: self.kind.mounts_of(&self.spec),
             memory_bytes: settings.memory.bytes(),
             cpu_millis: settings.cpu_millis,
             network: settings.network,

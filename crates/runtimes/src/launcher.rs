@@ -12,6 +12,7 @@ use faas_types::{ByteSize, Fault, RuntimeName};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
+use crate::builder::{BuildConfig, BuilderPorts, RuntimesBuilder};
 use crate::installations::Installations;
 use crate::launch::Launch;
 use crate::lot::Lot;
@@ -57,6 +58,12 @@ impl RuntimesLauncher {
         let installations = Arc::new(Installations::new(layers, config.search, config.cache));
         let lot = Lot::new(sandboxes, Arc::clone(&installations), Arc::clone(&clock), ids, config.parked);
         Self { installations, clock, lot: Arc::new(lot), tending: Mutex::new(None) }
+    }
+
+    /// What installs packages for the same runtimes.
+    #[must_use]
+    pub fn builder(&self, ports: BuilderPorts, config: BuildConfig) -> RuntimesBuilder {
+        RuntimesBuilder::new(Arc::clone(&self.installations), ports, config)
     }
 
     /// Finds the runtimes of this machine. Blocks: some 30 ms for each program that the cache does not know. Whatever

@@ -6,8 +6,9 @@
 //!
 //! `discovery` finds installations, `seal` and `closure` turn one into a read-only root layer, `launch` opens a
 //! sandbox over it and shakes hands with the shim, `driver` reads what the instance sends, `streams` and `outbox` are
-//! what its handle and its driver share.
+//! what its handle and its driver share. `builder` installs packages, in a sandbox of their own.
 
+mod builder;
 mod closure;
 mod demand;
 mod discovery;
@@ -30,4 +31,5 @@ mod tally;
 mod waiting;
 mod zygotes;
 
+pub use builder::{BuildConfig, BuilderPorts, RuntimesBuilder};
 pub use launcher::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};

@@ -33,6 +33,8 @@ pub(crate) struct Recipe {
     pub(crate) seal: Seal,
     /// How the sealed runtime is started.
     pub(crate) start: Start,
+    /// How packages are installed for it, and where they appear.
+    pub(crate) build: Option<Build>,
     /// What manifests may say; read by `faas-config`.
     #[serde(rename = "manifest")]
     pub(crate) _manifest: toml::Table,
@@ -88,6 +90,38 @@ pub(crate) struct Start {
     pub(crate) zygote: Option<Vec<String>>,
     /// The whole environment inside.
     pub(crate) env: BTreeMap<String, String>,
+}
+
+/// How packages are installed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Build {
+    /// Part of what tells layers of packages apart.
+    pub(crate) revision: u32,
+    /// Which of the operator's indexes are asked.
+    pub(crate) indexes: Indexes,
+    /// Where installed packages appear inside.
+    pub(crate) target: String,
+    /// Files and directories (with a slash at their end) of the layer of the program that drives the installer.
+    pub(crate) program: Vec<String>,
+    /// That program and its arguments inside.
+    pub(crate) argv: Vec<String>,
+    /// Where an installer may be, the best first: a directory or an archive.
+    pub(crate) installers: Vec<String>,
+    /// Arguments that make the runtime's program unpack such an archive.
+    pub(crate) unpack: Vec<String>,
+    /// What to do on a machine without one.
+    pub(crate) missing: String,
+}
+
+/// Kinds of package indexes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Indexes {
+    /// Simple repositories, as PyPI.
+    Python,
+    /// A registry, as npm's.
+    Npm,
 }
 
 /// What a program says about its installation.
@@ -150,13 +184,16 @@ impl Recipe {
 
     /// The files of the shim, by their paths in its layer.
     pub(crate) fn shim_files(&self) -> Vec<(String, Vec<u8>)> {
+        self.files(&self.shim)
+    }
+
+    /// The files that `parts` name, by their paths in a layer.
+    pub(crate) fn files(&self, parts: &[String]) -> Vec<(String, Vec<u8>)> {
         let root = format!("{}/", self.language);
         let mut files: Vec<(String, Vec<u8>)> = Shims::iter()
             .filter_map(|path| Some((path.strip_prefix(&root)?.to_owned(), Shims::get(&path)?)))
             .filter(|(path, _)| !path.contains("__pycache__"))
-            .filter(|(path, _)| {
-                self.shim.iter().any(|part| part == path || part.ends_with('/') && path.starts_with(part))
-            })
+            .filter(|(path, _)| parts.iter().any(|part| part == path || part.ends_with('/') && path.starts_with(part)))
             .map(|(path, file)| (path, file.data.into_owned()))
             .collect();
         files.sort();

@@ -13,7 +13,7 @@ use crate::closure;
 use crate::discovery::Found;
 
 /// Directories that a sandbox mounts something on.
-const MOUNT_POINTS: [&str; 6] = ["proc", "dev", "tmp", "function", "opt/faas", "etc/ssl/certs"];
+const MOUNT_POINTS: [&str; 7] = ["proc", "dev", "tmp", "function", "opt/faas", "opt/installer", "etc/ssl/certs"];
 /// Files of a minimal system. Runs as `faas` inside.
 const SYSTEM_FILES: [(&str, &str); 6] = [
     ("etc/passwd", "root:x:0:0:root:/:/nonexistent\nfaas:x:1000:1000:faas:/tmp:/nonexistent\n"),
@@ -77,7 +77,8 @@ fn build_root(found: &Found, draft: &Path) -> io::Result<()> {
     let begun = Instant::now();
     let runtime = found.description.name.as_str();
     tracing::info!(runtime, version = found.probed.version, "sealing runtime");
-    for directory in MOUNT_POINTS {
+    let packages = found.recipe.build.as_ref().map(|build| build.target.trim_start_matches('/'));
+    for directory in MOUNT_POINTS.into_iter().chain(packages) {
         fs::create_dir_all(draft.join(directory))?;
     }
     for (path, content) in SYSTEM_FILES {
@@ -116,7 +117,7 @@ fn copy_system(draft: &Path) -> io::Result<u64> {
 }
 
 /// Lets the installation's own program prepare a directory, such as compile its sources.
-fn finish(found: &Found, directory: &Path, appears_as: &str) -> io::Result<()> {
+pub(crate) fn finish(found: &Found, directory: &Path, appears_as: &str) -> io::Result<()> {
     let Some(finish) = &found.recipe.seal.finish else {
         return Ok(());
     };
@@ -174,7 +175,8 @@ pub(crate) fn copy_file(from: &Path, to: &Path) -> io::Result<u64> {
     fs::copy(from, to).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", from.display())))
 }
 
-fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+/// Writes a file, making its directory.
+pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }

@@ -12,6 +12,7 @@ mod memory_layers;
 mod memory_queue;
 mod memory_registry;
 mod memory_vault;
+mod scripted_builder;
 mod scripted_outbound;
 pub mod suite;
 
@@ -23,4 +24,5 @@ pub use memory_layers::MemoryLayers;
 pub use memory_queue::MemoryQueue;
 pub use memory_registry::MemoryRegistry;
 pub use memory_vault::MemoryVault;
+pub use scripted_builder::ScriptedBuilder;
 pub use scripted_outbound::ScriptedOutbound;

@@ -15,8 +15,10 @@ mod cron_ticks;
 mod digest;
 mod fault;
 pub mod id;
+mod index_url;
 mod isolation;
 mod json_text;
+mod layer;
 pub mod limits;
 mod name;
 mod onward;
@@ -50,8 +52,10 @@ pub use id::{
     AttemptId, DeploymentId, EventId, FunctionId, Id, IdKind, InstanceId, InvalidId, KeyId, LayerId, MessageId,
     ProjectId, RunId, SandboxId, TriggerId, VersionId,
 };
+pub use index_url::{IndexHost, IndexUrl, InvalidIndex};
 pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
 pub use json_text::JsonText;
+pub use layer::{DependencyMode, InstalledPackage, LayerRecord};
 pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName, SecretName, TopicName, TriggerName};
 pub use onward::{Callback, CallbackState, Destination, Onward};
 pub use retention::Retention;

@@ -48,6 +48,10 @@ pub const BUNDLE_FILE_MAX: u64 = 128 << 20;
 pub const BUNDLE_PATH_MAX: usize = 512;
 /// Nesting of a path inside a bundle.
 pub const BUNDLE_DEPTH_MAX: usize = 32;
+/// Bytes of a file that says which packages a function needs.
+pub const REQUIREMENTS_MAX: u64 = 512 << 10;
+/// The longest that a build of packages may take.
+pub const BUILD_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 /// Bytes of a manifest file.
 pub const MANIFEST_MAX: u64 = 256 << 10;
 /// Vars of one function.

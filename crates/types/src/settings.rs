@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Background, ByteSize, CanaryPolicy, CronTrigger, Entrypoint, EventTrigger, IsolationLevel, QueueTrigger,
-    RuntimeName, Span, TriggerKind, TriggerName, WebhookTrigger, limits,
+    Background, ByteSize, CanaryPolicy, CronTrigger, DependencyMode, Entrypoint, EventTrigger, IsolationLevel,
+    QueueTrigger, RuntimeName, Span, TriggerKind, TriggerName, WebhookTrigger, limits,
 };
 
 /// Who may call a function's URL.
@@ -119,6 +119,9 @@ pub struct FunctionSettings {
     /// How it takes over from the version before; `None` takes over at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<CanaryPolicy>,
+    /// Whether the packages that the files ask for are installed.
+    #[serde(default)]
+    pub dependencies: DependencyMode,
 }
 
 /// What the whole process tree of an instance may use besides memory and CPU.
@@ -255,6 +258,7 @@ impl FunctionSettings {
             limits: Allowance::default(),
             cache: None,
             canary: None,
+            dependencies: DependencyMode::default(),
             background: Background::default(),
         }
     }

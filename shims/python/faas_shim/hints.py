@@ -68,7 +68,7 @@ def for_missing_module(name: str | None) -> str | None:
         return None
     top = name.partition(".")[0]
     package = PACKAGES.get(name) or PACKAGES.get(top) or top.replace("_", "-")
-    return f"vendor it beside the code: pip install --target vendor {package}"
+    return f"name it in requirements.txt, or vendor it beside the code: pip install --target vendor {package}"
 
 
 def did_you_mean(name: str, known: list[str]) -> str | None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .async_loop import AsyncLoop
     from .sync_loop import SyncLoop
 
+# Where packages are that the server has installed.
+PACKAGES = "/opt/dependencies"
 VENDOR_DIRS = ("vendor", ".python_packages", "site-packages")
 FILES_SHOWN = 12
 
@@ -55,6 +57,9 @@ def load(entrypoint: str, code: str) -> object:
         raise _no_file(path, symbol, code)
     sys.path.insert(0, code)
     sys.path[1:1] = [f"{code}/{name}" for name in VENDOR_DIRS if isdir(f"{code}/{name}")]
+    if isdir(PACKAGES) and listdir(PACKAGES):
+        # Behind the standard library, as installed packages always are.
+        sys.path.append(PACKAGES)
     module_name = path.replace("/", ".")
     __import__(module_name)
     target: object = sys.modules[module_name]

@@ -5,8 +5,8 @@ mod trigger;
 use std::collections::BTreeMap;
 
 use faas_types::{
-    Allowance, AuthMode, Background, CacheSettings, CacheShare, CanaryPolicy, InvocationMode, NetworkMode, RetryClass,
-    RetryPolicy, Scaling,
+    Allowance, AuthMode, Background, CacheSettings, CacheShare, CanaryPolicy, DependencyMode, InvocationMode,
+    NetworkMode, RetryClass, RetryPolicy, Scaling,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -78,6 +78,8 @@ pub(super) struct ManifestDocument {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, serde_json::Value>", extend("additionalProperties" = { "$ref": "#" }, "maxProperties" = 32))]
     functions: BTreeMap<String, ()>,
+    /// What happens before a version is checked.
+    build: BuildDocument,
 }
 
 /// Lets a new version take over step by step.
@@ -107,6 +109,15 @@ struct PreflightDocument {
     /// What looks like a secret and is none: a path or a pattern, a colon and a rule or `*`, such as "tests/keys.py:jwt".
     #[schemars(length(max = 64))]
     allow_secrets: Vec<String>,
+}
+
+/// What happens before a version is checked.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline, default, deny_unknown_fields)]
+struct BuildDocument {
+    /// Whether the packages that the files ask for are installed: unless packages lie beside the
+    /// code already (auto), in any case (install), or not at all (none).
+    dependencies: DependencyName,
 }
 
 /// What the processes of an instance may use together, besides memory and CPU.
@@ -169,6 +180,15 @@ struct RetryDocument {
     max_age: TextOrNumber,
     /// The failures that are followed by another attempt.
     on: Vec<RetryClassName>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum DependencyName {
+    Auto,
+    Install,
+    None,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -278,6 +298,23 @@ impl Default for ManifestDocument {
     }
 }
 
+impl Default for BuildDocument {
+    fn default() -> Self {
+        Self::from(DependencyMode::default())
+    }
+}
+
+impl From<DependencyMode> for BuildDocument {
+    fn from(mode: DependencyMode) -> Self {
+        let dependencies = match mode {
+            DependencyMode::Auto => DependencyName::Auto,
+            DependencyMode::Install => DependencyName::Install,
+            DependencyMode::None => DependencyName::None,
+        };
+        Self { dependencies }
+    }
+}
+
 impl Default for ScalingDocument {
     fn default() -> Self {
         Self::from(Scaling::default())
@@ -311,6 +348,7 @@ impl From<&Manifest> for ManifestDocument {
             },
             path: None,
             functions: BTreeMap::new(),
+            build: settings.dependencies.into(),
         }
     }
 }

@@ -9,6 +9,7 @@ use faas_types::{
 use super::Manifest;
 use super::background::background;
 use super::bounds::{allowance, cache};
+use super::build::dependencies;
 use super::canary::canary;
 use super::node::{Node, Value};
 use super::preflight::{allowed_secrets, place};
@@ -41,6 +42,7 @@ pub(super) const ROOT_KEYS: &[&str] = &[
     "preflight",
     "path",
     "functions",
+    "build",
 ];
 /// Keys of `[scaling]`.
 pub(super) const SCALING_KEYS: &[&str] = &["min", "max", "concurrency"];
@@ -77,6 +79,7 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Option<Manifest> {
         cache: table.get("cache").and_then(|node| cache(reader, node)),
         canary: table.get("canary").and_then(|node| canary(reader, node)),
         background: background(reader, &table).unwrap_or_default(),
+        dependencies: dependencies(reader, &table).unwrap_or_default(),
         runtime: defaults.runtime,
         entrypoint: defaults.entrypoint,
     };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use faas_types::{AllowedTarget, ByteSize, InvalidTarget, Span};
+use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, Span};
 use serde::Deserialize;
 
 use super::{ConfigError, LogFormat, ServerOverrides};
@@ -22,6 +22,7 @@ struct FileLayer {
     cache: CacheLayer,
     callbacks: CallbacksLayer,
     preflight: PreflightLayer,
+    build: BuildLayer,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -65,6 +66,21 @@ struct CallbacksLayer {
     allow: Option<Vec<AllowedTarget>>,
     attempts_max: Option<u32>,
     backoff: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct BuildLayer {
+    python_index: Option<IndexUrl>,
+    python_extra_indexes: Option<Vec<IndexUrl>>,
+    python_find_links: Option<Vec<IndexUrl>>,
+    npm_registry: Option<IndexUrl>,
+    ca_file: Option<PathBuf>,
+    allow: Option<Vec<IndexHost>>,
+    memory: Option<ByteSize>,
+    disk: Option<ByteSize>,
+    timeout: Option<Span>,
+    at_once: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -150,7 +166,7 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         metrics_open: parsed(env, "FAAS_METRICS_OPEN")?.map(|Switch(on)| on),
         metrics_functions_max: parsed(env, "FAAS_METRICS_FUNCTIONS_MAX")?,
         cache_memory: parsed(env, "FAAS_CACHE_MEMORY")?,
-        callbacks_allow: parsed(env, "FAAS_CALLBACKS_ALLOW")?.map(|Targets(list)| list),
+        callbacks_allow: parsed(env, "FAAS_CALLBACKS_ALLOW")?.map(|List(list)| list),
         callbacks_attempts_max: parsed(env, "FAAS_CALLBACKS_ATTEMPTS_MAX")?,
         callbacks_backoff: parsed(env, "FAAS_CALLBACKS_BACKOFF")?,
         preflight_secrets: parsed(env, "FAAS_PREFLIGHT_SECRETS")?.map(|Switch(on)| on),
@@ -158,6 +174,16 @@ pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOv
         // A regular expression may hold a comma: these come from the file alone.
         preflight_blocked_text: None,
         preflight_blocked_imports: text("FAAS_PREFLIGHT_BLOCKED_IMPORTS").map(|list| words(&list)),
+        build_python_index: parsed(env, "FAAS_BUILD_PYTHON_INDEX")?,
+        build_python_extra_indexes: parsed(env, "FAAS_BUILD_PYTHON_EXTRA_INDEXES")?.map(|List(list)| list),
+        build_python_find_links: parsed(env, "FAAS_BUILD_PYTHON_FIND_LINKS")?.map(|List(list)| list),
+        build_npm_registry: parsed(env, "FAAS_BUILD_NPM_REGISTRY")?,
+        build_ca_file: text("FAAS_BUILD_CA_FILE").map(PathBuf::from),
+        build_allow: parsed(env, "FAAS_BUILD_ALLOW")?.map(|List(list)| list),
+        build_memory: parsed(env, "FAAS_BUILD_MEMORY")?,
+        build_disk: parsed(env, "FAAS_BUILD_DISK")?,
+        build_timeout: parsed(env, "FAAS_BUILD_TIMEOUT")?,
+        build_at_once: parsed(env, "FAAS_BUILD_AT_ONCE")?,
     })
 }
 
@@ -181,13 +207,13 @@ fn words(list: &str) -> Vec<String> {
     list.split(',').map(|word| word.trim().to_owned()).collect()
 }
 
-/// Networks and hosts with commas between.
-struct Targets(Vec<AllowedTarget>);
+/// Values with commas between.
+struct List<T>(Vec<T>);
 
-impl FromStr for Targets {
-    type Err = InvalidTarget;
+impl<T: FromStr> FromStr for List<T> {
+    type Err = T::Err;
 
-    fn from_str(text: &str) -> Result<Self, InvalidTarget> {
+    fn from_str(text: &str) -> Result<Self, T::Err> {
         text.split(',').map(|part| part.trim().parse()).collect::<Result<_, _>>().map(Self)
     }
 }
@@ -240,6 +266,16 @@ impl From<FileLayer> for ServerOverrides {
             preflight_blocked_files: file.preflight.blocked_files,
             preflight_blocked_text: file.preflight.blocked_text,
             preflight_blocked_imports: file.preflight.blocked_imports,
+            build_python_index: file.build.python_index,
+            build_python_extra_indexes: file.build.python_extra_indexes,
+            build_python_find_links: file.build.python_find_links,
+            build_npm_registry: file.build.npm_registry,
+            build_ca_file: file.build.ca_file,
+            build_allow: file.build.allow,
+            build_memory: file.build.memory,
+            build_disk: file.build.disk,
+            build_timeout: file.build.timeout,
+            build_at_once: file.build.at_once,
         }
     }
 }
@@ -257,12 +293,14 @@ mod tests {
     fn later_layers_win() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("server.toml");
-        std::fs::write(&file, "[http]\nlisten = \"127.0.0.1:1\"\n[engine]\ndrain = \"5s\"\nidle = \"9s\"\n")
-            .expect("written");
+        let (engine, build) =
+            ("[engine]\ndrain = \"5s\"\nidle = \"9s\"", "[build]\nallow = [\"mirror.internal:8081\"]");
+        std::fs::write(&file, format!("[http]\nlisten = \"127.0.0.1:1\"\n{engine}\n{build}\n")).expect("written");
         let env = |name: &str| match name {
             "FAAS_LISTEN" => Some("127.0.0.1:2".to_owned()),
             "FAAS_DRAIN" => Some("6s".to_owned()),
             "FAAS_UNSAFE_NO_ISOLATION" => Some("1".to_owned()),
+            "FAAS_BUILD_PYTHON_INDEX" => Some("https://ci:s3cret@pkgs.internal/simple".to_owned()),
             "FAAS_CALLBACKS_ALLOW" => Some("10.0.0.0/8, hooks.internal".to_owned()),
             _ => None,
         };
@@ -274,6 +312,10 @@ mod tests {
         assert!(config.sandbox.unsafe_no_isolation);
         let allowed: Vec<_> = config.callbacks.allow.iter().map(ToString::to_string).collect();
         assert_eq!(allowed, ["10.0.0.0/8", "hooks.internal"]);
+        assert_eq!(config.build.allow[0].to_string(), "mirror.internal:8081");
+        let index = config.build.indexes().next().map(IndexUrl::reveal);
+        assert_eq!(index, Some("https://ci:s3cret@pkgs.internal/simple"));
+        assert!(!format!("{config:?}").contains("s3cret"), "credentials are not shown");
         assert_eq!(config.store.data, Path::new("/var/lib/faas"), "default");
     }
 

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use faas_types::{AllowedTarget, ByteSize, Span, limits};
+use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, Span, limits};
 use serde::{Deserialize, Serialize};
 
 /// The door: REST, function URLs and health on one port.
@@ -55,6 +55,32 @@ pub struct CallbacksSection {
     pub attempts_max: u32,
     /// The pause before the second attempt is a random part of this; it doubles with each attempt.
     pub backoff: Span,
+}
+
+/// How packages that functions ask for are installed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BuildSection {
+    /// The index of Python packages, in place of PyPI. Credentials in it are never shown, but packages that run code
+    /// while they are installed can read them.
+    pub python_index: Option<IndexUrl>,
+    /// Further indexes of Python packages.
+    pub python_extra_indexes: Vec<IndexUrl>,
+    /// Pages with links to Python packages.
+    pub python_find_links: Vec<IndexUrl>,
+    /// The registry of Node packages, in place of npm's.
+    pub npm_registry: Option<IndexUrl>,
+    /// A file with certificates to trust besides the machine's, as PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Hosts that builds may connect to besides those of the indexes, with or without a port.
+    pub allow: Vec<IndexHost>,
+    /// Memory of one build, its files included.
+    pub memory: ByteSize,
+    /// Files of one build.
+    pub disk: ByteSize,
+    /// How long one build may take.
+    pub timeout: Span,
+    /// Builds at the same time.
+    pub at_once: u32,
 }
 
 /// Where state lives.
@@ -155,6 +181,33 @@ impl Default for MetricsSection {
 impl Default for CacheSection {
     fn default() -> Self {
         Self { memory: ByteSize::from_mib(64) }
+    }
+}
+
+// === impl BuildSection ===
+
+impl BuildSection {
+    /// The indexes that the operator named.
+    pub fn indexes(&self) -> impl Iterator<Item = &IndexUrl> {
+        let python = self.python_index.iter().chain(&self.python_extra_indexes).chain(&self.python_find_links);
+        python.chain(&self.npm_registry)
+    }
+}
+
+impl Default for BuildSection {
+    fn default() -> Self {
+        Self {
+            python_index: None,
+            python_extra_indexes: Vec::new(),
+            python_find_links: Vec::new(),
+            npm_registry: None,
+            ca_file: None,
+            allow: Vec::new(),
+            memory: ByteSize::from_mib(1_536),
+            disk: ByteSize::from_mib(1_024),
+            timeout: Span::from_secs(600),
+            at_once: 2,
+        }
     }
 }
 

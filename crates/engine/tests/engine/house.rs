@@ -10,7 +10,8 @@ use faas_engine::{
 };
 use faas_ports::{Blobs, Clock, Registry, SystemClock};
 use faas_testkit::{
-    MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryQueue, MemoryRegistry, MemoryVault, ScriptedOutbound,
+    MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryQueue, MemoryRegistry, MemoryVault, ScriptedBuilder,
+    ScriptedOutbound,
 };
 use faas_types::{
     AliasName, Bundle, BundleFile, Fault, FunctionSettings, RunRecord, Scaling, Span, TriggerKind, TriggerSettings,
@@ -34,6 +35,11 @@ fn quick() -> EngineSettings {
 }
 
 fn ports(clock: Arc<dyn Clock>) -> Ports {
+    Ports { clock, ..ports_over(Arc::new(MemoryBlobs::default())) }
+}
+
+/// In-memory adapters around a store of bytes.
+pub(crate) fn ports_over(blobs: Arc<dyn Blobs>) -> Ports {
     let history = Arc::new(MemoryHistory::default());
     let queue = Arc::new(MemoryQueue::new(Arc::clone(&history)));
     Ports {
@@ -44,13 +50,14 @@ fn ports(clock: Arc<dyn Clock>) -> Ports {
         claims: Arc::clone(&queue) as _,
         callbacks: Arc::clone(&queue) as _,
         topics: queue,
-        blobs: Arc::new(MemoryBlobs::default()),
+        blobs: Arc::clone(&blobs),
         layers: Arc::new(MemoryLayers::new().expect("a temporary directory")),
         events: Arc::new(MemoryEvents::default()),
         vault: Arc::new(MemoryVault::default()),
         outbound: Arc::new(ScriptedOutbound::default()),
         launcher: Arc::new(ScriptedLauncher::default()),
-        clock,
+        builder: Arc::new(ScriptedBuilder::new(blobs)),
+        clock: Arc::new(SystemClock),
         ids: Arc::new(SystemClock),
     }
 }
@@ -74,6 +81,11 @@ impl House {
     /// One whose time a test tells, and whose schedules notice within milliseconds.
     pub(crate) async fn at(clock: Arc<dyn Clock>) -> Self {
         Self::over(ports(clock), quick()).await
+    }
+
+    /// One over adapters of a test's own.
+    pub(crate) async fn of(ports: Ports) -> Self {
+        Self::over(ports, quick()).await
     }
 
     /// Another engine over the state of this one, as after a restart.

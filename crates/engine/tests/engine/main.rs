@@ -5,6 +5,7 @@
 mod hooks;
 mod house;
 mod onward;
+mod packages;
 mod rollouts;
 mod schedules;
 mod script;

@@ -110,6 +110,28 @@ pub struct DeploymentView {
     pub build_log: Option<BuildLogView>,
     /// When it happened.
     pub at: String,
+    /// The packages that were installed for it; absent when its files ask for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dependencies: Option<DependenciesView>,
+}
+
+/// The packages of a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DependenciesView {
+    /// Their layer; absent when nothing was installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
+    /// Whether the layer was there before.
+    pub reused: bool,
+    /// Packages in it.
+    pub packages: u32,
+    /// Bytes in it.
+    pub size: u64,
+    /// Milliseconds that it took to get it.
+    pub took_ms: u64,
+    /// What the author should know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What a function wrote while its version was checked.

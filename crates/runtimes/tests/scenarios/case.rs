@@ -168,6 +168,7 @@ pub(crate) fn spec(
         settings: Arc::new(settings),
         vars: vars.clone().into_iter().collect(),
         code: folder.to_owned(),
+        dependencies: None,
         init_timeout: Duration::from_secs(20),
         harvest: false,
     }

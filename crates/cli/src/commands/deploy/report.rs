@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use faas_client::rest::{DeployedTogetherView, DeploymentView};
+use faas_client::rest::{DependenciesView, DeployedTogetherView, DeploymentView};
 use serde_json::{Value, json};
 
 use super::Parcel;
@@ -150,7 +150,22 @@ pub(crate) fn deployment_table(deployment: &DeploymentView) -> Table {
     table.property("url", &deployment.url);
     table.property("runtime", &deployment.runtime);
     table.maybe("note", deployment.note.as_ref());
+    table.maybe("packages", deployment.dependencies.as_ref().map(packages));
     table
+}
+
+/// Where a version's packages are from, in a few words.
+fn packages(dependencies: &DependenciesView) -> String {
+    let Some(layer) = &dependencies.layer else {
+        return format!("not installed: {}", dependencies.note.as_deref().unwrap_or_default());
+    };
+    let what = text::counted(dependencies.packages as usize, "package");
+    let how = if dependencies.reused {
+        format!("layer {layer} reused")
+    } else {
+        format!("layer {layer} built in {}", text::took(Duration::from_millis(dependencies.took_ms)))
+    };
+    format!("{what}, {}, {how}", text::bytes(dependencies.size))
 }
 
 /// Functions that moved together, for people.

@@ -1,0 +1,84 @@
+//! `/api/v1/layers`: installed packages, and who uses them.
+
+use axum::extract::State;
+use faas_engine::KnownLayer;
+use faas_proto::rest::{LayerList, LayerView, Problem};
+use faas_types::{Code, Fault, LayerId};
+use faas_web::{Authorized, Failure, Json, PathParams};
+use http::StatusCode;
+
+use crate::state::ApiState;
+
+/// Packages that a list names of each layer.
+const NAMED: usize = 3;
+
+/// Lists the layers of packages, the largest first; at most 1,000.
+#[utoipa::path(get, path = "/api/v1/layers", tag = "layers", responses((status = 200, body = LayerList)))]
+pub(crate) async fn list_layers(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+) -> Result<Json<LayerList>, Failure> {
+    let known = state.engine.layers(caller.project).await?;
+    let brief = |layer| {
+        let mut view = view(layer);
+        view.packages.truncate(NAMED);
+        LayerView { log: Vec::new(), ..view }
+    };
+    let mut layers: Vec<LayerView> = known.into_iter().map(brief).collect();
+    layers.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.id.cmp(&b.id)));
+    Ok(Json(LayerList { layers }))
+}
+
+/// Shows a layer with all its packages and the end of what the installer wrote.
+#[utoipa::path(get, path = "/api/v1/layers/{id}", tag = "layers", params(("id" = String, Path, description = "the layer's id")), responses(
+    (status = 200, body = LayerView),
+    (status = 404, description = "no such layer", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn get_layer(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<LayerView>, Failure> {
+    Ok(Json(view(state.engine.layer(caller.project, layer_id(&id)?).await?)))
+}
+
+/// Removes a layer that no version stands on. A deployment that asks for the same packages builds it anew.
+#[utoipa::path(delete, path = "/api/v1/layers/{id}", tag = "layers", params(("id" = String, Path, description = "the layer's id")), responses(
+    (status = 204, description = "removed"),
+    (status = 404, description = "no such layer", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "versions stand on it", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn remove_layer(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<StatusCode, Failure> {
+    state.engine.remove_layer(caller.project, layer_id(&id)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn layer_id(text: &str) -> Result<LayerId, Fault> {
+    text.parse().map_err(|error: faas_types::InvalidId| {
+        Fault::new(Code::NotFound, error.to_string()).with_hint("list the layers with `faas layers list`")
+    })
+}
+
+fn view(layer: KnownLayer) -> LayerView {
+    let KnownLayer { record, used_by } = layer;
+    LayerView {
+        id: record.id.to_string(),
+        runtime: record.runtime.to_string(),
+        source: record.source,
+        files: record.files,
+        size: record.size,
+        package_count: u32::try_from(record.packages.len()).unwrap_or(u32::MAX),
+        packages: record.packages,
+        used_by: used_by
+            .into_iter()
+            .map(|(name, versions)| (name.to_string(), versions.into_iter().collect()))
+            .collect(),
+        built_at: record.built_at.to_string(),
+        took_ms: record.took_ms,
+        log: record.log,
+    }
+}

@@ -1,0 +1,137 @@
+//! The layers of packages that a project has, and who uses them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use faas_ports::{Collection, Expect, Write};
+use faas_types::{Code, Digest, Fault, FunctionId, FunctionName, LayerId, LayerRecord, ProjectId};
+use serde::Deserialize;
+
+use crate::catalog::decode;
+use crate::dependencies::layer_key;
+use crate::engine::Engine;
+
+/// Layers in a listing.
+const LISTED_MAX: u32 = 1_000;
+/// Versions that are read at once.
+const PAGE: u32 = 1_000;
+/// Functions that a refusal names.
+const NAMED: usize = 5;
+
+/// A layer with the versions that stand on it.
+#[derive(Clone, Debug)]
+pub struct KnownLayer {
+    /// The layer.
+    pub record: LayerRecord,
+    /// The versions, by function.
+    pub used_by: BTreeMap<FunctionName, BTreeSet<u32>>,
+}
+
+/// What tells of a version whether it stands on a layer.
+#[derive(Deserialize)]
+struct Standing {
+    function: FunctionId,
+    number: u32,
+    #[serde(default)]
+    dependencies: Option<Digest>,
+}
+
+/// Versions by the file lists of their packages.
+type Uses = BTreeMap<Digest, BTreeMap<FunctionName, BTreeSet<u32>>>;
+
+// === impl Engine ===
+
+impl Engine {
+    /// The layers of a project, by id; at most 1,000. Reads every version of the project.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn layers(&self, project: ProjectId) -> Result<Vec<KnownLayer>, Fault> {
+        let entries = self.core.registry.list(project, Collection::Layers, "", None, LISTED_MAX).await?;
+        let uses = self.uses(project).await?;
+        let known = |entry: faas_ports::Entry| {
+            let record: LayerRecord = decode(&entry.key, &entry.value)?;
+            // Two requests may lead to the same files.
+            let used_by = uses.get(&record.bundle).cloned().unwrap_or_default();
+            Ok(KnownLayer { record, used_by })
+        };
+        entries.into_iter().map(known).collect()
+    }
+
+    /// One layer.
+    ///
+    /// # Errors
+    /// `FN_013` when there is none of that id.
+    pub async fn layer(&self, project: ProjectId, id: LayerId) -> Result<KnownLayer, Fault> {
+        let record = self.layer_record(project, id).await?;
+        let used_by = self.uses(project).await?.remove(&record.bundle).unwrap_or_default();
+        Ok(KnownLayer { record, used_by })
+    }
+
+    /// Forgets a layer that no version stands on.
+    ///
+    /// # Errors
+    /// `FN_013` when there is none of that id; `FN_014` while versions stand on it.
+    pub async fn remove_layer(&self, project: ProjectId, id: LayerId) -> Result<(), Fault> {
+        let key = layer_key(project, id);
+        let _turn = self.core.builds.turns.of(&key).await;
+        let KnownLayer { record, used_by } = self.layer(project, id).await?;
+        if !used_by.is_empty() {
+            let names: Vec<&str> = used_by.keys().take(NAMED).map(FunctionName::as_str).collect();
+            let more = used_by.len().saturating_sub(NAMED);
+            let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+            return Err(Fault::new(
+                Code::Conflict,
+                format!("versions of {}{rest} stand on this layer", names.join(", ")),
+            )
+            .with_hint("delete those functions first; `faas layers get` names the versions"));
+        }
+        self.core.registry.commit(vec![Write::Delete { key, expect: Expect::Any }]).await?;
+        if self.stands_alone(&record).await? {
+            self.core.layers.remove(&record.bundle).await?;
+        }
+        Ok(())
+    }
+
+    async fn layer_record(&self, project: ProjectId, id: LayerId) -> Result<LayerRecord, Fault> {
+        let key = layer_key(project, id);
+        match self.core.registry.get(&key).await? {
+            Some(entry) => Ok(decode(&key, &entry.value)?),
+            None => Err(Fault::new(Code::NotFound, format!("there is no layer {id}"))
+                .with_hint("list those there are with `faas layers list`")),
+        }
+    }
+
+    /// Whether nobody else stands on the same files: another layer, or a version of another project.
+    async fn stands_alone(&self, gone: &LayerRecord) -> Result<bool, Fault> {
+        let projects: BTreeSet<ProjectId> =
+            self.core.catalog.all().iter().map(|entry| entry.record.project).chain([self.default_project()]).collect();
+        for project in projects {
+            let layers = self.layers(project).await?;
+            let is_same = |layer: &KnownLayer| layer.record.bundle == gone.bundle;
+            if layers.iter().any(is_same) || self.uses(project).await?.contains_key(&gone.bundle) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn uses(&self, project: ProjectId) -> Result<Uses, Fault> {
+        let mut uses = Uses::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.core.registry.list(project, Collection::Versions, "", after.as_deref(), PAGE).await?;
+            for entry in &page {
+                let version: Standing = decode(&entry.key, &entry.value)?;
+                let function = self.core.catalog.by_id(project, version.function);
+                if let (Some(packages), Some(function)) = (version.dependencies, function) {
+                    let of_layer = uses.entry(packages).or_default();
+                    of_layer.entry(function.record.name.clone()).or_default().insert(version.number);
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE as usize => after = Some(last.key.name.clone()),
+                _ => return Ok(uses),
+            }
+        }
+    }
+}

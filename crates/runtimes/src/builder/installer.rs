@@ -1,0 +1,140 @@
+//! The installer of a runtime: found on this machine, sealed as a layer.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use faas_ports::Layers;
+use faas_types::{Code, Digest, Fault};
+
+use crate::discovery::{Found, Stamp};
+use crate::recipe::Build;
+use crate::seal::{copy_tree, finish, sealed, write};
+
+/// Where the installer appears inside.
+pub(super) const PLACE: &str = "/opt/installer";
+
+/// An installer of this machine.
+#[derive(Clone, Debug)]
+pub(super) struct Installer {
+    /// An archive, or the directory itself.
+    path: PathBuf,
+    stamp: Stamp,
+}
+
+/// The layers that a build stands on.
+pub(super) struct Station {
+    pub(super) root: PathBuf,
+    pub(super) program: PathBuf,
+    pub(super) installer: PathBuf,
+}
+
+/// The installer of a runtime.
+pub(super) fn find(found: &Found, build: &Build) -> Result<Installer, Fault> {
+    let tree = found.probed.tree.as_ref().map_or_else(String::new, |tree| tree.from.display().to_string());
+    let bin = found.probed.program.from.parent().map_or_else(String::new, |bin| bin.display().to_string());
+    let places = build.installers.iter().map(|place| place.replace("{tree}", &tree).replace("{bin}", &bin));
+    let seen = places.filter_map(|place| newest(Path::new(&place)));
+    let mut installers = seen.filter_map(|path| Some(Installer { stamp: Stamp::of(&path)?, path }));
+    installers.next().ok_or_else(|| {
+        let name = &found.description.name;
+        Fault::new(Code::DeploymentFailed, format!("this machine has no installer of packages for {name}"))
+            .with_hint(build.missing.clone())
+    })
+}
+
+/// What matches a path whose last part may hold one `*`; the last by name.
+fn newest(place: &Path) -> Option<PathBuf> {
+    let pattern = place.file_name()?.to_str()?;
+    let Some((before, after)) = pattern.split_once('*') else { return place.exists().then(|| place.to_owned()) };
+    let entries = fs::read_dir(place.parent()?).ok()?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let fits = names.filter(|name| name.starts_with(before) && name.ends_with(after));
+    fits.max().map(|name| place.with_file_name(name))
+}
+
+// === impl Installer ===
+
+impl Installer {
+    fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Tells it from others. The name of an archive holds its version, that of a directory does not.
+    pub(super) fn identity(&self) -> String {
+        if self.path.is_dir() { format!("{} {:?}", self.name(), self.stamp) } else { self.name() }
+    }
+
+    fn lay_out(&self, found: &Found, build: &Build, draft: &Path) -> io::Result<()> {
+        if self.path.is_dir() {
+            copy_tree(&self.path, &draft.join(self.name()), &["__pycache__".to_owned()])?;
+        } else {
+            self.unpack(found, build, draft)?;
+        }
+        finish(found, draft, PLACE)
+    }
+
+    /// By the installation's own program, which knows the archives of its language.
+    fn unpack(&self, found: &Found, build: &Build, draft: &Path) -> io::Result<()> {
+        let (from, to) = (self.path.to_string_lossy(), draft.to_string_lossy());
+        let output = Command::new(&found.probed.program.from)
+            .args(build.unpack.iter().map(|text| text.replace("{archive}", &from).replace("{dir}", &to)))
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(io::Error::other(format!("unpacking {from} failed: {reason}")))
+    }
+}
+
+// === impl Station ===
+
+impl Station {
+    /// The layers of a runtime's builds; seals what is not there yet.
+    pub(super) async fn sealed(found: &Found, build: &Build, layers: &dyn Layers) -> Result<Self, Fault> {
+        let installer = find(found, build)?;
+        let root = sealed(found, layers).await?.root;
+        Ok(Self {
+            root,
+            program: program(found, build, layers).await?,
+            installer: Self::installer(installer, found, build, layers).await?,
+        })
+    }
+
+    async fn installer(
+        installer: Installer,
+        found: &Found,
+        build: &Build,
+        layers: &dyn Layers,
+    ) -> Result<PathBuf, Fault> {
+        let identity = format!("{} {} {:?}", found.identity(), installer.path.display(), installer.stamp);
+        let digest = found.recipe.digest("installer", [identity.as_bytes()]);
+        if let Some(path) = layers.find(&digest) {
+            return Ok(path);
+        }
+        let (found, build) = (found.clone(), build.clone());
+        Ok(layers.seal(&digest, Box::new(move |draft| installer.lay_out(&found, &build, draft))).await?)
+    }
+}
+
+/// The program that drives the installer.
+async fn program(found: &Found, build: &Build, layers: &dyn Layers) -> Result<PathBuf, Fault> {
+    let files = found.recipe.files(&build.program);
+    let identity = found.identity();
+    let contents = files.iter().flat_map(|(path, content)| [path.as_bytes(), content]);
+    let digest: Digest = found.recipe.digest("builder", std::iter::once(identity.as_bytes()).chain(contents));
+    if let Some(path) = layers.find(&digest) {
+        return Ok(path);
+    }
+    let found = found.clone();
+    let lay_out = move |draft: &Path| {
+        files.iter().try_for_each(|(path, content)| write(&draft.join(path), content))?;
+        finish(&found, draft, "/opt/faas")
+    };
+    Ok(layers.seal(&digest, Box::new(lay_out)).await?)
+}

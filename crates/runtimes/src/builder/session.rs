@@ -1,0 +1,197 @@
+//! One build, from the job to the tree.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use faas_ports::{LogEntry, OpenSandbox, PortError, PortResult, SandboxControl, SandboxExit};
+use faas_proto::build::{BuildFrame, BuildKind, DoneHead, JobHead, PAYLOAD_MAX, PackageHead, encode};
+use faas_types::{Bundle, Code, Fault, InstalledPackage, LogStream, Timestamp};
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::BuilderPorts;
+use super::intake::Intake;
+use super::journal::Journal;
+use super::tunnels::Tunnels;
+use crate::pipes::Pipe;
+
+/// Bytes asked of the socket at once.
+const READ_LEN: usize = 64 << 10;
+/// Frames that wait for the program before their senders do.
+const OUTBOX: usize = 64;
+/// Packages that are named.
+const PACKAGES_MAX: usize = 2_000;
+/// Bytes of a package's name and version.
+const NAME_MAX: usize = 200;
+
+/// The server's side of one build. Dropping it kills the sandbox.
+pub(super) struct Session {
+    socket: OwnedReadHalf,
+    buffer: BytesMut,
+    pipes: [Pipe; 2],
+    control: Box<dyn SandboxControl>,
+    outbox: mpsc::Sender<Bytes>,
+    writer: JoinHandle<()>,
+    tunnels: Tunnels,
+    intake: Intake,
+    pub(super) journal: Journal,
+}
+
+/// Installed packages.
+pub(super) struct Outcome {
+    pub(super) bundle: Bundle,
+    pub(super) packages: Vec<InstalledPackage>,
+}
+
+/// Why there are none.
+pub(super) enum Failed {
+    /// The program says so.
+    Told(String),
+    /// The program, or what runs beside it, broke the protocol.
+    Breach(String),
+    /// The program has ended.
+    Gone,
+    /// Time is over.
+    Late,
+    /// What was handed over cannot be taken.
+    Fault(Box<Fault>),
+}
+
+// === impl Session ===
+
+impl Session {
+    pub(super) fn new(sandbox: OpenSandbox, ports: &BuilderPorts, secrets: Vec<String>) -> PortResult<Self> {
+        let failed = |error: io::Error| PortError::failed("taking over a build's channels", error);
+        let channel = std::os::unix::net::UnixStream::from(sandbox.channel);
+        channel.set_nonblocking(true).map_err(failed)?;
+        let (socket, writing) = UnixStream::from_std(channel).map_err(failed)?.into_split();
+        let pipes = [
+            Pipe::new(sandbox.stdout, LogStream::Stdout).map_err(failed)?,
+            Pipe::new(sandbox.stderr, LogStream::Stderr).map_err(failed)?,
+        ];
+        let (outbox, frames) = mpsc::channel(OUTBOX);
+        Ok(Self {
+            socket,
+            buffer: BytesMut::new(),
+            pipes,
+            control: sandbox.control,
+            tunnels: Tunnels::new(ports.egress.clone(), outbox.clone()),
+            outbox,
+            writer: tokio::spawn(write(writing, frames)),
+            intake: Intake::new(ports.blobs.clone(), secrets.clone()),
+            journal: Journal::new(secrets),
+        })
+    }
+
+    /// Drives the build to its end.
+    pub(super) async fn run(&mut self, job: &JobHead<'_>) -> Result<Outcome, Failed> {
+        let content = serde_json::to_vec(job).map_err(|error| Failed::Breach(error.to_string()))?;
+        if content.len() > PAYLOAD_MAX {
+            let message = "the files that ask for packages are too large to be handed over";
+            return Err(Failed::Fault(Box::new(Fault::new(Code::PayloadTooLarge, message))));
+        }
+        // Where nobody reads, the next frame is missed.
+        let _ = self.outbox.send(encode(BuildKind::Job, 0, &content)).await;
+        loop {
+            let BuildFrame { kind, stream, payload } = self.next_frame().await?;
+            let done = match kind {
+                BuildKind::Open => self.tunnels.open(stream, head(&payload)?),
+                BuildKind::Send => self.tunnels.send(stream, payload),
+                BuildKind::Taken => self.tunnels.taken(stream, &payload),
+                BuildKind::File => self.intake.begin(head(&payload)?).await.map(Ok)?,
+                BuildKind::Content => self.intake.take(&payload).await.map(Ok)?,
+                BuildKind::Closed => {
+                    self.tunnels.close(stream);
+                    Ok(())
+                }
+                BuildKind::Log => {
+                    self.journal.line(&payload);
+                    Ok(())
+                }
+                BuildKind::Done => {
+                    let packages = packages(head::<DoneHead>(&payload)?.packages);
+                    return Ok(Outcome { bundle: self.intake.finish().await?, packages });
+                }
+                BuildKind::Failed => return Err(Failed::Told(self.journal.clean(&payload))),
+                _ => Err("a frame of the server's"),
+            };
+            done.map_err(|why| Failed::Breach(why.to_owned()))?;
+        }
+    }
+
+    /// Ends the sandbox, by force after `patience`. Nothing is left of it then.
+    pub(super) async fn end(&mut self, patience: Duration) -> SandboxExit {
+        if tokio::time::timeout(patience, self.control.wait()).await.is_err() {
+            self.control.kill();
+        }
+        let exit = self.control.wait().await;
+        for index in 0..self.pipes.len() {
+            self.read_pipe(index);
+        }
+        exit
+    }
+
+    /// The next frame from the program. Keeps pipes and connections going meanwhile.
+    async fn next_frame(&mut self) -> Result<BuildFrame, Failed> {
+        loop {
+            match BuildFrame::decode(&mut self.buffer) {
+                Ok(Some(frame)) => return Ok(frame),
+                Ok(None) => {}
+                Err(error) => return Err(Failed::Breach(error.to_string())),
+            }
+            self.buffer.reserve(READ_LEN);
+            let [stdout, stderr] = &self.pipes;
+            tokio::select! {
+                count = self.socket.read_buf(&mut self.buffer) => {
+                    if !count.is_ok_and(|count| count > 0) {
+                        return Err(Failed::Gone);
+                    }
+                }
+                () = stdout.readable() => self.read_pipe(0),
+                () = stderr.readable() => self.read_pipe(1),
+                why = self.tunnels.ended() => why.into_iter().for_each(|why| self.journal.note(why)),
+            }
+        }
+    }
+
+    fn read_pipe(&mut self, index: usize) {
+        let mut lines: Vec<LogEntry> = Vec::new();
+        self.pipes[index].read(Timestamp::default(), &mut lines);
+        lines.iter().for_each(|entry| self.journal.line(entry.message.as_bytes()));
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.writer.abort();
+        self.control.kill();
+    }
+}
+
+async fn write(mut socket: OwnedWriteHalf, mut frames: mpsc::Receiver<Bytes>) {
+    while let Some(frame) = frames.recv().await {
+        // A broken socket is seen by the reader.
+        if socket.write_all(&frame).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn head<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Failed> {
+    serde_json::from_slice(payload).map_err(|error| Failed::Breach(format!("malformed head: {error}")))
+}
+
+/// The largest first, as far as their names are names.
+fn packages(heads: Vec<PackageHead>) -> Vec<InstalledPackage> {
+    let is_fit = |text: &str| text.len() <= NAME_MAX && !text.chars().any(char::is_control);
+    let fit = heads.into_iter().filter(|head| is_fit(&head.name) && is_fit(&head.version)).take(PACKAGES_MAX);
+    let mut packages: Vec<InstalledPackage> =
+        fit.map(|PackageHead { name, version, size }| InstalledPackage { name, version, size }).collect();
+    packages.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.name.cmp(&b.name)));
+    packages
+}

@@ -1,0 +1,54 @@
+//! Layers of installed packages, as the registry keeps them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, LayerId, RuntimeName, Timestamp};
+
+/// Packages installed for a runtime, shared by the functions that depend on the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerRecord {
+    /// Its id: the first 16 bytes of the hash of all that it was built from. Says nothing of its age.
+    pub id: LayerId,
+    /// The hash of its file list.
+    pub bundle: Digest,
+    /// The runtime that it is for.
+    pub runtime: RuntimeName,
+    /// Where the packages were asked for, such as `requirements.txt`.
+    pub source: String,
+    /// Files in it.
+    pub files: u32,
+    /// Bytes in it.
+    pub size: u64,
+    /// What is in it, the largest first.
+    pub packages: Vec<InstalledPackage>,
+    /// When it was built.
+    pub built_at: Timestamp,
+    /// How long that took.
+    pub took_ms: u64,
+    /// The last lines that the installer wrote.
+    pub log: Vec<String>,
+}
+
+/// A package, as it says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct InstalledPackage {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Bytes of its files.
+    pub size: u64,
+}
+
+/// Whether the packages that a function's files ask for are installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DependencyMode {
+    /// Unless packages lie beside the code already.
+    #[default]
+    Auto,
+    /// In any case.
+    Install,
+    /// Not at all.
+    None,
+}
