@@ -5,7 +5,7 @@
 //! - [`IgnoreRules`]: which files of a directory become a bundle.
 //! - [`Language`]: what the descriptions of the runtimes say to manifests.
 //! - [`preflight`]: what an upload is refused for.
-//! - [`find_keys`]: the forms of keys that services hand out.
+//! - [`looks_secret`]: which values belong among the secrets.
 //! - [`error_page`]: the page of an error code.
 
 mod bundle;
@@ -13,7 +13,7 @@ mod error_page;
 mod languages;
 mod manifest;
 pub mod preflight;
-mod secret_formats;
+mod secret_value;
 mod server;
 
 pub use bundle::{DEFAULT_IGNORES, IGNORE_FILE, IgnoreRules, InvalidPattern, is_git_ignored};
@@ -23,7 +23,7 @@ pub use manifest::{
     LoadManifestError, MANIFEST_FILES, Manifest, ManifestErrors, Position, Problem, check_var, closest,
     manifest_schema, place_of_var,
 };
-pub use secret_formats::{FoundKey, find_keys, looks_secret};
+pub use secret_value::looks_secret;
 pub use server::{
     BuildSection, CacheSection, CallbacksSection, ConfigError, EngineSection, HttpSection, LogFormat, LogSection,
     MetricsSection, PreflightSection, SandboxSection, ServerConfig, ServerOverrides, StoreSection, default_data_dir,

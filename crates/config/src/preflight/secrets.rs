@@ -147,6 +147,8 @@ const RULES: &[Rule] = &[
         hints: &["_v1_"],
         pattern: r"\bdo[opr]_v1_[0-9a-f]{64}\b",
     },
+    Rule { name: "shopify-token", what: "a Shopify token", hints: &["shpat_"], pattern: r"\bshpat_[A-Fa-f0-9]{32}\b" },
+    Rule { name: "vault-token", what: "a Vault token", hints: &["hvs."], pattern: r"\bhvs\.[A-Za-z0-9_\-]{24,}" },
 ];
 
 /// The names of all rules.
@@ -261,6 +263,8 @@ mod tests {
             ("huggingface-token", format!("hf_{}", alpha(34))),
             ("sendgrid-key", format!("SG.{}.{}", any(22), any(43))),
             ("digitalocean-token", format!("dop_v1_{}", letters("0123456789abcdef", 64))),
+            ("shopify-token", format!("shpat_{}", letters("0123456789abcdef", 32))),
+            ("vault-token", format!("hvs.{}", any(90))),
         ]
     }
 
