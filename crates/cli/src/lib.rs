@@ -10,6 +10,7 @@ mod commands;
 mod deps;
 mod env_file;
 mod failure;
+mod interpreter;
 mod lobby;
 mod local;
 mod output;

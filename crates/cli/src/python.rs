@@ -3,14 +3,14 @@
 //! This needs an interpreter that is not older than the function's runtime. Without one the check is skipped: the server
 //! loads the entrypoint anyway before it lets a version serve.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use faas_client::LocalFile;
 use faas_config::Language;
 use faas_types::{FunctionError, RuntimeName};
 use serde::Deserialize;
+
+use crate::interpreter;
 
 /// Reads paths from standard input and parses each file; never imports or runs any.
 const CHECKER: &str = include_str!("../templates/check.py");
@@ -37,30 +37,14 @@ pub(crate) fn can_check(language: &Language) -> bool {
 pub(crate) fn check(files: &[LocalFile], entry: &Path, runtime: &RuntimeName) -> Option<Findings> {
     let mut sources: Vec<_> = files.iter().filter(|file| file.entry.path.ends_with(".py")).collect();
     sources.sort_by_key(|file| (file.local != entry, file.entry.path.matches('/').count()));
-    let mut input = String::new();
-    for file in sources.iter().take(FILES_MAX) {
-        // A path with a newline has been refused as part of a bundle; what leads to the bundle may still hold one.
-        let local = file.local.to_str().filter(|local| !local.contains(['\n', '\t']))?;
-        input.push_str(&format!("{local}\t{}\n", file.entry.path));
-    }
-    interpreters(runtime).iter().find_map(|program| parse_with(program, &input, runtime))
+    let input = interpreter::listing(sources.into_iter().take(FILES_MAX))?;
+    let version = runtime.version().unwrap_or("3");
+    interpreters(runtime)
+        .iter()
+        .find_map(|program| interpreter::ask(program, &["-I", "-S", "-c", CHECKER, version], &input))
 }
 
 fn interpreters(runtime: &RuntimeName) -> Vec<PathBuf> {
     let exact = runtime.version().map(|version| format!("python{version}").into());
     exact.into_iter().chain([PathBuf::from("python3")]).collect()
-}
-
-fn parse_with(program: &Path, input: &str, runtime: &RuntimeName) -> Option<Findings> {
-    let mut child = Command::new(program)
-        .args(["-I", "-S", "-c", CHECKER, runtime.version().unwrap_or("3")])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
-    // The checker reads all before it writes, so neither side can block on a full pipe.
-    let written = child.stdin.take().is_some_and(|mut stdin| stdin.write_all(input.as_bytes()).is_ok());
-    let output = child.wait_with_output().ok()?;
-    (written && output.status.success()).then(|| serde_json::from_slice(&output.stdout).ok()).flatten()
 }

@@ -1,15 +1,14 @@
 //! Has the language's own interpreter tell what files import. It parses them and runs nothing of them.
 
 use std::collections::HashSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use faas_client::LocalFile;
 use faas_types::RuntimeName;
 use serde::Deserialize;
 
 use crate::deps::packages::Ecosystem;
+use crate::interpreter;
 
 const PYTHON: &str = include_str!("../../templates/imports.py");
 const NODE: &str = include_str!("../../templates/imports.cjs");
@@ -43,11 +42,7 @@ pub(super) struct Scan {
 
 /// Scans files. `None` when no interpreter is here.
 pub(super) fn run(files: &[&LocalFile], ecosystem: Ecosystem, runtime: &RuntimeName) -> Option<Scan> {
-    let mut input = String::new();
-    for file in files.iter().take(FILES_MAX) {
-        let local = file.local.to_str().filter(|local| !local.contains(['\n', '\t']))?;
-        input.push_str(&format!("{local}\t{}\n", file.entry.path));
-    }
+    let input = interpreter::listing(files.iter().copied().take(FILES_MAX))?;
     let version = runtime.version();
     let exact = version.map(|version| PathBuf::from(format!("{}{version}", ecosystem.program())));
     let programs = exact.into_iter().chain([PathBuf::from(ecosystem.program())]);
@@ -55,21 +50,10 @@ pub(super) fn run(files: &[&LocalFile], ecosystem: Ecosystem, runtime: &RuntimeN
 }
 
 fn scan_with(program: &Path, ecosystem: Ecosystem, version: &str, input: &str) -> Option<Scan> {
-    let flags: &[&str] = match ecosystem {
-        Ecosystem::Python => &["-I", "-S", "-c", PYTHON],
-        Ecosystem::Node => &["--experimental-vm-modules", "--no-warnings", "-e", NODE, "--"],
+    let mut args: Vec<&str> = match ecosystem {
+        Ecosystem::Python => vec!["-I", "-S", "-c", PYTHON],
+        Ecosystem::Node => vec!["--experimental-vm-modules", "--no-warnings", "-e", NODE, "--"],
     };
-    let mut child = Command::new(program)
-        .args(flags)
-        .arg(version)
-        .env_remove("NODE_OPTIONS")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
-    // Both programs read all before they write, so neither side can block on a full pipe.
-    let written = child.stdin.take().is_some_and(|mut stdin| stdin.write_all(input.as_bytes()).is_ok());
-    let output = child.wait_with_output().ok()?;
-    (written && output.status.success()).then(|| serde_json::from_slice(&output.stdout).ok()).flatten()
+    args.push(version);
+    interpreter::ask(program, &args, input)
 }
