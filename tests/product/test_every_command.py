@@ -315,6 +315,8 @@ def own_machine(session: Session, desk: Path) -> None:
     session.both("profile", "use", endpoint)
     session.both("api", "GET", "/api/v1/status")
     session.json("logout", endpoint)
+    # Others use this server and its profile too.
+    session.server.cli("login", stdin=session.server.key).ok()
 
 
 def layers(session: Session, desk: Path) -> None:

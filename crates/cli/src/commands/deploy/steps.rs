@@ -83,7 +83,14 @@ impl<'s> Steps<'s> {
                 out.note(format_args!("  | … {more} more lines: faas fn build-log {name} {version}"));
             }
         }
-        out.note(format_args!("switched {} to version {}", deployment.function, deployment.version));
+        let alias = if deployment.alias == "live" { String::new() } else { format!(":{}", deployment.alias) };
+        let (name, version) = (&deployment.function, deployment.version);
+        match &deployment.split {
+            Some(split) => {
+                out.note(format_args!("{} % of {name}{alias} go to version {}", split.percent, split.version))
+            }
+            None => out.note(format_args!("switched {name}{alias} to version {version}")),
+        }
     }
 
     fn event(&self, event: &Value) -> anyhow::Result<()> {
