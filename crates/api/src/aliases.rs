@@ -65,7 +65,7 @@ pub(crate) async fn set_alias(
     params(("id" = String, Path, description = "name or id"), ("alias" = String, Path, description = "the alias's name")), responses(
     (status = 204, description = "removed"),
     (status = 404, description = "no such function or alias", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "a trigger calls the function by it, or it was changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "`live` cannot be removed", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn remove_alias(

@@ -8,7 +8,7 @@ use faas_proto::rest::{
     AddTrigger, NextFires, Problem, RotateSecret, TestedTrigger, TriggerList, TriggerView, TriggerWithSecret,
     UpdateTrigger,
 };
-use faas_types::{Code, Fault, Span, TriggerSettings, limits};
+use faas_types::{AliasName, Code, Fault, Span, TriggerSettings, limits};
 use faas_web::{Authorized, Failure, Json, PathParams, QueryParams, read_body};
 use http::StatusCode;
 use serde::Deserialize;
@@ -49,7 +49,7 @@ pub(crate) async fn list_triggers(
 #[utoipa::path(post, path = "/api/v1/functions/{id}/triggers", tag = "triggers", params(("id" = String, Path, description = "name or id")),
     request_body = AddTrigger, responses(
     (status = 201, body = TriggerWithSecret),
-    (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "no such function or alias", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "the name is taken", body = Problem, content_type = "application/problem+json"),
     (status = 429, description = "too many triggers", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "the disk is full, or the server is stopping", body = Problem, content_type = "application/problem+json"),
@@ -62,7 +62,9 @@ pub(crate) async fn add_trigger(
 ) -> Result<impl IntoResponse, Failure> {
     let function = state.engine.catalog().find(caller.project, &id)?;
     let settings = settings(&state, &function, body.trigger)?;
-    let (entry, secret) = state.engine.add_trigger(&function, settings, body.secret.as_deref()).await?;
+    let alias = body.alias.as_deref().map_or(Ok(AliasName::live()), str::parse);
+    let alias = alias.map_err(|error| Fault::new(Code::InvalidConfiguration, format!("alias: {error}")))?;
+    let (entry, secret) = state.engine.add_trigger(&function, alias, settings, body.secret.as_deref()).await?;
     let trigger = view(&state, &function, &entry)?;
     let secret = secret.and_then(|secret| secret.text);
     Ok((StatusCode::CREATED, Json(TriggerWithSecret { secret, trigger })))
@@ -227,6 +229,7 @@ fn view(state: &ApiState, function: &FunctionEntry, entry: &TriggerEntry) -> Res
         id: record.id.to_string(),
         function: function.record.name.to_string(),
         name: record.name().to_string(),
+        alias: record.alias.to_string(),
         origin: origin.to_owned(),
         enabled: record.enabled,
         settings: record.settings.clone(),

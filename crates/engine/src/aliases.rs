@@ -165,11 +165,17 @@ impl Engine {
     /// Removes an alias; its versions stay.
     ///
     /// # Errors
-    /// `FN_013` when there is none, `FN_006` for `live`.
+    /// `FN_013` when there is none, `FN_006` for `live`, `FN_014` while a trigger calls the function by it.
     pub async fn remove_alias(&self, entry: &FunctionEntry, name: &AliasName) -> Result<Arc<FunctionEntry>, Fault> {
         if *name == AliasName::live() {
             return Err(Fault::new(Code::InvalidConfiguration, "alias: `live` cannot be removed")
                 .with_hint("move it with `faas alias set`, or delete the function"));
+        }
+        let triggers = self.core.triggers.of(entry.record.id);
+        if let Some(trigger) = triggers.iter().find(|trigger| trigger.record.alias == *name) {
+            let (function, trigger) = (&entry.record.name, trigger.record.name());
+            return Err(Fault::new(Code::Conflict, format!("the trigger `{trigger}` calls `{function}:{name}`"))
+                .with_hint(format!("remove it first: faas triggers remove {function} {trigger}")));
         }
         self.update(entry, |record| self.drop_alias(record, name, DeploymentKind::Remove)).await
     }

@@ -180,7 +180,7 @@ impl Engine {
         if let Some(known) = &known {
             new.target.check(&known.record)?;
         }
-        check_destinations(&self.core, project, peers, &new.settings.background).await?;
+        check_destinations(&self.core, project, (new.target.alias(), peers), &new.settings.background).await?;
         self.inspect_listing(&new.bundle)?;
         let digest = self.seal(&new).await?;
         self.inspect_files(&new).await?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Code, FunctionName, Span, limits};
+use crate::{Code, FunctionTarget, Span, limits};
 
 /// Which calls a function takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -63,11 +63,11 @@ pub struct Background {
     /// The function of the same project that goes on when a run has succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    pub on_success: Option<FunctionName>,
+    pub on_success: Option<FunctionTarget>,
     /// The function that goes on when a run has failed for good.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    pub on_failure: Option<FunctionName>,
+    pub on_failure: Option<FunctionTarget>,
 }
 
 // === impl RetryClass ===

@@ -14,6 +14,7 @@ mod cron;
 mod cron_ticks;
 mod digest;
 mod fault;
+mod function_target;
 pub mod id;
 mod index_url;
 mod isolation;
@@ -48,6 +49,7 @@ pub use cron::{CronSchedule, InvalidCron};
 pub use cron_ticks::{CronPolicy, DueTicks, MissedTicks, Overlap};
 pub use digest::Digest;
 pub use fault::{Fault, FunctionError, InnerLimit};
+pub use function_target::{FunctionTarget, InvalidFunctionTarget};
 pub use id::{
     AttemptId, DeploymentId, EventId, FunctionId, Id, IdKind, InstanceId, InvalidId, KeyId, LayerId, MessageId,
     ProjectId, RunId, SandboxId, TriggerId, VersionId,

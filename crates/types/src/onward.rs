@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FunctionName, RunId, Timestamp};
+use crate::{FunctionTarget, RunId, Timestamp};
 
 /// What follows a run's end, as its record tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,9 +57,9 @@ pub enum CallbackState {
 /// The function that goes on after a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Destination {
-    /// Its name.
+    /// Its name, with the alias behind a colon where that is not `live`.
     #[schema(value_type = String)]
-    pub function: FunctionName,
+    pub function: FunctionTarget,
     /// Its run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -57,6 +57,9 @@ pub(crate) struct AddArgs {
     /// Its name [default: the type and a number]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// The alias by which it calls the function [default: live]
+    #[arg(long, value_name = "ALIAS")]
+    alias: Option<String>,
     /// cron: when, such as '0 9 * * 1-5'
     #[arg(long, value_name = "CRON")]
     schedule: Option<String>,
@@ -181,7 +184,8 @@ Examples:
   faas triggers add hello cron --schedule '0 9 * * 1-5' --timezone Europe/Berlin
   faas triggers add hello webhook --scheme github --name pushes
   faas triggers add hello event --event-type 'order.*' --source /shop
-  faas triggers add hello queue --topic orders --batch-size 100 --batch-window 2s";
+  faas triggers add hello queue --topic orders --batch-size 100 --batch-window 2s
+  faas triggers add hello cron --schedule @hourly --alias staging";
 
 const ROTATE_EXAMPLES: &str = "\
 Examples:
@@ -263,7 +267,8 @@ fn wanted(args: &AddArgs) -> anyhow::Result<AddTrigger> {
     let lists = [("types", &args.types), ("sources", &args.sources), ("subjects", &args.subjects)];
     let lists = lists.iter().filter(|(_, list)| !list.is_empty());
     trigger.extend(lists.map(|(key, list)| ((*key).to_owned(), json!(list))));
-    Ok(AddTrigger { trigger, secret: args.secret_file.as_deref().map(secret_of).transpose()? })
+    let secret = args.secret_file.as_deref().map(secret_of).transpose()?;
+    Ok(AddTrigger { trigger, secret, alias: args.alias.clone() })
 }
 
 /// A secret stands in no argument, where others could read it.
@@ -302,11 +307,12 @@ fn print(made: &TriggerWithSecret, session: &Session) -> anyhow::Result<()> {
 }
 
 fn table(triggers: &[TriggerView]) -> Table {
-    let mut table = Table::with_headings(["NAME", "TYPE", "ORIGIN", "ON", "WHAT", "NEXT", "FIRED", "REFUSED"]);
+    let mut table = Table::with_headings(["NAME", "TYPE", "ALIAS", "ORIGIN", "ON", "WHAT", "NEXT", "FIRED", "REFUSED"]);
     for row in triggers {
         table.row([
             row.name.clone(),
             row.settings.kind().as_str().to_owned(),
+            row.alias.clone(),
             row.origin.clone(),
             if row.enabled { "yes" } else { "no" }.to_owned(),
             what(row),

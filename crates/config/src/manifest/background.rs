@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faas_types::{Background, FunctionName, InvocationMode, RetryClass, RetryPolicy, Span, limits};
+use faas_types::{Background, FunctionTarget, InvocationMode, RetryClass, RetryPolicy, Span, limits};
 
 use super::node::{Node, Value};
 use super::reader::{Reader, Table, shorten};
@@ -27,12 +27,12 @@ pub(super) fn background(reader: &mut Reader, root: &Table<'_>) -> Option<Backgr
     })
 }
 
-/// The name of a function.
-fn destination(reader: &mut Reader, table: &Table<'_>, key: &str) -> Option<FunctionName> {
+/// A function by one of its aliases.
+fn destination(reader: &mut Reader, table: &Table<'_>, key: &str) -> Option<FunctionTarget> {
     let node = table.get(key)?;
     let path = table.path_of(key);
     let text = reader.text(&path, node)?;
-    reader.keep(&path, node, text.parse::<FunctionName>())
+    reader.keep(&path, node, text.parse::<FunctionTarget>())
 }
 
 /// Reads a table of retries that stands at `path`.

@@ -15,6 +15,9 @@ use super::Manifest;
 use crate::languages::Language;
 use trigger::TriggerDocument;
 
+/// A function, or one of its aliases behind a colon.
+const TARGET_PATTERN: &str = "^[a-z]([a-z0-9-]*[a-z0-9])?(:[a-z]([a-z0-9-]*[a-z0-9])?)?$";
+
 /// A function of Function Cloud.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(title = "faas.toml", default, deny_unknown_fields)]
@@ -155,13 +158,14 @@ struct BackgroundDocument {
     backlog_max: u32,
     /// When a failed attempt is followed by another.
     retry: RetryDocument,
-    /// The function of the same project that goes on when a run has succeeded; it gets a report of that run.
+    /// The function of the same project that goes on when a run has succeeded, or one of its aliases (name:alias); it gets
+    /// a report of that run.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", length(min = 1, max = 63), regex(pattern = "^[a-z]([a-z0-9-]*[a-z0-9])?$"))]
+    #[schemars(with = "String", length(min = 1, max = 127), regex(pattern = TARGET_PATTERN))]
     on_success: Option<String>,
-    /// The function that goes on when a run has failed and is not tried again.
+    /// The function, or its alias, that goes on when a run has failed and is not tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", length(min = 1, max = 63), regex(pattern = "^[a-z]([a-z0-9-]*[a-z0-9])?$"))]
+    #[schemars(with = "String", length(min = 1, max = 127), regex(pattern = TARGET_PATTERN))]
     on_failure: Option<String>,
 }
 

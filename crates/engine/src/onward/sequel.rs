@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_ports::{NewCallback, NewItem, Sequel};
 use faas_types::{
-    AliasName, Background, CallbackState, Code, Destination, Fault, FunctionName, InvocationMode, Onward, ProjectId,
-    RunRecord, RunState, TriggerKind, limits,
+    AliasName, Background, CallbackState, Code, Destination, Fault, FunctionName, FunctionTarget, InvocationMode, Onward,
+    ProjectId, RunRecord, RunState, TriggerKind, limits,
 };
 
 use super::add;
@@ -38,27 +38,29 @@ pub(crate) async fn follow(core: &Core, run: &mut RunRecord, settings: Option<&B
     Some(Sequel { callback, run: next.map(Box::new) })
 }
 
-/// Checks that a deployment's destinations are there and take runs. `peers` come with it, itself among them.
+/// Checks that the destinations of a deployment to `alias` are there and take runs. `peers` come with it, itself among them.
 pub(crate) async fn check_destinations(
     core: &Core,
     project: ProjectId,
-    peers: &[(FunctionName, InvocationMode)],
+    (alias, peers): (&AliasName, &[(FunctionName, InvocationMode)]),
     settings: &Background,
 ) -> Result<(), Fault> {
     for (key, named) in [("on_success", &settings.on_success), ("on_failure", &settings.on_failure)] {
         let Some(named) = named else { continue };
-        let mode = match peers.iter().find(|(name, _)| name == named) {
+        let comes_along = named.alias == *alias || named.alias == AliasName::live();
+        let mode = match peers.iter().find(|(name, _)| comes_along && *name == named.name) {
             Some((_, mode)) => Ok(*mode),
-            None => core.live(project, named).await.map(|route| mode(&route)),
+            None => core.target(project, named).await.map(|route| mode(&route)),
         };
         let fault = |message: String| Fault::new(Code::InvalidConfiguration, format!("background.{key}: {message}"));
         match mode {
             Ok(InvocationMode::Sync) => {
-                return Err(fault(sync_only(named)).with_hint("set background.mode = \"both\" in its manifest"));
+                return Err(fault(sync_only(&named.name)).with_hint("set background.mode = \"both\" in its manifest"));
             }
             Ok(_) => {}
             Err(missing) if missing.code == Code::FunctionNotFound || missing.code == Code::NotFound => {
-                return Err(fault(missing.message).with_hint(format!("deploy `{named}` first, then this function")));
+                let hint = format!("deploy `{named}` first, then this function");
+                return Err(fault(missing.message).with_hint(hint));
             }
             Err(other) => return Err(other),
         }
@@ -67,7 +69,7 @@ pub(crate) async fn check_destinations(
 }
 
 /// The run of a destination. `None` outside when the server stops, inside when there is to be none.
-async fn destination(core: &Core, run: &mut RunRecord, function: FunctionName) -> Option<Option<NewItem>> {
+async fn destination(core: &Core, run: &mut RunRecord, function: FunctionTarget) -> Option<Option<NewItem>> {
     let hops = run.onward.as_ref().map_or(0, |onward| onward.hops);
     let outcome = if hops >= limits::HOPS_MAX {
         Err(format!("{hops} runs led to this one, each caused by the one before; no more are made"))
@@ -90,20 +92,20 @@ async fn destination(core: &Core, run: &mut RunRecord, function: FunctionName) -
     Some(item)
 }
 
-/// The live version of a destination, or why it cannot be one. Waits for a while where that cannot be read.
-async fn find(core: &Core, project: ProjectId, name: &FunctionName) -> Option<Result<Route, String>> {
+/// The version that a destination stands for, or why it cannot be one. Waits for a while where that cannot be read.
+async fn find(core: &Core, project: ProjectId, target: &FunctionTarget) -> Option<Result<Route, String>> {
     let [mut pause, longest] = PAUSES;
     let mut tries = 0;
     loop {
         tries += 1;
-        match core.live(project, name).await {
-            Ok(route) if mode(&route) == InvocationMode::Sync => return Some(Err(sync_only(name))),
+        match core.target(project, target).await {
+            Ok(route) if mode(&route) == InvocationMode::Sync => return Some(Err(sync_only(&target.name))),
             Ok(route) => return Some(Ok(route)),
             Err(fault) if fault.code == Code::FunctionNotFound || fault.code == Code::NotFound => {
                 return Some(Err(fault.message));
             }
             Err(fault) if tries == TRIES => return Some(Err(fault.message)),
-            Err(fault) => tracing::error!(%fault, function = %name, "a destination cannot be looked up yet"),
+            Err(fault) => tracing::error!(%fault, function = %target, "a destination cannot be looked up yet"),
         }
         tokio::select! {
             () = core.stop.cancelled() => return None,
@@ -165,9 +167,9 @@ fn callback(core: &Core, run: &mut RunRecord) -> Option<NewCallback> {
 // === impl Core ===
 
 impl Core {
-    /// The live version of a function.
-    async fn live(&self, project: ProjectId, name: &FunctionName) -> Result<Route, Fault> {
-        let entry = self.function(project, name.as_str())?;
-        self.route(entry, &Selector::Alias(AliasName::live()), None).await
+    /// The version that a function's alias points to.
+    async fn target(&self, project: ProjectId, target: &FunctionTarget) -> Result<Route, Fault> {
+        let entry = self.function(project, target.name.as_str())?;
+        self.route(entry, &Selector::Alias(target.alias.clone()), None).await
     }
 }

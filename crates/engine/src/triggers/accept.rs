@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{Claim, Enqueued, NewItem};
-use faas_types::{AliasName, Code, CronTrigger, Digest, Fault, RunId, Timestamp};
+use faas_types::{Code, CronTrigger, Digest, Fault, RunId, Timestamp};
 
 use super::table::TriggerEntry;
 use crate::accept::{COMMIT_PATIENCE, Entry, Later};
@@ -144,12 +144,12 @@ impl Core {
         Ok(made)
     }
 
-    /// The live version of a trigger's function.
+    /// The version of a trigger's function that its alias points to.
     pub(super) async fn trigger_route(&self, entry: &TriggerEntry) -> Result<Route, Fault> {
         let record = &entry.record;
         let function = self.catalog.by_id(record.project, record.function);
         let function = function.ok_or_else(|| Fault::new(Code::FunctionNotFound, "the trigger's function is gone"))?;
-        self.route(function, &Selector::Alias(AliasName::live()), None).await
+        self.route(function, &Selector::Alias(record.alias.clone()), None).await
     }
 
     async fn trigger_item(&self, route: &Route, run: NewRun) -> Result<NewItem, Fault> {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_ports::{Expect, PortError, Write};
-use faas_types::{Code, Fault, TriggerSettings, WebhookScheme, limits};
+use faas_types::{AliasName, Code, Fault, TriggerSettings, WebhookScheme, limits};
 
 use super::door::DoorPlace;
 use super::reconcile::ALL_MAX;
 use super::record::{TriggerOrigin, TriggerRecord, TriggerState, state_key};
 use super::table::TriggerEntry;
+use crate::call::no_alias;
 use crate::catalog::FunctionEntry;
 use crate::core::{Core, encode};
 use crate::engine::Engine;
@@ -55,13 +56,15 @@ impl Engine {
         u32::try_from(live).unwrap_or(u32::MAX)
     }
 
-    /// Adds a trigger by hand; deployments leave it alone. A webhook gets `secret`, or a fresh one.
+    /// Adds a trigger by hand, which calls the function by `alias`; deployments leave it alone. A webhook gets `secret`, or a
+    /// fresh one.
     ///
     /// # Errors
-    /// `FN_014` when the name is taken, `FN_007` past the limit, `FN_006` for a secret that does not fit the scheme.
+    /// `FN_013` for an alias that is not there, `FN_014` when the name is taken, `FN_007` past the limit, `FN_006` for a secret that does not fit the scheme.
     pub async fn add_trigger(
         &self,
         function: &FunctionEntry,
+        alias: AliasName,
         settings: TriggerSettings,
         secret: Option<&str>,
     ) -> Result<(Arc<TriggerEntry>, Option<NewSecret>), Fault> {
@@ -71,12 +74,16 @@ impl Engine {
         };
         let owner = &function.record;
         let core = &self.core;
+        if alias != AliasName::live() && !owner.aliases.contains_key(&alias) {
+            return Err(no_alias(&owner.name, &alias));
+        }
         if core.triggers.of(owner.id).len() >= ALL_MAX as usize {
             return Err(Fault::new(Code::RateLimited, format!("a function has at most {ALL_MAX} triggers"))
                 .with_hint("remove triggers that are not used"));
         }
         let now = core.clock.now();
         let mut record = core.new_trigger(owner.project, owner.id, TriggerOrigin::Api, settings, now)?;
+        record.alias = alias;
         let secret = core.give_secret(&mut record, secret, Duration::ZERO)?;
         let put = Write::Put { key: record.key(), value: encode(&record)?, expect: Expect::Absent };
         match core.registry.commit(vec![put]).await {

@@ -73,12 +73,12 @@ impl Core {
         Ok(told.collect())
     }
 
-    /// The event triggers that are switched on, of functions that have a version.
+    /// The event triggers that are switched on, of functions that have their alias.
     fn listening(&self, project: ProjectId) -> Vec<(Arc<TriggerEntry>, FunctionName)> {
         let entries = self.triggers.listening(project).into_iter().filter(|entry| entry.record.enabled);
         let with_function = entries.filter_map(|entry| {
             let function = self.catalog.by_id(project, entry.record.function)?;
-            function.live_version().map(|_| (entry, function.record.name.clone()))
+            entry.has_alias(&function).then(|| (entry, function.record.name.clone()))
         });
         with_function.collect()
     }

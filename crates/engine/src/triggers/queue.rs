@@ -183,7 +183,7 @@ impl Engine {
         let core = &self.core;
         let again = core.clock.now().plus(TRY_AGAIN);
         let (project, id) = (entry.record.project, entry.record.id);
-        if core.catalog.by_id(project, entry.record.function).is_none_or(|function| function.live_version().is_none()) {
+        if core.catalog.by_id(project, entry.record.function).is_none_or(|function| !entry.has_alias(&function)) {
             return Ok(Some(again));
         }
         let route = core.trigger_route(entry).await?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use faas_ports::{Collection, Expect, Key, Write};
-use faas_types::{Fault, FunctionId, ProjectId, Timestamp, TriggerId, TriggerName, TriggerSettings};
+use faas_types::{AliasName, Fault, FunctionId, ProjectId, Timestamp, TriggerId, TriggerName, TriggerSettings};
 
 use super::door::DoorPlace;
 use super::record::{TriggerOrigin, TriggerRecord, state_key};
@@ -116,6 +116,7 @@ impl Core {
             id,
             project,
             function,
+            alias: AliasName::live(),
             origin,
             settings,
             enabled: true,

@@ -1,7 +1,7 @@
 //! What is remembered of a trigger.
 
 use faas_ports::{Collection, Key};
-use faas_types::{FunctionId, ProjectId, RunId, Timestamp, TriggerId, TriggerName, TriggerSettings};
+use faas_types::{AliasName, FunctionId, ProjectId, RunId, Timestamp, TriggerId, TriggerName, TriggerSettings};
 use serde::{Deserialize, Serialize};
 
 /// Where a trigger comes from.
@@ -23,6 +23,9 @@ pub struct TriggerRecord {
     pub project: ProjectId,
     /// The function that it calls.
     pub function: FunctionId,
+    /// The alias by which it calls it; one of the manifest knows `live` alone.
+    #[serde(default = "AliasName::live")]
+    pub alias: AliasName,
     /// Where it comes from.
     pub origin: TriggerOrigin,
     /// What it reacts to.

@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use super::record::TriggerRecord;
-use crate::catalog::decode;
+use crate::catalog::{FunctionEntry, decode};
 
 /// A trigger with the registry's revision of its record.
 #[derive(Debug)]
@@ -42,6 +42,15 @@ struct Tables {
     hooks: HashMap<String, TriggerId>,
     events: HashMap<ProjectId, BTreeSet<TriggerId>>,
     queues: BTreeMap<TopicKey, BTreeSet<TriggerId>>,
+}
+
+// === impl TriggerEntry ===
+
+impl TriggerEntry {
+    /// Whether the alias by which it calls its function is there.
+    pub(super) fn has_alias(&self, function: &FunctionEntry) -> bool {
+        function.record.aliases.contains_key(&self.record.alias)
+    }
 }
 
 // === impl Triggers ===

@@ -156,7 +156,7 @@ async fn destinations_get_a_run_that_knows_its_origin() {
         let run = house.later("first", path, Later::default()).await;
         let record = house.ended(run).await;
         let destination = destination_of(&record);
-        assert_eq!((destination.function.as_str(), &destination.message), (wanted, &None));
+        assert_eq!((destination.function.to_string(), &destination.message), (wanted.to_owned(), &None));
         let next = house.ended(destination.run_id.unwrap()).await;
         assert_eq!((next.origin, next.trigger, next.state), (Some(run), TriggerKind::Destination, RunState::Succeeded));
         let input = house.engine.input(house.engine.default_project(), next.id).await.unwrap();

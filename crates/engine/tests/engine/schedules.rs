@@ -7,7 +7,7 @@ use faas_engine::{TriggerEntry, TriggerOrigin};
 use faas_ports::{Clock, Collection, Expect, Key, RunQuery, Write};
 use faas_testkit::ManualClock;
 use faas_types::{
-    Code, CronSchedule, CronTrigger, EventTrigger, MissedTicks, Overlap, RunRecord, RunState, Span, Timestamp,
+    AliasName, Code, CronSchedule, CronTrigger, EventTrigger, MissedTicks, Overlap, RunRecord, RunState, Span, Timestamp,
     TriggerKind, TriggerSettings,
 };
 
@@ -183,7 +183,7 @@ async fn deployments_and_rollbacks_bring_and_take_the_triggers_of_the_manifest()
     assert!(house.engine.triggers().of(function.record.id).is_empty());
     // One that was added by hand outlives deployments, and a rollback brings the manifest's back.
     let added = CronTrigger { name: parse("mine"), ..cron("@weekly", "UTC") };
-    house.engine.add_trigger(&function, TriggerSettings::Cron(Box::new(added)), None).await.unwrap();
+    house.engine.add_trigger(&function, AliasName::live(), TriggerSettings::Cron(Box::new(added)), None).await.unwrap();
     clock.advance(HOUR);
     house.engine.rollback(&function, Some(1), None).await.unwrap();
     let names = |house: &House| {

@@ -14,6 +14,8 @@ pub struct TriggerView {
     pub function: String,
     /// Its name, unique within the function.
     pub name: String,
+    /// The alias by which it calls the function.
+    pub alias: String,
     /// `manifest`, or `api` for one that was added by hand.
     #[schema(pattern = "^(manifest|api)$")]
     pub origin: String,
@@ -67,6 +69,10 @@ pub struct AddTrigger {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 512)]
     pub secret: Option<String>,
+    /// The alias by which it calls the function; `live` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 63)]
+    pub alias: Option<String>,
 }
 
 /// A trigger with the secret that was made for it.
