@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_ports::{NewCallback, NewItem, Sequel};
 use faas_types::{
-    AliasName, Background, CallbackState, Code, Destination, Fault, FunctionName, FunctionTarget, InvocationMode, Onward,
-    ProjectId, RunRecord, RunState, TriggerKind, limits,
+    AliasName, Background, CallbackState, Code, Destination, Fault, FunctionName, FunctionTarget, InvocationMode,
+    Onward, ProjectId, RunRecord, RunState, TriggerKind, limits,
 };
 
 use super::add;

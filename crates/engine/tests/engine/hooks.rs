@@ -9,7 +9,8 @@ use faas_engine::{HookAnswer, HookRequest, PublishedEvent, TriggerEntry};
 use faas_ports::{Clock, RunQuery};
 use faas_testkit::ManualClock;
 use faas_types::{
-    AliasName, Code, EventTrigger, Fault, RunId, TriggerKind, TriggerSettings, WebhookReply, WebhookScheme, WebhookTrigger, limits,
+    AliasName, Code, EventTrigger, Fault, RunId, TriggerKind, TriggerSettings, WebhookReply, WebhookScheme,
+    WebhookTrigger, limits,
 };
 
 use crate::house::{House, parse, scaling};
@@ -30,7 +31,11 @@ impl Door {
         let house = House::at(Arc::clone(&clock) as _).await;
         let deployed = house.deploy("hooked", scaling(2, 1)).await.unwrap();
         let hook = WebhookTrigger { name: parse("door"), scheme, respond, path: path.to_owned() };
-        let added = house.engine.add_trigger(&deployed.entry, AliasName::live(), TriggerSettings::Webhook(hook), None).await.unwrap();
+        let added = house
+            .engine
+            .add_trigger(&deployed.entry, AliasName::live(), TriggerSettings::Webhook(hook), None)
+            .await
+            .unwrap();
         let token = house.engine.webhook_token(&added.0).unwrap().unwrap();
         Self { house, clock, token, secret: added.1.unwrap().text.unwrap(), scheme }
     }

@@ -7,8 +7,8 @@ use faas_engine::{TriggerEntry, TriggerOrigin};
 use faas_ports::{Clock, Collection, Expect, Key, RunQuery, Write};
 use faas_testkit::ManualClock;
 use faas_types::{
-    AliasName, Code, CronSchedule, CronTrigger, EventTrigger, MissedTicks, Overlap, RunRecord, RunState, Span, Timestamp,
-    TriggerKind, TriggerSettings,
+    AliasName, Code, CronSchedule, CronTrigger, EventTrigger, MissedTicks, Overlap, RunRecord, RunState, Span,
+    Timestamp, TriggerKind, TriggerSettings,
 };
 
 use crate::house::{House, parse};
