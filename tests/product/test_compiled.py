@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+from blake3 import blake3
 from harness import Server, write_function
 
 # Some 2,000 functions: enough bytecode to be worth keeping, and milliseconds of compiling at each start without.
@@ -69,3 +71,18 @@ def test_compiled_files_stay_in_their_own_version(server: Server, tmp_path: Path
         server.deploy(write_function(tmp_path, f"forger-{number}", code))
         assert _answer(server, f"forger-{number}") == {"answer": 7}
     assert not list(server.data.rglob("escaped.pyc")) and not (server.data.parent / "escaped.pyc").exists()
+
+
+def test_a_version_outlives_what_was_compiled_of_it(tmp_path: Path) -> None:
+    with Server() as own:
+        own.deploy(write_function(tmp_path, "large", {"main.py": HANDLER, "large.py": LARGE}))
+        assert _answer(own, "large")["kept"] is True
+        assert own.stop() == 0
+        kept = [path for path in own.data.glob("layers/*/__pycache__/*.pyc") if path.name.startswith("large.")]
+        assert len(kept) == 1
+        digest = blake3(kept[0].read_bytes()).hexdigest()
+        shutil.rmtree(kept[0].parent.parent)
+        (own.data / "blobs" / digest[:2] / digest[2:]).unlink()
+        own.start()
+        assert _answer(own, "large") == {"kept": False, "inside": True, "answer": 7, "writes": False}
+        assert "what was compiled of a version is lost" in own.log()

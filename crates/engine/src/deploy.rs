@@ -284,8 +284,14 @@ impl Engine {
 impl Core {
     /// The code layer of a version on this machine; laid out again from the stored files when it is gone.
     pub(crate) async fn code_layer(&self, version: &VersionRecord) -> Result<PathBuf, Fault> {
-        let digest = version.prepared.unwrap_or(version.bundle);
-        self.laid_out(&digest).await
+        if let Some(prepared) = version.prepared {
+            match self.laid_out(&prepared).await {
+                Ok(path) => return Ok(path),
+                // The code alone does as well, only slower.
+                Err(fault) => tracing::warn!(digest = %prepared, %fault, "what was compiled of a version is lost"),
+            }
+        }
+        self.laid_out(&version.bundle).await
     }
 
     /// The layer of a version's packages on this machine.
