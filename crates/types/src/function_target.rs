@@ -3,8 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
+use crate::text_form::text_form;
 use crate::{AliasName, FunctionName, InvalidName};
 
 /// A function by one of its aliases: `name`, which stands for `name:live`, or `name:alias`. Not by a version's number: a
@@ -52,18 +51,7 @@ impl fmt::Display for FunctionTarget {
     }
 }
 
-impl Serialize for FunctionTarget {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for FunctionTarget {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+text_form!(FunctionTarget);
 
 #[cfg(test)]
 mod tests {

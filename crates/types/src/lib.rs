@@ -31,6 +31,7 @@ mod secret_ref;
 mod settings;
 mod span;
 mod stage;
+mod text_form;
 mod time;
 mod timeline;
 mod trigger;

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+use crate::text_form::text_form;
 use crate::{CronPolicy, CronSchedule, MissedTicks, Overlap, RetryPolicy, Span, TopicName, TriggerName, WebhookScheme};
 
 /// Bytes of one filter.
@@ -174,18 +175,7 @@ impl fmt::Display for EventFilter {
     }
 }
 
-impl Serialize for EventFilter {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for EventFilter {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+text_form!(EventFilter);
 
 #[cfg(test)]
 mod tests {
