@@ -1,4 +1,5 @@
-//! A scenario: a folder with a function and `case.json`, which says what to send and what must come back.
+//! A scenario: a folder with a function and `case.json`, which says what to send and what must come back. It may be a list,
+//! for several entrypoints of the same files.
 //!
 //! The driver knows the `Launcher` port alone, so that any sandbox and any language can be put below it.
 
@@ -126,16 +127,26 @@ fn slash() -> String {
 /// Runs one folder on one runtime; panics with what differs.
 pub(crate) async fn run(folder: &Path, launcher: &dyn Launcher, runtime: &RuntimeName) {
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let text = std::fs::read_to_string(folder.join("case.json")).expect("a scenario has a case.json");
-    let case: Case = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}/case.json: {error}"));
-    if case.skip.iter().any(|skipped| skipped == runtime.as_str()) {
-        return;
+    for case in cases(folder).unwrap_or_else(|error| panic!("{name}/case.json: {error}")) {
+        if !case.skip.iter().any(|skipped| skipped == runtime.as_str()) {
+            let spec = spec(folder, runtime, &case.entrypoint, case.concurrency, &case.vars);
+            run_case(&format!("{runtime} {name} {}", case.entrypoint), case, launcher, spec).await;
+        }
     }
-    let spec = spec(folder, runtime, &case.entrypoint, case.concurrency, &case.vars);
+}
+
+fn cases(folder: &Path) -> serde_json::Result<Vec<Case>> {
+    let text = std::fs::read_to_string(folder.join("case.json")).expect("a scenario has a case.json");
+    match serde_json::from_str(&text)? {
+        Value::Array(cases) => cases.into_iter().map(serde_json::from_value).collect(),
+        case => Ok(vec![serde_json::from_value(case)?]),
+    }
+}
+
+async fn run_case(at: &str, case: Case, launcher: &dyn Launcher, spec: InstanceSpec) {
     let launched = launcher.launch(spec).await;
-    let at = format!("{runtime} {name}");
     match (case.load, launched) {
-        (Some(expected), Err(fault)) => check_fault(&at, &expected, &fault),
+        (Some(expected), Err(fault)) => check_fault(at, &expected, &fault),
         (None, Ok(launched)) => {
             for (index, exchanged) in case.requests.iter().enumerate() {
                 let collected = collect(&*launched.instance, exchanged).await;
