@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from harness import Client, Reply, Server, until, write_function
 from harness.disk import PowerCutDisk
 
+from durability.crew import Crew
 from durability.ledger import Ledger, count_ends, until_quiet
 from durability.test_accepted import QUICK, assert_each_ended_once
 
@@ -25,25 +25,14 @@ SCRAP = 1 << 20
 ACCEPTED, REFUSED = "accepted", "refused"
 
 
-class Clients:
+class Clients(Crew):
     """Threads that have runs accepted until they are stopped. What is neither accepted nor well refused is kept."""
 
     def __init__(self, server: Server, ledger: Ledger) -> None:
+        super().__init__(THREADS, patience=2 * PATIENCE)
         self.client, self.ledger = Client(server.port, server.key, timeout=PATIENCE), ledger
         self.answers: Counter[str] = Counter()
         self.slowest = 0.0
-        self._lock, self._stop = threading.Lock(), threading.Event()
-        self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(THREADS)]
-
-    def __enter__(self) -> Clients:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(2 * PATIENCE)
 
     def reach(self, outcome: str, more: int) -> None:
         """Waits for so many more answers of a kind."""
@@ -53,11 +42,11 @@ class Clients:
         except AssertionError as error:
             raise AssertionError(f"{error}; so far {dict(self.answers)}") from None
 
-    def _send(self) -> None:
-        while not self._stop.is_set():
+    def work(self, number: int) -> None:
+        while not self.stopping.is_set():
             began = time.monotonic()
             outcome = self._one()
-            with self._lock:
+            with self.lock:
                 self.answers[outcome] += 1
                 self.slowest = max(self.slowest, time.monotonic() - began)
             if outcome != ACCEPTED:

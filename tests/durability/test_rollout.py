@@ -18,48 +18,37 @@ from typing import Any
 import pytest
 from harness import Server, until, write_function
 
+from durability.crew import Crew
+
 LONG = os.environ.get("FAAS_LONG") == "1"
 RATE = 500 if LONG else 100
 DEPLOYS, ROLLBACKS = 20, 5
 CALLERS = 8
 
 
-class Callers:
+class Callers(Crew):
     """Connections that are kept, with so many requests a second together until told to stop."""
 
     def __init__(self, server: Server, name: str, rate: int, most: int = 60_000) -> None:
+        super().__init__(CALLERS, patience=90)
         self.server, self.name, self.pause, self.most = server, name, CALLERS / rate, most // CALLERS
         self.outcomes: Counter[str] = Counter()
         self.versions: Counter[int] = Counter()
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._call, daemon=True) for _ in range(CALLERS)]
-
-    def __enter__(self) -> Callers:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(90)
-        assert not any(thread.is_alive() for thread in self._threads)
 
     def good(self) -> int:
         """Requests that were answered as they should."""
         return self.outcomes["200"]
 
-    def _call(self) -> None:
+    def work(self, number: int) -> None:
         connection = self.server.http.connect(60)
         headers = {"Authorization": f"Bearer {self.server.key}"}
         due = time.monotonic()
         for _ in range(self.most):
-            if self._stop.wait(max(0.0, due - time.monotonic())):
+            if self.stopping.wait(max(0.0, due - time.monotonic())):
                 break
             due = max(due + self.pause, time.monotonic() - 1)
             outcome, version = one_call(connection, self.name, headers)
-            with self._lock:
+            with self.lock:
                 self.outcomes[outcome] += 1
                 self.versions[version] += 1
         connection.close()
