@@ -139,3 +139,8 @@ def _fill(path: Path) -> None:
                 os.write(file.fileno(), bytes(512))
         except OSError as error:
             assert error.errno == 28
+
+
+def test_a_variable_with_a_typo_does_not_go_without_a_word() -> None:
+    with Server(env={"FAAS_DATA_DIR": "/nowhere"}) as server:
+        assert 'was FAAS_DATA meant? name="FAAS_DATA_DIR"' in server.log()

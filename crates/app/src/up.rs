@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use faas_cli::{LocalServer, ServerCommands};
-use faas_config::ServerConfig;
+use faas_config::{ServerConfig, strangers};
 use faas_ports::Sandboxes;
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand};
 use faas_types::IsolationReport;
@@ -36,6 +36,7 @@ pub(crate) fn run_command_line() -> ExitCode {
 impl ServerCommands for Local {
     async fn up(&self, config: ServerConfig) -> Result<()> {
         logging::start(&config.log);
+        warn_of_strangers();
         server::run(config).await
     }
 
@@ -54,5 +55,17 @@ impl ServerCommands for Local {
         let report = LinuxSandboxes::start(config).await.map(|sandboxes| sandboxes.report().clone());
         std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
         report.context("cannot probe this machine")
+    }
+}
+
+/// A setting with a typo in its name would go without a word.
+fn warn_of_strangers() {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for stranger in strangers(names) {
+        let name = stranger.name;
+        match stranger.meant {
+            Some(meant) => tracing::warn!(name, "the environment has a setting that there is not; was {meant} meant?"),
+            None => tracing::warn!(name, "the environment has a setting that there is not"),
+        }
     }
 }

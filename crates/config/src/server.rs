@@ -4,6 +4,7 @@
 
 mod layers;
 mod sections;
+mod strangers;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ pub use sections::{
     BuildSection, CacheSection, CallbacksSection, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection,
     PreflightSection, SandboxSection, StoreSection,
 };
+pub use strangers::{Stranger, strangers};
 
 /// Everything that a server can be told. Constructors take the section they need, never the whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

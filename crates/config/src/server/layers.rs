@@ -135,8 +135,8 @@ pub(super) fn from_file(path: &Path) -> Result<ServerOverrides, ConfigError> {
     Ok(file.into())
 }
 
-pub(super) fn from_env(env: &impl Fn(&str) -> Option<String>) -> Result<ServerOverrides, ConfigError> {
-    let text = |name: &str| env(name).filter(|value| !value.is_empty());
+pub(super) fn from_env(env: &impl Fn(&'static str) -> Option<String>) -> Result<ServerOverrides, ConfigError> {
+    let text = |name: &'static str| env(name).filter(|value| !value.is_empty());
     let pythons = text("FAAS_PYTHONS").map(|list| std::env::split_paths(&list).collect());
     Ok(ServerOverrides {
         listen: parsed(env, "FAAS_LISTEN")?,
@@ -218,7 +218,7 @@ impl<T: FromStr> FromStr for List<T> {
     }
 }
 
-fn parsed<T>(env: &impl Fn(&str) -> Option<String>, name: &'static str) -> Result<Option<T>, ConfigError>
+fn parsed<T>(env: &impl Fn(&'static str) -> Option<String>, name: &'static str) -> Result<Option<T>, ConfigError>
 where
     T: FromStr,
     T::Err: std::fmt::Display,
