@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import Server, write_function
@@ -45,6 +48,24 @@ def test_the_openapi_document_is_the_one_in_the_tree(server: Server) -> None:
     kept = [path for path in (ROOT / "openapi.json", ROOT / "docs/openapi.json") if path.exists()]
     assert kept, "no OpenAPI document is kept in the tree"
     assert server.api.openapi() == json.loads(kept[0].read_text(encoding="utf-8")), "run `make openapi` and commit it"
+
+
+def test_the_openapi_document_knows_every_code(server: Server) -> None:
+    codes = sorted(path.stem for path in (ROOT / "docs/errors").glob("FN_*.md"))
+    patterns = {pattern for pattern in patterns_of(server.api.openapi()) if "FN_" in pattern}
+    assert patterns
+    numbers = [f"FN_{number:03}" for number in range(1_000)]
+    for pattern in patterns:
+        assert [code for code in numbers if re.fullmatch(pattern, code)] == codes, pattern
+
+
+def patterns_of(node: Any) -> Iterator[str]:
+    """Every `pattern` of a JSON document."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if key == "pattern" and isinstance(value, str):
+            yield value
+        elif isinstance(value, (dict, list)):
+            yield from patterns_of(value)
 
 
 def test_the_openapi_document_is_version_3_1(server: Server) -> None:
