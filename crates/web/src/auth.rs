@@ -73,7 +73,8 @@ fn may(caller: Arc<Caller>, wanted: Scope) -> Result<Arc<Caller>, Fault> {
 pub(crate) fn identify(engine: &Engine, headers: &HeaderMap) -> Result<Arc<Caller>, Fault> {
     let Some(key) = key_of(headers) else {
         return Err(Fault::new(Code::Unauthenticated, "this needs a key").with_hint(
-            "send `Authorization: Bearer KEY`; the first start wrote an admin key to admin.key in the data directory",
+            "run `faas login`, or send `Authorization: Bearer KEY`; the first start wrote an admin key to admin.key in the \
+             data directory",
         ));
     };
     engine.keys().authenticate(key)
