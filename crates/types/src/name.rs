@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use crate::text_form::text_form;
 
+const LABEL_RULE: &str = "use 1 to 63 of a-z, 0-9 and -, starting with a letter";
+
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a valid {what}: {rule}")]
+#[error("`{text}` is not a valid {what}: {rule}{}", self.meant())]
 pub struct InvalidName {
     what: &'static str,
     rule: &'static str,
@@ -16,7 +18,7 @@ pub struct InvalidName {
 }
 
 macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $check:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident, $what:literal, $rule:expr, $check:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -61,19 +63,29 @@ macro_rules! names {
 names! {
     /// A function's name, unique in its project: 1 to 63 of `a-z 0-9 -`, starting with a letter and not
     /// ending in a dash, so that it can be a host name label.
-    FunctionName, "function name", "use 1 to 63 of a-z, 0-9 and -, starting with a letter", is_label;
+    FunctionName, "function name", LABEL_RULE, is_label;
     /// An alias of a function; same form as a function's name, so that it never looks like a version number.
-    AliasName, "alias name", "use 1 to 63 of a-z, 0-9 and -, starting with a letter", is_label;
+    AliasName, "alias name", LABEL_RULE, is_label;
     /// A trigger's name, unique within its function; same form as a function's name.
-    TriggerName, "trigger name", "use 1 to 63 of a-z, 0-9 and -, starting with a letter", is_label;
+    TriggerName, "trigger name", LABEL_RULE, is_label;
     /// A topic's name, unique in its project; same form as a function's name.
-    TopicName, "topic name", "use 1 to 63 of a-z, 0-9 and -, starting with a letter", is_label;
+    TopicName, "topic name", LABEL_RULE, is_label;
     /// A secret's name, unique in its project and stage: what references and environment variables are made of.
     SecretName, "secret name", "use letters, digits and _, not starting with a digit, at most 100", is_secret;
     /// A runtime as a manifest names it: a language, with or without a version (`python`, `python3.12`).
     RuntimeName, "runtime name", "use a language with or without a version, such as python or python3.12", is_runtime;
     /// Where a function's code starts: a file without its suffix, a colon and a name in it (`main:handler`).
     Entrypoint, "entrypoint", "write it as file:name, such as main:handler", is_entrypoint;
+}
+
+// === impl InvalidName ===
+
+impl InvalidName {
+    /// A label that is close to the text, such as a branch's name, where a label is wanted.
+    fn meant(&self) -> String {
+        let label = if self.rule == LABEL_RULE { label_of(&self.text) } else { None };
+        label.map(|label| format!("; such as {label}")).unwrap_or_default()
+    }
 }
 
 // === impl AliasName ===
@@ -127,6 +139,17 @@ fn is_label(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
+/// A text in small letters, with dashes for what labels do not have.
+fn label_of(text: &str) -> Option<String> {
+    let plain = text.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let words: Vec<&str> = plain.split('-').filter(|word| !word.is_empty()).collect();
+    let joined = words.join("-");
+    let start = joined.find(|c: char| c.is_ascii_lowercase())?;
+    let label = joined[start..].chars().take(63).collect::<String>();
+    let label = label.trim_end_matches('-');
+    is_label(label).then(|| label.to_owned())
+}
+
 fn is_runtime(text: &str) -> bool {
     let digits = text.find(|c: char| c.is_ascii_digit()).unwrap_or(text.len());
     let (language, version) = text.split_at(digits);
@@ -169,6 +192,23 @@ mod tests {
         for bad in ["", "-a", "a-", "1a", "A", "a_b", "a.b", "é", "../x", &"a".repeat(64)] {
             assert!(bad.parse::<FunctionName>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_near_is_told() {
+        for (text, near) in [
+            ("Feature/Fix Login", Some("feature-fix-login")),
+            ("_hello_", Some("hello")),
+            ("2024_Report", Some("report")),
+            ("é", None),
+            ("", None),
+            ("../..", None),
+        ] {
+            let error = text.parse::<AliasName>().expect_err(text).to_string();
+            assert_eq!(error.split_once("; such as ").map(|(_, near)| near), near, "{text}");
+        }
+        let long = "a-".repeat(60).parse::<FunctionName>().expect_err("too long").to_string();
+        assert!(long.ends_with("a-a-a"), "{long}");
     }
 
     #[test]
