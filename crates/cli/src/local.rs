@@ -16,8 +16,10 @@ use faas_types::{Code, Span, TriggerSettings};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::debugger::{Debugger, DebuggerArgs};
 use crate::failure::Failure;
 use crate::lobby::{CallSeen, Lobby};
+use crate::output::Output;
 use crate::project::Project;
 use crate::text;
 
@@ -32,6 +34,8 @@ pub struct LocalServer {
     pub lobby: Arc<Lobby>,
     /// The calls that it answered.
     pub calls: mpsc::Receiver<CallSeen>,
+    /// Whether it lets debuggers in.
+    pub is_inspected: bool,
 }
 
 /// How a private server runs.
@@ -43,6 +47,8 @@ pub(crate) struct LocalArgs {
     /// Run the function as a plain process where nothing better works; never for code of others
     #[arg(long)]
     unsafe_no_isolation: bool,
+    #[command(flatten)]
+    debugger: DebuggerArgs,
 }
 
 /// The directory below `.faas/` for what is called and tested here.
@@ -69,6 +75,13 @@ impl LocalServer {
 // === impl LocalArgs ===
 
 impl LocalArgs {
+    /// Where debuggers of the function attach, if they are to. Says so to people.
+    pub(crate) fn debugger(&self, path: &Path, out: &Output) -> anyhow::Result<Option<Debugger>> {
+        let Some(debugger) = self.debugger.open(path, &self.pythons)? else { return Ok(None) };
+        out.note(&debugger);
+        Ok(Some(debugger))
+    }
+
     /// The configuration of a server on the loopback interface; port 0 is any that is free.
     pub(crate) fn config(&self, data: &Path, port: u16) -> anyhow::Result<ServerConfig> {
         prepare(data)?;
@@ -158,10 +171,15 @@ pub(crate) fn interrupted() -> anyhow::Error {
     Failure { message: "interrupted".into(), exit: 1, ..Failure::default() }.into()
 }
 
-/// Uploads what the server lacks and deploys.
-pub(crate) async fn deploy(client: &Client, project: &Project) -> anyhow::Result<DeploymentView> {
+/// Uploads what the server lacks and deploys. What is inspected has one instance, which is there before the first call and for
+/// as long as its version serves: a debugger stays with it.
+pub(crate) async fn deploy(client: &Client, project: &Project, is_inspected: bool) -> anyhow::Result<DeploymentView> {
     let name = project.name.as_str();
+    let mut manifest = project.manifest.clone();
+    if is_inspected {
+        (manifest.settings.scaling.min, manifest.settings.scaling.max) = (1, 1);
+    }
     let plan = client.plan(name, &project.files).await?;
     client.upload(&plan.missing, &project.files, |_| {}).await?;
-    Ok(client.deploy(name, project.manifest.to_json(), &project.files, DeployOptions::default()).await?)
+    Ok(client.deploy(name, manifest.to_json(), &project.files, DeployOptions::default()).await?)
 }

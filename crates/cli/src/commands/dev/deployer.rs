@@ -39,6 +39,7 @@ struct Source {
     path: PathBuf,
     env_file: Option<PathBuf>,
     is_public: bool,
+    is_inspected: bool,
 }
 
 /// What became of a look at the directory.
@@ -56,8 +57,8 @@ pub(super) enum Outcome {
 // === impl Deployer ===
 
 impl Deployer {
-    pub(super) fn new(path: PathBuf, env_file: Option<PathBuf>, is_public: bool) -> Self {
-        let source = Source { path, env_file, is_public };
+    pub(super) fn new(path: PathBuf, env_file: Option<PathBuf>, is_public: bool, is_inspected: bool) -> Self {
+        let source = Source { path, env_file, is_public, is_inspected };
         Self { source, name: CurrentName::default(), live: None, trouble: None }
     }
 
@@ -97,7 +98,7 @@ impl Deployer {
         if self.trouble.as_ref().is_some_and(|(tried, _)| *tried == Some(fingerprint)) {
             return Outcome::Unchanged;
         }
-        match local::deploy(client, &project).await {
+        match local::deploy(client, &project, self.source.is_inspected).await {
             Ok(deployment) => {
                 (self.live, self.trouble) = (Some(fingerprint), None);
                 *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(project.name);

@@ -1,0 +1,114 @@
+//! Carries the connections of debuggers to the instance that runs here.
+
+use std::net::TcpStream as StdStream;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use faas_cli::Debugger;
+use faas_ports::{DebuggerDoor, Inspection};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
+
+/// Connections at once. A browser looks with a few of them, an editor has one.
+const CONNECTIONS_MAX: usize = 32;
+/// How long a connection waits for an instance that can be debugged: for the next one after an edit, or for the first.
+const DOOR_PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait after a failed accept, which is mostly a want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+type Doors = watch::Receiver<Option<Arc<dyn DebuggerDoor>>>;
+
+/// Listens for debuggers until it is dropped.
+pub(crate) struct Debuggers {
+    /// What the engine gives to instances.
+    pub(crate) inspection: Inspection,
+    _serving: AbortOnDropHandle<()>,
+}
+
+// === impl Debuggers ===
+
+impl Debuggers {
+    pub(crate) fn start(debugger: Debugger) -> Result<Self> {
+        let Debugger { listener, waits, package, .. } = debugger;
+        listener.set_nonblocking(true).context("cannot wait for debuggers")?;
+        let listener = TcpListener::from_std(listener).context("cannot wait for debuggers")?;
+        let (newest, doors) = watch::channel(None);
+        let inspection = Inspection { waits, package, newest: Arc::new(newest) };
+        let serving = AbortOnDropHandle::new(tokio::spawn(serve(listener, doors)));
+        Ok(Self { inspection, _serving: serving })
+    }
+}
+
+async fn serve(listener: TcpListener, doors: Doors) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    // Ends them when this ends.
+    let mut carried = JoinSet::new();
+    loop {
+        while carried.try_join_next().is_some() {}
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let doors = doors.clone();
+                carried.spawn(async move {
+                    if let Err(error) = carry(stream, doors).await {
+                        tracing::debug!(%error, "a debugger was not connected");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a debugger");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Carries one connection to the newest instance and back until either side ends it.
+async fn carry(mut outside: TcpStream, doors: Doors) -> Result<()> {
+    let reaching = tokio::time::timeout(DOOR_PATIENCE, reach(doors));
+    let mut inside = tokio::select! {
+        reached = reaching => reached.context("no instance runs")??,
+        () = hung_up(&outside) => return Ok(()),
+    };
+    for stream in [&outside, &inside] {
+        // Debuggers talk in small messages.
+        let _ = stream.set_nodelay(true);
+    }
+    // However it ends, it has ended.
+    let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+    Ok(())
+}
+
+/// A connection to the newest instance. One that does not answer is ending: the next is waited for.
+async fn reach(mut doors: Doors) -> Result<TcpStream> {
+    loop {
+        let door = doors.borrow_and_update().clone();
+        if let Some(door) = door {
+            match door.connect().await {
+                Ok(connection) => return stream(connection),
+                Err(error) => tracing::debug!(%error, "an instance lets no debugger in"),
+            }
+        }
+        doors.changed().await.context("the server has ended")?;
+    }
+}
+
+fn stream(connection: OwnedFd) -> Result<TcpStream> {
+    let stream = StdStream::from(connection);
+    stream.set_nonblocking(true)?;
+    Ok(TcpStream::from_std(stream)?)
+}
+
+/// Waits until the other side has closed. What it has sent stays unread.
+async fn hung_up(stream: &TcpStream) {
+    let mut first = [0];
+    if matches!(stream.peek(&mut first).await, Ok(0) | Err(_)) {
+        return;
+    }
+    std::future::pending::<()>().await;
+}

@@ -1,0 +1,49 @@
+//! Lets debuggers into instances of local runs.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use faas_ports::{DebuggerDoor, Layers, PortError, PortResult, SandboxControl};
+
+use crate::discovery::{Found, Stamp};
+use crate::seal::{copy_tree, finish};
+
+/// The way to the debugger inside of one instance. Does not keep the sandbox open.
+struct Door {
+    control: Weak<dyn SandboxControl>,
+    port: u16,
+}
+
+/// The way to the port that a debugger listens at.
+pub(crate) fn door(control: &Arc<dyn SandboxControl>, port: u16) -> Arc<dyn DebuggerDoor> {
+    Arc::new(Door { control: Arc::downgrade(control), port })
+}
+
+/// The layer with a debugger's package; seals it when it is not there yet, which takes seconds.
+pub(crate) async fn sealed(found: &Found, package: &Path, target: &str, layers: &dyn Layers) -> PortResult<PathBuf> {
+    let identity = format!("{} {} {:?}", found.identity(), package.display(), Stamp::of(package));
+    let digest = found.recipe.digest("debugger", [identity.as_bytes()]);
+    if let Some(path) = layers.find(&digest) {
+        return Ok(path);
+    }
+    let (found, package, target) = (found.clone(), package.to_owned(), target.to_owned());
+    let lay_out = move |draft: &Path| {
+        copy_tree(&package, &draft.join(package.file_name().unwrap_or_default()), &["__pycache__".to_owned()])?;
+        finish(&found, draft, &target)
+    };
+    layers.seal(&digest, Box::new(lay_out)).await
+}
+
+// === impl Door ===
+
+#[async_trait]
+impl DebuggerDoor for Door {
+    async fn connect(&self) -> PortResult<OwnedFd> {
+        match self.control.upgrade() {
+            Some(control) => control.connect(self.port).await,
+            None => Err(PortError::Closed("the instance")),
+        }
+    }
+}
