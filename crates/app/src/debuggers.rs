@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use faas_cli::Debugger;
 use faas_ports::{DebuggerDoor, Inspection};
+use faas_types::Debuggee;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -20,30 +21,60 @@ const DOOR_PATIENCE: Duration = Duration::from_secs(30);
 /// How long to wait after a failed accept, which is mostly a want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-type Doors = watch::Receiver<Option<Arc<dyn DebuggerDoor>>>;
+/// Finds the instance that a debugger is led to.
+#[derive(Clone)]
+struct Way {
+    doors: watch::Receiver<Option<Arc<dyn DebuggerDoor>>>,
+    debuggee: watch::Receiver<Option<Debuggee>>,
+}
 
 /// Listens for debuggers until it is dropped.
 pub(crate) struct Debuggers {
-    /// What the engine gives to instances.
-    pub(crate) inspection: Inspection,
     _serving: AbortOnDropHandle<()>,
+}
+
+// === impl Way ===
+
+impl Way {
+    /// A connection to the instance of the version that was deployed last. One that does not answer is ending: the next is
+    /// waited for.
+    async fn reach(mut self) -> Result<TcpStream> {
+        loop {
+            let version = self.debuggee.borrow_and_update().as_ref().and_then(|debuggee| debuggee.version);
+            let door = self.doors.borrow_and_update().clone();
+            if let Some(door) = door.filter(|door| Some(door.version()) == version) {
+                match door.connect().await {
+                    Ok(connection) => return stream(connection),
+                    Err(error) => tracing::debug!(%error, "an instance lets no debugger in"),
+                }
+            }
+            tokio::select! {
+                changed = self.doors.changed() => changed,
+                changed = self.debuggee.changed() => changed,
+            }
+            .context("the server has ended")?;
+        }
+    }
 }
 
 // === impl Debuggers ===
 
 impl Debuggers {
-    pub(crate) fn start(debugger: Debugger) -> Result<Self> {
+    /// Begins to listen. With what lets them into instances, and what leads them to a version.
+    pub(crate) fn start(debugger: Debugger) -> Result<(Self, Inspection, watch::Sender<Option<Debuggee>>)> {
         let Debugger { listener, waits, package, .. } = debugger;
         listener.set_nonblocking(true).context("cannot wait for debuggers")?;
         let listener = TcpListener::from_std(listener).context("cannot wait for debuggers")?;
         let (newest, doors) = watch::channel(None);
-        let inspection = Inspection { waits, package, newest: Arc::new(newest) };
-        let serving = AbortOnDropHandle::new(tokio::spawn(serve(listener, doors)));
-        Ok(Self { inspection, _serving: serving })
+        let (leading, debuggee) = watch::channel(None);
+        let inspection = Inspection { waits, package, debuggee: debuggee.clone(), newest: Arc::new(newest) };
+        let way = Way { doors, debuggee };
+        let serving = AbortOnDropHandle::new(tokio::spawn(serve(listener, way)));
+        Ok((Self { _serving: serving }, inspection, leading))
     }
 }
 
-async fn serve(listener: TcpListener, doors: Doors) {
+async fn serve(listener: TcpListener, way: Way) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     // Ends them when this ends.
     let mut carried = JoinSet::new();
@@ -52,9 +83,9 @@ async fn serve(listener: TcpListener, doors: Doors) {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let doors = doors.clone();
+                let way = way.clone();
                 carried.spawn(async move {
-                    if let Err(error) = carry(stream, doors).await {
+                    if let Err(error) = carry(stream, way).await {
                         tracing::debug!(%error, "a debugger was not connected");
                     }
                     drop(place);
@@ -68,9 +99,9 @@ async fn serve(listener: TcpListener, doors: Doors) {
     }
 }
 
-/// Carries one connection to the newest instance and back until either side ends it.
-async fn carry(mut outside: TcpStream, doors: Doors) -> Result<()> {
-    let reaching = tokio::time::timeout(DOOR_PATIENCE, reach(doors));
+/// Carries one connection to the instance and back until either side ends it.
+async fn carry(mut outside: TcpStream, way: Way) -> Result<()> {
+    let reaching = tokio::time::timeout(DOOR_PATIENCE, way.reach());
     let mut inside = tokio::select! {
         reached = reaching => reached.context("no instance runs")??,
         () = hung_up(&outside) => return Ok(()),
@@ -82,20 +113,6 @@ async fn carry(mut outside: TcpStream, doors: Doors) -> Result<()> {
     // However it ends, it has ended.
     let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
     Ok(())
-}
-
-/// A connection to the newest instance. One that does not answer is ending: the next is waited for.
-async fn reach(mut doors: Doors) -> Result<TcpStream> {
-    loop {
-        let door = doors.borrow_and_update().clone();
-        if let Some(door) = door {
-            match door.connect().await {
-                Ok(connection) => return stream(connection),
-                Err(error) => tracing::debug!(%error, "an instance lets no debugger in"),
-            }
-        }
-        doors.changed().await.context("the server has ended")?;
-    }
 }
 
 fn stream(connection: OwnedFd) -> Result<TcpStream> {

@@ -60,13 +60,17 @@ where
 {
     forbid_core_dumps();
     let (lobby, calls) = Lobby::new();
-    let debuggers = debugger.map(Debuggers::start).transpose()?;
-    let inspection = debuggers.as_ref().map(|debuggers| debuggers.inspection.clone());
-    let is_inspected = inspection.is_some();
+    let (debuggers, inspection, debuggee) = match debugger {
+        Some(debugger) => {
+            let (debuggers, inspection, debuggee) = Debuggers::start(debugger)?;
+            (Some(debuggers), Some(inspection), Some(debuggee))
+        }
+        None => (None, None, None),
+    };
     let server = Server::start(&config, Instant::now(), Some(Arc::clone(&lobby)), inspection).await?;
     let key = admin_key::of_directory(&server.engine, &config.store.data).await?;
     let endpoint = Profile::endpoint_of(server.listener.local_addr()?);
-    let local = LocalServer { endpoint, key, lobby, calls, is_inspected };
+    let local = LocalServer { endpoint, key, lobby, calls, debuggee };
     let (finish, finished) = oneshot::channel();
     let working = async {
         let outcome = tokio::select! {
@@ -81,6 +85,7 @@ where
         Ok(())
     };
     let (served, outcome) = tokio::join!(Box::pin(server.serve(&config, until)), working);
+    drop(debuggers);
     served?;
     outcome
 }

@@ -12,9 +12,9 @@ use clap::Args;
 use faas_client::rest::{DeploymentView, RotateSecret, TriggerView};
 use faas_client::{ApiKey, Client, Connection, DeployOptions, OutgoingMessage};
 use faas_config::{ServerConfig, ServerOverrides};
-use faas_types::{Code, Span, TriggerSettings};
+use faas_types::{Code, Debuggee, Span, TriggerSettings};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::debugger::{Debugger, DebuggerArgs};
 use crate::failure::Failure;
@@ -34,8 +34,8 @@ pub struct LocalServer {
     pub lobby: Arc<Lobby>,
     /// The calls that it answered.
     pub calls: mpsc::Receiver<CallSeen>,
-    /// Whether it lets debuggers in.
-    pub is_inspected: bool,
+    /// Leads debuggers to what is deployed, where it lets them in.
+    pub debuggee: Option<watch::Sender<Option<Debuggee>>>,
 }
 
 /// How a private server runs.
@@ -173,13 +173,34 @@ pub(crate) fn interrupted() -> anyhow::Error {
 
 /// Uploads what the server lacks and deploys. What is inspected has one instance, which is there before the first call and for
 /// as long as its version serves: a debugger stays with it.
-pub(crate) async fn deploy(client: &Client, project: &Project, is_inspected: bool) -> anyhow::Result<DeploymentView> {
+pub(crate) async fn deploy(
+    client: &Client,
+    project: &Project,
+    debuggee: Option<&watch::Sender<Option<Debuggee>>>,
+) -> anyhow::Result<DeploymentView> {
     let name = project.name.as_str();
     let mut manifest = project.manifest.clone();
-    if is_inspected {
+    if let Some(debuggee) = debuggee {
+        lead_to(debuggee, project, None);
         (manifest.settings.scaling.min, manifest.settings.scaling.max) = (1, 1);
     }
     let plan = client.plan(name, &project.files).await?;
     client.upload(&plan.missing, &project.files, |_| {}).await?;
-    Ok(client.deploy(name, manifest.to_json(), &project.files, DeployOptions::default()).await?)
+    let deployment = client.deploy(name, manifest.to_json(), &project.files, DeployOptions::default()).await?;
+    if let Some(debuggee) = debuggee {
+        lead_to(debuggee, project, Some(deployment.version));
+    }
+    Ok(deployment)
+}
+
+/// Leads debuggers to a function. While it is not known to which version, they stay with that before.
+fn lead_to(debuggee: &watch::Sender<Option<Debuggee>>, project: &Project, version: Option<u32>) {
+    let function = project.name.clone();
+    debuggee.send_if_modified(|debuggee| {
+        let is_new = version.is_some() || debuggee.as_ref().is_none_or(|before| before.function != function);
+        if is_new {
+            *debuggee = Some(Debuggee { function, version });
+        }
+        is_new
+    });
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use faas_types::{Debuggee, FunctionName};
 use tokio::sync::watch;
 
 use crate::PortResult;
@@ -19,6 +20,8 @@ pub struct Inspection {
     pub waits: bool,
     /// The directory of a debugger's package on this machine, for runtimes that bring no debugger.
     pub package: Option<PathBuf>,
+    /// What is inspected. What else runs is let alone.
+    pub debuggee: watch::Receiver<Option<Debuggee>>,
     /// The door of the newest instance that can be debugged.
     pub newest: Arc<watch::Sender<Option<Arc<dyn DebuggerDoor>>>>,
 }
@@ -26,6 +29,9 @@ pub struct Inspection {
 /// The way to the debugger in one instance.
 #[async_trait]
 pub trait DebuggerDoor: Send + Sync {
+    /// The version that the instance is of.
+    fn version(&self) -> u32;
+
     /// One more connection to it.
     ///
     /// # Errors
@@ -38,6 +44,12 @@ pub trait DebuggerDoor: Send + Sync {
 impl Inspection {
     /// How long a call and the loading of the code may take: somebody may look at them.
     pub const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// Whether instances of this function are inspected.
+    #[must_use]
+    pub fn is_of(&self, function: &FunctionName) -> bool {
+        self.debuggee.borrow().as_ref().is_some_and(|debuggee| debuggee.function == *function)
+    }
 }
 
 impl fmt::Debug for Inspection {

@@ -16,7 +16,7 @@ use faas_types::{Allowance, Code, Fault, FunctionError, IsolationLevel, NetworkM
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use crate::debugger::door;
+use crate::debugger::{door, superseded};
 use crate::driver::{Driver, Stopped};
 use crate::instance::LiveInstance;
 use crate::kind::Kind;
@@ -46,6 +46,8 @@ enum NotReady {
     Failed(Box<FunctionError>),
     Stopped(Stopped),
     Late,
+    /// A newer version can be debugged.
+    Superseded,
 }
 
 /// A sandbox with the runtime in it.
@@ -72,7 +74,11 @@ impl Launch {
         let boarding = tokio::time::timeout_at(deadline, self.board(lot));
         let Boarded { mut driver, mut logs, path } = boarding.await.map_err(|_| self.late())??;
         let timings = LaunchTimings { path, sandbox: begun.elapsed(), ..LaunchTimings::default() };
-        let shaken = tokio::time::timeout_at(deadline, self.handshake(&mut driver, timings)).await;
+        let shaking = tokio::time::timeout_at(deadline, self.handshake(&mut driver, timings));
+        let shaken = tokio::select! {
+            shaken = shaking => shaken,
+            () = superseded(self.spec.inspection.as_ref(), self.spec.version) => Ok(Err(NotReady::Superseded)),
+        };
         match shaken.unwrap_or(Err(NotReady::Late)) {
             Ok(Shaken { ready, timings, harvest }) => {
                 lot.tally.started(path);
@@ -87,7 +93,7 @@ impl Launch {
             Err(reason) => {
                 let patience = match &reason {
                     NotReady::Stopped(stopped) => stopped.patience(),
-                    NotReady::Failed(_) | NotReady::Late => Duration::ZERO,
+                    NotReady::Failed(_) | NotReady::Late | NotReady::Superseded => Duration::ZERO,
                 };
                 let exit = driver.link().end(patience).await;
                 driver.drain_pipes().await;
@@ -198,7 +204,7 @@ impl Launch {
     fn open_door(&self, driver: &Driver, payload: &[u8]) -> Result<(), NotReady> {
         let inspection = self.spec.inspection.as_ref().ok_or_else(|| breach("a debugger that nobody asked for"))?;
         let port = payload.try_into().map(u16::from_le_bytes).map_err(|_| breach("malformed port of a debugger"))?;
-        inspection.newest.send_replace(Some(door(&driver.link().control, port)));
+        inspection.newest.send_replace(Some(door(&driver.link().control, self.spec.version, port)));
         Ok(())
     }
 
@@ -248,6 +254,10 @@ impl Launch {
         }
         match reason {
             NotReady::Late => self.late(),
+            NotReady::Superseded => {
+                Fault::new(Code::Unavailable, "a newer version took over before this one was loaded")
+                    .with_retry_after(1)
+            }
             NotReady::Failed(error) => {
                 let message = format!("the function did not load: {}: {}", error.kind, error.message);
                 let words = if error.hint.is_none() { last_words(logs) } else { String::new() };

@@ -86,7 +86,7 @@ pub(crate) async fn run<S: ServerCommands>(args: DevArgs, session: &Session, ser
     let teller = Teller::new(session.out.clone());
     let debugger = args.local.debugger(&path, &session.out)?;
     teller.debugger(debugger.as_ref());
-    let deployer = Deployer::new(path, args.env_file.clone(), args.public, debugger.is_some());
+    let deployer = Deployer::new(path, args.env_file.clone(), args.public);
     server.host(config, debugger, async |local| develop(local, deployer, &teller, &data, args.open).await).await?;
     session.out.aside("stopped");
     Ok(())
@@ -113,7 +113,7 @@ async fn develop(
             if let Err(error) = watcher.refresh() {
                 teller.warn(&error);
             }
-            match deployer.deploy(&client).await {
+            match deployer.deploy(&client, local.debuggee.as_ref()).await {
                 Outcome::Deployed(deployment, took) => {
                     fire::announce_function(data, &deployment.function)?;
                     teller.deployed(&deployment, took);

@@ -80,7 +80,7 @@ async fn play_all(
     session: &Session,
 ) -> anyhow::Result<Vec<Outcome>> {
     let client: Client = local.client()?;
-    local::deploy(&client, project, local.is_inspected).await?;
+    local::deploy(&client, project, local.debuggee.as_ref()).await?;
     let mut outcomes = Vec::new();
     for case in cases {
         let outcome = play::play(&client, project.name.as_str(), case, update).await?;
