@@ -174,8 +174,3 @@ class Dap(Talk):
 
     def resume(self, frame: Message) -> None:
         self.ask("continue", threadId=frame["thread"])
-
-    def leave(self) -> None:
-        """Goes as editors do. Who comes at the very moment in which another goes is not heard by debugpy."""
-        self.ask("disconnect", terminateDebuggee=False)
-        self.close()

@@ -194,7 +194,6 @@ def test_an_edit_is_debugged_at_the_same_address(developer: Programmer) -> None:
                 assert debugger.value("twice", frame) == str(2 * factor)
                 debugger.resume(frame)
                 assert call.answer() == {"result": 2 * factor}
-                debugger.leave()
 
 
 @pytest.mark.needs("npm")
@@ -233,6 +232,23 @@ def test_python_waits_for_its_debugger_before_it_loads_the_code(developer: Progr
             assert (frame["name"], debugger.value("READY", frame)) == ("<module>", "'loaded'")
             debugger.resume(frame)
             assert call.answer() == {"result": "loaded"}
+
+
+def test_an_edit_ends_what_waits_for_a_debugger(developer: Programmer) -> None:
+    folder = developer.python("impatient")
+    dev, port = inspected(developer, folder, word="--inspect-brk")
+    with dev:
+        dev.starts()
+        for factor in (3, 4, 5):
+            developer.python("impatient", factor)
+            dev.has_said("deployed", lambda event, version=factor - 1: event["version"] == version)
+        call = Call(dev, {"n": 2})
+        with Dap(port) as debugger:
+            debugger.breaks_at(str(folder), "main.py", LINE)
+            frame = debugger.paused()
+            assert debugger.value("twice", frame) == "10"
+            debugger.resume(frame)
+            assert call.answer() == {"result": 10}
 
 
 @pytest.mark.needs("npm")
@@ -299,18 +315,6 @@ def test_two_functions_have_an_address_each_and_one_that_is_taken_is_refused(dev
                     call.answer()
 
 
-def attached(port: int, folder: Path) -> Dap | None:
-    """A debugger, unless the one before it is not quite gone yet."""
-    debugger = Dap(port)
-    debugger.socket.settimeout(3)
-    try:
-        debugger.breaks_at(str(folder), "main.py", LINE)
-    except TimeoutError:
-        debugger.close()
-        return None
-    return debugger
-
-
 def test_a_debugger_or_a_caller_that_goes_away_leaves_the_instance(developer: Programmer) -> None:
     folder = developer.python("left-alone")
     dev, port = inspected(developer, folder)
@@ -322,7 +326,8 @@ def test_a_debugger_or_a_caller_that_goes_away_leaves_the_instance(developer: Pr
         debugger.paused()
         debugger.close()
         assert call.answer() == {"result": 4}, "a call stays held by nobody"
-        with until(lambda: attached(port, folder), "another debugger is let in", within=30) as again:
+        with Dap(port) as again:
+            again.breaks_at(str(folder), "main.py", LINE)
             caller = dev.http.connect()
             caller.request("POST", "/fn/left-alone", '{"n": 3}', {"content-type": "application/json"})
             frame = again.paused()

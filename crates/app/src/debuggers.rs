@@ -9,15 +9,19 @@ use anyhow::{Context, Result};
 use faas_cli::Debugger;
 use faas_ports::{DebuggerDoor, Inspection};
 use faas_types::Debuggee;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Connections at once. A browser looks with a few of them, an editor has one.
 const CONNECTIONS_MAX: usize = 32;
 /// How long a connection waits for an instance that can be debugged: for the next one after an edit, or for the first.
 const DOOR_PATIENCE: Duration = Duration::from_secs(30);
+/// Between the end of a connection and the next: debugpy never hears who comes while another goes.
+const BETWEEN: Duration = Duration::from_millis(250);
 /// How long to wait after a failed accept, which is mostly a want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -26,6 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 struct Way {
     doors: watch::Receiver<Option<Arc<dyn DebuggerDoor>>>,
     debuggee: watch::Receiver<Option<Debuggee>>,
+    /// When a connection ended last.
+    last_end: Arc<Mutex<Option<Instant>>>,
 }
 
 /// Listens for debuggers until it is dropped.
@@ -39,6 +45,10 @@ impl Way {
     /// A connection to the instance of the version that was deployed last. One that does not answer is ending: the next is
     /// waited for.
     async fn reach(mut self) -> Result<TcpStream> {
+        let last_end = *self.last_end.lock();
+        if let Some(last_end) = last_end {
+            tokio::time::sleep_until(last_end + BETWEEN).await;
+        }
         loop {
             let version = self.debuggee.borrow_and_update().as_ref().and_then(|debuggee| debuggee.version);
             let door = self.doors.borrow_and_update().clone();
@@ -68,7 +78,7 @@ impl Debuggers {
         let (newest, doors) = watch::channel(None);
         let (leading, debuggee) = watch::channel(None);
         let inspection = Inspection { waits, package, debuggee: debuggee.clone(), newest: Arc::new(newest) };
-        let way = Way { doors, debuggee };
+        let way = Way { doors, debuggee, last_end: Arc::default() };
         let serving = AbortOnDropHandle::new(tokio::spawn(serve(listener, way)));
         Ok((Self { _serving: serving }, inspection, leading))
     }
@@ -101,6 +111,7 @@ async fn serve(listener: TcpListener, way: Way) {
 
 /// Carries one connection to the instance and back until either side ends it.
 async fn carry(mut outside: TcpStream, way: Way) -> Result<()> {
+    let last_end = Arc::clone(&way.last_end);
     let reaching = tokio::time::timeout(DOOR_PATIENCE, way.reach());
     let mut inside = tokio::select! {
         reached = reaching => reached.context("no instance runs")??,
@@ -110,8 +121,14 @@ async fn carry(mut outside: TcpStream, way: Way) -> Result<()> {
         // Debuggers talk in small messages.
         let _ = stream.set_nodelay(true);
     }
+    let (mut from_outside, mut to_outside) = outside.split();
+    let (mut from_inside, mut to_inside) = inside.split();
     // However it ends, it has ended.
-    let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+    tokio::select! {
+        _ = tokio::io::copy(&mut from_outside, &mut to_inside) => {}
+        _ = tokio::io::copy(&mut from_inside, &mut to_outside) => {}
+    }
+    *last_end.lock() = Some(Instant::now());
     Ok(())
 }
 
