@@ -45,6 +45,10 @@ pub struct Debugger {
 // === impl DebuggerArgs ===
 
 impl DebuggerArgs {
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.inspect.is_some() || self.inspect_brk.is_some()
+    }
+
     /// Listens for debuggers of the function at `path`, where that is asked for. `pythons` are interpreters that may have what
     /// it takes.
     pub(crate) fn open(&self, path: &Path, pythons: &[PathBuf]) -> anyhow::Result<Option<Debugger>> {

@@ -82,6 +82,15 @@ impl LocalArgs {
         Ok(Some(debugger))
     }
 
+    /// Refuses what only a private server can do.
+    pub(crate) fn refuse_debugger(&self) -> Result<(), Failure> {
+        if !self.debugger.is_wanted() {
+            return Ok(());
+        }
+        let message = "a debugger attaches only to a function that runs here";
+        Err(Failure::usage(message).with_hint("add --local, and name its directory"))
+    }
+
     /// The configuration of a server on the loopback interface; port 0 is any that is free.
     pub(crate) fn config(&self, data: &Path, port: u16) -> anyhow::Result<ServerConfig> {
         prepare(data)?;

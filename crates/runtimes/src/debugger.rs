@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
-use faas_ports::{DebuggerDoor, Inspection, Layers, PortError, PortResult, SandboxControl};
+use faas_ports::{DebuggerDoor, InstanceSpec, Layers, PortError, PortResult, SandboxControl};
+use faas_types::Debuggee;
 
 use crate::discovery::{Found, Stamp};
 use crate::seal::{copy_tree, finish};
@@ -22,15 +23,16 @@ pub(crate) fn door(control: &Arc<dyn SandboxControl>, version: u32, port: u16) -
     Arc::new(Door { control: Arc::downgrade(control), version, port })
 }
 
-/// Waits until an instance of another version can be debugged: one that still loads, or waits for its debugger, has no more to
-/// do then.
-pub(crate) async fn superseded(inspection: Option<&Inspection>, version: u32) {
-    let Some(inspection) = inspection else { return std::future::pending().await };
-    let mut newest = inspection.newest.subscribe();
-    let is_newer = |door: &Option<Arc<dyn DebuggerDoor>>| door.as_ref().is_some_and(|door| door.version() > version);
-    if newest.wait_for(is_newer).await.is_err() {
-        std::future::pending().await
-    }
+/// Waits until debuggers are led elsewhere, or nowhere any more: an instance that still loads its code, or waits for its
+/// debugger, has nothing more to do then.
+pub(crate) async fn led_away(spec: &InstanceSpec) {
+    let Some(inspection) = &spec.inspection else { return std::future::pending().await };
+    let mut debuggee = inspection.debuggee.clone();
+    let is_another = |now: &Option<Debuggee>| {
+        now.as_ref().is_some_and(|now| now.function != spec.function || now.version > Some(spec.version))
+    };
+    // Fails when the command that hosts the server has ended.
+    let _ = debuggee.wait_for(is_another).await;
 }
 
 /// The layer with a debugger's package; seals it when it is not there yet, which takes seconds.

@@ -16,7 +16,7 @@ use faas_types::{Allowance, Code, Fault, FunctionError, IsolationLevel, NetworkM
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use crate::debugger::{door, superseded};
+use crate::debugger::{door, led_away};
 use crate::driver::{Driver, Stopped};
 use crate::instance::LiveInstance;
 use crate::kind::Kind;
@@ -46,7 +46,7 @@ enum NotReady {
     Failed(Box<FunctionError>),
     Stopped(Stopped),
     Late,
-    /// A newer version can be debugged.
+    /// Debuggers are led to a newer version, or the end has come.
     Superseded,
 }
 
@@ -77,7 +77,7 @@ impl Launch {
         let shaking = tokio::time::timeout_at(deadline, self.handshake(&mut driver, timings));
         let shaken = tokio::select! {
             shaken = shaking => shaken,
-            () = superseded(self.spec.inspection.as_ref(), self.spec.version) => Ok(Err(NotReady::Superseded)),
+            () = led_away(&self.spec) => Ok(Err(NotReady::Superseded)),
         };
         match shaken.unwrap_or(Err(NotReady::Late)) {
             Ok(Shaken { ready, timings, harvest }) => {

@@ -100,7 +100,11 @@ pub(crate) async fn run<S: ServerCommands>(
     session: &Session,
     server: &S,
 ) -> anyhow::Result<ExitCode> {
-    if args.local { in_private(args, session, server).await } else { call(args, session).await }
+    if args.local {
+        return in_private(args, session, server).await;
+    }
+    args.server.refuse_debugger()?;
+    call(args, session).await
 }
 
 /// Deploys a directory to a private server and calls it there.
