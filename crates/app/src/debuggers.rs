@@ -50,9 +50,9 @@ impl Way {
             tokio::time::sleep_until(last_end + BETWEEN).await;
         }
         loop {
-            let version = self.debuggee.borrow_and_update().as_ref().and_then(|debuggee| debuggee.version);
+            let debuggee = self.debuggee.borrow_and_update().clone();
             let door = self.doors.borrow_and_update().clone();
-            if let Some(door) = door.filter(|door| Some(door.version()) == version) {
+            if let Some(door) = door.filter(|door| Some(door.debuggee()) == debuggee.as_ref()) {
                 match door.connect().await {
                     Ok(connection) => return stream(connection),
                     Err(error) => tracing::debug!(%error, "an instance lets no debugger in"),

@@ -29,8 +29,8 @@ pub struct Inspection {
 /// The way to the debugger in one instance.
 #[async_trait]
 pub trait DebuggerDoor: Send + Sync {
-    /// The version that the instance is of.
-    fn version(&self) -> u32;
+    /// What the instance is of.
+    fn debuggee(&self) -> &Debuggee;
 
     /// One more connection to it.
     ///

@@ -14,13 +14,14 @@ use crate::seal::{copy_tree, finish};
 /// The way to the debugger inside of one instance. Does not keep the sandbox open.
 struct Door {
     control: Weak<dyn SandboxControl>,
-    version: u32,
+    debuggee: Debuggee,
     port: u16,
 }
 
 /// The way to the port that a debugger listens at.
-pub(crate) fn door(control: &Arc<dyn SandboxControl>, version: u32, port: u16) -> Arc<dyn DebuggerDoor> {
-    Arc::new(Door { control: Arc::downgrade(control), version, port })
+pub(crate) fn door(control: &Arc<dyn SandboxControl>, spec: &InstanceSpec, port: u16) -> Arc<dyn DebuggerDoor> {
+    let debuggee = Debuggee { function: spec.function.clone(), version: Some(spec.version) };
+    Arc::new(Door { control: Arc::downgrade(control), debuggee, port })
 }
 
 /// Waits until debuggers are led elsewhere, or nowhere any more: an instance that still loads its code, or waits for its
@@ -54,8 +55,8 @@ pub(crate) async fn sealed(found: &Found, package: &Path, target: &str, layers: 
 
 #[async_trait]
 impl DebuggerDoor for Door {
-    fn version(&self) -> u32 {
-        self.version
+    fn debuggee(&self) -> &Debuggee {
+        &self.debuggee
     }
 
     async fn connect(&self) -> PortResult<OwnedFd> {

@@ -204,7 +204,7 @@ impl Launch {
     fn open_door(&self, driver: &Driver, payload: &[u8]) -> Result<(), NotReady> {
         let inspection = self.spec.inspection.as_ref().ok_or_else(|| breach("a debugger that nobody asked for"))?;
         let port = payload.try_into().map(u16::from_le_bytes).map_err(|_| breach("malformed port of a debugger"))?;
-        inspection.newest.send_replace(Some(door(&driver.link().control, self.spec.version, port)));
+        inspection.newest.send_replace(Some(door(&driver.link().control, &self.spec, port)));
         Ok(())
     }
 
