@@ -342,9 +342,11 @@ def test_a_debugger_or_a_caller_that_goes_away_leaves_the_instance(developer: Pr
 def test_a_missing_debugger_is_told_with_what_to_do(developer: Programmer, tmp_path: Path) -> None:
     folder = write_function(tmp_path, "bare", PYTHON.format(factor=2))
     # An interpreter without further packages.
-    plain = {"PATH": "/usr/bin:/bin", "PYTHONPATH": "", "HOME": str(tmp_path)}
-    if subprocess.run(["/usr/bin/python3", "-c", "import debugpy"], capture_output=True, check=False).returncode == 0:
-        pytest.skip("this machine's own Python has a debugger")
+    bare = tmp_path / "bin/python3"
+    bare.parent.mkdir()
+    bare.write_text('#!/bin/sh\nexec /usr/bin/python3 -I -S "$@"\n', encoding="ascii")
+    bare.chmod(0o755)
+    plain = {"PATH": str(bare.parent), "HOME": str(tmp_path)}
     said = developer.cli("dev", folder, "--inspect", env=plain).exits(5).stderr
     assert "error[FN_019]: debugpy is not installed" in said and "python3 -m pip install debugpy" in said
 
