@@ -23,10 +23,17 @@ class Developer:
 
     def __init__(self, home: Path, **env: str) -> None:
         self.home = home
+        # What commands run through, such as another user.
+        self.prefix: list[str] = []
+        self.program = binary()
         passed = {name: os.environ[name] for name in ("PATH", "LANG", "PYENV_ROOT") if name in os.environ}
         self.env = passed | {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config")}
         self.env |= env
-        self.cli = Cli(binary(), self.env)
+
+    @property
+    def cli(self) -> Cli:
+        """The command line."""
+        return Cli(self.program, self.env, self.prefix)
 
     @property
     def profile(self) -> str:
@@ -45,14 +52,16 @@ class Dev:
         *args: str,
         program: Path | None = None,
         group: tuple[str, ...] = (),
+        data: Path | None = None,
     ) -> None:
         self.folder = folder
         self.events: list[Event] = []
         marker = f"faas-test-{uuid.uuid4().hex}"
-        self.footprint = Footprint(marker, folder / ".faas/dev/data")
-        words = [str(program or binary()), *group, "dev", str(folder), "-o", "ndjson", *args]
+        self.footprint = Footprint(marker, data or folder / ".faas/dev/data")
+        args = (*args, "--data", str(data)) if data else args
+        command = [*developer.prefix, str(program or developer.program), *group]
         self.process = subprocess.Popen(
-            words,
+            [*command, "dev", str(folder), "-o", "ndjson", *args],
             env=developer.env | {"TEST_SERVER_MARK": marker},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

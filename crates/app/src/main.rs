@@ -3,6 +3,7 @@
 mod admin_key;
 mod builds;
 mod connections;
+mod debuggers;
 mod descriptors;
 mod dispatch;
 mod logging;

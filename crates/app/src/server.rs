@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use faas_api::{ApiState, GitRemote};
-use faas_cli::{Lobby, LocalServer, Profile};
+use faas_cli::{Debugger, Lobby, LocalServer, Profile};
 use faas_config::preflight::Policy;
 use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
 use faas_engine::{CallbackPolicy, Engine, EngineSettings, Ports};
 use faas_gateway::Gateway;
 use faas_outbound::HttpOutbound;
-use faas_ports::{Sandboxes, SystemClock};
+use faas_ports::{Inspection, Sandboxes, SystemClock};
 use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand};
 use faas_store::{Store, StoreConfig};
@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::{Connections, Patience};
+use crate::debuggers::Debuggers;
 use crate::dispatch::Doors;
 use crate::{SPAWNER, admin_key, builds, descriptors, memory, serve};
 
@@ -46,23 +47,30 @@ struct Server {
 pub(crate) async fn run(config: ServerConfig) -> Result<()> {
     let began = Instant::now();
     forbid_core_dumps();
-    let server = Server::start(&config, began, None).await?;
+    let server = Server::start(&config, began, None, None).await?;
     admin_key::ensure(&server.engine, &config.store.data, server.listener.local_addr()?).await?;
     tracing::info!(url = server.address, ready_ms = began.elapsed().as_millis(), "ready");
     server.serve(&config, wait_for_signal()).await
 }
 
-/// Serves for as long as `work` takes, then drains. `None` when a signal came first.
-pub(crate) async fn host<T, W>(config: ServerConfig, work: W) -> Result<Option<T>>
+/// Serves for as long as `work` takes, then drains. `None` when a signal came first. This alone can let debuggers in.
+pub(crate) async fn host<T, W>(config: ServerConfig, debugger: Option<Debugger>, work: W) -> Result<Option<T>>
 where
     W: AsyncFnOnce(LocalServer) -> Result<T>,
 {
     forbid_core_dumps();
     let (lobby, calls) = Lobby::new();
-    let server = Server::start(&config, Instant::now(), Some(Arc::clone(&lobby))).await?;
+    let (debuggers, inspection, debuggee) = match debugger {
+        Some(debugger) => {
+            let (debuggers, inspection, debuggee) = Debuggers::start(debugger)?;
+            (Some(debuggers), Some(inspection), Some(debuggee))
+        }
+        None => (None, None, None),
+    };
+    let server = Server::start(&config, Instant::now(), Some(Arc::clone(&lobby)), inspection).await?;
     let key = admin_key::of_directory(&server.engine, &config.store.data).await?;
     let endpoint = Profile::endpoint_of(server.listener.local_addr()?);
-    let local = LocalServer { endpoint, key, lobby, calls };
+    let local = LocalServer { endpoint, key, lobby, calls, debuggee };
     let (finish, finished) = oneshot::channel();
     let working = async {
         let outcome = tokio::select! {
@@ -77,6 +85,7 @@ where
         Ok(())
     };
     let (served, outcome) = tokio::join!(Box::pin(server.serve(&config, until)), working);
+    drop(debuggers);
     served?;
     outcome
 }
@@ -84,7 +93,12 @@ where
 // === impl Server ===
 
 impl Server {
-    async fn start(config: &ServerConfig, began: Instant, lobby: Option<Arc<Lobby>>) -> Result<Self> {
+    async fn start(
+        config: &ServerConfig,
+        began: Instant,
+        lobby: Option<Arc<Lobby>>,
+        inspection: Option<Inspection>,
+    ) -> Result<Self> {
         // The port first: a second server on it must fail before it touches the data directory.
         let listener = listen(&config.http)?;
         let address = public_url(&config.http, &listener)?;
@@ -128,6 +142,7 @@ impl Server {
                 backoff: config.callbacks.backoff.get(),
             },
             preflight: Arc::new(Policy::new(&config.preflight)?),
+            inspection,
             ..EngineSettings::default()
         };
         launcher.tend();

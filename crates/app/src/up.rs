@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use faas_cli::{LocalServer, ServerCommands};
+use faas_cli::{Debugger, LocalServer, ServerCommands};
 use faas_config::{ServerConfig, strangers};
 use faas_ports::Sandboxes;
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand};
@@ -40,12 +40,12 @@ impl ServerCommands for Local {
         server::run(config).await
     }
 
-    async fn host<T, W>(&self, config: ServerConfig, work: W) -> Result<Option<T>>
+    async fn host<T, W>(&self, config: ServerConfig, debugger: Option<Debugger>, work: W) -> Result<Option<T>>
     where
         W: AsyncFnOnce(LocalServer) -> Result<T>,
     {
         logging::start(&config.log);
-        server::host(config, work).await
+        server::host(config, debugger, work).await
     }
 
     async fn doctor(&self) -> Result<IsolationReport> {

@@ -106,6 +106,11 @@ pub(crate) fn examine(files: &[LocalFile], runtime: &RuntimeName) -> anyhow::Res
     Ok(Some(compare(files, &beside, scan, declared, ecosystem)))
 }
 
+/// Whether the files of a Python function ask for a package. What cannot be read asks for none.
+pub(crate) fn declares(files: &[LocalFile], package: &str) -> bool {
+    Declared::read(files, Ecosystem::Python).is_ok_and(|declared| declared.has(package))
+}
+
 fn compare(files: &[LocalFile], beside: &Beside, scan: Scan, declared: Declared, ecosystem: Ecosystem) -> Report {
     let mut found: BTreeMap<(String, Option<String>), (Source, BTreeSet<Use>)> = BTreeMap::new();
     for import in &scan.imports {

@@ -7,6 +7,7 @@ mod args;
 mod bundle;
 mod checks;
 mod commands;
+mod debugger;
 mod deps;
 mod env_file;
 mod failure;
@@ -35,6 +36,7 @@ use crate::args::Cli;
 use crate::output::Output;
 use crate::session::Session;
 
+pub use crate::debugger::Debugger;
 pub use crate::failure::Failure;
 pub use crate::lobby::{CallSeen, Lobby};
 pub use crate::local::LocalServer;
@@ -47,8 +49,14 @@ pub trait ServerCommands {
     fn up(&self, config: ServerConfig) -> impl Future<Output = anyhow::Result<()>>;
 
     /// Runs a private server in this process for as long as `work` takes, then takes it down with all it has started.
-    /// `None` when a signal ended it first.
-    fn host<T, W>(&self, config: ServerConfig, work: W) -> impl Future<Output = anyhow::Result<Option<T>>>
+    /// `None` when a signal ended it first. Nothing but `debugger` lets debuggers in: what a server is configured with and
+    /// asked for does not.
+    fn host<T, W>(
+        &self,
+        config: ServerConfig,
+        debugger: Option<Debugger>,
+        work: W,
+    ) -> impl Future<Output = anyhow::Result<Option<T>>>
     where
         W: AsyncFnOnce(LocalServer) -> anyhow::Result<T>;
 

@@ -12,12 +12,14 @@ use clap::Args;
 use faas_client::rest::{DeploymentView, RotateSecret, TriggerView};
 use faas_client::{ApiKey, Client, Connection, DeployOptions, OutgoingMessage};
 use faas_config::{ServerConfig, ServerOverrides};
-use faas_types::{Code, Span, TriggerSettings};
+use faas_types::{Code, Debuggee, Span, TriggerSettings};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use crate::debugger::{Debugger, DebuggerArgs};
 use crate::failure::Failure;
 use crate::lobby::{CallSeen, Lobby};
+use crate::output::Output;
 use crate::project::Project;
 use crate::text;
 
@@ -32,6 +34,8 @@ pub struct LocalServer {
     pub lobby: Arc<Lobby>,
     /// The calls that it answered.
     pub calls: mpsc::Receiver<CallSeen>,
+    /// Leads debuggers to what is deployed, where it lets them in.
+    pub debuggee: Option<watch::Sender<Option<Debuggee>>>,
 }
 
 /// How a private server runs.
@@ -43,6 +47,8 @@ pub(crate) struct LocalArgs {
     /// Run the function as a plain process where nothing better works; never for code of others
     #[arg(long)]
     unsafe_no_isolation: bool,
+    #[command(flatten)]
+    debugger: DebuggerArgs,
 }
 
 /// The directory below `.faas/` for what is called and tested here.
@@ -69,6 +75,22 @@ impl LocalServer {
 // === impl LocalArgs ===
 
 impl LocalArgs {
+    /// Where debuggers of the function attach, if they are to. Says so to people.
+    pub(crate) fn debugger(&self, path: &Path, out: &Output) -> anyhow::Result<Option<Debugger>> {
+        let Some(debugger) = self.debugger.open(path, &self.pythons)? else { return Ok(None) };
+        out.note(&debugger);
+        Ok(Some(debugger))
+    }
+
+    /// Refuses what only a private server can do.
+    pub(crate) fn refuse_debugger(&self) -> Result<(), Failure> {
+        if !self.debugger.is_wanted() {
+            return Ok(());
+        }
+        let message = "a debugger attaches only to a function that runs here";
+        Err(Failure::usage(message).with_hint("add --local, and name its directory"))
+    }
+
     /// The configuration of a server on the loopback interface; port 0 is any that is free.
     pub(crate) fn config(&self, data: &Path, port: u16) -> anyhow::Result<ServerConfig> {
         prepare(data)?;
@@ -158,10 +180,36 @@ pub(crate) fn interrupted() -> anyhow::Error {
     Failure { message: "interrupted".into(), exit: 1, ..Failure::default() }.into()
 }
 
-/// Uploads what the server lacks and deploys.
-pub(crate) async fn deploy(client: &Client, project: &Project) -> anyhow::Result<DeploymentView> {
+/// Uploads what the server lacks and deploys. What is inspected has one instance, which is there before the first call and for
+/// as long as its version serves: a debugger stays with it.
+pub(crate) async fn deploy(
+    client: &Client,
+    project: &Project,
+    debuggee: Option<&watch::Sender<Option<Debuggee>>>,
+) -> anyhow::Result<DeploymentView> {
     let name = project.name.as_str();
+    let mut manifest = project.manifest.clone();
+    if let Some(debuggee) = debuggee {
+        lead_to(debuggee, project, None);
+        (manifest.settings.scaling.min, manifest.settings.scaling.max) = (1, 1);
+    }
     let plan = client.plan(name, &project.files).await?;
     client.upload(&plan.missing, &project.files, |_| {}).await?;
-    Ok(client.deploy(name, project.manifest.to_json(), &project.files, DeployOptions::default()).await?)
+    let deployment = client.deploy(name, manifest.to_json(), &project.files, DeployOptions::default()).await?;
+    if let Some(debuggee) = debuggee {
+        lead_to(debuggee, project, Some(deployment.version));
+    }
+    Ok(deployment)
+}
+
+/// Leads debuggers to a function. While it is not known to which version, they stay with that before.
+fn lead_to(debuggee: &watch::Sender<Option<Debuggee>>, project: &Project, version: Option<u32>) {
+    let function = project.name.clone();
+    debuggee.send_if_modified(|debuggee| {
+        let is_new = version.is_some() || debuggee.as_ref().is_none_or(|before| before.function != function);
+        if is_new {
+            *debuggee = Some(Debuggee { function, version });
+        }
+        is_new
+    });
 }

@@ -48,3 +48,29 @@ fn interpreters(runtime: &RuntimeName) -> Vec<PathBuf> {
     let exact = runtime.version().map(|version| format!("python{version}").into());
     exact.into_iter().chain([PathBuf::from("python3")]).collect()
 }
+
+/// Prints the directory of a package, as its interpreter finds it. What lies in the working directory does not count.
+const FINDER: &str = "\
+import sys
+if sys.path[:1] == ['']:
+    del sys.path[0]
+import importlib.util, json
+spec = importlib.util.find_spec(sys.argv[1])
+print(json.dumps(list(spec.submodule_search_locations)[0]))
+";
+/// Where VS Code keeps the debugger that it brings along.
+const EDITORS: [&str; 2] = [".vscode/extensions", ".vscode-server/extensions"];
+
+/// The directory of an installed package: of the interpreters that were named, those on the path, or an editor's own copy.
+pub(crate) fn package(name: &str, runtime: &RuntimeName, named: &[PathBuf]) -> Option<PathBuf> {
+    let programs = named.iter().filter(|path| path.is_file()).cloned().chain(interpreters(runtime));
+    let mut installed = programs.filter_map(|program| interpreter::ask::<PathBuf>(&program, &["-c", FINDER, name], ""));
+    installed.find(|path| path.is_dir()).or_else(|| of_an_editor(name))
+}
+
+fn of_an_editor(name: &str) -> Option<PathBuf> {
+    let home = PathBuf::from(std::env::var_os("HOME")?);
+    let extensions = EDITORS.iter().filter_map(|place| std::fs::read_dir(home.join(place)).ok()).flatten();
+    let copies = extensions.filter_map(|entry| Some(entry.ok()?.path().join("bundled/libs").join(name)));
+    copies.filter(|path| path.join("__init__.py").is_file()).max()
+}

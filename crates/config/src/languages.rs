@@ -25,7 +25,23 @@ pub struct Language {
     pub files: Vec<String>,
     /// Versions that the shim runs on, oldest first.
     pub versions: Vec<String>,
+    /// What a debugger of it is like.
+    pub debugger: DebuggerKind,
     is_default: bool,
+}
+
+/// What the debugger of a language is like.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DebuggerKind {
+    /// What people call it.
+    pub name: String,
+    /// The port at which its clients look for it.
+    pub port: u16,
+    /// What to do with its address.
+    pub client: String,
+    /// The package of the language that it is, where the runtime brings none.
+    pub package: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +60,7 @@ struct Section {
     aliases: Vec<String>,
     entrypoint: Entrypoint,
     files: Vec<String>,
+    debugger: DebuggerKind,
 }
 
 // === impl Language ===
@@ -109,6 +126,7 @@ impl Language {
             entrypoint: manifest.entrypoint,
             files: manifest.files,
             versions,
+            debugger: manifest.debugger,
             is_default: manifest.default,
         })
     }

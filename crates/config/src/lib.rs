@@ -18,7 +18,7 @@ mod server;
 
 pub use bundle::{DEFAULT_IGNORES, IGNORE_FILE, IgnoreRules, InvalidPattern, is_git_ignored};
 pub use error_page::error_page;
-pub use languages::Language;
+pub use languages::{DebuggerKind, Language};
 pub use manifest::{
     LoadManifestError, MANIFEST_FILES, Manifest, ManifestErrors, Position, Problem, check_var, closest,
     manifest_schema, place_of_var,

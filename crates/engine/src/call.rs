@@ -163,11 +163,11 @@ impl Core {
         urgency: Urgency,
     ) -> Result<Call, CallFailure> {
         let run = ticket.run();
-        let deadline = Instant::now() + route.version.settings.timeout.get();
+        let deadline = Instant::now() + self.time_for_call(&route.version.settings);
         let timeout = match self.place(route, urgency, deadline).await {
             Ok((place, route)) => {
                 ticket.start(place, route.version.number, self.clock.now());
-                route.version.settings.timeout.get()
+                self.time_for_call(&route.version.settings)
             }
             Err(fault) => return Err(fail(ticket, fault)),
         };

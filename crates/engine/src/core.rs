@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use bytes::Bytes;
 use faas_config::preflight::Policy;
-use faas_ports::{Blobs, Callbacks, Clock, Events, IdSource, Launcher, Layers, Outbound, Registry, RunHistory, Vault};
-use faas_types::{Code, Fault, FunctionName, ProjectId, Stage};
+use faas_ports::{
+    Blobs, Callbacks, Clock, Events, IdSource, Inspection, Launcher, Layers, Outbound, Registry, RunHistory, Vault,
+};
+use faas_types::{Code, Fault, FunctionName, FunctionSettings, ProjectId, Stage};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -63,6 +66,8 @@ pub(crate) struct Core {
     pub(crate) bodies: Arc<BodyBudget>,
     /// What uploads are refused for.
     pub(crate) preflight: Arc<Policy>,
+    /// Lets debuggers into instances.
+    pub(crate) inspection: Option<Inspection>,
     /// One deployment at a time for each function name.
     pub(crate) deploying: Mutex<HashMap<(ProjectId, FunctionName), DeploymentGuard>>,
 }
@@ -88,6 +93,11 @@ impl Core {
             self.launcher.anticipate(self.catalog.live_kinds());
             self.kinds_changed.notified().await;
         }
+    }
+
+    /// How long a call may take. One that a debugger may hold up is not to be killed for it.
+    pub(crate) fn time_for_call(&self, settings: &FunctionSettings) -> Duration {
+        if self.inspection.is_some() { Inspection::PATIENCE } else { settings.timeout.get() }
     }
 
     fn standing(&self, key: &PoolKey) -> Standing {

@@ -261,6 +261,7 @@ impl Engine {
             vars,
             redactor: redactor.clone(),
             concurrency: 1,
+            inspection: None,
             code,
             dependencies: self.core.dependency_layer(packages).await?,
         };

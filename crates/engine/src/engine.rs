@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_config::preflight::Policy;
 use faas_ports::{
-    Blobs, BodyStream, Builder, Callbacks, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Key,
-    Launcher, Layers, Outbound, PortError, Registry, RunHistory, RunQueue, Topics, Vault, Write,
+    Blobs, BodyStream, Builder, Callbacks, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource,
+    Inspection, Key, Launcher, Layers, Outbound, PortError, Registry, RunHistory, RunQueue, Topics, Vault, Write,
 };
 use faas_types::{Affinity, Fault, FunctionId, ProjectId, Retention, limits};
 use parking_lot::Mutex;
@@ -96,6 +96,8 @@ pub struct EngineSettings {
     pub versions_kept: u32,
     /// What uploads are refused for.
     pub preflight: Arc<Policy>,
+    /// Lets debuggers into instances, and gives calls the time for it.
+    pub inspection: Option<Inspection>,
 }
 
 /// Decides and carries out. Cheap to clone.
@@ -126,6 +128,7 @@ impl Default for EngineSettings {
             callbacks: CallbackPolicy::default(),
             versions_kept: limits::VERSIONS_KEPT,
             preflight: Arc::default(),
+            inspection: None,
             retention: Retention::default(),
             look_every: Duration::from_secs(10),
         }
@@ -198,6 +201,7 @@ impl Engine {
             bodies: Arc::default(),
             deploying: Mutex::default(),
             preflight: Arc::clone(&settings.preflight),
+            inspection: settings.inspection.clone(),
         });
         let mut background = vec![
             recorder_task,

@@ -84,6 +84,7 @@ impl Core {
             code,
             dependencies,
             concurrency: route.version.concurrency,
+            inspection: self.inspection.clone().filter(|inspection| inspection.is_of(&record.name)),
         };
         self.usher.open(key, spec);
         Ok(())

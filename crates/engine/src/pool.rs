@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use faas_ports::{Clock, IdSource, InstanceSpec, InstanceVars};
+use faas_ports::{Clock, IdSource, Inspection, InstanceSpec, InstanceVars};
 use faas_types::{FunctionId, FunctionName, FunctionSettings, ProjectId, limits};
 
 use crate::places::Terms;
@@ -25,6 +25,8 @@ pub(crate) struct PoolSpec {
     pub dependencies: Option<PathBuf>,
     /// How many calls an instance is expected to take at once.
     pub concurrency: u32,
+    /// Lets debuggers in.
+    pub inspection: Option<Inspection>,
 }
 
 // === impl PoolSpec ===
@@ -42,8 +44,9 @@ impl PoolSpec {
             vars: self.vars.clone(),
             code: self.code.clone(),
             dependencies: self.dependencies.clone(),
-            init_timeout: limits::INIT_TIMEOUT,
+            init_timeout: self.inspection.as_ref().map_or(limits::INIT_TIMEOUT, |_| Inspection::PATIENCE),
             harvest: false,
+            inspection: self.inspection.clone(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use faas_ports::{LogEntry, Publishing};
+use faas_ports::{Inspection, LogEntry, Publishing};
 use faas_types::{
     AttemptRecord, ByteSize, Code, Fault, FunctionError, InstanceId, IsolationLevel, JsonText, LogLevel, LogStream,
     RunEvent, RunId, RunPhase, RunRecord, RunState, Stage, Timeline, Timestamp, limits,
@@ -246,8 +246,14 @@ impl Ticket {
         }
         place.reusable = false;
         if tokio::runtime::Handle::try_current().is_ok() {
+            // A handler that a debugger holds ends when whoever looks at it is done.
+            let within = self.core.inspection.as_ref().map_or(SETTLE_WITHIN, |_| Inspection::PATIENCE);
+            let stop = self.core.stop.clone();
             self.core.tasks.spawn(async move {
-                place.reusable = place.slot.instance.settle(SETTLE_WITHIN).await;
+                place.reusable = tokio::select! {
+                    settled = place.slot.instance.settle(within) => settled,
+                    () = stop.cancelled() => false,
+                };
                 drop(place);
             });
         }

@@ -16,7 +16,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use crate::SandboxExit;
+use crate::{Inspection, SandboxExit};
 
 /// A runtime that this machine has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub struct InstanceSpec {
     pub init_timeout: Duration,
     /// Whether to hand over what the runtime compiled of the code. Costs time; for the check of a deployment.
     pub harvest: bool,
+    /// Lets debuggers in.
+    pub inspection: Option<Inspection>,
 }
 
 /// Environment variables of a user's code. Their values may be secrets: they are never printed, and wiped from memory when

@@ -13,6 +13,7 @@ mod egress;
 mod error;
 mod events;
 mod history;
+mod inspection;
 mod instances;
 mod layers;
 mod outbound;
@@ -35,6 +36,7 @@ pub use history::{
     Expired, Expiry, LINES_EXAMINED_MAX, LogCursor, LogPage, LogQuery, RUNS_EXAMINED_MAX, RunCursor, RunHistory,
     RunPage, RunQuery,
 };
+pub use inspection::{DebuggerDoor, Inspection};
 pub use instances::{
     BodyStream, ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage,
     InstanceVars, Invocation, InvocationBody, LaunchTimings, Launched, Launcher, LogEntry, Publication, PublishReply,

@@ -52,6 +52,8 @@ pub struct SandboxSpec {
     pub limits: SandboxLimits,
     /// What it may reach.
     pub network: NetworkMode,
+    /// Whether [`SandboxControl::connect`] leads to what listens inside.
+    pub ferry: bool,
     /// The weakest level that is acceptable.
     pub min_isolation: IsolationLevel,
 }
@@ -179,6 +181,16 @@ pub trait SandboxControl: Send + Sync {
     /// How many processes there are, threads not counted. Costs more.
     fn processes(&self) -> Option<u32> {
         None
+    }
+
+    /// Connects to a port of the loopback interface inside. What answers there is as little to be trusted as all inside.
+    ///
+    /// # Errors
+    /// [`PortError::Closed`](crate::PortError::Closed) when the sandbox has ended or was opened without a ferry; others when
+    /// nothing listens there.
+    async fn connect(&self, port: u16) -> PortResult<OwnedFd> {
+        let _ = port;
+        Err(PortError::Closed("the way into the sandbox"))
     }
 
     /// Kills every process inside. Returns at once; [`wait`](Self::wait) tells when it is done.

@@ -35,6 +35,7 @@
 //! | 0x88 credit | shim | known | 4 bytes: how many more bytes of the request's body it takes; little endian |
 //! | 0x89 reply | shim | known | a whole reply, with its end: 4 bytes of the head's length, little endian, the head, the body |
 //! | 0x8a publish | shim | known | an event or a message: 4 bytes of the head's length, little endian, a [`PublishHead`](crate::frame_heads::PublishHead) as JSON, the data |
+//! | 0x8b debugger | shim | 0 | 2 bytes: the port of the loopback interface inside at which a debugger can attach; little endian; once, before ready or failed, where init asks for it |
 //!
 //! # Order
 //!
@@ -109,6 +110,7 @@ pub enum FrameKind {
     Credit = 0x88,
     Reply = 0x89,
     Publish = 0x8a,
+    Debugger = 0x8b,
 }
 
 /// One frame, its payload shared with the buffer it was read into.
@@ -142,7 +144,7 @@ pub enum FrameError {
 
 impl FrameKind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Init,
         Self::Invoke,
         Self::Body,
@@ -162,6 +164,7 @@ impl FrameKind {
         Self::Credit,
         Self::Reply,
         Self::Publish,
+        Self::Debugger,
     ];
 
     /// The kind behind a number on the wire.

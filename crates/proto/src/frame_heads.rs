@@ -46,6 +46,19 @@ pub struct InitHead<'a> {
     /// Shims of runtimes that keep nothing compiled do not look at it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub harvest: bool,
+    /// Whether a debugger is to be let in, and how.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub debugger: Option<DebuggerHead<'a>>,
+}
+
+/// How a debugger is let in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DebuggerHead<'a> {
+    /// Whether the shim waits for it before it loads the user's code.
+    pub waits: bool,
+    /// The directory inside with the debugger's package; absent where the runtime or the function has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package: Option<&'a str>,
 }
 
 /// Payload of ready: the user's code is loaded.

@@ -160,6 +160,7 @@ impl RuntimesBuilder {
                 open_files: OPEN_FILES_MAX,
             },
             network: NetworkMode::Loopback,
+            ferry: false,
             // What packages do while they are installed is nobody's promise: never without walls.
             min_isolation: IsolationLevel::Partial,
         }

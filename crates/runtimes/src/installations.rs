@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use faas_ports::Layers;
+use faas_ports::{Inspection, Layers};
 use faas_types::{ByteSize, Code, Fault, RuntimeName};
 use parking_lot::Mutex;
 
+use crate::debugger;
 use crate::discovery::{self, Found};
 use crate::kind::{Kind, KindKey};
 use crate::recipe::Recipe;
@@ -61,6 +62,15 @@ impl Installations {
         }
         kinds.insert(key, Arc::clone(&kind));
         Ok(kind)
+    }
+
+    /// The layer with the debugger that a kind's instances are let into by, where its runtime brings none.
+    pub(crate) async fn debugger(&self, kind: &Kind, inspection: &Inspection) -> Result<Option<PathBuf>, Fault> {
+        let target = kind.found.recipe.debugger.target.as_ref();
+        match inspection.package.as_ref().zip(target) {
+            Some((package, target)) => Ok(Some(debugger::sealed(&kind.found, package, target, &*self.layers).await?)),
+            None => Ok(None),
+        }
     }
 
     fn missing(&self, name: &RuntimeName) -> Fault {

@@ -1,5 +1,6 @@
 //! What instances have in common before it is known of which function: the runtime, and how it is started.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use faas_ports::{InstanceSpec, LayerMount, SandboxLimits, SandboxSpec};
@@ -19,6 +20,9 @@ const WAITING_CPU_MILLIS: u32 = 1000;
 const ZYGOTE_MEMORY: u64 = 256 << 20;
 /// So that its forks may use all cores on their way out.
 const ZYGOTE_CPU_MILLIS: u32 = 64_000;
+/// What a debugger may use of memory and of processes and threads, so that the function has what it has without one.
+const DEBUGGER_MEMORY: u64 = 256 << 20;
+const DEBUGGER_PIDS: u32 = 32;
 
 /// One way to start one runtime.
 #[derive(Debug)]
@@ -61,6 +65,21 @@ impl Kind {
         SandboxSpec { network: settings.network, min_isolation: settings.min_isolation, ..spec }
     }
 
+    /// The sandbox of one function that lets a debugger in, whose package is the layer `package`.
+    pub(crate) fn inspected_spec(&self, id: SandboxId, of: &InstanceSpec, package: Option<&Path>) -> SandboxSpec {
+        let mut spec = self.spec_of(id, of);
+        let debugger = &self.found.recipe.debugger;
+        spec.argv.splice(1..1, debugger.flags.iter().cloned());
+        let mount = package.zip(debugger.target.as_ref());
+        spec.mounts.extend(mount.map(|(source, target)| LayerMount { source: source.into(), target: target.into() }));
+        spec.limits.memory_bytes += DEBUGGER_MEMORY;
+        spec.limits.pids += DEBUGGER_PIDS;
+        if spec.network == NetworkMode::None {
+            spec.network = NetworkMode::Loopback;
+        }
+        SandboxSpec { ferry: true, ..spec }
+    }
+
     /// The layers of one function.
     pub(crate) fn mounts_of(&self, spec: &InstanceSpec) -> Vec<LayerMount> {
         let target = self.found.recipe.build.as_ref().map(|build| build.target.as_str().into());
@@ -100,6 +119,7 @@ impl Kind {
                 open_files: OPEN_FILES_MAX,
             },
             network: NetworkMode::None,
+            ferry: false,
             min_isolation: IsolationLevel::Full,
         }
     }

@@ -1,6 +1,7 @@
 //! One launch: from a sealed runtime to a ready instance, or to nothing.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,12 +10,13 @@ use faas_ports::{
     Assignment, Clock, InstanceLogs, InstanceSpec, LaunchTimings, Launched, PortError, SandboxExit, StartPath,
 };
 use faas_proto::frame::{self, FrameKind, PROTOCOL_VERSION};
-use faas_proto::frame_heads::{self, InitHead, ReadyHead};
+use faas_proto::frame_heads::{self, DebuggerHead, InitHead, ReadyHead};
 use faas_types::limits::{ASYNC_CONCURRENCY, BODY_MAX, LOG_BYTES_PER_RUN, LOG_LINE_MAX};
-use faas_types::{Allowance, Code, Fault, FunctionError, NetworkMode};
+use faas_types::{Allowance, Code, Fault, FunctionError, IsolationLevel, NetworkMode};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use crate::debugger::{door, led_away};
 use crate::driver::{Driver, Stopped};
 use crate::instance::LiveInstance;
 use crate::kind::Kind;
@@ -34,6 +36,8 @@ const HARVEST_BYTES: usize = 64 << 20;
 pub(crate) struct Launch {
     pub(crate) kind: Arc<Kind>,
     pub(crate) spec: InstanceSpec,
+    /// The layer with the debugger's package.
+    pub(crate) debugger: Option<PathBuf>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -42,6 +46,8 @@ enum NotReady {
     Failed(Box<FunctionError>),
     Stopped(Stopped),
     Late,
+    /// Debuggers are led to a newer version, or the end has come.
+    Superseded,
 }
 
 /// A sandbox with the runtime in it.
@@ -68,7 +74,11 @@ impl Launch {
         let boarding = tokio::time::timeout_at(deadline, self.board(lot));
         let Boarded { mut driver, mut logs, path } = boarding.await.map_err(|_| self.late())??;
         let timings = LaunchTimings { path, sandbox: begun.elapsed(), ..LaunchTimings::default() };
-        let shaken = tokio::time::timeout_at(deadline, self.handshake(&mut driver, timings)).await;
+        let shaking = tokio::time::timeout_at(deadline, self.handshake(&mut driver, timings));
+        let shaken = tokio::select! {
+            shaken = shaking => shaken,
+            () = led_away(&self.spec) => Ok(Err(NotReady::Superseded)),
+        };
         match shaken.unwrap_or(Err(NotReady::Late)) {
             Ok(Shaken { ready, timings, harvest }) => {
                 lot.tally.started(path);
@@ -83,7 +93,7 @@ impl Launch {
             Err(reason) => {
                 let patience = match &reason {
                     NotReady::Stopped(stopped) => stopped.patience(),
-                    NotReady::Failed(_) | NotReady::Late => Duration::ZERO,
+                    NotReady::Failed(_) | NotReady::Late | NotReady::Superseded => Duration::ZERO,
                 };
                 let exit = driver.link().end(patience).await;
                 driver.drain_pipes().await;
@@ -96,14 +106,19 @@ impl Launch {
 
     /// The quickest way to a sandbox of this function's with the runtime in it.
     async fn board(&self, lot: &Lot) -> Result<Boarded, Fault> {
-        // What waits has the ordinary allowance. What cannot be had is refused by the ordinary way, with its reason.
-        if self.spec.settings.limits == Allowance::default()
+        // What waits has the ordinary allowance and lets no debugger in. What cannot be had is refused by the ordinary way,
+        // with its reason.
+        if self.spec.inspection.is_none()
+            && self.spec.settings.limits == Allowance::default()
             && self.spec.settings.network != NetworkMode::Egress
             && let Some(boarded) = self.board_waiting(lot).await
         {
             return Ok(boarded);
         }
-        let spec = self.kind.spec_of(self.spec.sandbox, &self.spec);
+        let spec = match &self.spec.inspection {
+            Some(_) => self.kind.inspected_spec(self.spec.sandbox, &self.spec, self.debugger.as_deref()),
+            None => self.kind.spec_of(self.spec.sandbox, &self.spec),
+        };
         let sandbox = lot.sandboxes.open(spec).await?;
         let starving = self.kind.found.recipe.start.out_of_memory.clone();
         let (driver, logs) = Driver::new(sandbox, self.clock.clone(), starving)?;
@@ -154,7 +169,8 @@ impl Launch {
     /// From a running runtime to a ready instance. One that was parked has said hello before.
     async fn handshake(&self, driver: &mut Driver, boarded: LaunchTimings) -> Result<Shaken, NotReady> {
         let opened = Instant::now();
-        driver.link().outbox.send([self.init_frames().freeze()]);
+        let level = driver.link().control.level();
+        driver.link().outbox.send([self.init_frames(level).freeze()]);
         if boarded.path == StartPath::Exec {
             hello(driver).await.map_err(NotReady::Stopped)?;
         }
@@ -170,6 +186,7 @@ impl Launch {
                         harvest.push(file);
                     }
                 }
+                FrameKind::Debugger if frame.stream == 0 => self.open_door(driver, &frame.payload)?,
                 FrameKind::Log if frame.stream == 0 => driver.on_log(&frame).await.map_err(NotReady::Stopped)?,
                 FrameKind::Ready => {
                     driver.drain_pipes().await;
@@ -183,7 +200,23 @@ impl Launch {
         }
     }
 
-    fn init_frames(&self) -> BytesMut {
+    /// Tells where a debugger can attach, where one is to be let in.
+    fn open_door(&self, driver: &Driver, payload: &[u8]) -> Result<(), NotReady> {
+        let inspection = self.spec.inspection.as_ref().ok_or_else(|| breach("a debugger that nobody asked for"))?;
+        let port = payload.try_into().map(u16::from_le_bytes).map_err(|_| breach("malformed port of a debugger"))?;
+        inspection.newest.send_replace(Some(door(&driver.link().control, &self.spec, port)));
+        Ok(())
+    }
+
+    /// The directory with the debugger's package as the program sees it.
+    fn debugger_place(&self, level: IsolationLevel) -> Option<&str> {
+        match level {
+            IsolationLevel::Process => self.debugger.as_ref()?.to_str(),
+            _ => self.debugger.as_ref().and(self.kind.found.recipe.debugger.target.as_deref()),
+        }
+    }
+
+    fn init_frames(&self, level: IsolationLevel) -> BytesMut {
         let spec = &self.spec;
         let version = spec.version.to_string();
         let mut vars: BTreeMap<&str, &str> = spec.vars.iter().filter(|(name, _)| !name.starts_with(RESERVED)).collect();
@@ -202,6 +235,10 @@ impl Launch {
             log_line: LOG_LINE_MAX,
             body_max: BODY_MAX,
             harvest: spec.harvest,
+            debugger: spec
+                .inspection
+                .as_ref()
+                .map(|inspection| DebuggerHead { waits: inspection.waits, package: self.debugger_place(level) }),
         };
         let content = Zeroizing::new(serde_json::to_vec(&init).expect("strings and numbers always serialise"));
         let mut frames = BytesMut::new();
@@ -217,6 +254,10 @@ impl Launch {
         }
         match reason {
             NotReady::Late => self.late(),
+            NotReady::Superseded => {
+                Fault::new(Code::Unavailable, "a newer version took over before this one was loaded")
+                    .with_retry_after(1)
+            }
             NotReady::Failed(error) => {
                 let message = format!("the function did not load: {}: {}", error.kind, error.message);
                 let words = if error.hint.is_none() { last_words(logs) } else { String::new() };

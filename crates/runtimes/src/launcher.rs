@@ -118,6 +118,10 @@ impl Launcher for RuntimesLauncher {
 
     async fn launch(&self, spec: InstanceSpec) -> Result<Launched, Fault> {
         let kind = self.installations.kind(&spec.settings.runtime, spec.settings.memory).await?;
-        Launch { kind, spec, clock: self.clock.clone() }.run(&self.lot).await
+        let debugger = match &spec.inspection {
+            Some(inspection) => self.installations.debugger(&kind, inspection).await?,
+            None => None,
+        };
+        Launch { kind, spec, debugger, clock: self.clock.clone() }.run(&self.lot).await
     }
 }

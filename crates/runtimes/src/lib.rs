@@ -6,10 +6,11 @@
 //!
 //! `discovery` finds installations, `seal` and `closure` turn one into a read-only root layer, `launch` opens a
 //! sandbox over it and shakes hands with the shim, `driver` reads what the instance sends, `streams` and `outbox` are
-//! what its handle and its driver share. `builder` installs packages, in a sandbox of their own.
+//! what its handle and its driver share. `builder` installs packages, in a sandbox of their own. `debugger` lets debuggers into instances of local runs.
 
 mod builder;
 mod closure;
+mod debugger;
 mod demand;
 mod discovery;
 mod driver;

@@ -33,6 +33,8 @@ pub(crate) struct Recipe {
     pub(crate) seal: Seal,
     /// How the sealed runtime is started.
     pub(crate) start: Start,
+    /// How debuggers are let in.
+    pub(crate) debugger: Debugger,
     /// How packages are installed for it, and where they appear.
     pub(crate) build: Option<Build>,
     /// What manifests may say; read by `faas-config`.
@@ -90,6 +92,16 @@ pub(crate) struct Start {
     pub(crate) zygote: Option<Vec<String>>,
     /// The whole environment inside.
     pub(crate) env: BTreeMap<String, String>,
+}
+
+/// How debuggers are let in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Debugger {
+    /// Further arguments of the program, right behind its name.
+    pub(crate) flags: Vec<String>,
+    /// Where the directory with a debugger's package appears inside, for a runtime that brings no debugger.
+    pub(crate) target: Option<String>,
 }
 
 /// How packages are installed.

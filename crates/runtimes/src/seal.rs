@@ -11,6 +11,7 @@ use faas_ports::{Layers, PortResult};
 
 use crate::closure;
 use crate::discovery::Found;
+use crate::recipe::Recipe;
 
 /// Directories that a sandbox mounts something on.
 const MOUNT_POINTS: [&str; 7] = ["proc", "dev", "tmp", "function", "opt/faas", "opt/installer", "etc/ssl/certs"];
@@ -77,8 +78,9 @@ fn build_root(found: &Found, draft: &Path) -> io::Result<()> {
     let begun = Instant::now();
     let runtime = found.description.name.as_str();
     tracing::info!(runtime, version = found.probed.version, "sealing runtime");
-    let packages = found.recipe.build.as_ref().map(|build| build.target.trim_start_matches('/'));
-    for directory in MOUNT_POINTS.into_iter().chain(packages) {
+    let Recipe { build, debugger, .. } = &found.recipe;
+    let further = build.iter().map(|build| &build.target).chain(&debugger.target);
+    for directory in MOUNT_POINTS.into_iter().chain(further.map(|target| target.trim_start_matches('/'))) {
         fs::create_dir_all(draft.join(directory))?;
     }
     for (path, content) in SYSTEM_FILES {

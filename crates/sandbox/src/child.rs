@@ -10,6 +10,7 @@
 //! comes last, because it refuses most of what happened before.
 
 mod devices;
+mod ferry;
 mod files;
 mod init;
 mod limits;
@@ -31,6 +32,7 @@ use libc::sock_filter;
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use rustix::thread::UnshareFlags;
 
+pub(crate) use ferry::{Crossing, Landing};
 pub(crate) use mounts::detached_layer;
 pub(crate) use plan::Plan;
 pub(crate) use porter::{Delivery, Order};

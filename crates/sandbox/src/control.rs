@@ -1,18 +1,21 @@
 //! The server's hold on one open sandbox.
 
+use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
-use faas_ports::{SandboxControl, SandboxExit, SandboxUsage};
+use faas_ports::{PortError, PortResult, SandboxControl, SandboxExit, SandboxUsage};
 use faas_types::IsolationLevel;
 
 use crate::cgroup::Meter;
+use crate::ferry::Ferry;
 use crate::link::Opened;
 
 /// Kills the sandbox when dropped, by what it holds.
 pub(crate) struct LinuxControl {
     opened: Opened,
     level: IsolationLevel,
+    ferry: Option<Ferry>,
     /// Opened by the first question; it comes after every run.
     meter: OnceLock<Meter>,
 }
@@ -20,8 +23,8 @@ pub(crate) struct LinuxControl {
 // === impl LinuxControl ===
 
 impl LinuxControl {
-    pub(crate) fn new(opened: Opened, level: IsolationLevel) -> Self {
-        Self { opened, level, meter: OnceLock::new() }
+    pub(crate) fn new(opened: Opened, level: IsolationLevel, ferry: Option<Ferry>) -> Self {
+        Self { opened, level, ferry, meter: OnceLock::new() }
     }
 
     fn meter(&self) -> &Meter {
@@ -48,6 +51,13 @@ impl SandboxControl for LinuxControl {
 
     fn processes(&self) -> Option<u32> {
         self.opened.cgroup.as_ref()?.processes()
+    }
+
+    async fn connect(&self, port: u16) -> PortResult<OwnedFd> {
+        match &self.ferry {
+            Some(ferry) => ferry.connect(port).await,
+            None => Err(PortError::Closed("the way into the sandbox")),
+        }
     }
 
     fn kill(&self) {

@@ -69,7 +69,7 @@ pub(crate) async fn examine(link: &Link, config: &SandboxConfig) -> PortResult<I
 
 async fn attempt(link: &Link, request: OpenRequest) -> Result<Vec<Finding>, OpenError> {
     let probing = async {
-        let sandbox = launch(link, request, IsolationLevel::Process).await?;
+        let sandbox = launch(link, request, IsolationLevel::Process, false).await?;
         Ok(collect(sandbox).await?)
     };
     let late = || PortError::failed("probing", "the throwaway sandbox does not end");

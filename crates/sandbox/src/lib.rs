@@ -39,6 +39,7 @@ mod child;
 mod config;
 mod control;
 mod doctor;
+mod ferry;
 mod link;
 mod lock;
 mod outside;

@@ -63,7 +63,7 @@ pub(crate) async fn park(
         fork(zygote, &fds).await?;
     }
     drop(handover);
-    let sandbox = settled(LinuxControl::new(opened, level), ends).await?;
+    let sandbox = settled(LinuxControl::new(opened, level, None), ends).await?;
     rustix::io::ioctl_fionbio(&order, true).map_err(failed)?;
     let order = sys::watch(order).map_err(|error| PortError::io("watching over a parked sandbox", error))?;
     Ok(ParkedSandbox { sandbox, barrier: Box::new(LinuxBarrier { order, cgroup, limits, level }) })

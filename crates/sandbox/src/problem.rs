@@ -34,6 +34,7 @@ pub(crate) enum Step {
     Exec,
     Fork,
     Assign,
+    Connect,
 }
 
 /// A failed step with what it was about.
@@ -96,6 +97,7 @@ impl fmt::Display for Step {
             Self::Exec => "start the program",
             Self::Fork => "let the zygote's fork in",
             Self::Assign => "assign the parked sandbox",
+            Self::Connect => "connect to what listens inside",
         })
     }
 }
@@ -120,6 +122,7 @@ impl From<Problem> for PortError {
             Step::Capacity => Self::Full { what: "the range of sandbox user ids".to_owned() },
             Step::WorkingDirectory | Step::Exec => Self::Invalid(problem.to_string()),
             Step::Clone | Step::Identity | Step::CgroupNamespace | Step::Proc => Self::Isolation(problem.to_string()),
+            Step::Connect => Self::failed("connecting into a sandbox", problem),
             _ => Self::failed("opening a sandbox", problem),
         }
     }

@@ -20,6 +20,7 @@ use crate::child::detached_layer;
 use crate::config::SandboxConfig;
 use crate::control::LinuxControl;
 use crate::doctor;
+use crate::ferry::Ferry;
 use crate::link::Link;
 use crate::lock;
 use crate::outside;
@@ -106,13 +107,14 @@ impl Sandboxes for LinuxSandboxes {
     async fn open(&self, spec: SandboxSpec) -> PortResult<OpenSandbox> {
         self.admit(spec.network, spec.min_isolation)?;
         let plain = self.report.level == IsolationLevel::Process;
+        let ferried = spec.ferry;
         let request = request(spec)?;
         let request = if plain {
             outside::translate(OpenRequest { confinement: Confinement::Plain, ..request })
         } else {
             request
         };
-        Ok(launch(&*self.link().await?, request, self.report.level).await?)
+        Ok(launch(&*self.link().await?, request, self.report.level, ferried).await?)
     }
 
     async fn park(&self, spec: SandboxSpec) -> PortResult<ParkedSandbox> {
@@ -184,11 +186,25 @@ fn cgroup_name(config: &SandboxConfig) -> io::Result<String> {
 
 /// Opens a sandbox and waits until its program runs. One that is killed before looks like one whose program ended at
 /// once: the channel is closed and the exit tells the signal.
-pub(crate) async fn launch(link: &Link, request: OpenRequest, level: IsolationLevel) -> Result<OpenSandbox, OpenError> {
-    let (ends, handover) = ends(SocketType::STREAM)?;
+pub(crate) async fn launch(
+    link: &Link,
+    request: OpenRequest,
+    level: IsolationLevel,
+    ferried: bool,
+) -> Result<OpenSandbox, OpenError> {
+    let (ends, mut handover) = ends(SocketType::STREAM)?;
+    let ferry = match request.confinement {
+        _ if !ferried => None,
+        Confinement::Plain => Some(Ferry::Host),
+        Confinement::Sandbox | Confinement::Zygote => {
+            let (ferry, inner) = Ferry::inside()?;
+            handover.order = Some(inner);
+            Some(ferry)
+        }
+    };
     let opened = link.open(request, &handover.borrow()).await?;
     drop(handover);
-    settled(LinuxControl::new(opened, level), ends).await
+    settled(LinuxControl::new(opened, level, ferry), ends).await
 }
 
 /// Waits until the set-up of what was opened is over. A return, or the end of this future, kills it unless it succeeds.

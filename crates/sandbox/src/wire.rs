@@ -103,7 +103,7 @@ pub(crate) struct Handover {
     pub(crate) stderr: OwnedFd,
     /// Closed without a word when the program has been started; a [`Problem`] is written to it otherwise.
     pub(crate) status: OwnedFd,
-    /// Where a parked sandbox hears of its assignment.
+    /// Where a parked sandbox hears of its assignment; of any other, where its ferry hears what to connect to.
     pub(crate) order: Option<OwnedFd>,
     /// Where the first process meets the program that a zygote sends: it writes one byte when the sandbox can be
     /// entered, and reads the program's process number.

@@ -43,7 +43,7 @@ impl LinuxZygote {
         let opened = link.open(request, &handover.borrow()).await?;
         drop(handover);
         let exit = opened.exit.clone();
-        let control = LinuxControl::new(opened, level);
+        let control = LinuxControl::new(opened, level, None);
         let OpenSandbox { channel, stderr, control, .. } = settled(control, ends).await?;
         let failed = |error: std::io::Error| PortError::io("talking to a zygote", error);
         rustix::io::ioctl_fionbio(&channel, true).map_err(|error| failed(error.into()))?;

@@ -10,7 +10,8 @@ const { PROTOCOL_VERSION, Channel, ChannelClosed, Kind, pack } = require("./prot
 
 /**
  * @typedef {{ entrypoint: string, function: string, version: number, memory_mb: number, concurrency: number,
- *   vars: Record<string, string>, log_bytes: number, log_line: number, body_max: number, code: string }} Init
+ *   vars: Record<string, string>, log_bytes: number, log_line: number, body_max: number, code: string,
+ *   debugger?: { waits: boolean } }} Init
  */
 
 const exit = process.exit.bind(process);
@@ -81,6 +82,7 @@ async function start(channel, sink, init, state) {
   const { Server } = require("./serving.js");
   // A promise of the top level that never settles leaves nothing to wait for.
   const alive = setInterval(() => undefined, 1 << 30);
+  if (init.debugger) require("./debugger.js").letIn(channel, init.debugger);
   const { target, file } = await load(init.entrypoint, init.code);
   const contract = read(target, init.entrypoint.slice(init.entrypoint.lastIndexOf(":") + 1), file);
   // The first call should not pay for loading what serving it takes.

@@ -35,6 +35,7 @@ const Kind = Object.freeze({
   CREDIT: 0x88,
   REPLY: 0x89,
   PUBLISH: 0x8a,
+  DEBUGGER: 0x8b,
 });
 
 /**

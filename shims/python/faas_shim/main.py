@@ -60,6 +60,10 @@ def _load(channel: Channel, sink: logs.Sink, init: dict) -> SyncLoop | AsyncLoop
     loop: SyncLoop | AsyncLoop
     try:
         entrypoint = init["entrypoint"]
+        if "debugger" in init:
+            from .debugger import let_in
+
+            let_in(channel, init["debugger"], init["code"])
         harvest = None
         if init.get("harvest"):
             from .bytecode import Harvest

@@ -19,7 +19,7 @@ WINDOW_LEN = 256 << 10
 
 INIT, INVOKE, BODY, CANCEL, PING, SHUTDOWN, WINDOW, PUBLISHED = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08
 HELLO, READY, FAILED, HEAD, CHUNK, END, LOG, PONG = 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87
-CREDIT, REPLY, PUBLISH = 0x88, 0x89, 0x8A
+CREDIT, REPLY, PUBLISH, DEBUGGER = 0x88, 0x89, 0x8A, 0x8B
 
 HEADER = Struct("<IBBHI")
 # A frame's header and the length of a reply's or publication's head behind it.

@@ -66,6 +66,7 @@ Examples:
   faas dev
   faas dev hello --port 8787 --public --open
   faas dev hello.py
+  faas dev hello --inspect
   faas dev fire cron-1";
 
 /// The directory below `.faas/` for its state.
@@ -83,8 +84,10 @@ pub(crate) async fn run<S: ServerCommands>(args: DevArgs, session: &Session, ser
     let config = args.local.config(&data, args.port)?;
     session.out.aside("starting");
     let teller = Teller::new(session.out.clone());
+    let debugger = args.local.debugger(&path, &session.out)?;
+    teller.debugger(debugger.as_ref());
     let deployer = Deployer::new(path, args.env_file.clone(), args.public);
-    server.host(config, async |local| develop(local, deployer, &teller, &data, args.open).await).await?;
+    server.host(config, debugger, async |local| develop(local, deployer, &teller, &data, args.open).await).await?;
     session.out.aside("stopped");
     Ok(())
 }
@@ -110,7 +113,7 @@ async fn develop(
             if let Err(error) = watcher.refresh() {
                 teller.warn(&error);
             }
-            match deployer.deploy(&client).await {
+            match deployer.deploy(&client, local.debuggee.as_ref()).await {
                 Outcome::Deployed(deployment, took) => {
                     fire::announce_function(data, &deployment.function)?;
                     teller.deployed(&deployment, took);

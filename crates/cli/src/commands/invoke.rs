@@ -88,6 +88,7 @@ Examples:
   faas invoke hello
   faas invoke adder -d '{\"x\": 5, \"y\": 10}'
   faas invoke --local -d '{\"x\": 5, \"y\": 10}'
+  faas invoke --local --inspect-brk -d '{\"x\": 5, \"y\": 10}'
   faas invoke hello -d @event.json -H 'X-Tenant: acme'
   faas invoke site -X GET --path /items?limit=3 -i
   echo '{}' | faas invoke hello -d -
@@ -99,7 +100,11 @@ pub(crate) async fn run<S: ServerCommands>(
     session: &Session,
     server: &S,
 ) -> anyhow::Result<ExitCode> {
-    if args.local { in_private(args, session, server).await } else { call(args, session).await }
+    if args.local {
+        return in_private(args, session, server).await;
+    }
+    args.server.refuse_debugger()?;
+    call(args, session).await
 }
 
 /// Deploys a directory to a private server and calls it there.
@@ -108,8 +113,9 @@ async fn in_private<S: ServerCommands>(args: InvokeArgs, session: &Session, serv
     let project = Project::open(&path, Wishes::default())?;
     let config = args.server.config(&local::place(&path, local::TEST_PLACE), 0)?;
     let name = Some(project.name.to_string());
-    let called = server.host(config, async |local| {
-        local::deploy(&local.client()?, &project).await?;
+    let debugger = args.server.debugger(&path, &session.out)?;
+    let called = server.host(config, debugger, async |local| {
+        local::deploy(&local.client()?, &project, local.debuggee.as_ref()).await?;
         Box::pin(call(InvokeArgs { name, ..args }, &session.at(&local))).await
     });
     called.await?.ok_or_else(local::interrupted)

@@ -63,7 +63,9 @@ pub(crate) async fn run<S: ServerCommands>(args: TestArgs, session: &Session, se
     }
     let data = args.data.unwrap_or_else(|| local::place(&path, local::TEST_PLACE));
     let config = args.local.config(&data, 0)?;
-    let outcomes = server.host(config, async |local| play_all(&local, &project, &cases, args.update, session).await);
+    let debugger = args.local.debugger(&path, &session.out)?;
+    let outcomes =
+        server.host(config, debugger, async |local| play_all(&local, &project, &cases, args.update, session).await);
     let outcomes = outcomes.await?.ok_or_else(local::interrupted)?;
     let coverage = Coverage::of(&project.manifest.settings.triggers, &outcomes);
     report(&outcomes, &coverage, session)?;
@@ -78,7 +80,7 @@ async fn play_all(
     session: &Session,
 ) -> anyhow::Result<Vec<Outcome>> {
     let client: Client = local.client()?;
-    local::deploy(&client, project).await?;
+    local::deploy(&client, project, local.debuggee.as_ref()).await?;
     let mut outcomes = Vec::new();
     for case in cases {
         let outcome = play::play(&client, project.name.as_str(), case, update).await?;

@@ -182,6 +182,7 @@ pub(crate) fn spec(
         dependencies: None,
         init_timeout: Duration::from_secs(20),
         harvest: false,
+        inspection: None,
     }
 }
 

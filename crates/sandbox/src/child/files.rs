@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -23,6 +23,16 @@ pub(super) fn close_others(inheritance: &Inheritance) -> io::Result<()> {
         first = fd + 1;
     }
     sys::close_range(first, u32::MAX)
+}
+
+/// Keeps no descriptor but this one, which becomes descriptor 0.
+pub(super) fn alone_with(order: OwnedFd) -> io::Result<OwnedFd> {
+    sys::dup_onto(order.as_fd(), 0)?;
+    sys::close_range(1, u32::MAX)?;
+    // Closed above.
+    std::mem::forget(order);
+    // SAFETY: descriptor 0 was made above and has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(0) })
 }
 
 /// Whether the other end of a pipe is closed.

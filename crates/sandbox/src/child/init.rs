@@ -8,13 +8,21 @@ use std::os::fd::{AsFd, AsRawFd};
 use rustix::fs::{Mode, OFlags};
 
 use super::plan::Main;
-use super::{Inheritance, Plan, limits, probe, report};
+use super::{Inheritance, Plan, ferry, limits, probe, report};
 use crate::problem::{During, Problem, Step};
 use crate::sys;
 use crate::wire::{Confinement, Limits};
 
 /// Runs the program as a child. When it ends, this process ends, and the kernel kills whatever else is inside.
-pub(super) fn run(plan: &Plan, inheritance: Inheritance) -> ! {
+pub(super) fn run(plan: &Plan, mut inheritance: Inheritance) -> ! {
+    if let Some(order) = inheritance.handover.order.take() {
+        // SAFETY: as below.
+        match unsafe { sys::fork() } {
+            Ok(None) => ferry::run(order),
+            Ok(Some(_)) => {}
+            Err(error) => report(&inheritance.handover.status, &Problem::new(Step::Init, "", &error)),
+        }
+    }
     // SAFETY: this process was made by a clone of a single-threaded one and has started no thread.
     match unsafe { sys::fork() } {
         Ok(None) => match start(plan, &inheritance) {

@@ -15,6 +15,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use serde::{Deserialize, Serialize};
 
+use super::files::alone_with;
 use super::limits::largest_file;
 use super::mounts::{attach, open_target};
 use crate::problem::{During, Problem, Step};
@@ -42,16 +43,6 @@ pub(super) fn run(order: OwnedFd, main: i32) -> ! {
         let _ = send(order.as_fd(), &delivered, &[]);
     }
     sys::exit_now(0)
-}
-
-/// Keeps no descriptor but the order.
-fn alone_with(order: OwnedFd) -> io::Result<OwnedFd> {
-    sys::dup_onto(order.as_fd(), 0)?;
-    sys::close_range(1, u32::MAX)?;
-    // Closed above.
-    std::mem::forget(order);
-    // SAFETY: descriptor 0 was made above and has no other owner.
-    Ok(unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(0) })
 }
 
 fn deliver(order: &Order, mounts: &[OwnedFd], main: i32) -> Delivery {

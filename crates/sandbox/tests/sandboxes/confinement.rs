@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result, bail, ensure};
-use faas_ports::{LayerMount, OpenSandbox, PortError, Sandboxes};
+use faas_ports::{LayerMount, OpenSandbox, PortError, SandboxSpec, Sandboxes};
 use faas_types::{IsolationLevel, NetworkMode};
 
 use crate::Check;
@@ -17,6 +17,8 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("layers_are_mounted_where_wanted", layers_are_mounted_where_wanted),
     ("links_do_not_move_a_layer", links_do_not_move_a_layer),
     ("refusals", refusals),
+    ("a_ferry_reaches_what_listens_inside", a_ferry_reaches_what_listens_inside),
+    ("without_a_ferry_nothing_inside_is_reached", without_a_ferry_nothing_inside_is_reached),
 ];
 
 /// Those that hold however a sandbox came to be.
@@ -190,5 +192,43 @@ fn refusals(lab: &Lab) -> Result<()> {
             _ => bail!("an absent program was started"),
         }
         Ok(())
+    })
+}
+
+/// A port that nobody on the host listens at.
+pub(crate) const INSIDE_PORT: u16 = 47_209;
+
+/// A sandbox whose program listens on its loopback interface.
+pub(crate) async fn answering(lab: &Lab, mut spec: SandboxSpec, ferry: bool) -> Result<OpenSandbox> {
+    (spec.network, spec.ferry) = (NetworkMode::Loopback, ferry);
+    let sandbox = lab.sandboxes.open(spec).await?;
+    let mut channel = File::from(sandbox.channel.try_clone()?);
+    tokio::task::spawn_blocking(move || channel.read_exact(&mut [0])).await??;
+    Ok(sandbox)
+}
+
+fn a_ferry_reaches_what_listens_inside(lab: &Lab) -> Result<()> {
+    lab.block_on(async {
+        let sandbox = answering(lab, lab.spec(&["answer", &INSIDE_PORT.to_string()]), true).await?;
+        ensure!(std::net::TcpStream::connect(("127.0.0.1", INSIDE_PORT)).is_err(), "it is reached without the ferry");
+        ensure!(sandbox.control.connect(INSIDE_PORT + 1).await.is_err(), "nobody listens there");
+        let mut stream = std::net::TcpStream::from(sandbox.control.connect(INSIDE_PORT).await?);
+        let mut said = String::new();
+        stream.read_to_string(&mut said)?;
+        ensure!(said == "inside", "{said}");
+        sandbox.control.kill();
+        sandbox.control.wait().await;
+        ensure!(sandbox.control.connect(INSIDE_PORT).await.is_err(), "a sandbox is reached after its end");
+        Ok(())
+    })
+}
+
+fn without_a_ferry_nothing_inside_is_reached(lab: &Lab) -> Result<()> {
+    lab.block_on(async {
+        let sandbox = answering(lab, lab.spec(&["answer", &INSIDE_PORT.to_string()]), false).await?;
+        match sandbox.control.connect(INSIDE_PORT).await {
+            Err(PortError::Closed(_)) => Ok(()),
+            other => bail!("{other:?}"),
+        }
     })
 }

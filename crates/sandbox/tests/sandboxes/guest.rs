@@ -43,6 +43,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
             std::thread::sleep(Duration::from_millis(50));
             println!("{outcome}");
         }
+        "answer" => answer(argument(1).parse().unwrap_or(0)),
         "loopback" => println!(
             "{}",
             std::net::TcpListener::bind("127.0.0.1:0")
@@ -169,6 +170,18 @@ fn fill(directory: &str) {
 fn open_until_refused() {
     let open: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).take(10_000).collect();
     println!("{}", open.len());
+}
+
+/// Answers on the loopback interface once, which the channel tells when it can.
+fn answer(port: u16) {
+    let Ok(server) = std::net::TcpListener::bind(("127.0.0.1", port)) else { return };
+    // SAFETY: descriptor 3 is the channel, which is not closed here.
+    let mut channel = std::mem::ManuallyDrop::new(unsafe { File::from_raw_fd(3) });
+    let _ = channel.write_all(b"!");
+    if let Ok((mut stream, _)) = server.accept() {
+        let _ = stream.write_all(b"inside");
+    }
+    sleep();
 }
 
 fn spin(wall: Duration) {

@@ -7,6 +7,7 @@ use faas_ports::{LayerMount, PortError, Sandboxes};
 use faas_types::IsolationLevel;
 
 use crate::Check;
+use crate::confinement::{INSIDE_PORT, answering};
 use crate::endings::{first_line, kill, processes, spawners};
 use crate::lab::{Lab, config, finish, make_directory, wait_until};
 
@@ -14,6 +15,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("plain_processes_want_the_flag", plain_processes_want_the_flag),
     ("plain_paths_are_the_hosts", plain_paths_are_the_hosts),
     ("plain_processes_are_told_apart", plain_processes_are_told_apart),
+    ("plain_programs_are_reached_on_the_host", plain_programs_are_reached_on_the_host),
     ("plain_trees_end", plain_trees_end),
     ("plain_trees_end_with_the_spawner", plain_trees_end_with_the_spawner),
 ];
@@ -36,6 +38,16 @@ fn plain_processes_want_the_flag(lab: &Lab) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+fn plain_programs_are_reached_on_the_host(_: &Lab) -> Result<()> {
+    let lab = Lab::plain()?;
+    lab.block_on(async {
+        let spec = lab.plain_spec(&["answer", &INSIDE_PORT.to_string()]);
+        let sandbox = answering(&lab, spec, true).await?;
+        sandbox.control.connect(INSIDE_PORT).await?;
+        Ok(())
+    })
 }
 
 fn plain_paths_are_the_hosts(_: &Lab) -> Result<()> {

@@ -8,7 +8,8 @@ use anyhow::Context;
 use faas_client::Client;
 use faas_client::rest::DeploymentView;
 use faas_config::check_var;
-use faas_types::{AuthMode, Code, FunctionName};
+use faas_types::{AuthMode, Code, Debuggee, FunctionName};
+use tokio::sync::watch;
 
 use crate::checks;
 use crate::env_file::EnvFile;
@@ -78,8 +79,12 @@ impl Deployer {
         Arc::clone(&self.name)
     }
 
-    /// Deploys what is there unless it serves already or has just failed.
-    pub(super) async fn deploy(&mut self, client: &Client) -> Outcome {
+    /// Deploys what is there unless it serves already or has just failed, and leads debuggers there.
+    pub(super) async fn deploy(
+        &mut self,
+        client: &Client,
+        debuggee: Option<&watch::Sender<Option<Debuggee>>>,
+    ) -> Outcome {
         let began = Instant::now();
         let source = self.source.clone();
         let read = tokio::task::spawn_blocking(move || source.read()).await;
@@ -97,7 +102,7 @@ impl Deployer {
         if self.trouble.as_ref().is_some_and(|(tried, _)| *tried == Some(fingerprint)) {
             return Outcome::Unchanged;
         }
-        match local::deploy(client, &project).await {
+        match local::deploy(client, &project, debuggee).await {
             Ok(deployment) => {
                 (self.live, self.trouble) = (Some(fingerprint), None);
                 *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(project.name);

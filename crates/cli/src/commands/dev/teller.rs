@@ -10,6 +10,7 @@ use faas_types::LogLevel;
 use serde_json::{Value, json};
 
 use crate::args::Format;
+use crate::debugger::Debugger;
 use crate::failure::Failure;
 use crate::lobby::CallSeen;
 use crate::output::{Output, Tone};
@@ -34,6 +35,17 @@ pub(super) async fn follow(client: &Client) -> anyhow::Result<LogFollower> {
 impl Teller {
     pub(super) fn new(out: Output) -> Self {
         Self { out, has_deployed: Cell::new(false) }
+    }
+
+    /// Where debuggers attach, for programs: people have been told.
+    pub(super) fn debugger(&self, debugger: Option<&Debugger>) {
+        if let Some(debugger) = debugger
+            && self.out.format != Format::Table
+        {
+            let report =
+                json!({ "event": "debugger", "debugger": debugger.name, "address": debugger.address.to_string() });
+            self.say(&report, String::new);
+        }
     }
 
     pub(super) fn deployed(&self, deployment: &DeploymentView, took: Duration) {
