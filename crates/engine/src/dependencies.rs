@@ -42,6 +42,8 @@ pub struct Dependencies {
     pub reused: bool,
     /// How long it took to get it, from the reading of the files.
     pub took: Duration,
+    /// The file that asks for them; `None` where nothing is installed.
+    pub source: Option<String>,
     /// What the author should know.
     pub note: Option<String>,
 }
@@ -83,7 +85,7 @@ impl Dependencies {
     }
 
     fn nothing(note: String) -> Self {
-        Self { layer: None, reused: false, took: Duration::ZERO, note: Some(note) }
+        Self { layer: None, reused: false, took: Duration::ZERO, source: None, note: Some(note) }
     }
 }
 
@@ -116,8 +118,9 @@ impl Engine {
             let note = format!("`{place}` is in the bundle, so the packages of {source} are not installed");
             return Ok(Some(Dependencies::nothing(note)));
         }
+        let source = Some(request.source.clone());
         let (layer, reused) = self.core.packages(project, &settings.runtime, request).await?;
-        Ok(Some(Dependencies { layer: Some(layer), reused, took: began.elapsed(), note: None }))
+        Ok(Some(Dependencies { layer: Some(layer), reused, took: began.elapsed(), source, note: None }))
     }
 }
 

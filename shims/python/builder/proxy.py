@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from link import CHUNK_LEN, Link, Refused, Tunnel
 
 HEAD_MAX = 64 << 10
-# Connections to the outside at once. The server ends a build that has more than 32, those that are just ending included.
+# Connections to the outside at once. The server ends a build that has more than 32, those that are ending included.
 TUNNELS_MAX = 24
 # Headers between client and proxy only. A connection carries one request: the next may be for another host.
 HOP_HEADERS = (b"connection", b"proxy-connection", b"proxy-authorization", b"keep-alive")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from job import INSTALLER, PLACE, SYSTEM_CERTIFICATES, Job
+from job import INSTALLER, SYSTEM_CERTIFICATES, Job
 
 UV = f"{INSTALLER}/uv"
 
