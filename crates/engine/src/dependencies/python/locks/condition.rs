@@ -57,9 +57,9 @@ impl Condition {
     }
 
     /// Without the alternatives that another one covers.
-    fn of(terms: BTreeSet<BTreeSet<String>>) -> Result<Self, TooComplex> {
-        let covered = |term: &BTreeSet<String>| terms.iter().any(|other| other != term && other.is_subset(term));
-        let terms: BTreeSet<_> = terms.iter().filter(|term| !covered(term)).cloned().collect();
+    fn of(mut terms: BTreeSet<BTreeSet<String>>) -> Result<Self, TooComplex> {
+        let all = terms.clone();
+        terms.retain(|term| !all.iter().any(|other| other != term && other.is_subset(term)));
         let is_fit = terms.len() <= TERMS_MAX && terms.iter().all(|term| term.len() <= PARTS_MAX);
         if is_fit { Ok(Self { terms }) } else { Err(TooComplex) }
     }
