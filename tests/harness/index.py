@@ -6,10 +6,14 @@ import base64
 import hashlib
 import io
 import json
+import os
+import shutil
+import sys
 import tarfile
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Self
 
 
@@ -80,6 +84,9 @@ class Index:
                     status, body, "text/html" if self.path.startswith("/simple/") else "application/octet-stream"
                 )
 
+            def do_HEAD(self) -> None:
+                self.do_GET()
+
             def answer(self, status: int, body: bytes, kind: str) -> None:
                 self.send_response(status)
                 if status == 401:
@@ -87,7 +94,8 @@ class Index:
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                if self.command != "HEAD":
+                    self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
                 """Says nothing."""
@@ -114,6 +122,17 @@ class Index:
     def page(self, path: str) -> bytes | None:
         """What is at a path."""
         raise NotImplementedError
+
+
+def installer(name: str) -> dict[str, str]:
+    """What makes a server install with `pip` or `uv`."""
+    environment = {"FAAS_BUILD_PYTHON_INSTALLER": name}
+    if name == "uv":
+        beside = Path(sys.executable).parent / "uv"
+        found = str(beside) if beside.exists() else shutil.which("uv")
+        assert found, "uv is not installed: run scripts/setup test"
+        environment["PATH"] = f"{Path(found).parent}{os.pathsep}{os.environ['PATH']}"
+    return environment
 
 
 class PythonIndex(Index):

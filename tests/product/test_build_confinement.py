@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from harness import Server, until, write_function
-from harness.index import PythonIndex, sdist, wheel
+from harness.index import PythonIndex, installer, sdist, wheel
 
 # Builds a wheel of one module, `NAME.py`, whose `FOUND` is what the code before has put into `found`.
 BUILD = """
@@ -49,12 +49,28 @@ def index() -> Iterator[PythonIndex]:
         yield index
 
 
+LIMITS = {"FAAS_BUILD_TIMEOUT": "20s", "FAAS_BUILD_MEMORY": "384MB", "FAAS_BUILD_DISK": "256MB"}
+
+
 @pytest.fixture(scope="module")
 def house(index: PythonIndex) -> Iterator[Server]:
     """A server whose builds get little."""
-    limits = {"FAAS_BUILD_TIMEOUT": "20s", "FAAS_BUILD_MEMORY": "384MB", "FAAS_BUILD_DISK": "256MB"}
-    with Server(env={"FAAS_BUILD_PYTHON_INDEX": index.url} | limits) as server:
+    with Server(env={"FAAS_BUILD_PYTHON_INDEX": index.url} | LIMITS | installer("pip")) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def swift_house(index: PythonIndex) -> Iterator[Server]:
+    """The same with uv."""
+    with Server(env={"FAAS_BUILD_PYTHON_INDEX": index.url} | LIMITS | installer("uv")) as server:
+        yield server
+
+
+@pytest.fixture(params=["house", "swift_house"])
+def either(request: pytest.FixtureRequest) -> Server:
+    """Each of them."""
+    server: Server = request.getfixturevalue(request.param)
+    return server
 
 
 def bring(folder: Path, index: PythonIndex, name: str, act: str) -> Path:
@@ -84,7 +100,7 @@ def still_well(house: Server) -> None:
     assert house.http.get("/readyz").status == 200
 
 
-def test_a_build_sees_and_reaches_nothing(house: Server, index: PythonIndex, tmp_path: Path) -> None:
+def test_a_build_sees_and_reaches_nothing(either: Server, index: PythonIndex, tmp_path: Path) -> None:
     secret = tmp_path / "of-the-host"
     secret.write_text("canary")
     spying = f"""
@@ -102,13 +118,13 @@ def through_the_proxy(url):
 attempt("file", lambda: open({str(secret)!r}).read())
 attempt("passwd", lambda: open("/etc/passwd").read())
 attempt("shadow", lambda: open("/etc/shadow").read())
-attempt("data", lambda: os.listdir({str(house.data)!r}))
+attempt("data", lambda: os.listdir({str(either.data)!r}))
 attempt("processes", lambda: sorted(n for n in os.listdir("/proc") if n.isdigit()))
 attempt("parents", lambda: open("/proc/1/environ").read())
 attempt("metadata", lambda: socket.create_connection(("169.254.169.254", 80), 2))
 attempt("outside", lambda: socket.create_connection(("1.1.1.1", 53), 2))
-attempt("server", lambda: socket.create_connection(("127.0.0.1", {house.port}), 2))
-attempt("server_by_proxy", lambda: through_the_proxy("http://127.0.0.1:{house.port}/livez"))
+attempt("server", lambda: socket.create_connection(("127.0.0.1", {either.port}), 2))
+attempt("server_by_proxy", lambda: through_the_proxy("http://127.0.0.1:{either.port}/livez"))
 attempt("metadata_by_proxy", lambda: through_the_proxy("http://169.254.169.254/latest/"))
 attempt("name_by_proxy", lambda: through_the_proxy("http://localhost:{index.port}/simple/"))
 attempt("index_by_proxy", lambda: through_the_proxy("http://127.0.0.1:{index.port}/simple/greeting/"))
@@ -122,8 +138,8 @@ attempt("channel", lambda: open(f"/proc/{{os.getppid()}}/fd/3", "rb"))
 found["user"] = os.getuid()
 found["environment"] = sorted(os.environ)
 """
-    house.deploy(bring(tmp_path, index, "spy", spying))
-    found = house.api.invoke("spy").expect(200).json()
+    either.deploy(bring(tmp_path, index, "spy", spying))
+    found = either.api.invoke("spy").expect(200).json()
     for name in [
         "file",
         "shadow",
@@ -203,34 +219,36 @@ for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
     ("name", "act", "why"),
     [
         ("control", "open(tree + 'a\\nb.py', 'w')", "control character"),
-        ("deep", "os.makedirs(tree + 'd/' * 40)\nopen(tree + 'd/' * 40 + 'x', 'w')", "nested deeper"),
+        ("deep", "os.makedirs(tree + 'd/' * 40, exist_ok=True)\nopen(tree + 'd/' * 40 + 'x', 'w')", "nested deeper"),
         ("bytes", "open(os.fsencode(tree) + b'\\xff.py', 'w')", "broke its protocol"),
         ("large", "os.truncate(os.open(tree + 'big', os.O_CREAT | os.O_RDWR), 200 << 20)", "more than 128MB"),
         ("many", "[open(tree + f'{n}.txt', 'w').close() for n in range(20_001)]", "more than 20000 files"),
     ],
 )
 def test_a_tree_that_breaks_a_rule_is_refused(
-    house: Server, index: PythonIndex, tmp_path: Path, name: str, act: str, why: str
+    either: Server, index: PythonIndex, tmp_path: Path, name: str, act: str, why: str
 ) -> None:
-    said = house.cli(
+    said = either.cli(
         "deploy", bring(tmp_path, index, name, f"import os\ntree = '/tmp/build/tree/'\n{act}"), timeout=120
     )
     assert said.code in (5, 7) and why in said.stderr, said.stderr
-    still_well(house)
+    still_well(either)
 
 
-def test_links_and_devices_are_left_out(house: Server, index: PythonIndex, tmp_path: Path) -> None:
+def test_links_and_devices_are_left_out(either: Server, index: PythonIndex, tmp_path: Path) -> None:
     act = """
 import os
 tree = "/tmp/build/tree/"
-os.symlink("/etc/passwd", tree + "passwd.txt")
-os.symlink("/", tree + "root")
-os.mkfifo(tree + "pipe")
+# A wheel may be built more than once.
+if not os.path.lexists(tree + "pipe"):
+    os.symlink("/etc/passwd", tree + "passwd.txt")
+    os.symlink("/", tree + "root")
+    os.mkfifo(tree + "pipe")
 """
-    deployed = house.deploy(bring(tmp_path, index, "links", act))
-    layer = house.cli("layers", "get", deployed["dependencies"]["layer"], "-o", "json").ok().json()
+    deployed = either.deploy(bring(tmp_path, index, "links", act))
+    layer = either.cli("layers", "get", deployed["dependencies"]["layer"], "-o", "json").ok().json()
     assert any("left out 3 symbolic links" in line for line in layer["log"]), layer["log"]
-    for folder in (house.data / "layers").iterdir():
+    for folder in (either.data / "layers").iterdir():
         assert not (folder / "passwd.txt").is_symlink() and not (folder / "pipe").exists()
 
 
@@ -238,3 +256,15 @@ def test_a_wheel_cannot_leave_its_tree(house: Server, index: PythonIndex, tmp_pa
     index.add(wheel("climber", "1.0", {"../../../../tmp/build/outside.py": "x = 1\n", "climber.py": "FOUND = 1\n"}))
     files = {"main.py": HANDLER.replace("NAME", "climber"), "requirements.txt": "climber==1.0\n"}
     assert "could not be installed" in refused(house, write_function(tmp_path, "climber", files))
+
+
+def test_what_a_wheel_has_outside_of_its_tree_is_in_no_layer(
+    swift_house: Server, index: PythonIndex, tmp_path: Path
+) -> None:
+    index.add(
+        wheel("sneaker", "1.0", {"../../../../tmp/build/tree/outside.py": "x = 1\n", "sneaker.py": "FOUND = 1\n"})
+    )
+    files = {"main.py": HANDLER.replace("NAME", "sneaker"), "requirements.txt": "sneaker==1.0\n"}
+    swift_house.cli("deploy", write_function(tmp_path, "sneaker", files), timeout=120)
+    still_well(swift_house)
+    assert not list((swift_house.data / "layers").rglob("outside.py"))

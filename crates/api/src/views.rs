@@ -132,6 +132,7 @@ fn dependencies_view(dependencies: &Dependencies) -> DependenciesView {
         packages: layer.map_or(0, |layer| u32::try_from(layer.packages.len()).unwrap_or(u32::MAX)),
         size: layer.map_or(0, |layer| layer.size),
         took_ms: u64::try_from(dependencies.took.as_millis()).unwrap_or(u64::MAX),
+        source: dependencies.source.clone(),
         note: dependencies.note.clone(),
     }
 }

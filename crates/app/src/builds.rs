@@ -37,6 +37,7 @@ pub(crate) fn builder(
         ids: Arc::new(SystemClock),
     };
     let config = BuildConfig {
+        python_installer: section.python_installer,
         python_index: section.python_index.clone(),
         python_extra_indexes: section.python_extra_indexes.clone(),
         python_find_links: section.python_find_links.clone(),

@@ -9,7 +9,7 @@ mod strangers;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, Retention, Span, limits};
+use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, PythonInstaller, Retention, Span, limits};
 use serde::Serialize;
 
 use crate::preflight::{InvalidPolicy, Policy};
@@ -85,6 +85,7 @@ pub struct ServerOverrides {
     pub preflight_blocked_files: Option<Vec<String>>,
     pub preflight_blocked_text: Option<Vec<String>>,
     pub preflight_blocked_imports: Option<Vec<String>>,
+    pub build_python_installer: Option<PythonInstaller>,
     pub build_python_index: Option<IndexUrl>,
     pub build_python_extra_indexes: Option<Vec<IndexUrl>>,
     pub build_python_find_links: Option<Vec<IndexUrl>>,
@@ -234,6 +235,7 @@ impl ServerConfig {
         set(&mut self.preflight.blocked_files, layer.preflight_blocked_files);
         set(&mut self.preflight.blocked_text, layer.preflight_blocked_text);
         set(&mut self.preflight.blocked_imports, layer.preflight_blocked_imports);
+        set(&mut self.build.python_installer, layer.build_python_installer);
         self.build.python_index = layer.build_python_index.or(self.build.python_index.take());
         set(&mut self.build.python_extra_indexes, layer.build_python_extra_indexes);
         set(&mut self.build.python_find_links, layer.build_python_find_links);

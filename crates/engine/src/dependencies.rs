@@ -42,6 +42,8 @@ pub struct Dependencies {
     pub reused: bool,
     /// How long it took to get it, from the reading of the files.
     pub took: Duration,
+    /// The file that asks for them; `None` where nothing is installed.
+    pub source: Option<String>,
     /// What the author should know.
     pub note: Option<String>,
 }
@@ -83,7 +85,7 @@ impl Dependencies {
     }
 
     fn nothing(note: String) -> Self {
-        Self { layer: None, reused: false, took: Duration::ZERO, note: Some(note) }
+        Self { layer: None, reused: false, took: Duration::ZERO, source: None, note: Some(note) }
     }
 }
 
@@ -106,7 +108,7 @@ impl Engine {
             return Ok(None);
         }
         let sources = Sources { core: &self.core, bundle };
-        let request = match sources.asked(&settings.runtime).await? {
+        let request = match sources.asked(settings).await? {
             Asked::Packages(request) => request,
             Asked::Unreadable(note) => return Ok(Some(Dependencies::nothing(note))),
             Asked::Nothing => return Ok(None),
@@ -116,8 +118,9 @@ impl Engine {
             let note = format!("`{place}` is in the bundle, so the packages of {source} are not installed");
             return Ok(Some(Dependencies::nothing(note)));
         }
+        let source = Some(request.source.clone());
         let (layer, reused) = self.core.packages(project, &settings.runtime, request).await?;
-        Ok(Some(Dependencies { layer: Some(layer), reused, took: began.elapsed(), note: None }))
+        Ok(Some(Dependencies { layer: Some(layer), reused, took: began.elapsed(), source, note: None }))
     }
 }
 
@@ -163,7 +166,7 @@ impl Core {
         let Request { source, root, files } = request;
         let (began, runtime) = (Instant::now(), runtime.clone());
         tracing::info!(layer = %id, %runtime, source, "packages are being installed");
-        let job = BuildJob { runtime: runtime.clone(), root, files };
+        let job = BuildJob { runtime: runtime.clone(), source: source.clone(), root, files };
         let built = tokio::select! {
             built = self.builds.builder.build(job) => built,
             () = self.stop.cancelled() => Err(stopping()),
@@ -198,9 +201,9 @@ pub(crate) fn layer_key(project: ProjectId, id: LayerId) -> Key {
 // === impl Sources ===
 
 impl Sources<'_> {
-    async fn asked(&self, runtime: &RuntimeName) -> Result<Asked, Fault> {
-        match runtime.language() {
-            "python" => python::asked(self).await,
+    async fn asked(&self, settings: &FunctionSettings) -> Result<Asked, Fault> {
+        match settings.runtime.language() {
+            "python" => python::asked(self, &settings.runtime).await,
             "node" => node::asked(self).await,
             _ => Ok(Asked::Nothing),
         }
@@ -217,9 +220,13 @@ impl Sources<'_> {
 
     /// A file's text; `None` when the bundle has none of that path.
     async fn text(&self, path: &str) -> Result<Option<String>, Fault> {
+        self.text_within(path, limits::REQUIREMENTS_MAX).await
+    }
+
+    async fn text_within(&self, path: &str, max: u64) -> Result<Option<String>, Fault> {
         let Some(file) = self.bundle.files.iter().find(|file| file.path == path) else { return Ok(None) };
-        if file.size > limits::REQUIREMENTS_MAX {
-            return Err(refused(path, &format!("is larger than {} KB", limits::REQUIREMENTS_MAX >> 10)));
+        if file.size > max {
+            return Err(refused(path, &format!("is larger than {} KB", max >> 10)));
         }
         let bytes = self.core.blobs.get(&file.digest).await?;
         match String::from_utf8(bytes.to_vec()) {

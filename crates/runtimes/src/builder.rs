@@ -21,7 +21,7 @@ use faas_ports::{
 };
 use faas_proto::build::JobHead;
 use faas_types::limits::{MEMORY_MIN, OPEN_FILES_MAX, PIDS_MAX};
-use faas_types::{ByteSize, Code, Fault, IndexUrl, IsolationLevel, NetworkMode, RuntimeName};
+use faas_types::{ByteSize, Code, Fault, IndexUrl, IsolationLevel, NetworkMode, PythonInstaller, RuntimeName};
 
 use crate::discovery::Found;
 use crate::installations::Installations;
@@ -40,6 +40,8 @@ const CA_MAX: u64 = 256 << 10;
 /// How packages are installed.
 #[derive(Clone, Debug)]
 pub struct BuildConfig {
+    /// What installs Python packages.
+    pub python_installer: PythonInstaller,
     /// The index in place of the installer's own.
     pub python_index: Option<IndexUrl>,
     /// Further indexes.
@@ -98,6 +100,14 @@ impl BuildConfig {
                 find_links: &self.python_find_links,
             },
             Indexes::Npm => Asked { index: self.npm_registry.as_ref(), ..Asked::default() },
+        }
+    }
+
+    /// Which installer the operator wants; another language has no choice.
+    fn installer(&self, indexes: Indexes) -> PythonInstaller {
+        match indexes {
+            Indexes::Python => self.python_installer,
+            Indexes::Npm => PythonInstaller::Auto,
         }
     }
 
@@ -213,7 +223,7 @@ impl RuntimesBuilder {
             Failed::Breach(why) => format!("the build broke its protocol: {why}"),
             Failed::Gone => "the build ended before it was done".to_owned(),
         };
-        let message = format!("the packages of {} could not be installed: {why}", job.root);
+        let message = format!("the packages of {} could not be installed: {why}", job.source);
         let fault = Fault::new(Code::DeploymentFailed, message);
         match session.journal.last_words() {
             words if words.is_empty() => fault,
@@ -226,7 +236,7 @@ impl RuntimesBuilder {
 impl Builder for RuntimesBuilder {
     fn identity(&self, runtime: &RuntimeName) -> Result<String, Fault> {
         let (found, build) = self.select(runtime)?;
-        let installer = installer::find(found, build)?;
+        let installer = installer::find(found, build, self.config.installer(build.indexes))?;
         let urls: Vec<String> = self.config.asked(build.indexes).urls().map(ToString::to_string).collect();
         let (name, arch) = (&found.description.name, std::env::consts::ARCH);
         let revision = build.revision;
@@ -235,7 +245,8 @@ impl Builder for RuntimesBuilder {
 
     async fn build(&self, job: BuildJob) -> Result<Built, Fault> {
         let (found, build) = self.select(&job.runtime)?;
-        let station = Station::sealed(found, build, &*self.ports.layers).await?;
+        let installer = installer::find(found, build, self.config.installer(build.indexes))?;
+        let station = Station::sealed(installer, found, build, &*self.ports.layers).await?;
         let sandbox = self.ports.sandboxes.open(self.spec(&station, build, found)).await?;
         self.run(sandbox, &job, build).await
     }

@@ -118,6 +118,10 @@ pub(crate) struct Build {
     pub(crate) program: Vec<String>,
     /// That program and its arguments inside.
     pub(crate) argv: Vec<String>,
+    /// Where a program may be that installs by itself, and is taken before the installers below: `{path}` is each
+    /// directory of `PATH`, `{home}` the server's.
+    #[serde(default)]
+    pub(crate) programs: Vec<String>,
     /// Where an installer may be, the best first: a directory or an archive.
     pub(crate) installers: Vec<String>,
     /// Arguments that make the runtime's program unpack such an archive.

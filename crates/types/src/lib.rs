@@ -60,7 +60,7 @@ pub use id::{
 pub use index_url::{IndexHost, IndexUrl, InvalidIndex};
 pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
 pub use json_text::JsonText;
-pub use layer::{DependencyMode, InstalledPackage, LayerRecord};
+pub use layer::{DependencyMode, InstalledPackage, LayerRecord, PythonInstaller};
 pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName, SecretName, TopicName, TriggerName};
 pub use onward::{Callback, CallbackState, Destination, Onward};
 pub use retention::Retention;

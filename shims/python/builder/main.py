@@ -11,13 +11,16 @@ import json
 import os
 import socket
 import sys
+from urllib.parse import urlsplit
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from link import DONE, FAILED, JOB, LOG, Link  # noqa: E402
+from job import Job, index_of  # noqa: E402
+from link import DONE, FAILED, JOB, LOG, Link, Refused  # noqa: E402
 from pip_job import PipJob  # noqa: E402
 from proxy import Proxy  # noqa: E402
 from tree import send_tree  # noqa: E402
+from uv_job import UV, UvJob  # noqa: E402
 
 LINE_MAX = 2_000
 READ_LEN = 64 << 10
@@ -32,12 +35,16 @@ async def run(link: Link) -> None:
     kind, _, payload = await link.receive()
     if kind != JOB:
         raise Failure("there is no job")
-    job = PipJob(json.loads(payload))
+    job: Job = (UvJob if os.path.exists(UV) else PipJob)(json.loads(payload))
     reading = asyncio.ensure_future(link.serve())
     proxy = Proxy(link)
     port = await proxy.start()
-    job.prepare()
-    await command(link, job.install(port), job.environment(port), "pip")
+    job.prepare(job.own_indexes() | await unreachable(link, job.foreign_indexes()))
+    try:
+        await command(link, job.command(port), job.environment(port), job.name)
+    except OSError as error:
+        raise Failure(f"{job.name} cannot be run here: {error}") from error
+    job.clean()
     try:
         await command(link, job.compile(), {"PATH": "/usr/bin"}, "compiling")
     except Failure as failure:
@@ -47,6 +54,19 @@ async def run(link: Link) -> None:
     await send_tree(link, job.tree)
     await link.send(DONE, 0, json.dumps({"packages": packages}).encode())
     reading.cancel()
+
+
+async def unreachable(link: Link, lines: list[str]) -> set[str]:
+    """Those of a lock's own indexes that the operator does not allow: what they have may be elsewhere too."""
+    refused = set()
+    for line in lines:
+        url = urlsplit(index_of(line))
+        try:
+            tunnel = await link.open(url.hostname or "", url.port or (443 if url.scheme == "https" else 80))
+            await tunnel.close()
+        except Refused:
+            refused.add(line)
+    return refused
 
 
 async def command(link: Link, argv: list[str], env: dict[str, str], name: str) -> None:

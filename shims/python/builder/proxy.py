@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from link import CHUNK_LEN, Link, Refused, Tunnel
 
 HEAD_MAX = 64 << 10
+# Connections to the outside at once. The server ends a build that has more than 32, those that are ending included.
+TUNNELS_MAX = 24
 # Headers between client and proxy only. A connection carries one request: the next may be for another host.
 HOP_HEADERS = (b"connection", b"proxy-connection", b"proxy-authorization", b"keep-alive")
 
@@ -18,6 +20,7 @@ class Proxy:
 
     def __init__(self, link: Link) -> None:
         self.link = link
+        self.places = asyncio.Semaphore(TUNNELS_MAX)
 
     async def start(self) -> int:
         """Listens; returns the port."""
@@ -25,6 +28,10 @@ class Proxy:
         return int(server.sockets[0].getsockname()[1])
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with self.places:
+            await self._serve_one(reader, writer)
+
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tunnel = None
         try:
             head = await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-//! The packages that a function says it needs: `requirements.txt`, `pyproject.toml`, `package.json`.
+//! The packages that a function says it needs: `requirements.txt`, `pyproject.toml`, `Pipfile`, `package.json`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,18 +32,28 @@ impl Declared {
     pub(super) fn read(files: &[LocalFile], ecosystem: Ecosystem) -> anyhow::Result<Self> {
         let mut declared = Self { ecosystem, names: BTreeMap::new(), file: None };
         let order: &[&str] = match ecosystem {
-            Ecosystem::Python => &["requirements.txt", "pyproject.toml"],
+            Ecosystem::Python => &["requirements.txt", "pyproject.toml", "Pipfile"],
             Ecosystem::Node => &["package.json"],
         };
-        let found = order.iter().find_map(|name| files.iter().find(|file| file.entry.path == **name));
-        let Some(file) = found else { return Ok(declared) };
-        declared.file = Some((file.entry.path.clone(), file.local.clone()));
-        match file.entry.path.as_str() {
-            "requirements.txt" => declared.read_requirements(file, files)?,
-            "pyproject.toml" => declared.read_pyproject(&text(file)?)?,
-            _ => declared.read_package_json(&text(file)?)?,
+        let found = order.iter().filter_map(|name| files.iter().find(|file| file.entry.path == **name));
+        for file in found {
+            declared.read_file(file, files)?;
+            // A `pyproject.toml` that declares nothing is there for other tools.
+            if file.entry.path != "pyproject.toml" || !declared.names.is_empty() {
+                break;
+            }
         }
         Ok(declared)
+    }
+
+    fn read_file(&mut self, file: &LocalFile, files: &[LocalFile]) -> anyhow::Result<()> {
+        self.file = Some((file.entry.path.clone(), file.local.clone()));
+        match file.entry.path.as_str() {
+            "requirements.txt" => self.read_requirements(file, files),
+            "pyproject.toml" => self.read_pyproject(&text(file)?),
+            "Pipfile" => self.read_pipfile(&text(file)?),
+            _ => self.read_package_json(&text(file)?),
+        }
     }
 
     /// Whether a package is declared.
@@ -75,10 +85,14 @@ impl Declared {
             None => String::new(),
         };
         match (self.ecosystem, self.file.as_ref().map(|(path, _)| path.as_str())) {
-            (Ecosystem::Python, Some("pyproject.toml")) => {
+            (Ecosystem::Python, Some(file @ ("pyproject.toml" | "Pipfile"))) => {
                 let quoted: Vec<String> = packages.iter().map(|name| format!("\"{name}\"")).collect();
-                Err(Failure::of(Code::InvalidConfiguration, "pyproject.toml is left to its author")
-                    .with_hint(format!("add {} to `dependencies` under [project]", quoted.join(", ")))
+                let place = if file == "Pipfile" { "[packages]" } else { "`dependencies` under [project]" };
+                Err(Failure::of(Code::InvalidConfiguration, format!("{file} is left to its author"))
+                    .with_hint(format!(
+                        "add {} to {place}, and make the lock anew where there is one",
+                        quoted.join(", ")
+                    ))
                     .into())
             }
             (Ecosystem::Python, _) => {
@@ -132,6 +146,13 @@ impl Declared {
                 self.add(name);
             }
         }
+        Ok(())
+    }
+
+    fn read_pipfile(&mut self, text: &str) -> anyhow::Result<()> {
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| malformed("Pipfile", &error))?;
+        let packages = table.get("packages").and_then(toml::Value::as_table);
+        packages.into_iter().flat_map(toml::Table::keys).for_each(|name| self.add(name));
         Ok(())
     }
 

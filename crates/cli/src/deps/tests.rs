@@ -31,6 +31,22 @@ fn row(module: &str, package: Option<&str>, source: Source) -> (String, Option<S
 }
 
 #[test]
+fn what_the_tools_of_python_declare_is_declared() {
+    let project = ("pyproject.toml", "[project]\ndependencies = ['PyYAML']\n");
+    let poetry = ("pyproject.toml", "[tool.poetry.dependencies]\npython = '^3.10'\npyyaml = '^6'\n");
+    let settings = ("pyproject.toml", "[tool.ruff]\nline-length = 100\n");
+    let pipfile = ("Pipfile", "[packages]\nPyYAML = '*'\n[dev-packages]\nrequests = '*'\n");
+    let main = ("main.py", "import yaml\n");
+    for files in [vec![main, project], vec![main, poetry], vec![main, pipfile], vec![main, settings, pipfile]] {
+        let (modules, report) = told("python", &files);
+        assert_eq!(modules[0].2, Source::Declared, "{files:?}");
+        assert!(report.missing().is_empty());
+    }
+    let (modules, _) = told("python", &[main, ("requirements.txt", "\n"), project]);
+    assert_eq!(modules[0].2, Source::Missing, "nothing but requirements.txt is installed where there is one");
+}
+
+#[test]
 fn python_modules_are_told_apart() {
     let main = "import os, yaml, cv2\nimport own, requests.adapters\nfrom google.cloud import storage\nfrom . import x\n\
         try:\n    import orjson\nexcept ImportError:\n    orjson = None\n\

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, Span};
+use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, PythonInstaller, Span};
 use serde::Deserialize;
 
 use super::{ConfigError, LogFormat, ServerOverrides};
@@ -71,6 +71,7 @@ struct CallbacksLayer {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct BuildLayer {
+    python_installer: Option<PythonInstaller>,
     python_index: Option<IndexUrl>,
     python_extra_indexes: Option<Vec<IndexUrl>>,
     python_find_links: Option<Vec<IndexUrl>>,
@@ -174,6 +175,7 @@ pub(super) fn from_env(env: &impl Fn(&'static str) -> Option<String>) -> Result<
         // A regular expression may hold a comma: these come from the file alone.
         preflight_blocked_text: None,
         preflight_blocked_imports: text("FAAS_PREFLIGHT_BLOCKED_IMPORTS").map(|list| words(&list)),
+        build_python_installer: parsed(env, "FAAS_BUILD_PYTHON_INSTALLER")?,
         build_python_index: parsed(env, "FAAS_BUILD_PYTHON_INDEX")?,
         build_python_extra_indexes: parsed(env, "FAAS_BUILD_PYTHON_EXTRA_INDEXES")?.map(|List(list)| list),
         build_python_find_links: parsed(env, "FAAS_BUILD_PYTHON_FIND_LINKS")?.map(|List(list)| list),
@@ -266,6 +268,7 @@ impl From<FileLayer> for ServerOverrides {
             preflight_blocked_files: file.preflight.blocked_files,
             preflight_blocked_text: file.preflight.blocked_text,
             preflight_blocked_imports: file.preflight.blocked_imports,
+            build_python_installer: file.build.python_installer,
             build_python_index: file.build.python_index,
             build_python_extra_indexes: file.build.python_extra_indexes,
             build_python_find_links: file.build.python_find_links,

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, Span, limits};
+use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, PythonInstaller, Span, limits};
 use serde::{Deserialize, Serialize};
 
 /// The door: REST, function URLs and health on one port.
@@ -60,6 +60,8 @@ pub struct CallbacksSection {
 /// How packages that functions ask for are installed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BuildSection {
+    /// What installs Python packages.
+    pub python_installer: PythonInstaller,
     /// The index of Python packages, in place of PyPI. Credentials in it are never shown, but packages that run code
     /// while they are installed can read them.
     pub python_index: Option<IndexUrl>,
@@ -197,6 +199,7 @@ impl BuildSection {
 impl Default for BuildSection {
     fn default() -> Self {
         Self {
+            python_installer: PythonInstaller::Auto,
             python_index: None,
             python_extra_indexes: Vec::new(),
             python_find_links: Vec::new(),

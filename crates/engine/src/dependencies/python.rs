@@ -1,305 +1,93 @@
-//! What a Python bundle asks for: `requirements.txt` with what it refers to, or the `dependencies` of `pyproject.toml`.
+//! What a Python bundle asks for: `requirements.txt`, the lock of a project tool, or the `dependencies` of
+//! `pyproject.toml`.
+
+mod locks;
+mod project;
+mod requirements;
 
 use std::collections::BTreeMap;
 
-use faas_types::{Fault, limits};
-use serde::Deserialize;
+use faas_types::{Fault, RuntimeName, limits};
 
-use super::{Asked, Request, Sources, refused, shown};
+use super::{Asked, Request, Sources, refused};
+use locks::{Lock, Tool};
+use project::{PROJECT, Project};
+use requirements::REQUIREMENTS;
 
-const REQUIREMENTS: &str = "requirements.txt";
-const PROJECT: &str = "pyproject.toml";
-/// Lock files that nothing here can read.
-const OTHERS: [&str; 4] = ["uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock"];
-/// Files that refer to each other.
-const FILES_MAX: usize = 16;
-/// What stands before the address of a repository.
-const REPOSITORIES: [&str; 4] = ["git+", "hg+", "svn+", "bzr+"];
+/// Where the requirements of a lock stand. All of them are named, and the builder installs no others.
+const LOCKED: &str = "locked.txt";
+const PIPFILE: &str = "Pipfile";
 
-#[derive(Deserialize)]
-struct ProjectFile {
-    #[serde(default)]
-    project: ProjectTable,
-}
-
-#[derive(Default, Deserialize)]
-struct ProjectTable {
-    #[serde(default)]
-    dependencies: Vec<String>,
-}
-
-/// A line of a requirements file.
-#[derive(Debug, PartialEq, Eq)]
-enum Line<'a> {
-    /// For the installer as it is.
-    Plain,
-    /// Another file of the bundle.
-    Refers(&'a str),
-}
-
-/// Reads what there is; `requirements.txt` comes first.
-pub(super) async fn asked(sources: &Sources<'_>) -> Result<Asked, Fault> {
+/// Reads what there is. Files that were made to be installed from come first, then locks, and what leaves versions open
+/// last.
+pub(super) async fn asked(sources: &Sources<'_>, runtime: &RuntimeName) -> Result<Asked, Fault> {
     if sources.has(REQUIREMENTS) {
-        return requirements(sources).await;
+        return requirements::asked(sources).await;
+    }
+    if let Some((tool, path)) = lock(sources)? {
+        return locked(sources, runtime, tool, path).await;
     }
     let project = match sources.text(PROJECT).await? {
-        Some(text) => project(&text)?,
-        None => Vec::new(),
+        Some(text) => Project::read(&text)?,
+        None => Project { lines: Vec::new(), is_poetrys: false },
     };
-    let other = OTHERS.into_iter().find(|name| sources.has(name));
-    if project.is_empty() {
-        return Ok(match other {
-            Some(name) => Asked::Unreadable(unreadable(name)),
-            None => Asked::Nothing,
-        });
+    if project.is_poetrys {
+        return Ok(unlocked(PROJECT, Tool::Poetry));
     }
-    // Versions that were chosen with care are not to be chosen anew in silence.
-    if let Some(name) = other {
-        return Err(refused(name, "cannot be installed by this release").with_hint(unreadable(name)));
+    if project.lines.is_empty() && sources.has(PIPFILE) {
+        return Ok(unlocked(PIPFILE, Tool::Pipenv));
     }
-    let text: String = project.iter().map(|line| format!("{line}\n")).collect();
-    Ok(packages(PROJECT, BTreeMap::from([(REQUIREMENTS.to_owned(), text)])))
+    let text: String = project.lines.iter().map(|line| format!("{line}\n")).collect();
+    Ok(packages(PROJECT, REQUIREMENTS, BTreeMap::from([(REQUIREMENTS.to_owned(), text)])))
 }
 
-fn unreadable(name: &str) -> String {
-    let export = match name {
-        "uv.lock" => "uv export --no-emit-project --output-file requirements.txt",
-        "poetry.lock" => "poetry export --output requirements.txt",
-        "pdm.lock" => "pdm export --output requirements.txt",
-        _ => "pipenv requirements > requirements.txt",
-    };
-    format!("{name} is not read by this release; bring its packages along with: {export}")
-}
-
-fn packages(source: &str, files: BTreeMap<String, String>) -> Asked {
+fn packages(source: &str, root: &str, files: BTreeMap<String, String>) -> Asked {
     if files.values().all(String::is_empty) {
         return Asked::Nothing;
     }
-    Asked::Packages(Request { source: source.to_owned(), root: REQUIREMENTS.to_owned(), files })
+    Asked::Packages(Request { source: source.to_owned(), root: root.to_owned(), files })
 }
 
-async fn requirements(sources: &Sources<'_>) -> Result<Asked, Fault> {
-    let mut files = BTreeMap::new();
-    let mut todo = vec![REQUIREMENTS.to_owned()];
-    while let Some(path) = todo.pop() {
-        if files.contains_key(&path) {
-            continue;
-        }
-        if files.len() == FILES_MAX {
-            return Err(refused(&path, &format!("is one of more than {FILES_MAX} files of requirements")));
-        }
-        let text = sources.text(&path).await?.ok_or_else(|| refused(&path, "is not in the bundle"))?;
-        let lines = logical_lines(&text);
-        for (number, line) in &lines {
-            let read = read_line(line).map_err(|why| refused(&format!("{path}:{number}"), &why))?;
-            if let Line::Refers(other) = read {
-                let below = beside(&path, other);
-                todo.push(below.ok_or_else(|| {
-                    refused(
-                        &format!("{path}:{number}"),
-                        &format!("refers to `{}`, which is outside of the bundle", shown(other)),
-                    )
-                })?);
-            }
-        }
-        let size: usize = text.len() + files.values().map(String::len).sum::<usize>();
-        if size as u64 > limits::REQUIREMENTS_MAX {
-            let most = limits::REQUIREMENTS_MAX >> 10;
-            return Err(refused(&path, &format!("and the files that it belongs to have more than {most} KB")));
-        }
-        files.insert(path, lines.iter().map(|(_, line)| format!("{line}\n")).collect());
+/// The lock to read. Of those with names of their own there can be one.
+fn lock<'a>(sources: &Sources<'a>) -> Result<Option<(Tool, &'a str)>, Fault> {
+    if let Some(tool) = Tool::ALL.into_iter().find(|tool| sources.has(tool.lock())) {
+        return Ok(Some((tool, tool.lock())));
     }
-    Ok(packages(REQUIREMENTS, files))
+    let is_named =
+        |path: &&str| path.starts_with("pylock.") && path.ends_with(".toml") && path.matches('.').count() == 2;
+    let mut named = sources.bundle.files.iter().map(|file| file.path.as_str()).filter(is_named);
+    match (named.next(), named.next()) {
+        (Some(path), Some(other)) => {
+            Err(refused(path, &format!("stands beside {other}, and one of them can be installed"))
+                .with_hint("name the one to install pylock.toml"))
+        }
+        (path, _) => Ok(path.map(|path| (Tool::Pylock, path))),
+    }
 }
 
-fn project(text: &str) -> Result<Vec<String>, Fault> {
-    let file: ProjectFile = toml::from_str(text)
-        .map_err(|error| refused(PROJECT, &format!("cannot be read: {}", error.message().trim())))?;
-    for (index, line) in file.project.dependencies.iter().enumerate() {
-        let place = format!("{PROJECT}: project.dependencies[{index}]");
-        if line.trim_start().starts_with('-') || line.contains(['\n', '\r']) {
-            return Err(refused(&place, "is not a requirement"));
-        }
-        read_line(line.trim()).map_err(|why| refused(&place, &why))?;
+async fn locked(sources: &Sources<'_>, runtime: &RuntimeName, tool: Tool, path: &str) -> Result<Asked, Fault> {
+    let text = sources.text_within(path, limits::LOCK_MAX).await?.unwrap_or_default();
+    let project = sources.text(tool.project()).await?;
+    let (source, runtime) = (path.to_owned(), runtime.clone());
+    // Some megabytes take their time.
+    let read = tokio::task::spawn_blocking(move || {
+        let lock = Lock { tool, path: &source, text: &text, project: project.as_deref() };
+        lock.requirements(&runtime)
+    });
+    let text = read.await.map_err(|_| refused(path, "cannot be read"))??;
+    if text.len() as u64 > limits::REQUIREMENTS_MAX {
+        return Err(refused(
+            path,
+            &format!("leads to more than {} KB of requirements", limits::REQUIREMENTS_MAX >> 10),
+        ));
     }
-    Ok(file.project.dependencies.iter().map(|line| line.trim().to_owned()).collect())
+    Ok(packages(path, LOCKED, BTreeMap::from([(LOCKED.to_owned(), text)])))
 }
 
-/// Lines as pip reads them: joined where they end in a backslash, without comments, each with the number of its first.
-fn logical_lines(text: &str) -> Vec<(usize, String)> {
-    let mut lines: Vec<(usize, String)> = Vec::new();
-    let mut open: Option<(usize, String)> = None;
-    for (index, raw) in text.lines().enumerate() {
-        let is_comment = raw.trim_start().starts_with('#');
-        let (first, mut joined) = open.take().unwrap_or((index + 1, String::new()));
-        match raw.strip_suffix('\\') {
-            Some(part) if !is_comment => {
-                joined.push_str(part);
-                open = Some((first, joined));
-            }
-            _ => {
-                joined.push_str(raw);
-                lines.push((first, joined));
-            }
-        }
-    }
-    lines.extend(open);
-    let trimmed = lines.into_iter().map(|(number, line)| (number, without_comment(&line)));
-    trimmed.filter(|(_, line)| !line.is_empty()).collect()
-}
-
-/// A comment begins with a `#` at the start or behind a space. Runs of spaces count as one.
-fn without_comment(line: &str) -> String {
-    let words = line.split_whitespace().take_while(|word| !word.starts_with('#'));
-    words.collect::<Vec<_>>().join(" ")
-}
-
-/// What a line means; what leads out of bundle and index is refused, with the reason.
-fn read_line(line: &str) -> Result<Line<'_>, String> {
-    if let Some(rest) = option(line, &["-r", "--requirement", "-c", "--constraint"]) {
-        return Ok(Line::Refers(rest));
-    }
-    if option(line, &["-e", "--editable"]).is_some() {
-        return Err("asks for an editable package, which a sealed version cannot have".to_owned());
-    }
-    if let Some(place) = option(line, &["-f", "--find-links", "-i", "--index-url", "--extra-index-url"]) {
-        let is_url = ["https://", "http://"].iter().any(|scheme| place.starts_with(scheme));
-        return match (is_url, place.contains('@')) {
-            (false, _) => {
-                Err(format!("looks for packages in `{}`, which is not there when they are installed", shown(place)))
-            }
-            (true, true) => {
-                Err("holds credentials of an index; the server's operator sets those in [build]".to_owned())
-            }
-            (true, false) => Ok(Line::Plain),
-        };
-    }
-    if option(line, &["--trusted-host"]).is_some() {
-        return Err("trusts a host; the server's operator decides that in [build]".to_owned());
-    }
-    if line.starts_with('-') {
-        return Ok(Line::Plain);
-    }
-    let what = line.split_once(" @ ").map_or(line, |(_, address)| address).trim();
-    if REPOSITORIES.iter().any(|scheme| what.starts_with(scheme)) || what.contains("@git+") {
-        return Err("asks for a repository; name a released version instead".to_owned());
-    }
-    let is_local = what.starts_with(['.', '/', '~']) || what.starts_with("file:") || is_path(what);
-    if is_local {
-        return Err(format!("asks for the local path `{}`; put the code itself into the bundle", shown(what)));
-    }
-    Ok(Line::Plain)
-}
-
-/// `folder/package` and `package.whl`, as opposed to `package[extra]>=1; python_version < "3.12"` and addresses.
-fn is_path(what: &str) -> bool {
-    let name = what.split([';', ' ', '[', '=', '<', '>', '!', '~']).next().unwrap_or_default();
-    let is_archive = [".whl", ".tar.gz", ".zip"].iter().any(|suffix| what.ends_with(suffix));
-    !what.contains("://") && (name.contains('/') || is_archive)
-}
-
-/// The value of a line that begins with one of these options.
-fn option<'l>(line: &'l str, names: &[&str]) -> Option<&'l str> {
-    names.iter().find_map(|name| {
-        let rest = line.strip_prefix(name)?;
-        let is_short = !name.starts_with("--");
-        let is_whole = rest.is_empty() || rest.starts_with([' ', '=']);
-        (is_short || is_whole).then(|| rest.trim_start_matches([' ', '=']).trim())
-    })
-}
-
-/// A path beside the file that names it; `None` when it leaves the bundle.
-fn beside(file: &str, other: &str) -> Option<String> {
-    if other.is_empty() || other.starts_with('/') || other.contains("://") {
-        return None;
-    }
-    let mut parts: Vec<&str> = file.split('/').collect();
-    parts.pop();
-    for part in other.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_joined_and_comments_do_not_count() {
-        let text =
-            "# top\nflask==3.0 \\\n  --hash=sha256:aa \\\n  --hash=sha256:bb  # why\n\n  \nrich>=13#not-a-comment\n";
-        let lines = logical_lines(text);
-        let expected =
-            [(2, "flask==3.0 --hash=sha256:aa --hash=sha256:bb".to_owned()), (7, "rich>=13#not-a-comment".to_owned())];
-        assert_eq!(lines, expected);
-    }
-
-    #[test]
-    fn what_an_index_has_is_taken() {
-        for line in [
-            "flask",
-            "Flask[async]>=3,<4; python_version < '3.13'",
-            "--hash=sha256:aa",
-            "--require-hashes",
-            "--pre",
-            "--index-url https://pypi.org/simple",
-            "thing @ https://files.pythonhosted.org/thing-1-py3-none-any.whl",
-            "a~=1.0",
-        ] {
-            assert_eq!(read_line(line), Ok(Line::Plain), "{line}");
-        }
-        assert_eq!(read_line("-r more/base.txt"), Ok(Line::Refers("more/base.txt")));
-        assert_eq!(read_line("--constraint=limits.txt"), Ok(Line::Refers("limits.txt")));
-    }
-
-    #[test]
-    fn what_leads_elsewhere_is_refused_with_the_reason() {
-        for (line, why) in [
-            ("-e .", "editable"),
-            ("-e.", "editable"),
-            ("--editable=./lib", "editable"),
-            ("git+https://example.com/x.git", "repository"),
-            ("x @ git+ssh://git@example.com/x", "repository"),
-            ("./lib", "local path"),
-            ("../lib", "local path"),
-            ("/srv/lib", "local path"),
-            ("lib/package", "local path"),
-            ("package-1.0-py3-none-any.whl", "local path"),
-            ("x @ file:///etc", "local path"),
-            ("--find-links ./wheels", "looks for packages in"),
-            ("-i https://user:secret@pkgs/simple", "credentials"),
-            ("--trusted-host pkgs", "trusts a host"),
-        ] {
-            let refusal = read_line(line).expect_err(line);
-            assert!(refusal.contains(why), "{line}: {refusal}");
-            assert!(!refusal.contains("secret"), "{refusal}");
-        }
-    }
-
-    #[test]
-    fn files_refer_to_files_of_the_bundle_only() {
-        assert_eq!(beside("requirements.txt", "base.txt").as_deref(), Some("base.txt"));
-        assert_eq!(beside("deps/all.txt", "../base.txt").as_deref(), Some("base.txt"));
-        assert_eq!(beside("requirements.txt", "../x.txt"), None);
-        assert_eq!(beside("requirements.txt", "/etc/passwd"), None);
-        assert_eq!(beside("requirements.txt", "https://example.com/r.txt"), None);
-    }
-
-    #[test]
-    fn a_projects_dependencies_are_read() {
-        let read = project("[project]\nname = 'x'\ndependencies = ['flask>=3', ' rich ']\n").expect("a project");
-        assert_eq!(read, ["flask>=3", "rich"]);
-        assert_eq!(project("[tool.black]\nline-length = 100\n").expect("no project"), [""; 0]);
-        for bad in ["'--index-url https://x'", "'x @ file:///etc'", "\"a\\n-e .\""] {
-            assert!(project(&format!("[project]\ndependencies = [{bad}]\n")).is_err(), "{bad}");
-        }
-        assert!(project("[project\n").is_err());
-    }
+/// A file in a notation that only its tool turns into packages.
+fn unlocked(path: &str, tool: Tool) -> Asked {
+    let (lock, command) = (tool.lock(), tool.command());
+    Asked::Unreadable(format!(
+        "there is no {lock}, so the packages of {path} are not installed; make one with: {command}"
+    ))
 }

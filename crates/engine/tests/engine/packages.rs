@@ -98,17 +98,47 @@ async fn a_manifest_says_whether_packages_are_installed() {
 }
 
 #[tokio::test]
-async fn a_lock_that_nothing_reads_is_not_passed_over() {
+async fn a_lock_goes_before_what_leaves_versions_open() {
     let yard = Yard::open(10).await;
-    let lock = [("main.py", ""), ("uv.lock", "version = 1\n")];
-    let told = yard.deploy("lock", &lock, DependencyMode::Auto).await.unwrap().dependencies.unwrap();
-    assert!(told.layer.is_none() && told.note.unwrap().contains("uv export"));
-    let project = "[project]\ndependencies = ['a']\n";
-    let both = [("main.py", ""), ("uv.lock", "version = 1\n"), ("pyproject.toml", project)];
-    let fault = yard.deploy("both", &both, DependencyMode::Auto).await.err().unwrap();
-    assert!(fault.hint.unwrap().contains("uv export"));
-    let only = [("main.py", ""), ("pyproject.toml", project)];
-    assert!(yard.deploy("only", &only, DependencyMode::Auto).await.unwrap().dependencies.unwrap().layer.is_some());
+    let hash = format!("sha256:{}", "a".repeat(64));
+    let lock = format!(
+        "lock-version = '1.0'\n[[packages]]\nname = 'a'\nversion = '1'\nsdist = {{ hashes = {{ sha256 = '{}' }} }}\n",
+        "a".repeat(64)
+    );
+    let project = ("pyproject.toml", "[project]\ndependencies = ['a']\n");
+    let both = [("main.py", ""), ("pylock.toml", lock.as_str()), project];
+    let both = yard.deploy("both", &both, DependencyMode::Auto).await.unwrap().dependencies.unwrap().layer.unwrap();
+    assert_eq!(both.source, "pylock.toml");
+    // Under whichever name: what is installed is the same.
+    let named = [("main.py", ""), ("pylock.prod.toml", lock.as_str())];
+    let named = yard.deploy("named", &named, DependencyMode::Auto).await.unwrap().dependencies.unwrap();
+    assert!(named.reused && named.layer.unwrap().id == both.id);
+    let exported = format!("a==1 --hash={hash}\n");
+    let exported = [("main.py", ""), ("pylock.toml", lock.as_str()), ("requirements.txt", exported.as_str())];
+    let exported = yard.deploy("exported", &exported, DependencyMode::Auto).await.unwrap().dependencies.unwrap();
+    assert_eq!(exported.layer.unwrap().source, "requirements.txt");
+    let only = [("main.py", ""), project];
+    let only = yard.deploy("only", &only, DependencyMode::Auto).await.unwrap().dependencies.unwrap().layer.unwrap();
+    assert!(only.source == "pyproject.toml" && only.id != both.id);
+    let two = [("main.py", ""), ("pylock.a.toml", lock.as_str()), ("pylock.b.toml", lock.as_str())];
+    let fault = yard.deploy("two", &two, DependencyMode::Auto).await.err().unwrap();
+    assert!(fault.code == Code::InvalidConfiguration && fault.hint.unwrap().contains("pylock.toml"));
+}
+
+#[tokio::test]
+async fn what_only_its_tool_can_lock_is_not_passed_over() {
+    let yard = Yard::open(10).await;
+    for (name, path, text, command) in [
+        ("poetry", "pyproject.toml", "[tool.poetry.dependencies]\npython = '^3.10'\na = '^1'\n", "poetry lock"),
+        ("pipenv", "Pipfile", "[packages]\na = '*'\n", "pipenv lock"),
+    ] {
+        let told = yard.deploy(name, &[("main.py", ""), (path, text)], DependencyMode::Auto).await.unwrap();
+        let told = told.dependencies.unwrap();
+        assert!(told.layer.is_none() && told.note.unwrap().contains(command));
+    }
+    let stale = [("main.py", ""), ("uv.lock", "version = 9\n")];
+    let fault = yard.deploy("stale", &stale, DependencyMode::Auto).await.err().unwrap();
+    assert!(fault.message.contains("uv.lock is of version 9"), "{}", fault.message);
 }
 
 #[tokio::test]

@@ -129,6 +129,9 @@ pub struct DependenciesView {
     pub size: u64,
     /// Milliseconds that it took to get it.
     pub took_ms: u64,
+    /// The file that asks for them, such as `uv.lock`; absent when nothing was installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// What the author should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use faas_ports::Layers;
-use faas_types::{Code, Digest, Fault};
+use faas_types::{Code, Digest, Fault, PythonInstaller};
 
-use crate::discovery::{Found, Stamp};
+use crate::discovery::{Found, Stamp, is_elf};
 use crate::recipe::Build;
-use crate::seal::{copy_tree, finish, sealed, write};
+use crate::seal::{copy_file, copy_tree, finish, sealed, write};
 
 /// Where the installer appears inside.
 pub(super) const PLACE: &str = "/opt/installer";
@@ -18,7 +18,7 @@ pub(super) const PLACE: &str = "/opt/installer";
 /// An installer of this machine.
 #[derive(Clone, Debug)]
 pub(super) struct Installer {
-    /// An archive, or the directory itself.
+    /// An archive, the directory itself, or a program.
     path: PathBuf,
     stamp: Stamp,
 }
@@ -31,7 +31,32 @@ pub(super) struct Station {
 }
 
 /// The installer of a runtime.
-pub(super) fn find(found: &Found, build: &Build) -> Result<Installer, Fault> {
+pub(super) fn find(found: &Found, build: &Build, wanted: PythonInstaller) -> Result<Installer, Fault> {
+    match (wanted, program_of(build)) {
+        (PythonInstaller::Auto | PythonInstaller::Uv, Some(installer)) => Ok(installer),
+        (PythonInstaller::Uv, None) => {
+            let message = "build.python_installer is \"uv\", and this machine has no uv that can be taken along";
+            Err(Fault::new(Code::DeploymentFailed, message).with_hint(
+                "install the program uv where the server's PATH leads, or set build.python_installer to \"auto\"",
+            ))
+        }
+        (PythonInstaller::Auto | PythonInstaller::Pip, _) => usual(found, build),
+    }
+}
+
+/// A program that is an installer by itself. Scripts, such as those that lead to one of several versions, are none.
+fn program_of(build: &Build) -> Option<Installer> {
+    let from_path = std::env::var_os("PATH").unwrap_or_default();
+    let home = std::env::var_os("HOME").unwrap_or_default();
+    let named = build.programs.iter().flat_map(|place| match place.strip_prefix("{path}/") {
+        Some(name) => std::env::split_paths(&from_path).map(|directory| directory.join(name)).collect(),
+        None => vec![PathBuf::from(place.replace("{home}", &home.to_string_lossy()))],
+    });
+    let mut programs = named.filter_map(|path| fs::canonicalize(path).ok()).filter(|path| is_elf(path));
+    programs.find_map(|path| Some(Installer { stamp: Stamp::of(&path)?, path }))
+}
+
+fn usual(found: &Found, build: &Build) -> Result<Installer, Fault> {
     let tree = found.probed.tree.as_ref().map_or_else(String::new, |tree| tree.from.display().to_string());
     let bin = found.probed.program.from.parent().map_or_else(String::new, |bin| bin.display().to_string());
     let places = build.installers.iter().map(|place| place.replace("{tree}", &tree).replace("{bin}", &bin));
@@ -61,14 +86,16 @@ impl Installer {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Tells it from others. The name of an archive holds its version, that of a directory does not.
+    /// Tells it from others. The name of an archive holds its version, that of a directory or program does not.
     pub(super) fn identity(&self) -> String {
-        if self.path.is_dir() { format!("{} {:?}", self.name(), self.stamp) } else { self.name() }
+        if self.path.is_dir() || is_elf(&self.path) { format!("{} {:?}", self.name(), self.stamp) } else { self.name() }
     }
 
     fn lay_out(&self, found: &Found, build: &Build, draft: &Path) -> io::Result<()> {
         if self.path.is_dir() {
             copy_tree(&self.path, &draft.join(self.name()), &["__pycache__".to_owned()])?;
+        } else if is_elf(&self.path) {
+            copy_file(&self.path, &draft.join(self.name()))?;
         } else {
             self.unpack(found, build, draft)?;
         }
@@ -96,8 +123,12 @@ impl Installer {
 
 impl Station {
     /// The layers of a runtime's builds; seals what is not there yet.
-    pub(super) async fn sealed(found: &Found, build: &Build, layers: &dyn Layers) -> Result<Self, Fault> {
-        let installer = find(found, build)?;
+    pub(super) async fn sealed(
+        installer: Installer,
+        found: &Found,
+        build: &Build,
+        layers: &dyn Layers,
+    ) -> Result<Self, Fault> {
         let root = sealed(found, layers).await?.root;
         Ok(Self {
             root,

@@ -159,7 +159,10 @@ fn packages(dependencies: &DependenciesView) -> String {
     let Some(layer) = &dependencies.layer else {
         return format!("not installed: {}", dependencies.note.as_deref().unwrap_or_default());
     };
-    let what = text::counted(dependencies.packages as usize, "package");
+    let mut what = text::counted(dependencies.packages as usize, "package");
+    if let Some(source) = &dependencies.source {
+        what = format!("{what} from {source}");
+    }
     let how = if dependencies.reused {
         format!("layer {layer} reused")
     } else {
