@@ -24,6 +24,9 @@ pub(crate) use turns::BuildTurns;
 /// Directories beside the code that hold packages already.
 const VENDORED: [&str; 4] = ["vendor/", ".python_packages/", "site-packages/", "node_modules/"];
 
+/// Packages that a note names.
+const NAMED_MAX: usize = 8;
+
 /// Characters of a file's text that a refusal shows.
 const SHOWN_MAX: usize = 80;
 
@@ -106,7 +109,7 @@ impl Engine {
             return Ok(None);
         }
         let sources = Sources { core: &self.core, bundle };
-        let request = match sources.asked(&settings.runtime).await? {
+        let request = match sources.asked(settings).await? {
             Asked::Packages(request) => request,
             Asked::Unreadable(note) => return Ok(Some(Dependencies::nothing(note))),
             Asked::Nothing => return Ok(None),
@@ -117,7 +120,8 @@ impl Engine {
             return Ok(Some(Dependencies::nothing(note)));
         }
         let (layer, reused) = self.core.packages(project, &settings.runtime, request).await?;
-        Ok(Some(Dependencies { layer: Some(layer), reused, took: began.elapsed(), note: None }))
+        let note = unscripted(&layer.unscripted);
+        Ok(Some(Dependencies { layer: Some(layer), reused, took: began.elapsed(), note }))
     }
 }
 
@@ -187,6 +191,7 @@ impl Core {
             built_at: self.clock.now(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             log: built.log,
+            unscripted: built.unscripted,
         })
     }
 }
@@ -198,10 +203,10 @@ pub(crate) fn layer_key(project: ProjectId, id: LayerId) -> Key {
 // === impl Sources ===
 
 impl Sources<'_> {
-    async fn asked(&self, runtime: &RuntimeName) -> Result<Asked, Fault> {
-        match runtime.language() {
+    async fn asked(&self, settings: &FunctionSettings) -> Result<Asked, Fault> {
+        match settings.runtime.language() {
             "python" => python::asked(self).await,
-            "node" => node::asked(self).await,
+            "node" => node::asked(self, &settings.install_scripts).await,
             _ => Ok(Asked::Nothing),
         }
     }
@@ -217,9 +222,13 @@ impl Sources<'_> {
 
     /// A file's text; `None` when the bundle has none of that path.
     async fn text(&self, path: &str) -> Result<Option<String>, Fault> {
+        self.text_within(path, limits::REQUIREMENTS_MAX).await
+    }
+
+    async fn text_within(&self, path: &str, max: u64) -> Result<Option<String>, Fault> {
         let Some(file) = self.bundle.files.iter().find(|file| file.path == path) else { return Ok(None) };
-        if file.size > limits::REQUIREMENTS_MAX {
-            return Err(refused(path, &format!("is larger than {} KB", limits::REQUIREMENTS_MAX >> 10)));
+        if file.size > max {
+            return Err(refused(path, &format!("is larger than {} KB", max >> 10)));
         }
         let bytes = self.core.blobs.get(&file.digest).await?;
         match String::from_utf8(bytes.to_vec()) {
@@ -227,6 +236,18 @@ impl Sources<'_> {
             Err(_) => Err(refused(path, "is not UTF-8")),
         }
     }
+}
+
+/// What the author should know of install scripts that did not run.
+fn unscripted(names: &[String]) -> Option<String> {
+    let first = names.first()?;
+    let shown: Vec<&str> = names.iter().map(String::as_str).take(NAMED_MAX).collect();
+    let more = if names.len() > NAMED_MAX { format!(" and {} more", names.len() - NAMED_MAX) } else { String::new() };
+    let names = shown.join(", ");
+    Some(format!(
+        "not run: install scripts of {names}{more}; where a package needs its own, add it to [build] of the manifest: \
+         scripts = [\"{first}\"]"
+    ))
 }
 
 /// The beginning of a text, for people.

@@ -14,6 +14,8 @@ use crate::discovery::Found;
 
 /// Directories that a sandbox mounts something on.
 const MOUNT_POINTS: [&str; 7] = ["proc", "dev", "tmp", "function", "opt/faas", "opt/installer", "etc/ssl/certs"];
+/// Where the programs of this machine that builds may run appear.
+pub(crate) const TOOL_PLACES: [&str; 2] = ["/bin", "/usr/bin"];
 /// Files of a minimal system. Runs as `faas` inside.
 const SYSTEM_FILES: [(&str, &str); 6] = [
     ("etc/passwd", "root:x:0:0:root:/:/nonexistent\nfaas:x:1000:1000:faas:/tmp:/nonexistent\n"),
@@ -78,7 +80,9 @@ fn build_root(found: &Found, draft: &Path) -> io::Result<()> {
     let runtime = found.description.name.as_str();
     tracing::info!(runtime, version = found.probed.version, "sealing runtime");
     let packages = found.recipe.build.as_ref().map(|build| build.target.trim_start_matches('/'));
-    for directory in MOUNT_POINTS.into_iter().chain(packages) {
+    let tools = found.recipe.build.as_ref().filter(|build| !build.tools.is_empty());
+    let tools = tools.into_iter().flat_map(|_| TOOL_PLACES).map(|place| place.trim_start_matches('/'));
+    for directory in MOUNT_POINTS.into_iter().chain(packages).chain(tools) {
         fs::create_dir_all(draft.join(directory))?;
     }
     for (path, content) in SYSTEM_FILES {

@@ -50,6 +50,8 @@ pub const BUNDLE_PATH_MAX: usize = 512;
 pub const BUNDLE_DEPTH_MAX: usize = 32;
 /// Bytes of a file that says which packages a function needs.
 pub const REQUIREMENTS_MAX: u64 = 512 << 10;
+/// Bytes of a file that programs write to pin packages.
+pub const LOCK_MAX: u64 = 4 << 20;
 /// The longest that a build of packages may take.
 pub const BUILD_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 /// Bytes of a manifest file.
