@@ -167,7 +167,7 @@ impl Core {
         let Request { source, root, files } = request;
         let (began, runtime) = (Instant::now(), runtime.clone());
         tracing::info!(layer = %id, %runtime, source, "packages are being installed");
-        let job = BuildJob { runtime: runtime.clone(), root, files };
+        let job = BuildJob { runtime: runtime.clone(), source: source.clone(), root, files };
         let built = tokio::select! {
             built = self.builds.builder.build(job) => built,
             () = self.stop.cancelled() => Err(stopping()),

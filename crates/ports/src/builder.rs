@@ -10,6 +10,8 @@ use faas_types::{Bundle, Fault, InstalledPackage, RuntimeName};
 pub struct BuildJob {
     /// The runtime that they are for; exact, as [`Launcher::resolve`](crate::Launcher::resolve) names it.
     pub runtime: RuntimeName,
+    /// The file of the bundle that asks for them, for messages.
+    pub source: String,
     /// The file that the installer is given; one of `files`.
     pub root: String,
     /// What the installer reads: relative paths and texts.

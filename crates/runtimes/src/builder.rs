@@ -217,7 +217,7 @@ impl RuntimesBuilder {
             Failed::Breach(why) => format!("the build broke its protocol: {why}"),
             Failed::Gone => "the build ended before it was done".to_owned(),
         };
-        let message = format!("the packages of {} could not be installed: {why}", job.root);
+        let message = format!("the packages of {} could not be installed: {why}", job.source);
         let fault = Fault::new(Code::DeploymentFailed, message);
         match session.journal.last_words() {
             words if words.is_empty() => fault,

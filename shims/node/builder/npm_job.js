@@ -4,9 +4,11 @@
 
 const fs = require("node:fs");
 const path = require("node:path");
+const { rootCertificates } = require("node:tls");
 const { Registry } = require("./registry.js");
 
 const PLACE = "/tmp/build";
+const CERTIFICATES = `${PLACE}/ca.pem`;
 const NPM = "/opt/installer/npm/bin/npm-cli.js";
 const SHELL = "/bin/sh";
 const LOCK = "package-lock.json";
@@ -50,15 +52,16 @@ class NpmJob {
     const proxy = `http://127.0.0.1:${port}`;
     const settings = { proxy, "https-proxy": proxy, cache: `${PLACE}/cache`, ...this.registry.settings };
     const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
-    if (ca !== "") lines.push(`cafile=${PLACE}/ca.pem`);
+    if (ca !== "") lines.push(`cafile=${CERTIFICATES}`);
     fs.writeFileSync(`${PLACE}/npmrc`, `${lines.join("\n")}\n`);
   }
 
+  /** Those that the machine trusts, and the operator's; empty leaves it to Node. */
   #certificates() {
-    if (this.job.ca === "") return "";
     const system = fs.existsSync(SYSTEM_CERTIFICATES) ? fs.readFileSync(SYSTEM_CERTIFICATES, "utf8") : "";
-    const all = `${system}\n${this.job.ca}`;
-    fs.writeFileSync(`${PLACE}/ca.pem`, all);
+    if (system === "" && this.job.ca === "") return "";
+    const all = `${system || rootCertificates.join("\n")}\n${this.job.ca}`;
+    fs.writeFileSync(CERTIFICATES, all);
     return all;
   }
 
@@ -89,7 +92,8 @@ class NpmJob {
   environment() {
     const proxy = `http://127.0.0.1:${this.port}`;
     const shared = { HOME: PLACE, TMPDIR: PLACE, LANG: "C.UTF-8", HTTP_PROXY: proxy, HTTPS_PROXY: proxy };
-    const ca = this.job.ca === "" ? {} : { NODE_EXTRA_CA_CERTS: `${PLACE}/ca.pem` };
+    /** @type {Record<string, string>} */
+    const ca = fs.existsSync(CERTIFICATES) ? { NODE_EXTRA_CA_CERTS: CERTIFICATES } : {};
     return { PATH: `${path.dirname(process.execPath)}:/usr/bin:/bin`, ...shared, ...ca };
   }
 

@@ -68,6 +68,8 @@ pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     /// What the project itself needs.
     pub(super) root: Vec<Need>,
+    /// The lock says nothing of peers: whatever a package is needed together with may be one.
+    pub(super) has_no_peers: bool,
 }
 
 // === impl Wrong ===

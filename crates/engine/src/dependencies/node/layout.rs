@@ -127,10 +127,12 @@ impl<'a> Layout<'a> {
             let above = self.spots[holder].parent;
             let is_free =
                 !self.spots[above].children.contains_key(&need.name) && !self.spots[above].passed.contains(&need.name);
-            let sees_peers = self.peers(need.target).all(|peer| {
-                self.meant(above, &peer.name) == Some(peer.target) || self.meant(spot, &peer.name).is_none()
-            });
-            if !is_free || !sees_peers {
+            let sees = |peer: &&Need| self.meant(above, &peer.name) == Some(peer.target);
+            let is_new = |peer: &&Need| self.meant(spot, &peer.name).is_none();
+            let sees_peers = self.peers(need.target).all(|peer| sees(&peer) || is_new(&peer));
+            let sees_others = !self.graph.has_no_peers
+                || self.all_needs(spot).iter().all(|other| other == need || sees(&other) || is_new(&other));
+            if !is_free || !sees_peers || !sees_others {
                 break;
             }
             holder = above;
@@ -225,6 +227,16 @@ mod tests {
         let expected = ["b 1.0.0", "c 1.0.0", "c/node_modules/b 2.0.0", "c/node_modules/plugin 1.0.0"];
         assert_eq!(places(&plan), expected);
         holds(&graph, &plan);
+    }
+
+    #[test]
+    fn without_peers_in_the_lock_what_is_needed_together_stays_together() {
+        let packages = [("b", "1.0.0"), ("b", "2.0.0"), ("c", "1.0.0"), ("a-plugin", "1.0.0"), ("d", "1.0.0")];
+        let mut graph = graph(&packages, &[(2, 1, false), (2, 3, false), (3, 4, false)], &[0, 2]);
+        graph.has_no_peers = true;
+        let plan = lay_out(&graph).expect("laid out");
+        let expected = ["b 1.0.0", "c 1.0.0", "c/node_modules/a-plugin 1.0.0", "c/node_modules/b 2.0.0", "d 1.0.0"];
+        assert_eq!(places(&plan), expected);
     }
 
     #[test]

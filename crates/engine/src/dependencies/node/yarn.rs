@@ -44,8 +44,8 @@ struct Reading<'a> {
 pub(super) fn graph(text: &str, project: &Project) -> Result<Graph, Wrong> {
     let lock = Lock::parse(text)?;
     let resolutions = project.texts(&["resolutions"]);
-    let mut reading =
-        Reading { lock: &lock, resolutions, graph: Graph::default(), known: HashMap::new(), todo: Vec::new() };
+    let graph = Graph { has_no_peers: true, ..Graph::default() };
+    let mut reading = Reading { lock: &lock, resolutions, graph, known: HashMap::new(), todo: Vec::new() };
     for one in project.wanted()? {
         let need = reading.need(one.name, one.range, one.is_optional)?;
         reading.graph.root.push(need);
