@@ -20,6 +20,7 @@ async function run(link) {
   const port = await startProxy(link);
   await job.prepare(port);
   await command(link, job.install(), job.environment(), job.project);
+  job.installed();
   const unscripted = job.unscripted();
   await runScripts(link, job);
   const sizes = await sendTree(link, job.tree);
@@ -31,15 +32,17 @@ async function run(link) {
  * @param {NpmJob} job
  */
 async function runScripts(link, job) {
-  const argv = job.scripted();
-  if (argv === null) return;
+  const commands = job.scripted();
+  if (commands.length === 0) return;
   const names = job.scripts.join(", ");
   if (!job.hasShell()) {
     throw new Failure(`the install scripts of ${names} need a shell: install dash on the server's machine`);
   }
-  await command(link, argv, job.environment(), job.project).catch((error) => {
-    throw new Failure(`an install script of ${names} failed (${error.message}); there is no compiler and no Python here`);
-  });
+  for (const argv of commands) {
+    await command(link, argv, job.environment(), job.project).catch((error) => {
+      throw new Failure(`an install script of ${names} failed: ${error.message}; there is no compiler and no Python here`);
+    });
+  }
 }
 
 /**

@@ -34,6 +34,8 @@ class NpmJob {
     this.unknown = orders.unknown ?? [];
     this.registry = new Registry(job.index);
     this.port = 0;
+    /** Packages by their places, as npm has noted them. @type {[string, Entry][]} */
+    this.noted = [];
   }
 
   /**
@@ -65,17 +67,28 @@ class NpmJob {
     return all;
   }
 
-  /** The command that installs. Scripts find programs of other packages by links that only they need. */
+  /** The command that installs. Links to programs of packages are for install scripts alone. */
   install() {
-    const flags = ["--omit=dev", "--ignore-scripts", ...(this.scripts.length > 0 ? [] : ["--no-bin-links"])];
+    const flags = ["--omit=dev", "--ignore-scripts", "--no-bin-links"];
     const network = ["--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-timeout=20000", "--maxsockets=8"];
     return this.#npm("ci", ...flags, ...network);
   }
 
-  /** The command that runs install scripts; `null` where none is to run. */
+  /** Takes in what npm has noted of its installation. */
+  installed() {
+    const note = `${this.tree}/.package-lock.json`;
+    this.noted = Object.entries(JSON.parse(fs.readFileSync(note, "utf8")).packages ?? {});
+    // Beside this file npm believes that packages have no programs and no scripts that the lock has not named.
+    if (this.scripts.length > 0) fs.rmSync(note);
+  }
+
+  /** The commands that run install scripts: they want the programs of other packages there first. */
   scripted() {
-    if (this.scripts.length === 0) return null;
-    return this.#npm("rebuild", ...this.scripts, "--foreground-scripts", `--script-shell=${SHELL}`);
+    const places = this.noted.filter(([place, entry]) => this.scripts.includes(entry.name ?? nameOf(place)));
+    const names = [...new Set(places.map(([place]) => nameOf(place)))];
+    if (names.length === 0) return [];
+    const run = this.#npm("rebuild", ...names, "--foreground-scripts", `--script-shell=${SHELL}`);
+    return [this.#npm("rebuild", "--ignore-scripts"), run];
   }
 
   /** Whether this machine has a shell for scripts. */
@@ -102,7 +115,7 @@ class NpmJob {
    * @param {Map<string, number>} sizes of directories below `node_modules`
    */
   packages(sizes) {
-    return this.#noted().slice(0, PACKAGES_MAX).map(([place, { name, version }]) => {
+    return this.noted.slice(0, PACKAGES_MAX).map(([place, { name, version }]) => {
       const below = place.slice("node_modules/".length);
       return { name: name ?? nameOf(place), version: version ?? "", size: sizes.get(below) ?? 0 };
     });
@@ -110,15 +123,9 @@ class NpmJob {
 
   /** Names of packages that have install scripts which did not run. */
   unscripted() {
-    const names = this.#noted().filter(([place]) => hasScripts(`${this.project}/${place}`));
-    const left = names.map(([place, { name }]) => name ?? nameOf(place)).filter((name) => !this.scripts.includes(name));
+    const scripted = this.noted.filter(([place]) => hasScripts(`${this.project}/${place}`));
+    const left = scripted.map(([place, { name }]) => name ?? nameOf(place)).filter((name) => !this.scripts.includes(name));
     return [...new Set(left)].sort();
-  }
-
-  /** @returns {[string, Entry][]} */
-  #noted() {
-    const noted = JSON.parse(fs.readFileSync(`${this.tree}/.package-lock.json`, "utf8")).packages ?? {};
-    return Object.entries(noted);
   }
 }
 
