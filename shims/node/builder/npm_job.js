@@ -78,8 +78,8 @@ class NpmJob {
   installed() {
     const note = `${this.tree}/.package-lock.json`;
     this.noted = Object.entries(JSON.parse(fs.readFileSync(note, "utf8")).packages ?? {});
-    // Beside this file npm believes that packages have no programs and no scripts that the lock has not named.
-    if (this.scripts.length > 0) fs.rmSync(note);
+    // Beside this file npm believes that packages have no programs and no scripts but those that the lock names.
+    fs.rmSync(note);
   }
 
   /** The commands that run install scripts: they want the programs of other packages there first. */
