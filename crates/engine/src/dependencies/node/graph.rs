@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_package_is_of_the_web_and_has_a_name() {
         let resolved = |url| Package::new("a", "@s/a", "1.0.0", url).map(|package| package.resolved);
-        assert_eq!(resolved(None).unwrap(), "https://registry.npmjs.org/@s/a/-/a-1.0.0.tgz");
+        assert_eq!(resolved(None).expect("of a registry"), "https://registry.npmjs.org/@s/a/-/a-1.0.0.tgz");
         let yarn = "https://registry.yarnpkg.com/@s/a/-/a-1.0.0.tgz#0123";
         assert_eq!(resolved(Some(yarn)), resolved(None));
         for (url, why) in [
@@ -182,7 +182,7 @@ mod tests {
             ("file:../a.tgz", "no registry"),
             ("https://u:p@example.com/a.tgz", "credentials"),
         ] {
-            assert!(resolved(Some(url)).unwrap_err().why.contains(why));
+            assert!(resolved(Some(url)).expect_err(url).why.contains(why));
         }
         for name in ["..", "a/b", "@s", "@/a", "@s/..", "", "a b", "node_modules", ".bin", &"a".repeat(300)] {
             assert!(Package::new("a", name, "1.0.0", None).is_err(), "{name}");
