@@ -15,6 +15,7 @@ import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
+from urllib.parse import unquote
 
 
 def wheel(
@@ -183,6 +184,7 @@ class NpmRegistry(Index):
     def __init__(self, password: str = "") -> None:
         super().__init__(password, "/")
         self.archives: dict[str, bytes] = {}
+        self.manifests: dict[str, bytes] = {}
         self.locked: dict[str, dict[str, object]] = {}
 
     def add(self, package: tuple[str, str, bytes], requires: dict[str, str] | None = None) -> None:
@@ -190,9 +192,17 @@ class NpmRegistry(Index):
         name, version, archive = package
         path = f"/{name}/-/{name.rpartition('/')[2]}-{version}.tgz"
         self.archives[path] = archive
-        integrity = "sha512-" + base64.b64encode(hashlib.sha512(archive).digest()).decode()
+        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+            manifest = files.extractfile("package/package.json")
+            self.manifests[f"/{name}/{version}"] = manifest.read() if manifest else b""
+        integrity = self.integrity(name, version)
         entry: dict[str, object] = {"version": version, "resolved": f"http://127.0.0.1:{self.port}{path}"}
         self.locked[name] = entry | {"integrity": integrity} | ({"dependencies": requires} if requires else {})
+
+    def integrity(self, name: str, version: str) -> str:
+        """What an archive hashes to."""
+        archive = self.archives[f"/{name}/-/{name.rpartition('/')[2]}-{version}.tgz"]
+        return "sha512-" + base64.b64encode(hashlib.sha512(archive).digest()).decode()
 
     def project(self, *names: str, **more: object) -> dict[str, str]:
         """`package.json` and `package-lock.json` of a project that needs these and what they need."""
@@ -208,4 +218,5 @@ class NpmRegistry(Index):
 
     def page(self, path: str) -> bytes | None:
         """What is at a path."""
-        return self.archives.get(path.split("?")[0])
+        path = unquote(path.split("?")[0])
+        return self.archives.get(path) or self.manifests.get(path)

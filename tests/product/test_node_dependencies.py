@@ -83,8 +83,6 @@ def test_without_a_lock_nothing_is_installed(house: Server, registry: NpmRegistr
     package = {"package.json": registry.project("greeting")["package.json"]}
     told = house.deploy(bring(tmp_path, "unlocked", package, code))["dependencies"]
     assert "layer" not in told and "npm install --package-lock-only" in told["note"]
-    told = house.deploy(bring(tmp_path, "pnpm", package | {"pnpm-lock.yaml": "x: 1\n"}, code))["dependencies"]
-    assert "pnpm-lock.yaml" in told["note"]
     assert "dependencies" not in house.deploy(bring(tmp_path, "plain", {"package.json": '{"type": "module"}'}, code))
 
 

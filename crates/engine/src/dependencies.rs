@@ -24,6 +24,9 @@ pub(crate) use turns::BuildTurns;
 /// Directories beside the code that hold packages already.
 const VENDORED: [&str; 4] = ["vendor/", ".python_packages/", "site-packages/", "node_modules/"];
 
+/// Packages that a note names.
+const NAMED_MAX: usize = 8;
+
 /// Characters of a file's text that a refusal shows.
 const SHOWN_MAX: usize = 80;
 
@@ -120,7 +123,8 @@ impl Engine {
         }
         let source = Some(request.source.clone());
         let (layer, reused) = self.core.packages(project, &settings.runtime, request).await?;
-        Ok(Some(Dependencies { layer: Some(layer), reused, took: began.elapsed(), source, note: None }))
+        let note = unscripted(&layer.unscripted);
+        Ok(Some(Dependencies { layer: Some(layer), reused, took: began.elapsed(), source, note }))
     }
 }
 
@@ -190,6 +194,7 @@ impl Core {
             built_at: self.clock.now(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             log: built.log,
+            unscripted: built.unscripted,
         })
     }
 }
@@ -204,7 +209,7 @@ impl Sources<'_> {
     async fn asked(&self, settings: &FunctionSettings) -> Result<Asked, Fault> {
         match settings.runtime.language() {
             "python" => python::asked(self, &settings.runtime).await,
-            "node" => node::asked(self).await,
+            "node" => node::asked(self, &settings.install_scripts).await,
             _ => Ok(Asked::Nothing),
         }
     }
@@ -234,6 +239,18 @@ impl Sources<'_> {
             Err(_) => Err(refused(path, "is not UTF-8")),
         }
     }
+}
+
+/// What the author should know of install scripts that did not run.
+fn unscripted(names: &[String]) -> Option<String> {
+    let first = names.first()?;
+    let shown: Vec<&str> = names.iter().map(String::as_str).take(NAMED_MAX).collect();
+    let more = if names.len() > NAMED_MAX { format!(" and {} more", names.len() - NAMED_MAX) } else { String::new() };
+    let names = shown.join(", ");
+    Some(format!(
+        "not run: install scripts of {names}{more}; where a package needs its own, add it to [build] of the manifest: \
+         scripts = [\"{first}\"]"
+    ))
 }
 
 /// The beginning of a text, for people.

@@ -27,6 +27,8 @@ pub struct Built {
     pub packages: Vec<InstalledPackage>,
     /// The last lines that the installer wrote.
     pub log: Vec<String>,
+    /// Names of packages whose install scripts did not run.
+    pub unscripted: Vec<String>,
 }
 
 /// Installs packages, each time in a fresh sandbox that reaches package indexes only.

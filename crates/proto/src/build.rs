@@ -136,6 +136,9 @@ pub struct FileHead {
 pub struct DoneHead {
     /// What was installed, as it says of itself.
     pub packages: Vec<PackageHead>,
+    /// Names of packages whose install scripts did not run.
+    #[serde(default)]
+    pub unscripted: Vec<String>,
 }
 
 /// An installed package.

@@ -27,6 +27,7 @@ use crate::discovery::Found;
 use crate::installations::Installations;
 use crate::kind::argument;
 use crate::recipe::{Build, Indexes};
+use crate::seal::TOOL_PLACES;
 use installer::Station;
 use session::{Failed, Outcome, Session};
 
@@ -155,10 +156,12 @@ impl RuntimesBuilder {
 
     fn spec(&self, station: &Station, build: &Build, found: &Found) -> SandboxSpec {
         let mount = |source: &PathBuf, target: &str| LayerMount { source: source.clone(), target: target.into() };
+        let mut mounts = vec![mount(&station.program, "/opt/faas"), mount(&station.installer, installer::PLACE)];
+        mounts.extend(station.tools.iter().flat_map(|tools| TOOL_PLACES.map(|place| mount(tools, place))));
         SandboxSpec {
             id: self.ports.ids.mint(self.ports.clock.now()),
             root: station.root.clone(),
-            mounts: vec![mount(&station.program, "/opt/faas"), mount(&station.installer, installer::PLACE)],
+            mounts,
             argv: build.argv.iter().map(|text| argument(text, found, MEMORY_MIN.bytes() >> 20)).collect(),
             env: found.recipe.start.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             cwd: "/".into(),
@@ -195,7 +198,9 @@ impl RuntimesBuilder {
         let patience = if ran.is_ok() { PATIENCE } else { Duration::ZERO };
         let exit = session.end(patience).await;
         match ran {
-            Ok(Ok(Outcome { bundle, packages })) => Ok(Built { bundle, packages, log: session.journal.take_lines() }),
+            Ok(Ok(Outcome { bundle, packages, unscripted })) => {
+                Ok(Built { bundle, packages, log: session.journal.take_lines(), unscripted })
+            }
             Ok(Err(failed)) => Err(self.fault(job, failed, exit, session)),
             Err(_) => Err(self.fault(job, Failed::Late, exit, session)),
         }

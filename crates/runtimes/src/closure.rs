@@ -40,6 +40,13 @@ pub(crate) fn copy(draft: &Path, program: &Path, modules: Option<(&Path, &Path)>
     Ok(bytes)
 }
 
+/// Whether a program of this machine runs on a sealed root: all that the linker loads for it is there.
+pub(crate) fn runs_on(root: &Path, program: &Path) -> bool {
+    let libraries = LINKERS.iter().find(|path| Path::new(path).exists()).map(|linker| needed(linker, program));
+    let is_there = |library: &PathBuf| root.join(place(library).strip_prefix("/").unwrap_or(library)).exists();
+    is_elf(program) && libraries.is_some_and(|found| found.is_ok_and(|libraries| libraries.iter().all(is_there)))
+}
+
 /// Where a library goes.
 fn place(library: &Path) -> PathBuf {
     let text = library.to_string_lossy();

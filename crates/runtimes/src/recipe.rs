@@ -128,6 +128,10 @@ pub(crate) struct Build {
     pub(crate) unpack: Vec<String>,
     /// What to do on a machine without one.
     pub(crate) missing: String,
+    /// Programs of this machine that packages' own scripts may run, as `name` or as `name=other other`, the best first.
+    /// What needs libraries that the runtime has not is left out.
+    #[serde(default)]
+    pub(crate) tools: Vec<String>,
 }
 
 /// Kinds of package indexes.

@@ -15,6 +15,8 @@ use crate::recipe::Recipe;
 
 /// Directories that a sandbox mounts something on.
 const MOUNT_POINTS: [&str; 7] = ["proc", "dev", "tmp", "function", "opt/faas", "opt/installer", "etc/ssl/certs"];
+/// Where the programs of this machine that builds may run appear.
+pub(crate) const TOOL_PLACES: [&str; 2] = ["/bin", "/usr/bin"];
 /// Files of a minimal system. Runs as `faas` inside.
 const SYSTEM_FILES: [(&str, &str); 6] = [
     ("etc/passwd", "root:x:0:0:root:/:/nonexistent\nfaas:x:1000:1000:faas:/tmp:/nonexistent\n"),
@@ -79,7 +81,8 @@ fn build_root(found: &Found, draft: &Path) -> io::Result<()> {
     let runtime = found.description.name.as_str();
     tracing::info!(runtime, version = found.probed.version, "sealing runtime");
     let Recipe { build, debugger, .. } = &found.recipe;
-    let further = build.iter().map(|build| &build.target).chain(&debugger.target);
+    let tools = build.iter().filter(|build| !build.tools.is_empty()).flat_map(|_| TOOL_PLACES);
+    let further = build.iter().map(|build| &*build.target).chain(debugger.target.as_deref()).chain(tools);
     for directory in MOUNT_POINTS.into_iter().chain(further.map(|target| target.trim_start_matches('/'))) {
         fs::create_dir_all(draft.join(directory))?;
     }

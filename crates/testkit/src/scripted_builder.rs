@@ -52,7 +52,8 @@ impl Builder for ScriptedBuilder {
         {
             permit.forget();
         }
-        let mut built = Built { bundle: Bundle::default(), packages: Vec::new(), log: Vec::new() };
+        let mut built =
+            Built { bundle: Bundle::default(), packages: Vec::new(), log: Vec::new(), unscripted: Vec::new() };
         for line in job.files.get(&job.root).map_or("", String::as_str).lines() {
             if line == "broken" {
                 return Err(Fault::new(Code::DeploymentFailed, "the packages could not be installed"));

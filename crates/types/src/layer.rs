@@ -29,6 +29,9 @@ pub struct LayerRecord {
     pub took_ms: u64,
     /// The last lines that the installer wrote.
     pub log: Vec<String>,
+    /// Packages whose install scripts did not run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unscripted: Vec<String>,
 }
 
 /// A package, as it says of itself.

@@ -122,6 +122,9 @@ pub struct FunctionSettings {
     /// Whether the packages that the files ask for are installed.
     #[serde(default)]
     pub dependencies: DependencyMode,
+    /// Packages whose install scripts run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub install_scripts: Vec<String>,
 }
 
 /// What the whole process tree of an instance may use besides memory and CPU.
@@ -259,6 +262,7 @@ impl FunctionSettings {
             cache: None,
             canary: None,
             dependencies: DependencyMode::default(),
+            install_scripts: Vec::new(),
             background: Background::default(),
         }
     }

@@ -18,10 +18,31 @@ class Failure extends Error {}
 async function run(link) {
   const job = new NpmJob(JSON.parse((await link.job).toString()));
   const port = await startProxy(link);
-  job.prepare(port);
+  await job.prepare(port);
   await command(link, job.install(), job.environment(), job.project);
+  job.installed();
+  const unscripted = job.unscripted();
+  await runScripts(link, job);
   const sizes = await sendTree(link, job.tree);
-  await link.send(Kind.DONE, 0, Buffer.from(JSON.stringify({ packages: job.packages(sizes) })));
+  await link.send(Kind.DONE, 0, Buffer.from(JSON.stringify({ packages: job.packages(sizes), unscripted })));
+}
+
+/**
+ * @param {Link} link
+ * @param {NpmJob} job
+ */
+async function runScripts(link, job) {
+  const commands = job.scripted();
+  if (commands.length === 0) return;
+  const names = job.scripts.join(", ");
+  if (!job.hasShell()) {
+    throw new Failure(`the install scripts of ${names} need a shell: install dash on the server's machine`);
+  }
+  for (const argv of commands) {
+    await command(link, argv, job.environment(), job.project).catch((error) => {
+      throw new Failure(`an install script of ${names} failed: ${error.message}; there is no compiler and no Python here`);
+    });
+  }
 }
 
 /**

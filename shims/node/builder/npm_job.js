@@ -4,13 +4,21 @@
 
 const fs = require("node:fs");
 const path = require("node:path");
+const { rootCertificates } = require("node:tls");
+const { Registry } = require("./registry.js");
 
 const PLACE = "/tmp/build";
+const CERTIFICATES = `${PLACE}/ca.pem`;
 const NPM = "/opt/installer/npm/bin/npm-cli.js";
+const SHELL = "/bin/sh";
+const LOCK = "package-lock.json";
+const ORDERS = "build.json";
 const SYSTEM_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt";
 const PACKAGES_MAX = 2_000;
+const HOOKS = ["preinstall", "install", "postinstall"];
 
 /** @typedef {{ files: Record<string, string>, index: string[], ca: string }} Job */
+/** @typedef {{ name?: string, version: string, resolved?: string }} Entry */
 
 /** One installation of `package-lock.json`. */
 class NpmJob {
@@ -19,36 +27,87 @@ class NpmJob {
     this.job = job;
     this.project = `${PLACE}/project`;
     this.tree = `${this.project}/node_modules`;
+    /** @type {{ scripts?: string[], unknown?: string[] }} */
+    const orders = JSON.parse(job.files[ORDERS] ?? "{}");
+    /** Packages whose install scripts run. */
+    this.scripts = orders.scripts ?? [];
+    this.unknown = orders.unknown ?? [];
+    this.registry = new Registry(job.index);
+    this.port = 0;
+    /** Packages by their places, as npm has noted them. @type {[string, Entry][]} */
+    this.noted = [];
   }
 
   /**
    * Writes what npm reads.
    * @param {number} port of the proxy
    */
-  prepare(port) {
+  async prepare(port) {
+    this.port = port;
     fs.mkdirSync(this.tree, { recursive: true });
-    for (const [name, text] of Object.entries(this.job.files)) fs.writeFileSync(`${this.project}/${name}`, text);
+    const ca = this.#certificates();
+    const lock = JSON.parse(this.job.files[LOCK]);
+    this.registry.redirect(lock.packages ?? {});
+    if (this.unknown.length > 0) await this.registry.complete(lock.packages, this.unknown, { port, ca });
+    fs.writeFileSync(`${this.project}/package.json`, this.job.files["package.json"]);
+    fs.writeFileSync(`${this.project}/${LOCK}`, JSON.stringify(lock));
     const proxy = `http://127.0.0.1:${port}`;
-    const settings = [`proxy=${proxy}`, `https-proxy=${proxy}`, `cache=${PLACE}/cache`];
-    for (const text of this.job.index) settings.push(...registry(text));
-    if (this.job.ca !== "") {
-      const system = fs.existsSync(SYSTEM_CERTIFICATES) ? fs.readFileSync(SYSTEM_CERTIFICATES, "utf8") : "";
-      fs.writeFileSync(`${PLACE}/ca.pem`, `${system}\n${this.job.ca}`);
-      settings.push(`cafile=${PLACE}/ca.pem`);
-    }
-    fs.writeFileSync(`${PLACE}/npmrc`, `${settings.join("\n")}\n`);
+    const settings = { proxy, "https-proxy": proxy, cache: `${PLACE}/cache`, ...this.registry.settings };
+    const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
+    if (ca !== "") lines.push(`cafile=${CERTIFICATES}`);
+    fs.writeFileSync(`${PLACE}/npmrc`, `${lines.join("\n")}\n`);
   }
 
-  /** The command that installs. Scripts need a shell, and there is none. */
+  /** Those that the machine trusts, and the operator's; empty leaves it to Node. */
+  #certificates() {
+    const system = fs.existsSync(SYSTEM_CERTIFICATES) ? fs.readFileSync(SYSTEM_CERTIFICATES, "utf8") : "";
+    if (system === "" && this.job.ca === "") return "";
+    const all = `${system || rootCertificates.join("\n")}\n${this.job.ca}`;
+    fs.writeFileSync(CERTIFICATES, all);
+    return all;
+  }
+
+  /** The command that installs. Links to programs of packages are for install scripts alone. */
   install() {
-    const flags = ["--omit=dev", "--ignore-scripts", "--no-bin-links", "--no-audit", "--no-fund", "--no-progress"];
-    const network = ["--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-timeout=20000", "--maxsockets=8", "--no-update-notifier"];
-    const files = [`--userconfig=${PLACE}/npmrc`, "--globalconfig=/dev/null", "--no-color", "--logs-max=0"];
-    return [process.execPath, NPM, "ci", ...flags, ...network, ...files];
+    const flags = ["--omit=dev", "--ignore-scripts", "--no-bin-links"];
+    const network = ["--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-timeout=20000", "--maxsockets=8"];
+    return this.#npm("ci", ...flags, ...network);
+  }
+
+  /** Takes in what npm has noted of its installation. */
+  installed() {
+    const note = `${this.tree}/.package-lock.json`;
+    this.noted = Object.entries(JSON.parse(fs.readFileSync(note, "utf8")).packages ?? {});
+    // Beside this file npm believes that packages have no programs and no scripts but those that the lock names.
+    fs.rmSync(note);
+  }
+
+  /** The commands that run install scripts: they want the programs of other packages there first. */
+  scripted() {
+    const places = this.noted.filter(([place, entry]) => this.scripts.includes(entry.name ?? nameOf(place)));
+    const names = [...new Set(places.map(([place]) => nameOf(place)))];
+    if (names.length === 0) return [];
+    const run = this.#npm("rebuild", ...names, "--foreground-scripts", `--script-shell=${SHELL}`);
+    return [this.#npm("rebuild", "--ignore-scripts"), run];
+  }
+
+  /** Whether this machine has a shell for scripts. */
+  hasShell() {
+    return fs.existsSync(SHELL);
+  }
+
+  /** @param {string[]} words */
+  #npm(...words) {
+    const quiet = ["--no-audit", "--no-fund", "--no-progress", "--no-update-notifier", "--no-color", "--logs-max=0"];
+    return [process.execPath, NPM, ...words, ...quiet, `--userconfig=${PLACE}/npmrc`, "--globalconfig=/dev/null"];
   }
 
   environment() {
-    return { PATH: path.dirname(process.execPath), HOME: PLACE, TMPDIR: PLACE, LANG: "C.UTF-8" };
+    const proxy = `http://127.0.0.1:${this.port}`;
+    const shared = { HOME: PLACE, TMPDIR: PLACE, LANG: "C.UTF-8", HTTP_PROXY: proxy, HTTPS_PROXY: proxy };
+    /** @type {Record<string, string>} */
+    const ca = fs.existsSync(CERTIFICATES) ? { NODE_EXTRA_CA_CERTS: CERTIFICATES } : {};
+    return { PATH: `${path.dirname(process.execPath)}:/usr/bin:/bin`, ...shared, ...ca };
   }
 
   /**
@@ -56,29 +115,37 @@ class NpmJob {
    * @param {Map<string, number>} sizes of directories below `node_modules`
    */
   packages(sizes) {
-    /** @type {Record<string, { version?: string }>} */
-    const noted = JSON.parse(fs.readFileSync(`${this.tree}/.package-lock.json`, "utf8")).packages ?? {};
-    return Object.entries(noted).slice(0, PACKAGES_MAX).map(([place, { version }]) => {
+    return this.noted.slice(0, PACKAGES_MAX).map(([place, { name, version }]) => {
       const below = place.slice("node_modules/".length);
-      const name = below.split("node_modules/").pop() ?? "";
-      return { name, version: version ?? "", size: sizes.get(below) ?? 0 };
+      return { name: name ?? nameOf(place), version: version ?? "", size: sizes.get(below) ?? 0 };
     });
+  }
+
+  /** Names of packages that have install scripts which did not run. */
+  unscripted() {
+    const scripted = this.noted.filter(([place]) => hasScripts(`${this.project}/${place}`));
+    const left = scripted.map(([place, { name }]) => name ?? nameOf(place)).filter((name) => !this.scripts.includes(name));
+    return [...new Set(left)].sort();
   }
 }
 
+/** @param {string} place */
+function nameOf(place) {
+  return place.split("node_modules/").pop() ?? "";
+}
+
 /**
- * The settings of a registry. npm takes credentials beside the URL only.
- * @param {string} text
- * @returns {string[]}
+ * Whether a package wants to run something when it is installed. npm compiles what has a `binding.gyp` unasked.
+ * @param {string} directory
  */
-function registry(text) {
-  const url = new URL(text);
-  const [user, password] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
-  url.username = url.password = "";
-  const place = `//${url.host}${url.pathname.endsWith("/") ? url.pathname : `${url.pathname}/`}`;
-  if (user === "") return [`registry=${url}`];
-  const basic = Buffer.from(`${user}:${password}`).toString("base64");
-  return [`registry=${url}`, password === "" ? `${place}:_authToken=${user}` : `${place}:_auth=${basic}`];
+function hasScripts(directory) {
+  try {
+    const { scripts = {} } = JSON.parse(fs.readFileSync(`${directory}/package.json`, "utf8"));
+    return HOOKS.some((hook) => typeof scripts[hook] === "string") || fs.existsSync(`${directory}/binding.gyp`);
+  } catch {
+    // What has no such file is no package of npm's, or was left out as not being for this platform.
+    return false;
+  }
 }
 
 module.exports = { NpmJob };

@@ -5,8 +5,8 @@ mod trigger;
 use std::collections::BTreeMap;
 
 use faas_types::{
-    Allowance, AuthMode, Background, CacheSettings, CacheShare, CanaryPolicy, DependencyMode, InvocationMode,
-    NetworkMode, RetryClass, RetryPolicy, Scaling,
+    Allowance, AuthMode, Background, CacheSettings, CacheShare, CanaryPolicy, DependencyMode, FunctionSettings,
+    InvocationMode, NetworkMode, RetryClass, RetryPolicy, Scaling,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -121,6 +121,10 @@ struct BuildDocument {
     /// Whether the packages that the files ask for are installed: unless packages lie beside the
     /// code already (auto), in any case (install), or not at all (none).
     dependencies: DependencyName,
+    /// Packages whose install scripts run, such as "esbuild". Those of all others do not.
+    #[schemars(length(max = 64))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scripts: Vec<String>,
 }
 
 /// What the processes of an instance may use together, besides memory and CPU.
@@ -304,18 +308,18 @@ impl Default for ManifestDocument {
 
 impl Default for BuildDocument {
     fn default() -> Self {
-        Self::from(DependencyMode::default())
+        Self { dependencies: DependencyName::Auto, scripts: Vec::new() }
     }
 }
 
-impl From<DependencyMode> for BuildDocument {
-    fn from(mode: DependencyMode) -> Self {
-        let dependencies = match mode {
+impl From<&FunctionSettings> for BuildDocument {
+    fn from(settings: &FunctionSettings) -> Self {
+        let dependencies = match settings.dependencies {
             DependencyMode::Auto => DependencyName::Auto,
             DependencyMode::Install => DependencyName::Install,
             DependencyMode::None => DependencyName::None,
         };
-        Self { dependencies }
+        Self { dependencies, scripts: settings.install_scripts.clone() }
     }
 }
 
@@ -352,7 +356,7 @@ impl From<&Manifest> for ManifestDocument {
             },
             path: None,
             functions: BTreeMap::new(),
-            build: settings.dependencies.into(),
+            build: settings.into(),
         }
     }
 }

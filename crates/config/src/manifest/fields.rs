@@ -9,7 +9,7 @@ use faas_types::{
 use super::Manifest;
 use super::background::background;
 use super::bounds::{allowance, cache};
-use super::build::dependencies;
+use super::build::build;
 use super::canary::canary;
 use super::node::{Node, Value};
 use super::preflight::{allowed_secrets, place};
@@ -65,6 +65,7 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Option<Manifest> {
     let entrypoint = entrypoint(reader, &table, &runtime);
     let defaults = FunctionSettings::new(runtime, entrypoint);
     let auth = reader.one_of(&table, "auth", &[("private", AuthMode::Private), ("public", AuthMode::Public)]);
+    let build = build(reader, &table).unwrap_or_default();
     let settings = FunctionSettings {
         auth: auth.unwrap_or_default(),
         timeout: timeout(reader, &table).unwrap_or(defaults.timeout),
@@ -79,7 +80,8 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Option<Manifest> {
         cache: table.get("cache").and_then(|node| cache(reader, node)),
         canary: table.get("canary").and_then(|node| canary(reader, node)),
         background: background(reader, &table).unwrap_or_default(),
-        dependencies: dependencies(reader, &table).unwrap_or_default(),
+        dependencies: build.dependencies,
+        install_scripts: build.scripts,
         runtime: defaults.runtime,
         entrypoint: defaults.entrypoint,
     };

@@ -8,9 +8,10 @@ use std::process::{Command, Stdio};
 use faas_ports::Layers;
 use faas_types::{Code, Digest, Fault, PythonInstaller};
 
+use crate::closure;
 use crate::discovery::{Found, Stamp, is_elf};
 use crate::recipe::Build;
-use crate::seal::{copy_file, copy_tree, finish, sealed, write};
+use crate::seal::{TOOL_PLACES, copy_file, copy_tree, finish, sealed, write};
 
 /// Where the installer appears inside.
 pub(super) const PLACE: &str = "/opt/installer";
@@ -28,6 +29,8 @@ pub(super) struct Station {
     pub(super) root: PathBuf,
     pub(super) program: PathBuf,
     pub(super) installer: PathBuf,
+    /// Programs that packages' own scripts may run; `None` where the runtime's packages have no use for them.
+    pub(super) tools: Option<PathBuf>,
 }
 
 /// The installer of a runtime.
@@ -131,6 +134,7 @@ impl Station {
     ) -> Result<Self, Fault> {
         let root = sealed(found, layers).await?.root;
         Ok(Self {
+            tools: tools(found, build, &root, layers).await?,
             root,
             program: program(found, build, layers).await?,
             installer: Self::installer(installer, found, build, layers).await?,
@@ -151,6 +155,30 @@ impl Station {
         let (found, build) = (found.clone(), build.clone());
         Ok(layers.seal(&digest, Box::new(move |draft| installer.lay_out(&found, &build, draft))).await?)
     }
+}
+
+/// The machine's programs that run on the runtime's root, under the names that scripts know.
+async fn tools(found: &Found, build: &Build, root: &Path, layers: &dyn Layers) -> Result<Option<PathBuf>, Fault> {
+    if build.tools.is_empty() {
+        return Ok(None);
+    }
+    let tools: Vec<(String, PathBuf, Stamp)> = build.tools.iter().filter_map(|tool| self::tool(tool, root)).collect();
+    let identity = format!("{} {tools:?}", found.identity());
+    let digest = found.recipe.digest("tools", [identity.as_bytes()]);
+    if let Some(path) = layers.find(&digest) {
+        return Ok(Some(path));
+    }
+    let lay_out =
+        move |draft: &Path| tools.iter().try_for_each(|(name, path, _)| copy_file(path, &draft.join(name)).map(|_| ()));
+    Ok(Some(layers.seal(&digest, Box::new(lay_out)).await?))
+}
+
+/// A tool's name, and the first program that stands for it.
+fn tool(tool: &str, root: &Path) -> Option<(String, PathBuf, Stamp)> {
+    let (name, programs) = tool.split_once('=').unwrap_or((tool, tool));
+    let places = programs.split(' ').flat_map(|program| TOOL_PLACES.map(|place| Path::new(place).join(program)));
+    let path = places.filter_map(|path| fs::canonicalize(path).ok()).find(|path| closure::runs_on(root, path))?;
+    Some((name.to_owned(), path.clone(), Stamp::of(&path)?))
 }
 
 /// The program that drives the installer.

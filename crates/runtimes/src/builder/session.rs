@@ -46,6 +46,7 @@ pub(super) struct Session {
 pub(super) struct Outcome {
     pub(super) bundle: Bundle,
     pub(super) packages: Vec<InstalledPackage>,
+    pub(super) unscripted: Vec<String>,
 }
 
 /// Why there are none.
@@ -114,8 +115,9 @@ impl Session {
                     Ok(())
                 }
                 BuildKind::Done => {
-                    let packages = packages(head::<DoneHead>(&payload)?.packages);
-                    return Ok(Outcome { bundle: self.intake.finish().await?, packages });
+                    let DoneHead { packages, unscripted } = head(&payload)?;
+                    let (packages, unscripted) = (named(packages), fit(unscripted));
+                    return Ok(Outcome { bundle: self.intake.finish().await?, packages, unscripted });
                 }
                 BuildKind::Failed => return Err(Failed::Told(self.journal.clean(&payload))),
                 _ => Err("a frame of the server's"),
@@ -186,9 +188,17 @@ fn head<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Failed> {
     serde_json::from_slice(payload).map_err(|error| Failed::Breach(format!("malformed head: {error}")))
 }
 
+fn is_fit(text: &str) -> bool {
+    text.len() <= NAME_MAX && !text.chars().any(char::is_control)
+}
+
+/// Names, as far as they are names.
+fn fit(names: Vec<String>) -> Vec<String> {
+    names.into_iter().filter(|name| is_fit(name)).take(PACKAGES_MAX).collect()
+}
+
 /// The largest first, as far as their names are names.
-fn packages(heads: Vec<PackageHead>) -> Vec<InstalledPackage> {
-    let is_fit = |text: &str| text.len() <= NAME_MAX && !text.chars().any(char::is_control);
+fn named(heads: Vec<PackageHead>) -> Vec<InstalledPackage> {
     let fit = heads.into_iter().filter(|head| is_fit(&head.name) && is_fit(&head.version)).take(PACKAGES_MAX);
     let mut packages: Vec<InstalledPackage> =
         fit.map(|PackageHead { name, version, size }| InstalledPackage { name, version, size }).collect();

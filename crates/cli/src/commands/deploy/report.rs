@@ -168,7 +168,8 @@ fn packages(dependencies: &DependenciesView) -> String {
     } else {
         format!("layer {layer} built in {}", text::took(Duration::from_millis(dependencies.took_ms)))
     };
-    format!("{what}, {}, {how}", text::bytes(dependencies.size))
+    let note = dependencies.note.iter().map(|note| format!("; {note}")).collect::<String>();
+    format!("{what}, {}, {how}{note}", text::bytes(dependencies.size))
 }
 
 /// Functions that moved together, for people.
