@@ -1,5 +1,6 @@
 //! `/api/v1/functions/{id}/deploy`, `/rollback` and `/api/v1/blobs`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -80,7 +81,7 @@ pub(crate) async fn deploy_function(
         Err(_) => function_name(&id)?,
     };
     let target = target(body.alias.as_deref(), body.preview, body.expires.as_deref())?;
-    let deployment = new_deployment(body.manifest, body.files, &caller)?;
+    let deployment = new_deployment(body.manifest, body.origins, body.files, &caller)?;
     if deployment.name != name {
         return Err(Failure(Fault::new(
             Code::InvalidConfiguration,
@@ -136,15 +137,20 @@ fn target(alias: Option<&str>, preview: bool, expires: Option<&str>) -> Result<T
 /// What a manifest and its files ask for: a version for `live`, without a note.
 pub(crate) fn new_deployment(
     manifest: serde_json::Value,
+    origins: Option<BTreeMap<String, String>>,
     files: Vec<BundleFileBody>,
     caller: &Caller,
 ) -> Result<NewDeployment, Fault> {
     let invalid = |error: faas_config::ManifestErrors| Fault::new(Code::InvalidConfiguration, error.to_string());
     let mut manifest = Manifest::from_json(manifest).map_err(invalid)?;
+    if let Some(origins) = origins {
+        manifest.take_origins(origins)?;
+    }
+    let declaration = manifest.declaration();
     let allowed_secrets = std::mem::take(&mut manifest.allowed_secrets);
     let (name, settings) = manifest.resolve()?;
     let (bundle, author, target) = (bundle(files)?, Some(caller.author()), Target::live());
-    Ok(NewDeployment { name, settings, bundle, note: None, author, target, allowed_secrets })
+    Ok(NewDeployment { name, settings, bundle, note: None, author, target, allowed_secrets, declaration })
 }
 
 fn bundle(files: Vec<BundleFileBody>) -> Result<Bundle, Fault> {

@@ -14,6 +14,7 @@ mod invoke;
 mod keys;
 mod layers;
 mod logs;
+mod manifest;
 mod metrics;
 mod metrics_page;
 mod openapi;

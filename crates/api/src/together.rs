@@ -29,7 +29,7 @@ pub(crate) async fn deploy_together(
 ) -> Result<impl IntoResponse, Failure> {
     let DeployTogetherRequest { functions, note } = body;
     let new = |one: FunctionToDeploy| {
-        let new = new_deployment(one.manifest, one.files, &caller)?;
+        let new = new_deployment(one.manifest, one.origins, one.files, &caller)?;
         Ok(NewDeployment { note: note.clone(), ..new })
     };
     let news = functions.into_iter().map(new).collect::<Result<Vec<_>, Fault>>()?;

@@ -11,6 +11,7 @@ use faas_types::{
     LogLine, ProjectId, RunRecord, RunState, Split, StartTimes, VersionRecord,
 };
 
+use crate::manifest::function_rows;
 use crate::state::ApiState;
 
 impl ApiState {
@@ -24,10 +25,11 @@ impl ApiState {
             Some(number) => Some(self.engine.catalog().version(entry, number).await?),
             None => None,
         };
-        Ok(self.view_with(entry, live.as_deref()))
+        let manifest = live.as_deref().map(|version| function_rows(&entry.record, version)).unwrap_or_default();
+        Ok(FunctionView { manifest, ..self.view_with(entry, live.as_deref()) })
     }
 
-    /// The view of a function whose live version is at hand.
+    /// The view of a function whose live version is at hand, as lists have it.
     pub(crate) fn view_with(&self, entry: &FunctionEntry, version: Option<&VersionRecord>) -> FunctionView {
         let record = &entry.record;
         let live = entry.live_version();
@@ -40,6 +42,7 @@ impl ApiState {
             latest_version: record.latest_version,
             aliases: self.alias_views(entry).map(|alias| (alias.name.clone(), alias)).collect(),
             settings: version.map(settings_view),
+            manifest: Vec::new(),
             instances: self.engine.instances_of(record.id),
             paused: record.paused,
             waiting_runs: self.engine.backlog_of(record.id),
@@ -197,6 +200,7 @@ pub(crate) fn version_view(entry: &FunctionEntry, version: &VersionRecord) -> Ve
         author: version.author.as_ref().map(|by| AuthorView { key: by.key.to_string(), name: by.name.clone() }),
         aliases: entry.record.aliases.iter().filter_map(leads_here).collect(),
         settings: settings_view(version),
+        manifest: Vec::new(),
         created_at: version.created_at.to_string(),
     }
 }

@@ -1,6 +1,6 @@
 //! Deployments: ask what is missing, upload only that, then deploy.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,6 +54,15 @@ pub struct LocalFile {
     pub local: PathBuf,
     /// What it is in the bundle.
     pub entry: BundleFileBody,
+}
+
+/// A manifest as JSON, and where its keys came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ManifestBody {
+    /// The same keys as `faas.toml`.
+    pub manifest: serde_json::Value,
+    /// Origins by key; without them every key counts as the request's.
+    pub origins: Option<BTreeMap<String, String>>,
 }
 
 /// What a deployment may say besides manifest and files.
@@ -115,14 +124,15 @@ impl Client {
     pub async fn deploy(
         &self,
         function: &str,
-        manifest: serde_json::Value,
+        manifest: ManifestBody,
         files: &[LocalFile],
         options: DeployOptions,
     ) -> Result<DeploymentView, ClientError> {
         let files = files.iter().map(|file| file.entry.clone()).collect();
         let DeployOptions { note, alias, preview, expires } = options;
         let expires = expires.map(|span| span.to_string());
-        let body = DeployRequest { manifest, files, note, alias, preview, expires };
+        let ManifestBody { manifest, origins } = manifest;
+        let body = DeployRequest { manifest, origins, files, note, alias, preview, expires };
         let request = self.request(Method::POST, &path(function, "/deploy")?)?;
         self.read(request.timeout(DEPLOY_TIMEOUT).json(&body)).await
     }

@@ -36,7 +36,7 @@ mod vars;
 pub use background::{DeadLetterQuery, LaterOptions};
 pub use client::Client;
 pub use connection::{ApiKey, Connection, DEFAULT_ENDPOINT};
-pub use deploy::{DeployOptions, LocalFile, UploadStep};
+pub use deploy::{DeployOptions, LocalFile, ManifestBody, UploadStep};
 pub use error::ClientError;
 pub use invoke::{CallMeta, InvokeRequest, Reply};
 pub use logs::{LogFollower, LogQuery, LogSource};

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use faas_config::preflight::AllowedSecret;
 use faas_ports::{InstanceLogs, InstanceSpec, Launched, LogEntry, PortError};
 use faas_types::{
-    Author, BuildLine, BuildLog, Bundle, Code, Deployment, DeploymentId, Digest, Fault, FunctionName, FunctionRecord,
-    FunctionSettings, InvocationMode, ProjectId, VersionRecord, limits,
+    Author, BuildLine, BuildLog, Bundle, Code, Declaration, Deployment, DeploymentId, Digest, Fault, FunctionName,
+    FunctionRecord, FunctionSettings, InvocationMode, ProjectId, VersionRecord, limits,
 };
 
 use crate::aliases::Target;
@@ -40,6 +40,8 @@ pub struct NewDeployment {
     pub target: Target,
     /// What looks like a secret in its files and is none.
     pub allowed_secrets: Vec<AllowedSecret>,
+    /// What its manifest says besides, and where each key came from.
+    pub declaration: Declaration,
 }
 
 /// A version that is sealed and has loaded, ready to be published.

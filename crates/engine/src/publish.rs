@@ -135,6 +135,7 @@ impl Engine {
             file_count: u32::try_from(new.bundle.files.len()).unwrap_or(u32::MAX),
             size: new.bundle.size(),
             settings: new.settings.clone(),
+            declaration: Some(new.declaration.clone()),
             runtime_exact: format!("{}{}", checked.runtime.name.language(), checked.runtime.exact),
             concurrency: checked.concurrency,
             streams_bodies: checked.streams_bodies,

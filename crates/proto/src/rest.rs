@@ -32,7 +32,7 @@ pub use deploy::{
     RollbackTogetherRequest, StayedView, VersionFiles,
 };
 pub use function::{
-    AuthorView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache,
+    AuthorView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache, SettingView,
     SettingsView, UpdateFunction, VersionList, VersionView,
 };
 pub use key::{CallerView, CreateKey, CreatedKey, KeyList, KeyView};

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Alias, AliasName, ByteSize, Canary, DeploymentId, Digest, FunctionId, FunctionName, FunctionSettings, KeyId,
-    LogLevel, LogStream, ProjectId, RuntimeName, Split, Stage, Timestamp, VersionId,
+    Alias, AliasName, ByteSize, Canary, Declaration, DeploymentId, Digest, FunctionId, FunctionName, FunctionSettings,
+    KeyId, LogLevel, LogStream, ProjectId, RuntimeName, Split, Stage, Timestamp, VersionId,
 };
 
 /// An immutable version.
@@ -32,6 +32,9 @@ pub struct VersionRecord {
     pub size: u64,
     /// What it runs with.
     pub settings: FunctionSettings,
+    /// What its manifest says besides, and where each key came from; absent for versions of servers that did not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declaration: Option<Declaration>,
     /// The exact runtime it was checked with, such as `python3.12.1`.
     pub runtime_exact: String,
     /// How many calls an instance takes at once, as the check found.

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use clap::Args;
 use faas_client::rest::{DeployPlan, FunctionToDeploy};
-use faas_client::{Client, ClientError, DeployOptions};
+use faas_client::{Client, ClientError, DeployOptions, ManifestBody};
 use faas_config::place_of_var;
 use faas_config::preflight::Finding;
 use faas_types::{AliasName, Entrypoint, FunctionName, Span, TriggerSettings, limits};
@@ -144,7 +144,7 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
     match &parcels[..] {
         [parcel] => {
             let Parcel { project, .. } = parcel;
-            let manifest = project.manifest.to_json();
+            let manifest = project.manifest_body();
             let options = args.target.options(args.note);
             let deployment = client.deploy(project.name.as_str(), manifest, &project.files, options).await;
             let deployment = deployment.map_err(|error| placed(&error, &source.path))?;
@@ -152,9 +152,10 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
             report::print_deployment(&deployment, parcel, started.elapsed(), session)?;
         }
         several => {
-            let functions = several.iter().map(|Parcel { project, .. }| FunctionToDeploy {
-                manifest: project.manifest.to_json(),
-                files: project.files.iter().map(|file| file.entry.clone()).collect(),
+            let functions = several.iter().map(|Parcel { project, .. }| {
+                let ManifestBody { manifest, origins } = project.manifest_body();
+                let files = project.files.iter().map(|file| file.entry.clone()).collect();
+                FunctionToDeploy { manifest, origins, files }
             });
             let together = client.deploy_together(functions.collect(), args.note).await?;
             together.deployments.iter().for_each(|deployment| steps.switched(deployment));

@@ -14,7 +14,8 @@ use faas_testkit::{
     ScriptedOutbound,
 };
 use faas_types::{
-    AliasName, Bundle, BundleFile, Fault, FunctionSettings, RunRecord, Scaling, Span, TriggerKind, TriggerSettings,
+    AliasName, Bundle, BundleFile, Declaration, Fault, FunctionSettings, RunRecord, Scaling, Span, TriggerKind,
+    TriggerSettings,
 };
 use futures_util::StreamExt;
 
@@ -139,9 +140,16 @@ impl House {
         let mut settings = FunctionSettings::new(parse("python3.12"), parse("main:handler"));
         change(&mut settings);
         let bundle = Bundle { files: vec![file] };
-        let allowed_secrets = Vec::new();
-        let new =
-            NewDeployment { name: parse(name), settings, bundle, note: None, author: None, target, allowed_secrets };
+        let new = NewDeployment {
+            name: parse(name),
+            settings,
+            bundle,
+            note: None,
+            author: None,
+            target,
+            allowed_secrets: Vec::new(),
+            declaration: Declaration::default(),
+        };
         self.engine.deploy(self.engine.default_project(), new).await
     }
 

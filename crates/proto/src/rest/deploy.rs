@@ -1,5 +1,7 @@
 //! Deployments: which files are missing, then the version itself.
 
+use std::collections::BTreeMap;
+
 use faas_types::{LogLevel, LogStream};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -49,6 +51,10 @@ pub struct DeployRequest {
     /// The manifest as JSON: the same keys as `faas.toml`. Its `name` must be the function's.
     #[schema(value_type = Object)]
     pub manifest: serde_json::Value,
+    /// Where its keys came from, such as `"timeout": "faas.toml:12"`; keys that are left out count as defaults. Without it
+    /// every key of the manifest counts as the request's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origins: Option<BTreeMap<String, String>>,
     /// The files; their bytes must have been uploaded.
     pub files: Vec<BundleFileBody>,
     /// What changed, for people.
@@ -188,6 +194,9 @@ pub struct FunctionToDeploy {
     /// The manifest as JSON: the same keys as `faas.toml`, `name` among them.
     #[schema(value_type = Object)]
     pub manifest: serde_json::Value,
+    /// Where its keys came from, as for a function alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origins: Option<BTreeMap<String, String>>,
     /// The files; their bytes must have been uploaded.
     pub files: Vec<BundleFileBody>,
 }
