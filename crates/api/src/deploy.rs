@@ -24,11 +24,11 @@ use crate::state::ApiState;
     request_body = DeployPlanRequest, responses((status = 200, body = DeployPlan)))]
 pub(crate) async fn plan_deployment(
     State(state): State<ApiState>,
-    Authorized(_): Authorized,
+    Authorized(caller): Authorized,
     PathParams(_): PathParams<String>,
     Json(body): Json<DeployPlanRequest>,
 ) -> Result<Json<DeployPlan>, Failure> {
-    let plan = state.engine.plan(&bundle(body.files)?).await?;
+    let plan = state.engine.plan(caller.project, &bundle(body.files)?).await?;
     Ok(Json(DeployPlan {
         missing: plan.missing.iter().map(ToString::to_string).collect(),
         bytes_total: plan.bytes_total,

@@ -19,6 +19,7 @@ mod metrics;
 mod metrics_page;
 mod openapi;
 mod page;
+mod preflight;
 mod replays;
 mod retention;
 mod runs;

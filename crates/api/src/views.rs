@@ -7,8 +7,8 @@ use faas_proto::rest::{
     SplitView, StartView, StayedView, VersionView,
 };
 use faas_types::{
-    Alias, AliasName, AttemptRecord, Batch, BuildLine, BuildLog, CanaryPolicy, DeploymentKind, Diagnosis, Fault,
-    LogLine, ProjectId, RunRecord, RunState, Split, StartTimes, VersionRecord,
+    Alias, AliasName, AttemptRecord, Author, Batch, BuildLine, BuildLog, CanaryPolicy, DeploymentKind, Diagnosis,
+    Fault, LogLine, ProjectId, RunRecord, RunState, Split, StartTimes, VersionRecord,
 };
 
 use crate::manifest::function_rows;
@@ -188,6 +188,10 @@ fn not_reverted() -> Vec<String> {
     .to_vec()
 }
 
+pub(crate) fn author_view(by: &Author) -> AuthorView {
+    AuthorView { key: by.key.to_string(), name: by.name.clone() }
+}
+
 pub(crate) fn version_view(entry: &FunctionEntry, version: &VersionRecord) -> VersionView {
     let leads_here = |(name, alias): (&AliasName, &Alias)| alias.reaches(version.number).then(|| name.to_string());
     VersionView {
@@ -197,7 +201,7 @@ pub(crate) fn version_view(entry: &FunctionEntry, version: &VersionRecord) -> Ve
         files: version.file_count,
         size: version.size,
         note: version.note.clone(),
-        author: version.author.as_ref().map(|by| AuthorView { key: by.key.to_string(), name: by.name.clone() }),
+        author: version.author.as_ref().map(author_view),
         aliases: entry.record.aliases.iter().filter_map(leads_here).collect(),
         settings: settings_view(version),
         manifest: Vec::new(),

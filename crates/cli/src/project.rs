@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use faas_client::{LocalFile, ManifestBody};
-use faas_config::preflight::Finding;
+use faas_config::preflight::{Finding, Policies};
 use faas_config::{Language, LoadManifestError, MANIFEST_FILES, Manifest};
 use faas_types::{Code, Entrypoint, FunctionName, Origin};
 
@@ -39,7 +39,7 @@ impl Project {
     /// Reads and checks a directory or a file that holds one function.
     pub(crate) fn open(path: &Path, wishes: Wishes) -> anyhow::Result<Self> {
         let mut project = Self::read_one(path, wishes)?;
-        checks::refuse(&project.check())?;
+        checks::refuse(&project.check(&Policies::default()))?;
         Ok(project)
     }
 
@@ -90,8 +90,8 @@ impl Project {
     }
 
     /// Everything that is wrong with its files, the errors first. Notes what could not be checked.
-    pub(crate) fn check(&mut self) -> Vec<Finding> {
-        let (findings, skipped) = checks::of(self);
+    pub(crate) fn check(&mut self, policies: &Policies) -> Vec<Finding> {
+        let (findings, skipped) = checks::of(self, policies);
         self.skipped = skipped;
         findings
     }

@@ -89,10 +89,10 @@ impl Engine {
     /// Which files of a bundle must be uploaded.
     ///
     /// # Errors
-    /// `FN_006` or `FN_011` when the bundle breaks a rule; `FN_028` for files that the operator blocks.
-    pub async fn plan(&self, bundle: &Bundle) -> Result<Plan, Fault> {
+    /// `FN_006` or `FN_011` when the bundle breaks a rule; `FN_028` for files that the operator or the project blocks.
+    pub async fn plan(&self, project: ProjectId, bundle: &Bundle) -> Result<Plan, Fault> {
         bundle.validate()?;
-        self.inspect_listing(bundle)?;
+        self.inspect_listing(project, bundle).await?;
         let missing = self.missing(bundle).await?;
         let sizes: BTreeMap<Digest, u64> = bundle.files.iter().map(|file| (file.digest, file.size)).collect();
         let bytes_missing = missing.iter().filter_map(|digest| sizes.get(digest)).sum();
@@ -183,9 +183,9 @@ impl Engine {
             new.target.check(&known.record)?;
         }
         check_destinations(&self.core, project, (new.target.alias(), peers), &new.settings.background).await?;
-        self.inspect_listing(&new.bundle)?;
+        self.inspect_listing(project, &new.bundle).await?;
         let digest = self.seal(&new).await?;
-        self.inspect_files(&new).await?;
+        self.inspect_files(project, &new).await?;
         let runtime = self.core.launcher.resolve(&new.settings.runtime)?;
         // A version stays what it was checked as: `python` must not mean another one after an upgrade.
         new.settings.runtime = runtime.name.clone();

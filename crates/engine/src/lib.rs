@@ -32,6 +32,7 @@ mod pause;
 mod place;
 mod places;
 mod placing;
+mod policy;
 mod pool;
 mod preflight;
 mod prepare;

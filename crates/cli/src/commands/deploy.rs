@@ -124,7 +124,7 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
         let failure = Failure::usage("several functions are deployed together to `live` alone");
         return Err(failure.with_hint("choose one with --only NAME").into());
     }
-    check(&mut projects, &steps, session)?;
+    check(&mut projects, &steps, session).await?;
     let client = session.client()?;
     let mut parcels = Vec::with_capacity(projects.len());
     for project in projects {
@@ -190,10 +190,11 @@ fn only(mut projects: Vec<Project>, names: &[FunctionName]) -> Result<Vec<Projec
     Ok(projects)
 }
 
-fn check(projects: &mut [Project], steps: &Steps<'_>, session: &Session) -> anyhow::Result<()> {
+async fn check(projects: &mut [Project], steps: &Steps<'_>, session: &Session) -> anyhow::Result<()> {
+    let policies = checks::policies(session).await;
     for project in projects {
         steps.checking(project)?;
-        let findings: Vec<Finding> = project.check();
+        let findings: Vec<Finding> = project.check(&policies);
         if let Some(skipped) = &project.skipped {
             session.out.note(skipped);
         }

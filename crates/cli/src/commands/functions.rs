@@ -159,7 +159,7 @@ pub(crate) async fn run<S: ServerCommands>(
         FunctionsCommand::Init(args) => init::run(&args, session)?,
         FunctionsCommand::Dev(args) => Box::pin(dev::run(args, session, server)).await?,
         FunctionsCommand::Test(args) => return Box::pin(test::run(args, session, server)).await,
-        FunctionsCommand::Validate(args) => validate::run(args, session)?,
+        FunctionsCommand::Validate(args) => validate::run(args, session).await?,
         FunctionsCommand::Deploy(args) => Box::pin(deploy::run(args.or_by_name(), session)).await?,
         FunctionsCommand::Invoke(args) => return Box::pin(invoke::run(args, session, server)).await,
         FunctionsCommand::Logs(args) => Box::pin(logs::run(args, session)).await?,
