@@ -5,6 +5,7 @@ mod cache;
 mod callbacks;
 mod dead_letters;
 mod deploy;
+mod deploy_stream;
 mod error_pages;
 mod events;
 mod functions;

@@ -22,6 +22,7 @@ use crate::onward::check_destinations;
 use crate::pool::PoolSpec;
 use crate::publish::Checked;
 use crate::stages::{Outfit, Redactor};
+use crate::talk::{DeployNews, DeployTalk};
 
 /// A version to deploy.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct NewDeployment {
     pub allowed_secrets: Vec<AllowedSecret>,
     /// What its manifest says besides, and where each key came from.
     pub declaration: Declaration,
+    /// Who hears how it goes.
+    pub talk: DeployTalk,
 }
 
 /// A version that is sealed and has loaded, ready to be published.
@@ -190,12 +193,17 @@ impl Engine {
         // A version stays what it was checked as: `python` must not mean another one after an upgrade.
         new.settings.runtime = runtime.name.clone();
         let code = self.core.layers.find(&digest).ok_or_else(|| Fault::internal("a sealed layer is not there"))?;
-        let dependencies = self.dependencies(project, &new.settings, &new.bundle).await?;
+        let dependencies = self.dependencies(project, &new.settings, &new.bundle, &new.talk).await?;
         let packages = dependencies.as_ref().and_then(Dependencies::digest);
         let record = known.as_ref().map(|entry| &entry.record);
+        new.talk.tell(DeployNews::Loading);
         let began = Instant::now();
-        let (loaded, build_log) = self.check(project, &new, (code, packages), record).await?;
+        let (loaded, wrote) = self.check(project, &new, (code, packages), record).await?;
         let check = began.elapsed();
+        let build_log = match &dependencies {
+            Some(dependencies) => dependencies.log(self.core.clock.now()).followed_by(wrote),
+            None => wrote,
+        };
         let checked = Checked {
             runtime,
             concurrency: loaded.instance.concurrency(),

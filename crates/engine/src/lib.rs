@@ -50,6 +50,7 @@ mod slot;
 mod spent_versions;
 mod stages;
 mod stats;
+mod talk;
 mod ticket;
 mod together;
 mod topics;
@@ -87,6 +88,7 @@ pub use reply::{Call, CallBody, CallFailure};
 pub use retention::Forgotten;
 pub use stages::{EffectiveVar, Rekeyed, SecretRecord, SecretVersion, SecretView, VarSource};
 pub use stats::{FunctionSnapshot, Stats};
+pub use talk::{DeployEar, DeployNews, DeployTalk};
 pub use together::{DeployedTogether, Stayed};
 pub use topics::{OutgoingMessage, SubscriberState, TopicView};
 pub use triggers::{

@@ -28,8 +28,8 @@ pub use background::{
 };
 pub use callback::{CallbackSecretView, NewCallbackSecret, RotateCallbackSecret};
 pub use deploy::{
-    BuildLineView, BuildLogView, BundleFileBody, DependenciesView, DeployPlan, DeployPlanRequest, DeployRequest,
-    DeployTogetherRequest, DeployedTogetherView, DeploymentView, FunctionToDeploy, RollbackRequest,
+    BuildLineView, BuildLogView, BundleFileBody, DependenciesView, DeployEvent, DeployPlan, DeployPlanRequest,
+    DeployRequest, DeployTogetherRequest, DeployedTogetherView, DeploymentView, FunctionToDeploy, RollbackRequest,
     RollbackTogetherRequest, StayedView, VersionFiles,
 };
 pub use function::{

@@ -282,6 +282,18 @@ pub struct TogetherMove {
     pub to: u32,
 }
 
+// === impl BuildLog ===
+
+impl BuildLog {
+    /// This log with another behind it.
+    #[must_use]
+    pub fn followed_by(mut self, next: Self) -> Self {
+        self.lines.extend(next.lines);
+        self.dropped += next.dropped;
+        self
+    }
+}
+
 // === impl Deployment ===
 
 impl Deployment {

@@ -1,5 +1,6 @@
 //! `faas deploy`
 
+mod build;
 mod changes;
 mod report;
 mod steps;
@@ -140,13 +141,15 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
     }
     let parcels: Vec<Parcel> = parcels.into_iter().map(|(parcel, _)| parcel).collect();
     upload(&client, &parcels, &steps).await?;
-    steps.loading(parcels.len())?;
+    let build = steps.building(parcels.len())?;
     match &parcels[..] {
         [parcel] => {
             let Parcel { project, .. } = parcel;
             let manifest = project.manifest_body();
             let options = args.target.options(args.note);
-            let deployment = client.deploy(project.name.as_str(), manifest, &project.files, options).await;
+            let deployment =
+                client.deploy(project.name.as_str(), manifest, &project.files, options, |step| build.step(&step)).await;
+            build.end();
             let deployment = deployment.map_err(|error| placed(&error, &source.path))?;
             steps.switched(&deployment);
             report::print_deployment(&deployment, parcel, started.elapsed(), session)?;
@@ -157,7 +160,9 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
                 let files = project.files.iter().map(|file| file.entry.clone()).collect();
                 FunctionToDeploy { manifest, origins, files }
             });
-            let together = client.deploy_together(functions.collect(), args.note).await?;
+            let together = client.deploy_together(functions.collect(), args.note, |step| build.step(&step)).await;
+            build.end();
+            let together = together?;
             together.deployments.iter().for_each(|deployment| steps.switched(deployment));
             report::print_together(&together, several, started.elapsed(), session)?;
         }

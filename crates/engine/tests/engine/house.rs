@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_engine::{
-    Call, CallBody, CallFailure, CallRequest, Deployed, Engine, EngineSettings, NewDeployment, Ports, Route, Selector,
-    Target,
+    Call, CallBody, CallFailure, CallRequest, DeployTalk, Deployed, Engine, EngineSettings, NewDeployment, Ports,
+    Route, Selector, Target,
 };
 use faas_ports::{Blobs, Clock, Registry, SystemClock};
 use faas_testkit::{
@@ -149,6 +149,7 @@ impl House {
             target,
             allowed_secrets: Vec::new(),
             declaration: Declaration::default(),
+            talk: DeployTalk::default(),
         };
         self.engine.deploy(self.engine.default_project(), new).await
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faas_engine::{Deployed, NewDeployment, Ports, Target};
+use faas_engine::{DeployTalk, Deployed, NewDeployment, Ports, Target};
 use faas_ports::Blobs;
 use faas_testkit::{MemoryBlobs, ScriptedBuilder};
 use faas_types::{Bundle, BundleFile, Code, Declaration, DependencyMode, Fault, FunctionSettings};
@@ -46,6 +46,7 @@ impl Yard {
             target,
             allowed_secrets: Vec::new(),
             declaration: Declaration::default(),
+            talk: DeployTalk::default(),
         };
         self.house.engine.deploy(self.house.engine.default_project(), new).await
     }

@@ -121,6 +121,55 @@ pub struct DeploymentView {
     pub dependencies: Option<DependenciesView>,
 }
 
+/// What happens while a deployment is under way, for clients that accept `text/event-stream`. Lines for which there is no time are
+/// left out, never waited for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum DeployEvent {
+    /// It waits.
+    Waiting {
+        /// The function's name.
+        function: String,
+        /// For what.
+        why: String,
+    },
+    /// Its packages are being installed.
+    Installing {
+        /// The function's name.
+        function: String,
+        /// The file that asks for them.
+        source: String,
+    },
+    /// The installer wrote a line.
+    Line {
+        /// The function's name.
+        function: String,
+        /// The text.
+        message: String,
+    },
+    /// Lines were left out.
+    LeftOut {
+        /// The function's name.
+        function: String,
+        /// How many.
+        lines: u64,
+    },
+    /// Its packages are there already.
+    Reused {
+        /// The function's name.
+        function: String,
+        /// Their layer.
+        layer: String,
+        /// When that was built.
+        built_at: String,
+    },
+    /// Its entrypoint is being loaded in a sandbox.
+    Checking {
+        /// The function's name.
+        function: String,
+    },
+}
+
 /// The packages of a version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DependenciesView {
