@@ -15,7 +15,7 @@ use faas_types::{Bundle, BundleFile, Code, Digest, Fault, Span, limits};
 use faas_web::{Authorized, Failure, Json, PathParams, read_body};
 use http::StatusCode;
 
-use crate::aliases::alias_name;
+use crate::aliases::{alias_name, mover};
 use crate::deploy_stream::Wanted;
 use crate::functions::function_name;
 use crate::state::ApiState;
@@ -114,7 +114,7 @@ pub(crate) async fn rollback_function(
     Json(body): Json<RollbackRequest>,
 ) -> Result<Json<DeploymentView>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let deployed = state.engine.rollback(&entry, body.version, body.note).await?;
+    let deployed = state.engine.rollback(&entry, body.version, body.note, mover(&caller)).await?;
     Ok(Json(state.deployment_view(&deployed)))
 }
 

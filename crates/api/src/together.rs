@@ -9,6 +9,7 @@ use faas_proto::rest::{
 use faas_types::{Code, DeploymentId, Fault};
 use faas_web::{Authorized, Failure, Json, PathParams};
 
+use crate::aliases::mover;
 use crate::deploy::new_deployment;
 use crate::deploy_stream::Wanted;
 use crate::state::ApiState;
@@ -57,6 +58,6 @@ pub(crate) async fn rollback_together(
     Json(body): Json<RollbackTogetherRequest>,
 ) -> Result<Json<DeployedTogetherView>, Failure> {
     let id: DeploymentId = id.parse().map_err(|error| Fault::new(Code::NotFound, format!("{error}")))?;
-    let deployed = state.engine.rollback_together(caller.project, id, body.note).await?;
+    let deployed = state.engine.rollback_together(caller.project, id, body.note, mover(&caller)).await?;
     Ok(Json(state.together_view(&deployed)))
 }

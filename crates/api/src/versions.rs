@@ -8,7 +8,7 @@ use faas_web::{Authorized, Failure, Json, PathParams};
 
 use crate::manifest::{changed_settings, version_rows};
 use crate::state::ApiState;
-use crate::views::{split_view, version_view};
+use crate::views::{mover_view, split_view, version_view};
 
 /// Lists a function's newest versions.
 #[utoipa::path(get, path = "/api/v1/functions/{id}/versions", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
@@ -93,6 +93,7 @@ fn move_view(event: Deployment) -> MoveView {
     MoveView {
         id: event.id.to_string(),
         kind: event.kind,
+        by: event.by.as_ref().map(mover_view),
         alias: event.alias.to_string(),
         from: event.from,
         to: event.to,

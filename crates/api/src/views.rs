@@ -3,12 +3,12 @@
 use faas_engine::{Dependencies, Deployed, DeployedTogether, FunctionEntry, KeyRecord, Stayed};
 use faas_proto::rest::{
     AliasView, AttemptView, AuthorView, BatchView, BuildLineView, BuildLogView, CanaryPolicyView, DependenciesView,
-    DeployedTogetherView, DeploymentView, FunctionView, KeyView, LogLineView, RunErrorView, RunView, SettingsView,
-    SplitView, StartView, StayedView, VersionView,
+    DeployedTogetherView, DeploymentView, FunctionView, KeyView, LogLineView, MoverView, RunErrorView, RunView,
+    SettingsView, SplitView, StartView, StayedView, VersionView,
 };
 use faas_types::{
     Alias, AliasName, AttemptRecord, Author, Batch, BuildLine, BuildLog, CanaryPolicy, DeploymentKind, Diagnosis,
-    Fault, LogLine, ProjectId, RunRecord, RunState, Split, StartTimes, VersionRecord,
+    Fault, LogLine, Mover, ProjectId, RunRecord, RunState, Split, StartTimes, VersionRecord,
 };
 
 use crate::manifest::function_rows;
@@ -61,6 +61,7 @@ impl ApiState {
             sticky: alias.sticky.as_ref().map(ToString::to_string),
             expires_at: alias.expires_at.map(|at| at.to_string()),
             moved_at: alias.moved_at.to_string(),
+            moved_by: alias.moved_by.as_ref().map(mover_view),
         })
     }
 
@@ -190,6 +191,14 @@ fn not_reverted() -> Vec<String> {
 
 pub(crate) fn author_view(by: &Author) -> AuthorView {
     AuthorView { key: by.key.to_string(), name: by.name.clone() }
+}
+
+pub(crate) fn mover_view(by: &Mover) -> MoverView {
+    let key = match by {
+        Mover::Key(author) => Some(author.key.to_string()),
+        Mover::Canary | Mover::Platform => None,
+    };
+    MoverView { name: by.name().to_owned(), key }
 }
 
 pub(crate) fn version_view(entry: &FunctionEntry, version: &VersionRecord) -> VersionView {

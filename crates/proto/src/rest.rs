@@ -20,7 +20,7 @@ mod var;
 
 pub use alias::{
     AliasList, AliasTarget, AliasView, CanaryPolicyView, CanaryView, EndCanary, FileChangeView, MoveList, MoveView,
-    SetAlias, SettingChangeView, SplitView, VersionDiff,
+    MoverView, SetAlias, SettingChangeView, SplitView, VersionDiff,
 };
 pub use background::{
     AcceptedRun, DeadLetterFilter, DeadLetterList, DeadLetterView, PurgeReport, RedriveReport, RedrivenView,

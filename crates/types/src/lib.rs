@@ -83,6 +83,7 @@ pub use trigger::{
     CronTrigger, EventFilter, EventTrigger, InvalidEventFilter, QueueTrigger, WebhookReply, WebhookTrigger,
 };
 pub use version::{
-    Author, BuildLine, BuildLog, Deployment, DeploymentKind, FunctionRecord, Together, TogetherMove, VersionRecord,
+    Author, BuildLine, BuildLog, Deployment, DeploymentKind, FunctionRecord, Mover, Together, TogetherMove,
+    VersionRecord,
 };
 pub use webhook_scheme::WebhookScheme;

@@ -66,6 +66,18 @@ pub struct Author {
     pub name: String,
 }
 
+/// Who moved an alias.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mover {
+    /// Whoever held this key.
+    Key(Author),
+    /// A new version's trial, by its policy.
+    Canary,
+    /// The platform: a preview's time was over.
+    Platform,
+}
+
 /// A function as the registry keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionRecord {
@@ -100,6 +112,20 @@ pub struct FunctionRecord {
     pub created_at: Timestamp,
     /// When anything in this record last changed.
     pub updated_at: Timestamp,
+}
+
+// === impl Mover ===
+
+impl Mover {
+    /// The key's name, `canary` or `platform`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Key(author) => &author.name,
+            Self::Canary => "canary",
+            Self::Platform => "platform",
+        }
+    }
 }
 
 // === impl FunctionRecord ===
@@ -221,6 +247,9 @@ pub struct Deployment {
     /// What moved it.
     #[serde(default)]
     pub kind: DeploymentKind,
+    /// Who moved it; absent for events of servers that did not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Mover>,
     /// Whether it was a rollback.
     pub rollback: bool,
     /// What the author said.
@@ -335,6 +364,7 @@ mod tests {
             to,
             split: tried.map(|version| Split { version, share }),
             kind,
+            by: None,
             rollback: kind == DeploymentKind::Rollback,
             note: None,
             together: None,

@@ -356,7 +356,7 @@ fn diff_table(diff: &VersionDiff) -> Table {
 }
 
 fn moves_table(moves: &[MoveView]) -> Table {
-    let mut table = Table::with_headings(["AT", "KIND", "ALIAS", "FROM", "TO", "NOTE"]);
+    let mut table = Table::with_headings(["AT", "KIND", "ALIAS", "FROM", "TO", "BY", "NOTE"]);
     for event in moves {
         let split = event.split.map(|split| format!(" ({} % to {})", split.percent, split.version));
         table.row([
@@ -365,6 +365,7 @@ fn moves_table(moves: &[MoveView]) -> Table {
             event.alias.clone(),
             event.from.map_or_else(|| "-".to_owned(), |from| from.to_string()),
             format!("{}{}", event.to, split.unwrap_or_default()),
+            event.by.as_ref().map_or_else(|| "-".to_owned(), |by| by.name.clone()),
             event.note.clone().unwrap_or_default(),
         ]);
     }

@@ -34,7 +34,8 @@ impl<'s> Build<'s> {
 
     pub(super) fn step(&self, step: &DeployEvent) {
         let out = &self.session.out;
-        if out.format == Format::Ndjson {
+        // That entrypoints are loaded is an event of its own.
+        if out.format == Format::Ndjson && !matches!(step, DeployEvent::Checking { .. }) {
             // A reader that went away is told of by the outcome.
             let _ = out.json(&json!({ "event": "building", "build": step }));
         }
