@@ -78,7 +78,7 @@ fn events<T, V: Serialize>(
     stream::unfold((Telling::Under(ear, task), view, id), |(telling, view, id)| async move {
         let Telling::Under(mut ear, task) = telling else { return None };
         if let Some((function, news)) = ear.next().await {
-            let event = Event::default().event("step").json_data(told(function, news)).unwrap_or_default();
+            let event = Event::default().event("step").json_data(told(&function, news)).unwrap_or_default();
             return Some((Ok(event), (Telling::Under(ear, task), view, id)));
         }
         let event = match joined(task).await {
@@ -89,7 +89,7 @@ fn events<T, V: Serialize>(
     })
 }
 
-fn told(function: FunctionName, news: DeployNews) -> DeployEvent {
+fn told(function: &FunctionName, news: DeployNews) -> DeployEvent {
     let function = function.to_string();
     match news {
         DeployNews::Waiting(why) => DeployEvent::Waiting { function, why: why.to_owned() },

@@ -105,10 +105,13 @@ impl DeployEar {
         if let Some(news) = self.from.recv().await {
             return Some(news);
         }
-        let (function, counts) = self.talks.pop()?;
-        match counts.left_out.swap(0, Ordering::Relaxed) {
-            0 => Box::pin(self.next()).await,
-            missed => Some((function, DeployNews::LeftOut(missed))),
+        // What found no room at the very end.
+        loop {
+            let (function, counts) = self.talks.pop()?;
+            let missed = counts.left_out.swap(0, Ordering::Relaxed);
+            if missed > 0 {
+                return Some((function, DeployNews::LeftOut(missed)));
+            }
         }
     }
 }

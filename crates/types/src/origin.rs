@@ -6,13 +6,14 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text_form::text_form;
+
 /// Bytes of an origin.
 const ORIGIN_MAX: usize = 200;
 
 /// Where a setting came from, in words: a line of a manifest (`faas.toml:12`), a flag of the command line (`--name`), what
 /// was found in the files (`detected: hello.py`), the request of a deployment, or nowhere at all (`default`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(String);
 
 /// Why a text is not an [`Origin`].
@@ -99,19 +100,7 @@ impl FromStr for Origin {
     }
 }
 
-impl TryFrom<String> for Origin {
-    type Error = InvalidOrigin;
-
-    fn try_from(text: String) -> Result<Self, InvalidOrigin> {
-        text.parse()
-    }
-}
-
-impl From<Origin> for String {
-    fn from(origin: Origin) -> Self {
-        origin.0
-    }
-}
+text_form!(Origin);
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! `faas preflight`
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -76,7 +76,7 @@ pub(crate) async fn run(command: PreflightCommand, session: &Session) -> anyhow:
     }
 }
 
-fn read(file: &PathBuf) -> anyhow::Result<PreflightRules> {
+fn read(file: &Path) -> anyhow::Result<PreflightRules> {
     let mut bytes = Vec::new();
     if file.as_os_str() == "-" {
         std::io::stdin().lock().take(RULES_MAX + 1).read_to_end(&mut bytes)?;
