@@ -87,6 +87,32 @@ def test_a_rollback_says_what_it_leaves(server: Server, two: str) -> None:
     assert "FN_013" in server.cli("rollback", two).exits(4).stderr
 
 
+def test_every_move_names_who_made_it(server: Server, two: str) -> None:
+    key = server.api.create_key(f"{two}-ci", ["functions:write"])
+    server.http.request(
+        "PUT", f"/api/v1/functions/{two}/aliases/staging", json_body={"targets": [{"version": 1}]}, key=key["key"]
+    ).expect(200)
+    server.cli("rollback", two).ok()
+    server.http.request("PUT", f"/api/v1/functions/{two}", json_body={"version": 2}, key=key["key"]).expect(200)
+    server.http.request("DELETE", f"/api/v1/functions/{two}/aliases/staging", key=key["key"]).expect(204)
+    rows = server.http.get(f"/api/v1/functions/{two}/deployments").expect(200).json()["deployments"]
+    made = [(row["kind"], row["alias"], row["by"]["name"]) for row in rows]
+    assert made == [
+        ("remove", "staging", f"{two}-ci"),
+        ("set", "live", f"{two}-ci"),
+        ("rollback", "live", "admin"),
+        ("set", "staging", f"{two}-ci"),
+        ("deploy", "live", "admin"),
+        ("deploy", "live", "admin"),
+    ]
+    assert rows[0]["by"]["key"] == key["id"]
+    live = server.http.get(f"/api/v1/functions/{two}/aliases/live").expect(200).json()
+    assert live["moved_by"] == {"name": f"{two}-ci", "key": key["id"]}
+    server.http.request("DELETE", f"/api/v1/keys/{key['id']}")
+    assert f"{two}-ci" in server.cli("alias", "list", two).ok().stdout, "as the key was called then"
+    assert "BY" in server.cli("fn", "deployments", two).ok().stdout.splitlines()[0].split()
+
+
 @pytest.mark.parametrize(
     ("body", "word"),
     [

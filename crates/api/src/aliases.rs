@@ -1,9 +1,9 @@
 //! `/api/v1/functions/{id}/aliases` and `/canary`.
 
 use axum::extract::State;
-use faas_engine::{AliasWish, FunctionEntry};
+use faas_engine::{AliasWish, Caller, FunctionEntry};
 use faas_proto::rest::{AliasList, AliasTarget, AliasView, CanaryView, DeploymentView, EndCanary, Problem, SetAlias};
-use faas_types::{Affinity, AliasName, Code, Fault, Permille, Split};
+use faas_types::{Affinity, AliasName, Code, Fault, Mover, Permille, Split};
 use faas_web::{Authorized, Failure, Json, PathParams};
 use http::StatusCode;
 
@@ -56,7 +56,7 @@ pub(crate) async fn set_alias(
 ) -> Result<Json<AliasView>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let name = alias_name(&alias)?;
-    let entry = state.engine.set_alias(&entry, &name, wish(body)?).await?;
+    let entry = state.engine.set_alias(&entry, &name, wish(body, mover(&caller))?).await?;
     Ok(Json(view(&state, &entry, &alias)?))
 }
 
@@ -75,7 +75,7 @@ pub(crate) async fn remove_alias(
 ) -> Result<StatusCode, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let name: AliasName = alias.parse().map_err(|_| no_alias(&entry, &alias))?;
-    state.engine.remove_alias(&entry, &name).await?;
+    state.engine.remove_alias(&entry, &name, mover(&caller)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -124,7 +124,7 @@ pub(crate) async fn promote_canary(
     Json(body): Json<EndCanary>,
 ) -> Result<Json<DeploymentView>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let deployed = state.engine.promote_canary(&entry, body.note).await?;
+    let deployed = state.engine.promote_canary(&entry, body.note, mover(&caller)).await?;
     Ok(Json(state.deployment_view(&deployed)))
 }
 
@@ -142,7 +142,7 @@ pub(crate) async fn abort_canary(
     Json(body): Json<EndCanary>,
 ) -> Result<Json<DeploymentView>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let deployed = state.engine.abort_canary(&entry, body.note).await?;
+    let deployed = state.engine.abort_canary(&entry, body.note, mover(&caller)).await?;
     Ok(Json(state.deployment_view(&deployed)))
 }
 
@@ -164,7 +164,12 @@ fn invalid(message: impl Into<String>) -> Fault {
     Fault::new(Code::InvalidConfiguration, message)
 }
 
-fn wish(body: SetAlias) -> Result<AliasWish, Fault> {
+/// Whoever calls, as what is moved remembers it.
+pub(crate) fn mover(caller: &Caller) -> Mover {
+    Mover::Key(caller.author())
+}
+
+fn wish(body: SetAlias, by: Mover) -> Result<AliasWish, Fault> {
     let sticky = body.sticky.as_deref().map(str::parse::<Affinity>).transpose();
     let sticky = sticky.map_err(|error| invalid(format!("sticky: {error}")))?;
     let (version, split) = match body.targets[..] {
@@ -173,7 +178,7 @@ fn wish(body: SetAlias) -> Result<AliasWish, Fault> {
         [first, second] => split(first, second)?,
         _ => return Err(invalid("targets: name one version, or two with their shares")),
     };
-    Ok(AliasWish { version, split, sticky, note: body.note })
+    Ok(AliasWish { version, split, sticky, by, note: body.note })
 }
 
 fn share(target: AliasTarget) -> Result<Option<Permille>, Fault> {

@@ -1,20 +1,22 @@
 //! `/api/v1/functions/{id}/deploy`, `/rollback` and `/api/v1/blobs`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::IntoResponse;
+use axum::response::Response;
 use faas_config::Manifest;
-use faas_engine::{Caller, NewDeployment, Target};
+use faas_engine::{Caller, DeployEar, DeployTalk, NewDeployment, Target};
 use faas_proto::rest::{
-    BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, Problem, RollbackRequest,
+    BundleFileBody, DeployEvent, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, Problem, RollbackRequest,
 };
 use faas_types::{Bundle, BundleFile, Code, Digest, Fault, Span, limits};
 use faas_web::{Authorized, Failure, Json, PathParams, read_body};
 use http::StatusCode;
 
-use crate::aliases::alias_name;
+use crate::aliases::{alias_name, mover};
+use crate::deploy_stream::Wanted;
 use crate::functions::function_name;
 use crate::state::ApiState;
 
@@ -23,11 +25,11 @@ use crate::state::ApiState;
     request_body = DeployPlanRequest, responses((status = 200, body = DeployPlan)))]
 pub(crate) async fn plan_deployment(
     State(state): State<ApiState>,
-    Authorized(_): Authorized,
+    Authorized(caller): Authorized,
     PathParams(_): PathParams<String>,
     Json(body): Json<DeployPlanRequest>,
 ) -> Result<Json<DeployPlan>, Failure> {
-    let plan = state.engine.plan(&bundle(body.files)?).await?;
+    let plan = state.engine.plan(caller.project, &bundle(body.files)?).await?;
     Ok(Json(DeployPlan {
         missing: plan.missing.iter().map(ToString::to_string).collect(),
         bytes_total: plan.bytes_total,
@@ -57,9 +59,11 @@ pub(crate) async fn put_blob(
 
 /// Deploys a version: seals it, loads its entrypoint in a sandbox, then moves its alias to it.
 ///
-/// A version with a canary policy takes over from a live one step by step.
+/// A version with a canary policy takes over from a live one step by step. Who accepts `text/event-stream` gets 200 and events
+/// instead: `step` for what happens on the way, then `deployed` with what 201 has, or `failed` with a problem.
 #[utoipa::path(post, path = "/api/v1/functions/{id}/deploy", tag = "deployments", params(("id" = String, Path, description = "name, or id of an existing function")),
     request_body = DeployRequest, responses(
+    (status = 200, body = DeployEvent, content_type = "text/event-stream"),
     (status = 201, body = DeploymentView),
     (status = 404, description = "no function of that id", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "another deployment is under way, or the alias is of another kind", body = Problem, content_type = "application/problem+json"),
@@ -72,27 +76,28 @@ pub(crate) async fn deploy_function(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
+    wanted: Wanted,
     Json(body): Json<DeployRequest>,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<Response, Failure> {
     let name = match state.engine.catalog().find(caller.project, &id) {
         Ok(entry) => entry.record.name.clone(),
         Err(fault) if id.starts_with("fn_") => return Err(fault.into()),
         Err(_) => function_name(&id)?,
     };
     let target = target(body.alias.as_deref(), body.preview, body.expires.as_deref())?;
-    let deployment = new_deployment(body.manifest, body.files, &caller)?;
+    let deployment = new_deployment(body.manifest, body.origins, body.files, &caller)?;
     if deployment.name != name {
         return Err(Failure(Fault::new(
             Code::InvalidConfiguration,
             format!("name: the manifest is of `{}`, the path of `{name}`", deployment.name),
         )));
     }
-    let deployment = NewDeployment { note: body.note, target, ..deployment };
+    let mut ear = DeployEar::new();
+    let talk = ear.of(&name);
+    let deployment = NewDeployment { note: body.note, target, talk, ..deployment };
     let engine = state.engine.clone();
-    // In a task of its own: a caller that goes away must not leave a version half checked.
-    let deployed = tokio::spawn(async move { engine.deploy(caller.project, deployment).await });
-    let deployed = deployed.await.map_err(|error| Fault::internal(format!("the deployment broke off: {error}")))??;
-    Ok((StatusCode::CREATED, Json(state.deployment_view(&deployed))))
+    let deploying = async move { engine.deploy(caller.project, deployment).await };
+    wanted.answer(ear, deploying, move |deployed| state.deployment_view(deployed)).await
 }
 
 /// Moves `live` back to an earlier version, or ends a canary that is under way.
@@ -109,7 +114,7 @@ pub(crate) async fn rollback_function(
     Json(body): Json<RollbackRequest>,
 ) -> Result<Json<DeploymentView>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let deployed = state.engine.rollback(&entry, body.version, body.note).await?;
+    let deployed = state.engine.rollback(&entry, body.version, body.note, mover(&caller)).await?;
     Ok(Json(state.deployment_view(&deployed)))
 }
 
@@ -136,15 +141,30 @@ fn target(alias: Option<&str>, preview: bool, expires: Option<&str>) -> Result<T
 /// What a manifest and its files ask for: a version for `live`, without a note.
 pub(crate) fn new_deployment(
     manifest: serde_json::Value,
+    origins: Option<BTreeMap<String, String>>,
     files: Vec<BundleFileBody>,
     caller: &Caller,
 ) -> Result<NewDeployment, Fault> {
     let invalid = |error: faas_config::ManifestErrors| Fault::new(Code::InvalidConfiguration, error.to_string());
     let mut manifest = Manifest::from_json(manifest).map_err(invalid)?;
+    if let Some(origins) = origins {
+        manifest.take_origins(origins)?;
+    }
+    let declaration = manifest.declaration();
     let allowed_secrets = std::mem::take(&mut manifest.allowed_secrets);
     let (name, settings) = manifest.resolve()?;
     let (bundle, author, target) = (bundle(files)?, Some(caller.author()), Target::live());
-    Ok(NewDeployment { name, settings, bundle, note: None, author, target, allowed_secrets })
+    Ok(NewDeployment {
+        name,
+        settings,
+        bundle,
+        note: None,
+        author,
+        target,
+        allowed_secrets,
+        declaration,
+        talk: DeployTalk::default(),
+    })
 }
 
 fn bundle(files: Vec<BundleFileBody>) -> Result<Bundle, Fault> {

@@ -11,6 +11,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::aliases::mover;
 use crate::page;
 use crate::state::ApiState;
 use crate::views::millis;
@@ -95,7 +96,7 @@ pub(crate) async fn update_function(
     Json(body): Json<UpdateFunction>,
 ) -> Result<Json<FunctionView>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let entry = state.engine.change(&entry, body.vars, body.version).await?;
+    let entry = state.engine.change(&entry, body.vars, body.version, mover(&caller)).await?;
     Ok(Json(state.function_view(&entry).await?))
 }
 

@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 use crate::state::ApiState;
 use crate::{
     aliases, cache, callbacks, dead_letters, deploy, error_pages, events, functions, git, health, invoke, keys, layers,
-    logs, metrics, openapi, replays, retention, runs, secrets, together, topics, triggers, vars, version_files,
-    versions,
+    logs, metrics, openapi, preflight, replays, retention, runs, secrets, together, topics, triggers, vars,
+    version_files, versions,
 };
 
 /// Every route of the control plane.
@@ -114,6 +114,9 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(RunsRead), routes!(retention::get_retention))
         .add(Key(Admin), routes!(retention::set_retention))
         .add(Key(Admin), routes!(retention::reset_retention))
+        .add(Key(FunctionsRead), routes!(preflight::get_policy))
+        .add(Key(Admin), routes!(preflight::set_policy))
+        .add(Key(Admin), routes!(preflight::reset_policy))
         .add(Key(FunctionsRead), routes!(callbacks::get_callback_secret))
         .add(Key(Admin), routes!(callbacks::rotate_callback_secret))
         .add(AnyKey, routes!(keys::whoami))

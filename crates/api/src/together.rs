@@ -1,20 +1,24 @@
 //! `/api/v1/deployments`: several functions as one.
 
 use axum::extract::State;
-use axum::response::IntoResponse;
-use faas_engine::NewDeployment;
+use axum::response::Response;
+use faas_engine::{DeployEar, NewDeployment};
 use faas_proto::rest::{
-    DeployTogetherRequest, DeployedTogetherView, FunctionToDeploy, Problem, RollbackTogetherRequest,
+    DeployEvent, DeployTogetherRequest, DeployedTogetherView, FunctionToDeploy, Problem, RollbackTogetherRequest,
 };
 use faas_types::{Code, DeploymentId, Fault};
 use faas_web::{Authorized, Failure, Json, PathParams};
-use http::StatusCode;
 
+use crate::aliases::mover;
 use crate::deploy::new_deployment;
+use crate::deploy_stream::Wanted;
 use crate::state::ApiState;
 
 /// Deploys several functions as one: every version is sealed and loaded in a sandbox, then one commit moves `live` of all.
+///
+/// Who accepts `text/event-stream` gets events, as of a single function.
 #[utoipa::path(post, path = "/api/v1/deployments", tag = "deployments", request_body = DeployTogetherRequest, responses(
+    (status = 200, body = DeployEvent, content_type = "text/event-stream"),
     (status = 201, body = DeployedTogetherView),
     (status = 409, description = "another deployment of one of them is under way", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "a manifest is wrong or a version does not load; none has moved", body = Problem, content_type = "application/problem+json"),
@@ -25,19 +29,19 @@ use crate::state::ApiState;
 pub(crate) async fn deploy_together(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
+    wanted: Wanted,
     Json(body): Json<DeployTogetherRequest>,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<Response, Failure> {
     let DeployTogetherRequest { functions, note } = body;
-    let new = |one: FunctionToDeploy| {
-        let new = new_deployment(one.manifest, one.files, &caller)?;
-        Ok(NewDeployment { note: note.clone(), ..new })
+    let mut ear = DeployEar::new();
+    let mut new = |one: FunctionToDeploy| {
+        let new = new_deployment(one.manifest, one.origins, one.files, &caller)?;
+        Ok(NewDeployment { note: note.clone(), talk: ear.of(&new.name), ..new })
     };
-    let news = functions.into_iter().map(new).collect::<Result<Vec<_>, Fault>>()?;
+    let news = functions.into_iter().map(&mut new).collect::<Result<Vec<_>, Fault>>()?;
     let engine = state.engine.clone();
-    // In a task of its own: a caller that goes away must not leave versions half checked.
-    let deployed = tokio::spawn(async move { engine.deploy_together(caller.project, news).await });
-    let deployed = deployed.await.map_err(|error| Fault::internal(format!("the deployment broke off: {error}")))??;
-    Ok((StatusCode::CREATED, Json(state.together_view(&deployed))))
+    let deploying = async move { engine.deploy_together(caller.project, news).await };
+    wanted.answer(ear, deploying, move |deployed| state.together_view(deployed)).await
 }
 
 /// Moves every function of such a deployment back to where it was before, in one commit.
@@ -54,6 +58,6 @@ pub(crate) async fn rollback_together(
     Json(body): Json<RollbackTogetherRequest>,
 ) -> Result<Json<DeployedTogetherView>, Failure> {
     let id: DeploymentId = id.parse().map_err(|error| Fault::new(Code::NotFound, format!("{error}")))?;
-    let deployed = state.engine.rollback_together(caller.project, id, body.note).await?;
+    let deployed = state.engine.rollback_together(caller.project, id, body.note, mover(&caller)).await?;
     Ok(Json(state.together_view(&deployed)))
 }

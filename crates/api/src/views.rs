@@ -3,14 +3,15 @@
 use faas_engine::{Dependencies, Deployed, DeployedTogether, FunctionEntry, KeyRecord, Stayed};
 use faas_proto::rest::{
     AliasView, AttemptView, AuthorView, BatchView, BuildLineView, BuildLogView, CanaryPolicyView, DependenciesView,
-    DeployedTogetherView, DeploymentView, FunctionView, KeyView, LogLineView, RunErrorView, RunView, SettingsView,
-    SplitView, StartView, StayedView, VersionView,
+    DeployedTogetherView, DeploymentView, FunctionView, KeyView, LogLineView, MoverView, RunErrorView, RunView,
+    SettingsView, SplitView, StartView, StayedView, VersionView,
 };
 use faas_types::{
-    Alias, AliasName, AttemptRecord, Batch, BuildLine, BuildLog, CanaryPolicy, DeploymentKind, Diagnosis, Fault,
-    LogLine, ProjectId, RunRecord, RunState, Split, StartTimes, VersionRecord,
+    Alias, AliasName, AttemptRecord, Author, Batch, BuildLine, BuildLog, CanaryPolicy, DeploymentKind, Diagnosis,
+    Fault, LogLine, Mover, ProjectId, RunRecord, RunState, Split, StartTimes, VersionRecord,
 };
 
+use crate::manifest::function_rows;
 use crate::state::ApiState;
 
 impl ApiState {
@@ -24,10 +25,11 @@ impl ApiState {
             Some(number) => Some(self.engine.catalog().version(entry, number).await?),
             None => None,
         };
-        Ok(self.view_with(entry, live.as_deref()))
+        let manifest = live.as_deref().map(|version| function_rows(&entry.record, version)).unwrap_or_default();
+        Ok(FunctionView { manifest, ..self.view_with(entry, live.as_deref()) })
     }
 
-    /// The view of a function whose live version is at hand.
+    /// The view of a function whose live version is at hand, as lists have it.
     pub(crate) fn view_with(&self, entry: &FunctionEntry, version: Option<&VersionRecord>) -> FunctionView {
         let record = &entry.record;
         let live = entry.live_version();
@@ -40,6 +42,7 @@ impl ApiState {
             latest_version: record.latest_version,
             aliases: self.alias_views(entry).map(|alias| (alias.name.clone(), alias)).collect(),
             settings: version.map(settings_view),
+            manifest: Vec::new(),
             instances: self.engine.instances_of(record.id),
             paused: record.paused,
             waiting_runs: self.engine.backlog_of(record.id),
@@ -58,6 +61,7 @@ impl ApiState {
             sticky: alias.sticky.as_ref().map(ToString::to_string),
             expires_at: alias.expires_at.map(|at| at.to_string()),
             moved_at: alias.moved_at.to_string(),
+            moved_by: alias.moved_by.as_ref().map(mover_view),
         })
     }
 
@@ -185,6 +189,18 @@ fn not_reverted() -> Vec<String> {
     .to_vec()
 }
 
+pub(crate) fn author_view(by: &Author) -> AuthorView {
+    AuthorView { key: by.key.to_string(), name: by.name.clone() }
+}
+
+pub(crate) fn mover_view(by: &Mover) -> MoverView {
+    let key = match by {
+        Mover::Key(author) => Some(author.key.to_string()),
+        Mover::Canary | Mover::Platform => None,
+    };
+    MoverView { name: by.name().to_owned(), key }
+}
+
 pub(crate) fn version_view(entry: &FunctionEntry, version: &VersionRecord) -> VersionView {
     let leads_here = |(name, alias): (&AliasName, &Alias)| alias.reaches(version.number).then(|| name.to_string());
     VersionView {
@@ -194,9 +210,10 @@ pub(crate) fn version_view(entry: &FunctionEntry, version: &VersionRecord) -> Ve
         files: version.file_count,
         size: version.size,
         note: version.note.clone(),
-        author: version.author.as_ref().map(|by| AuthorView { key: by.key.to_string(), name: by.name.clone() }),
+        author: version.author.as_ref().map(author_view),
         aliases: entry.record.aliases.iter().filter_map(leads_here).collect(),
         settings: settings_view(version),
+        manifest: Vec::new(),
         created_at: version.created_at.to_string(),
     }
 }

@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     aliases, api, cache, callbacks, canary, completion, deploy, deps, dev, dlq, doctor, events, explain, functions,
-    git, init, invoke, keys, layers, login, logs, pending, profiles, rollback, runs, secrets, status, test, topics,
-    triggers, up, validate, vars, version,
+    git, init, invoke, keys, layers, login, logs, pending, preflight, profiles, rollback, runs, secrets, status, test,
+    topics, triggers, up, validate, vars, version,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -135,6 +135,9 @@ pub(crate) enum Command {
     /// Show and change what callbacks are signed with
     #[command(subcommand, after_help = "Examples:\n  faas callbacks secret\n  faas callbacks rotate")]
     Callbacks(callbacks::CallbacksCommand),
+    /// Show and change what uploads are refused for
+    #[command(subcommand, after_help = "Examples:\n  faas preflight get\n  faas preflight set rules.toml")]
+    Preflight(preflight::PreflightCommand),
     /// Deploy by `git push`
     #[command(subcommand, after_help = "Examples:\n  faas git remote\n  git push faas main")]
     Git(git::GitCommand),

@@ -1,22 +1,28 @@
 //! What is wrong with a function's files, as far as this machine can tell: the server's own rules and, where an interpreter is
 //! here, syntax and entrypoint.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use faas_client::LocalFile;
-use faas_config::preflight::{Finding, Policy, Preflight, Severity};
+use faas_config::preflight::{Finding, InvalidPolicy, Policies, Policy, Preflight, Severity};
 use faas_config::{Language, closest, is_git_ignored};
 use faas_types::{Code, Entrypoint};
 
 use crate::failure::Failure;
 use crate::project::Project;
 use crate::python::{self, Findings};
+use crate::session::Session;
 use crate::text::{self, visible};
 
+/// How long a server has to tell its rules; without them the built-in ones are checked.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Directories above a function in which a repository is looked for.
 const ABOVE_MAX: usize = 32;
 
 /// What was found, the errors first, and what of the check could not be done.
-pub(crate) fn of(project: &Project) -> (Vec<Finding>, Option<String>) {
-    let mut findings = preflight(project);
+pub(crate) fn of(project: &Project, policies: &Policies) -> (Vec<Finding>, Option<String>) {
+    let mut findings = preflight(project, policies);
     findings.extend(exposed_to_git(project));
     let skipped = match source(project) {
         Ok((found, skipped)) => {
@@ -53,10 +59,22 @@ pub(crate) fn refuse(findings: &[Finding]) -> Result<(), Failure> {
     Err(failure)
 }
 
-/// The rules that the server has too. What its operator blocks is told there.
-fn preflight(project: &Project) -> Vec<Finding> {
-    let policy = Policy::default();
-    let preflight = Preflight { policy: &policy, allowed: &project.manifest.allowed_secrets };
+/// What uploads are refused for by the server that a command speaks to; the built-in rules where it cannot be asked.
+pub(crate) async fn policies(session: &Session) -> Policies {
+    let Ok(client) = session.client() else { return Policies::default() };
+    let Ok(policy) = client.preflight_policy_within(PATIENCE).await else { return Policies::default() };
+    let compiled = || {
+        let operator = Arc::new(Policy::of_operator(&policy.operator)?);
+        let project = policy.project.as_ref().map(|project| Policy::of_project(&project.rules)).transpose()?;
+        Ok::<_, InvalidPolicy>(Policies { operator, project: project.map(Arc::new) })
+    };
+    // What a newer server takes may be none here; it looks at every upload itself.
+    compiled().unwrap_or_default()
+}
+
+/// The rules that the server has too.
+fn preflight(project: &Project, policies: &Policies) -> Vec<Finding> {
+    let preflight = Preflight { policies, allowed: &project.manifest.allowed_secrets };
     let listing: Vec<(&str, u64)> =
         project.files.iter().map(|file| (file.entry.path.as_str(), file.entry.size)).collect();
     let mut findings = preflight.listing(listing.iter().map(|(path, _)| *path));

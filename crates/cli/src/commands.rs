@@ -22,6 +22,7 @@ pub(crate) mod layers;
 pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod pending;
+pub(crate) mod preflight;
 pub(crate) mod profiles;
 pub(crate) mod rollback;
 pub(crate) mod runs;
@@ -55,7 +56,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Init(args) => init::run(&args, session)?,
         Command::Dev(args) => Box::pin(dev::run(args, session, server)).await?,
         Command::Test(args) => return Box::pin(test::run(args, session, server)).await,
-        Command::Validate(args) => validate::run(args, session)?,
+        Command::Validate(args) => validate::run(args, session).await?,
         Command::Deploy(args) => Box::pin(deploy::run(args, session)).await?,
         Command::Deps(args) => deps::run(&args, session).await?,
         Command::Functions(command) => return Box::pin(functions::run(command, session, server)).await,
@@ -80,6 +81,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Keys(command) => keys::run(command, session).await?,
         Command::Cache(command) => cache::run(command, session).await?,
         Command::Callbacks(command) => callbacks::run(command, session).await?,
+        Command::Preflight(command) => preflight::run(command, session).await?,
         Command::Git(command) => git::run(command, session)?,
         Command::Execute(_) => return Err(pending::refuse("execute")),
         Command::Snapshot(_) => return Err(pending::refuse("snapshot")),

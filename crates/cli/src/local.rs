@@ -195,7 +195,8 @@ pub(crate) async fn deploy(
     }
     let plan = client.plan(name, &project.files).await?;
     client.upload(&plan.missing, &project.files, |_| {}).await?;
-    let deployment = client.deploy(name, manifest.to_json(), &project.files, DeployOptions::default()).await?;
+    let body = Project { manifest, ..project.clone() }.manifest_body();
+    let deployment = client.deploy(name, body, &project.files, DeployOptions::default(), |_| {}).await?;
     if let Some(debuggee) = debuggee {
         lead_to(debuggee, project, Some(deployment.version));
     }

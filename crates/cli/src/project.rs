@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use faas_client::LocalFile;
-use faas_config::preflight::Finding;
+use faas_client::{LocalFile, ManifestBody};
+use faas_config::preflight::{Finding, Policies};
 use faas_config::{Language, LoadManifestError, MANIFEST_FILES, Manifest};
-use faas_types::{Code, Entrypoint, FunctionName};
+use faas_types::{Code, Entrypoint, FunctionName, Origin};
 
 use crate::failure::Failure;
 use crate::text::visible;
@@ -39,7 +39,7 @@ impl Project {
     /// Reads and checks a directory or a file that holds one function.
     pub(crate) fn open(path: &Path, wishes: Wishes) -> anyhow::Result<Self> {
         let mut project = Self::read_one(path, wishes)?;
-        checks::refuse(&project.check())?;
+        checks::refuse(&project.check(&Policies::default()))?;
         Ok(project)
     }
 
@@ -79,13 +79,19 @@ impl Project {
         Ok(Self { root: root.to_owned(), name, manifest, files, is_single, skipped: None })
     }
 
+    /// The manifest as a deployment carries it.
+    pub(crate) fn manifest_body(&self) -> ManifestBody {
+        let origins = self.manifest.origins.iter().map(|(key, origin)| (key.clone(), origin.to_string()));
+        ManifestBody { manifest: self.manifest.to_json(), origins: Some(origins.collect()) }
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         bundle::total_bytes(&self.files)
     }
 
     /// Everything that is wrong with its files, the errors first. Notes what could not be checked.
-    pub(crate) fn check(&mut self) -> Vec<Finding> {
-        let (findings, skipped) = checks::of(self);
+    pub(crate) fn check(&mut self, policies: &Policies) -> Vec<Finding> {
+        let (findings, skipped) = checks::of(self, policies);
         self.skipped = skipped;
         findings
     }
@@ -110,7 +116,10 @@ fn directory(dir: &Path, name: Option<FunctionName>) -> anyhow::Result<Vec<Proje
         other => anyhow::Error::from(other),
     })?;
     match (&mut manifests[..], name) {
-        ([only], Some(name)) => only.name = Some(name),
+        ([only], Some(name)) => {
+            only.name = Some(name);
+            only.came_from("name", Origin::flag("--name"));
+        }
         (_, Some(_)) => {
             let message = "--name is for one function; the manifest is of several, and names them";
             return Err(Failure::usage(message).with_hint("choose one with --only NAME").into());
@@ -144,7 +153,10 @@ fn guessed(files: &[LocalFile], wishes: &Wishes) -> anyhow::Result<Manifest> {
         Failure::of(Code::InvalidConfiguration, format!("there is no faas.toml, and no {usual} to start from"))
             .with_hint("add a faas.toml, or say where the code starts with --entrypoint FILE:NAME")
     })?;
-    Ok(Manifest::new(name, language.newest(), wanted(language)))
+    let mut manifest = Manifest::new(name, language.newest(), wanted(language));
+    manifest.came_from("name", Origin::flag("--name"));
+    came_from_files(&mut manifest, wishes, language.entrypoint.file());
+    Ok(manifest)
 }
 
 fn file(path: &Path, wishes: &Wishes) -> anyhow::Result<(Manifest, Vec<LocalFile>)> {
@@ -168,7 +180,19 @@ fn file(path: &Path, wishes: &Wishes) -> anyhow::Result<(Manifest, Vec<LocalFile
                 .with_hint("pass one with --name NAME: 1 to 63 of a-z, 0-9 and -, starting with a letter")
         })?,
     };
-    Ok((Manifest::new(name, language.newest(), entrypoint), bundle::single(path, file_name)?))
+    let mut manifest = Manifest::new(name, language.newest(), entrypoint);
+    let named = wishes.name.as_ref().map_or_else(|| Origin::detected(file_name), |_| Origin::flag("--name"));
+    manifest.came_from("name", named);
+    came_from_files(&mut manifest, wishes, file_name);
+    Ok((manifest, bundle::single(path, file_name)?))
+}
+
+/// Runtime and entrypoint of files without a manifest.
+fn came_from_files(manifest: &mut Manifest, wishes: &Wishes, file: &str) {
+    let detected = || Origin::detected(file);
+    manifest.came_from("runtime", detected());
+    let entrypoint = wishes.entrypoint.as_ref().map_or_else(detected, |_| Origin::flag("--entrypoint"));
+    manifest.came_from("entrypoint", entrypoint);
 }
 
 /// The endings of files that are functions by themselves, for people.

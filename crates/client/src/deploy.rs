@@ -1,6 +1,6 @@
 //! Deployments: ask what is missing, upload only that, then deploy.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,17 +8,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_proto::rest::{
-    BuildLogView, BundleFileBody, DeployPlan, DeployPlanRequest, DeployRequest, DeployTogetherRequest,
-    DeployedTogetherView, DeploymentView, FunctionToDeploy, RollbackTogetherRequest, VersionFiles,
+    BuildLogView, BundleFileBody, DeployEvent, DeployPlan, DeployPlanRequest, DeployRequest, DeployTogetherRequest,
+    DeployedTogetherView, DeploymentView, FunctionToDeploy, Problem, RollbackTogetherRequest, VersionFiles,
 };
 use faas_types::{Span, limits};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use reqwest::{Body, Method};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use reqwest::{Body, Method, RequestBuilder};
+use serde::de::DeserializeOwned;
 use tokio::io::AsyncReadExt;
 
 use crate::client::segment;
 use crate::functions::path;
+use crate::sse::EventParser;
 use crate::{Client, ClientError};
 
 const PARALLEL_UPLOADS: usize = 8;
@@ -54,6 +56,15 @@ pub struct LocalFile {
     pub local: PathBuf,
     /// What it is in the bundle.
     pub entry: BundleFileBody,
+}
+
+/// A manifest as JSON, and where its keys came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ManifestBody {
+    /// The same keys as `faas.toml`.
+    pub manifest: serde_json::Value,
+    /// Origins by key; without them every key counts as the request's.
+    pub origins: Option<BTreeMap<String, String>>,
 }
 
 /// What a deployment may say besides manifest and files.
@@ -108,26 +119,29 @@ impl Client {
             .await
     }
 
-    /// Seals a version from uploaded files and moves its alias to it. Makes the function when there is none.
+    /// Seals a version from uploaded files and moves its alias to it. Makes the function when there is none. `told` hears what
+    /// happens on the way.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub async fn deploy(
         &self,
         function: &str,
-        manifest: serde_json::Value,
+        manifest: ManifestBody,
         files: &[LocalFile],
         options: DeployOptions,
+        told: impl FnMut(DeployEvent),
     ) -> Result<DeploymentView, ClientError> {
         let files = files.iter().map(|file| file.entry.clone()).collect();
         let DeployOptions { note, alias, preview, expires } = options;
         let expires = expires.map(|span| span.to_string());
-        let body = DeployRequest { manifest, files, note, alias, preview, expires };
+        let ManifestBody { manifest, origins } = manifest;
+        let body = DeployRequest { manifest, origins, files, note, alias, preview, expires };
         let request = self.request(Method::POST, &path(function, "/deploy")?)?;
-        self.read(request.timeout(DEPLOY_TIMEOUT).json(&body)).await
+        self.read_told(request.timeout(DEPLOY_TIMEOUT).json(&body), told).await
     }
 
-    /// Deploys several functions as one.
+    /// Deploys several functions as one. `told` hears what happens on the way.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -135,11 +149,13 @@ impl Client {
         &self,
         functions: Vec<FunctionToDeploy>,
         note: Option<String>,
+        told: impl FnMut(DeployEvent),
     ) -> Result<DeployedTogetherView, ClientError> {
         // Each is loaded in a sandbox, one after the other.
         let patience = DEPLOY_TIMEOUT.saturating_mul(u32::try_from(functions.len()).unwrap_or(u32::MAX));
         let body = DeployTogetherRequest { functions, note };
-        self.read(self.request(Method::POST, "api/v1/deployments")?.timeout(patience).json(&body)).await
+        let request = self.request(Method::POST, "api/v1/deployments")?;
+        self.read_told(request.timeout(patience).json(&body), told).await
     }
 
     /// Moves the functions of such a deployment back.
@@ -175,6 +191,35 @@ impl Client {
     /// See [`ClientError`].
     pub async fn build_log(&self, function: &str, version: &str) -> Result<BuildLogView, ClientError> {
         self.get(&path(function, &format!("/versions/{}/log", segment(version)?))?, &()).await
+    }
+
+    /// Reads the outcome of a deployment, and what is told before it. A server that tells nothing answers with the outcome alone.
+    async fn read_told<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        mut told: impl FnMut(DeployEvent),
+    ) -> Result<T, ClientError> {
+        let unfit = |error: serde_json::Error| self.protocol(format!("the outcome does not fit: {error}"));
+        let mut response = self.accept(request.header(ACCEPT, "text/event-stream, application/json")).await?;
+        if Self::media_type(&response) != "text/event-stream" {
+            return serde_json::from_slice(&self.body(response).await?).map_err(unfit);
+        }
+        let mut parser = EventParser::default();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(&error))? {
+            for event in parser.feed(&chunk).map_err(|reason| self.protocol(reason))? {
+                match event.kind.as_str() {
+                    // A step that this release does not know is none that it could show.
+                    "step" => serde_json::from_str(&event.data).into_iter().for_each(&mut told),
+                    "deployed" => return serde_json::from_str(&event.data).map_err(unfit),
+                    "failed" => {
+                        let problem: Problem = serde_json::from_str(&event.data).map_err(unfit)?;
+                        return Err(ClientError::Api(Box::new(problem)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Err(self.protocol("the answer ended before the deployment did; `faas fn versions` shows whether it was made"))
     }
 
     async fn upload_one(

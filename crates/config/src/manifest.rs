@@ -14,6 +14,7 @@ mod fields;
 mod http;
 mod literal;
 mod node;
+mod origins;
 mod places;
 mod preflight;
 mod problem;
@@ -32,10 +33,13 @@ mod webhook;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use faas_types::{Code, Entrypoint, Fault, FunctionName, FunctionSettings, RuntimeName, TriggerSettings, limits};
+use faas_types::{
+    Code, Entrypoint, Fault, FunctionName, FunctionSettings, Origins, RuntimeName, TriggerSettings, limits,
+};
 
 pub use document::manifest_schema;
 pub use node::Position;
+pub use origins::Row;
 pub use places::place_of_var;
 pub use problem::{LoadManifestError, ManifestErrors, Problem};
 pub use reader::closest;
@@ -62,6 +66,8 @@ pub struct Manifest {
     pub path: Option<String>,
     /// What looks like a secret in its files and is none.
     pub allowed_secrets: Vec<AllowedSecret>,
+    /// Where each key came from; those that are not there are left at their default.
+    pub origins: Origins,
 }
 
 // === impl Manifest ===
@@ -71,7 +77,8 @@ impl Manifest {
     #[must_use]
     pub fn new(name: FunctionName, runtime: RuntimeName, entrypoint: Entrypoint) -> Self {
         let settings = FunctionSettings::new(runtime, entrypoint);
-        Self { name: Some(name), description: None, settings, path: None, allowed_secrets: Vec::new() }
+        let (allowed_secrets, origins) = (Vec::new(), Origins::new());
+        Self { name: Some(name), description: None, settings, path: None, allowed_secrets, origins }
     }
 
     /// Reads TOML; `source` names the file in messages.
@@ -170,7 +177,7 @@ impl Manifest {
         let mut problems = reader.problems;
         problems.sort_by_key(|problem| problem.at);
         match manifest {
-            Some(manifest) if problems.is_empty() => Ok(manifest),
+            Some(manifest) if problems.is_empty() => Ok(Self { origins: origins::origins(source, root), ..manifest }),
             _ => Err(ManifestErrors { source: source.to_owned(), problems }),
         }
     }

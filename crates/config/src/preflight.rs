@@ -1,4 +1,4 @@
-//! What an upload is refused for before anything of it runs: secrets, and what the operator blocks.
+//! What an upload is refused for before anything of it runs: secrets, and what the operator or the project blocks.
 //!
 //! Pure over a listing and the bytes of files, so that the command line says here what the server says there.
 
@@ -8,7 +8,7 @@ mod policy;
 pub mod secrets;
 
 pub use finding::{Finding, Severity, refusal};
-pub use policy::{AllowedSecret, InvalidAllowance, InvalidPolicy, Policy};
+pub use policy::{AllowedSecret, InvalidAllowance, InvalidPolicy, Owner, Policies, Policy};
 
 /// Files larger than this are not searched: they are data.
 pub const SEARCHED_FILE_MAX: u64 = 1 << 20;
@@ -22,8 +22,8 @@ const BINARY_HEAD: usize = 8 << 10;
 /// The checks of one upload.
 #[derive(Clone, Copy, Debug)]
 pub struct Preflight<'a> {
-    /// What the operator wants.
-    pub policy: &'a Policy,
+    /// What operator and project want.
+    pub policies: &'a Policies,
     /// Secrets that the manifest says are none.
     pub allowed: &'a [AllowedSecret],
 }
@@ -33,7 +33,10 @@ pub struct Preflight<'a> {
 impl Preflight<'_> {
     /// What the names of the files tell.
     pub fn listing<'f>(&self, paths: impl IntoIterator<Item = &'f str>) -> Vec<Finding> {
-        paths.into_iter().filter_map(|path| self.policy.blocked_file(path).or_else(|| exposed_settings(path))).collect()
+        paths
+            .into_iter()
+            .filter_map(|path| self.policies.blocked_file(path).or_else(|| exposed_settings(path)))
+            .collect()
     }
 
     /// Which files are to be searched, as places in `files` (path and size), within [`SEARCHED_BYTES_MAX`].
@@ -58,12 +61,15 @@ impl Preflight<'_> {
         }
         let text = String::from_utf8_lossy(bytes);
         let mut findings = Vec::new();
-        if self.policy.searches_secrets() {
-            let open = |secret: &secrets::Secret| !self.allowed.iter().any(|allowed| allowed.covers(path, secret.rule));
+        if self.policies.searches_secrets() {
+            let open = |secret: &secrets::Secret| {
+                !self.allowed.iter().any(|allowed| allowed.covers(path, secret.rule))
+                    && !self.policies.allows_secret(path, secret.rule)
+            };
             findings
                 .extend(secrets::find(&text).into_iter().filter(open).map(|secret| Finding::of_secret(path, &secret)));
         }
-        findings.extend(self.policy.blocked_text(path, &text));
+        findings.extend(self.policies.blocked_text(path, &text));
         findings.truncate(FINDINGS_PER_FILE);
         findings
     }
@@ -87,8 +93,8 @@ mod tests {
 
     #[test]
     fn an_upload_is_searched_within_bounds() {
-        let policy = Policy::default();
-        let preflight = Preflight { policy: &policy, allowed: &[] };
+        let policies = Policies::default();
+        let preflight = Preflight { policies: &policies, allowed: &[] };
         let files = [("a/b/deep.py", 10), ("main.py", 10), ("big.bin", SEARCHED_FILE_MAX + 1), ("a/x.py", 10)];
         assert_eq!(preflight.searched(&files), [1, 3, 0], "the nearest first, large ones not at all");
         let names: Vec<String> = (0..100).map(|n| format!("{n:03}")).collect();
@@ -98,9 +104,9 @@ mod tests {
 
     #[test]
     fn a_secret_is_refused_unless_the_manifest_or_the_line_allows_it() {
-        let policy = Policy::default();
+        let policies = Policies::default();
         let key = format!("KEY = '{}{}'\n", "AKIA", "Q3EGRIBSD7XWZ2YT");
-        let strict = Preflight { policy: &policy, allowed: &[] };
+        let strict = Preflight { policies: &policies, allowed: &[] };
         let found = strict.file("conf/keys.py", format!("# x\n{key}").as_bytes());
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].rule.as_str(), found[0].line, found[0].column), ("aws-access-key", Some(2), Some(8)));
@@ -112,15 +118,15 @@ mod tests {
             [("conf/keys.py:aws-access-key", true), ("conf/:*", true), ("*.py:jwt", false), ("other.py:*", false)]
         {
             let allowed = [allowed.parse().expect("an allowance")];
-            let preflight = Preflight { policy: &policy, allowed: &allowed };
+            let preflight = Preflight { policies: &policies, allowed: &allowed };
             assert_eq!(preflight.file("conf/keys.py", key.as_bytes()).is_empty(), covers, "{allowed:?}");
         }
     }
 
     #[test]
     fn a_file_of_settings_is_pointed_out() {
-        let policy = Policy::default();
-        let preflight = Preflight { policy: &policy, allowed: &[] };
+        let policies = Policies::default();
+        let preflight = Preflight { policies: &policies, allowed: &[] };
         let found = preflight.listing(["main.py", "a/.env", ".env.example", ".env.local", ".environment"]);
         let files: Vec<_> = found.iter().filter_map(|finding| finding.file.as_deref()).collect();
         assert_eq!(files, ["a/.env", ".env.local"]);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_types::{
-    Affinity, Alias, AliasName, Canary, Code, Deployment, DeploymentKind, Fault, FunctionRecord, Split, Stage,
+    Affinity, Alias, AliasName, Canary, Code, Deployment, DeploymentKind, Fault, FunctionRecord, Mover, Split, Stage,
     Timestamp, VersionRecord, limits,
 };
 
@@ -31,6 +31,8 @@ pub struct AliasWish {
     pub split: Option<Split>,
     /// What keeps a caller with a version.
     pub sticky: Option<Affinity>,
+    /// Who wishes it.
+    pub by: Mover,
     /// Why, for people.
     pub note: Option<String>,
 }
@@ -38,6 +40,8 @@ pub struct AliasWish {
 /// What happened to an alias.
 pub(crate) struct Moved {
     pub(crate) kind: DeploymentKind,
+    /// Who moved it.
+    pub(crate) by: Mover,
     /// Where it pointed before.
     pub(crate) from: Option<u32>,
     pub(crate) note: Option<String>,
@@ -156,7 +160,8 @@ impl Engine {
             if let Some(alias) = record.aliases.get_mut(name) {
                 (alias.split, alias.sticky) = (wish.split, wish.sticky.clone());
             }
-            let moved = Moved { kind: DeploymentKind::Set, from, note: wish.note.clone(), at: now };
+            let moved =
+                Moved { kind: DeploymentKind::Set, by: wish.by.clone(), from, note: wish.note.clone(), at: now };
             Ok(Some(self.event(record, name, moved)))
         })
         .await
@@ -166,7 +171,12 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_013` when there is none, `FN_006` for `live`, `FN_014` while a trigger calls the function by it.
-    pub async fn remove_alias(&self, entry: &FunctionEntry, name: &AliasName) -> Result<Arc<FunctionEntry>, Fault> {
+    pub async fn remove_alias(
+        &self,
+        entry: &FunctionEntry,
+        name: &AliasName,
+        by: Mover,
+    ) -> Result<Arc<FunctionEntry>, Fault> {
         if *name == AliasName::live() {
             return Err(Fault::new(Code::InvalidConfiguration, "alias: `live` cannot be removed")
                 .with_hint("move it with `faas alias set`, or delete the function"));
@@ -177,7 +187,7 @@ impl Engine {
             return Err(Fault::new(Code::Conflict, format!("the trigger `{trigger}` calls `{function}:{name}`"))
                 .with_hint(format!("remove it first: faas triggers remove {function} {trigger}")));
         }
-        self.update(entry, |record| self.drop_alias(record, name, DeploymentKind::Remove)).await
+        self.update(entry, |record| self.drop_alias(record, name, DeploymentKind::Remove, by.clone())).await
     }
 
     /// Takes an alias out of a record, and returns the event to store with it.
@@ -186,26 +196,32 @@ impl Engine {
         record: &mut FunctionRecord,
         name: &AliasName,
         kind: DeploymentKind,
+        by: Mover,
     ) -> Result<Option<Deployment>, Fault> {
         let now = record.moment(self.core.clock.now());
         let alias = record.aliases.get(name).ok_or_else(|| no_alias(&record.name, name))?;
         let from = Some(alias.version);
-        let event = self.event(record, name, Moved { kind, from, note: None, at: now });
+        let event = self.event(record, name, Moved { kind, by, from, note: None, at: now });
         record.aliases.remove(name);
         Ok(Some(Deployment { split: None, ..event }))
     }
 
-    /// The event that tells where an alias points now.
-    pub(crate) fn event(&self, record: &FunctionRecord, name: &AliasName, moved: Moved) -> Deployment {
-        let alias = record.aliases.get(name);
+    /// The event that tells where an alias points now. The alias remembers who moved it last.
+    pub(crate) fn event(&self, record: &mut FunctionRecord, name: &AliasName, moved: Moved) -> Deployment {
+        let (id, alias) = (record.id, record.aliases.get_mut(name));
+        let alias = alias.map(|alias| {
+            alias.moved_by = Some(moved.by.clone());
+            &*alias
+        });
         Deployment {
             id: self.core.ids.mint(moved.at),
-            function: record.id,
+            function: id,
             alias: name.clone(),
             from: moved.from,
             to: alias.map(|alias| alias.version).or(moved.from).unwrap_or_default(),
             split: alias.and_then(|alias| alias.split),
             kind: moved.kind,
+            by: Some(moved.by),
             rollback: moved.kind == DeploymentKind::Rollback,
             note: moved.note,
             together: None,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use faas_types::{
-    AliasName, BuildLog, Canary, CanaryMove, CanaryPolicy, Code, DeploymentKind, Fault, Split, Tally, VersionRecord,
+    AliasName, BuildLog, Canary, CanaryMove, CanaryPolicy, Code, DeploymentKind, Fault, Mover, Split, Tally,
+    VersionRecord,
 };
 
 use crate::aliases::Moved;
@@ -44,20 +45,30 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_013` when no version is under trial.
-    pub async fn promote_canary(&self, entry: &FunctionEntry, note: Option<String>) -> Result<Deployed, Fault> {
+    pub async fn promote_canary(
+        &self,
+        entry: &FunctionEntry,
+        note: Option<String>,
+        by: Mover,
+    ) -> Result<Deployed, Fault> {
         check_note(note.as_deref())?;
         let canary = entry.record.canary.ok_or_else(|| no_trial(entry))?;
-        self.end_canary(entry, canary, DeploymentKind::Promote, note).await
+        self.end_canary(entry, canary, DeploymentKind::Promote, (by, note)).await
     }
 
     /// Gives the version under trial no more calls. It is no way back for a rollback.
     ///
     /// # Errors
     /// `FN_013` when no version is under trial.
-    pub async fn abort_canary(&self, entry: &FunctionEntry, note: Option<String>) -> Result<Deployed, Fault> {
+    pub async fn abort_canary(
+        &self,
+        entry: &FunctionEntry,
+        note: Option<String>,
+        by: Mover,
+    ) -> Result<Deployed, Fault> {
         check_note(note.as_deref())?;
         let canary = entry.record.canary.ok_or_else(|| no_trial(entry))?;
-        self.end_canary(entry, canary, DeploymentKind::Abort, note).await
+        self.end_canary(entry, canary, DeploymentKind::Abort, (by, note)).await
     }
 
     /// Ends exactly this trial.
@@ -66,7 +77,7 @@ impl Engine {
         entry: &FunctionEntry,
         canary: Canary,
         kind: DeploymentKind,
-        note: Option<String>,
+        (by, note): (Mover, Option<String>),
     ) -> Result<Deployed, Fault> {
         let live = entry.live_version().ok_or_else(|| no_trial(entry))?;
         let stays = if kind == DeploymentKind::Promote { canary.version } else { live };
@@ -79,7 +90,11 @@ impl Engine {
                 let now = record.moment(self.core.clock.now());
                 let before = record.point(AliasName::live(), &version, now);
                 let from = if kind == DeploymentKind::Promote { before } else { Some(canary.version) };
-                Ok(Some(self.event(record, &AliasName::live(), Moved { kind, from, note: note.clone(), at: now })))
+                Ok(Some(self.event(
+                    record,
+                    &AliasName::live(),
+                    Moved { kind, by: by.clone(), from, note: note.clone(), at: now },
+                )))
             })
             .await?;
         let deployment = deployment.ok_or_else(|| Fault::internal("the end of a trial left no event"))?;
@@ -104,11 +119,11 @@ impl Engine {
             CanaryMove::Step(step) => self.step_canary(entry, canary, (step, &policy), &counts).await?,
             CanaryMove::Promote => {
                 let note = Some(format!("by itself: {counts}"));
-                self.end_canary(entry, canary, DeploymentKind::Promote, note).await?;
+                self.end_canary(entry, canary, DeploymentKind::Promote, (Mover::Canary, note)).await?;
             }
             CanaryMove::RollBack(breach) => {
                 let note = Some(format!("by itself, {}: {counts}", breach.as_str()));
-                self.end_canary(entry, canary, DeploymentKind::Breach, note).await?;
+                self.end_canary(entry, canary, DeploymentKind::Breach, (Mover::Canary, note)).await?;
                 tracing::warn!(function = %name, version, counts, "a version broke its canary policy and was rolled back");
                 return Ok(());
             }
@@ -136,7 +151,11 @@ impl Engine {
             (alias.split, alias.moved_at) = (Some(Split { version: canary.version, share }), now);
             record.canary = Some(Canary { step, since: now, ..canary });
             let note = Some(format!("by itself: {counts}"));
-            Ok(Some(self.event(record, &live, Moved { kind: DeploymentKind::Step, from, note, at: now })))
+            Ok(Some(self.event(
+                record,
+                &live,
+                Moved { kind: DeploymentKind::Step, by: Mover::Canary, from, note, at: now },
+            )))
         })
         .await?;
         Ok(())

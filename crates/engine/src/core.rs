@@ -24,6 +24,7 @@ use crate::engine::EngineSettings;
 use crate::keys::Keys;
 use crate::onward::OnwardFigures;
 use crate::places::{PoolKey, Standing};
+use crate::policy::CompiledRules;
 use crate::recorder::Recorder;
 use crate::retention::Forgotten;
 use crate::stages::StageBook;
@@ -64,8 +65,10 @@ pub(crate) struct Core {
     /// Another set of versions serves.
     pub(crate) kinds_changed: Notify,
     pub(crate) bodies: Arc<BodyBudget>,
-    /// What uploads are refused for.
+    /// What uploads are refused for by the operator.
     pub(crate) preflight: Arc<Policy>,
+    /// What they are refused for by projects on top of that.
+    pub(crate) compiled_rules: CompiledRules,
     /// Lets debuggers into instances.
     pub(crate) inspection: Option<Inspection>,
     /// One deployment at a time for each function name.

@@ -1,6 +1,7 @@
 //! Packages that a version depends on: installed once for all functions that ask for the same, kept as a layer.
 
 mod key;
+mod log;
 mod node;
 mod python;
 mod turns;
@@ -18,6 +19,7 @@ use faas_types::{
 use crate::catalog::decode;
 use crate::core::{Core, encode, stopping};
 use crate::engine::Engine;
+use crate::talk::{DeployNews, DeployTalk};
 use key::layer_id;
 pub(crate) use turns::BuildTurns;
 
@@ -26,6 +28,9 @@ const VENDORED: [&str; 4] = ["vendor/", ".python_packages/", "site-packages/", "
 
 /// Packages that a note names.
 const NAMED_MAX: usize = 8;
+/// What a deployment may wait for.
+const SAME_BUILD: &str = "another deployment installs the same packages";
+const OTHER_BUILDS: &str = "other packages are being installed, and so many at once are the most";
 
 /// Characters of a file's text that a refusal shows.
 const SHOWN_MAX: usize = 80;
@@ -105,6 +110,7 @@ impl Engine {
         project: ProjectId,
         settings: &FunctionSettings,
         bundle: &Bundle,
+        talk: &DeployTalk,
     ) -> Result<Option<Dependencies>, Fault> {
         let began = Instant::now();
         if settings.dependencies == DependencyMode::None {
@@ -122,7 +128,7 @@ impl Engine {
             return Ok(Some(Dependencies::nothing(note)));
         }
         let source = Some(request.source.clone());
-        let (layer, reused) = self.core.packages(project, &settings.runtime, request).await?;
+        let (layer, reused) = self.core.packages(project, &settings.runtime, request, talk).await?;
         let note = unscripted(&layer.unscripted);
         Ok(Some(Dependencies { layer: Some(layer), reused, took: began.elapsed(), source, note }))
     }
@@ -147,32 +153,44 @@ impl Core {
         project: ProjectId,
         runtime: &RuntimeName,
         request: Request,
+        talk: &DeployTalk,
     ) -> Result<(Arc<LayerRecord>, bool), Fault> {
         let id = layer_id(&self.builds.builder.identity(runtime)?, &request);
         let key = layer_key(project, id);
-        let _turn = self.builds.turns.of(&key).await;
+        let _turn = self.builds.turns.of_telling(&key, || talk.tell(DeployNews::Waiting(SAME_BUILD))).await;
         if let Some(entry) = self.registry.get(&key).await? {
             let record: LayerRecord = decode(&key, &entry.value)?;
             match self.laid_out(&record.bundle).await {
-                Ok(_) => return Ok((Arc::new(record), true)),
+                Ok(_) => {
+                    let layer = Arc::new(record);
+                    talk.tell(DeployNews::Reused(Arc::clone(&layer)));
+                    return Ok((layer, true));
+                }
                 // What is lost can be built again.
                 Err(fault) => tracing::warn!(layer = %id, %fault, "a layer of packages is lost"),
             }
         }
-        let _place = self.builds.turns.place(&self.stop).await?;
-        let record = self.build(id, runtime, request).await?;
+        let _place = self.builds.turns.place(&self.stop, || talk.tell(DeployNews::Waiting(OTHER_BUILDS))).await?;
+        talk.tell(DeployNews::Installing(request.source.clone()));
+        let record = self.build(id, runtime, request, talk).await?;
         let put = Write::Put { key, value: encode(&record)?, expect: Expect::Any };
         self.registry.commit(vec![put]).await?;
         Ok((Arc::new(record), false))
     }
 
-    async fn build(&self, id: LayerId, runtime: &RuntimeName, request: Request) -> Result<LayerRecord, Fault> {
+    async fn build(
+        &self,
+        id: LayerId,
+        runtime: &RuntimeName,
+        request: Request,
+        talk: &DeployTalk,
+    ) -> Result<LayerRecord, Fault> {
         let Request { source, root, files } = request;
         let (began, runtime) = (Instant::now(), runtime.clone());
         tracing::info!(layer = %id, %runtime, source, "packages are being installed");
         let job = BuildJob { runtime: runtime.clone(), source: source.clone(), root, files };
         let built = tokio::select! {
-            built = self.builds.builder.build(job) => built,
+            built = self.builds.builder.build(job, Arc::new(talk.clone())) => built,
             () = self.stop.cancelled() => Err(stopping()),
         };
         let built = built.inspect_err(|fault| tracing::warn!(layer = %id, %fault, "packages were not installed"))?;

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use faas_config::preflight::AllowedSecret;
 use faas_ports::{InstanceLogs, InstanceSpec, Launched, LogEntry, PortError};
 use faas_types::{
-    Author, BuildLine, BuildLog, Bundle, Code, Deployment, DeploymentId, Digest, Fault, FunctionName, FunctionRecord,
-    FunctionSettings, InvocationMode, ProjectId, VersionRecord, limits,
+    Author, BuildLine, BuildLog, Bundle, Code, Declaration, Deployment, DeploymentId, Digest, Fault, FunctionName,
+    FunctionRecord, FunctionSettings, InvocationMode, ProjectId, VersionRecord, limits,
 };
 
 use crate::aliases::Target;
@@ -22,6 +22,7 @@ use crate::onward::check_destinations;
 use crate::pool::PoolSpec;
 use crate::publish::Checked;
 use crate::stages::{Outfit, Redactor};
+use crate::talk::{DeployNews, DeployTalk};
 
 /// A version to deploy.
 #[derive(Clone, Debug)]
@@ -40,6 +41,10 @@ pub struct NewDeployment {
     pub target: Target,
     /// What looks like a secret in its files and is none.
     pub allowed_secrets: Vec<AllowedSecret>,
+    /// What its manifest says besides, and where each key came from.
+    pub declaration: Declaration,
+    /// Who hears how it goes.
+    pub talk: DeployTalk,
 }
 
 /// A version that is sealed and has loaded, ready to be published.
@@ -87,10 +92,10 @@ impl Engine {
     /// Which files of a bundle must be uploaded.
     ///
     /// # Errors
-    /// `FN_006` or `FN_011` when the bundle breaks a rule; `FN_028` for files that the operator blocks.
-    pub async fn plan(&self, bundle: &Bundle) -> Result<Plan, Fault> {
+    /// `FN_006` or `FN_011` when the bundle breaks a rule; `FN_028` for files that the operator or the project blocks.
+    pub async fn plan(&self, project: ProjectId, bundle: &Bundle) -> Result<Plan, Fault> {
         bundle.validate()?;
-        self.inspect_listing(bundle)?;
+        self.inspect_listing(project, bundle).await?;
         let missing = self.missing(bundle).await?;
         let sizes: BTreeMap<Digest, u64> = bundle.files.iter().map(|file| (file.digest, file.size)).collect();
         let bytes_missing = missing.iter().filter_map(|digest| sizes.get(digest)).sum();
@@ -181,19 +186,24 @@ impl Engine {
             new.target.check(&known.record)?;
         }
         check_destinations(&self.core, project, (new.target.alias(), peers), &new.settings.background).await?;
-        self.inspect_listing(&new.bundle)?;
+        self.inspect_listing(project, &new.bundle).await?;
         let digest = self.seal(&new).await?;
-        self.inspect_files(&new).await?;
+        self.inspect_files(project, &new).await?;
         let runtime = self.core.launcher.resolve(&new.settings.runtime)?;
         // A version stays what it was checked as: `python` must not mean another one after an upgrade.
         new.settings.runtime = runtime.name.clone();
         let code = self.core.layers.find(&digest).ok_or_else(|| Fault::internal("a sealed layer is not there"))?;
-        let dependencies = self.dependencies(project, &new.settings, &new.bundle).await?;
+        let dependencies = self.dependencies(project, &new.settings, &new.bundle, &new.talk).await?;
         let packages = dependencies.as_ref().and_then(Dependencies::digest);
         let record = known.as_ref().map(|entry| &entry.record);
+        new.talk.tell(DeployNews::Loading);
         let began = Instant::now();
-        let (loaded, build_log) = self.check(project, &new, (code, packages), record).await?;
+        let (loaded, wrote) = self.check(project, &new, (code, packages), record).await?;
         let check = began.elapsed();
+        let build_log = match &dependencies {
+            Some(dependencies) => dependencies.log(self.core.clock.now()).followed_by(wrote),
+            None => wrote,
+        };
         let checked = Checked {
             runtime,
             concurrency: loaded.instance.concurrency(),

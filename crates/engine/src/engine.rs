@@ -27,6 +27,7 @@ use crate::dispatch::{self, Dispatch};
 use crate::keys::Keys;
 use crate::onward::{CallbackPolicy, OnwardFigures, send_callbacks};
 use crate::places::{Census, FunctionCensus, Limits};
+use crate::policy::CompiledRules;
 use crate::recorder::Recorder;
 use crate::reply::{Call, CallFailure};
 use crate::retention::Forgotten;
@@ -201,6 +202,7 @@ impl Engine {
             bodies: Arc::default(),
             deploying: Mutex::default(),
             preflight: Arc::clone(&settings.preflight),
+            compiled_rules: CompiledRules::default(),
             inspection: settings.inspection.clone(),
         });
         let mut background = vec![

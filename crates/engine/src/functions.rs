@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use faas_ports::{Collection, Expect, Key, PortError, Write};
 use faas_types::{
-    AliasName, Code, Deployment, DeploymentKind, Fault, FunctionName, FunctionRecord, ProjectId, Stage, VersionRecord,
-    limits,
+    AliasName, Code, Deployment, DeploymentKind, Fault, FunctionName, FunctionRecord, Mover, ProjectId, Stage,
+    VersionRecord, limits,
 };
 
 use crate::aliases::Moved;
@@ -85,6 +85,7 @@ impl Engine {
         entry: &FunctionEntry,
         vars: Option<BTreeMap<String, String>>,
         version: Option<u32>,
+        by: Mover,
     ) -> Result<Arc<FunctionEntry>, Fault> {
         if let Some(vars) = &vars {
             self.core.check_refs(entry.record.project, Stage::Prod, vars)?;
@@ -97,16 +98,16 @@ impl Engine {
             if let Some(vars) = &vars {
                 record.vars.clone_from(vars);
             }
-            Ok(version.as_ref().map(|version| self.move_live(record, version)))
+            Ok(version.as_ref().map(|version| self.move_live(record, version, by.clone())))
         })
         .await
     }
 
     /// Moves `live`, and returns the event to store with the record.
-    fn move_live(&self, record: &mut FunctionRecord, version: &VersionRecord) -> Deployment {
+    fn move_live(&self, record: &mut FunctionRecord, version: &VersionRecord, by: Mover) -> Deployment {
         let now = record.moment(self.core.clock.now());
         let from = record.point(AliasName::live(), version, now);
-        self.event(record, &AliasName::live(), Moved { kind: DeploymentKind::Set, from, note: None, at: now })
+        self.event(record, &AliasName::live(), Moved { kind: DeploymentKind::Set, by, from, note: None, at: now })
     }
 
     /// Applies `change` to the newest state of a record, again when another writer was first. Stores the deployment

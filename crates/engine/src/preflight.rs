@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use faas_config::preflight::{AllowedSecret, Finding, Preflight, refusal};
-use faas_types::{Bundle, BundleFile, Fault};
+use faas_config::preflight::{AllowedSecret, Finding, Policies, Preflight, refusal};
+use faas_types::{Bundle, BundleFile, Fault, ProjectId};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::core::Core;
@@ -14,12 +14,27 @@ use crate::engine::Engine;
 /// Files that are read at once.
 const AT_ONCE: usize = 8;
 
+/// What the files of one deployment are held against.
+struct Rules {
+    policies: Policies,
+    allowed: Vec<AllowedSecret>,
+}
+
+// === impl Rules ===
+
+impl Rules {
+    fn preflight(&self) -> Preflight<'_> {
+        Preflight { policies: &self.policies, allowed: &self.allowed }
+    }
+}
+
 // === impl Engine ===
 
 impl Engine {
     /// Looks at the names of files alone, so that what is refused need not be uploaded.
-    pub(crate) fn inspect_listing(&self, bundle: &Bundle) -> Result<(), Fault> {
-        let preflight = Preflight { policy: &self.core.preflight, allowed: &[] };
+    pub(crate) async fn inspect_listing(&self, project: ProjectId, bundle: &Bundle) -> Result<(), Fault> {
+        let policies = self.core.policies(project).await?;
+        let preflight = Preflight { policies: &policies, allowed: &[] };
         match refusal(&preflight.listing(bundle.files.iter().map(|file| file.path.as_str()))) {
             Some(fault) => Err(fault),
             None => Ok(()),
@@ -27,13 +42,13 @@ impl Engine {
     }
 
     /// Searches the stored files of a deployment, within the bounds of a [`Preflight`].
-    pub(crate) async fn inspect_files(&self, new: &NewDeployment) -> Result<(), Fault> {
+    pub(crate) async fn inspect_files(&self, project: ProjectId, new: &NewDeployment) -> Result<(), Fault> {
+        let rules =
+            Arc::new(Rules { policies: self.core.policies(project).await?, allowed: new.allowed_secrets.clone() });
         let listing: Vec<(&str, u64)> = new.bundle.files.iter().map(|file| (file.path.as_str(), file.size)).collect();
-        let preflight = Preflight { policy: &self.core.preflight, allowed: &new.allowed_secrets };
         let files: Vec<BundleFile> =
-            preflight.searched(&listing).into_iter().map(|at| new.bundle.files[at].clone()).collect();
-        let allowed: Arc<[AllowedSecret]> = new.allowed_secrets.clone().into();
-        let searches = files.into_iter().map(|file| inspect_file(Arc::clone(&self.core), file, Arc::clone(&allowed)));
+            rules.preflight().searched(&listing).into_iter().map(|at| new.bundle.files[at].clone()).collect();
+        let searches = files.into_iter().map(|file| inspect_file(Arc::clone(&self.core), file, Arc::clone(&rules)));
         let found: Vec<Vec<Finding>> = stream::iter(searches).buffered(AT_ONCE).try_collect().await?;
         match refusal(&found.concat()) {
             Some(fault) => Err(fault),
@@ -42,10 +57,8 @@ impl Engine {
     }
 }
 
-async fn inspect_file(core: Arc<Core>, file: BundleFile, allowed: Arc<[AllowedSecret]>) -> Result<Vec<Finding>, Fault> {
+async fn inspect_file(core: Arc<Core>, file: BundleFile, rules: Arc<Rules>) -> Result<Vec<Finding>, Fault> {
     let bytes = core.blobs.get(&file.digest).await?;
-    let searched = tokio::task::spawn_blocking(move || {
-        Preflight { policy: &core.preflight, allowed: &allowed }.file(&file.path, &bytes)
-    });
+    let searched = tokio::task::spawn_blocking(move || rules.preflight().file(&file.path, &bytes));
     searched.await.map_err(|error| Fault::internal(format!("a search broke off: {error}")))
 }

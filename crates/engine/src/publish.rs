@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use faas_ports::{Expect, PortError, RuntimeDescription, Write};
 use faas_types::{
-    AliasName, Code, Deployment, DeploymentId, Digest, Fault, FunctionRecord, ProjectId, Timestamp, VersionRecord,
+    AliasName, Code, Deployment, DeploymentId, Digest, Fault, FunctionRecord, Mover, ProjectId, Timestamp,
+    VersionRecord,
 };
 
 use crate::aliases::{Moved, Target};
@@ -92,7 +93,8 @@ impl Engine {
         let version = self.version(&record, ready, now);
         let (kind, from) = new.target.aim(&mut record, &version, now)?;
         let alias = new.target.alias();
-        let event = self.event(&record, alias, Moved { kind, from, note: new.note.clone(), at: now });
+        let by = new.author.clone().map_or(Mover::Platform, Mover::Key);
+        let event = self.event(&mut record, alias, Moved { kind, by, from, note: new.note.clone(), at: now });
         let deployment = Deployment { together, ..event };
         // The triggers are those of the version that `live` points to, so that a trial fires none.
         let triggers = if deployment.to == version.number && *alias == AliasName::live() {
@@ -135,6 +137,7 @@ impl Engine {
             file_count: u32::try_from(new.bundle.files.len()).unwrap_or(u32::MAX),
             size: new.bundle.size(),
             settings: new.settings.clone(),
+            declaration: Some(new.declaration.clone()),
             runtime_exact: format!("{}{}", checked.runtime.name.language(), checked.runtime.exact),
             concurrency: checked.concurrency,
             streams_bodies: checked.streams_bodies,

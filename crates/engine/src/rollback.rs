@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_ports::Collection;
-use faas_types::{AliasName, BuildLog, Code, Deployment, DeploymentKind, Fault, FunctionName, VersionRecord};
+use faas_types::{AliasName, BuildLog, Code, Deployment, DeploymentKind, Fault, FunctionName, Mover, VersionRecord};
 
 use crate::aliases::Moved;
 use crate::catalog::{FunctionEntry, decode};
@@ -25,19 +25,20 @@ impl Engine {
         entry: &FunctionEntry,
         version: Option<u32>,
         note: Option<String>,
+        by: Mover,
     ) -> Result<Deployed, Fault> {
         check_note(note.as_deref())?;
         let name = &entry.record.name;
         let live = entry.live_version().ok_or_else(|| nothing_before(name))?;
         let version = match version {
             Some(number) => self.core.catalog.version(entry, number).await?,
-            None if entry.record.canary.is_some() => return self.abort_canary(entry, note).await,
+            None if entry.record.canary.is_some() => return self.abort_canary(entry, note, by).await,
             None if entry.record.live().is_some_and(|live| live.split.is_some()) => {
                 self.core.catalog.version(entry, live).await?
             }
             None => self.way_back(entry, live).await?.ok_or_else(|| nothing_before(name))?,
         };
-        self.point_live(entry, version, DeploymentKind::Rollback, note).await
+        self.point_live(entry, version, DeploymentKind::Rollback, (by, note)).await
     }
 
     /// Points `live` to a version for every call.
@@ -46,7 +47,7 @@ impl Engine {
         entry: &FunctionEntry,
         version: Arc<VersionRecord>,
         kind: DeploymentKind,
-        note: Option<String>,
+        (by, note): (Mover, Option<String>),
     ) -> Result<Deployed, Fault> {
         let (entry, deployment) = self
             .shift(entry, |record| {
@@ -55,7 +56,11 @@ impl Engine {
                 let tried = record.live().and_then(|live| live.split).map(|split| split.version);
                 let before = record.point(AliasName::live(), &version, now);
                 let from = if before == Some(version.number) { tried.or(before) } else { before };
-                Ok(Some(self.event(record, &AliasName::live(), Moved { kind, from, note: note.clone(), at: now })))
+                Ok(Some(self.event(
+                    record,
+                    &AliasName::live(),
+                    Moved { kind, by: by.clone(), from, note: note.clone(), at: now },
+                )))
             })
             .await?;
         let deployment = deployment.ok_or_else(|| Fault::internal("a move of `live` left no event"))?;

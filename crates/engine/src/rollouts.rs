@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_types::{AliasName, Code, DeploymentKind, Fault, FunctionId, Timestamp};
+use faas_types::{AliasName, Code, DeploymentKind, Fault, FunctionId, Mover, Timestamp};
 
 use crate::catalog::FunctionEntry;
 use crate::engine::Engine;
@@ -49,7 +49,7 @@ async fn tend(engine: &Engine, entry: &Arc<FunctionEntry>, counted: &mut Counted
                 if record.aliases.get(&name).is_none_or(|alias| !alias.has_expired(engine.core.clock.now())) {
                     return Err(Fault::new(Code::Conflict, "the preview was renewed"));
                 }
-                engine.drop_alias(record, &name, DeploymentKind::Expire)
+                engine.drop_alias(record, &name, DeploymentKind::Expire, Mover::Platform)
             })
             .await?;
         tracing::info!(function = %record.name, alias = %name, "a preview ended");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use faas_ports::{Collection, Expect, Key, Write};
 use faas_types::{
-    AliasName, BuildLog, Code, Deployment, DeploymentId, DeploymentKind, Fault, FunctionName, FunctionRecord,
+    AliasName, BuildLog, Code, Deployment, DeploymentId, DeploymentKind, Fault, FunctionName, FunctionRecord, Mover,
     ProjectId, Together, TogetherMove, limits,
 };
 
@@ -71,6 +71,7 @@ impl Engine {
         project: ProjectId,
         id: DeploymentId,
         note: Option<String>,
+        by: Mover,
     ) -> Result<DeployedTogether, Fault> {
         check_note(note.as_deref())?;
         let key = together_key(project, id);
@@ -86,7 +87,10 @@ impl Engine {
         let (mut steps, mut stayed) = (Vec::new(), Vec::new());
         for one in &before.moves {
             match (self.core.catalog.by_id(project, one.function), one.from) {
-                (Some(entry), Some(to)) => steps.push(self.step_back(&entry, one.to, to, back, note.as_deref()).await?),
+                (Some(entry), Some(to)) => {
+                    let word = (by.clone(), note.as_deref());
+                    steps.push(self.step_back(&entry, one.to, to, back, word).await?);
+                }
                 (Some(_), None) => stayed.push(Stayed { function: one.name.clone(), why: "it had no version before" }),
                 (None, _) => stayed.push(Stayed { function: one.name.clone(), why: "it was deleted since" }),
             }
@@ -105,7 +109,7 @@ impl Engine {
         expected: u32,
         to: u32,
         together: DeploymentId,
-        note: Option<&str>,
+        (by, note): (Mover, Option<&str>),
     ) -> Result<Step, Fault> {
         let name = &entry.record.name;
         if entry.live_version() != Some(expected) {
@@ -119,8 +123,8 @@ impl Engine {
         let now = record.moment(self.core.clock.now());
         let from = record.point(AliasName::live(), &version, now);
         record.updated_at = now;
-        let moved = Moved { kind: DeploymentKind::Rollback, from, note: note.map(str::to_owned), at: now };
-        let event = self.event(&record, &AliasName::live(), moved);
+        let moved = Moved { kind: DeploymentKind::Rollback, by, from, note: note.map(str::to_owned), at: now };
+        let event = self.event(&mut record, &AliasName::live(), moved);
         let deployment = Deployment { together: Some(together), ..event };
         let triggers = self.core.reconcile_triggers(record.project, record.id, &version.settings.triggers).await?;
         Ok(Step { record, revision: entry.revision, deployment, version, triggers })

@@ -76,6 +76,7 @@ mod tests {
             file_count: 1,
             size: 1,
             settings,
+            declaration: None,
             runtime_exact: String::new(),
             concurrency: 1,
             streams_bodies: false,

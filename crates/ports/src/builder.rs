@@ -1,6 +1,7 @@
 //! Packages that functions depend on, installed where nothing else is.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use faas_types::{Bundle, Fault, InstalledPackage, RuntimeName};
@@ -31,6 +32,17 @@ pub struct Built {
     pub unscripted: Vec<String>,
 }
 
+/// Hears what an installer writes, line by line, without secrets. Must not wait: the build does not go on meanwhile.
+pub trait BuildListener: Send + Sync {
+    /// A line.
+    fn line(&self, line: &str);
+}
+
+/// Nobody hears it.
+impl BuildListener for () {
+    fn line(&self, _: &str) {}
+}
+
 /// Installs packages, each time in a fresh sandbox that reaches package indexes only.
 #[async_trait]
 pub trait Builder: Send + Sync {
@@ -44,5 +56,5 @@ pub trait Builder: Send + Sync {
     ///
     /// # Errors
     /// `FN_005` with the end of the installer's output.
-    async fn build(&self, job: BuildJob) -> Result<Built, Fault>;
+    async fn build(&self, job: BuildJob, listener: Arc<dyn BuildListener>) -> Result<Built, Fault>;
 }

@@ -24,7 +24,7 @@ mod topics;
 mod vault;
 
 pub use blobs::Blobs;
-pub use builder::{BuildJob, Builder, Built};
+pub use builder::{BuildJob, BuildListener, Builder, Built};
 pub use callbacks::{Callbacks, NewCallback, TakeCallbacks, TakenCallback};
 pub use claims::{Claim, ClaimRequest, Claimed, Claims, Holder};
 pub use clock::{Clock, IdSource, SystemClock};

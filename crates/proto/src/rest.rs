@@ -8,6 +8,7 @@ mod function;
 mod key;
 mod layer;
 mod log;
+mod preflight;
 mod problem;
 mod retention;
 mod run;
@@ -19,7 +20,7 @@ mod var;
 
 pub use alias::{
     AliasList, AliasTarget, AliasView, CanaryPolicyView, CanaryView, EndCanary, FileChangeView, MoveList, MoveView,
-    SetAlias, SettingChangeView, SplitView, VersionDiff,
+    MoverView, SetAlias, SettingChangeView, SplitView, VersionDiff,
 };
 pub use background::{
     AcceptedRun, DeadLetterFilter, DeadLetterList, DeadLetterView, PurgeReport, RedriveReport, RedrivenView,
@@ -27,17 +28,18 @@ pub use background::{
 };
 pub use callback::{CallbackSecretView, NewCallbackSecret, RotateCallbackSecret};
 pub use deploy::{
-    BuildLineView, BuildLogView, BundleFileBody, DependenciesView, DeployPlan, DeployPlanRequest, DeployRequest,
-    DeployTogetherRequest, DeployedTogetherView, DeploymentView, FunctionToDeploy, RollbackRequest,
+    BuildLineView, BuildLogView, BundleFileBody, DependenciesView, DeployEvent, DeployPlan, DeployPlanRequest,
+    DeployRequest, DeployTogetherRequest, DeployedTogetherView, DeploymentView, FunctionToDeploy, RollbackRequest,
     RollbackTogetherRequest, StayedView, VersionFiles,
 };
 pub use function::{
-    AuthorView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache,
+    AuthorView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache, SettingView,
     SettingsView, UpdateFunction, VersionList, VersionView,
 };
 pub use key::{CallerView, CreateKey, CreatedKey, KeyList, KeyView};
 pub use layer::{LayerList, LayerView};
 pub use log::{LogEvent, LogLineView, LogList};
+pub use preflight::{PolicyView, ProjectPolicyView, SetPolicy};
 pub use problem::{FunctionFailure, Problem};
 pub use retention::{RetentionView, SetRetention};
 pub use run::{AttemptView, BatchView, RunErrorView, RunList, RunView, StartView};

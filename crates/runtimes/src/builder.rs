@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use faas_ports::{
-    Blobs, BuildJob, Builder, Built, Clock, Egress, IdSource, LayerMount, Layers, OpenSandbox, SandboxExit,
-    SandboxLimits, SandboxSpec, Sandboxes,
+    Blobs, BuildJob, BuildListener, Builder, Built, Clock, Egress, IdSource, LayerMount, Layers, OpenSandbox,
+    SandboxExit, SandboxLimits, SandboxSpec, Sandboxes,
 };
 use faas_proto::build::JobHead;
 use faas_types::limits::{MEMORY_MIN, OPEN_FILES_MAX, PIDS_MAX};
@@ -179,7 +179,13 @@ impl RuntimesBuilder {
         }
     }
 
-    async fn run(&self, sandbox: OpenSandbox, job: &BuildJob, build: &Build) -> Result<Built, Fault> {
+    async fn run(
+        &self,
+        sandbox: OpenSandbox,
+        job: &BuildJob,
+        build: &Build,
+        listener: Arc<dyn BuildListener>,
+    ) -> Result<Built, Fault> {
         let certificates = self.config.certificates()?;
         let asked = self.config.asked(build.indexes);
         let plain = asked.urls().filter(|url| url.is_plain());
@@ -193,7 +199,7 @@ impl RuntimesBuilder {
             ca: &certificates,
             target: &build.target,
         };
-        let mut session = Session::new(sandbox, &self.ports, self.config.secrets(build.indexes))?;
+        let mut session = Session::new(sandbox, &self.ports, self.config.secrets(build.indexes), listener)?;
         let ran = tokio::time::timeout(self.config.timeout, session.run(&head)).await;
         let patience = if ran.is_ok() { PATIENCE } else { Duration::ZERO };
         let exit = session.end(patience).await;
@@ -248,11 +254,11 @@ impl Builder for RuntimesBuilder {
         Ok(format!("{name} {arch} {} revision {revision} {}", installer.identity(), urls.join(" ")))
     }
 
-    async fn build(&self, job: BuildJob) -> Result<Built, Fault> {
+    async fn build(&self, job: BuildJob, listener: Arc<dyn BuildListener>) -> Result<Built, Fault> {
         let (found, build) = self.select(&job.runtime)?;
         let installer = installer::find(found, build, self.config.installer(build.indexes))?;
         let station = Station::sealed(installer, found, build, &*self.ports.layers).await?;
         let sandbox = self.ports.sandboxes.open(self.spec(&station, build, found)).await?;
-        self.run(sandbox, &job, build).await
+        self.run(sandbox, &job, build, listener).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_ports::{Blobs, BuildJob, Builder, Built};
+use faas_ports::{Blobs, BuildJob, BuildListener, Builder, Built};
 use faas_types::{Bundle, BundleFile, Code, Digest, Fault, InstalledPackage, RuntimeName};
 use tokio::sync::Semaphore;
 
@@ -45,7 +45,7 @@ impl Builder for ScriptedBuilder {
         Ok(format!("{runtime} scripted"))
     }
 
-    async fn build(&self, job: BuildJob) -> Result<Built, Fault> {
+    async fn build(&self, job: BuildJob, listener: Arc<dyn BuildListener>) -> Result<Built, Fault> {
         self.builds.fetch_add(1, Ordering::SeqCst);
         if let Some(gate) = &self.gate
             && let Ok(permit) = gate.acquire().await
@@ -55,6 +55,8 @@ impl Builder for ScriptedBuilder {
         let mut built =
             Built { bundle: Bundle::default(), packages: Vec::new(), log: Vec::new(), unscripted: Vec::new() };
         for line in job.files.get(&job.root).map_or("", String::as_str).lines() {
+            listener.line(&format!("installing {line}"));
+            built.log.push(format!("installing {line}"));
             if line == "broken" {
                 return Err(Fault::new(Code::DeploymentFailed, "the packages could not be installed"));
             }

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Timestamp;
 use crate::text_form::text_form;
+use crate::{Mover, Timestamp};
 
 /// A part of a whole in thousandths: 0 to 1000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -33,6 +33,9 @@ pub struct Alias {
     pub expires_at: Option<Timestamp>,
     /// When it was last moved.
     pub moved_at: Timestamp,
+    /// Who moved it last; absent for moves of servers that did not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_by: Option<Mover>,
 }
 
 /// A second version and its share of the calls.
@@ -121,7 +124,7 @@ impl Alias {
     /// An alias that sends every call to one version.
     #[must_use]
     pub fn to(version: u32, now: Timestamp) -> Self {
-        Self { version, split: None, sticky: None, expires_at: None, moved_at: now }
+        Self { version, split: None, sticky: None, expires_at: None, moved_at: now, moved_by: None }
     }
 
     /// The version that a call of this place goes to.

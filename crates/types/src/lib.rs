@@ -24,6 +24,8 @@ mod layer;
 pub mod limits;
 mod name;
 mod onward;
+mod origin;
+mod preflight_rules;
 mod retention;
 mod run;
 mod run_record;
@@ -63,6 +65,8 @@ pub use json_text::JsonText;
 pub use layer::{DependencyMode, InstalledPackage, LayerRecord, PythonInstaller};
 pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName, SecretName, TopicName, TriggerName};
 pub use onward::{Callback, CallbackState, Destination, Onward};
+pub use origin::{Declaration, InvalidOrigin, Origin, Origins};
+pub use preflight_rules::{PreflightRules, ProjectRules};
 pub use retention::Retention;
 pub use run::{IllegalTransition, RunEffect, RunEvent, RunPhase, RunState};
 pub use run_record::{AttemptRecord, Batch, LogLevel, LogLine, LogStream, RunRecord, TriggerKind};
@@ -79,6 +83,7 @@ pub use trigger::{
     CronTrigger, EventFilter, EventTrigger, InvalidEventFilter, QueueTrigger, WebhookReply, WebhookTrigger,
 };
 pub use version::{
-    Author, BuildLine, BuildLog, Deployment, DeploymentKind, FunctionRecord, Together, TogetherMove, VersionRecord,
+    Author, BuildLine, BuildLog, Deployment, DeploymentKind, FunctionRecord, Mover, Together, TogetherMove,
+    VersionRecord,
 };
 pub use webhook_scheme::WebhookScheme;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Alias, AliasName, ByteSize, Canary, DeploymentId, Digest, FunctionId, FunctionName, FunctionSettings, KeyId,
-    LogLevel, LogStream, ProjectId, RuntimeName, Split, Stage, Timestamp, VersionId,
+    Alias, AliasName, ByteSize, Canary, Declaration, DeploymentId, Digest, FunctionId, FunctionName, FunctionSettings,
+    KeyId, LogLevel, LogStream, ProjectId, RuntimeName, Split, Stage, Timestamp, VersionId,
 };
 
 /// An immutable version.
@@ -32,6 +32,9 @@ pub struct VersionRecord {
     pub size: u64,
     /// What it runs with.
     pub settings: FunctionSettings,
+    /// What its manifest says besides, and where each key came from; absent for versions of servers that did not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declaration: Option<Declaration>,
     /// The exact runtime it was checked with, such as `python3.12.1`.
     pub runtime_exact: String,
     /// How many calls an instance takes at once, as the check found.
@@ -61,6 +64,18 @@ pub struct Author {
     pub key: KeyId,
     /// What people called it then.
     pub name: String,
+}
+
+/// Who moved an alias.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mover {
+    /// Whoever held this key.
+    Key(Author),
+    /// A new version's trial, by its policy.
+    Canary,
+    /// The platform: a preview's time was over.
+    Platform,
 }
 
 /// A function as the registry keeps it.
@@ -97,6 +112,20 @@ pub struct FunctionRecord {
     pub created_at: Timestamp,
     /// When anything in this record last changed.
     pub updated_at: Timestamp,
+}
+
+// === impl Mover ===
+
+impl Mover {
+    /// The key's name, `canary` or `platform`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Key(author) => &author.name,
+            Self::Canary => "canary",
+            Self::Platform => "platform",
+        }
+    }
 }
 
 // === impl FunctionRecord ===
@@ -218,6 +247,9 @@ pub struct Deployment {
     /// What moved it.
     #[serde(default)]
     pub kind: DeploymentKind,
+    /// Who moved it; absent for events of servers that did not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Mover>,
     /// Whether it was a rollback.
     pub rollback: bool,
     /// What the author said.
@@ -279,6 +311,18 @@ pub struct TogetherMove {
     pub to: u32,
 }
 
+// === impl BuildLog ===
+
+impl BuildLog {
+    /// This log with another behind it.
+    #[must_use]
+    pub fn followed_by(mut self, next: Self) -> Self {
+        self.lines.extend(next.lines);
+        self.dropped += next.dropped;
+        self
+    }
+}
+
 // === impl Deployment ===
 
 impl Deployment {
@@ -320,6 +364,7 @@ mod tests {
             to,
             split: tried.map(|version| Split { version, share }),
             kind,
+            by: None,
             rollback: kind == DeploymentKind::Rollback,
             note: None,
             together: None,

@@ -24,6 +24,6 @@ pub use call::{CallTarget, answer_call};
 pub use connections::{ConnectionEnd, ConnectionStats};
 pub use hook::answer_delivery;
 pub use json::{Json, PathParams, QueryParams};
-pub use problem::{Failure, render, render_problems};
+pub use problem::{Failure, problem, render, render_problems};
 pub use request_id::RequestId;
 pub use route_table::{Access, RouteTable};

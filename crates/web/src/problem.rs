@@ -84,7 +84,9 @@ pub fn render(fault: &Fault, id: &RequestId, run: Option<RunId>) -> Response {
     response
 }
 
-fn problem(fault: &Fault, id: &RequestId, run: Option<RunId>) -> Problem {
+/// A fault as a document, for answers that have begun.
+#[must_use]
+pub fn problem(fault: &Fault, id: &RequestId, run: Option<RunId>) -> Problem {
     Problem {
         kind: format!("/errors/{}", fault.code),
         title: fault.code.title().to_owned(),

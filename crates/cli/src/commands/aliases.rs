@@ -90,7 +90,7 @@ fn target(text: &str) -> Result<AliasTarget, String> {
 }
 
 fn list_table(aliases: &[AliasView]) -> Table {
-    let mut table = Table::with_headings(["ALIAS", "VERSION", "STICKY", "EXPIRES", "MOVED", "URL"]);
+    let mut table = Table::with_headings(["ALIAS", "VERSION", "STICKY", "EXPIRES", "MOVED", "BY", "URL"]);
     for alias in aliases {
         table.row([
             alias.name.clone(),
@@ -98,6 +98,7 @@ fn list_table(aliases: &[AliasView]) -> Table {
             alias.sticky.clone().unwrap_or_default(),
             alias.expires_at.as_deref().map(text::time).unwrap_or_default(),
             text::time(&alias.moved_at),
+            alias.moved_by.as_ref().map_or_else(|| "-".to_owned(), |by| by.name.clone()),
             alias.url.clone(),
         ]);
     }

@@ -1,5 +1,6 @@
 //! `faas deploy`
 
+mod build;
 mod changes;
 mod report;
 mod steps;
@@ -10,7 +11,7 @@ use std::time::Instant;
 
 use clap::Args;
 use faas_client::rest::{DeployPlan, FunctionToDeploy};
-use faas_client::{Client, ClientError, DeployOptions};
+use faas_client::{Client, ClientError, DeployOptions, ManifestBody};
 use faas_config::place_of_var;
 use faas_config::preflight::Finding;
 use faas_types::{AliasName, Entrypoint, FunctionName, Span, TriggerSettings, limits};
@@ -124,7 +125,7 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
         let failure = Failure::usage("several functions are deployed together to `live` alone");
         return Err(failure.with_hint("choose one with --only NAME").into());
     }
-    check(&mut projects, &steps, session)?;
+    check(&mut projects, &steps, session).await?;
     let client = session.client()?;
     let mut parcels = Vec::with_capacity(projects.len());
     for project in projects {
@@ -140,23 +141,28 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
     }
     let parcels: Vec<Parcel> = parcels.into_iter().map(|(parcel, _)| parcel).collect();
     upload(&client, &parcels, &steps).await?;
-    steps.loading(parcels.len())?;
+    let build = steps.building(parcels.len())?;
     match &parcels[..] {
         [parcel] => {
             let Parcel { project, .. } = parcel;
-            let manifest = project.manifest.to_json();
+            let manifest = project.manifest_body();
             let options = args.target.options(args.note);
-            let deployment = client.deploy(project.name.as_str(), manifest, &project.files, options).await;
+            let deployment =
+                client.deploy(project.name.as_str(), manifest, &project.files, options, |step| build.step(&step)).await;
+            build.end();
             let deployment = deployment.map_err(|error| placed(&error, &source.path))?;
             steps.switched(&deployment);
             report::print_deployment(&deployment, parcel, started.elapsed(), session)?;
         }
         several => {
-            let functions = several.iter().map(|Parcel { project, .. }| FunctionToDeploy {
-                manifest: project.manifest.to_json(),
-                files: project.files.iter().map(|file| file.entry.clone()).collect(),
+            let functions = several.iter().map(|Parcel { project, .. }| {
+                let ManifestBody { manifest, origins } = project.manifest_body();
+                let files = project.files.iter().map(|file| file.entry.clone()).collect();
+                FunctionToDeploy { manifest, origins, files }
             });
-            let together = client.deploy_together(functions.collect(), args.note).await?;
+            let together = client.deploy_together(functions.collect(), args.note, |step| build.step(&step)).await;
+            build.end();
+            let together = together?;
             together.deployments.iter().for_each(|deployment| steps.switched(deployment));
             report::print_together(&together, several, started.elapsed(), session)?;
         }
@@ -189,10 +195,11 @@ fn only(mut projects: Vec<Project>, names: &[FunctionName]) -> Result<Vec<Projec
     Ok(projects)
 }
 
-fn check(projects: &mut [Project], steps: &Steps<'_>, session: &Session) -> anyhow::Result<()> {
+async fn check(projects: &mut [Project], steps: &Steps<'_>, session: &Session) -> anyhow::Result<()> {
+    let policies = checks::policies(session).await;
     for project in projects {
         steps.checking(project)?;
-        let findings: Vec<Finding> = project.check();
+        let findings: Vec<Finding> = project.check(&policies);
         if let Some(skipped) = &project.skipped {
             session.out.note(skipped);
         }

@@ -4,7 +4,8 @@ use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use faas_client::rest::{FunctionList, FunctionMetrics, FunctionView, MoveView, VersionDiff, VersionView};
+use faas_client::rest::{FunctionList, FunctionMetrics, FunctionView, MoveView, SettingView, VersionDiff, VersionView};
+use serde_json::Value;
 
 use crate::ServerCommands;
 use crate::args::Format;
@@ -20,6 +21,9 @@ use crate::failure::Failure;
 use crate::session::Session;
 use crate::table::Table;
 use crate::text;
+
+/// Characters of a setting's value that a table shows.
+const VALUE_CHARS: usize = 60;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FunctionsCommand {
@@ -155,7 +159,7 @@ pub(crate) async fn run<S: ServerCommands>(
         FunctionsCommand::Init(args) => init::run(&args, session)?,
         FunctionsCommand::Dev(args) => Box::pin(dev::run(args, session, server)).await?,
         FunctionsCommand::Test(args) => return Box::pin(test::run(args, session, server)).await,
-        FunctionsCommand::Validate(args) => validate::run(args, session)?,
+        FunctionsCommand::Validate(args) => validate::run(args, session).await?,
         FunctionsCommand::Deploy(args) => Box::pin(deploy::run(args.or_by_name(), session)).await?,
         FunctionsCommand::Invoke(args) => return Box::pin(invoke::run(args, session, server)).await,
         FunctionsCommand::Logs(args) => Box::pin(logs::run(args, session)).await?,
@@ -165,7 +169,12 @@ pub(crate) async fn run<S: ServerCommands>(
         FunctionsCommand::Delete(args) => delete(args, session).await?,
         FunctionsCommand::List(_) => list(session).await?,
         FunctionsCommand::Get(args) => {
-            session.out.item(&session.client()?.function(&args.name).await?, function_table)?;
+            let function = session.client()?.function(&args.name).await?;
+            session.out.item(&function, function_table)?;
+            if session.out.format == Format::Table && !function.manifest.is_empty() {
+                session.out.line("")?;
+                session.out.list(&function, &function.manifest, settings_table)?;
+            }
         }
         FunctionsCommand::Url(args) => url(&args.name, session).await?,
         FunctionsCommand::Versions(args) => {
@@ -284,20 +293,33 @@ fn function_table(function: &FunctionView) -> Table {
     table.property("waiting runs", format!("{}{held}", function.waiting_runs));
     if let Some(settings) = &function.settings {
         table.property("runtime", &settings.runtime_exact);
-        table.property("entrypoint", &settings.entrypoint);
-        table.property("auth", format!("{:?}", settings.auth).to_lowercase());
-        table.property("timeout", &settings.timeout);
-        table.property("memory", &settings.memory);
-        table.property("cpu", format!("{}m", settings.cpu_millis));
-        table.property("network", format!("{:?}", settings.network).to_lowercase());
-        let scaling = &settings.scaling;
-        let each = scaling.concurrency.map_or(String::new(), |calls| format!(", {calls} calls each"));
-        let counts = format!("{} to {} instances{each}", scaling.min, scaling.max);
-        table.property("scaling", counts);
     }
     table.property("created", text::time(&function.created_at));
     table.property("updated", text::time(&function.updated_at));
     table
+}
+
+/// The keys of a manifest, each with its value and where that came from.
+fn settings_table(settings: &[SettingView]) -> Table {
+    let mut table = Table::with_headings(["SETTING", "VALUE", "FROM"]);
+    for SettingView { key, value, from } in settings {
+        let value = match value {
+            Value::Null => "-".to_owned(),
+            Value::String(text) => text.clone(),
+            value => value.to_string(),
+        };
+        let from = from.clone().unwrap_or_else(|| "unknown".to_owned());
+        table.row([key.clone(), shortened(&value), from]);
+    }
+    table
+}
+
+/// Enough of a value to know it by; `-o json` has all of it.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(VALUE_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 fn versions_table(versions: &[VersionView]) -> Table {
@@ -334,7 +356,7 @@ fn diff_table(diff: &VersionDiff) -> Table {
 }
 
 fn moves_table(moves: &[MoveView]) -> Table {
-    let mut table = Table::with_headings(["AT", "KIND", "ALIAS", "FROM", "TO", "NOTE"]);
+    let mut table = Table::with_headings(["AT", "KIND", "ALIAS", "FROM", "TO", "BY", "NOTE"]);
     for event in moves {
         let split = event.split.map(|split| format!(" ({} % to {})", split.percent, split.version));
         table.row([
@@ -343,6 +365,7 @@ fn moves_table(moves: &[MoveView]) -> Table {
             event.alias.clone(),
             event.from.map_or_else(|| "-".to_owned(), |from| from.to_string()),
             format!("{}{}", event.to, split.unwrap_or_default()),
+            event.by.as_ref().map_or_else(|| "-".to_owned(), |by| by.name.clone()),
             event.note.clone().unwrap_or_default(),
         ]);
     }

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use faas_client::rest::LayerView;
 
+use crate::args::Format;
 use crate::session::Session;
 use crate::table::Table;
 use crate::text;
@@ -45,7 +46,16 @@ pub(crate) async fn run(command: LayersCommand, session: &Session) -> anyhow::Re
             let list = client.layers().await?;
             session.out.list(&list, &list.layers, list_table)
         }
-        LayersCommand::Get(args) => session.out.item(&client.layer(&args.id).await?, layer_table),
+        LayersCommand::Get(args) => {
+            let layer = client.layer(&args.id).await?;
+            session.out.item(&layer, layer_table)?;
+            match session.out.format {
+                Format::Table => {
+                    layer.log.iter().try_for_each(|line| session.out.line(format_args!("  | {}", text::visible(line))))
+                }
+                Format::Json | Format::Ndjson => Ok(()),
+            }
+        }
         LayersCommand::Remove(args) => {
             client.remove_layer(&args.id).await?;
             session.out.note(format_args!("removed {}", text::visible(&args.id)));

@@ -20,7 +20,7 @@ use crate::table::Table;
 /// Check a function before it is deployed
 ///
 /// Checks the manifest, the files and their limits, the entrypoint, the syntax and the files for secrets, with the server's own
-/// rules, without a server.
+/// rules. Needs no server; one that answers is asked what it and the project refuse besides.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ValidateArgs {
@@ -44,7 +44,7 @@ Examples:
   faas validate hello --fix
   faas validate hello.py -o json";
 
-pub(crate) fn run(args: ValidateArgs, session: &Session) -> anyhow::Result<()> {
+pub(crate) async fn run(args: ValidateArgs, session: &Session) -> anyhow::Result<()> {
     let path = or_here(args.path);
     let wishes = Wishes { name: args.name, entrypoint: args.entrypoint };
     if args.fix {
@@ -62,9 +62,10 @@ pub(crate) fn run(args: ValidateArgs, session: &Session) -> anyhow::Result<()> {
             return Err(error);
         }
     };
+    let policies = checks::policies(session).await;
     let mut findings = Vec::new();
     for project in &mut projects {
-        findings.extend(project.check());
+        findings.extend(project.check(&policies));
         if let Some(skipped) = &project.skipped {
             session.out.note(skipped);
         }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use faas_types::{
-    AuthMode, ByteSize, Entrypoint, FunctionSettings, IsolationLevel, NetworkMode, RuntimeName, Scaling, Span, limits,
+    AuthMode, ByteSize, Entrypoint, FunctionSettings, IsolationLevel, NetworkMode, Origins, RuntimeName, Scaling, Span,
+    limits,
 };
 
 use super::Manifest;
@@ -87,7 +88,7 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Option<Manifest> {
     };
     let path = place(reader, &table);
     let allowed_secrets = table.get("preflight").and_then(|node| allowed_secrets(reader, node)).unwrap_or_default();
-    Some(Manifest { name, description, settings, path, allowed_secrets })
+    Some(Manifest { name, description, settings, path, allowed_secrets, origins: Origins::new() })
 }
 
 fn kind(reader: &mut Reader, table: &Table<'_>) {

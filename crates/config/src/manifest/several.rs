@@ -5,19 +5,33 @@ use faas_types::limits;
 use super::node::{Key, Node, Value};
 use super::problem::{ManifestErrors, Problem};
 use super::reader::{Reader, shorten};
-use super::{Manifest, fields};
+use super::{Manifest, fields, origins};
 
 /// The key that holds them.
 pub(super) const FUNCTIONS: &str = "functions";
 
+/// A function of several.
+struct Whole {
+    /// What is shared, under what it says itself.
+    tree: Node,
+    /// What it says itself.
+    own: Node,
+}
+
 /// Every function of a manifest, by name; the manifest itself where it has no `functions`. `reader` has the problems that were
 /// found on the way to the tree.
 pub(super) fn read(source: &str, mut reader: Reader, root: &Node) -> Result<Vec<Manifest>, ManifestErrors> {
-    let nodes = match &root.value {
+    let wholes = match &root.value {
         Value::Table(rows) if rows.iter().any(|(key, _)| key.text == FUNCTIONS) => split(&mut reader, root, rows),
-        _ => vec![root.clone()],
+        _ => vec![Whole { tree: root.clone(), own: root.clone() }],
     };
-    let mut manifests: Vec<Manifest> = nodes.iter().filter_map(|node| fields::read(&mut reader, node)).collect();
+    let mut manifests = Vec::with_capacity(wholes.len());
+    for Whole { tree, own } in &wholes {
+        let Some(manifest) = fields::read(&mut reader, tree) else { continue };
+        let mut origins = origins::origins(source, tree);
+        origins::mark_shared(&mut origins, source, root, own);
+        manifests.push(Manifest { origins, ..manifest });
+    }
     let mut problems = reader.problems;
     problems.sort_by_key(|problem| problem.at);
     // What is wrong with something shared is wrong with it once.
@@ -34,8 +48,8 @@ pub(super) fn read(source: &str, mut reader: Reader, root: &Node) -> Result<Vec<
     Ok(manifests)
 }
 
-/// One tree for each function: what is shared, under what it says itself.
-fn split(reader: &mut Reader, root: &Node, rows: &[(Key, Node)]) -> Vec<Node> {
+/// The functions one by one.
+fn split(reader: &mut Reader, root: &Node, rows: &[(Key, Node)]) -> Vec<Whole> {
     let Some(functions) = rows.iter().find_map(|(key, node)| (key.text == FUNCTIONS).then_some(node)) else {
         return Vec::new();
     };
@@ -51,7 +65,7 @@ fn split(reader: &mut Reader, root: &Node, rows: &[(Key, Node)]) -> Vec<Node> {
         reader.problem(FUNCTIONS, functions.at, format!("`functions` must have 1 to {most} functions"));
         return Vec::new();
     }
-    let mut nodes = Vec::with_capacity(named.len());
+    let mut wholes = Vec::with_capacity(named.len());
     for (key, node) in named {
         let Some(own) = reader.table(&format!("{FUNCTIONS}.{}", shorten(&key.text)), node) else { continue };
         if let Some((name, _)) = own.rows().iter().find(|(row, _)| row.text == "name") {
@@ -62,9 +76,10 @@ fn split(reader: &mut Reader, root: &Node, rows: &[(Key, Node)]) -> Vec<Node> {
         let name = Node { value: Value::Text(key.text.clone()), at: key.at };
         merged.retain(|(row, _)| row.text != "name");
         merged.push((Key { text: "name".to_owned(), at: key.at }, name));
-        nodes.push(Node { value: Value::Table(merged), at: node.at.or(root.at) });
+        let tree = Node { value: Value::Table(merged), at: node.at.or(root.at) };
+        wholes.push(Whole { tree, own: node.clone() });
     }
-    nodes
+    wholes
 }
 
 /// Rows over rows; tables of the same name become one, anything else is replaced.

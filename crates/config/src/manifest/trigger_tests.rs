@@ -7,6 +7,7 @@ use faas_types::{
 use serde_json::json;
 
 use super::Manifest;
+use super::tests::unplaced;
 
 const ALL: &str = r#"
 name = "hello"
@@ -90,7 +91,7 @@ fn json_carries_triggers_to_the_server_and_one_alone_reads_the_same() {
     for (index, trigger) in manifest.settings.triggers.iter().enumerate() {
         assert_eq!(Manifest::trigger_from_json(json["triggers"][index].clone()).as_ref(), Ok(trigger));
     }
-    assert_eq!(Manifest::from_json(json), Ok(manifest));
+    assert_eq!(Manifest::from_json(json).map(unplaced), Ok(unplaced(manifest)));
     let alone = Manifest::trigger_from_json(json!({"type": "cron"})).expect_err("no schedule");
     assert_eq!(alone.to_string(), "trigger: `trigger.schedule` is missing; add schedule = \"0 9 * * 1-5\"");
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use faas_types::{Code, Fault};
 use serde::Serialize;
 
+use super::policy::Owner;
 use super::secrets::Secret;
 
 /// Findings that a refusal spells out.
@@ -29,6 +30,9 @@ pub struct Finding {
     pub severity: Severity,
     /// The catalogue entry that a deployment is refused with.
     pub code: Code,
+    /// Whose rule it is, where it is one of the server's operator or of the project.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
     /// The file in the upload.
     pub file: Option<String>,
     /// The line, from 1.
@@ -69,6 +73,7 @@ impl Finding {
             rule: rule.into(),
             severity,
             code: Code::UploadRefused,
+            owner: None,
             file: None,
             line: None,
             column: None,
@@ -82,6 +87,12 @@ impl Finding {
     #[must_use]
     pub fn with_code(self, code: Code) -> Self {
         Self { code, ..self }
+    }
+
+    /// The same by somebody's rule.
+    #[must_use]
+    pub fn wanted_by(self, owner: Owner) -> Self {
+        Self { owner: Some(owner), ..self }
     }
 
     /// The same in a file.

@@ -1,11 +1,14 @@
-//! What an operator blocks, and what a manifest allows.
+//! What an operator and a project block, and what a manifest allows.
 
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use faas_types::PreflightRules;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use regex::{Regex, RegexBuilder};
+use serde::Serialize;
 
 use super::finding::{Finding, Severity};
 use super::{imports, secrets};
@@ -16,18 +19,41 @@ use crate::manifest::closest;
 const PATTERNS_MAX: usize = 100;
 /// Bytes of one pattern.
 const PATTERN_MAX: usize = 1_000;
-/// Bytes that a compiled pattern may take.
+/// Bytes that a compiled pattern of an operator may take.
 const COMPILED_MAX: usize = 1 << 20;
+/// The same of a project, of which there may be many.
+const PROJECTS_COMPILED_MAX: usize = 256 << 10;
 /// Matches of one pattern that are told of one file.
 const MATCHES_MAX: usize = 5;
 
-/// What an operator blocks, compiled.
+/// Who wants a rule kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Owner {
+    /// Who runs the server.
+    Operator,
+    /// Whoever holds an admin key of the project.
+    Project,
+}
+
+/// What one of them blocks, compiled.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    secrets: bool,
+    owner: Owner,
+    rules: PreflightRules,
     files: Gitignore,
     text: Vec<Regex>,
-    imports: Vec<String>,
+    allowed: Vec<AllowedSecret>,
+}
+
+/// What uploads are held against: the operator's rules, and the project's on top. Each looks at an upload by itself, so that
+/// neither loosens the other.
+#[derive(Clone, Debug, Default)]
+pub struct Policies {
+    /// The operator's.
+    pub operator: Arc<Policy>,
+    /// The project's.
+    pub project: Option<Arc<Policy>>,
 }
 
 /// A pattern of the configuration that cannot be used.
@@ -61,13 +87,37 @@ impl Policy {
     /// # Errors
     /// The first pattern that is not one, or is too large.
     pub fn new(section: &PreflightSection) -> Result<Self, InvalidPolicy> {
-        let PreflightSection { secrets, blocked_files, blocked_text, blocked_imports } = section;
+        let PreflightSection { secrets, blocked_files, blocked_text, blocked_imports } = section.clone();
+        let allow_secrets = Vec::new();
+        let rules = PreflightRules { secrets, blocked_files, blocked_text, blocked_imports, allow_secrets };
+        Self::compile(Owner::Operator, &rules, COMPILED_MAX)
+    }
+
+    /// Compiles what a server says of its operator's rules.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn of_operator(rules: &PreflightRules) -> Result<Self, InvalidPolicy> {
+        Self::compile(Owner::Operator, rules, COMPILED_MAX)
+    }
+
+    /// Compiles the rules of a project.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn of_project(rules: &PreflightRules) -> Result<Self, InvalidPolicy> {
+        Self::compile(Owner::Project, rules, PROJECTS_COMPILED_MAX)
+    }
+
+    fn compile(owner: Owner, rules: &PreflightRules, compiled_max: usize) -> Result<Self, InvalidPolicy> {
+        let PreflightRules { secrets: _, blocked_files, blocked_text, blocked_imports, allow_secrets } = rules;
         bounded("preflight.blocked_files", blocked_files)?;
         bounded("preflight.blocked_text", blocked_text)?;
         bounded("preflight.blocked_imports", blocked_imports)?;
+        bounded("preflight.allow_secrets", allow_secrets)?;
         let invalid = |message| InvalidPolicy { field: "preflight.blocked_files", message };
         let text = blocked_text.iter().map(|pattern| {
-            let built = RegexBuilder::new(pattern).size_limit(COMPILED_MAX).multi_line(true).build();
+            let built = RegexBuilder::new(pattern).size_limit(compiled_max).multi_line(true).build();
             built.map_err(|error| {
                 let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
                 InvalidPolicy { field: "preflight.blocked_text", message: format!("has `{pattern}`: {reason}") }
@@ -79,43 +129,54 @@ impl Policy {
                 format!("has `{name}`, which is no module's name, such as \"ctypes\" or \"node:child_process\"");
             return Err(InvalidPolicy { field: "preflight.blocked_imports", message });
         }
+        let allowed = allow_secrets.iter().map(|text| {
+            let field = "preflight.allow_secrets";
+            text.parse().map_err(|InvalidAllowance(message)| InvalidPolicy { field, message: format!("has {message}") })
+        });
         Ok(Self {
-            secrets: *secrets,
+            owner,
+            rules: rules.clone(),
             files: globs(blocked_files).map_err(invalid)?,
             text: text.collect::<Result<_, _>>()?,
-            imports: blocked_imports.clone(),
+            allowed: allowed.collect::<Result<_, _>>()?,
         })
     }
 
-    /// Whether files are searched for secrets.
+    /// The rules as they are written.
     #[must_use]
-    pub fn searches_secrets(&self) -> bool {
-        self.secrets
+    pub fn rules(&self) -> &PreflightRules {
+        &self.rules
     }
 
-    pub(super) fn blocked_file(&self, path: &str) -> Option<Finding> {
+    fn blocked_file(&self, path: &str) -> Option<Finding> {
         let found = self.files.matched_path_or_any_parents(Path::new(path), false);
         let pattern = found.is_ignore().then(|| found.inner().map(|glob| glob.original().to_owned())).flatten()?;
-        let message = format!("this server takes no files that match `{pattern}`");
-        let finding = Finding::new("blocked-file", Severity::Error, message).in_file(path);
-        Some(finding.with_fix("leave it out with a line in .faasignore, or ask the server's operator"))
+        let message = format!("this {} takes no files that match `{pattern}`", self.owner.place());
+        let finding = Finding::new("blocked-file", Severity::Error, message).in_file(path).wanted_by(self.owner);
+        let fix = format!("leave it out with a line in .faasignore, or ask {}", self.owner.person());
+        Some(finding.with_fix(fix))
     }
 
-    pub(super) fn blocked_text(&self, path: &str, text: &str) -> Vec<Finding> {
+    fn blocked_text(&self, path: &str, text: &str) -> Vec<Finding> {
         let mut findings = Vec::new();
         for pattern in &self.text {
             for found in pattern.find_iter(text).take(MATCHES_MAX) {
-                let message = format!("this server takes no text that matches `{pattern}`");
-                let finding = Finding::new("blocked-text", Severity::Error, message).in_file(path);
+                let message = format!("this {} takes no text that matches `{pattern}`", self.owner.place());
+                let finding =
+                    Finding::new("blocked-text", Severity::Error, message).in_file(path).wanted_by(self.owner);
                 let (line, column) = place(text, found.start());
-                findings.push(finding.at(Some(line), Some(column)).with_fix("change it, or ask the server's operator"));
+                findings.push(
+                    finding.at(Some(line), Some(column)).with_fix(format!("change it, or ask {}", self.owner.person())),
+                );
             }
         }
-        for (at, module) in imports::blocked(path, text, &self.imports) {
-            let message = format!("this server takes no functions that import `{module}`");
+        for (at, module) in imports::blocked(path, text, &self.rules.blocked_imports) {
+            let message = format!("this {} takes no functions that import `{module}`", self.owner.place());
             let (line, column) = place(text, at);
-            let finding = Finding::new("blocked-import", Severity::Error, message).in_file(path);
-            findings.push(finding.at(Some(line), Some(column)).with_fix("do without it, or ask the server's operator"));
+            let finding = Finding::new("blocked-import", Severity::Error, message).in_file(path).wanted_by(self.owner);
+            findings.push(
+                finding.at(Some(line), Some(column)).with_fix(format!("do without it, or ask {}", self.owner.person())),
+            );
         }
         findings
     }
@@ -123,7 +184,56 @@ impl Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { secrets: true, files: Gitignore::empty(), text: Vec::new(), imports: Vec::new() }
+        let rules = PreflightRules { secrets: true, ..PreflightRules::default() };
+        let (files, text, allowed) = (Gitignore::empty(), Vec::new(), Vec::new());
+        Self { owner: Owner::Operator, rules, files, text, allowed }
+    }
+}
+
+// === impl Owner ===
+
+impl Owner {
+    /// Where the rule holds.
+    fn place(self) -> &'static str {
+        match self {
+            Self::Operator => "server",
+            Self::Project => "project",
+        }
+    }
+
+    /// Who can change it.
+    fn person(self) -> &'static str {
+        match self {
+            Self::Operator => "the server's operator",
+            Self::Project => "who holds an admin key of the project",
+        }
+    }
+}
+
+// === impl Policies ===
+
+impl Policies {
+    fn each(&self) -> impl Iterator<Item = &Policy> {
+        std::iter::once(&*self.operator).chain(self.project.as_deref())
+    }
+
+    /// Whether files are searched for secrets.
+    #[must_use]
+    pub fn searches_secrets(&self) -> bool {
+        self.each().any(|policy| policy.rules.secrets)
+    }
+
+    /// Whether something that looks like a secret is said to be none.
+    pub(super) fn allows_secret(&self, path: &str, rule: &str) -> bool {
+        self.each().any(|policy| policy.allowed.iter().any(|allowed| allowed.covers(path, rule)))
+    }
+
+    pub(super) fn blocked_file(&self, path: &str) -> Option<Finding> {
+        self.each().find_map(|policy| policy.blocked_file(path))
+    }
+
+    pub(super) fn blocked_text(&self, path: &str, text: &str) -> Vec<Finding> {
+        self.each().flat_map(|policy| policy.blocked_text(path, text)).collect()
     }
 }
 
@@ -208,8 +318,12 @@ mod tests {
     use super::super::Preflight;
     use super::*;
 
-    fn policy(section: &PreflightSection) -> Policy {
-        Policy::new(section).expect("a policy")
+    fn operator(section: &PreflightSection) -> Policies {
+        Policies { operator: Arc::new(Policy::new(section).expect("a policy")), project: None }
+    }
+
+    fn rules() -> PreflightRules {
+        PreflightRules::default()
     }
 
     fn list(items: &[&str]) -> Vec<String> {
@@ -218,8 +332,9 @@ mod tests {
 
     #[test]
     fn blocked_files_are_named_with_their_pattern() {
-        let policy = policy(&PreflightSection { blocked_files: list(&["*.pem", "/private/"]), ..Default::default() });
-        let preflight = Preflight { policy: &policy, allowed: &[] };
+        let policies =
+            operator(&PreflightSection { blocked_files: list(&["*.pem", "/private/"]), ..Default::default() });
+        let preflight = Preflight { policies: &policies, allowed: &[] };
         let found = preflight.listing(["main.py", "a/server.pem", "private/x.txt", "a/private/y.txt"]);
         let told: Vec<String> = found.iter().map(ToString::to_string).collect();
         assert_eq!(told.len(), 2, "{told:?}");
@@ -230,12 +345,12 @@ mod tests {
 
     #[test]
     fn blocked_text_and_imports_have_a_place() {
-        let policy = policy(&PreflightSection {
+        let policies = operator(&PreflightSection {
             blocked_text: list(&[r"eval\("]),
             blocked_imports: list(&["ctypes", "node:child_process"]),
             ..Default::default()
         });
-        let preflight = Preflight { policy: &policy, allowed: &[] };
+        let preflight = Preflight { policies: &policies, allowed: &[] };
         let python = b"import os\nimport json, ctypes.util\nx = eval(y)\n";
         let told: Vec<String> = preflight.file("a.py", python).iter().map(ToString::to_string).collect();
         assert_eq!(told.len(), 2, "{told:?}");
@@ -266,6 +381,53 @@ mod tests {
             bad(PreflightSection { blocked_files: vec!["x".into(); 101], ..Default::default() }),
             "preflight.blocked_files"
         );
+    }
+
+    #[test]
+    fn a_project_adds_rules_and_loosens_none_of_the_operators() {
+        let section = PreflightSection { blocked_files: list(&["*.pem"]), ..Default::default() };
+        let own = PreflightRules {
+            blocked_files: list(&["*.md", "!*.pem", "!docs/*.md"]),
+            blocked_text: list(&["(?i)draft"]),
+            blocked_imports: list(&["socket"]),
+            ..rules()
+        };
+        let project = Some(Arc::new(Policy::of_project(&own).expect("rules")));
+        let policies = Policies { project, ..operator(&section) };
+        let preflight = Preflight { policies: &policies, allowed: &[] };
+        let found = preflight.listing(["a.pem", "b.md", "docs/c.md", "d.py"]);
+        let told: Vec<_> = found.iter().map(|finding| (finding.file.as_deref(), finding.owner)).collect();
+        assert_eq!(told, [(Some("a.pem"), Some(Owner::Operator)), (Some("b.md"), Some(Owner::Project))]);
+        assert!(found[1].message.starts_with("this project takes no files"), "{}", found[1]);
+        let found = preflight.file("d.py", b"import socket  # a Draft\n");
+        assert_eq!(found.iter().map(|finding| finding.owner).collect::<Vec<_>>(), [Some(Owner::Project); 2]);
+    }
+
+    #[test]
+    fn a_project_allows_secrets_and_never_ends_the_operators_search() {
+        let key = format!("KEY = '{}{}'\n", "AKIA", "Q3EGRIBSD7XWZ2YT");
+        let found = |search: bool, own: &PreflightRules| {
+            let section = PreflightSection { secrets: search, ..Default::default() };
+            let project = Some(Arc::new(Policy::of_project(own).expect("rules")));
+            let policies = Policies { project, ..operator(&section) };
+            Preflight { policies: &policies, allowed: &[] }.file("tests/keys.py", key.as_bytes()).len()
+        };
+        assert_eq!(found(true, &rules()), 1);
+        assert_eq!(found(false, &rules()), 0);
+        assert_eq!(found(false, &PreflightRules { secrets: true, ..rules() }), 1);
+        assert_eq!(found(true, &PreflightRules { allow_secrets: list(&["tests/**:*"]), ..rules() }), 0);
+    }
+
+    #[test]
+    fn a_bad_rule_of_a_project_names_its_key() {
+        let bad = |rules: PreflightRules| Policy::of_project(&rules).expect_err("bad").field;
+        let allowed = list(&["keys.py:jwd"]);
+        assert_eq!(bad(PreflightRules { allow_secrets: allowed, ..rules() }), "preflight.allow_secrets");
+        // What an operator may have is too large here.
+        let large = list(&[r"\w{20}"]);
+        assert!(Policy::of_operator(&PreflightRules { blocked_text: large.clone(), ..rules() }).is_ok());
+        assert_eq!(bad(PreflightRules { blocked_text: large, ..rules() }), "preflight.blocked_text");
+        assert_eq!(bad(PreflightRules { blocked_files: list(&[""]), ..rules() }), "preflight.blocked_files");
     }
 
     #[test]

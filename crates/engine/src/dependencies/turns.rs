@@ -41,6 +41,11 @@ impl BuildTurns {
 
     /// Waits until nobody builds this layer.
     pub(crate) async fn of(&self, layer: &Key) -> OwnedMutexGuard<()> {
+        self.of_telling(layer, || {}).await
+    }
+
+    /// The same; `waits` is called where that takes time.
+    pub(crate) async fn of_telling(&self, layer: &Key, waits: impl FnOnce()) -> OwnedMutexGuard<()> {
         let turn = {
             let mut layers = self.layers.lock();
             layers.retain(|_, turn| turn.strong_count() > 0);
@@ -50,16 +55,24 @@ impl BuildTurns {
                 turn
             })
         };
+        if let Ok(free) = Arc::clone(&turn).try_lock_owned() {
+            return free;
+        }
+        waits();
         turn.lock_owned().await
     }
 
-    /// Waits for a place to build at.
-    pub(crate) async fn place(&self, stop: &CancellationToken) -> Result<Place, Fault> {
+    /// Waits for a place to build at; `waits` is called where that takes time.
+    pub(crate) async fn place(&self, stop: &CancellationToken, waits: impl FnOnce()) -> Result<Place, Fault> {
         let Ok(one_of_all) = Arc::clone(&self.all).try_acquire_owned() else {
             return Err(Fault::new(Code::Overloaded, "too many builds of packages wait already")
                 .with_hint("deploy again later, or raise build.at_once of the server")
                 .with_retry_after(RETRY_S));
         };
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(Place { _place: place, _one_of_all: one_of_all });
+        }
+        waits();
         let place = tokio::select! {
             place = Arc::clone(&self.places).acquire_owned() => place.map_err(|_| stopping())?,
             () = stop.cancelled() => return Err(stopping()),
@@ -75,17 +88,17 @@ mod tests {
     #[tokio::test]
     async fn who_finds_no_room_is_told_so() {
         let (turns, stop) = (Arc::new(BuildTurns::new(1)), CancellationToken::new());
-        let first = turns.place(&stop).await.expect("room");
+        let first = turns.place(&stop, || {}).await.expect("room");
         let waiting: Vec<_> = (0..WAITING_MAX)
             .map(|_| {
                 let (turns, stop) = (Arc::clone(&turns), stop.clone());
-                tokio::spawn(async move { turns.place(&stop).await.map(drop) })
+                tokio::spawn(async move { turns.place(&stop, || {}).await.map(drop) })
             })
             .collect();
         while turns.all.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        let refused = turns.place(&stop).await.err().expect("no room");
+        let refused = turns.place(&stop, || {}).await.err().expect("no room");
         assert_eq!((refused.code, refused.retry_after), (Code::Overloaded, Some(RETRY_S)));
         drop(first);
         for one in waiting {

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use faas_engine::EngineSettings;
-use faas_types::{Code, RunState, Scaling, Scope, Span, Stage, limits};
+use faas_types::{Code, Mover, RunState, Scaling, Scope, Span, Stage, limits};
 use house::{House, parse, read, scaling};
 
 #[tokio::test]
@@ -186,13 +186,16 @@ async fn a_rollback_goes_to_the_version_before_and_can_be_followed_by_a_deployme
     }
     let project = house.engine.default_project();
     let entry = || house.engine.catalog().find(project, "back").unwrap();
-    assert_eq!(house.engine.rollback(&entry(), None, None).await.unwrap().version.number, 2);
+    assert_eq!(house.engine.rollback(&entry(), None, None, Mover::Platform).await.unwrap().version.number, 2);
     assert!(house.text("back", "/").await.unwrap().starts_with("v2"));
-    assert_eq!(house.engine.rollback(&entry(), None, None).await.unwrap().version.number, 1);
-    assert_eq!(house.engine.rollback(&entry(), None, None).await.err().unwrap().code, Code::NotFound);
-    assert_eq!(house.engine.rollback(&entry(), Some(9), None).await.err().unwrap().code, Code::NotFound);
+    assert_eq!(house.engine.rollback(&entry(), None, None, Mover::Platform).await.unwrap().version.number, 1);
+    assert_eq!(house.engine.rollback(&entry(), None, None, Mover::Platform).await.err().unwrap().code, Code::NotFound);
+    assert_eq!(
+        house.engine.rollback(&entry(), Some(9), None, Mover::Platform).await.err().unwrap().code,
+        Code::NotFound
+    );
     assert_eq!(house.deploy("back", scaling(1, 1)).await.unwrap().version.number, 4);
-    assert_eq!(house.engine.rollback(&entry(), None, None).await.unwrap().version.number, 1);
+    assert_eq!(house.engine.rollback(&entry(), None, None, Mover::Platform).await.unwrap().version.number, 1);
 }
 
 #[tokio::test]
@@ -202,9 +205,9 @@ async fn moving_live_by_hand_can_be_rolled_back() {
         house.deploy("moved", scaling(1, 1)).await.unwrap();
     }
     let entry = || house.engine.catalog().find(house.engine.default_project(), "moved").unwrap();
-    house.engine.change(&entry(), None, Some(1)).await.unwrap();
+    house.engine.change(&entry(), None, Some(1), Mover::Platform).await.unwrap();
     assert!(house.text("moved", "/").await.unwrap().starts_with("v1"));
-    assert_eq!(house.engine.rollback(&entry(), None, None).await.unwrap().version.number, 3);
+    assert_eq!(house.engine.rollback(&entry(), None, None, Mover::Platform).await.unwrap().version.number, 3);
 }
 
 #[tokio::test]

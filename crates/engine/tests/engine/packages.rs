@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faas_engine::{Deployed, NewDeployment, Ports, Target};
+use faas_engine::{DeployTalk, Deployed, NewDeployment, Ports, Target};
 use faas_ports::Blobs;
 use faas_testkit::{MemoryBlobs, ScriptedBuilder};
-use faas_types::{Bundle, BundleFile, Code, DependencyMode, Fault, FunctionSettings};
+use faas_types::{Bundle, BundleFile, Code, Declaration, DependencyMode, Fault, FunctionSettings};
 use tokio::sync::Semaphore;
 
 use crate::house::{House, parse, ports_over};
@@ -45,6 +45,8 @@ impl Yard {
             author: None,
             target,
             allowed_secrets: Vec::new(),
+            declaration: Declaration::default(),
+            talk: DeployTalk::default(),
         };
         self.house.engine.deploy(self.house.engine.default_project(), new).await
     }

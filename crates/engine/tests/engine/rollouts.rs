@@ -8,8 +8,8 @@ use faas_engine::{AliasWish, FunctionEntry, Later, Route, Selector, Target};
 use faas_ports::{Collection, Key};
 use faas_testkit::ManualClock;
 use faas_types::{
-    Affinity, AliasName, AuthMode, CanaryPolicy, Code, CronSchedule, CronTrigger, DeploymentKind, Fault, MissedTicks,
-    Overlap, Permille, Span, Split, Stage, TriggerKind, TriggerSettings,
+    Affinity, AliasName, AuthMode, Author, CanaryPolicy, Code, CronSchedule, CronTrigger, DeploymentKind, Fault, KeyId,
+    MissedTicks, Mover, Overlap, Permille, Span, Split, Stage, TriggerKind, TriggerSettings,
 };
 
 use crate::house::{House, parse, scaling};
@@ -24,8 +24,12 @@ fn share(thousandths: u16) -> Permille {
     Permille::new(thousandths).unwrap()
 }
 
+fn somebody() -> Mover {
+    Mover::Key(Author { key: KeyId::from_u128(5), name: "somebody".into() })
+}
+
 fn to(version: u32) -> AliasWish {
-    AliasWish { version, split: None, sticky: None, note: None }
+    AliasWish { version, split: None, sticky: None, by: somebody(), note: None }
 }
 
 fn split(version: u32, second: u32, thousandths: u16) -> AliasWish {
@@ -77,9 +81,9 @@ async fn aliases_address_versions_and_outlive_the_server() {
     assert_eq!(route(&again, "named", "staging").await.unwrap().version.number, 1);
     let missing = house.engine.set_alias(&entry(&house, "named"), &staging, to(9)).await;
     assert_eq!(missing.err().unwrap().code, Code::NotFound);
-    house.engine.remove_alias(&entry(&house, "named"), &staging).await.unwrap();
+    house.engine.remove_alias(&entry(&house, "named"), &staging, somebody()).await.unwrap();
     assert_eq!(route(&house, "named", "staging").await.err().unwrap().code, Code::NotFound);
-    let live = house.engine.remove_alias(&entry(&house, "named"), &AliasName::live()).await;
+    let live = house.engine.remove_alias(&entry(&house, "named"), &AliasName::live(), somebody()).await;
     assert_eq!(live.err().unwrap().code, Code::InvalidConfiguration);
     let kinds: Vec<_> = house.engine.deployments(&entry(&house, "named")).await.unwrap();
     let kinds: Vec<_> = kinds.iter().skip(3).map(|event| (event.kind, event.from, event.to)).collect();
@@ -269,7 +273,8 @@ async fn a_preview_is_private_ends_by_itself_and_is_renewed() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let events = house.engine.deployments(&entry(&house, "new")).await.unwrap();
-    assert_eq!(events.last().map(|event| event.kind), Some(DeploymentKind::Expire));
+    let last = events.last().map(|event| (event.kind, event.by.clone()));
+    assert_eq!(last, Some((DeploymentKind::Expire, Some(Mover::Platform))));
     // One that is put behind live is as public as it says.
     house.engine.set_alias(&entry(&house, "new"), &AliasName::live(), to(2)).await.unwrap();
     assert!(route(&house, "new", "live").await.unwrap().is_public());
@@ -310,10 +315,13 @@ async fn a_good_canary_climbs_and_takes_over_also_across_a_restart() {
     calls_until(&house, "/", "2", |entry| canary(entry).is_none()).await;
     let alias = entry(&house, "tried").record.live().unwrap().clone();
     assert_eq!((alias.version, alias.split), (2, None));
-    let kinds: Vec<_> = house.engine.deployments(&entry(&house, "tried")).await.unwrap();
-    let kinds: Vec<_> = kinds.iter().map(|event| event.kind).collect();
+    let events: Vec<_> = house.engine.deployments(&entry(&house, "tried")).await.unwrap();
+    let movers: Vec<_> = events.iter().map(|event| (event.kind, event.by.clone().unwrap())).collect();
     use DeploymentKind::{Canary, Deploy, Promote, Step};
-    assert_eq!(kinds, [Deploy, Canary, Step, Promote]);
+    let platform = |kind| (kind, Mover::Platform);
+    let policy = |kind| (kind, Mover::Canary);
+    assert_eq!(movers, [platform(Deploy), platform(Canary), policy(Step), policy(Promote)]);
+    assert_eq!(alias.moved_by, Some(Mover::Canary));
 }
 
 #[tokio::test]
@@ -330,10 +338,11 @@ async fn a_bad_canary_rolls_itself_back_and_is_no_way_back() {
     let alias = entry(&house, "tried").record.live().unwrap().clone();
     assert_eq!((alias.version, alias.split), (2, None));
     let last = house.engine.deployments(&entry(&house, "tried")).await.unwrap().pop().unwrap();
-    assert_eq!((last.kind, last.from, last.to), (DeploymentKind::Breach, Some(3), 2));
+    assert_eq!((last.kind, last.from, last.to, last.by), (DeploymentKind::Breach, Some(3), 2, Some(Mover::Canary)));
     assert!(last.note.unwrap().contains("too many calls failed"));
-    let back = house.engine.rollback(&entry(&house, "tried"), None, None).await.unwrap();
-    assert_eq!(back.version.number, 1);
+    let back = house.engine.rollback(&entry(&house, "tried"), None, None, somebody()).await.unwrap();
+    assert_eq!((back.version.number, back.deployment.by), (1, Some(somebody())));
+    assert_eq!(back.entry.record.live().unwrap().moved_by, Some(somebody()));
 }
 
 #[tokio::test]
@@ -348,11 +357,14 @@ async fn a_canary_is_ended_by_hand_by_a_rollback_and_by_the_next_deployment() {
     house.deploy_to("hand", Target::live(), asks).await.unwrap();
     house.deploy_to("hand", Target::live(), asks).await.unwrap();
     assert_eq!(live(), (1, Some(3)), "the next one takes its place");
-    house.engine.promote_canary(&entry(&house, "hand"), None).await.unwrap();
+    house.engine.promote_canary(&entry(&house, "hand"), None, somebody()).await.unwrap();
     assert_eq!(live(), (3, None));
-    assert_eq!(house.engine.promote_canary(&entry(&house, "hand"), None).await.err().unwrap().code, Code::NotFound);
+    assert_eq!(
+        house.engine.promote_canary(&entry(&house, "hand"), None, somebody()).await.err().unwrap().code,
+        Code::NotFound
+    );
     house.deploy_to("hand", Target::live(), asks).await.unwrap();
-    let back = house.engine.rollback(&entry(&house, "hand"), None, None).await.unwrap();
+    let back = house.engine.rollback(&entry(&house, "hand"), None, None, somebody()).await.unwrap();
     assert_eq!((live(), back.deployment.kind), ((3, None), DeploymentKind::Abort));
     house.deploy_to("hand", Target::live(), asks).await.unwrap();
     house.engine.set_alias(&entry(&house, "hand"), &AliasName::live(), to(1)).await.unwrap();
@@ -361,7 +373,7 @@ async fn a_canary_is_ended_by_hand_by_a_rollback_and_by_the_next_deployment() {
     assert_eq!(live(), (6, None), "without a policy it takes over at once");
     // A split by hand goes back to its first version.
     house.engine.set_alias(&entry(&house, "hand"), &AliasName::live(), split(6, 5, 300)).await.unwrap();
-    let back = house.engine.rollback(&entry(&house, "hand"), None, None).await.unwrap();
+    let back = house.engine.rollback(&entry(&house, "hand"), None, None, somebody()).await.unwrap();
     assert_eq!((back.version.number, back.deployment.from), (6, Some(5)));
 }
 
@@ -433,7 +445,7 @@ async fn versions_that_nothing_needs_go_and_no_others() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    house.engine.remove_alias(&entry(&house, "aged"), &parse("pinned")).await.unwrap();
+    house.engine.remove_alias(&entry(&house, "aged"), &parse("pinned"), somebody()).await.unwrap();
     clock.advance(2 * HOUR);
     // A call that is under way keeps its version.
     let used = route(&house, "aged", "2").await.unwrap();
@@ -451,5 +463,5 @@ async fn versions_that_nothing_needs_go_and_no_others() {
     assert!(left.contains(&2) && !left.contains(&3) && left.starts_with(&[12, 11, 10]), "{left:?}");
     let fault = house.engine.set_alias(&entry(&house, "aged"), &AliasName::live(), to(3)).await.err().unwrap();
     assert_eq!(fault.code, Code::NotFound);
-    assert_eq!(house.engine.rollback(&entry(&house, "aged"), None, None).await.unwrap().version.number, 11);
+    assert_eq!(house.engine.rollback(&entry(&house, "aged"), None, None, somebody()).await.unwrap().version.number, 11);
 }

@@ -7,7 +7,7 @@ use faas_engine::{TriggerEntry, TriggerOrigin};
 use faas_ports::{Clock, Collection, Expect, Key, RunQuery, Write};
 use faas_testkit::ManualClock;
 use faas_types::{
-    AliasName, Code, CronSchedule, CronTrigger, EventTrigger, MissedTicks, Overlap, RunRecord, RunState, Span,
+    AliasName, Code, CronSchedule, CronTrigger, EventTrigger, MissedTicks, Mover, Overlap, RunRecord, RunState, Span,
     Timestamp, TriggerKind, TriggerSettings,
 };
 
@@ -185,7 +185,7 @@ async fn deployments_and_rollbacks_bring_and_take_the_triggers_of_the_manifest()
     let added = CronTrigger { name: parse("mine"), ..cron("@weekly", "UTC") };
     house.engine.add_trigger(&function, AliasName::live(), TriggerSettings::Cron(Box::new(added)), None).await.unwrap();
     clock.advance(HOUR);
-    house.engine.rollback(&function, Some(1), None).await.unwrap();
+    house.engine.rollback(&function, Some(1), None, Mover::Platform).await.unwrap();
     let names = |house: &House| {
         let of = house.engine.triggers().of(function.record.id);
         of.iter().map(|entry| entry.record.name().to_string()).collect::<Vec<_>>()

@@ -25,6 +25,20 @@ pub struct AliasView {
     pub expires_at: Option<String>,
     /// When it was last moved.
     pub moved_at: String,
+    /// Who moved it last; `null` where the server did not keep it.
+    #[serde(default)]
+    pub moved_by: Option<MoverView>,
+}
+
+/// Who moved an alias.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MoverView {
+    /// What people called the key then; `canary` for a policy, `platform` for what time alone did.
+    #[schema(example = "admin")]
+    pub name: String,
+    /// The key's id; absent when nobody's key moved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// A second version and its share.
@@ -81,6 +95,9 @@ pub struct MoveView {
     pub id: String,
     /// What moved it.
     pub kind: DeploymentKind,
+    /// Who moved it; `null` where the server did not keep it.
+    #[serde(default)]
+    pub by: Option<MoverView>,
     /// The alias.
     pub alias: String,
     /// Where it pointed before.

@@ -1,5 +1,7 @@
 //! Deployments: which files are missing, then the version itself.
 
+use std::collections::BTreeMap;
+
 use faas_types::{LogLevel, LogStream};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -49,6 +51,10 @@ pub struct DeployRequest {
     /// The manifest as JSON: the same keys as `faas.toml`. Its `name` must be the function's.
     #[schema(value_type = Object)]
     pub manifest: serde_json::Value,
+    /// Where its keys came from, such as `"timeout": "faas.toml:12"`; keys that are left out count as defaults. Without it
+    /// every key of the manifest counts as the request's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origins: Option<BTreeMap<String, String>>,
     /// The files; their bytes must have been uploaded.
     pub files: Vec<BundleFileBody>,
     /// What changed, for people.
@@ -113,6 +119,55 @@ pub struct DeploymentView {
     /// The packages that were installed for it; absent when its files ask for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dependencies: Option<DependenciesView>,
+}
+
+/// What happens while a deployment is under way, for clients that accept `text/event-stream`. Lines for which there is no time are
+/// left out, never waited for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum DeployEvent {
+    /// It waits.
+    Waiting {
+        /// The function's name.
+        function: String,
+        /// For what.
+        why: String,
+    },
+    /// Its packages are being installed.
+    Installing {
+        /// The function's name.
+        function: String,
+        /// The file that asks for them.
+        source: String,
+    },
+    /// The installer wrote a line.
+    Line {
+        /// The function's name.
+        function: String,
+        /// The text.
+        message: String,
+    },
+    /// Lines were left out.
+    LeftOut {
+        /// The function's name.
+        function: String,
+        /// How many.
+        lines: u64,
+    },
+    /// Its packages are there already.
+    Reused {
+        /// The function's name.
+        function: String,
+        /// Their layer.
+        layer: String,
+        /// When that was built.
+        built_at: String,
+    },
+    /// Its entrypoint is being loaded in a sandbox.
+    Checking {
+        /// The function's name.
+        function: String,
+    },
 }
 
 /// The packages of a version.
@@ -188,6 +243,9 @@ pub struct FunctionToDeploy {
     /// The manifest as JSON: the same keys as `faas.toml`, `name` among them.
     #[schema(value_type = Object)]
     pub manifest: serde_json::Value,
+    /// Where its keys came from, as for a function alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origins: Option<BTreeMap<String, String>>,
     /// The files; their bytes must have been uploaded.
     pub files: Vec<BundleFileBody>,
 }

@@ -30,6 +30,9 @@ pub struct FunctionView {
     /// The live version's settings; absent before the first deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<SettingsView>,
+    /// Every key of the live version's manifest and where it came from; left out of lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manifest: Vec<SettingView>,
     /// Instances alive now.
     pub instances: u32,
     /// Whether its accepted runs are held back.
@@ -73,6 +76,21 @@ pub struct SettingsView {
     /// How it takes over from the version before; absent where it takes over at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<CanaryPolicyView>,
+}
+
+/// A key of a manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SettingView {
+    /// The key, such as `scaling.max`.
+    #[schema(example = "scaling.max")]
+    pub key: String,
+    /// Its value; `null` where there is none.
+    #[schema(value_type = Value)]
+    pub value: serde_json::Value,
+    /// Where it came from: a line of a manifest (`faas.toml:12`), a flag, what was detected, the `request` itself, or `default`;
+    /// `null` of versions whose server did not keep it.
+    #[schema(example = "faas.toml:12")]
+    pub from: Option<String>,
 }
 
 /// A page of functions, by name.
@@ -132,6 +150,9 @@ pub struct VersionView {
     pub aliases: Vec<String>,
     /// What it runs with.
     pub settings: SettingsView,
+    /// Every key of its manifest and where it came from; left out of lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manifest: Vec<SettingView>,
     /// When it was sealed.
     pub created_at: String,
 }

@@ -1,6 +1,9 @@
 //! What a build writes, as far as it is kept.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+use faas_ports::BuildListener;
 
 /// Lines that are kept; earlier ones are dropped.
 const LINES_MAX: usize = 200;
@@ -12,18 +15,19 @@ const LAST_WORDS: usize = 10;
 const NOTES_MAX: usize = 8;
 
 /// The last lines of a build, without secrets, and the server's remarks.
-#[derive(Debug)]
 pub(super) struct Journal {
     lines: VecDeque<String>,
     notes: Vec<String>,
     secrets: Vec<String>,
+    /// Hears each line when it comes.
+    listener: Arc<dyn BuildListener>,
 }
 
 // === impl Journal ===
 
 impl Journal {
-    pub(super) fn new(secrets: Vec<String>) -> Self {
-        Self { lines: VecDeque::new(), notes: Vec::new(), secrets }
+    pub(super) fn new(secrets: Vec<String>, listener: Arc<dyn BuildListener>) -> Self {
+        Self { lines: VecDeque::new(), notes: Vec::new(), secrets, listener }
     }
 
     /// Text from inside as it may be shown.
@@ -42,6 +46,7 @@ impl Journal {
         if line.is_empty() {
             return;
         }
+        self.listener.line(&line);
         if self.lines.len() == LINES_MAX {
             self.lines.pop_front();
         }
@@ -51,6 +56,7 @@ impl Journal {
     /// Keeps a remark of the server's own, once.
     pub(super) fn note(&mut self, note: String) {
         if self.notes.len() < NOTES_MAX && !self.notes.contains(&note) {
+            self.listener.line(&note);
             self.notes.push(note);
         }
     }
@@ -74,7 +80,7 @@ mod tests {
 
     #[test]
     fn secrets_and_control_characters_are_left_out() {
-        let mut journal = Journal::new(vec!["ci:s3cret".into(), "s3cret".into()]);
+        let mut journal = Journal::new(vec!["ci:s3cret".into(), "s3cret".into()], Arc::new(()));
         journal.line(b"looking at https://ci:s3cret@pkgs/simple with \x1b[31ms3cret\r\n");
         journal.line(b"   \n");
         journal.note("evil.example is not allowed".into());
@@ -85,7 +91,7 @@ mod tests {
 
     #[test]
     fn only_the_end_is_kept() {
-        let mut journal = Journal::new(Vec::new());
+        let mut journal = Journal::new(Vec::new(), Arc::new(()));
         (0..1_000).for_each(|n| journal.line(format!("{n} {}", "ü".repeat(5_000)).as_bytes()));
         let lines = journal.take_lines();
         assert_eq!(lines.len(), LINES_MAX);

@@ -1,10 +1,11 @@
 //! One build, from the job to the tree.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use faas_ports::{LogEntry, OpenSandbox, PortError, PortResult, SandboxControl, SandboxExit};
+use faas_ports::{BuildListener, LogEntry, OpenSandbox, PortError, PortResult, SandboxControl, SandboxExit};
 use faas_proto::build::{BuildFrame, BuildKind, DoneHead, JobHead, PAYLOAD_MAX, PackageHead, encode};
 use faas_types::{Bundle, Code, Fault, InstalledPackage, LogStream, Timestamp};
 use serde::de::DeserializeOwned;
@@ -66,7 +67,12 @@ pub(super) enum Failed {
 // === impl Session ===
 
 impl Session {
-    pub(super) fn new(sandbox: OpenSandbox, ports: &BuilderPorts, secrets: Vec<String>) -> PortResult<Self> {
+    pub(super) fn new(
+        sandbox: OpenSandbox,
+        ports: &BuilderPorts,
+        secrets: Vec<String>,
+        listener: Arc<dyn BuildListener>,
+    ) -> PortResult<Self> {
         let failed = |error: io::Error| PortError::failed("taking over a build's channels", error);
         let channel = std::os::unix::net::UnixStream::from(sandbox.channel);
         channel.set_nonblocking(true).map_err(failed)?;
@@ -85,7 +91,7 @@ impl Session {
             outbox,
             writer: tokio::spawn(write(writing, frames)),
             intake: Intake::new(ports.blobs.clone(), secrets.clone()),
-            journal: Journal::new(secrets),
+            journal: Journal::new(secrets, listener),
         })
     }
 

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use faas_client::UploadStep;
 use faas_client::rest::DeploymentView;
+use faas_types::LogStream;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::Parcel;
+use super::build::Build;
 use crate::args::Format;
 use crate::checks;
 use crate::project::Project;
@@ -64,20 +66,23 @@ impl<'s> Steps<'s> {
         Ok(Upload { session: self.session, bar, cuts: Arc::default() })
     }
 
-    pub(super) fn loading(&self, functions: usize) -> anyhow::Result<()> {
+    pub(super) fn building(&self, functions: usize) -> anyhow::Result<Build<'s>> {
         let what = if functions == 1 { "the entrypoint".to_owned() } else { format!("{functions} entrypoints") };
         self.session.out.note(format_args!("loading {what} in a sandbox"));
-        self.event(&json!({ "event": "loading", "functions": functions }))
+        self.event(&json!({ "event": "loading", "functions": functions }))?;
+        Ok(Build::new(self.session, functions > 1))
     }
 
     /// The event of this step is the deployment itself, which is printed as the outcome.
     pub(super) fn switched(&self, deployment: &DeploymentView) {
         let out = &self.session.out;
         if let Some(log) = &deployment.build_log {
-            for line in log.lines.iter().take(LOG_LINES) {
+            // What the installer wrote was shown when it came.
+            let own: Vec<_> = log.lines.iter().filter(|line| line.stream != LogStream::Platform).collect();
+            for line in own.iter().take(LOG_LINES) {
                 out.note(format_args!("  | {}", text::visible(&line.message)));
             }
-            let more = log.lines.len().saturating_sub(LOG_LINES) as u64 + log.dropped;
+            let more = own.len().saturating_sub(LOG_LINES) as u64 + log.dropped;
             if more > 0 {
                 let (name, version) = (&deployment.function, deployment.version);
                 out.note(format_args!("  | … {more} more lines: faas fn build-log {name} {version}"));

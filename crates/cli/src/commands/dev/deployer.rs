@@ -8,6 +8,7 @@ use anyhow::Context;
 use faas_client::Client;
 use faas_client::rest::DeploymentView;
 use faas_config::check_var;
+use faas_config::preflight::Policies;
 use faas_types::{AuthMode, Code, Debuggee, FunctionName};
 use tokio::sync::watch;
 
@@ -131,7 +132,7 @@ impl Deployer {
         if failure.code != Some(Code::DeploymentFailed) {
             return failure;
         }
-        let checked = tokio::task::spawn_blocking(move || checks::refuse(&project.check())).await;
+        let checked = tokio::task::spawn_blocking(move || checks::refuse(&project.check(&Policies::default()))).await;
         match checked {
             Ok(Err(found)) => found,
             Ok(Ok(())) | Err(_) => failure,

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
+use faas_config::preflight::Policies;
 use faas_config::{IGNORE_FILE, LoadManifestError, Manifest};
 use faas_types::FunctionName;
 
@@ -20,7 +21,7 @@ pub(super) fn mend(path: &Path, wishes: &Wishes) -> anyhow::Result<Vec<String>> 
     let Ok(projects) = Project::read(path, wishes.clone()) else { return Ok(fixed) };
     for mut project in projects {
         let root = project.root.clone();
-        for finding in project.check() {
+        for finding in project.check(&Policies::default()) {
             let Some(file) = &finding.file else { continue };
             match finding.rule.as_str() {
                 "env-not-ignored" => fixed.push(add_line(&root.join(".gitignore"), file)?),

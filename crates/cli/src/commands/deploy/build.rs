@@ -1,0 +1,93 @@
+//! What the server tells while it makes a version ready: the last line on a terminal, every line elsewhere, events for programs.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use faas_client::rest::DeployEvent;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use crate::args::Format;
+use crate::session::Session;
+use crate::text;
+
+/// How often the sign of life turns.
+const TURN: Duration = Duration::from_millis(120);
+/// Characters of a line that fit beside it.
+const SHOWN: usize = 100;
+
+/// Packages that are installed, entrypoints that are loaded.
+pub(super) struct Build<'s> {
+    session: &'s Session,
+    /// Whether lines need the name of their function.
+    is_of_several: bool,
+    /// On a terminal, once there is something to show.
+    spinner: RefCell<Option<ProgressBar>>,
+}
+
+// === impl Build ===
+
+impl<'s> Build<'s> {
+    pub(super) fn new(session: &'s Session, is_of_several: bool) -> Self {
+        Self { session, is_of_several, spinner: RefCell::default() }
+    }
+
+    pub(super) fn step(&self, step: &DeployEvent) {
+        let out = &self.session.out;
+        // That entrypoints are loaded is an event of its own.
+        if out.format == Format::Ndjson && !matches!(step, DeployEvent::Checking { .. }) {
+            // A reader that went away is told of by the outcome.
+            let _ = out.json(&json!({ "event": "building", "build": step }));
+        }
+        match step {
+            DeployEvent::Waiting { function, why } => self.remark(function, &format!("waiting: {why}")),
+            DeployEvent::Installing { function, source } => {
+                self.remark(function, &format!("installing the packages of {}", text::visible(source)));
+            }
+            DeployEvent::Reused { function, layer, built_at } => {
+                let ago = text::ago(built_at);
+                self.remark(function, &format!("packages are there: layer {}, built {ago}", text::visible(layer)));
+            }
+            DeployEvent::Line { function, message } => self.line(function, &text::visible(message)),
+            DeployEvent::LeftOut { function, lines } => {
+                self.line(
+                    function,
+                    &format!("… {} left out", text::counted(usize::try_from(*lines).unwrap_or(usize::MAX), "line")),
+                );
+            }
+            DeployEvent::Checking { .. } => self.end(),
+        }
+    }
+
+    /// Takes the sign of life away.
+    pub(super) fn end(&self) {
+        if let Some(spinner) = self.spinner.take() {
+            spinner.finish_and_clear();
+        }
+    }
+
+    fn remark(&self, function: &str, text: &str) {
+        self.end();
+        self.session.out.note(self.named(function, text));
+    }
+
+    fn line(&self, function: &str, text: &str) {
+        if !self.session.out.stderr_tty {
+            self.session.out.note(format_args!("  | {}", self.named(function, text)));
+            return;
+        }
+        let mut spinner = self.spinner.borrow_mut();
+        let spinner = spinner.get_or_insert_with(|| {
+            let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}")
+                .expect("the template is constant and tested by every build on a terminal");
+            let spinner = ProgressBar::new_spinner().with_style(style);
+            spinner.enable_steady_tick(TURN);
+            spinner
+        });
+        spinner.set_message(self.named(function, text).chars().take(SHOWN).collect::<String>());
+    }
+
+    fn named(&self, function: &str, text: &str) -> String {
+        if self.is_of_several { format!("{}: {text}", text::visible(function)) } else { text.to_owned() }
+    }
+}
