@@ -16,6 +16,7 @@ mod layers;
 mod logs;
 mod metrics;
 mod metrics_page;
+mod named_layers;
 mod openapi;
 mod page;
 mod replays;

@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 use crate::state::ApiState;
 use crate::{
     aliases, cache, callbacks, dead_letters, deploy, error_pages, events, functions, git, health, invoke, keys, layers,
-    logs, metrics, openapi, replays, retention, runs, secrets, together, topics, triggers, vars, version_files,
-    versions,
+    logs, metrics, named_layers, openapi, replays, retention, runs, secrets, together, topics, triggers, vars,
+    version_files, versions,
 };
 
 /// Every route of the control plane.
@@ -96,6 +96,13 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsRead), routes!(layers::list_layers))
         .add(Key(FunctionsRead), routes!(layers::get_layer))
         .add(Key(FunctionsWrite), routes!(layers::remove_layer))
+        .add(Key(FunctionsRead), routes!(named_layers::list_named_layers))
+        .add(Key(FunctionsRead), routes!(named_layers::list_layer_versions))
+        .add(Key(FunctionsRead), routes!(named_layers::get_layer_version))
+        .add(Key(FunctionsWrite), routes!(named_layers::plan_layer))
+        .add(Key(FunctionsWrite), routes!(named_layers::publish_layer))
+        .add(Key(FunctionsWrite), routes!(named_layers::remove_layer_version))
+        .add(Key(FunctionsWrite), routes!(named_layers::remove_named_layer))
         .add(Key(RunsRead), routes!(logs::function_logs))
         .add(Key(RunsRead), routes!(runs::list_runs))
         .add(Key(RunsRead), routes!(runs::get_run))

@@ -120,10 +120,10 @@ pub(crate) enum Command {
     Profile(profiles::ProfileCommand),
     /// Call any route of the server's API with your key
     Api(api::ApiArgs),
-    /// List, show and remove layers of installed packages
+    /// Publish, list, show and remove layers that functions share
     #[command(
         subcommand,
-        after_help = "Examples:\n  faas layers list\n  faas layers get lay_5J2ZKX8M0V6W3Q1R7T9Y4B8C2D"
+        after_help = "Examples:\n  faas layers list\n  faas layers publish shared-utils ./lib\n  faas layers get shared-utils"
     )]
     Layers(layers::LayersCommand),
     /// Make, list and revoke API keys

@@ -76,7 +76,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Whoami(_) => login::whoami(session).await?,
         Command::Profile(command) => profiles::run(command, session)?,
         Command::Api(args) => return api::run(args, session).await,
-        Command::Layers(command) => layers::run(command, session).await?,
+        Command::Layers(command) => Box::pin(layers::run(command, session)).await?,
         Command::Keys(command) => keys::run(command, session).await?,
         Command::Cache(command) => cache::run(command, session).await?,
         Command::Callbacks(command) => callbacks::run(command, session).await?,

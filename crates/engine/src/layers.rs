@@ -1,4 +1,8 @@
-//! The layers of packages that a project has, and who uses them.
+//! The layers that a project has, and who uses them: those of packages, which requests make, and those that people name.
+
+mod named;
+mod publish;
+mod stack;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +13,9 @@ use serde::Deserialize;
 use crate::catalog::decode;
 use crate::dependencies::layer_key;
 use crate::engine::Engine;
+pub use named::{KnownLayerName, KnownLayerVersion};
+pub use publish::NewLayer;
+pub(crate) use stack::Pile;
 
 /// Layers in a listing.
 const LISTED_MAX: u32 = 1_000;
@@ -37,6 +44,19 @@ struct Standing {
 
 /// Versions by the file lists of their packages.
 type Uses = BTreeMap<Digest, BTreeMap<FunctionName, BTreeSet<u32>>>;
+
+/// The versions that a refusal names.
+fn named_users(used_by: &BTreeMap<FunctionName, BTreeSet<u32>>) -> String {
+    let one = |(name, versions): (&FunctionName, &BTreeSet<u32>)| {
+        let numbers: Vec<String> = versions.iter().rev().take(NAMED).map(u32::to_string).collect();
+        let rest = if versions.len() > NAMED { ", …" } else { "" };
+        format!("{name} ({}{rest})", numbers.join(", "))
+    };
+    let names: Vec<String> = used_by.iter().take(NAMED).map(one).collect();
+    let more = used_by.len().saturating_sub(NAMED);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("versions of {}{rest}", names.join(", "))
+}
 
 // === impl Engine ===
 
@@ -76,14 +96,8 @@ impl Engine {
         let _turn = self.core.builds.turns.of(&key).await;
         let KnownLayer { record, used_by } = self.layer(project, id).await?;
         if !used_by.is_empty() {
-            let names: Vec<&str> = used_by.keys().take(NAMED).map(FunctionName::as_str).collect();
-            let more = used_by.len().saturating_sub(NAMED);
-            let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-            return Err(Fault::new(
-                Code::Conflict,
-                format!("versions of {}{rest} stand on this layer", names.join(", ")),
-            )
-            .with_hint("delete those functions first; `faas layers get` names the versions"));
+            return Err(Fault::new(Code::Conflict, format!("{} stand on this layer", named_users(&used_by)))
+                .with_hint("delete those functions first; `faas layers get` names the versions"));
         }
         self.core.registry.commit(vec![Write::Delete { key, expect: Expect::Any }]).await?;
         if self.stands_alone(&record).await? {

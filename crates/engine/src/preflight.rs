@@ -8,7 +8,6 @@ use faas_types::{Bundle, BundleFile, Fault};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::core::Core;
-use crate::deploy::NewDeployment;
 use crate::engine::Engine;
 
 /// Files that are read at once.
@@ -26,13 +25,13 @@ impl Engine {
         }
     }
 
-    /// Searches the stored files of a deployment, within the bounds of a [`Preflight`].
-    pub(crate) async fn inspect_files(&self, new: &NewDeployment) -> Result<(), Fault> {
-        let listing: Vec<(&str, u64)> = new.bundle.files.iter().map(|file| (file.path.as_str(), file.size)).collect();
-        let preflight = Preflight { policy: &self.core.preflight, allowed: &new.allowed_secrets };
+    /// Searches the stored files of an upload, within the bounds of a [`Preflight`].
+    pub(crate) async fn inspect_files(&self, bundle: &Bundle, allowed: &[AllowedSecret]) -> Result<(), Fault> {
+        let listing: Vec<(&str, u64)> = bundle.files.iter().map(|file| (file.path.as_str(), file.size)).collect();
+        let preflight = Preflight { policy: &self.core.preflight, allowed };
         let files: Vec<BundleFile> =
-            preflight.searched(&listing).into_iter().map(|at| new.bundle.files[at].clone()).collect();
-        let allowed: Arc<[AllowedSecret]> = new.allowed_secrets.clone().into();
+            preflight.searched(&listing).into_iter().map(|at| bundle.files[at].clone()).collect();
+        let allowed: Arc<[AllowedSecret]> = allowed.into();
         let searches = files.into_iter().map(|file| inspect_file(Arc::clone(&self.core), file, Arc::clone(&allowed)));
         let found: Vec<Vec<Finding>> = stream::iter(searches).buffered(AT_ONCE).try_collect().await?;
         match refusal(&found.concat()) {

@@ -28,6 +28,7 @@ pub enum Collection {
     Triggers,
     TriggerStates,
     Layers,
+    NamedLayers,
     Secrets,
     StageVars,
 }
@@ -147,7 +148,7 @@ pub trait Registry: Send + Sync {
 
 impl Collection {
     /// Every collection.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Projects,
         Self::Functions,
         Self::Versions,
@@ -160,6 +161,7 @@ impl Collection {
         Self::StageVars,
         Self::Secrets,
         Self::Layers,
+        Self::NamedLayers,
     ];
 
     /// The collection as stores and messages name it.
@@ -178,6 +180,7 @@ impl Collection {
             Self::StageVars => "stage_vars",
             Self::Secrets => "secrets",
             Self::Layers => "layers",
+            Self::NamedLayers => "named_layers",
         }
     }
 }

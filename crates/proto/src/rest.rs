@@ -8,6 +8,7 @@ mod function;
 mod key;
 mod layer;
 mod log;
+mod named_layer;
 mod problem;
 mod retention;
 mod run;
@@ -38,6 +39,7 @@ pub use function::{
 pub use key::{CallerView, CreateKey, CreatedKey, KeyList, KeyView};
 pub use layer::{LayerList, LayerView};
 pub use log::{LogEvent, LogLineView, LogList};
+pub use named_layer::{LayerVersionList, LayerVersionView, NamedLayerList, NamedLayerView, PublishLayer, RemovedLayer};
 pub use problem::{FunctionFailure, Problem};
 pub use retention::{RetentionView, SetRetention};
 pub use run::{AttemptView, BatchView, RunErrorView, RunList, RunView, StartView};

@@ -290,6 +290,9 @@ fn function_table(function: &FunctionView) -> Table {
         table.property("memory", &settings.memory);
         table.property("cpu", format!("{}m", settings.cpu_millis));
         table.property("network", format!("{:?}", settings.network).to_lowercase());
+        if !settings.layers.is_empty() {
+            table.property("layers", text::visible(&settings.layers.join(" ")));
+        }
         let scaling = &settings.scaling;
         let each = scaling.concurrency.map_or(String::new(), |calls| format!(", {calls} calls each"));
         let counts = format!("{} to {} instances{each}", scaling.min, scaling.max);
