@@ -3,6 +3,7 @@
 mod aliases;
 mod cache;
 mod callbacks;
+mod collect;
 mod dead_letters;
 mod deploy;
 mod error_pages;

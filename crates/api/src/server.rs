@@ -11,9 +11,9 @@ use utoipa_axum::routes;
 
 use crate::state::ApiState;
 use crate::{
-    aliases, cache, callbacks, dead_letters, deploy, error_pages, events, functions, git, health, invoke, keys, layers,
-    logs, metrics, named_layers, openapi, replays, retention, runs, secrets, together, topics, triggers, vars,
-    version_files, versions,
+    aliases, cache, callbacks, collect, dead_letters, deploy, error_pages, events, functions, git, health, invoke,
+    keys, layers, logs, metrics, named_layers, openapi, replays, retention, runs, secrets, together, topics, triggers,
+    vars, version_files, versions,
 };
 
 /// Every route of the control plane.
@@ -118,6 +118,7 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsWrite), routes!(dead_letters::purge_dead_letters))
         .add(Key(FunctionsWrite), routes!(functions::pause_function))
         .add(Key(FunctionsWrite), routes!(functions::resume_function))
+        .add(Key(Admin), routes!(collect::collect))
         .add(Key(RunsRead), routes!(retention::get_retention))
         .add(Key(Admin), routes!(retention::set_retention))
         .add(Key(Admin), routes!(retention::reset_retention))

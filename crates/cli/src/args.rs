@@ -3,9 +3,9 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    aliases, api, cache, callbacks, canary, completion, deploy, deps, dev, dlq, doctor, events, explain, functions,
-    git, init, invoke, keys, layers, login, logs, pending, profiles, rollback, runs, secrets, status, test, topics,
-    triggers, up, validate, vars, version,
+    aliases, api, cache, callbacks, canary, collect, completion, deploy, deps, dev, dlq, doctor, events, explain,
+    functions, git, init, invoke, keys, layers, login, logs, pending, profiles, rollback, runs, secrets, status, test,
+    topics, triggers, up, validate, vars, version,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -135,6 +135,8 @@ pub(crate) enum Command {
     /// Show and change what callbacks are signed with
     #[command(subcommand, after_help = "Examples:\n  faas callbacks secret\n  faas callbacks rotate")]
     Callbacks(callbacks::CallbacksCommand),
+    /// Remove the files of a server that nothing needs any more
+    Collect(collect::CollectArgs),
     /// Deploy by `git push`
     #[command(subcommand, after_help = "Examples:\n  faas git remote\n  git push faas main")]
     Git(git::GitCommand),

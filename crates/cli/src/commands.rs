@@ -5,6 +5,7 @@ pub(crate) mod api;
 pub(crate) mod cache;
 pub(crate) mod callbacks;
 pub(crate) mod canary;
+pub(crate) mod collect;
 pub(crate) mod completion;
 pub(crate) mod deploy;
 pub(crate) mod deps;
@@ -85,6 +86,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Snapshot(_) => return Err(pending::refuse("snapshot")),
         Command::Explain(args) => explain::run(&args, session)?,
         Command::Completion(args) => completion::run(&args, session)?,
+        Command::Collect(args) => collect::run(args, session).await?,
         Command::Status(_) => status::run(session).await?,
         Command::Version(_) => version::run(session)?,
     }

@@ -153,7 +153,10 @@ impl Core {
         if let Some(entry) = self.registry.get(&key).await? {
             let record: LayerRecord = decode(&key, &entry.value)?;
             match self.laid_out(&record.bundle).await {
-                Ok(_) => return Ok((Arc::new(record), true)),
+                Ok(_) => {
+                    self.renew(&record.bundle).await?;
+                    return Ok((Arc::new(record), true));
+                }
                 // What is lost can be built again.
                 Err(fault) => tracing::warn!(layer = %id, %fault, "a layer of packages is lost"),
             }

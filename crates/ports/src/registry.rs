@@ -133,6 +133,9 @@ pub trait Registry: Send + Sync {
         limit: u32,
     ) -> PortResult<Vec<Entry>>;
 
+    /// Entries of a collection over all projects, by project and name, after this key.
+    async fn scan(&self, collection: Collection, after: Option<&Key>, limit: u32) -> PortResult<Vec<Entry>>;
+
     /// Applies all writes or none, fsynced, and returns the commit's revision.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod alias;
 mod background;
 mod callback;
+mod collect;
 mod deploy;
 mod function;
 mod key;
@@ -27,6 +28,7 @@ pub use background::{
     ReplayRequest, ReplayVersion, RunInputView,
 };
 pub use callback::{CallbackSecretView, NewCallbackSecret, RotateCallbackSecret};
+pub use collect::{CollectReport, CollectRequest};
 pub use deploy::{
     BuildLineView, BuildLogView, BundleFileBody, DependenciesView, DeployPlan, DeployPlanRequest, DeployRequest,
     DeployTogetherRequest, DeployedTogetherView, DeploymentView, FunctionToDeploy, RollbackRequest,

@@ -188,6 +188,8 @@ impl Core {
                     .with_hint("choose a version of it for this runtime, or publish one with --runtime"));
             }
             size = size.saturating_add(record.size);
+            // It may be removed before the version is there that stands on it.
+            self.renew(&record.bundle).await?;
             layer.version = Some(record.number);
             digests.push(record.bundle);
         }
