@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from harness import Server, write_function
 from harness.index import PythonIndex, wheel
+from harness.paths import ROOT
 
 HANDLER = """
 import shared
@@ -270,3 +271,13 @@ def test_a_kill_while_a_layer_is_published_leaves_nothing_half(house: Server, tm
     for number in range(1, known + 2):
         house.deploy(write_function(tmp_path, "counts", code, layers=[f"big:{number}"]))
         assert said(house, "counts") == 30
+
+
+def test_the_guide_does_what_it_says(house: Server, tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "guides" / "layers.md").read_text(encoding="utf-8")
+    script = guide.split("```sh\n", 1)[1].split("```", 1)[0].replace("faas ", f"{house.program} ")
+    ran = subprocess.run(
+        ["sh", "-euc", script], cwd=tmp_path, env=house.cli.env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert '"hello, Ada"' in ran.stdout

@@ -37,6 +37,7 @@ pub(crate) async fn list_named_layers(
 #[utoipa::path(get, path = "/api/v1/named-layers/{name}", tag = "layers", params(("name" = String, Path, description = "the layer's name")), responses(
     (status = 200, body = LayerVersionList),
     (status = 404, description = "no such layer", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "not the name or number of a layer", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn list_layer_versions(
     State(state): State<ApiState>,
@@ -54,6 +55,7 @@ pub(crate) async fn list_layer_versions(
 ), responses(
     (status = 200, body = LayerVersionView),
     (status = 404, description = "no such version", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "not the name or number of a layer", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn get_layer_version(
     State(state): State<ApiState>,
@@ -125,6 +127,7 @@ pub(crate) async fn publish_layer(
     (status = 200, body = RemovedLayer),
     (status = 404, description = "no such version", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "versions of functions stand on it", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "not the name or number of a layer", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn remove_layer_version(
     State(state): State<ApiState>,
@@ -143,6 +146,7 @@ pub(crate) async fn remove_layer_version(
     (status = 200, body = RemovedLayer),
     (status = 404, description = "no such layer", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "versions of functions stand on it", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "not the name or number of a layer", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn remove_named_layer(
     State(state): State<ApiState>,

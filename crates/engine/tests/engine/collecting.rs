@@ -222,7 +222,7 @@ impl Attic {
 #[tokio::test]
 async fn nothing_needed_ever_goes_and_all_else_does() {
     let mut total = 0;
-    for seed in 0..60 {
+    for seed in 0..24 {
         let mut attic = Attic::open(seed).await;
         let mut collected = 0;
         for _ in 0..40 {
@@ -240,7 +240,7 @@ async fn nothing_needed_ever_goes_and_all_else_does() {
         attic.empty().await;
         total += collected;
     }
-    assert!(total > 50, "the histories have something to collect: {total}");
+    assert!(total > 20, "the histories have something to collect: {total}");
 }
 
 #[tokio::test]
