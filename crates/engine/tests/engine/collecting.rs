@@ -47,7 +47,8 @@ impl Attic {
     /// Some of a few files, so that histories share them.
     fn bundle(&mut self, first: &str) -> (Bundle, Vec<Bytes>) {
         let mut texts = vec![(first.to_owned(), format!("# {}", self.draw(4)))];
-        texts.extend((0..6).filter_map(|n| (self.draw(2) == 0).then(|| (format!("data/{n}"), format!("content {n}")))));
+        let drawn = (0..6).filter(|_| self.draw(2) == 0);
+        texts.extend(drawn.map(|n| (format!("data/{n}"), format!("content {n}"))));
         if self.draw(3) == 0 {
             texts.push(("requirements.txt".into(), format!("p{}\n", self.draw(3))));
         }
