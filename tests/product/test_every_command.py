@@ -64,6 +64,8 @@ def desk(tmp_path: Path) -> Path:
         (place / "main.py").write_text(ADD, "utf-8")
     (tmp_path / "hello.py").write_text(ADD, "utf-8")
     (tmp_path / "rules.toml").write_text("blocked_imports = ['socket']\n", "utf-8")
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "shared.py").write_text("", "utf-8")
     (tmp_path / "key.pem").write_text("-----BEGIN KEY-----", "utf-8")
     (tmp_path / "event.json").write_text('{"specversion":"1.0","id":"1","source":"/s","type":"t"}', "utf-8")
     return tmp_path
@@ -340,6 +342,14 @@ def layers(session: Session, desk: Path) -> None:
     session.both("layers", "get", layer)
     session.json("fn", "delete", "layered", "--yes")
     session.json("layers", "remove", layer)
+    for _ in range(2):
+        session.json("layers", "publish", "shared-utils", "lib", "--runtime", "python")
+    session.both("layers", "versions", "shared-utils")
+    session.both("layers", "get", "shared-utils:1")
+    session.both("layers", "list")
+    session.json("layers", "remove", "shared-utils:1")
+    session.both("collect", "--dry-run")
+    session.both("collect")
 
 
 def triggers_events_and_topics(session: Session, desk: Path) -> None:

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use faas_config::Manifest;
-use faas_engine::{Caller, DeployEar, DeployTalk, NewDeployment, Target};
+use faas_engine::{Caller, DeployEar, DeployTalk, NewDeployment, Plan, Target};
 use faas_proto::rest::{
     BundleFileBody, DeployEvent, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, Problem, RollbackRequest,
 };
@@ -29,12 +29,7 @@ pub(crate) async fn plan_deployment(
     PathParams(_): PathParams<String>,
     Json(body): Json<DeployPlanRequest>,
 ) -> Result<Json<DeployPlan>, Failure> {
-    let plan = state.engine.plan(caller.project, &bundle(body.files)?).await?;
-    Ok(Json(DeployPlan {
-        missing: plan.missing.iter().map(ToString::to_string).collect(),
-        bytes_total: plan.bytes_total,
-        bytes_missing: plan.bytes_missing,
-    }))
+    Ok(Json(plan_view(&state.engine.plan(caller.project, &bundle(body.files)?).await?)))
 }
 
 /// Stores one file's bytes under their digest.
@@ -167,7 +162,15 @@ pub(crate) fn new_deployment(
     })
 }
 
-fn bundle(files: Vec<BundleFileBody>) -> Result<Bundle, Fault> {
+pub(crate) fn plan_view(plan: &Plan) -> DeployPlan {
+    DeployPlan {
+        missing: plan.missing.iter().map(ToString::to_string).collect(),
+        bytes_total: plan.bytes_total,
+        bytes_missing: plan.bytes_missing,
+    }
+}
+
+pub(crate) fn bundle(files: Vec<BundleFileBody>) -> Result<Bundle, Fault> {
     let file = |file: BundleFileBody| {
         let digest = parse_digest(&file.digest)?;
         Ok(BundleFile { path: file.path, digest, size: file.size, executable: file.executable })

@@ -3,6 +3,7 @@
 mod aliases;
 mod cache;
 mod callbacks;
+mod collect;
 mod dead_letters;
 mod deploy;
 mod deploy_stream;
@@ -18,6 +19,7 @@ mod logs;
 mod manifest;
 mod metrics;
 mod metrics_page;
+mod named_layers;
 mod openapi;
 mod page;
 mod preflight;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_engine::{FigureSnapshot, Forgotten, HistogramSnapshot, OnwardFigures};
+use faas_engine::{Collections, FigureSnapshot, Forgotten, HistogramSnapshot, OnwardFigures};
 use faas_ports::{StartFigures, StartPath};
 use faas_types::Code;
 use faas_web::ConnectionEnd;
@@ -33,6 +33,7 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     start_families(&mut page, &state.engine.launcher().starts());
     body_families(&mut page, &state);
     retention_families(&mut page, state.engine.forgotten());
+    collect_families(&mut page, state.engine.collections());
     onward_families(&mut page, state.engine.onward());
     connection_families(&mut page, &state);
     cache_families(&mut page, &state);
@@ -95,6 +96,27 @@ fn retention_families(page: &mut Page, forgotten: &Forgotten) {
     let reclaimed = count(&forgotten.reclaimed);
     page.single("faas_history_reclaimed_bytes_total", "counter", "Bytes given back to the file system.", reclaimed);
     page.single("faas_log_bytes", "gauge", "Bytes of log lines that are kept.", count(&forgotten.log_bytes));
+}
+
+/// What was collected because nothing needs it.
+fn collect_families(page: &mut Page, collections: &Collections) {
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    page.family("faas_collections_total", "counter", "Collections of what nothing needs, by outcome.");
+    for (outcome, counter) in [("done", &collections.done), ("failed", &collections.failed)] {
+        page.sample("faas_collections_total", &[("outcome", &outcome)], count(counter));
+    }
+    page.family("faas_collected_total", "counter", "What was removed because nothing needs it, by kind.");
+    let kinds = [("blobs", &collections.blobs), ("layers", &collections.layers), ("records", &collections.records)];
+    for (kind, counter) in kinds {
+        page.sample("faas_collected_total", &[("kind", &kind)], count(counter));
+    }
+    let bytes = count(&collections.bytes);
+    page.single(
+        "faas_collected_bytes_total",
+        "counter",
+        "Bytes of files that were removed because nothing needs them.",
+        bytes,
+    );
 }
 
 /// What follows the ends of runs.

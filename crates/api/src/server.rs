@@ -11,9 +11,9 @@ use utoipa_axum::routes;
 
 use crate::state::ApiState;
 use crate::{
-    aliases, cache, callbacks, dead_letters, deploy, error_pages, events, functions, git, health, invoke, keys, layers,
-    logs, metrics, openapi, preflight, replays, retention, runs, secrets, together, topics, triggers, vars,
-    version_files, versions,
+    aliases, cache, callbacks, collect, dead_letters, deploy, error_pages, events, functions, git, health, invoke,
+    keys, layers, logs, metrics, named_layers, openapi, preflight, replays, retention, runs, secrets, together, topics,
+    triggers, vars, version_files, versions,
 };
 
 /// Every route of the control plane.
@@ -96,6 +96,13 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsRead), routes!(layers::list_layers))
         .add(Key(FunctionsRead), routes!(layers::get_layer))
         .add(Key(FunctionsWrite), routes!(layers::remove_layer))
+        .add(Key(FunctionsRead), routes!(named_layers::list_named_layers))
+        .add(Key(FunctionsRead), routes!(named_layers::list_layer_versions))
+        .add(Key(FunctionsRead), routes!(named_layers::get_layer_version))
+        .add(Key(FunctionsWrite), routes!(named_layers::plan_layer))
+        .add(Key(FunctionsWrite), routes!(named_layers::publish_layer))
+        .add(Key(FunctionsWrite), routes!(named_layers::remove_layer_version))
+        .add(Key(FunctionsWrite), routes!(named_layers::remove_named_layer))
         .add(Key(RunsRead), routes!(logs::function_logs))
         .add(Key(RunsRead), routes!(runs::list_runs))
         .add(Key(RunsRead), routes!(runs::get_run))
@@ -111,6 +118,7 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsWrite), routes!(dead_letters::purge_dead_letters))
         .add(Key(FunctionsWrite), routes!(functions::pause_function))
         .add(Key(FunctionsWrite), routes!(functions::resume_function))
+        .add(Key(Admin), routes!(collect::collect))
         .add(Key(RunsRead), routes!(retention::get_retention))
         .add(Key(Admin), routes!(retention::set_retention))
         .add(Key(Admin), routes!(retention::reset_retention))

@@ -156,6 +156,7 @@ fn settings_view(version: &VersionRecord) -> SettingsView {
         triggers: settings.triggers.clone(),
         background: settings.background.clone(),
         canary: settings.canary.as_ref().map(policy_view),
+        layers: settings.layers.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -9,7 +9,7 @@ use faas_api::{ApiState, GitRemote};
 use faas_cli::{Debugger, Lobby, LocalServer, Profile};
 use faas_config::preflight::Policy;
 use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
-use faas_engine::{CallbackPolicy, Engine, EngineSettings, Ports};
+use faas_engine::{CallbackPolicy, CollectPolicy, Engine, EngineSettings, Ports};
 use faas_gateway::Gateway;
 use faas_outbound::HttpOutbound;
 use faas_ports::{Inspection, Sandboxes, SystemClock};
@@ -143,6 +143,10 @@ impl Server {
             },
             preflight: Arc::new(Policy::new(&config.preflight)?),
             inspection,
+            collect: CollectPolicy {
+                every: config.engine.collect_every.get(),
+                grace: config.engine.collect_grace.get(),
+            },
             ..EngineSettings::default()
         };
         launcher.tend();

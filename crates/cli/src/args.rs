@@ -3,9 +3,9 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    aliases, api, cache, callbacks, canary, completion, deploy, deps, dev, dlq, doctor, events, explain, functions,
-    git, init, invoke, keys, layers, login, logs, pending, preflight, profiles, rollback, runs, secrets, status, test,
-    topics, triggers, up, validate, vars, version,
+    aliases, api, cache, callbacks, canary, collect, completion, deploy, deps, dev, dlq, doctor, events, explain,
+    functions, git, init, invoke, keys, layers, login, logs, pending, preflight, profiles, rollback, runs, secrets,
+    status, test, topics, triggers, up, validate, vars, version,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -120,10 +120,10 @@ pub(crate) enum Command {
     Profile(profiles::ProfileCommand),
     /// Call any route of the server's API with your key
     Api(api::ApiArgs),
-    /// List, show and remove layers of installed packages
+    /// Publish, list, show and remove layers that functions share
     #[command(
         subcommand,
-        after_help = "Examples:\n  faas layers list\n  faas layers get lay_5J2ZKX8M0V6W3Q1R7T9Y4B8C2D"
+        after_help = "Examples:\n  faas layers list\n  faas layers publish shared-utils ./lib\n  faas layers get shared-utils"
     )]
     Layers(layers::LayersCommand),
     /// Make, list and revoke API keys
@@ -138,6 +138,8 @@ pub(crate) enum Command {
     /// Show and change what uploads are refused for
     #[command(subcommand, after_help = "Examples:\n  faas preflight get\n  faas preflight set rules.toml")]
     Preflight(preflight::PreflightCommand),
+    /// Remove the files of a server that nothing needs any more
+    Collect(collect::CollectArgs),
     /// Deploy by `git push`
     #[command(subcommand, after_help = "Examples:\n  faas git remote\n  git push faas main")]
     Git(git::GitCommand),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_client::LocalFile;
-use faas_config::preflight::{Finding, InvalidPolicy, Policies, Policy, Preflight, Severity};
+use faas_config::preflight::{AllowedSecret, Finding, InvalidPolicy, Policies, Policy, Preflight, Severity};
 use faas_config::{Language, closest, is_git_ignored};
 use faas_types::{Code, Entrypoint};
 
@@ -22,7 +22,7 @@ const ABOVE_MAX: usize = 32;
 
 /// What was found, the errors first, and what of the check could not be done.
 pub(crate) fn of(project: &Project, policies: &Policies) -> (Vec<Finding>, Option<String>) {
-    let mut findings = preflight(project, policies);
+    let mut findings = preflight(&project.files, &project.manifest.allowed_secrets, policies);
     findings.extend(exposed_to_git(project));
     let skipped = match source(project) {
         Ok((found, skipped)) => {
@@ -73,14 +73,13 @@ pub(crate) async fn policies(session: &Session) -> Policies {
 }
 
 /// The rules that the server has too.
-fn preflight(project: &Project, policies: &Policies) -> Vec<Finding> {
-    let preflight = Preflight { policies, allowed: &project.manifest.allowed_secrets };
-    let listing: Vec<(&str, u64)> =
-        project.files.iter().map(|file| (file.entry.path.as_str(), file.entry.size)).collect();
+pub(crate) fn preflight(files: &[LocalFile], allowed: &[AllowedSecret], policies: &Policies) -> Vec<Finding> {
+    let preflight = Preflight { policies, allowed };
+    let listing: Vec<(&str, u64)> = files.iter().map(|file| (file.entry.path.as_str(), file.entry.size)).collect();
     let mut findings = preflight.listing(listing.iter().map(|(path, _)| *path));
     for at in preflight.searched(&listing) {
         // A file that cannot be read any more is told of by the upload.
-        if let Ok(bytes) = std::fs::read(&project.files[at].local) {
+        if let Ok(bytes) = std::fs::read(&files[at].local) {
             findings.extend(preflight.file(listing[at].0, &bytes));
         }
     }

@@ -5,6 +5,7 @@ pub(crate) mod api;
 pub(crate) mod cache;
 pub(crate) mod callbacks;
 pub(crate) mod canary;
+pub(crate) mod collect;
 pub(crate) mod completion;
 pub(crate) mod deploy;
 pub(crate) mod deps;
@@ -77,7 +78,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Whoami(_) => login::whoami(session).await?,
         Command::Profile(command) => profiles::run(command, session)?,
         Command::Api(args) => return api::run(args, session).await,
-        Command::Layers(command) => layers::run(command, session).await?,
+        Command::Layers(command) => Box::pin(layers::run(command, session)).await?,
         Command::Keys(command) => keys::run(command, session).await?,
         Command::Cache(command) => cache::run(command, session).await?,
         Command::Callbacks(command) => callbacks::run(command, session).await?,
@@ -87,6 +88,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Snapshot(_) => return Err(pending::refuse("snapshot")),
         Command::Explain(args) => explain::run(&args, session)?,
         Command::Completion(args) => completion::run(&args, session)?,
+        Command::Collect(args) => collect::run(args, session).await?,
         Command::Status(_) => status::run(session).await?,
         Command::Version(_) => version::run(session)?,
     }

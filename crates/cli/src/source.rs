@@ -39,14 +39,25 @@ pub(crate) struct Source {
     pub(crate) path: PathBuf,
     /// Where they came from, for people; `None` when they lie where they were named.
     pub(crate) origin: Option<String>,
-    _unpacked: Option<TempDir>,
+    unpacked: Option<TempDir>,
 }
 
 // === impl Source ===
 
 impl Source {
-    /// Brings the files here.
+    /// Brings the files of a function here.
     pub(crate) fn fetch(args: SourceArgs) -> anyhow::Result<Self> {
+        let mut source = Self::fetch_whole(args)?;
+        if source.unpacked.is_some()
+            && let Some(only) = single_directory(&source.path)?
+        {
+            source.path = only;
+        }
+        Ok(source)
+    }
+
+    /// Brings files here as they lie, also where all are in one directory.
+    pub(crate) fn fetch_whole(args: SourceArgs) -> anyhow::Result<Self> {
         let SourceArgs { path, git, reference, subdir } = args;
         if let Some(url) = git {
             return Self::cloned(&Repository::new(&url, reference.as_deref(), subdir.as_deref())?);
@@ -59,7 +70,7 @@ impl Source {
                 let origin = path.display().to_string();
                 Self::unpacked(&origin, |dir| archive::unpack_file(&path, dir))
             }
-            _ => Ok(Self { path, origin: None, _unpacked: None }),
+            _ => Ok(Self { path, origin: None, unpacked: None }),
         }
     }
 
@@ -72,8 +83,8 @@ impl Source {
     fn unpacked(origin: &str, unpack: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<Self> {
         let dir = scratch()?;
         unpack(dir.path())?;
-        let path = single_directory(dir.path())?.unwrap_or_else(|| dir.path().to_owned());
-        Ok(Self { path, origin: Some(origin.to_owned()), _unpacked: Some(dir) })
+        let path = dir.path().to_owned();
+        Ok(Self { path, origin: Some(origin.to_owned()), unpacked: Some(dir) })
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{Client, ClientError};
 const PARALLEL_UPLOADS: usize = 8;
 const CHUNK: usize = 64 << 10;
 /// The server installs packages and loads the entrypoint in a sandbox before it answers.
-const DEPLOY_TIMEOUT: Duration =
+pub(crate) const DEPLOY_TIMEOUT: Duration =
     limits::INIT_TIMEOUT.saturating_add(limits::BUILD_TIME_MAX).saturating_add(Duration::from_secs(90));
 /// The largest file over a slow line.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);

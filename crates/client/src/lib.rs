@@ -24,6 +24,7 @@ mod invoke;
 mod keys;
 mod layers;
 mod logs;
+mod named_layers;
 mod preflight;
 mod raw;
 mod runs;

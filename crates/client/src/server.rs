@@ -1,8 +1,14 @@
 //! The server itself.
 
-use faas_proto::rest::{HealthView, StatusView};
+use std::time::Duration;
+
+use faas_proto::rest::{CollectReport, CollectRequest, HealthView, StatusView};
+use reqwest::Method;
 
 use crate::{Client, ClientError};
+
+/// Every list of files is read, and every stored file looked at.
+const COLLECT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 // === impl Client ===
 
@@ -13,6 +19,15 @@ impl Client {
     /// See [`ClientError`].
     pub async fn status(&self) -> Result<StatusView, ClientError> {
         self.get("api/v1/status", &()).await
+    }
+
+    /// Removes the files and records that nothing needs any more, or tells what would go.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn collect(&self, dry_run: bool) -> Result<CollectReport, ClientError> {
+        let request = self.request(Method::POST, "api/v1/collect")?;
+        self.read(request.timeout(COLLECT_TIMEOUT).json(&CollectRequest { dry_run })).await
     }
 
     /// Whether the server lives; needs no key.

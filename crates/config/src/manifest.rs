@@ -12,6 +12,7 @@ mod document;
 mod event;
 mod fields;
 mod http;
+mod layers;
 mod literal;
 mod node;
 mod origins;

@@ -63,6 +63,8 @@ pub struct ServerOverrides {
     pub memory_max: Option<ByteSize>,
     pub parked: Option<u32>,
     pub versions_kept: Option<u32>,
+    pub collect_every: Option<Span>,
+    pub collect_grace: Option<Span>,
     pub retention_runs: Option<Span>,
     pub retention_results: Option<Span>,
     pub retention_logs: Option<Span>,
@@ -212,6 +214,8 @@ impl ServerConfig {
         self.engine.memory_max = layer.memory_max.or(self.engine.memory_max.take());
         set(&mut self.engine.parked, layer.parked);
         set(&mut self.engine.versions_kept, layer.versions_kept);
+        set(&mut self.engine.collect_every, layer.collect_every);
+        set(&mut self.engine.collect_grace, layer.collect_grace);
         set(&mut self.retention.runs, layer.retention_runs);
         // Who only says how long runs are kept has not asked for results that outlive them.
         self.retention.results = layer.retention_results.unwrap_or(self.retention.results.min(self.retention.runs));
@@ -271,6 +275,13 @@ impl ServerConfig {
         }
         if !(1..=10_000).contains(&self.engine.versions_kept) {
             return refuse("engine.versions_kept", "must be from 1 to 10000, such as 50");
+        }
+        let month = Span::from_secs(30 * 24 * 3_600);
+        if self.engine.collect_every > month {
+            return refuse("engine.collect_every", "must be at most 30d, such as 6h; 0s never collects");
+        }
+        if self.engine.collect_grace < Span::from_secs(1) || self.engine.collect_grace > month {
+            return refuse("engine.collect_grace", "must be between 1s and 30d, such as 24h");
         }
         self.check_http()?;
         if self.metrics.functions_max > 10_000 {

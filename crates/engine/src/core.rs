@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::body_budget::BodyBudget;
 use crate::catalog::Catalog;
+use crate::collect::{CollectPolicy, Collections};
 use crate::dependencies::Builds;
 use crate::dispatch::Dispatch;
 use crate::engine::EngineSettings;
@@ -56,6 +57,8 @@ pub(crate) struct Core {
     pub(crate) stats: Arc<Stats>,
     pub(crate) recorder: Recorder,
     pub(crate) forgotten: Forgotten,
+    pub(crate) collections: Collections,
+    pub(crate) collect_policy: CollectPolicy,
     pub(crate) dispatch: Dispatch,
     pub(crate) onward: OnwardFigures,
     pub(crate) topics: TopicHall,

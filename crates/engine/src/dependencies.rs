@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use faas_ports::{BuildJob, Builder, Collection, Expect, Key, PortError, Write};
 use faas_types::{
     Bundle, Code, DependencyMode, Digest, Fault, FunctionSettings, LayerId, LayerRecord, ProjectId, RuntimeName, limits,
@@ -162,6 +161,7 @@ impl Core {
             let record: LayerRecord = decode(&key, &entry.value)?;
             match self.laid_out(&record.bundle).await {
                 Ok(_) => {
+                    self.renew(&record.bundle).await?;
                     let layer = Arc::new(record);
                     talk.tell(DeployNews::Reused(Arc::clone(&layer)));
                     return Ok((layer, true));
@@ -194,8 +194,7 @@ impl Core {
             () = self.stop.cancelled() => Err(stopping()),
         };
         let built = built.inspect_err(|fault| tracing::warn!(layer = %id, %fault, "packages were not installed"))?;
-        let digest = self.blobs.put(Bytes::from(built.bundle.canonical_bytes())).await?;
-        self.layers.seal_bundle(&digest, &built.bundle, &*self.blobs).await.map_err(|error| match error {
+        let digest = self.seal_stored(&built.bundle).await.map_err(|error| match error {
             PortError::Invalid(message) => Fault::new(Code::DeploymentFailed, message),
             error => error.into(),
         })?;

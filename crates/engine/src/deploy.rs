@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use faas_config::preflight::AllowedSecret;
-use faas_ports::{InstanceLogs, InstanceSpec, Launched, LogEntry, PortError};
+use faas_ports::{InstanceLogs, InstanceSpec, Launched, LayerStack, LogEntry};
 use faas_types::{
     Author, BuildLine, BuildLog, Bundle, Code, Declaration, Deployment, DeploymentId, Digest, Fault, FunctionName,
     FunctionRecord, FunctionSettings, InvocationMode, ProjectId, VersionRecord, limits,
@@ -18,6 +18,7 @@ use crate::catalog::FunctionEntry;
 use crate::core::{Core, DeploymentGuard, encode, stopping};
 use crate::dependencies::Dependencies;
 use crate::engine::Engine;
+use crate::layers::Pile;
 use crate::onward::check_destinations;
 use crate::pool::PoolSpec;
 use crate::publish::Checked;
@@ -59,6 +60,13 @@ pub(crate) struct ReadyVersion {
     dependencies: Option<Dependencies>,
 }
 
+/// Where the parts of a version lie on this machine.
+struct Layout {
+    code: PathBuf,
+    packages: Option<PathBuf>,
+    layers: Option<LayerStack>,
+}
+
 /// What a deployment lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -96,7 +104,7 @@ impl Engine {
     pub async fn plan(&self, project: ProjectId, bundle: &Bundle) -> Result<Plan, Fault> {
         bundle.validate()?;
         self.inspect_listing(project, bundle).await?;
-        let missing = self.missing(bundle).await?;
+        let missing = self.core.missing_files(bundle).await?;
         let sizes: BTreeMap<Digest, u64> = bundle.files.iter().map(|file| (file.digest, file.size)).collect();
         let bytes_missing = missing.iter().filter_map(|digest| sizes.get(digest)).sum();
         Ok(Plan { missing, bytes_total: bundle.size(), bytes_missing })
@@ -118,11 +126,6 @@ impl Engine {
         }
         self.core.blobs.put(bytes).await?;
         Ok(())
-    }
-
-    async fn missing(&self, bundle: &Bundle) -> Result<Vec<Digest>, Fault> {
-        let digests: Vec<Digest> = bundle.files.iter().map(|file| file.digest).collect();
-        Ok(self.core.blobs.missing(&digests).await?)
     }
 
     /// Seals a version, loads it in a sandbox and moves its alias to it, or begins its trial where its settings ask for one.
@@ -187,18 +190,28 @@ impl Engine {
         }
         check_destinations(&self.core, project, (new.target.alias(), peers), &new.settings.background).await?;
         self.inspect_listing(project, &new.bundle).await?;
-        let digest = self.seal(&new).await?;
-        self.inspect_files(project, &new).await?;
+        let digest = self.core.seal_uploaded(&new.bundle).await?;
+        self.inspect_files(project, &new.bundle, &new.allowed_secrets).await?;
         let runtime = self.core.launcher.resolve(&new.settings.runtime)?;
         // A version stays what it was checked as: `python` must not mean another one after an upgrade.
         new.settings.runtime = runtime.name.clone();
+        let layers = self.core.resolve_layers(project, &mut new.settings).await?;
         let code = self.core.layers.find(&digest).ok_or_else(|| Fault::internal("a sealed layer is not there"))?;
         let dependencies = self.dependencies(project, &new.settings, &new.bundle, &new.talk).await?;
         let packages = dependencies.as_ref().and_then(Dependencies::digest);
+        let pile = Pile { settings: &new.settings, digests: &layers, packages };
+        if pile.digest().is_some() {
+            self.core.keep(pile.recipe()).await?;
+        }
+        let layout = Layout {
+            code,
+            packages: self.core.dependency_layer(packages).await?,
+            layers: self.core.layer_stack(pile).await?,
+        };
         let record = known.as_ref().map(|entry| &entry.record);
         new.talk.tell(DeployNews::Loading);
         let began = Instant::now();
-        let (loaded, wrote) = self.check(project, &new, (code, packages), record).await?;
+        let (loaded, wrote) = self.check(project, &new, layout, record).await?;
         let check = began.elapsed();
         let build_log = match &dependencies {
             Some(dependencies) => dependencies.log(self.core.clock.now()).followed_by(wrote),
@@ -211,6 +224,7 @@ impl Engine {
             prepared: self.prepare(&new.bundle, loaded.harvest).await,
             build_log: self.keep_build_log(&build_log).await?,
             dependencies: packages,
+            layers,
         };
         Ok(ReadyVersion { new, bundle: digest, checked, check, build_log, dependencies })
     }
@@ -228,32 +242,13 @@ impl Engine {
         Arc::clone(deploying.entry((project, name.clone())).or_default())
     }
 
-    async fn seal(&self, new: &NewDeployment) -> Result<Digest, Fault> {
-        let missing = self.missing(&new.bundle).await?;
-        if let Some(digest) = missing.first() {
-            let path = new.bundle.files.iter().find(|file| file.digest == *digest).map_or("", |file| &file.path);
-            return Err(Fault::new(
-                Code::DeploymentFailed,
-                format!("{} files were not uploaded, the first is `{path}`", missing.len()),
-            )
-            .with_hint("ask /deploy/plan which are missing and upload them to /api/v1/blobs/{digest}"));
-        }
-        let canonical = Bytes::from(new.bundle.canonical_bytes());
-        let digest = self.core.blobs.put(canonical).await?;
-        self.core.layers.seal_bundle(&digest, &new.bundle, &*self.core.blobs).await.map_err(|error| match error {
-            PortError::Invalid(message) => Fault::new(Code::DeploymentFailed, message),
-            error => error.into(),
-        })?;
-        Ok(digest)
-    }
-
     /// Loads the entrypoint in a sandbox, as an instance would, and throws the instance away. What it wrote comes without
     /// secrets.
     async fn check(
         &self,
         project: ProjectId,
         new: &NewDeployment,
-        (code, packages): (PathBuf, Option<Digest>),
+        Layout { code, packages, layers }: Layout,
         record: Option<&FunctionRecord>,
     ) -> Result<(Launched, BuildLog), Fault> {
         let stages = self.core.stages.of(project);
@@ -273,7 +268,8 @@ impl Engine {
             concurrency: 1,
             inspection: None,
             code,
-            dependencies: self.core.dependency_layer(packages).await?,
+            dependencies: packages,
+            layers,
         };
         let instance = InstanceSpec { harvest: true, ..spec.instance(&*self.core.clock, &*self.core.ids) };
         let launched = self.core.launcher.launch(instance).await;

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::body_budget::BodyBudget;
 use crate::call::{CallRequest, Route, Selector, kept_lot};
 use crate::catalog::Catalog;
+use crate::collect::{CollectPolicy, Collections};
 use crate::core::{Core, stopping};
 use crate::dependencies::{BuildTurns, Builds};
 use crate::dispatch::{self, Dispatch};
@@ -99,6 +100,8 @@ pub struct EngineSettings {
     pub preflight: Arc<Policy>,
     /// Lets debuggers into instances, and gives calls the time for it.
     pub inspection: Option<Inspection>,
+    /// How what nothing needs is collected.
+    pub collect: CollectPolicy,
 }
 
 /// Decides and carries out. Cheap to clone.
@@ -130,6 +133,7 @@ impl Default for EngineSettings {
             versions_kept: limits::VERSIONS_KEPT,
             preflight: Arc::default(),
             inspection: None,
+            collect: CollectPolicy::default(),
             retention: Retention::default(),
             look_every: Duration::from_secs(10),
         }
@@ -192,6 +196,8 @@ impl Engine {
             stats,
             recorder,
             forgotten: Forgotten::default(),
+            collections: Collections::default(),
+            collect_policy: settings.collect,
             dispatch,
             onward: OnwardFigures::default(),
             topics: TopicHall { store: ports.topics, flow: Flow::default() },
@@ -212,6 +218,7 @@ impl Engine {
         ];
         background.extend(dispatch::start(&core, feeds));
         core.tasks.spawn(Arc::clone(&core).forget(settings.retention));
+        core.tasks.spawn(Arc::clone(&core).keep_collecting());
         core.tasks.spawn(send_callbacks(Arc::clone(&core), settings.callbacks));
         let retention_default = settings.retention;
         let versions_kept = settings.versions_kept;

@@ -220,6 +220,11 @@ impl Engine {
                 if rows.is_empty() {
                     break;
                 }
+                if collection == Collection::Versions {
+                    for row in &rows {
+                        self.core.keep_for_instances(&decode(&row.key, &row.value)?).await?;
+                    }
+                }
                 let deletes = rows.into_iter().map(|row| Write::Delete { key: row.key, expect: Expect::Any });
                 self.core.registry.commit(deletes.collect()).await?;
             }

@@ -1,4 +1,8 @@
-//! The layers of packages that a project has, and who uses them.
+//! The layers that a project has, and who uses them: those of packages, which requests make, and those that people name.
+
+mod named;
+mod publish;
+mod stack;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +13,9 @@ use serde::Deserialize;
 use crate::catalog::decode;
 use crate::dependencies::layer_key;
 use crate::engine::Engine;
+pub use named::{KnownLayerName, KnownLayerVersion};
+pub use publish::NewLayer;
+pub(crate) use stack::Pile;
 
 /// Layers in a listing.
 const LISTED_MAX: u32 = 1_000;
@@ -37,6 +44,19 @@ struct Standing {
 
 /// Versions by the file lists of their packages.
 type Uses = BTreeMap<Digest, BTreeMap<FunctionName, BTreeSet<u32>>>;
+
+/// The versions that a refusal names.
+fn named_users(used_by: &BTreeMap<FunctionName, BTreeSet<u32>>) -> String {
+    let one = |(name, versions): (&FunctionName, &BTreeSet<u32>)| {
+        let numbers: Vec<String> = versions.iter().rev().take(NAMED).map(u32::to_string).collect();
+        let rest = if versions.len() > NAMED { ", …" } else { "" };
+        format!("{name} ({}{rest})", numbers.join(", "))
+    };
+    let names: Vec<String> = used_by.iter().take(NAMED).map(one).collect();
+    let more = used_by.len().saturating_sub(NAMED);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("versions of {}{rest}", names.join(", "))
+}
 
 // === impl Engine ===
 
@@ -67,28 +87,19 @@ impl Engine {
         Ok(KnownLayer { record, used_by })
     }
 
-    /// Forgets a layer that no version stands on.
+    /// Forgets a layer that no version stands on. Its files are collected unless something else needs them.
     ///
     /// # Errors
     /// `FN_013` when there is none of that id; `FN_014` while versions stand on it.
     pub async fn remove_layer(&self, project: ProjectId, id: LayerId) -> Result<(), Fault> {
         let key = layer_key(project, id);
         let _turn = self.core.builds.turns.of(&key).await;
-        let KnownLayer { record, used_by } = self.layer(project, id).await?;
+        let KnownLayer { used_by, .. } = self.layer(project, id).await?;
         if !used_by.is_empty() {
-            let names: Vec<&str> = used_by.keys().take(NAMED).map(FunctionName::as_str).collect();
-            let more = used_by.len().saturating_sub(NAMED);
-            let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-            return Err(Fault::new(
-                Code::Conflict,
-                format!("versions of {}{rest} stand on this layer", names.join(", ")),
-            )
-            .with_hint("delete those functions first; `faas layers get` names the versions"));
+            return Err(Fault::new(Code::Conflict, format!("{} stand on this layer", named_users(&used_by)))
+                .with_hint("delete those functions first; `faas layers get` names the versions"));
         }
         self.core.registry.commit(vec![Write::Delete { key, expect: Expect::Any }]).await?;
-        if self.stands_alone(&record).await? {
-            self.core.layers.remove(&record.bundle).await?;
-        }
         Ok(())
     }
 
@@ -99,20 +110,6 @@ impl Engine {
             None => Err(Fault::new(Code::NotFound, format!("there is no layer {id}"))
                 .with_hint("list those there are with `faas layers list`")),
         }
-    }
-
-    /// Whether nobody else stands on the same files: another layer, or a version of another project.
-    async fn stands_alone(&self, gone: &LayerRecord) -> Result<bool, Fault> {
-        let projects: BTreeSet<ProjectId> =
-            self.core.catalog.all().iter().map(|entry| entry.record.project).chain([self.default_project()]).collect();
-        for project in projects {
-            let layers = self.layers(project).await?;
-            let is_same = |layer: &KnownLayer| layer.record.bundle == gone.bundle;
-            if layers.iter().any(is_same) || self.uses(project).await?.contains_key(&gone.bundle) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     async fn uses(&self, project: ProjectId) -> Result<Uses, Fault> {

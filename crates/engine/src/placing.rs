@@ -8,6 +8,7 @@ use faas_types::{Code, Fault, Stage};
 use crate::call::{Route, Selector};
 use crate::catalog::FunctionEntry;
 use crate::core::{Core, stopping};
+use crate::layers::Pile;
 use crate::place::Place;
 use crate::places::{PoolKey, Refusal, Urgency, Why};
 use crate::pool::PoolSpec;
@@ -65,7 +66,10 @@ impl Core {
     /// Makes the pool that serves a route, with the vars of this moment, unless there is one.
     pub(crate) async fn open_pool(&self, route: &Route) -> Result<(), Fault> {
         let code = self.code_layer(&route.version).await?;
-        let dependencies = self.dependency_layer(route.version.dependencies).await?;
+        let version = &route.version;
+        let dependencies = self.dependency_layer(version.dependencies).await?;
+        let pile = Pile { settings: &version.settings, digests: &version.layers, packages: version.dependencies };
+        let layers = self.layer_stack(pile).await?;
         if self.stopping.load(std::sync::atomic::Ordering::Acquire) {
             return Err(stopping());
         }
@@ -83,6 +87,7 @@ impl Core {
             redactor,
             code,
             dependencies,
+            layers,
             concurrency: route.version.concurrency,
             inspection: self.inspection.clone().filter(|inspection| inspection.is_of(&record.name)),
         };

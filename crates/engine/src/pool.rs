@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use faas_ports::{Clock, IdSource, Inspection, InstanceSpec, InstanceVars};
+use faas_ports::{Clock, IdSource, Inspection, InstanceSpec, InstanceVars, LayerStack};
 use faas_types::{FunctionId, FunctionName, FunctionSettings, ProjectId, limits};
 
 use crate::places::Terms;
@@ -23,6 +23,8 @@ pub(crate) struct PoolSpec {
     pub code: PathBuf,
     /// The layer of its packages.
     pub dependencies: Option<PathBuf>,
+    /// Its named layers.
+    pub layers: Option<LayerStack>,
     /// How many calls an instance is expected to take at once.
     pub concurrency: u32,
     /// Lets debuggers in.
@@ -44,6 +46,7 @@ impl PoolSpec {
             vars: self.vars.clone(),
             code: self.code.clone(),
             dependencies: self.dependencies.clone(),
+            layers: self.layers.clone(),
             init_timeout: self.inspection.as_ref().map_or(limits::INIT_TIMEOUT, |_| Inspection::PATIENCE),
             harvest: false,
             inspection: self.inspection.clone(),

@@ -8,7 +8,6 @@ use faas_types::{Bundle, BundleFile, Fault, ProjectId};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::core::Core;
-use crate::deploy::NewDeployment;
 use crate::engine::Engine;
 
 /// Files that are read at once.
@@ -41,13 +40,17 @@ impl Engine {
         }
     }
 
-    /// Searches the stored files of a deployment, within the bounds of a [`Preflight`].
-    pub(crate) async fn inspect_files(&self, project: ProjectId, new: &NewDeployment) -> Result<(), Fault> {
-        let rules =
-            Arc::new(Rules { policies: self.core.policies(project).await?, allowed: new.allowed_secrets.clone() });
-        let listing: Vec<(&str, u64)> = new.bundle.files.iter().map(|file| (file.path.as_str(), file.size)).collect();
+    /// Searches the stored files of an upload, within the bounds of a [`Preflight`].
+    pub(crate) async fn inspect_files(
+        &self,
+        project: ProjectId,
+        bundle: &Bundle,
+        allowed: &[AllowedSecret],
+    ) -> Result<(), Fault> {
+        let rules = Arc::new(Rules { policies: self.core.policies(project).await?, allowed: allowed.to_vec() });
+        let listing: Vec<(&str, u64)> = bundle.files.iter().map(|file| (file.path.as_str(), file.size)).collect();
         let files: Vec<BundleFile> =
-            rules.preflight().searched(&listing).into_iter().map(|at| new.bundle.files[at].clone()).collect();
+            rules.preflight().searched(&listing).into_iter().map(|at| bundle.files[at].clone()).collect();
         let searches = files.into_iter().map(|file| inspect_file(Arc::clone(&self.core), file, Arc::clone(&rules)));
         let found: Vec<Vec<Finding>> = stream::iter(searches).buffered(AT_ONCE).try_collect().await?;
         match refusal(&found.concat()) {

@@ -37,9 +37,7 @@ impl Engine {
     async fn lay_beside(&self, longer: &Bundle, compiled: Vec<(BundleFile, Bytes)>) -> PortResult<Digest> {
         let puts = compiled.into_iter().map(|(_, content)| self.core.blobs.put(content));
         stream::iter(puts).buffer_unordered(AT_ONCE).try_for_each(|_| async { Ok(()) }).await?;
-        let digest = self.core.blobs.put(longer.canonical_bytes().into()).await?;
-        self.core.layers.seal_bundle(&digest, longer, &*self.core.blobs).await?;
-        Ok(digest)
+        self.core.seal_stored(longer).await
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Checked {
     pub build_log: Option<Digest>,
     /// Its packages.
     pub dependencies: Option<Digest>,
+    /// Its named layers.
+    pub layers: Vec<Digest>,
 }
 
 /// What a commit brought into being.
@@ -134,6 +136,7 @@ impl Engine {
             bundle: *bundle,
             prepared: checked.prepared,
             dependencies: checked.dependencies,
+            layers: checked.layers.clone(),
             file_count: u32::try_from(new.bundle.files.len()).unwrap_or(u32::MAX),
             size: new.bundle.size(),
             settings: new.settings.clone(),

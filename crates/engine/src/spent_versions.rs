@@ -57,6 +57,9 @@ impl Engine {
         if spent.is_empty() {
             return Ok(0);
         }
+        for number in &spent {
+            self.core.keep_for_instances(&*self.core.catalog.version(entry, *number).await?).await?;
+        }
         let project = entry.record.project;
         let delete =
             |number: &u32| Write::Delete { key: version_key(project, entry.record.id, *number), expect: Expect::Any };

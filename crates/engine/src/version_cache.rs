@@ -73,6 +73,7 @@ mod tests {
             bundle: faas_types::Digest::from_bytes([0; 32]),
             prepared: None,
             dependencies: None,
+            layers: Vec::new(),
             file_count: 1,
             size: 1,
             settings,

@@ -2,9 +2,20 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_types::Digest;
+use faas_types::{Digest, Timestamp};
 
 use crate::PortResult;
+
+/// A blob as a collector sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredBlob {
+    /// Its name.
+    pub digest: Digest,
+    /// Its bytes.
+    pub size: u64,
+    /// When it was last stored, or found by [`Blobs::missing`].
+    pub renewed_at: Timestamp,
+}
 
 /// Bytes under the name of their BLAKE3 hash. Shared by projects: a digest is no authorisation, callers check
 /// ownership through bundles.
@@ -20,9 +31,20 @@ pub trait Blobs: Send + Sync {
     /// when the stored bytes do not match.
     async fn get(&self, digest: &Digest) -> PortResult<Bytes>;
 
-    /// Which of these are not stored, each once, in the order given.
+    /// Which of these are not stored, each once, in the order given. Those that are stored count as renewed: whoever heard
+    /// of them may rely on them for as long as collectors wait.
     async fn missing(&self, digests: &[Digest]) -> PortResult<Vec<Digest>>;
 
     /// Removes the bytes; removing what does not exist is no error.
     async fn delete(&self, digest: &Digest) -> PortResult<()>;
+
+    /// The blobs whose digests begin with this byte.
+    async fn shelf(&self, first: u8) -> PortResult<Vec<StoredBlob>>;
+
+    /// Whether the blob is there and was not renewed since `before`.
+    async fn is_older(&self, digest: &Digest, before: Timestamp) -> PortResult<bool>;
+
+    /// Removes the bytes unless they were renewed since `before`, in one step: whoever renews them either comes before and
+    /// keeps them, or finds them missing. Returns whether they went.
+    async fn collect(&self, digest: &Digest, before: Timestamp) -> PortResult<bool>;
 }

@@ -51,6 +51,11 @@ pub trait DeadLetters: Send + Sync {
     /// What a run was enqueued with, while it is kept.
     async fn input(&self, project: ProjectId, run: RunId) -> PortResult<Option<Bytes>>;
 
+    /// Inputs that are kept, of all projects, by project and run, after this one. A run that is enqueued for another one has
+    /// a later id, so that an input that moves while the pages are read is in one of them.
+    async fn inputs(&self, after: Option<(ProjectId, RunId)>, limit: u32)
+    -> PortResult<Vec<(ProjectId, RunId, Bytes)>>;
+
     /// Forgets dead letters that died before `before`, and inputs of runs that ended and are older than that;
     /// `limit` rows of each at the most. Returns how many went.
     async fn expire_dead(&self, before: Timestamp, limit: u32) -> PortResult<u64>;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use faas_types::{
-    ByteSize, Fault, FunctionError, FunctionName, FunctionSettings, InstanceId, IsolationLevel, LogLevel, LogStream,
-    RunId, RuntimeName, SandboxId, Timestamp,
+    ByteSize, Fault, FunctionError, FunctionName, FunctionSettings, InstanceId, IsolationLevel, LayerName, LogLevel,
+    LogStream, RunId, RuntimeName, SandboxId, Timestamp,
 };
 use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
@@ -48,12 +48,24 @@ pub struct InstanceSpec {
     pub code: PathBuf,
     /// The sealed layer of its packages on this machine.
     pub dependencies: Option<PathBuf>,
+    /// Its named layers.
+    pub layers: Option<LayerStack>,
     /// How long it may take to become ready.
     pub init_timeout: Duration,
     /// Whether to hand over what the runtime compiled of the code. Costs time; for the check of a deployment.
     pub harvest: bool,
     /// Lets debuggers in.
     pub inspection: Option<Inspection>,
+}
+
+/// The named layers of a version on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerStack {
+    /// A sealed layer of two directories: `names` has one for each layer and is what they are mounted on, `packages` has
+    /// links to the packages in them, for languages that look for packages in one place.
+    pub base: PathBuf,
+    /// The sealed layers by name, those that win first.
+    pub layers: Vec<(LayerName, PathBuf)>,
 }
 
 /// Environment variables of a user's code. Their values may be secrets: they are never printed, and wiped from memory when

@@ -23,7 +23,7 @@ mod sandbox;
 mod topics;
 mod vault;
 
-pub use blobs::Blobs;
+pub use blobs::{Blobs, StoredBlob};
 pub use builder::{BuildJob, BuildListener, Builder, Built};
 pub use callbacks::{Callbacks, NewCallback, TakeCallbacks, TakenCallback};
 pub use claims::{Claim, ClaimRequest, Claimed, Claims, Holder};
@@ -39,8 +39,8 @@ pub use history::{
 pub use inspection::{DebuggerDoor, Inspection};
 pub use instances::{
     BodyStream, ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage,
-    InstanceVars, Invocation, InvocationBody, LaunchTimings, Launched, Launcher, LogEntry, Publication, PublishReply,
-    Publishing, ReplyHead, RuntimeDescription, StartFigures, StartPath,
+    InstanceVars, Invocation, InvocationBody, LaunchTimings, Launched, Launcher, LayerStack, LogEntry, Publication,
+    PublishReply, Publishing, ReplyHead, RuntimeDescription, StartFigures, StartPath,
 };
 pub use layers::{LayerBuild, Layers};
 pub use outbound::{Outbound, OutboundError, OutboundMessage, UrlRefusal};

@@ -28,6 +28,7 @@ pub enum Collection {
     Triggers,
     TriggerStates,
     Layers,
+    NamedLayers,
     Secrets,
     StageVars,
 }
@@ -132,6 +133,9 @@ pub trait Registry: Send + Sync {
         limit: u32,
     ) -> PortResult<Vec<Entry>>;
 
+    /// Entries of a collection over all projects, by project and name, after this key.
+    async fn scan(&self, collection: Collection, after: Option<&Key>, limit: u32) -> PortResult<Vec<Entry>>;
+
     /// Applies all writes or none, fsynced, and returns the commit's revision.
     ///
     /// # Errors
@@ -147,7 +151,7 @@ pub trait Registry: Send + Sync {
 
 impl Collection {
     /// Every collection.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Projects,
         Self::Functions,
         Self::Versions,
@@ -160,6 +164,7 @@ impl Collection {
         Self::StageVars,
         Self::Secrets,
         Self::Layers,
+        Self::NamedLayers,
     ];
 
     /// The collection as stores and messages name it.
@@ -178,6 +183,7 @@ impl Collection {
             Self::StageVars => "stage_vars",
             Self::Secrets => "secrets",
             Self::Layers => "layers",
+            Self::NamedLayers => "named_layers",
         }
     }
 }

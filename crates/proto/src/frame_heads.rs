@@ -42,6 +42,9 @@ pub struct InitHead<'a> {
     pub log_line: usize,
     /// Bytes of a reply's body.
     pub body_max: u64,
+    /// The named layers below `/opt/layers` in the order in which they win.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<&'a str>,
     /// Whether the shim hands over, in chunks of stream 0 before it is ready, what the runtime compiled of the code.
     /// Shims of runtimes that keep nothing compiled do not look at it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

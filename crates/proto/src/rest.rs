@@ -3,11 +3,13 @@
 mod alias;
 mod background;
 mod callback;
+mod collect;
 mod deploy;
 mod function;
 mod key;
 mod layer;
 mod log;
+mod named_layer;
 mod preflight;
 mod problem;
 mod retention;
@@ -27,6 +29,7 @@ pub use background::{
     ReplayRequest, ReplayVersion, RunInputView,
 };
 pub use callback::{CallbackSecretView, NewCallbackSecret, RotateCallbackSecret};
+pub use collect::{CollectReport, CollectRequest};
 pub use deploy::{
     BuildLineView, BuildLogView, BundleFileBody, DependenciesView, DeployEvent, DeployPlan, DeployPlanRequest,
     DeployRequest, DeployTogetherRequest, DeployedTogetherView, DeploymentView, FunctionToDeploy, RollbackRequest,
@@ -39,6 +42,7 @@ pub use function::{
 pub use key::{CallerView, CreateKey, CreatedKey, KeyList, KeyView};
 pub use layer::{LayerList, LayerView};
 pub use log::{LogEvent, LogLineView, LogList};
+pub use named_layer::{LayerVersionList, LayerVersionView, NamedLayerList, NamedLayerView, PublishLayer, RemovedLayer};
 pub use preflight::{PolicyView, ProjectPolicyView, SetPolicy};
 pub use problem::{FunctionFailure, Problem};
 pub use retention::{RetentionView, SetRetention};

@@ -1,9 +1,9 @@
 //! What instances have in common before it is known of which function: the runtime, and how it is started.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use faas_ports::{InstanceSpec, LayerMount, SandboxLimits, SandboxSpec};
+use faas_ports::{InstanceSpec, LayerMount, LayerStack, SandboxLimits, SandboxSpec};
 use faas_types::limits::{MEMORY_MIN, OPEN_FILES_MAX, PIDS_MAX, TMP_BYTES};
 use faas_types::{ByteSize, IsolationLevel, NetworkMode, RuntimeName, SandboxId};
 
@@ -12,6 +12,9 @@ use crate::seal::SealedRuntime;
 
 /// Where the function's code appears inside.
 const CODE: &str = "/function";
+/// Where named layers appear, and beside them what was installed, where its place is taken by links to both.
+const LAYERS: &str = "/opt/layers";
+const INSTALLED: &str = "/opt/layers/.packages/node_modules";
 /// Tells a shim, as its last argument, that nobody waits for it yet.
 const WAIT: &str = "--wait";
 /// CPU share of what waits, in thousandths of a core: starting is not to be throttled.
@@ -80,11 +83,22 @@ impl Kind {
         SandboxSpec { ferry: true, ..spec }
     }
 
-    /// The layers of one function.
+    /// The layers of one function. A mount comes behind those that it lies in.
     pub(crate) fn mounts_of(&self, spec: &InstanceSpec) -> Vec<LayerMount> {
-        let target = self.found.recipe.build.as_ref().map(|build| build.target.as_str().into());
-        let packages = spec.dependencies.clone().zip(target).map(|(source, target)| LayerMount { source, target });
-        std::iter::once(LayerMount { source: spec.code.clone(), target: CODE.into() }).chain(packages).collect()
+        let recipe = &self.found.recipe;
+        let mount = |source: PathBuf, target: &str| LayerMount { source, target: target.into() };
+        let mut mounts = vec![mount(spec.code.clone(), CODE)];
+        let mut packages = recipe.build.as_ref().map(|build| build.target.as_str());
+        if let Some(LayerStack { base, layers }) = &spec.layers {
+            mounts.push(mount(base.join("names"), LAYERS));
+            mounts.extend(layers.iter().map(|(name, source)| mount(source.clone(), &format!("{LAYERS}/{name}"))));
+            if let Some(layered) = &recipe.layers {
+                mounts.push(mount(base.join("packages"), &layered.packages));
+                packages = Some(INSTALLED);
+            }
+        }
+        mounts.extend(spec.dependencies.clone().zip(packages).map(|(source, target)| mount(source, target)));
+        mounts
     }
 
     /// A sandbox for any function.

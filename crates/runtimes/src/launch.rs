@@ -234,6 +234,7 @@ impl Launch {
             log_bytes: LOG_BYTES_PER_RUN,
             log_line: LOG_LINE_MAX,
             body_max: BODY_MAX,
+            layers: spec.layers.iter().flat_map(|stack| &stack.layers).map(|(name, _)| name.as_str()).collect(),
             harvest: spec.harvest,
             debugger: spec
                 .inspection

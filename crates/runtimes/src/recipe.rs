@@ -37,6 +37,8 @@ pub(crate) struct Recipe {
     pub(crate) debugger: Debugger,
     /// How packages are installed for it, and where they appear.
     pub(crate) build: Option<Build>,
+    /// How packages in named layers are found, where the shim does not look for them itself.
+    pub(crate) layers: Option<LayeredPackages>,
     /// What manifests may say; read by `faas-config`.
     #[serde(rename = "manifest")]
     pub(crate) _manifest: toml::Table,
@@ -102,6 +104,14 @@ pub(crate) struct Debugger {
     pub(crate) flags: Vec<String>,
     /// Where the directory with a debugger's package appears inside, for a runtime that brings no debugger.
     pub(crate) target: Option<String>,
+}
+
+/// How packages in named layers are found.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LayeredPackages {
+    /// Where links to packages appear, in place of the packages that were installed.
+    pub(crate) packages: String,
 }
 
 /// How packages are installed.

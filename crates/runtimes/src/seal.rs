@@ -14,7 +14,8 @@ use crate::discovery::Found;
 use crate::recipe::Recipe;
 
 /// Directories that a sandbox mounts something on.
-const MOUNT_POINTS: [&str; 7] = ["proc", "dev", "tmp", "function", "opt/faas", "opt/installer", "etc/ssl/certs"];
+const MOUNT_POINTS: [&str; 8] =
+    ["proc", "dev", "tmp", "function", "opt/faas", "opt/installer", "opt/layers", "etc/ssl/certs"];
 /// Where the programs of this machine that builds may run appear.
 pub(crate) const TOOL_PLACES: [&str; 2] = ["/bin", "/usr/bin"];
 /// Files of a minimal system. Runs as `faas` inside.

@@ -7,13 +7,15 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_ports::{Blobs, PortError, PortResult};
-use faas_types::Digest;
+use faas_ports::{Blobs, PortError, PortResult, StoredBlob};
+use faas_types::{Digest, Timestamp};
 use parking_lot::Mutex;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+use rustix::io::Errno;
 use tokio::sync::Semaphore;
 
 use crate::StoreError;
@@ -94,7 +96,30 @@ impl Blobs for FileBlobs {
     async fn missing(&self, digests: &[Digest]) -> PortResult<Vec<Digest>> {
         let mut seen = HashSet::with_capacity(digests.len());
         let wanted: Vec<Digest> = digests.iter().copied().filter(|digest| seen.insert(*digest)).collect();
-        self.blocking(move |tree| Ok(wanted.into_iter().filter(|digest| !tree.path(digest).is_file()).collect())).await
+        self.blocking(move |tree| {
+            let mut missing = Vec::new();
+            for digest in wanted {
+                if !tree.renew(&digest)? {
+                    missing.push(digest);
+                }
+            }
+            Ok(missing)
+        })
+        .await
+    }
+
+    async fn shelf(&self, first: u8) -> PortResult<Vec<StoredBlob>> {
+        self.blocking(move |tree| tree.shelf(first)).await
+    }
+
+    async fn is_older(&self, digest: &Digest, before: Timestamp) -> PortResult<bool> {
+        let digest = *digest;
+        self.blocking(move |tree| tree.is_older(&digest, before)).await
+    }
+
+    async fn collect(&self, digest: &Digest, before: Timestamp) -> PortResult<bool> {
+        let digest = *digest;
+        self.core.space.freeing(|| self.blocking(move |tree| tree.collect(&digest, before))).await
     }
 
     async fn delete(&self, digest: &Digest) -> PortResult<()> {
@@ -136,8 +161,8 @@ impl Tree {
         let path = self.path(&digest);
         let shelf = path.parent().unwrap_or(&self.root);
         let stored = fs::metadata(&path).is_ok_and(|found| found.len() == bytes.len() as u64);
-        // Compared, so that storing the bytes again mends a damaged file.
-        if !stored || fs::read(&path).is_ok_and(|found| found != bytes) {
+        // Compared, so that storing the bytes again mends a damaged file; renewed, so that none is collected meanwhile.
+        if !stored || fs::read(&path).is_ok_and(|found| found != bytes) || !self.renew(&digest)? {
             self.write(&path, bytes).map_err(|error| PortError::io("cannot store a blob", error))?;
         }
         // Also when it was there: another put may be between its rename and its sync.
@@ -184,12 +209,64 @@ impl Tree {
         })
     }
 
+    /// Sets a blob's time to now; `false` when it is not there.
+    fn renew(&self, digest: &Digest) -> PortResult<bool> {
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: now };
+        let _naming = self.naming.lock();
+        match utimensat(CWD, self.path(digest), &times, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(PortError::io("cannot renew a blob", error.into())),
+        }
+    }
+
+    fn shelf(&self, first: u8) -> PortResult<Vec<StoredBlob>> {
+        let failed = |error| PortError::io("cannot list blobs", error);
+        let start = format!("{first:02x}");
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.root.join(&start)).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let digest = name.to_str().and_then(|rest| format!("{start}{rest}").parse().ok());
+            // One that went meanwhile, and what is not ours, is passed over.
+            if let (Some(digest), Ok(meta)) = (digest, entry.metadata()) {
+                found.push(StoredBlob { digest, size: meta.len(), renewed_at: renewed_at(&meta) });
+            }
+        }
+        Ok(found)
+    }
+
+    fn is_older(&self, digest: &Digest, before: Timestamp) -> PortResult<bool> {
+        match fs::symlink_metadata(self.path(digest)) {
+            Ok(meta) => Ok(renewed_at(&meta) < before),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(PortError::io("cannot look at a blob", error)),
+        }
+    }
+
+    fn collect(&self, digest: &Digest, before: Timestamp) -> PortResult<bool> {
+        // Nobody renews it between the look and the removal.
+        let _naming = self.naming.lock();
+        let is_older = self.is_older(digest, before)?;
+        if is_older {
+            self.delete(digest)?;
+        }
+        Ok(is_older)
+    }
+
     fn delete(&self, digest: &Digest) -> PortResult<()> {
         match fs::remove_file(self.path(digest)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(PortError::io("cannot delete a blob", error)),
             _ => Ok(()),
         }
     }
+}
+
+/// Times before the epoch count as the epoch.
+fn renewed_at(meta: &fs::Metadata) -> Timestamp {
+    let since = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn is_named(bytes: &[u8], digest: &Digest) -> bool {

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::history::decode;
 use crate::queue::SqliteQueue;
 use crate::run_filter::{code_number, first_id};
-use crate::sqlite::{WorkResult, id_blob, millis, timestamp};
+use crate::sqlite::{self, WorkResult, id_blob, millis, timestamp};
 
 #[async_trait]
 impl DeadLetters for SqliteQueue {
@@ -46,6 +46,24 @@ impl DeadLetters for SqliteQueue {
             let input: Option<Vec<u8>> =
                 select.query_row(params![id_blob(project), id_blob(run)], |row| row.get(0)).optional()?;
             Ok(input.map(Bytes::from))
+        };
+        self.core.main.read(work).await
+    }
+
+    async fn inputs(
+        &self,
+        after: Option<(ProjectId, RunId)>,
+        limit: u32,
+    ) -> PortResult<Vec<(ProjectId, RunId, Bytes)>> {
+        let (project, run) = after.unwrap_or((ProjectId::from_u128(0), RunId::from_u128(0)));
+        let work = move |connection: &Connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT project, run, input FROM inputs WHERE (project, run) > (?1, ?2) ORDER BY project, run LIMIT ?3",
+            )?;
+            let rows = select.query_map(params![id_blob(project), id_blob(run), limit], |row| {
+                Ok((sqlite::id(row.get(0)?), sqlite::id(row.get(1)?), Bytes::from(row.get::<_, Vec<u8>>(2)?)))
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
         };
         self.core.main.read(work).await
     }

@@ -82,6 +82,23 @@ impl Registry for SqliteRegistry {
         self.core.main.read(work).await
     }
 
+    async fn scan(&self, collection: Collection, after: Option<&Key>, limit: u32) -> PortResult<Vec<Entry>> {
+        let (project, name) =
+            after.map_or((ProjectId::from_u128(0), String::new()), |key| (key.project, key.name.clone()));
+        let work = move |connection: &Connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT project, name, revision, value FROM entries
+                 WHERE collection = ?1 AND (project, name) > (?2, ?3) ORDER BY project, name LIMIT ?4",
+            )?;
+            let rows = select.query_map(params![collection.as_str(), id_blob(project), name, limit], |row| {
+                let key = Key::new(sqlite::id(row.get(0)?), collection, row.get::<_, String>(1)?);
+                Ok(entry(key, row.get(2)?, row.get(3)?))
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        };
+        self.core.main.read(work).await
+    }
+
     async fn commit(&self, writes: Vec<Write>) -> PortResult<u64> {
         Write::validate(&writes)?;
         if writes.iter().any(|write| matches!(write, Write::Put { .. })) {

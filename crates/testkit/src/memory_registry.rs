@@ -65,6 +65,14 @@ impl Registry for MemoryRegistry {
         Ok(entries)
     }
 
+    async fn scan(&self, collection: Collection, after: Option<&Key>, limit: u32) -> PortResult<Vec<Entry>> {
+        let mut entries = self.state.lock().of(collection);
+        entries.retain(|entry| after.is_none_or(|after| entry.key > *after));
+        entries.sort_by(|a, b| a.key.cmp(&b.key));
+        entries.truncate(limit as usize);
+        Ok(entries)
+    }
+
     async fn commit(&self, writes: Vec<Write>) -> PortResult<u64> {
         Write::validate(&writes)?;
         // Held while the news go out, so that they go in commit order.

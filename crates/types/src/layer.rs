@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, LayerId, RuntimeName, Timestamp};
+use crate::{Author, Digest, LayerId, LayerName, RuntimeName, Timestamp};
 
 /// Packages installed for a runtime, shared by the functions that depend on the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,45 @@ pub struct LayerRecord {
     /// Packages whose install scripts did not run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unscripted: Vec<String>,
+}
+
+/// A layer that somebody named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedLayerRecord {
+    /// Its name.
+    pub name: LayerName,
+    /// The newest version that it ever had: a number is given once.
+    pub latest: u32,
+}
+
+/// An immutable version of a named layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerVersionRecord {
+    /// The layer's name.
+    pub name: LayerName,
+    /// From 1 within the layer.
+    pub number: u32,
+    /// The hash of its file list.
+    pub bundle: Digest,
+    /// The runtimes that it is for; empty for any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runtimes: Vec<RuntimeName>,
+    /// Files in it.
+    pub files: u32,
+    /// Bytes in it.
+    pub size: u64,
+    /// What takes most room in it, the largest first: packages where it was installed, else the files and directories of
+    /// its root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<InstalledPackage>,
+    /// What the author said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Whose key brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
+    /// When it was published.
+    pub created_at: Timestamp,
 }
 
 /// A package, as it says of itself.

@@ -21,6 +21,7 @@ mod index_url;
 mod isolation;
 mod json_text;
 mod layer;
+mod layer_ref;
 pub mod limits;
 mod name;
 mod onward;
@@ -62,8 +63,11 @@ pub use id::{
 pub use index_url::{IndexHost, IndexUrl, InvalidIndex};
 pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
 pub use json_text::JsonText;
-pub use layer::{DependencyMode, InstalledPackage, LayerRecord, PythonInstaller};
-pub use name::{AliasName, Entrypoint, FunctionName, InvalidName, RuntimeName, SecretName, TopicName, TriggerName};
+pub use layer::{DependencyMode, InstalledPackage, LayerRecord, LayerVersionRecord, NamedLayerRecord, PythonInstaller};
+pub use layer_ref::{InvalidLayerRef, LayerRef};
+pub use name::{
+    AliasName, Entrypoint, FunctionName, InvalidName, LayerName, RuntimeName, SecretName, TopicName, TriggerName,
+};
 pub use onward::{Callback, CallbackState, Destination, Onward};
 pub use origin::{Declaration, InvalidOrigin, Origin, Origins};
 pub use preflight_rules::{PreflightRules, ProjectRules};

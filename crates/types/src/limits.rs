@@ -48,6 +48,16 @@ pub const BUNDLE_FILE_MAX: u64 = 128 << 20;
 pub const BUNDLE_PATH_MAX: usize = 512;
 /// Nesting of a path inside a bundle.
 pub const BUNDLE_DEPTH_MAX: usize = 32;
+/// Named layers of one function.
+pub const LAYERS_MAX: usize = 8;
+/// Bytes of the named layers of one function together.
+pub const LAYERS_BYTES_MAX: u64 = 1 << 30;
+/// Named layers of one project.
+pub const NAMED_LAYERS_MAX: usize = 1_000;
+/// Versions that one named layer has at a time.
+pub const LAYER_VERSIONS_MAX: usize = 1_000;
+/// Runtimes that a version of a named layer may name.
+pub const LAYER_RUNTIMES_MAX: usize = 16;
 /// Bytes of a file that says which packages a function needs.
 pub const REQUIREMENTS_MAX: u64 = 512 << 10;
 /// Bytes of a file that programs write to pin packages.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Background, ByteSize, CanaryPolicy, CronTrigger, DependencyMode, Entrypoint, EventTrigger, IsolationLevel,
-    QueueTrigger, RuntimeName, Span, TriggerKind, TriggerName, WebhookTrigger, limits,
+    LayerRef, QueueTrigger, RuntimeName, Span, TriggerKind, TriggerName, WebhookTrigger, limits,
 };
 
 /// Who may call a function's URL.
@@ -125,6 +125,9 @@ pub struct FunctionSettings {
     /// Packages whose install scripts run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub install_scripts: Vec<String>,
+    /// The named layers that it stands on, those that win first. Those of a version say which of theirs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerRef>,
 }
 
 /// What the whole process tree of an instance may use besides memory and CPU.
@@ -263,6 +266,7 @@ impl FunctionSettings {
             canary: None,
             dependencies: DependencyMode::default(),
             install_scripts: Vec::new(),
+            layers: Vec::new(),
             background: Background::default(),
         }
     }

@@ -26,6 +26,9 @@ pub struct VersionRecord {
     /// The hash of the file list of the packages that were installed for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dependencies: Option<Digest>,
+    /// The hashes of the file lists of the named layers that its settings ask for, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<Digest>,
     /// Files in the bundle.
     pub file_count: u32,
     /// Bytes in the bundle.

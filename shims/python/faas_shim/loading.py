@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Where packages are that the server has installed.
 PACKAGES = "/opt/dependencies"
+# Where named layers are.
+LAYERS = "/opt/layers"
 VENDOR_DIRS = ("vendor", ".python_packages", "site-packages")
 FILES_SHOWN = 12
 
@@ -49,7 +51,7 @@ class Offer:
         module.__all__ = [*names, "PublishError"]  # type: ignore[attr-defined]
 
 
-def load(entrypoint: str, code: str) -> object:
+def load(entrypoint: str, code: str, layers: list[str]) -> object:
     """Imports the user's file and returns the named object."""
     file, _, symbol = entrypoint.rpartition(":")
     path = file[:-3] if file.endswith(".py") else file
@@ -60,6 +62,10 @@ def load(entrypoint: str, code: str) -> object:
     if isdir(PACKAGES) and listdir(PACKAGES):
         # Behind the standard library, as installed packages always are.
         sys.path.append(PACKAGES)
+    for name in layers:
+        # What AWS Lambda calls a layer has its packages in `python`.
+        inner = f"{LAYERS}/{name}/python"
+        sys.path.append(inner if isdir(inner) else f"{LAYERS}/{name}")
     module_name = path.replace("/", ".")
     __import__(module_name)
     target: object = sys.modules[module_name]

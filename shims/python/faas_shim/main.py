@@ -69,7 +69,7 @@ def _load(channel: Channel, sink: logs.Sink, init: dict) -> SyncLoop | AsyncLoop
             from .bytecode import Harvest
 
             harvest = Harvest(init["code"])
-        contract = read(load(entrypoint, init["code"]), entrypoint.rpartition(":")[2])
+        contract = read(load(entrypoint, init["code"], init.get("layers", [])), entrypoint.rpartition(":")[2])
         if harvest is not None:
             harvest.send(channel)
         function = Function(contract, init)

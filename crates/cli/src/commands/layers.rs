@@ -1,23 +1,34 @@
 //! `faas layers`
 
+mod publish;
+
 use clap::{Args, Subcommand};
-use faas_client::rest::LayerView;
+use faas_client::rest::{LayerVersionView, LayerView, NamedLayerView};
+use faas_types::{InstalledPackage, LayerName, LayerRef};
+use serde::Serialize;
 
 use crate::args::Format;
+use crate::failure::Failure;
 use crate::session::Session;
 use crate::table::Table;
 use crate::text;
 
 /// Packages that are shown; JSON has them all.
 const SHOWN: usize = 20;
+/// How the ids of layers of packages begin; no name does.
+const ID: &str = "lay_";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LayersCommand {
-    /// List the layers of installed packages, the largest first
+    /// Publish files, or packages, as the next version of a named layer
+    Publish(publish::PublishArgs),
+    /// List the layers: those with names, then those of installed packages, the largest first
     List(ListArgs),
-    /// Show what is in a layer, the heaviest packages first, and which versions stand on it
+    /// Show what is in a layer, the heaviest first, and which versions of functions stand on it
     Get(GetArgs),
-    /// Remove a layer that no version stands on
+    /// List the versions of a named layer, the newest first
+    Versions(VersionsArgs),
+    /// Remove a layer, or a version of a named one, that no version of a function stands on
     Remove(RemoveArgs),
 }
 
@@ -26,57 +37,180 @@ pub(crate) enum LayersCommand {
 pub(crate) struct ListArgs {}
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas layers get lay_5J2ZKX8M0V6W3Q1R7T9Y4B8C2D")]
+#[command(
+    after_help = "Examples:\n  faas layers get shared-utils\n  faas layers get shared-utils:3\n  faas layers get lay_5J2ZKX8M0V6W3Q1R7T9Y4B8C2D"
+)]
 pub(crate) struct GetArgs {
-    /// The layer
-    id: String,
+    /// A name, with the number of a version or for the newest, or the id of a layer of packages
+    #[arg(value_parser = WhichLayer::parse)]
+    layer: WhichLayer,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas layers remove lay_5J2ZKX8M0V6W3Q1R7T9Y4B8C2D")]
-pub(crate) struct RemoveArgs {
+#[command(after_help = "Examples:\n  faas layers versions shared-utils")]
+pub(crate) struct VersionsArgs {
     /// The layer
-    id: String,
+    name: LayerName,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  faas layers remove shared-utils:3\n  faas layers remove shared-utils --all\n  faas layers remove lay_5J2ZKX8M0V6W3Q1R7T9Y4B8C2D"
+)]
+pub(crate) struct RemoveArgs {
+    /// A version of a named layer, or the id of a layer of packages
+    #[arg(value_parser = WhichLayer::parse)]
+    layer: WhichLayer,
+    /// All versions of a name
+    #[arg(long)]
+    all: bool,
+}
+
+/// What the command line calls a layer.
+#[derive(Clone, Debug)]
+enum WhichLayer {
+    Named(LayerRef),
+    Packages(String),
+}
+
+/// A layer in a list.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Row<'l> {
+    Named(&'l NamedLayerView),
+    Packages(&'l LayerView),
+}
+
+/// All layers as one document.
+#[derive(Serialize)]
+struct Document<'l> {
+    named: &'l [NamedLayerView],
+    layers: &'l [LayerView],
 }
 
 pub(crate) async fn run(command: LayersCommand, session: &Session) -> anyhow::Result<()> {
-    let client = session.client()?;
     match command {
-        LayersCommand::List(_) => {
-            let list = client.layers().await?;
-            session.out.list(&list, &list.layers, list_table)
+        LayersCommand::Publish(args) => publish::run(args, session).await,
+        LayersCommand::List(_) => list(session).await,
+        LayersCommand::Get(args) => get(args, session).await,
+        LayersCommand::Versions(args) => {
+            let list = session.client()?.layer_versions(args.name.as_str()).await?;
+            session.out.list(&list, &list.versions, versions_table)
         }
-        LayersCommand::Get(args) => {
-            let layer = client.layer(&args.id).await?;
-            session.out.item(&layer, layer_table)?;
-            match session.out.format {
-                Format::Table => {
-                    layer.log.iter().try_for_each(|line| session.out.line(format_args!("  | {}", text::visible(line))))
-                }
-                Format::Json | Format::Ndjson => Ok(()),
-            }
+        LayersCommand::Remove(args) => remove(args, session).await,
+    }
+}
+
+async fn list(session: &Session) -> anyhow::Result<()> {
+    let client = session.client()?;
+    let (named, packages) = (client.named_layers().await?, client.layers().await?);
+    let rows: Vec<Row<'_>> =
+        named.layers.iter().map(Row::Named).chain(packages.layers.iter().map(Row::Packages)).collect();
+    session.out.list(&Document { named: &named.layers, layers: &packages.layers }, &rows, list_table)
+}
+
+async fn get(args: GetArgs, session: &Session) -> anyhow::Result<()> {
+    let client = session.client()?;
+    match args.layer {
+        WhichLayer::Named(layer) => session.out.item(&client.layer_version(&layer).await?, version_table),
+        WhichLayer::Packages(id) => packages(&client.layer(&id).await?, session),
+    }
+}
+
+/// A layer of packages, with what its installer wrote.
+fn packages(layer: &LayerView, session: &Session) -> anyhow::Result<()> {
+    session.out.item(layer, layer_table)?;
+    if session.out.format != Format::Table {
+        return Ok(());
+    }
+    layer.log.iter().try_for_each(|line| session.out.line(format_args!("  | {}", text::visible(line))))
+}
+
+async fn remove(args: RemoveArgs, session: &Session) -> anyhow::Result<()> {
+    let client = session.client()?;
+    match args.layer {
+        WhichLayer::Named(LayerRef { name, version: None }) if !args.all => {
+            let failure = Failure::usage(format!("say which version of {name} to remove, or --all"));
+            Err(failure.with_hint(format!("list them: faas layers versions {name}")).into())
         }
-        LayersCommand::Remove(args) => {
-            client.remove_layer(&args.id).await?;
-            session.out.note(format_args!("removed {}", text::visible(&args.id)));
+        WhichLayer::Named(LayerRef { version: Some(_), .. }) | WhichLayer::Packages(_) if args.all => {
+            Err(Failure::usage("--all goes with a name alone").into())
+        }
+        WhichLayer::Named(layer) => {
+            let removed = client.remove_named_layer(&layer).await?;
+            let numbers: Vec<String> =
+                removed.versions.iter().map(|number| format!("{}:{number}", layer.name)).collect();
+            session.out.done(format_args!("removed {}", numbers.join(", ")), &removed)
+        }
+        WhichLayer::Packages(id) => {
+            client.remove_layer(&id).await?;
+            session.out.note(format_args!("removed {}", text::visible(&id)));
             Ok(())
         }
     }
 }
 
-fn list_table(layers: &[LayerView]) -> Table {
-    let mut table = Table::with_headings(["ID", "RUNTIME", "SIZE", "PACKAGES", "HEAVIEST", "USED BY", "BUILT"]);
-    for layer in layers {
+// === impl WhichLayer ===
+
+impl WhichLayer {
+    fn parse(text: &str) -> Result<Self, faas_types::InvalidLayerRef> {
+        if text.starts_with(ID) { Ok(Self::Packages(text.to_owned())) } else { text.parse().map(Self::Named) }
+    }
+}
+
+fn list_table(rows: &[Row<'_>]) -> Table {
+    let mut table = Table::with_headings(["LAYER", "RUNTIME", "SIZE", "HEAVIEST", "USED BY", "BUILT"]);
+    for row in rows {
+        table.row(match row {
+            Row::Named(layer) => [
+                format!("{}:{}", text::visible(&layer.name), layer.newest),
+                runtimes(&layer.runtimes),
+                text::bytes(layer.newest_size),
+                heaviest(&layer.heaviest),
+                text::counted(layer.used_by.len(), "function"),
+                text::ago(&layer.created_at),
+            ],
+            Row::Packages(layer) => [
+                layer.id.clone(),
+                layer.runtime.clone(),
+                text::bytes(layer.size),
+                heaviest(&layer.packages),
+                text::counted(layer.used_by.len(), "function"),
+                text::ago(&layer.built_at),
+            ],
+        });
+    }
+    table
+}
+
+fn versions_table(versions: &[LayerVersionView]) -> Table {
+    let mut table = Table::with_headings(["VERSION", "RUNTIME", "SIZE", "FILES", "USED BY", "BY", "PUBLISHED", "NOTE"]);
+    for version in versions {
         table.row([
-            layer.id.clone(),
-            layer.runtime.clone(),
-            text::bytes(layer.size),
-            layer.package_count.to_string(),
-            layer.packages.first().map(|package| text::visible(&package.name)).unwrap_or_default(),
-            text::counted(layer.used_by.len(), "function"),
-            text::ago(&layer.built_at),
+            text::visible(&version.reference),
+            runtimes(&version.runtimes),
+            text::bytes(version.size),
+            version.files.to_string(),
+            text::counted(version.used_by.len(), "function"),
+            version.author.as_ref().map(|by| text::visible(&by.name)).unwrap_or_default(),
+            text::ago(&version.created_at),
+            version.note.as_deref().map(text::visible).unwrap_or_default(),
         ]);
     }
+    table
+}
+
+pub(super) fn version_table(version: &LayerVersionView) -> Table {
+    let mut table = Table::of_properties();
+    table.property("layer", text::visible(&version.reference));
+    table.property("runtime", runtimes(&version.runtimes));
+    let files = text::counted(version.files as usize, "file");
+    table.property("size", format!("{}, {files}", text::bytes(version.size)));
+    table.property("published", text::ago(&version.created_at));
+    table.maybe("by", version.author.as_ref().map(|by| text::visible(&by.name)));
+    table.maybe("note", version.note.as_deref().map(text::visible));
+    heavy(&mut table, "heavy", &version.heaviest);
+    used_by(&mut table, &version.used_by);
     table
 }
 
@@ -88,16 +222,32 @@ fn layer_table(layer: &LayerView) -> Table {
     let files = text::counted(layer.files as usize, "file");
     table.property("size", format!("{}, {files}", text::bytes(layer.size)));
     table.property("built", format!("{}, in {} ms", text::ago(&layer.built_at), layer.took_ms));
-    for package in layer.packages.iter().take(SHOWN) {
+    heavy(&mut table, "package", &layer.packages);
+    used_by(&mut table, &layer.used_by);
+    table
+}
+
+fn heavy(table: &mut Table, what: &str, packages: &[InstalledPackage]) {
+    for package in packages.iter().take(SHOWN) {
         let name = format!("{} {}", text::visible(&package.name), text::visible(&package.version));
-        table.property("package", format!("{name}, {}", text::bytes(package.size)));
+        table.property(what, format!("{}, {}", name.trim_end(), text::bytes(package.size)));
     }
-    if layer.packages.len() > SHOWN {
-        table.property("", format!("{} more", layer.packages.len() - SHOWN));
+    if packages.len() > SHOWN {
+        table.property("", format!("{} more", packages.len() - SHOWN));
     }
-    for (function, versions) in &layer.used_by {
+}
+
+fn used_by(table: &mut Table, functions: &std::collections::BTreeMap<String, Vec<u32>>) {
+    for (function, versions) in functions {
         let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
         table.property("used by", format!("{} {}", text::visible(function), versions.join(", ")));
     }
-    table
+}
+
+fn heaviest(packages: &[InstalledPackage]) -> String {
+    packages.first().map(|package| text::visible(&package.name)).unwrap_or_default()
+}
+
+fn runtimes(names: &[String]) -> String {
+    if names.is_empty() { "any".to_owned() } else { names.join(" ") }
 }

@@ -83,6 +83,11 @@ pub(super) struct ManifestDocument {
     functions: BTreeMap<String, ()>,
     /// What happens before a version is checked.
     build: BuildDocument,
+    /// The named layers that it stands on, such as "shared-utils:3", or without a number for the newest at its deployment;
+    /// those that win first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(regex(pattern = "^[a-z]([a-z0-9-]*[a-z0-9])?(:[1-9][0-9]*)?$")))]
+    layers: Vec<String>,
 }
 
 /// Lets a new version take over step by step.
@@ -357,6 +362,7 @@ impl From<&Manifest> for ManifestDocument {
             path: None,
             functions: BTreeMap::new(),
             build: settings.into(),
+            layers: settings.layers.iter().map(ToString::to_string).collect(),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::background::background;
 use super::bounds::{allowance, cache};
 use super::build::build;
 use super::canary::canary;
+use super::layers::layers;
 use super::node::{Node, Value};
 use super::preflight::{allowed_secrets, place};
 use super::reader::{Reader, Table, closest};
@@ -44,6 +45,7 @@ pub(super) const ROOT_KEYS: &[&str] = &[
     "path",
     "functions",
     "build",
+    "layers",
 ];
 /// Keys of `[scaling]`.
 pub(super) const SCALING_KEYS: &[&str] = &["min", "max", "concurrency"];
@@ -83,6 +85,7 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Option<Manifest> {
         background: background(reader, &table).unwrap_or_default(),
         dependencies: build.dependencies,
         install_scripts: build.scripts,
+        layers: table.get("layers").and_then(|node| layers(reader, node)).unwrap_or_default(),
         runtime: defaults.runtime,
         entrypoint: defaults.entrypoint,
     };

@@ -107,6 +107,8 @@ struct EngineLayer {
     memory_max: Option<ByteSize>,
     parked: Option<u32>,
     versions_kept: Option<u32>,
+    collect_every: Option<Span>,
+    collect_grace: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -152,6 +154,8 @@ pub(super) fn from_env(env: &impl Fn(&'static str) -> Option<String>) -> Result<
         memory_max: parsed(env, "FAAS_MEMORY_MAX")?,
         parked: parsed(env, "FAAS_PARKED")?,
         versions_kept: parsed(env, "FAAS_VERSIONS_KEPT")?,
+        collect_every: parsed(env, "FAAS_COLLECT_EVERY")?,
+        collect_grace: parsed(env, "FAAS_COLLECT_GRACE")?,
         retention_runs: parsed(env, "FAAS_RETENTION_RUNS")?,
         retention_results: parsed(env, "FAAS_RETENTION_RESULTS")?,
         retention_logs: parsed(env, "FAAS_RETENTION_LOGS")?,
@@ -246,6 +250,8 @@ impl From<FileLayer> for ServerOverrides {
             memory_max: file.engine.memory_max,
             parked: file.engine.parked,
             versions_kept: file.engine.versions_kept,
+            collect_every: file.engine.collect_every,
+            collect_grace: file.engine.collect_grace,
             retention_runs: file.retention.runs,
             retention_results: file.retention.results,
             retention_logs: file.retention.logs,

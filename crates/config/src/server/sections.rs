@@ -131,6 +131,10 @@ pub struct EngineSection {
     pub parked: u32,
     /// Versions of a function that are kept whether something needs them or not.
     pub versions_kept: u32,
+    /// How often files and records are collected that nothing needs; 0s never does, except by `faas collect`.
+    pub collect_every: Span,
+    /// How long such files stay, counted from when they were last uploaded or asked for. Longer than any deployment.
+    pub collect_grace: Span,
 }
 
 /// What the server says of itself, on standard error.
@@ -246,6 +250,8 @@ impl Default for EngineSection {
             memory_max: None,
             parked: 4,
             versions_kept: limits::VERSIONS_KEPT,
+            collect_every: Span::from_secs(6 * 3_600),
+            collect_grace: Span::from_secs(24 * 3_600),
         }
     }
 }

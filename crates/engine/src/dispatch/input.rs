@@ -79,15 +79,14 @@ impl RunInput {
         Ok(bytes.freeze())
     }
 
+    /// The blob that holds the body of an input, if one does.
+    pub(crate) fn blob_of(bytes: &[u8]) -> Result<Option<Digest>, PortError> {
+        Ok(head(bytes)?.0.blob)
+    }
+
     /// The inverse of [`RunInput::store`].
     pub(crate) async fn load(bytes: Bytes, blobs: &dyn Blobs) -> Result<Self, PortError> {
-        let corrupt = || PortError::Corrupt { what: "a run's input".into() };
-        let length = match bytes.get(..PREFIX) {
-            Some([FORM, length @ ..]) => u32::from_be_bytes(*length.first_chunk().ok_or_else(corrupt)?) as usize,
-            _ => return Err(corrupt()),
-        };
-        let head = bytes.get(PREFIX..PREFIX.saturating_add(length)).ok_or_else(corrupt)?;
-        let head: Head = serde_json::from_slice(head).map_err(|_| corrupt())?;
+        let (head, length) = head(&bytes)?;
         let body = match &head.blob {
             Some(digest) => blobs.get(digest).await?,
             None => bytes.slice(PREFIX + length..),
@@ -101,6 +100,17 @@ impl RunInput {
             max_age: head.max_age_ms.map(Duration::from_millis),
         })
     }
+}
+
+/// The head of an input, and its length.
+fn head(bytes: &[u8]) -> Result<(Head, usize), PortError> {
+    let corrupt = || PortError::Corrupt { what: "a run's input".into() };
+    let length = match bytes.get(..PREFIX) {
+        Some([FORM, length @ ..]) => u32::from_be_bytes(*length.first_chunk().ok_or_else(corrupt)?) as usize,
+        _ => return Err(corrupt()),
+    };
+    let head = bytes.get(PREFIX..PREFIX.saturating_add(length)).ok_or_else(corrupt)?;
+    Ok((serde_json::from_slice(head).map_err(|_| corrupt())?, length))
 }
 
 #[cfg(test)]

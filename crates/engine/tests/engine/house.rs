@@ -30,7 +30,7 @@ pub(crate) struct House {
     pub(crate) outbound: Arc<ScriptedOutbound>,
 }
 
-fn quick() -> EngineSettings {
+pub(crate) fn quick() -> EngineSettings {
     let tick = Duration::from_millis(10);
     EngineSettings { tend_every: tick, look_every: tick, ..EngineSettings::default() }
 }
@@ -94,7 +94,8 @@ impl House {
         Self::over(self.ports.clone(), quick()).await
     }
 
-    async fn over(ports: Ports, settings: EngineSettings) -> Self {
+    /// One over adapters and with settings of a test's own.
+    pub(crate) async fn over(ports: Ports, settings: EngineSettings) -> Self {
         let launcher = Arc::new(ScriptedLauncher::default());
         let outbound = Arc::new(ScriptedOutbound::default());
         let ports = Ports { launcher: Arc::clone(&launcher) as _, outbound: Arc::clone(&outbound) as _, ..ports };

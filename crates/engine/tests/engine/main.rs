@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and names say what it is about")]
 
+mod collecting;
 mod hooks;
 mod house;
 mod onward;

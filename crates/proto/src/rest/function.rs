@@ -76,6 +76,9 @@ pub struct SettingsView {
     /// How it takes over from the version before; absent where it takes over at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<CanaryPolicyView>,
+    /// The named layers that it stands on, those that win first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<String>,
 }
 
 /// A key of a manifest.

@@ -180,6 +180,7 @@ pub(crate) fn spec(
         vars: vars.clone().into_iter().collect(),
         code: folder.to_owned(),
         dependencies: None,
+        layers: None,
         init_timeout: Duration::from_secs(20),
         harvest: false,
         inspection: None,

@@ -35,6 +35,16 @@ impl DeadLetters for MemoryQueue {
         Ok(self.state.lock().inputs.get(&(project, run)).cloned())
     }
 
+    async fn inputs(
+        &self,
+        after: Option<(ProjectId, RunId)>,
+        limit: u32,
+    ) -> PortResult<Vec<(ProjectId, RunId, Bytes)>> {
+        let state = self.state.lock();
+        let later = state.inputs.iter().filter(|(key, _)| after.is_none_or(|after| **key > after));
+        Ok(later.take(limit as usize).map(|((project, run), input)| (*project, *run, input.clone())).collect())
+    }
+
     async fn expire_dead(&self, before: Timestamp, limit: u32) -> PortResult<u64> {
         let mut state = self.state.lock();
         let mut old: Vec<_> = state.dead.iter().filter(|(_, letter)| letter.died_at < before).collect();

@@ -1,6 +1,7 @@
 //! What every blob store promises.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{Blobs, PortError};
@@ -13,6 +14,7 @@ use crate::fixture::fresh;
 pub async fn blobs(blobs: Arc<dyn Blobs>) {
     bytes_come_back_under_their_hash(&*blobs).await;
     missing_names_each_once_in_order(&*blobs).await;
+    what_is_renewed_is_not_collected(&*blobs).await;
     racing_puts_agree(blobs).await;
 }
 
@@ -50,6 +52,27 @@ async fn missing_names_each_once_in_order(blobs: &dyn Blobs) {
     let asked = [b, there, a, b, there, c, a];
     assert_eq!(ok("missing", blobs.missing(&asked).await), [b, a, c]);
     assert!(ok("missing of nothing", blobs.missing(&[]).await).is_empty());
+}
+
+async fn what_is_renewed_is_not_collected(blobs: &dyn Blobs) {
+    let digest = ok("put", blobs.put(unique("old")).await);
+    let stored = async || {
+        let shelf = ok("shelf", blobs.shelf(digest.as_bytes()[0]).await);
+        shelf.into_iter().find(|blob| blob.digest == digest)
+    };
+    let first = stored().await.expect("what was put is on its shelf");
+    assert!(!ok("is older", blobs.is_older(&digest, first.renewed_at).await));
+    assert!(!ok("collect", blobs.collect(&digest, first.renewed_at).await), "it is as old as it must be to stay");
+    let before = first.renewed_at.plus(Duration::from_millis(1));
+    while ok("is older", blobs.is_older(&digest, before).await) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert!(ok("missing", blobs.missing(&[digest]).await).is_empty());
+    }
+    assert!(!ok("collect", blobs.collect(&digest, before).await), "whoever heard of it relies on it");
+    let later = stored().await.expect("it is still there").renewed_at.plus(Duration::from_millis(1));
+    assert!(ok("collect", blobs.collect(&digest, later).await));
+    assert!(!ok("collect again", blobs.collect(&digest, later).await) && stored().await.is_none());
+    assert_eq!(ok("missing", blobs.missing(&[digest]).await), [digest]);
 }
 
 async fn racing_puts_agree(blobs: Arc<dyn Blobs>) {

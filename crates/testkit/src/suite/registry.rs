@@ -16,6 +16,7 @@ pub async fn registry(registry: &dyn Registry) {
     listings_are_sorted_and_paged(registry).await;
     projects_and_collections_are_apart(registry).await;
     several_come_in_the_order_asked(registry).await;
+    a_scan_goes_over_all_projects(registry).await;
     malformed_commits_are_refused(registry).await;
 }
 
@@ -46,6 +47,29 @@ async fn values_come_back_as_they_went_in(registry: &dyn Registry) {
         let later = ok("delete", registry.commit(vec![delete(&key, Expect::Revision(revision))]).await);
         assert!(later > revision, "the revision did not rise: {revision} then {later}");
         assert_eq!(ok("get after the delete", registry.get(&key).await), None);
+    }
+}
+
+async fn a_scan_goes_over_all_projects(registry: &dyn Registry) {
+    let mut projects: Vec<ProjectId> = (0..3).map(|_| fresh()).collect();
+    projects.sort();
+    let named = |project: &ProjectId, name: &str| Key::new(*project, Collection::NamedLayers, name);
+    let keys: Vec<Key> =
+        projects.iter().flat_map(|project| ["a", "a/1", "b"].map(|name| named(project, name))).collect();
+    let other = key(projects[1], "a");
+    let puts = keys.iter().rev().chain([&other]).map(|key| put(key, "x", Expect::Absent)).collect();
+    ok("put", registry.commit(puts).await);
+    for limit in [1, 2, 100] {
+        let (mut after, mut found) = (None, Vec::new());
+        loop {
+            let page = ok("scan", registry.scan(Collection::NamedLayers, after.as_ref(), limit).await);
+            assert!(page.len() <= limit as usize);
+            let Some(last) = page.last() else { break };
+            after = Some(last.key.clone());
+            // Others share the store.
+            found.extend(page.into_iter().map(|entry| entry.key).filter(|key| projects.contains(&key.project)));
+        }
+        assert_eq!(found, keys, "pages of {limit}");
     }
 }
 

@@ -1,0 +1,41 @@
+//! `/api/v1/collect`.
+
+use std::time::Instant;
+
+use axum::extract::State;
+use faas_proto::rest::{CollectReport, CollectRequest, Problem};
+use faas_types::{Fault, Span};
+use faas_web::{Authorized, Failure, Json};
+
+use crate::state::ApiState;
+
+/// Removes the files and records of all projects that nothing needs any more, or tells what would go.
+///
+/// The server does so by itself from time to time. What was uploaded or asked for within the grace stays.
+#[utoipa::path(post, path = "/api/v1/collect", tag = "server", request_body = CollectRequest, responses(
+    (status = 200, body = CollectReport),
+    (status = 409, description = "a collection is under way", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn collect(
+    State(state): State<ApiState>,
+    Authorized(_): Authorized,
+    Json(body): Json<CollectRequest>,
+) -> Result<Json<CollectReport>, Failure> {
+    let (began, engine) = (Instant::now(), state.engine.clone());
+    // In a task of its own: a caller that goes away ends nothing halfway.
+    let found = tokio::spawn(async move { engine.collect(body.dry_run).await }).await;
+    let found = found.map_err(|error| Fault::internal(format!("the collection broke off: {error}")))??;
+    let grace = u64::try_from(state.engine.collect_policy().grace.as_millis()).unwrap_or(u64::MAX);
+    Ok(Json(CollectReport {
+        dry_run: body.dry_run,
+        blobs: found.blobs,
+        blob_bytes: found.blob_bytes,
+        layers: found.layers,
+        layer_bytes: found.layer_bytes,
+        records: found.records,
+        needed: found.needed,
+        young: found.young,
+        grace: Span::from_millis(grace).to_string(),
+        took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }))
+}

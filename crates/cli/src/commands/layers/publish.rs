@@ -1,0 +1,145 @@
+//! `faas layers publish`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use faas_client::rest::PublishLayer;
+use faas_client::{LocalFile, UploadStep};
+use faas_config::preflight::AllowedSecret;
+use faas_types::{Code, LayerName, RuntimeName, limits};
+
+use super::version_table;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::source::{Source, SourceArgs};
+use crate::{bundle, checks, project, text};
+
+/// Names under which a server looks for what to install.
+const ASKING: [&str; 8] = [
+    "requirements.txt",
+    "pyproject.toml",
+    "package.json",
+    "package-lock.json",
+    "pnpm-lock.yaml",
+    "yarn.lock",
+    "bun.lock",
+    "uv.lock",
+];
+/// Files that are read with them where they lie beside.
+const BESIDE: [&str; 3] = ["package.json", "pyproject.toml", "constraints.txt"];
+/// A layer that is worth a word about what is heavy in it.
+const HEAVY: u64 = 50 << 20;
+/// Heavy things that the word names.
+const NAMED: usize = 3;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  faas layers publish shared-utils ./lib --runtime python\n  faas layers publish models ./models.zip -m 'retrained'\n  faas layers publish web --from requirements.txt --runtime python3.13\n\nA function names it in its manifest: layers = [\"shared-utils:1\"]"
+)]
+pub(crate) struct PublishArgs {
+    /// The layer; made when it does not exist
+    name: LayerName,
+    #[command(flatten)]
+    source: SourceArgs,
+    /// A runtime that it is for, such as python3.13, or python for any version; may be given again [default: any]
+    #[arg(long = "runtime", value_name = "RUNTIME")]
+    runtimes: Vec<RuntimeName>,
+    /// Install the packages that a file asks for, such as requirements.txt or package-lock.json
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["path", "git"])]
+    from: Option<PathBuf>,
+    /// What changed, for people
+    #[arg(short = 'm', long = "note", value_name = "TEXT")]
+    note: Option<String>,
+    /// What looks like a secret and is none, such as tests/keys.py:jwt; may be given again
+    #[arg(long, value_name = "PATH:RULE")]
+    allow_secret: Vec<AllowedSecret>,
+}
+
+pub(crate) async fn run(args: PublishArgs, session: &Session) -> anyhow::Result<()> {
+    if args.note.as_ref().is_some_and(|note| note.len() > limits::NOTE_MAX) {
+        return Err(Failure::usage(format!("the note is longer than {} bytes; shorten it", limits::NOTE_MAX)).into());
+    }
+    if args.from.is_some() && args.runtimes.len() != 1 {
+        let failure = Failure::usage("packages are installed for one runtime");
+        return Err(failure.with_hint("name it, such as --runtime python3.13, and publish once for each").into());
+    }
+    // Held until the upload has ended: what was unpacked is gone afterwards.
+    let (files, _source) = match &args.from {
+        Some(file) => (asking(file)?, None),
+        None => {
+            let source = Source::fetch_whole(args.source)?;
+            (files_of(&source.path)?, Some(source))
+        }
+    };
+    if files.is_empty() {
+        return Err(Failure::of(Code::InvalidConfiguration, "there is not a single file to publish").into());
+    }
+    let findings = checks::preflight(&files, &args.allow_secret, &checks::policies(session).await);
+    checks::warnings(&findings).for_each(|warning| session.out.note(format_args!("warning: {warning}")));
+    checks::refuse(&findings)?;
+    let client = session.client()?;
+    let name = args.name.as_str();
+    let plan = client.plan_layer(name, &files).await?;
+    let count = text::counted(files.len(), "file");
+    session.out.note(format_args!(
+        "publishing {name}: {count}, {}; {} to upload",
+        text::bytes(plan.bytes_total),
+        text::bytes(plan.bytes_missing)
+    ));
+    client.upload(&plan.missing, &files, |_: UploadStep| {}).await?;
+    let layer = PublishLayer {
+        files: files.into_iter().map(|file| file.entry).collect(),
+        runtimes: args.runtimes.iter().map(ToString::to_string).collect(),
+        install: args.from.is_some(),
+        note: args.note,
+        allow_secrets: args.allow_secret.iter().map(ToString::to_string).collect(),
+    };
+    let version = client.publish_layer(name, &layer).await?;
+    if version.size >= HEAVY {
+        let one = |heavy: &faas_types::InstalledPackage| {
+            format!("{} {}", text::visible(&heavy.name), text::bytes(heavy.size))
+        };
+        let heavy: Vec<String> = version.heaviest.iter().take(NAMED).map(one).collect();
+        session.out.note(format_args!("the heaviest in it: {}", heavy.join(", ")));
+    }
+    session.out.item(&version, version_table)
+}
+
+/// A directory, or a single file.
+fn files_of(path: &Path) -> anyhow::Result<Vec<LocalFile>> {
+    if project::look(path)?.is_dir() {
+        return bundle::walk(path);
+    }
+    match path.file_name().and_then(|name| name.to_str()) {
+        Some(name) => bundle::single(path, name),
+        None => Err(Failure::usage(format!("{} has no name in UTF-8", path.display())).into()),
+    }
+}
+
+/// A file that asks for packages, with what is read beside it. One of another name is taken for requirements.
+fn asking(path: &Path) -> anyhow::Result<Vec<LocalFile>> {
+    project::look(path)?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let own = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let known = if ASKING.contains(&own) { own } else { ASKING[0] };
+    let mut files = bundle::single(path, known)?;
+    for name in BESIDE.into_iter().filter(|name| *name != known && is_read_with(known, name)) {
+        if dir.join(name).is_file() {
+            files.extend(bundle::single(&dir.join(name), name)?);
+        }
+    }
+    files.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
+    Ok(files)
+}
+
+/// Whether what `name` says belongs to what `file` asks for.
+fn is_read_with(file: &str, name: &str) -> bool {
+    match name {
+        "package.json" => {
+            file.ends_with("lock.json") || file.ends_with("lock.yaml") || matches!(file, "yarn.lock" | "bun.lock")
+        }
+        "pyproject.toml" => file == "uv.lock",
+        "constraints.txt" => file == "requirements.txt",
+        _ => false,
+    }
+}

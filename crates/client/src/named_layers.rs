@@ -1,0 +1,71 @@
+//! Layers that people name.
+
+use faas_proto::rest::{
+    DeployPlan, DeployPlanRequest, LayerVersionList, LayerVersionView, NamedLayerList, PublishLayer, RemovedLayer,
+};
+use faas_types::LayerRef;
+use reqwest::Method;
+
+use crate::client::segment;
+use crate::deploy::{DEPLOY_TIMEOUT, LocalFile};
+use crate::{Client, ClientError};
+
+// === impl Client ===
+
+impl Client {
+    /// The named layers of the project, by name.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn named_layers(&self) -> Result<NamedLayerList, ClientError> {
+        self.get("api/v1/named-layers", &()).await
+    }
+
+    /// The versions of a named layer, newest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn layer_versions(&self, name: &str) -> Result<LayerVersionList, ClientError> {
+        self.get(&path(name, "")?, &()).await
+    }
+
+    /// A version of a named layer; the newest where the reference names none.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn layer_version(&self, layer: &LayerRef) -> Result<LayerVersionView, ClientError> {
+        let version = layer.version.map_or_else(|| "newest".to_owned(), |number| number.to_string());
+        self.get(&path(layer.name.as_str(), &format!("/versions/{version}"))?, &()).await
+    }
+
+    /// Which blobs the server lacks for a coming version.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn plan_layer(&self, name: &str, files: &[LocalFile]) -> Result<DeployPlan, ClientError> {
+        let files = files.iter().map(|file| file.entry.clone()).collect();
+        self.send(Method::POST, &path(name, "/plan")?, &DeployPlanRequest { files }).await
+    }
+
+    /// Publishes a version from uploaded files.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn publish_layer(&self, name: &str, layer: &PublishLayer) -> Result<LayerVersionView, ClientError> {
+        let request = self.request(Method::POST, &path(name, "/versions")?)?;
+        self.read(request.timeout(DEPLOY_TIMEOUT).json(layer)).await
+    }
+
+    /// Removes a version of a named layer, or all of them where the reference names none.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn remove_named_layer(&self, layer: &LayerRef) -> Result<RemovedLayer, ClientError> {
+        let below = layer.version.map_or_else(String::new, |number| format!("/versions/{number}"));
+        self.read(self.request(Method::DELETE, &path(layer.name.as_str(), &below)?)?).await
+    }
+}
+
+fn path(name: &str, below: &str) -> Result<String, ClientError> {
+    Ok(format!("api/v1/named-layers/{}{below}", segment(name)?))
+}

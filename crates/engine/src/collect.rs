@@ -1,0 +1,233 @@
+//! Collecting what nothing needs: files of deleted functions, dropped versions and removed layers, inputs of runs that are
+//! forgotten, and old records of deployments of several functions.
+//!
+//! What is needed is marked, the rest is swept. Whatever was stored or asked for within the grace stays in any case: whoever
+//! uploads files and deploys them later relies on what the server said it has. So it does not matter that state changes while
+//! it is marked, as long as everything that comes to be needed is renewed first; see [`Core::renew`]. A kill at any moment
+//! leaves only more to collect.
+
+mod mark;
+mod sweep;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use faas_types::{Code, Digest, Fault, Timestamp, VersionRecord};
+
+use crate::core::Core;
+use crate::engine::Engine;
+use crate::layers::Pile;
+
+/// The first look comes no later than this after a start.
+const FIRST: Duration = Duration::from_secs(15 * 60);
+/// A pause is this many times as long as the step before it.
+const PAUSE_SHARE: u32 = 3;
+/// The longest pause between two steps.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How what nothing needs is collected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CollectPolicy {
+    /// How often; zero never does, except when it is asked for.
+    pub every: Duration,
+    /// How long files stay that nothing needs, counted from when they were last uploaded or asked for. Longer than any
+    /// deployment and any call.
+    pub grace: Duration,
+}
+
+/// What was collected, or would be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Stored files and lists of files.
+    pub blobs: u64,
+    /// Their bytes.
+    pub blob_bytes: u64,
+    /// Trees that were laid out for sandboxes.
+    pub layers: u64,
+    /// Bytes of their files.
+    pub layer_bytes: u64,
+    /// Old records of deployments of several functions.
+    pub records: u64,
+    /// Stored files and lists that are needed.
+    pub needed: u64,
+    /// Those that nothing needs, but that are too young to go.
+    pub young: u64,
+}
+
+/// What collecting has done since the server started, for `/metrics`.
+#[derive(Debug, Default)]
+pub struct Collections {
+    /// Collections that ended well.
+    pub done: AtomicU64,
+    /// Those that broke off.
+    pub failed: AtomicU64,
+    /// Stored files that went.
+    pub blobs: AtomicU64,
+    /// Trees that went.
+    pub layers: AtomicU64,
+    /// Records that went.
+    pub records: AtomicU64,
+    /// Bytes that were freed.
+    pub bytes: AtomicU64,
+    /// One at a time.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// One collection.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    /// What was renewed since stays.
+    before: Timestamp,
+    /// Whether nothing is removed.
+    dry: bool,
+    /// Whether somebody waits for it, so that it pauses less.
+    prompt: bool,
+}
+
+// === impl CollectPolicy ===
+
+impl Default for CollectPolicy {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(6 * 3_600), grace: Duration::from_secs(24 * 3_600) }
+    }
+}
+
+// === impl Collections ===
+
+impl Collections {
+    fn add(&self, found: &Collected) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+        self.blobs.fetch_add(found.blobs, Ordering::Relaxed);
+        self.layers.fetch_add(found.layers, Ordering::Relaxed);
+        self.records.fetch_add(found.records, Ordering::Relaxed);
+        self.bytes.fetch_add(found.blob_bytes + found.layer_bytes, Ordering::Relaxed);
+    }
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// What collecting has done.
+    #[must_use]
+    pub fn collections(&self) -> &Collections {
+        &self.core.collections
+    }
+
+    /// How what nothing needs is collected.
+    #[must_use]
+    pub fn collect_policy(&self) -> CollectPolicy {
+        self.core.collect_policy
+    }
+
+    /// Collects what nothing needs, of all projects; with `dry` only tells what would go.
+    ///
+    /// # Errors
+    /// `FN_014` while another collection is under way; when something that is needed cannot be read, for nothing may be
+    /// removed then.
+    pub async fn collect(&self, dry: bool) -> Result<Collected, Fault> {
+        self.core.collect(dry, true).await
+    }
+}
+
+// === impl Core ===
+
+impl Core {
+    /// Collects again and again until the engine stops.
+    pub(crate) async fn keep_collecting(self: Arc<Self>) {
+        let CollectPolicy { every, .. } = self.collect_policy;
+        if every.is_zero() {
+            return;
+        }
+        let mut pause = every.min(FIRST);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = every;
+            match self.collect(false, false).await {
+                Ok(_) => {}
+                Err(fault) if fault.code == Code::Conflict || self.stop.is_cancelled() => {}
+                Err(fault) => tracing::warn!(%fault, "what nothing needs is not collected"),
+            }
+        }
+    }
+
+    async fn collect(&self, dry: bool, prompt: bool) -> Result<Collected, Fault> {
+        let Ok(_turn) = self.collections.turn.try_lock() else {
+            let fault = Fault::new(Code::Conflict, "a collection is under way");
+            return Err(fault.with_hint("wait for it, then ask again").with_retry_after(5));
+        };
+        let began = Instant::now();
+        let grace = u64::try_from(self.collect_policy.grace.as_millis()).unwrap_or(u64::MAX);
+        // Taken before anything is marked: what comes to be needed from now on is renewed from now on.
+        let before = Timestamp::from_millis(self.clock.now().as_millis().saturating_sub(grace));
+        let found = self.sweep_round(Round { before, dry, prompt }).await;
+        if found.is_err() {
+            self.collections.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        let found = found?;
+        if !dry {
+            self.collections.add(&found);
+            let Collected { blobs, layers, records, .. } = found;
+            let (bytes, seconds) = (found.blob_bytes + found.layer_bytes, began.elapsed().as_secs_f32());
+            tracing::info!(blobs, layers, records, bytes, seconds, "collected what nothing needs");
+        }
+        Ok(found)
+    }
+
+    async fn sweep_round(&self, round: Round) -> Result<Collected, Fault> {
+        let needed = self.needed(round).await?;
+        let mut found = self.sweep(round, &needed).await?;
+        found.records = self.drop_old_together(round, needed.projects()).await?;
+        Ok(found)
+    }
+
+    /// Leaves the store alone for longer than the step took.
+    ///
+    /// # Errors
+    /// When the engine stops.
+    async fn pause_after(&self, begun: Instant, round: Round) -> Result<(), Fault> {
+        if self.stop.is_cancelled() {
+            return Err(crate::core::stopping());
+        }
+        if round.prompt {
+            tokio::task::yield_now().await;
+            return Ok(());
+        }
+        tokio::select! {
+            () = self.stop.cancelled() => Err(crate::core::stopping()),
+            () = tokio::time::sleep((begun.elapsed() * PAUSE_SHARE).min(PAUSE_MAX)) => Ok(()),
+        }
+    }
+
+    /// Keeps a list of files, with the files, for another grace. To be called before it becomes needed, unless its files
+    /// have just been stored.
+    pub(crate) async fn renew(&self, digest: &Digest) -> Result<(), Fault> {
+        self.keep_recipe(digest).await?;
+        self.missing_files(&self.listing(digest).await?).await?;
+        Ok(())
+    }
+
+    /// Keeps what a version is laid out from for another grace, since instances of it may run on when it is gone.
+    pub(crate) async fn keep_for_instances(&self, version: &VersionRecord) -> Result<(), Fault> {
+        for digest in lists(version) {
+            self.keep_recipe(&digest).await?;
+        }
+        Ok(())
+    }
+
+    async fn keep_recipe(&self, digest: &Digest) -> Result<(), Fault> {
+        let _turn = self.collecting_turn(digest).await;
+        self.blobs.missing(&[*digest]).await?;
+        Ok(())
+    }
+}
+
+/// What a version is laid out from.
+fn lists(version: &VersionRecord) -> impl Iterator<Item = Digest> {
+    let VersionRecord { settings, bundle, prepared, dependencies, layers, .. } = version;
+    let stack = Pile { settings, digests: layers, packages: *dependencies }.digest();
+    [Some(*bundle), *prepared, *dependencies, stack].into_iter().flatten().chain(layers.iter().copied())
+}

@@ -1,0 +1,145 @@
+//! Everything that something needs.
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::Instant;
+
+use faas_ports::{Collection, Entry};
+use faas_types::{Digest, Fault, LayerRecord, LayerVersionRecord, ProjectId, RunId, VersionRecord};
+
+use super::Round;
+use crate::catalog::decode;
+use crate::core::Core;
+use crate::dispatch::input::RunInput;
+use crate::layers::Pile;
+
+/// Records that are read at once.
+const PAGE: u32 = 200;
+/// Inputs that are read at once: each may have 64 KB and its head.
+const INPUTS: u32 = 32;
+
+/// What something needs.
+#[derive(Debug, Default)]
+pub(super) struct Needed {
+    /// The first halves of digests, which halves the room that they take. Two that share one both stay.
+    halves: HashSet<u128>,
+    /// Lists of files, which are needed with the files.
+    lists: HashSet<Digest>,
+    projects: BTreeSet<ProjectId>,
+}
+
+// === impl Needed ===
+
+impl Needed {
+    pub(super) fn has(&self, digest: &Digest) -> bool {
+        self.halves.contains(&half(digest))
+    }
+
+    /// Whoever has a version.
+    pub(super) fn projects(&self) -> impl Iterator<Item = ProjectId> {
+        self.projects.iter().copied()
+    }
+
+    fn add(&mut self, digest: &Digest) {
+        self.halves.insert(half(digest));
+    }
+
+    fn add_list(&mut self, digest: &Digest) {
+        self.add(digest);
+        self.lists.insert(*digest);
+    }
+
+    fn add_version(&mut self, version: &VersionRecord) {
+        let VersionRecord { settings, bundle, prepared, dependencies, layers, build_log, .. } = version;
+        [Some(bundle), prepared.as_ref(), dependencies.as_ref()].into_iter().flatten().for_each(|d| self.add_list(d));
+        layers.iter().for_each(|digest| self.add_list(digest));
+        let stack = Pile { settings, digests: layers, packages: *dependencies }.digest();
+        stack.iter().chain(build_log).for_each(|digest| self.add(digest));
+    }
+}
+
+fn half(digest: &Digest) -> u128 {
+    let (first, _) = digest.as_bytes().split_at(16);
+    first.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+}
+
+// === impl Core ===
+
+impl Core {
+    /// Marks what versions, layers and inputs need.
+    ///
+    /// # Errors
+    /// When any of it cannot be read: what is not known to be unneeded stays.
+    pub(super) async fn needed(&self, round: Round) -> Result<Needed, Fault> {
+        let mut needed = Needed::default();
+        needed.projects.extend(self.catalog.all().iter().map(|entry| entry.record.project));
+        self.each_record(round, Collection::Versions, |entry| {
+            needed.projects.insert(entry.key.project);
+            needed.add_version(&decode(&entry.key, &entry.value)?);
+            Ok(())
+        })
+        .await?;
+        self.each_record(round, Collection::Layers, |entry| {
+            let layer: LayerRecord = decode(&entry.key, &entry.value)?;
+            needed.add_list(&layer.bundle);
+            Ok(())
+        })
+        .await?;
+        self.each_record(round, Collection::NamedLayers, |entry| {
+            if entry.key.name.starts_with("versions/") {
+                let layer: LayerVersionRecord = decode(&entry.key, &entry.value)?;
+                needed.add_list(&layer.bundle);
+            }
+            Ok(())
+        })
+        .await?;
+        self.mark_inputs(round, &mut needed).await?;
+        self.mark_files(round, &mut needed).await?;
+        Ok(needed)
+    }
+
+    async fn each_record(
+        &self,
+        round: Round,
+        collection: Collection,
+        mut take: impl FnMut(&Entry) -> Result<(), Fault> + Send,
+    ) -> Result<(), Fault> {
+        let mut after = None;
+        loop {
+            let begun = Instant::now();
+            let page = self.registry.scan(collection, after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.key.clone());
+            page.iter().try_for_each(&mut take)?;
+            self.pause_after(begun, round).await?;
+        }
+    }
+
+    async fn mark_inputs(&self, round: Round, needed: &mut Needed) -> Result<(), Fault> {
+        let mut after: Option<(ProjectId, RunId)> = None;
+        loop {
+            let begun = Instant::now();
+            let page = self.dispatch.letters.inputs(after, INPUTS).await?;
+            let Some((project, run, _)) = page.last() else { return Ok(()) };
+            after = Some((*project, *run));
+            for (_, _, input) in &page {
+                if let Some(digest) = RunInput::blob_of(input)? {
+                    needed.add(&digest);
+                }
+            }
+            self.pause_after(begun, round).await?;
+        }
+    }
+
+    async fn mark_files(&self, round: Round, needed: &mut Needed) -> Result<(), Fault> {
+        for digest in std::mem::take(&mut needed.lists) {
+            let begun = Instant::now();
+            let bundle = self.listing(&digest).await.map_err(|fault| {
+                let message = format!("the list of files {digest} is needed and cannot be read: {}", fault.message);
+                Fault { message, ..fault }
+            })?;
+            bundle.files.iter().for_each(|file| needed.add(&file.digest));
+            self.pause_after(begun, round).await?;
+        }
+        Ok(())
+    }
+}

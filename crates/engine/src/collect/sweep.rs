@@ -1,0 +1,102 @@
+//! Removing what is not marked.
+
+use std::time::Instant;
+
+use faas_ports::{Collection, Expect, StoredBlob, Write};
+use faas_types::{Fault, ProjectId};
+
+use super::mark::Needed;
+use super::{Collected, Round};
+use crate::core::Core;
+
+/// Blobs that go in one step.
+const STEP: u64 = 64;
+/// Records of deployments of several functions that a project keeps.
+const TOGETHER_KEPT: usize = 500;
+/// Records that are read at once, and that go at once.
+const PAGE: u32 = 500;
+
+// === impl Core ===
+
+impl Core {
+    pub(super) async fn sweep(&self, round: Round, needed: &Needed) -> Result<Collected, Fault> {
+        let mut found = Collected::default();
+        for first in 0..=u8::MAX {
+            let mut begun = Instant::now();
+            for (at, blob) in (1..).zip(self.blobs.shelf(first).await?) {
+                if needed.has(&blob.digest) {
+                    found.needed += 1;
+                } else if blob.renewed_at >= round.before {
+                    found.young += 1;
+                } else {
+                    self.sweep_one(round, &blob, &mut found).await?;
+                }
+                if at % STEP == 0 {
+                    self.pause_after(begun, round).await?;
+                    begun = Instant::now();
+                }
+            }
+            self.pause_after(begun, round).await?;
+        }
+        Ok(found)
+    }
+
+    /// Removes a blob with the tree that was laid out from it, unless it was renewed since.
+    async fn sweep_one(&self, round: Round, blob: &StoredBlob, found: &mut Collected) -> Result<(), Fault> {
+        let StoredBlob { digest, size, .. } = blob;
+        let is_laid_out = self.layers.find(digest).is_some();
+        // What mount points are made from is no list of files, and takes no room worth counting.
+        let tree = if is_laid_out { self.listing(digest).await.map_or(0, |bundle| bundle.size()) } else { 0 };
+        if !round.dry {
+            let _turn = if is_laid_out { Some(self.collecting_turn(digest).await) } else { None };
+            if is_laid_out {
+                if !self.blobs.is_older(digest, round.before).await? {
+                    found.young += 1;
+                    return Ok(());
+                }
+                // Before the list: what a kill leaves is laid out no more, or found again.
+                self.layers.remove(digest).await?;
+            }
+            if !self.blobs.collect(digest, round.before).await? {
+                found.young += 1;
+                return Ok(());
+            }
+        }
+        found.blobs += 1;
+        found.blob_bytes += size;
+        found.layers += u64::from(is_laid_out);
+        found.layer_bytes += tree;
+        Ok(())
+    }
+
+    /// Drops the oldest records of deployments of several functions, beyond those that are kept.
+    pub(super) async fn drop_old_together(
+        &self,
+        round: Round,
+        projects: impl Iterator<Item = ProjectId>,
+    ) -> Result<u64, Fault> {
+        let mut dropped = 0;
+        for project in projects {
+            let (mut after, mut keys) = (None::<String>, Vec::new());
+            loop {
+                let begun = Instant::now();
+                let after_name = after.as_deref();
+                let page = self.registry.list(project, Collection::Deployments, "together/", after_name, PAGE).await?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.key.name.clone());
+                keys.extend(page.into_iter().map(|entry| entry.key));
+                self.pause_after(begun, round).await?;
+            }
+            // Their ids rise with time.
+            let old = keys.len().saturating_sub(TOGETHER_KEPT);
+            dropped += old as u64;
+            for batch in keys[..old].chunks(PAGE as usize).filter(|_| !round.dry) {
+                let begun = Instant::now();
+                let delete = |key: &faas_ports::Key| Write::Delete { key: key.clone(), expect: Expect::Any };
+                self.registry.commit(batch.iter().map(delete).collect()).await?;
+                self.pause_after(begun, round).await?;
+            }
+        }
+        Ok(dropped)
+    }
+}

@@ -1,0 +1,291 @@
+//! Layers that people name: immutable versions of files that functions share.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use faas_ports::{Collection, Expect, Key, Write};
+use faas_types::{
+    ByteSize, Code, Digest, Fault, FunctionId, FunctionName, FunctionSettings, LayerName, LayerRef, LayerVersionRecord,
+    NamedLayerRecord, ProjectId, RuntimeName, limits,
+};
+use serde::Deserialize;
+
+use super::named_users;
+use crate::catalog::decode;
+use crate::core::Core;
+use crate::engine::Engine;
+
+/// Entries that are read at once.
+const PAGE: u32 = 500;
+
+/// A version of a named layer with the versions of functions that stand on it.
+#[derive(Clone, Debug)]
+pub struct KnownLayerVersion {
+    /// The version.
+    pub record: LayerVersionRecord,
+    /// The versions of functions, by function.
+    pub used_by: BTreeMap<FunctionName, BTreeSet<u32>>,
+}
+
+/// A named layer.
+#[derive(Clone, Debug)]
+pub struct KnownLayerName {
+    /// Its newest version.
+    pub newest: LayerVersionRecord,
+    /// How many versions there are.
+    pub versions: usize,
+    /// Bytes of all of them.
+    pub size: u64,
+    /// The functions that stand on any of them.
+    pub used_by: BTreeSet<FunctionName>,
+}
+
+/// What tells of a version which named layers it stands on.
+#[derive(Deserialize)]
+struct Standing {
+    function: FunctionId,
+    number: u32,
+    settings: StandingSettings,
+}
+
+#[derive(Deserialize)]
+struct StandingSettings {
+    #[serde(default)]
+    layers: Vec<LayerRef>,
+}
+
+/// Versions of functions, by the layer that they stand on.
+type Uses = BTreeMap<(LayerName, u32), BTreeMap<FunctionName, BTreeSet<u32>>>;
+
+// === impl Engine ===
+
+impl Engine {
+    /// The named layers of a project, by name. Reads every version of the project.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn named_layers(&self, project: ProjectId) -> Result<Vec<KnownLayerName>, Fault> {
+        let uses = self.named_uses(project).await?;
+        let mut layers = BTreeMap::<LayerName, KnownLayerName>::new();
+        for record in self.core.layer_versions(project, "versions/").await? {
+            let users = uses.get(&(record.name.clone(), record.number));
+            let layer = layers.entry(record.name.clone()).or_insert_with(|| KnownLayerName {
+                newest: record.clone(),
+                versions: 0,
+                size: 0,
+                used_by: BTreeSet::new(),
+            });
+            layer.versions += 1;
+            layer.size = layer.size.saturating_add(record.size);
+            layer.used_by.extend(users.into_iter().flat_map(BTreeMap::keys).cloned());
+            // They come in rising order.
+            layer.newest = record;
+        }
+        Ok(layers.into_values().collect())
+    }
+
+    /// The versions of a named layer, newest first.
+    ///
+    /// # Errors
+    /// `FN_013` when there is none of that name.
+    pub async fn named_layer(&self, project: ProjectId, name: &LayerName) -> Result<Vec<KnownLayerVersion>, Fault> {
+        let records = self.core.layer_versions(project, &format!("versions/{name}/")).await?;
+        if records.is_empty() {
+            return Err(unknown(&LayerRef { name: name.clone(), version: None }));
+        }
+        let mut uses = self.named_uses(project).await?;
+        let known = |record: LayerVersionRecord| {
+            let used_by = uses.remove(&(record.name.clone(), record.number)).unwrap_or_default();
+            KnownLayerVersion { record, used_by }
+        };
+        Ok(records.into_iter().rev().map(known).collect())
+    }
+
+    /// One version of a named layer; the newest where the reference names none.
+    ///
+    /// # Errors
+    /// `FN_013` when there is none.
+    pub async fn named_layer_version(&self, project: ProjectId, layer: &LayerRef) -> Result<KnownLayerVersion, Fault> {
+        let record = self.core.find_layer(project, layer).await?;
+        let mut uses = self.named_uses(project).await?;
+        let used_by = uses.remove(&(record.name.clone(), record.number)).unwrap_or_default();
+        Ok(KnownLayerVersion { record, used_by })
+    }
+
+    /// Removes a version of a named layer, or all of them where the reference names none. Their numbers are not given again.
+    ///
+    /// # Errors
+    /// `FN_013` when there is none; `FN_014` while versions of functions stand on it, naming them.
+    pub async fn remove_named_layer(&self, project: ProjectId, layer: &LayerRef) -> Result<Vec<u32>, Fault> {
+        let doomed = match layer.version {
+            Some(_) => vec![self.core.find_layer(project, layer).await?],
+            None => self.core.layer_versions(project, &format!("versions/{}/", layer.name)).await?,
+        };
+        if doomed.is_empty() {
+            return Err(unknown(layer));
+        }
+        let uses = self.named_uses(project).await?;
+        for record in &doomed {
+            if let Some(users) = uses.get(&(record.name.clone(), record.number)) {
+                let message = format!("{} stand on {}:{}", named_users(users), record.name, record.number);
+                return Err(Fault::new(Code::Conflict, message).with_hint(
+                    "versions that are not needed are dropped with later deployments; deleting the function drops all",
+                ));
+            }
+        }
+        let delete = |record: &LayerVersionRecord| Write::Delete {
+            key: version_key(project, &record.name, record.number),
+            expect: Expect::Any,
+        };
+        self.core.registry.commit(doomed.iter().map(delete).collect()).await?;
+        Ok(doomed.iter().map(|record| record.number).collect())
+    }
+
+    async fn named_uses(&self, project: ProjectId) -> Result<Uses, Fault> {
+        let mut uses = Uses::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.core.registry.list(project, Collection::Versions, "", after.as_deref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(uses) };
+            after = Some(last.key.name.clone());
+            for entry in &page {
+                let version: Standing = decode(&entry.key, &entry.value)?;
+                let Some(function) = self.core.catalog.by_id(project, version.function) else { continue };
+                for LayerRef { name, version: layer } in version.settings.layers {
+                    let of_layer = uses.entry((name, layer.unwrap_or_default())).or_default();
+                    of_layer.entry(function.record.name.clone()).or_default().insert(version.number);
+                }
+            }
+        }
+    }
+}
+
+// === impl Core ===
+
+impl Core {
+    /// The versions that a function's settings ask for, in their order. The settings then name the versions.
+    ///
+    /// # Errors
+    /// `FN_006` for a layer that is not there or for another runtime, and past the limits.
+    pub(crate) async fn resolve_layers(
+        &self,
+        project: ProjectId,
+        settings: &mut FunctionSettings,
+    ) -> Result<Vec<Digest>, Fault> {
+        let (mut digests, mut size) = (Vec::with_capacity(settings.layers.len()), 0_u64);
+        for layer in &mut settings.layers {
+            let record = self.find_layer(project, layer).await.map_err(|mut fault| {
+                if fault.code == Code::NotFound {
+                    fault.code = Code::InvalidConfiguration;
+                }
+                fault.message = format!("layers: {}", fault.message);
+                fault
+            })?;
+            if !suits(&record.runtimes, &settings.runtime) {
+                let names = record.runtimes.iter().map(RuntimeName::as_str).collect::<Vec<_>>().join(", ");
+                let message =
+                    format!("layers: {}:{} is for {names}, not for {}", record.name, record.number, settings.runtime);
+                return Err(Fault::new(Code::InvalidConfiguration, message)
+                    .with_hint("choose a version of it for this runtime, or publish one with --runtime"));
+            }
+            size = size.saturating_add(record.size);
+            // It may be removed before the version is there that stands on it.
+            self.renew(&record.bundle).await?;
+            layer.version = Some(record.number);
+            digests.push(record.bundle);
+        }
+        if size > limits::LAYERS_BYTES_MAX {
+            let (have, most) = (ByteSize::from_bytes(size), ByteSize::from_bytes(limits::LAYERS_BYTES_MAX));
+            let message = format!("layers: they have {have} together; {most} at the most");
+            return Err(Fault::new(Code::PayloadTooLarge, message).with_hint("`faas layers get` says what is heavy"));
+        }
+        Ok(digests)
+    }
+
+    /// # Errors
+    /// `FN_013` when there is none.
+    async fn find_layer(&self, project: ProjectId, layer: &LayerRef) -> Result<LayerVersionRecord, Fault> {
+        let found = match layer.version {
+            Some(number) => {
+                let key = version_key(project, &layer.name, number);
+                self.registry.get(&key).await?.map(|entry| decode(&key, &entry.value)).transpose()?
+            }
+            None => self.layer_versions(project, &format!("versions/{}/", layer.name)).await?.pop(),
+        };
+        found.ok_or_else(|| unknown(layer))
+    }
+
+    /// Versions of named layers whose keys begin so, by name and number.
+    pub(crate) async fn layer_versions(
+        &self,
+        project: ProjectId,
+        prefix: &str,
+    ) -> Result<Vec<LayerVersionRecord>, Fault> {
+        let (mut after, mut records) = (None::<String>, Vec::new());
+        loop {
+            let page = self.registry.list(project, Collection::NamedLayers, prefix, after.as_deref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(records) };
+            after = Some(last.key.name.clone());
+            for entry in &page {
+                records.push(decode(&entry.key, &entry.value)?);
+            }
+        }
+    }
+
+    /// What is known of a name besides its versions, with the revision to expect when changing it.
+    pub(super) async fn named(
+        &self,
+        project: ProjectId,
+        name: &LayerName,
+    ) -> Result<(NamedLayerRecord, Expect), Fault> {
+        let key = name_key(project, name);
+        match self.registry.get(&key).await? {
+            Some(entry) => Ok((decode(&key, &entry.value)?, Expect::Revision(entry.revision))),
+            None => Ok((NamedLayerRecord { name: name.clone(), latest: 0 }, Expect::Absent)),
+        }
+    }
+}
+
+pub(super) fn name_key(project: ProjectId, name: &LayerName) -> Key {
+    Key::new(project, Collection::NamedLayers, format!("names/{name}"))
+}
+
+/// Sorts as the numbers do.
+pub(super) fn version_key(project: ProjectId, name: &LayerName, number: u32) -> Key {
+    Key::new(project, Collection::NamedLayers, format!("versions/{name}/{number:010}"))
+}
+
+/// Whether a layer for these runtimes is for this one: for a language of any version, or for exactly this.
+fn suits(runtimes: &[RuntimeName], wanted: &RuntimeName) -> bool {
+    let suits = |runtime: &RuntimeName| {
+        runtime == wanted || runtime.version().is_none() && runtime.language() == wanted.language()
+    };
+    runtimes.is_empty() || runtimes.iter().any(suits)
+}
+
+fn unknown(layer: &LayerRef) -> Fault {
+    Fault::new(Code::NotFound, format!("there is no layer {layer}"))
+        .with_hint("list those there are with `faas layers list`, or make one with `faas layers publish`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runtimes_are_compared_by_language_and_version() {
+        let name = |text: &str| text.parse::<RuntimeName>().expect(text);
+        let wanted = name("python3.12");
+        for (runtimes, is_for) in [
+            (vec![], true),
+            (vec!["python3.12"], true),
+            (vec!["python"], true),
+            (vec!["node22", "python"], true),
+            (vec!["python3.1"], false),
+            (vec!["python3.13"], false),
+            (vec!["node"], false),
+        ] {
+            let runtimes: Vec<RuntimeName> = runtimes.into_iter().map(name).collect();
+            assert_eq!(suits(&runtimes, &wanted), is_for, "{runtimes:?}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! How the named layers of a version lie over each other.
+//!
+//! Each appears at a path of its own. Languages that look for packages in one place get links there, one for each package:
+//! those that were installed for the function win, then the layers in the order of the manifest.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use faas_ports::LayerStack;
+use faas_types::{Bundle, Digest, Fault, FunctionSettings, LayerName};
+
+use crate::core::Core;
+
+/// Where layers appear inside.
+const LAYERS: &str = "/opt/layers";
+/// Where installed packages appear beside them, where links take their usual place.
+const INSTALLED: &str = ".packages/node_modules";
+/// Directories of a layer that hold packages of Node.
+const NODE_PLACES: [&str; 2] = ["node_modules/", "nodejs/node_modules/"];
+/// Files that make a layer's root a package of Node.
+const NODE_ROOTS: [&str; 4] = ["package.json", "index.js", "index.mjs", "index.cjs"];
+
+/// What a stack is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pile<'v> {
+    pub(crate) settings: &'v FunctionSettings,
+    /// Of `settings.layers`, in their order.
+    pub(crate) digests: &'v [Digest],
+    pub(crate) packages: Option<Digest>,
+}
+
+/// A layer or packages with their files.
+struct Shelf<'b> {
+    /// Where it appears, below [`LAYERS`].
+    place: String,
+    bundle: &'b Bundle,
+}
+
+// === impl Pile ===
+
+impl Pile<'_> {
+    /// What the sealed layer of mount points is named after.
+    pub(crate) fn recipe(&self) -> Vec<u8> {
+        let mut text = format!("faas-stack 1\n{}\n", self.settings.runtime.language());
+        if let Some(packages) = self.packages {
+            writeln!(text, "{packages}").expect("a string takes all text");
+        }
+        for (name, digest) in self.names() {
+            writeln!(text, "{digest} {name}").expect("a string takes all text");
+        }
+        text.into_bytes()
+    }
+
+    /// The name of that layer; `None` where there is nothing to mount.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        (!self.digests.is_empty()).then(|| Digest::from_bytes(*blake3::hash(&self.recipe()).as_bytes()))
+    }
+
+    fn names(&self) -> impl Iterator<Item = (&LayerName, &Digest)> {
+        self.settings.layers.iter().map(|layer| &layer.name).zip(self.digests)
+    }
+}
+
+// === impl Core ===
+
+impl Core {
+    /// The named layers of a version on this machine; laid out again from the stored files when they are gone.
+    pub(crate) async fn layer_stack(&self, pile: Pile<'_>) -> Result<Option<LayerStack>, Fault> {
+        let Some(digest) = pile.digest() else { return Ok(None) };
+        let mut layers = Vec::with_capacity(pile.digests.len());
+        for (name, digest) in pile.names() {
+            layers.push((name.clone(), self.laid_out(digest).await?));
+        }
+        let base = match self.layers.find(&digest) {
+            Some(base) => base,
+            None => self.seal_stack(digest, pile).await?,
+        };
+        Ok(Some(LayerStack { base, layers }))
+    }
+
+    async fn seal_stack(&self, digest: Digest, pile: Pile<'_>) -> Result<PathBuf, Fault> {
+        let names: Vec<String> = pile.names().map(|(name, _)| name.to_string()).collect();
+        let links = match pile.settings.runtime.language() {
+            "node" => self.node_links(pile).await?,
+            _ => BTreeMap::new(),
+        };
+        Ok(self.layers.seal(&digest, Box::new(move |draft| build(draft, &names, &links))).await?)
+    }
+
+    async fn node_links(&self, pile: Pile<'_>) -> Result<BTreeMap<String, String>, Fault> {
+        let mut bundles = Vec::with_capacity(pile.digests.len());
+        for (name, digest) in pile.names() {
+            bundles.push((name.to_string(), self.listing(digest).await?));
+        }
+        let installed = match &pile.packages {
+            Some(packages) => Some(self.listing(packages).await?),
+            None => None,
+        };
+        let layers = bundles.iter().map(|(name, bundle)| Shelf { place: name.clone(), bundle });
+        Ok(node_links(installed.as_ref(), layers))
+    }
+
+    /// The files of a sealed bundle.
+    pub(crate) async fn listing(&self, digest: &Digest) -> Result<Bundle, Fault> {
+        Bundle::from_canonical_bytes(&self.blobs.get(digest).await?)
+    }
+}
+
+/// Packages by name, with the paths that they appear at.
+fn node_links<'b>(installed: Option<&Bundle>, layers: impl Iterator<Item = Shelf<'b>>) -> BTreeMap<String, String> {
+    let mut links = BTreeMap::new();
+    for file in installed.iter().flat_map(|bundle| &bundle.files) {
+        if let Some(package) = package(&file.path) {
+            links.entry(package.to_owned()).or_insert_with(|| format!("{LAYERS}/{INSTALLED}/{package}"));
+        }
+    }
+    for Shelf { place, bundle } in layers {
+        for file in &bundle.files {
+            if NODE_ROOTS.contains(&&*file.path) {
+                links.entry(place.clone()).or_insert_with(|| format!("{LAYERS}/{place}"));
+            }
+            for below in NODE_PLACES {
+                if let Some(package) = file.path.strip_prefix(below).and_then(package) {
+                    links.entry(package.to_owned()).or_insert_with(|| format!("{LAYERS}/{place}/{below}{package}"));
+                }
+            }
+        }
+    }
+    links
+}
+
+/// The package that a file below `node_modules` belongs to: `name` or `@scope/name`.
+fn package(path: &str) -> Option<&str> {
+    let (first, rest) = path.split_once('/')?;
+    match first.as_bytes().first()? {
+        b'.' => None,
+        b'@' => rest.split_once('/').map(|(name, _)| &path[..=first.len() + name.len()]),
+        _ => Some(first),
+    }
+}
+
+fn build(draft: &Path, names: &[String], links: &BTreeMap<String, String>) -> io::Result<()> {
+    let (mounts, packages) = (draft.join("names"), draft.join("packages"));
+    fs::create_dir_all(mounts.join(INSTALLED))?;
+    fs::create_dir(&packages)?;
+    names.iter().try_for_each(|name| fs::create_dir(mounts.join(name)))?;
+    for (package, target) in links {
+        let link = packages.join(package);
+        link.parent().map_or(Ok(()), fs::create_dir_all)?;
+        symlink(target, link)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use faas_types::BundleFile;
+
+    use super::*;
+
+    fn bundle(paths: &[&str]) -> Bundle {
+        let file = |path: &&str| BundleFile {
+            path: (*path).into(),
+            digest: Digest::from_bytes([7; 32]),
+            size: 1,
+            executable: false,
+        };
+        Bundle { files: paths.iter().map(file).collect() }
+    }
+
+    #[test]
+    fn installed_packages_win_then_the_first_layer() {
+        let installed = bundle(&["lodash/index.js", ".package-lock.json", ".bin/x", "@a/b/index.js"]);
+        let (first, second) = (
+            bundle(&["node_modules/lodash/index.js", "node_modules/ms/index.js", "node_modules/@a/c/x.js", "data.txt"]),
+            bundle(&["nodejs/node_modules/ms/index.js", "nodejs/node_modules/qs/index.js", "index.mjs"]),
+        );
+        let layers = [("one", &first), ("two", &second)];
+        let layers = layers.into_iter().map(|(name, bundle)| Shelf { place: name.into(), bundle });
+        let found = node_links(Some(&installed), layers);
+        let found: Vec<(&str, &str)> = found.iter().map(|(name, to)| (name.as_str(), to.as_str())).collect();
+        assert_eq!(
+            found,
+            [
+                ("@a/b", "/opt/layers/.packages/node_modules/@a/b"),
+                ("@a/c", "/opt/layers/one/node_modules/@a/c"),
+                ("lodash", "/opt/layers/.packages/node_modules/lodash"),
+                ("ms", "/opt/layers/one/node_modules/ms"),
+                ("qs", "/opt/layers/two/nodejs/node_modules/qs"),
+                ("two", "/opt/layers/two"),
+            ]
+        );
+    }
+
+    #[test]
+    fn files_beside_packages_are_none() {
+        for path in ["x.js", ".bin/x", "@a/x.js", "@a", ""] {
+            assert_eq!(package(path), None, "{path}");
+        }
+        assert_eq!(package("@a/b/c/d.js"), Some("@a/b"));
+    }
+}
