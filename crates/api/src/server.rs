@@ -37,7 +37,7 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
     use Access::{AnyKey, Key, Public};
     use Scope::{Admin, FunctionsRead, FunctionsWrite, Invoke, MetricsRead, RunsRead};
     let metrics = if state.open_metrics { Public } else { Key(MetricsRead) };
-    RouteTable::new(state.engine.clone())
+    with_layers(RouteTable::new(state.engine.clone()))
         .add(Key(FunctionsRead), routes!(functions::list_functions))
         .add(Key(FunctionsWrite), routes!(functions::create_function))
         .add(Key(FunctionsRead), routes!(functions::get_function))
@@ -93,16 +93,6 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(Invoke), routes!(topics::send_messages))
         .add(Key(RunsRead), routes!(topics::get_topic))
         .add(Key(FunctionsWrite), routes!(topics::purge_topic))
-        .add(Key(FunctionsRead), routes!(layers::list_layers))
-        .add(Key(FunctionsRead), routes!(layers::get_layer))
-        .add(Key(FunctionsWrite), routes!(layers::remove_layer))
-        .add(Key(FunctionsRead), routes!(named_layers::list_named_layers))
-        .add(Key(FunctionsRead), routes!(named_layers::list_layer_versions))
-        .add(Key(FunctionsRead), routes!(named_layers::get_layer_version))
-        .add(Key(FunctionsWrite), routes!(named_layers::plan_layer))
-        .add(Key(FunctionsWrite), routes!(named_layers::publish_layer))
-        .add(Key(FunctionsWrite), routes!(named_layers::remove_layer_version))
-        .add(Key(FunctionsWrite), routes!(named_layers::remove_named_layer))
         .add(Key(RunsRead), routes!(logs::function_logs))
         .add(Key(RunsRead), routes!(runs::list_runs))
         .add(Key(RunsRead), routes!(runs::get_run))
@@ -137,4 +127,20 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(metrics, routes!(metrics::serve))
         .add(Public, routes!(error_pages::page))
         .finish()
+}
+
+fn with_layers(table: RouteTable<ApiState>) -> RouteTable<ApiState> {
+    use Access::Key;
+    use Scope::{FunctionsRead, FunctionsWrite};
+    table
+        .add(Key(FunctionsRead), routes!(layers::list_layers))
+        .add(Key(FunctionsRead), routes!(layers::get_layer))
+        .add(Key(FunctionsWrite), routes!(layers::remove_layer))
+        .add(Key(FunctionsRead), routes!(named_layers::list_named_layers))
+        .add(Key(FunctionsRead), routes!(named_layers::list_layer_versions))
+        .add(Key(FunctionsRead), routes!(named_layers::get_layer_version))
+        .add(Key(FunctionsWrite), routes!(named_layers::plan_layer))
+        .add(Key(FunctionsWrite), routes!(named_layers::publish_layer))
+        .add(Key(FunctionsWrite), routes!(named_layers::remove_layer_version))
+        .add(Key(FunctionsWrite), routes!(named_layers::remove_named_layer))
 }
