@@ -89,6 +89,17 @@ def test_a_push_deploys_and_a_branch_previews(server: Server, repository: Reposi
     assert "Everything up-to-date" in repository.git("push", "faas", "Feature/times:main")
 
 
+def test_what_was_pushed_goes_with_the_function(server: Server, repository: Repository, name: str) -> None:
+    repository.git("push", "faas", "main")
+    kept = list(server.data.glob(f"git/*/{name}.git"))
+    assert len(kept) == 1
+    server.cli("fn", "delete", name, "--yes").ok()
+    assert not kept[0].exists()
+    assert not list((server.data / "git" / "tmp").glob("gone-*"))
+    repository.git("push", "faas", "main")
+    assert server.api.function(name)["version"] == 1
+
+
 def test_a_push_that_does_not_load_is_refused_and_can_be_mended(
     server: Server, repository: Repository, name: str
 ) -> None:

@@ -112,6 +112,7 @@ pub(crate) async fn delete_function(
 ) -> Result<StatusCode, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     state.engine.delete(&entry).await?;
+    state.git.forget(caller.project, entry.record.name.clone()).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

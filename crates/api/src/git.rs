@@ -6,8 +6,12 @@
 mod receive;
 mod repository;
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -17,7 +21,7 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use faas_engine::Caller;
-use faas_types::{Code, Fault, FunctionName, Scope};
+use faas_types::{Code, Fault, FunctionName, ProjectId, Scope};
 use faas_web::{PathParams, QueryParams, authenticate_key};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -45,6 +49,8 @@ pub struct GitRemote {
     /// Where this server is reached from this machine.
     pub endpoint: String,
     gate: Arc<Semaphore>,
+    /// Repositories that were removed.
+    removed: AtomicU64,
 }
 
 /// What goes wrong with a push, told in the words of the protocol: git shows plain text to whoever pushes.
@@ -61,7 +67,8 @@ impl GitRemote {
     /// Removes what pushes of an earlier server left half-done.
     #[must_use]
     pub fn new(dir: PathBuf, program: PathBuf, endpoint: String) -> Self {
-        let remote = Self { dir, program, endpoint, gate: Arc::new(Semaphore::new(AT_ONCE)) };
+        let remote =
+            Self { dir, program, endpoint, gate: Arc::new(Semaphore::new(AT_ONCE)), removed: AtomicU64::new(0) };
         if let Err(error) = std::fs::remove_dir_all(remote.scratch())
             && error.kind() != std::io::ErrorKind::NotFound
         {
@@ -70,7 +77,31 @@ impl GitRemote {
         remote
     }
 
-    /// Where pushes lay out their files.
+    /// Removes the repository of a function that is gone.
+    pub(crate) async fn forget(self: Arc<Self>, project: ProjectId, function: FunctionName) {
+        let removed = tokio::task::spawn_blocking(move || self.remove(project, &function)).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(%error, "the git repository of a deleted function cannot be removed");
+        }
+    }
+
+    /// What a crash leaves of it lies among what the next start removes.
+    fn remove(&self, project: ProjectId, function: &FunctionName) -> io::Result<()> {
+        let path = self.path_of(project, function);
+        if !path.exists() {
+            return Ok(());
+        }
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(self.scratch())?;
+        let gone = self.scratch().join(format!("gone-{}", self.removed.fetch_add(1, Ordering::Relaxed)));
+        fs::rename(path, &gone)?;
+        fs::remove_dir_all(gone)
+    }
+
+    fn path_of(&self, project: ProjectId, function: &FunctionName) -> PathBuf {
+        self.dir.join(project.to_string()).join(format!("{function}.git"))
+    }
+
+    /// Where pushes lay out their files, and what is being removed.
     fn scratch(&self) -> PathBuf {
         self.dir.join("tmp")
     }

@@ -29,7 +29,7 @@ impl Repository {
     /// Finds the repository, or makes it.
     pub(super) async fn open(remote: &GitRemote, project: ProjectId, function: &FunctionName) -> Result<Self, Fault> {
         let hooks = remote.dir.join("hooks");
-        let path = remote.dir.join(project.to_string()).join(format!("{function}.git"));
+        let path = remote.path_of(project, function);
         let repository = Self { path, hooks, scratch: remote.scratch() };
         let made = repository.clone();
         let is_there = tokio::task::spawn_blocking(move || made.prepare()).await;
