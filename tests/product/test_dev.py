@@ -185,3 +185,23 @@ def test_a_single_file(developer: Developer, tmp_path: Path) -> None:
         (tmp_path / "other.py").write_text("(", encoding="utf-8")
         file.write_text("def handler():\n    return 2\n", encoding="utf-8")
         until(lambda: dev.answer() == {"result": 2}, "the change is noticed")
+
+
+def test_a_directory_stands_for_a_layer(developer: Developer) -> None:
+    code = "from greetings import GREETING\n\n\ndef handler():\n    return GREETING + {!r}\n"
+    folder = write_function(developer.home, "layered", code.format(" 1"), layers=["shared:3"])
+    shared = developer.home / "shared"
+    shared.mkdir()
+    (shared / "greetings.py").write_text('GREETING = "hello"\n', "utf-8")
+    with Dev(developer, folder, "--public") as dev:
+        said = dev.has_said("failed", within=60)
+        assert "shared:3 is not here" in said["message"]
+        assert said["hint"].endswith("--layer shared=DIR")
+    with Dev(developer, folder, "--public", f"--layer=shared={shared}") as dev:
+        assert dev.answer() == {"result": "hello 1"}
+        (shared / "greetings.py").write_text('GREETING = "hi"\n', "utf-8")
+        (folder / "main.py").write_text(code.format(" 2"), "utf-8")
+        until(lambda: dev.answer() == {"result": "hi 2"}, "both edits are there")
+    with Dev(developer, folder, f"--layer=other={shared}") as dev:
+        assert "names no layer other" in dev.has_said("failed", within=60)["message"]
+    assert "is no directory" in developer.cli("dev", folder, "--layer=shared=/nowhere").exits(2).stderr

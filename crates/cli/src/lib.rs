@@ -14,6 +14,7 @@ mod failure;
 mod interpreter;
 mod lobby;
 mod local;
+mod local_layers;
 mod output;
 mod profile;
 mod project;

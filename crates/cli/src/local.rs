@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use crate::debugger::{Debugger, DebuggerArgs};
 use crate::failure::Failure;
 use crate::lobby::{CallSeen, Lobby};
+use crate::local_layers::{LocalLayer, lay_in};
 use crate::output::Output;
 use crate::project::Project;
 use crate::text;
@@ -47,6 +48,9 @@ pub(crate) struct LocalArgs {
     /// Run the function as a plain process where nothing better works; never for code of others
     #[arg(long)]
     unsafe_no_isolation: bool,
+    /// A directory that stands for a named layer of the manifest; may be repeated
+    #[arg(long = "layer", value_name = "NAME=DIR")]
+    layers: Vec<LocalLayer>,
     #[command(flatten)]
     debugger: DebuggerArgs,
 }
@@ -89,6 +93,11 @@ impl LocalArgs {
         }
         let message = "a debugger attaches only to a function that runs here";
         Err(Failure::usage(message).with_hint("add --local, and name its directory"))
+    }
+
+    /// The directories that stand for layers.
+    pub(crate) fn layers(&self) -> &[LocalLayer] {
+        &self.layers
     }
 
     /// The configuration of a server on the loopback interface; port 0 is any that is free.
@@ -186,6 +195,7 @@ pub(crate) async fn deploy(
     client: &Client,
     project: &Project,
     debuggee: Option<&watch::Sender<Option<Debuggee>>>,
+    layers: &[LocalLayer],
 ) -> anyhow::Result<DeploymentView> {
     let name = project.name.as_str();
     let mut manifest = project.manifest.clone();
@@ -193,6 +203,7 @@ pub(crate) async fn deploy(
         lead_to(debuggee, project, None);
         (manifest.settings.scaling.min, manifest.settings.scaling.max) = (1, 1);
     }
+    lay_in(client, layers, &mut manifest).await?;
     let plan = client.plan(name, &project.files).await?;
     client.upload(&plan.missing, &project.files, |_| {}).await?;
     let body = Project { manifest, ..project.clone() }.manifest_body();

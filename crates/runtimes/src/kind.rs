@@ -65,7 +65,9 @@ impl Kind {
         spec.limits.cpu_millis = settings.cpu_millis;
         spec.limits.pids = settings.limits.pids;
         spec.limits.tmp_bytes = settings.limits.tmp.bytes();
-        SandboxSpec { network: settings.network, min_isolation: settings.min_isolation, ..spec }
+        // A plain process does not find layers where they were promised.
+        let needed = if of.layers.is_some() { IsolationLevel::Partial } else { IsolationLevel::Process };
+        SandboxSpec { network: settings.network, min_isolation: settings.min_isolation.max(needed), ..spec }
     }
 
     /// The sandbox of one function that lets a debugger in, whose package is the layer `package`.

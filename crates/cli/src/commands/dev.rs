@@ -67,6 +67,7 @@ Examples:
   faas dev hello --port 8787 --public --open
   faas dev hello.py
   faas dev hello --inspect
+  faas dev hello --layer shared-utils=../shared
   faas dev fire cron-1";
 
 /// The directory below `.faas/` for its state.
@@ -86,7 +87,8 @@ pub(crate) async fn run<S: ServerCommands>(args: DevArgs, session: &Session, ser
     let teller = Teller::new(session.out.clone());
     let debugger = args.local.debugger(&path, &session.out)?;
     teller.debugger(debugger.as_ref());
-    let deployer = Deployer::new(path, args.env_file.clone(), args.public);
+    let layers = args.local.layers().to_vec();
+    let deployer = Deployer::new(path, args.env_file.clone(), args.public, layers);
     server.host(config, debugger, async |local| develop(local, deployer, &teller, &data, args.open).await).await?;
     session.out.aside("stopped");
     Ok(())

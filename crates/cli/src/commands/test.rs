@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::ServerCommands;
 use crate::args::Format;
 use crate::failure::Failure;
-use crate::local::{self, LocalArgs, LocalServer};
+use crate::local::{self, LocalArgs};
 use crate::output::Tone;
 use crate::project::{Project, Wishes, or_here};
 use crate::session::Session;
@@ -64,8 +64,11 @@ pub(crate) async fn run<S: ServerCommands>(args: TestArgs, session: &Session, se
     let data = args.data.unwrap_or_else(|| local::place(&path, local::TEST_PLACE));
     let config = args.local.config(&data, 0)?;
     let debugger = args.local.debugger(&path, &session.out)?;
-    let outcomes =
-        server.host(config, debugger, async |local| play_all(&local, &project, &cases, args.update, session).await);
+    let outcomes = server.host(config, debugger, async |local| {
+        let client = local.client()?;
+        local::deploy(&client, &project, local.debuggee.as_ref(), args.local.layers()).await?;
+        play_all(&client, &project, &cases, args.update, session).await
+    });
     let outcomes = outcomes.await?.ok_or_else(local::interrupted)?;
     let coverage = Coverage::of(&project.manifest.settings.triggers, &outcomes);
     report(&outcomes, &coverage, session)?;
@@ -73,17 +76,15 @@ pub(crate) async fn run<S: ServerCommands>(args: TestArgs, session: &Session, se
 }
 
 async fn play_all(
-    local: &LocalServer,
+    client: &Client,
     project: &Project,
     cases: &[Case],
     update: bool,
     session: &Session,
 ) -> anyhow::Result<Vec<Outcome>> {
-    let client: Client = local.client()?;
-    local::deploy(&client, project, local.debuggee.as_ref()).await?;
     let mut outcomes = Vec::new();
     for case in cases {
-        let outcome = play::play(&client, project.name.as_str(), case, update).await?;
+        let outcome = play::play(client, project.name.as_str(), case, update).await?;
         tell(&outcome, session)?;
         outcomes.push(outcome);
     }

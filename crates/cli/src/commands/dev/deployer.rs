@@ -16,6 +16,7 @@ use crate::checks;
 use crate::env_file::EnvFile;
 use crate::failure::Failure;
 use crate::local;
+use crate::local_layers::LocalLayer;
 use crate::project::{Project, Wishes};
 
 /// Times that the files are read again because one went away meanwhile, as the drafts of editors do.
@@ -28,6 +29,7 @@ pub(super) type CurrentName = Arc<Mutex<Option<FunctionName>>>;
 /// Deploys one directory again and again.
 pub(super) struct Deployer {
     source: Source,
+    layers: Vec<LocalLayer>,
     name: CurrentName,
     /// What serves.
     live: Option<blake3::Hash>,
@@ -58,9 +60,9 @@ pub(super) enum Outcome {
 // === impl Deployer ===
 
 impl Deployer {
-    pub(super) fn new(path: PathBuf, env_file: Option<PathBuf>, is_public: bool) -> Self {
+    pub(super) fn new(path: PathBuf, env_file: Option<PathBuf>, is_public: bool, layers: Vec<LocalLayer>) -> Self {
         let source = Source { path, env_file, is_public };
-        Self { source, name: CurrentName::default(), live: None, trouble: None }
+        Self { source, layers, name: CurrentName::default(), live: None, trouble: None }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -103,7 +105,7 @@ impl Deployer {
         if self.trouble.as_ref().is_some_and(|(tried, _)| *tried == Some(fingerprint)) {
             return Outcome::Unchanged;
         }
-        match local::deploy(client, &project, debuggee).await {
+        match local::deploy(client, &project, debuggee, &self.layers).await {
             Ok(deployment) => {
                 (self.live, self.trouble) = (Some(fingerprint), None);
                 *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(project.name);
