@@ -18,6 +18,8 @@ const OPTIONAL: &[&str] = &[
     "background.on_failure",
     "cache",
     "canary",
+    "layers",
+    "build.scripts",
     "preflight.allow_secrets",
 ];
 
@@ -180,6 +182,24 @@ mod tests {
             assert!(rows.iter().any(|(known, _)| known == key), "{key} is no row");
         }
         assert!(rows.contains(&("canary".into(), Json::Null)) && rows.contains(&("memory".into(), "128MB".into())));
+    }
+
+    #[test]
+    fn every_key_of_the_schema_is_a_row() {
+        let rows = toml("name = \"a\"").rows();
+        let schema = document::manifest_schema();
+        let mut todo = vec![(String::new(), &schema["properties"])];
+        while let Some((path, properties)) = todo.pop() {
+            for (key, property) in properties.as_object().expect("properties") {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let is_row = rows.iter().any(|(row, _)| *row == path || row.starts_with(&format!("{path}[")));
+                if property["properties"].is_object() && !is_row {
+                    todo.push((path, &property["properties"]));
+                } else if !PACKED_AWAY.contains(&path.as_str()) && path != "vars" {
+                    assert!(is_row, "{path} is no row");
+                }
+            }
+        }
     }
 
     #[test]
