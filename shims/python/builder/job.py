@@ -76,9 +76,15 @@ class Job:
             "http_proxy": proxy,
             "https_proxy": proxy,
         }
-        if self.job["ca"]:
-            environment["SSL_CERT_FILE"] = str(PLACE / "ca.pem")
+        if certificates := self.certificates():
+            environment["SSL_CERT_FILE"] = certificates
         return environment
+
+    def certificates(self) -> str | None:
+        """Whom to trust: the operator's and the machine's, or the machine's alone; the installer's own where there are none."""
+        if self.job["ca"]:
+            return str(PLACE / "ca.pem")
+        return str(SYSTEM_CERTIFICATES) if SYSTEM_CERTIFICATES.exists() else None
 
     def clean(self) -> None:
         """Removes what is in the tree for the installer alone."""

@@ -51,6 +51,6 @@ class PipJob(Job):
             "PIP_TRUSTED_HOST": self.job["trusted_hosts"],
         }
         environment |= {name: " ".join(values) for name, values in lists.items() if values}
-        if self.job["ca"]:
-            environment["PIP_CERT"] = str(PLACE / "ca.pem")
+        if certificates := self.certificates():
+            environment["PIP_CERT"] = certificates
         return environment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from job import INSTALLER, SYSTEM_CERTIFICATES, Job
+from job import INSTALLER, Job
 
 UV = f"{INSTALLER}/uv"
 
@@ -57,8 +57,6 @@ class UvJob(Job):
             "UV_INSECURE_HOST": self.job["trusted_hosts"],
         }
         environment |= {name: " ".join(values) for name, values in lists.items() if values}
-        if not self.job["ca"] and SYSTEM_CERTIFICATES.exists():
-            environment["SSL_CERT_FILE"] = str(SYSTEM_CERTIFICATES)
         return environment
 
     def clean(self) -> None:
