@@ -141,7 +141,7 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
     }
     let parcels: Vec<Parcel> = parcels.into_iter().map(|(parcel, _)| parcel).collect();
     upload(&client, &parcels, &steps).await?;
-    let build = steps.building(parcels.len())?;
+    let build = steps.building(parcels.len());
     match &parcels[..] {
         [parcel] => {
             let Parcel { project, .. } = parcel;

@@ -34,10 +34,12 @@ impl<'s> Build<'s> {
 
     pub(super) fn step(&self, step: &DeployEvent) {
         let out = &self.session.out;
-        // That entrypoints are loaded is an event of its own.
-        if out.format == Format::Ndjson && !matches!(step, DeployEvent::Checking { .. }) {
+        if out.format == Format::Ndjson {
             // A reader that went away is told of by the outcome.
-            let _ = out.json(&json!({ "event": "building", "build": step }));
+            let _ = match step {
+                DeployEvent::Checking { function } => out.json(&json!({ "event": "loading", "function": function })),
+                step => out.json(&json!({ "event": "building", "build": step })),
+            };
         }
         match step {
             DeployEvent::Waiting { function, why } => self.remark(function, &format!("waiting: {why}")),
@@ -55,7 +57,7 @@ impl<'s> Build<'s> {
                     &format!("… {} left out", text::counted(usize::try_from(*lines).unwrap_or(usize::MAX), "line")),
                 );
             }
-            DeployEvent::Checking { .. } => self.end(),
+            DeployEvent::Checking { function } => self.remark(function, "loading the entrypoint in a sandbox"),
         }
     }
 

@@ -1,12 +1,13 @@
 //! The steps of a deployment as they happen: remarks for people, events for programs that read `ndjson`.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use faas_client::UploadStep;
 use faas_client::rest::DeploymentView;
 use faas_types::LogStream;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::Parcel;
@@ -30,6 +31,11 @@ pub(super) struct Upload<'s> {
     session: &'s Session,
     bar: ProgressBar,
     cuts: Arc<AtomicU64>,
+}
+
+/// Sizes are told everywhere in the same form. A line that cannot be drawn is nobody's loss.
+fn size(to: &mut dyn fmt::Write, count: Option<u64>) {
+    let _ = to.write_str(&text::bytes(count.unwrap_or_default()));
 }
 
 // === impl Steps ===
@@ -59,18 +65,17 @@ impl<'s> Steps<'s> {
         let bar = if !self.session.out.stderr_tty || bytes == 0 {
             ProgressBar::hidden()
         } else {
-            let style = ProgressStyle::with_template("uploading {bar:30} {bytes}/{total_bytes} {eta}")
-                .expect("the template is constant and tested by every deploy on a terminal");
+            let style = ProgressStyle::with_template("uploading {bar:30} {sent} of {all} {eta}")
+                .expect("the template is constant and tested by every deploy on a terminal")
+                .with_key("sent", |state: &ProgressState, to: &mut dyn fmt::Write| size(to, Some(state.pos())))
+                .with_key("all", |state: &ProgressState, to: &mut dyn fmt::Write| size(to, state.len()));
             ProgressBar::new(bytes).with_style(style)
         };
         Ok(Upload { session: self.session, bar, cuts: Arc::default() })
     }
 
-    pub(super) fn building(&self, functions: usize) -> anyhow::Result<Build<'s>> {
-        let what = if functions == 1 { "the entrypoint".to_owned() } else { format!("{functions} entrypoints") };
-        self.session.out.note(format_args!("loading {what} in a sandbox"));
-        self.event(&json!({ "event": "loading", "functions": functions }))?;
-        Ok(Build::new(self.session, functions > 1))
+    pub(super) fn building(&self, functions: usize) -> Build<'s> {
+        Build::new(self.session, functions > 1)
     }
 
     /// The event of this step is the deployment itself, which is printed as the outcome.
