@@ -81,7 +81,7 @@ class Job:
         return environment
 
     def certificates(self) -> str | None:
-        """Whom to trust: the operator's and the machine's, or the machine's alone; the installer's own where there are none."""
+        """Whom to trust besides the operator's: the machine's. Where there are none, the installer has its own."""
         if self.job["ca"]:
             return str(PLACE / "ca.pem")
         return str(SYSTEM_CERTIFICATES) if SYSTEM_CERTIFICATES.exists() else None

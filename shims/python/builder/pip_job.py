@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from job import INSTALLER, PLACE, Job
+from job import INSTALLER, Job
 
 
 class PipJob(Job):
