@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use faas_config::Manifest;
-use faas_engine::{Caller, DeployEar, DeployTalk, NewDeployment, Plan, Target};
+use faas_engine::{Caller, DeployEar, NewDeployment, Plan, Target};
 use faas_proto::rest::{
     BundleFileBody, DeployEvent, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, Problem, RollbackRequest,
 };
@@ -148,18 +148,8 @@ pub(crate) fn new_deployment(
     let declaration = manifest.declaration();
     let allowed_secrets = std::mem::take(&mut manifest.allowed_secrets);
     let (name, settings) = manifest.resolve()?;
-    let (bundle, author, target) = (bundle(files)?, Some(caller.author()), Target::live());
-    Ok(NewDeployment {
-        name,
-        settings,
-        bundle,
-        note: None,
-        author,
-        target,
-        allowed_secrets,
-        declaration,
-        talk: DeployTalk::default(),
-    })
+    let author = Some(caller.author());
+    Ok(NewDeployment { author, allowed_secrets, declaration, ..NewDeployment::new(name, settings, bundle(files)?) })
 }
 
 pub(crate) fn plan_view(plan: &Plan) -> DeployPlan {

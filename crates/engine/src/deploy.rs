@@ -48,6 +48,26 @@ pub struct NewDeployment {
     pub talk: DeployTalk,
 }
 
+// === impl NewDeployment ===
+
+impl NewDeployment {
+    /// A version for `live`, of which nothing else is said and nobody hears.
+    #[must_use]
+    pub fn new(name: FunctionName, settings: FunctionSettings, bundle: Bundle) -> Self {
+        Self {
+            name,
+            settings,
+            bundle,
+            note: None,
+            author: None,
+            target: Target::live(),
+            allowed_secrets: Vec::new(),
+            declaration: Declaration::default(),
+            talk: DeployTalk::default(),
+        }
+    }
+}
+
 /// A version that is sealed and has loaded, ready to be published.
 pub(crate) struct ReadyVersion {
     pub(crate) new: NewDeployment,

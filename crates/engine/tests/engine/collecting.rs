@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_engine::{Collected, DeployTalk, EngineSettings, NewDeployment, NewLayer, Ports, Target};
+use faas_engine::{Collected, EngineSettings, NewDeployment, NewLayer, Ports};
 use faas_ports::{Blobs, Clock, Collection, Entry};
 use faas_testkit::{ManualClock, MemoryBlobs, ScriptedBuilder};
 use faas_types::{
-    Bundle, BundleFile, Code, Declaration, Digest, FunctionSettings, LayerRecord, LayerRef, LayerVersionRecord,
-    Timestamp, VersionRecord,
+    Bundle, BundleFile, Code, Digest, FunctionSettings, LayerRecord, LayerRef, LayerVersionRecord, Timestamp,
+    VersionRecord,
 };
 
 use crate::house::{House, parse, ports_over, quick};
@@ -89,17 +89,7 @@ impl Attic {
             }
         }
         let name = format!("f{}", self.draw(3));
-        let new = NewDeployment {
-            name: parse(&name),
-            settings,
-            bundle,
-            note: None,
-            author: None,
-            target: Target::live(),
-            allowed_secrets: Vec::new(),
-            declaration: Declaration::default(),
-            talk: DeployTalk::default(),
-        };
+        let new = NewDeployment::new(parse(&name), settings, bundle);
         engine.deploy(engine.default_project(), new).await.map(drop).expect("a deployment whose files were uploaded");
     }
 

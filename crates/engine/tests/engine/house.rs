@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_engine::{
-    Call, CallBody, CallFailure, CallRequest, DeployTalk, Deployed, Engine, EngineSettings, NewDeployment, Ports,
-    Route, Selector, Target,
+    Call, CallBody, CallFailure, CallRequest, Deployed, Engine, EngineSettings, NewDeployment, Ports, Route, Selector,
+    Target,
 };
 use faas_ports::{Blobs, Clock, Registry, SystemClock};
 use faas_testkit::{
@@ -14,8 +14,7 @@ use faas_testkit::{
     ScriptedOutbound,
 };
 use faas_types::{
-    AliasName, Bundle, BundleFile, Declaration, Fault, FunctionSettings, RunRecord, Scaling, Span, TriggerKind,
-    TriggerSettings,
+    AliasName, Bundle, BundleFile, Fault, FunctionSettings, RunRecord, Scaling, Span, TriggerKind, TriggerSettings,
 };
 use futures_util::StreamExt;
 
@@ -141,17 +140,7 @@ impl House {
         let mut settings = FunctionSettings::new(parse("python3.12"), parse("main:handler"));
         change(&mut settings);
         let bundle = Bundle { files: vec![file] };
-        let new = NewDeployment {
-            name: parse(name),
-            settings,
-            bundle,
-            note: None,
-            author: None,
-            target,
-            allowed_secrets: Vec::new(),
-            declaration: Declaration::default(),
-            talk: DeployTalk::default(),
-        };
+        let new = NewDeployment { target, ..NewDeployment::new(parse(name), settings, bundle) };
         self.engine.deploy(self.engine.default_project(), new).await
     }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faas_engine::{DeployTalk, Deployed, NewDeployment, Ports, Target};
+use faas_engine::{Deployed, NewDeployment, Ports};
 use faas_ports::Blobs;
 use faas_testkit::{MemoryBlobs, ScriptedBuilder};
-use faas_types::{Bundle, BundleFile, Code, Declaration, DependencyMode, Fault, FunctionSettings};
+use faas_types::{Bundle, BundleFile, Code, DependencyMode, Fault, FunctionSettings};
 use tokio::sync::Semaphore;
 
 use crate::house::{House, parse, ports_over};
@@ -36,18 +36,7 @@ impl Yard {
         }
         let mut settings = FunctionSettings::new(parse("python3.12"), parse("main:handler"));
         settings.dependencies = mode;
-        let target = Target::live();
-        let new = NewDeployment {
-            name: parse(name),
-            settings,
-            bundle,
-            note: None,
-            author: None,
-            target,
-            allowed_secrets: Vec::new(),
-            declaration: Declaration::default(),
-            talk: DeployTalk::default(),
-        };
+        let new = NewDeployment::new(parse(name), settings, bundle);
         self.house.engine.deploy(self.house.engine.default_project(), new).await
     }
 
