@@ -102,6 +102,7 @@ impl LocalArgs {
 
     /// The configuration of a server on the loopback interface; port 0 is any that is free.
     pub(crate) fn config(&self, data: &Path, port: u16) -> anyhow::Result<ServerConfig> {
+        self.layers.iter().try_for_each(LocalLayer::check)?;
         prepare(data)?;
         let env = |name: &str| ENVIRONMENT.contains(&name).then(|| std::env::var(name).ok()).flatten();
         let flags = ServerOverrides {

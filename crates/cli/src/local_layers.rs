@@ -74,13 +74,23 @@ async fn is_there(client: &Client, layer: &LayerRef) -> anyhow::Result<()> {
 
 // === impl LocalLayer ===
 
+impl LocalLayer {
+    /// Refuses what is no directory, before anything is started.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let Self { name, dir } = self;
+        if dir.is_dir() {
+            return Ok(());
+        }
+        Err(Failure::usage(format!("--layer {name}: {} is no directory", dir.display())))
+    }
+}
+
 impl FromStr for LocalLayer {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, dir) = text.split_once('=').ok_or("write NAME=DIR, such as shared-utils=../shared")?;
         let name = name.parse().map_err(|error: faas_types::InvalidName| error.to_string())?;
-        let dir = PathBuf::from(dir);
-        if dir.is_dir() { Ok(Self { name, dir }) } else { Err(format!("{} is no directory", dir.display())) }
+        Ok(Self { name, dir: PathBuf::from(dir) })
     }
 }
