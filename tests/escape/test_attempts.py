@@ -16,7 +16,7 @@ from escape.sealed import Sealed
 
 FOLDER = Path(__file__).parent / "attempts"
 ATTEMPTS = sorted(path.stem for path in FOLDER.glob("a[0-9]*.py"))
-LEAST = 73
+LEAST = 83
 RUN_ONE = "import json, main, sys; print(json.dumps(main.handler(json.load(sys.stdin), None)))"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from harness import Server, write_function
@@ -60,6 +61,56 @@ def handler(event):
     assert server.api.invoke(name, {"huge": True}).status == 502
     assert server.api.invoke(name).expect(200).json() == {"answer": "real"}
     assert _resident(server) - before < 256 << 20, "the server reserved what the frame asked for"
+
+
+def test_descriptors_on_the_channel_do_not_stop_the_server(server: Server, tmp_path: Path, name: str) -> None:
+    """Connections that linger for hours and large files, passed with a valid frame: whoever closes them waits."""
+    code = """
+import os, socket, struct, time
+
+PONG = struct.pack("<IBBHI", 8, 0x87, 0, 0, 0) + bytes(8)
+KEPT = []
+
+def full():
+    listener = socket.create_server(("127.0.0.1", 0))
+    KEPT.append(listener)
+    sender = socket.create_connection(listener.getsockname())
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 30_000))
+    sender.setblocking(False)
+    try:
+        while True:
+            sender.send(bytes(65536))
+    except BlockingIOError:
+        sender.setblocking(True)
+        return sender.detach()
+
+def large():
+    fd = os.memfd_create("large")
+    os.truncate(fd, 48 << 20)
+    for at in range(0, 48 << 20, 4096):
+        os.pwrite(fd, b"x", at)
+    return fd
+
+def handler(event):
+    channel = socket.socket(fileno=os.dup(3))
+    refused = 0
+    for make in (full, large, full, full, full):
+        fd = make()
+        try:
+            channel.sendmsg([PONG], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))])
+        except PermissionError:
+            refused += 1
+        os.close(fd)
+    return refused
+"""
+    deploy(server, tmp_path, name, code, network="loopback", timeout="3s")
+    begun = time.monotonic()
+    replies = [server.api.invoke(name) for _ in range(3)]
+    assert time.monotonic() - begun < 15, [reply.body for reply in replies]
+    for _ in range(20):
+        begun = time.monotonic()
+        server.api.invoke("neighbour", {"x": 1}, timeout=5).expect(200)
+        assert time.monotonic() - begun < 2
 
 
 def test_answering_for_another_run_is_not_possible(server: Server, tmp_path: Path, name: str) -> None:

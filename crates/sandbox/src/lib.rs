@@ -43,6 +43,7 @@ mod ferry;
 mod link;
 mod lock;
 mod outside;
+mod pair;
 mod parked;
 mod problem;
 mod sandboxes;

@@ -1,13 +1,14 @@
 //! Sandboxes that wait, as the server holds them.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use faas_ports::{Assignment, Barrier, ParkedSandbox, PortError, PortResult};
 use faas_types::{IsolationLevel, NetworkMode};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::net::SocketType;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -15,6 +16,7 @@ use crate::cgroup::Cgroup;
 use crate::child::{Delivery, Order, detached_layer};
 use crate::control::LinuxControl;
 use crate::link::Link;
+use crate::pair::pair;
 use crate::problem::{During, OpenError, Problem, Step};
 use crate::sandboxes::{admit, ends, on_host, settled};
 use crate::sys;
@@ -39,14 +41,13 @@ pub(crate) async fn park(
     level: IsolationLevel,
     zygote: Option<&AsyncFd<OwnedFd>>,
 ) -> Result<ParkedSandbox, OpenError> {
-    let failed = |error: rustix::io::Errno| PortError::io("making the descriptors of a sandbox", error.into());
-    let pair = |kind| socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).map_err(failed);
+    let failed = |error: io::Error| PortError::io("making the descriptors of a sandbox", error);
     let (ends, mut handover) = ends(SocketType::STREAM)?;
-    let (order, inner) = pair(SocketType::SEQPACKET)?;
+    let (order, inner) = pair(SocketType::SEQPACKET).map_err(failed)?;
     handover.order = Some(inner);
     let outside = match zygote {
         Some(zygote) => {
-            let (outside, inside) = pair(SocketType::STREAM)?;
+            let (outside, inside) = pair(SocketType::STREAM).map_err(failed)?;
             handover.door = Some(inside);
             Some((zygote, outside))
         }
@@ -64,7 +65,7 @@ pub(crate) async fn park(
     }
     drop(handover);
     let sandbox = settled(LinuxControl::new(opened, level, None), ends).await?;
-    rustix::io::ioctl_fionbio(&order, true).map_err(failed)?;
+    rustix::io::ioctl_fionbio(&order, true).map_err(|error| failed(error.into()))?;
     let order = sys::watch(order).map_err(|error| PortError::io("watching over a parked sandbox", error))?;
     Ok(ParkedSandbox { sandbox, barrier: Box::new(LinuxBarrier { order, cgroup, limits, level }) })
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use faas_ports::{OpenSandbox, ParkedSandbox, PortError, PortResult, SandboxControl, SandboxSpec, Sandboxes, Zygote};
 use faas_types::{IsolationLevel, IsolationReport, NetworkMode};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::net::SocketType;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
@@ -24,6 +24,7 @@ use crate::ferry::Ferry;
 use crate::link::Link;
 use crate::lock;
 use crate::outside;
+use crate::pair::pair;
 use crate::parked::park;
 use crate::problem::{OpenError, Problem};
 use crate::sys;
@@ -223,7 +224,7 @@ pub(crate) async fn settled(control: LinuxControl, ends: Ends) -> Result<OpenSan
 pub(crate) fn ends(channel: SocketType) -> PortResult<(Ends, Handover)> {
     let make = || -> io::Result<(Ends, Handover)> {
         let new_pipe = || pipe_with(PipeFlags::CLOEXEC);
-        let (channel, inner) = socketpair(AddressFamily::UNIX, channel, SocketFlags::CLOEXEC, None)?;
+        let (channel, inner) = pair(channel)?;
         let ((stdout, out), (stderr, err), (status, report)) = (new_pipe()?, new_pipe()?, new_pipe()?);
         let handover = Handover { channel: inner, stdout: out, stderr: err, status: report, order: None, door: None };
         Ok((Ends { channel, stdout, stderr, status }, handover))

@@ -1,5 +1,6 @@
 //! The system call filter: everything is refused but what ordinary programs need.
 
+mod arguments;
 mod calls;
 mod filter;
 

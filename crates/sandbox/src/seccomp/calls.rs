@@ -5,40 +5,40 @@
 //! the server's user whatever the namespace: the kernel gives that user 128 instances of `inotify`, and one sandbox that
 //! takes them all takes them from every other and from the host.
 
-use super::filter::{Test, Verdict};
+use super::arguments::inspected;
+use super::filter::Verdict;
 
 macro_rules! numbers {
     ($($name:ident)*) => { &[$(libc::$name),*] };
 }
 
-/// Harmless for a process without capabilities, whatever the arguments.
+/// Harmless for a process without capabilities, whatever the arguments. What depends on them is in `arguments`.
 #[rustfmt::skip]
 const ALLOWED: &[i64] = numbers! {
     // Files and directories.
-    SYS_read SYS_write SYS_readv SYS_writev SYS_pread64 SYS_pwrite64 SYS_preadv SYS_pwritev SYS_preadv2 SYS_pwritev2
+    SYS_read SYS_write SYS_readv SYS_writev SYS_pread64 SYS_pwrite64 SYS_preadv SYS_pwritev SYS_pwritev2
     SYS_openat SYS_openat2 SYS_close SYS_close_range SYS_lseek SYS_fstat SYS_newfstatat SYS_statx SYS_statfs
     SYS_fstatfs SYS_faccessat SYS_faccessat2 SYS_readlinkat SYS_getdents64 SYS_getcwd SYS_chdir SYS_fchdir
     SYS_mkdirat SYS_unlinkat SYS_renameat SYS_renameat2 SYS_linkat SYS_symlinkat SYS_mknodat SYS_fchmod SYS_fchmodat
-    SYS_fchmodat2 SYS_fchown SYS_fchownat SYS_truncate SYS_ftruncate SYS_fallocate SYS_fadvise64 SYS_readahead
-    SYS_fsync SYS_fdatasync SYS_sync_file_range SYS_flock SYS_fcntl SYS_umask SYS_utimensat
-    SYS_dup SYS_dup3 SYS_copy_file_range SYS_sendfile SYS_splice SYS_tee SYS_vmsplice SYS_memfd_create
+    SYS_fchmodat2 SYS_fchown SYS_fchownat SYS_truncate SYS_ftruncate SYS_fallocate SYS_readahead SYS_flock
+    SYS_umask SYS_utimensat SYS_dup SYS_dup3 SYS_copy_file_range SYS_sendfile SYS_splice SYS_tee SYS_vmsplice
     SYS_getxattr SYS_lgetxattr SYS_fgetxattr SYS_setxattr SYS_lsetxattr SYS_fsetxattr SYS_listxattr SYS_llistxattr
     SYS_flistxattr SYS_removexattr SYS_lremovexattr SYS_fremovexattr
     // Waiting for events.
     SYS_pipe2 SYS_eventfd2 SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait SYS_epoll_pwait2 SYS_ppoll SYS_pselect6
     SYS_signalfd4 SYS_timerfd_create SYS_timerfd_settime SYS_timerfd_gettime
     // Memory.
-    SYS_brk SYS_mmap SYS_munmap SYS_mprotect SYS_mremap SYS_madvise SYS_mincore SYS_msync SYS_membarrier
+    SYS_brk SYS_munmap SYS_mprotect SYS_mremap SYS_mincore SYS_membarrier
     SYS_mlock SYS_mlock2 SYS_mlockall SYS_munlock SYS_munlockall SYS_pkey_alloc SYS_pkey_free SYS_pkey_mprotect
     SYS_remap_file_pages SYS_mseal SYS_get_mempolicy
-    SYS_shmget SYS_shmat SYS_shmdt SYS_shmctl SYS_semget SYS_semop SYS_semtimedop SYS_semctl
+    SYS_shmat SYS_shmdt SYS_shmctl SYS_semget SYS_semop SYS_semtimedop SYS_semctl
     SYS_msgget SYS_msgsnd SYS_msgrcv SYS_msgctl
     // Processes, threads and signals. `clone` is inspected.
     SYS_execve SYS_execveat SYS_exit SYS_exit_group SYS_wait4 SYS_waitid SYS_kill SYS_tkill SYS_tgkill
     SYS_pidfd_open SYS_pidfd_send_signal SYS_rt_sigaction SYS_rt_sigprocmask SYS_rt_sigreturn SYS_rt_sigpending
     SYS_rt_sigqueueinfo SYS_rt_tgsigqueueinfo SYS_rt_sigsuspend SYS_rt_sigtimedwait SYS_sigaltstack
     SYS_restart_syscall SYS_futex SYS_futex_waitv SYS_set_robust_list SYS_get_robust_list
-    SYS_set_tid_address SYS_rseq SYS_prctl SYS_seccomp
+    SYS_set_tid_address SYS_rseq
     SYS_landlock_create_ruleset SYS_landlock_add_rule SYS_landlock_restrict_self
     // Identity, limits and scheduling: what a process may ask about or do to itself.
     SYS_getpid SYS_getppid SYS_gettid SYS_getpgid SYS_setpgid SYS_getsid SYS_setsid SYS_getuid SYS_geteuid
@@ -52,9 +52,9 @@ const ALLOWED: &[i64] = numbers! {
     // Time.
     SYS_gettimeofday SYS_clock_gettime SYS_clock_getres SYS_clock_nanosleep SYS_nanosleep SYS_getitimer
     SYS_setitimer SYS_timer_create SYS_timer_settime SYS_timer_gettime SYS_timer_getoverrun SYS_timer_delete
-    // Sockets. `socket` and `socketpair` are inspected.
+    // Sockets. `socket`, `socketpair` and `setsockopt` are inspected.
     SYS_bind SYS_listen SYS_accept SYS_accept4 SYS_connect SYS_getsockname SYS_getpeername SYS_getsockopt
-    SYS_setsockopt SYS_sendto SYS_recvfrom SYS_sendmsg SYS_recvmsg SYS_sendmmsg SYS_recvmmsg SYS_shutdown
+    SYS_sendto SYS_recvfrom SYS_sendmsg SYS_recvmsg SYS_sendmmsg SYS_recvmmsg SYS_shutdown
 };
 
 /// Older names of the same, which newer architectures do not have.
@@ -94,15 +94,6 @@ const REFUSED_HERE: &[i64] =
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: &[i64] = &[];
 
-const NEW_NAMESPACES: i32 = libc::CLONE_NEWUSER
-    | libc::CLONE_NEWNS
-    | libc::CLONE_NEWPID
-    | libc::CLONE_NEWNET
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUTS
-    | libc::CLONE_NEWCGROUP
-    | libc::CLONE_NEWTIME;
-
 /// Newer than the names in the C library's headers: `map_shadow_stack`, `futex_wake`, `futex_wait`, `futex_requeue`.
 const ALLOWED_UNNAMED: &[i64] = &[453, 454, 455, 456];
 
@@ -111,66 +102,4 @@ pub(super) fn rules() -> Vec<(i64, Verdict)> {
     let allowed = ALLOWED.iter().chain(ALLOWED_HERE).chain(ALLOWED_UNNAMED).map(|number| (*number, Verdict::Allow));
     let refused = REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Verdict::Errno(libc::EPERM)));
     allowed.chain(refused).chain(inspected()).collect()
-}
-
-fn inspected() -> Vec<(i64, Verdict)> {
-    let refuse = || Verdict::Errno(libc::EPERM);
-    let only = |test: Test, otherwise: i32| Verdict::Inspect(vec![test], Box::new(Verdict::Errno(otherwise)));
-    let no_core_limit = |resource: u32| {
-        Verdict::Inspect(
-            vec![test(resource, u32::MAX, &[libc::RLIMIT_CORE as i32], refuse())],
-            Box::new(Verdict::Allow),
-        )
-    };
-    vec![
-        // Done without doing anything: what a sandbox can write to is in memory, and the disks are the host's.
-        (libc::SYS_sync, Verdict::Errno(0)),
-        (libc::SYS_syncfs, Verdict::Errno(0)),
-        // The limit that keeps the host's core dump program from being started (see `sys::forbid_core_dumps`).
-        (libc::SYS_getrlimit, no_core_limit(0)),
-        (libc::SYS_setrlimit, no_core_limit(0)),
-        (libc::SYS_prlimit64, no_core_limit(1)),
-        (libc::SYS_socket, socket()),
-        (libc::SYS_socketpair, only(test(0, u32::MAX, &[libc::AF_UNIX], Verdict::Allow), libc::EAFNOSUPPORT)),
-        // No flag of a new namespace; otherwise threads and processes at will. The flags of `clone3` are in memory,
-        // where no filter can look: it is left out of this list, and C libraries then use `clone`.
-        (libc::SYS_clone, only(test(0, NEW_NAMESPACES as u32, &[0], Verdict::Allow), libc::EPERM)),
-        // Faking input on a terminal.
-        (
-            libc::SYS_ioctl,
-            Verdict::Inspect(
-                vec![test(1, u32::MAX, &[libc::TIOCSTI as i32, libc::TIOCLINUX as i32], refuse())],
-                Box::new(Verdict::Allow),
-            ),
-        ),
-        // Asking, and the two execution domains of ordinary Linux programs.
-        (
-            libc::SYS_personality,
-            only(test(0, u32::MAX, &[0, 0x8, 0x2_0000, 0x2_0008, -1], Verdict::Allow), libc::EPERM),
-        ),
-    ]
-}
-
-fn socket() -> Verdict {
-    let stream_or_datagram = [libc::SOCK_STREAM, libc::SOCK_DGRAM];
-    let plain = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP];
-    let protocol = Verdict::Inspect(
-        vec![test(2, u32::MAX, &plain, Verdict::Allow)],
-        Box::new(Verdict::Errno(libc::EPROTONOSUPPORT)),
-    );
-    let kind = Verdict::Inspect(
-        vec![test(1, 0xf, &stream_or_datagram, protocol)],
-        Box::new(Verdict::Errno(libc::EPROTONOSUPPORT)),
-    );
-    Verdict::Inspect(
-        vec![
-            test(0, u32::MAX, &[libc::AF_UNIX], Verdict::Allow),
-            test(0, u32::MAX, &[libc::AF_INET, libc::AF_INET6], kind),
-        ],
-        Box::new(Verdict::Errno(libc::EAFNOSUPPORT)),
-    )
-}
-
-fn test(argument: u32, mask: u32, values: &[i32], verdict: Verdict) -> Test {
-    Test { argument, mask, values: values.iter().map(|value| *value as u32).collect(), verdict }
 }

@@ -131,11 +131,11 @@ fn inspect(test: &Test) -> Vec<sock_filter> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Runs the instructions that [`assemble`] uses, as the kernel would.
-    pub(in crate::seccomp) fn run(program: &[sock_filter], architecture: u32, number: u32, args: [u64; 6]) -> u32 {
+    fn run(program: &[sock_filter], architecture: u32, number: u32, args: [u64; 6]) -> u32 {
         let (mut at, mut accumulator) = (0, 0);
         loop {
             let sock_filter { code, jt, jf, k } = program[at];
@@ -158,13 +158,13 @@ mod tests {
         }
     }
 
-    const ALLOWED: u32 = libc::SECCOMP_RET_ALLOW;
+    pub(in crate::seccomp) const ALLOWED: u32 = libc::SECCOMP_RET_ALLOW;
 
-    fn failed(error: i32) -> u32 {
+    pub(in crate::seccomp) fn failed(error: i32) -> u32 {
         libc::SECCOMP_RET_ERRNO | error as u32
     }
 
-    fn verdict(number: i64, args: [u64; 6]) -> u32 {
+    pub(in crate::seccomp) fn verdict(number: i64, args: [u64; 6]) -> u32 {
         run(&super::super::program(), ARCHITECTURE, number as u32, args)
     }
 
