@@ -21,7 +21,8 @@ die() {
     exit 1
 }
 
-have() { command -v "$1" >/dev/null 2>&1; }
+# Whether a program is installed. A function or an alias of that name is none.
+have() { type -P "$1" >/dev/null; }
 
 # Milliseconds since the epoch.
 now_ms() { date +%s%3N; }

@@ -50,7 +50,7 @@ def leave_a_daemon():
         os._exit(0)
 
 
-def look():
+def look(niceness):
     found = [f"{folder}/{MARK}" for folder in FOLDERS if os.path.exists(f"{folder}/{MARK}")]
     found += ["environment"] * (MARK in os.environ)
     found += ["builtins"] * hasattr(builtins, "canary") + ["a module"] * hasattr(json, "canary")
@@ -70,7 +70,7 @@ def look():
     os.umask(mask)
     found += ["umask"] * (mask != 0o022)
     found += ["working directory"] * (os.getcwd() != START or os.getcwd() == "/tmp")
-    found += ["niceness"] * (os.nice(0) != 0)
+    found += ["niceness"] * (os.nice(0) != niceness)
     found += ["a signal's handler"] * (signal.getsignal(signal.SIGUSR2) is not signal.SIG_DFL)
     found += ["a blocked signal"] * (signal.SIGUSR1 in signal.pthread_sigmask(signal.SIG_BLOCK, []))
     found += ["a limit"] * (resource.getrlimit(resource.RLIMIT_NOFILE)[1] == 500)
@@ -89,7 +89,7 @@ def look():
 
 
 def handler(event):
-    seen = look()
+    seen = look(event.get("niceness", 0))
     if event.get("leave"):
         leave()
     if event.get("daemon"):

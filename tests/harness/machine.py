@@ -71,6 +71,11 @@ class Machine:
         return program("npm") is not None and program("node") is not None
 
     @cached_property
+    def node(self) -> bool:
+        """Whether functions for Node can run."""
+        return program("node") is not None
+
+    @cached_property
     def cargo(self) -> bool:
         """Whether Rust programs can be built."""
         return program("cargo") is not None
@@ -108,6 +113,7 @@ REASONS = {
     "promtool": "promtool is not installed (Debian package prometheus)",
     "schemathesis": "schemathesis is not installed (PyPI)",
     "cargo": "cargo is not installed",
+    "node": "node is not installed",
     "npm": "npm and node are not installed",
 }
 
