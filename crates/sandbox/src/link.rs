@@ -78,6 +78,7 @@ impl Link {
 
     /// Closes one direction. The other one stays open for what the spawner has to say before it ends.
     fn hang_up(&self) {
+        self.table.note_farewell();
         let _ = rustix::net::shutdown(self.socket.get_ref(), rustix::net::Shutdown::Write);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use faas_ports::{SandboxExit, SandboxUsage};
@@ -30,6 +31,8 @@ pub(super) struct Table {
     answers: Mutex<HashMap<u64, oneshot::Sender<Result<Opened, Problem>>>>,
     live: Mutex<HashMap<u64, Live>>,
     state: watch::Sender<State>,
+    /// We have told the spawner to end: what is still open ends with it, as wanted.
+    dismissed: AtomicBool,
 }
 
 /// A sandbox that has processes. Dropping it kills them, also on the way to somebody who has stopped waiting for it.
@@ -49,7 +52,12 @@ struct Live {
 
 impl Table {
     pub(super) fn new() -> Self {
-        Self { answers: Mutex::default(), live: Mutex::default(), state: watch::Sender::new(State::Running) }
+        Self {
+            answers: Mutex::default(),
+            live: Mutex::default(),
+            state: watch::Sender::new(State::Running),
+            dismissed: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn state(&self) -> State {
@@ -70,6 +78,11 @@ impl Table {
     /// Takes that back.
     pub(super) fn forget(&self, request: u64) {
         self.answers.lock().remove(&request);
+    }
+
+    /// Notes that the spawner ends because we want it to.
+    pub(super) fn note_farewell(&self) {
+        self.dismissed.store(true, Ordering::Release);
     }
 
     /// Passes an event on.
@@ -109,7 +122,7 @@ impl Table {
         self.state.send_replace(State::Ending);
         self.answers.lock().clear();
         let orphans: Vec<Live> = self.live.lock().drain().map(|(_, live)| live).collect();
-        if !orphans.is_empty() {
+        if !orphans.is_empty() && !self.dismissed.load(Ordering::Acquire) {
             tracing::warn!(sandboxes = orphans.len(), "the spawner of sandboxes has ended before them");
         }
         let burials: Vec<_> = orphans.into_iter().map(|live| tokio::task::spawn_blocking(|| live.bury())).collect();
