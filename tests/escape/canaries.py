@@ -36,7 +36,7 @@ def leave():
     os.nice(5)
     signal.signal(signal.SIGUSR2, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
-    resource.setrlimit(resource.RLIMIT_NOFILE, (500, 500))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
     libc.prctl(15, MARK[:12].encode(), 0, 0, 0)
     threading.Thread(target=time.sleep, args=(600,), daemon=True, name=MARK).start()
 
@@ -73,7 +73,7 @@ def look(niceness):
     found += ["niceness"] * (os.nice(0) != niceness)
     found += ["a signal's handler"] * (signal.getsignal(signal.SIGUSR2) is not signal.SIG_DFL)
     found += ["a blocked signal"] * (signal.SIGUSR1 in signal.pthread_sigmask(signal.SIG_BLOCK, []))
-    found += ["a limit"] * (resource.getrlimit(resource.RLIMIT_NOFILE)[1] == 500)
+    found += ["a limit"] * (resource.getrlimit(resource.RLIMIT_NOFILE)[1] == 200)
     found += ["a thread"] * any(thread.name == MARK for thread in threading.enumerate())
     for path in glob.glob("/proc/[0-9]*/comm"):
         try:

@@ -16,10 +16,6 @@ pub struct SandboxConfig {
     pub unsafe_no_isolation: bool,
     /// The strongest level to use. Below `Full` only in tests, of what happens where a machine offers less.
     pub level_max: IsolationLevel,
-    /// The first host user id of sandboxes, when the server is root. Each open sandbox has one of its own from here up.
-    pub first_uid: u32,
-    /// How many host user ids follow [`first_uid`](Self::first_uid); bounds the sandboxes open at once.
-    pub uid_count: u32,
 }
 
 /// The program that becomes the spawner: it must call [`spawner_main`](crate::spawner_main) before anything else when
@@ -35,17 +31,10 @@ pub struct SpawnerCommand {
 // === impl SandboxConfig ===
 
 impl SandboxConfig {
-    /// Settings with the usual user ids.
+    /// The usual settings.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>, spawner: SpawnerCommand) -> Self {
-        Self {
-            data_dir: data_dir.into(),
-            spawner,
-            unsafe_no_isolation: false,
-            level_max: IsolationLevel::Full,
-            first_uid: 200_000,
-            uid_count: 65_536,
-        }
+        Self { data_dir: data_dir.into(), spawner, unsafe_no_isolation: false, level_max: IsolationLevel::Full }
     }
 }
 

@@ -170,7 +170,7 @@ pub(crate) fn request(spec: SandboxSpec) -> PortResult<OpenRequest> {
 
 async fn connect(config: &SandboxConfig) -> PortResult<Link> {
     let cgroup_name = cgroup_name(config).map_err(|error| PortError::io("identifying the data directory", error))?;
-    let settings = Settings { cgroup_name, first_uid: config.first_uid, uid_count: config.uid_count };
+    let settings = Settings { cgroup_name };
     let lock = lock::take(&config.data_dir).await?;
     Link::start(&config.spawner, settings, lock).await
 }

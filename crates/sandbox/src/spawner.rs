@@ -3,9 +3,11 @@
 //! The server has many threads and must not fork anything that goes on to run code; it asks this process over a
 //! socket. When the server goes away, however it does, the socket closes and every sandbox is killed.
 
+mod files;
 mod identity;
 mod nursery;
 mod resident;
+mod users;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -100,7 +102,7 @@ impl Spawner {
             control,
             lock,
             epoll,
-            nursery: Nursery::new(layout, settings.first_uid, settings.uid_count),
+            nursery: Nursery::new(layout, &settings.cgroup_name),
             residents: HashMap::new(),
             leaving: Vec::new(),
         })

@@ -34,10 +34,8 @@ pub(crate) enum Request {
 /// What the spawner must know once.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Settings {
-    /// Names the cgroups of this server.
+    /// Names the cgroups of this server, and leads to the host users of its sandboxes.
     pub(crate) cgroup_name: String,
-    pub(crate) first_uid: u32,
-    pub(crate) uid_count: u32,
 }
 
 /// A sandbox to open.

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::process::{Gid, Uid};
 
+use super::users::{self, Range};
 use crate::child::INSIDE_ID;
 
 /// The kernel's killer of last resort prefers processes with a higher value; the server has none.
@@ -19,6 +20,8 @@ const OOM_SCORE: &str = "500";
 pub(super) struct Identities {
     /// The first user of the range; `None` when every sandbox is ourselves.
     first: Option<u32>,
+    #[expect(dead_code, reason = "held for what it locks")]
+    range: Option<Range>,
     own: (Uid, Gid),
     /// Oldest first, so that a number rests as long as possible before it is used again.
     free: VecDeque<u32>,
@@ -27,14 +30,16 @@ pub(super) struct Identities {
 // === impl Identities ===
 
 impl Identities {
-    pub(super) fn of_this_process(first: u32, count: u32) -> Self {
+    /// Those of a server of this name.
+    pub(super) fn of_this_process(server: &str) -> Self {
         let own = (rustix::process::geteuid(), rustix::process::getegid());
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let maps = [read("/proc/self/uid_map"), read("/proc/self/gid_map")];
-        let first = own.0.is_root().then(|| fit(&maps, first, count)).flatten();
+        let range = own.0.is_root().then(|| Range::of(server));
+        let first = range.as_ref().and_then(|range| fit(&maps, range.first, users::COUNT));
         // An ordinary user's slots are not users; the number only bounds what is open at once.
-        let (start, count) = first.unwrap_or((0, count));
-        Self { first: first.map(|_| start), own, free: (0..count).collect() }
+        let (start, count) = first.unwrap_or((0, users::COUNT));
+        Self { first: first.map(|_| start), range, own, free: (0..count).collect() }
     }
 
     /// A slot that nobody has; `None` when all are taken.

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use libc::sock_filter;
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use super::files::Files;
 use super::identity::Identities;
 use super::resident::{Resident, end};
 use crate::cgroup::{Cgroup, Controller, Layout};
@@ -31,6 +32,7 @@ const ZYGOTE_NAMESPACES: i32 = libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CL
 pub(super) struct Nursery {
     pub(super) layout: Layout,
     identities: Identities,
+    files: Files,
     filter: Vec<sock_filter>,
     masks: Vec<CString>,
 }
@@ -44,10 +46,12 @@ struct Pipes {
 // === impl Nursery ===
 
 impl Nursery {
-    pub(super) fn new(layout: Layout, first_uid: u32, uid_count: u32) -> Self {
+    pub(super) fn new(layout: Layout, server: &str) -> Self {
+        let identities = Identities::of_this_process(server);
         Self {
             layout,
-            identities: Identities::of_this_process(first_uid, uid_count),
+            files: Files::of_this_machine(identities.is_foreign()),
+            identities,
             filter: seccomp::program(),
             masks: child::existing_masks(),
         }
@@ -59,7 +63,8 @@ impl Nursery {
     }
 
     /// Starts a sandbox; leaves nothing behind when that fails.
-    pub(super) fn launch(&mut self, request: OpenRequest, handover: Handover) -> Result<Resident, Problem> {
+    pub(super) fn launch(&mut self, mut request: OpenRequest, handover: Handover) -> Result<Resident, Problem> {
+        request.limits.open_files = self.files.bound(&request.limits);
         let (name, limits) = (request.name.clone(), request.limits);
         let confinement = request.confinement;
         let counted = confinement != Confinement::Plain && self.layout.has(Controller::Memory);
