@@ -31,6 +31,8 @@ const SYSTEM_FILES: [(&str, &str); 6] = [
 const CERTIFICATES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 const ZONES: &str = "/usr/share/zoneinfo";
+/// Where C libraries keep the locale that `LANG` names inside, under both of its spellings.
+const LOCALES: [&str; 2] = ["/usr/lib/locale/C.utf8", "/usr/lib/locale/C.UTF-8"];
 
 /// The layers that an instance of a runtime stands on.
 #[derive(Clone, Debug)]
@@ -118,6 +120,10 @@ fn copy_system(draft: &Path) -> io::Result<u64> {
         let skip = ["posix", "right", "*.tab", "leap*", "posixrules", "localtime"].map(str::to_owned);
         bytes += copy_tree(Path::new(ZONES), &draft.join("usr/share/zoneinfo"), &skip)?;
         symlink("/usr/share/zoneinfo/Etc/UTC", draft.join("etc/localtime"))?;
+    }
+    // Without it `setlocale(LC_ALL, "")` fails, which programs call at their start.
+    for locale in LOCALES.iter().map(Path::new).filter(|path| path.is_dir()) {
+        bytes += copy_tree(locale, &draft.join(locale.strip_prefix("/").unwrap_or(locale)), &[])?;
     }
     Ok(bytes)
 }
