@@ -371,7 +371,7 @@ impl Engine {
     pub async fn stop(&self, patience: Duration) {
         self.core.stopping.store(true, Ordering::Release);
         self.core.stop.cancel();
-        self.core.usher.stop();
+        self.core.usher.stop(patience);
         self.core.tasks.close();
         if tokio::time::timeout(patience, self.core.tasks.wait()).await.is_err() {
             tracing::warn!(instances = self.instances(), "calls are still under way at the end of the drain");

@@ -94,8 +94,8 @@ pub(crate) enum Effect<C: Cast> {
     Dismiss { waiter: C::Waiter, why: Dismissal },
     /// An instance starts.
     Start { pool: C::Pool, start: Start },
-    /// An instance ends.
-    Stop { slot: C::Slot },
+    /// An instance ends; gently when nobody waits for its room and it can be trusted to end by itself.
+    Stop { slot: C::Slot, gently: bool },
     /// An instance's memory is to be looked at.
     Measure { slot: C::Slot },
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use faas_ports::{Clock, IdSource, InstanceLogs, Launched, Launcher};
@@ -24,6 +24,12 @@ use crate::stats::Stats;
 
 /// How long calls that share an instance may take to end once it was retired.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long an instance that is no longer needed has to run what its code registered for the end.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often it is looked at whether somebody waits for the room of one that leaves.
+const PRESSURE_ROUND: Duration = Duration::from_millis(20);
+/// What a stopping server keeps of its patience for the instances that do not end by themselves.
+const RESERVE: Duration = Duration::from_millis(500);
 
 /// The real things behind the decisions.
 pub(crate) struct House;
@@ -50,6 +56,8 @@ pub(crate) struct Usher {
     state: Mutex<State>,
     /// There is more to keep the time for.
     news: Notify,
+    /// When the instances of a stopping server must go at once.
+    end: OnceLock<Instant>,
 }
 
 struct State {
@@ -88,7 +96,7 @@ impl Drop for Waiting<'_> {
 impl Usher {
     pub(crate) fn new(limits: Limits, deps: UsherDeps) -> Arc<Self> {
         let state = State { places: Places::new(limits), quiet: true, alarm: None };
-        Arc::new(Self { deps, state: Mutex::new(state), news: Notify::new() })
+        Arc::new(Self { deps, state: Mutex::new(state), news: Notify::new(), end: OnceLock::new() })
     }
 
     /// Lets something happen and carries out what follows from it, after the lock is released.
@@ -164,7 +172,8 @@ impl Usher {
     }
 
     /// Takes no more calls. Those that wait are still served.
-    pub(crate) fn stop(self: &Arc<Self>) {
+    pub(crate) fn stop(self: &Arc<Self>, patience: Duration) {
+        let _ = self.end.set(Instant::now() + patience.saturating_sub(RESERVE));
         self.act(Places::stop);
     }
 
@@ -232,7 +241,7 @@ impl Usher {
                 drop(waiter.send(Err(why)));
             }
             Effect::Start { pool, start } => self.start(pool, start),
-            Effect::Stop { slot } => self.end(slot),
+            Effect::Stop { slot, gently } => self.end(slot, gently),
             Effect::Measure { slot } => {
                 if let Some(memory) = slot.instance.usage().peak_memory_bytes {
                     self.act(|places, _| places.measured(slot.id, memory));
@@ -292,14 +301,29 @@ impl Usher {
         });
     }
 
-    fn end(self: &Arc<Self>, slot: Arc<Slot>) {
+    fn end(self: &Arc<Self>, slot: Arc<Slot>, gently: bool) {
+        let usher = Arc::clone(self);
         self.deps.tasks.spawn(async move {
             // Calls that share the instance get a moment to end; the one that broke it is already over.
             let patience = Instant::now() + PATIENCE;
             while slot.is_busy() && Instant::now() < patience {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
+            if gently && !slot.is_busy() {
+                tokio::select! {
+                    _ = slot.instance.stop(GRACE) => return,
+                    () = usher.is_pressed() => {}
+                }
+            }
             slot.instance.stop(Duration::ZERO).await;
         });
+    }
+
+    /// Waits until a leaving instance must make way: a call waits for room, or the server cannot wait any longer.
+    async fn is_pressed(&self) {
+        let must_end = |end: &Instant| Instant::now() >= *end;
+        while !self.end.get().is_some_and(must_end) && !self.state.lock().places.lacks_room() {
+            tokio::time::sleep(PRESSURE_ROUND).await;
+        }
     }
 }

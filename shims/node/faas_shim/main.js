@@ -89,7 +89,7 @@ async function start(channel, sink, init, state) {
   require("node:net");
   if (contract.kind === FETCH) void (await Response.json(new Request("http://localhost").method).text());
   clearInterval(alive);
-  const server = new Server(channel, sink, contract, init, state.stop);
+  const server = new Server(channel, sink, contract, init, state);
   sink.finish(sink.instance);
   const streams = contract.kind === FETCH;
   const ready = { protocol: PROTOCOL_VERSION, contract: contract.kind, concurrency: init.concurrency, streams };
@@ -99,8 +99,8 @@ async function start(channel, sink, init, state) {
 }
 
 /**
- * `stop` runs what the user's code registered for `exit`.
- * @typedef {{ server: import("./serving.js").Server | null, stop: () => void, fail: (error: unknown) => void }} State
+ * `stop` runs what the user's code registered for `exit`, `leave` what it registered for the end of any process.
+ * @typedef {{ server: import("./serving.js").Server | null, stop: () => void, leave: () => void, fail: (error: unknown) => void }} State
  */
 
 /**
@@ -119,6 +119,7 @@ function guard(sink, init) {
       process.exit = exit;
       exit(0);
     },
+    leave: () => require("./ending.js").leave(sink.channel, sink, exit),
     fail: (error) => {
       sink.finish(sink.instance);
       const failed = pack(Kind.FAILED, 0, JSON.stringify(describe(error, init.code, true)));

@@ -76,14 +76,15 @@ class Server {
    * @param {import("./logs.js").Sink} sink
    * @param {import("./contracts.js").Contract} contract
    * @param {Settings} settings
-   * @param {() => void} stop ends the process
+   * @param {{ stop: () => void, leave: () => void }} ends the process: at once, or after what the code has registered
    */
-  constructor(channel, sink, contract, settings, stop) {
+  constructor(channel, sink, contract, settings, { stop, leave }) {
     this.channel = channel;
     this.sink = sink;
     this.contract = contract;
     this.settings = settings;
     this.stop = stop;
+    this.leave = leave;
     /** @type {Map<number, Call>} */
     this.calls = new Map();
     /** @type {Map<number, { head: InvokeHead, parts: Buffer[] }>} */
@@ -118,7 +119,7 @@ class Server {
     else if (kind === Kind.PING) {
       this.pings.push(Buffer.from(payload));
       this.#answerPings();
-    } else if (kind === Kind.SHUTDOWN) this.stop();
+    } else if (kind === Kind.SHUTDOWN) this.leave();
   }
 
   /**

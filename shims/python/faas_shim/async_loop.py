@@ -147,9 +147,9 @@ class AsyncLoop:
         self.loop.call_soon(self._dispatch_all)
         self.loop.run_until_complete(self.stopped)
         self.loop.remove_reader(self.channel.socket.fileno())
-        if self.lifespan is not None:
-            self.loop.run_until_complete(self.lifespan.shutdown())
-        self.sink.flush()
+        from .ending import close
+
+        self.loop.run_until_complete(close(self.loop, self.lifespan))
 
     def _stop(self) -> None:
         if not self.stopped.done():

@@ -39,6 +39,9 @@ def main() -> None:
         if loop is not None:
             offer.loop = loop
             loop.run()
+            from .ending import leave
+
+            leave(sink)
     except ChannelClosed:
         # Whoever could be told is gone.
         posix._exit(0)

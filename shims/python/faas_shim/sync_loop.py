@@ -64,7 +64,9 @@ class SyncLoop:
             elif kind == PING:
                 self.channel.send(pack(PONG, 0, payload))
             elif kind == SHUTDOWN:
-                return
+                from .ending import notify
+
+                return notify()
 
     def _body(self, stream: int) -> bytes:
         parts: list[bytes] = []

@@ -105,6 +105,11 @@ impl FunctionCensus {
 // === impl Ending ===
 
 impl Ending {
+    /// Whether the instance gets time to end by itself.
+    pub(crate) const fn is_gentle(self) -> bool {
+        matches!(self, Self::Idle | Self::Replaced)
+    }
+
     pub(crate) const NAMES: [&str; 7] = ["idle", "reclaimed", "yielded", "memory", "spoiled", "replaced", "exited"];
 }
 

@@ -166,8 +166,13 @@ impl<C: Cast> Places<C> {
         self.room.leave(member.memory);
         self.leaving.insert(slot, member.memory);
         self.decisions.ended(ending);
-        self.effects.push(Effect::Stop { slot: member.instance });
+        self.effects.push(Effect::Stop { slot: member.instance, gently: ending.is_gentle() });
         self.review(slot.pool, now);
+    }
+
+    /// Whether a call waits for room that there is not.
+    pub(crate) fn lacks_room(&self) -> bool {
+        self.shares.next_claim().is_some() || self.room.is_short_of_memory()
     }
 
     /// An instance is gone, told to or not.

@@ -402,7 +402,7 @@ impl World {
                 let end = if fails { Event::StartFails(start) } else { Event::Started { function: pool, start, took } };
                 self.after(took, end);
             }
-            Effect::Stop { slot } => {
+            Effect::Stop { slot, .. } => {
                 let span = self.plan.random.range(100, 3_000);
                 self.after(span, Event::Gone(slot.1));
             }
