@@ -173,6 +173,7 @@ impl Exchange {
             };
             match item {
                 Some(ExchangeItem::Log(entry)) => self.ticket.log(entry),
+                Some(ExchangeItem::Unfinished(part)) => self.ticket.begin_line(part),
                 Some(ExchangeItem::Publish(publishing)) => self.ticket.publish(*publishing),
                 Some(ExchangeItem::Head(head) | ExchangeItem::Reply { head, .. }) if !is_final(head.status) => {
                     self.ticket.spoil();

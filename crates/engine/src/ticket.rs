@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use faas_ports::{Inspection, LogEntry, Publishing};
+use faas_ports::{Inspection, LogEntry, Publishing, UnfinishedLines};
 use faas_types::{
     AttemptRecord, ByteSize, Code, Fault, FunctionError, InstanceId, IsolationLevel, JsonText, LogLevel, LogStream,
     RunEvent, RunId, RunPhase, RunRecord, RunState, Stage, Timeline, Timestamp, limits,
@@ -33,6 +33,7 @@ pub(crate) struct Ticket {
     attempt_began: Option<Instant>,
     place: Option<Place>,
     log_bytes: u64,
+    unfinished: UnfinishedLines,
     dropped_lines: u64,
     /// Events and messages of this attempt.
     publications: u32,
@@ -66,6 +67,7 @@ impl Ticket {
             attempt_began: None,
             place: None,
             log_bytes: 0,
+            unfinished: UnfinishedLines::default(),
             dropped_lines: 0,
             publications: 0,
             finished: false,
@@ -161,7 +163,8 @@ impl Ticket {
     }
 
     /// Keeps a line of the user's code within the run's limit.
-    pub(crate) fn log(&mut self, mut entry: LogEntry) {
+    pub(crate) fn log(&mut self, entry: LogEntry) {
+        let mut entry = self.unfinished.complete(entry);
         if let Some(place) = &self.place {
             place.slot.clean(&mut entry.message);
         }
@@ -171,6 +174,11 @@ impl Ticket {
             return;
         }
         self.core.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
+    }
+
+    /// Keeps a part of a line until the rest comes, or the run ends without it.
+    pub(crate) fn begin_line(&mut self, part: LogEntry) {
+        self.unfinished.extend(part);
     }
 
     /// Publishes or sends something in the run's name. Answered by another task, so that the run's own timeout goes on; what
@@ -203,6 +211,9 @@ impl Ticket {
     fn close(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.finished, true) {
             return;
+        }
+        for line in self.unfinished.take() {
+            self.log(line);
         }
         let (event, fault) = match outcome {
             Outcome::Succeeded => (RunEvent::Succeed, None),

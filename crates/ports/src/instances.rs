@@ -220,6 +220,9 @@ pub struct LogEntry {
 pub enum ExchangeItem {
     /// The user's code wrote a line.
     Log(LogEntry),
+    /// The user's code wrote a part of a line: the beginning, or what follows it. The next line of the same stream is its
+    /// end.
+    Unfinished(LogEntry),
     /// The user's code publishes or sends something and waits for the answer.
     Publish(Box<Publishing>),
     /// The reply begins.

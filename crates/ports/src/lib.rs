@@ -21,6 +21,7 @@ mod queue;
 mod registry;
 mod sandbox;
 mod topics;
+mod unfinished;
 mod vault;
 
 pub use blobs::{Blobs, StoredBlob};
@@ -55,4 +56,5 @@ pub use sandbox::{
 pub use topics::{
     Appended, HandOver, NewMessage, Subscription, TopicBounds, TopicDepth, TopicKey, TopicState, Topics, WaitingMessage,
 };
+pub use unfinished::UnfinishedLines;
 pub use vault::{SECRET_MAX, Secret, SecretPlace, Vault};

@@ -180,7 +180,7 @@ pub enum PublishedHead<'a> {
 }
 
 /// The fixed part of log's payload, followed by the text in UTF-8: level (1 byte: 0 debug, 1 info, 2 warn, 3 error),
-/// stream (1 byte: 0 stdout, 1 stderr, 2 logger), two zero bytes, milliseconds since the Unix epoch (8 bytes, little
+/// stream (1 byte: 0 stdout, 1 stderr, 2 logger), whether more of the line follows (1 byte: 0 or 1), a zero byte, milliseconds since the Unix epoch (8 bytes, little
 /// endian).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogHead<'a> {
@@ -190,6 +190,8 @@ pub struct LogHead<'a> {
     pub stream: LogStream,
     /// When, by the sandbox's clock.
     pub at: Timestamp,
+    /// Whether the line goes on with the next frame of the same stream.
+    pub unfinished: bool,
     /// The text; bytes that are not UTF-8 are replaced.
     pub text: Cow<'a, str>,
 }
@@ -229,7 +231,7 @@ impl<'a> LogHead<'a> {
     /// It does not follow the layout.
     pub fn decode(payload: &'a [u8]) -> Result<Self, MalformedLog> {
         let (fixed, text) = payload.split_first_chunk::<LOG_FIXED_LEN>().ok_or(MalformedLog)?;
-        let [level, stream, 0, 0, millis @ ..] = *fixed else {
+        let [level, stream, unfinished @ (0 | 1), 0, millis @ ..] = *fixed else {
             return Err(MalformedLog);
         };
         let level = match level {
@@ -246,7 +248,7 @@ impl<'a> LogHead<'a> {
             _ => return Err(MalformedLog),
         };
         let at = Timestamp::from_millis(u64::from_le_bytes(millis));
-        Ok(Self { level, stream, at, text: String::from_utf8_lossy(text) })
+        Ok(Self { level, stream, at, unfinished: unfinished == 1, text: String::from_utf8_lossy(text) })
     }
 }
 
@@ -270,7 +272,11 @@ mod tests {
         payload.extend_from_slice("gr\u{fc}\u{df}e".as_bytes());
         let log = LogHead::decode(&payload).expect("follows the layout");
         assert_eq!((log.level, log.stream, log.at), (LogLevel::Warn, LogStream::Stderr, Timestamp::from_millis(42)));
-        assert_eq!(log.text, "gr\u{fc}\u{df}e");
+        assert_eq!((&*log.text, log.unfinished), ("gr\u{fc}\u{df}e", false));
+        payload[2] = 1;
+        assert!(LogHead::decode(&payload).expect("follows the layout").unfinished);
+        payload[2] = 2;
+        assert_eq!(LogHead::decode(&payload), Err(MalformedLog));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use faas_ports::{
     Clock, ExchangeEnd, ExchangeItem, LogEntry, OpenSandbox, PortError, PortResult, Publishing, ReplyHead,
-    SandboxControl, SandboxExit,
+    SandboxControl, SandboxExit, UnfinishedLines,
 };
 use faas_proto::frame::{Frame, FrameKind};
 use faas_proto::frame_heads::{self, EndHead, LogHead};
@@ -44,6 +44,8 @@ pub(crate) struct Driver {
     logs: mpsc::Sender<LogEntry>,
     clock: Arc<dyn Clock>,
     lines: Vec<LogEntry>,
+    /// Lines outside runs whose end has not come.
+    unfinished: UnfinishedLines,
     /// Raw output that tells of an end for want of memory.
     starving: Option<String>,
 }
@@ -97,10 +99,10 @@ impl Link {
     }
 
     /// Puts a line into the log of its run.
-    async fn file(&self, stream: u32, entry: LogEntry) -> Result<(), Stopped> {
-        match self.streams.admit_log(stream, entry.message.len()) {
+    async fn file(&self, stream: u32, line: ExchangeItem, len: usize) -> Result<(), Stopped> {
+        match self.streams.admit_log(stream, len) {
             (Admission::Deliver(inbox), headed) => {
-                if inbox.push_line(entry, headed).await.is_err() {
+                if inbox.push_line(line, headed).await.is_err() {
                     self.streams.drop_line(stream);
                 }
                 Ok(())
@@ -143,7 +145,8 @@ impl Driver {
         let exit = Box::pin(async move { control.wait().await });
         let (logs, receiver) = mpsc::channel(LOGS_CAPACITY);
         let buffer = BytesMut::with_capacity(READ_LEN);
-        Ok((Self { socket, buffer, pipes, exit, link, logs, clock, lines: Vec::new(), starving }, receiver))
+        let (lines, unfinished) = (Vec::new(), UnfinishedLines::default());
+        Ok((Self { socket, buffer, pipes, exit, link, logs, clock, lines, unfinished, starving }, receiver))
     }
 
     pub(crate) fn link(&self) -> &Link {
@@ -205,6 +208,7 @@ impl Driver {
         }
         self.link.end(stopped.patience()).await;
         self.drain_pipes().await;
+        self.end_lines();
         self.link.streams.close();
     }
 
@@ -230,11 +234,21 @@ impl Driver {
             message.truncate(message.floor_char_boundary(LOG_LINE_MAX));
         }
         let entry = LogEntry { at: head.at, level: head.level, stream: head.stream, message };
-        if frame.stream == 0 {
-            let _ = self.logs.try_send(entry);
-            return Ok(());
+        let len = entry.message.len();
+        match (frame.stream, head.unfinished) {
+            (0, true) => self.unfinished.extend(entry),
+            (0, false) => drop(self.logs.try_send(self.unfinished.complete(entry))),
+            (stream, true) => self.link.file(stream, ExchangeItem::Unfinished(entry), len).await?,
+            (stream, false) => self.link.file(stream, ExchangeItem::Log(entry), len).await?,
         }
-        self.link.file(frame.stream, entry).await
+        Ok(())
+    }
+
+    /// Ends the instance's unfinished lines: nothing comes any more.
+    pub(crate) fn end_lines(&mut self) {
+        for line in self.unfinished.take() {
+            let _ = self.logs.try_send(line);
+        }
     }
 
     fn on_head(&mut self, frame: &Frame) -> Result<(), Stopped> {
@@ -369,7 +383,10 @@ impl Driver {
         for entry in std::mem::take(&mut self.lines) {
             match run {
                 // It ends only by what this task reads, so it is still open.
-                Some(id) => drop(self.link.file(id, entry).await),
+                Some(id) => {
+                    let len = entry.message.len();
+                    drop(self.link.file(id, ExchangeItem::Log(entry), len).await);
+                }
                 None => drop(self.logs.try_send(entry)),
             }
         }

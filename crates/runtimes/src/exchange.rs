@@ -159,7 +159,7 @@ impl Stream for Exchange {
         match &item {
             ExchangeItem::Body(chunk) => self.took(chunk.len()),
             ExchangeItem::End(_) | ExchangeItem::Reply { .. } => self.ended = true,
-            ExchangeItem::Head(_) | ExchangeItem::Log(_) | ExchangeItem::Publish(_) => {}
+            ExchangeItem::Head(_) | ExchangeItem::Log(_) | ExchangeItem::Unfinished(_) | ExchangeItem::Publish(_) => {}
         }
         Poll::Ready(Some(item))
     }

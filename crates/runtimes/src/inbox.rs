@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
-use faas_ports::{ExchangeItem, LogEntry};
+use faas_ports::ExchangeItem;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -37,9 +37,9 @@ impl Inbox {
         self.change(|state| state.items.push_back(item));
     }
 
-    /// A log line. Waits for a caller that has not had the reply's head, and so is about to take it; gives the line
+    /// A log line, or a part of one. Waits for a caller that has not had the reply's head, and so is about to take it; gives the line
     /// back when a caller that reads the body slowly leaves no room.
-    pub(crate) async fn push_line(&self, line: LogEntry, headed: bool) -> Result<(), LogEntry> {
+    pub(crate) async fn push_line(&self, line: ExchangeItem, headed: bool) -> Result<(), ExchangeItem> {
         loop {
             let room = self.room.notified();
             {
@@ -58,7 +58,7 @@ impl Inbox {
         }
         self.change(|state| {
             state.lines += 1;
-            state.items.push_back(ExchangeItem::Log(line));
+            state.items.push_back(line);
         });
         Ok(())
     }
@@ -99,7 +99,7 @@ impl Inbox {
         let mut state = self.state.lock();
         match state.items.pop_front() {
             Some(item) => {
-                if matches!(item, ExchangeItem::Log(_)) {
+                if matches!(item, ExchangeItem::Log(_) | ExchangeItem::Unfinished(_)) {
                     state.lines -= 1;
                     if state.lines + 1 == LINES_MAX {
                         self.room.notify_one();

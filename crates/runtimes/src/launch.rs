@@ -97,6 +97,7 @@ impl Launch {
                 };
                 let exit = driver.link().end(patience).await;
                 driver.drain_pipes().await;
+                driver.end_lines();
                 let exit = driver.link().judged(exit);
                 drop(driver);
                 Err(self.fault(reason, exit, &mut logs))

@@ -11,10 +11,7 @@ const STDOUT = 0;
 const STDERR = 1;
 const FIXED_LEN = 12;
 const CUT_MARK = " [cut]";
-/** Lines of a run that go out at once: they must be there even when the handler never comes back. */
-const PROMPT_LINES = 64;
-const PENDING_MAX = 32 << 10;
-const TICK_MS = 20;
+const WHOLE = Object.freeze({});
 
 /** The log of one run, or of the instance (stream 0): what it may still write, and its unfinished lines. */
 class RunLog {
@@ -26,14 +23,17 @@ class RunLog {
     this.stream = stream;
     this.left = budget;
     this.dropped = 0;
-    this.lines = 0;
-    this.partial = ["", ""];
+    /** Characters of the unfinished line that were sent, by origin. */
+    this.partial = [0, 0];
     this.skipping = [false, false];
+    /** @type {Record<number, import("node:string_decoder").StringDecoder> | null} bytes of characters that go on */
+    this.rests = null;
     /** @type {((error: unknown) => boolean) | null} ends its run with an error, if it has not ended */
     this.fail = null;
   }
 }
 
+/** Sends each line, and each part of one, when it is written: a process that is killed has no time to send more. */
 class Sink {
   /**
    * @param {import("./protocol.js").Channel} channel
@@ -49,8 +49,6 @@ class Sink {
     this.storage = new AsyncLocalStorage();
     /** @type {Buffer[]} */
     this.pending = [];
-    this.size = 0;
-    this.armed = false;
   }
 
   /** The log of the run that is writing. */
@@ -61,7 +59,6 @@ class Sink {
   /** @param {number} stream */
   begin(stream) {
     this.instance.left = this.budget;
-    this.instance.lines = 0;
     return new RunLog(stream, this.budget);
   }
 
@@ -71,11 +68,11 @@ class Sink {
    */
   finish(log) {
     for (const origin of [STDOUT, STDERR]) {
-      const text = log.partial[origin];
-      if (text !== "") {
-        log.partial[origin] = "";
-        this.emit(log, origin === STDOUT ? Level.INFO : Level.WARN, origin, text, true);
+      const rest = log.rests?.[origin]?.end() ?? "";
+      if (rest !== "" && !log.skipping[origin]) {
+        this.emit(log, origin === STDOUT ? Level.INFO : Level.WARN, origin, rest, { held: true });
       }
+      log.partial[origin] = 0;
       log.skipping[origin] = false;
     }
     log.stream = 0;
@@ -83,16 +80,16 @@ class Sink {
   }
 
   /**
-   * Adds one line; `held` leaves it to the sender of the run's end.
+   * Adds one line, or a part of one; `held` leaves it to the sender of the run's end.
    * @param {RunLog} log
    * @param {number} level
    * @param {number} origin
    * @param {string} text
-   * @param {boolean} [held]
+   * @param {{ held?: boolean, unfinished?: boolean }} [how]
    */
-  emit(log, level, origin, text, held = false) {
+  emit(log, level, origin, text, { held = false, unfinished = false } = WHOLE) {
     if (log.left <= 0) {
-      log.dropped += 1;
+      if (!unfinished) log.dropped += 1;
       return;
     }
     const data = this.#bounded(text);
@@ -100,22 +97,12 @@ class Sink {
     const payload = Buffer.allocUnsafe(FIXED_LEN + data.length);
     payload[0] = level;
     payload[1] = origin;
-    payload[2] = 0;
+    payload[2] = unfinished ? 1 : 0;
     payload[3] = 0;
     payload.writeBigUInt64LE(BigInt(Date.now()), 4);
     payload.set(data, FIXED_LEN);
     this.pending.push(pack(Kind.LOG, log.stream, payload));
-    this.size += payload.length;
-    log.lines += 1;
-    if (held) return;
-    if (log.lines <= PROMPT_LINES || this.size > PENDING_MAX) this.flush();
-    else if (!this.armed) {
-      this.armed = true;
-      setTimeout(() => {
-        this.armed = false;
-        this.flush();
-      }, TICK_MS).unref();
-    }
+    if (!held) this.flush();
   }
 
   /** @param {string} text */
@@ -134,10 +121,7 @@ class Sink {
    */
   take() {
     const pending = this.pending;
-    if (pending.length > 0) {
-      this.pending = [];
-      this.size = 0;
-    }
+    if (pending.length > 0) this.pending = [];
     return pending;
   }
 
@@ -178,33 +162,45 @@ class LogStream extends Writable {
     if (typeof chunk !== "string" && !(chunk instanceof Uint8Array)) {
       throw new TypeError('The "chunk" argument must be of type string or an instance of Buffer or Uint8Array');
     }
-    if (typeof chunk !== "string") this.#take(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length).toString());
+    const log = this.sink.current();
+    if (typeof chunk !== "string") this.#take(log, this.#decoded(log, chunk));
     else if (typeof encoding === "string" && !/^utf-?8$/i.test(encoding)) {
-      this.#take(Buffer.from(chunk, /** @type {BufferEncoding} */ (encoding)).toString());
-    } else this.#take(chunk);
+      this.#take(log, this.#decoded(log, Buffer.from(chunk, /** @type {BufferEncoding} */ (encoding))));
+    } else this.#take(log, chunk);
     if (typeof done === "function") process.nextTick(done);
     return true;
   }
 
-  /** @param {string} text */
-  #take(text) {
+  /**
+   * Bytes of UTF-8 as text; a character may go on in the next write.
+   * @param {RunLog} log
+   * @param {Uint8Array} bytes
+   */
+  #decoded(log, bytes) {
+    const { StringDecoder } = require("node:string_decoder");
+    log.rests ??= {};
+    const decoder = (log.rests[this.origin] ??= new StringDecoder("utf8"));
+    return decoder.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  }
+
+  /**
+   * @param {RunLog} log
+   * @param {string} text
+   */
+  #take(log, text) {
     const { sink, origin } = this;
-    const log = sink.current();
     const lines = text.split("\n");
     const rest = lines.pop() ?? "";
     for (const line of lines) {
-      const whole = log.partial[origin] + line;
-      log.partial[origin] = "";
+      log.partial[origin] = 0;
       if (log.skipping[origin]) log.skipping[origin] = false;
-      else sink.emit(log, this.level, origin, whole);
+      else sink.emit(log, this.level, origin, line);
     }
     if (rest === "" || log.skipping[origin]) return;
-    const held = log.partial[origin] + rest;
-    if (held.length > sink.lineMax) {
-      log.skipping[origin] = true;
-      log.partial[origin] = "";
-      sink.emit(log, this.level, origin, held);
-    } else log.partial[origin] = held;
+    const length = log.partial[origin] + rest.length;
+    log.partial[origin] = length;
+    log.skipping[origin] = length > sink.lineMax;
+    sink.emit(log, this.level, origin, rest, { unfinished: !log.skipping[origin] });
   }
 
   /**

@@ -8,12 +8,12 @@ from collections import deque
 from contextvars import ContextVar
 from threading import get_ident
 
-from . import jsons
+from . import carrying, jsons
 from .asgi import AsgiCall, Lifespan
 from .contracts import ASGI
 from .flow import Flow
 from .function import Function, end_frame
-from .logs import TICK_SECONDS, RunLog, Sink
+from .logs import RunLog, Sink
 from .protocol import (
     BODY,
     CANCEL,
@@ -130,9 +130,11 @@ class AsyncLoop:
         self.stopped = self.loop.create_future()
         self.lifespan: Lifespan | None = None
         self.eager = sys.version_info >= (3, 12)
+        # The logs of the calls under way.
+        self.logs: set[RunLog] = set()
         sink.channel = self.channel
-        sink.arm = self._arm  # type: ignore[method-assign]
         sink.run_log = self._run_log  # type: ignore[method-assign]
+        carrying.install(_RUN)
 
     def start(self) -> None:
         """What must happen before the first call: an application's lifespan startup."""
@@ -155,21 +157,12 @@ class AsyncLoop:
         if not self.stopped.done():
             self.stopped.set_result(None)
 
-    def _arm(self) -> None:
-        if get_ident() == self.channel.thread:
-            self.loop.call_later(TICK_SECONDS, self._tick)
-        else:
-            self.loop.call_soon_threadsafe(self._tick)
-
-    def _tick(self) -> None:
-        self.sink.armed = False
-        try:
-            self.sink.flush()
-        except ChannelClosed:
-            self._stop()
-
     def _run_log(self) -> RunLog:
-        return _RUN.get(None) or self.sink.current
+        log = _RUN.get(None)
+        if log is None and len(self.logs) == 1:
+            # A thread that knows of no call, such as one of an extension's: nobody else can have asked for its work.
+            log = next(iter(self.logs), None)
+        return log or self.sink.instance
 
     def _readable(self) -> None:
         reader = self.channel.reader
@@ -322,6 +315,7 @@ class AsyncLoop:
         """Runs the work of one call under its log and ends its stream whatever happens."""
         log = self.sink.begin(stream)
         _RUN.set(log)
+        self.logs.add(log)
         reply: tuple[bytes, bytes] | bytes = b""
         failure = None
         try:
@@ -331,6 +325,7 @@ class AsyncLoop:
             return
         except BaseException as error:
             failure = error
+        self.logs.discard(log)
         self.flows.pop(stream, None)
         self.apps.pop(stream, None)
         if self.asked:

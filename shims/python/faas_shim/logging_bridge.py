@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 from . import logs
+
+# What the root logger is given otherwise cannot be said by a format.
+_OTHERS = ("handlers", "filename")
+_KNOWN = {"filename", "filemode", "format", "datefmt", "style", "level", "stream", "handlers", "force", "encoding"}
+_KNOWN.add("errors")
 
 
 class SinkHandler(logging.Handler):
@@ -25,7 +31,8 @@ class SinkHandler(logging.Handler):
 
 
 def install(sink: logs.Sink) -> None:
-    """Sets the root logger to INFO and this handler. `basicConfig` then adjusts it instead of doing nothing."""
+    """Sets the root logger to INFO and this handler. `basicConfig` does what it does to a root logger without handlers,
+    but keeps this one where records would go to the log anyway: it knows their levels."""
     root = logging.getLogger()
     handler = SinkHandler(sink)
     root.addHandler(handler)
@@ -33,13 +40,30 @@ def install(sink: logs.Sink) -> None:
     original = logging.basicConfig
 
     def basic_config(**options: object) -> None:
-        if root.handlers != [handler] or options.keys() & {"force", "handlers", "filename", "stream"}:
-            original(**options)  # type: ignore[arg-type]
+        is_ours = options.get("stream") in (None, sys.stdout, sys.stderr, *sink.streams)
+        if options.keys() - _KNOWN or any(options.get(name) is not None for name in _OTHERS) or not is_ours:
+            alone = root.handlers == [handler]
+            if alone:
+                root.removeHandler(handler)
+            try:
+                original(**options)  # type: ignore[arg-type]
+            except BaseException:
+                if alone:
+                    root.handlers[:] = [handler]
+                raise
             return
+        if options.get("force"):
+            for other in root.handlers[:]:
+                root.removeHandler(other)
+                if other is not handler:
+                    other.close()
+            root.addHandler(handler)
+        if root.handlers != [handler]:
+            return
+        if options.get("format") is not None or options.get("datefmt") is not None:
+            style = str(options.get("style", "%"))
+            handler.setFormatter(logging.Formatter(options.get("format"), options.get("datefmt"), style))  # type: ignore[arg-type]
         if options.get("level") is not None:
             root.setLevel(options["level"])  # type: ignore[arg-type]
-        if options.get("format") is not None:
-            style = str(options.get("style", "%"))
-            handler.setFormatter(logging.Formatter(options["format"], options.get("datefmt"), style))  # type: ignore[arg-type]
 
     logging.basicConfig = basic_config  # type: ignore[assignment]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from _io import _TextIOBase
-from _thread import allocate_lock, start_new_thread
+from _thread import RLock, allocate_lock, start_new_thread
 from time import sleep, time
 
-from .protocol import LOG, Channel, Struct
+from .protocol import LOG, Channel, ChannelClosed, Struct
 
 DEBUG, INFO, WARN, ERROR = 0, 1, 2, 3
 STDOUT, STDERR, LOGGER = 0, 1, 2
-PENDING_MAX = 32 << 10
 TICK_SECONDS = 0.02
 CUT_MARK = " [cut]"
+WHOLE, UNFINISHED = 0, 1
 
 _HEAD = Struct("<IBBHIBBHQ")
 _FIXED_LEN = 12
@@ -22,7 +21,7 @@ _FIXED_LEN = 12
 class RunLog:
     """The log of one run, or of the instance (stream 0): what it may still write, and its unfinished lines."""
 
-    __slots__ = ("stream", "left", "dropped", "partial", "skipping")
+    __slots__ = ("stream", "left", "dropped", "partial", "skipping", "rest")
 
     def __init__(self, stream: int, budget: int) -> None:
         self.stream = stream
@@ -30,11 +29,13 @@ class RunLog:
         self.dropped = 0
         self.partial = ["", ""]
         self.skipping = [False, False]
+        # The beginning of a character whose other bytes have not been written, by origin.
+        self.rest: dict[int, bytes] | None = None
 
 
 class Sink:
-    """Collects log frames and sends them in batches: at once when there are many, within a tick when few, and with
-    the reply at the end of a run."""
+    """Sends each line when it is written: a process that is killed has no time to send what it gathered. An unfinished
+    line goes with `flush`, and within a tick without it."""
 
     def __init__(self, channel: Channel, budget: int, line_max: int) -> None:
         self.channel = channel
@@ -43,20 +44,23 @@ class Sink:
         self.instance = RunLog(0, budget)
         self.current = self.instance
         self.pending: list[bytes] = []
-        self.size = 0
+        # Held while unfinished lines change: the ticking thread takes them. Signal handlers may print as well.
+        self.guard = RLock()
+        self.unfinished: set[RunLog] = set()
         self.armed = False
         self.gate = allocate_lock()
         self.gate.acquire()
         self.ticking = False
+        self.streams: tuple[object, object] = (None, None)
 
     def run_log(self) -> RunLog:
         """The log of the run that is writing. One at a time here; the event loop looks into the context."""
         return self.current
 
-    def emit(self, log: RunLog, level: int, origin: int, text: str) -> None:
-        """Adds one line."""
+    def emit(self, log: RunLog, level: int, origin: int, text: str, state: int = WHOLE, now: bool = True) -> None:
+        """Adds one line, or the beginning of one. Not `now` leaves it to the sender of the run's end."""
         if log.left <= 0:
-            log.dropped += 1
+            log.dropped += state == WHOLE
             return
         if len(text) > self.line_max:
             text = text[: self.line_max - len(CUT_MARK)] + CUT_MARK
@@ -64,46 +68,82 @@ class Sink:
         if len(data) > self.line_max:
             data = data[: self.line_max - len(CUT_MARK)].decode("utf-8", "ignore").encode() + CUT_MARK.encode()
         log.left -= len(data) + 1
-        head = _HEAD.pack(_FIXED_LEN + len(data), LOG, 0, 0, log.stream, level, origin, 0, int(time() * 1000))
+        head = _HEAD.pack(_FIXED_LEN + len(data), LOG, 0, 0, log.stream, level, origin, state, int(time() * 1000))
         self.pending.append(head + data)
-        self.size += len(data) + 24
-        if self.size > PENDING_MAX:
+        if now:
             self.flush()
-        elif not self.armed:
-            self.armed = True
-            self.arm()
+            if self.pending:
+                self.arm()
+
+    def emit_error(self, error: BaseException, code: str) -> None:
+        """An exception that is nobody's reply, with its stack."""
+        from .errors import describe
+
+        told = describe(error, code)
+        stack: list[str] = list(told.get("stackTrace") or ())  # type: ignore[call-overload]
+        lines = [f"{told['errorType']}: {told['errorMessage']}", *reversed(stack)]
+        for line in "\n".join(lines).split("\n"):
+            self.emit(self.run_log(), ERROR, STDERR, line)
 
     def take(self) -> bytes:
         """All pending frames, for a sender that has more to say."""
         if not self.pending:
             return b""
         pending, self.pending = self.pending, []
-        self.size = 0
         return b"".join(pending)
 
     def flush(self) -> None:
         """Sends what is pending, or leaves it to the next flush when another thread is sending."""
         if self.pending:
-            self.channel.send_pending(self)
+            try:
+                self.channel.send_pending(self)
+            except ChannelClosed:
+                # The loop that reads finds out by itself; a print is not to fail for it.
+                self.pending = []
 
     def begin(self, stream: int) -> RunLog:
         """The log of a new run. What is written outside runs gets a fresh allowance."""
         self.instance.left = self.budget
         return RunLog(stream, self.budget)
 
-    def finish(self, log: RunLog) -> None:
-        """Ends a run's unfinished lines. What its leftovers write afterwards, such as a task that nobody awaited, is
-        the instance's."""
-        for origin in (STDOUT, STDERR):
+    def hold(self, log: RunLog) -> None:
+        """A line of this log waits for its end; within a tick its beginning is sent."""
+        self.unfinished.add(log)
+        if not self.armed:
+            self.arm()
+
+    def hand_over(self, log: RunLog, origin: int) -> None:
+        """Sends the beginning of a line, so that it is kept if the process does not come to write the rest."""
+        with self.guard:
             text = log.partial[origin]
             if text:
                 log.partial[origin] = ""
-                self.emit(log, INFO if origin == STDOUT else WARN, origin, text)
-            log.skipping[origin] = False
+                self.emit(log, INFO if origin == STDOUT else WARN, origin, text, UNFINISHED)
+
+    def finish(self, log: RunLog) -> None:
+        """Ends a run's unfinished lines. What its leftovers write afterwards, such as a task that nobody awaited, is
+        the instance's."""
+        if sys.stdout is not self.streams[0] or sys.stderr is not self.streams[1]:
+            _flush_stand_ins()
+        if log.rest or log.partial[STDOUT] or log.partial[STDERR]:
+            self._end_lines(log)
+        log.skipping[STDOUT] = log.skipping[STDERR] = False
         log.stream = 0
+
+    def _end_lines(self, log: RunLog) -> None:
+        with self.guard:
+            for origin in (STDOUT, STDERR):
+                text = log.partial[origin]
+                if log.rest and log.rest.pop(origin, b""):
+                    text += "\ufffd"
+                if text:
+                    log.partial[origin] = ""
+                    self.emit(log, INFO if origin == STDOUT else WARN, origin, text, WHOLE, now=False)
+            self.unfinished.discard(log)
 
     def arm(self) -> None:
         """Sees to it that what is pending goes out within a tick, even when the handler sleeps."""
+        self.armed = True
         if not self.ticking:
             self.ticking = True
             start_new_thread(self._tick, ())
@@ -115,138 +155,34 @@ class Sink:
             self.gate.acquire()
             sleep(TICK_SECONDS)
             self.armed = False
-            try:
-                self.flush()
-            except Exception:
-                return
+            unfinished, self.unfinished = self.unfinished, set()
+            for log in unfinished:
+                self.hand_over(log, STDOUT)
+                self.hand_over(log, STDERR)
+            self.flush()
 
 
-class LogStream(_TextIOBase):
-    """Stands in for sys.stdout and sys.stderr."""
-
-    encoding = "utf-8"
-    errors = "replace"
-    newlines = None
-    line_buffering = True
-
-    def __init__(self, sink: Sink, origin: int) -> None:
-        self.sink = sink
-        self.origin = origin
-        self.level = INFO if origin == STDOUT else WARN
-        self.name = "<stdout>" if origin == STDOUT else "<stderr>"
-        self.mode = "w"
-        self.buffer = ByteStream(self)
-
-    def write(self, text: str) -> int:
-        if not isinstance(text, str):
-            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        size = len(text)
-        sink, origin = self.sink, self.origin
-        log = sink.run_log()
-        if log.left <= 0:
-            log.dropped += text.count("\n")
-            return size
-        if size > log.left:
-            # Never hold more of a huge text than the run may still write.
-            kept = log.left + 1
-            log.dropped += text.count("\n", kept)
-            text = text[:kept]
-        if "\n" not in text:
-            self._hold(log, text)
-            return size
-        *lines, rest = text.split("\n")
-        lines[0] = log.partial[origin] + lines[0]
-        log.partial[origin] = ""
-        if log.skipping[origin]:
-            log.skipping[origin] = False
-            del lines[0]
-        for line in lines:
-            sink.emit(log, self.level, origin, line)
-        if rest:
-            self._hold(log, rest)
-        return size
-
-    def _hold(self, log: RunLog, text: str) -> None:
-        origin = self.origin
-        if log.skipping[origin]:
-            return
-        text = log.partial[origin] + text
-        if len(text) > self.sink.line_max:
-            log.skipping[origin] = True
-            log.partial[origin] = ""
-            self.sink.emit(log, self.level, origin, text)
-        else:
-            log.partial[origin] = text
-
-    def flush(self) -> None:
-        pass
-
-    def writable(self) -> bool:
-        return True
-
-    def isatty(self) -> bool:
-        return False
-
-    def fileno(self) -> int:
-        return self.origin + 1
-
-    def reconfigure(self, **_options: object) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-class ByteStream:
-    """Stands in for sys.stdout.buffer."""
-
-    def __init__(self, text: LogStream) -> None:
-        self.text = text
-        self.raw = self
-
-    def write(self, data: bytes) -> int:
-        data = bytes(data)
-        self.text.write(data.decode("utf-8", "replace"))
-        return len(data)
-
-    def flush(self) -> None:
-        pass
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self.text.fileno()
-
-
-class LoggingHook:
-    """Gives the root logger its handler as soon as somebody imports `logging`, and not a millisecond earlier."""
-
-    def __init__(self, sink: Sink) -> None:
-        self.sink = sink
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> object:
-        if name != "logging":
-            return None
-        sys.meta_path.remove(self)  # type: ignore[arg-type]
-        from _frozen_importlib_external import PathFinder
-
-        spec = PathFinder.find_spec(name, path)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def exec_module(module: object) -> None:
-                execute(module)
-                from .logging_bridge import install
-
-                install(self.sink)
-
-            spec.loader.exec_module = exec_module
-        return spec
+def _flush_stand_ins() -> None:
+    """What the user's code put in place of the streams may hold text in a buffer."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # noqa: S112
+            continue
 
 
 def install(sink: Sink) -> None:
     """Puts the log streams in place of the process's own."""
-    sys.stdout = LogStream(sink, STDOUT)
-    sys.stderr = LogStream(sink, STDERR)
-    sys.meta_path.insert(0, LoggingHook(sink))  # type: ignore[arg-type]
+    from . import imports
+    from .streams import LogStream
+
+    stdout, stderr = sink.streams = (LogStream(sink, STDOUT), LogStream(sink, STDERR))
+    sys.stdout = sys.__stdout__ = stdout  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = stderr  # type: ignore[misc]
+
+    def bridge(_module: object) -> None:
+        from .logging_bridge import install as install_bridge
+
+        install_bridge(sink)
+
+    imports.after("logging", bridge)

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use faas_ports::{
     Clock, ExchangeEnd, ExchangeItem, IdSource, Instance, InstanceSpec, Invocation, Launcher, LogEntry, Publication,
-    ReplyHead, SystemClock,
+    ReplyHead, SystemClock, UnfinishedLines,
 };
 use faas_types::{Code, Fault, FunctionError, FunctionSettings, RuntimeName};
 use futures_util::StreamExt;
@@ -74,6 +74,9 @@ struct Expected {
     #[serde(default)]
     lost: bool,
     logs: Option<Vec<LogExpected>>,
+    /// Lines that come in this order, others between them: a crash has words of its own.
+    #[serde(default)]
+    logs_include: Vec<LogExpected>,
     #[serde(default)]
     dropped_at_least: u64,
 }
@@ -218,11 +221,13 @@ pub(crate) fn invocation(method: &str, body: Vec<u8>) -> Invocation {
 pub(crate) async fn invoke(instance: &dyn Instance, call: Invocation) -> Collected {
     let mut stream = instance.invoke(call);
     let mut collected = Collected::default();
+    let mut unfinished = UnfinishedLines::default();
     let reading = async {
         while let Some(item) = stream.next().await {
             assert!(collected.end.is_none(), "nothing follows an end");
             match item {
-                ExchangeItem::Log(entry) => collected.logs.push(entry),
+                ExchangeItem::Log(entry) => collected.logs.push(unfinished.complete(entry)),
+                ExchangeItem::Unfinished(part) => unfinished.extend(part),
                 ExchangeItem::Publish(publishing) => publishing.reply.answer(published(publishing.publication)),
                 ExchangeItem::Head(head) => collected.head = Some(head),
                 ExchangeItem::Body(chunk) => collected.body.extend_from_slice(&chunk),
@@ -236,6 +241,7 @@ pub(crate) async fn invoke(instance: &dyn Instance, call: Invocation) -> Collect
         }
     };
     tokio::time::timeout(CALL_TIME, reading).await.expect("a call ends in time");
+    collected.logs.extend(unfinished.take());
     collected
 }
 
@@ -279,6 +285,10 @@ fn check(at: &str, expected: &Expected, got: &Collected) {
     };
     assert!(dropped >= expected.dropped_at_least, "{at}: {dropped} lines dropped");
     check_reply(at, expected, got);
+    let mut rest = got.logs.iter().map(LogExpected::from);
+    for wanted in &expected.logs_include {
+        assert!(rest.any(|line| line == *wanted), "{at}: no {wanted:?} in its place among {} lines", got.logs.len());
+    }
     if let Some(wanted) = &expected.logs {
         let logs: Vec<LogExpected> = got.logs.iter().map(LogExpected::from).collect();
         assert_eq!(&logs, wanted, "{at}");

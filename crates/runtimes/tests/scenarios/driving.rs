@@ -18,9 +18,16 @@ fn function(code: &str) -> tempfile::TempDir {
     folder
 }
 
-fn spec(folder: &Path, concurrency: u32) -> InstanceSpec {
-    let python: RuntimeName = "python".parse().unwrap();
-    case::spec(folder, &python, "main:handler", concurrency, &BTreeMap::new())
+fn spec(folder: &Path, python: &RuntimeName, concurrency: u32) -> InstanceSpec {
+    case::spec(folder, python, "main:handler", concurrency, &BTreeMap::new())
+}
+
+/// Every Python of this machine.
+fn pythons() -> Vec<RuntimeName> {
+    let names = launcher().runtimes().into_iter().map(|runtime| runtime.name);
+    let found: Vec<_> = names.filter(|name| name.language() == "python").collect();
+    assert!(!found.is_empty(), "there is no Python to test");
+    found
 }
 
 /// Every Node of this machine, with an instance of a module each.
@@ -127,8 +134,8 @@ async fn lines_arrive_while_a_handler_of_node_blocks() {
     }
 }
 
-async fn launch(folder: &Path, concurrency: u32) -> Launched {
-    launcher().launch(spec(folder, concurrency)).await.unwrap()
+async fn launch(folder: &Path, python: &RuntimeName, concurrency: u32) -> Launched {
+    launcher().launch(spec(folder, python, concurrency)).await.unwrap()
 }
 
 #[tokio::test]
@@ -145,22 +152,26 @@ async fn async_calls_share_an_instance_and_keep_their_logs_apart() {
              await asyncio.to_thread(print, 'thread', event)\n    \
              return event\n",
     );
-    let launched = launch(folder.path(), 20).await;
-    assert_eq!(launched.instance.concurrency(), 20);
-    let instance = &*launched.instance;
-    let calls = (0..20).map(|n| invoke(instance, invocation("POST", n.to_string().into_bytes())));
-    for (n, collected) in join_all(calls).await.into_iter().enumerate() {
-        assert_eq!(collected.body, n.to_string().into_bytes());
-        let logs: Vec<String> = collected.logs.into_iter().map(|entry| entry.message).collect();
-        assert_eq!(logs, [format!("start {n}"), format!("thread {n}")]);
+    for python in pythons() {
+        let launched = launch(folder.path(), &python, 20).await;
+        assert_eq!(launched.instance.concurrency(), 20);
+        let instance = &*launched.instance;
+        let calls = (0..20).map(|n| invoke(instance, invocation("POST", n.to_string().into_bytes())));
+        for (n, collected) in join_all(calls).await.into_iter().enumerate() {
+            assert_eq!(collected.body, n.to_string().into_bytes());
+            let logs: Vec<String> = collected.logs.into_iter().map(|entry| entry.message).collect();
+            assert_eq!(logs, [format!("start {n}"), format!("thread {n}")]);
+        }
+        instance.stop(Duration::from_secs(2)).await;
     }
-    instance.stop(Duration::from_secs(2)).await;
 }
 
 #[tokio::test]
 async fn a_sync_handler_takes_one_call_at_a_time() {
     let folder = function("def handler(event):\n    return event\n");
-    assert_eq!(launch(folder.path(), 20).await.instance.concurrency(), 1);
+    for python in pythons() {
+        assert_eq!(launch(folder.path(), &python, 20).await.instance.concurrency(), 1);
+    }
 }
 
 #[tokio::test]
@@ -180,34 +191,41 @@ async fn dropping_an_exchange_cancels_the_call_inside() {
                  await asyncio.sleep(0.001)\n    \
              return seen\n",
     );
-    let launched = launch(folder.path(), 2).await;
-    let mut waiting = launched.instance.invoke(invocation("POST", b"wait".to_vec()));
-    assert!(matches!(waiting.next().await, Some(ExchangeItem::Log(_))));
-    drop(waiting);
-    let collected = invoke(&*launched.instance, invocation("POST", b"ask".to_vec())).await;
-    assert_eq!(collected.body, br#"["cancelled"]"#);
+    for python in pythons() {
+        let launched = launch(folder.path(), &python, 2).await;
+        let mut waiting = launched.instance.invoke(invocation("POST", b"wait".to_vec()));
+        assert!(matches!(waiting.next().await, Some(ExchangeItem::Log(_))));
+        drop(waiting);
+        let collected = invoke(&*launched.instance, invocation("POST", b"ask".to_vec())).await;
+        assert_eq!(collected.body, br#"["cancelled"]"#);
+    }
 }
 
 #[tokio::test]
 async fn a_slow_import_ends_at_the_init_limit() {
     let folder = function("import time\nprint('slow')\ntime.sleep(60)\n");
     let launcher = launcher();
-    launcher.prepare(&"python".parse().unwrap()).await.unwrap();
-    let begun = Instant::now();
-    let slow = InstanceSpec { init_timeout: Duration::from_millis(300), ..spec(folder.path(), 1) };
-    let fault = launcher.launch(slow).await.err().unwrap();
-    assert_eq!(fault.code, Code::ColdStartTimeout);
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    for python in pythons() {
+        launcher.prepare(&python).await.unwrap();
+        let begun = Instant::now();
+        let slow = InstanceSpec { init_timeout: Duration::from_millis(300), ..spec(folder.path(), &python, 1) };
+        let fault = launcher.launch(slow).await.err().unwrap();
+        assert_eq!(fault.code, Code::ColdStartTimeout, "{python}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{python}");
+    }
 }
 
 #[tokio::test]
 async fn what_an_import_prints_is_the_instances_log() {
     let folder = function("import os\nprint('loading')\nos.write(2, b'raw')\ndef handler(event):\n    return 1\n");
-    let mut launched = launch(folder.path(), 1).await;
-    let mut messages = vec![launched.logs.recv().await.unwrap().message, launched.logs.recv().await.unwrap().message];
-    messages.sort();
-    assert_eq!(messages, ["loading", "raw"]);
-    assert!(launched.timings.sandbox + launched.timings.runtime + launched.timings.import > Duration::ZERO);
+    for python in pythons() {
+        let mut launched = launch(folder.path(), &python, 1).await;
+        let mut messages =
+            vec![launched.logs.recv().await.unwrap().message, launched.logs.recv().await.unwrap().message];
+        messages.sort();
+        assert_eq!(messages, ["loading", "raw"]);
+        assert!(launched.timings.sandbox + launched.timings.runtime + launched.timings.import > Duration::ZERO);
+    }
 }
 
 #[tokio::test]
@@ -215,41 +233,47 @@ async fn lines_arrive_while_the_handler_sleeps() {
     let folder = function(
         "import time\ndef handler(event):\n    print('one')\n    print('two')\n    time.sleep(3)\n    return 1\n",
     );
-    let launched = launch(folder.path(), 1).await;
-    let begun = Instant::now();
-    let mut stream = launched.instance.invoke(invocation("POST", Vec::new()));
-    for _ in 0..2 {
-        assert!(matches!(stream.next().await, Some(ExchangeItem::Log(_))));
+    for python in pythons() {
+        let launched = launch(folder.path(), &python, 1).await;
+        let begun = Instant::now();
+        let mut stream = launched.instance.invoke(invocation("POST", Vec::new()));
+        for _ in 0..2 {
+            assert!(matches!(stream.next().await, Some(ExchangeItem::Log(_))));
+        }
+        assert!(begun.elapsed() < Duration::from_secs(2), "the lines waited for the end");
     }
-    assert!(begun.elapsed() < Duration::from_secs(2), "the lines waited for the end");
 }
 
 #[tokio::test]
 async fn stop_lets_the_handler_say_goodbye_and_then_kills() {
     let polite = function("import atexit, os\natexit.register(os._exit, 9)\ndef handler(event):\n    return 1\n");
-    let launched = launch(polite.path(), 1).await;
-    assert_eq!(launched.instance.stop(Duration::from_secs(5)).await.code, Some(9));
-    let deaf = function("import time\ndef handler(event):\n    print('deaf')\n    time.sleep(60)\n");
-    let launched = launch(deaf.path(), 1).await;
-    let mut stream = launched.instance.invoke(invocation("POST", Vec::new()));
-    assert!(matches!(stream.next().await, Some(ExchangeItem::Log(_))));
-    assert_eq!(launched.instance.stop(Duration::from_millis(50)).await.signal, Some(9));
-    assert!(matches!(stream.next().await, Some(ExchangeItem::End(ExchangeEnd::Lost))));
-    assert!(stream.next().await.is_none());
+    for python in pythons() {
+        let launched = launch(polite.path(), &python, 1).await;
+        assert_eq!(launched.instance.stop(Duration::from_secs(5)).await.code, Some(9));
+        let deaf = function("import time\ndef handler(event):\n    print('deaf')\n    time.sleep(60)\n");
+        let launched = launch(deaf.path(), &python, 1).await;
+        let mut stream = launched.instance.invoke(invocation("POST", Vec::new()));
+        assert!(matches!(stream.next().await, Some(ExchangeItem::Log(_))));
+        assert_eq!(launched.instance.stop(Duration::from_millis(50)).await.signal, Some(9));
+        assert!(matches!(stream.next().await, Some(ExchangeItem::End(ExchangeEnd::Lost))));
+        assert!(stream.next().await.is_none());
+    }
 }
 
 #[tokio::test]
 async fn a_dropped_instance_leaves_no_process() {
     let folder = function("import os\ndef handler(event):\n    return os.getpid()\n");
-    let launched = launch(folder.path(), 1).await;
-    let collected = invoke(&*launched.instance, invocation("POST", Vec::new())).await;
-    let process = format!("/proc/{}", String::from_utf8(collected.body).unwrap());
-    assert!(Path::new(&process).exists());
-    drop(launched);
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while Path::new(&process).exists() {
-        assert!(Instant::now() < deadline, "the process outlived its instance");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    for python in pythons() {
+        let launched = launch(folder.path(), &python, 1).await;
+        let collected = invoke(&*launched.instance, invocation("POST", Vec::new())).await;
+        let process = format!("/proc/{}", String::from_utf8(collected.body).unwrap());
+        assert!(Path::new(&process).exists());
+        drop(launched);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while Path::new(&process).exists() {
+            assert!(Instant::now() < deadline, "the process outlived its instance");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 

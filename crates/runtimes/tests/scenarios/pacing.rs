@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{ExchangeEnd, ExchangeItem, Invocation, InvocationBody, Launched, Launcher};
-use faas_types::{Code, Fault};
+use faas_types::{Code, Fault, RuntimeName};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::mpsc;
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::case::{self, invocation, invoke};
 use crate::launcher;
 
-const READS: [(&str, &str, &str); 2] = [
+const READS: [Function; 2] = [
     (
         "python",
         "main.py",
@@ -40,7 +40,7 @@ const READS: [(&str, &str, &str); 2] = [
     ),
 ];
 
-const WRITES: [(&str, &str, &str); 2] = [
+const WRITES: [Function; 2] = [
     (
         "python",
         "main.py",
@@ -67,7 +67,7 @@ const WRITES: [(&str, &str, &str); 2] = [
     ),
 ];
 
-const NAPS: [(&str, &str, &str); 3] = [
+const NAPS: [Function; 3] = [
     (
         "python",
         "main.py",
@@ -101,14 +101,27 @@ const NAPS: [(&str, &str, &str); 3] = [
     ),
 ];
 
+/// A language, the name of a file and what is in it.
+type Function = (&'static str, &'static str, &'static str);
+
+/// The functions on every version of their language that this machine has.
+pub(crate) fn on_every_version(functions: &[Function]) -> Vec<(RuntimeName, &'static str, &'static str)> {
+    let runtimes: Vec<RuntimeName> = launcher().runtimes().into_iter().map(|runtime| runtime.name).collect();
+    let versions = |function: &Function| {
+        let (language, file, code) = *function;
+        let names = runtimes.iter().filter(move |name| name.language() == language);
+        names.map(|name| (name.clone(), file, code)).collect::<Vec<_>>()
+    };
+    functions.iter().flat_map(versions).collect()
+}
+
 pub(crate) async fn launch(
-    (language, file, code): (&str, &str, &str),
+    (runtime, file, code): &(RuntimeName, &str, &str),
     concurrency: u32,
 ) -> (tempfile::TempDir, Launched) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(file), code).unwrap();
-    let runtime = language.parse().unwrap();
-    let spec = case::spec(folder.path(), &runtime, "main:handler", concurrency, &BTreeMap::new());
+    let spec = case::spec(folder.path(), runtime, "main:handler", concurrency, &BTreeMap::new());
     let launched = launcher().launch(spec).await.unwrap();
     (folder, launched)
 }
@@ -123,8 +136,8 @@ async fn line(items: &mut BoxStream<'static, ExchangeItem>) -> String {
 
 #[tokio::test]
 async fn a_body_is_read_while_it_arrives() {
-    for function in READS {
-        let (_folder, launched) = launch(function, 4).await;
+    for function in on_every_version(&READS) {
+        let (_folder, launched) = launch(&function, 4).await;
         assert!(launched.instance.streams_bodies(), "{}", function.0);
         let (client, body) = mpsc::channel::<Result<Bytes, Fault>>(1);
         let body = stream::unfold(body, |mut body| async move { body.recv().await.map(|part| (part, body)) });
@@ -151,8 +164,8 @@ async fn a_body_is_read_while_it_arrives() {
 
 #[tokio::test]
 async fn a_body_that_breaks_off_ends_its_call_and_no_other() {
-    for function in READS {
-        let (_folder, launched) = launch(function, 4).await;
+    for function in on_every_version(&READS) {
+        let (_folder, launched) = launch(&function, 4).await;
         let parts = [Ok(Bytes::from_static(b"abc")), Err(Fault::new(Code::BadRequest, "the body broke off"))];
         let body = InvocationBody::Stream(stream::iter(parts).boxed());
         let mut items = launched.instance.invoke(Invocation { body, ..invocation("POST", Vec::new()) });
@@ -172,8 +185,8 @@ async fn a_body_that_breaks_off_ends_its_call_and_no_other() {
 
 #[tokio::test]
 async fn a_reply_that_nobody_takes_holds_its_handler_and_no_other() {
-    for function in WRITES {
-        let (_folder, launched) = launch(function, 4).await;
+    for function in on_every_version(&WRITES) {
+        let (_folder, launched) = launch(&function, 4).await;
         let mut items = launched.instance.invoke(invocation("POST", Vec::new()));
         assert!(matches!(items.next().await, Some(ExchangeItem::Head(_))), "{}", function.0);
         let mut sent = 0;
@@ -199,8 +212,8 @@ async fn a_reply_that_nobody_takes_holds_its_handler_and_no_other() {
 
 #[tokio::test]
 async fn an_instance_settles_once_what_was_cancelled_has_ended() {
-    for function in NAPS {
-        let (_folder, launched) = launch(function, 1).await;
+    for function in on_every_version(&NAPS) {
+        let (_folder, launched) = launch(&function, 1).await;
         let instance = &*launched.instance;
         let mut items = instance.invoke(invocation("POST", b"0.2".to_vec()));
         assert_eq!(line(&mut items).await, "began");

@@ -6,7 +6,7 @@ use faas_ports::ExchangeItem;
 use futures_util::StreamExt;
 
 use crate::case::{invocation, invoke, published};
-use crate::pacing::launch;
+use crate::pacing::{launch, on_every_version};
 
 /// Publishes when told to wait; tells what came of it when asked.
 const WAITS: [(&str, &str, &str, &str); 3] = [
@@ -88,22 +88,24 @@ const STREAMS: [(&str, &str, &str); 3] = [
 #[tokio::test]
 async fn a_publication_ends_with_a_call_that_is_given_up() {
     for (language, file, code, seen) in WAITS {
-        let (_folder, launched) = launch((language, file, code), 1).await;
-        let mut items = launched.instance.invoke(invocation("POST", b"\"wait\"".to_vec()));
-        let Some(ExchangeItem::Publish(publishing)) = items.next().await else { panic!("{code}: no publication") };
-        drop(items);
-        // Nobody is told any more, and nothing is disturbed by that.
-        publishing.reply.answer(Ok("late".into()));
-        assert!(launched.instance.settle(Duration::from_secs(5)).await, "{code}");
-        let asked = invoke(&*launched.instance, invocation("POST", b"\"ask\"".to_vec())).await;
-        assert_eq!(String::from_utf8_lossy(&asked.body), seen, "{code}");
+        for function in on_every_version(&[(language, file, code)]) {
+            let (name, (_folder, launched)) = (&function.0, launch(&function, 1).await);
+            let mut items = launched.instance.invoke(invocation("POST", b"\"wait\"".to_vec()));
+            let Some(ExchangeItem::Publish(publishing)) = items.next().await else { panic!("{name} {code}") };
+            drop(items);
+            // Nobody is told any more, and nothing is disturbed by that.
+            publishing.reply.answer(Ok("late".into()));
+            assert!(launched.instance.settle(Duration::from_secs(5)).await, "{name} {code}");
+            let asked = invoke(&*launched.instance, invocation("POST", b"\"ask\"".to_vec())).await;
+            assert_eq!(String::from_utf8_lossy(&asked.body), seen, "{name} {code}");
+        }
     }
 }
 
 #[tokio::test]
 async fn publications_and_parts_of_a_reply_do_not_mind_each_other() {
-    for function in STREAMS {
-        let (_folder, launched) = launch(function, 1).await;
+    for function in on_every_version(&STREAMS) {
+        let (_folder, launched) = launch(&function, 1).await;
         let mut items = launched.instance.invoke(invocation("POST", Vec::new()));
         let (mut taken, mut publications) = (0, 0);
         while let Some(item) = items.next().await {
