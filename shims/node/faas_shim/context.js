@@ -57,8 +57,17 @@ class RequestView {
 
   /** @returns {unknown} */
   json() {
-    return JSON.parse(this.body.toString());
+    return parseJson(this.body.toString());
   }
+}
+
+/**
+ * What JSON.parse says, past a byte order mark.
+ * @param {string} text
+ * @returns {unknown}
+ */
+function parseJson(text) {
+  return JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text);
 }
 
 /** Identifies the run and tells how much time it has. The names of AWS Lambda's context work too. */
@@ -83,6 +92,11 @@ class Context {
 
   get runId() {
     return this.#head.run;
+  }
+
+  /** Which try of the run this is: 1, and more when an earlier one failed. */
+  get attempt() {
+    return Number(this.request.headers["x-faas-attempt"] ?? 1) || 1;
   }
 
   /** When the caller stops waiting. */
@@ -113,6 +127,29 @@ class Context {
 
   get memoryLimitInMB() {
     return String(this.memoryLimitMb);
+  }
+
+  get invokedFunctionArn() {
+    return `arn:faas:lambda:local:000000000000:function:${this.function}:${this.version}`;
+  }
+
+  get logGroupName() {
+    return `/faas/${this.function}`;
+  }
+
+  /** The lines of this run are found by its id. */
+  get logStreamName() {
+    return this.#head.run;
+  }
+
+  // Callers of functions here have no accounts of AWS Cognito and none of its mobile clients.
+
+  get identity() {
+    return undefined;
+  }
+
+  get clientContext() {
+    return undefined;
   }
 }
 
@@ -172,4 +209,4 @@ function isUrl(text) {
   }
 }
 
-module.exports = { Context, webRequest };
+module.exports = { Context, parseJson, webRequest };

@@ -3,7 +3,7 @@
 "use strict";
 
 const { FETCH } = require("./contracts.js");
-const { Context, webRequest } = require("./context.js");
+const { Context, parseJson, webRequest } = require("./context.js");
 const { MESSAGE_MAX, BadReply, describe } = require("./errors.js");
 const { CHUNK_LEN, ChannelClosed, Kind, WINDOW_LEN, pack, packPublication, packReply } = require("./protocol.js");
 const { gone, outside } = require("./publishing.js");
@@ -469,7 +469,7 @@ function eventOf(body) {
   if (body.length === 0) return {};
   const text = body.toString();
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return Buffer.from(text).equals(body) ? text : body;
   }

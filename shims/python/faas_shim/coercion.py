@@ -99,7 +99,7 @@ def _integer(value: object, textual: bool) -> object:
     value = _last(value, textual)
     if type(value) is int:
         return value
-    if textual and isinstance(value, str):
+    if textual and isinstance(value, str) and _is_plain(value):
         try:
             return int(value)
         except ValueError:
@@ -111,17 +111,26 @@ def _integer(value: object, textual: bool) -> object:
 
 def _number(value: object, textual: bool) -> object:
     value = _last(value, textual)
+    number: float | None = None
     if type(value) in (float, int):
         try:
-            return float(value)  # type: ignore[arg-type]
+            number = float(value)  # type: ignore[arg-type]
         except OverflowError:
             raise Mismatch("is too large a number") from None
-    if textual and isinstance(value, str):
+    elif textual and isinstance(value, str) and _is_plain(value):
         try:
-            return float(value)
+            number = float(value)
         except ValueError:
-            pass
+            number = None
+    # What is infinite or no number has no JSON, so that no handler could answer with it.
+    if number is not None and number - number == 0:
+        return number
     raise Mismatch(f"must be a number, but is {shown(value)}")
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a number is written as elsewhere: Python alone takes `1_000` and the digits of other scripts."""
+    return text.isascii() and "_" not in text
 
 
 def _text(value: object, textual: bool) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import time
 
-from .jsons import decode
+from .jsons import NotJson, decode
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 _HEX = b"0123456789abcdefABCDEF"
@@ -101,18 +101,34 @@ class Request:
         return {name: values[-1] for name, values in self.query_values.items()}
 
     def json(self) -> object:
-        """The body as JSON."""
-        return decode(self.body)
+        """The body as JSON. Raises `json.JSONDecodeError`."""
+        try:
+            return decode(self.body)
+        except NotJson as error:
+            from json import JSONDecodeError
+
+            raise JSONDecodeError(error.reason, error.text, error.at or 0) from None
 
     def text(self) -> str:
-        """The body as text."""
-        return self.body.decode()
+        """The body as text; what is not UTF-8 is replaced."""
+        return self.body.decode("utf-8", "replace")
+
+
+class Identity:
+    """The caller as AWS Lambda tells it where there is no Cognito."""
+
+    cognito_identity_id = None
+    cognito_identity_pool_id = None
 
 
 class Context:
     """Identifies the run and tells how much time it has. The names of AWS Lambda's context work too."""
 
-    __slots__ = ("function", "version", "memory_limit_mb", "request")
+    # A place for attributes that libraries of Lambda put on it.
+    __slots__ = ("function", "version", "memory_limit_mb", "request", "__dict__")
+
+    # Callers of functions here have no accounts of AWS Cognito and none of its mobile clients.
+    client_context = None
 
     def __init__(self, function: str, version: int, memory_mb: int, request: Request) -> None:
         self.function = function
@@ -123,6 +139,12 @@ class Context:
     @property
     def run_id(self) -> str:
         return self.request.head["run"]
+
+    @property
+    def attempt(self) -> int:
+        """Which try of the run this is: 1, and more when an earlier one failed."""
+        text = self.request.headers.get("x-faas-attempt", "1")
+        return int(text) if text.isascii() and text.isdigit() else 1
 
     @property
     def deadline_ms(self) -> int:
@@ -154,6 +176,27 @@ class Context:
     @property
     def memory_limit_in_mb(self) -> int:
         return self.memory_limit_mb
+
+    @property
+    def invoked_function_arn(self) -> str:
+        return f"arn:faas:lambda:local:000000000000:function:{self.function}:{self.version}"
+
+    @property
+    def log_group_name(self) -> str:
+        return f"/faas/{self.function}"
+
+    @property
+    def log_stream_name(self) -> str:
+        """The lines of this run are found by its id."""
+        return self.run_id
+
+    @property
+    def identity(self) -> Identity:
+        return Identity()
+
+    def log(self, message: object) -> None:
+        """As AWS Lambda's: a line of the run's log."""
+        print(message)
 
     def __repr__(self) -> str:
         return f"Context(run_id={self.run_id!r}, function={self.function!r}, version={self.version})"

@@ -34,6 +34,8 @@ class Function:
         if self.kind != EVENT:
             arguments, named = self.binder.bind(request)
             return self.call(*arguments, **named)  # type: ignore[operator]
+        if self.contract.takes_request:
+            return self.call(request)  # type: ignore[operator]
         event = _event(request)
         if not self.contract.takes_context:
             return self.call(event)  # type: ignore[operator]

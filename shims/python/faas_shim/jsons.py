@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from _json import encode_basestring, encode_basestring_ascii, make_encoder, make_scanner
 
 BLANKS = " \t\n\r"
+BYTE_ORDER_MARK = "\ufeff"
 
 
-class NotJson(Exception):
+class NotJson(ValueError):
     """The text is not JSON, or more deeply nested than the interpreter can hold."""
+
+    def __init__(self, reason: str, text: str = "", at: int | None = None) -> None:
+        super().__init__(reason if at is None else f"{reason} {_place(text, at)}")
+        self.reason = reason
+        self.text = text
+        self.at = at
 
 
 class _Syntax:
@@ -39,17 +47,27 @@ def decode(data: bytes) -> object:
         start = len(text) - len(text.lstrip(BLANKS)) if text[:1] in BLANKS else 0
         value, end = _scan(text, start)
         if end != len(text) and text[end:].strip(BLANKS):
-            raise NotJson(f"extra text {_place(text, end)}")
+            raise NotJson("extra text", text, end)
         return value
     except StopIteration as error:
-        raise NotJson(f"a value is expected {_place(text, error.value)}") from None
+        if text[:1] == BYTE_ORDER_MARK:
+            return decode(data[len(BYTE_ORDER_MARK.encode()) :])
+        raise NotJson("a value is expected", text, error.value) from None
     except RecursionError:
         raise NotJson("it is nested too deeply") from None
     except UnicodeDecodeError as error:
         raise NotJson(f"it is not UTF-8 at byte {error.start}") from None
+    except NotJson:
+        raise
     except ValueError as error:
-        message = str(error)
-        raise NotJson(message[:1].lower() + message[1:]) from None
+        reason = getattr(error, "msg", None) or str(error)
+        raise NotJson(reason[:1].lower() + reason[1:], text, getattr(error, "pos", None)) from None
+    except SystemError:
+        # Before Python 3.12 the scanner raises nothing at all unless this module is loaded.
+        if "json.decoder" in sys.modules:
+            raise
+        __import__("json.decoder")
+        return decode(data)
 
 
 def _place(text: str, at: int) -> str:

@@ -129,6 +129,9 @@ fn capacity(settings: &FunctionSettings, concurrency: u32) -> u32 {
     settings.scaling.max.saturating_mul(settings.scaling.concurrency.unwrap_or(concurrency).max(1))
 }
 
+/// Tells the function which try of the run it is.
+const ATTEMPT_HEADER: &str = "x-faas-attempt";
+
 async fn call(
     core: &Arc<Core>,
     lease: &Lease,
@@ -136,10 +139,12 @@ async fn call(
     input: RunInput,
     sink: oneshot::Sender<Arc<RunRecord>>,
 ) -> TrialEnd {
-    let RunInput { method, path, query, headers, mut body, .. } = input;
+    let RunInput { method, path, query, mut headers, mut body, .. } = input;
     let carried = lease.record.batch.as_ref().map(|batch| (body.clone(), batch));
+    let attempt = u32::try_from(lease.record.attempts.len()).unwrap_or(u32::MAX - 1) + 1;
+    headers.retain(|(name, _)| name != ATTEMPT_HEADER);
+    headers.push((ATTEMPT_HEADER.to_owned(), attempt.to_string()));
     if let Some((kept, batch)) = &carried {
-        let attempt = u32::try_from(lease.record.attempts.len()).unwrap_or(u32::MAX - 1) + 1;
         match batch::of_attempt(kept, batch, attempt) {
             Ok(told) => body = told,
             Err(fault) => return TrialEnd::Failed(fault),

@@ -1,0 +1,2 @@
+def handler(a: int = 0):
+    return a
