@@ -167,22 +167,28 @@ function itemsOf(value) {
  */
 function fromProxy(value) {
   let body = value.body ?? "";
-  if (value.isBase64Encoded && typeof body === "string") body = Buffer.from(body, "base64");
-  const status = Number(value.statusCode);
-  if (!Number.isInteger(status)) {
-    throw new BadReply(`\`statusCode\` is not a number: ${String(value.statusCode).slice(0, 80)}`);
+  if (value.isBase64Encoded && typeof body === "string") body = fromBase64(body);
+  const status = String(value.statusCode).trim();
+  if (!/^\d{1,10}$/.test(status)) {
+    throw new BadReply(`\`statusCode\` is not a number: '${status.slice(0, 80)}'`);
   }
-  const reply = withHead(fromBody(body), status, value.headers);
-  reply.headers.push(...pairs(value.multiValueHeaders), ...cookies(value.cookies));
-  return reply;
+  const reply = withHead(fromBody(body), Number(status), value.headers);
+  const several = pairs(value.multiValueHeaders);
+  // As for AWS Lambda: what has several values there is not repeated with the one that it has here.
+  const names = new Set(several.map(([name]) => name));
+  const headers = reply.headers.filter(([name]) => !names.has(name));
+  return { ...reply, headers: [...headers, ...several, ...pairs({ "set-cookie": value.cookies })] };
 }
 
 /**
- * @param {unknown} list
- * @returns {[string, string][]}
+ * Of either alphabet, with or without padding and line breaks.
+ * @param {string} text
  */
-function cookies(list) {
-  return Array.isArray(list) ? list.map((cookie) => clean("set-cookie", cookie)) : [];
+function fromBase64(text) {
+  const plain = text.replace(/\s+/g, "").replace(/=+$/, "");
+  if (!/^[\w+/-]*$/.test(plain)) throw new BadReply("`body` is not base64: it has other characters");
+  if (plain.length % 4 === 1) throw new BadReply("`body` is not base64: it ends within a byte");
+  return Buffer.from(plain, "base64");
 }
 
 /**
@@ -200,7 +206,8 @@ function withHead(reply, status, headers) {
 }
 
 /**
- * @param {unknown} headers an object, a Map, Headers or a list of pairs; a list as value repeats the field
+ * The fields of a reply: a list as value repeats its field, null and undefined leave it out.
+ * @param {unknown} headers an object, a Map, Headers or a list of pairs
  * @returns {[string, string][]}
  */
 function pairs(headers) {
@@ -213,7 +220,9 @@ function pairs(headers) {
   for (const pair of entries) {
     if (!Array.isArray(pair) || pair.length !== 2) throw new BadReply("headers must be an object or a list of pairs");
     const [name, value] = pair;
-    for (const each of Array.isArray(value) ? value : [value]) found.push(clean(name, each));
+    for (const each of Array.isArray(value) ? value : [value]) {
+      if (each !== undefined && each !== null) found.push(clean(name, each));
+    }
   }
   return found;
 }
@@ -226,12 +235,22 @@ function pairs(headers) {
  */
 function clean(name, value) {
   const lower = String(name).toLowerCase();
+  if (isData(value)) throw new BadReply(`the header '${lower.slice(0, 80)}' has ${shown(value)} as its value`);
   const text = String(value);
   if (!TOKEN.test(lower)) throw new BadReply(`'${lower.slice(0, 80)}' is not a header name`);
   if (/[\r\n\0]/.test(text)) throw new BadReply(`the header '${lower}' has a line break in its value`);
   // Bytes beyond ASCII travel as Latin-1 text; the client sees UTF-8.
   // eslint-disable-next-line no-control-regex
   return [lower, (/[^\x00-\xff]/.test(text) ? Buffer.from(text).toString("latin1") : text).trim()];
+}
+
+/**
+ * Whether a value says nothing as text.
+ * @param {unknown} value
+ */
+function isData(value) {
+  if (typeof value !== "object" || value === null) return typeof value === "function";
+  return Array.isArray(value) || [Object.prototype, null].includes(Object.getPrototypeOf(value));
 }
 
 /**

@@ -6,8 +6,8 @@ import asyncio
 
 from .context import unquote
 from .function import Function
-from .protocol import CHUNK, CHUNK_LEN, HEAD, WINDOW_LEN, pack, pack_credit
-from .replies import BadReply, clean_header, encode_head
+from .protocol import CHUNK, CHUNK_LEN, HEAD, WINDOW_LEN, ChannelClosed, pack, pack_credit
+from .replies import BadReply, check_status, clean_header, encode_head
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +55,14 @@ class AsgiCall:
         """Calls the application; what it returns is a whole reply, or the last frames before the end."""
         try:
             await self.function.call(self.scope, self.receive, self.send)  # type: ignore[operator]
+        except (asyncio.CancelledError, ChannelClosed):
+            raise
+        except BaseException as error:
+            # An application may answer and raise again for the server's log, as Starlette does; a background task
+            # may fail. The response that is complete counts.
+            if not self.finished:
+                raise
+            self.flow.sink.emit_error(error, self.function.code)
         finally:
             self.returned = True
         if self.begun:
@@ -97,6 +105,7 @@ class AsgiCall:
             if self.begun or self.head is not None:
                 raise BadReply("the application sent a second response start")
             headers = [clean_header(name, value) for name, value in event.get("headers") or ()]
+            check_status(event["status"])
             self.head = encode_head(event["status"], headers)
         elif kind == "http.response.body":
             await self._send_body(event.get("body") or b"", bool(event.get("more_body")))

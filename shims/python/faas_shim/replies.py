@@ -23,6 +23,7 @@ LINES_TYPE = "application/x-ndjson"
 HEAD_MAX = 64 << 10
 
 _TOKEN = set("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
+_BASE64 = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 _RESPONSE_KEYS = {"status", "headers", "body"}
 _HEADS: dict[str, bytes] = {}
 
@@ -147,41 +148,76 @@ def _from_response_dict(value: dict) -> Reply:  # type: ignore[type-arg]
 def _from_proxy(value: dict) -> Reply:  # type: ignore[type-arg]
     body = value.get("body")
     if value.get("isBase64Encoded") and isinstance(body, str):
-        from binascii import Error, a2b_base64
-
-        try:
-            body = a2b_base64(body)
-        except Error as error:
-            raise BadReply(f"`body` is not base64: {error}") from None
+        body = _from_base64(body)
     reply = _from_body("" if body is None else body)
+    several = _pairs(value.get("multiValueHeaders"))
+    # As for AWS Lambda: what has several values there is not repeated with the one that it has here.
+    names = {str(name).lower() for name, _ in several}
+    headers = [pair for pair in _pairs(value.get("headers")) if str(pair[0]).lower() not in names] + several
+    cookies = value.get("cookies")
+    headers += _pairs({"set-cookie": list(cookies) if isinstance(cookies, (list, tuple)) else cookies})
+    return _headed(reply, _status(value["statusCode"]), headers)
+
+
+def _status(value: object) -> int:
+    text = str(value).strip()
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    # An enum such as HTTPStatus is a number, whatever its text says.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    if not (text.isascii() and text.isdigit()):
+        raise BadReply(f"`statusCode` is not a number: {str(value)[:80]!r}")
+    return int(text[:10])
+
+
+def _from_base64(text: str) -> bytes:
+    """Of either alphabet, with or without padding and line breaks."""
+    from binascii import Error, a2b_base64
+
+    plain = "".join(text.split()).rstrip("=").replace("-", "+").replace("_", "/")
     try:
-        status = int(value["statusCode"])
-    except (TypeError, ValueError):
-        raise BadReply(f"`statusCode` is not a number: {value['statusCode']!r}") from None
-    headers = _pairs(value.get("headers") or ())
-    for name, several in (value.get("multiValueHeaders") or {}).items():
-        headers += [(name, each) for each in several]
-    headers += [("set-cookie", cookie) for cookie in value.get("cookies") or ()]
-    return _with(reply, status, headers)
+        if not _BASE64.issuperset(plain):
+            raise Error("it has other characters")
+        return a2b_base64(plain + "=" * (-len(plain) % 4))
+    except Error as error:
+        raise BadReply(f"`body` is not base64: {error}") from None
 
 
 def _pairs(headers: object) -> list[tuple[object, object]]:
+    """The fields of a dict or a list of pairs: a list as value repeats its field, None leaves it out."""
+    if not headers:
+        return []
     if hasattr(headers, "items"):
         headers = headers.items()
+    if isinstance(headers, (str, bytes)) or not hasattr(headers, "__iter__"):
+        raise BadReply("headers must be a dict or a list of pairs")
     found: list[tuple[object, object]] = []
     for pair in headers:  # type: ignore[attr-defined]
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
             raise BadReply("headers must be a dict or a list of pairs")
         name, value = pair
-        found += [(name, each) for each in value] if isinstance(value, (list, tuple)) else [(name, value)]
+        if isinstance(value, (list, tuple)):
+            found += [(name, each) for each in value if each is not None]
+        elif value is not None:
+            found.append((name, value))
     return found
 
 
+def check_status(status: object) -> None:
+    """Raises when a reply cannot have this status."""
+    if not isinstance(status, int) or not 200 <= status <= 599:
+        raise BadReply(f"{str(status)[:80]} is not a status that ends a request: use 200 to 599")
+
+
 def _with(reply: Reply, status: int, headers: object) -> Reply:
-    if not 200 <= status <= 599:
-        raise BadReply(f"{status} is not a status that ends a request: use 200 to 599")
-    reply.status = status
-    reply.headers = [clean_header(name, value) for name, value in _pairs(headers)]
+    return _headed(reply, status, _pairs(headers))
+
+
+def _headed(reply: Reply, status: int, pairs: list[tuple[object, object]]) -> Reply:
+    check_status(status)
+    reply.status = int(status)
+    reply.headers = [clean_header(name, value) for name, value in pairs]
     return reply
 
 
@@ -191,6 +227,11 @@ def clean_header(name: object, value: object) -> tuple[str, str]:
         name = name.decode("latin-1")
     if isinstance(value, bytes):
         value = value.decode("latin-1")
+    elif value is True or value is False:
+        # As JSON and JavaScript write it, and as browsers ask for it.
+        value = "true" if value else "false"
+    elif isinstance(value, (dict, list, tuple, set)):
+        raise BadReply(f"the header {str(name).lower()[:80]!r} has a {type(value).__name__} as its value")
     name, text = str(name).lower(), str(value)
     if not name or not _TOKEN.issuperset(name):
         raise BadReply(f"{name[:80]!r} is not a header name")
