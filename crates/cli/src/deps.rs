@@ -172,6 +172,8 @@ fn source(
         Source::Bundled
     } else if candidates.iter().any(|name| declared.has(name)) {
         Source::Declared
+    } else if packages::is_misplaced(module, files, beside, ecosystem) {
+        Source::Local
     } else if import.optional {
         Source::Optional
     } else {

@@ -271,12 +271,7 @@ function missingModule(error, code) {
     found.file = importer;
     found.line = lineWith(from, relative(wanted, code) ?? wanted) ?? undefined;
   }
-  if (/^[./]/.test(wanted)) {
-    found.hint = "the path is relative to the file that names it; an import needs the file's suffix";
-  } else {
-    const name = wanted.startsWith("@") ? wanted.split("/", 2).join("/") : wanted.split("/", 1)[0];
-    found.hint = `run \`npm install ${name}\` in the function's directory and deploy again, node_modules included`;
-  }
+  found.hint = require("./hints.js").forMissingModule(wanted, importer, code);
   return found;
 }
 

@@ -215,4 +215,4 @@ function distance(a, b) {
   return rows[a.length][b.length];
 }
 
-module.exports = { load };
+module.exports = { load, sources };

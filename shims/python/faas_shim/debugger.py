@@ -6,7 +6,8 @@ import os
 import sys
 
 from .errors import LoadError
-from .loading import PACKAGES, VENDOR_DIRS
+from .files import VENDOR_DIRS
+from .loading import PACKAGES
 from .protocol import DEBUGGER, Channel, pack
 
 # Tells debugpy which files are of the user's making: it passes over the others.

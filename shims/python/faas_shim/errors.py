@@ -42,7 +42,9 @@ def _describe(error: BaseException, code: str) -> dict[str, object]:
     elif isinstance(error, ModuleNotFoundError):
         from .hints import for_missing_module
 
-        found["hint"] = for_missing_module(error.name)
+        found["hint"] = for_missing_module(error.name, code)
+    elif isinstance(error, ImportError) and "no known parent package" in str(error):
+        found["hint"] = "the entrypoint is at the bundle's root: leave out the dot of `from .name import`"
     elif (limit := _limit(error)) is not None:
         found["limit"] = limit
     elif isinstance(error, SystemExit):

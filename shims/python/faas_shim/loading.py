@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from posix import listdir, stat
+from posix import listdir
 
+from .environment import export_path, extra_path
 from .errors import LoadError
+from .files import VENDOR_DIRS, isdir, isfile, python_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 PACKAGES = "/opt/dependencies"
 # Where named layers are.
 LAYERS = "/opt/layers"
-VENDOR_DIRS = ("vendor", ".python_packages", "site-packages")
 FILES_SHOWN = 12
 
 
@@ -51,21 +52,14 @@ class Offer:
         module.__all__ = [*names, "PublishError"]  # type: ignore[attr-defined]
 
 
-def load(entrypoint: str, code: str, layers: list[str]) -> object:
+def load(entrypoint: str, init: dict) -> object:
     """Imports the user's file and returns the named object."""
+    code: str = init["code"]
     file, _, symbol = entrypoint.rpartition(":")
     path = file[:-3] if file.endswith(".py") else file
     if not _exists(path.replace(".", "/"), code):
         raise _no_file(path, symbol, code)
-    sys.path.insert(0, code)
-    sys.path[1:1] = [f"{code}/{name}" for name in VENDOR_DIRS if isdir(f"{code}/{name}")]
-    if isdir(PACKAGES) and listdir(PACKAGES):
-        # Behind the standard library, as installed packages always are.
-        sys.path.append(PACKAGES)
-    for name in layers:
-        # What AWS Lambda calls a layer has its packages in `python`.
-        inner = f"{LAYERS}/{name}/python"
-        sys.path.append(inner if isdir(inner) else f"{LAYERS}/{name}")
+    _extend_path(code, init)
     module_name = path.replace("/", ".")
     __import__(module_name)
     target: object = sys.modules[module_name]
@@ -77,20 +71,18 @@ def load(entrypoint: str, code: str, layers: list[str]) -> object:
     return target
 
 
-def isdir(path: str) -> bool:
-    """Like os.path.isdir, without the cost of importing `os`."""
-    try:
-        return stat(path).st_mode & 0o170000 == 0o040000
-    except OSError:
-        return False
-
-
-def isfile(path: str) -> bool:
-    """Like os.path.isfile."""
-    try:
-        return stat(path).st_mode & 0o170000 == 0o100000
-    except OSError:
-        return False
+def _extend_path(code: str, init: dict) -> None:
+    before = [f"{code}/{name}" for name in VENDOR_DIRS if isdir(f"{code}/{name}")]
+    before += extra_path(init["vars"], code)
+    # Behind the standard library, as installed packages always are.
+    behind = [PACKAGES] if isdir(PACKAGES) and listdir(PACKAGES) else []
+    for name in init.get("layers", ()):
+        # What AWS Lambda calls a layer has its packages in `python`.
+        inner = f"{LAYERS}/{name}/python"
+        behind.append(inner if isdir(inner) else f"{LAYERS}/{name}")
+    sys.path[:0] = [code, *before]
+    sys.path += behind
+    export_path(before + behind)
 
 
 def _exists(path: str, code: str) -> bool:
@@ -100,7 +92,7 @@ def _exists(path: str, code: str) -> bool:
 def _no_file(path: str, symbol: str, code: str) -> LoadError:
     from .hints import did_you_mean
 
-    found = _files(code, "", 3)
+    found = python_files(code, "", 3)
     shown = path.replace(".", "/")
     meant = did_you_mean(shown, [name[:-3] for name in found])
     if meant:
@@ -111,16 +103,6 @@ def _no_file(path: str, symbol: str, code: str) -> LoadError:
     else:
         hint = "the bundle holds no .py file"
     return LoadError("EntrypointNotFound", f"there is no file `{shown}.py` in the bundle", hint)
-
-
-def _files(code: str, below: str, depth: int) -> list[str]:
-    found: list[str] = []
-    for name in sorted(listdir(f"{code}/{below}"))[:500]:
-        if name.endswith(".py"):
-            found.append(below + name)
-        elif depth and not name.startswith((".", "_")) and name not in VENDOR_DIRS and isdir(f"{code}/{below}{name}"):
-            found += _files(code, f"{below}{name}/", depth - 1)
-    return found[:500]
 
 
 def _no_symbol(owner: object, name: str, path: str, file: str) -> LoadError:

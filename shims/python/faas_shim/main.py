@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 import sys
 
-from . import errors, jsons, logs
+from . import environment, errors, jsons, logs
 from .contracts import ASGI, read
 from .function import Function
 from .loading import Offer, load
@@ -34,7 +34,7 @@ def main() -> None:
         _guard_forks(channel, offer)
         logs.install(sink)
         sys.meta_path.append(offer)  # type: ignore[arg-type]
-        _set_environment(init["vars"])
+        environment.apply(init["vars"])
         loop = _load(channel, sink, init)
         if loop is not None:
             offer.loop = loop
@@ -72,7 +72,7 @@ def _load(channel: Channel, sink: logs.Sink, init: dict) -> SyncLoop | AsyncLoop
             from .bytecode import Harvest
 
             harvest = Harvest(init["code"])
-        contract = read(load(entrypoint, init["code"], init.get("layers", [])), entrypoint.rpartition(":")[2])
+        contract = read(load(entrypoint, init), entrypoint.rpartition(":")[2])
         if harvest is not None:
             harvest.send(channel)
         function = Function(contract, init)
@@ -92,11 +92,10 @@ def _load(channel: Channel, sink: logs.Sink, init: dict) -> SyncLoop | AsyncLoop
         return None
     sink.finish(sink.instance)
     _freeze()
-    contract_name = ASGI if contract.kind == ASGI else f"async {contract.kind}" if contract.is_async else contract.kind
     concurrency = init["concurrency"] if contract.is_async else 1
     ready = {
         "protocol": PROTOCOL_VERSION,
-        "contract": contract_name,
+        "contract": contract.shown(),
         "concurrency": concurrency,
         "streams": contract.kind == ASGI,
     }
@@ -104,25 +103,19 @@ def _load(channel: Channel, sink: logs.Sink, init: dict) -> SyncLoop | AsyncLoop
     return loop
 
 
-def _set_environment(variables: dict[str, str]) -> None:
-    """Before the user's import, and before `os` has made its copy, if it has not been imported yet."""
-    loaded = sys.modules.get("os")
-    for name, value in variables.items():
-        if loaded is not None:
-            loaded.environ[name] = value
-        else:
-            key, text = name.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape")
-            posix.environ[key] = text
-            posix.putenv(key, text)
-
-
 def _guard_forks(channel: Channel, offer: Offer) -> None:
     """A forked child must not speak on its parent's channel; what it prints goes to the pipes."""
+
+    pipes = sys.__stdout__, sys.__stderr__
 
     def in_child() -> None:
         channel.socket.close()
         offer.loop = None
-        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = pipes  # type: ignore[misc]
+        for pipe in pipes:
+            if pipe is not None:
+                # A child often ends by a signal or by `os._exit`, which send nothing that waits in a buffer.
+                pipe.reconfigure(line_buffering=True)  # type: ignore[attr-defined]
 
     posix.register_at_fork(after_in_child=in_child)
 

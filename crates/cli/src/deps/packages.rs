@@ -85,7 +85,8 @@ impl Ecosystem {
     /// Whether a file of the function itself is meant.
     pub(super) fn is_local(self, module: &str, files: &[LocalFile], beside: &Beside) -> bool {
         match self {
-            Self::Node => module.starts_with(['.', '/', '#']),
+            // The last two are aliases of compilers: no package can be named so.
+            Self::Node => module.starts_with(['.', '/', '#', '~']) || module.starts_with("@/"),
             Self::Python => {
                 let (file, package) = (format!("{}.py", top(module)), format!("{}/", top(module)));
                 files.iter().map(|file| file.entry.path.as_str()).any(|path| {
@@ -94,6 +95,17 @@ impl Ecosystem {
             }
         }
     }
+}
+
+/// Whether the function has a file or directory of a module's name where the runtime does not look for it. On an index that
+/// name is somebody else's package, and no stranger's code is to be proposed for a misplaced file.
+pub(super) fn is_misplaced(module: &str, files: &[LocalFile], beside: &Beside, ecosystem: Ecosystem) -> bool {
+    let first = module.split(['.', '/']).next().unwrap_or(module);
+    files.iter().map(|file| file.entry.path.as_str()).filter(|path| ecosystem.is_source(path)).any(|path| {
+        let whole = path.replace('\\', "/");
+        let stem = whole.rsplit_once('.').map_or(whole.as_str(), |(stem, _)| stem);
+        stem.split('/').any(|part| part == first) && !beside.holds(path)
+    })
 }
 
 /// The first part of a dotted name.

@@ -88,6 +88,36 @@ fn python_modules_are_told_apart() {
 }
 
 #[test]
+fn a_file_of_the_functions_own_is_never_a_missing_package() {
+    let main = "from util import f\nimport lib.words\nimport redis\nimport packed\nimport distutils\n";
+    let (modules, report) = told(
+        "python",
+        &[
+            ("src/main.py", main),
+            ("src/util.py", "def f(): pass\n"),
+            ("src/lib/words.py", ""),
+            ("src/redis.py", ""),
+            ("deep\\packed.py", ""),
+            ("requirements.txt", "redis\n"),
+        ],
+    );
+    for local in ["util", "lib", "packed"] {
+        assert_eq!(modules.iter().find(|row| row.0 == local).map(|row| row.2), Some(Source::Local), "{local}");
+    }
+    assert_eq!(report.unused, Vec::<String>::new());
+    assert!(!report.missing().iter().any(|name| *name == "distutils"));
+    let (_, report) = told(
+        "node",
+        &[
+            ("index.mjs", "import 'src/util';\nimport '@/store';\nimport 'helper';\n"),
+            ("src/util.js", ""),
+            ("lib/helper.js", ""),
+        ],
+    );
+    assert!(report.missing().is_empty(), "{:?}", report.missing());
+}
+
+#[test]
 fn node_packages_are_told_apart() {
     let esm = "// import \"comment\"\nimport fs from 'node:fs';\nimport path from 'path';\nimport a from '@scope/pkg/sub';\n\
         import './own.mjs';\nconst r = /require(\"regex\")/, t = `require(\"template\")`;\n\

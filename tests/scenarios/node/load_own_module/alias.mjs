@@ -1,0 +1,3 @@
+import { f } from "@/lib/tools";
+
+export const handler = f;

@@ -1,0 +1,3 @@
+import f from "some-package";
+
+export const handler = f;

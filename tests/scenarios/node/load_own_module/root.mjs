@@ -1,0 +1,3 @@
+import { f } from "src/util";
+
+export const handler = f;

@@ -1,0 +1,3 @@
+const { f } = require("lib/tools");
+
+exports.handler = f;

@@ -1,0 +1,3 @@
+import { f } from "util.mjs";
+
+export const handler = f;

@@ -1,0 +1,3 @@
+import { f } from "@/store";
+
+export const handler = f;

@@ -1,0 +1,3 @@
+import flask
+
+handler = flask.f

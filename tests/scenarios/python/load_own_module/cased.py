@@ -1,0 +1,3 @@
+import settings
+
+handler = settings.VALUE

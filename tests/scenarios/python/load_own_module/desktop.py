@@ -1,0 +1,3 @@
+import tkinter
+
+handler = tkinter.Tk

@@ -1,0 +1,3 @@
+import some_package
+
+handler = some_package.f

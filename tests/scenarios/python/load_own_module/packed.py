@@ -1,0 +1,3 @@
+from helpers.words import f
+
+handler = f

@@ -1,0 +1,3 @@
+import src.nothing
+
+handler = src.nothing.f

@@ -1,0 +1,3 @@
+from .removed import handler
+
+handler = handler

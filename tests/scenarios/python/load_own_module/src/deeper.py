@@ -1,0 +1,3 @@
+import lib.tools
+
+handler = lib.tools.f

@@ -1,0 +1,3 @@
+from util import f
+
+handler = f
