@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from harness import Server, until, write_function
 from harness.index import PythonIndex, wheel
+from harness.paths import EXAMPLES
 
 PACKAGES = Path(sysconfig.get_paths()["purelib"])
 
@@ -100,10 +101,15 @@ def later(tasks: BackgroundTasks):
 
 
 def test_a_complete_response_counts_and_its_exception_is_logged(
-    shared_server: Server, tmp_path: Path, name: str, fastapi_packages: Path
+    shared_server: Server, tmp_path: Path, name: str
 ) -> None:
-    folder = write_function(tmp_path, name, FASTAPI, entrypoint="main:app", memory="256MB")
-    shutil.copytree(fastapi_packages, folder / "vendor")
+    example = EXAMPLES / "fastapi"
+    assert (example / "vendor/fastapi").is_dir(), "run examples/fastapi/vendor.sh first (make test does)"
+    folder = tmp_path / name
+    shutil.copytree(example, folder)
+    (folder / "main.py").write_text(FASTAPI, encoding="utf-8")
+    manifest = (folder / "faas.toml").read_text(encoding="utf-8")
+    (folder / "faas.toml").write_text(manifest.replace('"fastapi"', f'"{name}"', 1), encoding="utf-8")
     shared_server.deploy(folder)
     boom = shared_server.http.get(f"/fn/{name}/boom").expect(500)
     assert boom.json() == {"error": "custom"}
@@ -111,15 +117,6 @@ def test_a_complete_response_counts_and_its_exception_is_logged(
     later = shared_server.http.get(f"/fn/{name}/later").expect(200)
     assert later.json() == {"said": "before"}
     has_line(shared_server, later.headers["x-run-id"], "RuntimeError: after the answer")
-
-
-@pytest.fixture
-def fastapi_packages() -> Path:
-    from harness.paths import EXAMPLES
-
-    vendor = EXAMPLES / "fastapi/vendor"
-    assert (vendor / "fastapi").is_dir(), "run examples/fastapi/vendor.sh first (make test does)"
-    return vendor
 
 
 WSGI = """
@@ -200,3 +197,12 @@ def test_a_function_knows_its_attempt(shared_server: Server, tmp_path: Path, nam
     run = shared_server.http.get(f"/api/v1/runs/{accepted['run_id']}?wait=30s").expect(200).json()
     assert run["result"] == [3, "3"], run
     assert [attempt["message"] for attempt in run["attempts"][:2]] == ['ValueError: [1, "1"]', 'ValueError: [2, "2"]']
+
+
+def test_a_doubtful_signature_is_told_at_deployment(shared_server: Server, tmp_path: Path, name: str) -> None:
+    code = "def handler(question, context):\n    return question + context\n"
+    shared_server.deploy(write_function(tmp_path, name, code))
+    log = shared_server.cli("fn", "build-log", name).ok().stdout
+    assert "is taken for a plain function" in log and "`question`, `context`" in log
+    reply = shared_server.http.post(f"/fn/{name}", {"question": "q", "context": "c"}).expect(200)
+    assert reply.json() == {"result": "qc"}

@@ -17,6 +17,7 @@ const { PROTOCOL_VERSION, Channel, ChannelClosed, Kind, pack } = require("./prot
 const exit = process.exit.bind(process);
 /** Calls of a stack that an error keeps; the engine's default of ten hides where a call came from. */
 const STACK_DEPTH = 40;
+const TOO_LATE = ["NODE_OPTIONS", "NODE_EXTRA_CA_CERTS", "NODE_DEBUG", "NODE_PENDING_DEPRECATION"];
 
 /** Serves the code in the directory that is the first argument. What goes wrong is told to the server. */
 function main() {
@@ -49,11 +50,23 @@ function serve(channel, code) {
   process.chdir(code);
   const sink = new logs.Sink(channel, init.log_bytes, init.log_line);
   logs.install(sink);
-  Object.assign(process.env, init.vars);
+  putVariables(init.vars);
   Error.stackTraceLimit = STACK_DEPTH;
   const state = guard(sink, init);
   publishing.install((head, data) => state.server?.ask(head, data) ?? Promise.reject(publishing.outside()));
   start(channel, sink, init, state).catch(state.fail);
+}
+
+/**
+ * Node runs already when the variables come: what it reads at its start is done here, or said to be without effect.
+ * @param {Record<string, string>} variables
+ */
+function putVariables(variables) {
+  Object.assign(process.env, variables);
+  if (variables.NODE_PATH) /** @type {any} */ (require("node:module"))._initPaths();
+  for (const name of TOO_LATE.filter((each) => each in variables)) {
+    process.stderr.write(`${name} has no effect here: Node reads it when it starts, before vars are set\n`);
+  }
 }
 
 /**

@@ -21,6 +21,7 @@ _DEPTH_MAX = 32
 _APPLICATION = ("scope", "receive", "send")
 # `_` marks a parameter that is not used; no request could fill it by that name.
 _EVENTS = ("event", "evt", "")
+_DOUBTFUL = ("context", "ctx", "request", "req", "environ", "scope")
 _REQUESTS, _RESPONSES = ("request", "req"), ("response", "res", "resp")
 
 
@@ -72,6 +73,17 @@ class Contract:
         self.takes_context = False
         self.takes_request = False
         self.takes_any = False
+
+    def doubt(self, name: str) -> str | None:
+        """What to say of a plain function that may have been meant as something else."""
+        names = [parameter.name for parameter in self.parameters]
+        if self.kind != PLAIN or not any(each.lstrip("_") in _DOUBTFUL for each in names):
+            return None
+        shown = ", ".join(f"`{each}`" for each in names)
+        return (
+            f"`{name}` is taken for a plain function: keys of the JSON body or of the query fill {shown}; "
+            f"define `{name}(event, context)` to get the whole event and the context"
+        )
 
     def shown(self) -> str:
         """As people call it."""

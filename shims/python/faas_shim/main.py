@@ -74,6 +74,10 @@ def _load(channel: Channel, sink: logs.Sink, init: dict) -> SyncLoop | AsyncLoop
             harvest = Harvest(init["code"])
         contract = read(load(entrypoint, init), entrypoint.rpartition(":")[2])
         if harvest is not None:
+            # While a deployment is checked, its author reads along.
+            doubt = contract.doubt(entrypoint.rpartition(":")[2])
+            if doubt:
+                print(doubt, file=sys.stderr)
             harvest.send(channel)
         function = Function(contract, init)
         if contract.is_async:

@@ -127,7 +127,7 @@ def _special(value: object) -> Reply | None:
 
 
 def _from_tuple(value: tuple) -> Reply:  # type: ignore[type-arg]
-    if len(value) in (2, 3) and type(value[1]) is int and 100 <= value[1] <= 599:
+    if len(value) in (2, 3) and _is_number(value[1]) and 100 <= value[1] <= 599:
         headers = value[2] if len(value) == 3 else None
         if headers is None or hasattr(headers, "items") or isinstance(headers, (list, tuple)):
             return _with(_from_body(value[0]), value[1], headers or ())
@@ -136,7 +136,12 @@ def _from_tuple(value: tuple) -> Reply:  # type: ignore[type-arg]
 
 def _is_response(value: dict) -> bool:  # type: ignore[type-arg]
     """Whether a dict is a response rather than data: nothing but its three keys, and a status that is a number."""
-    return "body" in value and type(value.get("status")) is int and value.keys() <= _RESPONSE_KEYS
+    return "body" in value and _is_number(value.get("status")) and value.keys() <= _RESPONSE_KEYS
+
+
+def _is_number(value: object) -> bool:
+    # HTTPStatus is one as well; True is none.
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _from_response_dict(value: dict) -> Reply:  # type: ignore[type-arg]
@@ -164,8 +169,8 @@ def _status(value: object) -> int:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     # An enum such as HTTPStatus is a number, whatever its text says.
-    if isinstance(value, int) and not isinstance(value, bool):
-        return int(value)
+    if _is_number(value):
+        return int(value)  # type: ignore[call-overload]
     if not (text.isascii() and text.isdigit()):
         raise BadReply(f"`statusCode` is not a number: {str(value)[:80]!r}")
     return int(text[:10])
