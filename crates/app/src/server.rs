@@ -14,7 +14,7 @@ use faas_gateway::Gateway;
 use faas_outbound::HttpOutbound;
 use faas_ports::{Inspection, Sandboxes, SystemClock};
 use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
-use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand};
+use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
 use faas_store::{Store, StoreConfig};
 use faas_types::IsolationLevel;
 use faas_web::{AnswerCache, ConnectionStats};
@@ -147,6 +147,7 @@ impl Server {
                 every: config.engine.collect_every.get(),
                 grace: config.engine.collect_grace.get(),
             },
+            give_way: give_way_to_calls,
             ..EngineSettings::default()
         };
         launcher.tend();
@@ -239,6 +240,7 @@ fn git_remote(section: &StoreSection, listener: &TcpListener) -> Result<GitRemot
 
 fn open_store(section: &StoreSection) -> Result<Store> {
     let mut config = StoreConfig::new(&section.data);
+    config.give_way = give_way_to_calls;
     config.on_fatal = Arc::new(|message| {
         // A disk that failed once may claim success the next time: only a restart tells what is really stored.
         tracing::error!(message, "the store has failed; the server ends");

@@ -1,13 +1,16 @@
 //! The command line's way into the server: `faas up`, `faas doctor`, and the commands that host a private one.
 
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use faas_cli::{Debugger, LocalServer, ServerCommands};
 use faas_config::{ServerConfig, strangers};
 use faas_ports::Sandboxes;
-use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand};
+use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
 use faas_types::IsolationReport;
+use tokio::runtime;
 
 use crate::{SPAWNER, logging, server};
 
@@ -20,15 +23,30 @@ struct Local;
 /// Runs the command line. Client commands are content with one thread; a server takes what the machine has.
 pub(crate) fn run_command_line() -> ExitCode {
     let is_server = std::env::args_os().skip(1).any(|word| SERVING.iter().any(|command| word == *command));
-    let mut builder = if is_server {
-        tokio::runtime::Builder::new_multi_thread()
-    } else {
-        tokio::runtime::Builder::new_current_thread()
-    };
+    let mut builder = if is_server { serving() } else { runtime::Builder::new_current_thread() };
     match builder.enable_all().build() {
         Ok(runtime) => runtime.block_on(faas_cli::run(std::env::args_os(), &Local)),
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// The threads of a server. Those that block, with files and the database's readers, give way to the workers, which drive
+/// the connections.
+fn serving() -> runtime::Builder {
+    const BLOCKING: &str = "blocking";
+    let mut builder = runtime::Builder::new_multi_thread();
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+    // The runtime starts its workers first, and names threads in their order.
+    let named = AtomicUsize::new(0);
+    builder.worker_threads(workers).thread_name_fn(move || {
+        if named.fetch_add(1, Ordering::Relaxed) < workers { "worker".to_owned() } else { BLOCKING.to_owned() }
+    });
+    builder.on_thread_start(|| {
+        if std::thread::current().name() == Some(BLOCKING) {
+            give_way_to_calls();
+        }
+    });
+    builder
 }
 
 // === impl Local ===

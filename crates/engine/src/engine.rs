@@ -102,6 +102,8 @@ pub struct EngineSettings {
     pub inspection: Option<Inspection>,
     /// How what nothing needs is collected.
     pub collect: CollectPolicy,
+    /// What a thread of the engine does first whose work nobody waits for, so that it stands behind those that answer.
+    pub give_way: fn(),
 }
 
 /// Decides and carries out. Cheap to clone.
@@ -111,7 +113,7 @@ pub struct Engine {
     project: ProjectId,
     pub(crate) retention_default: Retention,
     pub(crate) versions_kept: u32,
-    /// What ends last: the recorder, the keeper of time, and what must outlive every call.
+    /// What ends last: the keeper of time, and what must outlive every call.
     background: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
@@ -134,6 +136,7 @@ impl Default for EngineSettings {
             preflight: Arc::default(),
             inspection: None,
             collect: CollectPolicy::default(),
+            give_way: || {},
             retention: Retention::default(),
             look_every: Duration::from_secs(10),
         }
@@ -162,8 +165,8 @@ impl Engine {
         let triggers = Triggers::start(Arc::clone(&ports.registry)).await?;
         let trigger_states = States::load(Arc::clone(&ports.registry)).await?;
         let stats = Arc::new(Stats::new(settings.metric_labels_max));
-        let (recorder, recorder_task) =
-            Recorder::start(Arc::clone(&ports.history), Arc::clone(&ports.events), Arc::clone(&stats));
+        let (history, events) = (Arc::clone(&ports.history), Arc::clone(&ports.events));
+        let recorder = Recorder::start(history, events, Arc::clone(&stats), settings.give_way)?;
         let (dispatch, feeds) = Dispatch::open(ports.queue, ports.dead_letters, ports.claims, settings.lease).await?;
         let tasks = TaskTracker::new();
         let deps = UsherDeps {
@@ -211,11 +214,8 @@ impl Engine {
             compiled_rules: CompiledRules::default(),
             inspection: settings.inspection.clone(),
         });
-        let mut background = vec![
-            recorder_task,
-            tokio::spawn(Arc::clone(&core).tend(settings.clone())),
-            tokio::spawn(Arc::clone(&core).foretell()),
-        ];
+        let mut background =
+            vec![tokio::spawn(Arc::clone(&core).tend(settings.clone())), tokio::spawn(Arc::clone(&core).foretell())];
         background.extend(dispatch::start(&core, feeds));
         core.tasks.spawn(Arc::clone(&core).forget(settings.retention));
         core.tasks.spawn(Arc::clone(&core).keep_collecting());
@@ -381,7 +381,7 @@ impl Engine {
             }
         }
         self.core.dispatch.flush(SETTLE_PATIENCE).await;
-        self.core.recorder.flush().await;
+        self.core.recorder.stop().await;
         self.background.lock().drain(..).for_each(|task| task.abort());
     }
 }

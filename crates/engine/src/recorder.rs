@@ -1,4 +1,7 @@
 //! Run records and log lines leave the call's path here, in bounded batches behind it.
+//!
+//! Whatever is done with them is done on a thread apart: a worker that puts a thousand records in order would leave the
+//! connections that it drives without an answer meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{Event, Events, LogEntry, RunHistory};
-use faas_types::{FunctionId, LogLine, ProjectId, RunId, RunRecord};
+use faas_types::{Fault, FunctionId, LogLine, ProjectId, RunId, RunRecord};
+use tokio::runtime;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::JoinHandle;
 
 use crate::stats::Stats;
 
@@ -21,6 +24,8 @@ const LOG_BYTES: usize = 64 << 20;
 /// How long a batch gathers after its first row, so that a steady load costs few commits: a transaction of thousands of
 /// rows touches hardly more pages than one of ten. Whoever asks for the history does not wait for it.
 const GATHER: Duration = Duration::from_millis(100);
+/// How long somebody waits for what was recorded to be stored.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The near end of the write-behind batch. Cheap to clone; never blocks.
 #[derive(Clone)]
@@ -37,6 +42,8 @@ enum Row {
     Log(Box<LogLine>),
     /// Answers when everything before it is stored.
     Flush(oneshot::Sender<()>),
+    /// Nothing after it is stored.
+    Stop,
 }
 
 struct Writer {
@@ -51,27 +58,39 @@ struct Writer {
 // === impl Row ===
 
 impl Row {
-    fn is_flush(&self) -> bool {
-        matches!(self, Self::Flush(_))
+    /// Whether somebody waits for it.
+    fn is_urgent(&self) -> bool {
+        matches!(self, Self::Flush(_) | Self::Stop)
     }
 }
 
 // === impl Recorder ===
 
 impl Recorder {
-    /// Starts the writer task. Its owner flushes and then aborts it.
+    /// Starts the writer's thread, which does `give_way` first. It ends with [`stop`](Self::stop), or with the last clone.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
     pub(crate) fn start(
         history: Arc<dyn RunHistory>,
         events: Arc<dyn Events>,
         stats: Arc<Stats>,
-    ) -> (Self, JoinHandle<()>) {
+        give_way: fn(),
+    ) -> Result<Self, Fault> {
+        let failed = |error: std::io::Error| Fault::internal(format!("cannot start the recorder: {error}"));
         let (sender, rows) = mpsc::channel(QUEUE);
         let log_bytes = Arc::new(AtomicUsize::new(0));
         let urgent = Arc::new(Notify::new());
         let recorder = Self { rows: sender, stats, log_bytes, urgent };
         let Self { stats, log_bytes, urgent, .. } = recorder.clone();
         let writer = Writer { rows, history, events, stats, log_bytes, urgent };
-        (recorder, tokio::spawn(writer.run()))
+        let clock = runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
+        let work = move || {
+            give_way();
+            clock.block_on(writer.run());
+        };
+        std::thread::Builder::new().name("recorder".to_owned()).spawn(work).map_err(failed)?;
+        Ok(recorder)
     }
 
     pub(crate) fn run(&self, record: Arc<RunRecord>) {
@@ -105,8 +124,15 @@ impl Recorder {
         let (done, wait) = oneshot::channel();
         if self.rows.send(Row::Flush(done)).await.is_ok() {
             self.urgent.notify_one();
-            let _ = tokio::time::timeout(Duration::from_secs(10), wait).await;
+            let _ = tokio::time::timeout(FLUSH_PATIENCE, wait).await;
         }
+    }
+
+    /// Stores everything recorded so far, and nothing after that.
+    pub(crate) async fn stop(&self) {
+        self.flush().await;
+        let _ = self.rows.send_timeout(Row::Stop, FLUSH_PATIENCE).await;
+        self.urgent.notify_one();
     }
 }
 
@@ -116,7 +142,7 @@ impl Writer {
     async fn run(mut self) {
         let mut rows = Vec::with_capacity(BATCH);
         while self.rows.recv_many(&mut rows, BATCH).await > 0 {
-            if !rows.iter().any(Row::is_flush) && rows.len() < BATCH {
+            if !rows.iter().any(Row::is_urgent) && rows.len() < BATCH {
                 // Without waking for each row: at tens of thousands a second that would cost more than storing them.
                 tokio::select! {
                     () = tokio::time::sleep(GATHER) => {}
@@ -128,7 +154,11 @@ impl Writer {
                     rows.push(row);
                 }
             }
+            let is_last = rows.iter().any(|row| matches!(row, Row::Stop));
             self.store(rows.drain(..)).await;
+            if is_last {
+                return;
+            }
         }
     }
 
@@ -139,6 +169,7 @@ impl Writer {
                 Row::Run(run) => runs.push(Arc::unwrap_or_clone(run)),
                 Row::Log(line) => lines.push(*line),
                 Row::Flush(done) => flushed.push(done),
+                Row::Stop => {}
             }
         }
         self.store_lines(lines).await;

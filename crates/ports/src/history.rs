@@ -147,7 +147,7 @@ pub struct Expired {
 #[async_trait]
 pub trait RunHistory: Send + Sync {
     /// Inserts runs, or replaces those with the same id; a run in a terminal state is never replaced by one that
-    /// is not.
+    /// is not. Encodes them on the caller's thread, which may take milliseconds: no worker's.
     async fn record(&self, runs: Vec<RunRecord>) -> PortResult<()>;
 
     /// One run.

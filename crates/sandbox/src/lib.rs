@@ -43,6 +43,7 @@ mod ferry;
 mod link;
 mod lock;
 mod outside;
+mod pace;
 mod pair;
 mod parked;
 mod problem;
@@ -55,5 +56,6 @@ mod wire;
 mod zygote;
 
 pub use config::{SandboxConfig, SpawnerCommand};
+pub use pace::give_way_to_calls;
 pub use sandboxes::LinuxSandboxes;
 pub use spawner::spawner_main;

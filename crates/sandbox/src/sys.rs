@@ -5,6 +5,7 @@ use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 
@@ -173,6 +174,22 @@ pub(crate) fn loopback_up() -> io::Result<()> {
 pub(crate) fn prctl(option: c_int, argument: libc::c_ulong) -> io::Result<c_int> {
     // SAFETY: used only with options that take integers.
     check(unsafe { libc::prctl(option, argument, 0, 0, 0) }.into()).map(|value| value as c_int)
+}
+
+/// Sets how long the calling thread may run before it is another one's turn. Threads of real-time policies are left alone.
+pub(crate) fn set_slice(length: Duration) -> io::Result<()> {
+    // SAFETY: sched_attr is plain integers, for which zero means unset.
+    let mut attributes: libc::sched_attr = unsafe { zeroed() };
+    let size = size_of::<libc::sched_attr>();
+    // SAFETY: the kernel writes at most `size` bytes, and the structure outlives the call. 0 is the calling thread.
+    check(unsafe { libc::syscall(libc::SYS_sched_getattr, 0, ptr::from_mut(&mut attributes), size, 0) })?;
+    if ![libc::SCHED_OTHER, libc::SCHED_BATCH].contains(&(attributes.sched_policy as c_int)) {
+        return Ok(());
+    }
+    attributes.size = size as u32;
+    attributes.sched_runtime = length.as_nanos() as u64;
+    // SAFETY: the kernel reads `size` bytes, and the structure outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, ptr::from_ref(&attributes), 0) }).map(drop)
 }
 
 /// Installs a seccomp filter for this thread and its descendants.

@@ -49,7 +49,7 @@ impl SqliteHistory {
 impl RunHistory for SqliteHistory {
     async fn record(&self, runs: Vec<RunRecord>) -> PortResult<()> {
         self.core.space.admit_outcome()?;
-        let rows = self::rows(runs).await?;
+        let rows = self::rows(runs)?;
         self.core.main.write(move |connection| record(connection, &rows), |()| {}).await
     }
 
@@ -88,16 +88,12 @@ impl RunHistory for SqliteHistory {
     }
 }
 
-/// Rows in the order of their ids, which is that of most indexes. Thousands of them take milliseconds: those are neither
-/// the writing thread's, which is the scarce one, nor a worker's that answers calls meanwhile.
-async fn rows(runs: Vec<RunRecord>) -> PortResult<Vec<Row>> {
-    let work = move || {
-        let mut rows = runs.into_iter().map(Row::new).collect::<PortResult<Vec<_>>>()?;
-        rows.sort_by_key(|row| row.run.id);
-        Ok(rows)
-    };
-    let ended = tokio::task::spawn_blocking(work).await;
-    ended.map_err(|error| PortError::failed("cannot encode runs", error))?
+/// Rows in the order of their ids, which is that of most indexes. Thousands of them take milliseconds, of the caller's
+/// thread: the writing one is the scarce one.
+fn rows(runs: Vec<RunRecord>) -> PortResult<Vec<Row>> {
+    let mut rows = runs.into_iter().map(Row::new).collect::<PortResult<Vec<_>>>()?;
+    rows.sort_by_key(|row| row.run.id);
+    Ok(rows)
 }
 
 pub(crate) fn record(connection: &Connection, rows: &[Row]) -> WorkResult<()> {

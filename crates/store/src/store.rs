@@ -45,6 +45,8 @@ pub struct StoreConfig {
     pub ballast: u64,
     /// What to do when the disk can no longer be trusted.
     pub on_fatal: OnFatal,
+    /// What each thread that writes does first, so that it stands behind those that answer somebody.
+    pub give_way: fn(),
 }
 
 /// A data directory in use. Adapters share it: the directory stays locked until the last of them is gone.
@@ -86,6 +88,7 @@ impl StoreConfig {
             low_water: 64 << 20,
             ballast: 16 << 20,
             on_fatal: Arc::new(|message| tracing::error!(message, "the store has failed for good")),
+            give_way: || {},
         }
     }
 }
@@ -209,7 +212,8 @@ impl Core {
         let space = Arc::new(Space::open(dir.path(), config.low_water, config.ballast)?);
         let hooks = || {
             let full = Arc::clone(&space);
-            WriterHooks { fatal: Arc::clone(&config.on_fatal), full: Box::new(move || full.release()) }
+            let (fatal, start) = (Arc::clone(&config.on_fatal), config.give_way);
+            WriterHooks { start, fatal, full: Box::new(move || full.release()) }
         };
         let main = Database::open(DatabaseConfig {
             path: &dir.path().join("faas.db"),

@@ -172,8 +172,17 @@ impl House {
         self.engine.call(route, request).await
     }
 
+    /// A run, once it is recorded: one whose caller has gone ends in a task apart.
     pub(crate) async fn run(&self, id: faas_types::RunId) -> RunRecord {
-        self.engine.run(self.engine.default_project(), id).await.expect("the run is recorded")
+        let recorded = async {
+            loop {
+                match self.engine.run(self.engine.default_project(), id).await {
+                    Ok(run) => return run,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), recorded).await.expect("the run is recorded")
     }
 
     /// Waits until as many instances live, for at most 5 s.

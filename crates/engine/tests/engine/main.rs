@@ -7,6 +7,7 @@ mod hooks;
 mod house;
 mod onward;
 mod packages;
+mod recording;
 mod rollouts;
 mod schedules;
 mod script;
