@@ -6,9 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import background, burst, cold, connections, many, server, warm
+from . import against, background, burst, cold, connections, many, server, warm
+from .ours import binary
 from .plan import Plan
-from .report import write, write_json
+from .report import section_text, write, write_json
 from .surroundings import ROOT, TARGET, describe, say
 
 # In the order of the page.
@@ -33,8 +34,16 @@ def main() -> int:
     words.add_argument("--quick", action="store_true", help="only show that everything runs; writes to target/bench")
     words.add_argument("--only", help="only rows with this text in their name; writes to target/bench")
     words.add_argument("--section", action="append", choices=SECTIONS, help="only this part; may be given again")
+    words.add_argument(
+        "--against",
+        type=Path,
+        metavar="BINARY",
+        help="only ours, this older binary and the build in turn; writes to target/bench",
+    )
     chosen = words.parse_args()
     plan = Plan.quickly() if chosen.quick else Plan()
+    if chosen.against:
+        return _against(chosen.against, plan)
     names = chosen.section or list(SECTIONS)
     machine = describe()
     sections = []
@@ -47,6 +56,13 @@ def main() -> int:
     write_json(machine, plan, sections, TARGET / "bench/results.json")
     write(machine, plan, sections, left_out + UNMEASURED, Path(page))
     print(page.read_text())
+    return 0
+
+
+def _against(old: Path, plan: Plan) -> int:
+    text = section_text(against.compare(old, binary(), plan)) + "\n"
+    (TARGET / "bench/AGAINST.md").write_text(text)
+    print(text)
     return 0
 
 

@@ -48,7 +48,7 @@ class Language:
 def measure(plan: Plan, only: str | None) -> Section:
     """Both languages, each way in turn, so that no way has the quieter minutes."""
     with serving() as ours:
-        sections = [_language(ours, language, plan, only) for language in _languages()]
+        sections = [_language(ours, language, plan, only) for language in languages()]
     text = (
         f"{plan.cold_starts} starts each, in turn, after {plan.idle_gap_s * 1000:.0f} ms of silence. Ours is the whole "
         "way: an HTTP request comes in for a function that has no instance and never had one, a sandbox is there or is "
@@ -69,7 +69,8 @@ def measure(plan: Plan, only: str | None) -> Section:
     return Section("cold", "Cold starts", text, tables, goals, panels, notes, figures)
 
 
-def _languages() -> list[Language]:
+def languages() -> list[Language]:
+    """Those of this machine; Python is the first."""
     python = str(interpreter())
     found = [
         Language(

@@ -28,7 +28,7 @@ def write(machine: dict[str, str], plan: Plan, sections: list[Section], unmeasur
         plot=f"![The figures as bars]({PLOT})" if panels else "",
         goals="\n".join(goals) or _line("none measured", "", "", ""),
         unmeasured="\n".join(f"- {name}" for name in unmeasured) or "- nothing",
-        sections="\n\n".join(_section(section) for section in sections),
+        sections="\n\n".join(section_text(section) for section in sections),
         notes="\n".join(notes),
     )
     page.write_text(text, encoding="utf-8")
@@ -43,7 +43,8 @@ def write_json(machine: dict[str, str], plan: Plan, sections: list[Section], pat
     path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
 
-def _section(section: Section) -> str:
+def section_text(section: Section) -> str:
+    """A section as it stands on a page."""
     return "\n\n".join([f"## {section.title}", section.text, *(_table(table) for table in section.tables)])
 
 

@@ -75,7 +75,8 @@ def _median(runs: list[Throughput]) -> Throughput:
         return statistics.median(getattr(run.latency, pick) for run in runs)
 
     latency = Latency(middle("p50_us"), middle("p95_us"), middle("p99_us"))
-    return Throughput(statistics.median(run.per_second for run in runs), latency)
+    rate, p999 = (statistics.median(getattr(run, pick) for run in runs) for pick in ("per_second", "p999_us"))
+    return Throughput(rate, latency, p999)
 
 
 # === the section ===

@@ -24,6 +24,7 @@ class Throughput:
 
     per_second: float
     latency: Latency
+    p999_us: float
 
 
 def load(url: str, headers: dict[str, str], connections: int, plan: Plan) -> Throughput:
@@ -33,8 +34,8 @@ def load(url: str, headers: dict[str, str], connections: int, plan: Plan) -> Thr
     for name, value in headers.items():
         command += ["-H", f"{name}: {value}"]
     done = subprocess.run([*command, url], env=clean_env(), capture_output=True, text=True, timeout=120, check=True)
-    found = re.search(r"^FIGURES (\S+) (\S+) (\S+) (\S+) (\d+)$", done.stdout, re.M)
-    if not found or found.group(5) != "0":
+    found = re.search(r"^FIGURES (\S+) (\S+) (\S+) (\S+) (\S+) (\d+)$", done.stdout, re.M)
+    if not found or found.group(6) != "0":
         raise WrongAnswerError(f"{url}: {done.stdout}")
-    rate, p50, p95, p99 = (float(found.group(number)) for number in range(1, 5))
-    return Throughput(rate, Latency(p50, p95, p99))
+    rate, p50, p95, p99, p999 = (float(found.group(number)) for number in range(1, 6))
+    return Throughput(rate, Latency(p50, p95, p99), p999)
