@@ -107,6 +107,7 @@ fn targets(root: &ProbeRoot) -> io::Result<ProbeTargets> {
         namespaces: names.into_iter().map(link).collect::<io::Result<_>>()?,
         host_file: root.path.clone(),
         host_pid: std::process::id().cast_signed(),
+        user: rustix::process::geteuid().as_raw(),
     })
 }
 
@@ -172,6 +173,7 @@ fn fix(feature: Feature) -> &'static str {
             "run the server as root, or as a systemd service with `Delegate=yes`, on a machine whose kernel has the \
              memory, pids and cpu controllers"
         }
+        Feature::HostUser => "run the server as root: each sandbox is another user of the host then",
         Feature::Seccomp => "use a kernel with CONFIG_SECCOMP_FILTER",
         Feature::MaskedProc => {
             "run outside of a container, or in one whose /proc is not masked (Docker: \

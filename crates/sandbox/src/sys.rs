@@ -125,6 +125,13 @@ pub(crate) fn close_range(first: u32, last: u32) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
 }
 
+/// A copy of the channel that a started program has as descriptor 3.
+pub(crate) fn inherited_channel() -> io::Result<OwnedFd> {
+    // SAFETY: borrowed for this call only; a number that is not open makes it fail.
+    let channel = unsafe { BorrowedFd::borrow_raw(3) };
+    channel.try_clone_to_owned()
+}
+
 /// Makes `fd` also available as `number`, which a new program inherits.
 pub(crate) fn dup_onto(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
     // SAFETY: only replaces descriptors of a process that is about to exec or has handed them over.

@@ -42,6 +42,8 @@ pub enum Feature {
     Seccomp,
     /// Resource limits of each process.
     Rlimits,
+    /// Another user of the host than the server and than any other sandbox: what the kernel counts by user is its own.
+    HostUser,
     /// Memory limit of the whole tree.
     CgroupMemory,
     /// Process count limit of the whole tree.
@@ -103,7 +105,7 @@ impl std::fmt::Display for IsolationLevel {
 
 impl Feature {
     /// Every feature, in the order in which a report lists them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::UserNamespace,
         Self::MountNamespace,
         Self::PidNamespace,
@@ -116,15 +118,16 @@ impl Feature {
         Self::NoPrivileges,
         Self::Seccomp,
         Self::Rlimits,
+        Self::HostUser,
         Self::CgroupMemory,
         Self::CgroupPids,
         Self::CgroupCpu,
     ];
 
-    /// Features that tree-wide limits need; without one of them the level is [`IsolationLevel::Partial`].
+    /// Features that limits of a whole tree need; without one of them the level is [`IsolationLevel::Partial`].
     #[must_use]
     pub fn is_limit(self) -> bool {
-        matches!(self, Self::CgroupMemory | Self::CgroupPids | Self::CgroupCpu | Self::CgroupNamespace)
+        matches!(self, Self::CgroupMemory | Self::CgroupPids | Self::CgroupCpu | Self::CgroupNamespace | Self::HostUser)
     }
 }
 
@@ -161,6 +164,7 @@ mod tests {
         let level = |missing: &[Feature]| IsolationReport::from_probes(probes(missing)).level;
         assert_eq!(level(&[]), IsolationLevel::Full);
         assert_eq!(level(&[Feature::CgroupMemory]), IsolationLevel::Partial);
+        assert_eq!(level(&[Feature::HostUser]), IsolationLevel::Partial);
         assert_eq!(level(&[Feature::Seccomp]), IsolationLevel::Process);
         assert_eq!(IsolationReport::from_probes(Vec::new()).level, IsolationLevel::Process);
     }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::INSIDE_ID;
 use crate::sys;
-use crate::wire::Limits;
+use crate::wire::{Limits, send_bytes};
 
 /// What the probe must not reach.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,6 +23,8 @@ pub(crate) struct ProbeTargets {
     pub(crate) host_file: PathBuf,
     /// A process that exists on the host.
     pub(crate) host_pid: i32,
+    /// The server's user.
+    pub(crate) user: u32,
 }
 
 /// The outcome of one attempt: what was seen, as a fault when the sandbox did not hold.
@@ -59,6 +62,7 @@ fn attempt(feature: Feature, targets: &ProbeTargets, limits: &Limits) -> Outcome
         Feature::NoPrivileges => no_privileges(),
         Feature::Seccomp => filtered(),
         Feature::Rlimits => limited_files(limits.open_files),
+        Feature::HostUser => own_user(targets.user),
         Feature::CgroupMemory => limited_memory(limits.memory_bytes),
         Feature::CgroupPids => limited_processes(limits.pids),
         Feature::CgroupCpu => limited_cpu(limits),
@@ -168,8 +172,28 @@ fn filtered() -> Outcome {
     }
     let kind = rustix::net::SocketType::DGRAM;
     match rustix::net::socket(rustix::net::AddressFamily::NETLINK, kind, None) {
-        Err(rustix::io::Errno::AFNOSUPPORT) => Ok("unshare and netlink sockets are refused".into()),
+        Err(rustix::io::Errno::AFNOSUPPORT) => Ok(format!("unshare and netlink sockets are refused; {}", passing())),
         other => Err(format!("a netlink socket: {other:?}")),
+    }
+}
+
+/// Whether the server's end of the channel takes descriptors.
+fn passing() -> &'static str {
+    let channel = sys::inherited_channel();
+    match channel.and_then(|channel| send_bytes(channel.as_fd(), &[0], &[channel.as_fd()])) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => "no descriptor gets to the server",
+        _ => "descriptors that are passed to the server cannot be refused before Linux 6.16",
+    }
+}
+
+/// What another sandbox of the same user holds of watches, pipes and descriptors under way, this one lacks.
+fn own_user(of_the_server: u32) -> Outcome {
+    let map = fs::read_to_string("/proc/self/uid_map").map_err(|error| format!("cannot look: {error}"))?;
+    let outside = map.split_whitespace().nth(1).and_then(|number| number.parse::<u32>().ok());
+    match outside {
+        Some(user) if user != of_the_server => Ok(format!("user {user} of the host is this sandbox's alone")),
+        _ => Err("all sandboxes are the server's user, for whom the kernel counts watches of epoll and pages of pipes"
+            .into()),
     }
 }
 
