@@ -1,18 +1,11 @@
 //! The OpenAPI 3.1 document, generated from the route table.
 
-use axum::extract::State;
-use axum::response::IntoResponse;
-use http::header::CONTENT_TYPE;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::server::table;
 use crate::state::ApiState;
-
-pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], document(&state))
-}
 
 /// The document as pretty JSON, the same for every server of a release and its configuration.
 #[must_use]

@@ -2,27 +2,32 @@
 
 use axum::Router;
 use axum::middleware::from_fn;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use faas_config::manifest_schema;
 use faas_types::{Code, Fault, Scope};
-use faas_web::{Access, Failure, Json, RouteTable, render_problems};
+use faas_web::{Access, Failure, RouteTable, render_problems};
+use http::HeaderMap;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::state::ApiState;
+use crate::static_page::StaticPage;
 use crate::{
-    aliases, cache, callbacks, collect, dead_letters, deploy, error_pages, events, functions, git, health, invoke,
-    keys, layers, logs, metrics, named_layers, openapi, preflight, replays, retention, runs, secrets, together, topics,
-    triggers, vars, version_files, versions,
+    aliases, cache, callbacks, collect, dead_letters, deploy, docs_pages, error_pages, events, functions, git, health,
+    invoke, keys, layers, logs, metrics, named_layers, openapi, preflight, replays, retention, runs, secrets, together,
+    topics, triggers, vars, version_files, versions,
 };
 
 /// Every route of the control plane.
 pub fn router(state: ApiState) -> Router {
     let (router, _) = table(&state).split_for_parts();
+    let described = state.clone();
     router
-        .route("/openapi.json", get(openapi::serve))
+        .route("/", page("text/html; charset=utf-8", || include_str!("front_page.html").to_owned()))
+        .route("/openapi.json", page("application/json", move || openapi::document(&described)))
         .merge(git::routes())
-        .route("/schema/faas.toml.json", get(|| async { Json(manifest_schema()) }))
+        .merge(docs_pages::routes())
+        .route("/schema/faas.toml.json", page("application/json", || manifest_schema().to_string()))
         .fallback(|| async {
             Failure(Fault::new(Code::NotFound, "no such route").with_hint("routes are listed at /openapi.json"))
         })
@@ -31,6 +36,15 @@ pub fn router(state: ApiState) -> Router {
         })
         .layer(from_fn(render_problems))
         .with_state(state)
+}
+
+/// A route that answers everybody with the same document.
+pub(crate) fn page(media_type: &'static str, text: impl FnOnce() -> String + Send + 'static) -> MethodRouter<ApiState> {
+    let page = StaticPage::new(media_type, text);
+    get(move |headers: HeaderMap| {
+        let answer = page.answer(&headers);
+        async move { answer }
+    })
 }
 
 pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
