@@ -16,6 +16,8 @@ use crate::Guard;
 
 /// How long a look-up and a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long a look-up may take: less, so that a name that nobody knows looks like one that is not allowed.
+const LOOK_UP: Duration = Duration::from_secs(4);
 /// How long a message may take from the look-up to the answer.
 const WHOLE: Duration = Duration::from_secs(15);
 /// Bytes of an answer that are read, so that its sender sees it arrive; they are dropped.
@@ -118,7 +120,7 @@ fn failure(error: &reqwest::Error) -> OutboundError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(NotAllowed(message)) = error.downcast_ref() {
-            return OutboundError::Refused(message.clone());
+            return OutboundError::Failed(message.clone());
         }
         cause = error.source();
     }
@@ -144,6 +146,11 @@ fn not_allowed(host: &str) -> String {
     format!("{host} is no address of the public internet; the server's `callbacks.allow` can allow it")
 }
 
+/// The same whether a name leads nowhere or to an address inside: callers must not learn which names there are inside.
+fn unreachable(host: &str) -> String {
+    format!("{host} has no address that callbacks may go to; the server's `callbacks.allow` can allow one")
+}
+
 // === impl CheckedResolver ===
 
 impl Resolve for CheckedResolver {
@@ -151,11 +158,12 @@ impl Resolve for CheckedResolver {
         let guard = Arc::clone(&self.0);
         Box::pin(async move {
             let host = name.as_str();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
+            let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((host, 0))).await;
+            let found: Vec<SocketAddr> = found.ok().and_then(Result::ok).map(Iterator::collect).unwrap_or_default();
             let any = guard.lets_host(host);
             let good: Vec<SocketAddr> = found.into_iter().filter(|found| any || guard.lets(found.ip())).collect();
             if good.is_empty() {
-                return Err(Box::new(NotAllowed(not_allowed(host))) as _);
+                return Err(Box::new(NotAllowed(unreachable(host))) as _);
             }
             Ok(Box::new(good.into_iter()) as Addrs)
         })
@@ -241,7 +249,7 @@ mod tests {
         let url = format!("http://localhost:{port}/");
         assert!(allowing(&[]).check(&url).is_ok(), "a name is not looked up before");
         let refused = post(&allowing(&[]), &url).await;
-        assert!(matches!(refused, Err(OutboundError::Refused(_))), "{refused:?}");
+        assert!(matches!(&refused, Err(OutboundError::Failed(why)) if *why == unreachable("localhost")), "{refused:?}");
         assert_eq!(connections.load(std::sync::atomic::Ordering::SeqCst), 0);
         assert_eq!(post(&allowing(&["localhost"]), &url).await, Ok(204));
         assert_eq!(post(&allowing(&["127.0.0.1", "::1"]), &url).await, Ok(204));
