@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use faas_config::HttpSection;
+use faas_types::limits;
 use faas_web::{ConnectionEnd, ConnectionStats};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::answers::AnswerBudget;
 use crate::talk::{Standing, Talk};
 
 /// How often connections are looked at.
@@ -23,7 +25,9 @@ const EVICTED_SHARE: usize = 64;
 /// How long a new connection waits for the place that another one was asked to leave.
 const ROOM_PATIENCE: Duration = Duration::from_millis(100);
 /// How fast a client must take an answer once it has used up its patience, in bytes a second.
-const SLOWEST_READER: u64 = 16 << 10;
+pub(crate) const SLOWEST_READER: u64 = 16 << 10;
+/// How long an answer may wait while there is no room for others.
+const PRESSED_PATIENCE: u64 = 1_000;
 
 /// How long connections may wait for what.
 #[derive(Clone, Copy, Debug)]
@@ -43,13 +47,14 @@ pub(crate) struct Connections {
     /// Those that were asked to make room and have not left yet.
     leaving: AtomicUsize,
     left: Notify,
+    pub(crate) answers: Arc<AnswerBudget>,
 }
 
 /// A connection's place; given back when dropped.
 pub(crate) struct Place {
     pub(crate) talk: Arc<Talk>,
     id: u64,
-    house: Arc<Connections>,
+    pub(crate) house: Arc<Connections>,
 }
 
 // === impl Patience ===
@@ -80,7 +85,8 @@ impl Patience {
 impl Connections {
     pub(crate) fn new(max: usize, patience: Patience, stats: Arc<ConnectionStats>) -> Arc<Self> {
         let (talks, next, left) = (Mutex::default(), AtomicU64::new(0), Notify::new());
-        Arc::new(Self { max, patience, stats, talks, next, leaving: AtomicUsize::new(0), left })
+        let answers = AnswerBudget::new(limits::ANSWERS_MAX);
+        Arc::new(Self { max, patience, stats, talks, next, leaving: AtomicUsize::new(0), left, answers })
     }
 
     /// A place for a connection that was just accepted, or nothing when all others are busy.
@@ -159,6 +165,32 @@ impl Connections {
             if let Some(why) = self.patience.judge(talk.standing()) {
                 talk.end(why);
             }
+        }
+        self.relieve();
+    }
+
+    /// Where answers leave no room for others, those that hold most and are not being read go.
+    fn relieve(&self) {
+        let mut excess = self.answers.excess();
+        if excess == 0 {
+            return;
+        }
+        let is_unread = |standing| matches!(standing, Standing::Reader { since, .. } if since >= PRESSED_PATIENCE);
+        let mut unread: Vec<_> = {
+            let talks = self.talks.lock();
+            talks
+                .values()
+                .filter(|talk| is_unread(talk.standing()))
+                .map(|talk| (talk.owed(), Arc::clone(talk)))
+                .collect()
+        };
+        unread.sort_unstable_by_key(|(owed, _)| std::cmp::Reverse(*owed));
+        for (owed, talk) in unread {
+            if excess == 0 {
+                return;
+            }
+            talk.end(ConnectionEnd::SlowReader);
+            excess = excess.saturating_sub(owed);
         }
     }
 

@@ -8,8 +8,13 @@ use axum::body::Body;
 use axum::response::Response;
 use faas_cli::{CallSeen, Lobby};
 use faas_gateway::{ASYNC_PREFIX, Gateway, HOOKS_PREFIX, PREFIX};
-use http::Request;
+use faas_ports::{Clock, SystemClock};
+use faas_types::Fault;
+use faas_web::{Edge, Peer, RequestId, render};
+use http::header::CONNECTION;
+use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
+use http::{HeaderValue, Request, Version};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
@@ -20,6 +25,8 @@ use crate::unread::Unread;
 pub(crate) struct Doors {
     pub(crate) gateway: Gateway,
     pub(crate) api: Router,
+    /// What every request passes first.
+    pub(crate) edge: Edge,
     /// Where calls of a private server wait and are told of.
     pub(crate) lobby: Option<Arc<Lobby>>,
 }
@@ -28,8 +35,13 @@ pub(crate) struct Doors {
 
 impl Doors {
     /// Answers one request. Function URLs take the short way past the control plane's router.
-    pub(crate) async fn answer(self, request: Request<Incoming>) -> Response {
+    pub(crate) async fn answer(self, request: Request<Incoming>, peer: &Peer) -> Response {
         let (request, unread) = Unread::lend(request);
+        let (mut head, body) = request.into_parts();
+        if let Err(fault) = self.edge.admit(&mut head, peer) {
+            return refuse(&fault, &head);
+        }
+        let request = Request::from_parts(head, body);
         let lobby = self.lobby.clone().filter(|_| is_call(request.uri().path()));
         let response = match lobby {
             Some(lobby) => self.attended(&lobby, request).await,
@@ -73,6 +85,16 @@ impl Doors {
             Err(never) => match never {},
         }
     }
+}
+
+/// The last answer on a connection: where one request could be read in two ways, so can what follows it.
+fn refuse(fault: &Fault, head: &Parts) -> Response {
+    let id = RequestId::of(&head.headers, SystemClock.now());
+    let mut response = render(fault, &id, None);
+    if head.version <= Version::HTTP_11 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Whether a request wants a function to run.

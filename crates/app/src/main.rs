@@ -1,11 +1,13 @@
 //! The `faas` binary: wires the floors together, and is the only place that names concrete adapters.
 
 mod admin_key;
+mod answers;
 mod builds;
 mod connections;
 mod debuggers;
 mod descriptors;
 mod dispatch;
+mod framing;
 mod logging;
 mod memory;
 mod serve;

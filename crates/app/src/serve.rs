@@ -1,5 +1,6 @@
 //! Accepts connections and ends them in order.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,9 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use faas_config::HttpSection;
-use faas_web::ConnectionEnd;
-use http::Request;
+use faas_web::{ConnectionEnd, Peer};
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -16,6 +18,7 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::answers::{AnswerBudget, Offered};
 use crate::connections::{Connections, Place};
 use crate::dispatch::Doors;
 use crate::talk::Talk;
@@ -28,7 +31,11 @@ const PREFACE_PAUSE: Duration = Duration::from_millis(10);
 /// How often an HTTP/2 client is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// Requests at once on one HTTP/2 connection.
-const HTTP2_STREAMS_MAX: u32 = 256;
+const HTTP2_STREAMS_MAX: u32 = 100;
+/// An answer up to this size on HTTP/1.1 is not counted: the socket's buffer takes it.
+const SMALL_ANSWER: u64 = 64 << 10;
+/// Bytes of an HTTP/2 answer that the protocol takes at once.
+const HTTP2_SEND_BUFFER: usize = 64 << 10;
 /// How long an ended conversation may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How long to wait after a failed accept, which is mostly a want of file descriptors.
@@ -62,9 +69,9 @@ pub(crate) async fn serve(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => match house.admit().await {
+            Ok((stream, address)) => match house.admit().await {
                 Some(place) => {
-                    tokio::spawn(manners.clone().converse(stream, place));
+                    tokio::spawn(manners.clone().converse(stream, address, place));
                 }
                 None => refuse(&stream),
             },
@@ -91,6 +98,7 @@ fn builder(http: &HttpSection) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(PING_EVERY))
         .max_header_list_size(u32::try_from(head_max).unwrap_or(u32::MAX))
+        .max_send_buf_size(HTTP2_SEND_BUFFER)
         .max_concurrent_streams(HTTP2_STREAMS_MAX);
     builder
 }
@@ -104,7 +112,7 @@ fn refuse(stream: &TcpStream) {
 
 impl Manners {
     /// Speaks with one client until either side ends it.
-    async fn converse(self, stream: TcpStream, place: Place) {
+    async fn converse(self, stream: TcpStream, address: SocketAddr, place: Place) {
         // Small answers must not wait for a full packet.
         let _ = stream.set_nodelay(true);
         let talk = Arc::clone(&place.talk);
@@ -122,9 +130,11 @@ impl Manners {
             Err(_) => return place.leave(ConnectionEnd::Client),
         };
         let doors = self.doors;
+        let peer = doors.edge.peer(address);
+        let budget = Arc::clone(&place.house.answers);
         let service = service_fn(|request| {
-            let (doors, talk) = (doors.clone(), Arc::clone(&talk));
-            async move { Ok::<_, std::convert::Infallible>(answer(doors, talk, request).await) }
+            let (doors, talk, peer, budget) = (doors.clone(), Arc::clone(&talk), peer.clone(), Arc::clone(&budget));
+            async move { Ok::<_, std::convert::Infallible>(answer(doors, talk, &peer, &budget, request).await) }
         });
         let io = TokioIo::new(Watched::new(stream, Arc::clone(&talk)));
         let mut connection = pin!(builder.serve_connection(io, service));
@@ -160,16 +170,45 @@ fn said(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) -> Connecti
     }
 }
 
-/// Answers one request. An answer of known length is hyper's as soon as it is given; a stream is under way until its end.
-async fn answer(doors: Doors, talk: Arc<Talk>, request: Request<Incoming>) -> Response {
+/// Answers one request. On HTTP/1.1 an answer of known length is hyper's as soon as it is given; a stream is under way until
+/// its end, and so is every answer on HTTP/2.
+async fn answer(
+    doors: Doors,
+    talk: Arc<Talk>,
+    peer: &Peer,
+    budget: &Arc<AnswerBudget>,
+    request: Request<Incoming>,
+) -> Response {
     talk.request_began();
     // Counted out also where the client goes away and this is dropped half-way.
     let under_way = Held::new(Body::empty(), Arc::clone(&talk));
-    let response = doors.answer(request).await;
-    if response.body().size_hint().exact().is_some() {
+    let response = doors.answer(request, peer).await;
+    let length = response.body().size_hint().exact();
+    if length == Some(0) || length.is_some_and(|length| length <= SMALL_ANSWER) && !talk.is_http2() {
         return response;
     }
-    response.map(|body| Body::new(under_way.with(body)))
+    let reservation = match length {
+        Some(length) => match budget.reserve(&talk, length) {
+            Some(reservation) => Some(reservation),
+            None => return no_room(),
+        },
+        None => None,
+    };
+    if talk.is_http2() {
+        return response.map(|body| Body::new(Offered::in_pieces(body, talk, reservation)));
+    }
+    match reservation {
+        Some(reservation) => response.map(|body| Body::new(Offered::whole(body, talk, reservation))),
+        None => response.map(|body| Body::new(under_way.with(body))),
+    }
+}
+
+/// In place of an answer that there is no memory for, since others read theirs too slowly.
+fn no_room() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// Which protocol the client's first bytes are of; they stay unread. The builder could tell too, but counts a client

@@ -10,14 +10,14 @@ use faas_cli::{Debugger, Lobby, LocalServer, Profile};
 use faas_config::preflight::Policy;
 use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
 use faas_engine::{CallbackPolicy, CollectPolicy, Engine, EngineSettings, Ports};
-use faas_gateway::Gateway;
+use faas_gateway::{Audience, Gateway};
 use faas_outbound::HttpOutbound;
 use faas_ports::{Inspection, Sandboxes, SystemClock};
 use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
 use faas_store::{Store, StoreConfig};
 use faas_types::IsolationLevel;
-use faas_web::{AnswerCache, ConnectionStats};
+use faas_web::{AnswerCache, ConnectionStats, Edge};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -166,7 +166,13 @@ impl Server {
         };
         let most = descriptors::connections_max(config.http.connections_max, config.engine.instances_max);
         let connections = Connections::new(most, Patience::new(&config.http), counts);
-        let doors = Doors { gateway: Gateway::new(engine.clone(), cache), api: faas_api::router(state), lobby };
+        let audience = if lobby.is_some() { Audience::Author } else { Audience::World };
+        let doors = Doors {
+            gateway: Gateway::new(engine.clone(), cache, audience),
+            api: faas_api::router(state),
+            edge: Edge::new(config.server.trusted_proxies.clone()),
+            lobby,
+        };
         Ok(Self { store, sandboxes, launcher, engine, doors, connections, listener, address })
     }
 

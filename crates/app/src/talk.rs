@@ -8,6 +8,8 @@ use std::time::Instant;
 use faas_web::ConnectionEnd;
 use tokio::sync::Notify;
 
+use crate::answers::Turns;
+
 /// One connection's state.
 #[derive(Debug)]
 pub(crate) struct Talk {
@@ -24,6 +26,11 @@ pub(crate) struct Talk {
     /// Bytes that the client has taken, and how many they were when `blocked` was set.
     taken: AtomicU64,
     taken_before: AtomicU64,
+    /// Bytes of answers that it holds in memory.
+    owed: AtomicU64,
+    /// Answers of HTTP/2 that are under way.
+    turns: Turns,
+    answers: AtomicU64,
     verdict: OnceLock<ConnectionEnd>,
     told: Notify,
 }
@@ -54,13 +61,43 @@ impl Talk {
             blocked: AtomicU64::new(0),
             taken: AtomicU64::new(0),
             taken_before: AtomicU64::new(0),
+            owed: AtomicU64::new(0),
+            turns: Turns::default(),
+            answers: AtomicU64::new(0),
             verdict: OnceLock::new(),
             told: Notify::new(),
         }
     }
 
-    fn now(&self) -> u64 {
+    /// Milliseconds since it began.
+    pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX >> 1)
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        self.is_http2.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    /// Another number for each answer.
+    pub(crate) fn number(&self) -> u64 {
+        self.answers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn owes(&self, bytes: u64) {
+        self.owed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn owes_less(&self, bytes: u64) {
+        self.owed.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of answers that it holds in memory.
+    pub(crate) fn owed(&self) -> u64 {
+        self.owed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_http2(&self) {
@@ -116,6 +153,11 @@ impl Talk {
         if blocked != 0 {
             let taken = self.taken.load(Ordering::Relaxed) - self.taken_before.load(Ordering::Relaxed);
             return Standing::Reader { since: now.saturating_sub(blocked - 1), taken };
+        }
+        if self.is_http2()
+            && let Some((since, taken)) = self.turns.longest()
+        {
+            return Standing::Reader { since: now.saturating_sub(since), taken };
         }
         if self.active.load(Ordering::Acquire) > 0 {
             return Standing::Busy;

@@ -10,12 +10,15 @@ use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::framing::Framing;
 use crate::talk::Talk;
 
 /// A socket under watch.
 pub(crate) struct Watched {
     stream: TcpStream,
     talk: Arc<Talk>,
+    /// Of HTTP/1.1; HTTP/2 has frames.
+    framing: Option<Framing>,
 }
 
 /// A body that keeps its request under way until it is sent or dropped.
@@ -28,7 +31,8 @@ pub(crate) struct Held {
 
 impl Watched {
     pub(crate) fn new(stream: TcpStream, talk: Arc<Talk>) -> Self {
-        Self { stream, talk }
+        let framing = (!talk.is_http2()).then(Framing::default);
+        Self { stream, talk, framing }
     }
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -46,6 +50,9 @@ impl AsyncRead for Watched {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
+            if let Some(framing) = &mut self.framing {
+                framing.follow(&mut buf.filled_mut()[before..]);
+            }
             self.talk.received();
         }
         polled

@@ -6,6 +6,12 @@ use crate::ByteSize;
 
 /// Request and response body of one invocation.
 pub const BODY_MAX: u64 = 10 << 20;
+/// Headers of a reply. Common clients take a hundred, those that the server adds included.
+pub const REPLY_FIELDS_MAX: usize = 80;
+/// Bytes of a reply's headers.
+pub const REPLY_HEAD_MAX: usize = 64 << 10;
+/// Bytes of answers that wait for their clients, of all connections together.
+pub const ANSWERS_MAX: u64 = 512 << 20;
 /// Request bodies that are collected before their handlers run, of all calls together.
 pub const BODIES_MAX: u64 = 512 << 20;
 /// Timeout when the manifest is silent.

@@ -1,0 +1,194 @@
+//! Reads along what a client sends on HTTP/1.1, as strictly as RFC 9112 allows.
+//!
+//! The library takes a bare line feed for the end of a line, and a request whose length is told in two ways. A server in front
+//! of this one may read either differently, and what it takes for a body would here be a request that it never saw. Such a
+//! line end becomes a byte that no head may hold, so that the library refuses the request.
+
+/// What is kept of a line: enough for the fields that say where a body ends.
+const LINE_KEPT: usize = 256;
+/// What no head may hold.
+const SPOILT: u8 = 0;
+
+/// How far a connection is.
+#[derive(Debug, Default)]
+pub(crate) struct Framing {
+    state: State,
+    /// The line so far, without its end.
+    line: Vec<u8>,
+    /// Whether the last byte was a carriage return.
+    returned: bool,
+    head: Head,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Head,
+    /// Bytes of a body, or of a chunk with its line end.
+    Bytes {
+        left: u64,
+        chunked: bool,
+    },
+    ChunkSize,
+    Trailer,
+    /// The request cannot be served, and is the connection's last.
+    Lost,
+}
+
+/// What a head has said so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Head {
+    has_begun: bool,
+    length: Option<u64>,
+    chunked: bool,
+}
+
+// === impl Framing ===
+
+impl Framing {
+    /// Follows bytes as they come, and spoils what could be read in two ways.
+    pub(crate) fn follow(&mut self, bytes: &mut [u8]) {
+        let mut at = 0;
+        while at < bytes.len() && self.state != State::Lost {
+            if let State::Bytes { left, chunked } = self.state {
+                let step = left.min((bytes.len() - at) as u64);
+                // No more than the slice has.
+                at += usize::try_from(step).unwrap_or(bytes.len());
+                self.state = match left - step {
+                    0 if chunked => State::ChunkSize,
+                    0 => State::Head,
+                    left => State::Bytes { left, chunked },
+                };
+                continue;
+            }
+            let rest = &bytes[at..];
+            let Some(end) = memchr::memchr(b'\n', rest) else {
+                self.keep(rest);
+                return;
+            };
+            self.keep(&rest[..end]);
+            let is_good = std::mem::take(&mut self.returned) && self.line_ended();
+            self.line.clear();
+            if !is_good {
+                bytes[at + end] = SPOILT;
+                self.state = State::Lost;
+            }
+            at += end + 1;
+        }
+    }
+
+    fn keep(&mut self, part: &[u8]) {
+        let Some(last) = part.last() else { return };
+        self.returned = *last == b'\r';
+        let room = LINE_KEPT.saturating_sub(self.line.len());
+        self.line.extend_from_slice(&part[..part.len().min(room)]);
+    }
+
+    /// Goes on behind a line; `false` where no request can go on like this.
+    fn line_ended(&mut self) -> bool {
+        let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
+        match self.state {
+            State::Head if line.is_empty() && self.head.has_begun => {
+                let Head { length, chunked, .. } = std::mem::take(&mut self.head);
+                if chunked && length.is_some() {
+                    return false;
+                }
+                self.state = match length {
+                    _ if chunked => State::ChunkSize,
+                    Some(left @ 1..) => State::Bytes { left, chunked: false },
+                    _ => State::Head,
+                };
+            }
+            // Before a request, one that an old client sends too many.
+            State::Head if line.is_empty() => {}
+            State::Head if !self.head.has_begun => self.head.has_begun = true,
+            State::Head => return self.head.read(line),
+            State::ChunkSize => match chunk_size(line) {
+                Some(0) => self.state = State::Trailer,
+                Some(size) => self.state = State::Bytes { left: size.saturating_add(2), chunked: true },
+                None => return false,
+            },
+            State::Trailer if line.is_empty() => self.state = State::Head,
+            State::Trailer | State::Bytes { .. } | State::Lost => {}
+        }
+        true
+    }
+}
+
+// === impl Head ===
+
+impl Head {
+    /// Takes in a field; `false` where it makes the body's length unclear.
+    fn read(&mut self, line: &[u8]) -> bool {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { return true };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        if name.eq_ignore_ascii_case(b"content-length") {
+            let number = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let Some(length) = number.and_then(|text| text.parse().ok()) else { return false };
+            return self.length.replace(length).is_none_or(|before| before == length);
+        }
+        // Other codings than this one are refused where the request is admitted.
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.chunked = true;
+        }
+        true
+    }
+}
+
+fn chunk_size(line: &[u8]) -> Option<u64> {
+    let digits = line.split(|byte| *byte == b';').next()?.trim_ascii();
+    if digits.is_empty() || digits.len() > 16 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the library gets, whatever parts the bytes come in.
+    fn followed(text: &str) -> String {
+        let whole = {
+            let mut bytes = text.as_bytes().to_vec();
+            Framing::default().follow(&mut bytes);
+            bytes
+        };
+        let mut framing = Framing::default();
+        let mut single = text.as_bytes().to_vec();
+        single.chunks_mut(1).for_each(|byte| framing.follow(byte));
+        assert_eq!(whole, single, "parts make no difference");
+        String::from_utf8(whole).expect("it was text")
+    }
+
+    #[test]
+    fn good_requests_pass_as_they_are() {
+        for good in [
+            "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            "\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\na\n\nbGET / HTTP/1.1\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\n\n\n\n\r\n0\r\nA: b\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+        ] {
+            assert_eq!(followed(good), good);
+        }
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_spoilt() {
+        for bad in [
+            "GET / HTTP/1.1\nHost: x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\n\n",
+            "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: +3\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\naGET / HTTP/1.1\nHost: x\r\n\r\n",
+        ] {
+            let followed = followed(bad);
+            assert_eq!(followed.matches('\0').count(), 1, "{bad:?} became {followed:?}");
+        }
+    }
+}
