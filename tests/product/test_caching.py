@@ -203,3 +203,20 @@ def test_memory_is_bounded(tmp_path: Path, name: str) -> None:
         told = server.http.get("/metrics").expect(200).body.decode()
         kept = next(line for line in told.splitlines() if line.startswith("faas_cache_bytes"))
         assert 0 < int(kept.split()[1]) <= 4 << 20
+
+
+def test_one_caller_with_a_cookie_does_not_empty_the_cache(server: Server, kept: str) -> None:
+    assert runs(get(server, kept)) == 1
+    for personal in ({"Cookie": "a=b"}, {"Authorization": "Bearer nonsense"}):
+        get(server, kept, **personal).expect(200)
+        again = get(server, kept)
+        assert runs(again) == 1 and again.headers["cache-status"].startswith("faas; hit")
+
+
+def test_what_a_proxy_might_say_poisons_nothing(server: Server, kept: str) -> None:
+    """A stranger's word about host and path reaches no function; a word about the method is not answered from the cache."""
+    assert runs(get(server, kept, X_Forwarded_Host="evil.example", X_Original_URL="/admin")) == 1
+    assert runs(get(server, kept)) == 1
+    overridden = get(server, kept, X_HTTP_Method_Override="DELETE")
+    assert runs(overridden) == 2 and overridden.headers["cache-status"] == "faas; fwd=bypass"
+    assert runs(get(server, kept)) == 1

@@ -4,7 +4,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use faas_engine::Selector;
 use faas_proto::rest::Problem;
-use faas_types::{Affinity, AliasName, InvocationMode, TriggerKind};
+use faas_types::{Affinity, AliasName, InvocationMode, Scope, TriggerKind};
 use faas_web::{
     Authorized, CallTarget, Failure, PathParams, QueryParams, RequestId, mark_of, prefers_async, serve_call,
 };
@@ -59,8 +59,8 @@ pub(crate) async fn invoke_function(
     let Some(request_id) = request.extensions().get::<RequestId>().cloned() else {
         return Ok(Failure(faas_types::Fault::internal("a request has no id")).into_response());
     };
-    let target =
-        CallTarget { route, trigger: TriggerKind::Api, path: "/".to_owned(), prefix: None, key_was_used: true };
+    let details = caller.may(Scope::RunsRead) || route.tells_all();
+    let target = CallTarget { route, trigger: TriggerKind::Api, path: "/".to_owned(), prefix: None, details };
     let later = match choice.mode {
         Some(mode) => mode == CallMode::Async,
         None => {

@@ -41,6 +41,7 @@ pub const fn error_page(code: Code) -> &'static str {
         Code::LogLimit => page!("FN_027"),
         Code::UploadRefused => page!("FN_028"),
         Code::SecretUnusable => page!("FN_029"),
+        Code::KeyReused => page!("FN_030"),
     }
 }
 

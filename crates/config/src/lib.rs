@@ -26,6 +26,6 @@ pub use manifest::{
 pub use secret_value::looks_secret;
 pub use server::{
     BuildSection, CacheSection, CallbacksSection, ConfigError, EngineSection, HttpSection, LogFormat, LogSection,
-    MetricsSection, PreflightSection, SandboxSection, ServerConfig, ServerOverrides, StoreSection, Stranger,
-    default_data_dir, strangers,
+    MetricsSection, PreflightSection, SandboxSection, ServerConfig, ServerOverrides, ServerSection, StoreSection,
+    Stranger, default_data_dir, strangers,
 };

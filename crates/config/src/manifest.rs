@@ -4,6 +4,7 @@ mod background;
 mod bounds;
 mod build;
 mod canary;
+mod cors;
 mod cron;
 mod dialect;
 #[cfg(test)]

@@ -16,13 +16,15 @@ use crate::preflight::{InvalidPolicy, Policy};
 
 pub use sections::{
     BuildSection, CacheSection, CallbacksSection, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection,
-    PreflightSection, SandboxSection, StoreSection,
+    PreflightSection, SandboxSection, ServerSection, StoreSection,
 };
 pub use strangers::{Stranger, strangers};
 
 /// Everything that a server can be told. Constructors take the section they need, never the whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ServerConfig {
+    /// What stands in front of it.
+    pub server: ServerSection,
     /// The door.
     pub http: HttpSection,
     /// Where state lives.
@@ -53,6 +55,7 @@ pub struct ServerConfig {
 pub struct ServerOverrides {
     pub listen: Option<SocketAddr>,
     pub public_url: Option<String>,
+    pub trusted_proxies: Option<Vec<AllowedTarget>>,
     pub data: Option<PathBuf>,
     pub unsafe_no_isolation: Option<bool>,
     pub pythons: Option<Vec<PathBuf>>,
@@ -161,6 +164,7 @@ impl ServerConfig {
     #[must_use]
     pub fn with_data_dir(data: PathBuf) -> Self {
         Self {
+            server: ServerSection::default(),
             http: HttpSection::default(),
             store: StoreSection { data },
             sandbox: SandboxSection::default(),
@@ -204,6 +208,7 @@ impl ServerConfig {
         }
         set(&mut self.http.listen, layer.listen);
         self.http.public_url = layer.public_url.or(self.http.public_url.take());
+        set(&mut self.server.trusted_proxies, layer.trusted_proxies);
         set(&mut self.store.data, layer.data);
         set(&mut self.sandbox.unsafe_no_isolation, layer.unsafe_no_isolation);
         set(&mut self.sandbox.pythons, layer.pythons);
@@ -283,6 +288,7 @@ impl ServerConfig {
         if self.engine.collect_grace < Span::from_secs(1) || self.engine.collect_grace > month {
             return refuse("engine.collect_grace", "must be between 1s and 30d, such as 24h");
         }
+        self.check_proxies()?;
         self.check_http()?;
         if self.metrics.functions_max > 10_000 {
             return refuse("metrics.functions_max", "must be from 0 to 10000");
@@ -308,6 +314,21 @@ impl ServerConfig {
                 refuse("http.public_url", "must start with http:// or https://")
             }
             _ => Ok(()),
+        }
+    }
+
+    fn check_proxies(&self) -> Result<(), ConfigError> {
+        let refuse = |message: &str| {
+            Err(ConfigError::OutOfRange { field: "server.trusted_proxies", message: message.to_owned() })
+        };
+        let proxies = &self.server.trusted_proxies;
+        if proxies.len() > limits::ALLOWED_TARGETS_MAX {
+            return refuse("must have at most 256 addresses and networks");
+        }
+        // A name can lead elsewhere tomorrow, and a connection has an address only.
+        match proxies.iter().find(|proxy| matches!(proxy, AllowedTarget::Host(_))) {
+            Some(host) => refuse(&format!("takes addresses and networks such as 10.0.0.0/8, not the name {host}")),
+            None => Ok(()),
         }
     }
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use faas_ports::{Claim, Enqueued, NewItem};
 use faas_types::{
-    Batch, Code, Digest, Fault, FunctionId, InvocationMode, Onward, ProjectId, RunId, RunRecord, RunState, limits,
+    AliasName, Batch, Code, Digest, Fault, FunctionId, InvocationMode, Onward, ProjectId, RunId, RunRecord, RunState,
+    Stage, limits,
 };
 use tokio::sync::oneshot;
 
-use crate::call::{CallRequest, Route};
+use crate::call::{CallRequest, Route, Selector};
 use crate::core::{Core, stopping};
 use crate::dispatch::input::RunInput;
 use crate::dispatch::{Pending, cancel};
@@ -40,6 +41,8 @@ pub struct Later {
     pub redrives: Option<RunId>,
     /// Whom to tell of the run's end.
     pub callback: Option<String>,
+    /// Whether its caller may know why it failed; otherwise the callback tells the code alone.
+    pub details: bool,
     /// The messages that it carries.
     pub batch: Option<Batch>,
     /// How many runs led to it, each caused by the one before.
@@ -195,14 +198,14 @@ impl Core {
         record.trigger_name.clone_from(&request.trigger_name);
         record.stage = route.stage;
         record.origin = later.origin;
-        record.onward = Onward::new(later.callback, later.hops);
+        record.onward = Onward::new(later.callback, later.details, later.hops);
         // Messages come from the database, so its size is theirs already; blobs are never collected.
         let keeps_inline = later.batch.is_some();
         record.batch = later.batch;
         let not_before = now.plus(later.delay);
         record.due_at = (!later.delay.is_zero()).then_some(not_before);
         let claim = later.idempotency_key.map(|key| Claim {
-            key: claim_key(key, &request.headers),
+            key: claim_key(key, route, &request.headers),
             fingerprint: fingerprint(&request),
             expires_at: now.plus(limits::CLAIM_AGE),
         });
@@ -233,10 +236,16 @@ pub(crate) fn fingerprint(request: &CallRequest) -> Digest {
 /// The headers by which a caller proves to a function who it is.
 const PROOFS: [&str; 3] = ["authorization", "cookie", "x-api-key"];
 
-/// Under which name a key is claimed. Callers who prove to the function who they are have keys of their own: what was
+/// Whether a caller proves to the function who it is.
+pub(crate) fn is_proven(headers: &[(String, String)]) -> bool {
+    headers.iter().any(|(name, _)| PROOFS.contains(&name.as_str()))
+}
+
+/// Under which name a key is claimed. Each alias, version by number and stage has keys apart: what a preview answered is
+/// not given to callers of `live`. Callers who prove to the function who they are have keys of their own: what was
 /// answered to one is never given to another who knows the key, nor can that other use it up. `headers` are those that
 /// the function gets, without a key of ours.
-pub(crate) fn claim_key(key: String, headers: &[(String, String)]) -> String {
+pub(crate) fn claim_key(key: String, route: &Route, headers: &[(String, String)]) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut is_proven = false;
     for proof in PROOFS {
@@ -249,11 +258,16 @@ pub(crate) fn claim_key(key: String, headers: &[(String, String)]) -> String {
         }
     }
     // No caller's own name for something holds a line break.
-    if is_proven { format!("{key}\n{}", hasher.finalize().to_hex()) } else { key }
+    let key = if is_proven { format!("{key}\n{}", hasher.finalize().to_hex()) } else { key };
+    match &route.selector {
+        Selector::Alias(alias) if *alias == AliasName::live() && route.stage == Stage::Prod => key,
+        Selector::Alias(alias) => format!("{key}\n{alias} {}", route.stage),
+        Selector::Version(number) => format!("{key}\n{number} {}", route.stage),
+    }
 }
 
 pub(crate) fn other_body() -> Fault {
-    Fault::new(Code::InvalidConfiguration, "the idempotency key was used with another request")
+    Fault::new(Code::KeyReused, "the idempotency key was used with another request")
         .with_hint("send the same request again, or another key")
 }
 

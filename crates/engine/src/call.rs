@@ -6,8 +6,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use faas_ports::{BodyStream, Invocation, InvocationBody};
 use faas_types::{
-    Affinity, Alias, AliasName, AuthMode, Code, Fault, FunctionName, HttpMethod, Lot, ProjectId, RunId, Stage,
-    TriggerKind, TriggerName, TriggerSettings, VersionRecord,
+    Affinity, Alias, AliasName, AuthMode, Code, ErrorDetail, Fault, FunctionName, HttpMethod, Lot, ProjectId, RunId,
+    Stage, TriggerKind, TriggerName, TriggerSettings, VersionRecord,
 };
 
 use crate::catalog::FunctionEntry;
@@ -90,6 +90,12 @@ impl Route {
             Selector::Version(_) => self.version.preview,
         };
         self.version.settings.auth == AuthMode::Public && !is_preview
+    }
+
+    /// Whether everybody who calls may know why it failed.
+    #[must_use]
+    pub fn tells_all(&self) -> bool {
+        self.version.settings.errors == ErrorDetail::Full
     }
 
     /// Whether an HTTP trigger takes this method and path.

@@ -11,6 +11,7 @@ use futures_util::{FutureExt, StreamExt};
 use crate::body_budget::Reservation;
 use crate::delivery::{Delivery, delivery};
 use crate::reply::{Call, CallBody, CallFailure};
+use crate::reply_head::{self, announced_length};
 use crate::stages::Redactor;
 use crate::ticket::{Outcome, Ticket};
 
@@ -57,7 +58,7 @@ impl Exchange {
         while body.len() < GATHERED_MAX {
             match self.step().now_or_never() {
                 Some(Step::Body(chunk)) => body.extend_from_slice(&chunk),
-                Some(Step::Done) => return Ok(self.whole(head, body.freeze())),
+                Some(Step::Done) => return Ok(self.gathered(head, body.freeze())),
                 Some(Step::Failed(fault)) => return Err(fail(self.ticket, fault)),
                 Some(Step::Head(_) | Step::Whole(..)) => {}
                 None => break,
@@ -96,6 +97,17 @@ impl Exchange {
         self.ticket.set_reply(head.status, result);
         let call = self.call(head, CallBody::Whole(body));
         self.ticket.finish(Outcome::Succeeded);
+        call
+    }
+
+    /// A stream that was there at once. Where it is shorter than its head says it stays a stream, which then breaks off.
+    fn gathered(self, head: ReplyHead, body: Bytes) -> Call {
+        let is_short = announced_length(&head).is_some_and(|length| length > body.len() as u64);
+        let call = self.whole(head, body.clone());
+        if is_short {
+            let chunks = futures_util::stream::iter([Ok(body)]).boxed();
+            return Call { body: CallBody::Stream(chunks), ..call };
+        }
         call
     }
 
@@ -175,18 +187,27 @@ impl Exchange {
                 Some(ExchangeItem::Log(entry)) => self.ticket.log(entry),
                 Some(ExchangeItem::Unfinished(part)) => self.ticket.begin_line(part),
                 Some(ExchangeItem::Publish(publishing)) => self.ticket.publish(*publishing),
-                Some(ExchangeItem::Head(head) | ExchangeItem::Reply { head, .. }) if !is_final(head.status) => {
-                    self.ticket.spoil();
-                    return Step::Failed(not_final(head.status));
-                }
-                Some(ExchangeItem::Head(head)) => return Step::Head(head),
+                Some(ExchangeItem::Head(head)) => return self.begun(head),
                 Some(ExchangeItem::Body(chunk)) => return self.received(chunk),
                 Some(ExchangeItem::Reply { head, body, dropped_log_lines }) => {
                     self.ticket.add_dropped_lines(dropped_log_lines);
-                    return Step::Whole(head, body);
+                    return match self.begun(head) {
+                        Step::Head(head) => Step::Whole(head, body),
+                        refused => refused,
+                    };
                 }
                 Some(ExchangeItem::End(end)) => return self.ended(end).await,
                 None => return self.ended(ExchangeEnd::Lost).await,
+            }
+        }
+    }
+
+    fn begun(&mut self, head: ReplyHead) -> Step {
+        match reply_head::check(&head) {
+            Ok(()) => Step::Head(head),
+            Err(fault) => {
+                self.ticket.spoil();
+                Step::Failed(fault)
             }
         }
     }
@@ -261,16 +282,6 @@ impl Exchange {
 
 fn limit(head: &ReplyHead) -> usize {
     usize::try_from(head.length.unwrap_or_default()).unwrap_or(usize::MAX)
-}
-
-fn is_final(status: u16) -> bool {
-    (200..=599).contains(&status)
-}
-
-/// A status below 200 announces another answer; sent as the last word, it breaks the client's connection.
-fn not_final(status: u16) -> Fault {
-    Fault::new(Code::RuntimeError, format!("the function answered with status {status}, which ends no request"))
-        .with_hint("answer with a status from 200 to 599")
 }
 
 fn too_large() -> Fault {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use faas_ports::{Claim, ClaimRequest, Claimed, Holder};
 use faas_types::{Code, Digest, Fault, FunctionId, ProjectId, RunId, limits};
 
-use crate::accept::{claim_key, fingerprint, other_body};
+use crate::accept::{claim_key, fingerprint, is_proven, other_body};
 use crate::call::{CallRequest, Route};
 use crate::core::Core;
 use crate::engine::Engine;
@@ -23,6 +23,7 @@ pub enum Once {
 pub struct KeyHolder {
     core: Arc<Core>,
     name: Option<KeyName>,
+    is_proven: bool,
 }
 
 struct KeyName {
@@ -39,18 +40,19 @@ impl Engine {
     /// Asks for the right to make a call.
     ///
     /// # Errors
-    /// `FN_006` when the key was used with another request, `FN_014` while the first call is under way.
+    /// `FN_030` when the key was used with another request, `FN_014` while the first call is under way.
     pub async fn once(&self, route: &Route, key: String, call: &CallRequest) -> Result<Once, Fault> {
         let record = &route.entry.record;
         let now = self.core.clock.now();
         let (project, function, holder) = (record.project, record.id, self.core.ids.mint(now));
-        let (key, digest): (_, Digest) = (claim_key(key, &call.headers), fingerprint(call));
+        let (key, digest): (_, Digest) = (claim_key(key, route, &call.headers), fingerprint(call));
         let claim = Claim { key: key.clone(), fingerprint: digest, expires_at: now.plus(limits::CLAIM_AGE) };
         let request = ClaimRequest { project, function, claim, run: holder, now };
         match self.core.dispatch.claims.claim(request).await? {
             Claimed::Yours => {
                 let name = Some(KeyName { project, function, holder, key });
-                Ok(Once::First(KeyHolder { core: Arc::clone(&self.core), name }))
+                let is_proven = is_proven(&call.headers);
+                Ok(Once::First(KeyHolder { core: Arc::clone(&self.core), name, is_proven }))
             }
             Claimed::Held { same: false, .. } => Err(other_body()),
             Claimed::Held { holder: Holder::Answered(reply), .. } if reply.is_empty() => {
@@ -74,6 +76,12 @@ impl Engine {
 // === impl KeyHolder ===
 
 impl KeyHolder {
+    /// Whether the caller proved to the function who it is, so that nobody else gets the answer again.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.is_proven
+    }
+
     /// Keeps the answer for whoever repeats the request. An empty one stands for an answer too large to keep.
     pub async fn keep(mut self, reply: Bytes) {
         let Some(KeyName { project, function, holder, key }) = self.name.take() else { return };

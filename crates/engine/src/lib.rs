@@ -43,6 +43,7 @@ mod readiness;
 mod recorder;
 mod replay;
 mod reply;
+mod reply_head;
 mod retention;
 mod retry;
 mod rollback;

@@ -10,6 +10,7 @@ use crate::batch;
 use crate::call::{CallRequest, Selector};
 use crate::dispatch::input::RunInput;
 use crate::engine::Engine;
+use crate::triggers::foreign;
 
 /// Redrives that are accepted at once.
 const AT_ONCE: usize = 64;
@@ -75,7 +76,11 @@ impl Engine {
         if !replay.current {
             route.stage = run.stage;
         }
-        let RunInput { method, path, query, headers, body, max_age } = input;
+        let RunInput { method, path, query, mut headers, body, max_age } = input;
+        // What a caller sent says nothing for the platform, whoever stored it.
+        if matches!(run.trigger, TriggerKind::Http | TriggerKind::Api) {
+            headers = foreign(headers);
+        }
         let request =
             CallRequest { trigger: TriggerKind::Replay, trigger_name: None, method, path, query, headers, body };
         self.accept(route, request, Later { max_age, origin: Some(id), redrives, batch: carried, ..Later::default() })

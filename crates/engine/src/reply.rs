@@ -9,6 +9,8 @@ use faas_types::{Fault, RunId, Timeline};
 use futures_util::Stream;
 use futures_util::stream::BoxStream;
 
+use crate::reply_head::announced_length;
+
 /// A function's reply.
 pub struct Call {
     /// The run.
@@ -50,6 +52,16 @@ pub struct CallFailure {
     pub timeline: Timeline,
     /// What happened.
     pub fault: Fault,
+}
+
+// === impl Call ===
+
+impl Call {
+    /// How long the function says that its body is, or that of an answer to GET would be.
+    #[must_use]
+    pub fn announced_length(&self) -> Option<u64> {
+        announced_length(&self.head)
+    }
 }
 
 // === impl CallFailure ===

@@ -28,6 +28,7 @@ pub use hooks::{HookAnswer, HookRequest};
 pub use record::{SealedSecret, TriggerOrigin, TriggerRecord, TriggerState, WebhookDoor};
 pub use table::{TriggerEntry, Triggers};
 
+pub(crate) use accept::foreign;
 pub(crate) use cron::run as keep_schedules;
 pub(crate) use door::sealed_values;
 pub(crate) use event::malformed;

@@ -4,10 +4,13 @@ use axum::extract::Request;
 use axum::response::Response;
 use faas_engine::{Engine, Selector};
 use faas_ports::{Clock, SystemClock};
-use faas_types::{Affinity, AliasName, Code, Fault, InvocationMode, Scope, TriggerKind};
-use faas_web::{AnswerCache, CallTarget, RequestId, authenticate, key_of, mark_of, prefers_async, render, serve_call};
+use faas_types::{Affinity, AliasName, Code, CorsSettings, Fault, InvocationMode, Scope, TriggerKind};
+use faas_web::{
+    AnswerCache, CallTarget, RequestId, allow_page, authenticate, key_of, mark_of, prefers_async, preflight, render,
+    serve_call,
+};
 use http::HeaderValue;
-use http::header::ALLOW;
+use http::header::{ALLOW, ORIGIN, VARY};
 use http::request::Parts;
 
 /// Every function URL starts with it.
@@ -20,6 +23,16 @@ pub const ASYNC_PREFIX: &str = "/async/";
 pub struct Gateway {
     engine: Engine,
     cache: AnswerCache,
+    audience: Audience,
+}
+
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Anybody: why a function failed is told to those who may read its runs.
+    World,
+    /// The person who writes the functions, on a server of their own.
+    Author,
 }
 
 /// A function URL's path, taken apart.
@@ -51,8 +64,13 @@ impl From<Fault> for Refused {
 impl Gateway {
     /// A gateway to the functions of `engine`, which keeps answers in `cache` where they allow it.
     #[must_use]
-    pub fn new(engine: Engine, cache: AnswerCache) -> Self {
-        Self { engine, cache }
+    pub fn new(engine: Engine, cache: AnswerCache, audience: Audience) -> Self {
+        Self { engine, cache, audience }
+    }
+
+    /// Whether every caller may know why a function failed.
+    pub(crate) fn tells_all(&self) -> bool {
+        self.audience == Audience::Author
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -61,17 +79,63 @@ impl Gateway {
 
     /// Answers a request whose path starts with [`PREFIX`] or [`ASYNC_PREFIX`].
     pub async fn answer(&self, request: Request) -> Response {
+        if !request.headers().contains_key(ORIGIN) {
+            return self.call(request).await;
+        }
+        // Boxed: a page's call is rare beside the others, and its future is larger.
+        Box::pin(self.answer_page(request)).await
+    }
+
+    /// Answers a page, where the function says which pages may call.
+    async fn answer_page(&self, request: Request) -> Response {
+        let (head, body) = request.into_parts();
+        let Some(cors) = self.cors(&head).await else {
+            return self.call(Request::from_parts(head, body)).await;
+        };
+        if let Some(mut response) = preflight(&cors, &head) {
+            let id = RequestId::of(&head.headers, SystemClock.now());
+            response.headers_mut().insert(RequestId::HEADER, id.header());
+            return response;
+        }
+        let origin = head.headers.get(ORIGIN).cloned();
+        let mut response = self.call(Request::from_parts(head, body)).await;
+        if let Some(origin) = origin {
+            allow_page(&cors, &origin, response.headers_mut());
+        }
+        response
+    }
+
+    /// What a function says of pages. A browser that asks shows no key, so only the function's default project is looked
+    /// at then.
+    async fn cors(&self, head: &Parts) -> Option<CorsSettings> {
+        let address = Address::parse(head.uri.path());
+        let selector = address.selector.map_or(Ok(Selector::Alias(AliasName::live())), str::parse).ok()?;
+        let caller = key_of(&head.headers).and_then(|key| self.engine.keys().authenticate(key).ok());
+        let project = caller.as_ref().map_or(self.engine.default_project(), |caller| caller.project);
+        let mark = |by: &Affinity| mark_of(&head.headers, by);
+        let route = self.engine.route_request(project, address.function, &selector, mark).await.ok()?;
+        route.version.settings.cors.clone()
+    }
+
+    async fn call(&self, request: Request) -> Response {
         let id = RequestId::of(request.headers(), SystemClock.now());
         let (head, body) = request.into_parts();
         match self.target(&head).await {
             Ok(target) => {
+                let varies = target.route.version.settings.cors.is_some() && !head.headers.contains_key(ORIGIN);
                 let later = head.uri.path().starts_with(ASYNC_PREFIX) || is_for_later(&head, &target);
                 let request = Request::from_parts(head, body);
-                if later || target.route.version.settings.cache.is_none() {
-                    return serve_call(&self.engine, target, request, &id, later).await;
+                let mut response = if later || target.route.version.settings.cache.is_none() {
+                    serve_call(&self.engine, target, request, &id, later).await
+                } else {
+                    // Boxed: its future is large, and most functions have no kept answers.
+                    Box::pin(self.cache.answer(&self.engine, target, request, &id)).await
+                };
+                if varies {
+                    // So that no cache in between gives a page what was answered to somebody else.
+                    response.headers_mut().append(VARY, HeaderValue::from_static("Origin"));
                 }
-                // Boxed: its future is large, and most functions have no kept answers.
-                Box::pin(self.cache.answer(&self.engine, target, request, &id)).await
+                response
             }
             Err(Refused { fault, allow }) => {
                 let mut response = render(&fault, &id, None);
@@ -102,8 +166,8 @@ impl Gateway {
         if !route.is_public() && !may_invoke {
             authenticate(&self.engine, &head.headers, Scope::Invoke)?;
         }
-        // A key of ours is for us alone, also where the function would take anybody.
-        let key_was_used = caller.is_some();
+        let may_read = caller.as_ref().is_some_and(|caller| caller.may(Scope::RunsRead));
+        let details = may_read || self.audience == Audience::Author || route.tells_all();
         route.check(head.method.as_str(), address.path).map_err(|fault| {
             let allow = (fault.code == Code::MethodNotAllowed).then(|| route.allowed(address.path));
             Refused { fault, allow: allow.and_then(|methods| HeaderValue::try_from(methods).ok()) }
@@ -114,7 +178,7 @@ impl Gateway {
             trigger: TriggerKind::Http,
             path: address.path.to_owned(),
             prefix: Some(prefix),
-            key_was_used,
+            details,
         })
     }
 }

@@ -17,6 +17,6 @@ impl Gateway {
     pub async fn deliver(&self, request: Request) -> Response {
         let id = RequestId::of(request.headers(), SystemClock.now());
         let token = request.uri().path().strip_prefix(HOOKS_PREFIX).unwrap_or_default().to_owned();
-        answer_delivery(self.engine(), &token, request, &id).await
+        answer_delivery(self.engine(), &token, request, self.tells_all(), &id).await
     }
 }

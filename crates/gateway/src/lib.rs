@@ -3,5 +3,5 @@
 mod function_url;
 mod hook_url;
 
-pub use function_url::{ASYNC_PREFIX, Gateway, PREFIX};
+pub use function_url::{ASYNC_PREFIX, Audience, Gateway, PREFIX};
 pub use hook_url::HOOKS_PREFIX;

@@ -139,6 +139,8 @@ catalogue! {
     UploadRefused = "FN_028", "upload refused", http 422, FailedPrecondition, exit 5, retryable false;
     /// A secret that the function's vars refer to is not there, or cannot be opened.
     SecretUnusable = "FN_029", "secret not usable", http 502, FailedPrecondition, exit 5, retryable false;
+    /// The idempotency key was used with another request.
+    KeyReused = "FN_030", "idempotency key reused", http 422, InvalidArgument, exit 5, retryable false;
 }
 
 // === impl Code ===

@@ -10,11 +10,13 @@ mod bytesize;
 mod canary;
 mod cause;
 mod code;
+mod cors;
 mod cron;
 mod cron_ticks;
 mod debuggee;
 mod digest;
 mod fault;
+mod field_rules;
 mod function_target;
 pub mod id;
 mod index_url;
@@ -50,11 +52,13 @@ pub use bytesize::ByteSize;
 pub use canary::{Breach, Canary, CanaryMove, CanaryPolicy, Tally};
 pub use cause::{CauseClass, Diagnosis, diagnose};
 pub use code::{Code, GrpcStatus};
+pub use cors::{CorsOrigin, CorsSettings, InvalidOriginOfPages};
 pub use cron::{CronSchedule, InvalidCron};
 pub use cron_ticks::{CronPolicy, DueTicks, MissedTicks, Overlap};
 pub use debuggee::Debuggee;
 pub use digest::Digest;
 pub use fault::{Fault, FunctionError, InnerLimit};
+pub use field_rules::{RequestField, is_reserved_in_replies};
 pub use function_target::{FunctionTarget, InvalidFunctionTarget};
 pub use id::{
     AttemptId, DeploymentId, EventId, FunctionId, Id, IdKind, InstanceId, InvalidId, KeyId, LayerId, MessageId,
@@ -77,7 +81,8 @@ pub use run_record::{AttemptRecord, Batch, LogLevel, LogLine, LogStream, RunReco
 pub use scope::{InvalidScope, Scope};
 pub use secret_ref::{InvalidSecretRef, VarPart, secret_refs, var_parts};
 pub use settings::{
-    Allowance, AuthMode, CacheSettings, CacheShare, FunctionSettings, HttpMethod, NetworkMode, Scaling, TriggerSettings,
+    Allowance, AuthMode, CacheSettings, CacheShare, ErrorDetail, FunctionSettings, HttpMethod, NetworkMode, Scaling,
+    TriggerSettings,
 };
 pub use span::{InvalidSpan, Span};
 pub use stage::{InvalidStage, Stage};

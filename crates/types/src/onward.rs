@@ -19,6 +19,9 @@ pub struct Onward {
     /// it.
     #[serde(skip_serializing_if = "is_zero")]
     pub hops: u32,
+    /// Whether the callback tells the code of a failure alone: its caller may not know more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub brief: bool,
 }
 
 /// A message that the server sends at the end of a run.
@@ -79,9 +82,10 @@ fn is_zero(count: &u32) -> bool {
 impl Onward {
     /// Of a run that is accepted with these; `None` where nothing is to be told.
     #[must_use]
-    pub fn new(callback: Option<String>, hops: u32) -> Option<Box<Self>> {
+    pub fn new(callback: Option<String>, details: bool, hops: u32) -> Option<Box<Self>> {
         let callback = callback.map(Callback::new);
-        (callback.is_some() || hops > 0).then(|| Box::new(Self { callback, destination: None, hops }))
+        let brief = callback.is_some() && !details;
+        (callback.is_some() || hops > 0).then(|| Box::new(Self { callback, destination: None, hops, brief }))
     }
 }
 

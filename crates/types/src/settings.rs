@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Background, ByteSize, CanaryPolicy, CronTrigger, DependencyMode, Entrypoint, EventTrigger, IsolationLevel,
-    LayerRef, QueueTrigger, RuntimeName, Span, TriggerKind, TriggerName, WebhookTrigger, limits,
+    Background, ByteSize, CanaryPolicy, CorsSettings, CronTrigger, DependencyMode, Entrypoint, EventTrigger,
+    IsolationLevel, LayerRef, QueueTrigger, RuntimeName, Span, TriggerKind, TriggerName, WebhookTrigger, limits,
 };
 
 /// Who may call a function's URL.
@@ -116,6 +116,12 @@ pub struct FunctionSettings {
     /// How answers are kept; `None` keeps none.
     #[serde(default)]
     pub cache: Option<CacheSettings>,
+    /// Which pages of other origins may call it; `None` leaves that to its own answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<CorsSettings>,
+    /// What callers without a key learn of a failure.
+    #[serde(default)]
+    pub errors: ErrorDetail,
     /// How it takes over from the version before; `None` takes over at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<CanaryPolicy>,
@@ -128,6 +134,17 @@ pub struct FunctionSettings {
     /// The named layers that it stands on, those that win first. Those of a version say which of theirs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<LayerRef>,
+}
+
+/// What callers learn of a failure whose key may not read runs, or who have none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ErrorDetail {
+    /// The code and the run.
+    #[default]
+    Code,
+    /// Message, place and stack as well.
+    Full,
 }
 
 /// What the whole process tree of an instance may use besides memory and CPU.
@@ -263,6 +280,8 @@ impl FunctionSettings {
             triggers: vec![TriggerSettings::Http { path: "/".into(), methods: Vec::new() }],
             limits: Allowance::default(),
             cache: None,
+            cors: None,
+            errors: ErrorDetail::default(),
             canary: None,
             dependencies: DependencyMode::default(),
             install_scripts: Vec::new(),

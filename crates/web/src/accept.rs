@@ -60,7 +60,7 @@ async fn accept_call(engine: &Engine, target: CallTarget, request: Request, id: 
 
 async fn accept(engine: &Engine, target: CallTarget, request: Request) -> Result<Accepted, Fault> {
     let (parts, body) = request.into_parts();
-    let later = later(&parts.headers)?;
+    let later = Later { details: target.details, ..later(&parts.headers)? };
     let body = held_body(&parts.headers, body, engine.bodies()).await?;
     let call = CallRequest {
         trigger_name: None,
@@ -68,7 +68,7 @@ async fn accept(engine: &Engine, target: CallTarget, request: Request) -> Result
         method: parts.method.as_str().to_owned(),
         path: target.path,
         query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: passed_headers(&parts, target.prefix, target.key_was_used),
+        headers: passed_headers(&parts, target.prefix),
         body,
     };
     engine.accept(target.route, call, later).await

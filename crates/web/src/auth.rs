@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use faas_engine::{Caller, Engine, Keys};
 use faas_types::{Code, Fault, Scope};
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 
 use crate::Failure;
 
@@ -39,6 +41,22 @@ pub fn key_of(headers: &HeaderMap) -> Option<&str> {
         (Some(key), _) | (None, Some(key)) => Some(key),
         (None, None) => None,
     }
+}
+
+/// Whether a header's value is a key of the platform, or was meant to be one: revoked, of another server, mistyped. No
+/// function sees it, whichever header it came in.
+pub(crate) fn carries_key(value: &HeaderValue) -> bool {
+    let text = value.as_bytes().trim_ascii_start();
+    let is_key = |word: &[u8]| word.trim_ascii_start().starts_with(Keys::PREFIX.as_bytes());
+    let Some(space) = text.iter().position(|byte| *byte == b' ') else { return is_key(text) };
+    let (scheme, rest) = text.split_at(space);
+    is_key(text) || is_key(rest) || scheme.eq_ignore_ascii_case(b"basic") && has_key(rest.trim_ascii())
+}
+
+/// Whether Basic credentials have a key as user or password, as pushes of git do.
+fn has_key(credentials: &[u8]) -> bool {
+    let Ok(pair) = STANDARD.decode(credentials) else { return false };
+    pair.splitn(2, |byte| *byte == b':').any(|part| part.starts_with(Keys::PREFIX.as_bytes()))
 }
 
 /// The caller, if the request's key holds the scope.
@@ -82,9 +100,21 @@ pub(crate) fn identify(engine: &Engine, headers: &HeaderMap) -> Result<Arc<Calle
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
+
+    #[test]
+    fn what_looks_like_a_key_is_one() {
+        let carries = |text: &str| carries_key(&HeaderValue::from_str(text).expect("a value"));
+        let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
+        for ours in ["faas_revoked", "Bearer faas_x", "bearer  faas_x", "ApiKey faas_x", "x, faas_x"] {
+            assert!(carries(ours), "{ours}");
+        }
+        assert!(carries(&basic("git:faas_x")) && carries(&basic("faas_x:")));
+        for theirs in ["Bearer eyJ", "", "a faas", "Basic %%%", "my_faas_key"] {
+            assert!(!carries(theirs), "{theirs}");
+        }
+        assert!(!carries(&basic("user:password")));
+    }
 
     #[test]
     fn a_key_for_the_function_does_not_hide_ours() {

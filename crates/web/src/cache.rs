@@ -7,6 +7,7 @@ mod recording;
 mod rules;
 mod store;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -29,6 +30,7 @@ use self::rules::{Asked, Passed, admit, is_known};
 use self::store::{Answer, Found, Key, Store};
 use crate::accept::serve_call;
 use crate::call::{CallTarget, answer_call};
+use crate::edge::Origin;
 use crate::request_id::{self, RequestId};
 
 /// Tells what was done, after RFC 9211.
@@ -116,7 +118,7 @@ impl AnswerCache {
             return with_status(response, why);
         }
         let auth = target.route.version.settings.auth;
-        let asked = Asked::new(&head, target.key_was_used, auth, &settings);
+        let asked = Asked::new(&head, auth, &settings);
         let purges = shared.purges.load(Ordering::Acquire);
         let visit = Visit { shared, settings, key, asked, purges };
         let (response, outcome) = visit.run(engine, target, Request::from_parts(head, body), id).await;
@@ -125,17 +127,23 @@ impl AnswerCache {
     }
 }
 
-/// Host, path and query as the caller wrote them: links in an answer may depend on each.
+/// Scheme, host, path and query as the caller wrote them: links in an answer may depend on each.
 fn key(engine: &Engine, target: &CallTarget, head: &Parts) -> Key {
-    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| head.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default();
+    let host = head.headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).to_ascii_lowercase());
+    let host = host.or_else(|| Some(head.uri.authority()?.as_str().to_ascii_lowercase())).unwrap_or_default();
+    // What a trusted proxy says of the caller's view of the server; functions are told of it.
+    let (scheme, outer) = head
+        .extensions
+        .get::<Origin>()
+        .map_or(("", Cow::Borrowed("")), |origin| (origin.scheme(), String::from_utf8_lossy(origin.host())));
     let path = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let entry = &target.route.entry;
     Key {
         function: entry.record.id,
         version: target.route.version.number,
         vars: engine.vars_mark(&target.route),
-        address: format!("{} {path}", host.to_ascii_lowercase()).into(),
+        address: format!("{scheme} {outer} {host} {path}").into(),
+        is_personal: false,
     }
 }
 
@@ -149,11 +157,12 @@ impl Visit<'_> {
         request: Request,
         id: &RequestId,
     ) -> (Response, CacheOutcome) {
+        let own = Key { is_personal: self.asked.is_personal, ..self.key.clone() };
         let patience = target.route.version.settings.timeout.get() * 2 + WAIT_MORE;
         let until = tokio::time::Instant::now() + patience;
         let mut waits = 0;
         loop {
-            let stale = match self.shared.store.find(&self.key, &self.asked) {
+            let stale = match self.shared.store.find(&self.key, &own, &self.asked) {
                 Found::Fresh(answer, head) => {
                     let status = format!("faas; hit; ttl={}", answer.ttl());
                     return (self.send(head, &answer, &status, id), CacheOutcome::Hit);
@@ -167,7 +176,7 @@ impl Visit<'_> {
             };
             // The answer to HEAD is none to keep, so nobody waits for it.
             let is_alone = request.method() == Method::HEAD || waits >= WAITS_MAX;
-            let flight = match (!is_alone).then(|| self.shared.flights.join(&self.key)) {
+            let flight = match (!is_alone).then(|| self.shared.flights.join(&own)) {
                 Some(Turn::Later(landed)) => {
                     waits += 1;
                     if tokio::time::timeout_at(until, landed).await.is_err() {
@@ -239,7 +248,8 @@ impl Visit<'_> {
         let Some(keepable) = self.asked.keepable(&head, &self.settings).filter(|_| fits) else {
             // A failure says nothing about the next answer.
             if !head.status.is_server_error() {
-                self.shared.store.pass(self.key);
+                // One caller's cookie says nothing about the answer to others.
+                self.shared.store.pass(Key { is_personal: self.asked.is_personal, ..self.key });
             }
             return (with_status(Response::from_parts(head, body), "faas; fwd=uri-miss"), CacheOutcome::Bypass);
         };

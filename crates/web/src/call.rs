@@ -4,17 +4,21 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use faas_engine::{Call, CallBody, CallFailure, CallRequest, Engine, InvocationBody, Route};
+use faas_types::is_reserved_in_replies;
 use faas_types::{RunId, Timeline, TriggerKind};
-use futures_util::{StreamExt, TryStreamExt};
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use futures_util::StreamExt;
+use http::header::{CONTENT_LENGTH, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use crate::auth::carries_key;
 use crate::body::body_of_call;
-use crate::problem::ERROR_SOURCE;
+use crate::edge::Origin;
+use crate::problem::brief;
+use crate::promised::Promised;
+use crate::render;
 use crate::request_id::{self, RequestId};
 use crate::timing::{SERVER_TIMING, server_timing};
-use crate::{key_of, render};
 
 pub(crate) const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
 pub(crate) const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
@@ -26,9 +30,6 @@ pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-function-versi
 /// Headers of ours that an answer has at the most.
 const FACTS: usize = 8;
 
-/// Headers of a reply that the function cannot set: they frame the message, or tell whose failure it is.
-const OURS: [HeaderName; 4] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, ERROR_SOURCE];
-
 /// Where a call goes and how it came.
 pub struct CallTarget {
     /// The function and version.
@@ -39,8 +40,8 @@ pub struct CallTarget {
     pub path: String,
     /// What the function's URL has before that path, so that its own links can lead back: `/fn/hello`.
     pub prefix: Option<String>,
-    /// Whether the request's key was checked by the platform; it is then kept from the function.
-    pub key_was_used: bool,
+    /// Whether the caller may know why the function failed.
+    pub details: bool,
 }
 
 /// What the headers of an answer tell of its call.
@@ -67,7 +68,7 @@ pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, 
         method: parts.method.as_str().to_owned(),
         path: target.path,
         query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: passed_headers(&parts, target.prefix, target.key_was_used),
+        headers: passed_headers(&parts, target.prefix),
         body,
     };
     let answer = match arriving {
@@ -75,43 +76,58 @@ pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, 
         None => engine.call(target.route, call).await,
     };
     match answer {
-        Ok(call) if parts.method == Method::HEAD => reply(without_body(call).await, id),
+        Ok(call) if parts.method == Method::HEAD => reply_to_head(call, id).await,
+        Ok(call) if has_no_body(call.head.status) => reply(without_body(call).await, id),
         Ok(call) => reply(call, id),
-        Err(failure) => refuse(&failure, id),
+        Err(failure) => refuse(&failure, target.details, id),
     }
+}
+
+/// An answer to HEAD says how long the body is that GET has, and has none.
+async fn reply_to_head(call: Call, id: &RequestId) -> Response {
+    let length = call.announced_length().or_else(|| match &call.body {
+        CallBody::Whole(body) if !body.is_empty() => Some(body.len() as u64),
+        _ => None,
+    });
+    let length = length.filter(|_| !has_no_body(call.head.status));
+    let mut response = reply(without_body(call).await, id);
+    if let Some(length) = length {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response
 }
 
 /// Lets a streamed reply end before its body is left out: dropped half-way, it would count as a caller that went away,
 /// and its instance would be lost.
 async fn without_body(mut call: Call) -> Call {
     if matches!(call.body, CallBody::Stream(_)) {
-        // Its chunks, and a failure after the head, are nothing that an answer to HEAD could tell.
+        // Its chunks, and a failure after the head, are nothing that a reply without a body could tell.
         while let Some(Ok(_)) = call.body.next().await {}
-        call.body = CallBody::Whole(bytes::Bytes::new());
     }
+    call.body = CallBody::Whole(bytes::Bytes::new());
     call
 }
 
-/// The headers that the function sees: all but the platform's own key, and a prefix that only the platform sets.
-/// HTTP/2 names the host outside of the headers; functions look for it there.
-pub(crate) fn passed_headers(parts: &Parts, prefix: Option<String>, key_was_used: bool) -> Vec<(String, String)> {
+/// Whether a message of this status ends with its head, whatever the function gave as its body.
+fn has_no_body(status: u16) -> bool {
+    matches!(status, 204 | 205 | 304)
+}
+
+/// The headers that the function sees: all but keys of the platform, and on whose behalf the call comes. HTTP/2 names the
+/// host outside of the headers; functions look for it there.
+pub(crate) fn passed_headers(parts: &Parts, prefix: Option<String>) -> Vec<(String, String)> {
     let headers = &parts.headers;
     let host = parts.uri.authority().filter(|_| !headers.contains_key(HOST));
     let host = host.map(|authority| (HOST.as_str().to_owned(), authority.as_str().to_owned()));
-    let key = if key_was_used { key_of(headers) } else { None };
-    let is_key = |name: &HeaderName, value: &HeaderValue| {
-        key.is_some_and(|key| {
-            (*name == AUTHORIZATION || name.as_str() == "x-api-key")
-                && value.to_str().is_ok_and(|text| text.ends_with(key))
-        })
-    };
     let prefix = prefix.map(|prefix| (PREFIX.as_str().to_owned(), prefix));
+    let origin = parts.extensions.get::<Origin>().map(Origin::fields);
     headers
         .iter()
-        .filter(|(name, value)| **name != PREFIX && !is_key(name, value))
+        .filter(|(_, value)| !carries_key(value))
         .map(|(name, value)| (name.as_str().to_owned(), latin1(value.as_bytes())))
         .chain(host)
         .chain(prefix)
+        .chain(origin.into_iter().flatten())
         .collect()
 }
 
@@ -124,15 +140,19 @@ fn latin1(bytes: &[u8]) -> String {
 }
 
 fn reply(call: Call, id: &RequestId) -> Response {
+    let length = call.announced_length().filter(|_| matches!(call.body, CallBody::Stream(_)));
     let body = match call.body {
         CallBody::Whole(bytes) => Body::from(bytes),
-        stream @ CallBody::Stream(_) => Body::from_stream(stream.map_err(std::io::Error::other)),
+        CallBody::Stream(stream) => Body::new(Promised::new(stream, length)),
     };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(call.head.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let headers = response.headers_mut();
     headers.reserve(call.head.headers.len() + FACTS);
     reply_headers(&call.head.headers, headers);
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
     let facts = CallFacts {
         run: Some(call.run),
         version: Some(call.version),
@@ -144,14 +164,17 @@ fn reply(call: Call, id: &RequestId) -> Response {
     response
 }
 
-/// The headers that a function may set of its reply.
+/// The headers that a function may set of its reply. What it names in `Connection` is about its own connection.
 pub(crate) fn reply_headers(set: &[(String, String)], headers: &mut HeaderMap) {
+    let options = set.iter().filter(|(name, _)| name == "connection").flat_map(|(_, value)| value.split(','));
+    let options: Vec<String> = options.map(|word| word.trim().to_ascii_lowercase()).collect();
     for (name, value) in set {
+        if is_reserved_in_replies(name) || options.contains(name) {
+            continue;
+        }
         let name = HeaderName::try_from(name.as_str());
         let value = HeaderValue::from_bytes(&value.chars().map(to_byte).collect::<Vec<u8>>());
-        if let (Ok(name), Ok(value)) = (name, value)
-            && !OURS.contains(&name)
-        {
+        if let (Ok(name), Ok(value)) = (name, value) {
             headers.append(name, value);
         }
     }
@@ -161,8 +184,8 @@ fn to_byte(character: char) -> u8 {
     u8::try_from(u32::from(character)).unwrap_or(b'?')
 }
 
-fn refuse(failure: &CallFailure, id: &RequestId) -> Response {
-    let mut response = render(&failure.fault, id, failure.run);
+fn refuse(failure: &CallFailure, details: bool, id: &RequestId) -> Response {
+    let mut response = render(&brief(&failure.fault, details), id, failure.run);
     let facts = CallFacts {
         run: failure.run,
         version: failure.version,

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use faas_engine::{CallRequest, Engine, KeyHolder, Once};
 use faas_types::{Fault, limits};
 use futures_util::StreamExt;
+use http::header::SET_COOKIE;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::accept::{IDEMPOTENCY_KEY, key};
@@ -43,7 +44,7 @@ async fn first(engine: &Engine, target: &CallTarget, request: Request) -> Result
         method: parts.method.as_str().to_owned(),
         path: target.path.clone(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: passed_headers(&parts, None, target.key_was_used),
+        headers: passed_headers(&parts, None),
         body: body.clone(),
     };
     let once = engine.once(&target.route, name, &call).await?;
@@ -52,9 +53,11 @@ async fn first(engine: &Engine, target: &CallTarget, request: Request) -> Result
 
 /// Keeps an answer that the function chose. A failure frees the key, so that the request may be tried again.
 async fn keep(holder: KeyHolder, response: Response) -> Response {
-    if response.headers().contains_key(ERROR_SOURCE) || response.status().is_server_error() {
+    let is_failure = response.status().is_server_error() || response.status() == StatusCode::TOO_MANY_REQUESTS;
+    if response.headers().contains_key(ERROR_SOURCE) || is_failure {
         return response;
     }
+    let is_proven = holder.is_proven();
     let (head, body) = response.into_parts();
     let mut chunks = body.into_data_stream();
     let mut bytes = BytesMut::new();
@@ -70,7 +73,9 @@ async fn keep(holder: KeyHolder, response: Response) -> Response {
     }
     let bytes = bytes.freeze();
     let text = |value: &HeaderValue| value.as_bytes().iter().map(|&byte| char::from(byte)).collect::<String>();
-    let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    // A cookie makes its holder somebody: it goes to the one who asked first, or to whoever proves to be the same.
+    let kept = head.headers.iter().filter(|(name, _)| is_proven || **name != SET_COOKIE);
+    let headers = kept.map(|(name, value)| (name.to_string(), text(value))).collect();
     let kept: Head = (head.status.as_u16(), headers);
     let reply = match serde_json::to_vec(&kept) {
         Ok(mut reply) if bytes.len() <= limits::CLAIM_REPLY_MAX => {

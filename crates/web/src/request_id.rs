@@ -16,6 +16,9 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 // === impl RequestId ===
 
 impl RequestId {
+    /// The header that carries it, both ways.
+    pub const HEADER: HeaderName = HEADER;
+
     /// The id of a request with these headers, which arrived at `now`.
     #[must_use]
     pub fn of(headers: &HeaderMap, now: Timestamp) -> Self {

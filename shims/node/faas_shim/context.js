@@ -51,6 +51,11 @@ class RequestView {
     return this.#headers;
   }
 
+  /** The caller's address, as far as the server knows it; null for runs that no request made. */
+  get clientAddress() {
+    return this.headers["x-forwarded-for"]?.split(",")[0].trim() || null;
+  }
+
   text() {
     return this.body.toString();
   }
@@ -191,7 +196,7 @@ function address(head) {
   let host = "localhost";
   for (const [name, value] of head.headers) {
     if (name === "host") host = value;
-    else if (name === "x-forwarded-proto" && value === "https") scheme = "https";
+    else if (name === "x-forwarded-proto" && /^https\s*(,|$)/i.test(value)) scheme = "https";
   }
   const below = head.query === "" ? head.path : `${head.path}?${head.query}`;
   // A host that does not make a URL says nothing that a handler could use.

@@ -187,13 +187,15 @@ def _scope(head: dict, state: dict) -> dict[str, object]:
     root_path = fields.get("x-forwarded-prefix", "").rstrip("/")
     path = root_path + head["path"]
     name, _, port = fields.get("host", "localhost").partition(":")
+    # The server rewrites both: what stands here is what it believes.
     client = fields.get("x-forwarded-for", "").partition(",")[0].strip()
+    scheme = fields.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": "1.1",
         "method": head["method"],
-        "scheme": fields.get("x-forwarded-proto", "http"),
+        "scheme": "https" if scheme == "https" else "http",
         "path": unquote(path, plus=False),
         "raw_path": path.encode("latin-1", "replace"),
         "query_string": head["query"].encode("latin-1", "replace"),

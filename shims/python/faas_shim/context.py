@@ -73,6 +73,11 @@ class Request:
             self._headers = Headers(self.head["headers"])
         return self._headers
 
+    @property
+    def client_address(self) -> str | None:
+        """The caller's address, as far as the server knows it; None for runs that no request made."""
+        return self.headers.get("x-forwarded-for", "").partition(",")[0].strip() or None
+
     def has_json_body(self) -> bool:
         """Whether parameters come from a JSON body rather than from the query or a form."""
         if not self.body:

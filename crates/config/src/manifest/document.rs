@@ -1,13 +1,14 @@
 //! The written form of a manifest, for its JSON schema and for uploads.
 
 mod background;
+mod cors;
 mod trigger;
 
 use std::collections::BTreeMap;
 
 use faas_types::{
-    Allowance, AuthMode, CacheSettings, CacheShare, CanaryPolicy, DependencyMode, FunctionSettings, NetworkMode,
-    Scaling,
+    Allowance, AuthMode, CacheSettings, CacheShare, CanaryPolicy, DependencyMode, ErrorDetail, FunctionSettings,
+    NetworkMode, Scaling,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use super::Manifest;
 use crate::languages::Language;
 use background::{BackgroundDocument, RetryDocument};
+use cors::CorsDocument;
 use trigger::TriggerDocument;
 
 /// A function of Function Cloud.
@@ -65,6 +67,13 @@ pub(super) struct ManifestDocument {
     /// Keeps answers to GET and HEAD, as far as they allow it; without this table none are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     cache: Option<CacheDocument>,
+    /// Lets pages of other origins call the function from a browser; the server then answers their preflight requests
+    /// itself. Without this table the function's own answers decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cors: Option<CorsDocument>,
+    /// What a caller learns of a failure who has no key that may read runs: the code and the run (code), or the message,
+    /// place and stack as well (full).
+    errors: ErrorsName,
     /// Lets a new version take over step by step, and go by itself when its calls go wrong; without this table it takes
     /// over at once.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,6 +162,14 @@ struct CacheDocument {
     /// Who may be sent the kept answer of a private function: other holders of keys where the answer says public or
     /// s-maxage (declared), or every holder of a key of the project (project).
     share: ShareName,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum ErrorsName {
+    Code,
+    Full,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -296,6 +313,11 @@ impl From<&Manifest> for ManifestDocument {
             background: (&settings.background).into(),
             limits: settings.limits.into(),
             cache: settings.cache.map(Into::into),
+            cors: settings.cors.as_ref().map(Into::into),
+            errors: match settings.errors {
+                ErrorDetail::Code => ErrorsName::Code,
+                ErrorDetail::Full => ErrorsName::Full,
+            },
             canary: settings.canary.as_ref().map(Into::into),
             preflight: PreflightDocument {
                 allow_secrets: manifest.allowed_secrets.iter().map(ToString::to_string).collect(),

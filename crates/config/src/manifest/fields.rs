@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use faas_types::{
-    AuthMode, ByteSize, Entrypoint, FunctionSettings, IsolationLevel, NetworkMode, Origins, RuntimeName, Scaling, Span,
-    limits,
+    AuthMode, ByteSize, Entrypoint, ErrorDetail, FunctionSettings, IsolationLevel, NetworkMode, Origins, RuntimeName,
+    Scaling, Span, limits,
 };
 
 use super::Manifest;
@@ -12,6 +12,7 @@ use super::background::background;
 use super::bounds::{allowance, cache};
 use super::build::build;
 use super::canary::canary;
+use super::cors::cors;
 use super::layers::layers;
 use super::node::{Node, Value};
 use super::preflight::{allowed_secrets, place};
@@ -39,6 +40,8 @@ pub(super) const ROOT_KEYS: &[&str] = &[
     "triggers",
     "limits",
     "cache",
+    "cors",
+    "errors",
     "background",
     "canary",
     "preflight",
@@ -68,6 +71,8 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Option<Manifest> {
     let entrypoint = entrypoint(reader, &table, &runtime);
     let defaults = FunctionSettings::new(runtime, entrypoint);
     let auth = reader.one_of(&table, "auth", &[("private", AuthMode::Private), ("public", AuthMode::Public)]);
+    let details = [("code", ErrorDetail::Code), ("full", ErrorDetail::Full)];
+    let errors = reader.one_of(&table, "errors", &details);
     let build = build(reader, &table).unwrap_or_default();
     let settings = FunctionSettings {
         auth: auth.unwrap_or_default(),
@@ -81,6 +86,8 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Option<Manifest> {
         triggers: table.get("triggers").and_then(|node| triggers(reader, node)).unwrap_or(defaults.triggers),
         limits: table.get("limits").and_then(|node| allowance(reader, node)).unwrap_or_default(),
         cache: table.get("cache").and_then(|node| cache(reader, node)),
+        cors: table.get("cors").and_then(|node| cors(reader, node)),
+        errors: errors.unwrap_or_default(),
         canary: table.get("canary").and_then(|node| canary(reader, node)),
         background: background(reader, &table).unwrap_or_default(),
         dependencies: build.dependencies,

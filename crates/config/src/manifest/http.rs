@@ -2,6 +2,7 @@
 
 use faas_types::{HttpMethod, TriggerSettings};
 
+use super::node::Node;
 use super::reader::{Reader, Table, shorten};
 use super::triggers::path;
 
@@ -25,14 +26,17 @@ pub(super) fn http(reader: &mut Reader, table: &Table<'_>) -> TriggerSettings {
 }
 
 fn methods(reader: &mut Reader, table: &Table<'_>) -> Option<Vec<HttpMethod>> {
-    let node = table.get("methods")?;
-    let field = table.path_of("methods");
+    methods_of(reader, &table.path_of("methods"), table.get("methods")?)
+}
+
+/// A list of methods, each once.
+pub(super) fn methods_of(reader: &mut Reader, field: &str, node: &Node) -> Option<Vec<HttpMethod>> {
     let mut methods = Vec::new();
-    for item in reader.list(&field, node)? {
-        let Some(word) = reader.text(&field, item) else { continue };
+    for item in reader.list(field, node)? {
+        let Some(word) = reader.text(field, item) else { continue };
         match METHODS.iter().find(|(name, _)| *name == word) {
             Some((_, method)) if methods.contains(method) => {
-                reader.problem(&*field, item.at, format!("`{field}` names {word} twice; remove one"));
+                reader.problem(field, item.at, format!("`{field}` names {word} twice; remove one"));
             }
             Some((_, method)) => methods.push(*method),
             None => {
@@ -41,7 +45,7 @@ fn methods(reader: &mut Reader, table: &Table<'_>) -> Option<Vec<HttpMethod>> {
                     || "use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS".to_owned(),
                     |(name, _)| format!("write it as \"{name}\""),
                 );
-                reader.problem(&*field, item.at, format!("`{}` is not a method; {advice}", shorten(word)));
+                reader.problem(field, item.at, format!("`{}` is not a method; {advice}", shorten(word)));
             }
         }
     }

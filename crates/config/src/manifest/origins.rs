@@ -17,6 +17,7 @@ const OPTIONAL: &[&str] = &[
     "background.on_success",
     "background.on_failure",
     "cache",
+    "cors",
     "canary",
     "layers",
     "build.scripts",

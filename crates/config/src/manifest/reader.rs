@@ -135,6 +135,15 @@ impl Reader {
         number
     }
 
+    /// Takes a key as true or false.
+    pub(super) fn switch(&mut self, table: &Table<'_>, key: &str) -> Option<bool> {
+        let node = table.get(key)?;
+        match &node.value {
+            Value::Bool(is_on) => Some(*is_on),
+            other => self.mistyped(&table.path_of(key), node, "true or false", other),
+        }
+    }
+
     /// Turns a failed check of a key into a problem.
     pub(super) fn keep<T, E: Display>(&mut self, path: &str, node: &Node, checked: Result<T, E>) -> Option<T> {
         checked.map_err(|error| self.problem(path, node.at, format!("`{path}`: {error}"))).ok()

@@ -259,6 +259,7 @@ fn the_schema_has_the_keys_that_the_reader_takes() {
     assert_eq!(keys("/properties/scaling/properties"), sorted(fields::SCALING_KEYS));
     assert_eq!(keys("/properties/background/properties"), sorted(background::BACKGROUND_KEYS));
     assert_eq!(keys("/properties/background/properties/retry/properties"), sorted(background::RETRY_KEYS));
+    assert_eq!(keys("/properties/cors/properties"), sorted(cors::CORS_KEYS));
     let of = |at: usize| keys(&format!("/properties/triggers/items/oneOf/{at}/properties"));
     assert_eq!(of(0), sorted(http::HTTP_KEYS));
     assert_eq!(of(1), sorted(cron::CRON_KEYS));

@@ -12,6 +12,7 @@ use super::{ConfigError, LogFormat, ServerOverrides};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct FileLayer {
+    server: ServerLayer,
     http: HttpLayer,
     store: StoreLayer,
     sandbox: SandboxLayer,
@@ -23,6 +24,12 @@ struct FileLayer {
     callbacks: CallbacksLayer,
     preflight: PreflightLayer,
     build: BuildLayer,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ServerLayer {
+    trusted_proxies: Option<Vec<AllowedTarget>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -144,6 +151,7 @@ pub(super) fn from_env(env: &impl Fn(&'static str) -> Option<String>) -> Result<
     Ok(ServerOverrides {
         listen: parsed(env, "FAAS_LISTEN")?,
         public_url: text("FAAS_PUBLIC_URL"),
+        trusted_proxies: parsed(env, "FAAS_SERVER_TRUSTED_PROXIES")?.map(|List(list)| list),
         data: text("FAAS_DATA").map(PathBuf::from),
         unsafe_no_isolation: parsed(env, "FAAS_UNSAFE_NO_ISOLATION")?.map(|Switch(on)| on),
         pythons,
@@ -240,6 +248,7 @@ impl From<FileLayer> for ServerOverrides {
         Self {
             listen: file.http.listen,
             public_url: file.http.public_url,
+            trusted_proxies: file.server.trusted_proxies,
             data: file.store.data,
             unsafe_no_isolation: file.sandbox.unsafe_no_isolation,
             pythons: file.sandbox.pythons,

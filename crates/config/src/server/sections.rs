@@ -7,6 +7,13 @@ use std::str::FromStr;
 use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, PythonInstaller, Span, limits};
 use serde::{Deserialize, Serialize};
 
+/// What stands in front of the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ServerSection {
+    /// Addresses and networks of the proxies whose `X-Forwarded-*` headers are believed. Those of all others are dropped.
+    pub trusted_proxies: Vec<AllowedTarget>,
+}
+
 /// The door: REST, function URLs and health on one port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HttpSection {

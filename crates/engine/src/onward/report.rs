@@ -49,6 +49,16 @@ struct Failure<'a> {
 // === impl Report ===
 
 impl<'a> Report<'a> {
+    /// For whoever the caller named. Of a failure it tells no more than the caller was told.
+    pub(super) fn for_callback(run: &'a RunRecord) -> Self {
+        let mut report = Self::of(run);
+        if run.onward.as_ref().is_some_and(|onward| onward.brief) {
+            report.data.error = run.code.map(Failure::brief);
+        }
+        report
+    }
+
+    /// For a function of the same project.
     pub(super) fn of(run: &'a RunRecord) -> Self {
         let finished_at = run.finished_at.unwrap_or(run.created_at);
         let data = Ended {
@@ -73,6 +83,10 @@ impl<'a> Report<'a> {
 // === impl Failure ===
 
 impl<'a> Failure<'a> {
+    fn brief(code: Code) -> Self {
+        Self { code, message: code.title(), kind: None, file: None, line: None }
+    }
+
     fn new(code: Code, run: &'a RunRecord) -> Self {
         let own: Option<&FunctionError> = run.error.as_ref();
         Self {

@@ -127,7 +127,7 @@ fn item(core: &Core, ended: &RunRecord, route: &Route, hops: u32) -> Result<NewI
     let trigger = TriggerKind::Destination;
     let mut record = queued_record(core.ids.mint(now), &route.entry, route.version.number, trigger, now);
     record.origin = Some(ended.id);
-    record.onward = Onward::new(None, hops + 1);
+    record.onward = Onward::new(None, true, hops + 1);
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let input = RunInput {
         method: "POST".to_owned(),
@@ -152,7 +152,7 @@ fn callback(core: &Core, run: &mut RunRecord) -> Option<NewCallback> {
     let url = run.onward.as_ref()?.callback.as_ref()?.url.clone();
     // What was allowed when the run was accepted may be none now; the sender says so in the run's record.
     let host = core.outbound.check(&url).unwrap_or_default();
-    let body: Bytes = match encode(&Report::of(run)) {
+    let body: Bytes = match encode(&Report::for_callback(run)) {
         Ok(body) => body,
         Err(fault) => {
             tracing::error!(run_id = %run.id, %fault, "a callback cannot be written");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{Claim, Enqueued, NewItem};
-use faas_types::{Code, CronTrigger, Digest, Fault, RunId, Timestamp};
+use faas_types::{Code, CronTrigger, Digest, Fault, RequestField, RunId, Timestamp};
 
 use super::table::TriggerEntry;
 use crate::accept::{COMMIT_PATIENCE, Entry, Later};
@@ -17,7 +17,6 @@ use crate::engine::Engine;
 const REMEMBERED: Duration = Duration::from_secs(25 * 3600);
 
 /// Headers that tell a function what called it. Nobody outside can set one.
-const OURS: &str = "x-faas-";
 const KIND: &str = "x-faas-trigger";
 const NAME: &str = "x-faas-trigger-name";
 const SCHEDULED: &str = "x-faas-scheduled-at";
@@ -88,8 +87,8 @@ pub(super) fn request(entry: &TriggerEntry, mut headers: Vec<(String, String)>, 
 }
 
 /// Headers from outside without those that only we set.
-pub(super) fn foreign(headers: Vec<(String, String)>) -> Vec<(String, String)> {
-    headers.into_iter().filter(|(name, _)| !name.starts_with(OURS)).collect()
+pub(crate) fn foreign(headers: Vec<(String, String)>) -> Vec<(String, String)> {
+    headers.into_iter().filter(|(name, _)| RequestField::of(name) != RequestField::Platform).collect()
 }
 
 // === impl Engine ===

@@ -16,6 +16,7 @@ use crate::core::Core;
 use crate::engine::Engine;
 use crate::places::Urgency;
 use crate::reply::{CallBody, CallFailure};
+use crate::retry::is_success;
 use crate::ticket::{Ticket, queued_record};
 
 /// A function's whole reply to a delivery.
@@ -85,7 +86,7 @@ impl Engine {
         let id = held.request.run;
         let called = self.call_whole(run, id).await;
         match &called {
-            Ok(reply) if reply.head.status < 500 => held.keep(reply).await,
+            Ok(reply) if is_success(reply.head.status) => held.keep(reply).await,
             // A failure is not what a repetition should get: it tries again.
             _ => held.release().await,
         }

@@ -51,6 +51,11 @@ impl Engine {
         })
     }
 
+    /// Whether the function behind a webhook tells its senders why it failed.
+    pub async fn webhook_tells_all(&self, entry: &TriggerEntry) -> bool {
+        self.core.trigger_route(entry).await.is_ok_and(|route| route.tells_all())
+    }
+
     /// Takes in a delivery.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ fn destination_of(run: &RunRecord) -> &Destination {
 }
 
 fn call_back() -> Later {
-    Later { callback: Some(URL.to_owned()), ..Later::default() }
+    Later { callback: Some(URL.to_owned()), details: true, ..Later::default() }
 }
 
 #[tokio::test]
@@ -93,6 +93,17 @@ async fn a_callback_is_signed_and_tells_of_the_run() {
     let body: Value = serde_json::from_slice(&posted[0].body).unwrap();
     assert_eq!((&body["type"], &body["data"]["error"]["code"]), (&"run.failed".into(), &"FN_004".into()));
     assert_eq!(body["data"]["error"]["message"], "ValueError: no");
+}
+
+#[tokio::test]
+async fn a_stranger_is_not_called_back_with_the_details_of_a_failure() {
+    let house = House::with(quick()).await;
+    house.deploy_as("told", once).await.unwrap();
+    let run = house.later("told", "/raise", Later { details: false, ..call_back() }).await;
+    let record = house.called_back(run, CallbackState::Delivered).await;
+    assert_eq!(record.message.as_deref(), Some("ValueError: no"), "the record has them");
+    let body: Value = serde_json::from_slice(&house.outbound.posted()[0].body).unwrap();
+    assert_eq!(body["data"]["error"], serde_json::json!({"code": "FN_004", "message": "runtime error"}));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use faas_types::{AuthMode, CacheSettings, CacheShare};
+use faas_types::{AuthMode, CacheSettings, CacheShare, RequestField};
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH,
     LAST_MODIFIED, RANGE, SET_COOKIE, TRANSFER_ENCODING, VARY,
@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, response};
 use http_cache_semantics::{CacheOptions, CachePolicy};
 
-use crate::key_of;
+use crate::auth::carries_key;
 use crate::problem::ERROR_SOURCE;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -54,22 +54,19 @@ pub(super) fn admit(head: &Parts) -> Result<(), Passed> {
     // A body is no part of the key: an answer to one would be given to all who send none.
     let has_body = head.headers.contains_key(TRANSFER_ENCODING)
         || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+    // What an application may take for the real path or method is no part of the key either.
+    let redirects = head.headers.keys().any(|name| RequestField::redirects(name.as_str()));
     let is_special = has_body || head.headers.contains_key(RANGE) || head.headers.contains_key(IDEMPOTENCY_KEY);
-    if forbids || is_special { Err(Passed::Request) } else { Ok(()) }
+    if forbids || is_special || redirects { Err(Passed::Request) } else { Ok(()) }
 }
 
 impl Asked {
     /// Cookies and credentials may make an answer personal. So may the key of a private function, though the function
     /// never sees it, unless its manifest says that all holders may share.
-    pub(super) fn new(head: &Parts, key_was_used: bool, auth: AuthMode, settings: &CacheSettings) -> Self {
-        let key = if key_was_used { key_of(&head.headers) } else { None };
-        let is_key = |name: &HeaderName, value: &HeaderValue| {
-            (*name == AUTHORIZATION || name.as_str() == "x-api-key")
-                && key.is_some_and(|key| value.to_str().is_ok_and(|text| text.ends_with(key)))
-        };
+    pub(super) fn new(head: &Parts, auth: AuthMode, settings: &CacheSettings) -> Self {
         let mut own = head.clone();
         own.headers = HeaderMap::with_capacity(head.headers.len());
-        for (name, value) in head.headers.iter().filter(|(name, value)| !is_key(name, value)) {
+        for (name, value) in head.headers.iter().filter(|(_, value)| !carries_key(value)) {
             own.headers.append(name, value.clone());
         }
         let is_private = auth == AuthMode::Private && settings.share == CacheShare::Declared;
@@ -144,7 +141,7 @@ mod tests {
 
     fn kept(auth: AuthMode, share: CacheShare, asked: &[(&str, &str)], answer: &[(&str, &str)]) -> bool {
         let settings = settings(share);
-        let asked = Asked::new(&parts(asked), auth == AuthMode::Private, auth, &settings);
+        let asked = Asked::new(&parts(asked), auth, &settings);
         let answer = answer.iter().fold(Response::builder(), |answer, (name, value)| answer.header(*name, *value));
         asked.keepable(&answer.body(()).expect("an answer").into_parts().0, &settings).is_some()
     }
@@ -157,6 +154,7 @@ mod tests {
         assert_eq!(admit(&parts(&[("content-length", "9")])), Err(Passed::Request));
         assert_eq!(admit(&parts(&[("transfer-encoding", "chunked")])), Err(Passed::Request));
         assert_eq!(admit(&parts(&[("cache-control", "max-age=0, no-store")])), Err(Passed::Request));
+        assert_eq!(admit(&parts(&[("x-http-method-override", "DELETE")])), Err(Passed::Request));
         let post = Request::post("/").body(()).expect("a request").into_parts().0;
         assert_eq!(admit(&post), Err(Passed::Method));
     }

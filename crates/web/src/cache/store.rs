@@ -30,8 +30,11 @@ pub(super) struct Key {
     pub(super) function: FunctionId,
     pub(super) version: u32,
     pub(super) vars: u64,
-    /// Host, path and query.
+    /// Scheme, host, path and query.
     pub(super) address: Arc<str>,
+    /// Whether it is about requests whose answers may be one caller's alone. Nothing is kept under such a key: it only
+    /// remembers that their answers are not cacheable, which says nothing about those of others.
+    pub(super) is_personal: bool,
 }
 
 /// One kept answer.
@@ -133,10 +136,12 @@ impl Store {
         Some(Self { kept, writing: Mutex::new(()) })
     }
 
-    pub(super) fn find(&self, key: &Key, asked: &Asked) -> Found {
+    /// Looks for an answer; `own` is the key of this request's kind, `key` that of everybody.
+    pub(super) fn find(&self, key: &Key, own: &Key, asked: &Asked) -> Found {
+        let passes = |key| matches!(self.kept.get(key), Some(Kept::Pass(until)) if until > Instant::now());
         let answers = match self.kept.get(key) {
             Some(Kept::Answers(answers)) => answers,
-            Some(Kept::Pass(until)) if until > Instant::now() => return Found::Pass,
+            _ if passes(own) => return Found::Pass,
             Some(Kept::Pass(_)) | None => return Found::Nothing,
         };
         let now = SystemTime::now();
@@ -148,7 +153,7 @@ impl Store {
                 BeforeRequest::Stale { .. } => {}
             }
         }
-        found
+        if matches!(found, Found::Nothing) && asked.is_personal && passes(own) { Found::Pass } else { found }
     }
 
     /// Keeps an answer in the place of those to the same request.
@@ -169,8 +174,16 @@ impl Store {
         self.kept.insert(key, Kept::Answers(answers));
     }
 
-    /// Lets requests for this path pass for a while.
+    /// Lets requests for this path pass for a while. What is kept and fresh stays: the answer may have been to another
+    /// variant.
     pub(super) fn pass(&self, key: Key) {
+        let _writing = self.writing.lock();
+        let now = SystemTime::now();
+        if let Some(Kept::Answers(answers)) = self.kept.get(&key)
+            && answers.iter().any(|answer| !answer.policy.is_stale(now))
+        {
+            return;
+        }
         self.kept.insert(key, Kept::Pass(Instant::now() + PASS));
     }
 
