@@ -168,7 +168,7 @@ def test_an_idempotency_key_makes_one_run(server: Server) -> None:
     first = later(server, "add", {"x": 5}, Idempotency_Key="a-1").expect(202).json()
     again = later(server, "add", {"x": 5}, Idempotency_Key="a-1").expect(202).json()
     assert (again["run_id"], first["repeated"], again["repeated"]) == (first["run_id"], False, True)
-    assert later(server, "add", {"x": 6}, Idempotency_Key="a-1").expect(422).json()["code"] == "FN_006"
+    assert later(server, "add", {"x": 6}, Idempotency_Key="a-1").expect(422).json()["code"] == "FN_030"
     assert later(server, "bad", {"x": 5}, Idempotency_Key="a-1").json()["run_id"] != first["run_id"]
 
 
