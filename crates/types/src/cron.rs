@@ -1,25 +1,24 @@
 //! When a cron trigger fires: an expression read in a time zone.
 //!
 //! Five fields, or six with seconds in front, or a name such as `@daily`. The expression is read as wall-clock time of
-//! its zone. Where the clock jumps forward, a fixed time that it leaves out fires at the first instant after the gap
-//! and an interval goes on from there; where it jumps back, a fixed time fires once, at its first occurrence, and an
-//! interval fires in both hours.
+//! its zone. An expression whose minute or hour begins with `*` is a wildcard; all others mean fixed times. Where the clock
+//! jumps forward, a fixed time that it skips fires at the first instant after the gap and a wildcard goes on from there;
+//! where it jumps back, a fixed time fires once, at its first occurrence, and a wildcard fires in both hours.
 
 use std::fmt;
 use std::str::FromStr;
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
-use jiff::Zoned;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Timestamp;
+use crate::cron_clock::{next_of_fixed, next_of_wildcard};
+use crate::cron_fields::CronFields;
 
 /// Bytes of an expression.
 const EXPRESSION_MAX: usize = 256;
-/// Names that stand for an expression.
-const NAMES: &str = "@yearly, @annually, @monthly, @weekly, @daily, @midnight or @hourly";
 
 /// A cron expression in a time zone, checked to fire at least once more.
 #[derive(Clone, Serialize, utoipa::ToSchema)]
@@ -31,6 +30,8 @@ pub struct CronSchedule {
     #[serde(skip)]
     cron: Cron,
     #[serde(skip)]
+    is_wildcard: bool,
+    #[serde(skip)]
     zone: TimeZone,
 }
 
@@ -38,10 +39,7 @@ pub struct CronSchedule {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCron {
     /// The expression.
-    #[error(
-        "`{text}` is not a cron expression: {why}; write minute hour day month weekday, as in `30 2 * * 1-5`, \
-         with seconds in front if wanted, or {NAMES}"
-    )]
+    #[error("`{text}` is not a cron expression: {why}")]
     Expression {
         /// As it was written, shortened.
         text: String,
@@ -64,14 +62,36 @@ impl CronSchedule {
     /// # Errors
     /// Either is malformed, or the expression never fires.
     pub fn new(expression: &str, timezone: &str) -> Result<Self, InvalidCron> {
-        let zone = zone(timezone)?;
-        let cron = parse(expression)?;
-        let schedule = Self { expression: expression.trim().to_owned(), timezone: timezone.to_owned(), cron, zone };
+        let schedule = Self::build(expression, timezone, CronFields::check)?;
         // Any date that a calendar ever shows comes within 28 years, and within 40 across a skipped leap year.
         match schedule.after(Timestamp::default()) {
             Some(_) => Ok(schedule),
             None => Err(InvalidCron::Never(schedule.expression)),
         }
+    }
+
+    fn build(
+        expression: &str,
+        timezone: &str,
+        check: impl FnOnce(&CronFields) -> Result<(), String>,
+    ) -> Result<Self, InvalidCron> {
+        let zone = zone(timezone)?;
+        let expression = expression.trim();
+        let wrong = |why: String| InvalidCron::Expression { text: expression.chars().take(64).collect(), why };
+        if expression.len() > EXPRESSION_MAX {
+            return Err(wrong(format!("it is longer than {EXPRESSION_MAX} bytes")));
+        }
+        let fields = CronFields::split(expression).map_err(wrong)?;
+        check(&fields).map_err(wrong)?;
+        let parser = CronParser::builder()
+            .seconds(Seconds::Optional)
+            .year(Year::Disallowed)
+            .dom_and_dow(fields.wants_both_days)
+            .build();
+        // The library's own words speak of its parts; what passes the check above and not the library is rare.
+        let cron = parser.parse(&fields.text).map_err(|_| wrong("a field is not understood".to_owned()))?;
+        let is_wildcard = fields.is_wildcard;
+        Ok(Self { expression: expression.to_owned(), timezone: timezone.to_owned(), cron, is_wildcard, zone })
     }
 
     /// The expression as it was written.
@@ -89,27 +109,27 @@ impl CronSchedule {
     /// The first time it fires after `time`; `None` at the end of the calendar.
     #[must_use]
     pub fn after(&self, time: Timestamp) -> Option<Timestamp> {
-        let from = self.local(time)?;
-        let found: Zoned = self.cron.find_next_occurrence(&from, false).ok()?;
-        let tick = Timestamp::from_millis(u64::try_from(found.timestamp().as_millisecond()).ok()?);
+        let from = jiff::Timestamp::from_millisecond(i64::try_from(time.as_millis()).ok()?).ok()?;
+        let next = if self.is_wildcard { next_of_wildcard } else { next_of_fixed };
+        let tick = next(&self.cron, &self.zone, from)?;
+        let tick = Timestamp::from_millis(u64::try_from(tick.as_millisecond()).ok()?);
         // A tick that is not later would make every caller loop for ever.
         (tick > time).then_some(tick)
+    }
+
+    /// A tick as a clock in the zone shows it: `2026-11-30 02:30 Europe/Berlin`.
+    #[must_use]
+    pub fn local(&self, tick: Timestamp) -> String {
+        let millis = i64::try_from(tick.as_millis()).unwrap_or(i64::MAX);
+        let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+        let civil = self.zone.to_datetime(at);
+        let form = if civil.second() == 0 { "%Y-%m-%d %H:%M" } else { "%Y-%m-%d %H:%M:%S" };
+        format!("{} {}", civil.strftime(form), self.timezone)
     }
 
     /// The times it fires after `time`, in order.
     pub fn ticks(&self, time: Timestamp) -> impl Iterator<Item = Timestamp> {
         std::iter::successors(self.after(time), |tick| self.after(*tick))
-    }
-
-    /// What it means, in words.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        self.cron.describe()
-    }
-
-    fn local(&self, time: Timestamp) -> Option<Zoned> {
-        let millis = i64::try_from(time.as_millis()).ok()?;
-        Some(jiff::Timestamp::from_millisecond(millis).ok()?.to_zoned(self.zone.clone()))
     }
 }
 
@@ -135,7 +155,8 @@ impl<'de> Deserialize<'de> for CronSchedule {
             timezone: String,
         }
         let Written { expression, timezone } = Written::deserialize(deserializer)?;
-        Self::new(&expression, &timezone).map_err(serde::de::Error::custom)
+        // What was stored stays readable, also where the checks have become stricter since.
+        Self::build(&expression, &timezone, |_| Ok(())).map_err(serde::de::Error::custom)
     }
 }
 
@@ -146,21 +167,6 @@ impl FromStr for CronSchedule {
     fn from_str(text: &str) -> Result<Self, InvalidCron> {
         Self::new(text, "UTC")
     }
-}
-
-fn parse(text: &str) -> Result<Cron, InvalidCron> {
-    let wrong = |why: String| InvalidCron::Expression { text: text.chars().take(64).collect(), why };
-    if text.len() > EXPRESSION_MAX {
-        return Err(wrong(format!("it is longer than {EXPRESSION_MAX} bytes")));
-    }
-    if text.trim().eq_ignore_ascii_case("@reboot") {
-        return Err(wrong("@reboot names no time".to_owned()));
-    }
-    let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
-    parser.parse(text.trim()).map_err(|error| {
-        let why = error.to_string();
-        wrong(why.trim_end_matches('.').trim_start_matches("Invalid pattern: ").to_owned())
-    })
 }
 
 fn zone(name: &str) -> Result<TimeZone, InvalidCron> {
@@ -222,6 +228,29 @@ mod tests {
         for bad in ["", "Mars/Olympus", "../../etc/localtime", "Europe/Berlin\0"] {
             assert_eq!(CronSchedule::new("@daily", bad), Err(InvalidCron::Zone(bad.to_owned())), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_tick_is_shown_in_its_own_zone() -> anyhow::Result<()> {
+        let berlin = CronSchedule::new("30 2 * * *", "Europe/Berlin")?;
+        assert_eq!(
+            berlin.local("2026-11-30T01:30:00Z".parse().map_err(anyhow::Error::msg)?),
+            "2026-11-30 02:30 Europe/Berlin"
+        );
+        let seconds: CronSchedule = "*/20 * * * * *".parse()?;
+        assert_eq!(
+            seconds.local("2026-11-30T01:30:20Z".parse().map_err(anyhow::Error::msg)?),
+            "2026-11-30 01:30:20 UTC"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_stored_is_read_though_the_checks_are_stricter_now() -> anyhow::Result<()> {
+        let stored = r#"{"expression":"*/90 * * * *","timezone":"UTC"}"#;
+        assert_eq!(serde_json::from_str::<CronSchedule>(stored)?.expression(), "*/90 * * * *");
+        assert!("*/90 * * * *".parse::<CronSchedule>().is_err());
+        Ok(())
     }
 
     #[test]

@@ -12,6 +12,8 @@ mod cause;
 mod code;
 mod cors;
 mod cron;
+mod cron_clock;
+mod cron_fields;
 mod cron_ticks;
 mod debuggee;
 mod digest;
@@ -89,7 +91,7 @@ pub use stage::{InvalidStage, Stage};
 pub use time::Timestamp;
 pub use timeline::{StartTimes, Timeline};
 pub use trigger::{
-    CronTrigger, EventFilter, EventTrigger, InvalidEventFilter, QueueTrigger, WebhookReply, WebhookTrigger,
+    CronTrigger, EventFilter, EventTrigger, InvalidEventFilter, QueueTrigger, Redelivery, WebhookReply, WebhookTrigger,
 };
 pub use version::{
     Author, BuildLine, BuildLog, Deployment, DeploymentKind, FunctionRecord, Mover, Together, TogetherMove,
