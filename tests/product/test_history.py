@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlencode
 
 import pytest
@@ -133,25 +134,29 @@ def test_retention_of_a_project(tmp_path: Path) -> None:
             "log_bytes": "10GB",
             "own": False,
         }
-        kept = server.api.invoke("short", {"n": 2}).expect(200).headers["x-run-id"]
-        assert server.api.finished(kept)["result"] == 2
-        server.api.log_lines(kept, 2)
-
-        assert server.http.request("PATCH", path, json_body={"results": "1s"}).expect(200).json()["own"]
-        until(lambda: server.api.run(kept).json()["result"] is None or _again(server, path), "the result goes")
-        assert server.api.run(kept).json()["state"] == "succeeded", "its run stays"
-        assert server.api.log_lines(kept, 2), "its lines stay"
-
-        server.http.request("PATCH", path, json_body={"logs": "1s", "runs": "1s"}).expect(200)
-        until(lambda: server.api.run(kept).status == 404 or _again(server, path), "the run goes")
-        metrics = server.http.get("/metrics").expect(200).body.decode()
-        assert 'faas_history_expired_total{kind="log_lines"}' in metrics
-
+        own = server.http.request("PATCH", path, json_body={"results": "2h", "logs": "1h"}).expect(200).json()
+        assert (own["results"], own["logs"], own["runs"], own["own"]) == ("2h", "1h", "30d", True)
         for wrong in ({"runs": "soon"}, {"runs": "0s"}, {"runs": "1d", "results": "2d"}, {"log_bytes": "1KB"}):
             problem = server.http.request("PATCH", path, json_body=wrong).expect(422).json()
             assert list(wrong)[-1] in problem["detail"], problem
         server.http.request("DELETE", path).expect(204)
         assert server.http.get(path).expect(200).json()["own"] is False
+
+
+def test_what_has_expired_goes_step_by_step() -> None:
+    short = {"FAAS_RETENTION_RESULTS": "1s", "FAAS_RETENTION_RUNS": "12s", "FAAS_RETENTION_LOGS": "12s"}
+    with Server(env=short) as server, TemporaryDirectory() as folder:
+        server.deploy(write_function(Path(folder), "short", FAILS_ON_ODD))
+        path = "/api/v1/retention"
+        kept = server.api.invoke("short", {"n": 2}).expect(200).headers["x-run-id"]
+        assert server.api.finished(kept)["state"] == "succeeded"
+        server.api.log_lines(kept, 2)
+        until(lambda: server.api.run(kept).json()["result"] is None or _again(server, path), "the result goes")
+        assert server.api.run(kept).json()["state"] == "succeeded", "its run stays"
+        assert server.api.log_lines(kept, 2), "its lines stay"
+        until(lambda: server.api.run(kept).status == 404 or _again(server, path), "the run goes", within=40)
+        metrics = server.http.get("/metrics").expect(200).body.decode()
+        assert 'faas_history_expired_total{kind="log_lines"}' in metrics
 
 
 def _again(server: Server, path: str) -> bool:

@@ -91,8 +91,17 @@ pub(crate) async fn get_canary(
 ) -> Result<Json<CanaryView>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let status = state.engine.canary(&entry).await?.ok_or_else(|| {
-        Fault::new(Code::NotFound, format!("no canary of `{}` is under way", entry.record.name))
-            .with_hint("what became of the last one is told by `faas fn deployments`")
+        let name = &entry.record.name;
+        let split = entry.record.live().and_then(|live| live.split);
+        let hint = match split {
+            Some(split) => format!(
+                "{} % of its calls go to version {}, set by hand with `faas alias set`; a canary begins with [canary] in faas.toml",
+                split.share.percent(),
+                split.version
+            ),
+            None => format!("one begins when a version with [canary] is deployed; see `faas fn deployments {name}` for earlier ones"),
+        };
+        Fault::new(Code::NotFound, format!("`{name}` has no canary now")).with_hint(hint)
     })?;
     let canary = status.canary;
     let split = entry.record.live().and_then(|live| live.split);

@@ -23,7 +23,7 @@ pub(crate) async fn collect(
 ) -> Result<Json<CollectReport>, Failure> {
     let (began, engine) = (Instant::now(), state.engine.clone());
     // In a task of its own: a caller that goes away ends nothing halfway.
-    let found = tokio::spawn(async move { engine.collect(body.dry_run).await }).await;
+    let found = tokio::spawn(async move { engine.collect(body.dry_run, body.now).await }).await;
     let found = found.map_err(|error| Fault::internal(format!("the collection broke off: {error}")))??;
     let grace = u64::try_from(state.engine.collect_policy().grace.as_millis()).unwrap_or(u64::MAX);
     Ok(Json(CollectReport {
@@ -35,7 +35,7 @@ pub(crate) async fn collect(
         records: found.records,
         needed: found.needed,
         young: found.young,
-        grace: Span::from_millis(grace).to_string(),
+        grace: if body.now { "0ms".to_owned() } else { Span::from_millis(grace).to_string() },
         took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
     }))
 }

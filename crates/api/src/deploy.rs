@@ -7,11 +7,11 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use faas_config::Manifest;
-use faas_engine::{Caller, DeployEar, NewDeployment, Plan, Target};
+use faas_engine::{Caller, DeployEar, NewDeployment, Plan, PlanSubject, Target};
 use faas_proto::rest::{
     BundleFileBody, DeployEvent, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, Problem, RollbackRequest,
 };
-use faas_types::{Bundle, BundleFile, Code, Digest, Fault, Span, limits};
+use faas_types::{Bundle, BundleFile, Code, Digest, Fault, FunctionName, Span, limits};
 use faas_web::{Authorized, Failure, Json, PathParams, read_body};
 use http::StatusCode;
 
@@ -22,14 +22,18 @@ use crate::state::ApiState;
 
 /// Tells which files of a coming deployment must be uploaded.
 #[utoipa::path(post, path = "/api/v1/functions/{id}/deploy/plan", tag = "deployments", params(("id" = String, Path, description = "the function's name")),
-    request_body = DeployPlanRequest, responses((status = 200, body = DeployPlan)))]
+    request_body = DeployPlanRequest, responses(
+    (status = 200, body = DeployPlan),
+    (status = 404, description = "no function of that id", body = Problem, content_type = "application/problem+json"),
+))]
 pub(crate) async fn plan_deployment(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-    PathParams(_): PathParams<String>,
+    PathParams(id): PathParams<String>,
     Json(body): Json<DeployPlanRequest>,
 ) -> Result<Json<DeployPlan>, Failure> {
-    Ok(Json(plan_view(&state.engine.plan(caller.project, &bundle(body.files)?).await?)))
+    let subject = PlanSubject::Function(name_of(&state, &caller, &id)?);
+    Ok(Json(plan_view(&state.engine.plan(caller.project, &subject, &bundle(body.files)?).await?)))
 }
 
 /// Stores one file's bytes under their digest.
@@ -74,11 +78,7 @@ pub(crate) async fn deploy_function(
     wanted: Wanted,
     Json(body): Json<DeployRequest>,
 ) -> Result<Response, Failure> {
-    let name = match state.engine.catalog().find(caller.project, &id) {
-        Ok(entry) => entry.record.name.clone(),
-        Err(fault) if id.starts_with("fn_") => return Err(fault.into()),
-        Err(_) => function_name(&id)?,
-    };
+    let name = name_of(&state, &caller, &id)?;
     let target = target(body.alias.as_deref(), body.preview, body.expires.as_deref())?;
     let deployment = new_deployment(body.manifest, body.origins, body.files, &caller)?;
     if deployment.name != name {
@@ -111,6 +111,15 @@ pub(crate) async fn rollback_function(
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let deployed = state.engine.rollback(&entry, body.version, body.note, mover(&caller)).await?;
     Ok(Json(state.deployment_view(&deployed)))
+}
+
+/// The function that a deployment's path names: by name, also one that is to be made, or by id.
+fn name_of(state: &ApiState, caller: &Caller, id: &str) -> Result<FunctionName, Fault> {
+    match state.engine.catalog().find(caller.project, id) {
+        Ok(entry) => Ok(entry.record.name.clone()),
+        Err(fault) if id.starts_with("fn_") => Err(fault),
+        Err(_) => function_name(id),
+    }
 }
 
 /// The alias that a deployment asks for.

@@ -8,6 +8,7 @@ use faas_types::{Affinity, AliasName, InvocationMode, Scope, TriggerKind};
 use faas_web::{
     Authorized, CallTarget, Failure, PathParams, QueryParams, RequestId, mark_of, prefers_async, serve_call,
 };
+use http::Uri;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -47,7 +48,7 @@ pub(crate) async fn invoke_function(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     QueryParams(choice): QueryParams<Choice>,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response, Failure> {
     let (name, selector) = match id.split_once(':') {
         Some((name, selector)) => (name, selector.parse()?),
@@ -68,5 +69,33 @@ pub(crate) async fn invoke_function(
             mode == InvocationMode::Async || prefers_async(request.headers())
         }
     };
+    *request.uri_mut() = without_mode(request.uri());
     Ok(serve_call(&state.engine, target, request, &request_id, later).await)
+}
+
+/// The URI that the function sees: `mode` is for this route, the rest of the query is the caller's.
+fn without_mode(uri: &Uri) -> Uri {
+    let Some(query) = uri.query() else { return uri.clone() };
+    let rest: Vec<_> = query.split('&').filter(|pair| *pair != "mode" && !pair.starts_with("mode=")).collect();
+    let target = if rest.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), rest.join("&")) };
+    // Part of a URI is one too.
+    target.parse().unwrap_or_else(|_| uri.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mode_is_not_the_functions() {
+        for (given, expected) in [
+            ("/api/v1/functions/a/invoke?mode=async", "/api/v1/functions/a/invoke"),
+            ("/i?a=1&mode=sync&b=%20", "/i?a=1&b=%20"),
+            ("/i?model=x&a=mode=1", "/i?model=x&a=mode=1"),
+            ("/i", "/i"),
+        ] {
+            let uri: Uri = given.parse().unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(without_mode(&uri).to_string(), expected);
+        }
+    }
 }

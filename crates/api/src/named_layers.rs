@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use faas_config::Language;
 use faas_config::preflight::AllowedSecret;
-use faas_engine::{KnownLayerName, KnownLayerVersion, NewLayer};
+use faas_engine::{KnownLayerName, KnownLayerVersion, NewLayer, PlanSubject};
 use faas_proto::rest::{
     AuthorView, DeployPlan, DeployPlanRequest, LayerVersionList, LayerVersionView, NamedLayerList, NamedLayerView,
     Problem, PublishLayer, RemovedLayer,
@@ -75,8 +75,8 @@ pub(crate) async fn plan_layer(
     PathParams(name): PathParams<String>,
     Json(body): Json<DeployPlanRequest>,
 ) -> Result<Json<DeployPlan>, Failure> {
-    layer_name(&name)?;
-    Ok(Json(plan_view(&state.engine.plan(caller.project, &bundle(body.files)?).await?)))
+    let subject = PlanSubject::Layer(layer_name(&name)?);
+    Ok(Json(plan_view(&state.engine.plan(caller.project, &subject, &bundle(body.files)?).await?)))
 }
 
 /// Publishes a version of a named layer from uploaded files, and gives it the next number. It never changes.

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use faas_engine::{Replay, RunInput};
 use faas_proto::rest::{AcceptedRun, Problem, ReplayRequest, ReplayVersion, RunInputView, RunView};
-use faas_types::RunState;
+use faas_types::{JsonText, RunState};
 use faas_web::{Authorized, Failure, Json, PathParams};
 use http::StatusCode;
 use http::header::LOCATION;
@@ -47,7 +47,7 @@ pub(crate) async fn replay_run(
     Json(body): Json<ReplayRequest>,
 ) -> Result<impl IntoResponse, Failure> {
     let replay = Replay {
-        body: body.payload.map(|payload| payload.to_string().into()),
+        body: body.payload.map(|payload| payload.text().to_owned().into()),
         current: body.version == ReplayVersion::Current,
     };
     let accepted = state.engine.replay(caller.project, run_id(&id)?, replay).await?;
@@ -74,7 +74,7 @@ pub(crate) async fn run_input(
 
 pub(crate) fn input_view(input: RunInput) -> RunInputView {
     let RunInput { method, path, query, headers, body, .. } = input;
-    let json = serde_json::from_slice(&body).ok();
+    let json = JsonText::parse(&body).and_then(JsonText::shallow);
     let text = if json.is_none() { std::str::from_utf8(&body).ok().map(str::to_owned) } else { None };
     let base64 = (json.is_none() && text.is_none()).then(|| BASE64_STANDARD.encode(&body));
     let headers = headers

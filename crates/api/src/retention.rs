@@ -2,14 +2,18 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::extract::State;
 use faas_proto::rest::{Problem, RetentionView, SetRetention};
-use faas_types::{Code, Fault, Retention};
+use faas_types::{Code, Fault, Retention, Span};
 use faas_web::{Authorized, Failure, Json};
 use http::StatusCode;
 
 use crate::state::ApiState;
+
+/// The least that runs, results and log lines are kept by a project's own setting.
+const LEAST: Duration = Duration::from_secs(3_600);
 
 /// Shows how long the project's runs, results and log lines are kept.
 #[utoipa::path(get, path = "/api/v1/retention", tag = "retention", responses((status = 200, body = RetentionView)))]
@@ -21,7 +25,7 @@ pub(crate) async fn get_retention(
     Ok(Json(view(&retention, own)))
 }
 
-/// Changes how long they are kept. What has expired by that goes soon, and does not come back.
+/// Changes how long they are kept. What has expired by that is deleted soon, and does not come back: ask with `dry_run` first.
 #[utoipa::path(patch, path = "/api/v1/retention", tag = "retention", request_body = SetRetention, responses(
     (status = 200, body = RetentionView),
     (status = 422, description = "a value out of its bounds", body = Problem, content_type = "application/problem+json"),
@@ -32,12 +36,17 @@ pub(crate) async fn set_retention(
     Json(body): Json<SetRetention>,
 ) -> Result<Json<RetentionView>, Failure> {
     let (mut retention, _) = state.engine.retention(caller.project).await?;
-    set(&mut retention.runs, "runs", body.runs.as_deref())?;
+    set_span(&mut retention.runs, "runs", body.runs.as_deref())?;
     // Who only says how long runs are kept has not asked for results that outlive them.
     retention.results = retention.results.min(retention.runs);
-    set(&mut retention.results, "results", body.results.as_deref())?;
-    set(&mut retention.logs, "logs", body.logs.as_deref())?;
+    set_span(&mut retention.results, "results", body.results.as_deref())?;
+    set_span(&mut retention.logs, "logs", body.logs.as_deref())?;
     set(&mut retention.log_bytes, "log_bytes", body.log_bytes.as_deref())?;
+    if body.dry_run {
+        let wrong = |(field, message)| Fault::new(Code::InvalidConfiguration, format!("{field} {message}"));
+        retention.check().map_err(wrong)?;
+        return Ok(Json(view(&retention, true)));
+    }
     state.engine.set_retention(caller.project, Some(retention)).await?;
     Ok(Json(view(&retention, true)))
 }
@@ -52,12 +61,26 @@ pub(crate) async fn reset_retention(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// A slip here cannot be undone a minute later, so it has a floor: what is shorter than that is a slip.
+fn set_span(target: &mut Span, field: &str, text: Option<&str>) -> Result<(), Fault> {
+    set(target, field, text)?;
+    if text.is_some() && target.get() < LEAST {
+        let message = format!("{field} must be at least 1h, such as 30d; {target} would delete nearly everything");
+        return Err(Fault::new(Code::InvalidConfiguration, message));
+    }
+    Ok(())
+}
+
 fn set<T>(target: &mut T, field: &str, text: Option<&str>) -> Result<(), Fault>
 where
     T: FromStr,
     T::Err: Display,
 {
     if let Some(text) = text {
+        if text.trim().bytes().all(|byte| byte.is_ascii_digit()) {
+            let message = format!("{field}: `{text}` has no unit; write one, such as 30d or 12h, or 500MB for bytes");
+            return Err(Fault::new(Code::InvalidConfiguration, message));
+        }
         let wrong = |error: T::Err| Fault::new(Code::InvalidConfiguration, format!("{field}: {error}"));
         *target = text.parse().map_err(wrong)?;
     }

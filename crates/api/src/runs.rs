@@ -3,7 +3,7 @@
 use axum::extract::State;
 use faas_ports::{Clock, RunQuery, SystemClock};
 use faas_proto::rest::{Problem, RunList, RunView};
-use faas_types::{RunId, Span};
+use faas_types::{Code, Fault, FunctionId, InvalidId, ProjectId, RunId, Span};
 use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -19,7 +19,7 @@ const PATIENCE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
-    /// Only of this function, by name or id.
+    /// Only of this function, by name or id; a deleted one by its id.
     function: Option<String>,
     /// Only in this state.
     #[param(pattern = "^(queued|running|succeeded|failed|retried|cancelled)$")]
@@ -66,7 +66,7 @@ pub(crate) async fn list_runs(
     QueryParams(filter): QueryParams<Filter>,
 ) -> Result<Json<RunList>, Failure> {
     let function = match &filter.function {
-        Some(text) => Some(state.engine.catalog().find(caller.project, text)?.record.id),
+        Some(text) => Some(past_function(&state, caller.project, text)?),
         None => None,
     };
     let now = SystemClock.now();
@@ -113,13 +113,28 @@ pub(crate) async fn get_run(
     let id = run_id(&id)?;
     let wait: Option<Span> = page::parsed("wait", patience.wait.as_deref())?;
     let run = match wait {
-        Some(wait) => state.engine.await_run(caller.project, id, wait.get().min(PATIENCE_MAX)).await?,
+        Some(wait) if wait.get() > PATIENCE_MAX => {
+            let message = format!("the parameter `wait` is {wait}; it goes up to {}s", PATIENCE_MAX.as_secs());
+            return Err(Failure(
+                Fault::new(Code::BadRequest, message).with_hint("ask again where it has not ended by then"),
+            ));
+        }
+        Some(wait) => state.engine.await_run(caller.project, id, wait.get()).await?,
         None => state.engine.run(caller.project, id).await?,
     };
-    Ok(Json(run_view(run)))
+    let input_kept = state.engine.keeps_input(caller.project, id).await?;
+    Ok(Json(RunView { input_kept: Some(input_kept), ..run_view(run) }))
 }
 
-pub(crate) fn run_id(text: &str) -> Result<RunId, faas_types::Fault> {
-    use faas_types::{Code, Fault, InvalidId};
+/// A function by name or id. By id also one that was deleted, whose runs and log lines stay as long as they are kept.
+pub(crate) fn past_function(state: &ApiState, project: ProjectId, text: &str) -> Result<FunctionId, Fault> {
+    match (state.engine.catalog().find(project, text), text.parse()) {
+        (Ok(entry), _) => Ok(entry.record.id),
+        (Err(_), Ok(id)) => Ok(id),
+        (Err(fault), Err(_)) => Err(fault),
+    }
+}
+
+pub(crate) fn run_id(text: &str) -> Result<RunId, Fault> {
     text.parse().map_err(|error: InvalidId| Fault::new(Code::NotFound, format!("no such run: {error}")))
 }

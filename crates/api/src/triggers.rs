@@ -29,6 +29,21 @@ pub(crate) struct Count {
     count: Option<usize>,
 }
 
+/// Lists the triggers of all functions, by function and name. Those of type `http` are in the functions' settings.
+#[utoipa::path(get, path = "/api/v1/triggers", tag = "triggers", responses((status = 200, body = TriggerList)))]
+pub(crate) async fn list_all_triggers(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+) -> Result<Json<TriggerList>, Failure> {
+    let mut triggers = Vec::new();
+    for function in state.engine.catalog().page(caller.project, None, usize::MAX) {
+        for entry in state.engine.triggers().of(function.record.id) {
+            triggers.push(view(&state, &function, &entry)?);
+        }
+    }
+    Ok(Json(TriggerList { triggers }))
+}
+
 /// Lists the triggers of a function that have a name, by name. Those of type `http` are in its settings.
 #[utoipa::path(get, path = "/api/v1/functions/{id}/triggers", tag = "triggers", params(("id" = String, Path, description = "name or id")), responses(
     (status = 200, body = TriggerList),

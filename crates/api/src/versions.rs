@@ -3,15 +3,30 @@
 use axum::extract::State;
 use faas_engine::FileChangeKind;
 use faas_proto::rest::{FileChangeView, MoveList, MoveView, Problem, VersionDiff, VersionList, VersionView};
-use faas_types::{Deployment, limits};
-use faas_web::{Authorized, Failure, Json, PathParams};
+use faas_types::{Deployment, DeploymentId, Fault, limits};
+use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::manifest::{changed_settings, version_rows};
+use crate::page;
 use crate::state::ApiState;
 use crate::views::{mover_view, split_view, version_view};
 
-/// Lists a function's newest versions.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/versions", tag = "functions", params(("id" = String, Path, description = "name or id")), responses(
+/// Which rows of a function's history.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Rows {
+    /// Rows in the page.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// `next` of the page before.
+    #[param(max_length = 40)]
+    cursor: Option<String>,
+}
+
+/// Lists a function's versions, newest first.
+#[utoipa::path(get, path = "/api/v1/functions/{id}/versions", tag = "functions", params(("id" = String, Path, description = "name or id"), Rows), responses(
     (status = 200, body = VersionList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -19,10 +34,19 @@ pub(crate) async fn list_versions(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
+    QueryParams(rows): QueryParams<Rows>,
 ) -> Result<Json<VersionList>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let versions = state.engine.versions(&entry, limits::PAGE_MAX as usize).await?;
-    Ok(Json(VersionList { versions: versions.iter().map(|version| version_view(&entry, version)).collect() }))
+    let below = page::parsed("cursor", rows.cursor.as_deref())?;
+    let limit = rows_of(&rows)?;
+    let versions = state.engine.versions(&entry, below, limit).await?;
+    let next = (versions.len() == limit).then(|| versions.last().map(|last| last.number.to_string())).flatten();
+    Ok(Json(VersionList { versions: versions.iter().map(|version| version_view(&entry, version)).collect(), next }))
+}
+
+/// All that a page holds where no limit is asked for, as before there were pages.
+fn rows_of(rows: &Rows) -> Result<usize, Fault> {
+    Ok(page::limit(rows.limit.or(Some(limits::PAGE_MAX)))? as usize)
 }
 
 /// Shows a version.
@@ -73,8 +97,8 @@ pub(crate) async fn diff_versions(
     Ok(Json(VersionDiff { function: entry.record.name.to_string(), from, to, files, settings }))
 }
 
-/// Lists the newest events that moved a function's aliases: deployments, rollbacks, and what happened by itself.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/deployments", tag = "deployments", params(("id" = String, Path, description = "name or id")), responses(
+/// Lists what moved a function's aliases, newest first: deployments, rollbacks, and steps of the platform.
+#[utoipa::path(get, path = "/api/v1/functions/{id}/deployments", tag = "deployments", params(("id" = String, Path, description = "name or id"), Rows), responses(
     (status = 200, body = MoveList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -82,11 +106,17 @@ pub(crate) async fn list_deployments(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
+    QueryParams(rows): QueryParams<Rows>,
 ) -> Result<Json<MoveList>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
+    let before: Option<DeploymentId> = page::parsed("cursor", rows.cursor.as_deref())?;
+    let limit = rows_of(&rows)?;
     let events = state.engine.deployments(&entry).await?;
-    let newest = events.into_iter().rev().take(limits::PAGE_MAX as usize);
-    Ok(Json(MoveList { deployments: newest.map(move_view).collect() }))
+    // Ids rise with time.
+    let older = events.into_iter().rev().filter(|event| before.is_none_or(|before| event.id < before));
+    let deployments: Vec<_> = older.take(limit).map(move_view).collect();
+    let next = (deployments.len() == limit).then(|| deployments.last().map(|last| last.id.clone())).flatten();
+    Ok(Json(MoveList { deployments, next }))
 }
 
 fn move_view(event: Deployment) -> MoveView {

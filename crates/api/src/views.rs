@@ -8,7 +8,7 @@ use faas_proto::rest::{
 };
 use faas_types::{
     Alias, AliasName, AttemptRecord, Author, Batch, BuildLine, BuildLog, CanaryPolicy, DeploymentKind, Diagnosis,
-    Fault, LogLine, Mover, ProjectId, RunRecord, RunState, Split, StartTimes, VersionRecord,
+    Fault, JsonText, LogLine, Mover, ProjectId, RunRecord, RunState, Split, StartTimes, VersionRecord,
 };
 
 use crate::manifest::function_rows;
@@ -260,7 +260,8 @@ pub(crate) fn run_view(mut run: RunRecord) -> RunView {
         http_status: run.http_status,
         attempts: run.attempts.iter().map(attempt_view).collect(),
         error,
-        result: run.result.and_then(|result| result.value()),
+        result: run.result.and_then(JsonText::shallow),
+        input_kept: None,
         origin: run.origin.map(|id| id.to_string()),
         due_at: run.due_at.map(|at| at.to_string()),
         callback: onward.callback,

@@ -6,7 +6,7 @@ use faas_proto::rest::{
 use reqwest::Method;
 
 use crate::client::segment;
-use crate::functions::path;
+use crate::functions::{cursor, path};
 use crate::{Client, ClientError};
 
 // === impl Client ===
@@ -53,12 +53,21 @@ impl Client {
         self.get(&path(function, &format!("/versions/{from}/diff/{to}"))?, &()).await
     }
 
-    /// The newest events that moved a function's aliases.
+    /// Everything that moved a function's aliases, newest first.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub async fn deployments(&self, function: &str) -> Result<MoveList, ClientError> {
-        self.get(&path(function, "/deployments")?, &()).await
+        let mut whole = MoveList { deployments: Vec::new(), next: None };
+        loop {
+            let page: MoveList = self.get(&path(function, "/deployments")?, &cursor(whole.next.as_deref())).await?;
+            let ended = page.next.is_none() || page.deployments.is_empty();
+            whole.deployments.extend(page.deployments);
+            whole.next = page.next.filter(|_| !ended);
+            if ended {
+                return Ok(whole);
+            }
+        }
     }
 
     /// The version that is on its way to `live`.

@@ -9,6 +9,11 @@ use reqwest::Method;
 use crate::client::segment;
 use crate::{Client, ClientError};
 
+/// The query of a page of a history.
+pub(crate) fn cursor(next: Option<&str>) -> Vec<(&'static str, &str)> {
+    next.map(|next| ("cursor", next)).into_iter().collect()
+}
+
 // === impl Client ===
 
 impl Client {
@@ -80,12 +85,21 @@ impl Client {
         self.read(self.request(Method::DELETE, &path(name, "/cache")?)?).await
     }
 
-    /// A function's versions, newest first.
+    /// All versions of a function, newest first.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub async fn versions(&self, name: &str) -> Result<VersionList, ClientError> {
-        self.get(&path(name, "/versions")?, &()).await
+        let mut whole = VersionList { versions: Vec::new(), next: None };
+        loop {
+            let page: VersionList = self.get(&path(name, "/versions")?, &cursor(whole.next.as_deref())).await?;
+            let ended = page.next.is_none() || page.versions.is_empty();
+            whole.versions.extend(page.versions);
+            whole.next = page.next.filter(|_| !ended);
+            if ended {
+                return Ok(whole);
+            }
+        }
     }
 
     /// Moves `live` back.

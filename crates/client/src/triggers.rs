@@ -23,6 +23,22 @@ impl Client {
         self.get(&path(function, "/triggers")?, &()).await
     }
 
+    /// The triggers of all functions.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn all_triggers(&self) -> Result<TriggerList, ClientError> {
+        self.get("api/v1/triggers", &()).await
+    }
+
+    /// A trigger of a function.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn trigger(&self, function: &str, name: &str) -> Result<TriggerView, ClientError> {
+        self.get(&trigger(function, name, "")?, &()).await
+    }
+
     /// Adds a trigger. A webhook's fresh secret is in this answer and nowhere else.
     ///
     /// # Errors

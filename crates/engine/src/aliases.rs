@@ -48,6 +48,15 @@ pub(crate) struct Moved {
     pub(crate) at: Timestamp,
 }
 
+// === impl AliasWish ===
+
+impl AliasWish {
+    /// Whether the alias points there already.
+    fn is_met_by(&self, alias: &Alias) -> bool {
+        (alias.version, alias.split, &alias.sticky) == (self.version, self.split, &self.sticky)
+    }
+}
+
 // === impl Target ===
 
 impl Target {
@@ -137,7 +146,7 @@ fn room_for_one(record: &FunctionRecord) -> Result<(), Fault> {
 
 impl Engine {
     /// Points an alias to a version, or to two by weight; makes the alias where there is none. Ends a trial that is under
-    /// way where the alias is `live`.
+    /// way where the alias is `live`. An alias that points there already is left as it is, without a deployment.
     ///
     /// # Errors
     /// `FN_013` for a version that is not there, `FN_014` for a preview, `FN_007` past the limit of aliases.
@@ -155,6 +164,10 @@ impl Engine {
         let target = Target::Alias(name.clone());
         self.update(entry, |record| {
             target.check(record)?;
+            let ends_trial = *name == AliasName::live() && record.canary.is_some();
+            if !ends_trial && record.aliases.get(name).is_some_and(|alias| wish.is_met_by(alias)) {
+                return Ok(None);
+            }
             let now = record.moment(self.core.clock.now());
             let from = record.point(name.clone(), &version, now);
             if let Some(alias) = record.aliases.get_mut(name) {

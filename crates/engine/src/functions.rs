@@ -232,13 +232,19 @@ impl Engine {
         Ok(())
     }
 
-    /// A function's versions, newest first, `limit` at most.
+    /// A function's versions, newest first, `limit` at most, and older than `below` where that is given.
     ///
     /// # Errors
     /// When the registry cannot be read.
-    pub async fn versions(&self, entry: &FunctionEntry, limit: usize) -> Result<Vec<Arc<VersionRecord>>, Fault> {
+    pub async fn versions(
+        &self,
+        entry: &FunctionEntry,
+        below: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<Arc<VersionRecord>>, Fault> {
         let mut versions = Vec::new();
-        for number in self.stored_versions(entry).await?.into_iter().rev().take(limit) {
+        let stored = self.stored_versions(entry).await?.into_iter().rev();
+        for number in stored.filter(|number| below.is_none_or(|below| *number < below)).take(limit) {
             match self.core.catalog.version(entry, number).await {
                 Ok(version) => versions.push(version),
                 Err(fault) if fault.code == Code::NotFound => {}

@@ -101,6 +101,14 @@ impl Engine {
         Ok(RunInput::load(kept, &*self.core.blobs).await?)
     }
 
+    /// Whether what a run was called with is kept.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn keeps_input(&self, project: ProjectId, id: RunId) -> Result<bool, Fault> {
+        Ok(self.core.dispatch.letters.input(project, id).await?.is_some())
+    }
+
     /// What a run would be tried again with: of messages those that are not done, or all where all of them are.
     async fn what_is_left(&self, run: &RunRecord) -> Result<(RunInput, Option<Batch>), Fault> {
         let mut input = self.input(run.project, run.id).await?;

@@ -97,9 +97,34 @@ impl Fault {
         self
     }
 
+    /// Whether the same request may succeed when it is sent again unchanged. A conflict and a limit pass only where the fault
+    /// says when: a name that is taken, or a count that is used up, stays so.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self.code {
+            Code::Conflict | Code::RateLimited => self.retry_after.is_some(),
+            code => code.is_retryable(),
+        }
+    }
+
     /// A defect of ours. The cause goes to the log, not to the caller.
     #[must_use]
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Code::Internal, message).with_hint("see the server's log for this request id")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conflict_passes_only_where_it_says_when() {
+        let taken = Fault::new(Code::Conflict, "a function named `x` exists");
+        assert!(!taken.is_retryable() && taken.with_retry_after(1).is_retryable());
+        assert!(!Fault::new(Code::RateLimited, "a project has at most 3").is_retryable());
+        assert!(
+            Fault::new(Code::Overloaded, "busy").is_retryable() && !Fault::new(Code::NotFound, "gone").is_retryable()
+        );
     }
 }

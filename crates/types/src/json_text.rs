@@ -1,5 +1,7 @@
 //! JSON that is kept and passed on without being taken apart.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -17,10 +19,28 @@ impl JsonText {
         serde_json::from_slice(text).ok().map(Self)
     }
 
+    /// The text, with every digit of its numbers.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.0.get()
+    }
+
+    /// The same, unless it nests more deeply than programs can be expected to read.
+    #[must_use]
+    pub fn shallow(self) -> Option<Self> {
+        self.value().is_some().then_some(self)
+    }
+
     /// The value; `None` where it nests more deeply than a value may.
     #[must_use]
     pub fn value(&self) -> Option<serde_json::Value> {
         serde_json::from_str(self.0.get()).ok()
+    }
+}
+
+impl fmt::Display for JsonText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 
@@ -47,6 +67,14 @@ mod tests {
             assert!(JsonText::parse(text.as_bytes()).is_none(), "{text}");
         }
         assert!(JsonText::parse(b"\"\xff\"").is_none());
+    }
+
+    #[test]
+    fn no_digit_is_lost() {
+        for text in ["12345678901234567890123", "0.1000000000000000055511151231257827", "1e400", "{\"n\": 1.0}"] {
+            let kept = JsonText::parse(text.as_bytes()).expect(text);
+            assert_eq!((kept.text(), serde_json::to_string(&kept).expect("text").as_str()), (text, text));
+        }
     }
 
     #[test]

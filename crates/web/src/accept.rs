@@ -79,9 +79,13 @@ fn later(headers: &HeaderMap) -> Result<Later, Fault> {
         Some(text) => text.parse().map_err(|_| bad(&PRIORITY, "a number from 0 to 255"))?,
         None => 0,
     };
+    let (delay, max_age) = (span(headers, &DELAY)?.unwrap_or_default(), span(headers, &MAX_AGE)?);
+    if max_age.is_some_and(|most| most <= delay) {
+        return Err(bad(&MAX_AGE, "it must be longer than x-run-delay, or the run never begins"));
+    }
     Ok(Later {
-        delay: span(headers, &DELAY)?.unwrap_or_default(),
-        max_age: span(headers, &MAX_AGE)?,
+        delay,
+        max_age,
         ordering_key: key(headers, &ORDERING_KEY)?,
         priority,
         idempotency_key: key(headers, &IDEMPOTENCY_KEY)?,
@@ -152,6 +156,15 @@ mod tests {
     }
 
     #[test]
+    fn a_run_may_begin_before_it_is_too_old() {
+        let pair = |delay, age| later(&headers(&[("x-run-delay", delay), ("x-run-max-age", age)]));
+        assert!(pair("10s", "11s").is_ok());
+        for age in ["1s", "10s"] {
+            assert!(pair("10s", age).is_err_and(|fault| fault.message.contains("x-run-max-age")), "{age}");
+        }
+    }
+
+    #[test]
     fn wishes_are_checked_and_named() {
         let good = headers(&[("x-run-delay", "5m"), ("x-run-priority", "9"), ("x-ordering-key", "user-1")]);
         let later_ = later(&good).expect("good");
@@ -161,6 +174,7 @@ mod tests {
             ("x-run-delay", "soon"),
             ("x-run-delay", "200h"),
             ("x-run-priority", "300"),
+            ("x-run-max-age", "0s"),
             ("x-ordering-key", ""),
             ("idempotency-key", &"k".repeat(300)),
         ] {

@@ -120,7 +120,7 @@ pub fn problem(fault: &Fault, id: &RequestId, run: Option<RunId>) -> Problem {
         code: fault.code.to_string(),
         request_id: id.as_str().to_owned(),
         run_id: run.map(|run| run.to_string()),
-        retryable: fault.code.is_retryable(),
+        retryable: fault.is_retryable(),
         hint: fault.hint.clone(),
         docs: format!("faas explain {}", fault.code),
         function_error: fault.function_error.as_deref().cloned(),

@@ -1,12 +1,14 @@
 //! The control plane's routes. A route cannot be added without saying who may use it, and what is said is both
 //! enforced and published in the OpenAPI document.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use faas_engine::Engine;
-use faas_types::{Code, Scope};
-use utoipa::openapi::path::{Operation, PathItem};
+use faas_types::{Code, Fault, Scope};
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -40,9 +42,21 @@ impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
         Self { engine, router: OpenApiRouter::new() }
     }
 
-    /// Adds what `routes!` made of one handler.
+    /// Adds what `routes!` made of one handler. Query parameters that its document does not name are refused, but for routes
+    /// that anybody may use, which probes and scrapers call.
     #[must_use]
     pub fn add(self, access: Access, (schemas, mut paths, methods): UtoipaMethodRouter<S>) -> Self {
+        let named: Vec<String> = paths.paths.values_mut().flat_map(|item| query_names(item)).collect();
+        let methods = match access {
+            Access::Public => methods,
+            Access::AnyKey | Access::Key(_) => methods.layer(from_fn_with_state(Arc::new(named), check_query)),
+        };
+        self.add_with_any_query(access, (schemas, paths, methods))
+    }
+
+    /// The same for a route that passes its query on.
+    #[must_use]
+    pub fn add_with_any_query(self, access: Access, (schemas, mut paths, methods): UtoipaMethodRouter<S>) -> Self {
         for item in paths.paths.values_mut() {
             operations(item).into_iter().flatten().for_each(|operation| publish(operation, access));
         }
@@ -71,6 +85,30 @@ async fn check(State((engine, scope)): State<(Engine, Option<Scope>)>, mut reque
         }
         Err(fault) => Failure(fault).into_response(),
     }
+}
+
+/// The names of the query parameters that a path's operations document.
+fn query_names(item: &mut PathItem) -> Vec<String> {
+    let parameters =
+        operations(item).into_iter().flatten().filter_map(|operation| operation.parameters.as_ref()).flatten();
+    let query_name = |one: &RefOr<Parameter>| match one {
+        RefOr::T(one) if one.parameter_in == ParameterIn::Query => Some(one.name.clone()),
+        RefOr::T(_) | RefOr::Ref(_) => None,
+    };
+    parameters.filter_map(query_name).collect()
+}
+
+/// Refuses a query parameter that the route does not have: a misspelt filter would quietly show everything.
+async fn check_query(State(named): State<Arc<Vec<String>>>, request: Request, next: Next) -> Response {
+    let pairs = request.uri().query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let mut names = pairs.map(|pair| pair.split('=').next().unwrap_or_default());
+    let Some(stranger) = names.find(|name| !named.iter().any(|known| known == name)) else {
+        return next.run(request).await;
+    };
+    let shown: String = stranger.chars().take(80).collect();
+    let known = if named.is_empty() { "none".to_owned() } else { named.join(", ") };
+    let fault = Fault::new(Code::BadRequest, format!("unknown query parameter `{shown}`; known are {known}"));
+    Failure(fault.with_hint("the parameters of each path are described at /openapi.json")).into_response()
 }
 
 fn operations(item: &mut PathItem) -> [Option<&mut Operation>; 7] {

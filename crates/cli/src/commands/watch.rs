@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use faas_client::rest::{AcceptedRun, ReplayRequest, ReplayVersion, RunView};
-use faas_types::RunState;
+use faas_types::{JsonText, RunState};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::Format;
@@ -73,9 +73,8 @@ pub(crate) async fn replay(args: ReplayArgs, session: &Session) -> anyhow::Resul
     let payload = match &args.data {
         Some(data) => {
             let body = read_body(data)?;
-            let value = serde_json::from_slice(&body)
-                .map_err(|error| Failure::usage(format!("the body is no JSON: {error}")))?;
-            Some(value)
+            let value = JsonText::parse(&body).and_then(JsonText::shallow);
+            Some(value.ok_or_else(|| Failure::usage("the body is not JSON; quote texts, as in -d '\"text\"'"))?)
         }
         None => None,
     };

@@ -112,7 +112,7 @@ impl Core {
             }
             self.add_signing_secret(project, record, expect, Duration::ZERO).await?;
         }
-        Err(Fault::new(Code::Conflict, "the secret is being changed by others"))
+        Err(Fault::new(Code::Conflict, "the secret is being changed by others").with_retry_after(1))
     }
 
     fn open_signing_secrets(&self, project: ProjectId, record: &SigningSecrets) -> Result<Vec<WebhookSecret>, Fault> {

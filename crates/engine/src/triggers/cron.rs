@@ -74,7 +74,7 @@ struct Look {
 impl Look {
     /// Whether a run could not be accepted now but may be a little later.
     fn is_unfinished(&self) -> bool {
-        self.failure.as_ref().is_some_and(|fault| fault.code.is_retryable())
+        self.failure.as_ref().is_some_and(Fault::is_retryable)
     }
 }
 

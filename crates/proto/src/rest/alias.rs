@@ -118,6 +118,9 @@ pub struct MoveView {
 pub struct MoveList {
     /// The rows.
     pub deployments: Vec<MoveView>,
+    /// Pass as `cursor` for the next page; `null` at the end.
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
 /// How a new version takes over.

@@ -1,6 +1,6 @@
 //! Runs that were accepted for later, their inputs and the dead letters.
 
-use faas_types::RunState;
+use faas_types::{JsonText, RunState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -34,7 +34,8 @@ pub enum ReplayVersion {
 pub struct ReplayRequest {
     /// Another body, as JSON; the run's own where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payload: Option<serde_json::Value>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub payload: Option<JsonText>,
     /// Which version it runs on.
     #[serde(default)]
     pub version: ReplayVersion,
@@ -53,7 +54,8 @@ pub struct RunInputView {
     pub headers: Vec<(String, String)>,
     /// The body where it is JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub json: Option<serde_json::Value>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub json: Option<JsonText>,
     /// The body where it is text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,

@@ -9,6 +9,9 @@ use utoipa::ToSchema;
 pub struct CollectRequest {
     /// Whether to tell only what would go.
     pub dry_run: bool,
+    /// Whether the grace is not waited for: what nothing needs goes at once, but for what an upload, a deployment, a run that
+    /// is being stored or an instance relies on.
+    pub now: bool,
 }
 
 /// What a collection removed, or would remove.

@@ -174,6 +174,9 @@ pub struct AuthorView {
 pub struct VersionList {
     /// The rows.
     pub versions: Vec<VersionView>,
+    /// Pass as `cursor` for the next page; `null` at the end.
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
 /// What a purge has forgotten.

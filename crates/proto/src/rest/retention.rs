@@ -22,16 +22,19 @@ pub struct RetentionView {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetRetention {
-    /// Ended runs: `30d`, `12h`.
+    /// Ended runs: `30d`, `12h`; at least `1h`, with a unit.
     #[schema(max_length = 40)]
     pub runs: Option<String>,
-    /// Results; at most what runs are kept.
+    /// Results; at least `1h`, and at most what runs are kept.
     #[schema(max_length = 40)]
     pub results: Option<String>,
-    /// Log lines.
+    /// Log lines; at least `1h`.
     #[schema(max_length = 40)]
     pub logs: Option<String>,
     /// Bytes of all log lines together: `500MB`, `10GB`.
     #[schema(max_length = 40)]
     pub log_bytes: Option<String>,
+    /// Answers what would hold and changes nothing.
+    #[serde(default)]
+    pub dry_run: bool,
 }

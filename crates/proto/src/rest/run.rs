@@ -1,6 +1,6 @@
 //! Runs.
 
-use faas_types::{Callback, CauseClass, Destination, RunState, Stage, TriggerKind};
+use faas_types::{Callback, CauseClass, Destination, JsonText, RunState, Stage, TriggerKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -41,8 +41,12 @@ pub struct RunView {
     pub attempts: Vec<AttemptView>,
     /// Why it failed.
     pub error: Option<RunErrorView>,
-    /// The reply's body where it was JSON and small.
-    pub result: Option<serde_json::Value>,
+    /// The reply's body where it was JSON and small, with every digit of its numbers.
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub result: Option<JsonText>,
+    /// Whether what it was called with is kept, so that it can be replayed. Absent in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_kept: Option<bool>,
     /// The run that this one repeats, or whose destination it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,

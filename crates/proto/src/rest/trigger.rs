@@ -61,6 +61,7 @@ pub struct TriggerList {
 
 /// A trigger to add: the keys that it has in a manifest, and a webhook's secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct AddTrigger {
     /// The trigger with the keys of a manifest, such as `{"type": "cron", "schedule": "@daily"}`.
     #[schema(value_type = Object, example = json!({"type": "cron", "schedule": "0 9 * * 1-5"}))]

@@ -157,7 +157,7 @@ async fn fire(client: &Client, function: &str, trigger: &str, case: &Case) -> an
                 status: view.http_status,
                 state: Some(view.state),
                 headers: Vec::new(),
-                body: view.result.or(said).unwrap_or(Value::Null),
+                body: view.result.and_then(|result| result.value()).or(said).unwrap_or(Value::Null),
                 text: None,
             });
         }
