@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import Server, write_function
+from harness import Server, until, write_function
 
 BIG = 3 << 20
 
@@ -79,6 +79,19 @@ def test_the_room_comes_back(house: Server, tmp_path: Path) -> None:
     assert house.api.invoke("stays").expect(200).json() == {"result": 0}
     again = house.cli("collect").ok()
     assert "freed" in again.stdout
+
+
+def test_without_the_grace_the_room_comes_back_at_once(house: Server, tmp_path: Path) -> None:
+    house.deploy(write_function(tmp_path, "stays", code(0)))
+    empty = room(house)
+    house.deploy(write_function(tmp_path, "goes", code(1)))
+    assert house.api.invoke("goes").expect(200).json() == {"result": 1}
+    assert room(house) - empty > 2 * BIG
+    house.cli("fn", "delete", "goes", "--yes").ok()
+    assert house.cli("collect", "-o", "json").ok().json()["blobs"] == 0, "the grace holds otherwise"
+    # The last instance of what was deleted ends by itself; until then its tree stays.
+    until(lambda: house.cli("gc", "--now").ok() and room(house) == empty, "all of it comes back", within=20)
+    assert house.api.invoke("stays").expect(200).json() == {"result": 0}
 
 
 def test_dropped_versions_go_and_kept_ones_can_be_laid_out_again(house: Server, tmp_path: Path) -> None:

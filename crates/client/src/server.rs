@@ -25,9 +25,9 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn collect(&self, dry_run: bool) -> Result<CollectReport, ClientError> {
+    pub async fn collect(&self, dry_run: bool, now: bool) -> Result<CollectReport, ClientError> {
         let request = self.request(Method::POST, "api/v1/collect")?;
-        self.read(request.timeout(COLLECT_TIMEOUT).json(&CollectRequest { dry_run })).await
+        self.read(request.timeout(COLLECT_TIMEOUT).json(&CollectRequest { dry_run, now })).await
     }
 
     /// Whether the server lives; needs no key.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use faas_ports::{Claim, Enqueued, NewItem};
 use faas_types::{
     AliasName, Batch, Code, Digest, Fault, FunctionId, InvocationMode, Onward, ProjectId, RunId, RunRecord, RunState,
@@ -216,10 +217,25 @@ impl Core {
             not_before,
             priority: later.priority,
             ordering_key: later.ordering_key,
-            input: if keeps_inline { input.inline()? } else { input.store(&*self.blobs).await? },
+            input: self.kept_input(&input, keeps_inline).await?,
             claim,
             redrives: later.redrives,
         })
+    }
+}
+
+// === impl Core ===
+
+impl Core {
+    /// A run's input as it is kept. A large body goes to the files, where nothing needs it before the run is stored.
+    async fn kept_input(&self, input: &RunInput, inline: bool) -> Result<Bytes, Fault> {
+        if inline {
+            return input.inline();
+        }
+        if input.body.len() > limits::INPUT_INLINE_MAX {
+            self.pledges.input(self.clock.now());
+        }
+        input.store(&*self.blobs).await
     }
 }
 

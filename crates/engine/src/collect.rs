@@ -7,6 +7,7 @@
 //! leaves only more to collect.
 
 mod mark;
+pub(crate) mod pledges;
 mod sweep;
 
 use std::sync::Arc;
@@ -83,6 +84,8 @@ struct Round {
     dry: bool,
     /// Whether somebody waits for it, so that it pauses less.
     prompt: bool,
+    /// Whether the grace is not waited for.
+    now: bool,
 }
 
 // === impl CollectPolicy ===
@@ -120,13 +123,14 @@ impl Engine {
         self.core.collect_policy
     }
 
-    /// Collects what nothing needs, of all projects; with `dry` only tells what would go.
+    /// Collects what nothing needs, of all projects; with `dry` only tells what would go. With `now` the grace is not waited
+    /// for: only what a deployment, an upload, a run that is being stored or an instance relies on stays besides.
     ///
     /// # Errors
     /// `FN_014` while another collection is under way; when something that is needed cannot be read, for nothing may be
     /// removed then.
-    pub async fn collect(&self, dry: bool) -> Result<Collected, Fault> {
-        self.core.collect(dry, true).await
+    pub async fn collect(&self, dry: bool, now: bool) -> Result<Collected, Fault> {
+        self.core.collect(dry, now, true).await
     }
 }
 
@@ -146,7 +150,7 @@ impl Core {
                 () = tokio::time::sleep(pause) => {}
             }
             pause = every;
-            match self.collect(false, false).await {
+            match self.collect(false, false, false).await {
                 Ok(_) => {}
                 Err(fault) if fault.code == Code::Conflict || self.stop.is_cancelled() => {}
                 Err(fault) => tracing::warn!(%fault, "what nothing needs is not collected"),
@@ -154,7 +158,7 @@ impl Core {
         }
     }
 
-    async fn collect(&self, dry: bool, prompt: bool) -> Result<Collected, Fault> {
+    async fn collect(&self, dry: bool, now: bool, prompt: bool) -> Result<Collected, Fault> {
         let Ok(_turn) = self.collections.turn.try_lock() else {
             let fault = Fault::new(Code::Conflict, "a collection is under way");
             return Err(fault.with_hint("wait for it, then ask again").with_retry_after(5));
@@ -162,8 +166,10 @@ impl Core {
         let began = Instant::now();
         let grace = u64::try_from(self.collect_policy.grace.as_millis()).unwrap_or(u64::MAX);
         // Taken before anything is marked: what comes to be needed from now on is renewed from now on.
-        let before = Timestamp::from_millis(self.clock.now().as_millis().saturating_sub(grace));
-        let found = self.sweep_round(Round { before, dry, prompt }).await;
+        let moment = self.clock.now();
+        let graced = Timestamp::from_millis(moment.as_millis().saturating_sub(grace));
+        let before = if now { self.pledges.since(moment).max(graced) } else { graced };
+        let found = self.sweep_round(Round { before, dry, prompt, now }).await;
         if found.is_err() {
             self.collections.failed.fetch_add(1, Ordering::Relaxed);
         }

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::body_budget::BodyBudget;
 use crate::catalog::Catalog;
+use crate::collect::pledges::Pledges;
 use crate::collect::{CollectPolicy, Collections};
 use crate::dependencies::Builds;
 use crate::dispatch::Dispatch;
@@ -58,6 +59,7 @@ pub(crate) struct Core {
     pub(crate) recorder: Recorder,
     pub(crate) forgotten: Forgotten,
     pub(crate) collections: Collections,
+    pub(crate) pledges: Pledges,
     pub(crate) collect_policy: CollectPolicy,
     pub(crate) dispatch: Dispatch,
     pub(crate) onward: OnwardFigures,

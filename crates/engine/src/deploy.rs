@@ -10,7 +10,7 @@ use faas_config::preflight::AllowedSecret;
 use faas_ports::{InstanceLogs, InstanceSpec, Launched, LayerStack, LogEntry};
 use faas_types::{
     Author, BuildLine, BuildLog, Bundle, Code, Declaration, Deployment, DeploymentId, Digest, Fault, FunctionName,
-    FunctionRecord, FunctionSettings, InvocationMode, ProjectId, VersionRecord, limits,
+    FunctionRecord, FunctionSettings, InvocationMode, LayerName, ProjectId, VersionRecord, limits,
 };
 
 use crate::aliases::Target;
@@ -98,6 +98,27 @@ pub struct Plan {
     pub bytes_missing: u64,
 }
 
+/// What files are uploaded for.
+#[derive(Clone, Debug)]
+pub enum PlanSubject {
+    /// A version of a function.
+    Function(FunctionName),
+    /// A version of a named layer.
+    Layer(LayerName),
+}
+
+// === impl PlanSubject ===
+
+impl PlanSubject {
+    /// The name of the pledge that keeps its files.
+    pub(crate) fn pledge(&self, project: ProjectId) -> String {
+        match self {
+            Self::Function(name) => format!("{project}/function/{name}"),
+            Self::Layer(name) => format!("{project}/layer/{name}"),
+        }
+    }
+}
+
 /// A finished deployment.
 pub struct Deployed {
     /// The event.
@@ -117,13 +138,14 @@ pub struct Deployed {
 // === impl Engine ===
 
 impl Engine {
-    /// Which files of a bundle must be uploaded.
+    /// Which files of a bundle must be uploaded for what is to be deployed or published.
     ///
     /// # Errors
     /// `FN_006` or `FN_011` when the bundle breaks a rule; `FN_028` for files that the operator or the project blocks.
-    pub async fn plan(&self, project: ProjectId, bundle: &Bundle) -> Result<Plan, Fault> {
+    pub async fn plan(&self, project: ProjectId, subject: &PlanSubject, bundle: &Bundle) -> Result<Plan, Fault> {
         bundle.validate()?;
         self.inspect_listing(project, bundle).await?;
+        self.core.pledges.open(&subject.pledge(project), self.core.clock.now());
         let missing = self.core.missing_files(bundle).await?;
         let sizes: BTreeMap<Digest, u64> = bundle.files.iter().map(|file| (file.digest, file.size)).collect();
         let bytes_missing = missing.iter().filter_map(|digest| sizes.get(digest)).sum();
@@ -144,6 +166,7 @@ impl Engine {
             return Err(Fault::new(Code::InvalidConfiguration, format!("digest: the body hashes to {actual}"))
                 .with_hint("the digest is BLAKE3 of the whole body"));
         }
+        self.core.pledges.uploaded(self.core.clock.now());
         self.core.blobs.put(bytes).await?;
         Ok(())
     }
@@ -175,6 +198,8 @@ impl Engine {
             // Never waited for, so that two deployments of several functions cannot wait for each other.
             held.push(guard.try_lock().map_err(|_| under_way(&new.name))?);
         }
+        let pledges: Vec<_> = news.iter().map(|new| PlanSubject::Function(new.name.clone()).pledge(project)).collect();
+        pledges.iter().for_each(|pledge| self.core.pledges.open(pledge, self.core.clock.now()));
         let peers: Vec<_> = news.iter().map(|new| (new.name.clone(), new.settings.background.mode)).collect();
         let mut ready = Vec::with_capacity(news.len());
         for new in news {
@@ -183,6 +208,7 @@ impl Engine {
             ready.push(if together.is_some() { made.map_err(|fault| naming(&name, fault))? } else { made? });
         }
         let published = self.publish(project, &ready, together).await?;
+        pledges.iter().for_each(|pledge| self.core.pledges.close(pledge));
         let mut deployed = Vec::with_capacity(published.len());
         for (made, (deployment, entry, version)) in ready.into_iter().zip(published) {
             let ReadyVersion { check, build_log, dependencies, .. } = made;

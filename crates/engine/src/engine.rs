@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::body_budget::BodyBudget;
 use crate::call::{CallRequest, Route, Selector, kept_lot};
 use crate::catalog::Catalog;
+use crate::collect::pledges::Pledges;
 use crate::collect::{CollectPolicy, Collections};
 use crate::core::{Core, stopping};
 use crate::dependencies::{BuildTurns, Builds};
@@ -169,6 +170,7 @@ impl Engine {
         let recorder = Recorder::start(history, events, Arc::clone(&stats), settings.give_way)?;
         let (dispatch, feeds) = Dispatch::open(ports.queue, ports.dead_letters, ports.claims, settings.lease).await?;
         let tasks = TaskTracker::new();
+        let pledges = Pledges::new(ports.clock.now());
         let deps = UsherDeps {
             launcher: Arc::clone(&ports.launcher),
             clock: Arc::clone(&ports.clock),
@@ -200,6 +202,7 @@ impl Engine {
             recorder,
             forgotten: Forgotten::default(),
             collections: Collections::default(),
+            pledges,
             collect_policy: settings.collect,
             dispatch,
             onward: OnwardFigures::default(),

@@ -75,7 +75,7 @@ pub use canary::CanaryStatus;
 pub use catalog::{Catalog, FunctionEntry};
 pub use collect::{CollectPolicy, Collected, Collections};
 pub use dependencies::Dependencies;
-pub use deploy::{Deployed, NewDeployment, Plan};
+pub use deploy::{Deployed, NewDeployment, Plan, PlanSubject};
 pub use diff::{FileChange, FileChangeKind};
 pub use dispatch::input::RunInput;
 pub use engine::{Engine, EngineSettings, Ports};

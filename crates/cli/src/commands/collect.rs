@@ -9,16 +9,19 @@ use crate::text;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  faas collect --dry-run\n  faas collect\n\nThe server collects by itself every few hours; see engine.collect_every of its configuration."
+    after_help = "Examples:\n  faas collect --dry-run\n  faas collect\n  faas collect --now\n\nThe server does this by itself every few hours; see engine.collect_every of its configuration."
 )]
 pub(crate) struct CollectArgs {
-    /// Only tell what would go
+    /// Only show what would be deleted
     #[arg(long)]
     dry_run: bool,
+    /// Delete at once what nothing uses, without the grace of 24h. Uploads, deployments and instances under way keep their files
+    #[arg(long)]
+    now: bool,
 }
 
 pub(crate) async fn run(args: CollectArgs, session: &Session) -> anyhow::Result<()> {
-    let report = session.client()?.collect(args.dry_run).await?;
+    let report = session.client()?.collect(args.dry_run, args.now).await?;
     session.out.item(&report, table)
 }
 
@@ -33,13 +36,13 @@ fn table(report: &CollectReport) -> Table {
     );
     table.property("records", report.records);
     table.property("needed", text::counted(report.needed as usize, "stored file"));
-    table.property(
-        "too young",
-        format!(
-            "{} (younger than {})",
-            text::counted(report.young as usize, "stored file"),
-            text::visible(&report.grace)
-        ),
-    );
+    let young = text::counted(report.young as usize, "stored file");
+    // Without a grace, what stays is what something under way relies on.
+    let why = if report.grace == "0ms" {
+        "in use".to_owned()
+    } else {
+        format!("younger than {}", text::visible(&report.grace))
+    };
+    table.property("kept", format!("{young} ({why})"));
     table
 }

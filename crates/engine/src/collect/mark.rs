@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Instant;
 
 use faas_ports::{Collection, Entry};
-use faas_types::{Digest, Fault, LayerRecord, LayerVersionRecord, ProjectId, RunId, VersionRecord};
+use faas_types::{Digest, Fault, FunctionId, LayerRecord, LayerVersionRecord, ProjectId, RunId, VersionRecord};
 
 use super::Round;
 use crate::catalog::decode;
@@ -24,6 +24,7 @@ pub(super) struct Needed {
     halves: HashSet<u128>,
     /// Lists of files, which are needed with the files.
     lists: HashSet<Digest>,
+    versions: HashSet<(FunctionId, u32)>,
     projects: BTreeSet<ProjectId>,
 }
 
@@ -32,6 +33,10 @@ pub(super) struct Needed {
 impl Needed {
     pub(super) fn has(&self, digest: &Digest) -> bool {
         self.halves.contains(&half(digest))
+    }
+
+    pub(super) fn has_version(&self, version: (FunctionId, u32)) -> bool {
+        self.versions.contains(&version)
     }
 
     /// Whoever has a version.
@@ -50,6 +55,7 @@ impl Needed {
 
     fn add_version(&mut self, version: &VersionRecord) {
         let VersionRecord { settings, bundle, prepared, dependencies, layers, build_log, .. } = version;
+        self.versions.insert((version.function, version.number));
         [Some(bundle), prepared.as_ref(), dependencies.as_ref()].into_iter().flatten().for_each(|d| self.add_list(d));
         layers.iter().for_each(|digest| self.add_list(digest));
         let stack = Pile { settings, digests: layers, packages: *dependencies }.digest();

@@ -21,15 +21,19 @@ const PAGE: u32 = 500;
 impl Core {
     pub(super) async fn sweep(&self, round: Round, needed: &Needed) -> Result<Collected, Fault> {
         let mut found = Collected::default();
+        // An instance of a version that is gone stands on a tree that nothing needs; the grace outlasts any such instance.
+        let holds_trees = round.now && self.has_orphans(needed);
         for first in 0..=u8::MAX {
             let mut begun = Instant::now();
             for (at, blob) in (1..).zip(self.blobs.shelf(first).await?) {
                 if needed.has(&blob.digest) {
                     found.needed += 1;
-                } else if blob.renewed_at >= round.before {
+                } else if blob.renewed_at >= round.before
+                    || (round.now && self.pledges.spares(blob.renewed_at, round.before))
+                {
                     found.young += 1;
                 } else {
-                    self.sweep_one(round, &blob, &mut found).await?;
+                    self.sweep_one(round, &blob, holds_trees, &mut found).await?;
                 }
                 if at % STEP == 0 {
                     self.pause_after(begun, round).await?;
@@ -42,9 +46,19 @@ impl Core {
     }
 
     /// Removes a blob with the tree that was laid out from it, unless it was renewed since.
-    async fn sweep_one(&self, round: Round, blob: &StoredBlob, found: &mut Collected) -> Result<(), Fault> {
+    async fn sweep_one(
+        &self,
+        round: Round,
+        blob: &StoredBlob,
+        holds_trees: bool,
+        found: &mut Collected,
+    ) -> Result<(), Fault> {
         let StoredBlob { digest, size, .. } = blob;
         let is_laid_out = self.layers.find(digest).is_some();
+        if is_laid_out && holds_trees {
+            found.young += 1;
+            return Ok(());
+        }
         // What mount points are made from is no list of files, and takes no room worth counting.
         let tree = if is_laid_out { self.listing(digest).await.map_or(0, |bundle| bundle.size()) } else { 0 };
         if !round.dry {
@@ -67,6 +81,15 @@ impl Core {
         found.layers += u64::from(is_laid_out);
         found.layer_bytes += tree;
         Ok(())
+    }
+
+    /// Whether an instance of a version that is gone still runs or is just ending.
+    fn has_orphans(&self, needed: &Needed) -> bool {
+        let in_use = self.usher.functions().into_iter().flat_map(|function| {
+            let versions = self.usher.versions_in_use(function);
+            versions.into_iter().map(move |number| (function, number))
+        });
+        self.usher.census().leaving > 0 || in_use.into_iter().any(|version| !needed.has_version(version))
     }
 
     /// Drops the oldest records of deployments of several functions, beyond those that are kept.

@@ -11,7 +11,7 @@ use faas_types::{
 
 use super::named::{name_key, version_key};
 use crate::core::{encode, stopping};
-use crate::deploy::check_note;
+use crate::deploy::{PlanSubject, check_note};
 use crate::engine::Engine;
 use crate::functions::RETRIES;
 use crate::talk::DeployTalk;
@@ -67,6 +67,8 @@ impl Engine {
         if new.runtimes.len() > limits::LAYER_RUNTIMES_MAX {
             return Err(invalid(&format!("runtimes: {} at the most", limits::LAYER_RUNTIMES_MAX)));
         }
+        let pledge = PlanSubject::Layer(new.name.clone()).pledge(project);
+        self.core.pledges.open(&pledge, self.core.clock.now());
         self.check_room(project, &new.name).await?;
         self.inspect_listing(project, &new.bundle).await?;
         let uploaded = self.core.seal_uploaded(&new.bundle).await?;
@@ -77,7 +79,9 @@ impl Engine {
             let heavy = heaviest(&new.bundle);
             Content { digest: uploaded, bundle: new.bundle.clone(), heavy }
         };
-        self.commit_layer(project, &new, content).await
+        let published = self.commit_layer(project, &new, content).await?;
+        self.core.pledges.close(&pledge);
+        Ok(published)
     }
 
     /// Installs what the uploaded files ask for, as for a function that has them.

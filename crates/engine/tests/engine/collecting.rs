@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_engine::{Collected, EngineSettings, NewDeployment, NewLayer, Ports};
+use faas_engine::{Collected, EngineSettings, NewDeployment, NewLayer, PlanSubject, Ports};
 use faas_ports::{Blobs, Clock, Collection, Entry};
 use faas_testkit::{ManualClock, MemoryBlobs, ScriptedBuilder};
 use faas_types::{
@@ -65,7 +65,10 @@ impl Attic {
     /// Asks what is missing, lets some time pass in which a collection may come, and uploads only that.
     async fn upload(&mut self, bundle: &Bundle, contents: &[Bytes]) {
         let engine = &self.house.engine;
-        let plan = engine.plan(engine.default_project(), bundle).await.expect("a plan");
+        let plan = engine
+            .plan(engine.default_project(), &PlanSubject::Function(parse("planned")), bundle)
+            .await
+            .expect("a plan");
         let now = self.clock.now();
         self.promised.extend(bundle.files.iter().map(|file| (file.digest, now)));
         for missing in &plan.missing {
@@ -137,10 +140,10 @@ impl Attic {
     }
 
     async fn collect(&mut self) -> Collected {
-        let dry = self.house.engine.collect(true).await.expect("a dry run");
+        let dry = self.house.engine.collect(true, false).await.expect("a dry run");
         let held = self.blobs.count() as u64;
         assert_eq!(dry.needed + dry.young + dry.blobs, held, "a dry run removes nothing and passes over nothing");
-        let found = self.house.engine.collect(false).await.expect("a collection");
+        let found = self.house.engine.collect(false, false).await.expect("a collection");
         // Spent versions are dropped in the background meanwhile.
         assert!(found.blobs >= dry.blobs, "a dry run tells what will go: {dry:?}, {found:?}");
         assert_eq!(self.blobs.count() as u64, held - found.blobs);
@@ -214,6 +217,37 @@ impl Attic {
 }
 
 #[tokio::test]
+async fn without_the_grace_all_goes_but_what_is_relied_on() {
+    let mut attic = Attic::open(7).await;
+    let (engine, project) = (attic.house.engine.clone(), attic.house.engine.default_project());
+    let second = Duration::from_secs(1);
+    let (bundle, contents) = attic.bundle("main.py");
+    let plan = engine.plan(project, &PlanSubject::Function(parse("f0")), &bundle).await.expect("a plan");
+    for (file, content) in bundle.files.iter().zip(&contents).filter(|(file, _)| plan.missing.contains(&file.digest)) {
+        engine.put_blob(content.clone(), file.digest).await.expect("an upload");
+    }
+    attic.clock.advance(second);
+    let held = attic.blobs.count();
+    assert_eq!(engine.collect(false, true).await.expect("a collection").blobs, 0, "they are about to be deployed");
+    let settings = FunctionSettings::new(parse("python3.12"), parse("main:handler"));
+    let deployed =
+        engine.deploy(project, NewDeployment::new(parse("f0"), settings, bundle)).await.expect("a deployment");
+    attic.clock.advance(second);
+    let found = engine.collect(false, true).await.expect("a collection");
+    assert!(found.needed >= held as u64 && found.young == 0, "{found:?}");
+    engine.delete(&deployed.entry).await.expect("deleted");
+    attic.clock.advance(second);
+    assert_eq!(engine.collect(false, false).await.expect("a collection").blobs, 0, "the grace holds otherwise");
+    let dry = engine.collect(true, true).await.expect("a dry run");
+    assert!(dry.blobs >= held as u64 && attic.blobs.count() as u64 == dry.blobs, "{dry:?}");
+    for layer in engine.layers(project).await.expect("the layers") {
+        engine.remove_layer(project, layer.record.id).await.expect("nothing stands on it");
+    }
+    engine.collect(false, true).await.expect("a collection");
+    assert_eq!(attic.blobs.count(), 0);
+}
+
+#[tokio::test]
 async fn nothing_needed_ever_goes_and_all_else_does() {
     let mut total = 0;
     for seed in 0..24 {
@@ -245,7 +279,7 @@ async fn what_cannot_be_read_stops_a_collection() {
     let version: VersionRecord = serde_json::from_slice(&versions[0].value).unwrap();
     attic.blobs.delete(&version.bundle).await.unwrap();
     attic.clock.advance(GRACE + HOUR);
-    let (held, fault) = (attic.blobs.count(), attic.house.engine.collect(false).await.unwrap_err());
+    let (held, fault) = (attic.blobs.count(), attic.house.engine.collect(false, false).await.unwrap_err());
     assert!(fault.message.contains(&version.bundle.to_string()), "{fault}");
     assert_eq!(attic.blobs.count(), held, "what is not known to be unneeded stays");
 }
