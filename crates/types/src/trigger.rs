@@ -48,8 +48,22 @@ pub struct WebhookTrigger {
     /// What the sender is answered.
     #[serde(default)]
     pub respond: WebhookReply,
+    /// What a delivery that comes again makes.
+    #[serde(default)]
+    pub redelivery: Redelivery,
     /// The path that the function is called with.
     pub path: String,
+}
+
+/// What a delivery that comes again makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Redelivery {
+    /// Nothing: it is told of the first run.
+    #[default]
+    Once,
+    /// Another run, where the run before has failed.
+    Retry,
 }
 
 /// What the sender of a webhook is answered.

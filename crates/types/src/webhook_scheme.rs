@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "lowercase")]
 pub enum WebhookScheme {
     /// `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,{base64}` over `{id}.{timestamp}.{body}`; the format of
-    /// standardwebhooks.com.
+    /// standardwebhooks.com. The same three with `svix-` in front are taken too.
     #[default]
     Standard,
-    /// `x-hub-signature-256: sha256={hex}` over the body, with `x-github-delivery` as the id. Signs no time.
+    /// `x-hub-signature-256: sha256={hex}` over the body, with `x-github-delivery`. Signs neither time nor id, so a
+    /// delivery is known by its body.
     GitHub,
     /// `stripe-signature: t={timestamp},v1={hex}` over `{timestamp}.{body}`; the id is the event's own.
     Stripe,

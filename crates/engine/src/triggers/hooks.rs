@@ -1,17 +1,25 @@
 //! Deliveries at webhooks: verified on their raw bytes, then stored or answered, once for each delivery's id.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use faas_types::{Code, Fault, RunId, TriggerSettings, WebhookReply, WebhookScheme, WebhookTrigger};
+use faas_types::{
+    Code, Fault, Redelivery, RunId, RunState, TriggerSettings, WebhookReply, WebhookScheme, WebhookTrigger,
+};
 
-use super::accept::{Cause, NewRun, foreign};
+use super::accept::{Cause, Made, NewRun, foreign};
 use super::answers::HookReply;
 use super::door;
 use super::table::TriggerEntry;
 use crate::engine::Engine;
 use crate::reply::CallFailure;
 use crate::webhook::{Delivery, Verified, verify};
+
+/// How long deliveries are remembered whose scheme signs no time.
+const UNTIMED_REMEMBERED: Duration = Duration::from_secs(30 * 86_400);
+/// Runs that one delivery makes again and again, as long as each has failed.
+const AGAIN_MAX: u32 = 100;
 
 /// A delivery as it came.
 pub struct HookRequest {
@@ -61,20 +69,41 @@ impl Engine {
     /// # Errors
     /// `FN_010` when it does not come from who it says or is not fresh; whatever else stops a call or an accepted run.
     pub async fn deliver(&self, entry: &Arc<TriggerEntry>, request: HookRequest) -> Result<HookAnswer, CallFailure> {
+        self.deliver_as(entry, request, None).await
+    }
+
+    /// The same, known by an id of ours where there is one.
+    pub(super) async fn deliver_as(
+        &self,
+        entry: &Arc<TriggerEntry>,
+        request: HookRequest,
+        id: Option<String>,
+    ) -> Result<HookAnswer, CallFailure> {
         let TriggerSettings::Webhook(hook) = &entry.record.settings else {
             return Err(Fault::internal("a webhook's token leads to another trigger").into());
         };
         let verified = self.verify(entry, hook.scheme, &request)?;
-        let cause = Cause { identity: verified.id, until: self.core.clock.now() };
+        let now = self.core.clock.now();
+        // Without a signed time, remembering is all that keeps a captured delivery from running again.
+        let until = if hook.scheme == WebhookScheme::GitHub { now.plus(UNTIMED_REMEMBERED) } else { now };
+        let identity = id.unwrap_or(verified.id);
         let HookRequest { headers, query, body } = request;
-        let mut run = NewRun { cause: Some(cause), ..NewRun::of(entry, foreign(headers), body) };
-        run.request.query = query;
+        let headers = foreign(headers);
+        let run = |identity: &str| {
+            let cause = Cause { identity: identity.to_owned(), until };
+            let mut run = NewRun { cause: Some(cause), ..NewRun::of(entry, headers.clone(), body.clone()) };
+            run.request.query.clone_from(&query);
+            run
+        };
         let answer = match hook {
-            WebhookTrigger { respond: WebhookReply::Accepted, .. } => {
-                let made = self.accept_trigger(run).await?;
+            WebhookTrigger { respond: WebhookReply::Accepted, redelivery, .. } => {
+                let mut made = self.accept_trigger(run(&identity)).await?;
+                if *redelivery == Redelivery::Retry && made.repeated {
+                    made = self.after_failures(entry, made, &identity, run).await?;
+                }
                 HookAnswer::Accepted { run: made.run, repeated: made.repeated }
             }
-            WebhookTrigger { respond: WebhookReply::Answer, .. } => self.answer_trigger(run).await?,
+            WebhookTrigger { respond: WebhookReply::Answer, .. } => self.answer_trigger(run(&identity)).await?,
         };
         let now = self.core.clock.now();
         let fresh = match &answer {
@@ -85,6 +114,29 @@ impl Engine {
             self.core.trigger_states.note(entry.record.project, entry.record.id, |state| state.note_run(run, now));
         }
         Ok(answer)
+    }
+
+    /// Another run for a delivery whose run has failed: one for each failed run, however often it is delivered.
+    async fn after_failures(
+        &self,
+        entry: &TriggerEntry,
+        mut made: Made,
+        identity: &str,
+        run: impl Fn(&str) -> NewRun,
+    ) -> Result<Made, Fault> {
+        for _ in 0..AGAIN_MAX {
+            let failed = match self.run(entry.record.project, made.run).await {
+                Ok(record) => record.state == RunState::Failed,
+                // Its record is gone by now: whether it failed is not known.
+                Err(fault) if fault.code == Code::NotFound => false,
+                Err(fault) => return Err(fault),
+            };
+            if !made.repeated || !failed {
+                break;
+            }
+            made = self.accept_trigger(run(&format!("{identity}\nafter {}", made.run))).await?;
+        }
+        Ok(made)
     }
 
     fn verify(&self, entry: &TriggerEntry, scheme: WebhookScheme, request: &HookRequest) -> Result<Verified, Fault> {

@@ -52,7 +52,7 @@ impl Engine {
                 let mut headers = sign_as(hook.scheme, secret, &id, now, &body);
                 headers.push(("content-type".to_owned(), "application/json".to_owned()));
                 let request = HookRequest { headers, query: String::new(), body };
-                match self.deliver(entry, request).await? {
+                match self.deliver_as(entry, request, Some(id)).await? {
                     HookAnswer::Accepted { run, .. } => Ok(run),
                     HookAnswer::Answered(reply) => Ok(reply.run),
                 }

@@ -21,7 +21,8 @@ pub struct Delivery<'a> {
 /// A message that is what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// The same for each repetition of a delivery: the sender's id, or the signature where it sends none.
+    /// The same for each repetition of a delivery, and only what the signature covers: the sender's id where that is signed,
+    /// else the body.
     pub id: String,
     /// Which of the live secrets it was signed with, so that a rotation can be followed.
     pub secret: usize,
@@ -49,8 +50,10 @@ pub enum WebhookRefusal {
 
 /// What a scheme takes from a message before anything is trusted.
 struct Claim<'a> {
+    /// The signed id.
     id: Option<&'a str>,
-    at: Option<&'a str>,
+    /// The signed time, and the header that it comes in.
+    at: Option<(&'static str, &'a str)>,
     prefix: Vec<&'a [u8]>,
     signatures: Vec<Vec<u8>>,
 }
@@ -66,8 +69,8 @@ pub fn verify(
     now: Timestamp,
 ) -> Result<Verified, WebhookRefusal> {
     let claim = delivery.claim(scheme)?;
-    if let Some(at) = claim.at {
-        check_time(scheme, at, now)?;
+    if let Some((header, at)) = claim.at {
+        check_time(header, at, now)?;
     }
     let fits = |secret: &WebhookSecret, signature: &[u8]| {
         let mut parts = claim.prefix.clone();
@@ -80,11 +83,16 @@ pub fn verify(
     });
     let (secret, signature) = found.ok_or(WebhookRefusal::Signature)?;
     let id = claim.id.map(str::to_owned).or_else(|| delivery.event_id(scheme));
-    Ok(Verified { id: id.unwrap_or_else(|| BASE64_STANDARD.encode(signature)), secret })
+    let id = id.unwrap_or_else(|| match scheme {
+        // Whoever has seen a delivery can send it again under another id, and after a rotation the sender signs anew.
+        WebhookScheme::GitHub => format!("body:{}", blake3::hash(delivery.body).to_hex()),
+        _ => BASE64_STANDARD.encode(signature),
+    });
+    Ok(Verified { id, secret })
 }
 
-fn check_time(scheme: WebhookScheme, at: &str, now: Timestamp) -> Result<(), WebhookRefusal> {
-    let malformed = WebhookRefusal::Malformed(time_header(scheme));
+fn check_time(header: &'static str, at: &str, now: Timestamp) -> Result<(), WebhookRefusal> {
+    let malformed = WebhookRefusal::Malformed(header);
     let digits = !at.is_empty() && at.bytes().all(|byte| byte.is_ascii_digit());
     let seconds: u64 = at.parse().ok().filter(|_| digits).ok_or(malformed)?;
     let at = Timestamp::from_millis(seconds.checked_mul(1000).ok_or(malformed)?);
@@ -99,47 +107,56 @@ fn check_time(scheme: WebhookScheme, at: &str, now: Timestamp) -> Result<(), Web
     }
 }
 
-fn time_header(scheme: WebhookScheme) -> &'static str {
-    match scheme {
-        WebhookScheme::Slack => "x-slack-request-timestamp",
-        WebhookScheme::Stripe => "stripe-signature",
-        WebhookScheme::Standard | WebhookScheme::GitHub => "webhook-timestamp",
-    }
-}
-
 // === impl Delivery ===
 
 impl<'a> Delivery<'a> {
     fn claim(&self, scheme: WebhookScheme) -> Result<Claim<'a>, WebhookRefusal> {
-        let signature = self.header(scheme.signature_header())?;
+        let signature = || self.header(scheme.signature_header());
         let malformed = WebhookRefusal::Malformed(scheme.signature_header());
         let claim = match scheme {
-            WebhookScheme::Standard => {
-                let (id, at) = (self.id("webhook-id")?, self.header("webhook-timestamp")?);
-                let parts = signature.split(' ').filter_map(|part| part.strip_prefix("v1,"));
-                let signatures = parts.take(SIGNATURES_MAX).filter_map(|text| BASE64_STANDARD.decode(text).ok());
-                let prefix = vec![id.as_bytes(), b".", at.as_bytes(), b"."];
-                Claim { id: Some(id), at: Some(at), prefix, signatures: signatures.collect() }
-            }
+            WebhookScheme::Standard => return self.standard(),
             WebhookScheme::GitHub => {
-                let id = self.id("x-github-delivery")?;
-                let signatures = signature.strip_prefix("sha256=").and_then(unhex).into_iter().collect();
-                Claim { id: Some(id), at: None, prefix: Vec::new(), signatures }
+                self.id("x-github-delivery")?;
+                let signatures = signature()?.strip_prefix("sha256=").and_then(unhex).into_iter().collect();
+                Claim { id: None, at: None, prefix: Vec::new(), signatures }
             }
             WebhookScheme::Stripe => {
+                let signature = signature()?;
                 let fields = || signature.split(',').filter_map(|field| field.trim().split_once('='));
                 let at = fields().find(|(name, _)| *name == "t").ok_or(malformed)?.1;
                 let signatures = fields().filter(|(name, _)| *name == "v1").take(SIGNATURES_MAX);
                 let signatures = signatures.filter_map(|(_, text)| unhex(text)).collect();
-                Claim { id: None, at: Some(at), prefix: vec![at.as_bytes(), b"."], signatures }
+                Claim { id: None, at: Some(("stripe-signature", at)), prefix: vec![at.as_bytes(), b"."], signatures }
             }
             WebhookScheme::Slack => {
-                let at = self.header("x-slack-request-timestamp")?;
-                let signatures = signature.strip_prefix("v0=").and_then(unhex).into_iter().collect();
-                Claim { id: None, at: Some(at), prefix: vec![b"v0:", at.as_bytes(), b":"], signatures }
+                let header = "x-slack-request-timestamp";
+                let at = self.header(header)?;
+                let signatures = signature()?.strip_prefix("v0=").and_then(unhex).into_iter().collect();
+                Claim { id: None, at: Some((header, at)), prefix: vec![b"v0:", at.as_bytes(), b":"], signatures }
             }
         };
         if claim.signatures.is_empty() { Err(malformed) } else { Ok(claim) }
+    }
+
+    /// Standard Webhooks, under its own names or those of Svix, which it came from; never of both.
+    fn standard(&self) -> Result<Claim<'a>, WebhookRefusal> {
+        let has = |wanted: &str| self.headers.iter().any(|(name, _)| name == wanted);
+        let is_svix = has("svix-signature") && !has("webhook-signature");
+        let [id, time, signature] = if is_svix {
+            ["svix-id", "svix-timestamp", "svix-signature"]
+        } else {
+            ["webhook-id", "webhook-timestamp", "webhook-signature"]
+        };
+        let signed = self.header(signature)?;
+        let (id, at) = (self.id(id)?, self.header(time)?);
+        let parts = signed.split(' ').filter_map(|part| part.strip_prefix("v1,"));
+        let signatures: Vec<_> =
+            parts.take(SIGNATURES_MAX).filter_map(|text| BASE64_STANDARD.decode(text).ok()).collect();
+        let prefix = vec![id.as_bytes(), b".", at.as_bytes(), b"."];
+        if signatures.is_empty() {
+            return Err(WebhookRefusal::Malformed(signature));
+        }
+        Ok(Claim { id: Some(id), at: Some((time, at)), prefix, signatures })
     }
 
     /// A header that must be there once: of two, the sender and we might read different ones.

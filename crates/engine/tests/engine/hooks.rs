@@ -9,8 +9,8 @@ use faas_engine::{HookAnswer, HookRequest, PublishedEvent, TriggerEntry};
 use faas_ports::{Clock, RunQuery};
 use faas_testkit::ManualClock;
 use faas_types::{
-    AliasName, Code, EventTrigger, Fault, RunId, TriggerKind, TriggerSettings, WebhookReply, WebhookScheme,
-    WebhookTrigger, limits,
+    AliasName, Code, EventTrigger, Fault, FunctionSettings, Redelivery, RunId, TriggerKind, TriggerSettings,
+    WebhookReply, WebhookScheme, WebhookTrigger, limits,
 };
 
 use crate::house::{House, parse, scaling};
@@ -27,10 +27,19 @@ struct Door {
 
 impl Door {
     async fn open(scheme: WebhookScheme, respond: WebhookReply, path: &str) -> Self {
+        let redelivery = Redelivery::Once;
+        Self::open_as(WebhookTrigger { name: parse("door"), scheme, respond, redelivery, path: path.to_owned() }).await
+    }
+
+    async fn open_as(hook: WebhookTrigger) -> Self {
+        let scheme = hook.scheme;
         let clock = Arc::new(ManualClock::default());
         let house = House::at(Arc::clone(&clock) as _).await;
-        let deployed = house.deploy("hooked", scaling(2, 1)).await.unwrap();
-        let hook = WebhookTrigger { name: parse("door"), scheme, respond, path: path.to_owned() };
+        let once = |settings: &mut FunctionSettings| {
+            settings.scaling = scaling(2, 1);
+            settings.background.retry.max_attempts = 1;
+        };
+        let deployed = house.deploy_as("hooked", once).await.unwrap();
         let added = house
             .engine
             .add_trigger(&deployed.entry, AliasName::live(), TriggerSettings::Webhook(hook), None)
@@ -143,6 +152,53 @@ async fn an_answer_is_given_again_for_a_repeated_delivery_and_a_failure_is_not()
     for _ in 0..2 {
         let fault = failing.deliver(failing.signed("msg_1", BODY)).await.err().unwrap();
         assert_eq!(fault.function_error.unwrap().kind, "ValueError");
+    }
+}
+
+#[tokio::test]
+async fn a_captured_delivery_makes_no_run_under_another_id_or_after_a_rotation() {
+    let door = Door::open(WebhookScheme::GitHub, WebhookReply::Accepted, "/").await;
+    let (first, repeated) = door.accepted(door.signed("1", BODY)).await;
+    assert!(!repeated);
+    let mut captured = door.signed("1", BODY);
+    for (name, value) in &mut captured.headers {
+        if name == "x-github-delivery" {
+            "another".clone_into(value);
+        }
+    }
+    assert_eq!(door.accepted(captured).await, (first, true));
+    door.clock.advance(Duration::from_secs(29 * 86_400));
+    let keep = Some(Duration::from_secs(60));
+    let fresh = door.house.engine.rotate_secret(&door.entry(), None, keep).await.unwrap().1.text.unwrap();
+    assert_eq!(door.accepted(door.signed_with(&fresh, "1", BODY)).await, (first, true));
+    assert!(!door.accepted(door.signed_with(&fresh, "2", b"{\"other\": 1}")).await.1);
+    let trials = [
+        door.house.engine.test_trigger(&door.entry(), Bytes::from_static(BODY)).await.unwrap(),
+        door.house.engine.test_trigger(&door.entry(), Bytes::from_static(BODY)).await.unwrap(),
+    ];
+    assert!(trials[0] != trials[1] && !trials.contains(&first), "a test always runs");
+}
+
+#[tokio::test]
+async fn a_redelivery_runs_again_where_that_is_wanted_and_the_run_before_failed() {
+    for (redelivery, path, again) in
+        [(Redelivery::Retry, "/raise", true), (Redelivery::Once, "/raise", false), (Redelivery::Retry, "/", false)]
+    {
+        let (scheme, respond) = (WebhookScheme::Standard, WebhookReply::Accepted);
+        let hook = WebhookTrigger { name: parse("door"), scheme, respond, redelivery, path: path.to_owned() };
+        let door = Door::open_as(hook).await;
+        let (mut last, _) = door.accepted(door.signed("msg_1", BODY)).await;
+        for _ in 0..2 {
+            door.house
+                .engine
+                .await_run(door.house.engine.default_project(), last, Duration::from_secs(10))
+                .await
+                .unwrap();
+            let (run, repeated) = door.accepted(door.signed("msg_1", BODY)).await;
+            assert_eq!((repeated, run != last), (!again, again), "{redelivery:?} {path}");
+            // While that one is under way, a further repetition is told of it.
+            last = run;
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The written form of a trigger.
 
 use faas_types::{
-    CronTrigger, EventFilter, EventTrigger, HttpMethod, MissedTicks, Overlap, QueueTrigger, TriggerSettings,
-    WebhookReply, WebhookScheme, WebhookTrigger,
+    CronTrigger, EventFilter, EventTrigger, HttpMethod, MissedTicks, Overlap, QueueTrigger, Redelivery,
+    TriggerSettings, WebhookReply, WebhookScheme, WebhookTrigger,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -63,6 +63,9 @@ pub(super) enum TriggerDocument {
         /// What the sender is answered: 202 once the run is stored, or the function's own answer.
         #[schemars(default)]
         respond: ReplyName,
+        /// What a delivery that comes again makes: nothing, or another run where the run before has failed.
+        #[schemars(default)]
+        redelivery: RedeliveryName,
         /// The path that the function is called with.
         #[schemars(default = "slash", length(max = 200), regex(pattern = "^/"))]
         path: String,
@@ -149,6 +152,18 @@ pub(super) enum ReplyName {
     Answer,
 }
 
+/// What a delivery that comes again makes.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum RedeliveryName {
+    /// Nothing: it is told of the first run.
+    #[default]
+    Once,
+    /// Another run, where the run before has failed.
+    Retry,
+}
+
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[schemars(inline)]
@@ -197,10 +212,11 @@ impl From<&TriggerSettings> for TriggerDocument {
                 Self::Http { path: path.clone(), methods: methods.iter().map(|m| (*m).into()).collect() }
             }
             TriggerSettings::Cron(cron) => cron_document(cron),
-            TriggerSettings::Webhook(WebhookTrigger { name, scheme, respond, path }) => Self::Webhook {
+            TriggerSettings::Webhook(WebhookTrigger { name, scheme, respond, redelivery, path }) => Self::Webhook {
                 name: name.to_string(),
                 scheme: (*scheme).into(),
                 respond: (*respond).into(),
+                redelivery: (*redelivery).into(),
                 path: path.clone(),
             },
             TriggerSettings::Event(EventTrigger { name, types, sources, subjects, path }) => Self::Event {
@@ -265,6 +281,15 @@ impl From<WebhookScheme> for SchemeName {
             WebhookScheme::GitHub => Self::GitHub,
             WebhookScheme::Stripe => Self::Stripe,
             WebhookScheme::Slack => Self::Slack,
+        }
+    }
+}
+
+impl From<Redelivery> for RedeliveryName {
+    fn from(redelivery: Redelivery) -> Self {
+        match redelivery {
+            Redelivery::Once => Self::Once,
+            Redelivery::Retry => Self::Retry,
         }
     }
 }

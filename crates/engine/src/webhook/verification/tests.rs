@@ -47,6 +47,26 @@ fn the_reference_vector_passes_both_ways() {
 }
 
 #[test]
+fn the_names_of_svix_are_taken_too_but_not_both_mixed() {
+    let renamed = |names: &[&str]| {
+        let rename = |(name, value): (String, String)| {
+            let new = if names.contains(&name.as_str()) { name.replace("webhook-", "svix-") } else { name };
+            (new, value)
+        };
+        standard().into_iter().map(rename).collect::<Vec<_>>()
+    };
+    let all = renamed(&["webhook-id", "webhook-timestamp", "webhook-signature"]);
+    assert_eq!(check(&all, BODY, now()), check(&standard(), BODY, now()));
+    assert!(check(&all, BODY, now()).is_ok());
+    assert_eq!(check(&all, BODY, now().plus(Duration::from_secs(302))), Err(WebhookRefusal::Stale));
+    assert_eq!(check(&renamed(&["webhook-signature"]), BODY, now()), Err(WebhookRefusal::Missing("svix-id")));
+    assert_eq!(check(&renamed(&["webhook-id"]), BODY, now()), Err(WebhookRefusal::Missing("webhook-id")));
+    let mut both = standard();
+    both.extend(all.into_iter().map(|(name, _)| (name, "x".to_owned())));
+    assert!(check(&both, BODY, now()).is_ok(), "the standard's own names decide");
+}
+
+#[test]
 fn tampering_staleness_and_gaps_are_refused() {
     assert_eq!(check(&standard(), br#"{"test": 2432232315}"#, now()), Err(WebhookRefusal::Signature));
     assert_eq!(check(&standard(), BODY, now().plus(Duration::from_secs(302))), Err(WebhookRefusal::Stale));
