@@ -12,6 +12,8 @@ from pathlib import Path
 from harness import Cli
 from harness.paths import binary
 
+NO_COMMANDS = {"Options", "Global options", "Examples", "Exit codes"}
+
 
 @dataclass(frozen=True)
 class Command:
@@ -53,7 +55,10 @@ def commands(home: Path) -> tuple[Command, ...]:
 
 def _below(cli: Cli, path: tuple[str, ...]) -> Iterator[Command]:
     text = cli(*path, "--help").ok().stdout
-    names = [line.split()[0] for line in section(text, "Commands") if re.match(r"[a-z]", line)]
+    # The program itself has its commands in groups.
+    headings = ["Commands"] if path else re.findall(r"^([A-Z][a-z, ]+):$", text, re.M)
+    lines = [line for heading in headings if heading not in NO_COMMANDS for line in section(text, heading)]
+    names = [line.split()[0] for line in lines if re.match(r"[a-z]", line)]
     if not names:
         yield Command(path, text)
     for name in names:

@@ -1,23 +1,24 @@
 //! The first key: written where only the server's owner can read it, so that the command line just works.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use faas_engine::Engine;
 use faas_types::Scope;
 
 const FILE: &str = "admin.key";
+/// How long a server on this machine may take to let somebody in.
+const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Makes the admin key of a data directory when there is none, and keeps it in the profile of this user.
+/// Makes the admin key of a data directory when there is none, and keeps it in the profile of this user. The profile's default
+/// becomes this server only where it names none, or one of this machine that has gone.
 pub(crate) async fn ensure(engine: &Engine, dir: &Path, listen: SocketAddr) -> Result<()> {
-    let is_new = !dir.join(FILE).exists();
     let key = of_directory(engine, dir).await?;
-    if is_new || follows_local_servers() {
-        remember(listen, &key);
-    }
+    remember(listen, &key);
     Ok(())
 }
 
@@ -37,19 +38,26 @@ pub(crate) async fn of_directory(engine: &Engine, dir: &Path) -> Result<String> 
     Ok(minted.text)
 }
 
-/// Whether the profile's default is a server on this machine, so that a restart elsewhere may replace it. The default
-/// of somebody who works with a remote server stays.
-fn follows_local_servers() -> bool {
-    let endpoint = faas_cli::Profile::load().ok().and_then(|profile| profile.endpoint);
-    endpoint.is_none_or(|url| url.starts_with("http://127.") || url.starts_with("http://[::1]"))
-}
-
-/// A server without a home to write to still serves.
+/// Keeps the key for the command line, which goes on speaking to the server that it speaks to. A server without a home to
+/// write to still serves.
 fn remember(listen: SocketAddr, key: &str) {
-    match faas_cli::Profile::save(&faas_cli::Profile::endpoint_of(listen), key) {
-        Ok(path) => tracing::debug!(path = %path.display(), "wrote the profile"),
+    let endpoint = faas_cli::Profile::endpoint_of(listen);
+    match faas_cli::Profile::offer(&endpoint, key, is_gone) {
+        Ok(None) => tracing::debug!(endpoint, "commands of this user speak to this server"),
+        Ok(Some(other)) => {
+            let change = format!("faas profile use {endpoint}");
+            tracing::info!(endpoint = other, change, "commands of this user go on speaking to another server");
+        }
         Err(error) => tracing::warn!(error = %format!("{error:#}"), "the profile is not written; pass FAAS_API_KEY"),
     }
+}
+
+/// Whether a server on this machine has gone: nothing listens where it did.
+fn is_gone(endpoint: &str) -> bool {
+    let address =
+        endpoint.strip_prefix("http://").and_then(|rest| rest.trim_end_matches('/').parse::<SocketAddr>().ok());
+    let local = address.filter(|address| address.ip().is_loopback());
+    local.is_some_and(|address| TcpStream::connect_timeout(&address, PATIENCE).is_err())
 }
 
 /// Whole or not at all, and never readable by others.

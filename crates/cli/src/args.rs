@@ -18,14 +18,17 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The heading of options that every command has.
+const GLOBAL: &str = "Global options";
+
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct GlobalArgs {
     /// How data is printed: a table for people, json or ndjson for programs
-    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = GLOBAL)]
     pub(crate) output: Format,
     /// The server, such as http://127.0.0.1:8080 [env: FAAS_ENDPOINT; its key comes from FAAS_API_KEY or the profile]
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL", help_heading = GLOBAL)]
     pub(crate) endpoint: Option<String>,
 }
 
@@ -45,11 +48,11 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Start a server in the foreground
     Up(up::UpArgs),
-    /// Say how strongly this machine can confine functions
+    /// Check which isolation this machine can give functions
     Doctor(doctor::DoctorArgs),
     /// Write a new function to start from
     Init(init::InitArgs),
-    /// Run a function here and deploy it anew whenever a file changes
+    /// Run a function on this machine and redeploy it at each change
     Dev(dev::DevArgs),
     /// Run a function's event files in a private server
     Test(test::TestArgs),
@@ -72,14 +75,14 @@ pub(crate) enum Command {
     /// Point names to versions, and split calls between two
     #[command(subcommand, after_help = "Examples:\n  faas alias list hello\n  faas alias set hello live 4=90 5=10")]
     Alias(aliases::AliasCommand),
-    /// Watch and end the trial of a new version
+    /// Watch, promote or abort the trial of a new version
     #[command(subcommand, after_help = "Examples:\n  faas canary status hello\n  faas canary abort hello")]
     Canary(canary::CanaryCommand),
     /// Call a function and print its answer
     Invoke(invoke::InvokeArgs),
     /// List, watch, cancel and replay runs
     Runs(runs::RunsArgs),
-    /// List, try again and forget runs that were given up
+    /// List, retry and delete dead letters: runs that were given up
     #[command(
         subcommand,
         after_help = "Examples:\n  faas dlq list --function hello\n  faas dlq redrive --function hello"
@@ -97,7 +100,7 @@ pub(crate) enum Command {
     /// Set, list and restore secrets, and change their encryption key
     #[command(subcommand, after_help = "Examples:\n  faas secrets set STRIPE\n  faas secrets list")]
     Secrets(secrets::SecretsCommand),
-    /// Add, list, test and change what makes runs of a function
+    /// Add, list, test and change triggers: schedules, webhooks, events, topics
     #[command(
         subcommand,
         after_help = "Examples:\n  faas triggers list hello\n  faas triggers add hello cron --schedule '@daily'"
@@ -106,39 +109,40 @@ pub(crate) enum Command {
     /// Publish events
     #[command(subcommand, after_help = "Examples:\n  faas events publish @event.json")]
     Events(events::EventsCommand),
-    /// Send messages to topics, and show what waits there
+    /// Send messages to topics and show what is waiting
     #[command(subcommand, after_help = "Examples:\n  faas topics list\n  faas topics send orders -d '{\"order\": 7}'")]
     Topics(topics::TopicsCommand),
-    /// Keep a key for a server, and make it the one that commands speak to
+    /// Store a key for a server and use that server
     Login(login::LoginArgs),
-    /// Forget the key of a server
+    /// Delete the stored key of a server
     Logout(login::LogoutArgs),
-    /// Say which server commands speak to, and whose key they use
+    /// Show which server and which key commands use
     Whoami(login::WhoamiArgs),
-    /// List and choose the servers that a key is kept for
+    /// List the servers with a stored key, and choose one
     #[command(subcommand, after_help = "Examples:\n  faas profile list\n  faas profile use http://10.0.0.5:8080")]
     Profile(profiles::ProfileCommand),
     /// Call any route of the server's API with your key
     Api(api::ApiArgs),
-    /// Publish, list, show and remove layers that functions share
+    /// Publish, list, show and remove shared layers
     #[command(
         subcommand,
         after_help = "Examples:\n  faas layers list\n  faas layers publish shared-utils ./lib\n  faas layers get shared-utils"
     )]
     Layers(layers::LayersCommand),
-    /// Make, list and revoke API keys
+    /// Create, list and revoke API keys
     #[command(subcommand, after_help = "Examples:\n  faas keys create ci --scope functions:write\n  faas keys list")]
     Keys(keys::KeysCommand),
-    /// Forget the kept answers of a function
+    /// Clear the cached answers of a function
     #[command(subcommand, after_help = "Examples:\n  faas cache purge hello")]
     Cache(cache::CacheCommand),
-    /// Show and change what callbacks are signed with
+    /// Show and rotate the secret that signs callbacks
     #[command(subcommand, after_help = "Examples:\n  faas callbacks secret\n  faas callbacks rotate")]
     Callbacks(callbacks::CallbacksCommand),
-    /// Show and change what uploads are refused for
+    /// Show and change the rules that uploads are checked against
     #[command(subcommand, after_help = "Examples:\n  faas preflight get\n  faas preflight set rules.toml")]
     Preflight(preflight::PreflightCommand),
-    /// Remove the files of a server that nothing needs any more
+    /// Delete stored files that nothing uses any more
+    #[command(visible_alias = "gc")]
     Collect(collect::CollectArgs),
     /// Deploy by `git push`
     #[command(subcommand, after_help = "Examples:\n  faas git remote\n  git push faas main")]

@@ -132,7 +132,7 @@ fn in_python(findings: &Findings, entry_path: &str, entrypoint: &Entrypoint, is_
                 .with_code(Code::DeploymentFailed)
                 .in_file(error.file.as_deref().unwrap_or(entry_path))
                 .at(error.line, error.column)
-                .with_fix("mend the syntax and deploy again")
+                .with_fix("fix the syntax and deploy again")
         };
         return findings.errors.iter().map(finding).collect();
     }

@@ -7,6 +7,7 @@ pub(crate) mod callbacks;
 pub(crate) mod canary;
 pub(crate) mod collect;
 pub(crate) mod completion;
+pub(crate) mod deliveries;
 pub(crate) mod deploy;
 pub(crate) mod deps;
 pub(crate) mod dev;
@@ -70,7 +71,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Logs(args) => Box::pin(logs::run(args, session)).await?,
         Command::Vars(command) => return Box::pin(vars::run(command, session)).await,
         Command::Secrets(command) => Box::pin(secrets::run(command, session)).await?,
-        Command::Triggers(command) => Box::pin(triggers::run(command, session)).await?,
+        Command::Triggers(command) => return Box::pin(triggers::run(command, session)).await,
         Command::Events(command) => events::run(command, session).await?,
         Command::Topics(command) => topics::run(command, session).await?,
         Command::Login(args) => Box::pin(login::login(args, session)).await?,

@@ -142,8 +142,9 @@ fn compare(files: &[LocalFile], beside: &Beside, scan: Scan, declared: Declared,
             .filter(|name| !used.contains(&canonical(name, ecosystem)))
             .map(str::to_owned)
             .collect(),
-        remark: (!scan.exact)
-            .then(|| format!("another version than the function's ({}) looked at the code", ecosystem.program())),
+        remark: (!scan.exact).then(|| {
+            format!("the code was read by {}, which is not the version that the function runs on", ecosystem.program())
+        }),
         unread: scan.unread,
         modules,
         declared,

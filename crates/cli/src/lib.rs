@@ -11,6 +11,7 @@ mod debugger;
 mod deps;
 mod env_file;
 mod failure;
+mod help;
 mod interpreter;
 mod lobby;
 mod local;
@@ -21,6 +22,7 @@ mod project;
 mod python;
 mod session;
 mod source;
+mod suggest;
 mod table;
 mod text;
 mod timeline;
@@ -29,7 +31,7 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use faas_config::ServerConfig;
 use faas_types::IsolationReport;
 
@@ -74,13 +76,9 @@ pub async fn run<S: ServerCommands>(args: impl IntoIterator<Item = OsString>, se
         Output::detect(args::Format::Table).failure(&failure);
         return ExitCode::from(failure.exit);
     }
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match parse(&args) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version come this way too; a closed pipe is no reason to fail.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
-        }
+        Err(error) => return refuse(&error, &args),
     };
     let out = Output::detect(cli.global.output);
     let session = Session::new(cli.global, out);
@@ -88,9 +86,26 @@ pub async fn run<S: ServerCommands>(args: impl IntoIterator<Item = OsString>, se
         Ok(code) => code,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let failure = Failure::from_error(&error);
+            let failure = suggest::name_function(Failure::from_error(&error), &session).await;
             session.out.failure(&failure);
             ExitCode::from(failure.exit)
         }
     }
+}
+
+/// Reads a command line. A group without a command lists, where it has something to list.
+fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
+    let read = |args: &[OsString]| Cli::from_arg_matches(&help::command().try_get_matches_from(args)?);
+    read(args).or_else(|error| suggest::listing(&error, args).map_or(Err(error), |args| read(&args)))
+}
+
+/// Says why a command line cannot be read, and what was probably meant.
+fn refuse(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    if let Some(failure) = suggest::explain(error, args) {
+        Output::detect(args::Format::Table).failure(&failure);
+        return ExitCode::from(failure.exit);
+    }
+    // Help and version come this way too; a closed pipe is no reason to fail.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
 }

@@ -142,7 +142,11 @@ pub(crate) async fn fire(client: &Client, function: &str, trigger: &str, body: V
     let triggers = client.triggers(function).await?.triggers;
     let Some(found) = triggers.iter().find(|candidate| candidate.name == trigger) else {
         let names: Vec<_> = triggers.iter().map(|candidate| candidate.name.as_str()).collect();
-        let hint = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
+        let hint = if names.is_empty() {
+            "it has no triggers; add one as [[triggers]]".to_owned()
+        } else {
+            format!("it has {}", names.join(", "))
+        };
         let message = format!("`{function}` has no trigger `{}` that can be fired", text::visible(trigger));
         return Err(Failure::of(Code::NotFound, message).with_hint(hint).into());
     };

@@ -115,6 +115,13 @@ impl Output {
         }
     }
 
+    /// What to do about a list that is empty. Programs that read JSON see that it is.
+    pub(crate) fn empty(&self, remark: impl Display) {
+        if self.format == Format::Table {
+            self.note(remark);
+        }
+    }
+
     /// The last words of a command that failed.
     pub(crate) fn failure(&self, failure: &Failure) {
         let head = failure.code.map_or_else(|| "error".to_owned(), |code| format!("error[{code}]"));

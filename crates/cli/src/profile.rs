@@ -64,6 +64,21 @@ impl Profile {
         })
     }
 
+    /// Keeps a key for an endpoint, and makes that endpoint the default where there is none or it has gone. Returns the
+    /// default that stays.
+    ///
+    /// # Errors
+    /// When there is no home, or the file cannot be read or written.
+    pub fn offer(endpoint: &str, key: &str, has_gone: impl Fn(&str) -> bool) -> anyhow::Result<Option<String>> {
+        let mut stays = None;
+        Self::change(|profile| {
+            profile.keys.insert(endpoint.to_owned(), key.to_owned());
+            stays = profile.endpoint.take_if(|other| other != endpoint && !has_gone(other));
+            profile.endpoint = Some(stays.clone().unwrap_or_else(|| endpoint.to_owned()));
+        })?;
+        Ok(stays)
+    }
+
     /// Keeps a key for an endpoint and leaves the default as it is.
     ///
     /// # Errors
@@ -120,7 +135,7 @@ impl Profile {
         // The parser's own message would quote the line, and the line may hold a key.
         toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(0, |span| text.get(..span.start).unwrap_or(&text).matches('\n').count() + 1);
-            anyhow::anyhow!("the profile {}:{line} is not readable; mend it or delete the file", path.display())
+            anyhow::anyhow!("the profile {}:{line} is not readable; fix it or delete the file", path.display())
         })
     }
 

@@ -57,19 +57,35 @@ pub(crate) fn time(text: &str) -> String {
     }
 }
 
-/// How long ago an RFC 3339 time was: `5s ago`, `3d ago`; anything else as it is.
-pub(crate) fn ago(text: &str) -> String {
-    ago_at(text, now_millis())
+/// How far from now an RFC 3339 time is, as lists show times: `5s ago`, `in 3d`; anything else as it is.
+pub(crate) fn when(text: &str) -> String {
+    when_at(text, now_millis())
 }
 
-fn ago_at(text: &str, now_millis: u64) -> String {
-    let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
-    match now_millis.saturating_sub(time.as_millis()) / 1_000 {
-        seconds @ 0..60 => format!("{seconds}s ago"),
-        seconds @ 60..3_600 => format!("{}m ago", seconds / 60),
-        seconds @ 3_600..86_400 => format!("{}h ago", seconds / 3_600),
-        seconds => format!("{}d ago", seconds / 86_400),
+/// A time as the page of a single thing shows it: `2026-11-21T08:00:00Z, 5s ago`; anything else as it is.
+pub(crate) fn dated(text: &str) -> String {
+    match text.parse::<Timestamp>() {
+        Ok(_) => format!("{}, {}", time(text), when(text)),
+        Err(_) => text.to_owned(),
     }
+}
+
+fn when_at(text: &str, now_millis: u64) -> String {
+    let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
+    let distance = match now_millis.abs_diff(time.as_millis()) / 1_000 {
+        seconds @ 0..60 => format!("{seconds}s"),
+        seconds @ 60..3_600 => format!("{}m", seconds / 60),
+        seconds @ 3_600..86_400 => format!("{}h", seconds / 3_600),
+        seconds => format!("{}d", seconds / 86_400),
+    };
+    if time.as_millis() > now_millis { format!("in {distance}") } else { format!("{distance} ago") }
+}
+
+/// Milliseconds from one RFC 3339 time to a later one.
+#[expect(clippy::cast_precision_loss, reason = "a run's times are far below the bound of exact numbers")]
+pub(crate) fn millis_between(earlier: &str, later: &str) -> Option<f64> {
+    let (earlier, later) = (earlier.parse::<Timestamp>().ok()?, later.parse::<Timestamp>().ok()?);
+    Some(later.as_millis().saturating_sub(earlier.as_millis()) as f64)
 }
 
 fn now_millis() -> u64 {
@@ -135,14 +151,26 @@ mod tests {
             ("2025-11-21T07:00:01Z", "59m ago"),
             ("2025-11-20T09:00:00Z", "23h ago"),
             ("2025-10-21T08:00:00Z", "31d ago"),
-            ("2026-01-01T00:00:00Z", "0s ago"),
+            ("2025-11-21T13:00:00Z", "in 5h"),
+            ("2025-11-24T08:00:00Z", "in 3d"),
             ("soon", "soon"),
         ] {
-            assert_eq!(ago_at(time, now), shown, "{time}");
+            assert_eq!(when_at(time, now), shown, "{time}");
         }
         for bad in ["yesterday", "2026", ""] {
             assert!(moment_before(bad, now).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn times_of_a_page_are_absolute_too() {
+        assert!(
+            dated("2020-01-01T00:00:00.5Z").starts_with("2020-01-01T00:00:00Z, "),
+            "{}",
+            dated("2020-01-01T00:00:00Z")
+        );
+        assert_eq!(dated("soon"), "soon");
+        assert_eq!(millis_between("2020-01-01T00:00:00.5Z", "2020-01-01T00:00:02Z"), Some(1_500.0));
     }
 
     #[test]

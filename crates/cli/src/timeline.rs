@@ -1,4 +1,4 @@
-//! Where an attempt's time went, as bars of plain characters.
+//! Where a run's time went, as bars of plain characters.
 
 use faas_client::rest::AttemptView;
 
@@ -7,9 +7,10 @@ use crate::text;
 /// Characters of the whole length.
 const WIDTH: usize = 40;
 
-/// One line for each phase that took place: its name, its time and a bar that starts where the phase before ended.
-pub(crate) fn lines(attempt: &AttemptView) -> Vec<String> {
-    let phases = phases(attempt);
+/// One line for each phase that took place: its name, its time and a bar that starts where the phase before ended. Of several
+/// attempts the pauses between them are phases too.
+pub(crate) fn lines(attempts: &[AttemptView]) -> Vec<String> {
+    let phases: Vec<_> = (0..attempts.len()).flat_map(|index| phases(attempts, index)).collect();
     let whole: f64 = phases.iter().map(|(_, ms)| ms).sum();
     if whole <= 0.0 {
         return Vec::new();
@@ -24,8 +25,20 @@ pub(crate) fn lines(attempt: &AttemptView) -> Vec<String> {
     lines
 }
 
-fn phases(attempt: &AttemptView) -> Vec<(&'static str, f64)> {
-    let mut phases = vec![("queue", attempt.queue_ms)];
+/// Milliseconds between an attempt and the one before it.
+pub(crate) fn pause_before(attempts: &[AttemptView], index: usize) -> Option<f64> {
+    let ended = attempts.get(index.checked_sub(1)?)?.finished_at.as_deref()?;
+    let attempt = attempts.get(index)?;
+    let since = text::millis_between(ended, &attempt.started_at)?;
+    let start = attempt.start.map_or(0.0, |start| start.sandbox_ms + start.runtime_ms + start.import_ms);
+    // The wait for an instance and its start are phases too.
+    Some((since - attempt.queue_ms - start).max(0.0))
+}
+
+fn phases(attempts: &[AttemptView], index: usize) -> Vec<(&'static str, f64)> {
+    let attempt = &attempts[index];
+    let mut phases: Vec<_> = pause_before(attempts, index).map(|ms| ("pause", ms)).into_iter().collect();
+    phases.push(("queue", attempt.queue_ms));
     if let Some(start) = &attempt.start {
         phases.extend([("sandbox", start.sandbox_ms), ("runtime", start.runtime_ms), ("import", start.import_ms)]);
     }
@@ -65,7 +78,7 @@ mod tests {
     fn phases_follow_each_other() {
         let start = StartView { sandbox_ms: 2.0, runtime_ms: 5.0, import_ms: 1.0 };
         assert_eq!(
-            lines(&attempt(0.1, Some(start), 1.9)),
+            lines(&[attempt(0.1, Some(start), 1.9)]),
             [
                 "queue      100 us  #",
                 "sandbox    2.0 ms  ########",
@@ -78,8 +91,19 @@ mod tests {
 
     #[test]
     fn a_warm_attempt_has_two_phases_and_an_idle_one_none() {
-        let warm = lines(&attempt(0.0, None, 0.05));
+        let warm = lines(&[attempt(0.0, None, 0.05)]);
         assert_eq!(warm, ["queue        0 us  ", &format!("handler     50 us  {}", "#".repeat(WIDTH))]);
-        assert_eq!(lines(&attempt(0.0, None, 0.0)), Vec::<String>::new());
+        assert_eq!(lines(&[attempt(0.0, None, 0.0)]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_pause_before_another_attempt_is_a_phase() {
+        let at = |text: &str| text.to_owned();
+        let first = AttemptView { finished_at: Some(at("2026-11-21T08:00:01Z")), ..attempt(0.0, None, 500.0) };
+        let second = AttemptView { started_at: at("2026-11-21T08:00:03.100Z"), ..attempt(100.0, None, 500.0) };
+        let attempts = [first, second];
+        assert_eq!((pause_before(&attempts, 0), pause_before(&attempts, 1)), (None, Some(2_000.0)));
+        let names: Vec<_> = lines(&attempts).iter().map(|line| line[..8].trim().to_owned()).collect();
+        assert_eq!(names, ["queue", "handler", "pause", "queue", "handler"]);
     }
 }

@@ -93,12 +93,20 @@ impl ClientError {
         }
     }
 
+    /// Whether the network's words mean that the other side does not speak TLS.
+    fn is_plain_server(&self) -> bool {
+        matches!(self, Self::Unreachable { reason, .. } if reason.contains("InvalidContentType") || reason.contains("not use TLS"))
+    }
+
     /// What to do next, where something is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Api(problem) => problem.hint.clone(),
             Self::FunctionFailed { failure, .. } => failure.error.hint.clone(),
+            Self::Unreachable { endpoint, .. } if endpoint.starts_with("https://") && self.is_plain_server() => {
+                Some(format!("the server answers without TLS; write {}", endpoint.replacen("https", "http", 1)))
+            }
             Self::Unreachable { .. } => Some(
                 "start a server with `faas up`, or name the one you mean with --endpoint or FAAS_ENDPOINT".to_owned(),
             ),

@@ -118,11 +118,11 @@ impl Engine {
             CanaryMove::Wait => return Ok(()),
             CanaryMove::Step(step) => self.step_canary(entry, canary, (step, &policy), &counts).await?,
             CanaryMove::Promote => {
-                let note = Some(format!("by itself: {counts}"));
+                let note = Some(format!("automatic step: {counts}"));
                 self.end_canary(entry, canary, DeploymentKind::Promote, (Mover::Canary, note)).await?;
             }
             CanaryMove::RollBack(breach) => {
-                let note = Some(format!("by itself, {}: {counts}", breach.as_str()));
+                let note = Some(format!("stopped automatically, {}: {counts}", breach.as_str()));
                 self.end_canary(entry, canary, DeploymentKind::Breach, (Mover::Canary, note)).await?;
                 tracing::warn!(function = %name, version, counts, "a version broke its canary policy and was rolled back");
                 return Ok(());
@@ -150,7 +150,7 @@ impl Engine {
             let from = Some(alias.version);
             (alias.split, alias.moved_at) = (Some(Split { version: canary.version, share }), now);
             record.canary = Some(Canary { step, since: now, ..canary });
-            let note = Some(format!("by itself: {counts}"));
+            let note = Some(format!("automatic step: {counts}"));
             Ok(Some(self.event(
                 record,
                 &live,

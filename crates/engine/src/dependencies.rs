@@ -278,5 +278,5 @@ fn shown(text: &str) -> String {
 /// A file that asks for what cannot be installed.
 fn refused(place: &str, why: &str) -> Fault {
     Fault::new(Code::InvalidConfiguration, format!("{place} {why}"))
-        .with_hint("mend it, or set dependencies = \"none\" in [build] of the manifest to install nothing")
+        .with_hint("fix it, or set dependencies = \"none\" in [build] of the manifest to install nothing")
 }

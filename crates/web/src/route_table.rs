@@ -46,7 +46,7 @@ impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
     /// that anybody may use, which probes and scrapers call.
     #[must_use]
     pub fn add(self, access: Access, (schemas, mut paths, methods): UtoipaMethodRouter<S>) -> Self {
-        let named: Vec<String> = paths.paths.values_mut().flat_map(|item| query_names(item)).collect();
+        let named: Vec<String> = paths.paths.values_mut().flat_map(query_names).collect();
         let methods = match access {
             Access::Public => methods,
             Access::AnyKey | Access::Key(_) => methods.layer(from_fn_with_state(Arc::new(named), check_query)),

@@ -96,8 +96,8 @@ fn list_table(aliases: &[AliasView]) -> Table {
             alias.name.clone(),
             versions(alias),
             alias.sticky.clone().unwrap_or_default(),
-            alias.expires_at.as_deref().map(text::time).unwrap_or_default(),
-            text::time(&alias.moved_at),
+            alias.expires_at.as_deref().map(text::when).unwrap_or_default(),
+            text::when(&alias.moved_at),
             alias.moved_by.as_ref().map_or_else(|| "-".to_owned(), |by| by.name.clone()),
             alias.url.clone(),
         ]);
@@ -110,7 +110,7 @@ fn alias_table(alias: &AliasView) -> Table {
     table.property("alias", &alias.name);
     table.property("version", versions(alias));
     table.maybe("sticky", alias.sticky.as_ref());
-    table.maybe("expires", alias.expires_at.as_deref().map(text::time));
+    table.maybe("expires", alias.expires_at.as_deref().map(text::dated));
     table.property("url", &alias.url);
     table
 }

@@ -11,7 +11,7 @@ use crate::session::Session;
 
 /// Call any route of the server's API with your key
 ///
-/// The answer's body goes to standard output as it is. What the server refuses is told as by any other command; a function's own
+/// The answer's body goes to standard output as it is. A refusal by the server is printed as by any other command; a function's own
 /// answer of 400 or more ends with 1. /openapi.json lists the routes.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

@@ -7,7 +7,7 @@ use crate::table::Table;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
-    /// Forget the kept answers of a function
+    /// Clear the cached answers of a function
     Purge(PurgeArgs),
 }
 

@@ -10,7 +10,7 @@ use crate::table::Table;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CallbacksCommand {
-    /// Tell of the secret that callbacks are signed with
+    /// Show how many secrets sign callbacks
     Secret(SecretArgs),
     /// Make a fresh secret to sign callbacks with, and show it
     Rotate(RotateArgs),

@@ -10,11 +10,11 @@ use crate::text;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CanaryCommand {
-    /// Show the version that is on its way to `live`
+    /// Show the canary: its share of the calls and how they went
     Status(StatusArgs),
-    /// Let it take every call now
+    /// Send every call to the canary's version
     Promote(EndArgs),
-    /// Give it no more calls
+    /// Send no more calls to the canary's version
     Abort(AbortArgs),
 }
 
@@ -68,10 +68,10 @@ fn table(canary: &CanaryView) -> Table {
     let steps = policy.steps.len();
     table.property(
         "step",
-        format!("{} of {steps}: {} % since {}", canary.step, canary.percent, text::time(&canary.since)),
+        format!("{} of {steps}: {} % since {}", canary.step, canary.percent, text::dated(&canary.since)),
     );
     table.property("calls", format!("{} of at least {}", canary.calls, policy.min_calls));
-    table.property("failed", format!("{} ({} % are borne)", canary.failed, policy.max_error_rate * 100.0));
+    table.property("failed", format!("{} (up to {} % are tolerated)", canary.failed, policy.max_error_rate * 100.0));
     table.maybe("slow", policy.max_p95.as_ref().map(|most| format!("{} above {most}", canary.slow)));
     table.property("every", &policy.every);
     table

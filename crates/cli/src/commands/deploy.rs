@@ -17,6 +17,7 @@ use faas_config::preflight::Finding;
 use faas_types::{AliasName, Entrypoint, FunctionName, Span, TriggerSettings, limits};
 
 use crate::checks;
+use crate::commands::triggers::tick_text;
 use crate::failure::Failure;
 use crate::project::{Project, Wishes};
 use crate::session::Session;
@@ -51,7 +52,7 @@ pub(crate) struct DeployArgs {
     note: Option<String>,
     #[command(flatten)]
     target: TargetArgs,
-    /// Say what would be uploaded, and stop
+    /// Show what would be uploaded, and stop
     #[arg(long)]
     dry_run: bool,
     /// Show the changed lines of text files against what is live
@@ -168,7 +169,7 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
         }
     }
     for parcel in &parcels {
-        name_shut_webhooks(&client, &parcel.project, session).await?;
+        tell_of_triggers(&client, &parcel.project, session).await?;
     }
     Ok(())
 }
@@ -235,18 +236,24 @@ fn placed(error: &ClientError, dir: &Path) -> Failure {
     failure
 }
 
-/// A webhook that a manifest brought has no secret and lets nobody in: its owner must hear of it.
-async fn name_shut_webhooks(client: &Client, project: &Project, session: &Session) -> anyhow::Result<()> {
-    let is_webhook = |trigger: &TriggerSettings| matches!(trigger, TriggerSettings::Webhook(_));
-    if !project.manifest.settings.triggers.iter().any(is_webhook) {
+/// Says when schedules fire next, and which webhooks of the manifest have no secret yet and so accept nothing.
+async fn tell_of_triggers(client: &Client, project: &Project, session: &Session) -> anyhow::Result<()> {
+    let is_told = |trigger: &TriggerSettings| matches!(trigger, TriggerSettings::Webhook(_) | TriggerSettings::Cron(_));
+    if !project.manifest.settings.triggers.iter().any(is_told) {
         return Ok(());
     }
     let name = &project.name;
     let triggers = client.triggers(name.as_str()).await?.triggers;
+    for trigger in &triggers {
+        if let (TriggerSettings::Cron(cron), Some(next)) = (&trigger.settings, &trigger.next) {
+            let tick = tick_text(&cron.schedule, next);
+            session.out.note(format_args!("schedule {} fires next at {tick}", text::visible(&trigger.name)));
+        }
+    }
     for trigger in triggers.iter().filter(|trigger| trigger.secrets == Some(0)) {
         let hook = text::visible(&trigger.name);
         session.out.note(format_args!(
-            "webhook {hook} has no secret and lets nobody in; make one: faas triggers rotate {name} {hook}"
+            "webhook {hook} has no secret yet and refuses every delivery; make one: faas triggers rotate {name} {hook}"
         ));
     }
     Ok(())

@@ -24,10 +24,10 @@ use deployer::{Deployer, Outcome};
 use teller::Teller;
 use watcher::Watcher;
 
-/// Run a function here and deploy it anew whenever a file changes
+/// Run a function on this machine and redeploy it at each change
 ///
 /// Starts a private server in this process with the real engine and sandbox, watches the directory, and prints calls and log lines
-/// as they come. While a change is being deployed, calls wait for it. What is wrong is told, and the version before serves on.
+/// as they come. While a change is being deployed, calls wait for it. Errors are printed, and the version before keeps serving.
 /// Vars of a local .env file win over the manifest's. Ctrl-C ends it all.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]

@@ -19,7 +19,7 @@ pub(crate) enum DlqCommand {
     Get(GetArgs),
     /// Try dead letters again on the live version
     Redrive(SelectArgs),
-    /// Forget dead letters with their inputs
+    /// Delete dead letters with their inputs
     Purge(SelectArgs),
 }
 
@@ -94,7 +94,7 @@ async fn list(args: ListArgs, session: &Session) -> anyhow::Result<()> {
     let query = DeadLetterQuery { function, code, since, until, cursor: args.cursor, limit: Some(args.limit) };
     let page = session.client()?.dead_letters(&query).await?;
     if page.dead_letters.is_empty() {
-        session.out.aside("no dead letters");
+        session.out.empty("no dead letters: no run was given up");
     }
     session.out.list(&page, &page.dead_letters, list_table)?;
     if let Some(next) = &page.next {
@@ -164,7 +164,7 @@ fn list_table(letters: &[DeadLetterView]) -> Table {
             run.function.clone(),
             run.version.to_string(),
             run.attempts.len().to_string(),
-            text::time(&letter.died_at),
+            text::when(&letter.died_at),
             run.error.as_ref().map(|error| error.code.clone()).unwrap_or_default(),
             run.error.as_ref().map(|error| text::visible(&error.message)).unwrap_or_default(),
         ]);
@@ -174,7 +174,7 @@ fn list_table(letters: &[DeadLetterView]) -> Table {
 
 fn letter_table(letter: &DeadLetterView) -> Table {
     let mut table = run_table(&letter.run);
-    table.property("given up", format!("{}: {}", text::time(&letter.died_at), letter.reason));
+    table.property("given up", format!("{}: {}", text::dated(&letter.died_at), letter.reason));
     if let Some(input) = &letter.input {
         input_rows(&mut table, input);
     }

@@ -11,7 +11,7 @@ use crate::output::Tone;
 use crate::session::Session;
 use crate::table::Table;
 
-/// Say how strongly this machine can confine functions
+/// Check which isolation this machine can give functions
 ///
 /// Tries every feature in a throwaway sandbox. Ends with 1 when functions cannot be confined at all.
 #[derive(Debug, Args)]

@@ -29,7 +29,7 @@ const VALUE_CHARS: usize = 60;
 pub(crate) enum FunctionsCommand {
     /// Write a new function to start from
     Init(InitArgs),
-    /// Run a function here and deploy it anew whenever a file changes
+    /// Run a function on this machine and redeploy it at each change
     Dev(DevArgs),
     /// Run a function's event files in a private server
     Test(TestArgs),
@@ -49,19 +49,19 @@ pub(crate) enum FunctionsCommand {
     Url(UrlArgs),
     /// List a function's versions, newest first
     Versions(VersionsArgs),
-    /// Tell what two versions differ in: files, and keys of the manifest
+    /// Show the differences of two versions: files and settings
     Diff(DiffArgs),
-    /// List what moved a function's aliases, newest first
+    /// List deployments, rollbacks and other changes of a function's aliases, newest first
     Deployments(DeploymentsArgs),
-    /// Print what a version wrote while it was checked
+    /// Print the build log of a version
     BuildLog(BuildLogArgs),
-    /// Show how a function does
+    /// Show a function's call counts, error rate and latency
     Metrics(MetricsArgs),
     /// Move a function back to an earlier version
     Rollback(RollbackArgs),
-    /// Hold a function's accepted runs back
+    /// Pause a function: its accepted runs wait
     Pause(PauseArgs),
-    /// Let a function's accepted runs go on
+    /// Resume a paused function
     Resume(ResumeArgs),
     /// Delete a function with its versions
     Delete(DeleteArgs),
@@ -184,7 +184,7 @@ pub(crate) async fn run<S: ServerCommands>(
         FunctionsCommand::Diff(args) => {
             let diff = session.client()?.diff(&args.name, args.from, args.to).await?;
             if diff.files.is_empty() && diff.settings.is_empty() {
-                session.out.aside("the two have the same files and the same settings");
+                session.out.aside("both versions have the same files and settings");
             }
             session.out.item(&diff, diff_table)?;
         }
@@ -203,7 +203,7 @@ pub(crate) async fn run<S: ServerCommands>(
 async fn list(session: &Session) -> anyhow::Result<()> {
     let functions = session.client()?.all_functions().await?;
     if functions.is_empty() {
-        session.out.aside("no functions yet; deploy one with `faas deploy`");
+        session.out.empty("no functions yet; try: faas init hello && faas deploy hello");
     }
     let list = FunctionList { functions, next: None };
     session.out.list(&list, &list.functions, list_table)
@@ -221,7 +221,7 @@ async fn build_log(args: &BuildLogArgs, session: &Session) -> anyhow::Result<()>
     let version = args.version.map_or_else(|| "live".to_owned(), |number| number.to_string());
     let log = session.client()?.build_log(&args.name, &version).await?;
     if log.lines.is_empty() {
-        session.out.aside("it wrote nothing while it was checked");
+        session.out.aside("the build log is empty");
     }
     match session.out.format {
         Format::Table => log.lines.iter().try_for_each(|line| session.out.line(text::visible(&line.message)))?,
@@ -238,15 +238,15 @@ async fn hold(name: &str, paused: bool, session: &Session) -> anyhow::Result<()>
     let report =
         serde_json::json!({ "name": function.name, "paused": function.paused, "waiting_runs": function.waiting_runs });
     let word = if paused { "paused" } else { "resumed" };
-    session.out.done(format_args!("{word} {}; {} runs wait", function.name, function.waiting_runs), &report)
+    session.out.done(format_args!("{word} {}; {} runs are waiting", function.name, function.waiting_runs), &report)
 }
 
 async fn delete(args: DeleteArgs, session: &Session) -> anyhow::Result<()> {
     let client = session.client()?;
     if !args.yes {
         if !(std::io::stdin().is_terminal() && session.out.stderr_tty) {
-            let message = format!("deleting `{}` wants to be confirmed, and there is no terminal", args.name);
-            return Err(Failure::usage(message).with_hint("add --yes to delete without being asked").into());
+            let message = format!("cannot ask whether to delete `{}`, as there is no terminal", args.name);
+            return Err(Failure::usage(message).with_hint("add --yes to delete without a question").into());
         }
         // Asking about something that is not there would be a surprise after the answer.
         let function = client.function(&args.name).await?;
@@ -268,14 +268,20 @@ fn list_table(functions: &[FunctionView]) -> Table {
         table.row([
             function.name.clone(),
             function.status.clone(),
-            function.version.map_or_else(|| "-".to_owned(), |version| version.to_string()),
+            function.version.map_or_else(|| "-".to_owned(), |version| split_version(function, version)),
             function.settings.as_ref().map_or_else(|| "-".to_owned(), |settings| settings.runtime_exact.clone()),
             function.instances.to_string(),
-            text::time(&function.updated_at),
+            text::when(&function.updated_at),
             function.url.clone(),
         ]);
     }
     table
+}
+
+/// The version of `live`, and of the one that takes a share of its calls: `3`, `3 + 10 % to 4`.
+fn split_version(function: &FunctionView, version: u32) -> String {
+    let split = function.aliases.get("live").and_then(|live| live.split);
+    split.map_or_else(|| version.to_string(), |split| format!("{version} + {} % to {}", split.percent, split.version))
 }
 
 fn function_table(function: &FunctionView) -> Table {
@@ -294,8 +300,8 @@ fn function_table(function: &FunctionView) -> Table {
     if let Some(settings) = &function.settings {
         table.property("runtime", &settings.runtime_exact);
     }
-    table.property("created", text::time(&function.created_at));
-    table.property("updated", text::time(&function.updated_at));
+    table.property("created", text::dated(&function.created_at));
+    table.property("updated", text::dated(&function.updated_at));
     table
 }
 
@@ -329,7 +335,7 @@ fn versions_table(versions: &[VersionView]) -> Table {
         table.row([
             version.number.to_string(),
             version.aliases.join(" "),
-            text::time(&version.created_at),
+            text::when(&version.created_at),
             version.author.as_ref().map(|by| by.name.clone()).unwrap_or_default(),
             version.settings.runtime_exact.clone(),
             version.files.to_string(),
@@ -360,7 +366,7 @@ fn moves_table(moves: &[MoveView]) -> Table {
     for event in moves {
         let split = event.split.map(|split| format!(" ({} % to {})", split.percent, split.version));
         table.row([
-            text::time(&event.at),
+            text::when(&event.at),
             format!("{:?}", event.kind).to_lowercase(),
             event.alias.clone(),
             event.from.map_or_else(|| "-".to_owned(), |from| from.to_string()),

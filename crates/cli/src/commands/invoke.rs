@@ -49,7 +49,7 @@ pub(crate) struct InvokeArgs {
     local: bool,
     #[command(flatten)]
     server: LocalArgs,
-    /// Have the call accepted for later and print the run's id
+    /// Call asynchronously: print the run's id at once
     #[arg(long = "async")]
     later: bool,
     #[command(flatten)]
@@ -63,22 +63,22 @@ pub(crate) struct LaterArgs {
     /// Wait for the run's end and show it
     #[arg(long)]
     wait: bool,
-    /// Begin after this time, such as 10m
+    /// Start no earlier than after this time, such as 10m
     #[arg(long, value_name = "TIME")]
     delay: Option<Span>,
-    /// Begin no attempt later than this after acceptance
+    /// Start no attempt later than this after acceptance
     #[arg(long, value_name = "TIME")]
     max_age: Option<Span>,
     /// Run one at a time, in order, with runs of the same key
     #[arg(long, value_name = "KEY")]
     ordering_key: Option<String>,
-    /// Go before runs of lower priority: 0 to 255
+    /// Start before runs of lower priority: 0 to 255
     #[arg(long, value_name = "N")]
     priority: Option<u8>,
-    /// A name for this call: repeated with the same name it makes no second run
+    /// A key for this call: a call with the same key makes no second run
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Tell this URL of the run's end, by a signed POST
+    /// Send a signed POST to this URL when the run ends
     #[arg(long, value_name = "URL")]
     callback_url: Option<String>,
 }

@@ -1,10 +1,12 @@
 //! `faas keys`
 
 use clap::{Args, Subcommand};
+use faas_client::Client;
 use faas_client::rest::{CreateKey, KeyView};
-use faas_types::Scope;
+use faas_types::{Code, Scope};
 
 use crate::args::Format;
+use crate::failure::Failure;
 use crate::session::Session;
 use crate::table::Table;
 use crate::text;
@@ -13,7 +15,7 @@ use crate::text;
 pub(crate) enum KeysCommand {
     /// List keys
     List(ListArgs),
-    /// Make a key and print it, once
+    /// Create a key and print it, once
     Create(CreateArgs),
     /// Revoke a key at once
     Revoke(RevokeArgs),
@@ -34,10 +36,11 @@ pub(crate) struct CreateArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas keys revoke key_01JD2Z7Y5T0000000000000000")]
+#[command(after_help = "Examples:\n  faas keys revoke ci\n  faas keys revoke key_01JD2Z7Y5T0000000000000000")]
 pub(crate) struct RevokeArgs {
-    /// The key's id, as `faas keys list` shows it
-    id: String,
+    /// The key's name or id, as `faas keys list` shows them
+    #[arg(value_name = "NAME|ID")]
+    key: String,
 }
 
 const CREATE_EXAMPLES: &str = "\
@@ -50,6 +53,9 @@ pub(crate) async fn run(command: KeysCommand, session: &Session) -> anyhow::Resu
     match command {
         KeysCommand::List(_) => {
             let list = client.keys().await?;
+            if list.keys.is_empty() {
+                session.out.empty("no keys yet; try: faas keys create NAME --scope invoke");
+            }
             session.out.list(&list, &list.keys, table)
         }
         KeysCommand::Create(args) => {
@@ -62,9 +68,31 @@ pub(crate) async fn run(command: KeysCommand, session: &Session) -> anyhow::Resu
             Ok(())
         }
         KeysCommand::Revoke(args) => {
-            client.revoke_key(&args.id).await?;
-            let report = serde_json::json!({ "id": args.id, "revoked": true });
-            session.out.done(format_args!("revoked {}", text::visible(&args.id)), &report)
+            let id = id_of(&args.key, &client).await?;
+            client.revoke_key(&id).await?;
+            let report = serde_json::json!({ "id": id, "revoked": true });
+            session.out.done(format_args!("revoked {}", text::visible(&args.key)), &report)
+        }
+    }
+}
+
+/// The id of the key that a name or an id stands for. Names need not be unique.
+async fn id_of(key: &str, client: &Client) -> anyhow::Result<String> {
+    if key.starts_with("key_") {
+        return Ok(key.to_owned());
+    }
+    let keys = client.keys().await?.keys;
+    let named: Vec<_> = keys.into_iter().filter(|one| one.name == key && one.revoked_at.is_none()).collect();
+    match named.as_slice() {
+        [one] => Ok(one.id.clone()),
+        [] => Err(Failure::of(Code::NotFound, format!("there is no active key named `{}`", text::visible(key)))
+            .with_hint("see `faas keys list`")
+            .into()),
+        several => {
+            let ids: Vec<_> = several.iter().map(|one| one.id.as_str()).collect();
+            let message =
+                format!("{} active keys are named `{}`: {}", several.len(), text::visible(key), ids.join(", "));
+            Err(Failure::of(Code::Conflict, message).with_hint("revoke one by its id").into())
         }
     }
 }
@@ -73,9 +101,9 @@ fn table(keys: &[KeyView]) -> Table {
     let mut table = Table::with_headings(["ID", "NAME", "KEY", "SCOPES", "CREATED", "REVOKED"]);
     for key in keys {
         let scopes = key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",");
-        let revoked = key.revoked_at.as_deref().map(text::time).unwrap_or_default();
+        let revoked = key.revoked_at.as_deref().map(text::when).unwrap_or_default();
         let prefix = format!("{}…", key.prefix);
-        table.row([key.id.clone(), key.name.clone(), prefix, scopes, text::time(&key.created_at), revoked]);
+        table.row([key.id.clone(), key.name.clone(), prefix, scopes, text::when(&key.created_at), revoked]);
     }
     table
 }

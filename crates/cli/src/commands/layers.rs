@@ -24,7 +24,7 @@ pub(crate) enum LayersCommand {
     Publish(publish::PublishArgs),
     /// List the layers: those with names, then those of installed packages, the largest first
     List(ListArgs),
-    /// Show what is in a layer, the heaviest first, and which versions of functions stand on it
+    /// Show the contents of a layer, heaviest first, and the function versions that use it
     Get(GetArgs),
     /// List the versions of a named layer, the newest first
     Versions(VersionsArgs),
@@ -106,6 +106,9 @@ async fn list(session: &Session) -> anyhow::Result<()> {
     let (named, packages) = (client.named_layers().await?, client.layers().await?);
     let rows: Vec<Row<'_>> =
         named.layers.iter().map(Row::Named).chain(packages.layers.iter().map(Row::Packages)).collect();
+    if rows.is_empty() {
+        session.out.empty("no layers yet; try: faas layers publish NAME ./lib");
+    }
     session.out.list(&Document { named: &named.layers, layers: &packages.layers }, &rows, list_table)
 }
 
@@ -168,7 +171,7 @@ fn list_table(rows: &[Row<'_>]) -> Table {
                 text::bytes(layer.newest_size),
                 heaviest(&layer.heaviest),
                 text::counted(layer.used_by.len(), "function"),
-                text::ago(&layer.created_at),
+                text::when(&layer.created_at),
             ],
             Row::Packages(layer) => [
                 layer.id.clone(),
@@ -176,7 +179,7 @@ fn list_table(rows: &[Row<'_>]) -> Table {
                 text::bytes(layer.size),
                 heaviest(&layer.packages),
                 text::counted(layer.used_by.len(), "function"),
-                text::ago(&layer.built_at),
+                text::when(&layer.built_at),
             ],
         });
     }
@@ -193,7 +196,7 @@ fn versions_table(versions: &[LayerVersionView]) -> Table {
             version.files.to_string(),
             text::counted(version.used_by.len(), "function"),
             version.author.as_ref().map(|by| text::visible(&by.name)).unwrap_or_default(),
-            text::ago(&version.created_at),
+            text::when(&version.created_at),
             version.note.as_deref().map(text::visible).unwrap_or_default(),
         ]);
     }
@@ -206,7 +209,7 @@ pub(super) fn version_table(version: &LayerVersionView) -> Table {
     table.property("runtime", runtimes(&version.runtimes));
     let files = text::counted(version.files as usize, "file");
     table.property("size", format!("{}, {files}", text::bytes(version.size)));
-    table.property("published", text::ago(&version.created_at));
+    table.property("published", text::when(&version.created_at));
     table.maybe("by", version.author.as_ref().map(|by| text::visible(&by.name)));
     table.maybe("note", version.note.as_deref().map(text::visible));
     heavy(&mut table, "heavy", &version.heaviest);
@@ -221,7 +224,7 @@ fn layer_table(layer: &LayerView) -> Table {
     table.property("source", text::visible(&layer.source));
     let files = text::counted(layer.files as usize, "file");
     table.property("size", format!("{}, {files}", text::bytes(layer.size)));
-    table.property("built", format!("{}, in {} ms", text::ago(&layer.built_at), layer.took_ms));
+    table.property("built", format!("{}, in {} ms", text::when(&layer.built_at), layer.took_ms));
     heavy(&mut table, "package", &layer.packages);
     used_by(&mut table, &layer.used_by);
     table

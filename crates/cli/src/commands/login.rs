@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::table::Table;
 use crate::text;
 
-/// Keep a key for a server, and make it the one that commands speak to
+/// Store a key for a server and use that server
 ///
 /// The key comes from standard input, or is asked for on a terminal without being shown. The server is asked whether it is good
 /// before it is kept, in a file that only you can read.
@@ -28,7 +28,7 @@ pub(crate) struct LoginArgs {
     url: Option<String>,
 }
 
-/// Forget the key of a server
+/// Delete the stored key of a server
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  faas logout\n  faas logout http://10.0.0.5:8080")]
 pub(crate) struct LogoutArgs {
@@ -37,7 +37,7 @@ pub(crate) struct LogoutArgs {
     url: Option<String>,
 }
 
-/// Say which server commands speak to, and whose key they use
+/// Show which server and which key commands use
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  faas whoami\n  faas whoami -o json")]
 pub(crate) struct WhoamiArgs {}

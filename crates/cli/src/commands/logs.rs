@@ -1,9 +1,11 @@
 //! `faas logs`
 
+use std::collections::VecDeque;
+
 use clap::Args;
 use faas_client::rest::{LogLineView, LogList};
 use faas_client::{Client, LogQuery, LogSource};
-use faas_types::{LogLevel, limits};
+use faas_types::{LogLevel, Timestamp, limits};
 
 use crate::args::Format;
 use crate::output::{Output, Tone};
@@ -79,15 +81,19 @@ pub(crate) async fn print(
     let mut query = LogQuery { level, search, since, until, run, ..LogQuery::default() };
     let found = newest(&client, &source, &query, lines).await?;
     let (out, scope) = (&session.out, Scope::of(&source));
+    let mut marks = Marks::of(&client, &source, out).await?;
     // A document cannot be closed while lines still come, so following prints one document a line.
     if follow || out.format != Format::Json {
-        found.lines.iter().try_for_each(|line| print_line(line, scope, out))?;
+        found.lines.iter().try_for_each(|line| {
+            marks.print_before(line, out)?;
+            print_line(line, scope, out)
+        })?;
     } else {
         out.json(&found)?;
     }
     if !follow {
         if found.lines.is_empty() {
-            out.aside("no such lines");
+            out.empty("no log lines match");
         } else if found.previous.is_some() && lines > 0 {
             out.aside(format_args!("there are older ones: add -n {}", lines.saturating_mul(10).min(LINES_MAX)));
         }
@@ -123,6 +129,30 @@ async fn newest(client: &Client, source: &LogSource, query: &LogQuery, wanted: u
             _ => return Ok(page),
         }
         whole = Some(page);
+    }
+}
+
+/// Where the attempts of a run begin, to be marked in its log. Empty where there are not several.
+struct Marks(VecDeque<(u32, Timestamp)>);
+
+impl Marks {
+    async fn of(client: &Client, source: &LogSource, out: &Output) -> anyhow::Result<Self> {
+        let LogSource::Run(id) = source else { return Ok(Self(VecDeque::new())) };
+        if out.format != Format::Table {
+            return Ok(Self(VecDeque::new()));
+        }
+        let attempts = client.run(id).await?.attempts;
+        let begins = attempts.iter().filter_map(|attempt| Some((attempt.number, attempt.started_at.parse().ok()?)));
+        Ok(Self(if attempts.len() > 1 { begins.collect() } else { VecDeque::new() }))
+    }
+
+    /// Prints the marks of attempts that began before a line.
+    fn print_before(&mut self, line: &LogLineView, out: &Output) -> anyhow::Result<()> {
+        let Ok(at) = line.at.parse::<Timestamp>() else { return Ok(()) };
+        while let Some((number, _)) = self.0.pop_front_if(|(_, began)| *began <= at) {
+            out.line(out.on_stdout(Tone::Faint, format_args!("--- attempt {number} ---")))?;
+        }
+        Ok(())
     }
 }
 

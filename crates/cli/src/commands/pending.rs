@@ -26,7 +26,11 @@ pub(crate) struct SnapshotArgs {
 pub(crate) fn refuse(command: &str) -> anyhow::Error {
     let message = format!("`faas {command}` is not built yet: it needs sandboxes that are used by hand");
     let failure = Failure { message, exit: 1, ..Failure::default() };
-    failure.with_hint("functions run in sandboxes today: see `faas init` and `faas deploy`").into()
+    let hint = match command {
+        "env list" => "for variables see `faas vars list`; functions run in sandboxes today: see `faas deploy --help`",
+        _ => "functions run in sandboxes today: see `faas init --help` and `faas deploy --help`",
+    };
+    failure.with_hint(hint).into()
 }
 
 /// `faas env` means vars, unless the words are those of environments: `list` without a function, and `create`.

@@ -20,7 +20,7 @@ const RULES_MAX: u64 = 1 << 20;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PreflightCommand {
-    /// Show what uploads are refused for, and whose rule each is
+    /// Show the rules that uploads are checked against, and whose each is
     Get(GetArgs),
     /// Replace the project's rules by those of a file
     Set(SetArgs),

@@ -12,11 +12,11 @@ use crate::text;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProfileCommand {
-    /// List the servers that a key is kept for
+    /// List the servers with a stored key
     List(ListArgs),
-    /// Make a server the one that commands speak to
+    /// Use a server with commands from now on
     Use(UseArgs),
-    /// Say where the profile lies and which server it names
+    /// Show where the profile is stored and which server it names
     Show(ShowArgs),
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct ListArgs {}
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  faas profile use http://10.0.0.5:8080")]
 pub(crate) struct UseArgs {
-    /// A server that a key is kept for
+    /// A server with a stored key
     #[arg(value_name = "URL")]
     url: String,
 }
@@ -41,6 +41,9 @@ pub(crate) fn run(command: ProfileCommand, session: &Session) -> anyhow::Result<
     let is_default = |url: &str| profile.endpoint.as_deref() == Some(url);
     match command {
         ProfileCommand::List(_) => {
+            if profile.keys.is_empty() {
+                session.out.empty("no servers yet; try: faas up, or faas login URL");
+            }
             let rows: Vec<_> =
                 profile.keys.keys().map(|url| json!({ "endpoint": url, "default": is_default(url) })).collect();
             session.out.list(&json!({ "profiles": rows }), &rows, |_| {

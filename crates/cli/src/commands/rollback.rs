@@ -10,7 +10,7 @@ use crate::session::Session;
 /// Move a function back to an earlier version
 ///
 /// Without --to it goes to the last version that was good: one that took every call of `live` once and was not rolled back
-/// from, nor broke its canary policy. A canary that is under way ends, and that is all. What stays as it is is printed.
+/// from, nor broke its canary policy. A canary that is under way ends, and that is all. It prints what does not change.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RollbackArgs {

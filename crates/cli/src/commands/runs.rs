@@ -181,7 +181,7 @@ async fn list(args: ListArgs, session: &Session) -> anyhow::Result<()> {
     };
     let page = whole_page(&session.client()?, query, args.limit).await?;
     if page.runs.is_empty() {
-        session.out.aside("no such runs");
+        session.out.empty("no runs match; each call makes one: faas invoke NAME");
     }
     let width = session.out.width();
     session.out.list(&page, &page.runs, |runs| list_table(runs, width))?;
@@ -217,9 +217,9 @@ fn list_table(runs: &[RunView], width: Option<u16>) -> Table {
             selector(&run.function, run.version, most),
             run.state.as_str().to_owned(),
             run.trigger.as_str().to_owned(),
-            text::ago(&run.created_at),
+            text::when(&run.created_at),
             run.duration_ms.map(text::millis).unwrap_or_default(),
-            if run.cold_start { "cold".to_owned() } else { String::new() },
+            if any_cold(run) { "cold".to_owned() } else { String::new() },
             run.error.as_ref().map(|error| error.code.clone()).unwrap_or_default(),
         ]);
     }
@@ -247,16 +247,22 @@ pub(crate) fn run_table(run: &RunView) -> Table {
     table.maybe("messages", run.batch.as_ref().map(|batch| format!("{}, {} left", batch.messages, batch.left)));
     let origin = if run.trigger == TriggerKind::Destination { "destination of" } else { "replay of" };
     table.maybe(origin, run.origin.as_ref());
-    table.property("created", &run.created_at);
-    table.maybe("due", run.due_at.as_ref());
-    table.maybe("finished", run.finished_at.as_ref());
+    table.property("created", text::dated(&run.created_at));
+    table.maybe("due", run.due_at.as_deref().map(text::dated));
+    table.maybe("finished", run.finished_at.as_deref().map(text::dated));
     table.maybe("duration", run.duration_ms.map(text::millis));
-    table.property("start", if run.cold_start { "cold" } else { "warm" });
+    if run.attempts.len() < 2 {
+        table.property("start", start(any_cold(run)));
+    }
     table.property("isolation", format!("level {}", run.isolation));
     table.maybe("status", run.http_status);
-    for attempt in &run.attempts {
-        let mut parts =
-            vec![format!("waited {}, ran {}", text::millis(attempt.queue_ms), text::millis(attempt.handler_ms))];
+    for (index, attempt) in run.attempts.iter().enumerate() {
+        let mut parts = Vec::new();
+        parts.extend(timeline::pause_before(&run.attempts, index).map(|ms| format!("after {}", text::millis(ms))));
+        if run.attempts.len() > 1 {
+            parts.push(start(attempt.cold_start).to_owned());
+        }
+        parts.push(format!("waited {}, ran {}", text::millis(attempt.queue_ms), text::millis(attempt.handler_ms)));
         parts.extend(attempt.cpu_ms.map(|cpu| format!("CPU {}", text::millis(cpu))));
         parts.extend(attempt.peak_memory_bytes.map(|peak| format!("peak memory {}", text::bytes(peak))));
         parts.extend(
@@ -272,12 +278,23 @@ pub(crate) fn run_table(run: &RunView) -> Table {
         table.maybe("at", error.file.as_ref().map(|file| format!("{file}{line}")));
         table.property("cause", error.cause.as_str());
         table.property("next step", advice(run, &error.advice));
-        table.property("try again", format!("faas runs replay {} --current", run.id));
+        if run.input_kept == Some(true) {
+            table.property("try again", format!("faas runs replay {} --current", run.id));
+        }
     }
     table.maybe("result", run.result.as_ref());
     table.maybe("callback", run.callback.as_ref().map(callback));
     table.maybe("sent on to", run.destination.as_ref().map(destination));
     table
+}
+
+/// Whether any attempt had to start an instance.
+fn any_cold(run: &RunView) -> bool {
+    run.cold_start || run.attempts.iter().any(|attempt| attempt.cold_start)
+}
+
+fn start(cold: bool) -> &'static str {
+    if cold { "cold" } else { "warm" }
 }
 
 fn callback(callback: &Callback) -> String {
@@ -294,9 +311,8 @@ fn destination(destination: &Destination) -> String {
     parts.join(" · ")
 }
 
-/// The last attempt's: it is the one that the answer came from.
 fn print_timeline(run: &RunView, session: &Session) -> anyhow::Result<()> {
-    let lines = run.attempts.last().map(timeline::lines).unwrap_or_default();
+    let lines = timeline::lines(&run.attempts);
     if lines.is_empty() || session.out.format != crate::args::Format::Table {
         return Ok(());
     }

@@ -109,6 +109,9 @@ pub(crate) async fn run(command: SecretsCommand, session: &Session) -> anyhow::R
     match command {
         SecretsCommand::List(args) => {
             let list = session.client()?.secrets(args.stage).await?;
+            if list.secrets.is_empty() {
+                session.out.empty("no secrets yet; try: faas secrets set NAME");
+            }
             session.out.list(&list, &list.secrets, table)
         }
         SecretsCommand::Set(args) => set(args, session).await,
@@ -221,7 +224,13 @@ fn table(secrets: &[SecretView]) -> Table {
     for row in secrets {
         let users = row.used_by.as_deref().unwrap_or_default();
         let used_by = if users.is_empty() { "-".to_owned() } else { users.join(", ") };
-        table.row([row.name.clone(), row.stage.to_string(), row.version.to_string(), row.updated_at.clone(), used_by]);
+        table.row([
+            row.name.clone(),
+            row.stage.to_string(),
+            row.version.to_string(),
+            text::when(&row.updated_at),
+            used_by,
+        ]);
     }
     table
 }
@@ -230,7 +239,7 @@ fn versions(versions: &[SecretVersionView]) -> Table {
     let mut table = Table::with_headings(["VERSION", "CREATED", "RESTORED FROM"]);
     for row in versions {
         let from = row.restored_from.map_or_else(|| "-".to_owned(), |number| number.to_string());
-        table.row([row.version.to_string(), row.created_at.clone(), from]);
+        table.row([row.version.to_string(), text::when(&row.created_at), from]);
     }
     table
 }

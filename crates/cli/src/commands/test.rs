@@ -27,7 +27,7 @@ use play::Outcome;
 /// Run a function's event files in a private server
 ///
 /// Deploys the directory to a server in this process, calls it as tests/*.json and events/*.json say, and compares the answers with
-/// what they expect. Ends with 1 when one is not as expected.
+/// what they expect. Ends with 1 when one differs.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct TestArgs {

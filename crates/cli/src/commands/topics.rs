@@ -22,7 +22,7 @@ pub(crate) enum TopicsCommand {
     Get(GetArgs),
     /// Send a message, or many, and print the ids
     Send(SendArgs),
-    /// Forget the messages of a topic that are not part of a run yet
+    /// Delete the messages of a topic that are not part of a run yet
     Purge(PurgeArgs),
 }
 
@@ -74,6 +74,9 @@ pub(crate) async fn run(command: TopicsCommand, session: &Session) -> anyhow::Re
     match command {
         TopicsCommand::List(_) => {
             let list = client.topics().await?;
+            if list.topics.is_empty() {
+                session.out.empty("no topics yet; a topic is made by its first message: faas topics send NAME -d '{}'");
+            }
             session.out.list(&list, &list.topics, list_table)
         }
         TopicsCommand::Get(args) => session.out.item(&client.topic(&args.name).await?, topic_table),
@@ -126,7 +129,7 @@ fn list_table(topics: &[TopicView]) -> Table {
             topic.name.clone(),
             topic.depth.to_string(),
             text::bytes(topic.bytes),
-            topic.oldest_at.as_deref().map(text::ago).unwrap_or_default(),
+            topic.oldest_at.as_deref().map(text::when).unwrap_or_default(),
         ]);
     }
     table
@@ -137,7 +140,7 @@ fn topic_table(topic: &TopicView) -> Table {
     table.property("name", &topic.name);
     table.property("depth", topic.depth);
     table.property("size", text::bytes(topic.bytes));
-    table.maybe("oldest", topic.oldest_at.as_deref().map(text::ago));
+    table.maybe("oldest", topic.oldest_at.as_deref().map(text::when));
     for one in topic.subscribers.iter().flatten() {
         let off = if one.enabled { "" } else { ", switched off" };
         table.property(

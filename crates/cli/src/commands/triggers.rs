@@ -2,14 +2,17 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use faas_client::Client;
 use faas_client::rest::{AddTrigger, RotateSecret, TriggerView, TriggerWithSecret};
-use faas_types::{Span, TriggerSettings};
+use faas_types::{CronSchedule, Span, TriggerSettings};
 use serde_json::{Map, Value, json};
 
 use crate::args::Format;
+use crate::commands::deliveries::{self, DeliveriesArgs, RedeliverArgs};
 use crate::commands::invoke::read_body;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -21,7 +24,7 @@ const SECRET_FILE_MAX: u64 = 4 << 10;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TriggersCommand {
-    /// List the triggers of a function
+    /// List the triggers of a function, or of all
     List(ListArgs),
     /// Add a trigger; a webhook's secret is printed once
     Add(Box<AddArgs>),
@@ -33,17 +36,23 @@ pub(crate) enum TriggersCommand {
     Disable(DisableArgs),
     /// Fire a trigger once, now
     Test(TestArgs),
-    /// Tell when a schedule fires next
+    /// Show when a schedule fires next, in its own time zone
     Next(NextArgs),
+    /// List the runs that a webhook's deliveries made, newest first
+    Deliveries(DeliveriesArgs),
+    /// Run a delivery again, on the live version
+    Redeliver(RedeliverArgs),
     /// Give a webhook another secret; the one before stays good for a while
     Rotate(RotateArgs),
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas triggers list hello\n  faas triggers list hello -o json")]
+#[command(
+    after_help = "Examples:\n  faas triggers list\n  faas triggers list hello\n  faas triggers list hello -o json"
+)]
 pub(crate) struct ListArgs {
-    /// The function
-    function: String,
+    /// The function; all functions when left out
+    function: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -84,6 +93,9 @@ pub(crate) struct AddArgs {
     /// webhook: accepted (202 at once) or answer (the function's own) [default: accepted]
     #[arg(long, value_name = "HOW")]
     respond: Option<String>,
+    /// webhook: once (a repeated delivery makes no run) or retry (it does where the run before failed) [default: once]
+    #[arg(long, value_name = "HOW")]
+    redelivery: Option<String>,
     /// webhook: a file with the secret that the sender chose, or - for standard input
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
@@ -192,12 +204,19 @@ Examples:
   faas triggers rotate hello pushes
   faas triggers rotate hello payments --secret-file stripe.secret --keep 1h";
 
-pub(crate) async fn run(command: TriggersCommand, session: &Session) -> anyhow::Result<()> {
+pub(crate) async fn run(command: TriggersCommand, session: &Session) -> anyhow::Result<ExitCode> {
     let client = session.client()?;
-    match command {
+    let done = match command {
         TriggersCommand::List(args) => {
-            let list = client.triggers(&args.function).await?;
-            session.out.list(&list, &list.triggers, table)
+            let list = match &args.function {
+                Some(function) => client.triggers(function).await?,
+                None => client.all_triggers().await?,
+            };
+            if list.triggers.is_empty() {
+                session.out.empty("no triggers yet; try: faas triggers add NAME cron --schedule @hourly");
+            }
+            let wide = args.function.is_none();
+            session.out.list(&list, &list.triggers, |rows| table(rows, wide))
         }
         TriggersCommand::Add(args) => {
             let added = client.add_trigger(&args.function, &wanted(&args)?).await?;
@@ -224,19 +243,45 @@ pub(crate) async fn run(command: TriggersCommand, session: &Session) -> anyhow::
                 _ => session.out.json(&tested),
             }
         }
-        TriggersCommand::Next(args) => {
-            let next = client.next_fires(&args.function, &args.name, args.count).await?;
-            match session.out.format {
-                Format::Table => next.next.iter().try_for_each(|time| session.out.line(text::time(time))),
-                _ => session.out.json(&next),
-            }
-        }
+        TriggersCommand::Next(args) => next(&args, &client, session).await,
+        TriggersCommand::Deliveries(args) => deliveries::deliveries(&args, &client, session).await,
+        TriggersCommand::Redeliver(args) => return deliveries::redeliver(args, &client, session).await,
         TriggersCommand::Rotate(args) => {
             let secret = args.secret_file.as_deref().map(secret_of).transpose()?;
             let body = RotateSecret { secret, keep: args.keep.map(|keep| keep.to_string()) };
             let rotated = client.rotate_secret(&args.function, &args.name, &body).await?;
             print(&rotated, session)
         }
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+async fn next(args: &NextArgs, client: &Client, session: &Session) -> anyhow::Result<()> {
+    let next = client.next_fires(&args.function, &args.name, args.count).await?;
+    if session.out.format != Format::Table {
+        return session.out.json(&next);
+    }
+    let trigger = client.trigger(&args.function, &args.name).await?;
+    let (function, name) = (text::visible(&trigger.function), text::visible(&trigger.name));
+    let TriggerSettings::Cron(cron) = &trigger.settings else {
+        let kind = trigger.settings.kind().as_str();
+        session.out.note(format_args!("{name} is of type {kind}; only schedules have next times"));
+        return Ok(());
+    };
+    if !trigger.enabled {
+        let remark =
+            format!("{name} is switched off and does not fire; switch it on: faas triggers enable {function} {name}");
+        session.out.note(remark);
+        return Ok(());
+    }
+    next.next.iter().try_for_each(|tick| session.out.line(tick_text(&cron.schedule, tick)))
+}
+
+/// A tick in its schedule's zone, and how far off it is: `2026-11-30 02:30 Europe/Berlin, in 5h`.
+pub(crate) fn tick_text(schedule: &CronSchedule, tick: &str) -> String {
+    match tick.parse() {
+        Ok(at) => format!("{}, {}", schedule.local(at), text::when(tick)),
+        Err(_) => text::visible(tick),
     }
 }
 
@@ -253,6 +298,7 @@ fn wanted(args: &AddArgs) -> anyhow::Result<AddTrigger> {
         ("input", &args.input),
         ("scheme", &args.scheme),
         ("respond", &args.respond),
+        ("redelivery", &args.redelivery),
         ("topic", &args.topic),
         ("batch_window", &args.batch_window),
         ("path", &args.path),
@@ -296,8 +342,8 @@ fn print(made: &TriggerWithSecret, session: &Session) -> anyhow::Result<()> {
     if let Some(url) = &trigger.url {
         session.out.note(format_args!("deliveries go to {}", text::visible(url)));
     }
-    if let Some(next) = &trigger.next {
-        session.out.note(format_args!("it fires next at {}", text::time(next)));
+    if let (Some(next), TriggerSettings::Cron(cron)) = (&trigger.next, &trigger.settings) {
+        session.out.note(format_args!("next run: {}", tick_text(&cron.schedule, next)));
     }
     if let Some(secret) = &made.secret {
         session.out.line(secret)?;
@@ -306,17 +352,24 @@ fn print(made: &TriggerWithSecret, session: &Session) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn table(triggers: &[TriggerView]) -> Table {
-    let mut table = Table::with_headings(["NAME", "TYPE", "ALIAS", "ORIGIN", "ON", "WHAT", "NEXT", "FIRED", "REFUSED"]);
+/// The rows; with the function's name where they are of several.
+fn table(triggers: &[TriggerView], wide: bool) -> Table {
+    let headings = ["NAME", "TYPE", "ALIAS", "ORIGIN", "ON", "WHAT", "NEXT", "FIRED", "REFUSED"];
+    let headings = if wide {
+        ["FUNCTION/NAME", "TYPE", "ALIAS", "ORIGIN", "ON", "WHAT", "NEXT", "FIRED", "REFUSED"]
+    } else {
+        headings
+    };
+    let mut table = Table::with_headings(headings);
     for row in triggers {
         table.row([
-            row.name.clone(),
+            if wide { format!("{}/{}", row.function, row.name) } else { row.name.clone() },
             row.settings.kind().as_str().to_owned(),
             row.alias.clone(),
             row.origin.clone(),
             if row.enabled { "yes" } else { "no" }.to_owned(),
             what(row),
-            row.next.as_deref().map(text::time).unwrap_or_default(),
+            row.next.as_deref().map(text::when).unwrap_or_default(),
             row.fired.to_string(),
             row.refused.to_string(),
         ]);
@@ -324,13 +377,22 @@ fn table(triggers: &[TriggerView]) -> Table {
     table
 }
 
+/// What it reacts to: options that `faas triggers add` takes, or a webhook's URL.
 fn what(row: &TriggerView) -> String {
     match &row.settings {
-        TriggerSettings::Cron(cron) => format!("{} {}", cron.schedule.expression(), cron.schedule.timezone()),
-        TriggerSettings::Webhook(hook) if row.secrets == Some(0) => format!("{}, no secret yet", hook.scheme),
+        TriggerSettings::Cron(cron) => {
+            format!("--schedule '{}' --timezone {}", cron.schedule.expression(), cron.schedule.timezone())
+        }
+        TriggerSettings::Webhook(hook) if row.secrets == Some(0) => format!("--scheme {} (no secret yet)", hook.scheme),
         TriggerSettings::Webhook(_) => row.url.clone().unwrap_or_default(),
-        TriggerSettings::Event(event) => event.types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        TriggerSettings::Queue(queue) => format!("{}, up to {}", queue.topic, queue.batch_size),
+        TriggerSettings::Event(event) => {
+            let options =
+                [("--event-type", &event.types), ("--source", &event.sources), ("--subject", &event.subjects)];
+            let options =
+                options.iter().flat_map(|(option, texts)| texts.iter().map(move |text| format!("{option} '{text}'")));
+            options.collect::<Vec<_>>().join(" ")
+        }
+        TriggerSettings::Queue(queue) => format!("--topic {} --batch-size {}", queue.topic, queue.batch_size),
         TriggerSettings::Http { path, .. } => path.clone(),
     }
 }

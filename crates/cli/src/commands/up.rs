@@ -20,7 +20,7 @@ pub(crate) struct UpArgs {
     /// Where state lives [default: /var/lib/faas for root, ~/.local/share/faas for others, env: FAAS_DATA]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// What the world calls this server, for function URLs [env: FAAS_PUBLIC_URL]
+    /// The public URL of this server, for function URLs [env: FAAS_PUBLIC_URL]
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
     /// Start functions as plain processes where nothing better works; never for code of others
@@ -41,7 +41,7 @@ pub(crate) struct UpArgs {
     /// Memory of all instances together [default: four fifths of the machine's, env: FAAS_MEMORY_MAX]
     #[arg(long, value_name = "SIZE")]
     memory_max: Option<ByteSize>,
-    /// Started runtimes that wait for a function, for each runtime in use; 0 for none [default: 4, env: FAAS_PARKED]
+    /// Started runtimes kept ready, for each runtime in use; 0 for none [default: 4, env: FAAS_PARKED]
     #[arg(long, value_name = "N")]
     parked: Option<u32>,
     /// How log lines look: text or json [default: text, env: FAAS_LOG_FORMAT]

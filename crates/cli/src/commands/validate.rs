@@ -32,7 +32,7 @@ pub(crate) struct ValidateArgs {
     /// Where the code of a single file starts [default: FILE:handler]
     #[arg(long, value_name = "FILE:NAME")]
     entrypoint: Option<Entrypoint>,
-    /// Mend what can be mended: the name in faas.toml, files of settings that would be uploaded or go into git
+    /// Fix what can be fixed: the name in faas.toml, files of settings that would be uploaded or go into git
     #[arg(long)]
     fix: bool,
 }

@@ -125,6 +125,10 @@ pub(crate) async fn run(command: VarsCommand, session: &Session) -> anyhow::Resu
     match command {
         VarsCommand::List(args) => {
             let list = session.client()?.vars(args.name.as_deref(), args.stage).await?;
+            if list.vars.is_empty() {
+                let whose = args.name.as_deref().unwrap_or("--project");
+                session.out.empty(format_args!("no vars yet; try: faas vars set {} KEY=VALUE", text::visible(whose)));
+            }
             session.out.list(&list, &list.vars, table)?;
         }
         VarsCommand::Get(args) => get(&args, session).await?,

@@ -90,7 +90,7 @@ impl Declared {
                 let place = if file == "Pipfile" { "[packages]" } else { "`dependencies` under [project]" };
                 Err(Failure::of(Code::InvalidConfiguration, format!("{file} is left to its author"))
                     .with_hint(format!(
-                        "add {} to {place}, and make the lock anew where there is one",
+                        "add {} to {place}, and create the lock file again where there is one",
                         quoted.join(", ")
                     ))
                     .into())

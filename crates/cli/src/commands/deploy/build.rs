@@ -47,7 +47,7 @@ impl<'s> Build<'s> {
                 self.remark(function, &format!("installing the packages of {}", text::visible(source)));
             }
             DeployEvent::Reused { function, layer, built_at } => {
-                let ago = text::ago(built_at);
+                let ago = text::when(built_at);
                 self.remark(function, &format!("packages are there: layer {}, built {ago}", text::visible(layer)));
             }
             DeployEvent::Line { function, message } => self.line(function, &text::visible(message)),

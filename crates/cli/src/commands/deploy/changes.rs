@@ -77,7 +77,7 @@ impl Changes {
     pub(super) fn summary(&self) -> String {
         let (added, changed, removed) = (self.added.len(), self.changed.len(), self.removed.len());
         match self.version {
-            None => "nothing to compare with".to_owned(),
+            None => "first deployment".to_owned(),
             Some(version) if added + changed + removed == 0 => format!("the files of version {version}, unchanged"),
             Some(version) => format!("{changed} changed, {added} added, {removed} removed since version {version}"),
         }

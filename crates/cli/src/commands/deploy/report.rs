@@ -146,7 +146,7 @@ pub(crate) fn deployment_table(deployment: &DeploymentView) -> Table {
         "share",
         deployment.split.map(|split| format!("{} % of the calls go to {}", split.percent, split.version)),
     );
-    table.maybe("expires", deployment.expires_at.as_deref().map(text::time));
+    table.maybe("expires", deployment.expires_at.as_deref().map(text::dated));
     table.property("url", &deployment.url);
     table.property("runtime", &deployment.runtime);
     table.maybe("note", deployment.note.as_ref());

@@ -97,7 +97,10 @@ impl<'s> Steps<'s> {
         let (name, version) = (&deployment.function, deployment.version);
         match &deployment.split {
             Some(split) => {
-                out.note(format_args!("{} % of {name}{alias} go to version {}", split.percent, split.version));
+                out.note(format_args!(
+                    "{} % of the calls of {name}{alias} go to version {}",
+                    split.percent, split.version
+                ));
             }
             None => out.note(format_args!("switched {name}{alias} to version {version}")),
         }

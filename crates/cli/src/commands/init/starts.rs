@@ -18,7 +18,7 @@ pub(super) enum Template {
     Plain,
     /// An ASGI application of Python, such as FastAPI, with its packages vendored beside it
     Asgi,
-    /// Keeps data between calls; not available yet
+    #[value(hide = true)]
     Stateful,
 }
 

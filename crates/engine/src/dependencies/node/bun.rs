@@ -65,8 +65,10 @@ pub(super) fn plan(text: &str, project: &Project) -> Result<Plan, Wrong> {
         Wrong::at(format!("line {}", error.line()), format!("is not what such a lock says: {error}"))
     })?;
     if !VERSIONS.contains(&lock.lockfile_version) {
-        let why =
-            format!("is {}, and {VERSIONS:?} are read; make the lock anew with an earlier Bun", lock.lockfile_version);
+        let why = format!(
+            "is {}, and {VERSIONS:?} are read; create the lock file again with an earlier Bun",
+            lock.lockfile_version
+        );
         return Err(Wrong::at("lockfileVersion", why));
     }
     if let Some(patched) = lock.patched_dependencies.keys().next() {

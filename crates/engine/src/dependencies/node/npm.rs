@@ -41,7 +41,7 @@ fn entries(lock: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)>
 /// Whether every package comes from a registry or another address of the web.
 fn check(lock: &Map<String, Value>) -> Result<(), Wrong> {
     if !lock.get("packages").is_some_and(Value::is_object) {
-        return Err(Wrong::at("packages", "is missing; make the file anew with npm 7 or later"));
+        return Err(Wrong::at("packages", "is missing; create the file again with npm 7 or later"));
     }
     for (place, package) in entries(lock) {
         let is_link = package.get("link").and_then(Value::as_bool).unwrap_or_default();

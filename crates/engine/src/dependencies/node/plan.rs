@@ -65,7 +65,10 @@ impl Plan {
         while let Some((from, needs)) = todo.pop() {
             for (name, _) in needs.iter().filter(|(_, is_optional)| with_optional || !is_optional) {
                 let Some(path) = self.resolve(&from, name) else {
-                    return Err(Wrong::at(below(&from, name), "is needed and not in the lock; make the lock anew"));
+                    return Err(Wrong::at(
+                        below(&from, name),
+                        "is needed and not in the lock; create the lock file again",
+                    ));
                 };
                 if reached.insert(path.clone()) {
                     let needs = &self.places[&path].needs;

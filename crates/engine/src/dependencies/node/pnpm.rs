@@ -98,8 +98,10 @@ struct Reading<'a> {
 pub(super) fn graph(text: &str, project: &Project) -> Result<Graph, Wrong> {
     let mut lock: Lock = yaml::read(text)?;
     if !["6", "9"].contains(&lock.lockfile_version.split('.').next().unwrap_or_default()) {
-        let why =
-            format!("is `{}`, and 6 and 9 are read; make the lock anew with pnpm 8 or later", lock.lockfile_version);
+        let why = format!(
+            "is `{}`, and 6 and 9 are read; create the lock file again with pnpm 8 or later",
+            lock.lockfile_version
+        );
         return Err(Wrong::at("lockfileVersion", why));
     }
     if let Some(patched) = lock.patched_dependencies.keys().next() {

@@ -149,9 +149,9 @@ impl Lock<'_> {
         };
         let hint = match mending {
             Mending::Change => {
-                "mend it, or set dependencies = \"none\" in [build] of the manifest to install nothing".to_owned()
+                "fix it, or set dependencies = \"none\" in [build] of the manifest to install nothing".to_owned()
             }
-            Mending::LockAgain => format!("make it anew with: {}", self.tool.command()),
+            Mending::LockAgain => format!("create it again with: {}", self.tool.command()),
         };
         Fault::new(Code::InvalidConfiguration, format!("{place} {why}")).with_hint(hint)
     }

@@ -115,7 +115,7 @@ pub(super) fn requirements(chosen: Vec<(Package, Condition)>) -> Result<String, 
         {
             return Err(Refusal::of(
                 &one.name,
-                "is locked more than once for the function's Python; make the lock anew",
+                "is locked more than once for the function's Python; create the lock file again",
             ));
         }
     }
@@ -123,7 +123,7 @@ pub(super) fn requirements(chosen: Vec<(Package, Condition)>) -> Result<String, 
     if let Some((bare, _)) = chosen.iter().find(|(package, _)| is_hashed && package.hashes.is_empty()) {
         // One that nothing vouches for would make the others' hashes pointless, and pip refuses it.
         chosen_line(bare)?;
-        return Err(Refusal::of(&bare.name, "has no hashes, and others have; make the lock anew"));
+        return Err(Refusal::of(&bare.name, "has no hashes, and others have; create the lock file again"));
     }
     let mut indexes = BTreeMap::new();
     for (package, _) in &chosen {

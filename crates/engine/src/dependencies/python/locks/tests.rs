@@ -79,7 +79,7 @@ fn a_lock_that_is_not_of_its_project_is_refused_with_the_command_that_mends_it()
         written.project = written.project.map(|project| project.replace("httpx", "requests"));
         let fault = written.requirements("3.12").expect_err("stale");
         assert!(fault.message.contains("does not agree with"), "{tool:?}: {fault}");
-        assert_eq!(fault.hint.as_deref(), Some(&*format!("make it anew with: {}", tool.command())));
+        assert_eq!(fault.hint.as_deref(), Some(&*format!("create it again with: {}", tool.command())));
         // What has nothing to do with packages may change, and a lock may come alone.
         let mut written = Written::of(tool);
         written.project = written.project.map(|project| project + "\n[tool.other]\nline = 3\n");
