@@ -127,18 +127,19 @@ def app(environ, start_response):
 
 
 @pytest.fixture(scope="module")
-def wsgi_server() -> Iterator[Server]:
-    """A server whose index has the package that the hint names."""
+def package_server() -> Iterator[Server]:
+    """A server whose index has the package that the hint names, and another."""
     files = {f"a2wsgi/{path.name}": path.read_bytes() for path in (PACKAGES / "a2wsgi").glob("*.py")}
     with PythonIndex() as index:
         index.add(wheel("a2wsgi", "1.10.10", files))
+        index.add(wheel("greeting", "1.0", {"greeting.py": "WORD = 'hello'\n"}))
         with Server(env={"FAAS_BUILD_PYTHON_INDEX": index.url}) as server:
             yield server
 
 
-def test_the_hint_for_wsgi_leads_to_an_answer(wsgi_server: Server, tmp_path: Path) -> None:
+def test_the_hint_for_wsgi_leads_to_an_answer(package_server: Server, tmp_path: Path) -> None:
     folder = write_function(tmp_path, "wsgi", WSGI, entrypoint="main:app")
-    refused = wsgi_server.cli("deploy", str(folder))
+    refused = package_server.cli("deploy", str(folder))
     hint = refused.stderr + refused.stdout
     assert refused.code != 0 and "add a2wsgi to requirements.txt" in hint
     statements = [part for part in hint.split("`") if "a2wsgi" in part and ("import" in part or "=" in part)]
@@ -146,8 +147,8 @@ def test_the_hint_for_wsgi_leads_to_an_answer(wsgi_server: Server, tmp_path: Pat
     with (folder / "main.py").open("a", encoding="utf-8") as file:
         file.write("\n" + "\n".join(statements[:2]) + "\n")
     (folder / "requirements.txt").write_text("a2wsgi\n", encoding="utf-8")
-    wsgi_server.deploy(folder)
-    reply = wsgi_server.http.get("/fn/wsgi/where").expect(200)
+    package_server.deploy(folder)
+    reply = package_server.http.get("/fn/wsgi/where").expect(200)
     assert reply.body.endswith(b"/where") and reply.body.startswith(b"ok from ")
 
 
@@ -206,3 +207,23 @@ def test_a_doubtful_signature_is_told_at_deployment(shared_server: Server, tmp_p
     assert "is taken for a plain function" in log and "`question`, `context`" in log
     reply = shared_server.http.post(f"/fn/{name}", {"question": "q", "context": "c"}).expect(200)
     assert reply.json() == {"result": "qc"}
+
+
+CHILDREN = """
+import subprocess, sys
+
+def handler(event):
+    found = {}
+    for program in (sys.executable, "python3", "python"):
+        command = [program, "-c", "import greeting; print(greeting.WORD)"]
+        child = subprocess.run(command, capture_output=True, text=True, cwd="/tmp")
+        found[program.rpartition("/")[2]] = child.stdout.strip() or child.stderr
+    return found
+"""
+
+
+def test_child_interpreters_find_the_packages(package_server: Server, tmp_path: Path) -> None:
+    files = {"main.py": CHILDREN, "requirements.txt": "greeting\n"}
+    package_server.deploy(write_function(tmp_path, "children", files))
+    found = package_server.http.post("/fn/children", {"n": 1}).expect(200).json()
+    assert len(found) == 3 and set(found.values()) == {"hello"}, found

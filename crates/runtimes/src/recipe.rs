@@ -66,6 +66,9 @@ pub(crate) struct Seal {
     pub(crate) finish: Option<Finish>,
     /// Shared libraries to take along where this machine has them.
     pub(crate) libraries: Vec<String>,
+    /// Further names of the program, in its directory: what scripts call it by.
+    #[serde(default)]
+    pub(crate) names: Vec<String>,
 }
 
 /// How a directory of sources is prepared.

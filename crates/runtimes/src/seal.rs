@@ -96,6 +96,9 @@ fn build_root(found: &Found, draft: &Path) -> io::Result<()> {
     let probed = &found.probed;
     let program = draft.join(&probed.program.to);
     bytes += copy_file(&probed.program.from, &program)?;
+    for name in &found.recipe.seal.names {
+        symlink(program.file_name().unwrap_or_default(), program.with_file_name(name))?;
+    }
     let tree = probed.tree.as_ref().map(|tree| (tree, draft.join(&tree.to)));
     if let Some((tree, sealed)) = &tree {
         bytes += copy_tree(&tree.from, sealed, &tree.skip)?;

@@ -167,7 +167,7 @@ function itemsOf(value) {
  */
 function fromProxy(value) {
   let body = value.body ?? "";
-  if (value.isBase64Encoded && typeof body === "string") body = fromBase64(body);
+  if (value.isBase64Encoded && typeof value.body === "string") body = fromBase64(value.body);
   const status = String(value.statusCode).trim();
   if (!/^\d{1,10}$/.test(status)) {
     throw new BadReply(`\`statusCode\` is not a number: '${status.slice(0, 80)}'`);

@@ -127,10 +127,11 @@ def _special(value: object) -> Reply | None:
 
 
 def _from_tuple(value: tuple) -> Reply:  # type: ignore[type-arg]
-    if len(value) in (2, 3) and _is_number(value[1]) and 100 <= value[1] <= 599:
+    # Two floats are rather a place on a map.
+    if len(value) in (2, 3) and isinstance(value[1], int) and _is_number(value[1]) and 100 <= value[1] <= 599:
         headers = value[2] if len(value) == 3 else None
         if headers is None or hasattr(headers, "items") or isinstance(headers, (list, tuple)):
-            return _with(_from_body(value[0]), value[1], headers or ())
+            return _with(_from_body(value[0]), value[1], headers)
     return _json(value)
 
 
@@ -140,14 +141,14 @@ def _is_response(value: dict) -> bool:  # type: ignore[type-arg]
 
 
 def _is_number(value: object) -> bool:
-    # HTTPStatus is one as well; True is none.
-    return isinstance(value, int) and not isinstance(value, bool)
+    # HTTPStatus is one as well, and what JSON writes as 200.0; True is not.
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
 
 
 def _from_response_dict(value: dict) -> Reply:  # type: ignore[type-arg]
     body = value["body"]
     reply = _from_body("" if body is None else body)
-    return _with(reply, value["status"], value.get("headers") or ())
+    return _with(reply, int(value["status"]), value.get("headers"))
 
 
 def _from_proxy(value: dict) -> Reply:  # type: ignore[type-arg]
@@ -155,19 +156,18 @@ def _from_proxy(value: dict) -> Reply:  # type: ignore[type-arg]
     if value.get("isBase64Encoded") and isinstance(body, str):
         body = _from_base64(body)
     reply = _from_body("" if body is None else body)
-    several = _pairs(value.get("multiValueHeaders"))
+    _with(reply, _status(value["statusCode"]), value.get("headers"))
+    several = _fields(value.get("multiValueHeaders"))
     # As for AWS Lambda: what has several values there is not repeated with the one that it has here.
-    names = {str(name).lower() for name, _ in several}
-    headers = [pair for pair in _pairs(value.get("headers")) if str(pair[0]).lower() not in names] + several
+    names = {name for name, _ in several}
     cookies = value.get("cookies")
-    headers += _pairs({"set-cookie": list(cookies) if isinstance(cookies, (list, tuple)) else cookies})
-    return _headed(reply, _status(value["statusCode"]), headers)
+    reply.headers = [field for field in reply.headers if field[0] not in names] + several
+    reply.headers += _fields({"set-cookie": list(cookies) if isinstance(cookies, (list, tuple)) else cookies})
+    return reply
 
 
 def _status(value: object) -> int:
     text = str(value).strip()
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
     # An enum such as HTTPStatus is a number, whatever its text says.
     if _is_number(value):
         return int(value)  # type: ignore[call-overload]
@@ -191,7 +191,7 @@ def _from_base64(text: str) -> bytes:
 
 def _pairs(headers: object) -> list[tuple[object, object]]:
     """The fields of a dict or a list of pairs: a list as value repeats its field, None leaves it out."""
-    if not headers:
+    if headers is None:
         return []
     if hasattr(headers, "items"):
         headers = headers.items()
@@ -216,14 +216,14 @@ def check_status(status: object) -> None:
 
 
 def _with(reply: Reply, status: int, headers: object) -> Reply:
-    return _headed(reply, status, _pairs(headers))
-
-
-def _headed(reply: Reply, status: int, pairs: list[tuple[object, object]]) -> Reply:
     check_status(status)
     reply.status = int(status)
-    reply.headers = [clean_header(name, value) for name, value in pairs]
+    reply.headers = _fields(headers)
     return reply
+
+
+def _fields(headers: object) -> list[tuple[str, str]]:
+    return [clean_header(name, value) for name, value in _pairs(headers)]
 
 
 def clean_header(name: object, value: object) -> tuple[str, str]:

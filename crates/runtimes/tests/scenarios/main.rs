@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may end where it stands")]
 
+mod alike;
 mod case;
 mod driving;
 mod layers;
