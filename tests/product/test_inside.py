@@ -18,9 +18,11 @@ LAST_PYTHON = """
 import os, time
 
 def handler(event, context):
-    print("unfinished", end="")
+    print("unfinished", end="", flush=event == "raw")
     if event == "flushed":
         print(" line", end="", flush=True)
+    if event == "raw":
+        os.write(1, b" by the system")
     if event == "memory":
         print(" before memory", flush=True)
         held = []
@@ -32,9 +34,12 @@ def handler(event, context):
     time.sleep(60)
 """
 LAST_NODE = """
+import { writeSync } from "node:fs";
+
 export async function handler(event) {
   process.stdout.write("unfinished");
   if (event === "flushed") process.stdout.write(" line");
+  if (event === "raw") writeSync(1, " by the system");
   if (event === "memory") {
     console.log(" before memory");
     const held = [];
@@ -50,6 +55,7 @@ export async function handler(event) {
 LAST_WORDS = {
     "flushed": (504, "unfinished line"),
     "held": (504, "unfinished"),
+    "raw": (504, "unfinished by the system"),
     "exit": (502, "unfinished before exit"),
     "memory": (502, "unfinished before memory"),
 }

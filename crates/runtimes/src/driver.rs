@@ -354,6 +354,13 @@ impl Driver {
     async fn read_pipe(&mut self, index: usize) {
         self.pipes[index].read(self.clock.now(), &mut self.lines);
         self.forward_lines().await;
+        // When the run's time is over, nobody asks the pipe for what it has of a line.
+        if let Some(run) = self.link.streams.sole()
+            && let Some(part) = self.pipes[index].take_unfinished(self.clock.now())
+        {
+            let len = part.message.len();
+            drop(self.link.file(run, ExchangeItem::Unfinished(part), len).await);
+        }
     }
 
     /// Reads what the pipes hold now, unfinished lines included.

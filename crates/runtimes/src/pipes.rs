@@ -72,6 +72,15 @@ impl Pipe {
         }
     }
 
+    /// The line in progress as far as it has come, for somebody who keeps it until the rest comes.
+    pub(crate) fn take_unfinished(&mut self, now: Timestamp) -> Option<LogEntry> {
+        let mut part = Vec::new();
+        if !self.line.is_empty() && !self.skipping {
+            self.end_line(now, &mut part);
+        }
+        part.pop()
+    }
+
     /// Ends the line in progress.
     pub(crate) fn flush(&mut self, now: Timestamp, lines: &mut Vec<LogEntry>) {
         if !self.line.is_empty() {
@@ -137,6 +146,20 @@ mod tests {
         writer.write_all(b"one\n\nthree\xff\nfour").expect("room");
         drop(writer);
         assert_eq!(read_all(&mut pipe).await, ["one", "", "three\u{fffd}", "four"]);
+    }
+
+    #[tokio::test]
+    async fn the_beginning_of_a_line_can_be_taken() {
+        let (mut writer, mut pipe) = pipe();
+        writer.write_all(b"one\nbegun").expect("room");
+        let mut lines = Vec::new();
+        pipe.readable().await;
+        pipe.read(Timestamp::default(), &mut lines);
+        let part = pipe.take_unfinished(Timestamp::default()).map(|part| part.message);
+        assert_eq!((part.as_deref(), pipe.take_unfinished(Timestamp::default())), (Some("begun"), None));
+        writer.write_all(b", ended\n").expect("room");
+        drop(writer);
+        assert_eq!(read_all(&mut pipe).await, [", ended"]);
     }
 
     #[tokio::test]
