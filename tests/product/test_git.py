@@ -167,18 +167,19 @@ def test_a_push_that_breaks_off_leaves_nothing_running(server: Server, repositor
     os.killpg(push.pid, signal.SIGKILL)
     push.wait(10)
     until(lambda: not processes_below(server), "the processes of the push end", within=15)
+    until(lambda: not any(scratch.iterdir()), "nothing is left of the push")
     repository.commit("quick", main=ADD)
     repository.git("push", "--force", "faas", "main")
     assert server.api.invoke(name, {"x": 2, "y": 5}).expect(200).json() == {"result": 7}
 
 
 def processes_below(server: Server) -> list[str]:
-    """Processes that the hook started: they have the scratch directory in their environment."""
+    """Processes that a push started: they have a scratch directory in their environment."""
     mark = f"TMPDIR={server.data}/git/tmp".encode()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if mark in (process / "environ").read_bytes().split(b"\0"):
+            if any(word.startswith(mark) for word in (process / "environ").read_bytes().split(b"\0")):
                 found.append((process / "cmdline").read_text())
         except OSError:
             continue

@@ -2,6 +2,9 @@
 //!
 //! The smart HTTP protocol of git, pushes only. `git receive-pack` unpacks and checks what comes; its hook hands the files to
 //! this program's own `faas deploy`, whose words reach whoever pushed. A push whose deployment fails is refused.
+//!
+//! What is pushed is a stranger's. git, the hook and what it runs are helpers (`faas_ports::HelperRules`): they have limits, and
+//! reach the repository, a scratch directory and this server's port alone.
 
 mod receive;
 mod repository;
@@ -49,8 +52,8 @@ pub struct GitRemote {
     /// Where this server is reached from this machine.
     pub endpoint: String,
     gate: Arc<Semaphore>,
-    /// Repositories that were removed.
-    removed: AtomicU64,
+    /// Numbers of directories below the scratch directory.
+    numbers: AtomicU64,
 }
 
 /// What goes wrong with a push, told in the words of the protocol: git shows plain text to whoever pushes.
@@ -68,7 +71,7 @@ impl GitRemote {
     #[must_use]
     pub fn new(dir: PathBuf, program: PathBuf, endpoint: String) -> Self {
         let remote =
-            Self { dir, program, endpoint, gate: Arc::new(Semaphore::new(AT_ONCE)), removed: AtomicU64::new(0) };
+            Self { dir, program, endpoint, gate: Arc::new(Semaphore::new(AT_ONCE)), numbers: AtomicU64::new(0) };
         if let Err(error) = std::fs::remove_dir_all(remote.scratch())
             && error.kind() != std::io::ErrorKind::NotFound
         {
@@ -92,7 +95,7 @@ impl GitRemote {
             return Ok(());
         }
         fs::DirBuilder::new().recursive(true).mode(0o700).create(self.scratch())?;
-        let gone = self.scratch().join(format!("gone-{}", self.removed.fetch_add(1, Ordering::Relaxed)));
+        let gone = self.scratch().join(format!("gone-{}", self.numbers.fetch_add(1, Ordering::Relaxed)));
         fs::rename(path, &gone)?;
         fs::remove_dir_all(gone)
     }
@@ -101,9 +104,19 @@ impl GitRemote {
         self.dir.join(project.to_string()).join(format!("{function}.git"))
     }
 
+    /// The port of the endpoint, which the hook's deployment goes to.
+    fn port(&self) -> Option<u16> {
+        self.endpoint.parse::<http::Uri>().ok()?.port_u16()
+    }
+
     /// Where pushes lay out their files, and what is being removed.
     fn scratch(&self) -> PathBuf {
         self.dir.join("tmp")
+    }
+
+    /// A path below it that no other push has.
+    fn new_scratch(&self) -> PathBuf {
+        self.scratch().join(format!("push-{}", self.numbers.fetch_add(1, Ordering::Relaxed)))
     }
 
     fn enter(&self) -> Result<OwnedSemaphorePermit, Fault> {
@@ -157,7 +170,7 @@ async fn advertise(
     }
     let _permit = state.git.enter()?;
     let repository = Repository::open(&state.git, caller.project, &name(&function)?).await?;
-    let refs = receive::advertise(&repository).await?;
+    let refs = receive::advertise(&state.git, &repository).await?;
     let announced = format!("# service={SERVICE}\n");
     let mut body = format!("{:04x}{announced}0000", announced.len() + 4).into_bytes();
     body.extend_from_slice(&refs);

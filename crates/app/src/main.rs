@@ -19,6 +19,8 @@ mod watched;
 
 use std::process::ExitCode;
 
+use faas_ports::HELPER;
+
 /// A warm call makes some hundred small allocations on one thread and frees many of them on another, which is what the
 /// C library's allocator is slowest at.
 #[global_allocator]
@@ -28,9 +30,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const SPAWNER: &str = "__spawner";
 
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == SPAWNER) {
-        // Before anything else: the spawner must stay single-threaded.
-        faas_sandbox::spawner_main();
+    // Before anything else: both must stay single-threaded.
+    match std::env::args_os().nth(1) {
+        Some(word) if word == SPAWNER => faas_sandbox::spawner_main(),
+        Some(word) if word == HELPER => faas_sandbox::helper_main(),
+        _ => up::run_command_line(),
     }
-    up::run_command_line()
 }

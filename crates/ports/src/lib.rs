@@ -12,6 +12,7 @@ mod dead_letters;
 mod egress;
 mod error;
 mod events;
+mod helper;
 mod history;
 mod inspection;
 mod instances;
@@ -33,6 +34,7 @@ pub use dead_letters::{DeadLetter, DeadLetterQuery, DeadLetters};
 pub use egress::{Egress, EgressError, Wire};
 pub use error::{PortError, PortResult};
 pub use events::{Event, EventStream, Events, SubjectPattern};
+pub use helper::{HELPER, HelperRules};
 pub use history::{
     Expired, Expiry, LINES_EXAMINED_MAX, LogCursor, LogPage, LogQuery, RUNS_EXAMINED_MAX, RunCursor, RunHistory,
     RunPage, RunQuery,

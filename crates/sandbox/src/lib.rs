@@ -40,6 +40,7 @@ mod config;
 mod control;
 mod doctor;
 mod ferry;
+mod helper;
 mod link;
 mod lock;
 mod outside;
@@ -56,6 +57,7 @@ mod wire;
 mod zygote;
 
 pub use config::{SandboxConfig, SpawnerCommand};
+pub use helper::helper_main;
 pub use pace::give_way_to_calls;
 pub use sandboxes::LinuxSandboxes;
 pub use spawner::spawner_main;

@@ -1,6 +1,9 @@
 //! One push through `git receive-pack`.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,18 +14,22 @@ use futures_util::stream::{self, Stream, StreamExt};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::git::GitRemote;
-use crate::git::repository::{Repository, git, unusable};
+use crate::git::repository::{Repository, ended_well, unusable};
 
 /// Names of branches that a repository may have.
 const REFS_MAX: u64 = 4 << 20;
 const CHUNK: usize = 16 << 10;
 /// The longest push: the upload, and a deployment with its check.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// How often removing a push's files is tried, and the pause between.
+const REMOVALS: usize = 50;
+const REMOVAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// A push on its way in.
 pub(super) struct Push {
@@ -39,6 +46,7 @@ struct Life {
     group: Group,
     /// Hands the body on.
     feeding: JoinHandle<()>,
+    _scratch: Scratch,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -46,6 +54,11 @@ struct Life {
 struct Group {
     child: Child,
     id: Option<Pid>,
+}
+
+/// Where a push lays out its files. Dropping it removes them.
+struct Scratch {
+    path: PathBuf,
 }
 
 // === impl Life ===
@@ -67,9 +80,38 @@ impl Drop for Group {
     }
 }
 
+// === impl Scratch ===
+
+impl Scratch {
+    fn new(path: PathBuf) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let path = std::mem::take(&mut self.path);
+        let remove = move || {
+            // Processes that were just ended may still write for a moment.
+            for _ in 0..REMOVALS {
+                match fs::remove_dir_all(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => std::thread::sleep(REMOVAL_PAUSE),
+                    _ => return,
+                }
+            }
+            tracing::warn!("what a push laid out cannot be removed");
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
+    }
+}
+
 /// What `git receive-pack` says about its branches.
-pub(super) async fn advertise(repository: &Repository) -> Result<Vec<u8>, Fault> {
-    let mut command = git();
+pub(super) async fn advertise(remote: &GitRemote, repository: &Repository) -> Result<Vec<u8>, Fault> {
+    let mut command = repository.git(remote, None);
     command.args(["receive-pack", "--stateless-rpc", "--http-backend-info-refs"]).arg(&repository.path);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| unusable(&error))?;
@@ -79,18 +121,21 @@ pub(super) async fn advertise(repository: &Repository) -> Result<Vec<u8>, Fault>
         read.map_err(|_| Fault::internal("git does not answer"))?.map_err(|error| unusable(&error))?;
     }
     let status = child.wait().await.map_err(|error| unusable(&error))?;
-    if status.success() { Ok(refs) } else { Err(Fault::internal("git cannot read the repository")) }
+    ended_well(status, "git cannot read the repository").map(|()| refs)
 }
 
 /// Takes a push in; what git and the hook say is the answer, as it comes.
 pub(super) fn run(remote: &GitRemote, push: Push, body: Body) -> Result<Body, Fault> {
-    let mut command = git();
+    let scratch = Scratch::new(remote.new_scratch()).map_err(|error| unusable(&error))?;
+    let mut command = push.repository.git(remote, Some(&scratch.path));
     let most = limits::BUNDLE_BYTES_MAX;
     let settings = [
         format!("core.hooksPath={}", push.repository.hooks.display()),
         format!("receive.maxInputSize={most}"),
         "receive.fsckObjects=true".to_owned(),
         "receive.autogc=false".to_owned(),
+        // Always by `index-pack`, which streams what is large.
+        "receive.unpackLimit=1".to_owned(),
         "receive.denyDeletes=true".to_owned(),
     ];
     for setting in &settings {
@@ -100,7 +145,7 @@ pub(super) fn run(remote: &GitRemote, push: Push, body: Body) -> Result<Body, Fa
     command.env("FAAS_PROGRAM", &remote.program).env("FAAS_ENDPOINT", &remote.endpoint);
     command.env("FAAS_API_KEY", &push.key).env("FAAS_GIT_FUNCTION", push.function.as_str());
     command.env("FAAS_GIT_BYTES_MAX", most.to_string()).env("FAAS_GIT_FILES_MAX", limits::BUNDLE_FILES_MAX.to_string());
-    command.env("TMPDIR", &push.repository.scratch);
+    command.env("TMPDIR", &scratch.path);
     command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| unusable(&error))?;
     let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
@@ -108,7 +153,8 @@ pub(super) fn run(remote: &GitRemote, push: Push, body: Body) -> Result<Body, Fa
     let group = Group { child, id };
     let (stdin, stdout) = pipes.ok_or_else(|| Fault::internal("a process has no pipes"))?;
     let deadline = Instant::now() + PATIENCE;
-    let life = Life { group, feeding: tokio::spawn(feed(stdin, body, deadline)), _permit: push.permit };
+    let feeding = tokio::spawn(feed(stdin, body, deadline));
+    let life = Life { group, feeding, _scratch: scratch, _permit: push.permit };
     Ok(Body::from_stream(said(stdout, life, deadline)))
 }
 

@@ -4,14 +4,39 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
+use faas_ports::HelperRules;
 use faas_types::{Code, Fault, FunctionName, ProjectId};
 use tokio::process::Command;
 
 use crate::git::GitRemote;
 
 const HOOK: &str = include_str!("pre-receive.sh");
+/// The attributes of every file, whatever a commit says of them: files come out as they were committed, and no program is
+/// run on them. This file of the repository goes before a commit's own.
+const ATTRIBUTES: &str =
+    "* !text !eol !ident !filter !working-tree-encoding !export-subst !export-ignore !diff !merge\n";
+/// git's settings. What a pack unfolds to is bounded by the helper's memory; these keep an honest one well below it.
+const SETTINGS: [(&str, &str); 12] = [
+    ("core.symlinks", "false"),
+    ("core.attributesFile", "/dev/null"),
+    ("core.excludesFile", "/dev/null"),
+    ("core.fsmonitor", "false"),
+    ("core.protectNTFS", "true"),
+    ("core.protectHFS", "true"),
+    ("core.bigFileThreshold", "16m"),
+    ("core.deltaBaseCacheLimit", "16m"),
+    ("pack.threads", "1"),
+    ("protocol.allow", "never"),
+    ("submodule.recurse", "false"),
+    ("gc.auto", "0"),
+];
+/// What a helper ends with where its program is not there.
+const NOT_FOUND: i32 = 127;
+/// Longer than any push takes.
+const ABANDONED: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// The repository of one function.
 #[derive(Clone, Debug)]
@@ -19,8 +44,6 @@ pub(super) struct Repository {
     pub(super) path: PathBuf,
     /// The directory of the hooks.
     pub(super) hooks: PathBuf,
-    /// Where pushes lay out their files.
-    pub(super) scratch: PathBuf,
 }
 
 // === impl Repository ===
@@ -30,13 +53,13 @@ impl Repository {
     pub(super) async fn open(remote: &GitRemote, project: ProjectId, function: &FunctionName) -> Result<Self, Fault> {
         let hooks = remote.dir.join("hooks");
         let path = remote.path_of(project, function);
-        let repository = Self { path, hooks, scratch: remote.scratch() };
+        let repository = Self { path, hooks };
         let made = repository.clone();
         let is_there = tokio::task::spawn_blocking(move || made.prepare()).await;
         let is_there =
             is_there.map_err(|error| Fault::internal(error.to_string()))?.map_err(|error| unusable(&error))?;
         if !is_there {
-            repository.create().await?;
+            repository.create(remote).await?;
         }
         Ok(repository)
     }
@@ -44,7 +67,7 @@ impl Repository {
     /// Lays in the hook and the directories; answers whether the repository is there.
     fn prepare(&self) -> io::Result<bool> {
         let parent = self.path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-        for dir in [&self.hooks, &self.scratch, parent] {
+        for dir in [self.hooks.as_path(), parent] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         }
         let hook = self.hooks.join("pre-receive");
@@ -52,28 +75,81 @@ impl Repository {
             write_whole(&hook, HOOK)?;
         }
         // Written last by `git init`: what a crash left half-made is made again.
-        Ok(self.path.join("ready").exists())
+        let is_there = self.path.join("ready").exists();
+        let attributes = self.path.join("info").join("attributes");
+        if is_there && fs::read(&attributes).ok().as_deref() != Some(ATTRIBUTES.as_bytes()) {
+            self.lay_in_attributes()?;
+        }
+        self.sweep();
+        Ok(is_there)
     }
 
-    async fn create(&self) -> Result<(), Fault> {
-        let words = ["init", "--quiet", "--bare", "--template=", "--initial-branch=main"];
-        let status = git().args(words).arg(&self.path).stdin(Stdio::null()).stdout(Stdio::null()).status().await;
-        if !status.map_err(|error| unusable(&error))?.success() {
-            return Err(Fault::internal("git could not make a repository"));
+    /// Removes what pushes left that were ended in their middle: git keeps the objects of a push apart until it is accepted.
+    fn sweep(&self) {
+        let Ok(entries) = fs::read_dir(self.path.join("objects")) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let is_apart = ["tmp_objdir-", "incoming-"].iter().any(|head| name.to_string_lossy().starts_with(head));
+            let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+            if is_apart && age.is_some_and(|age| age > ABANDONED) {
+                // Another push may be at it, too.
+                let _ = fs::remove_dir_all(entry.path());
+            }
         }
-        write_whole(&self.path.join("ready"), "").map_err(|error| unusable(&error))
+    }
+
+    fn lay_in_attributes(&self) -> io::Result<()> {
+        let info = self.path.join("info");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&info)?;
+        write_whole(&info.join("attributes"), ATTRIBUTES)
+    }
+
+    async fn create(&self, remote: &GitRemote) -> Result<(), Fault> {
+        // What git makes below a directory is all that it may write.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(|error| unusable(&error))?;
+        let words = ["init", "--quiet", "--bare", "--template=", "--initial-branch=main"];
+        let mut git = self.git(remote, None);
+        let status = git.args(words).arg(&self.path).stdin(Stdio::null()).stdout(Stdio::null()).status().await;
+        ended_well(status.map_err(|error| unusable(&error))?, "git could not make a repository")?;
+        self.lay_in_attributes()
+            .and_then(|()| write_whole(&self.path.join("ready"), ""))
+            .map_err(|error| unusable(&error))
+    }
+
+    /// A git that reads nobody's settings, confined to this repository and a scratch directory.
+    pub(super) fn git(&self, remote: &GitRemote, scratch: Option<&Path>) -> Command {
+        let rules = HelperRules {
+            read: vec![self.hooks.clone(), remote.program.clone()],
+            write: scratch.map(Path::to_owned).into_iter().chain([self.path.clone()]).collect(),
+            connect: remote.port(),
+        };
+        let mut command = Command::new(&remote.program);
+        command.args(rules.words()).arg("git").current_dir(&self.path);
+        clear_environment(&mut command);
+        command.stderr(Stdio::null()).kill_on_drop(true);
+        command
     }
 }
 
-/// A git that reads nobody's settings.
-pub(super) fn git() -> Command {
-    let mut command = Command::new("git");
+fn clear_environment(command: &mut Command) {
     command.env_clear();
     command.env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()));
     command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_TERMINAL_PROMPT", "0");
     command.env("HOME", "/nonexistent").env("LC_ALL", "C.UTF-8");
-    command.stderr(Stdio::null()).kill_on_drop(true);
-    command
+    // In the environment, which the hook's own git inherits.
+    command.env("GIT_CONFIG_COUNT", SETTINGS.len().to_string());
+    for (index, (key, value)) in SETTINGS.into_iter().enumerate() {
+        command.env(format!("GIT_CONFIG_KEY_{index}"), key).env(format!("GIT_CONFIG_VALUE_{index}"), value);
+    }
+}
+
+/// Turns how git ended into a fault.
+pub(super) fn ended_well(status: ExitStatus, otherwise: &str) -> Result<(), Fault> {
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(NOT_FOUND) => Err(unusable(&io::ErrorKind::NotFound.into())),
+        _ => Err(Fault::internal(otherwise)),
+    }
 }
 
 pub(super) fn unusable(error: &io::Error) -> Fault {
