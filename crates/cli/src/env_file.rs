@@ -1,16 +1,27 @@
 //! Files of `KEY=VALUE` lines, as `.env` files have them, changed without touching what else is in them.
+//!
+//! The dialect is that of `docker compose` without its expansion:
+//!
+//! - blank lines and lines that start with `#` are left out, and so is `export ` before a name;
+//! - a value without quotes ends with its line or before a `#` that has a blank before it; blanks around it are not part of it;
+//! - a value in quotes, single or double, ends with the same quote, be it on a later line; only a comment may follow. In double
+//!   quotes `\n`, `\r`, `\t`, `\"` and `\\` stand for what they do everywhere, in single quotes nothing does;
+//! - nothing is expanded.
+//!
+//! Whatever does not read so is an error: a value that was damaged on the way would be found too late.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::failure::Failure;
 
-/// A file, line by line. Text that nothing was done to is written back as it was read.
+/// A file, entry by entry. Text that nothing was done to is written back as it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EnvFile {
     lines: Vec<Line>,
 }
 
+/// A line, or the lines of a quoted value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Line {
     text: String,
@@ -21,24 +32,16 @@ struct Line {
 // === impl EnvFile ===
 
 impl EnvFile {
-    /// Blank lines and `#` comments are left out; `export ` and one pair of quotes around a value are taken off. Within
-    /// double quotes `\n`, `\r`, `\t`, `\"` and `\\` stand for what they do everywhere. Nothing is expanded.
+    /// Reads a whole file; `name` names it in messages, which never quote it: it may hold what nobody should see.
     pub(crate) fn read(text: &str, name: &str) -> Result<Self, Failure> {
-        let mut lines = Vec::new();
-        for (index, line) in text.lines().enumerate() {
-            let trimmed = line.trim();
-            let var = if trimmed.is_empty() || trimmed.starts_with('#') {
-                None
-            } else {
-                let pair = trimmed.strip_prefix("export ").unwrap_or(trimmed);
-                // The line itself is not printed: it may hold what nobody should see.
-                let Some((key, value)) = pair.split_once('=') else {
-                    let at = index + 1;
-                    return Err(Failure::usage(format!("{name}:{at}: this is not KEY=VALUE; put a # before comments")));
-                };
-                Some((key.trim().to_owned(), unquoted(value.trim())))
-            };
-            lines.push(Line { text: line.to_owned(), var });
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
+        let (mut lines, mut rest, mut at) = (Vec::new(), text.as_str(), 1);
+        while !rest.is_empty() {
+            let (length, var) = entry(rest).map_err(|why| Failure::usage(format!("{name}:{at}: {why}")))?;
+            let (own, after) = rest.split_at(length);
+            at += own.matches('\n').count() + usize::from(after.starts_with('\n'));
+            lines.push(Line { text: own.to_owned(), var });
+            rest = after.strip_prefix('\n').unwrap_or(after);
         }
         Ok(Self { lines })
     }
@@ -79,21 +82,59 @@ impl EnvFile {
     }
 }
 
-fn unquoted(value: &str) -> String {
-    if let Some(inner) = value.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
-        return inner.to_owned();
+/// The first entry of a text: its length without the line end, and its name and value.
+fn entry(text: &str) -> Result<(usize, Option<(String, String)>), &'static str> {
+    let line = text.split('\n').next().unwrap_or_default();
+    let trimmed = line.trim_start();
+    if trimmed.is_empty() || trimmed.starts_with('#') {
+        return Ok((line.len(), None));
     }
-    let Some(inner) = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return value.to_owned() };
-    let mut text = String::with_capacity(inner.len());
-    let mut letters = inner.chars();
-    while let Some(letter) = letters.next() {
-        let escaped = if letter == '\\' { letters.clone().next().and_then(meaning) } else { None };
+    let Some(equals) = line.find('=') else {
+        return Err("this is not KEY=VALUE; put a # before comments");
+    };
+    let key = line[..equals].trim();
+    let key = key.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])).unwrap_or(key).trim();
+    if key.is_empty() {
+        return Err("there is no name before the `=`");
+    }
+    let named = |value: String| Some((key.to_owned(), value));
+    let value = line[equals + 1..].trim_start_matches([' ', '\t']);
+    let begins = line.len() - value.len();
+    match value.chars().next() {
+        Some(quote @ ('"' | '\'')) => {
+            let (length, value) = quoted_value(&text[begins + 1..], quote)?;
+            let behind = text[begins + 1 + length..].split('\n').next().unwrap_or_default();
+            if !behind.trim().is_empty() && !behind.trim_start().starts_with('#') {
+                return Err("something stands behind the closing quote; put the whole value into the quotes");
+            }
+            Ok((begins + 1 + length + behind.len(), named(value)))
+        }
+        _ => Ok((line.len(), named(plain_value(&line[equals + 1..]).to_owned()))),
+    }
+}
+
+/// What is before the closing quote, and the length of it with the quote.
+fn quoted_value(text: &str, quote: char) -> Result<(usize, String), &'static str> {
+    let mut value = String::new();
+    let mut letters = text.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        if letter == quote {
+            return Ok((at + 1, value));
+        }
+        let is_escape = letter == '\\' && quote == '"';
+        let escaped = if is_escape { letters.clone().next().and_then(|(_, next)| meaning(next)) } else { None };
         if escaped.is_some() {
             letters.next();
         }
-        text.push(escaped.unwrap_or(letter));
+        value.push(escaped.unwrap_or(letter));
     }
-    text
+    Err("the quote that opens here is not closed")
+}
+
+/// A value without quotes, and without the comment behind it.
+fn plain_value(text: &str) -> &str {
+    let comment = text.match_indices('#').find(|(at, _)| text[..*at].ends_with([' ', '\t']));
+    comment.map_or(text, |(at, _)| &text[..at]).trim()
 }
 
 fn meaning(escaped: char) -> Option<char> {
@@ -138,6 +179,53 @@ mod tests {
         assert_eq!(file.text(), text);
         let failure = EnvFile::read("A=1\nsecret-text\n", "x.env").expect_err("no equals sign");
         assert!(failure.message.starts_with("x.env:2:") && !failure.message.contains("secret"), "{failure:?}");
+    }
+
+    #[test]
+    fn comments_quotes_and_lines_are_those_of_other_programs() {
+        let value =
+            |text: &str| EnvFile::read(text, "x").expect(text).vars().remove("A").unwrap_or_else(|| panic!("{text}"));
+        for (text, wanted) in [
+            ("A=\"abc # def\" # note", "abc # def"),
+            ("A=abc # a note", "abc"),
+            ("A=abc#not", "abc#not"),
+            ("A= # nothing", ""),
+            ("A=#no-blank", "#no-blank"),
+            ("A='it is' # ok", "it is"),
+            ("A=it's", "it's"),
+            ("A='a\\n'", "a\\n"),
+            ("\u{feff}A=1", "1"),
+            ("export\tA=1", "1"),
+            ("exported=2\nA=1", "1"),
+            ("A=\"-----BEGIN X-----\nabc\n-----END X-----\"\nB=1", "-----BEGIN X-----\nabc\n-----END X-----"),
+            ("A=\"first\nYWJj==\nlast=\"", "first\nYWJj==\nlast="),
+            ("A='a\n# no comment\nb' # one\n", "a\n# no comment\nb"),
+            ("A=\"a\r\nb\"\r\n", "a\nb"),
+            ("A=1 \r\n", "1"),
+        ] {
+            assert_eq!(value(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_unclear_is_an_error_and_not_quoted() {
+        for (text, told) in [
+            ("B=1\n\nA=\"secret\nB=2\n", "x.env:3: the quote that opens here is not closed"),
+            ("A='secret", "x.env:1: the quote"),
+            ("A=\"b\" secret", "x.env:1: something stands behind the closing quote"),
+            ("A=\"x\ny\"\nsecret", "x.env:3: this is not KEY=VALUE"),
+            ("=secret", "x.env:1: there is no name"),
+        ] {
+            let failure = EnvFile::read(text, "x.env").expect_err(text);
+            assert!(failure.message.starts_with(told) && !failure.message.contains("secret"), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_several_lines_is_replaced_whole() {
+        let mut file = EnvFile::read("A=\"1\n2\" # x\nB='3\n4'\n", "x").expect("good lines");
+        file.set("A", "5");
+        assert_eq!(file.text(), "A=5\nB='3\n4'\n");
     }
 
     #[test]
