@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::args::Format;
 use crate::failure::Failure;
 use crate::table::Table;
+use crate::text::{visible, visible_json};
 
 /// The two streams and what they are connected to.
 #[derive(Clone, Debug)]
@@ -50,13 +51,19 @@ impl Output {
 
     /// A line of data.
     pub(crate) fn line(&self, text: impl Display) -> anyhow::Result<()> {
+        let text = text.to_string();
+        let text = if self.stdout_tty { shown(&text) } else { text };
         Ok(writeln!(io::stdout().lock(), "{text}")?)
     }
 
-    /// Data as it is.
+    /// Data as it is; on a terminal as text that does not steer it.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> anyhow::Result<()> {
         let mut stdout = io::stdout().lock();
-        stdout.write_all(bytes)?;
+        if self.stdout_tty {
+            stdout.write_all(shown(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        } else {
+            stdout.write_all(bytes)?;
+        }
         Ok(stdout.flush()?)
     }
 
@@ -66,7 +73,12 @@ impl Output {
             Format::Ndjson => serde_json::to_string(value)?,
             Format::Json | Format::Table => serde_json::to_string_pretty(value)?,
         };
-        self.line(text)
+        self.line(visible_json(&text))
+    }
+
+    /// One JSON document on one line, whatever the format.
+    pub(crate) fn json_line(&self, value: &impl Serialize) -> anyhow::Result<()> {
+        self.line(visible_json(&serde_json::to_string(value)?))
     }
 
     /// A list: a table of its rows, the whole document as the API gives it, or one row a line.
@@ -105,7 +117,7 @@ impl Output {
 
     /// A remark for a person; never data. A closed standard error is not worth a failure.
     pub(crate) fn note(&self, text: impl Display) {
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{}", shown(&text.to_string()));
     }
 
     /// A remark that only makes sense on a terminal.
@@ -148,11 +160,46 @@ impl Output {
     }
 }
 
+const WARNING: &str = "\x1b[33m";
+const BAD: &str = "\x1b[1;31m";
+const FAINT: &str = "\x1b[2m";
+const PLAIN: &str = "\x1b[0m";
+
 fn paint(coloured: bool, tone: Tone, text: impl Display) -> String {
     let colour = match tone {
-        Tone::Warning => "33",
-        Tone::Bad => "1;31",
-        Tone::Faint => "2",
+        Tone::Warning => WARNING,
+        Tone::Bad => BAD,
+        Tone::Faint => FAINT,
     };
-    if coloured { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_string() }
+    if coloured { format!("{colour}{text}{PLAIN}") } else { text.to_string() }
+}
+
+/// What a person may be shown: the colours of this program, and nothing else that steers a terminal.
+fn shown(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\x1b') {
+        let (before, sequence) = rest.split_at(at);
+        safe.push_str(&visible(before));
+        let own = [WARNING, BAD, FAINT, PLAIN].into_iter().find(|colour| sequence.starts_with(colour));
+        let length = own.map_or(1, str::len);
+        safe.push_str(&own.map_or_else(|| visible(&sequence[..length]), str::to_owned));
+        rest = &sequence[length..];
+    }
+    safe + &visible(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_colours_reach_a_terminal() {
+        let painted = paint(true, Tone::Bad, "error");
+        assert_eq!(shown(&painted), painted);
+        let hostile = "\x1b]52;c;aGk=\x07\x1b[2J\x1b[8mhidden\u{9b}2J\x1b";
+        let safe = shown(&format!("{painted}{hostile}"));
+        assert_eq!(safe.matches('\x1b').count(), 2, "{safe:?}");
+        assert!(!safe.contains(['\x07', '\u{9b}']), "{safe:?}");
+    }
 }

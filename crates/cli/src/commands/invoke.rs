@@ -22,7 +22,7 @@ use crate::text;
 
 /// Call a function and print its answer
 ///
-/// The answer goes to standard output as it is. Ends with 1 when the function fails or answers with a status of 400
+/// The answer goes to standard output as it is; on a terminal, what would steer it is shown and not obeyed. Ends with 1 when the function fails or answers with a status of 400
 /// or more.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

@@ -176,7 +176,7 @@ impl Scope {
 
 fn print_line(line: &LogLineView, scope: Scope, out: &Output) -> anyhow::Result<()> {
     if out.format != Format::Table {
-        return out.line(serde_json::to_string(line)?);
+        return out.json_line(line);
     }
     let level = format!("{:<5}", line.level.as_str());
     let level = match line.level {

@@ -86,7 +86,8 @@ impl<'s> Build<'s> {
             spinner.enable_steady_tick(TURN);
             spinner
         });
-        spinner.set_message(self.named(function, text).chars().take(SHOWN).collect::<String>());
+        let shown: String = text::visible(&self.named(function, text)).chars().take(SHOWN).collect();
+        spinner.set_message(shown.replace('\n', " "));
     }
 
     fn named(&self, function: &str, text: &str) -> String {

@@ -151,7 +151,7 @@ impl Teller {
     fn say(&self, report: &Value, line: impl FnOnce() -> String) {
         let _ = match self.out.format {
             Format::Table => self.out.line(line()),
-            Format::Json | Format::Ndjson => self.out.line(report),
+            Format::Json | Format::Ndjson => self.out.json_line(report),
         };
     }
 }
