@@ -3,10 +3,12 @@
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use faas_client::LocalFile;
 use serde::de::DeserializeOwned;
+
+use crate::helper;
 
 /// The files as our programs read them, one a line: where it is here, a tab, where it is in the bundle. `None` where a path
 /// cannot be told so.
@@ -22,7 +24,7 @@ pub(crate) fn listing<'f>(files: impl IntoIterator<Item = &'f LocalFile>) -> Opt
 
 /// What a program answers to `input`. `None` where it is not here or cannot answer.
 pub(crate) fn ask<T: DeserializeOwned>(program: &Path, args: &[impl AsRef<OsStr>], input: &str) -> Option<T> {
-    let mut child = Command::new(program)
+    let mut child = helper::limited(program)
         .args(args)
         .env_remove("NODE_OPTIONS")
         .stdin(Stdio::piped())

@@ -12,6 +12,7 @@ mod deps;
 mod env_file;
 mod failure;
 mod help;
+mod helper;
 mod interpreter;
 mod lobby;
 mod local;

@@ -75,7 +75,13 @@ fn remote(args: RemoteArgs, session: &Session) -> anyhow::Result<()> {
 
 /// Runs git here; tells whether it succeeded where that is a question.
 fn git(dir: &Path, words: &[&str], asks: bool) -> anyhow::Result<bool> {
-    let output = Command::new("git").arg("-C").arg(dir).args(words).stdin(Stdio::null()).output();
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(dir)
+        .args(["-c", "core.fsmonitor=false"])
+        .args(words)
+        .stdin(Stdio::null())
+        .output();
     let output = output.context("cannot run git")?;
     if output.status.success() || asks {
         return Ok(output.status.success());

@@ -272,7 +272,8 @@ fn keep_out_of_git(path: &Path, session: &Session) {
     let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else { return };
     let git = |args: &[&str]| {
         let mut command = Command::new("git");
-        command.current_dir(dir).args(args).arg("--").arg(name);
+        // A repository that came as an archive may name a program there.
+        command.current_dir(dir).args(["-c", "core.fsmonitor=false"]).args(args).arg("--").arg(name);
         let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
         status.ok().and_then(|status| status.code())
     };

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use crate::failure::Failure;
+use crate::helper::{NOT_FOUND, limited};
 use crate::text::visible;
 
 /// How long a repository may take to come.
@@ -19,6 +20,21 @@ const LOOK: Duration = Duration::from_millis(20);
 const REPOSITORY_MAX: u64 = 2 << 30;
 /// Letters of what git says that are shown.
 const WORDS_MAX: usize = 600;
+/// The attributes of every file, whatever the repository says of them: files come as they were committed, and no filter of
+/// this machine, such as LFS, runs on them. This file goes before the repository's own.
+const ATTRIBUTES: &str =
+    "* !text !eol !ident !filter !working-tree-encoding !export-subst !export-ignore !diff !merge\n";
+const SETTINGS: [&str; 9] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.attributesFile=/dev/null",
+    "core.bigFileThreshold=16m",
+    "fetch.fsckObjects=true",
+    "fetch.unpackLimit=1",
+    "pack.threads=1",
+    "submodule.recurse=false",
+    "gc.auto=0",
+];
 
 /// A commit of a repository, and a directory in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +99,11 @@ impl Repository {
     pub(super) fn fetch(&self, scratch: &Path) -> anyhow::Result<PathBuf> {
         let dir = scratch.join("repository.git");
         let tar = scratch.join("files.tar");
-        self.run(&dir, Command::new("git").args(["init", "-q", "--bare", "--template="]).arg(&dir), Stdio::null())?;
+        self.run(&dir, limited("git").args(["init", "-q", "--bare", "--template="]).arg(&dir), Stdio::null())?;
+        let info = dir.join("info");
+        std::fs::create_dir_all(&info)
+            .and_then(|()| std::fs::write(info.join("attributes"), ATTRIBUTES))
+            .context("cannot write to a temporary directory")?;
         let mut fetch = self.git(&dir);
         fetch.args(["fetch", "-q", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]);
         fetch.args(["--end-of-options", &self.url, &format!("+{}:refs/heads/wanted", self.reference)]);
@@ -101,11 +121,11 @@ impl Repository {
 
     /// git with what a stranger's repository must not decide.
     fn git(&self, dir: &Path) -> Command {
-        let mut command = Command::new("git");
+        let mut command = limited("git");
         command.arg("--git-dir").arg(dir);
         let scheme = self.url.split("://").next().unwrap_or_default();
         command.args(["-c", "protocol.allow=never", "-c", &format!("protocol.{scheme}.allow=always")]);
-        for setting in ["core.hooksPath=/dev/null", "core.fsmonitor=false", "fetch.fsckObjects=true", "gc.auto=0"] {
+        for setting in SETTINGS {
             command.args(["-c", setting]);
         }
         command
@@ -119,16 +139,14 @@ impl Repository {
         for inherited in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PROXY_COMMAND"] {
             command.env_remove(inherited);
         }
-        let child = command.spawn().map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => anyhow::Error::from(
-                Failure::usage("git is not installed here")
-                    .with_hint("install it, or deploy a directory or an archive"),
-            ),
-            _ => anyhow::Error::from(error).context("cannot start git"),
-        })?;
+        let child = command.spawn().context("cannot start git")?;
         let output = wait(child, dir)?;
         if output.status.success() {
             return Ok(());
+        }
+        if output.status.code() == Some(NOT_FOUND) {
+            let failure = Failure::usage("git is not installed here");
+            return Err(failure.with_hint("install it, or deploy a directory or an archive").into());
         }
         let words: String = String::from_utf8_lossy(&output.stderr).chars().take(WORDS_MAX).collect();
         let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
