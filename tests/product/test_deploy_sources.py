@@ -69,7 +69,10 @@ def test_standard_input(server: Server, tmp_path: Path, name: str) -> None:
         assert done.returncode == 0, done.stderr.decode()
     assert server.api.invoke(name).expect(200).json() == {"result": "piped"}
     assert server.cli("deploy", "-", "--name", name, stdin="").exits(2).stdout == ""
-    assert "no archive" in server.cli("deploy", "-", "--name", name, stdin="hello").exits(2).stderr
+    assert (
+        "standard input is not a zip, tar or tar.gz"
+        in server.cli("deploy", "-", "--name", name, stdin="hello").exits(2).stderr
+    )
 
 
 def test_nothing_is_left_of_what_was_unpacked(server: Server, tmp_path: Path, name: str) -> None:

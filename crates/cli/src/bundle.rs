@@ -1,17 +1,20 @@
 //! Walks a directory and hashes what becomes a bundle, within the limits that the server has too.
 
-use std::fs::{self, File, FileType};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use faas_client::LocalFile;
 use faas_client::rest::BundleFileBody;
-use faas_config::{IGNORE_FILE, IgnoreRules};
+use faas_config::{EntryKind, IGNORE_FILE, IgnoreRules, SourceDir, SourceEntry, root_of, text_of};
 use faas_types::{Bundle, BundleFile, Code, Digest, limits};
 
 use crate::failure::Failure;
 use crate::text;
+
+/// Bytes of a file of patterns.
+const IGNORE_FILE_MAX: u64 = 1 << 20;
 
 /// Finds the files of a directory, sorted by their path in the bundle. Stops at the limits on counts and sizes before it
 /// has read more than they allow.
@@ -19,26 +22,32 @@ use crate::text;
 /// # Errors
 /// A symbolic link or special file, a path or size beyond the limits, or what the system refuses.
 pub(crate) fn walk(root: &Path) -> anyhow::Result<Vec<LocalFile>> {
-    let mut walk = Walk { rules: ignore_rules(root)?, found: Vec::new(), bytes: 0 };
-    let mut waiting = vec![(root.to_owned(), String::new())];
-    while let Some((dir, prefix)) = waiting.pop() {
-        let entries = fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))?;
-        for entry in entries {
-            let entry = entry.with_context(|| format!("cannot list {}", dir.display()))?;
-            let local = entry.path();
-            let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
+    let source = SourceDir::open(root).with_context(|| format!("cannot list {}", root.display()))?;
+    walk_in(&source, root)
+}
+
+/// The same for a directory that is open. `root` is where it is, for people and for the upload.
+pub(crate) fn walk_in(source: &SourceDir, root: &Path) -> anyhow::Result<Vec<LocalFile>> {
+    let mut walk = Walk { rules: rules_in(source, root)?, found: Vec::new(), bytes: 0 };
+    let mut waiting = vec![String::new()];
+    while let Some(prefix) = waiting.pop() {
+        let dir = if prefix.is_empty() { "." } else { prefix.as_str() };
+        let entries = source.dir(dir).and_then(|dir| dir.entries());
+        for SourceEntry { name, kind } in entries.with_context(|| format!("cannot list {}", place(root, &prefix)))? {
+            let Some(name) = name.to_str() else {
+                let local = root.join(&prefix).join(name);
                 return Err(refused(&local, "has a name that is not UTF-8; rename it").into());
             };
-            let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
-            let kind = entry.file_type().with_context(|| format!("cannot look at {}", local.display()))?;
-            if walk.rules.ignores(Path::new(&path), kind.is_dir()) {
+            let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+            if walk.rules.ignores(Path::new(&path), kind == EntryKind::Directory) {
                 continue;
             }
-            if kind.is_dir() {
-                waiting.push((local, path));
+            if kind == EntryKind::Directory {
+                waiting.push(path);
             } else {
+                let local = root.join(&path);
                 check_kind(&local, kind)?;
-                walk.add(local, path)?;
+                walk.add(source, local, &path, path.clone())?;
             }
         }
     }
@@ -47,11 +56,36 @@ pub(crate) fn walk(root: &Path) -> anyhow::Result<Vec<LocalFile>> {
 
 /// A bundle of one file.
 pub(crate) fn single(file: &Path, name: &str) -> anyhow::Result<Vec<LocalFile>> {
-    let meta = fs::symlink_metadata(file).with_context(|| format!("cannot look at {}", file.display()))?;
-    check_kind(file, meta.file_type())?;
+    let looking = || format!("cannot look at {}", file.display());
+    let own = file.file_name().with_context(looking)?;
+    let source = SourceDir::open(file.parent().unwrap_or(Path::new(""))).with_context(looking)?;
+    let kind = source.kind(own).with_context(looking)?.with_context(looking)?;
+    check_kind(file, kind)?;
     let mut walk = Walk { rules: IgnoreRules::new("")?, found: Vec::new(), bytes: 0 };
-    walk.add(file.to_owned(), name.to_owned())?;
+    walk.add(&source, file.to_owned(), own, name.to_owned())?;
     walk.finish()
+}
+
+/// Reads a file of a bundle again, with no more bytes than it had.
+pub(crate) fn read(file: &LocalFile) -> anyhow::Result<Vec<u8>> {
+    let unreadable = || format!("cannot read {}", file.local.display());
+    // A file that was named by itself may have another name in the bundle.
+    let (root, path) = if file.local.ends_with(&file.entry.path) {
+        (root_of(&file.local, &file.entry.path), Path::new(&file.entry.path))
+    } else {
+        let own = file.local.file_name().with_context(unreadable)?;
+        (file.local.parent().unwrap_or(Path::new("")).to_owned(), Path::new(own))
+    };
+    let content = SourceDir::open(&root).and_then(|source| source.file(path)).and_then(|open| {
+        let mut content = Vec::with_capacity(usize::try_from(file.entry.size).unwrap_or_default());
+        open.take(file.entry.size).read_to_end(&mut content).map(|_| content)
+    });
+    content.with_context(unreadable)
+}
+
+/// The same as text, without a byte order mark.
+pub(crate) fn read_text(file: &LocalFile) -> anyhow::Result<String> {
+    text_of(read(file)?).with_context(|| format!("cannot read {}", file.local.display()))
 }
 
 /// Bytes of all files.
@@ -68,12 +102,13 @@ struct Walk {
 // === impl Walk ===
 
 impl Walk {
-    fn add(&mut self, local: PathBuf, path: String) -> anyhow::Result<()> {
+    /// `at` is the path below `source`, `path` the one in the bundle.
+    fn add(&mut self, source: &SourceDir, local: PathBuf, at: impl AsRef<Path>, path: String) -> anyhow::Result<()> {
         if self.found.len() == limits::BUNDLE_FILES_MAX {
             let message = format!("the bundle has more than {} files", limits::BUNDLE_FILES_MAX);
             return Err(too_large(message).into());
         }
-        let file = File::open(&local).with_context(|| format!("cannot read {}", local.display()))?;
+        let file = source.file(at).with_context(|| format!("cannot read {}", local.display()))?;
         let meta = file.metadata().with_context(|| format!("cannot look at {}", local.display()))?;
         let size = meta.len();
         if size > limits::BUNDLE_FILE_MAX {
@@ -108,25 +143,34 @@ impl Walk {
 
 /// The rules of a directory for what stays at home.
 pub(crate) fn ignore_rules(root: &Path) -> anyhow::Result<IgnoreRules> {
-    let path = root.join(IGNORE_FILE);
-    let text = match fs::read_to_string(&path) {
+    let source = SourceDir::open(root).with_context(|| format!("cannot list {}", root.display()))?;
+    rules_in(&source, root)
+}
+
+fn rules_in(source: &SourceDir, root: &Path) -> anyhow::Result<IgnoreRules> {
+    let text = match source.text(IGNORE_FILE, IGNORE_FILE_MAX) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", place(root, IGNORE_FILE))),
     };
     IgnoreRules::new(&text).map_err(|error| Failure::of(Code::InvalidConfiguration, error.to_string()).into())
 }
 
-fn check_kind(local: &Path, kind: FileType) -> Result<(), Failure> {
-    if kind.is_file() {
-        return Ok(());
-    }
-    if kind.is_symlink() {
-        let what = "is a symbolic link, which bundles do not hold; replace it by the file itself";
-        return Err(refused(local, what).with_hint(format!("or list it in {IGNORE_FILE} to leave it out")));
-    }
-    let what = if kind.is_fifo() || kind.is_socket() { "a pipe or socket" } else { "not a regular file" };
+fn check_kind(local: &Path, kind: EntryKind) -> Result<(), Failure> {
+    let what = match kind {
+        EntryKind::File => return Ok(()),
+        EntryKind::Link => {
+            let what = "is a symbolic link, which bundles do not hold; replace it by the file itself";
+            return Err(refused(local, what).with_hint(format!("or list it in {IGNORE_FILE} to leave it out")));
+        }
+        EntryKind::Pipe => "a pipe or socket",
+        EntryKind::Directory | EntryKind::Other => "not a regular file",
+    };
     Err(refused(local, &format!("is {what}; remove it or list it in {IGNORE_FILE}")))
+}
+
+fn place(root: &Path, path: &str) -> String {
+    root.join(path).display().to_string()
 }
 
 fn refused(local: &Path, what: &str) -> Failure {
@@ -140,6 +184,8 @@ fn too_large(message: String) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
     use super::*;
 
     fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {

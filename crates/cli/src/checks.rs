@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use faas_client::LocalFile;
 use faas_config::preflight::{AllowedSecret, Finding, InvalidPolicy, Policies, Policy, Preflight, Severity};
-use faas_config::{Language, closest, is_git_ignored};
+use faas_config::{EntryKind, Language, SourceDir, closest, is_git_ignored};
 use faas_types::{Code, Entrypoint};
 
+use crate::bundle;
 use crate::failure::Failure;
-use crate::project::Project;
+use crate::project::{Project, TYPESCRIPT};
 use crate::python::{self, Findings};
 use crate::session::Session;
 use crate::text::{self, visible};
@@ -19,6 +20,8 @@ use crate::text::{self, visible};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Directories above a function in which a repository is looked for.
 const ABOVE_MAX: usize = 32;
+/// Bytes of a `.gitignore`.
+const GITIGNORE_MAX: u64 = 1 << 20;
 
 /// What was found, the errors first, and what of the check could not be done.
 pub(crate) fn of(project: &Project, policies: &Policies) -> (Vec<Finding>, Option<String>) {
@@ -79,7 +82,7 @@ pub(crate) fn preflight(files: &[LocalFile], allowed: &[AllowedSecret], policies
     let mut findings = preflight.listing(listing.iter().map(|(path, _)| *path));
     for at in preflight.searched(&listing) {
         // A file that cannot be read any more is told of by the upload.
-        if let Ok(bytes) = std::fs::read(&files[at].local) {
+        if let Ok(bytes) = bundle::read(&files[at]) {
             findings.extend(preflight.file(listing[at].0, &bytes));
         }
     }
@@ -88,14 +91,16 @@ pub(crate) fn preflight(files: &[LocalFile], allowed: &[AllowedSecret], policies
 
 /// A `.env` beside the function that the next commit would take along.
 fn exposed_to_git(project: &Project) -> Option<Finding> {
-    if project.is_single || !project.root.join(".env").is_file() {
+    let has_env = |source: SourceDir| source.kind(".env").is_ok_and(|kind| kind == Some(EntryKind::File));
+    if project.is_single || !SourceDir::open(&project.root).is_ok_and(has_env) {
         return None;
     }
     let root = project.root.canonicalize().ok()?;
     let mut ignores = Vec::new();
     for dir in root.ancestors().take(ABOVE_MAX) {
-        ignores.push((dir, std::fs::read_to_string(dir.join(".gitignore")).unwrap_or_default()));
-        if dir.join(".git").exists() {
+        let source = SourceDir::open(dir).ok()?;
+        ignores.push((dir, source.text(".gitignore", GITIGNORE_MAX).unwrap_or_default()));
+        if source.has(".git") {
             let file = root.join(".env");
             let ignored = ignores
                 .iter()
@@ -113,15 +118,41 @@ fn source(project: &Project) -> Result<(Vec<Finding>, Option<String>), Box<Findi
     let settings = &project.manifest.settings;
     let language = Language::named(settings.runtime.language()).unwrap_or_else(Language::standard);
     let entry = entry_file(&project.files, &settings.entrypoint, language)?;
+    if let Some(finding) = unimportable(entry, language) {
+        return Err(Box::new(finding));
+    }
     if !python::can_check(language) {
         // The server loads the entrypoint before it lets a version serve, and tells what it finds.
         return Ok((Vec::new(), None));
     }
     let Some(findings) = python::check(&project.files, &entry.local, &settings.runtime) else {
-        let skipped = format!("syntax not checked: no {} or newer found here", settings.runtime);
+        let wanted = match settings.runtime.version() {
+            Some(_) => format!("no {} or newer", settings.runtime),
+            None => format!("no {}3", settings.runtime),
+        };
+        let skipped = format!("syntax not checked here: {wanted} is installed; the server checks it before it serves");
         return Ok((Vec::new(), Some(skipped)));
     };
     Ok((in_python(&findings, &entry.entry.path, &settings.entrypoint, project.is_single), None))
+}
+
+/// A file of Python that no `import` reaches, for its name.
+fn unimportable(entry: &LocalFile, language: &Language) -> Option<Finding> {
+    let name = entry.entry.path.rsplit('/').next().unwrap_or_default();
+    let stem = name.strip_suffix(".py").filter(|_| python::can_check(language))?;
+    let is_top = !entry.entry.path.contains('/');
+    let (why, fix) = if is_top && python::BUILTIN.contains(&stem) {
+        let why = format!("Python has a module `{stem}` built in, which it takes in place of {name}");
+        (why, format!("call the file something else, such as my_{stem}.py"))
+    } else if stem.contains('.') {
+        let why =
+            format!("{} cannot be imported: a dot in the name of a module leads into a directory", entry.entry.path);
+        (why, format!("call it {}.py", stem.replace('.', "_")))
+    } else {
+        return None;
+    };
+    let finding = Finding::new("entrypoint", Severity::Error, why).with_code(Code::DeploymentFailed);
+    Some(finding.in_file(&entry.entry.path).with_fix(fix))
 }
 
 fn in_python(findings: &Findings, entry_path: &str, entrypoint: &Entrypoint, is_single: bool) -> Vec<Finding> {
@@ -173,7 +204,13 @@ fn entry_file<'f>(
         let wanted = &candidates[0];
         let base = |path: &'f str| language.suffixes().find_map(|suffix| path.strip_suffix(suffix));
         let sources = files.iter().filter_map(|file| base(&file.entry.path));
+        let sources_of =
+            |ending: &str| files.iter().find(|file| file.entry.path == format!("{}{ending}", entrypoint.file()));
+        let typescript = TYPESCRIPT.iter().find_map(|ending| sources_of(ending));
         let fix = match closest(entrypoint.file(), sources.clone()).or_else(|| single_of(sources)) {
+            _ if let Some(source) = typescript => {
+                format!("{} is TypeScript, which is not compiled here: build it to {wanted} first", source.entry.path)
+            }
             Some(path) => format!("did you mean `{path}:{}`?", entrypoint.symbol()),
             None => format!("create {wanted} or set `entrypoint` to file:name"),
         };

@@ -1,6 +1,7 @@
 //! A private server in this process, for `faas dev`, `faas test` and `faas invoke --local`.
 
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -127,6 +128,7 @@ pub(crate) fn place(project: &Path, name: &str) -> PathBuf {
 /// Makes the directory, private, and where it is a project's own invisible to git.
 fn prepare(data: &Path) -> anyhow::Result<()> {
     let attempt = || {
+        refuse_links(data)?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
         let is_own = |dir: &&Path| dir.parent().is_some_and(|above| above.ends_with(STATE));
         match data.parent().filter(is_own).map(|dir| dir.join(".gitignore")) {
@@ -135,6 +137,18 @@ fn prepare(data: &Path) -> anyhow::Result<()> {
         }
     };
     attempt().with_context(|| format!("cannot make {}; name another directory with --data", data.display()))
+}
+
+/// A project's own state lies in the project's directory, which may be a stranger's.
+fn refuse_links(data: &Path) -> io::Result<()> {
+    let Some(state) = data.ancestors().find(|dir| dir.ends_with(STATE)) else { return Ok(()) };
+    let below = data.ancestors().take_while(|dir| dir.starts_with(state));
+    for dir in below {
+        if fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_symlink()) {
+            return Err(io::Error::other(format!("{} is a symbolic link, and links are not followed", dir.display())));
+        }
+    }
+    Ok(())
 }
 
 /// Makes a trigger of a private server's function make a run now, with this body. Says which run.

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use faas_client::{LocalFile, ManifestBody};
 use faas_config::preflight::{Finding, Policies};
-use faas_config::{Language, LoadManifestError, MANIFEST_FILES, Manifest};
+use faas_config::{Language, LoadManifestError, MANIFEST_FILES, Manifest, SourceDir, is_link_error};
 use faas_types::{Code, Entrypoint, FunctionName, Origin};
 
 use crate::failure::Failure;
 use crate::text::visible;
 use crate::{bundle, checks};
+
+/// How files end that have to be compiled first.
+pub(crate) const TYPESCRIPT: [&str; 4] = [".ts", ".tsx", ".mts", ".cts"];
 
 /// A function on this machine.
 #[derive(Clone, Debug)]
@@ -61,8 +64,7 @@ impl Project {
             let (manifest, files) = file(path, &wishes)?;
             return Ok(vec![Self::new(path, manifest, files, true)?]);
         }
-        let has_manifest = MANIFEST_FILES.iter().any(|name| path.join(name).exists());
-        if !has_manifest && wishes.name.is_some() {
+        if !has_manifest(path)? && wishes.name.is_some() {
             let files = bundle::walk(path)?;
             return Ok(vec![Self::new(path, guessed(&files, &wishes)?, files, false)?]);
         }
@@ -108,11 +110,7 @@ pub(crate) fn look(path: &Path) -> Result<std::fs::Metadata, Failure> {
 /// The functions of a directory's manifest. `name` replaces the one that a manifest of a single function says.
 fn directory(dir: &Path, name: Option<FunctionName>) -> anyhow::Result<Vec<Project>> {
     let (_, mut manifests) = Manifest::load_all(dir).map_err(|error| match error {
-        LoadManifestError::Missing { .. } => {
-            Failure::of(Code::InvalidConfiguration, format!("no faas.toml in {}", dir.display()))
-                .with_hint("create a function with `faas init NAME`, or deploy a single file with `faas deploy FILE`")
-                .into()
-        }
+        LoadManifestError::Missing { .. } => without_manifest(dir).into(),
         other => anyhow::Error::from(other),
     })?;
     match (&mut manifests[..], name) {
@@ -126,16 +124,52 @@ fn directory(dir: &Path, name: Option<FunctionName>) -> anyhow::Result<Vec<Proje
         }
         _ => {}
     }
+    let source = SourceDir::open(dir).with_context(|| format!("cannot open {}", dir.display()))?;
     let project = |manifest: Manifest| {
-        let root = manifest.path.as_ref().map_or_else(|| dir.to_owned(), |path| dir.join(path));
-        if !root.is_dir() {
-            let message = format!("`path`: there is no directory {}", root.display());
-            return Err(Failure::of(Code::InvalidConfiguration, message).into());
-        }
-        let files = bundle::walk(&root)?;
+        let Some(path) = &manifest.path else {
+            return Project::new(dir, manifest, bundle::walk_in(&source, dir)?, false);
+        };
+        let root = dir.join(path);
+        let files = bundle::walk_in(&directory_of(&source, path, &root)?, &root)?;
         Project::new(&root, manifest, files, false)
     };
     manifests.into_iter().map(project).collect()
+}
+
+/// What to do where a directory has no manifest.
+fn without_manifest(dir: &Path) -> Failure {
+    let failure = Failure::of(Code::InvalidConfiguration, format!("no faas.toml in {}", dir.display()));
+    let Ok(source) = SourceDir::open(dir) else { return failure };
+    let starts = Language::all()
+        .iter()
+        .flat_map(|language| language.suffixes().map(|suffix| format!("{}{suffix}", language.entrypoint.file())));
+    match starts.into_iter().find(|file| source.has(file)) {
+        Some(file) => failure.with_hint(format!(
+            "{file} is here: say what the function is called, with `faas deploy {} --name NAME` or `name` in a faas.toml",
+            visible(&dir.display().to_string())
+        )),
+        None => failure
+            .with_hint("create a function with `faas init NAME`, or deploy a single file with `faas deploy FILE`"),
+    }
+}
+
+/// Opens the directory that a manifest names as `path`.
+fn directory_of(source: &SourceDir, path: &str, root: &Path) -> Result<SourceDir, Failure> {
+    source.dir(path).map_err(|error| {
+        let shown = visible(&root.display().to_string());
+        let message = if is_link_error(&error) {
+            format!("`path`: {shown}: {error}")
+        } else {
+            format!("`path`: there is no directory {shown}: {}", plain(&error))
+        };
+        Failure::of(Code::InvalidConfiguration, message)
+    })
+}
+
+/// Whether a directory has a manifest, be it one that cannot be read.
+pub(crate) fn has_manifest(dir: &Path) -> anyhow::Result<bool> {
+    let source = SourceDir::open(dir).with_context(|| format!("cannot open {}", dir.display()))?;
+    Ok(MANIFEST_FILES.iter().any(|name| source.has(name)))
 }
 
 /// A manifest for files that have none: the language whose usual entrypoint is there.
@@ -163,7 +197,11 @@ fn file(path: &Path, wishes: &Wishes) -> anyhow::Result<(Manifest, Vec<LocalFile
     let file_name = path.file_name().and_then(|name| name.to_str()).context("the file has no name in UTF-8")?;
     let Some(language) = Language::of_file(file_name) else {
         let message = format!("{} is of no language that this release runs ({})", visible(file_name), suffixes());
-        return Err(Failure::usage(message).with_hint("put the function into a directory with a faas.toml").into());
+        let hint = match TYPESCRIPT.iter().any(|ending| file_name.ends_with(ending)) {
+            true => "TypeScript is not compiled here: build it to JavaScript first, and deploy what comes out",
+            false => "put the function into a directory with a faas.toml",
+        };
+        return Err(Failure::usage(message).with_hint(hint).into());
     };
     let stem = language.suffixes().find_map(|suffix| file_name.strip_suffix(suffix)).unwrap_or(file_name);
     let entrypoint = match &wishes.entrypoint {

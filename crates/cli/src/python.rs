@@ -17,6 +17,10 @@ const CHECKER: &str = include_str!("../templates/check.py");
 /// Vendored packages can be thousands of files; the function's own come first.
 const FILES_MAX: usize = 500;
 
+/// Modules that are part of every CPython's program: no file of the same name is ever imported.
+pub(crate) const BUILTIN: [&str; 11] =
+    ["atexit", "builtins", "errno", "faulthandler", "gc", "itertools", "marshal", "posix", "pwd", "sys", "time"];
+
 /// What was seen in the source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct Findings {

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use faas_config::MANIFEST_FILES;
+use faas_config::{EntryKind, IgnoreRules, SourceDir};
 use tempfile::TempDir;
 
 use crate::failure::Failure;
-use crate::project::or_here;
+use crate::project::{has_manifest, or_here};
+use crate::text::visible;
 use git::Repository;
 
 /// What on the command line says where files are.
@@ -48,10 +49,9 @@ impl Source {
     /// Brings the files of a function here.
     pub(crate) fn fetch(args: SourceArgs) -> anyhow::Result<Self> {
         let mut source = Self::fetch_whole(args)?;
-        if source.unpacked.is_some()
-            && let Some(only) = single_directory(&source.path)?
-        {
-            source.path = only;
+        if source.unpacked.is_some() {
+            let only = single_directory(&source.path).map_err(|error| source.named(&error))?;
+            source.path = only.unwrap_or(source.path);
         }
         Ok(source)
     }
@@ -66,12 +66,24 @@ impl Source {
         match path.to_str() {
             Some("-") => Self::unpacked("standard input", archive::unpack_stdin),
             Some(text) if text.starts_with("git+") => Self::cloned(&Repository::parse(text)?),
-            _ if path.is_file() && archive::is_archive(&path) => {
+            _ if path.is_file() && archive::is_meant(&path) => {
                 let origin = path.display().to_string();
                 Self::unpacked(&origin, |dir| archive::unpack_file(&path, dir))
             }
             _ => Ok(Self { path, origin: None, unpacked: None }),
         }
+    }
+
+    /// Names files by what the command line said, in place of the directory that they were unpacked into.
+    pub(crate) fn named(&self, error: &anyhow::Error) -> Failure {
+        let mut failure = Failure::from_error(error);
+        let (Some(origin), Some(dir)) = (&self.origin, &self.unpacked) else { return failure };
+        let dir = visible(&dir.path().display().to_string());
+        let named = |text: &str| text.replace(&dir, &visible(origin));
+        failure.message = named(&failure.message);
+        failure.details = failure.details.iter().map(|line| named(line)).collect();
+        failure.hint = failure.hint.as_deref().map(named);
+        failure
     }
 
     fn cloned(repository: &Repository) -> anyhow::Result<Self> {
@@ -82,9 +94,10 @@ impl Source {
 
     fn unpacked(origin: &str, unpack: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<Self> {
         let dir = scratch()?;
-        unpack(dir.path())?;
         let path = dir.path().to_owned();
-        Ok(Self { path, origin: Some(origin.to_owned()), unpacked: Some(dir) })
+        let source = Self { path, origin: Some(origin.to_owned()), unpacked: Some(dir) };
+        unpack(&source.path).map_err(|error| source.named(&error))?;
+        Ok(source)
     }
 }
 
@@ -94,13 +107,16 @@ fn scratch() -> anyhow::Result<TempDir> {
 
 /// Archives often hold everything in one directory, named after the project.
 fn single_directory(root: &Path) -> anyhow::Result<Option<PathBuf>> {
-    if MANIFEST_FILES.iter().any(|name| root.join(name).exists()) {
+    if has_manifest(root)? {
         return Ok(None);
     }
-    let entries = std::fs::read_dir(root)?.collect::<Result<Vec<_>, _>>()?;
+    // What stays at home anyway is no reason to look for the function beside it.
+    let rules = IgnoreRules::new("")?;
+    let mut entries = SourceDir::open(root)?.entries()?;
+    entries.retain(|entry| !rules.ignores(Path::new(&entry.name), entry.kind == EntryKind::Directory));
     match &entries[..] {
         [] => Err(Failure::usage("there is not a single file in it").into()),
-        [only] if only.file_type()?.is_dir() => Ok(Some(only.path())),
+        [only] if only.kind == EntryKind::Directory => Ok(Some(root.join(&only.name))),
         _ => Ok(None),
     }
 }

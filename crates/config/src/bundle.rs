@@ -26,7 +26,17 @@ pub const DEFAULT_IGNORES: &[&str] = &[
     ".vscode/",
     ".env",
     ".env.*",
+    // What often holds a token.
+    ".envrc",
+    ".npmrc",
+    ".yarnrc.yml",
+    ".pypirc",
+    ".netrc",
+    // What macOS puts beside files, and into archives.
     ".DS_Store",
+    "._*",
+    "__MACOSX/",
+    ".AppleDouble/",
     // What editors write beside a file.
     "*.swp",
     "*.swo",

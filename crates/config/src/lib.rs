@@ -6,6 +6,7 @@
 //! - [`Language`]: what the descriptions of the runtimes say to manifests.
 //! - [`preflight`]: what an upload is refused for.
 //! - [`looks_secret`]: which values belong among the secrets.
+//! - [`SourceDir`]: opens the files of somebody's source, never through a link.
 //! - [`error_page`]: the page of an error code.
 
 mod bundle;
@@ -15,6 +16,7 @@ mod manifest;
 pub mod preflight;
 mod secret_value;
 mod server;
+mod source_dir;
 
 pub use bundle::{DEFAULT_IGNORES, IGNORE_FILE, IgnoreRules, InvalidPattern, is_git_ignored};
 pub use error_page::error_page;
@@ -29,3 +31,4 @@ pub use server::{
     MetricsSection, PreflightSection, SandboxSection, ServerConfig, ServerOverrides, ServerSection, StoreSection,
     Stranger, default_data_dir, strangers,
 };
+pub use source_dir::{EntryKind, SourceDir, SourceEntry, is_link_error, root_of, text_of};

@@ -32,7 +32,7 @@ mod triggers;
 mod vars;
 mod webhook;
 
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use faas_types::{
@@ -48,6 +48,7 @@ pub use reader::closest;
 pub use vars::check_var;
 
 use crate::preflight::AllowedSecret;
+use crate::source_dir::SourceDir;
 use node::Node;
 use reader::Reader;
 
@@ -187,9 +188,15 @@ impl Manifest {
 
 /// The one manifest of a directory, as a tree.
 fn load_tree(dir: &Path) -> Result<(PathBuf, &'static str, Reader, Node), LoadManifestError> {
-    let present: Vec<_> = MANIFEST_FILES.into_iter().filter(|name| dir.join(name).exists()).collect();
+    let missing = || LoadManifestError::Missing { dir: dir.to_owned() };
+    let unreadable = |path: PathBuf| move |error| LoadManifestError::Unreadable { path, error };
+    let source = match SourceDir::open(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
+        opened => opened.map_err(unreadable(dir.to_owned()))?,
+    };
+    let present: Vec<_> = MANIFEST_FILES.into_iter().filter(|name| source.has(name)).collect();
     let name = match present[..] {
-        [] => return Err(LoadManifestError::Missing { dir: dir.to_owned() }),
+        [] => return Err(missing()),
         [name] => name,
         [first, second, ..] => {
             let message = format!("there is a {second} as well; keep one of the two");
@@ -197,7 +204,10 @@ fn load_tree(dir: &Path) -> Result<(PathBuf, &'static str, Reader, Node), LoadMa
         }
     };
     let path = dir.join(name);
-    let text = read_limited(&path).map_err(|error| LoadManifestError::Unreadable { path: path.clone(), error })?;
+    let text = match source.text(name, limits::MANIFEST_MAX) {
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Err(too_large(name).into()),
+        read => read.map_err(unreadable(path.clone()))?,
+    };
     let (reader, root) = tree(name, &text)?;
     Ok((path, name, reader, root))
 }
@@ -233,20 +243,12 @@ fn function_config(source: &str, text: &str) -> Result<(Reader, Node), ManifestE
 
 fn check_size(source: &str, text: &str) -> Result<(), ManifestErrors> {
     if text.len() as u64 > limits::MANIFEST_MAX {
-        let most = limits::MANIFEST_MAX / 1024;
-        return Err(ManifestErrors::whole(
-            source,
-            None,
-            format!("it is larger than {most} KB; move data into other files"),
-        ));
+        return Err(too_large(source));
     }
     Ok(())
 }
 
-/// Reads at most one byte more than a manifest may have, so that a huge file costs nothing.
-fn read_limited(path: &Path) -> io::Result<String> {
-    let file = std::fs::File::open(path)?;
-    let mut text = String::new();
-    file.take(limits::MANIFEST_MAX + 1).read_to_string(&mut text)?;
-    Ok(text)
+fn too_large(source: &str) -> ManifestErrors {
+    let most = limits::MANIFEST_MAX / 1024;
+    ManifestErrors::whole(source, None, format!("it is larger than {most} KB; move data into other files"))
 }

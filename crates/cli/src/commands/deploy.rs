@@ -120,13 +120,14 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
     let source = Source::fetch(args.source)?;
     steps.fetched(source.origin.as_deref())?;
     let wishes = Wishes { name: args.name, entrypoint: args.entrypoint };
-    let mut projects = only(Project::read(&source.path, wishes)?, &args.only)?;
+    let projects = Project::read(&source.path, wishes).map_err(|error| source.named(&error))?;
+    let mut projects = only(projects, &args.only)?;
     let is_live = args.target.alias.is_none() && args.target.preview.is_none();
     if projects.len() > 1 && !is_live {
         let failure = Failure::usage("several functions are deployed together to `live` alone");
         return Err(failure.with_hint("choose one with --only NAME").into());
     }
-    check(&mut projects, &steps, session).await?;
+    check(&mut projects, &steps, session).await.map_err(|error| source.named(&error))?;
     let client = session.client()?;
     let mut parcels = Vec::with_capacity(projects.len());
     for project in projects {
@@ -200,10 +201,8 @@ async fn check(projects: &mut [Project], steps: &Steps<'_>, session: &Session) -
     let policies = checks::policies(session).await;
     for project in projects {
         steps.checking(project)?;
+        // What cannot be checked here is no news: the server loads the code before it serves.
         let findings: Vec<Finding> = project.check(&policies);
-        if let Some(skipped) = &project.skipped {
-            session.out.note(skipped);
-        }
         checks::warnings(&findings).for_each(|warning| session.out.note(format_args!("warning: {warning}")));
         checks::refuse(&findings)?;
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
+use faas_config::SourceDir;
 use faas_types::Code;
 use serde_json::json;
 
@@ -131,13 +132,8 @@ fn add(report: &Report, missing: &[&str], path: &Path, session: &Session) -> any
         return Err(Failure::usage(message).with_hint("put it into a directory with a faas.toml").into());
     }
     let text = report.declared.with(missing)?;
-    let place = path.join(&report.declared_in);
-    let draft = path.join(format!(".{}.{}", report.declared_in, std::process::id()));
-    let written = std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &place));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&draft);
-    }
-    written.with_context(|| format!("cannot write {}", place.display()))?;
+    let written = SourceDir::open(path).and_then(|source| source.write(&report.declared_in, text.as_bytes()));
+    written.with_context(|| format!("cannot write {}", path.join(&report.declared_in).display()))?;
     let added: BTreeSet<&str> = missing.iter().copied().collect();
     let names = added.into_iter().collect::<Vec<_>>().join(", ");
     session.out.note(format_args!("added to {}: {names}; give them versions to stay with them", report.declared_in));

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use faas_client::rest::{SetVars, VarView};
-use faas_config::{check_var, looks_secret};
+use faas_config::{check_var, looks_secret, text_of};
 use faas_types::{Code, Stage, limits};
 
 use super::vars_sync;
@@ -96,6 +96,9 @@ struct Whose {
     #[arg(long, default_value_t)]
     stage: Stage,
 }
+
+/// Bytes of a file of vars: all that a function may have.
+pub(super) const FILE_MAX: u64 = limits::VARS_MAX as u64 * limits::VAR_VALUE_MAX as u64;
 
 const SET_EXAMPLES: &str = "\
 Examples:
@@ -216,15 +219,18 @@ pub(super) fn refuse_secrets(vars: &BTreeMap<String, String>, stage: Stage) -> R
     Err(failure)
 }
 
+/// Reads a file of vars that the command line names, or standard input.
 pub(super) fn read(path: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let most = limits::VARS_MAX as u64 * limits::VAR_VALUE_MAX as u64;
+    let mut bytes = Vec::new();
     let outcome = if path.as_os_str() == "-" {
-        std::io::stdin().lock().take(most).read_to_string(&mut text)
+        std::io::stdin().lock().take(FILE_MAX + 1).read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(most).read_to_string(&mut text))
+        std::fs::File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes))
     };
-    outcome.with_context(|| format!("cannot read {}", path.display()))?;
+    let text = outcome.and_then(|_| text_of(bytes)).with_context(|| format!("cannot read {}", path.display()))?;
+    if text.len() as u64 > FILE_MAX {
+        return Err(Failure::usage(format!("{} is larger than all vars together may be", path.display())).into());
+    }
     Ok(text)
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use faas_client::LocalFile;
 
+use crate::bundle;
 use crate::deps::packages::{Ecosystem, canonical, top};
 
 /// Records larger than this are of no package that is deployed with a function.
@@ -60,7 +61,7 @@ impl Beside {
         if file.entry.size > RECORD_MAX {
             return;
         }
-        let Ok(record) = std::fs::read_to_string(&file.local) else { return };
+        let Ok(record) = bundle::read_text(file) else { return };
         for line in record.lines() {
             let path = line.split(',').next().unwrap_or_default().trim_matches('"');
             let first = path.split('/').next().unwrap_or_default();

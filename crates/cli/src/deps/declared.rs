@@ -1,12 +1,11 @@
 //! The packages that a function says it needs: `requirements.txt`, `pyproject.toml`, `Pipfile`, `package.json`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use anyhow::Context;
 use faas_client::LocalFile;
 use faas_types::Code;
 
+use crate::bundle;
 use crate::deps::packages::{Ecosystem, canonical};
 use crate::failure::Failure;
 
@@ -22,7 +21,7 @@ pub(crate) struct Declared {
     /// The names as they are written, by the names as their registry compares them.
     names: BTreeMap<String, String>,
     /// The file that declares them, here.
-    file: Option<(String, PathBuf)>,
+    file: Option<LocalFile>,
 }
 
 // === impl Declared ===
@@ -47,7 +46,7 @@ impl Declared {
     }
 
     fn read_file(&mut self, file: &LocalFile, files: &[LocalFile]) -> anyhow::Result<()> {
-        self.file = Some((file.entry.path.clone(), file.local.clone()));
+        self.file = Some(file.clone());
         match file.entry.path.as_str() {
             "requirements.txt" => self.read_requirements(file, files),
             "pyproject.toml" => self.read_pyproject(&text(file)?),
@@ -72,7 +71,7 @@ impl Declared {
             Ecosystem::Python => "requirements.txt",
             Ecosystem::Node => "package.json",
         };
-        self.file.as_ref().map_or(usual, |(path, _)| path)
+        self.file.as_ref().map_or(usual, |file| &file.entry.path)
     }
 
     /// The file's text with these packages added; the first that is declared makes the file.
@@ -81,10 +80,10 @@ impl Declared {
     /// Where only a person knows the right place.
     pub(crate) fn with(&self, packages: &[&str]) -> anyhow::Result<String> {
         let before = match &self.file {
-            Some((_, local)) => std::fs::read_to_string(local).with_context(|| cannot_read(local))?,
+            Some(file) => text(file)?,
             None => String::new(),
         };
-        match (self.ecosystem, self.file.as_ref().map(|(path, _)| path.as_str())) {
+        match (self.ecosystem, self.file.as_ref().map(|file| file.entry.path.as_str())) {
             (Ecosystem::Python, Some(file @ ("pyproject.toml" | "Pipfile"))) => {
                 let quoted: Vec<String> = packages.iter().map(|name| format!("\"{name}\"")).collect();
                 let place = if file == "Pipfile" { "[packages]" } else { "`dependencies` under [project]" };
@@ -201,11 +200,7 @@ fn text(file: &LocalFile) -> anyhow::Result<String> {
         let message = format!("{} is larger than {} MB", file.entry.path, SIZE_MAX >> 20);
         return Err(Failure::of(Code::InvalidConfiguration, message).into());
     }
-    std::fs::read_to_string(&file.local).with_context(|| cannot_read(&file.local))
-}
-
-fn cannot_read(local: &std::path::Path) -> String {
-    format!("cannot read {}", local.display())
+    bundle::read_text(file)
 }
 
 fn malformed(file: &str, error: &dyn std::fmt::Display) -> Failure {

@@ -21,6 +21,20 @@ const ENTRIES_MAX: usize = 4 * limits::BUNDLE_FILES_MAX;
 const UNPACKED_MAX: u64 = 2 * limits::BUNDLE_BYTES_MAX;
 /// Bytes of the archive itself.
 const PACKED_MAX: u64 = UNPACKED_MAX;
+/// Endings of names, and what a file with one is taken for.
+const NAMES: [(&str, &str); 10] = [
+    (".zip", "a zip archive"),
+    (".tar", "a tar archive"),
+    (".tar.gz", "a tar.gz archive"),
+    (".tgz", "a tar.gz archive"),
+    (".tar.bz2", OTHER),
+    (".tar.xz", OTHER),
+    (".txz", OTHER),
+    (".tar.zst", OTHER),
+    (".7z", OTHER),
+    (".rar", OTHER),
+];
+const OTHER: &str = "an archive of a kind that is unpacked here";
 
 /// What an archive is, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +52,16 @@ struct Sink<'d> {
     taken: HashSet<String>,
 }
 
-/// Whether a file is an archive of a kind that is unpacked here.
-pub(super) fn is_archive(path: &Path) -> bool {
-    File::open(path).and_then(|mut file| kind_of(&mut file)).is_ok_and(|kind| kind.is_some())
+/// Whether a file is an archive, or is named as one.
+pub(super) fn is_meant(path: &Path) -> bool {
+    named_as(path).is_some()
+        || File::open(path).and_then(|mut file| kind_of(&mut file)).is_ok_and(|kind| kind.is_some())
+}
+
+/// What a file's name says that it is.
+fn named_as(path: &Path) -> Option<&'static str> {
+    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+    NAMES.iter().find_map(|(ending, what)| name.ends_with(ending).then_some(*what))
 }
 
 pub(super) fn unpack_file(path: &Path, root: &Path) -> anyhow::Result<()> {
@@ -50,8 +71,9 @@ pub(super) fn unpack_file(path: &Path, root: &Path) -> anyhow::Result<()> {
         return Err(too_large(&format!("the archive has {}", text::bytes(size)), PACKED_MAX).into());
     }
     let Some(kind) = kind_of(&mut file)? else {
-        let failure = Failure::usage("this is no archive that can be unpacked");
-        return Err(failure.with_hint("use a zip, tar or tar.gz").into());
+        let what = named_as(path).unwrap_or("a zip, tar or tar.gz archive");
+        let failure = Failure::usage(format!("{} is not {what}", visible(&path.display().to_string())));
+        return Err(failure.with_hint("pack it anew, as a zip, tar or tar.gz").into());
     };
     let mut sink = Sink { root, entries: 0, bytes: 0, taken: HashSet::new() };
     match kind {
@@ -70,7 +92,11 @@ pub(super) fn unpack_stdin(root: &Path) -> anyhow::Result<()> {
         let failure = Failure::usage("standard input is empty");
         return Err(failure.with_hint("pipe an archive into it, such as: tar c . | faas deploy -").into());
     }
-    unpack_file(spool.path(), root)
+    unpack_file(spool.path(), root).map_err(|error| {
+        let mut failure = Failure::from_error(&error);
+        failure.message = failure.message.replace(&spool.path().display().to_string(), "standard input");
+        failure.into()
+    })
 }
 
 fn kind_of(file: &mut File) -> io::Result<Option<Kind>> {
@@ -97,8 +123,8 @@ impl Sink<'_> {
     fn take_tar(&mut self, reader: impl Read) -> anyhow::Result<()> {
         // Headers and padding count too, or a stream of nothing but headers would never end.
         let mut archive = tar::Archive::new(reader.take(UNPACKED_MAX + (ENTRIES_MAX as u64) * 2_048));
-        for entry in archive.entries().context("cannot read the archive")? {
-            let mut entry = entry.context("cannot read the archive")?;
+        for entry in archive.entries().map_err(|error| damaged("tar", &error))? {
+            let mut entry = entry.map_err(|error| damaged("tar", &error))?;
             let path = plain_path(&entry.path_bytes())?;
             self.count()?;
             let header = entry.header();
@@ -118,13 +144,15 @@ impl Sink<'_> {
     fn take_zip(&mut self, file: File) -> anyhow::Result<()> {
         const KIND: u32 = 0o170_000;
         const LINK: u32 = 0o120_000;
-        let mut archive = ZipArchive::new(BufReader::new(file)).context("cannot read the archive")?;
+        let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| damaged("zip", &error))?;
         for index in 0..archive.len() {
             self.count()?;
-            let mut entry = archive.by_index(index).context("cannot read the archive")?;
-            let path = plain_path(entry.name().context("cannot read the archive")?.as_bytes())?;
+            let mut entry = archive.by_index(index).map_err(|error| damaged("zip", &error))?;
+            // Some programs of Windows write its separator, against the format. All checks are of what it means.
+            let name = entry.name().map_err(|error| damaged("zip", &error))?.replace('\\', "/");
+            let path = plain_path(name.as_bytes())?;
             let mode = entry.unix_mode().unwrap_or(0);
-            if entry.is_dir() {
+            if entry.is_dir() || name.ends_with('/') {
                 continue;
             }
             if mode & KIND == LINK {
@@ -187,6 +215,12 @@ fn plain_path(bytes: &[u8]) -> anyhow::Result<String> {
 fn check_path(path: &str) -> anyhow::Result<()> {
     let file = BundleFile { path: path.to_owned(), digest: Digest::from_bytes([0; 32]), size: 0, executable: false };
     Ok(Bundle { files: vec![file] }.validate()?)
+}
+
+/// What a library says of an archive that it cannot read.
+fn damaged(kind: &str, error: &dyn std::fmt::Display) -> Failure {
+    let message = format!("this is not a {kind} archive, or it is damaged: {}", visible(&error.to_string()));
+    Failure { exit: 1, ..Failure::usage(message).with_hint("pack it anew, as a zip, tar or tar.gz") }
 }
 
 fn link(path: &str) -> Failure {
@@ -257,6 +291,48 @@ mod tests {
             &dir.path().join("run.sh").metadata().expect("there").permissions(),
         );
         assert_eq!(mode & 0o777, 0o700);
+    }
+
+    fn zip_of(entries: &[(&str, &str)]) -> Vec<u8> {
+        let mut writer = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+        for (name, text) in entries {
+            writer.start_file(*name, zip::write::SimpleFileOptions::default()).expect("begun");
+            writer.write_all(text.as_bytes()).expect("memory");
+        }
+        writer.finish().expect("memory").into_inner()
+    }
+
+    #[test]
+    fn separators_of_windows_are_separators() {
+        let dir = unpack(&zip_of(&[("lib\\util.py", "x"), ("lib\\empty\\", ""), ("a/b\\c", "y")])).expect("unpacked");
+        assert_eq!(std::fs::read(dir.path().join("lib/util.py")).expect("there"), b"x");
+        assert_eq!(std::fs::read(dir.path().join("a/b/c")).expect("there"), b"y");
+        for name in ["..\\evil", "a\\..\\..\\evil", "\\evil", "\\\\host\\share", "a\\\\b"] {
+            let failure = unpack(&zip_of(&[(name, "x")])).expect_err(name);
+            assert_eq!(failure.code, Some(Code::InvalidConfiguration), "{name}: {failure:?}");
+        }
+        assert!(unpack(&zip_of(&[("a\\b", "1"), ("a/b", "2")])).expect_err("one path").message.contains("twice"));
+    }
+
+    #[test]
+    fn what_is_no_archive_is_told_by_its_name() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for (name, what) in [
+            ("junk.zip", "is not a zip archive"),
+            ("JUNK.ZIP", "is not a zip archive"),
+            ("junk.tar", "is not a tar archive"),
+            ("junk.tar.gz", "is not a tar.gz archive"),
+            ("junk.tar.xz", "is not an archive of a kind that is unpacked here"),
+            ("junk", "is not a zip, tar or tar.gz archive"),
+        ] {
+            let path = dir.path().join(name);
+            std::fs::write(&path, "random").expect("written");
+            assert_eq!(is_meant(&path), name != "junk", "{name}");
+            let error = unpack_file(&path, dir.path()).expect_err(name);
+            assert!(error.to_string().ends_with(&format!("{name} {what}")), "{error}");
+        }
+        let failure = unpack(&gzip(&[b'x'; 2_000])).expect_err("no tar inside");
+        assert!(failure.message.starts_with("this is not a tar archive"), "{failure:?}");
     }
 
     #[test]

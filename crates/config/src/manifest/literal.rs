@@ -6,6 +6,7 @@
 
 use super::node::{Key, Node, Position, Value};
 use super::problem::ManifestErrors;
+use super::reader::shorten;
 use super::syntax::DEPTH_MAX;
 
 /// What stands around the literal.
@@ -131,13 +132,13 @@ impl Cursor<'_> {
             }
             let key = self.key()?;
             if rows.iter().any(|(other, _)| other.text == key.text) {
-                return Err((key.at.unwrap_or(self.at), format!("the key `{}` is there twice", key.text)));
+                return Err((key.at.unwrap_or(self.at), format!("the key `{}` is there twice", shorten(&key.text))));
             }
             self.trivia()?;
             if self.peek() != Some(':') {
-                let message =
-                    format!("expected `:` and a literal behind `{}`; functions and variables are not run", key.text);
-                return self.refuse(message);
+                let key = shorten(&key.text);
+                return self
+                    .refuse(format!("expected `:` and a literal behind `{key}`; functions and variables are not run"));
             }
             self.take();
             rows.push((key, self.value(depth + 1)?));
@@ -194,7 +195,10 @@ impl Cursor<'_> {
             "true" => Ok(Value::Bool(true)),
             "false" => Ok(Value::Bool(false)),
             "null" | "undefined" => Ok(Value::Null),
-            _ => Err((at, format!("`{word}` is code; a configuration holds literals only and is never run"))),
+            _ => {
+                let word = shorten(&word);
+                Err((at, format!("`{word}` is code; a configuration holds literals only and is never run")))
+            }
         }
     }
 

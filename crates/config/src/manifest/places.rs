@@ -2,14 +2,18 @@
 
 use std::path::Path;
 
+use faas_types::limits;
+
 use super::node::{Node, Value};
-use super::{MANIFEST_FILES, read_limited, tree};
+use super::{MANIFEST_FILES, tree};
+use crate::source_dir::SourceDir;
 
 /// Where a var stands in the manifest of a directory, as `faas.toml:7:1`; `None` where it stands in none.
 #[must_use]
 pub fn place_of_var(dir: &Path, key: &str) -> Option<String> {
+    let source = SourceDir::open(dir).ok()?;
     MANIFEST_FILES.into_iter().find_map(|name| {
-        let text = read_limited(&dir.join(name)).ok()?;
+        let text = source.text(name, limits::MANIFEST_MAX).ok()?;
         let (_, root) = tree(name, &text).ok()?;
         let Value::Table(rows) = &child(&root, "vars")?.value else { return None };
         let (key, node) = rows.iter().find(|(found, _)| found.text == key)?;

@@ -40,7 +40,7 @@ pub enum LoadManifestError {
         dir: PathBuf,
     },
     /// It is there but cannot be read.
-    #[error("cannot read {path}: {error}; check that it is a file and that you may read it")]
+    #[error("cannot read {path}: {error}")]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -146,7 +146,12 @@ impl Reader {
 
     /// Turns a failed check of a key into a problem.
     pub(super) fn keep<T, E: Display>(&mut self, path: &str, node: &Node, checked: Result<T, E>) -> Option<T> {
-        checked.map_err(|error| self.problem(path, node.at, format!("`{path}`: {error}"))).ok()
+        let told = |error: E| match &node.value {
+            // Checks quote what they refuse, which may be anything.
+            Value::Text(text) => error.to_string().replace(text.as_str(), &shorten(text)),
+            _ => error.to_string(),
+        };
+        checked.map_err(|error| self.problem(path, node.at, format!("`{path}`: {}", told(error)))).ok()
     }
 
     /// Refuses keys that the manifest does not have.
@@ -190,7 +195,7 @@ fn alias(key: &str) -> Option<&'static str> {
 
 /// What came from outside, short enough for a message.
 pub(super) fn shorten(text: &str) -> String {
-    const MOST: usize = 60;
+    const MOST: usize = 40;
     if text.chars().count() <= MOST {
         return text.to_owned();
     }

@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::node::{Key, Node, Position, Value};
 use super::problem::ManifestErrors;
+use super::reader::shorten;
 
 /// A manifest needs four levels; what is deeper is an attack or a mistake.
 pub(super) const DEPTH_MAX: usize = 32;
@@ -95,9 +96,9 @@ fn json_node(value: serde_json::Value, depth: usize) -> Option<Node> {
     Some(Node { value, at: None })
 }
 
-/// Parsers explain over several lines; a problem is one.
+/// Parsers explain over several lines, and quote what they read; a problem is one line, and a quoted word is short.
 fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
+    message.split_whitespace().map(shorten).collect::<Vec<_>>().join(" ")
 }
 
 // === impl Node ===

@@ -10,6 +10,7 @@ use faas_types::Code;
 use serde_json::{Value, json};
 use similar::{Algorithm, TextDiff};
 
+use crate::bundle;
 use crate::project::Project;
 use crate::text;
 
@@ -105,7 +106,7 @@ impl Changes {
                 continue;
             }
             let before = client.version_file(project.name.as_str(), &version.to_string(), &old.path).await?;
-            let after = std::fs::read(&local.local)?;
+            let after = bundle::read(local)?;
             match (String::from_utf8(before), String::from_utf8(after)) {
                 (Ok(before), Ok(after)) if !before.contains('\0') && !after.contains('\0') => {
                     diff.push_str(&unified(&new.path, &before, &after));

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use faas_client::Client;
 use faas_client::rest::DeploymentView;
-use faas_config::check_var;
 use faas_config::preflight::Policies;
+use faas_config::{SourceDir, check_var};
 use faas_types::{AuthMode, Code, Debuggee, FunctionName};
 use tokio::sync::watch;
 
 use crate::checks;
+use crate::commands::vars;
 use crate::env_file::EnvFile;
 use crate::failure::Failure;
 use crate::local;
@@ -157,11 +158,12 @@ impl Source {
             settings.auth = AuthMode::Public;
         }
         let path = self.env_file();
-        let text = match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.env_file.is_none() => {
-                return Ok(project);
-            }
-            read => read.with_context(|| format!("cannot read {}", path.display()))?,
+        let text = match &self.env_file {
+            Some(named) => vars::read(named)?,
+            None => match own_env_file(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(project),
+                read => read.with_context(|| format!("cannot read {}; or name it with --env-file", path.display()))?,
+            },
         };
         for (key, value) in EnvFile::read(&text, &path.display().to_string())?.vars() {
             let invalid = |message| Failure::of(Code::InvalidConfiguration, format!("{}: {message}", path.display()));
@@ -181,6 +183,12 @@ impl Source {
             }
         }
     }
+}
+
+/// The `.env` beside a function belongs to whoever made the directory: a link in its place is not followed.
+fn own_env_file(path: &Path) -> std::io::Result<String> {
+    let source = SourceDir::open(path.parent().unwrap_or(Path::new("")))?;
+    source.text(path.file_name().unwrap_or_default(), vars::FILE_MAX)
 }
 
 fn has_vanished(error: &anyhow::Error) -> bool {

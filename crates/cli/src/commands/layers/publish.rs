@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::Args;
 use faas_client::rest::PublishLayer;
 use faas_client::{LocalFile, UploadStep};
+use faas_config::SourceDir;
 use faas_config::preflight::AllowedSecret;
 use faas_types::{Code, LayerName, RuntimeName, limits};
 
@@ -68,7 +70,7 @@ pub(crate) async fn run(args: PublishArgs, session: &Session) -> anyhow::Result<
         Some(file) => (asking(file)?, None),
         None => {
             let source = Source::fetch_whole(args.source)?;
-            (files_of(&source.path)?, Some(source))
+            (files_of(&source.path).map_err(|error| source.named(&error))?, Some(source))
         }
     };
     if files.is_empty() {
@@ -123,8 +125,9 @@ fn asking(path: &Path) -> anyhow::Result<Vec<LocalFile>> {
     let own = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let known = if ASKING.contains(&own) { own } else { ASKING[0] };
     let mut files = bundle::single(path, known)?;
+    let source = SourceDir::open(dir).with_context(|| format!("cannot open {}", dir.display()))?;
     for name in BESIDE.into_iter().filter(|name| *name != known && is_read_with(known, name)) {
-        if dir.join(name).is_file() {
+        if source.has(name) {
             files.extend(bundle::single(&dir.join(name), name)?);
         }
     }

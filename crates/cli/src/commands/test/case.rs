@@ -1,10 +1,10 @@
 //! Event files: what a function is called with, and what is expected of it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use faas_config::{EntryKind, SourceDir};
 use faas_types::{RunState, limits};
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::unusable;
 use crate::failure::Failure;
 use crate::project::plain;
+use crate::text::visible;
 
 /// Directories of a project whose JSON files are cases.
 const DIRECTORIES: [&str; 2] = ["tests", "events"];
@@ -80,10 +81,18 @@ enum Shape {
 /// The cases of a project, by file name.
 pub(super) fn of_directory(project: &Path) -> Result<Vec<Case>, Failure> {
     let mut files = Vec::new();
+    let unreadable = |path: &Path, error: &std::io::Error| {
+        Failure::usage(visible(&format!("cannot read {}: {}", project.join(path).display(), plain(error))))
+    };
+    let source = SourceDir::open(project).map_err(|error| unreadable(Path::new(""), &error))?;
     for name in DIRECTORIES {
-        let Ok(entries) = std::fs::read_dir(project.join(name)) else { continue };
-        let paths = entries.flatten().map(|entry| entry.path());
-        files.extend(paths.filter(|path| path.extension().is_some_and(|end| end == "json") && path.is_file()));
+        let entries = match source.dir(name).and_then(|dir| dir.entries()) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+            listed => listed.map_err(|error| unreadable(Path::new(name), &error))?,
+        };
+        let paths = entries.into_iter().filter(|entry| entry.kind != EntryKind::Directory);
+        let paths = paths.map(|entry| Path::new(name).join(entry.name));
+        files.extend(paths.filter(|path| path.extension().is_some_and(|end| end == "json")));
     }
     files.sort();
     if files.is_empty() {
@@ -94,24 +103,37 @@ pub(super) fn of_directory(project: &Path) -> Result<Vec<Case>, Failure> {
     if files.len() > CASES_MAX {
         return Err(Failure::usage(format!("there are more than {CASES_MAX} event files; name some with --event")));
     }
-    let found: Result<Vec<_>, _> = files.iter().map(|file| read(file, false)).collect();
+    let found: Result<Vec<_>, _> = files.iter().map(|file| read(&source, project, file, false)).collect();
     Ok(found?.into_iter().flatten().collect())
 }
 
 /// The cases of these files. One may be a bare event, which is then the body of a call.
 pub(super) fn of_files(files: &[PathBuf]) -> Result<Vec<Case>, Failure> {
-    let found: Result<Vec<_>, _> = files.iter().map(|file| read(file, true)).collect();
+    let found: Result<Vec<_>, _> = files.iter().map(|file| named(file)).collect();
     Ok(found?.into_iter().flatten().collect())
 }
 
-fn read(file: &Path, may_be_bare: bool) -> Result<Vec<Case>, Failure> {
+/// The cases of a file that the command line names, be it by a link.
+fn named(file: &Path) -> Result<Vec<Case>, Failure> {
+    let real = file.canonicalize();
+    let real = real.map_err(|error| Failure::usage(format!("cannot read {}: {}", file.display(), plain(&error))))?;
+    let (dir, name) = (real.parent().unwrap_or(Path::new("/")), real.file_name().unwrap_or_default());
+    let source = SourceDir::open(dir);
+    let source =
+        source.map_err(|error| Failure::usage(format!("cannot read {}: {}", file.display(), plain(&error))))?;
+    read(&source, file.parent().unwrap_or(Path::new("")), Path::new(name), true)
+}
+
+/// The cases of a file below an open directory, which is at `dir`.
+fn read(source: &SourceDir, dir: &Path, path: &Path, may_be_bare: bool) -> Result<Vec<Case>, Failure> {
+    let file = dir.join(path);
     let shown = file.display().to_string();
-    let mut text = String::new();
-    let opened = File::open(file).and_then(|opened| opened.take(limits::BODY_MAX + 1).read_to_string(&mut text));
-    opened.map_err(|error| Failure::usage(format!("cannot read {shown}: {}", plain(&error))))?;
-    if text.len() as u64 > limits::BODY_MAX {
-        return Err(unusable(&shown, "it is larger than the body of a call may be"));
-    }
+    let text = match source.text(path, limits::BODY_MAX) {
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+            return Err(unusable(&shown, "it is larger than the body of a call may be"));
+        }
+        read => read.map_err(|error| Failure::usage(format!("cannot read {shown}: {}", plain(&error))))?,
+    };
     let mut cases = parse(&shown, &text, may_be_bare)?;
     if cases.len() > CASES_MAX {
         return Err(unusable(&shown, format!("it has more than {CASES_MAX} cases")));
@@ -121,7 +143,7 @@ fn read(file: &Path, may_be_bare: bool) -> Result<Vec<Case>, Failure> {
     for (index, case) in cases.iter_mut().enumerate() {
         let own = if is_alone { stem.clone() } else { format!("{stem}-{}", index + 1) };
         case.snapshot = file.with_file_name("__snapshots__").join(format!("{own}.json"));
-        file.clone_into(&mut case.file);
+        case.file.clone_from(&file);
         if case.name.is_empty() {
             case.name = own;
         }
@@ -172,7 +194,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("a.json");
         std::fs::write(&file, text).expect("written");
-        let message = read(&file, may_be_bare).expect_err(text).message;
+        let source = SourceDir::open(dir.path()).expect("opened");
+        let message = read(&source, dir.path(), Path::new("a.json"), may_be_bare).expect_err(text).message;
         message.split("a.json").nth(1).unwrap_or_default().to_owned()
     }
 

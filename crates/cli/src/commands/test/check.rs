@@ -1,7 +1,9 @@
 //! Compares what came with what was expected.
 
-use std::fs;
+use std::io;
+use std::path::Path;
 
+use faas_config::SourceDir;
 use serde_json::{Value, json};
 
 use super::case::Case;
@@ -12,6 +14,8 @@ use crate::project::plain;
 const PROBLEMS_MAX: usize = 10;
 /// Characters of a value in a message.
 const SHOWN_MAX: usize = 120;
+/// Bytes of a snapshot: an answer, laid out.
+const SNAPSHOT_MAX: u64 = 64 << 20;
 
 /// What is not as expected, one sentence each.
 pub(super) fn problems(case: &Case, seen: &Seen, update: bool) -> Vec<String> {
@@ -84,13 +88,10 @@ fn snapshot(case: &Case, seen: &Seen, update: bool) -> Option<String> {
     let now = json!({ "status": seen.status, "body": seen.body });
     let shown_path = case.snapshot.display();
     if update {
-        let write = || {
-            fs::create_dir_all(case.snapshot.parent()?).ok()?;
-            fs::write(&case.snapshot, serde_json::to_string_pretty(&now).ok()? + "\n").ok()
-        };
-        return write().is_none().then(|| format!("snapshot: cannot write {shown_path}"));
+        let written = write_snapshot(&case.snapshot, &now);
+        return written.err().map(|error| format!("snapshot: cannot write {shown_path}: {}", plain(&error)));
     }
-    let text = match fs::read_to_string(&case.snapshot) {
+    let text = match read_snapshot(&case.snapshot) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Some(format!("snapshot: there is no {shown_path} yet; write it with --update"));
@@ -102,6 +103,20 @@ fn snapshot(case: &Case, seen: &Seen, update: bool) -> Option<String> {
     };
     (before != now)
         .then(|| format!("snapshot: expected {}, got {}; accept it with --update", shown(&before), shown(&now)))
+}
+
+/// Beneath the directory of the event file, which has the snapshots' directory beside it.
+fn write_snapshot(path: &Path, now: &Value) -> io::Result<()> {
+    let (dir, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
+    let source = SourceDir::open(dir.parent().unwrap_or(Path::new("")))?;
+    let snapshots = source.create_dir(dir.file_name().unwrap_or_default())?;
+    snapshots.write(name, (serde_json::to_string_pretty(now)? + "\n").as_bytes())
+}
+
+fn read_snapshot(path: &Path) -> io::Result<String> {
+    let (dir, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
+    let source = SourceDir::open(dir.parent().unwrap_or(Path::new("")))?;
+    source.text(Path::new(dir.file_name().unwrap_or_default()).join(name), SNAPSHOT_MAX)
 }
 
 fn shown(value: &Value) -> String {

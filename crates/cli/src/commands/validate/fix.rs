@@ -1,15 +1,17 @@
 //! `faas validate --fix`: what has one obvious way out.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
 use faas_config::preflight::Policies;
-use faas_config::{IGNORE_FILE, LoadManifestError, Manifest};
-use faas_types::FunctionName;
+use faas_config::{IGNORE_FILE, LoadManifestError, Manifest, SourceDir};
+use faas_types::{FunctionName, limits};
 
 use crate::project::{Project, Wishes};
 use crate::text::visible;
+
+/// Bytes of a file of patterns.
+const IGNORES_MAX: u64 = 1 << 20;
 
 /// Mends what can be mended and tells what was.
 pub(super) fn mend(path: &Path, wishes: &Wishes) -> anyhow::Result<Vec<String>> {
@@ -24,8 +26,8 @@ pub(super) fn mend(path: &Path, wishes: &Wishes) -> anyhow::Result<Vec<String>> 
         for finding in project.check(&Policies::default()) {
             let Some(file) = &finding.file else { continue };
             match finding.rule.as_str() {
-                "env-not-ignored" => fixed.push(add_line(&root.join(".gitignore"), file)?),
-                "env-file" => fixed.push(add_line(&root.join(IGNORE_FILE), &format!("/{file}"))?),
+                "env-not-ignored" => fixed.push(add_line(&root, ".gitignore", file)?),
+                "env-file" => fixed.push(add_line(&root, IGNORE_FILE, &format!("/{file}"))?),
                 _ => {}
             }
         }
@@ -43,13 +45,16 @@ fn mend_name(dir: &Path) -> anyhow::Result<Option<String>> {
     if errors.source != "faas.toml" {
         return Ok(None);
     }
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let source = SourceDir::open(dir).with_context(|| format!("cannot open {}", dir.display()))?;
+    let text = source.text("faas.toml", limits::MANIFEST_MAX);
+    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
     let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
     let Some(line) = lines.get_mut(at.line as usize - 1) else { return Ok(None) };
     let mended = line.trim_start().strip_prefix("name").and_then(|_| mended_line(line));
     let Some((mended, from, to)) = mended else { return Ok(None) };
     *line = mended;
-    fs::write(&path, lines.join("\n")).with_context(|| format!("cannot write {}", path.display()))?;
+    let written = source.write("faas.toml", lines.join("\n").as_bytes());
+    written.with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Some(format!("faas.toml: the name `{}` is now `{to}`", visible(&from))))
 }
 
@@ -73,15 +78,19 @@ fn mended_line(line: &str) -> Option<(String, String, FunctionName)> {
     Some((mended, name.to_owned(), plain))
 }
 
-fn add_line(path: &Path, line: &str) -> anyhow::Result<String> {
-    let mut text = fs::read_to_string(path).unwrap_or_default();
+fn add_line(dir: &Path, name: &str, line: &str) -> anyhow::Result<String> {
+    let place = || format!("cannot write {}", dir.join(name).display());
+    let source = SourceDir::open(dir).with_context(place)?;
+    let mut text = match source.text(name, IGNORES_MAX) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        read => read.with_context(place)?,
+    };
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
     text.push_str(line);
     text.push('\n');
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    source.write(name, text.as_bytes()).with_context(place)?;
     Ok(format!("{name}: added {}", visible(line)))
 }
 
