@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import stat
 import tarfile
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from harness import Server, write_function
 
+from product.developer import Dev, Developer
 from product.functions import ADD
 
 SECRET = "AKIA-not-for-strangers-1234567890"
@@ -58,7 +60,7 @@ def test_a_linked_directory_of_a_function(server: Server, tmp_path: Path, name: 
     server.cli("deploy", folder).ok()
 
 
-@pytest.mark.parametrize("path", [".faasignore", "tests", "tests/a.json", ".env", "tests/__snapshots__", ".faas"])
+@pytest.mark.parametrize("path", [".faasignore", "tests", "tests/a.json", "tests/__snapshots__", ".faas"])
 def test_what_else_a_directory_names(server: Server, tmp_path: Path, secret: Path, name: str, path: str) -> None:
     folder = write_function(tmp_path, name, ADD)
     outside = tmp_path / "outside"
@@ -75,15 +77,45 @@ def test_what_else_a_directory_names(server: Server, tmp_path: Path, secret: Pat
     before = sorted(str(found) for found in outside.rglob("*"))
     words = ["validate"] if path == ".faasignore" else ["test", "--update"]
     result = server.cli(*words, folder, timeout=120)
-    # A `.env` is for `faas dev` and `vars`; a test takes none.
-    if path == ".env":
-        result = server.cli("vars", "list", name)
-    else:
-        assert result.code != 0, result.stdout + result.stderr
-        assert "symbolic link" in result.stdout + result.stderr
+    assert result.code != 0, result.stdout + result.stderr
+    assert "symbolic link" in result.stdout + result.stderr
     assert "AKIA" not in result.stdout + result.stderr
     assert sorted(str(found) for found in outside.rglob("*")) == before
     assert secret.read_text("utf-8") == SECRET + "\n"
+
+
+def test_the_vars_of_a_directory(tmp_path: Path, secret: Path) -> None:
+    """A `.env` that is a link gives its target to nobody; one that the user names is the user's own choice."""
+    secret.write_text("TOKEN=AKIA\n", "utf-8")
+    developer = Developer(tmp_path / "home")
+    developer.home.mkdir()
+    folder = write_function(tmp_path, "linked", "import os\n\n\ndef handler():\n    return os.environ.get('TOKEN')\n")
+    (folder / ".env").symlink_to(secret)
+    with Dev(developer, folder, "--public") as dev:
+        said = dev.has_said("failed", within=60)
+        assert "symbolic link" in said["message"]
+        assert "AKIA" not in json.dumps(dev.events)
+    with Dev(developer, folder, "--public", "--env-file", str(folder / ".env")) as dev:
+        assert dev.answer() == {"result": "AKIA"}
+
+
+def test_vars_are_pulled_into_no_link(server: Server, tmp_path: Path, name: str) -> None:
+    folder = write_function(tmp_path, name, ADD)
+    server.deploy(folder)
+    server.cli("vars", "set", name, "A=1").ok()
+    victim = tmp_path / "victim"
+    victim.write_text("B=2\n", "utf-8")
+    (folder / ".env").symlink_to(victim)
+    result = server.cli("vars", "pull", name, cwd=folder)
+    assert result.code != 0
+    assert "symbolic link" in result.stderr
+    server.cli("vars", "pull", name, "--file", "./.env", cwd=folder).ok()
+    assert victim.read_text("utf-8") == "B=2\nA=1\n"
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / "tests").symlink_to(tmp_path)
+    assert server.cli("init", "demo", "--dir", new).code != 0
+    assert not (tmp_path / "first.json").exists()
 
 
 def test_nothing_is_mended_through_a_link(server: Server, tmp_path: Path, name: str) -> None:

@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::Args;
 use faas_client::rest::{DeploymentView, RotateSecret, TriggerView};
 use faas_client::{ApiKey, Client, Connection, DeployOptions, OutgoingMessage};
-use faas_config::{ServerConfig, ServerOverrides};
+use faas_config::{ServerConfig, ServerOverrides, SourceDir};
 use faas_types::{Code, Debuggee, Span, TriggerSettings};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -131,10 +131,9 @@ fn prepare(data: &Path) -> anyhow::Result<()> {
         refuse_links(data)?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
         let is_own = |dir: &&Path| dir.parent().is_some_and(|above| above.ends_with(STATE));
-        match data.parent().filter(is_own).map(|dir| dir.join(".gitignore")) {
-            Some(ignore) if !ignore.exists() => fs::write(ignore, "*\n"),
-            _ => Ok(()),
-        }
+        let Some(own) = data.parent().filter(is_own) else { return Ok(()) };
+        let own = SourceDir::open(own)?;
+        if own.has(".gitignore") { Ok(()) } else { own.write(".gitignore", b"*\n") }
     };
     attempt().with_context(|| format!("cannot make {}; name another directory with --data", data.display()))
 }

@@ -139,6 +139,16 @@ impl SourceDir {
         }
     }
 
+    /// The bytes of a file beneath this directory, as the file system tells them.
+    ///
+    /// # Errors
+    /// As for [`dir`](Self::dir).
+    pub fn size(&self, path: impl AsRef<Path>) -> io::Result<u64> {
+        let (parent, name) = split(path.as_ref())?;
+        let stat = fs::statat(&self.beneath(parent)?.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(u64::try_from(stat.st_size).unwrap_or_default())
+    }
+
     /// Whether anything lies under a path, be it a link that leads nowhere. What cannot be looked at is there.
     #[must_use]
     pub fn has(&self, path: impl AsRef<Path>) -> bool {
@@ -262,7 +272,7 @@ impl EntryKind {
 /// Whether an error says that a link is in the way.
 #[must_use]
 pub fn is_link_error(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<LinkInTheWay>())
+    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<LinkInTheWay>)
 }
 
 /// Text that came as bytes, without the byte order mark that some editors put before it.

@@ -2,13 +2,13 @@
 
 mod starts;
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum as _};
-use faas_config::{Language, Manifest, manifest_schema};
+use faas_config::{Language, Manifest, SourceDir, manifest_schema};
 use faas_types::{Code, FunctionName, RuntimeName};
 use serde_json::json;
 
@@ -96,7 +96,7 @@ pub(crate) fn run(args: &InitArgs, session: &Session) -> anyhow::Result<()> {
     let files = files(&name, &args.runtime, start)?;
     refuse_overwrite(&dir, &files)?;
     for (path, text) in &files {
-        write(&dir.join(path), text)?;
+        write(&dir, path, text)?;
     }
     let paths: Vec<_> = files.iter().map(|(path, _)| *path).collect();
     let made = json!({ "name": name, "dir": dir, "files": paths });
@@ -150,16 +150,19 @@ fn refuse_overwrite(dir: &Path, files: &[(&str, String)]) -> anyhow::Result<()> 
     })
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+/// Writes a file into a directory that may be there, with directories of somebody else in it.
+fn write(dir: &Path, path: &str, text: &str) -> anyhow::Result<()> {
     let attempt = || -> io::Result<()> {
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
+        fs::create_dir_all(dir)?;
+        let source = SourceDir::open(dir)?;
+        if let Some((parent, _)) = path.rsplit_once('/') {
+            source.create_dir(parent)?;
         }
-        OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
+        source.write(path, text.as_bytes())
     };
     attempt()
         .map_err(|error| anyhow::anyhow!(plain(&error)))
-        .with_context(|| format!("cannot write {}", path.display()))
+        .with_context(|| format!("cannot write {}", dir.join(path).display()))
 }
 
 #[cfg(test)]

@@ -10,16 +10,20 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::Context;
 use clap::Args;
 use faas_client::rest::{SetVars, VarView};
-use faas_config::{Manifest, check_var};
+use faas_config::{Manifest, SourceDir, check_var};
 use faas_types::{Code, Stage, limits};
 use serde::Serialize;
 
-use super::vars::{read, refuse_secrets};
+use super::vars::{FILE_MAX, read, refuse_secrets};
 use crate::env_file::EnvFile;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::text::visible;
 
+/// The file of vars that a directory has.
+const OWN: &str = ".env";
+/// Bytes of a `.gitignore`.
+const GITIGNORE_MAX: u64 = 1 << 20;
 /// Characters of a value that a difference shows.
 const SHOWN: usize = 60;
 
@@ -64,7 +68,7 @@ struct Of {
     /// The function [default: that of the manifest in this directory]
     name: Option<String>,
     /// The file
-    #[arg(long, value_name = "FILE", default_value = ".env")]
+    #[arg(long, value_name = "FILE", default_value = OWN)]
     file: PathBuf,
     /// The stage: dev, staging or prod
     #[arg(long, default_value_t)]
@@ -170,7 +174,20 @@ impl Of {
         Ok(manifest.name.ok_or_else(unnamed)?.to_string())
     }
 
+    /// Whether the file is the one that a directory has, which may be a stranger's: a link in its place is not followed.
+    fn is_of_the_directory(&self) -> bool {
+        self.file == Path::new(OWN)
+    }
+
     fn local(&self) -> anyhow::Result<Option<EnvFile>> {
+        if self.is_of_the_directory() {
+            let text = SourceDir::open(Path::new(".")).and_then(|source| source.text(OWN, FILE_MAX));
+            return match text {
+                Ok(text) => Ok(Some(EnvFile::read(&text, OWN)?)),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error).with_context(|| format!("cannot read {OWN}; or name it with --file")),
+            };
+        }
         match fs::metadata(&self.file) {
             Ok(_) => Ok(Some(EnvFile::read(&read(&self.file)?, &self.file.display().to_string())?)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -281,14 +298,25 @@ fn keep_out_of_git(path: &Path, session: &Session) {
         session.out.note(format_args!("{name} is in the repository already; take it out with git rm --cached {name}"));
     } else if git(&["check-ignore", "-q"]) == Some(1) {
         let ignore = dir.join(".gitignore");
-        let ends = fs::read(&ignore).map_or(true, |text| text.is_empty() || text.ends_with(b"\n"));
-        let line = format!("{}/{name}\n", if ends { "" } else { "\n" });
-        let appended = OpenOptions::new().append(true).create(true).open(&ignore);
-        match appended.and_then(|mut file| file.write_all(line.as_bytes())) {
+        match append_line(dir, ".gitignore", &format!("/{name}")) {
             Ok(()) => session.out.note(format_args!("added {name} to {}", ignore.display())),
             Err(error) => session.out.note(format_args!("add {name} to {} yourself: {error}", ignore.display())),
         }
     }
+}
+
+fn append_line(dir: &Path, name: &str, line: &str) -> std::io::Result<()> {
+    let source = SourceDir::open(dir)?;
+    let mut text = match source.read(name, GITIGNORE_MAX) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        read => read?,
+    };
+    if !text.is_empty() && !text.ends_with(b"\n") {
+        text.push(b'\n');
+    }
+    text.extend_from_slice(line.as_bytes());
+    text.push(b'\n');
+    source.write(name, &text)
 }
 
 #[cfg(test)]
