@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use regex::Regex;
+use regex::{Regex, RegexSet};
 
 /// What on a line says that a match there is no secret.
 pub const ALLOW_MARK: &str = "faas:allow-secret";
@@ -160,10 +160,9 @@ pub fn rules() -> impl Iterator<Item = &'static str> {
 #[must_use]
 pub fn find(text: &str) -> Vec<Secret> {
     let mut found: Vec<(usize, Secret)> = Vec::new();
-    for (rule, pattern) in RULES.iter().zip(patterns()) {
-        if !rule.hints.iter().any(|hint| text.contains(hint)) {
-            continue;
-        }
+    // One pass for the hints of all rules: most texts have none.
+    for at in hints().matches(text) {
+        let (rule, pattern) = (&RULES[at], &patterns()[at]);
         let compile = || Regex::new(rule.pattern).expect("constant, and every rule has a test");
         for groups in pattern.get_or_init(compile).captures_iter(text).take(FOUND_MAX) {
             let Some(matched) = groups.name("s").or_else(|| groups.get(0)) else { continue };
@@ -178,6 +177,15 @@ pub fn find(text: &str) -> Vec<Secret> {
     found.dedup_by_key(|(at, _)| *at);
     found.truncate(FOUND_MAX);
     found.into_iter().map(|(_, secret)| secret).collect()
+}
+
+/// Which rules a text can match at all.
+fn hints() -> &'static RegexSet {
+    static HINTS: OnceLock<RegexSet> = OnceLock::new();
+    HINTS.get_or_init(|| {
+        let any = |rule: &Rule| rule.hints.iter().map(|hint| regex::escape(hint)).collect::<Vec<_>>().join("|");
+        RegexSet::new(RULES.iter().map(any)).expect("escaped text is a pattern")
+    })
 }
 
 /// Where the compiled pattern of each rule is kept, once a text has needed it.
