@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import Server, free_port, write_function
+from harness import Server, free_port, until, write_function
+
+from product.functions import ADD
 
 FILES = 500
 GOOD = "def handler():\n    return 'old'\n"
@@ -169,3 +173,60 @@ def test_a_second_try_goes_on_where_the_first_ended(server: Server, tmp_path: Pa
     server.http.get(f"/api/v1/functions/{name}").expect(404)
     upload = server.cli("deploy", folder, "-o", "json").ok().json()["upload"]
     assert 0 < upload["files_present"] < 22, upload
+
+
+def test_a_large_function_says_what_is_heavy(server: Server, tmp_path: Path, name: str) -> None:
+    folder = write_function(tmp_path, name, ADD)
+    (folder / "node_modules").mkdir()
+    with (folder / "node_modules" / "big.bin").open("wb") as big:
+        big.truncate(60 << 20)
+    result = server.cli("validate", folder).ok()
+    assert "reading 3 files, 60.0 MB" in result.stderr
+    assert "node_modules is 99 % of it: 1 file, 60.0 MB" in result.stderr
+
+
+def test_many_changes_are_cut_and_counted(server: Server, tmp_path: Path, name: str) -> None:
+    """A line of events has a bound, whatever the function has."""
+    files = {"main.py": ADD} | {f"data/{number:04}.txt": str(number) for number in range(300)}
+    folder = write_function(tmp_path, name, files)
+    for words in (["--dry-run"], []):
+        result = server.cli("deploy", folder, "-o", "ndjson", *words).ok()
+        lines = result.stdout.splitlines()
+        assert all(len(line) < 40_000 for line in lines)
+        last = json.loads(lines[-1])
+        assert last["changes"]["counts"] == {"added": 302, "changed": 0, "removed": 0}
+        assert len(last["changes"]["added"]) == 100
+    again = server.cli("deploy", folder, "-o", "ndjson", "--dry-run").ok()
+    assert json.loads(again.stdout.splitlines()[-1])["new_count"] == 0
+
+
+def test_a_deployment_that_is_given_up_says_what_serves(server: Server, tmp_path: Path, name: str) -> None:
+    folder = write_function(tmp_path, name, ADD)
+    server.deploy(folder)
+    given_up = subprocess.Popen(
+        [str(server.program), "deploy", "-", "--name", name],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=server.cli.env,
+    )
+    until(lambda: b"interrupt" in b"".join(threads(given_up.pid)), "it listens")
+    given_up.send_signal(signal.SIGINT)
+    assert given_up.wait(20) == 130
+    assert given_up.stderr is not None
+    assert given_up.stderr.read() == b"interrupted: nothing was changed\n"
+    (folder / "main.py").write_text("import time\n\ntime.sleep(20)\n\n\ndef handler():\n    return 2\n", "utf-8")
+    words = [str(server.program), "deploy", str(folder)]
+    asked = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=server.cli.env)
+    assert asked.stderr is not None
+    for line in asked.stderr:
+        if "loading the entrypoint" in line:
+            break
+    asked.send_signal(signal.SIGINT)
+    assert asked.wait(20) == 130
+    assert f"the server may still go on; what serves: faas fn versions {name}" in asked.stderr.read()
+    assert server.api.invoke(name, {"x": 2, "y": 5}).expect(200).json() == {"result": 7}
+
+
+def threads(pid: int) -> list[bytes]:
+    """The names of a process's threads."""
+    return [path.read_bytes() for path in Path(f"/proc/{pid}/task").glob("*/comm")]

@@ -11,6 +11,7 @@ use faas_config::{EntryKind, IGNORE_FILE, IgnoreRules, SourceDir, SourceEntry, r
 use faas_types::{Bundle, BundleFile, Code, Digest, limits};
 
 use crate::failure::Failure;
+use crate::pace::Pace;
 use crate::text;
 
 /// Bytes of a file of patterns.
@@ -22,18 +23,24 @@ const IGNORE_FILE_MAX: u64 = 1 << 20;
 /// # Errors
 /// A symbolic link or special file, a path or size beyond the limits, or what the system refuses.
 pub(crate) fn walk(root: &Path) -> anyhow::Result<Vec<LocalFile>> {
+    walk_at_pace(root, &Pace::default())
+}
+
+/// The same, telling how far it is.
+pub(crate) fn walk_at_pace(root: &Path, pace: &Pace) -> anyhow::Result<Vec<LocalFile>> {
     let source = SourceDir::open(root).with_context(|| format!("cannot list {}", root.display()))?;
-    walk_in(&source, root)
+    walk_in(&source, root, pace)
 }
 
 /// The same for a directory that is open. `root` is where it is, for people and for the upload.
-pub(crate) fn walk_in(source: &SourceDir, root: &Path) -> anyhow::Result<Vec<LocalFile>> {
-    let mut walk = Walk { rules: rules_in(source, root)?, found: Vec::new(), bytes: 0 };
+pub(crate) fn walk_in(source: &SourceDir, root: &Path, pace: &Pace) -> anyhow::Result<Vec<LocalFile>> {
+    let mut walk = Walk { rules: rules_in(source, root)?, seen: Vec::new(), bytes: 0 };
     let mut waiting = vec![String::new()];
     while let Some(prefix) = waiting.pop() {
         let dir = if prefix.is_empty() { "." } else { prefix.as_str() };
-        let entries = source.dir(dir).and_then(|dir| dir.entries());
-        for SourceEntry { name, kind } in entries.with_context(|| format!("cannot list {}", place(root, &prefix)))? {
+        let listing = || format!("cannot list {}", place(root, &prefix));
+        let here = source.dir(dir).with_context(listing)?;
+        for SourceEntry { name, kind } in here.entries().with_context(listing)? {
             let Some(name) = name.to_str() else {
                 let local = root.join(&prefix).join(name);
                 return Err(refused(&local, "has a name that is not UTF-8; rename it").into());
@@ -47,11 +54,12 @@ pub(crate) fn walk_in(source: &SourceDir, root: &Path) -> anyhow::Result<Vec<Loc
             } else {
                 let local = root.join(&path);
                 check_kind(&local, kind)?;
-                walk.add(source, local, &path, path.clone())?;
+                let size = here.size(name).with_context(|| format!("cannot look at {}", local.display()))?;
+                walk.add(Seen { local, at: path.clone().into(), path, size })?;
             }
         }
     }
-    walk.finish()
+    walk.finish(source, pace.clone())
 }
 
 /// A bundle of one file.
@@ -61,9 +69,10 @@ pub(crate) fn single(file: &Path, name: &str) -> anyhow::Result<Vec<LocalFile>> 
     let source = SourceDir::open(file.parent().unwrap_or(Path::new(""))).with_context(looking)?;
     let kind = source.kind(own).with_context(looking)?.with_context(looking)?;
     check_kind(file, kind)?;
-    let mut walk = Walk { rules: IgnoreRules::new("")?, found: Vec::new(), bytes: 0 };
-    walk.add(&source, file.to_owned(), own, name.to_owned())?;
-    walk.finish()
+    let mut walk = Walk { rules: IgnoreRules::new("")?, seen: Vec::new(), bytes: 0 };
+    let size = source.size(own).with_context(looking)?;
+    walk.add(Seen { local: file.to_owned(), at: own.into(), path: name.to_owned(), size })?;
+    walk.finish(&source, Pace::default())
 }
 
 /// Reads a file of a bundle again, with no more bytes than it had.
@@ -95,43 +104,52 @@ pub(crate) fn total_bytes(files: &[LocalFile]) -> u64 {
 
 struct Walk {
     rules: IgnoreRules,
-    found: Vec<(PathBuf, BundleFile)>,
+    seen: Vec<Seen>,
     bytes: u64,
+}
+
+/// A file that becomes part of the bundle, before it is read.
+struct Seen {
+    local: PathBuf,
+    /// The path below the directory that is walked.
+    at: PathBuf,
+    /// The path in the bundle.
+    path: String,
+    size: u64,
 }
 
 // === impl Walk ===
 
 impl Walk {
-    /// `at` is the path below `source`, `path` the one in the bundle.
-    fn add(&mut self, source: &SourceDir, local: PathBuf, at: impl AsRef<Path>, path: String) -> anyhow::Result<()> {
-        if self.found.len() == limits::BUNDLE_FILES_MAX {
+    fn add(&mut self, file: Seen) -> anyhow::Result<()> {
+        if self.seen.len() == limits::BUNDLE_FILES_MAX {
             let message = format!("the bundle has more than {} files", limits::BUNDLE_FILES_MAX);
             return Err(too_large(message).into());
         }
-        let file = source.file(at).with_context(|| format!("cannot read {}", local.display()))?;
-        let meta = file.metadata().with_context(|| format!("cannot look at {}", local.display()))?;
-        let size = meta.len();
-        if size > limits::BUNDLE_FILE_MAX {
-            let most = text::bytes(limits::BUNDLE_FILE_MAX);
-            return Err(too_large(format!("{path} has {}, more than {most} for one file", text::bytes(size))).into());
-        }
-        self.bytes += size;
+        check_size(&file.path, file.size)?;
+        self.bytes += file.size;
         if self.bytes > limits::BUNDLE_BYTES_MAX {
             let most = text::bytes(limits::BUNDLE_BYTES_MAX);
-            return Err(too_large(format!("the bundle is larger than {most} at {path}")).into());
+            return Err(too_large(format!("the bundle is larger than {most} at {}", file.path)).into());
         }
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(file).with_context(|| format!("cannot read {}", local.display()))?;
-        let digest = Digest::from_bytes(hasher.finalize().into());
-        let executable = meta.permissions().mode() & 0o100 != 0;
-        self.found.push((local, BundleFile { path, digest, size, executable }));
+        self.seen.push(file);
         Ok(())
     }
 
-    /// Applies the server's own rules to the whole, so that what passes here passes there.
-    fn finish(self) -> anyhow::Result<Vec<LocalFile>> {
-        let mut found = self.found;
-        found.sort_by(|(_, a), (_, b)| a.path.cmp(&b.path));
+    /// Reads the files, and applies the server's own rules to the whole, so that what passes here passes there.
+    fn finish(self, source: &SourceDir, mut pace: Pace) -> anyhow::Result<Vec<LocalFile>> {
+        let Self { mut seen, bytes, .. } = self;
+        seen.sort_by(|a, b| a.path.cmp(&b.path));
+        pace.begin(seen.len(), bytes);
+        let mut found = Vec::with_capacity(seen.len());
+        for file in seen {
+            let Seen { local, at, path, .. } = file;
+            let entry = hashed(source, &at, path).with_context(|| format!("cannot read {}", local.display()))?;
+            check_size(&entry.path, entry.size)?;
+            pace.read(entry.size);
+            found.push((local, entry));
+        }
+        pace.end();
         Bundle { files: found.iter().map(|(_, file)| file.clone()).collect() }.validate()?;
         let local = |(local, file): (PathBuf, BundleFile)| {
             let BundleFile { path, digest, size, executable } = file;
@@ -139,6 +157,24 @@ impl Walk {
         };
         Ok(found.into_iter().map(local).collect())
     }
+}
+
+/// A file as it is when it is read, with no more bytes than one may have and one that tells of more.
+fn hashed(source: &SourceDir, at: &Path, path: String) -> std::io::Result<BundleFile> {
+    let file = source.file(at)?;
+    let executable = file.metadata()?.permissions().mode() & 0o100 != 0;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file.take(limits::BUNDLE_FILE_MAX + 1))?;
+    let digest = Digest::from_bytes(hasher.finalize().into());
+    Ok(BundleFile { path, digest, size: hasher.count(), executable })
+}
+
+fn check_size(path: &str, size: u64) -> Result<(), Failure> {
+    if size <= limits::BUNDLE_FILE_MAX {
+        return Ok(());
+    }
+    let most = text::bytes(limits::BUNDLE_FILE_MAX);
+    Err(too_large(format!("{path} has {}, more than {most} for one file", text::bytes(size))))
 }
 
 /// The rules of a directory for what stays at home.

@@ -1,6 +1,7 @@
 //! What is wrong with a function's files, as far as this machine can tell: the server's own rules and, where an interpreter is
 //! here, syntax and entrypoint.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,10 @@ use crate::text::{self, visible};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Directories above a function in which a repository is looked for.
 const ABOVE_MAX: usize = 32;
+/// A function from which on it is worth a word what is heavy in it, and the share that one directory has then.
+const HEAVY_BYTES: u64 = 50 << 20;
+const HEAVY_FILES: usize = 5_000;
+const HEAVY_PERCENT: u64 = 50;
 /// Bytes of a `.gitignore`.
 const GITIGNORE_MAX: u64 = 1 << 20;
 
@@ -233,6 +238,32 @@ pub(crate) fn warnings(findings: &[Finding]) -> impl Iterator<Item = String> + '
     findings.iter().filter(|finding| finding.severity == Severity::Warning).map(|finding| {
         let fix = finding.fix.as_ref().map(|fix| format!("; {fix}")).unwrap_or_default();
         visible(&format!("{finding}{fix}"))
+    })
+}
+
+/// What is heavy in a function that is, for people.
+pub(crate) fn heavy(project: &Project) -> Option<String> {
+    let bytes = project.bytes();
+    if bytes < HEAVY_BYTES && project.files.len() < HEAVY_FILES {
+        return None;
+    }
+    let mut shares: HashMap<&str, (usize, u64)> = HashMap::new();
+    for LocalFile { entry, .. } in &project.files {
+        let Some((top, _)) = entry.path.split_once('/') else { continue };
+        let share = shares.entry(top).or_default();
+        *share = (share.0 + 1, share.1 + entry.size);
+    }
+    let (top, (files, size)) = shares.into_iter().max_by_key(|(_, share)| (share.1, share.0))?;
+    let percent = (size * 100).checked_div(bytes)?;
+    (percent >= HEAVY_PERCENT).then(|| {
+        let (files, size) = (text::counted(files, "file"), text::bytes(size));
+        let advice = match top {
+            "node_modules" | "vendor" => {
+                "the server installs what a lock or requirements.txt names, so that it need not be uploaded"
+            }
+            _ => "list in .faasignore what is not needed when the function runs",
+        };
+        format!("{} is {percent} % of it: {files}, {size}; {advice}", visible(top))
     })
 }
 

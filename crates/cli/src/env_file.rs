@@ -21,12 +21,15 @@ pub(crate) struct EnvFile {
     lines: Vec<Line>,
 }
 
+/// A name and its value.
+type Var = (String, String);
+
 /// A line, or the lines of a quoted value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Line {
     text: String,
     /// Name and value, unless the line is blank or a comment.
-    var: Option<(String, String)>,
+    var: Option<Var>,
 }
 
 // === impl EnvFile ===
@@ -83,7 +86,7 @@ impl EnvFile {
 }
 
 /// The first entry of a text: its length without the line end, and its name and value.
-fn entry(text: &str) -> Result<(usize, Option<(String, String)>), &'static str> {
+fn entry(text: &str) -> Result<(usize, Option<Var>), &'static str> {
     let line = text.split('\n').next().unwrap_or_default();
     let trimmed = line.trim_start();
     if trimmed.is_empty() || trimmed.starts_with('#') {

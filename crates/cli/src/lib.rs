@@ -18,6 +18,7 @@ mod lobby;
 mod local;
 mod local_layers;
 mod output;
+mod pace;
 mod profile;
 mod project;
 mod python;

@@ -9,6 +9,7 @@ use faas_config::{Language, LoadManifestError, MANIFEST_FILES, Manifest, SourceD
 use faas_types::{Code, Entrypoint, FunctionName, Origin};
 
 use crate::failure::Failure;
+use crate::pace::Pace;
 use crate::text::visible;
 use crate::{bundle, checks};
 
@@ -34,6 +35,8 @@ pub(crate) struct Project {
 pub(crate) struct Wishes {
     pub(crate) name: Option<FunctionName>,
     pub(crate) entrypoint: Option<Entrypoint>,
+    /// Who hears how far the reading is.
+    pub(crate) pace: Pace,
 }
 
 // === impl Project ===
@@ -65,14 +68,14 @@ impl Project {
             return Ok(vec![Self::new(path, manifest, files, true)?]);
         }
         if !has_manifest(path)? && wishes.name.is_some() {
-            let files = bundle::walk(path)?;
+            let files = bundle::walk_at_pace(path, &wishes.pace)?;
             return Ok(vec![Self::new(path, guessed(&files, &wishes)?, files, false)?]);
         }
         if wishes.entrypoint.is_some() {
             let message = "--entrypoint is for files without a manifest; faas.toml says it";
             return Err(Failure::usage(message).into());
         }
-        directory(path, wishes.name)
+        directory(path, wishes)
     }
 
     fn new(root: &Path, mut manifest: Manifest, files: Vec<LocalFile>, is_single: bool) -> anyhow::Result<Self> {
@@ -108,7 +111,8 @@ pub(crate) fn look(path: &Path) -> Result<std::fs::Metadata, Failure> {
 }
 
 /// The functions of a directory's manifest. `name` replaces the one that a manifest of a single function says.
-fn directory(dir: &Path, name: Option<FunctionName>) -> anyhow::Result<Vec<Project>> {
+fn directory(dir: &Path, wishes: Wishes) -> anyhow::Result<Vec<Project>> {
+    let Wishes { name, pace, .. } = wishes;
     let (_, mut manifests) = Manifest::load_all(dir).map_err(|error| match error {
         LoadManifestError::Missing { .. } => without_manifest(dir).into(),
         other => anyhow::Error::from(other),
@@ -127,10 +131,10 @@ fn directory(dir: &Path, name: Option<FunctionName>) -> anyhow::Result<Vec<Proje
     let source = SourceDir::open(dir).with_context(|| format!("cannot open {}", dir.display()))?;
     let project = |manifest: Manifest| {
         let Some(path) = &manifest.path else {
-            return Project::new(dir, manifest, bundle::walk_in(&source, dir)?, false);
+            return Project::new(dir, manifest, bundle::walk_in(&source, dir, &pace)?, false);
         };
         let root = dir.join(path);
-        let files = bundle::walk_in(&directory_of(&source, path, &root)?, &root)?;
+        let files = bundle::walk_in(&directory_of(&source, path, &root)?, &root, &pace)?;
         Project::new(&root, manifest, files, false)
     };
     manifests.into_iter().map(project).collect()

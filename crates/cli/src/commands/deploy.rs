@@ -2,6 +2,7 @@
 
 mod build;
 mod changes;
+mod interrupt;
 mod report;
 mod steps;
 
@@ -19,11 +20,13 @@ use faas_types::{AliasName, Entrypoint, FunctionName, Span, TriggerSettings, lim
 use crate::checks;
 use crate::commands::triggers::tick_text;
 use crate::failure::Failure;
+use crate::pace::Pace;
 use crate::project::{Project, Wishes};
 use crate::session::Session;
 use crate::source::{Source, SourceArgs};
 use crate::text;
 use changes::Changes;
+use interrupt::{Interrupt, Stage};
 use steps::Steps;
 
 pub(crate) use report::{deployment_table, together_table};
@@ -117,9 +120,10 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
     }
     let started = Instant::now();
     let steps = Steps::new(session);
+    let interrupt = Interrupt::listen(&session.out);
     let source = Source::fetch(args.source)?;
     steps.fetched(source.origin.as_deref())?;
-    let wishes = Wishes { name: args.name, entrypoint: args.entrypoint };
+    let wishes = Wishes { name: args.name, entrypoint: args.entrypoint, pace: Pace::of(&session.out) };
     let projects = Project::read(&source.path, wishes).map_err(|error| source.named(&error))?;
     let mut projects = only(projects, &args.only)?;
     let is_live = args.target.alias.is_none() && args.target.preview.is_none();
@@ -142,7 +146,10 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
         return report::print_plans(&parcels, session);
     }
     let parcels: Vec<Parcel> = parcels.into_iter().map(|(parcel, _)| parcel).collect();
+    let serving = parcels.iter().filter_map(|parcel| Some((parcel.project.name.to_string(), parcel.changes.live()?)));
+    interrupt.reach(Stage::Preparing(serving.collect()));
     upload(&client, &parcels, &steps).await?;
+    interrupt.reach(Stage::Asked(parcels.iter().map(|parcel| parcel.project.name.to_string()).collect()));
     let build = steps.building(parcels.len());
     match &parcels[..] {
         [parcel] => {
@@ -153,6 +160,7 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
                 client.deploy(project.name.as_str(), manifest, &project.files, options, |step| build.step(&step)).await;
             build.end();
             let deployment = deployment.map_err(|error| placed(&error, &source.path))?;
+            interrupt.reach(Stage::Done);
             steps.switched(&deployment);
             report::print_deployment(&deployment, parcel, started.elapsed(), session)?;
         }
@@ -165,6 +173,7 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
             let together = client.deploy_together(functions.collect(), args.note, |step| build.step(&step)).await;
             build.end();
             let together = together?;
+            interrupt.reach(Stage::Done);
             together.deployments.iter().for_each(|deployment| steps.switched(deployment));
             report::print_together(&together, several, started.elapsed(), session)?;
         }

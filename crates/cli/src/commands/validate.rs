@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::args::Format;
 use crate::checks;
 use crate::failure::Failure;
+use crate::pace::Pace;
 use crate::project::{Project, Wishes, or_here};
 use crate::session::Session;
 use crate::table::Table;
@@ -46,7 +47,7 @@ Examples:
 
 pub(crate) async fn run(args: ValidateArgs, session: &Session) -> anyhow::Result<()> {
     let path = or_here(args.path);
-    let wishes = Wishes { name: args.name, entrypoint: args.entrypoint };
+    let wishes = Wishes { name: args.name, entrypoint: args.entrypoint, pace: Pace::of(&session.out) };
     if args.fix {
         for fixed in fix::mend(&path, &wishes)? {
             session.out.note(format_args!("fixed: {fixed}"));
@@ -68,6 +69,9 @@ pub(crate) async fn run(args: ValidateArgs, session: &Session) -> anyhow::Result
         findings.extend(project.check(&policies));
         if let Some(skipped) = &project.skipped {
             session.out.note(skipped);
+        }
+        if let Some(heavy) = checks::heavy(project) {
+            session.out.note(heavy);
         }
     }
     checks::warnings(&findings).for_each(|warning| session.out.note(format_args!("warning: {warning}")));

@@ -17,6 +17,8 @@ use crate::text;
 /// Files whose lines are compared, and the bytes that each may have.
 const DIFF_FILES: usize = 50;
 const DIFF_BYTES: u64 = 256 << 10;
+/// Files that are named to programs, of each list.
+pub(super) const NAMED_MAX: usize = 100;
 /// Comparing what has little in common is given up early.
 const DIFF_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -84,15 +86,22 @@ impl Changes {
         }
     }
 
+    /// Each list is cut; the counts are not.
     pub(super) fn to_json(&self) -> Value {
         let entry = |file: &BundleFileBody| json!({ "path": file.path, "bytes": file.size });
         let pair = |(old, new): &(BundleFileBody, BundleFileBody)| json!({ "path": new.path, "bytes": new.size, "bytes_before": old.size });
         json!({
             "since": self.version,
-            "added": self.added.iter().map(entry).collect::<Vec<_>>(),
-            "changed": self.changed.iter().map(pair).collect::<Vec<_>>(),
-            "removed": self.removed.iter().map(entry).collect::<Vec<_>>(),
+            "counts": { "added": self.added.len(), "changed": self.changed.len(), "removed": self.removed.len() },
+            "added": self.added.iter().take(NAMED_MAX).map(entry).collect::<Vec<_>>(),
+            "changed": self.changed.iter().take(NAMED_MAX).map(pair).collect::<Vec<_>>(),
+            "removed": self.removed.iter().take(NAMED_MAX).map(entry).collect::<Vec<_>>(),
         })
+    }
+
+    /// The version that is live.
+    pub(super) fn live(&self) -> Option<u32> {
+        self.version
     }
 
     /// The changed lines of text files, as a unified diff. Large and binary files are only named.
@@ -148,6 +157,14 @@ mod tests {
         assert_eq!(changes.summary(), "1 changed, 1 added, 1 removed since version 4");
         let same = Changes::between(Some(4), vec![file("a", 1)], &[local("a", 1)]);
         assert_eq!(same.summary(), "the files of version 4, unchanged");
+        let many: Vec<LocalFile> =
+            (0..6_000).map(|n| local(&format!("node_modules/a-package/lib/{n}.js"), 1)).collect();
+        let told = Changes::between(None, Vec::new(), &many).to_json();
+        assert_eq!(
+            (told["counts"]["added"].as_u64(), told["added"].as_array().map(Vec::len)),
+            (Some(6_000), Some(100))
+        );
+        assert!(told.to_string().len() < 10_000);
         assert_eq!(unified("x", "a\nb\n", "a\nc\n"), "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n");
     }
 }

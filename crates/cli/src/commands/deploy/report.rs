@@ -7,6 +7,7 @@ use faas_client::rest::{DependenciesView, DeployedTogetherView, DeploymentView};
 use serde_json::{Value, json};
 
 use super::Parcel;
+use super::changes::NAMED_MAX;
 use crate::session::Session;
 use crate::table::Table;
 use crate::text;
@@ -72,7 +73,10 @@ pub(super) fn print_plans(parcels: &[(Parcel, Option<String>)], session: &Sessio
             table.property("bundle", format!("{files}, {}", text::bytes(parcel.plan.bytes_total)));
             let new = parcel.new_files();
             table.property("upload", format!("{} new, {}", new.len(), text::bytes(parcel.plan.bytes_missing)));
-            new.iter().for_each(|path| table.property("", path));
+            new.iter().take(NAMED_MAX).for_each(|path| table.property("", path));
+            if new.len() > NAMED_MAX {
+                table.property("", format!("… and {} more", new.len() - NAMED_MAX));
+            }
         }
         table
     })
@@ -85,7 +89,8 @@ fn plan(parcel: &Parcel, diff: Option<&str>) -> Value {
         "files": project.files.len(),
         "bytes_total": plan.bytes_total,
         "bytes_missing": plan.bytes_missing,
-        "new": parcel.new_files(),
+        "new": parcel.new_files().into_iter().take(NAMED_MAX).collect::<Vec<_>>(),
+        "new_count": parcel.new_files().len(),
         "changes": changes.to_json(),
         "manifest": project.manifest.to_json(),
     });

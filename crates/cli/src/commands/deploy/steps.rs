@@ -53,6 +53,9 @@ impl<'s> Steps<'s> {
 
     pub(super) fn checking(&self, project: &Project) -> anyhow::Result<()> {
         self.session.out.note(format_args!("checking {}: {}", project.name, checks::extent(project)));
+        if let Some(heavy) = checks::heavy(project) {
+            self.session.out.note(format_args!("  {heavy}"));
+        }
         let (name, files, bytes) = (&project.name, project.files.len(), project.bytes());
         self.event(&json!({ "event": "checking", "function": name, "files": files, "bytes": bytes }))
     }
