@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from harness import MACHINE, Server
+from harness import MACHINE, Server, write_function
 from harness.paths import EXAMPLES
+
+from product.functions import ADD
+from product.test_git import ME, Repository
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +52,30 @@ def test_doctor_tells_an_ordinary_user_the_truth(ordinary: Server) -> None:
     assert level == 1
     run_id = ordinary.api.invoke("hello", {"x": 1, "y": 1}).headers["x-run-id"]
     assert ordinary.api.finished(run_id)["isolation"] == level, "a run claims another level than doctor"
+
+
+def test_a_push_is_confined(ordinary: Server, tmp_path: Path) -> None:
+    """Without a right of root, too: it deploys, and what works on it cannot read the server's files."""
+    folder = write_function(tmp_path, "pushed", ADD)
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "GIT_COMMITTER_NAME": "a",
+        "GIT_COMMITTER_EMAIL": "a@a",
+    } | ME
+    repository = Repository(folder, env)
+    repository.git("init", "--quiet", "--initial-branch=main")
+    repository.commit("add")
+    url = f"http://127.0.0.1:{ordinary.port}/git/pushed"
+    header = f"http.extraHeader=Authorization: Bearer {ordinary.key}"
+    repository.git("-c", header, "push", url, "main")
+    assert ordinary.api.invoke("pushed", {"x": 2, "y": 5}).expect(200).json() == {"result": 7}
+    helper = [*ordinary.prefix, str(ordinary.program), "__helper", "--", "cat", str(ordinary.data / "admin.key")]
+    done = subprocess.run(helper, cwd="/", capture_output=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert not done.stdout
+    plain = subprocess.run([*ordinary.prefix, *helper[-2:]], cwd="/", capture_output=True, timeout=60, check=True)
+    assert plain.stdout.decode().strip() == ordinary.key, "the same without the helper's rules"
 
 
 @pytest.mark.needs("root", "cgroups")

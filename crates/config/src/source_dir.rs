@@ -383,7 +383,7 @@ mod tests {
         let scene = scene();
         let inside = SourceDir::open(&scene.path().join("inside")).expect("opened");
         let kind = FileType::Fifo;
-        fs::mknodat(CWD, &scene.path().join("inside/pipe"), kind, Mode::from_raw_mode(0o600), 0).expect("made");
+        fs::mknodat(CWD, scene.path().join("inside/pipe"), kind, Mode::from_raw_mode(0o600), 0).expect("made");
         assert!(inside.file("pipe").is_err());
         assert_eq!(inside.kind("pipe").expect("looked"), Some(EntryKind::Pipe));
     }

@@ -12,6 +12,8 @@ use super::reader::shorten;
 
 /// A manifest needs four levels; what is deeper is an attack or a mistake.
 pub(super) const DEPTH_MAX: usize = 32;
+/// Letters of what a parser says.
+const MESSAGE_MAX: usize = 300;
 
 pub(super) fn from_toml(source: &str, text: &str) -> Result<Node, ManifestErrors> {
     let table = DeTable::parse(text).map_err(|error| {
@@ -98,7 +100,8 @@ fn json_node(value: serde_json::Value, depth: usize) -> Option<Node> {
 
 /// Parsers explain over several lines, and quote what they read; a problem is one line, and a quoted word is short.
 fn one_line(message: &str) -> String {
-    message.split_whitespace().map(shorten).collect::<Vec<_>>().join(" ")
+    let line = message.split_whitespace().map(shorten).collect::<Vec<_>>().join(" ");
+    line.chars().take(MESSAGE_MAX).collect()
 }
 
 // === impl Node ===
