@@ -12,7 +12,7 @@ use faas_ports::{
 use faas_proto::frame::{self, FrameKind, PROTOCOL_VERSION};
 use faas_proto::frame_heads::{self, DebuggerHead, InitHead, ReadyHead};
 use faas_types::limits::{ASYNC_CONCURRENCY, BODY_MAX, LOG_BYTES_PER_RUN, LOG_LINE_MAX};
-use faas_types::{Allowance, Code, Fault, FunctionError, IsolationLevel, NetworkMode};
+use faas_types::{Allowance, Code, Fault, FunctionError, IsolationLevel};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
@@ -111,7 +111,6 @@ impl Launch {
         // with its reason.
         if self.spec.inspection.is_none()
             && self.spec.settings.limits == Allowance::default()
-            && self.spec.settings.network != NetworkMode::Egress
             && let Some(boarded) = self.board_waiting(lot).await
         {
             return Ok(boarded);
@@ -301,7 +300,7 @@ fn last_words(logs: &mut InstanceLogs) -> String {
     while let Ok(entry) = logs.try_recv() {
         lines.push(entry.message);
     }
-    lines.split_off(lines.len().saturating_sub(LAST_WORDS)).join(" / ")
+    lines.split_off(lines.len().saturating_sub(LAST_WORDS)).join("\n")
 }
 
 /// Calls that the shim may take at once: what the manifest says, or what suits a handler that does not block. A shim

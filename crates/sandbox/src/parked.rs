@@ -101,7 +101,7 @@ impl LinuxBarrier {
 #[async_trait]
 impl Barrier for LinuxBarrier {
     async fn lift(self: Box<Self>, assignment: Assignment) -> PortResult<()> {
-        admit(self.level, assignment.network, assignment.min_isolation)?;
+        admit(self.level, assignment.min_isolation)?;
         let Assignment { memory_bytes, cpu_millis, .. } = assignment;
         let limits = Limits { memory_bytes, cpu_millis, ..self.limits };
         let mut mounts = Vec::with_capacity(assignment.mounts.len());

@@ -89,13 +89,13 @@ impl LinuxSandboxes {
         Ok(Arc::clone(&link))
     }
 
-    fn admit(&self, network: NetworkMode, wanted: IsolationLevel) -> PortResult<()> {
+    fn admit(&self, wanted: IsolationLevel) -> PortResult<()> {
         let level = self.report.level;
         if level == IsolationLevel::Process && !self.config.unsafe_no_isolation {
             let why = "this machine cannot confine functions; for your own code, start with --unsafe-no-isolation";
             return Err(PortError::Isolation(why.to_owned()));
         }
-        admit(level, network, wanted)
+        admit(level, wanted)
     }
 
     fn may_park(&self) -> PortResult<()> {
@@ -106,7 +106,7 @@ impl LinuxSandboxes {
 #[async_trait]
 impl Sandboxes for LinuxSandboxes {
     async fn open(&self, spec: SandboxSpec) -> PortResult<OpenSandbox> {
-        self.admit(spec.network, spec.min_isolation)?;
+        self.admit(spec.min_isolation)?;
         let plain = self.report.level == IsolationLevel::Process;
         let ferried = spec.ferry;
         let request = request(spec)?;
@@ -135,11 +135,7 @@ impl Sandboxes for LinuxSandboxes {
 }
 
 /// Whether a sandbox of this level may be had for what is wanted.
-pub(crate) fn admit(level: IsolationLevel, network: NetworkMode, wanted: IsolationLevel) -> PortResult<()> {
-    if network == NetworkMode::Egress {
-        let why = "network egress is not available in this release; use `none` or `loopback`";
-        return Err(PortError::Isolation(why.to_owned()));
-    }
+pub(crate) fn admit(level: IsolationLevel, wanted: IsolationLevel) -> PortResult<()> {
     if level < wanted {
         return Err(PortError::Isolation(format!("isolation level {wanted} is wanted, this machine gives {level}")));
     }

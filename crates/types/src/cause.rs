@@ -61,7 +61,8 @@ struct Rule {
     advice: &'static str,
 }
 
-const NETWORK: &str = "functions have no network unless the manifest grants it: see `network` in faas.toml";
+const NETWORK: &str = "functions cannot reach other machines in this release; a program on 127.0.0.1 inside the same sandbox is \
+                       reached with network = \"loopback\" in faas.toml";
 const TMP: &str = "a function's files are read-only: write below /tmp";
 const MEMORY: &str = "raise `memory` in faas.toml, or hold less at once";
 

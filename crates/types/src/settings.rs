@@ -29,8 +29,6 @@ pub enum NetworkMode {
     None,
     /// Its own loopback interface.
     Loopback,
-    /// The outside, through a checking proxy.
-    Egress,
 }
 
 /// How many instances a function may have and how many calls share one.

@@ -47,7 +47,7 @@ pub(super) struct ManifestDocument {
     memory: TextOrNumber,
     /// CPU share of one instance: cores such as "1" or "0.5", or thousandths such as "500m".
     cpu: TextOrNumber,
-    /// What an instance may reach; egress is not available in this release.
+    /// What an instance may reach: nothing, or its own loopback interface. Other machines cannot be reached in this release.
     network: Network,
     /// The weakest isolation level that the function accepts; `faas doctor` shows the machine's. 0 leaves it to the server,
     /// which refuses level 0 itself unless it runs with --unsafe-no-isolation.
@@ -210,7 +210,6 @@ enum Auth {
 enum Network {
     None,
     Loopback,
-    Egress,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -404,7 +403,6 @@ impl From<NetworkMode> for Network {
         match mode {
             NetworkMode::None => Self::None,
             NetworkMode::Loopback => Self::Loopback,
-            NetworkMode::Egress => Self::Egress,
         }
     }
 }

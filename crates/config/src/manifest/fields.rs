@@ -206,18 +206,22 @@ fn whole_millis(cores: f64) -> Option<i64> {
     (0.0..=1_000.0).contains(&cores).then(|| (cores * 1_000.0).round() as i64)
 }
 
+/// What people write who want a way out, in the words of other platforms too.
+const WAYS_OUT: [&str; 7] = ["egress", "outbound", "internet", "public", "host", "bridge", "full"];
+
 fn network(reader: &mut Reader, table: &Table<'_>) -> Option<NetworkMode> {
-    let words = [("none", NetworkMode::None), ("loopback", NetworkMode::Loopback), ("egress", NetworkMode::Egress)];
-    let mode = reader.one_of(table, "network", &words)?;
-    if mode == NetworkMode::Egress {
-        let at = table.get("network").and_then(|node| node.at);
-        reader.problem(
-            "network",
-            at,
-            "network `egress` is not available in this release; use \"none\" or \"loopback\"",
+    let node = table.get("network")?;
+    if let Value::Text(text) = &node.value
+        && WAYS_OUT.contains(&text.as_str())
+    {
+        let message = format!(
+            "network `{text}` is not available in this release: functions cannot reach other machines; \
+             use \"none\" or \"loopback\""
         );
+        reader.problem("network", node.at, message);
+        return None;
     }
-    Some(mode)
+    reader.one_of(table, "network", &[("none", NetworkMode::None), ("loopback", NetworkMode::Loopback)])
 }
 
 fn min_isolation(reader: &mut Reader, table: &Table<'_>) -> Option<IsolationLevel> {
