@@ -15,11 +15,12 @@ const FILE: &str = "admin.key";
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Makes the admin key of a data directory when there is none, and keeps it in the profile of this user. The profile's default
-/// becomes this server only where it names none, or one of this machine that has gone.
-pub(crate) async fn ensure(engine: &Engine, dir: &Path, listen: SocketAddr) -> Result<()> {
+/// becomes this server only where it names none, or one of this machine that has gone. Says whether there was no key.
+pub(crate) async fn ensure(engine: &Engine, dir: &Path, listen: SocketAddr) -> Result<bool> {
+    let is_new = !dir.join(FILE).exists();
     let key = of_directory(engine, dir).await?;
     remember(listen, &key);
-    Ok(())
+    Ok(is_new)
 }
 
 /// The admin key of a data directory, made when there is none.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use faas_config::BuildSection;
-use faas_outbound::IndexEgress;
+use faas_outbound::{IndexEgress, Operator, Remedy};
 use faas_ports::SystemClock;
 use faas_runtimes::{BuildConfig, BuilderPorts, RuntimesBuilder, RuntimesLauncher};
 use faas_sandbox::LinuxSandboxes;
@@ -22,17 +22,20 @@ pub(crate) fn builder(
     launcher: &RuntimesLauncher,
     store: &Store,
     sandboxes: &Arc<LinuxSandboxes>,
+    operator: Operator,
 ) -> RuntimesBuilder {
-    let host = |host: &str| IndexHost { host: host.to_owned(), port: None };
-    let python = PYTHON_HOSTS.into_iter().filter(|_| section.python_index.is_none());
-    let npm = NPM_HOSTS.into_iter().filter(|_| section.npm_registry.is_none());
-    let public = python.chain(npm).map(host).collect();
+    let hosts = |hosts: &[&str]| hosts.iter().map(|host| IndexHost { host: (*host).to_owned(), port: None }).collect();
+    let python = section.python_index.is_none().then(|| hosts(&PYTHON_HOSTS));
+    let npm = section.npm_registry.is_none().then(|| hosts(&NPM_HOSTS));
+    let public = python.into_iter().chain(npm).collect();
     let named = section.indexes().map(|url| url.host().clone());
+    let trusted = named.chain(section.allow.iter().cloned()).collect();
+    let remedy = Remedy { allowed: section.allow.clone(), operator };
     let ports = BuilderPorts {
         sandboxes: Arc::clone(sandboxes) as _,
-        layers: store.layers(),
+        layers: store.runtimes(),
         blobs: store.blobs(),
-        egress: Arc::new(IndexEgress::new(public, named.chain(section.allow.iter().cloned()).collect())),
+        egress: Arc::new(IndexEgress::new(public, trusted, remedy)),
         clock: Arc::new(SystemClock),
         ids: Arc::new(SystemClock),
     };

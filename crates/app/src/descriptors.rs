@@ -6,18 +6,21 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const FOR_INSTANCE: u64 = 8;
 /// Descriptors for the store, the listener and everything else.
 const FOR_THE_HOUSE: u64 = 256;
+/// So few connections that clients may be refused.
+const FEW: u64 = 1_000;
 
 /// Raises the limit as far as it goes, and tells how many connections fit into it beside the instances.
 pub(crate) fn connections_max(wanted: u32, instances_max: u32) -> usize {
     let limit = raised();
     let most = shared(limit, wanted, instances_max);
     if most < u64::from(wanted) {
-        tracing::info!(
-            connections_max = most,
-            open_files = limit,
-            wanted,
-            "fewer connections than configured: raise the limit of open files (ulimit -n, LimitNOFILE)"
-        );
+        let advice = "fewer connections than configured: raise the limit of open files (ulimit -n, LimitNOFILE)";
+        // The usual limit of a shell leaves thousands: worth a word to who looks for it, and none at each start.
+        if most < FEW {
+            tracing::warn!(connections_max = most, open_files = limit, wanted, "{advice}");
+        } else {
+            tracing::debug!(connections_max = most, open_files = limit, wanted, "{advice}");
+        }
     }
     usize::try_from(most).unwrap_or(usize::MAX)
 }

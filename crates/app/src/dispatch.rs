@@ -1,5 +1,6 @@
 //! Decides by the path which door a request goes through.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,14 +12,16 @@ use faas_gateway::{ASYNC_PREFIX, Gateway, HOOKS_PREFIX, PREFIX};
 use faas_ports::{Clock, SystemClock};
 use faas_types::Fault;
 use faas_web::{Edge, Peer, RequestId, render};
-use http::header::CONNECTION;
+use http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderValue, Request, Version};
+use http::{HeaderValue, Request, StatusCode, Version};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
 use crate::unread::Unread;
+
+const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Both planes behind one port. Cheap to clone.
 #[derive(Clone)]
@@ -55,7 +58,11 @@ impl Doors {
         let (method, path) = (request.method().to_string(), request.uri().to_string());
         lobby.pass().await;
         let began = Instant::now();
-        let response = self.through(request).await;
+        let refusal = if is_function_url(request.uri().path()) { unserved(lobby, &request) } else { None };
+        let response = match refusal {
+            Some(refusal) => refusal,
+            None => self.through(request).await,
+        };
         let said = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
         lobby.tell(CallSeen {
             method,
@@ -99,7 +106,42 @@ fn refuse(fault: &Fault, head: &Parts) -> Response {
 
 /// Whether a request wants a function to run.
 fn is_call(path: &str) -> bool {
-    [PREFIX, ASYNC_PREFIX, HOOKS_PREFIX].iter().any(|prefix| path.starts_with(prefix)) || path.ends_with("/invoke")
+    is_function_url(path) || path.starts_with(HOOKS_PREFIX) || path.ends_with("/invoke")
+}
+
+fn is_function_url(path: &str) -> bool {
+    [PREFIX, ASYNC_PREFIX].iter().any(|prefix| path.starts_with(prefix))
+}
+
+/// The answer of a private server to a call that no function gets.
+fn unserved(lobby: &Lobby, request: &Request<Body>) -> Option<Response> {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if lobby.is_opened() && !is_of_this_machine(header(HOST)) {
+        let text = "faas dev opens a private function to this machine only: call it as 127.0.0.1 or localhost, \
+                    or set auth = \"public\" in faas.toml\n";
+        return Some(answer(StatusCode::FORBIDDEN, PLAIN, text.to_owned()));
+    }
+    let trouble = lobby.trouble()?;
+    let wants_json = header(ACCEPT).contains("json");
+    let (kind, text) = match wants_json {
+        true => ("application/problem+json", trouble.problem.to_string()),
+        false => (PLAIN, trouble.text.clone()),
+    };
+    Some(answer(StatusCode::SERVICE_UNAVAILABLE, kind, text))
+}
+
+fn answer(status: StatusCode, kind: &'static str, text: String) -> Response {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// Whether a `Host` header means this machine. HTTP/2 has none; browsers without TLS do not speak it.
+fn is_of_this_machine(host: &str) -> bool {
+    let name = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(name, _)| name);
+    let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+    host.is_empty() || name == "localhost" || name.ends_with(".localhost") || address.is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The routes of functions and topics and the one for events also answer without `/api/v1`.
@@ -118,6 +160,18 @@ fn below_api(uri: &Uri) -> Uri {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_of_this_machine_or_not() {
+        for host in
+            ["", "localhost", "localhost:1", "127.0.0.1:8080", "127.9.9.9", "[::1]", "[::1]:80", "hello.localhost:1"]
+        {
+            assert!(is_of_this_machine(host), "{host}");
+        }
+        for host in ["evil.example", "evil.example:80", "10.0.0.1:80", "127.0.0.1.evil.example", "[2001:db8::1]:80"] {
+            assert!(!is_of_this_machine(host), "{host}");
+        }
+    }
 
     #[test]
     fn functions_answer_with_and_without_the_prefix() {

@@ -11,7 +11,7 @@ use faas_config::preflight::Policy;
 use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
 use faas_engine::{CallbackPolicy, CollectPolicy, Engine, EngineSettings, Ports};
 use faas_gateway::{Audience, Gateway};
-use faas_outbound::HttpOutbound;
+use faas_outbound::{HttpOutbound, Operator};
 use faas_ports::{Inspection, Sandboxes, SystemClock};
 use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
@@ -48,8 +48,11 @@ pub(crate) async fn run(config: ServerConfig) -> Result<()> {
     let began = Instant::now();
     forbid_core_dumps();
     let server = Server::start(&config, began, None, None).await?;
-    admin_key::ensure(&server.engine, &config.store.data, server.listener.local_addr()?).await?;
+    let is_first = admin_key::ensure(&server.engine, &config.store.data, server.listener.local_addr()?).await?;
     tracing::info!(url = server.address, ready_ms = began.elapsed().as_millis(), "ready");
+    if is_first {
+        tracing::info!("next, in another terminal: faas init hello && faas deploy hello && faas invoke hello");
+    }
     server.serve(&config, wait_for_signal()).await
 }
 
@@ -100,7 +103,7 @@ impl Server {
         inspection: Option<Inspection>,
     ) -> Result<Self> {
         // The port first: a second server on it must fail before it touches the data directory.
-        let listener = listen(&config.http)?;
+        let listener = listen(&config.http, lobby.is_some())?;
         let address = public_url(&config.http, &listener)?;
         let store = open_store(&config.store)?;
         let sandboxes = Arc::new(open_sandboxes(&config.store.data, &config.sandbox).await?);
@@ -110,6 +113,7 @@ impl Server {
         let discovering = Arc::clone(&launcher);
         // Answers nothing anybody waits for: who needs a runtime before waits for the same discovery.
         tokio::task::spawn_blocking(move || discovering.discover());
+        let operator = if lobby.is_some() { Operator::OfCommand } else { Operator::OfServer };
         let ports = Ports {
             registry: store.registry(),
             history: store.history(),
@@ -124,7 +128,7 @@ impl Server {
             vault: store.vault(),
             outbound: Arc::new(HttpOutbound::new(config.callbacks.allow.clone())),
             launcher: Arc::clone(&launcher) as _,
-            builder: Arc::new(builds::builder(&config.build, &launcher, &store, &sandboxes)),
+            builder: Arc::new(builds::builder(&config.build, &launcher, &store, &sandboxes, operator)),
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemClock),
         };
@@ -219,7 +223,7 @@ fn forbid_core_dumps() {
     }
 }
 
-fn listen(config: &HttpSection) -> Result<TcpListener> {
+fn listen(config: &HttpSection, is_private: bool) -> Result<TcpListener> {
     let bind = || {
         let socket = if config.listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
@@ -227,7 +231,10 @@ fn listen(config: &HttpSection) -> Result<TcpListener> {
         socket.listen(BACKLOG)
     };
     bind().with_context(|| {
-        format!("cannot listen on {}; choose another address with --listen, or stop what holds it", config.listen)
+        let option =
+            if is_private { "port with --port" } else { "address with --listen, such as --listen 127.0.0.1:8081" };
+        let who = if is_private { "" } else { "; `faas status` tells whether it is a server of yours" };
+        format!("cannot listen on {}; choose another {option}, or stop what holds it{who}", config.listen)
     })
 }
 
@@ -239,14 +246,14 @@ fn public_url(config: &HttpSection, listener: &TcpListener) -> Result<String> {
 }
 
 fn git_remote(section: &StoreSection, listener: &TcpListener) -> Result<GitRemote> {
-    let data = std::path::absolute(&section.data).context("cannot name the data directory")?;
     let program = std::env::current_exe().context("cannot name this program")?;
-    Ok(GitRemote::new(data.join("git"), program, Profile::endpoint_of(listener.local_addr()?)))
+    Ok(GitRemote::new(section.data.join("git"), program, Profile::endpoint_of(listener.local_addr()?)))
 }
 
 fn open_store(section: &StoreSection) -> Result<Store> {
     let mut config = StoreConfig::new(&section.data);
     config.give_way = give_way_to_calls;
+    config.runtimes.clone_from(&section.runtimes);
     config.on_fatal = Arc::new(|message| {
         // A disk that failed once may claim success the next time: only a restart tells what is really stored.
         tracing::error!(message, "the store has failed; the server ends");
@@ -265,13 +272,13 @@ fn launcher(config: &ServerConfig, store: &Store, sandboxes: &Arc<LinuxSandboxes
     let clock = Arc::new(SystemClock);
     let ports = RuntimesPorts {
         sandboxes: Arc::clone(sandboxes) as _,
-        layers: store.layers(),
+        layers: store.runtimes(),
         clock: Arc::clone(&clock) as _,
         ids: clock,
     };
     let settings = RuntimesConfig {
         search: config.sandbox.pythons.clone(),
-        cache: config.store.data.join("runtimes.json"),
+        cache: config.store.runtimes.as_ref().unwrap_or(&config.store.data).join("runtimes.json"),
         parked: config.engine.parked as usize,
     };
     RuntimesLauncher::new(ports, settings)

@@ -67,7 +67,7 @@ impl ServerCommands for Local {
     }
 
     async fn doctor(&self) -> Result<IsolationReport> {
-        let dir = std::env::temp_dir().join(format!("faas-doctor-{}", std::process::id()));
+        let dir = std::path::absolute(std::env::temp_dir().join(format!("faas-doctor-{}", std::process::id())))?;
         std::fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let config = SandboxConfig::new(&dir, SpawnerCommand::this_program(SPAWNER));
         let report = LinuxSandboxes::start(config).await.map(|sandboxes| sandboxes.report().clone());

@@ -45,6 +45,22 @@ impl Failure {
         self
     }
 
+    /// The lines below the first one, as people read them: details, what to do next, where to read on.
+    pub(crate) fn further_lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.details.iter().map(|detail| format!("  {detail}")).collect();
+        if let Some(hint) = &self.hint {
+            let hint: Vec<&str> = hint.lines().collect();
+            lines.push(format!("  hint: {}", hint.join("\n        ")));
+        }
+        lines.extend(self.code.map(|code| format!("  docs: faas explain {code}")));
+        lines
+    }
+
+    /// How the first line begins.
+    pub(crate) fn head(&self) -> String {
+        self.code.map_or_else(|| "error".to_owned(), |code| format!("error[{code}]"))
+    }
+
     /// Reads an error of any origin. The first cause that is known decides.
     #[must_use]
     pub fn from_error(error: &anyhow::Error) -> Self {

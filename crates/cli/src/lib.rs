@@ -3,6 +3,8 @@
 //! Standard output is data, standard error is everything else. Every failure names the next action and ends with
 //! the exit code of its catalogue entry.
 
+#[cfg(test)]
+mod advice_tests;
 mod args;
 mod bundle;
 mod checks;
@@ -22,6 +24,7 @@ mod pace;
 mod profile;
 mod project;
 mod python;
+mod server_settings;
 mod session;
 mod source;
 mod suggest;
@@ -43,7 +46,7 @@ use crate::session::Session;
 
 pub use crate::debugger::Debugger;
 pub use crate::failure::Failure;
-pub use crate::lobby::{CallSeen, Lobby};
+pub use crate::lobby::{CallSeen, Lobby, Trouble};
 pub use crate::local::LocalServer;
 pub use crate::profile::Profile;
 pub use faas_config::error_page;

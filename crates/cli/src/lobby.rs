@@ -1,7 +1,7 @@
-//! Where calls of a private server wait while the code is being replaced that they mean.
+//! Where calls of a private server wait while the code is being replaced that they mean, and what answers them when there is none.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -17,6 +17,18 @@ pub struct Lobby {
     noticed: AtomicU64,
     served: watch::Sender<u64>,
     told: mpsc::Sender<CallSeen>,
+    trouble: Mutex<Option<Arc<Trouble>>>,
+    /// Whether functions answer without a key that their manifest asks for.
+    is_opened: AtomicBool,
+}
+
+/// Why nothing serves yet, in answer to calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// For people.
+    pub text: String,
+    /// For programs, as a problem document.
+    pub problem: serde_json::Value,
 }
 
 /// A call that was answered.
@@ -45,7 +57,14 @@ impl Lobby {
     #[must_use]
     pub fn new() -> (Arc<Self>, mpsc::Receiver<CallSeen>) {
         let (told, calls) = mpsc::channel(TOLD_MAX);
-        (Arc::new(Self { noticed: AtomicU64::new(0), served: watch::Sender::new(0), told }), calls)
+        let lobby = Self {
+            noticed: AtomicU64::new(0),
+            served: watch::Sender::new(0),
+            told,
+            trouble: Mutex::default(),
+            is_opened: AtomicBool::new(false),
+        };
+        (Arc::new(lobby), calls)
     }
 
     /// Waits until every change that has been noticed by now is served, or given up.
@@ -60,6 +79,29 @@ impl Lobby {
     /// Tells of a call. Costs nothing where nobody reads fast enough.
     pub fn tell(&self, call: CallSeen) {
         let _ = self.told.try_send(call);
+    }
+
+    /// What calls are answered with while nothing that was deployed here serves.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Arc<Trouble>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether functions answer without a key although their manifest asks for one. Then only this machine may ask: a page
+    /// that a browser has open could lead a name of its own here.
+    #[must_use]
+    pub fn is_opened(&self) -> bool {
+        self.is_opened.load(Ordering::Relaxed)
+    }
+
+    /// Says whether functions were opened.
+    pub(crate) fn open(&self, is_opened: bool) {
+        self.is_opened.store(is_opened, Ordering::Relaxed);
+    }
+
+    /// Answers calls with a failure; `None` lets them through again.
+    pub(crate) fn answer_with(&self, trouble: Option<Trouble>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble.map(Arc::new);
     }
 
     /// Notes a change: calls that come from now on wait for it.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::lobby::{CallSeen, Lobby};
 use crate::local_layers::{LocalLayer, lay_in};
 use crate::output::Output;
 use crate::project::Project;
-use crate::text;
+use crate::{server_settings, text};
 
 /// A server on the loopback interface, for as long as somebody holds it.
 #[derive(Debug)]
@@ -52,6 +52,10 @@ pub(crate) struct LocalArgs {
     /// A directory that stands for a named layer of the manifest; may be repeated
     #[arg(long = "layer", value_name = "NAME=DIR")]
     layers: Vec<LocalLayer>,
+    /// A server's configuration file, for packages, limits and more; where to listen and to live is not taken from it
+    /// [env: FAAS_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     debugger: DebuggerArgs,
 }
@@ -60,8 +64,6 @@ pub(crate) struct LocalArgs {
 pub(crate) const TEST_PLACE: &str = "test";
 /// What a project's own servers keep, below its directory.
 const STATE: &str = ".faas";
-/// What of this shell's environment concerns a private server. Where it listens and lives is its own affair.
-const ENVIRONMENT: [&str; 3] = ["FAAS_PYTHONS", "FAAS_UNSAFE_NO_ISOLATION", "FAAS_LOG"];
 /// How long calls under way may take when it ends.
 const DRAIN: Span = Span::from_secs(2);
 /// How long an event or a message may take to become a run.
@@ -101,21 +103,23 @@ impl LocalArgs {
         &self.layers
     }
 
-    /// The configuration of a server on the loopback interface; port 0 is any that is free.
-    pub(crate) fn config(&self, data: &Path, port: u16) -> anyhow::Result<ServerConfig> {
+    /// The configuration of a server on the loopback interface; port 0 is any that is free. Everything else is read as
+    /// `faas up` reads it.
+    pub(crate) fn config(&self, data: &Path, port: u16, out: &Output) -> anyhow::Result<ServerConfig> {
         self.layers.iter().try_for_each(LocalLayer::check)?;
-        prepare(data)?;
-        let env = |name: &str| ENVIRONMENT.contains(&name).then(|| std::env::var(name).ok()).flatten();
         let flags = ServerOverrides {
             listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
             data: Some(data.to_owned()),
             unsafe_no_isolation: self.unsafe_no_isolation.then_some(true),
             pythons: (!self.pythons.is_empty()).then(|| self.pythons.clone()),
             drain: Some(DRAIN),
-            log_filter: env("FAAS_LOG").is_none().then(|| "error".to_owned()),
             ..ServerOverrides::default()
         };
-        Ok(ServerConfig::load(rustix::process::geteuid().is_root(), None, env, flags)?)
+        let mut config = server_settings::of_private(self.config.clone(), flags)?;
+        server_settings::unknown().for_each(|unknown| out.note(format_args!("warning: {unknown}")));
+        prepare(&config.store.data)?;
+        config.store.runtimes = shared_runtimes();
+        Ok(config)
     }
 }
 
@@ -148,6 +152,22 @@ fn refuse_links(data: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where the private servers of a user keep sealed interpreters, about 100 MB each: `faas/runtimes` in the user's cache.
+/// `None` where that is not the user's alone, such as another user's home under `sudo`.
+fn shared_runtimes() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    let is_own = |path: &Path| {
+        let user = rustix::process::geteuid().as_raw();
+        fs::metadata(path).is_ok_and(|meta| meta.uid() == user && meta.mode() & 0o022 == 0)
+    };
+    let runtimes = cache.join("faas/runtimes");
+    // Without a home there is no cache either, and none is made up.
+    let may_make = if cache.exists() { is_own(&cache) } else { cache.parent().is_some_and(is_own) };
+    let made = may_make && fs::DirBuilder::new().recursive(true).mode(0o700).create(&runtimes).is_ok();
+    (made && is_own(&runtimes)).then_some(runtimes)
 }
 
 /// Makes a trigger of a private server's function make a run now, with this body. Says which run.

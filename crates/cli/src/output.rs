@@ -136,17 +136,8 @@ impl Output {
 
     /// The last words of a command that failed.
     pub(crate) fn failure(&self, failure: &Failure) {
-        let head = failure.code.map_or_else(|| "error".to_owned(), |code| format!("error[{code}]"));
-        self.note(format_args!("{}: {}", self.on_stderr(Tone::Bad, head), failure.message));
-        for detail in &failure.details {
-            self.note(format_args!("  {detail}"));
-        }
-        if let Some(hint) = &failure.hint {
-            self.note(format_args!("  hint: {hint}"));
-        }
-        if let Some(code) = failure.code {
-            self.note(format_args!("  docs: faas explain {code}"));
-        }
+        self.note(format_args!("{}: {}", self.on_stderr(Tone::Bad, failure.head()), failure.message));
+        failure.further_lines().iter().for_each(|line| self.note(line));
     }
 
     /// Text for standard output in the colour of its meaning, where there are colours.

@@ -3,6 +3,8 @@
 //! Layers, the later the stronger: defaults, the file (`--config` or `FAAS_CONFIG`), the environment, flags.
 
 mod layers;
+mod listen;
+mod paths;
 mod sections;
 mod strangers;
 
@@ -14,6 +16,7 @@ use serde::Serialize;
 
 use crate::preflight::{InvalidPolicy, Policy};
 
+pub use listen::ListenAddress;
 pub use sections::{
     BuildSection, CacheSection, CallbacksSection, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection,
     PreflightSection, SandboxSection, ServerSection, StoreSection,
@@ -166,7 +169,7 @@ impl ServerConfig {
         Self {
             server: ServerSection::default(),
             http: HttpSection::default(),
-            store: StoreSection { data },
+            store: StoreSection { data, runtimes: None },
             sandbox: SandboxSection::default(),
             engine: EngineSection::default(),
             retention: Retention::default(),
@@ -180,7 +183,8 @@ impl ServerConfig {
     }
 
     /// Merges all layers and checks the outcome. `file` comes from `--config` or `FAAS_CONFIG`; `env` looks up
-    /// an environment variable.
+    /// an environment variable. Every path of the outcome is absolute: those of the file start from its directory, the
+    /// others from the current one.
     ///
     /// # Errors
     /// The first value that cannot be read or is out of range, naming its source.
@@ -190,12 +194,12 @@ impl ServerConfig {
         env: impl Fn(&str) -> Option<String>,
         flags: ServerOverrides,
     ) -> Result<Self, ConfigError> {
-        let mut config = Self::with_data_dir(default_data_dir(is_root, &env));
+        let mut config = Self::with_data_dir(paths::absolute("store.data", &default_data_dir(is_root, &env))?);
         if let Some(path) = file {
-            config.apply(layers::from_file(path)?);
+            config.apply(paths::of_file(layers::from_file(path)?, path)?);
         }
-        config.apply(layers::from_env(&env)?);
-        config.apply(flags);
+        config.apply(paths::of_here(layers::from_env(&env)?)?);
+        config.apply(paths::of_here(flags)?);
         config.check()?;
         Ok(config)
     }

@@ -9,6 +9,6 @@ mod egress;
 mod guard;
 mod poster;
 
-pub use egress::IndexEgress;
+pub use egress::{IndexEgress, Operator, Remedy};
 pub use guard::Guard;
 pub use poster::HttpOutbound;

@@ -85,6 +85,12 @@ pub trait Launcher: Send + Sync {
     /// [`Code::RuntimeMissing`](faas_types::Code::RuntimeMissing), naming those that are here.
     fn resolve(&self, name: &RuntimeName) -> Result<RuntimeDescription, Fault>;
 
+    /// Whether a runtime was used before, so that what starts on it need not wait until it is made ready.
+    fn is_prepared(&self, name: &RuntimeName) -> bool {
+        let _ = name;
+        true
+    }
+
     /// Tells which kinds of instance may be needed soon: runtime and memory of the versions that serve. Replaces what was
     /// told before. What it causes happens later.
     fn anticipate(&self, wanted: BTreeSet<(RuntimeName, ByteSize)>) {

@@ -44,6 +44,11 @@ impl Installations {
         discovery::select(self.found(), name).ok_or_else(|| self.missing(name))
     }
 
+    /// Whether its layers are sealed. An unknown runtime has nothing to wait for.
+    pub(crate) fn is_prepared(&self, name: &RuntimeName) -> bool {
+        self.select(name).map_or(true, |found| seal::is_sealed(found, &*self.layers))
+    }
+
     /// The kind of an instance, with its layers; seals those that are not there yet.
     pub(crate) async fn kind(&self, name: &RuntimeName, memory: ByteSize) -> Result<Arc<Kind>, Fault> {
         let found = self.select(name)?;

@@ -108,6 +108,10 @@ impl Launcher for RuntimesLauncher {
         self.installations.select(name).map(|found| found.description.clone())
     }
 
+    fn is_prepared(&self, name: &RuntimeName) -> bool {
+        self.installations.is_prepared(name)
+    }
+
     fn anticipate(&self, wanted: BTreeSet<(RuntimeName, ByteSize)>) {
         self.lot.want(wanted.into_iter().collect());
     }

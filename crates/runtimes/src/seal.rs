@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use faas_ports::{Layers, PortResult};
+use faas_types::Digest;
 
 use crate::closure;
 use crate::discovery::Found;
@@ -45,16 +46,12 @@ pub(crate) struct SealedRuntime {
 
 /// The sealed layers of an installation; seals what is not there yet.
 pub(crate) async fn sealed(found: &Found, layers: &dyn Layers) -> PortResult<SealedRuntime> {
+    let (root_digest, finish) = (root_digest(found), found.recipe.finish_text());
     let identity = found.identity();
-    let recipe = &found.recipe;
-    let finish = recipe.finish_text();
-    let scripts = [identity.as_bytes(), finish.as_bytes()];
-    let layout = serde_json::to_vec(&found.probed).unwrap_or_default();
-    let libraries = recipe.seal.libraries.join(" ");
-    let root_digest = recipe.digest("root", scripts.into_iter().chain([&*layout, libraries.as_bytes()]));
-    let files = recipe.shim_files();
+    let files = found.recipe.shim_files();
     let contents = files.iter().flat_map(|(path, content)| [path.as_bytes(), content]);
-    let shim_digest = recipe.digest("shim", scripts.into_iter().chain(contents));
+    let scripts = [identity.as_bytes(), finish.as_bytes()];
+    let shim_digest = found.recipe.digest("shim", scripts.into_iter().chain(contents));
     let root = match layers.find(&root_digest) {
         Some(root) => root,
         None => {
@@ -70,6 +67,18 @@ pub(crate) async fn sealed(found: &Found, layers: &dyn Layers) -> PortResult<Sea
         }
     };
     Ok(SealedRuntime { root, shim })
+}
+
+/// Whether the large layer of an installation is there.
+pub(crate) fn is_sealed(found: &Found, layers: &dyn Layers) -> bool {
+    layers.find(&root_digest(found)).is_some()
+}
+
+fn root_digest(found: &Found) -> Digest {
+    let (identity, finish) = (found.identity(), found.recipe.finish_text());
+    let layout = serde_json::to_vec(&found.probed).unwrap_or_default();
+    let libraries = found.recipe.seal.libraries.join(" ");
+    found.recipe.digest("root", [identity.as_bytes(), finish.as_bytes(), &*layout, libraries.as_bytes()])
 }
 
 fn build_shim(found: &Found, files: &[(String, Vec<u8>)], draft: &Path) -> io::Result<()> {
@@ -136,6 +145,7 @@ pub(crate) fn finish(found: &Found, directory: &Path, appears_as: &str) -> io::R
     let Some(finish) = &found.recipe.seal.finish else {
         return Ok(());
     };
+    require_absolute(directory)?;
     let text = found.recipe.text(&finish.script);
     let directory = directory.to_string_lossy();
     let arguments = finish.argv.iter().map(|argument| match argument.as_str() {
@@ -155,6 +165,15 @@ pub(crate) fn finish(found: &Found, directory: &Path, appears_as: &str) -> io::R
     }
     let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(io::Error::other(format!("preparing {appears_as} failed: {reason}")))
+}
+
+/// Programs that work on a draft run in another directory: there a relative path would mean another place, which they
+/// would fill, and leave the draft as it is.
+pub(crate) fn require_absolute(draft: &Path) -> io::Result<()> {
+    if draft.is_absolute() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("the path of the draft, {}, is relative", draft.display())))
 }
 
 /// Copies a tree without the names in `skip`; symbolic links become what they point to. Returns the bytes copied.

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use faas_ports::{Blobs, LayerBuild, Layers, PortError, PortResult};
@@ -17,6 +18,9 @@ use crate::StoreError;
 use crate::bundle_draft::{BundleDraft, fetch, group_len};
 use crate::layer_draft::{LayerDraft, discard, is_leftover, leftover};
 use crate::store::Core;
+
+/// How long the draft of a layer that processes share may be worked on.
+const DRAFT_AGE_MAX: Duration = Duration::from_secs(3_600);
 
 /// `layers/<digest>/`, and drafts beside them.
 #[derive(Debug)]
@@ -33,8 +37,14 @@ impl FileLayers {
     /// Removes drafts of a server that was killed.
     pub(crate) fn open(core: Arc<Core>) -> Result<Self, StoreError> {
         let root: Arc<Path> = core.dir.path().join("layers").into();
-        sweep(&root).map_err(StoreError::io("cannot prepare", &*root))?;
+        sweep(&root, |_| true).map_err(StoreError::io("cannot prepare", &*root))?;
         Ok(Self { core, root, turns: Mutex::default() })
+    }
+
+    /// Layers that processes share, in a directory of their user. Drafts may be of one that runs: only old ones go.
+    pub(crate) fn shared(core: Arc<Core>, root: &Path) -> Result<Self, StoreError> {
+        sweep(root, is_old).map_err(StoreError::io("cannot prepare", root))?;
+        Ok(Self { core, root: root.into(), turns: Mutex::default() })
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
@@ -169,16 +179,22 @@ fn remove(root: &Path, path: &Path, core: &Core) -> std::io::Result<()> {
     }
 }
 
-fn sweep(root: &Path) -> std::io::Result<()> {
+/// Makes the directory, and removes those leftovers that nobody works on.
+fn sweep(root: &Path, is_left: impl Fn(&fs::DirEntry) -> bool) -> std::io::Result<()> {
     match DirBuilder::new().mode(0o700).create(root) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         made => return made,
     }
     for entry in fs::read_dir(root)? {
         let entry = entry?;
-        if is_leftover(&entry.file_name()) {
+        if is_leftover(&entry.file_name()) && is_left(&entry) {
             discard(&entry.path());
         }
     }
     Ok(())
+}
+
+fn is_old(entry: &fs::DirEntry) -> bool {
+    let modified = entry.metadata().and_then(|meta| meta.modified()).ok();
+    modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > DRAFT_AGE_MAX)
 }

@@ -31,6 +31,8 @@ pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct StoreConfig {
     /// The data directory; made when it is absent.
     pub dir: PathBuf,
+    /// A directory of sealed runtimes that other stores of this user share; among the other layers when absent.
+    pub runtimes: Option<PathBuf>,
     /// Reads of each database at once.
     pub readers: usize,
     /// Commands that may wait for each database's writer; more wait outside, and are refused after ten seconds.
@@ -58,6 +60,7 @@ pub struct Store {
     history: Arc<SqliteHistory>,
     blobs: Arc<FileBlobs>,
     layers: Arc<FileLayers>,
+    runtimes: Arc<FileLayers>,
     events: Arc<LocalEvents>,
     vault: Arc<FileVault>,
 }
@@ -82,6 +85,7 @@ impl StoreConfig {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
+            runtimes: None,
             readers: 4,
             write_queue: 1024,
             lag: 4096,
@@ -109,12 +113,18 @@ impl Store {
     /// See [`StoreError`]; each names what to do.
     pub fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let core = Arc::new(Core::open(config)?);
+        let layers = Arc::new(FileLayers::open(Arc::clone(&core))?);
+        let runtimes = match &config.runtimes {
+            Some(dir) => Arc::new(FileLayers::shared(Arc::clone(&core), dir)?),
+            None => Arc::clone(&layers),
+        };
         Ok(Self {
             registry: Arc::new(SqliteRegistry::new(Arc::clone(&core), config.lag)),
             queue: Arc::new(SqliteQueue::new(Arc::clone(&core))),
             history: Arc::new(SqliteHistory::new(Arc::clone(&core))),
             blobs: Arc::new(FileBlobs::open(Arc::clone(&core))?),
-            layers: Arc::new(FileLayers::open(Arc::clone(&core))?),
+            layers,
+            runtimes,
             events: Arc::new(LocalEvents::new(config.lag)),
             vault: Arc::new(FileVault::new(KeyRing::open(core.dir.path())?)),
             core,
@@ -173,6 +183,12 @@ impl Store {
     #[must_use]
     pub fn layers(&self) -> Arc<dyn Layers> {
         Arc::clone(&self.layers) as _
+    }
+
+    /// Sealed runtimes and what goes with them: made from this machine's programs, so that they can be made again.
+    #[must_use]
+    pub fn runtimes(&self) -> Arc<dyn Layers> {
+        Arc::clone(&self.runtimes) as _
     }
 
     /// News within this process.

@@ -14,8 +14,11 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use faas_client::Client;
 use faas_client::rest::DeploymentView;
+use serde_json::json;
 
 use crate::ServerCommands;
+use crate::failure::Failure;
+use crate::lobby::Trouble;
 use crate::local::{self, LocalArgs, LocalServer};
 use crate::profile::Profile;
 use crate::project::{self, or_here};
@@ -27,8 +30,9 @@ use watcher::Watcher;
 /// Run a function on this machine and redeploy it at each change
 ///
 /// Starts a private server in this process with the real engine and sandbox, watches the directory, and prints calls and log lines
-/// as they come. While a change is being deployed, calls wait for it. Errors are printed, and the version before keeps serving.
-/// Vars of a local .env file win over the manifest's. Ctrl-C ends it all.
+/// as they come. Everybody on this machine may call it, without a key. While a change is being deployed, calls wait for it. Errors
+/// are printed, and the version before keeps serving. Vars of a local .env file win over the manifest's. Packages, limits and
+/// interpreters follow the server's settings: FAAS_* variables and the file of --config. Ctrl-C ends it all.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct DevArgs {
@@ -42,8 +46,11 @@ pub(crate) struct DevArgs {
     /// A file of KEY=VALUE lines whose vars win over the manifest's [default: .env in the directory]
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
-    /// Let anybody on this machine call the function without a key, as browsers do
+    /// Ask callers for a key where the manifest does; without this, anybody on this machine may call the function
     #[arg(long)]
+    private: bool,
+    /// The default
+    #[arg(long, hide = true, conflicts_with = "private")]
     public: bool,
     /// Open the function's URL in a browser
     #[arg(long)]
@@ -64,7 +71,7 @@ pub(crate) enum DevCommand {
 const EXAMPLES: &str = "\
 Examples:
   faas dev
-  faas dev hello --port 8787 --public --open
+  faas dev hello --port 8787 --open
   faas dev hello.py
   faas dev hello --inspect
   faas dev hello --layer shared-utils=../shared
@@ -82,13 +89,13 @@ pub(crate) async fn run<S: ServerCommands>(args: DevArgs, session: &Session, ser
     let path = or_here(args.path.clone());
     project::look(&path)?;
     let data = args.data.clone().unwrap_or_else(|| local::place(&path, PLACE));
-    let config = args.local.config(&data, args.port)?;
+    let config = args.local.config(&data, args.port, &session.out)?;
     session.out.aside("starting");
     let teller = Teller::new(session.out.clone());
     let debugger = args.local.debugger(&path, &session.out)?;
     teller.debugger(debugger.as_ref());
     let layers = args.local.layers().to_vec();
-    let deployer = Deployer::new(path, args.env_file.clone(), args.public, layers);
+    let deployer = Deployer::new(path, args.env_file.clone(), !args.private, layers);
     server.host(config, debugger, async |local| develop(local, deployer, &teller, &data, args.open).await).await?;
     session.out.aside("stopped");
     Ok(())
@@ -118,12 +125,24 @@ async fn develop(
             match deployer.deploy(&client, local.debuggee.as_ref()).await {
                 Outcome::Deployed(deployment, took) => {
                     fire::announce_function(data, &deployment.function)?;
-                    teller.deployed(&deployment, took);
+                    local.lobby.answer_with(None);
+                    local.lobby.open(deployer.is_opened());
+                    if !teller.deployed(&deployment, took) && !deployer.is_public() {
+                        teller.key(&deployment.url, data);
+                    }
                     if std::mem::take(&mut wants_open) {
                         open_url(&deployment, deployer.is_public(), teller);
                     }
                 }
-                Outcome::Failed(failure) => teller.failed(&failure),
+                Outcome::Failed(failure) => {
+                    if !teller.failed(&failure) {
+                        local.lobby.answer_with(Some(trouble(&failure)));
+                        teller.remark(format_args!(
+                            "  nothing serves yet: {} answers with this until it is fixed",
+                            local.endpoint
+                        ));
+                    }
+                }
                 Outcome::Mended => teller.mended(),
                 Outcome::Unchanged => {}
             }
@@ -162,7 +181,7 @@ async fn print_log(client: &Client, teller: &Teller) {
 
 fn open_url(deployment: &DeploymentView, is_public: bool, teller: &Teller) {
     if !is_public {
-        teller.remark("a browser has no key for a private function; add --public to open it");
+        teller.remark("a browser has no key for a private function; leave --private out to open it");
         return;
     }
     let mut opener = Command::new("xdg-open");
@@ -170,6 +189,21 @@ fn open_url(deployment: &DeploymentView, is_public: bool, teller: &Teller) {
     if let Err(error) = opener.spawn().context("cannot run xdg-open") {
         teller.warn(&error);
     }
+}
+
+/// A failure as the answer to calls of what does not serve yet.
+fn trouble(failure: &Failure) -> Trouble {
+    let mut lines = vec![format!("{}: {}", failure.head(), failure.message)];
+    lines.extend(failure.further_lines());
+    let problem = json!({
+        "title": "the function does not load",
+        "status": 503,
+        "code": failure.code,
+        "detail": failure.message,
+        "details": failure.details,
+        "hint": failure.hint,
+    });
+    Trouble { text: format!("{}\n", lines.join("\n")), problem }
 }
 
 /// The key of this server in the profile, so that other commands with its endpoint need none; gone with this.

@@ -111,7 +111,7 @@ pub(crate) async fn run<S: ServerCommands>(
 async fn in_private<S: ServerCommands>(args: InvokeArgs, session: &Session, server: &S) -> anyhow::Result<ExitCode> {
     let path = or_here(args.name.clone().map(PathBuf::from));
     let project = Project::open(&path, Wishes::default())?;
-    let config = args.server.config(&local::place(&path, local::TEST_PLACE), 0)?;
+    let config = args.server.config(&local::place(&path, local::TEST_PLACE), 0, &session.out)?;
     let name = Some(project.name.to_string());
     let debugger = args.server.debugger(&path, &session.out)?;
     let called = server.host(config, debugger, async |local| {

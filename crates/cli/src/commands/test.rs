@@ -62,7 +62,7 @@ pub(crate) async fn run<S: ServerCommands>(args: TestArgs, session: &Session, se
         session.out.note(skipped);
     }
     let data = args.data.unwrap_or_else(|| local::place(&path, local::TEST_PLACE));
-    let config = args.local.config(&data, 0)?;
+    let config = args.local.config(&data, 0, &session.out)?;
     let debugger = args.local.debugger(&path, &session.out)?;
     let outcomes = server.host(config, debugger, async |local| {
         let client = local.client()?;

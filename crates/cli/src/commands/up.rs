@@ -1,14 +1,14 @@
 //! `faas up`
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use faas_config::{LogFormat, ServerConfig, ServerOverrides};
+use faas_config::{ListenAddress, LogFormat, ServerConfig, ServerOverrides};
 use faas_types::{ByteSize, Span};
 
 use crate::ServerCommands;
 use crate::failure::Failure;
+use crate::server_settings;
 
 /// Start a server in the foreground
 #[derive(Debug, Args)]
@@ -16,7 +16,7 @@ use crate::failure::Failure;
 pub(crate) struct UpArgs {
     /// Where to listen [default: 127.0.0.1:8080, env: FAAS_LISTEN]
     #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<SocketAddr>,
+    listen: Option<ListenAddress>,
     /// Where state lives [default: /var/lib/faas for root, ~/.local/share/faas for others, env: FAAS_DATA]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -65,10 +65,8 @@ Examples:
 
 impl UpArgs {
     fn into_config(self) -> anyhow::Result<ServerConfig> {
-        let env = |name: &str| std::env::var(name).ok();
-        let file = self.config.or_else(|| env("FAAS_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from));
         let flags = ServerOverrides {
-            listen: self.listen,
+            listen: self.listen.map(|ListenAddress(address)| address),
             public_url: self.public_url,
             data: self.data,
             unsafe_no_isolation: self.unsafe_no_isolation.then_some(true),
@@ -83,8 +81,7 @@ impl UpArgs {
             log_filter: self.log,
             ..ServerOverrides::default()
         };
-        let is_root = rustix::process::geteuid().is_root();
-        ServerConfig::load(is_root, file.as_deref(), env, flags)
+        server_settings::of_server(self.config, flags)
             .map_err(|error| Failure::from_error(&error.into()).with_hint("see `faas up --help`").into())
     }
 }

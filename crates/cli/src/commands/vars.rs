@@ -155,6 +155,21 @@ async fn unset(args: &UnsetArgs, session: &Session) -> anyhow::Result<()> {
         return Err(Failure::usage("no var is named; write the vars after the function").into());
     }
     let client = session.client()?;
+    // All or none: a list with a typo in it must not leave the half of it done.
+    let there = client.vars(function, args.of.stage).await?.vars;
+    let own = if function.is_some() { "function" } else { "project" };
+    let is_set = |key: &&String| {
+        there.iter().any(|var| var.key == **key && var.source == own && var.stage == Some(args.of.stage))
+    };
+    let missing: Vec<&str> = keys.iter().filter(|key| !is_set(key)).map(String::as_str).collect();
+    if !missing.is_empty() && keys.len() > 1 {
+        let (names, stage) = (text::visible(&missing.join(", ")), args.of.stage);
+        let message = format!("no var was set in stage {stage} by the name of: {names}; nothing was removed");
+        let list = function.map_or_else(|| "--project".to_owned(), str::to_owned);
+        return Err(Failure::of(Code::NotFound, message)
+            .with_hint(format!("`faas vars list {list}` shows those that are"))
+            .into());
+    }
     for key in keys {
         client.unset_var(function, args.of.stage, key).await?;
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, PythonInstaller, Span};
 use serde::Deserialize;
 
-use super::{ConfigError, LogFormat, ServerOverrides};
+use super::{ConfigError, ListenAddress, LogFormat, ServerOverrides};
 
 /// The file, with the keys of the sections.
 #[derive(Debug, Default, Deserialize)]
@@ -35,7 +35,7 @@ struct ServerLayer {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct HttpLayer {
-    listen: Option<std::net::SocketAddr>,
+    listen: Option<ListenAddress>,
     public_url: Option<String>,
     connections_max: Option<u32>,
     head_timeout: Option<Span>,
@@ -147,9 +147,10 @@ pub(super) fn from_file(path: &Path) -> Result<ServerOverrides, ConfigError> {
 
 pub(super) fn from_env(env: &impl Fn(&'static str) -> Option<String>) -> Result<ServerOverrides, ConfigError> {
     let text = |name: &'static str| env(name).filter(|value| !value.is_empty());
-    let pythons = text("FAAS_PYTHONS").map(|list| std::env::split_paths(&list).collect());
+    let paths = |list: String| std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect();
+    let pythons = text("FAAS_PYTHONS").map(paths);
     Ok(ServerOverrides {
-        listen: parsed(env, "FAAS_LISTEN")?,
+        listen: parsed(env, "FAAS_LISTEN")?.map(|ListenAddress(address)| address),
         public_url: text("FAAS_PUBLIC_URL"),
         trusted_proxies: parsed(env, "FAAS_SERVER_TRUSTED_PROXIES")?.map(|List(list)| list),
         data: text("FAAS_DATA").map(PathBuf::from),
@@ -246,7 +247,7 @@ where
 impl From<FileLayer> for ServerOverrides {
     fn from(file: FileLayer) -> Self {
         Self {
-            listen: file.http.listen,
+            listen: file.http.listen.map(|ListenAddress(address)| address),
             public_url: file.http.public_url,
             trusted_proxies: file.server.trusted_proxies,
             data: file.store.data,

@@ -97,6 +97,9 @@ pub struct BuildSection {
 pub struct StoreSection {
     /// The data directory; one server at a time.
     pub data: PathBuf,
+    /// Where sealed runtimes lie that several servers of one user share; in the data directory when absent. Private servers
+    /// set it; no key does.
+    pub runtimes: Option<PathBuf>,
 }
 
 /// What uploads are refused for.

@@ -11,7 +11,7 @@ use faas_types::{Code, Digest, Fault, PythonInstaller};
 use crate::closure;
 use crate::discovery::{Found, Stamp, is_elf};
 use crate::recipe::Build;
-use crate::seal::{TOOL_PLACES, copy_file, copy_tree, finish, sealed, write};
+use crate::seal::{TOOL_PLACES, copy_file, copy_tree, finish, require_absolute, sealed, write};
 
 /// Where the installer appears inside.
 pub(super) const PLACE: &str = "/opt/installer";
@@ -107,6 +107,7 @@ impl Installer {
 
     /// By the installation's own program, which knows the archives of its language.
     fn unpack(&self, found: &Found, build: &Build, draft: &Path) -> io::Result<()> {
+        require_absolute(draft)?;
         let (from, to) = (self.path.to_string_lossy(), draft.to_string_lossy());
         let output = Command::new(&found.probed.program.from)
             .args(build.unpack.iter().map(|text| text.replace("{archive}", &from).replace("{dir}", &to)))

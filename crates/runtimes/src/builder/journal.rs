@@ -9,14 +9,21 @@ use faas_ports::BuildListener;
 const LINES_MAX: usize = 200;
 /// Bytes of a line.
 const LINE_MAX: usize = 1_000;
-/// Lines that explain a failure.
-const LAST_WORDS: usize = 10;
+/// Of the lines that explain a failure: those in which the installer itself says what is wrong, and those at the end.
+const VERDICT_LINES: usize = 8;
+const LAST_LINES: usize = 6;
+/// How installers begin the lines in which they say what is wrong: pip, uv, npm.
+const VERDICTS: [&str; 6] = ["ERROR:", "error:", "×", "╰─▶", "npm error ", "npm ERR! "];
+/// What installers say in the same form and explains nothing.
+const NOISE: [&str; 3] = ["A complete log of this run", "[notice]", "This error originates from a subprocess"];
 /// Remarks of the server's own.
 const NOTES_MAX: usize = 8;
 
 /// The last lines of a build, without secrets, and the server's remarks.
 pub(super) struct Journal {
     lines: VecDeque<String>,
+    /// The first lines that say what is wrong, however many follow.
+    verdict: Vec<String>,
     notes: Vec<String>,
     secrets: Vec<String>,
     /// Hears each line when it comes.
@@ -27,7 +34,7 @@ pub(super) struct Journal {
 
 impl Journal {
     pub(super) fn new(secrets: Vec<String>, listener: Arc<dyn BuildListener>) -> Self {
-        Self { lines: VecDeque::new(), notes: Vec::new(), secrets, listener }
+        Self { lines: VecDeque::new(), verdict: Vec::new(), notes: Vec::new(), secrets, listener }
     }
 
     /// Text from inside as it may be shown.
@@ -36,7 +43,10 @@ impl Journal {
         let hide = |line: String, secret: &String| line.replace(secret, "****");
         let mut line = self.secrets.iter().fold(text.trim_end().to_owned(), hide);
         line.retain(|c| !c.is_control());
-        line.truncate(line.floor_char_boundary(LINE_MAX));
+        if line.len() > LINE_MAX {
+            line.truncate(line.floor_char_boundary(LINE_MAX));
+            line.push('…');
+        }
         line
     }
 
@@ -47,6 +57,9 @@ impl Journal {
             return;
         }
         self.listener.line(&line);
+        if self.verdict.len() < VERDICT_LINES && is_verdict(&line) {
+            self.verdict.push(line.clone());
+        }
         if self.lines.len() == LINES_MAX {
             self.lines.pop_front();
         }
@@ -61,17 +74,32 @@ impl Journal {
         }
     }
 
-    /// What explains a failure: the server's remarks, then how the output ended.
+    /// What explains a failure, a line each: the server's remarks, what the installer says is wrong, how its output ended.
     pub(super) fn last_words(&self) -> String {
-        let skipped = self.lines.len().saturating_sub(LAST_WORDS);
-        let words: Vec<&str> = self.notes.iter().chain(self.lines.iter().skip(skipped)).map(String::as_str).collect();
-        words.join(" / ")
+        let skipped = self.lines.len().saturating_sub(LAST_LINES);
+        // npm writes all it has to say in one form, and its usage at the end.
+        let end = self.lines.iter().skip(skipped).filter(|line| !self.verdict.contains(line) && !is_npms(line));
+        let end = end.filter(|line| !is_noise(line));
+        let words = self.notes.iter().chain(&self.verdict).chain(end);
+        words.map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
     /// All that is kept.
     pub(super) fn take_lines(&mut self) -> Vec<String> {
         self.lines.drain(..).chain(self.notes.drain(..)).collect()
     }
+}
+
+fn is_verdict(line: &str) -> bool {
+    VERDICTS.iter().any(|start| line.trim_start().starts_with(start)) && !is_noise(line)
+}
+
+fn is_npms(line: &str) -> bool {
+    line.starts_with("npm error") || line.starts_with("npm ERR!")
+}
+
+fn is_noise(line: &str) -> bool {
+    NOISE.iter().any(|noise| line.contains(noise))
 }
 
 #[cfg(test)]
@@ -85,7 +113,7 @@ mod tests {
         journal.line(b"   \n");
         journal.note("evil.example is not allowed".into());
         journal.note("evil.example is not allowed".into());
-        let expected = "evil.example is not allowed / looking at https://****@pkgs/simple with [31m****";
+        let expected = "evil.example is not allowed\nlooking at https://****@pkgs/simple with [31m****";
         assert_eq!(journal.last_words(), expected);
     }
 
@@ -95,6 +123,28 @@ mod tests {
         (0..1_000).for_each(|n| journal.line(format!("{n} {}", "ü".repeat(5_000)).as_bytes()));
         let lines = journal.take_lines();
         assert_eq!(lines.len(), LINES_MAX);
-        assert!(lines[0].starts_with("800 ") && lines.iter().all(|line| line.len() <= LINE_MAX));
+        assert!(lines[0].starts_with("800 ") && lines.iter().all(|line| line.len() <= LINE_MAX + '…'.len_utf8()));
+    }
+
+    #[test]
+    fn what_the_installer_says_is_wrong_is_told_however_much_follows() {
+        let mut journal = Journal::new(Vec::new(), Arc::new(()));
+        journal.line(b"npm error code EUSAGE");
+        journal.line(b"npm error Missing: left-pad@1.3.0 from lock file");
+        (0..300).for_each(|n| journal.line(format!("npm error usage {n}").as_bytes()));
+        journal.line(b"npm error A complete log of this run can be found in: /tmp/x");
+        let words = journal.last_words();
+        assert!(
+            words.starts_with("npm error code EUSAGE\nnpm error Missing: left-pad@1.3.0 from lock file\n"),
+            "{words}"
+        );
+        assert!(words.lines().count() == VERDICT_LINES && !words.contains("complete log"), "{words}");
+        let mut journal = Journal::new(Vec::new(), Arc::new(()));
+        journal.line(b"  error: subprocess-exited-with-error");
+        (0..300).for_each(|n| journal.line(format!("      File {n}").as_bytes()));
+        journal.line(b"      KeyError: 'version'");
+        let words = journal.last_words();
+        assert!(words.starts_with("  error: subprocess-exited-with-error\n") && words.ends_with("KeyError: 'version'"));
+        assert_eq!(words.lines().count(), 1 + LAST_LINES);
     }
 }

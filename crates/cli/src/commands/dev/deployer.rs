@@ -34,6 +34,8 @@ pub(super) struct Deployer {
     name: CurrentName,
     /// What serves.
     live: Option<blake3::Hash>,
+    /// Whether it answers without the key that its manifest asks for.
+    is_opened: bool,
     /// What was tried last and why it does not serve.
     trouble: Option<(Option<blake3::Hash>, String)>,
 }
@@ -63,7 +65,7 @@ pub(super) enum Outcome {
 impl Deployer {
     pub(super) fn new(path: PathBuf, env_file: Option<PathBuf>, is_public: bool, layers: Vec<LocalLayer>) -> Self {
         let source = Source { path, env_file, is_public };
-        Self { source, layers, name: CurrentName::default(), live: None, trouble: None }
+        Self { source, layers, name: CurrentName::default(), live: None, is_opened: false, trouble: None }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -75,8 +77,14 @@ impl Deployer {
         self.source.env_file()
     }
 
+    /// Whether callers need no key, whatever the manifest says.
     pub(super) fn is_public(&self) -> bool {
         self.source.is_public
+    }
+
+    /// Whether what serves is called without the key that its manifest asks for.
+    pub(super) fn is_opened(&self) -> bool {
+        self.is_opened
     }
 
     pub(super) fn name(&self) -> CurrentName {
@@ -92,8 +100,8 @@ impl Deployer {
         let began = Instant::now();
         let source = self.source.clone();
         let read = tokio::task::spawn_blocking(move || source.read()).await;
-        let project = match read.map_err(anyhow::Error::from).flatten() {
-            Ok(project) => project,
+        let (project, is_opened) = match read.map_err(anyhow::Error::from).flatten() {
+            Ok(read) => read,
             Err(error) => return self.fail(None, Failure::from_error(&error)),
         };
         let fingerprint = match fingerprint(&project) {
@@ -108,7 +116,7 @@ impl Deployer {
         }
         match local::deploy(client, &project, debuggee, &self.layers).await {
             Ok(deployment) => {
-                (self.live, self.trouble) = (Some(fingerprint), None);
+                (self.live, self.is_opened, self.trouble) = (Some(fingerprint), is_opened, None);
                 *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(project.name);
                 Outcome::Deployed(Box::new(deployment), began.elapsed())
             }
@@ -151,9 +159,11 @@ impl Source {
         self.env_file.clone().unwrap_or_else(|| dir.unwrap_or(Path::new("")).join(ENV_FILE))
     }
 
-    fn read(&self) -> anyhow::Result<Project> {
+    /// What is to be deployed, and whether it was opened.
+    fn read(&self) -> anyhow::Result<(Project, bool)> {
         let mut project = self.read_files()?;
         let settings = &mut project.manifest.settings;
+        let is_opened = self.is_public && settings.auth != AuthMode::Public;
         if self.is_public {
             settings.auth = AuthMode::Public;
         }
@@ -161,7 +171,7 @@ impl Source {
         let text = match &self.env_file {
             Some(named) => vars::read(named)?,
             None => match own_env_file(&path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(project),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((project, is_opened)),
                 read => read.with_context(|| format!("cannot read {}; or name it with --env-file", path.display()))?,
             },
         };
@@ -170,7 +180,7 @@ impl Source {
             check_var(&key, &value).map_err(invalid)?;
             settings.vars.insert(key, value);
         }
-        Ok(project)
+        Ok((project, is_opened))
     }
 
     /// Reads the files, again where one was there to be listed and gone when it was opened.

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
 use faas_client::rest::{DeploymentView, LogLineView};
@@ -48,7 +49,8 @@ impl Teller {
         }
     }
 
-    pub(super) fn deployed(&self, deployment: &DeploymentView, took: Duration) {
+    /// Says whether one was deployed before.
+    pub(super) fn deployed(&self, deployment: &DeploymentView, took: Duration) -> bool {
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let report = json!({
             "event": "deployed",
@@ -59,15 +61,24 @@ impl Teller {
         });
         if !self.has_deployed.replace(true) {
             let url = visible(&deployment.url);
-            return self.say(&report, || format!("{} at {url}; watching, Ctrl-C ends it", deployment.function));
+            self.say(&report, || format!("{} at {url}; watching, Ctrl-C ends it", deployment.function));
+            return false;
         }
         self.say(&report, || {
             let line = format!("version {} serves after {}", deployment.version, text::took(took));
             self.out.on_stdout(Tone::Faint, line)
         });
+        true
     }
 
-    pub(super) fn failed(&self, failure: &Failure) {
+    /// How a private function is called.
+    pub(super) fn key(&self, url: &str, data: &Path) {
+        let key = data.join("admin.key");
+        self.out.note(format_args!("  curl -H \"X-API-Key: $(cat '{}')\" {}", key.display(), visible(url)));
+    }
+
+    /// Says whether one was deployed before, which serves on.
+    pub(super) fn failed(&self, failure: &Failure) -> bool {
         let report = json!({
             "event": "failed",
             "code": failure.code,
@@ -83,6 +94,7 @@ impl Teller {
         } else {
             self.say(&report, String::new);
         }
+        self.has_deployed.get()
     }
 
     pub(super) fn mended(&self) {
