@@ -1,5 +1,6 @@
 //! Packages that a version depends on: installed once for all functions that ask for the same, kept as a layer.
 
+mod compiled;
 mod key;
 mod log;
 mod node;
@@ -19,6 +20,7 @@ use crate::catalog::decode;
 use crate::core::{Core, encode, stopping};
 use crate::engine::Engine;
 use crate::talk::{DeployNews, DeployTalk};
+pub(crate) use compiled::mismatch;
 use key::layer_id;
 pub(crate) use turns::BuildTurns;
 
@@ -118,12 +120,18 @@ impl Engine {
         let sources = Sources { core: &self.core, bundle };
         let request = match sources.asked(settings).await? {
             Asked::Packages(request) => request,
+            Asked::Unreadable(_) if settings.dependencies == DependencyMode::Auto && sources.vendored().is_some() => {
+                return Ok(None);
+            }
             Asked::Unreadable(note) => return Ok(Some(Dependencies::nothing(note))),
             Asked::Nothing => return Ok(None),
         };
         if let (DependencyMode::Auto, Some(place)) = (settings.dependencies, sources.vendored()) {
             let source = &request.source;
-            let note = format!("`{place}` is in the bundle, so the packages of {source} are not installed");
+            let note = format!(
+                "`{place}` is in the bundle, so the packages of {source} are not installed; delete it, or set dependencies = \
+                 \"install\" in [build] of the manifest"
+            );
             return Ok(Some(Dependencies::nothing(note)));
         }
         let source = Some(request.source.clone());

@@ -16,7 +16,7 @@ use faas_types::{
 use crate::aliases::Target;
 use crate::catalog::FunctionEntry;
 use crate::core::{Core, DeploymentGuard, encode, stopping};
-use crate::dependencies::Dependencies;
+use crate::dependencies::{Dependencies, mismatch};
 use crate::engine::Engine;
 use crate::layers::Pile;
 use crate::onward::check_destinations;
@@ -24,6 +24,11 @@ use crate::pool::PoolSpec;
 use crate::publish::Checked;
 use crate::stages::{Outfit, Redactor};
 use crate::talk::{DeployNews, DeployTalk};
+
+/// What the first deployment of a runtime waits for.
+const FIRST_USE: &str = "the server has not used this runtime before and prepares it once, which takes some seconds";
+/// What helps where a new version does not load and there is one before it.
+const SERVES_ON: &str = "the version before serves on; fix the error and deploy again";
 
 /// A version to deploy.
 #[derive(Clone, Debug)]
@@ -241,6 +246,9 @@ impl Engine {
         let runtime = self.core.launcher.resolve(&new.settings.runtime)?;
         // A version stays what it was checked as: `python` must not mean another one after an upgrade.
         new.settings.runtime = runtime.name.clone();
+        if !self.core.launcher.is_prepared(&runtime.name) {
+            new.talk.tell(DeployNews::Waiting(FIRST_USE));
+        }
         let layers = self.core.resolve_layers(project, &mut new.settings).await?;
         let code = self.core.layers.find(&digest).ok_or_else(|| Fault::internal("a sealed layer is not there"))?;
         let dependencies = self.dependencies(project, &new.settings, &new.bundle, &new.talk).await?;
@@ -324,7 +332,8 @@ impl Engine {
                 Some(redactor) => redactor.fault(fault),
                 None => fault,
             };
-            not_loaded(&new.name, fault)
+            let is_first = record.is_none();
+            not_loaded(new, is_first, fault)
         })?;
         launched.instance.stop(Duration::from_millis(200)).await;
         let log = build_log(&mut launched.logs, redactor.as_deref());
@@ -385,7 +394,7 @@ fn naming(name: &FunctionName, mut fault: Fault) -> Fault {
     fault
 }
 
-fn not_loaded(name: &FunctionName, fault: Fault) -> Fault {
+fn not_loaded(new: &NewDeployment, is_first: bool, fault: Fault) -> Fault {
     let unfit = matches!(
         fault.code,
         Code::RuntimeError | Code::MemoryExceeded | Code::ColdStartTimeout | Code::TimeoutExceeded
@@ -393,9 +402,17 @@ fn not_loaded(name: &FunctionName, fault: Fault) -> Fault {
     if !unfit {
         return fault;
     }
-    let mut failed = Fault::new(Code::DeploymentFailed, format!("`{name}` does not load: {}", fault.message));
-    failed.hint = fault.hint.or_else(|| Some("the version before serves on; fix the error and deploy again".into()));
+    let mut failed = Fault::new(Code::DeploymentFailed, format!("`{}` does not load: {}", new.name, fault.message));
+    let kind = fault.function_error.as_ref().map(|error| error.kind.as_str());
+    let is_import = kind.is_some_and(|kind| ["ImportError", "ModuleNotFoundError"].contains(&kind));
+    let compiled = if is_import { mismatch(&new.bundle, &new.settings.runtime) } else { None };
+    let usual = if is_first { "fix the error and deploy again" } else { SERVES_ON };
     failed.function_error = fault.function_error;
+    if let (Some(error), Some(_)) = (&mut failed.function_error, &compiled) {
+        // What the runtime advises knows the error alone.
+        error.hint = None;
+    }
+    failed.hint = compiled.or(fault.hint).or_else(|| Some(usual.to_owned()));
     failed
 }
 

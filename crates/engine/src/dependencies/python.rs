@@ -3,7 +3,9 @@
 
 mod locks;
 mod project;
+mod release;
 mod requirements;
+mod unread;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +23,9 @@ const PIPFILE: &str = "Pipfile";
 /// Reads what there is. Files that were made to be installed from come first, then locks, and what leaves versions open
 /// last.
 pub(super) async fn asked(sources: &Sources<'_>, runtime: &RuntimeName) -> Result<Asked, Fault> {
+    if let Some(text) = sources.text(PROJECT).await? {
+        release::check(&text, &sources.core.launcher.resolve(runtime)?, &sources.core.launcher.runtimes())?;
+    }
     if sources.has(REQUIREMENTS) {
         return requirements::asked(sources).await;
     }
@@ -36,6 +41,11 @@ pub(super) async fn asked(sources: &Sources<'_>, runtime: &RuntimeName) -> Resul
     }
     if project.lines.is_empty() && sources.has(PIPFILE) {
         return Ok(unlocked(PIPFILE, Tool::Pipenv));
+    }
+    if project.lines.is_empty()
+        && let Some(note) = unread::note(sources).await?
+    {
+        return Ok(Asked::Unreadable(note));
     }
     let text: String = project.lines.iter().map(|line| format!("{line}\n")).collect();
     Ok(packages(PROJECT, REQUIREMENTS, BTreeMap::from([(REQUIREMENTS.to_owned(), text)])))

@@ -23,10 +23,11 @@ use faas_types::{Code, Fault, RuntimeName};
 use serde::de::DeserializeOwned;
 
 use condition::Condition;
+use constraint::Constraint;
 use graph::too_complex;
 use marker::{Environment, Marker, Wanted};
 use package::{PACKAGES_MAX, requirements};
-use version::Specifier;
+use version::{Specifier, Version};
 
 use super::super::shown;
 
@@ -200,6 +201,16 @@ fn check_python(asked: Option<&str>, environment: &Environment) -> Result<(), Re
     Err(Refusal::stale(&format!(
         "is for Python {asked}, and the function runs on {major}.{minor}; set another runtime, or change what the project asks for"
     )))
+}
+
+/// Whether an exact version is among those that PEP 440's conditions, or else Poetry's, admit. `None` for a text that is
+/// neither.
+pub(super) fn admits(asked: &str, exact: &str) -> Option<bool> {
+    let version = Version::parse(exact)?;
+    match Specifier::parse_all(asked) {
+        Some(specifiers) => Some(specifiers.iter().all(|specifier| specifier.admits(&version))),
+        None => Constraint::parse(asked).map(|constraint| constraint.admits(&version)),
+    }
 }
 
 #[cfg(test)]
