@@ -13,6 +13,7 @@ use faas_types::{Code, FunctionName, RuntimeName};
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::interpreter;
 use crate::project::plain;
 use crate::session::Session;
 use crate::table::Table;
@@ -26,7 +27,7 @@ use starts::{STARTS, Start, Template};
 pub(crate) struct InitArgs {
     /// The function's name, and the directory unless --dir says otherwise [default: that of the current directory]
     name: Option<FunctionName>,
-    /// A language with or without a version
+    /// A language with or without a version; without one, the version of python3 or node here is written
     #[arg(long, default_value = "python", value_name = "RUNTIME")]
     runtime: RuntimeName,
     /// What to start from
@@ -93,7 +94,7 @@ impl InitArgs {
 pub(crate) fn run(args: &InitArgs, session: &Session) -> anyhow::Result<()> {
     let (name, dir) = args.place()?;
     let start = args.start()?;
-    let files = files(&name, &args.runtime, start)?;
+    let files = files(&name, &pinned(&args.runtime), start)?;
     refuse_overwrite(&dir, &files)?;
     for (path, text) in &files {
         write(&dir, path, text)?;
@@ -106,10 +107,6 @@ pub(crate) fn run(args: &InitArgs, session: &Session) -> anyhow::Result<()> {
         paths.iter().for_each(|path| table.property("", path));
         table
     })?;
-    if let Some(packages) = start.packages {
-        let vendor = dir.join("vendor");
-        session.out.note(format_args!("next: python3 -m pip install --target {} {packages}", vendor.display()));
-    }
     session.out.note(format_args!("next: faas deploy {}", dir.display()));
     Ok(())
 }
@@ -130,7 +127,8 @@ fn files(name: &FunctionName, runtime: &RuntimeName, start: &Start) -> anyhow::R
     Manifest::from_toml("faas.toml", &manifest)?;
     let mut schema = serde_json::to_string_pretty(&manifest_schema())?;
     schema.push('\n');
-    Ok(vec![
+    let packages = start.packages.map(|(path, text)| (path, text.to_owned()));
+    let files = [
         ("faas.toml", manifest),
         (start.file(), fill(start.code)),
         ("README.md", fill(start.readme)),
@@ -138,7 +136,27 @@ fn files(name: &FunctionName, runtime: &RuntimeName, start: &Start) -> anyhow::R
         (".gitignore", start.ignores().to_owned()),
         (".faasignore", IGNORED.to_owned()),
         (SCHEMA_PATH, schema),
-    ])
+    ];
+    Ok(files.into_iter().chain(packages).collect())
+}
+
+/// The version of a language that is first on the path, so that a new function runs on what its author types. Without one,
+/// or with one that is not run here, the language alone.
+fn pinned(runtime: &RuntimeName) -> RuntimeName {
+    let asked = || {
+        let (program, args) = match Language::named(runtime.language())?.name.as_str() {
+            "python" => ("python3", ["-I", "-c", "import sys; print('\"%d.%d\"' % sys.version_info[:2])"].as_slice()),
+            "node" => ("node", ["-p", "JSON.stringify(process.versions.node.split('.')[0])"].as_slice()),
+            _ => return None,
+        };
+        let version: String = interpreter::ask(Path::new(program), args, "")?;
+        let found: RuntimeName = format!("{}{version}", runtime.language()).parse().ok()?;
+        // Runtimes that no release runs are no start.
+        let manifest = format!("name = \"any\"\nruntime = \"{found}\"\n");
+        Manifest::from_toml("faas.toml", &manifest).is_ok().then_some(found)
+    };
+    let found = if runtime.version().is_none() { asked() } else { None };
+    found.unwrap_or_else(|| runtime.clone())
 }
 
 fn refuse_overwrite(dir: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {

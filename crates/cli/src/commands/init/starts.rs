@@ -16,7 +16,7 @@ pub(super) enum Template {
     Worker,
     /// A plain function of Python: parameters from the JSON body, reply {"result": …}
     Plain,
-    /// An ASGI application of Python, such as FastAPI, with its packages vendored beside it
+    /// An ASGI application of Python, such as FastAPI, with its packages in requirements.txt
     Asgi,
     #[value(hide = true)]
     Stateful,
@@ -33,8 +33,8 @@ pub(super) struct Start {
     pub(super) triggers: &'static str,
     /// An event file that the function passes.
     pub(super) test: &'static str,
-    /// What must be vendored before the first deployment.
-    pub(super) packages: Option<&'static str>,
+    /// A file that names the packages to install, with its text.
+    pub(super) packages: Option<(&'static str, &'static str)>,
 }
 
 /// One template of one language; the files lie in the template's directory.
@@ -60,7 +60,10 @@ pub(super) const STARTS: [Start; 10] = [
     start!("python", Cron, "cron", "main.py", "README.md", "handler"),
     start!("python", Worker, "worker", "main.py", "README.md", "handler"),
     start!("python", Plain, "plain", "main.py", "README.md", "add"),
-    Start { packages: Some("fastapi"), ..start!("python", Asgi, "asgi", "main.py", "README.md", "app") },
+    Start {
+        packages: Some(("requirements.txt", "fastapi\n")),
+        ..start!("python", Asgi, "asgi", "main.py", "README.md", "app")
+    },
     start!("node", Http, "http", "index.mjs", "README.node.md", "handler"),
     start!("node", Webhook, "webhook", "index.mjs", "README.md", "handler"),
     start!("node", Cron, "cron", "index.mjs", "README.md", "handler"),
