@@ -53,6 +53,7 @@ class Dev:
         program: Path | None = None,
         group: tuple[str, ...] = (),
         data: Path | None = None,
+        cwd: Path | None = None,
     ) -> None:
         self.folder = folder
         self.events: list[Event] = []
@@ -63,6 +64,7 @@ class Dev:
         self.process = subprocess.Popen(
             [*command, "dev", str(folder), "-o", "ndjson", *args],
             env=developer.env | {"TEST_SERVER_MARK": marker},
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

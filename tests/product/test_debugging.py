@@ -129,7 +129,7 @@ def listeners(port: int) -> list[str]:
 def inspected(developer: Programmer, folder: Path, *, word: str = "--inspect", state: str = "state") -> tuple[Dev, int]:
     """`faas dev` that lets debuggers in at a port. One state at a time, so that the runtimes are sealed once."""
     port = free_port()
-    return Dev(developer, folder, "--public", f"{word}={port}", data=developer.home / state), port
+    return Dev(developer, folder, f"{word}={port}", data=developer.home / state), port
 
 
 def test_a_breakpoint_in_python_holds_a_call_longer_than_its_timeout(anybody: Programmer) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import until, write_function
+from harness import Client, free_port, until, write_function
 
 from product.developer import Dev, Developer
 
@@ -26,7 +27,7 @@ def developer(tmp_path_factory: pytest.TempPathFactory) -> Developer:
 
 @pytest.fixture(scope="module")
 def shared(developer: Developer) -> Iterator[Dev]:
-    with Dev(developer, write_function(developer.home, "edited", code("first")), "--public") as dev:
+    with Dev(developer, write_function(developer.home, "edited", code("first"))) as dev:
         dev.starts()
         yield dev
 
@@ -153,7 +154,7 @@ def test_vars_triggers_and_the_end(developer: Developer) -> None:
     with (folder / "faas.toml").open("a", encoding="utf-8") as manifest:
         manifest.write(trigger)
     (folder / ".env").write_text("LOCAL=from .env\n", encoding="utf-8")
-    with Dev(developer, folder) as dev:
+    with Dev(developer, folder, "--private") as dev:
         endpoint = dev.starts()["url"].removesuffix("/fn/fired")
         assert dev.http.get("/fn/fired").status == 401, "private, as its manifest says"
         told = developer.cli("invoke", "fired", "--endpoint", endpoint).ok().json()
@@ -180,7 +181,7 @@ def test_a_single_file(developer: Developer, tmp_path: Path) -> None:
     file = tmp_path / "greet.py"
     file.write_text("def handler():\n    return 1\n", encoding="utf-8")
     data = str(developer.home / "fired/.faas/dev/data")
-    with Dev(developer, file, "--public", "--data", data) as dev:
+    with Dev(developer, file, "--data", data) as dev:
         assert dev.answer() == {"result": 1}
         (tmp_path / "other.py").write_text("(", encoding="utf-8")
         file.write_text("def handler():\n    return 2\n", encoding="utf-8")
@@ -193,11 +194,11 @@ def test_a_directory_stands_for_a_layer(developer: Developer) -> None:
     shared = developer.home / "shared"
     shared.mkdir()
     (shared / "greetings.py").write_text('GREETING = "hello"\n', "utf-8")
-    with Dev(developer, folder, "--public") as dev:
+    with Dev(developer, folder) as dev:
         said = dev.has_said("failed", within=60)
         assert "shared:3 is not here" in said["message"]
         assert said["hint"].endswith("--layer shared=DIR")
-    with Dev(developer, folder, "--public", f"--layer=shared={shared}") as dev:
+    with Dev(developer, folder, f"--layer=shared={shared}") as dev:
         assert dev.answer() == {"result": "hello 1"}
         (shared / "greetings.py").write_text('GREETING = "hi"\n', "utf-8")
         (folder / "main.py").write_text(code.format(" 2"), "utf-8")
@@ -205,3 +206,50 @@ def test_a_directory_stands_for_a_layer(developer: Developer) -> None:
     with Dev(developer, folder, f"--layer=other={shared}") as dev:
         assert "names no layer other" in dev.has_said("failed", within=60)["message"]
     assert "is no directory" in developer.cli("dev", folder, "--layer=shared=/nowhere").exits(2).stderr
+
+
+def test_it_is_open_to_this_machine_alone(dev: Dev) -> None:
+    port = int(dev.starts()["url"].split(":")[2].split("/")[0])
+    for host, status in {"localhost": 200, f"127.0.0.1:{port}": 200, "rebound.example": 403}.items():
+        asked = dev.http.get("/fn/edited", headers={"Host": host})
+        assert asked.status == status, (host, asked.body)
+    assert b'auth = "public"' in asked.body
+
+
+def test_a_private_one_prints_how_to_call_it(developer: Developer, tmp_path: Path) -> None:
+    folder = write_function(tmp_path, "closed", code("closed"))
+    with Dev(developer, folder, "--private") as dev:
+        assert dev.http.get("/fn/closed").status == 401
+    said = dev.process.stderr.read() if dev.process.stderr else ""
+    line = next(line for line in said.splitlines() if line.startswith("  curl -H "))
+    assert str(folder / ".faas/dev/data/admin.key") in line
+
+
+def test_what_does_not_load_at_first_answers_with_its_place(developer: Developer, tmp_path: Path) -> None:
+    folder = write_function(tmp_path, "broken", "def handler(:\n    return 1\n")
+    port = free_port()
+    with Dev(developer, folder, "--port", str(port)) as dev:
+        dev.has_said("failed", within=120)
+        client = Client(port)
+        asked = client.get("/fn/broken").expect(503)
+        text = asked.body.decode()
+        assert "main.py:1:13: SyntaxError" in text and "\n        " in text and "^" in text, text
+        assert asked.headers["content-type"] == "text/plain; charset=utf-8"
+        problem = client.get("/fn/broken", headers={"Accept": "application/json"}).expect(503).json()
+        assert problem["detail"].startswith("main.py:1:13: SyntaxError") and problem["status"] == 503
+        (folder / "main.py").write_text(code("fixed"), encoding="utf-8")
+        until(lambda: client.get("/fn/broken").status == 200, "the fixed code serves")
+    taken = developer.cli("dev", folder, "--port", "x").exits(2)
+    assert "invalid value 'x' for '--port" in taken.stderr
+
+
+def test_a_port_in_use_names_the_option_that_there_is(developer: Developer, tmp_path: Path) -> None:
+    folder = write_function(tmp_path, "late", code("late"))
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        said = developer.cli("dev", folder, "-p", str(port)).exits(1).stderr
+        assert f"127.0.0.1:{port}; choose another port with --port" in said and "--listen" not in said
+        said = developer.cli("up", "--listen", f"127.0.0.1:{port}", "--data", tmp_path / "d").exits(1).stderr
+        assert "another address with --listen" in said
+    said = developer.cli("up", "--listen", "8081").exits(2).stderr
+    assert "did you mean 127.0.0.1:8081?" in said

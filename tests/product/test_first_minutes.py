@@ -47,6 +47,6 @@ def test_from_nothing_to_the_first_answer_without_a_server(tmp_path: Path) -> No
     user = Developer(tmp_path)
     began = time.monotonic()
     user.cli("init", "hello", cwd=tmp_path).ok()
-    with Dev(user, tmp_path / "hello", "--public") as dev:
+    with Dev(user, tmp_path / "hello") as dev:
         assert dev.answer() == {"message": "hello, world"}
         print(f"first answer after {time.monotonic() - began:.1f} s")
