@@ -127,6 +127,23 @@ def test_a_host_of_no_public_address_is_named_with_all_of_its_index(index: Pytho
     assert "FAAS_BUILD_ALLOW" not in done.stderr, done.stderr
 
 
+def test_what_is_not_installed_or_does_not_fit_is_told_at_home_too(tmp_path: Path) -> None:
+    user = Developer(tmp_path)
+    plain = {"main.py": "def handler():\n    return 1\n"}
+    write_function(tmp_path, "prod", plain | {"requirements/prod.txt": "greeting\n"})
+    told = user.cli("invoke", "--local", "prod", cwd=tmp_path).ok().stderr
+    assert "requirements/prod.txt is not read" in told and "-r requirements/prod.txt" in told
+    write_function(tmp_path, "other", plain | {"pyproject.toml": "[project]\nrequires-python = '<3'\n"})
+    refused = user.cli("invoke", "--local", "other", cwd=tmp_path).exits(5).stderr
+    assert "pyproject.toml is for Python <3" in refused and "no Python of this server fits" in refused
+    code = "from part import _core\n\n\ndef handler():\n    return 1\n"
+    module = "vendor/part/_core.cpython-39-x86_64-linux-gnu.so"
+    write_function(tmp_path, "old", {"main.py": code, "vendor/part/__init__.py": "", module: "no program"})
+    refused = user.cli("invoke", "--local", "old", cwd=tmp_path).exits(5).stderr
+    assert "vendor/part/_core beside the code is compiled for Python 3.9" in refused, refused
+    assert "the version before serves on" not in refused
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     with Server() as server:

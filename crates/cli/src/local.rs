@@ -252,6 +252,12 @@ pub(crate) async fn deploy(
     Ok(deployment)
 }
 
+/// What the author should know of packages that are not installed. `faas deploy` has it in its report.
+pub(crate) fn not_installed(deployment: &DeploymentView) -> Option<String> {
+    let dependencies = deployment.dependencies.as_ref().filter(|dependencies| dependencies.layer.is_none())?;
+    Some(format!("not installed: {}", text::visible(dependencies.note.as_deref()?)))
+}
+
 /// Leads debuggers to a function. While it is not known to which version, they stay with that before.
 fn lead_to(debuggee: &watch::Sender<Option<Debuggee>>, project: &Project, version: Option<u32>) {
     let function = project.name.clone();

@@ -28,7 +28,7 @@ pub use manifest::{
 pub use secret_value::looks_secret;
 pub use server::{
     BuildSection, CacheSection, CallbacksSection, ConfigError, EngineSection, HttpSection, ListenAddress, LogFormat,
-    LogSection, MetricsSection, PreflightSection, SandboxSection, ServerConfig, ServerOverrides, ServerSection, StoreSection,
-    Stranger, default_data_dir, strangers,
+    LogSection, MetricsSection, PreflightSection, SandboxSection, ServerConfig, ServerOverrides, ServerSection,
+    StoreSection, Stranger, default_data_dir, strangers,
 };
 pub use source_dir::{EntryKind, SourceDir, SourceEntry, is_link_error, root_of, text_of};

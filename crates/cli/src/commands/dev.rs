@@ -126,6 +126,7 @@ async fn develop(
                 Outcome::Deployed(deployment, took) => {
                     fire::announce_function(data, &deployment.function)?;
                     local.lobby.answer_with(None);
+                    local::not_installed(&deployment).iter().for_each(|note| teller.remark(note));
                     local.lobby.open(deployer.is_opened());
                     if !teller.deployed(&deployment, took) && !deployer.is_public() {
                         teller.key(&deployment.url, data);

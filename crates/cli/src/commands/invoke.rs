@@ -115,7 +115,9 @@ async fn in_private<S: ServerCommands>(args: InvokeArgs, session: &Session, serv
     let name = Some(project.name.to_string());
     let debugger = args.server.debugger(&path, &session.out)?;
     let called = server.host(config, debugger, async |local| {
-        local::deploy(&local.client()?, &project, local.debuggee.as_ref(), args.server.layers()).await?;
+        let layers = args.server.layers();
+        let deployed = local::deploy(&local.client()?, &project, local.debuggee.as_ref(), layers).await?;
+        local::not_installed(&deployed).iter().for_each(|note| session.out.note(note));
         Box::pin(call(InvokeArgs { name, ..args }, &session.at(&local))).await
     });
     called.await?.ok_or_else(local::interrupted)

@@ -66,7 +66,8 @@ pub(crate) async fn run<S: ServerCommands>(args: TestArgs, session: &Session, se
     let debugger = args.local.debugger(&path, &session.out)?;
     let outcomes = server.host(config, debugger, async |local| {
         let client = local.client()?;
-        local::deploy(&client, &project, local.debuggee.as_ref(), args.local.layers()).await?;
+        let deployed = local::deploy(&client, &project, local.debuggee.as_ref(), args.local.layers()).await?;
+        local::not_installed(&deployed).iter().for_each(|note| session.out.note(note));
         play_all(&client, &project, &cases, args.update, session).await
     });
     let outcomes = outcomes.await?.ok_or_else(local::interrupted)?;
