@@ -123,7 +123,9 @@ def test_no_key_of_ours_reaches_a_function(server: Server, seen: str) -> None:
             reply = server.http.request("POST", path, headers=headers, key=None)
             got = reply.json() if reply.status == 200 else server.api.finished(reply.json()["run_id"])["result"]
             assert "faas_" not in json.dumps(got) and basic not in json.dumps(got), headers
-    assert server.http.get(f"/fn/{seen}", headers={"Authorization": "Bearer eyJ"}).json()["authorization"] == "Bearer eyJ"
+    assert (
+        server.http.get(f"/fn/{seen}", headers={"Authorization": "Bearer eyJ"}).json()["authorization"] == "Bearer eyJ"
+    )
 
 
 def test_a_request_has_one_host_one_length_and_lines_that_end(server: Server) -> None:
@@ -165,7 +167,12 @@ def test_cookies_of_http2_come_as_one(server: Server, seen: str) -> None:
 
 
 def test_the_callers_address_is_not_the_callers_word(server: Server, seen: str, tmp_path: Path, name: str) -> None:
-    lies = {"X-Forwarded-For": "6.6.6.6", "Forwarded": "for=6.6.6.6", "X-Real-IP": "6.6.6.6", "X-Forwarded-Proto": "https, http"}
+    lies = {
+        "X-Forwarded-For": "6.6.6.6",
+        "Forwarded": "for=6.6.6.6",
+        "X-Real-IP": "6.6.6.6",
+        "X-Forwarded-Proto": "https, http",
+    }
     got = server.http.get(f"/fn/{seen}", headers=lies).expect(200).json()
     assert "6.6.6.6" not in json.dumps(got)
     assert (got["x-forwarded-for"], got["x-forwarded-proto"]) == ("127.0.0.1", "http")
@@ -179,7 +186,11 @@ def test_the_callers_address_is_not_the_callers_word(server: Server, seen: str, 
 def test_a_proxy_that_the_operator_names_is_believed(tmp_path: Path, name: str) -> None:
     with Server(env={"FAAS_SERVER_TRUSTED_PROXIES": "127.0.0.0/8, 10.0.0.0/8"}) as server:
         server.deploy(write_function(tmp_path, name, HEADERS, auth="public"))
-        told = {"X-Forwarded-For": "6.6.6.6, 203.0.113.9, 10.1.2.3", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "a.example"}
+        told = {
+            "X-Forwarded-For": "6.6.6.6, 203.0.113.9, 10.1.2.3",
+            "X-Forwarded-Proto": "https",
+            "X-Forwarded-Host": "a.example",
+        }
         got = server.http.get(f"/fn/{name}", headers=told, key=None).expect(200).json()
         assert got["x-forwarded-for"] == "203.0.113.9, 10.1.2.3, 127.0.0.1"
         assert (got["x-forwarded-proto"], got["x-forwarded-host"]) == ("https", "a.example")
@@ -246,7 +257,10 @@ def test_why_a_function_failed_is_for_those_who_may_read_its_runs(server: Server
         assert reply.headers["x-error-source"] == "function"
         assert "told to nobody" not in reply.body.decode() and "main.py" not in reply.body.decode()
     assert server.http.get(f"/fn/{name}").expect(502).json()["errorMessage"] == "told to nobody"
-    assert server.http.request("POST", f"/api/v1/functions/{name}/invoke", key=invoker).expect(502).json()["stackTrace"] == []
+    assert (
+        server.http.request("POST", f"/api/v1/functions/{name}/invoke", key=invoker).expect(502).json()["stackTrace"]
+        == []
+    )
     door = Door(server, name, respond="answer")
     assert b"told to nobody" not in door.send(door.signed("msg_fails")).expect(502).body
     server.deploy(write_function(tmp_path, name, FAILS, auth="public", errors="full"))
@@ -299,7 +313,9 @@ def handler(event, context):
 def test_pages_that_the_manifest_names_may_call(server: Server, tmp_path: Path, name: str) -> None:
     folder = write_function(tmp_path, name, "def handler(event, context):\n    return 'ok'\n")
     manifest = folder / "faas.toml"
-    table = '[cors]\norigins = ["https://app.example"]\nheaders = ["authorization"]\ncredentials = true\nmax_age = "1h"\n'
+    table = (
+        '[cors]\norigins = ["https://app.example"]\nheaders = ["authorization"]\ncredentials = true\nmax_age = "1h"\n'
+    )
     manifest.write_text(manifest.read_text(encoding="utf-8") + table, encoding="utf-8")
     server.deploy(folder)
     asks = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "authorization, x-other"}
@@ -410,5 +426,7 @@ def test_http2_connections_have_no_more_streams_than_usual(server: Server) -> No
     finally:
         client.close()
     size = int.from_bytes(first[:3], "big")
-    settings = {first[at + 1] + (first[at] << 8): int.from_bytes(first[at + 2 : at + 6], "big") for at in range(9, 9 + size, 6)}
+    settings = {
+        first[at + 1] + (first[at] << 8): int.from_bytes(first[at + 2 : at + 6], "big") for at in range(9, 9 + size, 6)
+    }
     assert settings[3] == 100

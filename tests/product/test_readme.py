@@ -1,4 +1,4 @@
-"""README.md, followed word for word by somebody with a fresh clone: what it says to type is typed, what it shows is seen."""
+"""README.md, followed word for word with a fresh clone: what it says to type works, what it shows is seen."""
 
 from __future__ import annotations
 
@@ -115,9 +115,7 @@ def clone(place: Path) -> Path:
             shutil.copy(source, tree / name)
     built = tree / "target/debug"
     built.mkdir(parents=True)
-    os.link(binary(), built / "faas") if binary().stat().st_dev == built.stat().st_dev else shutil.copy(
-        binary(), built / "faas"
-    )
+    shutil.copy(binary(), built / "faas")
     return tree
 
 
@@ -150,9 +148,13 @@ def test_what_the_readme_says_to_type_works(tmp_path: Path) -> None:
             )
         url = re.findall(r"http://127\.0\.0\.1:\d+/fn/hello", second.said())[-1]
         answer = subprocess.run(
-            ["curl", "--silent", "--fail", "--noproxy", "*", url], capture_output=True, text=True, timeout=60, check=True
+            ["curl", "--silent", "--fail", "--noproxy", "*", url],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
         )
-        assert answer.stdout == '{"message": "hello, world"}' or "hello, world" in answer.stdout
+        assert "hello, world" in answer.stdout
     finally:
         footprint.look(first.shell.pid)
         for terminal in (second, first):

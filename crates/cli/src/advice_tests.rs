@@ -14,21 +14,25 @@ use crate::args::Cli;
 
 /// Where texts for people are written.
 const SOURCES: [&str; 4] = ["crates", "shims", "README.md", "docs/guides"];
-/// Variables that functions get or that scripts and tests read, which are no settings of a server.
-const OTHERS: [&str; 12] = [
+/// Variables that functions get or that scripts, hooks and tests read, which are no settings of a server.
+const OTHERS: [&str; 15] = [
+    "FAAS_A",
     "FAAS_FUNCTION",
     "FAAS_FUNCTION_NAME",
     "FAAS_FUNCTION_VERSION",
-    "FAAS_VERSION",
+    "FAAS_KEY",
+    "FAAS_MEMORY_MB",
+    "FAAS_PROGRAM",
+    "FAAS_PROJECT",
+    "FAAS_REGION",
     "FAAS_RUNTIME",
     "FAAS_STAGE",
-    "FAAS_PROJECT",
-    "FAAS_MEMORY_MB",
-    "FAAS_REGION",
-    "FAAS_X",
     "FAAS_URL",
-    "FAAS_KEY",
+    "FAAS_VERSION",
+    "FAAS_X",
+    "FAAS_XYZZY",
 ];
+const OTHER_PREFIXES: [&str; 4] = ["FAAS_BENCH_", "FAAS_GIT_", "FAAS_SEED", "FAAS_SIM_"];
 
 /// Every file with texts, and what is in it.
 fn files() -> Vec<(PathBuf, String)> {
@@ -41,7 +45,9 @@ fn files() -> Vec<(PathBuf, String)> {
             let is_ours = !["tests", "target", "node_modules", "templates"].contains(&name.as_str());
             let entries = is_ours.then(|| fs::read_dir(&path).expect("a directory")).into_iter().flatten();
             todo.extend(entries.map(|entry| entry.expect("an entry").path()));
-        } else if ["rs", "py", "js", "md"].iter().any(|ending| name.ends_with(&format!(".{ending}"))) {
+        } else if name != "advice_tests.rs"
+            && ["rs", "py", "js", "md"].iter().any(|ending| name.ends_with(&format!(".{ending}")))
+        {
             files.push((path.clone(), fs::read_to_string(&path).expect("text")));
         }
     }
@@ -82,16 +88,21 @@ fn commands(line: &str) -> Vec<String> {
 
 /// A command's words, with something in place of what a text fills in. `None` where that hides the command itself.
 fn words(command: &str) -> Option<Vec<String>> {
-    let first = command.split(" && ").next()?.split(" | ").next()?.split("  ").next()?;
+    let unquoted = command.split('\'').enumerate().map(|(at, part)| if at % 2 == 0 { part } else { "quoted" });
+    let plain: String = unquoted.collect();
+    let first =
+        [" && ", " | ", " < ", " > ", "  "].iter().fold(&*plain, |rest, end| rest.split(end).next().unwrap_or(rest));
     let mut words: Vec<String> = Vec::new();
     for word in first.split_whitespace() {
         let filled = match (word.find('{'), word.rfind('}')) {
-            (Some(from), Some(to)) if from < to => format!("{}1{}", &word[..from], &word[to + 1..]),
+            (Some(0), Some(to)) => format!("one{}", &word[to + 1..]),
+            // Behind a word it adds more words, or none.
+            (Some(from), Some(to)) if from < to => format!("{}{}", &word[..from], &word[to + 1..]),
             _ => word.to_owned(),
         };
-        words.push(filled.trim_matches(['\'', '"', ',', '.']).replace(['[', ']'], ""));
+        words.push(filled.trim_matches(['"', ',', '.']).replace(['[', ']'], ""));
     }
-    (!words.get(1)?.starts_with('1') && words[1] != "…" && words[1] != "...").then_some(words)
+    (!["one", "…", "..."].contains(&words.get(1)?.as_str())).then_some(words)
 }
 
 #[test]
@@ -112,7 +123,7 @@ fn every_command_that_is_told_is_one() {
             }
         }
     }
-    assert!(count > 150, "only {count} commands were found: the search is broken");
+    assert!(count > 100, "only {count} commands were found: the search is broken");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -123,7 +134,9 @@ fn every_setting_that_is_told_is_one() {
         for line in said(&path, &text) {
             let words = line.split(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'));
             let settings = words.filter(|word| word.starts_with("FAAS_") && !word.ends_with('_'));
-            names.extend(settings.filter(|word| !OTHERS.contains(word)).map(str::to_owned));
+            let is_other =
+                |word: &&str| OTHERS.contains(word) || OTHER_PREFIXES.iter().any(|prefix| word.starts_with(prefix));
+            names.extend(settings.filter(|word| !is_other(word)).map(str::to_owned));
         }
     }
     assert!(names.len() > 40, "{names:?}");

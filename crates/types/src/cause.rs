@@ -264,7 +264,7 @@ fn of_code(code: Code, message: &str) -> (CauseClass, String) {
             (CauseClass::Overload, "try again later, or raise `max` under [scaling] in faas.toml")
         }
         Code::RuntimeMissing => {
-            (CauseClass::DependencyMissing, "install the runtime on the server: faas status lists those it has")
+            (CauseClass::DependencyMissing, "install the runtime on the server: `faas status` lists those it has")
         }
         Code::Cancelled => (CauseClass::Cancelled, "nothing: the caller went away, or somebody cancelled the run"),
         Code::RuntimeError | Code::DeploymentFailed | Code::InvalidConfiguration => {
