@@ -8,9 +8,10 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use faas_config::HttpSection;
-use faas_web::{ConnectionEnd, Peer};
-use http::header::RETRY_AFTER;
-use http::{HeaderValue, Request, StatusCode};
+use faas_ports::{Clock, SystemClock};
+use faas_types::{Code, Fault};
+use faas_web::{ConnectionEnd, Peer, RequestId, render};
+use http::{HeaderMap, Request};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -190,7 +191,7 @@ async fn answer(
     let reservation = match length {
         Some(length) => match budget.reserve(&talk, length) {
             Some(reservation) => Some(reservation),
-            None => return no_room(),
+            None => return no_room(response.headers()),
         },
         None => None,
     };
@@ -204,11 +205,11 @@ async fn answer(
 }
 
 /// In place of an answer that there is no memory for, since others read theirs too slowly.
-fn no_room() -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response
+fn no_room(answer: &HeaderMap) -> Response {
+    let fault = Fault::new(Code::Unavailable, "the server holds as many answers as it may that nobody reads")
+        .with_hint("try again; what is not read goes within seconds")
+        .with_retry_after(1);
+    render(&fault, &RequestId::of(answer, SystemClock.now()), None)
 }
 
 /// Which protocol the client's first bytes are of; they stay unread. The builder could tell too, but counts a client
