@@ -82,10 +82,10 @@ impl FromStr for CorsOrigin {
         let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
             && scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte));
         // Browsers write hosts in lower case, without a path and without the scheme's own port.
-        let is_host = !host.is_empty()
-            && host.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]_".contains(&byte))
-            && !(scheme == "https" && host.ends_with(":443"))
-            && !(scheme == "http" && host.ends_with(":80"));
+        let port = host.rsplit_once(':').map(|(_, port)| port);
+        let is_usual = matches!((scheme, port), ("https", Some("443")) | ("http", Some("80")));
+        let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]_".contains(&byte);
+        let is_host = !host.is_empty() && !is_usual && host.bytes().all(is_part);
         if is_scheme && is_host { Ok(Self::Exactly(text.to_owned())) } else { Err(invalid()) }
     }
 }
