@@ -113,7 +113,7 @@ def _guard_forks(channel: Channel, offer: Offer) -> None:
     pipes = sys.__stdout__, sys.__stderr__
 
     def in_child() -> None:
-        channel.socket.close()
+        channel.close()
         offer.loop = None
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = pipes  # type: ignore[misc]
         for pipe in pipes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from _socket import AF_UNIX, SOCK_STREAM, socket
+from _socket import AF_UNIX, SOCK_STREAM, socket, timeout
 from _struct import Struct
 from _thread import allocate_lock
 
@@ -14,6 +14,8 @@ PROTOCOL_VERSION = 3
 CHANNEL_FD = 3
 PAYLOAD_MAX = 1 << 20
 CHUNK_LEN = 256 << 10
+# How long a wait for the server is before it is begun anew.
+WAIT_SECONDS = 86_400.0
 # Bytes of a reply's body that may be sent before the server says that some were taken.
 WINDOW_LEN = 256 << 10
 
@@ -84,21 +86,29 @@ class Channel:
 
     def __init__(self, fd: int = CHANNEL_FD) -> None:
         self.socket = socket(AF_UNIX, SOCK_STREAM, 0, fd)
-        self.socket.setblocking(True)
+        # With a time limit it waits in `poll`, which bytes alone end. A plain wait ends for nothing as well, each time
+        # that the server has read what was sent before.
+        self.socket.settimeout(WAIT_SECONDS)
+        # The same socket without a limit, and so without a `poll` before it is written to.
+        self.sender = socket(AF_UNIX, SOCK_STREAM, 0, fd)
         self.reader = Reader()
         self.lock = allocate_lock()
 
     def receive(self) -> Frame:
         """Waits for one frame."""
         reader = self.reader
-        while (frame := reader.next()) is None:
+        frame = reader.next() if reader.end else None
+        while frame is None:
             try:
-                count = self.socket.recv_into(reader.room())
+                count = self.socket.recv_into(reader.room() if reader.end else reader.view)
+            except timeout:
+                continue
             except OSError:
                 raise ChannelClosed from None
             if not count:
                 raise ChannelClosed
             reader.end += count
+            frame = reader.next()
         return frame
 
     def send(self, frames: bytes) -> None:
@@ -120,9 +130,21 @@ class Channel:
     def write(self, frames: bytes) -> None:
         """Writes under the lock."""
         try:
-            self.socket.sendall(frames)
+            sent = self.sender.send(frames)
+        except BlockingIOError:
+            sent = 0
         except OSError:
             raise ChannelClosed from None
+        if sent < len(frames):
+            try:
+                self.socket.sendall(memoryview(frames)[sent:])
+            except OSError:
+                raise ChannelClosed from None
+
+    def close(self) -> None:
+        """Closes the descriptor, which both sockets have."""
+        self.sender.detach()
+        self.socket.close()
 
 
 def pack(kind: int, stream: int, payload: bytes | memoryview, end: bool = False) -> bytes:
