@@ -135,7 +135,10 @@ impl Manners {
         let budget = Arc::clone(&place.house.answers);
         let service = service_fn(|request| {
             let (doors, talk, peer, budget) = (doors.clone(), Arc::clone(&talk), peer.clone(), Arc::clone(&budget));
-            async move { Ok::<_, std::convert::Infallible>(answer(doors, talk, &peer, &budget, request).await) }
+            // Boxed: the connection moves its request's future about, and that is large.
+            Box::pin(
+                async move { Ok::<_, std::convert::Infallible>(answer(doors, talk, &peer, &budget, request).await) },
+            )
         });
         let io = TokioIo::new(Watched::new(stream, Arc::clone(&talk)));
         let mut connection = pin!(builder.serve_connection(io, service));

@@ -52,7 +52,7 @@ impl Exchange {
             }
         };
         if let Some(reservation) = self.room_for(&head) {
-            return self.collected(head, reservation).await;
+            return Box::pin(self.collected(head, reservation)).await;
         }
         let mut body = BytesMut::new();
         while body.len() < GATHERED_MAX {
@@ -196,8 +196,8 @@ impl Exchange {
                         refused => refused,
                     };
                 }
-                Some(ExchangeItem::End(end)) => return self.ended(end).await,
-                None => return self.ended(ExchangeEnd::Lost).await,
+                Some(ExchangeItem::End(end)) => return Box::pin(self.ended(end)).await,
+                None => return Box::pin(self.ended(ExchangeEnd::Lost)).await,
             }
         }
     }

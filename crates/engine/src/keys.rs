@@ -65,7 +65,7 @@ pub struct Keys {
     registry: Arc<dyn Registry>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
-    known: RwLock<HashMap<String, KnownKey>>,
+    known: RwLock<HashMap<blake3::Hash, KnownKey>>,
 }
 
 /// A key in memory.
@@ -133,7 +133,11 @@ impl Keys {
                 Ok(record) => self.put(entry.key.project, &entry.key.name, record, entry.revision),
                 Err(error) => tracing::error!(%error, "a key is left out"),
             },
-            Change::Deleted { key, .. } => drop(self.known.write().remove(&key.name)),
+            Change::Deleted { key, .. } => {
+                if let Ok(hash) = blake3::Hash::from_hex(&key.name) {
+                    self.known.write().remove(&hash);
+                }
+            }
             Change::Synced | Change::Lagged => {}
         }
     }
@@ -141,9 +145,12 @@ impl Keys {
     fn put(&self, project: ProjectId, hash: &str, record: KeyRecord, revision: u64) {
         let caller =
             Arc::new(Caller { project, key: record.id, name: record.name.clone(), scopes: record.scopes.clone() });
+        let Ok(hash) = blake3::Hash::from_hex(hash) else {
+            return tracing::error!(key = %caller.key, "a key is left out: its name is not a hash");
+        };
         let mut known = self.known.write();
-        if known.get(hash).is_none_or(|old| old.revision < revision) {
-            known.insert(hash.to_owned(), KnownKey { caller, record, revision });
+        if known.get(&hash).is_none_or(|old| old.revision < revision) {
+            known.insert(hash, KnownKey { caller, record, revision });
         }
     }
 
@@ -178,7 +185,7 @@ impl Keys {
             let known = self.known.read();
             let mut of_project = known.iter().filter(|(_, key)| key.caller.project == project);
             let found = of_project.find(|(_, key)| key.record.id == id);
-            found.map(|(hash, key)| (hash.clone(), key.record.clone(), key.revision))
+            found.map(|(hash, key)| (hash.to_hex().to_string(), key.record.clone(), key.revision))
         };
         let (hash, mut record, revision) = found.ok_or_else(|| Fault::new(Code::NotFound, format!("no key `{id}`")))?;
         if record.revoked_at.is_none() {
@@ -203,7 +210,7 @@ impl Keys {
     /// # Errors
     /// `FN_010`, saying whether the text is malformed, unknown or revoked.
     pub fn authenticate(&self, text: &str) -> Result<Arc<Caller>, Fault> {
-        match self.known.read().get(hash(text).to_hex().as_str()) {
+        match self.known.read().get(&hash(text)) {
             Some(key) if key.record.revoked_at.is_none() => Ok(Arc::clone(&key.caller)),
             Some(_) => Err(refused("the key was revoked").with_hint("make another with `faas keys create`")),
             None if !is_well_formed(text) => Err(refused("the key is malformed")

@@ -40,7 +40,7 @@ impl Core {
                 }
                 Err(NoPlace::Unknown) => {
                     route = self.newest(route).await?;
-                    self.open_pool(&route).await?;
+                    Box::pin(self.open_pool(&route)).await?;
                     // One that was deployed while the pool opened must not find its predecessor started again.
                     route = self.newest(route).await?;
                 }

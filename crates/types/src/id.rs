@@ -11,6 +11,9 @@ use ulid::Ulid;
 
 use crate::Timestamp;
 
+/// Bytes of the longest id: prefixes have two or three letters.
+const TEXT_MAX: usize = 3 + 1 + ulid::ULID_LEN;
+
 /// What an [`Id`] names; gives the prefix.
 pub trait IdKind: Copy + Eq + Ord + std::hash::Hash + Send + Sync + 'static {
     /// The part before the underscore, such as `run`.
@@ -60,10 +63,22 @@ impl<K: IdKind> Id<K> {
     }
 }
 
+impl<K: IdKind> Id<K> {
+    /// The id as text, in a buffer that every id fits into: each call writes several of them.
+    fn text<'b>(&self, buffer: &'b mut [u8; TEXT_MAX]) -> &'b str {
+        let mut ulid = [0; ulid::ULID_LEN];
+        let (prefix, ulid) = (K::PREFIX.as_bytes(), self.ulid.array_to_str(&mut ulid).as_bytes());
+        let length = prefix.len() + 1 + ulid.len();
+        buffer[..prefix.len()].copy_from_slice(prefix);
+        buffer[prefix.len()] = b'_';
+        buffer[prefix.len() + 1..length].copy_from_slice(ulid);
+        std::str::from_utf8(&buffer[..length]).unwrap_or_default()
+    }
+}
+
 impl<K: IdKind> fmt::Display for Id<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut buffer = [0; ulid::ULID_LEN];
-        write!(f, "{}_{}", K::PREFIX, self.ulid.array_to_str(&mut buffer))
+        f.write_str(self.text(&mut [0; TEXT_MAX]))
     }
 }
 
@@ -88,7 +103,7 @@ impl<K: IdKind> FromStr for Id<K> {
 
 impl<K: IdKind> Serialize for Id<K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.text(&mut [0; TEXT_MAX]))
     }
 }
 

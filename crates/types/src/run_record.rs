@@ -29,7 +29,7 @@ pub enum TriggerKind {
     Destination,
 }
 
-/// A run with all that is known of it.
+/// A run with all that is known of it. What is absent is not written: a record is kept of each call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// Its id; also its creation time and sort order.
@@ -67,14 +67,19 @@ pub struct RunRecord {
     /// The tries, oldest first.
     pub attempts: Vec<AttemptRecord>,
     /// The catalogue entry of a failed run.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
     /// What happened, in one sentence, for a failed run.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// The function's own error, for a failed run.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<FunctionError>,
     /// The HTTP status that the caller saw.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub http_status: Option<u16>,
     /// The reply's body where it is JSON and small enough to keep.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<JsonText>,
     /// The run that this one repeats, or whose destination it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,12 +129,15 @@ pub struct AttemptRecord {
     /// Microseconds from the invocation frame to the end of the reply.
     pub handler_us: u64,
     /// Most memory the sandbox has held so far, in bytes; `None` where it cannot be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_memory_bytes: Option<u64>,
     /// CPU time that the sandbox spent during this attempt, in microseconds; `None` where it cannot be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_us: Option<u64>,
     /// Log lines that were dropped because the run wrote more than its limit.
     pub dropped_log_lines: u64,
     /// The catalogue entry of a failed attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
     /// What happened, for a failed attempt of a run that was accepted for later.
     #[serde(default, skip_serializing_if = "Option::is_none")]

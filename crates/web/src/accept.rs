@@ -41,10 +41,11 @@ pub async fn serve_call(
     id: &RequestId,
     later: bool,
 ) -> Response {
+    // Boxed where a plain call does not go through: its future is copied some times, and would be as large as the largest.
     if later {
-        accept_call(engine, target, request, id).await
+        Box::pin(accept_call(engine, target, request, id)).await
     } else if request.headers().contains_key(IDEMPOTENCY_KEY) {
-        answer_once(engine, target, request, id).await
+        Box::pin(answer_once(engine, target, request, id)).await
     } else {
         answer_call(engine, target, request, id).await
     }

@@ -49,7 +49,7 @@ pub(crate) async fn body_of_call(
     if streams && announced.is_none_or(|length| length > SHORT) {
         return Ok(InvocationBody::Stream(arriving(body, limits::BODY_MAX)));
     }
-    held_body(headers, body, budget).await.map(InvocationBody::Whole)
+    Box::pin(held_body(headers, body, budget)).await.map(InvocationBody::Whole)
 }
 
 /// The whole body of a call, with its memory taken from the budget that all calls share.

@@ -72,12 +72,12 @@ pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, 
         body,
     };
     let answer = match arriving {
-        Some(arriving) => engine.call_streaming(target.route, call, arriving).await,
+        Some(arriving) => Box::pin(engine.call_streaming(target.route, call, arriving)).await,
         None => engine.call(target.route, call).await,
     };
     match answer {
-        Ok(call) if parts.method == Method::HEAD => reply_to_head(call, id).await,
-        Ok(call) if has_no_body(call.head.status) => reply(without_body(call).await, id),
+        Ok(call) if parts.method == Method::HEAD => Box::pin(reply_to_head(call, id)).await,
+        Ok(call) if has_no_body(call.head.status) => reply(Box::pin(without_body(call)).await, id),
         Ok(call) => reply(call, id),
         Err(failure) => refuse(&failure, target.details, id),
     }
