@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from functools import cached_property
 
-from .paths import program
+from .paths import binary, program
 
 # An ordinary uid that needs no entry in /etc/passwd.
 ORDINARY_UID = 47_113
@@ -66,6 +66,16 @@ class Machine:
         return program("schemathesis") is not None
 
     @cached_property
+    def callgrind(self) -> bool:
+        """Whether instructions can be counted."""
+        return program("valgrind") is not None and program("callgrind_control") is not None
+
+    @cached_property
+    def development_build(self) -> bool:
+        """Whether the program under test is the one of `make build`, and not of another profile."""
+        return binary().parent.name == "debug"
+
+    @cached_property
     def npm(self) -> bool:
         """Whether packages for Node can be installed."""
         return program("npm") is not None and program("node") is not None
@@ -112,6 +122,8 @@ REASONS = {
     "power_cuts": "no loop device, no mkfs.ext4 or no EXT4_IOC_SHUTDOWN: power cuts cannot be made here",
     "promtool": "promtool is not installed (Debian package prometheus)",
     "schemathesis": "schemathesis is not installed (PyPI)",
+    "callgrind": "valgrind is not installed (Debian package valgrind)",
+    "development_build": "the program under test is of another profile than the development build",
     "cargo": "cargo is not installed",
     "node": "node is not installed",
     "npm": "npm and node are not installed",

@@ -1,6 +1,7 @@
 //! How the sandboxes of one server are set up.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use faas_types::IsolationLevel;
 
@@ -44,6 +45,17 @@ impl SpawnerCommand {
     /// The running program itself, also after its file was replaced by an upgrade.
     #[must_use]
     pub fn this_program(argument: &str) -> Self {
-        Self { program: PathBuf::from("/proc/self/exe"), args: vec![argument.to_owned()] }
+        Self { program: running_program(), args: vec![argument.to_owned()] }
+    }
+}
+
+/// The file that runs, whatever its path names by now. Where another program runs it, as valgrind does, that link leads to
+/// the other one, and only the text of the link to this.
+fn running_program() -> PathBuf {
+    const RUNNING: &str = "/proc/self/exe";
+    let identity = |path: &Path| path.metadata().map(|file| (file.dev(), file.ino())).ok();
+    match std::env::current_exe() {
+        Ok(named) if identity(&named).is_some_and(|file| identity(Path::new(RUNNING)) != Some(file)) => named,
+        _ => PathBuf::from(RUNNING),
     }
 }
