@@ -151,7 +151,7 @@ impl Server {
                 every: config.engine.collect_every.get(),
                 grace: config.engine.collect_grace.get(),
             },
-            give_way: give_way_to_calls,
+            give_way: || give_way_to_calls(true),
             ..EngineSettings::default()
         };
         launcher.tend();

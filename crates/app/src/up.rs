@@ -43,7 +43,7 @@ fn serving() -> runtime::Builder {
     });
     builder.on_thread_start(|| {
         if std::thread::current().name() == Some(BLOCKING) {
-            give_way_to_calls();
+            give_way_to_calls(true);
         }
     });
     builder

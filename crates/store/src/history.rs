@@ -50,7 +50,8 @@ impl RunHistory for SqliteHistory {
     async fn record(&self, runs: Vec<RunRecord>) -> PortResult<()> {
         self.core.space.admit_outcome()?;
         let rows = self::rows(runs)?;
-        self.core.main.write(move |connection| record(connection, &rows), |()| {}).await
+        let work = unhurried(self.core.give_way, move |connection| record(connection, &rows));
+        self.core.main.write(work, |()| {}).await
     }
 
     async fn run(&self, project: ProjectId, id: RunId) -> PortResult<Option<RunRecord>> {
@@ -75,7 +76,8 @@ impl RunHistory for SqliteHistory {
 
     async fn append_logs(&self, lines: Vec<LogLine>) -> PortResult<()> {
         self.core.space.admit_outcome()?;
-        self.core.logs.write(move |connection| logs::append(connection, &lines), |()| {}).await
+        let work = unhurried(self.core.give_way, move |connection| logs::append(connection, &lines));
+        self.core.logs.write(work, |()| {}).await
     }
 
     async fn logs(&self, query: &LogQuery) -> PortResult<LogPage> {
@@ -85,6 +87,19 @@ impl RunHistory for SqliteHistory {
 
     async fn expire(&self, expiry: &Expiry) -> PortResult<Expired> {
         self.core.space.freeing(|| expiry::step(&self.core, expiry)).await
+    }
+}
+
+/// The same work by a thread that gives way: thousands of rows take milliseconds.
+fn unhurried(
+    give_way: fn(bool),
+    work: impl FnOnce(&Connection) -> WorkResult<()>,
+) -> impl FnOnce(&Connection) -> WorkResult<()> {
+    move |connection| {
+        give_way(true);
+        let done = work(connection);
+        give_way(false);
+        done
     }
 }
 

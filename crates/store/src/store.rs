@@ -47,8 +47,8 @@ pub struct StoreConfig {
     pub ballast: u64,
     /// What to do when the disk can no longer be trusted.
     pub on_fatal: OnFatal,
-    /// What each thread that writes does first, so that it stands behind those that answer somebody.
-    pub give_way: fn(),
+    /// Called with `true` on a thread that begins what nobody waits for, such as storing what ran, and with `false` after it.
+    pub give_way: fn(bool),
 }
 
 /// A data directory in use. Adapters share it: the directory stays locked until the last of them is gone.
@@ -74,6 +74,7 @@ pub(crate) struct Core {
     pub(crate) logs: Database,
     pub(crate) space: Arc<Space>,
     pub(crate) fsync: Fsync,
+    pub(crate) give_way: fn(bool),
     pub(crate) dir: DataDir,
 }
 
@@ -92,7 +93,7 @@ impl StoreConfig {
             low_water: 64 << 20,
             ballast: 16 << 20,
             on_fatal: Arc::new(|message| tracing::error!(message, "the store has failed for good")),
-            give_way: || {},
+            give_way: |_| {},
         }
     }
 }
@@ -228,8 +229,7 @@ impl Core {
         let space = Arc::new(Space::open(dir.path(), config.low_water, config.ballast)?);
         let hooks = || {
             let full = Arc::clone(&space);
-            let (fatal, start) = (Arc::clone(&config.on_fatal), config.give_way);
-            WriterHooks { start, fatal, full: Box::new(move || full.release()) }
+            WriterHooks { fatal: Arc::clone(&config.on_fatal), full: Box::new(move || full.release()) }
         };
         let main = Database::open(DatabaseConfig {
             path: &dir.path().join("faas.db"),
@@ -257,6 +257,7 @@ impl Core {
             queue: config.write_queue,
             hooks: hooks(),
         })?;
-        Ok(Self { main, logs, space, fsync: Fsync::new(Arc::clone(&config.on_fatal)), dir })
+        let fsync = Fsync::new(Arc::clone(&config.on_fatal));
+        Ok(Self { main, logs, space, fsync, give_way: config.give_way, dir })
     }
 }

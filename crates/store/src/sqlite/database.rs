@@ -117,7 +117,6 @@ mod tests {
             readers: 2,
             queue,
             hooks: WriterHooks {
-                start: || {},
                 fatal: Arc::new(move |message| heard.lock().push(message.to_owned())),
                 full: Box::new(|| {}),
             },

@@ -28,8 +28,6 @@ const WRITE_CONTEXT: &str = "cannot write to the database";
 
 /// What the writer calls.
 pub(crate) struct WriterHooks {
-    /// Before anything else.
-    pub(crate) start: fn(),
     /// After the outcome of a commit has become unknown; the writer takes nothing after that.
     pub(crate) fatal: Arc<dyn Fn(&str) + Send + Sync>,
     /// After a transaction found the disk full, before the log is moved into the database: that may need room, and
@@ -142,7 +140,6 @@ impl fmt::Debug for Writer {
 impl Worker {
     fn run(mut self) {
         let _alarm = PanicAlarm(Arc::clone(&self.hooks.fatal));
-        (self.hooks.start)();
         while let Some(first) = self.commands.blocking_recv() {
             let mut group = Vec::with_capacity(16);
             let end = self.transact(first, &mut group);
