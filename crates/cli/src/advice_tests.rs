@@ -90,8 +90,9 @@ fn commands(line: &str) -> Vec<String> {
 fn words(command: &str) -> Option<Vec<String>> {
     let unquoted = command.split('\'').enumerate().map(|(at, part)| if at % 2 == 0 { part } else { "quoted" });
     let plain: String = unquoted.collect();
-    let first =
-        [" && ", " | ", " < ", " > ", "  "].iter().fold(&*plain, |rest, end| rest.split(end).next().unwrap_or(rest));
+    let first = [", or ", " && ", " | ", " < ", " > ", "  "]
+        .iter()
+        .fold(&*plain, |rest, end| rest.split(end).next().unwrap_or(rest));
     let mut words: Vec<String> = Vec::new();
     for word in first.split_whitespace() {
         let filled = match (word.find('{'), word.rfind('}')) {
