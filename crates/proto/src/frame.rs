@@ -68,8 +68,12 @@
 //!   sent as the shim asks for it by credit frames, if ready said that its handler `streams`; otherwise it was collected
 //!   before and follows whole.
 //!
-//! Log lines have no window: their sum is bounded for each run, and a client that reads slowly loses what it leaves no
-//! room for, counted.
+//! Log lines have no window: their sum is bounded for each run, each with 64 bytes besides its text, and a client that reads
+//! slowly loses what it leaves no room for, counted. What is written outside of runs is bounded by rate.
+//!
+//! Every frame has a price in the server's time. An instance that has used up its budget is not read for a while, so that its
+//! socket holds it back. Frames that begin or end something on a stream that has ended are a breach, except for a few on each
+//! stream that the server cancelled. So is leaving more than 256 KB of the server's answers unread.
 
 use bytes::{Buf, Bytes, BytesMut};
 

@@ -217,6 +217,12 @@ pub fn split_file(payload: &Bytes) -> Option<(String, Bytes)> {
     Some((String::from_utf8(path.into()).ok()?, content))
 }
 
+/// Whether a log payload is the beginning of a line, or goes on with one, and does not end it.
+#[must_use]
+pub fn is_part_of_line(payload: &[u8]) -> bool {
+    payload.get(2) == Some(&1)
+}
+
 /// A log payload that does not follow its layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed log frame")]

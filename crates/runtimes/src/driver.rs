@@ -3,27 +3,31 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use faas_ports::{
-    Clock, ExchangeEnd, ExchangeItem, LogEntry, OpenSandbox, PortError, PortResult, Publishing, ReplyHead,
-    SandboxControl, SandboxExit, UnfinishedLines,
+    Clock, ExchangeEnd, ExchangeItem, InstanceLogs, LogEntry, OpenSandbox, PortError, PortResult, Publishing,
+    SandboxExit,
 };
 use faas_proto::frame::{Frame, FrameKind};
 use faas_proto::frame_heads::{self, EndHead, LogHead};
-use faas_types::limits::{BODY_MAX, LOG_LINE_MAX};
-use faas_types::{FunctionError, LogStream};
+use faas_types::limits::{BODY_MAX, ERROR_MESSAGE_MAX, LOG_LINE_MAX};
+use faas_types::{FunctionError, LogStream, Timestamp, cut};
 use tokio::io::AsyncReadExt;
-use tokio::net::UnixStream;
-use tokio::net::unix::OwnedReadHalf;
-use tokio::sync::{mpsc, watch};
+use tokio::net::unix::pipe;
+use tokio::sync::watch;
 
+use crate::channel::{self, detached};
+use crate::frame_budget::{self, FrameBudget};
+use crate::idle_log::IdleLog;
+use crate::link::{Link, Stopped};
 use crate::outbox::Outbox;
 use crate::pipes::Pipe;
 use crate::publication;
-use crate::streams::{Admission, Finished, Streams};
+use crate::reply_head;
+use crate::streams::{Admission, Finished, Standing, Streams};
 
 /// Bytes asked of the socket at once.
 const READ_LEN: usize = 64 << 10;
@@ -31,92 +35,32 @@ const READ_LEN: usize = 64 << 10;
 const READ_MIN: usize = 4 << 10;
 /// Reads of a pipe before an end is handed over: four times what a pipe holds.
 const DRAIN_READS: usize = 8;
-/// Log entries outside runs that may wait for the engine; more are dropped.
-const LOGS_CAPACITY: usize = 256;
+/// Bytes of the JSON that begins a reply or a publication.
+const HEAD_MAX: usize = 64 << 10;
+/// Bytes of the JSON that ends a call: shims cut what was raised to less.
+const END_MAX: usize = 256 << 10;
+/// What a caller gets whose reply's head is longer.
+const HEAD_TOO_LARGE: &str = "the headers of the reply are larger than 64 KB";
+/// Log lines that an end can tell of.
+const DROPPED_MAX: u64 = u32::MAX as u64;
+/// The longest that a line can have been under way.
+const LINE_DELAY: Duration = Duration::from_secs(60);
 
 /// Reads one instance's socket and pipes until they end.
 pub(crate) struct Driver {
-    socket: OwnedReadHalf,
+    socket: pipe::Receiver,
+    budget: FrameBudget,
+    /// What it writes outside of runs.
+    idle_log: IdleLog,
     buffer: BytesMut,
     pipes: [Pipe; 2],
     exit: Pin<Box<dyn Future<Output = SandboxExit> + Send>>,
     link: Link,
-    logs: mpsc::Sender<LogEntry>,
     clock: Arc<dyn Clock>,
+    began: Timestamp,
     lines: Vec<LogEntry>,
-    /// Lines outside runs whose end has not come.
-    unfinished: UnfinishedLines,
     /// Raw output that tells of an end for want of memory.
     starving: Option<String>,
-}
-
-/// What an instance's handle and its driver share.
-#[derive(Clone)]
-pub(crate) struct Link {
-    pub(crate) control: Arc<dyn SandboxControl>,
-    pub(crate) outbox: Arc<Outbox>,
-    pub(crate) streams: Arc<Streams>,
-    /// The program wrote that it has no memory left.
-    starved: Arc<AtomicBool>,
-    /// The number of the last ping that was answered.
-    pub(crate) pongs: Arc<watch::Sender<u64>>,
-}
-
-/// Why there is no further frame.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Stopped {
-    /// The program ended or closed its socket.
-    Gone,
-    /// The shim broke the protocol.
-    Breach(String),
-}
-
-// === impl Stopped ===
-
-impl Stopped {
-    /// How long to wait before the sandbox is killed. A program whose socket has closed is usually about to be gone,
-    /// and killing it at once would hide the status that it ends with.
-    pub(crate) const fn patience(&self) -> Duration {
-        match self {
-            Self::Gone => Duration::from_millis(500),
-            Self::Breach(_) => Duration::ZERO,
-        }
-    }
-}
-
-// === impl Link ===
-
-impl Link {
-    /// Waits until nothing is left of the sandbox, killing it after `patience`.
-    pub(crate) async fn end(&self, patience: Duration) -> SandboxExit {
-        if !patience.is_zero()
-            && let Ok(exit) = tokio::time::timeout(patience, self.control.wait()).await
-        {
-            return self.judged(exit);
-        }
-        self.control.kill();
-        self.judged(self.control.wait().await)
-    }
-
-    /// Puts a line into the log of its run.
-    async fn file(&self, stream: u32, line: ExchangeItem, len: usize) -> Result<(), Stopped> {
-        match self.streams.admit_log(stream, len) {
-            (Admission::Deliver(inbox), headed) => {
-                if inbox.push_line(line, headed).await.is_err() {
-                    self.streams.drop_line(stream);
-                }
-                Ok(())
-            }
-            (Admission::Ignore, _) => Ok(()),
-            (Admission::Breach(reason), _) => Err(breach(reason)),
-        }
-    }
-
-    /// An exit with what the program said about it. Complete once its pipes have been drained.
-    pub(crate) fn judged(&self, exit: SandboxExit) -> SandboxExit {
-        let starved = exit.signal.is_some() && self.starved.load(Ordering::Acquire);
-        SandboxExit { out_of_memory: exit.out_of_memory || starved, ..exit }
-    }
 }
 
 // === impl Driver ===
@@ -127,11 +71,9 @@ impl Driver {
         sandbox: OpenSandbox,
         clock: Arc<dyn Clock>,
         starving: Option<String>,
-    ) -> PortResult<(Self, mpsc::Receiver<LogEntry>)> {
+    ) -> PortResult<(Self, InstanceLogs)> {
         let failed = |error: std::io::Error| PortError::failed("taking over a sandbox's channels", error);
-        let channel = std::os::unix::net::UnixStream::from(sandbox.channel);
-        channel.set_nonblocking(true).map_err(failed)?;
-        let (socket, writing) = UnixStream::from_std(channel).map_err(failed)?.into_split();
+        let (socket, writing) = channel::split(sandbox.channel).map_err(failed)?;
         let pipes = [
             Pipe::new(sandbox.stdout, LogStream::Stdout).map_err(failed)?,
             Pipe::new(sandbox.stderr, LogStream::Stderr).map_err(failed)?,
@@ -143,41 +85,50 @@ impl Driver {
         let link = Link { control: Arc::from(sandbox.control), outbox, streams, starved, pongs };
         let control = link.control.clone();
         let exit = Box::pin(async move { control.wait().await });
-        let (logs, receiver) = mpsc::channel(LOGS_CAPACITY);
         let buffer = BytesMut::with_capacity(READ_LEN);
-        let (lines, unfinished) = (Vec::new(), UnfinishedLines::default());
-        Ok((Self { socket, buffer, pipes, exit, link, logs, clock, lines, unfinished, starving }, receiver))
+        let (budget, (idle_log, logs), began) = (FrameBudget::new(), IdleLog::new(), clock.now());
+        let lines = Vec::new();
+        let driver = Self { socket, budget, idle_log, buffer, pipes, exit, link, clock, began, lines, starving };
+        Ok((driver, logs))
     }
 
     pub(crate) fn link(&self) -> &Link {
         &self.link
     }
 
-    /// The next frame from the shim. Keeps the pipes and the outbox going meanwhile.
+    /// The next frame from the shim. Keeps the pipes and the outbox going meanwhile. A sandbox that has used up its budget is
+    /// not read until it has some again.
     pub(crate) async fn next_frame(&mut self) -> Result<Frame, Stopped> {
         loop {
-            match Frame::decode(&mut self.buffer) {
-                Ok(Some(frame)) if frame.kind.is_from_shim() => return Ok(frame),
-                Ok(Some(frame)) => return Err(Stopped::Breach(format!("{:?} frame from a shim", frame.kind))),
-                Ok(None) => {}
-                Err(error) => return Err(Stopped::Breach(error.to_string())),
-            }
-            if self.buffer.capacity() - self.buffer.len() < READ_MIN {
-                self.buffer.reserve(READ_LEN);
+            let pause = self.budget.pause();
+            if pause.is_none() {
+                match Frame::decode(&mut self.buffer) {
+                    Ok(Some(frame)) if frame.kind.is_from_shim() => {
+                        self.budget.charge(frame_budget::price(frame.kind));
+                        return Ok(frame);
+                    }
+                    Ok(Some(frame)) => return Err(Stopped::Breach(format!("{:?} frame from a shim", frame.kind))),
+                    Ok(None) => {}
+                    Err(error) => return Err(Stopped::Breach(error.to_string())),
+                }
+                if self.buffer.capacity() - self.buffer.len() < READ_MIN {
+                    self.buffer.reserve(READ_LEN);
+                }
             }
             let [stdout, stderr] = &self.pipes;
             tokio::select! {
                 // In this order, so that a reply is looked for first and costs no look at the rest.
                 biased;
                 _ = self.link.outbox.drive() => return Err(Stopped::Gone),
-                count = self.socket.read_buf(&mut self.buffer) => {
+                count = self.socket.read_buf(&mut self.buffer), if pause.is_none() => {
                     if !count.is_ok_and(|count| count > 0) {
                         return Err(Stopped::Gone);
                     }
                 }
-                () = stdout.readable() => self.read_pipe(0).await,
-                () = stderr.readable() => self.read_pipe(1).await,
+                () = stdout.readable(), if pause.is_none() => self.read_pipe(0).await,
+                () = stderr.readable(), if pause.is_none() => self.read_pipe(1).await,
                 _ = &mut self.exit => self.read_rest()?,
+                () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
             }
         }
     }
@@ -212,7 +163,15 @@ impl Driver {
         self.link.streams.close();
     }
 
+    /// Looks at where a frame's stream stands before anything of it is parsed.
     async fn dispatch(&mut self, frame: Frame) -> Result<(), Stopped> {
+        let is_instance = frame.stream == 0 && matches!(frame.kind, FrameKind::Log | FrameKind::Pong);
+        match self.link.streams.standing(frame.stream) {
+            _ if is_instance => {}
+            Standing::Open => {}
+            Standing::Ended => return self.on_late(frame.kind),
+            Standing::Unknown => return Err(breach("frame of a stream that was never opened")),
+        }
         match frame.kind {
             FrameKind::Log => self.on_log(&frame).await,
             FrameKind::Reply => self.on_reply(&frame).await,
@@ -226,45 +185,86 @@ impl Driver {
         }
     }
 
+    /// A frame of a stream that has ended.
+    fn on_late(&mut self, kind: FrameKind) -> Result<(), Stopped> {
+        self.budget.charge(frame_budget::price_without_effect());
+        match kind {
+            // Any number of them may have been under way.
+            FrameKind::Log | FrameKind::Chunk | FrameKind::Credit => Ok(()),
+            _ => self.link.streams.admit_late().map_err(breach),
+        }
+    }
+
     /// Also used before ready, where stream 0 is the only one.
     pub(crate) async fn on_log(&mut self, frame: &Frame) -> Result<(), Stopped> {
-        let head = LogHead::decode(&frame.payload).map_err(|error| breach(error.to_string()))?;
-        let mut message = head.text.into_owned();
-        if message.len() > LOG_LINE_MAX {
-            message.truncate(message.floor_char_boundary(LOG_LINE_MAX));
-        }
-        let entry = LogEntry { at: head.at, level: head.level, stream: head.stream, message };
-        let len = entry.message.len();
-        match (frame.stream, head.unfinished) {
-            (0, true) => self.unfinished.extend(entry),
-            (0, false) => drop(self.logs.try_send(self.unfinished.complete(entry))),
-            (stream, true) => self.link.file(stream, ExchangeItem::Unfinished(entry), len).await?,
-            (stream, false) => self.link.file(stream, ExchangeItem::Log(entry), len).await?,
+        let length = frame.payload.len().saturating_sub(frame_heads::LOG_FIXED_LEN).min(LOG_LINE_MAX);
+        let is_part = frame_heads::is_part_of_line(&frame.payload);
+        let room = frame_budget::room_of_line(length, is_part);
+        let (inbox, headed) = match frame.stream {
+            0 if self.idle_log.admits(room) => (None, false),
+            0 => return Ok(()),
+            id => match self.link.streams.admit_log(id, room) {
+                (Admission::Deliver(inbox), headed) => (Some(inbox), headed),
+                (Admission::Ignore | Admission::TooMuch, _) => return Ok(()),
+                (Admission::Breach(reason), _) => return Err(breach(reason)),
+            },
+        };
+        self.budget.charge(frame_budget::price_of_line(is_part));
+        let entry = self.entry(LogHead::decode(&frame.payload).map_err(|error| breach(error.to_string()))?);
+        match (inbox, is_part) {
+            (Some(inbox), true) => {
+                self.link.hand_over(frame.stream, &inbox, ExchangeItem::Unfinished(entry), headed).await;
+            }
+            (Some(inbox), false) => {
+                self.link.hand_over(frame.stream, &inbox, ExchangeItem::Log(entry), headed).await;
+            }
+            (None, true) => self.idle_log.begin(entry),
+            (None, false) => self.idle_log.keep(entry),
         }
         Ok(())
     }
 
+    /// A line within its bounds. Its time is what the sandbox says, as far as it can be true: order and retention rely on it.
+    fn entry(&self, head: LogHead<'_>) -> LogEntry {
+        let now = self.clock.now();
+        let late = u64::try_from(LINE_DELAY.as_millis()).unwrap_or(u64::MAX);
+        let earliest = self.began.max(Timestamp::from_millis(now.as_millis().saturating_sub(late))).min(now);
+        let mut message = head.text.into_owned();
+        if message.len() > LOG_LINE_MAX {
+            message.truncate(message.floor_char_boundary(LOG_LINE_MAX));
+        }
+        LogEntry { at: head.at.clamp(earliest, now), level: head.level, stream: head.stream, message }
+    }
+
     /// Ends the instance's unfinished lines: nothing comes any more.
     pub(crate) fn end_lines(&mut self) {
-        for line in self.unfinished.take() {
-            let _ = self.logs.try_send(line);
-        }
+        self.idle_log.end(self.clock.now());
     }
 
     fn on_head(&mut self, frame: &Frame) -> Result<(), Stopped> {
-        let head = reply_head(&frame.payload)?;
-        match self.link.streams.admit_head(frame.stream) {
-            Admission::Deliver(inbox) => inbox.push(ExchangeItem::Head(head)),
-            Admission::Ignore => {}
-            Admission::Breach(reason) => return Err(breach(reason)),
+        if frame.payload.len() > HEAD_MAX {
+            self.refuse(frame.stream, HEAD_TOO_LARGE);
+            return Ok(());
         }
+        let inbox = match self.link.streams.admit_head(frame.stream) {
+            Admission::Deliver(inbox) => inbox,
+            Admission::Ignore | Admission::TooMuch => return Ok(()),
+            Admission::Breach(reason) => return Err(breach(reason)),
+        };
+        self.budget.charge(frame_budget::price_of_json(frame.payload.len()));
+        inbox.push(ExchangeItem::Head(reply_head::read(&frame.payload).map_err(breach)?));
         Ok(())
     }
 
     /// A reply that came in one piece, together with its end.
     async fn on_reply(&mut self, frame: &Frame) -> Result<(), Stopped> {
         let (head, body) = frame_heads::split_reply(&frame.payload).ok_or_else(|| breach("malformed reply"))?;
-        let head = reply_head(&head)?;
+        if head.len() > HEAD_MAX {
+            self.refuse(frame.stream, HEAD_TOO_LARGE);
+            return Ok(());
+        }
+        self.budget.charge(frame_budget::price_of_json(head.len()));
+        let head = reply_head::read(&head).map_err(breach)?;
         // The kernel tells of the pipes before it tells of a socket that was written to after them, so what the run
         // wrote there is known by now, and asking again would cost two system calls.
         for index in 0..self.pipes.len() {
@@ -273,8 +273,12 @@ impl Driver {
         }
         self.forward_lines().await;
         match self.link.streams.finish(frame.stream).map_err(breach)? {
-            Some(Finished { headed: true, .. }) => Err(breach("second reply head on a stream")),
+            Some(Finished { inbox, headed: true, .. }) => {
+                inbox.close();
+                Err(breach("second reply head on a stream"))
+            }
             Some(Finished { inbox, dropped, .. }) => {
+                let body = detached(body);
                 inbox.push(ExchangeItem::Reply { head, body, dropped_log_lines: dropped });
                 Ok(())
             }
@@ -282,28 +286,47 @@ impl Driver {
         }
     }
 
+    /// Ends a call whose reply is over a limit, and tells the shim that nobody listens any more.
+    fn refuse(&self, stream: u32, message: impl Into<String>) {
+        if let Some(Finished { inbox, dropped, .. }) = self.link.streams.give_up(stream) {
+            self.link.outbox.send_cancel(stream);
+            let error = FunctionError { kind: "BadReply".into(), message: message.into(), ..FunctionError::default() };
+            inbox.push(ExchangeItem::End(ExchangeEnd::Raised { error, dropped_log_lines: dropped }));
+        }
+    }
+
     fn on_pong(&mut self, frame: &Frame) -> Result<(), Stopped> {
         let number = frame.payload.as_ref().try_into().map_err(|_| breach("malformed pong"))?;
-        self.link.pongs.send_replace(u64::from_le_bytes(number));
+        let number = u64::from_le_bytes(number);
+        if number > self.link.outbox.pings() {
+            return Err(breach("answer to a ping that was not sent"));
+        }
+        self.link.pongs.send_if_modified(|last| {
+            let is_news = number > *last;
+            *last = number.max(*last);
+            is_news
+        });
         Ok(())
     }
 
     fn on_chunk(&mut self, frame: Frame) -> Result<(), Stopped> {
-        match self.link.streams.admit_chunk(frame.stream, frame.payload.len()) {
-            Ok(Admission::Deliver(inbox)) => inbox.push(ExchangeItem::Body(frame.payload)),
-            Ok(Admission::Ignore) => {}
-            Ok(Admission::Breach(reason)) => return Err(breach(reason)),
-            Err(inbox) => {
-                self.link.outbox.send_cancel(frame.stream);
-                let error = FunctionError {
-                    kind: "BadReply".into(),
-                    message: format!("the reply is larger than {} MB", BODY_MAX >> 20),
-                    ..FunctionError::default()
-                };
-                inbox.push(ExchangeItem::End(ExchangeEnd::Raised { error, dropped_log_lines: 0 }));
-            }
+        if frame.payload.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        match self.link.streams.admit_chunk(frame.stream, frame.payload.len()) {
+            Admission::Deliver(inbox) => inbox.push_body(detached(frame.payload)),
+            Admission::TooMuch => {
+                self.refuse(frame.stream, format!("the reply is larger than {} MB", BODY_MAX >> 20));
+            }
+            Admission::Ignore => {}
+            Admission::Breach(reason) => return Err(breach(reason)),
+        }
+        self.answered()
+    }
+
+    /// What the server says to the shim waits in the server until the shim reads it.
+    fn answered(&self) -> Result<(), Stopped> {
+        if self.link.outbox.is_ignored() { Err(breach("answers of the server are not read")) } else { Ok(()) }
     }
 
     /// The shim takes more of a request's body.
@@ -311,7 +334,7 @@ impl Driver {
         let bytes = frame_heads::window(&frame.payload).ok_or_else(|| breach("malformed credit"))?;
         match self.link.streams.admit_credit(frame.stream) {
             Admission::Deliver(inbox) => inbox.add_credit(u64::from(bytes)),
-            Admission::Ignore => {}
+            Admission::Ignore | Admission::TooMuch => {}
             Admission::Breach(reason) => return Err(breach(reason)),
         }
         Ok(())
@@ -319,19 +342,29 @@ impl Driver {
 
     /// The user's code publishes or sends something.
     fn on_publish(&mut self, frame: &Frame) -> Result<(), Stopped> {
-        let publication = publication::read(&frame.payload).ok_or_else(|| breach("malformed publication"))?;
-        match self.link.streams.admit_publication(frame.stream) {
-            Admission::Deliver(inbox) => {
-                let reply = publication::reply(&self.link, frame.stream);
-                inbox.push(ExchangeItem::Publish(Box::new(Publishing { publication, reply })));
-            }
-            Admission::Ignore => {}
+        let inbox = match self.link.streams.admit_publication(frame.stream) {
+            Admission::Deliver(inbox) => inbox,
+            Admission::Ignore | Admission::TooMuch => return Ok(()),
             Admission::Breach(reason) => return Err(breach(reason)),
+        };
+        let (head, data) = frame_heads::split_reply(&frame.payload).ok_or_else(|| breach("malformed publication"))?;
+        self.budget.charge(frame_budget::price_of_json(head.len()));
+        let reply = publication::reply(&self.link, frame.stream);
+        if head.len() > HEAD_MAX {
+            reply.answer(Err(publication::too_large(HEAD_MAX)));
+        } else {
+            let publication =
+                publication::read(&head, detached(data)).ok_or_else(|| breach("malformed publication"))?;
+            inbox.push(ExchangeItem::Publish(Box::new(Publishing { publication, reply })));
         }
-        Ok(())
+        self.answered()
     }
 
     async fn on_end(&mut self, frame: &Frame) -> Result<(), Stopped> {
+        if frame.payload.len() > END_MAX {
+            return Err(breach("an end that is too long"));
+        }
+        self.budget.charge(frame_budget::price_of_json(frame.payload.len()));
         let end: EndHead = match &*frame.payload {
             [] => EndHead::default(),
             json => serde_json::from_slice(json).map_err(|_| breach("malformed end"))?,
@@ -341,10 +374,10 @@ impl Driver {
         let Some(Finished { inbox, dropped, .. }) = self.link.streams.finish(frame.stream).map_err(breach)? else {
             return Ok(());
         };
-        let dropped_log_lines = dropped.saturating_add(end.dropped);
+        let dropped_log_lines = dropped.saturating_add(end.dropped.min(DROPPED_MAX));
         let end = match (end.rejected, end.raised) {
-            (Some(message), _) => ExchangeEnd::Rejected { message },
-            (None, Some(error)) => ExchangeEnd::Raised { error, dropped_log_lines },
+            (Some(message), _) => ExchangeEnd::Rejected { message: cut(message, ERROR_MESSAGE_MAX) },
+            (None, Some(error)) => ExchangeEnd::Raised { error: error.bounded(), dropped_log_lines },
             (None, None) => ExchangeEnd::Complete { dropped_log_lines },
         };
         inbox.push(ExchangeItem::End(end));
@@ -358,8 +391,11 @@ impl Driver {
         if let Some(run) = self.link.streams.sole()
             && let Some(part) = self.pipes[index].take_unfinished(self.clock.now())
         {
-            let len = part.message.len();
-            drop(self.link.file(run, ExchangeItem::Unfinished(part), len).await);
+            self.budget.charge(frame_budget::price_of_line(true));
+            let room = frame_budget::room_of_line(part.message.len(), true);
+            if let (Admission::Deliver(inbox), headed) = self.link.streams.admit_log(run, room) {
+                self.link.hand_over(run, &inbox, ExchangeItem::Unfinished(part), headed).await;
+            }
         }
     }
 
@@ -388,34 +424,25 @@ impl Driver {
         }
         let run = self.link.streams.sole();
         for entry in std::mem::take(&mut self.lines) {
-            match run {
-                // It ends only by what this task reads, so it is still open.
-                Some(id) => {
-                    let len = entry.message.len();
-                    drop(self.link.file(id, ExchangeItem::Log(entry), len).await);
+            let room = frame_budget::room_of_line(entry.message.len(), false);
+            let admission = match run {
+                Some(id) => self.link.streams.admit_log(id, room),
+                None if self.idle_log.admits(room) => {
+                    self.budget.charge(frame_budget::price_of_line(false));
+                    self.idle_log.keep(entry);
+                    continue;
                 }
-                None => drop(self.logs.try_send(entry)),
+                None => (Admission::Ignore, false),
+            };
+            match (run, admission) {
+                (Some(id), (Admission::Deliver(inbox), headed)) => {
+                    self.budget.charge(frame_budget::price_of_line(false));
+                    self.link.hand_over(id, &inbox, ExchangeItem::Log(entry), headed).await;
+                }
+                _ => self.budget.charge(frame_budget::price_of_dropped_line()),
             }
         }
     }
-}
-
-fn reply_head(payload: &[u8]) -> Result<ReplyHead, Stopped> {
-    let head: frame_heads::ReplyHead = serde_json::from_slice(payload).map_err(|_| breach("malformed reply head"))?;
-    if !(100..600).contains(&head.status) {
-        return Err(breach("reply status out of range"));
-    }
-    if !head.headers.iter().all(|(name, value)| is_header(name, value)) {
-        return Err(breach("malformed reply header"));
-    }
-    Ok(ReplyHead { status: head.status, headers: head.headers, length: head.length })
-}
-
-/// Whether a header field can go out as it is: shims check what handlers return, so this is a forged frame.
-fn is_header(name: &str, value: &str) -> bool {
-    let is_token = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase() && byte != b':';
-    let is_text = |character: char| character <= '\u{ff}' && !matches!(character, '\r' | '\n' | '\0');
-    !name.is_empty() && name.bytes().all(is_token) && value.chars().all(is_text)
 }
 
 fn breach(reason: impl Into<String>) -> Stopped {

@@ -11,7 +11,7 @@ use faas_proto::frame_heads::InvokeHead;
 use futures_util::{Stream, StreamExt};
 
 use crate::inbox::Inbox;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Queued};
 use crate::streams::Streams;
 
 /// Bodies up to this size are copied behind their head, so that the invocation is one write.
@@ -72,7 +72,7 @@ impl Exchange {
             body => {
                 let mut first = BytesMut::with_capacity(frame::HEADER_LEN + head.len());
                 frame::encode(&mut first, FrameKind::Invoke, false, self.id, &head);
-                self.outbox.send([first.freeze()]);
+                self.outbox.send([Queued::invocation(self.id, first.freeze())]);
                 let (ready, rest) = match body {
                     InvocationBody::Whole(body) => (body, None),
                     InvocationBody::Stream(rest) => (Bytes::new(), Some(rest)),
@@ -91,6 +91,9 @@ impl Exchange {
         let upload = self.upload.as_mut()?;
         loop {
             while !upload.ready.is_empty() {
+                if !self.outbox.poll_room(context) {
+                    return None;
+                }
                 let most = upload.ready.len().min(frame::CHUNK_LEN);
                 let granted = self.inbox.take_credit(most as u64);
                 if granted == 0 {
@@ -99,7 +102,7 @@ impl Exchange {
                 // At most a chunk's length, so it fits.
                 let chunk = upload.ready.split_to(usize::try_from(granted).unwrap_or(most));
                 let is_last = upload.ready.is_empty() && upload.rest.is_none();
-                self.outbox.send_chunk(self.id, chunk, is_last);
+                self.outbox.send([Queued::body(self.id, chunk, is_last)]);
                 if is_last {
                     self.upload = None;
                     return None;
@@ -116,7 +119,7 @@ impl Exchange {
                     return Some(ExchangeItem::End(ExchangeEnd::Broken { fault }));
                 }
                 Poll::Ready(None) => {
-                    self.outbox.send_chunk(self.id, Bytes::new(), true);
+                    self.outbox.send([Queued::body(self.id, Bytes::new(), true)]);
                     self.upload = None;
                     return None;
                 }
@@ -186,23 +189,21 @@ fn head(invocation: &Invocation) -> Vec<u8> {
     serde_json::to_vec(&head).expect("strings and numbers always serialise")
 }
 
-fn whole_frames(id: u32, head: &[u8], body: Bytes) -> Vec<Bytes> {
+fn whole_frames(id: u32, head: &[u8], body: Bytes) -> Vec<Queued> {
     let mut first = BytesMut::with_capacity(2 * frame::HEADER_LEN + head.len() + body.len().min(COPIED_BODY_MAX));
     frame::encode(&mut first, FrameKind::Invoke, body.is_empty(), id, head);
     if body.is_empty() {
-        return vec![first.freeze()];
+        return vec![Queued::invocation(id, first.freeze())];
     }
     if body.len() <= COPIED_BODY_MAX {
         frame::encode_spread(&mut first, FrameKind::Body, id, &body);
-        return vec![first.freeze()];
+        return vec![Queued::invocation(id, first.freeze())];
     }
-    let mut frames = vec![first.freeze()];
+    let mut frames = vec![Queued::invocation(id, first.freeze())];
     let mut rest = body;
     while !rest.is_empty() {
         let chunk = rest.split_to(rest.len().min(frame::CHUNK_LEN));
-        let header = frame::header(FrameKind::Body, rest.is_empty(), id, chunk.len());
-        frames.push(Bytes::copy_from_slice(&header));
-        frames.push(chunk);
+        frames.push(Queued::body(id, chunk, rest.is_empty()));
     }
     frames
 }

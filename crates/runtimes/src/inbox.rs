@@ -3,12 +3,17 @@
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
+use bytes::{Bytes, BytesMut};
 use faas_ports::ExchangeItem;
+use faas_types::limits::BODY_MAX;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// Log lines that may wait for a caller. Bodies are bounded by the stream's window.
 const LINES_MAX: usize = 256;
+/// Parts of a body that are shorter are put together while they wait, so that what they hold is bounded by their bytes and
+/// not by their number.
+const JOINED_BELOW: usize = 64 << 10;
 
 /// What an instance has sent for one invocation and its caller has not taken yet. One task fills it, another empties it.
 #[derive(Default)]
@@ -20,6 +25,8 @@ pub(crate) struct Inbox {
 #[derive(Default)]
 struct State {
     items: VecDeque<ExchangeItem>,
+    /// Short parts of a body that came after the last item.
+    tail: BytesMut,
     lines: usize,
     /// Bytes of the request's body that the shim has asked for and not got.
     credit: u64,
@@ -34,7 +41,21 @@ struct State {
 
 impl Inbox {
     pub(crate) fn push(&self, item: ExchangeItem) {
-        self.change(|state| state.items.push_back(item));
+        self.change(|state| state.push(item));
+    }
+
+    /// A part of the reply's body, which the window has room for.
+    pub(crate) fn push_body(&self, part: Bytes) {
+        self.change(|state| {
+            if part.len() >= JOINED_BELOW {
+                return state.push(ExchangeItem::Body(part));
+            }
+            state.tail.extend_from_slice(&part);
+            if state.tail.len() >= JOINED_BELOW {
+                let joined = state.take_tail();
+                state.items.extend(joined);
+            }
+        });
     }
 
     /// A log line, or a part of one. Waits for a caller that has not had the reply's head, and so is about to take it; gives the line
@@ -58,14 +79,15 @@ impl Inbox {
         }
         self.change(|state| {
             state.lines += 1;
-            state.items.push_back(line);
+            state.push(line);
         });
         Ok(())
     }
 
     /// The shim takes so many more bytes of the request's body.
     pub(crate) fn add_credit(&self, bytes: u64) {
-        self.change(|state| state.credit = state.credit.saturating_add(bytes));
+        // No body is longer.
+        self.change(|state| state.credit = state.credit.saturating_add(bytes).min(BODY_MAX));
     }
 
     /// Takes at most `wanted` bytes of credit.
@@ -90,6 +112,7 @@ impl Inbox {
         let mut state = self.state.lock();
         state.abandoned = true;
         state.items.clear();
+        state.tail = BytesMut::new();
         drop(state);
         self.room.notify_one();
     }
@@ -97,7 +120,7 @@ impl Inbox {
     /// The next item; `None` once nothing is left and nothing comes. Wakes the task that asked last.
     pub(crate) fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<ExchangeItem>> {
         let mut state = self.state.lock();
-        match state.items.pop_front() {
+        match state.items.pop_front().or_else(|| state.take_tail()) {
             Some(item) => {
                 if matches!(item, ExchangeItem::Log(_) | ExchangeItem::Unfinished(_)) {
                     state.lines -= 1;
@@ -129,5 +152,57 @@ impl Inbox {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn push(&mut self, item: ExchangeItem) {
+        let tail = self.take_tail();
+        self.items.extend(tail);
+        self.items.push_back(item);
+    }
+
+    fn take_tail(&mut self) -> Option<ExchangeItem> {
+        let tail = std::mem::take(&mut self.tail);
+        (!tail.is_empty()).then(|| ExchangeItem::Body(tail.freeze()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use faas_ports::{ExchangeEnd, LogEntry};
+    use faas_types::{LogLevel, LogStream, Timestamp};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn many_short_parts_of_a_body_wait_as_few_items() {
+        let inbox = Inbox::default();
+        for n in 0..200_000_u32 {
+            inbox.push_body(Bytes::copy_from_slice(&n.to_le_bytes()[..1]));
+        }
+        let line = LogEntry {
+            at: Timestamp::default(),
+            level: LogLevel::Info,
+            stream: LogStream::Stdout,
+            message: "l".into(),
+        };
+        inbox.push_line(ExchangeItem::Log(line), true).await.expect("room");
+        inbox.push_body(Bytes::from_static(b"last"));
+        inbox.push(ExchangeItem::End(ExchangeEnd::Lost));
+        assert!(inbox.state.lock().items.len() <= 7, "{}", inbox.state.lock().items.len());
+        let (mut body, mut order) = (Vec::new(), Vec::new());
+        loop {
+            match std::future::poll_fn(|context| inbox.poll_next(context)).await {
+                Some(ExchangeItem::Body(part)) => body.extend_from_slice(&part),
+                Some(ExchangeItem::Log(_)) => order.push(body.len()),
+                Some(ExchangeItem::End(_)) => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        let whole: Vec<u8> = (0..200_000_u32).map(|n| n.to_le_bytes()[0]).chain(*b"last").collect();
+        assert!(body == whole && order == [200_000], "nothing is lost, and the line stays in its place");
     }
 }

@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use faas_ports::{ExchangeItem, Instance, InstanceExit, InstanceUsage, Invocation};
-use faas_proto::frame::{self, FrameKind};
 use faas_types::{InstanceId, IsolationLevel};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 
-use crate::driver::Link;
 use crate::exchange::Exchange;
+use crate::link::Link;
 
 /// A live runtime in its sandbox. Dropping it kills the sandbox, which also ends its driver.
 pub(crate) struct LiveInstance {
@@ -67,7 +65,7 @@ impl Instance for LiveInstance {
 
     async fn stop(&self, grace: Duration) -> InstanceExit {
         if !grace.is_zero() {
-            self.link.outbox.send([Bytes::copy_from_slice(&frame::header(FrameKind::Shutdown, true, 0, 0))]);
+            self.link.outbox.send_shutdown();
         }
         self.link.end(grace).await
     }

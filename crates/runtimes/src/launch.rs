@@ -11,22 +11,27 @@ use faas_ports::{
 };
 use faas_proto::frame::{self, FrameKind, PROTOCOL_VERSION};
 use faas_proto::frame_heads::{self, DebuggerHead, InitHead, ReadyHead};
-use faas_types::limits::{ASYNC_CONCURRENCY, BODY_MAX, LOG_BYTES_PER_RUN, LOG_LINE_MAX};
-use faas_types::{Allowance, Code, Fault, FunctionError, IsolationLevel};
+use faas_types::limits::{ASYNC_CONCURRENCY, BODY_MAX, BUNDLE_PATH_MAX, LOG_BYTES_PER_RUN, LOG_LINE_MAX};
+use faas_types::{Allowance, Code, Fault, FunctionError, IsolationLevel, cut};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use crate::channel::detached;
 use crate::debugger::{door, led_away};
-use crate::driver::{Driver, Stopped};
+use crate::driver::Driver;
 use crate::instance::LiveInstance;
 use crate::kind::Kind;
+use crate::link::Stopped;
 use crate::lot::Lot;
+use crate::outbox::Queued;
 use crate::waiting::{Waiting, hello};
 
 /// Prefix of variables that the platform owns.
 const RESERVED: &str = "FAAS_";
 /// Lines of raw output that explain an instance's end before it was ready.
 const LAST_WORDS: usize = 12;
+/// Bytes of them together.
+const LAST_WORDS_MAX: usize = 4 << 10;
 
 /// Compiled files that are taken over, and their bytes; more are left to be compiled at each start.
 const HARVEST_FILES: usize = 5_000;
@@ -170,7 +175,7 @@ impl Launch {
     async fn handshake(&self, driver: &mut Driver, boarded: LaunchTimings) -> Result<Shaken, NotReady> {
         let opened = Instant::now();
         let level = driver.link().control.level();
-        driver.link().outbox.send([self.init_frames(level).freeze()]);
+        driver.link().outbox.send([Queued::invocation(0, self.init_frames(level).freeze())]);
         if boarded.path == StartPath::Exec {
             hello(driver).await.map_err(NotReady::Stopped)?;
         }
@@ -180,10 +185,12 @@ impl Launch {
             let frame = driver.next_frame().await.map_err(NotReady::Stopped)?;
             match frame.kind {
                 FrameKind::Chunk if self.spec.harvest && frame.stream == 0 => {
-                    let file = frame_heads::split_file(&frame.payload).ok_or_else(|| breach("malformed file"))?;
+                    let (path, content) =
+                        frame_heads::split_file(&frame.payload).ok_or_else(|| breach("malformed file"))?;
                     harvested += frame.payload.len();
-                    if harvest.len() < HARVEST_FILES && harvested <= HARVEST_BYTES {
-                        harvest.push(file);
+                    let fits = harvest.len() < HARVEST_FILES && harvested <= HARVEST_BYTES;
+                    if fits && path.len() <= BUNDLE_PATH_MAX {
+                        harvest.push((path, detached(content)));
                     }
                 }
                 FrameKind::Debugger if frame.stream == 0 => self.open_door(driver, &frame.payload)?,
@@ -194,7 +201,10 @@ impl Launch {
                     let timings = LaunchTimings { runtime, import, ..boarded };
                     return Ok(Shaken { ready: head(&frame.payload)?, timings, harvest });
                 }
-                FrameKind::Failed => return Err(NotReady::Failed(Box::new(head(&frame.payload)?))),
+                FrameKind::Failed => {
+                    let error: FunctionError = head(&frame.payload)?;
+                    return Err(NotReady::Failed(Box::new(error.bounded())));
+                }
                 other => return Err(breach(&format!("{other:?} frame before ready"))),
             }
         }
@@ -300,7 +310,7 @@ fn last_words(logs: &mut InstanceLogs) -> String {
     while let Ok(entry) = logs.try_recv() {
         lines.push(entry.message);
     }
-    lines.split_off(lines.len().saturating_sub(LAST_WORDS)).join("\n")
+    cut(lines.split_off(lines.len().saturating_sub(LAST_WORDS)).join("\n"), LAST_WORDS_MAX)
 }
 
 /// Calls that the shim may take at once: what the manifest says, or what suits a handler that does not block. A shim

@@ -9,23 +9,30 @@
 //! what its handle and its driver share. `builder` installs packages, in a sandbox of their own. `debugger` lets debuggers into instances of local runs.
 
 mod builder;
+mod channel;
 mod closure;
 mod debugger;
 mod demand;
 mod discovery;
 mod driver;
 mod exchange;
+mod frame_budget;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+mod idle_log;
 mod inbox;
 mod installations;
 mod instance;
 mod kind;
 mod launch;
 mod launcher;
+mod link;
 mod lot;
 mod outbox;
 mod pipes;
 mod publication;
 mod recipe;
+mod reply_head;
 mod seal;
 mod streams;
 mod tally;

@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faas_ports::{Publication, PublishReply};
-use faas_proto::frame_heads::{self, PublishHead, PublishedHead};
-use faas_types::Fault;
+use faas_proto::frame_heads::{PublishHead, PublishedHead};
+use faas_types::{ByteSize, Code, Fault};
 
-use crate::driver::Link;
+use crate::link::Link;
 
 /// Bytes of a refusal's message.
 const MESSAGE_MAX: usize = 4 << 10;
 
-/// The payload of a publish frame; `None` when it is malformed.
-pub(crate) fn read(payload: &Bytes) -> Option<Publication> {
-    let (head, data) = frame_heads::split_reply(payload)?;
-    Some(match serde_json::from_slice(&head).ok()? {
+/// A publication from its head and its data; `None` when the head is malformed.
+pub(crate) fn read(head: &[u8], data: Bytes) -> Option<Publication> {
+    Some(match serde_json::from_slice(head).ok()? {
         PublishHead::Event { what, source, subject, id, content_type } => {
             Publication::Event { what, source, subject, id, content_type, data }
         }
@@ -23,6 +22,13 @@ pub(crate) fn read(payload: &Bytes) -> Option<Publication> {
             Publication::Message { topic, content_type, attributes, body: data }
         }
     })
+}
+
+/// The refusal of a publication whose head has more than `most` bytes.
+pub(crate) fn too_large(most: usize) -> Fault {
+    let most = ByteSize::from_bytes(most as u64);
+    Fault::new(Code::PayloadTooLarge, format!("the attributes are larger than {most} together"))
+        .with_hint("send what is large as data")
 }
 
 /// Sends the answer to a publication of a stream, if that is still open.

@@ -9,6 +9,9 @@ use parking_lot::Mutex;
 
 use crate::inbox::Inbox;
 
+/// Frames that a shim may still send on a stream that was given up: a publication, a head, an end and what came before.
+const LATE_FRAMES: u32 = 4;
+
 /// The open streams of an instance, shared by its handle and its driver.
 #[derive(Default)]
 pub(crate) struct Streams {
@@ -21,6 +24,18 @@ struct Table {
     last: u32,
     closed: bool,
     open: HashMap<u32, OpenStream>,
+    /// Frames that may still come for streams that were given up.
+    late: u32,
+}
+
+/// Whether an instance may send anything on a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Open,
+    /// It was open.
+    Ended,
+    /// It was never opened.
+    Unknown,
 }
 
 struct OpenStream {
@@ -41,6 +56,8 @@ pub(crate) enum Admission {
     Deliver(Arc<Inbox>),
     /// The stream has ended or run into a limit: forget the frame.
     Ignore,
+    /// It takes the reply over its limit.
+    TooMuch,
     /// The shim broke the protocol.
     Breach(&'static str),
 }
@@ -76,7 +93,27 @@ impl Streams {
 
     /// Forgets a stream that nobody listens to; whether it was open.
     pub(crate) fn forget(&self, id: u32) -> bool {
-        self.table.lock().open.remove(&id).is_some()
+        self.give_up(id).is_some()
+    }
+
+    /// Where a stream stands. Asked before a frame is parsed, so that one that has no effect costs next to nothing.
+    pub(crate) fn standing(&self, id: u32) -> Standing {
+        let table = self.table.lock();
+        if table.open.contains_key(&id) {
+            Standing::Open
+        } else if table.was_opened(id) {
+            Standing::Ended
+        } else {
+            Standing::Unknown
+        }
+    }
+
+    /// A frame that ends or begins something came for a stream that has ended. Shims send a few for each stream that was
+    /// given up and none for others.
+    pub(crate) fn admit_late(&self) -> Result<(), &'static str> {
+        let mut table = self.table.lock();
+        table.late = table.late.checked_sub(1).ok_or("frames of streams that have ended")?;
+        Ok(())
     }
 
     /// The only open stream; output that names no run belongs to it.
@@ -86,18 +123,17 @@ impl Streams {
         ids.next().copied().filter(|_| ids.next().is_none())
     }
 
-    /// A log line of `len` bytes; also whether the reply has begun.
-    pub(crate) fn admit_log(&self, id: u32, len: usize) -> (Admission, bool) {
+    /// A log line, or a part of one, that takes so much room; also whether the reply has begun.
+    pub(crate) fn admit_log(&self, id: u32, room: u64) -> (Admission, bool) {
         let mut headed = false;
         let admission = self.admit(id, |stream| {
-            let len = len as u64 + 1;
             headed = stream.headed;
-            if stream.log_left < len {
+            if stream.log_left < room {
                 stream.log_left = 0;
                 stream.dropped += 1;
                 return Admission::Ignore;
             }
-            stream.log_left -= len;
+            stream.log_left -= room;
             stream.deliver()
         });
         (admission, headed)
@@ -119,11 +155,10 @@ impl Streams {
         })
     }
 
-    /// A body chunk of `len` bytes; `Err` when it takes the reply over its limit, with the stream then forgotten.
-    pub(crate) fn admit_chunk(&self, id: u32, len: usize) -> Result<Admission, Arc<Inbox>> {
+    /// A body chunk of `len` bytes.
+    pub(crate) fn admit_chunk(&self, id: u32, len: usize) -> Admission {
         let len = len as u64;
-        let mut is_over = false;
-        let admission = self.admit(id, |stream| {
+        self.admit(id, |stream| {
             if !stream.headed {
                 return Admission::Breach("reply body before its head");
             }
@@ -131,22 +166,15 @@ impl Streams {
                 return Admission::Breach("reply body past its window");
             };
             stream.window = window;
-            is_over = stream.body_left < len;
-            stream.body_left = stream.body_left.saturating_sub(len);
+            let Some(left) = stream.body_left.checked_sub(len) else { return Admission::TooMuch };
+            stream.body_left = left;
             stream.deliver()
-        });
-        match admission {
-            Admission::Deliver(inbox) if is_over => {
-                self.forget(id);
-                Err(inbox)
-            }
-            admission => Ok(admission),
-        }
+        })
     }
 
     /// The caller has taken so many bytes; whether the shim is to be told.
     pub(crate) fn widen(&self, id: u32, bytes: u64) -> bool {
-        self.table.lock().open.get_mut(&id).map(|stream| stream.window += bytes).is_some()
+        self.table.lock().open.get_mut(&id).map(|stream| stream.window = stream.window.saturating_add(bytes)).is_some()
     }
 
     /// The shim takes more of the request's body.
@@ -169,11 +197,20 @@ impl Streams {
         self.table.lock().open.get_mut(&id).is_some_and(|stream| std::mem::take(&mut stream.publishing))
     }
 
+    /// Takes a stream out of the table whose instance does not know yet.
+    pub(crate) fn give_up(&self, id: u32) -> Option<Finished> {
+        let mut table = self.table.lock();
+        let OpenStream { inbox, dropped, headed, .. } = table.open.remove(&id)?;
+        table.late = table.late.saturating_add(LATE_FRAMES);
+        Some(Finished { inbox, dropped, headed })
+    }
+
     /// Takes a stream that ends out of the table.
     pub(crate) fn finish(&self, id: u32) -> Result<Option<Finished>, &'static str> {
         let mut table = self.table.lock();
         match table.open.remove(&id) {
             Some(OpenStream { inbox, dropped, headed, .. }) => Ok(Some(Finished { inbox, dropped, headed })),
+            // Its caller has given it up at this moment.
             None if table.was_opened(id) => Ok(None),
             None => Err("end of a stream that was never opened"),
         }
@@ -222,6 +259,30 @@ impl OpenStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_of_ended_streams_are_counted_where_nobody_gave_them_up() {
+        let (streams, inbox) = (Streams::default(), Arc::new(Inbox::default()));
+        let [given_up, ended] = [(); 2].map(|()| streams.open(&inbox).expect("open"));
+        assert_eq!(streams.standing(ended), Standing::Open);
+        assert_eq!(streams.standing(ended + 1), Standing::Unknown);
+        assert!(streams.admit_late().is_err());
+        assert!(streams.finish(ended).is_ok_and(|finished| finished.is_some()));
+        assert!(streams.admit_late().is_err(), "its shim has ended it itself");
+        assert!(streams.forget(given_up));
+        assert_eq!(streams.standing(given_up), Standing::Ended);
+        let admitted = (0..100).filter(|_| streams.admit_late().is_ok()).count();
+        assert_eq!(admitted, LATE_FRAMES as usize);
+    }
+
+    #[test]
+    fn a_run_pays_for_each_line_and_not_only_for_its_text() {
+        let (streams, inbox) = (Streams::default(), Arc::new(Inbox::default()));
+        let id = streams.open(&inbox).expect("open");
+        let room = crate::frame_budget::room_of_line(0, false);
+        let kept = (0..1_000_000).filter(|_| matches!(streams.admit_log(id, room).0, Admission::Deliver(_))).count();
+        assert_eq!(kept as u64, LOG_BYTES_PER_RUN / room);
+    }
 
     #[test]
     fn a_publication_waits_for_the_answer_to_the_last_one() {

@@ -7,8 +7,9 @@ use faas_ports::{Assignment, Barrier, Clock, InstanceLogs, ParkedSandbox, PortEr
 use faas_proto::frame::{FrameKind, PROTOCOL_VERSION};
 use faas_proto::frame_heads::HelloHead;
 
-use crate::driver::{Driver, Stopped};
+use crate::driver::Driver;
 use crate::kind::Kind;
+use crate::link::Stopped;
 
 /// From an open sandbox to the shim's first word.
 const HELLO_PATIENCE: Duration = Duration::from_secs(10);

@@ -2,7 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Code;
+use crate::{Code, limits};
+
+/// What ends a text that was cut.
+const CUT_MARK: &str = " [cut]";
+/// Bytes of the name of an error's type and of a file.
+const NAME_MAX: usize = 512;
+/// What is kept of an error for each of several attempts.
+const ABRIDGED_MESSAGE: usize = 1 << 10;
+const ABRIDGED_STACK: usize = 20;
+const ABRIDGED_STACK_BYTES: usize = 4 << 10;
+/// Bytes of an entry of a stack, of a source line and of a hint.
+const LINE_MAX: usize = 1 << 10;
 
 /// Why the platform could not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
@@ -114,6 +125,59 @@ impl Fault {
     }
 }
 
+// === impl FunctionError ===
+
+impl FunctionError {
+    /// The same with every part cut to what is kept of it. Of a long stack the innermost calls stay.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        self.cut_to(limits::ERROR_MESSAGE_MAX, limits::ERROR_STACK_MAX, limits::ERROR_STACK_BYTES)
+    }
+
+    /// The same as it is kept for each of several attempts.
+    #[must_use]
+    pub fn abridged(self) -> Self {
+        self.cut_to(ABRIDGED_MESSAGE, ABRIDGED_STACK, ABRIDGED_STACK_BYTES)
+    }
+
+    fn cut_to(self, message_max: usize, stack_max: usize, stack_bytes: usize) -> Self {
+        let Self { kind, message, mut stack, file, line, column, snippet, hint, limit } = self;
+        let mut bytes = 0;
+        let fits = |entry: &&String| {
+            bytes += entry.len().min(LINE_MAX);
+            bytes <= stack_bytes
+        };
+        let kept = stack.iter().rev().take(stack_max).take_while(fits).count();
+        let left_out = stack.len() - kept;
+        let mut stack: Vec<String> = stack.drain(left_out..).map(|entry| cut(entry, LINE_MAX)).collect();
+        if left_out > 0 {
+            stack.insert(0, format!("... {left_out} more calls ..."));
+        }
+        Self {
+            kind: cut(kind, NAME_MAX),
+            message: cut(message, message_max),
+            stack,
+            file: file.map(|file| cut(file, NAME_MAX)),
+            line,
+            column,
+            snippet: snippet.map(|snippet| cut(snippet, LINE_MAX)),
+            hint: hint.map(|hint| cut(hint, LINE_MAX)),
+            limit,
+        }
+    }
+}
+
+/// At most so many bytes of a text, with a mark where there were more.
+#[must_use]
+pub fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push_str(CUT_MARK);
+        text.shrink_to_fit();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +190,43 @@ mod tests {
         assert!(
             Fault::new(Code::Overloaded, "busy").is_retryable() && !Fault::new(Code::NotFound, "gone").is_retryable()
         );
+    }
+
+    #[test]
+    fn an_error_of_any_size_is_cut_to_what_is_kept() {
+        let long = "ü".repeat(400_000);
+        let stack: Vec<String> = (0..5_000).map(|n| format!("call {n} {long}").chars().take(2_000).collect()).collect();
+        let error = FunctionError {
+            kind: long.clone(),
+            message: long.clone(),
+            stack,
+            file: Some(long.clone()),
+            snippet: Some(long.clone()),
+            hint: Some(long),
+            line: Some(7),
+            ..FunctionError::default()
+        };
+        let bounded = error.bounded();
+        let size = serde_json::to_vec(&bounded).expect("strings").len();
+        assert!(size < 50 << 10, "{size}");
+        assert!(bounded.stack.last().is_some_and(|entry| entry.starts_with("call 4999 ")), "the innermost call stays");
+        assert_eq!(bounded.stack[0], format!("... {} more calls ...", 5_001 - bounded.stack.len()));
+        assert!(bounded.message.ends_with("ü [cut]"));
+        assert_eq!(bounded.line, Some(7));
+    }
+
+    #[test]
+    fn an_error_of_ordinary_size_stays_as_it_is() {
+        let error = FunctionError {
+            kind: "KeyError".into(),
+            message: "'x'".into(),
+            stack: (0..limits::ERROR_STACK_MAX).map(|n| format!("call {n}")).collect(),
+            hint: Some("look".into()),
+            ..FunctionError::default()
+        };
+        assert_eq!(error.clone().bounded(), error);
+        let mut deep = error;
+        deep.stack.push("one more".into());
+        assert_eq!(deep.bounded().stack.len(), limits::ERROR_STACK_MAX + 1);
     }
 }

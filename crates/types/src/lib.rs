@@ -59,7 +59,7 @@ pub use cron::{CronSchedule, InvalidCron};
 pub use cron_ticks::{CronPolicy, DueTicks, MissedTicks, Overlap};
 pub use debuggee::Debuggee;
 pub use digest::Digest;
-pub use fault::{Fault, FunctionError, InnerLimit};
+pub use fault::{Fault, FunctionError, InnerLimit, cut};
 pub use field_rules::{RequestField, is_reserved_in_replies};
 pub use function_target::{FunctionTarget, InvalidFunctionTarget};
 pub use id::{

@@ -42,6 +42,14 @@ pub const PIDS_MAX: u32 = 128;
 pub const OPEN_FILES_MAX: u64 = 1024;
 /// Log bytes kept for one run; what follows is counted and dropped.
 pub const LOG_BYTES_PER_RUN: u64 = 1 << 20;
+/// Bytes that a log line counts for besides its text, so that many empty ones are bounded as well.
+pub const LOG_LINE_COST: u64 = 64;
+/// Bytes of the message of an error that a function raised, and of what says why a request does not fit it.
+pub const ERROR_MESSAGE_MAX: usize = 8 << 10;
+/// Entries of the stack of an error that a function raised.
+pub const ERROR_STACK_MAX: usize = 200;
+/// Bytes of that stack.
+pub const ERROR_STACK_BYTES: usize = 32 << 10;
 /// Bytes of one log line; a longer one is cut with a mark.
 pub const LOG_LINE_MAX: usize = 16 << 10;
 /// Files in one bundle.

@@ -12,6 +12,8 @@ const STDERR = 1;
 const FIXED_LEN = 12;
 const CUT_MARK = " [cut]";
 const WHOLE = Object.freeze({});
+// What a line takes of the budget besides its text; the server counts alike.
+const LINE_COST = 64;
 
 /** The log of one run, or of the instance (stream 0): what it may still write, and its unfinished lines. */
 class RunLog {
@@ -93,7 +95,7 @@ class Sink {
       return;
     }
     const data = this.#bounded(text);
-    log.left -= data.length + 1;
+    log.left -= data.length + (unfinished ? 0 : LINE_COST);
     const payload = Buffer.allocUnsafe(FIXED_LEN + data.length);
     payload[0] = level;
     payload[1] = origin;

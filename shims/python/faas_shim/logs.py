@@ -10,6 +10,8 @@ from .protocol import LOG, Channel, ChannelClosed, Struct
 
 DEBUG, INFO, WARN, ERROR = 0, 1, 2, 3
 STDOUT, STDERR, LOGGER = 0, 1, 2
+# What a line takes of the budget besides its text; the server counts alike.
+LINE_COST = 64
 TICK_SECONDS = 0.02
 CUT_MARK = " [cut]"
 WHOLE, UNFINISHED = 0, 1
@@ -67,7 +69,7 @@ class Sink:
         data = text.encode("utf-8", "replace")
         if len(data) > self.line_max:
             data = data[: self.line_max - len(CUT_MARK)].decode("utf-8", "ignore").encode() + CUT_MARK.encode()
-        log.left -= len(data) + 1
+        log.left -= len(data) + (LINE_COST if state == WHOLE else 0)
         head = _HEAD.pack(_FIXED_LEN + len(data), LOG, 0, 0, log.stream, level, origin, state, int(time() * 1000))
         self.pending.append(head + data)
         if now:

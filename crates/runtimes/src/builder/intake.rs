@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use faas_ports::Blobs;
 use faas_proto::build::FileHead;
-use faas_types::limits::{BUNDLE_BYTES_MAX, BUNDLE_FILE_MAX, BUNDLE_FILES_MAX};
+use faas_types::limits::{BUNDLE_BYTES_MAX, BUNDLE_FILE_MAX, BUNDLE_FILES_MAX, BUNDLE_PATH_MAX};
 use faas_types::{Bundle, BundleFile, ByteSize, Code, Digest, Fault};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -43,6 +43,9 @@ impl Intake {
         }
         if self.files.len() >= BUNDLE_FILES_MAX {
             return Err(too_large(&format!("more than {BUNDLE_FILES_MAX} files")));
+        }
+        if head.path.len() > BUNDLE_PATH_MAX {
+            return Err(too_large(&format!("a path of more than {BUNDLE_PATH_MAX} bytes, `{}…`", shown(&head.path))));
         }
         if head.size > BUNDLE_FILE_MAX {
             let most = ByteSize::from_bytes(BUNDLE_FILE_MAX);

@@ -11,7 +11,7 @@ use faas_types::{Bundle, Code, Fault, InstalledPackage, LogStream, Timestamp};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -19,10 +19,15 @@ use super::BuilderPorts;
 use super::intake::Intake;
 use super::journal::Journal;
 use super::tunnels::Tunnels;
+use crate::channel::{self, detached};
+use crate::frame_budget::{self, FrameBudget};
 use crate::pipes::Pipe;
 
 /// Bytes asked of the socket at once.
 const READ_LEN: usize = 64 << 10;
+/// The server's time for a line of the log, and for the other frames.
+const LINE: Duration = Duration::from_micros(5);
+const FRAME: Duration = Duration::from_micros(1);
 /// Frames that wait for the program before their senders do.
 const OUTBOX: usize = 64;
 /// Packages that are named.
@@ -32,7 +37,8 @@ const NAME_MAX: usize = 200;
 
 /// The server's side of one build. Dropping it kills the sandbox.
 pub(super) struct Session {
-    socket: OwnedReadHalf,
+    socket: pipe::Receiver,
+    budget: FrameBudget,
     buffer: BytesMut,
     pipes: [Pipe; 2],
     control: Box<dyn SandboxControl>,
@@ -74,9 +80,8 @@ impl Session {
         listener: Arc<dyn BuildListener>,
     ) -> PortResult<Self> {
         let failed = |error: io::Error| PortError::failed("taking over a build's channels", error);
-        let channel = std::os::unix::net::UnixStream::from(sandbox.channel);
-        channel.set_nonblocking(true).map_err(failed)?;
-        let (socket, writing) = UnixStream::from_std(channel).map_err(failed)?.into_split();
+        let (socket, writing) = channel::split(sandbox.channel).map_err(failed)?;
+        let writing = UnixStream::from_std(writing).map_err(failed)?;
         let pipes = [
             Pipe::new(sandbox.stdout, LogStream::Stdout).map_err(failed)?,
             Pipe::new(sandbox.stderr, LogStream::Stderr).map_err(failed)?,
@@ -84,6 +89,7 @@ impl Session {
         let (outbox, frames) = mpsc::channel(OUTBOX);
         Ok(Self {
             socket,
+            budget: FrameBudget::new(),
             buffer: BytesMut::new(),
             pipes,
             control: sandbox.control,
@@ -108,7 +114,7 @@ impl Session {
             let BuildFrame { kind, stream, payload } = self.next_frame().await?;
             let done = match kind {
                 BuildKind::Open => self.tunnels.open(stream, head(&payload)?),
-                BuildKind::Send => self.tunnels.send(stream, payload),
+                BuildKind::Send => self.tunnels.send(stream, detached(payload)),
                 BuildKind::Taken => self.tunnels.taken(stream, &payload),
                 BuildKind::File => self.intake.begin(head(&payload)?).await.map(Ok)?,
                 BuildKind::Content => self.intake.take(&payload).await.map(Ok)?,
@@ -147,21 +153,28 @@ impl Session {
     /// The next frame from the program. Keeps pipes and connections going meanwhile.
     async fn next_frame(&mut self) -> Result<BuildFrame, Failed> {
         loop {
-            match BuildFrame::decode(&mut self.buffer) {
-                Ok(Some(frame)) => return Ok(frame),
-                Ok(None) => {}
-                Err(error) => return Err(Failed::Breach(error.to_string())),
+            let pause = self.budget.pause();
+            if pause.is_none() {
+                match BuildFrame::decode(&mut self.buffer) {
+                    Ok(Some(frame)) => {
+                        self.budget.charge(price(frame.kind, frame.payload.len()));
+                        return Ok(frame);
+                    }
+                    Ok(None) => {}
+                    Err(error) => return Err(Failed::Breach(error.to_string())),
+                }
+                self.buffer.reserve(READ_LEN);
             }
-            self.buffer.reserve(READ_LEN);
             let [stdout, stderr] = &self.pipes;
             tokio::select! {
-                count = self.socket.read_buf(&mut self.buffer) => {
+                count = self.socket.read_buf(&mut self.buffer), if pause.is_none() => {
                     if !count.is_ok_and(|count| count > 0) {
                         return Err(Failed::Gone);
                     }
                 }
-                () = stdout.readable() => self.read_pipe(0),
-                () = stderr.readable() => self.read_pipe(1),
+                () = stdout.readable(), if pause.is_none() => self.read_pipe(0),
+                () = stderr.readable(), if pause.is_none() => self.read_pipe(1),
+                () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
                 why = self.tunnels.ended() => why.into_iter().for_each(|why| self.journal.note(why)),
             }
         }
@@ -170,6 +183,7 @@ impl Session {
     fn read_pipe(&mut self, index: usize) {
         let mut lines: Vec<LogEntry> = Vec::new();
         self.pipes[index].read(Timestamp::default(), &mut lines);
+        lines.iter().for_each(|_| self.budget.charge(LINE));
         lines.iter().for_each(|entry| self.journal.line(entry.message.as_bytes()));
     }
 }
@@ -181,7 +195,16 @@ impl Drop for Session {
     }
 }
 
-async fn write(mut socket: OwnedWriteHalf, mut frames: mpsc::Receiver<Bytes>) {
+/// The server time that a frame costs; contents of files are what a build is for.
+fn price(kind: BuildKind, length: usize) -> Duration {
+    match kind {
+        BuildKind::Log => LINE,
+        BuildKind::Content | BuildKind::Send => FRAME,
+        _ => FRAME + frame_budget::price_of_json(length),
+    }
+}
+
+async fn write(mut socket: UnixStream, mut frames: mpsc::Receiver<Bytes>) {
     while let Some(frame) = frames.recv().await {
         // A broken socket is seen by the reader.
         if socket.write_all(&frame).await.is_err() {
