@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::body_budget::BodyBudget;
+use crate::body_budget::{BodyBudget, BodyOwner, Reservation};
 use crate::call::{CallRequest, Route, Selector, kept_lot};
 use crate::catalog::Catalog;
 use crate::collect::pledges::Pledges;
@@ -263,10 +263,17 @@ impl Engine {
         &self.core.onward
     }
 
-    /// Memory for request bodies that are collected.
+    /// Memory for bodies that are held for calls.
     #[must_use]
     pub fn bodies(&self) -> &Arc<BodyBudget> {
         &self.core.bodies
+    }
+
+    /// Nothing yet of that memory, to grow with the body of a call of this function.
+    #[must_use]
+    pub fn room_for_body(&self, route: &Route) -> Reservation {
+        let record = &route.entry.record;
+        self.core.bodies.open(BodyOwner { project: record.project, function: record.id })
     }
 
     /// The runtimes of this machine.

@@ -8,7 +8,6 @@ use faas_types::{Code, Fault, JsonText, limits};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 
-use crate::body_budget::Reservation;
 use crate::delivery::{Delivery, delivery};
 use crate::reply::{Call, CallBody, CallFailure};
 use crate::reply_head::{self, announced_length};
@@ -51,8 +50,8 @@ impl Exchange {
                 return Err(fail(self.ticket, fault));
             }
         };
-        if let Some(reservation) = self.room_for(&head) {
-            return Box::pin(self.collected(head, reservation)).await;
+        if head.length.is_some_and(|length| length <= limits::BODY_MAX) {
+            return Box::pin(self.collected(head)).await;
         }
         let mut body = BytesMut::new();
         while body.len() < GATHERED_MAX {
@@ -67,19 +66,20 @@ impl Exchange {
         Ok(self.streamed(head, body.freeze()))
     }
 
-    /// Room for a body that is only held back by its window: taking it in frees the instance from a slow client. Without
-    /// room it is streamed.
-    fn room_for(&self, head: &ReplyHead) -> Option<Reservation> {
-        let length = head.length.filter(|length| *length <= limits::BODY_MAX)?;
-        let mut reservation = self.ticket.bodies().open();
-        reservation.grow(length).ok().map(|()| reservation)
-    }
-
-    async fn collected(mut self, head: ReplyHead, reservation: Reservation) -> Result<Call, CallFailure> {
+    /// Takes in a body that is only held back by its window, which frees the instance from a slow client. Room is taken as
+    /// the bytes come; where there is no more of it, the rest is streamed.
+    async fn collected(mut self, head: ReplyHead) -> Result<Call, CallFailure> {
+        let mut reservation = self.ticket.room_for_body();
         let mut body = BytesMut::new();
         loop {
             match self.step().await {
-                Step::Body(chunk) if body.len() + chunk.len() <= limit(&head) => body.extend_from_slice(&chunk),
+                Step::Body(chunk) if body.len() + chunk.len() <= limit(&head) => {
+                    let has_room = reservation.grow(chunk.len() as u64).is_ok();
+                    body.extend_from_slice(&chunk);
+                    if !has_room {
+                        return Ok(self.streamed(head, reservation.hold(body.freeze())));
+                    }
+                }
                 Step::Body(_) => {
                     self.ticket.spoil();
                     let fault = Fault::new(Code::RuntimeError, "the reply is longer than its instance announced");

@@ -69,7 +69,7 @@ pub use faas_ports::{BodyStream, InvocationBody};
 
 pub use accept::{Accepted, Later};
 pub use aliases::{AliasWish, Target};
-pub use body_budget::{BodyBudget, Reservation};
+pub use body_budget::{BodyBudget, BodyOwner, Reservation};
 pub use call::{CallRequest, Route, Selector};
 pub use canary::CanaryStatus;
 pub use catalog::{Catalog, FunctionEntry};

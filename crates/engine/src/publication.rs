@@ -3,8 +3,11 @@
 
 use faas_ports::Publication;
 use faas_proto::cloud_event::CloudEvent;
-use faas_types::{Code, EventId, Fault, FunctionName, InvalidName, ProjectId, RunRecord, TopicName, limits};
+use faas_types::{
+    Code, EventId, Fault, FunctionId, FunctionName, InvalidName, ProjectId, RunRecord, TopicName, limits,
+};
 
+use crate::body_budget::BodyOwner;
 use crate::core::Core;
 use crate::topics::OutgoingMessage;
 use crate::triggers::{PublishedEvent, malformed};
@@ -13,6 +16,7 @@ use crate::triggers::{PublishedEvent, malformed};
 pub(crate) struct Author {
     project: ProjectId,
     function: FunctionName,
+    id: FunctionId,
     /// How many runs led to what comes of it, this one included.
     hops: u32,
 }
@@ -36,7 +40,8 @@ impl Author {
             return Err(Fault::new(Code::BadRequest, message)
                 .with_hint("look for functions that publish what they subscribe to"));
         }
-        Ok(Self { project: record.project, function: record.function_name.clone(), hops: hops + 1 })
+        let (project, id, function) = (record.project, record.function, record.function_name.clone());
+        Ok(Self { project, function, id, hops: hops + 1 })
     }
 }
 
@@ -47,7 +52,7 @@ impl Core {
     pub(crate) async fn publish_from_inside(&self, author: Author, publication: Publication) -> Result<String, Fault> {
         let (Publication::Event { data, .. } | Publication::Message { body: data, .. }) = &publication;
         // Runs end before what they published is kept, so calls at once do not bound it.
-        let mut room = self.bodies.open();
+        let mut room = self.bodies.open(BodyOwner { project: author.project, function: author.id });
         room.grow(data.len() as u64)?;
         match publication {
             Publication::Event { what, source, subject, id, content_type, data } => {

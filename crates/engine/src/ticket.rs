@@ -11,7 +11,7 @@ use faas_types::{
 
 use tokio_util::task::TaskTracker;
 
-use crate::body_budget::BodyBudget;
+use crate::body_budget::{BodyOwner, Reservation};
 use tokio::sync::oneshot;
 
 use crate::core::Core;
@@ -168,9 +168,9 @@ impl Ticket {
         if let Some(place) = &self.place {
             place.slot.clean(&mut entry.message);
         }
-        self.log_bytes += entry.message.len() as u64 + 1;
+        self.log_bytes += entry.message.len() as u64 + limits::LOG_LINE_COST;
         if self.log_bytes > limits::LOG_BYTES_PER_RUN {
-            self.dropped_lines += 1;
+            self.add_dropped_lines(1);
             return;
         }
         self.core.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
@@ -195,7 +195,7 @@ impl Ticket {
     }
 
     pub(crate) fn add_dropped_lines(&mut self, lines: u64) {
-        self.dropped_lines += lines;
+        self.dropped_lines = self.dropped_lines.saturating_add(lines);
     }
 
     pub(crate) fn set_reply(&mut self, status: u16, result: Option<JsonText>) {
@@ -331,9 +331,9 @@ impl Ticket {
         self.interrupted = true;
     }
 
-    /// Memory for bodies of all calls together.
-    pub(crate) fn bodies(&self) -> &Arc<BodyBudget> {
-        &self.core.bodies
+    /// Nothing yet of the memory for bodies, to grow with the reply's.
+    pub(crate) fn room_for_body(&self) -> Reservation {
+        self.core.bodies.open(BodyOwner { project: self.record.project, function: self.record.function })
     }
 
     /// Where the work of a call that outlives its caller's request belongs.

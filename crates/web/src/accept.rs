@@ -62,7 +62,7 @@ async fn accept_call(engine: &Engine, target: CallTarget, request: Request, id: 
 async fn accept(engine: &Engine, target: CallTarget, request: Request) -> Result<Accepted, Fault> {
     let (parts, body) = request.into_parts();
     let later = Later { details: target.details, ..later(&parts.headers)? };
-    let body = held_body(&parts.headers, body, engine.bodies()).await?;
+    let body = held_body(&parts.headers, body, engine.room_for_body(&target.route)).await?;
     let call = CallRequest {
         trigger_name: None,
         trigger: target.trigger,

@@ -1,11 +1,10 @@
 //! Reading a request's body within a limit.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
-use faas_engine::{BodyBudget, BodyStream, InvocationBody};
+use faas_engine::{BodyStream, InvocationBody, Reservation};
 use faas_types::{ByteSize, Code, Fault, limits};
 use futures_util::StreamExt;
 use http::HeaderMap;
@@ -32,7 +31,7 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limit: u64) -> Result<By
 }
 
 /// A body on its way to a function: still arriving where its handler reads it piece by piece, otherwise collected, with
-/// its memory taken from the budget that all calls share.
+/// its memory taken from the budget of all bodies.
 ///
 /// # Errors
 /// As [`held_body`].
@@ -40,7 +39,7 @@ pub(crate) async fn body_of_call(
     headers: &HeaderMap,
     body: Body,
     streams: bool,
-    budget: &Arc<BodyBudget>,
+    room: Reservation,
 ) -> Result<InvocationBody, Fault> {
     let announced = check_announced(headers, limits::BODY_MAX)?;
     if body.is_end_stream() {
@@ -49,18 +48,17 @@ pub(crate) async fn body_of_call(
     if streams && announced.is_none_or(|length| length > SHORT) {
         return Ok(InvocationBody::Stream(arriving(body, limits::BODY_MAX)));
     }
-    Box::pin(held_body(headers, body, budget)).await.map(InvocationBody::Whole)
+    Box::pin(held_body(headers, body, room)).await.map(InvocationBody::Whole)
 }
 
-/// The whole body of a call, with its memory taken from the budget that all calls share.
+/// The whole body of a call, with its memory taken from the budget of all bodies as it comes.
 ///
 /// # Errors
 /// As [`read_body`]; `FN_016` when too many bodies are held already.
-pub(crate) async fn held_body(headers: &HeaderMap, body: Body, budget: &Arc<BodyBudget>) -> Result<Bytes, Fault> {
+pub(crate) async fn held_body(headers: &HeaderMap, body: Body, mut room: Reservation) -> Result<Bytes, Fault> {
     check_announced(headers, limits::BODY_MAX)?;
-    let mut reservation = budget.open();
-    let whole = collect(body, limits::BODY_MAX, |part| reservation.grow(part)).await?;
-    Ok(reservation.hold(whole))
+    let whole = collect(body, limits::BODY_MAX, |part| room.grow(part)).await?;
+    Ok(room.hold(whole))
 }
 
 fn check_announced(headers: &HeaderMap, limit: u64) -> Result<Option<u64>, Fault> {

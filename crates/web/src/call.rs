@@ -57,7 +57,8 @@ struct CallFacts<'a> {
 pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, id: &RequestId) -> Response {
     let (parts, body) = request.into_parts();
     let streams = target.route.version.streams_bodies;
-    let (body, arriving) = match body_of_call(&parts.headers, body, streams, engine.bodies()).await {
+    let (body, arriving) = match body_of_call(&parts.headers, body, streams, engine.room_for_body(&target.route)).await
+    {
         Ok(InvocationBody::Whole(body)) => (body, None),
         Ok(InvocationBody::Stream(arriving)) => (bytes::Bytes::new(), Some(arriving)),
         Err(fault) => return render(&fault, id, None),

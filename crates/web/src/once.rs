@@ -36,7 +36,7 @@ pub(crate) async fn answer_once(engine: &Engine, target: CallTarget, request: Re
 
 async fn first(engine: &Engine, target: &CallTarget, request: Request) -> Result<(Once, Request), Fault> {
     let (parts, body) = request.into_parts();
-    let body = held_body(&parts.headers, body, engine.bodies()).await?;
+    let body = held_body(&parts.headers, body, engine.room_for_body(&target.route)).await?;
     let name = key(&parts.headers, &IDEMPOTENCY_KEY)?.unwrap_or_default();
     let call = CallRequest {
         trigger: target.trigger,
