@@ -132,11 +132,18 @@ def test_retention_of_a_project(tmp_path: Path) -> None:
             "results": "7d",
             "logs": "3d",
             "log_bytes": "10GB",
+            "run_bytes": "4GB",
             "own": False,
         }
         own = server.http.request("PATCH", path, json_body={"results": "2h", "logs": "1h"}).expect(200).json()
         assert (own["results"], own["logs"], own["runs"], own["own"]) == ("2h", "1h", "30d", True)
-        for wrong in ({"runs": "soon"}, {"runs": "0s"}, {"runs": "1d", "results": "2d"}, {"log_bytes": "1KB"}):
+        for wrong in (
+            {"runs": "soon"},
+            {"runs": "0s"},
+            {"runs": "1d", "results": "2d"},
+            {"log_bytes": "1KB"},
+            {"run_bytes": "1KB"},
+        ):
             problem = server.http.request("PATCH", path, json_body=wrong).expect(422).json()
             assert list(wrong)[-1] in problem["detail"], problem
         server.http.request("DELETE", path).expect(204)

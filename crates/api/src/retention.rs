@@ -41,6 +41,7 @@ pub(crate) async fn set_retention(
     retention.results = retention.results.min(retention.runs);
     set_span(&mut retention.results, "results", body.results.as_deref())?;
     set_span(&mut retention.logs, "logs", body.logs.as_deref())?;
+    set(&mut retention.run_bytes, "run_bytes", body.run_bytes.as_deref())?;
     set(&mut retention.log_bytes, "log_bytes", body.log_bytes.as_deref())?;
     if body.dry_run {
         let wrong = |(field, message)| Fault::new(Code::InvalidConfiguration, format!("{field} {message}"));
@@ -90,6 +91,7 @@ where
 fn view(retention: &Retention, own: bool) -> RetentionView {
     RetentionView {
         runs: retention.runs.to_string(),
+        run_bytes: retention.run_bytes.to_string(),
         results: retention.results.to_string(),
         logs: retention.logs.to_string(),
         log_bytes: retention.log_bytes.to_string(),

@@ -72,6 +72,7 @@ pub struct ServerOverrides {
     pub collect_every: Option<Span>,
     pub collect_grace: Option<Span>,
     pub retention_runs: Option<Span>,
+    pub retention_run_bytes: Option<ByteSize>,
     pub retention_results: Option<Span>,
     pub retention_logs: Option<Span>,
     pub retention_log_bytes: Option<ByteSize>,
@@ -228,6 +229,7 @@ impl ServerConfig {
         set(&mut self.retention.runs, layer.retention_runs);
         // Who only says how long runs are kept has not asked for results that outlive them.
         self.retention.results = layer.retention_results.unwrap_or(self.retention.results.min(self.retention.runs));
+        set(&mut self.retention.run_bytes, layer.retention_run_bytes);
         set(&mut self.retention.logs, layer.retention_logs);
         set(&mut self.retention.log_bytes, layer.retention_log_bytes);
         set(&mut self.log.format, layer.log_format);
@@ -307,6 +309,7 @@ impl ServerConfig {
         self.retention.check().map_err(|(field, message)| ConfigError::OutOfRange {
             field: match field {
                 "runs" => "retention.runs",
+                "run_bytes" => "retention.run_bytes",
                 "results" => "retention.results",
                 "logs" => "retention.logs",
                 _ => "retention.log_bytes",

@@ -27,6 +27,7 @@ mod history;
 mod idempotency;
 mod keys;
 mod layers;
+mod log_shares;
 mod meter;
 mod onward;
 mod pause;

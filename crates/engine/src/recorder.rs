@@ -4,7 +4,6 @@
 //! connections that it drives without an answer meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,14 +12,15 @@ use faas_types::{Fault, FunctionId, LogLine, ProjectId, RunId, RunRecord};
 use tokio::runtime;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::log_shares::LogShares;
 use crate::stats::Stats;
 
 /// Records and lines that may wait; more are counted as dropped.
 const QUEUE: usize = 65_536;
+/// Places in the queue that lines leave to records.
+const RECORDS: usize = QUEUE / 2;
 /// Rows in one batch.
 const BATCH: usize = 4_000;
-/// Bytes of log lines that may wait.
-const LOG_BYTES: usize = 64 << 20;
 /// How long a batch gathers after its first row, so that a steady load costs few commits: a transaction of thousands of
 /// rows touches hardly more pages than one of ten. Whoever asks for the history does not wait for it.
 const GATHER: Duration = Duration::from_millis(100);
@@ -32,7 +32,7 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Recorder {
     rows: mpsc::Sender<Row>,
     stats: Arc<Stats>,
-    log_bytes: Arc<AtomicUsize>,
+    shares: Arc<LogShares>,
     /// Ends the gathering of a batch.
     urgent: Arc<Notify>,
 }
@@ -51,7 +51,7 @@ struct Writer {
     history: Arc<dyn RunHistory>,
     events: Arc<dyn Events>,
     stats: Arc<Stats>,
-    log_bytes: Arc<AtomicUsize>,
+    shares: Arc<LogShares>,
     urgent: Arc<Notify>,
 }
 
@@ -79,11 +79,11 @@ impl Recorder {
     ) -> Result<Self, Fault> {
         let failed = |error: std::io::Error| Fault::internal(format!("cannot start the recorder: {error}"));
         let (sender, rows) = mpsc::channel(QUEUE);
-        let log_bytes = Arc::new(AtomicUsize::new(0));
+        let shares = Arc::new(LogShares::default());
         let urgent = Arc::new(Notify::new());
-        let recorder = Self { rows: sender, stats, log_bytes, urgent };
-        let Self { stats, log_bytes, urgent, .. } = recorder.clone();
-        let writer = Writer { rows, history, events, stats, log_bytes, urgent };
+        let recorder = Self { rows: sender, stats, shares, urgent };
+        let Self { stats, shares, urgent, .. } = recorder.clone();
+        let writer = Writer { rows, history, events, stats, shares, urgent };
         let clock = runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
         let work = move || {
             give_way();
@@ -109,11 +109,14 @@ impl Recorder {
 
     pub(crate) fn log(&self, project: ProjectId, function: FunctionId, run: Option<RunId>, entry: LogEntry) {
         let LogEntry { at, level, stream, message } = entry;
-        let length = message.len();
+        if self.rows.capacity() <= RECORDS || !self.shares.admit(function, &message) {
+            return self.stats.log_dropped(1);
+        }
         let line = Box::new(LogLine { project, function, run, at, level, stream, message });
-        let full = self.log_bytes.fetch_add(length, Ordering::Relaxed) > LOG_BYTES;
-        if full || self.rows.try_send(Row::Log(line)).is_err() {
-            self.log_bytes.fetch_sub(length, Ordering::Relaxed);
+        if let Err(error) = self.rows.try_send(Row::Log(line)) {
+            if let Row::Log(line) = error.into_inner() {
+                self.shares.give_back(function, &line.message);
+            }
             self.stats.log_dropped(1);
         }
         self.press();
@@ -194,7 +197,7 @@ impl Writer {
         if lines.is_empty() {
             return;
         }
-        let bytes: usize = lines.iter().map(|line| line.message.len()).sum();
+        self.shares.left(&lines);
         let count = lines.len() as u64;
         let mut subjects: Vec<String> = lines.iter().map(|line| subject(line.project, line.function)).collect();
         subjects.sort_unstable();
@@ -203,7 +206,6 @@ impl Writer {
             tracing::error!(%error, count, "log lines are lost");
             self.stats.log_dropped(count);
         }
-        self.log_bytes.fetch_sub(bytes, Ordering::Relaxed);
         for subject in subjects {
             // Followers only wake up on it and read the history, so a lost event delays them and loses nothing.
             let _ = self.events.publish(Event { subject, payload: Bytes::new() }).await;

@@ -51,8 +51,10 @@ fn expiry(project: ProjectId, retention: &Retention, now: Timestamp) -> Expiry {
     Expiry {
         project,
         runs_before: before(retention.runs),
+        run_bytes_max: retention.run_bytes.bytes(),
         results_before: before(retention.results),
         lines_before: before(retention.logs),
+        now,
         log_bytes_max: retention.log_bytes.bytes(),
         limit: STEP_ROWS,
     }

@@ -116,10 +116,14 @@ pub struct Expiry {
     pub project: ProjectId,
     /// Runs that were created before this and have ended go.
     pub runs_before: Timestamp,
+    /// The oldest runs that have ended go until the records of the others have at most so many bytes together.
+    pub run_bytes_max: u64,
     /// Results of runs that were created before this go; the runs stay.
     pub results_before: Timestamp,
     /// Lines that were written before this go.
     pub lines_before: Timestamp,
+    /// The time now. A line that says it was written later goes with those that came after it.
+    pub now: Timestamp,
     /// The oldest lines go until the others have at most so many bytes together.
     pub log_bytes_max: u64,
     /// Rows of each kind that one step takes at the most. A step holds up whoever writes at that moment.
@@ -220,6 +224,15 @@ impl Expiry {
     #[must_use]
     pub fn nothing(project: ProjectId, limit: u32) -> Self {
         let never = Timestamp::from_millis(0);
-        Self { project, runs_before: never, results_before: never, lines_before: never, log_bytes_max: u64::MAX, limit }
+        Self {
+            project,
+            runs_before: never,
+            run_bytes_max: u64::MAX,
+            results_before: never,
+            lines_before: never,
+            now: Timestamp::from_millis(u64::MAX),
+            log_bytes_max: u64::MAX,
+            limit,
+        }
     }
 }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::history::{decode, encoded};
 use crate::logs;
 use crate::run_filter::first_id;
-use crate::sqlite::{Database, WorkResult, id_blob, unsigned};
+use crate::sqlite::{Database, WorkResult, id_blob, integer, unsigned};
 use crate::store::Core;
 
 /// Free bytes that a database keeps for its next rows.
@@ -42,7 +42,38 @@ fn forget_runs(connection: &Connection, expiry: &Expiry) -> WorkResult<u64> {
                  WHERE project = ?1 AND id < ?2 AND ended = 1 ORDER BY id LIMIT ?3)",
         )?
         .execute(params![id_blob(expiry.project), first_id(expiry.runs_before), expiry.limit])?;
-    Ok(gone as u64)
+    let left = u64::from(expiry.limit).saturating_sub(gone as u64);
+    Ok(gone as u64 + forget_surplus(connection, expiry, left)?)
+}
+
+/// Removes at most `limit` of the oldest runs that have ended while there are more bytes than may be.
+fn forget_surplus(connection: &Connection, expiry: &Expiry, limit: u64) -> WorkResult<u64> {
+    let project = id_blob(expiry.project);
+    let used: Option<i64> = connection
+        .prepare_cached("SELECT bytes FROM run_usage WHERE project = ?1")?
+        .query_row([project], |row| row.get(0))
+        .optional()?;
+    let mut surplus = used.unwrap_or(0).saturating_sub(integer(expiry.run_bytes_max));
+    if surplus <= 0 || limit == 0 {
+        return Ok(0);
+    }
+    let mut oldest = connection.prepare_cached(
+        "SELECT rowid, length(CAST(record AS BLOB)) FROM runs INDEXED BY runs_id
+         WHERE project = ?1 AND ended = 1 ORDER BY id LIMIT ?2",
+    )?;
+    let rows: Vec<(i64, i64)> =
+        oldest.query_map(params![project, integer(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let mut remove = connection.prepare_cached("DELETE FROM runs WHERE rowid = ?1")?;
+    let mut gone = 0;
+    for (row, bytes) in rows {
+        if surplus <= 0 {
+            break;
+        }
+        remove.execute([row])?;
+        surplus -= bytes;
+        gone += 1;
+    }
+    Ok(gone)
 }
 
 /// Goes on where the last step ended; returns how many runs it has looked at.

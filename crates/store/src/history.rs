@@ -1,5 +1,6 @@
 //! Runs in `faas.db`; their log lines are in a database of their own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,6 +15,11 @@ use crate::run_filter::{RunWalk, code_number, id_of, state_number};
 use crate::sqlite::{WorkResult, id_blob, integer};
 use crate::store::Core;
 use crate::{expiry, logs};
+
+/// What a run takes besides its record, with its share of the indexes.
+const RUN_COST: i64 = 256;
+/// Bytes of records in one page.
+const PAGE_BYTES: usize = 4 << 20;
 
 /// Runs and log lines.
 #[derive(Debug)]
@@ -112,17 +118,20 @@ fn rows(runs: Vec<RunRecord>) -> PortResult<Vec<Row>> {
 }
 
 pub(crate) fn record(connection: &Connection, rows: &[Row]) -> WorkResult<()> {
-    let mut upsert = connection.prepare_cached(
+    let mut insert = connection.prepare_cached(
         "INSERT INTO runs (project, id, function, version, state, trigger, ended, cold, code, duration, record)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-         ON CONFLICT (project, id) DO UPDATE SET
-             function = excluded.function, version = excluded.version, state = excluded.state,
-             trigger = excluded.trigger, ended = excluded.ended, cold = excluded.cold, code = excluded.code,
-             duration = excluded.duration, record = excluded.record
-         WHERE excluded.ended >= runs.ended",
+         ON CONFLICT (project, id) DO NOTHING",
     )?;
+    // A terminal state stays.
+    let mut replace = connection.prepare_cached(
+        "UPDATE runs SET function = ?3, version = ?4, state = ?5, trigger = ?6, ended = ?7, cold = ?8, code = ?9,
+             duration = ?10, record = ?11
+         WHERE project = ?1 AND id = ?2 AND ended <= ?7",
+    )?;
+    let mut grown: BTreeMap<ProjectId, i64> = BTreeMap::new();
     for Row { run, json } in rows {
-        upsert.execute(params![
+        let values = params![
             id_blob(run.project),
             id_blob(run.id),
             id_blob(run.function),
@@ -134,7 +143,19 @@ pub(crate) fn record(connection: &Connection, rows: &[Row]) -> WorkResult<()> {
             run.code.map(code_number),
             run.duration_us.map(integer),
             json,
-        ])?;
+        ];
+        if insert.execute(values)? == 0 {
+            replace.execute(values)?;
+        } else {
+            *grown.entry(run.project).or_default() += i64::try_from(json.len()).unwrap_or(i64::MAX) + RUN_COST;
+        }
+    }
+    let mut usage = connection.prepare_cached(
+        "INSERT INTO run_usage (project, bytes) VALUES (?1, ?2)
+         ON CONFLICT (project) DO UPDATE SET bytes = bytes + excluded.bytes",
+    )?;
+    for (project, bytes) in grown {
+        usage.execute(params![id_blob(project), bytes])?;
     }
     Ok(())
 }
@@ -165,7 +186,7 @@ fn ended(connection: &Connection, query: &RunQuery) -> WorkResult<RunPage> {
     let mut record = connection.prepare_cached("SELECT record FROM runs WHERE rowid = ?1")?;
     let mut rows = statement.query(rusqlite::params_from_iter(&walk.values))?;
     let mut page = RunPage::default();
-    let mut last = None;
+    let (mut last, mut bytes) = (None, 0);
     while let Some(row) = rows.next()? {
         if page.examined == RUNS_EXAMINED_MAX {
             page.next = last;
@@ -178,6 +199,12 @@ fn ended(connection: &Connection, query: &RunQuery) -> WorkResult<RunPage> {
                 break;
             }
             let json: String = record.query_row([row.get::<_, i64>(0)?], |row| row.get(0))?;
+            bytes += json.len();
+            // The first one always fits, so that each page gets on.
+            if bytes > PAGE_BYTES && !page.runs.is_empty() {
+                page.next = page.runs.last().map(|run| run.id);
+                break;
+            }
             page.runs.push(decode(&json)?);
         }
         last = Some(id_of(row)?);

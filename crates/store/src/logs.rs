@@ -77,8 +77,9 @@ pub(crate) fn forget(connection: &Connection, expiry: &faas_ports::Expiry) -> Wo
     let mut bytes = used(connection, expiry.project)?;
     let most = integer(expiry.log_bytes_max);
     let before = bytes;
-    let mut gone = 0;
-    let mut last = None;
+    let (mut gone, mut last) = (0, None);
+    // Lines whose own time is wrong, and their bytes, since the last line that goes.
+    let (mut passed, mut passed_bytes) = (0, 0);
     {
         let mut oldest = connection.prepare_cached(
             "SELECT id, at, length(CAST(message AS BLOB)) FROM lines INDEXED BY lines_project
@@ -86,11 +87,16 @@ pub(crate) fn forget(connection: &Connection, expiry: &faas_ports::Expiry) -> Wo
         )?;
         let mut rows = oldest.query(params![project, expiry.limit])?;
         while let Some(row) = rows.next()? {
-            if row.get::<_, i64>(1)? >= millis(expiry.lines_before) && bytes <= most {
-                break;
+            let (at, size) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)? + LINE_COST);
+            if at >= millis(expiry.lines_before) && bytes <= most {
+                if at <= millis(expiry.now) {
+                    break;
+                }
+                (passed, passed_bytes) = (passed + 1, passed_bytes + size);
+                continue;
             }
-            bytes -= row.get::<_, i64>(2)? + LINE_COST;
-            gone += 1;
+            bytes -= size + std::mem::take(&mut passed_bytes);
+            gone += 1 + std::mem::take(&mut passed);
             last = Some(row.get::<_, i64>(0)?);
         }
     }

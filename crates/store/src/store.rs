@@ -240,6 +240,7 @@ impl Core {
                 include_str!("schema/faas_4.sql"),
                 include_str!("schema/faas_5.sql"),
                 include_str!("schema/faas_6.sql"),
+                include_str!("schema/faas_7.sql"),
             ],
             recover: crate::queue::recover,
             durability: Durability::PowerCut,

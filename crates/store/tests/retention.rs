@@ -49,6 +49,25 @@ async fn expire_all(store: &Store, expiry: &Expiry) -> Expired {
 }
 
 #[tokio::test]
+async fn a_page_of_runs_is_bounded_in_bytes() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let store = open(dir.path());
+    let (mut runs, _) = written_at(fresh(), 0, 100);
+    runs.iter_mut().for_each(|run| run.message = Some("x".repeat(200_000)));
+    store.history().record(runs.clone()).await.expect("record");
+    let (mut query, mut found, mut pages) = (RunQuery::newest(owner(), 100), Vec::new(), 0);
+    loop {
+        let page = store.history().runs(&query).await.expect("runs");
+        assert!(!page.runs.is_empty() && page.runs.len() <= 21, "{} runs of 200 KB", page.runs.len());
+        found.extend(page.runs.into_iter().map(|run| run.id));
+        pages += 1;
+        let Some(next) = page.next else { break };
+        query.after = Some(next);
+    }
+    assert_eq!((found.len(), pages), (100, 5));
+}
+
+#[tokio::test]
 async fn what_people_look_for_is_found_in_one_page() {
     let dir = tempfile::tempdir().expect("temp dir");
     let store = open(dir.path());

@@ -7,7 +7,7 @@ use faas_ports::{
     Expired, Expiry, LINES_EXAMINED_MAX, LogPage, LogQuery, PortResult, RUNS_EXAMINED_MAX, RunHistory, RunPage,
     RunQuery,
 };
-use faas_types::{LogLine, ProjectId, RunId, RunRecord};
+use faas_types::{LogLine, ProjectId, RunId, RunRecord, Timestamp};
 use parking_lot::Mutex;
 
 /// Runs in a map, lines in a list.
@@ -118,6 +118,15 @@ impl RunHistory for MemoryHistory {
             done.runs += u64::from(goes);
             !goes
         });
+        let size = |run: &RunRecord| serde_json::to_string(run).map_or(0, |json| json.len() as u64);
+        let mut bytes: u64 = runs.values().filter(|run| run.project == expiry.project).map(size).sum();
+        // In the order of their ids, which is that of their creation.
+        runs.retain(|_, run| {
+            let goes = is_mine(run) && bytes > expiry.run_bytes_max && done.runs < limit;
+            bytes -= if goes { size(run) } else { 0 };
+            done.runs += u64::from(goes);
+            !goes
+        });
         for run in runs.values_mut().filter(|run| is_mine(run) && run.id.created_at() < expiry.results_before) {
             if done.results < limit && run.result.take().is_some() {
                 done.results += 1;
@@ -126,8 +135,16 @@ impl RunHistory for MemoryHistory {
         let mut lines = self.lines.lock();
         let size = |line: &LogLine| line.message.len() as u64;
         let mut bytes: u64 = lines.kept.values().filter(|line| line.project == expiry.project).map(size).sum();
+        // A line that says it comes from the future is as old as the next one.
+        let mut next = Timestamp::from_millis(u64::MAX);
+        let mut written = Vec::new();
+        for (_, line) in lines.kept.iter().rev().filter(|(_, line)| line.project == expiry.project) {
+            next = if line.at > expiry.now { next } else { line.at };
+            written.push(next);
+        }
         lines.kept.retain(|_, line| {
-            let is_due = line.at < expiry.lines_before || bytes > expiry.log_bytes_max;
+            let at = if line.project == expiry.project { written.pop().unwrap_or_default() } else { line.at };
+            let is_due = at < expiry.lines_before || bytes > expiry.log_bytes_max;
             let goes = line.project == expiry.project && is_due && done.lines < limit;
             done.lines += u64::from(goes);
             bytes -= if goes { size(line) } else { 0 };

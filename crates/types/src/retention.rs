@@ -9,6 +9,9 @@ use crate::{ByteSize, Span};
 pub struct Retention {
     /// Ended runs, from their acceptance.
     pub runs: Span,
+    /// Bytes of the records of all runs together; the oldest that have ended go first.
+    #[serde(default = "run_bytes")]
+    pub run_bytes: ByteSize,
     /// The results that runs answered with; never longer than the runs.
     pub results: Span,
     /// Log lines.
@@ -34,8 +37,10 @@ impl Retention {
         if self.results > self.runs {
             return Err(("results", format!("must be at most what runs are kept, which is {}", self.runs)));
         }
-        if self.log_bytes < ByteSize::from_mib(1) {
-            return Err(("log_bytes", "must be at least 1MB".to_owned()));
+        for (field, bytes) in [("run_bytes", self.run_bytes), ("log_bytes", self.log_bytes)] {
+            if bytes < ByteSize::from_mib(1) {
+                return Err((field, "must be at least 1MB".to_owned()));
+            }
         }
         Ok(())
     }
@@ -44,8 +49,19 @@ impl Retention {
 impl Default for Retention {
     fn default() -> Self {
         let day = |days: u64| Span::from_secs(days * 86_400);
-        Self { runs: day(30), results: day(7), logs: day(30), log_bytes: ByteSize::from_mib(10 << 10) }
+        Self {
+            runs: day(30),
+            run_bytes: run_bytes(),
+            results: day(7),
+            logs: day(30),
+            log_bytes: ByteSize::from_mib(10 << 10),
+        }
     }
+}
+
+/// Also what records of earlier releases mean.
+const fn run_bytes() -> ByteSize {
+    ByteSize::from_mib(4 << 10)
 }
 
 #[cfg(test)]
@@ -59,6 +75,7 @@ mod tests {
         let field = |retention: Retention| retention.check().map_err(|(field, _)| field);
         assert_eq!(field(Retention { runs: Span::from_millis(1), ..good }), Err("runs"));
         assert_eq!(field(Retention { results: Span::from_secs(31 * 86_400), ..good }), Err("results"));
+        assert_eq!(field(Retention { run_bytes: ByteSize::from_bytes(1), ..good }), Err("run_bytes"));
         assert_eq!(field(Retention { log_bytes: ByteSize::from_bytes(1), ..good }), Err("log_bytes"));
     }
 }

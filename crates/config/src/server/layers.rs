@@ -122,6 +122,7 @@ struct EngineLayer {
 #[serde(default, deny_unknown_fields)]
 struct RetentionLayer {
     runs: Option<Span>,
+    run_bytes: Option<ByteSize>,
     results: Option<Span>,
     logs: Option<Span>,
     log_bytes: Option<ByteSize>,
@@ -166,6 +167,7 @@ pub(super) fn from_env(env: &impl Fn(&'static str) -> Option<String>) -> Result<
         collect_every: parsed(env, "FAAS_COLLECT_EVERY")?,
         collect_grace: parsed(env, "FAAS_COLLECT_GRACE")?,
         retention_runs: parsed(env, "FAAS_RETENTION_RUNS")?,
+        retention_run_bytes: parsed(env, "FAAS_RETENTION_RUN_BYTES")?,
         retention_results: parsed(env, "FAAS_RETENTION_RESULTS")?,
         retention_logs: parsed(env, "FAAS_RETENTION_LOGS")?,
         retention_log_bytes: parsed(env, "FAAS_RETENTION_LOG_BYTES")?,
@@ -263,6 +265,7 @@ impl From<FileLayer> for ServerOverrides {
             collect_every: file.engine.collect_every,
             collect_grace: file.engine.collect_grace,
             retention_runs: file.retention.runs,
+            retention_run_bytes: file.retention.run_bytes,
             retention_results: file.retention.results,
             retention_logs: file.retention.logs,
             retention_log_bytes: file.retention.log_bytes,

@@ -8,6 +8,8 @@ use utoipa::ToSchema;
 pub struct RetentionView {
     /// Ended runs, from their acceptance: `30d`.
     pub runs: String,
+    /// Bytes of the records of all runs together: `4GB`. The oldest that have ended go first.
+    pub run_bytes: String,
     /// The results that runs answered with: `7d`.
     pub results: String,
     /// Log lines.
@@ -25,6 +27,9 @@ pub struct SetRetention {
     /// Ended runs: `30d`, `12h`; at least `1h`, with a unit.
     #[schema(max_length = 40)]
     pub runs: Option<String>,
+    /// Bytes of the records of all runs together: `500MB`, `4GB`.
+    #[schema(max_length = 40)]
+    pub run_bytes: Option<String>,
     /// Results; at least `1h`, and at most what runs are kept.
     #[schema(max_length = 40)]
     pub results: Option<String>,

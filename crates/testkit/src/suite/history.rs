@@ -19,6 +19,7 @@ pub async fn history(history: &dyn RunHistory) {
     projects_are_apart(history).await;
     old_runs_are_forgotten(history).await;
     old_results_are_removed(history).await;
+    too_many_bytes_are_forgotten(history).await;
 }
 
 async fn records_come_back_whole(history: &dyn RunHistory) {
@@ -221,6 +222,25 @@ async fn projects_are_apart(history: &dyn RunHistory) {
     let elsewhere = Expiry { runs_before: at(1000), results_before: at(1000), ..Expiry::nothing(other, 100) };
     ok("expire elsewhere", history.expire(&elsewhere).await);
     assert_eq!(ok("run", history.run(mine, run.id).await), Some(run), "another project's expiry took a run");
+}
+
+async fn too_many_bytes_are_forgotten(history: &dyn RunHistory) {
+    let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
+    let large = |n| RunRecord { message: Some("x".repeat(10_000)), ..succeeded(queued_run(project, function, at(n))) };
+    let mut runs: Vec<RunRecord> = (0..20).map(large).collect();
+    runs[0].state = RunState::Running;
+    ok("record", history.record(runs.clone()).await);
+    ok("record again", history.record(runs.clone()).await);
+    let step = |most: u64| Expiry { run_bytes_max: most, ..Expiry::nothing(project, 7) };
+    assert_eq!(ok("expire", history.expire(&step(400_000)).await).runs, 0, "runs that were recorded again count twice");
+    let first = ok("expire", history.expire(&step(150_000)).await);
+    assert_eq!((first.runs, first.more), (7, true), "a step takes as many as its limit");
+    while ok("expire", history.expire(&step(150_000)).await).more {}
+    let left = ok("runs", history.runs(&RunQuery::newest(project, 100)).await).runs;
+    assert!((10..=14).contains(&left.len()), "{} runs are left", left.len());
+    assert_eq!(left[0].id, runs[19].id, "the newest run went");
+    assert_eq!(left.last().map(|run| run.id), Some(runs[0].id), "a run that has not ended went");
+    assert_eq!(ok("expire", history.expire(&step(150_000)).await).runs, 0, "what is left was counted wrongly");
 }
 
 async fn old_runs_are_forgotten(history: &dyn RunHistory) {

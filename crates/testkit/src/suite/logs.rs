@@ -15,6 +15,7 @@ pub async fn logs(history: &dyn RunHistory) {
     no_search_makes_a_page_long(history).await;
     projects_are_apart(history).await;
     old_lines_are_forgotten(history).await;
+    lines_of_the_future_are_forgotten_with_their_neighbours(history).await;
     too_many_bytes_are_forgotten(history).await;
 }
 
@@ -214,6 +215,21 @@ async fn old_lines_are_forgotten(history: &dyn RunHistory) {
     let after = LogQuery { after: Some(last), ..from_start(project, 10) };
     let page = ok("logs", history.logs(&after).await);
     assert_eq!(texts(&page), ["new"], "a position was used again after expiry");
+}
+
+async fn lines_of_the_future_are_forgotten_with_their_neighbours(history: &dyn RunHistory) {
+    let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
+    let times = [5000, 1, 5000, 5000, 2, 30, 5000, 31];
+    let lines = times.iter().map(|time| log_line(project, function, None, at(*time), &time.to_string()));
+    ok("append", history.append_logs(lines.collect()).await);
+    let step = Expiry { lines_before: at(20), now: at(1000), ..Expiry::nothing(project, 100) };
+    assert_eq!(ok("expire", history.expire(&step).await).lines, 5, "a wrong time ends what is forgotten");
+    let page = ok("logs", history.logs(&from_start(project, 100)).await);
+    assert_eq!(texts(&page), ["30", "5000", "31"], "a line that is young enough is kept");
+    let left = ok("expire", history.expire(&step).await);
+    assert_eq!(left.lines, 0, "what is young enough stays");
+    let rest = Expiry { lines_before: at(32), ..step };
+    assert_eq!(ok("expire", history.expire(&rest).await).lines, 3);
 }
 
 async fn too_many_bytes_are_forgotten(history: &dyn RunHistory) {
