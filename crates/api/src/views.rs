@@ -2,13 +2,13 @@
 
 use faas_engine::{Dependencies, Deployed, DeployedTogether, FunctionEntry, KeyRecord, Stayed};
 use faas_proto::rest::{
-    AliasView, AttemptView, AuthorView, BatchView, BuildLineView, BuildLogView, CanaryPolicyView, DependenciesView,
-    DeployedTogetherView, DeploymentView, FunctionView, KeyView, LogLineView, MoverView, RunErrorView, RunView,
-    SettingsView, SplitView, StartView, StayedView, VersionView,
+    AliasView, AttemptErrorView, AttemptView, AuthorView, BatchView, BuildLineView, BuildLogView, CanaryPolicyView,
+    DependenciesView, DeployedTogetherView, DeploymentView, FunctionView, KeyView, LogLineView, MoverView,
+    RunErrorView, RunView, SettingsView, SplitView, StartView, StayedView, VersionView,
 };
 use faas_types::{
     Alias, AliasName, AttemptRecord, Author, Batch, BuildLine, BuildLog, CanaryPolicy, DeploymentKind, Diagnosis,
-    Fault, JsonText, LogLine, Mover, ProjectId, RunRecord, RunState, Split, StartTimes, VersionRecord,
+    Fault, FunctionError, JsonText, LogLine, Mover, ProjectId, RunRecord, RunState, Split, StartTimes, VersionRecord,
 };
 
 use crate::manifest::function_rows;
@@ -295,7 +295,13 @@ fn attempt_view(attempt: &AttemptRecord) -> AttemptView {
         dropped_log_lines: attempt.dropped_log_lines,
         code: attempt.code.map(|code| code.to_string()),
         message: attempt.message.clone(),
+        error: attempt.error.as_ref().map(attempt_error),
     }
+}
+
+fn attempt_error(error: &FunctionError) -> AttemptErrorView {
+    let FunctionError { kind, message, stack, file, line, .. } = error.clone();
+    AttemptErrorView { kind, message, stack, file, line }
 }
 
 fn start_view(start: StartTimes) -> StartView {

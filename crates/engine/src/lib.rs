@@ -20,6 +20,7 @@ mod diff;
 mod dispatch;
 mod engine;
 mod exchange;
+mod failure_line;
 mod figures;
 mod functions;
 mod histogram;

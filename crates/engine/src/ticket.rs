@@ -15,6 +15,7 @@ use crate::body_budget::{BodyOwner, Reservation};
 use tokio::sync::oneshot;
 
 use crate::core::Core;
+use crate::failure_line::failure_line;
 use crate::figures::Ended;
 use crate::place::Place;
 use crate::publication::Author;
@@ -157,6 +158,7 @@ impl Ticket {
             dropped_log_lines: 0,
             code: None,
             message: None,
+            error: None,
         });
         self.attempt_began = Some(Instant::now());
         self.advance(RunEvent::Start);
@@ -317,10 +319,13 @@ impl Ticket {
             Some(FunctionError { kind, message, .. }) => format!("{kind}: {message}"),
             None => fault.message.clone(),
         };
-        if fault.function_error.is_none() || fault.code != Code::RuntimeError {
-            self.say(LogLevel::Error, format!("{} {}", fault.code, fault.message), now);
-        }
+        self.say(LogLevel::Error, failure_line(&fault), now);
+        // A call has one attempt, whose error is the run's.
+        let is_one_of_several = self.sink.is_some();
         let record = self.record();
+        if is_one_of_several && let Some(attempt) = record.attempts.last_mut() {
+            attempt.error = fault.function_error.clone().map(|error| error.abridged());
+        }
         record.code = Some(fault.code);
         record.message = Some(message);
         record.error = fault.function_error.map(|error| *error);

@@ -46,7 +46,7 @@ pub use named_layer::{LayerVersionList, LayerVersionView, NamedLayerList, NamedL
 pub use preflight::{PolicyView, ProjectPolicyView, SetPolicy};
 pub use problem::{FunctionFailure, Problem};
 pub use retention::{RetentionView, SetRetention};
-pub use run::{AttemptView, BatchView, RunErrorView, RunList, RunView, StartView};
+pub use run::{AttemptErrorView, AttemptView, BatchView, RunErrorView, RunList, RunView, StartView};
 pub use secret::{RekeyReport, RestoreSecret, SecretList, SecretVersionView, SecretView, SetSecret};
 pub use server::{FeatureView, HealthView, RuntimeView, StatusView};
 pub use topic::{MessageBody, PurgedTopic, SendMessages, SentMessages, SubscriberView, TopicList, TopicView};

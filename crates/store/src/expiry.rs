@@ -61,8 +61,9 @@ fn forget_surplus(connection: &Connection, expiry: &Expiry, limit: u64) -> WorkR
         "SELECT rowid, length(CAST(record AS BLOB)) FROM runs INDEXED BY runs_id
          WHERE project = ?1 AND ended = 1 ORDER BY id LIMIT ?2",
     )?;
-    let rows: Vec<(i64, i64)> =
-        oldest.query_map(params![project, integer(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let rows: Vec<(i64, i64)> = oldest
+        .query_map(params![project, integer(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
     let mut remove = connection.prepare_cached("DELETE FROM runs WHERE rowid = ?1")?;
     let mut gone = 0;
     for (row, bytes) in rows {

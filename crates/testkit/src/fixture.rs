@@ -81,6 +81,7 @@ pub fn succeeded(run: RunRecord) -> RunRecord {
         dropped_log_lines: 0,
         code: None,
         message: None,
+        error: None,
     };
     RunRecord {
         state: RunState::Succeeded,

@@ -142,6 +142,9 @@ pub struct AttemptRecord {
     /// What happened, for a failed attempt of a run that was accepted for later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What the function raised, for such an attempt; its stack is shorter than the run's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<FunctionError>,
 }
 
 /// How important a log line is.

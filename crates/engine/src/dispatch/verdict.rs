@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use faas_ports::{Lease, ReplyHead, Sequel, Verdict};
-use faas_types::{Background, Code, Fault, JsonText, RunRecord, RunState, Timestamp, limits};
+use faas_ports::{Lease, LogEntry, ReplyHead, Sequel, Verdict};
+use faas_types::{Background, Code, Fault, JsonText, LogLevel, LogStream, RunRecord, RunState, Timestamp, cut, limits};
 
 use crate::core::Core;
 use crate::retry::{self, Attempted, LastStraw, Next, Tried};
@@ -37,6 +37,8 @@ pub(super) enum TrialEnd {
 /// What the queue is told; what follows the run's end is added to it. `record` is the run with this attempt, where one was begun.
 pub(super) fn of(core: &Core, lease: &Lease, trial: Trial, record: Option<Box<RunRecord>>) -> Verdict {
     let now = core.clock.now();
+    // The attempt has said so itself.
+    let is_logged = record.is_some() && matches!(trial.end, TrialEnd::Failed(_));
     let mut record = joined(lease, record);
     let attempted = match &trial.end {
         TrialEnd::Answered { head, .. } => Attempted::Answered(head.status),
@@ -57,7 +59,12 @@ pub(super) fn of(core: &Core, lease: &Lease, trial: Trial, record: Option<Box<Ru
     match next {
         Next::Return(not_before) => return Verdict::Return { not_before },
         Next::Succeed => keep_result(&mut record, trial.end),
-        Next::Retry(_) | Next::Bury(_) => note_failure(&mut record, trial.end),
+        Next::Retry(_) | Next::Bury(_) => {
+            note_failure(&mut record, trial.end);
+            if !is_logged {
+                log_failure(core, &record, now);
+            }
+        }
     }
     match next {
         Next::Retry(at) => {
@@ -146,6 +153,14 @@ fn note_failure(record: &mut RunRecord, end: TrialEnd) {
         attempt.message = Some(message.clone());
     }
     record.message = Some(message);
+}
+
+/// Puts a failure that no attempt has said by itself into the run's log.
+fn log_failure(core: &Core, record: &RunRecord, now: Timestamp) {
+    let (Some(code), Some(message)) = (record.code, &record.message) else { return };
+    let message = cut(format!("{code} {message}"), limits::LOG_LINE_MAX);
+    let entry = LogEntry { at: now, level: LogLevel::Error, stream: LogStream::Platform, message };
+    core.recorder.log(record.project, record.function, Some(record.id), entry);
 }
 
 fn not_done(record: &RunRecord, left: Option<&Vec<u16>>) -> String {

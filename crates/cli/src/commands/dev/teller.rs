@@ -140,7 +140,8 @@ impl Teller {
                 LogLevel::Warn => self.out.on_stdout(Tone::Warning, "|"),
                 LogLevel::Debug | LogLevel::Info => self.out.on_stdout(Tone::Faint, "|"),
             };
-            format!("  {bar} {}", visible(&line.message))
+            let rows: Vec<String> = visible(&line.message).split('\n').map(|row| format!("  {bar} {row}")).collect();
+            rows.join("\n")
         });
     }
 
