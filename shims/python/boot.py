@@ -11,10 +11,10 @@ del sys.argv[2:]
 if "--zygote" in words:
     from faas_shim.zygote import serve
 
-    serve()
+    words = serve()
 
 del sys.path[0]
 
 # The children that `multiprocessing` spawns import this file under another name.
 if __name__ == "__main__":
-    main()
+    main("--wait" in words)

@@ -147,8 +147,8 @@ pub trait Sandboxes: Send + Sync {
 /// A program that waits to be forked.
 #[async_trait]
 pub trait Zygote: Send + Sync {
-    /// Like [`Sandboxes::park`], with a fork in place of the program that `spec` names. Returns when the fork is
-    /// confined. Fails at once when the zygote has ended.
+    /// Like [`Sandboxes::park`], with a fork in place of the program that `spec` names, whose arguments the fork is told.
+    /// Returns when the fork is confined. Fails at once when the zygote has ended.
     async fn park(&self, spec: SandboxSpec) -> PortResult<ParkedSandbox>;
 
     /// Waits until it has ended, and with it the chance of further forks.

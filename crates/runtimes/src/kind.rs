@@ -103,9 +103,14 @@ impl Kind {
         mounts
     }
 
-    /// A sandbox for any function.
+    /// A sandbox for any function, which is needed at once.
+    pub(crate) fn blank_spec(&self, id: SandboxId) -> SandboxSpec {
+        self.spec(id, &self.found.recipe.start.argv)
+    }
+
+    /// The same for a runtime that will wait for its function.
     pub(crate) fn parked_spec(&self, id: SandboxId) -> SandboxSpec {
-        let mut spec = self.spec(id, &self.found.recipe.start.argv);
+        let mut spec = self.blank_spec(id);
         spec.argv.push(WAIT.to_owned());
         spec
     }

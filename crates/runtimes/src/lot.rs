@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use faas_ports::{Clock, IdSource, PortError, PortResult, Sandboxes, StartFigures};
+use faas_ports::{Clock, IdSource, PortError, PortResult, SandboxSpec, Sandboxes, StartFigures};
 use faas_types::{ByteSize, RuntimeName};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
@@ -109,11 +109,15 @@ impl Lot {
         stall.waiting.pop_front()
     }
 
-    /// One more of a kind, quickly; `None` when its runtime has no zygote that runs.
+    /// One for a start that somebody waits for; `None` when its runtime has no zygote that runs.
     pub(crate) async fn fork(&self, kind: &Kind) -> Option<PortResult<Waiting>> {
+        self.fork_as(kind, kind.blank_spec(self.ids.mint(self.clock.now()))).await
+    }
+
+    async fn fork_as(&self, kind: &Kind, spec: SandboxSpec) -> Option<PortResult<Waiting>> {
         let zygote = self.zygotes.running(kind)?;
         let _turn = self.forks.acquire().await.ok()?;
-        let parked = zygote.park(kind.parked_spec(self.ids.mint(self.clock.now()))).await;
+        let parked = zygote.park(spec).await;
         let met = match parked {
             Ok(parked) => Waiting::meet(kind, parked, Arc::clone(&self.clock)).await,
             Err(error) => Err(error),
@@ -224,7 +228,7 @@ impl Lot {
 
     async fn park(&self, kind: &Arc<Kind>) {
         let begun = Instant::now();
-        let mut outcome = self.fork(kind).await;
+        let mut outcome = self.fork_as(kind, kind.parked_spec(self.ids.mint(self.clock.now()))).await;
         if let Some(Err(error)) = &outcome {
             tracing::debug!(runtime = %kind.key.runtime, %error, "a zygote's fork did not arrive");
             self.tally.fell_back("fork");

@@ -34,12 +34,19 @@ struct LinuxBarrier {
     level: IsolationLevel,
 }
 
-/// Opens a sandbox that waits. Its program is a fork when the socket of a zygote is given.
+/// A zygote to ask for a fork, and the arguments of the program that the fork stands for, each but the last with a zero
+/// byte behind it.
+pub(crate) struct Parent<'a> {
+    pub(crate) socket: &'a AsyncFd<OwnedFd>,
+    pub(crate) argv: &'a [u8],
+}
+
+/// Opens a sandbox that waits. Its program is a fork when a zygote is given.
 pub(crate) async fn park(
     link: &Link,
     request: OpenRequest,
     level: IsolationLevel,
-    zygote: Option<&AsyncFd<OwnedFd>>,
+    zygote: Option<Parent<'_>>,
 ) -> Result<ParkedSandbox, OpenError> {
     let failed = |error: io::Error| PortError::io("making the descriptors of a sandbox", error);
     let (ends, mut handover) = ends(SocketType::STREAM)?;
@@ -61,7 +68,7 @@ pub(crate) async fn park(
         let fixed = [opened.pidfd.as_fd(), handover.channel.as_fd(), handover.stdout.as_fd(), handover.stderr.as_fd()];
         let fds: Vec<_> =
             fixed.into_iter().chain([outside.as_fd()]).chain(entrances.iter().flatten().map(File::as_fd)).collect();
-        fork(zygote, &fds).await?;
+        zygote.fork(&fds).await?;
     }
     drop(handover);
     let sandbox = settled(LinuxControl::new(opened, level, None), ends).await?;
@@ -70,12 +77,16 @@ pub(crate) async fn park(
     Ok(ParkedSandbox { sandbox, barrier: Box::new(LinuxBarrier { order, cgroup, limits, level }) })
 }
 
-/// Asks a zygote for a fork: the sandbox's first process, the program's descriptors, the door, the cgroups to join.
-async fn fork(zygote: &AsyncFd<OwnedFd>, fds: &[BorrowedFd<'_>]) -> PortResult<()> {
-    let asking = zygote.async_io(Interest::WRITABLE, |socket| send_bytes(socket.as_fd(), &[1], fds));
-    let asked = tokio::time::timeout(PATIENCE, asking).await;
-    let asked = asked.map_err(|_| PortError::failed("asking a zygote", "it does not answer"))?;
-    asked.map_err(|error| PortError::failed("asking a zygote", error))
+// === impl Parent ===
+
+impl Parent<'_> {
+    /// Asks for a fork: the sandbox's first process, the program's descriptors, the door, the cgroups to join.
+    async fn fork(&self, fds: &[BorrowedFd<'_>]) -> PortResult<()> {
+        let asking = self.socket.async_io(Interest::WRITABLE, |socket| send_bytes(socket.as_fd(), self.argv, fds));
+        let asked = tokio::time::timeout(PATIENCE, asking).await;
+        let asked = asked.map_err(|_| PortError::failed("asking a zygote", "it does not answer"))?;
+        asked.map_err(|error| PortError::failed("asking a zygote", error))
+    }
 }
 
 // === impl LinuxBarrier ===

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::child::{INSIDE_ID, LOCKED};
 use crate::control::LinuxControl;
 use crate::link::Link;
-use crate::parked::park;
+use crate::parked::{Parent, park};
 use crate::sandboxes::{ends, request, settled};
 use crate::wire::{Confinement, OpenRequest, Program, send_bytes};
 use crate::{seccomp, sys};
@@ -63,8 +63,10 @@ impl Zygote for LinuxZygote {
         if self.exit.borrow().is_some() {
             return Err(PortError::Closed("zygote"));
         }
+        let argv = spec.argv.join("\0");
         let request = OpenRequest { parked: true, program: Program::Fork, ..request(spec)? };
-        Ok(park(&self.link, request, self.level, Some(&self.socket)).await?)
+        let zygote = Parent { socket: &self.socket, argv: argv.as_bytes() };
+        Ok(park(&self.link, request, self.level, Some(zygote)).await?)
     }
 
     async fn exited(&self) -> SandboxExit {

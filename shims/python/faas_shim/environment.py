@@ -29,6 +29,16 @@ def put(name: str, value: str) -> None:
         posix.putenv(key, text)
 
 
+def take_back(name: str) -> None:
+    """Undoes `put`."""
+    loaded = sys.modules.get("os")
+    if loaded is not None:
+        del loaded.environ[name]
+    else:
+        del posix.environ[name.encode()]
+        posix.unsetenv(name)
+
+
 def apply(variables: dict[str, str]) -> None:
     """Sets the variables, before the user's import."""
     for name, value in variables.items():

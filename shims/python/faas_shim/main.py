@@ -17,25 +17,21 @@ if TYPE_CHECKING:
     from .async_loop import AsyncLoop
 
 
-def main() -> None:
+def main(waits: bool = False) -> None:
     """Serves the code in the directory that is the first argument. What goes wrong is told to the server."""
     code = sys.argv.pop(1)
     channel = Channel()
     posix.set_inheritable(3, False)
     try:
+        if waits:
+            from .rehearsal import rehearse
+
+            rehearse()
         version = ".".join(str(part) for part in sys.version_info[:3])
         channel.send(pack(HELLO, 0, jsons.encode({"protocol": PROTOCOL_VERSION, "runtime": version})))
-        init = _init(channel)
-        init["code"] = code
-        # Of a process that waited, the directory that it saw at its start is hidden by now.
-        posix.chdir(code)
-        sink = logs.Sink(channel, init["log_bytes"], init["log_line"])
         offer = Offer()
         _guard_forks(channel, offer)
-        logs.install(sink)
-        sys.meta_path.append(offer)  # type: ignore[arg-type]
-        environment.apply(init["vars"])
-        loop = _load(channel, sink, init)
+        sink, loop = open_function(channel, code, offer)
         if loop is not None:
             offer.loop = loop
             loop.run()
@@ -45,6 +41,19 @@ def main() -> None:
     except ChannelClosed:
         # Whoever could be told is gone.
         posix._exit(0)
+
+
+def open_function(channel: Channel, code: str, offer: Offer) -> tuple[logs.Sink, SyncLoop | AsyncLoop | None]:
+    """Takes init and loads the function that it names from the directory `code`. No loop: it did not load."""
+    init = _init(channel)
+    init["code"] = code
+    # Of a process that waited, the directory that it saw at its start is hidden by now.
+    posix.chdir(code)
+    sink = logs.Sink(channel, init["log_bytes"], init["log_line"])
+    logs.install(sink)
+    sys.meta_path.append(offer)  # type: ignore[arg-type]
+    environment.apply(init["vars"])
+    return sink, _load(channel, sink, init)
 
 
 def _init(channel: Channel) -> dict:

@@ -1,6 +1,7 @@
 """The process that is forked to become instances. It loads the shim and runs nobody's code.
 
-The server asks for a fork on descriptor 3, with the descriptors that it gets. The fork goes through three processes:
+The server asks for a fork on descriptor 3, with the arguments of the program that the fork stands for and the
+descriptors that it gets. The fork goes through three processes:
 the first joins the sandbox's cgroups and namespaces, which changes only what its children are; the second is such a
 child; the third loses its parent at once, so that it becomes a child of the sandbox's first process. Only the third
 goes on, as weak as a program that is started inside: the server sends user, securebits and filter in its first message,
@@ -16,6 +17,8 @@ from _signal import SIG_DFL, SIG_IGN, SIGCHLD, signal
 from _socket import AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET, socket
 from _struct import Struct, calcsize, iter_unpack
 from ctypes import CDLL, Structure, addressof, byref, c_uint32, c_ulong, c_ushort, c_void_p, create_string_buffer
+
+from .rehearsal import rehearse
 
 CONTROL_FD = 3
 FDS_MAX = 24
@@ -51,16 +54,20 @@ class Weakness:
         self.program = FilterProgram(len(instructions) // 8, addressof(self.instructions))
 
 
-def serve() -> None:
-    """Forks until the server goes away. Returns only in a fork, which is then to become an instance."""
+def serve() -> list[str]:
+    """Forks until the server goes away. Returns only in a fork, which is then to become an instance: the arguments of
+    the program that it stands for."""
     control = socket(AF_UNIX, SOCK_SEQPACKET, 0, CONTROL_FD)
     weakness = Weakness(control.recv(MESSAGE_MAX))
     # Reaped by the kernel at once: a fork that has done its part must not count in the sandbox's cgroup.
     signal(SIGCHLD, SIG_IGN)
+    rehearse()
+    # Loading a function has frozen what there was, garbage too.
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
     while True:
-        message, ancillary, _, _ = control.recvmsg(16, CMSG_SPACE(FDS_MAX * calcsize("i")), MSG_CMSG_CLOEXEC)
+        message, ancillary, _, _ = control.recvmsg(MESSAGE_MAX, CMSG_SPACE(FDS_MAX * calcsize("i")), MSG_CMSG_CLOEXEC)
         fds = [
             fd for level, kind, data in ancillary if (level, kind) == (SOL_SOCKET, SCM_RIGHTS) for fd in _numbers(data)
         ]
@@ -69,7 +76,7 @@ def serve() -> None:
         if _fork() == 0:
             control.detach()
             _become(fds, weakness)
-            return
+            return message.decode().split("\0")
         for fd in fds:
             posix.close(fd)
 
