@@ -1,4 +1,6 @@
 // Starts the shim with the directory of the user's code, which is the first argument.
 "use strict";
 
-require("./faas_shim/main.js").main();
+const { quickly } = require("./faas_shim/builtins.js");
+
+quickly(() => require("./faas_shim/main.js")).main();

@@ -109,3 +109,43 @@ def test_a_waiting_python_loads_nothing_but_the_function(tmp_path: Path, python:
 def _imported(errors: Path) -> list[str]:
     lines = [line for line in errors.read_text().splitlines() if line.startswith("import time:")]
     return [line.rpartition("|")[2].strip() for line in lines][1:]
+
+
+# What Node says of its own modules: which it compiled, and which it had compiled before.
+CACHED = """
+const { quickly } = require(process.argv[1]);
+const { getCacheUsage } = require("internal/test/binding").internalBinding("builtins");
+const counted = () => {
+  const { compiledWithCache, compiledWithoutCache } = getCacheUsage();
+  return { with: compiledWithCache.size, without: compiledWithoutCache.size };
+};
+const before = counted();
+quickly(() => [require("node:net"), require("node:http")]);
+const after = counted();
+const { Worker } = require("node:worker_threads");
+const code = `
+  const { heap_size_limit } = require("node:v8").getHeapStatistics();
+  require("node:worker_threads").parentPort.postMessage(heap_size_limit);
+`;
+new Worker(code, { eval: true }).on("message", (worker) => {
+  const own = require("node:v8").getHeapStatistics().heap_size_limit;
+  console.log(JSON.stringify({ before, after, own, worker }));
+});
+"""
+
+
+@pytest.mark.needs("node")
+def test_node_takes_its_own_modules_as_they_were_compiled() -> None:
+    """Limits of the heap switch that off, and must hold for worker threads all the same."""
+    builtins = ROOT / "shims" / "node" / "faas_shim" / "builtins.js"
+    node = shutil.which("node")
+    assert node is not None
+    flags = ["--expose-internals", "--no-warnings", "--max-old-space-size=83", "--max-semi-space-size=4"]
+    argv = [node, *flags, "-e", CACHED, str(builtins)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+    told = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert told["after"]["without"] == told["before"]["without"], told
+    assert told["after"]["with"] >= told["before"]["with"] + 10, told
+    assert told["own"] < 128 << 20, told
+    assert told["worker"] < 128 << 20, told

@@ -4,6 +4,7 @@
 
 const fs = require("node:fs");
 const path = require("node:path");
+const { loadImports } = require("./builtins.js");
 const { LoadError } = require("./errors.js");
 
 const SUFFIXES = [".mjs", ".js", ".cjs"];
@@ -50,7 +51,10 @@ function isFile(file) {
  * @returns {Promise<Record<string, unknown>>}
  */
 async function open(file, code) {
-  if (isModule(file, code)) return import(`file://${encodeURI(file).replace(/[?#]/g, encodeURIComponent)}`);
+  if (isModule(file, code)) {
+    await loadImports();
+    return import(`file://${encodeURI(file).replace(/[?#]/g, encodeURIComponent)}`);
+  }
   const { createRequire } = require("node:module");
   const exported = createRequire(file)(file);
   const names = typeof exported === "object" || typeof exported === "function" ? exported : null;

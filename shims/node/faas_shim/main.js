@@ -4,6 +4,7 @@
 
 const { realpathSync } = require("node:fs");
 
+const { loadFetch, loadImports, quickly } = require("./builtins.js");
 const logs = require("./logs.js");
 const publishing = require("./publishing.js");
 const { PROTOCOL_VERSION, Channel, ChannelClosed, Kind, pack } = require("./protocol.js");
@@ -31,11 +32,15 @@ function main() {
 
 /** Loads what serving may take, while nobody waits for it. */
 async function prepare() {
+  quickly(loadParts);
+  await loadImports();
+  await loadFetch();
+}
+
+/** The first call should not pay for loading what serving it takes. */
+function loadParts() {
   for (const part of ["./loading.js", "./contracts.js", "./serving.js", "./errors.js"]) require(part);
   for (const part of ["node:module", "node:net", "node:util"]) require(part);
-  // The loader of modules, and the classes of the fetch API, are made when they are first used.
-  await import("data:text/javascript,export default 0");
-  await Response.json(new Request("http://localhost").method).text();
 }
 
 /**
@@ -90,6 +95,7 @@ function receiveInit(channel) {
  * @param {State} state
  */
 async function start(channel, sink, init, state) {
+  quickly(loadParts);
   const { load } = require("./loading.js");
   const { FETCH, read } = require("./contracts.js");
   const { Server } = require("./serving.js");
@@ -98,9 +104,7 @@ async function start(channel, sink, init, state) {
   if (init.debugger) require("./debugger.js").letIn(channel, init.debugger);
   const { target, file } = await load(init.entrypoint, init.code);
   const contract = read(target, init.entrypoint.slice(init.entrypoint.lastIndexOf(":") + 1), file);
-  // The first call should not pay for loading what serving it takes.
-  require("node:net");
-  if (contract.kind === FETCH) void (await Response.json(new Request("http://localhost").method).text());
+  if (contract.kind === FETCH) await loadFetch();
   clearInterval(alive);
   const server = new Server(channel, sink, contract, init, state);
   sink.finish(sink.instance);
