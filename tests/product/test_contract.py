@@ -68,6 +68,15 @@ def patterns_of(node: Any) -> Iterator[str]:
             yield from patterns_of(value)
 
 
+def test_parameters_are_documented_where_they_are(server: Server) -> None:
+    """A query parameter that the document calls a part of the path would be refused as unknown."""
+    document = server.api.get("/openapi.json").expect(200).json()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            named = {one["name"] for one in operation.get("parameters", []) if one["in"] == "path"}
+            assert named == set(re.findall(r"\{(\w+)\}", path)), (method, path)
+
+
 def test_the_openapi_document_is_version_3_1(server: Server) -> None:
     document = server.api.openapi()
     assert document["openapi"].startswith("3.1")

@@ -16,6 +16,7 @@ use crate::views::build_log_view;
 
 /// Which file.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileQuery {
     /// Its path in the version.
