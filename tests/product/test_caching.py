@@ -214,7 +214,7 @@ def test_one_caller_with_a_cookie_does_not_empty_the_cache(server: Server, kept:
 
 
 def test_what_a_proxy_might_say_poisons_nothing(server: Server, kept: str) -> None:
-    """A stranger's word about host and path reaches no function; a word about the method is not answered from the cache."""
+    """What a caller says of host and path reaches no function; what it says of the method passes the cache by."""
     assert runs(get(server, kept, X_Forwarded_Host="evil.example", X_Original_URL="/admin")) == 1
     assert runs(get(server, kept)) == 1
     overridden = get(server, kept, X_HTTP_Method_Override="DELETE")
