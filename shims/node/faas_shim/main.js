@@ -7,7 +7,7 @@ const { realpathSync } = require("node:fs");
 const { loadFetch, loadImports, quickly } = require("./builtins.js");
 const logs = require("./logs.js");
 const publishing = require("./publishing.js");
-const { PROTOCOL_VERSION, Channel, ChannelClosed, Kind, pack } = require("./protocol.js");
+const { PROTOCOL_VERSION, Channel, ChannelClosed, Kind, frameJson, pack } = require("./protocol.js");
 
 /**
  * @typedef {{ entrypoint: string, function: string, version: number, memory_mb: number, concurrency: number,
@@ -49,7 +49,7 @@ function loadParts() {
  */
 function serve(channel, code) {
   const hello = { protocol: PROTOCOL_VERSION, runtime: process.versions.node };
-  channel.send(pack(Kind.HELLO, 0, JSON.stringify(hello)));
+  channel.send(pack(Kind.HELLO, 0, frameJson(hello)));
   const init = { ...receiveInit(channel), code };
   // Of a process that waited, the directory that it saw at its start is hidden by now.
   process.chdir(code);
@@ -110,7 +110,7 @@ async function start(channel, sink, init, state) {
   sink.finish(sink.instance);
   const streams = contract.kind === FETCH;
   const ready = { protocol: PROTOCOL_VERSION, contract: contract.kind, concurrency: init.concurrency, streams };
-  channel.send(Buffer.concat([...sink.take(), pack(Kind.READY, 0, JSON.stringify(ready))]));
+  channel.send(Buffer.concat([...sink.take(), pack(Kind.READY, 0, frameJson(ready))]));
   state.server = server;
   server.run();
 }
@@ -139,7 +139,7 @@ function guard(sink, init) {
     leave: () => require("./ending.js").leave(sink.channel, sink, exit),
     fail: (error) => {
       sink.finish(sink.instance);
-      const failed = pack(Kind.FAILED, 0, JSON.stringify(describe(error, init.code, true)));
+      const failed = pack(Kind.FAILED, 0, frameJson(describe(error, init.code, true)));
       try {
         sink.channel.send(Buffer.concat([...sink.take(), failed]));
       } finally {

@@ -43,6 +43,17 @@ const Kind = Object.freeze({
  * @typedef {{ kind: number, end: boolean, stream: number, payload: Buffer }} Frame
  */
 
+/**
+ * The JSON of a frame. The server takes no lone surrogate, not even as the escape that it is written as here.
+ * @param {unknown} value
+ * @returns {string}
+ */
+function frameJson(value) {
+  const text = JSON.stringify(value);
+  if (!text.includes("\\ud")) return text;
+  return text.replace(/\\\\|\\ud[89a-f][0-9a-f]{2}/g, (found) => (found === "\\\\" ? found : "\ufffd"));
+}
+
 class ChannelClosed extends Error {}
 
 class Channel {
@@ -284,6 +295,7 @@ module.exports = {
   Kind,
   Channel,
   ChannelClosed,
+  frameJson,
   pack,
   packReply,
   packPublication,

@@ -2,7 +2,7 @@
 // The global `faas` of user code: events and messages of a run, sent by the server in its name.
 "use strict";
 
-const { PAYLOAD_MAX } = require("./protocol.js");
+const { PAYLOAD_MAX, frameJson } = require("./protocol.js");
 const { encode } = require("./values.js");
 
 const JSON_TYPE = "application/json";
@@ -124,7 +124,7 @@ function content(value) {
  * @returns {[string, Uint8Array]}
  */
 function bounded(head, data, what) {
-  const encoded = JSON.stringify(head);
+  const encoded = frameJson(head);
   const size = Buffer.byteLength(encoded) + data.length;
   if (size > PAYLOAD_MAX - 4) {
     throw new PublishError(`${what} of ${size} bytes is over ${PAYLOAD_MAX >> 20} MB`, Code.TOO_LARGE);

@@ -9,6 +9,7 @@
 const { BadReply } = require("./errors.js");
 const { encode } = require("./values.js");
 const { FETCH } = require("./contracts.js");
+const { frameJson } = require("./protocol.js");
 
 const JSON_TYPE = "application/json";
 const TEXT_TYPE = "text/plain; charset=utf-8";
@@ -38,13 +39,13 @@ function headOf(reply, length) {
   if (status === 200 && headers.length === 0 && type !== null && length === undefined) {
     let head = heads.get(type);
     if (head === undefined) {
-      head = JSON.stringify({ status, headers: [["content-type", type]] });
+      head = frameJson({ status, headers: [["content-type", type]] });
       heads.set(type, head);
     }
     return head;
   }
   const typed = type === null || headers.some(([name]) => name === "content-type");
-  const head = JSON.stringify({ status, headers: typed ? headers : [["content-type", type], ...headers], length });
+  const head = frameJson({ status, headers: typed ? headers : [["content-type", type], ...headers], length });
   if (head.length > HEAD_MAX) throw new BadReply(`the reply's headers are larger than ${HEAD_MAX >> 10} KB`);
   return head;
 }

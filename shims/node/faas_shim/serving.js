@@ -5,7 +5,8 @@
 const { FETCH } = require("./contracts.js");
 const { Context, parseJson, webRequest } = require("./context.js");
 const { MESSAGE_MAX, BadReply, describe } = require("./errors.js");
-const { CHUNK_LEN, ChannelClosed, Kind, WINDOW_LEN, pack, packPublication, packReply } = require("./protocol.js");
+const { CHUNK_LEN, ChannelClosed, Kind, WINDOW_LEN } = require("./protocol.js");
+const { frameJson, pack, packPublication, packReply } = require("./protocol.js");
 const { gone, outside } = require("./publishing.js");
 const { chunkOf, fromValue, headOf } = require("./replies.js");
 const { Upload } = require("./upload.js");
@@ -404,7 +405,7 @@ class Server {
     if (whole !== null && end === null) frames.push(packReply(stream, whole.head, whole.body));
     else {
       if (whole !== null) frames.push(pack(Kind.HEAD, stream, whole.head), pack(Kind.CHUNK, stream, whole.body));
-      frames.push(pack(Kind.END, stream, end === null ? "" : JSON.stringify(end), true));
+      frames.push(pack(Kind.END, stream, end === null ? "" : frameJson(end), true));
     }
     this.#send(frames);
   }

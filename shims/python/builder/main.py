@@ -49,7 +49,7 @@ async def run(link: Link) -> None:
         await command(link, job.compile(), {"PATH": "/usr/bin"}, "compiling")
     except Failure as failure:
         # Packages work without it as well, only slower.
-        await link.send(LOG, 0, str(failure).encode())
+        await link.send(LOG, 0, str(failure).encode(errors="replace"))
     packages = job.packages()
     await send_tree(link, job.tree)
     await link.send(DONE, 0, json.dumps({"packages": packages}).encode())
@@ -114,9 +114,9 @@ async def main() -> None:
     try:
         await run(link)
     except Failure as failure:
-        await link.send(FAILED, 0, str(failure).encode())
+        await link.send(FAILED, 0, str(failure).encode(errors="replace"))
     except (ValueError, OSError) as error:
-        await link.send(FAILED, 0, f"{type(error).__name__}: {error}".encode()[:LINE_MAX])
+        await link.send(FAILED, 0, f"{type(error).__name__}: {error}".encode(errors="replace")[:LINE_MAX])
     await link.close()
 
 

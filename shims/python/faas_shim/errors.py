@@ -25,7 +25,11 @@ class LoadError(Exception):
 
 def describe(error: BaseException, code: str) -> dict[str, object]:
     """The function error of an exception; `code` is the directory of the user's files. Small enough for a frame."""
-    found = _describe(error, code)
+    try:
+        found = _describe(error, code)
+    except Exception:
+        # A class of the user's may answer no question.
+        found = {"errorType": _name(error), "errorMessage": "what was raised could not be looked at"}
     return {key: _cut(value) if isinstance(value, str) else value for key, value in found.items()}
 
 
@@ -151,9 +155,17 @@ def _frames(trace: TracebackType | None, code: str) -> tuple[list[str], tuple[st
 
 
 def _line(filename: str, number: int, name: str, code: str) -> str:
-    import linecache
-
     shown = _relative(filename, code) or filename
-    source = linecache.getline(filename, number).strip()[:200]
+    source = _source(filename, number)
     text = f'File "{shown[-500:]}", line {number}, in {name[:200]}'
     return f"{text}\n    {source}" if source else text
+
+
+def _source(filename: str, number: int) -> str:
+    import linecache
+
+    try:
+        return linecache.getline(filename, number).strip()[:200]
+    except ValueError:
+        # compile() takes names that no file has, such as one with a lone surrogate.
+        return ""

@@ -6,7 +6,7 @@ from . import errors, jsons
 from .binding import Binder, Rejected
 from .context import Context, Request
 from .contracts import EVENT, Contract
-from .jsons import NotJson
+from .jsons import TOO_MUCH, NotJson
 from .protocol import END, pack
 from .replies import BadReply
 from .values import Unserializable
@@ -67,7 +67,7 @@ def _event(request: Request) -> object:
     try:
         return jsons.decode(body)
     except NotJson as error:
-        if "nested too deeply" in str(error):
+        if error.reason in TOO_MUCH:
             raise Rejected(f"the body is not usable: {error}") from None
     try:
         return body.decode()
@@ -77,4 +77,4 @@ def _event(request: Request) -> object:
 
 def end_frame(stream: int, end: dict) -> bytes:
     """An end frame with something to say."""
-    return pack(END, stream, jsons.encode(end), end=True)
+    return pack(END, stream, jsons.encode_frame(end), end=True)

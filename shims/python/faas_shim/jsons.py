@@ -7,6 +7,9 @@ from _json import encode_basestring, encode_basestring_ascii, make_encoder, make
 
 BLANKS = " \t\n\r"
 BYTE_ORDER_MARK = "\ufeff"
+TOO_DEEP, TOO_LONG = "it is nested too deeply", "a number in it has too many digits"
+# The text is JSON, but not for this interpreter.
+TOO_MUCH = (TOO_DEEP, TOO_LONG)
 
 
 class NotJson(ValueError):
@@ -54,12 +57,14 @@ def decode(data: bytes) -> object:
             return decode(data[len(BYTE_ORDER_MARK.encode()) :])
         raise NotJson("a value is expected", text, error.value) from None
     except RecursionError:
-        raise NotJson("it is nested too deeply") from None
+        raise NotJson(TOO_DEEP) from None
     except UnicodeDecodeError as error:
         raise NotJson(f"it is not UTF-8 at byte {error.start}") from None
     except NotJson:
         raise
     except ValueError as error:
+        if str(error).startswith("Exceeds the limit"):
+            raise NotJson(TOO_LONG) from None
         reason = getattr(error, "msg", None) or str(error)
         raise NotJson(reason[:1].lower() + reason[1:], text, getattr(error, "pos", None)) from None
     except SystemError:
@@ -90,12 +95,30 @@ _encode = _encoder(encode_basestring)
 
 def encode(value: object) -> bytes:
     """A value as compact, strict JSON in UTF-8. Raises TypeError, ValueError or RecursionError."""
-    global _encode
     try:
-        return "".join(_encode(value, 0)).encode()
+        return _text(value).encode()
     except UnicodeEncodeError:
         # A lone surrogate has no UTF-8, but an escape.
         return "".join(_encoder(encode_basestring_ascii)(value, 0)).encode()
+
+
+def encode_frame(value: object) -> bytes:
+    """The JSON of a frame. The server takes no lone surrogate, not even as an escape."""
+    return utf8(_text(value))
+
+
+def utf8(text: str) -> bytes:
+    """Text as UTF-8, with U+FFFD for each lone surrogate."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= each <= "\udfff" else each for each in text).encode()
+
+
+def _text(value: object) -> str:
+    global _encode
+    try:
+        return "".join(_encode(value, 0))
     except BaseException:
         # It remembers the containers that it was in, and would take them for circles.
         _encode = _encoder(encode_basestring)

@@ -6,6 +6,7 @@ import sys
 from _thread import RLock, allocate_lock, start_new_thread
 from time import sleep, time
 
+from .jsons import utf8
 from .protocol import LOG, Channel, ChannelClosed, Struct
 
 DEBUG, INFO, WARN, ERROR = 0, 1, 2, 3
@@ -66,7 +67,7 @@ class Sink:
             return
         if len(text) > self.line_max:
             text = text[: self.line_max - len(CUT_MARK)] + CUT_MARK
-        data = text.encode("utf-8", "replace")
+        data = utf8(text)
         if len(data) > self.line_max:
             data = data[: self.line_max - len(CUT_MARK)].decode("utf-8", "ignore").encode() + CUT_MARK.encode()
         log.left -= len(data) + (LINE_COST if state == WHOLE else 0)

@@ -28,7 +28,7 @@ def main(waits: bool = False) -> None:
 
             rehearse()
         version = ".".join(str(part) for part in sys.version_info[:3])
-        channel.send(pack(HELLO, 0, jsons.encode({"protocol": PROTOCOL_VERSION, "runtime": version})))
+        channel.send(pack(HELLO, 0, jsons.encode_frame({"protocol": PROTOCOL_VERSION, "runtime": version})))
         offer = Offer()
         _guard_forks(channel, offer)
         sink, loop = open_function(channel, code, offer)
@@ -101,7 +101,7 @@ def _load(channel: Channel, sink: logs.Sink, init: dict) -> SyncLoop | AsyncLoop
     except BaseException as error:
         sink.finish(sink.instance)
         described = errors.describe(error, init["code"])
-        sink.channel.send(sink.take() + pack(FAILED, 0, jsons.encode(described)))
+        sink.channel.send(sink.take() + pack(FAILED, 0, jsons.encode_frame(described)))
         return None
     sink.finish(sink.instance)
     _freeze()
@@ -112,7 +112,7 @@ def _load(channel: Channel, sink: logs.Sink, init: dict) -> SyncLoop | AsyncLoop
         "concurrency": concurrency,
         "streams": contract.kind == ASGI,
     }
-    sink.channel.send(sink.take() + pack(READY, 0, jsons.encode(ready)))
+    sink.channel.send(sink.take() + pack(READY, 0, jsons.encode_frame(ready)))
     return loop
 
 

@@ -138,7 +138,7 @@ def _content(value: object) -> tuple[str | None, bytes]:
 
 
 def _bounded(head: dict, data: bytes, what: str) -> tuple[bytes, bytes]:
-    encoded = jsons.encode(head)
+    encoded = jsons.encode_frame(head)
     size = len(encoded) + len(data)
     if size > PAYLOAD_MAX - 4:
         raise PublishError(f"{what} of {size} bytes is over {PAYLOAD_MAX >> 20} MB", TOO_LARGE)

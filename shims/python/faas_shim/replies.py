@@ -66,7 +66,7 @@ def encode_head(status: int, headers: list[tuple[str, str]], length: int | None 
     fields: dict[str, object] = {"status": status, "headers": headers}
     if length is not None:
         fields["length"] = length
-    head = jsons.encode(fields)
+    head = jsons.encode_frame(fields)
     if len(head) > HEAD_MAX:
         raise BadReply(f"the reply's headers are larger than {HEAD_MAX >> 10} KB")
     return head
@@ -101,7 +101,7 @@ def _json(value: object) -> Reply:
 
 def _from_body(value: object) -> Reply:
     if isinstance(value, str):
-        return Reply(value.encode("utf-8", "replace"), TEXT_TYPE)
+        return Reply(jsons.utf8(value), TEXT_TYPE)
     if value is None or isinstance(value, (dict, list, int, float)):
         return _json(value)
     return _special(value) or _json(value)
@@ -246,14 +246,14 @@ def clean_header(name: object, value: object) -> tuple[str, str]:
         text.encode("latin-1")
     except UnicodeEncodeError:
         # Bytes beyond ASCII travel as Latin-1 text; the client sees UTF-8.
-        text = text.encode("utf-8", "replace").decode("latin-1")
+        text = jsons.utf8(text).decode("latin-1")
     return name, text.strip()
 
 
 def chunk_of(item: object) -> tuple[bytes, str]:
     """One streamed item and the content type that it suggests: text, bytes, or a line of JSON."""
     if isinstance(item, str):
-        return item.encode("utf-8", "replace"), TEXT_TYPE
+        return jsons.utf8(item), TEXT_TYPE
     if isinstance(item, (bytes, bytearray, memoryview)):
         return bytes(item), BYTES_TYPE
     try:

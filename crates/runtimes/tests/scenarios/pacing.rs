@@ -101,6 +101,30 @@ const NAPS: [Function; 3] = [
     ),
 ];
 
+const SURROGATES: [Function; 2] = [
+    (
+        "python",
+        "main.py",
+        "import asyncio\n\
+         async def handler(event):\n    \
+             print('began')\n    \
+             if event != 1:\n        \
+                 raise ValueError(event)\n    \
+             await asyncio.sleep(1)\n    \
+             return 'done'\n",
+    ),
+    (
+        "node",
+        "main.mjs",
+        "export async function handler(event) {\n  \
+           console.log('began');\n  \
+           if (event !== 1) throw new Error(event);\n  \
+           await new Promise((resolve) => setTimeout(resolve, 1000));\n  \
+           return 'done';\n\
+         }\n",
+    ),
+];
+
 /// A language, the name of a file and what is in it.
 type Function = (&'static str, &'static str, &'static str);
 
@@ -224,5 +248,22 @@ async fn an_instance_settles_once_what_was_cancelled_has_ended() {
         assert_eq!(line(&mut items).await, "began");
         drop(items);
         assert!(!instance.settle(Duration::from_millis(50)).await, "{}: a long one", function.0);
+    }
+}
+
+#[tokio::test]
+async fn an_error_with_a_lone_surrogate_ends_its_call_and_no_other() {
+    for function in on_every_version(&SURROGATES) {
+        let (_folder, launched) = launch(&function, 4).await;
+        let instance = &*launched.instance;
+        let mut neighbour = instance.invoke(invocation("POST", b"1".to_vec()));
+        assert_eq!(line(&mut neighbour).await, "began");
+        match invoke(instance, invocation("POST", br#""\ud800""#.to_vec())).await.end {
+            Some(ExchangeEnd::Raised { error, .. }) => assert_eq!(error.message, "\u{fffd}", "{}", function.0),
+            end => panic!("{}: {end:?}", function.0),
+        }
+        let items: Vec<_> = neighbour.collect().await;
+        let ended = matches!(items.last(), Some(ExchangeItem::Reply { body, .. }) if body == "done");
+        assert!(ended, "{}: {items:?}", function.0);
     }
 }
