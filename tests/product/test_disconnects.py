@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import Server, until, write_function
@@ -166,3 +167,40 @@ def test_clients_that_go_away_leave_nothing(server: Server, tmp_path: Path, name
         list(clients.map(visitor.ask, [10, 200_000] * 20))
     until(lambda: open_files(server) <= before + 3 * INSTANCES + CLIENTS, "descriptors are given back")
     assert server.api.function(name)["instances"] in range(1, INSTANCES + 1)
+
+
+WORKS_ON = """
+import asyncio
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    late = scope["path"].endswith("late")
+    await send({"type": "http.response.body", "body": b"ok", "more_body": late})
+    for _ in range(3):
+        await asyncio.sleep(0.1)
+    print("worked on")
+    if late:
+        await send({"type": "http.response.body", "body": b""})
+"""
+
+
+@pytest.mark.parametrize("path", ["", "late"])
+def test_a_caller_who_has_the_announced_length_has_not_gone_away(
+    server: Server, tmp_path: Path, name: str, path: str
+) -> None:
+    """A connection drops the body when its length is out; what the application still does is part of the run."""
+    server.deploy(write_function(tmp_path, name, WORKS_ON, entrypoint="main:app"))
+    for _ in range(3):
+        reply = server.http.get(f"/fn/{name}/{path}").expect(200)
+        assert reply.body == b"ok"
+        run = until(lambda id=reply.headers["x-run-id"]: ended(server, id), what="the run has ended")
+        assert run["state"] == "succeeded", run
+        lines = server.http.get(f"/api/v1/runs/{run['id']}/logs").expect(200).json()["lines"]
+        assert [line["message"] for line in lines] == ["worked on"]
+
+
+def ended(server: Server, id: str) -> dict[str, Any] | None:
+    reply = server.http.get(f"/api/v1/runs/{id}")
+    return reply.json() if reply.status == 200 and reply.json()["state"] not in ("queued", "running") else None

@@ -100,11 +100,11 @@ impl Exchange {
         call
     }
 
-    /// A stream that was there at once. Where it is shorter than its head says it stays a stream, which then breaks off.
+    /// A stream that was there at once. Where it has another length than its head says it stays a stream, which then breaks off.
     fn gathered(self, head: ReplyHead, body: Bytes) -> Call {
-        let is_short = announced_length(&head).is_some_and(|length| length > body.len() as u64);
+        let differs = announced_length(&head).is_some_and(|length| length != body.len() as u64);
         let call = self.whole(head, body.clone());
-        if is_short {
+        if differs {
             let chunks = futures_util::stream::iter([Ok(body)]).boxed();
             return Call { body: CallBody::Stream(chunks), ..call };
         }

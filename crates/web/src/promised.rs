@@ -12,19 +12,24 @@ use http_body::Frame;
 
 /// Breaks off where it is shorter or longer than was announced: an end that looks good would hide that something is missing.
 /// Its size is not told as known, since a body that is known to the byte counts as being there already.
+///
+/// A connection drops it as soon as the announced length has gone out. The function may not have ended then: it works on, or
+/// has yet to say that it is done. So what is left is waited for behind the answer, and the caller has not gone away.
 pub(crate) struct Promised {
     chunks: BoxStream<'static, Result<Bytes, Fault>>,
     /// Bytes that are still to come, where the head said how many there are.
     left: Option<u64>,
     /// Why it breaks off, once what came before has gone out.
     broken: Option<io::Error>,
+    /// Nothing comes any more.
+    ended: bool,
 }
 
 // === impl Promised ===
 
 impl Promised {
     pub(crate) fn new(chunks: BoxStream<'static, Result<Bytes, Fault>>, length: Option<u64>) -> Self {
-        Self { chunks, left: length, broken: None }
+        Self { chunks, left: length, broken: None, ended: false }
     }
 
     fn take(&mut self, chunk: Bytes) -> io::Result<Bytes> {
@@ -47,7 +52,9 @@ impl HttpBody for Promised {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        let broken = match std::task::ready!(self.chunks.poll_next_unpin(cx)) {
+        let next = std::task::ready!(self.chunks.poll_next_unpin(cx));
+        self.ended = !matches!(next, Some(Ok(_)));
+        let broken = match next {
             Some(Ok(chunk)) => match self.take(chunk) {
                 Ok(chunk) => return Poll::Ready(Some(Ok(Frame::data(chunk)))),
                 Err(error) => error,
@@ -60,6 +67,18 @@ impl HttpBody for Promised {
         self.broken = Some(broken);
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+impl Drop for Promised {
+    fn drop(&mut self) {
+        if self.left != Some(0) || self.ended {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let mut rest = std::mem::replace(&mut self.chunks, futures_util::stream::empty().boxed());
+        // Ends with the run, which has a timeout. Bytes beyond the length have no reader.
+        runtime.spawn(async move { while let Some(Ok(_)) = rest.next().await {} });
     }
 }
 
@@ -82,5 +101,27 @@ mod tests {
         assert_eq!(collected(&["ab", "c"], Some(3)).await, Ok(Bytes::from_static(b"abc")));
         assert!(collected(&["ab"], Some(3)).await.is_err_and(|error| error.contains("less")));
         assert!(collected(&["ab", "cd"], Some(3)).await.is_err_and(|error| error.contains("more")));
+    }
+
+    #[tokio::test]
+    async fn a_function_that_works_on_after_its_length_is_waited_for() {
+        let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
+        let chunks =
+            stream::unfold(receiver, |mut receiver| async move { Some((Ok(receiver.recv().await?), receiver)) });
+        let mut body = Promised::new(chunks.boxed(), Some(2));
+        sender.send(Bytes::from_static(b"ok")).await.expect("room");
+        assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
+        drop(body);
+        sender.send(Bytes::from_static(b"more")).await.expect("still read");
+        sender.send(Bytes::from_static(b"more")).await.expect("still read");
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_goes_away_before_the_length_is_seen() {
+        let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
+        let chunks =
+            stream::unfold(receiver, |mut receiver| async move { Some((Ok(receiver.recv().await?), receiver)) });
+        drop(Promised::new(chunks.boxed(), Some(2)));
+        assert!(sender.is_closed());
     }
 }
