@@ -298,7 +298,8 @@ impl Launch {
 }
 
 fn head<T: DeserializeOwned>(payload: &[u8]) -> Result<T, NotReady> {
-    serde_json::from_slice(payload).map_err(|error| breach(&format!("malformed head: {error}")))
+    // The parser's own words quote what the sandbox sent, at any length.
+    serde_json::from_slice(payload).map_err(|error| breach(&format!("malformed head at byte {}", error.column())))
 }
 
 fn breach(reason: &str) -> NotReady {

@@ -214,7 +214,9 @@ async fn write(mut socket: UnixStream, mut frames: mpsc::Receiver<Bytes>) {
 }
 
 fn head<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Failed> {
-    serde_json::from_slice(payload).map_err(|error| Failed::Breach(format!("malformed head: {error}")))
+    // The parser's own words quote what the sandbox sent, at any length.
+    let malformed = |error: serde_json::Error| Failed::Breach(format!("malformed head at byte {}", error.column()));
+    serde_json::from_slice(payload).map_err(malformed)
 }
 
 fn is_fit(text: &str) -> bool {
