@@ -121,6 +121,8 @@ def test_no_key_of_ours_reaches_a_function(server: Server, seen: str) -> None:
         {"Authorization": f"Bearer {server.key}", "X-API-Key": revoked},
         {"Authorization": f"Basic {basic}"},
         {"X-Other": revoked},
+        {"Authorization": f'Digest username="{revoked}"'},
+        {"Cookie": f"a=b; k={revoked}"},
     ]
     for headers in sent:
         for path in (f"/fn/{seen}", f"/async/{seen}"):

@@ -31,6 +31,13 @@ impl RequestField {
             return Self::Platform;
         }
         match name {
+            "x-run-id"
+            | "x-call-id"
+            | "x-duration-ms"
+            | "x-cold-start"
+            | "x-function-version"
+            | "x-error-source"
+            | "idempotency-replayed" => Self::Platform,
             // The platform's own key is told apart by its value; credentials for a proxy are nobody's here. A field
             // `Proxy` becomes the variable HTTP_PROXY where an application speaks CGI.
             "connection"
@@ -114,7 +121,14 @@ pub fn is_reserved_in_replies(name: &str) -> bool {
         | "strict-transport-security"
         | "public-key-pins"
         | "expect-ct"
-        | "accept-ch" => true,
+        | "accept-ch"
+        | "critical-ch"
+        | "set-login"
+        | "sec-session-registration"
+        | "use-as-dictionary"
+        | "origin-agent-cluster"
+        | "activate-storage-access"
+        | "observe-browsing-topics" => true,
         // Commands to a web server in front.
         "x-accel-redirect" | "x-sendfile" | "x-lighttpd-send-file" | "x-reproxy-url" | "x-lighttpd-send-file2" => true,
         // What the platform says of the call.

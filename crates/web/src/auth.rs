@@ -13,6 +13,9 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::Failure;
 
+/// Shorter than every key, and longer than a word that begins like one.
+const KEY_LEN_MIN: usize = 40;
+
 /// The caller of a route, as [`RouteTable`](crate::RouteTable) let it through.
 #[derive(Clone, Debug)]
 pub struct Authorized(pub Arc<Caller>);
@@ -47,10 +50,21 @@ pub fn key_of(headers: &HeaderMap) -> Option<&str> {
 /// function sees it, whichever header it came in.
 pub(crate) fn carries_key(value: &HeaderValue) -> bool {
     let text = value.as_bytes().trim_ascii_start();
+    if holds_key(text) {
+        return true;
+    }
     let is_key = |word: &[u8]| word.trim_ascii_start().starts_with(Keys::PREFIX.as_bytes());
     let Some(space) = text.iter().position(|byte| *byte == b' ') else { return is_key(text) };
     let (scheme, rest) = text.split_at(space);
     is_key(text) || is_key(rest) || scheme.eq_ignore_ascii_case(b"basic") && has_key(rest.trim_ascii())
+}
+
+/// Whether a whole key stands anywhere in a value: between quotes, in a list, in a cookie.
+fn holds_key(text: &[u8]) -> bool {
+    let prefix = Keys::PREFIX.as_bytes();
+    let is_of_keys = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let mut begins = text.windows(prefix.len()).enumerate().filter(|(_, window)| *window == prefix);
+    begins.any(|(at, _)| text[at..].iter().take_while(is_of_keys).count() >= KEY_LEN_MIN)
 }
 
 /// Whether Basic credentials have a key as user or password, as pushes of git do.
