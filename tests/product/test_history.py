@@ -98,7 +98,8 @@ def test_logs_are_searched_and_read_backwards(server: Server, ran: list[str], na
     assert messages("logs", "--run", ran[2]) == ["began 2", "all is well with 2"]
     assert messages("logs", name, "--run", ran[2], "--search", "well") == ["all is well with 2"]
     assert messages("logs", name, "--until", "1h") == []
-    assert messages("logs", name, "--level", "error") == []
+    raised = [message.splitlines()[0] for message in messages("logs", name, "--level", "error")]
+    assert raised == ["FN_004 ValueError: odd (main.py:9)"] * 3
     assert set(messages("logs", "--since", "1h", "--search", "all is well with 4")) == {"all is well with 4"}
     page = server.http.get(f"/api/v1/functions/{name}/logs?tail=true&limit=2").expect(200).json()
     before = server.http.get(f"/api/v1/functions/{name}/logs?tail=true&limit=2&before={page['previous']}").json()
