@@ -172,3 +172,61 @@ def test_another_server_does_not_take_the_command_line_over(tmp_path: Path) -> N
             assert f"faas profile use http://127.0.0.1:{second.port}" in second.log()
     with Server(env=env) as third:
         until(lambda: str(third.port) in chosen(), "a server that has gone is no longer the default")
+
+
+def test_a_function_without_an_http_trigger_shows_no_url(server: Server, tmp_path: Path, name: str) -> None:
+    folder = write_function(tmp_path, name, ADD)
+    manifest = folder / "faas.toml"
+    manifest.write_text(f'{manifest.read_text()}[[triggers]]\ntype = "cron"\nschedule = "0 9 * * *"\n')
+    told = server.cli("deploy", folder).ok().stdout
+    assert "no http trigger" in told and "http://" not in told, told
+    assert "no http trigger" in server.cli("fn", "url", name).exits(1).stderr
+
+
+def test_a_missing_package_says_that_it_was_not_installed(server: Server, tmp_path: Path, name: str) -> None:
+    folder = write_function(tmp_path, name, "import requests\n\n\ndef handler(event, context):\n    return 1\n")
+    poetry = '[tool.poetry.dependencies]\npython = "^3.10"\nrequests = "^2"\n'
+    (folder / "pyproject.toml").write_text(poetry)
+    failed = server.cli("deploy", folder)
+    assert "not installed:" in failed.stderr and "poetry lock" in failed.stderr, failed
+
+
+def test_what_is_named_wrongly_is_told_how_to_name_it(server: Server, tmp_path: Path, name: str) -> None:
+    folder = write_function(tmp_path, name, ADD)
+    empty = tmp_path / "x.env"
+    empty.write_text("# nothing\n")
+    (tmp_path / "x.zip").write_bytes(b"PK\x05\x06" + bytes(18))
+    for words, meant in [
+        (["deploy", "https://example.org/a/b.git"], "git+https://example.org/a/b.git"),
+        (["deploy", "git@example.org:a/b.git"], "--git ssh://git@example.org/a/b.git"),
+        (["deploy", folder / "faas.toml"], f"name its directory: {folder}"),
+        (["validate", tmp_path / "x.zip"], "which only deploy takes"),
+        (["vars", "set", name, "--file", empty], "x.env has no KEY=VALUE"),
+    ]:
+        told = server.cli(*words).exits(2).stderr
+        assert meant in told, told
+    server.cli("deploy", folder).ok()
+    for schedule in ("@every 5m", "rate(5 minutes)", "cron(0 9 * * ? *)"):
+        told = server.cli("triggers", "add", name, "cron", "--schedule", schedule).stderr
+        assert "*/5 * * * *" in told and "keys are those" not in told, told
+    assert "faas secrets list" in server.cli("secrets", "unset", "NOPE").stderr
+
+
+def test_one_file_is_tested_with_the_cases_beside_it(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(ADD)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "sum.json").write_text(
+        '{"request": {"body": {"x": 1, "y": 2}}, "expect": {"json": {"result": 3}}}'
+    )
+    assert "1 passed, 0 failed" in server.cli("test", tmp_path / "one.py").ok().stdout
+
+
+@pytest.mark.needs("node")
+def test_a_byte_order_mark_is_no_fault(server: Server, tmp_path: Path, name: str) -> None:
+    package = '\ufeff{"type": "module"}'
+    files = {"index.js": "export const handler = () => ({ ok: true });\n", "package.json": package}
+    server.deploy(write_function(tmp_path, name, files, runtime="node", entrypoint="index:handler"))
+    assert server.api.invoke(name).expect(200).json() == {"ok": True}
+    event = tmp_path / "event.json"
+    event.write_text('\ufeff{"specversion": "1.0", "id": "1", "source": "/x", "type": "bom.seen"}')
+    server.cli("events", "publish", f"@{event}").ok()

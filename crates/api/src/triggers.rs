@@ -228,7 +228,9 @@ fn settings(
     }
     Manifest::trigger_from_json(trigger.into()).map_err(|errors: ManifestErrors| {
         let message = errors.lines().collect::<Vec<_>>().join("; ");
-        Fault::new(Code::InvalidConfiguration, message).with_hint("its keys are those of [[triggers]] in a manifest")
+        let fault = Fault::new(Code::InvalidConfiguration, message);
+        let is_of_keys = fault.message.contains("unknown key") || fault.message.contains("is missing");
+        if is_of_keys { fault.with_hint("its keys are those of [[triggers]] in a manifest") } else { fault }
     })
 }
 

@@ -4,8 +4,8 @@
 //!
 //! - blank lines and lines that start with `#` are left out, and so is `export ` before a name;
 //! - a value without quotes ends with its line or before a `#` that has a blank before it; blanks around it are not part of it;
-//! - a value in quotes, single or double, ends with the same quote, be it on a later line; only a comment may follow. In double
-//!   quotes `\n`, `\r`, `\t`, `\"` and `\\` stand for what they do everywhere, in single quotes nothing does;
+//! - a value in quotes, single, double or backticks, ends with the same quote, be it on a later line; only a comment may follow. In double
+//!   quotes `\n`, `\r`, `\t`, `\"` and `\\` stand for what they do everywhere, in the others nothing does;
 //! - nothing is expanded.
 //!
 //! Whatever does not read so is an error: a value that was damaged on the way would be found too late.
@@ -104,7 +104,7 @@ fn entry(text: &str) -> Result<(usize, Option<Var>), &'static str> {
     let value = line[equals + 1..].trim_start_matches([' ', '\t']);
     let begins = line.len() - value.len();
     match value.chars().next() {
-        Some(quote @ ('"' | '\'')) => {
+        Some(quote @ ('"' | '\'' | '`')) => {
             let (length, value) = quoted_value(&text[begins + 1..], quote)?;
             let behind = text[begins + 1 + length..].split('\n').next().unwrap_or_default();
             if !behind.trim().is_empty() && !behind.trim_start().starts_with('#') {
@@ -196,6 +196,9 @@ mod tests {
             ("A=#no-blank", "#no-blank"),
             ("A='it is' # ok", "it is"),
             ("A=it's", "it's"),
+            ("A=`x # y`", "x # y"),
+            ("A=`it's \"so\"\\n` # note", "it's \"so\"\\n"),
+            ("A=x`y", "x`y"),
             ("A='a\\n'", "a\\n"),
             ("\u{feff}A=1", "1"),
             ("export\tA=1", "1"),
@@ -215,6 +218,7 @@ mod tests {
         for (text, told) in [
             ("B=1\n\nA=\"secret\nB=2\n", "x.env:3: the quote that opens here is not closed"),
             ("A='secret", "x.env:1: the quote"),
+            ("A=`secret", "x.env:1: the quote"),
             ("A=\"b\" secret", "x.env:1: something stands behind the closing quote"),
             ("A=\"x\ny\"\nsecret", "x.env:3: this is not KEY=VALUE"),
             ("=secret", "x.env:1: there is no name"),

@@ -11,7 +11,7 @@ use faas_types::{Code, Entrypoint, FunctionName, Origin};
 use crate::failure::Failure;
 use crate::pace::Pace;
 use crate::text::visible;
-use crate::{bundle, checks};
+use crate::{bundle, checks, source};
 
 /// How files end that have to be compiled first.
 pub(crate) const TYPESCRIPT: [&str; 4] = [".ts", ".tsx", ".mts", ".cts"];
@@ -200,6 +200,17 @@ fn guessed(files: &[LocalFile], wishes: &Wishes) -> anyhow::Result<Manifest> {
 fn file(path: &Path, wishes: &Wishes) -> anyhow::Result<(Manifest, Vec<LocalFile>)> {
     let file_name = path.file_name().and_then(|name| name.to_str()).context("the file has no name in UTF-8")?;
     let Some(language) = Language::of_file(file_name) else {
+        if MANIFEST_FILES.contains(&file_name) {
+            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+            let failure = Failure::usage(format!("{} is a manifest", visible(&path.display().to_string())));
+            return Err(failure
+                .with_hint(format!("name its directory: {}", visible(&dir.display().to_string())))
+                .into());
+        }
+        if source::is_archive(path) {
+            let message = format!("{} is an archive, which only deploy takes", visible(file_name));
+            return Err(Failure::usage(message).with_hint("unpack it, and name the directory").into());
+        }
         let message = format!("{} is of no language that this release runs ({})", visible(file_name), suffixes());
         let hint = match TYPESCRIPT.iter().any(|ending| file_name.ends_with(ending)) {
             true => "TypeScript is not compiled here: build it to JavaScript first, and deploy what comes out",

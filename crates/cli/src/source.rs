@@ -70,6 +70,7 @@ impl Source {
                 let origin = path.display().to_string();
                 Self::unpacked(&origin, |dir| archive::unpack_file(&path, dir))
             }
+            Some(text) if git::is_repository(text) && !path.exists() => Err(git::bare(text).into()),
             _ => Ok(Self { path, origin: None, unpacked: None }),
         }
     }
@@ -99,6 +100,11 @@ impl Source {
         unpack(&source.path).map_err(|error| source.named(&error))?;
         Ok(source)
     }
+}
+
+/// Whether a file is an archive, or is named as one.
+pub(crate) fn is_archive(path: &Path) -> bool {
+    archive::is_meant(path)
 }
 
 fn scratch() -> anyhow::Result<TempDir> {

@@ -20,7 +20,7 @@ const WITH_VALUE: [&str; 3] = ["-o", "--output", "--endpoint"];
 /// Words that people use for the same thing, here and in other tools.
 const MEANINGS: [&[&str]; 24] = [
     &["list", "ls", "ps", "all"],
-    &["delete", "remove", "rm", "del", "destroy", "drop", "unset", "revoke", "purge"],
+    &["delete", "remove", "rm", "del", "destroy", "drop", "unset", "revoke", "purge", "undeploy"],
     &["get", "show", "describe", "inspect", "info", "view"],
     &["set", "add", "create", "put", "update", "edit", "new"],
     &["init", "new", "create", "scaffold"],
@@ -50,6 +50,19 @@ const CANARY: &str = "a canary is a setting: add [canary] with `steps` to faas.t
 /// Where a secret's value comes from.
 const SECRET: &str = "a secret's value is not an argument, where other users and the shell's history see it: leave it out and \
                       type it when asked, or pipe it: printf %s \"$VALUE\" | faas secrets set NAME";
+
+/// What is done otherwise than by a command that sounds like it.
+const ELSEWHERE: [(&str, &str); 6] = [
+    ("faas run", "to call a function: `faas invoke NAME`; its runs: `faas runs list`"),
+    (
+        "faas update",
+        "a new version of a function: `faas deploy`; of faas itself: put the new program in the place of this one",
+    ),
+    ("faas upgrade", "put the new program in the place of this one, and start `faas up` again"),
+    ("faas docs", "see `faas --help`; what an error code means: `faas explain CODE`"),
+    ("faas restore", "an earlier version of a function: `faas rollback NAME`; of a secret: `faas secrets restore`"),
+    ("faas git push", "add the remote with `faas git remote`, then push with git itself: git push faas main"),
+];
 
 /// A command line, as far as its words are commands.
 struct Place<'a> {
@@ -166,6 +179,9 @@ pub(crate) fn explain(error: &clap::Error, args: &[OsString]) -> Option<Failure>
             if place.path[1..] == ["canary"] && ["start", "begin", "create", "new", "set", "add"].contains(&word) {
                 return Some(failure.with_hint(CANARY));
             }
+            if let Some((_, hint)) = ELSEWHERE.iter().find(|(path, _)| *path == format!("{} {word}", place.path())) {
+                return Some(failure.with_hint(*hint));
+            }
             let rest = place.rest.iter().skip_while(|one| **one != word).skip(1).copied().collect::<Vec<_>>();
             Some(match place.meant(word).as_slice() {
                 [] => failure.with_hint(format!("see `{} --help`", place.path())),
@@ -176,6 +192,10 @@ pub(crate) fn explain(error: &clap::Error, args: &[OsString]) -> Option<Failure>
         ErrorKind::UnknownArgument => {
             let word = context(ContextKind::InvalidArg)?;
             match (place.path[1..].last(), word) {
+                (Some(&"up"), "--port") => Some(
+                    Failure::usage("`faas up` has no --port")
+                        .with_hint("use --listen, such as --listen 127.0.0.1:8080"),
+                ),
                 (Some(&"deploy"), "--canary") => {
                     Some(Failure::usage(format!("`{}` has no --canary", place.path())).with_hint(CANARY))
                 }
@@ -256,6 +276,14 @@ mod tests {
             ("faas promote greet", "`faas canary promote greet`"),
             ("faas undo", "`faas rollback`"),
             ("faas canary start greet", "[canary]"),
+            ("faas undeploy greet", "`faas fn delete greet`"),
+            ("faas run greet", "`faas invoke NAME`"),
+            ("faas update", "`faas deploy`"),
+            ("faas upgrade", "the new program"),
+            ("faas docs", "`faas --help`"),
+            ("faas restore", "`faas rollback NAME`"),
+            ("faas git push", "`faas git remote`"),
+            ("faas up --port 80", "--listen"),
             ("faas deploy --canary 10", "[canary]"),
             ("faas fn deploy --canary", "[canary]"),
         ] {

@@ -30,12 +30,17 @@ impl Connection {
     pub fn new(endpoint: &str, key: Option<ApiKey>) -> Result<Self, ClientError> {
         let invalid =
             |reason: &str| ClientError::InvalidEndpoint { endpoint: endpoint.to_owned(), reason: reason.into() };
-        let mut url = Url::parse(endpoint.trim()).map_err(|error| invalid(&error.to_string()))?;
+        let mut url = Url::parse(endpoint.trim()).map_err(|error| {
+            invalid(&match endpoint.trim() {
+                text if text.contains("://") => error.to_string(),
+                text => without_scheme(text),
+            })
+        })?;
         match url.scheme() {
             "http" => {}
             "https" if cfg!(feature = "tls") => {}
             "https" => return Err(invalid("this build of faas has no TLS")),
-            _ => return Err(invalid("it must start with http:// or https://")),
+            _ => return Err(invalid(&without_scheme(endpoint.trim()))),
         }
         if url.host().is_none() || !url.username().is_empty() || url.password().is_some() {
             return Err(invalid("it must be a host, without a user or password; keys go into FAAS_API_KEY"));
@@ -70,6 +75,17 @@ impl Connection {
             }
             None => false,
         }
+    }
+}
+
+/// What an endpoint of another scheme, or of none, should be; of none when it is a host with its port.
+fn without_scheme(endpoint: &str) -> String {
+    let rule = "it must start with http:// or https://";
+    match endpoint.split_once(':') {
+        Some((host, rest)) if !host.is_empty() && rest.starts_with(|letter: char| letter.is_ascii_digit()) => {
+            format!("{rule}; did you mean http://{endpoint}?")
+        }
+        _ => rule.to_owned(),
     }
 }
 
@@ -116,6 +132,10 @@ mod tests {
         assert!(Connection::new("http://[::1]:9", None).expect("good").is_local());
         for bad in ["", "localhost:8080", "ftp://x", "http://u:p@x", "http://"] {
             assert!(Connection::new(bad, None).is_err(), "{bad}");
+        }
+        for bad in ["localhost:8080", "127.0.0.1:8080", "faas.example:80/x"] {
+            let error = Connection::new(bad, None).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(&format!("did you mean http://{bad}?")), "{bad}: {error}");
         }
     }
 

@@ -37,6 +37,9 @@ pub const DEFAULT_IGNORES: &[&str] = &[
     "._*",
     "__MACOSX/",
     ".AppleDouble/",
+    // What Windows puts beside files.
+    "Thumbs.db",
+    "desktop.ini",
     // What editors write beside a file.
     "*.swp",
     "*.swo",

@@ -117,6 +117,22 @@ impl Language {
         format!("{}{}", language.name, runtime.version().unwrap_or_default()).parse().ok()
     }
 
+    /// The runtime that another spelling means, where it is a version that is known here: `py311`, `python311` and
+    /// `nodejs20.x` of other platforms, `node-20`, `Python 3.11`. `None` for what is read as it is.
+    #[must_use]
+    pub fn meant(text: &str) -> Option<RuntimeName> {
+        let plain: String = text.to_ascii_lowercase().chars().filter(|c| !"-_:@ v".contains(*c)).collect();
+        let plain = plain.strip_suffix(".x").unwrap_or(&plain);
+        let digits = plain.find(|c: char| c.is_ascii_digit())?;
+        let (word, version) = plain.split_at(digits);
+        let word = if word == "py" { "python" } else { word };
+        let language = Self::named(word)?;
+        let version = language.versions.iter().find(|known| *known == version || known.replace('.', "") == version)?;
+        let meant: RuntimeName = format!("{}{version}", language.name).parse().ok()?;
+        let own = text.parse().ok().and_then(|name| Self::canonical(&name));
+        (own.as_ref() != Some(&meant)).then_some(meant)
+    }
+
     fn read(path: &str) -> Option<Self> {
         let text = Descriptions::get(path)?;
         let Description { language, versions, manifest } = toml::from_str(&String::from_utf8_lossy(&text.data)).ok()?;
@@ -135,6 +151,24 @@ impl Language {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_spellings_mean_a_runtime_that_is_known() {
+        for (text, meant) in [
+            ("py311", "python3.11"),
+            ("python311", "python3.11"),
+            ("python-3.12", "python3.12"),
+            ("Python 3.13", "python3.13"),
+            ("nodejs20.x", "node20"),
+            ("node-20", "node20"),
+            ("node@22", "node22"),
+        ] {
+            assert_eq!(Language::meant(text).map(|name| name.to_string()).as_deref(), Some(meant), "{text}");
+        }
+        for text in ["python3.11", "node20", "nodejs20", "python", "ruby3.2", "python39", "", "311"] {
+            assert_eq!(Language::meant(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn every_description_is_read() {

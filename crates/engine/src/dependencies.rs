@@ -42,6 +42,9 @@ pub(crate) struct Builds {
     pub(crate) turns: BuildTurns,
 }
 
+/// What Python and Node say of a module that is not there.
+const MISSING: [&str; 3] = ["No module named", "Cannot find module", "Cannot find package"];
+
 /// The packages of a version.
 #[derive(Clone, Debug)]
 pub struct Dependencies {
@@ -91,6 +94,16 @@ impl Dependencies {
     /// The hash of the layer's file list, as versions remember it.
     pub(crate) fn digest(&self) -> Option<Digest> {
         self.layer.as_ref().map(|layer| layer.bundle)
+    }
+
+    /// A failed check with what was not installed, where a module is missing that it would have brought.
+    pub(crate) fn explain(found: Option<&Self>, fault: Fault) -> Fault {
+        let speaks = |told: &str| MISSING.iter().any(|words| told.contains(words));
+        let is_missing = fault.function_error.as_ref().map_or(speaks(&fault.message), |error| speaks(&error.message));
+        match found.filter(|found| is_missing && found.layer.is_none()).and_then(|found| found.note.as_ref()) {
+            Some(note) => fault.with_hint(format!("not installed: {note}")),
+            None => fault,
+        }
     }
 
     fn nothing(note: String) -> Self {

@@ -265,7 +265,8 @@ impl Engine {
         let record = known.as_ref().map(|entry| &entry.record);
         new.talk.tell(DeployNews::Loading);
         let began = Instant::now();
-        let (loaded, wrote) = self.check(project, &new, layout, record).await?;
+        let loaded = self.check(project, &new, layout, record).await;
+        let (loaded, wrote) = loaded.map_err(|fault| Dependencies::explain(dependencies.as_ref(), fault))?;
         let check = began.elapsed();
         let build_log = match &dependencies {
             Some(dependencies) => dependencies.log(self.core.clock.now()).followed_by(wrote),

@@ -57,6 +57,9 @@ impl CronFields {
         if text == "@REBOOT" {
             return Err(format!("@reboot names no time; {FORM}"));
         }
+        if let Some(meant) = foreign(&text) {
+            return Err(format!("write it as {meant}; {FORM}"));
+        }
         let named =
             NAMES.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, meant)| (*meant).to_owned());
         let text = named.unwrap_or(text);
@@ -85,6 +88,17 @@ impl CronFields {
         let rules = &FIELDS[FIELDS.len().saturating_sub(fields.len())..];
         rules.iter().zip(fields).try_for_each(|(rule, field)| field.split(',').try_for_each(|item| rule.item(item)))
     }
+}
+
+/// What stands for `@every 5m`, `rate(5 minutes)` and `cron(…)` of other schedulers.
+fn foreign(text: &str) -> Option<&'static str> {
+    let is_interval = text.starts_with("@EVERY") || text.starts_with("EVERY ") || text.starts_with("RATE(");
+    if is_interval {
+        return Some("steps of a field: `*/5 * * * *` is every 5 minutes, `0 */2 * * *` every 2 hours");
+    }
+    text.starts_with("CRON(").then_some(
+        "five fields without cron(…) and without a year: `*/5 * * * *` is every 5 minutes, `0 9 * * *` every day at 9",
+    )
 }
 
 // === impl Field ===
@@ -176,6 +190,13 @@ mod tests {
 
     fn why(text: &str) -> String {
         CronFields::split(text).and_then(|fields| fields.check()).err().unwrap_or_else(|| "accepted".to_owned())
+    }
+
+    #[test]
+    fn schedules_of_others_are_shown_in_five_fields() {
+        for text in ["@every 5m", "rate(5 minutes)", "cron(0 9 * * ? *)", "every 5 minutes"] {
+            assert!(why(text).contains("`*/5 * * * *`"), "{text}: {}", why(text));
+        }
     }
 
     #[test]

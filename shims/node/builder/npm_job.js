@@ -140,7 +140,7 @@ function nameOf(place) {
  */
 function hasScripts(directory) {
   try {
-    const { scripts = {} } = JSON.parse(fs.readFileSync(`${directory}/package.json`, "utf8"));
+    const { scripts = {} } = JSON.parse(fs.readFileSync(`${directory}/package.json`, "utf8").replace(/^\ufeff/, ""));
     return HOOKS.some((hook) => typeof scripts[hook] === "string") || fs.existsSync(`${directory}/binding.gyp`);
   } catch {
     // What has no such file is no package of npm's, or was left out as not being for this platform.

@@ -94,7 +94,8 @@ function isModule(file, code) {
  */
 function typeOf(manifest, code) {
   try {
-    return JSON.parse(fs.readFileSync(manifest, "utf8")).type;
+    // Node itself takes a byte order mark here.
+    return JSON.parse(fs.readFileSync(manifest, "utf8").replace(/^\ufeff/, "")).type;
   } catch (error) {
     const shown = path.relative(code, manifest);
     const message = /** @type {Error} */ (error).message;

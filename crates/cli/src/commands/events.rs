@@ -28,11 +28,17 @@ Examples:
 
 pub(crate) async fn run(command: EventsCommand, session: &Session) -> anyhow::Result<()> {
     let EventsCommand::Publish(args) = command;
-    let published = session.client()?.publish_events(read_body(&args.event)?.into()).await?;
+    let published = session.client()?.publish_events(event(&args.event)?.into()).await?;
     if published.runs.is_empty() {
         session.out.aside("no trigger wants it");
     }
     session.out.list(&published, &published.runs, table)
+}
+
+/// JSON has no byte order mark, which some editors write all the same.
+fn event(data: &str) -> anyhow::Result<Vec<u8>> {
+    let bytes = read_body(data)?;
+    Ok(bytes.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec).unwrap_or(bytes))
 }
 
 fn table(runs: &[EventRun]) -> Table {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::ServerCommands;
 use crate::args::Format;
-use crate::commands::deploy::{self, DeployArgs};
+use crate::commands::deploy::{self, DeployArgs, has_http};
 use crate::commands::dev::{self, DevArgs};
 use crate::commands::init::{self, InitArgs};
 use crate::commands::invoke::{self, InvokeArgs};
@@ -211,7 +211,14 @@ async fn list(session: &Session) -> anyhow::Result<()> {
 
 async fn url(name: &str, session: &Session) -> anyhow::Result<()> {
     let function = session.client()?.function(name).await?;
+    let serves = function.settings.as_ref().is_none_or(|settings| has_http(&settings.triggers));
     match session.out.format {
+        Format::Table if !serves => {
+            let failure = Failure::usage(format!("`{}` has no URL: it has no http trigger", function.name));
+            let hint =
+                format!("call it with `faas invoke {}`, or add [[triggers]] with type = \"http\"", function.name);
+            Err(Failure { exit: 1, ..failure.with_hint(hint) }.into())
+        }
         Format::Table => session.out.line(&function.url),
         _ => session.out.json(&serde_json::json!({ "name": function.name, "url": function.url })),
     }

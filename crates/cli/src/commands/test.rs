@@ -56,7 +56,7 @@ Examples:
 
 pub(crate) async fn run<S: ServerCommands>(args: TestArgs, session: &Session, server: &S) -> anyhow::Result<ExitCode> {
     let path = or_here(args.path.clone());
-    let cases = if args.events.is_empty() { case::of_directory(&path)? } else { case::of_files(&args.events)? };
+    let cases = if args.events.is_empty() { case::beside(&path)? } else { case::of_files(&args.events)? };
     let project = Project::open(&path, Wishes::default())?;
     if let Some(skipped) = &project.skipped {
         session.out.note(skipped);

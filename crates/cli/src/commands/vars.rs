@@ -210,7 +210,11 @@ fn wanted(args: &SetArgs, words: &[String]) -> anyhow::Result<BTreeMap<String, S
         vars.insert(key, value);
     }
     if vars.is_empty() {
-        return Err(Failure::usage("nothing to set; write KEY=VALUE after the function").into());
+        let message = match &args.file {
+            Some(path) => format!("{} has no KEY=VALUE", text::visible(&path.display().to_string())),
+            None => "nothing to set; write KEY=VALUE after the function".to_owned(),
+        };
+        return Err(Failure::usage(message).into());
     }
     for (key, value) in &vars {
         check_var(key, value).map_err(|message| Failure::of(Code::InvalidConfiguration, message))?;

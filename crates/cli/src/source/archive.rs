@@ -10,7 +10,8 @@ use anyhow::Context;
 use faas_types::{Bundle, BundleFile, Code, Digest, limits};
 use flate2::read::MultiGzDecoder;
 use tar::EntryType;
-use zip::ZipArchive;
+use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
 
 use crate::failure::Failure;
 use crate::text::{self, visible};
@@ -147,9 +148,15 @@ impl Sink<'_> {
         let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| damaged("zip", &error))?;
         for index in 0..archive.len() {
             self.count()?;
-            let mut entry = archive.by_index(index).map_err(|error| damaged("zip", &error))?;
+            let mut entry = archive.by_index(index).map_err(|error| unread(&error))?;
+            if !matches!(entry.compression(), CompressionMethod::Stored | CompressionMethod::Deflated) {
+                return Err(packed_otherwise().into());
+            }
             // Some programs of Windows write its separator, against the format. All checks are of what it means.
             let name = entry.name().map_err(|error| damaged("zip", &error))?.replace('\\', "/");
+            if has_drive(&name) {
+                return Err(refused(&name, "names a drive of Windows; paths are relative in an archive").into());
+            }
             let path = plain_path(name.as_bytes())?;
             let mode = entry.unix_mode().unwrap_or(0);
             if entry.is_dir() || name.ends_with('/') {
@@ -190,7 +197,13 @@ impl Sink<'_> {
             .with_context(|| format!("cannot unpack {}", visible(path)))?;
         let most = limits::BUNDLE_FILE_MAX.min(UNPACKED_MAX - self.bytes);
         let copied = io::copy(&mut content.take(most + 1), &mut file);
-        let copied = copied.with_context(|| format!("cannot unpack {}", visible(path)))?;
+        let copied = copied.map_err(|error| match error.kind() {
+            // The archive's own words of a file that ends too early or does not decompress.
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                cut(&format!("{} in it does not unpack", visible(path))).into()
+            }
+            _ => anyhow::Error::from(error).context(format!("cannot unpack {}", visible(path))),
+        })?;
         if copied > limits::BUNDLE_FILE_MAX {
             return Err(too_large(&format!("{} is too large", visible(path)), limits::BUNDLE_FILE_MAX).into());
         }
@@ -211,6 +224,11 @@ fn plain_path(bytes: &[u8]) -> anyhow::Result<String> {
     Ok(text.strip_prefix("./").unwrap_or(text).trim_end_matches('/').to_owned())
 }
 
+/// Whether a path begins as `C:/` does.
+fn has_drive(path: &str) -> bool {
+    matches!(path.as_bytes(), [letter, b':', b'/', ..] if letter.is_ascii_alphabetic())
+}
+
 /// The rules of bundles: relative, never upwards, not too long and not too deep.
 fn check_path(path: &str) -> anyhow::Result<()> {
     let file = BundleFile { path: path.to_owned(), digest: Digest::from_bytes([0; 32]), size: 0, executable: false };
@@ -221,6 +239,23 @@ fn check_path(path: &str) -> anyhow::Result<()> {
 fn damaged(kind: &str, error: &dyn std::fmt::Display) -> Failure {
     let message = format!("this is not a {kind} archive, or it is damaged: {}", visible(&error.to_string()));
     Failure { exit: 1, ..Failure::usage(message).with_hint("pack it anew, as a zip, tar or tar.gz") }
+}
+
+/// An entry of a zip that cannot be read.
+fn unread(error: &ZipError) -> Failure {
+    if let ZipError::UnsupportedArchive(_) = error { packed_otherwise() } else { damaged("zip", error) }
+}
+
+fn packed_otherwise() -> Failure {
+    let message = "the zip is packed in a way that is not unpacked here, such as LZMA, bzip2 or with a password";
+    let failure = Failure::usage(message).with_hint("pack it anew with the usual method, deflate, as `zip -r` does");
+    Failure { exit: 1, ..failure }
+}
+
+/// An archive that is not there to its end.
+fn cut(what: &str) -> Failure {
+    let message = format!("the archive is cut off or damaged: {what}");
+    Failure { exit: 1, ..Failure::usage(message).with_hint("copy or download it again, or pack it anew") }
 }
 
 fn link(path: &str) -> Failure {
@@ -311,6 +346,8 @@ mod tests {
             let failure = unpack(&zip_of(&[(name, "x")])).expect_err(name);
             assert_eq!(failure.code, Some(Code::InvalidConfiguration), "{name}: {failure:?}");
         }
+        let drive = unpack(&zip_of(&[("C:\\evil.py", "x")])).expect_err("a drive");
+        assert!(drive.message.contains("names a drive"), "{drive:?}");
         assert!(unpack(&zip_of(&[("a\\b", "1"), ("a/b", "2")])).expect_err("one path").message.contains("twice"));
     }
 
@@ -378,7 +415,19 @@ mod tests {
     fn damaged_archives_are_errors() {
         let tar = tar_of(&[("a", EntryType::Regular, &[b'x'; 5_000])]);
         assert!(unpack(&tar[..2_000]).is_err());
-        assert!(unpack(&gzip(&tar)[..60]).is_err());
+        let noise: Vec<u8> = (0..5_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+        let packed = gzip(&tar_of(&[("a", EntryType::Regular, &noise)]));
+        for end in [60, packed.len() / 2] {
+            let failure = unpack(&packed[..end]).expect_err("cut off");
+            assert!(failure.hint.is_some() && failure.message.contains("damaged"), "{end}: {failure:?}");
+        }
+        let mut zip = zip_of(&[("main.py", "x = 1")]);
+        assert!(unpack(&zip[..zip.len() - 30]).expect_err("cut off").hint.is_some());
+        // The method of the entry, in its own header and in the list at the end.
+        let list = zip.windows(4).position(|four| four == b"PK\x01\x02").expect("a list");
+        (zip[8], zip[list + 10]) = (14, 14);
+        let failure = unpack(&zip).expect_err("LZMA");
+        assert!(failure.message.contains("LZMA") && failure.hint.is_some(), "{failure:?}");
         assert!(unpack(b"PK\x03\x04 nothing more").is_err());
         assert_eq!(unpack(b"hello").expect_err("no archive").exit, 2);
     }

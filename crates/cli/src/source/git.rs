@@ -155,6 +155,25 @@ impl Repository {
     }
 }
 
+/// Whether a word on the command line is a repository's URL without the `git+` that would say so.
+pub(super) fn is_repository(text: &str) -> bool {
+    let is_short = text.starts_with("git@") && text.contains(':');
+    is_short || ["https://", "http://", "ssh://", "file://", "git://"].iter().any(|scheme| text.starts_with(scheme))
+}
+
+/// How such a word is written.
+pub(super) fn bare(text: &str) -> Failure {
+    let url = match text.strip_prefix("git@").and_then(|rest| rest.split_once(':')) {
+        Some((host, path)) => format!("ssh://git@{host}/{path}"),
+        None => text.to_owned(),
+    };
+    let failure = Failure::usage(format!("`{}` is a URL, not a file or a directory", visible(text)));
+    match Repository::new(&url, None, None) {
+        Ok(_) => failure.with_hint(format!("of a git repository it is git+{0}, or --git {0}", visible(&url))),
+        Err(refused) => Failure { hint: refused.hint, ..failure },
+    }
+}
+
 /// Waits for git within its time and its space on the disk.
 fn wait(mut child: Child, dir: &Path) -> anyhow::Result<std::process::Output> {
     let end = Instant::now() + PATIENCE;
@@ -211,6 +230,20 @@ mod tests {
             let wanted = Repository { url: url.into(), reference: reference.into(), subdir: subdir.map(Into::into) };
             assert_eq!(Repository::parse(text), Ok(wanted), "{text}");
         }
+    }
+
+    #[test]
+    fn a_bare_url_is_told_how_to_be_written() {
+        for (text, meant) in [
+            ("https://example.org/a/b.git", "git+https://example.org/a/b.git"),
+            ("git@example.org:a/b.git", "git+ssh://git@example.org/a/b.git"),
+            ("file:///srv/r", "--git file:///srv/r"),
+            ("http://example.org/x", "use https, ssh or file"),
+        ] {
+            assert!(is_repository(text), "{text}");
+            assert!(bare(text).hint.is_some_and(|hint| hint.contains(meant)), "{text}");
+        }
+        assert!(!is_repository("hello.py") && !is_repository("git@home"));
     }
 
     #[test]

@@ -128,6 +128,15 @@ fn description(reader: &mut Reader, table: &Table<'_>) -> Option<String> {
 }
 
 fn runtime(reader: &mut Reader, table: &Table<'_>) -> RuntimeName {
+    let node = table.get("runtime");
+    let meant = node.and_then(|node| match &node.value {
+        Value::Text(text) => Language::meant(text),
+        _ => None,
+    });
+    if let (Some(node), Some(meant)) = (node, meant) {
+        reader.problem("runtime", node.at, format!("`runtime`: did you mean \"{meant}\"?"));
+        return meant;
+    }
     let Some(name) = reader.parsed::<RuntimeName>(table, "runtime") else { return Language::standard().newest() };
     if let Some(known) = Language::canonical(&name) {
         return known;

@@ -190,7 +190,8 @@ impl Engine {
         force: bool,
     ) -> Result<(), Fault> {
         if self.core.stages.of(project).own_secret(stage, name).is_none() {
-            return Err(no_secret(name, stage));
+            let of = if stage.is_default() { String::new() } else { format!(" --stage {stage}") };
+            return Err(no_secret(name, stage).with_hint(format!("list them with: faas secrets list{of}")));
         }
         let is_inherited = stage.parent().is_some_and(|parent| {
             let stages = self.core.stages.of(project);

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use faas_client::rest::{DependenciesView, DeployedTogetherView, DeploymentView};
+use faas_types::TriggerSettings;
 use serde_json::{Value, json};
 
 use super::Parcel;
@@ -113,7 +114,8 @@ pub(super) fn print_deployment(
     report["upload"] = parcel.counts();
     report["changes"] = parcel.changes.to_json();
     session.out.item(&report, |_| {
-        let mut table = deployment_table(deployment);
+        let url = if has_http(&parcel.project.manifest.settings.triggers) { &deployment.url } else { NO_HTTP };
+        let mut table = table_with(deployment, url);
         table.property("took", text::took(elapsed));
         table
     })
@@ -138,8 +140,20 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What stands for the URL of a function that takes no requests.
+const NO_HTTP: &str = "none: it has no http trigger";
+
+/// Whether a function's URL answers anything.
+pub(crate) fn has_http(triggers: &[TriggerSettings]) -> bool {
+    triggers.iter().any(|trigger| matches!(trigger, TriggerSettings::Http { .. }))
+}
+
 /// A deployment for people; a rollback prints the same.
 pub(crate) fn deployment_table(deployment: &DeploymentView) -> Table {
+    table_with(deployment, &deployment.url)
+}
+
+fn table_with(deployment: &DeploymentView, url: &str) -> Table {
     let before = deployment.from.map(|from| format!(" (was {from})")).unwrap_or_default();
     let mut table = Table::of_properties();
     table.property("function", &deployment.function);
@@ -152,7 +166,7 @@ pub(crate) fn deployment_table(deployment: &DeploymentView) -> Table {
         deployment.split.map(|split| format!("{} % of the calls go to {}", split.percent, split.version)),
     );
     table.maybe("expires", deployment.expires_at.as_deref().map(text::dated));
-    table.property("url", &deployment.url);
+    table.property("url", url);
     table.property("runtime", &deployment.runtime);
     table.maybe("note", deployment.note.as_ref());
     table.maybe("packages", deployment.dependencies.as_ref().map(packages));

@@ -109,7 +109,8 @@ pub(crate) async fn run(args: PublishArgs, session: &Session) -> anyhow::Result<
 
 /// A directory, or a single file.
 fn files_of(path: &Path) -> anyhow::Result<Vec<LocalFile>> {
-    if project::look(path)?.is_dir() {
+    let looked = project::look(path).map_err(|failure| failure.with_hint("name a directory, a file or an archive"))?;
+    if looked.is_dir() {
         return bundle::walk(path);
     }
     match path.file_name().and_then(|name| name.to_str()) {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::unusable;
 use crate::failure::Failure;
-use crate::project::plain;
+use crate::project::{look, plain};
 use crate::text::visible;
 
 /// Directories of a project whose JSON files are cases.
@@ -78,8 +78,17 @@ enum Shape {
     Other(serde::de::IgnoredAny),
 }
 
+/// The cases of a project; those of a single file lie beside it.
+pub(super) fn beside(path: &Path) -> Result<Vec<Case>, Failure> {
+    if look(path)?.is_dir() {
+        return of_directory(path);
+    }
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    of_directory(above.unwrap_or_else(|| Path::new(".")))
+}
+
 /// The cases of a project, by file name.
-pub(super) fn of_directory(project: &Path) -> Result<Vec<Case>, Failure> {
+fn of_directory(project: &Path) -> Result<Vec<Case>, Failure> {
     let mut files = Vec::new();
     let unreadable = |path: &Path, error: &std::io::Error| {
         Failure::usage(visible(&format!("cannot read {}: {}", project.join(path).display(), plain(error))))
