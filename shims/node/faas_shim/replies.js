@@ -237,7 +237,8 @@ function pairs(headers) {
 function clean(name, value) {
   const lower = String(name).toLowerCase();
   if (isData(value)) throw new BadReply(`the header '${lower.slice(0, 80)}' has ${shown(value)} as its value`);
-  const text = String(value);
+  // As HTTP writes dates.
+  const text = value instanceof Date ? value.toUTCString() : String(value);
   if (!TOKEN.test(lower)) throw new BadReply(`'${lower.slice(0, 80)}' is not a header name`);
   if (/[\r\n\0]/.test(text)) throw new BadReply(`the header '${lower}' has a line break in its value`);
   // Bytes beyond ASCII travel as Latin-1 text; the client sees UTF-8.

@@ -14,12 +14,26 @@ function encode(value) {
   if (value === undefined) return "null";
   let text;
   try {
-    text = JSON.stringify(value);
+    text = JSON.stringify(collected(value));
   } catch (error) {
+    if (error instanceof Unserializable) throw error;
     throw explained(value, error);
   }
   if (text === undefined) throw new Unserializable(`a value of type ${typeof value} at $ is not JSON`);
   return text;
+}
+
+/**
+ * What JSON.stringify() would write as `{}`: a Map as an object, a Set as a list. An Error is meant to be thrown.
+ * @param {unknown} value
+ * @returns {unknown}
+ */
+function collected(value) {
+  if (!(value instanceof Map || value instanceof Set || value instanceof Error)) return value;
+  if (typeof Reflect.get(value, "toJSON") === "function") return value;
+  if (value instanceof Map) return Object.fromEntries(value);
+  if (value instanceof Set) return [...value];
+  throw new Unserializable(`a value of type ${value.constructor.name} at $ is not JSON: throw it`);
 }
 
 /**
