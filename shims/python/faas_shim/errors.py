@@ -44,11 +44,16 @@ def _describe(error: BaseException, code: str) -> dict[str, object]:
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         found.update(_syntax(error, code))
     elif isinstance(error, ModuleNotFoundError):
-        from .hints import for_missing_module
+        from .hints import for_hidden_module, for_missing_module
 
-        found["hint"] = for_missing_module(error.name, code)
+        found["hint"] = for_hidden_module(error, code) or for_missing_module(error.name, code)
     elif isinstance(error, ImportError) and "no known parent package" in str(error):
         found["hint"] = "the entrypoint is at the bundle's root: leave out the dot of `from .name import`"
+    elif isinstance(error, (ImportError, AttributeError)):
+        from .hints import for_hidden_module
+
+        if hint := for_hidden_module(error, code):
+            found["hint"] = hint
     elif (limit := _limit(error)) is not None:
         found["limit"] = limit
     elif isinstance(error, SystemExit):

@@ -114,6 +114,24 @@ def for_missing_module(name: str | None, code: str) -> str | None:
     return f"name it in requirements.txt, or vendor it beside the code: pip install --target vendor {package}"
 
 
+def for_hidden_module(error: ImportError | AttributeError, code: str) -> str | None:
+    """What to do when a name is missing in a file of the function's that Python finds before its own module."""
+    if isinstance(error, ImportError):
+        name = error.name
+        module = sys.modules.get(name.partition(".")[0]) if name else None
+    else:
+        module = error.obj
+        name = getattr(module, "__name__", None) if isinstance(module, type(sys)) else None
+    top = name.partition(".")[0] if isinstance(name, str) else ""
+    place = getattr(module, "__file__", None)
+    if top not in sys.stdlib_module_names:
+        return None
+    if place not in (f"{code}/{top}.py", f"{code}/{top}/__init__.py"):
+        return None
+    shown, other = place[len(code) + 1 :], f"my_{top}" + ("" if place.endswith("__init__.py") else ".py")
+    return f"`{shown}` hides Python's module `{top}`: call it {other}"
+
+
 def for_wsgi(name: str) -> str:
     """How a WSGI application is served."""
     code = sys.path[0]

@@ -183,7 +183,10 @@ def install(sink: Sink) -> None:
     sys.stdout = sys.__stdout__ = stdout  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = stderr  # type: ignore[misc]
 
-    def bridge(_module: object) -> None:
+    def bridge(module: object) -> None:
+        # A file of the function's that hides Python's module has nothing to bridge.
+        if not hasattr(module, "Handler"):
+            return
         from .logging_bridge import install as install_bridge
 
         install_bridge(sink)

@@ -1,0 +1,5 @@
+import logging
+
+
+def handler(event):
+    return logging.LEVEL

@@ -1,0 +1,7 @@
+from logging import getLogger
+
+log = getLogger(__name__)
+
+
+def handler(event):
+    return event
