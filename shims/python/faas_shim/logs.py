@@ -83,8 +83,9 @@ class Sink:
         from .errors import describe
 
         told = describe(error, code)
-        stack: list[str] = list(told.get("stackTrace") or ())  # type: ignore[call-overload]
-        lines = [f"{told['errorType']}: {told['errorMessage']}", *reversed(stack)]
+        lines: list[str] = [f"{told['errorType']}: {told['errorMessage']}"]
+        if told.get("stackTrace"):
+            lines += ["Traceback (most recent call last):", *told["stackTrace"]]  # type: ignore[misc]
         for line in "\n".join(lines).split("\n"):
             self.emit(self.run_log(), ERROR, STDERR, line)
 

@@ -4,6 +4,14 @@ import sys
 DONE = {"type": "http.response.body", "body": b"done"}
 
 
+def outer():
+    inner()
+
+
+def inner():
+    raise RuntimeError("detail for the log")
+
+
 async def handler(scope, receive, send):
     if scope["type"] != "http":
         return
@@ -22,6 +30,8 @@ async def handler(scope, receive, send):
     if path == "/background":
         await asyncio.sleep(0.01)
         raise RuntimeError("detail for the log")
+    if path == "/called":
+        outer()
     if path == "/again":
         await send(DONE)
     if path == "/exits":
