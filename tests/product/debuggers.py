@@ -172,5 +172,9 @@ class Dap(Talk):
     def value(self, expression: str, frame: Message) -> str:
         return self.ask("evaluate", expression=expression, frameId=frame["id"], context="watch")["result"]
 
+    def leave(self) -> None:
+        """Goes away as editors do. debugpy can lose who comes next when somebody goes away without a word."""
+        self.ask("disconnect", terminateDebuggee=False)
+
     def resume(self, frame: Message) -> None:
         self.ask("continue", threadId=frame["thread"])

@@ -194,6 +194,7 @@ def test_an_edit_is_debugged_at_the_same_address(developer: Programmer) -> None:
                 assert debugger.value("twice", frame) == str(2 * factor)
                 debugger.resume(frame)
                 assert call.answer() == {"result": 2 * factor}
+                debugger.leave()
 
 
 @pytest.mark.needs("npm")
