@@ -159,7 +159,7 @@ impl Walk {
     }
 }
 
-/// A file as it is when it is read, with no more bytes than one may have and one that tells of more.
+/// A file as it is when it is read: at most one byte beyond the bound, which shows that it is too large.
 fn hashed(source: &SourceDir, at: &Path, path: String) -> std::io::Result<BundleFile> {
     let file = source.file(at)?;
     let executable = file.metadata()?.permissions().mode() & 0o100 != 0;

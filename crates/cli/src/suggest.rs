@@ -229,7 +229,7 @@ pub(crate) async fn name_function(mut failure: Failure, session: &Session) -> Fa
         return failure;
     }
     let Some(word) = failure.message.split('`').nth(1).map(str::to_owned) else { return failure };
-    // Whoever may not list functions gets the plain answer.
+    // Callers who may not list functions get the plain answer.
     let Ok(client) = session.client() else { return failure };
     let Ok(functions) = client.all_functions().await else { return failure };
     if let Some(name) = closest(&word, functions.iter().map(|one| one.name.as_str()), ALIKE) {

@@ -195,7 +195,7 @@ impl Source {
     }
 }
 
-/// The `.env` beside a function belongs to whoever made the directory: a link in its place is not followed.
+/// The `.env` beside a function belongs to the author of the directory: a link in its place is not followed.
 fn own_env_file(path: &Path) -> std::io::Result<String> {
     let source = SourceDir::open(path.parent().unwrap_or(Path::new("")))?;
     source.text(path.file_name().unwrap_or_default(), vars::FILE_MAX)

@@ -1,4 +1,4 @@
-//! Files that name packages and are not read: whoever wrote them should hear so.
+//! Files that name packages and are not read; the deployment says so.
 
 use faas_types::Fault;
 use toml::Table;
