@@ -1,0 +1,75 @@
+//! Sending and receiving messages.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::MESSAGE_MAX;
+
+/// No message comes with more descriptors.
+const DESCRIPTORS_MAX: usize = 2;
+
+/// A message of one direction.
+pub trait Message: Serialize + DeserializeOwned {
+    /// How many descriptors come with it.
+    fn descriptors(&self) -> usize;
+
+    /// Whether its texts and lists are as short as the protocol says.
+    fn within_limits(&self) -> bool;
+}
+
+/// The two ends of a control socket. Neither blocks, and programs that are executed inherit neither.
+pub fn channel() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
+/// Sends one message. Fails with `WouldBlock` when the other side does not keep up, and with `InvalidInput` when the
+/// message breaks a limit or does not come with the descriptors that it needs.
+pub fn send<M: Message>(socket: BorrowedFd<'_>, message: &M, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    if descriptors.len() != message.descriptors() || !message.within_limits() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let document = serde_json::to_vec(message)?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fits = descriptors.is_empty() || control.push(SendAncillaryMessage::ScmRights(descriptors));
+    if !fits || document.len() > MESSAGE_MAX {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    sendmsg(socket, &[IoSlice::new(&document)], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Receives one message into a buffer of [`MESSAGE_MAX`] bytes; `None` when the other side has closed. Fails with
+/// `WouldBlock` when there is no message, and with `InvalidData` when what came is not one: the other side is then not
+/// to be trusted any more.
+pub fn receive<M: Message>(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let descriptors: Vec<OwnedFd> = control
+        .drain()
+        .filter_map(|message| if let RecvAncillaryMessage::ScmRights(fds) = message { Some(fds) } else { None })
+        .flatten()
+        .collect();
+    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    let message: M = serde_json::from_slice(&buffer[..received.bytes])
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    if descriptors.len() != message.descriptors() || !message.within_limits() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(Some((message, descriptors)))
+}

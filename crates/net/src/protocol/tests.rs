@@ -1,0 +1,140 @@
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd;
+
+use proptest::prelude::*;
+use rustix::net::{SendFlags, send as send_raw};
+
+use super::*;
+
+fn server_messages() -> Vec<ServerMessage> {
+    let connection = Connection {
+        source: IpAddr::V4(Ipv4Addr::new(192, 0, 0, 2)),
+        source_port: 40_000,
+        address: IpAddr::V6(Ipv6Addr::LOCALHOST),
+        port: 443,
+    };
+    vec![
+        ServerMessage::Attach { sandbox: 1, limits: Limits::default() },
+        ServerMessage::Detach { sandbox: u64::MAX },
+        ServerMessage::Reset { sandbox: 1, connections: vec![connection; RESET_MAX] },
+        ServerMessage::Connected { flow: 2, check_name: true },
+        ServerMessage::Refused { flow: 2, how: Refusal::Denied },
+        ServerMessage::Answered { query: 3, bytes: vec![0xff; ANSWER_MAX] },
+        ServerMessage::Named { flow: 2, allowed: false },
+        ServerMessage::Close { flow: 2 },
+    ]
+}
+
+fn net_messages() -> Vec<NetMessage> {
+    let address = IpAddr::V6("2001:db8::1".parse().expect("an address"));
+    let usage = Usage { up: 1, down: u64::MAX, flows: 3, queries: 4, dropped: 5 };
+    vec![
+        NetMessage::Connect { sandbox: 1, flow: 2, protocol: Protocol::Tcp, address, port: 443 },
+        NetMessage::Resolve { sandbox: 1, query: 3, bytes: vec![7; QUERY_MAX], over_tcp: true },
+        NetMessage::Name { flow: 2, sni: Some("api.example.com".to_owned()) },
+        NetMessage::Name { flow: 2, sni: None },
+        NetMessage::Closed { flow: 2, up: 10, down: 20 },
+        NetMessage::Usage { sandbox: 1, usage },
+        NetMessage::Gone { sandbox: 1 },
+    ]
+}
+
+fn kind<T>(result: io::Result<T>) -> io::ErrorKind {
+    result.err().map_or(io::ErrorKind::Other, |error| error.kind())
+}
+
+#[test]
+fn every_message_arrives_as_it_was_sent() {
+    let (server, net) = channel().expect("sockets");
+    let file = File::open("/dev/null").expect("a file");
+    let mut buffer = vec![0; MESSAGE_MAX];
+    for message in server_messages() {
+        let descriptors = vec![file.as_fd(); message.descriptors()];
+        send(server.as_fd(), &message, &descriptors).expect("sent");
+        let (received, came) =
+            receive::<ServerMessage>(net.as_fd(), &mut buffer).expect("received").expect("not closed");
+        assert_eq!((received, came.len()), (message, descriptors.len()));
+    }
+    for message in net_messages() {
+        send(net.as_fd(), &message, &[]).expect("sent");
+        let (received, came) =
+            receive::<NetMessage>(server.as_fd(), &mut buffer).expect("received").expect("not closed");
+        assert_eq!((received, came.len()), (message, 0));
+    }
+    assert_eq!(kind(receive::<NetMessage>(server.as_fd(), &mut buffer)), io::ErrorKind::WouldBlock);
+    drop(net);
+    assert!(receive::<NetMessage>(server.as_fd(), &mut buffer).expect("the end").is_none());
+}
+
+#[test]
+fn a_message_over_a_limit_is_neither_sent_nor_received() {
+    let (server, net) = channel().expect("sockets");
+    let mut buffer = vec![0; MESSAGE_MAX];
+    let wrong = [
+        NetMessage::Resolve { sandbox: 1, query: 3, bytes: vec![7; QUERY_MAX + 1], over_tcp: true },
+        NetMessage::Name { flow: 2, sni: Some("a".repeat(NAME_MAX + 1)) },
+        NetMessage::Name { flow: 2, sni: Some(String::new()) },
+        NetMessage::Name { flow: 2, sni: Some("A.example".to_owned()) },
+        NetMessage::Name { flow: 2, sni: Some("a\nb".to_owned()) },
+    ];
+    for message in wrong {
+        assert_eq!(kind(send(net.as_fd(), &message, &[])), io::ErrorKind::InvalidInput);
+        let document = serde_json::to_vec(&message).expect("a document");
+        send_raw(&net, &document, SendFlags::empty()).expect("sent");
+        assert_eq!(kind(receive::<NetMessage>(server.as_fd(), &mut buffer)), io::ErrorKind::InvalidData);
+    }
+}
+
+#[test]
+fn descriptors_come_with_the_messages_that_need_them_and_with_no_other() {
+    let (server, net) = channel().expect("sockets");
+    let file = File::open("/dev/null").expect("a file");
+    let connected = ServerMessage::Connected { flow: 1, check_name: false };
+    for descriptors in [vec![], vec![file.as_fd(); 2], vec![file.as_fd(); 3]] {
+        assert_eq!(kind(send(server.as_fd(), &connected, &descriptors)), io::ErrorKind::InvalidInput);
+    }
+    assert_eq!(
+        kind(send(server.as_fd(), &ServerMessage::Close { flow: 1 }, &[file.as_fd()])),
+        io::ErrorKind::InvalidInput
+    );
+    send_raw(&server, &serde_json::to_vec(&connected).expect("a document"), SendFlags::empty()).expect("sent");
+    let received = receive::<ServerMessage>(net.as_fd(), &mut vec![0; MESSAGE_MAX]);
+    assert_eq!(kind(received), io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn a_message_longer_than_any_is_refused() {
+    let (server, net) = channel().expect("sockets");
+    send_raw(&net, &vec![b' '; MESSAGE_MAX + 1], SendFlags::empty()).expect("sent");
+    let received = receive::<NetMessage>(server.as_fd(), &mut vec![0; MESSAGE_MAX]);
+    assert_eq!(kind(received), io::ErrorKind::InvalidData);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_do_harm(bytes in prop::collection::vec(any::<u8>(), 1..2_000)) {
+        let (server, net) = channel().expect("sockets");
+        send_raw(&net, &bytes, SendFlags::empty()).expect("sent");
+        let received = receive::<NetMessage>(server.as_fd(), &mut vec![0; MESSAGE_MAX]);
+        prop_assert!(received.is_err());
+    }
+
+    #[test]
+    fn a_changed_message_keeps_to_the_limits(
+        chosen in 0..7_usize,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let (server, net) = channel().expect("sockets");
+        let mut document = serde_json::to_vec(&net_messages()[chosen]).expect("a document");
+        for (place, byte) in changes {
+            let place = place.index(document.len());
+            document[place] = byte;
+        }
+        send_raw(&net, &document, SendFlags::empty()).expect("sent");
+        if let Ok(Some((message, _))) = receive::<NetMessage>(server.as_fd(), &mut vec![0; MESSAGE_MAX]) {
+            prop_assert!(message.within_limits());
+        }
+    }
+}
