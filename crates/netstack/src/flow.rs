@@ -1,0 +1,115 @@
+//! What a stack knows of one flow.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::dns::DnsStream;
+use crate::engine::Engine;
+use crate::limits::Limits;
+use crate::output::{Protocol, Refusal};
+
+/// Datagrams of a flow that wait until it is connected.
+const WAITING_DATAGRAMS: usize = 8;
+const WAITING_BYTES: usize = 32 << 10;
+/// How long a refusal answers further datagrams.
+pub(crate) const REFUSAL_HOLDS: Duration = Duration::from_secs(1);
+
+/// Between which two endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Ends {
+    pub(crate) protocol: Protocol,
+    /// In the sandbox.
+    pub(crate) source: SocketAddr,
+    /// The far end.
+    pub(crate) target: SocketAddr,
+}
+
+pub(crate) struct Flow {
+    pub(crate) ends: Ends,
+    pub(crate) state: State,
+    /// Bytes that the sandbox sent.
+    pub(crate) up: u64,
+    /// Bytes that the sandbox received.
+    pub(crate) down: u64,
+    /// When data moved last, or the flow came into its state.
+    pub(crate) active: Duration,
+}
+
+pub(crate) enum State {
+    /// The SYN waits for the far end's connection.
+    Asked(Box<[u8]>),
+    Open(Box<Connection>),
+    /// Datagrams wait for the far end.
+    UdpAsked(WaitingDatagrams),
+    UdpOpen,
+    /// There was no far end a moment ago.
+    UdpRefused(Refusal),
+}
+
+pub(crate) struct Connection {
+    pub(crate) engine: Engine,
+    pub(crate) hold: Hold,
+    /// Of a connection to the name server.
+    pub(crate) dns: Option<DnsStream>,
+    pub(crate) established: bool,
+}
+
+/// Whether what the program sends is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    No,
+    /// Until the name in its first bytes is known.
+    Name,
+    /// Until it is said whether that name is allowed.
+    Answer,
+}
+
+#[derive(Default)]
+pub(crate) struct WaitingDatagrams {
+    pub(crate) datagrams: Vec<Box<[u8]>>,
+    bytes: usize,
+}
+
+// === impl Flow ===
+
+impl Flow {
+    pub(crate) fn new(ends: Ends, state: State, now: Duration) -> Self {
+        Self { ends, state, up: 0, down: 0, active: now }
+    }
+
+    /// Whether it counts as a connection that is not yet established.
+    pub(crate) fn is_half_open(&self) -> bool {
+        match &self.state {
+            State::Asked(_) => true,
+            State::Open(connection) => !connection.established,
+            _ => false,
+        }
+    }
+
+    /// When it has been silent for too long.
+    pub(crate) fn expires(&self, limits: &Limits) -> Duration {
+        let after = match &self.state {
+            State::Asked(_) | State::UdpAsked(_) => limits.half_open_timeout,
+            State::Open(connection) if !connection.established => limits.half_open_timeout,
+            State::Open(connection) if connection.engine.is_half_closed() => limits.half_closed_timeout,
+            State::Open(_) => limits.idle_timeout,
+            State::UdpOpen => limits.udp_timeout,
+            State::UdpRefused(_) => REFUSAL_HOLDS,
+        };
+        self.active.saturating_add(after)
+    }
+}
+
+// === impl WaitingDatagrams ===
+
+impl WaitingDatagrams {
+    /// Returns whether there was room.
+    pub(crate) fn push(&mut self, payload: &[u8]) -> bool {
+        let fits = self.datagrams.len() < WAITING_DATAGRAMS && self.bytes + payload.len() <= WAITING_BYTES;
+        if fits {
+            self.bytes += payload.len();
+            self.datagrams.push(payload.into());
+        }
+        fits
+    }
+}

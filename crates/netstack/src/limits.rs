@@ -1,0 +1,71 @@
+//! What a stack may hold, and what it counts.
+
+use std::time::Duration;
+
+/// Bounds of one sandbox's stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// TCP connections, half-open ones included.
+    pub connections: usize,
+    /// TCP connections that are not yet established.
+    pub half_open: usize,
+    /// Pairs of endpoints that exchange UDP datagrams. One more takes the place of the longest idle.
+    pub udp_flows: usize,
+    /// DNS queries that wait for their answers.
+    pub queries: usize,
+    /// How long a connection may take until it is established.
+    pub half_open_timeout: Duration,
+    /// How long an established connection may be without data.
+    pub idle_timeout: Duration,
+    /// The same once one side has finished.
+    pub half_closed_timeout: Duration,
+    /// How long a UDP flow may be without datagrams.
+    pub udp_timeout: Duration,
+}
+
+/// Totals since a stack was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Bytes that programs in the sandbox sent to far ends.
+    pub up: u64,
+    /// Bytes that programs in the sandbox received from far ends.
+    pub down: u64,
+    /// Flows that were asked for.
+    pub flows: u64,
+    /// DNS queries.
+    pub queries: u64,
+    /// Packets that are malformed, or of a kind that is not served.
+    pub malformed: u64,
+    /// Fragments of IP packets, which are not put together.
+    pub fragments: u64,
+    /// Packets that found a limit reached.
+    pub over_limit: u64,
+    /// Connections that ended because the engine panicked.
+    pub panics: u64,
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1_024,
+            half_open: 128,
+            udp_flows: 256,
+            queries: 64,
+            half_open_timeout: Duration::from_secs(150),
+            idle_timeout: Duration::from_secs(24 * 3_600),
+            half_closed_timeout: Duration::from_secs(900),
+            udp_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+// === impl Counters ===
+
+impl Counters {
+    /// Packets that were dropped, for whatever reason.
+    pub fn dropped(&self) -> u64 {
+        self.malformed + self.fragments + self.over_limit
+    }
+}

@@ -1,0 +1,243 @@
+//! The stack of one sandbox.
+
+mod control;
+mod names;
+mod tcp;
+mod udp;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::dns::Queries;
+use crate::flow::{Ends, Flow, State};
+use crate::limits::{Counters, Limits};
+use crate::memory::Budget;
+use crate::output::{Ending, Event, FlowId, Output, Protocol, Refusal};
+use crate::packet::{Content, Packet, Unserved};
+use crate::reply;
+use crate::timers::Timers;
+
+/// The sandbox's addresses. No other source is served.
+pub const SANDBOX_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 2);
+/// See [`SANDBOX_V4`].
+pub const SANDBOX_V6: Ipv6Addr = Ipv6Addr::new(0xfdfa, 0xa5, 0, 0, 0, 0, 0, 2);
+/// Gateway and name server.
+pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 1);
+/// See [`GATEWAY_V4`].
+pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfdfa, 0xa5, 0, 0, 0, 0, 0, 1);
+
+/// Flows that are looked at in one turn because of their timers.
+const TIMERS_A_TURN: usize = 64;
+
+/// The endpoint of everything that a sandbox sends.
+pub struct Stack {
+    limits: Limits,
+    budget: Budget,
+    flows: HashMap<FlowId, Flow>,
+    ids: HashMap<Ends, FlowId>,
+    timers: Timers,
+    queries: Queries,
+    counters: Counters,
+    connections: usize,
+    /// Of these, the ones that have memory.
+    open: usize,
+    half_open: usize,
+    udp_flows: usize,
+    next_id: u64,
+    random: u64,
+}
+
+/// What a flow of TCP has for its far end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outlook {
+    /// The program sends no more, and all that it sent was read.
+    pub drained: bool,
+    /// Bytes of the far end that fit now.
+    pub room: usize,
+}
+
+// === impl Stack ===
+
+impl Stack {
+    /// A stack whose flows and queries have the numbers from `first_id` on. `seed` makes its sequence numbers.
+    pub fn new(limits: Limits, budget: Budget, first_id: u64, seed: u64) -> Self {
+        Self {
+            limits,
+            budget,
+            flows: HashMap::new(),
+            ids: HashMap::new(),
+            timers: Timers::default(),
+            queries: Queries::default(),
+            counters: Counters::default(),
+            connections: 0,
+            open: 0,
+            half_open: 0,
+            udp_flows: 0,
+            next_id: first_id,
+            random: seed,
+        }
+    }
+
+    /// Takes in a frame. Returns the connection that it moved: the far end may now get or send something, and then
+    /// [`Stack::flush`] answers the frame.
+    pub fn input(&mut self, frame: &[u8], now: Duration, output: &mut impl Output) -> Option<FlowId> {
+        let packet = match Packet::parse(frame) {
+            Ok(packet) if is_sandbox(packet.source.ip()) => packet,
+            Ok(_) | Err(Unserved::Malformed) => {
+                self.counters.malformed += 1;
+                return None;
+            }
+            Err(Unserved::Fragment) => {
+                self.counters.fragments += 1;
+                return None;
+            }
+        };
+        match packet.content {
+            Content::Tcp(segment) => {
+                let ends = Ends { protocol: Protocol::Tcp, source: packet.source, target: packet.target };
+                self.tcp_input(&segment, packet.bytes, ends, now, output)
+            }
+            Content::Udp(payload) => {
+                let ends = Ends { protocol: Protocol::Udp, source: packet.source, target: packet.target };
+                self.udp_input(payload, packet.bytes, ends, now, output);
+                None
+            }
+        }
+    }
+
+    /// Sends what a flow has for the program, once the far end has taken and given what it could. Returns whether there
+    /// is more to send: then it is to be called again, after others had their turn.
+    pub fn flush(&mut self, id: FlowId, now: Duration, output: &mut impl Output) -> bool {
+        let Some(flow) = self.flows.get_mut(&id) else { return false };
+        let State::Open(connection) = &mut flow.state else { return false };
+        let more = connection.engine.flush(now, output);
+        if let Some(ending) = connection.engine.over() {
+            self.counters.panics += u64::from(connection.engine.has_panicked());
+            if connection.engine.has_panicked() {
+                reply::probe(flow.ends.target, flow.ends.source, output);
+            }
+            self.remove(id, ending, output);
+            return false;
+        }
+        let expires = flow.expires(&self.limits);
+        if let State::Open(connection) = &mut flow.state {
+            let due = connection.engine.due(now).map_or(expires, |due| due.min(expires));
+            self.timers.set(id, due);
+        }
+        more
+    }
+
+    /// Looks at flows whose time has come.
+    pub fn poll(&mut self, now: Duration, output: &mut impl Output) {
+        for _ in 0..TIMERS_A_TURN {
+            let Some(id) = self.timers.next(now) else { return };
+            let Some(flow) = self.flows.get_mut(&id) else { continue };
+            let expires = flow.expires(&self.limits);
+            let expired = now >= expires;
+            match &mut flow.state {
+                State::Open(connection) => {
+                    if expired {
+                        connection.engine.abort();
+                    }
+                    self.flush(id, now, output);
+                }
+                State::UdpOpen if expired => self.remove(id, Ending::Clean, output),
+                _ if expired => self.remove(id, Ending::Reset, output),
+                _ => self.timers.set(id, expires),
+            }
+        }
+    }
+
+    /// When [`Stack::poll`] is to be called.
+    pub fn due(&self) -> Option<Duration> {
+        self.timers.due()
+    }
+
+    /// Totals so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Flows that exist.
+    pub fn flows(&self) -> usize {
+        self.flows.len()
+    }
+
+    fn add(&mut self, ends: Ends, state: State, now: Duration) -> FlowId {
+        let id = FlowId(self.take_id());
+        let flow = Flow::new(ends, state, now);
+        match ends.protocol {
+            Protocol::Tcp => self.connections += 1,
+            Protocol::Udp => self.udp_flows += 1,
+        }
+        self.half_open += usize::from(flow.is_half_open());
+        self.open += usize::from(matches!(flow.state, State::Open(_)));
+        self.timers.set(id, flow.expires(&self.limits));
+        self.ids.insert(ends, id);
+        self.flows.insert(id, flow);
+        id
+    }
+
+    fn remove(&mut self, id: FlowId, ending: Ending, output: &mut impl Output) {
+        let Some(flow) = self.take(id) else { return };
+        let unknown = match &flow.state {
+            State::Open(connection) => connection.dns.is_some(),
+            State::UdpRefused(_) => true,
+            _ => false,
+        };
+        if !unknown {
+            output.event(Event::Closed { flow: id, ending, up: flow.up, down: flow.down });
+        }
+    }
+
+    /// Forgets a flow without a word.
+    fn take(&mut self, id: FlowId) -> Option<Flow> {
+        let flow = self.flows.remove(&id)?;
+        self.ids.remove(&flow.ends);
+        self.timers.remove(id);
+        match flow.ends.protocol {
+            Protocol::Tcp => self.connections -= 1,
+            Protocol::Udp => self.udp_flows -= 1,
+        }
+        self.half_open -= usize::from(flow.is_half_open());
+        self.open -= usize::from(matches!(flow.state, State::Open(_)));
+        Some(flow)
+    }
+
+    fn take_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    /// SplitMix64: spreads the seed over connections.
+    fn take_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.random ^ (self.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+fn is_sandbox(address: IpAddr) -> bool {
+    address == IpAddr::V4(SANDBOX_V4) || address == IpAddr::V6(SANDBOX_V6)
+}
+
+fn is_gateway(address: IpAddr) -> bool {
+    address == IpAddr::V4(GATEWAY_V4) || address == IpAddr::V6(GATEWAY_V6)
+}
+
+/// Whether a connection can lead there.
+fn is_unicast(target: SocketAddr) -> bool {
+    let address = target.ip();
+    let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    !broadcast && !address.is_multicast() && !address.is_unspecified()
+}
+
+/// Says that a packet reached nothing, unless the program is to wait.
+fn refuse(packet: &[u8], ends: Ends, how: Refusal, output: &mut impl Output) {
+    if how != Refusal::TimedOut {
+        reply::unreachable(packet, ends.target.ip(), ends.source.ip(), how, output);
+    }
+}

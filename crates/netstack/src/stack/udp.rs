@@ -1,0 +1,106 @@
+//! UDP: flows of datagrams.
+
+use std::time::Duration;
+
+use super::{Stack, is_gateway, refuse};
+use crate::dns::{self, Asker};
+use crate::flow::{Ends, State, WaitingDatagrams};
+use crate::output::{Ending, Event, FlowId, Output, Protocol, QueryId, Refusal};
+use crate::reply;
+
+impl Stack {
+    pub(super) fn udp_input(
+        &mut self,
+        payload: &[u8],
+        packet: &[u8],
+        ends: Ends,
+        now: Duration,
+        output: &mut impl Output,
+    ) {
+        if is_gateway(ends.target.ip()) {
+            if ends.target.port() == dns::PORT {
+                self.udp_query(payload, ends, now, output);
+            } else {
+                refuse(packet, ends, Refusal::Refused, output);
+            }
+            return;
+        }
+        let Some(id) = self.ids.get(&ends).copied() else {
+            self.open_udp(payload, ends, now, output);
+            return;
+        };
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        match &mut flow.state {
+            State::UdpOpen => {
+                flow.active = now;
+                flow.up += payload.len() as u64;
+                self.counters.up += payload.len() as u64;
+                output.event(Event::Datagram { flow: id, payload });
+            }
+            State::UdpAsked(waiting) => {
+                if !waiting.push(payload) {
+                    self.counters.over_limit += 1;
+                }
+            }
+            State::UdpRefused(how) => refuse(packet, ends, *how, output),
+            State::Asked(_) | State::Open(_) => {}
+        }
+    }
+
+    fn open_udp(&mut self, payload: &[u8], ends: Ends, now: Duration, output: &mut impl Output) {
+        if self.limits.udp_flows == 0 {
+            self.counters.over_limit += 1;
+            return;
+        }
+        if self.udp_flows >= self.limits.udp_flows {
+            self.evict_udp(output);
+        }
+        let mut waiting = WaitingDatagrams::default();
+        if !waiting.push(payload) {
+            self.counters.over_limit += 1;
+        }
+        let flow = self.add(ends, State::UdpAsked(waiting), now);
+        self.counters.flows += 1;
+        output.event(Event::Connect { flow, protocol: Protocol::Udp, target: ends.target });
+    }
+
+    /// Ends the flow that has been silent for the longest time.
+    fn evict_udp(&mut self, output: &mut impl Output) {
+        let udp = self.flows.iter().filter(|(_, flow)| flow.ends.protocol == Protocol::Udp);
+        if let Some(id) = udp.min_by_key(|(id, flow)| (flow.active, **id)).map(|(id, _)| *id) {
+            self.remove(id, Ending::Clean, output);
+        }
+    }
+
+    fn udp_query(&mut self, payload: &[u8], ends: Ends, now: Duration, output: &mut impl Output) {
+        let asker = Asker::Udp { source: ends.source, target: ends.target };
+        let query = QueryId(self.take_id());
+        if !dns::is_query(payload) {
+            self.counters.malformed += 1;
+        } else if self.queries.add(query, asker, self.limits.queries, now) {
+            self.counters.queries += 1;
+            output.event(Event::Query { query, message: payload, over_tcp: false });
+        } else {
+            self.counters.over_limit += 1;
+        }
+    }
+
+    /// A datagram of the far end.
+    pub fn datagram(&mut self, id: FlowId, payload: &[u8], now: Duration, output: &mut impl Output) {
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        if matches!(flow.state, State::UdpOpen) {
+            flow.active = now;
+            flow.down += payload.len() as u64;
+            self.counters.down += payload.len() as u64;
+            reply::datagram(flow.ends.target, flow.ends.source, payload, output);
+        }
+    }
+
+    /// A datagram did not reach the far end.
+    pub fn unreachable(&mut self, id: FlowId, why: Refusal, output: &mut impl Output) {
+        let Some(flow) = self.flows.get(&id) else { return };
+        if matches!(flow.state, State::UdpOpen) {
+            refuse(&reply::datagram_head(flow.ends.source, flow.ends.target), flow.ends, why, output);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What a stack holds, and for how long.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use faas_netstack::{DEVICE_HEADER, Ending, Limits, Refusal};
+use smoltcp::socket::tcp::State;
+
+use crate::world::{Answers, World};
+
+/// A frame of the sandbox's with one datagram.
+pub(crate) fn datagram(source_port: u16, target: &str, payload: &[u8]) -> Vec<u8> {
+    let target: SocketAddr = target.parse().expect("an address");
+    let SocketAddr::V4(target) = target else { panic!("an IPv4 address") };
+    let length = (28 + payload.len()) as u16;
+    let mut frame = vec![0; DEVICE_HEADER];
+    frame.extend([0x45, 0, (length >> 8) as u8, length as u8, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 0, 2]);
+    frame.extend(target.ip().octets());
+    frame.extend(source_port.to_be_bytes());
+    frame.extend(target.port().to_be_bytes());
+    frame.extend((length - 20).to_be_bytes());
+    frame.extend([0, 0]);
+    frame.extend(payload);
+    frame
+}
+
+#[test]
+fn half_open_connections_are_capped_and_end() {
+    let mut world = World::new(Limits { half_open: 10, ..Limits::default() });
+    world.answers = Answers::Nothing;
+    for _ in 0..40 {
+        world.connect("1.2.3.4:80");
+    }
+    world.run_for(Duration::from_millis(5));
+    assert_eq!((world.far.asked.len(), world.stack.flows()), (10, 10));
+    assert_eq!(world.stack.counters().over_limit, 30);
+    world.run_for(Duration::from_secs(151));
+    assert!(world.far.closed.len() >= 10, "{}", world.far.closed.len());
+    assert!(world.far.closed.iter().all(|(_, ending, ..)| *ending == Ending::Reset));
+}
+
+#[test]
+fn connections_are_capped_and_one_more_is_refused() {
+    let mut world = World::new(Limits { connections: 50, ..Limits::default() });
+    let programs: Vec<_> = (0..60).map(|_| world.connect("1.2.3.4:80")).collect();
+    let count =
+        |world: &mut World, state| programs.iter().filter(|program| world.socket(**program).state() == state).count();
+    world.until("all answers", |world| count(world, State::Established) == 50 && count(world, State::Closed) == 10);
+    assert_eq!(world.budget.used(), 32 * (512 << 10) + 18 * (128 << 10));
+    // With place again, one more gets it.
+    world.socket(programs[0]).abort();
+    world.until("the place", |world| world.stack.flows() == 49);
+    let late = world.connect("1.2.3.4:80");
+    world.until("the connection", |world| world.socket(late).state() == State::Established);
+}
+
+#[test]
+fn an_idle_connection_is_kept_and_a_dead_one_is_not() {
+    let limits = Limits { idle_timeout: Duration::from_secs(600), ..Limits::default() };
+    let mut world = World::new(limits);
+    let program = world.connect("1.2.3.4:80");
+    world.run_for(Duration::from_secs(500));
+    assert_eq!(world.socket(program).state(), State::Established);
+    world.run_for(Duration::from_secs(110));
+    assert_eq!((world.socket(program).state(), world.far.closed.len()), (State::Closed, 1));
+
+    let mut world = World::new(limits);
+    world.connect("1.2.3.4:80");
+    world.run_for(Duration::from_secs(1));
+    world.loss = 100;
+    world.run_for(Duration::from_secs(200));
+    assert_eq!((world.far.closed.len(), world.stack.flows(), world.budget.used()), (1, 0, 0));
+}
+
+#[test]
+fn datagrams_wait_for_the_connection_and_go_both_ways() {
+    let mut world = World::new(Limits::default());
+    world.answers = Answers::Nothing;
+    for n in 0..20 {
+        world.inject(datagram(5_000, "1.2.3.4:99", &[n; 10]));
+    }
+    world.turn();
+    assert_eq!((world.far.asked.len(), world.far.datagrams.len()), (1, 0));
+    let flow = world.far.asked[0].0;
+    let now = world.now;
+    assert!(world.stack.connected(flow, false, now, &mut world.far));
+    let waited: Vec<_> = world.far.datagrams.iter().map(|(_, payload)| payload[0]).collect();
+    assert_eq!(waited, [0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(world.stack.counters().over_limit, 12);
+    world.inject(datagram(5_000, "1.2.3.4:99", b"more"));
+    world.turn();
+    assert_eq!(world.far.datagrams[8].1, b"more");
+    world.stack.datagram(flow, b"back", now, &mut world.far);
+    world.turn();
+    let frame = &world.seen[0];
+    assert_eq!(&frame[DEVICE_HEADER + 28..], b"back");
+    assert_eq!(frame[DEVICE_HEADER + 20..DEVICE_HEADER + 24], [0, 99, 0x13, 0x88]);
+    world.run_for(Duration::from_secs(121));
+    assert_eq!(world.far.closed, [(flow, Ending::Clean, 84, 4)]);
+}
+
+#[test]
+fn the_longest_silent_udp_flow_makes_room_and_a_refusal_is_remembered() {
+    let mut world = World::new(Limits { udp_flows: 4, ..Limits::default() });
+    for port in 0..6 {
+        world.inject(datagram(5_000 + port, "1.2.3.4:99", b"x"));
+        world.turn();
+    }
+    let closed: Vec<_> = world.far.closed.iter().map(|(flow, ..)| flow.0).collect();
+    assert_eq!((closed, world.stack.flows()), (vec![1, 2], 4));
+
+    let mut world = World::new(Limits::default());
+    world.answers = Answers::Nothing;
+    world.inject(datagram(5_000, "1.2.3.4:99", b"x"));
+    world.turn();
+    let flow = world.far.asked[0].0;
+    let now = world.now;
+    world.stack.refused(flow, Refusal::Denied, now, &mut world.far);
+    for _ in 0..3 {
+        world.inject(datagram(5_000, "1.2.3.4:99", b"x"));
+        world.turn();
+    }
+    assert_eq!((world.far.asked.len(), world.seen.len()), (1, 4));
+    assert!(world.seen.iter().all(|frame| frame[DEVICE_HEADER + 20..DEVICE_HEADER + 22] == [3, 13]));
+    world.run_for(Duration::from_millis(1_100));
+    assert_eq!((world.stack.flows(), world.far.closed.len()), (0, 0));
+    world.inject(datagram(5_000, "1.2.3.4:99", b"x"));
+    world.turn();
+    assert_eq!(world.far.asked.len(), 2);
+}
+
+#[test]
+fn fragments_other_sources_and_noise_are_dropped_and_counted() {
+    let mut world = World::new(Limits::default());
+    let whole = datagram(5_000, "1.2.3.4:99", b"x");
+    let mut fragment = whole.clone();
+    fragment[DEVICE_HEADER + 6] = 0x20;
+    let mut tail = whole.clone();
+    tail[DEVICE_HEADER + 7] = 1;
+    let mut stranger = whole.clone();
+    stranger[DEVICE_HEADER + 15] = 3;
+    let mut ping = whole.clone();
+    ping[DEVICE_HEADER + 9] = 1;
+    for frame in [fragment, tail, stranger, ping, vec![], vec![0; 9], vec![0; 10], vec![0; 40], vec![0x45; 70]] {
+        world.inject(frame);
+    }
+    world.turn();
+    let counters = world.stack.counters();
+    assert_eq!((counters.fragments, counters.malformed, counters.flows), (2, 7, 0));
+    assert!(world.seen.is_empty() && world.far.asked.is_empty());
+}
+
+#[test]
+fn a_connection_that_an_earlier_stack_left_behind_is_reset() {
+    let mut world = World::new(Limits::default());
+    let program = world.connect("1.2.3.4:80");
+    world.until("a connection", |world| world.socket(program).state() == State::Established);
+    let source = world.socket(program).local_endpoint().expect("connected");
+    // Another stack takes its place and knows of nothing.
+    let mut other = World::new(Limits::default());
+    std::mem::swap(&mut world.stack, &mut other.stack);
+    world.far.ends.clear();
+    let source = SocketAddr::new(source.addr.into(), source.port);
+    world.stack.reset_left_behind(source, "1.2.3.4:80".parse().expect("an address"), &mut world.far);
+    world.until("the reset", |world| world.socket(program).state() == State::Closed);
+}
