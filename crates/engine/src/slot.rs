@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use faas_ports::{Instance, LaunchTimings};
+use faas_ports::{Instance, LaunchTimings, Residents};
 
 use crate::meter::Meter;
 use crate::places::SlotId;
@@ -24,15 +24,14 @@ pub(crate) struct Slot {
     pub meter: Meter,
     /// Calls under way.
     calls: AtomicU32,
-    /// What ran inside when it was ready; `None` where nobody can tell, or where calls overlap and a process cannot be
-    /// told to be one call's.
-    at_rest: Option<Inhabitants>,
+    at_rest: Option<AtRest>,
 }
 
-#[derive(Clone, Copy)]
-struct Inhabitants {
-    tasks: u32,
-    processes: u32,
+/// What runs inside while no call does: the fewest that were ever seen.
+#[derive(Debug)]
+pub(crate) struct AtRest {
+    threads: AtomicU32,
+    processes: AtomicU32,
 }
 
 // === impl Slot ===
@@ -44,9 +43,8 @@ impl Slot {
         instance: Arc<dyn Instance>,
         timings: LaunchTimings,
         redactor: Option<Arc<Redactor>>,
+        at_rest: Option<AtRest>,
     ) -> Self {
-        let inhabitants = || Some(Inhabitants { tasks: instance.tasks()?, processes: instance.processes()? });
-        let at_rest = if instance.concurrency() == 1 { inhabitants() } else { None };
         let readiness = Readiness { at: Instant::now(), timings };
         Self { id, instance, readiness, redactor, meter: Meter::default(), calls: AtomicU32::new(0), at_rest }
     }
@@ -73,8 +71,52 @@ impl Slot {
     /// Whether the last call left no process behind. Costs a read of one small file, and of another where there are more
     /// threads than at first; these may stay.
     pub(crate) fn is_clean(&self) -> bool {
-        let Some(Inhabitants { tasks, processes }) = self.at_rest else { return true };
-        self.instance.tasks().is_none_or(|now| now <= tasks)
-            || self.instance.processes().is_none_or(|now| now <= processes)
+        let Some(at_rest) = &self.at_rest else { return true };
+        self.instance.tasks().is_none_or(|tasks| at_rest.is_kept(tasks, || self.instance.processes()))
+    }
+}
+
+// === impl AtRest ===
+
+impl AtRest {
+    /// What runs in an instance that has just become ready. Nothing where nobody can tell, or where calls overlap, so that
+    /// a process cannot be told to be one call's.
+    pub(crate) fn of(instance: &dyn Instance) -> Option<Self> {
+        if instance.concurrency() == 1 { instance.residents().map(Self::new) } else { None }
+    }
+
+    fn new(residents: Residents) -> Self {
+        Self { threads: residents.threads.into(), processes: residents.processes.into() }
+    }
+
+    /// Whether no more than this is left after a call. `tasks` may count what has ended and is still in the kernel's books.
+    fn is_kept(&self, tasks: u32, processes: impl FnOnce() -> Option<u32>) -> bool {
+        let threads = self.threads.load(Ordering::Relaxed);
+        if tasks <= threads {
+            // What has ended by itself must not make room for what a call leaves.
+            if tasks < threads {
+                self.threads.store(tasks, Ordering::Relaxed);
+            }
+            return true;
+        }
+        processes().is_none_or(|now| now <= self.processes.fetch_min(now, Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_ended_makes_no_room_for_what_a_call_leaves() {
+        let at_rest = AtRest::new(Residents { processes: 3, threads: 5 });
+        let seen = |tasks, processes| at_rest.is_kept(tasks, || Some(processes));
+        assert!(seen(5, 99), "processes are not looked at without need");
+        assert!(seen(6, 3), "threads may stay");
+        assert!(!seen(6, 4));
+        assert!(seen(4, 99), "a thread has ended");
+        assert!(seen(5, 2), "and so has a process, while others are there");
+        assert!(!seen(5, 3), "of what was there at first only two are left");
+        assert!(at_rest.is_kept(9, || None), "nobody can tell");
     }
 }

@@ -19,7 +19,7 @@ use crate::places::{
 };
 use crate::pool::PoolSpec;
 use crate::recorder::Recorder;
-use crate::slot::Slot;
+use crate::slot::{AtRest, Slot};
 use crate::stats::Stats;
 
 /// How long calls that share an instance may take to end once it was retired.
@@ -277,9 +277,14 @@ impl Usher {
         let (concurrency, memory) = (instance.concurrency(), instance.usage().peak_memory_bytes);
         let stats = self.deps.stats.function(pool.function, &pool.name);
         stats.started(timings.sandbox + timings.runtime + timings.import);
+        // Outside the lock: it reads files.
+        let at_rest = AtRest::of(&*instance);
         let mut made = None;
         self.act(|places, now| {
-            let slot = |id| Arc::clone(made.insert(Arc::new(Slot::new(id, instance, timings, pool.redactor.clone()))));
+            let slot = |id| {
+                let slot = Slot::new(id, instance, timings, pool.redactor.clone(), at_rest);
+                Arc::clone(made.insert(Arc::new(slot)))
+            };
             places.started(start, concurrency, memory, took, slot, now);
         });
         if let Some(slot) = made {

@@ -16,7 +16,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use crate::{Inspection, SandboxExit};
+use crate::{Inspection, Residents, SandboxExit};
 
 /// A runtime that this machine has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -423,8 +423,13 @@ pub trait Instance: Send + Sync {
         None
     }
 
-    /// How many processes there are, threads not counted. Costs more.
+    /// How many processes there are, threads not counted, nor processes that only help with a start. Costs more.
     fn processes(&self) -> Option<u32> {
+        None
+    }
+
+    /// Who is inside, without zombies and without processes that only help with a start. Costs as much again.
+    fn residents(&self) -> Option<Residents> {
         None
     }
 

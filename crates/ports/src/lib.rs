@@ -52,7 +52,7 @@ pub use queue::{
 };
 pub use registry::{COMMIT_MAX, Change, Collection, Entry, Expect, Key, Registry, VALUE_MAX, Watch, Write};
 pub use sandbox::{
-    Assignment, Barrier, LayerMount, OpenSandbox, ParkedSandbox, SandboxControl, SandboxExit, SandboxLimits,
+    Assignment, Barrier, LayerMount, OpenSandbox, ParkedSandbox, Residents, SandboxControl, SandboxExit, SandboxLimits,
     SandboxSpec, SandboxUsage, Sandboxes, Zygote,
 };
 pub use topics::{

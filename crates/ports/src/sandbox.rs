@@ -92,6 +92,15 @@ pub struct SandboxUsage {
     pub cpu_us: Option<u64>,
 }
 
+/// Who is in a sandbox and stays there by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Residents {
+    /// Processes.
+    pub processes: u32,
+    /// Threads of all of them.
+    pub threads: u32,
+}
+
 /// A sandbox that was opened before it is known for whom. Its program runs; nothing of a function is inside.
 pub struct ParkedSandbox {
     /// The sandbox.
@@ -178,8 +187,13 @@ pub trait SandboxControl: Send + Sync {
         None
     }
 
-    /// How many processes there are, threads not counted. Costs more.
+    /// How many processes there are, threads not counted, nor processes that only help with a start. Costs more.
     fn processes(&self) -> Option<u32> {
+        None
+    }
+
+    /// Who is inside, without zombies and without processes that only help with a start. Costs as much again.
+    fn residents(&self) -> Option<Residents> {
         None
     }
 

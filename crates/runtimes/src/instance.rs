@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faas_ports::{ExchangeItem, Instance, InstanceExit, InstanceUsage, Invocation};
+use faas_ports::{ExchangeItem, Instance, InstanceExit, InstanceUsage, Invocation, Residents};
 use faas_types::{InstanceId, IsolationLevel};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -61,6 +61,10 @@ impl Instance for LiveInstance {
 
     fn processes(&self) -> Option<u32> {
         self.link.control.processes()
+    }
+
+    fn residents(&self) -> Option<Residents> {
+        self.link.control.residents()
     }
 
     async fn stop(&self, grace: Duration) -> InstanceExit {

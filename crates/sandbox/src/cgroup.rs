@@ -104,10 +104,20 @@ impl Cgroup {
         sum
     }
 
-    /// Counts the processes inside; the list has one a line.
-    pub(crate) fn processes(&self) -> Option<u32> {
+    /// The processes inside.
+    pub(crate) fn processes(&self) -> Option<Vec<u32>> {
         let list = fs::read_to_string(self.parts.first()?.directory.join("cgroup.procs")).ok()?;
-        u32::try_from(list.lines().count()).ok()
+        list.lines().map(|line| line.parse().ok()).collect()
+    }
+
+    /// How many threads are alive inside, those of all processes.
+    pub(crate) fn threads(&self) -> Option<usize> {
+        let part = self.parts.first()?;
+        let list = match part.version {
+            Version::V1 => "tasks",
+            Version::V2 => "cgroup.threads",
+        };
+        Some(fs::read_to_string(part.directory.join(list)).ok()?.lines().count())
     }
 
     /// Removes the directories; false while some process or zombie is still inside.

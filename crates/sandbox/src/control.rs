@@ -1,21 +1,24 @@
 //! The server's hold on one open sandbox.
 
 use std::os::fd::OwnedFd;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use faas_ports::{PortError, PortResult, SandboxControl, SandboxExit, SandboxUsage};
+use faas_ports::{PortError, PortResult, Residents, SandboxControl, SandboxExit, SandboxUsage};
 use faas_types::IsolationLevel;
 
 use crate::cgroup::Meter;
 use crate::ferry::Ferry;
 use crate::link::Opened;
+use crate::passing::Passing;
 
 /// Kills the sandbox when dropped, by what it holds.
 pub(crate) struct LinuxControl {
     opened: Opened,
     level: IsolationLevel,
     ferry: Option<Ferry>,
+    /// Who does not count as part of the function.
+    pub(crate) passing: Arc<Passing>,
     /// Opened by the first question; it comes after every run.
     meter: OnceLock<Meter>,
 }
@@ -24,7 +27,7 @@ pub(crate) struct LinuxControl {
 
 impl LinuxControl {
     pub(crate) fn new(opened: Opened, level: IsolationLevel, ferry: Option<Ferry>) -> Self {
-        Self { opened, level, ferry, meter: OnceLock::new() }
+        Self { opened, level, ferry, passing: Arc::default(), meter: OnceLock::new() }
     }
 
     fn meter(&self) -> &Meter {
@@ -50,7 +53,18 @@ impl SandboxControl for LinuxControl {
     }
 
     fn processes(&self) -> Option<u32> {
-        self.opened.cgroup.as_ref()?.processes()
+        let inside = self.opened.cgroup.as_ref()?.processes()?;
+        u32::try_from(inside.len() - self.passing.among(&inside)).ok()
+    }
+
+    fn residents(&self) -> Option<Residents> {
+        let cgroup = self.opened.cgroup.as_ref()?;
+        let inside = cgroup.processes()?;
+        let passing = self.passing.among(&inside);
+        // Afterwards, so that one that leaves in between makes the figure too low, which only costs a closer look.
+        let threads = cgroup.threads()?;
+        let count = |all: usize| u32::try_from(all.saturating_sub(passing)).ok();
+        Some(Residents { processes: count(inside.len())?, threads: count(threads)? })
     }
 
     async fn connect(&self, port: u16) -> PortResult<OwnedFd> {

@@ -47,6 +47,7 @@ mod outside;
 mod pace;
 mod pair;
 mod parked;
+mod passing;
 mod problem;
 mod sandboxes;
 mod seccomp;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,6 +18,7 @@ use crate::child::{Delivery, Order, detached_layer};
 use crate::control::LinuxControl;
 use crate::link::Link;
 use crate::pair::pair;
+use crate::passing::Passing;
 use crate::problem::{During, OpenError, Problem, Step};
 use crate::sandboxes::{admit, ends, on_host, settled};
 use crate::sys;
@@ -29,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 struct LinuxBarrier {
     order: AsyncFd<OwnedFd>,
     cgroup: Option<Cgroup>,
+    passing: Arc<Passing>,
     /// Those that hold now.
     limits: Limits,
     level: IsolationLevel,
@@ -71,10 +74,12 @@ pub(crate) async fn park(
         zygote.fork(&fds).await?;
     }
     drop(handover);
-    let sandbox = settled(LinuxControl::new(opened, level, None), ends).await?;
+    let control = LinuxControl::new(opened, level, None);
+    let passing = Arc::clone(&control.passing);
+    let sandbox = settled(control, ends).await?;
     rustix::io::ioctl_fionbio(&order, true).map_err(|error| failed(error.into()))?;
     let order = sys::watch(order).map_err(|error| PortError::io("watching over a parked sandbox", error))?;
-    Ok(ParkedSandbox { sandbox, barrier: Box::new(LinuxBarrier { order, cgroup, limits, level }) })
+    Ok(ParkedSandbox { sandbox, barrier: Box::new(LinuxBarrier { order, cgroup, passing, limits, level }) })
 }
 
 // === impl Parent ===
@@ -100,6 +105,7 @@ impl LinuxBarrier {
         // While the porter is at work.
         if let Some(cgroup) = &self.cgroup {
             cgroup.adjust(&self.limits, wanted).during(Step::CreateCgroup)?;
+            self.passing.note(cgroup.processes().unwrap_or_default());
         }
         let answer = self.order.async_io(Interest::READABLE, |socket| receive::<Delivery>(socket.as_fd())).await;
         match answer.map_err(failed)? {

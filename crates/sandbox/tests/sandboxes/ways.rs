@@ -70,7 +70,9 @@ pub(crate) async fn open(lab: &Lab, way: Way, spec: SandboxSpec) -> Result<OpenS
         _ => lab.sandboxes.park(blank).await?,
     };
     barrier.lift(assignment).await?;
-    // It counts as a process until it is gone.
+    let residents = sandbox.control.residents().context("a cgroup")?;
+    ensure!(residents.processes == 2 && residents.threads == 2, "who helped is counted as staying: {residents:?}");
+    // Limits count it until it is gone.
     wait_until("the porter has left", || members(&id) == 2)?;
     let mut channel = File::from(sandbox.channel.try_clone()?);
     channel.write_all(format!("{}\n", words.join("\u{1f}")).as_bytes())?;
