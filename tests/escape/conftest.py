@@ -32,7 +32,7 @@ def way(request: pytest.FixtureRequest) -> str:
 def _with_attempts(server: Server) -> Server:
     files = {path.name: path.read_text(encoding="utf-8") for path in sorted(ATTEMPTS.glob("*.py"))}
     server.deploy(write_function(server.home / "src", "attempts", files, timeout="20s"))
-    server.deploy(write_function(server.home / "src", "neighbour", NEIGHBOUR))
+    server.deploy(write_function(server.home / "src", "neighbour", NEIGHBOUR, scaling={"max": 1}))
     return server
 
 

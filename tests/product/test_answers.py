@@ -16,7 +16,7 @@ CARRIED = ("x-run-id", "x-call-id", "x-duration-ms", "x-cold-start", "x-function
 
 @pytest.fixture
 def add(server: Server, tmp_path: Path, name: str) -> str:
-    server.deploy(write_function(tmp_path, name, ADD))
+    server.deploy(write_function(tmp_path, name, ADD, scaling={"max": 1}))
     return name
 
 

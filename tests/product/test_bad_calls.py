@@ -17,7 +17,8 @@ BODY_MAX = 10 << 20
 
 @pytest.fixture
 def add(server: Server, tmp_path: Path, name: str) -> str:
-    server.deploy(write_function(tmp_path, name, ADD))
+    """One instance, so that a second call meets it."""
+    server.deploy(write_function(tmp_path, name, ADD, scaling={"max": 1}))
     return name
 
 
@@ -98,7 +99,8 @@ def test_json_a_hundred_thousand_deep(server: Server, add: str, text: str) -> No
 
 
 def test_deep_json_to_an_event_handler(server: Server, tmp_path: Path, name: str) -> None:
-    server.deploy(write_function(tmp_path, name, "def handler(event):\n    return type(event).__name__\n"))
+    code = "def handler(event):\n    return type(event).__name__\n"
+    server.deploy(write_function(tmp_path, name, code, scaling={"max": 1}))
     reply = _post_raw(server, f"/fn/{name}/", b"[" * 100_000)
     assert reply.status in (200, 400), reply.body[:300]
     assert server.api.call(name).expect(200).headers["x-cold-start"] == "false"
@@ -124,7 +126,7 @@ def test_parameters_that_do_not_fit_are_named(server: Server, add: str, body: ob
 
 def test_an_exception_is_the_functions_own(server: Server, tmp_path: Path, name: str) -> None:
     code = "def inner():\n    raise ValueError('broken pipe dream')\n\ndef handler(event):\n    inner()\n"
-    server.deploy(write_function(tmp_path, name, code))
+    server.deploy(write_function(tmp_path, name, code, scaling={"max": 1}))
     reply = server.api.call(name)
     assert reply.status == 502
     assert reply.headers["x-error-source"] == "function"
@@ -140,7 +142,7 @@ def test_an_exception_is_the_functions_own(server: Server, tmp_path: Path, name:
 
 def test_a_value_that_cannot_be_sent(server: Server, tmp_path: Path, name: str) -> None:
     code = "def handler(event):\n    loop = []\n    loop.append(loop)\n    return object() if event else loop\n"
-    server.deploy(write_function(tmp_path, name, code))
+    server.deploy(write_function(tmp_path, name, code, scaling={"max": 1}))
     for body in ({"a": 1}, {}):
         reply = server.api.call(name, body)
         assert reply.status == 502, reply.body

@@ -47,7 +47,7 @@ def test_a_burst_from_nothing_is_answered_and_others_are_served_meanwhile(
         beside.join(60)
     assert answers == [(200, number) for number in range(CALLS)]
     assert len(others) > 1 and set(others) == {200}
-    assert sample(server, "faas_queue_length") == 0
+    assert sample(server, "faas_function_queue_length", function=sleeper) == 0
+    until(lambda: sample(server, "faas_function_instances", function=sleeper, state="busy") == 0, "all are idle")
     starts = sample(server, "faas_function_instances", function=sleeper, state="idle")
     assert 0 < starts <= CALLS
-    until(lambda: sample(server, "faas_function_instances", function=sleeper, state="busy") == 0, "all are idle")

@@ -28,7 +28,7 @@ def handler(event):
 @pytest.fixture
 def ran(server: Server, tmp_path: Path, name: str) -> list[str]:
     """Run ids of six calls, oldest first; 1, 3 and 5 fail, 4 is slow."""
-    server.deploy(write_function(tmp_path, name, FAILS_ON_ODD))
+    server.deploy(write_function(tmp_path, name, FAILS_ON_ODD, scaling={"max": 1}))
     ids = [server.api.invoke(name, {"n": n}).headers["x-run-id"] for n in range(6)]
     for run_id in ids:
         server.api.finished(run_id)

@@ -33,7 +33,7 @@ def start_of(run: dict[str, Any]) -> dict[str, float] | None:
 
 @pytest.fixture
 def slow(server: Server, tmp_path: Path, name: str) -> str:
-    server.deploy(write_function(tmp_path, name, SLOW))
+    server.deploy(write_function(tmp_path, name, SLOW, scaling={"max": 1}))
     return name
 
 
