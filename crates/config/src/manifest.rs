@@ -10,6 +10,7 @@ mod dialect;
 #[cfg(test)]
 mod dialect_tests;
 mod document;
+mod egress;
 mod event;
 mod fields;
 mod http;

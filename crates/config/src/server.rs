@@ -2,6 +2,7 @@
 //!
 //! Layers, the later the stronger: defaults, the file (`--config` or `FAAS_CONFIG`), the environment, flags.
 
+mod egress;
 mod layers;
 mod listen;
 mod paths;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use crate::preflight::{InvalidPolicy, Policy};
 
+pub use egress::{EgressOverrides, EgressSection, PrivateNetwork, ResolverAddress, SourceAddress};
 pub use listen::ListenAddress;
 pub use sections::{
     BuildSection, CacheSection, CallbacksSection, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection,
@@ -50,6 +52,8 @@ pub struct ServerConfig {
     pub preflight: PreflightSection,
     /// How packages that functions ask for are installed.
     pub build: BuildSection,
+    /// What functions may connect to.
+    pub egress: EgressSection,
 }
 
 /// What flags say; `None` leaves the layer below.
@@ -105,6 +109,7 @@ pub struct ServerOverrides {
     pub build_disk: Option<ByteSize>,
     pub build_timeout: Option<Span>,
     pub build_at_once: Option<u32>,
+    pub egress: EgressOverrides,
 }
 
 /// Why a configuration cannot be used.
@@ -180,6 +185,7 @@ impl ServerConfig {
             callbacks: CallbacksSection::default(),
             preflight: PreflightSection::default(),
             build: BuildSection::default(),
+            egress: EgressSection::default(),
         }
     }
 
@@ -261,6 +267,7 @@ impl ServerConfig {
         set(&mut self.build.disk, layer.build_disk);
         set(&mut self.build.timeout, layer.build_timeout);
         set(&mut self.build.at_once, layer.build_at_once);
+        self.egress.apply(layer.egress);
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -306,6 +313,7 @@ impl ServerConfig {
         Policy::new(&self.preflight)
             .map_err(|InvalidPolicy { field, message }| ConfigError::OutOfRange { field, message })?;
         self.check_build()?;
+        self.egress.check()?;
         self.retention.check().map_err(|(field, message)| ConfigError::OutOfRange {
             field: match field {
                 "runs" => "retention.runs",

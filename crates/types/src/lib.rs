@@ -17,6 +17,8 @@ mod cron_fields;
 mod cron_ticks;
 mod debuggee;
 mod digest;
+mod egress_policy;
+mod egress_target;
 mod fault;
 mod field_rules;
 mod function_target;
@@ -59,6 +61,8 @@ pub use cron::{CronSchedule, InvalidCron};
 pub use cron_ticks::{CronPolicy, DueTicks, MissedTicks, Overlap};
 pub use debuggee::Debuggee;
 pub use digest::Digest;
+pub use egress_policy::EgressPolicy;
+pub use egress_target::{EgressHost, EgressTarget, InvalidEgressTarget, PortRange, Transport};
 pub use fault::{Fault, FunctionError, InnerLimit, cut};
 pub use field_rules::{RequestField, is_reserved_in_replies};
 pub use function_target::{FunctionTarget, InvalidFunctionTarget};
@@ -72,7 +76,8 @@ pub use json_text::JsonText;
 pub use layer::{DependencyMode, InstalledPackage, LayerRecord, LayerVersionRecord, NamedLayerRecord, PythonInstaller};
 pub use layer_ref::{InvalidLayerRef, LayerRef};
 pub use name::{
-    AliasName, Entrypoint, FunctionName, InvalidName, LayerName, RuntimeName, SecretName, TopicName, TriggerName,
+    AliasName, Entrypoint, FunctionName, InvalidName, LayerName, NetworkName, RuntimeName, SecretName, TopicName,
+    TriggerName,
 };
 pub use onward::{Callback, CallbackState, Destination, Onward};
 pub use origin::{Declaration, InvalidOrigin, Origin, Origins};

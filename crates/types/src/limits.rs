@@ -181,6 +181,10 @@ pub const CALLBACK_AGE: Duration = Duration::from_secs(24 * 3600);
 pub const CALLBACK_BACKOFF_DEFAULT: Duration = Duration::from_secs(5);
 /// The pause before a callback's later attempts is at most this.
 pub const CALLBACK_BACKOFF_CAP: Duration = Duration::from_secs(3_600);
+/// Rules of one list of a policy for connections.
+pub const EGRESS_RULES_MAX: usize = 256;
+/// Private networks that one function may ask for, or that an operator names.
+pub const EGRESS_NETWORKS_MAX: usize = 64;
 /// Networks and hosts that an operator may allow.
 pub const ALLOWED_TARGETS_MAX: usize = 256;
 /// Bytes of one message's body.

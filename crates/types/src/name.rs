@@ -72,6 +72,8 @@ names! {
     TopicName, "topic name", LABEL_RULE, is_label;
     /// A layer's name, unique in its project; same form as a function's name.
     LayerName, "layer name", LABEL_RULE, is_label;
+    /// A private network of the operator that functions may ask for; same form as a function's name.
+    NetworkName, "network name", LABEL_RULE, is_label;
     /// A secret's name, unique in its project and stage: what references and environment variables are made of.
     SecretName, "secret name", "use letters, digits and _, not starting with a digit, at most 100", is_secret;
     /// A runtime as a manifest names it: a language, with or without a version (`python`, `python3.12`).

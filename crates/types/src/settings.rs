@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Background, ByteSize, CanaryPolicy, CorsSettings, CronTrigger, DependencyMode, Entrypoint, EventTrigger,
-    IsolationLevel, LayerRef, QueueTrigger, RuntimeName, Span, TriggerKind, TriggerName, WebhookTrigger, limits,
+    Background, ByteSize, CanaryPolicy, CorsSettings, CronTrigger, DependencyMode, EgressPolicy, Entrypoint,
+    EventTrigger, IsolationLevel, LayerRef, QueueTrigger, RuntimeName, Span, TriggerKind, TriggerName, WebhookTrigger,
+    limits,
 };
 
 /// Who may call a function's URL.
@@ -29,6 +30,8 @@ pub enum NetworkMode {
     None,
     /// Its own loopback interface.
     Loopback,
+    /// Its own loopback interface, and what its [`EgressPolicy`] allows.
+    Egress,
 }
 
 /// How many instances a function may have and how many calls share one.
@@ -96,6 +99,9 @@ pub struct FunctionSettings {
     pub cpu_millis: u32,
     /// What an instance may reach.
     pub network: NetworkMode,
+    /// What it may reach of other machines, with [`NetworkMode::Egress`] alone.
+    #[serde(default, skip_serializing_if = "EgressPolicy::is_default")]
+    pub egress: EgressPolicy,
     /// The weakest isolation that the function accepts. `Process` leaves it to the server, which refuses plain processes
     /// unless its operator permits them.
     pub min_isolation: IsolationLevel,
@@ -272,6 +278,7 @@ impl FunctionSettings {
             memory: limits::MEMORY_MIN,
             cpu_millis: 1000,
             network: NetworkMode::default(),
+            egress: EgressPolicy::default(),
             min_isolation: IsolationLevel::Process,
             scaling: Scaling::default(),
             vars: BTreeMap::new(),

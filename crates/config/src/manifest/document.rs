@@ -2,6 +2,7 @@
 
 mod background;
 mod cors;
+mod egress;
 mod trigger;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use super::Manifest;
 use crate::languages::Language;
 use background::{BackgroundDocument, RetryDocument};
 use cors::CorsDocument;
+use egress::EgressDocument;
 use trigger::TriggerDocument;
 
 /// A function of Function Cloud.
@@ -47,8 +49,12 @@ pub(super) struct ManifestDocument {
     memory: TextOrNumber,
     /// CPU share of one instance: cores such as "1" or "0.5", or thousandths such as "500m".
     cpu: TextOrNumber,
-    /// What an instance may reach: nothing, or its own loopback interface. Other machines cannot be reached in this release.
+    /// What an instance may reach: nothing (none), its own loopback interface (loopback), or other machines too, as `egress`
+    /// says (egress).
     network: Network,
+    /// What the function may connect to, with network = "egress"; without this table, the public internet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    egress: Option<EgressDocument>,
     /// The weakest isolation level that the function accepts; `faas doctor` shows the machine's. 0 leaves it to the server,
     /// which refuses level 0 itself unless it runs with --unsafe-no-isolation.
     #[schemars(range(max = 2))]
@@ -210,6 +216,7 @@ enum Auth {
 enum Network {
     None,
     Loopback,
+    Egress,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -305,6 +312,7 @@ impl From<&Manifest> for ManifestDocument {
             memory: TextOrNumber::Text(settings.memory.to_string()),
             cpu: TextOrNumber::Text(cores(settings.cpu_millis)),
             network: settings.network.into(),
+            egress: (settings.network == NetworkMode::Egress).then(|| (&settings.egress).into()),
             min_isolation: settings.min_isolation.into(),
             scaling: settings.scaling.into(),
             vars: settings.vars.clone(),
@@ -403,6 +411,7 @@ impl From<NetworkMode> for Network {
         match mode {
             NetworkMode::None => Self::None,
             NetworkMode::Loopback => Self::Loopback,
+            NetworkMode::Egress => Self::Egress,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::bounds::{allowance, cache};
 use super::build::build;
 use super::canary::canary;
 use super::cors::cors;
+use super::egress::egress;
 use super::layers::layers;
 use super::node::{Node, Value};
 use super::preflight::{allowed_secrets, place};
@@ -34,6 +35,7 @@ pub(super) const ROOT_KEYS: &[&str] = &[
     "memory",
     "cpu",
     "network",
+    "egress",
     "min_isolation",
     "scaling",
     "vars",
@@ -74,12 +76,14 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Option<Manifest> {
     let details = [("code", ErrorDetail::Code), ("full", ErrorDetail::Full)];
     let errors = reader.one_of(&table, "errors", &details);
     let build = build(reader, &table).unwrap_or_default();
+    let network = network(reader, &table);
     let settings = FunctionSettings {
         auth: auth.unwrap_or_default(),
         timeout: timeout(reader, &table).unwrap_or(defaults.timeout),
         memory: memory(reader, &table).unwrap_or(defaults.memory),
         cpu_millis: cpu(reader, &table).unwrap_or(defaults.cpu_millis),
-        network: network(reader, &table).unwrap_or_default(),
+        network: network.unwrap_or_default(),
+        egress: egress(reader, &table, network),
         min_isolation: min_isolation(reader, &table).unwrap_or(defaults.min_isolation),
         scaling: scaling(reader, &table).unwrap_or_default(),
         vars: table.get("vars").map_or_else(BTreeMap::new, |node| vars(reader, node)),
@@ -215,22 +219,25 @@ fn whole_millis(cores: f64) -> Option<i64> {
     (0.0..=1_000.0).contains(&cores).then(|| (cores * 1_000.0).round() as i64)
 }
 
-/// What people write who want a way out, in the words of other platforms too.
-const WAYS_OUT: [&str; 7] = ["egress", "outbound", "internet", "public", "host", "bridge", "full"];
+/// What other platforms call a way out.
+const WAYS_OUT: [&str; 6] = ["outbound", "internet", "public", "host", "bridge", "full"];
 
 fn network(reader: &mut Reader, table: &Table<'_>) -> Option<NetworkMode> {
     let node = table.get("network")?;
     if let Value::Text(text) = &node.value
         && WAYS_OUT.contains(&text.as_str())
     {
-        let message = format!(
-            "network `{text}` is not available in this release: functions cannot reach other machines; \
-             use \"none\" or \"loopback\""
-        );
-        reader.problem("network", node.at, message);
+        reader.problem("network", node.at, format!("`network`: did you mean \"egress\" in place of \"{text}\"?"));
         return None;
     }
-    reader.one_of(table, "network", &[("none", NetworkMode::None), ("loopback", NetworkMode::Loopback)])
+    let words = [("none", NetworkMode::None), ("loopback", NetworkMode::Loopback), ("egress", NetworkMode::Egress)];
+    let network = reader.one_of(table, "network", &words)?;
+    if network == NetworkMode::Egress {
+        let message = "network `egress` is not available in this release: functions cannot reach other machines; \
+                       use \"none\" or \"loopback\"";
+        reader.problem("network", node.at, message);
+    }
+    Some(network)
 }
 
 fn min_isolation(reader: &mut Reader, table: &Table<'_>) -> Option<IsolationLevel> {

@@ -18,6 +18,7 @@ const OPTIONAL: &[&str] = &[
     "background.on_failure",
     "cache",
     "cors",
+    "egress",
     "canary",
     "layers",
     "build.scripts",

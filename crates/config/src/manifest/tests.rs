@@ -130,8 +130,8 @@ fn each_bad_value_is_told_with_place_and_way_out() {
         ("cpu = 500", "1:7: `cpu` must be 0.05 to 64 cores"),
         ("cpu = nan", "1:7: `cpu` must be 0.05 to 64 cores"),
         ("network = \"egress\"", "1:11: network `egress` is not available in this release: functions cannot reach"),
-        ("network = \"internet\"", "1:11: network `internet` is not available in this release"),
-        ("network = \"lo\"", "1:11: `network` is \"none\" or \"loopback\", not \"lo\""),
+        ("network = \"internet\"", "1:11: `network`: did you mean \"egress\" in place of \"internet\"?"),
+        ("network = \"lo\"", "1:11: `network` is \"none\" or \"loopback\" or \"egress\", not \"lo\""),
         ("min_isolation = 3", "1:17: `min_isolation` must be a whole number from 0 to 2"),
         ("scaling = 3", "1:11: `scaling` must be a table, not a number"),
         ("[scaling]\nmin = 5\nmax = 2", "2:7: `scaling.min` (5) is more than `scaling.max` (2)"),
@@ -262,6 +262,7 @@ fn the_schema_has_the_keys_that_the_reader_takes() {
     assert_eq!(keys("/properties/background/properties"), sorted(background::BACKGROUND_KEYS));
     assert_eq!(keys("/properties/background/properties/retry/properties"), sorted(background::RETRY_KEYS));
     assert_eq!(keys("/properties/cors/properties"), sorted(cors::CORS_KEYS));
+    assert_eq!(keys("/properties/egress/properties"), sorted(egress::EGRESS_KEYS));
     let of = |at: usize| keys(&format!("/properties/triggers/items/oneOf/{at}/properties"));
     assert_eq!(of(0), sorted(http::HTTP_KEYS));
     assert_eq!(of(1), sorted(cron::CRON_KEYS));

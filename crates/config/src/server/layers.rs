@@ -6,7 +6,7 @@ use std::str::FromStr;
 use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, PythonInstaller, Span};
 use serde::Deserialize;
 
-use super::{ConfigError, ListenAddress, LogFormat, ServerOverrides};
+use super::{ConfigError, EgressOverrides, ListenAddress, LogFormat, ServerOverrides};
 
 /// The file, with the keys of the sections.
 #[derive(Debug, Default, Deserialize)]
@@ -24,6 +24,7 @@ struct FileLayer {
     callbacks: CallbacksLayer,
     preflight: PreflightLayer,
     build: BuildLayer,
+    egress: EgressOverrides,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -201,6 +202,7 @@ pub(super) fn from_env(env: &impl Fn(&'static str) -> Option<String>) -> Result<
         build_disk: parsed(env, "FAAS_BUILD_DISK")?,
         build_timeout: parsed(env, "FAAS_BUILD_TIMEOUT")?,
         build_at_once: parsed(env, "FAAS_BUILD_AT_ONCE")?,
+        egress: EgressOverrides::from_env(env)?,
     })
 }
 
@@ -225,7 +227,7 @@ fn words(list: &str) -> Vec<String> {
 }
 
 /// Values with commas between.
-struct List<T>(Vec<T>);
+pub(super) struct List<T>(pub(super) Vec<T>);
 
 impl<T: FromStr> FromStr for List<T> {
     type Err = T::Err;
@@ -235,7 +237,10 @@ impl<T: FromStr> FromStr for List<T> {
     }
 }
 
-fn parsed<T>(env: &impl Fn(&'static str) -> Option<String>, name: &'static str) -> Result<Option<T>, ConfigError>
+pub(super) fn parsed<T>(
+    env: &impl Fn(&'static str) -> Option<String>,
+    name: &'static str,
+) -> Result<Option<T>, ConfigError>
 where
     T: FromStr,
     T::Err: std::fmt::Display,
@@ -298,6 +303,7 @@ impl From<FileLayer> for ServerOverrides {
             build_disk: file.build.disk,
             build_timeout: file.build.timeout,
             build_at_once: file.build.at_once,
+            egress: file.egress,
         }
     }
 }
