@@ -1,6 +1,13 @@
 //! The network process: reads the packets of sandboxes from their TUN devices and carries them to sockets.
 //!
 //! It parses what untrusted programs send, so it has no right to open sockets: the server decides about each connection,
-//! opens the socket and hands it over. [`protocol`] holds the messages between the two.
+//! opens the socket and hands it over. [`protocol`] holds the messages between the two. [`NetProcess`] is the process: one
+//! thread that waits for everything at once.
 
+mod host;
+mod outbox;
+mod process;
 pub mod protocol;
+mod sandbox;
+
+pub use process::{NetProcess, main_loop};

@@ -80,7 +80,8 @@ pub enum NetMessage {
     Closed { flow: u64, up: u64, down: u64 },
     /// Totals of a sandbox, sent about once a second while they change, and before [`NetMessage::Gone`].
     Usage { sandbox: u64, usage: Usage },
-    /// The sandbox has ended, or could not be attached. Each of its flows was closed before.
+    /// The sandbox has ended, was detached, or could not be attached. Nothing follows about it: each of its flows was
+    /// closed before. It comes up to two seconds after the first process ended, for what programs had sent by then.
     Gone { sandbox: u64 },
 }
 

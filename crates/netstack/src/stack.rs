@@ -36,7 +36,7 @@ pub struct Stack {
     budget: Budget,
     flows: HashMap<FlowId, Flow>,
     ids: HashMap<Ends, FlowId>,
-    timers: Timers,
+    timers: Timers<FlowId>,
     queries: Queries,
     counters: Counters,
     connections: usize,
@@ -157,6 +157,11 @@ impl Stack {
     /// Totals so far.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// What a flow carries, while it exists.
+    pub fn protocol(&self, id: FlowId) -> Option<Protocol> {
+        self.flows.get(&id).map(|flow| flow.ends.protocol)
     }
 
     /// Flows that exist.

@@ -1,57 +1,65 @@
-//! When flows want to be looked at.
+//! When things want to be looked at.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 use std::time::Duration;
 
-use crate::output::FlowId;
-
-/// One moment for each flow that waits for time to pass.
-#[derive(Debug, Default)]
-pub(crate) struct Timers {
-    order: BTreeSet<(Duration, FlowId)>,
-    due: HashMap<FlowId, Duration>,
+/// One moment for each key that waits for time to pass.
+#[derive(Debug)]
+pub struct Timers<K> {
+    order: BTreeSet<(Duration, K)>,
+    due: HashMap<K, Duration>,
 }
 
 // === impl Timers ===
 
-impl Timers {
-    /// Has the flow looked at no later than `due`. It may be earlier: then it sets its timer again.
-    pub(crate) fn set(&mut self, flow: FlowId, due: Duration) {
-        match self.due.get(&flow) {
+impl<K: Copy + Ord + Hash> Timers<K> {
+    /// Has the key looked at no later than `due`. It may be earlier: then its timer is to be set again.
+    pub fn set(&mut self, key: K, due: Duration) {
+        match self.due.get(&key) {
             Some(set) if *set <= due => return,
             Some(set) => {
-                self.order.remove(&(*set, flow));
+                self.order.remove(&(*set, key));
             }
             None => {}
         }
-        self.due.insert(flow, due);
-        self.order.insert((due, flow));
+        self.due.insert(key, due);
+        self.order.insert((due, key));
     }
 
-    pub(crate) fn remove(&mut self, flow: FlowId) {
-        if let Some(due) = self.due.remove(&flow) {
-            self.order.remove(&(due, flow));
+    /// Drops a key's timer.
+    pub fn remove(&mut self, key: K) {
+        if let Some(due) = self.due.remove(&key) {
+            self.order.remove(&(due, key));
         }
     }
 
-    /// The next flow that is due, without its timer.
-    pub(crate) fn next(&mut self, now: Duration) -> Option<FlowId> {
-        let (due, flow) = *self.order.first()?;
+    /// The next key that is due, without its timer.
+    pub fn next(&mut self, now: Duration) -> Option<K> {
+        let (due, key) = *self.order.first()?;
         if due > now {
             return None;
         }
-        self.remove(flow);
-        Some(flow)
+        self.remove(key);
+        Some(key)
     }
 
-    pub(crate) fn due(&self) -> Option<Duration> {
+    /// When the first is due.
+    pub fn due(&self) -> Option<Duration> {
         self.order.first().map(|(due, _)| *due)
+    }
+}
+
+impl<K> Default for Timers<K> {
+    fn default() -> Self {
+        Self { order: BTreeSet::new(), due: HashMap::new() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::FlowId;
 
     #[test]
     fn a_flow_has_one_timer_and_the_earliest_counts() {

@@ -1,0 +1,133 @@
+//! Sockets to far ends, which the server opened.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use faas_netstack::Ending;
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_linger;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+
+/// A connected socket and what is known of its readiness, since its events come once.
+pub(crate) struct HostSocket {
+    pub(crate) socket: OwnedFd,
+    pub(crate) is_udp: bool,
+    pub(crate) readable: bool,
+    writable: bool,
+    /// The far end sends no more, and the stack knows.
+    pub(crate) ended: bool,
+    /// The program sends no more, and the far end knows.
+    shut: bool,
+    /// Waits for its turn.
+    pub(crate) queued: bool,
+    failed: bool,
+}
+
+/// What came out of reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    Bytes(usize),
+    Nothing,
+    End,
+    Failed(Errno),
+}
+
+impl HostSocket {
+    pub(crate) fn new(socket: OwnedFd, is_udp: bool) -> Self {
+        Self {
+            socket,
+            is_udp,
+            readable: false,
+            writable: true,
+            ended: false,
+            shut: false,
+            queued: false,
+            failed: false,
+        }
+    }
+
+    /// Takes note of events.
+    pub(crate) fn notice(&mut self, events: EventFlags) {
+        let over = EventFlags::HUP | EventFlags::ERR;
+        self.readable |= events.intersects(EventFlags::IN | EventFlags::RDHUP | over);
+        self.writable |= events.intersects(EventFlags::OUT | over);
+    }
+
+    /// Sends what the socket takes now; returns how much that is.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> usize {
+        if !self.writable || self.failed {
+            return 0;
+        }
+        loop {
+            match send(&self.socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(count) => return count,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    self.writable = false;
+                    return 0;
+                }
+                Err(_) => {
+                    self.failed = true;
+                    return 0;
+                }
+            }
+        }
+    }
+
+    /// Sends a datagram, or loses it. An error may be about an earlier one.
+    pub(crate) fn send_datagram(&mut self, payload: &[u8]) -> Result<(), Errno> {
+        match send(&self.socket, payload, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads what is there.
+    pub(crate) fn receive(&mut self, room: &mut [u8]) -> Received {
+        if !self.readable || self.ended || self.failed {
+            return Received::Nothing;
+        }
+        loop {
+            match recv(&self.socket, &mut *room, RecvFlags::DONTWAIT) {
+                Ok((_, 0)) if !self.is_udp => {
+                    self.ended = true;
+                    return Received::End;
+                }
+                Ok((_, count)) => return Received::Bytes(count),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    self.readable = false;
+                    return Received::Nothing;
+                }
+                Err(error) => {
+                    self.failed |= !self.is_udp;
+                    return Received::Failed(error);
+                }
+            }
+        }
+    }
+
+    /// The connection broke.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Tells the far end, once, that the program sends no more.
+    pub(crate) fn shut(&mut self) {
+        if !self.shut && !self.is_udp {
+            self.shut = true;
+            // Fails when the connection is over already, which reading finds out.
+            let _ = shutdown(&self.socket, Shutdown::Write);
+        }
+    }
+
+    /// Lets go of it; a reset is passed on.
+    pub(crate) fn close(self, ending: Ending) -> io::Result<()> {
+        if ending == Ending::Reset && !self.is_udp {
+            set_socket_linger(&self.socket, Some(Duration::ZERO))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,277 @@
+//! The process: one thread that waits for devices, sockets, processes and the server.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use faas_netstack::{Budget, FRAME_MAX, FlowId, QueryId, Timers};
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventFlags};
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::outbox::Outbox;
+use crate::protocol::{self, MESSAGE_MAX, NetMessage, ServerMessage};
+use crate::sandbox::{Sandbox, Shared, Token};
+
+/// What connections of all sandboxes may reserve for bytes on their way.
+const MEMORY_MAX: usize = 512 << 20;
+/// Events that are looked at in one turn.
+const EVENTS_A_TURN: usize = 256;
+/// Messages of the server that are read in one turn.
+const MESSAGES_A_TURN: usize = 64;
+/// How often changed totals are told.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// A frame may be longer than the device's MTU when the kernel leaves segments together.
+const INCOMING: usize = 68 << 10;
+
+/// The network process before it reads the first packet. [`NetProcess::run`] opens nothing.
+pub struct NetProcess {
+    control: OwnedFd,
+    shared: Shared,
+    message: Vec<u8>,
+    sandboxes: HashMap<u64, Sandbox>,
+    /// By the server's numbers.
+    indexes: HashMap<u64, u64>,
+    next_index: u64,
+    timers: Timers<u64>,
+    /// What was moved since its timer was set.
+    moved: BTreeSet<u64>,
+    /// What may have totals to tell.
+    unreported: BTreeSet<u64>,
+    report_due: Duration,
+    budget: Budget,
+    seed: u64,
+    begun: Instant,
+    wants_room: bool,
+}
+
+/// Runs until the server closes the control socket.
+pub fn main_loop(control: OwnedFd) -> io::Result<()> {
+    NetProcess::prepare(control)?.run()
+}
+
+// === impl NetProcess ===
+
+impl NetProcess {
+    /// Takes what running needs: the epoll set, buffers and a random number.
+    pub fn prepare(control: OwnedFd) -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &control, Token::Control.data(), EventFlags::IN)?;
+        let mut seed = [0; 8];
+        getrandom(&mut seed, GetRandomFlags::empty())?;
+        let shared = Shared {
+            epoll,
+            outbox: Outbox::default(),
+            incoming: vec![0; INCOMING].into(),
+            outgoing: vec![0; FRAME_MAX].into(),
+            again: Vec::new(),
+            unreached: Vec::new(),
+        };
+        Ok(Self {
+            control,
+            shared,
+            message: vec![0; MESSAGE_MAX],
+            sandboxes: HashMap::new(),
+            indexes: HashMap::new(),
+            next_index: 1,
+            timers: Timers::default(),
+            moved: BTreeSet::new(),
+            unreported: BTreeSet::new(),
+            report_due: Duration::ZERO,
+            budget: Budget::new(MEMORY_MAX),
+            seed: u64::from_ne_bytes(seed),
+            begun: Instant::now(),
+            wants_room: false,
+        })
+    }
+
+    /// Serves sandboxes until the server closes the control socket.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Vec::with_capacity(EVENTS_A_TURN);
+        loop {
+            self.wait(&mut events)?;
+            let now = self.begun.elapsed();
+            for event in events.drain(..) {
+                let (token, flags) = (Token::from_data(event.data), event.flags);
+                match token {
+                    Token::Control => {
+                        if flags.intersects(EventFlags::IN | EventFlags::HUP) && !self.read_control(now)? {
+                            return Ok(());
+                        }
+                    }
+                    Token::Device(index) => self.read_device(index, now),
+                    Token::Process(index) => {
+                        self.with(index, |sandbox, shared| sandbox.process_ended(now, shared));
+                    }
+                    Token::Flow(flow) => {
+                        self.with_flow(flow, |sandbox, shared| sandbox.notice(flow, flags, now, shared));
+                    }
+                }
+            }
+            self.take_turns(now);
+            self.settle(now);
+            self.talk()?;
+        }
+    }
+
+    fn wait(&self, events: &mut Vec<Event>) -> io::Result<()> {
+        let now = self.begun.elapsed();
+        let report = (!self.unreported.is_empty()).then_some(self.report_due);
+        let due = self.timers.due().into_iter().chain(report).min().map(|due| due.saturating_sub(now));
+        let timeout = if self.shared.again.is_empty() { due } else { Some(Duration::ZERO) };
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        });
+        match epoll::wait(&self.shared.epoll, spare_capacity(events), timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Flows that had more to do than one turn.
+    fn take_turns(&mut self, now: Duration) {
+        for flow in std::mem::take(&mut self.shared.again) {
+            self.with_flow(flow, |sandbox, shared| sandbox.serve_again(flow, now, shared));
+        }
+    }
+
+    /// Timers, ends and totals.
+    fn settle(&mut self, now: Duration) {
+        while let Some(index) = self.timers.next(now) {
+            self.with(index, |sandbox, shared| sandbox.poll(now, shared));
+        }
+        for index in std::mem::take(&mut self.moved) {
+            let Some(sandbox) = self.sandboxes.get(&index) else { continue };
+            if sandbox.is_over(now) {
+                self.detach(index, now);
+            } else if let Some(due) = sandbox.due() {
+                self.timers.set(index, due.max(now + Duration::from_millis(1)));
+            }
+        }
+        if now >= self.report_due {
+            self.report_due = now + REPORT_EVERY;
+            for index in std::mem::take(&mut self.unreported) {
+                if let Some(sandbox) = self.sandboxes.get_mut(&index) {
+                    sandbox.report(&mut self.shared);
+                }
+            }
+        }
+    }
+
+    fn talk(&mut self) -> io::Result<()> {
+        let waits = self.shared.outbox.flush(self.control.as_fd()).or_else(|error| match error.kind() {
+            // Reading finds the end.
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Ok(false),
+            _ => Err(error),
+        })?;
+        if waits != self.wants_room {
+            self.wants_room = waits;
+            let interest = if waits { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
+            epoll::modify(&self.shared.epoll, &self.control, Token::Control.data(), interest)?;
+        }
+        Ok(())
+    }
+
+    fn read_device(&mut self, index: u64, now: Duration) {
+        let read = self.with(index, |sandbox, shared| sandbox.read_device(now, shared));
+        if let Some(Err(_)) = read {
+            self.detach(index, now);
+        }
+    }
+
+    /// Returns whether the server is still there.
+    fn read_control(&mut self, now: Duration) -> io::Result<bool> {
+        for _ in 0..MESSAGES_A_TURN {
+            match protocol::receive(self.control.as_fd(), &mut self.message) {
+                Ok(Some((message, descriptors))) => self.obey(message, descriptors, now),
+                Ok(None) => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    fn obey(&mut self, message: ServerMessage, mut descriptors: Vec<OwnedFd>, now: Duration) {
+        match message {
+            ServerMessage::Attach { sandbox, limits } => self.attach(sandbox, limits, descriptors),
+            ServerMessage::Detach { sandbox } => {
+                if let Some(index) = self.indexes.get(&sandbox) {
+                    self.detach(*index, now);
+                }
+            }
+            ServerMessage::Reset { sandbox, connections } => {
+                if let Some(index) = self.indexes.get(&sandbox) {
+                    self.with(*index, |sandbox, shared| sandbox.reset(&connections, shared));
+                }
+            }
+            ServerMessage::Connected { flow, check_name } => {
+                let (flow, socket) = (FlowId(flow), descriptors.pop());
+                if let Some(socket) = socket {
+                    self.with_flow(flow, |sandbox, shared| sandbox.connected(flow, socket, check_name, now, shared));
+                }
+            }
+            ServerMessage::Refused { flow, how } => {
+                self.with_flow(FlowId(flow), |sandbox, shared| sandbox.refused(FlowId(flow), how, now, shared));
+            }
+            ServerMessage::Answered { query, bytes } => {
+                let answer = |sandbox: &mut Sandbox, shared: &mut Shared| {
+                    sandbox.answered(QueryId(query), &bytes, now, shared);
+                };
+                self.with(query >> Token::INDEX, answer);
+            }
+            ServerMessage::Named { flow, allowed } => {
+                self.with_flow(FlowId(flow), |sandbox, shared| sandbox.named(FlowId(flow), allowed, now, shared));
+            }
+            ServerMessage::Close { flow } => {
+                self.with_flow(FlowId(flow), |sandbox, shared| sandbox.close(FlowId(flow), now, shared));
+            }
+        }
+    }
+
+    fn attach(&mut self, number: u64, limits: protocol::Limits, descriptors: Vec<OwnedFd>) {
+        let index = self.next_index;
+        let attached = match <[OwnedFd; 2]>::try_from(descriptors) {
+            Ok(descriptors) if index < Token::INDEX_MAX && !self.indexes.contains_key(&number) => {
+                let seed = self.seed.rotate_left(17) ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                Sandbox::attach(number, index, descriptors, limits, (self.budget.clone(), seed), &self.shared)
+            }
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        };
+        match attached {
+            Ok(sandbox) => {
+                self.next_index += 1;
+                self.indexes.insert(number, index);
+                self.sandboxes.insert(index, sandbox);
+            }
+            Err(_) => self.shared.outbox.push(NetMessage::Gone { sandbox: number }),
+        }
+    }
+
+    fn detach(&mut self, index: u64, now: Duration) {
+        if let Some(sandbox) = self.sandboxes.remove(&index) {
+            self.indexes.remove(&sandbox.number);
+            self.timers.remove(index);
+            sandbox.detach(now, &mut self.shared);
+        }
+    }
+
+    fn with_flow(&mut self, flow: FlowId, work: impl FnOnce(&mut Sandbox, &mut Shared)) {
+        self.with(flow.0 >> Token::INDEX, work);
+    }
+
+    /// Works with a sandbox that is attached.
+    fn with<R>(&mut self, index: u64, work: impl FnOnce(&mut Sandbox, &mut Shared) -> R) -> Option<R> {
+        let sandbox = self.sandboxes.get_mut(&index)?;
+        let result = work(sandbox, &mut self.shared);
+        self.moved.insert(index);
+        self.unreported.insert(index);
+        Some(result)
+    }
+}

@@ -1,0 +1,151 @@
+//! What programs see.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+
+use crate::Check;
+use crate::lab::{Lab, SANDBOX};
+
+/// Leads to the far ends.
+pub(crate) const FAR: &str = "93.184.216.34";
+const FAR_V6: &str = "2001:db8::1";
+
+pub(crate) const CHECKS: &[(&str, Check)] = &[
+    ("bytes_come_back", bytes_come_back),
+    ("a_hundred_megabytes_each_way", a_hundred_megabytes_each_way),
+    ("two_hundred_connections_at_once", two_hundred_connections_at_once),
+    ("a_refusal_is_what_the_program_sees", a_refusal_is_what_the_program_sees),
+    ("datagrams_come_back", datagrams_come_back),
+    ("names_are_resolved", names_are_resolved),
+    ("a_name_in_tls_is_asked_about", a_name_in_tls_is_asked_about),
+    ("curl_fetches", curl_fetches),
+    ("a_slow_reader_costs_no_memory", a_slow_reader_costs_no_memory),
+];
+
+pub(crate) fn same(found: &Value, expected: impl Into<Value>) -> Result<()> {
+    let expected = expected.into();
+    ensure!(*found == expected, "{found} is not {expected}");
+    Ok(())
+}
+
+fn bytes_come_back(lab: &mut Lab) -> Result<()> {
+    let port = lab.far.tcp;
+    for size in [0, 1, 1_000, 70_000, 1_000_000] {
+        for host in [FAR, FAR_V6] {
+            same(&lab.ask("echo", &[json!(host), json!(port), json!(size)])?, json!(true))?;
+        }
+    }
+    // The last flow's counts: the word that it began with goes up alone.
+    lab.broker.until("the end of all flows", |seen| seen.closed.len() == 10)?;
+    let seen = lab.broker.seen();
+    ensure!(seen.connects.iter().all(|(sandbox, ..)| *sandbox == SANDBOX));
+    let last = seen.connects[9].1;
+    ensure!(seen.closed[&last] == (1_000_005, 1_000_000), "{:?}", seen.closed[&last]);
+    drop(seen);
+    let total = (2 * 1_071_001 + 50, 2 * 1_071_001);
+    lab.broker.until("the totals", |seen| {
+        seen.usage.get(&SANDBOX).is_some_and(|usage| (usage.up, usage.down, usage.flows) == (total.0, total.1, 10))
+    })
+}
+
+fn a_hundred_megabytes_each_way(lab: &mut Lab) -> Result<()> {
+    const SIZE: u64 = 100_000_000;
+    let port = lab.far.tcp;
+    let before = lab.memory()?;
+    same(&lab.ask("upload", &[json!(FAR), json!(port), json!(SIZE)])?, json!(format!("{SIZE} true")))?;
+    same(&lab.ask("download", &[json!(FAR), json!(port), json!(SIZE)])?, json!([SIZE, true]))?;
+    let grown = lab.memory()?.saturating_sub(before);
+    ensure!(grown < 8 << 20, "{grown} bytes more memory");
+    Ok(())
+}
+
+fn two_hundred_connections_at_once(lab: &mut Lab) -> Result<()> {
+    let port = lab.far.tcp;
+    let before = lab.descriptors()?;
+    same(&lab.ask("many", &[json!(FAR), json!(port), json!(200)])?, json!(200))?;
+    same(&lab.ask("burst", &[json!(FAR), json!(port), json!(200)])?, json!(200))?;
+    lab.broker.until("the end of all flows", |seen| seen.closed.len() == 400)?;
+    let after = lab.descriptors()?;
+    ensure!(after == before, "{before} descriptors became {after}");
+    Ok(())
+}
+
+fn a_refusal_is_what_the_program_sees(lab: &mut Lab) -> Result<()> {
+    let port = lab.far.tcp;
+    // A port that nothing listens on: the one that the system gave and takes back.
+    let shut = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    for (host, port, expected) in [
+        (FAR, shut, json!("ECONNREFUSED")),
+        (FAR_V6, shut, json!("ECONNREFUSED")),
+        ("10.0.0.1", port, json!("EHOSTUNREACH")),
+        ("10.0.0.2", port, json!("EHOSTUNREACH")),
+        ("192.0.0.1", port, json!("ECONNREFUSED")),
+        (FAR, port, json!(null)),
+    ] {
+        let found = lab.ask("refused", &[json!(host), json!(port)])?;
+        ensure!(found == expected, "{host}:{port}: {found} is not {expected}");
+    }
+    same(&lab.ask("refused", &[json!("10.0.0.3"), json!(port), json!(0.5)])?, json!("TimeoutError"))
+}
+
+fn datagrams_come_back(lab: &mut Lab) -> Result<()> {
+    let sizes = [0, 1, 1_472, 9_000, 60_000];
+    for host in [FAR, FAR_V6] {
+        same(&lab.ask("udp_echo", &[json!(host), json!(lab.far.udp), json!(sizes)])?, json!(vec![true; 5]))?;
+    }
+    let shut = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+    same(&lab.ask("udp_refused", &[json!(FAR), json!(shut)])?, json!("ECONNREFUSED"))?;
+    same(&lab.ask("udp_refused", &[json!("10.0.0.1"), json!(shut)])?, json!("EHOSTUNREACH"))
+}
+
+fn names_are_resolved(lab: &mut Lab) -> Result<()> {
+    same(&lab.ask("lookup", &[json!("a.example")])?, json!(FAR))?;
+    same(&lab.ask("lookup_by_tcp", &[json!("a.example"), json!(20)])?, json!(vec![FAR; 20]))?;
+    same(&lab.ask("lookup_by_system", &[json!("a.example")])?, json!([FAR]))?;
+    ensure!(lab.broker.seen().queries >= 23, "{}", lab.broker.seen().queries);
+    same(&lab.ask("echo", &[json!("a.example"), json!(lab.far.tcp), json!(10)])?, json!(true))
+}
+
+fn a_name_in_tls_is_asked_about(lab: &mut Lab) -> Result<()> {
+    let port = lab.far.tcp;
+    // The far end is no TLS server; one of the two never hears of it.
+    let bad = lab.ask("tls", &[json!("10.0.0.4"), json!(port), json!("bad.example")])?;
+    same(&bad, json!("ConnectionResetError"))?;
+    ensure!(lab.broker.seen().names == [Some("bad.example".to_owned())]);
+    lab.broker.until("the end", |seen| seen.closed.len() == 1)?;
+    ensure!(lab.broker.seen().closed.values().all(|counts| *counts == (0, 0)), "something leaked");
+    let good = lab.ask("tls", &[json!("10.0.0.4"), json!(port), json!("good.example")])?;
+    ensure!(good != bad, "{good}");
+    lab.broker.until("the end", |seen| seen.closed.len() == 2)?;
+    ensure!(lab.broker.seen().closed.values().any(|(up, _)| *up > 200), "nothing arrived");
+    Ok(())
+}
+
+fn curl_fetches(lab: &mut Lab) -> Result<()> {
+    if lab.ask("has_curl", &[])? == json!(false) {
+        println!("left out: there is no curl");
+        return Ok(());
+    }
+    let port = lab.far.http;
+    for url in [format!("http://{FAR}:{port}/"), format!("http://[{FAR_V6}]:{port}/")] {
+        same(&lab.ask("curl", &[json!(url)])?, json!("hello"))?;
+    }
+    Ok(())
+}
+
+fn a_slow_reader_costs_no_memory(lab: &mut Lab) -> Result<()> {
+    let before = lab.memory()?;
+    let port = lab.far.tcp;
+    let slow = [json!(FAR), json!(port), json!(30_000_000), json!(0.002), json!(64 << 10)];
+    lab.guest.begin("download", &slow)?;
+    let mut most = 0;
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(20));
+        most = most.max(lab.memory()?);
+    }
+    same(&lab.guest.answer()?, json!([30_000_000, true]))?;
+    ensure!(most.saturating_sub(before) < 8 << 20, "{before} bytes of memory became {most}");
+    Ok(())
+}
