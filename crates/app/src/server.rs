@@ -12,7 +12,7 @@ use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
 use faas_engine::{CallbackPolicy, CollectPolicy, Engine, EngineSettings, Ports};
 use faas_gateway::{Audience, Gateway};
 use faas_outbound::{HttpOutbound, Operator};
-use faas_ports::{Inspection, Sandboxes, SystemClock};
+use faas_ports::{Inspection, NoNetworks, Sandboxes, SystemClock};
 use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
 use faas_store::{Store, StoreConfig};
@@ -272,6 +272,7 @@ fn launcher(config: &ServerConfig, store: &Store, sandboxes: &Arc<LinuxSandboxes
     let clock = Arc::new(SystemClock);
     let ports = RuntimesPorts {
         sandboxes: Arc::clone(sandboxes) as _,
+        networks: Arc::new(NoNetworks),
         layers: store.runtimes(),
         clock: Arc::clone(&clock) as _,
         ids: clock,

@@ -40,6 +40,7 @@ impl PoolSpec {
         InstanceSpec {
             id: ids.mint(now),
             sandbox: ids.mint(now),
+            project: self.project,
             function: self.name.clone(),
             version: self.version,
             settings: Arc::clone(&self.settings),

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use faas_types::{
     ByteSize, Fault, FunctionError, FunctionName, FunctionSettings, InstanceId, IsolationLevel, LayerName, LogLevel,
-    LogStream, RunId, RuntimeName, SandboxId, Timestamp,
+    LogStream, ProjectId, RunId, RuntimeName, SandboxId, Timestamp,
 };
 use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
@@ -36,6 +36,8 @@ pub struct InstanceSpec {
     pub id: InstanceId,
     /// The sandbox's id.
     pub sandbox: SandboxId,
+    /// Whose it is.
+    pub project: ProjectId,
     /// The function's name, for the user's context object.
     pub function: FunctionName,
     /// The version's number, for the user's context object.

@@ -17,6 +17,7 @@ mod history;
 mod inspection;
 mod instances;
 mod layers;
+mod network;
 mod outbound;
 mod queue;
 mod registry;
@@ -46,6 +47,10 @@ pub use instances::{
     PublishReply, Publishing, ReplyHead, RuntimeDescription, StartFigures, StartPath,
 };
 pub use layers::{LayerBuild, Layers};
+pub use network::{
+    NetworkDenial, NetworkDevice, NetworkEvent, NetworkLease, NetworkOwner, NetworkProcesses, NetworkUsage, Networks,
+    NoNetworks,
+};
 pub use outbound::{Outbound, OutboundError, OutboundMessage, UrlRefusal};
 pub use queue::{
     Enqueued, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Sequel, Settlement, Verdict, Want,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use faas_types::{IsolationLevel, IsolationReport, NetworkMode, SandboxId};
 
-use crate::{PortError, PortResult};
+use crate::{NetworkDevice, PortError, PortResult};
 
 /// A read-only layer below the sandbox's root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,9 @@ pub struct OpenSandbox {
     pub stderr: OwnedFd,
     /// Kills and observes it. Dropping it kills the whole tree.
     pub control: Box<dyn SandboxControl>,
+    /// Its device, where the spec asked for [`NetworkMode::Egress`] and the sandbox confines. Programs inside may use it
+    /// from the start: what they send waits for whoever serves the device.
+    pub network: Option<NetworkDevice>,
 }
 
 /// How a sandbox's program ended.
@@ -167,9 +170,9 @@ pub trait Zygote: Send + Sync {
 /// What keeps a parked sandbox from its assignment.
 #[async_trait]
 pub trait Barrier: Send + Sync {
-    /// Makes the sandbox what [`Sandboxes::open`] would have made with these layers, limits and network. When it
-    /// fails, the sandbox must be thrown away.
-    async fn lift(self: Box<Self>, assignment: Assignment) -> PortResult<()>;
+    /// Makes the sandbox what [`Sandboxes::open`] would have made with these layers, limits and network, and returns its
+    /// device where it has one. When it fails, the sandbox must be thrown away.
+    async fn lift(self: Box<Self>, assignment: Assignment) -> PortResult<Option<NetworkDevice>>;
 }
 
 /// One open sandbox.

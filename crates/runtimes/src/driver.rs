@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use faas_ports::{
-    Clock, ExchangeEnd, ExchangeItem, InstanceLogs, LogEntry, OpenSandbox, PortError, PortResult, Publishing,
-    SandboxExit,
+    Clock, ExchangeEnd, ExchangeItem, InstanceLogs, LogEntry, NetworkEvent, OpenSandbox, PortError, PortResult,
+    Publishing, SandboxExit,
 };
 use faas_proto::frame::{Frame, FrameKind};
 use faas_proto::frame_heads::{self, EndHead, LogHead};
@@ -23,6 +23,7 @@ use crate::channel::{self, detached};
 use crate::frame_budget::{self, FrameBudget};
 use crate::idle_log::IdleLog;
 use crate::link::{Link, Stopped};
+use crate::network::{self, InstanceNetwork};
 use crate::outbox::Outbox;
 use crate::pipes::Pipe;
 use crate::publication;
@@ -61,6 +62,7 @@ pub(crate) struct Driver {
     lines: Vec<LogEntry>,
     /// Raw output that tells of an end for want of memory.
     starving: Option<String>,
+    network: Option<InstanceNetwork>,
 }
 
 // === impl Driver ===
@@ -88,8 +90,15 @@ impl Driver {
         let buffer = BytesMut::with_capacity(READ_LEN);
         let (budget, (idle_log, logs), began) = (FrameBudget::new(), IdleLog::new(), clock.now());
         let lines = Vec::new();
-        let driver = Self { socket, budget, idle_log, buffer, pipes, exit, link, clock, began, lines, starving };
+        let network = None;
+        let driver =
+            Self { socket, budget, idle_log, buffer, pipes, exit, link, clock, began, lines, starving, network };
         Ok((driver, logs))
+    }
+
+    /// Gives the instance its network, which ends with this driver.
+    pub(crate) fn join(&mut self, network: InstanceNetwork) {
+        self.network = Some(network);
     }
 
     pub(crate) fn link(&self) -> &Link {
@@ -116,6 +125,9 @@ impl Driver {
                 }
             }
             let [stdout, stderr] = &self.pipes;
+            let network = self.network.as_mut();
+            let is_networked = network.is_some();
+            let event = async { network.expect("asked only where there is one").event().await };
             tokio::select! {
                 // In this order, so that a reply is looked for first and costs no look at the rest.
                 biased;
@@ -127,10 +139,24 @@ impl Driver {
                 }
                 () = stdout.readable(), if pause.is_none() => self.read_pipe(0).await,
                 () = stderr.readable(), if pause.is_none() => self.read_pipe(1).await,
+                event = event, if is_networked && pause.is_none() => self.tell(event).await,
                 _ = &mut self.exit => self.read_rest()?,
                 () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
             }
         }
+    }
+
+    /// Puts an event of the network into the log of the run that caused it, as far as that can be told.
+    async fn tell(&mut self, event: NetworkEvent) {
+        self.lines.push(network::line_of(event, self.clock.now()));
+        self.forward_lines().await;
+    }
+
+    /// What the network has told by now: a run that ends saw its denials before.
+    fn read_network(&mut self) {
+        let now = self.clock.now();
+        let events = std::iter::from_fn(|| self.network.as_mut()?.event_now());
+        self.lines.extend(events.map(|event| network::line_of(event, now)));
     }
 
     /// After the program's end: what it had sent is still in the socket, and nothing more will come.
@@ -271,6 +297,7 @@ impl Driver {
             self.pipes[index].read(self.clock.now(), &mut self.lines);
             self.pipes[index].flush(self.clock.now(), &mut self.lines);
         }
+        self.read_network();
         self.forward_lines().await;
         match self.link.streams.finish(frame.stream).map_err(breach)? {
             Some(Finished { inbox, headed: true, .. }) => {
@@ -410,6 +437,7 @@ impl Driver {
             }
             self.pipes[index].flush(self.clock.now(), &mut self.lines);
         }
+        self.read_network();
         self.forward_lines().await;
     }
 

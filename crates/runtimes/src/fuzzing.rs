@@ -161,6 +161,7 @@ pub async fn drive(input: &[u8]) -> Cost {
         stdout: stdout.into(),
         stderr: stderr.into(),
         control: Box::new(Fed(over.clone())),
+        network: None,
     };
     let (driver, mut logs) = Driver::new(sandbox, Arc::new(SystemClock), None).expect("registered");
     let link = driver.link().clone();

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use faas_ports::{
-    Assignment, Clock, InstanceLogs, InstanceSpec, LaunchTimings, Launched, PortError, SandboxExit, StartPath,
+    Assignment, Clock, InstanceLogs, InstanceSpec, LaunchTimings, Launched, NetworkDevice, Networks, PortError,
+    SandboxExit, StartPath,
 };
 use faas_proto::frame::{self, FrameKind, PROTOCOL_VERSION};
 use faas_proto::frame_heads::{self, DebuggerHead, InitHead, ReadyHead};
@@ -23,6 +24,7 @@ use crate::instance::LiveInstance;
 use crate::kind::Kind;
 use crate::link::Stopped;
 use crate::lot::Lot;
+use crate::network::InstanceNetwork;
 use crate::outbox::Queued;
 use crate::waiting::{Waiting, hello};
 
@@ -44,6 +46,7 @@ pub(crate) struct Launch {
     /// The layer with the debugger's package.
     pub(crate) debugger: Option<PathBuf>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) networks: Arc<dyn Networks>,
 }
 
 /// Why an opened sandbox did not become an instance.
@@ -60,6 +63,8 @@ struct Boarded {
     driver: Driver,
     logs: InstanceLogs,
     path: StartPath,
+    /// Before the function's code is there, nobody has used it.
+    device: Option<NetworkDevice>,
 }
 
 /// A runtime that has loaded its function.
@@ -77,7 +82,10 @@ impl Launch {
         let begun = Instant::now();
         let deadline = tokio::time::Instant::now() + self.spec.init_timeout;
         let boarding = tokio::time::timeout_at(deadline, self.board(lot));
-        let Boarded { mut driver, mut logs, path } = boarding.await.map_err(|_| self.late())??;
+        let Boarded { mut driver, mut logs, path, device } = boarding.await.map_err(|_| self.late())??;
+        if let Some(device) = device {
+            driver.join(InstanceNetwork::attach(&*self.networks, device, &self.spec).await?);
+        }
         let timings = LaunchTimings { path, sandbox: begun.elapsed(), ..LaunchTimings::default() };
         let shaking = tokio::time::timeout_at(deadline, self.handshake(&mut driver, timings));
         let shaken = tokio::select! {
@@ -124,10 +132,11 @@ impl Launch {
             Some(_) => self.kind.inspected_spec(self.spec.sandbox, &self.spec, self.debugger.as_deref()),
             None => self.kind.spec_of(self.spec.sandbox, &self.spec),
         };
-        let sandbox = lot.sandboxes.open(spec).await?;
+        let mut sandbox = lot.sandboxes.open(spec).await?;
+        let device = sandbox.network.take();
         let starving = self.kind.found.recipe.start.out_of_memory.clone();
         let (driver, logs) = Driver::new(sandbox, self.clock.clone(), starving)?;
-        Ok(Boarded { driver, logs, path: StartPath::Exec })
+        Ok(Boarded { driver, logs, path: StartPath::Exec, device })
     }
 
     async fn board_waiting(&self, lot: &Lot) -> Option<Boarded> {
@@ -147,7 +156,7 @@ impl Launch {
 
     async fn assign(&self, lot: &Lot, waiting: Waiting, path: StartPath) -> Option<Boarded> {
         match waiting.assign(self.assignment()).await {
-            Ok((driver, logs)) => Some(Boarded { driver, logs, path }),
+            Ok((driver, logs, device)) => Some(Boarded { driver, logs, path, device }),
             Err(error) => {
                 self.note_fallback(lot, "assign", &error);
                 None

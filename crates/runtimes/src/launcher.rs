@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use faas_ports::{
-    Clock, IdSource, InstanceSpec, Launched, Launcher, Layers, RuntimeDescription, Sandboxes, StartFigures,
+    Clock, IdSource, InstanceSpec, Launched, Launcher, Layers, Networks, RuntimeDescription, Sandboxes, StartFigures,
 };
 use faas_types::{ByteSize, Fault, RuntimeName};
 use parking_lot::Mutex;
@@ -34,6 +34,7 @@ pub struct RuntimesConfig {
 #[expect(missing_docs, reason = "each field is the port of its type")]
 pub struct RuntimesPorts {
     pub sandboxes: Arc<dyn Sandboxes>,
+    pub networks: Arc<dyn Networks>,
     pub layers: Arc<dyn Layers>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
@@ -43,6 +44,7 @@ pub struct RuntimesPorts {
 pub struct RuntimesLauncher {
     installations: Arc<Installations>,
     clock: Arc<dyn Clock>,
+    networks: Arc<dyn Networks>,
     lot: Arc<Lot>,
     /// Keeps the lot filled.
     tending: Mutex<Option<JoinHandle<()>>>,
@@ -54,10 +56,10 @@ impl RuntimesLauncher {
     /// Makes a launcher; costs nothing yet. Call [`discover`](Self::discover) soon, off the async threads.
     #[must_use]
     pub fn new(ports: RuntimesPorts, config: RuntimesConfig) -> Self {
-        let RuntimesPorts { sandboxes, layers, clock, ids } = ports;
+        let RuntimesPorts { sandboxes, networks, layers, clock, ids } = ports;
         let installations = Arc::new(Installations::new(layers, config.search, config.cache));
         let lot = Lot::new(sandboxes, Arc::clone(&installations), Arc::clone(&clock), ids, config.parked);
-        Self { installations, clock, lot: Arc::new(lot), tending: Mutex::new(None) }
+        Self { installations, clock, networks, lot: Arc::new(lot), tending: Mutex::new(None) }
     }
 
     /// What installs packages for the same runtimes.
@@ -126,6 +128,7 @@ impl Launcher for RuntimesLauncher {
             Some(inspection) => self.installations.debugger(&kind, inspection).await?,
             None => None,
         };
-        Launch { kind, spec, debugger, clock: self.clock.clone() }.run(&self.lot).await
+        let (clock, networks) = (self.clock.clone(), self.networks.clone());
+        Launch { kind, spec, debugger, clock, networks }.run(&self.lot).await
     }
 }

@@ -28,6 +28,7 @@ mod launch;
 mod launcher;
 mod link;
 mod lot;
+mod network;
 mod outbox;
 mod pipes;
 mod publication;

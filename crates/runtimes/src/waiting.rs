@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_ports::{Assignment, Barrier, Clock, InstanceLogs, ParkedSandbox, PortError, PortResult};
+use faas_ports::{Assignment, Barrier, Clock, InstanceLogs, NetworkDevice, ParkedSandbox, PortError, PortResult};
 use faas_proto::frame::{FrameKind, PROTOCOL_VERSION};
 use faas_proto::frame_heads::HelloHead;
 
@@ -36,10 +36,13 @@ impl Waiting {
         }
     }
 
-    /// Makes it a function's.
-    pub(crate) async fn assign(self, assignment: Assignment) -> PortResult<(Driver, InstanceLogs)> {
-        self.barrier.lift(assignment).await?;
-        Ok((self.driver, self.logs))
+    /// Makes it a function's. Also gives its network device, where the function has a network.
+    pub(crate) async fn assign(
+        self,
+        assignment: Assignment,
+    ) -> PortResult<(Driver, InstanceLogs, Option<NetworkDevice>)> {
+        let device = self.barrier.lift(assignment).await?;
+        Ok((self.driver, self.logs, device))
     }
 }
 

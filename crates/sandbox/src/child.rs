@@ -4,8 +4,8 @@
 //! *Furnish* attaches the layers and closes the doors; then the program starts. A parked sandbox (`parking`) waits with
 //! its program running, and gets the function's layers from a process that it keeps for that (`porter`).
 //!
-//! The order within them is forced by the kernel. Layers are opened first, because their directories are reachable
-//! only for the user that the server runs as; the switch to the sandbox's own user comes before any file is made in a
+//! The order within them is forced by the kernel. Layers and the file of network devices are opened first, because they
+//! are reachable only for the user that the server runs as; the switch to the sandbox's own user comes before any file is made in a
 //! new tmpfs, because those want an owner that is mapped; capabilities go when the last mount is done; the filter
 //! comes last, because it refuses most of what happened before.
 
@@ -15,6 +15,7 @@ mod files;
 mod init;
 mod limits;
 mod mounts;
+mod network;
 mod parking;
 mod plain;
 mod plan;
@@ -26,7 +27,7 @@ mod zygote;
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use libc::sock_filter;
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
@@ -36,13 +37,13 @@ pub(crate) use ferry::{Crossing, Landing};
 pub(crate) use mounts::detached_layer;
 pub(crate) use plan::Plan;
 pub(crate) use porter::{Delivery, Order};
-pub(crate) use privileges::LOCKED;
+pub(crate) use privileges::{LOCKED, drop_capabilities, keep_over_setuid};
 pub(crate) use probe::{Finding, ProbeTargets};
 pub(crate) use procfs::existing_masks;
 
 use crate::problem::{During, Problem, Step};
 use crate::sys;
-use crate::wire::{Confinement, Handover};
+use crate::wire::{Confinement, Handover, send};
 
 /// The user and group inside every sandbox.
 pub(crate) const INSIDE_ID: u32 = 1000;
@@ -56,6 +57,8 @@ pub(crate) struct Inheritance {
     pub(crate) exit: File,
     /// The `cgroup.procs` files to join. Empty when the clone itself did that.
     pub(crate) entrances: Vec<File>,
+    /// What a network device can be made of: from the set-up until a porter has it or its device is with the server.
+    pub(crate) tun: Option<OwnedFd>,
 }
 
 /// A sandbox without layers.
@@ -95,8 +98,12 @@ fn set_up(plan: &Plan, inheritance: &mut Inheritance, filter: &[sock_filter]) ->
     unshare_cgroup().during(Step::CgroupNamespace)?;
     let layers = mounts::Sources::open(plan)?;
     let devices = devices::Sources::open()?;
+    inheritance.tun = network::open_tun(plan)?;
     wait_for_identity(&mut inheritance.go)?;
-    let blank = prepare(devices, plan.loopback)?;
+    let blank = prepare(devices)?;
+    if !plan.is_parked {
+        bring_up_network(plan, inheritance)?;
+    }
     furnish(plan, blank, layers)?;
     if !plan.is_parked {
         privileges::drop_all(filter)?;
@@ -136,11 +143,21 @@ fn wait_for_identity(go: &mut File) -> Result<(), Problem> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).during(Step::Identity)
 }
 
-fn prepare(devices: devices::Sources, loopback: bool) -> Result<Blank, Problem> {
-    sys::set_host_name("sandbox").during(Step::HostName)?;
-    if loopback {
-        sys::loopback_up().during(Step::Loopback)?;
+/// The device goes to the server by the way that the ferry uses afterwards.
+fn bring_up_network(plan: &Plan, inheritance: &mut Inheritance) -> Result<(), Problem> {
+    let tun = inheritance.tun.take();
+    network::bring_up(plan.network, tun.as_ref().map(AsFd::as_fd))?;
+    if let (Some(order), Some(tun)) = (&inheritance.handover.order, &tun) {
+        send(order.as_fd(), &Delivery::Ok(()), &[tun.as_fd()]).during(Step::Network)?;
     }
+    if !plan.ferry {
+        inheritance.handover.order = None;
+    }
+    Ok(())
+}
+
+fn prepare(devices: devices::Sources) -> Result<Blank, Problem> {
+    sys::set_host_name("sandbox").during(Step::HostName)?;
     let devices = devices::Devices::prepare(devices).during(Step::Devices)?;
     let proc = procfs::prepare().during(Step::Proc)?;
     Ok(Blank { devices, proc })

@@ -26,8 +26,13 @@ pub(crate) struct LinuxControl {
 // === impl LinuxControl ===
 
 impl LinuxControl {
-    pub(crate) fn new(opened: Opened, level: IsolationLevel, ferry: Option<Ferry>) -> Self {
-        Self { opened, level, ferry, passing: Arc::default(), meter: OnceLock::new() }
+    pub(crate) fn new(opened: Opened, level: IsolationLevel) -> Self {
+        Self { opened, level, ferry: None, passing: Arc::default(), meter: OnceLock::new() }
+    }
+
+    /// The same with a way to what listens inside.
+    pub(crate) fn with(self, ferry: Option<Ferry>) -> Self {
+        Self { ferry, ..self }
     }
 
     fn meter(&self) -> &Meter {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use faas_ports::{OpenSandbox, PortError, PortResult};
-use faas_types::{Feature, IsolationLevel, IsolationReport, Probe};
+use faas_types::{Feature, IsolationLevel, IsolationReport, NetworkMode, Probe};
 
 use crate::cgroup::{Controller, Layout};
 use crate::child::{Finding, ProbeTargets};
@@ -44,10 +44,11 @@ pub(crate) async fn examine(link: &Link, config: &SandboxConfig) -> PortResult<I
         program: Program::Probe(targets),
         cwd: PathBuf::from("/"),
         limits: LIMITS,
-        loopback: false,
+        network: NetworkMode::None,
+        ferry: false,
         parked: false,
     };
-    let mut outcome = attempt(link, request.clone()).await;
+    let (mut outcome, network) = tokio::join!(attempt(link, request.clone()), egress(link, request.clone()));
     if let Err(error) = &outcome
         && !is_a_lack(error)
     {
@@ -56,24 +57,56 @@ pub(crate) async fn examine(link: &Link, config: &SandboxConfig) -> PortResult<I
         tracing::warn!(%error, "probing for isolation failed unexpectedly; it is tried once more");
         outcome = attempt(link, OpenRequest { name: "probe-again".to_owned(), ..request }).await;
     }
-    let probes = match outcome {
+    let mut probes = match outcome {
         Ok(findings) => judge(&findings, &link.layout),
         Err(error) => {
             tracing::warn!(%error, "no sandbox can be opened on this machine");
             impossible(&error)
         }
     };
+    probes.push(network);
     let report = IsolationReport::from_probes(probes);
     Ok(IsolationReport { level: report.level.min(config.level_max), ..report })
 }
 
 async fn attempt(link: &Link, request: OpenRequest) -> Result<Vec<Finding>, OpenError> {
     let probing = async {
-        let sandbox = launch(link, request, IsolationLevel::Process, false).await?;
+        let sandbox = launch(link, request, IsolationLevel::Process).await?;
         Ok(collect(sandbox).await?)
     };
     let late = || PortError::failed("probing", "the throwaway sandbox does not end");
     tokio::time::timeout(PATIENCE, probing).await.map_err(|_| late())?
+}
+
+/// Whether a sandbox can have a network device: opens one that has, whose program tries nothing.
+async fn egress(link: &Link, request: OpenRequest) -> Probe {
+    let Program::Probe(targets) = request.program else { unreachable!("a probe's request runs a probe") };
+    let program = Program::Probe(ProbeTargets { features: Vec::new(), ..targets });
+    let request = OpenRequest { name: "probe-network".to_owned(), program, network: NetworkMode::Egress, ..request };
+    let probing = tokio::time::timeout(PATIENCE, launch(link, request, IsolationLevel::Process)).await;
+    let outcome = probing.unwrap_or_else(|_| Err(PortError::failed("probing", "it does not end").into()));
+    let (enforced, detail, fix) = match outcome {
+        Ok(sandbox) => {
+            drop(sandbox.network);
+            sandbox.control.wait().await;
+            (true, "functions with network = \"egress\" get a device".to_owned(), None)
+        }
+        Err(error) => (false, error.to_string(), Some(network_fix(&error).to_owned())),
+    };
+    Probe { feature: Feature::Egress, enforced, detail, fix }
+}
+
+fn network_fix(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::Problem(problem) if problem.step != Step::Network => {
+            "functions must be confined first: see the features above"
+        }
+        OpenError::Problem(problem) if problem.errno == libc::EACCES => {
+            "let the server's user open it: `chmod 0666 /dev/net/tun` (a udev rule keeps that over restarts), or run the \
+             server as root"
+        }
+        _ => "load the kernel's module: `modprobe tun`; in a container, start it with `--device /dev/net/tun`",
+    }
 }
 
 /// Whether the kernel, or whoever set this machine up, refuses what a sandbox needs.
@@ -95,7 +128,7 @@ async fn collect(sandbox: OpenSandbox) -> PortResult<Vec<Finding>> {
     let text = text.map_err(|error| PortError::io("reading the probes", error))?;
     let findings: Result<Vec<Finding>, _> = text.lines().map(serde_json::from_str).collect();
     match findings {
-        Ok(findings) if findings.len() == Feature::ALL.len() => Ok(findings),
+        Ok(findings) if findings.len() == Feature::CONFINING.len() => Ok(findings),
         _ => Err(PortError::failed("probing", format!("the throwaway sandbox ended early: {exit:?}"))),
     }
 }
@@ -108,6 +141,7 @@ fn targets(root: &ProbeRoot) -> io::Result<ProbeTargets> {
         host_file: root.path.clone(),
         host_pid: std::process::id().cast_signed(),
         user: rustix::process::geteuid().as_raw(),
+        features: Feature::CONFINING.to_vec(),
     })
 }
 
@@ -148,7 +182,7 @@ fn impossible(error: &OpenError) -> Vec<Probe> {
         let detail = if blamed { error.to_string() } else { format!("not tried: {error}") };
         Probe { feature, enforced: false, detail, fix: blamed.then(|| fix(feature).to_owned()) }
     };
-    Feature::ALL.into_iter().map(probe).collect()
+    Feature::CONFINING.into_iter().map(probe).collect()
 }
 
 fn culprit(step: Step) -> Feature {

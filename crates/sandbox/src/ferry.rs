@@ -5,14 +5,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use faas_ports::{PortError, PortResult};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
 use crate::child::{Crossing, Landing};
-use crate::sys;
 use crate::wire::{receive, send};
 
 /// More than the ferry gives the one who listens.
@@ -36,15 +34,9 @@ pub(crate) struct Berth {
 // === impl Ferry ===
 
 impl Ferry {
-    /// One by a process inside, and the descriptor that this must get.
-    pub(crate) fn inside() -> PortResult<(Self, OwnedFd)> {
-        let failed = |error: std::io::Error| PortError::io("making the descriptors of a sandbox", error);
-        let flags = SocketFlags::CLOEXEC;
-        let (order, inner) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-            .map_err(|error| failed(error.into()))?;
-        rustix::io::ioctl_fionbio(&order, true).map_err(|error| failed(error.into()))?;
-        let order = sys::watch(order).map_err(failed)?;
-        Ok((Self::Inside(Mutex::new(Berth { order, number: 0 })), inner))
+    /// One by a process inside, which hears its orders at the other end.
+    pub(crate) fn inside(order: AsyncFd<OwnedFd>) -> Self {
+        Self::Inside(Mutex::new(Berth { order, number: 0 }))
     }
 
     /// A connection to a port inside.

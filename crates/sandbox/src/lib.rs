@@ -1,11 +1,14 @@
 //! Confines a process: namespaces, mounts, cgroups, seccomp, limits.
 //!
-//! [`LinuxSandboxes`] implements the port. Three kinds of process take part:
+//! [`LinuxSandboxes`] implements the port. Three kinds of process make them:
 //!
 //! - the server asks and observes; it never forks;
 //! - the spawner (this program again, see [`spawner_main`]) clones, keeps cgroups, and reaps;
 //! - the first process of each sandbox, a child of the spawner, sets itself up from the inside, starts the program
 //!   and lives as long as that.
+//!
+//! A fourth kind speaks TCP, UDP and DNS for all sandboxes whose functions have a network (see [`network_main`]); it is a
+//! child of the server.
 //!
 //! Death goes downwards. A program's end ends the first process, and the kernel kills what is left in its process
 //! namespace. The spawner's end kills every first process (parent death signal). The server's end closes the socket on
@@ -43,6 +46,8 @@ mod ferry;
 mod helper;
 mod link;
 mod lock;
+mod netlink;
+mod network_process;
 mod outside;
 mod pace;
 mod pair;
@@ -59,6 +64,7 @@ mod zygote;
 
 pub use config::{SandboxConfig, SpawnerCommand};
 pub use helper::helper_main;
+pub use network_process::{LinuxNetworkProcesses, network_main};
 pub use pace::give_way_to_calls;
 pub use sandboxes::LinuxSandboxes;
 pub use spawner::spawner_main;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faas_ports::{Assignment, Barrier, ParkedSandbox, PortError, PortResult};
+use faas_ports::{Assignment, Barrier, NetworkDevice, ParkedSandbox, PortError, PortResult};
 use faas_types::{IsolationLevel, NetworkMode};
 use rustix::net::SocketType;
 use tokio::io::Interest;
@@ -20,8 +20,7 @@ use crate::link::Link;
 use crate::pair::pair;
 use crate::passing::Passing;
 use crate::problem::{During, OpenError, Problem, Step};
-use crate::sandboxes::{admit, ends, on_host, settled};
-use crate::sys;
+use crate::sandboxes::{admit, ends, network_device, on_host, order_socket, settled};
 use crate::wire::{Limits, OpenRequest, receive, send, send_bytes};
 
 /// A porter needs microseconds.
@@ -30,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The order that a parked sandbox's porter waits for.
 struct LinuxBarrier {
     order: AsyncFd<OwnedFd>,
+    /// The first one inside.
+    process: Arc<OwnedFd>,
     cgroup: Option<Cgroup>,
     passing: Arc<Passing>,
     /// Those that hold now.
@@ -53,7 +54,7 @@ pub(crate) async fn park(
 ) -> Result<ParkedSandbox, OpenError> {
     let failed = |error: io::Error| PortError::io("making the descriptors of a sandbox", error);
     let (ends, mut handover) = ends(SocketType::STREAM)?;
-    let (order, inner) = pair(SocketType::SEQPACKET).map_err(failed)?;
+    let (order, inner) = order_socket()?;
     handover.order = Some(inner);
     let outside = match zygote {
         Some(zygote) => {
@@ -74,12 +75,12 @@ pub(crate) async fn park(
         zygote.fork(&fds).await?;
     }
     drop(handover);
-    let control = LinuxControl::new(opened, level, None);
+    let process = Arc::clone(&opened.pidfd);
+    let control = LinuxControl::new(opened, level);
     let passing = Arc::clone(&control.passing);
     let sandbox = settled(control, ends).await?;
-    rustix::io::ioctl_fionbio(&order, true).map_err(|error| failed(error.into()))?;
-    let order = sys::watch(order).map_err(|error| PortError::io("watching over a parked sandbox", error))?;
-    Ok(ParkedSandbox { sandbox, barrier: Box::new(LinuxBarrier { order, cgroup, passing, limits, level }) })
+    let barrier = LinuxBarrier { order, process, cgroup, passing, limits, level };
+    Ok(ParkedSandbox { sandbox, barrier: Box::new(barrier) })
 }
 
 // === impl Parent ===
@@ -97,7 +98,7 @@ impl Parent<'_> {
 // === impl LinuxBarrier ===
 
 impl LinuxBarrier {
-    async fn deliver(&self, order: &Order, mounts: &[OwnedFd], wanted: &Limits) -> PortResult<()> {
+    async fn deliver(&self, order: &Order, mounts: &[OwnedFd], wanted: &Limits) -> PortResult<Option<NetworkDevice>> {
         let failed = |error: std::io::Error| PortError::failed("assigning a parked sandbox", error);
         let fds: Vec<BorrowedFd<'_>> = mounts.iter().map(AsFd::as_fd).collect();
         let sending = self.order.async_io(Interest::WRITABLE, |socket| send(socket.as_fd(), order, &fds));
@@ -109,7 +110,11 @@ impl LinuxBarrier {
         }
         let answer = self.order.async_io(Interest::READABLE, |socket| receive::<Delivery>(socket.as_fd())).await;
         match answer.map_err(failed)? {
-            Some((delivery, _)) => Ok(delivery?),
+            Some((delivery, fds)) => {
+                delivery?;
+                let is_networked = order.network == NetworkMode::Egress;
+                is_networked.then(|| network_device(fds, &self.process)).transpose()
+            }
             None => Err(PortError::failed("assigning a parked sandbox", "it has ended")),
         }
     }
@@ -117,7 +122,7 @@ impl LinuxBarrier {
 
 #[async_trait]
 impl Barrier for LinuxBarrier {
-    async fn lift(self: Box<Self>, assignment: Assignment) -> PortResult<()> {
+    async fn lift(self: Box<Self>, assignment: Assignment) -> PortResult<Option<NetworkDevice>> {
         admit(self.level, assignment.min_isolation)?;
         let Assignment { memory_bytes, cpu_millis, .. } = assignment;
         let limits = Limits { memory_bytes, cpu_millis, ..self.limits };
@@ -126,7 +131,7 @@ impl Barrier for LinuxBarrier {
             mounts.push(detached_layer(&on_host(&mount.source)?).map_err(|problem: Problem| PortError::from(problem))?);
         }
         let targets = assignment.mounts.into_iter().map(|mount| mount.target).collect();
-        let order = Order { targets, limits, loopback: assignment.network == NetworkMode::Loopback };
+        let order = Order { targets, limits, network: assignment.network };
         let delivering = self.deliver(&order, &mounts, &limits);
         let outcome = tokio::time::timeout(PATIENCE, delivering).await;
         outcome.map_err(|_| PortError::failed("assigning a parked sandbox", "it does not answer"))?

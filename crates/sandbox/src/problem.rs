@@ -21,6 +21,7 @@ pub(crate) enum Step {
     Layers,
     HostName,
     Loopback,
+    Network,
     Root,
     Devices,
     Proc,
@@ -84,6 +85,7 @@ impl fmt::Display for Step {
             Self::Layers => "open the layer",
             Self::HostName => "set the host name",
             Self::Loopback => "bring the loopback interface up",
+            Self::Network => "set up the network device",
             Self::Root => "mount the layer",
             Self::Devices => "mount /dev",
             Self::Proc => "mount /proc",
@@ -121,7 +123,9 @@ impl From<Problem> for PortError {
         match problem.step {
             Step::Capacity => Self::Full { what: "the range of sandbox user ids".to_owned() },
             Step::WorkingDirectory | Step::Exec => Self::Invalid(problem.to_string()),
-            Step::Clone | Step::Identity | Step::CgroupNamespace | Step::Proc => Self::Isolation(problem.to_string()),
+            Step::Clone | Step::Identity | Step::CgroupNamespace | Step::Proc | Step::Network => {
+                Self::Isolation(problem.to_string())
+            }
             Step::Connect => Self::failed("connecting into a sandbox", problem),
             _ => Self::failed("opening a sandbox", problem),
         }

@@ -1,22 +1,25 @@
 //! Opens sandboxes with the means of the Linux kernel.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faas_ports::{OpenSandbox, ParkedSandbox, PortError, PortResult, SandboxControl, SandboxSpec, Sandboxes, Zygote};
-use faas_types::{IsolationLevel, IsolationReport, NetworkMode};
-use rustix::net::SocketType;
+use faas_ports::{
+    NetworkDevice, OpenSandbox, ParkedSandbox, PortError, PortResult, SandboxControl, SandboxSpec, Sandboxes, Zygote,
+};
+use faas_types::{Feature, IsolationLevel, IsolationReport, NetworkMode};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
-use tokio::io::AsyncReadExt;
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 use tokio::sync::Mutex;
 
-use crate::child::detached_layer;
+use crate::child::{Delivery, detached_layer};
 use crate::config::SandboxConfig;
 use crate::control::LinuxControl;
 use crate::doctor;
@@ -28,7 +31,7 @@ use crate::pair::pair;
 use crate::parked::park;
 use crate::problem::{OpenError, Problem};
 use crate::sys;
-use crate::wire::{Confinement, Handover, OpenRequest, Program, Settings, parse_status};
+use crate::wire::{Confinement, Handover, OpenRequest, Program, Settings, parse_status, receive};
 use crate::zygote::LinuxZygote;
 
 /// From the first process to the program; far more than it ever takes.
@@ -98,6 +101,18 @@ impl LinuxSandboxes {
         admit(level, wanted)
     }
 
+    fn may_have_network(&self) -> PortResult<()> {
+        let probe = self.report.probes.iter().find(|probe| probe.feature == Feature::Egress);
+        match probe {
+            Some(probe) if !probe.enforced => {
+                let fix = probe.fix.as_deref().unwrap_or_default();
+                let why = format!("functions can have no network on this machine: {}; {fix}", probe.detail);
+                Err(PortError::Isolation(why))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn may_park(&self) -> PortResult<()> {
         if self.parks { Ok(()) } else { Err(PortError::Isolation("this machine parks no sandboxes".to_owned())) }
     }
@@ -108,19 +123,21 @@ impl Sandboxes for LinuxSandboxes {
     async fn open(&self, spec: SandboxSpec) -> PortResult<OpenSandbox> {
         self.admit(spec.min_isolation)?;
         let plain = self.report.level == IsolationLevel::Process;
-        let ferried = spec.ferry;
+        if spec.network == NetworkMode::Egress && !plain {
+            self.may_have_network()?;
+        }
         let request = request(spec)?;
         let request = if plain {
             outside::translate(OpenRequest { confinement: Confinement::Plain, ..request })
         } else {
             request
         };
-        Ok(launch(&*self.link().await?, request, self.report.level, ferried).await?)
+        Ok(launch(&*self.link().await?, request, self.report.level).await?)
     }
 
     async fn park(&self, spec: SandboxSpec) -> PortResult<ParkedSandbox> {
         self.may_park()?;
-        let request = OpenRequest { parked: true, loopback: false, ..request(spec)? };
+        let request = OpenRequest { parked: true, network: NetworkMode::None, ..request(spec)? };
         Ok(park(&*self.link().await?, request, self.report.level, None).await?)
     }
 
@@ -159,7 +176,8 @@ pub(crate) fn request(spec: SandboxSpec) -> PortResult<OpenRequest> {
         program: Program::Exec { argv: spec.argv, env: spec.env },
         cwd: spec.cwd,
         limits: spec.limits.into(),
-        loopback: spec.network == NetworkMode::Loopback,
+        network: spec.network,
+        ferry: spec.ferry,
         parked: false,
     })
 }
@@ -183,37 +201,77 @@ fn cgroup_name(config: &SandboxConfig) -> io::Result<String> {
 
 /// Opens a sandbox and waits until its program runs. One that is killed before looks like one whose program ended at
 /// once: the channel is closed and the exit tells the signal.
-pub(crate) async fn launch(
-    link: &Link,
-    request: OpenRequest,
-    level: IsolationLevel,
-    ferried: bool,
-) -> Result<OpenSandbox, OpenError> {
+pub(crate) async fn launch(link: &Link, request: OpenRequest, level: IsolationLevel) -> Result<OpenSandbox, OpenError> {
     let (ends, mut handover) = ends(SocketType::STREAM)?;
-    let ferry = match request.confinement {
-        _ if !ferried => None,
-        Confinement::Plain => Some(Ferry::Host),
-        Confinement::Sandbox | Confinement::Zygote => {
-            let (ferry, inner) = Ferry::inside()?;
-            handover.order = Some(inner);
-            Some(ferry)
-        }
-    };
+    let (is_confined, ferry) = (request.confinement == Confinement::Sandbox, request.ferry);
+    let is_networked = is_confined && request.network == NetworkMode::Egress;
+    let mut order = None;
+    if is_confined && (ferry || is_networked) {
+        let (ours, inner) = order_socket()?;
+        (order, handover.order) = (Some(ours), Some(inner));
+    }
     let opened = link.open(request, &handover.borrow()).await?;
     drop(handover);
-    settled(LinuxControl::new(opened, level, ferry), ends).await
+    let pidfd = Arc::clone(&opened.pidfd);
+    let control = LinuxControl::new(opened, level);
+    let Ends { channel, stdout, stderr, status } = ends;
+    set_up(&control, status).await?;
+    let network = match &order {
+        Some(order) if is_networked => Some(device(order, &pidfd).await?),
+        _ => None,
+    };
+    let ferry = ferry.then(|| order.map_or(Ferry::Host, Ferry::inside));
+    let control = Box::new(control.with(ferry));
+    Ok(OpenSandbox { channel, stdout, stderr, control, network })
+}
+
+/// Takes the device that a sandbox sends out when it is set up or assigned.
+pub(crate) async fn device(order: &AsyncFd<OwnedFd>, process: &OwnedFd) -> PortResult<NetworkDevice> {
+    let failed = |error: io::Error| PortError::failed("taking the network device of a sandbox", error);
+    let answer = order.async_io(Interest::READABLE, |order| receive::<Delivery>(order.as_fd())).await;
+    match answer.map_err(failed)? {
+        Some((delivery, fds)) => {
+            delivery?;
+            network_device(fds, process)
+        }
+        None => Err(PortError::failed("taking the network device of a sandbox", "it has ended")),
+    }
+}
+
+/// The device that came with a message.
+pub(crate) fn network_device(fds: Vec<OwnedFd>, process: &OwnedFd) -> PortResult<NetworkDevice> {
+    let failed = |error: io::Error| PortError::failed("taking the network device of a sandbox", error);
+    let device = fds.into_iter().next().ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
+    Ok(NetworkDevice { device, process: process.try_clone().map_err(failed)? })
 }
 
 /// Waits until the set-up of what was opened is over. A return, or the end of this future, kills it unless it succeeds.
 pub(crate) async fn settled(control: LinuxControl, ends: Ends) -> Result<OpenSandbox, OpenError> {
     let Ends { channel, stdout, stderr, status } = ends;
+    set_up(&control, status).await?;
+    Ok(OpenSandbox { channel, stdout, stderr, control: Box::new(control), network: None })
+}
+
+async fn set_up(control: &LinuxControl, status: OwnedFd) -> Result<(), OpenError> {
     let set_up = tokio::time::timeout(SET_UP_PATIENCE, read_status(status)).await;
     let outcome = set_up.map_err(|_| PortError::failed("opening a sandbox", "its set-up does not end"))?;
     if let Some(problem) = outcome.map_err(|error| PortError::io("opening a sandbox", error))? {
         control.wait().await;
         return Err(problem.into());
     }
-    Ok(OpenSandbox { channel, stdout, stderr, control: Box::new(control) })
+    Ok(())
+}
+
+/// What orders go through: our end, and the one inside. No program inside gets that one, only what sets the sandbox up: so
+/// descriptors may come out.
+pub(crate) fn order_socket() -> PortResult<(AsyncFd<OwnedFd>, OwnedFd)> {
+    let make = || -> io::Result<(AsyncFd<OwnedFd>, OwnedFd)> {
+        let flags = SocketFlags::CLOEXEC;
+        let (ours, inner) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        rustix::io::ioctl_fionbio(&ours, true)?;
+        Ok((sys::watch(ours)?, inner))
+    };
+    make().map_err(|error| PortError::io("making the descriptors of a sandbox", error))
 }
 
 /// Makes the descriptors of a sandbox, whose channel is a socket of this kind.

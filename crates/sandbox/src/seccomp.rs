@@ -3,6 +3,7 @@
 mod arguments;
 mod calls;
 mod filter;
+mod network;
 
 use libc::sock_filter;
 
@@ -13,4 +14,9 @@ use libc::sock_filter;
 /// foreign calling convention (i386, x32) kills: honest programs have no use for it.
 pub(crate) fn program() -> Vec<sock_filter> {
     filter::assemble(&calls::rules())
+}
+
+/// The filter of the process that speaks for sandboxes: it works on descriptors that it is given, and can make none.
+pub(crate) fn network_program() -> Vec<sock_filter> {
+    filter::assemble(&network::rules())
 }

@@ -26,6 +26,7 @@ use crate::sys;
 use crate::wire::{Confinement, Event, Handover, OpenRequest, Request, receive, send};
 use nursery::Nursery;
 use resident::{Leaving, Resident};
+pub(crate) use users::NETWORK_USER;
 
 /// How often the removal of a cgroup is tried again while the last process inside is going away.
 const REMOVAL_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };

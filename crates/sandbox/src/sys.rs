@@ -1,5 +1,7 @@
 //! System calls that no safe wrapper offers.
 
+mod tun;
+
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -8,6 +10,8 @@ use std::ptr;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
+
+pub(crate) use tun::make_tun;
 
 /// A started child as its parent holds it.
 pub(crate) struct Child {

@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use faas_ports::SandboxLimits;
+use faas_types::NetworkMode;
 use rustix::fs::MemfdFlags;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
@@ -52,7 +53,9 @@ pub(crate) struct OpenRequest {
     pub(crate) program: Program,
     pub(crate) cwd: PathBuf,
     pub(crate) limits: Limits,
-    pub(crate) loopback: bool,
+    pub(crate) network: NetworkMode,
+    /// Whether ports of its loopback interface can be reached.
+    pub(crate) ferry: bool,
     /// Whether it waits for its assignment.
     pub(crate) parked: bool,
 }
@@ -101,7 +104,8 @@ pub(crate) struct Handover {
     pub(crate) stderr: OwnedFd,
     /// Closed without a word when the program has been started; a [`Problem`] is written to it otherwise.
     pub(crate) status: OwnedFd,
-    /// Where a parked sandbox hears of its assignment; of any other, where its ferry hears what to connect to.
+    /// Where a parked sandbox hears of its assignment. Of any other, where its network device comes out, and then where its
+    /// ferry hears what to connect to.
     pub(crate) order: Option<OwnedFd>,
     /// Where the first process meets the program that a zygote sends: it writes one byte when the sandbox can be
     /// entered, and reads the program's process number.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use faas_ports::{OpenSandbox, ParkedSandbox, PortError, PortResult, SandboxControl, SandboxExit, SandboxSpec, Zygote};
-use faas_types::IsolationLevel;
+use faas_types::{IsolationLevel, NetworkMode};
 use rustix::net::SocketType;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, Interest};
@@ -43,7 +43,7 @@ impl LinuxZygote {
         let opened = link.open(request, &handover.borrow()).await?;
         drop(handover);
         let exit = opened.exit.clone();
-        let control = LinuxControl::new(opened, level, None);
+        let control = LinuxControl::new(opened, level);
         let OpenSandbox { channel, stderr, control, .. } = settled(control, ends).await?;
         let failed = |error: std::io::Error| PortError::io("talking to a zygote", error);
         rustix::io::ioctl_fionbio(&channel, true).map_err(|error| failed(error.into()))?;
@@ -64,7 +64,8 @@ impl Zygote for LinuxZygote {
             return Err(PortError::Closed("zygote"));
         }
         let argv = spec.argv.join("\0");
-        let request = OpenRequest { parked: true, program: Program::Fork, ..request(spec)? };
+        let network = NetworkMode::None;
+        let request = OpenRequest { parked: true, program: Program::Fork, network, ..request(spec)? };
         let zygote = Parent { socket: &self.socket, argv: argv.as_bytes() };
         Ok(park(&self.link, request, self.level, Some(zygote)).await?)
     }

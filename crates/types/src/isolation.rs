@@ -50,6 +50,8 @@ pub enum Feature {
     CgroupPids,
     /// CPU share of the whole tree.
     CgroupCpu,
+    /// Network device for functions that ask for one: nothing that confines, and so without effect on the level.
+    Egress,
 }
 
 /// The outcome of trying one [`Feature`] in a throwaway sandbox.
@@ -104,8 +106,8 @@ impl std::fmt::Display for IsolationLevel {
 // === impl Feature ===
 
 impl Feature {
-    /// Every feature, in the order in which a report lists them.
-    pub const ALL: [Self; 16] = [
+    /// What confines, in the order in which a report lists it.
+    pub const CONFINING: [Self; 16] = [
         Self::UserNamespace,
         Self::MountNamespace,
         Self::PidNamespace,
@@ -137,8 +139,9 @@ impl IsolationReport {
     /// Derives the level: full when everything holds, partial when only limits are missing, otherwise none.
     #[must_use]
     pub fn from_probes(probes: Vec<Probe>) -> Self {
-        let missing = |limits_only: bool| probes.iter().any(|p| !p.enforced && p.feature.is_limit() == limits_only);
-        let complete = Feature::ALL.iter().all(|f| probes.iter().any(|p| p.feature == *f));
+        let confining = || probes.iter().filter(|p| p.feature != Feature::Egress);
+        let missing = |limits_only: bool| confining().any(|p| !p.enforced && p.feature.is_limit() == limits_only);
+        let complete = Feature::CONFINING.iter().all(|f| probes.iter().any(|p| p.feature == *f));
         let level = match (complete && !missing(false), missing(true)) {
             (true, false) => IsolationLevel::Full,
             (true, true) => IsolationLevel::Partial,
@@ -153,9 +156,8 @@ mod tests {
     use super::*;
 
     fn probes(missing: &[Feature]) -> Vec<Probe> {
-        Feature::ALL
-            .iter()
-            .map(|&feature| Probe { feature, enforced: !missing.contains(&feature), detail: String::new(), fix: None })
+        let all = Feature::CONFINING.into_iter().chain([Feature::Egress]);
+        all.map(|feature| Probe { feature, enforced: !missing.contains(&feature), detail: String::new(), fix: None })
             .collect()
     }
 
@@ -166,6 +168,7 @@ mod tests {
         assert_eq!(level(&[Feature::CgroupMemory]), IsolationLevel::Partial);
         assert_eq!(level(&[Feature::HostUser]), IsolationLevel::Partial);
         assert_eq!(level(&[Feature::Seccomp]), IsolationLevel::Process);
+        assert_eq!(level(&[Feature::Egress]), IsolationLevel::Full);
         assert_eq!(IsolationReport::from_probes(Vec::new()).level, IsolationLevel::Process);
     }
 }

@@ -30,6 +30,7 @@ mod layer;
 mod layer_ref;
 pub mod limits;
 mod name;
+mod network_plan;
 mod onward;
 mod origin;
 mod preflight_rules;
@@ -79,6 +80,7 @@ pub use name::{
     AliasName, Entrypoint, FunctionName, InvalidName, LayerName, NetworkName, RuntimeName, SecretName, TopicName,
     TriggerName,
 };
+pub use network_plan::NetworkPlan;
 pub use onward::{Callback, CallbackState, Destination, Onward};
 pub use origin::{Declaration, InvalidOrigin, Origin, Origins};
 pub use preflight_rules::{PreflightRules, ProjectRules};

@@ -11,9 +11,9 @@ use crate::output::Tone;
 use crate::session::Session;
 use crate::table::Table;
 
-/// Check which isolation this machine can give functions
+/// Check which isolation and network this machine can give functions
 ///
-/// Tries every feature in a throwaway sandbox. Ends with 1 when functions cannot be confined at all.
+/// Tries every feature in throwaway sandboxes. Ends with 1 when functions cannot be confined at all.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DoctorArgs {}
@@ -42,7 +42,11 @@ pub(crate) async fn run<S: ServerCommands>(session: &Session, server: &S) -> any
 fn table(report: &IsolationReport) -> Table {
     let mut table = Table::with_headings(["FEATURE", "STATE", "SEEN", "FIX"]);
     for probe in &report.probes {
-        let state = if probe.enforced { "enforced" } else { "missing" };
+        let state = match (probe.enforced, probe.feature) {
+            (true, Feature::Egress) => "available",
+            (true, _) => "enforced",
+            (false, _) => "missing",
+        };
         let fix = probe.fix.clone().filter(|_| !probe.enforced).unwrap_or_default();
         table.row([name(probe.feature), state.to_owned(), probe.detail.clone(), fix]);
     }
@@ -50,7 +54,8 @@ fn table(report: &IsolationReport) -> Table {
 }
 
 fn verdict(report: &IsolationReport) -> String {
-    let missing = report.probes.iter().filter(|probe| !probe.enforced).count();
+    let confining = report.probes.iter().filter(|probe| probe.feature != Feature::Egress);
+    let missing = confining.filter(|probe| !probe.enforced).count();
     let meaning = match report.level {
         IsolationLevel::Full => "everything is enforced".to_owned(),
         IsolationLevel::Partial => {
@@ -80,7 +85,7 @@ mod tests {
             detail: "seen".into(),
             fix: Some("mount the memory controller".into()),
         };
-        let report = IsolationReport::from_probes(Feature::ALL.into_iter().map(probe).collect());
+        let report = IsolationReport::from_probes(Feature::CONFINING.into_iter().map(probe).collect());
         let text = table(&report).render();
         assert!(text.contains("cgroup-memory     missing   seen  mount the memory controller"), "{text}");
         assert_eq!(text.matches("mount the memory").count(), 1, "fixes stand only where something is missing");

@@ -177,6 +177,7 @@ pub(crate) fn spec(
     InstanceSpec {
         id: ids.mint(now),
         sandbox: ids.mint(now),
+        project: ids.mint(now),
         function: "scenario".parse().expect("a name"),
         version: 7,
         settings: Arc::new(settings),

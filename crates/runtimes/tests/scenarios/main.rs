@@ -16,7 +16,7 @@ mod publishing;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use faas_ports::{Launcher, SystemClock};
+use faas_ports::{Launcher, NoNetworks, SystemClock};
 use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 
 use crate::layers::DirectoryLayers;
@@ -31,6 +31,7 @@ fn launcher() -> RuntimesLauncher {
     let config = RuntimesConfig { search, cache: kept.join("runtimes.json"), parked: 0 };
     let ports = RuntimesPorts {
         sandboxes: Arc::new(PlainSandboxes::new()),
+        networks: Arc::new(NoNetworks),
         layers: Arc::new(DirectoryLayers::new(&layers)),
         clock: Arc::new(SystemClock),
         ids: Arc::new(SystemClock),

@@ -61,7 +61,7 @@ impl PlainSandboxes {
             sender.send_replace(Some(exit));
         });
         let control = Box::new(PlainControl { group, exit });
-        Ok(OpenSandbox { channel: ours.into(), stdout: stdout.into(), stderr: stderr.into(), control })
+        Ok(OpenSandbox { channel: ours.into(), stdout: stdout.into(), stderr: stderr.into(), control, network: None })
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Landing {
 
 /// The ferry's life. Does not return.
 pub(super) fn run(order: OwnedFd) -> ! {
-    let Ok(order) = alone_with(order) else { sys::exit_now(125) };
+    let Ok([order]) = alone_with([order]) else { sys::exit_now(125) };
     while let Ok(Some((Crossing { number, port }, _))) = receive(order.as_fd()) {
         let (outcome, connection) = match connect(port) {
             Ok(connection) => (Ok(()), Some(connection)),

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -25,14 +25,18 @@ pub(super) fn close_others(inheritance: &Inheritance) -> io::Result<()> {
     sys::close_range(first, u32::MAX)
 }
 
-/// Keeps no descriptor but this one, which becomes descriptor 0.
-pub(super) fn alone_with(order: OwnedFd) -> io::Result<OwnedFd> {
-    sys::dup_onto(order.as_fd(), 0)?;
-    sys::close_range(1, u32::MAX)?;
+/// Keeps no descriptors but these, which get the numbers from 0 on.
+pub(super) fn alone_with<const N: usize>(kept: [OwnedFd; N]) -> io::Result<[OwnedFd; N]> {
+    // Everything has a number above 3 (see `spawner`), so nothing is overwritten before it is copied.
+    const { assert!(N <= 4) };
+    for (number, fd) in kept.iter().enumerate() {
+        sys::dup_onto(fd.as_fd(), number as RawFd)?;
+    }
+    sys::close_range(N as u32, u32::MAX)?;
     // Closed above.
-    std::mem::forget(order);
-    // SAFETY: descriptor 0 was made above and has no other owner.
-    Ok(unsafe { OwnedFd::from_raw_fd(0) })
+    std::mem::forget(kept);
+    // SAFETY: these descriptors were made above and have no other owner.
+    Ok(std::array::from_fn(|number| unsafe { OwnedFd::from_raw_fd(number as RawFd) }))
 }
 
 /// Whether the other end of a pipe is closed.

@@ -55,11 +55,11 @@ pub(super) fn reap_until(main: i32, inheritance: Inheritance) -> ! {
 
 /// Lets go of the program's descriptors: its pipes must close when it closes them.
 fn keep_only(inheritance: Inheritance) -> io::Result<File> {
-    let Inheritance { handover, go, exit, entrances } = inheritance;
+    let Inheritance { handover, go, exit, entrances, tun } = inheritance;
     sys::dup_onto(exit.as_fd(), 0)?;
     sys::close_range(1, u32::MAX)?;
     // Closed above, all at once.
-    forget((handover, go, entrances, exit));
+    forget((handover, go, entrances, exit, tun));
     // SAFETY: descriptor 0 was made above and has no other owner.
     Ok(unsafe { <File as std::os::fd::FromRawFd>::from_raw_fd(0) })
 }

@@ -26,7 +26,7 @@ pub(super) fn run(plan: &Plan, mut inheritance: Inheritance, filter: &[sock_filt
 
 /// Answers with the program's process number.
 fn settle(plan: &Plan, inheritance: &mut Inheritance, filter: &[sock_filter]) -> Result<i32, Problem> {
-    let order = inheritance.handover.order.take();
+    let (order, tun) = (inheritance.handover.order.take(), inheritance.tun.take());
     let main = match (&plan.program, inheritance.handover.door.take()) {
         (Main::Fork, Some(door)) => admit(door)?,
         _ => start(plan, inheritance, filter)?,
@@ -34,9 +34,9 @@ fn settle(plan: &Plan, inheritance: &mut Inheritance, filter: &[sock_filter]) ->
     let order = order.ok_or(std::io::ErrorKind::InvalidInput).during(Step::Request)?;
     // SAFETY: this process has a single thread.
     if unsafe { sys::fork() }.during(Step::Init)?.is_none() {
-        porter::run(order, main);
+        porter::run(order, tun, main);
     }
-    drop(order);
+    drop((order, tun));
     privileges::drop_all(filter)?;
     die_with_the_spawner().during(Step::Init)?;
     Ok(main)

@@ -74,12 +74,12 @@ fn keep(main: i32, inheritance: Inheritance) -> io::Result<()> {
 
 /// Lets go of the program's descriptors: its pipes must close when it closes them.
 fn keep_only(inheritance: Inheritance) -> io::Result<(File, File)> {
-    let Inheritance { handover, go, exit, entrances } = inheritance;
+    let Inheritance { handover, go, exit, entrances, tun } = inheritance;
     sys::dup_onto(go.as_fd(), 0)?;
     sys::dup_onto(exit.as_fd(), 1)?;
     sys::close_range(2, u32::MAX)?;
     // Closed above, all at once.
-    forget((handover, go, entrances, exit));
+    forget((handover, go, entrances, exit, tun));
     // SAFETY: both descriptors were made above and have no other owner.
     Ok(unsafe { (File::from_raw_fd(0), File::from_raw_fd(1)) })
 }

@@ -4,6 +4,8 @@ use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
+use faas_types::NetworkMode;
+
 use super::ProbeTargets;
 use crate::problem::{During, Problem, Step};
 use crate::wire::{Confinement, Limits, OpenRequest, Program};
@@ -17,7 +19,9 @@ pub(crate) struct Plan {
     pub(super) cwd: CString,
     pub(super) program: Main,
     pub(super) limits: Limits,
-    pub(super) loopback: bool,
+    pub(super) network: NetworkMode,
+    /// Whether its loopback interface can be reached by the server.
+    pub(super) ferry: bool,
     pub(super) is_parked: bool,
     /// Whether a cgroup limits the memory of the tree; otherwise each process is limited as far as that goes.
     pub(super) has_memory_cgroup: bool,
@@ -50,7 +54,8 @@ impl Plan {
             cwd: text(&request.cwd)?,
             program: Main::new(request.program)?,
             limits,
-            loopback: request.loopback,
+            network: request.network,
+            ferry: request.ferry,
             is_parked: request.parked,
             has_memory_cgroup,
             masks: masks.to_vec(),

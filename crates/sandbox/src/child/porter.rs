@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use faas_types::NetworkMode;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::files::alone_with;
 use super::limits::largest_file;
 use super::mounts::{attach, open_target};
+use super::network;
 use crate::problem::{During, Problem, Step};
 use crate::sys;
 use crate::wire::{Limits, receive, send};
@@ -27,25 +29,31 @@ use crate::wire::{Limits, receive, send};
 pub(crate) struct Order {
     pub(crate) targets: Vec<PathBuf>,
     pub(crate) limits: Limits,
-    pub(crate) loopback: bool,
+    pub(crate) network: NetworkMode,
 }
 
-/// The porter's answer.
+/// The porter's answer. Comes with the network device, where the order asked for one.
 pub(crate) type Delivery = Result<(), Problem>;
 
 /// The porter's life. Does not return.
-pub(super) fn run(order: OwnedFd, main: i32) -> ! {
-    let Ok(order) = alone_with(order) else { sys::exit_now(125) };
+///
+/// `tun` is the file that a network device can be made of.
+pub(super) fn run(order: OwnedFd, tun: Option<OwnedFd>, main: i32) -> ! {
+    let alone = match tun {
+        Some(tun) => alone_with([order, tun]).map(|[order, tun]| (order, Some(tun))),
+        None => alone_with([order]).map(|[order]| (order, None)),
+    };
+    let Ok((order, tun)) = alone else { sys::exit_now(125) };
     if let Ok(Some((wanted, mounts))) = receive::<Order>(order.as_fd()) {
-        let delivered: Delivery = deliver(&wanted, &mounts, main).and_then(|()| give_up());
+        let delivered: Delivery = deliver(&wanted, &mounts, &tun, main).and_then(|()| give_up());
         drop(mounts);
         // When the server has gone, so has the sandbox.
-        let _ = send(order.as_fd(), &delivered, &[]);
+        let _ = send(order.as_fd(), &delivered, &network::to_the_server(wanted.network, &tun));
     }
     sys::exit_now(0)
 }
 
-fn deliver(order: &Order, mounts: &[OwnedFd], main: i32) -> Delivery {
+fn deliver(order: &Order, mounts: &[OwnedFd], tun: &Option<OwnedFd>, main: i32) -> Delivery {
     if mounts.len() != order.targets.len() {
         return Err(io::ErrorKind::InvalidInput).during(Step::Assign);
     }
@@ -58,9 +66,7 @@ fn deliver(order: &Order, mounts: &[OwnedFd], main: i32) -> Delivery {
         };
         place().during_with(Step::Root, target.to_string_lossy())?;
     }
-    if order.loopback {
-        sys::loopback_up().during(Step::Loopback)?;
-    }
+    network::bring_up(order.network, tun.as_ref().map(AsFd::as_fd))?;
     let file = Some(largest_file(&order.limits));
     prlimit(Pid::from_raw(main), Resource::Fsize, Rlimit { current: file, maximum: file })
         .map(drop)

@@ -18,11 +18,16 @@ pub(crate) const LOCKED: libc::c_ulong = 0xEF;
 
 /// Becomes the sandbox's user, keeping the capabilities in the new user namespace that the set-up needs.
 pub(super) fn become_inside_user() -> io::Result<()> {
-    sys::prctl(libc::PR_SET_SECUREBITS, KEEP_OVER_SETUID)?;
+    keep_over_setuid()?;
     let (uid, gid) = (Uid::from_raw(INSIDE_ID), Gid::from_raw(INSIDE_ID));
     set_thread_res_gid(gid, gid, gid)?;
     set_thread_res_uid(uid, uid, uid)?;
     Ok(())
+}
+
+/// Lets capabilities outlive a change of the user.
+pub(crate) fn keep_over_setuid() -> io::Result<()> {
+    sys::prctl(libc::PR_SET_SECUREBITS, KEEP_OVER_SETUID).map(drop)
 }
 
 /// Drops every capability from every set, forbids gaining any, and installs the filter.
@@ -33,7 +38,7 @@ pub(super) fn drop_all(filter: &[sock_filter]) -> Result<(), Problem> {
 }
 
 /// Empties every capability set, for good.
-pub(super) fn drop_capabilities() -> io::Result<()> {
+pub(crate) fn drop_capabilities() -> io::Result<()> {
     for capability in 0..64 {
         match sys::prctl(libc::PR_CAPBSET_DROP, capability) {
             // Past the last one that this kernel knows.

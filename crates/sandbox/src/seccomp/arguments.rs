@@ -3,7 +3,7 @@
 //! Refused are commands of harmless calls that act on what a sandbox shares with others: on a sealed file that many
 //! sandboxes have open, on the page cache and the disks, on a counter of the whole machine or of the server's user.
 
-use super::filter::{Test, Verdict};
+use super::filter::{Half, Test, Verdict};
 
 const NEW_NAMESPACES: i32 = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
@@ -169,17 +169,17 @@ const fn done() -> Verdict {
 }
 
 /// Only what the test names; the rest fails with this error.
-fn only(test: Test, otherwise: i32) -> Verdict {
+pub(super) fn only(test: Test, otherwise: i32) -> Verdict {
     Verdict::Inspect(vec![test], Box::new(Verdict::Errno(otherwise)))
 }
 
 /// Everything but what the test names.
-fn unless(test: Test) -> Verdict {
+pub(super) fn unless(test: Test) -> Verdict {
     Verdict::Inspect(vec![test], Box::new(Verdict::Allow))
 }
 
-fn test(argument: u32, mask: u32, values: &[i32], verdict: Verdict) -> Test {
-    Test { argument, mask, values: values.iter().map(|value| *value as u32).collect(), verdict }
+pub(super) fn test(argument: u32, mask: u32, values: &[i32], verdict: Verdict) -> Test {
+    Test { argument, half: Half::Low, mask, values: values.iter().map(|value| *value as u32).collect(), verdict }
 }
 
 #[cfg(test)]

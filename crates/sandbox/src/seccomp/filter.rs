@@ -14,14 +14,22 @@ pub(super) enum Verdict {
 
 /// `if argument & mask is one of values then verdict`.
 ///
-/// Only the low half of an argument is looked at, which is all that the kernel uses of an `int`: a test of the whole
-/// register could be passed by by setting the upper bits.
+/// One half of an argument is looked at. Of an `int` the kernel uses only the low one: a test of the whole register could be
+/// passed by by setting the upper bits. A pointer has both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Test {
     pub(super) argument: u32,
+    pub(super) half: Half,
     pub(super) mask: u32,
     pub(super) values: Vec<u32>,
     pub(super) verdict: Verdict,
+}
+
+/// A half of an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Half {
+    Low,
+    High,
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -120,7 +128,9 @@ fn leaf(verdict: &Verdict) -> Vec<sock_filter> {
 
 fn inspect(test: &Test) -> Vec<sock_filter> {
     let outcome = leaf(&test.verdict);
-    let mut program = vec![op(LOAD, ARGUMENTS_OFFSET + 8 * test.argument, 0, 0), op(AND, test.mask, 0, 0)];
+    // All architectures here store the low half first.
+    let offset = ARGUMENTS_OFFSET + 8 * test.argument + if test.half == Half::High { 4 } else { 0 };
+    let mut program = vec![op(LOAD, offset, 0, 0), op(AND, test.mask, 0, 0)];
     for (index, value) in test.values.iter().enumerate() {
         // Over the comparisons that are left and the jump that follows them.
         program.push(op(IF_EQUAL, *value, (test.values.len() - index) as u8, 0));
@@ -145,7 +155,10 @@ pub(super) mod tests {
                     accumulator = match k {
                         NUMBER_OFFSET => number,
                         ARCHITECTURE_OFFSET => architecture,
-                        _ => args[((k - ARGUMENTS_OFFSET) / 8) as usize] as u32,
+                        _ => {
+                            let place = k - ARGUMENTS_OFFSET;
+                            (args[(place / 8) as usize] >> (8 * (place % 8))) as u32
+                        }
                     }
                 }
                 AND => accumulator &= k,
@@ -165,7 +178,11 @@ pub(super) mod tests {
     }
 
     pub(in crate::seccomp) fn verdict(number: i64, args: [u64; 6]) -> u32 {
-        run(&super::super::program(), ARCHITECTURE, number as u32, args)
+        verdict_of(&super::super::program(), number, args)
+    }
+
+    pub(in crate::seccomp) fn verdict_of(program: &[sock_filter], number: i64, args: [u64; 6]) -> u32 {
+        run(program, ARCHITECTURE, number as u32, args)
     }
 
     #[test]

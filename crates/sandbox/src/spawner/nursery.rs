@@ -119,7 +119,7 @@ impl Nursery {
         };
         let Some(child) = cloned.during(Step::Clone)? else {
             let (go, exit) = pipes.of_the_child();
-            child::run(plan, Inheritance { handover, go, exit, entrances }, &self.filter)
+            child::run(plan, Inheritance { handover, go, exit, entrances, tun: None }, &self.filter)
         };
         let (go, exit) = pipes.of_the_spawner();
         match plan.confinement {

@@ -43,6 +43,8 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
             std::thread::sleep(Duration::from_millis(50));
             println!("{outcome}");
         }
+        "send" => crate::network::send(argument(1), argument(2)),
+        "meddle" => crate::network::meddle(),
         "answer" => answer(argument(1).parse().unwrap_or(0)),
         "loopback" => println!(
             "{}",

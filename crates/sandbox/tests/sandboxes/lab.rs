@@ -159,10 +159,10 @@ pub(crate) async fn finish(sandbox: OpenSandbox) -> Result<Outcome> {
             File::from(fd).read_to_string(&mut text).map(|_| text)
         })
     };
-    let OpenSandbox { channel, stdout, stderr, control } = sandbox;
+    let OpenSandbox { channel, stdout, stderr, control, network } = sandbox;
     let (stdout, stderr) = (read(stdout), read(stderr));
     let exit = control.wait().await;
-    drop(channel);
+    drop((channel, network));
     Ok(Outcome { stdout: stdout.await??, stderr: stderr.await??, exit })
 }
 

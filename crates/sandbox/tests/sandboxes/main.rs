@@ -12,6 +12,7 @@ mod languages;
 mod limits;
 mod measure;
 mod midway;
+mod network;
 mod plain;
 mod ways;
 mod zygote;
@@ -27,7 +28,8 @@ type Check = fn(&Lab) -> anyhow::Result<()>;
 
 fn checks() -> Vec<(&'static str, Check)> {
     let own = [endings::CHECKS, midway::CHECKS, limits::CHECKS, confinement::CHECKS, languages::CHECKS, plain::CHECKS];
-    [own.concat(), endings::HELD.to_vec(), confinement::HELD.to_vec(), ways::CHECKS.to_vec()].concat()
+    let held = [endings::HELD, confinement::HELD, network::HELD].concat();
+    [own.concat(), network::CHECKS.to_vec(), held, ways::CHECKS.to_vec()].concat()
 }
 
 fn main() -> ExitCode {
@@ -36,6 +38,9 @@ fn main() -> ExitCode {
         Some("__spawner") => faas_sandbox::spawner_main(),
         Some("__guest") => guest::run(&arguments[1..]),
         Some("__server") => endings::serve_until_killed(&arguments[1..]),
+        Some("__network") => faas_sandbox::network_main(network::attempts),
+        Some("__network-deaf") => faas_sandbox::network_main(network::deaf_attempts),
+        Some("__network-server") => network::serve_until_killed(),
         Some("--list") => list(&arguments),
         Some("measure") => measure::run(),
         _ => {

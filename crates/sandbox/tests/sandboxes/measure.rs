@@ -1,12 +1,15 @@
 //! How long it takes to open a sandbox: `cargo test --release -p faas-sandbox --test sandboxes -- measure`.
 
+use std::fs::File;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use faas_ports::Sandboxes;
+use faas_ports::{ParkedSandbox, SandboxSpec, Sandboxes};
+use faas_types::NetworkMode;
 
 use crate::lab::Lab;
+use crate::ways;
 
 pub(crate) fn run() -> ExitCode {
     let measure = || -> Result<()> {
@@ -17,7 +20,7 @@ pub(crate) fn run() -> ExitCode {
         report("back to back", &mut times(&lab, 200, Duration::ZERO)?);
         report_usage(&lab)?;
         report("after 100 ms idle", &mut times(&lab, 50, Duration::from_millis(100))?);
-        Ok(())
+        report_networks(&lab)
     };
     match measure() {
         Ok(()) => ExitCode::SUCCESS,
@@ -26,6 +29,48 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What a network costs who has one, and who has none: in turn, so that all meet the same machine.
+fn report_networks(lab: &Lab) -> Result<()> {
+    let rounds = 2_000;
+    let start = Instant::now();
+    for _ in 0..rounds {
+        std::hint::black_box(File::options().read(true).write(true).open("/dev/net/tun")?);
+    }
+    println!("opening and closing the file of devices, not used: {:?}", start.elapsed() / rounds);
+    let modes = [NetworkMode::None, NetworkMode::Loopback, NetworkMode::Egress];
+    let (mut opened, mut lifted, mut ended) =
+        (modes.map(|_| Vec::new()), modes.map(|_| Vec::new()), modes.map(|_| Vec::new()));
+    for _ in 0..150 {
+        for (index, network) in modes.into_iter().enumerate() {
+            lab.block_on(async {
+                let start = Instant::now();
+                let spec = SandboxSpec { network, ..lab.spec(&["sleep"]) };
+                let sandbox = lab.sandboxes.open(spec.clone()).await?;
+                opened[index].push(start.elapsed());
+                drop(sandbox.network);
+                let start = Instant::now();
+                sandbox.control.kill();
+                sandbox.control.wait().await;
+                ended[index].push(start.elapsed());
+                let ParkedSandbox { sandbox, barrier } = lab.sandboxes.park(lab.spec(&["sleep"])).await?;
+                let start = Instant::now();
+                let device = barrier.lift(ways::assignment(&spec)).await?;
+                lifted[index].push(start.elapsed());
+                drop(device);
+                sandbox.control.kill();
+                sandbox.control.wait().await;
+                Ok(())
+            })?;
+        }
+    }
+    for (index, network) in modes.into_iter().enumerate() {
+        report(&format!("{network:?}"), &mut opened[index]);
+        report_as("assigning", &format!("{network:?}"), &mut lifted[index]);
+        report_as("killing", &format!("{network:?}"), &mut ended[index]);
+    }
+    Ok(())
 }
 
 /// What each run pays for its account.
@@ -58,7 +103,11 @@ fn times(lab: &Lab, count: usize, idle: Duration) -> Result<Vec<Duration>> {
 }
 
 fn report(what: &str, times: &mut [Duration]) {
+    report_as("open to exec", what, times);
+}
+
+fn report_as(part: &str, what: &str, times: &mut [Duration]) {
     times.sort();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100];
-    println!("open to exec, {what}: p50 {:?}, p90 {:?}, p99 {:?}", at(50), at(90), at(99));
+    println!("{part}, {what}: p50 {:?}, p90 {:?}, p99 {:?}", at(50), at(90), at(99));
 }

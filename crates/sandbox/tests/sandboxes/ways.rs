@@ -12,7 +12,7 @@ use faas_types::{IsolationLevel, NetworkMode};
 use crate::Check;
 use crate::endings::{self, cgroups, kill, processes};
 use crate::lab::{Lab, Outcome, finish, guest_spec, wait_until};
-use crate::{confinement, limits};
+use crate::{confinement, limits, network};
 
 pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("parked_sandboxes_pass_every_check", |lab| in_this_way(lab, Way::Parked)),
@@ -37,7 +37,7 @@ fn in_this_way(lab: &Lab, way: Way) -> Result<()> {
         return parks_nothing(lab);
     }
     let lab = Lab::new()?.going(way);
-    for (name, check) in [confinement::HELD, limits::CHECKS, endings::HELD].concat() {
+    for (name, check) in [confinement::HELD, limits::CHECKS, endings::HELD, network::HELD].concat() {
         check(&lab).with_context(|| format!("{way:?}: {name}"))?;
     }
     Ok(())
@@ -56,20 +56,14 @@ pub(crate) async fn open(lab: &Lab, way: Way, spec: SandboxSpec) -> Result<OpenS
     if way == Way::Opened {
         return Ok(lab.sandboxes.open(spec).await?);
     }
-    let assignment = Assignment {
-        mounts: spec.mounts.clone(),
-        memory_bytes: spec.limits.memory_bytes,
-        cpu_millis: spec.limits.cpu_millis,
-        network: spec.network,
-        min_isolation: spec.min_isolation,
-    };
+    let assignment = assignment(&spec);
     let (id, words) = (spec.id.to_string(), spec.argv[2..].to_vec());
     let blank = blank(spec);
-    let ParkedSandbox { sandbox, barrier } = match way {
+    let ParkedSandbox { mut sandbox, barrier } = match way {
         Way::Forked => zygote(lab, &blank).await?.park(blank).await?,
         _ => lab.sandboxes.park(blank).await?,
     };
-    barrier.lift(assignment).await?;
+    sandbox.network = barrier.lift(assignment).await?;
     let residents = sandbox.control.residents().context("a cgroup")?;
     ensure!(residents.processes == 2 && residents.threads == 2, "who helped is counted as staying: {residents:?}");
     // Limits count it until it is gone.
@@ -77,6 +71,17 @@ pub(crate) async fn open(lab: &Lab, way: Way, spec: SandboxSpec) -> Result<OpenS
     let mut channel = File::from(sandbox.channel.try_clone()?);
     channel.write_all(format!("{}\n", words.join("\u{1f}")).as_bytes())?;
     Ok(sandbox)
+}
+
+/// What a parked sandbox has to get for a spec.
+pub(crate) fn assignment(spec: &SandboxSpec) -> Assignment {
+    Assignment {
+        mounts: spec.mounts.clone(),
+        memory_bytes: spec.limits.memory_bytes,
+        cpu_millis: spec.limits.cpu_millis,
+        network: spec.network,
+        min_isolation: spec.min_isolation,
+    }
 }
 
 /// The same without anything that is assigned. The guest waits for its arguments.
@@ -153,14 +158,7 @@ fn what_waits_leaves_nothing(lab: &Lab) -> Result<()> {
         kill(spawner.context("no spawner")?);
         parked.sandbox.control.wait().await;
         let spec = lab.spec(&[]);
-        let late = Assignment {
-            mounts: Vec::new(),
-            memory_bytes: spec.limits.memory_bytes,
-            cpu_millis: spec.limits.cpu_millis,
-            network: spec.network,
-            min_isolation: spec.min_isolation,
-        };
-        ensure!(parked.barrier.lift(late).await.is_err(), "a dead sandbox was assigned");
+        ensure!(parked.barrier.lift(assignment(&spec)).await.is_err(), "a dead sandbox was assigned");
         wait_until("all processes are gone", || processes(mark) == 0)?;
         wait_until("the cgroup is gone", || cgroups(&id) == 0)
     })?;
