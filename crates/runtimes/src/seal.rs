@@ -23,9 +23,10 @@ pub(crate) const TOOL_PLACES: [&str; 2] = ["/bin", "/usr/bin"];
 const SYSTEM_FILES: [(&str, &str); 6] = [
     ("etc/passwd", "root:x:0:0:root:/:/nonexistent\nfaas:x:1000:1000:faas:/tmp:/nonexistent\n"),
     ("etc/group", "root:x:0:\nfaas:x:1000:\n"),
-    ("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+    ("etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"),
     ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
-    ("etc/resolv.conf", ""),
+    // The gateway inside answers, where the function has a network (`NetworkPlan`); elsewhere no way leads there.
+    ("etc/resolv.conf", "nameserver 192.0.0.1\noptions ndots:1 timeout:5 attempts:2\n"),
     ("etc/hostname", "function\n"),
 ];
 /// Where distributions keep the bundle of root certificates.
@@ -78,7 +79,9 @@ fn root_digest(found: &Found) -> Digest {
     let (identity, finish) = (found.identity(), found.recipe.finish_text());
     let layout = serde_json::to_vec(&found.probed).unwrap_or_default();
     let libraries = found.recipe.seal.libraries.join(" ");
-    found.recipe.digest("root", [identity.as_bytes(), finish.as_bytes(), &*layout, libraries.as_bytes()])
+    let system = SYSTEM_FILES.map(|(path, content)| [path, content].join("\n")).concat();
+    let parts = [identity.as_bytes(), finish.as_bytes(), &*layout, libraries.as_bytes(), system.as_bytes()];
+    found.recipe.digest("root", parts)
 }
 
 fn build_shim(found: &Found, files: &[(String, Vec<u8>)], draft: &Path) -> io::Result<()> {
@@ -226,7 +229,13 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::{SYSTEM_FILES, matches};
+
+    #[test]
+    fn names_are_asked_of_the_gateway_inside() {
+        let (_, settings) = SYSTEM_FILES.into_iter().find(|(path, _)| *path == "etc/resolv.conf").expect("written");
+        assert!(settings.starts_with(&format!("nameserver {}\n", faas_types::NetworkPlan::GATEWAY)), "{settings}");
+    }
 
     #[test]
     fn patterns_match_whole_names() {
