@@ -1,6 +1,6 @@
 //! The process: one thread that waits for devices, sockets, processes and the server.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -37,10 +37,12 @@ pub struct NetProcess {
     indexes: HashMap<u64, u64>,
     next_index: u64,
     timers: Timers<u64>,
-    /// What was moved since its timer was set.
-    moved: BTreeSet<u64>,
-    /// What may have totals to tell.
-    unreported: BTreeSet<u64>,
+    /// Sandboxes with flows that wait for their turn; some have ended since.
+    turns: VecDeque<u64>,
+    /// Sandboxes that were moved since their timers were set.
+    moved: Vec<u64>,
+    /// Sandboxes that may have totals to tell.
+    unreported: Vec<u64>,
     report_due: Duration,
     budget: Budget,
     seed: u64,
@@ -67,7 +69,6 @@ impl NetProcess {
             outbox: Outbox::default(),
             incoming: vec![0; INCOMING].into(),
             outgoing: vec![0; FRAME_MAX].into(),
-            again: Vec::new(),
             unreached: Vec::new(),
         };
         Ok(Self {
@@ -78,8 +79,9 @@ impl NetProcess {
             indexes: HashMap::new(),
             next_index: 1,
             timers: Timers::default(),
-            moved: BTreeSet::new(),
-            unreported: BTreeSet::new(),
+            turns: VecDeque::new(),
+            moved: Vec::new(),
+            unreported: Vec::new(),
             report_due: Duration::ZERO,
             budget: Budget::new(MEMORY_MAX),
             seed: u64::from_ne_bytes(seed),
@@ -107,7 +109,7 @@ impl NetProcess {
                         self.with(index, |sandbox, shared| sandbox.process_ended(now, shared));
                     }
                     Token::Flow(flow) => {
-                        self.with_flow(flow, |sandbox, shared| sandbox.notice(flow, flags, now, shared));
+                        self.with_flow(flow, |sandbox, _| sandbox.notice(flow, flags));
                     }
                 }
             }
@@ -121,7 +123,7 @@ impl NetProcess {
         let now = self.begun.elapsed();
         let report = (!self.unreported.is_empty()).then_some(self.report_due);
         let due = self.timers.due().into_iter().chain(report).min().map(|due| due.saturating_sub(now));
-        let timeout = if self.shared.again.is_empty() { due } else { Some(Duration::ZERO) };
+        let timeout = if self.turns.is_empty() { due } else { Some(Duration::ZERO) };
         let timeout = timeout.map(|timeout| Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(timeout.subsec_nanos()),
@@ -132,10 +134,13 @@ impl NetProcess {
         }
     }
 
-    /// Flows that had more to do than one turn.
+    /// Each sandbox with flows that wait serves some of them.
     fn take_turns(&mut self, now: Duration) {
-        for flow in std::mem::take(&mut self.shared.again) {
-            self.with_flow(flow, |sandbox, shared| sandbox.serve_again(flow, now, shared));
+        for _ in 0..self.turns.len() {
+            let Some(index) = self.turns.pop_front() else { return };
+            if self.with(index, |sandbox, shared| sandbox.take_turn(now, shared)) == Some(true) {
+                self.turns.push_back(index);
+            }
         }
     }
 
@@ -144,8 +149,9 @@ impl NetProcess {
         while let Some(index) = self.timers.next(now) {
             self.with(index, |sandbox, shared| sandbox.poll(now, shared));
         }
-        for index in std::mem::take(&mut self.moved) {
-            let Some(sandbox) = self.sandboxes.get(&index) else { continue };
+        while let Some(index) = self.moved.pop() {
+            let Some(sandbox) = self.sandboxes.get_mut(&index) else { continue };
+            sandbox.moved = false;
             if sandbox.is_over(now) {
                 self.detach(index, now);
             } else if let Some(due) = sandbox.due() {
@@ -154,8 +160,9 @@ impl NetProcess {
         }
         if now >= self.report_due {
             self.report_due = now + REPORT_EVERY;
-            for index in std::mem::take(&mut self.unreported) {
+            while let Some(index) = self.unreported.pop() {
                 if let Some(sandbox) = self.sandboxes.get_mut(&index) {
+                    sandbox.unreported = false;
                     sandbox.report(&mut self.shared);
                 }
             }
@@ -269,9 +276,17 @@ impl NetProcess {
     /// Works with a sandbox that is attached.
     fn with<R>(&mut self, index: u64, work: impl FnOnce(&mut Sandbox, &mut Shared) -> R) -> Option<R> {
         let sandbox = self.sandboxes.get_mut(&index)?;
+        let had_ready = sandbox.has_ready();
         let result = work(sandbox, &mut self.shared);
-        self.moved.insert(index);
-        self.unreported.insert(index);
+        if !std::mem::replace(&mut sandbox.moved, true) {
+            self.moved.push(index);
+        }
+        if !std::mem::replace(&mut sandbox.unreported, true) {
+            self.unreported.push(index);
+        }
+        if sandbox.has_ready() && !had_ready {
+            self.turns.push_back(index);
+        }
         Some(result)
     }
 }

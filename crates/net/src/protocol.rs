@@ -121,6 +121,10 @@ pub struct Limits {
     pub udp_flows: u32,
     /// DNS queries that wait for their answers.
     pub queries: u32,
+    /// New connections and UDP flows a second, and as many more at once as there may be connections.
+    pub flows_a_second: u32,
+    /// DNS queries a second, and as many more at once.
+    pub queries_a_second: u32,
 }
 
 /// One TCP connection of a sandbox, as `/proc/PID/net/tcp` shows it.
@@ -155,7 +159,14 @@ pub struct Usage {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 1_024, half_open: 128, udp_flows: 256, queries: 64 }
+        Self {
+            connections: 1_024,
+            half_open: 128,
+            udp_flows: 256,
+            queries: 64,
+            flows_a_second: 256,
+            queries_a_second: 128,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One sandbox: its device, its stack and the sockets of its flows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,6 +19,8 @@ use crate::protocol::{self, NetMessage, Usage};
 const FRAMES_A_TURN: usize = 4;
 /// Datagrams of one flow that are passed on in one turn.
 const DATAGRAMS_A_TURN: usize = 16;
+/// Flows that are served in one turn.
+const FLOWS_A_TURN: usize = 4;
 /// How long what the programs of a sandbox have sent is still carried after they ended.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -31,6 +33,12 @@ pub(crate) struct Sandbox {
     process: OwnedFd,
     pub(crate) stack: Stack,
     sockets: HashMap<FlowId, HostSocket>,
+    /// Flows that wait for their turn.
+    ready: VecDeque<FlowId>,
+    /// Whether it was moved since its timer was set.
+    pub(crate) moved: bool,
+    /// Whether it may have totals to tell.
+    pub(crate) unreported: bool,
     reported: Counters,
     /// When it ends although flows are left, since its first process has ended.
     ends: Option<Duration>,
@@ -44,8 +52,6 @@ pub(crate) struct Shared {
     pub(crate) incoming: Box<[u8]>,
     /// What goes to a device.
     pub(crate) outgoing: Box<[u8]>,
-    /// Flows with more to do after others had their turn.
-    pub(crate) again: Vec<FlowId>,
     /// Flows whose far end could not be reached by a datagram.
     pub(crate) unreached: Vec<(FlowId, Refusal)>,
 }
@@ -120,8 +126,18 @@ impl Sandbox {
         }
         watched?;
         let stack = Stack::new(stack_limits(limits), budget, index << Token::INDEX, seed);
-        let (sockets, reported) = (HashMap::new(), Counters::default());
-        Ok(Self { number, device, process, stack, sockets, reported, ends: None })
+        Ok(Self {
+            number,
+            device,
+            process,
+            stack,
+            sockets: HashMap::new(),
+            ready: VecDeque::new(),
+            moved: false,
+            unreported: false,
+            reported: Counters::default(),
+            ends: None,
+        })
     }
 
     /// Reads some frames, and serves the flows that they moved.
@@ -158,19 +174,37 @@ impl Sandbox {
         }
     }
 
-    /// Takes note of a socket's events, and serves its flow.
-    pub(crate) fn notice(&mut self, flow: FlowId, events: EventFlags, now: Duration, shared: &mut Shared) {
+    /// Takes note of a socket's events.
+    pub(crate) fn notice(&mut self, flow: FlowId, events: EventFlags) {
         if let Some(socket) = self.sockets.get_mut(&flow) {
             socket.notice(events);
-            self.serve(flow, now, shared);
+            self.enqueue(flow);
         }
     }
 
-    /// A flow has its turn again.
-    pub(crate) fn serve_again(&mut self, flow: FlowId, now: Duration, shared: &mut Shared) {
-        if let Some(socket) = self.sockets.get_mut(&flow) {
-            socket.queued = false;
-            self.serve(flow, now, shared);
+    /// Serves some of the flows that wait; returns whether others are left.
+    pub(crate) fn take_turn(&mut self, now: Duration, shared: &mut Shared) -> bool {
+        for _ in 0..FLOWS_A_TURN {
+            let Some(flow) = self.ready.pop_front() else { return false };
+            if let Some(socket) = self.sockets.get_mut(&flow) {
+                socket.queued = false;
+                self.serve(flow, now, shared);
+            }
+        }
+        self.has_ready()
+    }
+
+    /// Whether flows wait for their turn.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    fn enqueue(&mut self, flow: FlowId) {
+        if let Some(socket) = self.sockets.get_mut(&flow)
+            && !socket.queued
+        {
+            socket.queued = true;
+            self.ready.push_back(flow);
         }
     }
 
@@ -188,12 +222,8 @@ impl Sandbox {
                 stack.flush(flow, now, &mut surroundings)
             }
         };
-        if more
-            && let Some(socket) = self.sockets.get_mut(&flow)
-            && !socket.queued
-        {
-            socket.queued = true;
-            shared.again.push(flow);
+        if more {
+            self.enqueue(flow);
         }
     }
 
@@ -377,6 +407,8 @@ fn stack_limits(limits: protocol::Limits) -> Limits {
         half_open: limits.half_open as usize,
         udp_flows: limits.udp_flows as usize,
         queries: limits.queries as usize,
+        flows_a_second: limits.flows_a_second,
+        queries_a_second: limits.queries_a_second,
         ..Limits::default()
     }
 }

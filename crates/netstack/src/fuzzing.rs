@@ -18,6 +18,8 @@ const LIMITS: Limits = Limits {
     half_open: 6,
     udp_flows: 4,
     queries: 3,
+    flows_a_second: 50,
+    queries_a_second: 50,
     half_open_timeout: Duration::from_secs(30),
     idle_timeout: Duration::from_secs(300),
     half_closed_timeout: Duration::from_secs(60),

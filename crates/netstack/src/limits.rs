@@ -13,6 +13,10 @@ pub struct Limits {
     pub udp_flows: usize,
     /// DNS queries that wait for their answers.
     pub queries: usize,
+    /// New connections and UDP flows a second, and as many more at once as there may be connections.
+    pub flows_a_second: u32,
+    /// DNS queries a second, and as many more at once.
+    pub queries_a_second: u32,
     /// How long a connection may take until it is established.
     pub half_open_timeout: Duration,
     /// How long an established connection may be without data.
@@ -44,6 +48,35 @@ pub struct Counters {
     pub panics: u64,
 }
 
+/// A number of things a second, with some at once.
+#[derive(Debug)]
+pub(crate) struct Rate {
+    a_second: u32,
+    burst: u32,
+    left: f64,
+    since: Duration,
+}
+
+// === impl Rate ===
+
+impl Rate {
+    pub(crate) fn new(a_second: u32, burst: u32) -> Self {
+        Self { a_second, burst, left: f64::from(burst), since: Duration::ZERO }
+    }
+
+    /// Whether there may be one more now.
+    pub(crate) fn take(&mut self, now: Duration) -> bool {
+        let passed = now.saturating_sub(self.since).as_secs_f64();
+        self.since = now.max(self.since);
+        self.left = (self.left + passed * f64::from(self.a_second)).min(f64::from(self.burst));
+        let one = self.left >= 1.0;
+        if one {
+            self.left -= 1.0;
+        }
+        one
+    }
+}
+
 // === impl Limits ===
 
 impl Default for Limits {
@@ -53,6 +86,8 @@ impl Default for Limits {
             half_open: 128,
             udp_flows: 256,
             queries: 64,
+            flows_a_second: 256,
+            queries_a_second: 128,
             half_open_timeout: Duration::from_secs(150),
             idle_timeout: Duration::from_secs(24 * 3_600),
             half_closed_timeout: Duration::from_secs(900),

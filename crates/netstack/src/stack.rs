@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::dns::Queries;
 use crate::flow::{Ends, Flow, State};
-use crate::limits::{Counters, Limits};
+use crate::limits::{Counters, Limits, Rate};
 use crate::memory::Budget;
 use crate::output::{Ending, Event, FlowId, Output, Protocol, Refusal};
 use crate::packet::{Content, Packet, Unserved};
@@ -39,6 +39,8 @@ pub struct Stack {
     timers: Timers<FlowId>,
     queries: Queries,
     counters: Counters,
+    flow_rate: Rate,
+    query_rate: Rate,
     connections: usize,
     /// Of these, the ones that have memory.
     open: usize,
@@ -62,8 +64,11 @@ pub struct Outlook {
 impl Stack {
     /// A stack whose flows and queries have the numbers from `first_id` on. `seed` makes its sequence numbers.
     pub fn new(limits: Limits, budget: Budget, first_id: u64, seed: u64) -> Self {
+        let burst = u32::try_from(limits.connections).unwrap_or(u32::MAX);
         Self {
             limits,
+            flow_rate: Rate::new(limits.flows_a_second, burst),
+            query_rate: Rate::new(limits.queries_a_second, limits.queries_a_second),
             budget,
             flows: HashMap::new(),
             ids: HashMap::new(),

@@ -1,12 +1,13 @@
 //! What programs see.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use faas_net::protocol::Limits;
 use serde_json::{Value, json};
 
 use crate::Check;
-use crate::lab::{Lab, SANDBOX};
+use crate::lab::{Guest, Lab, SANDBOX};
 
 /// Leads to the far ends.
 pub(crate) const FAR: &str = "93.184.216.34";
@@ -22,6 +23,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("a_name_in_tls_is_asked_about", a_name_in_tls_is_asked_about),
     ("curl_fetches", curl_fetches),
     ("a_slow_reader_costs_no_memory", a_slow_reader_costs_no_memory),
+    ("a_flood_is_bounded_and_a_neighbour_goes_on", a_flood_is_bounded_and_a_neighbour_goes_on),
 ];
 
 pub(crate) fn same(found: &Value, expected: impl Into<Value>) -> Result<()> {
@@ -148,4 +150,26 @@ fn a_slow_reader_costs_no_memory(lab: &mut Lab) -> Result<()> {
     same(&lab.guest.answer()?, json!([30_000_000, true]))?;
     ensure!(most.saturating_sub(before) < 8 << 20, "{before} bytes of memory became {most}");
     Ok(())
+}
+
+fn a_flood_is_bounded_and_a_neighbour_goes_on(lab: &mut Lab) -> Result<()> {
+    let (port, before, limits) = (lab.far.tcp, lab.memory()?, Limits::default());
+    let shut = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let begun = Instant::now();
+    let mut other = Guest::new()?;
+    lab.broker.attach(9, &other.device, &other.pidfd)?;
+    for kind in ["syn", "stray", "fragments", "udp", "noise"] {
+        other.begin("flood", &[json!(kind), json!(FAR), json!(shut), json!(65_000)])?;
+        let trips = lab.ask("ping_pong", &[json!(FAR), json!(port), json!(300)])?;
+        ensure!(trips.as_array().is_some_and(|trips| trips.len() == 300));
+        ensure!(other.answer()?.as_u64().is_some_and(|sent| sent > 0), "nothing of {kind} was sent");
+        let grown = lab.memory()?.saturating_sub(before);
+        ensure!(grown < 32 << 20, "{grown} bytes more memory after {kind}");
+    }
+    let asked = lab.broker.seen().connects.iter().filter(|(sandbox, ..)| *sandbox == 9).count() as u64;
+    let allowed = u64::from(limits.connections) + u64::from(limits.flows_a_second) * (begun.elapsed().as_secs() + 1);
+    ensure!((1..=allowed).contains(&asked), "{asked} flows, {allowed} are allowed");
+    lab.broker.until("dropped packets", |seen| seen.usage.get(&9).is_some_and(|usage| usage.dropped > 0))?;
+    // Once the rate allows it, the same sandbox goes on.
+    same(&other.ask("echo", &[json!(FAR), json!(port), json!(1_000)])?, true)
 }

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import json
 import os
+import random
 import shutil
 import socket
 import ssl
@@ -314,6 +315,35 @@ def download_fast(host, port, size):
         connection.sendall(b"flood %d\n" % size)
         while connection.recv_into(block):
             pass
+
+
+def flood(kind, host, port, count):
+    """Packets that no kernel would send by itself. Some are lost before the device; the number that was sent."""
+    random.seed(kind)
+    ends = socket.inet_aton("192.0.0.2") + socket.inet_aton(host)
+
+    def packet(protocol, content, fragment=0):
+        return struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(content), 7, fragment, 64, protocol, 0) + ends + content
+
+    def tcp(flags, sequence=1):
+        return struct.pack(">HHIIBBHHH", random.randrange(1, 65_536), port, sequence, 0, 0x50, flags, 9_000, 0, 0)
+
+    makers = {
+        "syn": lambda: packet(6, tcp(2)),
+        "stray": lambda: packet(6, tcp(random.randrange(256), random.randrange(1 << 32))),
+        "fragments": lambda: packet(6, tcp(2), random.choice((0x2000, 5, 0x2005))),
+        "udp": lambda: packet(17, struct.pack(">HHHH", random.randrange(1, 65_536), port, 58, 0) + bytes(50)),
+        "noise": lambda: bytes([random.choice((0x45, 0x60))]) + random.randbytes(random.randrange(1, 200)),
+    }
+    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as raw:
+        sent = 0
+        for _ in range(count):
+            try:
+                raw.sendto(makers[kind](), (NAME.decode(), 0x0800))
+                sent += 1
+            except OSError:
+                pass
+    return sent
 
 
 def goodbye(host, port, size):

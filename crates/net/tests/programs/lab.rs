@@ -68,6 +68,14 @@ impl Lab {
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
     }
 
+    /// Processor time of the network process, in ticks of a hundredth of a second.
+    pub(crate) fn ticks(&self) -> Result<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.net.0.id()))?;
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let field = |n: usize| fields.get(n).and_then(|field| field.parse::<u64>().ok()).context("a number");
+        Ok(field(11)? + field(12)?)
+    }
+
     /// Descriptors that the network process holds.
     pub(crate) fn descriptors(&self) -> Result<usize> {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.net.0.id()))?.count())

@@ -14,10 +14,11 @@ pub(crate) fn run() -> Result<()> {
     let mut lab = Lab::new()?;
     let port = lab.far.tcp;
     for direction in ["upload_fast", "download_fast"] {
-        let begun = Instant::now();
+        let (begun, ticks) = (Instant::now(), lab.ticks()?);
         lab.ask(direction, &[json!(FAR), json!(port), json!(SIZE)])?;
         let seconds = begun.elapsed().as_secs_f64();
-        println!("{direction}: {:.2} Gbit/s", SIZE as f64 * 8.0 / seconds / 1e9);
+        let cost = (lab.ticks()? - ticks) as f64 * 10.0 / (SIZE as f64 / 1e9);
+        println!("{direction}: {:.2} Gbit/s, {cost:.0} ms of processor time a GB", SIZE as f64 * 8.0 / seconds / 1e9);
     }
     say("connect", &lab.ask("connects", &[json!(FAR), json!(port), json!(2_000)])?);
     say("round trip", &lab.ask("ping_pong", &[json!(FAR), json!(port), json!(10_000)])?);

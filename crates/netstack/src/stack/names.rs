@@ -52,7 +52,7 @@ impl Stack {
 
     fn tcp_query(&mut self, id: FlowId, message: &[u8], now: Duration, output: &mut impl Output) {
         let query = QueryId(self.take_id());
-        if self.queries.add(query, Asker::Tcp(id), self.limits.queries, now) {
+        if self.query_rate.take(now) && self.queries.add(query, Asker::Tcp(id), self.limits.queries, now) {
             self.counters.queries += 1;
             output.event(Event::Query { query, message, over_tcp: true });
         } else {

@@ -57,7 +57,7 @@ impl Stack {
         } else if self.connections >= self.limits.connections {
             self.counters.over_limit += 1;
             reply::reset(segment, ends.source, ends.target, output);
-        } else if self.half_open >= self.limits.half_open {
+        } else if self.half_open >= self.limits.half_open || !self.flow_rate.take(now) {
             // It is sent again when others have come through.
             self.counters.over_limit += 1;
         } else if names {

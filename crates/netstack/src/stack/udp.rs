@@ -48,7 +48,7 @@ impl Stack {
     }
 
     fn open_udp(&mut self, payload: &[u8], ends: Ends, now: Duration, output: &mut impl Output) {
-        if self.limits.udp_flows == 0 {
+        if self.limits.udp_flows == 0 || !self.flow_rate.take(now) {
             self.counters.over_limit += 1;
             return;
         }
@@ -77,7 +77,7 @@ impl Stack {
         let query = QueryId(self.take_id());
         if !dns::is_query(payload) {
             self.counters.malformed += 1;
-        } else if self.queries.add(query, asker, self.limits.queries, now) {
+        } else if self.query_rate.take(now) && self.queries.add(query, asker, self.limits.queries, now) {
             self.counters.queries += 1;
             output.event(Event::Query { query, message: payload, over_tcp: false });
         } else {

@@ -130,6 +130,30 @@ fn the_longest_silent_udp_flow_makes_room_and_a_refusal_is_remembered() {
 }
 
 #[test]
+fn new_flows_and_queries_have_a_rate() {
+    let limits = Limits { connections: 20, flows_a_second: 10, queries_a_second: 5, ..Limits::default() };
+    let mut world = World::new(limits);
+    for port in 0..40 {
+        world.inject(datagram(5_000 + port, "1.2.3.4:99", b"x"));
+        world.inject(datagram(5_000 + port, "192.0.0.1:53", &[0; 30]));
+    }
+    world.turn();
+    let first = world.stack.counters();
+    assert_eq!((first.flows, first.queries, first.over_limit), (20, 5, 55));
+    world.run_for(Duration::from_secs(1));
+    for port in 100..140 {
+        world.inject(datagram(5_000 + port, "1.2.3.4:99", b"x"));
+        world.inject(datagram(5_000 + port, "192.0.0.1:53", &[0; 30]));
+    }
+    world.turn();
+    let second = world.stack.counters();
+    assert_eq!((second.flows - first.flows, second.queries - first.queries), (10, 5));
+    // A connection that finds no room is asked for again by the kernel's next SYN.
+    let program = world.connect("1.2.3.4:80");
+    world.until("the connection", |world| world.socket(program).state() == State::Established);
+}
+
+#[test]
 fn fragments_other_sources_and_noise_are_dropped_and_counted() {
     let mut world = World::new(Limits::default());
     let whole = datagram(5_000, "1.2.3.4:99", b"x");
