@@ -38,10 +38,17 @@ pub fn send<M: Message>(socket: BorrowedFd<'_>, message: &M, descriptors: &[Borr
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let document = serde_json::to_vec(message)?;
+    if document.len() > MESSAGE_MAX {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    if descriptors.is_empty() {
+        // The network process may not make calls that could pass descriptors.
+        rustix::net::send(socket, &document, SendFlags::NOSIGNAL)?;
+        return Ok(());
+    }
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let fits = descriptors.is_empty() || control.push(SendAncillaryMessage::ScmRights(descriptors));
-    if !fits || document.len() > MESSAGE_MAX {
+    if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     sendmsg(socket, &[IoSlice::new(&document)], &mut control, SendFlags::NOSIGNAL)?;
