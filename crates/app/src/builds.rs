@@ -8,7 +8,7 @@ use faas_ports::SystemClock;
 use faas_runtimes::{BuildConfig, BuilderPorts, RuntimesBuilder, RuntimesLauncher};
 use faas_sandbox::LinuxSandboxes;
 use faas_store::Store;
-use faas_types::IndexHost;
+use faas_types::{EgressTarget, IndexHost};
 
 /// CPU share of one build: two cores.
 const BUILD_CPU_MILLIS: u32 = 2_000;
@@ -19,6 +19,7 @@ const NPM_HOSTS: [&str; 1] = ["registry.npmjs.org"];
 /// The builder of the launcher's runtimes.
 pub(crate) fn builder(
     section: &BuildSection,
+    deny: &[EgressTarget],
     launcher: &RuntimesLauncher,
     store: &Store,
     sandboxes: &Arc<LinuxSandboxes>,
@@ -29,13 +30,13 @@ pub(crate) fn builder(
     let npm = section.npm_registry.is_none().then(|| hosts(&NPM_HOSTS));
     let public = python.into_iter().chain(npm).collect();
     let named = section.indexes().map(|url| url.host().clone());
-    let trusted = named.chain(section.allow.iter().cloned()).collect();
+    let trusted: Vec<IndexHost> = named.chain(section.allow.iter().cloned()).collect();
     let remedy = Remedy { allowed: section.allow.clone(), operator };
     let ports = BuilderPorts {
         sandboxes: Arc::clone(sandboxes) as _,
         layers: store.runtimes(),
         blobs: store.blobs(),
-        egress: Arc::new(IndexEgress::new(public, trusted, remedy)),
+        egress: Arc::new(IndexEgress::new(public, &trusted, deny.to_vec(), remedy)),
         clock: Arc::new(SystemClock),
         ids: Arc::new(SystemClock),
     };

@@ -126,9 +126,16 @@ impl Server {
             layers: store.layers(),
             events: store.events(),
             vault: store.vault(),
-            outbound: Arc::new(HttpOutbound::new(config.callbacks.allow.clone())),
+            outbound: Arc::new(HttpOutbound::new(&config.callbacks.allow, config.egress.deny.clone())),
             launcher: Arc::clone(&launcher) as _,
-            builder: Arc::new(builds::builder(&config.build, &launcher, &store, &sandboxes, operator)),
+            builder: Arc::new(builds::builder(
+                &config.build,
+                &config.egress.deny,
+                &launcher,
+                &store,
+                &sandboxes,
+                operator,
+            )),
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemClock),
         };

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use faas_ports::{Egress, EgressError, Wire};
-use faas_types::IndexHost;
+use faas_types::{EgressHost, EgressPolicy, EgressTarget, IndexHost, PortRange, Transport};
 use tokio::net::{TcpStream, lookup_host};
 
-use crate::Guard;
+use crate::{Attempt, HostAddresses, HostView, OpenKey, OperatorRules, Rule, Rules, Ruling};
 
 /// How long a look-up and a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -18,10 +18,11 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub struct IndexEgress {
     /// Only at addresses of the public internet. Hosts of one index stand together: who needs one needs all.
     public: Vec<Vec<IndexHost>>,
-    /// Wherever they are: the operator named them.
-    trusted: Vec<IndexHost>,
+    /// Every host that was named is allowed, and those that the operator named are open wherever they are.
+    policy: EgressPolicy,
+    operator: OperatorRules,
     remedy: Remedy,
-    guard: Guard,
+    host: HostView,
 }
 
 /// What a refusal tells to do.
@@ -45,23 +46,71 @@ pub enum Operator {
 // === impl IndexEgress ===
 
 impl IndexEgress {
-    /// Hosts that are reached at public addresses only, by index, and those that an operator named.
+    /// Hosts that are reached at public addresses only, by index, and those that an operator named; none of them where the
+    /// operator denies it everybody.
     #[must_use]
-    pub fn new(public: Vec<Vec<IndexHost>>, trusted: Vec<IndexHost>, remedy: Remedy) -> Self {
-        Self { public, trusted, remedy, guard: Guard::default() }
+    pub fn new(public: Vec<Vec<IndexHost>>, trusted: &[IndexHost], deny: Vec<EgressTarget>, remedy: Remedy) -> Self {
+        let open: Vec<EgressTarget> = trusted.iter().flat_map(targets).collect();
+        let allow = public.iter().flatten().flat_map(targets).chain(open.iter().cloned()).collect();
+        let policy = EgressPolicy { allow: Some(allow), ..EgressPolicy::default() };
+        let operator = OperatorRules { deny, open, networks: Vec::new(), open_key: OpenKey::Builds };
+        Self { public, policy, operator, remedy, host: HostView::default() }
     }
 
-    fn may_have(&self, host: &str, port: u16) -> Result<bool, EgressError> {
-        let is_in = |hosts: &[IndexHost]| hosts.iter().any(|one| one.has(host, port));
-        match (is_in(&self.trusted), self.public.iter().any(|index| is_in(index))) {
-            (true, _) => Ok(true),
-            (false, true) => Ok(false),
-            (false, false) => {
-                let refused = IndexHost { host: shown(host), port: Some(port) };
-                let advice = self.remedy.naming(std::slice::from_ref(&refused));
-                Err(EgressError::NotAllowed(format!("builds may not connect to {refused}; to allow it, {advice}")))
-            }
+    fn refusal(&self, rule: &Rule, host: &str, port: u16) -> EgressError {
+        let is_of_index = self.public.iter().flatten().any(|one| one.has(host, port));
+        if let Rule::OperatorDeny(rule) = rule {
+            let host = shown(host);
+            return EgressError::NotAllowed(format!(
+                "{host} is denied by {rule} of egress.deny in the server's configuration"
+            ));
         }
+        if is_of_index {
+            return self.no_public_address(host, port);
+        }
+        let refused = IndexHost { host: shown(host), port: Some(port) };
+        let advice = self.remedy.naming(std::slice::from_ref(&refused));
+        EgressError::NotAllowed(format!("builds may not connect to {refused}; to allow it, {advice}"))
+    }
+
+    /// Rules on a connection to an address that a host led to, or is.
+    #[must_use]
+    pub fn rule(&self, host: &str, address: IpAddr, port: u16) -> Ruling {
+        let own = self.host.now();
+        let name = host.trim_end_matches('.').to_ascii_lowercase();
+        let names = std::slice::from_ref(&name);
+        self.rules(&own).rule(&Attempt { transport: Transport::Tcp, address, port: Some(port), names })
+    }
+
+    fn rules<'r>(&'r self, host: &'r HostAddresses) -> Rules<'r> {
+        Rules { operator: &self.operator, policy: &self.policy, project: None, host }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn on(self, host: HostAddresses) -> Self {
+        Self { host: HostView::fixed(host), ..self }
+    }
+
+    /// Addresses of a host that may be connected to, all of them checked.
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, EgressError> {
+        let name = host.trim_end_matches('.').to_ascii_lowercase();
+        let found: Vec<IpAddr> = match host.parse::<IpAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => {
+                let ruling = self.rules(&self.host.now()).rule_on_name(&name, Some((Transport::Tcp, port)));
+                if !ruling.allowed {
+                    return Err(self.refusal(&ruling.rule, host, port));
+                }
+                let found = lookup_host((host, port)).await.map_err(|error| failed(host, port, &error))?;
+                found.map(|found| found.ip()).collect()
+            }
+        };
+        let (mut good, mut refused) = (Vec::new(), Rule::Unlisted);
+        for address in found {
+            let ruling = self.rule(host, address, port);
+            if ruling.allowed { good.push(SocketAddr::new(address, port)) } else { refused = ruling.rule }
+        }
+        if good.is_empty() { Err(self.refusal(&refused, host, port)) } else { Ok(good) }
     }
 
     /// The refusal of a host that is reached at public addresses only, and has none. Allowing it alone would lead to the
@@ -98,26 +147,34 @@ impl Remedy {
 #[async_trait]
 impl Egress for IndexEgress {
     async fn connect(&self, host: &str, port: u16) -> Result<Box<dyn Wire>, EgressError> {
-        let is_trusted = self.may_have(host, port)?;
-        let failed = |error: &io::Error| EgressError::Failed(format!("cannot reach {}:{port}: {error}", shown(host)));
         let connecting = async {
-            let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
-                Ok(address) => vec![SocketAddr::new(address, port)],
-                Err(_) => lookup_host((host, port)).await.map_err(|error| failed(&error))?.collect(),
-            };
-            let may = |address: &SocketAddr| is_trusted || self.guard.lets(address.ip());
-            let good: Vec<SocketAddr> = found.into_iter().filter(may).collect();
-            if good.is_empty() {
-                return Err(self.no_public_address(host, port));
-            }
+            let good = self.addresses(host, port).await?;
             // To one of the addresses that were checked; the name is not looked up again.
-            TcpStream::connect(&good[..]).await.map_err(|error| failed(&error))
+            TcpStream::connect(&good[..]).await.map_err(|error| failed(host, port, &error))
         };
         match tokio::time::timeout(CONNECT, connecting).await {
             Ok(connected) => connected.map(|stream| Box::new(stream) as Box<dyn Wire>),
-            Err(_) => Err(failed(&io::ErrorKind::TimedOut.into())),
+            Err(_) => Err(failed(host, port, &io::ErrorKind::TimedOut.into())),
         }
     }
+}
+
+/// The rules that take in what a host of an index does.
+fn targets(host: &IndexHost) -> impl Iterator<Item = EgressTarget> {
+    let of = match host.host.parse::<IpAddr>() {
+        Ok(address) => EgressHost::network(address, u8::MAX),
+        Err(_) => EgressHost::Name(host.host.clone()),
+    };
+    let ports = host.port.map_or(vec![80, 443], |port| vec![port]);
+    ports.into_iter().map(move |port| EgressTarget {
+        transport: Some(Transport::Tcp),
+        host: of.clone(),
+        ports: Some(PortRange { first: port, last: port }),
+    })
+}
+
+fn failed(host: &str, port: u16, error: &io::Error) -> EgressError {
+    EgressError::Failed(format!("cannot reach {}:{port}: {error}", shown(host)))
 }
 
 /// A host as text for people, however it was made up.
@@ -137,7 +194,7 @@ mod tests {
 
     fn egress(public: &[&[&str]], trusted: &[&str]) -> IndexEgress {
         let remedy = Remedy { allowed: hosts(&["old.internal"]), operator: Operator::OfServer };
-        IndexEgress::new(public.iter().map(|index| hosts(index)).collect(), hosts(trusted), remedy)
+        IndexEgress::new(public.iter().map(|index| hosts(index)).collect(), &hosts(trusted), Vec::new(), remedy)
     }
 
     async fn refusal(egress: &IndexEgress, host: &str, port: u16) -> String {

@@ -1,92 +1,70 @@
-//! Which addresses may be sent to. Pure.
+//! Which addresses messages may be sent to.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-use faas_types::AllowedTarget;
+use faas_types::{AllowedTarget, EgressPolicy, EgressTarget, Transport};
 
-/// Networks of IPv4 that are not the public internet: the special-purpose registry of IANA (RFC 6890 and its updates),
-/// multicast and what is reserved.
-const NOT_PUBLIC_4: [(Ipv4Addr, u32); 16] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
-    (Ipv4Addr::new(10, 0, 0, 0), 8),
-    (Ipv4Addr::new(100, 64, 0, 0), 10),
-    (Ipv4Addr::new(127, 0, 0, 0), 8),
-    (Ipv4Addr::new(169, 254, 0, 0), 16),
-    (Ipv4Addr::new(172, 16, 0, 0), 12),
-    (Ipv4Addr::new(192, 0, 0, 0), 24),
-    (Ipv4Addr::new(192, 0, 2, 0), 24),
-    (Ipv4Addr::new(192, 88, 99, 0), 24),
-    (Ipv4Addr::new(192, 168, 0, 0), 16),
-    (Ipv4Addr::new(198, 18, 0, 0), 15),
-    (Ipv4Addr::new(198, 51, 100, 0), 24),
-    (Ipv4Addr::new(203, 0, 113, 0), 24),
-    (Ipv4Addr::new(224, 0, 0, 0), 4),
-    (Ipv4Addr::new(240, 0, 0, 0), 4),
-    // The platform's own services of a large cloud, reached by every machine in it.
-    (Ipv4Addr::new(168, 63, 129, 16), 32),
-];
-
-/// Parts of 2000::/3 that are not the public internet, or lead to IPv4: protocol assignments with Teredo, documentation,
-/// 6to4. Outside of 2000::/3 nothing is public: loopback, mapped and translated IPv4, local and multicast addresses.
-const NOT_PUBLIC_6: [(Ipv6Addr, u32); 4] = [
-    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
-    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
-    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
-    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
-];
+use crate::{Attempt, HostView, OpenKey, OperatorRules, Rules, Ruling};
 
 /// What may be sent to.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct Guard {
-    allowed: Vec<AllowedTarget>,
+    operator: OperatorRules,
+    policy: EgressPolicy,
+    host: HostView,
 }
 
 // === impl Guard ===
 
+impl Default for Guard {
+    fn default() -> Self {
+        Self::new(&[], Vec::new())
+    }
+}
+
 impl Guard {
-    /// The public internet, and what an operator allows.
+    /// The public internet, and what an operator allows, but for what the operator denies everybody.
     #[must_use]
-    pub fn new(allowed: Vec<AllowedTarget>) -> Self {
-        Self { allowed }
+    pub fn new(allowed: &[AllowedTarget], deny: Vec<EgressTarget>) -> Self {
+        let open = allowed.iter().map(EgressTarget::from).collect();
+        let operator = OperatorRules { deny, open, networks: Vec::new(), open_key: OpenKey::Callbacks };
+        Self { operator, policy: EgressPolicy::default(), host: HostView::default() }
+    }
+
+    /// Whether an address may be sent to, under the name that led to it.
+    #[must_use]
+    pub fn rule(&self, address: IpAddr, name: Option<&str>) -> Ruling {
+        let name = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+        let host = self.host.now();
+        let rules = Rules { operator: &self.operator, policy: &self.policy, project: None, host: &host };
+        rules.rule(&Attempt { transport: Transport::Tcp, address, port: None, names: name.as_slice() })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn on(self, host: crate::HostAddresses) -> Self {
+        Self { host: HostView::fixed(host), ..self }
     }
 
     /// Whether an address may be sent to.
     #[must_use]
     pub fn lets(&self, address: IpAddr) -> bool {
-        is_public(address) || self.allowed.iter().any(|target| target.has_address(address))
-    }
-
-    /// Whether this name may be sent to, whatever its address is.
-    #[must_use]
-    pub fn lets_host(&self, host: &str) -> bool {
-        self.allowed.iter().any(|target| target.has_host(host))
-    }
-}
-
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            let begins = |(network, bits): &(Ipv4Addr, u32)| {
-                let host = Ipv4Addr::BITS - bits;
-                (address.to_bits() ^ network.to_bits()).checked_shr(host).unwrap_or(0) == 0
-            };
-            !NOT_PUBLIC_4.iter().any(begins)
-        }
-        IpAddr::V6(address) => {
-            let begins = |(network, bits): &(Ipv6Addr, u32)| {
-                (address.to_bits() ^ network.to_bits()).checked_shr(Ipv6Addr::BITS - bits).unwrap_or(0) == 0
-            };
-            let is_global = begins(&(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3));
-            is_global && !NOT_PUBLIC_6.iter().any(begins)
-        }
+        self.rule(address, None).allowed
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::HostAddresses;
+    use crate::shut::shut;
+
+    fn is_public(address: IpAddr) -> bool {
+        shut(address, &HostAddresses::default()).is_none()
+    }
 
     fn lets(address: &str) -> bool {
         Guard::default().lets(address.parse().expect(address))
@@ -154,11 +132,13 @@ mod tests {
     #[test]
     fn an_operator_lets_more() {
         let allowed = ["10.0.0.0/8", "::1", "hooks.internal"].map(|text| text.parse().expect(text));
-        let guard = Guard::new(allowed.into());
+        let guard = Guard::new(&allowed, vec!["10.6.6.6".parse().expect("a rule")]);
         assert!(guard.lets("10.1.1.1".parse().expect("an address")));
         assert!(guard.lets("::1".parse().expect("an address")));
         assert!(!guard.lets("127.0.0.1".parse().expect("an address")));
-        assert!(guard.lets_host("hooks.internal") && !guard.lets_host("internal"));
+        let named = |name| guard.rule("192.168.1.1".parse().expect("an address"), Some(name)).allowed;
+        assert!(named("Hooks.internal.") && !named("internal"));
+        assert!(!guard.lets("10.6.6.6".parse().expect("an address")), "what is denied stays so");
     }
 
     proptest! {

@@ -1,14 +1,19 @@
-//! Posts messages to the outside world, and to nobody inside.
+//! Connections to the outside world, and to nobody inside.
 //!
-//! Whoever may set a callback's URL could otherwise use the server to reach what only the server can: itself, its
-//! neighbours, the machine's metadata. So an address must be of the public internet, or allowed by the operator. A name is
-//! looked up once, and the connection goes to an address of that answer which was checked; redirections are not followed
-//! and no proxy is used.
+//! Whoever may set a callback's URL, or runs code in a sandbox, could otherwise use the server to reach what only the server
+//! can: itself, its neighbours, the machine's metadata. One [`Ruling`] decides on every connection, of functions, builds and
+//! callbacks alike, by the address that it really goes to. A name is looked up once, and the connection goes to an address of
+//! that answer which was checked; redirections are not followed and no proxy is used.
 
 mod egress;
 mod guard;
+mod host_addresses;
 mod poster;
+mod ruling;
+mod shut;
 
 pub use egress::{IndexEgress, Operator, Remedy};
 pub use guard::Guard;
+pub use host_addresses::{HostAddresses, HostView, Nat64Prefix};
 pub use poster::HttpOutbound;
+pub use ruling::{Attempt, GrantedNetwork, OpenKey, OperatorRules, Rule, Rules, Ruling};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use faas_ports::{Outbound, OutboundError, OutboundMessage, UrlRefusal};
-use faas_types::{AllowedTarget, limits};
+use faas_types::{AllowedTarget, EgressTarget, limits};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
@@ -41,10 +41,10 @@ struct NotAllowed(String);
 // === impl HttpOutbound ===
 
 impl HttpOutbound {
-    /// Posts to the public internet, and to what an operator allows.
+    /// Posts to the public internet, and to what an operator allows, but for what the operator denies everybody.
     #[must_use]
-    pub fn new(allowed: Vec<AllowedTarget>) -> Self {
-        Self { guard: Arc::new(Guard::new(allowed)), client: OnceLock::new() }
+    pub fn new(allowed: &[AllowedTarget], deny: Vec<EgressTarget>) -> Self {
+        Self { guard: Arc::new(Guard::new(allowed, deny)), client: OnceLock::new() }
     }
 
     fn client(&self) -> Result<&Client, OutboundError> {
@@ -160,8 +160,8 @@ impl Resolve for CheckedResolver {
             let host = name.as_str();
             let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((host, 0))).await;
             let found: Vec<SocketAddr> = found.ok().and_then(Result::ok).map(Iterator::collect).unwrap_or_default();
-            let any = guard.lets_host(host);
-            let good: Vec<SocketAddr> = found.into_iter().filter(|found| any || guard.lets(found.ip())).collect();
+            let lets = |found: &SocketAddr| guard.rule(found.ip(), Some(host)).allowed;
+            let good: Vec<SocketAddr> = found.into_iter().filter(lets).collect();
             if good.is_empty() {
                 return Err(Box::new(NotAllowed(unreachable(host))) as _);
             }
@@ -189,7 +189,8 @@ mod tests {
     use super::*;
 
     fn allowing(allowed: &[&str]) -> HttpOutbound {
-        HttpOutbound::new(allowed.iter().map(|text| text.parse().expect(text)).collect())
+        let allowed: Vec<AllowedTarget> = allowed.iter().map(|text| text.parse().expect(text)).collect();
+        HttpOutbound::new(&allowed, Vec::new())
     }
 
     async fn post(outbound: &HttpOutbound, url: &str) -> Result<u16, OutboundError> {

@@ -1,0 +1,257 @@
+//! The matrix: every form of an address, for functions, builds and callbacks alike.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use faas_types::{AllowedTarget, EgressPolicy, EgressTarget, IndexHost, Transport};
+
+use super::*;
+use crate::{Guard, IndexEgress, Nat64Prefix, Operator, Remedy};
+
+fn targets(list: &[&str]) -> Vec<EgressTarget> {
+    list.iter().map(|text| text.parse().expect(text)).collect()
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect(text)
+}
+
+/// A machine at 203.0.112.9 whose site translates IPv4 below 2a00:64::/96.
+fn host() -> HostAddresses {
+    let nat64 = Nat64Prefix::found("2a00:64::192.0.0.170".parse::<Ipv6Addr>().expect("an address"));
+    let own = ["127.0.0.1", "203.0.112.9", "10.9.0.1", "2a00:1::9"].map(ip).to_vec();
+    HostAddresses { own, nat64: nat64.into_iter().collect(), has_ipv6: true }
+}
+
+fn policy(allow: Option<&[&str]>, deny: &[&str]) -> EgressPolicy {
+    EgressPolicy { allow: allow.map(targets), deny: targets(deny), networks: vec!["db".parse().expect("a name")] }
+}
+
+fn operator(open: &[&str], deny: &[&str], networks: &[&str]) -> OperatorRules {
+    let network = GrantedNetwork { name: "db".parse().expect("a name"), targets: targets(networks), projects: None };
+    OperatorRules { deny: targets(deny), open: targets(open), networks: vec![network], open_key: OpenKey::Private }
+}
+
+fn ruled(
+    operator: &OperatorRules,
+    policy: &EgressPolicy,
+    transport: Transport,
+    to: (&str, u16),
+    names: &[&str],
+) -> Ruling {
+    let (host, project) = (host(), Some("prj_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().expect("an id")));
+    let rules = Rules { operator, policy, project, host: &host };
+    rules.rule(&Attempt { transport, address: ip(to.0), port: Some(to.1), names })
+}
+
+/// Addresses that are not the public internet, with the word of the rule that shuts them.
+const SHUT: [(&str, &str); 52] = [
+    ("0.0.0.0", "this host"),
+    ("0.1.2.3", "this host"),
+    ("127.0.0.1", "loopback"),
+    ("127.255.0.1", "loopback"),
+    ("10.1.2.3", "private network"),
+    ("172.16.0.1", "private network"),
+    ("172.31.255.255", "private network"),
+    ("192.168.1.1", "private network"),
+    ("169.254.169.254", "metadata"),
+    ("169.254.170.2", "metadata"),
+    ("168.63.129.16", "metadata"),
+    ("100.100.100.200", "metadata"),
+    ("169.254.1.1", "link-local"),
+    ("100.64.0.1", "provider's network"),
+    ("100.127.255.255", "provider's network"),
+    ("192.0.0.192", "protocol assignments"),
+    ("192.0.2.1", "documentation"),
+    ("198.51.100.1", "documentation"),
+    ("203.0.113.9", "documentation"),
+    ("192.88.99.1", "6to4"),
+    ("198.18.0.1", "benchmarking"),
+    ("224.0.0.1", "multicast"),
+    ("239.1.1.1", "multicast"),
+    ("240.0.0.1", "reserved"),
+    ("255.255.255.255", "broadcast"),
+    ("203.0.112.9", "address of this server"),
+    ("2a00:1::9", "address of this server"),
+    ("::", "this host"),
+    ("::1", "loopback"),
+    ("::ffff:127.0.0.1", "mapped"),
+    ("::ffff:10.0.0.1", "mapped"),
+    ("::ffff:8.8.8.8", "mapped"),
+    ("::ffff:0:127.0.0.1", "outside of 2000::/3"),
+    ("::127.0.0.1", "compatible"),
+    ("64:ff9b::169.254.169.254", "translated"),
+    ("64:ff9b::8.8.8.8", "translated"),
+    ("64:ff9b:1::10.0.0.1", "translated"),
+    ("2a00:64::10.0.0.1", "translated address of IPv4 of this site"),
+    ("100::1", "discarded"),
+    ("2001::1", "Teredo"),
+    ("2001:10::1", "protocol assignments"),
+    ("2001:db8::1", "documentation"),
+    ("2002:7f00:1::", "6to4"),
+    ("2002:a00:1::1", "6to4"),
+    ("3fff::1", "documentation"),
+    ("5f00::1", "segment routing"),
+    ("fc00::1", "private network"),
+    ("fd00:ec2::254", "metadata"),
+    ("fe80::1", "link-local"),
+    ("fec0::1", "site-local"),
+    ("ff02::1", "multicast"),
+    ("4000::1", "outside of 2000::/3"),
+];
+
+const PUBLIC: [&str; 9] = [
+    "8.8.8.8",
+    "172.15.0.1",
+    "172.32.0.1",
+    "100.128.0.1",
+    "192.0.1.1",
+    "223.255.255.255",
+    "2606:4700::1111",
+    "2a00:1450::1",
+    "2003::1",
+];
+
+#[test]
+fn what_is_not_public_is_shut_for_functions_builds_and_callbacks() {
+    let (no_list, all) = (EgressPolicy::default(), policy(Some(&["0.0.0.0/0", "::/0", "x.example"]), &[]));
+    let remedy = || Remedy { allowed: Vec::new(), operator: Operator::OfServer };
+    let index: IndexHost = "x.example:443".parse().expect("a host");
+    let builds = IndexEgress::new(vec![vec![index]], &[], Vec::new(), remedy()).on(host());
+    let callbacks = Guard::default().on(host());
+    for (address, word) in SHUT {
+        for transport in [Transport::Tcp, Transport::Udp] {
+            for (policy, names) in
+                [(&no_list, &[][..]), (&no_list, &["x.example"]), (&all, &[]), (&all, &["x.example"])]
+            {
+                let ruling = ruled(&OperatorRules::default(), policy, transport, (address, 443), names);
+                let is_shut = matches!(&ruling.rule, Rule::Shut(what) if what.contains(word));
+                assert!(!ruling.allowed && is_shut, "{transport} {address} by {names:?}: {ruling:?}");
+                assert_eq!(ruling.key, "egress.private in the server's configuration");
+            }
+        }
+        let of_others = [
+            (builds.rule("x.example", ip(address), 443), "build.allow in the server's configuration"),
+            (callbacks.rule(ip(address), None), "callbacks.allow in the server's configuration"),
+            (callbacks.rule(ip(address), Some("x.example")), "callbacks.allow in the server's configuration"),
+        ];
+        for (ruling, key) in of_others {
+            let is_shut = matches!(&ruling.rule, Rule::Shut(what) if what.contains(word));
+            assert!(!ruling.allowed && is_shut && ruling.key == key, "{address}: {ruling:?}");
+        }
+    }
+    for address in PUBLIC {
+        assert!(
+            ruled(&OperatorRules::default(), &no_list, Transport::Tcp, (address, 1), &["x.example"]).allowed,
+            "{address}"
+        );
+        assert!(builds.rule("x.example", ip(address), 443).allowed && callbacks.lets(ip(address)), "{address}");
+        assert_eq!(builds.rule("x.example", ip(address), 22).rule, Rule::Unlisted, "{address}");
+        assert_eq!(builds.rule("y.example", ip(address), 443).rule, Rule::Unlisted, "{address}");
+    }
+}
+
+#[test]
+fn an_operator_opens_exactly_what_is_named() {
+    let none = EgressPolicy::default();
+    let open = |rules: &[&str], address: &str, port: u16, names: &[&str]| {
+        ruled(&operator(rules, &[], &[]), &none, Transport::Tcp, (address, port), names).allowed
+    };
+    assert!(open(&["10.1.0.0/16:5432"], "10.1.2.3", 5432, &[]));
+    assert!(!open(&["10.1.0.0/16:5432"], "10.1.2.3", 22, &[]) && !open(&["10.1.0.0/16:5432"], "10.2.0.1", 5432, &[]));
+    assert!(!open(&["udp://10.1.0.0/16"], "10.1.2.3", 53, &[]), "another protocol");
+    assert!(
+        open(&["db.internal"], "10.1.2.3", 5432, &["db.internal"]) && !open(&["db.internal"], "10.1.2.3", 5432, &[])
+    );
+    assert!(open(&["127.0.0.0/8"], "127.0.0.1", 80, &[]));
+    // The server's own address is named itself, or stays shut.
+    assert!(!open(&["10.0.0.0/8"], "10.9.0.1", 8080, &[]) && open(&["10.0.0.0/8"], "10.9.0.2", 8080, &[]));
+    assert!(open(&["10.9.0.1:8080"], "10.9.0.1", 8080, &[]));
+    assert!(!open(&["0.0.0.0/0"], "203.0.112.9", 443, &[]) && open(&["203.0.112.9"], "203.0.112.9", 443, &[]));
+    // Another form of an address opens only together with what it leads to.
+    assert!(
+        !open(&["64:ff9b::/96"], "64:ff9b::10.1.2.3", 80, &[]) && open(&["64:ff9b::/96"], "64:ff9b::8.8.8.8", 80, &[])
+    );
+    assert!(open(&["64:ff9b::/96", "10.1.2.3"], "64:ff9b::10.1.2.3", 80, &[]));
+    assert!(!open(&["10.0.0.0/8"], "::ffff:10.1.2.3", 80, &[]) && !open(&["2002::/16"], "2002:7f00:1::", 80, &[]));
+    assert!(!open(&["2a00:64::/96"], "2a00:64::127.0.0.1", 80, &[]));
+    let allowed: AllowedTarget = "10.0.0.0/8".parse().expect("a network");
+    let callbacks = Guard::new(&[allowed], targets(&["10.6.0.0/16"])).on(host());
+    assert!(callbacks.lets(ip("10.1.2.3")) && !callbacks.lets(ip("10.9.0.1")) && !callbacks.lets(ip("10.6.0.1")));
+}
+
+#[test]
+fn deny_wins_over_everything_and_the_operators_over_the_functions() {
+    let deny = |operator_deny: &[&str], function_deny: &[&str], to: (&str, u16), names: &[&str]| {
+        let operator = operator(&["10.0.0.0/8", "64:ff9b::/96"], operator_deny, &[]);
+        let policy = policy(Some(&["0.0.0.0/0", "::/0", "*.example"]), function_deny);
+        ruled(&operator, &policy, Transport::Tcp, to, names)
+    };
+    assert!(deny(&[], &[], ("10.1.2.3", 80), &[]).allowed);
+    let ruling = deny(&["10.1.0.0/16"], &["10.1.2.3"], ("10.1.2.3", 80), &[]);
+    assert_eq!(ruling.rule, Rule::OperatorDeny("10.1.0.0/16".parse().expect("a rule")));
+    assert_eq!(ruling.key, "egress.deny in the server's configuration");
+    let ruling = deny(&[], &["10.1.2.3"], ("10.1.2.3", 80), &[]);
+    assert_eq!(ruling.rule, Rule::Deny("10.1.2.3".parse().expect("a rule")));
+    assert_eq!(ruling.key, "egress.deny in the function's manifest");
+    assert!(!deny(&["10.1.2.3"], &[], ("64:ff9b::10.1.2.3", 80), &[]).allowed, "in another form");
+    assert!(!deny(&["*.evil.example"], &[], ("8.8.8.8", 443), &["a.example", "x.evil.example"]).allowed, "by any name");
+    assert!(
+        !deny(&["8.8.8.8:22"], &[], ("8.8.8.8", 22), &[]).allowed
+            && deny(&["8.8.8.8:22"], &[], ("8.8.8.8", 80), &[]).allowed
+    );
+}
+
+#[test]
+fn a_list_lets_what_it_names() {
+    let none = OperatorRules::default();
+    let list = policy(Some(&["api.example:443", "*.cdn.example", "9.9.9.0/24:53", "udp://quic.example:443"]), &[]);
+    let rule = |transport, to, names: &[&str]| ruled(&none, &list, transport, to, names);
+    let allowed = |transport, to, names: &[&str]| rule(transport, to, names).allowed;
+    use Transport::{Tcp, Udp};
+    assert!(allowed(Tcp, ("8.8.8.8", 443), &["api.example"]) && !allowed(Tcp, ("8.8.8.8", 80), &["api.example"]));
+    assert!(!allowed(Tcp, ("8.8.8.8", 443), &[]), "an address without a name");
+    assert!(allowed(Tcp, ("8.8.8.8", 1), &["a.b.cdn.example"]) && !allowed(Tcp, ("8.8.8.8", 1), &["cdn.example"]));
+    assert!(allowed(Udp, ("9.9.9.9", 53), &[]) && !allowed(Udp, ("9.9.8.9", 53), &[]));
+    // The names of QUIC are not read.
+    assert!(!allowed(Udp, ("8.8.8.8", 443), &["api.example"]) && !allowed(Udp, ("8.8.8.8", 443), &["x.cdn.example"]));
+    assert!(allowed(Udp, ("8.8.8.8", 443), &["quic.example"]));
+    let ruling = rule(Tcp, ("8.8.8.8", 22), &["api.example"]);
+    assert_eq!((ruling.rule, ruling.key), (Rule::Unlisted, "egress.allow in the function's manifest"));
+    let ruling = ruled(&none, &policy(Some(&["*.example", "8.8.8.8"]), &[]), Tcp, ("8.8.8.8", 443), &["a.example"]);
+    assert_eq!(ruling.rule.to_string(), "the function allows 8.8.8.8", "by address where both would do");
+}
+
+#[test]
+fn a_private_network_is_for_those_that_ask_and_may() {
+    let (mut granted, asks) = (operator(&[], &[], &["10.1.0.5:5432"]), policy(Some(&[]), &[]));
+    let to = ("10.1.0.5", 5432);
+    let ruling = ruled(&granted, &asks, Transport::Tcp, to, &[]);
+    assert_eq!((ruling.allowed, ruling.rule), (true, Rule::Network("db".parse().expect("a name"))));
+    assert!(!ruled(&granted, &asks, Transport::Tcp, ("10.1.0.5", 22), &[]).allowed);
+    assert!(!ruled(&granted, &asks, Transport::Tcp, ("8.8.8.8", 443), &[]).allowed, "its list is empty");
+    assert!(!ruled(&granted, &EgressPolicy::default(), Transport::Tcp, to, &[]).allowed, "it did not ask");
+    granted.networks[0].projects = Some(vec!["prj_01ARZ3NDEKTSV4RRFFQ69G5FAW".parse().expect("an id")]);
+    assert!(!ruled(&granted, &asks, Transport::Tcp, to, &[]).allowed, "another project's");
+}
+
+#[test]
+fn names_that_no_rule_is_about_are_not_looked_up() {
+    let (host, none) = (host(), OperatorRules::default());
+    let name = |policy: &EgressPolicy, name: &str| {
+        Rules { operator: &none, policy, project: None, host: &host }.rule_on_name(name, None).allowed
+    };
+    let list =
+        policy(Some(&["api.example:443", "*.cdn.example", "9.9.9.0/24"]), &["bad.cdn.example", "api.example:80"]);
+    assert!(name(&list, "api.example") && name(&list, "x.cdn.example"));
+    assert!(
+        !name(&list, "secret-4711.tunnel.example") && !name(&list, "bad.cdn.example") && !name(&list, "cdn.example")
+    );
+    assert!(name(&policy(Some(&["0.0.0.0/0:443"]), &[]), "any.example"), "a rule on every address");
+    assert!(name(&EgressPolicy::default(), "any.example"));
+    let denied = operator(&[], &["*.evil.example"], &[]);
+    let rules = Rules { operator: &denied, policy: &EgressPolicy::default(), project: None, host: &host };
+    assert!(!rules.rule_on_name("x.evil.example", None).allowed);
+    let ruling =
+        rules.rule(&Attempt::<&str> { transport: Transport::Tcp, address: ip("8.8.8.8"), port: Some(443), names: &[] });
+    assert!(ruling.allowed && rules.must_check_name(&ruling), "a name that is denied is looked for");
+}
