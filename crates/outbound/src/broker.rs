@@ -1,0 +1,325 @@
+//! Makes the connections of sandboxes.
+//!
+//! A network process carries what sandboxes send, and cannot open sockets. It asks here: the broker rules on each connection,
+//! connects to exactly the address that it ruled on, and hands the socket over. It keeps the devices, so that a process that
+//! was killed costs the connections that it carried and nothing else.
+
+mod bucket;
+mod connect;
+mod denials;
+mod instance;
+mod orphans;
+mod session;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use faas_ports::{
+    NetworkDevice, NetworkEvent, NetworkLease, NetworkOwner, NetworkProcesses, NetworkUsage, Networks, PortError,
+    PortResult,
+};
+use faas_types::EgressPolicy;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::resolver::{Answer, NameServer, Upstream};
+use crate::{HostAddresses, HostView, OperatorRules, Ruling};
+pub use connect::SourceAddresses;
+use denials::Denials;
+use instance::{Instance, ProjectShares, Share};
+use session::Session;
+
+/// How long an instance waits for the first process.
+const START: Duration = Duration::from_secs(10);
+/// The pause before another process takes over from one that ended at once; it doubles each time.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// A process that lived this long has not failed at its start.
+const LIVED: Duration = Duration::from_secs(30);
+/// How often it is looked at how the site translates addresses.
+const TRANSLATION: Duration = Duration::from_secs(3_600);
+/// The same after no name server answered.
+const TRANSLATION_FAILED: Duration = Duration::from_secs(60);
+
+/// What a broker is told by an operator.
+#[derive(Clone, Debug, Default)]
+pub struct BrokerConfig {
+    /// What may be reached.
+    pub operator: OperatorRules,
+    /// The name servers to ask; those of the machine when empty.
+    pub resolvers: Vec<SocketAddr>,
+    /// Where connections are made from.
+    pub source: SourceAddresses,
+    /// How much of it.
+    pub limits: BrokerLimits,
+}
+
+/// What instances and projects may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrokerLimits {
+    /// Connections of one instance at a time.
+    pub connections: u32,
+    /// Connections of one project at a time.
+    pub project_connections: u32,
+    /// New connections of one instance a second.
+    pub connect_rate: u32,
+    /// New connections of one project a second.
+    pub project_connect_rate: u32,
+    /// Look-ups of one instance a second.
+    pub query_rate: u32,
+    /// Look-ups of one project a second.
+    pub project_query_rate: u32,
+}
+
+/// Makes the connections of sandboxes.
+pub struct Broker {
+    shared: Arc<Shared>,
+    /// Starts processes as long as there are instances.
+    supervisor: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    operator: OperatorRules,
+    limits: BrokerLimits,
+    source: SourceAddresses,
+    host: HostView,
+    names: NameServer,
+    translation: tokio::sync::Mutex<Option<Instant>>,
+    processes: Arc<dyn NetworkProcesses>,
+    instances: Mutex<HashMap<u64, Arc<Instance>>>,
+    projects: ProjectShares,
+    next: AtomicU64,
+    link: watch::Sender<Link>,
+}
+
+/// The process that there is.
+#[derive(Clone)]
+enum Link {
+    Down,
+    Up(Arc<Session>),
+    Failed(String),
+}
+
+struct Lease {
+    shared: Arc<Shared>,
+    instance: Arc<Instance>,
+    /// Looks at open connections again when the rules change.
+    watcher: JoinHandle<()>,
+}
+
+// === impl Broker ===
+
+impl Broker {
+    /// A broker whose processes are started by `processes`, with the first instance.
+    #[must_use]
+    pub fn new(config: BrokerConfig, processes: Arc<dyn NetworkProcesses>) -> Self {
+        let shared = Shared {
+            operator: config.operator,
+            limits: config.limits,
+            source: config.source,
+            host: HostView::default(),
+            names: NameServer { upstream: Upstream::new(config.resolvers) },
+            translation: tokio::sync::Mutex::default(),
+            processes,
+            instances: Mutex::default(),
+            projects: ProjectShares::default(),
+            next: AtomicU64::new(1),
+            link: watch::Sender::new(Link::Down),
+        };
+        Self { shared: Arc::new(shared), supervisor: Mutex::default() }
+    }
+
+    /// The process that serves, started where there is none.
+    async fn session(&self) -> PortResult<Arc<Session>> {
+        let mut link = {
+            let mut supervisor = self.supervisor.lock();
+            if supervisor.as_ref().is_none_or(JoinHandle::is_finished) {
+                self.shared.link.send_replace(Link::Down);
+                *supervisor = Some(tokio::spawn(supervise(Arc::clone(&self.shared))));
+            }
+            self.shared.link.subscribe()
+        };
+        let decided = tokio::time::timeout(START, link.wait_for(|link| !matches!(link, Link::Down))).await;
+        let why = match decided.map(|link| link.map(|link| link.clone())) {
+            Ok(Ok(Link::Up(session))) => return Ok(session),
+            Ok(Ok(Link::Failed(why))) => why,
+            _ => "it does not start".to_owned(),
+        };
+        Err(PortError::Isolation(format!("there is no process for the network of functions: {why}")))
+    }
+}
+
+#[async_trait]
+impl Networks for Broker {
+    async fn attach(
+        &self,
+        device: NetworkDevice,
+        owner: NetworkOwner,
+        policy: watch::Receiver<Arc<EgressPolicy>>,
+        events: mpsc::Sender<NetworkEvent>,
+    ) -> PortResult<Box<dyn NetworkLease>> {
+        let shared = &self.shared;
+        let id = shared.next.fetch_add(1, Ordering::Relaxed);
+        let project = shared.projects.of(owner.project, &shared.limits);
+        let own = Share::of_instance(&shared.limits, Instant::now());
+        let watched = policy.clone();
+        let descriptors = (device.device, device.process);
+        let instance = Arc::new(Instance::new(id, owner, policy, descriptors, Denials::new(events), own, project));
+        shared.instances.lock().insert(id, Arc::clone(&instance));
+        let watcher = tokio::spawn(watch_policy(Arc::clone(shared), Arc::clone(&instance), watched));
+        let lease = Lease { shared: Arc::clone(shared), instance, watcher };
+        let session = self.session().await?;
+        match session.attach(&lease.instance).await {
+            // The next process attaches what this one no longer can.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(PortError::Isolation(format!("the network of the sandbox cannot be opened: {error}")))
+            }
+            _ => Ok(Box::new(lease)),
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(supervisor) = self.supervisor.get_mut() {
+            supervisor.abort();
+        }
+        // The session holds what is shared, which holds the link.
+        self.shared.link.send_replace(Link::Down);
+    }
+}
+
+/// Keeps one process as long as there are instances.
+async fn supervise(shared: Arc<Shared>) {
+    let mut pause = PAUSE.0;
+    loop {
+        let processes = Arc::clone(&shared.processes);
+        let started = tokio::task::spawn_blocking(move || processes.start()).await;
+        let socket = match started {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "no process for the network of functions");
+                shared.link.send_replace(Link::Failed(error.to_string()));
+                return;
+            }
+            // The runtime ends.
+            Err(_) => return,
+        };
+        let begun = Instant::now();
+        let (session, queue) = Session::new(shared.next.fetch_add(1, Ordering::Relaxed), &shared);
+        shared.link.send_replace(Link::Up(Arc::clone(&session)));
+        let all: Vec<Arc<Instance>> = shared.instances.lock().values().cloned().collect();
+        let attaching = async {
+            for instance in all {
+                if let Err(error) = session.attach(&instance).await {
+                    tracing::warn!(%error, "the network of a sandbox is lost");
+                }
+            }
+            // What follows is the other branch's.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = session.serve(socket, queue) => {}
+            () = attaching => {}
+        }
+        shared.link.send_replace(Link::Down);
+        if shared.instances.lock().is_empty() {
+            return;
+        }
+        pause = if begun.elapsed() > LIVED { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn watch_policy(shared: Arc<Shared>, instance: Arc<Instance>, mut policy: watch::Receiver<Arc<EgressPolicy>>) {
+    // The first is the one that the instance began with.
+    policy.mark_unchanged();
+    while policy.changed().await.is_ok() {
+        let link = shared.link.borrow().clone();
+        if let Link::Up(session) = link {
+            session.rule_again(&instance).await;
+        }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn host_now(&self) -> Arc<HostAddresses> {
+        let host = self.host.now();
+        if self.source.has_v6() || !host.has_ipv6 {
+            return host;
+        }
+        Arc::new(HostAddresses { has_ipv6: false, ..(*host).clone() })
+    }
+
+    fn must_check_name(&self, instance: &Instance, ruling: &Ruling) -> bool {
+        let (policy, host) = (instance.policy(), self.host_now());
+        instance.rules(self, &policy, &host).must_check_name(ruling)
+    }
+
+    async fn answer(&self, instance: &Instance, bytes: &[u8], over_tcp: bool) -> Answer {
+        let policy = instance.policy();
+        let host = self.host_now();
+        let answer = self.names.answer(bytes, over_tcp, &instance.rules(self, &policy, &host)).await;
+        let has_ipv6 =
+            answer.learned.as_ref().is_some_and(|learned| learned.addresses.iter().any(|(to, _)| to.is_ipv6()));
+        if !has_ipv6 || !self.learn_translation().await {
+            return answer;
+        }
+        let host = self.host_now();
+        self.names.answer(bytes, over_tcp, &instance.rules(self, &policy, &host)).await
+    }
+
+    /// Finds out how the site translates addresses of IPv4, before anything of IPv6 is let through. Whether it is known
+    /// now and was not before.
+    async fn learn_translation(&self) -> bool {
+        let mut until = self.translation.lock().await;
+        let is_due = self.host.now().has_ipv6 && until.is_none_or(|until| until < Instant::now());
+        if is_due {
+            let found = self.names.upstream.translation().await;
+            *until = Some(Instant::now() + if found.is_some() { TRANSLATION } else { TRANSLATION_FAILED });
+            self.host.translates(found.unwrap_or_default());
+        }
+        is_due
+    }
+}
+
+// === impl Lease ===
+
+impl NetworkLease for Lease {
+    fn usage(&self) -> NetworkUsage {
+        self.instance.usage()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.watcher.abort();
+        self.shared.instances.lock().remove(&self.instance.id);
+        let link = self.shared.link.borrow().clone();
+        if let Link::Up(session) = link {
+            session.detach(self.instance.id);
+        }
+    }
+}
+
+// === impl BrokerLimits ===
+
+impl Default for BrokerLimits {
+    fn default() -> Self {
+        Self {
+            connections: 2_048,
+            project_connections: 16_384,
+            connect_rate: 500,
+            project_connect_rate: 2_000,
+            query_rate: 200,
+            project_query_rate: 1_000,
+        }
+    }
+}

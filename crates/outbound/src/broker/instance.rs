@@ -1,0 +1,355 @@
+//! One instance that has a network: its rules, what it knows, and what it has used up.
+
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use faas_ports::{NetworkDenial, NetworkOwner, NetworkUsage};
+use faas_types::{EgressHost, EgressPolicy, EgressTarget, PortRange, Transport};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::bucket::Bucket;
+use super::denials::Denials;
+use super::{BrokerLimits, Shared};
+use crate::names::NameMemory;
+use crate::resolver::Answer;
+use crate::{Attempt, HostAddresses, Rule, Rules, Ruling};
+
+/// Look-ups of one instance under way.
+const QUERIES_MAX: u32 = 128;
+/// Names that are looked up again for one connection, when their time is over.
+const LAPSED_MAX: usize = 4;
+
+/// An instance that has a network.
+pub(super) struct Instance {
+    pub(super) id: u64,
+    owner: NetworkOwner,
+    policy: watch::Receiver<Arc<EgressPolicy>>,
+    pub(super) device: OwnedFd,
+    pub(super) process: OwnedFd,
+    /// The process that has the device, by its number; 0 before the first.
+    pub(super) served_by: AtomicU64,
+    names: Mutex<NameMemory>,
+    denials: Mutex<Denials>,
+    used: Mutex<Used>,
+    own: Share,
+    project: Arc<Share>,
+}
+
+/// What an instance, or all of a project together, may have of each.
+pub(super) struct Share {
+    connections_max: u32,
+    connections: AtomicU32,
+    queries: AtomicU32,
+    connects: Mutex<Bucket>,
+    asks: Mutex<Bucket>,
+    limits: [u32; 2],
+}
+
+#[derive(Default)]
+struct Used {
+    usage: NetworkUsage,
+    /// What processes that are gone have carried.
+    before: (u64, u64),
+    /// What the present one has carried.
+    now: (u64, u64),
+}
+
+/// A connection of an instance that counts.
+pub(super) struct ConnectionPermit(Arc<Instance>);
+
+/// A look-up of an instance that counts.
+pub(super) struct QueryPermit(Arc<Instance>);
+
+/// Where a connection leads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Destination {
+    pub(super) transport: Transport,
+    pub(super) address: IpAddr,
+    pub(super) port: u16,
+}
+
+// === impl Share ===
+
+impl Share {
+    pub(super) fn of_instance(limits: &BrokerLimits, now: Instant) -> Self {
+        Self::new(limits.connections, limits.connect_rate, limits.query_rate, now)
+    }
+
+    pub(super) fn of_project(limits: &BrokerLimits, now: Instant) -> Self {
+        Self::new(limits.project_connections, limits.project_connect_rate, limits.project_query_rate, now)
+    }
+
+    fn new(connections_max: u32, connect_rate: u32, query_rate: u32, now: Instant) -> Self {
+        Self {
+            connections_max,
+            connections: AtomicU32::new(0),
+            queries: AtomicU32::new(0),
+            connects: Mutex::new(Bucket::new(connect_rate, now)),
+            asks: Mutex::new(Bucket::new(query_rate, now)),
+            limits: [connect_rate, query_rate],
+        }
+    }
+}
+
+fn take(counter: &AtomicU32, most: u32) -> bool {
+    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < most).then_some(count + 1)).is_ok()
+}
+
+// === impl Instance ===
+
+impl Instance {
+    pub(super) fn new(
+        id: u64,
+        owner: NetworkOwner,
+        policy: watch::Receiver<Arc<EgressPolicy>>,
+        (device, process): (OwnedFd, OwnedFd),
+        denials: Denials,
+        own: Share,
+        project: Arc<Share>,
+    ) -> Self {
+        let (names, served_by) = (Mutex::default(), AtomicU64::new(0));
+        let (denials, used) = (Mutex::new(denials), Mutex::default());
+        Self { id, owner, policy, device, process, served_by, names, denials, used, own, project }
+    }
+
+    pub(super) fn policy(&self) -> Arc<EgressPolicy> {
+        Arc::clone(&self.policy.borrow())
+    }
+
+    pub(super) fn rules<'r>(&self, shared: &'r Shared, policy: &'r EgressPolicy, host: &'r HostAddresses) -> Rules<'r> {
+        Rules { operator: &shared.operator, policy, project: Some(self.owner.project), host }
+    }
+
+    /// Rules on a connection now, with the names that it may have.
+    ///
+    /// # Errors
+    /// When it may not be made; that was told.
+    pub(super) async fn rule(&self, shared: &Shared, to: Destination) -> Result<(Ruling, Vec<Arc<str>>), ()> {
+        let (policy, host) = (self.policy(), shared.host_now());
+        let rules = self.rules(shared, &policy, &host);
+        let now = Instant::now();
+        let mut names = self.names.lock().of(to.address, now);
+        let mut ruling = to.ruled(&rules, &names);
+        let lapsed = self.names.lock().lapsed(to.address, now);
+        if !ruling.allowed && !lapsed.is_empty() {
+            for name in lapsed.into_iter().filter(|name| rules.rule_on_name(name, None).allowed).take(LAPSED_MAX) {
+                let found = shared.names.addresses(&name, to.address.is_ipv4(), &rules).await;
+                self.learn(&name, &found);
+            }
+            names = self.names.lock().of(to.address, Instant::now());
+            ruling = to.ruled(&rules, &names);
+        }
+        if ruling.allowed {
+            return Ok((ruling, names));
+        }
+        self.deny(names.first().map(|name| &**name), to, &ruling);
+        Err(())
+    }
+
+    /// Rules on the name that a client gives for a connection, as if that name alone led there.
+    pub(super) fn rule_on_sni(&self, shared: &Shared, to: Destination, sni: &str) -> bool {
+        let (policy, host) = (self.policy(), shared.host_now());
+        let ruling = to.ruled(&self.rules(shared, &policy, &host), &[sni]);
+        if !ruling.allowed {
+            self.deny(Some(sni), to, &ruling);
+        }
+        ruling.allowed
+    }
+
+    /// Whether a connection that is open may stay.
+    pub(super) fn still_allows(&self, shared: &Shared, to: Destination, names: &[Arc<str>], sni: Option<&str>) -> bool {
+        let (policy, host) = (self.policy(), shared.host_now());
+        let rules = self.rules(shared, &policy, &host);
+        let by_sni = sni.map(|sni| to.ruled(&rules, &[sni])).filter(|ruling| !ruling.allowed);
+        let ruling = to.ruled(&rules, names);
+        // A name that was looked at counts where the rule is about names.
+        let refused = if ruling.allowed { by_sni.filter(|_| rules.must_check_name(&ruling)) } else { Some(ruling) };
+        if let Some(ruling) = &refused {
+            self.deny(sni.or_else(|| names.first().map(|name| &**name)), to, ruling);
+        }
+        refused.is_none()
+    }
+
+    pub(super) fn take_answer(&self, answer: &Answer) {
+        if let Some(learned) = &answer.learned {
+            self.learn(&learned.name, &learned.addresses);
+        }
+        if let Some((host, ruling)) = &answer.denied {
+            let key = advice(host, None, ruling);
+            self.tell(host.clone(), None, "dns", ruling.rule.to_string(), key);
+        }
+    }
+
+    fn learn(&self, name: &Arc<str>, addresses: &[(IpAddr, Duration)]) {
+        let (mut names, now) = (self.names.lock(), Instant::now());
+        for (address, ttl) in addresses {
+            names.remember(name, *address, *ttl, now);
+        }
+    }
+
+    fn deny(&self, name: Option<&str>, to: Destination, ruling: &Ruling) {
+        let address = to.address.to_string();
+        let host = name.unwrap_or(&address);
+        let mut rule = ruling.rule.to_string();
+        if let (Some(_), Rule::Shut(_)) = (name, &ruling.rule) {
+            rule = format!("{rule} ({address})");
+        }
+        let key = match (&ruling.rule, name) {
+            // A name may lead elsewhere tomorrow: an operator opens addresses.
+            (Rule::Shut(_), _) | (_, None) => advice(&address, Some(to), ruling),
+            (_, Some(name)) => advice(name, Some(to), ruling),
+        };
+        self.tell(host.to_owned(), Some(to.port), to.transport.as_str(), rule, key);
+    }
+
+    fn tell(&self, host: String, port: Option<u16>, protocol: &'static str, rule: String, key: String) {
+        self.used.lock().usage.denied += 1;
+        let denial = NetworkDenial { host, port, protocol, rule, key, repeated: 0 };
+        self.denials.lock().tell(denial, Instant::now());
+    }
+
+    /// Room for one more connection.
+    pub(super) fn connection(self: &Arc<Self>, to: Destination) -> Option<ConnectionPermit> {
+        let now = Instant::now();
+        let refused = |rule: String, key: &str| {
+            let host = to.address.to_string();
+            let key = format!("{key} in the server's configuration");
+            self.tell(host, Some(to.port), to.transport.as_str(), rule, key);
+            None
+        };
+        for (share, whose, prefix) in [(&self.own, "instance", ""), (&*self.project, "project", "project_")] {
+            if !share.connects.lock().take(now) {
+                let rule = format!("more than {} new connections a second of the {whose}", share.limits[0]);
+                return refused(rule, &format!("egress.{prefix}connect_rate"));
+            }
+        }
+        if !take(&self.own.connections, self.own.connections_max) {
+            let rule = format!("more than {} connections of the instance", self.own.connections_max);
+            return refused(rule, "egress.connections");
+        }
+        if !take(&self.project.connections, self.project.connections_max) {
+            self.own.connections.fetch_sub(1, Ordering::Relaxed);
+            let rule = format!("more than {} connections of the project", self.project.connections_max);
+            return refused(rule, "egress.project_connections");
+        }
+        Some(ConnectionPermit(Arc::clone(self)))
+    }
+
+    /// Room for one more look-up.
+    pub(super) fn query(self: &Arc<Self>) -> Option<QueryPermit> {
+        let now = Instant::now();
+        for (share, whose, prefix) in [(&self.own, "instance", ""), (&*self.project, "project", "project_")] {
+            if !share.asks.lock().take(now) {
+                let rule = format!("more than {} look-ups a second of the {whose}", share.limits[1]);
+                let key = format!("egress.{prefix}query_rate in the server's configuration");
+                self.tell("*".to_owned(), None, "dns", rule, key);
+                return None;
+            }
+        }
+        take(&self.own.queries, QUERIES_MAX).then(|| QueryPermit(Arc::clone(self)))
+    }
+
+    /// A connection stands: its names stay known while it does.
+    pub(super) fn opened(&self, to: Destination) {
+        self.names.lock().pin(to.address);
+        let usage = &mut self.used.lock().usage;
+        usage.connections += 1;
+        usage.open += 1;
+    }
+
+    pub(super) fn closed(&self, to: Destination) {
+        self.names.lock().unpin(to.address);
+        let usage = &mut self.used.lock().usage;
+        usage.open = usage.open.saturating_sub(1);
+    }
+
+    /// What the process says that it has carried for the instance.
+    pub(super) fn carried(&self, up: u64, down: u64) {
+        let mut used = self.used.lock();
+        used.now = (used.now.0.max(up), used.now.1.max(down));
+    }
+
+    /// The process that served it has ended.
+    pub(super) fn interrupted(&self) {
+        let mut used = self.used.lock();
+        let (before, now) = (used.before, used.now);
+        used.before = (before.0.saturating_add(now.0), before.1.saturating_add(now.1));
+        used.now = (0, 0);
+        let had_any = used.usage.open > 0;
+        drop(used);
+        if had_any {
+            self.denials.lock().interrupted();
+        }
+    }
+
+    pub(super) fn usage(&self) -> NetworkUsage {
+        let used = self.used.lock();
+        let sent = used.before.0.saturating_add(used.now.0);
+        NetworkUsage { sent, received: used.before.1.saturating_add(used.now.1), ..used.usage }
+    }
+}
+
+// === impl Destination ===
+
+impl Destination {
+    fn ruled<N: AsRef<str>>(self, rules: &Rules<'_>, names: &[N]) -> Ruling {
+        rules.rule(&Attempt { transport: self.transport, address: self.address, port: Some(self.port), names })
+    }
+}
+
+/// The setting to change, with the value that would allow this.
+fn advice(host: &str, to: Option<Destination>, ruling: &Ruling) -> String {
+    let key = ruling.key;
+    match &ruling.rule {
+        Rule::OperatorDeny(rule) | Rule::Deny(rule) => format!("remove \"{rule}\" from {key}"),
+        _ => {
+            let of = match host.parse::<IpAddr>() {
+                Ok(address) => EgressHost::network(address, u8::MAX),
+                Err(_) => EgressHost::Name(host.to_owned()),
+            };
+            let transport = to.map(|to| to.transport).filter(|transport| *transport == Transport::Udp);
+            let ports = to.map(|to| PortRange { first: to.port, last: to.port });
+            format!("add \"{}\" to {key}", EgressTarget { transport, host: of, ports })
+        }
+    }
+}
+
+// === impl ConnectionPermit ===
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        self.0.own.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.project.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// === impl QueryPermit ===
+
+impl Drop for QueryPermit {
+    fn drop(&mut self) {
+        self.0.own.queries.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The shares of projects that have instances.
+#[derive(Default)]
+pub(super) struct ProjectShares(Mutex<std::collections::HashMap<faas_types::ProjectId, Weak<Share>>>);
+
+// === impl ProjectShares ===
+
+impl ProjectShares {
+    pub(super) fn of(&self, project: faas_types::ProjectId, limits: &BrokerLimits) -> Arc<Share> {
+        let mut shares = self.0.lock();
+        if let Some(share) = shares.get(&project).and_then(Weak::upgrade) {
+            return share;
+        }
+        shares.retain(|_, share| share.strong_count() > 0);
+        let share = Arc::new(Share::of_project(limits, Instant::now()));
+        shares.insert(project, Arc::downgrade(&share));
+        share
+    }
+}

@@ -1,0 +1,348 @@
+//! The connection to one network process. Everything that it says may have been made up by a sandbox that took it over.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use faas_net::protocol::{self, Limits, MESSAGE_MAX, NetMessage, Protocol, RESET_MAX, Refusal, ServerMessage};
+use faas_types::Transport;
+use parking_lot::Mutex;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::Shared;
+use super::connect::connect;
+use super::instance::{ConnectionPermit, Destination, Instance};
+use super::orphans::orphans;
+use crate::resolver::busy;
+
+/// Messages to the process that wait.
+const OUTBOX: usize = 1_024;
+/// A process that takes nothing for this long has failed.
+const STUCK: Duration = Duration::from_secs(10);
+
+/// One network process and what it carries.
+pub(super) struct Session {
+    pub(super) number: u64,
+    shared: Arc<Shared>,
+    outbox: mpsc::Sender<Outgoing>,
+    flows: Mutex<HashMap<u64, Flow>>,
+}
+
+/// What is sent, with its descriptors.
+pub(super) type Outgoing = (ServerMessage, Vec<OwnedFd>);
+
+struct Flow {
+    instance: Arc<Instance>,
+    to: Destination,
+    state: FlowState,
+    _permit: ConnectionPermit,
+}
+
+enum FlowState {
+    Connecting(AbortHandle),
+    Open {
+        names: Vec<Arc<str>>,
+        /// The name that its client gave; `None` before, and where there is none.
+        sni: Option<String>,
+        /// Whether the process waits for a word on that name.
+        is_checked: bool,
+        is_closing: bool,
+    },
+}
+
+/// Why the process is not listened to any more.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("it uses the number of a flow twice")]
+    Reused,
+    #[error("it takes no messages")]
+    Stuck,
+}
+
+// === impl Session ===
+
+impl Session {
+    pub(super) fn new(number: u64, shared: &Arc<Shared>) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
+        let (outbox, queue) = mpsc::channel(OUTBOX);
+        let flows = Mutex::default();
+        (Arc::new(Self { number, shared: Arc::clone(shared), outbox, flows }), queue)
+    }
+
+    /// Serves the process until it ends, or breaks the protocol.
+    pub(super) async fn serve(self: &Arc<Self>, socket: OwnedFd, queue: mpsc::Receiver<Outgoing>) {
+        let mut tasks = JoinSet::new();
+        // The kind of the socket is no stream's, but its readiness is.
+        let outcome = match UnixStream::from_std(socket.into()) {
+            Ok(socket) => {
+                tokio::select! {
+                    outcome = self.listen(&socket, &mut tasks) => outcome,
+                    outcome = write(&socket, queue) => outcome,
+                }
+            }
+            Err(error) => Err(error.into()),
+        };
+        match outcome {
+            Ok(()) => tracing::warn!("the network process has ended"),
+            Err(error) => tracing::warn!(%error, "the network process has failed"),
+        }
+        tasks.shutdown().await;
+        let flows = std::mem::take(&mut *self.flows.lock());
+        let mut instances: HashMap<u64, Arc<Instance>> = HashMap::new();
+        for flow in flows.values() {
+            instances.insert(flow.instance.id, Arc::clone(&flow.instance));
+        }
+        instances.values().for_each(|instance| instance.interrupted());
+        flows.into_values().for_each(Flow::end);
+    }
+
+    async fn listen(self: &Arc<Self>, socket: &UnixStream, tasks: &mut JoinSet<()>) -> Result<(), Broken> {
+        let mut buffer = vec![0; MESSAGE_MAX];
+        loop {
+            tokio::select! {
+                ready = socket.readable() => {
+                    ready?;
+                    let receive = || protocol::receive::<NetMessage>(socket.as_fd(), &mut buffer);
+                    match socket.try_io(Interest::READABLE, receive) {
+                        Ok(Some((message, _))) => self.hear(message, tasks).await?,
+                        Ok(None) => return Ok(()),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                Some(_) = tasks.join_next() => {}
+            }
+        }
+    }
+
+    async fn hear(self: &Arc<Self>, message: NetMessage, tasks: &mut JoinSet<()>) -> Result<(), Broken> {
+        match message {
+            NetMessage::Connect { sandbox, flow, protocol, address, port } => {
+                let transport = match protocol {
+                    Protocol::Tcp => Transport::Tcp,
+                    Protocol::Udp => Transport::Udp,
+                };
+                let permit = self.instance(sandbox).filter(|_| port != 0).and_then(|instance| {
+                    let to = Destination { transport, address, port };
+                    instance.connection(to).map(|permit| (instance, to, permit))
+                });
+                match permit {
+                    Some((instance, to, permit)) => self.begin(flow, instance, to, permit, tasks),
+                    None => self.say(ServerMessage::Refused { flow, how: Refusal::Denied }).await,
+                }
+            }
+            NetMessage::Resolve { sandbox, query, bytes, over_tcp } => {
+                let permit =
+                    self.instance(sandbox).and_then(|instance| instance.query().map(|permit| (instance, permit)));
+                let Some((instance, permit)) = permit else {
+                    return self.say(ServerMessage::Answered { query, bytes: busy(&bytes) }).await;
+                };
+                let session = Arc::clone(self);
+                tasks.spawn(async move {
+                    let _permit = permit;
+                    let answer = session.shared.answer(&instance, &bytes, over_tcp).await;
+                    // Learned first: a program connects as soon as it has the answer.
+                    instance.take_answer(&answer);
+                    let _ = session.say(ServerMessage::Answered { query, bytes: answer.bytes }).await;
+                });
+                Ok(())
+            }
+            NetMessage::Name { flow, sni } => match self.named(flow, sni) {
+                Some(allowed) => self.say(ServerMessage::Named { flow, allowed }).await,
+                None => Ok(()),
+            },
+            NetMessage::Closed { flow, .. } => {
+                if let Some(flow) = self.flows.lock().remove(&flow) {
+                    flow.end();
+                }
+                Ok(())
+            }
+            NetMessage::Usage { sandbox, usage } => {
+                if let Some(instance) = self.instance(sandbox) {
+                    instance.carried(usage.up, usage.down);
+                }
+                Ok(())
+            }
+            NetMessage::Gone { sandbox } => {
+                self.forget(sandbox);
+                Ok(())
+            }
+        }
+    }
+
+    /// An instance that this process serves.
+    fn instance(&self, id: u64) -> Option<Arc<Instance>> {
+        let instance = self.shared.instances.lock().get(&id).map(Arc::clone)?;
+        (instance.served_by.load(Ordering::Acquire) == self.number).then_some(instance)
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        flow: u64,
+        instance: Arc<Instance>,
+        to: Destination,
+        permit: ConnectionPermit,
+        tasks: &mut JoinSet<()>,
+    ) -> Result<(), Broken> {
+        let mut flows = self.flows.lock();
+        if flows.contains_key(&flow) {
+            return Err(Broken::Reused);
+        }
+        let (session, of) = (Arc::clone(self), Arc::clone(&instance));
+        // The task finds the flow there: the lock is held until then.
+        let task = tasks.spawn(async move { session.connect(flow, &of, to).await });
+        flows.insert(flow, Flow { instance, to, state: FlowState::Connecting(task), _permit: permit });
+        Ok(())
+    }
+
+    async fn connect(&self, flow: u64, instance: &Arc<Instance>, to: Destination) {
+        let made = self.make(instance, to).await;
+        let Ok(place) = self.outbox.reserve().await else { return };
+        let mut flows = self.flows.lock();
+        let Some(own) = flows.get_mut(&flow) else { return };
+        let refused = match made {
+            // The rules may have changed while it was made.
+            Ok((socket, names, check_name)) if instance.still_allows(&self.shared, to, &names, None) => {
+                instance.opened(to);
+                own.state = FlowState::Open { names, sni: None, is_checked: check_name, is_closing: false };
+                place.send((ServerMessage::Connected { flow, check_name }, vec![socket]));
+                return;
+            }
+            Ok(_) => Refusal::Denied,
+            Err(how) => how,
+        };
+        flows.remove(&flow);
+        place.send((ServerMessage::Refused { flow, how: refused }, Vec::new()));
+    }
+
+    async fn make(&self, instance: &Arc<Instance>, to: Destination) -> Result<(OwnedFd, Vec<Arc<str>>, bool), Refusal> {
+        if to.address.is_ipv6() {
+            self.shared.learn_translation().await;
+        }
+        let (ruling, names) = instance.rule(&self.shared, to).await.map_err(|()| Refusal::Denied)?;
+        let check_name = to.transport == Transport::Tcp && self.shared.must_check_name(instance, &ruling);
+        let from = self.shared.source.of(to.address).ok_or(Refusal::Unreachable)?;
+        match connect(to.transport, (to.address, to.port).into(), from).await {
+            Ok(socket) => Ok((socket, names, check_name)),
+            Err(error) => Err(match error.kind() {
+                io::ErrorKind::ConnectionRefused => Refusal::Refused,
+                io::ErrorKind::TimedOut => Refusal::TimedOut,
+                _ => Refusal::Unreachable,
+            }),
+        }
+    }
+
+    /// Rules on the name of a flow; `None` where nobody waits for that.
+    fn named(&self, flow: u64, name: Option<String>) -> Option<bool> {
+        let mut flows = self.flows.lock();
+        let Flow { instance, to, state: FlowState::Open { sni, is_checked: is_checked @ true, .. }, .. } =
+            flows.get_mut(&flow)?
+        else {
+            return None;
+        };
+        *is_checked = false;
+        sni.clone_from(&name);
+        Some(name.is_none_or(|name| instance.rule_on_sni(&self.shared, *to, name.trim_end_matches('.'))))
+    }
+
+    /// Looks at the open flows of an instance again, and closes those that its rules do not allow any more.
+    pub(super) async fn rule_again(&self, instance: &Arc<Instance>) {
+        let of = |flow: &Flow| flow.instance.id == instance.id;
+        let all: Vec<u64> = self.flows.lock().iter().filter(|(_, flow)| of(flow)).map(|(flow, _)| *flow).collect();
+        for flow in all {
+            let Ok(place) = self.outbox.reserve().await else { return };
+            let mut flows = self.flows.lock();
+            if let Some(Flow { to, state: FlowState::Open { names, sni, is_closing, .. }, .. }) = flows.get_mut(&flow)
+                && !*is_closing
+                && !instance.still_allows(&self.shared, *to, names, sni.as_deref())
+            {
+                *is_closing = true;
+                place.send((ServerMessage::Close { flow }, Vec::new()));
+            }
+        }
+    }
+
+    /// Hands an instance's device to the process, unless that was done.
+    pub(super) async fn attach(&self, instance: &Arc<Instance>) -> io::Result<()> {
+        let before = instance.served_by.swap(self.number, Ordering::AcqRel);
+        if before == self.number {
+            return Ok(());
+        }
+        let descriptors = vec![instance.device.try_clone()?, instance.process.try_clone()?];
+        let connections = self.shared.limits.connections;
+        let limits = Limits { connections, half_open: connections.min(512), ..Limits::default() };
+        let attach = ServerMessage::Attach { sandbox: instance.id, limits };
+        self.outbox.send((attach, descriptors)).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        if before != 0 {
+            let of = Arc::clone(instance);
+            let left = tokio::task::spawn_blocking(move || orphans(of.process.as_fd())).await.unwrap_or_default();
+            for part in left.chunks(RESET_MAX) {
+                let reset = ServerMessage::Reset { sandbox: instance.id, connections: part.to_vec() };
+                self.outbox.send((reset, Vec::new())).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a device back.
+    pub(super) fn detach(self: &Arc<Self>, sandbox: u64) {
+        self.forget(sandbox);
+        let message = (ServerMessage::Detach { sandbox }, Vec::new());
+        if let Err(mpsc::error::TrySendError::Full(message)) = self.outbox.try_send(message)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let outbox = self.outbox.clone();
+            // Ends with the session at the latest: its queue closes then.
+            runtime.spawn(async move { outbox.send(message).await });
+        }
+    }
+
+    fn forget(&self, sandbox: u64) {
+        let gone: Vec<Flow> = {
+            let mut flows = self.flows.lock();
+            flows.extract_if(|_, flow| flow.instance.id == sandbox).map(|(_, flow)| flow).collect()
+        };
+        gone.into_iter().for_each(Flow::end);
+    }
+
+    async fn say(&self, message: ServerMessage) -> Result<(), Broken> {
+        let sending = self.outbox.send((message, Vec::new()));
+        tokio::time::timeout(STUCK, sending).await.map_err(|_| Broken::Stuck)?.map_err(|_| Broken::Stuck)
+    }
+}
+
+/// Sends what waits, in order.
+async fn write(socket: &UnixStream, mut queue: mpsc::Receiver<Outgoing>) -> Result<(), Broken> {
+    while let Some((message, descriptors)) = queue.recv().await {
+        let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+        let sending = async {
+            loop {
+                socket.writable().await?;
+                match socket.try_io(Interest::WRITABLE, || protocol::send(socket.as_fd(), &message, &borrowed)) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    sent => return sent,
+                }
+            }
+        };
+        tokio::time::timeout(STUCK, sending).await.map_err(|_| Broken::Stuck)??;
+    }
+    Ok(())
+}
+
+// === impl Flow ===
+
+impl Flow {
+    fn end(self) {
+        match self.state {
+            FlowState::Connecting(task) => task.abort(),
+            FlowState::Open { .. } => self.instance.closed(self.to),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Looks names up at the name servers of the machine, or at those that the operator names.
+
+mod question;
+mod server;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::Nat64Prefix;
+
+pub(crate) use question::busy;
+pub(crate) use server::{Answer, NameServer};
+
+const SYSTEM: &str = "/etc/resolv.conf";
+/// How often the machine's name servers are looked at again.
+const FRESH: Duration = Duration::from_secs(5);
+/// How long one try may take.
+const TRY: Duration = Duration::from_secs(2);
+/// How long a look-up may take with all its tries.
+const WHOLE: Duration = Duration::from_secs(8);
+/// Answers that are kept for all sandboxes together.
+const CACHED: u64 = 4_096;
+/// Look-ups at the same time; more have to wait.
+const AT_ONCE: usize = 256;
+/// Records of one answer that are passed on.
+const RECORDS_MAX: usize = 64;
+
+/// Looks names up. Everything that it knows is public: sandboxes share it.
+pub(crate) struct Upstream {
+    servers: Vec<SocketAddr>,
+    made: Mutex<Option<Made>>,
+    slots: Semaphore,
+}
+
+struct Made {
+    resolver: Arc<TokioResolver>,
+    checked: Instant,
+    /// When the machine's name servers changed last.
+    of: Option<SystemTime>,
+}
+
+/// What a name leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Aliases and addresses, in the order of the answer.
+    Records(Vec<Record>),
+    /// The name has no address of this kind.
+    Empty,
+    /// There is no such name.
+    NoSuchName,
+    /// Nobody answered.
+    Failed,
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// Asks these name servers; those of `/etc/resolv.conf` when there are none.
+    #[must_use]
+    pub(crate) fn new(servers: Vec<SocketAddr>) -> Self {
+        Self { servers, made: Mutex::new(None), slots: Semaphore::new(AT_ONCE) }
+    }
+
+    /// The aliases and addresses of a name: `A` or `AAAA` records with the `CNAME`s before them.
+    pub(crate) async fn look_up(&self, name: &Name, kind: RecordType) -> Found {
+        let looking = async {
+            let Ok(_slot) = self.slots.acquire().await else { return Found::Failed };
+            match self.resolver() {
+                // The dot at the end keeps search domains off.
+                Ok(resolver) => {
+                    let mut name = name.clone();
+                    name.set_fqdn(true);
+                    found(resolver.lookup(name, kind).await, kind)
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no name server for functions");
+                    Found::Failed
+                }
+            }
+        };
+        tokio::time::timeout(WHOLE, looking).await.unwrap_or(Found::Failed)
+    }
+
+    /// How this site translates addresses of IPv4 (RFC 7050); `None` where nobody answers.
+    pub(crate) async fn translation(&self) -> Option<Vec<Nat64Prefix>> {
+        let name = Name::from_ascii("ipv4only.arpa.").ok()?;
+        let records = match self.look_up(&name, RecordType::AAAA).await {
+            Found::Records(records) => records,
+            Found::Empty | Found::NoSuchName => Vec::new(),
+            Found::Failed => return None,
+        };
+        let mut prefixes = Vec::new();
+        for record in records {
+            if let RData::AAAA(address) = record.data
+                && let Some(prefix) = Nat64Prefix::found(address.0)
+                && !prefixes.contains(&prefix)
+            {
+                prefixes.push(prefix);
+            }
+        }
+        Some(prefixes)
+    }
+
+    fn resolver(&self) -> io::Result<Arc<TokioResolver>> {
+        let mut made = self.made.lock();
+        if let Some(made) = &mut *made {
+            if made.checked.elapsed() < FRESH || !self.servers.is_empty() {
+                return Ok(Arc::clone(&made.resolver));
+            }
+            made.checked = Instant::now();
+            if made.of == changed() {
+                return Ok(Arc::clone(&made.resolver));
+            }
+        }
+        let of = changed();
+        let resolver = Arc::new(build(&self.servers)?);
+        *made = Some(Made { resolver: Arc::clone(&resolver), checked: Instant::now(), of });
+        Ok(resolver)
+    }
+}
+
+fn changed() -> Option<SystemTime> {
+    Path::new(SYSTEM).metadata().and_then(|metadata| metadata.modified()).ok()
+}
+
+fn build(servers: &[SocketAddr]) -> io::Result<TokioResolver> {
+    let config = if servers.is_empty() {
+        let (system, _) = hickory_resolver::system_conf::read_system_conf().map_err(io::Error::other)?;
+        ResolverConfig::from_parts(None, Vec::new(), system.name_servers)
+    } else {
+        ResolverConfig::from_parts(None, Vec::new(), servers.iter().map(|server| at(*server)).collect())
+    };
+    let mut options = ResolverOpts::default();
+    options.timeout = TRY;
+    options.attempts = 2;
+    options.edns0 = true;
+    options.cache_size = CACHED;
+    options.positive_max_ttl = Some(Duration::from_secs(3_600));
+    options.negative_max_ttl = Some(Duration::from_secs(60));
+    options.try_tcp_on_error = true;
+    options.preserve_intermediates = true;
+    // A forged answer has to guess the letters' case too. What the machine's own file says is ruled on as any answer is.
+    options.case_randomization = true;
+    options.use_hosts_file = ResolveHosts::Always;
+    let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    builder.with_options(options).build().map_err(io::Error::other)
+}
+
+fn at(server: SocketAddr) -> NameServerConfig {
+    let with_port = |mut connection: ConnectionConfig| {
+        connection.port = server.port();
+        connection
+    };
+    let connections = vec![with_port(ConnectionConfig::udp()), with_port(ConnectionConfig::tcp())];
+    NameServerConfig::new(server.ip(), true, connections)
+}
+
+fn found(answer: Result<hickory_resolver::lookup::Lookup, NetError>, kind: RecordType) -> Found {
+    match answer {
+        Ok(answer) => {
+            let is_kept = |record: &&Record| record.record_type() == kind || record.record_type() == RecordType::CNAME;
+            let records: Vec<Record> = answer.answers().iter().filter(is_kept).take(RECORDS_MAX).cloned().collect();
+            if records.is_empty() { Found::Empty } else { Found::Records(records) }
+        }
+        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
+            if none.response_code == ResponseCode::NXDomain {
+                Found::NoSuchName
+            } else {
+                Found::Empty
+            }
+        }
+        Err(_) => Found::Failed,
+    }
+}
+
+/// The address that a record holds.
+pub(crate) fn address_of(record: &Record) -> Option<IpAddr> {
+    match &record.data {
+        RData::A(address) => Some(IpAddr::V4(address.0)),
+        RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+        _ => None,
+    }
+}

@@ -1,0 +1,209 @@
+//! What is connected to, and what is not.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use faas_net::protocol::{NetMessage, Protocol, Refusal, ServerMessage};
+use faas_outbound::{BrokerConfig, BrokerLimits};
+use faas_types::EgressPolicy;
+
+use crate::lab::{Lab, Listener, NameServer, config, in_time, policy};
+
+const LOOPBACK: &[&str] = &["127.0.0.0/8"];
+
+#[tokio::test]
+async fn a_connection_goes_where_a_rule_allows_and_nowhere_else() {
+    let listener = Listener::start("127.0.0.1");
+    let other = Listener::start("127.0.0.1");
+    let rule = listener.address.to_string();
+    let (_lab, mut process, mut attached) = Lab::one(config(LOOPBACK), policy(Some(&[&rule]), &[])).await;
+    let sandbox = attached.sandbox;
+    let (flow, check_name, socket) = process.tcp(sandbox, listener.address).await.unwrap();
+    assert!(!check_name, "a rule by address is about no name");
+    assert_eq!((attached.lease.usage().connections, attached.lease.usage().open), (1, 1));
+    assert!(listener.hears(socket, "hello"));
+    process.send(&NetMessage::Closed { flow, up: 5, down: 0 }).await;
+    // As a client does that follows a redirection.
+    assert_eq!(process.tcp(sandbox, other.address).await.unwrap_err(), Refusal::Denied);
+    let denial = attached.denial().await;
+    assert_eq!((denial.host.as_str(), denial.port, denial.protocol), ("127.0.0.1", Some(other.address.port()), "tcp"));
+    assert_eq!(denial.rule, "no rule of the function allows it");
+    assert_eq!(denial.key, format!("add \"{}\" to egress.allow in the function's manifest", other.address));
+    assert!(other.is_alone());
+    assert_eq!(
+        process.connect(sandbox, Protocol::Udp, SocketAddr::from(([127, 0, 0, 1], 9))).await.unwrap_err(),
+        Refusal::Denied
+    );
+    let usage = attached.lease.usage();
+    assert_eq!((usage.open, usage.denied), (0, 2));
+}
+
+#[tokio::test]
+async fn the_inside_is_shut_unless_the_operator_opens_it() {
+    let listener = Listener::start("127.0.0.1");
+    let (_lab, mut process, mut attached) = Lab::one(config(&[]), policy(Some(&["0.0.0.0/0", "::/0"]), &[])).await;
+    let sandbox = attached.sandbox;
+    for address in
+        ["127.0.0.1", "0.0.0.0", "::1", "::ffff:127.0.0.1", "64:ff9b::127.0.0.1", "::127.0.0.1", "2002:7f00:1::"]
+    {
+        let to = SocketAddr::new(address.parse().unwrap(), listener.address.port());
+        assert_eq!(process.tcp(sandbox, to).await.unwrap_err(), Refusal::Denied, "{address}");
+        let denial = attached.denial().await;
+        assert!(denial.rule.starts_with("the address is not of the public internet"), "{denial:?}");
+        assert!(denial.key.ends_with("to egress.private in the server's configuration"), "{denial:?}");
+        assert_eq!(process.connect(sandbox, Protocol::Udp, to).await.unwrap_err(), Refusal::Denied, "{address}");
+        attached.denial().await;
+    }
+    assert!(listener.is_alone());
+}
+
+#[tokio::test]
+async fn far_ends_that_refuse_or_are_not_there_are_told_apart() {
+    let gone = Listener::start("127.0.0.1").address;
+    let (_lab, mut process, attached) = Lab::one(config(LOOPBACK), EgressPolicy::default()).await;
+    assert_eq!(process.tcp(attached.sandbox, gone).await.unwrap_err(), Refusal::Refused);
+    let source = faas_outbound::SourceAddresses { v6: Some("::1".parse().unwrap()), v4: None };
+    let (_lab, mut process, attached) =
+        Lab::one(BrokerConfig { source, ..config(LOOPBACK) }, EgressPolicy::default()).await;
+    assert_eq!(process.tcp(attached.sandbox, gone).await.unwrap_err(), Refusal::Unreachable, "no source of IPv4");
+}
+
+#[tokio::test]
+async fn connections_are_made_from_the_operators_address() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let source = faas_outbound::SourceAddresses { v4: Some("127.0.0.77".parse().unwrap()), v6: None };
+    let (_lab, mut process, attached) =
+        Lab::one(BrokerConfig { source, ..config(LOOPBACK) }, EgressPolicy::default()).await;
+    let _socket = process.tcp(attached.sandbox, listener.local_addr().unwrap()).await.unwrap();
+    assert_eq!(listener.accept().unwrap().1.ip().to_string(), "127.0.0.77");
+}
+
+#[tokio::test]
+async fn datagrams_go_where_a_rule_for_them_allows() {
+    let far = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = far.local_addr().unwrap();
+    let rule = format!("udp://{to}");
+    let (_lab, mut process, attached) = Lab::one(config(LOOPBACK), policy(Some(&[&rule]), &[])).await;
+    let (_, check_name, socket) = process.connect(attached.sandbox, Protocol::Udp, to).await.unwrap();
+    assert!(!check_name);
+    let near = std::net::UdpSocket::from(socket);
+    near.send(b"ping").unwrap();
+    let mut buffer = [0; 16];
+    let (length, from) = far.recv_from(&mut buffer).unwrap();
+    assert_eq!((&buffer[..length], from), (&b"ping"[..], near.local_addr().unwrap()));
+    assert_eq!(process.tcp(attached.sandbox, to).await.unwrap_err(), Refusal::Denied, "not over TCP");
+}
+
+#[tokio::test]
+async fn a_rule_by_name_holds_for_the_address_and_the_name_that_the_client_gives() {
+    let (names, listener) = (NameServer::start().await, Listener::start("127.0.0.1"));
+    names.set("api.test", &["127.0.0.1"]);
+    let config = BrokerConfig { resolvers: vec![names.address], ..config(LOOPBACK) };
+    let rule = format!("api.test:{}", listener.address.port());
+    let (_lab, mut process, mut attached) = Lab::one(config, policy(Some(&[&rule]), &[])).await;
+    let sandbox = attached.sandbox;
+    assert_eq!(
+        process.tcp(sandbox, listener.address).await.unwrap_err(),
+        Refusal::Denied,
+        "nobody asked for a name yet"
+    );
+    attached.denial().await;
+    assert_eq!(process.look_up(sandbox, "API.test.").await, [listener.address.ip()]);
+    for (sni, allowed) in [(Some("api.test"), true), (Some("evil.test"), false), (None, true)] {
+        let (flow, check_name, _socket) = process.tcp(sandbox, listener.address).await.unwrap();
+        assert!(check_name);
+        assert_eq!(process.name(flow, sni).await, allowed, "{sni:?}");
+    }
+    let denial = attached.denial().await;
+    assert_eq!((denial.host.as_str(), denial.port), ("evil.test", Some(listener.address.port())));
+}
+
+#[tokio::test]
+async fn a_name_that_leads_elsewhere_after_it_was_checked_does_not_help() {
+    let names = NameServer::start().await;
+    let (good, inside) = (Listener::start("127.0.0.2"), Listener::start("127.0.0.1"));
+    names.set("rebind.test", &["127.0.0.2"]);
+    let config = BrokerConfig { resolvers: vec![names.address], ..config(&["127.0.0.2"]) };
+    let (_lab, mut process, mut attached) = Lab::one(config, policy(Some(&["rebind.test"]), &[])).await;
+    let sandbox = attached.sandbox;
+    assert_eq!(process.look_up(sandbox, "rebind.test").await, [good.address.ip()]);
+    names.set("rebind.test", &["127.0.0.1"]);
+    let asked = names.asked();
+    let (_, _, socket) = process.tcp(sandbox, good.address).await.unwrap();
+    assert!(good.hears(socket, "the address that was checked"));
+    assert_eq!(names.asked(), asked, "a connection looks nothing up");
+    assert_eq!(process.tcp(sandbox, inside.address).await.unwrap_err(), Refusal::Denied);
+    attached.denial().await;
+    assert!(process.look_up(sandbox, "rebind.test").await.is_empty(), "the new address is left out");
+    let denial = attached.denial().await;
+    assert_eq!((denial.host.as_str(), denial.protocol), ("rebind.test", "dns"));
+    assert!(denial.rule.contains("loopback"), "{denial:?}");
+    assert_eq!(process.tcp(sandbox, inside.address).await.unwrap_err(), Refusal::Denied);
+    assert!(inside.is_alone());
+}
+
+#[tokio::test]
+async fn connections_are_limited_by_instance_and_project() {
+    let listener = Listener::start("127.0.0.1");
+    let limits = BrokerLimits { connections: 2, project_connections: 3, ..BrokerLimits::default() };
+    let (lab, mut process, mut first) =
+        Lab::one(BrokerConfig { limits, ..config(LOOPBACK) }, EgressPolicy::default()).await;
+    let mut second = lab.attach(EgressPolicy::default()).await;
+    second.sandbox = process.attached().await;
+    let mut other = lab.attach_of("prj_01ARZ3NDEKTSV4RRFFQ69G5FAW", EgressPolicy::default()).await;
+    other.sandbox = process.attached().await;
+    let (flow, ..) = process.tcp(first.sandbox, listener.address).await.unwrap();
+    process.tcp(first.sandbox, listener.address).await.unwrap();
+    assert_eq!(process.tcp(first.sandbox, listener.address).await.unwrap_err(), Refusal::Denied);
+    assert_eq!(first.denial().await.rule, "more than 2 connections of the instance");
+    process.tcp(second.sandbox, listener.address).await.unwrap();
+    assert_eq!(process.tcp(second.sandbox, listener.address).await.unwrap_err(), Refusal::Denied);
+    let denial = second.denial().await;
+    assert_eq!(
+        (denial.rule.as_str(), denial.key.as_str()),
+        ("more than 3 connections of the project", "egress.project_connections in the server's configuration",)
+    );
+    process.tcp(other.sandbox, listener.address).await.unwrap();
+    process.send(&NetMessage::Closed { flow, up: 0, down: 0 }).await;
+    process.tcp(second.sandbox, listener.address).await.unwrap();
+}
+
+#[tokio::test]
+async fn new_connections_and_look_ups_have_a_rate() {
+    let (names, listener) = (NameServer::start().await, Listener::start("127.0.0.1"));
+    names.set("a.test", &["127.0.0.1"]);
+    let limits = BrokerLimits { connect_rate: 1, query_rate: 1, ..BrokerLimits::default() };
+    let config = BrokerConfig { limits, resolvers: vec![names.address], ..config(LOOPBACK) };
+    let (_lab, mut process, mut attached) = Lab::one(config, EgressPolicy::default()).await;
+    let mut refused = 0;
+    for _ in 0..20 {
+        refused += usize::from(process.tcp(attached.sandbox, listener.address).await.is_err());
+    }
+    assert!(refused > 0, "20 at once are more than 1 a second");
+    assert_eq!(attached.denial().await.rule, "more than 1 new connections a second of the instance");
+    let mut unanswered = 0;
+    for _ in 0..20 {
+        unanswered += usize::from(process.look_up(attached.sandbox, "a.test").await.is_empty());
+    }
+    assert!(unanswered > 0);
+    assert_eq!(attached.denial().await.rule, "more than 1 look-ups a second of the instance");
+}
+
+#[tokio::test]
+async fn new_rules_close_what_they_do_not_allow() {
+    let (stays, goes) = (Listener::start("127.0.0.1"), Listener::start("127.0.0.1"));
+    let (_lab, mut process, mut attached) = Lab::one(config(LOOPBACK), EgressPolicy::default()).await;
+    let sandbox = attached.sandbox;
+    let (kept, _, socket) = process.tcp(sandbox, stays.address).await.unwrap();
+    let (closed, ..) = process.tcp(sandbox, goes.address).await.unwrap();
+    attached.policy.send_replace(Arc::new(policy(None, &[&goes.address.to_string()])));
+    match process.hear().await {
+        Some((ServerMessage::Close { flow }, _)) => assert_eq!(flow, closed),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(attached.denial().await.rule, format!("the function denies {}", goes.address));
+    assert_eq!(process.tcp(sandbox, goes.address).await.unwrap_err(), Refusal::Denied);
+    assert!(kept != closed && stays.hears(socket, "still here"));
+    attached.policy.send_replace(Arc::new(EgressPolicy::default()));
+    in_time(async { while process.tcp(sandbox, goes.address).await.is_err() {} }).await;
+}

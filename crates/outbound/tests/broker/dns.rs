@@ -1,0 +1,121 @@
+//! What the name server of sandboxes answers.
+
+use faas_outbound::BrokerConfig;
+use faas_types::EgressPolicy;
+use hickory_resolver::proto::op::{Message, ResponseCode};
+use hickory_resolver::proto::rr::{Record, RecordType};
+
+use crate::lab::{Attached, Lab, NameServer, Process, config, policy, question, targets};
+
+async fn asking(names: &NameServer, open: &[&str], policy: EgressPolicy) -> (Lab, Process, Attached) {
+    Lab::one(BrokerConfig { resolvers: vec![names.address], ..config(open) }, policy).await
+}
+
+#[tokio::test]
+async fn names_that_no_rule_allows_leave_no_query() {
+    let names = NameServer::start().await;
+    names.set("secret.tunnel.test", &["8.8.8.8"]);
+    let (_lab, process, mut attached) = asking(&names, &[], policy(Some(&["api.test:443"]), &["bad.test"])).await;
+    for name in ["secret.tunnel.test", "bad.test", "x.api.test", "tunnel"] {
+        let answer = process.query(attached.sandbox, name, RecordType::A).await;
+        assert_eq!((answer.metadata.response_code, answer.answers.len()), (ResponseCode::NXDomain, 0), "{name}");
+        let denial = attached.denial().await;
+        assert_eq!((denial.host.as_str(), denial.protocol, denial.port), (name, "dns", None));
+        assert!(denial.key.ends_with("in the function's manifest"), "{denial:?}");
+    }
+    for kind in [RecordType::TXT, RecordType::MX, RecordType::HTTPS, RecordType::AAAA] {
+        let answer = process.query(attached.sandbox, "secret.tunnel.test", kind).await;
+        assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain, "{kind}");
+    }
+    let answer = process.query(attached.sandbox, "1.0.0.127.in-addr.arpa", RecordType::PTR).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain);
+    assert_eq!(names.asked(), 0, "nothing went out");
+}
+
+#[tokio::test]
+async fn other_records_than_addresses_are_not_there() {
+    let names = NameServer::start().await;
+    names.set("api.test", &["8.8.8.8"]);
+    let (_lab, process, mut attached) = asking(&names, &[], EgressPolicy::default()).await;
+    for kind in [RecordType::HTTPS, RecordType::SVCB, RecordType::TXT, RecordType::ANY, RecordType::SRV] {
+        let answer = process.query(attached.sandbox, "api.test", kind).await;
+        assert_eq!((answer.metadata.response_code, answer.answers.len()), (ResponseCode::NoError, 0), "{kind}");
+    }
+    assert_eq!(
+        process.look_up(attached.sandbox, "localhost").await,
+        ["127.0.0.1".parse::<std::net::IpAddr>().unwrap()]
+    );
+    assert_eq!(names.asked(), 0);
+    assert!(attached.is_quiet());
+    assert!(process.look_up(attached.sandbox, "nothing.test").await.is_empty());
+    assert!(names.asked() > 0 && attached.is_quiet(), "what is not there was not refused");
+}
+
+#[tokio::test]
+async fn aliases_are_passed_on_and_addresses_inside_left_out() {
+    let names = NameServer::start().await;
+    names.set("www.test", &["cdn.test."]);
+    names.set("cdn.test", &["8.8.8.8", "10.0.0.1", "169.254.169.254"]);
+    let (_lab, process, mut attached) = asking(&names, &[], policy(Some(&["www.test"]), &[])).await;
+    let answer = process.query(attached.sandbox, "www.test", RecordType::A).await;
+    let kinds: Vec<RecordType> = answer.answers.iter().map(Record::record_type).collect();
+    assert_eq!(kinds, [RecordType::CNAME, RecordType::A]);
+    assert_eq!(answer.answers[1].data.ip_addr(), "8.8.8.8".parse().ok());
+    assert!(attached.is_quiet(), "an answer with an address needs no word");
+    names.set("cdn.test", &["10.0.0.1"]);
+    assert!(process.look_up(attached.sandbox, "www.test").await.is_empty());
+    let denial = attached.denial().await;
+    assert!(denial.rule.contains("private network 10.0.0.0/8"), "{denial:?}");
+}
+
+#[tokio::test]
+async fn an_alias_that_is_denied_is_not_followed() {
+    let names = NameServer::start().await;
+    names.set("www.test", &["x.evil.test."]);
+    names.set("x.evil.test", &["8.8.8.8"]);
+    let mut config = BrokerConfig { resolvers: vec![names.address], ..config(&[]) };
+    config.operator.deny = targets(&["*.evil.test"]);
+    let (_lab, process, mut attached) = Lab::one(config, EgressPolicy::default()).await;
+    let answer = process.query(attached.sandbox, "www.test", RecordType::A).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain);
+    let denial = attached.denial().await;
+    assert_eq!(denial.rule, "the server's operator denies *.evil.test");
+    assert_eq!(denial.key, "remove \"*.evil.test\" from egress.deny in the server's configuration");
+}
+
+#[tokio::test]
+async fn queries_may_be_any_bytes() {
+    let names = NameServer::start().await;
+    let many: Vec<String> = (1..=60).map(|n| format!("9.9.9.{n}")).collect();
+    names.set("many.test", &many.iter().map(String::as_str).collect::<Vec<_>>());
+    let (_lab, process, attached) = asking(&names, &[], EgressPolicy::default()).await;
+    let good = question("many.test", RecordType::A);
+    let mut two = good.clone();
+    two[5] = 2;
+    let mut endless = good[..12].to_vec();
+    endless.extend([0xc0, 12, 0, 1, 0, 1]);
+    for (bytes, code) in [
+        (Vec::new(), ResponseCode::FormErr),
+        (vec![0; 11], ResponseCode::FormErr),
+        (vec![0xff; 300], ResponseCode::FormErr),
+        (good[..good.len() - 1].to_vec(), ResponseCode::FormErr),
+        (two, ResponseCode::FormErr),
+        (endless, ResponseCode::FormErr),
+    ] {
+        let answer = process.raw_query(attached.sandbox, bytes.clone(), false).await;
+        let answer = Message::from_vec(&answer).unwrap();
+        assert_eq!(answer.metadata.response_code, code, "{bytes:?}");
+    }
+    let mut random: u32 = 1;
+    for length in 0..400 {
+        let bytes = (0..length).map(|_| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            random.to_be_bytes()[0]
+        });
+        process.raw_query(attached.sandbox, bytes.collect(), length % 2 == 0).await;
+    }
+    let cut = Message::from_vec(&process.raw_query(attached.sandbox, good.clone(), false).await).unwrap();
+    assert!(cut.metadata.truncation && cut.answers.is_empty());
+    let whole = Message::from_vec(&process.raw_query(attached.sandbox, good, true).await).unwrap();
+    assert_eq!((whole.metadata.truncation, whole.answers.len()), (false, 60));
+}

@@ -1,0 +1,80 @@
+//! Processes that end, and processes that were taken over.
+
+use faas_net::protocol::{NetMessage, Protocol, Refusal, ServerMessage, Usage};
+use faas_ports::NetworkEvent;
+use faas_types::EgressPolicy;
+
+use crate::lab::{Lab, Listener, config, in_time};
+
+const LOOPBACK: &[&str] = &["127.0.0.0/8"];
+
+#[tokio::test]
+async fn a_process_that_ends_costs_its_connections_and_nothing_else() {
+    let listener = Listener::start("127.0.0.1");
+    let (mut lab, mut process, mut attached) = Lab::one(config(LOOPBACK), EgressPolicy::default()).await;
+    let mut idle = lab.attach(EgressPolicy::default()).await;
+    idle.sandbox = process.attached().await;
+    let sandbox = attached.sandbox;
+    process.tcp(sandbox, listener.address).await.unwrap();
+    let usage = Usage { up: 10, down: 20, ..Usage::default() };
+    process.send(&NetMessage::Usage { sandbox, usage }).await;
+    in_time(async {
+        while attached.lease.usage().received != 20 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop(process);
+    assert_eq!(attached.event().await, NetworkEvent::Interrupted);
+    assert_eq!(attached.lease.usage().open, 0);
+    let mut next = lab.process().await;
+    let mut again = [next.attached().await, next.attached().await];
+    again.sort_unstable();
+    assert_eq!(again, [sandbox, idle.sandbox], "with the devices that the server kept");
+    assert!(idle.is_quiet(), "it had no connection");
+    next.tcp(sandbox, listener.address).await.unwrap();
+    next.send(&NetMessage::Usage { sandbox, usage }).await;
+    in_time(async {
+        while attached.lease.usage().received != 40 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!((attached.lease.usage().sent, attached.lease.usage().connections), (20, 2));
+}
+
+#[tokio::test]
+async fn what_is_given_back_is_served_no_more() {
+    let listener = Listener::start("127.0.0.1");
+    let (_lab, mut process, attached) = Lab::one(config(LOOPBACK), EgressPolicy::default()).await;
+    let sandbox = attached.sandbox;
+    process.tcp(sandbox, listener.address).await.unwrap();
+    drop(attached);
+    assert!(matches!(process.hear().await, Some((ServerMessage::Detach { sandbox: of }, _)) if of == sandbox));
+    assert_eq!(process.tcp(sandbox, listener.address).await.unwrap_err(), Refusal::Denied);
+}
+
+#[tokio::test]
+async fn a_process_cannot_speak_for_others_or_confuse_the_server() {
+    let listener = Listener::start("127.0.0.1");
+    let (mut lab, mut process, attached) = Lab::one(config(LOOPBACK), EgressPolicy::default()).await;
+    for sandbox in [0, attached.sandbox + 1_000, u64::MAX] {
+        assert_eq!(process.tcp(sandbox, listener.address).await.unwrap_err(), Refusal::Denied);
+        process.send(&NetMessage::Gone { sandbox }).await;
+        process.send(&NetMessage::Usage { sandbox, usage: Usage { up: u64::MAX, ..Usage::default() } }).await;
+    }
+    for flow in [0, 4_711, u64::MAX] {
+        process.send(&NetMessage::Closed { flow, up: u64::MAX, down: u64::MAX }).await;
+        process.send(&NetMessage::Name { flow, sni: Some("a.example".into()) }).await;
+    }
+    let zero = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    assert_eq!(process.tcp(attached.sandbox, zero).await.unwrap_err(), Refusal::Denied);
+    let (flow, ..) = process.tcp(attached.sandbox, listener.address).await.unwrap();
+    let (address, port) = (listener.address.ip(), listener.address.port());
+    let sandbox = attached.sandbox;
+    process.send(&NetMessage::Connect { sandbox, flow, protocol: Protocol::Tcp, address, port }).await;
+    assert!(process.hear().await.is_none(), "a number that is used twice ends the process");
+    let mut next = lab.process().await;
+    assert_eq!(next.attached().await, sandbox);
+    next.tcp(sandbox, listener.address).await.unwrap();
+}
