@@ -173,6 +173,7 @@ impl Networks for Broker {
         shared.instances.lock().insert(id, Arc::clone(&instance));
         let watcher = tokio::spawn(watch_policy(Arc::clone(shared), Arc::clone(&instance), watched));
         let lease = Lease { shared: Arc::clone(shared), instance, watcher };
+        lease.instance.tell_missing_networks(shared);
         let session = self.session().await?;
         match session.attach(&lease.instance).await {
             // The next process attaches what this one no longer can.
@@ -237,8 +238,6 @@ async fn supervise(shared: Arc<Shared>) {
 }
 
 async fn watch_policy(shared: Arc<Shared>, instance: Arc<Instance>, mut policy: watch::Receiver<Arc<EgressPolicy>>) {
-    // The first is the one that the instance began with.
-    policy.mark_unchanged();
     while policy.changed().await.is_ok() {
         let link = shared.link.borrow().clone();
         if let Link::Up(session) = link {

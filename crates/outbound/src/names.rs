@@ -11,6 +11,8 @@ const KEPT: Duration = Duration::from_secs(600);
 const KEPT_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// Answers that one instance is remembered with.
 const ANSWERS_MAX: usize = 4_096;
+/// Names of one address: each connection to it holds them all.
+const NAMES_MAX: usize = 32;
 
 /// What the name server of one instance has answered.
 #[derive(Debug, Default)]
@@ -39,12 +41,14 @@ impl NameMemory {
             return;
         }
         let known = self.by_address.entry(address).or_default();
-        match known.names.iter_mut().find(|(own, _)| own == name) {
-            Some((_, end)) => *end = until.max(*end),
-            None => {
-                known.names.push((Arc::clone(name), until));
-                self.answers += 1;
-            }
+        if let Some((_, end)) = known.names.iter_mut().find(|(own, _)| own == name) {
+            *end = until.max(*end);
+        } else if known.names.len() < NAMES_MAX {
+            known.names.push((Arc::clone(name), until));
+            self.answers += 1;
+        } else if let Some(first) = known.names.iter_mut().min_by_key(|(_, until)| *until) {
+            // The name that ends first makes room.
+            *first = (Arc::clone(name), until);
         }
     }
 
@@ -149,8 +153,11 @@ mod tests {
         assert_eq!(memory.of(address(39_999), now).len(), 1, "the newest is known");
         assert!(memory.of(address(1), now).is_empty());
         for n in 0..9_000 {
-            memory.remember(&format!("{n}.example").into(), address(7), Duration::ZERO, now);
+            let name = format!("{n}.example").into();
+            memory.remember(&name, address(7), Duration::ZERO, now + Duration::from_millis(n));
         }
         assert!(memory.answers <= ANSWERS_MAX && memory.by_address.len() <= ANSWERS_MAX);
+        let names = memory.of(address(7), now);
+        assert!(names.len() == NAMES_MAX && names.contains(&"8999.example".into()), "{names:?}");
     }
 }

@@ -163,7 +163,7 @@ impl Rules<'_> {
     /// The rules of private networks that the function asked for and its project may have.
     fn granted(&self) -> impl Iterator<Item = (&NetworkName, &EgressTarget)> {
         let asked = self.operator.networks.iter().filter(|network| {
-            let is_for = |project: ProjectId| network.projects.as_ref().is_none_or(|them| them.contains(&project));
+            let is_for = |project| network.is_for(project);
             self.policy.networks.contains(&network.name) && self.project.is_some_and(is_for)
         });
         asked.flat_map(|network| network.targets.iter().map(move |rule| (&network.name, rule)))
@@ -214,6 +214,16 @@ impl Rules<'_> {
 
 fn fits_kind(rule: &EgressTarget, transport: Transport, port: u16) -> bool {
     rule.has_transport(transport) && rule.has_port(port)
+}
+
+// === impl GrantedNetwork ===
+
+impl GrantedNetwork {
+    /// Whether functions of a project may ask for it.
+    #[must_use]
+    pub fn is_for(&self, project: ProjectId) -> bool {
+        self.projects.as_ref().is_none_or(|projects| projects.contains(&project))
+    }
 }
 
 // === impl Attempt ===

@@ -44,7 +44,7 @@ pub struct NetworkDenial {
     pub host: String,
     /// Port; `None` for a look-up.
     pub port: Option<u16>,
-    /// `tcp`, `udp` or `dns`.
+    /// `tcp`, `udp` or `dns`; `network` where a private network was asked for that is not there.
     pub protocol: &'static str,
     /// The rule that refused it, in words.
     pub rule: String,

@@ -70,6 +70,7 @@ fn denied(denial: &NetworkDenial) -> String {
     let target = match port {
         Some(port) if host.contains(':') => format!("{protocol} to [{host}]:{port}"),
         Some(port) => format!("{protocol} to {host}:{port}"),
+        None if *protocol == "network" => format!("private network {host}"),
         None => format!("look-up of {host}"),
     };
     let more = if *repeated > 0 { format!(" (and {repeated} more like it)") } else { String::new() };
@@ -100,6 +101,8 @@ mod tests {
         );
         let again = NetworkDenial { host: "fd00::1".to_owned(), repeated: 3, ..denial.clone() };
         assert!(line(again).message.contains("tcp to [fd00::1]:5432 (and 3 more like it): "));
+        let network = NetworkDenial { port: None, host: "db".to_owned(), protocol: "network", ..denial.clone() };
+        assert!(line(network).message.starts_with("network denied: private network db: "));
         let lookup = NetworkDenial { port: None, ..denial };
         assert!(line(lookup).message.starts_with("network denied: look-up of db.internal: "));
     }

@@ -6,10 +6,14 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use faas_types::Transport;
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl};
 use tokio::net::TcpSocket;
 
 /// How long the far end may take: programs have shorter timeouts of theirs, or wait for it.
 const CONNECT: Duration = Duration::from_secs(30);
+
+/// How long a connection is silent before the far end is asked whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// The addresses of this machine that connections are made from; the system's choice where there are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +55,10 @@ pub(super) async fn connect(transport: Transport, to: SocketAddr, from: SocketAd
             let stream = connecting.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
             // The program in the sandbox has decided already what goes together.
             stream.set_nodelay(true)?;
+            // What the program asks of its own socket ends in the sandbox: pools would lose idle connections on the way.
+            set_socket_keepalive(&stream, true)?;
+            set_tcp_keepidle(&stream, KEEPALIVE)?;
+            set_tcp_keepintvl(&stream, KEEPALIVE / 4)?;
             Ok(stream.into_std()?.into())
         }
         Transport::Udp => {

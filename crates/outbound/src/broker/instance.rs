@@ -174,6 +174,22 @@ impl Instance {
         refused.is_none()
     }
 
+    /// Tells of private networks that the function asks for and will not get.
+    pub(super) fn tell_missing_networks(&self, shared: &Shared) {
+        for name in &self.policy().networks {
+            if !shared
+                .operator
+                .networks
+                .iter()
+                .any(|network| network.name == *name && network.is_for(self.owner.project))
+            {
+                let rule = "there is no such network for this project".to_owned();
+                let key = format!("add {name} to egress.networks in the server's configuration");
+                self.tell(name.to_string(), None, "network", rule, key);
+            }
+        }
+    }
+
     pub(super) fn take_answer(&self, answer: &Answer) {
         if let Some(learned) = &answer.learned {
             self.learn(&learned.name, &learned.addresses);

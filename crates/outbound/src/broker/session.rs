@@ -23,6 +23,8 @@ use crate::resolver::busy;
 
 /// Messages to the process that wait.
 const OUTBOX: usize = 1_024;
+/// Connections of one instance that wait for their far ends.
+const HALF_OPEN_MAX: u32 = 512;
 /// A process that takes nothing for this long has failed.
 const STUCK: Duration = Duration::from_secs(10);
 
@@ -276,8 +278,14 @@ impl Session {
             return Ok(());
         }
         let descriptors = vec![instance.device.try_clone()?, instance.process.try_clone()?];
-        let connections = self.shared.limits.connections;
-        let limits = Limits { connections, half_open: connections.min(512), ..Limits::default() };
+        let own = &self.shared.limits;
+        let limits = Limits {
+            connections: own.connections,
+            half_open: own.connections.min(HALF_OPEN_MAX),
+            flows_a_second: own.connect_rate,
+            queries_a_second: own.query_rate,
+            ..Limits::default()
+        };
         let attach = ServerMessage::Attach { sandbox: instance.id, limits };
         self.outbox.send((attach, descriptors)).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
         if before != 0 {

@@ -1,8 +1,9 @@
 //! The matrix: every form of an address, for functions, builds and callbacks alike.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use faas_types::{AllowedTarget, EgressPolicy, EgressTarget, IndexHost, Transport};
+use proptest::prelude::*;
 
 use super::*;
 use crate::{Guard, IndexEgress, Nat64Prefix, Operator, Remedy};
@@ -254,4 +255,34 @@ fn names_that_no_rule_is_about_are_not_looked_up() {
     let ruling =
         rules.rule(&Attempt::<&str> { transport: Transport::Tcp, address: ip("8.8.8.8"), port: Some(443), names: &[] });
     assert!(ruling.allowed && rules.must_check_name(&ruling), "a name that is denied is looked for");
+}
+
+proptest! {
+    #[test]
+    fn no_form_of_an_address_inside_gets_around_its_own(bits in any::<u32>(), at in 0..SHUT.len(), is_listed in any::<bool>()) {
+        let listed = SHUT.iter().cycle().skip(at).find_map(|(text, _)| text.parse::<Ipv4Addr>().ok());
+        let inside = listed.filter(|_| is_listed).unwrap_or(Ipv4Addr::from_bits(bits));
+        let [a, b, c, d] = inside.octets().map(u16::from);
+        let (high, low) = (a << 8 | b, c << 8 | d);
+        // Every translation is open, its addresses of IPv4 are not.
+        let every = ["::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2a00:64::/96", "2002::/16", "2001::/32"];
+        let open = every.iter().map(|text| EgressTarget::from(&text.parse::<AllowedTarget>().expect(text))).collect();
+        let operator = OperatorRules { open, ..OperatorRules::default() };
+        let is_open = ruled(&operator, &EgressPolicy::default(), Transport::Tcp, (&inside.to_string(), 80), &[]).allowed;
+        for form in [
+            Ipv6Addr::new(0, 0, 0, 0, 0, 0, high, low),
+            Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, high, low),
+            Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, high, low),
+            Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low),
+            Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, high, low),
+            Ipv6Addr::new(0x2a00, 0x64, 0, 0, 0, 0, high, low),
+            Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1),
+            Ipv6Addr::new(0x2001, 0, 0x4136, 0xe378, 0x8000, 0x63bf, !high, !low),
+        ] {
+            let ruling = ruled(&operator, &EgressPolicy::default(), Transport::Tcp, (&form.to_string(), 80), &[]);
+            // The two addresses of IPv6 that look like an embedded one are loopback and the unspecified address.
+            let is_plain = form == Ipv6Addr::LOCALHOST || form == Ipv6Addr::UNSPECIFIED;
+            prop_assert!(is_plain || ruling.allowed == is_open, "{form} leads to {inside}: {ruling:?}");
+        }
+    }
 }

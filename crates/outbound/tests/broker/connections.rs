@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use faas_net::protocol::{NetMessage, Protocol, Refusal, ServerMessage};
-use faas_outbound::{BrokerConfig, BrokerLimits};
+use faas_outbound::{BrokerConfig, BrokerLimits, GrantedNetwork};
 use faas_types::EgressPolicy;
 
-use crate::lab::{Lab, Listener, NameServer, config, in_time, policy};
+use crate::lab::{Lab, Listener, NameServer, config, in_time, policy, targets};
 
 const LOOPBACK: &[&str] = &["127.0.0.0/8"];
 
@@ -187,6 +187,26 @@ async fn new_connections_and_look_ups_have_a_rate() {
     }
     assert!(unanswered > 0);
     assert_eq!(attached.denial().await.rule, "more than 1 look-ups a second of the instance");
+}
+
+#[tokio::test]
+async fn a_private_network_is_for_projects_that_may_have_it() {
+    let listener = Listener::start("127.0.0.1");
+    let mut config = config(&[]);
+    config.operator.networks = vec![GrantedNetwork {
+        name: "db".parse().unwrap(),
+        targets: targets(&[&listener.address.to_string()]),
+        projects: Some(vec!["prj_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap()]),
+    }];
+    let asks = EgressPolicy { networks: vec!["db".parse().unwrap()], ..policy(Some(&[]), &[]) };
+    let (lab, mut process, mut attached) = Lab::one(config, asks.clone()).await;
+    process.tcp(attached.sandbox, listener.address).await.unwrap();
+    assert!(attached.is_quiet());
+    let mut other = lab.attach_of("prj_01ARZ3NDEKTSV4RRFFQ69G5FAW", asks).await;
+    other.sandbox = process.attached().await;
+    let denial = other.denial().await;
+    assert_eq!((denial.host.as_str(), denial.rule.as_str()), ("db", "there is no such network for this project"));
+    assert_eq!(process.tcp(other.sandbox, listener.address).await.unwrap_err(), Refusal::Denied);
 }
 
 #[tokio::test]
