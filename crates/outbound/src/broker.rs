@@ -28,6 +28,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::names::{KEPT, NameMemory};
 use crate::resolver::{Answer, NameServer, Upstream};
 use crate::{HostAddresses, HostView, OperatorRules, Ruling};
 pub use connect::SourceAddresses;
@@ -89,6 +90,8 @@ struct Shared {
     source: SourceAddresses,
     host: HostView,
     names: NameServer,
+    /// How long answers count at least.
+    names_kept: Duration,
     translation: tokio::sync::Mutex<Option<Instant>>,
     processes: Arc<dyn NetworkProcesses>,
     instances: Mutex<HashMap<u64, Arc<Instance>>>,
@@ -124,6 +127,7 @@ impl Broker {
             source: config.source,
             host: HostView::default(),
             names: NameServer { upstream: Upstream::new(config.resolvers) },
+            names_kept: KEPT,
             translation: tokio::sync::Mutex::default(),
             processes,
             instances: Mutex::default(),
@@ -132,6 +136,15 @@ impl Broker {
             link: watch::Sender::new(Link::Down),
         };
         Self { shared: Arc::new(shared), supervisor: Mutex::default() }
+    }
+
+    /// The same with another time that answers count at least, in place of ten minutes. Before the first instance.
+    #[must_use]
+    pub fn keeping_names(mut self, kept: Duration) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.names_kept = kept;
+        }
+        self
     }
 
     /// The process that serves, started where there is none.
@@ -168,8 +181,10 @@ impl Networks for Broker {
         let project = shared.projects.of(owner.project, &shared.limits);
         let own = Share::of_instance(&shared.limits, Instant::now());
         let watched = policy.clone();
+        let names = NameMemory::new(shared.names_kept);
         let descriptors = (device.device, device.process);
-        let instance = Arc::new(Instance::new(id, owner, policy, descriptors, Denials::new(events), own, project));
+        let instance =
+            Arc::new(Instance::new(id, owner, policy, descriptors, names, Denials::new(events), (own, project)));
         shared.instances.lock().insert(id, Arc::clone(&instance));
         let watcher = tokio::spawn(watch_policy(Arc::clone(shared), Arc::clone(&instance), watched));
         let lease = Lease { shared: Arc::clone(shared), instance, watcher };

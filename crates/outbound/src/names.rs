@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long an answer counts at least: programs keep addresses longer than their answers say.
-const KEPT: Duration = Duration::from_secs(600);
+pub(crate) const KEPT: Duration = Duration::from_secs(600);
 /// How long an answer counts at the most, whatever it says.
 const KEPT_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// Answers that one instance is remembered with.
@@ -15,8 +15,10 @@ const ANSWERS_MAX: usize = 4_096;
 const NAMES_MAX: usize = 32;
 
 /// What the name server of one instance has answered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct NameMemory {
+    /// How long an answer counts at least.
+    kept: Duration,
     by_address: HashMap<IpAddr, Known>,
     answers: usize,
 }
@@ -31,9 +33,13 @@ struct Known {
 // === impl NameMemory ===
 
 impl NameMemory {
+    pub(crate) fn new(kept: Duration) -> Self {
+        Self { kept, by_address: HashMap::new(), answers: 0 }
+    }
+
     /// Remembers that a name, in lower case, led to an address. When there is no room left, the answers that end first go.
     pub(crate) fn remember(&mut self, name: &Arc<str>, address: IpAddr, ttl: Duration, now: Instant) {
-        let until = now + ttl.clamp(KEPT, KEPT_MAX);
+        let until = now + ttl.clamp(self.kept, KEPT_MAX);
         if self.answers >= ANSWERS_MAX {
             self.make_room(now);
         }
@@ -118,7 +124,7 @@ mod tests {
 
     #[test]
     fn an_answer_counts_for_its_time_and_while_a_connection_is_open() {
-        let (mut memory, now) = (NameMemory::default(), Instant::now());
+        let (mut memory, now) = (NameMemory::new(KEPT), Instant::now());
         let name: Arc<str> = "a.example".into();
         memory.remember(&name, address(1), Duration::from_secs(1), now);
         memory.remember(&"b.example".into(), address(1), Duration::from_secs(9_000), now);
@@ -135,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_answers_is_bounded_and_spares_open_connections() {
-        let (mut memory, now) = (NameMemory::default(), Instant::now());
+        let (mut memory, now) = (NameMemory::new(KEPT), Instant::now());
         let kept: Arc<str> = "kept.example".into();
         memory.remember(&kept, address(0), Duration::ZERO, now);
         memory.pin(address(0));

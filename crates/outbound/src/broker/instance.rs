@@ -107,12 +107,12 @@ impl Instance {
         owner: NetworkOwner,
         policy: watch::Receiver<Arc<EgressPolicy>>,
         (device, process): (OwnedFd, OwnedFd),
+        names: NameMemory,
         denials: Denials,
-        own: Share,
-        project: Arc<Share>,
+        (own, project): (Share, Arc<Share>),
     ) -> Self {
-        let (names, served_by) = (Mutex::default(), AtomicU64::new(0));
-        let (denials, used) = (Mutex::new(denials), Mutex::default());
+        let served_by = AtomicU64::new(0);
+        let (names, denials, used) = (Mutex::new(names), Mutex::new(denials), Mutex::default());
         Self { id, owner, policy, device, process, served_by, names, denials, used, own, project }
     }
 
@@ -140,7 +140,8 @@ impl Instance {
                 let found = shared.names.addresses(&name, to.address.is_ipv4(), &rules).await;
                 self.learn(&name, &found);
             }
-            names = self.names.lock().of(to.address, Instant::now());
+            // What was answered since counts, however short its time is.
+            names = self.names.lock().of(to.address, now);
             ruling = to.ruled(&rules, &names);
         }
         if ruling.allowed {

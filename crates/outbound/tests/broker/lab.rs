@@ -74,6 +74,12 @@ impl Lab {
         Self { broker: Broker::new(config, Arc::new(Processes(sender))), started }
     }
 
+    /// The same with answers that count no longer than they say.
+    pub(crate) fn forgetful(config: BrokerConfig) -> Self {
+        let Self { broker, started } = Self::new(config);
+        Self { broker: broker.keeping_names(Duration::ZERO), started }
+    }
+
     /// The process that was started last.
     pub(crate) async fn process(&mut self) -> Process {
         let socket = in_time(self.started.recv()).await.unwrap();
