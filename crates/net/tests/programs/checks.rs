@@ -7,6 +7,7 @@ use faas_net::protocol::Limits;
 use serde_json::{Value, json};
 
 use crate::Check;
+use crate::far::{shut_tcp, shut_udp};
 use crate::lab::{Guest, Lab, SANDBOX};
 
 /// Leads to the far ends.
@@ -76,8 +77,7 @@ fn two_hundred_connections_at_once(lab: &mut Lab) -> Result<()> {
 
 fn a_refusal_is_what_the_program_sees(lab: &mut Lab) -> Result<()> {
     let port = lab.far.tcp;
-    // A port that nothing listens on: the one that the system gave and takes back.
-    let shut = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let (_held, shut) = shut_tcp()?;
     for (host, port, expected) in [
         (FAR, shut, json!("ECONNREFUSED")),
         (FAR_V6, shut, json!("ECONNREFUSED")),
@@ -97,7 +97,7 @@ fn datagrams_come_back(lab: &mut Lab) -> Result<()> {
     for host in [FAR, FAR_V6] {
         same(&lab.ask("udp_echo", &[json!(host), json!(lab.far.udp), json!(sizes)])?, json!(vec![true; 5]))?;
     }
-    let shut = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+    let (_held, shut) = shut_udp()?;
     same(&lab.ask("udp_refused", &[json!(FAR), json!(shut)])?, json!("ECONNREFUSED"))?;
     same(&lab.ask("udp_refused", &[json!("10.0.0.1"), json!(shut)])?, json!("EHOSTUNREACH"))
 }
@@ -154,7 +154,7 @@ fn a_slow_reader_costs_no_memory(lab: &mut Lab) -> Result<()> {
 
 fn a_flood_is_bounded_and_a_neighbour_goes_on(lab: &mut Lab) -> Result<()> {
     let (port, before, limits) = (lab.far.tcp, lab.memory()?, Limits::default());
-    let shut = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let (_held, shut) = shut_tcp()?;
     let begun = Instant::now();
     let mut other = Guest::new()?;
     lab.broker.attach(9, &other.device, &other.pidfd)?;

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
 use rustix::net::sockopt::set_socket_linger;
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 /// What the far ends have met, by the word that it was asked for with.
 pub(crate) type Met = Arc<Mutex<HashMap<String, String>>>;
@@ -47,6 +49,22 @@ impl Far {
     pub(crate) fn met(&self, word: &str) -> Option<String> {
         self.met.lock().unwrap_or_else(PoisonError::into_inner).get(word).cloned()
     }
+}
+
+/// A port that nothing listens on and nobody else gets as long as the socket is there.
+pub(crate) fn shut_tcp() -> Result<(OwnedFd, u16)> {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+    let port = SocketAddr::try_from(getsockname(&socket)?)?.port();
+    Ok((socket, port))
+}
+
+/// The same for datagrams: the socket takes those of one peer only, which sends none.
+pub(crate) fn shut_udp() -> Result<(UdpSocket, u16)> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.connect("127.0.0.2:9")?;
+    let port = socket.local_addr()?.port();
+    Ok((socket, port))
 }
 
 fn each(listener: &TcpListener, serve: impl Fn(&TcpStream) -> Result<()> + Clone + Send + 'static) {

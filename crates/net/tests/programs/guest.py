@@ -24,7 +24,7 @@ IFF_TUN, IFF_NO_PI, IFF_VNET_HDR, TUN_F_CSUM = 0x0001, 0x1000, 0x4000, 0x01
 SIOCADDRT, SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFMTU, SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCGIFINDEX = (
     0x890B, 0x8916, 0x891C, 0x8922, 0x8913, 0x8914, 0x8933,
 )  # fmt: skip
-IFF_UP, RTF_UP = 1, 1
+IFF_UP, RTF_UP, IFA_F_TENTATIVE = 1, 1, 0x40
 NAME = b"eth0"
 PATTERN = bytes(((i * i * 7 + i) >> 3) & 255 for i in range(65_521))
 PATIENCE = 60
@@ -79,6 +79,13 @@ def make_v6(index):
         fcntl.ioctl(control, SIOCSIFADDR, struct.pack("16sIi", own, 128, index))
         route = struct.pack("16s16s16sIHHILIi", bytes(16), bytes(16), bytes(16), 0, 0, 1, 0, 0, RTF_UP, index)
         fcntl.ioctl(control, SIOCADDRT, route)
+    # The kernel takes a moment to find out that nobody else has the address, and uses another one until then.
+    while True:
+        with open("/proc/net/if_inet6", encoding="ascii") as file:
+            found = [line.split() for line in file if line.startswith("fdfa")]
+        if found and not int(found[0][4], 16) & IFA_F_TENTATIVE:
+            return
+        time.sleep(0.001)
 
 
 def connect(host, port):
