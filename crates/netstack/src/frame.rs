@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use faas_types::NetworkPlan;
+
 /// Bytes of `struct virtio_net_hdr` before each packet.
-pub const DEVICE_HEADER: usize = 10;
+pub const DEVICE_HEADER: usize = NetworkPlan::HEADER as usize;
 /// The device's MTU: no IP packet is longer.
-pub const MTU: usize = 65_520;
+pub const MTU: usize = NetworkPlan::MTU as usize;
 /// No frame is longer.
 pub const FRAME_MAX: usize = DEVICE_HEADER + MTU;
 

@@ -7,9 +7,10 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use faas_types::NetworkPlan;
+
 use crate::frame::{self, DEVICE_HEADER, FRAME_MAX};
 use crate::output::{Event, FlowId, Output, QueryId, Refusal};
-use crate::stack::{GATEWAY_V4, SANDBOX_V4, SANDBOX_V6};
 use crate::{Budget, Limits, Stack};
 
 /// Bounds that an input reaches.
@@ -113,10 +114,13 @@ impl Steps<'_> {
     fn ends(&mut self) -> Option<(SocketAddr, SocketAddr)> {
         let choice = self.byte()?;
         let (source, target): (IpAddr, IpAddr) = match choice >> 6 {
-            0 => (SANDBOX_V4.into(), GATEWAY_V4.into()),
-            1 => (SANDBOX_V6.into(), IpAddr::from([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, choice & 1])),
-            2 => (SANDBOX_V4.into(), IpAddr::from([255, 255, 255, 254 + (choice & 1)])),
-            _ => (SANDBOX_V4.into(), IpAddr::from([1, 2, 3, choice & 1])),
+            0 => (NetworkPlan::ADDRESS.into(), NetworkPlan::GATEWAY.into()),
+            1 => (
+                NetworkPlan::ADDRESS_V6.into(),
+                IpAddr::from([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, choice & 1]),
+            ),
+            2 => (NetworkPlan::ADDRESS.into(), IpAddr::from([255, 255, 255, 254 + (choice & 1)])),
+            _ => (NetworkPlan::ADDRESS.into(), IpAddr::from([1, 2, 3, choice & 1])),
         };
         let ports = (1_000 + u16::from(choice >> 1 & 7), 53 + u16::from(choice >> 4 & 1));
         Some((SocketAddr::new(source, ports.0), SocketAddr::new(target, ports.1)))

@@ -29,5 +29,5 @@ pub use limits::{Counters, Limits};
 pub use memory::Budget;
 pub use output::{Ending, Event, FlowId, Output, Protocol, QueryId, Refusal};
 pub use sni::{CLIENT_HELLO_MAX, FirstBytes, inspect};
-pub use stack::{GATEWAY_V4, GATEWAY_V6, Outlook, SANDBOX_V4, SANDBOX_V6, Stack};
+pub use stack::{Outlook, Stack};
 pub use timers::Timers;

@@ -6,8 +6,10 @@ mod tcp;
 mod udp;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+use faas_types::NetworkPlan;
 
 use crate::dns::Queries;
 use crate::flow::{Ends, Flow, State};
@@ -17,15 +19,6 @@ use crate::output::{Ending, Event, FlowId, Output, Protocol, Refusal};
 use crate::packet::{Content, Packet, Unserved};
 use crate::reply;
 use crate::timers::Timers;
-
-/// The sandbox's addresses. No other source is served.
-pub const SANDBOX_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 2);
-/// See [`SANDBOX_V4`].
-pub const SANDBOX_V6: Ipv6Addr = Ipv6Addr::new(0xfdfa, 0xa5, 0, 0, 0, 0, 0, 2);
-/// Gateway and name server.
-pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 1);
-/// See [`GATEWAY_V4`].
-pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfdfa, 0xa5, 0, 0, 0, 0, 0, 1);
 
 /// Flows that are looked at in one turn because of their timers.
 const TIMERS_A_TURN: usize = 64;
@@ -231,11 +224,11 @@ impl Stack {
 }
 
 fn is_sandbox(address: IpAddr) -> bool {
-    address == IpAddr::V4(SANDBOX_V4) || address == IpAddr::V6(SANDBOX_V6)
+    address == NetworkPlan::ADDRESS || address == NetworkPlan::ADDRESS_V6
 }
 
 fn is_gateway(address: IpAddr) -> bool {
-    address == IpAddr::V4(GATEWAY_V4) || address == IpAddr::V6(GATEWAY_V6)
+    address == NetworkPlan::GATEWAY || address == NetworkPlan::GATEWAY_V6
 }
 
 /// Whether a connection can lead there.

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use faas_netstack::{
-    Budget, DEVICE_HEADER, Ending, Event, FlowId, Limits, MTU, Output, Protocol, QueryId, SANDBOX_V4, SANDBOX_V6, Stack,
-};
+use faas_netstack::{Budget, DEVICE_HEADER, Ending, Event, FlowId, Limits, MTU, Output, Protocol, QueryId, Stack};
+use faas_types::NetworkPlan;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use smoltcp::socket::tcp;
@@ -85,8 +84,8 @@ impl World {
         let mut kernel = Kernel { inbox: &mut inbox, outbox: Vec::new() };
         let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut kernel, Instant::ZERO);
         interface.update_ip_addrs(|addresses| {
-            addresses.push(IpCidr::new(IpAddress::Ipv4(SANDBOX_V4), 0)).expect("room");
-            addresses.push(IpCidr::new(IpAddress::Ipv6(SANDBOX_V6), 0)).expect("room");
+            addresses.push(IpCidr::new(IpAddress::Ipv4(NetworkPlan::ADDRESS), 0)).expect("room");
+            addresses.push(IpCidr::new(IpAddress::Ipv6(NetworkPlan::ADDRESS_V6), 0)).expect("room");
         });
         let budget = Budget::new(64 << 20);
         Self {
