@@ -112,8 +112,11 @@ impl Batch {
     /// Gives an interface an address that has no neighbours.
     pub(crate) fn address(&mut self, interface: u32, address: IpAddr) {
         let (family, bytes) = parts(address);
+        // Nobody else can have it. The kernel would take some time to find that out, and use the loopback interface's
+        // address meanwhile, from which nothing is answered.
+        let flags = if address.is_ipv6() { libc::IFA_F_NODAD as u8 } else { 0 };
         // Family, length of the prefix, flags, scope.
-        let mut body = vec![family, (bytes.len() * 8) as u8, 0, libc::RT_SCOPE_UNIVERSE];
+        let mut body = vec![family, (bytes.len() * 8) as u8, flags, libc::RT_SCOPE_UNIVERSE];
         body.extend(interface.to_ne_bytes());
         let attributes = [(libc::IFA_LOCAL, bytes.clone()), (libc::IFA_ADDRESS, bytes)];
         self.message(libc::RTM_NEWADDR, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &body, &attributes);
@@ -197,6 +200,8 @@ mod tests {
             rest = &rest[length..];
         }
         assert_eq!(seen, [(1, false), (2, false), (3, true)]);
+        let address = batch.bytes.len() - HEADER - 8 - 2 * 20;
+        assert_eq!(batch.bytes[address + HEADER + 2], libc::IFA_F_NODAD as u8, "an address is used at once");
     }
 
     #[test]
