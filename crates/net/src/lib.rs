@@ -4,6 +4,7 @@
 //! opens the socket and hands it over. [`protocol`] holds the messages between the two. [`NetProcess`] is the process: one
 //! thread that waits for everything at once.
 
+mod bandwidth;
 mod host;
 mod outbox;
 mod process;

@@ -152,6 +152,11 @@ impl NetProcess {
         while let Some(index) = self.moved.pop() {
             let Some(sandbox) = self.sandboxes.get_mut(&index) else { continue };
             sandbox.moved = false;
+            let had_ready = sandbox.has_ready();
+            sandbox.keep_to_bandwidth(now, &self.shared);
+            if sandbox.has_ready() && !had_ready {
+                self.turns.push_back(index);
+            }
             if sandbox.is_over(now) {
                 self.detach(index, now);
             } else if let Some(due) = sandbox.due() {
@@ -207,7 +212,7 @@ impl NetProcess {
 
     fn obey(&mut self, message: ServerMessage, mut descriptors: Vec<OwnedFd>, now: Duration) {
         match message {
-            ServerMessage::Attach { sandbox, limits } => self.attach(sandbox, limits, descriptors),
+            ServerMessage::Attach { sandbox, limits } => self.attach(sandbox, limits, descriptors, now),
             ServerMessage::Detach { sandbox } => {
                 if let Some(index) = self.indexes.get(&sandbox) {
                     self.detach(*index, now);
@@ -242,12 +247,12 @@ impl NetProcess {
         }
     }
 
-    fn attach(&mut self, number: u64, limits: protocol::Limits, descriptors: Vec<OwnedFd>) {
+    fn attach(&mut self, number: u64, limits: protocol::Limits, descriptors: Vec<OwnedFd>, now: Duration) {
         let index = self.next_index;
         let attached = match <[OwnedFd; 2]>::try_from(descriptors) {
             Ok(descriptors) if index < Token::INDEX_MAX && !self.indexes.contains_key(&number) => {
                 let seed = self.seed.rotate_left(17) ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                Sandbox::attach(number, index, descriptors, limits, (self.budget.clone(), seed), &self.shared)
+                Sandbox::attach(number, index, descriptors, limits, (self.budget.clone(), seed), now, &self.shared)
             }
             _ => Err(io::ErrorKind::InvalidInput.into()),
         };

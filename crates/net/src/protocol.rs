@@ -13,6 +13,7 @@ mod bytes;
 mod channel;
 
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +126,8 @@ pub struct Limits {
     pub flows_a_second: u32,
     /// DNS queries a second, and as many more at once.
     pub queries_a_second: u32,
+    /// Bytes a second in both directions together.
+    pub bytes_a_second: Option<NonZeroU64>,
 }
 
 /// One TCP connection of a sandbox, as `/proc/PID/net/tcp` shows it.
@@ -166,6 +169,7 @@ impl Default for Limits {
             queries: 64,
             flows_a_second: 256,
             queries_a_second: 128,
+            bytes_a_second: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
+use crate::bandwidth::Bandwidth;
 use crate::host::{HostSocket, Received};
 use crate::outbox::Outbox;
 use crate::protocol::{self, NetMessage, Usage};
@@ -29,6 +30,7 @@ const LAST_TURNS: usize = 8;
 
 pub(crate) struct Sandbox {
     pub(crate) number: u64,
+    index: u64,
     device: OwnedFd,
     process: OwnedFd,
     pub(crate) stack: Stack,
@@ -40,6 +42,9 @@ pub(crate) struct Sandbox {
     /// Whether it may have totals to tell.
     pub(crate) unreported: bool,
     reported: Counters,
+    bandwidth: Option<Bandwidth>,
+    /// Until when nothing is moved, since it has moved too much.
+    paused: Option<Duration>,
     /// When it ends although flows are left, since its first process has ended.
     ends: Option<Duration>,
 }
@@ -115,6 +120,7 @@ impl Sandbox {
         [device, process]: [OwnedFd; 2],
         limits: protocol::Limits,
         (budget, seed): (Budget, u64),
+        now: Duration,
         shared: &Shared,
     ) -> io::Result<Self> {
         fcntl_setfl(&device, fcntl_getfl(&device)? | OFlags::NONBLOCK)?;
@@ -128,6 +134,7 @@ impl Sandbox {
         let stack = Stack::new(stack_limits(limits), budget, index << Token::INDEX, seed);
         Ok(Self {
             number,
+            index,
             device,
             process,
             stack,
@@ -136,6 +143,8 @@ impl Sandbox {
             moved: false,
             unreported: false,
             reported: Counters::default(),
+            bandwidth: limits.bytes_a_second.map(|rate| Bandwidth::new(rate, now)),
+            paused: None,
             ends: None,
         })
     }
@@ -184,6 +193,9 @@ impl Sandbox {
 
     /// Serves some of the flows that wait; returns whether others are left.
     pub(crate) fn take_turn(&mut self, now: Duration, shared: &mut Shared) -> bool {
+        if self.paused.is_some() {
+            return false;
+        }
         for _ in 0..FLOWS_A_TURN {
             let Some(flow) = self.ready.pop_front() else { return false };
             if let Some(socket) = self.sockets.get_mut(&flow) {
@@ -194,9 +206,25 @@ impl Sandbox {
         self.has_ready()
     }
 
-    /// Whether flows wait for their turn.
+    /// Whether flows wait for their turn, and can have it.
     pub(crate) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        self.paused.is_none() && !self.ready.is_empty()
+    }
+
+    /// Looks at what was moved: pauses a sandbox that has moved too much, and lets it go on when its pause is over.
+    pub(crate) fn keep_to_bandwidth(&mut self, now: Duration, shared: &Shared) {
+        let Some(bandwidth) = &mut self.bandwidth else { return };
+        if self.paused.is_some_and(|until| now < until) {
+            return;
+        }
+        let counters = self.stack.counters();
+        let pause = bandwidth.count(counters.up + counters.down, now).map(|pause| now + pause);
+        if pause.is_some() != self.paused.is_some() {
+            let interest = if pause.is_some() { EventFlags::empty() } else { EventFlags::IN };
+            // It has been in the set since it was attached.
+            let _ = epoll::modify(&shared.epoll, &self.device, Token::Device(self.index).data(), interest);
+        }
+        self.paused = pause;
     }
 
     fn enqueue(&mut self, flow: FlowId) {
@@ -315,6 +343,11 @@ impl Sandbox {
     /// The first process has ended. What the kernel still has of its programs is carried for a moment.
     pub(crate) fn process_ended(&mut self, now: Duration, shared: &mut Shared) {
         self.ends = Some(now + LINGER);
+        if self.paused.take().is_some() {
+            // It has been in the set since it was attached.
+            let _ = epoll::modify(&shared.epoll, &self.device, Token::Device(self.index).data(), EventFlags::IN);
+        }
+        self.bandwidth = None;
         for _ in 0..LAST_TURNS {
             // A device that is gone has nothing left.
             let _ = self.read_device(now, shared);
@@ -330,7 +363,7 @@ impl Sandbox {
 
     /// When it is to be looked at.
     pub(crate) fn due(&self) -> Option<Duration> {
-        self.stack.due().into_iter().chain(self.ends).min()
+        self.stack.due().into_iter().chain(self.ends).chain(self.paused).min()
     }
 
     /// Ends all flows and lets go of the device.

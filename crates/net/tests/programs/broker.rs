@@ -51,7 +51,17 @@ impl Broker {
     }
 
     pub(crate) fn attach(&self, sandbox: u64, device: &OwnedFd, process: &OwnedFd) -> Result<()> {
-        let message = ServerMessage::Attach { sandbox, limits: Limits::default() };
+        self.attach_within(Limits::default(), sandbox, device, process)
+    }
+
+    pub(crate) fn attach_within(
+        &self,
+        limits: Limits,
+        sandbox: u64,
+        device: &OwnedFd,
+        process: &OwnedFd,
+    ) -> Result<()> {
+        let message = ServerMessage::Attach { sandbox, limits };
         Ok(send(self.control.as_fd(), &message, &[device.as_fd(), process.as_fd()])?)
     }
 

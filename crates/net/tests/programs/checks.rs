@@ -1,5 +1,6 @@
 //! What programs see.
 
+use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -24,6 +25,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("a_name_in_tls_is_asked_about", a_name_in_tls_is_asked_about),
     ("curl_fetches", curl_fetches),
     ("a_slow_reader_costs_no_memory", a_slow_reader_costs_no_memory),
+    ("a_rate_of_bytes_is_kept_both_ways", a_rate_of_bytes_is_kept_both_ways),
     ("a_flood_is_bounded_and_a_neighbour_goes_on", a_flood_is_bounded_and_a_neighbour_goes_on),
 ];
 
@@ -150,6 +152,24 @@ fn a_slow_reader_costs_no_memory(lab: &mut Lab) -> Result<()> {
     same(&lab.guest.answer()?, json!([30_000_000, true]))?;
     ensure!(most.saturating_sub(before) < 8 << 20, "{before} bytes of memory became {most}");
     Ok(())
+}
+
+fn a_rate_of_bytes_is_kept_both_ways(lab: &mut Lab) -> Result<()> {
+    const RATE: u64 = 10_000_000;
+    const SIZE: u64 = 15_000_000;
+    let port = lab.far.tcp;
+    let mut other = Guest::new()?;
+    let limits = Limits { bytes_a_second: NonZeroU64::new(RATE), ..Limits::default() };
+    lab.broker.attach_within(limits, 9, &other.device, &other.pidfd)?;
+    let begun = Instant::now();
+    same(&other.ask("upload", &[json!(FAR), json!(port), json!(SIZE)])?, format!("{SIZE} true"))?;
+    same(&other.ask("download", &[json!(FAR), json!(port), json!(SIZE)])?, json!([SIZE, true]))?;
+    // What may be moved at once comes on top.
+    let least = Duration::from_secs_f64((2 * SIZE) as f64 / RATE as f64 - 0.5);
+    ensure!(begun.elapsed() > least, "{:?} is less than {least:?}", begun.elapsed());
+    // What it sent before its end arrives in spite of a pause.
+    other.begin("goodbye", &[json!(FAR), json!(port), json!(3_000_000)])?;
+    lab.broker.until("its end", |seen| seen.gone == [9] && seen.closed.values().any(|counts| counts.0 == 3_000_005))
 }
 
 fn a_flood_is_bounded_and_a_neighbour_goes_on(lab: &mut Lab) -> Result<()> {
