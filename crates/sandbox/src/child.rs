@@ -98,8 +98,10 @@ fn set_up(plan: &Plan, inheritance: &mut Inheritance, filter: &[sock_filter]) ->
     unshare_cgroup().during(Step::CgroupNamespace)?;
     let layers = mounts::Sources::open(plan)?;
     let devices = devices::Sources::open()?;
-    inheritance.tun = network::open_tun(plan)?;
+    let tun = network::open_tun(plan);
     wait_for_identity(&mut inheritance.go)?;
+    // A child that ends before it has an identity is taken for one that could not get it.
+    inheritance.tun = tun?;
     let blank = prepare(devices)?;
     if !plan.is_parked {
         bring_up_network(plan, inheritance)?;

@@ -52,8 +52,8 @@ impl LinuxNetworkProcesses {
 impl NetworkProcesses for LinuxNetworkProcesses {
     fn start(&self) -> PortResult<OwnedFd> {
         let start = || -> io::Result<OwnedFd> {
-            let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-            rustix::io::ioctl_fionbio(&ours, true)?;
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
             spawn(&self.command, theirs)?;
             Ok(ours)
         };
@@ -81,7 +81,7 @@ fn spawn(command: &SpawnerCommand, socket: OwnedFd) -> io::Result<()> {
     started.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
 }
 
-/// Becomes that process and runs `run` on its control socket. A program that is given to
+/// Becomes that process and runs `run` on its control socket, which does not block. A program that is given to
 /// [`LinuxNetworkProcesses::new`] calls this first, before it starts a thread or opens a file; descriptor 0 is the socket.
 /// Returns only as an exit of the process.
 pub fn network_main(run: fn(OwnedFd) -> io::Result<()>) -> ! {

@@ -261,8 +261,11 @@ pub(crate) fn serve_until_killed() -> ! {
 /// The process' part: tries to get at more than it has, tells, and waits until it is let go.
 pub(crate) fn attempts(control: OwnedFd) -> io::Result<()> {
     tell_attempts(&control)?;
-    let mut control = File::from(control);
-    while control.read(&mut [0; 16])? > 0 {}
+    let mut waiting = libc::pollfd { fd: control.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    while waiting.revents & libc::POLLHUP == 0 {
+        // SAFETY: one pollfd, which outlives the call.
+        unsafe { libc::poll(&raw mut waiting, 1, -1) };
+    }
     Ok(())
 }
 
