@@ -86,6 +86,11 @@ class Machine:
         return program("node") is not None
 
     @cached_property
+    def tun(self) -> bool:
+        """Whether network devices can be made."""
+        return os.access("/dev/net/tun", os.R_OK | os.W_OK)
+
+    @cached_property
     def cargo(self) -> bool:
         """Whether Rust programs can be built."""
         return program("cargo") is not None
@@ -124,6 +129,7 @@ REASONS = {
     "schemathesis": "schemathesis is not installed (PyPI)",
     "callgrind": "valgrind is not installed (Debian package valgrind)",
     "development_build": "the program under test is of another profile than the development build",
+    "tun": "/dev/net/tun cannot be opened: no network devices can be made",
     "cargo": "cargo is not installed",
     "node": "node is not installed",
     "npm": "npm and node are not installed",

@@ -10,6 +10,7 @@ mod dispatch;
 mod framing;
 mod logging;
 mod memory;
+mod networks;
 mod serve;
 mod server;
 mod talk;
@@ -28,11 +29,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The hidden first argument that turns this program into the sandbox's spawner.
 const SPAWNER: &str = "__spawner";
+/// The one that turns it into the process that speaks for sandboxes.
+const NETWORK: &str = "__network";
 
 fn main() -> ExitCode {
-    // Before anything else: both must stay single-threaded.
+    // Before anything else: each of them must stay single-threaded.
     match std::env::args_os().nth(1) {
         Some(word) if word == SPAWNER => faas_sandbox::spawner_main(),
+        Some(word) if word == NETWORK => faas_sandbox::network_main(faas_net::main_loop),
         Some(word) if word == HELPER => faas_sandbox::helper_main(),
         _ => up::run_command_line(),
     }

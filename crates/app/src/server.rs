@@ -12,7 +12,7 @@ use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
 use faas_engine::{CallbackPolicy, CollectPolicy, Engine, EngineSettings, Ports};
 use faas_gateway::{Audience, Gateway};
 use faas_outbound::{HttpOutbound, Operator};
-use faas_ports::{Inspection, NoNetworks, Sandboxes, SystemClock};
+use faas_ports::{Inspection, Sandboxes, SystemClock};
 use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
 use faas_store::{Store, StoreConfig};
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connections::{Connections, Patience};
 use crate::debuggers::Debuggers;
 use crate::dispatch::Doors;
-use crate::{SPAWNER, admin_key, builds, descriptors, memory, serve};
+use crate::{SPAWNER, admin_key, builds, descriptors, memory, networks, serve};
 
 /// Connections that the kernel keeps until they are accepted. Where it is full, clients try again after a second.
 const BACKLOG: u32 = 4_096;
@@ -279,7 +279,7 @@ fn launcher(config: &ServerConfig, store: &Store, sandboxes: &Arc<LinuxSandboxes
     let clock = Arc::new(SystemClock);
     let ports = RuntimesPorts {
         sandboxes: Arc::clone(sandboxes) as _,
-        networks: Arc::new(NoNetworks),
+        networks: Arc::new(networks::broker(&config.egress)),
         layers: store.runtimes(),
         clock: Arc::clone(&clock) as _,
         ids: clock,

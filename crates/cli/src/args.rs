@@ -48,7 +48,7 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Start a server in the foreground
     Up(up::UpArgs),
-    /// Check which isolation this machine can give functions
+    /// Check which isolation and network this machine can give functions
     Doctor(doctor::DoctorArgs),
     /// Write a new function to start from
     Init(init::InitArgs),

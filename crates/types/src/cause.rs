@@ -61,8 +61,9 @@ struct Rule {
     advice: &'static str,
 }
 
-const NETWORK: &str = "functions cannot reach other machines in this release; a program on 127.0.0.1 inside the same sandbox is \
-                       reached with network = \"loopback\" in faas.toml";
+const NETWORK: &str = "network = \"egress\" in faas.toml lets a function reach other machines, as far as [egress] there and the \
+                       server's operator allow: the log of this run names what was refused and the setting that opens it; \
+                       127.0.0.1 is the sandbox itself";
 const TMP: &str = "a function's files are read-only: write below /tmp";
 const MEMORY: &str = "raise `memory` in faas.toml, or hold less at once";
 

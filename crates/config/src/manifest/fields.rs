@@ -231,13 +231,7 @@ fn network(reader: &mut Reader, table: &Table<'_>) -> Option<NetworkMode> {
         return None;
     }
     let words = [("none", NetworkMode::None), ("loopback", NetworkMode::Loopback), ("egress", NetworkMode::Egress)];
-    let network = reader.one_of(table, "network", &words)?;
-    if network == NetworkMode::Egress {
-        let message = "network `egress` is not available in this release: functions cannot reach other machines; \
-                       use \"none\" or \"loopback\"";
-        reader.problem("network", node.at, message);
-    }
-    Some(network)
+    reader.one_of(table, "network", &words)
 }
 
 fn min_isolation(reader: &mut Reader, table: &Table<'_>) -> Option<IsolationLevel> {

@@ -129,7 +129,6 @@ fn each_bad_value_is_told_with_place_and_way_out() {
         ("memory = \"lots\"", "1:10: `memory`: `lots` is not a size"),
         ("cpu = 500", "1:7: `cpu` must be 0.05 to 64 cores"),
         ("cpu = nan", "1:7: `cpu` must be 0.05 to 64 cores"),
-        ("network = \"egress\"", "1:11: network `egress` is not available in this release: functions cannot reach"),
         ("network = \"internet\"", "1:11: `network`: did you mean \"egress\" in place of \"internet\"?"),
         ("network = \"lo\"", "1:11: `network` is \"none\" or \"loopback\" or \"egress\", not \"lo\""),
         ("min_isolation = 3", "1:17: `min_isolation` must be a whole number from 0 to 2"),
