@@ -32,6 +32,8 @@ def way(request: pytest.FixtureRequest) -> str:
 def _with_attempts(server: Server) -> Server:
     files = {path.name: path.read_text(encoding="utf-8") for path in sorted(ATTEMPTS.glob("*.py"))}
     server.deploy(write_function(server.home / "src", "attempts", files, timeout="20s"))
+    if MACHINE.tun and not server.prefix:
+        server.deploy(write_function(server.home / "src", "networked", files, timeout="20s", network="egress"))
     server.deploy(write_function(server.home / "src", "neighbour", NEIGHBOUR, scaling={"max": 1}))
     return server
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import resource
 import secrets
@@ -18,6 +19,7 @@ from pathlib import Path
 from harness import Server
 
 IPC_CREAT, IPC_RMID = 0o1000, 0
+SIOCGIFADDR = 0x8915
 KINDS = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup")
 # Sleeps until it is ended; the word is only there to be found in its command line.
 SLEEPER = "import signal, sys; signal.pause()"
@@ -38,9 +40,11 @@ class Decoys:
     sentinel: Path
     settings: dict[str, str]
 
-    def event(self, server: Server) -> dict[str, object]:
+    def event(self, server: Server, *, has_network: bool = False) -> dict[str, object]:
         """What an attempt is told. It knows every name; only the boundary keeps it out."""
         return {
+            "has_network": has_network,
+            "host_addresses": host_addresses(),
             "data": str(server.data),
             "home": str(server.home),
             "key": server.key,
@@ -77,6 +81,17 @@ class Decoys:
         if (now := _settings()) != self.settings:
             found.append(f"the machine's settings were changed: {now}")
         return found
+
+
+def host_addresses() -> list[str]:
+    """The addresses of this machine's interfaces, but for loopback."""
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        for _, name in socket.if_nameindex():
+            with contextlib.suppress(OSError):
+                place = fcntl.ioctl(asking, SIOCGIFADDR, name.encode().ljust(40, b"\0"))
+                found.append(socket.inet_ntoa(place[20:24]))
+    return [address for address in found if not address.startswith("127.")]
 
 
 @contextlib.contextmanager

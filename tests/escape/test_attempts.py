@@ -16,7 +16,7 @@ from escape.sealed import Sealed
 
 FOLDER = Path(__file__).parent / "attempts"
 ATTEMPTS = sorted(path.stem for path in FOLDER.glob("a[0-9]*.py"))
-LEAST = 83
+LEAST = 86
 RUN_ONE = "import json, main, sys; print(json.dumps(main.handler(json.load(sys.stdin), None)))"
 
 
@@ -39,6 +39,13 @@ def test_there_are_enough_attempts() -> None:
 def test_denied(confined: Server, bait: Decoys, sealed: Sealed, attempt: str) -> None:
     _assert_denied(confined, bait, attempt)
     assert sealed.touched() == []
+
+
+@pytest.mark.needs("root", "tun")
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_denied_with_a_network(confined: Server, bait: Decoys, attempt: str) -> None:
+    """A function that may reach the public internet gets no further than one that may reach nothing."""
+    _assert_denied(confined, bait, attempt, "networked")
 
 
 @pytest.mark.needs("ordinary", "userns")
@@ -75,10 +82,11 @@ def test_the_sealed_files_are_what_they_were(confined: Server, sealed: Sealed) -
     assert sealed.changed() == []
 
 
-def _assert_denied(server: Server, bait: Decoys, attempt: str) -> None:
+def _assert_denied(server: Server, bait: Decoys, attempt: str, function: str = "attempts") -> None:
     bait.reached()
     server.api.invoke("neighbour", {"x": 1}).expect(200)
-    reply = server.api.invoke("attempts", bait.event(server) | {"attempt": attempt}).expect(200)
+    event = bait.event(server, has_network=function == "networked") | {"attempt": attempt}
+    reply = server.api.invoke(function, event).expect(200)
     answer = reply.json()
     assert answer["denied"] is True, answer["how"]
     assert bait.reached() == []

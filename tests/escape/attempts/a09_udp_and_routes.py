@@ -22,4 +22,7 @@ def attempt(event):
     except OSError:
         pass
     sent = denied("a datagram was sent nowhere, as the driver will see")
+    if event["has_network"]:
+        # Its device is a way to everywhere; where that leads is tried by others.
+        return sent
     return every([sent, barred("a route to the outside", lambda: route_to("192.0.2.1"), UNROUTED)])

@@ -11,7 +11,7 @@ def attempt(event):
         names = [name for _, name in socket.if_nameindex()]
     except OSError:
         pass
-    if set(names) - {"lo"}:
+    if set(names) - {"lo", *(["eth0"] if event["has_network"] else [])}:
         return escaped(f"sees {names}")
     for file in ("tcp", "udp", "unix"):
         try:
