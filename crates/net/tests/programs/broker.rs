@@ -1,7 +1,7 @@
 //! What the server does for the network process, for tests: every address leads to the loopback interface of the machine.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 /// Addresses that are refused, each in its way.
 const DENIED: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+const DENIED_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2));
 const UNREACHABLE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
 const TIMED_OUT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 3));
 /// Where the name in a ClientHello counts.
@@ -140,7 +141,7 @@ fn answer(control: &OwnedFd, message: NetMessage, seen: &mut Seen) {
 
 fn connect(protocol: Protocol, address: IpAddr, port: u16) -> Result<OwnedFd, Refusal> {
     match address {
-        DENIED => return Err(Refusal::Denied),
+        DENIED | DENIED_V6 => return Err(Refusal::Denied),
         UNREACHABLE => return Err(Refusal::Unreachable),
         TIMED_OUT => return Err(Refusal::TimedOut),
         _ => {}

@@ -84,6 +84,7 @@ fn a_refusal_is_what_the_program_sees(lab: &mut Lab) -> Result<()> {
         (FAR, shut, json!("ECONNREFUSED")),
         (FAR_V6, shut, json!("ECONNREFUSED")),
         ("10.0.0.1", port, json!("EHOSTUNREACH")),
+        ("2001:db8::2", port, json!("EHOSTUNREACH")),
         ("10.0.0.2", port, json!("EHOSTUNREACH")),
         ("192.0.0.1", port, json!("ECONNREFUSED")),
         (FAR, port, json!(null)),

@@ -28,6 +28,7 @@ IFF_UP, RTF_UP, IFA_F_TENTATIVE = 1, 1, 0x40
 NAME = b"eth0"
 PATTERN = bytes(((i * i * 7 + i) >> 3) & 255 for i in range(65_521))
 PATIENCE = 60
+held = []
 
 
 def pattern(start, length):
@@ -153,6 +154,16 @@ def many(host, port, count):
     for connection in connections:
         connection.close()
     return sum(right)
+
+
+def hold(host, port, count):
+    """Connections that have said something and stay."""
+    for _ in range(count):
+        connection = connect(host, port)
+        connection.sendall(b"echo\nhere")
+        assert connection.recv(4) == b"here"
+        held.append(connection)
+    return len(held)
 
 
 def burst(host, port, count):

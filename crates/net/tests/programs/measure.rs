@@ -9,6 +9,7 @@ use crate::checks::FAR;
 use crate::lab::{Guest, Lab};
 
 const SIZE: u64 = 2_000_000_000;
+const IDLE: u64 = 400;
 
 pub(crate) fn run() -> Result<()> {
     let mut lab = Lab::new()?;
@@ -22,6 +23,9 @@ pub(crate) fn run() -> Result<()> {
     }
     say("connect", &lab.ask("connects", &[json!(FAR), json!(port), json!(2_000)])?);
     say("round trip", &lab.ask("ping_pong", &[json!(FAR), json!(port), json!(10_000)])?);
+    let before = lab.memory()?;
+    lab.ask("hold", &[json!(FAR), json!(port), json!(IDLE)])?;
+    println!("{IDLE} idle connections: {} KB of memory", lab.memory()?.saturating_sub(before) >> 10);
     let mut other = Guest::new()?;
     lab.broker.attach(9, &other.device, &other.pidfd)?;
     for direction in ["upload_fast", "download_fast"] {
