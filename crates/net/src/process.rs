@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use faas_netstack::{Budget, FRAME_MAX, FlowId, QueryId, Timers};
@@ -52,7 +53,22 @@ pub struct NetProcess {
 
 /// Runs until the server closes the control socket.
 pub fn main_loop(control: OwnedFd) -> io::Result<()> {
+    bound_complaints();
     NetProcess::prepare(control)?.run()
+}
+
+/// Panics that are written down; programs in sandboxes may find more of them than anybody wants to read.
+const COMPLAINTS_MAX: usize = 20;
+
+/// A panic ends the connection in whose engine it happens, and the process goes on.
+fn bound_complaints() {
+    let complain = std::panic::take_hook();
+    let complaints = AtomicUsize::new(0);
+    std::panic::set_hook(Box::new(move |panic| {
+        if complaints.fetch_add(1, Ordering::Relaxed) < COMPLAINTS_MAX {
+            complain(panic);
+        }
+    }));
 }
 
 // === impl NetProcess ===

@@ -137,6 +137,23 @@ fn a_reset_is_passed_on_both_ways() {
 }
 
 #[test]
+fn a_panic_ends_its_connection_and_no_other() {
+    let mut world = World::new(Limits::default());
+    let program = connected(&mut world, TARGETS[0]);
+    world.end().takes = 0;
+    let other = connected(&mut world, TARGETS[0]);
+    world.socket(program).send_slice(b"first").expect("sent");
+    world.run_for(Duration::from_millis(20));
+    let (flow, now) = (*world.far.ends.keys().next().expect("a flow"), world.now);
+    assert_eq!(world.stack.read(flow, now, |_| panic!("as the engine might")), 0);
+    world.until("the reset", |world| world.socket(program).state() == State::Closed);
+    assert_eq!(world.far.closed, [(flow, Ending::Reset, 0, 0)]);
+    assert_eq!((world.stack.counters().panics, world.stack.flows()), (1, 1));
+    world.socket(other).send_slice(b"second").expect("sent");
+    world.until("bytes of the other", |world| world.far.ends.values().any(|end| end.received == b"second"));
+}
+
+#[test]
 fn a_program_is_connected_only_when_the_far_end_is() {
     let mut world = World::new(Limits::default());
     world.answers = Answers::Nothing;
