@@ -138,3 +138,20 @@ pub(crate) fn sum(bytes: &[u8], before: u16) -> u16 {
     }
     total as u16
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_left_together_are_taken_and_other_offloads_are_not() {
+        let frame = |kind: u8| [&[NEEDS_CHECKSUM, kind, 0, 0, 0, 0, 0, 0, 0, 0][..], &[0x45]].concat();
+        for kind in [0, 1, 4, 0x81, 0x84] {
+            assert_eq!(packet(&frame(kind)), Some(&[0x45][..]), "{kind}");
+        }
+        for kind in [2, 3, 5, 0x85, 0x7f] {
+            assert_eq!(packet(&frame(kind)), None, "{kind}");
+        }
+        assert_eq!(packet(&frame(0)[..9]), None);
+    }
+}

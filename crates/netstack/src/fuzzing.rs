@@ -29,6 +29,9 @@ const LIMITS: Limits = Limits {
 /// Frames that one step may cause: a flush sends 16, and a timer's turn looks at all flows.
 const FRAMES_A_STEP: usize = 400;
 const MEMORY: usize = 4 << 20;
+const SYN: u8 = 2;
+const PSH: u8 = 8;
+const ACK: u8 = 16;
 
 /// Reads an input as steps.
 struct Steps<'a>(&'a [u8]);
@@ -44,6 +47,8 @@ struct Surroundings {
     /// The stack's numbers of the connection that it wrote of last, so that an input can go on with it.
     sequence: u32,
     acknowledged: u32,
+    /// The stack's first number after its SYN.
+    begun: u32,
 }
 
 /// Drives a stack through an input.
@@ -64,6 +69,41 @@ pub fn drive(input: &[u8]) {
     }
     stack.close_all(now, &mut around);
     assert_eq!((stack.flows(), budget.used(), stack.due()), (0, 0, None));
+}
+
+/// Sends an input to the name server over one connection, in parts, and answers what becomes of it: that many queries.
+///
+/// # Panics
+/// When a query is not one that the protocol allows, or the stack holds more than it may.
+pub fn drive_names(input: &[u8]) -> u64 {
+    let budget = Budget::new(MEMORY);
+    let (mut stack, mut around) = (Stack::new(LIMITS, budget.clone(), 1, 7), Surroundings::default());
+    let source = SocketAddr::new(NetworkPlan::ADDRESS.into(), 1_000);
+    let target = SocketAddr::new(NetworkPlan::GATEWAY.into(), 53);
+    let now = Duration::ZERO;
+    let Some((size, stream)) = input.split_first() else { return 0 };
+    let send = |stack: &mut Stack, around: &mut Surroundings, flags: u8, at: u32, payload: &[u8]| {
+        let acknowledged = if flags == SYN { 0 } else { around.begun };
+        let header = tcp_header(source, target, (at, acknowledged), flags, &[]);
+        let frame = packed(source, target, frame::TCP, &[&header, payload].concat());
+        stack.input(&frame, now, around);
+    };
+    send(&mut stack, &mut around, SYN, 0, &[]);
+    around.begun = around.sequence;
+    send(&mut stack, &mut around, ACK, 1, &[]);
+    let mut at = 1;
+    for part in stream.chunks(usize::from(*size) * 4 + 1) {
+        send(&mut stack, &mut around, ACK | PSH, at, part);
+        at = at.wrapping_add(part.len() as u32);
+        while let Some(query) = around.queries.pop_front() {
+            stack.answered(query, &vec![1; usize::from(*size) * 20], now, &mut around);
+        }
+    }
+    assert!(stack.counters().queries as usize <= stream.len() / 14, "{} queries", stack.counters().queries);
+    assert_eq!((stack.counters().panics, stack.counters().malformed), (0, 0));
+    stack.close_all(now, &mut around);
+    assert_eq!((stack.flows(), budget.used()), (0, 0));
+    stack.counters().queries
 }
 
 // === impl Steps ===
@@ -136,16 +176,8 @@ impl Steps<'_> {
         };
         let near =
             |number: u32, choice: u8| number.wrapping_add(u32::from(choice & 7)).wrapping_sub(u32::from(choice & 8));
-        let mut header = vec![0; 20];
-        header[0..2].copy_from_slice(&source.port().to_be_bytes());
-        header[2..4].copy_from_slice(&target.port().to_be_bytes());
-        header[4..8].copy_from_slice(&near(around.acknowledged, numbers).to_be_bytes());
-        header[8..12].copy_from_slice(&near(around.sequence, numbers >> 4).to_be_bytes());
-        header[12] = ((5 + options.len().div_ceil(4)) << 4) as u8;
-        header[13] = flags;
-        header[14] = numbers;
-        header.resize(20 + options.len().div_ceil(4) * 4, 1);
-        header[20..20 + options.len()].copy_from_slice(&options);
+        let numbers = (near(around.acknowledged, numbers), near(around.sequence, numbers >> 4));
+        let header = tcp_header(source, target, numbers, flags, &options);
         Some(packed(source, target, frame::TCP, &[header, payload].concat()))
     }
 
@@ -216,6 +248,23 @@ impl Steps<'_> {
     }
 }
 
+/// A header with options, filled up to whole words.
+fn tcp_header(source: SocketAddr, target: SocketAddr, numbers: (u32, u32), flags: u8, options: &[u8]) -> Vec<u8> {
+    let words = options.len().div_ceil(4);
+    let mut header = vec![0; 20];
+    header[0..2].copy_from_slice(&source.port().to_be_bytes());
+    header[2..4].copy_from_slice(&target.port().to_be_bytes());
+    header[4..8].copy_from_slice(&numbers.0.to_be_bytes());
+    header[8..12].copy_from_slice(&numbers.1.to_be_bytes());
+    header[12] = ((5 + words) << 4) as u8;
+    header[13] = flags;
+    // A window of some size that changes.
+    header[14] = numbers.0 as u8 | 0x20;
+    header.resize(20 + words * 4, 1);
+    header[20..20 + options.len()].copy_from_slice(options);
+    header
+}
+
 fn packed(source: SocketAddr, target: SocketAddr, protocol: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; DEVICE_HEADER + frame::ip_header_length(source.ip())];
     bytes.extend(content);
@@ -282,6 +331,35 @@ mod tests {
         }
         for (_, input) in stored("sni") {
             sni::inspect(&input);
+        }
+        for (name, input) in stored("dns") {
+            let driven = std::panic::catch_unwind(|| drive_names(&input));
+            assert!(driven.is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn queries_are_found_in_parts_of_any_size() {
+        let queries = [&[0, 20][..], &[7; 20], &[0, 12], &[8; 12]].concat();
+        for size in 0..20 {
+            assert_eq!(drive_names(&[&[size][..], &queries].concat()), 2, "in parts of {}", u16::from(size) * 4 + 1);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(150))]
+
+        #[test]
+        fn made_up_streams_of_queries_keep_to_the_bounds(
+            parts in prop::collection::vec((0..40_u16, any::<u8>()), 0..40),
+            size in any::<u8>(),
+        ) {
+            let message = |(length, byte): &(u16, u8)| {
+                let length = if *length < 36 { length + 12 } else { *length << 10 };
+                [&length.to_be_bytes()[..], &vec![*byte; usize::from(length)]].concat()
+            };
+            let stream: Vec<u8> = parts.iter().flat_map(message).collect();
+            drive_names(&[&[size][..], &stream].concat());
         }
     }
 

@@ -20,7 +20,8 @@ import time
 import traceback
 
 TUNSETIFF, TUNSETOFFLOAD = 0x400454CA, 0x400454D0
-IFF_TUN, IFF_NO_PI, IFF_VNET_HDR, TUN_F_CSUM = 0x0001, 0x1000, 0x4000, 0x01
+IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x0001, 0x1000, 0x4000
+TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 = 1, 2, 4
 SIOCADDRT, SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFMTU, SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCGIFINDEX = (
     0x890B, 0x8916, 0x891C, 0x8922, 0x8913, 0x8914, 0x8933,
 )  # fmt: skip
@@ -42,7 +43,7 @@ def make_device():
     device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR
     fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH22x", NAME, flags))
-    fcntl.ioctl(device, TUNSETOFFLOAD, TUN_F_CSUM)
+    fcntl.ioctl(device, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
 
         def address(text):
