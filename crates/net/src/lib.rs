@@ -10,5 +10,7 @@ mod outbox;
 mod process;
 pub mod protocol;
 mod sandbox;
+mod surroundings;
+mod token;
 
 pub use process::{NetProcess, main_loop};

@@ -15,7 +15,9 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::outbox::Outbox;
 use crate::protocol::{self, MESSAGE_MAX, NetMessage, ServerMessage};
-use crate::sandbox::{Sandbox, Shared, Token};
+use crate::sandbox::Sandbox;
+use crate::surroundings::Shared;
+use crate::token::Token;
 
 /// What connections of all sandboxes may reserve for bytes on their way.
 const MEMORY_MAX: usize = 512 << 20;

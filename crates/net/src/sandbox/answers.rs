@@ -1,0 +1,76 @@
+//! What the server says about flows and queries.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use faas_netstack::{Ending, FlowId, Protocol, QueryId, Refusal};
+use rustix::event::epoll::{self, EventFlags};
+
+use super::Sandbox;
+use crate::host::HostSocket;
+use crate::protocol;
+use crate::surroundings::Shared;
+use crate::token::Token;
+
+impl Sandbox {
+    /// The server has connected a flow.
+    pub(crate) fn connected(
+        &mut self,
+        flow: FlowId,
+        socket: OwnedFd,
+        check_name: bool,
+        now: Duration,
+        shared: &mut Shared,
+    ) {
+        let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let is_udp = self.stack.protocol(flow) == Some(Protocol::Udp);
+        if self.sockets.contains_key(&flow)
+            || epoll::add(&shared.epoll, &socket, Token::Flow(flow).data(), interest).is_err()
+        {
+            return;
+        }
+        self.sockets.insert(flow, HostSocket::new(socket, is_udp));
+        let (stack, mut surroundings) = self.split(shared);
+        if !stack.connected(flow, check_name, now, &mut surroundings) {
+            // The flow has ended meanwhile.
+            surroundings.release(flow, Ending::Reset);
+        }
+        self.tell_unreached(shared);
+    }
+
+    pub(crate) fn refused(&mut self, flow: FlowId, how: protocol::Refusal, now: Duration, shared: &mut Shared) {
+        let how = match how {
+            protocol::Refusal::Denied => Refusal::Denied,
+            protocol::Refusal::Refused => Refusal::Refused,
+            protocol::Refusal::Unreachable => Refusal::Unreachable,
+            protocol::Refusal::TimedOut => Refusal::TimedOut,
+        };
+        let (stack, mut surroundings) = self.split(shared);
+        stack.refused(flow, how, now, &mut surroundings);
+    }
+
+    pub(crate) fn answered(&mut self, query: QueryId, message: &[u8], now: Duration, shared: &mut Shared) {
+        let (stack, mut surroundings) = self.split(shared);
+        stack.answered(query, message, now, &mut surroundings);
+    }
+
+    pub(crate) fn named(&mut self, flow: FlowId, allowed: bool, now: Duration, shared: &mut Shared) {
+        let (stack, mut surroundings) = self.split(shared);
+        stack.named(flow, allowed, now, &mut surroundings);
+        self.serve(flow, now, shared);
+    }
+
+    pub(crate) fn close(&mut self, flow: FlowId, now: Duration, shared: &mut Shared) {
+        let (stack, mut surroundings) = self.split(shared);
+        stack.close(flow, now, &mut surroundings);
+    }
+
+    pub(crate) fn reset(&mut self, connections: &[protocol::Connection], shared: &mut Shared) {
+        let (stack, mut surroundings) = self.split(shared);
+        for left in connections {
+            let source = SocketAddr::new(left.source, left.source_port);
+            stack.reset_left_behind(source, SocketAddr::new(left.address, left.port), &mut surroundings);
+        }
+    }
+}
