@@ -15,6 +15,7 @@ use crate::config::SandboxConfig;
 use crate::link::Link;
 use crate::problem::{OpenError, Step};
 use crate::sandboxes::launch;
+use crate::sys;
 use crate::wire::{Confinement, Limits, OpenRequest, Program};
 
 /// All attempts together must end within this time.
@@ -64,7 +65,7 @@ pub(crate) async fn examine(link: &Link, config: &SandboxConfig) -> PortResult<I
             impossible(&error)
         }
     };
-    probes.push(network);
+    probes.extend([network, landlock()]);
     let report = IsolationReport::from_probes(probes);
     Ok(IsolationReport { level: report.level.min(config.level_max), ..report })
 }
@@ -201,6 +202,16 @@ fn culprit(step: Step) -> Feature {
     }
 }
 
+/// What helper programs are kept from, besides what their limits and lost capabilities do.
+fn landlock() -> Probe {
+    let (enforced, detail) = match sys::landlock_version() {
+        Ok(version @ ..4) => (true, format!("version {version}: files; TCP ports need Linux 6.7")),
+        Ok(version) => (true, format!("version {version}: files and TCP ports")),
+        Err(error) => (false, format!("git and other helpers can read what the server's user can: {error}")),
+    };
+    Probe { feature: Feature::Landlock, enforced, detail, fix: (!enforced).then(|| fix(Feature::Landlock).to_owned()) }
+}
+
 fn fix(feature: Feature) -> &'static str {
     match feature {
         Feature::CgroupMemory | Feature::CgroupPids | Feature::CgroupCpu | Feature::CgroupNamespace => {
@@ -208,6 +219,10 @@ fn fix(feature: Feature) -> &'static str {
              memory, pids and cpu controllers"
         }
         Feature::HostUser => "run the server as root: each sandbox is another user of the host then",
+        Feature::Landlock => {
+            "use Linux 5.13 or newer with CONFIG_SECURITY_LANDLOCK and `landlock` in the `lsm=` list of the kernel's command \
+             line; in a container, start it with a seccomp profile that allows landlock_create_ruleset"
+        }
         Feature::Seccomp => "use a kernel with CONFIG_SECCOMP_FILTER",
         Feature::MaskedProc => {
             "run outside of a container, or in one whose /proc is not masked (Docker: \

@@ -187,6 +187,13 @@ pub(crate) fn prctl(option: c_int, argument: libc::c_ulong) -> io::Result<c_int>
     check(unsafe { libc::prctl(option, argument, 0, 0, 0) }.into()).map(|value| value as c_int)
 }
 
+/// The version of Landlock that this kernel enforces.
+pub(crate) fn landlock_version() -> io::Result<libc::c_long> {
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: with this flag the kernel reads no attributes and makes nothing.
+    check(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, ptr::null::<libc::c_void>(), 0_usize, VERSION) })
+}
+
 /// Sets how long the calling thread may run before it is another one's turn. Threads of real-time policies are left alone.
 pub(crate) fn set_slice(length: Duration) -> io::Result<()> {
     // SAFETY: sched_attr is plain integers, for which zero means unset.

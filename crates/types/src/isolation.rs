@@ -52,6 +52,8 @@ pub enum Feature {
     CgroupCpu,
     /// Network device for functions that ask for one: nothing that confines, and so without effect on the level.
     Egress,
+    /// What the server's own helper programs, such as git, may reach. Sandboxes do without it.
+    Landlock,
 }
 
 /// The outcome of trying one [`Feature`] in a throwaway sandbox.
@@ -139,7 +141,7 @@ impl IsolationReport {
     /// Derives the level: full when everything holds, partial when only limits are missing, otherwise none.
     #[must_use]
     pub fn from_probes(probes: Vec<Probe>) -> Self {
-        let confining = || probes.iter().filter(|p| p.feature != Feature::Egress);
+        let confining = || probes.iter().filter(|p| Feature::CONFINING.contains(&p.feature));
         let missing = |limits_only: bool| confining().any(|p| !p.enforced && p.feature.is_limit() == limits_only);
         let complete = Feature::CONFINING.iter().all(|f| probes.iter().any(|p| p.feature == *f));
         let level = match (complete && !missing(false), missing(true)) {
@@ -169,6 +171,9 @@ mod tests {
         assert_eq!(level(&[Feature::HostUser]), IsolationLevel::Partial);
         assert_eq!(level(&[Feature::Seccomp]), IsolationLevel::Process);
         assert_eq!(level(&[Feature::Egress]), IsolationLevel::Full);
+        let landlock = Probe { feature: Feature::Landlock, enforced: false, detail: String::new(), fix: None };
+        let report = IsolationReport::from_probes(probes(&[]).into_iter().chain([landlock]).collect());
+        assert_eq!(report.level, IsolationLevel::Full, "it is for helpers");
         assert_eq!(IsolationReport::from_probes(Vec::new()).level, IsolationLevel::Process);
     }
 }

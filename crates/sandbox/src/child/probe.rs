@@ -68,8 +68,8 @@ fn attempt(feature: Feature, targets: &ProbeTargets, limits: &Limits) -> Outcome
         Feature::CgroupMemory => limited_memory(limits.memory_bytes),
         Feature::CgroupPids => limited_processes(limits.pids),
         Feature::CgroupCpu => limited_cpu(limits),
-        // Tried by opening a sandbox that has a network.
-        Feature::Egress => Err("not tried here".to_owned()),
+        // Tried by opening a sandbox that has a network, and outside of any.
+        Feature::Egress | Feature::Landlock => Err("not tried here".to_owned()),
     }
 }
 
