@@ -6,15 +6,13 @@
 //! What is pushed is a stranger's. git, the hook and what it runs are helpers (`faas_ports::HelperRules`): they have limits, and
 //! reach the repository, a scratch directory and this server's port alone.
 
+mod leftovers;
 mod receive;
+mod remote;
 mod repository;
+mod room;
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -24,105 +22,28 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use faas_engine::Caller;
-use faas_types::{Code, Fault, FunctionName, ProjectId, Scope};
+use faas_types::{Code, Fault, FunctionName, Scope};
 use faas_web::{PathParams, QueryParams, authenticate_key};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::git::receive::Push;
 use crate::git::repository::Repository;
 use crate::state::ApiState;
 
+pub use remote::{GitRemote, GitSettings};
+
 const SERVICE: &str = "git-receive-pack";
 const ADVERTISEMENT: &str = "application/x-git-receive-pack-advertisement";
 const REQUEST: &str = "application/x-git-receive-pack-request";
 const RESULT: &str = "application/x-git-receive-pack-result";
-/// Pushes at once; each unpacks files and deploys.
-const AT_ONCE: usize = 4;
-
-/// Where pushes go.
-#[derive(Debug)]
-pub struct GitRemote {
-    /// The repositories' directory.
-    pub dir: PathBuf,
-    /// This program, which the hook runs.
-    pub program: PathBuf,
-    /// Where this server is reached from this machine.
-    pub endpoint: String,
-    gate: Arc<Semaphore>,
-    /// Numbers of directories below the scratch directory.
-    numbers: AtomicU64,
-}
-
 /// What goes wrong with a push, told in the words of the protocol: git shows plain text to whoever pushes.
 struct Refusal(Fault);
 
 #[derive(Debug, Deserialize)]
 struct Service {
     service: Option<String>,
-}
-
-// === impl GitRemote ===
-
-impl GitRemote {
-    /// Removes what pushes of an earlier server left half-done.
-    #[must_use]
-    pub fn new(dir: PathBuf, program: PathBuf, endpoint: String) -> Self {
-        let remote =
-            Self { dir, program, endpoint, gate: Arc::new(Semaphore::new(AT_ONCE)), numbers: AtomicU64::new(0) };
-        if let Err(error) = std::fs::remove_dir_all(remote.scratch())
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, "what earlier pushes left cannot be removed");
-        }
-        remote
-    }
-
-    /// Removes the repository of a function that is gone.
-    pub(crate) async fn forget(self: Arc<Self>, project: ProjectId, function: FunctionName) {
-        let removed = tokio::task::spawn_blocking(move || self.remove(project, &function)).await;
-        if let Ok(Err(error)) = removed {
-            tracing::warn!(%error, "the git repository of a deleted function cannot be removed");
-        }
-    }
-
-    /// What a crash leaves of it lies among what the next start removes.
-    fn remove(&self, project: ProjectId, function: &FunctionName) -> io::Result<()> {
-        let path = self.path_of(project, function);
-        if !path.exists() {
-            return Ok(());
-        }
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(self.scratch())?;
-        let gone = self.scratch().join(format!("gone-{}", self.numbers.fetch_add(1, Ordering::Relaxed)));
-        fs::rename(path, &gone)?;
-        fs::remove_dir_all(gone)
-    }
-
-    fn path_of(&self, project: ProjectId, function: &FunctionName) -> PathBuf {
-        self.dir.join(project.to_string()).join(format!("{function}.git"))
-    }
-
-    /// The port of the endpoint, which the hook's deployment goes to.
-    fn port(&self) -> Option<u16> {
-        self.endpoint.parse::<http::Uri>().ok()?.port_u16()
-    }
-
-    /// Where pushes lay out their files, and what is being removed.
-    fn scratch(&self) -> PathBuf {
-        self.dir.join("tmp")
-    }
-
-    /// A path below it that no other push has.
-    fn new_scratch(&self) -> PathBuf {
-        self.scratch().join(format!("push-{}", self.numbers.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    fn enter(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        let busy = || Fault::new(Code::Overloaded, format!("{AT_ONCE} pushes are under way")).with_retry_after(5);
-        Arc::clone(&self.gate).try_acquire_owned().map_err(|_| busy().with_hint("push again in a moment"))
-    }
 }
 
 // === impl Refusal ===
@@ -168,9 +89,11 @@ async fn advertise(
     if query.service.as_deref() != Some(SERVICE) {
         return Err(only_pushes().into());
     }
+    let name = name(&function)?;
     let _permit = state.git.enter()?;
-    let repository = Repository::open(&state.git, caller.project, &name(&function)?).await?;
-    let refs = receive::advertise(&state.git, &repository).await?;
+    // Here git shows a refusal in full, before it packs anything.
+    state.git.admit()?;
+    let refs = receive::advertise(&state.git, caller.project, &name).await?;
     let announced = format!("# service={SERVICE}\n");
     let mut body = format!("{:04x}{announced}0000", announced.len() + 4).into_bytes();
     body.extend_from_slice(&refs);
@@ -191,9 +114,11 @@ async fn receive(
     }
     let name = name(&function)?;
     let permit = state.git.enter()?;
+    let turn = state.git.turn(state.git.path_of(caller.project, &name))?;
+    state.git.admit()?;
     let repository = Repository::open(&state.git, caller.project, &name).await?;
-    let push = Push { repository, key, function: name, permit };
-    let answer = receive::run(&state.git, push, body)?;
+    let push = Push { repository, key, project: caller.project, function: name, turn, permit };
+    let answer = receive::run(&state.git, push, body).await?;
     Ok(([(CONTENT_TYPE, RESULT), (CACHE_CONTROL, "no-cache")], answer).into_response())
 }
 

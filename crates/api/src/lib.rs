@@ -39,7 +39,7 @@ mod version_files;
 mod versions;
 mod views;
 
-pub use git::GitRemote;
+pub use git::{GitRemote, GitSettings};
 pub use openapi::document;
 pub use server::router;
 pub use state::ApiState;

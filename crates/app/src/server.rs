@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
-use faas_api::{ApiState, GitRemote};
+use faas_api::{ApiState, GitRemote, GitSettings};
 use faas_cli::{Debugger, Lobby, LocalServer, Profile};
 use faas_config::preflight::Policy;
 use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
@@ -16,7 +16,7 @@ use faas_ports::{Inspection, Sandboxes, SystemClock};
 use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
 use faas_store::{Store, StoreConfig};
-use faas_types::IsolationLevel;
+use faas_types::{Feature, IsolationLevel, IsolationReport};
 use faas_web::{AnswerCache, ConnectionStats, Edge};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -107,7 +107,7 @@ impl Server {
         let address = public_url(&config.http, &listener)?;
         let store = open_store(&config.store)?;
         let sandboxes = Arc::new(open_sandboxes(&config.store.data, &config.sandbox).await?);
-        warn_of_weakness(sandboxes.report().level, config.sandbox.unsafe_no_isolation);
+        warn_of_weakness(sandboxes.report(), config.sandbox.unsafe_no_isolation);
         let isolation = Arc::new(sandboxes.report().clone());
         let launcher = Arc::new(launcher(config, &store, &sandboxes));
         let discovering = Arc::clone(&launcher);
@@ -173,7 +173,7 @@ impl Server {
             connections: Arc::clone(&counts),
             open_metrics: config.metrics.open,
             cache: cache.clone(),
-            git: Arc::new(git_remote(&config.store, &listener)?),
+            git: Arc::new(git_remote(config, &store, &listener)?),
         };
         let most = descriptors::connections_max(config.http.connections_max, config.engine.instances_max);
         let connections = Connections::new(most, Patience::new(&config.http), counts);
@@ -252,9 +252,15 @@ fn public_url(config: &HttpSection, listener: &TcpListener) -> Result<String> {
     }
 }
 
-fn git_remote(section: &StoreSection, listener: &TcpListener) -> Result<GitRemote> {
-    let program = std::env::current_exe().context("cannot name this program")?;
-    Ok(GitRemote::new(section.data.join("git"), program, Profile::endpoint_of(listener.local_addr()?)))
+fn git_remote(config: &ServerConfig, store: &Store, listener: &TcpListener) -> Result<GitRemote> {
+    Ok(GitRemote::new(GitSettings {
+        dir: config.store.data.join("git"),
+        program: std::env::current_exe().context("cannot name this program")?,
+        endpoint: Profile::endpoint_of(listener.local_addr()?),
+        repository_max: config.git.repository_max,
+        project_max: config.git.project_max,
+        admit: Box::new(store.admission()),
+    }))
 }
 
 fn open_store(section: &StoreSection) -> Result<Store> {
@@ -292,8 +298,11 @@ fn launcher(config: &ServerConfig, store: &Store, sandboxes: &Arc<LinuxSandboxes
     RuntimesLauncher::new(ports, settings)
 }
 
-fn warn_of_weakness(level: IsolationLevel, unsafe_no_isolation: bool) {
-    match level {
+fn warn_of_weakness(report: &IsolationReport, unsafe_no_isolation: bool) {
+    if report.probes.iter().any(|probe| probe.feature == Feature::Landlock && !probe.enforced) {
+        tracing::warn!("without Landlock, git can read what the server can; see faas doctor");
+    }
+    match report.level {
         IsolationLevel::Full => tracing::info!(level = 2, "sandboxes are fully isolated"),
         IsolationLevel::Partial => {
             tracing::warn!(level = 1, "some limits cannot be enforced on this machine; see faas doctor");

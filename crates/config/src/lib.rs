@@ -28,7 +28,7 @@ pub use manifest::{
 pub use secret_value::looks_secret;
 pub use server::{
     BuildSection, CacheSection, CallbacksSection, ConfigError, EgressOverrides, EgressSection, EngineSection,
-    HttpSection, ListenAddress, LogFormat, LogSection, MetricsSection, PreflightSection, PrivateNetwork,
+    GitSection, HttpSection, ListenAddress, LogFormat, LogSection, MetricsSection, PreflightSection, PrivateNetwork,
     ResolverAddress, SandboxSection, ServerConfig, ServerOverrides, ServerSection, SourceAddress, StoreSection,
     Stranger, default_data_dir, strangers,
 };

@@ -20,8 +20,8 @@ use crate::preflight::{InvalidPolicy, Policy};
 pub use egress::{EgressOverrides, EgressSection, PrivateNetwork, ResolverAddress, SourceAddress};
 pub use listen::ListenAddress;
 pub use sections::{
-    BuildSection, CacheSection, CallbacksSection, EngineSection, HttpSection, LogFormat, LogSection, MetricsSection,
-    PreflightSection, SandboxSection, ServerSection, StoreSection,
+    BuildSection, CacheSection, CallbacksSection, EngineSection, GitSection, HttpSection, LogFormat, LogSection,
+    MetricsSection, PreflightSection, SandboxSection, ServerSection, StoreSection,
 };
 pub use strangers::{Stranger, strangers};
 
@@ -54,6 +54,8 @@ pub struct ServerConfig {
     pub build: BuildSection,
     /// What functions may connect to.
     pub egress: EgressSection,
+    /// What `git push` may leave on the disk.
+    pub git: GitSection,
 }
 
 /// What flags say; `None` leaves the layer below.
@@ -110,6 +112,8 @@ pub struct ServerOverrides {
     pub build_timeout: Option<Span>,
     pub build_at_once: Option<u32>,
     pub egress: EgressOverrides,
+    pub git_repository_max: Option<ByteSize>,
+    pub git_project_max: Option<ByteSize>,
 }
 
 /// Why a configuration cannot be used.
@@ -186,6 +190,7 @@ impl ServerConfig {
             preflight: PreflightSection::default(),
             build: BuildSection::default(),
             egress: EgressSection::default(),
+            git: GitSection::default(),
         }
     }
 
@@ -268,6 +273,8 @@ impl ServerConfig {
         set(&mut self.build.timeout, layer.build_timeout);
         set(&mut self.build.at_once, layer.build_at_once);
         self.egress.apply(layer.egress);
+        set(&mut self.git.repository_max, layer.git_repository_max);
+        set(&mut self.git.project_max, layer.git_project_max);
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -314,6 +321,7 @@ impl ServerConfig {
             .map_err(|InvalidPolicy { field, message }| ConfigError::OutOfRange { field, message })?;
         self.check_build()?;
         self.egress.check()?;
+        self.git.check().map_err(|(field, message)| ConfigError::OutOfRange { field, message })?;
         self.retention.check().map_err(|(field, message)| ConfigError::OutOfRange {
             field: match field {
                 "runs" => "retention.runs",

@@ -204,6 +204,12 @@ impl Store {
         Arc::clone(&self.vault) as _
     }
 
+    /// Whether new content may be stored beside the store's own files on its disk: what writes there asks this first.
+    pub fn admission(&self) -> impl Fn() -> PortResult<()> + Send + Sync + 'static {
+        let space = Arc::clone(&self.core.space);
+        move || space.admit()
+    }
+
     /// Reads both databases in full and checks that they are sound: seconds for each gigabyte.
     ///
     /// # Errors

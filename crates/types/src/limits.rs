@@ -54,6 +54,10 @@ pub const ERROR_STACK_BYTES: usize = 32 << 10;
 pub const LOG_LINE_MAX: usize = 16 << 10;
 /// Files in one bundle.
 pub const BUNDLE_FILES_MAX: usize = 20_000;
+/// Branches and tags that the repository of a function keeps.
+pub const GIT_REFS_MAX: usize = 256;
+/// Bytes of the name of a branch or tag, with `refs/heads/` or `refs/tags/`.
+pub const GIT_REF_MAX: usize = 200;
 /// Bytes of all files in one bundle.
 pub const BUNDLE_BYTES_MAX: u64 = 512 << 20;
 /// Bytes of one file in a bundle.

@@ -1,42 +1,45 @@
 //! One push through `git receive-pack`.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use faas_types::{Fault, FunctionName, limits};
+use faas_types::{Fault, FunctionName, ProjectId, limits};
 use futures_util::stream::{self, Stream, StreamExt};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout};
-use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::git::GitRemote;
+use crate::git::leftovers;
+use crate::git::remote::{GitRemote, Scratch, Turn};
 use crate::git::repository::{Repository, ended_well, unusable};
+use crate::git::room::Room;
 
 /// Names of branches that a repository may have.
 const REFS_MAX: u64 = 4 << 20;
 const CHUNK: usize = 16 << 10;
 /// The longest push: the upload, and a deployment with its check.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// How often removing a push's files is tried, and the pause between.
-const REMOVALS: usize = 50;
-const REMOVAL_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes of a push besides its pack: the names of what it changes.
+const COMMANDS_MAX: u64 = 1 << 20;
+/// After how many bytes it is asked again whether the disk has room.
+const ASK_EVERY: u64 = 16 << 20;
 
 /// A push on its way in.
 pub(super) struct Push {
     pub(super) repository: Repository,
     /// The key of whoever pushes, with which the hook deploys.
     pub(super) key: String,
+    pub(super) project: ProjectId,
     pub(super) function: FunctionName,
+    /// No other push changes the repository meanwhile.
+    pub(super) turn: Turn,
     /// Its place among the pushes at once.
     pub(super) permit: OwnedSemaphorePermit,
 }
@@ -46,7 +49,11 @@ struct Life {
     group: Group,
     /// Hands the body on.
     feeding: JoinHandle<()>,
+    remote: Arc<GitRemote>,
+    repository: Repository,
+    project: ProjectId,
     _scratch: Scratch,
+    _turn: Turn,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -56,12 +63,30 @@ struct Group {
     id: Option<Pid>,
 }
 
-/// Where a push lays out its files. Dropping it removes them.
-struct Scratch {
-    path: PathBuf,
-}
-
 // === impl Life ===
+
+impl Life {
+    /// Ends a push whose git has said all: waits for it, and leaves no more than is needed.
+    async fn end(&mut self, deadline: Instant) {
+        let _ = timeout_at(deadline, self.group.child.wait()).await;
+        let (remote, repository, project) = (Arc::clone(&self.remote), self.repository.clone(), self.project);
+        let looking = tokio::task::spawn_blocking(move || {
+            if !leftovers::is_empty(&repository.path) {
+                return Ok(Some(Room::look(&remote, project, &repository)));
+            }
+            remote.remove(&repository.path).map(|()| None)
+        });
+        let outcome = match looking.await {
+            Ok(Ok(Some(room))) if room.is_untidy() => self.repository.tidy(&self.remote).await,
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(unusable(&error)),
+            Err(error) => Err(Fault::internal(error.to_string())),
+        };
+        if let Err(fault) = outcome {
+            tracing::warn!(error = fault.message, "the git repository of a push cannot be tidied");
+        }
+    }
+}
 
 impl Drop for Life {
     fn drop(&mut self) {
@@ -80,37 +105,24 @@ impl Drop for Group {
     }
 }
 
-// === impl Scratch ===
-
-impl Scratch {
-    fn new(path: PathBuf) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let path = std::mem::take(&mut self.path);
-        let remove = move || {
-            // Processes that were just ended may still write for a moment.
-            for _ in 0..REMOVALS {
-                match fs::remove_dir_all(&path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => std::thread::sleep(REMOVAL_PAUSE),
-                    _ => return,
-                }
-            }
-            tracing::warn!("what a push laid out cannot be removed");
-        };
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
-            Err(_) => remove(),
-        }
-    }
-}
-
 /// What `git receive-pack` says about its branches.
-pub(super) async fn advertise(remote: &GitRemote, repository: &Repository) -> Result<Vec<u8>, Fault> {
+pub(super) async fn advertise(
+    remote: &GitRemote,
+    project: ProjectId,
+    function: &FunctionName,
+) -> Result<Vec<u8>, Fault> {
+    let repository = Repository::at(remote, remote.path_of(project, function));
+    if repository.is_there() {
+        return branches_of(remote, &repository).await;
+    }
+    // Only a push makes one: an empty one says the same.
+    let scratch = remote.new_scratch().map_err(|error| unusable(&error))?;
+    let empty = Repository::at(remote, scratch.path.join("empty.git"));
+    empty.create(remote).await?;
+    branches_of(remote, &empty).await
+}
+
+async fn branches_of(remote: &GitRemote, repository: &Repository) -> Result<Vec<u8>, Fault> {
     let mut command = repository.git(remote, None);
     command.args(["receive-pack", "--stateless-rpc", "--http-backend-info-refs"]).arg(&repository.path);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
@@ -125,8 +137,13 @@ pub(super) async fn advertise(remote: &GitRemote, repository: &Repository) -> Re
 }
 
 /// Takes a push in; what git and the hook say is the answer, as it comes.
-pub(super) fn run(remote: &GitRemote, push: Push, body: Body) -> Result<Body, Fault> {
-    let scratch = Scratch::new(remote.new_scratch()).map_err(|error| unusable(&error))?;
+pub(super) async fn run(remote: &Arc<GitRemote>, push: Push, body: Body) -> Result<Body, Fault> {
+    let scratch = remote.new_scratch().map_err(|error| unusable(&error))?;
+    let room = {
+        let (remote, repository, project) = (Arc::clone(remote), push.repository.clone(), push.project);
+        tokio::task::spawn_blocking(move || Room::look(&remote, project, &repository)).await
+    };
+    let room = room.map_err(|error| Fault::internal(error.to_string()))?;
     let mut command = push.repository.git(remote, Some(&scratch.path));
     let most = limits::BUNDLE_BYTES_MAX;
     let settings = [
@@ -136,15 +153,17 @@ pub(super) fn run(remote: &GitRemote, push: Push, body: Body) -> Result<Body, Fa
         "receive.autogc=false".to_owned(),
         // Always by `index-pack`, which streams what is large.
         "receive.unpackLimit=1".to_owned(),
-        "receive.denyDeletes=true".to_owned(),
     ];
     for setting in &settings {
         command.args(["-c", setting]);
     }
     command.args(["receive-pack", "--stateless-rpc"]).arg(&push.repository.path);
-    command.env("FAAS_PROGRAM", &remote.program).env("FAAS_ENDPOINT", &remote.endpoint);
+    command.env("FAAS_PROGRAM", &remote.settings.program).env("FAAS_ENDPOINT", &remote.settings.endpoint);
     command.env("FAAS_API_KEY", &push.key).env("FAAS_GIT_FUNCTION", push.function.as_str());
     command.env("FAAS_GIT_BYTES_MAX", most.to_string()).env("FAAS_GIT_FILES_MAX", limits::BUNDLE_FILES_MAX.to_string());
+    command.env("FAAS_GIT_REFS_MAX", limits::GIT_REFS_MAX.to_string());
+    command.env("FAAS_GIT_REF_MAX", limits::GIT_REF_MAX.to_string());
+    command.env("FAAS_GIT_ROOM_KB", (room.left() >> 10).to_string()).env("FAAS_GIT_ROOM_SAYS", room.refusal());
     command.env("TMPDIR", &scratch.path);
     command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| unusable(&error))?;
@@ -153,15 +172,29 @@ pub(super) fn run(remote: &GitRemote, push: Push, body: Body) -> Result<Body, Fa
     let group = Group { child, id };
     let (stdin, stdout) = pipes.ok_or_else(|| Fault::internal("a process has no pipes"))?;
     let deadline = Instant::now() + PATIENCE;
-    let feeding = tokio::spawn(feed(stdin, body, deadline));
-    let life = Life { group, feeding, _scratch: scratch, _permit: push.permit };
+    let feeding = tokio::spawn(feed(stdin, body, deadline, Arc::clone(remote)));
+    let Push { repository, project, turn, permit, .. } = push;
+    let remote = Arc::clone(remote);
+    let life = Life { group, feeding, remote, repository, project, _scratch: scratch, _turn: turn, _permit: permit };
     Ok(Body::from_stream(said(stdout, life, deadline)))
 }
 
 /// Hands the body to git, which refuses what is too large. What breaks off ends in the middle of a pack, and git says so.
-async fn feed(mut stdin: ChildStdin, body: Body, deadline: Instant) {
+async fn feed(mut stdin: ChildStdin, body: Body, deadline: Instant, remote: Arc<GitRemote>) {
     let mut chunks = body.into_data_stream();
+    let (mut passed, mut asked) = (0, 0);
     while let Ok(Some(Ok(chunk))) = timeout_at(deadline, chunks.next()).await {
+        passed += chunk.len() as u64;
+        if passed > limits::BUNDLE_BYTES_MAX + COMMANDS_MAX {
+            return;
+        }
+        if passed - asked > ASK_EVERY {
+            asked = passed;
+            if let Err(fault) = remote.admit() {
+                tracing::warn!(error = fault.message, "a push is broken off");
+                return;
+            }
+        }
         if !matches!(timeout_at(deadline, stdin.write_all(&chunk)).await, Ok(Ok(()))) {
             return;
         }
@@ -175,8 +208,7 @@ fn said(stdout: ChildStdout, life: Life, deadline: Instant) -> impl Stream<Item 
         let read = timeout_at(deadline, stdout.read(&mut chunk)).await;
         let count = read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         if count == 0 {
-            // It has said all; what is left to do takes no time.
-            let _ = timeout_at(deadline, life.group.child.wait()).await;
+            life.end(deadline).await;
             return Ok(None);
         }
         chunk.truncate(count);

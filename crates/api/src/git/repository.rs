@@ -11,7 +11,8 @@ use faas_ports::HelperRules;
 use faas_types::{Code, Fault, FunctionName, ProjectId};
 use tokio::process::Command;
 
-use crate::git::GitRemote;
+use crate::git::leftovers;
+use crate::git::remote::GitRemote;
 
 const HOOK: &str = include_str!("pre-receive.sh");
 /// The attributes of every file, whatever a commit says of them: files come out as they were committed, and no program is
@@ -19,7 +20,7 @@ const HOOK: &str = include_str!("pre-receive.sh");
 const ATTRIBUTES: &str =
     "* !text !eol !ident !filter !working-tree-encoding !export-subst !export-ignore !diff !merge\n";
 /// git's settings. What a pack unfolds to is bounded by the helper's memory; these keep an honest one well below it.
-const SETTINGS: [(&str, &str); 12] = [
+const SETTINGS: [(&str, &str); 13] = [
     ("core.symlinks", "false"),
     ("core.attributesFile", "/dev/null"),
     ("core.excludesFile", "/dev/null"),
@@ -29,14 +30,17 @@ const SETTINGS: [(&str, &str); 12] = [
     ("core.bigFileThreshold", "16m"),
     ("core.deltaBaseCacheLimit", "16m"),
     ("pack.threads", "1"),
+    ("core.logAllRefUpdates", "false"),
     ("protocol.allow", "never"),
     ("submodule.recurse", "false"),
     ("gc.auto", "0"),
 ];
 /// What a helper ends with where its program is not there.
 const NOT_FOUND: i32 = 127;
-/// Longer than any push takes.
-const ABANDONED: Duration = Duration::from_secs(2 * 60 * 60);
+/// The longest putting together of packs.
+const TIDYING: Duration = Duration::from_secs(120);
+/// Puts all packs together without what no branch and no tag leads to. Of a large one, git makes several.
+const REPACK: [&str; 7] = ["repack", "-a", "-d", "-q", "--window=0", "--max-pack-size=256m", "--no-write-bitmap-index"];
 
 /// The repository of one function.
 #[derive(Clone, Debug)]
@@ -49,11 +53,14 @@ pub(super) struct Repository {
 // === impl Repository ===
 
 impl Repository {
-    /// Finds the repository, or makes it.
+    /// A repository that may not be there yet.
+    pub(super) fn at(remote: &GitRemote, path: PathBuf) -> Self {
+        Self { path, hooks: remote.settings.dir.join("hooks") }
+    }
+
+    /// Finds the repository, or makes it. The caller has the turn to change it.
     pub(super) async fn open(remote: &GitRemote, project: ProjectId, function: &FunctionName) -> Result<Self, Fault> {
-        let hooks = remote.dir.join("hooks");
-        let path = remote.path_of(project, function);
-        let repository = Self { path, hooks };
+        let repository = Self::at(remote, remote.path_of(project, function));
         let made = repository.clone();
         let is_there = tokio::task::spawn_blocking(move || made.prepare()).await;
         let is_there =
@@ -62,6 +69,20 @@ impl Repository {
             repository.create(remote).await?;
         }
         Ok(repository)
+    }
+
+    /// Whether it is made. The file comes last: what a crash left half-made is made again.
+    pub(super) fn is_there(&self) -> bool {
+        self.path.join("ready").exists()
+    }
+
+    /// Puts packs together. What that costs is paid by the push that makes it necessary.
+    pub(super) async fn tidy(&self, remote: &GitRemote) -> Result<(), Fault> {
+        let mut git = self.git(remote, None);
+        git.args(REPACK).stdin(Stdio::null()).stdout(Stdio::null());
+        let ended = tokio::time::timeout(TIDYING, git.status()).await;
+        let status = ended.map_err(|_| Fault::internal("git takes too long"))?.map_err(|error| unusable(&error))?;
+        ended_well(status, "git could not put packs together")
     }
 
     /// Lays in the hook and the directories; answers whether the repository is there.
@@ -74,28 +95,13 @@ impl Repository {
         if fs::read(&hook).ok().as_deref() != Some(HOOK.as_bytes()) {
             write_whole(&hook, HOOK)?;
         }
-        // Written last by `git init`: what a crash left half-made is made again.
-        let is_there = self.path.join("ready").exists();
+        let is_there = self.is_there();
         let attributes = self.path.join("info").join("attributes");
         if is_there && fs::read(&attributes).ok().as_deref() != Some(ATTRIBUTES.as_bytes()) {
             self.lay_in_attributes()?;
         }
-        self.sweep();
+        leftovers::sweep_repository(&self.path);
         Ok(is_there)
-    }
-
-    /// Removes what pushes left that were ended in their middle: git keeps the objects of a push apart until it is accepted.
-    fn sweep(&self) {
-        let Ok(entries) = fs::read_dir(self.path.join("objects")) else { return };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let is_apart = ["tmp_objdir-", "incoming-"].iter().any(|head| name.to_string_lossy().starts_with(head));
-            let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
-            if is_apart && age.is_some_and(|age| age > ABANDONED) {
-                // Another push may be at it, too.
-                let _ = fs::remove_dir_all(entry.path());
-            }
-        }
     }
 
     fn lay_in_attributes(&self) -> io::Result<()> {
@@ -104,7 +110,7 @@ impl Repository {
         write_whole(&info.join("attributes"), ATTRIBUTES)
     }
 
-    async fn create(&self, remote: &GitRemote) -> Result<(), Fault> {
+    pub(super) async fn create(&self, remote: &GitRemote) -> Result<(), Fault> {
         // What git makes below a directory is all that it may write.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(|error| unusable(&error))?;
         let words = ["init", "--quiet", "--bare", "--template=", "--initial-branch=main"];
@@ -119,11 +125,11 @@ impl Repository {
     /// A git that reads nobody's settings, confined to this repository and a scratch directory.
     pub(super) fn git(&self, remote: &GitRemote, scratch: Option<&Path>) -> Command {
         let rules = HelperRules {
-            read: vec![self.hooks.clone(), remote.program.clone()],
+            read: vec![self.hooks.clone(), remote.settings.program.clone()],
             write: scratch.map(Path::to_owned).into_iter().chain([self.path.clone()]).collect(),
             connect: remote.port(),
         };
-        let mut command = Command::new(&remote.program);
+        let mut command = Command::new(&remote.settings.program);
         command.args(rules.words()).arg("git").current_dir(&self.path);
         clear_environment(&mut command);
         command.stderr(Stdio::null()).kill_on_drop(true);

@@ -25,6 +25,7 @@ struct FileLayer {
     preflight: PreflightLayer,
     build: BuildLayer,
     egress: EgressOverrides,
+    git: GitLayer,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -90,6 +91,13 @@ struct BuildLayer {
     disk: Option<ByteSize>,
     timeout: Option<Span>,
     at_once: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct GitLayer {
+    repository_max: Option<ByteSize>,
+    project_max: Option<ByteSize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -203,6 +211,8 @@ pub(super) fn from_env(env: &impl Fn(&'static str) -> Option<String>) -> Result<
         build_timeout: parsed(env, "FAAS_BUILD_TIMEOUT")?,
         build_at_once: parsed(env, "FAAS_BUILD_AT_ONCE")?,
         egress: EgressOverrides::from_env(env)?,
+        git_repository_max: parsed(env, "FAAS_GIT_REPOSITORY_MAX")?,
+        git_project_max: parsed(env, "FAAS_GIT_PROJECT_MAX")?,
     })
 }
 
@@ -304,6 +314,8 @@ impl From<FileLayer> for ServerOverrides {
             build_timeout: file.build.timeout,
             build_at_once: file.build.at_once,
             egress: file.egress,
+            git_repository_max: file.git.repository_max,
+            git_project_max: file.git.project_max,
         }
     }
 }

@@ -167,6 +167,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// What `git push` may leave on the disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GitSection {
+    /// Bytes of one function's repository.
+    pub repository_max: ByteSize,
+    /// Bytes of all repositories of a project.
+    pub project_max: ByteSize,
+}
+
 // === impl HttpSection ===
 
 impl Default for HttpSection {
@@ -225,6 +234,28 @@ impl Default for BuildSection {
             timeout: Span::from_secs(600),
             at_once: 2,
         }
+    }
+}
+
+// === impl GitSection ===
+
+impl GitSection {
+    /// The first key that is out of its range, and what it takes.
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        let (least, most) = (ByteSize::from_mib(1), ByteSize::from_mib(4 << 10));
+        if self.repository_max < least || self.repository_max > most {
+            return Err(("git.repository_max", "must be between 1MB and 4GB, such as 512MB".to_owned()));
+        }
+        if self.project_max < least || self.project_max > ByteSize::from_mib(1 << 20) {
+            return Err(("git.project_max", "must be between 1MB and 1TB, such as 4GB".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl Default for GitSection {
+    fn default() -> Self {
+        Self { repository_max: ByteSize::from_mib(512), project_max: ByteSize::from_mib(4 << 10) }
     }
 }
 
