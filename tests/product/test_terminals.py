@@ -6,11 +6,15 @@ import json
 import os
 import pty
 import subprocess
+import unicodedata
 from pathlib import Path
 
 from harness import Server, write_function
 
-HOSTILE = "a\x1b]0;title\x07\x1b]52;c;aGk=\x07\x1b[2J\u009b31m\u202egnp\u2066\u2028\u200f\u061c z"
+HOSTILE = (
+    "a\x1b]0;title\x07\x1b]52;c;aGk=\x07\x1b[2J\u009b31m\u202egnp"
+    "\u2066\u2028\u200f\u061c\u00ad\ufeff\u200b\U000e0041\ufe0f\u3164 z"
+)
 CODE = f"""
 def handler(event, context):
     text = {HOSTILE!r}
@@ -54,8 +58,10 @@ def steering(text: str) -> list[str]:
     """Letters that steer a terminal, but for line ends and our own colours."""
     for colour in ("\x1b[33m", "\x1b[1;31m", "\x1b[2m", "\x1b[0m"):
         text = text.replace(colour, "")
-    odd = "\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-    return [c for c in text if (ord(c) < 32 and c not in "\r\n\t") or 127 <= ord(c) < 160 or c in odd]
+    # Besides the categories: what is to be ignored where it is not known, of others.
+    odd = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\ufe0f\U000e0100"
+    unseen = ("Cc", "Cf", "Zl", "Zp")
+    return [c for c in text if c not in "\r\n\t" and (unicodedata.category(c) in unseen or c in odd)]
 
 
 def test_nothing_of_a_function_steers_a_terminal(server: Server, tmp_path: Path, name: str) -> None:
@@ -86,3 +92,20 @@ def test_a_pipe_gets_the_bytes_as_they_are(server: Server, tmp_path: Path, name:
     assert done.stdout.decode() == HOSTILE
     reply = server.cli("invoke", name, "-o", "json").ok()
     assert json.loads(reply.stdout)["body"] == {"text": HOSTILE}
+
+
+def test_words_of_the_command_line_are_repeated_as_text(server: Server) -> None:
+    for words in (
+        ["fn", "list", HOSTILE],
+        ["deploy", f"--{HOSTILE}"],
+        ["runs", "list", "--limit", HOSTILE],
+        ["-o", HOSTILE, "fn", "list"],
+        [HOSTILE],
+        ["fn", HOSTILE],
+        ["fn", "get", HOSTILE],
+        ["deploy", HOSTILE],
+        ["explain", HOSTILE],
+    ):
+        text = seen(server, *words)
+        assert "rror" in text, (words, text)
+        assert steering(text) == [], (words, text)

@@ -29,6 +29,7 @@ mod session;
 mod source;
 mod suggest;
 mod table;
+mod terminal_text;
 mod text;
 mod timeline;
 
@@ -111,6 +112,16 @@ fn refuse(error: &clap::Error, args: &[OsString]) -> ExitCode {
         return ExitCode::from(failure.exit);
     }
     // Help and version come this way too; a closed pipe is no reason to fail.
-    let _ = error.print();
+    if is_plain(args) {
+        let _ = error.print();
+    } else {
+        // The parser repeats words as they are.
+        Output::detect(args::Format::Table).note(error.to_string().trim_end());
+    }
     ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+}
+
+/// Whether a terminal may be shown all words as they are.
+fn is_plain(args: &[OsString]) -> bool {
+    args.iter().all(|word| word.to_str().is_some_and(|word| text::visible(word) == word))
 }

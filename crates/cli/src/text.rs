@@ -1,34 +1,10 @@
-//! Small pieces of text: sizes, times and what must not reach a terminal as it is.
+//! Small pieces of text: sizes, times and counts.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use faas_types::{Span, Timestamp};
 
-/// Text with what steers a terminal made visible: control characters, the C1 ones too, and what turns the direction of text
-/// or breaks its lines unseen. Whatever is printed to a terminal passes this in [`Output`](crate::output::Output).
-pub(crate) fn visible(text: &str) -> String {
-    escaped(text, |c| c.escape_default().to_string())
-}
-
-/// The same for the text of a JSON document, which means the same afterwards.
-pub(crate) fn visible_json(text: &str) -> String {
-    // All of them are below U+10000, so that none needs a pair of surrogates.
-    escaped(text, |c| format!("\\u{:04x}", u32::from(c)))
-}
-
-fn escaped(text: &str, escape: impl Fn(char) -> String) -> String {
-    if !text.chars().any(is_steering) {
-        return text.to_owned();
-    }
-    text.chars().map(|c| if is_steering(c) { escape(c) } else { c.to_string() }).collect()
-}
-
-fn is_steering(c: char) -> bool {
-    (c.is_control() && c != '\t' && c != '\n')
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}')
-        || ('\u{202a}'..='\u{202e}').contains(&c)
-        || ('\u{2066}'..='\u{2069}').contains(&c)
-}
+pub(crate) use crate::terminal_text::{visible, visible_json};
 
 /// A number of bytes for people: `1.2 MB`.
 pub(crate) fn bytes(count: u64) -> String {
@@ -182,21 +158,5 @@ mod tests {
         );
         assert_eq!(dated("soon"), "soon");
         assert_eq!(millis_between("2020-01-01T00:00:00.5Z", "2020-01-01T00:00:02Z"), Some(1_500.0));
-    }
-
-    #[test]
-    fn terminals_are_not_steered() {
-        assert_eq!(visible("a\tb\x1b]0;x\x07\u{202e}"), "a\tb\\u{1b}]0;x\\u{7}\\u{202e}");
-        let steering =
-            ["\u{9b}31m", "\u{7f}", "\u{61c}", "\u{200e}", "\u{200f}", "\u{2028}", "\u{2029}", "\u{2066}", "\r"];
-        for text in steering {
-            assert!(visible(text).starts_with('\\'), "{text:?}");
-            let json = serde_json::to_string(text).expect("text");
-            assert!(visible_json(&json).is_ascii(), "{text:?}");
-            assert_eq!(serde_json::from_str::<String>(&visible_json(&json)).expect("JSON"), text);
-        }
-        for plain in ["ä\tß\n", "👩\u{200d}👧", "日本"] {
-            assert_eq!(visible(plain), plain);
-        }
     }
 }
