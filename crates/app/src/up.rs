@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
-use faas_cli::{Debugger, LocalServer, ServerCommands};
+use faas_cli::{Debugger, LocalServer, Scratch, ServerCommands};
 use faas_config::{ServerConfig, strangers};
 use faas_ports::Sandboxes;
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
@@ -67,11 +67,9 @@ impl ServerCommands for Local {
     }
 
     async fn doctor(&self) -> Result<IsolationReport> {
-        let dir = std::path::absolute(std::env::temp_dir().join(format!("faas-doctor-{}", std::process::id())))?;
-        std::fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        let config = SandboxConfig::new(&dir, SpawnerCommand::this_program(SPAWNER));
+        let scratch = Scratch::new().context("cannot make a temporary directory")?;
+        let config = SandboxConfig::new(std::path::absolute(scratch.path())?, SpawnerCommand::this_program(SPAWNER));
         let report = LinuxSandboxes::start(config).await.map(|sandboxes| sandboxes.report().clone());
-        std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
         report.context("cannot probe this machine")
     }
 }

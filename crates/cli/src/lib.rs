@@ -16,6 +16,7 @@ mod failure;
 mod help;
 mod helper;
 mod interpreter;
+mod interrupt;
 mod lobby;
 mod local;
 mod local_layers;
@@ -24,6 +25,7 @@ mod pace;
 mod profile;
 mod project;
 mod python;
+mod scratch;
 mod server_settings;
 mod session;
 mod source;
@@ -50,6 +52,7 @@ pub use crate::failure::Failure;
 pub use crate::lobby::{CallSeen, Lobby, Trouble};
 pub use crate::local::LocalServer;
 pub use crate::profile::Profile;
+pub use crate::scratch::Scratch;
 pub use faas_config::error_page;
 
 /// What only the whole binary can do, since this crate knows neither engine nor sandbox.

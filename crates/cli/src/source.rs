@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use faas_config::{EntryKind, IgnoreRules, SourceDir};
-use tempfile::TempDir;
 
 use crate::failure::Failure;
 use crate::project::{has_manifest, or_here};
+use crate::scratch::Scratch;
 use crate::text::visible;
 use git::Repository;
 
@@ -40,7 +40,7 @@ pub(crate) struct Source {
     pub(crate) path: PathBuf,
     /// Where they came from, for people; `None` when they lie where they were named.
     pub(crate) origin: Option<String>,
-    unpacked: Option<TempDir>,
+    unpacked: Option<Scratch>,
 }
 
 // === impl Source ===
@@ -107,8 +107,8 @@ pub(crate) fn is_archive(path: &Path) -> bool {
     archive::is_meant(path)
 }
 
-fn scratch() -> anyhow::Result<TempDir> {
-    TempDir::with_prefix("faas-source-").context("cannot make a directory to unpack into")
+fn scratch() -> anyhow::Result<Scratch> {
+    Scratch::new().context("cannot make a directory to unpack into")
 }
 
 /// Archives often hold everything in one directory, named after the project.

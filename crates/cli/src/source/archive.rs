@@ -14,6 +14,7 @@ use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
 use crate::failure::Failure;
+use crate::scratch::Scratch;
 use crate::text::{self, visible};
 
 /// Entries of an archive. It may hold what stays at home, so that there are more than a bundle takes.
@@ -86,16 +87,19 @@ pub(super) fn unpack_file(path: &Path, root: &Path) -> anyhow::Result<()> {
 
 /// The archive goes to a file first: a zip has its list of files at its end.
 pub(super) fn unpack_stdin(root: &Path) -> anyhow::Result<()> {
-    let mut spool = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
+    let scratch = Scratch::new().context("cannot make a temporary directory")?;
+    let path = scratch.path().join("archive");
+    let mut spool = File::create_new(&path).context("cannot make a temporary file")?;
     let copied =
         io::copy(&mut io::stdin().lock().take(PACKED_MAX + 1), &mut spool).context("cannot read standard input")?;
     if copied == 0 {
         let failure = Failure::usage("standard input is empty");
         return Err(failure.with_hint("pipe an archive into it, such as: tar c . | faas deploy -").into());
     }
-    unpack_file(spool.path(), root).map_err(|error| {
+    drop(spool);
+    unpack_file(&path, root).map_err(|error| {
         let mut failure = Failure::from_error(&error);
-        failure.message = failure.message.replace(&spool.path().display().to_string(), "standard input");
+        failure.message = failure.message.replace(&path.display().to_string(), "standard input");
         failure.into()
     })
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use anyhow::Context;
 
 use crate::failure::Failure;
 use crate::helper::{NOT_FOUND, limited};
+use crate::scratch::Worker;
 use crate::text::visible;
 
 /// How long a repository may take to come.
@@ -139,7 +141,9 @@ impl Repository {
         for inherited in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PROXY_COMMAND"] {
             command.env_remove(inherited);
         }
-        let child = command.spawn().context("cannot start git")?;
+        // Ends with this command, with all that it starts.
+        let child = command.process_group(0).spawn().context("cannot start git")?;
+        let _worker = Worker::of(child.id());
         let output = wait(child, dir)?;
         if output.status.success() {
             return Ok(());

@@ -1,13 +1,9 @@
-//! What somebody who gives a deployment up with Ctrl-C hears: whether anything has changed.
+//! What somebody who gives a deployment up, with Ctrl-C or a signal, hears: whether anything has changed.
 
-use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
+use crate::interrupt;
 use crate::output::Output;
-
-/// What shells say of a program that was interrupted.
-const INTERRUPTED: i32 = 130;
 
 /// How far a deployment is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,20 +24,13 @@ pub(super) struct Interrupt {
 // === impl Interrupt ===
 
 impl Interrupt {
-    /// On a thread of its own: files are read and checked on the main one, which could not listen meanwhile.
     pub(super) fn listen(out: &Output) -> Self {
         let stage = Arc::new(Mutex::new(Stage::Preparing(Vec::new())));
         let (heard, out) = (Arc::clone(&stage), out.clone());
-        let listening = move || {
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
-            if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-                let words = heard.lock().unwrap_or_else(PoisonError::into_inner).words();
-                out.note(format_args!("interrupted: {words}"));
-                process::exit(INTERRUPTED);
-            }
-        };
-        // Without a thread the signal ends the command as it always does.
-        let _ = thread::Builder::new().name("interrupt".to_owned()).spawn(listening);
+        interrupt::listen(Some(Box::new(move || {
+            let words = heard.lock().unwrap_or_else(PoisonError::into_inner).words();
+            out.note(format_args!("interrupted: {words}"));
+        })));
         Self { stage }
     }
 
