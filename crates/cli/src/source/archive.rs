@@ -131,6 +131,10 @@ impl Sink<'_> {
         for entry in archive.entries().map_err(|error| damaged("tar", &error))? {
             let mut entry = entry.map_err(|error| damaged("tar", &error))?;
             let path = plain_path(&entry.path_bytes())?;
+            if path.contains('\\') {
+                return Err(backslash(&path).into());
+            }
+            refuse_drive(&path)?;
             self.count()?;
             let header = entry.header();
             match header.entry_type() {
@@ -158,9 +162,7 @@ impl Sink<'_> {
             }
             // Some programs of Windows write its separator, against the format. All checks are of what it means.
             let name = entry.name().map_err(|error| damaged("zip", &error))?.replace('\\', "/");
-            if has_drive(&name) {
-                return Err(refused(&name, "names a drive of Windows; paths are relative in an archive").into());
-            }
+            refuse_drive(&name)?;
             let path = plain_path(name.as_bytes())?;
             let mode = entry.unix_mode().unwrap_or(0);
             if entry.is_dir() || name.ends_with('/') {
@@ -228,9 +230,14 @@ fn plain_path(bytes: &[u8]) -> anyhow::Result<String> {
     Ok(text.strip_prefix("./").unwrap_or(text).trim_end_matches('/').to_owned())
 }
 
-/// Whether a path begins as `C:/` does.
-fn has_drive(path: &str) -> bool {
-    matches!(path.as_bytes(), [letter, b':', b'/', ..] if letter.is_ascii_alphabetic())
+/// Refuses a path that begins as `C:/` does.
+fn refuse_drive(path: &str) -> Result<(), Failure> {
+    match path.as_bytes() {
+        [letter, b':', b'/', ..] if letter.is_ascii_alphabetic() => {
+            Err(refused(path, "names a drive of Windows; paths are relative in an archive"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The rules of bundles: relative, never upwards, not too long and not too deep.
@@ -264,6 +271,12 @@ fn cut(what: &str) -> Failure {
 
 fn link(path: &str) -> Failure {
     refused(path, "is a link, which bundles do not hold; put the file itself into the archive")
+}
+
+/// In a tar it is a letter of a name, which is hardly ever meant.
+fn backslash(path: &str) -> Failure {
+    let failure = refused(path, "has a backslash in its name, where the paths of a tar have a slash");
+    failure.with_hint("pack it anew with another program, or as a zip, where either is understood")
 }
 
 fn refused(path: &str, what: &str) -> Failure {
@@ -386,6 +399,17 @@ mod tests {
             let zip = writer.finish().expect("memory").into_inner();
             assert!(unpack(&zip).is_err(), "{path}");
         }
+        for path in ["C:\\evil.py", "lib\\util.py", "..\\evil", "\\\\host\\share"] {
+            for bytes in [tar_of(&[(path, EntryType::Regular, b"x")]), tar_of(&[(path, EntryType::Directory, b"")])] {
+                let failure = unpack(&bytes).expect_err("no path");
+                assert!(
+                    failure.message.contains("has a backslash in its name") && failure.hint.is_some(),
+                    "{failure:?}"
+                );
+            }
+        }
+        let drive = unpack(&tar_of(&[("c:/evil.py", EntryType::Regular, b"x")])).expect_err("a drive");
+        assert!(drive.message.contains("names a drive"), "{drive:?}");
         for kind in [EntryType::Symlink, EntryType::Link, EntryType::Fifo, EntryType::Char] {
             let failure = unpack(&tar_of(&[("x", kind, b"")])).expect_err("no file");
             assert_eq!(failure.code, Some(Code::DeploymentFailed), "{kind:?}: {failure:?}");
