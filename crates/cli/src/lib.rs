@@ -19,6 +19,7 @@ mod interpreter;
 mod interrupt;
 mod lobby;
 mod local;
+mod local_data;
 mod local_layers;
 mod output;
 mod pace;

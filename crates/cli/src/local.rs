@@ -1,18 +1,14 @@
 //! A private server in this process, for `faas dev`, `faas test` and `faas invoke --local`.
 
-use std::fs;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use clap::Args;
 use faas_client::rest::{DeploymentView, RotateSecret, TriggerView};
 use faas_client::{ApiKey, Client, Connection, DeployOptions, OutgoingMessage};
-use faas_config::{ServerConfig, ServerOverrides, SourceDir};
+use faas_config::{ServerConfig, ServerOverrides};
 use faas_types::{Code, Debuggee, Span, TriggerSettings};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -20,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::debugger::{Debugger, DebuggerArgs};
 use crate::failure::Failure;
 use crate::lobby::{CallSeen, Lobby};
+use crate::local_data::{of_user, prepare};
 use crate::local_layers::{LocalLayer, lay_in};
 use crate::output::Output;
 use crate::project::Project;
@@ -62,8 +59,6 @@ pub(crate) struct LocalArgs {
 
 /// The directory below `.faas/` for what is called and tested here.
 pub(crate) const TEST_PLACE: &str = "test";
-/// What a project's own servers keep, below its directory.
-const STATE: &str = ".faas";
 /// How long calls under way may take when it ends.
 const DRAIN: Span = Span::from_secs(2);
 /// How long an event or a message may take to become a run.
@@ -123,51 +118,9 @@ impl LocalArgs {
     }
 }
 
-/// Where a project's own server keeps its state.
-pub(crate) fn place(project: &Path, name: &str) -> PathBuf {
-    let base = if project.is_dir() { project } else { project.parent().unwrap_or(project) };
-    base.join(STATE).join(name).join("data")
-}
-
-/// Makes the directory, private, and where it is a project's own invisible to git.
-fn prepare(data: &Path) -> anyhow::Result<()> {
-    let attempt = || {
-        refuse_links(data)?;
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
-        let is_own = |dir: &&Path| dir.parent().is_some_and(|above| above.ends_with(STATE));
-        let Some(own) = data.parent().filter(is_own) else { return Ok(()) };
-        let own = SourceDir::open(own)?;
-        if own.has(".gitignore") { Ok(()) } else { own.write(".gitignore", b"*\n") }
-    };
-    attempt().with_context(|| format!("cannot make {}; name another directory with --data", data.display()))
-}
-
-/// A project's own state lies in the project's directory, which may be a stranger's.
-fn refuse_links(data: &Path) -> io::Result<()> {
-    let Some(state) = data.ancestors().find(|dir| dir.ends_with(STATE)) else { return Ok(()) };
-    let below = data.ancestors().take_while(|dir| dir.starts_with(state));
-    for dir in below {
-        if fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_symlink()) {
-            return Err(io::Error::other(format!("{} is a symbolic link, and links are not followed", dir.display())));
-        }
-    }
-    Ok(())
-}
-
 /// Where the private servers of a user keep sealed interpreters, about 100 MB each: `faas/runtimes` in the user's cache.
-/// `None` where that is not the user's alone, such as another user's home under `sudo`.
 fn shared_runtimes() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
-    let is_own = |path: &Path| {
-        let user = rustix::process::geteuid().as_raw();
-        fs::metadata(path).is_ok_and(|meta| meta.uid() == user && meta.mode() & 0o022 == 0)
-    };
-    let runtimes = cache.join("faas/runtimes");
-    // Without a home there is no cache either, and none is made up.
-    let may_make = if cache.exists() { is_own(&cache) } else { cache.parent().is_some_and(is_own) };
-    let made = may_make && fs::DirBuilder::new().recursive(true).mode(0o700).create(&runtimes).is_ok();
-    (made && is_own(&runtimes)).then_some(runtimes)
+    of_user("XDG_CACHE_HOME", ".cache", "faas/runtimes")
 }
 
 /// Makes a trigger of a private server's function make a run now, with this body. Says which run.

@@ -20,6 +20,7 @@ use crate::ServerCommands;
 use crate::failure::Failure;
 use crate::lobby::Trouble;
 use crate::local::{self, LocalArgs, LocalServer};
+use crate::local_data;
 use crate::profile::Profile;
 use crate::project::{self, or_here};
 use crate::session::Session;
@@ -88,7 +89,7 @@ pub(crate) async fn run<S: ServerCommands>(args: DevArgs, session: &Session, ser
     }
     let path = or_here(args.path.clone());
     project::look(&path)?;
-    let data = args.data.clone().unwrap_or_else(|| local::place(&path, PLACE));
+    let data = args.data.clone().unwrap_or_else(|| local_data::place(&path, PLACE));
     let config = args.local.config(&data, args.port, &session.out)?;
     session.out.aside("starting");
     let teller = Teller::new(session.out.clone());

@@ -15,6 +15,7 @@ use crate::args::Format;
 use crate::commands::watch;
 use crate::failure::Failure;
 use crate::local::{self, LocalArgs};
+use crate::local_data;
 use crate::output::Tone;
 use crate::project::{Project, Wishes, name_or_here, or_here, plain};
 use crate::session::Session;
@@ -111,7 +112,7 @@ pub(crate) async fn run<S: ServerCommands>(
 async fn in_private<S: ServerCommands>(args: InvokeArgs, session: &Session, server: &S) -> anyhow::Result<ExitCode> {
     let path = or_here(args.name.clone().map(PathBuf::from));
     let project = Project::open(&path, Wishes::default())?;
-    let config = args.server.config(&local::place(&path, local::TEST_PLACE), 0, &session.out)?;
+    let config = args.server.config(&local_data::place(&path, local::TEST_PLACE), 0, &session.out)?;
     let name = Some(project.name.to_string());
     let debugger = args.server.debugger(&path, &session.out)?;
     let called = server.host(config, debugger, async |local| {

@@ -16,6 +16,7 @@ use crate::ServerCommands;
 use crate::args::Format;
 use crate::failure::Failure;
 use crate::local::{self, LocalArgs};
+use crate::local_data;
 use crate::output::Tone;
 use crate::project::{Project, Wishes, or_here};
 use crate::session::Session;
@@ -61,7 +62,7 @@ pub(crate) async fn run<S: ServerCommands>(args: TestArgs, session: &Session, se
     if let Some(skipped) = &project.skipped {
         session.out.note(skipped);
     }
-    let data = args.data.unwrap_or_else(|| local::place(&path, local::TEST_PLACE));
+    let data = args.data.unwrap_or_else(|| local_data::place(&path, local::TEST_PLACE));
     let config = args.local.config(&data, 0, &session.out)?;
     let debugger = args.local.debugger(&path, &session.out)?;
     let outcomes = server.host(config, debugger, async |local| {

@@ -19,6 +19,7 @@ use crate::args::Format;
 use crate::commands::invoke::read_body;
 use crate::failure::Failure;
 use crate::local;
+use crate::local_data;
 use crate::project::or_here;
 use crate::session::Session;
 
@@ -59,7 +60,7 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 pub(super) async fn run(args: FireArgs, session: &Session) -> anyhow::Result<()> {
-    let data = args.data.unwrap_or_else(|| local::place(&or_here(args.path), PLACE));
+    let data = args.data.unwrap_or_else(|| local_data::place(&or_here(args.path), PLACE));
     let read = |file: &str| {
         fs::read_to_string(data.join(file)).map(|text| text.trim().to_owned()).map_err(|_| {
             Failure::of(Code::NotFound, format!("`faas dev` does not run with {}", data.display()))

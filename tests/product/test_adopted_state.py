@@ -1,0 +1,43 @@
+"""State of a private server that comes with somebody's files."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from harness import write_function
+
+from product.developer import Dev, Developer
+
+CODE = "def handler():\n    return 1\n"
+
+
+def test_a_servers_state_that_came_with_the_files_is_refused(tmp_path: Path) -> None:
+    stranger, developer = Developer(tmp_path / "stranger"), Developer(tmp_path / "developer")
+    for one in (stranger, developer):
+        one.home.mkdir()
+    folder = write_function(stranger.home, "theirs", CODE)
+    with Dev(stranger, folder) as dev:
+        assert dev.answer() == {"result": 1}
+    key = (folder / ".faas/dev/data/admin.key").read_text("utf-8")
+    # With its mark, and whole: a clone, or an archive that was unpacked.
+    clone = developer.home / "theirs"
+    shutil.copytree(folder, clone)
+    (clone / ".faas/test").mkdir()
+    shutil.copytree(folder / ".faas/dev/data", clone / ".faas/test/data")
+    for words in (["dev", clone], ["invoke", "--local", clone]):
+        said = developer.cli(*words).exits(1).stderr
+        assert "was not made by a server of yours here; it may have come with the files" in said, said
+        assert "remove it and begin anew" in said
+    shutil.rmtree(clone / ".faas")
+    with Dev(developer, clone) as dev:
+        assert dev.answer() == {"result": 1}
+        assert (clone / ".faas/dev/data/admin.key").read_text("utf-8") != key
+    # It is the developer's now, also where it is moved to; and so is what is named by hand.
+    moved = developer.home / "moved"
+    clone.rename(moved)
+    with Dev(developer, moved) as dev:
+        assert dev.answer() == {"result": 1}
+    shutil.copytree(folder / ".faas/dev/data", developer.home / "taken")
+    with Dev(developer, moved, data=developer.home / "taken") as dev:
+        assert dev.answer() == {"result": 1}
