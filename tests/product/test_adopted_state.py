@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from harness import write_function
+from harness import until, write_function
 
 from product.developer import Dev, Developer
 
@@ -41,3 +41,15 @@ def test_a_servers_state_that_came_with_the_files_is_refused(tmp_path: Path) -> 
     shutil.copytree(folder / ".faas/dev/data", developer.home / "taken")
     with Dev(developer, moved, data=developer.home / "taken") as dev:
         assert dev.answer() == {"result": 1}
+
+
+def test_a_function_without_requests_has_no_url(tmp_path: Path) -> None:
+    developer = Developer(tmp_path)
+    folder = write_function(tmp_path, "nightly", CODE)
+    manifest = folder / "faas.toml"
+    manifest.write_text(
+        manifest.read_text("utf-8") + '\n[[triggers]]\ntype = "cron"\nschedule = "0 3 * * *"\n', "utf-8"
+    )
+    with Dev(developer, folder) as dev:
+        until(lambda: dev.events, "it is deployed", within=120)
+        assert dev.starts()["http"] is False

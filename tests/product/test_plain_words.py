@@ -181,6 +181,11 @@ def test_a_function_without_an_http_trigger_shows_no_url(server: Server, tmp_pat
     told = server.cli("deploy", folder).ok().stdout
     assert "no http trigger" in told and "http://" not in told, told
     assert "no http trigger" in server.cli("fn", "url", name).exits(1).stderr
+    url = f"http://127.0.0.1:{server.port}/fn/{name}"
+    assert url not in server.cli("fn", "list").ok().stdout
+    assert url not in server.cli("fn", "get", name).ok().stdout
+    server.cli("deploy", folder, "-m", "again").ok()
+    assert "no http trigger" in server.cli("rollback", name, "--to", "1").ok().stdout
 
 
 def test_a_missing_package_says_that_it_was_not_installed(server: Server, tmp_path: Path, name: str) -> None:

@@ -8,7 +8,8 @@ use faas_proto::rest::{
 };
 use faas_types::{
     Alias, AliasName, AttemptRecord, Author, Batch, BuildLine, BuildLog, CanaryPolicy, DeploymentKind, Diagnosis,
-    Fault, FunctionError, JsonText, LogLine, Mover, ProjectId, RunRecord, RunState, Split, StartTimes, VersionRecord,
+    Fault, FunctionError, JsonText, LogLine, Mover, ProjectId, RunRecord, RunState, Split, StartTimes, TriggerSettings,
+    VersionRecord,
 };
 
 use crate::manifest::function_rows;
@@ -90,6 +91,7 @@ impl ApiState {
             id: deployment.id.to_string(),
             function: entry.record.name.to_string(),
             url: self.alias_url(entry, &deployment.alias),
+            http: version.settings.triggers.iter().any(|trigger| matches!(trigger, TriggerSettings::Http { .. })),
             alias: deployment.alias.to_string(),
             from: deployment.from,
             version: version.number,

@@ -29,7 +29,7 @@ use changes::Changes;
 use interrupt::{Interrupt, Stage};
 use steps::Steps;
 
-pub(crate) use report::{deployment_table, has_http, together_table};
+pub(crate) use report::{NO_HTTP, deployment_table, has_http, together_table};
 
 /// Deploy a directory, a file, an archive or a repository and get its URL
 ///

@@ -129,7 +129,7 @@ async fn develop(
                     local.lobby.answer_with(None);
                     local::not_installed(&deployment).iter().for_each(|note| teller.remark(note));
                     local.lobby.open(deployer.is_opened());
-                    if !teller.deployed(&deployment, took) && !deployer.is_public() {
+                    if !teller.deployed(&deployment, took) && !deployer.is_public() && deployment.http {
                         teller.key(&deployment.url, data);
                     }
                     if std::mem::take(&mut wants_open) {
@@ -182,6 +182,10 @@ async fn print_log(client: &Client, teller: &Teller) {
 }
 
 fn open_url(deployment: &DeploymentView, is_public: bool, teller: &Teller) {
+    if !deployment.http {
+        teller.remark("there is no page to open: the function has no http trigger");
+        return;
+    }
     if !is_public {
         teller.remark("a browser has no key for a private function; leave --private out to open it");
         return;

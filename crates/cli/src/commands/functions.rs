@@ -1,5 +1,6 @@
 //! `faas fn`
 
+use std::collections::HashSet;
 use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 
 use crate::ServerCommands;
 use crate::args::Format;
-use crate::commands::deploy::{self, DeployArgs, has_http};
+use crate::commands::deploy::{self, DeployArgs, NO_HTTP, has_http};
 use crate::commands::dev::{self, DevArgs};
 use crate::commands::init::{self, InitArgs};
 use crate::commands::invoke::{self, InvokeArgs};
@@ -63,7 +64,7 @@ pub(crate) enum FunctionsCommand {
     Pause(PauseArgs),
     /// Resume a paused function
     Resume(ResumeArgs),
-    /// Delete a function with its versions
+    /// Delete functions with their versions
     Delete(DeleteArgs),
 }
 
@@ -141,10 +142,11 @@ pub(crate) struct ResumeArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas fn delete hello\n  faas fn delete hello --yes")]
+#[command(after_help = "Examples:\n  faas fn delete hello\n  faas fn delete hello greet --yes")]
 pub(crate) struct DeleteArgs {
-    /// The function
-    name: String,
+    /// The functions; when one of them does not exist, none is deleted
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -211,9 +213,8 @@ async fn list(session: &Session) -> anyhow::Result<()> {
 
 async fn url(name: &str, session: &Session) -> anyhow::Result<()> {
     let function = session.client()?.function(name).await?;
-    let serves = function.settings.as_ref().is_none_or(|settings| has_http(&settings.triggers));
     match session.out.format {
-        Format::Table if !serves => {
+        Format::Table if !serves(&function) => {
             let failure = Failure::usage(format!("`{}` has no URL: it has no http trigger", function.name));
             let hint =
                 format!("call it with `faas invoke {}`, or add [[triggers]] with type = \"http\"", function.name);
@@ -222,6 +223,11 @@ async fn url(name: &str, session: &Session) -> anyhow::Result<()> {
         Format::Table => session.out.line(&function.url),
         _ => session.out.json(&serde_json::json!({ "name": function.name, "url": function.url })),
     }
+}
+
+/// Whether a function's URL answers anything, as far as is known.
+fn serves(function: &FunctionView) -> bool {
+    function.settings.as_ref().is_none_or(|settings| has_http(&settings.triggers))
 }
 
 async fn build_log(args: &BuildLogArgs, session: &Session) -> anyhow::Result<()> {
@@ -250,23 +256,49 @@ async fn hold(name: &str, paused: bool, session: &Session) -> anyhow::Result<()>
 
 async fn delete(args: DeleteArgs, session: &Session) -> anyhow::Result<()> {
     let client = session.client()?;
-    if !args.yes {
-        if !(std::io::stdin().is_terminal() && session.out.stderr_tty) {
-            let message = format!("cannot ask whether to delete `{}`, as there is no terminal", args.name);
-            return Err(Failure::usage(message).with_hint("add --yes to delete without a question").into());
+    let mut names = args.names;
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    let may_ask = std::io::stdin().is_terminal() && session.out.stderr_tty;
+    if !args.yes && !may_ask {
+        let listed = names.iter().map(|name| format!("`{}`", text::visible(name))).collect::<Vec<_>>().join(", ");
+        let message = format!("cannot ask whether to delete {listed}, as there is no terminal");
+        return Err(Failure::usage(message).with_hint("add --yes to delete without a question").into());
+    }
+    if !args.yes || names.len() > 1 {
+        // A slip in one name shows before anything is gone, and before a question.
+        let mut functions = Vec::with_capacity(names.len());
+        for name in &names {
+            functions.push(client.function(name).await?);
         }
-        // Asking about something that is not there would be a surprise after the answer.
-        let function = client.function(&args.name).await?;
-        session.out.note(format_args!("delete `{}` with {} versions? [y/N]", function.name, function.latest_version));
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer)?;
-        if !matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
-            return Err(Failure { message: "not deleted".into(), exit: 1, ..Failure::default() }.into());
+        if !args.yes {
+            confirm_delete(&functions, session)?;
         }
     }
-    client.delete_function(&args.name).await?;
-    let report = serde_json::json!({ "name": args.name, "deleted": true });
-    session.out.done(format_args!("deleted {}", text::visible(&args.name)), &report)
+    for name in &names {
+        client.delete_function(name).await?;
+        if names.len() > 1 && session.out.format == Format::Table {
+            session.out.note(format_args!("deleted {}", text::visible(name)));
+        }
+    }
+    let reports: Vec<_> = names.iter().map(|name| serde_json::json!({ "name": name, "deleted": true })).collect();
+    match &reports[..] {
+        [only] => session.out.done(format_args!("deleted {}", text::visible(&names[0])), only),
+        several => session.out.list(&serde_json::json!({ "functions": several }), several, |_| Table::of_properties()),
+    }
+}
+
+fn confirm_delete(functions: &[FunctionView], session: &Session) -> anyhow::Result<()> {
+    let each = functions.iter().map(|function| {
+        format!("`{}` with {}", function.name, text::counted(function.latest_version as usize, "version"))
+    });
+    session.out.note(format_args!("delete {}? [y/N]", each.collect::<Vec<_>>().join(", ")));
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
+        return Ok(());
+    }
+    Err(Failure { message: "not deleted".into(), exit: 1, ..Failure::default() }.into())
 }
 
 fn list_table(functions: &[FunctionView]) -> Table {
@@ -279,7 +311,7 @@ fn list_table(functions: &[FunctionView]) -> Table {
             function.settings.as_ref().map_or_else(|| "-".to_owned(), |settings| settings.runtime_exact.clone()),
             function.instances.to_string(),
             text::when(&function.updated_at),
-            function.url.clone(),
+            if serves(function) { function.url.clone() } else { "-".to_owned() },
         ]);
     }
     table
@@ -295,7 +327,7 @@ fn function_table(function: &FunctionView) -> Table {
     let mut table = Table::of_properties();
     table.property("name", &function.name);
     table.property("id", &function.id);
-    table.property("url", &function.url);
+    table.property("url", if serves(function) { &function.url } else { NO_HTTP });
     table.property("status", &function.status);
     let split = function.aliases.get("live").and_then(|live| live.split);
     let split = split.map(|split| format!(" ({} % of the calls go to {})", split.percent, split.version));

@@ -83,6 +83,9 @@ pub struct DeploymentView {
     pub function: String,
     /// Where it is called.
     pub url: String,
+    /// Whether the version has an http trigger, so that the URL answers.
+    #[serde(default = "yes")]
+    pub http: bool,
     /// The alias that moved.
     pub alias: String,
     /// Where it pointed before.
@@ -119,6 +122,11 @@ pub struct DeploymentView {
     /// The packages that were installed for it; absent when its files ask for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dependencies: Option<DependenciesView>,
+}
+
+/// Of servers that do not say it.
+fn yes() -> bool {
+    true
 }
 
 /// What happens while a deployment is under way, for clients that accept `text/event-stream`. Lines for which there is no time are

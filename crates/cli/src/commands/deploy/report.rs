@@ -114,8 +114,7 @@ pub(super) fn print_deployment(
     report["upload"] = parcel.counts();
     report["changes"] = parcel.changes.to_json();
     session.out.item(&report, |_| {
-        let url = if has_http(&parcel.project.manifest.settings.triggers) { &deployment.url } else { NO_HTTP };
-        let mut table = table_with(deployment, url);
+        let mut table = deployment_table(deployment);
         table.property("took", text::took(elapsed));
         table
     })
@@ -141,7 +140,7 @@ fn millis(span: Duration) -> u64 {
 }
 
 /// What stands for the URL of a function that takes no requests.
-const NO_HTTP: &str = "none: it has no http trigger";
+pub(crate) const NO_HTTP: &str = "none: it has no http trigger";
 
 /// Whether a function's URL answers anything.
 pub(crate) fn has_http(triggers: &[TriggerSettings]) -> bool {
@@ -150,10 +149,6 @@ pub(crate) fn has_http(triggers: &[TriggerSettings]) -> bool {
 
 /// A deployment for people; a rollback prints the same.
 pub(crate) fn deployment_table(deployment: &DeploymentView) -> Table {
-    table_with(deployment, &deployment.url)
-}
-
-fn table_with(deployment: &DeploymentView, url: &str) -> Table {
     let before = deployment.from.map(|from| format!(" (was {from})")).unwrap_or_default();
     let mut table = Table::of_properties();
     table.property("function", &deployment.function);
@@ -166,7 +161,7 @@ fn table_with(deployment: &DeploymentView, url: &str) -> Table {
         deployment.split.map(|split| format!("{} % of the calls go to {}", split.percent, split.version)),
     );
     table.maybe("expires", deployment.expires_at.as_deref().map(text::dated));
-    table.property("url", url);
+    table.property("url", if deployment.http { &deployment.url } else { NO_HTTP });
     table.property("runtime", &deployment.runtime);
     table.maybe("note", deployment.note.as_ref());
     table.maybe("packages", deployment.dependencies.as_ref().map(packages));
@@ -200,7 +195,7 @@ pub(crate) fn together_table(together: &DeployedTogetherView) -> Table {
             deployment.version.to_string(),
             deployment.from.map_or_else(|| "-".to_owned(), |from| from.to_string()),
             deployment.runtime.clone(),
-            deployment.url.clone(),
+            if deployment.http { deployment.url.clone() } else { "-".to_owned() },
         ]);
     }
     table

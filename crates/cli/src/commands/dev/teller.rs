@@ -57,11 +57,16 @@ impl Teller {
             "function": deployment.function,
             "version": deployment.version,
             "url": deployment.url,
+            "http": deployment.http,
             "took_ms": ms,
         });
         if !self.has_deployed.replace(true) {
-            let url = visible(&deployment.url);
-            self.say(&report, || format!("{} at {url}; watching, Ctrl-C ends it", deployment.function));
+            let place = if deployment.http {
+                format!("at {}", visible(&deployment.url))
+            } else {
+                "has no http trigger, so that it has no URL".to_owned()
+            };
+            self.say(&report, || format!("{} {place}; watching, Ctrl-C ends it", deployment.function));
             return false;
         }
         self.say(&report, || {
