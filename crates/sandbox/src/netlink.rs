@@ -195,7 +195,7 @@ mod tests {
         let (mut rest, mut seen) = (&batch.bytes[..], Vec::new());
         while !rest.is_empty() {
             let length = u32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize;
-            assert!(length % 4 == 0 && length >= HEADER);
+            assert!(length.is_multiple_of(4) && length >= HEADER);
             seen.push((rest[8], rest[6] & libc::NLM_F_ACK as u8 != 0));
             rest = &rest[length..];
         }

@@ -259,6 +259,7 @@ pub(crate) fn serve_until_killed() -> ! {
 }
 
 /// The process' part: tries to get at more than it has, tells, and waits until it is let go.
+#[expect(clippy::needless_pass_by_value, reason = "the form that `network_main` runs")]
 pub(crate) fn attempts(control: OwnedFd) -> io::Result<()> {
     tell_attempts(&control)?;
     let mut waiting = libc::pollfd { fd: control.as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -270,6 +271,7 @@ pub(crate) fn attempts(control: OwnedFd) -> io::Result<()> {
 }
 
 /// The same for one that hears nothing more.
+#[expect(clippy::needless_pass_by_value, reason = "the form that `network_main` runs")]
 pub(crate) fn deaf_attempts(control: OwnedFd) -> io::Result<()> {
     tell_attempts(&control)?;
     loop {
