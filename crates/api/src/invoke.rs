@@ -61,7 +61,8 @@ pub(crate) async fn invoke_function(
         return Ok(Failure(faas_types::Fault::internal("a request has no id")).into_response());
     };
     let details = caller.may(Scope::RunsRead) || route.tells_all();
-    let target = CallTarget { route, trigger: TriggerKind::Api, path: "/".to_owned(), prefix: None, details };
+    let (path, keyless) = ("/".to_owned(), false);
+    let target = CallTarget { route, trigger: TriggerKind::Api, path, prefix: None, details, keyless };
     let later = match choice.mode {
         Some(mode) => mode == CallMode::Async,
         None => {

@@ -84,6 +84,8 @@ fn body_families(page: &mut Page, state: &ApiState) {
     let help = "Memory of bodies that are collected for a handler or a client.";
     page.single("faas_bodies_held_bytes", "gauge", help, bodies.used());
     page.single("faas_bodies_refused_total", "counter", "Bodies that found no room in that memory.", bodies.refused());
+    let help = "Bytes of background runs that have not ended, with their inputs.";
+    page.single("faas_background_waiting_bytes", "gauge", help, state.engine.waiting_bytes());
 }
 
 /// What retention has done.

@@ -9,14 +9,14 @@ use faas_api::{ApiState, GitRemote, GitSettings};
 use faas_cli::{Debugger, Lobby, LocalServer, Profile};
 use faas_config::preflight::Policy;
 use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
-use faas_engine::{CallbackPolicy, CollectPolicy, Engine, EngineSettings, Ports};
+use faas_engine::{CallbackPolicy, CollectPolicy, Engine, EngineSettings, Ports, Quotas};
 use faas_gateway::{Audience, Gateway};
 use faas_outbound::{HttpOutbound, Operator};
-use faas_ports::{Inspection, Sandboxes, SystemClock};
+use faas_ports::{ByteBounds, Inspection, Sandboxes, SystemClock};
 use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
 use faas_store::{Store, StoreConfig};
-use faas_types::{Feature, IsolationLevel, IsolationReport};
+use faas_types::{ByteSize, Feature, IsolationLevel, IsolationReport};
 use faas_web::{AnswerCache, ConnectionStats, Edge};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -158,6 +158,7 @@ impl Server {
                 every: config.engine.collect_every.get(),
                 grace: config.engine.collect_grace.get(),
             },
+            quotas: quotas(config),
             give_way: || give_way_to_calls(true),
             ..EngineSettings::default()
         };
@@ -218,6 +219,22 @@ impl Server {
         tokio::task::spawn_blocking(move || store.close()).await.context("the store did not close")?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// How much callers can make the server keep.
+fn quotas(config: &ServerConfig) -> Quotas {
+    let bytes =
+        |function: ByteSize, project: ByteSize| ByteBounds { function: function.bytes(), project: project.bytes() };
+    let (background, names) = (&config.background, &config.idempotency);
+    Quotas {
+        waiting: bytes(background.waiting_bytes, background.project_waiting_bytes),
+        inputs: bytes(background.input_bytes, background.project_input_bytes),
+        function_keys: names.keys_max,
+        project_keys: names.project_keys_max,
+        answers: bytes(names.answer_bytes, names.project_answer_bytes),
+        callbacks: config.callbacks.waiting_bytes.bytes(),
+        keyless_percent: background.keyless_percent,
     }
 }
 

@@ -27,9 +27,9 @@ pub use manifest::{
 };
 pub use secret_value::looks_secret;
 pub use server::{
-    BuildSection, CacheSection, CallbacksSection, ConfigError, EgressOverrides, EgressSection, EngineSection,
-    GitSection, HttpSection, ListenAddress, LogFormat, LogSection, MetricsSection, PreflightSection, PrivateNetwork,
-    ResolverAddress, SandboxSection, ServerConfig, ServerOverrides, ServerSection, SourceAddress, StoreSection,
-    Stranger, default_data_dir, strangers,
+    BackgroundSection, BuildSection, CacheSection, CallbacksSection, ConfigError, EgressOverrides, EgressSection,
+    EngineSection, GitSection, HttpSection, IdempotencySection, ListenAddress, LogFormat, LogSection, MetricsSection,
+    PreflightSection, PrivateNetwork, ResolverAddress, SandboxSection, ServerConfig, ServerOverrides, ServerSection,
+    SourceAddress, StoreSection, Stranger, default_data_dir, strangers,
 };
 pub use source_dir::{EntryKind, SourceDir, SourceEntry, is_link_error, root_of, text_of};

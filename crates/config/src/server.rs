@@ -20,8 +20,9 @@ use crate::preflight::{InvalidPolicy, Policy};
 pub use egress::{EgressOverrides, EgressSection, PrivateNetwork, ResolverAddress, SourceAddress};
 pub use listen::ListenAddress;
 pub use sections::{
-    BuildSection, CacheSection, CallbacksSection, EngineSection, GitSection, HttpSection, LogFormat, LogSection,
-    MetricsSection, PreflightSection, SandboxSection, ServerSection, StoreSection,
+    BackgroundSection, BuildSection, CacheSection, CallbacksSection, EngineSection, GitSection, HttpSection,
+    IdempotencySection, LogFormat, LogSection, MetricsSection, PreflightSection, SandboxSection, ServerSection,
+    StoreSection,
 };
 pub use strangers::{Stranger, strangers};
 
@@ -48,6 +49,10 @@ pub struct ServerConfig {
     pub cache: CacheSection,
     /// Messages about ended runs.
     pub callbacks: CallbacksSection,
+    /// Runs that are accepted in the background.
+    pub background: BackgroundSection,
+    /// Names that callers give to their requests.
+    pub idempotency: IdempotencySection,
     /// What uploads are refused for.
     pub preflight: PreflightSection,
     /// How packages that functions ask for are installed.
@@ -96,6 +101,16 @@ pub struct ServerOverrides {
     pub callbacks_allow: Option<Vec<AllowedTarget>>,
     pub callbacks_attempts_max: Option<u32>,
     pub callbacks_backoff: Option<Span>,
+    pub callbacks_waiting_bytes: Option<ByteSize>,
+    pub background_waiting_bytes: Option<ByteSize>,
+    pub background_project_waiting_bytes: Option<ByteSize>,
+    pub background_input_bytes: Option<ByteSize>,
+    pub background_project_input_bytes: Option<ByteSize>,
+    pub background_keyless_percent: Option<u8>,
+    pub idempotency_keys_max: Option<u64>,
+    pub idempotency_project_keys_max: Option<u64>,
+    pub idempotency_answer_bytes: Option<ByteSize>,
+    pub idempotency_project_answer_bytes: Option<ByteSize>,
     pub preflight_secrets: Option<bool>,
     pub preflight_blocked_files: Option<Vec<String>>,
     pub preflight_blocked_text: Option<Vec<String>>,
@@ -187,6 +202,8 @@ impl ServerConfig {
             metrics: MetricsSection::default(),
             cache: CacheSection::default(),
             callbacks: CallbacksSection::default(),
+            background: BackgroundSection::default(),
+            idempotency: IdempotencySection::default(),
             preflight: PreflightSection::default(),
             build: BuildSection::default(),
             egress: EgressSection::default(),
@@ -257,6 +274,16 @@ impl ServerConfig {
         set(&mut self.callbacks.allow, layer.callbacks_allow);
         set(&mut self.callbacks.attempts_max, layer.callbacks_attempts_max);
         set(&mut self.callbacks.backoff, layer.callbacks_backoff);
+        set(&mut self.callbacks.waiting_bytes, layer.callbacks_waiting_bytes);
+        set(&mut self.background.waiting_bytes, layer.background_waiting_bytes);
+        set(&mut self.background.project_waiting_bytes, layer.background_project_waiting_bytes);
+        set(&mut self.background.input_bytes, layer.background_input_bytes);
+        set(&mut self.background.project_input_bytes, layer.background_project_input_bytes);
+        set(&mut self.background.keyless_percent, layer.background_keyless_percent);
+        set(&mut self.idempotency.keys_max, layer.idempotency_keys_max);
+        set(&mut self.idempotency.project_keys_max, layer.idempotency_project_keys_max);
+        set(&mut self.idempotency.answer_bytes, layer.idempotency_answer_bytes);
+        set(&mut self.idempotency.project_answer_bytes, layer.idempotency_project_answer_bytes);
         set(&mut self.preflight.secrets, layer.preflight_secrets);
         set(&mut self.preflight.blocked_files, layer.preflight_blocked_files);
         set(&mut self.preflight.blocked_text, layer.preflight_blocked_text);
@@ -317,6 +344,7 @@ impl ServerConfig {
             return refuse("cache.memory", "must be at most 64GB, such as 64MB; 0 turns it off");
         }
         self.check_callbacks()?;
+        self.check_background()?;
         Policy::new(&self.preflight)
             .map_err(|InvalidPolicy { field, message }| ConfigError::OutOfRange { field, message })?;
         self.check_build()?;
@@ -366,6 +394,33 @@ impl ServerConfig {
         }
         if callbacks.backoff < Span::from_millis(10) || callbacks.backoff > Span::from_secs(3_600) {
             return refuse("callbacks.backoff", "must be between 10ms and 1h, such as 5s");
+        }
+        Ok(())
+    }
+
+    fn check_background(&self) -> Result<(), ConfigError> {
+        let refuse = |field, message: &str| Err(ConfigError::OutOfRange { field, message: message.to_owned() });
+        let BackgroundSection { waiting_bytes, project_waiting_bytes, input_bytes, project_input_bytes, .. } =
+            self.background;
+        let largest = ByteSize::from_mib(1)..=ByteSize::from_mib(1 << 20);
+        for (field, bytes) in [
+            ("background.waiting_bytes", waiting_bytes),
+            ("background.project_waiting_bytes", project_waiting_bytes),
+            ("background.input_bytes", input_bytes),
+            ("background.project_input_bytes", project_input_bytes),
+        ] {
+            if !largest.contains(&bytes) {
+                return refuse(field, "must be from 1MB to 1TB, such as 1GB");
+            }
+        }
+        if self.background.keyless_percent > 100 {
+            return refuse("background.keyless_percent", "must be from 0 to 100, such as 50");
+        }
+        let IdempotencySection { keys_max, project_keys_max, .. } = self.idempotency;
+        for (field, keys) in [("idempotency.keys_max", keys_max), ("idempotency.project_keys_max", project_keys_max)] {
+            if !(1..=1_000_000_000).contains(&keys) {
+                return refuse(field, "must be from 1 to 1000000000, such as 1000000");
+            }
         }
         Ok(())
     }

@@ -1,19 +1,18 @@
 //! Accepting a run for later, and what can be done with it from then on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use faas_ports::{Claim, Enqueued, NewItem};
+use faas_ports::{Claim, Enqueued, Footprint, NewItem};
 use faas_types::{
-    AliasName, Batch, Code, Digest, Fault, FunctionId, InvocationMode, Onward, ProjectId, RunId, RunRecord, RunState,
-    Stage, limits,
+    AliasName, Batch, Code, Digest, Fault, InvocationMode, Onward, ProjectId, RunId, RunRecord, RunState, Stage, limits,
 };
 use tokio::sync::oneshot;
 
 use crate::call::{CallRequest, Route, Selector};
 use crate::core::{Core, stopping};
 use crate::dispatch::input::RunInput;
-use crate::dispatch::{Pending, cancel};
+use crate::dispatch::{Entry, Pending, StoredBody, cancel};
 use crate::engine::Engine;
 use crate::onward;
 use crate::ticket::queued_record;
@@ -48,6 +47,8 @@ pub struct Later {
     pub batch: Option<Batch>,
     /// How many runs led to it, each caused by the one before.
     pub hops: u32,
+    /// Whether its caller showed no key, and gets only a part of the backlog.
+    pub keyless: bool,
 }
 
 /// A run that is committed.
@@ -61,35 +62,10 @@ pub struct Accepted {
     pub repeated: bool,
 }
 
-/// Counts a run out again unless it was handed on.
-pub(crate) struct Entry<'a> {
-    core: &'a Core,
-    owner: Option<(ProjectId, FunctionId)>,
-}
-
-// === impl Entry ===
-
-impl<'a> Entry<'a> {
-    /// Counts a run in, or refuses it.
-    pub(crate) fn of(core: &'a Core, route: &Route) -> Result<Self, Fault> {
-        let function = &route.entry.record;
-        let most = route.version.settings.background.backlog_max;
-        core.dispatch.backlog.enter(function.project, function.id, &function.name, most)?;
-        Ok(Self { core, owner: Some((function.project, function.id)) })
-    }
-
-    /// The run is in the queue or on its way; whoever ends or refuses it counts it out.
-    pub(crate) fn keep(&mut self) {
-        self.owner = None;
-    }
-}
-
-impl Drop for Entry<'_> {
-    fn drop(&mut self) {
-        if let Some((project, function)) = self.owner {
-            self.core.dispatch.backlog.leave(project, function);
-        }
-    }
+/// A run that can be stored, with the body that was stored for it.
+pub(crate) struct Draft {
+    pub(crate) item: NewItem,
+    pub(crate) body: Option<StoredBody>,
 }
 
 // === impl Engine ===
@@ -115,9 +91,10 @@ impl Engine {
         let core = &self.core;
         if let Some(url) = &later.callback {
             core.outbound.check(url).map_err(|refusal| callback_refused(&refusal.0))?;
+            core.outbox.check(function.project)?;
         }
-        let mut entry = Entry::of(core, &route)?;
-        let item = core.item(&route, request, later).await?;
+        let mut entry = Entry::of(core, &route, footprint(&request, &later))?;
+        let Draft { item, body } = core.item(&route, request, later).await?;
         let (run, version) = (item.record.id, item.record.version);
         let (reply, committed) = oneshot::channel();
         let handed = core.dispatch.intake().send(Pending { item, reply });
@@ -125,6 +102,7 @@ impl Engine {
             return Err(Fault::new(Code::Overloaded, "too many runs are being accepted").with_retry_after(1));
         }
         entry.keep();
+        body.into_iter().for_each(StoredBody::keep);
         match tokio::time::timeout(COMMIT_PATIENCE, committed).await {
             Ok(Ok(Ok(Enqueued::Accepted))) => Ok(Accepted { run, version, repeated: false }),
             Ok(Ok(Ok(Enqueued::Known { run, same: true }))) => Ok(Accepted { run, version, repeated: true }),
@@ -133,6 +111,7 @@ impl Engine {
                 Err(Fault::new(Code::Conflict, "the dead letter is gone")
                     .with_hint("it was redriven or purged meanwhile"))
             }
+            Ok(Ok(Ok(Enqueued::TooManyClaims))) => Err(too_many_keys()),
             Ok(Ok(Err(fault))) => Err(fault),
             Ok(Err(_)) | Err(_) => Err(Fault::new(Code::Unavailable, "it is not known whether the run was accepted")
                 .with_hint("look for it in the runs, or send it again with an `Idempotency-Key`")
@@ -175,12 +154,18 @@ impl Engine {
         let mut record = run;
         cancel(&mut record, self.core.clock.now());
         let sequel = onward::follow(&self.core, &mut record, None).await.ok_or_else(stopping)?;
-        if !dispatch.queue.withdraw(record.clone(), sequel).await? {
+        let callback = sequel.callback.as_ref().map(|callback| callback.body.len());
+        // Before the commit, as at every end.
+        callback.into_iter().for_each(|body| self.core.outbox.add(project, body));
+        let withdrawn = dispatch.queue.withdraw(record.clone(), sequel).await;
+        let Ok(Some(footprint)) = withdrawn else {
+            callback.into_iter().for_each(|body| self.core.outbox.remove(project, body));
+            withdrawn?;
             return Err(ended_already(&self.run(project, id).await?));
-        }
+        };
         // Leased meanwhile: what that does commits nothing any more, and ends now.
         dispatch.stop_run(id);
-        dispatch.backlog.leave(project, record.function);
+        dispatch.backlog.leave((project, record.function), footprint);
         dispatch.lanes.sign((project, record.function));
         dispatch.waiters.wake(id);
         self.core.onward.wake();
@@ -193,14 +178,20 @@ impl Engine {
 
 impl Core {
     /// The run as the queue takes it.
-    pub(crate) async fn item(&self, route: &Route, request: CallRequest, later: Later) -> Result<NewItem, Fault> {
+    pub(crate) async fn item(
+        self: &Arc<Self>,
+        route: &Route,
+        request: CallRequest,
+        later: Later,
+    ) -> Result<Draft, Fault> {
         let now = self.clock.now();
+        let footprint = footprint(&request, &later);
         let mut record = queued_record(self.ids.mint(now), &route.entry, route.version.number, request.trigger, now);
         record.trigger_name.clone_from(&request.trigger_name);
         record.stage = route.stage;
         record.origin = later.origin;
         record.onward = Onward::new(later.callback, later.details, later.hops);
-        // Messages come from the database, so its size is theirs already; blobs are never collected.
+        // Messages come from the database, so its size is theirs already.
         let keeps_inline = later.batch.is_some();
         record.batch = later.batch;
         let not_before = now.plus(later.delay);
@@ -209,34 +200,37 @@ impl Core {
             key: claim_key(key, route, &request.headers),
             fingerprint: fingerprint(&request),
             expires_at: now.plus(limits::CLAIM_AGE),
+            quota: Some(self.dispatch.quotas.keys(later.keyless)),
         });
         let CallRequest { method, path, query, headers, body, .. } = request;
         let input = RunInput { method, path, query, headers, body, max_age: later.max_age };
-        Ok(NewItem {
-            record,
-            not_before,
-            priority: later.priority,
-            ordering_key: later.ordering_key,
-            input: self.kept_input(&input, keeps_inline).await?,
-            claim,
-            redrives: later.redrives,
-        })
+        let body = if keeps_inline { None } else { self.stored_body(&input, record.id).await? };
+        let blob = body.as_ref().and_then(StoredBody::digest);
+        let input = input.encode(blob)?;
+        let Later { priority, ordering_key, redrives, .. } = later;
+        let footprint = Footprint { blob, ..footprint };
+        let item = NewItem { record, not_before, priority, ordering_key, input, claim, redrives, footprint };
+        Ok(Draft { item, body })
+    }
+
+    /// A large body goes to the files, where nothing needs it before the run is stored.
+    async fn stored_body(self: &Arc<Self>, input: &RunInput, run: RunId) -> Result<Option<StoredBody>, Fault> {
+        if input.body.len() <= limits::INPUT_INLINE_MAX {
+            return Ok(None);
+        }
+        self.pledges.input(self.clock.now());
+        Ok(Some(StoredBody::put(self, run, input.body.clone()).await?))
     }
 }
 
-// === impl Core ===
-
-impl Core {
-    /// A run's input as it is kept. A large body goes to the files, where nothing needs it before the run is stored.
-    async fn kept_input(&self, input: &RunInput, inline: bool) -> Result<Bytes, Fault> {
-        if inline {
-            return input.inline();
-        }
-        if input.body.len() > limits::INPUT_INLINE_MAX {
-            self.pledges.input(self.clock.now());
-        }
-        input.store(&*self.blobs).await
-    }
+/// What a run takes, before it is known whether its body is stored apart.
+pub(crate) fn footprint(request: &CallRequest, later: &Later) -> Footprint {
+    let CallRequest { path, query, headers, body, .. } = request;
+    let texts = [later.ordering_key.as_ref(), later.idempotency_key.as_ref(), later.callback.as_ref()];
+    let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+    let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let bytes = (path.len() + query.len() + headers + body.len() + texts) as u64 + limits::RUN_COST;
+    Footprint { bytes, keyless: later.keyless, blob: None }
 }
 
 /// Tells whether a repeated request is the same one.
@@ -285,6 +279,16 @@ pub(crate) fn claim_key(key: String, route: &Route, headers: &[(String, String)]
 pub(crate) fn other_body() -> Fault {
     Fault::new(Code::KeyReused, "the idempotency key was used with another request")
         .with_hint("send the same request again, or another key")
+}
+
+pub(crate) fn too_many_keys() -> Fault {
+    let message = "the function holds as many idempotency keys as it may; each is held for 24 hours";
+    Fault::new(Code::RateLimited, message)
+        .with_hint(
+            "send fewer requests with an `Idempotency-Key`, or raise `idempotency.keys_max` in the server's \
+             configuration; callers without a key have a part of them",
+        )
+        .with_retry_after(60)
 }
 
 fn callback_refused(why: &str) -> Fault {

@@ -24,7 +24,7 @@ use crate::dependencies::Builds;
 use crate::dispatch::Dispatch;
 use crate::engine::EngineSettings;
 use crate::keys::Keys;
-use crate::onward::OnwardFigures;
+use crate::onward::{OnwardFigures, Outbox};
 use crate::places::{PoolKey, Standing};
 use crate::policy::CompiledRules;
 use crate::recorder::Recorder;
@@ -63,6 +63,7 @@ pub(crate) struct Core {
     pub(crate) collect_policy: CollectPolicy,
     pub(crate) dispatch: Dispatch,
     pub(crate) onward: OnwardFigures,
+    pub(crate) outbox: Outbox,
     pub(crate) topics: TopicHall,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,

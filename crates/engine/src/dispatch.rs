@@ -12,6 +12,7 @@ mod intake;
 mod lanes;
 mod plan;
 mod settler;
+mod stored_body;
 mod verdict;
 mod waiters;
 
@@ -30,11 +31,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
+use crate::quotas::Quotas;
 
-pub(crate) use backlog::Backlog;
+pub(crate) use backlog::{Backlog, Entry};
 pub(crate) use intake::Pending;
 pub(crate) use lanes::Lanes;
 pub(crate) use settler::Ending;
+pub(crate) use stored_body::StoredBody;
 pub(crate) use verdict::cancel;
 pub(crate) use waiters::Waiters;
 
@@ -48,6 +51,7 @@ pub(crate) struct Dispatch {
     pub(crate) claims: Arc<dyn Claims>,
     /// How long a lease holds without a heartbeat.
     pub(crate) lease: Duration,
+    pub(crate) quotas: Quotas,
     pub(crate) backlog: Backlog,
     pub(crate) lanes: Lanes,
     pub(crate) waiters: Waiters,
@@ -80,8 +84,9 @@ impl Dispatch {
         letters: Arc<dyn DeadLetters>,
         claims: Arc<dyn Claims>,
         lease: Duration,
+        quotas: Quotas,
     ) -> PortResult<(Self, Feeds)> {
-        let backlog = Backlog::new(queue.depths().await?);
+        let backlog = Backlog::new(queue.depths().await?, quotas);
         let (intake, intake_end) = mpsc::channel(CHANNEL);
         let (endings, endings_end) = mpsc::channel(CHANNEL);
         let dispatch = Self {
@@ -89,6 +94,7 @@ impl Dispatch {
             letters,
             claims,
             lease,
+            quotas,
             backlog,
             lanes: Lanes::default(),
             waiters: Waiters::default(),

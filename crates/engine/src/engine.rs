@@ -27,9 +27,10 @@ use crate::core::{Core, stopping};
 use crate::dependencies::{BuildTurns, Builds};
 use crate::dispatch::{self, Dispatch};
 use crate::keys::Keys;
-use crate::onward::{CallbackPolicy, OnwardFigures, send_callbacks};
+use crate::onward::{CallbackPolicy, OnwardFigures, Outbox, send_callbacks};
 use crate::places::{Census, FunctionCensus, Limits};
 use crate::policy::CompiledRules;
+use crate::quotas::Quotas;
 use crate::recorder::Recorder;
 use crate::reply::{Call, CallFailure};
 use crate::retention::Forgotten;
@@ -103,6 +104,8 @@ pub struct EngineSettings {
     pub inspection: Option<Inspection>,
     /// How what nothing needs is collected.
     pub collect: CollectPolicy,
+    /// How much callers can make the server keep.
+    pub quotas: Quotas,
     /// What a thread of the engine does first whose work nobody waits for, so that it stands behind those that answer.
     pub give_way: fn(),
 }
@@ -137,6 +140,7 @@ impl Default for EngineSettings {
             preflight: Arc::default(),
             inspection: None,
             collect: CollectPolicy::default(),
+            quotas: Quotas::default(),
             give_way: || {},
             retention: Retention::default(),
             look_every: Duration::from_secs(10),
@@ -168,7 +172,9 @@ impl Engine {
         let stats = Arc::new(Stats::new(settings.metric_labels_max));
         let (history, events) = (Arc::clone(&ports.history), Arc::clone(&ports.events));
         let recorder = Recorder::start(history, events, Arc::clone(&stats), settings.give_way)?;
-        let (dispatch, feeds) = Dispatch::open(ports.queue, ports.dead_letters, ports.claims, settings.lease).await?;
+        let (queue, letters) = (ports.queue, ports.dead_letters);
+        let (dispatch, feeds) = Dispatch::open(queue, letters, ports.claims, settings.lease, settings.quotas).await?;
+        let outbox = Outbox::new(&ports.callbacks.callback_depths().await?, settings.quotas.callbacks);
         let tasks = TaskTracker::new();
         let pledges = Pledges::new(ports.clock.now());
         let deps = UsherDeps {
@@ -206,6 +212,7 @@ impl Engine {
             collect_policy: settings.collect,
             dispatch,
             onward: OnwardFigures::default(),
+            outbox,
             topics: TopicHall { store: ports.topics, flow: Flow::default() },
             tasks,
             stop: CancellationToken::new(),
@@ -267,6 +274,12 @@ impl Engine {
     #[must_use]
     pub fn bodies(&self) -> &Arc<BodyBudget> {
         &self.core.bodies
+    }
+
+    /// Bytes of background runs that have not ended.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> u64 {
+        self.core.dispatch.backlog.bytes()
     }
 
     /// Nothing yet of that memory, to grow with the body of a call of this function.

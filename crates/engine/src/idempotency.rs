@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faas_ports::{Claim, ClaimRequest, Claimed, Holder};
-use faas_types::{Code, Digest, Fault, FunctionId, ProjectId, RunId, limits};
+use faas_types::{ByteSize, Code, Digest, Fault, FunctionId, ProjectId, RunId, limits};
 
-use crate::accept::{claim_key, fingerprint, is_proven, other_body};
+use crate::accept::{claim_key, fingerprint, is_proven, other_body, too_many_keys};
 use crate::call::{CallRequest, Route};
 use crate::core::Core;
 use crate::engine::Engine;
@@ -24,6 +24,7 @@ pub struct KeyHolder {
     core: Arc<Core>,
     name: Option<KeyName>,
     is_proven: bool,
+    keyless: bool,
 }
 
 struct KeyName {
@@ -40,24 +41,31 @@ impl Engine {
     /// Asks for the right to make a call.
     ///
     /// # Errors
-    /// `FN_030` when the key was used with another request, `FN_014` while the first call is under way.
-    pub async fn once(&self, route: &Route, key: String, call: &CallRequest) -> Result<Once, Fault> {
+    /// `FN_030` when the key was used with another request, `FN_014` while the first call is under way or when its answer is
+    /// not kept, `FN_007` when there are too many keys.
+    pub async fn once(&self, route: &Route, key: String, call: &CallRequest, keyless: bool) -> Result<Once, Fault> {
         let record = &route.entry.record;
         let now = self.core.clock.now();
         let (project, function, holder) = (record.project, record.id, self.core.ids.mint(now));
         let (key, digest): (_, Digest) = (claim_key(key, route, &call.headers), fingerprint(call));
-        let claim = Claim { key: key.clone(), fingerprint: digest, expires_at: now.plus(limits::CLAIM_AGE) };
+        let quota = Some(self.core.dispatch.quotas.keys(keyless));
+        let claim = Claim { key: key.clone(), fingerprint: digest, expires_at: now.plus(limits::CLAIM_AGE), quota };
         let request = ClaimRequest { project, function, claim, run: holder, now };
         match self.core.dispatch.claims.claim(request).await? {
             Claimed::Yours => {
                 let name = Some(KeyName { project, function, holder, key });
                 let is_proven = is_proven(&call.headers);
-                Ok(Once::First(KeyHolder { core: Arc::clone(&self.core), name, is_proven }))
+                Ok(Once::First(KeyHolder { core: Arc::clone(&self.core), name, is_proven, keyless }))
             }
+            Claimed::TooMany => Err(too_many_keys()),
             Claimed::Held { same: false, .. } => Err(other_body()),
             Claimed::Held { holder: Holder::Answered(reply), .. } if reply.is_empty() => {
-                Err(Fault::new(Code::Conflict, "the request was answered, with more than is kept")
-                    .with_hint(format!("answers of up to {} bytes are kept", limits::CLAIM_REPLY_MAX)))
+                let message = "the request was answered, and will not run again; its answer is not kept";
+                let most = ByteSize::from_bytes(answer_max(keyless) as u64);
+                Err(Fault::new(Code::Conflict, message).with_hint(format!(
+                    "answers of up to {most} are kept, the oldest until newer ones take `idempotency.answer_bytes`; ask the \
+                     function what became of the request"
+                )))
             }
             Claimed::Held { holder: Holder::Answered(reply), .. } => Ok(Once::Again(reply)),
             Claimed::Held { holder: Holder::Calling, .. } => {
@@ -82,13 +90,24 @@ impl KeyHolder {
         self.is_proven
     }
 
+    /// Bytes of the largest body that is kept.
+    #[must_use]
+    pub fn answer_max(&self) -> usize {
+        answer_max(self.keyless)
+    }
+
     /// Keeps the answer for whoever repeats the request. An empty one stands for an answer too large to keep.
     pub async fn keep(mut self, reply: Bytes) {
         let Some(KeyName { project, function, holder, key }) = self.name.take() else { return };
-        if let Err(error) = self.core.dispatch.claims.answer(project, function, holder, &key, reply).await {
+        let bounds = self.core.dispatch.quotas.answers();
+        if let Err(error) = self.core.dispatch.claims.answer(project, function, holder, &key, reply, bounds).await {
             tracing::error!(%error, "the answer for an idempotency key is not kept");
         }
     }
+}
+
+fn answer_max(keyless: bool) -> usize {
+    if keyless { limits::KEYLESS_REPLY_MAX } else { limits::CLAIM_REPLY_MAX }
 }
 
 impl Drop for KeyHolder {

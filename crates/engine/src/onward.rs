@@ -4,6 +4,7 @@
 //! the run of a destination goes into the queue, and a callback waits for the [sender](sender), which tries it until it is
 //! delivered or given up.
 
+mod outbox;
 mod pace;
 mod report;
 mod secrets;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use faas_types::limits;
 use tokio::sync::Notify;
 
+pub(crate) use outbox::Outbox;
 pub use secrets::SigningSecrets;
 pub(crate) use secrets::{is_sealed, sealed_values};
 pub(crate) use sender::run as send_callbacks;

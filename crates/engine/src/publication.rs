@@ -1,6 +1,8 @@
 //! What a run publishes and sends from inside its sandbox. Whose it is comes from the run's record alone; everything else is
 //! checked as if it came from outside.
 
+use std::sync::Arc;
+
 use faas_ports::Publication;
 use faas_proto::cloud_event::CloudEvent;
 use faas_types::{
@@ -49,7 +51,11 @@ impl Author {
 
 impl Core {
     /// Keeps what a run publishes or sends; its id. Goes on while the server drains, for the run is let to end as well.
-    pub(crate) async fn publish_from_inside(&self, author: Author, publication: Publication) -> Result<String, Fault> {
+    pub(crate) async fn publish_from_inside(
+        self: &Arc<Self>,
+        author: Author,
+        publication: Publication,
+    ) -> Result<String, Fault> {
         let (Publication::Event { data, .. } | Publication::Message { body: data, .. }) = &publication;
         // Runs end before what they published is kept, so calls at once do not bound it.
         let mut room = self.bodies.open(BodyOwner { project: author.project, function: author.id });

@@ -179,6 +179,7 @@ impl Gateway {
             path: address.path.to_owned(),
             prefix: Some(prefix),
             details,
+            keyless: !may_invoke,
         })
     }
 }

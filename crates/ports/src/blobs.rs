@@ -24,6 +24,10 @@ pub trait Blobs: Send + Sync {
     /// Stores bytes, fsynced, and returns their digest. Storing the same bytes again is cheap.
     async fn put(&self, bytes: Bytes) -> PortResult<Digest>;
 
+    /// Stores bytes behind the 16 of a mark, as one blob. Under a mark that is used once nobody else stores the same, so that
+    /// it can be deleted when it is not needed any more.
+    async fn put_marked(&self, mark: u128, bytes: Bytes) -> PortResult<Digest>;
+
     /// The bytes, verified against the digest.
     ///
     /// # Errors

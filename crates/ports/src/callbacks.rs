@@ -49,6 +49,17 @@ pub struct TakeCallbacks {
     pub until: Timestamp,
 }
 
+/// What the messages of a project take that are not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallbackDepth {
+    /// The owner.
+    pub project: ProjectId,
+    /// How many there are.
+    pub messages: u64,
+    /// The bytes of their bodies.
+    pub bytes: u64,
+}
+
 /// Messages that are not delivered yet. They come in with the end of their run, by
 /// [`RunQueue::settle`](crate::RunQueue::settle) and `withdraw`.
 #[async_trait]
@@ -61,12 +72,15 @@ pub trait Callbacks: Send + Sync {
     async fn take_callbacks(&self, take: TakeCallbacks) -> PortResult<Vec<TakenCallback>>;
 
     /// Notes the end of an attempt in the run's record, where that is still kept, in one commit with when the next
-    /// attempt may begin; without one the message is gone. What is gone already changes nothing.
+    /// attempt may begin; without one the message is gone. What is gone already changes nothing. Whether it went now.
     async fn note_callback(
         &self,
         project: ProjectId,
         run: RunId,
         callback: Callback,
         again: Option<Timestamp>,
-    ) -> PortResult<()>;
+    ) -> PortResult<bool>;
+
+    /// How many there are of every project. Reads all of them: for starts and tests.
+    async fn callback_depths(&self) -> PortResult<Vec<CallbackDepth>>;
 }

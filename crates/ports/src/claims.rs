@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use faas_types::{Digest, FunctionId, ProjectId, RunId, Timestamp};
 
-use crate::PortResult;
+use crate::{ByteBounds, PortResult};
 
 /// A caller's name for a run, within one function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,29 @@ pub struct Claim {
     pub fingerprint: Digest,
     /// When the name is free again.
     pub expires_at: Timestamp,
+    /// How many names there may be; without a bound where absent.
+    pub quota: Option<ClaimQuota>,
+}
+
+/// How many names may be held when another is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimQuota {
+    /// Whether the caller showed no key. Only names of such callers are counted for it then, and only its answers make
+    /// room for its own.
+    pub keyless: bool,
+    /// Names within the function.
+    pub function: u64,
+    /// Names within the project.
+    pub project: u64,
+}
+
+/// Bytes of answers that are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerBounds {
+    /// All answers.
+    pub all: ByteBounds,
+    /// Those to callers without a key.
+    pub keyless: ByteBounds,
 }
 
 /// Who asks for a name.
@@ -37,6 +60,8 @@ pub struct ClaimRequest {
 pub enum Claimed {
     /// The asker holds it from now on.
     Yours,
+    /// The quota is used up.
+    TooMany,
     /// Another run holds it.
     Held {
         /// That run.
@@ -53,7 +78,7 @@ pub enum Claimed {
 pub enum Holder {
     /// A call whose caller waits.
     Calling,
-    /// A call that was answered so.
+    /// A call that was answered so. Empty when the answer is not kept, or no longer.
     Answered(Bytes),
     /// A run that was accepted for later.
     Accepted,
@@ -65,7 +90,8 @@ pub trait Claims: Send + Sync {
     /// Asks for a name, fsynced. A claim of a call that died with its server is free at the next start.
     async fn claim(&self, request: ClaimRequest) -> PortResult<Claimed>;
 
-    /// Keeps the answer of the call that holds a name.
+    /// Keeps the answer of the call that holds a name. Where there are more bytes than `bounds` allow, the oldest answers
+    /// go: those to callers without a key first, and none but these for such a caller. The names stay.
     async fn answer(
         &self,
         project: ProjectId,
@@ -73,6 +99,7 @@ pub trait Claims: Send + Sync {
         run: RunId,
         key: &str,
         reply: Bytes,
+        bounds: AnswerBounds,
     ) -> PortResult<()>;
 
     /// Frees the name that a call holds.
@@ -80,4 +107,11 @@ pub trait Claims: Send + Sync {
 
     /// Forgets names that expired before `now`, `limit` at the most; returns how many went.
     async fn expire_claims(&self, now: Timestamp, limit: u32) -> PortResult<u64>;
+}
+
+// === impl AnswerBounds ===
+
+impl AnswerBounds {
+    /// No bound.
+    pub const NONE: Self = Self { all: ByteBounds::NONE, keyless: ByteBounds::NONE };
 }

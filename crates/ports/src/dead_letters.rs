@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_types::{Code, FunctionId, ProjectId, RunId, RunRecord, Timestamp};
+use faas_types::{Code, Digest, FunctionId, ProjectId, RunId, RunRecord, Timestamp};
 
 use crate::PortResult;
 
@@ -36,6 +36,15 @@ pub struct DeadLetterQuery {
     pub limit: u32,
 }
 
+/// What was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Dead letters, and inputs that belonged to none.
+    pub rows: u64,
+    /// Blobs of their inputs. Nothing refers to them any more.
+    pub freed: Vec<Digest>,
+}
+
 /// Runs that were given up, newest first, and the inputs that replays begin with.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
@@ -45,8 +54,8 @@ pub trait DeadLetters: Send + Sync {
     /// One dead letter.
     async fn dead_letter(&self, project: ProjectId, run: RunId) -> PortResult<Option<DeadLetter>>;
 
-    /// Forgets dead letters with their inputs; returns how many there were. Their runs stay in the history.
-    async fn purge(&self, project: ProjectId, runs: Vec<RunId>) -> PortResult<u64>;
+    /// Forgets dead letters with their inputs. Their runs stay in the history.
+    async fn purge(&self, project: ProjectId, runs: Vec<RunId>) -> PortResult<Removed>;
 
     /// What a run was enqueued with, while it is kept.
     async fn input(&self, project: ProjectId, run: RunId) -> PortResult<Option<Bytes>>;
@@ -57,6 +66,6 @@ pub trait DeadLetters: Send + Sync {
     -> PortResult<Vec<(ProjectId, RunId, Bytes)>>;
 
     /// Forgets dead letters that died before `before`, and inputs of runs that ended and are older than that;
-    /// `limit` rows of each at the most. Returns how many went.
-    async fn expire_dead(&self, before: Timestamp, limit: u32) -> PortResult<u64>;
+    /// `limit` rows of each at the most.
+    async fn expire_dead(&self, before: Timestamp, limit: u32) -> PortResult<Removed>;
 }

@@ -28,10 +28,10 @@ mod vault;
 
 pub use blobs::{Blobs, StoredBlob};
 pub use builder::{BuildJob, BuildListener, Builder, Built};
-pub use callbacks::{Callbacks, NewCallback, TakeCallbacks, TakenCallback};
-pub use claims::{Claim, ClaimRequest, Claimed, Claims, Holder};
+pub use callbacks::{CallbackDepth, Callbacks, NewCallback, TakeCallbacks, TakenCallback};
+pub use claims::{AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Holder};
 pub use clock::{Clock, IdSource, SystemClock};
-pub use dead_letters::{DeadLetter, DeadLetterQuery, DeadLetters};
+pub use dead_letters::{DeadLetter, DeadLetterQuery, DeadLetters, Removed};
 pub use egress::{Egress, EgressError, Wire};
 pub use error::{PortError, PortResult};
 pub use events::{Event, EventStream, Events, SubjectPattern};
@@ -53,7 +53,8 @@ pub use network::{
 };
 pub use outbound::{Outbound, OutboundError, OutboundMessage, UrlRefusal};
 pub use queue::{
-    Enqueued, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Sequel, Settlement, Verdict, Want,
+    ByteBounds, Enqueued, Footprint, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Sequel, Settled,
+    Settlement, Verdict, Want,
 };
 pub use registry::{COMMIT_MAX, Change, Collection, Entry, Expect, Key, Registry, VALUE_MAX, Watch, Write};
 pub use sandbox::{

@@ -4,9 +4,38 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_types::{FunctionId, ProjectId, RunId, RunRecord, Timestamp};
+use faas_types::{Digest, FunctionId, ProjectId, RunId, RunRecord, Timestamp};
 
 use crate::{Claim, NewCallback, PortResult};
+
+/// What an item takes, for the bounds on what waits and on what is kept of ended runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Bytes of its input, wherever the body is stored, and of its rows.
+    pub bytes: u64,
+    /// Whether its caller showed no key.
+    pub keyless: bool,
+    /// The blob with its body, which no other item shares: it can be deleted with the input.
+    pub blob: Option<Digest>,
+}
+
+/// Bytes that a function, and all functions of a project together, may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteBounds {
+    /// One function.
+    pub function: u64,
+    /// One project.
+    pub project: u64,
+}
+
+/// The outcome of settlements.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// For each, whether its lease was still held.
+    pub held: Vec<bool>,
+    /// Blobs of inputs that were removed to make room. Nothing refers to them any more.
+    pub freed: Vec<Digest>,
+}
 
 /// A run to enqueue.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +54,8 @@ pub struct NewItem {
     pub claim: Option<Claim>,
     /// The dead letter that this run tries again; it leaves the dead letters in the same commit.
     pub redrives: Option<RunId>,
+    /// What it takes.
+    pub footprint: Footprint,
 }
 
 /// What became of an item.
@@ -41,6 +72,8 @@ pub enum Enqueued {
     },
     /// The dead letter that it redrives is gone; nothing was enqueued.
     Gone,
+    /// Its function or project holds as many names as its claim's quota allows; nothing was enqueued.
+    TooManyClaims,
 }
 
 /// How many items of a function a worker can take.
@@ -78,6 +111,8 @@ pub struct Lease {
     pub epoch: u64,
     /// When the item is handed out again unless the lease is extended.
     pub expires_at: Timestamp,
+    /// As it was enqueued.
+    pub footprint: Footprint,
 }
 
 /// A lease by name.
@@ -146,6 +181,12 @@ pub struct QueueDepth {
     pub waiting: u64,
     /// Items that are leased.
     pub leased: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// Those of callers without a key.
+    pub keyless: u64,
+    /// The bytes of these.
+    pub keyless_bytes: u64,
 }
 
 /// Durable, leased work. What is enqueued survives, and ends in exactly one `Finish` or `withdraw`. From the commit of
@@ -168,15 +209,26 @@ pub trait RunQueue: Send + Sync {
     /// Keeps leases until `expires_at`; says of each whether it was still held.
     async fn extend(&self, leases: &[LeaseMark], expires_at: Timestamp) -> PortResult<Vec<bool>>;
 
-    /// Ends leases in one commit; says of each whether it was still held. What was not held changes nothing.
-    async fn settle(&self, settlements: Vec<Settlement>) -> PortResult<Vec<bool>>;
+    /// Ends leases in one commit. A lease that was not held changes nothing.
+    ///
+    /// The inputs of ended runs are kept for replays, within `kept`. The same commit removes those beyond it, of the
+    /// function first, then of the function that keeps most in the project: callers' without a key before others, dead
+    /// letters with their inputs last, the oldest first within each of these.
+    async fn settle(&self, settlements: Vec<Settlement>, kept: ByteBounds) -> PortResult<Settled>;
 
     /// Ends a run that is in the queue, leased or not, with this terminal record. Whoever holds its lease has lost it.
-    /// `false` when it is not in the queue; nothing follows then.
-    async fn withdraw(&self, record: RunRecord, sequel: Sequel) -> PortResult<bool>;
+    /// `None` when it is not in the queue; nothing follows then.
+    async fn withdraw(&self, record: RunRecord, sequel: Sequel) -> PortResult<Option<Footprint>>;
 
     /// How much waits of every function. Reads the whole queue: for starts and tests.
     async fn depths(&self) -> PortResult<Vec<QueueDepth>>;
+}
+
+// === impl ByteBounds ===
+
+impl ByteBounds {
+    /// No bound.
+    pub const NONE: Self = Self { function: u64::MAX, project: u64::MAX };
 }
 
 // === impl Lease ===

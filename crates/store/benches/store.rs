@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use faas_ports::{Collection, Expect, Expiry, Key, LogQuery, RunQuery, Want, Write};
+use faas_ports::{ByteBounds, Collection, Expect, Expiry, Key, LogQuery, RunQuery, Want, Write};
 use faas_store::{Store, StoreConfig};
 use faas_testkit::fixture::{EPOCH, at, everything, finish, fresh, log_line, new_item, queued_run, succeeded};
 use faas_types::{Bundle, BundleFile, Code, Digest, FunctionId, ProjectId, RunRecord, RunState};
@@ -110,7 +110,8 @@ async fn leases(store: &Arc<Store>, owner: (ProjectId, FunctionId)) {
             break;
         }
         count += leases.len() as u64;
-        store.queue().settle(leases.iter().map(finish).collect()).await.expect("settle");
+        let ends = leases.iter().map(finish).collect();
+        store.queue().settle(ends, ByteBounds::NONE).await.expect("settle");
     }
     report("lease and settle by 100", count, begun.elapsed());
 }

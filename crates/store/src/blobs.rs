@@ -85,7 +85,12 @@ impl FileBlobs {
 impl Blobs for FileBlobs {
     async fn put(&self, bytes: Bytes) -> PortResult<Digest> {
         self.core.space.admit()?;
-        self.blocking(move |tree| tree.put(&bytes)).await
+        self.blocking(move |tree| tree.put(&[&bytes])).await
+    }
+
+    async fn put_marked(&self, mark: u128, bytes: Bytes) -> PortResult<Digest> {
+        self.core.space.admit()?;
+        self.blocking(move |tree| tree.put(&[&mark.to_be_bytes(), &bytes])).await
     }
 
     async fn get(&self, digest: &Digest) -> PortResult<Bytes> {
@@ -156,25 +161,31 @@ impl Tree {
         self.root.join(start).join(rest)
     }
 
-    fn put(&self, bytes: &[u8]) -> PortResult<Digest> {
-        let digest = Digest::from_bytes(*blake3::hash(bytes).as_bytes());
+    /// Stores the parts, one behind the other.
+    fn put(&self, parts: &[&[u8]]) -> PortResult<Digest> {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            hasher.update(part);
+        }
+        let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
         let path = self.path(&digest);
         let shelf = path.parent().unwrap_or(&self.root);
-        let stored = fs::metadata(&path).is_ok_and(|found| found.len() == bytes.len() as u64);
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let stored = fs::metadata(&path).is_ok_and(|found| found.len() == length as u64);
         // Compared, so that storing the bytes again mends a damaged file; renewed, so that none is collected meanwhile.
-        if !stored || fs::read(&path).is_ok_and(|found| found != bytes) || !self.renew(&digest)? {
-            self.write(&path, bytes).map_err(|error| PortError::io("cannot store a blob", error))?;
+        if !stored || fs::read(&path).is_ok_and(|found| !is_joined(&found, parts)) || !self.renew(&digest)? {
+            self.write(&path, parts).map_err(|error| PortError::io("cannot store a blob", error))?;
         }
         // Also when it was there: another put may be between its rename and its sync.
         self.fsync.dir(shelf).map_err(|error| PortError::io("cannot store a blob", error))?;
         Ok(digest)
     }
 
-    fn write(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    fn write(&self, path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
         let draft = self.root.join(DRAFTS).join(self.drafts.fetch_add(1, Ordering::Relaxed).to_string());
         let write = || {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-            file.write_all(bytes)?;
+            parts.iter().try_for_each(|part| file.write_all(part))?;
             self.fsync.file(&file)?;
             let _naming = self.naming.lock();
             fs::rename(&draft, path)
@@ -267,6 +278,12 @@ impl Tree {
 fn renewed_at(meta: &fs::Metadata) -> Timestamp {
     let since = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
     Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Whether these are the parts, one behind the other.
+fn is_joined(mut bytes: &[u8], parts: &[&[u8]]) -> bool {
+    let begins = parts.iter().all(|part| bytes.strip_prefix(*part).map(|rest| bytes = rest).is_some());
+    begins && bytes.is_empty()
 }
 
 fn is_named(bytes: &[u8], digest: &Digest) -> bool {

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_ports::{Callbacks, NewCallback, PortResult, TakeCallbacks, TakenCallback};
+use faas_ports::{CallbackDepth, Callbacks, NewCallback, PortResult, TakeCallbacks, TakenCallback};
 use faas_types::{Callback, ProjectId, RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::history::{decode, encoded};
 use crate::queue::SqliteQueue;
-use crate::sqlite::{self, WorkResult, id_blob, millis, timestamp};
+use crate::sqlite::{self, WorkResult, id_blob, millis, timestamp, unsigned};
 
 /// Hosts that one look visits; those behind them are found by a later look.
 const HOSTS_MAX: usize = 1_000;
@@ -35,13 +35,26 @@ impl Callbacks for SqliteQueue {
         run: RunId,
         callback: Callback,
         again: Option<Timestamp>,
-    ) -> PortResult<()> {
+    ) -> PortResult<bool> {
         let note = || {
             let callback = callback.clone();
             let work = move |connection: &Connection| note(connection, project, run, callback.clone(), again);
-            self.core.main.write(work, |()| {})
+            self.core.main.write(work, |_| {})
         };
         self.core.space.freeing(note).await
+    }
+
+    async fn callback_depths(&self) -> PortResult<Vec<CallbackDepth>> {
+        let work = |connection: &Connection| {
+            let mut select = connection
+                .prepare_cached("SELECT project, count(*), sum(length(body)) FROM callbacks GROUP BY project")?;
+            let depths = select.query_map([], |row| {
+                let (messages, bytes) = (unsigned(row.get(1)?), unsigned(row.get(2)?));
+                Ok(CallbackDepth { project: sqlite::id(row.get(0)?), messages, bytes })
+            })?;
+            Ok(depths.collect::<Result<_, _>>()?)
+        };
+        self.core.main.read(work).await
     }
 }
 
@@ -122,7 +135,7 @@ fn note(
     run: RunId,
     callback: Callback,
     again: Option<Timestamp>,
-) -> WorkResult<()> {
+) -> WorkResult<bool> {
     let key = (id_blob(project), id_blob(run));
     let changed = match again {
         Some(at) => connection
@@ -136,7 +149,8 @@ fn note(
         .prepare_cached("SELECT record FROM runs WHERE project = ?1 AND id = ?2")?
         .query_row(params![key.0, key.1], |row| row.get(0))
         .optional()?;
-    let Some(json) = json.filter(|_| changed > 0) else { return Ok(()) };
+    let went = again.is_none() && changed > 0;
+    let Some(json) = json.filter(|_| changed > 0) else { return Ok(went) };
     let mut record = decode(&json)?;
     record.onward.get_or_insert_default().callback = Some(callback);
     connection.prepare_cached("UPDATE runs SET record = ?3 WHERE project = ?1 AND id = ?2")?.execute(params![
@@ -144,5 +158,5 @@ fn note(
         key.1,
         encoded(&record)?
     ])?;
-    Ok(())
+    Ok(went)
 }

@@ -2,12 +2,15 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_ports::{Claim, ClaimRequest, Claimed, Claims, Holder, PortResult};
+use faas_ports::{AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Holder, PortResult};
 use faas_types::{Digest, FunctionId, ProjectId, RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::queue::SqliteQueue;
-use crate::sqlite::{self, WorkResult, id_blob, millis};
+use crate::sqlite::{self, WorkResult, id_blob, integer, millis, unsigned};
+
+/// Answers that one commit drops to make room for another, which is not kept if that is not enough.
+const DROPPED_MAX: usize = 256;
 
 /// Who holds a name.
 pub(crate) struct HeldClaim {
@@ -15,6 +18,15 @@ pub(crate) struct HeldClaim {
     pub(crate) fingerprint: Digest,
     calling: bool,
     reply: Option<Vec<u8>>,
+}
+
+/// Names and the bytes of their answers, of a function or a project.
+#[derive(Clone, Copy, Debug, Default)]
+struct Usage {
+    names: u64,
+    keyless_names: u64,
+    bytes: u64,
+    keyless_bytes: u64,
 }
 
 #[async_trait]
@@ -31,15 +43,29 @@ impl Claims for SqliteQueue {
         run: RunId,
         key: &str,
         reply: Bytes,
+        bounds: AnswerBounds,
     ) -> PortResult<()> {
         let key = key.to_owned();
         let work = move |connection: &Connection| {
-            connection
+            let owner = (id_blob(project), id_blob(function));
+            let keyless: Option<bool> = connection
                 .prepare_cached(
-                    "UPDATE claims SET calling = 0, reply = ?5
-                     WHERE project = ?1 AND function = ?2 AND key = ?3 AND run = ?4",
+                    "UPDATE claims SET calling = 0, reply = ?5, kept = ?6
+                     WHERE project = ?1 AND function = ?2 AND key = ?3 AND run = ?4 RETURNING keyless",
                 )?
-                .execute(params![id_blob(project), id_blob(function), key, id_blob(run), &reply[..]])?;
+                .query_row(
+                    params![owner.0, owner.1, key, id_blob(run), &reply[..], integer(reply.len() as u64)],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            let Some(keyless) = keyless else { return Ok(()) };
+            if !make_room(connection, owner, keyless, bounds)? {
+                connection
+                    .prepare_cached(
+                        "UPDATE claims SET reply = x'', kept = 0 WHERE project = ?1 AND function = ?2 AND key = ?3",
+                    )?
+                    .execute(params![owner.0, owner.1, key])?;
+            }
             Ok(())
         };
         self.core.main.write(work, |()| {}).await
@@ -65,6 +91,7 @@ impl Claims for SqliteQueue {
                          WHERE expires_at <= ?1 AND calling = 0 ORDER BY expires_at LIMIT ?2)",
                 )?
                 .execute(params![millis(now), limit])?;
+            connection.prepare_cached("DELETE FROM claim_usage WHERE names <= 0")?.execute([])?;
             Ok(gone as u64)
         };
         self.core.main.write(work, |_| {}).await
@@ -82,8 +109,83 @@ fn claim(connection: &Connection, request: &ClaimRequest) -> WorkResult<Claimed>
         };
         return Ok(Claimed::Held { run: held.run, same, holder });
     }
+    if !fits(connection, *project, *function, claim.quota)? {
+        return Ok(Claimed::TooMany);
+    }
     take(connection, *project, *function, claim, *run, true)?;
     Ok(Claimed::Yours)
+}
+
+/// Whether another name may be held.
+pub(crate) fn fits(
+    connection: &Connection,
+    project: ProjectId,
+    function: FunctionId,
+    quota: Option<ClaimQuota>,
+) -> WorkResult<bool> {
+    let Some(quota) = quota else { return Ok(true) };
+    let names = |usage: Usage| if quota.keyless { usage.keyless_names } else { usage.names };
+    let (project, function) = (id_blob(project), id_blob(function));
+    Ok(names(usage(connection, project, &function)?) < quota.function
+        && names(usage(connection, project, PROJECT)?) < quota.project)
+}
+
+/// The function of a project's own row.
+const PROJECT: &[u8] = &[];
+
+fn usage(connection: &Connection, project: [u8; 16], function: &[u8]) -> WorkResult<Usage> {
+    let usage = connection
+        .prepare_cached(
+            "SELECT names, keyless_names, bytes, keyless_bytes FROM claim_usage WHERE project = ?1 AND function = ?2",
+        )?
+        .query_row(params![project, function], |row| {
+            Ok(Usage {
+                names: unsigned(row.get(0)?),
+                keyless_names: unsigned(row.get(1)?),
+                bytes: unsigned(row.get(2)?),
+                keyless_bytes: unsigned(row.get(3)?),
+            })
+        })
+        .optional()?;
+    Ok(usage.unwrap_or_default())
+}
+
+/// Drops old answers until the bounds hold. `false` when so many would have to go that the newest one should.
+fn make_room(
+    connection: &Connection,
+    (project, function): ([u8; 16], [u8; 16]),
+    keyless: bool,
+    bounds: AnswerBounds,
+) -> WorkResult<bool> {
+    for _ in 0..DROPPED_MAX {
+        let (own, all) = (usage(connection, project, &function)?, usage(connection, project, PROJECT)?);
+        // Answers without a key stand first, so that one that goes for their own bound is one of them.
+        let function_full = own.bytes > bounds.all.function || (keyless && own.keyless_bytes > bounds.keyless.function);
+        let project_full = all.bytes > bounds.all.project || (keyless && all.keyless_bytes > bounds.keyless.project);
+        let dropped = if function_full {
+            connection
+                .prepare_cached(
+                    "UPDATE claims SET reply = x'', kept = 0 WHERE (project, function, key) IN (
+                         SELECT project, function, key FROM claims INDEXED BY claims_kept
+                         WHERE project = ?1 AND function = ?2 AND kept > 0 ORDER BY keyless DESC, expires_at LIMIT 1)",
+                )?
+                .execute(params![project, function])?
+        } else if project_full {
+            connection
+                .prepare_cached(
+                    "UPDATE claims SET reply = x'', kept = 0 WHERE (project, function, key) IN (
+                         SELECT project, function, key FROM claims INDEXED BY claims_kept_project
+                         WHERE project = ?1 AND kept > 0 ORDER BY keyless DESC, expires_at LIMIT 1)",
+                )?
+                .execute([project])?
+        } else {
+            return Ok(true);
+        };
+        if dropped == 0 {
+            break;
+        }
+    }
+    Ok(false)
 }
 
 /// Who holds a name that has not expired. A call whose caller waits holds it however long that takes.
@@ -120,10 +222,14 @@ pub(crate) fn take(
     run: RunId,
     calling: bool,
 ) -> WorkResult<()> {
+    // Not replaced in one statement: that would not be counted out.
+    connection
+        .prepare_cached("DELETE FROM claims WHERE project = ?1 AND function = ?2 AND key = ?3")?
+        .execute(params![id_blob(project), id_blob(function), claim.key])?;
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO claims (project, function, key, run, fingerprint, expires_at, calling, reply)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)",
+            "INSERT INTO claims (project, function, key, run, fingerprint, expires_at, calling, keyless)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             id_blob(project),
@@ -133,6 +239,7 @@ pub(crate) fn take(
             claim.fingerprint.as_bytes(),
             millis(claim.expires_at),
             calling,
+            claim.quota.is_some_and(|quota| quota.keyless),
         ])?;
     Ok(())
 }

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_ports::{DeadLetter, DeadLetterQuery, DeadLetters, PortResult};
+use faas_ports::{DeadLetter, DeadLetterQuery, DeadLetters, PortResult, Removed};
 use faas_types::{ProjectId, RunId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::history::decode;
-use crate::queue::SqliteQueue;
+use crate::queue::{SqliteQueue, kept};
 use crate::run_filter::{code_number, first_id};
 use crate::sqlite::{self, WorkResult, id_blob, millis, timestamp};
 
@@ -29,11 +29,15 @@ impl DeadLetters for SqliteQueue {
         self.core.main.read(work).await
     }
 
-    async fn purge(&self, project: ProjectId, runs: Vec<RunId>) -> PortResult<u64> {
+    async fn purge(&self, project: ProjectId, runs: Vec<RunId>) -> PortResult<Removed> {
         let purge = || {
             let runs = runs.clone();
             let work = move |connection: &Connection| {
-                runs.iter().try_fold(0, |gone, run| Ok(gone + forget(connection, id_blob(project), id_blob(*run))?))
+                let mut removed = Removed::default();
+                for run in &runs {
+                    forget(connection, id_blob(project), id_blob(*run), &mut removed)?;
+                }
+                Ok(removed)
             };
             self.core.main.write(work, |_| {})
         };
@@ -68,7 +72,7 @@ impl DeadLetters for SqliteQueue {
         self.core.main.read(work).await
     }
 
-    async fn expire_dead(&self, before: Timestamp, limit: u32) -> PortResult<u64> {
+    async fn expire_dead(&self, before: Timestamp, limit: u32) -> PortResult<Removed> {
         let expire = || self.core.main.write(move |connection| expire(connection, before, limit), |_| {});
         self.core.space.freeing(expire).await
     }
@@ -106,19 +110,19 @@ fn letter((json, reason, died_at): (String, String, i64)) -> WorkResult<DeadLett
     Ok(DeadLetter { record: decode(&json)?, reason, died_at: timestamp(died_at) })
 }
 
-fn forget(connection: &Connection, project: [u8; 16], run: [u8; 16]) -> WorkResult<u64> {
-    let gone = connection
-        .prepare_cached("DELETE FROM dead_letters WHERE project = ?1 AND run = ?2")?
-        .execute(params![project, run])?;
-    if gone > 0 {
-        connection
-            .prepare_cached("DELETE FROM inputs WHERE project = ?1 AND run = ?2")?
-            .execute(params![project, run])?;
+fn forget(connection: &Connection, project: [u8; 16], run: [u8; 16], removed: &mut Removed) -> WorkResult<()> {
+    let function: Option<[u8; 16]> = connection
+        .prepare_cached("DELETE FROM dead_letters WHERE project = ?1 AND run = ?2 RETURNING function")?
+        .query_row(params![project, run], |row| row.get(0))
+        .optional()?;
+    if let Some(function) = function {
+        removed.rows += 1;
+        removed.freed.extend(kept::forget_dead(connection, project, function, run)?);
     }
-    Ok(gone as u64)
+    Ok(())
 }
 
-fn expire(connection: &Connection, before: Timestamp, limit: u32) -> WorkResult<u64> {
+fn expire(connection: &Connection, before: Timestamp, limit: u32) -> WorkResult<Removed> {
     let letters = connection
         .prepare_cached(
             "DELETE FROM dead_letters WHERE (project, run) IN (
@@ -126,16 +130,6 @@ fn expire(connection: &Connection, before: Timestamp, limit: u32) -> WorkResult<
                  WHERE died_at < ?1 ORDER BY died_at LIMIT ?2)",
         )?
         .execute(params![millis(before), limit])?;
-    // Ids begin with their time, so within a project the oldest inputs come first.
-    let inputs = connection
-        .prepare_cached(
-            "DELETE FROM inputs WHERE (project, run) IN (
-                 SELECT i.project, i.run FROM inputs AS i
-                 WHERE i.run < ?1
-                   AND NOT EXISTS (SELECT 1 FROM queue AS q WHERE q.project = i.project AND q.run = i.run)
-                   AND NOT EXISTS (SELECT 1 FROM dead_letters AS d WHERE d.project = i.project AND d.run = i.run)
-                 LIMIT ?2)",
-        )?
-        .execute(params![first_id(before), limit])?;
-    Ok((letters + inputs) as u64)
+    let (inputs, freed) = kept::expire(connection, before, limit)?;
+    Ok(Removed { rows: letters as u64 + inputs, freed })
 }

@@ -1,6 +1,7 @@
 //! The run queue in SQLite.
 
 mod enqueue;
+pub(crate) mod kept;
 mod lease;
 mod settle;
 pub(crate) mod waiting;
@@ -12,9 +13,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use faas_ports::{
-    Enqueued, Lease, LeaseMark, NewItem, Outlook, PortResult, QueueDepth, RunQueue, Sequel, Settlement, Want,
+    ByteBounds, Enqueued, Footprint, Lease, LeaseMark, NewItem, Outlook, PortResult, QueueDepth, RunQueue, Sequel,
+    Settled, Settlement, Want,
 };
-use faas_types::{RunRecord, Timestamp};
+use faas_types::{Digest, RunRecord, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::sqlite::{self, WorkResult, id_blob, integer, unsigned};
@@ -69,18 +71,18 @@ impl RunQueue for SqliteQueue {
         self.core.main.write(work, |_| {}).await
     }
 
-    async fn settle(&self, settlements: Vec<Settlement>) -> PortResult<Vec<bool>> {
+    async fn settle(&self, settlements: Vec<Settlement>, kept: ByteBounds) -> PortResult<Settled> {
         let rows = settlements.into_iter().map(settle::Row::new).collect::<PortResult<Vec<_>>>()?;
         let rows = Arc::new(rows);
         let finish = || {
             let rows = Arc::clone(&rows);
-            let work = move |connection: &Connection| rows.iter().map(|row| settle::settle(connection, row)).collect();
-            self.core.main.write(work, |_: &Vec<bool>| {})
+            let work = move |connection: &Connection| settle::settle_all(connection, &rows, kept);
+            self.core.main.write(work, |_: &Settled| {})
         };
         self.core.space.freeing(finish).await
     }
 
-    async fn withdraw(&self, record: RunRecord, sequel: Sequel) -> PortResult<bool> {
+    async fn withdraw(&self, record: RunRecord, sequel: Sequel) -> PortResult<Option<Footprint>> {
         let row = Arc::new(settle::EndRow::new(record, sequel)?);
         let finish = || {
             let row = Arc::clone(&row);
@@ -113,8 +115,10 @@ fn held(connection: &Connection, lease: LeaseMark) -> WorkResult<Option<i64>> {
 }
 
 fn depths(connection: &Connection) -> WorkResult<Vec<QueueDepth>> {
-    let mut select = connection
-        .prepare_cached("SELECT project, function, count(*), count(worker) FROM queue GROUP BY project, function")?;
+    let mut select = connection.prepare_cached(
+        "SELECT project, function, count(*), count(worker), sum(bytes), sum(keyless), sum(bytes * keyless)
+         FROM queue GROUP BY project, function",
+    )?;
     let depth = |row: &rusqlite::Row<'_>| {
         let (all, leased): (i64, i64) = (row.get(2)?, row.get(3)?);
         Ok(QueueDepth {
@@ -122,7 +126,17 @@ fn depths(connection: &Connection) -> WorkResult<Vec<QueueDepth>> {
             function: sqlite::id(row.get(1)?),
             waiting: unsigned(all - leased),
             leased: unsigned(leased),
+            bytes: unsigned(row.get(4)?),
+            keyless: unsigned(row.get(5)?),
+            keyless_bytes: unsigned(row.get(6)?),
         })
     };
     Ok(select.query_map([], depth)?.collect::<Result<_, _>>()?)
+}
+
+/// The columns bytes, keyless and blob, from this one on.
+fn footprint(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Footprint> {
+    let blob: Option<[u8; 32]> = row.get(first + 2)?;
+    let bytes = unsigned(row.get(first)?);
+    Ok(Footprint { bytes, keyless: row.get(first + 1)?, blob: blob.map(Digest::from_bytes) })
 }

@@ -247,6 +247,7 @@ impl Core {
                 include_str!("schema/faas_5.sql"),
                 include_str!("schema/faas_6.sql"),
                 include_str!("schema/faas_7.sql"),
+                include_str!("schema/faas_8.sql"),
             ],
             recover: crate::queue::recover,
             durability: Durability::PowerCut,

@@ -71,6 +71,7 @@ async fn onward() {
 async fn dead_letters() {
     let (_dir, store) = store();
     suite::dead_letters(&*store.dead_letters(), &*store.queue()).await;
+    suite::kept_inputs(&*store.dead_letters(), &*store.queue()).await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_ports::{Collection, Expect, Expiry, Key, PortError, Write};
+use faas_ports::{ByteBounds, Collection, Expect, Expiry, Key, PortError, Write};
 use faas_store::{Store, StoreConfig};
 use faas_testkit::fixture::{EPOCH, at, everything, finish, fresh, new_item, queued_run, succeeded};
 use faas_types::{Digest, FunctionId, ProjectId};
@@ -118,7 +118,7 @@ async fn below_the_low_water_mark_only_new_work_is_refused() {
     let wants = [everything(project, function)];
     let lease = store.queue().lease("test", &wants, Duration::from_secs(9), EPOCH).await.expect("lease").remove(0);
     store.history().record(vec![succeeded(queued_run(project, function, at(0)))]).await.expect("record an outcome");
-    assert_eq!(store.queue().settle(vec![finish(&lease)]).await.expect("settle"), [true]);
+    assert_eq!(store.queue().settle(vec![finish(&lease)], ByteBounds::NONE).await.expect("settle").held, [true]);
     store.registry().commit(delete(project, "kept")).await.expect("delete");
     for digest in &blobs {
         store.blobs().get(digest).await.expect("read");
@@ -157,8 +157,8 @@ async fn on_a_full_disk_the_ballast_lets_deletes_work() {
     for n in 0..200 {
         store.registry().commit(delete(project, &format!("n{n}"))).await.expect("delete on a full disk");
     }
-    let settled = store.queue().settle(vec![finish(&lease)]).await.expect("settle on a full disk");
-    assert_eq!(settled, [true]);
+    let settled = store.queue().settle(vec![finish(&lease)], ByteBounds::NONE).await.expect("settle on a full disk");
+    assert_eq!(settled.held, [true]);
     let all = Expiry { runs_before: at(1000), ..Expiry::nothing(project, 10) };
     assert_eq!(store.history().expire(&all).await.expect("expire on a full disk").runs, 2);
 

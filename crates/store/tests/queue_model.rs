@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_ports::{Lease, NewItem, RunHistory, RunQuery, RunQueue, Sequel, Settlement, Verdict};
+use faas_ports::{ByteBounds, Footprint, Lease, NewItem, RunHistory, RunQuery, RunQueue, Sequel, Settlement, Verdict};
 use faas_store::{Store, StoreConfig};
 use faas_testkit::fixture::{at, everything, finish, fresh, new_item};
 use faas_testkit::{MemoryHistory, MemoryQueue};
-use faas_types::{FunctionId, ProjectId, RunRecord, RunState};
+use faas_types::{Digest, FunctionId, ProjectId, RunRecord, RunState};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
+
+/// Room for the inputs of two or three ended runs, so that some have to go.
+const KEPT: ByteBounds = ByteBounds { function: 320, project: 280 };
 
 /// One step. Indexes choose among the leases handed out so far, held or not.
 #[derive(Clone, Debug)]
@@ -87,7 +90,7 @@ impl Side {
             }
         };
         match done {
-            Some(settlements) => format!("{:?}", self.queue.settle(settlements).await),
+            Some(settlements) => format!("{:?}", self.queue.settle(settlements, KEPT).await),
             None => String::new(),
         }
     }
@@ -134,6 +137,11 @@ async fn compare(store: &Store, steps: &[Step]) -> Result<(), TestCaseError> {
             item.ordering_key = key.map(|key| key.to_string());
             item.priority = *priority;
             item.not_before = at(now + delay);
+            let mut name = [*priority; 32];
+            name[..16].copy_from_slice(&item.record.id.as_u128().to_be_bytes());
+            let bytes = 100 + u64::from(*priority);
+            let blob = Some(Digest::from_bytes(name));
+            item.footprint = Footprint { bytes, keyless: priority % 2 == 1, blob };
         }
         let wanted = model.take(step, &item, now).await;
         let found = tested.take(step, &item, now).await;
@@ -154,7 +162,7 @@ async fn empty(queue: &dyn RunQueue, owner: Owner) {
         if leases.is_empty() {
             return;
         }
-        queue.settle(leases.iter().map(finish).collect()).await.expect("settle");
+        queue.settle(leases.iter().map(finish).collect(), KEPT).await.expect("settle");
     }
 }
 

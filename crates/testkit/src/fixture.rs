@@ -1,6 +1,6 @@
 //! Nouns for tests: fresh ids, and records with sensible fields.
 
-use faas_ports::{IdSource, Lease, NewItem, Sequel, Settlement, SystemClock, Verdict, Want};
+use faas_ports::{Footprint, IdSource, Lease, NewItem, Sequel, Settlement, SystemClock, Verdict, Want};
 use faas_types::{
     AttemptRecord, FunctionId, FunctionName, Id, IdKind, IsolationLevel, JsonText, LogLevel, LogLine, LogStream,
     ProjectId, RunId, RunRecord, RunState, Stage, Timestamp, TriggerKind,
@@ -112,6 +112,7 @@ pub fn new_item(project: ProjectId, function: FunctionId) -> NewItem {
         input: bytes::Bytes::from_static(b"payload"),
         claim: None,
         redrives: None,
+        footprint: Footprint { bytes: 100, ..Footprint::default() },
     }
 }
 

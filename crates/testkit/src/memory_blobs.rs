@@ -67,6 +67,10 @@ impl Blobs for MemoryBlobs {
         Ok(digest)
     }
 
+    async fn put_marked(&self, mark: u128, bytes: Bytes) -> PortResult<Digest> {
+        self.put([&mark.to_be_bytes()[..], &bytes[..]].concat().into()).await
+    }
+
     async fn get(&self, digest: &Digest) -> PortResult<Bytes> {
         let found = self.blobs.lock().get(digest).map(|kept| kept.bytes.clone());
         let bytes = found.ok_or_else(|| PortError::NotFound { what: format!("blob {digest}") })?;

@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod claims;
+mod kept;
 mod letters;
 mod topics;
 
@@ -12,8 +13,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use faas_ports::{
-    DeadLetter, Enqueued, Lease, LeaseMark, NewItem, Outlook, PortError, PortResult, QueueDepth, RunHistory, RunQueue,
-    Sequel, Settlement, Verdict, Want,
+    ByteBounds, DeadLetter, Enqueued, Footprint, Lease, LeaseMark, NewItem, Outlook, PortError, PortResult, QueueDepth,
+    RunHistory, RunQueue, Sequel, Settled, Settlement, Verdict, Want,
 };
 use faas_types::{FunctionId, ProjectId, RunId, RunRecord, RunState, Timestamp};
 use parking_lot::Mutex;
@@ -21,6 +22,7 @@ use parking_lot::Mutex;
 use crate::MemoryHistory;
 use callbacks::CallbackTable;
 use claims::ClaimTable;
+use kept::KeptTable;
 use topics::TopicTable;
 
 /// Items in a list, in the order of enqueuing. Every call reads all of it.
@@ -35,6 +37,8 @@ struct State {
     slots: Vec<Slot>,
     inputs: BTreeMap<(ProjectId, RunId), Bytes>,
     dead: BTreeMap<(ProjectId, RunId), DeadLetter>,
+    /// Inputs of ended runs.
+    kept: KeptTable,
     claims: ClaimTable,
     callbacks: CallbackTable,
     topics: TopicTable,
@@ -51,6 +55,7 @@ struct Slot {
     due_at: Timestamp,
     epoch: u64,
     leased: bool,
+    footprint: Footprint,
 }
 
 // === impl MemoryQueue ===
@@ -102,27 +107,32 @@ impl RunQueue for MemoryQueue {
         Ok(leases.iter().map(&mut extend).collect())
     }
 
-    async fn settle(&self, settlements: Vec<Settlement>) -> PortResult<Vec<bool>> {
+    async fn settle(&self, settlements: Vec<Settlement>, kept: ByteBounds) -> PortResult<Settled> {
         let mut shown = Vec::new();
-        let held = {
+        let settled = {
             let mut state = self.state.lock();
-            settlements.into_iter().map(|settlement| state.settle(settlement, &mut shown)).collect()
+            let mut ended = Vec::new();
+            let held = settlements.into_iter().map(|settlement| state.settle(settlement, &mut ended, &mut shown));
+            let held = held.collect();
+            Settled { held, freed: state.trim(&ended, kept) }
         };
         self.show(shown).await?;
-        Ok(held)
+        Ok(settled)
     }
 
-    async fn withdraw(&self, record: RunRecord, sequel: Sequel) -> PortResult<bool> {
+    async fn withdraw(&self, record: RunRecord, sequel: Sequel) -> PortResult<Option<Footprint>> {
         let mut shown = vec![record.clone()];
-        {
+        let footprint = {
             let mut state = self.state.lock();
             let is_it = |slot: &Slot| (slot.record.project, slot.record.id) == (record.project, record.id);
-            let Some(index) = state.slots.iter().position(is_it) else { return Ok(false) };
-            state.slots.remove(index);
+            let Some(index) = state.slots.iter().position(is_it) else { return Ok(None) };
+            let slot = state.slots.remove(index);
+            state.kept.add(&slot, false);
             state.follow(&record, sequel, &mut shown);
-        }
+            slot.footprint
+        };
         self.show(shown).await?;
-        Ok(true)
+        Ok(Some(footprint))
     }
 
     async fn depths(&self) -> PortResult<Vec<QueueDepth>> {
@@ -130,9 +140,18 @@ impl RunQueue for MemoryQueue {
         let mut depths: BTreeMap<(ProjectId, FunctionId), QueueDepth> = BTreeMap::new();
         for slot in &state.slots {
             let (project, function) = slot.owner();
-            let fresh = QueueDepth { project, function, waiting: 0, leased: 0 };
+            let fresh = QueueDepth { project, function, waiting: 0, leased: 0, bytes: 0, keyless: 0, keyless_bytes: 0 };
             let depth = depths.entry((project, function)).or_insert(fresh);
-            if slot.leased { depth.leased += 1 } else { depth.waiting += 1 }
+            if slot.leased {
+                depth.leased += 1;
+            } else {
+                depth.waiting += 1;
+            }
+            depth.bytes += slot.footprint.bytes;
+            if slot.footprint.keyless {
+                depth.keyless += 1;
+                depth.keyless_bytes += slot.footprint.bytes;
+            }
         }
         Ok(depths.into_values().collect())
     }
@@ -163,12 +182,17 @@ impl State {
     }
 
     fn add(&mut self, item: NewItem, shown: &mut Vec<RunRecord>) -> Enqueued {
-        let NewItem { record, not_before, priority, ordering_key, input, claim, redrives } = item;
+        let NewItem { record, not_before, priority, ordering_key, input, claim, redrives, footprint } = item;
         let owner = (record.project, record.function);
         if let Some(claim) = &claim
             && let Some(held) = self.claims.held(owner, &claim.key, record.created_at)
         {
             return Enqueued::Known { run: held.run, same: held.fingerprint == claim.fingerprint };
+        }
+        if let Some(claim) = &claim
+            && !self.claims.fits(owner, claim.quota)
+        {
+            return Enqueued::TooManyClaims;
         }
         if let Some(dead) = redrives
             && self.dead.remove(&(record.project, dead)).is_none()
@@ -181,7 +205,8 @@ impl State {
         self.inputs.insert((record.project, record.id), input);
         shown.push(record.clone());
         let due_at = not_before;
-        self.slots.push(Slot { record, priority, ordering_key, deliveries: 0, due_at, epoch: 0, leased: false });
+        let (deliveries, epoch, leased) = (0, 0, false);
+        self.slots.push(Slot { record, priority, ordering_key, deliveries, due_at, epoch, leased, footprint });
         Enqueued::Accepted
     }
 
@@ -237,16 +262,24 @@ impl State {
                 deliveries: slot.deliveries,
                 epoch: self.epoch,
                 expires_at,
+                footprint: slot.footprint,
             });
         }
         (leases, shown)
     }
 
-    fn settle(&mut self, settlement: Settlement, shown: &mut Vec<RunRecord>) -> bool {
+    fn settle(
+        &mut self,
+        settlement: Settlement,
+        ended: &mut Vec<(ProjectId, FunctionId)>,
+        shown: &mut Vec<RunRecord>,
+    ) -> bool {
         let Some(index) = self.held(&settlement.lease) else { return false };
         match settlement.verdict {
             Verdict::Finish { record, dead, sequel } => {
-                self.slots.remove(index);
+                let slot = self.slots.remove(index);
+                self.kept.add(&slot, dead.is_some());
+                ended.push(slot.owner());
                 self.follow(&record, sequel, shown);
                 if let Some(reason) = dead {
                     let died_at = record.finished_at.unwrap_or(record.created_at);

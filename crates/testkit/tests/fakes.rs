@@ -50,6 +50,7 @@ async fn onward() {
 async fn dead_letters() {
     let queue = MemoryQueue::default();
     suite::dead_letters(&queue, &queue).await;
+    suite::kept_inputs(&queue, &queue).await;
 }
 
 #[tokio::test]

@@ -50,6 +50,22 @@ pub struct RetryPolicy {
     pub on: Vec<RetryClass>,
 }
 
+/// What a caller can want of a run besides that it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOption {
+    /// That it begins later.
+    Delay,
+    /// How long after its acceptance an attempt may begin.
+    MaxAge,
+    /// That it goes before others.
+    Priority,
+    /// That it waits for others with the same key.
+    OrderingKey,
+    /// That its end is posted to a URL.
+    Callback,
+}
+
 /// How runs that are accepted for later are treated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
@@ -58,6 +74,9 @@ pub struct Background {
     pub mode: InvocationMode,
     /// Runs that may wait; more are refused.
     pub backlog_max: u32,
+    /// What callers without a key may want of a run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keyless_options: Vec<RunOption>,
     /// When a failed attempt is followed by another.
     pub retry: RetryPolicy,
     /// The function of the same project that goes on when a run has succeeded.
@@ -100,6 +119,25 @@ impl RetryClass {
     }
 }
 
+// === impl RunOption ===
+
+impl RunOption {
+    /// Every option.
+    pub const ALL: [Self; 5] = [Self::Delay, Self::MaxAge, Self::Priority, Self::OrderingKey, Self::Callback];
+
+    /// The option as text, as in a manifest.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delay => "delay",
+            Self::MaxAge => "max_age",
+            Self::Priority => "priority",
+            Self::OrderingKey => "ordering_key",
+            Self::Callback => "callback",
+        }
+    }
+}
+
 // === impl RetryPolicy ===
 
 impl Default for RetryPolicy {
@@ -122,6 +160,7 @@ impl Default for Background {
         Self {
             mode: InvocationMode::default(),
             backlog_max: limits::BACKLOG_DEFAULT,
+            keyless_options: Vec::new(),
             retry: RetryPolicy::default(),
             on_success: None,
             on_failure: None,

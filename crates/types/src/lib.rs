@@ -51,7 +51,7 @@ mod webhook_scheme;
 
 pub use alias::{Affinity, Alias, InvalidAffinity, InvalidShare, Lot, Permille, Split};
 pub use allowed::{AllowedTarget, InvalidTarget};
-pub use background::{Background, InvocationMode, RetryClass, RetryPolicy};
+pub use background::{Background, InvocationMode, RetryClass, RetryPolicy, RunOption};
 pub use bundle::{Bundle, BundleFile};
 pub use bytesize::ByteSize;
 pub use canary::{Breach, Canary, CanaryMove, CanaryPolicy, Tally};

@@ -144,6 +144,18 @@ pub const BACKLOG_DEFAULT: u32 = 100_000;
 pub const BACKLOG_MAX: u32 = 1_000_000;
 /// Runs of one project that may wait.
 pub const PROJECT_BACKLOG_MAX: u64 = 1_000_000;
+/// Bytes of runs of one function that wait, with their inputs, when the configuration is silent.
+pub const WAITING_BYTES: u64 = 1 << 30;
+/// Bytes of runs of one project that wait, with their inputs, when the configuration is silent.
+pub const PROJECT_WAITING_BYTES: u64 = 4 << 30;
+/// Bytes that a run in the background counts for besides its input.
+pub const RUN_COST: u64 = 1024;
+/// Bytes of inputs that are kept of one function's ended runs when the configuration is silent.
+pub const INPUT_BYTES: u64 = 1 << 30;
+/// Bytes of inputs that are kept of one project's ended runs when the configuration is silent.
+pub const PROJECT_INPUT_BYTES: u64 = 4 << 30;
+/// What part of what may wait or be kept callers without a key get when the configuration is silent.
+pub const KEYLESS_PERCENT: u8 = 50;
 /// Attempts of one run.
 pub const ATTEMPTS_MAX: u32 = 20;
 /// Attempts of one run when the manifest is silent.
@@ -166,6 +178,16 @@ pub const CALLER_KEY_MAX: usize = 255;
 pub const CLAIM_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Bytes of an answer that is kept for repeated requests with its idempotency key.
 pub const CLAIM_REPLY_MAX: usize = 1 << 20;
+/// The same for callers without a key.
+pub const KEYLESS_REPLY_MAX: usize = 64 << 10;
+/// Idempotency keys of one function when the configuration is silent.
+pub const CLAIMS_MAX: u64 = 1_000_000;
+/// Idempotency keys of one project when the configuration is silent.
+pub const PROJECT_CLAIMS_MAX: u64 = 4_000_000;
+/// Bytes of answers that are kept of one function when the configuration is silent.
+pub const ANSWER_BYTES: u64 = 64 << 20;
+/// Bytes of answers that are kept of one project when the configuration is silent.
+pub const PROJECT_ANSWER_BYTES: u64 = 256 << 20;
 /// How long dead letters and the inputs of ended runs are kept.
 pub const DEAD_LETTER_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Runs that one redrive or purge takes.
@@ -175,6 +197,8 @@ pub const REDRIVE_MAX: u32 = 1_000;
 pub const HOPS_MAX: u32 = 16;
 /// Bytes of a callback's URL.
 pub const CALLBACK_URL_MAX: usize = 2_048;
+/// Bytes of callbacks of one project that are not delivered, when the configuration is silent.
+pub const CALLBACK_BYTES_WAITING: u64 = 1 << 30;
 /// Attempts of one callback.
 pub const CALLBACK_ATTEMPTS_MAX: u32 = 50;
 /// Attempts of one callback when the configuration is silent.

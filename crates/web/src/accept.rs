@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use faas_engine::{Accepted, CallRequest, Engine, Later};
-use faas_types::{Code, Fault, Span, limits};
+use faas_types::{Code, Fault, RunOption, Span, limits};
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -61,7 +61,10 @@ async fn accept_call(engine: &Engine, target: CallTarget, request: Request, id: 
 
 async fn accept(engine: &Engine, target: CallTarget, request: Request) -> Result<Accepted, Fault> {
     let (parts, body) = request.into_parts();
-    let later = Later { details: target.details, ..later(&parts.headers)? };
+    if target.keyless {
+        check_options(&parts.headers, &target.route.version.settings.background.keyless_options)?;
+    }
+    let later = Later { details: target.details, keyless: target.keyless, ..later(&parts.headers)? };
     let body = held_body(&parts.headers, body, engine.room_for_body(&target.route)).await?;
     let call = CallRequest {
         trigger_name: None,
@@ -73,6 +76,25 @@ async fn accept(engine: &Engine, target: CallTarget, request: Request) -> Result
         body,
     };
     engine.accept(target.route, call, later).await
+}
+
+/// Refuses what a caller without a key may not want of a run.
+fn check_options(headers: &HeaderMap, allowed: &[RunOption]) -> Result<(), Fault> {
+    let options = [
+        (DELAY, RunOption::Delay),
+        (MAX_AGE, RunOption::MaxAge),
+        (PRIORITY, RunOption::Priority),
+        (ORDERING_KEY, RunOption::OrderingKey),
+        (CALLBACK, RunOption::Callback),
+    ];
+    let refused = options.into_iter().find(|(name, option)| headers.contains_key(name) && !allowed.contains(option));
+    let Some((name, option)) = refused else { return Ok(()) };
+    let message = format!("the header `{name}` is for callers with a key");
+    Err(Fault::new(Code::Unauthenticated, message).with_hint(format!(
+        "send a key with the scope invoke, or leave the header out; `background.keyless_options = [\"{}\"]` in the manifest \
+         allows it to everybody",
+        option.as_str()
+    )))
 }
 
 fn later(headers: &HeaderMap) -> Result<Later, Fault> {
@@ -163,6 +185,19 @@ mod tests {
         for age in ["1s", "10s"] {
             assert!(pair("10s", age).is_err_and(|fault| fault.message.contains("x-run-max-age")), "{age}");
         }
+    }
+
+    #[test]
+    fn options_of_runs_need_a_key_or_the_manifest() {
+        for name in ["x-run-delay", "x-run-max-age", "x-run-priority", "x-ordering-key", "x-callback-url"] {
+            let fault = check_options(&headers(&[(name, "1")]), &[]).expect_err(name);
+            assert_eq!(fault.code, Code::Unauthenticated);
+            let hint = fault.hint.unwrap_or_default();
+            assert!(fault.message.contains(name) && hint.contains("background.keyless_options"), "{hint}");
+            let named = RunOption::ALL.into_iter().filter(|option| hint.contains(&format!("\"{}\"", option.as_str())));
+            check_options(&headers(&[(name, "1")]), &named.collect::<Vec<_>>()).expect("the manifest allows it");
+        }
+        check_options(&headers(&[("idempotency-key", "k")]), &[]).expect("no option of a run");
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct CallTarget {
     pub prefix: Option<String>,
     /// Whether the caller may know why the function failed.
     pub details: bool,
+    /// Whether the caller showed no key that may call the function.
+    pub keyless: bool,
 }
 
 /// What the headers of an answer tell of its call.
@@ -57,11 +59,23 @@ struct CallFacts<'a> {
 pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, id: &RequestId) -> Response {
     let (parts, body) = request.into_parts();
     let streams = target.route.version.streams_bodies;
-    let (body, arriving) = match body_of_call(&parts.headers, body, streams, engine.room_for_body(&target.route)).await
-    {
-        Ok(InvocationBody::Whole(body)) => (body, None),
-        Ok(InvocationBody::Stream(arriving)) => (bytes::Bytes::new(), Some(arriving)),
-        Err(fault) => return render(&fault, id, None),
+    match body_of_call(&parts.headers, body, streams, engine.room_for_body(&target.route)).await {
+        Ok(body) => answer_with(engine, target, parts, body, id).await,
+        Err(fault) => render(&fault, id, None),
+    }
+}
+
+/// The same for a request whose body was taken in.
+pub(crate) async fn answer_with(
+    engine: &Engine,
+    target: CallTarget,
+    parts: Parts,
+    body: InvocationBody,
+    id: &RequestId,
+) -> Response {
+    let (body, arriving) = match body {
+        InvocationBody::Whole(body) => (body, None),
+        InvocationBody::Stream(arriving) => (bytes::Bytes::new(), Some(arriving)),
     };
     let call = CallRequest {
         trigger: target.trigger,

@@ -4,15 +4,16 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use faas_engine::{CallRequest, Engine, KeyHolder, Once};
-use faas_types::{Fault, limits};
+use faas_engine::{CallRequest, Engine, InvocationBody, KeyHolder, Once};
+use faas_types::Fault;
 use futures_util::StreamExt;
 use http::header::SET_COOKIE;
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::accept::{IDEMPOTENCY_KEY, key};
 use crate::body::held_body;
-use crate::call::{CallTarget, answer_call, passed_headers};
+use crate::call::{CallTarget, answer_with, passed_headers};
 use crate::problem::ERROR_SOURCE;
 use crate::render;
 use crate::request_id::{self, RequestId};
@@ -25,16 +26,16 @@ type Head = (u16, Vec<(String, String)>);
 /// Calls a function once for each key and answers all who ask.
 pub(crate) async fn answer_once(engine: &Engine, target: CallTarget, request: Request, id: &RequestId) -> Response {
     match first(engine, &target, request).await {
-        Ok((Once::First(holder), request)) => {
-            let response = answer_call(engine, target, request, id).await;
+        Ok((Once::First(holder), parts, body)) => {
+            let response = answer_with(engine, target, parts, InvocationBody::Whole(body), id).await;
             keep(holder, response).await
         }
-        Ok((Once::Again(reply), _)) => again(&reply, id),
+        Ok((Once::Again(reply), ..)) => again(&reply, id),
         Err(fault) => render(&fault, id, None),
     }
 }
 
-async fn first(engine: &Engine, target: &CallTarget, request: Request) -> Result<(Once, Request), Fault> {
+async fn first(engine: &Engine, target: &CallTarget, request: Request) -> Result<(Once, Parts, Bytes), Fault> {
     let (parts, body) = request.into_parts();
     let body = held_body(&parts.headers, body, engine.room_for_body(&target.route)).await?;
     let name = key(&parts.headers, &IDEMPOTENCY_KEY)?.unwrap_or_default();
@@ -47,8 +48,8 @@ async fn first(engine: &Engine, target: &CallTarget, request: Request) -> Result
         headers: passed_headers(&parts, None),
         body: body.clone(),
     };
-    let once = engine.once(&target.route, name, &call).await?;
-    Ok((once, Request::from_parts(parts, Body::from(body))))
+    let once = engine.once(&target.route, name, &call, target.keyless).await?;
+    Ok((once, parts, body))
 }
 
 /// Keeps an answer that the function chose. A failure frees the key, so that the request may be tried again.
@@ -78,7 +79,7 @@ async fn keep(holder: KeyHolder, response: Response) -> Response {
     let headers = kept.map(|(name, value)| (name.to_string(), text(value))).collect();
     let kept: Head = (head.status.as_u16(), headers);
     let reply = match serde_json::to_vec(&kept) {
-        Ok(mut reply) if bytes.len() <= limits::CLAIM_REPLY_MAX => {
+        Ok(mut reply) if bytes.len() <= holder.answer_max() => {
             reply.push(b'\n');
             reply.extend_from_slice(&bytes);
             reply.into()

@@ -82,7 +82,8 @@ fn the_three_syntaxes_mean_the_same() {
     assert_eq!(from_json.map(unplaced), Ok(from_toml));
 }
 
-const ONWARD: &str = "name = 'a'\nbackground = { on_success = 'b', on_failure = 'a' }";
+const ONWARD: &str =
+    "name = 'a'\nbackground = { on_success = 'b', on_failure = 'a', keyless_options = ['delay', 'ordering_key'] }";
 
 #[test]
 fn json_carries_everything_to_the_server() {
@@ -118,6 +119,11 @@ fn each_bad_value_is_told_with_place_and_way_out() {
         ("entrypoint = \"../x:y\"", "1:14: `entrypoint`: `../x:y` is not"),
         ("auth = \"open\"", "1:8: `auth` is \"private\" or \"public\", not \"open\""),
         ("background.on_success = \"B C\"", "1:25: `background.on_success`: `B C` is not a valid function name"),
+        ("background.keyless_options = [\"later\"]", "1:31: `later` is not an option of a run; use \"delay\""),
+        (
+            "background.keyless_options = [\"delay\", \"delay\"]",
+            "1:40: `background.keyless_options` names delay twice; remove one",
+        ),
         ("background.callback_url = \"x\"", "1:12: unknown key `background.callback_url`"),
         ("timeout = \"16m\"", "1:11: `timeout` must be between 1s and 15m"),
         ("timeout = 0", "1:11: `timeout` must be between 1s and 15m"),

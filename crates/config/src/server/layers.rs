@@ -22,6 +22,8 @@ struct FileLayer {
     metrics: MetricsLayer,
     cache: CacheLayer,
     callbacks: CallbacksLayer,
+    background: BackgroundLayer,
+    idempotency: IdempotencyLayer,
     preflight: PreflightLayer,
     build: BuildLayer,
     egress: EgressOverrides,
@@ -75,6 +77,26 @@ struct CallbacksLayer {
     allow: Option<Vec<AllowedTarget>>,
     attempts_max: Option<u32>,
     backoff: Option<Span>,
+    waiting_bytes: Option<ByteSize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct BackgroundLayer {
+    waiting_bytes: Option<ByteSize>,
+    project_waiting_bytes: Option<ByteSize>,
+    input_bytes: Option<ByteSize>,
+    project_input_bytes: Option<ByteSize>,
+    keyless_percent: Option<u8>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct IdempotencyLayer {
+    keys_max: Option<u64>,
+    project_keys_max: Option<u64>,
+    answer_bytes: Option<ByteSize>,
+    project_answer_bytes: Option<ByteSize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -194,6 +216,16 @@ pub(super) fn from_env(env: &impl Fn(&'static str) -> Option<String>) -> Result<
         callbacks_allow: parsed(env, "FAAS_CALLBACKS_ALLOW")?.map(|List(list)| list),
         callbacks_attempts_max: parsed(env, "FAAS_CALLBACKS_ATTEMPTS_MAX")?,
         callbacks_backoff: parsed(env, "FAAS_CALLBACKS_BACKOFF")?,
+        callbacks_waiting_bytes: parsed(env, "FAAS_CALLBACKS_WAITING_BYTES")?,
+        background_waiting_bytes: parsed(env, "FAAS_BACKGROUND_WAITING_BYTES")?,
+        background_project_waiting_bytes: parsed(env, "FAAS_BACKGROUND_PROJECT_WAITING_BYTES")?,
+        background_input_bytes: parsed(env, "FAAS_BACKGROUND_INPUT_BYTES")?,
+        background_project_input_bytes: parsed(env, "FAAS_BACKGROUND_PROJECT_INPUT_BYTES")?,
+        background_keyless_percent: parsed(env, "FAAS_BACKGROUND_KEYLESS_PERCENT")?,
+        idempotency_keys_max: parsed(env, "FAAS_IDEMPOTENCY_KEYS_MAX")?,
+        idempotency_project_keys_max: parsed(env, "FAAS_IDEMPOTENCY_PROJECT_KEYS_MAX")?,
+        idempotency_answer_bytes: parsed(env, "FAAS_IDEMPOTENCY_ANSWER_BYTES")?,
+        idempotency_project_answer_bytes: parsed(env, "FAAS_IDEMPOTENCY_PROJECT_ANSWER_BYTES")?,
         preflight_secrets: parsed(env, "FAAS_PREFLIGHT_SECRETS")?.map(|Switch(on)| on),
         preflight_blocked_files: text("FAAS_PREFLIGHT_BLOCKED_FILES").map(|list| words(&list)),
         // A regular expression may hold a comma: these come from the file alone.
@@ -298,6 +330,16 @@ impl From<FileLayer> for ServerOverrides {
             callbacks_allow: file.callbacks.allow,
             callbacks_attempts_max: file.callbacks.attempts_max,
             callbacks_backoff: file.callbacks.backoff,
+            callbacks_waiting_bytes: file.callbacks.waiting_bytes,
+            background_waiting_bytes: file.background.waiting_bytes,
+            background_project_waiting_bytes: file.background.project_waiting_bytes,
+            background_input_bytes: file.background.input_bytes,
+            background_project_input_bytes: file.background.project_input_bytes,
+            background_keyless_percent: file.background.keyless_percent,
+            idempotency_keys_max: file.idempotency.keys_max,
+            idempotency_project_keys_max: file.idempotency.project_keys_max,
+            idempotency_answer_bytes: file.idempotency.answer_bytes,
+            idempotency_project_answer_bytes: file.idempotency.project_answer_bytes,
             preflight_secrets: file.preflight.secrets,
             preflight_blocked_files: file.preflight.blocked_files,
             preflight_blocked_text: file.preflight.blocked_text,

@@ -53,6 +53,34 @@ pub struct CacheSection {
     pub memory: ByteSize,
 }
 
+/// Runs that are accepted in the background.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BackgroundSection {
+    /// Bytes of the runs of one function that wait, with their inputs.
+    pub waiting_bytes: ByteSize,
+    /// The same for all functions of a project.
+    pub project_waiting_bytes: ByteSize,
+    /// Bytes of inputs that are kept of one function's ended runs, for replays.
+    pub input_bytes: ByteSize,
+    /// The same for all functions of a project.
+    pub project_input_bytes: ByteSize,
+    /// What part of what may wait, and of idempotency keys and their answers, callers without a key may take, in percent.
+    pub keyless_percent: u8,
+}
+
+/// Names that callers give to their requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IdempotencySection {
+    /// Keys of one function that are held at a time.
+    pub keys_max: u64,
+    /// The same for all functions of a project.
+    pub project_keys_max: u64,
+    /// Bytes of answers that are kept of one function.
+    pub answer_bytes: ByteSize,
+    /// The same for all functions of a project.
+    pub project_answer_bytes: ByteSize,
+}
+
 /// Messages about ended runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CallbacksSection {
@@ -62,6 +90,8 @@ pub struct CallbacksSection {
     pub attempts_max: u32,
     /// The pause before the second attempt is a random part of this; it doubles with each attempt.
     pub backoff: Span,
+    /// Bytes of those of one project that are not delivered.
+    pub waiting_bytes: ByteSize,
 }
 
 /// How packages that functions ask for are installed.
@@ -267,6 +297,34 @@ impl Default for CallbacksSection {
             allow: Vec::new(),
             attempts_max: limits::CALLBACK_ATTEMPTS_DEFAULT,
             backoff: Span::from_secs(limits::CALLBACK_BACKOFF_DEFAULT.as_secs()),
+            waiting_bytes: ByteSize::from_bytes(limits::CALLBACK_BYTES_WAITING),
+        }
+    }
+}
+
+// === impl BackgroundSection ===
+
+impl Default for BackgroundSection {
+    fn default() -> Self {
+        Self {
+            waiting_bytes: ByteSize::from_bytes(limits::WAITING_BYTES),
+            project_waiting_bytes: ByteSize::from_bytes(limits::PROJECT_WAITING_BYTES),
+            input_bytes: ByteSize::from_bytes(limits::INPUT_BYTES),
+            project_input_bytes: ByteSize::from_bytes(limits::PROJECT_INPUT_BYTES),
+            keyless_percent: limits::KEYLESS_PERCENT,
+        }
+    }
+}
+
+// === impl IdempotencySection ===
+
+impl Default for IdempotencySection {
+    fn default() -> Self {
+        Self {
+            keys_max: limits::CLAIMS_MAX,
+            project_keys_max: limits::PROJECT_CLAIMS_MAX,
+            answer_bytes: ByteSize::from_bytes(limits::ANSWER_BYTES),
+            project_answer_bytes: ByteSize::from_bytes(limits::PROJECT_ANSWER_BYTES),
         }
     }
 }

@@ -1,91 +1,338 @@
-//! How many accepted runs have not ended, so that too many are refused before they are accepted.
+//! How many accepted runs have not ended, and what they take, so that too many are refused before they are accepted.
 
 use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
 
-use faas_ports::QueueDepth;
-use faas_types::{Code, Fault, FunctionId, FunctionName, ProjectId, limits};
+use faas_ports::{Footprint, QueueDepth};
+use faas_types::{ByteSize, Code, Fault, FunctionId, FunctionName, ProjectId, limits};
 use parking_lot::Mutex;
+
+use super::lanes::LaneKey;
+use crate::call::Route;
+use crate::core::Core;
+use crate::quotas::Quotas;
 
 /// Runs that have not ended, by owner.
 pub(crate) struct Backlog {
+    quotas: Quotas,
     counts: Mutex<Counts>,
 }
 
 #[derive(Default)]
 struct Counts {
-    functions: HashMap<FunctionId, u64>,
-    projects: HashMap<ProjectId, u64>,
+    functions: HashMap<FunctionId, Load>,
+    projects: HashMap<ProjectId, Load>,
+}
+
+/// What has not ended of one owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Load {
+    all: Taken,
+    /// The part of it that callers without a key made.
+    keyless: Taken,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Taken {
+    runs: u64,
+    bytes: u64,
+}
+
+/// Counts a run out again unless it was handed on.
+pub(crate) struct Entry {
+    core: Arc<Core>,
+    owner: Option<(LaneKey, Footprint)>,
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Counts a run in, or refuses it.
+    pub(crate) fn of(core: &Arc<Core>, route: &Route, footprint: Footprint) -> Result<Self, Fault> {
+        let function = &route.entry.record;
+        let owner = (function.project, function.id);
+        let most = route.version.settings.background.backlog_max;
+        core.dispatch.backlog.enter(owner, &function.name, most, footprint)?;
+        Ok(Self { core: Arc::clone(core), owner: Some((owner, footprint)) })
+    }
+
+    /// The run is in the queue or on its way; whoever ends or refuses it counts it out.
+    pub(crate) fn keep(&mut self) {
+        self.owner = None;
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if let Some((owner, footprint)) = self.owner {
+            self.core.dispatch.backlog.leave(owner, footprint);
+        }
+    }
 }
 
 // === impl Backlog ===
 
 impl Backlog {
-    pub(crate) fn new(depths: Vec<QueueDepth>) -> Self {
+    pub(crate) fn new(depths: Vec<QueueDepth>, quotas: Quotas) -> Self {
         let mut counts = Counts::default();
         for depth in depths {
-            let all = depth.waiting + depth.leased;
-            *counts.functions.entry(depth.function).or_default() += all;
-            *counts.projects.entry(depth.project).or_default() += all;
+            let load = Load {
+                all: Taken { runs: depth.waiting + depth.leased, bytes: depth.bytes },
+                keyless: Taken { runs: depth.keyless, bytes: depth.keyless_bytes },
+            };
+            counts.functions.entry(depth.function).or_default().add(load);
+            counts.projects.entry(depth.project).or_default().add(load);
         }
-        Self { counts: Mutex::new(counts) }
+        Self { quotas, counts: Mutex::new(counts) }
     }
 
     /// Counts a run in, or refuses it. Whoever counted it in counts it out when it is not accepted after all.
     pub(crate) fn enter(
         &self,
-        project: ProjectId,
-        function: FunctionId,
+        owner: LaneKey,
         name: &FunctionName,
         max: u32,
+        footprint: Footprint,
     ) -> Result<(), Fault> {
+        let (project, function) = owner;
         let mut counts = self.counts.lock();
-        let (own, all) = (counts.of(function), counts.projects.get(&project).copied().unwrap_or_default());
-        if own >= u64::from(max) {
-            return Err(Fault::new(Code::RateLimited, format!("{own} runs of `{name}` wait already"))
-                .with_hint("send less, or raise `background.backlog_max` in the manifest")
-                .with_retry_after(5));
-        }
-        if all >= limits::PROJECT_BACKLOG_MAX {
-            return Err(Fault::new(Code::Overloaded, format!("{all} runs of this project wait already"))
-                .with_hint("try again when some have ended")
-                .with_retry_after(10));
-        }
-        *counts.functions.entry(function).or_default() += 1;
-        *counts.projects.entry(project).or_default() += 1;
+        let own = counts.functions.get(&function).copied().unwrap_or_default();
+        let all = counts.projects.get(&project).copied().unwrap_or_default();
+        self.check_function(own, name, u64::from(max), footprint)?;
+        self.check_project(all, footprint)?;
+        counts.add(owner, footprint);
         Ok(())
     }
 
     /// Counts a run in, however many wait.
-    pub(crate) fn admit(&self, project: ProjectId, function: FunctionId) {
-        let mut counts = self.counts.lock();
-        *counts.functions.entry(function).or_default() += 1;
-        *counts.projects.entry(project).or_default() += 1;
+    pub(crate) fn admit(&self, owner: LaneKey, footprint: Footprint) {
+        self.counts.lock().add(owner, footprint);
     }
 
     /// A run has ended, or was not accepted.
-    pub(crate) fn leave(&self, project: ProjectId, function: FunctionId) {
+    pub(crate) fn leave(&self, (project, function): LaneKey, footprint: Footprint) {
         let mut counts = self.counts.lock();
-        if let Some(count) = counts.functions.get_mut(&function) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                counts.functions.remove(&function);
-            }
-        }
-        if let Some(count) = counts.projects.get_mut(&project) {
-            *count = count.saturating_sub(1);
-        }
+        let load = Load::of(footprint);
+        remove(&mut counts.functions, &function, load);
+        remove(&mut counts.projects, &project, load);
     }
 
     /// Runs of a function that have not ended.
     pub(crate) fn of(&self, function: FunctionId) -> u64 {
-        self.counts.lock().of(function)
+        self.counts.lock().functions.get(&function).map_or(0, |load| load.all.runs)
+    }
+
+    /// Bytes that all runs which have not ended take.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.counts.lock().projects.values().map(|load| load.all.bytes).sum()
+    }
+
+    fn check_function(&self, own: Load, name: &FunctionName, max: u64, new: Footprint) -> Result<(), Fault> {
+        let full = |message: String| Fault::new(Code::RateLimited, message).with_retry_after(5);
+        let most = Taken { runs: max, bytes: self.quotas.waiting.function };
+        let share = self.share(most);
+        let counted = own.counted(share);
+        if counted.runs >= most.runs {
+            return Err(full(format!("{} runs of `{name}` wait already", counted.runs))
+                .with_hint("send less, or raise `background.backlog_max` in the manifest"));
+        }
+        if counted.is_beyond(new, most) {
+            let (held, most) = (size(counted.bytes), size(most.bytes));
+            return Err(full(format!("runs of `{name}` that wait already take {held}; they may take {most}"))
+                .with_hint(
+                    "send less or smaller bodies, or raise `background.waiting_bytes` in the server's configuration",
+                ));
+        }
+        if new.keyless && own.keyless.is_beyond(new, share) {
+            let message = format!("callers without a key have as many runs of `{name}` waiting as they may");
+            return Err(full(message).with_hint(
+                "send a key, for which the rest of the backlog is kept, or raise `background.keyless_percent` in the \
+                 server's configuration",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_project(&self, all: Load, new: Footprint) -> Result<(), Fault> {
+        let full = |message: String| Fault::new(Code::Overloaded, message).with_retry_after(10);
+        let most = Taken { runs: limits::PROJECT_BACKLOG_MAX, bytes: self.quotas.waiting.project };
+        let share = self.share(most);
+        let counted = all.counted(share);
+        if counted.runs >= most.runs {
+            return Err(full(format!("{} runs of this project wait already", counted.runs))
+                .with_hint("try again when some have ended"));
+        }
+        if counted.is_beyond(new, most) {
+            let (held, most) = (size(counted.bytes), size(most.bytes));
+            return Err(full(format!("runs of this project that wait already take {held}; they may take {most}"))
+                .with_hint("try again when some have ended, or raise `background.project_waiting_bytes`"));
+        }
+        if new.keyless && all.keyless.is_beyond(new, share) {
+            return Err(full("callers without a key have as many runs of this project waiting as they may".to_owned())
+                .with_hint("send a key, for which the rest is kept, or try again when some have ended"));
+        }
+        Ok(())
+    }
+
+    /// The part of callers without a key.
+    fn share(&self, most: Taken) -> Taken {
+        Taken { runs: self.quotas.share(most.runs), bytes: self.quotas.share(most.bytes) }
+    }
+}
+
+fn size(bytes: u64) -> String {
+    ByteSize::from_bytes(bytes.div_ceil(1024).saturating_mul(1024)).to_string()
+}
+
+fn remove<K: Eq + Hash>(loads: &mut HashMap<K, Load>, key: &K, load: Load) {
+    if let Some(left) = loads.get_mut(key) {
+        left.all.remove(load.all);
+        left.keyless.remove(load.keyless);
+        if left.all.runs == 0 {
+            loads.remove(key);
+        }
     }
 }
 
 // === impl Counts ===
 
 impl Counts {
-    fn of(&self, function: FunctionId) -> u64 {
-        self.functions.get(&function).copied().unwrap_or_default()
+    fn add(&mut self, (project, function): LaneKey, footprint: Footprint) {
+        let load = Load::of(footprint);
+        self.functions.entry(function).or_default().add(load);
+        self.projects.entry(project).or_default().add(load);
+    }
+}
+
+// === impl Load ===
+
+impl Load {
+    fn of(footprint: Footprint) -> Self {
+        let all = Taken { runs: 1, bytes: footprint.bytes };
+        Self { all, keyless: if footprint.keyless { all } else { Taken::default() } }
+    }
+
+    /// What stands against callers with a key. Callers without one can be beyond their part by what follows their runs,
+    /// which is never refused; that is not to keep others out.
+    fn counted(self, share: Taken) -> Taken {
+        let without = |all: u64, keyless: u64, share: u64| all.saturating_sub(keyless.saturating_sub(share));
+        Taken {
+            runs: without(self.all.runs, self.keyless.runs, share.runs),
+            bytes: without(self.all.bytes, self.keyless.bytes, share.bytes),
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.all.add(other.all);
+        self.keyless.add(other.keyless);
+    }
+}
+
+// === impl Taken ===
+
+impl Taken {
+    fn add(&mut self, other: Self) {
+        self.runs += other.runs;
+        self.bytes += other.bytes;
+    }
+
+    fn remove(&mut self, other: Self) {
+        self.runs = self.runs.saturating_sub(other.runs);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+    }
+
+    /// Whether one more is too many.
+    fn is_beyond(self, new: Footprint, most: Self) -> bool {
+        self.runs >= most.runs || self.bytes.saturating_add(new.bytes) > most.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use faas_ports::ByteBounds;
+
+    use super::*;
+
+    fn backlog(depths: Vec<QueueDepth>) -> Backlog {
+        let waiting = ByteBounds { function: 1_000, project: 1_500 };
+        Backlog::new(depths, Quotas { waiting, keyless_percent: 50, ..Quotas::default() })
+    }
+
+    fn owner(function: u128) -> LaneKey {
+        (ProjectId::from_u128(1), FunctionId::from_u128(function))
+    }
+
+    fn run(bytes: u64, keyless: bool) -> Footprint {
+        Footprint { bytes, keyless, blob: None }
+    }
+
+    fn enter(backlog: &Backlog, function: u128, max: u32, footprint: Footprint) -> Result<(), (Code, String)> {
+        let entered = backlog.enter(owner(function), &"hello".parse().expect("a name"), max, footprint);
+        entered.map_err(|fault| {
+            assert!(fault.retry_after.is_some(), "{fault}");
+            (fault.code, format!("{}; {}", fault.message, fault.hint.unwrap_or_default()))
+        })
+    }
+
+    #[test]
+    fn callers_without_a_key_leave_the_rest_to_others() {
+        let backlog = backlog(Vec::new());
+        for _ in 0..5 {
+            enter(&backlog, 1, 10, run(1, true)).expect("room");
+        }
+        let (code, message) = enter(&backlog, 1, 10, run(1, true)).expect_err("half of ten");
+        assert_eq!(code, Code::RateLimited);
+        assert!(message.contains("background.keyless_percent"), "{message}");
+        for _ in 0..5 {
+            enter(&backlog, 1, 10, run(1, false)).expect("room for keys");
+        }
+        let (code, message) = enter(&backlog, 1, 10, run(1, false)).expect_err("ten");
+        assert!(code == Code::RateLimited && message.contains("backlog_max"), "{message}");
+        backlog.leave(owner(1), run(1, true));
+        enter(&backlog, 1, 10, run(1, true)).expect("one has ended");
+    }
+
+    #[test]
+    fn bytes_are_bounded_for_functions_and_projects() {
+        let backlog = backlog(Vec::new());
+        enter(&backlog, 1, 10, run(400, true)).expect("room");
+        enter(&backlog, 1, 10, run(101, true)).expect_err("more than half of the function's bytes");
+        enter(&backlog, 1, 10, run(600, false)).expect("room for keys");
+        let (code, message) = enter(&backlog, 1, 10, run(1, false)).expect_err("full");
+        assert!(code == Code::RateLimited && message.contains("background.waiting_bytes"), "{message}");
+        let (code, message) = enter(&backlog, 2, 10, run(351, true)).expect_err("half of the project");
+        assert!(code == Code::Overloaded && message.contains("without a key"), "{message}");
+        let (code, message) = enter(&backlog, 2, 10, run(501, false)).expect_err("the project is full");
+        assert!(code == Code::Overloaded && message.contains("background.project_waiting_bytes"), "{message}");
+        backlog.admit(owner(2), run(900, false));
+        assert_eq!(backlog.bytes(), 1_900, "what follows an end is counted, however much that is");
+        backlog.leave(owner(2), run(900, false));
+        backlog.leave(owner(1), run(400, true));
+        backlog.leave(owner(1), run(600, false));
+        assert!(backlog.counts.lock().functions.is_empty() && backlog.counts.lock().projects.is_empty());
+    }
+
+    #[test]
+    fn what_callers_without_a_key_set_off_leaves_room_for_keys() {
+        let backlog = backlog(Vec::new());
+        (0..30).for_each(|_| backlog.admit(owner(1), run(100, true)));
+        enter(&backlog, 1, 10, run(1, true)).expect_err("beyond their part");
+        for _ in 0..5 {
+            enter(&backlog, 1, 10, run(100, false)).expect("room for keys");
+        }
+        enter(&backlog, 1, 10, run(1, false)).expect_err("ten are counted");
+    }
+
+    #[test]
+    fn what_waited_before_a_restart_counts() {
+        let (project, function) = owner(1);
+        let depth = QueueDepth { project, function, waiting: 4, leased: 1, bytes: 900, keyless: 5, keyless_bytes: 450 };
+        let backlog = backlog(vec![depth]);
+        assert_eq!((backlog.of(function), backlog.bytes()), (5, 900));
+        enter(&backlog, 1, 100, run(51, true)).expect_err("half of the bytes are taken");
+        enter(&backlog, 1, 100, run(101, false)).expect_err("all are taken");
+        enter(&backlog, 1, 10, run(1, true)).expect_err("half of the runs");
+        enter(&backlog, 1, 10, run(1, false)).expect("room for keys");
     }
 }

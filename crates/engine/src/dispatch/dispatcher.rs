@@ -103,7 +103,8 @@ async fn give_back(core: &Core, goes: impl Fn(FunctionId) -> bool) {
     let now = core.clock.now();
     for lease in leases {
         let settlement = Settlement { lease: lease.mark(), verdict: Verdict::Return { not_before: now } };
-        core.dispatch.end(Ending::Lease { settlement, function: lease.record.function, ordered: false }).await;
+        let (function, footprint) = (lease.record.function, lease.footprint);
+        core.dispatch.end(Ending::Lease { settlement, function, footprint, ordered: false }).await;
     }
 }
 
@@ -161,9 +162,12 @@ pub(super) async fn expire(core: Arc<Core>) {
         let now = core.clock.now();
         let age = u64::try_from(limits::DEAD_LETTER_AGE.as_millis()).unwrap_or(u64::MAX);
         let before = Timestamp::from_millis(now.as_millis().saturating_sub(age));
-        while let Ok(gone) = core.dispatch.letters.expire_dead(before, EXPIRE_BATCH).await
-            && gone >= u64::from(EXPIRE_BATCH)
-        {}
+        while let Ok(gone) = core.dispatch.letters.expire_dead(before, EXPIRE_BATCH).await {
+            core.delete_blobs(gone.freed);
+            if gone.rows < u64::from(EXPIRE_BATCH) {
+                break;
+            }
+        }
         while let Ok(gone) = core.dispatch.claims.expire_claims(now, EXPIRE_BATCH).await
             && gone >= u64::from(EXPIRE_BATCH)
         {}

@@ -46,9 +46,10 @@ pub(super) async fn run(core: Arc<Core>, lease: Lease) {
             Some(trial) => Some(verdict::of(&core, &lease, trial, record)),
             None => core.dispatch.is_cancelled(mark).then(|| verdict::cancelled(&core, &lease, record)),
         };
-        if let Some(verdict) = with_sequel(&core, verdict, settings.as_ref()).await {
+        if let Some(verdict) = with_sequel(&core, &lease, verdict, settings.as_ref()).await {
             let settlement = Settlement { lease: mark, verdict };
-            core.dispatch.end(Ending::Lease { settlement, function, ordered }).await;
+            let footprint = lease.footprint;
+            core.dispatch.end(Ending::Lease { settlement, function, footprint, ordered }).await;
         }
     } else {
         next(&core, key, None);
@@ -56,10 +57,19 @@ pub(super) async fn run(core: Arc<Core>, lease: Lease) {
 }
 
 /// A verdict with what follows where the run ends; `None` when that cannot be told any more.
-async fn with_sequel(core: &Core, verdict: Option<Verdict>, settings: Option<&Background>) -> Option<Verdict> {
+async fn with_sequel(
+    core: &Core,
+    lease: &Lease,
+    verdict: Option<Verdict>,
+    settings: Option<&Background>,
+) -> Option<Verdict> {
     match verdict? {
         Verdict::Finish { mut record, dead, .. } => {
-            let sequel = onward::follow(core, &mut record, settings).await?;
+            let mut sequel = onward::follow(core, &mut record, settings).await?;
+            if let Some(next) = &mut sequel.run {
+                // What a caller without a key has set off stays in the part of such callers.
+                next.footprint.keyless = lease.footprint.keyless;
+            }
             Some(Verdict::Finish { record, dead, sequel })
         }
         other => Some(other),

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use faas_ports::{Blobs, PortError};
-use faas_types::{Digest, Fault, limits};
+use faas_types::{Digest, Fault};
 use serde::{Deserialize, Serialize};
 
 const FORM: u8 = 1;
 const PREFIX: usize = 5;
+/// Bytes of a run's id in front of its body.
+const MARK: usize = 16;
 
 /// What a run was called with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,24 +43,21 @@ struct Head {
     max_age_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     blob: Option<Digest>,
+    /// Whether the blob begins with the run's id, so that no other run has the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    marked: bool,
 }
 
 // === impl RunInput ===
 
 impl RunInput {
-    /// Encodes it; a large body goes to the blobs first, so that the queue stays small.
-    pub(crate) async fn store(&self, blobs: &dyn Blobs) -> Result<Bytes, Fault> {
-        let inline = self.body.len() <= limits::INPUT_INLINE_MAX;
-        let blob = if inline { None } else { Some(blobs.put(self.body.clone()).await?) };
-        self.encode(blob)
-    }
-
     /// Encodes it with its body, however large that is: for inputs of our own, which are bounded.
     pub(crate) fn inline(&self) -> Result<Bytes, Fault> {
         self.encode(None)
     }
 
-    fn encode(&self, blob: Option<Digest>) -> Result<Bytes, Fault> {
+    /// Encodes it with its body, or with the name of the blob that holds it behind the id of its run.
+    pub(crate) fn encode(&self, blob: Option<Digest>) -> Result<Bytes, Fault> {
         let inline = blob.is_none();
         let head = Head {
             method: self.method.clone(),
@@ -67,6 +66,7 @@ impl RunInput {
             headers: self.headers.clone(),
             max_age_ms: self.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             blob,
+            marked: blob.is_some(),
         };
         let head = serde_json::to_vec(&head).map_err(|error| Fault::internal(format!("an input's head: {error}")))?;
         let length = u32::try_from(head.len()).map_err(|_| Fault::internal("an input's head is too long"))?;
@@ -84,10 +84,16 @@ impl RunInput {
         Ok(head(bytes)?.0.blob)
     }
 
-    /// The inverse of [`RunInput::store`].
+    /// The inverse of [`RunInput::encode`].
     pub(crate) async fn load(bytes: Bytes, blobs: &dyn Blobs) -> Result<Self, PortError> {
         let (head, length) = head(&bytes)?;
         let body = match &head.blob {
+            Some(digest) if head.marked => {
+                let mut body = blobs.get(digest).await?;
+                drop(body.split_to(MARK.min(body.len())));
+                body
+            }
+            // From before bodies were marked.
             Some(digest) => blobs.get(digest).await?,
             None => bytes.slice(PREFIX + length..),
         };
@@ -116,6 +122,7 @@ fn head(bytes: &[u8]) -> Result<(Head, usize), PortError> {
 #[cfg(test)]
 mod tests {
     use faas_testkit::MemoryBlobs;
+    use faas_types::limits;
     use proptest::prelude::*;
 
     use super::*;
@@ -136,7 +143,11 @@ mod tests {
         let blobs = MemoryBlobs::default();
         for size in [0, 1, limits::INPUT_INLINE_MAX, limits::INPUT_INLINE_MAX + 1] {
             let input = input(vec![7; size]);
-            let stored = input.store(&blobs).await.expect("store");
+            let blob = match input.body.len() {
+                size if size > limits::INPUT_INLINE_MAX => Some(blobs.put_marked(7, input.body.clone()).await),
+                _ => None,
+            };
+            let stored = input.encode(blob.transpose().expect("put")).expect("encode");
             assert!(stored.len() < limits::INPUT_INLINE_MAX + 500, "{size}");
             assert_eq!(RunInput::load(stored, &blobs).await.expect("load"), input);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use faas_ports::{Enqueued, NewItem, PortError};
+use faas_ports::{Enqueued, Footprint, NewItem, PortError};
 use faas_types::Fault;
 use tokio::sync::{mpsc, oneshot};
 
@@ -18,36 +18,54 @@ pub(crate) struct Pending {
     pub(crate) reply: oneshot::Sender<Result<Enqueued, Fault>>,
 }
 
+/// What a run has taken of the backlog.
+struct Place {
+    lane: LaneKey,
+    footprint: Footprint,
+}
+
 /// Commits what comes until it is aborted.
 pub(super) async fn run(core: Arc<Core>, mut pending: mpsc::Receiver<Pending>) {
     let mut group = Vec::with_capacity(GROUP);
     while pending.recv_many(&mut group, GROUP).await > 0 {
         let (items, replies): (Vec<NewItem>, Vec<_>) = group.drain(..).map(|one| (one.item, one.reply)).unzip();
-        let lanes: Vec<_> = items.iter().map(|item| (item.record.project, item.record.function)).collect();
+        let places: Vec<_> = items.iter().map(Place::of).collect();
         match core.dispatch.queue.enqueue(items).await {
             Ok(outcomes) => {
                 // Before the answers: who asks for the run at once finds it under way.
-                let accepted = outcomes.iter().zip(&lanes).filter(|(outcome, _)| **outcome == Enqueued::Accepted);
-                core.dispatch.lanes.sign_all(accepted.map(|(_, lane)| *lane));
-                let refused = outcomes.iter().zip(&lanes).filter(|(outcome, _)| **outcome != Enqueued::Accepted);
-                count_out(&core, refused.map(|(_, lane)| *lane));
+                let accepted = outcomes.iter().zip(&places).filter(|(outcome, _)| **outcome == Enqueued::Accepted);
+                core.dispatch.lanes.sign_all(accepted.map(|(_, place)| place.lane));
+                let refused = outcomes.iter().zip(&places).filter(|(outcome, _)| **outcome != Enqueued::Accepted);
+                count_out(&core, refused.map(|(_, place)| place));
                 for (reply, outcome) in replies.into_iter().zip(outcomes) {
                     // A caller that went away has its run all the same.
                     let _ = reply.send(Ok(outcome));
                 }
             }
             Err(error) => {
-                count_out(&core, lanes.into_iter());
+                count_out(&core, places.iter());
                 refuse(replies, error);
             }
         }
     }
 }
 
-/// Takes back the places in the backlog of runs that did not come into the queue. Here rather than where they were counted
-/// in, since a caller may have gone away meanwhile.
-fn count_out(core: &Core, runs: impl Iterator<Item = LaneKey>) {
-    runs.for_each(|(project, function)| core.dispatch.backlog.leave(project, function));
+// === impl Place ===
+
+impl Place {
+    fn of(item: &NewItem) -> Self {
+        Self { lane: (item.record.project, item.record.function), footprint: item.footprint }
+    }
+}
+
+/// Takes back the places in the backlog, and the bodies, of runs that did not come into the queue. Here rather than where they
+/// were counted in, since a caller may have gone away meanwhile.
+fn count_out<'a>(core: &Core, runs: impl Iterator<Item = &'a Place>) {
+    let bodies = runs.filter_map(|place| {
+        core.dispatch.backlog.leave(place.lane, place.footprint);
+        place.footprint.blob
+    });
+    core.delete_blobs(bodies.collect());
 }
 
 fn refuse(replies: Vec<oneshot::Sender<Result<Enqueued, Fault>>>, error: PortError) {

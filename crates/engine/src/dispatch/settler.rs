@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_ports::{LeaseMark, Sequel, Settlement, Verdict};
-use faas_types::{FunctionId, ProjectId};
+use faas_ports::{Footprint, LeaseMark, Sequel, Settled, Settlement, Verdict};
+use faas_types::FunctionId;
 use tokio::sync::{mpsc, oneshot};
 
 use super::lanes::LaneKey;
@@ -16,6 +16,7 @@ const GROUP: usize = 512;
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
 
 /// What the settler is told.
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 pub(crate) enum Ending {
     /// A lease ends.
     Lease {
@@ -23,6 +24,8 @@ pub(crate) enum Ending {
         settlement: Settlement,
         /// The run's function.
         function: FunctionId,
+        /// What the run takes.
+        footprint: Footprint,
         /// Whether the next run of its ordering key may go on.
         ordered: bool,
     },
@@ -30,19 +33,19 @@ pub(crate) enum Ending {
     Flush(oneshot::Sender<()>),
 }
 
-struct Settled {
+struct End {
     lease: LeaseMark,
-    project: ProjectId,
-    function: FunctionId,
+    lane: LaneKey,
+    footprint: Footprint,
     ordered: bool,
     /// The run is over.
     terminal: bool,
     /// It waits in the queue again.
     waits: bool,
-    /// Whose run follows it.
-    next: Option<LaneKey>,
-    /// There is a callback to send.
-    calls_back: bool,
+    /// Whose run follows it, and what that takes.
+    next: Option<(LaneKey, Footprint)>,
+    /// The bytes of the callback to send.
+    callback: Option<usize>,
 }
 
 /// Commits what comes until it is aborted.
@@ -52,16 +55,17 @@ pub(super) async fn run(core: Arc<Core>, mut endings: mpsc::Receiver<Ending>) {
         let (mut settlements, mut ends, mut flushed) = (Vec::new(), Vec::new(), Vec::new());
         for ending in group.drain(..) {
             match ending {
-                Ending::Lease { settlement, function, ordered } => {
-                    ends.push(Settled::new(&settlement, function, ordered));
+                Ending::Lease { settlement, function, footprint, ordered } => {
+                    ends.push(End::new(&settlement, function, footprint, ordered));
                     settlements.push(settlement);
                 }
                 Ending::Flush(done) => flushed.push(done),
             }
         }
         if !settlements.is_empty() {
-            count_in(&core, ends.iter().filter_map(|end| end.next));
-            let held = commit(&core, settlements).await;
+            count_in(&core, &ends);
+            let Settled { held, freed } = commit(&core, settlements).await;
+            core.delete_blobs(freed);
             ends.into_iter().zip(held).for_each(|(end, held)| conclude(&core, &end, held));
         }
         for done in flushed {
@@ -71,39 +75,49 @@ pub(super) async fn run(core: Arc<Core>, mut endings: mpsc::Receiver<Ending>) {
     }
 }
 
-// === impl Settled ===
+// === impl End ===
 
-impl Settled {
-    fn new(settlement: &Settlement, function: FunctionId, ordered: bool) -> Self {
+impl End {
+    fn new(settlement: &Settlement, function: FunctionId, footprint: Footprint, ordered: bool) -> Self {
         let sequel = match &settlement.verdict {
             Verdict::Finish { sequel, .. } => Some(sequel),
             _ => None,
         };
-        let next = |sequel: &Sequel| sequel.run.as_ref().map(|item| (item.record.project, item.record.function));
+        let next = |sequel: &Sequel| {
+            let lane = |item: &faas_ports::NewItem| (item.record.project, item.record.function);
+            sequel.run.as_ref().map(|item| (lane(item), item.footprint))
+        };
         Self {
             lease: settlement.lease,
-            project: settlement.lease.project,
-            function,
+            lane: (settlement.lease.project, function),
+            footprint,
             ordered,
             terminal: sequel.is_some(),
             waits: sequel.is_none(),
             next: sequel.and_then(next),
-            calls_back: sequel.is_some_and(|sequel| sequel.callback.is_some()),
+            callback: sequel.and_then(|sequel| sequel.callback.as_ref()).map(|callback| callback.body.len()),
         }
     }
 }
 
-/// Counts the runs of destinations into the backlog before their commit: one that ends at once must not be counted out
+/// Counts the runs of destinations and the callbacks in before their commit: one that ends at once must not be counted out
 /// first. They are never refused, since what they follow has happened.
-fn count_in(core: &Core, runs: impl Iterator<Item = LaneKey>) {
-    runs.for_each(|(project, function)| core.dispatch.backlog.admit(project, function));
+fn count_in(core: &Core, ends: &[End]) {
+    for end in ends {
+        if let Some((lane, footprint)) = end.next {
+            core.dispatch.backlog.admit(lane, footprint);
+        }
+        if let Some(body) = end.callback {
+            core.outbox.add(end.lane.0, body);
+        }
+    }
 }
 
-async fn commit(core: &Core, settlements: Vec<Settlement>) -> Vec<bool> {
+async fn commit(core: &Core, settlements: Vec<Settlement>) -> Settled {
     let [mut pause, longest] = PAUSES;
     loop {
-        match core.dispatch.queue.settle(settlements.clone()).await {
-            Ok(held) => return held,
+        match core.dispatch.queue.settle(settlements.clone(), core.dispatch.quotas.inputs).await {
+            Ok(settled) => return settled,
             Err(error) => {
                 tracing::error!(%error, count = settlements.len(), "the ends of runs are not stored yet");
                 tokio::time::sleep(pause).await;
@@ -113,7 +127,7 @@ async fn commit(core: &Core, settlements: Vec<Settlement>) -> Vec<bool> {
     }
 }
 
-fn conclude(core: &Core, end: &Settled, held: bool) {
+fn conclude(core: &Core, end: &End, held: bool) {
     let dispatch = &core.dispatch;
     {
         let mut leases = dispatch.held.lock();
@@ -123,20 +137,21 @@ fn conclude(core: &Core, end: &Settled, held: bool) {
     }
     if !held {
         tracing::warn!(run_id = %end.lease.run, epoch = end.lease.epoch, "a run ended after its lease was lost");
-        end.next.into_iter().for_each(|(project, function)| dispatch.backlog.leave(project, function));
+        end.next.into_iter().for_each(|(lane, footprint)| dispatch.backlog.leave(lane, footprint));
+        end.callback.into_iter().for_each(|body| core.outbox.remove(end.lane.0, body));
         return;
     }
     if end.terminal {
-        dispatch.backlog.leave(end.project, end.function);
+        dispatch.backlog.leave(end.lane, end.footprint);
         core.topics.flow.ended(end.lease.run);
     }
     if end.terminal && end.ordered {
-        dispatch.lanes.sign((end.project, end.function));
+        dispatch.lanes.sign(end.lane);
     }
-    if let Some(next) = end.next {
+    if let Some((next, _)) = end.next {
         dispatch.lanes.sign(next);
     }
-    if end.calls_back {
+    if end.callback.is_some() {
         core.onward.wake();
     }
     if end.waits {

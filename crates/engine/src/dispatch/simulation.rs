@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_ports::{Claim, Enqueued, Lease, LeaseMark, NewItem, RunHistory, RunQueue, Sequel, Settlement, Verdict, Want};
+use faas_ports::{
+    ByteBounds, Claim, Enqueued, Footprint, Lease, LeaseMark, NewItem, RunHistory, RunQueue, Sequel, Settlement,
+    Verdict, Want,
+};
 use faas_testkit::fixture::{at, finish as settled, fresh, new_item, queued_run, succeeded};
 use faas_testkit::{MemoryHistory, MemoryQueue};
 use faas_types::{
@@ -169,8 +172,10 @@ impl World {
                     key: key.to_string(),
                     fingerprint: Digest::from_bytes([1; 32]),
                     expires_at: at(1 << 40),
+                    quota: None,
                 }),
                 redrives: None,
+                footprint: Footprint::default(),
                 record,
             };
             let run = item.record.id;
@@ -184,6 +189,7 @@ impl World {
                 }
                 Enqueued::Known { run, .. } => run,
                 Enqueued::Gone => panic!("nothing was redriven"),
+                Enqueued::TooManyClaims => panic!("there is no quota"),
             };
             if let Some(key) = key {
                 let first = *self.ledger.claims.entry(key).or_insert(run);
@@ -204,7 +210,7 @@ impl World {
         let run = *self.ledger.open.iter().nth(chosen).expect("chosen among them");
         let record = now(self.history.run(self.project, run)).expect("an accepted run is in the history");
         let sequel = self.sequel(run);
-        if now(self.queue.withdraw(RunRecord { state: RunState::Cancelled, ..record }, sequel)) {
+        if now(self.queue.withdraw(RunRecord { state: RunState::Cancelled, ..record }, sequel)).is_some() {
             self.ledger.end(run);
             self.end_destinations();
         }
@@ -330,7 +336,7 @@ impl World {
         let wants = [Want { project: self.project, function: self.next, max: u32::MAX }];
         for lease in now(self.queue.lease("destination", &wants, TTL, self.at())) {
             self.ledger.sent_on.extend(lease.record.origin);
-            assert!(now(self.queue.settle(vec![settled(&lease)]))[0]);
+            assert!(now(self.queue.settle(vec![settled(&lease)], ByteBounds::NONE)).held[0]);
         }
     }
 
@@ -342,7 +348,7 @@ impl World {
         due.sort_by_key(|(at, ..)| *at);
         for (_, _, settlement) in due {
             let (run, ends) = (settlement.lease.run, matches!(settlement.verdict, Verdict::Finish { .. }));
-            if now(self.queue.settle(vec![settlement]))[0] && ends {
+            if now(self.queue.settle(vec![settlement], ByteBounds::NONE)).held[0] && ends {
                 self.ledger.finished_in_order(run);
                 self.ledger.end(run);
                 self.end_destinations();

@@ -143,8 +143,10 @@ async fn conclude(core: &Core, policy: CallbackPolicy, taken: TakenCallback, out
         _ => add(&core.onward.failed),
     }
     let shown = Callback { url: callback.url, state, attempts, at: Some(now), message };
-    if let Err(error) = core.callbacks.note_callback(project, run, shown, again).await {
+    match core.callbacks.note_callback(project, run, shown, again).await {
+        Ok(true) => core.outbox.remove(project, callback.body.len()),
+        Ok(false) => {}
         // It is taken again, and so sent again: at least once.
-        tracing::error!(%error, run_id = %run, "the end of a callback's attempt is not stored");
+        Err(error) => tracing::error!(%error, run_id = %run, "the end of a callback's attempt is not stored"),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_ports::{NewCallback, NewItem, Sequel};
+use faas_ports::{Footprint, NewCallback, NewItem, Sequel};
 use faas_types::{
     AliasName, Background, CallbackState, Code, Destination, Fault, FunctionName, FunctionTarget, InvocationMode,
     Onward, ProjectId, RunRecord, RunState, TriggerKind, limits,
@@ -137,15 +137,10 @@ fn item(core: &Core, ended: &RunRecord, route: &Route, hops: u32) -> Result<NewI
         body: encode(&Report::of(ended))?,
         max_age: None,
     };
-    Ok(NewItem {
-        record,
-        not_before: now,
-        priority: 0,
-        ordering_key: None,
-        input: input.inline()?,
-        claim: None,
-        redrives: None,
-    })
+    let input = input.inline()?;
+    let footprint = Footprint { bytes: input.len() as u64 + limits::RUN_COST, ..Footprint::default() };
+    let (priority, ordering_key, claim, redrives) = (0, None, None, None);
+    Ok(NewItem { record, not_before: now, priority, ordering_key, input, claim, redrives, footprint })
 }
 
 fn callback(core: &Core, run: &mut RunRecord) -> Option<NewCallback> {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_ports::{Claim, Enqueued, NewItem};
+use faas_ports::{Claim, Enqueued};
 use faas_types::{Code, CronTrigger, Digest, Fault, RequestField, RunId, Timestamp};
 
 use super::table::TriggerEntry;
-use crate::accept::{COMMIT_PATIENCE, Entry, Later};
+use crate::accept::{COMMIT_PATIENCE, Draft, Later, footprint};
 use crate::call::{CallRequest, Route, Selector};
 use crate::core::{Core, stopping};
+use crate::dispatch::{Entry, StoredBody};
 use crate::engine::Engine;
 
 /// How long a cause is remembered beyond its own time: a day, and an hour for clocks that differ.
@@ -56,6 +57,11 @@ impl NewRun {
     pub(super) fn of(entry: &Arc<TriggerEntry>, headers: Vec<(String, String)>, body: Bytes) -> Self {
         let request = request(entry, headers, body);
         Self { entry: Arc::clone(entry), request, delay: Duration::ZERO, ordering_key: None, cause: None, hops: 0 }
+    }
+
+    fn later(&self) -> Later {
+        let (delay, ordering_key, hops) = (self.delay, self.ordering_key.clone(), self.hops);
+        Later { delay, ordering_key, hops, ..Later::default() }
     }
 
     /// A run of a schedule.
@@ -110,36 +116,48 @@ impl Engine {
 
 impl Core {
     /// Makes all runs in one commit, or none. Those whose cause has a run already are told of that one.
-    pub(super) async fn accept_triggers(&self, runs: Vec<NewRun>) -> Result<Vec<Made>, Fault> {
+    pub(super) async fn accept_triggers(self: &Arc<Self>, runs: Vec<NewRun>) -> Result<Vec<Made>, Fault> {
         if runs.is_empty() {
             return Ok(Vec::new());
         }
-        let (mut items, mut entries) = (Vec::with_capacity(runs.len()), Vec::with_capacity(runs.len()));
+        let mut ready = Vec::with_capacity(runs.len());
         for run in runs {
             let route = self.trigger_route(&run.entry).await?;
-            entries.push(Entry::of(self, &route)?);
-            items.push(self.trigger_item(&route, run).await?);
+            let entry = Entry::of(self, &route, footprint(&run.request, &run.later()))?;
+            ready.push((self.trigger_item(&route, run).await?, entry));
         }
-        let dispatch = &self.dispatch;
-        let owners: Vec<_> = items.iter().map(|item| (item.record.project, item.record.function)).collect();
-        let ids: Vec<RunId> = items.iter().map(|item| item.record.id).collect();
-        let enqueued = tokio::time::timeout(COMMIT_PATIENCE, dispatch.queue.enqueue(items)).await;
-        let enqueued = enqueued.map_err(|_| {
+        // In a task: once they may be stored, their bodies and places are theirs whoever still waits.
+        let core = Arc::clone(self);
+        let storing = self.tasks.spawn(async move { core.enqueue_triggers(ready).await });
+        let stored = tokio::time::timeout(COMMIT_PATIENCE, storing).await.map_err(|_| {
             Fault::new(Code::Unavailable, "it is not known whether the runs were accepted").with_retry_after(1)
-        })??;
-        let mut made = Vec::with_capacity(ids.len());
-        for ((outcome, run), entry) in enqueued.into_iter().zip(ids).zip(&mut entries) {
+        })?;
+        stored.map_err(|error| Fault::internal(format!("runs of a trigger were not stored: {error}")))?
+    }
+
+    async fn enqueue_triggers(&self, ready: Vec<(Draft, Entry)>) -> Result<Vec<Made>, Fault> {
+        let (mut items, mut held) = (Vec::with_capacity(ready.len()), Vec::with_capacity(ready.len()));
+        for (Draft { item, body }, entry) in ready {
+            held.push((item.record.id, (item.record.project, item.record.function), body, entry));
+            items.push(item);
+        }
+        let outcomes = self.dispatch.queue.enqueue(items).await?;
+        let (mut made, mut fresh) = (Vec::with_capacity(held.len()), Vec::new());
+        for (outcome, (run, owner, body, mut entry)) in outcomes.into_iter().zip(held) {
             made.push(match outcome {
                 Enqueued::Accepted => {
                     entry.keep();
+                    body.into_iter().for_each(StoredBody::keep);
+                    fresh.push(owner);
                     Made { run, repeated: false }
                 }
                 Enqueued::Known { run, .. } => Made { run, repeated: true },
-                Enqueued::Gone => return Err(Fault::internal("a trigger's run redrives nothing")),
+                Enqueued::Gone | Enqueued::TooManyClaims => {
+                    return Err(Fault::internal("a trigger's run redrives nothing and has no quota"));
+                }
             });
         }
-        let fresh = owners.into_iter().zip(&made).filter(|(_, made)| !made.repeated);
-        dispatch.lanes.sign_all(fresh.map(|(owner, _)| owner));
+        self.dispatch.lanes.sign_all(fresh);
         Ok(made)
     }
 
@@ -151,12 +169,12 @@ impl Core {
         self.route(function, &Selector::Alias(record.alias.clone()), None).await
     }
 
-    async fn trigger_item(&self, route: &Route, run: NewRun) -> Result<NewItem, Fault> {
-        let NewRun { entry, request, delay, ordering_key, cause, hops } = run;
-        let later = Later { delay, ordering_key, hops, ..Later::default() };
-        let mut item = self.item(route, request, later).await?;
-        item.claim = cause.map(|cause| cause.claim(&entry, self.clock.now()));
-        Ok(item)
+    async fn trigger_item(self: &Arc<Self>, route: &Route, run: NewRun) -> Result<Draft, Fault> {
+        let later = run.later();
+        let NewRun { entry, request, cause, .. } = run;
+        let mut draft = self.item(route, request, later).await?;
+        draft.item.claim = cause.map(|cause| cause.claim(&entry, self.clock.now()));
+        Ok(draft)
     }
 }
 
@@ -172,6 +190,8 @@ impl Cause {
             // The cause alone decides: another body under the same id is no other delivery.
             fingerprint: Digest::from_bytes(*named.as_bytes()),
             expires_at: self.until.max(now).plus(REMEMBERED),
+            // Its sender has proven who it is.
+            quota: None,
         }
     }
 }

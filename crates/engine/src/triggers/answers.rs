@@ -61,6 +61,11 @@ impl Engine {
         let request = ClaimRequest { project, function, claim, run: id, now };
         match core.dispatch.claims.claim(request.clone()).await.map_err(Fault::from)? {
             Claimed::Yours => {}
+            Claimed::TooMany => return Err(Fault::internal("a delivery has no quota").into()),
+            // Its answer has made room for newer ones. That there is a run is all that can be told.
+            Claimed::Held { run, holder: Holder::Answered(kept), .. } if kept.is_empty() => {
+                return Ok(HookAnswer::Accepted { run, repeated: true });
+            }
             Claimed::Held { run, holder: Holder::Answered(kept), .. } => return Ok(repeated(run, &kept)?),
             Claimed::Held { run, holder: Holder::Accepted, .. } => {
                 return Ok(HookAnswer::Accepted { run, repeated: true });
@@ -120,7 +125,8 @@ impl Held {
         let ClaimRequest { project, function, claim, run, .. } = &self.request;
         let Ok(kept) = serde_json::to_vec(&kept) else { return };
         let claims = &self.core.dispatch.claims;
-        if let Err(error) = claims.answer(*project, *function, *run, &claim.key, kept.into()).await {
+        let bounds = self.core.dispatch.quotas.answers();
+        if let Err(error) = claims.answer(*project, *function, *run, &claim.key, kept.into(), bounds).await {
             tracing::warn!(run_id = %run, %error, "a webhook's answer is not kept");
         }
     }

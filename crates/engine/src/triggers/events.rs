@@ -44,7 +44,11 @@ impl Engine {
 
 impl Core {
     /// Makes a run for each trigger that wants one of the events, whoever publishes them.
-    pub(crate) async fn publish(&self, project: ProjectId, events: &[PublishedEvent]) -> Result<Vec<Fired>, Fault> {
+    pub(crate) async fn publish(
+        self: &Arc<Self>,
+        project: ProjectId,
+        events: &[PublishedEvent],
+    ) -> Result<Vec<Fired>, Fault> {
         let mut runs = Vec::new();
         let mut fired = Vec::new();
         let listening = self.listening(project);

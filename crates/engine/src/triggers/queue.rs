@@ -16,9 +16,10 @@ use futures_util::StreamExt;
 use super::accept::NewRun;
 use super::agenda::Agenda;
 use super::table::TriggerEntry;
-use crate::accept::{Entry, Later};
+use crate::accept::Later;
 use crate::batch;
 use crate::call::Route;
+use crate::dispatch::Entry;
 use crate::engine::Engine;
 
 /// When something is tried again that could not be done.
@@ -205,13 +206,14 @@ impl Engine {
         let (mut items, mut entries, mut to) = (Vec::new(), Vec::new(), after);
         for batch in batches {
             let messages = &waiting[batch];
-            match Entry::of(core, &route) {
+            let item = self.batch_item(&route, entry, messages).await?;
+            match Entry::of(core, &route, item.footprint) {
                 Ok(entry) => entries.push(entry),
                 Err(fault) if items.is_empty() => return Err(fault),
                 // The rest is refused the next time.
                 Err(_) => break,
             }
-            items.push(self.batch_item(&route, entry, messages).await?);
+            items.push(item);
             to = messages.last().map_or(to, |last| last.seq);
         }
         if items.is_empty() {
@@ -258,7 +260,8 @@ impl Engine {
         let hops = messages.iter().map(|message| message.hops).max().unwrap_or_default();
         let messages = u16::try_from(messages.len()).unwrap_or(u16::MAX);
         let later = Later { batch: Some(Batch { messages, left: None }), hops, ..Later::default() };
-        self.core.item(route, NewRun::of(entry, headers, body).request, later).await
+        // Messages are kept in the item itself.
+        Ok(self.core.item(route, NewRun::of(entry, headers, body).request, later).await?.item)
     }
 }
 

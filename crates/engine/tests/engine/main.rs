@@ -5,6 +5,7 @@
 mod collecting;
 mod hooks;
 mod house;
+mod kept;
 mod onward;
 mod packages;
 mod recording;

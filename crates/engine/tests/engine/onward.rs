@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_engine::webhook::{Delivery, WebhookSecret, verify};
-use faas_engine::{CallRequest, CallbackPolicy, EngineSettings, Later};
+use faas_engine::{CallRequest, CallbackPolicy, EngineSettings, Later, Quotas};
 use faas_ports::OutboundError;
 use faas_types::{
-    CallbackState, Code, Destination, FunctionSettings, InvocationMode, RetryPolicy, RunId, RunRecord, RunState,
+    CallbackState, Code, Destination, Fault, FunctionSettings, InvocationMode, RetryPolicy, RunId, RunRecord, RunState,
     TriggerKind, WebhookScheme, limits,
 };
 use serde_json::Value;
@@ -27,6 +27,10 @@ fn once(settings: &mut FunctionSettings) {
 
 impl House {
     async fn later(&self, name: &str, path: &str, later: Later) -> RunId {
+        self.try_later(name, path, later).await.expect("accepted")
+    }
+
+    async fn try_later(&self, name: &str, path: &str, later: Later) -> Result<RunId, Fault> {
         let request = CallRequest {
             trigger: TriggerKind::Http,
             trigger_name: None,
@@ -36,7 +40,7 @@ impl House {
             headers: Vec::new(),
             body: Bytes::new(),
         };
-        self.engine.accept(self.route(name).await, request, later).await.expect("accepted").run
+        Ok(self.engine.accept(self.route(name).await, request, later).await?.run)
     }
 
     async fn ended(&self, run: RunId) -> RunRecord {
@@ -209,4 +213,34 @@ async fn destinations_are_checked_when_deployed() {
     let fault =
         house.deploy_as("a", |settings| settings.background.on_failure = Some(parse("waits"))).await.err().unwrap();
     assert!(fault.message.starts_with("background.on_failure: "), "{fault}");
+}
+
+#[tokio::test]
+async fn callbacks_that_are_not_delivered_are_bounded_also_after_a_restart() {
+    let quotas = Quotas { callbacks: 1, ..Quotas::default() };
+    let callbacks = CallbackPolicy { attempts_max: 3, backoff: Duration::from_secs(3_600) };
+    let settings = EngineSettings { quotas, callbacks, ..quick() };
+    let mut house = House::with(settings.clone()).await;
+    house.deploy_as("told", once).await.unwrap();
+    house.outbound.answer([Ok(204), Err(OutboundError::Failed("nobody".into()))]);
+    let run = house.later("told", "/", call_back()).await;
+    house.called_back(run, CallbackState::Delivered).await;
+    // The count follows the record.
+    let run = loop {
+        match house.try_later("told", "/", call_back()).await {
+            Ok(run) => break run,
+            Err(fault) => assert_eq!(fault.code, Code::RateLimited),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let failed = async || callback_of(&house.run(run).await).attempts == 1;
+    while !failed().await {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..2 {
+        let fault = house.try_later("told", "/", call_back()).await.err().unwrap();
+        assert_eq!((fault.code, fault.retry_after), (Code::RateLimited, Some(60)));
+        house.later("told", "/", Later::default()).await;
+        house = House::over(house.ports.clone(), settings.clone()).await;
+    }
 }

@@ -1,12 +1,12 @@
 //! Into the queue.
 
 use faas_ports::{Claim, Enqueued, NewItem, PortError, PortResult};
-use faas_types::{FunctionId, ProjectId};
+use faas_types::{Digest, FunctionId, ProjectId};
 use rusqlite::{Connection, params};
 
 use super::{BLOCKED, READY, SLEEPING};
 use crate::claims;
-use crate::sqlite::{WorkError, WorkResult, id_blob, millis};
+use crate::sqlite::{WorkError, WorkResult, id_blob, integer, millis};
 
 /// An item with its record encoded.
 pub(crate) struct Row {
@@ -42,6 +42,11 @@ fn add(connection: &Connection, row: &Row) -> WorkResult<Enqueued> {
         let same = item.claim.as_ref().is_some_and(|claim| claim.fingerprint == held.fingerprint);
         return Ok(Enqueued::Known { run: held.run, same });
     }
+    if let Some(claim) = &item.claim
+        && !claims::fits(connection, record.project, record.function, claim.quota)?
+    {
+        return Ok(Enqueued::TooManyClaims);
+    }
     if let Some(dead) = item.redrives
         && connection
             .prepare_cached("DELETE FROM dead_letters WHERE project = ?1 AND run = ?2")?
@@ -72,8 +77,9 @@ pub(super) fn insert(connection: &Connection, row: &Row) -> WorkResult<()> {
     };
     connection
         .prepare_cached(
-            "INSERT INTO queue (project, run, function, version, state, stage, due_at, priority, ordering_key, record)
-             VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO queue (project, run, function, version, state, stage, due_at, priority, ordering_key, record,
+                                bytes, keyless, blob)
+             VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             owner.0,
@@ -85,6 +91,9 @@ pub(super) fn insert(connection: &Connection, row: &Row) -> WorkResult<()> {
             item.priority,
             item.ordering_key,
             row.json,
+            integer(item.footprint.bytes),
+            item.footprint.keyless,
+            item.footprint.blob.as_ref().map(Digest::as_bytes),
         ])
         .map_err(|error| twice(error, row))?;
     Ok(())

@@ -1,11 +1,11 @@
 //! Out of the queue, for a while.
 
 use bytes::Bytes;
-use faas_ports::{Lease, Outlook, Want};
+use faas_ports::{Footprint, Lease, Outlook, Want};
 use faas_types::{FunctionId, ProjectId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::SLEEPING;
+use super::{SLEEPING, footprint};
 use crate::sqlite::{self, WorkResult, id_blob, millis, timestamp, unsigned};
 
 /// Rows that `outlook` visits; what lies behind is found by a later look.
@@ -19,6 +19,7 @@ pub(super) struct Handed {
     deliveries: u32,
     epoch: u64,
     expires_at: Timestamp,
+    footprint: Footprint,
 }
 
 // === impl Handed ===
@@ -35,6 +36,7 @@ impl Handed {
                 deliveries: self.deliveries,
                 epoch: self.epoch,
                 expires_at: self.expires_at,
+                footprint: self.footprint,
             }),
             Err(error) => {
                 tracing::error!(%error, "a queued run cannot be read");
@@ -78,7 +80,7 @@ pub(super) fn lease(
 ) -> WorkResult<Vec<Handed>> {
     wake(connection, now)?;
     let mut select = connection.prepare_cached(
-        "SELECT q.seq, q.record, i.input, q.ordering_key, q.deliveries
+        "SELECT q.seq, q.record, i.input, q.ordering_key, q.deliveries, q.bytes, q.keyless, q.blob
          FROM queue AS q INDEXED BY queue_ready JOIN inputs AS i ON i.project = q.project AND i.run = q.run
          WHERE q.stage = 1 AND q.project = ?1 AND q.function = ?2 ORDER BY q.priority DESC, q.seq LIMIT ?3",
     )?;
@@ -116,6 +118,7 @@ fn handed(row: &Row<'_>, expires_at: Timestamp) -> rusqlite::Result<(i64, Handed
         deliveries: row.get::<_, u32>(4)?.saturating_add(1),
         epoch: 0,
         expires_at,
+        footprint: footprint(row, 5)?,
     };
     Ok((row.get(0)?, handed))
 }

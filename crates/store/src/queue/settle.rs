@@ -1,11 +1,12 @@
 //! The end of leases.
 
-use faas_ports::{LeaseMark, NewCallback, PortResult, Sequel, Settlement, Verdict};
+use faas_ports::{ByteBounds, Footprint, LeaseMark, NewCallback, PortResult, Sequel, Settled, Settlement, Verdict};
 use faas_types::{RunRecord, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::enqueue::{self, first_of_key};
-use super::{BLOCKED, SLEEPING, held};
+use super::kept::{self, EndedInput};
+use super::{BLOCKED, SLEEPING, footprint, held};
 use crate::run_filter::{code_number, state_number};
 use crate::sqlite::{self, WorkResult, id_blob, millis};
 use crate::{callbacks, history};
@@ -74,8 +75,17 @@ pub(super) fn extend(connection: &Connection, lease: LeaseMark, expires_at: Time
     Ok(true)
 }
 
+pub(super) fn settle_all(connection: &Connection, rows: &[Row], bounds: ByteBounds) -> WorkResult<Settled> {
+    let (mut lease_held, mut ended) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        lease_held.push(settle(connection, row, &mut ended)?);
+    }
+    kept::add(connection, &ended)?;
+    Ok(Settled { held: lease_held, freed: kept::trim(connection, &ended, bounds)? })
+}
+
 /// Whether the lease was still held.
-pub(super) fn settle(connection: &Connection, row: &Row) -> WorkResult<bool> {
+fn settle(connection: &Connection, row: &Row, ended: &mut Vec<EndedInput>) -> WorkResult<bool> {
     let Some(seq) = held(connection, row.lease)? else { return Ok(false) };
     match &row.verdict {
         Encoded::Finish { end, dead } => {
@@ -83,7 +93,7 @@ pub(super) fn settle(connection: &Connection, row: &Row) -> WorkResult<bool> {
             if let Some(reason) = dead {
                 bury(connection, &end.run, reason)?;
             }
-            leave(connection, seq)?;
+            ended.push(EndedInput { is_dead: dead.is_some(), ..leave(connection, seq)? });
         }
         Encoded::Retry { run, not_before } => {
             connection
@@ -104,16 +114,17 @@ pub(super) fn settle(connection: &Connection, row: &Row) -> WorkResult<bool> {
     Ok(true)
 }
 
-/// Whether the run was in the queue.
-pub(super) fn withdraw(connection: &Connection, end: &EndRow) -> WorkResult<bool> {
+/// What the run took, if it was in the queue. What it leaves is trimmed with the next run that ends by itself.
+pub(super) fn withdraw(connection: &Connection, end: &EndRow) -> WorkResult<Option<Footprint>> {
     let run = &end.run.run;
     let mut select = connection.prepare_cached("SELECT seq FROM queue WHERE project = ?1 AND run = ?2")?;
     let mut found = select.query(params![id_blob(run.project), id_blob(run.id)])?;
-    let Some(found) = found.next()? else { return Ok(false) };
+    let Some(found) = found.next()? else { return Ok(None) };
     let seq = found.get(0)?;
     end.write(connection)?;
-    leave(connection, seq)?;
-    Ok(true)
+    let ended = leave(connection, seq)?;
+    kept::add(connection, std::slice::from_ref(&ended))?;
+    Ok(Some(ended.footprint))
 }
 
 fn bury(connection: &Connection, row: &history::Row, reason: &str) -> WorkResult<()> {
@@ -134,16 +145,21 @@ fn bury(connection: &Connection, row: &history::Row, reason: &str) -> WorkResult
 }
 
 /// Takes an item out and lets the next of its ordering key go on.
-fn leave(connection: &Connection, seq: i64) -> WorkResult<()> {
-    let (project, function, key): ([u8; 16], [u8; 16], Option<String>) = connection
-        .prepare_cached("DELETE FROM queue WHERE seq = ?1 RETURNING project, function, ordering_key")?
-        .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+fn leave(connection: &Connection, seq: i64) -> WorkResult<EndedInput> {
+    let (ended, key): (EndedInput, Option<String>) = connection
+        .prepare_cached(
+            "DELETE FROM queue WHERE seq = ?1 RETURNING project, function, run, bytes, keyless, blob, ordering_key",
+        )?
+        .query_row([seq], |row| {
+            let (project, function, run) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok((EndedInput { project, function, run, footprint: footprint(row, 3)?, is_dead: false }, row.get(6)?))
+        })?;
     if let Some(key) = key
-        && let Some(next) = first_of_key(connection, sqlite::id(project), sqlite::id(function), &key)?
+        && let Some(next) = first_of_key(connection, sqlite::id(ended.project), sqlite::id(ended.function), &key)?
     {
         connection
             .prepare_cached("UPDATE queue SET stage = ?2 WHERE seq = ?1 AND stage = ?3")?
             .execute(params![next, SLEEPING, BLOCKED])?;
     }
-    Ok(())
+    Ok(ended)
 }

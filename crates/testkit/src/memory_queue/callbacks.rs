@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use faas_ports::{Callbacks, NewCallback, PortResult, RunHistory, TakeCallbacks, TakenCallback};
+use faas_ports::{CallbackDepth, Callbacks, NewCallback, PortResult, RunHistory, TakeCallbacks, TakenCallback};
 use faas_types::{Callback, ProjectId, RunId, Timestamp};
 
 use super::MemoryQueue;
@@ -76,12 +76,23 @@ impl Callbacks for MemoryQueue {
         run: RunId,
         callback: Callback,
         again: Option<Timestamp>,
-    ) -> PortResult<()> {
+    ) -> PortResult<bool> {
         let known = self.state.lock().callbacks.note((project, run), again);
         if let Some(mut record) = self.history.run(project, run).await?.filter(|_| known) {
             record.onward.get_or_insert_default().callback = Some(callback);
             self.show(vec![record]).await?;
         }
-        Ok(())
+        Ok(known && again.is_none())
+    }
+
+    async fn callback_depths(&self) -> PortResult<Vec<CallbackDepth>> {
+        let mut depths: BTreeMap<ProjectId, CallbackDepth> = BTreeMap::new();
+        for ((project, _), row) in &self.state.lock().callbacks.rows {
+            let fresh = CallbackDepth { project: *project, messages: 0, bytes: 0 };
+            let depth = depths.entry(*project).or_insert(fresh);
+            depth.messages += 1;
+            depth.bytes += row.callback.body.len() as u64;
+        }
+        Ok(depths.into_values().collect())
     }
 }

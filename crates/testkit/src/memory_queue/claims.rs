@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_ports::{Claim, ClaimRequest, Claimed, Claims, Holder, PortResult};
+use faas_ports::{AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Holder, PortResult};
 use faas_types::{Digest, FunctionId, ProjectId, RunId, Timestamp};
 
 use super::MemoryQueue;
@@ -22,7 +22,10 @@ pub(super) struct Row {
     expires_at: Timestamp,
     calling: bool,
     reply: Option<Bytes>,
+    keyless: bool,
 }
+
+type Owner = (ProjectId, FunctionId);
 
 // === impl ClaimTable ===
 
@@ -32,8 +35,54 @@ impl ClaimTable {
     }
 
     pub(super) fn take(&mut self, owner: (ProjectId, FunctionId), claim: Claim, run: RunId, calling: bool) {
-        let Claim { key, fingerprint, expires_at } = claim;
-        self.rows.insert((owner.0, owner.1, key), Row { run, fingerprint, expires_at, calling, reply: None });
+        let Claim { key, fingerprint, expires_at, quota } = claim;
+        let keyless = quota.is_some_and(|quota| quota.keyless);
+        self.rows.insert((owner.0, owner.1, key), Row { run, fingerprint, expires_at, calling, reply: None, keyless });
+    }
+
+    /// Whether another name may be held.
+    pub(super) fn fits(&self, owner: Owner, quota: Option<ClaimQuota>) -> bool {
+        let Some(quota) = quota else { return true };
+        let counted = |row: &Row| !quota.keyless || row.keyless;
+        let of_project = self.rows.iter().filter(|(key, row)| key.0 == owner.0 && counted(row));
+        let of_function = of_project.clone().filter(|(key, _)| key.1 == owner.1);
+        (of_function.count() as u64) < quota.function && (of_project.count() as u64) < quota.project
+    }
+
+    /// Drops answers beyond the bounds.
+    fn make_room(&mut self, owner: Owner, keyless: bool, bounds: AnswerBounds) {
+        loop {
+            let bytes = |own: bool, keyless: bool| -> u64 {
+                let counted = self
+                    .rows
+                    .iter()
+                    .filter(|(key, row)| key.0 == owner.0 && (!own || key.1 == owner.1) && (!keyless || row.keyless));
+                counted.map(|(_, row)| row.size()).sum()
+            };
+            let function_full =
+                bytes(true, false) > bounds.all.function || (keyless && bytes(true, true) > bounds.keyless.function);
+            let project_full =
+                bytes(false, false) > bounds.all.project || (keyless && bytes(false, true) > bounds.keyless.project);
+            if !function_full && !project_full {
+                return;
+            }
+            let kept = self
+                .rows
+                .iter_mut()
+                .filter(|(key, row)| row.size() > 0 && key.0 == owner.0 && (!function_full || key.1 == owner.1));
+            match kept.min_by_key(|(_, row)| (!row.keyless, row.expires_at)) {
+                Some((_, row)) => row.reply = Some(Bytes::new()),
+                None => return,
+            }
+        }
+    }
+}
+
+// === impl Row ===
+
+impl Row {
+    fn size(&self) -> u64 {
+        self.reply.as_ref().map_or(0, |reply| reply.len() as u64)
     }
 }
 
@@ -50,6 +99,9 @@ impl Claims for MemoryQueue {
             };
             return Ok(Claimed::Held { run: row.run, same: row.fingerprint == claim.fingerprint, holder });
         }
+        if !claims.fits((project, function), claim.quota) {
+            return Ok(Claimed::TooMany);
+        }
         claims.take((project, function), claim, run, true);
         Ok(Claimed::Yours)
     }
@@ -61,12 +113,15 @@ impl Claims for MemoryQueue {
         run: RunId,
         key: &str,
         reply: Bytes,
+        bounds: AnswerBounds,
     ) -> PortResult<()> {
         let mut state = self.state.lock();
         if let Some(row) = state.claims.rows.get_mut(&(project, function, key.to_owned()))
             && row.run == run
         {
             (row.calling, row.reply) = (false, Some(reply));
+            let keyless = row.keyless;
+            state.claims.make_room((project, function), keyless, bounds);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_ports::{DeadLetter, DeadLetterQuery, DeadLetters, PortResult};
+use faas_ports::{DeadLetter, DeadLetterQuery, DeadLetters, PortResult, Removed};
 use faas_types::{ProjectId, RunId, Timestamp};
 
 use super::MemoryQueue;
@@ -19,16 +19,17 @@ impl DeadLetters for MemoryQueue {
         Ok(self.state.lock().dead.get(&(project, run)).cloned())
     }
 
-    async fn purge(&self, project: ProjectId, runs: Vec<RunId>) -> PortResult<u64> {
+    async fn purge(&self, project: ProjectId, runs: Vec<RunId>) -> PortResult<Removed> {
         let mut state = self.state.lock();
-        let mut gone = 0;
+        let mut removed = Removed::default();
         for run in runs {
             if state.dead.remove(&(project, run)).is_some() {
                 state.inputs.remove(&(project, run));
-                gone += 1;
+                removed.freed.extend(state.kept.remove((project, run)));
+                removed.rows += 1;
             }
         }
-        Ok(gone)
+        Ok(removed)
     }
 
     async fn input(&self, project: ProjectId, run: RunId) -> PortResult<Option<Bytes>> {
@@ -45,7 +46,7 @@ impl DeadLetters for MemoryQueue {
         Ok(later.take(limit as usize).map(|((project, run), input)| (*project, *run, input.clone())).collect())
     }
 
-    async fn expire_dead(&self, before: Timestamp, limit: u32) -> PortResult<u64> {
+    async fn expire_dead(&self, before: Timestamp, limit: u32) -> PortResult<Removed> {
         let mut state = self.state.lock();
         let mut old: Vec<_> = state.dead.iter().filter(|(_, letter)| letter.died_at < before).collect();
         old.sort_by_key(|(_, letter)| letter.died_at);
@@ -61,7 +62,8 @@ impl DeadLetters for MemoryQueue {
             .copied()
             .collect();
         inputs.iter().for_each(|key| drop(state.inputs.remove(key)));
-        Ok((letters.len() + inputs.len()) as u64)
+        let freed = inputs.iter().filter_map(|key| state.kept.remove(*key)).collect();
+        Ok(Removed { rows: (letters.len() + inputs.len()) as u64, freed })
     }
 }
 

@@ -13,6 +13,7 @@ use crate::fixture::fresh;
 /// Bytes by their hash. Uses bytes of its own.
 pub async fn blobs(blobs: Arc<dyn Blobs>) {
     bytes_come_back_under_their_hash(&*blobs).await;
+    marked_bytes_are_nobody_elses(&*blobs).await;
     missing_names_each_once_in_order(&*blobs).await;
     what_is_renewed_is_not_collected(&*blobs).await;
     racing_puts_agree(blobs).await;
@@ -44,6 +45,19 @@ async fn bytes_come_back_under_their_hash(blobs: &dyn Blobs) {
         assert_eq!(ok("put after the delete", blobs.put(bytes.clone()).await), digest);
         assert_eq!(ok("get", blobs.get(&digest).await), bytes);
     }
+}
+
+async fn marked_bytes_are_nobody_elses(blobs: &dyn Blobs) {
+    let (bytes, id): (_, faas_types::RunId) = (unique("marked"), fresh());
+    let mark = id.as_u128();
+    let plain = ok("put", blobs.put(bytes.clone()).await);
+    let digest = ok("put_marked", blobs.put_marked(mark, bytes.clone()).await);
+    let whole = [&mark.to_be_bytes()[..], &bytes[..]].concat();
+    assert_eq!(digest, digest_of(&whole));
+    assert_eq!(ok("get", blobs.get(&digest).await), whole);
+    assert_eq!(ok("put_marked again", blobs.put_marked(mark, bytes.clone()).await), digest);
+    ok("delete", blobs.delete(&digest).await);
+    assert_eq!(ok("get", blobs.get(&plain).await), bytes, "the same bytes without the mark went too");
 }
 
 async fn missing_names_each_once_in_order(blobs: &dyn Blobs) {

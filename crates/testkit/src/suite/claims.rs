@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faas_ports::{Claim, ClaimRequest, Claimed, Claims, Enqueued, Holder, NewItem, RunQueue};
+use faas_ports::{
+    AnswerBounds, ByteBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Enqueued, Holder, NewItem, RunQueue,
+};
 use faas_types::{Digest, FunctionId, ProjectId, RunId};
 
 use super::ok;
@@ -15,11 +17,14 @@ pub async fn claims(claims: Arc<dyn Claims>, queue: Arc<dyn RunQueue>) {
     a_released_name_is_free(&*claims).await;
     a_name_expires(&*claims).await;
     a_queued_run_holds_its_name(&*claims, &*queue).await;
+    a_quota_bounds_the_names(&*claims, &*queue).await;
+    the_oldest_answers_make_room(&*claims).await;
+    answers_without_a_key_make_room_first(&*claims).await;
     of_many_at_once_one_wins(queue).await;
 }
 
 fn claim(key: &str, body: u8) -> Claim {
-    Claim { key: key.into(), fingerprint: Digest::from_bytes([body; 32]), expires_at: at(1_000) }
+    Claim { key: key.into(), fingerprint: Digest::from_bytes([body; 32]), expires_at: at(1_000), quota: None }
 }
 
 fn request(project: ProjectId, function: FunctionId, claim: Claim, now: u64) -> ClaimRequest {
@@ -37,9 +42,9 @@ async fn a_name_has_one_holder(claims: &dyn Claims) {
     let elsewhere = request(project, fresh(), claim("k", 1), 1);
     assert_eq!(ok("claim", claims.claim(elsewhere).await), Claimed::Yours, "functions share a name");
     let reply = Bytes::from_static(b"\x00answer");
-    ok("answer by another", claims.answer(project, function, fresh(), "k", Bytes::new()).await);
+    ok("answer by another", claims.answer(project, function, fresh(), "k", Bytes::new(), AnswerBounds::NONE).await);
     assert_eq!(again(1).await, held(true, Holder::Calling), "another run answered");
-    ok("answer", claims.answer(project, function, first.run, "k", reply.clone()).await);
+    ok("answer", claims.answer(project, function, first.run, "k", reply.clone(), AnswerBounds::NONE).await);
     assert_eq!(again(1).await, held(true, Holder::Answered(reply)));
 }
 
@@ -61,7 +66,7 @@ async fn a_name_expires(claims: &dyn Claims) {
     let late = request(project, function, claim("k", 1), 1_001);
     let outcome = ok("claim", claims.claim(late.clone()).await);
     assert!(matches!(outcome, Claimed::Held { .. }), "a call under way lost its name: {outcome:?}");
-    ok("answer", claims.answer(project, function, first.run, "k", Bytes::new()).await);
+    ok("answer", claims.answer(project, function, first.run, "k", Bytes::new(), AnswerBounds::NONE).await);
     let early = request(project, function, claim("k", 1), 999);
     assert!(matches!(ok("claim", claims.claim(early).await), Claimed::Held { .. }));
     ok("expire", claims.expire_claims(at(1_000), 100).await);
@@ -81,6 +86,91 @@ async fn a_queued_run_holds_its_name(claims: &dyn Claims, queue: &dyn RunQueue) 
     let depths = ok("depths", queue.depths().await);
     let waiting = depths.iter().find(|depth| depth.function == function).map(|depth| depth.waiting);
     assert_eq!(waiting, Some(1), "a name let two runs in");
+}
+
+async fn a_quota_bounds_the_names(claims: &dyn Claims, queue: &dyn RunQueue) {
+    let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
+    let quota = |keyless, function, project| Some(ClaimQuota { keyless, function, project });
+    let ask = async |function, key: &str, quota| {
+        let claim = Claim { quota, ..claim(key, 1) };
+        ok("claim", claims.claim(request(project, function, claim, 0)).await)
+    };
+    assert_eq!(ask(function, "a", quota(true, 2, 9)).await, Claimed::Yours);
+    assert_eq!(ask(function, "b", quota(true, 2, 9)).await, Claimed::Yours);
+    assert_eq!(ask(function, "c", quota(true, 2, 9)).await, Claimed::TooMany);
+    assert!(matches!(ask(function, "a", quota(true, 2, 9)).await, Claimed::Held { .. }), "a held name was refused");
+    assert_eq!(ask(fresh(), "c", quota(true, 2, 2)).await, Claimed::TooMany, "the project has two");
+    assert_eq!(ask(function, "c", quota(false, 3, 9)).await, Claimed::Yours, "names with a key are counted apart");
+    assert_eq!(ask(function, "d", quota(false, 3, 9)).await, Claimed::TooMany, "all are counted for those with a key");
+    assert_eq!(ask(function, "d", None).await, Claimed::Yours, "no quota, no bound");
+
+    let named = |key, quota| NewItem { claim: Some(Claim { quota, ..claim(key, 1) }), ..new_item(project, function) };
+    let items = vec![named("e", quota(true, 2, 9)), named("e", quota(true, 3, 9)), named("f", quota(true, 3, 9))];
+    let outcomes = ok("enqueue", queue.enqueue(items).await);
+    assert_eq!(outcomes, [Enqueued::TooManyClaims, Enqueued::Accepted, Enqueued::TooManyClaims]);
+
+    let first = request(project, function, Claim { quota: None, ..claim("a", 1) }, 0);
+    let Claimed::Held { run, .. } = ok("claim", claims.claim(first).await) else { panic!("the name is free") };
+    ok("release", claims.release(project, function, run, "a").await);
+    assert_eq!(ask(function, "f", quota(true, 3, 9)).await, Claimed::Yours, "a name that went is still counted");
+    ok("expire", claims.expire_claims(at(2_000), 1_000).await);
+    assert_eq!(ask(function, "g", quota(true, 3, 9)).await, Claimed::Yours, "expired names are still counted");
+}
+
+/// Takes a name and answers with so many bytes.
+async fn answer(claims: &dyn Claims, claim: Claim, owner: (ProjectId, FunctionId), bytes: usize, bounds: AnswerBounds) {
+    let request = request(owner.0, owner.1, claim, 0);
+    assert_eq!(ok("claim", claims.claim(request.clone()).await), Claimed::Yours);
+    let (run, key) = (request.run, request.claim.key);
+    ok("answer", claims.answer(owner.0, owner.1, run, &key, vec![7; bytes].into(), bounds).await);
+}
+
+/// The bytes that are kept of answers.
+async fn kept(claims: &dyn Claims, owner: (ProjectId, FunctionId), keys: &[&str]) -> Vec<usize> {
+    let mut found = Vec::new();
+    for key in keys {
+        match ok("claim", claims.claim(request(owner.0, owner.1, claim(key, 1), 0)).await) {
+            Claimed::Held { holder: Holder::Answered(reply), .. } => found.push(reply.len()),
+            other => panic!("{key} is {other:?}"),
+        }
+    }
+    found
+}
+
+fn expiring(key: &str, at_ms: u64, quota: Option<ClaimQuota>) -> Claim {
+    Claim { expires_at: at(at_ms), quota, ..claim(key, 1) }
+}
+
+async fn the_oldest_answers_make_room(claims: &dyn Claims) {
+    let (project, function, other) = (fresh(), fresh(), fresh());
+    let bounds = AnswerBounds { all: ByteBounds { function: 100, project: 150 }, keyless: ByteBounds::NONE };
+    for (at, key) in [(500, "a"), (501, "b"), (502, "c")] {
+        answer(claims, expiring(key, at, None), (project, function), 40, bounds).await;
+    }
+    assert_eq!(kept(claims, (project, function), &["a", "b", "c"]).await, [0, 40, 40], "the oldest went, its name not");
+    for (at, key) in [(503, "d"), (504, "e")] {
+        answer(claims, expiring(key, at, None), (project, other), 40, bounds).await;
+    }
+    assert_eq!(kept(claims, (project, function), &["a", "b", "c"]).await, [0, 0, 40], "the project is full");
+    assert_eq!(kept(claims, (project, other), &["d", "e"]).await, [40, 40]);
+    answer(claims, expiring("f", 505, None), (project, function), 101, bounds).await;
+    assert_eq!(kept(claims, (project, function), &["c", "f"]).await, [0, 0], "one that never fits is not kept");
+}
+
+async fn answers_without_a_key_make_room_first(claims: &dyn Claims) {
+    let owner: (ProjectId, FunctionId) = (fresh(), fresh());
+    let keyless = Some(ClaimQuota { keyless: true, function: 99, project: 99 });
+    let part = ByteBounds { function: 50, project: 50 };
+    let bounds = AnswerBounds { all: ByteBounds { function: 100, project: 1_000 }, keyless: part };
+    answer(claims, expiring("key", 500, None), owner, 40, bounds).await;
+    for (at, key) in [(501, "a"), (502, "b"), (503, "c")] {
+        answer(claims, expiring(key, at, keyless), owner, 20, bounds).await;
+    }
+    assert_eq!(kept(claims, owner, &["key", "a", "b", "c"]).await, [40, 0, 20, 20]);
+    answer(claims, expiring("key 2", 504, None), owner, 40, bounds).await;
+    assert_eq!(kept(claims, owner, &["key", "b", "c", "key 2"]).await, [40, 0, 20, 40]);
+    answer(claims, expiring("d", 505, keyless), owner, 30, bounds).await;
+    assert_eq!(kept(claims, owner, &["key", "c", "d", "key 2"]).await, [40, 0, 0, 40], "none pushes a key's out");
 }
 
 async fn of_many_at_once_one_wins(queue: Arc<dyn RunQueue>) {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use faas_ports::{DeadLetterQuery, DeadLetters, Enqueued, NewItem, RunQueue, Sequel, Settlement, Verdict, Want};
+use faas_ports::{
+    ByteBounds, DeadLetterQuery, DeadLetters, Enqueued, NewItem, RunQueue, Sequel, Settlement, Verdict, Want,
+};
 use faas_types::{Code, FunctionId, ProjectId, RunId, RunRecord, RunState};
 
 use super::ok;
@@ -48,7 +50,7 @@ pub async fn dead_letters(letters: &dyn DeadLetters, queue: &dyn RunQueue) {
     assert!(ok("dead_letter", letters.dead_letter(project, dead[0]).await).is_none());
     assert!(ok("input", letters.input(project, dead[0]).await).is_some(), "the input went with the letter");
 
-    assert_eq!(ok("purge", letters.purge(project, vec![dead[1], dead[1], fresh()]).await), 1);
+    assert_eq!(ok("purge", letters.purge(project, vec![dead[1], dead[1], fresh()]).await).rows, 1);
     assert!(ok("input", letters.input(project, dead[1]).await).is_none(), "a purged input is still there");
     ok("expire", letters.expire_dead(at(0), 1_000).await);
     assert!(ok("input", letters.input(project, dead[2]).await).is_some(), "it went before its time");
@@ -76,7 +78,8 @@ async fn bury(queue: &dyn RunQueue, item: NewItem, code: Code) -> RunId {
     let record =
         RunRecord { state: RunState::Failed, code: Some(code), finished_at: Some(at(5)), ..lease.record.clone() };
     let verdict = Verdict::Finish { record: Box::new(record), dead: Some("why".into()), sequel: Sequel::default() };
-    let held = ok("settle", queue.settle(vec![Settlement { lease: lease.mark(), verdict }]).await);
+    let held =
+        ok("settle", queue.settle(vec![Settlement { lease: lease.mark(), verdict }], ByteBounds::NONE).await).held;
     assert_eq!(held, [true]);
     id
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faas_ports::{
-    Callbacks, LeaseMark, NewCallback, RunHistory, RunQueue, Sequel, Settlement, TakeCallbacks, TakenCallback, Verdict,
+    ByteBounds, Callbacks, LeaseMark, NewCallback, RunHistory, RunQueue, Sequel, Settlement, TakeCallbacks,
+    TakenCallback, Verdict,
 };
 use faas_types::{Callback, CallbackState, FunctionId, ProjectId, RunId, RunRecord, RunState, Timestamp};
 
@@ -70,7 +71,7 @@ impl Onward {
     async fn end(&self, lease: LeaseMark, sequel: Sequel) -> bool {
         let record = Box::new(succeeded(self.ended(lease.run).await));
         let settlement = Settlement { lease, verdict: Verdict::Finish { record, dead: None, sequel } };
-        ok("settle", self.queue.settle(vec![settlement]).await)[0]
+        ok("settle", self.queue.settle(vec![settlement], ByteBounds::NONE).await).held[0]
     }
 
     async fn waiting(&self) -> u64 {
@@ -90,9 +91,15 @@ impl Onward {
         ok("take", self.callbacks.take_callbacks(take).await)
     }
 
-    async fn note(&self, run: RunId, state: CallbackState, again: Option<Timestamp>) {
+    async fn note(&self, run: RunId, state: CallbackState, again: Option<Timestamp>) -> bool {
         let callback = Callback { state, attempts: 1, ..Callback::new("https://a".into()) };
-        ok("note", self.callbacks.note_callback(self.project, run, callback, again).await);
+        ok("note", self.callbacks.note_callback(self.project, run, callback, again).await)
+    }
+
+    async fn depth(&self) -> Option<(u64, u64)> {
+        let depths = ok("depths", self.callbacks.callback_depths().await);
+        let own = depths.into_iter().find(|depth| depth.project == self.project);
+        own.map(|depth| (depth.messages, depth.bytes))
     }
 
     async fn an_end_brings_its_sequel_once(self) {
@@ -122,8 +129,8 @@ impl Onward {
         let lease = self.leased().await;
         let record = RunRecord { state: RunState::Cancelled, ..self.ended(lease.run).await };
         let (sequel, _) = self.sequel("a");
-        assert!(ok("withdraw", self.queue.withdraw(record.clone(), sequel.clone()).await));
-        assert!(!ok("withdraw again", self.queue.withdraw(record, sequel).await));
+        assert!(ok("withdraw", self.queue.withdraw(record.clone(), sequel.clone()).await).is_some());
+        assert!(ok("withdraw again", self.queue.withdraw(record, sequel).await).is_none());
         assert_eq!(self.waiting().await, 1);
         assert_eq!(self.take(at(5)).await.len(), 1);
         self.note(lease.run, CallbackState::Delivered, None).await;
@@ -137,16 +144,18 @@ impl Onward {
         assert_eq!(self.take(at(5)).await.len(), 1);
         assert!(self.take(at(6)).await.is_empty(), "a callback was taken twice at once");
         assert_eq!(self.take(at(5_000)).await[0].attempts, 2, "what nobody noted is taken again");
-        self.note(lease.run, CallbackState::Pending, Some(at(9_000))).await;
+        assert!(!self.note(lease.run, CallbackState::Pending, Some(at(9_000))).await);
+        assert_eq!(self.depth().await, Some((1, 3)));
         let shown = |run: RunRecord| run.onward.and_then(|onward| onward.callback).expect("a callback in the record");
         assert_eq!(shown(self.ended(lease.run).await).state, CallbackState::Pending);
         assert_eq!(ok("next", self.callbacks.next_callback().await), Some(at(9_000)));
         assert_eq!(self.take(at(9_000)).await[0].attempts, 3);
-        self.note(lease.run, CallbackState::Abandoned, None).await;
+        assert!(self.note(lease.run, CallbackState::Abandoned, None).await);
+        assert_eq!(self.depth().await, None);
         let run = self.ended(lease.run).await;
         assert_eq!((run.state, shown(run).state), (RunState::Succeeded, CallbackState::Abandoned));
         assert!(self.take(at(1 << 40)).await.is_empty());
-        self.note(lease.run, CallbackState::Delivered, None).await;
+        assert!(!self.note(lease.run, CallbackState::Delivered, None).await, "it went twice");
         assert_eq!(shown(self.ended(lease.run).await).state, CallbackState::Abandoned, "what is gone was noted");
         assert_eq!(ok("next", self.callbacks.next_callback().await), None);
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{
-    Enqueued, Lease, NewItem, PortError, QueueDepth, RunHistory, RunQuery, RunQueue, Sequel, Settlement, Verdict, Want,
+    ByteBounds, Enqueued, Footprint, Lease, NewItem, PortError, QueueDepth, RunHistory, RunQuery, RunQueue, Sequel,
+    Settlement, Verdict, Want,
 };
-use faas_types::{FunctionId, ProjectId, RunId, RunRecord, RunState, Timestamp};
+use faas_types::{Digest, FunctionId, ProjectId, RunId, RunRecord, RunState, Timestamp};
 
 use super::{ok, refused};
 use crate::fixture::{at, finish, fresh, new_item};
@@ -74,18 +75,24 @@ impl Bench<'_> {
     }
 
     async fn settle(&self, settlement: Settlement) {
-        assert_eq!(ok("settle", self.queue.settle(vec![settlement]).await), [true], "a held lease was refused");
+        assert_eq!(
+            ok("settle", self.queue.settle(vec![settlement], ByteBounds::NONE).await).held,
+            [true],
+            "a held lease was refused"
+        );
     }
 
     async fn finish_all(&self, leases: &[Lease]) {
-        let held = ok("settle", self.queue.settle(leases.iter().map(finish).collect()).await);
+        let ends = leases.iter().map(finish).collect();
+        let held = ok("settle", self.queue.settle(ends, ByteBounds::NONE).await).held;
         assert_eq!(held, vec![true; leases.len()]);
     }
 
     async fn lost(&self, what: &str, lease: &Lease) {
         let before = self.state(lease.record.id).await;
         for settlement in [give_back(lease, at(0)), retry(lease, at(0)), finish(lease)] {
-            assert_eq!(ok("settle", self.queue.settle(vec![settlement]).await), [false], "{what} still settles");
+            let settled = ok("settle", self.queue.settle(vec![settlement], ByteBounds::NONE).await);
+            assert_eq!(settled.held, [false], "{what} still settles");
         }
         let extended = ok("extend", self.queue.extend(&[lease.mark()], at(1_000_000)).await);
         assert_eq!(extended, [false], "{what} still extends");
@@ -98,8 +105,14 @@ impl Bench<'_> {
 
     async fn items_come_back_whole(self) {
         let every_byte: Vec<u8> = (0..=u8::MAX).collect();
-        let item =
-            NewItem { priority: 255, ordering_key: Some("ü key".into()), input: every_byte.into(), ..self.item() };
+        let footprint = Footprint { bytes: 1 << 40, keyless: true, blob: Some(Digest::from_bytes([9; 32])) };
+        let item = NewItem {
+            priority: 255,
+            ordering_key: Some("ü key".into()),
+            input: every_byte.into(),
+            footprint,
+            ..self.item()
+        };
         let bare = NewItem { input: Bytes::new(), ..self.item() };
         self.add(&[bare.clone(), item.clone()]).await;
         assert!(ok("enqueue nothing", self.queue.enqueue(Vec::new()).await).is_empty());
@@ -109,6 +122,7 @@ impl Bench<'_> {
             assert_eq!((&lease.record, &lease.input), (&item.record, &item.input), "not what was enqueued");
             assert_eq!(lease.ordering_key, item.ordering_key);
             assert_eq!((lease.deliveries, lease.expires_at), (1, at(0).plus(TTL)));
+            assert_eq!(lease.footprint, item.footprint);
         }
         assert_eq!(leases.len(), 2);
         assert!(self.lease(10, at(0)).await.is_empty(), "an item was handed out twice");
@@ -273,8 +287,9 @@ impl Bench<'_> {
         let held = self.lease(1, at(0)).await.remove(0);
         for item in [&a, &b] {
             let record = RunRecord { state: RunState::Cancelled, ..item.record.clone() };
-            assert!(ok("withdraw", self.queue.withdraw(record.clone(), Sequel::default()).await));
-            assert!(!ok("withdraw again", self.queue.withdraw(record, Sequel::default()).await));
+            let withdrawn = ok("withdraw", self.queue.withdraw(record.clone(), Sequel::default()).await);
+            assert_eq!(withdrawn, Some(item.footprint));
+            assert_eq!(ok("withdraw again", self.queue.withdraw(record, Sequel::default()).await), None);
             assert_eq!(self.state(item.record.id).await, Some(RunState::Cancelled));
         }
         self.lost("the holder of a withdrawn run", &held).await;
@@ -312,7 +327,7 @@ impl Bench<'_> {
         let retaken = self.lease(10, at(150)).await;
         assert_eq!(runs(&retaken), [items[0].record.id], "a lapsed lease let a later item go first");
         let record = RunRecord { state: RunState::Cancelled, ..items[0].record.clone() };
-        assert!(ok("withdraw", self.queue.withdraw(record, Sequel::default()).await));
+        assert!(ok("withdraw", self.queue.withdraw(record, Sequel::default()).await).is_some());
         let second = self.lease(10, at(150)).await;
         assert_eq!(runs(&second), [items[1].record.id], "a withdrawn item blocks those behind it");
         let late = keyed();
@@ -330,6 +345,7 @@ impl Bench<'_> {
         let elsewhere = new_item(self.project, fresh());
         let mut items: Vec<NewItem> = (0..5).map(|_| self.item()).collect();
         items[4].not_before = at(1_000_000);
+        items[4].footprint = Footprint { bytes: 7, keyless: true, ..Footprint::default() };
         items.push(elsewhere.clone());
         self.add(&items).await;
         let leases = self.lease(3, at(0)).await;
@@ -337,11 +353,17 @@ impl Bench<'_> {
             let all = ok("depths", self.queue.depths().await);
             all.into_iter().find(|depth| (depth.project, depth.function) == (self.project, function))
         };
-        let counted = |function, waiting, leased| Some(QueueDepth { project: self.project, function, waiting, leased });
-        assert_eq!(depth(self.function).await, counted(self.function, 2, 3));
-        assert_eq!(depth(elsewhere.record.function).await, counted(elsewhere.record.function, 1, 0));
+        let project = self.project;
+        let of = |function, waiting, leased, bytes| {
+            Some(QueueDepth { project, function, waiting, leased, bytes, keyless: 0, keyless_bytes: 0 })
+        };
+        let with_keyless =
+            |depth: Option<QueueDepth>| depth.map(|all| QueueDepth { keyless: 1, keyless_bytes: 7, ..all });
+        assert_eq!(depth(self.function).await, with_keyless(of(self.function, 2, 3, 407)));
+        let function = elsewhere.record.function;
+        assert_eq!(depth(function).await, of(function, 1, 0, 100));
         self.finish_all(&leases).await;
-        assert_eq!(depth(self.function).await, counted(self.function, 2, 0));
+        assert_eq!(depth(self.function).await, with_keyless(of(self.function, 2, 0, 107)));
     }
 
     async fn wants_and_outlook_keep_functions_apart(self) {
@@ -379,7 +401,8 @@ async fn racing_workers_share_without_overlap(queue: Arc<dyn RunQueue>) {
                     if leases.is_empty() {
                         return done;
                     }
-                    let held = ok("settle", queue.settle(leases.iter().map(finish).collect()).await);
+                    let ends = leases.iter().map(finish).collect();
+                    let held = ok("settle", queue.settle(ends, ByteBounds::NONE).await).held;
                     assert!(held.iter().all(|held| *held));
                     done.extend(runs(&leases));
                 }

@@ -1,6 +1,6 @@
 //! The written form of runs for later.
 
-use faas_types::{Background, InvocationMode, RetryClass, RetryPolicy};
+use faas_types::{Background, InvocationMode, RetryClass, RetryPolicy, RunOption};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -18,6 +18,8 @@ pub(super) struct BackgroundDocument {
     /// Runs that may wait; more are refused with 429.
     #[schemars(range(min = 1, max = 1_000_000))]
     backlog_max: u32,
+    /// What callers without a key may want of a run: a delay, an age, a priority, an ordering key, a callback.
+    keyless_options: Vec<RunOptionName>,
     /// When a failed attempt is followed by another.
     retry: RetryDocument,
     /// The function of the same project that goes on when a run has succeeded, or one of its aliases (name:alias); it gets
@@ -67,6 +69,17 @@ enum RetryClassName {
     Start,
 }
 
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum RunOptionName {
+    Delay,
+    MaxAge,
+    Priority,
+    OrderingKey,
+    Callback,
+}
+
 impl Default for BackgroundDocument {
     fn default() -> Self {
         Self::from(&Background::default())
@@ -86,9 +99,17 @@ impl From<&Background> for BackgroundDocument {
             InvocationMode::Sync => Mode::Sync,
             InvocationMode::Async => Mode::Async,
         };
+        let option = |option: &RunOption| match option {
+            RunOption::Delay => RunOptionName::Delay,
+            RunOption::MaxAge => RunOptionName::MaxAge,
+            RunOption::Priority => RunOptionName::Priority,
+            RunOption::OrderingKey => RunOptionName::OrderingKey,
+            RunOption::Callback => RunOptionName::Callback,
+        };
         Self {
             mode,
             backlog_max: background.backlog_max,
+            keyless_options: background.keyless_options.iter().map(option).collect(),
             retry: (&background.retry).into(),
             on_success: background.on_success.as_ref().map(ToString::to_string),
             on_failure: background.on_failure.as_ref().map(ToString::to_string),

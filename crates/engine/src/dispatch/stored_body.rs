@@ -1,0 +1,68 @@
+//! Bodies of inputs among the blobs.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use faas_ports::PortError;
+use faas_types::{Digest, Fault, RunId};
+
+use crate::core::Core;
+
+/// A body among the blobs, which goes again unless a stored run refers to it.
+pub(crate) struct StoredBody {
+    core: Arc<Core>,
+    digest: Option<Digest>,
+}
+
+// === impl StoredBody ===
+
+impl StoredBody {
+    /// Stores a body for one run. In a task, so that it does not stay behind when its caller goes away meanwhile.
+    pub(crate) async fn put(core: &Arc<Core>, run: RunId, body: Bytes) -> Result<Self, Fault> {
+        let core = Arc::clone(core);
+        let tasks = core.tasks.clone();
+        let put = tasks.spawn(async move {
+            let digest = core.blobs.put_marked(run.as_u128(), body).await?;
+            Ok::<_, PortError>(Self { core, digest: Some(digest) })
+        });
+        let stored = put.await.map_err(|error| Fault::internal(format!("a body's transfer broke off: {error}")))?;
+        Ok(stored?)
+    }
+
+    /// Its name.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        self.digest
+    }
+
+    /// The run is stored, or on its way there.
+    pub(crate) fn keep(mut self) {
+        self.digest = None;
+    }
+}
+
+impl Drop for StoredBody {
+    fn drop(&mut self) {
+        if let Some(digest) = self.digest {
+            self.core.delete_blobs(vec![digest]);
+        }
+    }
+}
+
+// === impl Core ===
+
+impl Core {
+    /// Deletes bodies of inputs that are gone. One that stays, after a kill, is collected later.
+    pub(crate) fn delete_blobs(&self, digests: Vec<Digest>) {
+        if digests.is_empty() {
+            return;
+        }
+        let blobs = Arc::clone(&self.blobs);
+        self.tasks.spawn(async move {
+            for digest in digests {
+                if let Err(error) = blobs.delete(&digest).await {
+                    tracing::warn!(%digest, %error, "the body of a run that is gone is not deleted yet");
+                }
+            }
+        });
+    }
+}
