@@ -42,6 +42,8 @@ pub(crate) struct Upstream {
     servers: Vec<SocketAddr>,
     made: Mutex<Option<Made>>,
     slots: Semaphore,
+    /// When it was said last that there is no name server to ask.
+    complained: Mutex<Option<Instant>>,
 }
 
 struct Made {
@@ -70,7 +72,7 @@ impl Upstream {
     /// Asks these name servers; those of `/etc/resolv.conf` when there are none.
     #[must_use]
     pub(crate) fn new(servers: Vec<SocketAddr>) -> Self {
-        Self { servers, made: Mutex::new(None), slots: Semaphore::new(AT_ONCE) }
+        Self { servers, made: Mutex::new(None), slots: Semaphore::new(AT_ONCE), complained: Mutex::new(None) }
     }
 
     /// The aliases and addresses of a name: `A` or `AAAA` records with the `CNAME`s before them.
@@ -85,7 +87,7 @@ impl Upstream {
                     found(resolver.lookup(name, kind).await, kind)
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "no name server for functions");
+                    self.complain(&error);
                     Found::Failed
                 }
             }
@@ -111,6 +113,15 @@ impl Upstream {
             }
         }
         Some(prefixes)
+    }
+
+    /// Once a minute: sandboxes decide how often they ask.
+    fn complain(&self, error: &io::Error) {
+        let mut complained = self.complained.lock();
+        if complained.is_none_or(|at| at.elapsed() > Duration::from_secs(60)) {
+            *complained = Some(Instant::now());
+            tracing::warn!(%error, "functions have no name server; name one in egress.resolvers");
+        }
     }
 
     fn resolver(&self) -> io::Result<Arc<TokioResolver>> {

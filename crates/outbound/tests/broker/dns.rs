@@ -119,3 +119,24 @@ async fn queries_may_be_any_bytes() {
     let whole = Message::from_vec(&process.raw_query(attached.sandbox, good, true).await).unwrap();
     assert_eq!((whole.metadata.truncation, whole.answers.len()), (false, 60));
 }
+
+#[tokio::test]
+async fn a_long_answer_of_a_name_server_comes_over_tcp() {
+    let names = NameServer::start().await;
+    names.set("long.test", &["8.8.8.8", "9.9.9.9"]);
+    let (_lab, process, attached) = asking(&names, &[], EgressPolicy::default()).await;
+    let mut found = process.look_up(attached.sandbox, "long.test").await;
+    found.sort_unstable();
+    assert_eq!(found, ["8.8.8.8", "9.9.9.9"].map(|text| text.parse::<std::net::IpAddr>().unwrap()));
+}
+
+/// Where the machine has no IPv6, there is no such answer in any case.
+#[tokio::test]
+async fn what_the_site_translates_leads_inside_too() {
+    let names = NameServer::start().await;
+    names.set("ipv4only.arpa", &["2a00:64::c000:aa"]);
+    names.set("inside.test", &["2a00:64::a00:1"]);
+    let (_lab, process, attached) = asking(&names, &[], EgressPolicy::default()).await;
+    let answer = process.query(attached.sandbox, "inside.test", RecordType::AAAA).await;
+    assert_eq!((answer.metadata.response_code, answer.answers.len()), (ResponseCode::NoError, 0));
+}

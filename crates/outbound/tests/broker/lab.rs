@@ -17,8 +17,8 @@ use faas_types::{EgressPolicy, EgressTarget};
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use parking_lot::Mutex;
-use tokio::io::Interest;
-use tokio::net::{UdpSocket, UnixStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use tokio::sync::{mpsc, watch};
 
 /// Longer than anything here takes.
@@ -245,17 +245,41 @@ pub(crate) struct NameServer {
 
 impl NameServer {
     pub(crate) async fn start() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (listener, socket) = loop {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            if let Ok(socket) = UdpSocket::bind(listener.local_addr().unwrap()).await {
+                break (listener, socket);
+            }
+        };
         let server = Self { address: socket.local_addr().unwrap(), zone: Arc::default(), asked: Arc::default() };
         let of = server.clone();
         tokio::spawn(async move {
             let mut buffer = [0; 1_500];
             while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
-                let answer = of.answer(&buffer[..length]);
-                let _ = socket.send_to(&answer, from).await;
+                let answer = Message::from_vec(&of.answer(&buffer[..length])).unwrap();
+                // What is long is asked for again over TCP.
+                let is_long = answer.queries[0].name().to_ascii().starts_with("long.");
+                let answer = if is_long { answer.truncate() } else { answer };
+                let _ = socket.send_to(&answer.to_vec().unwrap(), from).await;
+            }
+        });
+        let of = server.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(of.clone().serve(stream));
             }
         });
         server
+    }
+
+    async fn serve(self, mut stream: TcpStream) {
+        while let Ok(length) = stream.read_u16().await {
+            let mut query = vec![0; length.into()];
+            stream.read_exact(&mut query).await.unwrap();
+            let answer = self.answer(&query);
+            stream.write_u16(answer.len().try_into().unwrap()).await.unwrap();
+            stream.write_all(&answer).await.unwrap();
+        }
     }
 
     fn answer(&self, bytes: &[u8]) -> Vec<u8> {
