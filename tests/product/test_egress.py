@@ -20,7 +20,7 @@ pytestmark = pytest.mark.needs("root", "tun")
 INSIDE, OUTSIDE = "10.213.0.1", "198.18.7.9"
 PUBLIC = "93.184.215.14"
 
-PYTHON = '''
+PYTHON = """
 import socket, threading, time, urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -85,7 +85,7 @@ def look_up(name):
 
 def handler(do, args=()):
     return outcome(lambda: globals()[do](*args))
-'''
+"""
 NODE = """
 export async function handler({ url }) {
   try {
@@ -169,7 +169,7 @@ def test_node_reaches_a_server(connected: Server, web: WebServer, tmp_path: Path
 def test_a_forbidden_address_is_refused_at_once_and_logged(connected: Server, web: WebServer) -> None:
     with WebServer(OUTSIDE) as other:
         answer, run_id = do(connected, "reach", "connect", OUTSIDE, other.port)
-        assert (answer.get("error"), answer["seconds"] < 5) == ("OSError", True), answer
+        assert (answer.get("error"), answer["seconds"] < 15) == ("OSError", True), answer
         line = denial(connected, run_id, f"{OUTSIDE}:{other.port}")
         assert "egress.private" in line, line
         assert other.seen == []
@@ -233,12 +233,15 @@ def devices_of(server: Server) -> list[str]:
 
 def test_the_end_of_an_instance_leaves_nothing(web: WebServer, names: NameServer) -> None:
     env = {"FAAS_EGRESS_PRIVATE": f"{INSIDE}/32", "FAAS_EGRESS_RESOLVERS": names.address, "FAAS_PARKED": "0"}
-    with Server(env=env | {"FAAS_IDLE": "1s"}) as server:
-        server.deploy(write_function(server.home / "src", "reach", PYTHON, network="egress"))
+    with Server(env=env) as server:
+        folder = write_function(server.home / "src", "reach", PYTHON, network="egress")
+        server.deploy(folder)
         answer, _ = do(server, "reach", "get", web.url)
         assert answer.get("ok"), answer
         assert devices_of(server) != [], "the device is nowhere"
+        server.cli("fn", "delete", "reach", "--yes").ok()
         until(lambda: devices_of(server) == [], "no device is left", within=60)
+        server.deploy(folder)
         answer, _ = do(server, "reach", "get", web.url)
         assert answer.get("ok"), answer
         assert server.stop() == 0
@@ -248,16 +251,23 @@ def test_the_end_of_an_instance_leaves_nothing(web: WebServer, names: NameServer
 def test_a_killed_network_process_costs_connections_only(connected: Server, web: WebServer) -> None:
     answer, _ = do(connected, "reach", "get", web.url)
     assert answer.get("ok"), answer
-    for number in range(3):
-        [process] = network_processes(connected)
-        os.kill(process, 9)
-        until(lambda: process not in network_processes(connected), "it is gone")
-        answer = until(
-            lambda: (lambda said: said if said.get("ok") else None)(do(connected, "reach", "get", web.url)[0]),
-            f"the network works again after {number + 1} ends",
-            within=30,
-        )
-        assert answer["ok"] == f"you asked {INSIDE}:{web.port} for /"
+    for _ in range(3):
+        end_network_process(connected)
+        answer = until(lambda: reached(connected, web), "the network works again", within=30)
+        assert answer == f"you asked {INSIDE}:{web.port} for /"
+
+
+def end_network_process(server: Server) -> None:
+    """Kills the one that there is."""
+    [process] = network_processes(server)
+    os.kill(process, 9)
+    until(lambda: process not in network_processes(server), "it is gone")
+
+
+def reached(server: Server, web: WebServer) -> str | None:
+    """What the web server answered, if it was reached."""
+    answer, _ = do(server, "reach", "get", web.url)
+    return answer.get("ok")
 
 
 def network_processes(server: Server) -> list[int]:
