@@ -181,11 +181,12 @@ impl Core {
         // The timeout limits the handler, not the wait for an instance.
         let deadline = Instant::now() + timeout;
         let CallRequest { method, path, query, headers, body, .. } = request;
+        let is_to_head = method == "HEAD";
         let body = arriving.map_or(InvocationBody::Whole(body), InvocationBody::Stream);
         let until = self.clock.now().plus(timeout);
         let invocation = Invocation { run, method, path, query, headers, body, deadline: until };
         let items = place.slot.instance.invoke(invocation);
-        Exchange { ticket, items, deadline, timeout, received: 0 }.reply().await
+        Exchange { ticket, items, deadline, timeout, received: 0, is_to_head }.reply().await
     }
 
     /// A function's version by selector. `lot` is the call's place where it has one already.

@@ -9,8 +9,9 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 
 use crate::delivery::{Delivery, delivery};
+use crate::promise::Promise;
 use crate::reply::{Call, CallBody, CallFailure};
-use crate::reply_head::{self, announced_length};
+use crate::reply_head;
 use crate::stages::Redactor;
 use crate::ticket::{Outcome, Ticket};
 
@@ -25,6 +26,8 @@ pub(crate) struct Exchange {
     pub deadline: Instant,
     pub timeout: std::time::Duration,
     pub received: u64,
+    /// Whether the answer is to HEAD.
+    pub is_to_head: bool,
 }
 
 /// The next thing that matters to the caller.
@@ -101,31 +104,36 @@ impl Exchange {
     }
 
     /// A stream that was there at once. Where it has another length than its head says it stays a stream, which then breaks off.
-    fn gathered(self, head: ReplyHead, body: Bytes) -> Call {
-        let differs = announced_length(&head).is_some_and(|length| length != body.len() as u64);
-        let call = self.whole(head, body.clone());
-        if differs {
-            let chunks = futures_util::stream::iter([Ok(body)]).boxed();
-            return Call { body: CallBody::Stream(chunks), ..call };
-        }
+    fn gathered(mut self, head: ReplyHead, body: Bytes) -> Call {
+        let mut promise = Promise::of(&head, self.is_to_head);
+        let Err(fault) = promise.take(body.len()).and_then(|()| promise.end()) else { return self.whole(head, body) };
+        self.ticket.set_reply(head.status, None);
+        let chunks = futures_util::stream::iter([Ok(body), Err(fault.clone())]).boxed();
+        let call = self.call(head, CallBody::Stream(chunks));
+        self.ticket.finish(Outcome::Failed(fault));
         call
     }
 
     fn streamed(mut self, head: ReplyHead, first: Bytes) -> Call {
         self.ticket.set_reply(head.status, None);
+        let promise = Promise::of(&head, self.is_to_head);
         let call = self.call(head, CallBody::Whole(Bytes::new()));
         let (delivery, body) = delivery();
         // Apart from the caller's connection, whose writes nothing limits: a client that takes nothing must not keep an
         // instance past the timeout.
-        self.ticket.tasks().spawn(self.deliver(first, delivery));
+        self.ticket.tasks().spawn(self.deliver(first, promise, delivery));
         Call { body: CallBody::Stream(body), ..call }
     }
 
     /// Hands the body over as fast as the caller takes it, within the timeout.
-    async fn deliver(mut self, first: Bytes, delivery: Delivery) {
+    async fn deliver(mut self, first: Bytes, mut promise: Promise, delivery: Delivery) {
         let mut next = if first.is_empty() { None } else { Some(first) };
         let fault = loop {
             if let Some(chunk) = next.take() {
+                if let Err(fault) = promise.take(chunk.len()) {
+                    self.ticket.interrupt();
+                    break fault;
+                }
                 match tokio::time::timeout_at(self.deadline.into(), delivery.send(chunk)).await {
                     Ok(true) => {}
                     Ok(false) => return,
@@ -139,14 +147,19 @@ impl Exchange {
             match step {
                 Step::Body(chunk) => next = Some(chunk),
                 Step::Head(_) | Step::Whole(..) => {}
-                Step::Done => {
-                    self.ticket.finish(Outcome::Succeeded);
-                    delivery.end(Ok(()));
-                    return;
-                }
+                Step::Done => match promise.end() {
+                    Ok(()) => {
+                        self.ticket.finish(Outcome::Succeeded);
+                        delivery.end(Ok(()));
+                        return;
+                    }
+                    Err(fault) => break fault,
+                },
                 Step::Failed(fault) => break fault,
             }
         };
+        // What still runs is told to end before its place is looked at.
+        drop(self.items);
         self.ticket.finish(Outcome::Failed(fault.clone()));
         delivery.end(Err(fault));
     }

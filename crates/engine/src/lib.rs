@@ -39,6 +39,7 @@ mod policy;
 mod pool;
 mod preflight;
 mod prepare;
+mod promise;
 mod publication;
 mod publish;
 mod quotas;
