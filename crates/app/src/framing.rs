@@ -77,6 +77,11 @@ impl Framing {
         }
     }
 
+    /// Whether all requests so far have come as a whole.
+    pub(crate) fn is_between(&self) -> bool {
+        self.state == State::Head && !self.head.has_begun && self.line.is_empty()
+    }
+
     fn keep(&mut self, part: &[u8]) {
         let Some(last) = part.last() else { return };
         self.returned = *last == b'\r';
@@ -172,6 +177,22 @@ mod tests {
         ] {
             assert_eq!(followed(good), good);
         }
+    }
+
+    #[test]
+    fn a_request_is_whole_with_its_body() {
+        let is_between = |text: &str| {
+            let mut framing = Framing::default();
+            framing.follow(&mut text.as_bytes().to_vec());
+            framing.is_between()
+        };
+        for whole in ["", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab"] {
+            assert!(is_between(whole), "{whole:?}");
+        }
+        for part in ["G", "GET / HTTP/1.1\r\n", "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\na"] {
+            assert!(!is_between(part), "{part:?}");
+        }
+        assert!(!is_between("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"), "no last line");
     }
 
     #[test]

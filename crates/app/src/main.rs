@@ -7,6 +7,7 @@ mod connections;
 mod debuggers;
 mod descriptors;
 mod dispatch;
+mod frames;
 mod framing;
 mod logging;
 mod memory;

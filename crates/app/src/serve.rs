@@ -23,7 +23,7 @@ use crate::answers::{AnswerBudget, Offered};
 use crate::connections::{Connections, Place};
 use crate::dispatch::Doors;
 use crate::talk::Talk;
-use crate::watched::{Held, Watched};
+use crate::watched::{Held, UnderWay, Watched};
 
 /// How every HTTP/2 connection starts. No HTTP/1 request starts with more than its first letters.
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -134,11 +134,13 @@ impl Manners {
         let peer = doors.edge.peer(address);
         let budget = Arc::clone(&place.house.answers);
         let service = service_fn(|request| {
-            let (doors, talk, peer, budget) = (doors.clone(), Arc::clone(&talk), peer.clone(), Arc::clone(&budget));
+            let (doors, peer, budget) = (doors.clone(), peer.clone(), Arc::clone(&budget));
+            // At once: the connection reads on before it looks at what follows.
+            let under_way = UnderWay::begin(&talk);
             // Boxed: the connection moves its request's future about, and that is large.
-            Box::pin(
-                async move { Ok::<_, std::convert::Infallible>(answer(doors, talk, &peer, &budget, request).await) },
-            )
+            Box::pin(async move {
+                Ok::<_, std::convert::Infallible>(answer(doors, under_way, &peer, &budget, request).await)
+            })
         });
         let io = TokioIo::new(Watched::new(stream, Arc::clone(&talk)));
         let mut connection = pin!(builder.serve_connection(io, service));
@@ -178,14 +180,12 @@ fn said(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) -> Connecti
 /// its end, and so is every answer on HTTP/2.
 async fn answer(
     doors: Doors,
-    talk: Arc<Talk>,
+    under_way: UnderWay,
     peer: &Peer,
     budget: &Arc<AnswerBudget>,
     request: Request<Incoming>,
 ) -> Response {
-    talk.request_began();
-    // Counted out also where the client goes away and this is dropped half-way.
-    let under_way = Held::new(Body::empty(), Arc::clone(&talk));
+    let talk = Arc::clone(under_way.talk());
     let response = doors.answer(request, peer).await;
     let length = response.body().size_hint().exact();
     if length == Some(0) || length.is_some_and(|length| length <= SMALL_ANSWER) && !talk.is_http2() {
@@ -203,7 +203,7 @@ async fn answer(
     }
     match reservation {
         Some(reservation) => response.map(|body| Body::new(Offered::whole(body, talk, reservation))),
-        None => response.map(|body| Body::new(under_way.with(body))),
+        None => response.map(|body| Body::new(Held::new(body, under_way))),
     }
 }
 

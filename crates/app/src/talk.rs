@@ -116,6 +116,11 @@ impl Talk {
         self.active.fetch_sub(1, Ordering::Release);
     }
 
+    /// Whether a request is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.active.load(Ordering::Acquire) > 0
+    }
+
     /// Bytes came from the client. HTTP/2 keeps its own order among frames, and sends some without any request.
     pub(crate) fn received(&self) {
         if self.active.load(Ordering::Relaxed) == 0
@@ -159,7 +164,7 @@ impl Talk {
         {
             return Standing::Reader { since: now.saturating_sub(since), taken };
         }
-        if self.active.load(Ordering::Acquire) > 0 {
+        if self.is_busy() {
             return Standing::Busy;
         }
         let waiting = self.waiting.load(Ordering::Relaxed);

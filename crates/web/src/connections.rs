@@ -17,6 +17,8 @@ pub enum ConnectionEnd {
     Evicted,
     /// No place could be made for it.
     Refused,
+    /// It sent more frames of HTTP/2 than its requests and answers need.
+    Flood,
     /// What came was no HTTP, or broke off.
     Broken,
     /// The server is stopping.
@@ -35,13 +37,14 @@ pub struct ConnectionStats {
 
 impl ConnectionEnd {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Client,
         Self::Idle,
         Self::SlowHead,
         Self::SlowReader,
         Self::Evicted,
         Self::Refused,
+        Self::Flood,
         Self::Broken,
         Self::Stopping,
     ];
@@ -56,6 +59,7 @@ impl ConnectionEnd {
             Self::SlowReader => "slow_reader",
             Self::Evicted => "evicted",
             Self::Refused => "refused",
+            Self::Flood => "flood",
             Self::Broken => "broken",
             Self::Stopping => "stopping",
         }
