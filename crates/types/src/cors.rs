@@ -17,6 +17,9 @@ pub struct CorsSettings {
     /// Request headers that they may send, in lower case; empty allows those that they ask for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<String>,
+    /// Headers of answers that scripts may read besides those of every answer, in lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expose_headers: Vec<String>,
     /// Whether browsers send cookies along.
     #[serde(default)]
     pub credentials: bool,
@@ -134,7 +137,14 @@ mod tests {
     fn a_named_origin_wins_over_any() {
         let origins = ["*", "https://a.example"].map(|text| text.parse().expect("an origin")).to_vec();
         let (methods, headers) = (Vec::new(), vec!["x-a".to_owned()]);
-        let settings = CorsSettings { origins, methods, headers, credentials: false, max_age: CorsSettings::MAX_AGE };
+        let settings = CorsSettings {
+            origins,
+            methods,
+            headers,
+            expose_headers: Vec::new(),
+            credentials: false,
+            max_age: CorsSettings::MAX_AGE,
+        };
         assert_eq!(settings.allowed("https://a.example"), Some("https://a.example"));
         assert_eq!(settings.allowed("https://b.example"), Some("*"));
         assert!(settings.allows_method("DELETE") && settings.allows_header("x-a") && !settings.allows_header("x-b"));

@@ -112,7 +112,8 @@ pub fn is_reserved_in_replies(name: &str) -> bool {
         | "proxy-authentication-info"
         | "proxy-status"
         | "cache-status" => true,
-        // For the whole origin: other functions, and the API.
+        // For the whole origin, and beyond the one answer: other functions, and the API. What is about the page alone
+        // (policies, `Link`, `Refresh`, `SourceMap`, `Reporting-Endpoints`) stays the function's.
         "service-worker-allowed"
         | "clear-site-data"
         | "alt-svc"
@@ -120,15 +121,36 @@ pub fn is_reserved_in_replies(name: &str) -> bool {
         | "report-to"
         | "strict-transport-security"
         | "public-key-pins"
+        | "public-key-pins-report-only"
         | "expect-ct"
+        | "expect-staple"
         | "accept-ch"
+        | "accept-ch-lifetime"
         | "critical-ch"
         | "set-login"
+        | "idp-signin-status"
+        | "speculation-rules"
         | "sec-session-registration"
+        | "sec-session-challenge"
+        | "sec-session-google-registration"
+        | "secure-session-registration"
+        | "secure-session-challenge"
+        | "sec-private-state-token"
+        | "sec-private-state-token-lifetime"
         | "use-as-dictionary"
         | "origin-agent-cluster"
         | "activate-storage-access"
-        | "observe-browsing-topics" => true,
+        | "observe-browsing-topics"
+        | "shared-storage-write"
+        | "attribution-reporting-register-source"
+        | "attribution-reporting-register-trigger"
+        | "attribution-reporting-register-os-source"
+        | "attribution-reporting-register-os-trigger"
+        | "ad-auction-allowed"
+        | "ad-auction-signals"
+        | "ad-auction-result"
+        | "x-allow-fledge"
+        | "x-permitted-cross-domain-policies" => true,
         // Commands to a web server in front.
         "x-accel-redirect" | "x-sendfile" | "x-lighttpd-send-file" | "x-reproxy-url" | "x-lighttpd-send-file2" => true,
         // What the platform says of the call.
@@ -176,8 +198,14 @@ mod tests {
 
     #[test]
     fn replies_do_not_speak_for_the_platform() {
-        for name in ["date", "te", "x-run-id", "clear-site-data", "x-accel-redirect", "x-faas-a", "x_run_id"] {
+        for name in ["date", "te", "x-run-id", "x-accel-redirect", "x-faas-a", "x_run_id"] {
             assert!(is_reserved_in_replies(name), "{name}");
+        }
+        for name in ["clear-site-data", "speculation-rules", "report-to", "nel", "set-login", "origin-agent-cluster"] {
+            assert!(is_reserved_in_replies(name), "{name} is for all functions of the origin");
+        }
+        for name in ["sourcemap", "reporting-endpoints", "content-security-policy", "permissions-policy", "link"] {
+            assert!(!is_reserved_in_replies(name), "{name} is about the answer alone");
         }
         for name in ["content-type", "set-cookie", "server-timing", "www-authenticate", "x-accel-buffering", "vary"] {
             assert!(!is_reserved_in_replies(name), "{name}");

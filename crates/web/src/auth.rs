@@ -60,11 +60,11 @@ pub(crate) fn carries_key(value: &HeaderValue) -> bool {
 }
 
 /// Whether a whole key stands anywhere in a value: between quotes, in a list, in a cookie.
-fn holds_key(text: &[u8]) -> bool {
+pub(crate) fn holds_key(text: &[u8]) -> bool {
     let prefix = Keys::PREFIX.as_bytes();
     let is_of_keys = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    let mut begins = text.windows(prefix.len()).enumerate().filter(|(_, window)| *window == prefix);
-    begins.any(|(at, _)| text[at..].iter().take_while(is_of_keys).count() >= KEY_LEN_MIN)
+    let mut begins = memchr::memmem::find_iter(text, prefix);
+    begins.any(|at| text[at..].iter().take_while(is_of_keys).count() >= KEY_LEN_MIN)
 }
 
 /// Whether Basic credentials have a key as user or password, as pushes of git do.

@@ -13,9 +13,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 /// What scripts of a page may read of an answer besides what browsers show them anyway.
-const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "x-run-id, x-request-id, x-function-version, x-error-source, retry-after, location, server-timing",
-);
+const EXPOSED: &str =
+    "x-run-id, x-request-id, x-function-version, x-error-source, retry-after, location, server-timing";
 
 /// The answer to a browser that asks whether a page may call a function; nothing for other requests.
 #[must_use]
@@ -48,8 +47,16 @@ pub fn allow_page(settings: &CorsSettings, origin: &HeaderValue, headers: &mut H
     headers.remove(ACCESS_CONTROL_ALLOW_ORIGIN);
     headers.remove(ACCESS_CONTROL_ALLOW_CREDENTIALS);
     headers.append(VARY, HeaderValue::from_static("Origin"));
-    if allow_origin(settings, origin, headers) && !headers.contains_key(ACCESS_CONTROL_EXPOSE_HEADERS) {
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    if !allow_origin(settings, origin, headers) {
+        return;
+    }
+    if !settings.expose_headers.is_empty() {
+        let exposed = format!("{EXPOSED}, {}", settings.expose_headers.join(", "));
+        // Names of headers are visible ASCII.
+        let exposed = HeaderValue::try_from(exposed).unwrap_or(HeaderValue::from_static(EXPOSED));
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    } else if !headers.contains_key(ACCESS_CONTROL_EXPOSE_HEADERS) {
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
 }
 
@@ -81,7 +88,8 @@ mod tests {
     fn settings(credentials: bool) -> CorsSettings {
         let origins = vec!["https://a.example".parse().expect("an origin")];
         let headers = vec!["authorization".to_owned()];
-        CorsSettings { origins, methods: Vec::new(), headers, credentials, max_age: CorsSettings::MAX_AGE }
+        let (methods, expose_headers) = (Vec::new(), vec!["x-total".to_owned(), "etag".to_owned()]);
+        CorsSettings { origins, methods, headers, expose_headers, credentials, max_age: CorsSettings::MAX_AGE }
     }
 
     fn asked(origin: &str, method: Option<&str>) -> Parts {
@@ -104,6 +112,21 @@ mod tests {
         assert_eq!(said(ACCESS_CONTROL_ALLOW_CREDENTIALS), Some("true"));
         assert_eq!(said(ACCESS_CONTROL_MAX_AGE), Some("600"));
         assert!(preflight(&settings(true), &asked("https://a.example", None)).is_none(), "OPTIONS for the function");
+    }
+
+    #[test]
+    fn scripts_may_read_what_the_manifest_names() {
+        let exposed = |settings: &CorsSettings, own: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            own.map(|own| headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(own)));
+            allow_page(settings, &HeaderValue::from_static("https://a.example"), &mut headers);
+            headers[ACCESS_CONTROL_EXPOSE_HEADERS].to_str().unwrap_or_default().to_owned()
+        };
+        let named = settings(false);
+        assert!(exposed(&named, None).ends_with("server-timing, x-total, etag"), "{}", exposed(&named, None));
+        assert_eq!(exposed(&named, Some("x-own")), exposed(&named, None), "the manifest decides");
+        let silent = CorsSettings { expose_headers: Vec::new(), ..named };
+        assert_eq!((exposed(&silent, None), exposed(&silent, Some("x-own"))), (EXPOSED.to_owned(), "x-own".to_owned()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A request that could be read in two ways is refused. Fields that only the platform or a trusted proxy may say are
 //! dropped, and the caller's address, scheme and host are worked out once.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use faas_types::{AllowedTarget, Code, Fault, RequestField};
@@ -11,6 +11,8 @@ use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
+
+use crate::auth::holds_key;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
@@ -58,10 +60,11 @@ impl Edge {
     /// Makes a request what the doors expect.
     ///
     /// # Errors
-    /// `FN_012` for a request without a single host or with a length in two forms, `FN_021` for a transfer coding or an
-    /// upgrade that is not served. The connection cannot be used again then.
+    /// `FN_012` for a request without a single host, with a length in two forms or with an API key in its URL, `FN_021` for
+    /// a transfer coding or an upgrade that is not served. The connection cannot be used again then.
     pub fn admit(&self, head: &mut Parts, peer: &Peer) -> Result<(), Fault> {
         check_framing(head)?;
+        check_target(head)?;
         check_host(head)?;
         check_upgrade(&head.headers)?;
         let origin = self.origin(head, peer);
@@ -87,7 +90,7 @@ impl Edge {
             text.split(',').next().map(str::trim).filter(|word| !word.is_empty())
         };
         let is_https = first(FORWARDED_PROTO).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
-        let named = first(FORWARDED_HOST).filter(|host| host.parse::<Authority>().is_ok());
+        let named = first(FORWARDED_HOST).filter(|host| is_host(host));
         Origin {
             addresses: self.addresses(&head.headers, &peer.address).into(),
             scheme: if is_https { "https" } else { "http" },
@@ -173,15 +176,17 @@ fn check_host(head: &mut Parts) -> Result<(), Fault> {
     if second.is_some() {
         return wrong("the request has more than one `Host`");
     }
-    let is_authority = |host: &HeaderValue| {
-        host.is_empty() || host.to_str().is_ok_and(|text| text.parse::<Authority>().is_ok() && !text.contains('@'))
-    };
+    let is_named = |host: &HeaderValue| host.is_empty() || host.to_str().is_ok_and(is_host);
     match first {
         None if head.version == Version::HTTP_11 => return wrong("the request has no `Host`"),
-        Some(host) if !is_authority(host) => return wrong("the request's `Host` is not a host"),
+        Some(host) if !is_named(host) => return wrong("the request's `Host` is not a host"),
         _ => {}
     }
     let Some(asked) = head.uri.authority().map(Authority::as_str) else { return Ok(()) };
+    if !is_host(asked) {
+        return Err(Fault::new(Code::BadRequest, "the request's URL names no host")
+            .with_hint("a host is a name or an address, with or without a port; credentials go into `Authorization`"));
+    }
     match first {
         Some(host) if host.as_bytes().eq_ignore_ascii_case(asked.as_bytes()) => {}
         Some(_) if head.version >= Version::HTTP_2 => return wrong("the request names two hosts"),
@@ -191,6 +196,38 @@ fn check_host(head: &mut Parts) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// A name or an address, with or without a port. Whatever else a URL may have there, a user or an escape, the servers and
+/// functions behind read in different ways.
+fn is_host(text: &str) -> bool {
+    let (name, rest) = match text.strip_prefix('[') {
+        Some(literal) => {
+            let Some((address, rest)) = literal.split_once(']') else { return false };
+            if address.parse::<Ipv6Addr>().is_err() {
+                return false;
+            }
+            ("", rest)
+        }
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let is_port =
+        |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
+    let is_of_names = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    (text.starts_with('[') || !name.is_empty() && name.bytes().all(is_of_names))
+        && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+}
+
+/// A URL is written down on its way and here: in logs, histories, run records. A key in it would be too.
+fn check_target(head: &Parts) -> Result<(), Fault> {
+    match head.uri.path_and_query() {
+        Some(target) if holds_key(target.as_str().as_bytes()) => {
+            Err(Fault::new(Code::BadRequest, "the request's URL holds an API key, which is not looked at there").with_hint(
+                "send it as `Authorization: Bearer KEY`; revoke this one with `faas keys revoke`, since URLs end up in logs",
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_upgrade(headers: &HeaderMap) -> Result<(), Fault> {

@@ -7,7 +7,9 @@ use super::node::{Node, Value};
 use super::reader::{Reader, Table, shorten};
 
 /// Keys of `[cors]`.
-pub(super) const CORS_KEYS: &[&str] = &["origins", "methods", "headers", "credentials", "max_age"];
+pub(super) const CORS_KEYS: &[&str] = &["origins", "methods", "headers", "expose_headers", "credentials", "max_age"];
+/// In place of names: every header.
+const EVERY: &str = "*";
 /// Entries of one list.
 const ENTRIES_MAX: usize = 64;
 /// What browsers keep to, whatever they are told.
@@ -19,13 +21,19 @@ pub(super) fn cors(reader: &mut Reader, node: &Node) -> Option<CorsSettings> {
     let settings = CorsSettings {
         origins: origins(reader, &table),
         methods: methods(reader, &table).unwrap_or_default(),
-        headers: headers(reader, &table).unwrap_or_default(),
+        headers: headers(reader, &table, "headers").unwrap_or_default(),
+        expose_headers: headers(reader, &table, "expose_headers").unwrap_or_default(),
         credentials: reader.switch(&table, "credentials").unwrap_or_default(),
         max_age: max_age(reader, &table).unwrap_or(CorsSettings::MAX_AGE),
     };
     if settings.credentials && settings.origins.contains(&CorsOrigin::Any) {
         let message = "`cors.credentials` needs origins by name: with \"*\" every page could act as its visitor";
         reader.problem("cors.credentials", table.get("credentials").and_then(|node| node.at), message);
+    }
+    if settings.credentials && settings.expose_headers.iter().any(|name| name == EVERY) {
+        let message =
+            "`cors.expose_headers` names each header where `credentials` is set: browsers take \"*\" for a name then";
+        reader.problem("cors.expose_headers", table.get("expose_headers").and_then(|node| node.at), message);
     }
     Some(settings)
 }
@@ -56,14 +64,16 @@ fn methods(reader: &mut Reader, table: &Table<'_>) -> Option<Vec<HttpMethod>> {
     http::methods_of(reader, "cors.methods", node)
 }
 
-fn headers(reader: &mut Reader, table: &Table<'_>) -> Option<Vec<String>> {
-    let (field, node) = ("cors.headers", table.get("headers")?);
+fn headers(reader: &mut Reader, table: &Table<'_>, key: &str) -> Option<Vec<String>> {
+    let (field, node) = (&*format!("cors.{key}"), table.get(key)?);
+    let is_exposed = key == "expose_headers";
     let mut headers = Vec::new();
     for item in entries(reader, field, node)? {
         let Some(text) = reader.text(field, item) else { continue };
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if text.is_empty() || !text.bytes().all(is_name) || text == "*" {
-            let message = format!("`{}` is not the name of a header; leave `headers` out to allow all", shorten(text));
+        if text.is_empty() || !text.bytes().all(is_name) || text == EVERY && !is_exposed {
+            let all = if is_exposed { "write \"*\"" } else { "leave `headers` out" };
+            let message = format!("`{}` is not the name of a header; {all} to allow all", shorten(text));
             reader.problem(field, item.at, message);
         } else {
             headers.push(text.to_ascii_lowercase());
@@ -109,14 +119,14 @@ mod tests {
     #[test]
     fn a_table_comes_back_from_json() {
         let manifest = read(
-            "[cors]\norigins = [\"https://a.example\"]\nmethods = [\"POST\"]\nheaders = [\"X-A\"]\ncredentials = true\n\
+            "[cors]\norigins = [\"https://a.example\"]\nmethods = [\"POST\"]\nheaders = [\"X-A\"]\nexpose_headers = [\"X-Total\"]\ncredentials = true\n\
              max_age = \"1h\"",
         )
         .expect("good");
         let cors = manifest.settings.cors.clone().expect("a table");
         assert_eq!(
-            (cors.headers, cors.credentials, cors.max_age.get().as_secs()),
-            (vec!["x-a".to_owned()], true, 3_600)
+            (cors.headers, cors.expose_headers, cors.credentials, cors.max_age.get().as_secs()),
+            (vec!["x-a".to_owned()], vec!["x-total".to_owned()], true, 3_600)
         );
         let again = Manifest::from_json(manifest.to_json()).map_err(|errors| errors.to_string());
         assert_eq!(again.map(|again| again.settings), Ok(manifest.settings));
@@ -131,6 +141,12 @@ mod tests {
             ("[cors]\norigins = [\"*\"]\ncredentials = true", "needs origins by name"),
             ("[cors]\norigins = [\"*\"]\nmethods = [\"post\"]", "write it as \"POST\""),
             ("[cors]\norigins = [\"*\"]\nheaders = [\"a b\"]", "not the name of a header"),
+            ("[cors]\norigins = [\"*\"]\nheaders = [\"*\"]", "leave `headers` out"),
+            ("[cors]\norigins = [\"*\"]\nexpose_headers = [\"a,b\"]", "write \"*\" to allow all"),
+            (
+                "[cors]\norigins = [\"https://a.example\"]\nexpose_headers = [\"*\"]\ncredentials = true",
+                "names each header",
+            ),
             ("[cors]\norigins = [\"*\"]\nmax_age = \"25h\"", "up to 24h"),
             ("[cors]\norigins = [\"*\"]\ncredentials = 1", "true or false"),
             ("[cors]\norigin = \"*\"", "did you mean `cors.origins`"),

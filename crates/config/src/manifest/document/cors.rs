@@ -22,6 +22,10 @@ pub(super) struct CorsDocument {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default, length(max = 64))]
     headers: Vec<String>,
+    /// Headers of answers that scripts may read, besides those that the platform adds; "*" for all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default, length(max = 64))]
+    expose_headers: Vec<String>,
     /// Whether browsers send cookies along; needs origins by name.
     #[schemars(default)]
     credentials: bool,
@@ -42,6 +46,7 @@ impl From<&CorsSettings> for CorsDocument {
             origins: settings.origins.iter().map(ToString::to_string).collect(),
             methods: settings.methods.iter().map(|method| (*method).into()).collect(),
             headers: settings.headers.clone(),
+            expose_headers: settings.expose_headers.clone(),
             credentials: settings.credentials,
             max_age: TextOrNumber::Text(settings.max_age.to_string()),
         }
