@@ -12,7 +12,8 @@ const FETCH = "fetch";
 const EVENT = "event";
 
 /**
- * @typedef {{ kind: "fetch" | "event", call: (...values: unknown[]) => unknown }} Contract
+ * `source` is the function whose text the file has.
+ * @typedef {{ kind: "fetch" | "event", call: (...values: unknown[]) => unknown, source: Function, file: string }} Contract
  */
 
 /**
@@ -26,7 +27,7 @@ function read(target, shown, file) {
   const object = /** @type {Record<string, unknown> | null} */ (typeof target === "object" ? target : null);
   if (object !== null && typeof object.fetch === "function") {
     const call = /** @type {(...values: unknown[]) => unknown} */ (object.fetch);
-    return { kind: FETCH, call: (request) => call.call(object, request) };
+    return { kind: FETCH, call: (request) => call.call(object, request), source: call, file };
   }
   const what = object === null ? `${article(target)}` : "an object without a `fetch` function";
   const hint = "export a function, or an object with a `fetch` function";
@@ -51,13 +52,13 @@ function ofFunction(target, shown, file) {
       const message = `\`${shown}\` wants (${first}, ${second}), as Express and the http module do`;
       throw new LoadError("UnsupportedSignature", message, "return a Response instead of writing to one", file);
     }
-    return { kind: FETCH, call };
+    return { kind: FETCH, call, source: target, file };
   }
   if (target.length > 2) {
     const message = `\`${shown}\` has ${target.length} parameters; (event, context) is what it is called with`;
     throw new LoadError("UnsupportedSignature", message, "make it async and return the reply: no callbacks", file);
   }
-  return { kind: EVENT, call };
+  return { kind: EVENT, call, source: target, file };
 }
 
 /**

@@ -62,6 +62,41 @@ class ProcessExit extends Error {
 }
 
 /**
+ * Adds the place of the handler to an error that is about what it returned: it came up after the handler had ended.
+ * @param {Described} found
+ * @param {unknown} error
+ * @param {{ file: string, source: Function }} handler the function, and the file that it was loaded from
+ * @param {string} code
+ * @returns {Described}
+ */
+function placed(found, error, { file, source }, code) {
+  if (!(error instanceof BadReply || error instanceof Unserializable) || found.stackTrace !== undefined) return found;
+  const { stack } = chained(error, code);
+  if (stack.length > 0) return { ...found, stackTrace: stack };
+  const before = textBefore(`${code}/${file}`, Function.prototype.toString.call(source));
+  if (before === null) return found;
+  const line = before.split("\n").length;
+  const column = before.length - before.lastIndexOf("\n");
+  const frame = { name: source.name, file: `${code}/${file}`, line, column };
+  return { ...found, file, line, stackTrace: [lineOf(frame, code)] };
+}
+
+/**
+ * What stands before a part of a file; null where it has no such part, since the function came from elsewhere.
+ * @param {string} file
+ * @param {string} part
+ */
+function textBefore(file, part) {
+  try {
+    const source = fs.readFileSync(file, "utf8");
+    const at = source.indexOf(part);
+    return at < 0 ? null : source.slice(0, at);
+  } catch {
+    return null;
+  }
+}
+
+/**
  * @param {unknown} error whatever was thrown
  * @param {string} code the directory of the user's files
  * @param {boolean} [loading] whether the user's files are being loaded
@@ -304,4 +339,4 @@ function cutAll(found) {
   return /** @type {Described} */ (Object.fromEntries(Object.entries(found).map(([key, value]) => [key, cut(value)])));
 }
 
-module.exports = { MESSAGE_MAX, LoadError, BadReply, Unserializable, ProcessExit, describe };
+module.exports = { MESSAGE_MAX, LoadError, BadReply, Unserializable, ProcessExit, describe, placed };

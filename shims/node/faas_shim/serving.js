@@ -4,7 +4,7 @@
 
 const { FETCH } = require("./contracts.js");
 const { Context, parseJson, webRequest } = require("./context.js");
-const { MESSAGE_MAX, BadReply, describe } = require("./errors.js");
+const { MESSAGE_MAX, BadReply, describe, placed } = require("./errors.js");
 const { CHUNK_LEN, ChannelClosed, Kind, WINDOW_LEN } = require("./protocol.js");
 const { frameJson, pack, packPublication, packReply } = require("./protocol.js");
 const { gone, outside } = require("./publishing.js");
@@ -397,10 +397,11 @@ class Server {
     let end = dropped > 0 ? { dropped } : null;
     if (failure !== null) {
       const { error } = failure;
+      const { code } = this.settings;
       end =
         error instanceof Rejected
           ? { dropped, rejected: error.message.slice(0, MESSAGE_MAX) }
-          : { dropped, raised: describe(error, this.settings.code) };
+          : { dropped, raised: placed(describe(error, code), error, this.contract, code) };
     }
     if (whole !== null && end === null) frames.push(packReply(stream, whole.head, whole.body));
     else {

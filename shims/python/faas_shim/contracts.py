@@ -22,6 +22,8 @@ _APPLICATION = ("scope", "receive", "send")
 # `_` marks a parameter that is not used; no request could fill it by that name.
 _EVENTS = ("event", "evt", "")
 _DOUBTFUL = ("context", "ctx", "request", "req", "environ", "scope")
+# One letter is no name for a key of a body.
+_SHORT = (("e", "ev"), ("c", "cx", "ctx", "context"))
 _REQUESTS, _RESPONSES = ("request", "req"), ("response", "res", "resp")
 
 
@@ -77,13 +79,19 @@ class Contract:
     def doubt(self, name: str) -> str | None:
         """What to say of a plain function that may have been meant as something else."""
         names = [parameter.name for parameter in self.parameters]
-        if self.kind != PLAIN or not any(each.lstrip("_") in _DOUBTFUL for each in names):
+        if self.kind != PLAIN or not (any(each.lstrip("_") in _DOUBTFUL for each in names) or self._is_short(names)):
             return None
         shown = ", ".join(f"`{each}`" for each in names)
         return (
             f"`{name}` is taken for a plain function: keys of the JSON body or of the query fill {shown}; "
             f"define `{name}(event, context)` to get the whole event and the context"
         )
+
+    def _is_short(self, names: list[str]) -> bool:
+        """Whether the parameters look like an event and a context with names that only people understand."""
+        bare = all(each.annotation is Missing and each.default is Missing for each in self.parameters)
+        fits = all(each.lstrip("_") in known for each, known in zip(names, _SHORT, strict=False))
+        return bare and fits and 1 <= len(names) <= len(_SHORT)
 
     def shown(self) -> str:
         """As people call it."""
@@ -103,7 +111,9 @@ def read(target: object, name: str) -> Contract:
 
 
 def _read(target: object, name: str, depth: int) -> Contract:
-    function, bound = _underlying(target)
+    function, bound = underlying(target)
+    if depth == 0 and function is target and function.__code__.co_varnames[:1] == ("self",):  # type: ignore[attr-defined]
+        _refuse_method(function, name)
     shape = _inspected(target) if function is None else _shape(function, bound)
     names = shape.names()
     is_app = function is not target and not isinstance(target, _METHOD)
@@ -123,6 +133,19 @@ def _read(target: object, name: str, depth: int) -> Contract:
     contract.parameters = shape.positional + shape.named
     contract.takes_any = shape.takes_any
     return contract
+
+
+def _refuse_method(function: object, name: str) -> None:
+    """Raises for a method that has no object to work on."""
+    if not function.__code__.co_argcount:  # type: ignore[attr-defined]
+        return
+    owner, _, method = name.rpartition(".")
+    hint = f"leave `self` out: `def {method}(event, context)`"
+    if owner:
+        made, module = owner.rpartition(".")[2].lower(), function.__module__  # type: ignore[attr-defined]
+        hint = f'make an object, `{made} = {owner}()`, and name its method: `entrypoint = "{module}:{made}.{method}"`'
+    message = f"`{name}` takes `self`, and there is no object that it is called on"
+    raise LoadError("EntrypointSignature", message, hint)
 
 
 def _refuse(shape: Shape, names: tuple[str, ...], name: str) -> None:
@@ -151,7 +174,7 @@ def _is_request(parameter: Parameter, name: str) -> bool:
     return False
 
 
-def _underlying(target: object) -> tuple[object, int]:
+def underlying(target: object) -> tuple[object, int]:
     """The function whose signature counts, and how many of its first parameters are bound already."""
     bound = 0
     for _ in range(_DEPTH_MAX):

@@ -36,11 +36,7 @@ def describe(error: BaseException, code: str) -> dict[str, object]:
 def _describe(error: BaseException, code: str) -> dict[str, object]:
     if isinstance(error, LoadError):
         return {"errorType": error.kind, "errorMessage": str(error), "hint": error.hint, "file": error.file}
-    found: dict[str, object] = {"errorType": _name(error), "errorMessage": _message(error)}
-    stack, place = _stack(error, code)
-    found["stackTrace"] = stack
-    if place:
-        found["file"], found["line"] = place
+    found: dict[str, object] = {"errorType": _name(error), "errorMessage": _message(error)} | trace_of(error, code)
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         found.update(_syntax(error, code))
     elif isinstance(error, ModuleNotFoundError):
@@ -59,6 +55,12 @@ def _describe(error: BaseException, code: str) -> dict[str, object]:
     elif isinstance(error, SystemExit):
         found["hint"] = "return from the handler instead of calling sys.exit()"
     return found
+
+
+def trace_of(error: BaseException, code: str) -> dict[str, object]:
+    """The calls of the user's that an error came through, and the innermost place among them."""
+    stack, place = _stack(error, code)
+    return {"stackTrace": stack} | ({"file": place[0], "line": place[1]} if place else {})
 
 
 def _limit(error: BaseException) -> str | None:
@@ -157,6 +159,16 @@ def _frames(trace: TracebackType | None, code: str) -> tuple[list[str], tuple[st
         lines.append(f"... {len(frames) - FRAMES_MAX} more calls ...")
     lines += [_line(*frame, code) for frame in frames[FRAMES_MAX // 2 :][-FRAMES_MAX // 2 :]]
     return lines, place
+
+
+def place_of(function: object, code: str) -> dict[str, object]:
+    """Where a function of the user's is, for an error that is about what it returned."""
+    found = getattr(function, "__code__", None)
+    path = _relative(found.co_filename, code) if found is not None else None
+    if found is None or path is None:
+        return {"stackTrace": []}
+    line = found.co_firstlineno
+    return {"file": path, "line": line, "stackTrace": [_line(found.co_filename, line, found.co_name, code)]}
 
 
 def _line(filename: str, number: int, name: str, code: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import errors, jsons
 from .binding import Binder, Rejected
 from .context import Context, Request
-from .contracts import EVENT, Contract
+from .contracts import EVENT, Contract, underlying
 from .jsons import TOO_MUCH, NotJson
 from .protocol import END, pack
 from .replies import BadReply
@@ -46,7 +46,11 @@ class Function:
         if isinstance(error, Rejected):
             return end_frame(stream, {"dropped": dropped, "rejected": str(error)[: errors.MESSAGE_MAX]})
         if isinstance(error, (Unserializable, BadReply)):
-            described = {"errorType": type(error).__name__, "errorMessage": str(error)}
+            described = {"errorType": type(error).__name__, "errorMessage": str(error)[: errors.MESSAGE_MAX]}
+            described |= errors.trace_of(error, self.code)
+            if not described["stackTrace"]:
+                # The shim found it after the handler had returned.
+                described |= errors.place_of(underlying(self.call)[0], self.code)
             described["hint"] = "return JSON values, text, bytes, a (body, status, headers) tuple or a response object"
             if isinstance(error, BadReply) and error.limit:
                 described["limit"] = error.limit

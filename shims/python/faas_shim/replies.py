@@ -12,6 +12,8 @@ sets arrays; dataclasses and models objects.
 
 from __future__ import annotations
 
+import sys
+
 from . import jsons, values
 from .contracts import EVENT
 from .protocol import HEAD, pack
@@ -22,6 +24,8 @@ BYTES_TYPE = "application/octet-stream"
 LINES_TYPE = "application/x-ndjson"
 HEAD_MAX = 64 << 10
 
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TOKEN = set("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 _BASE64 = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 _RESPONSE_KEYS = {"status", "headers", "body"}
@@ -237,6 +241,8 @@ def clean_header(name: object, value: object) -> tuple[str, str]:
         value = "true" if value else "false"
     elif isinstance(value, (dict, list, tuple, set)):
         raise BadReply(f"the header {str(name).lower()[:80]!r} has a {type(value).__name__} as its value")
+    elif values.is_a(value, "datetime", "date"):
+        value = _http_date(value)
     name, text = str(name).lower(), str(value)
     if not name or not _TOKEN.issuperset(name):
         raise BadReply(f"{name[:80]!r} is not a header name")
@@ -248,6 +254,16 @@ def clean_header(name: object, value: object) -> tuple[str, str]:
         # Bytes beyond ASCII travel as Latin-1 text; the client sees UTF-8.
         text = jsons.utf8(text).decode("latin-1")
     return name, text.strip()
+
+
+def _http_date(value: object) -> str:
+    """As HTTP writes dates; one without a zone is taken for UTC."""
+    zone = getattr(value, "tzinfo", None)
+    if zone is not None:
+        value = value.astimezone(sys.modules["datetime"].timezone.utc)  # type: ignore[attr-defined]
+    year, month, day, hour, minute, second, weekday, _, _ = value.timetuple()  # type: ignore[attr-defined]
+    clock = f"{hour:02}:{minute:02}:{second:02}"
+    return f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year:04} {clock} GMT"
 
 
 def chunk_of(item: object) -> tuple[bytes, str]:

@@ -13,7 +13,8 @@ class Unserializable(Exception):
     """A handler returned something that has no JSON form; the message names its type and place."""
 
 
-def _is_a(value: object, module: str, name: str) -> bool:
+def is_a(value: object, module: str, name: str) -> bool:
+    """Whether a value has a type of this module, which is not imported for that."""
     # A value of such a type exists only when its module has been imported.
     kind = getattr(sys.modules.get(module), name, None)
     return isinstance(kind, type) and isinstance(value, kind)
@@ -22,11 +23,11 @@ def _is_a(value: object, module: str, name: str) -> bool:
 def simplify(value: object) -> object:
     """One step towards JSON: dates to ISO 8601; UUID, Decimal and paths to text; enums to their value; sets to lists;
     dataclasses, named models and mappings to objects."""
-    if any(_is_a(value, "datetime", name) for name in _DATED):
+    if any(is_a(value, "datetime", name) for name in _DATED):
         return value.isoformat()  # type: ignore[attr-defined]
-    if _is_a(value, "enum", "Enum"):
+    if is_a(value, "enum", "Enum"):
         return value.value  # type: ignore[attr-defined]
-    if any(_is_a(value, module, name) for module, name in _TEXTUAL):
+    if any(is_a(value, module, name) for module, name in _TEXTUAL):
         return str(value)
     if isinstance(value, (set, frozenset)):
         return list(value)
@@ -36,7 +37,7 @@ def simplify(value: object) -> object:
     dump = getattr(value, "model_dump", None)
     if callable(dump):
         return dump(mode="json")
-    if _is_a(value, "_collections_abc", "Mapping"):
+    if is_a(value, "_collections_abc", "Mapping"):
         return dict(value)  # type: ignore[call-overload]
     raise TypeError(type(value).__name__)
 

@@ -121,3 +121,19 @@ def framework(request: Request):
 
 def needs_more(event, context, *, database):
     return event
+
+
+class Bare:
+    def call(self, event, context):
+        return unused(event, context)
+
+
+bare = Bare()
+
+
+def stray(self, event, context):
+    return event
+
+
+def short(e, c):
+    return e + c

@@ -1,4 +1,5 @@
 const REPLIES = {
+  date: { statusCode: 200, headers: { "Last-Modified": new Date("2020-01-02T04:04:05+01:00") } },
   flags: { statusCode: 200, headers: { "Access-Control-Allow-Credentials": true, "X-No": false, "X-N": 3 } },
   none: { statusCode: 200, headers: { "X-None": null, "X-Some": "1", "Set-Cookie": undefined }, cookies: undefined },
   list: { statusCode: 200, headers: { "X-Many": ["a", 1, true, null] } },

@@ -1,4 +1,8 @@
+import datetime
+
+MOMENT = datetime.datetime(2020, 1, 2, 4, 4, 5, tzinfo=datetime.timezone(datetime.timedelta(hours=1)))
 REPLIES = {
+    "date": {"statusCode": 200, "headers": {"Last-Modified": MOMENT}},
     "flags": {"statusCode": 200, "headers": {"Access-Control-Allow-Credentials": True, "X-No": False, "X-N": 3}},
     "none": {"statusCode": 200, "headers": {"X-None": None, "X-Some": "1", "Set-Cookie": None}, "cookies": None},
     "list": {"statusCode": 200, "headers": {"X-Many": ["a", 1, True, None]}},
