@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import http.client
 import json
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -134,6 +135,18 @@ def test_no_key_of_ours_reaches_a_function(server: Server, seen: str) -> None:
     )
 
 
+def test_a_key_in_a_url_is_refused_and_kept_nowhere(server: Server, seen: str) -> None:
+    key = server.api.create_key(f"{seen[:40]}-url", ["invoke"])["key"]
+    runs = len(server.api.runs(f"?function={seen}"))
+    for path in (f"/fn/{seen}", f"/async/{seen}", f"/fn/{seen}/{key}", "/api/v1/functions", "/nowhere"):
+        reply = server.http.get(f"{path}?a=b&key={key}", key=None).expect(400)
+        assert reply.json()["code"] == "FN_012" and "Authorization: Bearer KEY" in reply.json()["hint"]
+        assert key not in reply.body.decode() + str(reply.headers)
+    assert server.http.get(f"/fn/{seen}?key=faas_short&k=faas", key=None).status == 200, "a word that begins like one"
+    assert len(server.api.runs(f"?function={seen}")) == runs + 1
+    assert key not in server.log()
+
+
 def test_a_request_has_one_host_one_length_and_lines_that_end(server: Server) -> None:
     body = "Content-Length: 2\r\n\r\n{}"
     bad = {
@@ -213,6 +226,8 @@ def test_a_function_does_not_speak_for_the_platform(server: Server, tmp_path: Pa
     reserved = [
         "Connection", "Keep-Alive", "Proxy-Authenticate", "TE", "Trailer", "Upgrade", "Date", "Cache-Status", "Alt-Svc",
         "Service-Worker-Allowed", "Clear-Site-Data", "X-Run-Id", "X-Request-Id", "X-Error-Source", "X-Function-Version",
+        "Speculation-Rules", "NEL", "Report-To", "Set-Login", "Origin-Agent-Cluster", "Shared-Storage-Write",
+        "Attribution-Reporting-Register-Source", "X-Permitted-Cross-Domain-Policies",
         "X-Faas-Trigger", "X-Accel-Redirect", "Strict-Transport-Security", "Idempotency-Replayed", "X-Hop",
     ]  # fmt: skip
     answer = says(server, name, dict.fromkeys(reserved, "mine") | {"Connection": "mine, X-Hop", "X-Own": "mine"})
@@ -242,6 +257,10 @@ def test_lengths_are_told_and_kept(server: Server, tmp_path: Path, name: str) ->
         answer = raw(server, f"GET /fn/{name}/{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         body = answer.partition(b"\r\n\r\n")[2]
         assert b"content-length: " in answer.lower() and len(body) <= most, "it ends as if it were whole"
+        [run_id] = re.findall(rb"x-run-id: (\S+)", answer)
+        run = server.api.finished(run_id.decode())
+        assert (run["state"], run["error"]["code"]) == ("failed", "FN_004"), path
+        assert "that its `Content-Length` announced" in run["error"]["message"], run["error"]
     # The instance is well, and so is the next connection.
     assert server.http.get(f"/fn/{name}/length").expect(200).body == b"0123456789" * 3
 
@@ -320,7 +339,8 @@ def test_pages_that_the_manifest_names_may_call(server: Server, tmp_path: Path, 
     folder = write_function(tmp_path, name, "def handler(event, context):\n    return 'ok'\n")
     manifest = folder / "faas.toml"
     table = (
-        '[cors]\norigins = ["https://app.example"]\nheaders = ["authorization"]\ncredentials = true\nmax_age = "1h"\n'
+        '[cors]\norigins = ["https://app.example"]\nheaders = ["authorization"]\n'
+        'expose_headers = ["X-Total"]\ncredentials = true\nmax_age = "1h"\n'
     )
     manifest.write_text(manifest.read_text(encoding="utf-8") + table, encoding="utf-8")
     server.deploy(folder)
@@ -332,6 +352,8 @@ def test_pages_that_the_manifest_names_may_call(server: Server, tmp_path: Path, 
     assert "access-control-allow-origin" not in page(server, name, "OPTIONS", "https://evil.example", **asks).headers
     called = server.http.get(f"/fn/{name}", headers={"Origin": "https://app.example"}).expect(200).headers
     assert called["access-control-allow-origin"] == "https://app.example" and "Origin" in called["vary"]
+    exposed = called["access-control-expose-headers"].split(", ")
+    assert "x-total" in exposed and "x-run-id" in exposed
     refused = page(server, name, "GET", "https://app.example").expect(401).headers
     assert refused["access-control-allow-origin"] == "https://app.example", "so that the page sees why"
     assert "Origin" in server.http.get(f"/fn/{name}").expect(200).headers["vary"]

@@ -78,10 +78,14 @@ pub(crate) async fn print(
 ) -> anyhow::Result<()> {
     let client = session.client()?;
     let LineArgs { follow, lines, search, since, until, level } = args;
+    let of_run = match &source {
+        LogSource::Run(id) => Some(id.clone()),
+        _ => run.clone(),
+    };
     let mut query = LogQuery { level, search, since, until, run, ..LogQuery::default() };
     let found = newest(&client, &source, &query, lines).await?;
     let (out, scope) = (&session.out, Scope::of(&source));
-    let mut marks = Marks::of(&client, &source, out).await?;
+    let mut marks = Marks::of(&client, of_run.as_deref(), out).await?;
     // A document cannot be closed while lines still come, so following prints one document a line.
     if follow || out.format != Format::Json {
         found.lines.iter().try_for_each(|line| {
@@ -136,8 +140,8 @@ async fn newest(client: &Client, source: &LogSource, query: &LogQuery, wanted: u
 struct Marks(VecDeque<(u32, Timestamp)>);
 
 impl Marks {
-    async fn of(client: &Client, source: &LogSource, out: &Output) -> anyhow::Result<Self> {
-        let LogSource::Run(id) = source else { return Ok(Self(VecDeque::new())) };
+    async fn of(client: &Client, run: Option<&str>, out: &Output) -> anyhow::Result<Self> {
+        let Some(id) = run else { return Ok(Self(VecDeque::new())) };
         if out.format != Format::Table {
             return Ok(Self(VecDeque::new()));
         }
