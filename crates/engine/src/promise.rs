@@ -24,7 +24,7 @@ impl Promise {
     pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Fault> {
         self.sent += bytes as u64;
         match self.length {
-            Some(length) if self.sent > length => Err(broken(format!("more than the {length} bytes"))),
+            Some(length) if self.sent > length => Err(broken(&format!("more than the {length} bytes"))),
             _ => Ok(()),
         }
     }
@@ -32,13 +32,13 @@ impl Promise {
     /// Nothing comes any more.
     pub(crate) fn end(&self) -> Result<(), Fault> {
         match self.length {
-            Some(length) if self.sent < length => Err(broken(format!("{} of the {length} bytes", self.sent))),
+            Some(length) if self.sent < length => Err(broken(&format!("{} of the {length} bytes", self.sent))),
             _ => Ok(()),
         }
     }
 }
 
-fn broken(how: String) -> Fault {
+fn broken(how: &str) -> Fault {
     Fault::new(Code::RuntimeError, format!("the function sent {how} that its `Content-Length` announced"))
         .with_hint("send as many bytes as `Content-Length` says, or leave the header out")
 }
