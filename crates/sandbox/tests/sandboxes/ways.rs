@@ -65,7 +65,8 @@ pub(crate) async fn open(lab: &Lab, way: Way, spec: SandboxSpec) -> Result<OpenS
     };
     sandbox.network = barrier.lift(assignment).await?;
     let residents = sandbox.control.residents().context("a cgroup")?;
-    ensure!(residents.processes == 2 && residents.threads == 2, "who helped is counted as staying: {residents:?}");
+    // A helper that leaves between the two looks makes the number of threads too low.
+    ensure!(residents.processes == 2 && residents.threads <= 2, "who helped is counted as staying: {residents:?}");
     // Limits count it until it is gone.
     wait_until("the porter has left", || members(&id) == 2)?;
     let mut channel = File::from(sandbox.channel.try_clone()?);
