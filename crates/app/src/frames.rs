@@ -10,8 +10,12 @@ const MOST: u32 = 10_000;
 const PER_SECOND: u64 = 100;
 /// What a frame of an answer earns: clients open two windows for each, and may reset it.
 const PER_ANSWER: u32 = 4;
+/// And one for so many of its bytes: some clients open two windows for each 4 KB that they read.
+const BYTES_A_WINDOW: u32 = 1 << 10;
 /// Fewer bytes of a body than this do not pay for their frame.
 const WORTH_A_FRAME: u32 = 8;
+/// Padding of a frame, with the byte that says how much it is.
+const PADDING_MAX: u32 = 256;
 
 const HEAD: usize = 9;
 const PREFACE: u32 = 24;
@@ -82,7 +86,7 @@ impl Frames {
         let mut earned = 0_u32;
         self.sent.follow(bytes, |frame| {
             if matches!(frame.kind, DATA | HEADERS) {
-                earned = earned.saturating_add(PER_ANSWER);
+                earned = earned.saturating_add(PER_ANSWER + frame.length / BYTES_A_WINDOW);
             }
         });
         if earned > 0 {
@@ -148,7 +152,8 @@ impl Walk {
 
 impl Frame {
     fn cost(self) -> u32 {
-        let is_body = self.kind == DATA && self.flags & PADDED == 0 && self.length >= WORTH_A_FRAME;
+        let padding = if self.flags & PADDED == 0 { 0 } else { PADDING_MAX };
+        let is_body = self.kind == DATA && self.length >= WORTH_A_FRAME + padding;
         u32::from(!is_body)
     }
 }
@@ -193,7 +198,14 @@ mod tests {
             frames.sent(&frame(DATA, 10));
             assert!(frames.received(&window.repeat(2), || 0), "a download in small pieces");
         }
+        for _ in 0..2_000 {
+            frames.sent(&frame(DATA, 16 << 10));
+            assert!(frames.received(&window.repeat(8), || 0), "two windows for each 4 KB that are read");
+        }
         assert!(!frames.received(&window.repeat(MOST as usize + 1), || 0), "what was earned has a bound");
+        let mut padded = frame(DATA, 1 << 10);
+        padded[4] = PADDED;
+        assert!(begun().received(&padded.repeat(2_000), || 0), "an upload with padding");
         let mut frames = begun();
         for _ in 0..=START {
             frames.sent(&frame(6, 8));
