@@ -25,9 +25,10 @@ pub(super) fn sweep(dir: &Path, scratch: &Path) {
         }
     }
     for project in entries(dir) {
-        for repository in entries(&project) {
+        let is_repository = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "git");
+        for repository in entries(&project).into_iter().filter(is_repository) {
             sweep_repository(&repository);
-            if is_empty(&repository)
+            if matches!(is_empty(&repository), Ok(true))
                 && let Err(error) = fs::remove_dir_all(&repository)
             {
                 tracing::warn!(%error, "a git repository without a branch cannot be removed");
@@ -58,11 +59,30 @@ pub(super) fn sweep_repository(path: &Path) {
 }
 
 /// Whether a repository has no branch.
-pub(super) fn is_empty(repository: &Path) -> bool {
-    let mut branches = Vec::new();
-    collect(&repository.join("refs").join("heads"), &mut branches, &|_| true);
-    let packed = fs::read_to_string(repository.join("packed-refs")).unwrap_or_default();
-    branches.is_empty() && !packed.lines().any(|line| line.contains(" refs/heads/"))
+///
+/// # Errors
+/// When it cannot be read, which says nothing about its branches.
+pub(super) fn is_empty(repository: &Path) -> io::Result<bool> {
+    let packed = match fs::read_to_string(repository.join("packed-refs")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        read => read?,
+    };
+    Ok(!packed.lines().any(|line| line.contains(" refs/heads/")) && !has_file(&repository.join("refs").join("heads"))?)
+}
+
+/// Whether there is a file below a directory, at any depth.
+fn has_file(dir: &Path) -> io::Result<bool> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        read => read?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() || has_file(&entry.path())? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Removes a directory in the background; processes that were just ended may still write for a moment.

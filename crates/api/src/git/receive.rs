@@ -71,7 +71,7 @@ impl Life {
         let _ = timeout_at(deadline, self.group.child.wait()).await;
         let (remote, repository, project) = (Arc::clone(&self.remote), self.repository.clone(), self.project);
         let looking = tokio::task::spawn_blocking(move || {
-            if !leftovers::is_empty(&repository.path) {
+            if !leftovers::is_empty(&repository.path)? {
                 return Ok(Some(Room::look(&remote, project, &repository)));
             }
             remote.remove(&repository.path).map(|()| None)

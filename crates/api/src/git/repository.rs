@@ -142,6 +142,8 @@ fn clear_environment(command: &mut Command) {
     command.env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()));
     command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_TERMINAL_PROMPT", "0");
     command.env("HOME", "/nonexistent").env("LC_ALL", "C.UTF-8");
+    // What a later git would choose otherwise: the first locks clients out, the second is not what is looked at here.
+    command.env("GIT_DEFAULT_HASH", "sha1").env("GIT_DEFAULT_REF_FORMAT", "files");
     // In the environment, which the hook's own git inherits.
     command.env("GIT_CONFIG_COUNT", SETTINGS.len().to_string());
     for (index, (key, value)) in SETTINGS.into_iter().enumerate() {
