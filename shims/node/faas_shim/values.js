@@ -60,8 +60,7 @@ function loses(value) {
   if (Array.isArray(value)) return value.some(loses);
   if (ArrayBuffer.isView(value) || writesItself(value)) return false;
   if (isLossy(value)) return true;
-  for (const key in value) if (loses(Reflect.get(value, key))) return true;
-  return false;
+  return Object.keys(value).some((key) => loses(Reflect.get(value, key)));
 }
 
 /**
