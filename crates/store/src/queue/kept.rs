@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::run_filter::first_id;
 use crate::sqlite::{WorkResult, integer, unsigned};
 
-/// Inputs that one commit removes to make room, so that others do not wait long for it.
-const TRIMMED_MAX: usize = 8_192;
+/// Inputs that one commit removes to make room at the least, and twice as many as it adds: it gets there in the end, and no
+/// commit takes long.
+const TRIMMED: usize = 256;
 /// Inputs that are looked at together.
 const STEP: u32 = 64;
 /// From this rank on an input has a dead letter.
@@ -64,7 +65,7 @@ pub(super) fn trim(connection: &Connection, ended: &[EndedInput], bounds: ByteBo
     let mut owners: Vec<(Id, Id)> = ended.iter().map(|one| (one.project, one.function)).collect();
     owners.sort_unstable();
     owners.dedup();
-    let (mut left, mut freed) = (TRIMMED_MAX, Vec::new());
+    let (mut left, mut freed) = (TRIMMED.max(2 * ended.len()), Vec::new());
     for (project, function) in &owners {
         let surplus = usage(connection, *project, function)?.saturating_sub(bounds.function);
         remove(connection, *project, *function, surplus, &mut left, &mut freed)?;
