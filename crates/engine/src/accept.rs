@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_ports::{Claim, Enqueued, Footprint, NewItem};
+use faas_ports::{Claim, Enqueued, Footprint, NewItem, Sequel};
 use faas_types::{
     AliasName, Batch, Code, Digest, Fault, InvocationMode, Onward, ProjectId, RunId, RunRecord, RunState, Stage, limits,
 };
@@ -154,29 +154,43 @@ impl Engine {
         let mut record = run;
         cancel(&mut record, self.core.clock.now());
         let sequel = onward::follow(&self.core, &mut record, None).await.ok_or_else(stopping)?;
-        let callback = sequel.callback.as_ref().map(|callback| callback.body.len());
-        // Before the commit, as at every end.
-        callback.into_iter().for_each(|body| self.core.outbox.add(project, body));
-        let withdrawn = dispatch.queue.withdraw(record.clone(), sequel).await;
-        let Ok(Some(footprint)) = withdrawn else {
-            callback.into_iter().for_each(|body| self.core.outbox.remove(project, body));
-            withdrawn?;
-            return Err(ended_already(&self.run(project, id).await?));
-        };
-        // Leased meanwhile: what that does commits nothing any more, and ends now.
-        dispatch.stop_run(id);
-        dispatch.backlog.leave((project, record.function), footprint);
-        dispatch.lanes.sign((project, record.function));
-        dispatch.waiters.wake(id);
-        self.core.onward.wake();
-        self.core.topics.flow.ended(id);
-        Ok(record)
+        // In a task: what the queue gives up is given up everywhere, also where the caller goes away.
+        let core = Arc::clone(&self.core);
+        let withdrawing = self.core.tasks.spawn(async move { core.withdraw(record, sequel).await });
+        let withdrawn =
+            withdrawing.await.map_err(|error| Fault::internal(format!("a run was not cancelled: {error}")))?;
+        match withdrawn? {
+            Some(record) => Ok(record),
+            None => Err(ended_already(&self.run(project, id).await?)),
+        }
     }
 }
 
 // === impl Core ===
 
 impl Core {
+    /// Ends a run that waits; `None` where it has ended already.
+    async fn withdraw(&self, record: RunRecord, sequel: Sequel) -> Result<Option<RunRecord>, Fault> {
+        let (dispatch, project, id) = (&self.dispatch, record.project, record.id);
+        let callback = sequel.callback.as_ref().map(|callback| callback.body.len());
+        // Before the commit, as at every end.
+        callback.into_iter().for_each(|body| self.outbox.add(project, body));
+        let withdrawn = dispatch.queue.withdraw(record.clone(), sequel).await;
+        let Ok(Some(footprint)) = withdrawn else {
+            callback.into_iter().for_each(|body| self.outbox.remove(project, body));
+            withdrawn?;
+            return Ok(None);
+        };
+        // Leased meanwhile: what that does commits nothing any more, and ends now.
+        dispatch.stop_run(id);
+        dispatch.backlog.leave((project, record.function), footprint);
+        dispatch.lanes.sign((project, record.function));
+        dispatch.waiters.wake(id);
+        self.onward.wake();
+        self.topics.flow.ended(id);
+        Ok(Some(record))
+    }
+
     /// The run as the queue takes it.
     pub(crate) async fn item(
         self: &Arc<Self>,
