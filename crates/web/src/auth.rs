@@ -1,6 +1,6 @@
 //! Who sends a request: `Authorization: Bearer KEY` or `X-API-Key: KEY`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::extract::FromRequestParts;
 use base64::Engine as _;
@@ -10,11 +10,15 @@ use faas_types::{Code, Fault, Scope};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
+use memchr::memmem;
 
 use crate::Failure;
 
 /// Shorter than every key, and longer than a word that begins like one.
 const KEY_LEN_MIN: usize = 40;
+
+/// Looks for the beginning of a key.
+static KEY_BEGINS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(Keys::PREFIX));
 
 /// The caller of a route, as [`RouteTable`](crate::RouteTable) let it through.
 #[derive(Clone, Debug)]
@@ -61,9 +65,8 @@ pub(crate) fn carries_key(value: &HeaderValue) -> bool {
 
 /// Whether a whole key stands anywhere in a value: between quotes, in a list, in a cookie.
 pub(crate) fn holds_key(text: &[u8]) -> bool {
-    let prefix = Keys::PREFIX.as_bytes();
     let is_of_keys = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    let mut begins = memchr::memmem::find_iter(text, prefix);
+    let mut begins = KEY_BEGINS.find_iter(text);
     begins.any(|at| text[at..].iter().take_while(is_of_keys).count() >= KEY_LEN_MIN)
 }
 
