@@ -44,6 +44,8 @@ pub struct Counters {
     pub fragments: u64,
     /// Packets that found a limit reached.
     pub over_limit: u64,
+    /// Connections that ended because the name in their greeting was not clear.
+    pub unclear_names: u64,
     /// Connections that ended because the engine panicked.
     pub panics: u64,
 }

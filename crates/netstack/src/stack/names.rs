@@ -10,8 +10,9 @@ use crate::reply;
 use crate::sni::{self, FirstBytes};
 
 impl Stack {
-    /// Asks about the name of a connection that is held back, as soon as its first bytes say it.
-    pub(super) fn look_at_first_bytes(&mut self, id: FlowId, output: &mut impl Output) {
+    /// Asks about the name of a connection that is held back, as soon as its first bytes say it. One whose name is not clear
+    /// ends: the far end might read one that may not be reached.
+    pub(super) fn look_at_first_bytes(&mut self, id: FlowId, now: Duration, output: &mut impl Output) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
         let State::Open(connection) = &mut flow.state else { return };
         if connection.hold != Hold::Name {
@@ -25,7 +26,11 @@ impl Stack {
         let name = match connection.engine.peek(sni::inspect) {
             Some(FirstBytes::ClientHello(name)) => name,
             Some(FirstBytes::Incomplete) if !no_more => return,
-            _ => None,
+            Some(FirstBytes::Incomplete | FirstBytes::Unclear) => {
+                self.counters.unclear_names += 1;
+                return self.close(id, now, output);
+            }
+            Some(FirstBytes::Other) | None => None,
         };
         connection.hold = Hold::Answer;
         output.event(Event::Name { flow: id, name });

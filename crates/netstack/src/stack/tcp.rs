@@ -46,7 +46,7 @@ impl Stack {
             self.half_open -= 1;
             flow.active = now;
         }
-        self.look_at_first_bytes(id, output);
+        self.look_at_first_bytes(id, now, output);
         if self.pump_dns(id, now, output) { None } else { Some(id) }
     }
 

@@ -61,17 +61,28 @@ fn a_name_that_is_not_allowed_ends_the_connection_before_a_byte_leaves() {
 }
 
 #[test]
-fn what_is_no_client_hello_has_no_name_and_so_has_one_that_does_not_end() {
-    let endless = [&[22, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xf0][..], &vec![0; CLIENT_HELLO_MAX]].concat();
-    for first in [b"GET / HTTP/1.1\r\n\r\n".to_vec(), vec![0x80], endless] {
+fn what_is_no_client_hello_has_no_name() {
+    for first in [b"GET / HTTP/1.1\r\n\r\n".to_vec(), vec![0x80]] {
         let (mut world, _) = held(&first);
         world.until("the answer", |world| !world.far.names.is_empty());
         assert_eq!(world.far.names[0].1, None);
     }
+}
+
+#[test]
+fn a_greeting_whose_name_is_not_clear_ends_the_connection_before_a_byte_leaves() {
+    let endless = [&[22, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xf0][..], &vec![0; CLIENT_HELLO_MAX]].concat();
+    let after_an_empty_record = [&[22, 3, 1, 0, 0][..], &hello()].concat();
+    for first in [endless, after_an_empty_record] {
+        let (mut world, program) = held(&first);
+        world.until("the reset", |world| world.socket(program).state() == State::Closed);
+        assert!(world.far.names.is_empty() && world.end().received.is_empty());
+        assert_eq!(world.stack.counters().unclear_names, 1);
+    }
     let (mut world, program) = held(&hello()[..20]);
     world.socket(program).close();
-    world.until("the answer", |world| !world.far.names.is_empty());
-    assert_eq!(world.far.names[0].1, None);
+    world.until("the reset", |world| world.far.closed.len() == 1);
+    assert!(world.far.names.is_empty() && world.end().received.is_empty());
 }
 
 #[test]
