@@ -33,7 +33,7 @@ const WHOLE: Duration = Duration::from_secs(8);
 /// Answers that are kept for all sandboxes together.
 const CACHED: u64 = 4_096;
 /// Look-ups at the same time; more have to wait.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 1_024;
 /// Records of one answer that are passed on.
 const RECORDS_MAX: usize = 64;
 

@@ -128,7 +128,11 @@ impl Instance {
     ///
     /// # Errors
     /// When it may not be made; that was told.
-    pub(super) async fn rule(&self, shared: &Shared, to: Destination) -> Result<(Ruling, Vec<Arc<str>>), ()> {
+    pub(super) async fn rule(
+        self: &Arc<Self>,
+        shared: &Shared,
+        to: Destination,
+    ) -> Result<(Ruling, Vec<Arc<str>>), ()> {
         let (policy, host) = (self.policy(), shared.host_now());
         let rules = self.rules(shared, &policy, &host);
         let now = Instant::now();
@@ -137,6 +141,7 @@ impl Instance {
         let lapsed = self.names.lock().lapsed(to.address, now);
         if !ruling.allowed && !lapsed.is_empty() {
             for name in lapsed.into_iter().filter(|name| rules.rule_on_name(name, None).allowed).take(LAPSED_MAX) {
+                let Some(_permit) = self.query() else { break };
                 let found = shared.names.addresses(&name, to.address.is_ipv4(), &rules).await;
                 self.learn(&name, &found);
             }
@@ -267,7 +272,14 @@ impl Instance {
                 return None;
             }
         }
-        take(&self.own.queries, QUERIES_MAX).then(|| QueryPermit(Arc::clone(self)))
+        if !take(&self.own.queries, QUERIES_MAX) {
+            return None;
+        }
+        if !take(&self.project.queries, QUERIES_MAX) {
+            self.own.queries.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(QueryPermit(Arc::clone(self)))
     }
 
     /// A connection stands: its names stay known while it does.
@@ -349,6 +361,7 @@ impl Drop for ConnectionPermit {
 impl Drop for QueryPermit {
     fn drop(&mut self) {
         self.0.own.queries.fetch_sub(1, Ordering::Relaxed);
+        self.0.project.queries.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

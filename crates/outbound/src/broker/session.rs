@@ -273,11 +273,12 @@ impl Session {
 
     /// Hands an instance's device to the process, unless that was done.
     pub(super) async fn attach(&self, instance: &Arc<Instance>) -> io::Result<()> {
-        let before = instance.served_by.swap(self.number, Ordering::AcqRel);
-        if before == self.number {
+        let descriptors = vec![instance.device.try_clone()?, instance.process.try_clone()?];
+        // Numbers of later processes are higher: one that was held up takes nothing away from its successor.
+        let before = instance.served_by.fetch_max(self.number, Ordering::AcqRel);
+        if before >= self.number {
             return Ok(());
         }
-        let descriptors = vec![instance.device.try_clone()?, instance.process.try_clone()?];
         let own = &self.shared.limits;
         let limits = Limits {
             connections: own.connections,
