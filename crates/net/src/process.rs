@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use faas_netstack::{Budget, FRAME_MAX, FlowId, QueryId, Timers};
 use rustix::buffer::spare_capacity;
-use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -133,7 +133,9 @@ impl NetProcess {
             }
             self.take_turns(now);
             self.settle(now);
-            self.talk()?;
+            if !self.talk()? {
+                return Ok(());
+            }
         }
     }
 
@@ -141,7 +143,7 @@ impl NetProcess {
         let now = self.begun.elapsed();
         let report = (!self.unreported.is_empty()).then_some(self.report_due);
         let due = self.timers.due().into_iter().chain(report).min().map(|due| due.saturating_sub(now));
-        let timeout = if self.turns.is_empty() { due } else { Some(Duration::ZERO) };
+        let timeout = if self.turns.is_empty() && self.moved.is_empty() { due } else { Some(Duration::ZERO) };
         let timeout = timeout.map(|timeout| Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(timeout.subsec_nanos()),
@@ -192,18 +194,33 @@ impl NetProcess {
         }
     }
 
-    fn talk(&mut self) -> io::Result<()> {
-        let waits = self.shared.outbox.flush(self.control.as_fd()).or_else(|error| match error.kind() {
-            // Reading finds the end.
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Ok(false),
-            _ => Err(error),
-        })?;
+    /// Sends what waits for the server; returns whether it is still there.
+    fn talk(&mut self) -> io::Result<bool> {
+        let waits = loop {
+            let waits = self.shared.outbox.flush(self.control.as_fd()).or_else(|error| match error.kind() {
+                // Reading finds the end.
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Ok(false),
+                _ => Err(error),
+            })?;
+            if !self.shared.outbox.is_over() {
+                break waits;
+            }
+            // Listened to meanwhile: the server may take nothing before it has said what it has to say.
+            let mut control = [PollFd::new(&self.control, PollFlags::IN | PollFlags::OUT)];
+            match poll(&mut control, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if !self.read_control(self.begun.elapsed())? {
+                return Ok(false);
+            }
+        };
         if waits != self.wants_room {
             self.wants_room = waits;
             let interest = if waits { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
             epoll::modify(&self.shared.epoll, &self.control, Token::Control.data(), interest)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn read_device(&mut self, index: u64, now: Duration) {
