@@ -16,8 +16,8 @@ import time
 
 
 def parts():
-    for _ in range(5):
-        time.sleep(0.4)
+    for _ in range(15):
+        time.sleep(0.1)
         yield b"part"
 
 
@@ -60,7 +60,7 @@ def test_a_client_that_has_asked_all_is_answered(server: Server, sleeper: str, q
     got = answer(connection)
     head, _, body = got.partition(b"\r\n\r\n")
     assert head.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200")), got[:200]
-    assert body.count(b"part") == 5 if query == "stream=1" else len(body) == (8_000_000 if "size" in query else 5)
+    assert body.count(b"part") == 15 if query == "stream=1" else len(body) == (8_000_000 if "size" in query else 5)
 
 
 def test_a_client_that_goes_away_ends_its_call(server: Server, sleeper: str) -> None:
