@@ -1,7 +1,7 @@
 //! A TCP, UDP and DNS endpoint for the packets of one sandbox.
 //!
 //! [`Stack`] takes frames of a TUN device and answers them as every far end would: the program in the sandbox sees a
-//! network, and whoever drives the stack sees flows, their bytes and their ends. It does no input or output and reads no
+//! network, and the driver of the stack sees flows, their bytes and their ends. It does no input or output and reads no
 //! clock: time is an argument, as the duration since any fixed moment. What it holds is bounded by [`Limits`] and by a
 //! [`Budget`] that stacks share.
 //!

@@ -57,7 +57,7 @@ impl Entry {
         Ok(Self { core: Arc::clone(core), owner: Some((owner, footprint)) })
     }
 
-    /// The run is in the queue or on its way; whoever ends or refuses it counts it out.
+    /// The run is in the queue or on its way; the code that ends or refuses it counts it out.
     pub(crate) fn keep(&mut self) {
         self.owner = None;
     }

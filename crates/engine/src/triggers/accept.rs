@@ -126,7 +126,7 @@ impl Core {
             let entry = Entry::of(self, &route, footprint(&run.request, &run.later()))?;
             ready.push((self.trigger_item(&route, run).await?, entry));
         }
-        // In a task: once they may be stored, their bodies and places are theirs whoever still waits.
+        // In a task: once they may be stored, they own their bodies and places, even where nobody waits.
         let core = Arc::clone(self);
         let storing = self.tasks.spawn(async move { core.enqueue_triggers(ready).await });
         let stored = tokio::time::timeout(COMMIT_PATIENCE, storing).await.map_err(|_| {

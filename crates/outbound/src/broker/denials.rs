@@ -69,7 +69,7 @@ impl Denials {
 
     /// Tells that connections were lost with the process that carried them.
     pub(super) fn interrupted(&self) {
-        // Whoever does not read has enough to read already.
+        // A receiver that does not read has enough to read already.
         let _ = self.events.try_send(NetworkEvent::Interrupted);
     }
 }
