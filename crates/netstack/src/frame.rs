@@ -11,7 +11,7 @@ pub const MTU: usize = NetworkPlan::MTU as usize;
 /// No frame is longer.
 pub const FRAME_MAX: usize = DEVICE_HEADER + MTU;
 
-/// Its caller works the checksum out where it is needed.
+/// The sender has left the checksum to the receiver.
 const NEEDS_CHECKSUM: u8 = 1;
 /// Segments of TCP over IPv4 and over IPv6 that the kernel left in one packet; the bit beside them is of ECN.
 const WHOLE: u8 = 0;
