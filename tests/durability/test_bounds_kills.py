@@ -41,10 +41,10 @@ class Flood:
             body = f"{at}-{sent}-".encode() * (SIZES[sent % 3] // 8)
             with contextlib.suppress(OSError, http.client.HTTPException):
                 key = {"Idempotency-Key": f"{at}-{sent}"}
-                status = self.client.request("POST", "/async/work", body, headers=key if sent % 2 else {}).status
+                status = self.client.request("POST", "/async/load", body, headers=key if sent % 2 else {}).status
                 self.accepted += status == 202
                 self.refused += status == 429
-                self.client.request("POST", "/fn/work", body[: SIZES[0]], headers={"Idempotency-Key": f"s-{at}-{sent}"})
+                self.client.request("POST", "/fn/load", body[: SIZES[0]], headers={"Idempotency-Key": f"s-{at}-{sent}"})
 
     def stop(self) -> None:
         self._stop.set()
@@ -95,16 +95,16 @@ def test_the_bounds_hold_over_kills() -> None:
         "FAAS_IDEMPOTENCY_ANSWER_BYTES": f"{ANSWERS}",
     }
     with Server(env=env) as server:
-        server.deploy(write_function(server.home / "src", "work", ECHO, auth="public", scaling={"max": 1}))
+        server.deploy(write_function(server.home / "src", "load", ECHO, auth="public", scaling={"max": 1}))
         others = large_files(server.data)
         flood = Flood(server.port)
         try:
             for kill in range(1, KILLS + 1):
                 # Held back, so that the bound is met, and let go, so that inputs of ended runs are.
-                server.http.post("/api/v1/functions/work/pause").expect(200)
+                server.http.post("/api/v1/functions/load/pause").expect(200)
                 refused = flood.refused
                 until(lambda refused=refused: flood.refused > refused + 5, "callers are refused", within=60)
-                server.http.post("/api/v1/functions/work/resume").expect(200)
+                server.http.post("/api/v1/functions/load/resume").expect(200)
                 until(lambda kill=kill: flood.accepted > kill * 80, "runs end and others come", within=120)
                 server.kill()
                 check_rows(server)
@@ -112,7 +112,7 @@ def test_the_bounds_hold_over_kills() -> None:
         finally:
             flood.stop()
         until(lambda: server.metric("faas_background_waiting_bytes") == 0, "all runs have ended", within=60)
-        assert server.http.request("POST", "/async/work", b"x" * KB, key=None).status == 202
+        assert server.http.request("POST", "/async/load", b"x" * KB, key=None).status == 202
         until(lambda: server.metric("faas_background_waiting_bytes") == 0, "the last one has ended")
         assert server.stop() == 0
         check_rows(server)
