@@ -99,7 +99,7 @@ impl HostView {
     }
 }
 
-/// The addresses of all interfaces. Where they cannot be read there are none, and what is not public stays shut.
+/// The addresses of all interfaces; none where they cannot be read. What is not public stays shut all the same.
 fn interfaces() -> Vec<IpAddr> {
     let Ok(all) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
     let addresses = all.filter_map(|interface| interface.address);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// How long an answer counts at least: programs keep addresses longer than their answers say.
 pub(crate) const KEPT: Duration = Duration::from_secs(600);
-/// How long an answer counts at the most, whatever it says.
+/// How long an answer counts at most, whatever it says.
 const KEPT_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// Answers that one instance is remembered with.
 const ANSWERS_MAX: usize = 4_096;

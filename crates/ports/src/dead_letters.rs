@@ -66,6 +66,6 @@ pub trait DeadLetters: Send + Sync {
     -> PortResult<Vec<(ProjectId, RunId, Bytes)>>;
 
     /// Forgets dead letters that died before `before`, and inputs of runs that ended and are older than that;
-    /// `limit` rows of each at the most.
+    /// At most `limit` rows of each.
     async fn expire_dead(&self, before: Timestamp, limit: u32) -> PortResult<Removed>;
 }

@@ -69,7 +69,7 @@ pub struct OpenSandbox {
     /// Kills and observes it. Dropping it kills the whole tree.
     pub control: Box<dyn SandboxControl>,
     /// Its device, where the spec asked for [`NetworkMode::Egress`] and the sandbox confines. Programs inside may use it
-    /// from the start: what they send waits for whoever serves the device.
+    /// from the start: what they send waits until the device is served.
     pub network: Option<NetworkDevice>,
 }
 

@@ -73,7 +73,7 @@ pub fn helper_main() -> ! {
 fn become_helper(rules: &HelperRules, command: &[OsString]) -> io::Error {
     let Some((program, arguments)) = command.split_first() else { return io::ErrorKind::InvalidInput.into() };
     let Some(program) = find(program) else { return io::ErrorKind::NotFound.into() };
-    // Whoever may not raise it keeps the server's.
+    // A process that may not raise it keeps the server's.
     let _ = std::fs::write("/proc/self/oom_score_adj", EXPENDABLE);
     let confined = limit().and_then(|()| weaken()).and_then(|()| fence(rules, &program).map_err(io::Error::other));
     match confined {

@@ -150,7 +150,7 @@ impl Batch {
         self.bytes.extend(kind.to_ne_bytes());
         self.bytes.extend(flags.to_ne_bytes());
         self.bytes.extend(self.count.to_ne_bytes());
-        // For the kernel, from whoever sends it.
+        // The sender's own number, which the kernel knows.
         self.bytes.extend(0_u32.to_ne_bytes());
         self.bytes.extend(content);
     }

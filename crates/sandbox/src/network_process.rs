@@ -99,7 +99,7 @@ fn confine() -> io::Result<OwnedFd> {
     let _ = rustix::process::setsid();
     sys::reset_signals();
     sys::set_signals(&sys::IGNORED, true);
-    // Whoever may not raise it keeps the server's.
+    // A process that may not raise it keeps the server's.
     let _ = std::fs::write("/proc/self/oom_score_adj", EXPENDABLE);
     sys::allow_many_files();
     sys::forbid_core_dumps();
