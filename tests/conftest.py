@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import MACHINE, Server
 from harness.index import PythonIndex
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
 
 # What `scripts/setup test` was to install: never left out, for nobody would notice that it is missing.
 INSTALLED = {name for name in os.environ.get("FAAS_TEST_INSTALLED", "").split(",") if name}
@@ -53,8 +57,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.fail(f"scripts/setup was to install it: {lack.why}", pytrace=False)
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hands what a worker left out to the process that reports."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["left_out"] = session.config.stash[LEFT_OUT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: WorkerController) -> None:
+    left_out = getattr(node, "workeroutput", {}).get("left_out", [])
+    node.config.stash[LEFT_OUT] += [(test, why) for test, why in left_out]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for test, why in config.stash[LEFT_OUT]:
+    # Each worker collects every test.
+    for test, why in dict.fromkeys(config.stash[LEFT_OUT]):
         terminalreporter.write_line(f"NOT RUN HERE {test}: {why}")
 
 
