@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_ports::{Claim, Enqueued, Footprint, NewItem, Sequel};
+use faas_ports::{Claim, Enqueued, Footprint, NewItem, Sequel, Withdrawn};
 use faas_types::{
     AliasName, Batch, Code, Digest, Fault, InvocationMode, Onward, ProjectId, RunId, RunRecord, RunState, Stage, limits,
 };
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::call::{CallRequest, Route, Selector};
 use crate::core::{Core, stopping};
 use crate::dispatch::input::RunInput;
-use crate::dispatch::{Entry, Pending, StoredBody, cancel};
+use crate::dispatch::{Entry, Oversize, Pending, StoredBody, cancel};
 use crate::engine::Engine;
 use crate::onward;
 use crate::ticket::queued_record;
@@ -74,8 +74,9 @@ impl Engine {
     /// Commits a run for later. It survives whatever happens to this server afterwards.
     ///
     /// # Errors
-    /// `FN_006` when the function takes no such calls, `FN_012` for a callback's URL that cannot be used, `FN_007` and
-    /// `FN_015` when too many runs wait, `FN_018` when the disk is full. Nothing was accepted then.
+    /// `FN_006` when the function takes no such calls, `FN_012` for a callback's URL that cannot be used, `FN_011` for a
+    /// request larger than all that may wait, `FN_007` and `FN_015` when too many runs wait, `FN_018` when the disk is full.
+    /// Nothing was accepted then.
     pub async fn accept(&self, route: Route, request: CallRequest, later: Later) -> Result<Accepted, Fault> {
         if !self.is_ready() {
             return Err(stopping());
@@ -91,9 +92,8 @@ impl Engine {
         let core = &self.core;
         if let Some(url) = &later.callback {
             core.outbound.check(url).map_err(|refusal| callback_refused(&refusal.0))?;
-            core.outbox.check(function.project)?;
         }
-        let mut entry = Entry::of(core, &route, footprint(&request, &later))?;
+        let mut entry = Entry::of(core, &route, footprint(&request, &later), Oversize::Refused)?;
         let Draft { item, body } = core.item(&route, request, later).await?;
         let (run, version) = (item.record.id, item.record.version);
         let (reply, committed) = oneshot::channel();
@@ -175,15 +175,16 @@ impl Core {
         let callback = sequel.callback.as_ref().map(|callback| callback.body.len());
         // Before the commit, as at every end.
         callback.into_iter().for_each(|body| self.outbox.add(project, body));
-        let withdrawn = dispatch.queue.withdraw(record.clone(), sequel).await;
-        let Ok(Some(footprint)) = withdrawn else {
+        let withdrawn = dispatch.queue.withdraw(record.clone(), sequel, dispatch.quotas.inputs).await;
+        let Ok(Some(Withdrawn { footprint, freed })) = withdrawn else {
             callback.into_iter().for_each(|body| self.outbox.remove(project, body));
             withdrawn?;
             return Ok(None);
         };
         // Leased meanwhile: what that does commits nothing any more, and ends now.
         dispatch.stop_run(id);
-        dispatch.backlog.leave((project, record.function), footprint);
+        self.leave_backlog((project, record.function), footprint);
+        self.delete_blobs(freed);
         dispatch.lanes.sign((project, record.function));
         dispatch.waiters.wake(id);
         self.onward.wake();
@@ -244,7 +245,8 @@ pub(crate) fn footprint(request: &CallRequest, later: &Later) -> Footprint {
     let texts: usize = texts.into_iter().flatten().map(String::len).sum();
     let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     let bytes = (path.len() + query.len() + headers + body.len() + texts) as u64 + limits::RUN_COST;
-    Footprint { bytes, keyless: later.keyless, blob: None }
+    let reserved = if later.callback.is_some() { limits::CALLBACK_RESERVED } else { 0 };
+    Footprint { bytes, keyless: later.keyless, blob: None, reserved }
 }
 
 /// Tells whether a repeated request is the same one.

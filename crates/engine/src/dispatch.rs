@@ -23,7 +23,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_ports::{Claims, DeadLetters, LeaseMark, PortResult, RunQueue};
+use faas_ports::{Claims, DeadLetters, LeaseMark, QueueDepth, RunQueue};
 use faas_types::RunId;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::core::Core;
 use crate::quotas::Quotas;
 
-pub(crate) use backlog::{Backlog, Entry};
+pub(crate) use backlog::{Backlog, Entry, Oversize};
 pub(crate) use intake::Pending;
 pub(crate) use lanes::Lanes;
 pub(crate) use settler::Ending;
@@ -79,14 +79,15 @@ pub(crate) struct Feeds {
 // === impl Dispatch ===
 
 impl Dispatch {
-    pub(crate) async fn open(
+    pub(crate) fn open(
         queue: Arc<dyn RunQueue>,
         letters: Arc<dyn DeadLetters>,
         claims: Arc<dyn Claims>,
         lease: Duration,
         quotas: Quotas,
-    ) -> PortResult<(Self, Feeds)> {
-        let backlog = Backlog::new(queue.depths().await?, quotas);
+        depths: &[QueueDepth],
+    ) -> (Self, Feeds) {
+        let backlog = Backlog::new(depths, quotas);
         let (intake, intake_end) = mpsc::channel(CHANNEL);
         let (endings, endings_end) = mpsc::channel(CHANNEL);
         let dispatch = Self {
@@ -102,7 +103,7 @@ impl Dispatch {
             intake,
             endings,
         };
-        Ok((dispatch, Feeds { intake: intake_end, endings: endings_end }))
+        (dispatch, Feeds { intake: intake_end, endings: endings_end })
     }
 
     /// Hands an accepted run to the intake.

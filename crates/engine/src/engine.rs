@@ -173,8 +173,9 @@ impl Engine {
         let (history, events) = (Arc::clone(&ports.history), Arc::clone(&ports.events));
         let recorder = Recorder::start(history, events, Arc::clone(&stats), settings.give_way)?;
         let (queue, letters) = (ports.queue, ports.dead_letters);
-        let (dispatch, feeds) = Dispatch::open(queue, letters, ports.claims, settings.lease, settings.quotas).await?;
-        let outbox = Outbox::new(&ports.callbacks.callback_depths().await?, settings.quotas.callbacks);
+        let depths = queue.depths().await?;
+        let outbox = Outbox::new(&ports.callbacks.callback_depths().await?, &depths, settings.quotas.callbacks);
+        let (dispatch, feeds) = Dispatch::open(queue, letters, ports.claims, settings.lease, settings.quotas, &depths);
         let tasks = TaskTracker::new();
         let pledges = Pledges::new(ports.clock.now());
         let deps = UsherDeps {

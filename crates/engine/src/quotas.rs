@@ -1,6 +1,6 @@
 //! How much callers can make the server keep.
 
-use faas_ports::{AnswerBounds, ByteBounds, ClaimQuota};
+use faas_ports::{AnswerBounds, ByteBounds, ClaimQuota, NameBounds};
 use faas_types::limits;
 
 /// What is kept for callers, at most. Each kind has a bound for a function and for all functions of a project.
@@ -10,9 +10,9 @@ pub struct Quotas {
     pub waiting: ByteBounds,
     /// Inputs of background runs that have ended, for replays.
     pub inputs: ByteBounds,
-    /// Idempotency keys of one function.
+    /// Idempotency keys of one function, and as many deliveries and events that its triggers remember.
     pub function_keys: u64,
-    /// Idempotency keys of one project.
+    /// The same of one project.
     pub project_keys: u64,
     /// Answers for repeated requests with their idempotency keys.
     pub answers: ByteBounds,
@@ -51,8 +51,18 @@ impl Quotas {
 
     /// How many idempotency keys a caller may find held.
     pub(crate) fn keys(&self, keyless: bool) -> ClaimQuota {
-        let of = |all| if keyless { self.share(all) } else { all };
-        ClaimQuota { keyless, function: of(self.function_keys), project: of(self.project_keys) }
+        let all = self.names();
+        let part = NameBounds { function: self.share(all.function), project: self.share(all.project) };
+        ClaimQuota::Caller { all, keyless: keyless.then_some(part) }
+    }
+
+    /// How many deliveries and events are remembered.
+    pub(crate) fn causes(&self) -> ClaimQuota {
+        ClaimQuota::Cause(self.names())
+    }
+
+    fn names(&self) -> NameBounds {
+        NameBounds { function: self.function_keys, project: self.project_keys }
     }
 
     /// How many bytes of answers are kept.
@@ -72,7 +82,9 @@ mod tests {
         assert_eq!([0, 1, 2, 100].map(|all| quotas(50).share(all)), [0, 1, 1, 50]);
         assert_eq!([quotas(0).share(100), quotas(100).share(u64::MAX)], [0, u64::MAX]);
         let quotas = Quotas { function_keys: 10, project_keys: 40, ..quotas(50) };
-        assert_eq!(quotas.keys(true), ClaimQuota { keyless: true, function: 5, project: 20 });
-        assert_eq!(quotas.keys(false), ClaimQuota { keyless: false, function: 10, project: 40 });
+        let (all, part) = (NameBounds { function: 10, project: 40 }, NameBounds { function: 5, project: 20 });
+        assert_eq!(quotas.keys(true), ClaimQuota::Caller { all, keyless: Some(part) });
+        assert_eq!(quotas.keys(false), ClaimQuota::Caller { all, keyless: None });
+        assert_eq!(quotas.causes(), ClaimQuota::Cause(all));
     }
 }

@@ -15,19 +15,31 @@ pub struct Claim {
     pub fingerprint: Digest,
     /// When the name is free again.
     pub expires_at: Timestamp,
-    /// How many names there may be; without a bound where absent.
+    /// How many names there may be; a caller's name without a bound where absent.
     pub quota: Option<ClaimQuota>,
 }
 
 /// How many names may be held when another is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClaimQuota {
-    /// Whether the caller showed no key. Only names of such callers are counted for it then, and only its answers make
-    /// room for its own.
-    pub keyless: bool,
-    /// Names within the function.
+pub enum ClaimQuota {
+    /// For a caller's name, which is refused when there are too many.
+    Caller {
+        /// Names of all callers.
+        all: NameBounds,
+        /// Those of callers without a key, where this is one. Only its answers make room for its own.
+        keyless: Option<NameBounds>,
+    },
+    /// For the cause of a trigger's run. Causes are counted apart from callers' names, and the oldest are forgotten beyond
+    /// the bounds.
+    Cause(NameBounds),
+}
+
+/// How many names a function, and all functions of a project together, may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameBounds {
+    /// One function.
     pub function: u64,
-    /// Names within the project.
+    /// One project.
     pub project: u64,
 }
 
@@ -107,6 +119,22 @@ pub trait Claims: Send + Sync {
 
     /// Forgets names that expired before `now`, `limit` at the most; returns how many went.
     async fn expire_claims(&self, now: Timestamp, limit: u32) -> PortResult<u64>;
+}
+
+// === impl ClaimQuota ===
+
+impl ClaimQuota {
+    /// Whether the name is a caller's who showed no key.
+    #[must_use]
+    pub fn is_keyless(self) -> bool {
+        matches!(self, Self::Caller { keyless: Some(_), .. })
+    }
+
+    /// Whether the name is the cause of a trigger's run.
+    #[must_use]
+    pub fn is_cause(self) -> bool {
+        matches!(self, Self::Cause(_))
+    }
 }
 
 // === impl AnswerBounds ===

@@ -10,7 +10,7 @@ const STORAGE_RETRY_S: u32 = 10;
 /// The result of a port's call.
 pub type PortResult<T> = Result<T, PortError>;
 
-/// Why a port's call did nothing. A call that fails has changed nothing.
+/// Why a port's call did nothing. A call that fails has changed nothing, unless [`PortError::is_in_doubt`].
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
     /// Another writer was first: the key is not at the expected revision.
@@ -74,6 +74,13 @@ impl PortError {
     /// Wraps a cause with what was being done.
     pub fn failed(context: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Failed { context, source: source.into() }
+    }
+
+    /// Whether what was asked may have been done all the same: its commit, or the answer, was cut short. What the call
+    /// would refer to has to stay then.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Closed(_) | Self::Corrupt { .. } | Self::Failed { .. })
     }
 
     /// Wraps an I/O error, telling a full disk apart.

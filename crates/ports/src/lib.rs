@@ -29,7 +29,7 @@ mod vault;
 pub use blobs::{Blobs, StoredBlob};
 pub use builder::{BuildJob, BuildListener, Builder, Built};
 pub use callbacks::{CallbackDepth, Callbacks, NewCallback, TakeCallbacks, TakenCallback};
-pub use claims::{AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Holder};
+pub use claims::{AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Holder, NameBounds};
 pub use clock::{Clock, IdSource, SystemClock};
 pub use dead_letters::{DeadLetter, DeadLetterQuery, DeadLetters, Removed};
 pub use egress::{Egress, EgressError, Wire};
@@ -54,7 +54,7 @@ pub use network::{
 pub use outbound::{Outbound, OutboundError, OutboundMessage, UrlRefusal};
 pub use queue::{
     ByteBounds, Enqueued, Footprint, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Sequel, Settled,
-    Settlement, Verdict, Want,
+    Settlement, Verdict, Want, Withdrawn,
 };
 pub use registry::{COMMIT_MAX, Change, Collection, Entry, Expect, Key, Registry, VALUE_MAX, Watch, Write};
 pub use sandbox::{

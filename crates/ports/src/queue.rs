@@ -17,6 +17,8 @@ pub struct Footprint {
     pub keyless: bool,
     /// The blob with its body, which no other item shares: it can be deleted with the input.
     pub blob: Option<Digest>,
+    /// Bytes that are reserved until its end for the callback that reports it.
+    pub reserved: u64,
 }
 
 /// Bytes that a function, and all functions of a project together, may take.
@@ -33,6 +35,15 @@ pub struct ByteBounds {
 pub struct Settled {
     /// For each, whether its lease was still held.
     pub held: Vec<bool>,
+    /// Blobs of inputs that were removed to make room. Nothing refers to them any more.
+    pub freed: Vec<Digest>,
+}
+
+/// A run that was taken out of the queue before its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// What it took.
+    pub footprint: Footprint,
     /// Blobs of inputs that were removed to make room. Nothing refers to them any more.
     pub freed: Vec<Digest>,
 }
@@ -187,6 +198,8 @@ pub struct QueueDepth {
     pub keyless: u64,
     /// The bytes of these.
     pub keyless_bytes: u64,
+    /// Bytes that are reserved for the callbacks of all of them.
+    pub reserved: u64,
 }
 
 /// Durable, leased work. What is enqueued survives, and ends in exactly one `Finish` or `withdraw`. From the commit of
@@ -213,12 +226,12 @@ pub trait RunQueue: Send + Sync {
     ///
     /// The inputs of ended runs are kept for replays, within `kept`. The same commit removes those beyond it, of the
     /// function first, then of the function that keeps most in the project: callers' without a key before others, dead
-    /// letters with their inputs last, the oldest first within each of these.
+    /// letters with their inputs last within each of these two, and the oldest first.
     async fn settle(&self, settlements: Vec<Settlement>, kept: ByteBounds) -> PortResult<Settled>;
 
     /// Ends a run that is in the queue, leased or not, with this terminal record. Whoever holds its lease has lost it.
-    /// `None` when it is not in the queue; nothing follows then.
-    async fn withdraw(&self, record: RunRecord, sequel: Sequel) -> PortResult<Option<Footprint>>;
+    /// `None` when it is not in the queue; nothing follows then. Its input is kept within `kept`, as by `settle`.
+    async fn withdraw(&self, record: RunRecord, sequel: Sequel, kept: ByteBounds) -> PortResult<Option<Withdrawn>>;
 
     /// How much waits of every function. Reads the whole queue: for starts and tests.
     async fn depths(&self) -> PortResult<Vec<QueueDepth>>;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_ports::{AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Holder, PortResult};
+use faas_ports::{AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Holder, NameBounds, PortResult};
 use faas_types::{Digest, FunctionId, ProjectId, RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -11,6 +11,8 @@ use crate::sqlite::{self, WorkResult, id_blob, integer, millis, unsigned};
 
 /// Answers that one commit drops to make room for another, which is not kept if that is not enough.
 const DROPPED_MAX: usize = 256;
+/// Causes that one commit forgets for each that it adds, so that a bound that was lowered is reached in the end.
+const FORGOTTEN_MAX: u64 = 64;
 
 /// Who holds a name.
 pub(crate) struct HeldClaim {
@@ -25,6 +27,7 @@ pub(crate) struct HeldClaim {
 struct Usage {
     names: u64,
     keyless_names: u64,
+    causes: u64,
     bytes: u64,
     keyless_bytes: u64,
 }
@@ -91,7 +94,7 @@ impl Claims for SqliteQueue {
                          WHERE expires_at <= ?1 AND calling = 0 ORDER BY expires_at LIMIT ?2)",
                 )?
                 .execute(params![millis(now), limit])?;
-            connection.prepare_cached("DELETE FROM claim_usage WHERE names <= 0")?.execute([])?;
+            connection.prepare_cached("DELETE FROM claim_usage WHERE names + causes <= 0")?.execute([])?;
             Ok(gone as u64)
         };
         self.core.main.write(work, |_| {}).await
@@ -116,18 +119,52 @@ fn claim(connection: &Connection, request: &ClaimRequest) -> WorkResult<Claimed>
     Ok(Claimed::Yours)
 }
 
-/// Whether another name may be held.
+/// Whether another name may be held. Causes make room for another by themselves.
 pub(crate) fn fits(
     connection: &Connection,
     project: ProjectId,
     function: FunctionId,
     quota: Option<ClaimQuota>,
 ) -> WorkResult<bool> {
-    let Some(quota) = quota else { return Ok(true) };
-    let names = |usage: Usage| if quota.keyless { usage.keyless_names } else { usage.names };
     let (project, function) = (id_blob(project), id_blob(function));
-    Ok(names(usage(connection, project, &function)?) < quota.function
-        && names(usage(connection, project, PROJECT)?) < quota.project)
+    match quota {
+        None => Ok(true),
+        Some(ClaimQuota::Cause(most)) => forget_causes(connection, project, function, most).map(|()| true),
+        Some(ClaimQuota::Caller { all, keyless }) => {
+            let own = usage(connection, project, &function)?;
+            let whole = usage(connection, project, PROJECT)?;
+            // Callers without a key have room within their part only, and only while the whole is not used up.
+            Ok(own.names < all.function
+                && whole.names < all.project
+                && keyless.is_none_or(|part| own.keyless_names < part.function && whole.keyless_names < part.project))
+        }
+    }
+}
+
+/// Forgets the oldest causes until there is room for another. One whose sender waits for the answer stays.
+fn forget_causes(connection: &Connection, project: [u8; 16], function: [u8; 16], most: NameBounds) -> WorkResult<()> {
+    let beyond = |held: u64, most: u64| integer((held + 1).saturating_sub(most).min(FORGOTTEN_MAX));
+    let own = beyond(usage(connection, project, &function)?.causes, most.function);
+    if own > 0 {
+        connection
+            .prepare_cached(
+                "DELETE FROM claims WHERE (project, function, key) IN (
+                     SELECT project, function, key FROM claims INDEXED BY claims_causes
+                     WHERE project = ?1 AND function = ?2 AND cause = 1 AND calling = 0 ORDER BY expires_at LIMIT ?3)",
+            )?
+            .execute(params![project, function, own])?;
+    }
+    let all = beyond(usage(connection, project, PROJECT)?.causes, most.project);
+    if all > 0 {
+        connection
+            .prepare_cached(
+                "DELETE FROM claims WHERE (project, function, key) IN (
+                     SELECT project, function, key FROM claims INDEXED BY claims_causes_project
+                     WHERE project = ?1 AND cause = 1 AND calling = 0 ORDER BY expires_at LIMIT ?2)",
+            )?
+            .execute(params![project, all])?;
+    }
+    Ok(())
 }
 
 /// The function of a project's own row.
@@ -136,14 +173,16 @@ const PROJECT: &[u8] = &[];
 fn usage(connection: &Connection, project: [u8; 16], function: &[u8]) -> WorkResult<Usage> {
     let usage = connection
         .prepare_cached(
-            "SELECT names, keyless_names, bytes, keyless_bytes FROM claim_usage WHERE project = ?1 AND function = ?2",
+            "SELECT names, keyless_names, causes, bytes, keyless_bytes FROM claim_usage
+             WHERE project = ?1 AND function = ?2",
         )?
         .query_row(params![project, function], |row| {
             Ok(Usage {
                 names: unsigned(row.get(0)?),
                 keyless_names: unsigned(row.get(1)?),
-                bytes: unsigned(row.get(2)?),
-                keyless_bytes: unsigned(row.get(3)?),
+                causes: unsigned(row.get(2)?),
+                bytes: unsigned(row.get(3)?),
+                keyless_bytes: unsigned(row.get(4)?),
             })
         })
         .optional()?;
@@ -228,8 +267,8 @@ pub(crate) fn take(
         .execute(params![id_blob(project), id_blob(function), claim.key])?;
     connection
         .prepare_cached(
-            "INSERT INTO claims (project, function, key, run, fingerprint, expires_at, calling, keyless)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO claims (project, function, key, run, fingerprint, expires_at, calling, keyless, cause)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             id_blob(project),
@@ -239,7 +278,8 @@ pub(crate) fn take(
             claim.fingerprint.as_bytes(),
             millis(claim.expires_at),
             calling,
-            claim.quota.is_some_and(|quota| quota.keyless),
+            claim.quota.is_some_and(ClaimQuota::is_keyless),
+            claim.quota.is_some_and(ClaimQuota::is_cause),
         ])?;
     Ok(())
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use faas_ports::{
     ByteBounds, Enqueued, Footprint, Lease, LeaseMark, NewItem, Outlook, PortResult, QueueDepth, RunQueue, Sequel,
-    Settled, Settlement, Want,
+    Settled, Settlement, Want, Withdrawn,
 };
 use faas_types::{Digest, RunRecord, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -82,11 +82,11 @@ impl RunQueue for SqliteQueue {
         self.core.space.freeing(finish).await
     }
 
-    async fn withdraw(&self, record: RunRecord, sequel: Sequel) -> PortResult<Option<Footprint>> {
+    async fn withdraw(&self, record: RunRecord, sequel: Sequel, kept: ByteBounds) -> PortResult<Option<Withdrawn>> {
         let row = Arc::new(settle::EndRow::new(record, sequel)?);
         let finish = || {
             let row = Arc::clone(&row);
-            self.core.main.write(move |connection| settle::withdraw(connection, &row), |_| {})
+            self.core.main.write(move |connection| settle::withdraw(connection, &row, kept), |_| {})
         };
         self.core.space.freeing(finish).await
     }
@@ -116,7 +116,7 @@ fn held(connection: &Connection, lease: LeaseMark) -> WorkResult<Option<i64>> {
 
 fn depths(connection: &Connection) -> WorkResult<Vec<QueueDepth>> {
     let mut select = connection.prepare_cached(
-        "SELECT project, function, count(*), count(worker), sum(bytes), sum(keyless), sum(bytes * keyless)
+        "SELECT project, function, count(*), count(worker), sum(bytes), sum(keyless), sum(bytes * keyless), sum(reserved)
          FROM queue GROUP BY project, function",
     )?;
     let depth = |row: &rusqlite::Row<'_>| {
@@ -129,14 +129,15 @@ fn depths(connection: &Connection) -> WorkResult<Vec<QueueDepth>> {
             bytes: unsigned(row.get(4)?),
             keyless: unsigned(row.get(5)?),
             keyless_bytes: unsigned(row.get(6)?),
+            reserved: unsigned(row.get(7)?),
         })
     };
     Ok(select.query_map([], depth)?.collect::<Result<_, _>>()?)
 }
 
-/// The columns bytes, keyless and blob, from this one on.
+/// The columns bytes, keyless, blob and reserved, from this one on.
 fn footprint(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Footprint> {
     let blob: Option<[u8; 32]> = row.get(first + 2)?;
-    let bytes = unsigned(row.get(first)?);
-    Ok(Footprint { bytes, keyless: row.get(first + 1)?, blob: blob.map(Digest::from_bytes) })
+    let (bytes, reserved) = (unsigned(row.get(first)?), unsigned(row.get(first + 3)?));
+    Ok(Footprint { bytes, keyless: row.get(first + 1)?, blob: blob.map(Digest::from_bytes), reserved })
 }

@@ -248,6 +248,7 @@ impl Core {
                 include_str!("schema/faas_6.sql"),
                 include_str!("schema/faas_7.sql"),
                 include_str!("schema/faas_8.sql"),
+                include_str!("schema/faas_9.sql"),
             ],
             recover: crate::queue::recover,
             durability: Durability::PowerCut,

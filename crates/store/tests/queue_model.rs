@@ -86,7 +86,7 @@ impl Side {
             Step::Withdraw(index) => {
                 let Some(lease) = chosen(index) else { return String::new() };
                 let record = RunRecord { state: RunState::Cancelled, ..lease.record.clone() };
-                return format!("{:?}", self.queue.withdraw(record, Sequel::default()).await);
+                return format!("{:?}", self.queue.withdraw(record, Sequel::default(), KEPT).await);
             }
         };
         match done {
@@ -141,7 +141,7 @@ async fn compare(store: &Store, steps: &[Step]) -> Result<(), TestCaseError> {
             name[..16].copy_from_slice(&item.record.id.as_u128().to_be_bytes());
             let bytes = 100 + u64::from(*priority);
             let blob = Some(Digest::from_bytes(name));
-            item.footprint = Footprint { bytes, keyless: priority % 2 == 1, blob };
+            item.footprint = Footprint { bytes, keyless: priority % 2 == 1, blob, reserved: u64::from(*priority) };
         }
         let wanted = model.take(step, &item, now).await;
         let found = tested.take(step, &item, now).await;

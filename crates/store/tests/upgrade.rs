@@ -1,9 +1,9 @@
 //! A data directory of an older version: what waits and what is kept is counted when it is opened.
 
-use faas_ports::{ByteBounds, Claim, ClaimQuota, ClaimRequest, Claimed, QueueDepth};
+use faas_ports::{ByteBounds, Claim, ClaimQuota, ClaimRequest, Claimed, NameBounds, QueueDepth};
 use faas_store::{Store, StoreConfig};
 use faas_testkit::fixture::{at, everything, finish, fresh, queued_run};
-use faas_types::{Digest, FunctionId, ProjectId, RunId};
+use faas_types::{Digest, FunctionId, Onward, ProjectId, RunId, RunRecord};
 use rusqlite::{Connection, params};
 
 const BEFORE: [&str; 7] = [
@@ -27,7 +27,8 @@ fn old_database(path: &std::path::Path, project: ProjectId, function: FunctionId
         database.execute_batch(schema).expect("an old schema");
     }
     database.execute_batch("PRAGMA user_version = 7").expect("its number");
-    let waiting = queued_run(project, function, at(0));
+    let onward = Onward::new(Some("https://example.com/".to_owned()), false, 0);
+    let waiting = RunRecord { onward, ..queued_run(project, function, at(0)) };
     let record = serde_json::to_string(&waiting).expect("JSON");
     let queue = "INSERT INTO queue (project, run, function, version, state, stage, due_at, priority, record)
                  VALUES (?1, ?2, ?3, 1, 0, 1, 0, 0, ?4)";
@@ -47,6 +48,9 @@ fn old_database(path: &std::path::Path, project: ProjectId, function: FunctionId
     let claim = "INSERT INTO claims (project, function, key, run, fingerprint, expires_at, calling, reply)
                  VALUES (?1, ?2, 'k', ?3, zeroblob(32), 1 << 50, 0, zeroblob(10))";
     database.execute(claim, params![blob(project), blob(function), blob(runs[1])]).expect("a name");
+    let cause = "INSERT INTO claims (project, function, key, run, fingerprint, expires_at, calling)
+                 VALUES (?1, ?2, char(1) || 'trigger:00ff', ?3, zeroblob(32), 1 << 50, 0)";
+    database.execute(cause, params![blob(project), blob(function), blob(runs[2])]).expect("a cause");
     runs
 }
 
@@ -63,13 +67,17 @@ async fn what_an_older_version_kept_is_counted() {
     let runs = old_database(&path, project, function);
 
     let store = Store::open(&config).expect("an old store");
-    let depth = QueueDepth { project, function, waiting: 1, leased: 0, bytes: 2_024, keyless: 0, keyless_bytes: 0 };
+    let (waiting, leased, bytes) = (1, 0, 2_024);
+    let depth = QueueDepth { project, function, waiting, leased, bytes, keyless: 0, keyless_bytes: 0, reserved: 4_096 };
     assert_eq!(store.queue().depths().await.expect("depths"), [depth]);
 
-    let quota = Some(ClaimQuota { keyless: false, function: 1, project: 9 });
-    let claim = Claim { key: "k2".into(), fingerprint: Digest::from_bytes([1; 32]), expires_at: at(1), quota };
-    let request = ClaimRequest { project, function, claim, run: fresh(), now: at(0) };
-    assert_eq!(store.claims().claim(request).await.expect("claim"), Claimed::TooMany);
+    // One of the two names that it held is a caller's.
+    let quota = Some(ClaimQuota::Caller { all: NameBounds { function: 2, project: 2 }, keyless: None });
+    for (key, outcome) in [("k2", Claimed::Yours), ("k3", Claimed::TooMany)] {
+        let claim = Claim { key: key.into(), fingerprint: Digest::from_bytes([1; 32]), expires_at: at(1), quota };
+        let request = ClaimRequest { project, function, claim, run: fresh(), now: at(0) };
+        assert_eq!(store.claims().claim(request).await.expect("claim"), outcome, "{key}");
+    }
 
     let wants = [everything(project, function)];
     let ttl = std::time::Duration::from_secs(1);

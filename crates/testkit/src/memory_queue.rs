@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use faas_ports::{
     ByteBounds, DeadLetter, Enqueued, Footprint, Lease, LeaseMark, NewItem, Outlook, PortError, PortResult, QueueDepth,
-    RunHistory, RunQueue, Sequel, Settled, Settlement, Verdict, Want,
+    RunHistory, RunQueue, Sequel, Settled, Settlement, Verdict, Want, Withdrawn,
 };
 use faas_types::{FunctionId, ProjectId, RunId, RunRecord, RunState, Timestamp};
 use parking_lot::Mutex;
@@ -120,19 +120,20 @@ impl RunQueue for MemoryQueue {
         Ok(settled)
     }
 
-    async fn withdraw(&self, record: RunRecord, sequel: Sequel) -> PortResult<Option<Footprint>> {
+    async fn withdraw(&self, record: RunRecord, sequel: Sequel, kept: ByteBounds) -> PortResult<Option<Withdrawn>> {
         let mut shown = vec![record.clone()];
-        let footprint = {
+        let withdrawn = {
             let mut state = self.state.lock();
             let is_it = |slot: &Slot| (slot.record.project, slot.record.id) == (record.project, record.id);
             let Some(index) = state.slots.iter().position(is_it) else { return Ok(None) };
             let slot = state.slots.remove(index);
             state.kept.add(&slot, false);
             state.follow(&record, sequel, &mut shown);
-            slot.footprint
+            let freed = state.trim(&[slot.owner()], kept);
+            Withdrawn { footprint: slot.footprint, freed }
         };
         self.show(shown).await?;
-        Ok(Some(footprint))
+        Ok(Some(withdrawn))
     }
 
     async fn depths(&self) -> PortResult<Vec<QueueDepth>> {
@@ -140,7 +141,8 @@ impl RunQueue for MemoryQueue {
         let mut depths: BTreeMap<(ProjectId, FunctionId), QueueDepth> = BTreeMap::new();
         for slot in &state.slots {
             let (project, function) = slot.owner();
-            let fresh = QueueDepth { project, function, waiting: 0, leased: 0, bytes: 0, keyless: 0, keyless_bytes: 0 };
+            let (waiting, leased, bytes, keyless, keyless_bytes, reserved) = (0, 0, 0, 0, 0, 0);
+            let fresh = QueueDepth { project, function, waiting, leased, bytes, keyless, keyless_bytes, reserved };
             let depth = depths.entry((project, function)).or_insert(fresh);
             if slot.leased {
                 depth.leased += 1;
@@ -148,6 +150,7 @@ impl RunQueue for MemoryQueue {
                 depth.waiting += 1;
             }
             depth.bytes += slot.footprint.bytes;
+            depth.reserved += slot.footprint.reserved;
             if slot.footprint.keyless {
                 depth.keyless += 1;
                 depth.keyless_bytes += slot.footprint.bytes;

@@ -199,6 +199,8 @@ pub const HOPS_MAX: u32 = 16;
 pub const CALLBACK_URL_MAX: usize = 2_048;
 /// Bytes of callbacks of one project that are not delivered, when the configuration is silent.
 pub const CALLBACK_BYTES_WAITING: u64 = 1 << 30;
+/// Bytes that an accepted run reserves for its callback until it ends: enough for one that leaves the result out.
+pub const CALLBACK_RESERVED: u64 = 4 << 10;
 /// Attempts of one callback.
 pub const CALLBACK_ATTEMPTS_MAX: u32 = 50;
 /// Attempts of one callback when the configuration is silent.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use faas_ports::{Footprint, QueueDepth};
+use faas_ports::{ByteBounds, Footprint, QueueDepth};
 use faas_types::{ByteSize, Code, Fault, FunctionId, FunctionName, ProjectId, limits};
 use parking_lot::Mutex;
 
@@ -39,6 +39,15 @@ struct Taken {
     bytes: u64,
 }
 
+/// What becomes of a run that is larger than all that may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Oversize {
+    /// It is refused for good: its sender hears which bound that is.
+    Refused,
+    /// It goes alone, once nothing else of its function waits: it was accepted before.
+    Alone,
+}
+
 /// Counts a run out again unless it was handed on.
 pub(crate) struct Entry {
     core: Arc<Core>,
@@ -49,11 +58,15 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// Counts a run in, or refuses it.
-    pub(crate) fn of(core: &Arc<Core>, route: &Route, footprint: Footprint) -> Result<Self, Fault> {
+    pub(crate) fn of(core: &Arc<Core>, route: &Route, footprint: Footprint, over: Oversize) -> Result<Self, Fault> {
         let function = &route.entry.record;
         let owner = (function.project, function.id);
         let most = route.version.settings.background.backlog_max;
-        core.dispatch.backlog.enter(owner, &function.name, most, footprint)?;
+        core.dispatch.backlog.enter(owner, (&function.name, most), footprint, over)?;
+        if let Err(fault) = core.outbox.reserve(function.project, footprint.reserved) {
+            core.dispatch.backlog.leave(owner, footprint);
+            return Err(fault);
+        }
         Ok(Self { core: Arc::clone(core), owner: Some((owner, footprint)) })
     }
 
@@ -66,15 +79,25 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         if let Some((owner, footprint)) = self.owner {
-            self.core.dispatch.backlog.leave(owner, footprint);
+            self.core.leave_backlog(owner, footprint);
         }
+    }
+}
+
+// === impl Core ===
+
+impl Core {
+    /// A run has ended, or was not accepted.
+    pub(crate) fn leave_backlog(&self, owner: LaneKey, footprint: Footprint) {
+        self.dispatch.backlog.leave(owner, footprint);
+        self.outbox.release(owner.0, footprint.reserved);
     }
 }
 
 // === impl Backlog ===
 
 impl Backlog {
-    pub(crate) fn new(depths: Vec<QueueDepth>, quotas: Quotas) -> Self {
+    pub(crate) fn new(depths: &[QueueDepth], quotas: Quotas) -> Self {
         let mut counts = Counts::default();
         for depth in depths {
             let load = Load {
@@ -91,16 +114,27 @@ impl Backlog {
     pub(crate) fn enter(
         &self,
         owner: LaneKey,
-        name: &FunctionName,
-        max: u32,
+        (name, max): (&FunctionName, u32),
         footprint: Footprint,
+        over: Oversize,
     ) -> Result<(), Fault> {
         let (project, function) = owner;
         let mut counts = self.counts.lock();
         let own = counts.functions.get(&function).copied().unwrap_or_default();
         let all = counts.projects.get(&project).copied().unwrap_or_default();
-        self.check_function(own, name, u64::from(max), footprint)?;
-        self.check_project(all, footprint)?;
+        let ever = self.check_size(footprint);
+        match over {
+            Oversize::Alone if ever.is_err() && own.all.runs == 0 => {}
+            Oversize::Alone => {
+                self.check_function(own, name, u64::from(max), footprint)?;
+                self.check_project(all, footprint)?;
+            }
+            Oversize::Refused => {
+                ever?;
+                self.check_function(own, name, u64::from(max), footprint)?;
+                self.check_project(all, footprint)?;
+            }
+        }
         counts.add(owner, footprint);
         Ok(())
     }
@@ -126,6 +160,30 @@ impl Backlog {
     /// Bytes that all runs which have not ended take.
     pub(crate) fn bytes(&self) -> u64 {
         self.counts.lock().projects.values().map(|load| load.all.bytes).sum()
+    }
+
+    /// Refuses what would not be accepted if nothing else waited.
+    fn check_size(&self, new: Footprint) -> Result<(), Fault> {
+        let ByteBounds { function, project } = self.quotas.waiting;
+        let keys = [(function, "background.waiting_bytes"), (project, "background.project_waiting_bytes")];
+        for (most, key) in keys {
+            let part = if new.keyless { self.quotas.share(most) } else { most };
+            if new.bytes <= part {
+                continue;
+            }
+            let (taken, part) = (size(new.bytes), size(part));
+            let message = format!("the run takes {taken}; all that wait may take {part}");
+            let hint = if new.keyless {
+                format!(
+                    "send a smaller body, or a key; the server's configuration has the bound, `{key}`, and the part of it \
+                     that is for callers without a key, `background.keyless_percent`"
+                )
+            } else {
+                format!("send a smaller body, or raise `{key}` in the server's configuration")
+            };
+            return Err(Fault::new(Code::PayloadTooLarge, message).with_hint(hint));
+        }
+        Ok(())
     }
 
     fn check_function(&self, own: Load, name: &FunctionName, max: u64, new: Footprint) -> Result<(), Fault> {
@@ -250,11 +308,9 @@ impl Taken {
 
 #[cfg(test)]
 mod tests {
-    use faas_ports::ByteBounds;
-
     use super::*;
 
-    fn backlog(depths: Vec<QueueDepth>) -> Backlog {
+    fn backlog(depths: &[QueueDepth]) -> Backlog {
         let waiting = ByteBounds { function: 1_000, project: 1_500 };
         Backlog::new(depths, Quotas { waiting, keyless_percent: 50, ..Quotas::default() })
     }
@@ -264,11 +320,12 @@ mod tests {
     }
 
     fn run(bytes: u64, keyless: bool) -> Footprint {
-        Footprint { bytes, keyless, blob: None }
+        Footprint { bytes, keyless, ..Footprint::default() }
     }
 
     fn enter(backlog: &Backlog, function: u128, max: u32, footprint: Footprint) -> Result<(), (Code, String)> {
-        let entered = backlog.enter(owner(function), &"hello".parse().expect("a name"), max, footprint);
+        let name = "hello".parse().expect("a name");
+        let entered = backlog.enter(owner(function), (&name, max), footprint, Oversize::Refused);
         entered.map_err(|fault| {
             assert!(fault.retry_after.is_some(), "{fault}");
             (fault.code, format!("{}; {}", fault.message, fault.hint.unwrap_or_default()))
@@ -277,7 +334,7 @@ mod tests {
 
     #[test]
     fn callers_without_a_key_leave_the_rest_to_others() {
-        let backlog = backlog(Vec::new());
+        let backlog = backlog(&[]);
         for _ in 0..5 {
             enter(&backlog, 1, 10, run(1, true)).expect("room");
         }
@@ -295,7 +352,7 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_for_functions_and_projects() {
-        let backlog = backlog(Vec::new());
+        let backlog = backlog(&[]);
         enter(&backlog, 1, 10, run(400, true)).expect("room");
         enter(&backlog, 1, 10, run(101, true)).expect_err("more than half of the function's bytes");
         enter(&backlog, 1, 10, run(600, false)).expect("room for keys");
@@ -314,8 +371,28 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_can_never_wait_is_refused_for_good_or_goes_alone() {
+        let backlog = backlog(&[]);
+        let name = "hello".parse().expect("a name");
+        let enter = |footprint, over| backlog.enter(owner(1), (&name, 10), footprint, over);
+        for (new, key) in
+            [(run(1_001, false), "`background.waiting_bytes`"), (run(501, true), "`background.keyless_percent`")]
+        {
+            let fault = enter(new, Oversize::Refused).expect_err(key);
+            assert_eq!((fault.code, fault.retry_after), (Code::PayloadTooLarge, None));
+            assert!(fault.hint.is_some_and(|hint| hint.contains(key)), "{key}");
+        }
+        enter(run(1, false), Oversize::Refused).expect("room");
+        let fault = enter(run(1_001, false), Oversize::Alone).expect_err("another waits");
+        assert_eq!((fault.code, fault.retry_after), (Code::RateLimited, Some(5)));
+        backlog.leave(owner(1), run(1, false));
+        enter(run(1_001, false), Oversize::Alone).expect("nothing else waits");
+        enter(run(1_001, false), Oversize::Alone).expect_err("one at a time");
+    }
+
+    #[test]
     fn what_callers_without_a_key_set_off_leaves_room_for_keys() {
-        let backlog = backlog(Vec::new());
+        let backlog = backlog(&[]);
         (0..30).for_each(|_| backlog.admit(owner(1), run(100, true)));
         enter(&backlog, 1, 10, run(1, true)).expect_err("beyond their part");
         for _ in 0..5 {
@@ -327,8 +404,17 @@ mod tests {
     #[test]
     fn what_waited_before_a_restart_counts() {
         let (project, function) = owner(1);
-        let depth = QueueDepth { project, function, waiting: 4, leased: 1, bytes: 900, keyless: 5, keyless_bytes: 450 };
-        let backlog = backlog(vec![depth]);
+        let depth = QueueDepth {
+            project,
+            function,
+            waiting: 4,
+            leased: 1,
+            bytes: 900,
+            keyless: 5,
+            keyless_bytes: 450,
+            reserved: 0,
+        };
+        let backlog = backlog(&[depth]);
         assert_eq!((backlog.of(function), backlog.bytes()), (5, 900));
         enter(&backlog, 1, 100, run(51, true)).expect_err("half of the bytes are taken");
         enter(&backlog, 1, 100, run(101, false)).expect_err("all are taken");

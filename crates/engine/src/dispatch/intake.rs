@@ -43,7 +43,13 @@ pub(super) async fn run(core: Arc<Core>, mut pending: mpsc::Receiver<Pending>) {
                 }
             }
             Err(error) => {
-                count_out(&core, places.iter());
+                if error.is_in_doubt() {
+                    // They may be stored after all: a body that nothing refers to is collected.
+                    places.iter().for_each(|place| core.leave_backlog(place.lane, place.footprint));
+                    core.dispatch.lanes.look();
+                } else {
+                    count_out(&core, places.iter());
+                }
                 refuse(replies, error);
             }
         }
@@ -62,7 +68,7 @@ impl Place {
 /// were counted in, since a caller may have gone away meanwhile.
 fn count_out<'a>(core: &Core, runs: impl Iterator<Item = &'a Place>) {
     let bodies = runs.filter_map(|place| {
-        core.dispatch.backlog.leave(place.lane, place.footprint);
+        core.leave_backlog(place.lane, place.footprint);
         place.footprint.blob
     });
     core.delete_blobs(bodies.collect());

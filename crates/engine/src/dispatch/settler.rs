@@ -137,12 +137,12 @@ fn conclude(core: &Core, end: &End, held: bool) {
     }
     if !held {
         tracing::warn!(run_id = %end.lease.run, epoch = end.lease.epoch, "a run ended after its lease was lost");
-        end.next.into_iter().for_each(|(lane, footprint)| dispatch.backlog.leave(lane, footprint));
+        end.next.into_iter().for_each(|(lane, footprint)| core.leave_backlog(lane, footprint));
         end.callback.into_iter().for_each(|body| core.outbox.remove(end.lane.0, body));
         return;
     }
     if end.terminal {
-        dispatch.backlog.leave(end.lane, end.footprint);
+        core.leave_backlog(end.lane, end.footprint);
         core.topics.flow.ended(end.lease.run);
     }
     if end.terminal && end.ordered {

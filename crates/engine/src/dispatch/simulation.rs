@@ -210,7 +210,9 @@ impl World {
         let run = *self.ledger.open.iter().nth(chosen).expect("chosen among them");
         let record = now(self.history.run(self.project, run)).expect("an accepted run is in the history");
         let sequel = self.sequel(run);
-        if now(self.queue.withdraw(RunRecord { state: RunState::Cancelled, ..record }, sequel)).is_some() {
+        if now(self.queue.withdraw(RunRecord { state: RunState::Cancelled, ..record }, sequel, ByteBounds::NONE))
+            .is_some()
+        {
             self.ledger.end(run);
             self.end_destinations();
         }

@@ -58,6 +58,13 @@ impl<'a> Report<'a> {
         report
     }
 
+    /// The same without its result and the details of its failure: small enough for what its run has reserved.
+    pub(super) fn short(self) -> Self {
+        let Ended { error, .. } = self.data;
+        let error = error.map(|failure| Failure::brief(failure.code));
+        Self { data: Ended { result: None, error, ..self.data }, ..self }
+    }
+
     /// For a function of the same project.
     pub(super) fn of(run: &'a RunRecord) -> Self {
         let finished_at = run.finished_at.unwrap_or(run.created_at);

@@ -147,7 +147,12 @@ fn callback(core: &Core, run: &mut RunRecord) -> Option<NewCallback> {
     let url = run.onward.as_ref()?.callback.as_ref()?.url.clone();
     // What was allowed when the run was accepted may be none now; the sender says so in the run's record.
     let host = core.outbound.check(&url).unwrap_or_default();
-    let body: Bytes = match encode(&Report::for_callback(run)) {
+    let report = Report::for_callback(run);
+    let encoded = match encode(&report) {
+        Ok(body) if !core.outbox.has_room(run.project, body.len()) => encode(&report.short()),
+        encoded => encoded,
+    };
+    let body: Bytes = match encoded {
         Ok(body) => body,
         Err(fault) => {
             tracing::error!(run_id = %run.id, %fault, "a callback cannot be written");

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_ports::{Claim, Enqueued};
+use faas_ports::{Claim, ClaimQuota, Enqueued};
 use faas_types::{Code, CronTrigger, Digest, Fault, RequestField, RunId, Timestamp};
 
 use super::table::TriggerEntry;
 use crate::accept::{COMMIT_PATIENCE, Draft, Later, footprint};
 use crate::call::{CallRequest, Route, Selector};
 use crate::core::{Core, stopping};
-use crate::dispatch::{Entry, StoredBody};
+use crate::dispatch::{Entry, Oversize, StoredBody};
 use crate::engine::Engine;
 
 /// How long a cause is remembered beyond its own time: a day, and an hour for clocks that differ.
@@ -123,7 +123,7 @@ impl Core {
         let mut ready = Vec::with_capacity(runs.len());
         for run in runs {
             let route = self.trigger_route(&run.entry).await?;
-            let entry = Entry::of(self, &route, footprint(&run.request, &run.later()))?;
+            let entry = Entry::of(self, &route, footprint(&run.request, &run.later()), Oversize::Refused)?;
             ready.push((self.trigger_item(&route, run).await?, entry));
         }
         // In a task: once they may be stored, they own their bodies and places, even where nobody waits.
@@ -141,7 +141,15 @@ impl Core {
             held.push((item.record.id, (item.record.project, item.record.function), body, entry));
             items.push(item);
         }
-        let outcomes = self.dispatch.queue.enqueue(items).await?;
+        let outcomes = match self.dispatch.queue.enqueue(items).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                if error.is_in_doubt() {
+                    held.into_iter().filter_map(|(_, _, body, _)| body).for_each(StoredBody::keep);
+                }
+                return Err(error.into());
+            }
+        };
         let (mut made, mut fresh) = (Vec::with_capacity(held.len()), Vec::new());
         for (outcome, (run, owner, body, mut entry)) in outcomes.into_iter().zip(held) {
             made.push(match outcome {
@@ -153,7 +161,7 @@ impl Core {
                 }
                 Enqueued::Known { run, .. } => Made { run, repeated: true },
                 Enqueued::Gone | Enqueued::TooManyClaims => {
-                    return Err(Fault::internal("a trigger's run redrives nothing and has no quota"));
+                    return Err(Fault::internal("a trigger's run redrives nothing, and causes make room"));
                 }
             });
         }
@@ -173,7 +181,8 @@ impl Core {
         let later = run.later();
         let NewRun { entry, request, cause, .. } = run;
         let mut draft = self.item(route, request, later).await?;
-        draft.item.claim = cause.map(|cause| cause.claim(&entry, self.clock.now()));
+        let quota = self.dispatch.quotas.causes();
+        draft.item.claim = cause.map(|cause| cause.claim(&entry, self.clock.now(), quota));
         Ok(draft)
     }
 }
@@ -183,15 +192,14 @@ impl Core {
 impl Cause {
     /// The name that the first run of this cause holds. It begins with what no header can bring, so that no caller's
     /// idempotency key can stand in its way.
-    pub(super) fn claim(&self, entry: &TriggerEntry, now: Timestamp) -> Claim {
+    pub(super) fn claim(&self, entry: &TriggerEntry, now: Timestamp, quota: ClaimQuota) -> Claim {
         let named = blake3::hash(format!("{}\n{}", entry.record.id, self.identity).as_bytes());
         Claim {
             key: format!("\u{1}trigger:{}", named.to_hex()),
             // The cause alone decides: another body under the same id is no other delivery.
             fingerprint: Digest::from_bytes(*named.as_bytes()),
             expires_at: self.until.max(now).plus(REMEMBERED),
-            // Its sender has proven who it is.
-            quota: None,
+            quota: Some(quota),
         }
     }
 }

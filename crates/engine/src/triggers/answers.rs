@@ -55,13 +55,14 @@ impl Engine {
         let record = &run.entry.record;
         let (project, function, now) = (record.project, record.function, core.clock.now());
         let id: RunId = core.ids.mint(now);
-        let Some(claim) = run.cause.as_ref().map(|cause| cause.claim(&run.entry, now)) else {
+        let quota = core.dispatch.quotas.causes();
+        let Some(claim) = run.cause.as_ref().map(|cause| cause.claim(&run.entry, now, quota)) else {
             return Err(Fault::internal("a delivery has no id").into());
         };
         let request = ClaimRequest { project, function, claim, run: id, now };
         match core.dispatch.claims.claim(request.clone()).await.map_err(Fault::from)? {
             Claimed::Yours => {}
-            Claimed::TooMany => return Err(Fault::internal("a delivery has no quota").into()),
+            Claimed::TooMany => return Err(Fault::internal("causes make room").into()),
             // Its answer has made room for newer ones. That there is a run is all that can be told.
             Claimed::Held { run, holder: Holder::Answered(kept), .. } if kept.is_empty() => {
                 return Ok(HookAnswer::Accepted { run, repeated: true });

@@ -19,7 +19,7 @@ use super::table::TriggerEntry;
 use crate::accept::Later;
 use crate::batch;
 use crate::call::Route;
-use crate::dispatch::Entry;
+use crate::dispatch::{Entry, Oversize};
 use crate::engine::Engine;
 
 /// When something is tried again that could not be done.
@@ -207,7 +207,8 @@ impl Engine {
         for batch in batches {
             let messages = &waiting[batch];
             let item = self.batch_item(&route, entry, messages).await?;
-            match Entry::of(core, &route, item.footprint) {
+            // Its messages were accepted: they must not stay in the topic for ever.
+            match Entry::of(core, &route, item.footprint, Oversize::Alone) {
                 Ok(entry) => entries.push(entry),
                 Err(fault) if items.is_empty() => return Err(fault),
                 // The rest is refused the next time.

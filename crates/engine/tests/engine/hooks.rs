@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_engine::webhook::{WebhookSecret, sign_as};
-use faas_engine::{HookAnswer, HookRequest, PublishedEvent, TriggerEntry};
+use faas_engine::{CallRequest, EngineSettings, HookAnswer, HookRequest, Once, PublishedEvent, TriggerEntry};
 use faas_ports::{Clock, RunQuery};
 use faas_testkit::ManualClock;
 use faas_types::{
@@ -32,9 +32,13 @@ impl Door {
     }
 
     async fn open_as(hook: WebhookTrigger) -> Self {
+        Self::open_with(hook, |_| {}).await
+    }
+
+    async fn open_with(hook: WebhookTrigger, change: impl FnOnce(&mut EngineSettings)) -> Self {
         let scheme = hook.scheme;
         let clock = Arc::new(ManualClock::default());
-        let house = House::at(Arc::clone(&clock) as _).await;
+        let house = House::timed(Arc::clone(&clock) as _, change).await;
         let once = |settings: &mut FunctionSettings| {
             settings.scaling = scaling(2, 1);
             settings.background.retry.max_attempts = 1;
@@ -262,4 +266,41 @@ async fn events_make_all_of_their_runs_or_none() {
     let query = RunQuery::newest(project, 10);
     assert!(house.engine.runs(&query).await.unwrap().runs.is_empty());
     assert!(house.engine.publish_events(project, &[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn deliveries_take_no_callers_keys_and_the_oldest_are_forgotten() {
+    let (scheme, respond, redelivery) = (WebhookScheme::Standard, WebhookReply::Accepted, Redelivery::Once);
+    let hook = WebhookTrigger { name: parse("door"), scheme, respond, redelivery, path: "/".to_owned() };
+    let door = Door::open_with(hook, |settings| {
+        (settings.quotas.function_keys, settings.quotas.project_keys) = (2, 2);
+    })
+    .await;
+    for id in ["msg_1", "msg_2", "msg_3"] {
+        let (_, repeated) = door.accepted(door.signed(id, BODY)).await;
+        assert!(!repeated, "{id}");
+        door.clock.advance(Duration::from_millis(1));
+    }
+    for (id, known) in [("msg_3", true), ("msg_2", true), ("msg_1", false)] {
+        assert_eq!(door.accepted(door.signed(id, BODY)).await.1, known, "{id}");
+    }
+    let route = door.house.route("hooked").await;
+    let call = || CallRequest {
+        trigger: TriggerKind::Http,
+        trigger_name: None,
+        method: "POST".into(),
+        path: "/".into(),
+        query: String::new(),
+        headers: Vec::new(),
+        body: Bytes::new(),
+    };
+    let mut holders = Vec::new();
+    for key in ["a", "b"] {
+        let Ok(Once::First(holder)) = door.house.engine.once(&route, key.into(), &call(), false).await else {
+            panic!("deliveries have taken the place of {key}");
+        };
+        holders.push(holder);
+    }
+    let fault = door.house.engine.once(&route, "c".into(), &call(), false).await.err().unwrap();
+    assert_eq!(fault.code, Code::RateLimited);
 }

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use faas_engine::{CallRequest, EngineSettings, Later, Quotas};
-use faas_ports::ByteBounds;
+use faas_ports::{
+    ByteBounds, Enqueued, Lease, LeaseMark, NewItem, Outlook, PortError, PortResult, QueueDepth, RunQuery, RunQueue,
+    Sequel, Settled, Settlement, Want, Withdrawn,
+};
 use faas_testkit::MemoryBlobs;
-use faas_types::{Code, TriggerKind, limits};
+use faas_types::{Code, RunRecord, RunState, Timestamp, TriggerKind, limits};
+use parking_lot::Mutex;
 
 use crate::house::{House, ports_over, quick, scaling};
 
@@ -56,6 +61,77 @@ async fn a_body_goes_with_the_caller_who_went_away() {
     until("its place is free", || house.engine.waiting_bytes() == 0).await;
 }
 
+/// A queue whose next commit is answered with an error, after it is stored where that is in doubt.
+struct DoubtfulQueue {
+    inner: Arc<dyn RunQueue>,
+    next: Mutex<Option<PortError>>,
+}
+
+#[async_trait]
+impl RunQueue for DoubtfulQueue {
+    async fn enqueue(&self, items: Vec<NewItem>) -> PortResult<Vec<Enqueued>> {
+        let next = self.next.lock().take();
+        match next {
+            None => self.inner.enqueue(items).await,
+            Some(error) if error.is_in_doubt() => self.inner.enqueue(items).await.and(Err(error)),
+            Some(error) => Err(error),
+        }
+    }
+
+    async fn outlook(&self, now: Timestamp) -> PortResult<Outlook> {
+        self.inner.outlook(now).await
+    }
+
+    async fn lease(&self, worker: &str, wants: &[Want], ttl: Duration, now: Timestamp) -> PortResult<Vec<Lease>> {
+        self.inner.lease(worker, wants, ttl, now).await
+    }
+
+    async fn extend(&self, leases: &[LeaseMark], expires_at: Timestamp) -> PortResult<Vec<bool>> {
+        self.inner.extend(leases, expires_at).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>, kept: ByteBounds) -> PortResult<Settled> {
+        self.inner.settle(settlements, kept).await
+    }
+
+    async fn withdraw(&self, record: RunRecord, sequel: Sequel, kept: ByteBounds) -> PortResult<Option<Withdrawn>> {
+        self.inner.withdraw(record, sequel, kept).await
+    }
+
+    async fn depths(&self) -> PortResult<Vec<QueueDepth>> {
+        self.inner.depths().await
+    }
+}
+
+#[tokio::test]
+async fn a_body_stays_where_it_is_not_known_whether_its_run_is_stored() {
+    let blobs = Arc::new(MemoryBlobs::default());
+    let ports = ports_over(Arc::clone(&blobs) as _);
+    let queue = Arc::new(DoubtfulQueue { inner: Arc::clone(&ports.queue), next: Mutex::default() });
+    let house = House::over(faas_engine::Ports { queue: Arc::clone(&queue) as _, ..ports }, quick()).await;
+    house.deploy("held", scaling(1, 1)).await.unwrap();
+    house.engine.pause(&house.route("held").await.entry, true).await.unwrap();
+    let before = blobs.count();
+    let refused = async |error| {
+        *queue.next.lock() = Some(error);
+        house.engine.accept(house.route("held").await, request(LARGE), Later::default()).await.unwrap_err();
+    };
+    refused(PortError::StorageFull).await;
+    until("what is refused leaves no body", || blobs.count() == before).await;
+    refused(PortError::failed("cannot write to the database", "the writer ended")).await;
+    assert_eq!(blobs.count(), before + 1, "the body of a run that may be stored is gone");
+    house.engine.pause(&house.route("held").await.entry, false).await.unwrap();
+    let query = RunQuery::newest(house.engine.default_project(), 10);
+    for _ in 0..1_000 {
+        let runs = house.ports.history.runs(&query).await.unwrap().runs;
+        if matches!(&runs[..], [run] if run.state == RunState::Succeeded) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the run that was stored did not succeed with its body");
+}
+
 #[tokio::test]
 async fn a_repeated_request_leaves_no_second_body() {
     let (house, blobs, before) = waiting(quick()).await;
@@ -87,6 +163,29 @@ async fn what_is_refused_stores_nothing_and_a_restart_counts_what_waits() {
     let run = house.engine.accept(house.route("held").await, request(0), Later::default()).await.unwrap().run;
     house.engine.cancel(house.engine.default_project(), run).await.unwrap();
     assert!(house.engine.waiting_bytes() < held * 2 + 10);
+}
+
+#[tokio::test]
+async fn inputs_of_cancelled_runs_are_trimmed_like_others() {
+    let inputs = ByteBounds { function: 2 * LARGE as u64, project: u64::MAX };
+    let settings = EngineSettings { quotas: Quotas { inputs, ..Quotas::default() }, ..quick() };
+    let (house, blobs, before) = waiting(settings).await;
+    for _ in 0..4 {
+        let accepted = house.engine.accept(house.route("held").await, request(LARGE), Later::default()).await.unwrap();
+        house.engine.cancel(house.engine.default_project(), accepted.run).await.unwrap();
+    }
+    until("one body has room", || blobs.count() == before + 1).await;
+}
+
+#[tokio::test]
+async fn a_run_larger_than_all_that_may_wait_is_refused_for_good() {
+    let waiting_bytes = ByteBounds { function: LARGE as u64, project: u64::MAX };
+    let quotas = Quotas { waiting: waiting_bytes, ..Quotas::default() };
+    let (house, blobs, before) = waiting(EngineSettings { quotas, ..quick() }).await;
+    let fault = house.engine.accept(house.route("held").await, request(LARGE), Later::default()).await.unwrap_err();
+    assert_eq!((fault.code, fault.retry_after), (Code::PayloadTooLarge, None));
+    assert!(fault.hint.as_ref().is_some_and(|hint| hint.contains("`background.waiting_bytes`")), "{fault}");
+    assert_eq!(blobs.count(), before);
 }
 
 #[tokio::test]

@@ -244,3 +244,26 @@ async fn callbacks_that_are_not_delivered_are_bounded_also_after_a_restart() {
         house = House::over(house.ports.clone(), settings.clone()).await;
     }
 }
+
+#[tokio::test]
+async fn runs_that_have_not_ended_count_for_the_bound_on_callbacks() {
+    let quotas = Quotas { callbacks: 2 * limits::CALLBACK_RESERVED, ..Quotas::default() };
+    let settings = EngineSettings { quotas, ..quick() };
+    let house = House::with(settings.clone()).await;
+    house.deploy_as("told", once).await.unwrap();
+    house.engine.pause(&house.route("told").await.entry, true).await.unwrap();
+    let first = house.later("told", "/", call_back()).await;
+    house.later("told", "/", call_back()).await;
+    let house = House::over(house.ports.clone(), settings).await;
+    let fault = house.try_later("told", "/", call_back()).await.err().unwrap();
+    assert_eq!((fault.code, fault.retry_after), (Code::RateLimited, Some(60)));
+    assert!(fault.hint.is_some_and(|hint| hint.contains("callbacks.waiting_bytes")));
+    house.later("told", "/", Later::default()).await;
+    house.engine.cancel(house.engine.default_project(), first).await.unwrap();
+    house.called_back(first, CallbackState::Delivered).await;
+    // The count follows the record.
+    while let Err(fault) = house.try_later("told", "/", call_back()).await {
+        assert_eq!(fault.code, Code::RateLimited);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -78,8 +78,8 @@ pub(super) fn insert(connection: &Connection, row: &Row) -> WorkResult<()> {
     connection
         .prepare_cached(
             "INSERT INTO queue (project, run, function, version, state, stage, due_at, priority, ordering_key, record,
-                                bytes, keyless, blob)
-             VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                                bytes, keyless, blob, reserved)
+             VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
             owner.0,
@@ -94,6 +94,7 @@ pub(super) fn insert(connection: &Connection, row: &Row) -> WorkResult<()> {
             integer(item.footprint.bytes),
             item.footprint.keyless,
             item.footprint.blob.as_ref().map(Digest::as_bytes),
+            integer(item.footprint.reserved),
         ])
         .map_err(|error| twice(error, row))?;
     Ok(())

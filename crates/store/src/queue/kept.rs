@@ -14,8 +14,10 @@ use crate::sqlite::{WorkResult, integer, unsigned};
 const TRIMMED: usize = 256;
 /// Inputs that are looked at together.
 const STEP: u32 = 64;
-/// From this rank on an input has a dead letter.
-const DEAD: i64 = 2;
+/// Ranks of inputs whose caller showed a key are higher by this.
+const KEYED: i64 = 2;
+/// Ranks of inputs with a dead letter are higher by this.
+const DEAD: i64 = 1;
 /// The function of a project's own row.
 const PROJECT: &[u8] = &[];
 
@@ -33,9 +35,9 @@ pub(super) struct EndedInput {
 // === impl EndedInput ===
 
 impl EndedInput {
-    /// Those of a lower rank go first.
+    /// Those of a lower rank go first: what anybody could send never outlives what came with a key.
     fn rank(&self) -> i64 {
-        i64::from(!self.footprint.keyless) + if self.is_dead { DEAD } else { 0 }
+        (if self.footprint.keyless { 0 } else { KEYED }) + if self.is_dead { DEAD } else { 0 }
     }
 }
 
@@ -139,7 +141,7 @@ fn remove(
 
 /// Forgets an input, with its dead letter where it has one. Its blob, which nothing refers to any more.
 fn forget(connection: &Connection, project: Id, function: Id, rank: i64, run: Id) -> WorkResult<Option<Digest>> {
-    if rank >= DEAD {
+    if rank & DEAD != 0 {
         connection
             .prepare_cached("DELETE FROM dead_letters WHERE project = ?1 AND run = ?2")?
             .execute(params![project, run])?;
@@ -156,7 +158,7 @@ fn forget(connection: &Connection, project: Id, function: Id, rank: i64, run: Id
 
 /// Forgets the input of a dead letter.
 pub(crate) fn forget_dead(connection: &Connection, project: Id, function: Id, run: Id) -> WorkResult<Option<Digest>> {
-    for rank in [DEAD, DEAD + 1] {
+    for rank in [DEAD, KEYED + DEAD] {
         if let Some(blob) = forget(connection, project, function, rank, run)? {
             return Ok(Some(blob));
         }

@@ -80,7 +80,8 @@ pub(super) fn lease(
 ) -> WorkResult<Vec<Handed>> {
     wake(connection, now)?;
     let mut select = connection.prepare_cached(
-        "SELECT q.seq, q.record, i.input, q.ordering_key, q.deliveries, q.bytes, q.keyless, q.blob
+        "SELECT q.seq, q.record, i.input, q.ordering_key, q.deliveries, q.bytes, q.keyless, q.blob,
+                q.reserved
          FROM queue AS q INDEXED BY queue_ready JOIN inputs AS i ON i.project = q.project AND i.run = q.run
          WHERE q.stage = 1 AND q.project = ?1 AND q.function = ?2 ORDER BY q.priority DESC, q.seq LIMIT ?3",
     )?;

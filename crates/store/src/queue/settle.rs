@@ -1,6 +1,6 @@
 //! The end of leases.
 
-use faas_ports::{ByteBounds, Footprint, LeaseMark, NewCallback, PortResult, Sequel, Settled, Settlement, Verdict};
+use faas_ports::{ByteBounds, LeaseMark, NewCallback, PortResult, Sequel, Settled, Settlement, Verdict, Withdrawn};
 use faas_types::{RunRecord, Timestamp};
 use rusqlite::{Connection, params};
 
@@ -114,17 +114,19 @@ fn settle(connection: &Connection, row: &Row, ended: &mut Vec<EndedInput>) -> Wo
     Ok(true)
 }
 
-/// What the run took, if it was in the queue. What it leaves is trimmed with the next run that ends by itself.
-pub(super) fn withdraw(connection: &Connection, end: &EndRow) -> WorkResult<Option<Footprint>> {
+/// What the run took and what made room for its input, if it was in the queue.
+pub(super) fn withdraw(connection: &Connection, end: &EndRow, bounds: ByteBounds) -> WorkResult<Option<Withdrawn>> {
     let run = &end.run.run;
     let mut select = connection.prepare_cached("SELECT seq FROM queue WHERE project = ?1 AND run = ?2")?;
     let mut found = select.query(params![id_blob(run.project), id_blob(run.id)])?;
     let Some(found) = found.next()? else { return Ok(None) };
     let seq = found.get(0)?;
     end.write(connection)?;
-    let ended = leave(connection, seq)?;
-    kept::add(connection, std::slice::from_ref(&ended))?;
-    Ok(Some(ended.footprint))
+    let ended = [leave(connection, seq)?];
+    kept::add(connection, &ended)?;
+    let freed = kept::trim(connection, &ended, bounds)?;
+    let [EndedInput { footprint, .. }] = ended;
+    Ok(Some(Withdrawn { footprint, freed }))
 }
 
 fn bury(connection: &Connection, row: &history::Row, reason: &str) -> WorkResult<()> {
@@ -148,11 +150,12 @@ fn bury(connection: &Connection, row: &history::Row, reason: &str) -> WorkResult
 fn leave(connection: &Connection, seq: i64) -> WorkResult<EndedInput> {
     let (ended, key): (EndedInput, Option<String>) = connection
         .prepare_cached(
-            "DELETE FROM queue WHERE seq = ?1 RETURNING project, function, run, bytes, keyless, blob, ordering_key",
+            "DELETE FROM queue WHERE seq = ?1
+             RETURNING project, function, run, bytes, keyless, blob, reserved, ordering_key",
         )?
         .query_row([seq], |row| {
             let (project, function, run) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok((EndedInput { project, function, run, footprint: footprint(row, 3)?, is_dead: false }, row.get(6)?))
+            Ok((EndedInput { project, function, run, footprint: footprint(row, 3)?, is_dead: false }, row.get(7)?))
         })?;
     if let Some(key) = key
         && let Some(next) = first_of_key(connection, sqlite::id(ended.project), sqlite::id(ended.function), &key)?

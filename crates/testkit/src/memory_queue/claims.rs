@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_ports::{AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Holder, PortResult};
+use faas_ports::{AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Holder, NameBounds, PortResult};
 use faas_types::{Digest, FunctionId, ProjectId, RunId, Timestamp};
 
 use super::MemoryQueue;
@@ -23,6 +23,7 @@ pub(super) struct Row {
     calling: bool,
     reply: Option<Bytes>,
     keyless: bool,
+    cause: bool,
 }
 
 type Owner = (ProjectId, FunctionId);
@@ -36,17 +37,41 @@ impl ClaimTable {
 
     pub(super) fn take(&mut self, owner: (ProjectId, FunctionId), claim: Claim, run: RunId, calling: bool) {
         let Claim { key, fingerprint, expires_at, quota } = claim;
-        let keyless = quota.is_some_and(|quota| quota.keyless);
-        self.rows.insert((owner.0, owner.1, key), Row { run, fingerprint, expires_at, calling, reply: None, keyless });
+        let keyless = quota.is_some_and(ClaimQuota::is_keyless);
+        let cause = quota.is_some_and(ClaimQuota::is_cause);
+        let row = Row { run, fingerprint, expires_at, calling, reply: None, keyless, cause };
+        self.rows.insert((owner.0, owner.1, key), row);
     }
 
-    /// Whether another name may be held.
-    pub(super) fn fits(&self, owner: Owner, quota: Option<ClaimQuota>) -> bool {
-        let Some(quota) = quota else { return true };
-        let counted = |row: &Row| !quota.keyless || row.keyless;
-        let of_project = self.rows.iter().filter(|(key, row)| key.0 == owner.0 && counted(row));
+    /// Whether another name may be held. Causes make room for another by themselves.
+    pub(super) fn fits(&mut self, owner: Owner, quota: Option<ClaimQuota>) -> bool {
+        match quota {
+            None => true,
+            Some(ClaimQuota::Cause(most)) => {
+                while self.is_full(owner, most, |row| row.cause) && self.forget_cause(owner, most) {}
+                true
+            }
+            Some(ClaimQuota::Caller { all, keyless }) => {
+                !self.is_full(owner, all, |row| !row.cause)
+                    && keyless.is_none_or(|part| !self.is_full(owner, part, |row| row.keyless))
+            }
+        }
+    }
+
+    fn is_full(&self, owner: Owner, most: NameBounds, counts: impl Fn(&Row) -> bool) -> bool {
+        let of_project = self.rows.iter().filter(|(key, row)| key.0 == owner.0 && counts(row));
         let of_function = of_project.clone().filter(|(key, _)| key.1 == owner.1);
-        (of_function.count() as u64) < quota.function && (of_project.count() as u64) < quota.project
+        of_function.count() as u64 >= most.function || of_project.count() as u64 >= most.project
+    }
+
+    /// Forgets the oldest cause of the function, or of the project where that is full; whether there was one.
+    fn forget_cause(&mut self, owner: Owner, most: NameBounds) -> bool {
+        let within_function = self.is_full(owner, NameBounds { project: u64::MAX, ..most }, |row| row.cause);
+        let may_go = self.rows.iter().filter(|(key, row)| {
+            key.0 == owner.0 && (!within_function || key.1 == owner.1) && row.cause && !row.calling
+        });
+        let oldest = may_go.min_by_key(|(_, row)| row.expires_at).map(|(key, _)| key.clone());
+        oldest.is_some_and(|key| self.rows.remove(&key).is_some())
     }
 
     /// Drops answers beyond the bounds.

@@ -26,7 +26,7 @@ struct Kept {
 impl KeptTable {
     pub(super) fn add(&mut self, slot: &Slot, is_dead: bool) {
         let (project, function) = slot.owner();
-        let rank = u8::from(!slot.footprint.keyless) + if is_dead { 2 } else { 0 };
+        let rank = 2 * u8::from(!slot.footprint.keyless) + u8::from(is_dead);
         self.rows.insert((project, slot.record.id), Kept { function, rank, footprint: slot.footprint });
     }
 

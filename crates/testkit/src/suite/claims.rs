@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faas_ports::{
-    AnswerBounds, ByteBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Enqueued, Holder, NewItem, RunQueue,
+    AnswerBounds, ByteBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Enqueued, Holder, NameBounds, NewItem,
+    RunQueue,
 };
 use faas_types::{Digest, FunctionId, ProjectId, RunId};
 
@@ -18,10 +19,14 @@ pub async fn claims(claims: Arc<dyn Claims>, queue: Arc<dyn RunQueue>) {
     a_name_expires(&*claims).await;
     a_queued_run_holds_its_name(&*claims, &*queue).await;
     a_quota_bounds_the_names(&*claims, &*queue).await;
+    both_parts_together_stay_within_the_whole(&*claims).await;
+    the_oldest_causes_make_room(&*claims, &*queue).await;
     the_oldest_answers_make_room(&*claims).await;
     answers_without_a_key_make_room_first(&*claims).await;
     of_many_at_once_one_wins(queue).await;
 }
+
+const WIDE: NameBounds = NameBounds { function: 99, project: 99 };
 
 fn claim(key: &str, body: u8) -> Claim {
     Claim { key: key.into(), fingerprint: Digest::from_bytes([body; 32]), expires_at: at(1_000), quota: None }
@@ -90,7 +95,10 @@ async fn a_queued_run_holds_its_name(claims: &dyn Claims, queue: &dyn RunQueue) 
 
 async fn a_quota_bounds_the_names(claims: &dyn Claims, queue: &dyn RunQueue) {
     let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
-    let quota = |keyless, function, project| Some(ClaimQuota { keyless, function, project });
+    let quota = |keyless, function, project| {
+        let most = NameBounds { function, project };
+        Some(ClaimQuota::Caller { all: if keyless { WIDE } else { most }, keyless: keyless.then_some(most) })
+    };
     let ask = async |function, key: &str, quota| {
         let claim = Claim { quota, ..claim(key, 1) };
         ok("claim", claims.claim(request(project, function, claim, 0)).await)
@@ -115,6 +123,59 @@ async fn a_quota_bounds_the_names(claims: &dyn Claims, queue: &dyn RunQueue) {
     assert_eq!(ask(function, "f", quota(true, 3, 9)).await, Claimed::Yours, "a name that went is still counted");
     ok("expire", claims.expire_claims(at(2_000), 1_000).await);
     assert_eq!(ask(function, "g", quota(true, 3, 9)).await, Claimed::Yours, "expired names are still counted");
+}
+
+async fn both_parts_together_stay_within_the_whole(claims: &dyn Claims) {
+    let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
+    let all = NameBounds { function: 4, project: 4 };
+    let part = NameBounds { function: 2, project: 2 };
+    let ask = async |function, key: &str, keyless| {
+        let claim = Claim { quota: Some(ClaimQuota::Caller { all, keyless }), ..claim(key, 1) };
+        ok("claim", claims.claim(request(project, function, claim, 0)).await)
+    };
+    assert_eq!(ask(function, "a", Some(part)).await, Claimed::Yours);
+    for key in ["b", "c", "d"] {
+        assert_eq!(ask(function, key, None).await, Claimed::Yours, "{key}");
+    }
+    for (key, keyless) in [("e", None), ("f", Some(part))] {
+        assert_eq!(ask(function, key, keyless).await, Claimed::TooMany, "{key} of the function");
+        assert_eq!(ask(fresh(), key, keyless).await, Claimed::TooMany, "{key} of the project");
+    }
+}
+
+async fn the_oldest_causes_make_room(claims: &dyn Claims, queue: &dyn RunQueue) {
+    let (project, function, other): (ProjectId, FunctionId, FunctionId) = (fresh(), fresh(), fresh());
+    let most = NameBounds { function: 3, project: 4 };
+    let cause = |key: &str, at_ms| expiring(key, at_ms, Some(ClaimQuota::Cause(most)));
+    let enqueue = async |function, key: &str, at_ms| {
+        let item = NewItem { claim: Some(cause(key, at_ms)), ..new_item(project, function) };
+        ok("enqueue", queue.enqueue(vec![item]).await)
+    };
+    let waits = cause("waits", 500);
+    assert_eq!(ok("claim", claims.claim(request(project, function, waits, 0)).await), Claimed::Yours);
+    for (key, at_ms) in [("a", 601), ("b", 602), ("c", 603)] {
+        assert_eq!(enqueue(function, key, at_ms).await, [Enqueued::Accepted], "{key}");
+    }
+    let is_known = async |function, key: &str| {
+        let outcomes = ok(
+            "enqueue",
+            queue.enqueue(vec![NewItem { claim: Some(claim(key, 1)), ..new_item(project, function) }]).await,
+        );
+        matches!(outcomes[..], [Enqueued::Known { .. }])
+    };
+    assert!(!is_known(function, "a").await, "the oldest cause of the function stayed");
+    assert!(is_known(function, "waits").await, "a cause whose sender waits was forgotten");
+    assert!(is_known(function, "b").await && is_known(function, "c").await);
+    assert_eq!(enqueue(other, "d", 604).await, [Enqueued::Accepted]);
+    assert_eq!(enqueue(other, "e", 605).await, [Enqueued::Accepted], "the project is full");
+    assert!(is_known(other, "d").await && is_known(other, "e").await && is_known(function, "c").await);
+    assert!(!is_known(function, "b").await, "the oldest cause of the project stayed");
+    let caller = Claim {
+        quota: Some(ClaimQuota::Caller { all: NameBounds { function: 3, project: 3 }, keyless: None }),
+        ..claim("x", 1)
+    };
+    let outcome = ok("claim", claims.claim(request(project, function, caller, 0)).await);
+    assert_eq!(outcome, Claimed::Yours, "causes count as callers' names");
 }
 
 /// Takes a name and answers with so many bytes.
@@ -159,7 +220,7 @@ async fn the_oldest_answers_make_room(claims: &dyn Claims) {
 
 async fn answers_without_a_key_make_room_first(claims: &dyn Claims) {
     let owner: (ProjectId, FunctionId) = (fresh(), fresh());
-    let keyless = Some(ClaimQuota { keyless: true, function: 99, project: 99 });
+    let keyless = Some(ClaimQuota::Caller { all: WIDE, keyless: Some(WIDE) });
     let part = ByteBounds { function: 50, project: 50 };
     let bounds = AnswerBounds { all: ByteBounds { function: 100, project: 1_000 }, keyless: part };
     answer(claims, expiring("key", 500, None), owner, 40, bounds).await;

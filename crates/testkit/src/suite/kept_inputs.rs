@@ -32,7 +32,7 @@ struct Bench<'a> {
 pub async fn kept_inputs(letters: &dyn DeadLetters, queue: &dyn RunQueue) {
     let bench = || Bench { letters, queue, project: fresh(), made: AtomicU64::new(0) };
     bench().a_function_keeps_its_newest().await;
-    bench().dead_letters_stay_longest().await;
+    bench().what_came_with_a_key_stays_longest_then_dead_letters().await;
     bench().the_fullest_function_makes_room_for_a_project().await;
     bench().what_waits_is_never_removed().await;
     bench().what_is_purged_or_old_leaves_room().await;
@@ -45,7 +45,7 @@ impl Bench<'_> {
         let mut item = new_item(self.project, function);
         item.record.id = fresh_at(at(self.made.fetch_add(1, Ordering::Relaxed)));
         let keyless = matches!(kind, Kind::Keyless | Kind::DeadKeyless);
-        NewItem { footprint: Footprint { bytes, keyless, blob: Some(blob(item.record.id)) }, ..item }
+        NewItem { footprint: Footprint { bytes, keyless, blob: Some(blob(item.record.id)), reserved: 0 }, ..item }
     }
 
     /// Runs an item to its end.
@@ -83,10 +83,10 @@ impl Bench<'_> {
         assert_eq!(freed, [blob(second), blob(third)], "one that never fits is not kept");
     }
 
-    async fn dead_letters_stay_longest(self) {
+    async fn what_came_with_a_key_stays_longest_then_dead_letters(self) {
         let (function, kept) = (fresh(), ByteBounds { function: 100, project: 1_000 });
         let mut runs = Vec::new();
-        for kind in [Kind::Dead, Kind::DeadKeyless, Kind::WithKey, Kind::Keyless] {
+        for kind in [Kind::Dead, Kind::WithKey, Kind::DeadKeyless, Kind::Keyless] {
             runs.push(self.end(function, 25, kind, kept).await.0);
         }
         for (at, gone) in [(1, runs[3]), (2, runs[2]), (3, runs[1]), (4, runs[0])] {
@@ -125,9 +125,11 @@ impl Bench<'_> {
         let (run, freed) = self.end(function, 5, Kind::WithKey, kept).await;
         assert!(freed.is_empty(), "what waits is not counted");
         assert!(self.is_kept(run).await && self.is_kept(waiting.record.id).await);
-        ok("withdraw", self.queue.withdraw(waiting.record, Sequel::default()).await);
-        let (_, freed) = self.end(function, 5, Kind::WithKey, kept).await;
-        assert_eq!(freed.len(), 1, "what a cancelled run leaves is counted");
+        let id = waiting.record.id;
+        let withdrawn = ok("withdraw", self.queue.withdraw(waiting.record, Sequel::default(), kept).await);
+        let freed = withdrawn.expect("it waited").freed;
+        assert_eq!(freed, [blob(id)], "what a cancelled run leaves is not trimmed");
+        assert!(self.is_kept(run).await && !self.is_kept(id).await);
     }
 
     async fn what_is_purged_or_old_leaves_room(self) {

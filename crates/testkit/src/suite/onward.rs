@@ -129,8 +129,8 @@ impl Onward {
         let lease = self.leased().await;
         let record = RunRecord { state: RunState::Cancelled, ..self.ended(lease.run).await };
         let (sequel, _) = self.sequel("a");
-        assert!(ok("withdraw", self.queue.withdraw(record.clone(), sequel.clone()).await).is_some());
-        assert!(ok("withdraw again", self.queue.withdraw(record, sequel).await).is_none());
+        assert!(ok("withdraw", self.queue.withdraw(record.clone(), sequel.clone(), ByteBounds::NONE).await).is_some());
+        assert!(ok("withdraw again", self.queue.withdraw(record, sequel, ByteBounds::NONE).await).is_none());
         assert_eq!(self.waiting().await, 1);
         assert_eq!(self.take(at(5)).await.len(), 1);
         self.note(lease.run, CallbackState::Delivered, None).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_ports::{
     ByteBounds, Enqueued, Footprint, Lease, NewItem, PortError, QueueDepth, RunHistory, RunQuery, RunQueue, Sequel,
-    Settlement, Verdict, Want,
+    Settlement, Verdict, Want, Withdrawn,
 };
 use faas_types::{Digest, FunctionId, ProjectId, RunId, RunRecord, RunState, Timestamp};
 
@@ -105,7 +105,8 @@ impl Bench<'_> {
 
     async fn items_come_back_whole(self) {
         let every_byte: Vec<u8> = (0..=u8::MAX).collect();
-        let footprint = Footprint { bytes: 1 << 40, keyless: true, blob: Some(Digest::from_bytes([9; 32])) };
+        let footprint =
+            Footprint { bytes: 1 << 40, keyless: true, blob: Some(Digest::from_bytes([9; 32])), reserved: 1 << 39 };
         let item = NewItem {
             priority: 255,
             ordering_key: Some("ü key".into()),
@@ -287,9 +288,13 @@ impl Bench<'_> {
         let held = self.lease(1, at(0)).await.remove(0);
         for item in [&a, &b] {
             let record = RunRecord { state: RunState::Cancelled, ..item.record.clone() };
-            let withdrawn = ok("withdraw", self.queue.withdraw(record.clone(), Sequel::default()).await);
-            assert_eq!(withdrawn, Some(item.footprint));
-            assert_eq!(ok("withdraw again", self.queue.withdraw(record, Sequel::default()).await), None);
+            let withdrawn =
+                ok("withdraw", self.queue.withdraw(record.clone(), Sequel::default(), ByteBounds::NONE).await);
+            assert_eq!(withdrawn, Some(Withdrawn { footprint: item.footprint, freed: Vec::new() }));
+            assert_eq!(
+                ok("withdraw again", self.queue.withdraw(record, Sequel::default(), ByteBounds::NONE).await),
+                None
+            );
             assert_eq!(self.state(item.record.id).await, Some(RunState::Cancelled));
         }
         self.lost("the holder of a withdrawn run", &held).await;
@@ -327,7 +332,7 @@ impl Bench<'_> {
         let retaken = self.lease(10, at(150)).await;
         assert_eq!(runs(&retaken), [items[0].record.id], "a lapsed lease let a later item go first");
         let record = RunRecord { state: RunState::Cancelled, ..items[0].record.clone() };
-        assert!(ok("withdraw", self.queue.withdraw(record, Sequel::default()).await).is_some());
+        assert!(ok("withdraw", self.queue.withdraw(record, Sequel::default(), ByteBounds::NONE).await).is_some());
         let second = self.lease(10, at(150)).await;
         assert_eq!(runs(&second), [items[1].record.id], "a withdrawn item blocks those behind it");
         let late = keyed();
@@ -345,7 +350,7 @@ impl Bench<'_> {
         let elsewhere = new_item(self.project, fresh());
         let mut items: Vec<NewItem> = (0..5).map(|_| self.item()).collect();
         items[4].not_before = at(1_000_000);
-        items[4].footprint = Footprint { bytes: 7, keyless: true, ..Footprint::default() };
+        items[4].footprint = Footprint { bytes: 7, keyless: true, reserved: 9, ..Footprint::default() };
         items.push(elsewhere.clone());
         self.add(&items).await;
         let leases = self.lease(3, at(0)).await;
@@ -355,10 +360,11 @@ impl Bench<'_> {
         };
         let project = self.project;
         let of = |function, waiting, leased, bytes| {
-            Some(QueueDepth { project, function, waiting, leased, bytes, keyless: 0, keyless_bytes: 0 })
+            Some(QueueDepth { project, function, waiting, leased, bytes, keyless: 0, keyless_bytes: 0, reserved: 0 })
         };
-        let with_keyless =
-            |depth: Option<QueueDepth>| depth.map(|all| QueueDepth { keyless: 1, keyless_bytes: 7, ..all });
+        let with_keyless = |depth: Option<QueueDepth>| {
+            depth.map(|all| QueueDepth { keyless: 1, keyless_bytes: 7, reserved: 9, ..all })
+        };
         assert_eq!(depth(self.function).await, with_keyless(of(self.function, 2, 3, 407)));
         let function = elsewhere.record.function;
         assert_eq!(depth(function).await, of(function, 1, 0, 100));
