@@ -3,4 +3,4 @@
 
 const { quickly } = require("./faas_shim/builtins.js");
 
-quickly(() => require("./faas_shim/main.js")).main();
+quickly(() => require("./faas_shim/together.js").required("./main.js")).main();

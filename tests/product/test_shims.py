@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import Server, write_function
 from harness.paths import ROOT
 
 HEADER = struct.Struct("<IBBHI")
@@ -149,3 +150,50 @@ def test_node_takes_its_own_modules_as_they_were_compiled() -> None:
     assert told["after"]["with"] >= told["before"]["with"] + 10, told
     assert told["own"] < 128 << 20, told
     assert told["worker"] < 128 << 20, told
+
+
+SHIM = ROOT / "shims" / "node"
+# Whether V8 takes the code that the seal left, under the limits of an instance's heap.
+TAKEN = """
+const [, shim] = process.argv;
+const { readFileSync } = require("node:fs");
+const { quickly } = require(`${shim}/builtins.js`);
+const { CODE, SOURCE, scriptOf } = require(`${shim}/together.js`);
+const source = readFileSync(SOURCE, "latin1");
+const rejected = (code) => quickly(() => scriptOf(source, code)).cachedDataRejected;
+const other = readFileSync(CODE);
+other[4] ^= 1;
+console.log(JSON.stringify({ own: rejected(readFileSync(CODE)), other: rejected(other) }));
+"""
+# What of the shim was loaded file by file.
+FILES = """
+exports.handler = () => Object.keys(require.cache).filter((file) => file.startsWith("/opt/faas/")).sort();
+"""
+
+
+@pytest.mark.needs("node")
+def test_node_takes_the_shim_as_the_seal_compiled_it(tmp_path: Path) -> None:
+    node = shutil.which("node")
+    assert node is not None
+    shutil.copytree(SHIM / "faas_shim", tmp_path / "faas_shim")
+    shutil.copy(SHIM / "boot.js", tmp_path)
+    finish = [node, "-e", (SHIM / "finish.js").read_text(), str(tmp_path), "/opt/faas"]
+    subprocess.run(finish, env={}, cwd="/", capture_output=True, text=True, timeout=60, check=True)
+    assert sorted(os.listdir(tmp_path)) == ["boot.js", "faas_shim"], "the sample has gone"
+    flags = ["--no-warnings", "--max-old-space-size=83", "--max-semi-space-size=4"]
+    argv = [node, *flags, "-e", TAKEN, str(tmp_path / "faas_shim")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout) == {"own": False, "other": True}
+
+
+@pytest.mark.needs("node")
+def test_an_instance_loads_the_shim_from_one_file(server: Server, tmp_path: Path) -> None:
+    server.deploy(
+        write_function(tmp_path, "whole-shim", {"index.js": FILES}, runtime="node", entrypoint="index:handler")
+    )
+    loaded = server.http.get("/fn/whole-shim").expect(200).json()
+    shim = "/opt/faas/faas_shim"
+    assert set(loaded) <= {
+        "/opt/faas/boot.js",
+        *(f"{shim}/{name}.js" for name in ("builtins", "importing", "together")),
+    }

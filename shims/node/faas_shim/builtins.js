@@ -66,7 +66,7 @@ async function quicklyLater(load) {
 
 /** Makes the loader of ES modules, which the first import does. */
 function loadImports() {
-  return quicklyLater(() => import("./sample.mjs"));
+  return quicklyLater(() => require("./importing.js")("./sample.mjs"));
 }
 
 /** Makes the classes of the fetch API, which their first use does. */

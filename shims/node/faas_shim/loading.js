@@ -53,7 +53,7 @@ function isFile(file) {
 async function open(file, code) {
   if (isModule(file, code)) {
     await loadImports();
-    return import(`file://${encodeURI(file).replace(/[?#]/g, encodeURIComponent)}`);
+    return require("./importing.js")(`file://${encodeURI(file).replace(/[?#]/g, encodeURIComponent)}`);
   }
   const { createRequire } = require("node:module");
   const exported = createRequire(file)(file);
