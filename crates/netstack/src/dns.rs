@@ -11,6 +11,8 @@ use crate::output::{FlowId, QueryId};
 pub(crate) const PORT: u16 = 53;
 /// No query is longer.
 pub const QUERY_MAX: usize = 4 << 10;
+/// What a connection to the name server holds: a query, and the longest answer.
+pub(crate) const STREAM_MAX: usize = QUERY_MAX + (64 << 10);
 /// The header of a message, below which there is nothing to answer.
 const HEADER: usize = 12;
 /// After so long a query makes room for others.

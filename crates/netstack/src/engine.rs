@@ -138,6 +138,11 @@ impl Engine {
         })
     }
 
+    /// Whether something that was received waits to be taken.
+    pub(crate) fn has_waiting(&mut self) -> bool {
+        self.receives().waiting > 0
+    }
+
     /// Offers room for bytes of the far end; `fill` says how many it wrote. Returns that number.
     pub(crate) fn write(&mut self, fill: impl FnOnce(&mut [u8]) -> usize) -> usize {
         self.guarded(0, |tcp| {
@@ -179,7 +184,7 @@ impl Engine {
 
     /// Whether the program sends no more, and all that it sent was taken.
     pub(crate) fn is_drained(&mut self) -> bool {
-        self.fin_seen && self.receives().waiting == 0
+        self.fin_seen && !self.has_waiting()
     }
 
     /// Whether one of the two sides sends no more.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::budget::{Budget, Purse, Reservation};
 use crate::dns::DnsStream;
 use crate::engine::Engine;
 use crate::limits::Limits;
@@ -33,6 +34,13 @@ pub(crate) struct Flow {
     pub(crate) down: u64,
     /// When data moved last, or the flow came into its state.
     pub(crate) active: Duration,
+    _place: Place,
+}
+
+/// The room that a flow takes among all.
+pub(crate) struct Place {
+    _flow: Reservation,
+    _datagrams: Option<Reservation>,
 }
 
 pub(crate) enum State {
@@ -52,6 +60,8 @@ pub(crate) struct Connection {
     /// Of a connection to the name server.
     pub(crate) dns: Option<DnsStream>,
     pub(crate) established: bool,
+    /// What its answers may need.
+    pub(crate) _answers: Option<Reservation>,
 }
 
 /// Whether what the program sends is held back.
@@ -64,17 +74,30 @@ pub(crate) enum Hold {
     Answer,
 }
 
-#[derive(Default)]
 pub(crate) struct WaitingDatagrams {
     pub(crate) datagrams: Vec<Box<[u8]>>,
     bytes: usize,
+    _memory: Reservation,
+}
+
+// === impl Place ===
+
+impl Place {
+    /// Room for one more flow, where there is any.
+    pub(crate) fn within(budget: &Budget, protocol: Protocol) -> Option<Self> {
+        let datagrams = match protocol {
+            Protocol::Tcp => None,
+            Protocol::Udp => Some(budget.udp_flows.take(1)?),
+        };
+        Some(Self { _flow: budget.flows.take(1)?, _datagrams: datagrams })
+    }
 }
 
 // === impl Flow ===
 
 impl Flow {
-    pub(crate) fn new(ends: Ends, state: State, now: Duration) -> Self {
-        Self { ends, state, up: 0, down: 0, active: now }
+    pub(crate) fn new(ends: Ends, state: State, place: Place, now: Duration) -> Self {
+        Self { ends, state, up: 0, down: 0, active: now, _place: place }
     }
 
     /// Whether it counts as a connection that is not yet established.
@@ -103,6 +126,11 @@ impl Flow {
 // === impl WaitingDatagrams ===
 
 impl WaitingDatagrams {
+    /// Room for some datagrams, where there is memory for it.
+    pub(crate) fn within(memory: &Purse) -> Option<Self> {
+        Some(Self { datagrams: Vec::new(), bytes: 0, _memory: memory.take(WAITING_BYTES)? })
+    }
+
     /// Returns whether there was room.
     pub(crate) fn push(&mut self, payload: &[u8]) -> bool {
         let fits = self.datagrams.len() < WAITING_DATAGRAMS && self.bytes + payload.len() <= WAITING_BYTES;

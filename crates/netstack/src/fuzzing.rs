@@ -11,7 +11,7 @@ use faas_types::NetworkPlan;
 
 use crate::frame::{self, DEVICE_HEADER, FRAME_MAX};
 use crate::output::{Event, FlowId, Output, QueryId, Refusal};
-use crate::{Budget, Limits, Stack};
+use crate::{Amounts, Budget, Limits, Stack};
 
 /// Bounds that an input reaches.
 const LIMITS: Limits = Limits {
@@ -26,9 +26,10 @@ const LIMITS: Limits = Limits {
     half_closed_timeout: Duration::from_secs(60),
     udp_timeout: Duration::from_secs(60),
 };
+const NOTHING: Amounts = Amounts { memory: 0, flows: 0, udp_flows: 0 };
 /// Frames that one step may cause: a flush sends 16, and a timer's turn looks at all flows.
 const FRAMES_A_STEP: usize = 400;
-const MEMORY: usize = 4 << 20;
+const AMOUNTS: Amounts = Amounts { memory: 4 << 20, flows: 14, udp_flows: 3 };
 const SYN: u8 = 2;
 const PSH: u8 = 8;
 const ACK: u8 = 16;
@@ -56,19 +57,19 @@ struct Surroundings {
 /// # Panics
 /// When the stack holds more than it may, or sends more than a step explains.
 pub fn drive(input: &[u8]) {
-    let budget = Budget::new(MEMORY);
+    let budget = Budget::new(AMOUNTS);
     let mut stack = Stack::new(LIMITS, budget.clone(), 1, 7);
     let (mut steps, mut around, mut now) = (Steps(input), Surroundings::default(), Duration::ZERO);
     while steps.step(&mut stack, &mut around, &mut now).is_some() {
         stack.poll(now, &mut around);
         assert!(around.frames < FRAMES_A_STEP, "{} frames", around.frames);
         assert!(stack.flows() <= LIMITS.connections + LIMITS.udp_flows, "{} flows", stack.flows());
-        assert!(budget.used() <= MEMORY, "{} bytes", budget.used());
+        assert!(budget.used().memory <= AMOUNTS.memory, "{:?}", budget.used());
         assert_eq!(stack.counters().panics, 0, "the engine panicked");
         around.frames = 0;
     }
     stack.close_all(now, &mut around);
-    assert_eq!((stack.flows(), budget.used(), stack.due()), (0, 0, None));
+    assert_eq!((stack.flows(), budget.used(), stack.due()), (0, NOTHING, None));
 }
 
 /// Sends an input to the name server over one connection, in parts, and answers what becomes of it: that many queries.
@@ -76,7 +77,7 @@ pub fn drive(input: &[u8]) {
 /// # Panics
 /// When a query is not one that the protocol allows, or the stack holds more than it may.
 pub fn drive_names(input: &[u8]) -> u64 {
-    let budget = Budget::new(MEMORY);
+    let budget = Budget::new(AMOUNTS);
     let (mut stack, mut around) = (Stack::new(LIMITS, budget.clone(), 1, 7), Surroundings::default());
     let source = SocketAddr::new(NetworkPlan::ADDRESS.into(), 1_000);
     let target = SocketAddr::new(NetworkPlan::GATEWAY.into(), 53);
@@ -102,7 +103,7 @@ pub fn drive_names(input: &[u8]) -> u64 {
     assert!(stack.counters().queries as usize <= stream.len() / 14, "{} queries", stack.counters().queries);
     assert_eq!((stack.counters().panics, stack.counters().malformed), (0, 0));
     stack.close_all(now, &mut around);
-    assert_eq!((stack.flows(), budget.used()), (0, 0));
+    assert_eq!((stack.flows(), budget.used()), (0, NOTHING));
     stack.counters().queries
 }
 
@@ -381,7 +382,7 @@ mod tests {
             let (source, target) = ends.split_once(' ').expect("a pair");
             let protocol = match protocol { 0..120 => frame::TCP, 120..220 => frame::UDP, other => other };
             let frame = packed(source.parse().expect("an address"), target.parse().expect("an address"), protocol, &content);
-            let mut stack = Stack::new(LIMITS, Budget::new(MEMORY), 1, 7);
+            let mut stack = Stack::new(LIMITS, Budget::new(AMOUNTS), 1, 7);
             let mut around = Surroundings::default();
             for _ in 0..2 {
                 stack.input(&frame, Duration::ZERO, &mut around);

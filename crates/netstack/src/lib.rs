@@ -8,6 +8,7 @@
 //! A SYN is answered only when the far end's connection stands, so that a program sees the same errors as without the
 //! stack in between.
 
+mod budget;
 mod dns;
 mod engine;
 mod flow;
@@ -23,10 +24,10 @@ mod sni;
 mod stack;
 mod timers;
 
+pub use budget::{Amounts, Budget};
 pub use dns::QUERY_MAX;
 pub use frame::{DEVICE_HEADER, FRAME_MAX, MTU};
 pub use limits::{Counters, Limits};
-pub use memory::Budget;
 pub use output::{Ending, Event, FlowId, Output, Protocol, QueryId, Refusal};
 pub use sni::{CLIENT_HELLO_MAX, FirstBytes, inspect};
 pub use stack::{Outlook, Stack};

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use faas_types::NetworkPlan;
 
+use crate::budget::Budget;
 use crate::dns::Queries;
-use crate::flow::{Ends, Flow, State};
+use crate::flow::{Ends, Flow, Place, State};
 use crate::limits::{Counters, Limits, Rate};
-use crate::memory::Budget;
 use crate::output::{Ending, Event, FlowId, Output, Protocol, Refusal};
 use crate::packet::{Content, Packet, Unserved};
 use crate::reply;
@@ -55,7 +55,8 @@ pub struct Outlook {
 // === impl Stack ===
 
 impl Stack {
-    /// A stack whose flows and queries have the numbers from `first_id` on. `seed` makes its sequence numbers.
+    /// A stack whose flows and queries have the numbers from `first_id` on. `budget` is its part of what there is, `seed`
+    /// makes its sequence numbers.
     pub fn new(limits: Limits, budget: Budget, first_id: u64, seed: u64) -> Self {
         let burst = u32::try_from(limits.connections).unwrap_or(u32::MAX);
         Self {
@@ -162,14 +163,24 @@ impl Stack {
         self.flows.get(&id).map(|flow| flow.ends.protocol)
     }
 
+    /// The number that the next flow or query gets.
+    pub fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    /// Connections that exist, half-open ones included.
+    pub fn connections(&self) -> usize {
+        self.connections
+    }
+
     /// Flows that exist.
     pub fn flows(&self) -> usize {
         self.flows.len()
     }
 
-    fn add(&mut self, ends: Ends, state: State, now: Duration) -> FlowId {
+    fn add(&mut self, ends: Ends, state: State, place: Place, now: Duration) -> FlowId {
         let id = FlowId(self.take_id());
-        let flow = Flow::new(ends, state, now);
+        let flow = Flow::new(ends, state, place, now);
         match ends.protocol {
             Protocol::Tcp => self.connections += 1,
             Protocol::Udp => self.udp_flows += 1,

@@ -54,7 +54,7 @@ impl Stack {
         let Some(flow) = self.flows.get_mut(&id) else { return false };
         flow.active = now;
         if let Some(engine) = engine {
-            let connection = Connection { engine, hold, dns: None, established: false };
+            let connection = Connection { engine, hold, dns: None, established: false, _answers: None };
             flow.state = State::Open(Box::new(connection));
             self.open += 1;
             self.flush(id, now, output);
@@ -105,23 +105,37 @@ impl Stack {
 
     /// Resets a flow.
     pub fn close(&mut self, id: FlowId, now: Duration, output: &mut impl Output) {
+        self.end(id, Ending::Reset, now, output);
+    }
+
+    fn end(&mut self, id: FlowId, ending: Ending, now: Duration, output: &mut impl Output) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
         match &mut flow.state {
             State::Open(connection) => {
                 connection.engine.abort();
-                self.flush(id, now, output);
+                connection.engine.flush(now, output);
+                if connection.engine.has_panicked() {
+                    self.flush(id, now, output);
+                }
             }
             State::Asked(syn) => refuse_syn(syn, flow.ends, Refusal::Refused, output),
             _ => {}
         }
-        self.remove(id, Ending::Reset, output);
+        self.remove(id, ending, output);
     }
 
-    /// Resets all flows.
+    /// Ends all flows, towards programs with a reset. A far end that got all that its program had sent sees an end, and one
+    /// that did not a reset.
     pub fn close_all(&mut self, now: Duration, output: &mut impl Output) {
         let all: Vec<_> = self.flows.keys().copied().collect();
         for id in all {
-            self.close(id, now, output);
+            let Some(flow) = self.flows.get_mut(&id) else { continue };
+            let is_whole = match &mut flow.state {
+                State::Open(connection) => connection.hold == Hold::No && !connection.engine.has_waiting(),
+                _ => false,
+            };
+            let ending = if is_whole { Ending::Clean } else { Ending::Reset };
+            self.end(id, ending, now, output);
         }
     }
 

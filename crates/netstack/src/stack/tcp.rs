@@ -8,7 +8,7 @@ use smoltcp::wire::TcpPacket;
 use super::{Outlook, Stack, is_gateway};
 use crate::dns::{self, DnsStream};
 use crate::engine::Engine;
-use crate::flow::{Connection, Ends, Hold, State};
+use crate::flow::{Connection, Ends, Hold, Place, State};
 use crate::output::{Ending, Event, FlowId, Output, Protocol};
 use crate::reply;
 
@@ -60,23 +60,30 @@ impl Stack {
         } else if self.half_open >= self.limits.half_open || !self.flow_rate.take(now) {
             // It is sent again when others have come through.
             self.counters.over_limit += 1;
-        } else if names {
-            self.open_dns(packet, ends, now, output);
-        } else {
-            let flow = self.add(ends, State::Asked(packet.into()), now);
+        } else if let Some(place) = Place::within(&self.budget, Protocol::Tcp) {
+            if names {
+                return self.open_dns(packet, ends, place, now, output);
+            }
+            let flow = self.add(ends, State::Asked(packet.into()), place, now);
             self.counters.flows += 1;
             output.event(Event::Connect { flow, protocol: Protocol::Tcp, target: ends.target });
+        } else {
+            self.counters.over_limit += 1;
+            reply::reset(segment, ends.source, ends.target, output);
         }
     }
 
-    fn open_dns(&mut self, packet: &[u8], ends: Ends, now: Duration, output: &mut impl Output) {
-        let Some(engine) = self.accept(usize::MAX, ends.target, packet, now, output) else {
+    fn open_dns(&mut self, packet: &[u8], ends: Ends, place: Place, now: Duration, output: &mut impl Output) {
+        // A program that does not read leaves a whole answer here.
+        let answers = self.budget.memory.take(dns::STREAM_MAX);
+        let engine = answers.is_some().then(|| self.accept(usize::MAX, ends.target, packet, now, output)).flatten();
+        let Some(engine) = engine else {
             self.counters.over_limit += 1;
             return;
         };
         let dns = Some(DnsStream::default());
-        let connection = Connection { engine, hold: Hold::No, dns, established: false };
-        self.add(ends, State::Open(Box::new(connection)), now);
+        let connection = Connection { engine, hold: Hold::No, dns, established: false, _answers: answers };
+        self.add(ends, State::Open(Box::new(connection)), place, now);
     }
 
     /// Makes the connection of a SYN, for a sandbox that has so many.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Stack, is_gateway, refuse};
 use crate::dns::{self, Asker};
-use crate::flow::{Ends, State, WaitingDatagrams};
+use crate::flow::{Ends, Place, State, WaitingDatagrams};
 use crate::output::{Ending, Event, FlowId, Output, Protocol, QueryId, Refusal};
 use crate::reply;
 
@@ -55,21 +55,30 @@ impl Stack {
         if self.udp_flows >= self.limits.udp_flows {
             self.evict_udp(output);
         }
-        let mut waiting = WaitingDatagrams::default();
+        let mut place = Place::within(&self.budget, Protocol::Udp);
+        if place.is_none() && self.evict_udp(output) {
+            place = Place::within(&self.budget, Protocol::Udp);
+        }
+        let (Some(place), Some(mut waiting)) = (place, WaitingDatagrams::within(&self.budget.memory)) else {
+            self.counters.over_limit += 1;
+            return;
+        };
         if !waiting.push(payload) {
             self.counters.over_limit += 1;
         }
-        let flow = self.add(ends, State::UdpAsked(waiting), now);
+        let flow = self.add(ends, State::UdpAsked(waiting), place, now);
         self.counters.flows += 1;
         output.event(Event::Connect { flow, protocol: Protocol::Udp, target: ends.target });
     }
 
-    /// Ends the flow that has been silent for the longest time.
-    fn evict_udp(&mut self, output: &mut impl Output) {
+    /// Ends the flow that has been silent for the longest time; returns whether there was one.
+    fn evict_udp(&mut self, output: &mut impl Output) -> bool {
         let udp = self.flows.iter().filter(|(_, flow)| flow.ends.protocol == Protocol::Udp);
-        if let Some(id) = udp.min_by_key(|(id, flow)| (flow.active, **id)).map(|(id, _)| *id) {
+        let longest = udp.min_by_key(|(id, flow)| (flow.active, **id)).map(|(id, _)| *id);
+        if let Some(id) = longest {
             self.remove(id, Ending::Clean, output);
         }
+        longest.is_some()
     }
 
     fn udp_query(&mut self, payload: &[u8], ends: Ends, now: Duration, output: &mut impl Output) {

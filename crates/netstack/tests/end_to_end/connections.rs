@@ -48,7 +48,7 @@ fn exchange(world: &mut World, program: SocketHandle, up: &[u8], down: &[u8]) {
     assert!(world.end().received == up, "{} of {} bytes came up", world.end().received.len(), up.len());
     let (_, ending, up_count, down_count) = world.far.closed[0];
     assert_eq!((ending, up_count, down_count), (Ending::Clean, up.len() as u64, down.len() as u64));
-    assert_eq!((world.stack.flows(), world.budget.used()), (0, 0));
+    assert_eq!((world.stack.flows(), world.budget.used().memory), (0, 0));
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_reset_is_passed_on_both_ways() {
     let now = world.now;
     world.stack.close(flow, now, &mut world.far);
     world.until("the reset", |world| world.socket(program).state() == State::Closed);
-    assert_eq!((world.far.closed.len(), world.stack.flows(), world.budget.used()), (1, 0, 0));
+    assert_eq!((world.far.closed.len(), world.stack.flows(), world.budget.used().memory), (1, 0, 0));
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn a_far_end_that_does_not_read_closes_the_window_and_costs_no_more() {
         world.turn();
     }
     assert!(sent < 600_000, "{sent}");
-    assert_eq!(world.budget.used(), 512 << 10);
+    assert_eq!(world.budget.used().memory, 512 << 10);
     world.end().takes = usize::MAX;
     world.until("the rest", |world| {
         if sent < up.len() && world.socket(program).can_send() {

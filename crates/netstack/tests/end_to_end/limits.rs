@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use faas_netstack::{DEVICE_HEADER, Ending, Limits, Refusal};
+use faas_netstack::{Amounts, Budget, DEVICE_HEADER, Ending, Limits, Refusal};
 use smoltcp::socket::tcp::State;
 
 use crate::world::{Answers, World};
@@ -46,7 +46,7 @@ fn connections_are_capped_and_one_more_is_refused() {
     let count =
         |world: &mut World, state| programs.iter().filter(|program| world.socket(**program).state() == state).count();
     world.until("all answers", |world| count(world, State::Established) == 50 && count(world, State::Closed) == 10);
-    assert_eq!(world.budget.used(), 32 * (512 << 10) + 18 * (128 << 10));
+    assert_eq!(world.budget.used().memory, 32 * (512 << 10) + 18 * (128 << 10));
     // With place again, one more gets it.
     world.socket(programs[0]).abort();
     world.until("the place", |world| world.stack.flows() == 49);
@@ -69,7 +69,7 @@ fn an_idle_connection_is_kept_and_a_dead_one_is_not() {
     world.run_for(Duration::from_secs(1));
     world.loss = 100;
     world.run_for(Duration::from_secs(200));
-    assert_eq!((world.far.closed.len(), world.stack.flows(), world.budget.used()), (1, 0, 0));
+    assert_eq!((world.far.closed.len(), world.stack.flows(), world.budget.used().memory), (1, 0, 0));
 }
 
 #[test]
@@ -187,4 +187,54 @@ fn a_connection_that_an_earlier_stack_left_behind_is_reset() {
     let source = SocketAddr::new(source.addr.into(), source.port);
     world.stack.reset_left_behind(source, "1.2.3.4:80".parse().expect("an address"), &mut world.far);
     world.until("the reset", |world| world.socket(program).state() == State::Closed);
+}
+
+/// What a program leaves idle is bounded among all, however much its own sandbox may have.
+#[test]
+fn a_sandbox_takes_its_part_of_all_flows_and_its_oldest_datagrams_make_room() {
+    let whole = Budget::new(Amounts { memory: 64 << 20, flows: 100, udp_flows: 40 });
+    let mut world = World::within(Limits::default(), whole.part().part());
+    for port in 0..60 {
+        world.inject(datagram(5_000 + port, "1.2.3.4:99", b"x"));
+        world.turn();
+    }
+    // A quarter of what is shared out is left to one sandbox of one project.
+    assert_eq!((whole.used().udp_flows, world.stack.flows()), (10, 10));
+    let closed: Vec<_> = world.far.closed.iter().map(|(flow, ..)| flow.0).collect();
+    assert_eq!(closed, (1..=50).collect::<Vec<_>>(), "the oldest go first");
+    let programs: Vec<_> = (0..40).map(|_| world.connect("1.2.3.4:80")).collect();
+    let count =
+        |world: &mut World, state| programs.iter().filter(|program| world.socket(**program).state() == state).count();
+    world
+        .until("all answers", |world| count(world, State::Established) + count(world, State::Closed) == programs.len());
+    assert!((10..=25).contains(&whole.used().flows), "{:?}", whole.used());
+    let mut neighbour = World::within(Limits::default(), whole.part().part());
+    let program = neighbour.connect("1.2.3.4:80");
+    neighbour.until("a connection", |world| world.socket(program).state() == State::Established);
+}
+
+/// Far ends must be able to tell what was sent whole from what was cut off.
+#[test]
+fn when_all_ends_what_was_taken_ends_clean_and_what_was_not_is_reset() {
+    let mut world = World::new(Limits::default());
+    let (whole, cut) = (world.connect("1.2.3.4:80"), world.connect("1.2.3.4:81"));
+    world.until("both stand", |world| {
+        [whole, cut].iter().all(|program| world.socket(*program).state() == State::Established)
+    });
+    let [first, second] = world.far.ends.keys().copied().collect::<Vec<_>>()[..] else { panic!("two flows") };
+    world.far.ends.get_mut(&first).expect("an end").takes = 1 << 20;
+    world.far.ends.get_mut(&second).expect("an end").takes = 0;
+    for program in [whole, cut] {
+        world.socket(program).send_slice(b"last words").expect("room");
+    }
+    world.until("what was sent", |world| world.far.ends[&first].received == b"last words");
+    world.run_for(Duration::from_millis(20));
+    let now = world.now;
+    world.stack.close_all(now, &mut world.far);
+    let mut endings: Vec<_> = world.far.closed.iter().map(|(flow, ending, ..)| (*flow, *ending)).collect();
+    endings.sort_by_key(|(flow, _)| *flow);
+    assert_eq!(endings, [(first, Ending::Clean), (second, Ending::Reset)]);
+    world.until("the resets", |world| {
+        [whole, cut].iter().all(|program| world.socket(*program).state() == State::Closed)
+    });
 }

@@ -156,7 +156,7 @@ fn nonsense_to_the_name_server_is_reset_and_other_ports_are_refused() {
         world.until("a connection", |world| world.socket(program).state() == State::Established);
         world.socket(program).send_slice(first).expect("sent");
         world.until("the reset", |world| world.socket(program).state() == State::Closed);
-        assert_eq!((world.stack.flows(), world.budget.used()), (0, 0));
+        assert_eq!((world.stack.flows(), world.budget.used().memory), (0, 0));
     }
     let mut world = World::new(Limits::default());
     let program = world.connect("192.0.0.1:80");

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use faas_netstack::{Budget, DEVICE_HEADER, Ending, Event, FlowId, Limits, MTU, Output, Protocol, QueryId, Stack};
+use faas_netstack::{
+    Amounts, Budget, DEVICE_HEADER, Ending, Event, FlowId, Limits, MTU, Output, Protocol, QueryId, Stack,
+};
 use faas_types::NetworkPlan;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
@@ -80,6 +82,11 @@ struct Out<'a>(&'a mut Vec<Vec<u8>>);
 
 impl World {
     pub(crate) fn new(limits: Limits) -> Self {
+        Self::within(limits, Budget::new(Amounts { memory: 64 << 20, flows: 10_000, udp_flows: 10_000 }))
+    }
+
+    /// The same with a stack that has this budget.
+    pub(crate) fn within(limits: Limits, budget: Budget) -> Self {
         let mut inbox = VecDeque::new();
         let mut kernel = Kernel { inbox: &mut inbox, outbox: Vec::new() };
         let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut kernel, Instant::ZERO);
@@ -87,7 +94,6 @@ impl World {
             addresses.push(IpCidr::new(IpAddress::Ipv4(NetworkPlan::ADDRESS), 0)).expect("room");
             addresses.push(IpCidr::new(IpAddress::Ipv6(NetworkPlan::ADDRESS_V6), 0)).expect("room");
         });
-        let budget = Budget::new(64 << 20);
         Self {
             stack: Stack::new(limits, budget.clone(), 1, 42),
             budget,
