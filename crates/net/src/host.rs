@@ -7,7 +7,7 @@ use std::time::Duration;
 use faas_netstack::Ending;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::sockopt::set_socket_linger;
+use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 /// A connected socket and what is known of its readiness, since its events come once.
@@ -46,6 +46,13 @@ impl HostSocket {
             queued: false,
             failed: false,
         }
+    }
+
+    /// Has the kernel keep no more than this in each direction.
+    pub(crate) fn bound_buffers(&self, bytes: usize) {
+        // A socket that does not take it is no worse than without.
+        let _ = set_socket_recv_buffer_size(&self.socket, bytes);
+        let _ = set_socket_send_buffer_size(&self.socket, bytes);
     }
 
     /// Takes note of events.

@@ -6,6 +6,7 @@
 
 mod bandwidth;
 mod host;
+mod indexes;
 mod outbox;
 mod process;
 pub mod protocol;

@@ -6,21 +6,27 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use faas_netstack::{Budget, FRAME_MAX, FlowId, QueryId, Timers};
+use faas_netstack::{Amounts, Budget, FRAME_MAX, FlowId, QueryId, Timers};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use crate::indexes::Indexes;
 use crate::outbox::Outbox;
-use crate::protocol::{self, MESSAGE_MAX, NetMessage, ServerMessage};
+use crate::protocol::{self, Gone, MESSAGE_MAX, NetMessage, ServerMessage};
 use crate::sandbox::Sandbox;
 use crate::surroundings::Shared;
 use crate::token::Token;
 
 /// What connections of all sandboxes may reserve for bytes on their way.
 const MEMORY_MAX: usize = 512 << 20;
+/// Flows of all sandboxes, where this process may open as many files.
+const FLOWS_MAX: usize = 64 << 10;
+/// Files that are neither a flow's nor a sandbox's.
+const FILES_KEPT: usize = 16;
 /// Events that are looked at in one turn.
 const EVENTS_A_TURN: usize = 256;
 /// Messages of the server that are read in one turn.
@@ -36,9 +42,10 @@ pub struct NetProcess {
     shared: Shared,
     message: Vec<u8>,
     sandboxes: HashMap<u64, Sandbox>,
-    /// By the server's numbers.
-    indexes: HashMap<u64, u64>,
-    next_index: u64,
+    indexes: Indexes,
+    /// What sandboxes of each project may have together, by the server's numbers, and how many of them there are.
+    projects: HashMap<u64, (Budget, usize)>,
+    sandboxes_max: usize,
     timers: Timers<u64>,
     /// Sandboxes with flows that wait for their turn; some have ended since.
     turns: VecDeque<u64>,
@@ -82,9 +89,16 @@ impl NetProcess {
         epoll::add(&epoll, &control, Token::Control.data(), EventFlags::IN)?;
         let mut seed = [0; 8];
         getrandom(&mut seed, GetRandomFlags::empty())?;
+        let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
+        let files = files.unwrap_or(usize::MAX).saturating_sub(FILES_KEPT);
+        // One file each; a sandbox has two.
+        let flows = FLOWS_MAX.min(files / 4 * 3);
+        let limits = Amounts { memory: MEMORY_MAX, flows, udp_flows: flows / 4 };
+        let mut outbox = Outbox::default();
+        outbox.push(NetMessage::Ready);
         let shared = Shared {
             epoll,
-            outbox: Outbox::default(),
+            outbox,
             incoming: vec![0; INCOMING].into(),
             outgoing: vec![0; FRAME_MAX].into(),
             unreached: Vec::new(),
@@ -94,14 +108,15 @@ impl NetProcess {
             shared,
             message: vec![0; MESSAGE_MAX],
             sandboxes: HashMap::new(),
-            indexes: HashMap::new(),
-            next_index: 1,
+            indexes: Indexes::default(),
+            projects: HashMap::new(),
+            sandboxes_max: (files - flows) / 2,
             timers: Timers::default(),
             turns: VecDeque::new(),
             moved: Vec::new(),
             unreported: Vec::new(),
             report_due: Duration::ZERO,
-            budget: Budget::new(MEMORY_MAX),
+            budget: Budget::new(limits),
             seed: u64::from_ne_bytes(seed),
             begun: Instant::now(),
             wants_room: false,
@@ -111,7 +126,11 @@ impl NetProcess {
     /// Serves sandboxes until the server closes the control socket.
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Vec::with_capacity(EVENTS_A_TURN);
+        if !self.talk()? {
+            return Ok(());
+        }
         loop {
+            self.indexes.turn();
             self.wait(&mut events)?;
             let now = self.begun.elapsed();
             for event in events.drain(..) {
@@ -124,7 +143,7 @@ impl NetProcess {
                     }
                     Token::Device(index) => self.read_device(index, now),
                     Token::Process(index) => {
-                        self.with(index, |sandbox, shared| sandbox.process_ended(now, shared));
+                        self.with(index, |sandbox, shared| sandbox.end_soon(now, shared));
                     }
                     Token::Flow(flow) => {
                         self.with_flow(flow, |sandbox, _| sandbox.notice(flow, flags));
@@ -178,7 +197,7 @@ impl NetProcess {
                 self.turns.push_back(index);
             }
             if sandbox.is_over(now) {
-                self.detach(index, now);
+                self.let_go(index, Gone::Ended, now);
             } else if let Some(due) = sandbox.due() {
                 self.timers.set(index, due.max(now + Duration::from_millis(1)));
             }
@@ -226,7 +245,7 @@ impl NetProcess {
     fn read_device(&mut self, index: u64, now: Duration) {
         let read = self.with(index, |sandbox, shared| sandbox.read_device(now, shared));
         if let Some(Err(_)) = read {
-            self.detach(index, now);
+            self.let_go(index, Gone::DeviceLost, now);
         }
     }
 
@@ -247,22 +266,26 @@ impl NetProcess {
 
     fn obey(&mut self, message: ServerMessage, mut descriptors: Vec<OwnedFd>, now: Duration) {
         match message {
-            ServerMessage::Attach { sandbox, limits } => self.attach(sandbox, limits, descriptors, now),
+            ServerMessage::Attach { sandbox, project, limits } => {
+                self.attach((sandbox, project), limits, descriptors, now);
+            }
             ServerMessage::Detach { sandbox } => {
-                if let Some(index) = self.indexes.get(&sandbox) {
-                    self.detach(*index, now);
+                if let Some(index) = self.indexes.of(sandbox) {
+                    self.with(index, |sandbox, shared| sandbox.end_soon(now, shared));
                 }
             }
             ServerMessage::Reset { sandbox, connections } => {
-                if let Some(index) = self.indexes.get(&sandbox) {
-                    self.with(*index, |sandbox, shared| sandbox.reset(&connections, shared));
+                if let Some(index) = self.indexes.of(sandbox) {
+                    self.with(index, |sandbox, shared| sandbox.reset(&connections, shared));
                 }
             }
             ServerMessage::Connected { flow, check_name } => {
                 let (flow, socket) = (FlowId(flow), descriptors.pop());
-                if let Some(socket) = socket {
-                    self.with_flow(flow, |sandbox, shared| sandbox.connected(flow, socket, check_name, now, shared));
-                }
+                self.with_flow(flow, |sandbox, shared| match socket {
+                    Some(socket) => sandbox.connected(flow, socket, check_name, now, shared),
+                    // It found no room among this process' files.
+                    None => sandbox.close(flow, now, shared),
+                });
             }
             ServerMessage::Refused { flow, how } => {
                 self.with_flow(FlowId(flow), |sandbox, shared| sandbox.refused(FlowId(flow), how, now, shared));
@@ -282,30 +305,54 @@ impl NetProcess {
         }
     }
 
-    fn attach(&mut self, number: u64, limits: protocol::Limits, descriptors: Vec<OwnedFd>, now: Duration) {
-        let index = self.next_index;
+    fn attach(
+        &mut self,
+        (number, project): (u64, u64),
+        limits: protocol::Limits,
+        descriptors: Vec<OwnedFd>,
+        now: Duration,
+    ) {
         let attached = match <[OwnedFd; 2]>::try_from(descriptors) {
-            Ok(descriptors) if index < Token::INDEX_MAX && !self.indexes.contains_key(&number) => {
-                let seed = self.seed.rotate_left(17) ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                Sandbox::attach(number, index, descriptors, limits, (self.budget.clone(), seed), now, &self.shared)
-            }
-            _ => Err(io::ErrorKind::InvalidInput.into()),
+            Ok(descriptors) if self.sandboxes.len() < self.sandboxes_max => self.indexes.give(number).map(|own| {
+                let seed = self.seed.rotate_left(17) ^ own.first_id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let (budget, _) = self.projects.entry(project).or_insert_with(|| (self.budget.part(), 0));
+                let whose = (number, project);
+                let sandbox =
+                    Sandbox::attach(whose, own, descriptors, limits, (budget.part(), seed), now, &self.shared);
+                (own.index, sandbox)
+            }),
+            _ => None,
         };
         match attached {
-            Ok(sandbox) => {
-                self.next_index += 1;
-                self.indexes.insert(number, index);
+            Some((index, Ok(sandbox))) => {
+                self.projects.entry(project).and_modify(|(_, sandboxes)| *sandboxes += 1);
                 self.sandboxes.insert(index, sandbox);
             }
-            Err(_) => self.shared.outbox.push(NetMessage::Gone { sandbox: number }),
+            failed => {
+                if let Some((index, _)) = failed {
+                    self.indexes.take_back(index, number, None);
+                }
+                self.shared.outbox.push(NetMessage::Gone { sandbox: number, why: Gone::NotAttached });
+            }
+        }
+        self.forget_project(project);
+    }
+
+    /// Ends all flows of a sandbox, and lets go of its device.
+    fn let_go(&mut self, index: u64, why: Gone, now: Duration) {
+        if let Some(sandbox) = self.sandboxes.remove(&index) {
+            let (number, project, next_id) = (sandbox.number, sandbox.project, sandbox.stack.next_id());
+            self.timers.remove(index);
+            sandbox.detach(why, now, &mut self.shared);
+            self.indexes.take_back(index, number, Some(next_id));
+            self.projects.entry(project).and_modify(|(_, sandboxes)| *sandboxes -= 1);
+            self.forget_project(project);
         }
     }
 
-    fn detach(&mut self, index: u64, now: Duration) {
-        if let Some(sandbox) = self.sandboxes.remove(&index) {
-            self.indexes.remove(&sandbox.number);
-            self.timers.remove(index);
-            sandbox.detach(now, &mut self.shared);
+    fn forget_project(&mut self, project: u64) {
+        if self.projects.get(&project).is_some_and(|(_, sandboxes)| *sandboxes == 0) {
+            self.projects.remove(&project);
         }
     }
 

@@ -35,10 +35,10 @@ pub const RESET_MAX: usize = 512;
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each field is the noun of its name")]
 pub enum ServerMessage {
-    /// A sandbox to serve; with its TUN device (not blocking, `IFF_TUN | IFF_NO_PI | IFF_VNET_HDR`) and the pidfd of its
+    /// A sandbox to serve, of a project by the server's number; with its TUN device (not blocking, `IFF_TUN | IFF_NO_PI | IFF_VNET_HDR`) and the pidfd of its
     /// first process.
-    Attach { sandbox: u64, limits: Limits },
-    /// Closes the sandbox's flows and its device.
+    Attach { sandbox: u64, project: u64, limits: Limits },
+    /// Lets the sandbox go: what its programs have sent is carried for a moment, then its flows and its device are closed.
     Detach { sandbox: u64 },
     /// Resets connections that an earlier network process left behind in the sandbox.
     Reset { sandbox: u64, connections: Vec<Connection> },
@@ -64,6 +64,8 @@ pub enum ServerMessage {
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each field is the noun of its name")]
 pub enum NetMessage {
+    /// The first message: the process is confined and serves.
+    Ready,
     /// A program in the sandbox wants to reach an address. Answered with [`ServerMessage::Connected`] or
     /// [`ServerMessage::Refused`].
     Connect { sandbox: u64, flow: u64, protocol: Protocol, address: IpAddr, port: u16 },
@@ -81,9 +83,21 @@ pub enum NetMessage {
     Closed { flow: u64, up: u64, down: u64 },
     /// Totals of a sandbox, sent about once a second while they change, and before [`NetMessage::Gone`].
     Usage { sandbox: u64, usage: Usage },
-    /// The sandbox has ended, was detached, or could not be attached. Nothing follows about it: each of its flows was
-    /// closed before. It comes up to two seconds after the first process ended, for what programs had sent by then.
-    Gone { sandbox: u64 },
+    /// The sandbox is not served any more. Nothing follows about it: each of its flows was closed before. It comes up to two
+    /// seconds after the first process ended or the sandbox was detached, for what programs had sent by then.
+    Gone { sandbox: u64, why: Gone },
+}
+
+/// Why a sandbox is not served any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gone {
+    /// Its first process has ended, or it was detached.
+    Ended,
+    /// Its device gives nothing any more, although neither has happened.
+    DeviceLost,
+    /// It could not be attached: descriptors did not arrive, or there is no room for another one.
+    NotAttached,
 }
 
 /// What a flow carries.

@@ -14,7 +14,8 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::bandwidth::Bandwidth;
 use crate::host::HostSocket;
-use crate::protocol::{self, NetMessage, Usage};
+use crate::indexes::Own;
+use crate::protocol::{self, Gone, NetMessage, Usage};
 use crate::surroundings::{Shared, Surroundings};
 use crate::token::Token;
 
@@ -27,7 +28,9 @@ const LAST_TURNS: usize = 8;
 
 pub(crate) struct Sandbox {
     pub(crate) number: u64,
+    pub(crate) project: u64,
     index: u64,
+    budget: Budget,
     device: OwnedFd,
     process: OwnedFd,
     pub(crate) stack: Stack,
@@ -42,7 +45,7 @@ pub(crate) struct Sandbox {
     bandwidth: Option<Bandwidth>,
     /// Until when nothing is moved, since it has moved too much.
     paused: Option<Duration>,
-    /// When it ends although flows are left, since its first process has ended.
+    /// When it ends although connections are left, since its first process has ended or the server has let go of it.
     ends: Option<Duration>,
 }
 
@@ -54,8 +57,8 @@ pub(crate) struct DeviceGone;
 
 impl Sandbox {
     pub(crate) fn attach(
-        number: u64,
-        index: u64,
+        (number, project): (u64, u64),
+        Own { index, first_id }: Own,
         [device, process]: [OwnedFd; 2],
         limits: protocol::Limits,
         (budget, seed): (Budget, u64),
@@ -70,10 +73,12 @@ impl Sandbox {
             let _ = epoll::delete(&shared.epoll, &device);
         }
         watched?;
-        let stack = Stack::new(stack_limits(limits), budget, index << Token::INDEX, seed);
+        let stack = Stack::new(stack_limits(limits), budget.clone(), first_id, seed);
         Ok(Self {
             number,
+            project,
             index,
+            budget,
             device,
             process,
             stack,
@@ -147,8 +152,12 @@ impl Sandbox {
         stack.poll(now, &mut surroundings);
     }
 
-    /// The first process has ended. What the kernel still has of its programs is carried for a moment.
-    pub(crate) fn process_ended(&mut self, now: Duration, shared: &mut Shared) {
+    /// The first process has ended, or the server wants its device back. What the kernel still has of its programs is
+    /// carried for a moment.
+    pub(crate) fn end_soon(&mut self, now: Duration, shared: &mut Shared) {
+        if self.ends.is_some() {
+            return;
+        }
         self.ends = Some(now + LINGER);
         if self.paused.take().is_some() {
             // It has been in the set since it was attached.
@@ -159,13 +168,13 @@ impl Sandbox {
             // A device that is gone has nothing left.
             let _ = self.read_device(now, shared);
         }
-        // It stays ready for ever.
+        // It stays ready for ever once the process has ended.
         let _ = epoll::delete(&shared.epoll, &self.process);
     }
 
     /// Whether nothing is left to do.
     pub(crate) fn is_over(&self, now: Duration) -> bool {
-        self.ends.is_some_and(|ends| now >= ends || self.stack.flows() == 0)
+        self.ends.is_some_and(|ends| now >= ends || self.stack.connections() == 0)
     }
 
     /// When it is to be looked at.
@@ -174,14 +183,14 @@ impl Sandbox {
     }
 
     /// Ends all flows and lets go of the device.
-    pub(crate) fn detach(mut self, now: Duration, shared: &mut Shared) {
+    pub(crate) fn detach(mut self, why: Gone, now: Duration, shared: &mut Shared) {
         let (stack, mut surroundings) = self.split(shared);
         stack.close_all(now, &mut surroundings);
         self.report(shared);
         // The server may hold duplicates, so closing takes neither out of the set.
         let _ = epoll::delete(&shared.epoll, &self.device);
         let _ = epoll::delete(&shared.epoll, &self.process);
-        shared.outbox.push(NetMessage::Gone { sandbox: self.number });
+        shared.outbox.push(NetMessage::Gone { sandbox: self.number, why });
     }
 
     /// Tells the server of totals that have changed.

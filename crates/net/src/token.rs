@@ -17,7 +17,7 @@ pub(crate) enum Token {
 impl Token {
     /// Flows have the sandbox's index above these bits.
     pub(crate) const INDEX: u32 = 40;
-    /// More sandboxes than these are not attached in the life of a process.
+    /// More sandboxes than these are not attached at a time.
     pub(crate) const INDEX_MAX: u64 = 1 << 22;
     const KIND: u32 = 62;
 

@@ -14,6 +14,7 @@ mod session;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -40,6 +41,8 @@ use session::Session;
 const START: Duration = Duration::from_secs(10);
 /// The pause before another process takes over from one that ended at once; it doubles each time.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// How often it is told that none starts.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 /// A process that lived this long has not failed at its start.
 const LIVED: Duration = Duration::from_secs(30);
 /// How often it is looked at how the site translates addresses.
@@ -213,42 +216,58 @@ impl Drop for Broker {
 /// Keeps one process as long as there are instances.
 async fn supervise(shared: Arc<Shared>) {
     let mut pause = PAUSE.0;
+    let mut complaints = Complaints::default();
     loop {
         let processes = Arc::clone(&shared.processes);
-        let started = tokio::task::spawn_blocking(move || processes.start()).await;
-        let socket = match started {
-            Ok(Ok(socket)) => socket,
+        let begun = Instant::now();
+        match tokio::task::spawn_blocking(move || processes.start()).await {
+            Ok(Ok(socket)) => {
+                serve(&shared, socket).await;
+                shared.link.send_replace(Link::Down);
+            }
             Ok(Err(error)) => {
-                tracing::error!(%error, "no process for the network of functions");
+                complaints.failed(&error);
                 shared.link.send_replace(Link::Failed(error.to_string()));
-                return;
             }
             // The runtime ends.
             Err(_) => return,
-        };
-        let begun = Instant::now();
-        let (session, queue) = Session::new(shared.next.fetch_add(1, Ordering::Relaxed), &shared);
-        shared.link.send_replace(Link::Up(Arc::clone(&session)));
-        let all: Vec<Arc<Instance>> = shared.instances.lock().values().cloned().collect();
-        let attaching = async {
-            for instance in all {
-                if let Err(error) = session.attach(&instance).await {
-                    tracing::warn!(%error, "the network of a sandbox is lost");
-                }
-            }
-            // What follows is the other branch's.
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = session.serve(socket, queue) => {}
-            () = attaching => {}
         }
-        shared.link.send_replace(Link::Down);
         if shared.instances.lock().is_empty() {
             return;
         }
         pause = if begun.elapsed() > LIVED { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
         tokio::time::sleep(pause).await;
+        shared.link.send_replace(Link::Down);
+    }
+}
+
+/// Serves with a process until it ends. The instances that are there already get it, too.
+async fn serve(shared: &Arc<Shared>, socket: OwnedFd) {
+    let (session, queue) = Session::new(shared.next.fetch_add(1, Ordering::Relaxed), shared);
+    shared.link.send_replace(Link::Up(Arc::clone(&session)));
+    let all: Vec<Arc<Instance>> = shared.instances.lock().values().cloned().collect();
+    let attaching = async {
+        session.attach_all(all).await;
+        // What follows is the other branch's.
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = session.serve(socket, queue) => {}
+        () = attaching => {}
+    }
+}
+
+/// Tells of the same trouble once in a while.
+#[derive(Default)]
+struct Complaints(Option<(String, Instant)>);
+
+impl Complaints {
+    fn failed(&mut self, error: &PortError) {
+        let (text, now) = (error.to_string(), Instant::now());
+        if self.0.as_ref().is_none_or(|(last, at)| *last != text || now.duration_since(*at) > COMPLAIN_EVERY) {
+            tracing::error!(%error, "no process for the network of functions");
+            self.0 = Some((text, now));
+        }
     }
 }
 

@@ -94,8 +94,9 @@ pub trait NetworkLease: Send + Sync {
 
 /// Starts the confined process that speaks for sandboxes.
 pub trait NetworkProcesses: Send + Sync {
-    /// Starts another one. Returns our end of its control socket, a `SOCK_SEQPACKET` that does not block. The process ends
-    /// when that is closed; the socket hangs up when the process has ended. Blocks for a millisecond.
+    /// Starts another one and waits until it is confined and has said its first word, which is left to be read. Returns our
+    /// end of its control socket, a `SOCK_SEQPACKET` that does not block. The process ends when that is closed; the socket
+    /// hangs up when the process has ended. Blocks for some milliseconds, and for seconds where something is wrong.
     ///
     /// # Errors
     /// Why it does not run.

@@ -55,9 +55,9 @@ pub fn send<M: Message>(socket: BorrowedFd<'_>, message: &M, descriptors: &[Borr
     Ok(())
 }
 
-/// Receives one message into a buffer of [`MESSAGE_MAX`] bytes; `None` when the other side has closed. Fails with
-/// `WouldBlock` when there is no message, and with `InvalidData` when what came is not one: the other side is then not
-/// to be trusted any more.
+/// Receives one message into a buffer of [`MESSAGE_MAX`] bytes; `None` when the other side has closed. A message whose
+/// descriptors found no room here comes without any. Fails with `WouldBlock` when there is no message, and with
+/// `InvalidData` when what came is not one: the other side is then not to be trusted any more.
 pub fn receive<M: Message>(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -67,7 +67,7 @@ pub fn receive<M: Message>(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Res
         .filter_map(|message| if let RecvAncillaryMessage::ScmRights(fds) = message { Some(fds) } else { None })
         .flatten()
         .collect();
-    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+    if received.flags.contains(ReturnFlags::TRUNC) {
         return Err(io::ErrorKind::InvalidData.into());
     }
     if received.bytes == 0 {
@@ -75,7 +75,13 @@ pub fn receive<M: Message>(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Res
     }
     let message: M = serde_json::from_slice(&buffer[..received.bytes])
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    if descriptors.len() != message.descriptors() || !message.within_limits() {
+    if !message.within_limits() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    if received.flags.contains(ReturnFlags::CTRUNC) && message.descriptors() > 0 {
+        return Ok(Some((message, Vec::new())));
+    }
+    if descriptors.len() != message.descriptors() || received.flags.contains(ReturnFlags::CTRUNC) {
         return Err(io::ErrorKind::InvalidData.into());
     }
     Ok(Some((message, descriptors)))

@@ -1,10 +1,11 @@
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 
 use proptest::prelude::*;
-use rustix::net::{SendFlags, send as send_raw};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, send as send_raw, sendmsg};
 
 use super::*;
 
@@ -16,7 +17,7 @@ fn server_messages() -> Vec<ServerMessage> {
         port: 443,
     };
     vec![
-        ServerMessage::Attach { sandbox: 1, limits: Limits::default() },
+        ServerMessage::Attach { sandbox: 1, project: 2, limits: Limits::default() },
         ServerMessage::Detach { sandbox: u64::MAX },
         ServerMessage::Reset { sandbox: 1, connections: vec![connection; RESET_MAX] },
         ServerMessage::Connected { flow: 2, check_name: true },
@@ -31,13 +32,14 @@ fn net_messages() -> Vec<NetMessage> {
     let address = IpAddr::V6("2001:db8::1".parse().expect("an address"));
     let usage = Usage { up: 1, down: u64::MAX, flows: 3, queries: 4, dropped: 5 };
     vec![
+        NetMessage::Ready,
         NetMessage::Connect { sandbox: 1, flow: 2, protocol: Protocol::Tcp, address, port: 443 },
         NetMessage::Resolve { sandbox: 1, query: 3, bytes: vec![7; QUERY_MAX], over_tcp: true },
         NetMessage::Name { flow: 2, sni: Some("api.example.com".to_owned()) },
         NetMessage::Name { flow: 2, sni: None },
         NetMessage::Closed { flow: 2, up: 10, down: 20 },
         NetMessage::Usage { sandbox: 1, usage },
-        NetMessage::Gone { sandbox: 1 },
+        NetMessage::Gone { sandbox: 1, why: Gone::DeviceLost },
     ]
 }
 
@@ -104,6 +106,27 @@ fn descriptors_come_with_the_messages_that_need_them_and_with_no_other() {
     assert_eq!(kind(received), io::ErrorKind::InvalidData);
 }
 
+/// As the kernel does it where the receiver may not open more files: here there are more than the buffer takes.
+#[test]
+fn a_message_whose_descriptors_found_no_room_comes_without_them() {
+    let (server, net) = channel().expect("sockets");
+    let file = File::open("/dev/null").expect("a file");
+    let cut_short = |message: &ServerMessage| {
+        let document = serde_json::to_vec(message).expect("a document");
+        let descriptors = [file.as_fd(); 8];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+        sendmsg(&server, &[IoSlice::new(&document)], &mut control, SendFlags::empty()).expect("sent");
+        receive::<ServerMessage>(net.as_fd(), &mut vec![0; MESSAGE_MAX])
+    };
+    for message in server_messages().into_iter().filter(|message| message.descriptors() > 0) {
+        let (received, came) = cut_short(&message).expect("received").expect("not closed");
+        assert_eq!((received, came.len()), (message, 0));
+    }
+    assert_eq!(kind(cut_short(&ServerMessage::Close { flow: 1 })), io::ErrorKind::InvalidData);
+}
+
 #[test]
 fn a_message_longer_than_any_is_refused() {
     let (server, net) = channel().expect("sockets");
@@ -123,7 +146,7 @@ proptest! {
 
     #[test]
     fn a_changed_message_keeps_to_the_limits(
-        chosen in 0..7_usize,
+        chosen in 0..8_usize,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
         let (server, net) = channel().expect("sockets");

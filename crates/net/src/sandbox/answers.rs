@@ -30,7 +30,11 @@ impl Sandbox {
         {
             return;
         }
-        self.sockets.insert(flow, HostSocket::new(socket, is_udp));
+        let socket = HostSocket::new(socket, is_udp);
+        if let Some(bytes) = buffers(self.sockets.len(), self.budget.all().flows) {
+            socket.bound_buffers(bytes);
+        }
+        self.sockets.insert(flow, socket);
         let (stack, mut surroundings) = self.split(shared);
         if !stack.connected(flow, check_name, now, &mut surroundings) {
             // The flow has ended meanwhile.
@@ -72,5 +76,30 @@ impl Sandbox {
             let source = SocketAddr::new(left.source, left.source_port);
             stack.reset_left_behind(source, SocketAddr::new(left.address, left.port), &mut surroundings);
         }
+    }
+}
+
+/// Bytes that the kernel may keep of a connection in each direction, by how many the sandbox has and how many there are; as
+/// many as it likes where there are few: it gives each of them megabytes when it must.
+fn buffers(own: usize, all: usize) -> Option<usize> {
+    match (own, all) {
+        (..32, ..1_024) => None,
+        (..256, ..8_192) => Some(64 << 10),
+        _ => Some(16 << 10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::buffers;
+
+    #[test]
+    fn the_kernel_keeps_less_of_each_the_more_there_are() {
+        assert_eq!((buffers(0, 0), buffers(31, 1_023)), (None, None));
+        assert_eq!((buffers(32, 40), buffers(1, 1_024)), (Some(64 << 10), Some(64 << 10)));
+        assert_eq!((buffers(256, 300), buffers(1, 8_192)), (Some(16 << 10), Some(16 << 10)));
+        // What all may have the kernel keep stays below what they may hold here.
+        let most: usize = (0..64 << 10).map(|n| buffers(n % 2_048, n).unwrap_or(0)).sum();
+        assert!(most < 2 << 30, "{most}");
     }
 }

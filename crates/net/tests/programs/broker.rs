@@ -8,7 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use faas_net::protocol::{Limits, MESSAGE_MAX, NetMessage, Protocol, Refusal, ServerMessage, Usage, receive, send};
+use faas_net::protocol::{
+    Gone, Limits, MESSAGE_MAX, NetMessage, Protocol, Refusal, ServerMessage, Usage, receive, send,
+};
 use rustix::event::{PollFd, PollFlags, poll};
 
 /// Addresses that are refused, each in its way.
@@ -36,6 +38,8 @@ pub(crate) struct Seen {
     pub(crate) queries: usize,
     pub(crate) usage: HashMap<u64, Usage>,
     pub(crate) gone: Vec<u64>,
+    pub(crate) not_attached: Vec<u64>,
+    pub(crate) is_ready: bool,
 }
 
 impl Broker {
@@ -62,7 +66,7 @@ impl Broker {
         device: &OwnedFd,
         process: &OwnedFd,
     ) -> Result<()> {
-        let message = ServerMessage::Attach { sandbox, limits };
+        let message = ServerMessage::Attach { sandbox, project: sandbox, limits };
         Ok(send(self.control.as_fd(), &message, &[device.as_fd(), process.as_fd()])?)
     }
 
@@ -129,8 +133,15 @@ fn answer(control: &OwnedFd, message: NetMessage, seen: &mut Seen) {
             seen.usage.insert(sandbox, usage);
             return;
         }
-        NetMessage::Gone { sandbox } => {
-            seen.gone.push(sandbox);
+        NetMessage::Gone { sandbox, why } => {
+            match why {
+                Gone::NotAttached => seen.not_attached.push(sandbox),
+                Gone::Ended | Gone::DeviceLost => seen.gone.push(sandbox),
+            }
+            return;
+        }
+        NetMessage::Ready => {
+            seen.is_ready = true;
             return;
         }
     };

@@ -17,6 +17,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("resets_are_passed_on", resets_are_passed_on),
     ("what_was_sent_last_arrives", what_was_sent_last_arrives),
     ("a_sandbox_ends_alone", a_sandbox_ends_alone),
+    ("what_was_sent_before_a_detach_arrives", what_was_sent_before_a_detach_arrives),
     ("the_server_closes_and_detaches", the_server_closes_and_detaches),
     ("connections_of_a_killed_process_are_reset", connections_of_a_killed_process_are_reset),
 ];
@@ -72,6 +73,14 @@ fn a_sandbox_ends_alone(lab: &mut Lab) -> Result<()> {
     // The kept connection is one more.
     ensure!(after == before + 1, "{before} descriptors became {after}");
     Ok(())
+}
+
+/// A reset would take from the far end what it has not read yet, and tell it that all of it is worth nothing.
+fn what_was_sent_before_a_detach_arrives(lab: &mut Lab) -> Result<()> {
+    lab.ask("send_and_stay", &[json!(FAR), json!(lab.far.tcp), json!(3_000_000)])?;
+    lab.broker.say(&ServerMessage::Detach { sandbox: SANDBOX })?;
+    ensure!(met(lab, "take")? == "3000000 true", "{}", met(lab, "take")?);
+    lab.broker.until("the sandbox's end", |seen| seen.gone == [SANDBOX])
 }
 
 fn the_server_closes_and_detaches(lab: &mut Lab) -> Result<()> {

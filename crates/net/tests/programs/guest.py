@@ -167,6 +167,21 @@ def hold(host, port, count):
     return len(held)
 
 
+def hold_all(host, port, count):
+    """As many of these as there is room for."""
+    try:
+        hold(host, port, count)
+    except ConnectionRefusedError:
+        pass
+    return len(held)
+
+
+def let_go():
+    for connection in held:
+        connection.close()
+    held.clear()
+
+
 def burst(host, port, count):
     """The same, all connecting at once."""
     right = []
@@ -363,6 +378,13 @@ def flood(kind, host, port, count):
             except OSError:
                 pass
     return sent
+
+
+def send_and_stay(host, port, size):
+    """Has sent, and keeps the connection open."""
+    connection = connect(host, port)
+    connection.sendall(b"take\n" + pattern(0, size))
+    held.append(connection)
 
 
 def goodbye(host, port, size):

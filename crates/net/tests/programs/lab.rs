@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use faas_net::protocol::{Connection, channel};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::Value;
 
 use crate::broker::Broker;
@@ -45,11 +45,18 @@ struct Ended(Child);
 
 impl Lab {
     pub(crate) fn new() -> Result<Self> {
+        Self::with_files(None)
+    }
+
+    /// Whose network process may open so many files.
+    pub(crate) fn with_files(most: Option<u64>) -> Result<Self> {
         let (ours, theirs) = channel()?;
         let mut net = Command::new(std::env::current_exe()?);
-        let net = Ended(net.arg("__net").stdin(Stdio::from(theirs)).spawn()?);
+        net.arg("__net").args(most.map(|most| most.to_string()));
+        let net = Ended(net.stdin(Stdio::from(theirs)).spawn()?);
         let (broker, guest) = (Broker::new(ours), Guest::new()?);
         let mut lab = Self { broker, far: Far::new()?, guest, net };
+        lab.broker.until("its first word", |seen| seen.is_ready)?;
         lab.broker.attach(SANDBOX, &lab.guest.device, &lab.guest.pidfd)?;
         // It is attached when something answers.
         lab.ask("refused", &[Value::from("192.0.0.1"), Value::from(1)])?;
@@ -140,6 +147,15 @@ impl Guest {
             established.then_some(Connection { source: source.into(), source_port, address: address.into(), port })
         };
         Ok(table.lines().skip(1).filter_map(connection).collect())
+    }
+
+    /// Freezes its programs.
+    pub(crate) fn stop(&self) -> Result<()> {
+        Ok(pidfd_send_signal(&self.pidfd, Signal::STOP)?)
+    }
+
+    pub(crate) fn go_on(&self) -> Result<()> {
+        Ok(pidfd_send_signal(&self.pidfd, Signal::CONT)?)
     }
 
     pub(crate) fn end(&mut self) -> Result<()> {

@@ -9,12 +9,14 @@ mod ends;
 mod far;
 mod lab;
 mod measure;
+mod shares;
 
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 
 use lab::Lab;
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// What runners of single tests call the whole of this program.
 const EVERY_CHECK: &str = "every_check";
@@ -24,7 +26,7 @@ type Check = fn(&mut Lab) -> anyhow::Result<()>;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
-        Some("__net") => serve(),
+        Some("__net") => serve(arguments.get(1)),
         Some("--list") => list(&arguments),
         Some("measure") => report("measure", measure::run()),
         _ => {
@@ -35,7 +37,11 @@ fn main() -> ExitCode {
 }
 
 /// The network process, whose control socket is descriptor 0.
-fn serve() -> ExitCode {
+fn serve(files: Option<&String>) -> ExitCode {
+    if let Some(most) = files.and_then(|files| files.parse().ok()) {
+        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        setrlimit(Resource::Nofile, limit).expect("lowering a limit is allowed");
+    }
     let control = std::io::stdin().as_fd().try_clone_to_owned();
     report("the network process", control.and_then(faas_net::main_loop).map_err(Into::into))
 }
@@ -64,7 +70,7 @@ fn run(filter: &str) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut failures = 0;
-    let all = checks::CHECKS.iter().chain(ends::CHECKS);
+    let all = checks::CHECKS.iter().chain(ends::CHECKS).chain(shares::CHECKS);
     for (name, check) in all.filter(|(name, _)| name.contains(filter)) {
         let outcome = Lab::new().and_then(|mut lab| check(&mut lab));
         println!("test {name} ... {}", if outcome.is_ok() { "ok" } else { "FAILED" });

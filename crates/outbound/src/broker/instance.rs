@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use faas_ports::{NetworkDenial, NetworkOwner, NetworkUsage};
 use faas_types::{EgressHost, EgressPolicy, EgressTarget, PortRange, Transport};
 use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::watch;
 
 use super::bucket::Bucket;
@@ -32,6 +33,8 @@ pub(super) struct Instance {
     pub(super) process: OwnedFd,
     /// The process that has the device, by its number; 0 before the first.
     pub(super) served_by: AtomicU64,
+    /// How often a process has lost its device.
+    losses: AtomicUsize,
     names: Mutex<NameMemory>,
     denials: Mutex<Denials>,
     used: Mutex<Used>,
@@ -47,6 +50,8 @@ pub(super) struct Share {
     connects: Mutex<Bucket>,
     asks: Mutex<Bucket>,
     limits: [u32; 2],
+    /// Of a project: its number for the process.
+    number: u64,
 }
 
 #[derive(Default)]
@@ -76,14 +81,14 @@ pub(super) struct Destination {
 
 impl Share {
     pub(super) fn of_instance(limits: &BrokerLimits, now: Instant) -> Self {
-        Self::new(limits.connections, limits.connect_rate, limits.query_rate, now)
+        Self::new(limits.connections, limits.connect_rate, limits.query_rate, 0, now)
     }
 
-    pub(super) fn of_project(limits: &BrokerLimits, now: Instant) -> Self {
-        Self::new(limits.project_connections, limits.project_connect_rate, limits.project_query_rate, now)
+    pub(super) fn of_project(limits: &BrokerLimits, number: u64, now: Instant) -> Self {
+        Self::new(limits.project_connections, limits.project_connect_rate, limits.project_query_rate, number, now)
     }
 
-    fn new(connections_max: u32, connect_rate: u32, query_rate: u32, now: Instant) -> Self {
+    fn new(connections_max: u32, connect_rate: u32, query_rate: u32, number: u64, now: Instant) -> Self {
         Self {
             connections_max,
             connections: AtomicU32::new(0),
@@ -91,6 +96,7 @@ impl Share {
             connects: Mutex::new(Bucket::new(connect_rate, now)),
             asks: Mutex::new(Bucket::new(query_rate, now)),
             limits: [connect_rate, query_rate],
+            number,
         }
     }
 }
@@ -113,7 +119,24 @@ impl Instance {
     ) -> Self {
         let served_by = AtomicU64::new(0);
         let (names, denials, used) = (Mutex::new(names), Mutex::new(denials), Mutex::default());
-        Self { id, owner, policy, device, process, served_by, names, denials, used, own, project }
+        let losses = AtomicUsize::new(0);
+        Self { id, owner, policy, device, process, served_by, losses, names, denials, used, own, project }
+    }
+
+    /// Notes that a process has lost its device; how often that was so before.
+    pub(super) fn note_loss(&self) -> usize {
+        self.losses.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Its project's number for the process, which shares out by it.
+    pub(super) fn project_number(&self) -> u64 {
+        self.project.number
+    }
+
+    /// Whether its first process has ended, so that its device has, too.
+    pub(super) fn has_ended(&self) -> bool {
+        let mut process = [PollFd::new(&self.process, PollFlags::IN)];
+        poll(&mut process, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     pub(super) fn policy(&self) -> Arc<EgressPolicy> {
@@ -367,18 +390,22 @@ impl Drop for QueryPermit {
 
 /// The shares of projects that have instances.
 #[derive(Default)]
-pub(super) struct ProjectShares(Mutex<std::collections::HashMap<faas_types::ProjectId, Weak<Share>>>);
+pub(super) struct ProjectShares {
+    shares: Mutex<std::collections::HashMap<faas_types::ProjectId, Weak<Share>>>,
+    next: AtomicU64,
+}
 
 // === impl ProjectShares ===
 
 impl ProjectShares {
     pub(super) fn of(&self, project: faas_types::ProjectId, limits: &BrokerLimits) -> Arc<Share> {
-        let mut shares = self.0.lock();
+        let mut shares = self.shares.lock();
         if let Some(share) = shares.get(&project).and_then(Weak::upgrade) {
             return share;
         }
         shares.retain(|_, share| share.strong_count() > 0);
-        let share = Arc::new(Share::of_project(limits, Instant::now()));
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let share = Arc::new(Share::of_project(limits, number, Instant::now()));
         shares.insert(project, Arc::downgrade(&share));
         share
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use faas_net::protocol::{self, Limits, MESSAGE_MAX, NetMessage, Protocol, RESET_MAX, Refusal, ServerMessage};
+use faas_net::protocol::{self, Gone, Limits, MESSAGE_MAX, NetMessage, Protocol, RESET_MAX, Refusal, ServerMessage};
 use faas_types::Transport;
 use parking_lot::Mutex;
 use tokio::io::Interest;
@@ -27,6 +27,14 @@ const OUTBOX: usize = 1_024;
 const HALF_OPEN_MAX: u32 = 512;
 /// A process that takes nothing for this long has failed.
 const STUCK: Duration = Duration::from_secs(10);
+/// The pauses before a device is handed over again that could not be, or that the process has lost.
+const ATTACH_AGAIN: [Duration; 5] = [
+    Duration::from_millis(50),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+];
 
 /// One network process and what it carries.
 pub(super) struct Session {
@@ -172,10 +180,12 @@ impl Session {
                 }
                 Ok(())
             }
-            NetMessage::Gone { sandbox } => {
+            NetMessage::Gone { sandbox, why } => {
                 self.forget(sandbox);
+                self.lost(sandbox, why, tasks);
                 Ok(())
             }
+            NetMessage::Ready => Ok(()),
         }
     }
 
@@ -271,6 +281,48 @@ impl Session {
         }
     }
 
+    /// The process does not serve a sandbox any more. One that lives is handed over again.
+    fn lost(self: &Arc<Self>, sandbox: u64, why: Gone, tasks: &mut JoinSet<()>) {
+        let Some(instance) = self.instance(sandbox).filter(|instance| !instance.has_ended()) else { return };
+        let times = instance.note_loss();
+        tracing::warn!(sandbox, ?why, times, "the network process has lost the device of a sandbox");
+        instance.interrupted();
+        // As if an earlier process had served it: what that has left behind is reset.
+        let earlier = (self.number, self.number - 1);
+        let _ = instance.served_by.compare_exchange(earlier.0, earlier.1, Ordering::AcqRel, Ordering::Acquire);
+        let Some(pause) = ATTACH_AGAIN.get(times) else { return };
+        let session = Arc::clone(self);
+        tasks.spawn(async move {
+            tokio::time::sleep(*pause).await;
+            session.attach_all(vec![instance]).await;
+        });
+    }
+
+    /// Hands devices of instances to the process, and those again where that fails.
+    pub(super) async fn attach_all(&self, mut instances: Vec<Arc<Instance>>) {
+        for pause in ATTACH_AGAIN {
+            let mut failed = Vec::new();
+            for instance in instances {
+                let is_there = self.shared.instances.lock().contains_key(&instance.id);
+                match if is_there { self.attach(&instance).await } else { Ok(()) } {
+                    Ok(()) => {}
+                    // The next process is given them.
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return,
+                    Err(error) => {
+                        tracing::warn!(%error, sandbox = instance.id, "the network of a sandbox is not there yet");
+                        failed.push(instance);
+                    }
+                }
+            }
+            if failed.is_empty() {
+                return;
+            }
+            instances = failed;
+            tokio::time::sleep(pause).await;
+        }
+        tracing::error!(sandboxes = instances.len(), "the network of sandboxes is lost");
+    }
+
     /// Hands an instance's device to the process, unless that was done.
     pub(super) async fn attach(&self, instance: &Arc<Instance>) -> io::Result<()> {
         let descriptors = vec![instance.device.try_clone()?, instance.process.try_clone()?];
@@ -287,7 +339,7 @@ impl Session {
             queries_a_second: own.query_rate,
             ..Limits::default()
         };
-        let attach = ServerMessage::Attach { sandbox: instance.id, limits };
+        let attach = ServerMessage::Attach { sandbox: instance.id, project: instance.project_number(), limits };
         self.outbox.send((attach, descriptors)).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
         if before != 0 {
             let of = Arc::clone(instance);

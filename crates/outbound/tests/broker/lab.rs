@@ -11,12 +11,14 @@ use std::time::Duration;
 use faas_net::protocol::{self, MESSAGE_MAX, NetMessage, Protocol, Refusal, ServerMessage};
 use faas_outbound::{Broker, BrokerConfig, OperatorRules};
 use faas_ports::{
-    NetworkDenial, NetworkDevice, NetworkEvent, NetworkLease, NetworkOwner, NetworkProcesses, Networks, PortResult,
+    NetworkDenial, NetworkDevice, NetworkEvent, NetworkLease, NetworkOwner, NetworkProcesses, Networks, PortError,
+    PortResult,
 };
 use faas_types::{EgressPolicy, EgressTarget};
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use parking_lot::Mutex;
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use tokio::sync::{mpsc, watch};
@@ -38,20 +40,34 @@ pub(crate) fn config(open: &[&str]) -> BrokerConfig {
     BrokerConfig { operator, ..BrokerConfig::default() }
 }
 
-struct Processes(mpsc::UnboundedSender<OwnedFd>);
+struct Processes {
+    started: mpsc::UnboundedSender<OwnedFd>,
+    /// So many starts fail first.
+    failures: Arc<AtomicUsize>,
+}
 
 impl NetworkProcesses for Processes {
     fn start(&self) -> PortResult<OwnedFd> {
+        let one_less = |left: usize| left.checked_sub(1);
+        if self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
+            return Err(PortError::failed("starting", "there is no room"));
+        }
         let (ours, theirs) = protocol::channel().unwrap();
-        self.0.send(theirs).unwrap();
+        self.started.send(theirs).unwrap();
         Ok(ours)
     }
+}
+
+fn null() -> OwnedFd {
+    std::fs::File::open("/dev/null").unwrap().into()
 }
 
 /// A broker and the ends of the processes that it starts.
 pub(crate) struct Lab {
     pub(crate) broker: Broker,
     started: mpsc::UnboundedReceiver<OwnedFd>,
+    /// So many starts of processes fail from now on.
+    pub(crate) failures: Arc<AtomicUsize>,
 }
 
 /// The test's end of a process.
@@ -71,13 +87,15 @@ pub(crate) struct Attached {
 impl Lab {
     pub(crate) fn new(config: BrokerConfig) -> Self {
         let (sender, started) = mpsc::unbounded_channel();
-        Self { broker: Broker::new(config, Arc::new(Processes(sender))), started }
+        let failures = Arc::new(AtomicUsize::new(0));
+        let processes = Processes { started: sender, failures: Arc::clone(&failures) };
+        Self { broker: Broker::new(config, Arc::new(processes)), started, failures }
     }
 
     /// The same with answers that count no longer than they say.
     pub(crate) fn forgetful(config: BrokerConfig) -> Self {
-        let Self { broker, started } = Self::new(config);
-        Self { broker: broker.keeping_names(Duration::ZERO), started }
+        let Self { broker, started, failures } = Self::new(config);
+        Self { broker: broker.keeping_names(Duration::ZERO), started, failures }
     }
 
     /// The process that was started last.
@@ -91,8 +109,18 @@ impl Lab {
     }
 
     pub(crate) async fn attach_of(&self, project: &str, policy: EgressPolicy) -> Attached {
-        let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
-        let device = NetworkDevice { device: null(), process: null() };
+        // A file is always ready, as the descriptor of a process is that has ended.
+        self.attach_with(project, policy, null()).await
+    }
+
+    /// One whose first process is this one.
+    pub(crate) async fn attach_living(&self, policy: EgressPolicy) -> Attached {
+        let own = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+        self.attach_with("prj_01ARZ3NDEKTSV4RRFFQ69G5FAV", policy, own).await
+    }
+
+    async fn attach_with(&self, project: &str, policy: EgressPolicy, process: OwnedFd) -> Attached {
+        let device = NetworkDevice { device: null(), process };
         let owner = NetworkOwner {
             project: project.parse().unwrap(),
             function: "f".parse().unwrap(),

@@ -1,6 +1,8 @@
 //! Processes that end, and processes that were taken over.
 
-use faas_net::protocol::{NetMessage, Protocol, Refusal, ServerMessage, Usage};
+use std::sync::atomic::Ordering;
+
+use faas_net::protocol::{Gone, NetMessage, Protocol, Refusal, ServerMessage, Usage};
 use faas_ports::NetworkEvent;
 use faas_types::EgressPolicy;
 
@@ -60,7 +62,7 @@ async fn a_process_cannot_speak_for_others_or_confuse_the_server() {
     let (mut lab, mut process, attached) = Lab::one(config(LOOPBACK), EgressPolicy::default()).await;
     for sandbox in [0, attached.sandbox + 1_000, u64::MAX] {
         assert_eq!(process.tcp(sandbox, listener.address).await.unwrap_err(), Refusal::Denied);
-        process.send(&NetMessage::Gone { sandbox }).await;
+        process.send(&NetMessage::Gone { sandbox, why: Gone::DeviceLost }).await;
         process.send(&NetMessage::Usage { sandbox, usage: Usage { up: u64::MAX, ..Usage::default() } }).await;
     }
     for flow in [0, 4_711, u64::MAX] {
@@ -77,4 +79,70 @@ async fn a_process_cannot_speak_for_others_or_confuse_the_server() {
     let mut next = lab.process().await;
     assert_eq!(next.attached().await, sandbox);
     next.tcp(sandbox, listener.address).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_device_that_the_process_has_lost_is_handed_over_again() {
+    let mut lab = Lab::new(config(LOOPBACK));
+    let living = lab.attach_living(EgressPolicy::default()).await;
+    let mut process = lab.process().await;
+    let sandbox = process.attached().await;
+    for why in [Gone::DeviceLost, Gone::NotAttached] {
+        process.send(&NetMessage::Gone { sandbox, why }).await;
+        // What an earlier process may have left behind is reset after each.
+        let again = async {
+            loop {
+                match process.hear().await {
+                    Some((ServerMessage::Attach { sandbox, .. }, descriptors)) => break (sandbox, descriptors.len()),
+                    Some((ServerMessage::Reset { .. }, _)) => {}
+                    other => panic!("not attached: {other:?}"),
+                }
+            }
+        };
+        assert_eq!(again.await, (sandbox, 2), "after {why:?}");
+    }
+    // One that has ended is not.
+    let ended = lab.attach(EgressPolicy::default()).await;
+    let gone = process.attached().await;
+    process.send(&NetMessage::Gone { sandbox: gone, why: Gone::Ended }).await;
+    drop((living, ended));
+    let mut detached = Vec::new();
+    while detached.len() < 2 {
+        match process.hear().await {
+            Some((ServerMessage::Detach { sandbox }, _)) => detached.push(sandbox),
+            Some((ServerMessage::Reset { .. }, _)) => {}
+            other => panic!("not given back: {other:?}"),
+        }
+    }
+    assert_eq!(detached, [sandbox, gone]);
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_start_is_tried_again_as_long_as_there_are_instances() {
+    let (mut lab, process, attached) = Lab::one(config(LOOPBACK), EgressPolicy::default()).await;
+    lab.failures.store(3, Ordering::Relaxed);
+    drop(process);
+    let mut next = lab.process().await;
+    assert_eq!(next.attached().await, attached.sandbox);
+    assert_eq!(lab.failures.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn instances_of_a_project_have_its_number_and_no_other() {
+    let lab = Lab::new(config(LOOPBACK));
+    let other = "prj_01ARZ3NDEKTSV4RRFFQ69G5FAW";
+    let own = [lab.attach(EgressPolicy::default()).await, lab.attach(EgressPolicy::default()).await];
+    let foreign = lab.attach_of(other, EgressPolicy::default()).await;
+    let mut lab = lab;
+    let process = lab.process().await;
+    let mut projects = Vec::new();
+    while projects.len() < 3 {
+        match process.hear().await {
+            Some((ServerMessage::Attach { project, .. }, _)) => projects.push(project),
+            other => panic!("not attached: {other:?}"),
+        }
+    }
+    assert_eq!(projects[0], projects[1]);
+    assert_ne!(projects[0], projects[2]);
+    drop((own, foreign));
 }
