@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connections::{Connections, Patience};
 use crate::debuggers::Debuggers;
 use crate::dispatch::Doors;
-use crate::{SPAWNER, admin_key, builds, descriptors, memory, networks, serve};
+use crate::{NETWORK, SPAWNER, admin_key, builds, descriptors, memory, networks, serve};
 
 /// Connections that the kernel keeps until they are accepted. Where it is full, clients try again after a second.
 const BACKLOG: u32 = 4_096;
@@ -294,6 +294,7 @@ fn open_store(section: &StoreSection) -> Result<Store> {
 
 async fn open_sandboxes(data: &PathBuf, section: &SandboxSection) -> Result<LinuxSandboxes> {
     let mut config = SandboxConfig::new(data, SpawnerCommand::this_program(SPAWNER));
+    config.network = Some(SpawnerCommand::this_program(NETWORK));
     config.unsafe_no_isolation = section.unsafe_no_isolation;
     Ok(LinuxSandboxes::start(config).await?)
 }

@@ -12,7 +12,7 @@ use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_ca
 use faas_types::IsolationReport;
 use tokio::runtime;
 
-use crate::{SPAWNER, logging, server};
+use crate::{NETWORK, SPAWNER, logging, server};
 
 /// Words that make a command line one that serves. Where one means something else, more threads do no harm.
 const SERVING: [&str; 4] = ["up", "dev", "test", "--local"];
@@ -68,7 +68,9 @@ impl ServerCommands for Local {
 
     async fn doctor(&self) -> Result<IsolationReport> {
         let scratch = Scratch::new().context("cannot make a temporary directory")?;
-        let config = SandboxConfig::new(std::path::absolute(scratch.path())?, SpawnerCommand::this_program(SPAWNER));
+        let mut config =
+            SandboxConfig::new(std::path::absolute(scratch.path())?, SpawnerCommand::this_program(SPAWNER));
+        config.network = Some(SpawnerCommand::this_program(NETWORK));
         let report = LinuxSandboxes::start(config).await.map(|sandboxes| sandboxes.report().clone());
         report.context("cannot probe this machine")
     }

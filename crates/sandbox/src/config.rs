@@ -13,6 +13,8 @@ pub struct SandboxConfig {
     pub data_dir: PathBuf,
     /// Starts the spawner process.
     pub spawner: SpawnerCommand,
+    /// Starts the process of functions' network, which the probes try, too; where there is one.
+    pub network: Option<SpawnerCommand>,
     /// Whether plain processes may stand in for sandboxes where the machine cannot confine.
     pub unsafe_no_isolation: bool,
     /// The strongest level to use. Below `Full` only in tests, of what happens where a machine offers less.
@@ -20,7 +22,8 @@ pub struct SandboxConfig {
 }
 
 /// The program that becomes the spawner: it must call [`spawner_main`](crate::spawner_main) before anything else when
-/// started with these arguments.
+/// started with these arguments. The same for the process of functions' network and
+/// [`network_main`](crate::network_main).
 #[derive(Clone, Debug)]
 pub struct SpawnerCommand {
     /// The program's path.
@@ -35,7 +38,13 @@ impl SandboxConfig {
     /// The usual settings.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>, spawner: SpawnerCommand) -> Self {
-        Self { data_dir: data_dir.into(), spawner, unsafe_no_isolation: false, level_max: IsolationLevel::Full }
+        Self {
+            data_dir: data_dir.into(),
+            spawner,
+            network: None,
+            unsafe_no_isolation: false,
+            level_max: IsolationLevel::Full,
+        }
     }
 }
 

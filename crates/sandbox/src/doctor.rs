@@ -6,13 +6,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use faas_ports::{OpenSandbox, PortError, PortResult};
+use faas_ports::{NetworkProcesses, OpenSandbox, PortError, PortResult};
 use faas_types::{Feature, IsolationLevel, IsolationReport, NetworkMode, Probe};
 
 use crate::cgroup::{Controller, Layout};
 use crate::child::{Finding, ProbeTargets};
-use crate::config::SandboxConfig;
+use crate::config::{SandboxConfig, SpawnerCommand};
 use crate::link::Link;
+use crate::network_process::LinuxNetworkProcesses;
 use crate::problem::{OpenError, Step};
 use crate::sandboxes::launch;
 use crate::sys;
@@ -49,7 +50,8 @@ pub(crate) async fn examine(link: &Link, config: &SandboxConfig) -> PortResult<I
         ferry: false,
         parked: false,
     };
-    let (mut outcome, network) = tokio::join!(attempt(link, request.clone()), egress(link, request.clone()));
+    let network = egress(link, request.clone(), config.network.clone());
+    let (mut outcome, network) = tokio::join!(attempt(link, request.clone()), network);
     if let Err(error) = &outcome
         && !is_a_lack(error)
     {
@@ -79,8 +81,9 @@ async fn attempt(link: &Link, request: OpenRequest) -> Result<Vec<Finding>, Open
     tokio::time::timeout(PATIENCE, probing).await.map_err(|_| late())?
 }
 
-/// Whether a sandbox can have a network device: opens one that has, whose program tries nothing.
-async fn egress(link: &Link, request: OpenRequest) -> Probe {
+/// Whether a sandbox can have a network: opens one that has a device, whose program tries nothing, and starts the process
+/// that speaks for it.
+async fn egress(link: &Link, request: OpenRequest, process: Option<SpawnerCommand>) -> Probe {
     let Program::Probe(targets) = request.program else { unreachable!("a probe's request runs a probe") };
     let program = Program::Probe(ProbeTargets { features: Vec::new(), ..targets });
     let request = OpenRequest { name: "probe-network".to_owned(), program, network: NetworkMode::Egress, ..request };
@@ -90,12 +93,25 @@ async fn egress(link: &Link, request: OpenRequest) -> Probe {
         Ok(sandbox) => {
             drop(sandbox.network);
             sandbox.control.wait().await;
-            (true, "functions with network = \"egress\" get a device".to_owned(), None)
+            match speaker(process).await {
+                Ok(()) => (true, "functions with network = \"egress\" get a device".to_owned(), None),
+                Err(error) => (false, error.to_string(), Some(PROCESS_FIX.to_owned())),
+            }
         }
         Err(error) => (false, error.to_string(), Some(network_fix(&error).to_owned())),
     };
     Probe { feature: Feature::Egress, enforced, detail, fix }
 }
+
+/// Starts that process, and lets it end.
+async fn speaker(process: Option<SpawnerCommand>) -> PortResult<()> {
+    let Some(command) = process else { return Ok(()) };
+    let starting = tokio::task::spawn_blocking(move || LinuxNetworkProcesses::new(command).start().map(drop));
+    starting.await.map_err(|error| PortError::failed("probing", error))?
+}
+
+const PROCESS_FIX: &str =
+    "let the server's user make user namespaces, and use a kernel with seccomp: see the features above";
 
 fn network_fix(error: &OpenError) -> &'static str {
     match error {

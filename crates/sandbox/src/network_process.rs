@@ -5,19 +5,24 @@
 //! any interface, with no capability, no file, no program to start and no way to make a socket. Its end costs connections
 //! and nothing else; the kernel ends it with the server.
 
+mod words;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use faas_ports::{NetworkProcesses, PortError, PortResult};
 use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, Scope};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
 use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, Signal, getrlimit, set_dumpable_behavior, set_parent_process_death_signal,
-    setrlimit,
+    DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, pidfd_open, pidfd_send_signal,
+    set_dumpable_behavior, set_parent_process_death_signal, setrlimit,
 };
 use rustix::thread::{Gid, Uid, UnshareFlags, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
@@ -32,6 +37,10 @@ const NOBODY: u32 = 65_534;
 const MEMORY: u64 = 4 << 30;
 /// When the machine runs out of memory, it goes before the server does.
 const EXPENDABLE: &str = "500";
+/// How long it may take until its first word.
+const START: Duration = Duration::from_secs(10);
+/// How long its end may take once its socket has hung up.
+const END: Duration = Duration::from_secs(2);
 
 /// Starts processes that speak for sandboxes.
 #[derive(Clone, Debug)]
@@ -54,31 +63,82 @@ impl NetworkProcesses for LinuxNetworkProcesses {
         let start = || -> io::Result<OwnedFd> {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-            spawn(&self.command, theirs)?;
-            Ok(ours)
+            let started = spawn(&self.command, theirs)?;
+            match first_word(&ours) {
+                Ok(()) => Ok(ours),
+                Err(error) => Err(started.failed(&error)),
+            }
         };
         start().map_err(|error| PortError::failed("starting the process of functions' network", error))
     }
 }
 
-/// The kernel ends the process with the thread that started it, so that thread waits for its end.
-fn spawn(command: &SpawnerCommand, socket: OwnedFd) -> io::Result<()> {
+/// A process and the thread that waits for its end.
+struct Started {
+    process: OwnedFd,
+    ended: mpsc::Receiver<(io::Result<ExitStatus>, String)>,
+}
+
+impl Started {
+    /// Why it does not serve, in its own words where it has left some.
+    fn failed(self, error: &io::Error) -> io::Error {
+        // It may have ended already.
+        let _ = pidfd_send_signal(&self.process, Signal::KILL);
+        match self.ended.recv_timeout(END) {
+            Ok((_, words)) if !words.is_empty() => io::Error::other(format!("{error}: {words}")),
+            Ok((Ok(status), _)) => io::Error::other(format!("{error}: {status}")),
+            _ => io::Error::other(error.to_string()),
+        }
+    }
+}
+
+/// Waits until something can be read, and leaves it.
+fn first_word(control: &OwnedFd) -> io::Result<()> {
+    let deadline = Instant::now() + START;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(control, PollFlags::IN)], Some(&left)) {
+            Ok(0) => return Err(io::Error::other("it does not get ready")),
+            Ok(_) => break,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match recv(control, &mut [0; 1][..], RecvFlags::PEEK | RecvFlags::TRUNC) {
+        Ok((_, 1..)) => Ok(()),
+        Ok(_) | Err(_) => Err(io::Error::other("it has ended before it was ready")),
+    }
+}
+
+/// The kernel ends the process with the thread that started it, so that thread waits for its end, and takes down what it
+/// says meanwhile.
+fn spawn(command: &SpawnerCommand, socket: OwnedFd) -> io::Result<Started> {
     let (told, started) = mpsc::channel();
+    let (tells_end, ended) = mpsc::channel();
     let mut process = Command::new(&command.program);
     process.arg0("faas-net").args(&command.args).env_clear().current_dir("/");
-    process.stdin(Stdio::from(socket)).stdout(Stdio::null());
+    process.stdin(Stdio::from(socket)).stdout(Stdio::null()).stderr(Stdio::piped());
     std::thread::Builder::new().name("net-reaper".to_owned()).spawn(move || {
         let child = process.spawn();
         // The command holds the socket's other end; as long as it lives, no end of file would be seen.
         drop(process);
-        let (child, outcome) = match child {
-            Ok(child) => (Some(child), Ok(())),
-            Err(error) => (None, Err(error)),
+        let mut child = match child {
+            Ok(child) => child,
+            Err(error) => return drop(told.send(Err(error))),
         };
-        let _ = told.send(outcome);
-        child.map(|mut child: Child| child.wait())
+        let id = Pid::from_child(&child);
+        // Nobody else waits for it, so that its number is its own.
+        let _ = told.send(pidfd_open(id, PidfdFlags::empty()).map_err(Into::into));
+        let last = child.stderr.take().map(words::take_down).unwrap_or_default();
+        let status = child.wait();
+        if let Some(status) = status.as_ref().ok().filter(|status| !status.success()) {
+            tracing::warn!(%status, "the network process has not ended by itself");
+        }
+        let _ = tells_end.send((status, last));
     })?;
-    started.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+    let process = started.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
+    Ok(Started { process, ended })
 }
 
 /// Becomes that process and runs `run` on its control socket, which does not block. A program that is given to
@@ -103,17 +163,22 @@ fn confine() -> io::Result<OwnedFd> {
     let _ = std::fs::write("/proc/self/oom_score_adj", EXPENDABLE);
     sys::allow_many_files();
     sys::forbid_core_dumps();
-    limit()?;
-    become_another_user()?;
-    enter_namespaces()?;
-    drop_capabilities()?;
-    rustix::thread::set_no_new_privs(true)?;
-    close_files().map_err(io::Error::other)?;
+    step("limiting memory", limit())?;
+    step("becoming another user", become_another_user())?;
+    step("entering namespaces", enter_namespaces())?;
+    step("dropping capabilities", drop_capabilities())?;
+    step("giving up privileges", rustix::thread::set_no_new_privs(true).map_err(Into::into))?;
+    step("closing files", close_files().map_err(io::Error::other))?;
     // Changing the user has switched both off or on.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    sys::install_filter(&seccomp::network_program())?;
+    step("installing the filter", sys::install_filter(&seccomp::network_program()))?;
     Ok(control)
+}
+
+/// Names what did not work.
+fn step<T>(what: &str, outcome: io::Result<T>) -> io::Result<T> {
+    outcome.map_err(|error| io::Error::other(format!("{what}: {error}")))
 }
 
 /// Keeps the socket and standard error: a panic should be seen.

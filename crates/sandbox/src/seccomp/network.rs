@@ -47,6 +47,7 @@ fn inspected() -> Vec<(i64, Verdict)> {
     let no_code = |argument: u32| unless(test(argument, libc::PROT_EXEC as u32, &[libc::PROT_EXEC], refused()));
     vec![
         (libc::SYS_sendto, without_address()),
+        (libc::SYS_prlimit64, own_limits()),
         (libc::SYS_setsockopt, socket_option()),
         (libc::SYS_fcntl, only(test(1, u32::MAX, &files, Verdict::Allow), libc::EPERM)),
         (libc::SYS_ioctl, only(test(1, u32::MAX, &requests, Verdict::Allow), libc::EPERM)),
@@ -61,6 +62,13 @@ fn inspected() -> Vec<(i64, Verdict)> {
 fn without_address() -> Verdict {
     let half = |half: Half, verdict: Verdict| Test { half, ..test(4, u32::MAX, &[0], verdict) };
     only(half(Half::Low, only(half(Half::High, Verdict::Allow), libc::EPERM)), libc::EPERM)
+}
+
+/// What this process may have is read, never changed, and never that of another one.
+fn own_limits() -> Verdict {
+    let zero = |index: u32, half: Half, verdict: Verdict| Test { half, ..test(index, u32::MAX, &[0], verdict) };
+    let read = only(zero(2, Half::Low, only(zero(2, Half::High, Verdict::Allow), libc::EPERM)), libc::EPERM);
+    only(zero(0, Half::Low, read), libc::EPERM)
 }
 
 /// What tunes a connection. Whatever tells where packets go is the server's.
@@ -111,6 +119,15 @@ mod tests {
         assert_eq!(send(0), ALLOWED);
         for address in [1, 0x7fff_0000_1000, 1 << 32, 1 << 40] {
             assert_eq!(send(address), failed(libc::EPERM), "address at {address:#x}");
+        }
+    }
+
+    #[test]
+    fn limits_of_its_own_are_read_alone() {
+        let limits = |process: u64, new: u64| verdict(libc::SYS_prlimit64, [process, 7, new, 0x7fff_0000, 0, 0]);
+        assert_eq!(limits(0, 0), ALLOWED);
+        for (process, new) in [(1, 0), (0, 0x1000), (0, 1 << 40)] {
+            assert_eq!(limits(process, new), failed(libc::EPERM), "{process}, {new:#x}");
         }
     }
 

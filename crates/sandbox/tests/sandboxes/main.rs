@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Some("__server") => endings::serve_until_killed(&arguments[1..]),
         Some("__network") => faas_sandbox::network_main(network::attempts),
         Some("__network-deaf") => faas_sandbox::network_main(network::deaf_attempts),
+        Some("__network-broken") => network::end_before_it_is_ready(),
         Some("__network-server") => network::serve_until_killed(),
         Some("--list") => list(&arguments),
         Some("measure") => measure::run(),

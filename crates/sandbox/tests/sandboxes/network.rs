@@ -16,6 +16,7 @@ use crate::lab::{Lab, finish, wait_until};
 
 pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("the_network_process_has_nothing_but_what_it_is_given", the_network_process_has_nothing),
+    ("a_network_process_that_does_not_get_ready_is_no_process", one_that_does_not_get_ready),
     ("the_network_process_ends_with_its_server", the_network_process_ends_with_its_server),
     ("the_network_process_ends_when_it_is_let_go", the_network_process_ends_when_it_is_let_go),
 ];
@@ -220,6 +221,21 @@ fn the_network_process_has_nothing(_: &Lab) -> Result<()> {
     }
     drop(control);
     wait_until("the process is gone", || !exists(pid))
+}
+
+fn one_that_does_not_get_ready(_: &Lab) -> Result<()> {
+    let failed = processes("-broken").start().err().context("a process that has ended looks like one that serves")?;
+    let text = failed.to_string();
+    ensure!(text.contains("ended before it was ready") && text.contains("no \\u{1b}room here"), "{text}");
+    let missing = SpawnerCommand { program: "/nonexistent/faas".into(), args: Vec::new() };
+    ensure!(LinuxNetworkProcesses::new(missing).start().is_err(), "a program that is not there was started");
+    Ok(())
+}
+
+/// The part of a process whose confinement fails.
+pub(crate) fn end_before_it_is_ready() -> ! {
+    eprintln!("no \u{1b}room here");
+    std::process::exit(1)
 }
 
 /// Also one that does not listen any more.
