@@ -13,7 +13,7 @@ use faas_ports::{
 use faas_proto::frame::{self, FrameKind, PROTOCOL_VERSION};
 use faas_proto::frame_heads::{self, DebuggerHead, InitHead, ReadyHead};
 use faas_types::limits::{ASYNC_CONCURRENCY, BODY_MAX, BUNDLE_PATH_MAX, LOG_BYTES_PER_RUN, LOG_LINE_MAX};
-use faas_types::{Allowance, Code, Fault, FunctionError, IsolationLevel, cut};
+use faas_types::{Allowance, Code, Fault, Feature, FunctionError, IsolationLevel, IsolationReport, NetworkMode, cut};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
@@ -84,7 +84,9 @@ impl Launch {
         let boarding = tokio::time::timeout_at(deadline, self.board(lot));
         let Boarded { mut driver, mut logs, path, device } = boarding.await.map_err(|_| self.late())??;
         if let Some(device) = device {
-            driver.join(InstanceNetwork::attach(&*self.networks, device, &self.spec).await?);
+            let attaching = InstanceNetwork::attach(&*self.networks, device, &self.spec);
+            let network = tokio::time::timeout_at(deadline, attaching).await.map_err(|_| self.late_network())??;
+            driver.join(network);
         }
         let timings = LaunchTimings { path, sandbox: begun.elapsed(), ..LaunchTimings::default() };
         let shaking = tokio::time::timeout_at(deadline, self.handshake(&mut driver, timings));
@@ -124,6 +126,7 @@ impl Launch {
         // with its reason.
         if self.spec.inspection.is_none()
             && self.spec.settings.limits == Allowance::default()
+            && can_have(self.spec.settings.network, lot.sandboxes.report())
             && let Some(boarded) = self.board_waiting(lot).await
         {
             return Ok(boarded);
@@ -143,6 +146,10 @@ impl Launch {
         while let Some(waiting) = lot.take(&self.kind.key) {
             if let Some(boarded) = self.assign(lot, waiting, StartPath::Parked).await {
                 return Some(boarded);
+            }
+            if self.spec.settings.network == NetworkMode::Egress {
+                // What keeps one from its network keeps all others from theirs, and each try uses one up.
+                return None;
             }
         }
         match lot.fork(&self.kind).await? {
@@ -299,11 +306,24 @@ impl Launch {
         }
     }
 
+    fn late_network(&self) -> Fault {
+        let seconds = self.spec.init_timeout.as_secs();
+        Fault::new(Code::ColdStartTimeout, format!("the function's network was not there within {seconds} s"))
+            .with_hint("see the server's log for the process of functions' network, and `faas doctor`")
+    }
+
     fn late(&self) -> Fault {
         let seconds = self.spec.init_timeout.as_secs();
         Fault::new(Code::ColdStartTimeout, format!("the function was not ready within {seconds} s"))
             .with_hint("move slow work out of the module's top level")
     }
+}
+
+/// Whether a sandbox that waits can be given this network. Where this machine has none for functions, trying would throw a
+/// runtime away.
+fn can_have(network: NetworkMode, report: &IsolationReport) -> bool {
+    let has_network = || report.probes.iter().any(|probe| probe.feature == Feature::Egress && probe.enforced);
+    network != NetworkMode::Egress || has_network()
 }
 
 fn head<T: DeserializeOwned>(payload: &[u8]) -> Result<T, NotReady> {
@@ -327,4 +347,21 @@ fn last_words(logs: &mut InstanceLogs) -> String {
 /// whose handler blocks answers with one.
 fn concurrency_max(spec: &InstanceSpec) -> u32 {
     spec.settings.scaling.concurrency.unwrap_or(ASYNC_CONCURRENCY).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use faas_types::Probe;
+
+    use super::*;
+
+    #[test]
+    fn what_waits_is_not_used_up_by_a_network_that_cannot_be_had() {
+        let report = |enforced| {
+            let probe = Probe { feature: Feature::Egress, enforced, detail: String::new(), fix: None };
+            IsolationReport::from_probes(vec![probe])
+        };
+        assert!(!can_have(NetworkMode::Egress, &report(false)) && can_have(NetworkMode::Egress, &report(true)));
+        assert!(can_have(NetworkMode::None, &report(false)) && can_have(NetworkMode::Loopback, &report(false)));
+    }
 }
