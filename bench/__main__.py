@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import against, background, burst, cold, connections, many, server, warm
+from . import against, background, burst, cold, connections, many, network, server, warm
 from .ours import binary
 from .plan import Plan
 from .report import section_text, write, write_json
@@ -20,6 +20,7 @@ SECTIONS = {
     "burst": burst.measure,
     "many": many.measure,
     "connections": connections.measure,
+    "network": network.measure,
     "server": server.measure,
 }
 # Goals that this bench cannot judge, with the reason.

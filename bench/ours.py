@@ -71,11 +71,11 @@ def binary() -> Path:
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[Ours]:
-    """A server for as long as it is needed."""
+def serving(*arguments: str, **settings: str) -> Iterator[Ours]:
+    """A server for as long as it is needed; settings are variables of its environment."""
     ours = Ours(binary(), *arguments)
     try:
-        with running(ours.command(), ours.port, "/readyz", **ours.env):
+        with running(ours.command(), ours.port, "/readyz", **ours.env, **settings):
             yield ours
     finally:
         ours.remove()

@@ -26,6 +26,8 @@ PYTHON_PEERS = (
     *("arq", "rq", "celery", "dramatiq", "redis"),
 )
 
+PROGRAMS = ("crun", "bwrap", "slirp4netns", "pasta")
+
 
 def clean_env(**more: str) -> dict[str, str]:
     """What every measured program runs with."""
@@ -60,7 +62,7 @@ def describe() -> dict[str, str]:
     peers = [f"{name} {version(name)}" for name in PYTHON_PEERS]
     locked = json.loads((ROOT / "bench/npm/package.json").read_text())["dependencies"]
     peers += [f"{name} {number}" for name, number in locked.items()]
-    peers += [line for line in (_says("crun", "--version"), _says("bwrap", "--version")) if line]
+    peers += [line for line in (_says(program, "--version") for program in PROGRAMS) if line]
     peers += [line.partition(" sha=")[0] for line in [_says(str(REDIS), "--version")] if line]
     return {
         "when": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
