@@ -18,7 +18,7 @@ use crate::problem::brief;
 use crate::promised::Promised;
 use crate::render;
 use crate::request_id::{self, RequestId};
-use crate::timing::{SERVER_TIMING, server_timing};
+use crate::timing::{SERVER_TIMING, milliseconds, server_timing};
 
 pub(crate) const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
 pub(crate) const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
@@ -218,11 +218,9 @@ fn annotate(headers: &mut HeaderMap, id: &RequestId, facts: &CallFacts<'_>) {
     headers.insert(request_id::HEADER, id.header());
     headers.insert(COLD_START, HeaderValue::from_static(if facts.cold_start { "true" } else { "false" }));
     headers.append(SERVER_TIMING, server_timing(facts.timeline, duration_us));
-    let millis = format!("{}.{:03}", duration_us / 1_000, duration_us % 1_000);
-    let of = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("?"));
-    headers.insert(DURATION, of(&millis));
+    headers.insert(DURATION, milliseconds(duration_us));
     if let Some(run) = facts.run {
-        let run = of(&run.to_string());
+        let run = HeaderValue::try_from(run.to_string()).unwrap_or(HeaderValue::from_static("?"));
         headers.insert(CALL_ID, run.clone());
         headers.insert(RUN_ID, run);
     }
