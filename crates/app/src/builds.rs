@@ -10,6 +10,8 @@ use faas_sandbox::LinuxSandboxes;
 use faas_store::Store;
 use faas_types::{EgressTarget, IndexHost};
 
+use crate::networks::Outside;
+
 /// CPU share of one build: two cores.
 const BUILD_CPU_MILLIS: u32 = 2_000;
 /// What packages come from when the operator names no index.
@@ -19,7 +21,7 @@ const NPM_HOSTS: [&str; 1] = ["registry.npmjs.org"];
 /// The builder of the launcher's runtimes.
 pub(crate) fn builder(
     section: &BuildSection,
-    deny: &[EgressTarget],
+    (deny, outside): (&[EgressTarget], Outside),
     launcher: &RuntimesLauncher,
     store: &Store,
     sandboxes: &Arc<LinuxSandboxes>,
@@ -36,7 +38,7 @@ pub(crate) fn builder(
         sandboxes: Arc::clone(sandboxes) as _,
         layers: store.runtimes(),
         blobs: store.blobs(),
-        egress: Arc::new(IndexEgress::new(public, &trusted, deny.to_vec(), remedy)),
+        egress: Arc::new(IndexEgress::new(public, &trusted, deny.to_vec(), remedy, (outside.host, outside.dialer))),
         clock: Arc::new(SystemClock),
         ids: Arc::new(SystemClock),
     };

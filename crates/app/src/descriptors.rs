@@ -1,5 +1,6 @@
 //! File descriptors: as many as the system allows, and how many of them are for connections.
 
+use faas_outbound::connecting_max;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors that one instance needs: its socket, its output, its counters and its process.
@@ -28,14 +29,20 @@ pub(crate) fn connections_max(wanted: u32, instances_max: u32) -> usize {
 /// Instances get at most half, so that a machine with few descriptors still takes connections.
 fn shared(limit: u64, wanted: u32, instances_max: u32) -> u64 {
     let instances = (u64::from(instances_max) * FOR_INSTANCE).min(limit / 2);
-    limit.saturating_sub(instances + FOR_THE_HOUSE).max(16).min(u64::from(wanted))
+    let connecting = u64::from(connecting_max(limit));
+    limit.saturating_sub(instances + connecting + FOR_THE_HOUSE).max(16).min(u64::from(wanted))
+}
+
+/// How many this process may have once it has raised its limit.
+pub(crate) fn limit() -> u64 {
+    // None means that there is no limit.
+    getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
 }
 
 fn raised() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let current = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
-    // None means that there is no limit.
     current.unwrap_or(u64::MAX)
 }
 
@@ -46,8 +53,8 @@ mod tests {
     #[test]
     fn connections_get_what_instances_leave() {
         assert_eq!(shared(1 << 20, 16_384, 1_000), 16_384);
-        assert_eq!(shared(20_000, 16_384, 1_000), 11_744);
-        assert_eq!(shared(1_024, 16_384, 1_000), 256);
-        assert_eq!(shared(4_096, 16_384, 1_000), 1_792);
+        assert_eq!(shared(20_000, 16_384, 1_000), 9_696);
+        assert_eq!(shared(1_024, 16_384, 1_000), 128);
+        assert_eq!(shared(4_096, 16_384, 1_000), 1_280);
     }
 }

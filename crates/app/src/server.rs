@@ -11,7 +11,7 @@ use faas_config::preflight::Policy;
 use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
 use faas_engine::{CallbackPolicy, CollectPolicy, Engine, EngineSettings, Ports, Quotas};
 use faas_gateway::{Audience, Gateway};
-use faas_outbound::{HttpOutbound, Operator};
+use faas_outbound::{Guard, HttpOutbound, Operator};
 use faas_ports::{ByteBounds, Inspection, Sandboxes, SystemClock};
 use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connections::{Connections, Patience};
 use crate::debuggers::Debuggers;
 use crate::dispatch::Doors;
+use crate::networks::Outside;
 use crate::{NETWORK, SPAWNER, admin_key, builds, descriptors, memory, networks, serve};
 
 /// Connections that the kernel keeps until they are accepted. Where it is full, clients try again after a second.
@@ -37,7 +38,7 @@ struct Server {
     sandboxes: Arc<LinuxSandboxes>,
     launcher: Arc<RuntimesLauncher>,
     engine: Engine,
-    doors: Arc<Doors>,
+    doors: Doors,
     connections: Arc<Connections>,
     listener: TcpListener,
     address: String,
@@ -109,11 +110,13 @@ impl Server {
         let sandboxes = Arc::new(open_sandboxes(&config.store.data, &config.sandbox).await?);
         warn_of_weakness(sandboxes.report(), config.sandbox.unsafe_no_isolation);
         let isolation = Arc::new(sandboxes.report().clone());
-        let launcher = Arc::new(launcher(config, &store, &sandboxes));
+        let outside = Outside::new(&config.egress);
+        let launcher = Arc::new(launcher(config, &store, &sandboxes, outside.clone()));
         let discovering = Arc::clone(&launcher);
         // Answers nothing anybody waits for: who needs a runtime before waits for the same discovery.
         tokio::task::spawn_blocking(move || discovering.discover());
         let operator = if lobby.is_some() { Operator::OfCommand } else { Operator::OfServer };
+        let guard = Guard::new(&config.callbacks.allow, config.egress.deny.clone(), Arc::clone(&outside.host));
         let ports = Ports {
             registry: store.registry(),
             history: store.history(),
@@ -126,11 +129,11 @@ impl Server {
             layers: store.layers(),
             events: store.events(),
             vault: store.vault(),
-            outbound: Arc::new(HttpOutbound::new(&config.callbacks.allow, config.egress.deny.clone())),
+            outbound: Arc::new(HttpOutbound::new(guard, Arc::clone(&outside.dialer))),
             launcher: Arc::clone(&launcher) as _,
             builder: Arc::new(builds::builder(
                 &config.build,
-                &config.egress.deny,
+                (&config.egress.deny, outside),
                 &launcher,
                 &store,
                 &sandboxes,
@@ -179,12 +182,12 @@ impl Server {
         let most = descriptors::connections_max(config.http.connections_max, config.engine.instances_max);
         let connections = Connections::new(most, Patience::new(&config.http), counts);
         let audience = if lobby.is_some() { Audience::Author } else { Audience::World };
-        let doors = Arc::new(Doors {
+        let doors = Doors {
             gateway: Gateway::new(engine.clone(), cache, audience),
             api: faas_api::router(state),
             edge: Edge::new(config.server.trusted_proxies.clone()),
             lobby,
-        });
+        };
         Ok(Self { store, sandboxes, launcher, engine, doors, connections, listener, address })
     }
 
@@ -299,11 +302,16 @@ async fn open_sandboxes(data: &PathBuf, section: &SandboxSection) -> Result<Linu
     Ok(LinuxSandboxes::start(config).await?)
 }
 
-fn launcher(config: &ServerConfig, store: &Store, sandboxes: &Arc<LinuxSandboxes>) -> RuntimesLauncher {
+fn launcher(
+    config: &ServerConfig,
+    store: &Store,
+    sandboxes: &Arc<LinuxSandboxes>,
+    outside: Outside,
+) -> RuntimesLauncher {
     let clock = Arc::new(SystemClock);
     let ports = RuntimesPorts {
         sandboxes: Arc::clone(sandboxes) as _,
-        networks: Arc::new(networks::broker(&config.egress)),
+        networks: Arc::new(networks::broker(&config.egress, outside)),
         layers: store.runtimes(),
         clock: Arc::clone(&clock) as _,
         ids: clock,

@@ -5,15 +5,14 @@
 //! was killed costs the connections that it carried and nothing else.
 
 mod bucket;
-mod connect;
 mod denials;
 mod instance;
 mod orphans;
 mod session;
+mod underway;
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,12 +29,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::names::{KEPT, NameMemory};
-use crate::resolver::{Answer, NameServer, Upstream};
-use crate::{HostAddresses, HostView, OperatorRules, Ruling};
-pub use connect::SourceAddresses;
+use crate::resolver::{Answer, NameServer};
+use crate::{Dialer, HostView, OperatorRules};
 use denials::Denials;
 use instance::{Instance, ProjectShares, Share};
 use session::Session;
+use underway::Underway;
 
 /// How long an instance waits for the first process.
 const START: Duration = Duration::from_secs(10);
@@ -45,20 +44,22 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 /// A process that lived this long has not failed at its start.
 const LIVED: Duration = Duration::from_secs(30);
-/// How often it is looked at how the site translates addresses.
-const TRANSLATION: Duration = Duration::from_secs(3_600);
-/// The same after no name server answered.
-const TRANSLATION_FAILED: Duration = Duration::from_secs(60);
+/// Look-ups of all instances under way.
+const QUERIES_MAX: u32 = 1_024;
+/// Connections of all instances that wait for their far ends, where descriptors last.
+const CONNECTING_MAX: u32 = 2_048;
+/// The part of this process's descriptors that they may have.
+const CONNECTING_PART: u64 = 8;
 
 /// What a broker is told by an operator.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerConfig {
     /// What may be reached.
     pub operator: OperatorRules,
-    /// The name servers to ask; those of the machine when empty.
-    pub resolvers: Vec<SocketAddr>,
-    /// Where connections are made from.
-    pub source: SourceAddresses,
+    /// What is known of this machine.
+    pub host: Arc<HostView>,
+    /// Makes the connections.
+    pub dialer: Arc<Dialer>,
     /// How much of it.
     pub limits: BrokerLimits,
 }
@@ -66,6 +67,8 @@ pub struct BrokerConfig {
 /// What instances and projects may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrokerLimits {
+    /// Connections of all instances that wait for their far ends; a project may have as many as are left over.
+    pub connecting: u32,
     /// Connections of one instance at a time.
     pub connections: u32,
     /// Connections of one project at a time.
@@ -90,12 +93,14 @@ pub struct Broker {
 struct Shared {
     operator: OperatorRules,
     limits: BrokerLimits,
-    source: SourceAddresses,
-    host: HostView,
+    dialer: Arc<Dialer>,
+    host: Arc<HostView>,
     names: NameServer,
+    /// Connections that wait for their far ends.
+    connecting: Arc<Underway>,
+    queries: Arc<Underway>,
     /// How long answers count at least.
     names_kept: Duration,
-    translation: tokio::sync::Mutex<Option<Instant>>,
     processes: Arc<dyn NetworkProcesses>,
     instances: Mutex<HashMap<u64, Arc<Instance>>>,
     projects: ProjectShares,
@@ -127,11 +132,12 @@ impl Broker {
         let shared = Shared {
             operator: config.operator,
             limits: config.limits,
-            source: config.source,
-            host: HostView::default(),
-            names: NameServer { upstream: Upstream::new(config.resolvers) },
+            dialer: config.dialer,
+            names: NameServer { upstream: Arc::clone(&config.host.upstream) },
+            host: config.host,
+            connecting: Underway::new(config.limits.connecting),
+            queries: Underway::new(QUERIES_MAX),
             names_kept: KEPT,
-            translation: tokio::sync::Mutex::default(),
             processes,
             instances: Mutex::default(),
             projects: ProjectShares::default(),
@@ -283,44 +289,17 @@ async fn watch_policy(shared: Arc<Shared>, instance: Arc<Instance>, mut policy: 
 // === impl Shared ===
 
 impl Shared {
-    fn host_now(&self) -> Arc<HostAddresses> {
-        let host = self.host.now();
-        if self.source.has_v6() || !host.has_ipv6 {
-            return host;
-        }
-        Arc::new(HostAddresses { has_ipv6: false, ..(*host).clone() })
-    }
-
-    fn must_check_name(&self, instance: &Instance, ruling: &Ruling) -> bool {
-        let (policy, host) = (instance.policy(), self.host_now());
-        instance.rules(self, &policy, &host).must_check_name(ruling)
-    }
-
     async fn answer(&self, instance: &Instance, bytes: &[u8], over_tcp: bool) -> Answer {
-        let policy = instance.policy();
-        let host = self.host_now();
-        let answer = self.names.answer(bytes, over_tcp, &instance.rules(self, &policy, &host)).await;
-        let has_ipv6 =
-            answer.learned.as_ref().is_some_and(|learned| learned.addresses.iter().any(|(to, _)| to.is_ipv6()));
-        if !has_ipv6 || !self.learn_translation().await {
-            return answer;
-        }
-        let host = self.host_now();
+        self.host.refresh().await;
+        let (policy, host) = (instance.policy(), self.host.known());
         self.names.answer(bytes, over_tcp, &instance.rules(self, &policy, &host)).await
     }
+}
 
-    /// Finds out how the site translates addresses of IPv4, before anything of IPv6 is let through. Whether it is known
-    /// now and was not before.
-    async fn learn_translation(&self) -> bool {
-        let mut until = self.translation.lock().await;
-        let is_due = self.host.now().has_ipv6 && until.is_none_or(|until| until < Instant::now());
-        if is_due {
-            let found = self.names.upstream.translation().await;
-            *until = Some(Instant::now() + if found.is_some() { TRANSLATION } else { TRANSLATION_FAILED });
-            self.host.translates(found.unwrap_or_default());
-        }
-        is_due
-    }
+/// How many connections of all functions may wait for their far ends in a process that may have so many descriptors.
+#[must_use]
+pub fn connecting_max(descriptors: u64) -> u32 {
+    u32::try_from(descriptors / CONNECTING_PART).unwrap_or(u32::MAX).min(CONNECTING_MAX)
 }
 
 // === impl Lease ===
@@ -347,6 +326,7 @@ impl Drop for Lease {
 impl Default for BrokerLimits {
     fn default() -> Self {
         Self {
+            connecting: CONNECTING_MAX,
             connections: 2_048,
             project_connections: 16_384,
             connect_rate: 500,

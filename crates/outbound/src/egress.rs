@@ -2,14 +2,15 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use faas_ports::{Egress, EgressError, Wire};
 use faas_types::{EgressHost, EgressPolicy, EgressTarget, IndexHost, PortRange, Transport};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::lookup_host;
 
-use crate::{Attempt, HostAddresses, HostView, OpenKey, OperatorRules, Rule, Rules, Ruling};
+use crate::{Attempt, Dialer, HostAddresses, HostView, OpenKey, OperatorRules, Rule, Rules, Ruling};
 
 /// How long a look-up and a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -22,7 +23,8 @@ pub struct IndexEgress {
     policy: EgressPolicy,
     operator: OperatorRules,
     remedy: Remedy,
-    host: HostView,
+    host: Arc<HostView>,
+    dialer: Arc<Dialer>,
 }
 
 /// What a refusal tells to do.
@@ -49,12 +51,18 @@ impl IndexEgress {
     /// Hosts that are reached at public addresses only, by index, and those that an operator named; none of them where the
     /// operator denies it everybody.
     #[must_use]
-    pub fn new(public: Vec<Vec<IndexHost>>, trusted: &[IndexHost], deny: Vec<EgressTarget>, remedy: Remedy) -> Self {
+    pub fn new(
+        public: Vec<Vec<IndexHost>>,
+        trusted: &[IndexHost],
+        deny: Vec<EgressTarget>,
+        remedy: Remedy,
+        (host, dialer): (Arc<HostView>, Arc<Dialer>),
+    ) -> Self {
         let open: Vec<EgressTarget> = trusted.iter().flat_map(targets).collect();
         let allow = public.iter().flatten().flat_map(targets).chain(open.iter().cloned()).collect();
         let policy = EgressPolicy { allow: Some(allow), ..EgressPolicy::default() };
         let operator = OperatorRules { deny, open, networks: Vec::new(), open_key: OpenKey::Builds };
-        Self { public, policy, operator, remedy, host: HostView::default() }
+        Self { public, policy, operator, remedy, host, dialer }
     }
 
     fn refusal(&self, rule: &Rule, host: &str, port: u16) -> EgressError {
@@ -76,7 +84,7 @@ impl IndexEgress {
     /// Rules on a connection to an address that a host led to, or is.
     #[must_use]
     pub fn rule(&self, host: &str, address: IpAddr, port: u16) -> Ruling {
-        let own = self.host.now();
+        let own = self.host.known();
         let name = host.trim_end_matches('.').to_ascii_lowercase();
         let names = std::slice::from_ref(&name);
         self.rules(&own).rule(&Attempt { transport: Transport::Tcp, address, port: Some(port), names })
@@ -97,7 +105,7 @@ impl IndexEgress {
         let found: Vec<IpAddr> = match host.parse::<IpAddr>() {
             Ok(address) => vec![address],
             Err(_) => {
-                let ruling = self.rules(&self.host.now()).rule_on_name(&name, Some((Transport::Tcp, port)));
+                let ruling = self.rules(&self.host.known()).rule_on_name(&name, Some((Transport::Tcp, port)));
                 if !ruling.allowed {
                     return Err(self.refusal(&ruling.rule, host, port));
                 }
@@ -148,9 +156,10 @@ impl Remedy {
 impl Egress for IndexEgress {
     async fn connect(&self, host: &str, port: u16) -> Result<Box<dyn Wire>, EgressError> {
         let connecting = async {
+            self.host.refresh().await;
             let good = self.addresses(host, port).await?;
             // To one of the addresses that were checked; the name is not looked up again.
-            TcpStream::connect(&good[..]).await.map_err(|error| failed(host, port, &error))
+            self.dialer.tcp_to_any(&good).await.map_err(|error| failed(host, port, &error))
         };
         match tokio::time::timeout(CONNECT, connecting).await {
             Ok(connected) => connected.map(|stream| Box::new(stream) as Box<dyn Wire>),
@@ -194,7 +203,13 @@ mod tests {
 
     fn egress(public: &[&[&str]], trusted: &[&str]) -> IndexEgress {
         let remedy = Remedy { allowed: hosts(&["old.internal"]), operator: Operator::OfServer };
-        IndexEgress::new(public.iter().map(|index| hosts(index)).collect(), &hosts(trusted), Vec::new(), remedy)
+        IndexEgress::new(
+            public.iter().map(|index| hosts(index)).collect(),
+            &hosts(trusted),
+            Vec::new(),
+            remedy,
+            Default::default(),
+        )
     }
 
     async fn refusal(egress: &IndexEgress, host: &str, port: u16) -> String {

@@ -1,54 +1,65 @@
 //! Which addresses messages may be sent to.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use faas_types::{AllowedTarget, EgressPolicy, EgressTarget, Transport};
 
-use crate::{Attempt, HostView, OpenKey, OperatorRules, Rules, Ruling};
+use crate::{Attempt, HostAddresses, HostView, OpenKey, OperatorRules, Rules, Ruling};
 
 /// What may be sent to.
 #[derive(Debug)]
 pub struct Guard {
     operator: OperatorRules,
     policy: EgressPolicy,
-    host: HostView,
+    host: Arc<HostView>,
 }
 
 // === impl Guard ===
 
 impl Default for Guard {
     fn default() -> Self {
-        Self::new(&[], Vec::new())
+        Self::new(&[], Vec::new(), Arc::default())
     }
 }
 
 impl Guard {
     /// The public internet, and what an operator allows, but for what the operator denies everybody.
     #[must_use]
-    pub fn new(allowed: &[AllowedTarget], deny: Vec<EgressTarget>) -> Self {
+    pub fn new(allowed: &[AllowedTarget], deny: Vec<EgressTarget>, host: Arc<HostView>) -> Self {
         let open = allowed.iter().map(EgressTarget::from).collect();
         let operator = OperatorRules { deny, open, networks: Vec::new(), open_key: OpenKey::Callbacks };
-        Self { operator, policy: EgressPolicy::default(), host: HostView::default() }
+        Self { operator, policy: EgressPolicy::default(), host }
     }
 
-    /// Whether an address may be sent to, under the name that led to it.
+    /// Whether an address may be sent to at a port, under the name that led to it.
     #[must_use]
-    pub fn rule(&self, address: IpAddr, name: Option<&str>) -> Ruling {
+    pub fn rule(&self, address: IpAddr, port: u16, name: Option<&str>) -> Ruling {
+        self.rule_on(&self.host.known(), address, port, name)
+    }
+
+    /// Whether an address may be worth a try at a port: what is not known of this machine yet speaks for it.
+    #[must_use]
+    pub fn might_let(&self, address: IpAddr, port: u16) -> bool {
+        let known = self.host.known();
+        let nat64 = Some(known.nat64.clone().unwrap_or_default());
+        self.rule_on(&HostAddresses { nat64, ..(*known).clone() }, address, port, None).allowed
+    }
+
+    fn rule_on(&self, host: &HostAddresses, address: IpAddr, port: u16, name: Option<&str>) -> Ruling {
         let name = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
-        let host = self.host.now();
-        let rules = Rules { operator: &self.operator, policy: &self.policy, project: None, host: &host };
-        rules.rule(&Attempt { transport: Transport::Tcp, address, port: None, names: name.as_slice() })
+        let rules = Rules { operator: &self.operator, policy: &self.policy, project: None, host };
+        rules.rule(&Attempt { transport: Transport::Tcp, address, port: Some(port), names: name.as_slice() })
+    }
+
+    /// Learns what rulings have to know of this machine.
+    pub(crate) async fn refresh(&self) {
+        self.host.refresh().await;
     }
 
     #[cfg(test)]
-    pub(crate) fn on(self, host: crate::HostAddresses) -> Self {
+    pub(crate) fn on(self, host: HostAddresses) -> Self {
         Self { host: HostView::fixed(host), ..self }
-    }
-
-    /// Whether an address may be sent to.
-    #[must_use]
-    pub fn lets(&self, address: IpAddr) -> bool {
-        self.rule(address, None).allowed
     }
 }
 
@@ -59,7 +70,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::HostAddresses;
     use crate::shut::shut;
 
     fn is_public(address: IpAddr) -> bool {
@@ -67,7 +77,8 @@ mod tests {
     }
 
     fn lets(address: &str) -> bool {
-        Guard::default().lets(address.parse().expect(address))
+        let guard = Guard::default().on(HostAddresses::default());
+        guard.rule(address.parse().expect(address), 443, None).allowed
     }
 
     #[test]
@@ -132,13 +143,14 @@ mod tests {
     #[test]
     fn an_operator_lets_more() {
         let allowed = ["10.0.0.0/8", "::1", "hooks.internal"].map(|text| text.parse().expect(text));
-        let guard = Guard::new(&allowed, vec!["10.6.6.6".parse().expect("a rule")]);
-        assert!(guard.lets("10.1.1.1".parse().expect("an address")));
-        assert!(guard.lets("::1".parse().expect("an address")));
-        assert!(!guard.lets("127.0.0.1".parse().expect("an address")));
-        let named = |name| guard.rule("192.168.1.1".parse().expect("an address"), Some(name)).allowed;
+        let deny = ["10.6.6.6", "10.1.1.1:25", "tcp://8.8.8.8:8080-8090"].map(|text| text.parse().expect(text));
+        let guard = Guard::new(&allowed, deny.to_vec(), Arc::default());
+        let lets = |address: &str, port| guard.rule(address.parse().expect(address), port, None).allowed;
+        assert!(lets("10.1.1.1", 443) && lets("::1", 443) && !lets("127.0.0.1", 443));
+        let named = |name| guard.rule("192.168.1.1".parse().expect("an address"), 443, Some(name)).allowed;
         assert!(named("Hooks.internal.") && !named("internal"));
-        assert!(!guard.lets("10.6.6.6".parse().expect("an address")), "what is denied stays so");
+        assert!(!lets("10.6.6.6", 443), "what is denied stays so");
+        assert!(!lets("10.1.1.1", 25) && !lets("8.8.8.8", 8085) && lets("8.8.8.8", 8091), "at its port");
     }
 
     proptest! {

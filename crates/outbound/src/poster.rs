@@ -1,18 +1,26 @@
 //! Posting over HTTP.
 
 use std::error::Error;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faas_ports::{Outbound, OutboundError, OutboundMessage, UrlRefusal};
-use faas_types::{AllowedTarget, EgressTarget, limits};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response, Url};
+use bytes::Bytes;
+use faas_ports::{Outbound, OutboundError, OutboundMessage, UrlRefusal, Wire};
+use faas_types::limits;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, HOST, USER_AGENT};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::lookup_host;
+use url::Url;
 
-use crate::Guard;
+use crate::tls::Tls;
+use crate::{Dialer, Guard};
 
 /// How long a look-up and a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -25,42 +33,61 @@ const ANSWER_READ: usize = 4 << 10;
 
 /// Posts over HTTP, one connection for each message.
 pub struct HttpOutbound {
-    guard: Arc<Guard>,
-    /// Made with the first message: most servers never send one, and the certificates of the machine take some
-    /// milliseconds to load.
-    client: OnceLock<Result<Client, String>>,
+    guard: Guard,
+    dialer: Arc<Dialer>,
+    tls: Tls,
 }
-
-/// Looks names up and passes on only what may be connected to.
-struct CheckedResolver(Arc<Guard>);
-
-/// A name without an address that may be sent to.
-#[derive(Debug)]
-struct NotAllowed(String);
 
 // === impl HttpOutbound ===
 
 impl HttpOutbound {
-    /// Posts to the public internet, and to what an operator allows, but for what the operator denies everybody.
+    /// Posts to where a guard lets it.
     #[must_use]
-    pub fn new(allowed: &[AllowedTarget], deny: Vec<EgressTarget>) -> Self {
-        Self { guard: Arc::new(Guard::new(allowed, deny)), client: OnceLock::new() }
+    pub fn new(guard: Guard, dialer: Arc<Dialer>) -> Self {
+        Self { guard, dialer, tls: Tls::default() }
     }
 
-    fn client(&self) -> Result<&Client, OutboundError> {
-        let made = self.client.get_or_init(|| {
-            Client::builder()
-                .no_proxy()
-                .redirect(Policy::none())
-                .dns_resolver(Arc::new(CheckedResolver(Arc::clone(&self.guard))))
-                .connect_timeout(CONNECT)
-                .timeout(WHOLE)
-                .pool_max_idle_per_host(0)
-                .user_agent(concat!("faas/", env!("CARGO_PKG_VERSION")))
-                .build()
-                .map_err(|error| chain(&error))
-        });
-        made.as_ref().map_err(|message| OutboundError::Failed(format!("no HTTP client: {message}")))
+    /// A connection to an address that was checked, which the host of the URL is or leads to.
+    async fn connect(&self, url: &Url, host: &str) -> Result<Box<dyn Wire>, OutboundError> {
+        let port = url.port_or_known_default().unwrap_or(80);
+        self.guard.refresh().await;
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        let (found, name): (Vec<SocketAddr>, _) = match address {
+            Ok(address) => (vec![SocketAddr::new(address, port)], None),
+            Err(_) => {
+                let found = tokio::time::timeout(LOOK_UP, lookup_host((host, port))).await;
+                (found.ok().and_then(Result::ok).map(Iterator::collect).unwrap_or_default(), Some(host))
+            }
+        };
+        let lets = |found: &SocketAddr| self.guard.rule(found.ip(), port, name).allowed;
+        let good: Vec<SocketAddr> = found.into_iter().filter(lets).collect();
+        if good.is_empty() {
+            return Err(OutboundError::Failed(unreachable(host)));
+        }
+        let failed = |error: io::Error| OutboundError::Failed(chain(&error));
+        let stream = self.dialer.tcp_to_any(&good).await.map_err(failed)?;
+        if url.scheme() == "https" { self.tls.over(stream, host).await.map_err(failed) } else { Ok(Box::new(stream)) }
+    }
+
+    async fn send(&self, url: &Url, host: &str, message: OutboundMessage) -> Result<u16, OutboundError> {
+        let connecting = tokio::time::timeout(CONNECT, self.connect(url, host));
+        let stream = connecting.await.map_err(|_| OutboundError::Failed("no connection in time".to_owned()))??;
+        let failed = |error: hyper::Error| OutboundError::Failed(chain(&error));
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+        let request = request(url, host, message)?;
+        let answering = async {
+            let response = sender.send_request(request).await?;
+            let status = response.status().as_u16();
+            drain(response).await;
+            Ok(status)
+        };
+        tokio::pin!(answering);
+        tokio::select! {
+            biased;
+            answer = &mut answering => answer.map_err(failed),
+            // It carries the answer, or says to the other why there is none.
+            _ = connection => answering.await.map_err(failed),
+        }
     }
 
     /// A URL that may be tried, with its host. Addresses are checked here, since the client looks only names up.
@@ -78,7 +105,7 @@ impl HttpOutbound {
         }
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| refuse("it has no host"))?.to_owned();
         if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>()
-            && !self.guard.lets(address)
+            && !self.guard.might_let(address, url.port_or_known_default().unwrap_or(80))
         {
             return Err(UrlRefusal(not_allowed(&host)));
         }
@@ -93,53 +120,50 @@ impl Outbound for HttpOutbound {
     }
 
     async fn post(&self, message: OutboundMessage) -> Result<u16, OutboundError> {
-        let (url, _) = self.read(&message.url).map_err(|refusal| OutboundError::Refused(refusal.0))?;
-        let mut request = self.client()?.post(url).body(message.body);
-        for (name, value) in message.headers {
-            request = request.header(name, value);
-        }
-        let response = request.send().await.map_err(|error| failure(&error))?;
-        let status = response.status().as_u16();
-        drain(response).await;
-        Ok(status)
+        let (url, host) = self.read(&message.url).map_err(|refusal| OutboundError::Refused(refusal.0))?;
+        let sending = tokio::time::timeout(WHOLE, self.send(&url, &host, message));
+        sending.await.unwrap_or_else(|_| Err(OutboundError::Failed("no answer in time".to_owned())))
     }
 }
 
+fn request(url: &Url, host: &str, message: OutboundMessage) -> Result<Request<Full<Bytes>>, OutboundError> {
+    let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let path = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header(HOST, authority)
+        .header(CONNECTION, "close")
+        .header(USER_AGENT, concat!("faas/", env!("CARGO_PKG_VERSION")));
+    for (name, value) in message.headers {
+        request = request.header(name, value);
+    }
+    // The URL is not repeated: it may hold a token.
+    request.body(Full::new(message.body)).map_err(|_| OutboundError::Failed("the request cannot be written".to_owned()))
+}
+
 /// What comes after the status is nobody's; a failure there is none of the message.
-async fn drain(mut response: Response) {
-    let mut left = ANSWER_READ;
-    while let Ok(Some(chunk)) = response.chunk().await {
-        match left.checked_sub(chunk.len()) {
+async fn drain(response: Response<Incoming>) {
+    let (mut body, mut left) = (response.into_body(), ANSWER_READ);
+    while let Some(Ok(frame)) = body.frame().await {
+        let read = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(read) {
             Some(rest) => left = rest,
             None => return,
         }
     }
 }
 
-fn failure(error: &reqwest::Error) -> OutboundError {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(NotAllowed(message)) = error.downcast_ref() {
-            return OutboundError::Failed(message.clone());
-        }
-        cause = error.source();
-    }
-    if error.is_timeout() {
-        let what = if error.is_connect() { "no connection in time" } else { "no answer in time" };
-        return OutboundError::Failed(what.to_owned());
-    }
-    OutboundError::Failed(chain(error))
-}
-
-/// An error with its causes, without the URL: it may hold a token.
-fn chain(error: &reqwest::Error) -> String {
-    let mut texts = Vec::new();
-    let mut cause: Option<&dyn Error> = error.source();
+/// An error with its causes.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut cause = error.source();
     while let Some(error) = cause {
         texts.push(error.to_string());
         cause = error.source();
     }
-    if texts.is_empty() { "the request failed".to_owned() } else { texts.join(": ") }
+    texts.dedup();
+    texts.join(": ")
 }
 
 fn not_allowed(host: &str) -> String {
@@ -151,46 +175,16 @@ fn unreachable(host: &str) -> String {
     format!("{host} has no address that callbacks may go to; the server's `callbacks.allow` can allow one")
 }
 
-// === impl CheckedResolver ===
-
-impl Resolve for CheckedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let guard = Arc::clone(&self.0);
-        Box::pin(async move {
-            let host = name.as_str();
-            let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((host, 0))).await;
-            let found: Vec<SocketAddr> = found.ok().and_then(Result::ok).map(Iterator::collect).unwrap_or_default();
-            let lets = |found: &SocketAddr| guard.rule(found.ip(), Some(host)).allowed;
-            let good: Vec<SocketAddr> = found.into_iter().filter(lets).collect();
-            if good.is_empty() {
-                return Err(Box::new(NotAllowed(unreachable(host))) as _);
-            }
-            Ok(Box::new(good.into_iter()) as Addrs)
-        })
-    }
-}
-
-// === impl NotAllowed ===
-
-impl std::fmt::Display for NotAllowed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Error for NotAllowed {}
-
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
 
     fn allowing(allowed: &[&str]) -> HttpOutbound {
-        let allowed: Vec<AllowedTarget> = allowed.iter().map(|text| text.parse().expect(text)).collect();
-        HttpOutbound::new(&allowed, Vec::new())
+        let allowed: Vec<faas_types::AllowedTarget> = allowed.iter().map(|text| text.parse().expect(text)).collect();
+        HttpOutbound::new(Guard::new(&allowed, Vec::new(), Arc::default()), Arc::default())
     }
 
     async fn post(outbound: &HttpOutbound, url: &str) -> Result<u16, OutboundError> {

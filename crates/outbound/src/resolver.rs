@@ -1,5 +1,6 @@
 //! Looks names up at the name servers of the machine, or at those that the operator names.
 
+mod answers;
 mod question;
 mod server;
 
@@ -16,10 +17,10 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 use crate::Nat64Prefix;
-
+use crate::seldom::Seldom;
+use answers::Answers;
 pub(crate) use question::busy;
 pub(crate) use server::{Answer, NameServer};
 
@@ -30,22 +31,20 @@ const FRESH: Duration = Duration::from_secs(5);
 const TRY: Duration = Duration::from_secs(2);
 /// How long a look-up may take with all its tries.
 const WHOLE: Duration = Duration::from_secs(8);
-/// Answers that are kept for all sandboxes together.
-const CACHED: u64 = 4_096;
-/// Look-ups at the same time; more have to wait.
-const AT_ONCE: usize = 1_024;
 /// Records of one answer that are passed on.
 const RECORDS_MAX: usize = 64;
 
 /// Looks names up. Everything that it knows is public: sandboxes share it.
+#[derive(Debug)]
 pub(crate) struct Upstream {
     servers: Vec<SocketAddr>,
     made: Mutex<Option<Made>>,
-    slots: Semaphore,
-    /// When it was said last that there is no name server to ask.
-    complained: Mutex<Option<Instant>>,
+    answers: Answers,
+    /// Says that there is no name server to ask: sandboxes decide how often they ask.
+    complaint: Seldom,
 }
 
+#[derive(Debug)]
 struct Made {
     resolver: Arc<TokioResolver>,
     checked: Instant,
@@ -72,27 +71,33 @@ impl Upstream {
     /// Asks these name servers; those of `/etc/resolv.conf` when there are none.
     #[must_use]
     pub(crate) fn new(servers: Vec<SocketAddr>) -> Self {
-        Self { servers, made: Mutex::new(None), slots: Semaphore::new(AT_ONCE), complained: Mutex::new(None) }
+        Self { servers, made: Mutex::new(None), answers: Answers::new(), complaint: Seldom::default() }
     }
 
     /// The aliases and addresses of a name: `A` or `AAAA` records with the `CNAME`s before them.
     pub(crate) async fn look_up(&self, name: &Name, kind: RecordType) -> Found {
-        let looking = async {
-            let Ok(_slot) = self.slots.acquire().await else { return Found::Failed };
-            match self.resolver() {
-                // The dot at the end keeps search domains off.
-                Ok(resolver) => {
-                    let mut name = name.clone();
-                    name.set_fqdn(true);
-                    found(resolver.lookup(name, kind).await, kind)
+        // The dot at the end keeps search domains off.
+        let mut name = name.to_lowercase();
+        name.set_fqdn(true);
+        if let Some(found) = self.answers.get(&name, kind, Instant::now()) {
+            return found;
+        }
+        let resolver = match self.resolver() {
+            Ok(resolver) => resolver,
+            Err(error) => {
+                if self.complaint.is_due() {
+                    tracing::warn!(%error, "functions have no name server; name one in egress.resolvers");
                 }
-                Err(error) => {
-                    self.complain(&error);
-                    Found::Failed
-                }
+                return Found::Failed;
             }
         };
-        tokio::time::timeout(WHOLE, looking).await.unwrap_or(Found::Failed)
+        let looking = tokio::time::timeout(WHOLE, resolver.lookup(name.clone(), kind));
+        let Ok(answer) = looking.await else { return Found::Failed };
+        let (found, lasts) = found(answer, kind);
+        if let Some(lasts) = lasts {
+            self.answers.keep((name, kind), found.clone(), lasts, Instant::now());
+        }
+        found
     }
 
     /// How this site translates addresses of IPv4 (RFC 7050); `None` where nobody answers.
@@ -113,15 +118,6 @@ impl Upstream {
             }
         }
         Some(prefixes)
-    }
-
-    /// Once a minute: sandboxes decide how often they ask.
-    fn complain(&self, error: &io::Error) {
-        let mut complained = self.complained.lock();
-        if complained.is_none_or(|at| at.elapsed() > Duration::from_secs(60)) {
-            *complained = Some(Instant::now());
-            tracing::warn!(%error, "functions have no name server; name one in egress.resolvers");
-        }
     }
 
     fn resolver(&self) -> io::Result<Arc<TokioResolver>> {
@@ -157,9 +153,8 @@ fn build(servers: &[SocketAddr]) -> io::Result<TokioResolver> {
     options.timeout = TRY;
     options.attempts = 2;
     options.edns0 = true;
-    options.cache_size = CACHED;
-    options.positive_max_ttl = Some(Duration::from_secs(3_600));
-    options.negative_max_ttl = Some(Duration::from_secs(60));
+    // Its cache puts answers together from answers to other questions, and loses aliases on the way that a rule may be about.
+    options.cache_size = 0;
     options.try_tcp_on_error = true;
     options.preserve_intermediates = true;
     // A forged answer has to guess the letters' case too. What the machine's own file says is ruled on as any answer is.
@@ -178,21 +173,21 @@ fn at(server: SocketAddr) -> NameServerConfig {
     NameServerConfig::new(server.ip(), true, connections)
 }
 
-fn found(answer: Result<hickory_resolver::lookup::Lookup, NetError>, kind: RecordType) -> Found {
+/// What was answered, and for how long that counts.
+fn found(answer: Result<hickory_resolver::lookup::Lookup, NetError>, kind: RecordType) -> (Found, Option<Duration>) {
+    let seconds = |ttl: u32| Some(Duration::from_secs(ttl.into()));
     match answer {
         Ok(answer) => {
             let is_kept = |record: &&Record| record.record_type() == kind || record.record_type() == RecordType::CNAME;
             let records: Vec<Record> = answer.answers().iter().filter(is_kept).take(RECORDS_MAX).cloned().collect();
-            if records.is_empty() { Found::Empty } else { Found::Records(records) }
+            let lasts = records.iter().map(|record| record.ttl).min().and_then(seconds);
+            if records.is_empty() { (Found::Empty, None) } else { (Found::Records(records), lasts) }
         }
         Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
-            if none.response_code == ResponseCode::NXDomain {
-                Found::NoSuchName
-            } else {
-                Found::Empty
-            }
+            let found = if none.response_code == ResponseCode::NXDomain { Found::NoSuchName } else { Found::Empty };
+            (found, none.negative_ttl.and_then(seconds))
         }
-        Err(_) => Found::Failed,
+        Err(_) => (Found::Failed, None),
     }
 }
 

@@ -12,7 +12,8 @@ use faas_types::{EgressHost, EgressPolicy, EgressTarget, NetworkName, ProjectId,
 use crate::HostAddresses;
 use crate::shut::{embedded, shut};
 
-/// The port of QUIC, whose names are not read: rules by name leave it out unless they say `udp://`.
+/// The port of QUIC, whose names are not read: rules by name let it through only where they say `udp://`, and shut it where
+/// they deny.
 const QUIC: u16 = 443;
 
 /// The rules of a server's operator.
@@ -97,6 +98,10 @@ pub enum Rule {
     Shut(&'static str),
     /// A rule of the function denies it.
     Deny(EgressTarget),
+    /// A name is denied, and names of QUIC cannot be seen.
+    Unseen(EgressTarget),
+    /// A name leads to no address that may be reached, or to nothing.
+    Nowhere,
     /// A rule of the function allows it.
     Allow(EgressTarget),
     /// A private network that the function asked for.
@@ -116,27 +121,36 @@ impl Rules<'_> {
         // A translated address is what it leads to as well: neither form gets around a rule on the other.
         let inside = embedded(attempt.address, self.host).map(IpAddr::V4);
         let ends = || std::iter::once(attempt.address).chain(inside);
-        if let Some(rule) = self.operator.deny.iter().find(|rule| ends().any(|end| attempt.is_denied_by(rule, end))) {
-            return Ruling::refused(Rule::OperatorDeny(rule.clone()), "egress.deny in the server's configuration");
+        let deny = |rules: &[EgressTarget]| {
+            rules.iter().find(|rule| ends().any(|end| attempt.is_denied_by(rule, end))).cloned()
+        };
+        let unseen = |rules: &[EgressTarget]| rules.iter().find(|rule| attempt.may_be_quic_to(rule)).cloned();
+        let own = &self.operator.deny;
+        if let Some(rule) = deny(own).map(Rule::OperatorDeny).or_else(|| unseen(own).map(Rule::Unseen)) {
+            return Ruling::refused(rule, "egress.deny in the server's configuration");
         }
         if let Some(what) = ends().find_map(|end| self.is_shut(attempt, end)) {
             return Ruling::refused(Rule::Shut(what), self.operator.open_key.as_str());
         }
-        if let Some(rule) = self.policy.deny.iter().find(|rule| ends().any(|end| attempt.is_denied_by(rule, end))) {
-            return Ruling::refused(Rule::Deny(rule.clone()), "egress.deny in the function's manifest");
+        let own = &self.policy.deny;
+        if let Some(rule) = deny(own).map(Rule::Deny).or_else(|| unseen(own).map(Rule::Unseen)) {
+            return Ruling::refused(rule, "egress.deny in the function's manifest");
         }
         self.allows(attempt)
     }
 
     fn allows<N: AsRef<str>>(&self, attempt: &Attempt<'_, N>) -> Ruling {
-        let granted = self.granted().find(|(_, rule)| attempt.is_allowed_by(rule)).map(|(name, _)| name.clone());
+        let granted =
+            self.granted().find(|(_, rule)| attempt.is_let_by(rule, attempt.address)).map(|(name, _)| name.clone());
         let (rule, allowed) = match (granted, &self.policy.allow) {
             (Some(name), _) => (Rule::Network(name), true),
             (None, None) => (Rule::Default, true),
             (None, Some(list)) => {
                 // By address where both would do: names have to be checked again in what the client sends.
                 let fits = |by_name: bool| {
-                    list.iter().find(|rule| rule.is_by_name() == by_name && attempt.is_allowed_by(rule)).cloned()
+                    list.iter()
+                        .find(|rule| rule.is_by_name() == by_name && attempt.is_let_by(rule, attempt.address))
+                        .cloned()
                 };
                 fits(false).or_else(|| fits(true)).map_or((Rule::Unlisted, false), |rule| (Rule::Allow(rule), true))
             }
@@ -154,7 +168,7 @@ impl Rules<'_> {
                 EgressHost::Network { bits, .. } => !is_own || *bits == if end.is_ipv4() { 32 } else { 128 },
                 _ => true,
             };
-            is_meant && attempt.fits(rule, end)
+            is_meant && attempt.is_let_by(rule, end)
         };
         let is_open = self.operator.open.iter().any(opens) || self.granted().any(|(_, rule)| opens(rule));
         (!is_open).then_some(what)
@@ -200,15 +214,15 @@ impl Rules<'_> {
         Ruling { allowed: false, rule: Rule::Unlisted, key }
     }
 
-    /// Whether the name that a client gives has to be looked at before a connection may go on.
+    /// Whether the name that a client gives has to be looked at before a connection may go on: where it is made for its
+    /// names alone, whichever rule is by name, and where a name is denied that may be behind any address.
     #[must_use]
-    pub fn must_check_name(&self, ruling: &Ruling) -> bool {
-        let by_name = match &ruling.rule {
-            Rule::Allow(rule) => rule.is_by_name(),
-            Rule::Network(name) => self.granted().any(|(own, rule)| own == name && rule.is_by_name()),
-            _ => false,
+    pub fn must_check_name<N: AsRef<str>>(&self, attempt: &Attempt<'_, N>) -> bool {
+        let without = Attempt { names: &attempt.names[..0], ..*attempt };
+        let is_about = |rule: &EgressTarget| {
+            rule.is_by_name() && attempt.port.is_none_or(|port| fits_kind(rule, attempt.transport, port))
         };
-        by_name || self.operator.deny.iter().chain(&self.policy.deny).any(EgressTarget::is_by_name)
+        self.operator.deny.iter().chain(&self.policy.deny).any(is_about) || !self.rule(&without).allowed
     }
 }
 
@@ -241,9 +255,18 @@ impl<N: AsRef<str>> Attempt<'_, N> {
         (self.port.is_some() || rule.ports.is_none()) && self.fits(rule, end)
     }
 
-    fn is_allowed_by(&self, rule: &EgressTarget) -> bool {
-        let is_quic = self.transport == Transport::Udp && self.port == Some(QUIC);
-        self.fits(rule, self.address) && !(is_quic && rule.is_by_name() && rule.transport.is_none())
+    /// Whether a rule lets this connection through, or opens an address that it ends at.
+    fn is_let_by(&self, rule: &EgressTarget, end: IpAddr) -> bool {
+        self.fits(rule, end) && !(self.is_quic() && rule.is_by_name() && rule.transport.is_none())
+    }
+
+    /// Whether it could be a QUIC connection to a name that a rule denies, whatever name led to the address.
+    fn may_be_quic_to(&self, rule: &EgressTarget) -> bool {
+        self.is_quic() && rule.is_by_name() && fits_kind(rule, Transport::Udp, QUIC)
+    }
+
+    fn is_quic(&self) -> bool {
+        self.transport == Transport::Udp && self.port == Some(QUIC)
     }
 }
 
@@ -277,6 +300,8 @@ impl fmt::Display for Rule {
             Self::OperatorDeny(rule) => write!(f, "the server's operator denies {rule}"),
             Self::Shut(what) => write!(f, "the address is not of the public internet: {what}"),
             Self::Deny(rule) => write!(f, "the function denies {rule}"),
+            Self::Unseen(rule) => write!(f, "{rule} is denied, and QUIC does not show which name it is for"),
+            Self::Nowhere => f.write_str("the name has no address of the public internet"),
             Self::Allow(rule) => write!(f, "the function allows {rule}"),
             Self::Network(name) => write!(f, "private network {name}"),
             Self::Unlisted => f.write_str("no rule of the function allows it"),

@@ -52,6 +52,10 @@ const SHUT_6: [(Ipv6Addr, u32, &str); 18] = [
     (Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8, "multicast ff00::/8"),
 ];
 
+/// Any address of IPv6 may lead to one of IPv4, before the site's own translation is known.
+const UNCERTAIN: &str =
+    "it may be a translated address of IPv4, as no name server has said yet how this site translates";
+
 /// What an address is instead of the public internet; `None` for the public internet.
 pub(crate) fn shut(address: IpAddr, host: &HostAddresses) -> Option<&'static str> {
     let special = match address {
@@ -67,14 +71,15 @@ pub(crate) fn shut(address: IpAddr, host: &HostAddresses) -> Option<&'static str
             };
             let found = SHUT_6.iter().find(|(network, bits, _)| of(*network, *bits)).map(|(_, _, what)| *what);
             let global = of(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
-            let translated = host.nat64.iter().any(|prefix| prefix.embedded(address).is_some());
+            let translated = host.nat64.iter().flatten().any(|prefix| prefix.embedded(address).is_some());
             found
                 .or((!global).then_some("network outside of 2000::/3"))
                 .or(translated.then_some("translated address of IPv4 of this site"))
         }
     };
+    let is_uncertain = address.is_ipv6() && host.has_ipv6 && host.nat64.is_none();
     // Loopback keeps its own name.
-    special.or(host.own.contains(&address).then_some("address of this server"))
+    special.or(host.own.contains(&address).then_some("address of this server")).or(is_uncertain.then_some(UNCERTAIN))
 }
 
 /// The address of IPv4 that packets to an address of IPv6 end at, by whatever translation.
@@ -89,6 +94,6 @@ pub(crate) fn embedded(address: IpAddr, host: &HostAddresses) -> Option<Ipv4Addr
         [0x2002, high, next, ..] => Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(next))),
         // Teredo writes its client's address with all bits turned.
         [0x2001, 0, ..] => Some(Ipv4Addr::from_bits(!low().to_bits())),
-        _ => host.nat64.iter().find_map(|prefix| prefix.embedded(address)),
+        _ => host.nat64.iter().flatten().find_map(|prefix| prefix.embedded(address)),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use faas_types::{EgressTarget, NetworkName, ProjectId, limits};
+use faas_types::{EgressProxy, EgressTarget, NetworkName, ProjectId, limits};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -24,6 +24,9 @@ pub struct EgressSection {
     pub networks: BTreeMap<NetworkName, PrivateNetwork>,
     /// The addresses of this machine that connections are made from; the system's choice when absent.
     pub source_address: SourceAddress,
+    /// What connections are made through; nothing when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<EgressProxy>,
     /// The name servers that names are looked up at; those of `/etc/resolv.conf` when empty.
     pub resolvers: Vec<ResolverAddress>,
     /// Connections of one instance at a time.
@@ -73,6 +76,7 @@ pub struct EgressOverrides {
     pub deny: Option<Vec<EgressTarget>>,
     pub networks: Option<BTreeMap<NetworkName, PrivateNetwork>>,
     pub source_address: Option<SourceAddress>,
+    pub proxy: Option<EgressProxy>,
     pub resolvers: Option<Vec<ResolverAddress>>,
     pub connections: Option<u32>,
     pub project_connections: Option<u32>,
@@ -92,6 +96,7 @@ impl EgressOverrides {
             // A network is a list with a name: the file alone holds them.
             networks: None,
             source_address: parsed(env, "FAAS_EGRESS_SOURCE_ADDRESS")?,
+            proxy: parsed(env, "FAAS_EGRESS_PROXY")?,
             resolvers: parsed(env, "FAAS_EGRESS_RESOLVERS")?.map(|List(list)| list),
             connections: parsed(env, "FAAS_EGRESS_CONNECTIONS")?,
             project_connections: parsed(env, "FAAS_EGRESS_PROJECT_CONNECTIONS")?,
@@ -112,6 +117,7 @@ impl Default for EgressSection {
             deny: Vec::new(),
             networks: BTreeMap::new(),
             source_address: SourceAddress::default(),
+            proxy: None,
             resolvers: Vec::new(),
             connections: 2_048,
             project_connections: 16_384,
@@ -134,6 +140,7 @@ impl EgressSection {
         set(&mut self.deny, layer.deny);
         set(&mut self.networks, layer.networks);
         set(&mut self.source_address, layer.source_address);
+        self.proxy = layer.proxy.or(self.proxy.take());
         set(&mut self.resolvers, layer.resolvers);
         set(&mut self.connections, layer.connections);
         set(&mut self.project_connections, layer.project_connections);

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::bucket::Bucket;
 use super::denials::Denials;
+use super::underway::Turn;
 use super::{BrokerLimits, Shared};
 use crate::names::NameMemory;
 use crate::resolver::Answer;
@@ -67,7 +68,10 @@ struct Used {
 pub(super) struct ConnectionPermit(Arc<Instance>);
 
 /// A look-up of an instance that counts.
-pub(super) struct QueryPermit(Arc<Instance>);
+pub(super) struct QueryPermit {
+    instance: Arc<Instance>,
+    _turn: Turn,
+}
 
 /// Where a connection leads.
 #[derive(Clone, Copy, Debug)]
@@ -147,16 +151,12 @@ impl Instance {
         Rules { operator: &shared.operator, policy, project: Some(self.owner.project), host }
     }
 
-    /// Rules on a connection now, with the names that it may have.
+    /// Rules on a connection now: the names that it may have, and whether the one that its client gives has to be looked at.
     ///
     /// # Errors
     /// When it may not be made; that was told.
-    pub(super) async fn rule(
-        self: &Arc<Self>,
-        shared: &Shared,
-        to: Destination,
-    ) -> Result<(Ruling, Vec<Arc<str>>), ()> {
-        let (policy, host) = (self.policy(), shared.host_now());
+    pub(super) async fn rule(self: &Arc<Self>, shared: &Shared, to: Destination) -> Result<(Vec<Arc<str>>, bool), ()> {
+        let (policy, host) = (self.policy(), shared.host.known());
         let rules = self.rules(shared, &policy, &host);
         let now = Instant::now();
         let mut names = self.names.lock().of(to.address, now);
@@ -164,7 +164,7 @@ impl Instance {
         let lapsed = self.names.lock().lapsed(to.address, now);
         if !ruling.allowed && !lapsed.is_empty() {
             for name in lapsed.into_iter().filter(|name| rules.rule_on_name(name, None).allowed).take(LAPSED_MAX) {
-                let Some(_permit) = self.query() else { break };
+                let Some(_permit) = self.query(shared) else { break };
                 let found = shared.names.addresses(&name, to.address.is_ipv4(), &rules).await;
                 self.learn(&name, &found);
             }
@@ -173,7 +173,8 @@ impl Instance {
             ruling = to.ruled(&rules, &names);
         }
         if ruling.allowed {
-            return Ok((ruling, names));
+            let is_by_name = rules.must_check_name(&to.attempt(&names));
+            return Ok((names, is_by_name));
         }
         self.deny(names.first().map(|name| &**name), to, &ruling);
         Err(())
@@ -181,7 +182,7 @@ impl Instance {
 
     /// Rules on the name that a client gives for a connection, as if that name alone led there.
     pub(super) fn rule_on_sni(&self, shared: &Shared, to: Destination, sni: &str) -> bool {
-        let (policy, host) = (self.policy(), shared.host_now());
+        let (policy, host) = (self.policy(), shared.host.known());
         let ruling = to.ruled(&self.rules(shared, &policy, &host), &[sni]);
         if !ruling.allowed {
             self.deny(Some(sni), to, &ruling);
@@ -191,12 +192,13 @@ impl Instance {
 
     /// Whether a connection that is open may stay.
     pub(super) fn still_allows(&self, shared: &Shared, to: Destination, names: &[Arc<str>], sni: Option<&str>) -> bool {
-        let (policy, host) = (self.policy(), shared.host_now());
+        let (policy, host) = (self.policy(), shared.host.known());
         let rules = self.rules(shared, &policy, &host);
         let by_sni = sni.map(|sni| to.ruled(&rules, &[sni])).filter(|ruling| !ruling.allowed);
         let ruling = to.ruled(&rules, names);
         // A name that was looked at counts where the rule is about names.
-        let refused = if ruling.allowed { by_sni.filter(|_| rules.must_check_name(&ruling)) } else { Some(ruling) };
+        let refused =
+            if ruling.allowed { by_sni.filter(|_| rules.must_check_name(&to.attempt(names))) } else { Some(ruling) };
         if let Some(ruling) = &refused {
             self.deny(sni.or_else(|| names.first().map(|name| &**name)), to, ruling);
         }
@@ -284,8 +286,27 @@ impl Instance {
         Some(ConnectionPermit(Arc::clone(self)))
     }
 
+    /// Room for one more connection under way, of all instances together.
+    pub(super) fn connecting(&self, shared: &Shared, to: Destination) -> Option<Turn> {
+        let turn = shared.connecting.begin(self.owner.project);
+        if turn.is_none() {
+            let rule = "the project has its share of the server's connections that wait for their far ends".to_owned();
+            let key = "wait until some stand, or have failed".to_owned();
+            self.tell(to.address.to_string(), Some(to.port), to.transport.as_str(), rule, key);
+        }
+        turn
+    }
+
+    /// Tells that datagrams do not go by a proxy.
+    pub(super) fn deny_datagrams(&self, to: Destination, name: Option<&str>) {
+        let host = name.map_or_else(|| to.address.to_string(), str::to_owned);
+        let rule = "the server's connections go through a proxy, which carries no datagrams".to_owned();
+        let key = "use TCP, or remove egress.proxy from the server's configuration".to_owned();
+        self.tell(host, Some(to.port), to.transport.as_str(), rule, key);
+    }
+
     /// Room for one more look-up.
-    pub(super) fn query(self: &Arc<Self>) -> Option<QueryPermit> {
+    pub(super) fn query(self: &Arc<Self>, shared: &Shared) -> Option<QueryPermit> {
         let now = Instant::now();
         for (share, whose, prefix) in [(&self.own, "instance", ""), (&*self.project, "project", "project_")] {
             if !share.asks.lock().take(now) {
@@ -302,7 +323,14 @@ impl Instance {
             self.own.queries.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(QueryPermit(Arc::clone(self)))
+        match shared.queries.begin(self.owner.project) {
+            Some(turn) => Some(QueryPermit { instance: Arc::clone(self), _turn: turn }),
+            None => {
+                self.own.queries.fetch_sub(1, Ordering::Relaxed);
+                self.project.queries.fetch_sub(1, Ordering::Relaxed);
+                None
+            }
+        }
     }
 
     /// A connection stands: its names stay known while it does.
@@ -349,7 +377,11 @@ impl Instance {
 
 impl Destination {
     fn ruled<N: AsRef<str>>(self, rules: &Rules<'_>, names: &[N]) -> Ruling {
-        rules.rule(&Attempt { transport: self.transport, address: self.address, port: Some(self.port), names })
+        rules.rule(&self.attempt(names))
+    }
+
+    fn attempt<N: AsRef<str>>(self, names: &[N]) -> Attempt<'_, N> {
+        Attempt { transport: self.transport, address: self.address, port: Some(self.port), names }
     }
 }
 
@@ -357,7 +389,10 @@ impl Destination {
 fn advice(host: &str, to: Option<Destination>, ruling: &Ruling) -> String {
     let key = ruling.key;
     match &ruling.rule {
-        Rule::OperatorDeny(rule) | Rule::Deny(rule) => format!("remove \"{rule}\" from {key}"),
+        Rule::Unseen(rule) if rule.transport.is_none() => {
+            format!("use TCP, or write \"tcp://{rule}\" in {key}, which leaves QUIC open to every name")
+        }
+        Rule::OperatorDeny(rule) | Rule::Deny(rule) | Rule::Unseen(rule) => format!("remove \"{rule}\" from {key}"),
         _ => {
             let of = match host.parse::<IpAddr>() {
                 Ok(address) => EgressHost::network(address, u8::MAX),
@@ -383,8 +418,8 @@ impl Drop for ConnectionPermit {
 
 impl Drop for QueryPermit {
     fn drop(&mut self) {
-        self.0.own.queries.fetch_sub(1, Ordering::Relaxed);
-        self.0.project.queries.fetch_sub(1, Ordering::Relaxed);
+        self.instance.own.queries.fetch_sub(1, Ordering::Relaxed);
+        self.instance.project.queries.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

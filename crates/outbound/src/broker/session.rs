@@ -16,9 +16,9 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::Shared;
-use super::connect::connect;
 use super::instance::{ConnectionPermit, Destination, Instance};
 use super::orphans::orphans;
+use super::underway::Turn;
 use crate::resolver::busy;
 
 /// Messages to the process that wait.
@@ -55,7 +55,10 @@ struct Flow {
 }
 
 enum FlowState {
-    Connecting(AbortHandle),
+    Connecting {
+        task: AbortHandle,
+        _turn: Turn,
+    },
     Open {
         names: Vec<Arc<str>>,
         /// The name that its client gave; `None` before, and where there is none.
@@ -139,18 +142,21 @@ impl Session {
                     Protocol::Tcp => Transport::Tcp,
                     Protocol::Udp => Transport::Udp,
                 };
-                let permit = self.instance(sandbox).filter(|_| port != 0).and_then(|instance| {
+                let permits = self.instance(sandbox).filter(|_| port != 0).and_then(|instance| {
                     let to = Destination { transport, address, port };
-                    instance.connection(to).map(|permit| (instance, to, permit))
+                    let permit = instance.connection(to)?;
+                    let turn = instance.connecting(&self.shared, to)?;
+                    Some((instance, to, permit, turn))
                 });
-                match permit {
-                    Some((instance, to, permit)) => self.begin(flow, instance, to, permit, tasks),
+                match permits {
+                    Some((instance, to, permit, turn)) => self.begin(flow, instance, to, (permit, turn), tasks),
                     None => self.say(ServerMessage::Refused { flow, how: Refusal::Denied }).await,
                 }
             }
             NetMessage::Resolve { sandbox, query, bytes, over_tcp } => {
-                let permit =
-                    self.instance(sandbox).and_then(|instance| instance.query().map(|permit| (instance, permit)));
+                let permit = self
+                    .instance(sandbox)
+                    .and_then(|instance| instance.query(&self.shared).map(|permit| (instance, permit)));
                 let Some((instance, permit)) = permit else {
                     return self.say(ServerMessage::Answered { query, bytes: busy(&bytes) }).await;
                 };
@@ -200,7 +206,7 @@ impl Session {
         flow: u64,
         instance: Arc<Instance>,
         to: Destination,
-        permit: ConnectionPermit,
+        (permit, turn): (ConnectionPermit, Turn),
         tasks: &mut JoinSet<()>,
     ) -> Result<(), Broken> {
         let mut flows = self.flows.lock();
@@ -210,7 +216,7 @@ impl Session {
         let (session, of) = (Arc::clone(self), Arc::clone(&instance));
         // The task finds the flow there: the lock is held until then.
         let task = tasks.spawn(async move { session.connect(flow, &of, to).await });
-        flows.insert(flow, Flow { instance, to, state: FlowState::Connecting(task), _permit: permit });
+        flows.insert(flow, Flow { instance, to, state: FlowState::Connecting { task, _turn: turn }, _permit: permit });
         Ok(())
     }
 
@@ -235,14 +241,22 @@ impl Session {
     }
 
     async fn make(&self, instance: &Arc<Instance>, to: Destination) -> Result<(OwnedFd, Vec<Arc<str>>, bool), Refusal> {
-        if to.address.is_ipv6() {
-            self.shared.learn_translation().await;
-        }
-        let (ruling, names) = instance.rule(&self.shared, to).await.map_err(|()| Refusal::Denied)?;
-        let check_name = to.transport == Transport::Tcp && self.shared.must_check_name(instance, &ruling);
-        let from = self.shared.source.of(to.address).ok_or(Refusal::Unreachable)?;
-        match connect(to.transport, (to.address, to.port).into(), from).await {
-            Ok(socket) => Ok((socket, names, check_name)),
+        self.shared.host.refresh().await;
+        let (names, is_by_name) = instance.rule(&self.shared, to).await.map_err(|()| Refusal::Denied)?;
+        let address = (to.address, to.port).into();
+        let made = match to.transport {
+            Transport::Tcp => match self.shared.dialer.tcp(address).await {
+                Ok(stream) => stream.into_std().map(OwnedFd::from),
+                Err(error) => Err(error),
+            },
+            Transport::Udp if !self.shared.dialer.has_datagrams() => {
+                instance.deny_datagrams(to, names.first().map(|name| &**name));
+                return Err(Refusal::Denied);
+            }
+            Transport::Udp => self.shared.dialer.udp(address),
+        };
+        match made {
+            Ok(socket) => Ok((socket, names, to.transport == Transport::Tcp && is_by_name)),
             Err(error) => Err(match error.kind() {
                 io::ErrorKind::ConnectionRefused => Refusal::Refused,
                 io::ErrorKind::TimedOut => Refusal::TimedOut,
@@ -402,7 +416,7 @@ async fn write(socket: &UnixStream, mut queue: mpsc::Receiver<Outgoing>) -> Resu
 impl Flow {
     fn end(self) {
         match self.state {
-            FlowState::Connecting(task) => task.abort(),
+            FlowState::Connecting { task, .. } => task.abort(),
             FlowState::Open { .. } => self.instance.closed(self.to),
         }
     }

@@ -19,7 +19,7 @@ const OWN_TTL: u32 = 60;
 
 /// Answers the queries of sandboxes.
 pub(crate) struct NameServer {
-    pub(crate) upstream: Upstream,
+    pub(crate) upstream: Arc<Upstream>,
 }
 
 /// What is answered, and what follows from it.
@@ -68,11 +68,36 @@ impl NameServer {
             _ => return of(ResponseCode::NoError),
         }
         match self.upstream.look_up(question.query().name(), kind).await {
-            Found::Records(records) => answer(&question, host, &records, rules),
-            Found::Empty => of(ResponseCode::NoError),
-            Found::NoSuchName => of(ResponseCode::NXDomain),
             Found::Failed => of(ResponseCode::ServFail),
+            Found::NoSuchName => nowhere(&question, host, rules),
+            Found::Empty => self.without(&question, host, kind, rules).await,
+            Found::Records(records) => match checked(&host, &records, rules) {
+                Err(ruling) => Answer { denied: Some((host, ruling)), ..of(ResponseCode::NXDomain) },
+                Ok(good) if good.addresses.is_empty() => self.without(&question, host, kind, rules).await,
+                Ok(Checked { records, addresses }) => Answer {
+                    bytes: question.answer(ResponseCode::NoError, records),
+                    learned: Some(Learned { name: host.into(), addresses }),
+                    denied: None,
+                },
+            },
         }
+    }
+
+    /// The answer for a name without an address of this kind that may be reached: there is such a name only where it has
+    /// one of the other kind.
+    async fn without(&self, question: &Question, host: String, kind: RecordType, rules: &Rules<'_>) -> Answer {
+        let other = if kind == RecordType::A { RecordType::AAAA } else { RecordType::A };
+        let has_other = match self.upstream.look_up(question.query().name(), other).await {
+            Found::Records(records) => checked(&host, &records, rules).is_ok_and(|good| !good.addresses.is_empty()),
+            Found::Empty | Found::NoSuchName => false,
+            Found::Failed => {
+                return Answer { bytes: question.answer(ResponseCode::ServFail, Vec::new()), ..Answer::default() };
+            }
+        };
+        if has_other {
+            return Answer { bytes: question.answer(ResponseCode::NoError, Vec::new()), ..Answer::default() };
+        }
+        nowhere(question, host, rules)
     }
 
     /// The addresses that a name leads to now and that may be reached.
@@ -90,23 +115,12 @@ impl NameServer {
 struct Checked {
     records: Vec<Record>,
     addresses: Vec<(IpAddr, Duration)>,
-    denied: Option<Ruling>,
 }
 
-fn answer(question: &Question, host: String, records: &[Record], rules: &Rules<'_>) -> Answer {
-    match checked(&host, records, rules) {
-        Ok(Checked { records, addresses, denied }) => Answer {
-            bytes: question.answer(ResponseCode::NoError, records),
-            // An answer without any address says why, the others need not.
-            denied: denied.filter(|_| addresses.is_empty()).map(|ruling| (host.clone(), ruling)),
-            learned: (!addresses.is_empty()).then(|| Learned { name: host.into(), addresses }),
-        },
-        Err(ruling) => Answer {
-            bytes: question.answer(ResponseCode::NXDomain, Vec::new()),
-            denied: Some((host, ruling)),
-            learned: None,
-        },
-    }
+/// The same whether a name leads inside or nowhere: programs must not learn which names there are inside.
+fn nowhere(question: &Question, host: String, rules: &Rules<'_>) -> Answer {
+    let ruling = Ruling { allowed: false, rule: Rule::Nowhere, key: rules.operator.open_key.as_str() };
+    Answer { bytes: question.answer(ResponseCode::NXDomain, Vec::new()), denied: Some((host, ruling)), learned: None }
 }
 
 /// Leaves out what may not be reached at any port.
@@ -114,7 +128,7 @@ fn answer(question: &Question, host: String, records: &[Record], rules: &Rules<'
 /// # Errors
 /// The rule that denies a name on the way.
 fn checked(host: &str, records: &[Record], rules: &Rules<'_>) -> Result<Checked, Ruling> {
-    let (mut kept, mut addresses, mut denied) = (Vec::new(), Vec::new(), None);
+    let (mut kept, mut addresses) = (Vec::new(), Vec::new());
     for record in records {
         let ttl = record.ttl.min(TTL_MAX);
         let keep = |data: &RData| Record::from_rdata(record.name.clone(), ttl, data.clone());
@@ -127,17 +141,13 @@ fn checked(host: &str, records: &[Record], rules: &Rules<'_>) -> Result<Checked,
         }
         let Some(address) = address_of(record) else { continue };
         let names = [host];
-        let ruled = [Transport::Tcp, Transport::Udp]
-            .map(|transport| rules.rule(&Attempt { transport, address, port: None, names: &names }));
-        match ruled {
-            [tcp, udp] if !tcp.allowed && !udp.allowed => denied = Some(tcp),
-            _ => {
-                kept.push(keep(&record.data));
-                addresses.push((address, Duration::from_secs(u64::from(ttl))));
-            }
+        let lets = |transport| rules.rule(&Attempt { transport, address, port: None, names: &names }).allowed;
+        if lets(Transport::Tcp) || lets(Transport::Udp) {
+            kept.push(keep(&record.data));
+            addresses.push((address, Duration::from_secs(u64::from(ttl))));
         }
     }
-    Ok(Checked { records: kept, addresses, denied })
+    Ok(Checked { records: kept, addresses })
 }
 
 /// The sandbox itself, whatever the world says.

@@ -20,7 +20,7 @@ fn ip(text: &str) -> IpAddr {
 fn host() -> HostAddresses {
     let nat64 = Nat64Prefix::found("2a00:64::192.0.0.170".parse::<Ipv6Addr>().expect("an address"));
     let own = ["127.0.0.1", "203.0.112.9", "10.9.0.1", "2a00:1::9"].map(ip).to_vec();
-    HostAddresses { own, nat64: nat64.into_iter().collect(), has_ipv6: true }
+    HostAddresses { own, nat64: Some(nat64.into_iter().collect()), has_ipv6: true }
 }
 
 fn policy(allow: Option<&[&str]>, deny: &[&str]) -> EgressPolicy {
@@ -44,61 +44,16 @@ fn ruled(
     rules.rule(&Attempt { transport, address: ip(to.0), port: Some(to.1), names })
 }
 
-/// Addresses that are not the public internet, with the word of the rule that shuts them.
-const SHUT: [(&str, &str); 52] = [
-    ("0.0.0.0", "this host"),
-    ("0.1.2.3", "this host"),
-    ("127.0.0.1", "loopback"),
-    ("127.255.0.1", "loopback"),
-    ("10.1.2.3", "private network"),
-    ("172.16.0.1", "private network"),
-    ("172.31.255.255", "private network"),
-    ("192.168.1.1", "private network"),
-    ("169.254.169.254", "metadata"),
-    ("169.254.170.2", "metadata"),
-    ("168.63.129.16", "metadata"),
-    ("100.100.100.200", "metadata"),
-    ("169.254.1.1", "link-local"),
-    ("100.64.0.1", "provider's network"),
-    ("100.127.255.255", "provider's network"),
-    ("192.0.0.192", "protocol assignments"),
-    ("192.0.2.1", "documentation"),
-    ("198.51.100.1", "documentation"),
-    ("203.0.113.9", "documentation"),
-    ("192.88.99.1", "6to4"),
-    ("198.18.0.1", "benchmarking"),
-    ("224.0.0.1", "multicast"),
-    ("239.1.1.1", "multicast"),
-    ("240.0.0.1", "reserved"),
-    ("255.255.255.255", "broadcast"),
-    ("203.0.112.9", "address of this server"),
-    ("2a00:1::9", "address of this server"),
-    ("::", "this host"),
-    ("::1", "loopback"),
-    ("::ffff:127.0.0.1", "mapped"),
-    ("::ffff:10.0.0.1", "mapped"),
-    ("::ffff:8.8.8.8", "mapped"),
-    ("::ffff:0:127.0.0.1", "outside of 2000::/3"),
-    ("::127.0.0.1", "compatible"),
-    ("64:ff9b::169.254.169.254", "translated"),
-    ("64:ff9b::8.8.8.8", "translated"),
-    ("64:ff9b:1::10.0.0.1", "translated"),
-    ("2a00:64::10.0.0.1", "translated address of IPv4 of this site"),
-    ("100::1", "discarded"),
-    ("2001::1", "Teredo"),
-    ("2001:10::1", "protocol assignments"),
-    ("2001:db8::1", "documentation"),
-    ("2002:7f00:1::", "6to4"),
-    ("2002:a00:1::1", "6to4"),
-    ("3fff::1", "documentation"),
-    ("5f00::1", "segment routing"),
-    ("fc00::1", "private network"),
-    ("fd00:ec2::254", "metadata"),
-    ("fe80::1", "link-local"),
-    ("fec0::1", "site-local"),
-    ("ff02::1", "multicast"),
-    ("4000::1", "outside of 2000::/3"),
-];
+/// Addresses that are not the public internet, with a word of the rule that shuts them.
+fn shut_addresses() -> Vec<(&'static str, &'static str)> {
+    let here = [
+        ("203.0.112.9", "address of this server"),
+        ("2a00:1::9", "address of this server"),
+        ("2a00:64::10.0.0.1", "translated address of IPv4 of this site"),
+    ];
+    let lines = include_str!("../../tests/shut_addresses.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once(' ')).chain(here).collect()
+}
 
 const PUBLIC: [&str; 9] = [
     "8.8.8.8",
@@ -117,9 +72,9 @@ fn what_is_not_public_is_shut_for_functions_builds_and_callbacks() {
     let (no_list, all) = (EgressPolicy::default(), policy(Some(&["0.0.0.0/0", "::/0", "x.example"]), &[]));
     let remedy = || Remedy { allowed: Vec::new(), operator: Operator::OfServer };
     let index: IndexHost = "x.example:443".parse().expect("a host");
-    let builds = IndexEgress::new(vec![vec![index]], &[], Vec::new(), remedy()).on(host());
+    let builds = IndexEgress::new(vec![vec![index]], &[], Vec::new(), remedy(), Default::default()).on(host());
     let callbacks = Guard::default().on(host());
-    for (address, word) in SHUT {
+    for (address, word) in shut_addresses() {
         for transport in [Transport::Tcp, Transport::Udp] {
             for (policy, names) in
                 [(&no_list, &[][..]), (&no_list, &["x.example"]), (&all, &[]), (&all, &["x.example"])]
@@ -132,8 +87,8 @@ fn what_is_not_public_is_shut_for_functions_builds_and_callbacks() {
         }
         let of_others = [
             (builds.rule("x.example", ip(address), 443), "build.allow in the server's configuration"),
-            (callbacks.rule(ip(address), None), "callbacks.allow in the server's configuration"),
-            (callbacks.rule(ip(address), Some("x.example")), "callbacks.allow in the server's configuration"),
+            (callbacks.rule(ip(address), 443, None), "callbacks.allow in the server's configuration"),
+            (callbacks.rule(ip(address), 443, Some("x.example")), "callbacks.allow in the server's configuration"),
         ];
         for (ruling, key) in of_others {
             let is_shut = matches!(&ruling.rule, Rule::Shut(what) if what.contains(word));
@@ -145,7 +100,10 @@ fn what_is_not_public_is_shut_for_functions_builds_and_callbacks() {
             ruled(&OperatorRules::default(), &no_list, Transport::Tcp, (address, 1), &["x.example"]).allowed,
             "{address}"
         );
-        assert!(builds.rule("x.example", ip(address), 443).allowed && callbacks.lets(ip(address)), "{address}");
+        assert!(
+            builds.rule("x.example", ip(address), 443).allowed && callbacks.rule(ip(address), 443, None).allowed,
+            "{address}"
+        );
         assert_eq!(builds.rule("x.example", ip(address), 22).rule, Rule::Unlisted, "{address}");
         assert_eq!(builds.rule("y.example", ip(address), 443).rule, Rule::Unlisted, "{address}");
     }
@@ -176,8 +134,9 @@ fn an_operator_opens_exactly_what_is_named() {
     assert!(!open(&["10.0.0.0/8"], "::ffff:10.1.2.3", 80, &[]) && !open(&["2002::/16"], "2002:7f00:1::", 80, &[]));
     assert!(!open(&["2a00:64::/96"], "2a00:64::127.0.0.1", 80, &[]));
     let allowed: AllowedTarget = "10.0.0.0/8".parse().expect("a network");
-    let callbacks = Guard::new(&[allowed], targets(&["10.6.0.0/16"])).on(host());
-    assert!(callbacks.lets(ip("10.1.2.3")) && !callbacks.lets(ip("10.9.0.1")) && !callbacks.lets(ip("10.6.0.1")));
+    let callbacks = Guard::new(&[allowed], targets(&["10.6.0.0/16"]), Default::default()).on(host());
+    let lets = |address: &str| callbacks.rule(ip(address), 443, None).allowed;
+    assert!(lets("10.1.2.3") && !lets("10.9.0.1") && !lets("10.6.0.1"));
 }
 
 #[test]
@@ -252,15 +211,87 @@ fn names_that_no_rule_is_about_are_not_looked_up() {
     let denied = operator(&[], &["*.evil.example"], &[]);
     let rules = Rules { operator: &denied, policy: &EgressPolicy::default(), project: None, host: &host };
     assert!(!rules.rule_on_name("x.evil.example", None).allowed);
-    let ruling =
-        rules.rule(&Attempt::<&str> { transport: Transport::Tcp, address: ip("8.8.8.8"), port: Some(443), names: &[] });
-    assert!(ruling.allowed && rules.must_check_name(&ruling), "a name that is denied is looked for");
+    let attempt = Attempt::<&str> { transport: Transport::Tcp, address: ip("8.8.8.8"), port: Some(443), names: &[] };
+    assert!(rules.rule(&attempt).allowed && rules.must_check_name(&attempt), "a name that is denied is looked for");
+}
+
+/// Whichever rule by name lets a connection through or opens its address: the name that the client gives counts too.
+#[test]
+fn what_holds_for_a_name_alone_is_held_to_the_name_that_the_client_gives() {
+    let host = host();
+    let mut operator = operator(&["db.internal", "10.2.0.0/16"], &[], &["kv.internal:6379"]);
+    let checks = |operator: &OperatorRules, policy: &EgressPolicy, to: (&str, u16), names: &[&str]| {
+        let project = Some("prj_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().expect("an id"));
+        let rules = Rules { operator, policy, project, host: &host };
+        let attempt = Attempt { transport: Transport::Tcp, address: ip(to.0), port: Some(to.1), names };
+        assert!(rules.rule(&attempt).allowed, "{to:?} by {names:?}");
+        rules.must_check_name(&attempt)
+    };
+    let every = policy(Some(&["0.0.0.0/0"]), &[]);
+    for of in [&EgressPolicy::default(), &every] {
+        assert!(checks(&operator, of, ("10.1.0.5", 443), &["db.internal"]), "opened by name");
+        assert!(!checks(&operator, of, ("10.2.0.5", 443), &["db.internal"]), "opened by address");
+        assert!(!checks(&operator, of, ("8.8.8.8", 443), &["db.internal"]), "public");
+    }
+    assert!(checks(&operator, &every, ("10.1.0.6", 6379), &["kv.internal"]), "a granted network by name");
+    let listed = policy(Some(&["*.example", "8.8.8.8"]), &[]);
+    assert!(checks(&operator, &listed, ("9.9.9.9", 443), &["a.example"]), "allowed by name");
+    assert!(!checks(&operator, &listed, ("8.8.8.8", 443), &["a.example"]), "allowed by address");
+    assert!(checks(&operator, &policy(None, &["bad.example"]), ("8.8.8.8", 443), &[]), "denied by name");
+    assert!(!checks(&operator, &policy(None, &["bad.example:80"]), ("8.8.8.8", 443), &[]), "at another port");
+    assert!(!checks(&operator, &policy(None, &["udp://bad.example"]), ("8.8.8.8", 443), &[]), "over another protocol");
+    operator.deny = targets(&["*.evil.example"]);
+    assert!(checks(&operator, &EgressPolicy::default(), ("8.8.8.8", 443), &[]), "denied by the operator");
+}
+
+/// QUIC hides the name that it is for: where a name decides, it is shut unless the rule speaks of UDP.
+#[test]
+fn a_rule_by_name_shuts_quic() {
+    let none = EgressPolicy::default();
+    let quic = |operator: &OperatorRules, policy: &EgressPolicy, address: &str, names: &[&str]| {
+        ruled(operator, policy, Transport::Udp, (address, 443), names)
+    };
+    let open = |rule: &str| operator(&[rule], &[], &[]);
+    assert!(!quic(&open("db.internal"), &none, "10.1.0.5", &["db.internal"]).allowed);
+    assert!(quic(&open("udp://db.internal"), &none, "10.1.0.5", &["db.internal"]).allowed);
+    assert!(quic(&open("10.1.0.5"), &none, "10.1.0.5", &[]).allowed);
+    assert!(ruled(&open("db.internal"), &none, Transport::Udp, ("10.1.0.5", 53), &["db.internal"]).allowed);
+    let granted = operator(&[], &[], &["kv.internal"]);
+    assert!(!quic(&granted, &policy(None, &[]), "10.1.0.5", &["kv.internal"]).allowed, "a granted network by name");
+    let denying = operator(&[], &["*.evil.example"], &[]);
+    for policy in [&none, &policy(Some(&["udp://good.example", "0.0.0.0/0"]), &[])] {
+        let ruling = quic(&denying, policy, "8.8.8.8", &["good.example"]);
+        assert_eq!(ruling.rule, Rule::Unseen("*.evil.example".parse().expect("a rule")));
+        assert_eq!(ruling.key, "egress.deny in the server's configuration");
+        assert!(ruled(&denying, policy, Transport::Udp, ("8.8.8.8", 53), &[]).allowed, "other datagrams go on");
+        assert!(ruled(&denying, policy, Transport::Tcp, ("8.8.8.8", 443), &[]).allowed);
+    }
+    let ruling = quic(&OperatorRules::default(), &policy(None, &["bad.example"]), "8.8.8.8", &[]);
+    assert_eq!(ruling.rule.to_string(), "bad.example is denied, and QUIC does not show which name it is for");
+    for narrow in ["tcp://bad.example", "bad.example:80", "8.8.4.4"] {
+        assert!(quic(&OperatorRules::default(), &policy(None, &[narrow]), "8.8.8.8", &[]).allowed, "{narrow}");
+    }
+}
+
+#[test]
+fn ipv6_is_shut_until_it_is_known_how_the_site_translates() {
+    let (operator, policy) = (OperatorRules::default(), EgressPolicy::default());
+    let lets = |host: &HostAddresses, address: &str| {
+        let rules = Rules { operator: &operator, policy: &policy, project: None, host };
+        let (transport, address) = (Transport::Tcp, ip(address));
+        rules.rule(&Attempt::<&str> { transport, address, port: Some(443), names: &[] }).allowed
+    };
+    let unknown = HostAddresses { nat64: None, ..host() };
+    assert!(!lets(&unknown, "2606:4700::1111") && lets(&unknown, "8.8.8.8"));
+    assert!(lets(&HostAddresses { nat64: Some(Vec::new()), ..host() }, "2606:4700::1111"));
+    assert!(lets(&HostAddresses { has_ipv6: false, ..unknown }, "2606:4700::1111"), "no packet leaves");
 }
 
 proptest! {
     #[test]
-    fn no_form_of_an_address_inside_gets_around_its_own(bits in any::<u32>(), at in 0..SHUT.len(), is_listed in any::<bool>()) {
-        let listed = SHUT.iter().cycle().skip(at).find_map(|(text, _)| text.parse::<Ipv4Addr>().ok());
+    fn no_form_of_an_address_inside_gets_around_its_own(bits in any::<u32>(), at in any::<usize>(), is_listed in any::<bool>()) {
+        let all: Vec<Ipv4Addr> = shut_addresses().iter().filter_map(|(text, _)| text.parse().ok()).collect();
+        let listed = all.get(at % all.len()).copied();
         let inside = listed.filter(|_| is_listed).unwrap_or(Ipv4Addr::from_bits(bits));
         let [a, b, c, d] = inside.octets().map(u16::from);
         let (high, low) = (a << 8 | b, c << 8 | d);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use faas_net::protocol::{NetMessage, Protocol, Refusal, ServerMessage};
-use faas_outbound::{BrokerConfig, BrokerLimits, GrantedNetwork};
+use faas_outbound::{BrokerConfig, BrokerLimits, Dialer, GrantedNetwork, HostView, SourceAddresses};
 use faas_types::EgressPolicy;
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::RecordType;
@@ -12,6 +12,12 @@ use hickory_resolver::proto::rr::RecordType;
 use crate::lab::{Lab, Listener, NameServer, config, in_time, policy, question, targets};
 
 const LOOPBACK: &[&str] = &["127.0.0.0/8"];
+
+fn from(source: SourceAddresses, proxy: Option<&str>) -> BrokerConfig {
+    let dialer = Arc::new(Dialer::new(source, proxy.map(|proxy| proxy.parse().unwrap())));
+    let host = Arc::new(HostView::new(Vec::new(), source));
+    BrokerConfig { dialer, host, ..config(LOOPBACK) }
+}
 
 #[tokio::test]
 async fn a_connection_goes_where_a_rule_allows_and_nowhere_else() {
@@ -64,20 +70,94 @@ async fn far_ends_that_refuse_or_are_not_there_are_told_apart() {
     let gone = Listener::start("127.0.0.1").address;
     let (_lab, mut process, attached) = Lab::one(config(LOOPBACK), EgressPolicy::default()).await;
     assert_eq!(process.tcp(attached.sandbox, gone).await.unwrap_err(), Refusal::Refused);
-    let source = faas_outbound::SourceAddresses { v6: Some("::1".parse().unwrap()), v4: None };
-    let (_lab, mut process, attached) =
-        Lab::one(BrokerConfig { source, ..config(LOOPBACK) }, EgressPolicy::default()).await;
+    let source = SourceAddresses { v6: Some("::1".parse().unwrap()), v4: None };
+    let (_lab, mut process, attached) = Lab::one(from(source, None), EgressPolicy::default()).await;
     assert_eq!(process.tcp(attached.sandbox, gone).await.unwrap_err(), Refusal::Unreachable, "no source of IPv4");
 }
 
 #[tokio::test]
 async fn connections_are_made_from_the_operators_address() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let source = faas_outbound::SourceAddresses { v4: Some("127.0.0.77".parse().unwrap()), v6: None };
-    let (_lab, mut process, attached) =
-        Lab::one(BrokerConfig { source, ..config(LOOPBACK) }, EgressPolicy::default()).await;
-    let _socket = process.tcp(attached.sandbox, listener.local_addr().unwrap()).await.unwrap();
+    let source = SourceAddresses { v4: Some("127.0.0.77".parse().unwrap()), v6: None };
+    let (_lab, mut process, attached) = Lab::one(from(source, None), EgressPolicy::default()).await;
+    let (_, _, socket) = process.tcp(attached.sandbox, listener.local_addr().unwrap()).await.unwrap();
     assert_eq!(listener.accept().unwrap().1.ip().to_string(), "127.0.0.77");
+    // Connections to different far ends may share a port: else a source address has 28,000 for all of them.
+    let socket = std::os::fd::AsFd::as_fd(&socket);
+    assert!(nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::IpBindAddressNoPort).unwrap());
+}
+
+#[tokio::test]
+async fn the_name_that_a_client_gives_counts_where_any_rule_is_by_name() {
+    let (names, listener) = (NameServer::start().await, Listener::start("127.0.0.1"));
+    for name in ["db.test", "other.test", "bad.test"] {
+        names.set(name, &["127.0.0.1"]);
+    }
+    let opened = BrokerConfig { host: names.view(), ..config(&["db.test"]) };
+    let (_lab, mut process, mut attached) = Lab::one(opened, EgressPolicy::default()).await;
+    assert_eq!(process.look_up(attached.sandbox, "db.test").await.len(), 1);
+    for (sni, allowed) in [("db.test", true), ("other.test", false)] {
+        let (flow, check_name, _socket) = process.tcp(attached.sandbox, listener.address).await.unwrap();
+        assert!(check_name, "the operator opens by name");
+        assert_eq!(process.name(flow, Some(sni)).await, allowed, "{sni}");
+    }
+    assert!(attached.denial().await.rule.contains("loopback"));
+    let quic = SocketAddr::from(([127, 0, 0, 1], 443));
+    let to = process.connect(attached.sandbox, Protocol::Udp, quic).await;
+    assert_eq!(to.unwrap_err(), Refusal::Denied, "QUIC shows no name");
+    let denying = policy(Some(&["0.0.0.0/0"]), &["bad.test"]);
+    let (_lab, mut process, mut attached) = Lab::one(config(LOOPBACK), denying).await;
+    for (sni, allowed) in [("other.test", true), ("bad.test", false)] {
+        let (flow, check_name, _socket) = process.tcp(attached.sandbox, listener.address).await.unwrap();
+        assert!(check_name, "a name is denied at every address");
+        assert_eq!(process.name(flow, Some(sni)).await, allowed, "{sni}");
+    }
+    let denial = attached.denial().await;
+    assert_eq!((denial.host.as_str(), denial.rule.as_str()), ("bad.test", "the function denies bad.test"));
+    assert_eq!(process.connect(attached.sandbox, Protocol::Udp, quic).await.unwrap_err(), Refusal::Denied);
+    let denial = attached.denial().await;
+    let denial = if denial.protocol == "udp" { denial } else { attached.denial().await };
+    assert_eq!(denial.rule, "bad.test is denied, and QUIC does not show which name it is for");
+    assert!(denial.key.contains("\"tcp://bad.test\" in egress.deny in the function's manifest"), "{}", denial.key);
+}
+
+/// A far end that takes no connection and refuses none: the queue of its listener is full.
+struct Silent {
+    address: SocketAddr,
+    _listener: rustix::fd::OwnedFd,
+    _waiting: Vec<std::net::TcpStream>,
+}
+
+impl Silent {
+    fn start() -> Self {
+        use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
+        let listener = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        listen(&listener, 0).unwrap();
+        let address = SocketAddr::try_from(getsockname(&listener).unwrap()).unwrap();
+        let connect = |_| std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_millis(500)).ok();
+        let waiting = (0..8).map_while(connect).collect();
+        Self { address, _listener: listener, _waiting: waiting }
+    }
+}
+
+#[tokio::test]
+async fn connections_under_way_are_shared_between_projects() {
+    let (silent, listener) = (Silent::start(), Listener::start("127.0.0.1"));
+    let limits = BrokerLimits { connecting: 8, ..BrokerLimits::default() };
+    let (lab, mut process, mut greedy) =
+        Lab::one(BrokerConfig { limits, ..config(LOOPBACK) }, EgressPolicy::default()).await;
+    let mut other = lab.attach_of("prj_01ARZ3NDEKTSV4RRFFQ69G5FAW", EgressPolicy::default()).await;
+    other.sandbox = process.attached().await;
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        waiting.push(process.ask(greedy.sandbox, Protocol::Tcp, silent.address).await);
+    }
+    assert_eq!(process.tcp(greedy.sandbox, silent.address).await.unwrap_err(), Refusal::Denied, "half of all is taken");
+    assert!(greedy.denial().await.rule.contains("its share"));
+    process.tcp(other.sandbox, listener.address).await.unwrap();
+    process.send(&NetMessage::Closed { flow: waiting[0], up: 0, down: 0 }).await;
+    process.tcp(greedy.sandbox, listener.address).await.unwrap();
 }
 
 #[tokio::test]
@@ -100,7 +180,7 @@ async fn datagrams_go_where_a_rule_for_them_allows() {
 async fn a_rule_by_name_holds_for_the_address_and_the_name_that_the_client_gives() {
     let (names, listener) = (NameServer::start().await, Listener::start("127.0.0.1"));
     names.set("api.test", &["127.0.0.1"]);
-    let config = BrokerConfig { resolvers: vec![names.address], ..config(LOOPBACK) };
+    let config = BrokerConfig { host: names.view(), ..config(LOOPBACK) };
     let rule = format!("api.test:{}", listener.address.port());
     let (_lab, mut process, mut attached) = Lab::one(config, policy(Some(&[&rule]), &[])).await;
     let sandbox = attached.sandbox;
@@ -125,7 +205,7 @@ async fn a_name_that_leads_elsewhere_after_it_was_checked_does_not_help() {
     let names = NameServer::start().await;
     let (good, inside) = (Listener::start("127.0.0.2"), Listener::start("127.0.0.1"));
     names.set("rebind.test", &["127.0.0.2"]);
-    let config = BrokerConfig { resolvers: vec![names.address], ..config(&["127.0.0.2"]) };
+    let config = BrokerConfig { host: names.view(), ..config(&["127.0.0.2"]) };
     let (_lab, mut process, mut attached) = Lab::one(config, policy(Some(&["rebind.test"]), &[])).await;
     let sandbox = attached.sandbox;
     assert_eq!(process.look_up(sandbox, "rebind.test").await, [good.address.ip()]);
@@ -139,7 +219,7 @@ async fn a_name_that_leads_elsewhere_after_it_was_checked_does_not_help() {
     assert!(process.look_up(sandbox, "rebind.test").await.is_empty(), "the new address is left out");
     let denial = attached.denial().await;
     assert_eq!((denial.host.as_str(), denial.protocol), ("rebind.test", "dns"));
-    assert!(denial.rule.contains("loopback"), "{denial:?}");
+    assert_eq!(denial.rule, "the name has no address of the public internet");
     assert_eq!(process.tcp(sandbox, inside.address).await.unwrap_err(), Refusal::Denied);
     assert!(inside.is_alone());
 }
@@ -149,7 +229,7 @@ async fn a_name_whose_time_is_over_is_looked_up_again_at_the_connection() {
     let (names, stays, goes) = (NameServer::start().await, Listener::start("127.0.0.1"), Listener::start("127.0.0.2"));
     names.set("stays.test", &["127.0.0.1"]);
     names.set("goes.test", &["127.0.0.2"]);
-    let config = BrokerConfig { resolvers: vec![names.address], ..config(LOOPBACK) };
+    let config = BrokerConfig { host: names.view(), ..config(LOOPBACK) };
     let mut lab = Lab::forgetful(config);
     let mut attached = lab.attach(policy(Some(&["*.test"]), &[])).await;
     let mut process = lab.process().await;
@@ -196,7 +276,7 @@ async fn new_connections_and_look_ups_have_a_rate() {
     let (names, listener) = (NameServer::start().await, Listener::start("127.0.0.1"));
     names.set("a.test", &["127.0.0.1"]);
     let limits = BrokerLimits { connect_rate: 1, query_rate: 1, ..BrokerLimits::default() };
-    let config = BrokerConfig { limits, resolvers: vec![names.address], ..config(LOOPBACK) };
+    let config = BrokerConfig { limits, host: names.view(), ..config(LOOPBACK) };
     let (_lab, mut process, mut attached) = Lab::one(config, EgressPolicy::default()).await;
     // All at once: a slow machine must not make the rate look kept.
     for _ in 0..20 {

@@ -5,11 +5,11 @@ use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use faas_net::protocol::{self, MESSAGE_MAX, NetMessage, Protocol, Refusal, ServerMessage};
-use faas_outbound::{Broker, BrokerConfig, OperatorRules};
+use faas_outbound::{Broker, BrokerConfig, HostView, OperatorRules};
 use faas_ports::{
     NetworkDenial, NetworkDevice, NetworkEvent, NetworkLease, NetworkOwner, NetworkProcesses, Networks, PortError,
     PortResult,
@@ -250,6 +250,16 @@ impl Attached {
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.events.try_recv().is_err()
     }
+
+    /// Whether nothing more was told; what was is added to `told`.
+    pub(crate) fn is_quiet_but(&mut self, told: &mut Vec<NetworkDenial>) -> bool {
+        match self.events.try_recv() {
+            Ok(NetworkEvent::Denied(denial)) => told.push(denial),
+            Ok(NetworkEvent::Interrupted) => {}
+            Err(_) => return true,
+        }
+        false
+    }
 }
 
 pub(crate) async fn in_time<T>(what: impl Future<Output = T>) -> T {
@@ -269,6 +279,10 @@ pub(crate) struct NameServer {
     pub(crate) address: SocketAddr,
     zone: Arc<Mutex<HashMap<String, Vec<RData>>>>,
     asked: Arc<AtomicUsize>,
+    /// How long its answers count, in seconds. Nobody keeps those of 0: each look-up comes here.
+    ttl: Arc<AtomicU32>,
+    /// Whether an alias is answered without what it leads to.
+    is_split: Arc<AtomicBool>,
 }
 
 impl NameServer {
@@ -279,7 +293,13 @@ impl NameServer {
                 break (listener, socket);
             }
         };
-        let server = Self { address: socket.local_addr().unwrap(), zone: Arc::default(), asked: Arc::default() };
+        let server = Self {
+            address: socket.local_addr().unwrap(),
+            zone: Arc::default(),
+            asked: Arc::default(),
+            ttl: Arc::default(),
+            is_split: Arc::default(),
+        };
         let of = server.clone();
         tokio::spawn(async move {
             let mut buffer = [0; 1_500];
@@ -324,10 +344,13 @@ impl NameServer {
         let mut found = false;
         while let Some(data) = zone.get(&name.to_ascii().to_ascii_lowercase()) {
             found = true;
-            // Nobody keeps these: each look-up comes here.
-            answer.add_answers(data.iter().map(|data| Record::from_rdata(name.clone(), 0, data.clone())));
+            let ttl = self.ttl.load(Ordering::SeqCst);
+            let is_asked =
+                |data: &&RData| [query.queries[0].query_type(), RecordType::CNAME].contains(&data.record_type());
+            let records = data.iter().filter(is_asked);
+            answer.add_answers(records.map(|data| Record::from_rdata(name.clone(), ttl, data.clone())));
             match data.first() {
-                Some(RData::CNAME(target)) => name = target.0.clone(),
+                Some(RData::CNAME(target)) if !self.is_split.load(Ordering::SeqCst) => name = target.0.clone(),
                 _ => break,
             }
         }
@@ -335,6 +358,17 @@ impl NameServer {
             answer.metadata.response_code = ResponseCode::NXDomain;
         }
         answer.to_vec().unwrap()
+    }
+
+    /// Answers that count for some seconds from now on, whole or one name at a time.
+    pub(crate) fn keep_for(&self, seconds: u32, is_split: bool) {
+        self.ttl.store(seconds, Ordering::SeqCst);
+        self.is_split.store(is_split, Ordering::SeqCst);
+    }
+
+    /// The view of a machine that asks this one.
+    pub(crate) fn view(&self) -> Arc<HostView> {
+        Arc::new(HostView::new(vec![self.address], Default::default()))
     }
 
     /// Gives a name its addresses; text that is no address is an alias.

@@ -5,4 +5,6 @@
 mod connections;
 mod dns;
 mod lab;
+mod matrix;
 mod processes;
+mod proxies;

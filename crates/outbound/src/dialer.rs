@@ -1,0 +1,142 @@
+//! Makes connections, to exactly the addresses that were checked: one way for functions, builds and callbacks.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use faas_types::EgressProxy;
+use nix::sys::socket::{setsockopt, sockopt};
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::proxy::{self, ProxyFailure};
+use crate::seldom::Seldom;
+
+/// How long the far end may take: programs have shorter timeouts of theirs, or wait for it.
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// How long a connection is silent before the far end is asked whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// How this machine connects to others.
+#[derive(Debug, Default)]
+pub struct Dialer {
+    /// Where connections are made from.
+    source: SourceAddresses,
+    /// What connections are made through.
+    proxy: Option<EgressProxy>,
+    /// Says that the proxy cannot be used.
+    complaint: Seldom,
+}
+
+/// The addresses of this machine that connections are made from; the system's choice where there are none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceAddresses {
+    /// For connections over IPv4.
+    pub v4: Option<Ipv4Addr>,
+    /// For connections over IPv6.
+    pub v6: Option<Ipv6Addr>,
+}
+
+// === impl Dialer ===
+
+impl Dialer {
+    /// Connects from these addresses, through this proxy.
+    #[must_use]
+    pub fn new(source: SourceAddresses, proxy: Option<EgressProxy>) -> Self {
+        Self { source, proxy, complaint: Seldom::default() }
+    }
+
+    /// Whether datagrams can be sent: no proxy carries them.
+    pub(crate) fn has_datagrams(&self) -> bool {
+        self.proxy.is_none()
+    }
+
+    /// A connection to exactly this address, by the proxy where there is one.
+    pub(crate) async fn tcp(&self, to: SocketAddr) -> io::Result<TcpStream> {
+        let connecting = async {
+            let stream = match &self.proxy {
+                Some(proxy) => self.by_proxy(proxy, to).await?,
+                None => self.source.tcp(to).await?,
+            };
+            // What the program asks of its own socket ends in the sandbox: pools would lose idle connections on the way.
+            set_socket_keepalive(&stream, true)?;
+            set_tcp_keepidle(&stream, KEEPALIVE)?;
+            set_tcp_keepintvl(&stream, KEEPALIVE / 4)?;
+            Ok(stream)
+        };
+        tokio::time::timeout(CONNECT, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+
+    async fn by_proxy(&self, proxy: &EgressProxy, to: SocketAddr) -> io::Result<TcpStream> {
+        proxy::connect(proxy, self.source, to).await.map_err(|failure| match failure {
+            ProxyFailure::FarEnd(error) => error,
+            ProxyFailure::Proxy(why) => {
+                if self.complaint.is_due() {
+                    tracing::warn!(%proxy, why, "the proxy of egress.proxy cannot be used");
+                }
+                // Not the far end's refusal: nobody asked it.
+                io::Error::new(io::ErrorKind::NetworkUnreachable, format!("the server's proxy cannot be used: {why}"))
+            }
+        })
+    }
+
+    /// A connection to the first of these addresses that answers.
+    pub(crate) async fn tcp_to_any(&self, addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+        let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in addresses {
+            match self.tcp(*address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    /// A socket for datagrams to this address, which does not block. They go by no proxy.
+    pub(crate) fn udp(&self, to: SocketAddr) -> io::Result<OwnedFd> {
+        let socket = UdpSocket::bind(self.source.of(to.ip())?)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(to)?;
+        Ok(socket.into())
+    }
+}
+
+// === impl SourceAddresses ===
+
+impl SourceAddresses {
+    /// A connection from one of them.
+    pub(crate) async fn tcp(self, to: SocketAddr) -> io::Result<TcpStream> {
+        let from = self.of(to.ip())?;
+        let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if !from.ip().is_unspecified() {
+            // The port is chosen with the far end: else each connection takes one for itself, and 28,000 are all there are.
+            setsockopt(&socket.as_fd(), sockopt::IpBindAddressNoPort, &true)?;
+            socket.bind(from)?;
+        }
+        let stream = socket.connect(to).await?;
+        // The program in the sandbox has decided already what goes together.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// Where a connection to an address is made from.
+    ///
+    /// # Errors
+    /// Where there is an address for the other family alone.
+    fn of(self, to: IpAddr) -> io::Result<SocketAddr> {
+        let any = self == Self::default();
+        let (own, unspecified) = match to {
+            IpAddr::V4(_) => (self.v4.map(IpAddr::V4), IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            IpAddr::V6(_) => (self.v6.map(IpAddr::V6), IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+        };
+        let from = own.or(any.then_some(unspecified)).map(|address| SocketAddr::new(address, 0));
+        from.ok_or_else(|| io::ErrorKind::NetworkUnreachable.into())
+    }
+
+    /// Whether connections over IPv6 are made.
+    pub(crate) fn has_v6(self) -> bool {
+        self.v6.is_some() || self.v4.is_none()
+    }
+}
