@@ -14,6 +14,7 @@ from ipaddress import ip_address
 _NEW_NETWORK = 0x40000000
 _SET_FLAGS, _SET_ADDRESS, _SET_MASK = 0x8914, 0x8916, 0x891C
 _UP = 1
+_LOOPBACK = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -30,7 +31,10 @@ class OwnNetwork:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
             fcntl.ioctl(asking, _SET_FLAGS, struct.pack("16sh14x", b"lo", _UP))
             for number, address in enumerate(self.addresses):
-                _add(asking, f"lo:{number}", address)
+                if ":" in address:
+                    _add6(address)
+                else:
+                    _add(asking, f"lo:{number}", address)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -42,6 +46,11 @@ def _add(asking: socket.socket, label: str, address: str) -> None:
     for request, value in ((_SET_ADDRESS, address), (_SET_MASK, "255.255.255.255")):
         place = struct.pack("=HH4s8x", socket.AF_INET, 0, ip_address(value).packed)
         fcntl.ioctl(asking, request, struct.pack("16s16s8x", label.encode(), place))
+
+
+def _add6(address: str) -> None:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as asking:
+        fcntl.ioctl(asking, _SET_ADDRESS, struct.pack("=16sIi", ip_address(address).packed, 128, _LOOPBACK))
 
 
 def _check(outcome: int) -> None:
@@ -80,9 +89,13 @@ class WebServer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer((address, port), Handler)
+        class Listening(ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
+
+        self._server = Listening((address, port), Handler)
         self.port = self._server.server_address[1]
-        self.url = f"http://{address}:{self.port}"
+        host = f"[{address}]" if ":" in address else address
+        self.url = f"http://{host}:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def __enter__(self) -> WebServer:
@@ -96,7 +109,7 @@ class WebServer:
 
 
 class NameServer:
-    """Answers queries for IPv4 addresses from a table; every other name does not exist."""
+    """Answers queries for addresses from a table with one for each name; every other name does not exist."""
 
     def __init__(self, names: dict[str, str], address: str = "127.0.0.1") -> None:
         self.names = names
@@ -135,8 +148,9 @@ class NameServer:
         self.asked.append(name)
         address = self.names.get(name)
         records = b""
-        if address is not None and kind == 1:
-            records = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + ip_address(address).packed
+        if address is not None and kind == (28 if ":" in address else 1):
+            packed = ip_address(address).packed
+            records = b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, len(packed)) + packed
         flags = 0x8180 if address is not None else 0x8183
         counts = struct.pack(">HHHH", 1, 1 if records else 0, 0, 0)
         return query[:2] + struct.pack(">H", flags) + counts + query[12:end] + records
