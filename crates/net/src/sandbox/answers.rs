@@ -83,8 +83,9 @@ impl Sandbox {
 /// many as it likes where there are few: it gives each of them megabytes when it must.
 fn buffers(own: usize, all: usize) -> Option<usize> {
     match (own, all) {
-        (..32, ..1_024) => None,
-        (..256, ..8_192) => Some(64 << 10),
+        (..32, ..128) => None,
+        (..32, ..1_024) => Some(256 << 10),
+        (..256, ..4_096) => Some(64 << 10),
         _ => Some(16 << 10),
     }
 }
@@ -95,9 +96,10 @@ mod tests {
 
     #[test]
     fn the_kernel_keeps_less_of_each_the_more_there_are() {
-        assert_eq!((buffers(0, 0), buffers(31, 1_023)), (None, None));
+        assert_eq!((buffers(0, 0), buffers(31, 127)), (None, None));
+        assert_eq!((buffers(31, 128), buffers(0, 1_023)), (Some(256 << 10), Some(256 << 10)));
         assert_eq!((buffers(32, 40), buffers(1, 1_024)), (Some(64 << 10), Some(64 << 10)));
-        assert_eq!((buffers(256, 300), buffers(1, 8_192)), (Some(16 << 10), Some(16 << 10)));
+        assert_eq!((buffers(256, 300), buffers(1, 4_096)), (Some(16 << 10), Some(16 << 10)));
         // What all may have the kernel keep stays below what they may hold here.
         let most: usize = (0..64 << 10).map(|n| buffers(n % 2_048, n).unwrap_or(0)).sum();
         assert!(most < 2 << 30, "{most}");

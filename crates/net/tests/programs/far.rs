@@ -94,6 +94,13 @@ fn serve(mut stream: &TcpStream, met: &Met) -> Result<()> {
             stream.shutdown(Shutdown::Write)?;
             take(&mut reader)
         }
+        "deaf" => {
+            stream.write_all(b"ok")?;
+            // It reads nothing until the test has ended.
+            loop {
+                thread::park();
+            }
+        }
         "reset" => {
             set_socket_linger(stream, Some(Duration::ZERO))?;
             Ok("reset".to_owned())

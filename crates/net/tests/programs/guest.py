@@ -176,6 +176,26 @@ def hold_all(host, port, count):
     return len(held)
 
 
+def fill(host, port, count):
+    """Connections whose far end does not read, with as much in them as they take."""
+    for _ in range(count):
+        connection = connect(host, port)
+        connection.sendall(b"deaf\n")
+        assert connection.recv(2) == b"ok"
+        connection.setblocking(False)
+        held.append(connection)
+    block, silent_since = bytes(1 << 16), time.monotonic()
+    while time.monotonic() - silent_since < 1:
+        for connection in held:
+            try:
+                connection.send(block)
+                silent_since = time.monotonic()
+            except BlockingIOError:
+                pass
+        time.sleep(0.01)
+    return len(held)
+
+
 def let_go():
     for connection in held:
         connection.close()

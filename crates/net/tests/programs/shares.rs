@@ -10,6 +10,7 @@ use crate::lab::{Guest, Lab};
 
 pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("files_run_out_for_one_sandbox_and_not_for_another", files_run_out_for_one_sandbox_and_not_for_another),
+    ("the_kernel_keeps_little_of_each_of_many_connections", the_kernel_keeps_little_of_each_of_many_connections),
     ("a_sandbox_that_is_stopped_holds_up_nobody", a_sandbox_that_is_stopped_holds_up_nobody),
 ];
 
@@ -31,6 +32,30 @@ fn files_run_out_for_one_sandbox_and_not_for_another(_: &mut Lab) -> Result<()> 
     lab.ask("let_go", &[])?;
     lab.broker.until("the end of what was held", |seen| seen.closed.len() as u64 >= held.as_u64().unwrap_or(0) + 5)?;
     same(&lab.ask("echo", &[json!(FAR), json!(port), json!(1_000)])?, true)
+}
+
+/// What a far end does not read stays in the kernel, which would give each connection megabytes.
+fn the_kernel_keeps_little_of_each_of_many_connections(lab: &mut Lab) -> Result<()> {
+    same(&lab.ask("fill", &[json!(FAR), json!(lab.far.tcp), json!(150)])?, 150)?;
+    let mut waiting = waiting_to_be_sent(lab.far.tcp)?;
+    waiting.sort_unstable_by(|one, other| other.cmp(one));
+    ensure!(waiting.len() == 150 && waiting[0] > 0, "{waiting:?}");
+    // The first 32 may have what they like.
+    ensure!(waiting[40] < 300 << 10, "{waiting:?}");
+    Ok(())
+}
+
+/// Bytes that the kernel keeps of each connection to a port of this machine, as `/proc/net/tcp` shows them.
+fn waiting_to_be_sent(port: u16) -> Result<Vec<u64>> {
+    let table = std::fs::read_to_string("/proc/net/tcp")?;
+    let of = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let (_, to) = fields.get(2)?.split_once(':')?;
+        let (sending, _) = fields.get(4)?.split_once(':')?;
+        let is_wanted = u16::from_str_radix(to, 16).ok()? == port && *fields.get(3)? == "01";
+        is_wanted.then(|| u64::from_str_radix(sending, 16).ok()).flatten()
+    };
+    Ok(table.lines().skip(1).filter_map(of).collect())
 }
 
 /// One that is frozen takes nothing from its device, and leaves its connections full.
