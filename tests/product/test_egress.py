@@ -324,4 +324,5 @@ def test_a_refused_attempt_is_the_likely_cause(connected: Server, tmp_path: Path
     reply = connected.api.invoke("fails").expect(502)
     error = connected.api.finished(reply.headers["x-run-id"])["error"]
     assert error["cause"] == "network_denied", error
-    assert "[egress]" in error["advice"], error
+    assert error["advice"].startswith("the network refused tcp to 198.18.7.9:81: "), error
+    assert 'add "198.18.7.9:81" to egress.private' in error["advice"], error

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import CliResult, Server, write_function
+from harness import MACHINE, CliResult, Server, write_function
 from harness.index import PythonIndex, wheel
 
 from product.command_tree import Command, bare_cli, commands
@@ -197,6 +197,7 @@ def test_every_command_succeeds_and_speaks_json(
         machine_and_project,
         functions,
         versions,
+        network,
         runs_and_dead_letters,
         vars_and_keys,
         secrets,
@@ -244,6 +245,20 @@ def functions(session: Session, desk: Path) -> None:
     session.json("fn", "resume", "hello")
     session.json("cache", "purge", "hello")
     session.both("logs", "hello")
+
+
+def network(session: Session, desk: Path) -> None:
+    session.both("network", "show", "hello")
+    session.json("network", "reset", "hello")
+    if not MACHINE.tun:
+        # Where functions have no network, there is nothing to set and nothing to try.
+        session.used |= {"network set", "network test"}
+        return
+    session.json("deploy", write_function(desk, "reach", ADD, network="egress"))
+    assert session.json("network", "set", "reach", "--nothing")["policy"]["allow"] == []
+    refused = session.server.cli("network", "test", "reach", "192.0.2.7:80", "-o", "json").exits(1).json()
+    assert refused["outcome"] == "denied"
+    session.used.add("network test")
 
 
 def versions(session: Session, desk: Path) -> None:

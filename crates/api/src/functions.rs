@@ -12,6 +12,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::aliases::mover;
+use crate::network::usage_view;
 use crate::page;
 use crate::state::ApiState;
 use crate::views::millis;
@@ -181,6 +182,7 @@ pub(crate) async fn function_metrics(
         throttled: snapshot.map_or(0, |s| s.throttled),
         in_flight: snapshot.map_or(0, |s| s.in_flight),
         instances: state.engine.instances_of(entry.record.id),
+        network: snapshot.map(|s| s.network).filter(|usage| !usage.is_none()).map(usage_view),
         duration_ms: DurationSummary {
             avg: snapshot.filter(|_| invocations > 0).map(|s| millis(s.duration_sum_us) / invocations as f64),
             p50: quantile(0),

@@ -21,6 +21,7 @@ mod manifest;
 mod metrics;
 mod metrics_page;
 mod named_layers;
+mod network;
 mod openapi;
 mod page;
 mod preflight;

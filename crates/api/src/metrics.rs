@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_engine::{Collections, FigureSnapshot, Forgotten, HistogramSnapshot, OnwardFigures};
+use faas_engine::{Collections, FigureSnapshot, Forgotten, HistogramSnapshot, NetworkUsage, OnwardFigures};
 use faas_ports::{StartFigures, StartPath};
 use faas_types::Code;
 use faas_web::ConnectionEnd;
@@ -41,6 +41,7 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     scheduling::families(&mut page, &state.engine, &functions);
     counter_families(&mut page, &functions);
     failure_families(&mut page, &functions);
+    network_families(&mut page, &functions);
     histogram_families(&mut page, &functions);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.into_text())
 }
@@ -197,6 +198,24 @@ fn failure_families(page: &mut Page, functions: &[FigureSnapshot]) {
             page.sample(name, &[("function", &label(figures)), ("outcome", &outcome.as_str())], count);
         }
     }
+}
+
+/// Functions without a network have none of these samples.
+fn network_families(page: &mut Page, functions: &[FigureSnapshot]) {
+    let used: Vec<_> = functions.iter().filter(|figures| !figures.network.is_none()).collect();
+    let mut each = |name: &str, kind: &str, help: &str, value: fn(&NetworkUsage) -> u64| {
+        page.family(name, kind, help);
+        used.iter().for_each(|figures| page.sample(name, &[("function", &label(figures))], value(&figures.network)));
+    };
+    each("faas_network_connections_total", "counter", "Connections that functions made.", |usage| usage.connections);
+    each("faas_network_open_connections", "gauge", "Connections of functions that are open.", |usage| usage.open);
+    let help = "Attempts of functions to connect or to look a name up that rules refused.";
+    each("faas_network_denied_total", "counter", help, |usage| usage.denied);
+    each("faas_network_sent_bytes_total", "counter", "Bytes that functions sent to other machines.", |usage| {
+        usage.sent
+    });
+    let help = "Bytes that functions received from other machines.";
+    each("faas_network_received_bytes_total", "counter", help, |usage| usage.received);
 }
 
 fn histogram_families(page: &mut Page, functions: &[FigureSnapshot]) {

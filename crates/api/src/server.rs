@@ -14,8 +14,8 @@ use crate::state::ApiState;
 use crate::static_page::StaticPage;
 use crate::{
     aliases, cache, callbacks, collect, dead_letters, deploy, docs_pages, error_pages, events, functions, git, health,
-    invoke, keys, layers, logs, metrics, named_layers, openapi, preflight, replays, retention, runs, secrets, together,
-    topics, triggers, vars, version_files, versions,
+    invoke, keys, layers, logs, metrics, named_layers, network, openapi, preflight, replays, retention, runs, secrets,
+    together, topics, triggers, vars, version_files, versions,
 };
 
 /// Every route of the control plane.
@@ -80,6 +80,10 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsRead), routes!(version_files::version_file))
         .add(Key(FunctionsRead), routes!(version_files::build_log))
         .add_with_any_query(Key(Invoke), routes!(invoke::invoke_function))
+        .add(Key(FunctionsRead), routes!(network::get_network))
+        .add(Key(FunctionsWrite), routes!(network::update_network))
+        .add(Key(FunctionsWrite), routes!(network::reset_network))
+        .add(Key(FunctionsWrite), routes!(network::test_network))
         .add(Key(FunctionsRead), routes!(vars::list_vars))
         .add(Key(FunctionsWrite), routes!(vars::set_vars))
         .add(Key(FunctionsWrite), routes!(vars::delete_var))

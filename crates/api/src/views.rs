@@ -99,6 +99,7 @@ impl ApiState {
             expires_at: alias.and_then(|alias| alias.expires_at).map(|at| at.to_string()),
             rollback: deployment.rollback,
             not_reverted: if goes_back(deployment.kind) { not_reverted() } else { Vec::new() },
+            network_set_by: entry.record.egress.as_ref().map(|set| set.by.name.clone()),
             note: deployment.note.clone(),
             runtime: version.runtime_exact.clone(),
             concurrency: version.concurrency,
@@ -183,7 +184,7 @@ fn goes_back(kind: DeploymentKind) -> bool {
 /// What moving an alias back leaves as it is.
 fn not_reverted() -> Vec<String> {
     [
-        "vars and secrets that were set outside of the manifest",
+        "vars and secrets that were set outside of the manifest, and a network policy that was",
         "triggers that were added by hand, and whether triggers are switched on",
         "runs that were accepted before: each keeps its version",
         "what the function has written elsewhere: data, topics, other services",

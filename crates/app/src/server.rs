@@ -12,7 +12,7 @@ use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
 use faas_engine::{CallbackPolicy, CollectPolicy, Engine, EngineSettings, Ports, Quotas};
 use faas_gateway::{Audience, Gateway};
 use faas_outbound::{Guard, HttpOutbound, Operator};
-use faas_ports::{ByteBounds, Inspection, Sandboxes, SystemClock};
+use faas_ports::{ByteBounds, Inspection, Networks, Sandboxes, SystemClock};
 use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
 use faas_store::{Store, StoreConfig};
@@ -111,7 +111,8 @@ impl Server {
         warn_of_weakness(sandboxes.report(), config.sandbox.unsafe_no_isolation);
         let isolation = Arc::new(sandboxes.report().clone());
         let outside = Outside::new(&config.egress);
-        let launcher = Arc::new(launcher(config, &store, &sandboxes, outside.clone()));
+        let networks: Arc<dyn Networks> = Arc::new(networks::broker(&config.egress, outside.clone()));
+        let launcher = Arc::new(launcher(config, &store, &sandboxes, Arc::clone(&networks)));
         let discovering = Arc::clone(&launcher);
         // Answers nothing anybody waits for: who needs a runtime before waits for the same discovery.
         tokio::task::spawn_blocking(move || discovering.discover());
@@ -130,6 +131,7 @@ impl Server {
             events: store.events(),
             vault: store.vault(),
             outbound: Arc::new(HttpOutbound::new(guard, Arc::clone(&outside.dialer))),
+            networks,
             launcher: Arc::clone(&launcher) as _,
             builder: Arc::new(builds::builder(
                 &config.build,
@@ -306,12 +308,12 @@ fn launcher(
     config: &ServerConfig,
     store: &Store,
     sandboxes: &Arc<LinuxSandboxes>,
-    outside: Outside,
+    networks: Arc<dyn Networks>,
 ) -> RuntimesLauncher {
     let clock = Arc::new(SystemClock);
     let ports = RuntimesPorts {
         sandboxes: Arc::clone(sandboxes) as _,
-        networks: Arc::new(networks::broker(&config.egress, outside)),
+        networks,
         layers: store.runtimes(),
         clock: Arc::clone(&clock) as _,
         ids: clock,

@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     aliases, api, cache, callbacks, canary, collect, completion, deploy, deps, dev, dlq, doctor, events, explain,
-    functions, git, init, invoke, keys, layers, login, logs, pending, preflight, profiles, rollback, runs, secrets,
-    status, test, topics, triggers, up, validate, vars, version,
+    functions, git, init, invoke, keys, layers, login, logs, network, pending, preflight, profiles, rollback, runs,
+    secrets, status, test, topics, triggers, up, validate, vars, version,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -97,6 +97,12 @@ pub(crate) enum Command {
         after_help = "Examples:\n  faas vars list hello\n  faas vars set hello GREETING=hi"
     )]
     Vars(vars::VarsCommand),
+    /// Show, change and try what functions may connect to
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  faas network show weather\n  faas network set weather --allow api.example.com:443"
+    )]
+    Network(network::NetworkCommand),
     /// Set, list and restore secrets, and change their encryption key
     #[command(subcommand, after_help = "Examples:\n  faas secrets set STRIPE\n  faas secrets list")]
     Secrets(secrets::SecretsCommand),

@@ -23,6 +23,7 @@ pub(crate) mod keys;
 pub(crate) mod layers;
 pub(crate) mod login;
 pub(crate) mod logs;
+pub(crate) mod network;
 pub(crate) mod pending;
 pub(crate) mod preflight;
 pub(crate) mod profiles;
@@ -70,6 +71,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
         Command::Dlq(command) => Box::pin(dlq::run(command, session)).await?,
         Command::Logs(args) => Box::pin(logs::run(args, session)).await?,
         Command::Vars(command) => return Box::pin(vars::run(command, session)).await,
+        Command::Network(command) => return Box::pin(network::run(command, session)).await,
         Command::Secrets(command) => Box::pin(secrets::run(command, session)).await?,
         Command::Triggers(command) => return Box::pin(triggers::run(command, session)).await,
         Command::Events(command) => events::run(command, session).await?,

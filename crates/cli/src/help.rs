@@ -12,7 +12,7 @@ const GROUPS: [(&str, &[&str]); 7] = [
     ("Deploy", &["deploy", "git", "fn", "rollback", "alias", "canary", "layers"]),
     ("Call and watch", &["invoke", "runs", "logs", "dlq", "cache"]),
     ("Triggers, events and messages", &["triggers", "events", "topics", "callbacks"]),
-    ("Settings and access", &["vars", "secrets", "keys", "login", "logout", "whoami", "profile"]),
+    ("Settings and access", &["vars", "secrets", "network", "keys", "login", "logout", "whoami", "profile"]),
     ("Server", &["up", "status", "doctor", "preflight", "collect"]),
     ("Other", &["api", "explain", "completion", "version", "help"]),
 ];

@@ -25,6 +25,7 @@ mod keys;
 mod layers;
 mod logs;
 mod named_layers;
+mod network;
 mod preflight;
 mod raw;
 mod runs;

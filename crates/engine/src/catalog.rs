@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use faas_ports::{Change, Collection, Key, PortError, PortResult, Registry};
 use faas_types::{
-    AliasName, ByteSize, Code, Fault, FunctionId, FunctionName, FunctionRecord, Lot, ProjectId, RuntimeName,
-    VersionRecord,
+    AliasName, ByteSize, Code, EgressPolicy, Fault, FunctionId, FunctionName, FunctionRecord, Lot, ProjectId,
+    RuntimeName, VersionRecord,
 };
 use futures_util::StreamExt;
 use parking_lot::RwLock;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
+use crate::live_policies::LivePolicies;
 use crate::places::PoolKey;
 use crate::stages::Marks;
 use crate::version_cache::VersionCache;
@@ -36,6 +37,8 @@ pub struct Catalog {
     tables: RwLock<Tables>,
     /// There is another function to attend to.
     pub(crate) attention: Notify,
+    /// What running instances may connect to.
+    pub(crate) policies: LivePolicies,
 }
 
 #[derive(Default)]
@@ -99,7 +102,12 @@ pub(crate) fn decode<T: serde::de::DeserializeOwned>(key: &Key, value: &[u8]) ->
 impl Catalog {
     /// Loads all functions and keeps following; returns once it is complete.
     pub(crate) async fn start(registry: Arc<dyn Registry>) -> PortResult<Arc<Self>> {
-        let catalog = Arc::new(Self { registry, tables: RwLock::default(), attention: Notify::new() });
+        let catalog = Arc::new(Self {
+            registry,
+            tables: RwLock::default(),
+            attention: Notify::new(),
+            policies: LivePolicies::default(),
+        });
         let mut watch = catalog.registry.watch(Collection::Functions).await?;
         while let Some(change) = watch.next().await {
             match change {
@@ -145,6 +153,17 @@ impl Catalog {
     }
 
     pub(crate) fn put(&self, entry: FunctionEntry) {
+        let id = entry.record.id;
+        self.insert(entry);
+        self.policies.changed(id, || self.set_policy(id));
+    }
+
+    /// What a function may connect to, where that was set by hand.
+    fn set_policy(&self, id: FunctionId) -> Option<Arc<EgressPolicy>> {
+        Some(Arc::new(self.all_by_id(id)?.record.egress.as_ref()?.in_force()))
+    }
+
+    fn insert(&self, entry: FunctionEntry) {
         let mut tables = self.tables.write();
         let (project, name) = (entry.record.project, entry.record.name.clone());
         let known = tables.by_name.entry(project).or_default();
@@ -283,6 +302,16 @@ impl Catalog {
             }
         }
         Ok(found)
+    }
+
+    /// What instances of a version may connect to, as it is and as it becomes.
+    pub(crate) fn policy_of(
+        &self,
+        entry: &FunctionEntry,
+        version: &VersionRecord,
+    ) -> watch::Receiver<Arc<EgressPolicy>> {
+        let id = entry.record.id;
+        self.policies.watch((id, version.number), &version.settings.egress, || self.set_policy(id))
     }
 
     /// A version that is in memory.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_config::preflight::Policy;
 use faas_ports::{
-    Blobs, Callbacks, Clock, Events, IdSource, Inspection, Launcher, Layers, Outbound, Registry, RunHistory, Vault,
+    Blobs, Callbacks, Clock, Events, IdSource, Inspection, Launcher, Layers, Networks, Outbound, Registry, RunHistory,
+    Vault,
 };
 use faas_types::{Code, Fault, FunctionName, FunctionSettings, ProjectId, Stage};
 use parking_lot::Mutex;
@@ -45,6 +46,7 @@ pub(crate) struct Core {
     pub(crate) vault: Arc<dyn Vault>,
     pub(crate) callbacks: Arc<dyn Callbacks>,
     pub(crate) outbound: Arc<dyn Outbound>,
+    pub(crate) networks: Arc<dyn Networks>,
     pub(crate) launcher: Arc<dyn Launcher>,
     pub(crate) builds: Builds,
     pub(crate) clock: Arc<dyn Clock>,

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use faas_config::preflight::AllowedSecret;
-use faas_ports::{InstanceLogs, InstanceSpec, Launched, LayerStack, LogEntry};
+use faas_ports::{InstanceLogs, InstanceSpec, Launched, LayerStack, LogEntry, NetworkAccess};
 use faas_types::{
     Author, BuildLine, BuildLog, Bundle, Code, Declaration, Deployment, DeploymentId, Digest, Fault, FunctionName,
-    FunctionRecord, FunctionSettings, InvocationMode, LayerName, ProjectId, VersionRecord, limits,
+    FunctionRecord, FunctionSettings, InvocationMode, LayerName, PolicyOverride, ProjectId, VersionRecord, limits,
 };
 
 use crate::aliases::Target;
@@ -239,6 +239,7 @@ impl Engine {
         if let Some(known) = &known {
             new.target.check(&known.record)?;
         }
+        self.core.check_networks(project, &new.settings.egress.networks, "egress.networks")?;
         check_destinations(&self.core, project, (new.target.alias(), peers), &new.settings.background).await?;
         self.inspect_listing(project, &new.bundle).await?;
         let digest = self.core.seal_uploaded(&new.bundle).await?;
@@ -312,12 +313,15 @@ impl Engine {
         outfit.check()?;
         let (vars, redactor) = outfit.open(&*self.core.vault)?;
         let now = self.core.clock.now();
+        let set = record.and_then(|record| record.egress.as_ref());
+        let policy = set.map_or_else(|| new.settings.egress.clone(), PolicyOverride::in_force);
         let spec = PoolSpec {
             project,
             function: self.core.ids.mint(now),
             name: new.name.clone(),
             version: 0,
             settings: Arc::new(new.settings.clone()),
+            network: NetworkAccess::constant(policy),
             vars,
             redactor: redactor.clone(),
             concurrency: 1,

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use faas_config::preflight::Policy;
 use faas_ports::{
     Blobs, BodyStream, Builder, Callbacks, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource,
-    Inspection, Key, Launcher, Layers, Outbound, PortError, Registry, RunHistory, RunQueue, Topics, Vault, Write,
+    Inspection, Key, Launcher, Layers, Networks, Outbound, PortError, Registry, RunHistory, RunQueue, Topics, Vault,
+    Write,
 };
 use faas_types::{Affinity, Fault, FunctionId, ProjectId, Retention, limits};
 use parking_lot::Mutex;
@@ -65,6 +66,7 @@ pub struct Ports {
     pub events: Arc<dyn Events>,
     pub vault: Arc<dyn Vault>,
     pub outbound: Arc<dyn Outbound>,
+    pub networks: Arc<dyn Networks>,
     pub launcher: Arc<dyn Launcher>,
     pub builder: Arc<dyn Builder>,
     pub clock: Arc<dyn Clock>,
@@ -195,6 +197,7 @@ impl Engine {
             vault: ports.vault,
             callbacks: ports.callbacks,
             outbound: ports.outbound,
+            networks: ports.networks,
             launcher: ports.launcher,
             builds: Builds { builder: ports.builder, turns: BuildTurns::new(settings.builds_max) },
             clock: ports.clock,

@@ -1,8 +1,10 @@
 //! What `/metrics` publishes of one function, or of all that share a label.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use faas_ports::{NetworkCounters, NetworkUsage};
 use faas_types::{Code, FunctionName};
 
 use crate::histogram::{Histogram, HistogramSnapshot};
@@ -81,6 +83,7 @@ pub(crate) struct Figures {
     starts: Histogram,
     memory: Histogram,
     cpu: Histogram,
+    pub(crate) network: Arc<NetworkCounters>,
 }
 
 /// Counters at one moment.
@@ -108,6 +111,8 @@ pub struct FigureSnapshot {
     pub memory: HistogramSnapshot,
     /// CPU microseconds of each call.
     pub cpu: HistogramSnapshot,
+    /// What instances have done with their network.
+    pub network: NetworkUsage,
 }
 
 // === impl CacheOutcome ===
@@ -144,6 +149,7 @@ impl Figures {
             starts: Histogram::new(DURATIONS_US),
             memory: Histogram::new(MEMORY_BYTES),
             cpu: Histogram::new(DURATIONS_US),
+            network: Arc::default(),
         }
     }
 
@@ -193,6 +199,7 @@ impl Figures {
             starts: self.starts.snapshot(),
             memory: self.memory.snapshot(),
             cpu: self.cpu.snapshot(),
+            network: self.network.usage(),
         }
     }
 }

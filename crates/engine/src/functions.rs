@@ -71,6 +71,7 @@ impl Engine {
             vars,
             stage_vars: BTreeMap::new(),
             paused: false,
+            egress: None,
             created_at: now,
             updated_at: now,
         })

@@ -28,8 +28,10 @@ mod history;
 mod idempotency;
 mod keys;
 mod layers;
+mod live_policies;
 mod log_shares;
 mod meter;
+mod network;
 mod onward;
 mod pause;
 mod place;
@@ -69,7 +71,9 @@ mod version_cache;
 mod version_files;
 pub mod webhook;
 
-pub use faas_ports::{BodyStream, InvocationBody};
+pub use faas_ports::{
+    BodyStream, InvocationBody, NetworkDecision, NetworkTarget, NetworkTrial, NetworkUsage, TrialOutcome,
+};
 
 pub use accept::{Accepted, Later};
 pub use aliases::{AliasWish, Target};
@@ -89,6 +93,7 @@ pub use history::LogFollower;
 pub use idempotency::{KeyHolder, Once};
 pub use keys::{Caller, KeyRecord, Keys, MintedKey};
 pub use layers::{KnownLayer, KnownLayerName, KnownLayerVersion, NewLayer};
+pub use network::{NetworkState, PolicyChange};
 pub use onward::{CallbackPolicy, OnwardFigures, SigningSecrets};
 pub use places::{Census, Decisions, FunctionCensus, Urgency};
 pub use quotas::Quotas;

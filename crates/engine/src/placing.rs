@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use faas_ports::NetworkAccess;
 use faas_types::{Code, Fault, Stage};
 
 use crate::call::{Route, Selector};
@@ -83,6 +84,10 @@ impl Core {
             name: record.name.clone(),
             version: route.version.number,
             settings: Arc::new(route.version.settings.clone()),
+            network: NetworkAccess {
+                policy: self.catalog.policy_of(&route.entry, &route.version),
+                counters: self.stats.function(record.id, &record.name).network(),
+            },
             vars,
             redactor,
             code,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use faas_ports::{Clock, IdSource, Inspection, InstanceSpec, InstanceVars, LayerStack};
+use faas_ports::{Clock, IdSource, Inspection, InstanceSpec, InstanceVars, LayerStack, NetworkAccess};
 use faas_types::{FunctionId, FunctionName, FunctionSettings, ProjectId, limits};
 
 use crate::places::Terms;
@@ -16,6 +16,7 @@ pub(crate) struct PoolSpec {
     pub name: FunctionName,
     pub version: u32,
     pub settings: Arc<FunctionSettings>,
+    pub network: NetworkAccess,
     /// With secrets in the clear.
     pub vars: InstanceVars,
     /// What takes these secrets out of whatever is kept.
@@ -44,6 +45,7 @@ impl PoolSpec {
             function: self.name.clone(),
             version: self.version,
             settings: Arc::clone(&self.settings),
+            network: self.network.clone(),
             vars: self.vars.clone(),
             code: self.code.clone(),
             dependencies: self.dependencies.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use faas_ports::{NetworkCounters, NetworkUsage};
 use faas_types::{Code, FunctionId, FunctionName};
 use hdrhistogram::Histogram;
 use parking_lot::{Mutex, RwLock};
@@ -46,6 +47,7 @@ pub(crate) struct FunctionStats {
     throttled: AtomicU64,
     durations: Mutex<Histogram<u64>>,
     duration_sum_us: AtomicU64,
+    network: Arc<NetworkCounters>,
     /// The version that is under trial.
     pub(crate) trial: Trial,
 }
@@ -63,6 +65,8 @@ pub struct FunctionSnapshot {
     pub throttled: u64,
     /// Calls under way.
     pub in_flight: u64,
+    /// What its instances have done with their network.
+    pub network: NetworkUsage,
     /// Sum of the durations of ended calls, in microseconds.
     pub duration_sum_us: u64,
     /// Median, 95th and 99th percentile of durations in microseconds; `None` before the first call.
@@ -111,6 +115,11 @@ impl Stats {
         self.function(id, name).published.cache_answered(outcome);
     }
 
+    /// What instances of a function have done with their network.
+    pub(crate) fn network_of(&self, id: FunctionId) -> NetworkUsage {
+        self.functions.read().by_id.get(&id).map_or_else(NetworkUsage::default, |stats| stats.network.usage())
+    }
+
     pub(crate) fn record_dropped(&self) {
         self.dropped_records.fetch_add(1, Ordering::Relaxed);
     }
@@ -151,10 +160,13 @@ impl Stats {
 
 impl FunctionStats {
     fn new(name: FunctionName, own: Option<Arc<Figures>>, others: &Arc<Figures>) -> Self {
+        let is_labelled = own.is_some();
+        let published = own.unwrap_or_else(|| Arc::clone(others));
         Self {
             name,
-            is_labelled: own.is_some(),
-            published: own.unwrap_or_else(|| Arc::clone(others)),
+            is_labelled,
+            network: Arc::new(NetworkCounters::within(Arc::clone(&published.network))),
+            published,
             in_flight: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -166,6 +178,11 @@ impl FunctionStats {
             duration_sum_us: AtomicU64::new(0),
             trial: Trial::default(),
         }
+    }
+
+    /// Where its instances count what they do with their network.
+    pub(crate) fn network(&self) -> Arc<NetworkCounters> {
+        Arc::clone(&self.network)
     }
 
     pub(crate) fn begin(&self) {
@@ -206,6 +223,7 @@ impl FunctionStats {
             cold_starts: read(&self.cold_starts),
             throttled: read(&self.throttled),
             in_flight: read(&self.in_flight),
+            network: self.network.usage(),
             duration_sum_us: read(&self.duration_sum_us),
             quantiles_us: (!durations.is_empty()).then_some(quantiles),
         }

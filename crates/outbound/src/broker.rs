@@ -9,9 +9,11 @@ mod denials;
 mod instance;
 mod orphans;
 mod session;
+mod traffic;
+mod trial;
 mod underway;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -20,10 +22,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use faas_ports::{
-    NetworkDevice, NetworkEvent, NetworkLease, NetworkOwner, NetworkProcesses, NetworkUsage, Networks, PortError,
-    PortResult,
+    NetworkAccess, NetworkDevice, NetworkEvent, NetworkLease, NetworkOwner, NetworkProcesses, NetworkTarget,
+    NetworkTrial, Networks, PortError, PortResult,
 };
-use faas_types::EgressPolicy;
+use faas_types::{EgressPolicy, NetworkName, ProjectId};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -34,6 +36,7 @@ use crate::{Dialer, HostView, OperatorRules};
 use denials::Denials;
 use instance::{Instance, ProjectShares, Share};
 use session::Session;
+use trial::Trials;
 use underway::Underway;
 
 /// How long an instance waits for the first process.
@@ -104,6 +107,7 @@ struct Shared {
     processes: Arc<dyn NetworkProcesses>,
     instances: Mutex<HashMap<u64, Arc<Instance>>>,
     projects: ProjectShares,
+    trials: Trials,
     next: AtomicU64,
     link: watch::Sender<Link>,
 }
@@ -141,6 +145,7 @@ impl Broker {
             processes,
             instances: Mutex::default(),
             projects: ProjectShares::default(),
+            trials: Trials::default(),
             next: AtomicU64::new(1),
             link: watch::Sender::new(Link::Down),
         };
@@ -182,18 +187,18 @@ impl Networks for Broker {
         &self,
         device: NetworkDevice,
         owner: NetworkOwner,
-        policy: watch::Receiver<Arc<EgressPolicy>>,
+        access: NetworkAccess,
         events: mpsc::Sender<NetworkEvent>,
     ) -> PortResult<Box<dyn NetworkLease>> {
         let shared = &self.shared;
         let id = shared.next.fetch_add(1, Ordering::Relaxed);
         let project = shared.projects.of(owner.project, &shared.limits);
         let own = Share::of_instance(&shared.limits, Instant::now());
-        let watched = policy.clone();
+        let watched = access.policy.clone();
         let names = NameMemory::new(shared.names_kept);
         let descriptors = (device.device, device.process);
         let instance =
-            Arc::new(Instance::new(id, owner, policy, descriptors, names, Denials::new(events), (own, project)));
+            Arc::new(Instance::new(id, owner, access, descriptors, names, Denials::new(events), (own, project)));
         shared.instances.lock().insert(id, Arc::clone(&instance));
         let watcher = tokio::spawn(watch_policy(Arc::clone(shared), Arc::clone(&instance), watched));
         let lease = Lease { shared: Arc::clone(shared), instance, watcher };
@@ -206,6 +211,21 @@ impl Networks for Broker {
             }
             _ => Ok(Box::new(lease)),
         }
+    }
+
+    fn granted(&self, project: ProjectId) -> BTreeSet<NetworkName> {
+        let networks = self.shared.operator.networks.iter().filter(|network| network.is_for(project));
+        networks.map(|network| network.name.clone()).collect()
+    }
+
+    async fn try_connection(
+        &self,
+        project: ProjectId,
+        policy: &EgressPolicy,
+        target: &NetworkTarget,
+    ) -> PortResult<NetworkTrial> {
+        let _permit = self.shared.trials.begin(project, Instant::now())?;
+        Ok(self.shared.try_connection(project, policy, target).await)
     }
 }
 
@@ -304,11 +324,7 @@ pub fn connecting_max(descriptors: u64) -> u32 {
 
 // === impl Lease ===
 
-impl NetworkLease for Lease {
-    fn usage(&self) -> NetworkUsage {
-        self.instance.usage()
-    }
-}
+impl NetworkLease for Lease {}
 
 impl Drop for Lease {
     fn drop(&mut self) {
@@ -316,7 +332,7 @@ impl Drop for Lease {
         self.shared.instances.lock().remove(&self.instance.id);
         let link = self.shared.link.borrow().clone();
         if let Link::Up(session) = link {
-            session.detach(self.instance.id);
+            session.detach(&self.instance);
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::Nat64Prefix;
 use crate::seldom::Seldom;
 use answers::Answers;
 pub(crate) use question::busy;
-pub(crate) use server::{Answer, NameServer};
+pub(crate) use server::{Answer, Leads, NameServer};
 
 const SYSTEM: &str = "/etc/resolv.conf";
 /// How often the machine's name servers are looked at again.

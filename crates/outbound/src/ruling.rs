@@ -134,7 +134,7 @@ impl Rules<'_> {
         }
         let own = &self.policy.deny;
         if let Some(rule) = deny(own).map(Rule::Deny).or_else(|| unseen(own).map(Rule::Unseen)) {
-            return Ruling::refused(rule, "egress.deny in the function's manifest");
+            return Ruling::refused(rule, self.policy.source.deny_key());
         }
         self.allows(attempt)
     }
@@ -155,7 +155,7 @@ impl Rules<'_> {
                 fits(false).or_else(|| fits(true)).map_or((Rule::Unlisted, false), |rule| (Rule::Allow(rule), true))
             }
         };
-        Ruling { allowed, rule, key: "egress.allow in the function's manifest" }
+        Ruling { allowed, rule, key: self.policy.source.allow_key() }
     }
 
     /// What an address is that is shut for this attempt.
@@ -201,9 +201,9 @@ impl Rules<'_> {
             return Ruling::refused(Rule::OperatorDeny(rule.clone()), "egress.deny in the server's configuration");
         }
         if let Some(rule) = self.policy.deny.iter().find(denies) {
-            return Ruling::refused(Rule::Deny(rule.clone()), "egress.deny in the function's manifest");
+            return Ruling::refused(Rule::Deny(rule.clone()), self.policy.source.deny_key());
         }
-        let key = "egress.allow in the function's manifest";
+        let key = self.policy.source.allow_key();
         let Some(list) = &self.policy.allow else { return Ruling { allowed: true, rule: Rule::Default, key } };
         if let Some(rule) = list.iter().find(|rule| allows(rule)) {
             return Ruling { allowed: true, rule: Rule::Allow(rule.clone()), key };

@@ -16,7 +16,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use crate::{Inspection, Residents, SandboxExit};
+use crate::{Inspection, NetworkAccess, Residents, SandboxExit};
 
 /// A runtime that this machine has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct InstanceSpec {
     pub version: u32,
     /// What it runs with.
     pub settings: Arc<FunctionSettings>,
+    /// What it may reach, with [`NetworkMode::Egress`](faas_types::NetworkMode::Egress) alone.
+    pub network: NetworkAccess,
     /// The environment variables of the user's code.
     pub vars: InstanceVars,
     /// The sealed code layer on this machine.

@@ -18,6 +18,7 @@ mod inspection;
 mod instances;
 mod layers;
 mod network;
+mod network_counters;
 mod outbound;
 mod queue;
 mod registry;
@@ -48,9 +49,10 @@ pub use instances::{
 };
 pub use layers::{LayerBuild, Layers};
 pub use network::{
-    NetworkDenial, NetworkDevice, NetworkEvent, NetworkLease, NetworkOwner, NetworkProcesses, NetworkUsage, Networks,
-    NoNetworks,
+    ClosedConnection, NetworkAccess, NetworkDecision, NetworkDenial, NetworkDevice, NetworkEvent, NetworkLease,
+    NetworkOwner, NetworkProcesses, NetworkTarget, NetworkTrial, Networks, NoNetworks, TrialOutcome,
 };
+pub use network_counters::{NetworkCounters, NetworkUsage};
 pub use outbound::{Outbound, OutboundError, OutboundMessage, UrlRefusal};
 pub use queue::{
     ByteBounds, Enqueued, Footprint, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Sequel, Settled,

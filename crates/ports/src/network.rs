@@ -1,14 +1,17 @@
 //! The network of a sandbox: what its programs send goes through a device to a process that speaks TCP, UDP and DNS for
 //! them, and each connection is made by the server, which checks it first.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use faas_types::{EgressPolicy, FunctionName, InstanceId, ProjectId};
+use faas_types::{EgressPolicy, FunctionName, InstanceId, NetworkName, ProjectId, Transport};
 use tokio::sync::{mpsc, watch};
 
-use crate::{PortError, PortResult};
+use crate::{NetworkCounters, PortError, PortResult};
 
 /// The network device of a sandbox.
 pub struct NetworkDevice {
@@ -28,11 +31,22 @@ pub struct NetworkOwner {
     pub instance: InstanceId,
 }
 
+/// What an instance may reach, and where what it does is counted.
+#[derive(Clone, Debug)]
+pub struct NetworkAccess {
+    /// Looked at again when it changes, also for connections that are open.
+    pub policy: watch::Receiver<Arc<EgressPolicy>>,
+    /// Shared by the instances of a function.
+    pub counters: Arc<NetworkCounters>,
+}
+
 /// An event of an instance's network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetworkEvent {
     /// An attempt that the rules refused.
     Denied(NetworkDenial),
+    /// A connection has ended, where the policy wants to hear of each.
+    Closed(ClosedConnection),
     /// The process that spoke for the sandbox ended: connections were lost, new ones work.
     Interrupted,
 }
@@ -54,26 +68,90 @@ pub struct NetworkDenial {
     pub repeated: u64,
 }
 
-/// What an instance has done with its network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NetworkUsage {
-    /// Connections made.
-    pub connections: u64,
-    /// Connections that are open.
-    pub open: u64,
-    /// Attempts that were refused by rules.
-    pub denied: u64,
-    /// Bytes sent by the sandbox.
+/// A connection that has ended, as it is shown to the function's author.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClosedConnection {
+    /// The name that the client gave, or one that led to the address; `None` where none did.
+    pub host: Option<String>,
+    /// Where it went.
+    pub address: IpAddr,
+    /// The port there.
+    pub port: u16,
+    /// What it was made with.
+    pub transport: Transport,
+    /// Bytes that the sandbox sent.
     pub sent: u64,
-    /// Bytes received by the sandbox.
+    /// Bytes that it received.
     pub received: u64,
+    /// How long it stood.
+    pub lasted: Duration,
+    /// Connections that ended since the last event and were not reported.
+    pub unreported: u64,
+}
+
+/// What a function would connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkTarget {
+    /// A name in lower case or an address.
+    pub host: String,
+    /// The port there; not 0.
+    pub port: u16,
+    /// What it would connect with.
+    pub transport: Transport,
+}
+
+/// What became of a connection that was tried in a function's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkTrial {
+    /// The addresses that the name leads to, each with the decision on it, in the order of the tries.
+    pub addresses: Vec<(IpAddr, NetworkDecision)>,
+    /// The decision on the whole: on the address that was connected to, or why there is no connection.
+    pub decision: NetworkDecision,
+    /// What became of it.
+    pub outcome: TrialOutcome,
+    /// How long the look-up took; `None` for an address.
+    pub look_up: Option<Duration>,
+}
+
+/// What the rules say of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkDecision {
+    /// Whether it may be made.
+    pub allowed: bool,
+    /// The rule that decided, in words.
+    pub rule: String,
+    /// The setting that would allow it, and its value; where it is allowed, the setting that does.
+    pub key: String,
+}
+
+/// How a try ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrialOutcome {
+    /// A connection was made, and closed again. For UDP, which has none, the address can be sent to.
+    Connected {
+        /// Where to.
+        address: IpAddr,
+        /// How long that took.
+        took: Duration,
+    },
+    /// A rule refused it.
+    Denied,
+    /// The name leads nowhere.
+    NoAddress,
+    /// No name server answered.
+    LookUpFailed,
+    /// The far end refused it.
+    Refused,
+    /// No way leads there.
+    Unreachable,
+    /// The far end did not answer in time.
+    TimedOut,
 }
 
 /// Gives sandboxes a network.
 #[async_trait]
 pub trait Networks: Send + Sync {
-    /// Begins to serve a device. `policy` is looked at again when it changes, also for connections that are open. `events`
-    /// is never waited for: what does not fit is counted and told with the next one.
+    /// Begins to serve a device. `events` is never waited for: what does not fit is counted and told with the next one.
     ///
     /// # Errors
     /// [`PortError::Isolation`] where this machine has no network for functions.
@@ -81,16 +159,28 @@ pub trait Networks: Send + Sync {
         &self,
         device: NetworkDevice,
         owner: NetworkOwner,
-        policy: watch::Receiver<Arc<EgressPolicy>>,
+        access: NetworkAccess,
         events: mpsc::Sender<NetworkEvent>,
     ) -> PortResult<Box<dyn NetworkLease>>;
+
+    /// The private networks that functions of a project may ask for.
+    fn granted(&self, project: ProjectId) -> BTreeSet<NetworkName>;
+
+    /// Decides on a connection as on one of a function with this policy, and makes it where it may be made. Nothing is
+    /// sent or read. Takes seconds where the far end does not answer.
+    ///
+    /// # Errors
+    /// [`PortError::Full`] when the project has just tried too many.
+    async fn try_connection(
+        &self,
+        project: ProjectId,
+        policy: &EgressPolicy,
+        target: &NetworkTarget,
+    ) -> PortResult<NetworkTrial>;
 }
 
 /// The network of one instance. Dropping it closes its connections.
-pub trait NetworkLease: Send + Sync {
-    /// What it has done so far.
-    fn usage(&self) -> NetworkUsage;
-}
+pub trait NetworkLease: Send + Sync {}
 
 /// Starts the confined process that speaks for sandboxes.
 pub trait NetworkProcesses: Send + Sync {
@@ -107,6 +197,17 @@ pub trait NetworkProcesses: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoNetworks;
 
+// === impl NetworkAccess ===
+
+impl NetworkAccess {
+    /// A policy that does not change, and counters that nobody else looks at.
+    #[must_use]
+    pub fn constant(policy: EgressPolicy) -> Self {
+        let (_, policy) = watch::channel(Arc::new(policy));
+        Self { policy, counters: Arc::default() }
+    }
+}
+
 // === impl NoNetworks ===
 
 #[async_trait]
@@ -115,9 +216,17 @@ impl Networks for NoNetworks {
         &self,
         _: NetworkDevice,
         _: NetworkOwner,
-        _: watch::Receiver<Arc<EgressPolicy>>,
+        _: NetworkAccess,
         _: mpsc::Sender<NetworkEvent>,
     ) -> PortResult<Box<dyn NetworkLease>> {
+        Err(PortError::Isolation("functions have no network here".to_owned()))
+    }
+
+    fn granted(&self, _: ProjectId) -> BTreeSet<NetworkName> {
+        BTreeSet::new()
+    }
+
+    async fn try_connection(&self, _: ProjectId, _: &EgressPolicy, _: &NetworkTarget) -> PortResult<NetworkTrial> {
         Err(PortError::Isolation("functions have no network here".to_owned()))
     }
 }

@@ -10,6 +10,7 @@ mod key;
 mod layer;
 mod log;
 mod named_layer;
+mod network;
 mod preflight;
 mod problem;
 mod retention;
@@ -43,6 +44,10 @@ pub use key::{CallerView, CreateKey, CreatedKey, KeyList, KeyView};
 pub use layer::{LayerList, LayerView};
 pub use log::{LogEvent, LogLineView, LogList};
 pub use named_layer::{LayerVersionList, LayerVersionView, NamedLayerList, NamedLayerView, PublishLayer, RemovedLayer};
+pub use network::{
+    AddressDecisionView, DecisionView, EgressPolicyView, NetworkTestOutcome, NetworkTestView, NetworkUsageView,
+    NetworkView, TestNetwork, UpdateNetwork,
+};
 pub use preflight::{PolicyView, ProjectPolicyView, SetPolicy};
 pub use problem::{FunctionFailure, Problem};
 pub use retention::{RetentionView, SetRetention};

@@ -148,15 +148,23 @@ impl Driver {
 
     /// Puts an event of the network into the log of the run that caused it, as far as that can be told.
     async fn tell(&mut self, event: NetworkEvent) {
-        self.lines.push(network::line_of(event, self.clock.now()));
+        self.take_event(event);
         self.forward_lines().await;
     }
 
     /// What the network has told by now: a run that ends saw its denials before.
     fn read_network(&mut self) {
-        let now = self.clock.now();
-        let events = std::iter::from_fn(|| self.network.as_mut()?.event_now());
-        self.lines.extend(events.map(|event| network::line_of(event, now)));
+        while let Some(event) = self.network.as_mut().and_then(InstanceNetwork::event_now) {
+            self.take_event(event);
+        }
+    }
+
+    fn take_event(&mut self, event: NetworkEvent) {
+        let run = self.link.streams.sole();
+        if let Some(network) = &mut self.network {
+            network.remember(&event, run);
+        }
+        self.lines.push(network::line_of(event, self.clock.now()));
     }
 
     /// After the program's end: what it had sent is still in the socket, and nothing more will come.
@@ -404,7 +412,11 @@ impl Driver {
         let dropped_log_lines = dropped.saturating_add(end.dropped.min(DROPPED_MAX));
         let end = match (end.rejected, end.raised) {
             (Some(message), _) => ExchangeEnd::Rejected { message: cut(message, ERROR_MESSAGE_MAX) },
-            (None, Some(error)) => ExchangeEnd::Raised { error: error.bounded(), dropped_log_lines },
+            (None, Some(error)) => {
+                // What the sandbox says of this counts for nothing.
+                let denial = self.network.as_ref().and_then(|network| network.cause_of(frame.stream, &error));
+                ExchangeEnd::Raised { error: FunctionError { denial, ..error }.bounded(), dropped_log_lines }
+            }
             (None, None) => ExchangeEnd::Complete { dropped_log_lines },
         };
         inbox.push(ExchangeItem::End(end));

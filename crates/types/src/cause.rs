@@ -217,16 +217,30 @@ pub fn diagnose(code: Code, message: &str, error: Option<&FunctionError>) -> Dia
     Diagnosis { class, summary: summary(message), advice }
 }
 
+/// Whether an error looks like that of a network that was not there.
+#[must_use]
+pub fn looks_like_network(error: &FunctionError) -> bool {
+    of_error(error).0 == CauseClass::NetworkDenied
+}
+
 fn of_error(error: &FunctionError) -> (CauseClass, String) {
     let message = error.message.to_lowercase();
     // A cause that was wrapped stands in the stack, as `gaierror: [Errno -3] …` before the error itself.
     let causes: Vec<String> = error.stack.iter().filter(|entry| !is_frame(entry)).map(|c| c.to_lowercase()).collect();
     let found = RULES.iter().find(|rule| rule.fits(&error.kind, &message, &causes));
     let class = found.map_or(CauseClass::UserError, |rule| rule.class);
+    if let (CauseClass::NetworkDenied, Some(denial)) = (class, &error.denial) {
+        return (class, format!("the network refused {denial}"));
+    }
     let advice = match (&error.hint, found) {
         (Some(hint), _) => hint.clone(),
         (None, Some(rule)) => rule.advice.to_owned(),
         (None, None) => of_own(error),
+    };
+    // Libraries wrap what they met in errors of their own; whether this is the cause, the author can tell.
+    let advice = match (&error.denial, found) {
+        (Some(denial), None) => format!("{advice}; while it ran, the network refused {denial}"),
+        _ => advice,
     };
     (class, advice)
 }
@@ -391,6 +405,27 @@ mod tests {
         };
         let found = diagnose(Code::RuntimeError, "ConnectError: all attempts failed", Some(&error));
         assert_eq!((found.class, found.advice.as_str()), (CauseClass::NetworkDenied, NETWORK));
+    }
+
+    #[test]
+    fn a_refused_connection_is_named_with_the_setting_that_allows_it() {
+        let denial = "tcp to db.example:5432: no rule allows it; to allow it: add \"db.example:5432\" to egress.allow";
+        let advice = |kind: &str, message: &str| {
+            let error = FunctionError {
+                kind: kind.into(),
+                message: message.into(),
+                denial: Some(denial.to_owned()),
+                ..FunctionError::default()
+            };
+            let found = diagnose(Code::RuntimeError, message, Some(&error));
+            (found.class, found.advice)
+        };
+        let (class, said) = advice("OSError", "[Errno 113] No route to host");
+        assert_eq!((class, said), (CauseClass::NetworkDenied, format!("the network refused {denial}")));
+        let (class, said) = advice("APIConnectionError", "could not reach the service");
+        assert!(class == CauseClass::UserError && said.ends_with(denial) && said.starts_with("look at"), "{said}");
+        let (class, said) = advice("MemoryError", "");
+        assert!(class == CauseClass::Memory && !said.contains("db.example"), "{said}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::text_form::text_form;
 pub use parse::InvalidEgressTarget;
 
 /// What a connection is made with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// Streams.

@@ -58,6 +58,9 @@ pub struct FunctionError {
     /// What to do next, where the shim knows (a package to install, a name meant).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The attempt to connect that a rule refused while it ran, with that rule and the setting that allows it.
+    #[serde(rename = "networkDenial", default, skip_serializing_if = "Option::is_none")]
+    pub denial: Option<String>,
     /// The limit that the code ran into, where the shim can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<InnerLimit>,
@@ -141,7 +144,7 @@ impl FunctionError {
     }
 
     fn cut_to(self, message_max: usize, stack_max: usize, stack_bytes: usize) -> Self {
-        let Self { kind, message, mut stack, file, line, column, snippet, hint, limit } = self;
+        let Self { kind, message, mut stack, file, line, column, snippet, hint, denial, limit } = self;
         let mut bytes = 0;
         let fits = |entry: &&String| {
             bytes += entry.len().min(LINE_MAX);
@@ -162,6 +165,7 @@ impl FunctionError {
             column,
             snippet: snippet.map(|snippet| cut(snippet, LINE_MAX)),
             hint: hint.map(|hint| cut(hint, LINE_MAX)),
+            denial: denial.map(|denial| cut(denial, LINE_MAX)),
             limit,
         }
     }
@@ -202,7 +206,8 @@ mod tests {
             stack,
             file: Some(long.clone()),
             snippet: Some(long.clone()),
-            hint: Some(long),
+            hint: Some(long.clone()),
+            denial: Some(long),
             line: Some(7),
             ..FunctionError::default()
         };

@@ -56,14 +56,14 @@ pub use background::{Background, InvocationMode, RetryClass, RetryPolicy, RunOpt
 pub use bundle::{Bundle, BundleFile};
 pub use bytesize::ByteSize;
 pub use canary::{Breach, Canary, CanaryMove, CanaryPolicy, Tally};
-pub use cause::{CauseClass, Diagnosis, diagnose};
+pub use cause::{CauseClass, Diagnosis, diagnose, looks_like_network};
 pub use code::{Code, GrpcStatus};
 pub use cors::{CorsOrigin, CorsSettings, InvalidOriginOfPages};
 pub use cron::{CronSchedule, InvalidCron};
 pub use cron_ticks::{CronPolicy, DueTicks, MissedTicks, Overlap};
 pub use debuggee::Debuggee;
 pub use digest::Digest;
-pub use egress_policy::EgressPolicy;
+pub use egress_policy::{ConnectionLog, EgressPolicy, PolicyOverride, PolicySource};
 pub use egress_proxy::{EgressProxy, InvalidEgressProxy, ProxyCredentials, ProxyKind};
 pub use egress_target::{EgressHost, EgressTarget, InvalidEgressTarget, PortRange, Transport};
 pub use fault::{Fault, FunctionError, InnerLimit, cut};

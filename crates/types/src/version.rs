@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Alias, AliasName, ByteSize, Canary, Declaration, DeploymentId, Digest, FunctionId, FunctionName, FunctionSettings,
-    KeyId, LogLevel, LogStream, ProjectId, RuntimeName, Split, Stage, Timestamp, VersionId,
+    KeyId, LogLevel, LogStream, PolicyOverride, ProjectId, RuntimeName, Split, Stage, Timestamp, VersionId,
 };
 
 /// An immutable version.
@@ -111,6 +111,9 @@ pub struct FunctionRecord {
     /// Whether the queue holds its accepted runs back.
     #[serde(default)]
     pub paused: bool,
+    /// What it may connect to, where that was set by hand: for every version, in place of their manifests' words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<PolicyOverride>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When anything in this record last changed.

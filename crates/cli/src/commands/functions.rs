@@ -426,6 +426,14 @@ fn metrics_table(metrics: &FunctionMetrics) -> Table {
     table.property("throttled", metrics.throttled);
     table.property("in flight", metrics.in_flight);
     table.property("instances", metrics.instances);
+    if let Some(network) = &metrics.network {
+        table.property(
+            "connections",
+            format!("{}, {} open, {} denied", network.connections, network.open, network.denied),
+        );
+        let (sent, received) = (text::bytes(network.sent_bytes), text::bytes(network.received_bytes));
+        table.property("network", format!("{sent} sent, {received} received"));
+    }
     let duration = &metrics.duration_ms;
     for (name, value) in [("avg", duration.avg), ("p50", duration.p50), ("p95", duration.p95), ("p99", duration.p99)] {
         table.maybe(name, value.map(text::millis));

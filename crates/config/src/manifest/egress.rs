@@ -3,13 +3,13 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use faas_types::{EgressHost, EgressPolicy, EgressTarget, NetworkMode, limits};
+use faas_types::{ConnectionLog, EgressHost, EgressPolicy, EgressTarget, NetworkMode, limits};
 
 use super::node::Value;
 use super::reader::{Reader, Table};
 
 /// Keys of `[egress]`.
-pub(super) const EGRESS_KEYS: &[&str] = &["allow", "deny", "networks"];
+pub(super) const EGRESS_KEYS: &[&str] = &["allow", "deny", "log", "networks"];
 
 /// The rules; `network` is what the manifest says of the network, `None` where that is wrong already.
 pub(super) fn egress(reader: &mut Reader, root: &Table<'_>, network: Option<NetworkMode>) -> EgressPolicy {
@@ -25,6 +25,8 @@ pub(super) fn egress(reader: &mut Reader, root: &Table<'_>, network: Option<Netw
         allow: rules(reader, &table, "allow"),
         deny: rules(reader, &table, "deny").unwrap_or_default(),
         networks: list(reader, &table, "networks", limits::EGRESS_NETWORKS_MAX).unwrap_or_default(),
+        log: log(reader, &table).unwrap_or_default(),
+        ..EgressPolicy::default()
     };
     if let Some(node) = table.get("allow")
         && policy.networks.is_empty()
@@ -35,6 +37,18 @@ pub(super) fn egress(reader: &mut Reader, root: &Table<'_>, network: Option<Netw
         reader.problem("egress.allow", node.at, message);
     }
     policy
+}
+
+fn log(reader: &mut Reader, table: &Table<'_>) -> Option<ConnectionLog> {
+    let node = table.get("log")?;
+    let path = table.path_of("log");
+    let known = [ConnectionLog::Denied, ConnectionLog::All];
+    let text = reader.text(&path, node)?;
+    let found = known.into_iter().find(|one| one.as_str() == text);
+    if found.is_none() {
+        reader.problem(&*path, node.at, format!("`{path}` must be \"denied\" or \"all\", not \"{text}\""));
+    }
+    found
 }
 
 fn rules(reader: &mut Reader, table: &Table<'_>, key: &str) -> Option<Vec<EgressTarget>> {
@@ -88,10 +102,11 @@ mod tests {
     #[test]
     fn rules_are_read_and_come_back_from_json() {
         let rules = "network = \"egress\"\n[egress]\nallow = [\"api.stripe.com:443\", \"*.example.com\", \"10.1.0.0/16:5432\"]\n\
-                     deny = [\"udp://0.0.0.0/0\"]\nnetworks = [\"db\"]";
+                     deny = [\"udp://0.0.0.0/0\"]\nnetworks = [\"db\"]\nlog = \"all\"";
         let policy = read(rules).expect("good rules");
         let allow: Vec<String> = policy.allow.iter().flatten().map(ToString::to_string).collect();
         assert_eq!(allow, ["api.stripe.com:443", "*.example.com", "10.1.0.0/16:5432"]);
+        assert_eq!(policy.log, ConnectionLog::All);
         assert_eq!((policy.deny[0].to_string().as_str(), policy.networks[0].as_str()), ("udp://0.0.0.0/0", "db"));
         let mut manifest = Manifest::from_toml("faas.toml", "name = \"a\"").expect("good");
         assert!(manifest.to_json().get("egress").is_none());
@@ -112,6 +127,7 @@ mod tests {
             ("network = \"egress\"\negress = true", "must be a table"),
             ("network = \"egress\"\n[egress]\nallowed = []", "did you mean `egress.allow`"),
             ("network = \"egress\"\n[egress]\nallow = \"a.example\"", "must be a list"),
+            ("network = \"egress\"\n[egress]\nlog = \"none\"", "`egress.log` must be \"denied\" or \"all\""),
             ("network = \"egress\"\n[egress]\nallow = []", "lets nothing out"),
             ("network = \"egress\"\n[egress]\nallow = [\"https://a.example/x\"]", "write a.example:443"),
             (

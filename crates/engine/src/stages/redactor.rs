@@ -62,8 +62,8 @@ impl Redactor {
 
     /// An error of the function's own without them.
     pub(crate) fn error(&self, error: &mut FunctionError) {
-        let FunctionError { kind, message, stack, file, snippet, hint, .. } = error;
-        let optional = [file, snippet, hint].into_iter().flatten();
+        let FunctionError { kind, message, stack, file, snippet, hint, denial, .. } = error;
+        let optional = [file, snippet, hint, denial].into_iter().flatten();
         [kind, message].into_iter().chain(stack).chain(optional).for_each(|text| self.clean_in_place(text));
     }
 

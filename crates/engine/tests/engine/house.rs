@@ -8,7 +8,7 @@ use faas_engine::{
     Call, CallBody, CallFailure, CallRequest, Deployed, Engine, EngineSettings, NewDeployment, Ports, Route, Selector,
     Target,
 };
-use faas_ports::{Blobs, Clock, Registry, SystemClock};
+use faas_ports::{Blobs, Clock, NoNetworks, Registry, SystemClock};
 use faas_testkit::{
     MemoryBlobs, MemoryEvents, MemoryHistory, MemoryLayers, MemoryQueue, MemoryRegistry, MemoryVault, ScriptedBuilder,
     ScriptedOutbound,
@@ -55,6 +55,7 @@ pub(crate) fn ports_over(blobs: Arc<dyn Blobs>) -> Ports {
         events: Arc::new(MemoryEvents::default()),
         vault: Arc::new(MemoryVault::default()),
         outbound: Arc::new(ScriptedOutbound::default()),
+        networks: Arc::new(NoNetworks),
         launcher: Arc::new(ScriptedLauncher::default()),
         builder: Arc::new(ScriptedBuilder::new(blobs)),
         clock: Arc::new(SystemClock),

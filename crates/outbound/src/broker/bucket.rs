@@ -18,11 +18,21 @@ impl Bucket {
         Self { rate, tokens: rate * 2.0, filled: now }
     }
 
-    /// Takes one out, if there is one.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    /// Whether it stands as after a pause.
+    pub(super) fn is_full(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        self.tokens >= self.rate * 2.0
+    }
+
+    fn fill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.filled).as_secs_f64();
         self.filled = self.filled.max(now);
         self.tokens = (self.tokens + passed * self.rate).min(self.rate * 2.0);
+    }
+
+    /// Takes one out, if there is one.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        self.fill(now);
         let has_one = self.tokens >= 1.0;
         if has_one {
             self.tokens -= 1.0;

@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use faas_ports::{NetworkDenial, NetworkEvent};
+use faas_ports::{ClosedConnection, NetworkDenial, NetworkEvent};
 use tokio::sync::mpsc;
+
+use super::bucket::Bucket;
 
 /// How long a kind of attempt is only counted after it was told.
 const QUIET: Duration = Duration::from_secs(10);
 /// Kinds that are told apart.
 const KINDS_MAX: usize = 128;
+/// Ended connections that are told of in a second.
+const CLOSED_RATE: u32 = 50;
 
 /// The refused attempts of one instance.
 #[derive(Debug)]
@@ -18,6 +22,9 @@ pub(super) struct Denials {
     told: HashMap<Kind, Told>,
     /// Attempts that nothing was told of, and that no kind counts.
     lost: u64,
+    /// Ended connections that may be told of, once there was one.
+    closed: Option<Bucket>,
+    unreported: u64,
 }
 
 type Kind = (String, Option<u16>, &'static str, String);
@@ -32,7 +39,7 @@ struct Told {
 
 impl Denials {
     pub(super) fn new(events: mpsc::Sender<NetworkEvent>) -> Self {
-        Self { events, told: HashMap::new(), lost: 0 }
+        Self { events, told: HashMap::new(), lost: 0, closed: None, unreported: 0 }
     }
 
     /// Tells of a refused attempt, or counts it. Never waits.
@@ -67,6 +74,16 @@ impl Denials {
         }
     }
 
+    /// Tells of a connection that has ended, or counts it.
+    pub(super) fn closed(&mut self, connection: ClosedConnection, now: Instant) {
+        let may = self.closed.get_or_insert_with(|| Bucket::new(CLOSED_RATE, now)).take(now);
+        let connection = ClosedConnection { unreported: self.unreported, ..connection };
+        match may.then(|| self.events.try_send(NetworkEvent::Closed(connection))) {
+            Some(Ok(())) => self.unreported = 0,
+            _ => self.unreported += 1,
+        }
+    }
+
     /// Tells that connections were lost with the process that carried them.
     pub(super) fn interrupted(&self) {
         // A receiver that does not read has enough to read already.
@@ -81,6 +98,26 @@ mod tests {
     fn denial(host: &str) -> NetworkDenial {
         let (rule, key) = ("a rule".to_owned(), "a key".to_owned());
         NetworkDenial { host: host.to_owned(), port: Some(443), protocol: "tcp", rule, key, repeated: 0 }
+    }
+
+    #[test]
+    fn ended_connections_are_told_of_within_a_rate_and_the_others_counted() {
+        let (sender, mut events) = mpsc::channel(64);
+        let (mut denials, now) = (Denials::new(sender), Instant::now());
+        let mut told = |denials: &mut Denials, at: Instant| {
+            let (address, transport) = ([192, 0, 2, 7].into(), faas_types::Transport::Tcp);
+            let (sent, received, lasted) = (1, 2, Duration::ZERO);
+            let one =
+                ClosedConnection { host: None, address, port: 443, transport, sent, received, lasted, unreported: 0 };
+            denials.closed(one, at);
+            match events.try_recv() {
+                Ok(NetworkEvent::Closed(connection)) => Some(connection.unreported),
+                _ => None,
+            }
+        };
+        let burst = (0..1_000).filter(|_| told(&mut denials, now).is_some()).count();
+        assert_eq!(burst, 2 * CLOSED_RATE as usize);
+        assert_eq!(told(&mut denials, now + Duration::from_secs(1)), Some(900));
     }
 
     #[test]

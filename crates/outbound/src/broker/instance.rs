@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use faas_ports::{NetworkDenial, NetworkOwner, NetworkUsage};
-use faas_types::{EgressHost, EgressPolicy, EgressTarget, PortRange, Transport};
+use faas_ports::{ClosedConnection, NetworkAccess, NetworkDenial, NetworkOwner};
+use faas_types::{ConnectionLog, EgressHost, EgressPolicy, EgressTarget, PortRange, Transport};
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::watch;
 
 use super::bucket::Bucket;
 use super::denials::Denials;
+use super::traffic::Traffic;
 use super::underway::Turn;
 use super::{BrokerLimits, Shared};
 use crate::names::NameMemory;
@@ -38,7 +39,7 @@ pub(super) struct Instance {
     losses: AtomicUsize,
     names: Mutex<NameMemory>,
     denials: Mutex<Denials>,
-    used: Mutex<Used>,
+    pub(super) traffic: Arc<Traffic>,
     own: Share,
     project: Arc<Share>,
 }
@@ -53,15 +54,6 @@ pub(super) struct Share {
     limits: [u32; 2],
     /// Of a project: its number for the process.
     number: u64,
-}
-
-#[derive(Default)]
-struct Used {
-    usage: NetworkUsage,
-    /// What processes that are gone have carried.
-    before: (u64, u64),
-    /// What the present one has carried.
-    now: (u64, u64),
 }
 
 /// A connection of an instance that counts.
@@ -115,16 +107,17 @@ impl Instance {
     pub(super) fn new(
         id: u64,
         owner: NetworkOwner,
-        policy: watch::Receiver<Arc<EgressPolicy>>,
+        access: NetworkAccess,
         (device, process): (OwnedFd, OwnedFd),
         names: NameMemory,
         denials: Denials,
         (own, project): (Share, Arc<Share>),
     ) -> Self {
         let served_by = AtomicU64::new(0);
-        let (names, denials, used) = (Mutex::new(names), Mutex::new(denials), Mutex::default());
+        let (names, denials) = (Mutex::new(names), Mutex::new(denials));
+        let (policy, traffic) = (access.policy, Arc::new(Traffic::new(access.counters)));
         let losses = AtomicUsize::new(0);
-        Self { id, owner, policy, device, process, served_by, losses, names, denials, used, own, project }
+        Self { id, owner, policy, device, process, served_by, losses, names, denials, traffic, own, project }
     }
 
     /// Notes that a process has lost its device; how often that was so before.
@@ -239,22 +232,13 @@ impl Instance {
     }
 
     fn deny(&self, name: Option<&str>, to: Destination, ruling: &Ruling) {
-        let address = to.address.to_string();
-        let host = name.unwrap_or(&address);
-        let mut rule = ruling.rule.to_string();
-        if let (Some(_), Rule::Shut(_)) = (name, &ruling.rule) {
-            rule = format!("{rule} ({address})");
-        }
-        let key = match (&ruling.rule, name) {
-            // A name may lead elsewhere tomorrow: an operator opens addresses.
-            (Rule::Shut(_), _) | (_, None) => advice(&address, Some(to), ruling),
-            (_, Some(name)) => advice(name, Some(to), ruling),
-        };
-        self.tell(host.to_owned(), Some(to.port), to.transport.as_str(), rule, key);
+        let (rule, key) = in_words(name, to, ruling);
+        let host = name.map_or_else(|| to.address.to_string(), str::to_owned);
+        self.tell(host, Some(to.port), to.transport.as_str(), rule, key);
     }
 
     fn tell(&self, host: String, port: Option<u16>, protocol: &'static str, rule: String, key: String) {
-        self.used.lock().usage.denied += 1;
+        self.traffic.denied();
         let denial = NetworkDenial { host, port, protocol, rule, key, repeated: 0 };
         self.denials.lock().tell(denial, Instant::now());
     }
@@ -300,8 +284,7 @@ impl Instance {
     /// Tells that datagrams do not go by a proxy.
     pub(super) fn deny_datagrams(&self, to: Destination, name: Option<&str>) {
         let host = name.map_or_else(|| to.address.to_string(), str::to_owned);
-        let rule = "the server's connections go through a proxy, which carries no datagrams".to_owned();
-        let key = "use TCP, or remove egress.proxy from the server's configuration".to_owned();
+        let (rule, key) = no_datagrams();
         self.tell(host, Some(to.port), to.transport.as_str(), rule, key);
     }
 
@@ -336,47 +319,33 @@ impl Instance {
     /// A connection stands: its names stay known while it does.
     pub(super) fn opened(&self, to: Destination) {
         self.names.lock().pin(to.address);
-        let usage = &mut self.used.lock().usage;
-        usage.connections += 1;
-        usage.open += 1;
+        self.traffic.opened();
     }
 
     pub(super) fn closed(&self, to: Destination) {
         self.names.lock().unpin(to.address);
-        let usage = &mut self.used.lock().usage;
-        usage.open = usage.open.saturating_sub(1);
+        self.traffic.closed();
     }
 
-    /// What the process says that it has carried for the instance.
-    pub(super) fn carried(&self, up: u64, down: u64) {
-        let mut used = self.used.lock();
-        used.now = (used.now.0.max(up), used.now.1.max(down));
+    /// Tells of a connection that has ended, where its log is to have each.
+    pub(super) fn tell_closed(&self, connection: impl FnOnce() -> ClosedConnection) {
+        if self.policy.borrow().log == ConnectionLog::All {
+            self.denials.lock().closed(connection(), Instant::now());
+        }
     }
 
     /// The process that served it has ended.
     pub(super) fn interrupted(&self) {
-        let mut used = self.used.lock();
-        let (before, now) = (used.before, used.now);
-        used.before = (before.0.saturating_add(now.0), before.1.saturating_add(now.1));
-        used.now = (0, 0);
-        let had_any = used.usage.open > 0;
-        drop(used);
-        if had_any {
+        if self.traffic.begin_anew() {
             self.denials.lock().interrupted();
         }
-    }
-
-    pub(super) fn usage(&self) -> NetworkUsage {
-        let used = self.used.lock();
-        let sent = used.before.0.saturating_add(used.now.0);
-        NetworkUsage { sent, received: used.before.1.saturating_add(used.now.1), ..used.usage }
     }
 }
 
 // === impl Destination ===
 
 impl Destination {
-    fn ruled<N: AsRef<str>>(self, rules: &Rules<'_>, names: &[N]) -> Ruling {
+    pub(super) fn ruled<N: AsRef<str>>(self, rules: &Rules<'_>, names: &[N]) -> Ruling {
         rules.rule(&self.attempt(names))
     }
 
@@ -385,8 +354,29 @@ impl Destination {
     }
 }
 
+/// The rule and the setting where datagrams cannot be sent.
+pub(super) fn no_datagrams() -> (String, String) {
+    let rule = "the server's connections go through a proxy, which carries no datagrams".to_owned();
+    (rule, "use TCP, or remove egress.proxy from the server's configuration".to_owned())
+}
+
+/// The rule that refused a connection, and the setting that would allow it.
+pub(super) fn in_words(name: Option<&str>, to: Destination, ruling: &Ruling) -> (String, String) {
+    let address = to.address.to_string();
+    let mut rule = ruling.rule.to_string();
+    if let (Some(_), Rule::Shut(_)) = (name, &ruling.rule) {
+        rule = format!("{rule} ({address})");
+    }
+    let key = match (&ruling.rule, name) {
+        // A name may lead elsewhere tomorrow: an operator opens addresses.
+        (Rule::Shut(_), _) | (_, None) => advice(&address, Some(to), ruling),
+        (_, Some(name)) => advice(name, Some(to), ruling),
+    };
+    (rule, key)
+}
+
 /// The setting to change, with the value that would allow this.
-fn advice(host: &str, to: Option<Destination>, ruling: &Ruling) -> String {
+pub(super) fn advice(host: &str, to: Option<Destination>, ruling: &Ruling) -> String {
     let key = ruling.key;
     match &ruling.rule {
         Rule::Unseen(rule) if rule.transport.is_none() => {

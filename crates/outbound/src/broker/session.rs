@@ -5,9 +5,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use faas_net::protocol::{self, Gone, Limits, MESSAGE_MAX, NetMessage, Protocol, RESET_MAX, Refusal, ServerMessage};
+use faas_ports::ClosedConnection;
 use faas_types::Transport;
 use parking_lot::Mutex;
 use tokio::io::Interest;
@@ -18,6 +19,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::Shared;
 use super::instance::{ConnectionPermit, Destination, Instance};
 use super::orphans::orphans;
+use super::traffic::Traffic;
 use super::underway::Turn;
 use crate::resolver::busy;
 
@@ -25,6 +27,8 @@ use crate::resolver::busy;
 const OUTBOX: usize = 1_024;
 /// Connections of one instance that wait for their far ends.
 const HALF_OPEN_MAX: u32 = 512;
+/// Detached instances whose last words about their bytes are waited for.
+const LEAVING_MAX: usize = 1_024;
 /// A process that takes nothing for this long has failed.
 const STUCK: Duration = Duration::from_secs(10);
 /// The pauses before a device is handed over again that could not be, or that the process has lost.
@@ -42,6 +46,8 @@ pub(super) struct Session {
     shared: Arc<Shared>,
     outbox: mpsc::Sender<Outgoing>,
     flows: Mutex<HashMap<u64, Flow>>,
+    /// Detached instances that the process has not let go of.
+    leaving: Mutex<HashMap<u64, Arc<Traffic>>>,
 }
 
 /// What is sent, with its descriptors.
@@ -66,6 +72,7 @@ enum FlowState {
         /// Whether the process waits for a word on that name.
         is_checked: bool,
         is_closing: bool,
+        since: Instant,
     },
 }
 
@@ -85,8 +92,8 @@ enum Broken {
 impl Session {
     pub(super) fn new(number: u64, shared: &Arc<Shared>) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
         let (outbox, queue) = mpsc::channel(OUTBOX);
-        let flows = Mutex::default();
-        (Arc::new(Self { number, shared: Arc::clone(shared), outbox, flows }), queue)
+        let (flows, leaving) = (Mutex::default(), Mutex::default());
+        (Arc::new(Self { number, shared: Arc::clone(shared), outbox, flows, leaving }), queue)
     }
 
     /// Serves the process until it ends, or breaks the protocol.
@@ -174,19 +181,24 @@ impl Session {
                 Some(allowed) => self.say(ServerMessage::Named { flow, allowed }).await,
                 None => Ok(()),
             },
-            NetMessage::Closed { flow, .. } => {
-                if let Some(flow) = self.flows.lock().remove(&flow) {
+            NetMessage::Closed { flow, up, down } => {
+                let flow = self.flows.lock().remove(&flow);
+                if let Some(flow) = flow {
+                    flow.tell(up, down);
                     flow.end();
                 }
                 Ok(())
             }
             NetMessage::Usage { sandbox, usage } => {
                 if let Some(instance) = self.instance(sandbox) {
-                    instance.carried(usage.up, usage.down);
+                    instance.traffic.carried(usage.up, usage.down);
+                } else if let Some(traffic) = self.leaving.lock().get(&sandbox) {
+                    traffic.carried(usage.up, usage.down);
                 }
                 Ok(())
             }
             NetMessage::Gone { sandbox, why } => {
+                self.leaving.lock().remove(&sandbox);
                 self.forget(sandbox);
                 self.lost(sandbox, why, tasks);
                 Ok(())
@@ -229,7 +241,13 @@ impl Session {
             // The rules may have changed while it was made.
             Ok((socket, names, check_name)) if instance.still_allows(&self.shared, to, &names, None) => {
                 instance.opened(to);
-                own.state = FlowState::Open { names, sni: None, is_checked: check_name, is_closing: false };
+                own.state = FlowState::Open {
+                    names,
+                    sni: None,
+                    is_checked: check_name,
+                    is_closing: false,
+                    since: Instant::now(),
+                };
                 place.send((ServerMessage::Connected { flow, check_name }, vec![socket]));
                 return;
             }
@@ -367,8 +385,14 @@ impl Session {
     }
 
     /// Takes a device back.
-    pub(super) fn detach(self: &Arc<Self>, sandbox: u64) {
+    pub(super) fn detach(self: &Arc<Self>, instance: &Instance) {
+        let sandbox = instance.id;
         self.forget(sandbox);
+        let mut leaving = self.leaving.lock();
+        if leaving.len() < LEAVING_MAX && instance.served_by.load(Ordering::Acquire) == self.number {
+            leaving.insert(sandbox, Arc::clone(&instance.traffic));
+        }
+        drop(leaving);
         let message = (ServerMessage::Detach { sandbox }, Vec::new());
         if let Err(mpsc::error::TrySendError::Full(message)) = self.outbox.try_send(message)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -414,6 +438,22 @@ async fn write(socket: &UnixStream, mut queue: mpsc::Receiver<Outgoing>) -> Resu
 // === impl Flow ===
 
 impl Flow {
+    /// Puts a connection that the process has closed into the log that is to have it.
+    fn tell(&self, sent: u64, received: u64) {
+        let FlowState::Open { names, sni, since, .. } = &self.state else { return };
+        let Destination { transport, address, port } = self.to;
+        self.instance.tell_closed(|| ClosedConnection {
+            host: sni.clone().or_else(|| names.first().map(ToString::to_string)),
+            address,
+            port,
+            transport,
+            sent,
+            received,
+            lasted: since.elapsed(),
+            unreported: 0,
+        });
+    }
+
     fn end(self) {
         match self.state {
             FlowState::Connecting { task, .. } => task.abort(),

@@ -100,6 +100,23 @@ impl NameServer {
         nowhere(question, host, rules)
     }
 
+    /// Where a name leads now.
+    ///
+    /// # Errors
+    /// The rule that denies a name on the way.
+    pub(crate) async fn leads(&self, host: &str, is_v4: bool, rules: &Rules<'_>) -> Result<Leads, Ruling> {
+        let Ok(name) = Name::from_ascii(host) else { return Ok(Leads::Nowhere) };
+        let kind = if is_v4 { RecordType::A } else { RecordType::AAAA };
+        match self.upstream.look_up(&name, kind).await {
+            Found::Records(records) => {
+                checked(host, &records, rules)?;
+                Ok(Leads::To(records.iter().filter_map(address_of).collect()))
+            }
+            Found::Empty | Found::NoSuchName => Ok(Leads::Nowhere),
+            Found::Failed => Ok(Leads::Unknown),
+        }
+    }
+
     /// The addresses that a name leads to now and that may be reached.
     pub(crate) async fn addresses(&self, host: &str, is_v4: bool, rules: &Rules<'_>) -> Vec<(IpAddr, Duration)> {
         let Ok(name) = Name::from_ascii(host) else { return Vec::new() };
@@ -109,6 +126,16 @@ impl NameServer {
             _ => Vec::new(),
         }
     }
+}
+
+/// Where a name leads, before anything is decided about the addresses.
+pub(crate) enum Leads {
+    /// To these.
+    To(Vec<IpAddr>),
+    /// Nowhere.
+    Nowhere,
+    /// Nobody answered.
+    Unknown,
 }
 
 /// What is left of an answer after the rules.

@@ -24,7 +24,12 @@ fn host() -> HostAddresses {
 }
 
 fn policy(allow: Option<&[&str]>, deny: &[&str]) -> EgressPolicy {
-    EgressPolicy { allow: allow.map(targets), deny: targets(deny), networks: vec!["db".parse().expect("a name")] }
+    EgressPolicy {
+        allow: allow.map(targets),
+        deny: targets(deny),
+        networks: vec!["db".parse().expect("a name")],
+        ..EgressPolicy::default()
+    }
 }
 
 fn operator(open: &[&str], deny: &[&str], networks: &[&str]) -> OperatorRules {

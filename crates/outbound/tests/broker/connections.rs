@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use faas_net::protocol::{NetMessage, Protocol, Refusal, ServerMessage};
 use faas_outbound::{BrokerConfig, BrokerLimits, Dialer, GrantedNetwork, HostView, SourceAddresses};
-use faas_types::EgressPolicy;
+use faas_ports::NetworkEvent;
+use faas_types::{ConnectionLog, EgressPolicy, Transport};
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::RecordType;
 
@@ -28,7 +29,7 @@ async fn a_connection_goes_where_a_rule_allows_and_nowhere_else() {
     let sandbox = attached.sandbox;
     let (flow, check_name, socket) = process.tcp(sandbox, listener.address).await.unwrap();
     assert!(!check_name, "a rule by address is about no name");
-    assert_eq!((attached.lease.usage().connections, attached.lease.usage().open), (1, 1));
+    assert_eq!((attached.counters.usage().connections, attached.counters.usage().open), (1, 1));
     assert!(listener.hears(socket, "hello"));
     process.send(&NetMessage::Closed { flow, up: 5, down: 0 }).await;
     // As a client does that follows a redirection.
@@ -42,8 +43,29 @@ async fn a_connection_goes_where_a_rule_allows_and_nowhere_else() {
         process.connect(sandbox, Protocol::Udp, SocketAddr::from(([127, 0, 0, 1], 9))).await.unwrap_err(),
         Refusal::Denied
     );
-    let usage = attached.lease.usage();
+    let usage = attached.counters.usage();
     assert_eq!((usage.open, usage.denied), (0, 2));
+}
+
+#[tokio::test]
+async fn the_end_of_a_connection_is_told_where_the_policy_asks_for_it() {
+    let listener = Listener::start("127.0.0.1");
+    let all = EgressPolicy { log: ConnectionLog::All, ..EgressPolicy::default() };
+    let (_lab, mut process, mut attached) = Lab::one(config(LOOPBACK), all.clone()).await;
+    let (flow, _, _socket) = process.tcp(attached.sandbox, listener.address).await.unwrap();
+    process.send(&NetMessage::Closed { flow, up: 5, down: 70 }).await;
+    let NetworkEvent::Closed(closed) = attached.event().await else { panic!("it ended") };
+    assert_eq!((closed.host, closed.address, closed.port), (None, listener.address.ip(), listener.address.port()));
+    assert_eq!((closed.transport, closed.sent, closed.received), (Transport::Tcp, 5, 70));
+    // A change of the policy counts for what ends after it, also where it began before.
+    let (flow, _, _socket) = process.tcp(attached.sandbox, listener.address).await.unwrap();
+    attached.policy.send_replace(Arc::default());
+    process.send(&NetMessage::Closed { flow, up: 1, down: 1 }).await;
+    let (flow, _, _socket) = process.tcp(attached.sandbox, listener.address).await.unwrap();
+    attached.policy.send_replace(Arc::new(all));
+    process.send(&NetMessage::Closed { flow, up: 2, down: 2 }).await;
+    let NetworkEvent::Closed(closed) = attached.event().await else { panic!("it ended") };
+    assert_eq!(closed.sent, 2, "the one before was not told");
 }
 
 #[tokio::test]

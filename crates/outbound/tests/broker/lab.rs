@@ -11,8 +11,8 @@ use std::time::Duration;
 use faas_net::protocol::{self, MESSAGE_MAX, NetMessage, Protocol, Refusal, ServerMessage};
 use faas_outbound::{Broker, BrokerConfig, HostView, OperatorRules};
 use faas_ports::{
-    NetworkDenial, NetworkDevice, NetworkEvent, NetworkLease, NetworkOwner, NetworkProcesses, Networks, PortError,
-    PortResult,
+    NetworkAccess, NetworkCounters, NetworkDenial, NetworkDevice, NetworkEvent, NetworkLease, NetworkOwner,
+    NetworkProcesses, Networks, PortError, PortResult,
 };
 use faas_types::{EgressPolicy, EgressTarget};
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
@@ -31,7 +31,7 @@ pub(crate) fn targets(list: &[&str]) -> Vec<EgressTarget> {
 }
 
 pub(crate) fn policy(allow: Option<&[&str]>, deny: &[&str]) -> EgressPolicy {
-    EgressPolicy { allow: allow.map(targets), deny: targets(deny), networks: Vec::new() }
+    EgressPolicy { allow: allow.map(targets), deny: targets(deny), ..EgressPolicy::default() }
 }
 
 /// An operator who opens loopback, where the tests' servers are.
@@ -80,6 +80,7 @@ pub(crate) struct Process {
 pub(crate) struct Attached {
     pub(crate) lease: Box<dyn NetworkLease>,
     pub(crate) policy: watch::Sender<Arc<EgressPolicy>>,
+    pub(crate) counters: Arc<NetworkCounters>,
     events: mpsc::Receiver<NetworkEvent>,
     pub(crate) sandbox: u64,
 }
@@ -127,9 +128,11 @@ impl Lab {
             instance: "ins_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
         };
         let (policy, rules) = watch::channel(Arc::new(policy));
+        let counters = Arc::new(NetworkCounters::default());
+        let access = NetworkAccess { policy: rules, counters: Arc::clone(&counters) };
         let (sender, events) = mpsc::channel(64);
-        let lease = in_time(self.broker.attach(device, owner, rules, sender)).await.unwrap();
-        Attached { lease, policy, events, sandbox: 0 }
+        let lease = in_time(self.broker.attach(device, owner, access, sender)).await.unwrap();
+        Attached { lease, policy, counters, events, sandbox: 0 }
     }
 
     /// One instance and the process that serves it.
@@ -243,7 +246,7 @@ impl Attached {
     pub(crate) async fn denial(&mut self) -> NetworkDenial {
         match self.event().await {
             NetworkEvent::Denied(denial) => denial,
-            other @ NetworkEvent::Interrupted => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -255,7 +258,7 @@ impl Attached {
     pub(crate) fn is_quiet_but(&mut self, told: &mut Vec<NetworkDenial>) -> bool {
         match self.events.try_recv() {
             Ok(NetworkEvent::Denied(denial)) => told.push(denial),
-            Ok(NetworkEvent::Interrupted) => {}
+            Ok(_) => {}
             Err(_) => return true,
         }
         false

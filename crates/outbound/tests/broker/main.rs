@@ -8,3 +8,4 @@ mod lab;
 mod matrix;
 mod processes;
 mod proxies;
+mod trials;

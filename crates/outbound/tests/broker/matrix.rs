@@ -56,7 +56,7 @@ async fn functions_reach_no_address_inside() {
         }
         let refused = process.tcp(sandbox, SocketAddr::new(address, 443)).await.unwrap_err();
         assert_eq!(refused, Refusal::Denied, "{address} by {name}");
-        let denied = attached.lease.usage().denied;
+        let denied = attached.counters.usage().denied;
         drop(attached);
         assert!(denied >= 5 && matches!(process.hear().await, Some((ServerMessage::Detach { .. }, _))));
     }

@@ -21,14 +21,14 @@ async fn a_process_that_ends_costs_its_connections_and_nothing_else() {
     let usage = Usage { up: 10, down: 20, ..Usage::default() };
     process.send(&NetMessage::Usage { sandbox, usage }).await;
     in_time(async {
-        while attached.lease.usage().received != 20 {
+        while attached.counters.usage().received != 20 {
             tokio::task::yield_now().await;
         }
     })
     .await;
     drop(process);
     assert_eq!(attached.event().await, NetworkEvent::Interrupted);
-    assert_eq!(attached.lease.usage().open, 0);
+    assert_eq!(attached.counters.usage().open, 0);
     let mut next = lab.process().await;
     let mut again = [next.attached().await, next.attached().await];
     again.sort_unstable();
@@ -37,12 +37,36 @@ async fn a_process_that_ends_costs_its_connections_and_nothing_else() {
     next.tcp(sandbox, listener.address).await.unwrap();
     next.send(&NetMessage::Usage { sandbox, usage }).await;
     in_time(async {
-        while attached.lease.usage().received != 40 {
+        while attached.counters.usage().received != 40 {
             tokio::task::yield_now().await;
         }
     })
     .await;
-    assert_eq!((attached.lease.usage().sent, attached.lease.usage().connections), (20, 2));
+    assert_eq!((attached.counters.usage().sent, attached.counters.usage().connections), (20, 2));
+}
+
+#[tokio::test]
+async fn the_last_bytes_of_an_instance_count_although_it_is_gone() {
+    let listener = Listener::start("127.0.0.1");
+    let (_lab, mut process, attached) = Lab::one(config(LOOPBACK), EgressPolicy::default()).await;
+    let sandbox = attached.sandbox;
+    process.tcp(sandbox, listener.address).await.unwrap();
+    let counters = attached.counters;
+    drop(attached.lease);
+    assert!(matches!(process.hear().await, Some((ServerMessage::Detach { .. }, _))));
+    let usage = Usage { up: 7, down: 9, ..Usage::default() };
+    process.send(&NetMessage::Usage { sandbox, usage }).await;
+    process.send(&NetMessage::Gone { sandbox, why: Gone::Ended }).await;
+    // After it is gone a process has nothing to say about it.
+    process.send(&NetMessage::Usage { sandbox, usage: Usage { up: 1_000, ..usage } }).await;
+    in_time(async {
+        while counters.usage().received != 9 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let refused = process.tcp(sandbox, listener.address).await.unwrap_err();
+    assert_eq!((refused, counters.usage().sent, counters.usage().open), (Refusal::Denied, 7, 0));
 }
 
 #[tokio::test]

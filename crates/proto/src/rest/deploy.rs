@@ -103,6 +103,9 @@ pub struct DeploymentView {
     /// What a rollback leaves as it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_reverted: Vec<String>,
+    /// Whose key set a network policy by hand, which stands in place of the manifest's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_set_by: Option<String>,
     /// What the author said.
     pub note: Option<String>,
     /// The exact runtime the version was checked with.

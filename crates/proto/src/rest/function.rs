@@ -6,7 +6,7 @@ use faas_types::{AuthMode, Background, NetworkMode, Scaling, TriggerSettings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AliasView, CanaryPolicyView};
+use super::{AliasView, CanaryPolicyView, NetworkUsageView};
 
 /// A function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -205,6 +205,9 @@ pub struct FunctionMetrics {
     pub in_flight: u64,
     /// Instances alive.
     pub instances: u32,
+    /// What its instances have done with their network; absent where there was nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkUsageView>,
     /// Duration of ended calls.
     pub duration_ms: DurationSummary,
 }

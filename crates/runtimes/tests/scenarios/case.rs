@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_ports::{
-    Clock, ExchangeEnd, ExchangeItem, IdSource, Instance, InstanceSpec, Invocation, Launcher, LogEntry, Publication,
-    ReplyHead, SystemClock, UnfinishedLines,
+    Clock, ExchangeEnd, ExchangeItem, IdSource, Instance, InstanceSpec, Invocation, Launcher, LogEntry, NetworkAccess,
+    Publication, ReplyHead, SystemClock, UnfinishedLines,
 };
 use faas_types::{Code, Fault, FunctionError, FunctionSettings, RuntimeName};
 use futures_util::StreamExt;
@@ -180,6 +180,7 @@ pub(crate) fn spec(
         project: ids.mint(now),
         function: "scenario".parse().expect("a name"),
         version: 7,
+        network: NetworkAccess::constant(settings.egress.clone()),
         settings: Arc::new(settings),
         vars: vars.clone().into_iter().collect(),
         code: folder.to_owned(),

@@ -107,6 +107,12 @@ impl<'s> Steps<'s> {
             }
             None => out.note(format_args!("switched {name}{alias} to version {version}")),
         }
+        if let Some(by) = &deployment.network_set_by {
+            out.note(format_args!(
+                "the network policy that {} set stands in place of the manifest's; `faas network reset {name}` ends that",
+                text::visible(by)
+            ));
+        }
     }
 
     fn event(&self, event: &Value) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! The written form of `[egress]`.
 
-use faas_types::EgressPolicy;
+use faas_types::{ConnectionLog, EgressPolicy};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -20,6 +20,9 @@ pub(super) struct EgressDocument {
     /// Private networks that the server's operator has named, such as "db".
     #[schemars(length(max = 64), inner(regex(pattern = "^[a-z]([a-z0-9-]*[a-z0-9])?$")))]
     networks: Vec<String>,
+    /// What the log tells of: attempts that a rule refused, or also each connection when it ends.
+    #[schemars(with = "String", extend("enum" = ["denied", "all"]))]
+    log: ConnectionLog,
 }
 
 // === impl EgressDocument ===
@@ -30,6 +33,7 @@ impl From<&EgressPolicy> for EgressDocument {
             allow: policy.allow.as_ref().map(|rules| rules.iter().map(ToString::to_string).collect()),
             deny: policy.deny.iter().map(ToString::to_string).collect(),
             networks: policy.networks.iter().map(ToString::to_string).collect(),
+            log: policy.log,
         }
     }
 }
