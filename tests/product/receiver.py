@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections import deque
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -21,7 +23,9 @@ class Delivery:
 class Receiver:
     """Listens until it is closed."""
 
-    def __init__(self, status: int = 204, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int = 204, headers: dict[str, str] | None = None, certificate: Path | None = None
+    ) -> None:
         self.status, self.headers = status, headers or {}
         self.deliveries: list[Delivery] = []
         self.answers: deque[int] = deque()
@@ -47,12 +51,18 @@ class Receiver:
                 """Says nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.scheme = "http"
+        if certificate is not None:
+            self.scheme = "https"
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def url(self, path: str = "/done", host: str = "127.0.0.1") -> str:
         """Where it listens."""
-        return f"http://{host}:{self.port}{path}"
+        return f"{self.scheme}://{host}:{self.port}{path}"
 
     def __enter__(self) -> Receiver:
         self._thread.start()

@@ -65,6 +65,20 @@ def attempts(server: Server, outcome: str) -> float:
     return sample(server, "faas_callbacks_total", outcome=outcome)
 
 
+def test_a_callback_over_tls_is_for_the_host_that_its_certificate_names() -> None:
+    certificate = Path(__file__).with_name("localhost.pem")
+    for trusted, state in ((certificate, "delivered"), (None, "abandoned")):
+        env = OPEN | ({"SSL_CERT_FILE": str(trusted)} if trusted else {})
+        with Receiver(certificate=certificate) as receiver, Server(env=env) as server:
+            deploy(server, server.home / "src", "add", ADD)
+            for host in ("127.0.0.1", "localhost"):
+                settled(server, accepted(server, "add", {"x": 1}, receiver.url("/tls?a=b", host)), state)
+            paths = [delivery.path for delivery in receiver.deliveries]
+            assert paths == (["/tls?a=b"] * 2 if trusted else [])
+            if trusted:
+                assert receiver.deliveries[1].headers["host"] == f"localhost:{receiver.port}"
+
+
 def test_a_callback_tells_of_the_run_and_is_signed(server: Server, secret: str) -> None:
     with Receiver() as receiver:
         run = accepted(server, "add", {"x": 1}, receiver.url("/done?token=7"))
