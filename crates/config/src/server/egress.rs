@@ -350,4 +350,22 @@ mod tests {
         let message = load("", &[("FAAS_EGRESS_PRIVATE", "10.1.0.5/16")]).expect_err("bits");
         assert!(message.contains("FAAS_EGRESS_PRIVATE") && message.contains("write 10.1.0.0/16"), "{message}");
     }
+
+    #[test]
+    fn a_proxy_is_read_and_its_password_is_in_no_message() {
+        let file = "[egress]\nproxy = \"socks5://ops:hunter2@10.0.0.9:1080\"\n";
+        let egress = load(file, &[]).expect("good");
+        assert_eq!(egress.proxy.map(|proxy| proxy.to_string()).as_deref(), Some("socks5://****@10.0.0.9:1080"));
+        let env = [("FAAS_EGRESS_PROXY", "http://[2001:db8::9]:3128")];
+        let egress = load(file, &env).expect("good");
+        assert_eq!(egress.proxy.map(|proxy| proxy.address().1), Some(3128), "environment over file");
+        for bad in ["socks4://ops:hunter2@10.0.0.9:1080", "socks5://ops:hunter2@10.0.0.9"] {
+            for message in [
+                load(&format!("[egress]\nproxy = \"{bad}\"\n"), &[]).expect_err(bad),
+                load("", &[("FAAS_EGRESS_PROXY", bad)]).expect_err(bad),
+            ] {
+                assert!(message.contains("socks5://HOST:PORT") && !message.contains("hunter2"), "{message}");
+            }
+        }
+    }
 }
