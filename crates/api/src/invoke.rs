@@ -71,7 +71,7 @@ pub(crate) async fn invoke_function(
         }
     };
     *request.uri_mut() = without_mode(request.uri());
-    Ok(serve_call(&state.engine, target, request, &request_id, later).await)
+    Ok(serve_call(&state.engine, target, Box::new(request.into()), &request_id, later).await)
 }
 
 /// The URI that the function sees: `mode` is for this route, the rest of the query is the caller's.

@@ -11,20 +11,18 @@ use faas_cli::{CallSeen, Lobby};
 use faas_gateway::{ASYNC_PREFIX, Gateway, HOOKS_PREFIX, PREFIX};
 use faas_ports::{Clock, SystemClock};
 use faas_types::Fault;
-use faas_web::{Edge, Peer, RequestId, render};
+use faas_web::{Edge, Inbound, Peer, RequestId, render};
 use http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderValue, Request, StatusCode, Version};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use tower::ServiceExt;
 
 use crate::unread::Unread;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// Both planes behind one port. Cheap to clone.
-#[derive(Clone)]
+/// Both planes behind one port.
 pub(crate) struct Doors {
     pub(crate) gateway: Gateway,
     pub(crate) api: Router,
@@ -38,30 +36,28 @@ pub(crate) struct Doors {
 
 impl Doors {
     /// Answers one request. Function URLs take the short way past the control plane's router.
-    pub(crate) async fn answer(self, request: Request<Incoming>, peer: &Peer) -> Response {
-        let (request, unread) = Unread::lend(request);
-        let (mut head, body) = request.into_parts();
-        if let Err(fault) = self.edge.admit(&mut head, peer) {
-            return refuse(&fault, &head);
+    pub(crate) async fn answer(&self, mut inbound: Box<Inbound>, unread: Unread, peer: &Peer) -> Response {
+        match self.edge.admit(&mut inbound.head, peer) {
+            Ok(origin) => inbound.origin = Some(origin),
+            Err(fault) => return refuse(&fault, &inbound.head),
         }
-        let request = Request::from_parts(head, body);
-        let lobby = self.lobby.clone().filter(|_| is_call(request.uri().path()));
-        let response = match lobby {
-            Some(lobby) => Box::pin(self.attended(&lobby, request)).await,
-            None => self.through(request).await,
+        let response = match self.lobby.as_ref().filter(|_| is_call(inbound.head.uri.path())) {
+            Some(lobby) => Box::pin(self.attended(lobby, inbound)).await,
+            None => self.through(inbound).await,
         };
         unread.settle(response).await
     }
 
     /// A call of somebody who edits the function: it waits for the code that has been saved, and is told of.
-    async fn attended(self, lobby: &Lobby, request: Request<Body>) -> Response {
-        let (method, path) = (request.method().to_string(), request.uri().to_string());
+    async fn attended(&self, lobby: &Lobby, inbound: Box<Inbound>) -> Response {
+        let (method, path) = (inbound.head.method.to_string(), inbound.head.uri.to_string());
         lobby.pass().await;
         let began = Instant::now();
-        let refusal = if is_function_url(request.uri().path()) { unserved(lobby, &request) } else { None };
+        let refusal =
+            if is_function_url(inbound.head.uri.path()) { unserved(lobby, &inbound.head.headers) } else { None };
         let response = match refusal {
             Some(refusal) => refusal,
-            None => self.through(request).await,
+            None => self.through(inbound).await,
         };
         let said = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
         lobby.tell(CallSeen {
@@ -77,18 +73,18 @@ impl Doors {
     }
 
     /// Boxed is what calls of functions do not go through: its futures would make theirs larger.
-    async fn through(self, mut request: Request<Body>) -> Response {
-        let path = request.uri().path();
-        if path.starts_with(PREFIX) || path.starts_with(ASYNC_PREFIX) {
-            return self.gateway.answer(request).await;
+    async fn through(&self, mut inbound: Box<Inbound>) -> Response {
+        let uri = &mut inbound.head.uri;
+        if is_function_url(uri.path()) {
+            return self.gateway.answer(inbound).await;
         }
-        if path.starts_with(HOOKS_PREFIX) {
-            return Box::pin(self.gateway.deliver(request)).await;
+        if uri.path().starts_with(HOOKS_PREFIX) {
+            return Box::pin(self.gateway.deliver(inbound.into_request())).await;
         }
-        if has_short_form(path) {
-            *request.uri_mut() = below_api(request.uri());
+        if has_short_form(uri.path()) {
+            *uri = below_api(uri);
         }
-        match Box::pin(self.api.oneshot(request)).await {
+        match Box::pin(self.api.clone().oneshot(inbound.into_request())).await {
             Ok(response) => response,
             Err(never) => match never {},
         }
@@ -115,8 +111,8 @@ fn is_function_url(path: &str) -> bool {
 }
 
 /// The answer of a private server to a call that no function gets.
-fn unserved(lobby: &Lobby, request: &Request<Body>) -> Option<Response> {
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+fn unserved(lobby: &Lobby, headers: &HeaderMap) -> Option<Response> {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if lobby.is_opened() && !is_of_this_machine(header(HOST)) {
         let text = "faas dev opens a private function to this machine only: call it as 127.0.0.1 or localhost, \
                     or set auth = \"public\" in faas.toml\n";

@@ -1,5 +1,6 @@
 //! Accepts connections and ends them in order.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,9 +11,8 @@ use axum::response::Response;
 use faas_config::HttpSection;
 use faas_ports::{Clock, SystemClock};
 use faas_types::{Code, Fault};
-use faas_web::{ConnectionEnd, Peer, RequestId, render};
-use http::{HeaderMap, Request};
-use hyper::body::Incoming;
+use faas_web::{ConnectionEnd, Inbound, Peer, RequestId, render};
+use http::HeaderMap;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -23,6 +23,7 @@ use crate::answers::{AnswerBudget, Offered};
 use crate::connections::{Connections, Place};
 use crate::dispatch::Doors;
 use crate::talk::Talk;
+use crate::unread::Unread;
 use crate::watched::{Held, UnderWay, Watched};
 
 /// How every HTTP/2 connection starts. No HTTP/1 request starts with more than its first letters.
@@ -49,14 +50,21 @@ const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n
 #[derive(Clone)]
 struct Manners {
     builder: Builder<TokioExecutor>,
-    doors: Doors,
+    doors: Arc<Doors>,
     stop: CancellationToken,
+}
+
+/// What the requests of one connection have in common.
+struct Line {
+    doors: Arc<Doors>,
+    peer: Peer,
+    budget: Arc<AnswerBudget>,
 }
 
 /// Serves until `stop`, then lets requests under way end within `drain`.
 pub(crate) async fn serve(
     listener: TcpListener,
-    doors: Doors,
+    doors: Arc<Doors>,
     house: Arc<Connections>,
     http: HttpSection,
     stop: CancellationToken,
@@ -130,17 +138,14 @@ impl Manners {
             Ok(false) => self.builder.http1_only(),
             Err(_) => return place.leave(ConnectionEnd::Client),
         };
-        let doors = self.doors;
-        let peer = doors.edge.peer(address);
-        let budget = Arc::clone(&place.house.answers);
+        let peer = self.doors.edge.peer(address);
+        let line = Arc::new(Line { doors: self.doors, peer, budget: Arc::clone(&place.house.answers) });
         let service = service_fn(|request| {
-            let (doors, peer, budget) = (doors.clone(), peer.clone(), Arc::clone(&budget));
             // At once: the connection reads on before it looks at what follows.
             let under_way = UnderWay::begin(&talk);
+            let (request, unread) = Unread::lend(request);
             // Boxed: the connection moves its request's future about, and that is large.
-            Box::pin(async move {
-                Ok::<_, std::convert::Infallible>(answer(doors, under_way, &peer, &budget, request).await)
-            })
+            Box::pin(Arc::clone(&line).answer(under_way, Box::new(request.into()), unread))
         });
         let io = TokioIo::new(Watched::new(stream, Arc::clone(&talk)));
         let mut connection = pin!(builder.serve_connection(io, service));
@@ -176,17 +181,25 @@ fn said(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) -> Connecti
     }
 }
 
-/// Answers one request. On HTTP/1.1 an answer of known length is hyper's as soon as it is given; a stream is under way until
-/// its end, and so is every answer on HTTP/2.
-async fn answer(
-    doors: Doors,
-    under_way: UnderWay,
-    peer: &Peer,
-    budget: &Arc<AnswerBudget>,
-    request: Request<Incoming>,
-) -> Response {
+// === impl Line ===
+
+impl Line {
+    /// Answers one request.
+    async fn answer(
+        self: Arc<Self>,
+        under_way: UnderWay,
+        inbound: Box<Inbound>,
+        unread: Unread,
+    ) -> Result<Response, Infallible> {
+        let response = self.doors.answer(inbound, unread, &self.peer).await;
+        Ok(handed_over(response, under_way, &self.budget))
+    }
+}
+
+/// An answer as the connection takes it. On HTTP/1.1 one of known length is hyper's as soon as it is given; a stream is under
+/// way until its end, and so is every answer on HTTP/2.
+fn handed_over(response: Response, under_way: UnderWay, budget: &Arc<AnswerBudget>) -> Response {
     let talk = Arc::clone(under_way.talk());
-    let response = doors.answer(request, peer).await;
     let length = response.body().size_hint().exact();
     if length == Some(0) || length.is_some_and(|length| length <= SMALL_ANSWER) && !talk.is_http2() {
         return response;

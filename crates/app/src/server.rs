@@ -38,7 +38,7 @@ struct Server {
     sandboxes: Arc<LinuxSandboxes>,
     launcher: Arc<RuntimesLauncher>,
     engine: Engine,
-    doors: Doors,
+    doors: Arc<Doors>,
     connections: Arc<Connections>,
     listener: TcpListener,
     address: String,
@@ -184,12 +184,12 @@ impl Server {
         let most = descriptors::connections_max(config.http.connections_max, config.engine.instances_max);
         let connections = Connections::new(most, Patience::new(&config.http), counts);
         let audience = if lobby.is_some() { Audience::Author } else { Audience::World };
-        let doors = Doors {
+        let doors = Arc::new(Doors {
             gateway: Gateway::new(engine.clone(), cache, audience),
             api: faas_api::router(state),
             edge: Edge::new(config.server.trusted_proxies.clone()),
             lobby,
-        };
+        });
         Ok(Self { store, sandboxes, launcher, engine, doors, connections, listener, address })
     }
 

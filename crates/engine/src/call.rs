@@ -1,7 +1,7 @@
 //! A synchronous call on its way: route, place, exchange, reply. No database and no fsync on the warm path.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use faas_ports::{BodyStream, Invocation, InvocationBody};
@@ -144,49 +144,61 @@ fn is_below(path: &str, prefix: &str) -> bool {
 impl Core {
     /// Runs one call to the head of its reply, or to its end where that comes at once. `arriving` is the body where it has
     /// not been collected.
-    pub(crate) async fn call(
+    pub(crate) fn call(
         self: &Arc<Self>,
         route: Route,
         request: CallRequest,
         arriving: Option<BodyStream>,
-    ) -> Result<Call, CallFailure> {
+    ) -> impl Future<Output = Result<Call, CallFailure>> + Send {
         let now = self.clock.now();
         let run: RunId = self.ids.mint(now);
         let mut record = queued_record(run, &route.entry, route.version.number, request.trigger, now);
         record.trigger_name.clone_from(&request.trigger_name);
         record.stage = route.stage;
         let stats = self.stats.function(route.entry.record.id, &route.entry.record.name);
-        self.carry(Ticket::new(Arc::clone(self), stats, record), route, request, arriving, Urgency::Caller).await
+        let ticket = Ticket::new(Arc::clone(self), stats, record);
+        self.carry(ticket, route, request, arriving, Urgency::Caller)
     }
 
     /// Carries one attempt to the head of its reply, or to its end where that comes at once.
-    pub(crate) async fn carry(
+    // An `async fn` keeps each argument a second time in its future, where a block keeps it once.
+    pub(crate) fn carry(
         self: &Arc<Self>,
         mut ticket: Ticket,
         route: Route,
         request: CallRequest,
         arriving: Option<BodyStream>,
         urgency: Urgency,
-    ) -> Result<Call, CallFailure> {
+    ) -> impl Future<Output = Result<Call, CallFailure>> + Send {
         let run = ticket.run();
-        let deadline = Instant::now() + self.time_for_call(&route.version.settings);
-        let timeout = match self.place(route, urgency, deadline).await {
-            Ok((place, route)) => {
-                ticket.start(place, route.version.number, self.clock.now());
-                self.time_for_call(&route.version.settings)
-            }
-            Err(fault) => return Err(fail(ticket, fault)),
-        };
-        let Some(place) = ticket.place() else { return Err(Fault::internal("a started run has no place").into()) };
-        // The timeout limits the handler, not the wait for an instance.
-        let deadline = Instant::now() + timeout;
+        let is_to_head = request.method == "HEAD";
+        async move {
+            let deadline = Instant::now() + self.time_for_call(&route.version.settings);
+            let timeout = match self.place(route, urgency, deadline).await {
+                Ok((place, route)) => {
+                    ticket.start(place, route.version.number, self.clock.now());
+                    self.time_for_call(&route.version.settings)
+                }
+                Err(fault) => return Err(fail(ticket, fault)),
+            };
+            let Some(place) = ticket.place() else { return Err(Fault::internal("a started run has no place").into()) };
+            // The timeout limits the handler, not the wait for an instance.
+            let deadline = Instant::now() + timeout;
+            let items = place.slot.instance.invoke(self.invocation(run, request, arriving, timeout));
+            Exchange { ticket, items, deadline, timeout, received: 0, is_to_head }.reply().await
+        }
+    }
+
+    fn invocation(
+        &self,
+        run: RunId,
+        request: CallRequest,
+        arriving: Option<BodyStream>,
+        timeout: Duration,
+    ) -> Invocation {
         let CallRequest { method, path, query, headers, body, .. } = request;
-        let is_to_head = method == "HEAD";
         let body = arriving.map_or(InvocationBody::Whole(body), InvocationBody::Stream);
-        let until = self.clock.now().plus(timeout);
-        let invocation = Invocation { run, method, path, query, headers, body, deadline: until };
-        let items = place.slot.instance.invoke(invocation);
-        Exchange { ticket, items, deadline, timeout, received: 0, is_to_head }.reply().await
+        Invocation { run, method, path, query, headers, body, deadline: self.clock.now().plus(timeout) }
     }
 
     /// A function's version by selector. `lot` is the call's place where it has one already.

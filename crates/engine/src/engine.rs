@@ -13,6 +13,7 @@ use faas_ports::{
     Write,
 };
 use faas_types::{Affinity, Fault, FunctionId, ProjectId, Retention, limits};
+use futures_util::future::{self, Either};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -370,11 +371,13 @@ impl Engine {
     ///
     /// # Errors
     /// [`CallFailure`] with the catalogue's code; a function's own error is inside it.
-    pub async fn call(&self, route: Route, request: CallRequest) -> Result<Call, CallFailure> {
-        if !self.is_ready() {
-            return Err(stopping().into());
+    // Not `async`: its future would be one more that keeps its arguments twice.
+    pub fn call(&self, route: Route, request: CallRequest) -> impl Future<Output = Result<Call, CallFailure>> + Send {
+        if self.is_ready() {
+            Either::Left(self.core.call(route, request, None))
+        } else {
+            Either::Right(future::ready(Err(stopping().into())))
         }
-        self.core.call(route, request, None).await
     }
 
     /// As [`call`](Self::call), with a body that is still arriving in place of the request's.

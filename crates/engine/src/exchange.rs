@@ -43,30 +43,33 @@ enum Step {
 // === impl Exchange ===
 
 impl Exchange {
-    pub(crate) async fn reply(mut self) -> Result<Call, CallFailure> {
-        let head = match self.step().await {
-            Step::Whole(head, body) => return Ok(self.whole(head, body)),
-            Step::Head(head) => head,
-            Step::Failed(fault) => return Err(fail(self.ticket, fault)),
-            Step::Body(_) | Step::Done => {
-                let fault = Fault::new(Code::RuntimeError, "the instance ended its reply before it began");
-                return Err(fail(self.ticket, fault));
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would keep the exchange twice in its future")]
+    pub(crate) fn reply(mut self) -> impl Future<Output = Result<Call, CallFailure>> + Send {
+        async move {
+            let head = match self.step().await {
+                Step::Whole(head, body) => return Ok(self.whole(head, body)),
+                Step::Head(head) => head,
+                Step::Failed(fault) => return Err(fail(self.ticket, fault)),
+                Step::Body(_) | Step::Done => {
+                    let fault = Fault::new(Code::RuntimeError, "the instance ended its reply before it began");
+                    return Err(fail(self.ticket, fault));
+                }
+            };
+            if head.length.is_some_and(|length| length <= limits::BODY_MAX) {
+                return Box::pin(self.collected(head)).await;
             }
-        };
-        if head.length.is_some_and(|length| length <= limits::BODY_MAX) {
-            return Box::pin(self.collected(head)).await;
-        }
-        let mut body = BytesMut::new();
-        while body.len() < GATHERED_MAX {
-            match self.step().now_or_never() {
-                Some(Step::Body(chunk)) => body.extend_from_slice(&chunk),
-                Some(Step::Done) => return Ok(self.gathered(head, body.freeze())),
-                Some(Step::Failed(fault)) => return Err(fail(self.ticket, fault)),
-                Some(Step::Head(_) | Step::Whole(..)) => {}
-                None => break,
+            let mut body = BytesMut::new();
+            while body.len() < GATHERED_MAX {
+                match self.step().now_or_never() {
+                    Some(Step::Body(chunk)) => body.extend_from_slice(&chunk),
+                    Some(Step::Done) => return Ok(self.gathered(head, body.freeze())),
+                    Some(Step::Failed(fault)) => return Err(fail(self.ticket, fault)),
+                    Some(Step::Head(_) | Step::Whole(..)) => {}
+                    None => break,
+                }
             }
+            Ok(self.streamed(head, body.freeze()))
         }
-        Ok(self.streamed(head, body.freeze()))
     }
 
     /// Takes in a body that is only held back by its window, which frees the instance from a slow client. Room is taken as

@@ -1,13 +1,12 @@
 //! `/fn/{function}/…` and `/fn/{function}:{alias or version}/…`, and the same below `/async/`.
 
-use axum::extract::Request;
 use axum::response::Response;
 use faas_engine::{Engine, Selector};
 use faas_ports::{Clock, SystemClock};
 use faas_types::{Affinity, AliasName, Code, CorsSettings, Fault, InvocationMode, Scope, TriggerKind};
 use faas_web::{
-    AnswerCache, CallTarget, RequestId, allow_page, authenticate, key_of, mark_of, prefers_async, preflight, render,
-    serve_call,
+    AnswerCache, CallTarget, Inbound, RequestId, allow_page, authenticate, key_of, mark_of, prefers_async, preflight,
+    render, serve_call,
 };
 use http::HeaderValue;
 use http::header::{ALLOW, ORIGIN, VARY};
@@ -78,27 +77,25 @@ impl Gateway {
     }
 
     /// Answers a request whose path starts with [`PREFIX`] or [`ASYNC_PREFIX`].
-    pub async fn answer(&self, request: Request) -> Response {
-        if !request.headers().contains_key(ORIGIN) {
-            return self.call(request).await;
+    pub async fn answer(&self, inbound: Box<Inbound>) -> Response {
+        if !inbound.head.headers.contains_key(ORIGIN) {
+            return self.call(inbound).await;
         }
         // Boxed: a page's call is rare beside the others, and its future is larger.
-        Box::pin(self.answer_page(request)).await
+        Box::pin(self.answer_page(inbound)).await
     }
 
     /// Answers a page, where the function says which pages may call.
-    async fn answer_page(&self, request: Request) -> Response {
-        let (head, body) = request.into_parts();
-        let Some(cors) = self.cors(&head).await else {
-            return self.call(Request::from_parts(head, body)).await;
-        };
-        if let Some(mut response) = preflight(&cors, &head) {
+    async fn answer_page(&self, inbound: Box<Inbound>) -> Response {
+        let head = &inbound.head;
+        let Some(cors) = self.cors(head).await else { return self.call(inbound).await };
+        if let Some(mut response) = preflight(&cors, head) {
             let id = RequestId::of(&head.headers, SystemClock.now());
             response.headers_mut().insert(RequestId::HEADER, id.header());
             return response;
         }
         let origin = head.headers.get(ORIGIN).cloned();
-        let mut response = self.call(Request::from_parts(head, body)).await;
+        let mut response = self.call(inbound).await;
         if let Some(origin) = origin {
             allow_page(&cors, &origin, response.headers_mut());
         }
@@ -117,19 +114,18 @@ impl Gateway {
         route.version.settings.cors.clone()
     }
 
-    async fn call(&self, request: Request) -> Response {
-        let id = RequestId::of(request.headers(), SystemClock.now());
-        let (head, body) = request.into_parts();
-        match self.target(&head).await {
+    async fn call(&self, inbound: Box<Inbound>) -> Response {
+        let head = &inbound.head;
+        let id = RequestId::of(&head.headers, SystemClock.now());
+        match self.target(head).await {
             Ok(target) => {
                 let varies = target.route.version.settings.cors.is_some() && !head.headers.contains_key(ORIGIN);
-                let later = head.uri.path().starts_with(ASYNC_PREFIX) || is_for_later(&head, &target);
-                let request = Request::from_parts(head, body);
+                let later = head.uri.path().starts_with(ASYNC_PREFIX) || is_for_later(head, &target);
                 let mut response = if later || target.route.version.settings.cache.is_none() {
-                    serve_call(&self.engine, target, request, &id, later).await
+                    serve_call(&self.engine, target, inbound, &id, later).await
                 } else {
                     // Boxed: its future is large, and most functions have no kept answers.
-                    Box::pin(self.cache.answer(&self.engine, target, request, &id)).await
+                    Box::pin(self.cache.answer(&self.engine, target, inbound, &id)).await
                 };
                 if varies {
                     // So that no cache in between gives a page what was answered to somebody else.

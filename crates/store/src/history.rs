@@ -18,6 +18,8 @@ use crate::{expiry, logs};
 
 /// What a run takes besides its record, with its share of the indexes.
 const RUN_COST: i64 = 256;
+/// More than the record of a run that succeeded takes. Grown from nothing, it would be copied some times.
+const ENCODED_LEN: usize = 1 << 10;
 /// Bytes of records in one page.
 const PAGE_BYTES: usize = 4 << 20;
 
@@ -217,5 +219,7 @@ pub(crate) fn decode(json: &str) -> WorkResult<RunRecord> {
 }
 
 pub(crate) fn encoded(run: &RunRecord) -> PortResult<String> {
-    serde_json::to_string(run).map_err(|error| PortError::failed("cannot encode a run", error))
+    let mut json = Vec::with_capacity(ENCODED_LEN);
+    serde_json::to_writer(&mut json, run).map_err(|error| PortError::failed("cannot encode a run", error))?;
+    String::from_utf8(json).map_err(|error| PortError::failed("cannot encode a run", error))
 }

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::Request;
 use axum::response::Response;
-use faas_engine::{Accepted, CallRequest, Engine, Later};
+use faas_engine::{Accepted, Engine, Later};
 use faas_types::{Code, Fault, RunOption, Span, limits};
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::body::held_body;
-use crate::call::{CALL_ID, CallTarget, RUN_ID, VERSION, answer_call, passed_headers};
+use crate::call::{CALL_ID, CallTarget, RUN_ID, VERSION, answer_call, call_of};
+use crate::inbound::Inbound;
 use crate::once::answer_once;
 use crate::render;
 use crate::request_id::{self, RequestId};
@@ -37,45 +37,37 @@ pub fn prefers_async(headers: &HeaderMap) -> bool {
 pub async fn serve_call(
     engine: &Engine,
     target: CallTarget,
-    request: Request,
+    inbound: Box<Inbound>,
     id: &RequestId,
     later: bool,
 ) -> Response {
     // Boxed where a plain call does not go through: its future is copied some times, and would be as large as the largest.
     if later {
-        Box::pin(accept_call(engine, target, request, id)).await
-    } else if request.headers().contains_key(IDEMPOTENCY_KEY) {
-        Box::pin(answer_once(engine, target, request, id)).await
+        Box::pin(accept_call(engine, target, *inbound, id)).await
+    } else if inbound.head.headers.contains_key(IDEMPOTENCY_KEY) {
+        Box::pin(answer_once(engine, target, inbound, id)).await
     } else {
-        answer_call(engine, target, request, id).await
+        answer_call(engine, target, inbound, id).await
     }
 }
 
 /// Accepts a request for later and says which run it became.
-async fn accept_call(engine: &Engine, target: CallTarget, request: Request, id: &RequestId) -> Response {
-    match accept(engine, target, request).await {
+async fn accept_call(engine: &Engine, target: CallTarget, inbound: Inbound, id: &RequestId) -> Response {
+    match accept(engine, target, inbound).await {
         Ok(accepted) => answer(accepted, id),
         Err(fault) => render(&fault, id, None),
     }
 }
 
-async fn accept(engine: &Engine, target: CallTarget, request: Request) -> Result<Accepted, Fault> {
-    let (parts, body) = request.into_parts();
+async fn accept(engine: &Engine, target: CallTarget, inbound: Inbound) -> Result<Accepted, Fault> {
+    let Inbound { head: parts, body, origin } = inbound;
     if target.keyless {
         check_options(&parts.headers, &target.route.version.settings.background.keyless_options)?;
     }
     let later = Later { details: target.details, keyless: target.keyless, ..later(&parts.headers)? };
     let body = held_body(&parts.headers, body, engine.room_for_body(&target.route)).await?;
-    let call = CallRequest {
-        trigger_name: None,
-        trigger: target.trigger,
-        method: parts.method.as_str().to_owned(),
-        path: target.path,
-        query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: passed_headers(&parts, target.prefix),
-        body,
-    };
-    engine.accept(target.route, call, later).await
+    let (route, call) = call_of(target, &parts, origin.as_deref(), body);
+    engine.accept(route, call, later).await
 }
 
 /// Refuses what a caller without a key may not want of a run.

@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, HttpBody};
-use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use faas_engine::{CacheOutcome, Engine};
@@ -30,7 +29,7 @@ use self::rules::{Asked, Passed, admit, is_known};
 use self::store::{Answer, Found, Key, Store};
 use crate::accept::serve_call;
 use crate::call::{CallTarget, answer_call};
-use crate::edge::Origin;
+use crate::inbound::Inbound;
 use crate::request_id::{self, RequestId};
 
 /// Tells what was done, after RFC 9211.
@@ -99,17 +98,16 @@ impl AnswerCache {
     }
 
     /// Answers a request whose caller may call the function: with a kept answer, or with a call.
-    pub async fn answer(&self, engine: &Engine, target: CallTarget, request: Request, id: &RequestId) -> Response {
+    pub async fn answer(&self, engine: &Engine, target: CallTarget, inbound: Box<Inbound>, id: &RequestId) -> Response {
         let (Some(shared), Some(settings)) = (&self.shared, target.route.version.settings.cache) else {
-            return answer_call(engine, target, request, id).await;
+            return answer_call(engine, target, inbound, id).await;
         };
         let record = Arc::clone(&target.route.entry);
         let count = |outcome| engine.stats().cache_answered(record.record.id, &record.record.name, outcome);
-        let (head, body) = request.into_parts();
-        let key = key(engine, &target, &head);
-        if let Err(passed) = admit(&head) {
+        let key = key(engine, &target, &inbound);
+        if let Err(passed) = admit(&inbound.head) {
             count(CacheOutcome::Bypass);
-            let response = serve_call(engine, target, Request::from_parts(head, body), id, false).await;
+            let response = serve_call(engine, target, inbound, id, false).await;
             let has_changed = response.status().is_success() || response.status().is_redirection();
             if passed == Passed::Method && has_changed {
                 shared.store.forget(&key);
@@ -118,23 +116,24 @@ impl AnswerCache {
             return with_status(response, why);
         }
         let auth = target.route.version.settings.auth;
-        let asked = Asked::new(&head, auth, &settings);
+        let asked = Asked::new(&inbound.head, auth, &settings);
         let purges = shared.purges.load(Ordering::Acquire);
         let visit = Visit { shared, settings, key, asked, purges };
-        let (response, outcome) = visit.run(engine, target, Request::from_parts(head, body), id).await;
+        let (response, outcome) = visit.run(engine, target, inbound, id).await;
         count(outcome);
         response
     }
 }
 
 /// Scheme, host, path and query as the caller wrote them: links in an answer may depend on each.
-fn key(engine: &Engine, target: &CallTarget, head: &Parts) -> Key {
+fn key(engine: &Engine, target: &CallTarget, inbound: &Inbound) -> Key {
+    let head = &inbound.head;
     let host = head.headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).to_ascii_lowercase());
     let host = host.or_else(|| Some(head.uri.authority()?.as_str().to_ascii_lowercase())).unwrap_or_default();
     // What a trusted proxy says of the caller's view of the server; functions are told of it.
-    let (scheme, outer) = head
-        .extensions
-        .get::<Origin>()
+    let (scheme, outer) = inbound
+        .origin
+        .as_deref()
         .map_or(("", Cow::Borrowed("")), |origin| (origin.scheme(), String::from_utf8_lossy(origin.host())));
     let path = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let entry = &target.route.entry;
@@ -154,7 +153,7 @@ impl Visit<'_> {
         self,
         engine: &Engine,
         target: CallTarget,
-        request: Request,
+        inbound: Box<Inbound>,
         id: &RequestId,
     ) -> (Response, CacheOutcome) {
         let own = Key { is_personal: self.asked.is_personal, ..self.key.clone() };
@@ -168,14 +167,14 @@ impl Visit<'_> {
                     return (self.send(head, &answer, &status, id), CacheOutcome::Hit);
                 }
                 Found::Pass => {
-                    let response = answer_call(engine, target, request, id).await;
+                    let response = answer_call(engine, target, inbound, id).await;
                     return (with_status(response, "faas; fwd=bypass"), CacheOutcome::Bypass);
                 }
                 Found::Stale(answer, head) => Some((answer, head)),
                 Found::Nothing => None,
             };
             // The answer to HEAD is none to keep, so nobody waits for it.
-            let is_alone = request.method() == Method::HEAD || waits >= WAITS_MAX;
+            let is_alone = inbound.head.method == Method::HEAD || waits >= WAITS_MAX;
             let flight = match (!is_alone).then(|| self.shared.flights.join(&own)) {
                 Some(Turn::Later(landed)) => {
                     waits += 1;
@@ -187,7 +186,7 @@ impl Visit<'_> {
                 Some(Turn::First(flight)) => Some(flight),
                 None => None,
             };
-            return self.forward(engine, target, request, id, stale, flight).await;
+            return self.forward(engine, target, inbound, id, stale, flight).await;
         }
     }
 
@@ -196,12 +195,12 @@ impl Visit<'_> {
         self,
         engine: &Engine,
         target: CallTarget,
-        request: Request,
+        mut inbound: Box<Inbound>,
         id: &RequestId,
         stale: Option<(Arc<Answer>, Parts)>,
         flight: Option<Flight<Key>>,
     ) -> (Response, CacheOutcome) {
-        let (mut head, body) = request.into_parts();
+        let head = &mut inbound.head;
         let is_head = head.method == Method::HEAD;
         if !is_head {
             // The function answers the cache, which answers the caller.
@@ -214,7 +213,7 @@ impl Visit<'_> {
                 head.headers.insert(name, value);
             });
         }
-        let response = answer_call(engine, target, Request::from_parts(head, body), id).await;
+        let response = answer_call(engine, target, inbound, id).await;
         if is_head {
             return (with_status(response, "faas; fwd=bypass"), CacheOutcome::Bypass);
         }

@@ -1,8 +1,8 @@
 //! Between an HTTP request and a function's call.
 
 use axum::body::Body;
-use axum::extract::Request;
 use axum::response::Response;
+use bytes::Bytes;
 use faas_engine::{Call, CallBody, CallFailure, CallRequest, Engine, InvocationBody, Route};
 use faas_types::is_reserved_in_replies;
 use faas_types::{RunId, Timeline, TriggerKind};
@@ -14,11 +14,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use crate::auth::carries_key;
 use crate::body::body_of_call;
 use crate::edge::Origin;
+use crate::inbound::Inbound;
 use crate::problem::brief;
 use crate::promised::Promised;
 use crate::render;
 use crate::request_id::{self, RequestId};
-use crate::timing::{SERVER_TIMING, server_timing};
+use crate::timing::{SERVER_TIMING, milliseconds, server_timing};
 
 pub(crate) const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
 pub(crate) const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
@@ -29,6 +30,8 @@ pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-function-versi
 
 /// Headers of ours that an answer has at the most.
 const FACTS: usize = 8;
+/// Headers that a function gets besides the caller's.
+const ADDED: usize = 6;
 
 /// Where a call goes and how it came.
 pub struct CallTarget {
@@ -56,11 +59,11 @@ struct CallFacts<'a> {
 }
 
 /// Calls a function with a request and gives its answer, whatever it is.
-pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, id: &RequestId) -> Response {
-    let (parts, body) = request.into_parts();
+pub async fn answer_call(engine: &Engine, target: CallTarget, mut inbound: Box<Inbound>, id: &RequestId) -> Response {
+    let body = std::mem::take(&mut inbound.body);
     let streams = target.route.version.streams_bodies;
-    match body_of_call(&parts.headers, body, streams, engine.room_for_body(&target.route)).await {
-        Ok(body) => answer_with(engine, target, parts, body, id).await,
+    match body_of_call(&inbound.head.headers, body, streams, engine.room_for_body(&target.route)).await {
+        Ok(body) => answer_with(engine, target, inbound, body, id).await,
         Err(fault) => render(&fault, id, None),
     }
 }
@@ -69,33 +72,42 @@ pub async fn answer_call(engine: &Engine, target: CallTarget, request: Request, 
 pub(crate) async fn answer_with(
     engine: &Engine,
     target: CallTarget,
-    parts: Parts,
+    inbound: Box<Inbound>,
     body: InvocationBody,
     id: &RequestId,
 ) -> Response {
+    let (is_to_head, details) = (inbound.head.method == Method::HEAD, target.details);
     let (body, arriving) = match body {
         InvocationBody::Whole(body) => (body, None),
-        InvocationBody::Stream(arriving) => (bytes::Bytes::new(), Some(arriving)),
+        InvocationBody::Stream(arriving) => (Bytes::new(), Some(arriving)),
     };
+    let (route, call) = call_of(target, &inbound.head, inbound.origin.as_deref(), body);
+    // Nothing of it is needed while the function runs.
+    drop(inbound);
+    let answer = match arriving {
+        Some(arriving) => Box::pin(engine.call_streaming(route, call, arriving)).await,
+        None => engine.call(route, call).await,
+    };
+    match answer {
+        Ok(call) if is_to_head => Box::pin(reply_to_head(call, id)).await,
+        Ok(call) if has_no_body(call.head.status) => reply(Box::pin(without_body(call)).await, id),
+        Ok(call) => reply(call, id),
+        Err(failure) => refuse(&failure, details, id),
+    }
+}
+
+/// What a function is called with, and where it is.
+pub(crate) fn call_of(target: CallTarget, head: &Parts, origin: Option<&Origin>, body: Bytes) -> (Route, CallRequest) {
     let call = CallRequest {
         trigger: target.trigger,
         trigger_name: None,
-        method: parts.method.as_str().to_owned(),
+        method: head.method.as_str().to_owned(),
         path: target.path,
-        query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: passed_headers(&parts, target.prefix),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: passed_headers(head, origin, target.prefix),
         body,
     };
-    let answer = match arriving {
-        Some(arriving) => Box::pin(engine.call_streaming(target.route, call, arriving)).await,
-        None => engine.call(target.route, call).await,
-    };
-    match answer {
-        Ok(call) if parts.method == Method::HEAD => Box::pin(reply_to_head(call, id)).await,
-        Ok(call) if has_no_body(call.head.status) => reply(Box::pin(without_body(call)).await, id),
-        Ok(call) => reply(call, id),
-        Err(failure) => refuse(&failure, target.details, id),
-    }
+    (target.route, call)
 }
 
 /// An answer to HEAD says how long the body is that GET has, and has none.
@@ -119,7 +131,7 @@ async fn without_body(mut call: Call) -> Call {
         // Its chunks, and a failure after the head, are nothing that a reply without a body could tell.
         while let Some(Ok(_)) = call.body.next().await {}
     }
-    call.body = CallBody::Whole(bytes::Bytes::new());
+    call.body = CallBody::Whole(Bytes::new());
     call
 }
 
@@ -130,20 +142,17 @@ fn has_no_body(status: u16) -> bool {
 
 /// The headers that the function sees: all but keys of the platform, and on whose behalf the call comes. HTTP/2 names the
 /// host outside of the headers; functions look for it there.
-pub(crate) fn passed_headers(parts: &Parts, prefix: Option<String>) -> Vec<(String, String)> {
+pub(crate) fn passed_headers(parts: &Parts, origin: Option<&Origin>, prefix: Option<String>) -> Vec<(String, String)> {
     let headers = &parts.headers;
     let host = parts.uri.authority().filter(|_| !headers.contains_key(HOST));
     let host = host.map(|authority| (HOST.as_str().to_owned(), authority.as_str().to_owned()));
     let prefix = prefix.map(|prefix| (PREFIX.as_str().to_owned(), prefix));
-    let origin = parts.extensions.get::<Origin>().map(Origin::fields);
-    headers
-        .iter()
-        .filter(|(_, value)| !carries_key(value))
-        .map(|(name, value)| (name.as_str().to_owned(), latin1(value.as_bytes())))
-        .chain(host)
-        .chain(prefix)
-        .chain(origin.into_iter().flatten())
-        .collect()
+    let origin = origin.map(Origin::fields);
+    let own = headers.iter().filter(|(_, value)| !carries_key(value));
+    let mut passed = Vec::with_capacity(headers.len() + ADDED);
+    passed.extend(own.map(|(name, value)| (name.as_str().to_owned(), latin1(value.as_bytes()))));
+    passed.extend(host.into_iter().chain(prefix).chain(origin.into_iter().flatten()));
+    passed
 }
 
 /// Header values are bytes; as text each byte becomes the character of the same number.
@@ -218,11 +227,9 @@ fn annotate(headers: &mut HeaderMap, id: &RequestId, facts: &CallFacts<'_>) {
     headers.insert(request_id::HEADER, id.header());
     headers.insert(COLD_START, HeaderValue::from_static(if facts.cold_start { "true" } else { "false" }));
     headers.append(SERVER_TIMING, server_timing(facts.timeline, duration_us));
-    let millis = format!("{}.{:03}", duration_us / 1_000, duration_us % 1_000);
-    let of = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("?"));
-    headers.insert(DURATION, of(&millis));
+    headers.insert(DURATION, milliseconds(duration_us));
     if let Some(run) = facts.run {
-        let run = of(&run.to_string());
+        let run = HeaderValue::try_from(run.to_string()).unwrap_or(HeaderValue::from_static("?"));
         headers.insert(CALL_ID, run.clone());
         headers.insert(RUN_ID, run);
     }

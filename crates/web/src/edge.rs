@@ -11,6 +11,7 @@ use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use parking_lot::Mutex;
 
 use crate::auth::holds_key;
 
@@ -25,20 +26,25 @@ pub struct Edge {
 }
 
 /// The other end of a connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Peer {
-    address: Arc<str>,
+    address: String,
     is_proxy: bool,
+    /// What the last request came on behalf of: mostly the next one's too.
+    last: Mutex<Option<Arc<Origin>>>,
 }
 
-/// On whose behalf a request comes, and by which address the caller knows the server. In the extensions of each request.
+/// On whose behalf a request comes, and by which address the caller knows the server. In the extensions of each request
+/// that goes through a router.
 #[derive(Clone, Debug)]
 pub struct Origin {
     /// The caller's address, and behind it those of the trusted proxies in between, with commas.
-    addresses: Arc<str>,
+    addresses: String,
     /// `http` or `https`.
     scheme: &'static str,
     host: HeaderValue,
+    /// The same as RFC 7239 writes it.
+    standard: String,
 }
 
 // === impl Edge ===
@@ -54,15 +60,15 @@ impl Edge {
     #[must_use]
     pub fn peer(&self, address: SocketAddr) -> Peer {
         let address = address.ip().to_canonical();
-        Peer { address: address.to_string().into(), is_proxy: self.is_proxy(address) }
+        Peer { address: address.to_string(), is_proxy: self.is_proxy(address), last: Mutex::default() }
     }
 
-    /// Makes a request what the doors expect.
+    /// Makes a request what the doors expect, and says on whose behalf it comes.
     ///
     /// # Errors
     /// `FN_012` for a request without a single host, with a length in two forms or with an API key in its URL, `FN_021` for
     /// a transfer coding or an upgrade that is not served. The connection cannot be used again then.
-    pub fn admit(&self, head: &mut Parts, peer: &Peer) -> Result<(), Fault> {
+    pub fn admit(&self, head: &mut Parts, peer: &Peer) -> Result<Arc<Origin>, Fault> {
         check_framing(head)?;
         check_target(head)?;
         check_host(head)?;
@@ -70,32 +76,38 @@ impl Edge {
         let origin = self.origin(head, peer);
         drop_reserved(&mut head.headers, peer.is_proxy);
         join_cookies(&mut head.headers);
-        head.extensions.insert(origin);
-        Ok(())
+        Ok(origin)
     }
 
     fn is_proxy(&self, address: IpAddr) -> bool {
         self.proxies.iter().any(|proxy| proxy.has_address(address))
     }
 
-    fn origin(&self, head: &Parts, peer: &Peer) -> Origin {
+    fn origin(&self, head: &Parts, peer: &Peer) -> Arc<Origin> {
         let host = head.headers.get(HOST).cloned();
         let host = host.or_else(|| HeaderValue::from_str(head.uri.authority()?.as_str()).ok());
         let host = host.unwrap_or(HeaderValue::from_static("localhost"));
-        if !peer.is_proxy {
-            return Origin { addresses: Arc::clone(&peer.address), scheme: "http", host };
+        if peer.is_proxy {
+            return Arc::new(self.forwarded(head, peer, host));
         }
+        let mut last = peer.last.lock();
+        match &*last {
+            Some(last) if last.host == host => Arc::clone(last),
+            _ => Arc::clone(last.insert(Arc::new(Origin::new(peer.address.clone(), "http", host)))),
+        }
+    }
+
+    /// What a proxy says of its caller, which differs from request to request.
+    fn forwarded(&self, head: &Parts, peer: &Peer, host: HeaderValue) -> Origin {
         let first = |name: &str| {
             let text = head.headers.get(name)?.to_str().ok()?;
             text.split(',').next().map(str::trim).filter(|word| !word.is_empty())
         };
         let is_https = first(FORWARDED_PROTO).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
         let named = first(FORWARDED_HOST).filter(|host| is_host(host));
-        Origin {
-            addresses: self.addresses(&head.headers, &peer.address).into(),
-            scheme: if is_https { "https" } else { "http" },
-            host: named.and_then(|host| HeaderValue::from_str(host).ok()).unwrap_or(host),
-        }
+        let host = named.and_then(|host| HeaderValue::from_str(host).ok()).unwrap_or(host);
+        let scheme = if is_https { "https" } else { "http" };
+        Origin::new(self.addresses(&head.headers, &peer.address), scheme, host)
     }
 
     /// The addresses that can be believed, from the right: each proxy says who asked it, and the first that is no proxy of
@@ -118,6 +130,13 @@ impl Edge {
 // === impl Origin ===
 
 impl Origin {
+    fn new(addresses: String, scheme: &'static str, host: HeaderValue) -> Self {
+        let caller = addresses.split(',').next().unwrap_or_default();
+        let caller = if caller.contains(':') { format!("\"[{caller}]\"") } else { caller.to_owned() };
+        let standard = format!("for={caller};host=\"{}\";proto={scheme}", text_of(&host));
+        Self { addresses, scheme, host, standard }
+    }
+
     /// The host that the caller asked for.
     pub(crate) fn host(&self) -> &[u8] {
         self.host.as_bytes()
@@ -129,17 +148,17 @@ impl Origin {
 
     /// What a function is told of it.
     pub(crate) fn fields(&self) -> [(String, String); 4] {
-        let host = self.host.to_str().unwrap_or("localhost");
-        let caller = self.addresses.split(',').next().unwrap_or_default();
-        let caller = if caller.contains(':') { format!("\"[{caller}]\"") } else { caller.to_owned() };
-        let standard = format!("for={caller};host=\"{host}\";proto={}", self.scheme);
         [
-            (FORWARDED_FOR.to_owned(), self.addresses.to_string()),
+            (FORWARDED_FOR.to_owned(), self.addresses.clone()),
             (FORWARDED_PROTO.to_owned(), self.scheme.to_owned()),
-            (FORWARDED_HOST.to_owned(), host.to_owned()),
-            ("forwarded".to_owned(), standard),
+            (FORWARDED_HOST.to_owned(), text_of(&self.host).to_owned()),
+            ("forwarded".to_owned(), self.standard.clone()),
         ]
     }
+}
+
+fn text_of(host: &HeaderValue) -> &str {
+    host.to_str().unwrap_or("localhost")
 }
 
 /// An address, with or without brackets and a port.
@@ -273,22 +292,24 @@ mod tests {
 
     use super::*;
 
-    fn admitted(edge: &Edge, peer: &str, version: Version, headers: &[(&str, &str)]) -> Result<Parts, Fault> {
+    type Admitted = (Parts, Arc<Origin>);
+
+    fn admitted(edge: &Edge, peer: &str, version: Version, headers: &[(&str, &str)]) -> Result<Admitted, Fault> {
         let mut head = Request::get("/fn/x").version(version).body(()).expect("a request").into_parts().0;
         for (name, value) in headers {
             let name: HeaderName = name.parse().expect("a name");
             head.headers.append(name, value.parse().expect("a value"));
         }
         let peer = edge.peer(SocketAddr::new(peer.parse().expect("an address"), 4_000));
-        edge.admit(&mut head, &peer).map(|()| head)
+        edge.admit(&mut head, &peer).map(|origin| (head, origin))
     }
 
-    fn stranger(headers: &[(&str, &str)]) -> Result<Parts, Fault> {
+    fn stranger(headers: &[(&str, &str)]) -> Result<Admitted, Fault> {
         admitted(&Edge::default(), "203.0.113.7", Version::HTTP_11, headers)
     }
 
-    fn told(head: &Parts) -> [String; 4] {
-        head.extensions.get::<Origin>().expect("an origin").fields().map(|(_, value)| value)
+    fn told(origin: &Origin) -> [String; 4] {
+        origin.fields().map(|(_, value)| value)
     }
 
     #[test]
@@ -311,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_stranger_says_nothing_for_the_platform_or_for_others() {
-        let head = stranger(&[
+        let (head, origin) = stranger(&[
             ("host", "a.example"),
             ("x-faas-trigger", "webhook"),
             ("x_faas_trigger", "webhook"),
@@ -325,7 +346,7 @@ mod tests {
         let names: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
         assert_eq!(names, ["host", "accept"]);
         let standard = "for=203.0.113.7;host=\"a.example\";proto=http";
-        assert_eq!(told(&head), ["203.0.113.7", "http", "a.example", standard]);
+        assert_eq!(told(&origin), ["203.0.113.7", "http", "a.example", standard]);
     }
 
     #[test]
@@ -333,7 +354,7 @@ mod tests {
         let edge = Edge::new(vec!["10.0.0.0/8".parse().expect("a network")]);
         let by = |peer, headers: &[(&str, &str)]| {
             let headers = [&[("host", "inner")], headers].concat();
-            told(&admitted(&edge, peer, Version::HTTP_11, &headers).expect("a good request"))
+            told(&admitted(&edge, peer, Version::HTTP_11, &headers).expect("a good request").1)
         };
         let chain = ("x-forwarded-for", "6.6.6.6, 203.0.113.9, 10.0.0.2");
         let outer = [chain, ("x-forwarded-proto", "https, http"), ("x-forwarded-host", "a.example")];
@@ -350,9 +371,22 @@ mod tests {
     }
 
     #[test]
+    fn each_request_of_a_connection_has_its_own_host() {
+        let (edge, address) = (Edge::default(), SocketAddr::from(([203, 0, 113, 7], 1)));
+        let peer = edge.peer(address);
+        let hosts = ["a.example", "a.example", "b.example", "a.example"].map(|host| {
+            let mut head = Request::get("/").header(HOST, host).body(()).expect("a request").into_parts().0;
+            told(&edge.admit(&mut head, &peer).expect("allowed"))
+        });
+        let standard = |host: &str| format!("for=203.0.113.7;host=\"{host}\";proto=http");
+        let expected = |host: &str| ["203.0.113.7".to_owned(), "http".to_owned(), host.to_owned(), standard(host)];
+        assert_eq!(hosts, ["a.example", "a.example", "b.example", "a.example"].map(expected));
+    }
+
+    #[test]
     fn cookies_are_one_field() {
         let cookies = [("host", "a"), ("cookie", "a=1"), ("cookie", "b=2")];
-        let head = admitted(&Edge::default(), "::1", Version::HTTP_2, &cookies).expect("a good request");
+        let (head, _) = admitted(&Edge::default(), "::1", Version::HTTP_2, &cookies).expect("a good request");
         assert_eq!(head.headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2"]);
     }
 

@@ -12,6 +12,7 @@ use http::header::{ALLOW, CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::call::{CALL_ID, RUN_ID, passed_headers, reply_headers};
+use crate::edge::Origin;
 use crate::problem::brief;
 use crate::request_id::{self, RequestId};
 use crate::{read_body, render};
@@ -51,7 +52,7 @@ pub async fn answer_delivery(
 async fn deliver(engine: &Engine, entry: &Arc<TriggerEntry>, request: Request) -> Result<HookAnswer, CallFailure> {
     let (parts, body) = request.into_parts();
     let body = read_body(&parts.headers, body, limits::BODY_MAX).await?;
-    let headers = passed_headers(&parts, None);
+    let headers = passed_headers(&parts, parts.extensions.get::<Arc<Origin>>().map(Arc::as_ref), None);
     let query = parts.uri.query().unwrap_or_default().to_owned();
     engine.deliver(entry, HookRequest { headers, query, body }).await
 }

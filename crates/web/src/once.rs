@@ -1,7 +1,6 @@
 //! Calls with an `Idempotency-Key` whose callers wait: the answer is kept, and given again without another run.
 
 use axum::body::Body;
-use axum::extract::Request;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use faas_engine::{CallRequest, Engine, InvocationBody, KeyHolder, Once};
@@ -14,6 +13,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use crate::accept::{IDEMPOTENCY_KEY, key};
 use crate::body::held_body;
 use crate::call::{CallTarget, answer_with, passed_headers};
+use crate::edge::Origin;
+use crate::inbound::Inbound;
 use crate::problem::ERROR_SOURCE;
 use crate::render;
 use crate::request_id::{self, RequestId};
@@ -24,32 +25,43 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 type Head = (u16, Vec<(String, String)>);
 
 /// Calls a function once for each key and answers all who ask.
-pub(crate) async fn answer_once(engine: &Engine, target: CallTarget, request: Request, id: &RequestId) -> Response {
-    match first(engine, &target, request).await {
-        Ok((Once::First(holder), parts, body)) => {
-            let response = answer_with(engine, target, parts, InvocationBody::Whole(body), id).await;
+pub(crate) async fn answer_once(
+    engine: &Engine,
+    target: CallTarget,
+    mut inbound: Box<Inbound>,
+    id: &RequestId,
+) -> Response {
+    let body = std::mem::take(&mut inbound.body);
+    match first(engine, &target, &inbound.head, inbound.origin.as_deref(), body).await {
+        Ok((Once::First(holder), body)) => {
+            let response = answer_with(engine, target, inbound, InvocationBody::Whole(body), id).await;
             keep(holder, response).await
         }
-        Ok((Once::Again(reply), ..)) => again(&reply, id),
+        Ok((Once::Again(reply), _)) => again(&reply, id),
         Err(fault) => render(&fault, id, None),
     }
 }
 
-async fn first(engine: &Engine, target: &CallTarget, request: Request) -> Result<(Once, Parts, Bytes), Fault> {
-    let (parts, body) = request.into_parts();
-    let body = held_body(&parts.headers, body, engine.room_for_body(&target.route)).await?;
-    let name = key(&parts.headers, &IDEMPOTENCY_KEY)?.unwrap_or_default();
+async fn first(
+    engine: &Engine,
+    target: &CallTarget,
+    head: &Parts,
+    origin: Option<&Origin>,
+    body: Body,
+) -> Result<(Once, Bytes), Fault> {
+    let body = held_body(&head.headers, body, engine.room_for_body(&target.route)).await?;
+    let name = key(&head.headers, &IDEMPOTENCY_KEY)?.unwrap_or_default();
     let call = CallRequest {
         trigger: target.trigger,
         trigger_name: None,
-        method: parts.method.as_str().to_owned(),
+        method: head.method.as_str().to_owned(),
         path: target.path.clone(),
-        query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: passed_headers(&parts, None),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: passed_headers(head, origin, None),
         body: body.clone(),
     };
     let once = engine.once(&target.route, name, &call, target.keyless).await?;
-    Ok((once, parts, body))
+    Ok((once, body))
 }
 
 /// Keeps an answer that the function chose. A failure frees the key, so that the request may be tried again.

@@ -31,8 +31,11 @@ impl RequestId {
     /// Unique within this process: the time and a counter.
     fn fresh(now: Timestamp) -> Self {
         let count = NEXT.fetch_add(1, Ordering::Relaxed);
-        let text = format!("req_{:012x}{count:014x}", now.as_millis());
-        Self(HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("req_0")))
+        let mut text = *b"req_00000000000000000000000000";
+        let (time, number) = text[4..].split_at_mut(12);
+        put_hex(time, now.as_millis());
+        put_hex(number, count);
+        Self(HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("req_0")))
     }
 
     /// The id as text.
@@ -48,6 +51,28 @@ impl RequestId {
     }
 }
 
+/// Writes the lowest digits of a number: each request has two.
+fn put_hex(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 0xf) as usize];
+        number >>= 4;
+    }
+}
+
 fn is_plain(text: &[u8]) -> bool {
     (1..=64).contains(&text.len()) && text.iter().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_hold_time_and_count_in_hex() {
+        let [id, next] = [0, 1].map(|_| RequestId::fresh(Timestamp::from_millis(0x0198_89ab_cdef)));
+        let (prefix, count) = id.as_str().split_at(16);
+        assert_eq!((prefix, count.len()), ("req_019889abcdef", 14));
+        let [count, after] = [count, &next.as_str()[16..]].map(|text| u64::from_str_radix(text, 16).expect("hex"));
+        assert!(after > count, "{id:?} {next:?}");
+    }
 }

@@ -5,8 +5,8 @@ use faas_types::{Digest, FunctionId, ProjectId};
 use rusqlite::{Connection, params};
 
 use super::{BLOCKED, READY, SLEEPING};
-use crate::claims;
 use crate::sqlite::{WorkError, WorkResult, id_blob, integer, millis};
+use crate::{claims, history};
 
 /// An item with its record encoded.
 pub(crate) struct Row {
@@ -18,9 +18,7 @@ pub(crate) struct Row {
 
 impl Row {
     pub(super) fn new(item: NewItem) -> PortResult<Self> {
-        let json =
-            serde_json::to_string(&item.record).map_err(|error| PortError::failed("cannot encode a run", error))?;
-        Ok(Self { json, item })
+        Ok(Self { json: history::encoded(&item.record)?, item })
     }
 }
 
