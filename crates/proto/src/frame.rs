@@ -17,7 +17,7 @@
 //! | kind | sent by | stream | payload |
 //! |---|---|---|---|
 //! | 0x01 init | server | 0 | [`InitHead`](crate::frame_heads::InitHead) as JSON; may be spread over several frames, the last has END |
-//! | 0x02 invoke | server | new | [`InvokeHead`](crate::frame_heads::InvokeHead) as JSON; END when there is no body |
+//! | 0x02 invoke | server | new | [`InvokeHead`](crate::invoke_head::InvokeHead) as JSON; END when there is no body |
 //! | 0x03 body | server | known | bytes of the request's body; the last has END |
 //! | 0x04 cancel | server | known | nothing; nobody listens to this stream any more |
 //! | 0x05 ping | server | 0 | 8 bytes of anything; answered once nothing that was cancelled runs any more |

@@ -78,23 +78,6 @@ pub struct ReadyHead {
     pub streams: bool,
 }
 
-/// Payload of invoke: the request without its body.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct InvokeHead<'a> {
-    /// The run's id.
-    pub run: &'a str,
-    /// The HTTP method.
-    pub method: &'a str,
-    /// The path, percent-encoded.
-    pub path: &'a str,
-    /// The query without its question mark.
-    pub query: &'a str,
-    /// Names in lower case; values as Latin-1 text.
-    pub headers: &'a [(String, String)],
-    /// When the caller stops waiting, in milliseconds since the Unix epoch.
-    pub deadline: u64,
-}
-
 /// Payload of head: how the reply begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplyHead {

@@ -4,4 +4,5 @@ pub mod build;
 pub mod cloud_event;
 pub mod frame;
 pub mod frame_heads;
+pub mod invoke_head;
 pub mod rest;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use faas_ports::{BodyStream, ExchangeEnd, ExchangeItem, Invocation, InvocationBody};
 use faas_proto::frame::{self, FrameKind, WINDOW};
-use faas_proto::frame_heads::InvokeHead;
+use faas_proto::invoke_head::InvokeHead;
 use futures_util::{Stream, StreamExt};
 
 use crate::inbox::Inbox;
@@ -18,10 +18,6 @@ use crate::streams::Streams;
 const COPIED_BODY_MAX: usize = 64 << 10;
 /// Bytes that a caller takes before the shim is told: rare enough to cost little, often enough that nobody waits.
 const TOLD_AFTER: u64 = WINDOW as u64 / 4;
-
-/// What JSON puts around a header, and around all of an invocation.
-const FIELD_FRAME: usize = r#"["",""],"#.len();
-const HEAD_FRAME: usize = 256;
 
 /// The stream of one invocation's items. Dropped before its end, it cancels the invocation.
 pub(crate) struct Exchange {
@@ -190,11 +186,7 @@ fn head(invocation: &Invocation) -> Vec<u8> {
         headers: &invocation.headers,
         deadline: invocation.deadline.as_millis(),
     };
-    // Escapes are rare. Grown from nothing, it would be copied some times.
-    let fields: usize = invocation.headers.iter().map(|(name, value)| name.len() + value.len() + FIELD_FRAME).sum();
-    let mut json = Vec::with_capacity(HEAD_FRAME + invocation.path.len() + invocation.query.len() + fields);
-    serde_json::to_writer(&mut json, &head).expect("strings and numbers always serialise");
-    json
+    head.to_json()
 }
 
 fn whole_frames(id: u32, head: &[u8], body: Bytes) -> Vec<Queued> {
