@@ -55,14 +55,26 @@ struct Made {
 /// What a name leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// Aliases and addresses, in the order of the answer.
+    /// Aliases and records of the kind that was asked for, in the order of the answer.
     Records(Vec<Record>),
-    /// The name has no address of this kind.
+    /// The name has no record of this kind.
     Empty,
     /// There is no such name.
     NoSuchName,
     /// Nobody answered.
     Failed,
+}
+
+// === impl Found ===
+
+impl Found {
+    /// The records, where there are any.
+    pub(crate) fn records(self) -> Vec<Record> {
+        match self {
+            Self::Records(records) => records,
+            Self::Empty | Self::NoSuchName | Self::Failed => Vec::new(),
+        }
+    }
 }
 
 // === impl Upstream ===
@@ -74,7 +86,7 @@ impl Upstream {
         Self { servers, made: Mutex::new(None), answers: Answers::new(), complaint: Seldom::default() }
     }
 
-    /// The aliases and addresses of a name: `A` or `AAAA` records with the `CNAME`s before them.
+    /// The records of a name of this kind, with the `CNAME`s before them.
     pub(crate) async fn look_up(&self, name: &Name, kind: RecordType) -> Found {
         // The dot at the end keeps search domains off.
         let mut name = name.to_lowercase();

@@ -18,7 +18,7 @@ const { PROTOCOL_VERSION, Channel, ChannelClosed, Kind, frameJson, pack } = requ
 const exit = process.exit.bind(process);
 /** Calls of a stack that an error keeps; the engine's default of ten hides where a call came from. */
 const STACK_DEPTH = 40;
-const TOO_LATE = ["NODE_OPTIONS", "NODE_EXTRA_CA_CERTS", "NODE_DEBUG", "NODE_PENDING_DEPRECATION"];
+const TOO_LATE = ["NODE_OPTIONS", "NODE_DEBUG", "NODE_PENDING_DEPRECATION"];
 
 /** Serves the code in the directory that is the first argument. What goes wrong is told to the server. */
 function main() {
@@ -69,6 +69,7 @@ function serve(channel, code) {
 function putVariables(variables) {
   Object.assign(process.env, variables);
   if (variables.NODE_PATH) /** @type {any} */ (require("node:module"))._initPaths();
+  if (variables.NODE_EXTRA_CA_CERTS) require("./authorities.js").trust(variables.NODE_EXTRA_CA_CERTS);
   for (const name of TOO_LATE.filter((each) => each in variables)) {
     process.stderr.write(`${name} has no effect here: Node reads it when it starts, before vars are set\n`);
   }

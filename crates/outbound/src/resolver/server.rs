@@ -57,13 +57,16 @@ impl NameServer {
         if host == "localhost" || host.ends_with(".localhost") {
             return Answer { bytes: question.answer(ResponseCode::NoError, localhost(&question)), ..Answer::default() };
         }
-        let ruling = rules.rule_on_name(&host, None);
+        let ruling = rule_on_question(&host, kind, rules);
         if !ruling.allowed {
             return Answer { denied: Some((host, ruling)), ..of(ResponseCode::NXDomain) };
         }
         match kind {
             RecordType::A => {}
             RecordType::AAAA if rules.host.has_ipv6 => {}
+            RecordType::SRV | RecordType::MX | RecordType::TXT => {
+                return self.services(&question, host, kind, rules).await;
+            }
             // Hints for HTTPS would lead around the addresses that are answered; the others lead nowhere.
             _ => return of(ResponseCode::NoError),
         }
@@ -117,6 +120,52 @@ impl NameServer {
         }
     }
 
+    /// What drivers find their servers by: the services whose hosts may be reached, and the texts of a name that may be
+    /// reached or has such a service. All else is answered as a name that does not exist.
+    async fn services(&self, question: &Question, host: String, kind: RecordType, rules: &Rules<'_>) -> Answer {
+        let name = question.query().name();
+        let records = match kind {
+            RecordType::TXT if !self.leads_out(name, rules).await && !self.has_service(&host, rules).await => {
+                Vec::new()
+            }
+            RecordType::TXT => self.upstream.look_up(name, kind).await.records(),
+            _ => self.reachable(name, kind, rules).await,
+        };
+        if records.is_empty() {
+            return nowhere(question, host, rules);
+        }
+        Answer { bytes: question.answer(ResponseCode::NoError, records), ..Answer::default() }
+    }
+
+    /// The services of a name whose hosts may be reached.
+    async fn reachable(&self, name: &Name, kind: RecordType, rules: &Rules<'_>) -> Vec<Record> {
+        let mut kept = Vec::new();
+        for record in self.upstream.look_up(name, kind).await.records() {
+            let target = match &record.data {
+                RData::SRV(service) => &service.target,
+                RData::MX(mail) => &mail.exchange,
+                _ => continue,
+            };
+            if self.leads_out(target, rules).await {
+                kept.push(record);
+            }
+        }
+        kept
+    }
+
+    /// Whether a name leads to an address that may be reached.
+    async fn leads_out(&self, name: &Name, rules: &Rules<'_>) -> bool {
+        let Some(host) = host_name(name).filter(|host| rules.rule_on_name(host, None).allowed) else { return false };
+        !self.addresses(&host, true, rules).await.is_empty()
+            || rules.host.has_ipv6 && !self.addresses(&host, false, rules).await.is_empty()
+    }
+
+    /// Whether a name is one of MongoDB's, whose drivers read its text beside its services.
+    async fn has_service(&self, host: &str, rules: &Rules<'_>) -> bool {
+        let Ok(service) = Name::from_ascii(format!("_mongodb._tcp.{host}.")) else { return false };
+        !self.reachable(&service, RecordType::SRV, rules).await.is_empty()
+    }
+
     /// The addresses that a name leads to now and that may be reached.
     pub(crate) async fn addresses(&self, host: &str, is_v4: bool, rules: &Rules<'_>) -> Vec<(IpAddr, Duration)> {
         let Ok(name) = Name::from_ascii(host) else { return Vec::new() };
@@ -136,6 +185,26 @@ pub(crate) enum Leads {
     Nowhere,
     /// Nobody answered.
     Unknown,
+}
+
+/// A service of a host (`_mongodb._tcp.db.example.com`) is allowed where the host is.
+fn rule_on_question(host: &str, kind: RecordType, rules: &Rules<'_>) -> Ruling {
+    let ruling = rules.rule_on_name(host, None);
+    let is_denied = matches!(ruling.rule, Rule::Deny(_) | Rule::OperatorDeny(_));
+    match host_of_service(host) {
+        Some(owner) if kind == RecordType::SRV && !ruling.allowed && !is_denied => {
+            let of_owner = rules.rule_on_name(owner, None);
+            if of_owner.allowed { of_owner } else { ruling }
+        }
+        _ => ruling,
+    }
+}
+
+/// The host in `_service._protocol.HOST`.
+fn host_of_service(name: &str) -> Option<&str> {
+    let (service, rest) = name.split_once('.')?;
+    let (protocol, host) = rest.split_once('.')?;
+    (service.starts_with('_') && ["_tcp", "_udp"].contains(&protocol)).then_some(host)
 }
 
 /// What is left of an answer after the rules.
@@ -185,4 +254,19 @@ fn localhost(question: &Question) -> Vec<Record> {
         _ => return Vec::new(),
     };
     vec![Record::from_rdata(question.query().name().clone(), OWN_TTL, data)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_of_service;
+
+    #[test]
+    fn a_service_is_that_of_its_host() {
+        assert_eq!(host_of_service("_mongodb._tcp.db.example"), Some("db.example"));
+        assert_eq!(host_of_service("_sip._udp.example"), Some("example"));
+        for other in ["db.example", "_tcp.db.example", "mongodb._tcp.db.example", "_a._b.example", "_mongodb._tcp", "_"]
+        {
+            assert_eq!(host_of_service(other), None, "{other}");
+        }
+    }
 }
