@@ -199,6 +199,13 @@ class NpmRegistry(Index):
         entry: dict[str, object] = {"version": version, "resolved": f"http://127.0.0.1:{self.port}{path}"}
         self.locked[name] = entry | {"integrity": integrity} | ({"dependencies": requires} if requires else {})
 
+    def add_archive(self, archive: bytes) -> None:
+        """Offers an archive that was fetched from elsewhere."""
+        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+            manifest = files.extractfile("package/package.json")
+            about = json.loads(manifest.read()) if manifest else {}
+        self.add((about["name"], about["version"], archive), about.get("dependencies"))
+
     def integrity(self, name: str, version: str) -> str:
         """What an archive hashes to."""
         archive = self.archives[f"/{name}/-/{name.rpartition('/')[2]}-{version}.tgz"]

@@ -8,7 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from functools import cached_property
 
-from .paths import binary, program
+from .paths import TARGET, binary, program
+from .programs import NGINX, POSTGRES, REDIS, installed
 
 # An ordinary uid that needs no entry in /etc/passwd.
 ORDINARY_UID = 47_113
@@ -91,6 +92,16 @@ class Machine:
         return os.access("/dev/net/tun", os.R_OK | os.W_OK)
 
     @cached_property
+    def servers(self) -> bool:
+        """Whether PostgreSQL, Redis and nginx can be run."""
+        return all(map(installed, (POSTGRES, REDIS, NGINX)))
+
+    @cached_property
+    def clients(self) -> bool:
+        """Whether the packages of `tests/clients` are here."""
+        return (TARGET / "tools/clients/.wanted").is_file()
+
+    @cached_property
     def cargo(self) -> bool:
         """Whether Rust programs can be built."""
         return program("cargo") is not None
@@ -130,6 +141,8 @@ REASONS = {
     "callgrind": "valgrind is not installed (Debian package valgrind)",
     "development_build": "the program under test is of another profile than the development build",
     "tun": "/dev/net/tun cannot be opened: no network devices can be made",
+    "servers": "PostgreSQL, Redis and nginx are not here: `scripts/setup test` fetches them from Debian's packages",
+    "clients": "the packages of tests/clients are not here: `scripts/setup test` fetches them",
     "cargo": "cargo is not installed",
     "node": "node is not installed",
     "npm": "npm and node are not installed",

@@ -58,6 +58,13 @@ def _check(outcome: int) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
+def port_of(address: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port of this address that nobody listens on at the moment."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
 class WebServer:
     """An HTTP server on one address that counts who comes."""
 
