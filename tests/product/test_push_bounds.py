@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -215,20 +217,48 @@ def test_a_full_disk_refuses_pushes(tmp_path: Path) -> None:
     try:
         with Server(data=disk / "data") as server:
             repository = repository_of(server, tmp_path / "full", "full")
-            repository.git("push", "faas", "main")
+            repository.git("push", "faas", "main", "main:old")
             space = os.statvfs(disk)
             filler = disk / "filler"
             with filler.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize - 40 * MEGABYTE)
             repository.commit("more", main="def handler():\n    return 2\n")
-            said = repository.git("push", "faas", "main", code=128)
+            said = repository.git("push", "faas", "main", code=1)
+            assert "remote: error[FN_018]: the disk of the data directory is full" in said, said
+            assert server.api.function("full")["version"] == 1
+            other = repository_of(server, tmp_path / "other", "other")
+            said = other.git("push", "faas", "main", code=128)
             assert "error[FN_018]: the disk of the data directory is full" in said, said
-            reply = post(server, "full", b"0000")
-            assert reply == 503
+            # What only deletes makes room.
+            repository.git("push", "faas", "--delete", "old")
+            assert not (bare(server, "full") / "refs" / "heads" / "old").exists()
             filler.unlink()
             repository.git("push", "faas", "main")
+            assert server.api.function("full")["version"] == 3, "one was the preview"
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_push_that_is_too_large_is_refused_in_our_words(server: Server, repository: Repository, name: str) -> None:
+    """No program packs so much in a test: the pack is made up, and git would refuse it only at its end."""
+    line = f"{'0' * 40} {'1' * 40} refs/heads/main\0report-status side-band-64k".encode()
+    head = f"{len(line) + 4:04x}".encode() + line + b"0000PACK\x00\x00\x00\x02\x00\x00\x00\x01"
+    large = zlib.compressobj(0)
+    # A blob whose length is beyond what comes.
+    first = b"\xbf" + b"\xff" * 5 + b"\x0f" + large.compress(b"")
+    block = bytes([0]) + (65_535).to_bytes(2, "little") + (0).to_bytes(2, "little") + os.urandom(65_535)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as client:
+        ask = f"POST /git/{name}/git-receive-pack HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {server.key}\r\n"
+        ask += "Content-Type: application/x-git-receive-pack-request\r\nTransfer-Encoding: chunked\r\n\r\n"
+        client.sendall(ask.encode())
+        for part in (head + first, *([block * 64] * 131)):
+            client.sendall(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+        client.sendall(b"0\r\n\r\n")
+        answer = b""
+        while b"refs/heads/main refused" not in answer:
+            answer += client.recv(1 << 16) or pytest.fail(f"no reason was given: {answer!r}")
+    assert b"200 OK" in answer and b"error[FN_011]: the push brings more than 512MB" in answer, answer
+    until(lambda: not list(server.data.glob(f"git/*/{name}.git")), "nothing is left of it")
 
 
 # === ends ===

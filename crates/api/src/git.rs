@@ -6,6 +6,8 @@
 //! What is pushed is a stranger's. git, the hook and what it runs are helpers (`faas_ports::HelperRules`): they have limits, and
 //! reach the repository, a scratch directory and this server's port alone.
 
+mod commands;
+mod feed;
 mod leftovers;
 mod receive;
 mod remote;
@@ -27,7 +29,9 @@ use faas_web::{PathParams, QueryParams, authenticate_key};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
+use tokio::time::Instant;
 
+use crate::git::commands::Commands;
 use crate::git::receive::Push;
 use crate::git::repository::Repository;
 use crate::state::ApiState;
@@ -91,8 +95,6 @@ async fn advertise(
     }
     let name = name(&function)?;
     let _permit = state.git.enter()?;
-    // Here git shows a refusal in full, before it packs anything.
-    state.git.admit()?;
     let refs = receive::advertise(&state.git, caller.project, &name).await?;
     let announced = format!("# service={SERVICE}\n");
     let mut body = format!("{:04x}{announced}0000", announced.len() + 4).into_bytes();
@@ -115,10 +117,20 @@ async fn receive(
     let name = name(&function)?;
     let permit = state.git.enter()?;
     let turn = state.git.turn(state.git.path_of(caller.project, &name))?;
-    state.git.admit()?;
-    let repository = Repository::open(&state.git, caller.project, &name).await?;
-    let push = Push { repository, key, project: caller.project, function: name, turn, permit };
-    let answer = receive::run(&state.git, push, body).await?;
+    let deadline = Instant::now() + receive::PATIENCE;
+    let mut body = body.into_data_stream();
+    let commands = Commands::read(&mut body, deadline).await?;
+    let answer = if commands.is_probe() {
+        Body::empty()
+    } else if let Some(fault) = state.git.admit().err().filter(|_| commands.brings) {
+        // What only deletes makes room.
+        feed::drain(body, deadline).await;
+        Body::from(commands.refusal(&fault))
+    } else {
+        let repository = Repository::open(&state.git, caller.project, &name).await?;
+        let push = Push { repository, key, project: caller.project, function: name, commands, turn, permit };
+        receive::run(&state.git, push, body, deadline).await?
+    };
     Ok(([(CONTENT_TYPE, RESULT), (CACHE_CONTROL, "no-cache")], answer).into_response())
 }
 

@@ -5,17 +5,19 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
 use faas_types::{Fault, FunctionName, ProjectId, limits};
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::stream::{self, Stream};
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, ChildStdout};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, ChildStdout};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use crate::git::commands::Commands;
+use crate::git::feed::{Feed, refusal};
 use crate::git::leftovers;
 use crate::git::remote::{GitRemote, Scratch, Turn};
 use crate::git::repository::{Repository, ended_well, unusable};
@@ -25,11 +27,7 @@ use crate::git::room::Room;
 const REFS_MAX: u64 = 4 << 20;
 const CHUNK: usize = 16 << 10;
 /// The longest push: the upload, and a deployment with its check.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// Bytes of a push besides its pack: the names of what it changes.
-const COMMANDS_MAX: u64 = 1 << 20;
-/// After how many bytes it is asked again whether the disk has room.
-const ASK_EVERY: u64 = 16 << 20;
+pub(super) const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// A push on its way in.
 pub(super) struct Push {
@@ -38,6 +36,8 @@ pub(super) struct Push {
     pub(super) key: String,
     pub(super) project: ProjectId,
     pub(super) function: FunctionName,
+    /// What it asks for.
+    pub(super) commands: Commands,
     /// No other push changes the repository meanwhile.
     pub(super) turn: Turn,
     /// Its place among the pushes at once.
@@ -47,8 +47,13 @@ pub(super) struct Push {
 /// What lives as long as a push.
 struct Life {
     group: Group,
+    commands: Commands,
     /// Hands the body on.
     feeding: JoinHandle<()>,
+    /// Why it does not, once that is so.
+    refused: Option<oneshot::Receiver<Fault>>,
+    /// Whether all is said.
+    is_over: bool,
     remote: Arc<GitRemote>,
     repository: Repository,
     project: ProjectId,
@@ -96,12 +101,18 @@ impl Drop for Life {
 
 // === impl Group ===
 
-impl Drop for Group {
-    fn drop(&mut self) {
+impl Group {
+    fn kill(&mut self) {
         // The group's number stays taken until its first process is waited for, which is only done here.
         if let Some(id) = self.id.filter(|_| matches!(self.child.try_wait(), Ok(None))) {
             let _ = kill_process_group(id, Signal::KILL);
         }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -112,9 +123,12 @@ pub(super) async fn advertise(
     function: &FunctionName,
 ) -> Result<Vec<u8>, Fault> {
     let repository = Repository::at(remote, remote.path_of(project, function));
+    // A full disk still takes deletions.
     if repository.is_there() {
         return branches_of(remote, &repository).await;
     }
+    // Here git shows a refusal in full, before it packs anything.
+    remote.admit()?;
     // Only a push makes one: an empty one says the same.
     let scratch = remote.new_scratch().map_err(|error| unusable(&error))?;
     let empty = Repository::at(remote, scratch.path.join("empty.git"));
@@ -137,7 +151,12 @@ async fn branches_of(remote: &GitRemote, repository: &Repository) -> Result<Vec<
 }
 
 /// Takes a push in; what git and the hook say is the answer, as it comes.
-pub(super) async fn run(remote: &Arc<GitRemote>, push: Push, body: Body) -> Result<Body, Fault> {
+pub(super) async fn run(
+    remote: &Arc<GitRemote>,
+    push: Push,
+    body: BodyDataStream,
+    deadline: Instant,
+) -> Result<Body, Fault> {
     let scratch = remote.new_scratch().map_err(|error| unusable(&error))?;
     let room = {
         let (remote, repository, project) = (Arc::clone(remote), push.repository.clone(), push.project);
@@ -171,41 +190,48 @@ pub(super) async fn run(remote: &Arc<GitRemote>, push: Push, body: Body) -> Resu
     let pipes = child.stdin.take().zip(child.stdout.take());
     let group = Group { child, id };
     let (stdin, stdout) = pipes.ok_or_else(|| Fault::internal("a process has no pipes"))?;
-    let deadline = Instant::now() + PATIENCE;
-    let feeding = tokio::spawn(feed(stdin, body, deadline, Arc::clone(remote)));
-    let Push { repository, project, turn, permit, .. } = push;
-    let remote = Arc::clone(remote);
-    let life = Life { group, feeding, remote, repository, project, _scratch: scratch, _turn: turn, _permit: permit };
+    let Push { repository, project, commands, turn, permit, .. } = push;
+    let (refuse, refused) = oneshot::channel();
+    let feed = Feed { stdin, head: commands.head.clone(), body, deadline, remote: Arc::clone(remote) };
+    let life = Life {
+        group,
+        commands,
+        feeding: tokio::spawn(feed.run(refuse)),
+        refused: Some(refused),
+        is_over: false,
+        remote: Arc::clone(remote),
+        repository,
+        project,
+        _scratch: scratch,
+        _turn: turn,
+        _permit: permit,
+    };
     Ok(Body::from_stream(said(stdout, life, deadline)))
 }
 
-/// Hands the body to git, which refuses what is too large. What breaks off ends in the middle of a pack, and git says so.
-async fn feed(mut stdin: ChildStdin, body: Body, deadline: Instant, remote: Arc<GitRemote>) {
-    let mut chunks = body.into_data_stream();
-    let (mut passed, mut asked) = (0, 0);
-    while let Ok(Some(Ok(chunk))) = timeout_at(deadline, chunks.next()).await {
-        passed += chunk.len() as u64;
-        if passed > limits::BUNDLE_BYTES_MAX + COMMANDS_MAX {
-            return;
-        }
-        if passed - asked > ASK_EVERY {
-            asked = passed;
-            if let Err(fault) = remote.admit() {
-                tracing::warn!(error = fault.message, "a push is broken off");
-                return;
-            }
-        }
-        if !matches!(timeout_at(deadline, stdin.write_all(&chunk)).await, Ok(Ok(()))) {
-            return;
-        }
-    }
-}
-
-/// What git says until it ends.
+/// What git says until it ends, or why it does not get all of the push. Before a pack is whole, git says nothing.
 fn said(stdout: ChildStdout, life: Life, deadline: Instant) -> impl Stream<Item = io::Result<Bytes>> + Send {
     stream::try_unfold((stdout, life), move |(mut stdout, mut life)| async move {
+        if life.is_over {
+            return Ok(None);
+        }
         let mut chunk = vec![0; CHUNK];
-        let read = timeout_at(deadline, stdout.read(&mut chunk)).await;
+        let read = tokio::select! {
+            // First: git, whose input ends with it, would say only that.
+            biased;
+            fault = refusal(&mut life.refused) => Err(fault),
+            read = timeout_at(deadline, stdout.read(&mut chunk)) => Ok(read),
+        };
+        let read = match read {
+            Ok(read) => read,
+            Err(fault) => {
+                life.group.kill();
+                let answer = life.commands.refusal(&fault);
+                life.end(deadline).await;
+                life.is_over = true;
+                return Ok(Some((answer, (stdout, life))));
+            }
+        };
         let count = read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         if count == 0 {
             life.end(deadline).await;
