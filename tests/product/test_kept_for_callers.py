@@ -136,8 +136,10 @@ def test_inputs_of_ended_runs_make_room(server: Server, tmp_path: Path) -> None:
         run = send(server, "keeps", size).expect(202).json()["run_id"]
         runs.append(server.api.finished(run)["id"])
     until(lambda: stored(server, size) == 3, "three bodies of 300 KB are within 1 MB")
-    kept = [server.http.post(f"/api/v1/runs/{run}/replay").status for run in runs]
-    assert kept == [404, 404, 404, 202, 202, 202]
+    kept = [server.http.get(f"/api/v1/runs/{run}/input").status for run in runs]
+    assert kept == [404, 404, 404, 200, 200, 200]
+    assert server.http.post(f"/api/v1/runs/{runs[0]}/replay").status == 404
+    # Another replay would make room for its own input among these.
     again = server.http.post(f"/api/v1/runs/{runs[5]}/replay").expect(202).json()["run_id"]
     assert server.api.finished(again)["result"] == {"bytes": size}
 

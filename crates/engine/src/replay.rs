@@ -94,8 +94,8 @@ impl Engine {
     pub async fn input(&self, project: ProjectId, id: RunId) -> Result<RunInput, Fault> {
         let kept = self.core.dispatch.letters.input(project, id).await?.ok_or_else(|| {
             Fault::new(Code::NotFound, "the input of this run is not kept").with_hint(
-                "inputs of runs that were accepted for later are kept for 14 days, the oldest for less where they take \
-                 more than `background.input_bytes`; those of calls whose caller waited are not kept",
+                "inputs of runs that were accepted for later are kept for 14 days or as long as runs are, the oldest for \
+                 less where they take more than `background.input_bytes`; those of calls whose caller waited are not kept",
             )
         })?;
         Ok(RunInput::load(kept, &*self.core.blobs).await?)

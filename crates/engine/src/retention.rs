@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use faas_ports::{Collection, Expect, Expired, Expiry, Key, Write};
-use faas_types::{Code, Fault, ProjectId, Retention, Span, Timestamp};
+use faas_types::{Code, Fault, ProjectId, Retention, Span, Timestamp, limits};
 use tokio::sync::Notify;
 
 use crate::core::{Core, encode};
@@ -42,12 +42,15 @@ pub struct Forgotten {
     wake: Notify,
 }
 
+/// The time that was so long ago.
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    Timestamp::from_millis(now.as_millis().saturating_sub(millis))
+}
+
 /// What may go at this moment.
 fn expiry(project: ProjectId, retention: &Retention, now: Timestamp) -> Expiry {
-    let before = |span: Span| {
-        let millis = u64::try_from(span.get().as_millis()).unwrap_or(u64::MAX);
-        Timestamp::from_millis(now.as_millis().saturating_sub(millis))
-    };
+    let before = |span: Span| before(now, span.get());
     Expiry {
         project,
         runs_before: before(retention.runs),
@@ -152,7 +155,8 @@ impl Core {
             let begun = Instant::now();
             let done = self.history.expire(&expiry(project, retention, self.clock.now())).await?;
             self.forgotten.add(&done);
-            if !done.more {
+            let more = self.forget_inputs(project, retention).await?;
+            if !done.more && !more {
                 return Ok(done.log_bytes);
             }
             let pause = (begun.elapsed() * PAUSE_SHARE).max(PAUSE);
@@ -161,6 +165,15 @@ impl Core {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// One step over dead letters and the inputs of ended runs, which are kept for no longer than the runs. Whether there are more.
+    async fn forget_inputs(&self, project: ProjectId, retention: &Retention) -> Result<bool, Fault> {
+        let age = retention.runs.get().min(limits::DEAD_LETTER_AGE);
+        let before = before(self.clock.now(), age);
+        let gone = self.dispatch.letters.expire_dead(project, before, STEP_ROWS).await?;
+        self.delete_blobs(gone.freed);
+        Ok(gone.rows >= u64::from(STEP_ROWS))
     }
 
     async fn projects(&self) -> Result<Vec<ProjectId>, Fault> {

@@ -65,7 +65,7 @@ pub trait DeadLetters: Send + Sync {
     async fn inputs(&self, after: Option<(ProjectId, RunId)>, limit: u32)
     -> PortResult<Vec<(ProjectId, RunId, Bytes)>>;
 
-    /// Forgets dead letters that died before `before`, and inputs of runs that ended and are older than that;
+    /// Forgets a project's dead letters that died before `before`, and inputs of runs that ended and are older than that;
     /// At most `limit` rows of each.
-    async fn expire_dead(&self, before: Timestamp, limit: u32) -> PortResult<Removed>;
+    async fn expire_dead(&self, project: ProjectId, before: Timestamp, limit: u32) -> PortResult<Removed>;
 }

@@ -72,8 +72,9 @@ impl DeadLetters for SqliteQueue {
         self.core.main.read(work).await
     }
 
-    async fn expire_dead(&self, before: Timestamp, limit: u32) -> PortResult<Removed> {
-        let expire = || self.core.main.write(move |connection| expire(connection, before, limit), |_| {});
+    async fn expire_dead(&self, project: ProjectId, before: Timestamp, limit: u32) -> PortResult<Removed> {
+        let project = id_blob(project);
+        let expire = || self.core.main.write(move |connection| expire(connection, project, before, limit), |_| {});
         self.core.space.freeing(expire).await
     }
 }
@@ -122,14 +123,14 @@ fn forget(connection: &Connection, project: [u8; 16], run: [u8; 16], removed: &m
     Ok(())
 }
 
-fn expire(connection: &Connection, before: Timestamp, limit: u32) -> WorkResult<Removed> {
+fn expire(connection: &Connection, project: [u8; 16], before: Timestamp, limit: u32) -> WorkResult<Removed> {
     let letters = connection
         .prepare_cached(
             "DELETE FROM dead_letters WHERE (project, run) IN (
                  SELECT project, run FROM dead_letters INDEXED BY dead_letters_age
-                 WHERE died_at < ?1 ORDER BY died_at LIMIT ?2)",
+                 WHERE died_at < ?1 AND project = ?3 ORDER BY died_at LIMIT ?2)",
         )?
-        .execute(params![millis(before), limit])?;
-    let (inputs, freed) = kept::expire(connection, before, limit)?;
+        .execute(params![millis(before), limit, project])?;
+    let (inputs, freed) = kept::expire(connection, project, before, limit)?;
     Ok(Removed { rows: letters as u64 + inputs, freed })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use faas_ports::{Lease, LeaseMark, Settlement, Verdict};
-use faas_types::{FunctionId, Timestamp, limits};
+use faas_types::{FunctionId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::{Ending, Held, execute};
@@ -149,7 +149,7 @@ fn let_go(core: &Core, mark: LeaseMark) {
     }
 }
 
-/// Forgets dead letters, inputs and claims past their age, a few at a time.
+/// Forgets claims past their age, a few at a time.
 pub(super) async fn expire(core: Arc<Core>) {
     let mut tick = tokio::time::interval(EXPIRE_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -160,14 +160,6 @@ pub(super) async fn expire(core: Arc<Core>) {
         }
         core.dispatch.waiters.sweep();
         let now = core.clock.now();
-        let age = u64::try_from(limits::DEAD_LETTER_AGE.as_millis()).unwrap_or(u64::MAX);
-        let before = Timestamp::from_millis(now.as_millis().saturating_sub(age));
-        while let Ok(gone) = core.dispatch.letters.expire_dead(before, EXPIRE_BATCH).await {
-            core.delete_blobs(gone.freed);
-            if gone.rows < u64::from(EXPIRE_BATCH) {
-                break;
-            }
-        }
         while let Ok(gone) = core.dispatch.claims.expire_claims(now, EXPIRE_BATCH).await
             && gone >= u64::from(EXPIRE_BATCH)
         {}

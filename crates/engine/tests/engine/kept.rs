@@ -10,8 +10,8 @@ use faas_ports::{
     ByteBounds, Enqueued, Lease, LeaseMark, NewItem, Outlook, PortError, PortResult, QueueDepth, RunQuery, RunQueue,
     Sequel, Settled, Settlement, Want, Withdrawn,
 };
-use faas_testkit::MemoryBlobs;
-use faas_types::{Code, RunRecord, RunState, Timestamp, TriggerKind, limits};
+use faas_testkit::{ManualClock, MemoryBlobs};
+use faas_types::{Code, Retention, RunRecord, RunState, Span, Timestamp, TriggerKind, limits};
 use parking_lot::Mutex;
 
 use crate::house::{House, ports_over, quick, scaling};
@@ -175,6 +175,28 @@ async fn inputs_of_cancelled_runs_are_trimmed_like_others() {
         house.engine.cancel(house.engine.default_project(), accepted.run).await.unwrap();
     }
     until("one body has room", || blobs.count() == before + 1).await;
+}
+
+#[tokio::test]
+async fn inputs_are_kept_no_longer_than_the_project_keeps_runs() {
+    let clock = Arc::new(ManualClock::default());
+    let house = House::at(Arc::clone(&clock) as _).await;
+    house.deploy("hello", scaling(1, 1)).await.unwrap();
+    let project = house.engine.default_project();
+    let run = house.engine.accept(house.route("hello").await, request(9), Later::default()).await.unwrap().run;
+    house.engine.await_run(project, run, Duration::from_secs(10)).await.unwrap();
+    clock.advance(Duration::from_secs(2 * 3_600));
+    house.engine.input(project, run).await.expect("it is younger than 14 days");
+    let hour = Span::from_secs(3_600);
+    let retention = Retention { runs: hour, results: hour, ..Retention::default() };
+    house.engine.set_retention(project, Some(retention)).await.unwrap();
+    for _ in 0..1_000 {
+        if house.engine.input(project, run).await.is_err_and(|fault| fault.code == Code::NotFound) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the input outlives its run");
 }
 
 #[tokio::test]

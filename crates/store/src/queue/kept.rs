@@ -166,19 +166,24 @@ pub(crate) fn forget_dead(connection: &Connection, project: Id, function: Id, ru
     Ok(None)
 }
 
-/// Forgets inputs that are older and have no dead letter; returns how many went, and their blobs.
-pub(crate) fn expire(connection: &Connection, before: Timestamp, limit: u32) -> WorkResult<(u64, Vec<Digest>)> {
+/// Forgets inputs of a project that are older and have no dead letter; returns how many went, and their blobs.
+pub(crate) fn expire(
+    connection: &Connection,
+    project: Id,
+    before: Timestamp,
+    limit: u32,
+) -> WorkResult<(u64, Vec<Digest>)> {
     // Function by function and rank by rank, so that each is a seek: ids begin with their time.
     let rows: Vec<(Id, Id, i64, Id)> = connection
         .prepare_cached(
             "SELECT k.project, k.function, k.rank, k.run
              FROM input_usage AS u CROSS JOIN (VALUES (0), (1), (2), (3)) AS r CROSS JOIN kept_inputs AS k
-             WHERE u.function <> x'' AND k.project = u.project AND k.function = u.function AND k.rank = r.column1
+             WHERE u.project = ?3 AND u.function <> x'' AND k.project = u.project AND k.function = u.function AND k.rank = r.column1
                AND k.run < ?1
                AND NOT EXISTS (SELECT 1 FROM dead_letters AS d WHERE d.project = k.project AND d.run = k.run)
              LIMIT ?2",
         )?
-        .query_map(params![first_id(before), limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+        .query_map(params![first_id(before), limit, project], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
         .collect::<Result<_, _>>()?;
     let mut freed = Vec::new();
     for (project, function, rank, run) in &rows {

@@ -46,9 +46,10 @@ impl DeadLetters for MemoryQueue {
         Ok(later.take(limit as usize).map(|((project, run), input)| (*project, *run, input.clone())).collect())
     }
 
-    async fn expire_dead(&self, before: Timestamp, limit: u32) -> PortResult<Removed> {
+    async fn expire_dead(&self, project: ProjectId, before: Timestamp, limit: u32) -> PortResult<Removed> {
         let mut state = self.state.lock();
-        let mut old: Vec<_> = state.dead.iter().filter(|(_, letter)| letter.died_at < before).collect();
+        let mut old: Vec<_> =
+            state.dead.iter().filter(|(key, letter)| key.0 == project && letter.died_at < before).collect();
         old.sort_by_key(|(_, letter)| letter.died_at);
         let letters: Vec<_> = old.into_iter().take(limit as usize).map(|(key, _)| *key).collect();
         letters.iter().for_each(|key| drop(state.dead.remove(key)));
@@ -57,7 +58,9 @@ impl DeadLetters for MemoryQueue {
         let inputs: Vec<_> = state
             .inputs
             .keys()
-            .filter(|key| key.1.created_at() < before && !waits(key) && !state.dead.contains_key(key))
+            .filter(|key| {
+                key.0 == project && key.1.created_at() < before && !waits(key) && !state.dead.contains_key(key)
+            })
             .take(limit as usize)
             .copied()
             .collect();

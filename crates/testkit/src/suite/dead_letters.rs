@@ -52,9 +52,12 @@ pub async fn dead_letters(letters: &dyn DeadLetters, queue: &dyn RunQueue) {
 
     assert_eq!(ok("purge", letters.purge(project, vec![dead[1], dead[1], fresh()]).await).rows, 1);
     assert!(ok("input", letters.input(project, dead[1]).await).is_none(), "a purged input is still there");
-    ok("expire", letters.expire_dead(at(0), 1_000).await);
+    ok("expire", letters.expire_dead(project, at(0), 1_000).await);
     assert!(ok("input", letters.input(project, dead[2]).await).is_some(), "it went before its time");
-    ok("expire", letters.expire_dead(at(6), 1_000).await);
+    ok("expire", letters.expire_dead(fresh(), at(1 << 40), 1_000).await);
+    assert!(ok("dead_letter", letters.dead_letter(project, dead[2]).await).is_some(), "another project's went");
+    assert!(ok("input", letters.input(project, dead[2]).await).is_some(), "another project's went");
+    ok("expire", letters.expire_dead(project, at(6), 1_000).await);
     assert!(ok("dead_letter", letters.dead_letter(project, dead[2]).await).is_none());
     assert!(ok("input", letters.input(project, dead[2]).await).is_none());
     assert!(list(all).await.is_empty());

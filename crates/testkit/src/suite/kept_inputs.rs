@@ -139,8 +139,7 @@ impl Bench<'_> {
         assert_eq!((purged.rows, purged.freed), (1, vec![blob(dead)]));
         let (run, freed) = self.end(function, 60, Kind::WithKey, kept).await;
         assert!(freed.is_empty(), "a purged letter still counts");
-        // Other benches share the store.
-        let removed = ok("expire", self.letters.expire_dead(at(1 << 40), u32::MAX).await);
+        let removed = ok("expire", self.letters.expire_dead(self.project, at(1 << 40), u32::MAX).await);
         assert!(removed.freed.contains(&blob(run)));
         assert!(!self.is_kept(run).await);
         let (_, freed) = self.end(function, 60, Kind::WithKey, kept).await;
