@@ -52,6 +52,19 @@ def test_a_version_names_its_author_and_its_aliases(server: Server, two: str) ->
     server.http.get(f"/api/v1/functions/{two}/versions/x").expect(400)
 
 
+def test_an_alias_without_requests_shows_no_url(server: Server, tmp_path: Path, two: str) -> None:
+    nightly = f"{two}-nightly"
+    folder = write_function(tmp_path, nightly, code(1))
+    with (folder / "faas.toml").open("a", encoding="utf-8") as manifest:
+        manifest.write('\n[[triggers]]\ntype = "cron"\nschedule = "0 3 * * *"\n')
+    server.deploy(folder)
+    for name, serves in ((nightly, False), (two, True)):
+        (alias,) = server.http.get(f"/api/v1/functions/{name}/aliases").expect(200).json()["aliases"]
+        assert alias["http"] is serves and alias["url"].endswith(f"/fn/{name}")
+        assert (alias["url"] in server.cli("alias", "list", name).ok().stdout) is serves
+        assert ("none: it has no http trigger" in server.cli("alias", "set", name, "other", "1").ok().stdout) is not serves
+
+
 def test_what_two_versions_differ_in(server: Server, two: str) -> None:
     diff = server.cli("fn", "diff", two, "1", "2", "-o", "json").ok().json()
     files = {row["path"]: (row["change"], row["size_from"], row["size_to"]) for row in diff["files"]}

@@ -21,7 +21,11 @@ pub(crate) async fn list_aliases(
     PathParams(id): PathParams<String>,
 ) -> Result<Json<AliasList>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    Ok(Json(AliasList { aliases: state.alias_views(&entry).collect() }))
+    let mut aliases = Vec::new();
+    for view in state.alias_views(&entry) {
+        aliases.push(state.served_alias(&entry, view).await?);
+    }
+    Ok(Json(AliasList { aliases }))
 }
 
 /// Shows an alias.
@@ -36,7 +40,7 @@ pub(crate) async fn get_alias(
     PathParams((id, alias)): PathParams<(String, String)>,
 ) -> Result<Json<AliasView>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    Ok(Json(view(&state, &entry, &alias)?))
+    Ok(Json(view(&state, &entry, &alias).await?))
 }
 
 /// Points an alias to a version, or to two by weight; makes the alias where there is none.
@@ -57,7 +61,7 @@ pub(crate) async fn set_alias(
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let name = alias_name(&alias)?;
     let entry = state.engine.set_alias(&entry, &name, wish(body, mover(&caller))?).await?;
-    Ok(Json(view(&state, &entry, &alias)?))
+    Ok(Json(view(&state, &entry, &alias).await?))
 }
 
 /// Removes an alias; its versions stay. `live` cannot be removed.
@@ -159,8 +163,9 @@ pub(crate) fn alias_name(text: &str) -> Result<AliasName, Fault> {
     text.parse().map_err(|error: faas_types::InvalidName| invalid(format!("alias: {error}")))
 }
 
-fn view(state: &ApiState, entry: &FunctionEntry, alias: &str) -> Result<AliasView, Fault> {
-    state.alias_views(entry).find(|view| view.name == alias).ok_or_else(|| no_alias(entry, alias))
+async fn view(state: &ApiState, entry: &FunctionEntry, alias: &str) -> Result<AliasView, Fault> {
+    let found = state.alias_views(entry).find(|view| view.name == alias);
+    state.served_alias(entry, found.ok_or_else(|| no_alias(entry, alias))?).await
 }
 
 fn no_alias(entry: &FunctionEntry, alias: &str) -> Fault {

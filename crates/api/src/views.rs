@@ -57,6 +57,7 @@ impl ApiState {
         entry.record.aliases.iter().map(|(name, alias)| AliasView {
             name: name.to_string(),
             url: self.alias_url(entry, name),
+            http: None,
             version: alias.version,
             split: alias.split.map(split_view),
             sticky: alias.sticky.as_ref().map(ToString::to_string),
@@ -64,6 +65,16 @@ impl ApiState {
             moved_at: alias.moved_at.to_string(),
             moved_by: alias.moved_by.as_ref().map(mover_view),
         })
+    }
+
+    /// An alias, with whether its URL answers requests.
+    pub(crate) async fn served_alias(&self, entry: &FunctionEntry, view: AliasView) -> Result<AliasView, Fault> {
+        let numbers = [Some(view.version), view.split.map(|split| split.version)];
+        let mut serves = false;
+        for number in numbers.into_iter().flatten() {
+            serves |= has_http(&*self.engine.catalog().version(entry, number).await?);
+        }
+        Ok(AliasView { http: Some(serves), ..view })
     }
 
     fn alias_url(&self, entry: &FunctionEntry, alias: &AliasName) -> String {
@@ -91,7 +102,7 @@ impl ApiState {
             id: deployment.id.to_string(),
             function: entry.record.name.to_string(),
             url: self.alias_url(entry, &deployment.alias),
-            http: version.settings.triggers.iter().any(|trigger| matches!(trigger, TriggerSettings::Http { .. })),
+            http: has_http(version),
             alias: deployment.alias.to_string(),
             from: deployment.from,
             version: version.number,
@@ -129,6 +140,10 @@ pub(crate) fn build_log_view(log: &BuildLog) -> BuildLogView {
         message: line.message.clone(),
     };
     BuildLogView { lines: log.lines.iter().map(line).collect(), dropped: log.dropped }
+}
+
+fn has_http(version: &VersionRecord) -> bool {
+    version.settings.triggers.iter().any(|trigger| matches!(trigger, TriggerSettings::Http { .. }))
 }
 
 fn dependencies_view(dependencies: &Dependencies) -> DependenciesView {

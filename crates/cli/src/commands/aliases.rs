@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use faas_client::rest::{AliasTarget, AliasView, SetAlias};
 use faas_types::{Affinity, AliasName, Permille};
 
+use crate::commands::deploy::NO_HTTP;
 use crate::session::Session;
 use crate::table::Table;
 use crate::text;
@@ -99,7 +100,7 @@ fn list_table(aliases: &[AliasView]) -> Table {
             alias.expires_at.as_deref().map(text::when).unwrap_or_default(),
             text::when(&alias.moved_at),
             alias.moved_by.as_ref().map_or_else(|| "-".to_owned(), |by| by.name.clone()),
-            alias.url.clone(),
+            if alias.http == Some(false) { "-".to_owned() } else { alias.url.clone() },
         ]);
     }
     table
@@ -111,7 +112,7 @@ fn alias_table(alias: &AliasView) -> Table {
     table.property("version", versions(alias));
     table.maybe("sticky", alias.sticky.as_ref());
     table.maybe("expires", alias.expires_at.as_deref().map(text::dated));
-    table.property("url", &alias.url);
+    table.property("url", if alias.http == Some(false) { NO_HTTP } else { &alias.url });
     table
 }
 

@@ -12,6 +12,9 @@ pub struct AliasView {
     pub name: String,
     /// Where it is called.
     pub url: String,
+    /// Whether a version that it points to has a trigger for requests, so that the URL answers them; absent within functions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<bool>,
     /// The version's number; the one that takes what the split leaves.
     pub version: u32,
     /// The version that takes a share of the calls.
