@@ -43,6 +43,20 @@ def test_a_servers_state_that_came_with_the_files_is_refused(tmp_path: Path) -> 
         assert dev.answer() == {"result": 1}
 
 
+def test_state_stays_ones_own_where_the_home_is_new_each_time(tmp_path: Path) -> None:
+    """As in a container, with a directory for state that outlives it."""
+    folder = write_function(tmp_path, "mine", CODE)
+    lasting = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    for number in range(2):
+        developer = Developer(tmp_path / f"home-{number}", **lasting)
+        developer.home.mkdir()
+        with Dev(developer, folder) as dev:
+            assert dev.answer() == {"result": 1}
+    stranger = Developer(tmp_path / "home-3", XDG_CACHE_HOME=lasting["XDG_CACHE_HOME"])
+    stranger.home.mkdir()
+    assert "XDG_STATE_HOME" in stranger.cli("dev", folder).exits(1).stderr
+
+
 def test_a_function_without_requests_has_no_url(tmp_path: Path) -> None:
     developer = Developer(tmp_path)
     folder = write_function(tmp_path, "nightly", CODE)

@@ -74,7 +74,8 @@ fn check_mark(own: &SourceDir, data: &Path, marks: &Path) -> anyhow::Result<()> 
     if fs::read_dir(data)?.next().is_some() {
         let message =
             format!("{} was not made by a server of yours here; it may have come with the files", data.display());
-        let hint = "remove it and begin anew; to use it all the same, move it elsewhere and name it with --data";
+        let hint = "remove it and begin anew; to use it all the same, move it elsewhere and name it with --data\n\
+                    where the home directory is new each time, as in a container, set XDG_STATE_HOME to a directory that stays";
         return Err(Failure { exit: 1, ..Failure::usage(message).with_hint(hint) }.into());
     }
     let mark = new_mark().context("there is no randomness")?;

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 use tempfile::TempDir;
 
@@ -53,7 +54,7 @@ impl Scratch {
         for _ in 0..ATTEMPTS {
             let dir = TempDir::with_prefix_in(PREFIX, &home)?;
             let lock = File::open(dir.path())?;
-            flock(&lock, FlockOperation::LockExclusive)?;
+            hold(&lock)?;
             // Another command's sweep may have been faster than the lock.
             if fs::metadata(dir.path()).is_ok_and(|there| there.ino() == lock.metadata().map_or(0, |own| own.ino())) {
                 held(|held| held.dirs.push(dir.path().to_owned()));
@@ -110,6 +111,15 @@ fn held<T>(act: impl FnOnce(&mut Held) -> T) -> T {
     act(&mut HELD.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// Says that somebody works in a directory. Where the file system cannot lock directories, as NFS, that is left out: a sweep
+/// gets no lock there either, and removes nothing.
+fn hold(dir: &File) -> io::Result<()> {
+    match flock(dir, FlockOperation::LockExclusive) {
+        Err(Errno::BADF | Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+        held => held.map_err(io::Error::from),
+    }
+}
+
 /// Removes the directories of this user's commands that have ended.
 fn sweep(home: &Path) {
     let entries = fs::read_dir(home).into_iter().flatten().flatten();
@@ -145,6 +155,16 @@ mod tests {
         drop(lock);
         sweep(home.path());
         assert!(!held.exists() && other.join("file").exists());
+    }
+
+    #[test]
+    fn a_file_system_without_locks_is_used_without_them() {
+        let home = tempfile::tempdir().expect("a directory");
+        // As the kernel answers for a directory of NFS that is open for reading.
+        let flags = (OFlags::PATH | OFlags::DIRECTORY).bits().cast_signed();
+        let dir = OpenOptions::new().read(true).custom_flags(flags).open(home.path()).expect("open");
+        assert_eq!(flock(&dir, FlockOperation::LockExclusive), Err(Errno::BADF));
+        hold(&dir).expect("it goes on without a lock");
     }
 
     #[test]
