@@ -142,6 +142,9 @@ def test_a_key_in_a_url_is_refused_and_kept_nowhere(server: Server, seen: str) -
         reply = server.http.get(f"{path}?a=b&key={key}", key=None).expect(400)
         assert reply.json()["code"] == "FN_012" and "Authorization: Bearer KEY" in reply.json()["hint"]
         assert key not in reply.body.decode() + str(reply.headers)
+    for written in ("%66" + key[1:], key.replace("_", "%5F"), key.replace("_", "%255F")):
+        server.http.get(f"/fn/{seen}?key={written}", key=None).expect(400)
+        assert written not in server.log()
     assert server.http.get(f"/fn/{seen}?key=faas_short&k=faas", key=None).status == 200, "a word that begins like one"
     assert len(server.api.runs(f"?function={seen}")) == runs + 1
     assert key not in server.log()

@@ -212,11 +212,15 @@ impl Keys {
     pub fn authenticate(&self, text: &str) -> Result<Arc<Caller>, Fault> {
         match self.known.read().get(&hash(text)) {
             Some(key) if key.record.revoked_at.is_none() => Ok(Arc::clone(&key.caller)),
-            Some(_) => Err(refused("the key was revoked").with_hint("make another with `faas keys create`")),
+            Some(_) => Err(refused("the key was revoked").with_hint(
+                "get another from an admin, who makes one with `faas keys create NAME --scope SCOPE`, and run `faas login`",
+            )),
             None if !is_well_formed(text) => Err(refused("the key is malformed")
                 .with_hint("a key starts with faas_ and has 54 characters; copy it whole")),
             None => Err(refused("the key is not known here")
-                .with_hint("check FAAS_API_KEY and FAAS_ENDPOINT: the key may belong to another server")),
+                .with_hint(
+                    "it may belong to another server; `faas login URL` keeps one for a server, and FAAS_API_KEY goes before what is kept",
+                )),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Who sends a request: `Authorization: Bearer KEY` or `X-API-Key: KEY`.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use axum::extract::FromRequestParts;
@@ -16,6 +17,9 @@ use crate::Failure;
 
 /// Shorter than every key, and longer than a word that begins like one.
 const KEY_LEN_MIN: usize = 40;
+
+/// How often `%XX` is undone in search of a key: proxies and frameworks do it once each.
+const DECODED_MAX: usize = 3;
 
 /// Looks for the beginning of a key.
 static KEY_BEGINS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(Keys::PREFIX));
@@ -63,8 +67,44 @@ pub(crate) fn carries_key(value: &HeaderValue) -> bool {
     is_key(text) || is_key(rest) || scheme.eq_ignore_ascii_case(b"basic") && has_key(rest.trim_ascii())
 }
 
-/// Whether a whole key stands anywhere in a value: between quotes, in a list, in a cookie.
+/// Whether a whole key stands anywhere in a value: between quotes, in a list, in a cookie, and written with `%` where who
+/// reads the value undoes that.
 pub(crate) fn holds_key(text: &[u8]) -> bool {
+    if has_whole_key(text) {
+        return true;
+    }
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..DECODED_MAX {
+        match unescaped(&text) {
+            Some(plain) if has_whole_key(&plain) => return true,
+            Some(plain) => text = Cow::Owned(plain),
+            None => return false,
+        }
+    }
+    false
+}
+
+/// A text with its `%XX` undone, if it has any.
+fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
+    let first = memchr::memchr(b'%', text)?;
+    let digit = |at: usize| char::from(*text.get(at)?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (mut plain, mut at, mut is_changed) = (text[..first].to_vec(), first, false);
+    while let Some(&byte) = text.get(at) {
+        match (byte, digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                plain.push(high << 4 | low);
+                (at, is_changed) = (at + 3, true);
+            }
+            _ => {
+                plain.push(byte);
+                at += 1;
+            }
+        }
+    }
+    is_changed.then_some(plain)
+}
+
+fn has_whole_key(text: &[u8]) -> bool {
     let is_of_keys = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let mut begins = KEY_BEGINS.find_iter(text);
     begins.any(|at| text[at..].iter().take_while(is_of_keys).count() >= KEY_LEN_MIN)
@@ -98,7 +138,9 @@ fn may(caller: Arc<Caller>, wanted: Scope) -> Result<Arc<Caller>, Fault> {
     }
     let held: Vec<&str> = caller.scopes.iter().map(|scope| scope.as_str()).collect();
     Err(Fault::new(Code::PermissionDenied, format!("the key lacks the scope {wanted}; it holds {}", held.join(", ")))
-        .with_hint("make a key with that scope: faas keys create NAME --scope SCOPE"))
+        .with_hint(format!(
+            "use a key with that scope; one with the scope admin makes it: faas keys create NAME --scope {wanted}"
+        )))
 }
 
 /// The caller, whatever its key may do.
@@ -118,6 +160,21 @@ pub(crate) fn identify(engine: &Engine, headers: &HeaderMap) -> Result<Arc<Calle
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_found_however_it_is_written() {
+        let key = format!("{}{}", Keys::PREFIX, "aB3-_".repeat(10));
+        let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+        let once = escaped(&key);
+        for text in
+            [key.clone(), key.replacen('_', "%5F", 1), key.replacen('a', "%61", 1), once.clone(), escaped(&once)]
+        {
+            assert!(holds_key(format!("/fn/x?k={text}&b=100%").as_bytes()), "{text}");
+        }
+        for text in ["/fn/x", "/fn/x?a=%", "/fn/x?a=%6", "/fn/x?a=faas%5Fshort", "/fn/%zz%20"] {
+            assert!(!holds_key(text.as_bytes()), "{text}");
+        }
+    }
 
     #[test]
     fn what_looks_like_a_key_is_one() {
