@@ -1,7 +1,8 @@
 //! Reads along what goes over an HTTP/2 connection, as far as the heads of its frames.
 //!
 //! Many frames ask for work and bring no request on: pings, settings, windows, priorities, resets, data without bytes. A
-//! client has some reason to send them, so they are not refused but counted: against an allowance that answers fill up.
+//! client has some reason to send them, so they are not refused but counted: against an allowance that answers fill up. A
+//! trusted proxy has the allowance of as many clients as it can have requests at once.
 
 /// What a connection may send at once, and what its answers fill the allowance up to.
 const START: u32 = 1_000;
@@ -34,6 +35,8 @@ pub(crate) struct Frames {
     /// Milliseconds of the connection's clock: until then the allowance has been filled up.
     filled_at: u64,
     last_stream: u32,
+    /// For how many clients the other end speaks.
+    clients: u32,
 }
 
 /// One direction.
@@ -57,10 +60,11 @@ struct Frame {
 // === impl Frames ===
 
 impl Frames {
-    /// At the start of a connection, before the client's preface.
-    pub(crate) fn new() -> Self {
+    /// At the start of a connection, before the preface. `clients` is for how many the other end speaks.
+    pub(crate) fn new(clients: u32) -> Self {
         let received = Walk { left: PREFACE, ..Walk::default() };
-        Self { received, sent: Walk::default(), allowance: START, filled_at: 0, last_stream: 0 }
+        let allowance = START.saturating_mul(clients);
+        Self { received, sent: Walk::default(), allowance, filled_at: 0, last_stream: 0, clients }
     }
 
     /// Follows what the client sends; `false` once it has sent more than it may. `now` is asked for only then.
@@ -90,7 +94,7 @@ impl Frames {
             }
         });
         if earned > 0 {
-            self.allowance = self.allowance.saturating_add(earned).min(MOST);
+            self.allowance = self.allowance.saturating_add(earned).min(MOST.saturating_mul(self.clients));
         }
     }
 
@@ -107,11 +111,12 @@ impl Frames {
     }
 
     fn fill_up(&mut self, now: u64) {
-        let earned = now.saturating_sub(self.filled_at) * PER_SECOND / 1_000;
+        let start = START.saturating_mul(self.clients);
+        let earned = now.saturating_sub(self.filled_at) * PER_SECOND / 1_000 * u64::from(self.clients);
         self.filled_at = now;
-        if self.allowance < START {
+        if self.allowance < start {
             let sum = u64::from(self.allowance).saturating_add(earned);
-            self.allowance = u32::try_from(sum).unwrap_or(START).min(START);
+            self.allowance = u32::try_from(sum).unwrap_or(start).min(start);
         }
     }
 }
@@ -171,7 +176,11 @@ mod tests {
 
     /// A connection whose preface has come, in parts.
     fn begun() -> Frames {
-        let mut frames = Frames::new();
+        begun_for(1)
+    }
+
+    fn begun_for(clients: u32) -> Frames {
+        let mut frames = Frames::new(clients);
         assert!(frames.received(&[b'P'; 20], || 0) && frames.received(b"\r\n\r\n", || 0));
         frames
     }
@@ -187,6 +196,23 @@ mod tests {
         }
         let mut frames = begun();
         assert!(!frames.received(&frame(DATA, 0).repeat(START as usize + 1), || 0), "data without bytes");
+    }
+
+    #[test]
+    fn a_proxy_has_the_allowance_of_its_clients() {
+        let mut frames = begun_for(3);
+        let ping = frame(6, 8);
+        assert!(frames.received(&ping.repeat(3 * START as usize), || 0));
+        assert!(!frames.received(&ping, || 9));
+        assert!(frames.received(&ping.repeat(3 * 100), || 1_009), "three times as many a second");
+        for _ in 0..MOST {
+            frames.sent(&frame(DATA, 10));
+        }
+        assert!(
+            frames.received(&ping.repeat(3 * MOST as usize), || 1_009),
+            "what answers earn has three times the bound"
+        );
+        assert!(!frames.received(&ping, || 1_009));
     }
 
     #[test]

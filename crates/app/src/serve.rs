@@ -139,6 +139,7 @@ impl Manners {
             Err(_) => return place.leave(ConnectionEnd::Client),
         };
         let peer = self.doors.edge.peer(address);
+        let clients = if peer.is_proxy() { HTTP2_STREAMS_MAX } else { 1 };
         let line = Arc::new(Line { doors: self.doors, peer, budget: Arc::clone(&place.house.answers) });
         let service = service_fn(|request| {
             // At once: the connection reads on before it looks at what follows.
@@ -147,7 +148,7 @@ impl Manners {
             // Boxed: the connection moves its request's future about, and that is large.
             Box::pin(Arc::clone(&line).answer(under_way, Box::new(request.into()), unread))
         });
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&talk)));
+        let io = TokioIo::new(Watched::new(stream, Arc::clone(&talk), clients));
         let mut connection = pin!(builder.serve_connection(io, service));
         let why = tokio::select! {
             ended = connection.as_mut() => return place.leave(said(ended)),

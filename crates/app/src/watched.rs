@@ -52,9 +52,10 @@ pub(crate) struct Held {
 // === impl Watched ===
 
 impl Watched {
-    pub(crate) fn new(stream: TcpStream, talk: Arc<Talk>) -> Self {
+    /// `clients` is for how many the other end speaks.
+    pub(crate) fn new(stream: TcpStream, talk: Arc<Talk>, clients: u32) -> Self {
         let protocol = match talk.is_http2() {
-            true => Protocol::Http2(Box::new(Frames::new())),
+            true => Protocol::Http2(Box::new(Frames::new(clients))),
             false => Protocol::Http1(Framing::default()),
         };
         Self { stream, talk, protocol, is_writing: false, is_half_closed: false, held_back: None }

@@ -127,6 +127,16 @@ impl Edge {
     }
 }
 
+// === impl Peer ===
+
+impl Peer {
+    /// Whether it is a trusted proxy, which speaks for many clients.
+    #[must_use]
+    pub fn is_proxy(&self) -> bool {
+        self.is_proxy
+    }
+}
+
 // === impl Origin ===
 
 impl Origin {
