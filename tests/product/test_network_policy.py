@@ -167,7 +167,13 @@ def test_a_change_reaches_running_instances_and_their_connections(server: Server
     line = logged(server, "live", "the function denies")
     assert line.endswith(f'to allow it: remove "{INSIDE}" from the list that `faas network set --deny` gave'), line
 
-    server.cli("network", "reset", "live").ok()
+    row = "set by admin in place of the manifest's; see `faas network show live`"
+    assert row in server.cli("fn", "get", "live").ok().stdout
+    reset = server.cli("network", "reset", "live").ok()
+    assert "the manifest's policy counts for live again" in reset.stderr, reset
+    reset = server.cli("network", "reset", "live").ok()
+    assert "no policy was set for live" in reset.stderr, reset
+    assert row not in server.cli("fn", "get", "live").ok().stdout
     assert do(server, "live", "connect", INSIDE, echo.port) == {"ok": "hello", "boot": first["boot"]}
     shown = server.cli("network", "show", "live", "-o", "json").json()
     assert (shown["policy"]["allow"], shown["source"]) == ([target], "manifest")
@@ -187,7 +193,9 @@ def test_a_change_outlives_a_killed_server_deployments_and_rollbacks(
         deployed = deploy(server, tmp_path, "kept", **{"egress.allow": [INSIDE]})
         assert (deployed["version"], deployed["network_set_by"]) == (2, "admin")
         assert do(server, "kept", "connect", INSIDE, echo.port).get("error") == "OSError"
-        server.cli("rollback", "kept").ok()
+        shut = server.deploy(write_function(tmp_path, "kept", PYTHON, network="none"))
+        assert (shut["version"], shut.get("network_set_by")) == (3, None), "there is no network to set a policy for"
+        server.cli("rollback", "kept", "--to", "1").ok()
         assert do(server, "kept", "connect", INSIDE, echo.port).get("error") == "OSError"
         server.cli("network", "reset", "kept").ok()
         assert do(server, "kept", "connect", INSIDE, echo.port).get("ok") == "hello"
@@ -201,6 +209,8 @@ def test_a_policy_that_cannot_hold_is_refused_with_field_and_fix(server: Server,
         ({"networks": ["other"]}, "networks: there is no private network `other`"),
         ({"networks": ["others"]}, "this project may ask for: store"),
         ({"denied": []}, "denied"),
+        ({"allow": ["127.0.0.1"]}, "allow: 127.0.0.1 is the instance itself"),
+        ({}, "nothing to change"),
     ]:
         reply = server.http.request("PATCH", "/api/v1/functions/strict/network", json_body=body).expect(422)
         assert said in reply.body.decode(), (body, reply.body)
@@ -292,6 +302,9 @@ def test_private_networks_are_refused_at_the_deployment_unless_granted(
     with Echo(STORE) as store:
         deploy(server, tmp_path, "asks", **{"egress.allow": [], "egress.networks": ["store"]})
         assert do(server, "asks", "connect", STORE, store.port).get("ok") == "hello"
-        server.cli("network", "set", "asks", "--no-private").ok()
+        set_ = server.cli("network", "set", "asks", "--nothing").ok()
+        assert "nothing besides private networks store; --no-networks shuts them too" in set_.stderr, set_
+        assert do(server, "asks", "connect", STORE, store.port).get("ok") == "hello"
+        server.cli("network", "set", "asks", "--no-networks").ok()
         assert do(server, "asks", "connect", STORE, store.port).get("error") == "OSError"
     assert json.loads(server.cli("network", "show", "asks", "-o", "json").stdout)["granted"] == ["store"]

@@ -96,6 +96,9 @@ fn change(body: UpdateNetwork) -> Result<PolicyChange, Fault> {
         let each = |text: String| text.parse().map_err(|error| invalid(format!("{field}: {error}")));
         texts.map(|texts| texts.into_iter().map(each).collect()).transpose()
     }
+    if body == UpdateNetwork::default() {
+        return Err(invalid("nothing to change; give allow, deny, networks or log"));
+    }
     let allow = match body.allow {
         Some(allow) => Some(parsed("allow", allow)?),
         None => None,

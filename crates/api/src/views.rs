@@ -8,8 +8,8 @@ use faas_proto::rest::{
 };
 use faas_types::{
     Alias, AliasName, AttemptRecord, Author, Batch, BuildLine, BuildLog, CanaryPolicy, DeploymentKind, Diagnosis,
-    Fault, FunctionError, JsonText, LogLine, Mover, ProjectId, RunRecord, RunState, Split, StartTimes, TriggerSettings,
-    VersionRecord,
+    Fault, FunctionError, JsonText, LogLine, Mover, NetworkMode, ProjectId, RunRecord, RunState, Split, StartTimes,
+    TriggerSettings, VersionRecord,
 };
 
 use crate::manifest::function_rows;
@@ -49,6 +49,7 @@ impl ApiState {
             waiting_runs: self.engine.backlog_of(record.id),
             created_at: record.created_at.to_string(),
             updated_at: record.updated_at.to_string(),
+            network_set_by: version.and_then(|version| network_set_by(entry, version)),
         }
     }
 
@@ -110,7 +111,7 @@ impl ApiState {
             expires_at: alias.and_then(|alias| alias.expires_at).map(|at| at.to_string()),
             rollback: deployment.rollback,
             not_reverted: if goes_back(deployment.kind) { not_reverted() } else { Vec::new() },
-            network_set_by: entry.record.egress.as_ref().map(|set| set.by.name.clone()),
+            network_set_by: network_set_by(entry, version),
             note: deployment.note.clone(),
             runtime: version.runtime_exact.clone(),
             concurrency: version.concurrency,
@@ -190,6 +191,12 @@ pub(crate) fn policy_view(policy: &CanaryPolicy) -> CanaryPolicyView {
 
 pub(crate) fn split_view(split: Split) -> SplitView {
     SplitView { version: split.version, percent: split.share.percent() }
+}
+
+/// Whose policy counts in place of the version's own. Versions without a network have none that one could stand in for.
+fn network_set_by(entry: &FunctionEntry, version: &VersionRecord) -> Option<String> {
+    let set = entry.record.egress.as_ref().filter(|_| version.settings.network == NetworkMode::Egress);
+    set.map(|set| set.by.name.clone())
 }
 
 fn goes_back(kind: DeploymentKind) -> bool {

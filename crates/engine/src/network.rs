@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use faas_ports::{NetworkTarget, NetworkTrial, NetworkUsage};
 use faas_types::{
-    Author, Code, ConnectionLog, EgressHost, EgressPolicy, EgressTarget, Fault, FunctionRecord, NetworkMode,
-    NetworkName, PolicyOverride, ProjectId, VersionRecord, limits,
+    Author, Code, ConnectionLog, EgressPolicy, EgressTarget, Fault, FunctionRecord, NetworkMode, NetworkName,
+    PolicyOverride, ProjectId, VersionRecord, limits,
 };
 
 use crate::catalog::FunctionEntry;
@@ -186,8 +186,8 @@ impl PolicyChange {
             if rules.len() > limits::EGRESS_RULES_MAX {
                 return refuse(format!("{field}: at most {} rules", limits::EGRESS_RULES_MAX));
             }
-            if rules.iter().any(|rule| matches!(&rule.host, EgressHost::Name(name) if name == "localhost")) {
-                return refuse(format!("{field}: localhost is the instance itself, which no rule is about"));
+            if let Some(own) = rules.iter().find(|rule| rule.host.is_loopback()) {
+                return refuse(format!("{field}: {} is the instance itself, which no rule is about", own.host));
             }
         }
         if self.networks.as_ref().is_some_and(|networks| networks.len() > limits::EGRESS_NETWORKS_MAX) {

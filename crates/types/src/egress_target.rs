@@ -136,6 +136,16 @@ impl EgressHost {
         }
     }
 
+    /// Whether it is the machine that asks: `localhost` and addresses of loopback.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Name(name) | Self::Below(name) => name == "localhost" || name.ends_with(".localhost"),
+            Self::Network { address: IpAddr::V4(address), bits } => address.is_loopback() && *bits >= 8,
+            Self::Network { address: IpAddr::V6(address), bits } => address.is_loopback() && *bits == 128,
+        }
+    }
+
     /// Whether it takes in this name, which is in lower case and has no dot at its end.
     #[must_use]
     pub fn has_name(&self, name: &str) -> bool {

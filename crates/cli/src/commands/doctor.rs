@@ -65,7 +65,9 @@ fn verdict(report: &IsolationReport) -> String {
                                     with --unsafe-no-isolation"
             .to_owned(),
     };
-    format!("\nisolation level {}: {meaning}", report.level)
+    let has_device = report.probes.iter().all(|probe| probe.enforced || probe.feature != Feature::Egress);
+    let network = if has_device { "" } else { "; functions with network = \"egress\" cannot be deployed" };
+    format!("\nisolation level {}: {meaning}{network}", report.level)
 }
 
 fn name(feature: Feature) -> String {
@@ -90,5 +92,21 @@ mod tests {
         assert!(text.contains("cgroup-memory     missing   seen  mount the memory controller"), "{text}");
         assert_eq!(text.matches("mount the memory").count(), 1, "fixes stand only where something is missing");
         assert!(verdict(&report).contains("level 1: functions are confined, but 1 of the limits"));
+    }
+
+    #[test]
+    fn a_machine_without_a_network_device_says_so_in_the_verdict() {
+        let report = |has_device: bool| {
+            let probe = |feature: Feature| Probe {
+                feature,
+                enforced: has_device || feature != Feature::Egress,
+                detail: "seen".into(),
+                fix: None,
+            };
+            IsolationReport::from_probes(Feature::CONFINING.into_iter().chain([Feature::Egress]).map(probe).collect())
+        };
+        assert!(verdict(&report(true)).ends_with("level 2: everything is enforced"));
+        let without = verdict(&report(false));
+        assert!(without.ends_with("everything is enforced; functions with network = \"egress\" cannot be deployed"));
     }
 }

@@ -339,6 +339,9 @@ fn function_table(function: &FunctionView) -> Table {
     if let Some(settings) = &function.settings {
         table.property("runtime", &settings.runtime_exact);
     }
+    let by_hand =
+        |by: &String| format!("set by {by} in place of the manifest's; see `faas network show {}`", function.name);
+    table.maybe("network policy", function.network_set_by.as_ref().map(by_hand));
     table.property("created", text::dated(&function.created_at));
     table.property("updated", text::dated(&function.updated_at));
     table

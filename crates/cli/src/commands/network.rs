@@ -47,7 +47,7 @@ pub(crate) struct SetArgs {
     /// Allow the public internet, without a list
     #[arg(long, conflicts_with = "nothing")]
     any: bool,
-    /// Allow nothing
+    /// Allow nothing besides private networks; --no-networks shuts those too
     #[arg(long)]
     nothing: bool,
     /// A host that may not be reached; the list replaces the one before
@@ -57,11 +57,11 @@ pub(crate) struct SetArgs {
     #[arg(long)]
     no_deny: bool,
     /// A private network of the server's operator; the list replaces the one before
-    #[arg(long, value_name = "NETWORK", value_delimiter = ',', conflicts_with = "no_private")]
-    private: Vec<NetworkName>,
+    #[arg(long, value_name = "NETWORK", value_delimiter = ',', conflicts_with = "no_networks")]
+    networks: Vec<NetworkName>,
     /// Reach no private network
     #[arg(long)]
-    no_private: bool,
+    no_networks: bool,
     /// What the log tells of: refused attempts, or also each connection when it ends
     #[arg(long, value_name = "WHAT")]
     log: Option<LogChoice>,
@@ -102,7 +102,8 @@ const SET_EXAMPLES: &str = "\
 Examples:
   faas network set weather --allow api.example.com:443,cdn.example.com
   faas network set weather --deny '*.evil.example'
-  faas network set weather --nothing
+  faas network set weather --nothing --no-networks
+  faas network set weather --networks db
   faas network set weather --any --log all";
 
 pub(crate) async fn run(command: NetworkCommand, session: &Session) -> anyhow::Result<ExitCode> {
@@ -112,14 +113,25 @@ pub(crate) async fn run(command: NetworkCommand, session: &Session) -> anyhow::R
             session.out.item(&client.network(&name).await?, network_table)?;
         }
         NetworkCommand::Set(args) => {
-            let name = args.name.clone();
+            let (name, shuts) = (args.name.clone(), args.nothing);
             let network = client.update_network(&name, &args.change()?).await?;
             session.out.item(&network, network_table)?;
+            if let Some(open) = network.policy.map(|policy| policy.networks).filter(|open| shuts && !open.is_empty()) {
+                let open = open.join(" ");
+                session.out.note(format_args!("nothing besides private networks {open}; --no-networks shuts them too"));
+            }
         }
         NetworkCommand::Reset(ResetArgs { name }) => {
+            // A key that may change and not read is told less.
+            let was_set = client.network(&name).await.map_or(true, |network| network.set_by.is_some());
             client.reset_network(&name).await?;
-            let report = serde_json::json!({ "function": name, "reset": true });
-            let remark = format_args!("the manifest's policy counts for {} again", text::visible(&name));
+            let report = serde_json::json!({ "function": name, "reset": was_set });
+            let shown = text::visible(&name);
+            let remark = if was_set {
+                format!("the manifest's policy counts for {shown} again")
+            } else {
+                format!("no policy was set for {shown}; the manifest's counts as before")
+            };
             session.out.done(remark, &report)?;
         }
         NetworkCommand::Test(args) => {
@@ -144,7 +156,7 @@ impl SetArgs {
         let change = UpdateNetwork {
             allow,
             deny: texts(&self.deny, self.no_deny),
-            networks: texts(&self.private, self.no_private),
+            networks: texts(&self.networks, self.no_networks),
             log: self.log.map(|log| match log {
                 LogChoice::Denied => ConnectionLog::Denied,
                 LogChoice::All => ConnectionLog::All,
@@ -175,12 +187,16 @@ impl TestArgs {
                 )));
             }
         };
+        let shown = match &self.target.host {
+            EgressHost::Network { address, .. } if address.is_ipv6() => format!("[{host}]"),
+            _ => host.clone(),
+        };
         let Some(PortRange { first: port, last }) = self.target.ports else {
-            return Err(Failure::usage(format!("{host} has no port; write {host}:443")));
+            return Err(Failure::usage(format!("{host} has no port; write {shown}:443")));
         };
         if port != last {
             return Err(Failure::usage(format!(
-                "{} is more than one port; name one, such as {host}:{port}",
+                "{} is more than one port; name one, such as {shown}:{port}",
                 self.target
             )));
         }
@@ -224,7 +240,7 @@ fn policy_rows(table: &mut Table, policy: &EgressPolicyView) {
         .property("allow", policy.allow.as_ref().map_or_else(|| "the public internet".to_owned(), |list| listed(list)));
     table.property("deny", listed(&policy.deny));
     if !policy.networks.is_empty() {
-        table.property("private", policy.networks.join(" "));
+        table.property("networks", policy.networks.join(" "));
     }
     table.property("log", policy.log.as_str());
 }
@@ -257,4 +273,23 @@ fn test_table(test: &NetworkTestView) -> Table {
     table.maybe("look-up", test.look_up_ms.map(text::millis));
     table.maybe("connect", test.connect_ms.map(text::millis));
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proposed_target_can_be_typed() {
+        for (text, fix) in [
+            ("2001:db8::1", "write [2001:db8::1]:443"),
+            ("[2001:db8::1]:80-90", "such as [2001:db8::1]:80"),
+            ("192.0.2.7", "write 192.0.2.7:443"),
+            ("api.example.com", "write api.example.com:443"),
+        ] {
+            let args = TestArgs { name: "weather".to_owned(), target: text.parse().expect(text), udp: false };
+            let message = args.wanted().expect_err(text).message;
+            assert!(message.ends_with(fix), "{text}: {message}");
+        }
+    }
 }

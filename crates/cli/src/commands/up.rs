@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use faas_config::{ListenAddress, LogFormat, ServerConfig, ServerOverrides};
+use faas_config::{ConfigError, ListenAddress, LogFormat, ServerConfig, ServerOverrides};
 use faas_types::{ByteSize, Span};
 
 use crate::ServerCommands;
@@ -81,8 +81,20 @@ impl UpArgs {
             log_filter: self.log,
             ..ServerOverrides::default()
         };
-        server_settings::of_server(self.config, flags)
-            .map_err(|error| Failure::from_error(&error.into()).with_hint("see `faas up --help`").into())
+        server_settings::of_server(self.config, flags).map_err(|error| {
+            let hint = hint(&error);
+            Failure::from_error(&error.into()).with_hint(hint).into()
+        })
+    }
+}
+
+/// The help lists options, the reference every key and variable.
+fn hint(error: &ConfigError) -> &'static str {
+    match error {
+        ConfigError::Unreadable { .. } => "see `faas up --help`",
+        ConfigError::Invalid { .. } | ConfigError::Environment { .. } | ConfigError::OutOfRange { .. } => {
+            "docs/cli.md#server has every key, variable and option"
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use faas_types::{ConnectionLog, EgressHost, EgressPolicy, EgressTarget, NetworkMode, limits};
+use faas_types::{ConnectionLog, EgressPolicy, EgressTarget, NetworkMode, limits};
 
 use super::node::Value;
 use super::reader::{Reader, Table};
@@ -53,9 +53,9 @@ fn log(reader: &mut Reader, table: &Table<'_>) -> Option<ConnectionLog> {
 
 fn rules(reader: &mut Reader, table: &Table<'_>, key: &str) -> Option<Vec<EgressTarget>> {
     let rules: Vec<EgressTarget> = list(reader, table, key, limits::EGRESS_RULES_MAX)?;
-    if rules.iter().any(|rule| matches!(&rule.host, EgressHost::Name(name) if name == "localhost")) {
+    if let Some(own) = rules.iter().find(|rule| rule.host.is_loopback()) {
         let path = table.path_of(key);
-        let message = format!("`{path}`: localhost is the sandbox itself, which no rule is about; remove it");
+        let message = format!("`{path}`: {} is the sandbox itself, which no rule is about; remove it", own.host);
         reader.problem(path, table.get(key).and_then(|node| node.at), message);
     }
     Some(rules)
@@ -135,6 +135,10 @@ mod tests {
                 "`egress.deny`: `a.example:0` has no such port",
             ),
             ("network = \"egress\"\n[egress]\nallow = [\"localhost:5432\"]", "localhost is the sandbox itself"),
+            ("network = \"egress\"\n[egress]\nallow = [\"127.0.0.1:5432\"]", "127.0.0.1 is the sandbox itself"),
+            ("network = \"egress\"\n[egress]\ndeny = [\"::1\"]", "::1 is the sandbox itself"),
+            ("network = \"egress\"\nallow = [\"a.example\"]", "unknown key `allow`; put it under [egress]"),
+            ("network = \"egress\"\n[egress]\nprivate = [\"db\"]", "did you mean `egress.networks`"),
             ("network = \"egress\"\n[egress]\nnetworks = [\"Db\"]", "not a valid network name"),
             (&format!("network = \"egress\"\n[egress]\nallow = [{many}]"), "more than 256 entries"),
         ] {

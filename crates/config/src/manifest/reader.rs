@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use super::egress::EGRESS_KEYS;
 use super::node::{Key, Node, Position, Value};
 use super::problem::Problem;
 
@@ -160,6 +161,10 @@ impl Reader {
             if known.contains(&key.text.as_str()) {
                 continue;
             }
+            if table.path.is_empty() && EGRESS_KEYS.contains(&key.text.as_str()) {
+                self.problem(&*key.text, key.at, format!("unknown key `{}`; put it under [egress]", key.text));
+                continue;
+            }
             let meant = alias(&key.text).filter(|meant| known.contains(meant));
             let meant = meant.or_else(|| closest(&key.text, known.iter().copied()));
             let advice = meant.map_or_else(
@@ -186,6 +191,7 @@ fn alias(key: &str) -> Option<&'static str> {
         "timeout_s" | "timeout_seconds" => "timeout",
         "vcpu" | "cpus" => "cpu",
         "trigger" => "triggers",
+        "private" => "networks",
         "language" => "runtime",
         "min_instances" => "min",
         "max_instances" => "max",

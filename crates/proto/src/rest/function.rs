@@ -45,6 +45,9 @@ pub struct FunctionView {
     pub created_at: String,
     /// When it last changed.
     pub updated_at: String,
+    /// Whose key set a network policy by hand, which stands in place of the manifest's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_set_by: Option<String>,
 }
 
 /// What a version runs with.

@@ -53,6 +53,7 @@ fn read(text: &str) -> Result<EgressTarget, String> {
         Some(("udp", rest)) => (Some(Transport::Udp), rest),
         Some((scheme, rest)) => return Err(instead_of_url(scheme, rest)),
     };
+    without_slashes(rest)?;
     if rest.contains('%') {
         return Err("has a zone; rules name addresses without one, since link-local addresses cannot be reached".into());
     }
@@ -64,10 +65,25 @@ fn read(text: &str) -> Result<EgressTarget, String> {
     Ok(EgressTarget { transport, host: read_host(host)?, ports })
 }
 
+/// Refuses `tcp:HOST`; `tcp:443` is a host of that name.
+fn without_slashes(text: &str) -> Result<(), String> {
+    let Some((protocol @ ("tcp" | "udp"), target)) = text.split_once(':') else { return Ok(()) };
+    let is_target = split(target).is_ok_and(|(host, _)| read_host(host).is_ok());
+    if is_target && read_ports(protocol, target).is_err() {
+        return Err(format!("needs two slashes after its protocol; write {protocol}://{target}"));
+    }
+    Ok(())
+}
+
 fn instead_of_url(scheme: &str, rest: &str) -> String {
     let known = SCHEMES.iter().find(|(known, _)| scheme.eq_ignore_ascii_case(known));
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
+    if scheme.eq_ignore_ascii_case("mongodb+srv")
+        && let Some((_, above)) = host.split_once('.')
+    {
+        return format!("is a URL whose name leads to other hosts; write two rules: {host} and *.{above}:27017");
+    }
     let Some((_, port)) = known.filter(|_| !host.is_empty()) else {
         return "has an unknown protocol; write tcp:// or udp:// or none".to_owned();
     };
@@ -115,6 +131,10 @@ fn split(text: &str) -> Result<(&str, Option<&str>), String> {
 fn read_ports(host: &str, text: &str) -> Result<PortRange, String> {
     let wrong = || match text {
         "*" | "" => "has no port; leave the colon out for every port".to_owned(),
+        _ if text.contains(',') => {
+            let rules: Vec<String> = text.split(',').take(2).map(|port| format!("{host}:{port}")).collect();
+            format!("has a list of ports; write a rule for each: {}", rules.join(" and "))
+        }
         _ => match text.split_once('/') {
             Some((port, bits)) if bits.parse::<u8>().is_ok() && port.parse::<u16>().is_ok() => {
                 format!("has its port before its bits; write {host}/{bits}:{port}")
@@ -204,6 +224,12 @@ fn check_name(name: &str) -> Result<(), String> {
     if !last.is_empty() && is_number {
         return Err("is not an address; write four numbers, as in 10.1.0.5".to_owned());
     }
+    if let Some(rest) = name.strip_prefix('.').filter(|rest| check_name(rest).is_ok()) {
+        return Err(format!("begins with a dot; write *.{rest} for the names below it"));
+    }
+    if name.split_once('-').is_some_and(|(first, last)| first.parse::<u16>().is_ok() && last.parse::<u16>().is_ok()) {
+        return Err(format!("is a range of ports without a host; write one before it, as in api.example.com:{name}"));
+    }
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
@@ -230,6 +256,8 @@ mod tests {
             "tcp://db_1.internal:5432",
             "udp://192.0.2.7:53",
             "2001:db8::7",
+            "2001:db8::7:443",
+            "tcp:443",
             "2001:db8::/32",
             "[2001:db8::7]:443",
             "udp://[2001:db8::/32]:443",
@@ -286,7 +314,14 @@ mod tests {
             ("2001:db8::/32:443", "write [2001:db8::/32]:443"),
             ("1:2:3:4:5:6:7:8:443", "write [1:2:3:4:5:6:7:8]:443"),
             ("a:b:c", "in brackets"),
-            (".example.com", "is not a host name"),
+            (".example.com", "write *.example.com"),
+            ("..example.com", "is not a host name"),
+            ("mongodb+srv://u:p@cluster0.abc.example/x", "two rules: cluster0.abc.example and *.abc.example:27017"),
+            ("mongodb+srv://", "tcp:// or udp://"),
+            ("tcp:api.example.com:443", "write tcp://api.example.com:443"),
+            ("udp:10.1.0.5", "write udp://10.1.0.5"),
+            ("api.example.com:443,80", "write a rule for each: api.example.com:443 and api.example.com:80"),
+            ("8000-8100", "as in api.example.com:8000-8100"),
         ] {
             let message = text.parse::<EgressTarget>().expect_err(text).to_string();
             assert!(message.contains(fix), "{text}: {message}");
