@@ -9,6 +9,8 @@ const fs = require("node:fs");
 
 const SOURCE = `${__dirname}/compiled/modules.js`;
 const CODE = `${__dirname}/compiled/modules.code`;
+/** What stacks call the script. Compiled code keeps the name it was compiled under, which was at another place. */
+const NAME = "faas_shim/compiled/modules.js";
 /** They are here already, or do what only a file by itself can. */
 const APART = ["builtins.js", "together.js", "importing.js"];
 
@@ -45,7 +47,7 @@ function compiled() {
  */
 function scriptOf(source, code) {
   const { Script } = require("node:vm");
-  return new Script(source, { filename: SOURCE, cachedData: code });
+  return new Script(source, { filename: NAME, cachedData: code });
 }
 
 /**
@@ -81,4 +83,4 @@ function sourceOfAll() {
   return `({\n${definitions.join(",\n")}\n})`;
 }
 
-module.exports = { CODE, SOURCE, loader, required, scriptOf, sourceOfAll };
+module.exports = { CODE, NAME, SOURCE, loader, required, scriptOf, sourceOfAll };
