@@ -150,7 +150,7 @@ fn forget_causes(connection: &Connection, project: [u8; 16], function: [u8; 16],
             .prepare_cached(
                 "DELETE FROM claims WHERE (project, function, key) IN (
                      SELECT project, function, key FROM claims INDEXED BY claims_causes
-                     WHERE project = ?1 AND function = ?2 AND cause = 1 AND calling = 0 ORDER BY expires_at LIMIT ?3)",
+                     WHERE project = ?1 AND function = ?2 AND cause = 1 AND calling = 0 ORDER BY run LIMIT ?3)",
             )?
             .execute(params![project, function, own])?;
     }
@@ -160,7 +160,7 @@ fn forget_causes(connection: &Connection, project: [u8; 16], function: [u8; 16],
             .prepare_cached(
                 "DELETE FROM claims WHERE (project, function, key) IN (
                      SELECT project, function, key FROM claims INDEXED BY claims_causes_project
-                     WHERE project = ?1 AND cause = 1 AND calling = 0 ORDER BY expires_at LIMIT ?2)",
+                     WHERE project = ?1 AND cause = 1 AND calling = 0 ORDER BY run LIMIT ?2)",
             )?
             .execute(params![project, all])?;
     }

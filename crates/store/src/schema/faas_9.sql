@@ -8,8 +8,9 @@ UPDATE queue SET reserved = 4096 WHERE record ->> '$.onward.callback.url' IS NOT
 -- cause: 1 for what triggers remember. It is counted apart: names and keyless_names are callers'.
 ALTER TABLE claims ADD COLUMN cause INTEGER NOT NULL DEFAULT 0;
 UPDATE claims SET cause = 1 WHERE key >= char(1) || 'trigger:' AND key < char(1) || 'trigger;';
-CREATE INDEX claims_causes ON claims (project, function, expires_at) WHERE cause = 1;
-CREATE INDEX claims_causes_project ON claims (project, expires_at) WHERE cause = 1;
+-- Runs are numbered by time: the oldest cause is not the one that expires first, since some senders repeat theirs for a month.
+CREATE INDEX claims_causes ON claims (project, function, run) WHERE cause = 1;
+CREATE INDEX claims_causes_project ON claims (project, run) WHERE cause = 1;
 
 DROP TRIGGER claims_added;
 DROP TRIGGER claims_deleted;

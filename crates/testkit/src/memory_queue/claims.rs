@@ -70,7 +70,7 @@ impl ClaimTable {
         let may_go = self.rows.iter().filter(|(key, row)| {
             key.0 == owner.0 && (!within_function || key.1 == owner.1) && row.cause && !row.calling
         });
-        let oldest = may_go.min_by_key(|(_, row)| row.expires_at).map(|(key, _)| key.clone());
+        let oldest = may_go.min_by_key(|(_, row)| row.run).map(|(key, _)| key.clone());
         oldest.is_some_and(|key| self.rows.remove(&key).is_some())
     }
 

@@ -10,7 +10,7 @@ use faas_ports::{
 use faas_types::{Digest, FunctionId, ProjectId, RunId};
 
 use super::ok;
-use crate::fixture::{at, fresh, new_item};
+use crate::fixture::{at, fresh, fresh_at, new_item};
 
 /// One run for each name, whoever asks and how many at once.
 pub async fn claims(claims: Arc<dyn Claims>, queue: Arc<dyn RunQueue>) {
@@ -148,7 +148,9 @@ async fn the_oldest_causes_make_room(claims: &dyn Claims, queue: &dyn RunQueue) 
     let most = NameBounds { function: 3, project: 4 };
     let cause = |key: &str, at_ms| expiring(key, at_ms, Some(ClaimQuota::Cause(most)));
     let enqueue = async |function, key: &str, at_ms| {
-        let item = NewItem { claim: Some(cause(key, at_ms)), ..new_item(project, function) };
+        // The older a cause is, the later it expires: what a sender may repeat for a month is not younger for that.
+        let mut item = NewItem { claim: Some(cause(key, 2_000 - at_ms)), ..new_item(project, function) };
+        item.record.id = fresh_at(at(at_ms));
         ok("enqueue", queue.enqueue(vec![item]).await)
     };
     let waits = cause("waits", 500);
