@@ -219,6 +219,8 @@ impl Launch {
                 }
                 FrameKind::Failed => {
                     let error: FunctionError = head(&frame.payload)?;
+                    // What the sandbox says of refusals counts for nothing.
+                    let error = FunctionError { denial: None, ..error };
                     return Err(NotReady::Failed(Box::new(error.bounded())));
                 }
                 other => return Err(breach(&format!("{other:?} frame before ready"))),

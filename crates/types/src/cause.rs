@@ -61,9 +61,9 @@ struct Rule {
     advice: &'static str,
 }
 
-const NETWORK: &str = "network = \"egress\" in faas.toml lets a function reach other machines, as far as [egress] there and the \
-                       server's operator allow: the log of this run names what was refused and the setting that opens it; \
-                       127.0.0.1 is the sandbox itself";
+const NETWORK: &str = "without network = \"egress\" in faas.toml a function reaches no other machine; with it, the log of this run \
+                       names what a rule has refused and the setting that opens it; where it names nothing, the other \
+                       machine did not answer or has no such name; 127.0.0.1 is the sandbox itself";
 const TMP: &str = "a function's files are read-only: write below /tmp";
 const MEMORY: &str = "raise `memory` in faas.toml, or hold less at once";
 
