@@ -281,6 +281,9 @@ def test_a_refused_attempt_is_named_by_the_cause_each_time(server: Server, echo:
         words = f"the network refused tcp to {INSIDE}:{echo.port}: the function denies"
         assert error["advice"].startswith(words), error
         assert f'remove "{INSIDE}:{echo.port}" from egress.deny' in error["advice"], error
+        # The instance is the same, and each run has the line in its own log.
+        lines = server.api.log_lines(reply.headers["x-run-id"], 2)
+        assert len([line for line in lines if line["message"].startswith("network denied: tcp to ")]) == 1, lines
     # A far end that refuses is no rule's doing.
     with socket.create_server((INSIDE, 0)) as free:
         port = free.getsockname()[1]

@@ -1,5 +1,6 @@
 //! The network of functions: who connects for them, by which rules.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use faas_config::EgressSection;
@@ -53,6 +54,8 @@ pub(crate) fn broker(section: &EgressSection, outside: Outside) -> Broker {
             project_connect_rate: section.project_connect_rate,
             query_rate: section.query_rate,
             project_query_rate: section.project_query_rate,
+            bandwidth: NonZeroU64::new(section.bandwidth.bytes()),
+            project_bandwidth: NonZeroU64::new(section.project_bandwidth.bytes()),
         },
     };
     Broker::new(config, Arc::new(LinuxNetworkProcesses::new(SpawnerCommand::this_program(NETWORK))))

@@ -1,8 +1,10 @@
 //! The process: one thread that waits for devices, sockets, processes and the server.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use crate::bandwidth::Bandwidth;
 use crate::indexes::Indexes;
 use crate::outbox::Outbox;
 use crate::protocol::{self, Gone, MESSAGE_MAX, NetMessage, ServerMessage};
@@ -43,8 +46,8 @@ pub struct NetProcess {
     message: Vec<u8>,
     sandboxes: HashMap<u64, Sandbox>,
     indexes: Indexes,
-    /// What sandboxes of each project may have together, by the server's numbers, and how many of them there are.
-    projects: HashMap<u64, (Budget, usize)>,
+    /// By the server's numbers.
+    projects: HashMap<u64, Project>,
     sandboxes_max: usize,
     timers: Timers<u64>,
     /// Sandboxes with flows that wait for their turn; some have ended since.
@@ -58,6 +61,13 @@ pub struct NetProcess {
     seed: u64,
     begun: Instant,
     wants_room: bool,
+}
+
+/// What the sandboxes of a project may have together.
+struct Project {
+    budget: Budget,
+    bandwidth: Option<Rc<RefCell<Bandwidth>>>,
+    sandboxes: usize,
 }
 
 /// Runs until the server closes the control socket.
@@ -315,17 +325,22 @@ impl NetProcess {
         let attached = match <[OwnedFd; 2]>::try_from(descriptors) {
             Ok(descriptors) if self.sandboxes.len() < self.sandboxes_max => self.indexes.give(number).map(|own| {
                 let seed = self.seed.rotate_left(17) ^ own.first_id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                let (budget, _) = self.projects.entry(project).or_insert_with(|| (self.budget.part(), 0));
-                let whose = (number, project);
-                let sandbox =
-                    Sandbox::attach(whose, own, descriptors, limits, (budget.part(), seed), now, &self.shared);
+                let of = self.projects.entry(project).or_insert_with(|| Project {
+                    budget: self.budget.part(),
+                    bandwidth: limits
+                        .project_bytes_a_second
+                        .map(|rate| Rc::new(RefCell::new(Bandwidth::new(rate, now)))),
+                    sandboxes: 0,
+                });
+                let (whose, bounds) = ((number, project), (of.budget.part(), of.bandwidth.clone(), seed));
+                let sandbox = Sandbox::attach(whose, own, descriptors, limits, bounds, now, &self.shared);
                 (own.index, sandbox)
             }),
             _ => None,
         };
         match attached {
             Some((index, Ok(sandbox))) => {
-                self.projects.entry(project).and_modify(|(_, sandboxes)| *sandboxes += 1);
+                self.projects.entry(project).and_modify(|project| project.sandboxes += 1);
                 self.sandboxes.insert(index, sandbox);
             }
             failed => {
@@ -345,13 +360,13 @@ impl NetProcess {
             self.timers.remove(index);
             sandbox.detach(why, now, &mut self.shared);
             self.indexes.take_back(index, number, Some(next_id));
-            self.projects.entry(project).and_modify(|(_, sandboxes)| *sandboxes -= 1);
+            self.projects.entry(project).and_modify(|project| project.sandboxes -= 1);
             self.forget_project(project);
         }
     }
 
     fn forget_project(&mut self, project: u64) {
-        if self.projects.get(&project).is_some_and(|(_, sandboxes)| *sandboxes == 0) {
+        if self.projects.get(&project).is_some_and(|project| project.sandboxes == 0) {
             self.projects.remove(&project);
         }
     }

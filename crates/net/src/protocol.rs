@@ -142,6 +142,8 @@ pub struct Limits {
     pub queries_a_second: u32,
     /// Bytes a second in both directions together.
     pub bytes_a_second: Option<NonZeroU64>,
+    /// The same for all sandboxes of its project together; that of the first of them counts.
+    pub project_bytes_a_second: Option<NonZeroU64>,
 }
 
 /// One TCP connection of a sandbox, as `/proc/PID/net/tcp` shows it.
@@ -184,6 +186,7 @@ impl Default for Limits {
             flows_a_second: 256,
             queries_a_second: 128,
             bytes_a_second: None,
+            project_bytes_a_second: None,
         }
     }
 }

@@ -3,9 +3,11 @@
 mod answers;
 mod service;
 
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 use faas_netstack::{Budget, Counters, FlowId, Limits, Stack};
@@ -42,7 +44,10 @@ pub(crate) struct Sandbox {
     /// Whether it may have totals to tell.
     pub(crate) unreported: bool,
     reported: Counters,
-    bandwidth: Option<Bandwidth>,
+    /// Its own and its project's, where they are bounded.
+    bandwidths: Vec<Rc<RefCell<Bandwidth>>>,
+    /// What they were told of so far.
+    spent: u64,
     /// Until when nothing is moved, since it has moved too much.
     paused: Option<Duration>,
     /// When it ends although connections are left, since its first process has ended or the server has let go of it.
@@ -61,7 +66,7 @@ impl Sandbox {
         Own { index, first_id }: Own,
         [device, process]: [OwnedFd; 2],
         limits: protocol::Limits,
-        (budget, seed): (Budget, u64),
+        (budget, bandwidth, seed): (Budget, Option<Rc<RefCell<Bandwidth>>>, u64),
         now: Duration,
         shared: &Shared,
     ) -> io::Result<Self> {
@@ -73,6 +78,7 @@ impl Sandbox {
             let _ = epoll::delete(&shared.epoll, &device);
         }
         watched?;
+        let own = limits.bytes_a_second.map(|rate| Rc::new(RefCell::new(Bandwidth::new(rate, now))));
         let stack = Stack::new(stack_limits(limits), budget.clone(), first_id, seed);
         Ok(Self {
             number,
@@ -87,7 +93,8 @@ impl Sandbox {
             moved: false,
             unreported: false,
             reported: Counters::default(),
-            bandwidth: limits.bytes_a_second.map(|rate| Bandwidth::new(rate, now)),
+            bandwidths: own.into_iter().chain(bandwidth).collect(),
+            spent: 0,
             paused: None,
             ends: None,
         })
@@ -121,14 +128,17 @@ impl Sandbox {
         self.paused.is_none() && !self.ready.is_empty()
     }
 
-    /// Looks at what was moved: pauses a sandbox that has moved too much, and lets it go on when its pause is over.
+    /// Looks at what was moved: pauses a sandbox where it or its project has moved too much, and lets it go on when its pause
+    /// is over.
     pub(crate) fn keep_to_bandwidth(&mut self, now: Duration, shared: &Shared) {
-        let Some(bandwidth) = &mut self.bandwidth else { return };
-        if self.paused.is_some_and(|until| now < until) {
+        if self.bandwidths.is_empty() || self.paused.is_some_and(|until| now < until) {
             return;
         }
-        let counters = self.stack.counters();
-        let pause = bandwidth.count(counters.up + counters.down, now).map(|pause| now + pause);
+        let Counters { up, down, .. } = self.stack.counters();
+        let bytes = (up + down).saturating_sub(self.spent);
+        self.spent = up + down;
+        let pauses = self.bandwidths.iter().filter_map(|bandwidth| bandwidth.borrow_mut().spend(bytes, now));
+        let pause = pauses.max().map(|pause| now + pause);
         if pause.is_some() != self.paused.is_some() {
             let interest = if pause.is_some() { EventFlags::empty() } else { EventFlags::IN };
             // It has been in the set since it was attached.
@@ -163,7 +173,7 @@ impl Sandbox {
             // It has been in the set since it was attached.
             let _ = epoll::modify(&shared.epoll, &self.device, Token::Device(self.index).data(), EventFlags::IN);
         }
-        self.bandwidth = None;
+        self.bandwidths.clear();
         for _ in 0..LAST_TURNS {
             // A device that is gone has nothing left.
             let _ = self.read_device(now, shared);

@@ -15,6 +15,7 @@ mod underway;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -84,6 +85,10 @@ pub struct BrokerLimits {
     pub query_rate: u32,
     /// Look-ups of one project a second.
     pub project_query_rate: u32,
+    /// Bytes of one instance a second, both directions together.
+    pub bandwidth: Option<NonZeroU64>,
+    /// Bytes of one project a second.
+    pub project_bandwidth: Option<NonZeroU64>,
 }
 
 /// Makes the connections of sandboxes.
@@ -324,7 +329,11 @@ pub fn connecting_max(descriptors: u64) -> u32 {
 
 // === impl Lease ===
 
-impl NetworkLease for Lease {}
+impl NetworkLease for Lease {
+    fn run_ended(&self) {
+        self.instance.run_ended();
+    }
+}
 
 impl Drop for Lease {
     fn drop(&mut self) {
@@ -349,6 +358,8 @@ impl Default for BrokerLimits {
             project_connect_rate: 2_000,
             query_rate: 200,
             project_query_rate: 1_000,
+            bandwidth: None,
+            project_bandwidth: None,
         }
     }
 }

@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use faas_types::EgressProxy;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use nix::sys::socket::{setsockopt, sockopt};
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl};
 use tokio::net::{TcpSocket, TcpStream};
@@ -15,6 +17,10 @@ use crate::seldom::Seldom;
 
 /// How long the far end may take: programs have shorter timeouts of theirs, or wait for it.
 const CONNECT: Duration = Duration::from_secs(30);
+/// When the next address of a name is tried beside those that have not answered.
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+/// Addresses of a name that are tried.
+const ADDRESSES_MAX: usize = 8;
 
 /// How long a connection is silent before the far end is asked whether it is there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -82,16 +88,25 @@ impl Dialer {
         })
     }
 
-    /// A connection to the first of these addresses that answers.
+    /// A connection to the first of these addresses that answers. One that is silent does not hold up the next (RFC 8305).
     pub(crate) async fn tcp_to_any(&self, addresses: &[SocketAddr]) -> io::Result<TcpStream> {
         let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in addresses {
-            match self.tcp(*address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failed = error,
+        let mut left = addresses.iter().take(ADDRESSES_MAX);
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            let next = left.next();
+            under_way.extend(next.map(|address| self.tcp(*address)));
+            if under_way.is_empty() {
+                return Err(failed);
+            }
+            tokio::select! {
+                Some(made) = under_way.next() => match made {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) => failed = error,
+                },
+                () = tokio::time::sleep(NEXT_ADDRESS), if next.is_some() => {}
             }
         }
-        Err(failed)
     }
 
     /// A socket for datagrams to this address, which does not block. They go by no proxy.
@@ -138,5 +153,34 @@ impl SourceAddresses {
     /// Whether connections over IPv6 are made.
     pub(crate) fn has_v6(self) -> bool {
         self.v6.is_some() || self.v4.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream as Client};
+
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_address_does_not_hold_up_the_next() -> io::Result<()> {
+        // The queue of this listener is full: it takes no connection and refuses none.
+        let silent = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        bind(&silent, &SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        listen(&silent, 0)?;
+        let full = SocketAddr::try_from(getsockname(&silent)?)?;
+        let waiting: Vec<Client> =
+            (0..8).map_while(|_| Client::connect_timeout(&full, Duration::from_millis(500)).ok()).collect();
+        let refuses = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let answers = TcpListener::bind("127.0.0.1:0")?;
+        let addresses = [full, refuses, answers.local_addr()?];
+        let dialer = Dialer::default();
+        let made = tokio::time::timeout(CONNECT / 3, dialer.tcp_to_any(&addresses)).await?;
+        assert_eq!(made?.peer_addr()?, answers.local_addr()?);
+        assert!(dialer.tcp_to_any(&[refuses, refuses]).await.is_err() && dialer.tcp_to_any(&[]).await.is_err());
+        drop(waiting);
+        Ok(())
     }
 }

@@ -96,6 +96,8 @@ pub enum Rule {
     OperatorDeny(EgressTarget),
     /// The address is not the public internet.
     Shut(&'static str),
+    /// The address is of a private network that the function may ask for.
+    Unasked(NetworkName),
     /// A rule of the function denies it.
     Deny(EgressTarget),
     /// A name is denied, and names of QUIC cannot be seen.
@@ -130,7 +132,10 @@ impl Rules<'_> {
             return Ruling::refused(rule, "egress.deny in the server's configuration");
         }
         if let Some(what) = ends().find_map(|end| self.is_shut(attempt, end)) {
-            return Ruling::refused(Rule::Shut(what), self.operator.open_key.as_str());
+            return match self.unasked(attempt) {
+                Some(network) => Ruling::refused(Rule::Unasked(network), self.policy.source.networks_key()),
+                None => Ruling::refused(Rule::Shut(what), self.operator.open_key.as_str()),
+            };
         }
         let own = &self.policy.deny;
         if let Some(rule) = deny(own).map(Rule::Deny).or_else(|| unseen(own).map(Rule::Unseen)) {
@@ -172,6 +177,17 @@ impl Rules<'_> {
         };
         let is_open = self.operator.open.iter().any(opens) || self.granted().any(|(_, rule)| opens(rule));
         (!is_open).then_some(what)
+    }
+
+    /// A private network that holds this address, that the project may have and that the function has not asked for.
+    fn unasked<N: AsRef<str>>(&self, attempt: &Attempt<'_, N>) -> Option<NetworkName> {
+        let project = self.project?;
+        let holds = |network: &&GrantedNetwork| {
+            network.is_for(project)
+                && !self.policy.networks.contains(&network.name)
+                && network.targets.iter().any(|rule| attempt.is_let_by(rule, attempt.address))
+        };
+        self.operator.networks.iter().find(holds).map(|network| network.name.clone())
     }
 
     /// The rules of private networks that the function asked for and its project may have.
@@ -299,6 +315,9 @@ impl fmt::Display for Rule {
         match self {
             Self::OperatorDeny(rule) => write!(f, "the server's operator denies {rule}"),
             Self::Shut(what) => write!(f, "the address is not of the public internet: {what}"),
+            Self::Unasked(name) => {
+                write!(f, "the address is of the private network {name}, which the function does not ask for")
+            }
             Self::Deny(rule) => write!(f, "the function denies {rule}"),
             Self::Unseen(rule) => write!(f, "{rule} is denied, and QUIC does not show which name it is for"),
             Self::Nowhere => f.write_str("the name has no address of the public internet"),

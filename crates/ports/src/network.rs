@@ -180,7 +180,10 @@ pub trait Networks: Send + Sync {
 }
 
 /// The network of one instance. Dropping it closes its connections.
-pub trait NetworkLease: Send + Sync {}
+pub trait NetworkLease: Send + Sync {
+    /// A run has ended: what was refused before is told again when the next one tries it.
+    fn run_ended(&self);
+}
 
 /// Starts the confined process that speaks for sandboxes.
 pub trait NetworkProcesses: Send + Sync {

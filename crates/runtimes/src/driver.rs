@@ -307,7 +307,7 @@ impl Driver {
         }
         self.read_network();
         self.forward_lines().await;
-        match self.link.streams.finish(frame.stream).map_err(breach)? {
+        match self.finish(frame.stream)? {
             Some(Finished { inbox, headed: true, .. }) => {
                 inbox.close();
                 Err(breach("second reply head on a stream"))
@@ -395,6 +395,14 @@ impl Driver {
         self.answered()
     }
 
+    /// Takes a run that ends out of the streams.
+    fn finish(&self, stream: u32) -> Result<Option<Finished>, Stopped> {
+        if let Some(network) = &self.network {
+            network.run_ended();
+        }
+        self.link.streams.finish(stream).map_err(breach)
+    }
+
     async fn on_end(&mut self, frame: &Frame) -> Result<(), Stopped> {
         if frame.payload.len() > END_MAX {
             return Err(breach("an end that is too long"));
@@ -406,7 +414,7 @@ impl Driver {
         };
         // What the run wrote to a pipe was written before this end.
         self.drain_pipes().await;
-        let Some(Finished { inbox, dropped, .. }) = self.link.streams.finish(frame.stream).map_err(breach)? else {
+        let Some(Finished { inbox, dropped, .. }) = self.finish(frame.stream)? else {
             return Ok(());
         };
         let dropped_log_lines = dropped.saturating_add(end.dropped.min(DROPPED_MAX));

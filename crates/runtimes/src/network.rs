@@ -16,7 +16,6 @@ const REPEATED: Duration = Duration::from_secs(15);
 
 /// The network of one instance. Dropping it closes its connections.
 pub(crate) struct InstanceNetwork {
-    #[expect(dead_code, reason = "held for the connections that end with it")]
     lease: Box<dyn NetworkLease>,
     events: mpsc::Receiver<NetworkEvent>,
     /// The network tells nothing more.
@@ -48,6 +47,11 @@ impl InstanceNetwork {
         Ok(Self { lease, events, is_silent: false, denied: None })
     }
 
+    /// The log of the next run names what is refused to it, although it was refused to this one.
+    pub(crate) fn run_ended(&self) {
+        self.lease.run_ended();
+    }
+
     /// Waits for the next event; for ever after the last.
     pub(crate) async fn event(&mut self) -> NetworkEvent {
         if !self.is_silent {
@@ -67,11 +71,11 @@ impl InstanceNetwork {
     }
 
     /// The attempt that a run's error may come from: its own, or, where the error is one of a network, one of some seconds
-    /// ago, as the same attempt is not told of each time.
+    /// ago of which nobody knows whose it was.
     pub(crate) fn cause_of(&self, run: u32, error: &FunctionError) -> Option<String> {
         let last = self.denied.as_ref()?;
         let is_recent = || last.at.elapsed() < REPEATED && looks_like_network(error);
-        (last.run == Some(run) || is_recent()).then(|| last.text.clone())
+        (last.run == Some(run) || last.run.is_none() && is_recent()).then(|| last.text.clone())
     }
 
     /// An event that has come already.

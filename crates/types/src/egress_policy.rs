@@ -88,6 +88,15 @@ impl PolicySource {
         }
     }
 
+    /// The private networks, as messages name them.
+    #[must_use]
+    pub const fn networks_key(self) -> &'static str {
+        match self {
+            Self::Manifest => "egress.networks in the function's manifest",
+            Self::SetByHand => "the private networks that `faas network set` gave",
+        }
+    }
+
     /// The list of what may not be reached, as messages name it.
     #[must_use]
     pub const fn deny_key(self) -> &'static str {

@@ -5,13 +5,16 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use faas_types::{EgressProxy, EgressTarget, NetworkName, ProjectId, limits};
+use faas_types::{ByteSize, EgressProxy, EgressTarget, NetworkName, ProjectId, limits};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::ConfigError;
 use super::layers::{List, parsed};
+
+/// With less, programs would wait for seconds after each packet.
+const BANDWIDTH_MIN: ByteSize = ByteSize::from_bytes(64 << 10);
 
 /// What functions may connect to, on top of which their own policies hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -41,6 +44,10 @@ pub struct EgressSection {
     pub query_rate: u32,
     /// Look-ups of one project a second.
     pub project_query_rate: u32,
+    /// Bytes of one instance a second, both directions together; 0 for no bound.
+    pub bandwidth: ByteSize,
+    /// Bytes of one project a second; 0 for no bound.
+    pub project_bandwidth: ByteSize,
 }
 
 /// A private network that functions ask for by name: a list of rules for every project, or a table that names the projects.
@@ -84,6 +91,8 @@ pub struct EgressOverrides {
     pub project_connect_rate: Option<u32>,
     pub query_rate: Option<u32>,
     pub project_query_rate: Option<u32>,
+    pub bandwidth: Option<ByteSize>,
+    pub project_bandwidth: Option<ByteSize>,
 }
 
 // === impl EgressOverrides ===
@@ -104,6 +113,8 @@ impl EgressOverrides {
             project_connect_rate: parsed(env, "FAAS_EGRESS_PROJECT_CONNECT_RATE")?,
             query_rate: parsed(env, "FAAS_EGRESS_QUERY_RATE")?,
             project_query_rate: parsed(env, "FAAS_EGRESS_PROJECT_QUERY_RATE")?,
+            bandwidth: parsed(env, "FAAS_EGRESS_BANDWIDTH")?,
+            project_bandwidth: parsed(env, "FAAS_EGRESS_PROJECT_BANDWIDTH")?,
         })
     }
 }
@@ -125,6 +136,8 @@ impl Default for EgressSection {
             project_connect_rate: 2_000,
             query_rate: 200,
             project_query_rate: 1_000,
+            bandwidth: ByteSize::from_bytes(0),
+            project_bandwidth: ByteSize::from_bytes(0),
         }
     }
 }
@@ -148,6 +161,8 @@ impl EgressSection {
         set(&mut self.project_connect_rate, layer.project_connect_rate);
         set(&mut self.query_rate, layer.query_rate);
         set(&mut self.project_query_rate, layer.project_query_rate);
+        set(&mut self.bandwidth, layer.bandwidth);
+        set(&mut self.project_bandwidth, layer.project_bandwidth);
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
@@ -179,6 +194,15 @@ impl EgressSection {
                     &format!("must be from 1 to {most}, and egress.project_{key} no less ({projects})"),
                 );
             }
+        }
+        let (own, projects) = (self.bandwidth.bytes(), self.project_bandwidth.bytes());
+        for (field, bytes) in [("egress.bandwidth", own), ("egress.project_bandwidth", projects)] {
+            if (1..BANDWIDTH_MIN.bytes()).contains(&bytes) {
+                return refuse(field, &format!("must be {BANDWIDTH_MIN} a second or more, or 0 for no bound"));
+            }
+        }
+        if projects > 0 && projects < own {
+            return refuse("egress.project_bandwidth", "must be no less than egress.bandwidth");
         }
         Ok(())
     }
@@ -308,7 +332,7 @@ mod tests {
     #[test]
     fn a_file_and_the_environment_say_what_is_open() {
         let file = "[egress]\nprivate = [\"10.1.0.0/16\"]\nresolvers = [\"127.0.0.1:5353\", \"::1\"]\nquery_rate = 5\n\
-                    [egress.networks]\ndb = [\"10.1.0.5:5432\"]\n\
+                    bandwidth = \"10MB\"\n[egress.networks]\ndb = [\"10.1.0.5:5432\"]\n\
                     cache = { targets = [\"10.1.0.6\"], projects = [\"prj_01ARZ3NDEKTSV4RRFFQ69G5FAV\"] }\n";
         let env = [
             ("FAAS_EGRESS_DENY", "*.evil.example, udp://0.0.0.0/0"),
@@ -328,6 +352,7 @@ mod tests {
         assert_eq!(egress.source_address.to_string(), "203.0.113.7,::7");
         let env = [("FAAS_EGRESS_PRIVATE", "192.168.0.0/16:443")];
         assert_eq!(shown(&load(file, &env).expect("good").private), "192.168.0.0/16:443", "environment over file");
+        assert_eq!((egress.bandwidth, egress.project_bandwidth), (ByteSize::from_mib(10), ByteSize::from_bytes(0)));
     }
 
     #[test]
@@ -343,6 +368,8 @@ mod tests {
             ("[egress]\nsource_address = \"eth0\"", "such as 203.0.113.7"),
             ("[egress]\nconnections = 0", "must be from 1"),
             ("[egress]\nconnect_rate = 5000", "egress.project_connect_rate no less (2000)"),
+            ("[egress]\nbandwidth = \"1KB\"", "egress.bandwidth must be 64KB a second or more"),
+            ("[egress]\nbandwidth = \"10MB\"\nproject_bandwidth = \"5MB\"", "must be no less than egress.bandwidth"),
         ] {
             let message = load(file, &[]).expect_err(file);
             assert!(message.contains(word), "{file}: {message}");

@@ -58,17 +58,17 @@ impl Broker {
     }
 
     pub(crate) fn attach(&self, sandbox: u64, device: &OwnedFd, process: &OwnedFd) -> Result<()> {
-        self.attach_within(Limits::default(), sandbox, device, process)
+        self.attach_within(Limits::default(), (sandbox, sandbox), device, process)
     }
 
     pub(crate) fn attach_within(
         &self,
         limits: Limits,
-        sandbox: u64,
+        (sandbox, project): (u64, u64),
         device: &OwnedFd,
         process: &OwnedFd,
     ) -> Result<()> {
-        let message = ServerMessage::Attach { sandbox, project: sandbox, limits };
+        let message = ServerMessage::Attach { sandbox, project, limits };
         Ok(send(self.control.as_fd(), &message, &[device.as_fd(), process.as_fd()])?)
     }
 

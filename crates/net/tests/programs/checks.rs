@@ -26,6 +26,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("curl_fetches", curl_fetches),
     ("a_slow_reader_costs_no_memory", a_slow_reader_costs_no_memory),
     ("a_rate_of_bytes_is_kept_both_ways", a_rate_of_bytes_is_kept_both_ways),
+    ("a_project_has_one_rate_of_bytes_for_all_its_sandboxes", a_project_has_one_rate_of_bytes_for_all_its_sandboxes),
     ("a_flood_is_bounded_and_a_neighbour_goes_on", a_flood_is_bounded_and_a_neighbour_goes_on),
 ];
 
@@ -161,7 +162,7 @@ fn a_rate_of_bytes_is_kept_both_ways(lab: &mut Lab) -> Result<()> {
     let port = lab.far.tcp;
     let mut other = Guest::new()?;
     let limits = Limits { bytes_a_second: NonZeroU64::new(RATE), ..Limits::default() };
-    lab.broker.attach_within(limits, 9, &other.device, &other.pidfd)?;
+    lab.broker.attach_within(limits, (9, 9), &other.device, &other.pidfd)?;
     let begun = Instant::now();
     same(&other.ask("upload", &[json!(FAR), json!(port), json!(SIZE)])?, format!("{SIZE} true"))?;
     same(&other.ask("download", &[json!(FAR), json!(port), json!(SIZE)])?, json!([SIZE, true]))?;
@@ -171,6 +172,31 @@ fn a_rate_of_bytes_is_kept_both_ways(lab: &mut Lab) -> Result<()> {
     // What it sent before its end arrives in spite of a pause.
     other.begin("goodbye", &[json!(FAR), json!(port), json!(3_000_000)])?;
     lab.broker.until("its end", |seen| seen.gone == [9] && seen.closed.values().any(|counts| counts.0 == 3_000_005))
+}
+
+fn a_project_has_one_rate_of_bytes_for_all_its_sandboxes(lab: &mut Lab) -> Result<()> {
+    const RATE: u64 = 10_000_000;
+    const SIZE: u64 = 10_000_000;
+    let port = lab.far.tcp;
+    let limits = Limits { project_bytes_a_second: NonZeroU64::new(RATE), ..Limits::default() };
+    let mut guests = [Guest::new()?, Guest::new()?];
+    for (sandbox, guest) in (21..).zip(&guests) {
+        lab.broker.attach_within(limits, (sandbox, 21), &guest.device, &guest.pidfd)?;
+    }
+    let begun = Instant::now();
+    for guest in &mut guests {
+        guest.begin("upload", &[json!(FAR), json!(port), json!(SIZE)])?;
+    }
+    let trips = lab.ask("ping_pong", &[json!(FAR), json!(port), json!(100)])?;
+    ensure!(trips.as_array().is_some_and(|trips| trips.len() == 100), "another project is not held up");
+    ensure!(begun.elapsed() < Duration::from_secs(1), "it is held up: {:?}", begun.elapsed());
+    for guest in &mut guests {
+        same(&guest.answer()?, format!("{SIZE} true"))?;
+    }
+    // What may be moved at once comes on top.
+    let least = Duration::from_secs_f64((2 * SIZE) as f64 / RATE as f64 - 0.5);
+    ensure!(begun.elapsed() > least, "{:?} is less than {least:?}", begun.elapsed());
+    Ok(())
 }
 
 fn a_flood_is_bounded_and_a_neighbour_goes_on(lab: &mut Lab) -> Result<()> {

@@ -74,6 +74,11 @@ impl Denials {
         }
     }
 
+    /// The next attempt of each kind is told.
+    pub(super) fn forget(&mut self) {
+        self.told.clear();
+    }
+
     /// Tells of a connection that has ended, or counts it.
     pub(super) fn closed(&mut self, connection: ClosedConnection, now: Instant) {
         let may = self.closed.get_or_insert_with(|| Bucket::new(CLOSED_RATE, now)).take(now);

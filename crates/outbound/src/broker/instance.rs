@@ -22,7 +22,9 @@ use crate::resolver::Answer;
 use crate::{Attempt, HostAddresses, Rule, Rules, Ruling};
 
 /// Look-ups of one instance under way.
-const QUERIES_MAX: u32 = 128;
+const QUERIES_MAX: u32 = 64;
+/// Look-ups of one project under way: one function that asks for what nobody answers leaves others theirs.
+const PROJECT_QUERIES_MAX: u32 = 512;
 /// Names that are looked up again for one connection, when their time is over.
 const LAPSED_MAX: usize = 4;
 
@@ -144,11 +146,11 @@ impl Instance {
         Rules { operator: &shared.operator, policy, project: Some(self.owner.project), host }
     }
 
-    /// Rules on a connection now: the names that it may have, and whether the one that its client gives has to be looked at.
+    /// Rules on a connection now: the names that it may have.
     ///
     /// # Errors
     /// When it may not be made; that was told.
-    pub(super) async fn rule(self: &Arc<Self>, shared: &Shared, to: Destination) -> Result<(Vec<Arc<str>>, bool), ()> {
+    pub(super) async fn rule(self: &Arc<Self>, shared: &Shared, to: Destination) -> Result<Vec<Arc<str>>, ()> {
         let (policy, host) = (self.policy(), shared.host.known());
         let rules = self.rules(shared, &policy, &host);
         let now = Instant::now();
@@ -166,8 +168,7 @@ impl Instance {
             ruling = to.ruled(&rules, &names);
         }
         if ruling.allowed {
-            let is_by_name = rules.must_check_name(&to.attempt(&names));
-            return Ok((names, is_by_name));
+            return Ok(names);
         }
         self.deny(names.first().map(|name| &**name), to, &ruling);
         Err(())
@@ -196,6 +197,19 @@ impl Instance {
             self.deny(sni.or_else(|| names.first().map(|name| &**name)), to, ruling);
         }
         refused.is_none()
+    }
+
+    /// Whether a connection would have its name looked at by the rules as they are now.
+    pub(super) fn must_check_name(&self, shared: &Shared, to: Destination, names: &[Arc<str>]) -> bool {
+        let (policy, host) = (self.policy(), shared.host.known());
+        to.transport == Transport::Tcp && self.rules(shared, &policy, &host).must_check_name(&to.attempt(names))
+    }
+
+    /// Tells of a connection whose name was not looked at, and is to be now.
+    pub(super) fn deny_unseen(&self, to: Destination, names: &[Arc<str>]) {
+        let host = names.first().map_or_else(|| to.address.to_string(), ToString::to_string);
+        let rule = "the rules are about names now, and this connection's was not looked at".to_owned();
+        self.tell(host, Some(to.port), to.transport.as_str(), rule, "connect again".to_owned());
     }
 
     /// Tells of private networks that the function asks for and will not get.
@@ -281,6 +295,10 @@ impl Instance {
         turn
     }
 
+    pub(super) fn run_ended(&self) {
+        self.denials.lock().forget();
+    }
+
     /// Tells that datagrams do not go by a proxy.
     pub(super) fn deny_datagrams(&self, to: Destination, name: Option<&str>) {
         let host = name.map_or_else(|| to.address.to_string(), str::to_owned);
@@ -302,7 +320,7 @@ impl Instance {
         if !take(&self.own.queries, QUERIES_MAX) {
             return None;
         }
-        if !take(&self.project.queries, QUERIES_MAX) {
+        if !take(&self.project.queries, PROJECT_QUERIES_MAX) {
             self.own.queries.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
@@ -382,6 +400,7 @@ pub(super) fn advice(host: &str, to: Option<Destination>, ruling: &Ruling) -> St
         Rule::Unseen(rule) if rule.transport.is_none() => {
             format!("use TCP, or write \"tcp://{rule}\" in {key}, which leaves QUIC open to every name")
         }
+        Rule::Unasked(network) => format!("add \"{network}\" to {key}"),
         Rule::OperatorDeny(rule) | Rule::Deny(rule) | Rule::Unseen(rule) => format!("remove \"{rule}\" from {key}"),
         _ => {
             let of = match host.parse::<IpAddr>() {

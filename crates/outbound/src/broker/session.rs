@@ -71,6 +71,8 @@ enum FlowState {
         sni: Option<String>,
         /// Whether the process waits for a word on that name.
         is_checked: bool,
+        /// Whether the name was asked for when it was made.
+        was_checked: bool,
         is_closing: bool,
         since: Instant,
     },
@@ -239,12 +241,14 @@ impl Session {
         let Some(own) = flows.get_mut(&flow) else { return };
         let refused = match made {
             // The rules may have changed while it was made.
-            Ok((socket, names, check_name)) if instance.still_allows(&self.shared, to, &names, None) => {
+            Ok((socket, names)) if instance.still_allows(&self.shared, to, &names, None) => {
+                let check_name = instance.must_check_name(&self.shared, to, &names);
                 instance.opened(to);
                 own.state = FlowState::Open {
                     names,
                     sni: None,
                     is_checked: check_name,
+                    was_checked: check_name,
                     is_closing: false,
                     since: Instant::now(),
                 };
@@ -258,9 +262,9 @@ impl Session {
         place.send((ServerMessage::Refused { flow, how: refused }, Vec::new()));
     }
 
-    async fn make(&self, instance: &Arc<Instance>, to: Destination) -> Result<(OwnedFd, Vec<Arc<str>>, bool), Refusal> {
+    async fn make(&self, instance: &Arc<Instance>, to: Destination) -> Result<(OwnedFd, Vec<Arc<str>>), Refusal> {
         self.shared.host.refresh().await;
-        let (names, is_by_name) = instance.rule(&self.shared, to).await.map_err(|()| Refusal::Denied)?;
+        let names = instance.rule(&self.shared, to).await.map_err(|()| Refusal::Denied)?;
         let address = (to.address, to.port).into();
         let made = match to.transport {
             Transport::Tcp => match self.shared.dialer.tcp(address).await {
@@ -274,7 +278,7 @@ impl Session {
             Transport::Udp => self.shared.dialer.udp(address),
         };
         match made {
-            Ok(socket) => Ok((socket, names, to.transport == Transport::Tcp && is_by_name)),
+            Ok(socket) => Ok((socket, names)),
             Err(error) => Err(match error.kind() {
                 io::ErrorKind::ConnectionRefused => Refusal::Refused,
                 io::ErrorKind::TimedOut => Refusal::TimedOut,
@@ -303,10 +307,20 @@ impl Session {
         for flow in all {
             let Ok(place) = self.outbox.reserve().await else { return };
             let mut flows = self.flows.lock();
-            if let Some(Flow { to, state: FlowState::Open { names, sni, is_closing, .. }, .. }) = flows.get_mut(&flow)
-                && !*is_closing
-                && !instance.still_allows(&self.shared, *to, names, sni.as_deref())
-            {
+            let Some(Flow { to, state: FlowState::Open { names, sni, is_closing, was_checked, .. }, .. }) =
+                flows.get_mut(&flow)
+            else {
+                continue;
+            };
+            if *is_closing {
+                continue;
+            }
+            let is_allowed = instance.still_allows(&self.shared, *to, names, sni.as_deref());
+            let is_unseen = is_allowed && !*was_checked && instance.must_check_name(&self.shared, *to, names);
+            if is_unseen {
+                instance.deny_unseen(*to, names);
+            }
+            if !is_allowed || is_unseen {
                 *is_closing = true;
                 place.send((ServerMessage::Close { flow }, Vec::new()));
             }
@@ -369,6 +383,8 @@ impl Session {
             half_open: own.connections.min(HALF_OPEN_MAX),
             flows_a_second: own.connect_rate,
             queries_a_second: own.query_rate,
+            bytes_a_second: own.bandwidth,
+            project_bytes_a_second: own.project_bandwidth,
             ..Limits::default()
         };
         let attach = ServerMessage::Attach { sandbox: instance.id, project: instance.project_number(), limits };

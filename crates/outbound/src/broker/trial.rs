@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 use faas_ports::{NetworkDecision, NetworkTarget, NetworkTrial, PortError, PortResult, TrialOutcome};
 use faas_types::{EgressPolicy, ProjectId, Transport};
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Shared;
 use super::bucket::Bucket;
 use super::instance::{Destination, advice, in_words, no_datagrams};
+use super::underway::{Turn, Underway};
 use crate::resolver::Leads;
-use crate::{HostAddresses, Rules, Ruling};
+use crate::{HostAddresses, Rule, Rules, Ruling};
 
 /// Tries of one project a second.
 const RATE: u32 = 5;
-/// Tries under way, of all projects.
-const AT_ONCE: usize = 32;
-/// How long the far end may take. Whoever asks waits for the answer.
+/// Tries under way, of all projects; one may have as many as are left over.
+const AT_ONCE: u32 = 32;
+/// How long far ends may take together. Whoever asks waits for the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 4;
@@ -31,20 +31,20 @@ const PROJECTS_MAX: usize = 1_024;
 /// Bounds how often connections are tried.
 pub(super) struct Trials {
     rates: Mutex<HashMap<ProjectId, Bucket>>,
-    under_way: Arc<Semaphore>,
+    under_way: Arc<Underway>,
 }
 
 // === impl Trials ===
 
 impl Default for Trials {
     fn default() -> Self {
-        Self { rates: Mutex::default(), under_way: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { rates: Mutex::default(), under_way: Underway::new(AT_ONCE) }
     }
 }
 
 impl Trials {
     /// Room for one more try of a project.
-    pub(super) fn begin(&self, project: ProjectId, now: Instant) -> PortResult<OwnedSemaphorePermit> {
+    pub(super) fn begin(&self, project: ProjectId, now: Instant) -> PortResult<Turn> {
         let full = || PortError::Full { what: format!("the allowance of {RATE} network tests a second") };
         let mut rates = self.rates.lock();
         if rates.len() >= PROJECTS_MAX && !rates.contains_key(&project) {
@@ -57,7 +57,9 @@ impl Trials {
         if !rates.entry(project).or_insert_with(|| Bucket::new(RATE, now)).take(now) {
             return Err(full());
         }
-        Arc::clone(&self.under_way).try_acquire_owned().map_err(|_| full())
+        self.under_way.begin(project).ok_or_else(|| PortError::Full {
+            what: "the number of network tests that wait for their far ends".to_owned(),
+        })
     }
 }
 
@@ -98,11 +100,12 @@ impl Shared {
                 Err(ruling) => return refused(name, &ruling, look_up),
             }
         }
-        if addresses.is_empty() {
+        let tried = self.try_addresses(target, Some(name), addresses, rules).await;
+        if tried.addresses.is_empty() {
             let outcome = if is_unknown { TrialOutcome::LookUpFailed } else { TrialOutcome::NoAddress };
             return NetworkTrial { addresses: Vec::new(), decision: decision(&ruling), outcome, look_up };
         }
-        NetworkTrial { look_up, ..self.try_addresses(target, Some(name), addresses, rules).await }
+        NetworkTrial { look_up, ..tried }
     }
 
     /// Connects to the first address that may be reached and answers, as programs do.
@@ -128,12 +131,16 @@ impl Shared {
                     NetworkDecision { allowed: false, rule, key }
                 }
             };
-            ruled.push((address, decision));
+            // What a name leads to inside is not told: names there must not be found out.
+            if name.is_none() || !matches!(ruling.rule, Rule::Shut(_)) {
+                ruled.push((address, decision));
+            }
         }
+        let until = tokio::time::Instant::now() + PATIENCE;
         let allowed = ruled.iter().filter(|(_, decision)| decision.allowed).take(ADDRESSES_MAX);
         let (mut outcome, mut on) = (TrialOutcome::Denied, None);
         for (address, decision) in allowed {
-            outcome = self.reach(target, *address).await;
+            outcome = self.reach(target, *address, until).await;
             on = Some(decision.clone());
             if matches!(outcome, TrialOutcome::Connected { .. }) {
                 break;
@@ -144,7 +151,7 @@ impl Shared {
         NetworkTrial { decision: on.or(first).unwrap_or_else(nothing), addresses: ruled, outcome, look_up: None }
     }
 
-    async fn reach(&self, target: &NetworkTarget, address: IpAddr) -> TrialOutcome {
+    async fn reach(&self, target: &NetworkTarget, address: IpAddr, until: tokio::time::Instant) -> TrialOutcome {
         let began = Instant::now();
         let to = (address, target.port).into();
         let connecting = async {
@@ -153,7 +160,7 @@ impl Shared {
                 Transport::Udp => self.dialer.udp(to).map(drop),
             }
         };
-        match tokio::time::timeout(PATIENCE, connecting).await {
+        match tokio::time::timeout_at(until, connecting).await {
             Ok(Ok(())) => TrialOutcome::Connected { address, took: began.elapsed() },
             Ok(Err(error)) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => TrialOutcome::Refused,
@@ -188,7 +195,7 @@ mod tests {
         assert!(trials.begin(other, now).is_ok());
         assert!(trials.begin(one, now + Duration::from_secs(1)).is_ok());
         let held: Vec<_> = (3..).map_while(|n| trials.begin(ProjectId::from_u128(n), now).ok()).collect();
-        assert_eq!(held.len(), AT_ONCE, "what is under way counts for all");
+        assert_eq!(held.len(), AT_ONCE as usize, "what is under way counts for all");
         drop(held);
         for n in 0..3 * PROJECTS_MAX as u128 {
             let _ = trials.begin(ProjectId::from_u128(n), now);

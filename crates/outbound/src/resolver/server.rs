@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_types::Transport;
+use futures_util::future::join_all;
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 use super::question::{Question, host_name};
-use super::{Found, Upstream, address_of};
+use super::{Found, Upstream, WHOLE, address_of};
 use crate::{Attempt, Rule, Rules, Ruling};
 
 /// What a program may keep an answer for, whatever its name server says.
 const TTL_MAX: u32 = 3_600;
+/// Hosts of an answer that are looked up, all at once: one question must not become hundreds.
+const SERVICES_MAX: usize = 16;
 /// How long what is made up here may be kept.
 const OWN_TTL: u32 = 60;
 
@@ -65,7 +68,8 @@ impl NameServer {
             RecordType::A => {}
             RecordType::AAAA if rules.host.has_ipv6 => {}
             RecordType::SRV | RecordType::MX | RecordType::TXT => {
-                return self.services(&question, host, kind, rules).await;
+                let looking = tokio::time::timeout(WHOLE, self.services(&question, host, kind, rules));
+                return looking.await.unwrap_or_else(|_| of(ResponseCode::ServFail));
             }
             // Hints for HTTPS would lead around the addresses that are answered; the others lead nowhere.
             _ => return of(ResponseCode::NoError),
@@ -131,7 +135,8 @@ impl NameServer {
             RecordType::TXT => self.upstream.look_up(name, kind).await.records(),
             _ => self.reachable(name, kind, rules).await,
         };
-        if records.is_empty() {
+        // A name that leads somewhere is there for every kind of question.
+        if records.is_empty() && !self.leads_out(name, rules).await {
             return nowhere(question, host, rules);
         }
         Answer { bytes: question.answer(ResponseCode::NoError, records), ..Answer::default() }
@@ -139,25 +144,24 @@ impl NameServer {
 
     /// The services of a name whose hosts may be reached.
     async fn reachable(&self, name: &Name, kind: RecordType, rules: &Rules<'_>) -> Vec<Record> {
-        let mut kept = Vec::new();
-        for record in self.upstream.look_up(name, kind).await.records() {
+        let records = self.upstream.look_up(name, kind).await.records();
+        let services = records.into_iter().filter_map(|record| {
             let target = match &record.data {
-                RData::SRV(service) => &service.target,
-                RData::MX(mail) => &mail.exchange,
-                _ => continue,
+                RData::SRV(service) => service.target.clone(),
+                RData::MX(mail) => mail.exchange.clone(),
+                _ => return None,
             };
-            if self.leads_out(target, rules).await {
-                kept.push(record);
-            }
-        }
-        kept
+            Some(async move { self.leads_out(&target, rules).await.then_some(record) })
+        });
+        join_all(services.take(SERVICES_MAX)).await.into_iter().flatten().collect()
     }
 
     /// Whether a name leads to an address that may be reached.
     async fn leads_out(&self, name: &Name, rules: &Rules<'_>) -> bool {
         let Some(host) = host_name(name).filter(|host| rules.rule_on_name(host, None).allowed) else { return false };
-        !self.addresses(&host, true, rules).await.is_empty()
-            || rules.host.has_ipv6 && !self.addresses(&host, false, rules).await.is_empty()
+        let v6 = async { rules.host.has_ipv6 && !self.addresses(&host, false, rules).await.is_empty() };
+        let (v4, v6) = tokio::join!(self.addresses(&host, true, rules), v6);
+        !v4.is_empty() || v6
     }
 
     /// Whether a name is one of MongoDB's, whose drivers read its text beside its services.

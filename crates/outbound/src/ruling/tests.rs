@@ -194,9 +194,12 @@ fn a_private_network_is_for_those_that_ask_and_may() {
     assert_eq!((ruling.allowed, ruling.rule), (true, Rule::Network("db".parse().expect("a name"))));
     assert!(!ruled(&granted, &asks, Transport::Tcp, ("10.1.0.5", 22), &[]).allowed);
     assert!(!ruled(&granted, &asks, Transport::Tcp, ("8.8.8.8", 443), &[]).allowed, "its list is empty");
-    assert!(!ruled(&granted, &EgressPolicy::default(), Transport::Tcp, to, &[]).allowed, "it did not ask");
+    let ruling = ruled(&granted, &EgressPolicy::default(), Transport::Tcp, to, &[]);
+    assert_eq!((ruling.allowed, ruling.rule), (false, Rule::Unasked("db".parse().expect("a name"))));
+    assert_eq!(ruling.key, "egress.networks in the function's manifest", "no operator has to open it");
     granted.networks[0].projects = Some(vec!["prj_01ARZ3NDEKTSV4RRFFQ69G5FAW".parse().expect("an id")]);
-    assert!(!ruled(&granted, &asks, Transport::Tcp, to, &[]).allowed, "another project's");
+    let ruling = ruled(&granted, &asks, Transport::Tcp, to, &[]);
+    assert!(!ruling.allowed && matches!(ruling.rule, Rule::Shut(_)), "another project's is as any other address");
 }
 
 #[test]

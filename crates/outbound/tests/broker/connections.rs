@@ -347,6 +347,25 @@ async fn a_private_network_is_for_projects_that_may_have_it() {
 }
 
 #[tokio::test]
+async fn new_rules_about_names_close_what_nobody_read_the_name_of() {
+    let listener = Listener::start("127.0.0.1");
+    let (_lab, mut process, mut attached) = Lab::one(config(LOOPBACK), EgressPolicy::default()).await;
+    let (unseen, check_name, _socket) = process.tcp(attached.sandbox, listener.address).await.unwrap();
+    assert!(!check_name, "no rule is about names");
+    attached.policy.send_replace(Arc::new(policy(None, &["bad.test"])));
+    match process.hear().await {
+        Some((ServerMessage::Close { flow }, _)) => assert_eq!(flow, unseen),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(attached.denial().await.key, "connect again");
+    let (seen, check_name, _socket) = process.tcp(attached.sandbox, listener.address).await.unwrap();
+    assert!(check_name && process.name(seen, Some("good.test")).await);
+    attached.policy.send_replace(Arc::new(policy(None, &["bad.test", "worse.test"])));
+    process.tcp(attached.sandbox, listener.address).await.unwrap();
+    assert!(attached.is_quiet(), "the name that was read counts");
+}
+
+#[tokio::test]
 async fn new_rules_close_what_they_do_not_allow() {
     let (stays, goes) = (Listener::start("127.0.0.1"), Listener::start("127.0.0.1"));
     let (_lab, mut process, mut attached) = Lab::one(config(LOOPBACK), EgressPolicy::default()).await;

@@ -40,15 +40,21 @@ async fn other_records_than_addresses_are_not_there() {
     let names = NameServer::start().await;
     names.set("api.test", &["8.8.8.8"]);
     let (_lab, process, mut attached) = asking(&names, &[], EgressPolicy::default()).await;
-    for kind in [RecordType::HTTPS, RecordType::SVCB, RecordType::TXT, RecordType::ANY, RecordType::SRV] {
+    let empty = async |kind| {
         let answer = process.query(attached.sandbox, "api.test", kind).await;
         assert_eq!((answer.metadata.response_code, answer.answers.len()), (ResponseCode::NoError, 0), "{kind}");
+    };
+    for kind in [RecordType::HTTPS, RecordType::SVCB, RecordType::ANY] {
+        empty(kind).await;
     }
     assert_eq!(
         process.look_up(attached.sandbox, "localhost").await,
         ["127.0.0.1".parse::<std::net::IpAddr>().unwrap()]
     );
     assert_eq!(names.asked(), 0);
+    for kind in [RecordType::TXT, RecordType::SRV, RecordType::MX] {
+        empty(kind).await;
+    }
     assert!(attached.is_quiet());
 }
 
@@ -147,9 +153,9 @@ async fn an_alias_that_is_denied_is_not_followed() {
 async fn queries_may_be_any_bytes() {
     let names = NameServer::start().await;
     let many: Vec<String> = (1..=60).map(|n| format!("9.9.9.{n}")).collect();
-    names.set("many.test", &many.iter().map(String::as_str).collect::<Vec<_>>());
+    names.set("long.test", &many.iter().map(String::as_str).collect::<Vec<_>>());
     let (_lab, process, attached) = asking(&names, &[], EgressPolicy::default()).await;
-    let good = question("many.test", RecordType::A);
+    let good = question("long.test", RecordType::A);
     let mut two = good.clone();
     two[5] = 2;
     let mut endless = good[..12].to_vec();
@@ -198,4 +204,16 @@ async fn what_the_site_translates_leads_inside_too() {
     let (_lab, process, attached) = asking(&names, &[], EgressPolicy::default()).await;
     let answer = process.query(attached.sandbox, "inside.test", RecordType::AAAA).await;
     assert!(answer.answers.is_empty(), "{:?}", answer.answers);
+}
+
+#[tokio::test]
+async fn one_question_becomes_a_few_and_not_hundreds() {
+    let names = NameServer::start().await;
+    let hosts: Vec<String> = (0..60).map(|n| format!("mail{n}.test")).collect();
+    hosts.iter().for_each(|host| names.set(host, &["8.8.8.8"]));
+    names.set_mail("long.test", &hosts);
+    let (_lab, process, attached) = asking(&names, &[], EgressPolicy::default()).await;
+    let answer = process.raw_query(attached.sandbox, question("long.test", RecordType::MX), true).await;
+    assert_eq!(Message::from_vec(&answer).unwrap().answers.len(), 16);
+    assert!(names.asked() <= 1 + 2 * 16, "{} questions", names.asked());
 }

@@ -16,6 +16,7 @@ use faas_ports::{
 };
 use faas_types::{EgressPolicy, EgressTarget};
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
+use hickory_resolver::proto::rr::rdata::MX;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use parking_lot::Mutex;
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
@@ -382,6 +383,12 @@ impl NameServer {
             Err(_) => RData::CNAME(hickory_resolver::proto::rr::rdata::CNAME(Name::from_ascii(text).unwrap())),
         };
         self.zone.lock().insert(format!("{name}."), to.iter().map(data).collect());
+    }
+
+    /// Gives a name hosts that take its mail.
+    pub(crate) fn set_mail(&self, name: &str, hosts: &[String]) {
+        let data = |host: &String| RData::MX(MX::new(1, Name::from_ascii(format!("{host}.")).unwrap()));
+        self.zone.lock().insert(format!("{name}."), hosts.iter().map(data).collect());
     }
 
     pub(crate) fn asked(&self) -> usize {
