@@ -310,7 +310,7 @@ impl NameServer {
             while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
                 let answer = Message::from_vec(&of.answer(&buffer[..length])).unwrap();
                 // What is long is asked for again over TCP.
-                let is_long = answer.queries[0].name().to_ascii().starts_with("long.");
+                let is_long = answer.queries[0].name().to_ascii().to_ascii_lowercase().starts_with("long.");
                 let answer = if is_long { answer.truncate() } else { answer };
                 let _ = socket.send_to(&answer.to_vec().unwrap(), from).await;
             }
