@@ -253,7 +253,7 @@ fn test_table(test: &NetworkTestView) -> Table {
         }
         NetworkTestOutcome::Connected => "connected",
         NetworkTestOutcome::Denied => "denied",
-        NetworkTestOutcome::NoAddress => "the name leads nowhere",
+        NetworkTestOutcome::NoAddress => "the name has no address of the public internet; others are not told",
         NetworkTestOutcome::LookUpFailed => "no name server answered",
         NetworkTestOutcome::Refused => "allowed, but the far end refused it",
         NetworkTestOutcome::Unreachable => "allowed, but no way leads there",
