@@ -44,7 +44,7 @@ async fn a_try_is_decided_as_a_connection_and_made() {
 
     let trial = try_it(&lab, &rules, "shut.example", port).await;
     let absent = try_it(&lab, &rules, "absent.example", port).await;
-    let told = |trial: &NetworkTrial| (trial.outcome.clone(), trial.addresses.clone(), trial.decision.clone());
+    let told = |trial: &NetworkTrial| (trial.outcome, trial.addresses.clone(), trial.decision.clone());
     assert_eq!(told(&trial), told(&absent), "which names lead inside is not told");
     assert_eq!(trial.outcome, TrialOutcome::NoAddress);
 
