@@ -62,7 +62,9 @@ def test_an_alias_without_requests_shows_no_url(server: Server, tmp_path: Path, 
         (alias,) = server.http.get(f"/api/v1/functions/{name}/aliases").expect(200).json()["aliases"]
         assert alias["http"] is serves and alias["url"].endswith(f"/fn/{name}")
         assert (alias["url"] in server.cli("alias", "list", name).ok().stdout) is serves
-        assert ("none: it has no http trigger" in server.cli("alias", "set", name, "other", "1").ok().stdout) is not serves
+        assert (
+            "none: it has no http trigger" in server.cli("alias", "set", name, "other", "1").ok().stdout
+        ) is not serves
 
 
 def test_what_two_versions_differ_in(server: Server, two: str) -> None:
