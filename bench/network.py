@@ -112,7 +112,7 @@ def measure(plan: Plan, only: str | None) -> Section:
                     with pair(name, port) as (one, other):
                         found[name].add(one, other, sizes)
                 except StackError as error:
-                    # A peer has its bugs; whoever reads the page is to know of them.
+                    # A peer may fail; the page says so.
                     failed.append(f"Network: {name} failed in round {turn + 1}: {error}.")
                     say(failed[-1])
     rows = {name: figures.row() for name, figures in found.items() if figures.is_whole()}

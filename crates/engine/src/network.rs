@@ -35,7 +35,7 @@ pub struct PolicyChange {
     pub deny: Option<Vec<EgressTarget>>,
     /// Private networks.
     pub networks: Option<Vec<NetworkName>>,
-    /// What the log tells of.
+    /// What the log shows.
     pub log: Option<ConnectionLog>,
 }
 

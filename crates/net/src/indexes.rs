@@ -36,7 +36,7 @@ impl Indexes {
         self.of.get(&number).copied()
     }
 
-    /// An index for a sandbox that has none yet; `None` where it has one, or there is none left.
+    /// An index for a sandbox that has none yet; `None` if it has one already, or if all are used.
     pub(crate) fn give(&mut self, number: u64) -> Option<Own> {
         if self.of.contains_key(&number) {
             return None;

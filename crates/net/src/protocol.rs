@@ -35,8 +35,8 @@ pub const RESET_MAX: usize = 512;
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each field is the noun of its name")]
 pub enum ServerMessage {
-    /// A sandbox to serve, of a project by the server's number; with its TUN device (not blocking, `IFF_TUN | IFF_NO_PI | IFF_VNET_HDR`) and the pidfd of its
-    /// first process.
+    /// A sandbox to serve, of a project by the server's number; with its TUN device (not blocking,
+    /// `IFF_TUN | IFF_NO_PI | IFF_VNET_HDR`) and the pidfd of its first process.
     Attach { sandbox: u64, project: u64, limits: Limits },
     /// Lets the sandbox go: what its programs have sent is carried for a moment, then its flows and its device are closed.
     Detach { sandbox: u64 },

@@ -36,7 +36,7 @@ pub struct Dialer {
     complaint: Seldom,
 }
 
-/// The addresses of this machine that connections are made from; the system's choice where there are none.
+/// The addresses of this machine that connections are made from. Without one, the system chooses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SourceAddresses {
     /// For connections over IPv4.

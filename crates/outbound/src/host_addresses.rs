@@ -90,7 +90,7 @@ impl Default for HostView {
 }
 
 impl HostView {
-    /// A view that looks names up at these servers, those of the machine when there are none. Reads the addresses once.
+    /// A view that looks names up at these servers, or at the machine's if the list is empty. Reads the addresses once.
     #[must_use]
     pub fn new(resolvers: Vec<SocketAddr>, source: SourceAddresses) -> Self {
         let own = interfaces().unwrap_or_default();
@@ -145,7 +145,7 @@ impl HostView {
             && is_due(*until)
         {
             let view = Arc::clone(self);
-            // Nobody waits: what was known holds on. A look-up takes some seconds at the most.
+            // No caller waits: the last result stays valid. A look-up takes a few seconds.
             tokio::spawn(async move { view.learn_translation(until).await });
         }
     }

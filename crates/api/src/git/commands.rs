@@ -14,7 +14,7 @@ const LENGTH: usize = 4;
 const FLUSH: &[u8] = b"0000";
 /// Bytes of text in one packet of an answer.
 const TEXT_MAX: usize = 900;
-/// Channels of an answer in several: the report of what became of each ref, and what is shown to whoever pushes.
+/// Channels of an answer in several: the report of what became of each ref, and what git shows to the user who pushes.
 const REPORT: u8 = 1;
 const SHOWN: u8 = 2;
 

@@ -21,7 +21,7 @@ pub(crate) enum NetworkCommand {
     Set(SetArgs),
     /// Go back to what the function's manifest says
     Reset(ResetArgs),
-    /// Try a connection as the function would make it; exits with 1 where there is none
+    /// Try a connection as the function would make it; exits with 1 when it fails
     Test(TestArgs),
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct SetArgs {
     /// Reach no private network
     #[arg(long)]
     no_networks: bool,
-    /// What the log tells of: refused attempts, or also each connection when it ends
+    /// What the log shows: refused attempts, or also each connection when it ends
     #[arg(long, value_name = "WHAT")]
     log: Option<LogChoice>,
 }
@@ -80,7 +80,7 @@ pub(crate) struct ResetArgs {
     name: String,
 }
 
-/// Try a connection as the function would make it; exits with 1 where there is none
+/// Try a connection as the function would make it; exits with 1 when it fails
 ///
 /// The server looks the host up, decides by the function's policy and its own rules, and connects. Nothing is sent or read.
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ use crate::{HostAddresses, Rule, Rules, Ruling};
 const RATE: u32 = 5;
 /// Tries under way, of all projects; one may have as many as are left over.
 const AT_ONCE: u32 = 32;
-/// How long far ends may take together. Whoever asks waits for the answer.
+/// How long far ends may take together. The caller waits for the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 4;

@@ -20,7 +20,7 @@ pub(super) struct EgressDocument {
     /// Private networks that the server's operator has named, such as "db".
     #[schemars(length(max = 64), inner(regex(pattern = "^[a-z]([a-z0-9-]*[a-z0-9])?$")))]
     networks: Vec<String>,
-    /// What the log tells of: attempts that a rule refused, or also each connection when it ends.
+    /// What the log shows: attempts that a rule refused, or also each connection when it ends.
     #[schemars(with = "String", extend("enum" = ["denied", "all"]))]
     log: ConnectionLog,
 }
