@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::extract::State;
 use axum::response::IntoResponse;
 use faas_config::Language;
-use faas_config::preflight::AllowedSecret;
 use faas_engine::{KnownLayerName, KnownLayerVersion, NewLayer, PlanSubject};
+use faas_preflight::AllowedSecret;
 use faas_proto::rest::{
     AuthorView, DeployPlan, DeployPlanRequest, LayerVersionList, LayerVersionView, NamedLayerList, NamedLayerView,
     Problem, PublishLayer, RemovedLayer,

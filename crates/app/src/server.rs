@@ -7,12 +7,12 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 use faas_api::{ApiState, GitRemote, GitSettings};
 use faas_cli::{Debugger, Lobby, LocalServer, Profile};
-use faas_config::preflight::Policy;
 use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
 use faas_engine::{CallbackPolicy, CollectPolicy, Engine, EngineSettings, Ports, Quotas};
 use faas_gateway::{Audience, Gateway};
 use faas_outbound::{Guard, HttpOutbound, Operator};
 use faas_ports::{ByteBounds, Inspection, Networks, Sandboxes, SystemClock};
+use faas_preflight::Policy;
 use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
 use faas_store::{Store, StoreConfig};
@@ -157,7 +157,7 @@ impl Server {
                 attempts_max: config.callbacks.attempts_max,
                 backoff: config.callbacks.backoff.get(),
             },
-            preflight: Arc::new(Policy::new(&config.preflight)?),
+            preflight: Arc::new(Policy::of_operator(&config.preflight.rules())?),
             inspection,
             collect: CollectPolicy {
                 every: config.engine.collect_every.get(),

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use faas_client::{LocalFile, ManifestBody};
-use faas_config::preflight::{Finding, Policies};
 use faas_config::{Language, LoadManifestError, MANIFEST_FILES, Manifest, SourceDir, is_link_error};
+use faas_preflight::{Finding, Policies};
 use faas_types::{Code, Entrypoint, FunctionName, Origin};
 
 use crate::failure::Failure;

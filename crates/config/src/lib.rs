@@ -4,8 +4,6 @@
 //! - [`ServerConfig`]: what a server runs with, from defaults, a file, the environment and flags.
 //! - [`IgnoreRules`]: which files of a directory become a bundle.
 //! - [`Language`]: what the descriptions of the runtimes say to manifests.
-//! - [`preflight`]: what an upload is refused for.
-//! - [`looks_secret`]: which values belong among the secrets.
 //! - [`SourceDir`]: opens the files of somebody's source, never through a link.
 //! - [`error_page`]: the page of an error code.
 
@@ -13,8 +11,6 @@ mod bundle;
 mod error_page;
 mod languages;
 mod manifest;
-pub mod preflight;
-mod secret_value;
 mod server;
 mod source_dir;
 
@@ -25,7 +21,6 @@ pub use manifest::{
     LoadManifestError, MANIFEST_FILES, Manifest, ManifestErrors, Position, Problem, Row, check_var, closest,
     manifest_schema, place_of_var,
 };
-pub use secret_value::looks_secret;
 pub use server::{
     BackgroundSection, BuildSection, CacheSection, CallbacksSection, ConfigError, EgressOverrides, EgressSection,
     EngineSection, GitSection, HttpSection, IdempotencySection, ListenAddress, LogFormat, LogSection, MetricsSection,

@@ -36,6 +36,7 @@ mod webhook;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use faas_preflight::AllowedSecret;
 use faas_types::{
     Code, Entrypoint, Fault, FunctionName, FunctionSettings, Origins, RuntimeName, TriggerSettings, limits,
 };
@@ -48,7 +49,6 @@ pub use problem::{LoadManifestError, ManifestErrors, Problem};
 pub use reader::closest;
 pub use vars::check_var;
 
-use crate::preflight::AllowedSecret;
 use crate::source_dir::SourceDir;
 use node::Node;
 use reader::Reader;

@@ -12,10 +12,9 @@ mod strangers;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use faas_preflight::{InvalidPolicy, Policy};
 use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, PythonInstaller, Retention, Span, limits};
 use serde::Serialize;
-
-use crate::preflight::{InvalidPolicy, Policy};
 
 pub use egress::{EgressOverrides, EgressSection, PrivateNetwork, ResolverAddress, SourceAddress};
 pub use listen::ListenAddress;
@@ -345,7 +344,7 @@ impl ServerConfig {
         }
         self.check_callbacks()?;
         self.check_background()?;
-        Policy::new(&self.preflight)
+        Policy::of_operator(&self.preflight.rules())
             .map_err(|InvalidPolicy { field, message }| ConfigError::OutOfRange { field, message })?;
         self.check_build()?;
         self.egress.check()?;

@@ -6,11 +6,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_config::preflight::Policy;
 use faas_ports::{
     Blobs, Callbacks, Clock, Events, IdSource, Inspection, Launcher, Layers, Networks, Outbound, Registry, RunHistory,
     Vault,
 };
+use faas_preflight::Policy;
 use faas_types::{Code, Fault, FunctionName, FunctionSettings, ProjectId, Stage};
 use parking_lot::Mutex;
 use tokio::sync::Notify;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use faas_config::preflight::AllowedSecret;
 use faas_ports::{InstanceLogs, InstanceSpec, Launched, LayerStack, LogEntry, NetworkAccess};
+use faas_preflight::AllowedSecret;
 use faas_types::{
     Author, BuildLine, BuildLog, Bundle, Code, Declaration, Deployment, DeploymentId, Digest, Fault, FunctionName,
     FunctionRecord, FunctionSettings, InvocationMode, LayerName, PolicyOverride, ProjectId, VersionRecord, limits,

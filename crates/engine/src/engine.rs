@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_config::preflight::Policy;
 use faas_ports::{
     Blobs, BodyStream, Builder, Callbacks, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource,
     Inspection, Key, Launcher, Layers, Networks, Outbound, PortError, Registry, RunHistory, RunQueue, Topics, Vault,
     Write,
 };
+use faas_preflight::Policy;
 use faas_types::{Affinity, Fault, FunctionId, ProjectId, Retention, limits};
 use futures_util::future::{self, Either};
 use parking_lot::Mutex;

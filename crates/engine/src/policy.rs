@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use faas_config::preflight::{InvalidPolicy, Policies, Policy};
 use faas_ports::{Collection, Expect, Key, PortError, Write};
+use faas_preflight::{InvalidPolicy, Policies, Policy};
 use faas_types::{Author, Code, Fault, PreflightRules, ProjectId, ProjectRules};
 use parking_lot::Mutex;
 

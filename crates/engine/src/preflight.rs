@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use faas_config::preflight::{AllowedSecret, Finding, Policies, Preflight, refusal};
+use faas_preflight::{AllowedSecret, Finding, Policies, Preflight, refusal};
 use faas_types::{Bundle, BundleFile, Fault, ProjectId};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 

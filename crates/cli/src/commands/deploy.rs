@@ -14,7 +14,7 @@ use clap::Args;
 use faas_client::rest::{DeployPlan, FunctionToDeploy};
 use faas_client::{Client, ClientError, DeployOptions, ManifestBody};
 use faas_config::place_of_var;
-use faas_config::preflight::Finding;
+use faas_preflight::Finding;
 use faas_types::{AliasName, Entrypoint, FunctionName, Span, TriggerSettings, limits};
 
 use crate::checks;

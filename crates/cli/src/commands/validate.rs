@@ -5,8 +5,8 @@ mod fix;
 use std::path::PathBuf;
 
 use clap::Args;
-use faas_config::preflight::{Finding, Severity};
 use faas_config::{LoadManifestError, ManifestErrors};
+use faas_preflight::{Finding, Severity};
 use faas_types::{Code, Entrypoint, FunctionName};
 use serde_json::json;
 

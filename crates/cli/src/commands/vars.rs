@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use faas_client::rest::{SetVars, VarView};
-use faas_config::{check_var, looks_secret, text_of};
+use faas_config::{check_var, text_of};
+use faas_preflight::looks_secret;
 use faas_types::{Code, Stage, limits};
 
 use super::vars_sync;

@@ -1,10 +1,10 @@
 //! `[preflight]` and `path`: what is known of the files before they are uploaded.
 
+use faas_preflight::AllowedSecret;
 use faas_types::{Bundle, BundleFile, Digest};
 
 use super::node::Node;
 use super::reader::{Reader, Table};
-use crate::preflight::AllowedSecret;
 
 /// Keys of `[preflight]`.
 pub(super) const PREFLIGHT_KEYS: &[&str] = &["allow_secrets"];

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, PythonInstaller, Span, limits};
+use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, PreflightRules, PythonInstaller, Span, limits};
 use serde::{Deserialize, Serialize};
 
 /// What stands in front of the server.
@@ -330,6 +330,15 @@ impl Default for IdempotencySection {
 }
 
 // === impl PreflightSection ===
+
+impl PreflightSection {
+    /// As the rules of the operator.
+    #[must_use]
+    pub fn rules(&self) -> PreflightRules {
+        let Self { secrets, blocked_files, blocked_text, blocked_imports } = self.clone();
+        PreflightRules { secrets, blocked_files, blocked_text, blocked_imports, allow_secrets: Vec::new() }
+    }
+}
 
 impl Default for PreflightSection {
     fn default() -> Self {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use faas_config::preflight::AllowedSecret;
 use faas_ports::{Collection, PortError, Write};
+use faas_preflight::AllowedSecret;
 use faas_types::{
     Author, Bundle, BundleFile, Code, DependencyMode, Digest, Fault, FunctionSettings, InstalledPackage, LayerName,
     LayerVersionRecord, ProjectId, RuntimeName, limits,

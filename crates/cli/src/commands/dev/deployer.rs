@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use faas_client::Client;
 use faas_client::rest::DeploymentView;
-use faas_config::preflight::Policies;
 use faas_config::{SourceDir, check_var};
+use faas_preflight::Policies;
 use faas_types::{AuthMode, Code, Debuggee, FunctionName};
 use tokio::sync::watch;
 

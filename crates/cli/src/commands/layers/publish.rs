@@ -7,7 +7,7 @@ use clap::Args;
 use faas_client::rest::PublishLayer;
 use faas_client::{LocalFile, UploadStep};
 use faas_config::SourceDir;
-use faas_config::preflight::AllowedSecret;
+use faas_preflight::AllowedSecret;
 use faas_types::{Code, LayerName, RuntimeName, limits};
 
 use super::version_table;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::Context;
-use faas_config::preflight::Policies;
 use faas_config::{IGNORE_FILE, LoadManifestError, Manifest, SourceDir};
+use faas_preflight::Policies;
 use faas_types::{FunctionName, limits};
 
 use crate::project::{Project, Wishes};

@@ -1,37 +1,32 @@
-//! What an upload is refused for before anything of it runs: secrets, and what the operator or the project blocks.
-//!
-//! Pure over a listing and the bytes of files, so that the command line says here what the server says there.
+//! The checks of one upload.
 
-mod finding;
-mod imports;
-mod policy;
-pub mod secrets;
+use crate::allowance::AllowedSecret;
+use crate::finding::{Finding, Severity};
+use crate::policy::Policies;
+use crate::secrets;
 
-pub use finding::{Finding, Severity, refusal};
-pub use policy::{AllowedSecret, InvalidAllowance, InvalidPolicy, Owner, Policies, Policy};
-
-/// Files larger than this are not searched: they are data.
+/// Larger files are not searched: they are data.
 pub const SEARCHED_FILE_MAX: u64 = 1 << 20;
-/// Bytes that are searched of one upload. The files nearest to its root come first.
+/// Bytes of one upload that are searched, files nearest to its root first.
 pub const SEARCHED_BYTES_MAX: u64 = 64 << 20;
-/// Findings that are told of one file.
+/// Findings that are reported for one file.
 const FINDINGS_PER_FILE: usize = 20;
-/// Where a zero byte makes a file a binary one.
+/// A zero byte in so many first bytes makes a file binary.
 const BINARY_HEAD: usize = 8 << 10;
 
 /// The checks of one upload.
 #[derive(Clone, Copy, Debug)]
 pub struct Preflight<'a> {
-    /// What operator and project want.
+    /// The rules of operator and project.
     pub policies: &'a Policies,
-    /// Secrets that the manifest says are none.
+    /// Exceptions that the manifest declares.
     pub allowed: &'a [AllowedSecret],
 }
 
 // === impl Preflight ===
 
 impl Preflight<'_> {
-    /// What the names of the files tell.
+    /// Checks the names of files.
     pub fn listing<'f>(&self, paths: impl IntoIterator<Item = &'f str>) -> Vec<Finding> {
         paths
             .into_iter()
@@ -39,21 +34,21 @@ impl Preflight<'_> {
             .collect()
     }
 
-    /// Which files are to be searched, as places in `files` (path and size), within [`SEARCHED_BYTES_MAX`].
+    /// The files to search, as indexes into `files` (path and size), within [`SEARCHED_BYTES_MAX`].
     #[must_use]
     pub fn searched(&self, files: &[(&str, u64)]) -> Vec<usize> {
-        let mut places: Vec<usize> = (0..files.len()).filter(|at| files[*at].1 <= SEARCHED_FILE_MAX).collect();
-        places.sort_by_key(|at| (files[*at].0.matches('/').count(), files[*at].0));
+        let mut indexes: Vec<usize> = (0..files.len()).filter(|at| files[*at].1 <= SEARCHED_FILE_MAX).collect();
+        indexes.sort_by_key(|at| (files[*at].0.matches('/').count(), files[*at].0));
         let mut left = SEARCHED_BYTES_MAX;
-        places.retain(|at| {
+        indexes.retain(|at| {
             let fits = files[*at].1 <= left;
             left = left.saturating_sub(if fits { files[*at].1 } else { 0 });
             fits
         });
-        places
+        indexes
     }
 
-    /// What the content of a file tells. Binary files tell nothing.
+    /// Checks the content of a file. Binary files are skipped.
     #[must_use]
     pub fn file(&self, path: &str, bytes: &[u8]) -> Vec<Finding> {
         if bytes.iter().take(BINARY_HEAD).any(|byte| *byte == 0) {
@@ -62,7 +57,7 @@ impl Preflight<'_> {
         let text = String::from_utf8_lossy(bytes);
         let mut findings = Vec::new();
         if self.policies.searches_secrets() {
-            let open = |secret: &secrets::Secret| {
+            let open = |secret: &secrets::SecretMatch| {
                 !self.allowed.iter().any(|allowed| allowed.covers(path, secret.rule))
                     && !self.policies.allows_secret(path, secret.rule)
             };
@@ -75,7 +70,7 @@ impl Preflight<'_> {
     }
 }
 
-/// A file of settings that somebody took into the upload though it stays at home by default.
+/// A warning for a file of settings in the upload, which the default ignore rules leave out.
 fn exposed_settings(path: &str) -> Option<Finding> {
     let name = path.rsplit('/').next().unwrap_or(path);
     let is_example = [".example", ".sample", ".template"].iter().any(|end| name.ends_with(end));
@@ -90,6 +85,7 @@ fn exposed_settings(path: &str) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal;
 
     #[test]
     fn an_upload_is_searched_within_bounds() {

@@ -1,12 +1,14 @@
-//! Formats of secrets that can be told from other text by their looks.
+//! The secret scanner: formats of secrets that can be recognised in other text.
 
 use std::sync::OnceLock;
 
 use regex::{Regex, RegexSet};
 
-/// What on a line says that a match there is no secret.
+use crate::location::line_and_column;
+
+/// On a line, marks its matches as harmless.
 pub const ALLOW_MARK: &str = "faas:allow-secret";
-/// Matches that are told of one text.
+/// Matches that are reported for one text.
 const FOUND_MAX: usize = 100;
 /// Letters of a secret that are shown.
 const SHOWN: usize = 4;
@@ -15,7 +17,7 @@ const VARIETY_MIN: usize = 8;
 
 /// Something that looks like a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Secret {
+pub struct SecretMatch {
     /// The rule's name, such as `github-token`.
     pub rule: &'static str,
     /// What it seems to be, for people.
@@ -152,14 +154,14 @@ const RULES: &[Rule] = &[
 ];
 
 /// The names of all rules.
-pub fn rules() -> impl Iterator<Item = &'static str> {
+pub(crate) fn rules() -> impl Iterator<Item = &'static str> {
     RULES.iter().map(|rule| rule.name)
 }
 
 /// Everything in a text that looks like a secret, in its order, 100 at the most. Lines with [`ALLOW_MARK`] tell nothing.
 #[must_use]
-pub fn find(text: &str) -> Vec<Secret> {
-    let mut found: Vec<(usize, Secret)> = Vec::new();
+pub fn find(text: &str) -> Vec<SecretMatch> {
+    let mut found: Vec<(usize, SecretMatch)> = Vec::new();
     // One pass for the hints of all rules: most texts have none.
     for at in hints().matches(text) {
         let (rule, pattern) = (&RULES[at], &patterns()[at]);
@@ -194,17 +196,9 @@ fn patterns() -> &'static [OnceLock<Regex>] {
     PATTERNS.get_or_init(|| RULES.iter().map(|_| OnceLock::new()).collect())
 }
 
-fn secret(rule: &Rule, text: &str, start: usize, matched: &str) -> Secret {
-    let before = &text[..start];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Secret {
-        rule: rule.name,
-        what: rule.what,
-        line: narrow(before.matches('\n').count() + 1),
-        column: narrow(before[line_start..].chars().count() + 1),
-        masked: mask(rule, matched),
-    }
+fn secret(rule: &Rule, text: &str, start: usize, matched: &str) -> SecretMatch {
+    let (line, column) = line_and_column(text, start);
+    SecretMatch { rule: rule.name, what: rule.what, line, column, masked: mask(rule, matched) }
 }
 
 fn mask(rule: &Rule, matched: &str) -> String {

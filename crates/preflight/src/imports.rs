@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use regex::Regex;
 
 /// Where a file imports one of these modules: the offset, and the module's name as it is blocked.
-pub(super) fn blocked<'m>(path: &str, text: &str, modules: &'m [String]) -> Vec<(usize, &'m str)> {
+pub(crate) fn blocked<'m>(path: &str, text: &str, modules: &'m [String]) -> Vec<(usize, &'m str)> {
     if modules.is_empty() {
         return Vec::new();
     }

@@ -1,6 +1,6 @@
 //! Values that belong among the secrets rather than the vars.
 
-use crate::preflight::secrets;
+use crate::secrets;
 
 /// What a value looks like that belongs among the secrets: a key of a known format, or a URL with a password in it.
 #[must_use]

@@ -1,38 +1,38 @@
-//! What a check found.
+//! Results of the checks.
 
 use std::fmt;
 
 use faas_types::{Code, Fault};
 use serde::Serialize;
 
-use super::policy::Owner;
-use super::secrets::Secret;
+use crate::policy::RuleOwner;
+use crate::secrets::SecretMatch;
 
-/// Findings that a refusal spells out.
-const TOLD: usize = 10;
+/// Findings that a refusal lists.
+const LISTED_MAX: usize = 10;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Nothing is deployed.
+    /// Refuses the upload.
     Error,
-    /// Worth a look.
+    /// Reported only.
     Warning,
 }
 
-/// One thing that a check found.
+/// One result of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The rule, such as `aws-access-key` or `syntax`.
     pub rule: String,
     /// How bad it is.
     pub severity: Severity,
-    /// The catalogue entry that a deployment is refused with.
+    /// The error code that the upload is refused with.
     pub code: Code,
-    /// Whose rule it is, where it is one of the server's operator or of the project.
+    /// Whose rule it is; absent for rules of the platform.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub owner: Option<Owner>,
+    pub owner: Option<RuleOwner>,
     /// The file in the upload.
     pub file: Option<String>,
     /// The line, from 1.
@@ -41,21 +41,21 @@ pub struct Finding {
     pub column: Option<u32>,
     /// What is wrong, in one lowercase sentence. Never shows a secret.
     pub message: String,
-    /// The source line with a caret under the place; of syntax errors.
+    /// For syntax errors: the source line with a caret under the position.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snippet: Option<String>,
-    /// How to mend it.
+    /// How to fix it.
     pub fix: Option<String>,
 }
 
-/// Why an upload is refused; `None` when nothing found is an error.
+/// The error that refuses an upload; `None` when no finding is an error.
 #[must_use]
 pub fn refusal(findings: &[Finding]) -> Option<Fault> {
     let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
     let first = errors.first()?;
-    let mut message = errors.iter().take(TOLD).map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    if errors.len() > TOLD {
-        message.push_str(&format!("; and {} more", errors.len() - TOLD));
+    let mut message = errors.iter().take(LISTED_MAX).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    if errors.len() > LISTED_MAX {
+        message.push_str(&format!("; and {} more", errors.len() - LISTED_MAX));
     }
     let fault = Fault::new(first.code, message);
     Some(match &first.fix {
@@ -83,38 +83,38 @@ impl Finding {
         }
     }
 
-    /// The same with another catalogue entry.
+    /// Sets the error code.
     #[must_use]
     pub fn with_code(self, code: Code) -> Self {
         Self { code, ..self }
     }
 
-    /// The same by somebody's rule.
+    /// Sets whose rule it is.
     #[must_use]
-    pub fn wanted_by(self, owner: Owner) -> Self {
+    pub fn owned_by(self, owner: RuleOwner) -> Self {
         Self { owner: Some(owner), ..self }
     }
 
-    /// The same in a file.
+    /// Sets the file.
     #[must_use]
     pub fn in_file(self, file: impl Into<String>) -> Self {
         Self { file: Some(file.into()), ..self }
     }
 
-    /// The same at a place in its file.
+    /// Sets line and column.
     #[must_use]
     pub fn at(self, line: Option<u32>, column: Option<u32>) -> Self {
         Self { line, column, ..self }
     }
 
-    /// The same with a way out.
+    /// Sets the fix.
     #[must_use]
     pub fn with_fix(self, fix: impl Into<String>) -> Self {
         Self { fix: Some(fix.into()), ..self }
     }
 
-    pub(super) fn of_secret(path: &str, secret: &Secret) -> Self {
-        let Secret { rule, what, line, column, masked } = secret;
+    pub(crate) fn of_secret(path: &str, secret: &SecretMatch) -> Self {
+        let SecretMatch { rule, what, line, column, masked } = secret;
         Self::new(*rule, Severity::Error, format!("{what} (`{masked}`)")).in_file(path).at(Some(*line), Some(*column)).with_fix(
             format!(
                 "take it out, replace it where it is used, and revoke it if it was ever shared; if it is no secret, write \
