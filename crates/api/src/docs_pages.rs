@@ -2,8 +2,8 @@
 
 use axum::Router;
 
-use crate::server::page;
 use crate::state::ApiState;
+use crate::static_page::page;
 
 macro_rules! pages {
     ($($path:literal)*) => {

@@ -27,6 +27,7 @@ mod page;
 mod preflight;
 mod replays;
 mod retention;
+mod routes;
 mod runs;
 mod secrets;
 mod server;

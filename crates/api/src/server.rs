@@ -1,22 +1,15 @@
-//! The route table.
+//! The control plane's router.
 
 use axum::Router;
 use axum::middleware::from_fn;
-use axum::routing::{MethodRouter, get};
 use faas_config::manifest_schema;
-use faas_types::{Code, Fault, Scope};
-use faas_web::{Access, Failure, RouteTable, render_problems};
-use http::HeaderMap;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use faas_types::{Code, Fault};
+use faas_web::{Failure, render_problems};
 
+use crate::routes::table;
 use crate::state::ApiState;
-use crate::static_page::StaticPage;
-use crate::{
-    aliases, cache, callbacks, collect, dead_letters, deploy, docs_pages, error_pages, events, functions, git, health,
-    invoke, keys, layers, logs, metrics, named_layers, network, openapi, preflight, replays, retention, runs, secrets,
-    together, topics, triggers, vars, version_files, versions,
-};
+use crate::static_page::page;
+use crate::{docs_pages, git, openapi};
 
 /// Every route of the control plane.
 pub fn router(state: ApiState) -> Router {
@@ -36,130 +29,4 @@ pub fn router(state: ApiState) -> Router {
         })
         .layer(from_fn(render_problems))
         .with_state(state)
-}
-
-/// A route that answers everybody with the same document.
-pub(crate) fn page(media_type: &'static str, text: impl FnOnce() -> String + Send + 'static) -> MethodRouter<ApiState> {
-    let page = StaticPage::new(media_type, text);
-    get(move |headers: HeaderMap| {
-        let answer = page.answer(&headers);
-        async move { answer }
-    })
-}
-
-pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
-    use Access::{AnyKey, Key, Public};
-    use Scope::{Admin, FunctionsRead, FunctionsWrite, Invoke, MetricsRead, RunsRead};
-    let metrics = if state.open_metrics { Public } else { Key(MetricsRead) };
-    with_layers(RouteTable::new(state.engine.clone()))
-        .add(Key(FunctionsRead), routes!(functions::list_functions))
-        .add(Key(FunctionsWrite), routes!(functions::create_function))
-        .add(Key(FunctionsRead), routes!(functions::get_function))
-        .add(Key(FunctionsWrite), routes!(functions::update_function))
-        .add(Key(FunctionsWrite), routes!(functions::delete_function))
-        .add(Key(FunctionsRead), routes!(versions::list_versions))
-        .add(Key(FunctionsRead), routes!(versions::get_version))
-        .add(Key(FunctionsRead), routes!(versions::diff_versions))
-        .add(Key(FunctionsRead), routes!(versions::list_deployments))
-        .add(Key(FunctionsRead), routes!(aliases::list_aliases))
-        .add(Key(FunctionsRead), routes!(aliases::get_alias))
-        .add(Key(FunctionsWrite), routes!(aliases::set_alias))
-        .add(Key(FunctionsWrite), routes!(aliases::remove_alias))
-        .add(Key(FunctionsRead), routes!(aliases::get_canary))
-        .add(Key(FunctionsWrite), routes!(aliases::promote_canary))
-        .add(Key(FunctionsWrite), routes!(aliases::abort_canary))
-        .add(Key(FunctionsRead), routes!(functions::function_metrics))
-        .add(Key(FunctionsWrite), routes!(cache::purge_cache))
-        .add(Key(FunctionsWrite), routes!(deploy::plan_deployment))
-        .add(Key(FunctionsWrite), routes!(deploy::deploy_function))
-        .add(Key(FunctionsWrite), routes!(deploy::rollback_function))
-        .add(Key(FunctionsWrite), routes!(deploy::put_blob))
-        .add(Key(FunctionsWrite), routes!(together::deploy_together))
-        .add(Key(FunctionsWrite), routes!(together::rollback_together))
-        .add(Key(FunctionsRead), routes!(version_files::version_files))
-        .add(Key(FunctionsRead), routes!(version_files::version_file))
-        .add(Key(FunctionsRead), routes!(version_files::build_log))
-        .add_with_any_query(Key(Invoke), routes!(invoke::invoke_function))
-        .add(Key(FunctionsRead), routes!(network::get_network))
-        .add(Key(FunctionsWrite), routes!(network::update_network))
-        .add(Key(FunctionsWrite), routes!(network::reset_network))
-        .add(Key(FunctionsWrite), routes!(network::test_network))
-        .add(Key(FunctionsRead), routes!(vars::list_vars))
-        .add(Key(FunctionsWrite), routes!(vars::set_vars))
-        .add(Key(FunctionsWrite), routes!(vars::delete_var))
-        .add(Key(FunctionsRead), routes!(vars::list_stage_vars))
-        .add(Key(FunctionsWrite), routes!(vars::set_stage_vars))
-        .add(Key(FunctionsWrite), routes!(vars::delete_stage_var))
-        .add(Key(FunctionsRead), routes!(secrets::list_secrets))
-        .add(Key(FunctionsRead), routes!(secrets::get_secret))
-        .add(Key(FunctionsWrite), routes!(secrets::set_secret))
-        .add(Key(FunctionsWrite), routes!(secrets::unset_secret))
-        .add(Key(FunctionsWrite), routes!(secrets::restore_secret))
-        .add(Key(Admin), routes!(secrets::rekey))
-        .add(Key(RunsRead), routes!(logs::project_logs))
-        .add(Key(FunctionsRead), routes!(triggers::list_all_triggers))
-        .add(Key(FunctionsRead), routes!(triggers::list_triggers))
-        .add(Key(FunctionsWrite), routes!(triggers::add_trigger))
-        .add(Key(FunctionsRead), routes!(triggers::get_trigger))
-        .add(Key(FunctionsWrite), routes!(triggers::update_trigger))
-        .add(Key(FunctionsWrite), routes!(triggers::remove_trigger))
-        .add(Key(FunctionsWrite), routes!(triggers::rotate_secret))
-        .add(Key(Invoke), routes!(triggers::test_trigger))
-        .add(Key(FunctionsRead), routes!(triggers::next_fires))
-        .add(Key(Invoke), routes!(events::publish_events))
-        .add(Key(RunsRead), routes!(topics::list_topics))
-        .add(Key(Invoke), routes!(topics::send_message))
-        .add(Key(Invoke), routes!(topics::send_messages))
-        .add(Key(RunsRead), routes!(topics::get_topic))
-        .add(Key(FunctionsWrite), routes!(topics::purge_topic))
-        .add(Key(RunsRead), routes!(logs::function_logs))
-        .add(Key(RunsRead), routes!(runs::list_runs))
-        .add(Key(RunsRead), routes!(runs::get_run))
-        .add(Key(RunsRead), routes!(logs::run_logs))
-        .add(Key(Invoke), routes!(replays::cancel_run))
-        .add(Key(Invoke), routes!(replays::replay_run))
-        .add(Key(RunsRead), routes!(replays::run_input))
-        .add(Key(RunsRead), routes!(dead_letters::list_dead_letters))
-        .add(Key(RunsRead), routes!(dead_letters::get_dead_letter))
-        .add(Key(Invoke), routes!(dead_letters::redrive_dead_letter))
-        .add(Key(Invoke), routes!(dead_letters::redrive_dead_letters))
-        .add(Key(FunctionsWrite), routes!(dead_letters::purge_dead_letter))
-        .add(Key(FunctionsWrite), routes!(dead_letters::purge_dead_letters))
-        .add(Key(FunctionsWrite), routes!(functions::pause_function))
-        .add(Key(FunctionsWrite), routes!(functions::resume_function))
-        .add(Key(Admin), routes!(collect::collect))
-        .add(Key(RunsRead), routes!(retention::get_retention))
-        .add(Key(Admin), routes!(retention::set_retention))
-        .add(Key(Admin), routes!(retention::reset_retention))
-        .add(Key(FunctionsRead), routes!(preflight::get_policy))
-        .add(Key(Admin), routes!(preflight::set_policy))
-        .add(Key(Admin), routes!(preflight::reset_policy))
-        .add(Key(FunctionsRead), routes!(callbacks::get_callback_secret))
-        .add(Key(Admin), routes!(callbacks::rotate_callback_secret))
-        .add(AnyKey, routes!(keys::whoami))
-        .add(Key(Admin), routes!(keys::list_keys))
-        .add(Key(Admin), routes!(keys::create_key))
-        .add(Key(Admin), routes!(keys::revoke_key))
-        .add(Key(FunctionsRead), routes!(health::status))
-        .add(Public, routes!(health::live))
-        .add(Public, routes!(health::ready))
-        .add(metrics, routes!(metrics::serve))
-        .add(Public, routes!(error_pages::page))
-        .finish()
-}
-
-fn with_layers(table: RouteTable<ApiState>) -> RouteTable<ApiState> {
-    use Access::Key;
-    use Scope::{FunctionsRead, FunctionsWrite};
-    table
-        .add(Key(FunctionsRead), routes!(layers::list_layers))
-        .add(Key(FunctionsRead), routes!(layers::get_layer))
-        .add(Key(FunctionsWrite), routes!(layers::remove_layer))
-        .add(Key(FunctionsRead), routes!(named_layers::list_named_layers))
-        .add(Key(FunctionsRead), routes!(named_layers::list_layer_versions))
-        .add(Key(FunctionsRead), routes!(named_layers::get_layer_version))
-        .add(Key(FunctionsWrite), routes!(named_layers::plan_layer))
-        .add(Key(FunctionsWrite), routes!(named_layers::publish_layer))
-        .add(Key(FunctionsWrite), routes!(named_layers::remove_layer_version))
-        .add(Key(FunctionsWrite), routes!(named_layers::remove_named_layer))
 }

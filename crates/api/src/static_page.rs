@@ -5,11 +5,14 @@ use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
 use axum::response::Response;
+use axum::routing::{MethodRouter, get};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
+
+use crate::state::ApiState;
 
 /// A document. Cheap to clone.
 #[derive(Clone)]
@@ -90,6 +93,15 @@ fn takes_gzip(asked: &HeaderMap) -> bool {
         _ => None,
     });
     named.unwrap_or(any)
+}
+
+/// A route that answers every caller with the same document.
+pub(crate) fn page(media_type: &'static str, text: impl FnOnce() -> String + Send + 'static) -> MethodRouter<ApiState> {
+    let page = StaticPage::new(media_type, text);
+    get(move |headers: HeaderMap| {
+        let answer = page.answer(&headers);
+        async move { answer }
+    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use reqwest::{Method, Response};
 
 use crate::client::segment;
 use crate::functions::path;
-use crate::{Client, ClientError};
+use crate::{CallMeta, Client, ClientError};
 
 /// Longer than any function may run and wait, so that the server's own verdict arrives first.
 pub(crate) const INVOKE_TIMEOUT: Duration = limits::TIMEOUT_MAX.saturating_add(Duration::from_secs(90));
@@ -39,19 +39,6 @@ pub struct Reply {
     pub body: Bytes,
     /// What the platform says of the call.
     pub meta: CallMeta,
-}
-
-/// What the platform says of a call, in its headers.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CallMeta {
-    /// The run.
-    pub run_id: Option<String>,
-    /// Milliseconds from acceptance to the end.
-    pub duration_ms: Option<f64>,
-    /// Whether an instance had to be started.
-    pub cold_start: Option<bool>,
-    /// The version that answered.
-    pub version: Option<u32>,
 }
 
 // === impl InvokeRequest ===
@@ -92,20 +79,6 @@ impl InvokeRequest {
             }
         }
         Ok(map)
-    }
-}
-
-// === impl CallMeta ===
-
-impl CallMeta {
-    pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        Self {
-            run_id: text("x-run-id").or_else(|| text("x-call-id")).map(str::to_owned),
-            duration_ms: text("x-duration-ms").and_then(|text| text.parse().ok()),
-            cold_start: text("x-cold-start").and_then(|text| text.parse().ok()),
-            version: text("x-function-version").and_then(|text| text.parse().ok()),
-        }
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod aliases;
 mod background;
+mod call_meta;
 mod callbacks;
 mod client;
 mod connection;
@@ -37,11 +38,12 @@ mod triggers;
 mod vars;
 
 pub use background::{DeadLetterQuery, LaterOptions};
+pub use call_meta::CallMeta;
 pub use client::Client;
 pub use connection::{ApiKey, Connection, DEFAULT_ENDPOINT};
 pub use deploy::{DeployOptions, LocalFile, ManifestBody, UploadStep};
 pub use error::ClientError;
-pub use invoke::{CallMeta, InvokeRequest, Reply};
+pub use invoke::{InvokeRequest, Reply};
 pub use logs::{LogFollower, LogQuery, LogSource};
 pub use runs::RunQuery;
 pub use topics::OutgoingMessage;

@@ -2,8 +2,8 @@
 
 use faas_proto::rest::Problem;
 
-use crate::invoke::{CallMeta, INVOKE_TIMEOUT, InvokeRequest, Reply, method};
-use crate::{Client, ClientError};
+use crate::invoke::{INVOKE_TIMEOUT, InvokeRequest, Reply, method};
+use crate::{CallMeta, Client, ClientError};
 
 // === impl Client ===
 

@@ -5,6 +5,7 @@
 
 mod blobs;
 mod builder;
+mod byte_bounds;
 mod callbacks;
 mod claims;
 mod clock;
@@ -16,6 +17,7 @@ mod helper;
 mod history;
 mod inspection;
 mod instances;
+mod key;
 mod layers;
 mod network;
 mod network_counters;
@@ -29,6 +31,7 @@ mod vault;
 
 pub use blobs::{Blobs, StoredBlob};
 pub use builder::{BuildJob, BuildListener, Builder, Built};
+pub use byte_bounds::ByteBounds;
 pub use callbacks::{CallbackDepth, Callbacks, NewCallback, TakeCallbacks, TakenCallback};
 pub use claims::{AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Holder, NameBounds};
 pub use clock::{Clock, IdSource, SystemClock};
@@ -47,6 +50,7 @@ pub use instances::{
     InstanceVars, Invocation, InvocationBody, LaunchTimings, Launched, Launcher, LayerStack, LogEntry, Publication,
     PublishReply, Publishing, ReplyHead, RuntimeDescription, StartFigures, StartPath,
 };
+pub use key::{Collection, Key};
 pub use layers::{LayerBuild, Layers};
 pub use network::{
     ClosedConnection, NetworkAccess, NetworkDecision, NetworkDenial, NetworkDevice, NetworkEvent, NetworkLease,
@@ -55,10 +59,10 @@ pub use network::{
 pub use network_counters::{NetworkCounters, NetworkUsage};
 pub use outbound::{Outbound, OutboundError, OutboundMessage, UrlRefusal};
 pub use queue::{
-    ByteBounds, Enqueued, Footprint, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Sequel, Settled,
-    Settlement, Verdict, Want, Withdrawn,
+    Enqueued, Footprint, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Sequel, Settled, Settlement,
+    Verdict, Want, Withdrawn,
 };
-pub use registry::{COMMIT_MAX, Change, Collection, Entry, Expect, Key, Registry, VALUE_MAX, Watch, Write};
+pub use registry::{COMMIT_MAX, Change, Entry, Expect, Registry, VALUE_MAX, Watch, Write};
 pub use sandbox::{
     Assignment, Barrier, LayerMount, OpenSandbox, ParkedSandbox, Residents, SandboxControl, SandboxExit, SandboxLimits,
     SandboxSpec, SandboxUsage, Sandboxes, Zygote,

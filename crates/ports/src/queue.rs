@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use faas_types::{Digest, FunctionId, ProjectId, RunId, RunRecord, Timestamp};
 
-use crate::{Claim, NewCallback, PortResult};
+use crate::{ByteBounds, Claim, NewCallback, PortResult};
 
 /// What an item takes, for the bounds on what waits and on what is kept of ended runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,15 +19,6 @@ pub struct Footprint {
     pub blob: Option<Digest>,
     /// Bytes that are reserved until its end for the callback that reports it.
     pub reserved: u64,
-}
-
-/// Bytes that a function, and all functions of a project together, may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ByteBounds {
-    /// One function.
-    pub function: u64,
-    /// One project.
-    pub project: u64,
 }
 
 /// The outcome of settlements.
@@ -235,13 +226,6 @@ pub trait RunQueue: Send + Sync {
 
     /// How much waits of every function. Reads the whole queue: for starts and tests.
     async fn depths(&self) -> PortResult<Vec<QueueDepth>>;
-}
-
-// === impl ByteBounds ===
-
-impl ByteBounds {
-    /// No bound.
-    pub const NONE: Self = Self { function: u64::MAX, project: u64::MAX };
 }
 
 // === impl Lease ===

@@ -7,42 +7,12 @@ use bytes::Bytes;
 use faas_types::ProjectId;
 use futures_util::stream::BoxStream;
 
-use crate::{PortError, PortResult};
+use crate::{Collection, Key, PortError, PortResult};
 
 /// Bytes of one value.
 pub const VALUE_MAX: usize = 1 << 20;
 /// Writes in one commit.
 pub const COMMIT_MAX: usize = 1000;
-
-/// What kind of thing a key names. One table or bucket each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the names are the vocabulary's nouns")]
-pub enum Collection {
-    Projects,
-    Functions,
-    Versions,
-    Deployments,
-    Bundles,
-    Keys,
-    Settings,
-    Triggers,
-    TriggerStates,
-    Layers,
-    NamedLayers,
-    Secrets,
-    StageVars,
-}
-
-/// The name of one entry.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    /// The owner.
-    pub project: ProjectId,
-    /// The kind of thing.
-    pub collection: Collection,
-    /// Unique within project and collection; of `A-Z a-z 0-9 _ - . /`, 1 to 200 bytes.
-    pub name: String,
-}
 
 /// A key with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,63 +115,6 @@ pub trait Registry: Send + Sync {
 
     /// All entries of a collection over all projects, then [`Change::Synced`], then every later change.
     async fn watch(&self, collection: Collection) -> PortResult<Watch>;
-}
-
-// === impl Collection ===
-
-impl Collection {
-    /// Every collection.
-    pub const ALL: [Self; 13] = [
-        Self::Projects,
-        Self::Functions,
-        Self::Versions,
-        Self::Deployments,
-        Self::Bundles,
-        Self::Keys,
-        Self::Settings,
-        Self::Triggers,
-        Self::TriggerStates,
-        Self::StageVars,
-        Self::Secrets,
-        Self::Layers,
-        Self::NamedLayers,
-    ];
-
-    /// The collection as stores and messages name it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Projects => "projects",
-            Self::Functions => "functions",
-            Self::Versions => "versions",
-            Self::Deployments => "deployments",
-            Self::Bundles => "bundles",
-            Self::Keys => "keys",
-            Self::Settings => "settings",
-            Self::Triggers => "triggers",
-            Self::TriggerStates => "trigger_states",
-            Self::StageVars => "stage_vars",
-            Self::Secrets => "secrets",
-            Self::Layers => "layers",
-            Self::NamedLayers => "named_layers",
-        }
-    }
-}
-
-// === impl Key ===
-
-impl Key {
-    /// A key of its parts.
-    pub fn new(project: ProjectId, collection: Collection, name: impl Into<String>) -> Self {
-        Self { project, collection, name: name.into() }
-    }
-
-    /// Whether the name keeps to the alphabet and length that every adapter takes.
-    #[must_use]
-    pub fn is_valid(&self) -> bool {
-        (1..=200).contains(&self.name.len())
-            && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./".contains(&b))
-    }
 }
 
 // === impl Write ===

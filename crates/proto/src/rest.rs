@@ -1,6 +1,7 @@
 //! REST bodies, shared by server and client so that they cannot drift.
 
 mod alias;
+mod author;
 mod background;
 mod callback;
 mod collect;
@@ -25,6 +26,7 @@ pub use alias::{
     AliasList, AliasTarget, AliasView, CanaryPolicyView, CanaryView, EndCanary, FileChangeView, MoveList, MoveView,
     MoverView, SetAlias, SettingChangeView, SplitView, VersionDiff,
 };
+pub use author::AuthorView;
 pub use background::{
     AcceptedRun, DeadLetterFilter, DeadLetterList, DeadLetterView, PurgeReport, RedriveReport, RedrivenView,
     ReplayRequest, ReplayVersion, RunInputView,
@@ -37,7 +39,7 @@ pub use deploy::{
     RollbackTogetherRequest, StayedView, VersionFiles,
 };
 pub use function::{
-    AuthorView, CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache, SettingView,
+    CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache, SettingView,
     SettingsView, UpdateFunction, VersionList, VersionView,
 };
 pub use key::{CallerView, CreateKey, CreatedKey, KeyList, KeyView};

@@ -4,6 +4,7 @@
 
 mod alias;
 mod allowed;
+mod author;
 mod background;
 mod bundle;
 mod bytesize;
@@ -23,6 +24,7 @@ mod egress_target;
 mod fault;
 mod field_rules;
 mod function_target;
+mod http_method;
 pub mod id;
 mod index_url;
 mod isolation;
@@ -52,6 +54,7 @@ mod webhook_scheme;
 
 pub use alias::{Affinity, Alias, InvalidAffinity, InvalidShare, Lot, Permille, Split};
 pub use allowed::{AllowedTarget, InvalidTarget};
+pub use author::{Author, Mover};
 pub use background::{Background, InvocationMode, RetryClass, RetryPolicy, RunOption};
 pub use bundle::{Bundle, BundleFile};
 pub use bytesize::ByteSize;
@@ -69,6 +72,7 @@ pub use egress_target::{EgressHost, EgressTarget, InvalidEgressTarget, PortRange
 pub use fault::{Fault, FunctionError, InnerLimit, cut};
 pub use field_rules::{RequestField, is_reserved_in_replies};
 pub use function_target::{FunctionTarget, InvalidFunctionTarget};
+pub use http_method::HttpMethod;
 pub use id::{
     AttemptId, DeploymentId, EventId, FunctionId, Id, IdKind, InstanceId, InvalidId, KeyId, LayerId, MessageId,
     ProjectId, RunId, SandboxId, TriggerId, VersionId,
@@ -92,7 +96,7 @@ pub use run_record::{AttemptRecord, Batch, LogLevel, LogLine, LogStream, RunReco
 pub use scope::{InvalidScope, Scope};
 pub use secret_ref::{InvalidSecretRef, VarPart, secret_refs, var_parts};
 pub use settings::{
-    Allowance, AuthMode, CacheSettings, CacheShare, ErrorDetail, FunctionSettings, HttpMethod, NetworkMode, Scaling,
+    Allowance, AuthMode, CacheSettings, CacheShare, ErrorDetail, FunctionSettings, NetworkMode, Scaling,
     TriggerSettings,
 };
 pub use span::{InvalidSpan, Span};
@@ -103,7 +107,6 @@ pub use trigger::{
     CronTrigger, EventFilter, EventTrigger, InvalidEventFilter, QueueTrigger, Redelivery, WebhookReply, WebhookTrigger,
 };
 pub use version::{
-    Author, BuildLine, BuildLog, Deployment, DeploymentKind, FunctionRecord, Mover, Together, TogetherMove,
-    VersionRecord,
+    BuildLine, BuildLog, Deployment, DeploymentKind, FunctionRecord, Together, TogetherMove, VersionRecord,
 };
 pub use webhook_scheme::WebhookScheme;

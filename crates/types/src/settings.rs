@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Background, ByteSize, CanaryPolicy, CorsSettings, CronTrigger, DependencyMode, EgressPolicy, Entrypoint,
-    EventTrigger, IsolationLevel, LayerRef, QueueTrigger, RuntimeName, Span, TriggerKind, TriggerName, WebhookTrigger,
-    limits,
+    EventTrigger, HttpMethod, IsolationLevel, LayerRef, QueueTrigger, RuntimeName, Span, TriggerKind, TriggerName,
+    WebhookTrigger, limits,
 };
 
 /// Who may call a function's URL.
@@ -44,20 +44,6 @@ pub struct Scaling {
     /// Calls that one instance takes at once; the runtime knows best where this is absent: one for a handler that
     /// blocks, [`ASYNC_CONCURRENCY`](crate::limits::ASYNC_CONCURRENCY) for one that does not.
     pub concurrency: Option<u32>,
-}
-
-/// An HTTP method that a trigger takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-#[expect(missing_docs, reason = "the names are HTTP's own")]
-pub enum HttpMethod {
-    Get,
-    Head,
-    Post,
-    Put,
-    Patch,
-    Delete,
-    Options,
 }
 
 /// What creates runs of a function.
@@ -234,24 +220,6 @@ impl TriggerSettings {
             Self::Webhook(_) => TriggerKind::Webhook,
             Self::Event(_) => TriggerKind::Event,
             Self::Queue(_) => TriggerKind::Queue,
-        }
-    }
-}
-
-// === impl HttpMethod ===
-
-impl HttpMethod {
-    /// The method as requests carry it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-            Self::Options => "OPTIONS",
         }
     }
 }

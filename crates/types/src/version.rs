@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Alias, AliasName, ByteSize, Canary, Declaration, DeploymentId, Digest, FunctionId, FunctionName, FunctionSettings,
-    KeyId, LogLevel, LogStream, PolicyOverride, ProjectId, RuntimeName, Split, Stage, Timestamp, VersionId,
+    Alias, AliasName, Author, ByteSize, Canary, Declaration, DeploymentId, Digest, FunctionId, FunctionName,
+    FunctionSettings, LogLevel, LogStream, Mover, PolicyOverride, ProjectId, RuntimeName, Split, Stage, Timestamp,
+    VersionId,
 };
 
 /// An immutable version.
@@ -60,27 +61,6 @@ pub struct VersionRecord {
     pub created_at: Timestamp,
 }
 
-/// The key that somebody acted with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Author {
-    /// The key's id.
-    pub key: KeyId,
-    /// What people called it then.
-    pub name: String,
-}
-
-/// Who moved an alias.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mover {
-    /// Whoever held this key.
-    Key(Author),
-    /// A new version's trial, by its policy.
-    Canary,
-    /// The platform: a preview's time was over.
-    Platform,
-}
-
 /// A function as the registry keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionRecord {
@@ -118,20 +98,6 @@ pub struct FunctionRecord {
     pub created_at: Timestamp,
     /// When anything in this record last changed.
     pub updated_at: Timestamp,
-}
-
-// === impl Mover ===
-
-impl Mover {
-    /// The key's name, `canary` or `platform`.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Key(author) => &author.name,
-            Self::Canary => "canary",
-            Self::Platform => "platform",
-        }
-    }
 }
 
 // === impl FunctionRecord ===

@@ -6,7 +6,7 @@ use faas_types::{AuthMode, Background, NetworkMode, Scaling, TriggerSettings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AliasView, CanaryPolicyView, NetworkUsageView};
+use super::{AliasView, AuthorView, CanaryPolicyView, NetworkUsageView};
 
 /// A function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -161,15 +161,6 @@ pub struct VersionView {
     pub manifest: Vec<SettingView>,
     /// When it was sealed.
     pub created_at: String,
-}
-
-/// The key that somebody acted with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct AuthorView {
-    /// The key's id.
-    pub key: String,
-    /// What people called it then.
-    pub name: String,
 }
 
 /// Versions, newest first.
