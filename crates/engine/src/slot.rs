@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use faas_ports::{Instance, LaunchTimings, Residents};
+use faas_ports::{Instance, LaunchTimings, ProcessCount};
 
 use crate::meter::Meter;
 use crate::places::SlotId;
@@ -82,11 +82,11 @@ impl AtRest {
     /// What runs in an instance that has just become ready. Nothing where nobody can tell, or where calls overlap, so that
     /// a process cannot be told to be one call's.
     pub(crate) fn of(instance: &dyn Instance) -> Option<Self> {
-        if instance.concurrency() == 1 { instance.residents().map(Self::new) } else { None }
+        if instance.concurrency() == 1 { instance.process_count().map(Self::new) } else { None }
     }
 
-    fn new(residents: Residents) -> Self {
-        Self { threads: residents.threads.into(), processes: residents.processes.into() }
+    fn new(count: ProcessCount) -> Self {
+        Self { threads: count.threads.into(), processes: count.processes.into() }
     }
 
     /// Whether no more than this is left after a call. `tasks` may count what has ended and is still in the kernel's books.
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_has_ended_makes_no_room_for_what_a_call_leaves() {
-        let at_rest = AtRest::new(Residents { processes: 3, threads: 5 });
+        let at_rest = AtRest::new(ProcessCount { processes: 3, threads: 5 });
         let seen = |tasks, processes| at_rest.is_kept(tasks, || Some(processes));
         assert!(seen(5, 99), "processes are not looked at without need");
         assert!(seen(6, 3), "threads may stay");

@@ -16,7 +16,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use crate::{Inspection, NetworkAccess, Residents, SandboxExit};
+use crate::{Inspection, NetworkAccess, ProcessCount, SandboxExit};
 
 /// A runtime that this machine has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -433,7 +433,7 @@ pub trait Instance: Send + Sync {
     }
 
     /// Who is inside, without zombies and without processes that only help with a start. Costs as much again.
-    fn residents(&self) -> Option<Residents> {
+    fn process_count(&self) -> Option<ProcessCount> {
         None
     }
 

@@ -64,8 +64,8 @@ pub use queue::{
 };
 pub use registry::{COMMIT_MAX, Change, Entry, Expect, Registry, VALUE_MAX, Watch, Write};
 pub use sandbox::{
-    Assignment, Barrier, LayerMount, OpenSandbox, ParkedSandbox, Residents, SandboxControl, SandboxExit, SandboxLimits,
-    SandboxSpec, SandboxUsage, Sandboxes, Zygote,
+    Assigner, Assignment, LayerMount, OpenSandbox, ParkedSandbox, ProcessCount, SandboxControl, SandboxExit,
+    SandboxLimits, SandboxSpec, SandboxUsage, Sandboxes, Zygote,
 };
 pub use topics::{
     Appended, HandOver, NewMessage, Subscription, TopicBounds, TopicDepth, TopicKey, TopicState, Topics, WaitingMessage,

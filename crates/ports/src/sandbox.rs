@@ -53,7 +53,7 @@ pub struct SandboxSpec {
     /// What it may reach.
     pub network: NetworkMode,
     /// Whether [`SandboxControl::connect`] leads to what listens inside.
-    pub ferry: bool,
+    pub port_forward: bool,
     /// The weakest level that is acceptable.
     pub min_isolation: IsolationLevel,
 }
@@ -95,24 +95,24 @@ pub struct SandboxUsage {
     pub cpu_us: Option<u64>,
 }
 
-/// Who is in a sandbox and stays there by itself.
+/// Processes and threads in a sandbox, without those that only help with a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Residents {
+pub struct ProcessCount {
     /// Processes.
     pub processes: u32,
     /// Threads of all of them.
     pub threads: u32,
 }
 
-/// A sandbox that was opened before it is known for whom. Its program runs; nothing of a function is inside.
+/// A sandbox opened ahead of time, before its function is known. Its program runs; nothing of a function is inside.
 pub struct ParkedSandbox {
     /// The sandbox.
     pub sandbox: OpenSandbox,
-    /// Makes it the sandbox of one function. Dropping it leaves a sandbox that never gets anything more.
-    pub barrier: Box<dyn Barrier>,
+    /// Assigns it to one function. After it is dropped, the sandbox can no longer be assigned.
+    pub assigner: Box<dyn Assigner>,
 }
 
-/// What a parked sandbox gets when it is known what for.
+/// What a parked sandbox gets when it is assigned to a function.
 #[derive(Clone, Debug)]
 pub struct Assignment {
     /// Layers that it did not have before.
@@ -167,12 +167,12 @@ pub trait Zygote: Send + Sync {
     async fn exited(&self) -> SandboxExit;
 }
 
-/// What keeps a parked sandbox from its assignment.
+/// Makes a parked sandbox the sandbox of one function.
 #[async_trait]
-pub trait Barrier: Send + Sync {
-    /// Makes the sandbox what [`Sandboxes::open`] would have made with these layers, limits and network, and returns its
+pub trait Assigner: Send + Sync {
+    /// Turns the sandbox into what [`Sandboxes::open`] would have made with these layers, limits and network, and returns its
     /// device where it has one. When it fails, the sandbox must be thrown away.
-    async fn lift(self: Box<Self>, assignment: Assignment) -> PortResult<Option<NetworkDevice>>;
+    async fn assign(self: Box<Self>, assignment: Assignment) -> PortResult<Option<NetworkDevice>>;
 }
 
 /// One open sandbox.
@@ -195,15 +195,15 @@ pub trait SandboxControl: Send + Sync {
         None
     }
 
-    /// Who is inside, without zombies and without processes that only help with a start. Costs as much again.
-    fn residents(&self) -> Option<Residents> {
+    /// Processes and threads inside, without zombies and without processes that only help with a start. Costs as much again.
+    fn process_count(&self) -> Option<ProcessCount> {
         None
     }
 
     /// Connects to a port of the loopback interface inside. What answers there is as little to be trusted as all inside.
     ///
     /// # Errors
-    /// [`PortError::Closed`](crate::PortError::Closed) when the sandbox has ended or was opened without a ferry; others when
+    /// [`PortError::Closed`](crate::PortError::Closed) when the sandbox has ended or was opened without `port_forward`; others when
     /// nothing listens there.
     async fn connect(&self, port: u16) -> PortResult<OwnedFd> {
         let _ = port;

@@ -25,10 +25,10 @@ use faas_types::{ByteSize, Code, Fault, IndexUrl, IsolationLevel, NetworkMode, P
 
 use crate::discovery::Found;
 use crate::installations::Installations;
-use crate::kind::argument;
 use crate::recipe::{Build, Indexes};
+use crate::runtime_profile::argument;
 use crate::seal::TOOL_PLACES;
-use installer::Station;
+use installer::BuildRoot;
 use session::{Failed, Outcome, Session};
 
 /// From the end of a build to the end of its sandbox, before it is killed.
@@ -154,13 +154,13 @@ impl RuntimesBuilder {
         Ok((found, build))
     }
 
-    fn spec(&self, station: &Station, build: &Build, found: &Found) -> SandboxSpec {
+    fn spec(&self, build_root: &BuildRoot, build: &Build, found: &Found) -> SandboxSpec {
         let mount = |source: &PathBuf, target: &str| LayerMount { source: source.clone(), target: target.into() };
-        let mut mounts = vec![mount(&station.program, "/opt/faas"), mount(&station.installer, installer::PLACE)];
-        mounts.extend(station.tools.iter().flat_map(|tools| TOOL_PLACES.map(|place| mount(tools, place))));
+        let mut mounts = vec![mount(&build_root.program, "/opt/faas"), mount(&build_root.installer, installer::PLACE)];
+        mounts.extend(build_root.tools.iter().flat_map(|tools| TOOL_PLACES.map(|place| mount(tools, place))));
         SandboxSpec {
             id: self.ports.ids.mint(self.ports.clock.now()),
-            root: station.root.clone(),
+            root: build_root.root.clone(),
             mounts,
             argv: build.argv.iter().map(|text| argument(text, found, MEMORY_MIN.bytes() >> 20)).collect(),
             env: found.recipe.start.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
@@ -173,7 +173,7 @@ impl RuntimesBuilder {
                 open_files: OPEN_FILES_MAX,
             },
             network: NetworkMode::Loopback,
-            ferry: false,
+            port_forward: false,
             // What packages do while they are installed is nobody's promise: never without walls.
             min_isolation: IsolationLevel::Partial,
         }
@@ -257,8 +257,8 @@ impl Builder for RuntimesBuilder {
     async fn build(&self, job: BuildJob, listener: Arc<dyn BuildListener>) -> Result<Built, Fault> {
         let (found, build) = self.select(&job.runtime)?;
         let installer = installer::find(found, build, self.config.installer(build.indexes))?;
-        let station = Station::sealed(installer, found, build, &*self.ports.layers).await?;
-        let sandbox = self.ports.sandboxes.open(self.spec(&station, build, found)).await?;
+        let build_root = BuildRoot::sealed(installer, found, build, &*self.ports.layers).await?;
+        let sandbox = self.ports.sandboxes.open(self.spec(&build_root, build, found)).await?;
         self.run(sandbox, &job, build, listener).await
     }
 }

@@ -1,11 +1,11 @@
-//! How many runtimes of a kind should wait, by how many were taken of late. Pure: time comes in.
+//! How many instances of a profile should wait, from how many were taken recently. Pure: time is an argument.
 
 use std::time::{Duration, Instant};
 
 /// In this time a start counts for half.
 const HALF_LIFE: Duration = Duration::from_secs(10);
 
-/// Starts of a kind, the older the less.
+/// Starts of a profile, the older the less.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Demand {
     starts: f64,

@@ -1,4 +1,4 @@
-//! The runtimes of this machine, found once, and the kinds of instance that they make.
+//! The runtimes of this machine, found once, and the profiles made from them.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -10,12 +10,12 @@ use parking_lot::Mutex;
 
 use crate::debugger;
 use crate::discovery::{self, Found};
-use crate::kind::{Kind, KindKey};
 use crate::recipe::Recipe;
+use crate::runtime_profile::{ProfileKey, RuntimeProfile};
 use crate::seal;
 
 /// Kinds that are remembered; there is one for each runtime, or for each memory size of it.
-const KINDS_MAX: usize = 256;
+const PROFILES_MAX: usize = 256;
 
 /// Finds runtimes and seals them into layers.
 pub(crate) struct Installations {
@@ -24,14 +24,14 @@ pub(crate) struct Installations {
     cache: PathBuf,
     found: OnceLock<Vec<Arc<Found>>>,
     /// Spares a start the digests of the layers.
-    kinds: Mutex<HashMap<KindKey, Arc<Kind>>>,
+    profiles: Mutex<HashMap<ProfileKey, Arc<RuntimeProfile>>>,
 }
 
 // === impl Installations ===
 
 impl Installations {
     pub(crate) fn new(layers: Arc<dyn Layers>, search: Vec<PathBuf>, cache: PathBuf) -> Self {
-        Self { layers, search, cache, found: OnceLock::new(), kinds: Mutex::default() }
+        Self { layers, search, cache, found: OnceLock::new(), profiles: Mutex::default() }
     }
 
     /// Blocks at the first call; see [`discovery::discover`].
@@ -49,31 +49,37 @@ impl Installations {
         self.select(name).map_or(true, |found| seal::is_sealed(found, &*self.layers))
     }
 
-    /// The kind of an instance, with its layers; seals those that are not there yet.
-    pub(crate) async fn kind(&self, name: &RuntimeName, memory: ByteSize) -> Result<Arc<Kind>, Fault> {
+    /// The profile of a runtime at this memory size; seals layers that are missing.
+    pub(crate) async fn profile(&self, name: &RuntimeName, memory: ByteSize) -> Result<Arc<RuntimeProfile>, Fault> {
         let found = self.select(name)?;
-        let key = KindKey::new(found, memory);
-        if let Some(kind) = self.kinds.lock().get(&key) {
-            return Ok(Arc::clone(kind));
+        let key = ProfileKey::new(found, memory);
+        if let Some(profile) = self.profiles.lock().get(&key) {
+            return Ok(Arc::clone(profile));
         }
         let sealed = seal::sealed(found, &*self.layers).await.map_err(|error| {
             tracing::error!(runtime = %found.description.name, %error, "runtime could not be sealed");
             Fault::from(error)
         })?;
-        let kind = Arc::new(Kind { key: key.clone(), found: Arc::clone(found), sealed });
-        let mut kinds = self.kinds.lock();
-        if kinds.len() >= KINDS_MAX {
-            kinds.clear();
+        let profile = Arc::new(RuntimeProfile { key: key.clone(), found: Arc::clone(found), sealed });
+        let mut profiles = self.profiles.lock();
+        if profiles.len() >= PROFILES_MAX {
+            profiles.clear();
         }
-        kinds.insert(key, Arc::clone(&kind));
-        Ok(kind)
+        profiles.insert(key, Arc::clone(&profile));
+        Ok(profile)
     }
 
-    /// The layer with the debugger that a kind's instances are let into by, where its runtime brings none.
-    pub(crate) async fn debugger(&self, kind: &Kind, inspection: &Inspection) -> Result<Option<PathBuf>, Fault> {
-        let target = kind.found.recipe.debugger.target.as_ref();
+    /// The layer with the debugger's package, where the runtime has no debugger built in.
+    pub(crate) async fn debugger(
+        &self,
+        profile: &RuntimeProfile,
+        inspection: &Inspection,
+    ) -> Result<Option<PathBuf>, Fault> {
+        let target = profile.found.recipe.debugger.target.as_ref();
         match inspection.package.as_ref().zip(target) {
-            Some((package, target)) => Ok(Some(debugger::sealed(&kind.found, package, target, &*self.layers).await?)),
+            Some((package, target)) => {
+                Ok(Some(debugger::sealed(&profile.found, package, target, &*self.layers).await?))
+            }
             None => Ok(None),
         }
     }

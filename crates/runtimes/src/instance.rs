@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faas_ports::{ExchangeItem, Instance, InstanceExit, InstanceUsage, Invocation, Residents};
+use faas_ports::{ExchangeItem, Instance, InstanceExit, InstanceUsage, Invocation, ProcessCount};
 use faas_types::{InstanceId, IsolationLevel};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -63,8 +63,8 @@ impl Instance for LiveInstance {
         self.link.control.processes()
     }
 
-    fn residents(&self) -> Option<Residents> {
-        self.link.control.residents()
+    fn process_count(&self) -> Option<ProcessCount> {
+        self.link.control.process_count()
     }
 
     async fn stop(&self, grace: Duration) -> InstanceExit {

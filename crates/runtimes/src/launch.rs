@@ -21,12 +21,12 @@ use crate::channel::detached;
 use crate::debugger::{door, led_away};
 use crate::driver::Driver;
 use crate::instance::LiveInstance;
-use crate::kind::Kind;
 use crate::link::Stopped;
-use crate::lot::Lot;
 use crate::network::InstanceNetwork;
 use crate::outbox::Queued;
-use crate::waiting::{Waiting, hello};
+use crate::runtime_profile::RuntimeProfile;
+use crate::warm_instance::{WarmInstance, hello};
+use crate::warm_pool::WarmPool;
 
 /// Prefix of variables that the platform owns.
 const RESERVED: &str = "FAAS_";
@@ -41,7 +41,7 @@ const HARVEST_BYTES: usize = 64 << 20;
 
 /// What a launch needs.
 pub(crate) struct Launch {
-    pub(crate) kind: Arc<Kind>,
+    pub(crate) profile: Arc<RuntimeProfile>,
     pub(crate) spec: InstanceSpec,
     /// The layer with the debugger's package.
     pub(crate) debugger: Option<PathBuf>,
@@ -59,7 +59,7 @@ enum NotReady {
 }
 
 /// A sandbox with the runtime in it.
-struct Boarded {
+struct Started {
     driver: Driver,
     logs: InstanceLogs,
     path: StartPath,
@@ -68,7 +68,7 @@ struct Boarded {
 }
 
 /// A runtime that has loaded its function.
-struct Shaken {
+struct Handshaken {
     ready: ReadyHead,
     timings: LaunchTimings,
     harvest: Vec<(String, Bytes)>,
@@ -77,26 +77,26 @@ struct Shaken {
 // === impl Launch ===
 
 impl Launch {
-    pub(crate) async fn run(self, lot: &Lot) -> Result<Launched, Fault> {
-        let _start = lot.begin();
+    pub(crate) async fn run(self, pool: &WarmPool) -> Result<Launched, Fault> {
+        let _start = pool.begin();
         let begun = Instant::now();
         let deadline = tokio::time::Instant::now() + self.spec.init_timeout;
-        let boarding = tokio::time::timeout_at(deadline, self.board(lot));
-        let Boarded { mut driver, mut logs, path, device } = boarding.await.map_err(|_| self.late())??;
+        let starting = tokio::time::timeout_at(deadline, self.start(pool));
+        let Started { mut driver, mut logs, path, device } = starting.await.map_err(|_| self.late())??;
         if let Some(device) = device {
             let attaching = InstanceNetwork::attach(&*self.networks, device, &self.spec);
             let network = tokio::time::timeout_at(deadline, attaching).await.map_err(|_| self.late_network())??;
             driver.join(network);
         }
         let timings = LaunchTimings { path, sandbox: begun.elapsed(), ..LaunchTimings::default() };
-        let shaking = tokio::time::timeout_at(deadline, self.handshake(&mut driver, timings));
-        let shaken = tokio::select! {
-            shaken = shaking => shaken,
+        let handshake = tokio::time::timeout_at(deadline, self.handshake(&mut driver, timings));
+        let outcome = tokio::select! {
+            outcome = handshake => outcome,
             () = led_away(&self.spec) => Ok(Err(NotReady::Superseded)),
         };
-        match shaken.unwrap_or(Err(NotReady::Late)) {
-            Ok(Shaken { ready, timings, harvest }) => {
-                lot.tally.started(path);
+        match outcome.unwrap_or(Err(NotReady::Late)) {
+            Ok(Handshaken { ready, timings, harvest }) => {
+                pool.counters.started(path);
                 let concurrency = ready.concurrency.clamp(1, concurrency_max(&self.spec));
                 let (id, streams_bodies, link) = (self.spec.id, ready.streams, driver.link().clone());
                 let instance = LiveInstance { id, concurrency, streams_bodies, link };
@@ -121,51 +121,51 @@ impl Launch {
     }
 
     /// The quickest way to a sandbox of this function's with the runtime in it.
-    async fn board(&self, lot: &Lot) -> Result<Boarded, Fault> {
+    async fn start(&self, pool: &WarmPool) -> Result<Started, Fault> {
         // What waits has the ordinary allowance and lets no debugger in. What cannot be had is refused by the ordinary way,
         // with its reason.
         if self.spec.inspection.is_none()
             && self.spec.settings.limits == Allowance::default()
-            && can_have(self.spec.settings.network, lot.sandboxes.report())
-            && let Some(boarded) = self.board_waiting(lot).await
+            && can_have(self.spec.settings.network, pool.sandboxes.report())
+            && let Some(started) = self.start_warm(pool).await
         {
-            return Ok(boarded);
+            return Ok(started);
         }
         let spec = match &self.spec.inspection {
-            Some(_) => self.kind.inspected_spec(self.spec.sandbox, &self.spec, self.debugger.as_deref()),
-            None => self.kind.spec_of(self.spec.sandbox, &self.spec),
+            Some(_) => self.profile.inspected_spec(self.spec.sandbox, &self.spec, self.debugger.as_deref()),
+            None => self.profile.spec_of(self.spec.sandbox, &self.spec),
         };
-        let mut sandbox = lot.sandboxes.open(spec).await?;
+        let mut sandbox = pool.sandboxes.open(spec).await?;
         let device = sandbox.network.take();
-        let starving = self.kind.found.recipe.start.out_of_memory.clone();
+        let starving = self.profile.found.recipe.start.out_of_memory.clone();
         let (driver, logs) = Driver::new(sandbox, self.clock.clone(), starving)?;
-        Ok(Boarded { driver, logs, path: StartPath::Exec, device })
+        Ok(Started { driver, logs, path: StartPath::Exec, device })
     }
 
-    async fn board_waiting(&self, lot: &Lot) -> Option<Boarded> {
-        while let Some(waiting) = lot.take(&self.kind.key) {
-            if let Some(boarded) = self.assign(lot, waiting, StartPath::Parked).await {
-                return Some(boarded);
+    async fn start_warm(&self, pool: &WarmPool) -> Option<Started> {
+        while let Some(waiting) = pool.take(&self.profile.key) {
+            if let Some(started) = self.assign(pool, waiting, StartPath::Parked).await {
+                return Some(started);
             }
             if self.spec.settings.network == NetworkMode::Egress {
                 // What keeps one from its network keeps all others from theirs, and each try uses one up.
                 return None;
             }
         }
-        match lot.fork(&self.kind).await? {
-            Ok(waiting) => self.assign(lot, waiting, StartPath::Zygote).await,
+        match pool.fork(&self.profile).await? {
+            Ok(waiting) => self.assign(pool, waiting, StartPath::Zygote).await,
             Err(error) => {
-                self.note_fallback(lot, "fork", &error);
+                self.note_fallback(pool, "fork", &error);
                 None
             }
         }
     }
 
-    async fn assign(&self, lot: &Lot, waiting: Waiting, path: StartPath) -> Option<Boarded> {
+    async fn assign(&self, pool: &WarmPool, waiting: WarmInstance, path: StartPath) -> Option<Started> {
         match waiting.assign(self.assignment()).await {
-            Ok((driver, logs, device)) => Some(Boarded { driver, logs, path, device }),
+            Ok((driver, logs, device)) => Some(Started { driver, logs, path, device }),
             Err(error) => {
-                self.note_fallback(lot, "assign", &error);
+                self.note_fallback(pool, "assign", &error);
                 None
             }
         }
@@ -174,7 +174,7 @@ impl Launch {
     fn assignment(&self) -> Assignment {
         let settings = &self.spec.settings;
         Assignment {
-            mounts: self.kind.mounts_of(&self.spec),
+            mounts: self.profile.mounts_of(&self.spec),
             memory_bytes: settings.memory.bytes(),
             cpu_millis: settings.cpu_millis,
             network: settings.network,
@@ -182,20 +182,20 @@ impl Launch {
         }
     }
 
-    fn note_fallback(&self, lot: &Lot, reason: &'static str, error: &PortError) {
-        tracing::debug!(runtime = %self.kind.key.runtime, reason, %error, "an instance starts by a longer way");
-        lot.tally.fell_back(reason);
+    fn note_fallback(&self, pool: &WarmPool, reason: &'static str, error: &PortError) {
+        tracing::debug!(runtime = %self.profile.key.runtime, reason, %error, "an instance starts by a longer way");
+        pool.counters.fell_back(reason);
     }
 
     /// From a running runtime to a ready instance. One that was parked has said hello before.
-    async fn handshake(&self, driver: &mut Driver, boarded: LaunchTimings) -> Result<Shaken, NotReady> {
+    async fn handshake(&self, driver: &mut Driver, started: LaunchTimings) -> Result<Handshaken, NotReady> {
         let opened = Instant::now();
         let level = driver.link().control.level();
         driver.link().outbox.send([Queued::invocation(0, self.init_frames(level).freeze())]);
-        if boarded.path == StartPath::Exec {
+        if started.path == StartPath::Exec {
             hello(driver).await.map_err(NotReady::Stopped)?;
         }
-        let runtime = if boarded.path == StartPath::Exec { opened.elapsed() } else { Duration::ZERO };
+        let runtime = if started.path == StartPath::Exec { opened.elapsed() } else { Duration::ZERO };
         let (mut harvest, mut harvested) = (Vec::new(), 0);
         loop {
             let frame = driver.next_frame().await.map_err(NotReady::Stopped)?;
@@ -214,8 +214,8 @@ impl Launch {
                 FrameKind::Ready => {
                     driver.drain_pipes().await;
                     let import = opened.elapsed() - runtime;
-                    let timings = LaunchTimings { runtime, import, ..boarded };
-                    return Ok(Shaken { ready: head(&frame.payload)?, timings, harvest });
+                    let timings = LaunchTimings { runtime, import, ..started };
+                    return Ok(Handshaken { ready: head(&frame.payload)?, timings, harvest });
                 }
                 FrameKind::Failed => {
                     let error: FunctionError = head(&frame.payload)?;
@@ -240,7 +240,7 @@ impl Launch {
     fn debugger_place(&self, level: IsolationLevel) -> Option<&str> {
         match level {
             IsolationLevel::Process => self.debugger.as_ref()?.to_str(),
-            _ => self.debugger.as_ref().and(self.kind.found.recipe.debugger.target.as_deref()),
+            _ => self.debugger.as_ref().and(self.profile.found.recipe.debugger.target.as_deref()),
         }
     }
 
@@ -250,7 +250,7 @@ impl Launch {
         let mut vars: BTreeMap<&str, &str> = spec.vars.iter().filter(|(name, _)| !name.starts_with(RESERVED)).collect();
         vars.insert("FAAS_FUNCTION", spec.function.as_str());
         vars.insert("FAAS_VERSION", &version);
-        vars.insert("FAAS_RUNTIME", self.kind.found.description.name.as_str());
+        vars.insert("FAAS_RUNTIME", self.profile.found.description.name.as_str());
         let init = InitHead {
             protocol: PROTOCOL_VERSION,
             entrypoint: spec.settings.entrypoint.as_str(),

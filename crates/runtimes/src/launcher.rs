@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::builder::{BuildConfig, BuilderPorts, RuntimesBuilder};
 use crate::installations::Installations;
 use crate::launch::Launch;
-use crate::lot::Lot;
+use crate::warm_pool::WarmPool;
 
 /// What the launcher is told.
 #[derive(Clone, Debug, Default)]
@@ -45,8 +45,8 @@ pub struct RuntimesLauncher {
     installations: Arc<Installations>,
     clock: Arc<dyn Clock>,
     networks: Arc<dyn Networks>,
-    lot: Arc<Lot>,
-    /// Keeps the lot filled.
+    pool: Arc<WarmPool>,
+    /// Keeps the pool filled.
     tending: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -58,8 +58,8 @@ impl RuntimesLauncher {
     pub fn new(ports: RuntimesPorts, config: RuntimesConfig) -> Self {
         let RuntimesPorts { sandboxes, networks, layers, clock, ids } = ports;
         let installations = Arc::new(Installations::new(layers, config.search, config.cache));
-        let lot = Lot::new(sandboxes, Arc::clone(&installations), Arc::clone(&clock), ids, config.parked);
-        Self { installations, clock, networks, lot: Arc::new(lot), tending: Mutex::new(None) }
+        let pool = WarmPool::new(sandboxes, Arc::clone(&installations), Arc::clone(&clock), ids, config.parked);
+        Self { installations, clock, networks, pool: Arc::new(pool), tending: Mutex::new(None) }
     }
 
     /// What installs packages for the same runtimes.
@@ -76,8 +76,8 @@ impl RuntimesLauncher {
 
     /// Begins to keep runtimes waiting, until [`stop`](Self::stop).
     pub fn tend(&self) {
-        let lot = Arc::clone(&self.lot);
-        *self.tending.lock() = Some(tokio::spawn(async move { lot.tend().await }));
+        let pool = Arc::clone(&self.pool);
+        *self.tending.lock() = Some(tokio::spawn(async move { pool.tend().await }));
     }
 
     /// Ends everything that waits. Instances go on, and can still be started.
@@ -88,7 +88,7 @@ impl RuntimesLauncher {
             // Cancelled, which is what was asked for.
             let _ = tending.await;
         }
-        self.lot.clear();
+        self.pool.clear();
     }
 
     /// Seals the layers of a runtime, so that its first launch need not. Takes seconds once, then microseconds.
@@ -96,7 +96,7 @@ impl RuntimesLauncher {
     /// # Errors
     /// The runtime is not here, or the disk failed.
     pub async fn prepare(&self, name: &RuntimeName) -> Result<(), Fault> {
-        self.installations.kind(name, faas_types::limits::MEMORY_MIN).await.map(drop)
+        self.installations.profile(name, faas_types::limits::MEMORY_MIN).await.map(drop)
     }
 }
 
@@ -115,20 +115,20 @@ impl Launcher for RuntimesLauncher {
     }
 
     fn anticipate(&self, wanted: BTreeSet<(RuntimeName, ByteSize)>) {
-        self.lot.want(wanted.into_iter().collect());
+        self.pool.want(wanted.into_iter().collect());
     }
 
     fn starts(&self) -> StartFigures {
-        self.lot.figures()
+        self.pool.figures()
     }
 
     async fn launch(&self, spec: InstanceSpec) -> Result<Launched, Fault> {
-        let kind = self.installations.kind(&spec.settings.runtime, spec.settings.memory).await?;
+        let profile = self.installations.profile(&spec.settings.runtime, spec.settings.memory).await?;
         let debugger = match &spec.inspection {
-            Some(inspection) => self.installations.debugger(&kind, inspection).await?,
+            Some(inspection) => self.installations.debugger(&profile, inspection).await?,
             None => None,
         };
         let (clock, networks) = (self.clock.clone(), self.networks.clone());
-        Launch { kind, spec, debugger, clock, networks }.run(&self.lot).await
+        Launch { profile, spec, debugger, clock, networks }.run(&self.pool).await
     }
 }

@@ -4,13 +4,13 @@
 //! describe itself, a script that prepares its sources, and the shim that serves functions. Nothing here knows a
 //! language by name.
 //!
-//! `discovery` finds installations, `seal` and `closure` turn one into a read-only root layer, `launch` opens a
+//! `discovery` finds installations, `seal` and `shared_libs` turn one into a read-only root layer, `launch` opens a
 //! sandbox over it and shakes hands with the shim, `driver` reads what the instance sends, `streams` and `outbox` are
 //! what its handle and its driver share. `builder` installs packages, in a sandbox of their own. `debugger` lets debuggers into instances of local runs.
 
 mod builder;
 mod channel;
-mod closure;
+mod counters;
 mod debugger;
 mod demand;
 mod discovery;
@@ -23,21 +23,21 @@ mod idle_log;
 mod inbox;
 mod installations;
 mod instance;
-mod kind;
 mod launch;
 mod launcher;
 mod link;
-mod lot;
 mod network;
 mod outbox;
 mod pipes;
 mod publication;
 mod recipe;
 mod reply_head;
+mod runtime_profile;
 mod seal;
+mod shared_libs;
 mod streams;
-mod tally;
-mod waiting;
+mod warm_instance;
+mod warm_pool;
 mod zygotes;
 
 pub use builder::{BuildConfig, BuilderPorts, RuntimesBuilder};

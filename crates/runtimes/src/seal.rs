@@ -10,9 +10,9 @@ use std::time::Instant;
 use faas_ports::{Layers, PortResult};
 use faas_types::Digest;
 
-use crate::closure;
 use crate::discovery::Found;
 use crate::recipe::Recipe;
+use crate::shared_libs;
 
 /// Directories that a sandbox mounts something on.
 const MOUNT_POINTS: [&str; 8] =
@@ -116,7 +116,7 @@ fn build_root(found: &Found, draft: &Path) -> io::Result<()> {
         bytes += copy_tree(&tree.from, sealed, &tree.skip)?;
     }
     let modules = tree.as_ref().map(|(tree, sealed)| (tree.from.as_path(), sealed.as_path()));
-    bytes += closure::copy(draft, &probed.program.from, modules, &found.recipe.seal.libraries)?;
+    bytes += shared_libs::copy(draft, &probed.program.from, modules, &found.recipe.seal.libraries)?;
     if let Some((tree, sealed)) = &tree {
         finish(found, sealed, &format!("/{}", tree.to.display()))?;
     }

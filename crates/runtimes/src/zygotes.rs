@@ -8,7 +8,7 @@ use faas_ports::{Clock, IdSource, PortError, Sandboxes, Zygote};
 use faas_types::RuntimeName;
 use parking_lot::Mutex;
 
-use crate::kind::Kind;
+use crate::runtime_profile::RuntimeProfile;
 
 /// Forks of one zygote share its address layout and hash seed: after so many it is made anew.
 const FORKS_MAX: u32 = 2_000;
@@ -50,9 +50,9 @@ impl Zygotes {
         Self { sandboxes, clock, ids, states: Mutex::default() }
     }
 
-    /// The zygote that runs for a kind. Counts a fork of it.
-    pub(crate) fn running(&self, kind: &Kind) -> Option<Arc<dyn Zygote>> {
-        match self.states.lock().get_mut(&kind.key.runtime)? {
+    /// The zygote that runs for a profile. Counts a fork of it.
+    pub(crate) fn running(&self, profile: &RuntimeProfile) -> Option<Arc<dyn Zygote>> {
+        match self.states.lock().get_mut(&profile.key.runtime)? {
             State::Running { zygote, forks, .. } => {
                 *forks += 1;
                 Some(Arc::clone(zygote))
@@ -61,40 +61,40 @@ impl Zygotes {
         }
     }
 
-    /// Starts the zygote of a kind that has one, unless a fresh one runs or the last failure is too recent.
-    pub(crate) async fn ensure(&self, kind: &Kind) {
+    /// Starts the zygote of a profile that has one, unless a fresh one runs or the last failure is too recent.
+    pub(crate) async fn ensure(&self, profile: &RuntimeProfile) {
         let now = Instant::now();
-        let (is_wanted, failures) = match self.states.lock().get(&kind.key.runtime) {
+        let (is_wanted, failures) = match self.states.lock().get(&profile.key.runtime) {
             Some(State::Running { since, forks, .. }) => (*forks >= FORKS_MAX || now - *since >= AGE_MAX, 0),
             Some(State::Failed { until, times }) => (now >= *until, *times),
             None => (true, 0),
         };
-        let spec = kind.zygote_spec(self.ids.mint(self.clock.now()));
+        let spec = profile.zygote_spec(self.ids.mint(self.clock.now()));
         let (true, Some(spec)) = (is_wanted, spec) else { return };
         match self.sandboxes.zygote(spec).await {
             Ok(zygote) => {
                 let running = State::Running { zygote, since: now, forks: 0, failures };
-                self.states.lock().insert(kind.key.runtime.clone(), running);
+                self.states.lock().insert(profile.key.runtime.clone(), running);
             }
-            Err(error) => self.note_failure(kind, &error),
+            Err(error) => self.note_failure(profile, &error),
         }
     }
 
-    /// Whether the kind's runtime has a zygote at all.
-    pub(crate) fn is_forked(kind: &Kind) -> bool {
-        kind.found.recipe.start.zygote.is_some()
+    /// Whether the profile's runtime has a zygote at all.
+    pub(crate) fn is_forked(profile: &RuntimeProfile) -> bool {
+        profile.found.recipe.start.zygote.is_some()
     }
 
     /// Keeps a zygote that did not do what it was asked for from being asked again.
-    pub(crate) async fn judge(&self, kind: &Kind, zygote: &Arc<dyn Zygote>, error: &PortError) {
+    pub(crate) async fn judge(&self, profile: &RuntimeProfile, zygote: &Arc<dyn Zygote>, error: &PortError) {
         // One that is alive may be innocent: the machine, or the sandbox, may be at fault.
         let dead = tokio::time::timeout(Duration::from_millis(100), zygote.exited()).await.is_ok();
-        let is_current = match self.states.lock().get(&kind.key.runtime) {
+        let is_current = match self.states.lock().get(&profile.key.runtime) {
             Some(State::Running { zygote: current, .. }) => Arc::ptr_eq(current, zygote),
             _ => false,
         };
         if dead && is_current {
-            self.note_failure(kind, error);
+            self.note_failure(profile, error);
         }
     }
 
@@ -103,9 +103,9 @@ impl Zygotes {
         self.states.lock().retain(|runtime, _| wanted(runtime));
     }
 
-    fn note_failure(&self, kind: &Kind, error: &PortError) {
+    fn note_failure(&self, profile: &RuntimeProfile, error: &PortError) {
         let mut states = self.states.lock();
-        let times = match states.get(&kind.key.runtime) {
+        let times = match states.get(&profile.key.runtime) {
             Some(State::Failed { times, .. }) => times.saturating_add(1),
             // One that has served for a while has not failed to start.
             Some(State::Running { since, failures, .. }) if since.elapsed() < TRIAL => failures.saturating_add(1),
@@ -113,8 +113,8 @@ impl Zygotes {
         };
         let pause = BACKOFF.saturating_mul(1 << times.min(10)).min(BACKOFF_MAX);
         if times == 1 {
-            tracing::warn!(runtime = %kind.key.runtime, %error, "a zygote has failed; instances start by themselves");
+            tracing::warn!(runtime = %profile.key.runtime, %error, "a zygote has failed; instances start by themselves");
         }
-        states.insert(kind.key.runtime.clone(), State::Failed { times, until: Instant::now() + pause });
+        states.insert(profile.key.runtime.clone(), State::Failed { times, until: Instant::now() + pause });
     }
 }

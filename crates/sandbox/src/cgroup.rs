@@ -15,7 +15,7 @@ pub(crate) use layout::{Controller, Layout, Version};
 pub(crate) use meter::Meter;
 pub(crate) use sweep::sweep;
 
-use crate::wire::Limits;
+use crate::spawner_protocol::Limits;
 
 /// The cgroup of one sandbox: a directory in each hierarchy. The kernel keeps it; this value only names it.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -2,15 +2,15 @@
 //!
 //! Two phases. *Prepare* needs nothing of what will run: namespaces, cgroup, identity, a fresh `/proc` and `/dev`.
 //! *Furnish* attaches the layers and closes the doors; then the program starts. A parked sandbox (`parking`) waits with
-//! its program running, and gets the function's layers from a process that it keeps for that (`porter`).
+//! its program running, and gets the function's layers from a process that it keeps for that (`assigner`).
 //!
 //! The order within them is forced by the kernel. Layers and the file of network devices are opened first, because they
 //! are reachable only for the user that the server runs as; the switch to the sandbox's own user comes before any file is made in a
 //! new tmpfs, because those want an owner that is mapped; capabilities go when the last mount is done; the filter
 //! comes last, because it refuses most of what happened before.
 
+mod assigner;
 mod devices;
-mod ferry;
 mod files;
 mod init;
 mod limits;
@@ -19,7 +19,7 @@ mod network;
 mod parking;
 mod plain;
 mod plan;
-mod porter;
+mod port_forward;
 mod privileges;
 mod probe;
 mod procfs;
@@ -33,17 +33,17 @@ use libc::sock_filter;
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use rustix::thread::UnshareFlags;
 
-pub(crate) use ferry::{Crossing, Landing};
+pub(crate) use assigner::{AssignOutcome, Order};
 pub(crate) use mounts::detached_layer;
 pub(crate) use plan::Plan;
-pub(crate) use porter::{Delivery, Order};
+pub(crate) use port_forward::{ConnectReply, ConnectRequest};
 pub(crate) use privileges::{LOCKED, drop_capabilities, keep_over_setuid};
 pub(crate) use probe::{Finding, ProbeTargets};
 pub(crate) use procfs::existing_masks;
 
 use crate::problem::{During, Problem, Step};
+use crate::spawner_protocol::{Confinement, Handover, send};
 use crate::sys;
-use crate::wire::{Confinement, Handover, send};
 
 /// The user and group inside every sandbox.
 pub(crate) const INSIDE_ID: u32 = 1000;
@@ -57,7 +57,7 @@ pub(crate) struct Inheritance {
     pub(crate) exit: File,
     /// The `cgroup.procs` files to join. Empty when the clone itself did that.
     pub(crate) entrances: Vec<File>,
-    /// What a network device can be made of: from the set-up until a porter has it or its device is with the server.
+    /// What a network device can be made of: from the set-up until an assigner has it or its device is with the server.
     pub(crate) tun: Option<OwnedFd>,
 }
 
@@ -145,14 +145,14 @@ fn wait_for_identity(go: &mut File) -> Result<(), Problem> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).during(Step::Identity)
 }
 
-/// The device goes to the server by the way that the ferry uses afterwards.
+/// The device goes to the server over the socket that port forwarding uses afterwards.
 fn bring_up_network(plan: &Plan, inheritance: &mut Inheritance) -> Result<(), Problem> {
     let tun = inheritance.tun.take();
     network::bring_up(plan.network, tun.as_ref().map(AsFd::as_fd))?;
     if let (Some(order), Some(tun)) = (&inheritance.handover.order, &tun) {
-        send(order.as_fd(), &Delivery::Ok(()), &[tun.as_fd()]).during(Step::Network)?;
+        send(order.as_fd(), &AssignOutcome::Ok(()), &[tun.as_fd()]).during(Step::Network)?;
     }
-    if !plan.ferry {
+    if !plan.port_forward {
         inheritance.handover.order = None;
     }
     Ok(())

@@ -4,19 +4,19 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use faas_ports::{PortError, PortResult, Residents, SandboxControl, SandboxExit, SandboxUsage};
+use faas_ports::{PortError, PortResult, ProcessCount, SandboxControl, SandboxExit, SandboxUsage};
 use faas_types::IsolationLevel;
 
 use crate::cgroup::Meter;
-use crate::ferry::Ferry;
-use crate::link::Opened;
 use crate::passing::Passing;
+use crate::port_forward::PortForward;
+use crate::spawner_client::Opened;
 
 /// Kills the sandbox when dropped, by what it holds.
 pub(crate) struct LinuxControl {
     opened: Opened,
     level: IsolationLevel,
-    ferry: Option<Ferry>,
+    port_forward: Option<PortForward>,
     /// Who does not count as part of the function.
     pub(crate) passing: Arc<Passing>,
     /// Opened by the first question; it comes after every run.
@@ -27,12 +27,12 @@ pub(crate) struct LinuxControl {
 
 impl LinuxControl {
     pub(crate) fn new(opened: Opened, level: IsolationLevel) -> Self {
-        Self { opened, level, ferry: None, passing: Arc::default(), meter: OnceLock::new() }
+        Self { opened, level, port_forward: None, passing: Arc::default(), meter: OnceLock::new() }
     }
 
     /// The same with a way to what listens inside.
-    pub(crate) fn with(self, ferry: Option<Ferry>) -> Self {
-        Self { ferry, ..self }
+    pub(crate) fn with(self, port_forward: Option<PortForward>) -> Self {
+        Self { port_forward, ..self }
     }
 
     fn meter(&self) -> &Meter {
@@ -62,19 +62,19 @@ impl SandboxControl for LinuxControl {
         u32::try_from(inside.len() - self.passing.among(&inside)).ok()
     }
 
-    fn residents(&self) -> Option<Residents> {
+    fn process_count(&self) -> Option<ProcessCount> {
         let cgroup = self.opened.cgroup.as_ref()?;
         let inside = cgroup.processes()?;
         let passing = self.passing.among(&inside);
         // Afterwards, so that one that leaves in between makes the figure too low, which only costs a closer look.
         let threads = cgroup.threads()?;
         let count = |all: usize| u32::try_from(all.saturating_sub(passing)).ok();
-        Some(Residents { processes: count(inside.len())?, threads: count(threads)? })
+        Some(ProcessCount { processes: count(inside.len())?, threads: count(threads)? })
     }
 
     async fn connect(&self, port: u16) -> PortResult<OwnedFd> {
-        match &self.ferry {
-            Some(ferry) => ferry.connect(port).await,
+        match &self.port_forward {
+            Some(port_forward) => port_forward.connect(port).await,
             None => Err(PortError::Closed("the way into the sandbox")),
         }
     }

@@ -12,12 +12,12 @@ use faas_types::{Feature, IsolationLevel, IsolationReport, NetworkMode, Probe};
 use crate::cgroup::{Controller, Layout};
 use crate::child::{Finding, ProbeTargets};
 use crate::config::{SandboxConfig, SpawnerCommand};
-use crate::link::Link;
 use crate::network_process::LinuxNetworkProcesses;
 use crate::problem::{OpenError, Step};
 use crate::sandboxes::launch;
+use crate::spawner_client::SpawnerClient;
+use crate::spawner_protocol::{Confinement, Limits, OpenRequest, Program};
 use crate::sys;
-use crate::wire::{Confinement, Limits, OpenRequest, Program};
 
 /// All attempts together must end within this time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ const LIMITS: Limits = Limits {
 };
 
 /// Runs the probes.
-pub(crate) async fn examine(link: &Link, config: &SandboxConfig) -> PortResult<IsolationReport> {
+pub(crate) async fn examine(link: &SpawnerClient, config: &SandboxConfig) -> PortResult<IsolationReport> {
     let root =
         ProbeRoot::make(&config.data_dir).map_err(|error| PortError::io("making the root of the probes", error))?;
     let targets = targets(&root).map_err(|error| PortError::io("reading our own namespaces", error))?;
@@ -47,7 +47,7 @@ pub(crate) async fn examine(link: &Link, config: &SandboxConfig) -> PortResult<I
         cwd: PathBuf::from("/"),
         limits: LIMITS,
         network: NetworkMode::None,
-        ferry: false,
+        port_forward: false,
         parked: false,
     };
     let network = egress(link, request.clone(), config.network.clone());
@@ -72,7 +72,7 @@ pub(crate) async fn examine(link: &Link, config: &SandboxConfig) -> PortResult<I
     Ok(IsolationReport { level: report.level.min(config.level_max), ..report })
 }
 
-async fn attempt(link: &Link, request: OpenRequest) -> Result<Vec<Finding>, OpenError> {
+async fn attempt(link: &SpawnerClient, request: OpenRequest) -> Result<Vec<Finding>, OpenError> {
     let probing = async {
         let sandbox = launch(link, request, IsolationLevel::Process).await?;
         Ok(collect(sandbox).await?)
@@ -83,7 +83,7 @@ async fn attempt(link: &Link, request: OpenRequest) -> Result<Vec<Finding>, Open
 
 /// Whether a sandbox can have a network: opens one that has a device, whose program tries nothing, and starts the process
 /// that speaks for it.
-async fn egress(link: &Link, request: OpenRequest, process: Option<SpawnerCommand>) -> Probe {
+async fn egress(link: &SpawnerClient, request: OpenRequest, process: Option<SpawnerCommand>) -> Probe {
     let Program::Probe(targets) = request.program else { unreachable!("a probe's request runs a probe") };
     let program = Program::Probe(ProbeTargets { features: Vec::new(), ..targets });
     let request = OpenRequest { name: "probe-network".to_owned(), program, network: NetworkMode::Egress, ..request };

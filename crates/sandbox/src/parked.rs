@@ -7,27 +7,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faas_ports::{Assignment, Barrier, NetworkDevice, ParkedSandbox, PortError, PortResult};
+use faas_ports::{Assigner, Assignment, NetworkDevice, ParkedSandbox, PortError, PortResult};
 use faas_types::{IsolationLevel, NetworkMode};
 use rustix::net::SocketType;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::cgroup::Cgroup;
-use crate::child::{Delivery, Order, detached_layer};
+use crate::child::{AssignOutcome, Order, detached_layer};
 use crate::control::LinuxControl;
-use crate::link::Link;
 use crate::pair::pair;
 use crate::passing::Passing;
 use crate::problem::{During, OpenError, Problem, Step};
 use crate::sandboxes::{admit, ends, network_device, on_host, order_socket, settled};
-use crate::wire::{Limits, OpenRequest, receive, send, send_bytes};
+use crate::spawner_client::SpawnerClient;
+use crate::spawner_protocol::{Limits, OpenRequest, receive, send, send_bytes};
 
-/// A porter needs microseconds.
+/// An assigner needs microseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The order that a parked sandbox's porter waits for.
-struct LinuxBarrier {
+/// The socket to a parked sandbox's assigner, which waits for one order.
+struct LinuxAssigner {
     order: AsyncFd<OwnedFd>,
     /// The first one inside.
     process: Arc<OwnedFd>,
@@ -47,7 +47,7 @@ pub(crate) struct Parent<'a> {
 
 /// Opens a sandbox that waits. Its program is a fork when a zygote is given.
 pub(crate) async fn park(
-    link: &Link,
+    link: &SpawnerClient,
     request: OpenRequest,
     level: IsolationLevel,
     zygote: Option<Parent<'_>>,
@@ -79,8 +79,8 @@ pub(crate) async fn park(
     let control = LinuxControl::new(opened, level);
     let passing = Arc::clone(&control.passing);
     let sandbox = settled(control, ends).await?;
-    let barrier = LinuxBarrier { order, process, cgroup, passing, limits, level };
-    Ok(ParkedSandbox { sandbox, barrier: Box::new(barrier) })
+    let assigner = LinuxAssigner { order, process, cgroup, passing, limits, level };
+    Ok(ParkedSandbox { sandbox, assigner: Box::new(assigner) })
 }
 
 // === impl Parent ===
@@ -95,20 +95,20 @@ impl Parent<'_> {
     }
 }
 
-// === impl LinuxBarrier ===
+// === impl LinuxAssigner ===
 
-impl LinuxBarrier {
+impl LinuxAssigner {
     async fn deliver(&self, order: &Order, mounts: &[OwnedFd], wanted: &Limits) -> PortResult<Option<NetworkDevice>> {
         let failed = |error: std::io::Error| PortError::failed("assigning a parked sandbox", error);
         let fds: Vec<BorrowedFd<'_>> = mounts.iter().map(AsFd::as_fd).collect();
         let sending = self.order.async_io(Interest::WRITABLE, |socket| send(socket.as_fd(), order, &fds));
         sending.await.map_err(failed)?;
-        // While the porter is at work.
+        // While the assigner is at work.
         if let Some(cgroup) = &self.cgroup {
             cgroup.adjust(&self.limits, wanted).during(Step::CreateCgroup)?;
             self.passing.note(cgroup.processes().unwrap_or_default());
         }
-        let answer = self.order.async_io(Interest::READABLE, |socket| receive::<Delivery>(socket.as_fd())).await;
+        let answer = self.order.async_io(Interest::READABLE, |socket| receive::<AssignOutcome>(socket.as_fd())).await;
         match answer.map_err(failed)? {
             Some((delivery, fds)) => {
                 delivery?;
@@ -121,8 +121,8 @@ impl LinuxBarrier {
 }
 
 #[async_trait]
-impl Barrier for LinuxBarrier {
-    async fn lift(self: Box<Self>, assignment: Assignment) -> PortResult<Option<NetworkDevice>> {
+impl Assigner for LinuxAssigner {
+    async fn assign(self: Box<Self>, assignment: Assignment) -> PortResult<Option<NetworkDevice>> {
         admit(self.level, assignment.min_isolation)?;
         let Assignment { memory_bytes, cpu_millis, .. } = assignment;
         let limits = Limits { memory_bytes, cpu_millis, ..self.limits };

@@ -1,4 +1,4 @@
-//! Processes that are in a sandbox's cgroup only while it is filled: the porter, and the first of the processes that a
+//! Processes that are in a sandbox's cgroup only while it is filled: the assigner, and the first of the processes that a
 //! zygote's fork goes through.
 //!
 //! On a busy machine they may be there longer than the function takes to get ready, even though their work is done.

@@ -19,19 +19,19 @@ use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 use tokio::sync::Mutex;
 
-use crate::child::{Delivery, detached_layer};
+use crate::child::{AssignOutcome, detached_layer};
 use crate::config::SandboxConfig;
 use crate::control::LinuxControl;
 use crate::doctor;
-use crate::ferry::Ferry;
-use crate::link::Link;
 use crate::lock;
-use crate::outside;
 use crate::pair::pair;
 use crate::parked::park;
+use crate::path_translation;
+use crate::port_forward::PortForward;
 use crate::problem::{OpenError, Problem};
+use crate::spawner_client::SpawnerClient;
+use crate::spawner_protocol::{Confinement, Handover, OpenRequest, Program, Settings, parse_status, receive};
 use crate::sys;
-use crate::wire::{Confinement, Handover, OpenRequest, Program, Settings, parse_status, receive};
 use crate::zygote::LinuxZygote;
 
 /// From the first process to the program; far more than it ever takes.
@@ -41,7 +41,7 @@ const SET_UP_PATIENCE: Duration = Duration::from_secs(20);
 pub struct LinuxSandboxes {
     config: SandboxConfig,
     /// Replaced when the spawner has died.
-    link: Mutex<Arc<Link>>,
+    link: Mutex<Arc<SpawnerClient>>,
     report: IsolationReport,
     /// Whether sandboxes can be opened ahead of time and be as strong as others.
     parks: bool,
@@ -80,7 +80,7 @@ impl LinuxSandboxes {
         link.stop().await;
     }
 
-    async fn link(&self) -> PortResult<Arc<Link>> {
+    async fn link(&self) -> PortResult<Arc<SpawnerClient>> {
         let mut link = self.link.lock().await;
         if self.stopped.load(Ordering::Acquire) {
             return Err(PortError::Closed("sandbox spawner"));
@@ -128,7 +128,7 @@ impl Sandboxes for LinuxSandboxes {
         }
         let request = request(spec)?;
         let request = if plain {
-            outside::translate(OpenRequest { confinement: Confinement::Plain, ..request })
+            path_translation::translate(OpenRequest { confinement: Confinement::Plain, ..request })
         } else {
             request
         };
@@ -177,16 +177,16 @@ pub(crate) fn request(spec: SandboxSpec) -> PortResult<OpenRequest> {
         cwd: spec.cwd,
         limits: spec.limits.into(),
         network: spec.network,
-        ferry: spec.ferry,
+        port_forward: spec.port_forward,
         parked: false,
     })
 }
 
-async fn connect(config: &SandboxConfig) -> PortResult<Link> {
+async fn connect(config: &SandboxConfig) -> PortResult<SpawnerClient> {
     let cgroup_name = cgroup_name(config).map_err(|error| PortError::io("identifying the data directory", error))?;
     let settings = Settings { cgroup_name };
     let lock = lock::take(&config.data_dir).await?;
-    Link::start(&config.spawner, settings, lock).await
+    SpawnerClient::start(&config.spawner, settings, lock).await
 }
 
 /// Names the cgroups after the data directory itself rather than its path, which may be another directory's elsewhere.
@@ -201,12 +201,16 @@ fn cgroup_name(config: &SandboxConfig) -> io::Result<String> {
 
 /// Opens a sandbox and waits until its program runs. One that is killed before looks like one whose program ended at
 /// once: the channel is closed and the exit tells the signal.
-pub(crate) async fn launch(link: &Link, request: OpenRequest, level: IsolationLevel) -> Result<OpenSandbox, OpenError> {
+pub(crate) async fn launch(
+    link: &SpawnerClient,
+    request: OpenRequest,
+    level: IsolationLevel,
+) -> Result<OpenSandbox, OpenError> {
     let (ends, mut handover) = ends(SocketType::STREAM)?;
-    let (is_confined, ferry) = (request.confinement == Confinement::Sandbox, request.ferry);
+    let (is_confined, port_forward) = (request.confinement == Confinement::Sandbox, request.port_forward);
     let is_networked = is_confined && request.network == NetworkMode::Egress;
     let mut order = None;
-    if is_confined && (ferry || is_networked) {
+    if is_confined && (port_forward || is_networked) {
         let (ours, inner) = order_socket()?;
         (order, handover.order) = (Some(ours), Some(inner));
     }
@@ -220,15 +224,15 @@ pub(crate) async fn launch(link: &Link, request: OpenRequest, level: IsolationLe
         Some(order) if is_networked => Some(device(order, &pidfd).await?),
         _ => None,
     };
-    let ferry = ferry.then(|| order.map_or(Ferry::Host, Ferry::inside));
-    let control = Box::new(control.with(ferry));
+    let port_forward = port_forward.then(|| order.map_or(PortForward::Host, PortForward::inside));
+    let control = Box::new(control.with(port_forward));
     Ok(OpenSandbox { channel, stdout, stderr, control, network })
 }
 
 /// Takes the device that a sandbox sends out when it is set up or assigned.
 pub(crate) async fn device(order: &AsyncFd<OwnedFd>, process: &OwnedFd) -> PortResult<NetworkDevice> {
     let failed = |error: io::Error| PortError::failed("taking the network device of a sandbox", error);
-    let answer = order.async_io(Interest::READABLE, |order| receive::<Delivery>(order.as_fd())).await;
+    let answer = order.async_io(Interest::READABLE, |order| receive::<AssignOutcome>(order.as_fd())).await;
     match answer.map_err(failed)? {
         Some((delivery, fds)) => {
             delivery?;

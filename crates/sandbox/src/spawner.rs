@@ -3,10 +3,10 @@
 //! The server has many threads and must not fork anything that goes on to run code; it asks this process over a
 //! socket. When the server goes away, however it does, the socket closes and every sandbox is killed.
 
+mod factory;
 mod files;
 mod identity;
-mod nursery;
-mod resident;
+mod sandbox_process;
 mod users;
 
 use std::collections::HashMap;
@@ -20,12 +20,12 @@ use rustix::thread::set_thread_groups;
 
 use crate::cgroup::{Layout, sweep};
 use crate::lock;
+use crate::orphan_reaper;
 use crate::problem::{During, Step};
-use crate::strays;
+use crate::spawner_protocol::{Confinement, Event, Handover, OpenRequest, Request, receive, send};
 use crate::sys;
-use crate::wire::{Confinement, Event, Handover, OpenRequest, Request, receive, send};
-use nursery::Nursery;
-use resident::{Leaving, Resident};
+use factory::SandboxFactory;
+use sandbox_process::{Leaving, SandboxProcess};
 pub(crate) use users::NETWORK_USER;
 
 /// How often the removal of a cgroup is tried again while the last process inside is going away.
@@ -40,8 +40,8 @@ struct Spawner {
     #[expect(dead_code, reason = "held for what it locks")]
     lock: File,
     epoll: OwnedFd,
-    nursery: Nursery,
-    residents: HashMap<u64, Resident>,
+    factory: SandboxFactory,
+    sandboxes: HashMap<u64, SandboxProcess>,
     leaving: Vec<Leaving>,
 }
 
@@ -103,8 +103,8 @@ impl Spawner {
             control,
             lock,
             epoll,
-            nursery: Nursery::new(layout, &settings.cgroup_name),
-            residents: HashMap::new(),
+            factory: SandboxFactory::new(layout, &settings.cgroup_name),
+            sandboxes: HashMap::new(),
             leaving: Vec::new(),
         })
     }
@@ -126,7 +126,7 @@ impl Spawner {
                         Some((Request::Open(request), fds)) => self.open(*request, fds)?,
                         Some((Request::Configure(_), _)) => {}
                     },
-                    request => self.bury(request)?,
+                    request => self.reap(request)?,
                 }
             }
             self.announce_departures()?;
@@ -136,13 +136,13 @@ impl Spawner {
     fn open(&mut self, request: OpenRequest, fds: Vec<OwnedFd>) -> io::Result<()> {
         let number = request.request;
         let handover = Handover::try_from(fds).during(Step::Request);
-        match handover.and_then(|handover| self.nursery.launch(request, handover)) {
-            Ok(resident) => {
+        match handover.and_then(|handover| self.factory.launch(request, handover)) {
+            Ok(sandbox) => {
                 let token = epoll::EventData::new_u64(number);
-                epoll::add(&self.epoll, &resident.child.pidfd, token, epoll::EventFlags::IN)?;
-                let opened = Event::Opened { request: number, cgroup: resident.cgroup.clone() };
-                send(self.control.as_fd(), &opened, &[resident.child.pidfd.as_fd()])?;
-                self.residents.insert(number, resident);
+                epoll::add(&self.epoll, &sandbox.child.pidfd, token, epoll::EventFlags::IN)?;
+                let opened = Event::Opened { request: number, cgroup: sandbox.cgroup.clone() };
+                send(self.control.as_fd(), &opened, &[sandbox.child.pidfd.as_fd()])?;
+                self.sandboxes.insert(number, sandbox);
                 Ok(())
             }
             Err(problem) => send(self.control.as_fd(), &Event::Refused { request: number, problem }, &[]),
@@ -150,15 +150,15 @@ impl Spawner {
     }
 
     /// The first process of a sandbox has ended, and with it all others.
-    fn bury(&mut self, request: u64) -> io::Result<()> {
-        let Some(resident) = self.residents.remove(&request) else { return Ok(()) };
-        epoll::delete(&self.epoll, &resident.child.pidfd)?;
-        self.nursery.free(resident.slot);
-        let confinement = resident.confinement;
-        self.leaving.push(resident.bury(request)?);
+    fn reap(&mut self, request: u64) -> io::Result<()> {
+        let Some(sandbox) = self.sandboxes.remove(&request) else { return Ok(()) };
+        epoll::delete(&self.epoll, &sandbox.child.pidfd)?;
+        self.factory.free(sandbox.slot);
+        let confinement = sandbox.confinement;
+        self.leaving.push(sandbox.reap(request)?);
         if confinement == Confinement::Plain {
             // What a killed keeper left is now below this process; what lives belongs to a keeper.
-            strays::end(|pid| self.residents.values().any(|resident| resident.child.pid == pid));
+            orphan_reaper::kill_descendants(|pid| self.sandboxes.values().any(|sandbox| sandbox.child.pid == pid));
         }
         Ok(())
     }
@@ -172,19 +172,19 @@ impl Spawner {
 
     /// Leaves nothing behind when the server has gone.
     fn clear_out(&mut self) {
-        for resident in self.residents.values() {
-            resident.kill();
+        for sandbox in self.sandboxes.values() {
+            sandbox.kill();
         }
-        for (request, resident) in self.residents.drain() {
-            if let Ok(leaving) = resident.bury(request) {
+        for (request, sandbox) in self.sandboxes.drain() {
+            if let Ok(leaving) = sandbox.reap(request) {
                 self.leaving.push(leaving);
             }
         }
-        strays::end(|_| false);
+        orphan_reaper::kill_descendants(|_| false);
         while !self.leaving.is_empty() {
             self.leaving.retain_mut(|leaving| !leaving.try_remove());
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        self.nursery.layout.remove();
+        self.factory.layout.remove();
     }
 }

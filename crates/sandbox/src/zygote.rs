@@ -14,15 +14,15 @@ use tokio::sync::watch;
 
 use crate::child::{INSIDE_ID, LOCKED};
 use crate::control::LinuxControl;
-use crate::link::Link;
 use crate::parked::{Parent, park};
 use crate::sandboxes::{ends, request, settled};
-use crate::wire::{Confinement, OpenRequest, Program, send_bytes};
+use crate::spawner_client::SpawnerClient;
+use crate::spawner_protocol::{Confinement, OpenRequest, Program, send_bytes};
 use crate::{seccomp, sys};
 
 /// A running zygote. Killed when dropped.
 pub(crate) struct LinuxZygote {
-    link: Arc<Link>,
+    link: Arc<SpawnerClient>,
     socket: AsyncFd<OwnedFd>,
     control: Box<dyn SandboxControl>,
     exit: watch::Receiver<Option<SandboxExit>>,
@@ -37,7 +37,11 @@ const WORDS: usize = 4096;
 
 impl LinuxZygote {
     /// Starts it, and tells it how its forks must confine themselves.
-    pub(crate) async fn start(link: Arc<Link>, request: OpenRequest, level: IsolationLevel) -> PortResult<Self> {
+    pub(crate) async fn start(
+        link: Arc<SpawnerClient>,
+        request: OpenRequest,
+        level: IsolationLevel,
+    ) -> PortResult<Self> {
         let request = OpenRequest { confinement: Confinement::Zygote, ..request };
         let (ends, handover) = ends(SocketType::SEQPACKET)?;
         let opened = link.open(request, &handover.borrow()).await?;

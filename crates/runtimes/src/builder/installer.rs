@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 use faas_ports::Layers;
 use faas_types::{Code, Digest, Fault, PythonInstaller};
 
-use crate::closure;
 use crate::discovery::{Found, Stamp, is_elf};
 use crate::recipe::Build;
 use crate::seal::{TOOL_PLACES, copy_file, copy_tree, finish, require_absolute, sealed, write};
+use crate::shared_libs;
 
 /// Where the installer appears inside.
 pub(super) const PLACE: &str = "/opt/installer";
@@ -25,7 +25,7 @@ pub(super) struct Installer {
 }
 
 /// The layers that a build stands on.
-pub(super) struct Station {
+pub(super) struct BuildRoot {
     pub(super) root: PathBuf,
     pub(super) program: PathBuf,
     pub(super) installer: PathBuf,
@@ -123,9 +123,9 @@ impl Installer {
     }
 }
 
-// === impl Station ===
+// === impl BuildRoot ===
 
-impl Station {
+impl BuildRoot {
     /// The layers of a runtime's builds; seals what is not there yet.
     pub(super) async fn sealed(
         installer: Installer,
@@ -178,7 +178,7 @@ async fn tools(found: &Found, build: &Build, root: &Path, layers: &dyn Layers) -
 fn tool(tool: &str, root: &Path) -> Option<(String, PathBuf, Stamp)> {
     let (name, programs) = tool.split_once('=').unwrap_or((tool, tool));
     let places = programs.split(' ').flat_map(|program| TOOL_PLACES.map(|place| Path::new(place).join(program)));
-    let path = places.filter_map(|path| fs::canonicalize(path).ok()).find(|path| closure::runs_on(root, path))?;
+    let path = places.filter_map(|path| fs::canonicalize(path).ok()).find(|path| shared_libs::runs_on(root, path))?;
     Some((name.to_owned(), path.clone(), Stamp::of(&path)?))
 }
 

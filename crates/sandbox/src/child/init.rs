@@ -8,17 +8,17 @@ use std::os::fd::{AsFd, AsRawFd};
 use rustix::fs::{Mode, OFlags};
 
 use super::plan::Main;
-use super::{Inheritance, Plan, ferry, limits, probe, report};
+use super::{Inheritance, Plan, limits, port_forward, probe, report};
 use crate::problem::{During, Problem, Step};
+use crate::spawner_protocol::{Confinement, Limits};
 use crate::sys;
-use crate::wire::{Confinement, Limits};
 
 /// Runs the program as a child. When it ends, this process ends, and the kernel kills whatever else is inside.
 pub(super) fn run(plan: &Plan, mut inheritance: Inheritance) -> ! {
     if let Some(order) = inheritance.handover.order.take() {
         // SAFETY: as below.
         match unsafe { sys::fork() } {
-            Ok(None) => ferry::run(order),
+            Ok(None) => port_forward::run(order),
             Ok(Some(_)) => {}
             Err(error) => report(&inheritance.handover.status, &Problem::new(Step::Init, "", &error)),
         }
@@ -77,7 +77,7 @@ pub(super) fn start(plan: &Plan, inheritance: &Inheritance) -> Result<(), Proble
         Main::Exec { argv, env } => {
             let mut limits = plan.limits;
             if plan.is_parked || plan.confinement == Confinement::Zygote {
-                // The porter lowers what follows from it. A limit once lowered can never be raised.
+                // The assigner lowers what follows from it. A limit once lowered can never be raised.
                 limits.memory_bytes = u64::MAX >> 1;
             }
             limits::apply(&limits, plan.has_memory_cgroup).during(Step::Limits)?;

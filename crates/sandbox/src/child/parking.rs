@@ -1,8 +1,8 @@
 //! A sandbox that is opened before it is known for whom.
 //!
 //! Everything is as in any other sandbox, the program included, but for the layers of the function. One process more
-//! waits inside for them: the porter, the only one that still has capabilities (in the sandbox's user namespace). See
-//! `porter`.
+//! waits inside for them: the assigner, the only one that still has capabilities (in the sandbox's user namespace). See
+//! `assigner`.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use libc::sock_filter;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use super::plan::Main;
-use super::{Inheritance, Plan, die_with_the_spawner, init, porter, privileges, report};
+use super::{Inheritance, Plan, assigner, die_with_the_spawner, init, privileges, report};
 use crate::problem::{During, Problem, Step};
 use crate::sys;
 
@@ -34,7 +34,7 @@ fn settle(plan: &Plan, inheritance: &mut Inheritance, filter: &[sock_filter]) ->
     let order = order.ok_or(std::io::ErrorKind::InvalidInput).during(Step::Request)?;
     // SAFETY: this process has a single thread.
     if unsafe { sys::fork() }.during(Step::Init)?.is_none() {
-        porter::run(order, tun, main);
+        assigner::run(order, tun, main);
     }
     drop((order, tun));
     privileges::drop_all(filter)?;

@@ -14,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, wait};
 
 use super::{Inheritance, Plan, die_with_the_spawner, files, init, report};
 use crate::problem::{During, Problem, Step};
-use crate::{strays, sys};
+use crate::{orphan_reaper, sys};
 
 /// How often orphans are reaped while nothing else happens.
 const ROUND: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -32,7 +32,7 @@ pub(crate) fn run(plan: &Plan, inheritance: Inheritance) -> ! {
 
 fn start(plan: &Plan, inheritance: &Inheritance) -> Result<i32, Problem> {
     files::close_others(inheritance).during(Step::Files)?;
-    strays::adopt().during(Step::Init)?;
+    orphan_reaper::adopt_orphans().during(Step::Init)?;
     // SAFETY: this process was forked from a single-threaded one and has started no thread.
     match unsafe { sys::fork() }.during(Step::Init)? {
         Some(main) => Ok(main),
@@ -64,7 +64,7 @@ fn keep(main: i32, inheritance: Inheritance) -> io::Result<()> {
             }
         }
     }
-    strays::end(|_| false);
+    orphan_reaper::kill_descendants(|_| false);
     if let Some(status) = ended {
         // When the spawner has gone, nobody wants to know.
         let _ = exit.write_all(&status.to_ne_bytes());

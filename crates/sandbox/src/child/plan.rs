@@ -8,7 +8,7 @@ use faas_types::NetworkMode;
 
 use super::ProbeTargets;
 use crate::problem::{During, Problem, Step};
-use crate::wire::{Confinement, Limits, OpenRequest, Program};
+use crate::spawner_protocol::{Confinement, Limits, OpenRequest, Program};
 
 /// One sandbox's set-up. Made before the clone: the child only walks through it.
 pub(crate) struct Plan {
@@ -21,7 +21,7 @@ pub(crate) struct Plan {
     pub(super) limits: Limits,
     pub(super) network: NetworkMode,
     /// Whether its loopback interface can be reached by the server.
-    pub(super) ferry: bool,
+    pub(super) port_forward: bool,
     pub(super) is_parked: bool,
     /// Whether a cgroup limits the memory of the tree; otherwise each process is limited as far as that goes.
     pub(super) has_memory_cgroup: bool,
@@ -55,7 +55,7 @@ impl Plan {
             program: Main::new(request.program)?,
             limits,
             network: request.network,
-            ferry: request.ferry,
+            port_forward: request.port_forward,
             is_parked: request.parked,
             has_memory_cgroup,
             masks: masks.to_vec(),

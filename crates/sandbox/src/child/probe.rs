@@ -11,8 +11,8 @@ use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::INSIDE_ID;
+use crate::spawner_protocol::{Limits, send_bytes};
 use crate::sys;
-use crate::wire::{Limits, send_bytes};
 
 /// What the probe must not reach.
 #[derive(Clone, Debug, Serialize, Deserialize)]

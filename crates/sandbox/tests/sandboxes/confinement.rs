@@ -195,8 +195,8 @@ fn refusals(lab: &Lab) -> Result<()> {
 pub(crate) const INSIDE_PORT: u16 = 47_209;
 
 /// A sandbox whose program listens on its loopback interface.
-pub(crate) async fn answering(lab: &Lab, mut spec: SandboxSpec, ferry: bool) -> Result<OpenSandbox> {
-    (spec.network, spec.ferry) = (NetworkMode::Loopback, ferry);
+pub(crate) async fn answering(lab: &Lab, mut spec: SandboxSpec, port_forward: bool) -> Result<OpenSandbox> {
+    (spec.network, spec.port_forward) = (NetworkMode::Loopback, port_forward);
     let sandbox = lab.sandboxes.open(spec).await?;
     let mut channel = File::from(sandbox.channel.try_clone()?);
     tokio::task::spawn_blocking(move || channel.read_exact(&mut [0])).await??;
@@ -206,7 +206,10 @@ pub(crate) async fn answering(lab: &Lab, mut spec: SandboxSpec, ferry: bool) -> 
 fn a_ferry_reaches_what_listens_inside(lab: &Lab) -> Result<()> {
     lab.block_on(async {
         let sandbox = answering(lab, lab.spec(&["answer", &INSIDE_PORT.to_string()]), true).await?;
-        ensure!(std::net::TcpStream::connect(("127.0.0.1", INSIDE_PORT)).is_err(), "it is reached without the ferry");
+        ensure!(
+            std::net::TcpStream::connect(("127.0.0.1", INSIDE_PORT)).is_err(),
+            "it is reached without port forwarding"
+        );
         ensure!(sandbox.control.connect(INSIDE_PORT + 1).await.is_err(), "nobody listens there");
         let mut stream = std::net::TcpStream::from(sandbox.control.connect(INSIDE_PORT).await?);
         let mut said = String::new();

@@ -141,7 +141,7 @@ pub(crate) fn guest_spec(root: &Path, arguments: &[&str]) -> SandboxSpec {
             open_files: 64,
         },
         network: NetworkMode::None,
-        ferry: false,
+        port_forward: false,
         min_isolation: IsolationLevel::Partial,
     }
 }

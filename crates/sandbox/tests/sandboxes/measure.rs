@@ -54,9 +54,9 @@ fn report_networks(lab: &Lab) -> Result<()> {
                 sandbox.control.kill();
                 sandbox.control.wait().await;
                 ended[index].push(start.elapsed());
-                let ParkedSandbox { sandbox, barrier } = lab.sandboxes.park(lab.spec(&["sleep"])).await?;
+                let ParkedSandbox { sandbox, assigner } = lab.sandboxes.park(lab.spec(&["sleep"])).await?;
                 let start = Instant::now();
-                let device = barrier.lift(ways::assignment(&spec)).await?;
+                let device = assigner.assign(ways::assignment(&spec)).await?;
                 lifted[index].push(start.elapsed());
                 drop(device);
                 sandbox.control.kill();

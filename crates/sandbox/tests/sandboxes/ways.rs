@@ -59,16 +59,16 @@ pub(crate) async fn open(lab: &Lab, way: Way, spec: SandboxSpec) -> Result<OpenS
     let assignment = assignment(&spec);
     let (id, words) = (spec.id.to_string(), spec.argv[2..].to_vec());
     let blank = blank(spec);
-    let ParkedSandbox { mut sandbox, barrier } = match way {
+    let ParkedSandbox { mut sandbox, assigner } = match way {
         Way::Forked => zygote(lab, &blank).await?.park(blank).await?,
         _ => lab.sandboxes.park(blank).await?,
     };
-    sandbox.network = barrier.lift(assignment).await?;
-    let residents = sandbox.control.residents().context("a cgroup")?;
+    sandbox.network = assigner.assign(assignment).await?;
+    let counted = sandbox.control.process_count().context("a cgroup")?;
     // A helper that leaves between the two looks makes the number of threads too low.
-    ensure!(residents.processes == 2 && residents.threads <= 2, "who helped is counted as staying: {residents:?}");
+    ensure!(counted.processes == 2 && counted.threads <= 2, "who helped is counted as staying: {counted:?}");
     // Limits count it until it is gone.
-    wait_until("the porter has left", || members(&id) == 2)?;
+    wait_until("the assigner has left", || members(&id) == 2)?;
     let mut channel = File::from(sandbox.channel.try_clone()?);
     channel.write_all(format!("{}\n", words.join("\u{1f}")).as_bytes())?;
     Ok(sandbox)
@@ -121,10 +121,10 @@ fn nothing_is_there_before(lab: &Lab) -> Result<()> {
     lab.block_on(async {
         let mut spec = lab.spec(&["wait"]);
         spec.network = NetworkMode::Loopback;
-        let ParkedSandbox { sandbox, barrier } = lab.sandboxes.park(spec).await?;
+        let ParkedSandbox { sandbox, assigner } = lab.sandboxes.park(spec).await?;
         let mut channel = File::from(sandbox.channel.try_clone()?);
         channel.write_all(b"loopback\n")?;
-        drop(barrier);
+        drop(assigner);
         let Outcome { stdout, .. } = finish(sandbox).await?;
         // Not assigned: there is no network yet, whatever the spec said.
         ensure!(stdout == "false\n", "{stdout}");
@@ -159,7 +159,7 @@ fn what_waits_leaves_nothing(lab: &Lab) -> Result<()> {
         kill(spawner.context("no spawner")?);
         parked.sandbox.control.wait().await;
         let spec = lab.spec(&[]);
-        ensure!(parked.barrier.lift(assignment(&spec)).await.is_err(), "a dead sandbox was assigned");
+        ensure!(parked.assigner.assign(assignment(&spec)).await.is_err(), "a dead sandbox was assigned");
         wait_until("all processes are gone", || processes(mark) == 0)?;
         wait_until("the cgroup is gone", || cgroups(&id) == 0)
     })?;

@@ -1,4 +1,4 @@
-//! The shared libraries that programs need, as the dynamic linker itself resolves them.
+//! Finds and copies the shared libraries that programs need, as the dynamic linker itself resolves them.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -1,6 +1,6 @@
-//! Where runtimes wait for functions: filled in the background, emptied by starts.
+//! Started runtimes that wait for functions: filled in the background, emptied by starts.
 //!
-//! Nothing waits for a runtime that no deployed function uses. What waits is bounded for each kind, deeper for a while
+//! Nothing waits for a runtime that no deployed function uses. What waits is bounded for each profile, deeper for a while
 //! after many starts, and gets out of the way of starts that somebody waits for.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -13,16 +13,16 @@ use faas_types::{ByteSize, RuntimeName};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::counters::Counters;
 use crate::demand::{Demand, Depth};
 use crate::installations::Installations;
-use crate::kind::{Kind, KindKey};
-use crate::tally::Tally;
-use crate::waiting::Waiting;
+use crate::runtime_profile::{ProfileKey, RuntimeProfile};
+use crate::warm_instance::WarmInstance;
 use crate::zygotes::Zygotes;
 
-/// Kinds that runtimes wait for; further ones are started when they are called.
-const KINDS_MAX: usize = 16;
-/// After many starts, so many times the usual number wait. Forks share their memory, others do not.
+/// Profiles that runtimes wait for; further ones are started when they are called.
+const PROFILES_MAX: usize = 16;
+/// After many starts, this many times the usual number wait. Forks share their memory, others do not.
 const DEEPER_FORKED: usize = 4;
 const DEEPER: usize = 2;
 /// Forks for starts that are under way at once: each has some descriptors in flight.
@@ -31,45 +31,45 @@ const FORKS_AT_ONCE: usize = 32;
 const ROUND: Duration = Duration::from_secs(5);
 /// Silence after a start before the next parking, which would take the processor from its handler.
 const BREATH: Duration = Duration::from_millis(15);
-/// A lot is refilled after this time however many starts are under way.
+/// The pool is refilled after this time however many starts are under way.
 const HOLD_BACK_MAX: Duration = Duration::from_millis(250);
 /// Pause after a parking that failed.
 const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Runtimes that wait.
-pub(crate) struct Lot {
+pub(crate) struct WarmPool {
     pub(crate) sandboxes: Arc<dyn Sandboxes>,
     installations: Arc<Installations>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
-    /// How many wait for each kind; none means that nothing here is used.
+    /// How many wait for each profile; none means that nothing here is used.
     depth: usize,
-    stalls: Mutex<HashMap<KindKey, Stall>>,
+    entries: Mutex<HashMap<ProfileKey, PoolEntry>>,
     wanted: Mutex<Vec<(RuntimeName, ByteSize)>>,
     zygotes: Zygotes,
     forks: Semaphore,
     under_way: AtomicUsize,
     last_start: Mutex<Instant>,
     changed: Notify,
-    pub(crate) tally: Tally,
+    pub(crate) counters: Counters,
 }
 
-/// Those of one kind.
-struct Stall {
-    kind: Arc<Kind>,
+/// The waiting instances of one profile.
+struct PoolEntry {
+    profile: Arc<RuntimeProfile>,
     /// Oldest first.
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<WarmInstance>,
     demand: Demand,
     /// After a failure.
     closed_until: Option<Instant>,
 }
 
 /// A start that somebody waits for. Parking is held back until it is dropped.
-pub(crate) struct Start<'a>(&'a Lot);
+pub(crate) struct StartGuard<'a>(&'a WarmPool);
 
-// === impl Lot ===
+// === impl WarmPool ===
 
-impl Lot {
+impl WarmPool {
     pub(crate) fn new(
         sandboxes: Arc<dyn Sandboxes>,
         installations: Arc<Installations>,
@@ -84,46 +84,46 @@ impl Lot {
             clock,
             ids,
             depth,
-            stalls: Mutex::default(),
+            entries: Mutex::default(),
             wanted: Mutex::default(),
             zygotes,
             forks: Semaphore::new(FORKS_AT_ONCE),
             under_way: AtomicUsize::new(0),
             last_start: Mutex::new(Instant::now()),
             changed: Notify::new(),
-            tally: Tally::default(),
+            counters: Counters::default(),
         }
     }
 
     /// Notes a start, until what it returns is dropped.
-    pub(crate) fn begin(&self) -> Start<'_> {
+    pub(crate) fn begin(&self) -> StartGuard<'_> {
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        Start(self)
+        StartGuard(self)
     }
 
-    /// The longest waiting runtime of a kind.
-    pub(crate) fn take(&self, key: &KindKey) -> Option<Waiting> {
-        let mut stalls = self.stalls.lock();
-        let stall = stalls.get_mut(key)?;
-        stall.demand.note(Instant::now());
-        stall.waiting.pop_front()
+    /// The longest waiting runtime of a profile.
+    pub(crate) fn take(&self, key: &ProfileKey) -> Option<WarmInstance> {
+        let mut entries = self.entries.lock();
+        let entry = entries.get_mut(key)?;
+        entry.demand.note(Instant::now());
+        entry.waiting.pop_front()
     }
 
     /// One for a start that somebody waits for; `None` when its runtime has no zygote that runs.
-    pub(crate) async fn fork(&self, kind: &Kind) -> Option<PortResult<Waiting>> {
-        self.fork_as(kind, kind.blank_spec(self.ids.mint(self.clock.now()))).await
+    pub(crate) async fn fork(&self, profile: &RuntimeProfile) -> Option<PortResult<WarmInstance>> {
+        self.fork_as(profile, profile.blank_spec(self.ids.mint(self.clock.now()))).await
     }
 
-    async fn fork_as(&self, kind: &Kind, spec: SandboxSpec) -> Option<PortResult<Waiting>> {
-        let zygote = self.zygotes.running(kind)?;
+    async fn fork_as(&self, profile: &RuntimeProfile, spec: SandboxSpec) -> Option<PortResult<WarmInstance>> {
+        let zygote = self.zygotes.running(profile)?;
         let _turn = self.forks.acquire().await.ok()?;
         let parked = zygote.park(spec).await;
         let met = match parked {
-            Ok(parked) => Waiting::meet(kind, parked, Arc::clone(&self.clock)).await,
+            Ok(parked) => WarmInstance::meet(profile, parked, Arc::clone(&self.clock)).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &met {
-            self.zygotes.judge(kind, &zygote, error).await;
+            self.zygotes.judge(profile, &zygote, error).await;
         }
         Some(met)
     }
@@ -138,15 +138,15 @@ impl Lot {
 
     pub(crate) fn figures(&self) -> StartFigures {
         let mut parked: Vec<(RuntimeName, u64)> = Vec::new();
-        for (key, stall) in self.stalls.lock().iter() {
-            let count = stall.waiting.len() as u64;
+        for (key, entry) in self.entries.lock().iter() {
+            let count = entry.waiting.len() as u64;
             match parked.iter_mut().find(|(runtime, _)| *runtime == key.runtime) {
                 Some((_, sum)) => *sum += count,
                 None => parked.push((key.runtime.clone(), count)),
             }
         }
         parked.sort();
-        StartFigures { parked, ..self.tally.figures() }
+        StartFigures { parked, ..self.counters.figures() }
     }
 
     /// Keeps as many waiting as should, for ever. Dropping it and [`clear`](Self::clear) leave nothing.
@@ -158,9 +158,9 @@ impl Lot {
                 _ = round.tick() => {}
             }
             self.arrange().await;
-            while let Some(kind) = self.lacking() {
+            while let Some(profile) = self.lacking() {
                 self.hold_back().await;
-                self.park(&kind).await;
+                self.park(&profile).await;
             }
         }
     }
@@ -168,48 +168,48 @@ impl Lot {
     /// Throws out everything that waits.
     pub(crate) fn clear(&self) {
         self.wanted.lock().clear();
-        self.stalls.lock().clear();
+        self.entries.lock().clear();
         self.zygotes.retain(|_| false);
     }
 
-    /// Makes the stalls those that are wanted, and not fuller than they should be.
+    /// Creates and drops entries to match what is wanted, and trims those above their target.
     async fn arrange(&self) {
         let wanted = self.wanted.lock().clone();
         let mut keys = HashSet::new();
         for (runtime, memory) in wanted {
             // A runtime that is not here is the deployment's trouble, and has been told there.
-            let Ok(kind) = self.installations.kind(&runtime, memory).await else { continue };
-            if keys.len() < KINDS_MAX && keys.insert(kind.key.clone()) {
-                self.zygotes.ensure(&kind).await;
-                let stall = |kind| Stall {
-                    kind,
+            let Ok(profile) = self.installations.profile(&runtime, memory).await else { continue };
+            if keys.len() < PROFILES_MAX && keys.insert(profile.key.clone()) {
+                self.zygotes.ensure(&profile).await;
+                let entry = |profile| PoolEntry {
+                    profile,
                     waiting: VecDeque::new(),
                     demand: Demand::new(Instant::now()),
                     closed_until: None,
                 };
-                self.stalls.lock().entry(kind.key.clone()).or_insert_with(|| stall(kind));
+                self.entries.lock().entry(profile.key.clone()).or_insert_with(|| entry(profile));
             }
         }
         let now = Instant::now();
-        let mut stalls = self.stalls.lock();
-        stalls.retain(|key, _| keys.contains(key));
-        for stall in stalls.values_mut() {
-            let target = stall.target(self.depth, now);
-            let surplus = stall.waiting.len().saturating_sub(target);
-            stall.waiting.drain(..surplus);
+        let mut entries = self.entries.lock();
+        entries.retain(|key, _| keys.contains(key));
+        for entry in entries.values_mut() {
+            let target = entry.target(self.depth, now);
+            let surplus = entry.waiting.len().saturating_sub(target);
+            entry.waiting.drain(..surplus);
         }
-        drop(stalls);
+        drop(entries);
         self.zygotes.retain(|runtime| keys.iter().any(|key| key.runtime == *runtime));
     }
 
-    /// The kind that lacks most.
-    fn lacking(&self) -> Option<Arc<Kind>> {
+    /// The profile that lacks most.
+    fn lacking(&self) -> Option<Arc<RuntimeProfile>> {
         let now = Instant::now();
-        let stalls = self.stalls.lock();
-        let open = stalls.values().filter(|stall| stall.closed_until.is_none_or(|until| until <= now));
-        let lack = |stall: &Stall| stall.target(self.depth, now).saturating_sub(stall.waiting.len());
-        let most = open.max_by_key(|stall| lack(stall)).filter(|stall| lack(stall) > 0);
-        most.map(|stall| Arc::clone(&stall.kind))
+        let entries = self.entries.lock();
+        let open = entries.values().filter(|entry| entry.closed_until.is_none_or(|until| until <= now));
+        let lack = |entry: &PoolEntry| entry.target(self.depth, now).saturating_sub(entry.waiting.len());
+        let most = open.max_by_key(|entry| lack(entry)).filter(|entry| lack(entry) > 0);
+        most.map(|entry| Arc::clone(&entry.profile))
     }
 
     /// Until no start is under way and the last one is a moment ago, or long enough.
@@ -226,50 +226,50 @@ impl Lot {
         }
     }
 
-    async fn park(&self, kind: &Arc<Kind>) {
+    async fn park(&self, profile: &Arc<RuntimeProfile>) {
         let begun = Instant::now();
-        let mut outcome = self.fork_as(kind, kind.parked_spec(self.ids.mint(self.clock.now()))).await;
+        let mut outcome = self.fork_as(profile, profile.parked_spec(self.ids.mint(self.clock.now()))).await;
         if let Some(Err(error)) = &outcome {
-            tracing::debug!(runtime = %kind.key.runtime, %error, "a zygote's fork did not arrive");
-            self.tally.fell_back("fork");
+            tracing::debug!(runtime = %profile.key.runtime, %error, "a zygote's fork did not arrive");
+            self.counters.fell_back("fork");
         }
         if outcome.as_ref().is_none_or(Result::is_err) {
-            outcome = Some(self.start(kind).await);
+            outcome = Some(self.start(profile).await);
         }
-        let mut stalls = self.stalls.lock();
-        let Some(stall) = stalls.get_mut(&kind.key) else { return };
+        let mut entries = self.entries.lock();
+        let Some(entry) = entries.get_mut(&profile.key) else { return };
         match outcome {
             Some(Ok(waiting)) => {
-                self.tally.parked(begun.elapsed());
-                stall.waiting.push_back(waiting);
-                stall.closed_until = None;
+                self.counters.parked(begun.elapsed());
+                entry.waiting.push_back(waiting);
+                entry.closed_until = None;
             }
             Some(Err(error)) => {
-                tracing::debug!(runtime = %kind.key.runtime, %error, "no runtime could be parked");
-                stall.closed_until = Some(Instant::now() + FAILURE_PAUSE);
+                tracing::debug!(runtime = %profile.key.runtime, %error, "no runtime could be parked");
+                entry.closed_until = Some(Instant::now() + FAILURE_PAUSE);
             }
             None => {}
         }
     }
 
-    async fn start(&self, kind: &Kind) -> Result<Waiting, PortError> {
-        let parked = self.sandboxes.park(kind.parked_spec(self.ids.mint(self.clock.now()))).await?;
-        Waiting::meet(kind, parked, Arc::clone(&self.clock)).await
+    async fn start(&self, profile: &RuntimeProfile) -> Result<WarmInstance, PortError> {
+        let parked = self.sandboxes.park(profile.parked_spec(self.ids.mint(self.clock.now()))).await?;
+        WarmInstance::meet(profile, parked, Arc::clone(&self.clock)).await
     }
 }
 
-// === impl Stall ===
+// === impl PoolEntry ===
 
-impl Stall {
+impl PoolEntry {
     fn target(&self, least: usize, now: Instant) -> usize {
-        let deeper = if Zygotes::is_forked(&self.kind) { DEEPER_FORKED } else { DEEPER };
+        let deeper = if Zygotes::is_forked(&self.profile) { DEEPER_FORKED } else { DEEPER };
         self.demand.target(Depth { least, most: least.saturating_mul(deeper) }, now)
     }
 }
 
-// === impl Start ===
+// === impl StartGuard ===
 
-impl Drop for Start<'_> {
+impl Drop for StartGuard<'_> {
     fn drop(&mut self) {
         *self.0.last_start.lock() = Instant::now();
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! An open sandbox as the spawner holds it.
+//! An open sandbox as the spawner holds it: its first process, cgroup and identity.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::cgroup::Cgroup;
+use crate::spawner_protocol::{Confinement, Ending};
 use crate::sys;
-use crate::wire::{Confinement, Ending};
 
-/// Open sandbox.
-pub(super) struct Resident {
+/// An open sandbox.
+pub(super) struct SandboxProcess {
     pub(super) child: sys::Child,
     /// Kept open: the child knows by it that the spawner lives.
     #[expect(dead_code, reason = "held for its other end")]
@@ -41,16 +41,16 @@ pub(super) fn end(child: &sys::Child) {
     let _ = sys::reap(child.pid);
 }
 
-// === impl Resident ===
+// === impl SandboxProcess ===
 
-impl Resident {
+impl SandboxProcess {
     pub(super) fn kill(&self) {
         // One that has ended by itself is what we want.
         let _ = pidfd_send_signal(&self.child.pidfd, Signal::KILL);
     }
 
     /// Reaps the first process, which must have been killed or have ended. By then the kernel has reaped the others.
-    pub(super) fn bury(mut self, request: u64) -> io::Result<Leaving> {
+    pub(super) fn reap(mut self, request: u64) -> io::Result<Leaving> {
         let (_, reaped) = sys::reap(self.child.pid)?;
         let mut bytes = [0; 4];
         let told = self.exit.read_exact(&mut bytes).is_ok();

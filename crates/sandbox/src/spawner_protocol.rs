@@ -55,7 +55,7 @@ pub(crate) struct OpenRequest {
     pub(crate) limits: Limits,
     pub(crate) network: NetworkMode,
     /// Whether ports of its loopback interface can be reached.
-    pub(crate) ferry: bool,
+    pub(crate) port_forward: bool,
     /// Whether it waits for its assignment.
     pub(crate) parked: bool,
 }
@@ -105,7 +105,7 @@ pub(crate) struct Handover {
     /// Closed without a word when the program has been started; a [`Problem`] is written to it otherwise.
     pub(crate) status: OwnedFd,
     /// Where a parked sandbox hears of its assignment. Of any other, where its network device comes out, and then where its
-    /// ferry hears what to connect to.
+    /// port forwarder receives what to connect to.
     pub(crate) order: Option<OwnedFd>,
     /// Where the first process meets the program that a zygote sends: it writes one byte when the sandbox can be
     /// entered, and reads the program's process number.

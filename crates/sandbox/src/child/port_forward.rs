@@ -1,7 +1,7 @@
-//! Carries connections out of a sandbox: to a port of the loopback interface inside, which nobody outside can reach.
+//! Forwards connections to ports of a sandbox's loopback interface.
 //!
-//! A process of its own in the sandbox, as weak as any other inside. It hears ports on a socket that nobody else inside has,
-//! and hands each connection over by the same way. Ends when the server lets go.
+//! A separate process in the sandbox, without privileges. It receives port numbers on a socket that no other process
+//! inside holds, connects, and sends each connection back as a descriptor. It ends when the server closes the socket.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,37 +11,37 @@ use serde::{Deserialize, Serialize};
 
 use super::files::alone_with;
 use crate::problem::{During, Problem, Step};
+use crate::spawner_protocol::{receive, send};
 use crate::sys;
-use crate::wire::{receive, send};
 
-/// On the loopback interface a connection is there at once, or the one who listens is stuck.
+/// A loopback connection is made at once, or the listener is stuck.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A connection to make.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Crossing {
-    /// Returns in the [`Landing`].
+pub(crate) struct ConnectRequest {
+    /// Repeated in the [`ConnectReply`].
     pub(crate) number: u64,
     pub(crate) port: u16,
 }
 
-/// What became of it; comes with the connection.
+/// The outcome, sent with the connection.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Landing {
+pub(crate) struct ConnectReply {
     pub(crate) number: u64,
     pub(crate) outcome: Result<(), Problem>,
 }
 
-/// The ferry's life. Does not return.
+/// Serves until the server closes the socket. Does not return.
 pub(super) fn run(order: OwnedFd) -> ! {
     let Ok([order]) = alone_with([order]) else { sys::exit_now(125) };
-    while let Ok(Some((Crossing { number, port }, _))) = receive(order.as_fd()) {
+    while let Ok(Some((ConnectRequest { number, port }, _))) = receive(order.as_fd()) {
         let (outcome, connection) = match connect(port) {
             Ok(connection) => (Ok(()), Some(connection)),
             Err(problem) => (Err(problem), None),
         };
         let fds: Vec<_> = connection.iter().map(AsFd::as_fd).collect();
-        if send(order.as_fd(), &Landing { number, outcome }, &fds).is_err() {
+        if send(order.as_fd(), &ConnectReply { number, outcome }, &fds).is_err() {
             break;
         }
     }

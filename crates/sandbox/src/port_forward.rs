@@ -1,4 +1,4 @@
-//! The server's end of the way to what listens inside a sandbox.
+//! The server's side of port forwarding into a sandbox.
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,33 +10,33 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
-use crate::child::{Crossing, Landing};
-use crate::wire::{receive, send};
+use crate::child::{ConnectReply, ConnectRequest};
+use crate::spawner_protocol::{receive, send};
 
-/// More than the ferry gives the one who listens.
+/// Longer than the process inside waits for a listener.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connects to ports of a sandbox's loopback interface.
-pub(crate) enum Ferry {
-    /// By a process inside.
-    Inside(Mutex<Berth>),
+pub(crate) enum PortForward {
+    /// Through a process inside.
+    Inside(Mutex<Forwarder>),
     /// A plain process has the host's loopback interface.
     Host,
 }
 
-/// Where the process inside is asked, one connection at a time.
-pub(crate) struct Berth {
+/// The socket to the process inside; one connection at a time.
+pub(crate) struct Forwarder {
     order: AsyncFd<OwnedFd>,
-    /// Of the last crossing. The answer to one that nobody waits for any more is thrown away.
+    /// Number of the last request. Replies to earlier, abandoned ones are discarded.
     number: u64,
 }
 
-// === impl Ferry ===
+// === impl PortForward ===
 
-impl Ferry {
-    /// One by a process inside, which hears its orders at the other end.
+impl PortForward {
+    /// Through the process inside that holds the other end of `order`.
     pub(crate) fn inside(order: AsyncFd<OwnedFd>) -> Self {
-        Self::Inside(Mutex::new(Berth { order, number: 0 }))
+        Self::Inside(Mutex::new(Forwarder { order, number: 0 }))
     }
 
     /// A connection to a port inside.
@@ -44,7 +44,7 @@ impl Ferry {
         let late = |_| PortError::failed("connecting into a sandbox", "it does not answer");
         let connecting = async {
             match self {
-                Self::Inside(berth) => berth.lock().await.cross(port).await,
+                Self::Inside(forwarder) => forwarder.lock().await.connect(port).await,
                 Self::Host => on_host(port).await,
             }
         };
@@ -52,21 +52,21 @@ impl Ferry {
     }
 }
 
-impl Berth {
-    async fn cross(&mut self, port: u16) -> PortResult<OwnedFd> {
+impl Forwarder {
+    async fn connect(&mut self, port: u16) -> PortResult<OwnedFd> {
         let failed = |error: std::io::Error| PortError::failed("connecting into a sandbox", error);
         self.number += 1;
-        let crossing = Crossing { number: self.number, port };
-        let asking = self.order.async_io(Interest::WRITABLE, |order| send(order.as_fd(), &crossing, &[]));
+        let request = ConnectRequest { number: self.number, port };
+        let asking = self.order.async_io(Interest::WRITABLE, |order| send(order.as_fd(), &request, &[]));
         asking.await.map_err(failed)?;
         loop {
-            let answer = self.order.async_io(Interest::READABLE, |order| receive::<Landing>(order.as_fd())).await;
-            let Some((landing, mut fds)) = answer.map_err(failed)? else {
-                return Err(PortError::Closed("the way into the sandbox"));
+            let answer = self.order.async_io(Interest::READABLE, |order| receive::<ConnectReply>(order.as_fd())).await;
+            let Some((reply, mut fds)) = answer.map_err(failed)? else {
+                return Err(PortError::Closed("the connection into the sandbox"));
             };
-            if landing.number == self.number {
-                landing.outcome?;
-                return fds.pop().ok_or(PortError::Closed("the way into the sandbox"));
+            if reply.number == self.number {
+                reply.outcome?;
+                return fds.pop().ok_or(PortError::Closed("the connection into the sandbox"));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Brings sandboxes into the world.
+//! Creates sandboxes: clones the first process, sets its cgroup and identity.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -10,12 +10,12 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::files::Files;
 use super::identity::Identities;
-use super::resident::{Resident, end};
+use super::sandbox_process::{SandboxProcess, end};
 use crate::cgroup::{Cgroup, Controller, Layout};
 use crate::child::{self, Inheritance, Plan};
 use crate::problem::{During, Problem, Step};
-use crate::wire::{Confinement, Handover, Limits, OpenRequest};
-use crate::{seccomp, strays, sys};
+use crate::spawner_protocol::{Confinement, Handover, Limits, OpenRequest};
+use crate::{orphan_reaper, seccomp, sys};
 
 /// The namespaces that the clone makes. The cgroup namespace is made later, once inside the cgroup.
 const NAMESPACES: i32 = libc::CLONE_NEWUSER
@@ -29,7 +29,7 @@ const NAMESPACES: i32 = libc::CLONE_NEWUSER
 const ZYGOTE_NAMESPACES: i32 = libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
 
 /// What all sandboxes of a spawner have in common, worked out once.
-pub(super) struct Nursery {
+pub(super) struct SandboxFactory {
     pub(super) layout: Layout,
     identities: Identities,
     files: Files,
@@ -43,9 +43,9 @@ struct Pipes {
     exit: (OwnedFd, OwnedFd),
 }
 
-// === impl Nursery ===
+// === impl SandboxFactory ===
 
-impl Nursery {
+impl SandboxFactory {
     pub(super) fn new(layout: Layout, server: &str) -> Self {
         let identities = Identities::of_this_process(server);
         Self {
@@ -63,7 +63,7 @@ impl Nursery {
     }
 
     /// Starts a sandbox; leaves nothing behind when that fails.
-    pub(super) fn launch(&mut self, mut request: OpenRequest, handover: Handover) -> Result<Resident, Problem> {
+    pub(super) fn launch(&mut self, mut request: OpenRequest, handover: Handover) -> Result<SandboxProcess, Problem> {
         request.limits.open_files = self.files.bound(&request.limits);
         let (name, limits) = (request.name.clone(), request.limits);
         let confinement = request.confinement;
@@ -72,7 +72,7 @@ impl Nursery {
         let slot = self.identities.take().ok_or_else(no_identity)?;
         let cgroup = self.make_cgroup(confinement, &name, &limits).inspect_err(|_| self.identities.give_back(slot))?;
         match self.start(&plan, handover, cgroup.as_ref(), slot) {
-            Ok((child, go, exit)) => Ok(Resident { child, go, exit, cgroup, slot, confinement }),
+            Ok((child, go, exit)) => Ok(SandboxProcess { child, go, exit, cgroup, slot, confinement }),
             Err(problem) => {
                 self.identities.give_back(slot);
                 if let Some(cgroup) = cgroup {
@@ -115,7 +115,7 @@ impl Nursery {
                 sys::clone_process(ZYGOTE_NAMESPACES as u64, into.as_ref().map(AsFd::as_fd))
             },
             // SAFETY: as above.
-            Confinement::Plain => strays::adopt().and_then(|()| unsafe { sys::fork_child() }),
+            Confinement::Plain => orphan_reaper::adopt_orphans().and_then(|()| unsafe { sys::fork_child() }),
         };
         let Some(child) = cloned.during(Step::Clone)? else {
             let (go, exit) = pipes.of_the_child();

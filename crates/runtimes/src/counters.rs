@@ -9,16 +9,16 @@ use parking_lot::Mutex;
 
 /// Counters since the start of the server.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Counters {
     started: [AtomicU64; 3],
     parkings: AtomicU64,
     parking_us: AtomicU64,
     fallbacks: Mutex<BTreeMap<&'static str, u64>>,
 }
 
-// === impl Tally ===
+// === impl Counters ===
 
-impl Tally {
+impl Counters {
     pub(crate) fn started(&self, path: StartPath) {
         if let Some(index) = StartPath::ALL.iter().position(|one| *one == path) {
             self.started[index].fetch_add(1, Ordering::Relaxed);

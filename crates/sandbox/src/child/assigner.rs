@@ -1,7 +1,7 @@
-//! Brings into a parked sandbox what it is assigned: once, and is gone.
+//! Mounts a function's layers into a parked sandbox and sets its limits, once, then exits.
 //!
-//! It takes one order from a socket that nobody else inside has, does it, gives up its capabilities and only then
-//! answers. The server sends the function's name and code after that answer. Programs inside have the porter's user,
+//! It reads one order from a socket that no other process inside holds, carries it out, drops its capabilities and only
+//! then answers. The server sends the function's name and code after that answer. Programs inside have the assigner's user,
 //! but cannot look into it: it is not dumpable, and they are behind the filter.
 
 use std::ffi::CString;
@@ -21,10 +21,10 @@ use super::limits::largest_file;
 use super::mounts::{attach, open_target};
 use super::network;
 use crate::problem::{During, Problem, Step};
+use crate::spawner_protocol::{Limits, receive, send};
 use crate::sys;
-use crate::wire::{Limits, receive, send};
 
-/// What a parked sandbox gets. Comes with one detached mount for each target.
+/// What a parked sandbox gets, sent with one detached mount for each target.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
     pub(crate) targets: Vec<PathBuf>,
@@ -32,10 +32,10 @@ pub(crate) struct Order {
     pub(crate) network: NetworkMode,
 }
 
-/// The porter's answer. Comes with the network device, where the order asked for one.
-pub(crate) type Delivery = Result<(), Problem>;
+/// The answer, sent with the network device where the order asked for one.
+pub(crate) type AssignOutcome = Result<(), Problem>;
 
-/// The porter's life. Does not return.
+/// Carries out one order. Does not return.
 ///
 /// `tun` is the file that a network device can be made of.
 pub(super) fn run(order: OwnedFd, tun: Option<OwnedFd>, main: i32) -> ! {
@@ -45,7 +45,7 @@ pub(super) fn run(order: OwnedFd, tun: Option<OwnedFd>, main: i32) -> ! {
     };
     let Ok((order, tun)) = alone else { sys::exit_now(125) };
     if let Ok(Some((wanted, mounts))) = receive::<Order>(order.as_fd()) {
-        let delivered: Delivery = deliver(&wanted, &mounts, &tun, main).and_then(|()| give_up());
+        let delivered: AssignOutcome = deliver(&wanted, &mounts, &tun, main).and_then(|()| give_up());
         drop(mounts);
         // When the server has gone, so has the sandbox.
         let _ = send(order.as_fd(), &delivered, &network::to_the_server(wanted.network, &tun));
@@ -53,7 +53,7 @@ pub(super) fn run(order: OwnedFd, tun: Option<OwnedFd>, main: i32) -> ! {
     sys::exit_now(0)
 }
 
-fn deliver(order: &Order, mounts: &[OwnedFd], tun: &Option<OwnedFd>, main: i32) -> Delivery {
+fn deliver(order: &Order, mounts: &[OwnedFd], tun: &Option<OwnedFd>, main: i32) -> AssignOutcome {
     if mounts.len() != order.targets.len() {
         return Err(io::ErrorKind::InvalidInput).during(Step::Assign);
     }
@@ -74,7 +74,7 @@ fn deliver(order: &Order, mounts: &[OwnedFd], tun: &Option<OwnedFd>, main: i32) 
 }
 
 /// From here on this process is as weak as any other inside, and all that it does is to answer and end.
-fn give_up() -> Delivery {
+fn give_up() -> AssignOutcome {
     let none = CapabilitySet::empty();
     rustix::thread::set_no_new_privs(true).during(Step::Privileges)?;
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })

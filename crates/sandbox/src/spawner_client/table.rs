@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::cgroup::Cgroup;
 use crate::problem::Problem;
-use crate::wire::{Ending, Event};
+use crate::spawner_protocol::{Ending, Event};
 
 /// The life of a spawner as the server sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

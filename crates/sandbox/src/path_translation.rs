@@ -1,10 +1,10 @@
-//! Where a sandbox's paths are on the host, for programs that run without one.
+//! Translates paths inside a sandbox to paths on the host, for programs that run without a sandbox.
 
 use std::path::{Path, PathBuf};
 
-use crate::wire::{OpenRequest, Program};
+use crate::spawner_protocol::{OpenRequest, Program};
 
-/// The host's own serve as well, and a layer has only empty directories there.
+/// Not translated: the host's own are used, and a layer has only empty directories there.
 const OF_THE_HOST: [&str; 3] = ["/tmp", "/proc", "/dev"];
 
 /// Rewrites the working directory, the arguments and the variables from paths inside to paths on the host.

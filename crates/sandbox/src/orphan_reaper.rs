@@ -1,7 +1,7 @@
-//! Ends processes by descent, where no namespace and no cgroup holds a tree together.
+//! Kills process trees by descent, where no namespace and no cgroup holds them together.
 //!
-//! Whoever calls this is a subreaper, so that what loses its parent stays a descendant. A tree that forks faster than
-//! it is read escapes for a while; only a namespace ends such a tree for certain.
+//! The caller is a subreaper, so orphans stay its descendants. A tree that forks faster than it is read escapes for a
+//! while; only a namespace ends such a tree for certain.
 
 use std::fs;
 use std::io;
@@ -16,12 +16,12 @@ use crate::sys;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Makes this process the parent of every descendant that loses its own.
-pub(crate) fn adopt() -> io::Result<()> {
+pub(crate) fn adopt_orphans() -> io::Result<()> {
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1).map(drop)
 }
 
 /// Kills and reaps all descendants, apart from `spared` children and what is below them.
-pub(crate) fn end(spared: impl Fn(i32) -> bool) {
+pub(crate) fn kill_descendants(spared: impl Fn(i32) -> bool) {
     let own = std::process::id().cast_signed();
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -1,4 +1,4 @@
-//! The server's end of the connection to a spawner.
+//! The server's client of the spawner.
 
 mod table;
 
@@ -19,8 +19,8 @@ use tokio::sync::oneshot;
 use crate::cgroup::Layout;
 use crate::config::SpawnerCommand;
 use crate::problem::OpenError;
+use crate::spawner_protocol::{Event, OpenRequest, Request, Settings, receive, send};
 use crate::sys;
-use crate::wire::{Event, OpenRequest, Request, Settings, receive, send};
 pub(crate) use table::Opened;
 use table::{State, Table};
 
@@ -28,7 +28,7 @@ use table::{State, Table};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running spawner.
-pub(crate) struct Link {
+pub(crate) struct SpawnerClient {
     socket: Arc<AsyncFd<OwnedFd>>,
     table: Arc<Table>,
     next: AtomicU64,
@@ -36,9 +36,9 @@ pub(crate) struct Link {
     pub(crate) layout: Layout,
 }
 
-// === impl Link ===
+// === impl SpawnerClient ===
 
-impl Link {
+impl SpawnerClient {
     /// Starts a spawner, hands it the lock of the data directory and waits until it is ready.
     pub(crate) async fn start(command: &SpawnerCommand, settings: Settings, lock: File) -> PortResult<Self> {
         let failed = |error: io::Error| PortError::failed("starting the spawner of sandboxes", error);
@@ -100,7 +100,7 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl Drop for SpawnerClient {
     fn drop(&mut self) {
         self.hang_up();
     }

@@ -1,4 +1,4 @@
-//! What instances have in common before it is known of which function: the runtime, and how it is started.
+//! What instances of a runtime share before they are assigned to a function: its layers and how it is started.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,32 +29,32 @@ const DEBUGGER_PIDS: u32 = 32;
 
 /// One way to start one runtime.
 #[derive(Debug)]
-pub(crate) struct Kind {
-    pub(crate) key: KindKey,
+pub(crate) struct RuntimeProfile {
+    pub(crate) key: ProfileKey,
     pub(crate) found: Arc<Found>,
     pub(crate) sealed: SealedRuntime,
 }
 
-/// Tells kinds apart.
+/// Identifies a profile.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct KindKey {
+pub(crate) struct ProfileKey {
     pub(crate) runtime: RuntimeName,
     /// What `{heap_mb}` stands for; zero for runtimes whose arguments do not depend on the function's memory.
     heap_mb: u64,
 }
 
-// === impl KindKey ===
+// === impl ProfileKey ===
 
-impl KindKey {
+impl ProfileKey {
     pub(crate) fn new(found: &Found, memory: ByteSize) -> Self {
         let heap_mb = (memory.bytes() >> 20) * found.recipe.start.heap_percent / 100;
         Self { runtime: found.description.name.clone(), heap_mb }
     }
 }
 
-// === impl Kind ===
+// === impl RuntimeProfile ===
 
-impl Kind {
+impl RuntimeProfile {
     /// The sandbox of one function.
     pub(crate) fn spec_of(&self, id: SandboxId, of: &InstanceSpec) -> SandboxSpec {
         let settings = &of.settings;
@@ -82,7 +82,7 @@ impl Kind {
         if spec.network == NetworkMode::None {
             spec.network = NetworkMode::Loopback;
         }
-        SandboxSpec { ferry: true, ..spec }
+        SandboxSpec { port_forward: true, ..spec }
     }
 
     /// The layers of one function. A mount comes behind those that it lies in.
@@ -140,7 +140,7 @@ impl Kind {
                 open_files: OPEN_FILES_MAX,
             },
             network: NetworkMode::None,
-            ferry: false,
+            port_forward: false,
             min_isolation: IsolationLevel::Full,
         }
     }

@@ -3,33 +3,37 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_ports::{Assignment, Barrier, Clock, InstanceLogs, NetworkDevice, ParkedSandbox, PortError, PortResult};
+use faas_ports::{Assigner, Assignment, Clock, InstanceLogs, NetworkDevice, ParkedSandbox, PortError, PortResult};
 use faas_proto::frame::{FrameKind, PROTOCOL_VERSION};
 use faas_proto::frame_heads::HelloHead;
 
 use crate::driver::Driver;
-use crate::kind::Kind;
 use crate::link::Stopped;
+use crate::runtime_profile::RuntimeProfile;
 
 /// From an open sandbox to the shim's first word.
 const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A runtime whose shim has said hello.
-pub(crate) struct Waiting {
+pub(crate) struct WarmInstance {
     driver: Driver,
     logs: InstanceLogs,
-    barrier: Box<dyn Barrier>,
+    assigner: Box<dyn Assigner>,
 }
 
-// === impl Waiting ===
+// === impl WarmInstance ===
 
-impl Waiting {
+impl WarmInstance {
     /// Waits for the shim of a parked sandbox.
-    pub(crate) async fn meet(kind: &Kind, parked: ParkedSandbox, clock: Arc<dyn Clock>) -> PortResult<Self> {
-        let ParkedSandbox { sandbox, barrier } = parked;
-        let (mut driver, logs) = Driver::new(sandbox, clock, kind.found.recipe.start.out_of_memory.clone())?;
+    pub(crate) async fn meet(
+        profile: &RuntimeProfile,
+        parked: ParkedSandbox,
+        clock: Arc<dyn Clock>,
+    ) -> PortResult<Self> {
+        let ParkedSandbox { sandbox, assigner } = parked;
+        let (mut driver, logs) = Driver::new(sandbox, clock, profile.found.recipe.start.out_of_memory.clone())?;
         match tokio::time::timeout(HELLO_PATIENCE, hello(&mut driver)).await {
-            Ok(Ok(())) => Ok(Self { driver, logs, barrier }),
+            Ok(Ok(())) => Ok(Self { driver, logs, assigner }),
             Ok(Err(Stopped::Gone)) => Err(PortError::failed("parking a runtime", "it has ended")),
             Ok(Err(Stopped::Breach(reason))) => Err(PortError::failed("parking a runtime", reason)),
             Err(_) => Err(PortError::failed("parking a runtime", "its shim says nothing")),
@@ -41,7 +45,7 @@ impl Waiting {
         self,
         assignment: Assignment,
     ) -> PortResult<(Driver, InstanceLogs, Option<NetworkDevice>)> {
-        let device = self.barrier.lift(assignment).await?;
+        let device = self.assigner.assign(assignment).await?;
         Ok((self.driver, self.logs, device))
     }
 }
