@@ -36,7 +36,7 @@ pub(crate) async fn version_files(
     PathParams((id, version)): PathParams<(String, String)>,
 ) -> Result<Json<VersionFiles>, Failure> {
     let version = find(&state, caller.project, &id, &version).await?;
-    let bundle = state.engine.version_bundle(&version).await?;
+    let bundle = state.engine.bundles().listing(&version.bundle).await?;
     let body = |file: BundleFile| {
         let BundleFile { path, digest, size, executable } = file;
         BundleFileBody { path, digest: digest.to_string(), size, executable }
@@ -57,7 +57,7 @@ pub(crate) async fn version_file(
     QueryParams(query): QueryParams<FileQuery>,
 ) -> Result<impl IntoResponse, Failure> {
     let version = find(&state, caller.project, &id, &version).await?;
-    let bytes = state.engine.version_file(&version, &query.path).await?;
+    let bytes = state.engine.bundles().version_file(&version, &query.path).await?;
     Ok(([(CONTENT_TYPE, "application/octet-stream"), (X_CONTENT_TYPE_OPTIONS, "nosniff")], bytes))
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn build_log(
     PathParams((id, version)): PathParams<(String, String)>,
 ) -> Result<Json<BuildLogView>, Failure> {
     let version = find(&state, caller.project, &id, &version).await?;
-    Ok(Json(build_log_view(&state.engine.build_log(&version).await?)))
+    Ok(Json(build_log_view(&state.engine.bundles().build_log(&version).await?)))
 }
 
 async fn find(state: &ApiState, project: ProjectId, id: &str, version: &str) -> Result<Arc<VersionRecord>, Fault> {

@@ -80,7 +80,7 @@ pub(crate) async fn diff_versions(
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let before = state.engine.catalog().version(&entry, from).await?;
     let after = state.engine.catalog().version(&entry, to).await?;
-    let changes = state.engine.changed_files(&before, &after).await?;
+    let changes = state.engine.bundles().changed_files(&before, &after).await?;
     let files = changes.into_iter().map(|change| FileChangeView {
         path: change.path,
         change: match change.kind {

@@ -233,7 +233,7 @@ impl Core {
         if input.body.len() <= limits::INPUT_INLINE_MAX {
             return Ok(None);
         }
-        self.pledges.input(self.clock.now());
+        self.leases.input(self.clock.now());
         Ok(Some(StoredBody::put(self, run, input.body.clone()).await?))
     }
 }

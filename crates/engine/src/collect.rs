@@ -3,22 +3,20 @@
 //!
 //! What is needed is marked, the rest is swept. Whatever was stored or asked for within the grace stays in any case: whoever
 //! uploads files and deploys them later relies on what the server said it has. So it does not matter that state changes while
-//! it is marked, as long as everything that comes to be needed is renewed first; see [`Core::renew`]. A kill at any moment
+//! it is marked, as long as everything that comes to be needed is renewed first; see [`BundleStore::renew`](faas_artifacts::BundleStore::renew). A kill at any moment
 //! leaves only more to collect.
 
 mod mark;
-pub(crate) mod pledges;
 mod sweep;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use faas_types::{Code, Digest, Fault, Timestamp, VersionRecord};
+use faas_types::{Code, Fault, Timestamp};
 
 use crate::core::Core;
 use crate::engine::Engine;
-use crate::layers::Pile;
 
 /// The first look comes no later than this after a start.
 const FIRST: Duration = Duration::from_secs(15 * 60);
@@ -168,7 +166,7 @@ impl Core {
         // Taken before anything is marked: what comes to be needed from now on is renewed from now on.
         let moment = self.clock.now();
         let graced = Timestamp::from_millis(moment.as_millis().saturating_sub(grace));
-        let before = if now { self.pledges.since(moment).max(graced) } else { graced };
+        let before = if now { self.leases.since(moment).max(graced) } else { graced };
         let found = self.sweep_round(Round { before, dry, prompt, now }).await;
         if found.is_err() {
             self.collections.failed.fetch_add(1, Ordering::Relaxed);
@@ -207,33 +205,4 @@ impl Core {
             () = tokio::time::sleep((begun.elapsed() * PAUSE_SHARE).min(PAUSE_MAX)) => Ok(()),
         }
     }
-
-    /// Keeps a list of files, with the files, for another grace. To be called before it becomes needed, unless its files
-    /// have just been stored.
-    pub(crate) async fn renew(&self, digest: &Digest) -> Result<(), Fault> {
-        self.keep_recipe(digest).await?;
-        self.missing_files(&self.listing(digest).await?).await?;
-        Ok(())
-    }
-
-    /// Keeps what a version is laid out from for another grace, since instances of it may run on when it is gone.
-    pub(crate) async fn keep_for_instances(&self, version: &VersionRecord) -> Result<(), Fault> {
-        for digest in lists(version) {
-            self.keep_recipe(&digest).await?;
-        }
-        Ok(())
-    }
-
-    async fn keep_recipe(&self, digest: &Digest) -> Result<(), Fault> {
-        let _turn = self.collecting_turn(digest).await;
-        self.blobs.missing(&[*digest]).await?;
-        Ok(())
-    }
-}
-
-/// What a version is laid out from.
-fn lists(version: &VersionRecord) -> impl Iterator<Item = Digest> {
-    let VersionRecord { settings, bundle, prepared, dependencies, layers, .. } = version;
-    let stack = Pile { settings, digests: layers, packages: *dependencies }.digest();
-    [Some(*bundle), *prepared, *dependencies, stack].into_iter().flatten().chain(layers.iter().copied())
 }

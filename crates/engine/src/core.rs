@@ -1,25 +1,23 @@
 //! What every part of the engine shares, and the pools it keeps.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
+use faas_artifacts::{BundleStore, UploadLeases};
 use faas_ports::{
-    Blobs, Callbacks, Clock, Events, IdSource, Inspection, Launcher, Layers, Networks, Outbound, Registry, RunHistory,
-    Vault,
+    Blobs, Callbacks, Clock, Events, IdSource, Inspection, KeyedLock, Launcher, Layers, Networks, Outbound, Registry,
+    RunHistory, Vault,
 };
 use faas_preflight::Policy;
 use faas_types::{Code, Fault, FunctionName, FunctionSettings, ProjectId, Stage};
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::body_budget::BodyBudget;
 use crate::catalog::Catalog;
-use crate::collect::pledges::Pledges;
 use crate::collect::{CollectPolicy, Collections};
 use crate::dependencies::Builds;
 use crate::dispatch::Dispatch;
@@ -61,7 +59,9 @@ pub(crate) struct Core {
     pub(crate) recorder: Recorder,
     pub(crate) forgotten: Forgotten,
     pub(crate) collections: Collections,
-    pub(crate) pledges: Pledges,
+    /// Files of versions and layers.
+    pub(crate) bundles: BundleStore,
+    pub(crate) leases: UploadLeases,
     pub(crate) collect_policy: CollectPolicy,
     pub(crate) dispatch: Dispatch,
     pub(crate) onward: OnwardFigures,
@@ -80,11 +80,8 @@ pub(crate) struct Core {
     /// Lets debuggers into instances.
     pub(crate) inspection: Option<Inspection>,
     /// One deployment at a time for each function name.
-    pub(crate) deploying: Mutex<HashMap<(ProjectId, FunctionName), DeploymentGuard>>,
+    pub(crate) deploying: KeyedLock<(ProjectId, FunctionName)>,
 }
-
-/// Held while a deployment is under way.
-pub(crate) type DeploymentGuard = Arc<tokio::sync::Mutex<()>>;
 
 // === impl Core ===
 

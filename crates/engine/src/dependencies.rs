@@ -5,13 +5,12 @@ mod key;
 mod log;
 mod node;
 mod python;
-mod turns;
+mod queue;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use faas_ports::{BuildJob, Builder, Collection, Expect, Key, PortError, Write};
+use faas_ports::{BuildJob, Builder, Collection, Expect, Key, KeyedLock, PortError, Write};
 use faas_types::{
     Bundle, Code, DependencyMode, Digest, Fault, FunctionSettings, LayerId, LayerRecord, ProjectId, RuntimeName, limits,
 };
@@ -22,7 +21,7 @@ use crate::engine::Engine;
 use crate::talk::{DeployNews, DeployTalk};
 pub(crate) use compiled::mismatch;
 use key::layer_id;
-pub(crate) use turns::BuildTurns;
+pub(crate) use queue::BuildQueue;
 
 /// Directories beside the code that hold packages already.
 const VENDORED: [&str; 4] = ["vendor/", ".python_packages/", "site-packages/", "node_modules/"];
@@ -39,7 +38,9 @@ const SHOWN_MAX: usize = 80;
 /// What builds packages, and who is building.
 pub(crate) struct Builds {
     pub(crate) builder: Arc<dyn Builder>,
-    pub(crate) turns: BuildTurns,
+    pub(crate) queue: BuildQueue,
+    /// Held by whoever finds, builds or removes a layer.
+    pub(crate) locks: KeyedLock<Key>,
 }
 
 /// What Python and Node say of a module that is not there.
@@ -157,16 +158,6 @@ impl Engine {
 // === impl Core ===
 
 impl Core {
-    /// A layer of files on this machine; laid out again from the stored files when it is gone.
-    pub(crate) async fn laid_out(&self, digest: &Digest) -> Result<PathBuf, Fault> {
-        if let Some(path) = self.layers.find(digest) {
-            return Ok(path);
-        }
-        let canonical = self.blobs.get(digest).await?;
-        let bundle = Bundle::from_canonical_bytes(&canonical)?;
-        Ok(self.layers.seal_bundle(digest, &bundle, &*self.blobs).await?)
-    }
-
     /// The layer of a request, and whether it was there before. Whoever wants the same meanwhile waits for one build.
     async fn packages(
         &self,
@@ -177,12 +168,18 @@ impl Core {
     ) -> Result<(Arc<LayerRecord>, bool), Fault> {
         let id = layer_id(&self.builds.builder.identity(runtime)?, &request);
         let key = layer_key(project, id);
-        let _turn = self.builds.turns.of_telling(&key, || talk.tell(DeployNews::Waiting(SAME_BUILD))).await;
+        let _lock = match self.builds.locks.try_lock(&key) {
+            Some(lock) => lock,
+            None => {
+                talk.tell(DeployNews::Waiting(SAME_BUILD));
+                self.builds.locks.lock(&key).await
+            }
+        };
         if let Some(entry) = self.registry.get(&key).await? {
             let record: LayerRecord = decode(&key, &entry.value)?;
-            match self.laid_out(&record.bundle).await {
+            match self.bundles.lay_out(&record.bundle).await {
                 Ok(_) => {
-                    self.renew(&record.bundle).await?;
+                    self.bundles.renew(&record.bundle).await?;
                     let layer = Arc::new(record);
                     talk.tell(DeployNews::Reused(Arc::clone(&layer)));
                     return Ok((layer, true));
@@ -191,7 +188,7 @@ impl Core {
                 Err(fault) => tracing::warn!(layer = %id, %fault, "a layer of packages is lost"),
             }
         }
-        let _place = self.builds.turns.place(&self.stop, || talk.tell(DeployNews::Waiting(OTHER_BUILDS))).await?;
+        let _permit = self.builds.queue.enter(&self.stop, || talk.tell(DeployNews::Waiting(OTHER_BUILDS))).await?;
         talk.tell(DeployNews::Installing(request.source.clone()));
         let record = self.build(id, runtime, request, talk).await?;
         let put = Write::Put { key, value: encode(&record)?, expect: Expect::Any };
@@ -215,7 +212,7 @@ impl Core {
             () = self.stop.cancelled() => Err(stopping()),
         };
         let built = built.inspect_err(|fault| tracing::warn!(layer = %id, %fault, "packages were not installed"))?;
-        let digest = self.seal_stored(&built.bundle).await.map_err(|error| match error {
+        let digest = self.bundles.seal_stored(&built.bundle).await.map_err(|error| match error {
             PortError::Invalid(message) => Fault::new(Code::DeploymentFailed, message),
             error => error.into(),
         })?;

@@ -6,19 +6,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use faas_artifacts::StackSpec;
 use faas_ports::{InstanceLogs, InstanceSpec, Launched, LayerStack, LogEntry, NetworkAccess};
 use faas_preflight::AllowedSecret;
 use faas_types::{
     Author, BuildLine, BuildLog, Bundle, Code, Declaration, Deployment, DeploymentId, Digest, Fault, FunctionName,
     FunctionRecord, FunctionSettings, InvocationMode, LayerName, PolicyOverride, ProjectId, VersionRecord, limits,
 };
+use tokio::sync::OwnedMutexGuard;
 
 use crate::aliases::Target;
 use crate::catalog::FunctionEntry;
-use crate::core::{Core, DeploymentGuard, encode, stopping};
+use crate::core::stopping;
 use crate::dependencies::{Dependencies, mismatch};
 use crate::engine::Engine;
-use crate::layers::Pile;
 use crate::onward::check_destinations;
 use crate::pool::PoolSpec;
 use crate::publish::Checked;
@@ -115,8 +116,8 @@ pub enum PlanSubject {
 // === impl PlanSubject ===
 
 impl PlanSubject {
-    /// The name of the pledge that keeps its files.
-    pub(crate) fn pledge(&self, project: ProjectId) -> String {
+    /// The name of the lease on its files.
+    pub(crate) fn lease(&self, project: ProjectId) -> String {
         match self {
             Self::Function(name) => format!("{project}/function/{name}"),
             Self::Layer(name) => format!("{project}/layer/{name}"),
@@ -150,8 +151,8 @@ impl Engine {
     pub async fn plan(&self, project: ProjectId, subject: &PlanSubject, bundle: &Bundle) -> Result<Plan, Fault> {
         bundle.validate()?;
         self.inspect_listing(project, bundle).await?;
-        self.core.pledges.open(&subject.pledge(project), self.core.clock.now());
-        let missing = self.core.missing_files(bundle).await?;
+        self.core.leases.open(&subject.lease(project), self.core.clock.now());
+        let missing = self.core.bundles.missing(bundle).await?;
         let sizes: BTreeMap<Digest, u64> = bundle.files.iter().map(|file| (file.digest, file.size)).collect();
         let bytes_missing = missing.iter().filter_map(|digest| sizes.get(digest)).sum();
         Ok(Plan { missing, bytes_total: bundle.size(), bytes_missing })
@@ -171,7 +172,7 @@ impl Engine {
             return Err(Fault::new(Code::InvalidConfiguration, format!("digest: the body hashes to {actual}"))
                 .with_hint("the digest is BLAKE3 of the whole body"));
         }
-        self.core.pledges.uploaded(self.core.clock.now());
+        self.core.leases.uploaded(self.core.clock.now());
         self.core.blobs.put(bytes).await?;
         Ok(())
     }
@@ -197,14 +198,9 @@ impl Engine {
         if !self.is_ready() {
             return Err(stopping());
         }
-        let guards: Vec<_> = news.iter().map(|new| self.deployment_guard(project, &new.name)).collect();
-        let mut held = Vec::with_capacity(guards.len());
-        for (guard, new) in guards.iter().zip(&news) {
-            // Never waited for, so that two deployments of several functions cannot wait for each other.
-            held.push(guard.try_lock().map_err(|_| under_way(&new.name))?);
-        }
-        let pledges: Vec<_> = news.iter().map(|new| PlanSubject::Function(new.name.clone()).pledge(project)).collect();
-        pledges.iter().for_each(|pledge| self.core.pledges.open(pledge, self.core.clock.now()));
+        let _locks = self.lock_functions(project, news.iter().map(|new| &new.name))?;
+        let leases: Vec<_> = news.iter().map(|new| PlanSubject::Function(new.name.clone()).lease(project)).collect();
+        leases.iter().for_each(|lease| self.core.leases.open(lease, self.core.clock.now()));
         let peers: Vec<_> = news.iter().map(|new| (new.name.clone(), new.settings.background.mode)).collect();
         let mut ready = Vec::with_capacity(news.len());
         for new in news {
@@ -213,7 +209,7 @@ impl Engine {
             ready.push(if together.is_some() { made.map_err(|fault| naming(&name, fault))? } else { made? });
         }
         let published = self.publish(project, &ready, together).await?;
-        pledges.iter().for_each(|pledge| self.core.pledges.close(pledge));
+        leases.iter().for_each(|lease| self.core.leases.close(lease));
         let mut deployed = Vec::with_capacity(published.len());
         for (made, (deployment, entry, version)) in ready.into_iter().zip(published) {
             let ReadyVersion { check, build_log, dependencies, .. } = made;
@@ -242,7 +238,7 @@ impl Engine {
         self.core.check_networks(project, &new.settings.egress.networks, "egress.networks")?;
         check_destinations(&self.core, project, (new.target.alias(), peers), &new.settings.background).await?;
         self.inspect_listing(project, &new.bundle).await?;
-        let digest = self.core.seal_uploaded(&new.bundle).await?;
+        let digest = self.core.bundles.seal_uploaded(&new.bundle).await?;
         self.inspect_files(project, &new.bundle, &new.allowed_secrets).await?;
         let runtime = self.core.launcher.resolve(&new.settings.runtime)?;
         // A version stays what it was checked as: `python` must not mean another one after an upgrade.
@@ -251,17 +247,17 @@ impl Engine {
             new.talk.tell(DeployNews::Waiting(FIRST_USE));
         }
         let layers = self.core.resolve_layers(project, &mut new.settings).await?;
-        let code = self.core.layers.find(&digest).ok_or_else(|| Fault::internal("a sealed layer is not there"))?;
+        let code = self.core.bundles.lay_out(&digest).await?;
         let dependencies = self.dependencies(project, &new.settings, &new.bundle, &new.talk).await?;
         let packages = dependencies.as_ref().and_then(Dependencies::digest);
-        let pile = Pile { settings: &new.settings, digests: &layers, packages };
-        if pile.digest().is_some() {
-            self.core.keep(pile.recipe()).await?;
+        let stack = StackSpec { settings: &new.settings, digests: &layers, packages };
+        if stack.digest().is_some() {
+            self.core.bundles.keep(stack.recipe()).await?;
         }
         let layout = Layout {
             code,
-            packages: self.core.dependency_layer(packages).await?,
-            layers: self.core.layer_stack(pile).await?,
+            packages: self.core.bundles.lay_out_packages(packages).await?,
+            layers: self.core.bundles.lay_out_stack(stack).await?,
         };
         let record = known.as_ref().map(|entry| &entry.record);
         new.talk.tell(DeployNews::Loading);
@@ -277,25 +273,24 @@ impl Engine {
             runtime,
             concurrency: loaded.instance.concurrency(),
             streams_bodies: loaded.instance.streams_bodies(),
-            prepared: self.prepare(&new.bundle, loaded.harvest).await,
-            build_log: self.keep_build_log(&build_log).await?,
+            prepared: self.core.bundles.keep_bytecode(&new.bundle, loaded.harvest).await,
+            build_log: self.core.bundles.keep_build_log(&build_log).await?,
             dependencies: packages,
             layers,
         };
         Ok(ReadyVersion { new, bundle: digest, checked, check, build_log, dependencies })
     }
 
-    async fn keep_build_log(&self, log: &BuildLog) -> Result<Option<Digest>, Fault> {
-        if log.lines.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(self.core.blobs.put(encode(log)?).await?))
-    }
-
-    pub(crate) fn deployment_guard(&self, project: ProjectId, name: &FunctionName) -> DeploymentGuard {
-        let mut deploying = self.core.deploying.lock();
-        deploying.retain(|_, guard| Arc::strong_count(guard) > 1);
-        Arc::clone(deploying.entry((project, name.clone())).or_default())
+    /// Locks functions against other deployments. Never waits, so that two deployments of several functions cannot wait for
+    /// each other.
+    pub(crate) fn lock_functions<'n>(
+        &self,
+        project: ProjectId,
+        names: impl Iterator<Item = &'n FunctionName>,
+    ) -> Result<Vec<OwnedMutexGuard<()>>, Fault> {
+        let lock =
+            |name: &FunctionName| self.core.deploying.try_lock(&(project, name.clone())).ok_or_else(|| under_way(name));
+        names.map(lock).collect()
     }
 
     /// Loads the entrypoint in a sandbox, as an instance would, and throws the instance away. What it wrote comes without
@@ -346,30 +341,6 @@ impl Engine {
     }
 }
 
-// === impl Core ===
-
-impl Core {
-    /// The code layer of a version on this machine; laid out again from the stored files when it is gone.
-    pub(crate) async fn code_layer(&self, version: &VersionRecord) -> Result<PathBuf, Fault> {
-        if let Some(prepared) = version.prepared {
-            match self.laid_out(&prepared).await {
-                Ok(path) => return Ok(path),
-                // The code alone does as well, only slower.
-                Err(fault) => tracing::warn!(digest = %prepared, %fault, "what was compiled of a version is lost"),
-            }
-        }
-        self.laid_out(&version.bundle).await
-    }
-
-    /// The layer of a version's packages on this machine.
-    pub(crate) async fn dependency_layer(&self, digest: Option<Digest>) -> Result<Option<PathBuf>, Fault> {
-        match digest {
-            Some(digest) => self.laid_out(&digest).await.map(Some),
-            None => Ok(None),
-        }
-    }
-}
-
 /// What an instance wrote until now, within the limits of a kept log.
 fn build_log(logs: &mut InstanceLogs, redactor: Option<&Redactor>) -> BuildLog {
     let (mut log, mut bytes) = (BuildLog::default(), 0);
@@ -385,7 +356,7 @@ fn build_log(logs: &mut InstanceLogs, redactor: Option<&Redactor>) -> BuildLog {
     log
 }
 
-pub(crate) fn under_way(name: &FunctionName) -> Fault {
+fn under_way(name: &FunctionName) -> Fault {
     Fault::new(Code::Conflict, format!("another deployment of `{name}` is under way"))
         .with_hint("wait for it, then deploy again")
         .with_retry_after(2)

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use faas_artifacts::{BundleStore, UploadLeases};
 use faas_ports::{
     Blobs, BodyStream, Builder, Callbacks, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource,
-    Inspection, Key, Launcher, Layers, Networks, Outbound, PortError, Registry, RunHistory, RunQueue, Topics, Vault,
-    Write,
+    Inspection, Key, KeyedLock, Launcher, Layers, Networks, Outbound, PortError, Registry, RunHistory, RunQueue,
+    Topics, Vault, Write,
 };
 use faas_preflight::Policy;
 use faas_types::{Affinity, Fault, FunctionId, ProjectId, Retention, limits};
@@ -23,10 +24,9 @@ use tokio_util::task::TaskTracker;
 use crate::body_budget::{BodyBudget, BodyOwner, Reservation};
 use crate::call::{CallRequest, Route, Selector, kept_lot};
 use crate::catalog::Catalog;
-use crate::collect::pledges::Pledges;
 use crate::collect::{CollectPolicy, Collections};
 use crate::core::{Core, stopping};
-use crate::dependencies::{BuildTurns, Builds};
+use crate::dependencies::{BuildQueue, Builds};
 use crate::dispatch::{self, Dispatch};
 use crate::keys::Keys;
 use crate::onward::{CallbackPolicy, OnwardFigures, Outbox, send_callbacks};
@@ -180,7 +180,7 @@ impl Engine {
         let outbox = Outbox::new(&ports.callbacks.callback_depths().await?, &depths, settings.quotas.callbacks);
         let (dispatch, feeds) = Dispatch::open(queue, letters, ports.claims, settings.lease, settings.quotas, &depths);
         let tasks = TaskTracker::new();
-        let pledges = Pledges::new(ports.clock.now());
+        let leases = UploadLeases::new(ports.clock.now());
         let deps = UsherDeps {
             launcher: Arc::clone(&ports.launcher),
             clock: Arc::clone(&ports.clock),
@@ -189,6 +189,7 @@ impl Engine {
             stats: Arc::clone(&stats),
             tasks: tasks.clone(),
         };
+        let bundles = BundleStore::new(Arc::clone(&ports.blobs), Arc::clone(&ports.layers));
         let core = Arc::new(Core {
             registry: ports.registry,
             history: ports.history,
@@ -200,7 +201,11 @@ impl Engine {
             outbound: ports.outbound,
             networks: ports.networks,
             launcher: ports.launcher,
-            builds: Builds { builder: ports.builder, turns: BuildTurns::new(settings.builds_max) },
+            builds: Builds {
+                builder: ports.builder,
+                queue: BuildQueue::new(settings.builds_max),
+                locks: KeyedLock::default(),
+            },
             clock: ports.clock,
             ids: ports.ids,
             catalog,
@@ -213,7 +218,8 @@ impl Engine {
             recorder,
             forgotten: Forgotten::default(),
             collections: Collections::default(),
-            pledges,
+            bundles,
+            leases,
             collect_policy: settings.collect,
             dispatch,
             onward: OnwardFigures::default(),
@@ -224,7 +230,7 @@ impl Engine {
             stopping: AtomicBool::new(false),
             kinds_changed: Notify::new(),
             bodies: Arc::default(),
-            deploying: Mutex::default(),
+            deploying: KeyedLock::default(),
             preflight: Arc::clone(&settings.preflight),
             compiled_rules: CompiledRules::default(),
             inspection: settings.inspection.clone(),
@@ -267,6 +273,12 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.core.stats
+    }
+
+    /// The files of versions and layers.
+    #[must_use]
+    pub fn bundles(&self) -> &BundleStore {
+        &self.core.bundles
     }
 
     /// What became of callbacks and destinations.

@@ -223,7 +223,7 @@ impl Engine {
                 }
                 if collection == Collection::Versions {
                     for row in &rows {
-                        self.core.keep_for_instances(&decode(&row.key, &row.value)?).await?;
+                        self.core.bundles.renew_for_instances(&decode(&row.key, &row.value)?).await?;
                     }
                 }
                 let deletes = rows.into_iter().map(|row| Write::Delete { key: row.key, expect: Expect::Any });

@@ -2,7 +2,6 @@
 
 mod named;
 mod publish;
-mod stack;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +14,6 @@ use crate::dependencies::layer_key;
 use crate::engine::Engine;
 pub use named::{KnownLayerName, KnownLayerVersion};
 pub use publish::NewLayer;
-pub(crate) use stack::Pile;
 
 /// Layers in a listing.
 const LISTED_MAX: u32 = 1_000;
@@ -93,7 +91,7 @@ impl Engine {
     /// `FN_013` when there is none of that id; `FN_014` while versions stand on it.
     pub async fn remove_layer(&self, project: ProjectId, id: LayerId) -> Result<(), Fault> {
         let key = layer_key(project, id);
-        let _turn = self.core.builds.turns.of(&key).await;
+        let _lock = self.core.builds.locks.lock(&key).await;
         let KnownLayer { used_by, .. } = self.layer(project, id).await?;
         if !used_by.is_empty() {
             return Err(Fault::new(Code::Conflict, format!("{} stand on this layer", named_users(&used_by)))

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use faas_artifacts::StackSpec;
 use faas_ports::NetworkAccess;
 use faas_types::{Code, Fault, Stage};
 
 use crate::call::{Route, Selector};
 use crate::catalog::FunctionEntry;
 use crate::core::{Core, stopping};
-use crate::layers::Pile;
 use crate::place::Place;
 use crate::places::{PoolKey, Refusal, Urgency, Why};
 use crate::pool::PoolSpec;
@@ -66,11 +66,10 @@ impl Core {
 
     /// Makes the pool that serves a route, with the vars of this moment, unless there is one.
     pub(crate) async fn open_pool(&self, route: &Route) -> Result<(), Fault> {
-        let code = self.code_layer(&route.version).await?;
+        let code = self.bundles.lay_out_code(&route.version).await?;
         let version = &route.version;
-        let dependencies = self.dependency_layer(version.dependencies).await?;
-        let pile = Pile { settings: &version.settings, digests: &version.layers, packages: version.dependencies };
-        let layers = self.layer_stack(pile).await?;
+        let dependencies = self.bundles.lay_out_packages(version.dependencies).await?;
+        let layers = self.bundles.lay_out_stack(StackSpec::of(version)).await?;
         if self.stopping.load(std::sync::atomic::Ordering::Acquire) {
             return Err(stopping());
         }

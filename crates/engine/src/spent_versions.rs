@@ -58,7 +58,7 @@ impl Engine {
             return Ok(0);
         }
         for number in &spent {
-            self.core.keep_for_instances(&*self.core.catalog.version(entry, *number).await?).await?;
+            self.core.bundles.renew_for_instances(&*self.core.catalog.version(entry, *number).await?).await?;
         }
         let project = entry.record.project;
         let delete =

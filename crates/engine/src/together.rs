@@ -11,7 +11,7 @@ use faas_types::{
 use crate::aliases::Moved;
 use crate::catalog::{FunctionEntry, decode};
 use crate::core::encode;
-use crate::deploy::{Deployed, NewDeployment, check_note, under_way};
+use crate::deploy::{Deployed, NewDeployment, check_note};
 use crate::engine::Engine;
 use crate::functions::deployment_key;
 
@@ -77,12 +77,7 @@ impl Engine {
         let key = together_key(project, id);
         let stored = self.core.registry.get(&key).await?.ok_or_else(|| unknown(id))?;
         let before: Together = decode(&key, &stored.value)?;
-        let guards: Vec<_> =
-            before.moves.iter().map(|one| (self.deployment_guard(project, &one.name), &one.name)).collect();
-        let mut held = Vec::with_capacity(guards.len());
-        for (guard, name) in &guards {
-            held.push(guard.try_lock().map_err(|_| under_way(name))?);
-        }
+        let _locks = self.lock_functions(project, before.moves.iter().map(|one| &one.name))?;
         let back: DeploymentId = self.core.ids.mint(self.core.clock.now());
         let (mut steps, mut stayed) = (Vec::new(), Vec::new());
         for one in &before.moves {

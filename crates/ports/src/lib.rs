@@ -18,6 +18,7 @@ mod history;
 mod inspection;
 mod instances;
 mod key;
+mod keyed_lock;
 mod layers;
 mod network;
 mod network_counters;
@@ -51,6 +52,7 @@ pub use instances::{
     PublishReply, Publishing, ReplyHead, RuntimeDescription, StartFigures, StartPath,
 };
 pub use key::{Collection, Key};
+pub use keyed_lock::KeyedLock;
 pub use layers::{LayerBuild, Layers};
 pub use network::{
     ClosedConnection, NetworkAccess, NetworkDecision, NetworkDenial, NetworkDevice, NetworkEvent, NetworkLease,

@@ -1,18 +1,16 @@
 //! Layers as directories named by their digest.
 
-use std::collections::HashMap;
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faas_ports::{Blobs, LayerBuild, Layers, PortError, PortResult};
+use faas_ports::{Blobs, KeyedLock, LayerBuild, Layers, PortError, PortResult};
 use faas_types::{Bundle, Digest};
-use parking_lot::Mutex;
-use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::StoreError;
 use crate::bundle_draft::{BundleDraft, fetch, group_len};
@@ -27,8 +25,8 @@ const DRAFT_AGE_MAX: Duration = Duration::from_secs(3_600);
 pub(crate) struct FileLayers {
     core: Arc<Core>,
     root: Arc<Path>,
-    /// Builds under way, one turn for each digest.
-    turns: Mutex<HashMap<Digest, Weak<Turn<()>>>>,
+    /// Held by whoever builds a digest.
+    building: KeyedLock<Digest>,
 }
 
 // === impl FileLayers ===
@@ -38,13 +36,13 @@ impl FileLayers {
     pub(crate) fn open(core: Arc<Core>) -> Result<Self, StoreError> {
         let root: Arc<Path> = core.dir.path().join("layers").into();
         sweep(&root, |_| true).map_err(StoreError::io("cannot prepare", &*root))?;
-        Ok(Self { core, root, turns: Mutex::default() })
+        Ok(Self { core, root, building: KeyedLock::default() })
     }
 
     /// Layers that processes share, in a directory of their user. Drafts may be of one that runs: only old ones go.
     pub(crate) fn shared(core: Arc<Core>, root: &Path) -> Result<Self, StoreError> {
         sweep(root, is_old).map_err(StoreError::io("cannot prepare", root))?;
-        Ok(Self { core, root: root.into(), turns: Mutex::default() })
+        Ok(Self { core, root: root.into(), building: KeyedLock::default() })
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
@@ -57,31 +55,17 @@ impl FileLayers {
         move || LayerDraft::begin(&root, fsync)
     }
 
-    /// Waits until nobody builds this digest.
-    async fn turn(&self, digest: &Digest) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.turns.lock();
-            turns.retain(|_, turn| turn.strong_count() > 0);
-            turns.get(digest).and_then(Weak::upgrade).unwrap_or_else(|| {
-                let turn = Arc::new(Turn::new(()));
-                turns.insert(*digest, Arc::downgrade(&turn));
-                turn
-            })
-        };
-        turn.lock_owned().await
-    }
-
-    /// The turn to build an absent layer, or the layer.
+    /// The lock to build an absent layer under, or the layer.
     async fn begin(&self, digest: &Digest) -> PortResult<Result<PathBuf, OwnedMutexGuard<()>>> {
         if let Some(path) = self.find(digest) {
             return Ok(Ok(path));
         }
-        let turn = self.turn(digest).await;
+        let lock = self.building.lock(digest).await;
         if let Some(path) = self.find(digest) {
             return Ok(Ok(path));
         }
         self.core.space.admit()?;
-        Ok(Err(turn))
+        Ok(Err(lock))
     }
 }
 
@@ -93,14 +77,14 @@ impl Layers for FileLayers {
     }
 
     async fn seal(&self, digest: &Digest, build: LayerBuild) -> PortResult<PathBuf> {
-        let turn = match self.begin(digest).await? {
+        let lock = match self.begin(digest).await? {
             Ok(path) => return Ok(path),
-            Err(turn) => turn,
+            Err(lock) => lock,
         };
         let (draft, target) = (self.draft(), self.path(digest));
         blocking(move || {
-            // The turn ends with the build even when the caller goes away meanwhile.
-            let _turn = turn;
+            // The lock is held until the build ends, even when the caller goes away meanwhile.
+            let _lock = lock;
             let draft = draft()?;
             build(draft.path()).map_err(build_failed)?;
             draft.seal(&target)
@@ -113,9 +97,9 @@ impl Layers for FileLayers {
         if blake3::hash(&bundle.canonical_bytes()).as_bytes() != digest.as_bytes() {
             return Err(PortError::Invalid(format!("{digest} is not the digest of this bundle")));
         }
-        let turn = match self.begin(digest).await? {
+        let lock = match self.begin(digest).await? {
             Ok(path) => return Ok(path),
-            Err(turn) => turn,
+            Err(lock) => lock,
         };
         let (draft, target) = (self.draft(), self.path(digest));
         let mut draft = blocking(move || BundleDraft::begin(draft()?)).await?;
@@ -131,17 +115,17 @@ impl Layers for FileLayers {
             files = rest;
         }
         blocking(move || {
-            let _turn = turn;
+            let _lock = lock;
             draft.finish().seal(&target)
         })
         .await
     }
 
     async fn remove(&self, digest: &Digest) -> PortResult<()> {
-        let turn = self.turn(digest).await;
+        let lock = self.building.lock(digest).await;
         let (root, path, core) = (Arc::clone(&self.root), self.path(digest), Arc::clone(&self.core));
         blocking(move || {
-            let _turn = turn;
+            let _lock = lock;
             remove(&root, &path, &core).map_err(|error| PortError::io("cannot remove a layer", error))
         })
         .await

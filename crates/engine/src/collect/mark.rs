@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::Instant;
 
+use faas_artifacts::StackSpec;
 use faas_ports::{Collection, Entry};
 use faas_types::{Digest, Fault, FunctionId, LayerRecord, LayerVersionRecord, ProjectId, RunId, VersionRecord};
 
@@ -10,7 +11,6 @@ use super::Round;
 use crate::catalog::decode;
 use crate::core::Core;
 use crate::dispatch::input::RunInput;
-use crate::layers::Pile;
 
 /// Records that are read at once.
 const PAGE: u32 = 200;
@@ -54,11 +54,11 @@ impl Needed {
     }
 
     fn add_version(&mut self, version: &VersionRecord) {
-        let VersionRecord { settings, bundle, prepared, dependencies, layers, build_log, .. } = version;
+        let VersionRecord { bundle, prepared, dependencies, layers, build_log, .. } = version;
         self.versions.insert((version.function, version.number));
         [Some(bundle), prepared.as_ref(), dependencies.as_ref()].into_iter().flatten().for_each(|d| self.add_list(d));
         layers.iter().for_each(|digest| self.add_list(digest));
-        let stack = Pile { settings, digests: layers, packages: *dependencies }.digest();
+        let stack = StackSpec::of(version).digest();
         stack.iter().chain(build_log).for_each(|digest| self.add(digest));
     }
 }
@@ -139,7 +139,7 @@ impl Core {
     async fn mark_files(&self, round: Round, needed: &mut Needed) -> Result<(), Fault> {
         for digest in std::mem::take(&mut needed.lists) {
             let begun = Instant::now();
-            let bundle = self.listing(&digest).await.map_err(|fault| {
+            let bundle = self.bundles.listing(&digest).await.map_err(|fault| {
                 let message = format!("the list of files {digest} is needed and cannot be read: {}", fault.message);
                 Fault { message, ..fault }
             })?;

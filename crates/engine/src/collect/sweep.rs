@@ -29,7 +29,7 @@ impl Core {
                 if needed.has(&blob.digest) {
                     found.needed += 1;
                 } else if blob.renewed_at >= round.before
-                    || (round.now && self.pledges.spares(blob.renewed_at, round.before))
+                    || (round.now && self.leases.spares(blob.renewed_at, round.before))
                 {
                     found.young += 1;
                 } else {
@@ -60,9 +60,9 @@ impl Core {
             return Ok(());
         }
         // What mount points are made from is no list of files, and takes no room worth counting.
-        let tree = if is_laid_out { self.listing(digest).await.map_or(0, |bundle| bundle.size()) } else { 0 };
+        let tree = if is_laid_out { self.bundles.listing(digest).await.map_or(0, |bundle| bundle.size()) } else { 0 };
         if !round.dry {
-            let _turn = if is_laid_out { Some(self.collecting_turn(digest).await) } else { None };
+            let _lock = if is_laid_out { Some(self.bundles.lock(digest).await) } else { None };
             if is_laid_out {
                 if !self.blobs.is_older(digest, round.before).await? {
                     found.young += 1;

@@ -189,7 +189,7 @@ impl Core {
             }
             size = size.saturating_add(record.size);
             // It may be removed before the version is there that stands on it.
-            self.renew(&record.bundle).await?;
+            self.bundles.renew(&record.bundle).await?;
             layer.version = Some(record.number);
             digests.push(record.bundle);
         }

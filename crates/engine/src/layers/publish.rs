@@ -67,11 +67,11 @@ impl Engine {
         if new.runtimes.len() > limits::LAYER_RUNTIMES_MAX {
             return Err(invalid(&format!("runtimes: {} at the most", limits::LAYER_RUNTIMES_MAX)));
         }
-        let pledge = PlanSubject::Layer(new.name.clone()).pledge(project);
-        self.core.pledges.open(&pledge, self.core.clock.now());
+        let lease = PlanSubject::Layer(new.name.clone()).lease(project);
+        self.core.leases.open(&lease, self.core.clock.now());
         self.check_room(project, &new.name).await?;
         self.inspect_listing(project, &new.bundle).await?;
-        let uploaded = self.core.seal_uploaded(&new.bundle).await?;
+        let uploaded = self.core.bundles.seal_uploaded(&new.bundle).await?;
         self.inspect_files(project, &new.bundle, &new.allowed_secrets).await?;
         let content = if new.install {
             self.install(project, &new).await?
@@ -80,7 +80,7 @@ impl Engine {
             Content { digest: uploaded, bundle: new.bundle.clone(), heavy }
         };
         let published = self.commit_layer(project, &new, content).await?;
-        self.core.pledges.close(&pledge);
+        self.core.leases.close(&lease);
         Ok(published)
     }
 
@@ -98,12 +98,12 @@ impl Engine {
             let why = built.and_then(|built| built.note).unwrap_or_else(|| "the files ask for no packages".to_owned());
             return Err(invalid(&format!("files: {why}")));
         };
-        let mut bundle = self.core.listing(&layer.bundle).await?;
+        let mut bundle = self.core.bundles.listing(&layer.bundle).await?;
         let mut digest = layer.bundle;
         if runtime.language() == "node" {
             bundle.files.iter_mut().for_each(|file| file.path.insert_str(0, "node_modules/"));
             bundle.validate()?;
-            digest = self.core.seal_stored(&bundle).await?;
+            digest = self.core.bundles.seal_stored(&bundle).await?;
         }
         let heavy = layer.packages.iter().take(HEAVY_MAX).cloned().collect();
         Ok(Content { digest, bundle, heavy })

@@ -1,10 +1,8 @@
-//! What two versions differ in.
+//! Differences between two bundles. Pure.
 
 use std::collections::BTreeMap;
 
-use faas_types::{Bundle, BundleFile, Fault, VersionRecord};
-
-use crate::engine::Engine;
+use faas_types::{Bundle, BundleFile};
 
 /// A file that two versions do not share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,26 +28,8 @@ pub enum FileChangeKind {
     Changed,
 }
 
-// === impl Engine ===
-
-impl Engine {
-    /// The files that two versions do not share, by path.
-    ///
-    /// # Errors
-    /// When a version's list of files cannot be read.
-    pub async fn changed_files(&self, from: &VersionRecord, to: &VersionRecord) -> Result<Vec<FileChange>, Fault> {
-        if from.bundle == to.bundle {
-            return Ok(Vec::new());
-        }
-        Ok(compare(&self.files(from).await?, &self.files(to).await?))
-    }
-
-    async fn files(&self, version: &VersionRecord) -> Result<Bundle, Fault> {
-        Bundle::from_canonical_bytes(&self.core.blobs.get(&version.bundle).await?)
-    }
-}
-
-fn compare(from: &Bundle, to: &Bundle) -> Vec<FileChange> {
+/// The files that two bundles do not share, by path.
+pub(crate) fn compare(from: &Bundle, to: &Bundle) -> Vec<FileChange> {
     let mut both = BTreeMap::<&str, [Option<&BundleFile>; 2]>::new();
     for (side, bundle) in [from, to].into_iter().enumerate() {
         for file in &bundle.files {

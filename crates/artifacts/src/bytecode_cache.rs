@@ -1,43 +1,43 @@
-//! What a runtime compiled of a version's code, kept beside it so that later starts need not compile it again.
+//! Bytecode that a runtime compiled from a version's code, kept beside it so that later starts need not compile it again.
 
 use bytes::Bytes;
 use faas_ports::PortResult;
 use faas_types::{Bundle, BundleFile, Digest};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::engine::Engine;
+use crate::bundle_store::BundleStore;
 
 /// Compiled bytes below which a start would save less than a millisecond or two.
 const WORTH_KEEPING: u64 = 16 << 10;
 /// Files that are stored at once: each waits for the disk.
 const AT_ONCE: usize = 32;
 
-// === impl Engine ===
+// === impl BundleStore ===
 
-impl Engine {
-    /// Seals a version's code once more, with what was compiled of it. `None` where that is not worth it or not possible:
-    /// the code alone does as well, only slower. Content comes from inside the sandbox and is only ever used for the
-    /// version that it came from, whose code could do the same.
-    pub(crate) async fn prepare(&self, bundle: &Bundle, compiled: Vec<(String, Bytes)>) -> Option<Digest> {
+impl BundleStore {
+    /// Seals a version's code once more, with its bytecode. `None` where that is not worth it or not possible: the code
+    /// alone does as well, only slower. The content comes from inside the sandbox and is only used for the version that it
+    /// came from, whose code could do the same.
+    pub async fn keep_bytecode(&self, bundle: &Bundle, compiled: Vec<(String, Bytes)>) -> Option<Digest> {
         let compiled = new_files(bundle, compiled);
         let size: u64 = compiled.iter().map(|(file, _)| file.size).sum();
         if size < WORTH_KEEPING {
             return None;
         }
         let files = bundle.files.iter().cloned().chain(compiled.iter().map(|(file, _)| file.clone())).collect();
-        let longer = Bundle { files };
-        if let Err(fault) = longer.validate() {
-            tracing::debug!(%fault, "what was compiled is not kept");
+        let with_bytecode = Bundle { files };
+        if let Err(fault) = with_bytecode.validate() {
+            tracing::debug!(%fault, "bytecode is not kept");
             return None;
         }
-        let kept = self.lay_beside(&longer, compiled).await;
-        kept.inspect_err(|error| tracing::warn!(%error, "what was compiled is not kept")).ok()
+        let kept = self.seal_with(&with_bytecode, compiled).await;
+        kept.inspect_err(|error| tracing::warn!(%error, "bytecode is not kept")).ok()
     }
 
-    async fn lay_beside(&self, longer: &Bundle, compiled: Vec<(BundleFile, Bytes)>) -> PortResult<Digest> {
-        let puts = compiled.into_iter().map(|(_, content)| self.core.blobs.put(content));
+    async fn seal_with(&self, bundle: &Bundle, compiled: Vec<(BundleFile, Bytes)>) -> PortResult<Digest> {
+        let puts = compiled.into_iter().map(|(_, content)| self.blobs.put(content));
         stream::iter(puts).buffer_unordered(AT_ONCE).try_for_each(|_| async { Ok(()) }).await?;
-        self.core.seal_stored(longer).await
+        self.seal_stored(bundle).await
     }
 }
 

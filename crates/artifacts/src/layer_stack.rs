@@ -4,16 +4,16 @@
 //! those that were installed for the function win, then the layers in the order of the manifest.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use faas_ports::LayerStack;
-use faas_types::{Bundle, Digest, Fault, FunctionSettings, LayerName};
+use faas_types::{Bundle, Digest, Fault};
 
-use crate::core::Core;
+use crate::bundle_store::BundleStore;
+use crate::stack_spec::StackSpec;
 
 /// Where layers appear inside.
 const LAYERS: &str = "/opt/layers";
@@ -24,101 +24,68 @@ const NODE_PLACES: [&str; 2] = ["node_modules/", "nodejs/node_modules/"];
 /// Files that make a layer's root a package of Node.
 const NODE_ROOTS: [&str; 4] = ["package.json", "index.js", "index.mjs", "index.cjs"];
 
-/// What a stack is made of.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pile<'v> {
-    pub(crate) settings: &'v FunctionSettings,
-    /// Of `settings.layers`, in their order.
-    pub(crate) digests: &'v [Digest],
-    pub(crate) packages: Option<Digest>,
-}
-
-/// A layer or packages with their files.
-struct Shelf<'b> {
+/// A layer with its files.
+struct LayerSource<'b> {
     /// Where it appears, below [`LAYERS`].
     place: String,
     bundle: &'b Bundle,
 }
 
-// === impl Pile ===
+// === impl BundleStore ===
 
-impl Pile<'_> {
-    /// What the sealed layer of mount points is named after.
-    pub(crate) fn recipe(&self) -> Vec<u8> {
-        let mut text = format!("faas-stack 1\n{}\n", self.settings.runtime.language());
-        if let Some(packages) = self.packages {
-            writeln!(text, "{packages}").expect("a string takes all text");
-        }
-        for (name, digest) in self.names() {
-            writeln!(text, "{digest} {name}").expect("a string takes all text");
-        }
-        text.into_bytes()
-    }
-
-    /// The name of that layer; `None` where there is nothing to mount.
-    pub(crate) fn digest(&self) -> Option<Digest> {
-        (!self.digests.is_empty()).then(|| Digest::from_bytes(*blake3::hash(&self.recipe()).as_bytes()))
-    }
-
-    fn names(&self) -> impl Iterator<Item = (&LayerName, &Digest)> {
-        self.settings.layers.iter().map(|layer| &layer.name).zip(self.digests)
-    }
-}
-
-// === impl Core ===
-
-impl Core {
-    /// The named layers of a version on this machine; laid out again from the stored files when they are gone.
-    pub(crate) async fn layer_stack(&self, pile: Pile<'_>) -> Result<Option<LayerStack>, Fault> {
-        let Some(digest) = pile.digest() else { return Ok(None) };
-        let mut layers = Vec::with_capacity(pile.digests.len());
-        for (name, digest) in pile.names() {
-            layers.push((name.clone(), self.laid_out(digest).await?));
+impl BundleStore {
+    /// The trees of a version's named layers on this machine; laid out again from the stored files when they are gone.
+    ///
+    /// # Errors
+    /// When their files are not stored.
+    pub async fn lay_out_stack(&self, spec: StackSpec<'_>) -> Result<Option<LayerStack>, Fault> {
+        let Some(digest) = spec.digest() else { return Ok(None) };
+        let mut layers = Vec::with_capacity(spec.digests.len());
+        for (name, digest) in spec.names() {
+            layers.push((name.clone(), self.lay_out(digest).await?));
         }
         let base = match self.layers.find(&digest) {
             Some(base) => base,
-            None => self.seal_stack(digest, pile).await?,
+            None => self.seal_stack(digest, spec).await?,
         };
         Ok(Some(LayerStack { base, layers }))
     }
 
-    async fn seal_stack(&self, digest: Digest, pile: Pile<'_>) -> Result<PathBuf, Fault> {
-        let names: Vec<String> = pile.names().map(|(name, _)| name.to_string()).collect();
-        let links = match pile.settings.runtime.language() {
-            "node" => self.node_links(pile).await?,
+    async fn seal_stack(&self, digest: Digest, spec: StackSpec<'_>) -> Result<PathBuf, Fault> {
+        let names: Vec<String> = spec.names().map(|(name, _)| name.to_string()).collect();
+        let links = match spec.settings.runtime.language() {
+            "node" => self.node_links(spec).await?,
             _ => BTreeMap::new(),
         };
         Ok(self.layers.seal(&digest, Box::new(move |draft| build(draft, &names, &links))).await?)
     }
 
-    async fn node_links(&self, pile: Pile<'_>) -> Result<BTreeMap<String, String>, Fault> {
-        let mut bundles = Vec::with_capacity(pile.digests.len());
-        for (name, digest) in pile.names() {
+    async fn node_links(&self, spec: StackSpec<'_>) -> Result<BTreeMap<String, String>, Fault> {
+        let mut bundles = Vec::with_capacity(spec.digests.len());
+        for (name, digest) in spec.names() {
             bundles.push((name.to_string(), self.listing(digest).await?));
         }
-        let installed = match &pile.packages {
+        let installed = match &spec.packages {
             Some(packages) => Some(self.listing(packages).await?),
             None => None,
         };
-        let layers = bundles.iter().map(|(name, bundle)| Shelf { place: name.clone(), bundle });
+        let layers = bundles.iter().map(|(name, bundle)| LayerSource { place: name.clone(), bundle });
         Ok(node_links(installed.as_ref(), layers))
-    }
-
-    /// The files of a sealed bundle.
-    pub(crate) async fn listing(&self, digest: &Digest) -> Result<Bundle, Fault> {
-        Bundle::from_canonical_bytes(&self.blobs.get(digest).await?)
     }
 }
 
 /// Packages by name, with the paths that they appear at.
-fn node_links<'b>(installed: Option<&Bundle>, layers: impl Iterator<Item = Shelf<'b>>) -> BTreeMap<String, String> {
+fn node_links<'b>(
+    installed: Option<&Bundle>,
+    layers: impl Iterator<Item = LayerSource<'b>>,
+) -> BTreeMap<String, String> {
     let mut links = BTreeMap::new();
     for file in installed.iter().flat_map(|bundle| &bundle.files) {
         if let Some(package) = package(&file.path) {
             links.entry(package.to_owned()).or_insert_with(|| format!("{LAYERS}/{INSTALLED}/{package}"));
         }
     }
-    for Shelf { place, bundle } in layers {
+    for LayerSource { place, bundle } in layers {
         for file in &bundle.files {
             if NODE_ROOTS.contains(&&*file.path) {
                 links.entry(place.clone()).or_insert_with(|| format!("{LAYERS}/{place}"));
@@ -180,7 +147,7 @@ mod tests {
             bundle(&["nodejs/node_modules/ms/index.js", "nodejs/node_modules/qs/index.js", "index.mjs"]),
         );
         let layers = [("one", &first), ("two", &second)];
-        let layers = layers.into_iter().map(|(name, bundle)| Shelf { place: name.into(), bundle });
+        let layers = layers.into_iter().map(|(name, bundle)| LayerSource { place: name.into(), bundle });
         let found = node_links(Some(&installed), layers);
         let found: Vec<(&str, &str)> = found.iter().map(|(name, to)| (name.as_str(), to.as_str())).collect();
         assert_eq!(

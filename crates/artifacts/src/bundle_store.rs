@@ -1,0 +1,160 @@
+//! Sealing bundles, and laying them out on this machine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use faas_ports::{Blobs, KeyedLock, Layers, PortError, PortResult};
+use faas_types::{Bundle, Code, Digest, Fault, VersionRecord};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::stack_spec::StackSpec;
+
+/// Stored files, and the trees that are laid out from them.
+pub struct BundleStore {
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) layers: Arc<dyn Layers>,
+    /// Held while a tree is removed, and while the list that it is laid out from is stored.
+    trees: KeyedLock<Digest>,
+}
+
+// === impl BundleStore ===
+
+impl BundleStore {
+    /// A store over these ports.
+    #[must_use]
+    pub fn new(blobs: Arc<dyn Blobs>, layers: Arc<dyn Layers>) -> Self {
+        Self { blobs, layers, trees: KeyedLock::default() }
+    }
+
+    /// Seals files that were uploaded.
+    ///
+    /// # Errors
+    /// `FN_005` for files that were not uploaded, or are not what the bundle says.
+    pub async fn seal_uploaded(&self, bundle: &Bundle) -> Result<Digest, Fault> {
+        let missing = self.missing(bundle).await?;
+        if let Some(digest) = missing.first() {
+            let path = bundle.files.iter().find(|file| file.digest == *digest).map_or("", |file| &file.path);
+            return Err(Fault::new(
+                Code::DeploymentFailed,
+                format!("{} files were not uploaded, the first is `{path}`", missing.len()),
+            )
+            .with_hint("ask for a plan, which tells what is missing, and upload that to /api/v1/blobs/{digest}"));
+        }
+        self.seal_stored(bundle).await.map_err(|error| match error {
+            PortError::Invalid(message) => Fault::new(Code::DeploymentFailed, message),
+            error => error.into(),
+        })
+    }
+
+    /// Seals files whose bytes are stored.
+    ///
+    /// # Errors
+    /// As [`Layers::seal_bundle`].
+    pub async fn seal_stored(&self, bundle: &Bundle) -> PortResult<Digest> {
+        let digest = self.keep(bundle.canonical_bytes()).await?;
+        self.layers.seal_bundle(&digest, bundle, &*self.blobs).await?;
+        Ok(digest)
+    }
+
+    /// Stores what a tree is laid out from. From then on garbage collection leaves the tree alone until the grace is over.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn keep(&self, recipe: Vec<u8>) -> PortResult<Digest> {
+        let digest = Digest::from_bytes(*blake3::hash(&recipe).as_bytes());
+        let _lock = self.lock(&digest).await;
+        self.blobs.put(Bytes::from(recipe)).await
+    }
+
+    /// Excludes the removal of a tree and the storing of the list that it is laid out from: a tree that is found
+    /// afterwards stays.
+    pub async fn lock(&self, digest: &Digest) -> OwnedMutexGuard<()> {
+        self.trees.lock(digest).await
+    }
+
+    /// The files of a bundle whose bytes are not stored. Stored ones are renewed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn missing(&self, bundle: &Bundle) -> PortResult<Vec<Digest>> {
+        let digests: Vec<Digest> = bundle.files.iter().map(|file| file.digest).collect();
+        self.blobs.missing(&digests).await
+    }
+
+    /// The files of a sealed bundle.
+    ///
+    /// # Errors
+    /// When the list is not stored or cannot be read.
+    pub async fn listing(&self, digest: &Digest) -> Result<Bundle, Fault> {
+        Bundle::from_canonical_bytes(&self.blobs.get(digest).await?)
+    }
+
+    /// The tree of a sealed bundle on this machine; laid out again from the stored files when it is gone.
+    ///
+    /// # Errors
+    /// When its files are not stored.
+    pub async fn lay_out(&self, digest: &Digest) -> Result<PathBuf, Fault> {
+        if let Some(path) = self.layers.find(digest) {
+            return Ok(path);
+        }
+        let bundle = self.listing(digest).await?;
+        Ok(self.layers.seal_bundle(digest, &bundle, &*self.blobs).await?)
+    }
+
+    /// The tree of a version's code, with the bytecode that is kept for it.
+    ///
+    /// # Errors
+    /// When its files are not stored.
+    pub async fn lay_out_code(&self, version: &VersionRecord) -> Result<PathBuf, Fault> {
+        if let Some(prepared) = version.prepared {
+            match self.lay_out(&prepared).await {
+                Ok(path) => return Ok(path),
+                // The code alone does as well, only slower.
+                Err(fault) => tracing::warn!(digest = %prepared, %fault, "the bytecode of a version is lost"),
+            }
+        }
+        self.lay_out(&version.bundle).await
+    }
+
+    /// The tree of a version's packages, where it has any.
+    ///
+    /// # Errors
+    /// When its files are not stored.
+    pub async fn lay_out_packages(&self, digest: Option<Digest>) -> Result<Option<PathBuf>, Fault> {
+        match digest {
+            Some(digest) => self.lay_out(&digest).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Keeps a list of files, with the files, for another grace. To be called before it becomes needed, unless its files
+    /// have just been stored.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub async fn renew(&self, digest: &Digest) -> Result<(), Fault> {
+        self.renew_list(digest).await?;
+        self.missing(&self.listing(digest).await?).await?;
+        Ok(())
+    }
+
+    /// Keeps what a version is laid out from for another grace: instances of it may run on after it is dropped.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn renew_for_instances(&self, version: &VersionRecord) -> Result<(), Fault> {
+        let VersionRecord { bundle, prepared, dependencies, layers, .. } = version;
+        let lists = [Some(*bundle), *prepared, *dependencies, StackSpec::of(version).digest()];
+        for digest in lists.iter().flatten().chain(layers) {
+            self.renew_list(digest).await?;
+        }
+        Ok(())
+    }
+
+    async fn renew_list(&self, digest: &Digest) -> Result<(), Fault> {
+        let _lock = self.lock(digest).await;
+        self.blobs.missing(&[*digest]).await?;
+        Ok(())
+    }
+}
