@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use faas_config::Manifest;
-use faas_engine::{Caller, DeployEar, NewDeployment, Plan, PlanSubject, Target};
+use faas_engine::{Caller, NewDeployment, Plan, PlanSubject, ProgressReceiver, Target};
 use faas_proto::rest::{
     BundleFileBody, DeployEvent, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, Problem, RollbackRequest,
 };
@@ -87,12 +87,12 @@ pub(crate) async fn deploy_function(
             format!("name: the manifest is of `{}`, the path of `{name}`", deployment.name),
         )));
     }
-    let mut ear = DeployEar::new();
-    let talk = ear.of(&name);
-    let deployment = NewDeployment { note: body.note, target, talk, ..deployment };
+    let mut receiver = ProgressReceiver::new();
+    let progress = receiver.sender_for(&name);
+    let deployment = NewDeployment { note: body.note, target, progress, ..deployment };
     let engine = state.engine.clone();
     let deploying = async move { engine.deploy(caller.project, deployment).await };
-    wanted.answer(ear, deploying, move |deployed| state.deployment_view(deployed)).await
+    wanted.answer(receiver, deploying, move |deployed| state.deployment_view(deployed)).await
 }
 
 /// Moves `live` back to an earlier version, or ends a canary that is under way.

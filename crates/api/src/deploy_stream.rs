@@ -6,7 +6,7 @@ use std::future::Future;
 use axum::extract::FromRequestParts;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use faas_engine::{DeployEar, DeployNews};
+use faas_engine::{ProgressEvent, ProgressReceiver};
 use faas_proto::rest::DeployEvent;
 use faas_types::{Fault, FunctionName};
 use faas_web::{Failure, Json, RequestId, problem};
@@ -23,10 +23,10 @@ pub(crate) struct Wanted {
     id: RequestId,
 }
 
-/// What is still to be told.
-enum Telling<T> {
-    Under(DeployEar, JoinHandle<Result<T, Fault>>),
-    Over,
+/// What is left to send.
+enum Streaming<T> {
+    Running(ProgressReceiver, JoinHandle<Result<T, Fault>>),
+    Ended,
 }
 
 // === impl Wanted ===
@@ -47,7 +47,7 @@ impl Wanted {
     /// Carries a deployment out and answers with its outcome, or with what happens on the way and then the outcome.
     pub(crate) async fn answer<T, V>(
         self,
-        ear: DeployEar,
+        receiver: ProgressReceiver,
         deployment: impl Future<Output = Result<T, Fault>> + Send + 'static,
         view: impl Fn(&T) -> V + Send + 'static,
     ) -> Result<Response, Failure>
@@ -58,7 +58,9 @@ impl Wanted {
         // In a task of its own: a caller that goes away must not leave a version half checked.
         let task = tokio::spawn(deployment);
         if self.streamed {
-            return Ok(Sse::new(events(ear, task, view, self.id)).keep_alive(KeepAlive::default()).into_response());
+            return Ok(Sse::new(events(receiver, task, view, self.id))
+                .keep_alive(KeepAlive::default())
+                .into_response());
         }
         let deployed = joined(task).await?;
         Ok((StatusCode::CREATED, Json(view(&deployed))).into_response())
@@ -70,36 +72,36 @@ async fn joined<T>(task: JoinHandle<Result<T, Fault>>) -> Result<T, Fault> {
 }
 
 fn events<T, V: Serialize>(
-    ear: DeployEar,
+    receiver: ProgressReceiver,
     task: JoinHandle<Result<T, Fault>>,
     view: impl Fn(&T) -> V,
     id: RequestId,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
-    stream::unfold((Telling::Under(ear, task), view, id), |(telling, view, id)| async move {
-        let Telling::Under(mut ear, task) = telling else { return None };
-        if let Some((function, news)) = ear.next().await {
-            let event = Event::default().event("step").json_data(told(&function, news)).unwrap_or_default();
-            return Some((Ok(event), (Telling::Under(ear, task), view, id)));
+    stream::unfold((Streaming::Running(receiver, task), view, id), |(state, view, id)| async move {
+        let Streaming::Running(mut receiver, task) = state else { return None };
+        if let Some((function, progress)) = receiver.recv().await {
+            let event = Event::default().event("step").json_data(step(&function, progress)).unwrap_or_default();
+            return Some((Ok(event), (Streaming::Running(receiver, task), view, id)));
         }
         let event = match joined(task).await {
             Ok(deployed) => Event::default().event("deployed").json_data(view(&deployed)),
             Err(fault) => Event::default().event("failed").json_data(problem(&fault, &id, None)),
         };
-        Some((Ok(event.unwrap_or_default()), (Telling::Over, view, id)))
+        Some((Ok(event.unwrap_or_default()), (Streaming::Ended, view, id)))
     })
 }
 
-fn told(function: &FunctionName, news: DeployNews) -> DeployEvent {
+fn step(function: &FunctionName, progress: ProgressEvent) -> DeployEvent {
     let function = function.to_string();
-    match news {
-        DeployNews::Waiting(why) => DeployEvent::Waiting { function, why: why.to_owned() },
-        DeployNews::Installing(source) => DeployEvent::Installing { function, source },
-        DeployNews::Line(message) => DeployEvent::Line { function, message },
-        DeployNews::LeftOut(lines) => DeployEvent::LeftOut { function, lines },
-        DeployNews::Reused(layer) => {
+    match progress {
+        ProgressEvent::Waiting(why) => DeployEvent::Waiting { function, why: why.to_owned() },
+        ProgressEvent::Installing(source) => DeployEvent::Installing { function, source },
+        ProgressEvent::Line(message) => DeployEvent::Line { function, message },
+        ProgressEvent::LeftOut(lines) => DeployEvent::LeftOut { function, lines },
+        ProgressEvent::Reused(layer) => {
             let (layer, built_at) = (layer.id.to_string(), layer.built_at.to_string());
             DeployEvent::Reused { function, layer, built_at }
         }
-        DeployNews::Loading => DeployEvent::Checking { function },
+        ProgressEvent::Loading => DeployEvent::Checking { function },
     }
 }

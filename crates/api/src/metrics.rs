@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_engine::{Collections, FigureSnapshot, Forgotten, HistogramSnapshot, NetworkUsage, OnwardFigures};
+use faas_engine::{FigureSnapshot, Forgotten, GcStats, HistogramSnapshot, NetworkUsage, OnwardFigures};
 use faas_ports::{StartFigures, StartPath};
 use faas_types::Code;
 use faas_web::ConnectionEnd;
@@ -33,7 +33,7 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     start_families(&mut page, &state.engine.launcher().starts());
     body_families(&mut page, &state);
     retention_families(&mut page, state.engine.forgotten());
-    collect_families(&mut page, state.engine.collections());
+    collect_families(&mut page, state.engine.gc_stats());
     onward_families(&mut page, state.engine.onward());
     connection_families(&mut page, &state);
     cache_families(&mut page, &state);
@@ -102,18 +102,18 @@ fn retention_families(page: &mut Page, forgotten: &Forgotten) {
 }
 
 /// What was collected because nothing needs it.
-fn collect_families(page: &mut Page, collections: &Collections) {
+fn collect_families(page: &mut Page, stats: &GcStats) {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     page.family("faas_collections_total", "counter", "Collections of what nothing needs, by outcome.");
-    for (outcome, counter) in [("done", &collections.done), ("failed", &collections.failed)] {
+    for (outcome, counter) in [("done", &stats.done), ("failed", &stats.failed)] {
         page.sample("faas_collections_total", &[("outcome", &outcome)], count(counter));
     }
     page.family("faas_collected_total", "counter", "What was removed because nothing needs it, by kind.");
-    let kinds = [("blobs", &collections.blobs), ("layers", &collections.layers), ("records", &collections.records)];
+    let kinds = [("blobs", &stats.blobs), ("layers", &stats.layers), ("records", &stats.records)];
     for (kind, counter) in kinds {
         page.sample("faas_collected_total", &[("kind", &kind)], count(counter));
     }
-    let bytes = count(&collections.bytes);
+    let bytes = count(&stats.bytes);
     page.single(
         "faas_collected_bytes_total",
         "counter",

@@ -7,9 +7,9 @@ use utoipa_axum::routes;
 
 use crate::state::ApiState;
 use crate::{
-    aliases, cache, callbacks, collect, dead_letters, deploy, error_pages, events, functions, health, invoke, keys,
-    layers, logs, metrics, named_layers, network, preflight, replays, retention, runs, secrets, together, topics,
-    triggers, vars, version_files, versions,
+    aliases, cache, callbacks, collect, dead_letters, deploy, deployment_groups, error_pages, events, functions,
+    health, invoke, keys, layers, logs, metrics, named_layers, network, preflight, replays, retention, runs, secrets,
+    topics, triggers, vars, version_files, versions,
 };
 
 /// Every route of the OpenAPI document.
@@ -40,8 +40,8 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(Key(FunctionsWrite), routes!(deploy::deploy_function))
         .add(Key(FunctionsWrite), routes!(deploy::rollback_function))
         .add(Key(FunctionsWrite), routes!(deploy::put_blob))
-        .add(Key(FunctionsWrite), routes!(together::deploy_together))
-        .add(Key(FunctionsWrite), routes!(together::rollback_together))
+        .add(Key(FunctionsWrite), routes!(deployment_groups::deploy_group))
+        .add(Key(FunctionsWrite), routes!(deployment_groups::rollback_group))
         .add(Key(FunctionsRead), routes!(version_files::version_files))
         .add(Key(FunctionsRead), routes!(version_files::version_file))
         .add(Key(FunctionsRead), routes!(version_files::build_log))

@@ -1,10 +1,10 @@
 //! From what is kept to what is shown.
 
-use faas_engine::{Dependencies, Deployed, DeployedTogether, FunctionEntry, KeyRecord, Stayed};
+use faas_engine::{Dependencies, Deployed, DeployedGroup, FunctionEntry, KeyRecord, Unmoved};
 use faas_proto::rest::{
     AliasView, AttemptErrorView, AttemptView, AuthorView, BatchView, BuildLineView, BuildLogView, CanaryPolicyView,
-    DependenciesView, DeployedTogetherView, DeploymentView, FunctionView, KeyView, LogLineView, MoverView,
-    RunErrorView, RunView, SettingsView, SplitView, StartView, StayedView, VersionView,
+    DependenciesView, DeploymentGroupView, DeploymentView, FunctionView, KeyView, LogLineView, MoverView, RunErrorView,
+    RunView, SettingsView, SplitView, StartView, UnmovedView, VersionView,
 };
 use faas_types::{
     Alias, AliasName, AttemptRecord, Author, Batch, BuildLine, BuildLog, CanaryPolicy, DeploymentKind, Diagnosis,
@@ -116,19 +116,20 @@ impl ApiState {
             runtime: version.runtime_exact.clone(),
             concurrency: version.concurrency,
             check_ms: u64::try_from(check.as_millis()).unwrap_or(u64::MAX),
-            together: deployment.together.map(|id| id.to_string()),
+            group: deployment.group.map(|id| id.to_string()),
             build_log: (!build_log.lines.is_empty()).then(|| build_log_view(build_log)),
             at: deployment.at.to_string(),
             dependencies: dependencies.as_ref().map(dependencies_view),
         }
     }
 
-    pub(crate) fn together_view(&self, together: &DeployedTogether) -> DeployedTogetherView {
-        let stayed = |stayed: &Stayed| StayedView { function: stayed.function.to_string(), why: stayed.why.to_owned() };
-        DeployedTogetherView {
-            id: together.id.to_string(),
-            deployments: together.deployed.iter().map(|deployed| self.deployment_view(deployed)).collect(),
-            stayed: together.stayed.iter().map(stayed).collect(),
+    pub(crate) fn group_view(&self, group: &DeployedGroup) -> DeploymentGroupView {
+        let unmoved =
+            |unmoved: &Unmoved| UnmovedView { function: unmoved.function.to_string(), why: unmoved.why.to_owned() };
+        DeploymentGroupView {
+            id: group.id.to_string(),
+            deployments: group.deployed.iter().map(|deployed| self.deployment_view(deployed)).collect(),
+            unmoved: group.unmoved.iter().map(unmoved).collect(),
         }
     }
 }

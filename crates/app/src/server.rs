@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use faas_api::{ApiState, GitRemote, GitSettings};
 use faas_cli::{Debugger, Lobby, LocalServer, Profile};
 use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
-use faas_engine::{CallbackPolicy, CollectPolicy, Engine, EngineSettings, Ports, Quotas};
+use faas_engine::{CallbackPolicy, Engine, EngineSettings, GcPolicy, Ports, Quotas};
 use faas_gateway::{Audience, Gateway};
 use faas_outbound::{Guard, HttpOutbound, Operator};
 use faas_ports::{ByteBounds, Inspection, Networks, Sandboxes, SystemClock};
@@ -159,10 +159,7 @@ impl Server {
             },
             preflight: Arc::new(Policy::of_operator(&config.preflight.rules())?),
             inspection,
-            collect: CollectPolicy {
-                every: config.engine.collect_every.get(),
-                grace: config.engine.collect_grace.get(),
-            },
+            collect: GcPolicy { every: config.engine.collect_every.get(), grace: config.engine.collect_grace.get() },
             quotas: quotas(config),
             give_way: || give_way_to_calls(true),
             ..EngineSettings::default()

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_proto::rest::{
-    BuildLogView, BundleFileBody, DeployEvent, DeployPlan, DeployPlanRequest, DeployRequest, DeployTogetherRequest,
-    DeployedTogetherView, DeploymentView, FunctionToDeploy, Problem, RollbackTogetherRequest, VersionFiles,
+    BuildLogView, BundleFileBody, DeployEvent, DeployGroupRequest, DeployPlan, DeployPlanRequest, DeployRequest,
+    DeploymentGroupView, DeploymentView, FunctionToDeploy, Problem, RollbackGroupRequest, VersionFiles,
 };
 use faas_types::{Span, limits};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -141,30 +141,30 @@ impl Client {
         self.read_told(request.timeout(DEPLOY_TIMEOUT).json(&body), told).await
     }
 
-    /// Deploys several functions as one. `told` hears what happens on the way.
+    /// Deploys a group of functions in one commit. `told` is called with each progress event.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn deploy_together(
+    pub async fn deploy_group(
         &self,
         functions: Vec<FunctionToDeploy>,
         note: Option<String>,
         told: impl FnMut(DeployEvent),
-    ) -> Result<DeployedTogetherView, ClientError> {
+    ) -> Result<DeploymentGroupView, ClientError> {
         // Each is loaded in a sandbox, one after the other.
         let patience = DEPLOY_TIMEOUT.saturating_mul(u32::try_from(functions.len()).unwrap_or(u32::MAX));
-        let body = DeployTogetherRequest { functions, note };
+        let body = DeployGroupRequest { functions, note };
         let request = self.request(Method::POST, "api/v1/deployments")?;
         self.read_told(request.timeout(patience).json(&body), told).await
     }
 
-    /// Moves the functions of such a deployment back.
+    /// Rolls a deployment group back.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn rollback_together(&self, id: &str, note: Option<String>) -> Result<DeployedTogetherView, ClientError> {
+    pub async fn rollback_group(&self, id: &str, note: Option<String>) -> Result<DeploymentGroupView, ClientError> {
         let path = format!("api/v1/deployments/{}/rollback", segment(id)?);
-        self.send(Method::POST, &path, &RollbackTogetherRequest { note }).await
+        self.send(Method::POST, &path, &RollbackGroupRequest { note }).await
     }
 
     /// The files of a version: a number, or `live`.

@@ -237,7 +237,7 @@ impl Engine {
             by: Some(moved.by),
             rollback: moved.kind == DeploymentKind::Rollback,
             note: moved.note,
-            together: None,
+            group: None,
             at: moved.at,
         }
     }

@@ -18,10 +18,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::body_budget::BodyBudget;
 use crate::catalog::Catalog;
-use crate::collect::{CollectPolicy, Collections};
 use crate::dependencies::Builds;
 use crate::dispatch::Dispatch;
 use crate::engine::EngineSettings;
+use crate::gc::{GcPolicy, GcStats};
 use crate::keys::Keys;
 use crate::onward::{OnwardFigures, Outbox};
 use crate::places::{PoolKey, Standing};
@@ -58,11 +58,11 @@ pub(crate) struct Core {
     pub(crate) stats: Arc<Stats>,
     pub(crate) recorder: Recorder,
     pub(crate) forgotten: Forgotten,
-    pub(crate) collections: Collections,
+    pub(crate) gc_stats: GcStats,
     /// Files of versions and layers.
-    pub(crate) bundles: BundleStore,
-    pub(crate) leases: UploadLeases,
-    pub(crate) collect_policy: CollectPolicy,
+    pub(crate) bundles: Arc<BundleStore>,
+    pub(crate) leases: Arc<UploadLeases>,
+    pub(crate) gc_policy: GcPolicy,
     pub(crate) dispatch: Dispatch,
     pub(crate) onward: OnwardFigures,
     pub(crate) outbox: Outbox,

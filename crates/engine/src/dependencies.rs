@@ -18,7 +18,7 @@ use faas_types::{
 use crate::catalog::decode;
 use crate::core::{Core, encode, stopping};
 use crate::engine::Engine;
-use crate::talk::{DeployNews, DeployTalk};
+use crate::progress::{ProgressEvent, ProgressSender};
 pub(crate) use compiled::mismatch;
 use key::layer_id;
 pub(crate) use queue::BuildQueue;
@@ -125,7 +125,7 @@ impl Engine {
         project: ProjectId,
         settings: &FunctionSettings,
         bundle: &Bundle,
-        talk: &DeployTalk,
+        progress: &ProgressSender,
     ) -> Result<Option<Dependencies>, Fault> {
         let began = Instant::now();
         if settings.dependencies == DependencyMode::None {
@@ -149,7 +149,7 @@ impl Engine {
             return Ok(Some(Dependencies::nothing(note)));
         }
         let source = Some(request.source.clone());
-        let (layer, reused) = self.core.packages(project, &settings.runtime, request, talk).await?;
+        let (layer, reused) = self.core.packages(project, &settings.runtime, request, progress).await?;
         let note = unscripted(&layer.unscripted);
         Ok(Some(Dependencies { layer: Some(layer), reused, took: began.elapsed(), source, note }))
     }
@@ -164,14 +164,14 @@ impl Core {
         project: ProjectId,
         runtime: &RuntimeName,
         request: Request,
-        talk: &DeployTalk,
+        progress: &ProgressSender,
     ) -> Result<(Arc<LayerRecord>, bool), Fault> {
         let id = layer_id(&self.builds.builder.identity(runtime)?, &request);
         let key = layer_key(project, id);
         let _lock = match self.builds.locks.try_lock(&key) {
             Some(lock) => lock,
             None => {
-                talk.tell(DeployNews::Waiting(SAME_BUILD));
+                progress.send(ProgressEvent::Waiting(SAME_BUILD));
                 self.builds.locks.lock(&key).await
             }
         };
@@ -181,16 +181,17 @@ impl Core {
                 Ok(_) => {
                     self.bundles.renew(&record.bundle).await?;
                     let layer = Arc::new(record);
-                    talk.tell(DeployNews::Reused(Arc::clone(&layer)));
+                    progress.send(ProgressEvent::Reused(Arc::clone(&layer)));
                     return Ok((layer, true));
                 }
                 // What is lost can be built again.
                 Err(fault) => tracing::warn!(layer = %id, %fault, "a layer of packages is lost"),
             }
         }
-        let _permit = self.builds.queue.enter(&self.stop, || talk.tell(DeployNews::Waiting(OTHER_BUILDS))).await?;
-        talk.tell(DeployNews::Installing(request.source.clone()));
-        let record = self.build(id, runtime, request, talk).await?;
+        let _permit =
+            self.builds.queue.enter(&self.stop, || progress.send(ProgressEvent::Waiting(OTHER_BUILDS))).await?;
+        progress.send(ProgressEvent::Installing(request.source.clone()));
+        let record = self.build(id, runtime, request, progress).await?;
         let put = Write::Put { key, value: encode(&record)?, expect: Expect::Any };
         self.registry.commit(vec![put]).await?;
         Ok((Arc::new(record), false))
@@ -201,14 +202,14 @@ impl Core {
         id: LayerId,
         runtime: &RuntimeName,
         request: Request,
-        talk: &DeployTalk,
+        progress: &ProgressSender,
     ) -> Result<LayerRecord, Fault> {
         let Request { source, root, files } = request;
         let (began, runtime) = (Instant::now(), runtime.clone());
         tracing::info!(layer = %id, %runtime, source, "packages are being installed");
         let job = BuildJob { runtime: runtime.clone(), source: source.clone(), root, files };
         let built = tokio::select! {
-            built = self.builds.builder.build(job, Arc::new(talk.clone())) => built,
+            built = self.builds.builder.build(job, Arc::new(progress.clone())) => built,
             () = self.stop.cancelled() => Err(stopping()),
         };
         let built = built.inspect_err(|fault| tracing::warn!(layer = %id, %fault, "packages were not installed"))?;

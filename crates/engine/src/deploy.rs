@@ -22,9 +22,9 @@ use crate::dependencies::{Dependencies, mismatch};
 use crate::engine::Engine;
 use crate::onward::check_destinations;
 use crate::pool::PoolSpec;
+use crate::progress::{ProgressEvent, ProgressSender};
 use crate::publish::Checked;
 use crate::stages::{Outfit, Redactor};
-use crate::talk::{DeployNews, DeployTalk};
 
 /// What the first deployment of a runtime waits for.
 const FIRST_USE: &str = "the server has not used this runtime before and prepares it once, which takes some seconds";
@@ -51,7 +51,7 @@ pub struct NewDeployment {
     /// What its manifest says besides, and where each key came from.
     pub declaration: Declaration,
     /// Who hears how it goes.
-    pub talk: DeployTalk,
+    pub progress: ProgressSender,
 }
 
 // === impl NewDeployment ===
@@ -69,7 +69,7 @@ impl NewDeployment {
             target: Target::live(),
             allowed_secrets: Vec::new(),
             declaration: Declaration::default(),
-            talk: DeployTalk::default(),
+            progress: ProgressSender::default(),
         }
     }
 }
@@ -193,7 +193,7 @@ impl Engine {
         &self,
         project: ProjectId,
         news: Vec<NewDeployment>,
-        together: Option<DeploymentId>,
+        group: Option<DeploymentId>,
     ) -> Result<Vec<Deployed>, Fault> {
         if !self.is_ready() {
             return Err(stopping());
@@ -206,16 +206,16 @@ impl Engine {
         for new in news {
             let name = new.name.clone();
             let made = self.make_ready(project, new, &peers).await;
-            ready.push(if together.is_some() { made.map_err(|fault| naming(&name, fault))? } else { made? });
+            ready.push(if group.is_some() { made.map_err(|fault| naming(&name, fault))? } else { made? });
         }
-        let published = self.publish(project, &ready, together).await?;
+        let published = self.publish(project, &ready, group).await?;
         leases.iter().for_each(|lease| self.core.leases.close(lease));
         let mut deployed = Vec::with_capacity(published.len());
         for (made, (deployment, entry, version)) in ready.into_iter().zip(published) {
             let ReadyVersion { check, build_log, dependencies, .. } = made;
             self.retire_outdated(&entry).await;
             let (engine, newest) = (self.clone(), Arc::clone(&entry));
-            self.core.tasks.spawn(async move { engine.drop_spent_versions(&newest).await });
+            self.core.tasks.spawn(async move { engine.collect_versions(&newest).await });
             tracing::info!(function = %entry.record.name, version = version.number, "deployed");
             deployed.push(Deployed { deployment, entry, version, check, build_log, dependencies });
         }
@@ -244,11 +244,11 @@ impl Engine {
         // A version stays what it was checked as: `python` must not mean another one after an upgrade.
         new.settings.runtime = runtime.name.clone();
         if !self.core.launcher.is_prepared(&runtime.name) {
-            new.talk.tell(DeployNews::Waiting(FIRST_USE));
+            new.progress.send(ProgressEvent::Waiting(FIRST_USE));
         }
         let layers = self.core.resolve_layers(project, &mut new.settings).await?;
         let code = self.core.bundles.lay_out(&digest).await?;
-        let dependencies = self.dependencies(project, &new.settings, &new.bundle, &new.talk).await?;
+        let dependencies = self.dependencies(project, &new.settings, &new.bundle, &new.progress).await?;
         let packages = dependencies.as_ref().and_then(Dependencies::digest);
         let stack = StackSpec { settings: &new.settings, digests: &layers, packages };
         if stack.digest().is_some() {
@@ -260,7 +260,7 @@ impl Engine {
             layers: self.core.bundles.lay_out_stack(stack).await?,
         };
         let record = known.as_ref().map(|entry| &entry.record);
-        new.talk.tell(DeployNews::Loading);
+        new.progress.send(ProgressEvent::Loading);
         let began = Instant::now();
         let loaded = self.check(project, &new, layout, record).await;
         let (loaded, wrote) = loaded.map_err(|fault| Dependencies::explain(dependencies.as_ref(), fault))?;

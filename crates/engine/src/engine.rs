@@ -24,10 +24,10 @@ use tokio_util::task::TaskTracker;
 use crate::body_budget::{BodyBudget, BodyOwner, Reservation};
 use crate::call::{CallRequest, Route, Selector, kept_lot};
 use crate::catalog::Catalog;
-use crate::collect::{CollectPolicy, Collections};
 use crate::core::{Core, stopping};
 use crate::dependencies::{BuildQueue, Builds};
 use crate::dispatch::{self, Dispatch};
+use crate::gc::{GcPolicy, GcStats};
 use crate::keys::Keys;
 use crate::onward::{CallbackPolicy, OnwardFigures, Outbox, send_callbacks};
 use crate::places::{Census, FunctionCensus, Limits};
@@ -106,7 +106,7 @@ pub struct EngineSettings {
     /// Lets debuggers into instances, and gives calls the time for it.
     pub inspection: Option<Inspection>,
     /// How what nothing needs is collected.
-    pub collect: CollectPolicy,
+    pub collect: GcPolicy,
     /// How much callers can make the server keep.
     pub quotas: Quotas,
     /// What a thread of the engine does first whose work nobody waits for, so that it stands behind those that answer.
@@ -142,7 +142,7 @@ impl Default for EngineSettings {
             versions_kept: limits::VERSIONS_KEPT,
             preflight: Arc::default(),
             inspection: None,
-            collect: CollectPolicy::default(),
+            collect: GcPolicy::default(),
             quotas: Quotas::default(),
             give_way: || {},
             retention: Retention::default(),
@@ -180,7 +180,7 @@ impl Engine {
         let outbox = Outbox::new(&ports.callbacks.callback_depths().await?, &depths, settings.quotas.callbacks);
         let (dispatch, feeds) = Dispatch::open(queue, letters, ports.claims, settings.lease, settings.quotas, &depths);
         let tasks = TaskTracker::new();
-        let leases = UploadLeases::new(ports.clock.now());
+        let leases = Arc::new(UploadLeases::new(ports.clock.now()));
         let deps = UsherDeps {
             launcher: Arc::clone(&ports.launcher),
             clock: Arc::clone(&ports.clock),
@@ -189,7 +189,7 @@ impl Engine {
             stats: Arc::clone(&stats),
             tasks: tasks.clone(),
         };
-        let bundles = BundleStore::new(Arc::clone(&ports.blobs), Arc::clone(&ports.layers));
+        let bundles = Arc::new(BundleStore::new(Arc::clone(&ports.blobs), Arc::clone(&ports.layers)));
         let core = Arc::new(Core {
             registry: ports.registry,
             history: ports.history,
@@ -217,10 +217,10 @@ impl Engine {
             stats,
             recorder,
             forgotten: Forgotten::default(),
-            collections: Collections::default(),
+            gc_stats: GcStats::default(),
             bundles,
             leases,
-            collect_policy: settings.collect,
+            gc_policy: settings.collect,
             dispatch,
             onward: OnwardFigures::default(),
             outbox,
@@ -239,7 +239,7 @@ impl Engine {
             vec![tokio::spawn(Arc::clone(&core).tend(settings.clone())), tokio::spawn(Arc::clone(&core).foretell())];
         background.extend(dispatch::start(&core, feeds));
         core.tasks.spawn(Arc::clone(&core).forget(settings.retention));
-        core.tasks.spawn(Arc::clone(&core).keep_collecting());
+        core.tasks.spawn(Arc::clone(&core).run_gc());
         core.tasks.spawn(send_callbacks(Arc::clone(&core), settings.callbacks));
         let retention_default = settings.retention;
         let versions_kept = settings.versions_kept;
@@ -277,7 +277,7 @@ impl Engine {
 
     /// The files of versions and layers.
     #[must_use]
-    pub fn bundles(&self) -> &BundleStore {
+    pub fn bundles(&self) -> &Arc<BundleStore> {
         &self.core.bundles
     }
 

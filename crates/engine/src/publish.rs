@@ -13,9 +13,9 @@ use crate::aliases::{Moved, Target};
 use crate::catalog::{FunctionEntry, decode, function_key, version_key};
 use crate::core::encode;
 use crate::deploy::{NewDeployment, ReadyVersion};
+use crate::deployment_group::group_write;
 use crate::engine::Engine;
 use crate::functions::{RETRIES, deployment_key};
-use crate::together::together_write;
 use crate::triggers::Reconciled;
 
 /// What the check found out.
@@ -53,21 +53,17 @@ impl Engine {
         &self,
         project: ProjectId,
         ready: &[ReadyVersion],
-        together: Option<DeploymentId>,
+        group: Option<DeploymentId>,
     ) -> Result<Vec<Published>, Fault> {
         for _ in 0..RETRIES {
             let mut drafts = Vec::with_capacity(ready.len());
             for one in ready {
-                drafts.push(self.draft(project, one, together).await?);
+                drafts.push(self.draft(project, one, group).await?);
             }
             let mut writes: Vec<Write> =
                 drafts.iter_mut().flat_map(|draft| std::mem::take(&mut draft.writes)).collect();
-            if let Some(id) = together {
-                writes.push(together_write(
-                    project,
-                    id,
-                    drafts.iter().map(|draft| (&draft.record, &draft.deployment)),
-                )?);
+            if let Some(id) = group {
+                writes.push(group_write(project, id, drafts.iter().map(|draft| (&draft.record, &draft.deployment)))?);
             }
             match self.core.registry.commit(writes).await {
                 Ok(revision) => {
@@ -85,7 +81,7 @@ impl Engine {
         &self,
         project: ProjectId,
         ready: &ReadyVersion,
-        together: Option<DeploymentId>,
+        group: Option<DeploymentId>,
     ) -> Result<Draft, Fault> {
         let new = &ready.new;
         let (mut record, expect) = self.newest_record(project, new).await?;
@@ -97,7 +93,7 @@ impl Engine {
         let alias = new.target.alias();
         let by = new.author.clone().map_or(Mover::Platform, Mover::Key);
         let event = self.event(&mut record, alias, Moved { kind, by, from, note: new.note.clone(), at: now });
-        let deployment = Deployment { together, ..event };
+        let deployment = Deployment { group, ..event };
         // The triggers are those of the version that `live` points to, so that a trial fires none.
         let triggers = if deployment.to == version.number && *alias == AliasName::live() {
             self.core.reconcile_triggers(project, record.id, &new.settings.triggers).await?

@@ -34,9 +34,9 @@ pub use background::{
 pub use callback::{CallbackSecretView, NewCallbackSecret, RotateCallbackSecret};
 pub use collect::{CollectReport, CollectRequest};
 pub use deploy::{
-    BuildLineView, BuildLogView, BundleFileBody, DependenciesView, DeployEvent, DeployPlan, DeployPlanRequest,
-    DeployRequest, DeployTogetherRequest, DeployedTogetherView, DeploymentView, FunctionToDeploy, RollbackRequest,
-    RollbackTogetherRequest, StayedView, VersionFiles,
+    BuildLineView, BuildLogView, BundleFileBody, DependenciesView, DeployEvent, DeployGroupRequest, DeployPlan,
+    DeployPlanRequest, DeployRequest, DeploymentGroupView, DeploymentView, FunctionToDeploy, RollbackGroupRequest,
+    RollbackRequest, UnmovedView, VersionFiles,
 };
 pub use function::{
     CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, PurgedCache, SettingView,

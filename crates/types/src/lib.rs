@@ -107,6 +107,6 @@ pub use trigger::{
     CronTrigger, EventFilter, EventTrigger, InvalidEventFilter, QueueTrigger, Redelivery, WebhookReply, WebhookTrigger,
 };
 pub use version::{
-    BuildLine, BuildLog, Deployment, DeploymentKind, FunctionRecord, Together, TogetherMove, VersionRecord,
+    BuildLine, BuildLog, Deployment, DeploymentGroup, DeploymentKind, FunctionRecord, GroupMember, VersionRecord,
 };
 pub use webhook_scheme::WebhookScheme;

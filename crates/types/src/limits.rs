@@ -121,7 +121,7 @@ pub const QUEUE_MAX: usize = 2000;
 /// Invocations waiting for an instance of any function of this node.
 pub const WAITING_MAX: u32 = 16_384;
 /// Functions that are deployed together.
-pub const FUNCTIONS_TOGETHER_MAX: usize = 32;
+pub const GROUP_FUNCTIONS_MAX: usize = 32;
 /// Functions in one project.
 pub const FUNCTIONS_MAX: usize = 100_000;
 /// Rows in one page of a listing.

@@ -226,9 +226,9 @@ pub struct Deployment {
     pub rollback: bool,
     /// What the author said.
     pub note: Option<String>,
-    /// The deployment of several functions that it was part of.
+    /// The deployment group that it was part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub together: Option<DeploymentId>,
+    pub group: Option<DeploymentId>,
     /// When it happened.
     pub at: Timestamp,
 }
@@ -255,13 +255,13 @@ pub struct BuildLine {
     pub message: String,
 }
 
-/// Functions whose `live` moved in one commit.
+/// A deployment group: functions whose `live` moved in one commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Together {
+pub struct DeploymentGroup {
     /// Its id, which each of their deployments names.
     pub id: DeploymentId,
     /// The functions.
-    pub moves: Vec<TogetherMove>,
+    pub members: Vec<GroupMember>,
     /// Whether it was a rollback.
     pub rollback: bool,
     /// What the author said.
@@ -270,9 +270,9 @@ pub struct Together {
     pub at: Timestamp,
 }
 
-/// What became of one function in it.
+/// A function of a deployment group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TogetherMove {
+pub struct GroupMember {
     /// The function.
     pub function: FunctionId,
     /// Its name.
@@ -339,7 +339,7 @@ mod tests {
             by: None,
             rollback: kind == DeploymentKind::Rollback,
             note: None,
-            together: None,
+            group: None,
             at: Timestamp::from_millis(0),
         }
     }

@@ -29,7 +29,7 @@ use changes::Changes;
 use interrupt::{Interrupt, Stage};
 use steps::Steps;
 
-pub(crate) use report::{NO_HTTP, deployment_table, has_http, together_table};
+pub(crate) use report::{NO_HTTP, deployment_table, group_table, has_http};
 
 /// Deploy a directory, a file, an archive or a repository and get its URL
 ///
@@ -170,12 +170,12 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
                 let files = project.files.iter().map(|file| file.entry.clone()).collect();
                 FunctionToDeploy { manifest, origins, files }
             });
-            let together = client.deploy_together(functions.collect(), args.note, |step| build.step(&step)).await;
+            let group = client.deploy_group(functions.collect(), args.note, |step| build.step(&step)).await;
             build.end();
-            let together = together?;
+            let group = group?;
             interrupt.reach(Stage::Done);
-            together.deployments.iter().for_each(|deployment| steps.switched(deployment));
-            report::print_together(&together, several, started.elapsed(), session)?;
+            group.deployments.iter().for_each(|deployment| steps.switched(deployment));
+            report::print_group(&group, several, started.elapsed(), session)?;
         }
     }
     for parcel in &parcels {

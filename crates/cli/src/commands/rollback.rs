@@ -3,7 +3,7 @@
 use clap::Args;
 use faas_client::rest::RollbackRequest;
 
-use crate::commands::deploy::{deployment_table, together_table};
+use crate::commands::deploy::{deployment_table, group_table};
 use crate::project::name_or_here;
 use crate::session::Session;
 
@@ -16,9 +16,9 @@ use crate::session::Session;
 pub(crate) struct RollbackArgs {
     /// The function [default: that of the current directory]
     name: Option<String>,
-    /// All functions of a deployment of several, by its id
+    /// All functions of a deployment group, by its id
     #[arg(long, value_name = "DEPLOYMENT", conflicts_with_all = ["name", "to"])]
-    together: Option<String>,
+    group: Option<String>,
     /// The version [default: the last good one]
     #[arg(long, value_name = "N")]
     to: Option<u32>,
@@ -31,16 +31,16 @@ const EXAMPLES: &str = "\
 Examples:
   faas rollback hello
   faas rollback hello --to 3
-  faas rollback --together dep_01JD2Z7Y5T0000000000000000";
+  faas rollback --group dep_01JD2Z7Y5T0000000000000000";
 
 pub(crate) async fn run(args: RollbackArgs, session: &Session) -> anyhow::Result<()> {
     let client = session.client()?;
-    if let Some(id) = &args.together {
-        let together = client.rollback_together(id, args.note).await?;
-        for stayed in &together.stayed {
-            session.out.note(format_args!("{} stays as it is: {}", stayed.function, stayed.why));
+    if let Some(id) = &args.group {
+        let group = client.rollback_group(id, args.note).await?;
+        for unmoved in &group.unmoved {
+            session.out.note(format_args!("{} stays as it is: {}", unmoved.function, unmoved.why));
         }
-        return session.out.item(&together, together_table);
+        return session.out.item(&group, group_table);
     }
     let body = RollbackRequest { version: args.to, note: args.note };
     let deployment = client.rollback(&name_or_here(args.name)?, &body).await?;

@@ -60,8 +60,8 @@ fn split(reader: &mut Reader, root: &Node, rows: &[(Key, Node)]) -> Vec<Whole> {
     }
     let Some(table) = reader.table(FUNCTIONS, functions) else { return Vec::new() };
     let named = table.rows();
-    if !(1..=limits::FUNCTIONS_TOGETHER_MAX).contains(&named.len()) {
-        let most = limits::FUNCTIONS_TOGETHER_MAX;
+    if !(1..=limits::GROUP_FUNCTIONS_MAX).contains(&named.len()) {
+        let most = limits::GROUP_FUNCTIONS_MAX;
         reader.problem(FUNCTIONS, functions.at, format!("`functions` must have 1 to {most} functions"));
         return Vec::new();
     }

@@ -14,7 +14,7 @@ use crate::core::{encode, stopping};
 use crate::deploy::{PlanSubject, check_note};
 use crate::engine::Engine;
 use crate::functions::RETRIES;
-use crate::talk::DeployTalk;
+use crate::progress::ProgressSender;
 
 /// The heaviest things that a version remembers.
 const HEAVY_MAX: usize = 50;
@@ -93,7 +93,7 @@ impl Engine {
         let entrypoint = "layer:none".parse().expect("a file and a name");
         let mut settings = FunctionSettings::new(runtime.clone(), entrypoint);
         settings.dependencies = DependencyMode::Install;
-        let built = self.dependencies(project, &settings, &new.bundle, &DeployTalk::default()).await?;
+        let built = self.dependencies(project, &settings, &new.bundle, &ProgressSender::default()).await?;
         let Some(layer) = built.as_ref().and_then(|built| built.layer.as_ref()) else {
             let why = built.and_then(|built| built.note).unwrap_or_else(|| "the files ask for no packages".to_owned());
             return Err(invalid(&format!("files: {why}")));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_engine::{Collected, EngineSettings, NewDeployment, NewLayer, PlanSubject, Ports};
+use faas_engine::{EngineSettings, GcReport, NewDeployment, NewLayer, PlanSubject, Ports};
 use faas_ports::{Blobs, Clock, Collection, Entry};
 use faas_testkit::{ManualClock, MemoryBlobs, ScriptedBuilder};
 use faas_types::{
@@ -139,7 +139,7 @@ impl Attic {
         assert!(matches!(code, None | Some(Code::Conflict | Code::NotFound)), "{code:?}");
     }
 
-    async fn collect(&mut self) -> Collected {
+    async fn collect(&mut self) -> GcReport {
         let dry = self.house.engine.collect(true, false).await.expect("a dry run");
         let held = self.blobs.count() as u64;
         assert_eq!(dry.needed + dry.young + dry.blobs, held, "a dry run removes nothing and passes over nothing");

@@ -27,7 +27,7 @@ pub struct CollectReport {
     pub layers: u64,
     /// Bytes of their files.
     pub layer_bytes: u64,
-    /// Old records of deployments of several functions.
+    /// Old records of deployment groups.
     pub records: u64,
     /// Stored files and lists that are needed.
     pub needed: u64,

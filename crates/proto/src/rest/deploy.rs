@@ -114,9 +114,9 @@ pub struct DeploymentView {
     pub concurrency: u32,
     /// Milliseconds that the check took to load the entrypoint in a sandbox.
     pub check_ms: u64,
-    /// The deployment of several functions that it was part of.
+    /// The deployment group that it was part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub together: Option<String>,
+    pub group: Option<String>,
     /// What the function wrote while it was checked; of a deployment only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_log: Option<BuildLogView>,
@@ -234,10 +234,10 @@ pub struct VersionFiles {
     pub files: Vec<BundleFileBody>,
 }
 
-/// Several functions that are deployed as one.
+/// Functions to deploy as a group, in one commit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DeployTogetherRequest {
+pub struct DeployGroupRequest {
     /// The functions; each manifest names its own.
     #[schema(min_items = 1, max_items = 32)]
     pub functions: Vec<FunctionToDeploy>,
@@ -247,7 +247,7 @@ pub struct DeployTogetherRequest {
     pub note: Option<String>,
 }
 
-/// One of several functions to deploy.
+/// A function of a group to deploy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FunctionToDeploy {
@@ -261,31 +261,31 @@ pub struct FunctionToDeploy {
     pub files: Vec<BundleFileBody>,
 }
 
-/// Functions that moved in one commit.
+/// A deployment group: functions that moved in one commit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct DeployedTogetherView {
-    /// The id of the whole; pass it to `/api/v1/deployments/{id}/rollback` to move all of them back.
+pub struct DeploymentGroupView {
+    /// The group's id; pass it to `/api/v1/deployments/{id}/rollback` to move all of them back.
     pub id: String,
     /// The functions, by name.
     pub deployments: Vec<DeploymentView>,
     /// Functions that a rollback could not move.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub stayed: Vec<StayedView>,
+    pub unmoved: Vec<UnmovedView>,
 }
 
 /// A function that a rollback did not move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct StayedView {
+pub struct UnmovedView {
     /// Its name.
     pub function: String,
     /// Why.
     pub why: String,
 }
 
-/// Why functions move back together.
+/// Why a deployment group is rolled back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RollbackTogetherRequest {
+pub struct RollbackGroupRequest {
     /// Why, for people.
     #[serde(default)]
     #[schema(max_length = 1000)]

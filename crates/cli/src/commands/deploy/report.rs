@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use faas_client::rest::{DependenciesView, DeployedTogetherView, DeploymentView};
+use faas_client::rest::{DependenciesView, DeploymentGroupView, DeploymentView};
 use faas_types::TriggerSettings;
 use serde_json::{Value, json};
 
@@ -120,18 +120,18 @@ pub(super) fn print_deployment(
     })
 }
 
-pub(super) fn print_together(
-    together: &DeployedTogetherView,
+pub(super) fn print_group(
+    group: &DeploymentGroupView,
     parcels: &[Parcel],
     elapsed: Duration,
     session: &Session,
 ) -> anyhow::Result<()> {
-    let mut report = serde_json::to_value(together)?;
+    let mut report = serde_json::to_value(group)?;
     report["event"] = json!("switched");
     report["took_ms"] = json!(millis(elapsed));
     report["upload"] = parcels.iter().map(|parcel| (parcel.project.name.to_string(), parcel.counts())).collect();
-    session.out.item(&report, |_| together_table(together))?;
-    session.out.note(format_args!("to move all of them back: faas rollback --together {}", together.id));
+    session.out.item(&report, |_| group_table(group))?;
+    session.out.note(format_args!("to move all of them back: faas rollback --group {}", group.id));
     Ok(())
 }
 
@@ -186,10 +186,10 @@ fn packages(dependencies: &DependenciesView) -> String {
     format!("{what}, {}, {how}{note}", text::bytes(dependencies.size))
 }
 
-/// Functions that moved together, for people.
-pub(crate) fn together_table(together: &DeployedTogetherView) -> Table {
+/// A deployment group, for people.
+pub(crate) fn group_table(group: &DeploymentGroupView) -> Table {
     let mut table = Table::with_headings(["FUNCTION", "VERSION", "WAS", "RUNTIME", "URL"]);
-    for deployment in &together.deployments {
+    for deployment in &group.deployments {
         table.row([
             deployment.function.clone(),
             deployment.version.to_string(),

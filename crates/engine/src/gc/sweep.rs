@@ -6,21 +6,21 @@ use faas_ports::{Collection, Expect, StoredBlob, Write};
 use faas_types::{Fault, ProjectId};
 
 use super::mark::Needed;
-use super::{Collected, Round};
+use super::{GcReport, Round};
 use crate::core::Core;
 
 /// Blobs that go in one step.
 const STEP: u64 = 64;
-/// Records of deployments of several functions that a project keeps.
-const TOGETHER_KEPT: usize = 500;
+/// Records of deployment groups that a project keeps.
+const GROUPS_KEPT: usize = 500;
 /// Records that are read at once, and that go at once.
 const PAGE: u32 = 500;
 
 // === impl Core ===
 
 impl Core {
-    pub(super) async fn sweep(&self, round: Round, needed: &Needed) -> Result<Collected, Fault> {
-        let mut found = Collected::default();
+    pub(super) async fn sweep(&self, round: Round, needed: &Needed) -> Result<GcReport, Fault> {
+        let mut found = GcReport::default();
         // An instance of a version that is gone stands on a tree that nothing needs; the grace outlasts any such instance.
         let holds_trees = round.now && self.has_orphans(needed);
         for first in 0..=u8::MAX {
@@ -51,7 +51,7 @@ impl Core {
         round: Round,
         blob: &StoredBlob,
         holds_trees: bool,
-        found: &mut Collected,
+        found: &mut GcReport,
     ) -> Result<(), Fault> {
         let StoredBlob { digest, size, .. } = blob;
         let is_laid_out = self.layers.find(digest).is_some();
@@ -92,8 +92,8 @@ impl Core {
         self.usher.census().leaving > 0 || in_use.into_iter().any(|version| !needed.has_version(version))
     }
 
-    /// Drops the oldest records of deployments of several functions, beyond those that are kept.
-    pub(super) async fn drop_old_together(
+    /// Drops the oldest records of deployment groups, beyond those that are kept.
+    pub(super) async fn drop_old_groups(
         &self,
         round: Round,
         projects: impl Iterator<Item = ProjectId>,
@@ -104,14 +104,14 @@ impl Core {
             loop {
                 let begun = Instant::now();
                 let after_name = after.as_deref();
-                let page = self.registry.list(project, Collection::Deployments, "together/", after_name, PAGE).await?;
+                let page = self.registry.list(project, Collection::Deployments, "groups/", after_name, PAGE).await?;
                 let Some(last) = page.last() else { break };
                 after = Some(last.key.name.clone());
                 keys.extend(page.into_iter().map(|entry| entry.key));
                 self.pause_after(begun, round).await?;
             }
             // Their ids rise with time.
-            let old = keys.len().saturating_sub(TOGETHER_KEPT);
+            let old = keys.len().saturating_sub(GROUPS_KEPT);
             dropped += old as u64;
             for batch in keys[..old].chunks(PAGE as usize).filter(|_| !round.dry) {
                 let begun = Instant::now();

@@ -26,7 +26,7 @@ const PAGE: u32 = 500;
 impl Engine {
     /// Drops versions of a function that nothing needs, but none of the newest, and the oldest events beyond what is kept.
     /// Called after each deployment; what one call leaves, the next takes.
-    pub(crate) async fn drop_spent_versions(&self, entry: &Arc<FunctionEntry>) {
+    pub(crate) async fn collect_versions(&self, entry: &Arc<FunctionEntry>) {
         let function = &entry.record.name;
         match self.drop_some(entry).await {
             Ok(0) => {}

@@ -1,10 +1,10 @@
-//! `/api/v1/deployments`: several functions as one.
+//! `/api/v1/deployments`: deployment groups.
 
 use axum::extract::State;
 use axum::response::Response;
-use faas_engine::{DeployEar, NewDeployment};
+use faas_engine::{NewDeployment, ProgressReceiver};
 use faas_proto::rest::{
-    DeployEvent, DeployTogetherRequest, DeployedTogetherView, FunctionToDeploy, Problem, RollbackTogetherRequest,
+    DeployEvent, DeployGroupRequest, DeploymentGroupView, FunctionToDeploy, Problem, RollbackGroupRequest,
 };
 use faas_types::{Code, DeploymentId, Fault};
 use faas_web::{Authorized, Failure, Json, PathParams};
@@ -14,50 +14,50 @@ use crate::deploy::new_deployment;
 use crate::deploy_stream::Wanted;
 use crate::state::ApiState;
 
-/// Deploys several functions as one: every version is sealed and loaded in a sandbox, then one commit moves `live` of all.
+/// Deploys a group of functions: every version is sealed and loaded in a sandbox, then one commit moves `live` of all.
 ///
 /// Who accepts `text/event-stream` gets events, as of a single function.
-#[utoipa::path(post, path = "/api/v1/deployments", tag = "deployments", request_body = DeployTogetherRequest, responses(
+#[utoipa::path(post, path = "/api/v1/deployments", tag = "deployments", request_body = DeployGroupRequest, responses(
     (status = 200, body = DeployEvent, content_type = "text/event-stream"),
-    (status = 201, body = DeployedTogetherView),
+    (status = 201, body = DeploymentGroupView),
     (status = 409, description = "another deployment of one of them is under way", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "a manifest is wrong or a version does not load; none has moved", body = Problem, content_type = "application/problem+json"),
     (status = 429, description = "too many functions", body = Problem, content_type = "application/problem+json"),
     (status = 504, description = "a version did not load in time", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "the disk is full, or the server is stopping", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn deploy_together(
+pub(crate) async fn deploy_group(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     wanted: Wanted,
-    Json(body): Json<DeployTogetherRequest>,
+    Json(body): Json<DeployGroupRequest>,
 ) -> Result<Response, Failure> {
-    let DeployTogetherRequest { functions, note } = body;
-    let mut ear = DeployEar::new();
+    let DeployGroupRequest { functions, note } = body;
+    let mut receiver = ProgressReceiver::new();
     let mut new = |one: FunctionToDeploy| {
         let new = new_deployment(one.manifest, one.origins, one.files, &caller)?;
-        Ok(NewDeployment { note: note.clone(), talk: ear.of(&new.name), ..new })
+        Ok(NewDeployment { note: note.clone(), progress: receiver.sender_for(&new.name), ..new })
     };
     let news = functions.into_iter().map(&mut new).collect::<Result<Vec<_>, Fault>>()?;
     let engine = state.engine.clone();
-    let deploying = async move { engine.deploy_together(caller.project, news).await };
-    wanted.answer(ear, deploying, move |deployed| state.together_view(deployed)).await
+    let deploying = async move { engine.deploy_group(caller.project, news).await };
+    wanted.answer(receiver, deploying, move |deployed| state.group_view(deployed)).await
 }
 
-/// Moves every function of such a deployment back to where it was before, in one commit.
-#[utoipa::path(post, path = "/api/v1/deployments/{id}/rollback", tag = "deployments", params(("id" = String, Path, description = "the deployment's id")),
-    request_body = RollbackTogetherRequest, responses(
-    (status = 200, body = DeployedTogetherView),
-    (status = 404, description = "no such deployment, or nothing to go back to", body = Problem, content_type = "application/problem+json"),
+/// Moves every function of a deployment group back to where it was before, in one commit.
+#[utoipa::path(post, path = "/api/v1/deployments/{id}/rollback", tag = "deployments", params(("id" = String, Path, description = "the group's id")),
+    request_body = RollbackGroupRequest, responses(
+    (status = 200, body = DeploymentGroupView),
+    (status = 404, description = "no such group, or nothing to go back to", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "one of the functions has moved since", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn rollback_together(
+pub(crate) async fn rollback_group(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-    Json(body): Json<RollbackTogetherRequest>,
-) -> Result<Json<DeployedTogetherView>, Failure> {
+    Json(body): Json<RollbackGroupRequest>,
+) -> Result<Json<DeploymentGroupView>, Failure> {
     let id: DeploymentId = id.parse().map_err(|error| Fault::new(Code::NotFound, format!("{error}")))?;
-    let deployed = state.engine.rollback_together(caller.project, id, body.note, mover(&caller)).await?;
-    Ok(Json(state.together_view(&deployed)))
+    let deployed = state.engine.rollback_group(caller.project, id, body.note, mover(&caller)).await?;
+    Ok(Json(state.group_view(&deployed)))
 }

@@ -1,8 +1,8 @@
-//! Collecting what nothing needs: files of deleted functions, dropped versions and removed layers, inputs of runs that are
-//! forgotten, and old records of deployments of several functions.
+//! Garbage collection: files of deleted functions, dropped versions and removed layers, inputs of runs that are forgotten, and
+//! old records of deployment groups.
 //!
-//! What is needed is marked, the rest is swept. Whatever was stored or asked for within the grace stays in any case: whoever
-//! uploads files and deploys them later relies on what the server said it has. So it does not matter that state changes while
+//! What is needed is marked, the rest is swept. What was stored or asked for within the grace stays in any case: a client
+//! that uploads files and deploys them later relies on what the server said it has. So it does not matter that state changes while
 //! it is marked, as long as everything that comes to be needed is renewed first; see [`BundleStore::renew`](faas_artifacts::BundleStore::renew). A kill at any moment
 //! leaves only more to collect.
 
@@ -25,10 +25,10 @@ const PAUSE_SHARE: u32 = 3;
 /// The longest pause between two steps.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// How what nothing needs is collected.
+/// How garbage is collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CollectPolicy {
-    /// How often; zero never does, except when it is asked for.
+pub struct GcPolicy {
+    /// How often; zero collects only on request.
     pub every: Duration,
     /// How long files stay that nothing needs, counted from when they were last uploaded or asked for. Longer than any
     /// deployment and any call.
@@ -37,7 +37,7 @@ pub struct CollectPolicy {
 
 /// What was collected, or would be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Collected {
+pub struct GcReport {
     /// Stored files and lists of files.
     pub blobs: u64,
     /// Their bytes.
@@ -46,7 +46,7 @@ pub struct Collected {
     pub layers: u64,
     /// Bytes of their files.
     pub layer_bytes: u64,
-    /// Old records of deployments of several functions.
+    /// Old records of deployment groups.
     pub records: u64,
     /// Stored files and lists that are needed.
     pub needed: u64,
@@ -54,10 +54,10 @@ pub struct Collected {
     pub young: u64,
 }
 
-/// What collecting has done since the server started, for `/metrics`.
+/// Garbage collection since the server started, for `/metrics`.
 #[derive(Debug, Default)]
-pub struct Collections {
-    /// Collections that ended well.
+pub struct GcStats {
+    /// GcStats that ended well.
     pub done: AtomicU64,
     /// Those that broke off.
     pub failed: AtomicU64,
@@ -86,18 +86,18 @@ struct Round {
     now: bool,
 }
 
-// === impl CollectPolicy ===
+// === impl GcPolicy ===
 
-impl Default for CollectPolicy {
+impl Default for GcPolicy {
     fn default() -> Self {
         Self { every: Duration::from_secs(6 * 3_600), grace: Duration::from_secs(24 * 3_600) }
     }
 }
 
-// === impl Collections ===
+// === impl GcStats ===
 
-impl Collections {
-    fn add(&self, found: &Collected) {
+impl GcStats {
+    fn add(&self, found: &GcReport) {
         self.done.fetch_add(1, Ordering::Relaxed);
         self.blobs.fetch_add(found.blobs, Ordering::Relaxed);
         self.layers.fetch_add(found.layers, Ordering::Relaxed);
@@ -109,16 +109,16 @@ impl Collections {
 // === impl Engine ===
 
 impl Engine {
-    /// What collecting has done.
+    /// Garbage collection since the server started.
     #[must_use]
-    pub fn collections(&self) -> &Collections {
-        &self.core.collections
+    pub fn gc_stats(&self) -> &GcStats {
+        &self.core.gc_stats
     }
 
-    /// How what nothing needs is collected.
+    /// How garbage is collected.
     #[must_use]
-    pub fn collect_policy(&self) -> CollectPolicy {
-        self.core.collect_policy
+    pub fn gc_policy(&self) -> GcPolicy {
+        self.core.gc_policy
     }
 
     /// Collects what nothing needs, of all projects; with `dry` only tells what would go. With `now` the grace is not waited
@@ -127,7 +127,7 @@ impl Engine {
     /// # Errors
     /// `FN_014` while another collection is under way; when something that is needed cannot be read, for nothing may be
     /// removed then.
-    pub async fn collect(&self, dry: bool, now: bool) -> Result<Collected, Fault> {
+    pub async fn collect(&self, dry: bool, now: bool) -> Result<GcReport, Fault> {
         self.core.collect(dry, now, true).await
     }
 }
@@ -136,8 +136,8 @@ impl Engine {
 
 impl Core {
     /// Collects again and again until the engine stops.
-    pub(crate) async fn keep_collecting(self: Arc<Self>) {
-        let CollectPolicy { every, .. } = self.collect_policy;
+    pub(crate) async fn run_gc(self: Arc<Self>) {
+        let GcPolicy { every, .. } = self.gc_policy;
         if every.is_zero() {
             return;
         }
@@ -156,35 +156,35 @@ impl Core {
         }
     }
 
-    async fn collect(&self, dry: bool, now: bool, prompt: bool) -> Result<Collected, Fault> {
-        let Ok(_turn) = self.collections.turn.try_lock() else {
+    async fn collect(&self, dry: bool, now: bool, prompt: bool) -> Result<GcReport, Fault> {
+        let Ok(_turn) = self.gc_stats.turn.try_lock() else {
             let fault = Fault::new(Code::Conflict, "a collection is under way");
             return Err(fault.with_hint("wait for it, then ask again").with_retry_after(5));
         };
         let began = Instant::now();
-        let grace = u64::try_from(self.collect_policy.grace.as_millis()).unwrap_or(u64::MAX);
+        let grace = u64::try_from(self.gc_policy.grace.as_millis()).unwrap_or(u64::MAX);
         // Taken before anything is marked: what comes to be needed from now on is renewed from now on.
         let moment = self.clock.now();
         let graced = Timestamp::from_millis(moment.as_millis().saturating_sub(grace));
         let before = if now { self.leases.since(moment).max(graced) } else { graced };
         let found = self.sweep_round(Round { before, dry, prompt, now }).await;
         if found.is_err() {
-            self.collections.failed.fetch_add(1, Ordering::Relaxed);
+            self.gc_stats.failed.fetch_add(1, Ordering::Relaxed);
         }
         let found = found?;
         if !dry {
-            self.collections.add(&found);
-            let Collected { blobs, layers, records, .. } = found;
+            self.gc_stats.add(&found);
+            let GcReport { blobs, layers, records, .. } = found;
             let (bytes, seconds) = (found.blob_bytes + found.layer_bytes, began.elapsed().as_secs_f32());
             tracing::info!(blobs, layers, records, bytes, seconds, "collected what nothing needs");
         }
         Ok(found)
     }
 
-    async fn sweep_round(&self, round: Round) -> Result<Collected, Fault> {
+    async fn sweep_round(&self, round: Round) -> Result<GcReport, Fault> {
         let needed = self.needed(round).await?;
         let mut found = self.sweep(round, &needed).await?;
-        found.records = self.drop_old_together(round, needed.projects()).await?;
+        found.records = self.drop_old_groups(round, needed.projects()).await?;
         Ok(found)
     }
 

@@ -1,11 +1,11 @@
-//! Several functions as one: deployed in one commit, and moved back in one.
+//! Deployment groups: several functions that are deployed in one commit, and rolled back in one.
 
 use std::time::Duration;
 
 use faas_ports::{Collection, Expect, Key, Write};
 use faas_types::{
-    AliasName, BuildLog, Code, Deployment, DeploymentId, DeploymentKind, Fault, FunctionName, FunctionRecord, Mover,
-    ProjectId, Together, TogetherMove, limits,
+    AliasName, BuildLog, Code, Deployment, DeploymentGroup, DeploymentId, DeploymentKind, Fault, FunctionName,
+    FunctionRecord, GroupMember, Mover, ProjectId, limits,
 };
 
 use crate::aliases::Moved;
@@ -15,19 +15,19 @@ use crate::deploy::{Deployed, NewDeployment, check_note};
 use crate::engine::Engine;
 use crate::functions::deployment_key;
 
-/// Functions that moved in one commit.
-pub struct DeployedTogether {
-    /// What each of their deployments names.
+/// A deployment group that was deployed or rolled back.
+pub struct DeployedGroup {
+    /// The group's id, which the deployment of each function names.
     pub id: DeploymentId,
     /// The functions, by name.
     pub deployed: Vec<Deployed>,
     /// Functions that a rollback could not move.
-    pub stayed: Vec<Stayed>,
+    pub unmoved: Vec<Unmoved>,
 }
 
 /// A function that a rollback did not move.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stayed {
+pub struct Unmoved {
     /// Its name.
     pub function: FunctionName,
     /// Why, in one sentence.
@@ -42,15 +42,11 @@ impl Engine {
     /// # Errors
     /// As for [`deploy`](Self::deploy), naming the function; `FN_006` for none, too many, or one twice. Nothing has changed
     /// then.
-    pub async fn deploy_together(
-        &self,
-        project: ProjectId,
-        mut news: Vec<NewDeployment>,
-    ) -> Result<DeployedTogether, Fault> {
+    pub async fn deploy_group(&self, project: ProjectId, mut news: Vec<NewDeployment>) -> Result<DeployedGroup, Fault> {
         let invalid = |message: String| Fault::new(Code::InvalidConfiguration, message);
-        let most = limits::FUNCTIONS_TOGETHER_MAX;
+        let most = limits::GROUP_FUNCTIONS_MAX;
         if !(1..=most).contains(&news.len()) {
-            return Err(invalid(format!("functions: 1 to {most} are deployed together, not {}", news.len())));
+            return Err(invalid(format!("functions: 1 to {most} are deployed as a group, not {}", news.len())));
         }
         news.sort_by(|a, b| a.name.cmp(&b.name));
         if let Some(twice) = news.windows(2).find(|pair| pair[0].name == pair[1].name) {
@@ -58,44 +54,46 @@ impl Engine {
         }
         let id = self.core.ids.mint(self.core.clock.now());
         let deployed = self.deploy_each(project, news, Some(id)).await?;
-        Ok(DeployedTogether { id, deployed, stayed: Vec::new() })
+        Ok(DeployedGroup { id, deployed, unmoved: Vec::new() })
     }
 
-    /// Moves every function of a deployment back to where it was before, in one commit. One that was new then, or was
-    /// deleted since, stays as it is.
+    /// Moves every function of a group back to where it was before, in one commit. A function that was new then, or was
+    /// deleted since, is left as it is.
     ///
     /// # Errors
-    /// `FN_013` for no such deployment; `FN_014` when one of the functions moved since or is being deployed.
-    pub async fn rollback_together(
+    /// `FN_013` for an unknown group; `FN_014` when one of the functions moved since or is being deployed.
+    pub async fn rollback_group(
         &self,
         project: ProjectId,
         id: DeploymentId,
         note: Option<String>,
         by: Mover,
-    ) -> Result<DeployedTogether, Fault> {
+    ) -> Result<DeployedGroup, Fault> {
         check_note(note.as_deref())?;
-        let key = together_key(project, id);
+        let key = group_key(project, id);
         let stored = self.core.registry.get(&key).await?.ok_or_else(|| unknown(id))?;
-        let before: Together = decode(&key, &stored.value)?;
-        let _locks = self.lock_functions(project, before.moves.iter().map(|one| &one.name))?;
+        let before: DeploymentGroup = decode(&key, &stored.value)?;
+        let _locks = self.lock_functions(project, before.members.iter().map(|one| &one.name))?;
         let back: DeploymentId = self.core.ids.mint(self.core.clock.now());
-        let (mut steps, mut stayed) = (Vec::new(), Vec::new());
-        for one in &before.moves {
+        let (mut steps, mut unmoved) = (Vec::new(), Vec::new());
+        for one in &before.members {
             match (self.core.catalog.by_id(project, one.function), one.from) {
                 (Some(entry), Some(to)) => {
                     let word = (by.clone(), note.as_deref());
                     steps.push(self.step_back(&entry, one.to, to, back, word).await?);
                 }
-                (Some(_), None) => stayed.push(Stayed { function: one.name.clone(), why: "it had no version before" }),
-                (None, _) => stayed.push(Stayed { function: one.name.clone(), why: "it was deleted since" }),
+                (Some(_), None) => {
+                    unmoved.push(Unmoved { function: one.name.clone(), why: "it had no version before" })
+                }
+                (None, _) => unmoved.push(Unmoved { function: one.name.clone(), why: "it was deleted since" }),
             }
         }
         if steps.is_empty() {
             let message = format!("no function of {id} can go back: none had a version before, or is still there");
             return Err(Fault::new(Code::NotFound, message));
         }
-        let deployed = self.move_together(project, back, steps).await?;
-        Ok(DeployedTogether { id: back, deployed, stayed })
+        let deployed = self.move_group(project, back, steps).await?;
+        Ok(DeployedGroup { id: back, deployed, unmoved })
     }
 
     async fn step_back(
@@ -103,7 +101,7 @@ impl Engine {
         entry: &FunctionEntry,
         expected: u32,
         to: u32,
-        together: DeploymentId,
+        group: DeploymentId,
         (by, note): (Mover, Option<&str>),
     ) -> Result<Step, Fault> {
         let name = &entry.record.name;
@@ -120,18 +118,13 @@ impl Engine {
         record.updated_at = now;
         let moved = Moved { kind: DeploymentKind::Rollback, by, from, note: note.map(str::to_owned), at: now };
         let event = self.event(&mut record, &AliasName::live(), moved);
-        let deployment = Deployment { together: Some(together), ..event };
+        let deployment = Deployment { group: Some(group), ..event };
         let triggers = self.core.reconcile_triggers(record.project, record.id, &version.settings.triggers).await?;
         Ok(Step { record, revision: entry.revision, deployment, version, triggers })
     }
 
-    async fn move_together(
-        &self,
-        project: ProjectId,
-        id: DeploymentId,
-        steps: Vec<Step>,
-    ) -> Result<Vec<Deployed>, Fault> {
-        let mut writes = vec![together_write(project, id, steps.iter().map(|step| (&step.record, &step.deployment)))?];
+    async fn move_group(&self, project: ProjectId, id: DeploymentId, steps: Vec<Step>) -> Result<Vec<Deployed>, Fault> {
+        let mut writes = vec![group_write(project, id, steps.iter().map(|step| (&step.record, &step.deployment)))?];
         for Step { record, revision, deployment, triggers, .. } in &steps {
             let put = |key, value, expect| Write::Put { key, value, expect };
             let key = crate::catalog::function_key(project, &record.name);
@@ -169,35 +162,35 @@ struct Step {
     triggers: crate::triggers::Reconciled,
 }
 
-/// The record of functions that move together.
-pub(crate) fn together_write<'d>(
+/// Writes the record of a group.
+pub(crate) fn group_write<'d>(
     project: ProjectId,
     id: DeploymentId,
     moves: impl Iterator<Item = (&'d FunctionRecord, &'d Deployment)> + Clone,
 ) -> Result<Write, Fault> {
-    let one = |(record, deployment): (&FunctionRecord, &Deployment)| TogetherMove {
+    let one = |(record, deployment): (&FunctionRecord, &Deployment)| GroupMember {
         function: record.id,
         name: record.name.clone(),
         from: deployment.from,
         to: deployment.to,
     };
     let first = moves.clone().next().map(|(_, deployment)| deployment);
-    let record = Together {
+    let record = DeploymentGroup {
         id,
-        moves: moves.map(one).collect(),
+        members: moves.map(one).collect(),
         rollback: first.is_some_and(|deployment| deployment.rollback),
         note: first.and_then(|deployment| deployment.note.clone()),
         at: first.map_or_else(|| id.created_at(), |deployment| deployment.at),
     };
-    Ok(Write::Put { key: together_key(project, id), value: encode(&record)?, expect: Expect::Absent })
+    Ok(Write::Put { key: group_key(project, id), value: encode(&record)?, expect: Expect::Absent })
 }
 
 /// Beside the deployments of functions, whose keys begin with a function's id.
-fn together_key(project: ProjectId, id: DeploymentId) -> Key {
-    Key::new(project, Collection::Deployments, format!("together/{id}"))
+fn group_key(project: ProjectId, id: DeploymentId) -> Key {
+    Key::new(project, Collection::Deployments, format!("groups/{id}"))
 }
 
 fn unknown(id: DeploymentId) -> Fault {
-    Fault::new(Code::NotFound, format!("no deployment of several functions has the id {id}"))
+    Fault::new(Code::NotFound, format!("no deployment group has the id {id}"))
         .with_hint("`faas deploy` prints the id; a single function is moved back by `faas rollback NAME`")
 }

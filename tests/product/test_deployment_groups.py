@@ -57,14 +57,14 @@ def test_they_deploy_and_roll_back_together(server: Server, shop: Shop) -> None:
     first = server.deploy(shop.folder)
     names = [one["function"] for one in first["deployments"]]
     assert names == sorted([shop.cart, shop.till]), "a destination among them needs no deployment before"
-    assert {one["together"] for one in first["deployments"]} == {first["id"]}
+    assert {one["group"] for one in first["deployments"]} == {first["id"]}
     assert server.api.function(shop.till)["settings"]["timeout"] == "9s", "what they share reaches each"
     second = server.deploy(shop.write("2", "2"), "-m", "both")
     assert (said(server, shop.cart), said(server, shop.till)) == ("2", "2")
-    back = server.cli("rollback", "--together", second["id"], "-o", "json").ok().json()
+    back = server.cli("rollback", "--group", second["id"], "-o", "json").ok().json()
     assert [one["version"] for one in back["deployments"]] == [1, 1]
     assert (said(server, shop.cart), said(server, shop.till)) == ("1", "1")
-    forth = server.cli("rollback", "--together", back["id"], "-o", "json").ok().json()
+    forth = server.cli("rollback", "--group", back["id"], "-o", "json").ok().json()
     assert [one["version"] for one in forth["deployments"]] == [2, 2], "a rollback is undone like anything else"
 
 
@@ -91,19 +91,19 @@ def test_only_one_of_them(server: Server, shop: Shop) -> None:
 
 def test_a_rollback_says_what_it_cannot_move(server: Server, shop: Shop) -> None:
     first = server.deploy(shop.folder)
-    refused = server.cli("rollback", "--together", first["id"]).exits(4)
+    refused = server.cli("rollback", "--group", first["id"]).exits(4)
     assert "none had a version before" in refused.stderr
     second = server.deploy(shop.write("2", "2"))
     server.deploy(shop.write("3", "2"), "--only", shop.cart)
-    result = server.cli("rollback", "--together", second["id"]).exits(6)
+    result = server.cli("rollback", "--group", second["id"]).exits(6)
     assert "serves version 3 since, not 2" in result.stderr
     assert versions(server, shop) == (3, 2), "nothing has moved"
     server.cli("rollback", shop.cart, "--to", "2").ok()
     server.cli("fn", "delete", shop.till, "--yes").ok()
-    result = server.cli("rollback", "--together", second["id"]).ok()
+    result = server.cli("rollback", "--group", second["id"]).ok()
     assert f"{shop.till} stays as it is: it was deleted since" in result.stderr
     assert server.api.function(shop.cart)["version"] == 1
-    server.cli("rollback", "--together", "dep_01JD2Z7Y5T0000000000000000").exits(4)
+    server.cli("rollback", "--group", "dep_01JD2Z7Y5T0000000000000000").exits(4)
 
 
 def test_two_at_once_never_wait_for_each_other(server: Server, shop: Shop) -> None:
