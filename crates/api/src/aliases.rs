@@ -116,9 +116,9 @@ pub(crate) async fn get_canary(
         step: canary.step + 1,
         percent: split.map_or(0.0, |split| split.share.percent()),
         since: canary.since.to_string(),
-        calls: status.tally.calls,
-        failed: status.tally.failed,
-        slow: status.tally.slow,
+        calls: status.counts.calls,
+        failed: status.counts.failed,
+        slow: status.counts.slow,
         policy: policy_view(&status.policy),
     }))
 }

@@ -5,9 +5,9 @@ use std::convert::Infallible;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use faas_engine::LogFollower;
 use faas_ports::{Clock, LogPage, LogQuery, SystemClock};
 use faas_proto::rest::{LogEvent, LogList, Problem};
+use faas_telemetry::LogTail;
 use faas_types::{Code, Fault, LogLevel, LogLine};
 use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
 use futures_util::stream::{self, Stream, StreamExt};
@@ -95,7 +95,7 @@ pub(crate) async fn run_logs(
     QueryParams(filter): QueryParams<Filter>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let run = state.engine.run(caller.project, run_id(&id)?).await?;
+    let run = state.engine.history().run(caller.project, run_id(&id)?).await?;
     let query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
     let query = LogQuery { run: Some(run.id), function: Some(run.function), ..query };
     answer(state, Filter { run: None, ..filter }, query, &headers).await
@@ -126,11 +126,11 @@ async fn answer(
                 .with_hint("leave `until` and `before` away, or `follow`");
             return Err(Failure(fault));
         }
-        let follower = state.engine.follow_logs(query).await?;
+        let follower = state.engine.history().follow_logs(query).await?;
         return Ok(Sse::new(events(state, follower)).keep_alive(KeepAlive::default()).into_response());
     }
     let project = query.project;
-    let found = state.engine.logs(&query).await?;
+    let found = state.engine.history().logs(&query).await?;
     let (next, more, previous) = (found.next, found.more, found.previous);
     let lines = found.lines.into_iter().map(|(cursor, line)| state.log_line_view(project, cursor, line)).collect();
     Ok(Json(LogList { lines, next, more, previous }).into_response())
@@ -143,7 +143,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
 }
 
 /// The events of a follower: its lines, where it stands, and its end.
-fn events(state: ApiState, follower: LogFollower) -> impl Stream<Item = Result<Event, Infallible>> {
+fn events(state: ApiState, follower: LogTail) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold(Some((state, follower)), |following| async move {
         let (state, mut follower) = following?;
         let page = match follower.next().await {

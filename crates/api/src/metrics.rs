@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_engine::{FigureSnapshot, Forgotten, GcStats, HistogramSnapshot, NetworkUsage, OnwardFigures};
+use faas_engine::{Forgotten, GcStats, NetworkUsage, OnwardFigures};
 use faas_ports::{StartFigures, StartPath};
+use faas_telemetry::{HistogramSnapshot, MetricsSnapshot};
 use faas_types::Code;
 use faas_web::ConnectionEnd;
 use http::header::CONTENT_TYPE;
@@ -155,57 +156,57 @@ fn cache_families(page: &mut Page, state: &ApiState) {
     page.single("faas_cache_entries", "gauge", "Paths with kept answers.", state.cache.len());
 }
 
-fn label(figures: &FigureSnapshot) -> &str {
-    figures.function.as_ref().map_or(OTHERS, |name| name.as_str())
+fn label(metrics: &MetricsSnapshot) -> &str {
+    metrics.function.as_ref().map_or(OTHERS, |name| name.as_str())
 }
 
-fn failed_with(figures: &FigureSnapshot, code: Code) -> u64 {
-    figures.errors.iter().find(|(other, _)| *other == code).map_or(0, |(_, count)| *count)
+fn failed_with(metrics: &MetricsSnapshot, code: Code) -> u64 {
+    metrics.errors.iter().find(|(other, _)| *other == code).map_or(0, |(_, count)| *count)
 }
 
-fn counter_families(page: &mut Page, functions: &[FigureSnapshot]) {
-    let mut each = |name: &str, kind: &str, help: &str, value: fn(&FigureSnapshot) -> u64| {
+fn counter_families(page: &mut Page, functions: &[MetricsSnapshot]) {
+    let mut each = |name: &str, kind: &str, help: &str, value: fn(&MetricsSnapshot) -> u64| {
         page.family(name, kind, help);
-        functions.iter().for_each(|figures| page.sample(name, &[("function", &label(figures))], value(figures)));
+        functions.iter().for_each(|metrics| page.sample(name, &[("function", &label(metrics))], value(metrics)));
     };
-    each("faas_invocations_total", "counter", "Calls that succeeded.", |figures| figures.succeeded);
-    each("faas_coldstarts_total", "counter", "Calls that waited for an instance to start.", |figures| {
-        figures.cold_starts
+    each("faas_invocations_total", "counter", "Calls that succeeded.", |metrics| metrics.succeeded);
+    each("faas_coldstarts_total", "counter", "Calls that waited for an instance to start.", |metrics| {
+        metrics.cold_starts
     });
-    each("faas_timeouts_total", "counter", "Calls that ran past their timeout.", |figures| {
-        failed_with(figures, Code::TimeoutExceeded)
+    each("faas_timeouts_total", "counter", "Calls that ran past their timeout.", |metrics| {
+        failed_with(metrics, Code::TimeoutExceeded)
     });
-    each("faas_throttles_total", "counter", "Calls refused because every instance was busy.", |figures| {
-        failed_with(figures, Code::Overloaded) + failed_with(figures, Code::RateLimited)
+    each("faas_throttles_total", "counter", "Calls refused because every instance was busy.", |metrics| {
+        failed_with(metrics, Code::Overloaded) + failed_with(metrics, Code::RateLimited)
     });
-    each("faas_log_lines_cut_total", "counter", "Log lines beyond the limit of their runs.", |figures| {
-        figures.cut_log_lines
+    each("faas_log_lines_cut_total", "counter", "Log lines beyond the limit of their runs.", |metrics| {
+        metrics.cut_log_lines
     });
-    each("faas_in_flight", "gauge", "Calls under way.", |figures| figures.in_flight);
+    each("faas_in_flight", "gauge", "Calls under way.", |metrics| metrics.in_flight);
 }
 
-fn failure_families(page: &mut Page, functions: &[FigureSnapshot]) {
+fn failure_families(page: &mut Page, functions: &[MetricsSnapshot]) {
     page.family("faas_errors_total", "counter", "Calls that failed, by error code.");
-    for figures in functions {
-        for (code, count) in &figures.errors {
-            page.sample("faas_errors_total", &[("function", &label(figures)), ("code", code)], count);
+    for metrics in functions {
+        for (code, count) in &metrics.errors {
+            page.sample("faas_errors_total", &[("function", &label(metrics)), ("code", code)], count);
         }
     }
     let name = "faas_cache_requests_total";
     page.family(name, "counter", "Requests to functions that let answers be kept, by what became of them.");
-    for figures in functions {
-        for (outcome, count) in &figures.cache {
-            page.sample(name, &[("function", &label(figures)), ("outcome", &outcome.as_str())], count);
+    for metrics in functions {
+        for (outcome, count) in &metrics.cache {
+            page.sample(name, &[("function", &label(metrics)), ("outcome", &outcome.as_str())], count);
         }
     }
 }
 
 /// Functions without a network have none of these samples.
-fn network_families(page: &mut Page, functions: &[FigureSnapshot]) {
-    let used: Vec<_> = functions.iter().filter(|figures| !figures.network.is_none()).collect();
+fn network_families(page: &mut Page, functions: &[MetricsSnapshot]) {
+    let used: Vec<_> = functions.iter().filter(|metrics| !metrics.network.is_none()).collect();
     let mut each = |name: &str, kind: &str, help: &str, value: fn(&NetworkUsage) -> u64| {
         page.family(name, kind, help);
-        used.iter().for_each(|figures| page.sample(name, &[("function", &label(figures))], value(&figures.network)));
+        used.iter().for_each(|metrics| page.sample(name, &[("function", &label(metrics))], value(&metrics.network)));
     };
     each("faas_network_connections_total", "counter", "Connections that functions made.", |usage| usage.connections);
     each("faas_network_open_connections", "gauge", "Connections of functions that are open.", |usage| usage.open);
@@ -218,18 +219,18 @@ fn network_families(page: &mut Page, functions: &[FigureSnapshot]) {
     each("faas_network_received_bytes_total", "counter", help, |usage| usage.received);
 }
 
-fn histogram_families(page: &mut Page, functions: &[FigureSnapshot]) {
-    let mut each = |name: &str, help: &str, unit: f64, value: fn(&FigureSnapshot) -> &HistogramSnapshot| {
+fn histogram_families(page: &mut Page, functions: &[MetricsSnapshot]) {
+    let mut each = |name: &str, help: &str, unit: f64, value: fn(&MetricsSnapshot) -> &HistogramSnapshot| {
         page.family(name, "histogram", help);
-        for figures in functions {
-            histogram(page, name, &label(figures), unit, value(figures));
+        for metrics in functions {
+            histogram(page, name, &label(metrics), unit, value(metrics));
         }
     };
     let help = "Time from acceptance of a call to its end.";
-    each("faas_invoke_duration_seconds", help, MICROS, |figures| &figures.durations);
-    each("faas_init_duration_seconds", "Time that instances took to start.", MICROS, |figures| &figures.starts);
-    each("faas_cpu_usage_seconds", "CPU time of a call.", MICROS, |figures| &figures.cpu);
-    each("faas_mem_usage_bytes", "Most memory that the sandbox of a call has held.", 1.0, |figures| &figures.memory);
+    each("faas_invoke_duration_seconds", help, MICROS, |metrics| &metrics.durations);
+    each("faas_init_duration_seconds", "Time that instances took to start.", MICROS, |metrics| &metrics.starts);
+    each("faas_cpu_usage_seconds", "CPU time of a call.", MICROS, |metrics| &metrics.cpu);
+    each("faas_mem_usage_bytes", "Most memory that the sandbox of a call has held.", 1.0, |metrics| &metrics.memory);
 }
 
 fn histogram(page: &mut Page, name: &str, function: &dyn Display, unit: f64, values: &HistogramSnapshot) {

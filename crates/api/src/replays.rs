@@ -68,7 +68,7 @@ pub(crate) async fn run_input(
     PathParams(id): PathParams<String>,
 ) -> Result<Json<RunInputView>, Failure> {
     let id = run_id(&id)?;
-    state.engine.run(caller.project, id).await?;
+    state.engine.history().run(caller.project, id).await?;
     Ok(Json(input_view(state.engine.input(caller.project, id).await?)))
 }
 

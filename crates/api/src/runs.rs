@@ -85,7 +85,7 @@ pub(crate) async fn list_runs(
         after: page::parsed("cursor", filter.cursor.as_deref())?,
         limit: page::limit(filter.limit)?,
     };
-    let found = state.engine.runs(&query).await?;
+    let found = state.engine.history().runs(&query).await?;
     let runs = found.runs.into_iter().map(run_view).collect();
     Ok(Json(RunList { runs, next: found.next.map(|id| id.to_string()), examined: found.examined }))
 }
@@ -120,7 +120,7 @@ pub(crate) async fn get_run(
             ));
         }
         Some(wait) => state.engine.await_run(caller.project, id, wait.get()).await?,
-        None => state.engine.run(caller.project, id).await?,
+        None => state.engine.history().run(caller.project, id).await?,
     };
     let input_kept = state.engine.keeps_input(caller.project, id).await?;
     Ok(Json(RunView { input_kept: Some(input_kept), ..run_view(run) }))

@@ -128,7 +128,7 @@ impl Engine {
         loop {
             // Registered first, so that an end between the look and the wait is not missed.
             let changed = self.core.dispatch.waiters.wait(id);
-            let run = self.run(project, id).await?;
+            let run = self.history().run(project, id).await?;
             if run.state.is_terminal() || tokio::time::timeout_at(end, changed).await.is_err() {
                 return Ok(run);
             }
@@ -140,7 +140,7 @@ impl Engine {
     /// # Errors
     /// `FN_013` when there is no such run, `FN_014` when it has ended already.
     pub async fn cancel(&self, project: ProjectId, id: RunId) -> Result<RunRecord, Fault> {
-        let run = self.run(project, id).await?;
+        let run = self.history().run(project, id).await?;
         if run.state.is_terminal() {
             return Err(ended_already(&run));
         }
@@ -161,7 +161,7 @@ impl Engine {
             withdrawing.await.map_err(|error| Fault::internal(format!("a run was not cancelled: {error}")))?;
         match withdrawn? {
             Some(record) => Ok(record),
-            None => Err(ended_already(&self.run(project, id).await?)),
+            None => Err(ended_already(&self.history().run(project, id).await?)),
         }
     }
 }

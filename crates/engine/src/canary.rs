@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use faas_types::{
-    AliasName, BuildLog, Canary, CanaryMove, CanaryPolicy, Code, DeploymentKind, Fault, Mover, Split, Tally,
+    AliasName, BuildLog, Canary, CanaryCounts, CanaryMove, CanaryPolicy, Code, DeploymentKind, Fault, Mover, Split,
     VersionRecord,
 };
 
@@ -22,7 +22,7 @@ pub struct CanaryStatus {
     /// What it is judged by.
     pub policy: CanaryPolicy,
     /// How its calls ended since the step began, or since the server started.
-    pub tally: Tally,
+    pub counts: CanaryCounts,
 }
 
 // === impl Engine ===
@@ -36,9 +36,9 @@ impl Engine {
         let (Some(canary), Some(live)) = (entry.record.canary, entry.live_version()) else { return Ok(None) };
         let version = self.core.catalog.version(entry, canary.version).await?;
         let stats = self.core.stats.function(entry.record.id, &entry.record.name);
-        let tally = stats.trial.tally(canary.version);
+        let counts = stats.canary.counts(canary.version);
         let policy = version.settings.canary.clone().unwrap_or_default();
-        Ok(Some(CanaryStatus { canary, live, policy, tally }))
+        Ok(Some(CanaryStatus { canary, live, policy, counts }))
     }
 
     /// Lets the version under trial take every call now.
@@ -110,9 +110,11 @@ impl Engine {
 
     /// What follows from the figures of a trial at this moment, carried out.
     pub(crate) async fn tend_canary(&self, entry: &Arc<FunctionEntry>) -> Result<(), Fault> {
-        let Some(CanaryStatus { canary, policy, tally, .. }) = self.canary(entry).await? else { return Ok(()) };
-        let counts = format!("{} of {} calls failed, {} were slow", tally.failed, tally.calls, tally.slow);
-        let next = policy.decide(&canary, tally, self.core.clock.now());
+        let Some(CanaryStatus { canary, policy, counts: counted, .. }) = self.canary(entry).await? else {
+            return Ok(());
+        };
+        let counts = format!("{} of {} calls failed, {} were slow", counted.failed, counted.calls, counted.slow);
+        let next = policy.decide(&canary, counted, self.core.clock.now());
         let (name, version) = (&entry.record.name, canary.version);
         match next {
             CanaryMove::Wait => return Ok(()),

@@ -7,10 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_artifacts::{BundleStore, UploadLeases};
 use faas_ports::{
-    Blobs, Callbacks, Clock, Events, IdSource, Inspection, KeyedLock, Launcher, Layers, Networks, Outbound, Registry,
+    Blobs, Callbacks, Clock, IdSource, Inspection, KeyedLock, Launcher, Layers, Networks, Outbound, Registry,
     RunHistory, Vault,
 };
 use faas_preflight::Policy;
+use faas_telemetry::{HistoryReader, Recorder, Stats};
 use faas_types::{Code, Fault, FunctionName, FunctionSettings, ProjectId, Stage};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -26,10 +27,8 @@ use crate::keys::Keys;
 use crate::onward::{OnwardFigures, Outbox};
 use crate::places::{PoolKey, Standing};
 use crate::policy::CompiledRules;
-use crate::recorder::Recorder;
 use crate::retention::Forgotten;
 use crate::stages::StageBook;
-use crate::stats::Stats;
 use crate::topics::TopicHall;
 use crate::triggers::{States, Triggers};
 use crate::usher::Usher;
@@ -40,7 +39,6 @@ pub(crate) struct Core {
     pub(crate) history: Arc<dyn RunHistory>,
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) layers: Arc<dyn Layers>,
-    pub(crate) events: Arc<dyn Events>,
     pub(crate) vault: Arc<dyn Vault>,
     pub(crate) callbacks: Arc<dyn Callbacks>,
     pub(crate) outbound: Arc<dyn Outbound>,
@@ -57,6 +55,7 @@ pub(crate) struct Core {
     pub(crate) usher: Arc<Usher>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) recorder: Recorder,
+    pub(crate) history_reader: HistoryReader,
     pub(crate) forgotten: Forgotten,
     pub(crate) gc_stats: GcStats,
     /// Files of versions and layers.

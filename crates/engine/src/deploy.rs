@@ -9,6 +9,7 @@ use bytes::Bytes;
 use faas_artifacts::StackSpec;
 use faas_ports::{InstanceLogs, InstanceSpec, Launched, LayerStack, LogEntry, NetworkAccess};
 use faas_preflight::AllowedSecret;
+use faas_telemetry::Redactor;
 use faas_types::{
     Author, BuildLine, BuildLog, Bundle, Code, Declaration, Deployment, DeploymentId, Digest, Fault, FunctionName,
     FunctionRecord, FunctionSettings, InvocationMode, LayerName, PolicyOverride, ProjectId, VersionRecord, limits,
@@ -24,7 +25,7 @@ use crate::onward::check_destinations;
 use crate::pool::PoolSpec;
 use crate::progress::{ProgressEvent, ProgressSender};
 use crate::publish::Checked;
-use crate::stages::{Outfit, Redactor};
+use crate::stages::Outfit;
 
 /// What the first deployment of a runtime waits for.
 const FIRST_USE: &str = "the server has not used this runtime before and prepares it once, which takes some seconds";

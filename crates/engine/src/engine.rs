@@ -13,6 +13,7 @@ use faas_ports::{
     Topics, Vault, Write,
 };
 use faas_preflight::Policy;
+use faas_telemetry::{HistoryReader, Recorder, Stats};
 use faas_types::{Affinity, Fault, FunctionId, ProjectId, Retention, limits};
 use futures_util::future::{self, Either};
 use parking_lot::Mutex;
@@ -33,12 +34,10 @@ use crate::onward::{CallbackPolicy, OnwardFigures, Outbox, send_callbacks};
 use crate::places::{Census, FunctionCensus, Limits};
 use crate::policy::CompiledRules;
 use crate::quotas::Quotas;
-use crate::recorder::Recorder;
 use crate::reply::{Call, CallFailure};
 use crate::retention::Forgotten;
 use crate::rollouts::keep_rollouts;
 use crate::stages::StageBook;
-use crate::stats::Stats;
 use crate::topics::{Flow, TopicHall};
 use crate::triggers::{States, Triggers, hand_messages_over, keep_schedules};
 use crate::usher::{Usher, UsherDeps};
@@ -173,8 +172,11 @@ impl Engine {
         let triggers = Triggers::start(Arc::clone(&ports.registry)).await?;
         let trigger_states = States::load(Arc::clone(&ports.registry)).await?;
         let stats = Arc::new(Stats::new(settings.metric_labels_max));
-        let (history, events) = (Arc::clone(&ports.history), Arc::clone(&ports.events));
-        let recorder = Recorder::start(history, events, Arc::clone(&stats), settings.give_way)?;
+        let stop = CancellationToken::new();
+        let (history, events) = (Arc::clone(&ports.history), ports.events);
+        let recorder =
+            Recorder::start(Arc::clone(&history), Arc::clone(&events), Arc::clone(&stats), settings.give_way)?;
+        let history_reader = HistoryReader::new(history, events, recorder.clone(), stop.clone());
         let (queue, letters) = (ports.queue, ports.dead_letters);
         let depths = queue.depths().await?;
         let outbox = Outbox::new(&ports.callbacks.callback_depths().await?, &depths, settings.quotas.callbacks);
@@ -195,7 +197,6 @@ impl Engine {
             history: ports.history,
             blobs: ports.blobs,
             layers: ports.layers,
-            events: ports.events,
             vault: ports.vault,
             callbacks: ports.callbacks,
             outbound: ports.outbound,
@@ -216,6 +217,7 @@ impl Engine {
             usher: Usher::new(settings.limits(), deps),
             stats,
             recorder,
+            history_reader,
             forgotten: Forgotten::default(),
             gc_stats: GcStats::default(),
             bundles,
@@ -226,7 +228,7 @@ impl Engine {
             outbox,
             topics: TopicHall { store: ports.topics, flow: Flow::default() },
             tasks,
-            stop: CancellationToken::new(),
+            stop,
             stopping: AtomicBool::new(false),
             kinds_changed: Notify::new(),
             bodies: Arc::default(),
@@ -279,6 +281,12 @@ impl Engine {
     #[must_use]
     pub fn bundles(&self) -> &Arc<BundleStore> {
         &self.core.bundles
+    }
+
+    /// Runs and log lines.
+    #[must_use]
+    pub fn history(&self) -> &HistoryReader {
+        &self.core.history_reader
     }
 
     /// What became of callbacks and destinations.

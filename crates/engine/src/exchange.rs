@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use faas_ports::{ExchangeEnd, ExchangeItem, ReplyHead};
+use faas_telemetry::Redactor;
 use faas_types::{Code, Fault, JsonText, limits};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
@@ -12,7 +13,6 @@ use crate::delivery::{Delivery, delivery};
 use crate::promise::Promise;
 use crate::reply::{Call, CallBody, CallFailure};
 use crate::reply_head;
-use crate::stages::Redactor;
 use crate::ticket::{Outcome, Ticket};
 
 /// Bytes of a reply that are waited for only as long as they are there already, so that small replies have a length.

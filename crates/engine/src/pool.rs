@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use faas_ports::{Clock, IdSource, Inspection, InstanceSpec, InstanceVars, LayerStack, NetworkAccess};
+use faas_telemetry::Redactor;
 use faas_types::{FunctionId, FunctionName, FunctionSettings, ProjectId, limits};
 
 use crate::places::Terms;
-use crate::stages::Redactor;
 
 /// What every instance of a pool is started with.
 pub(crate) struct PoolSpec {

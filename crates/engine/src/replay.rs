@@ -60,7 +60,7 @@ impl Engine {
         replay: Replay,
         redrives: Option<RunId>,
     ) -> Result<Accepted, Fault> {
-        let run = self.run(project, id).await?;
+        let run = self.history().run(project, id).await?;
         if !run.state.is_terminal() {
             return Err(Fault::new(Code::Conflict, format!("the run is {}", run.state.as_str()))
                 .with_hint("wait for its end, or cancel it first"));

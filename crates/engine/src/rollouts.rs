@@ -60,7 +60,7 @@ async fn tend(engine: &Engine, entry: &Arc<FunctionEntry>, counted: &mut Counted
         let version = engine.core.catalog.version(entry, canary.version).await?;
         let slow = version.settings.canary.as_ref().and_then(|policy| policy.max_p95);
         let stats = engine.core.stats.function(record.id, &record.name);
-        stats.trial.begin(canary.version, slow.map(faas_types::Span::get));
+        stats.canary.begin(canary.version, slow.map(faas_types::Span::get));
     }
     engine.tend_canary(entry).await
 }

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use faas_ports::{Instance, LaunchTimings, ProcessCount};
+use faas_telemetry::Redactor;
 
 use crate::meter::Meter;
 use crate::places::SlotId;
 use crate::readiness::Readiness;
-use crate::stages::Redactor;
 
 /// A live instance.
 pub(crate) struct Slot {

@@ -3,7 +3,6 @@
 mod book;
 mod changes;
 mod effective;
-mod redactor;
 mod rekey;
 mod secrets;
 mod usage;
@@ -14,4 +13,3 @@ pub use secrets::{SecretRecord, SecretVersion, SecretView};
 
 pub(crate) use book::StageBook;
 pub(crate) use effective::{Marks, Outfit};
-pub(crate) use redactor::Redactor;

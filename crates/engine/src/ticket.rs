@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use faas_ports::{Inspection, LogEntry, Publishing, UnfinishedLines};
+use faas_telemetry::{CallSample, CanarySample, FunctionStats};
 use faas_types::{
     AttemptRecord, ByteSize, Code, Fault, FunctionError, InstanceId, IsolationLevel, JsonText, LogLevel, LogStream,
     RunEvent, RunId, RunPhase, RunRecord, RunState, Stage, Timeline, Timestamp, limits,
@@ -16,12 +17,9 @@ use tokio::sync::oneshot;
 
 use crate::core::Core;
 use crate::failure_line::failure_line;
-use crate::figures::Ended;
 use crate::place::Place;
 use crate::publication::Author;
 use crate::readiness::{Wait, micros};
-use crate::stats::FunctionStats;
-use crate::trial::Trace;
 
 /// A run under way. Dropping it before [`Ticket::finish`] records it as cancelled.
 pub(crate) struct Ticket {
@@ -272,16 +270,16 @@ impl Ticket {
         }
     }
 
-    fn ended(&self, took: Duration, code: Option<Code>) -> Ended {
+    fn ended(&self, took: Duration, code: Option<Code>) -> CallSample {
         let attempt = self.record.attempts.last();
-        Ended {
+        CallSample {
             took,
             cold: self.record.cold_start,
             code,
             memory: attempt.and_then(|attempt| attempt.peak_memory_bytes),
             cpu_us: attempt.and_then(|attempt| attempt.cpu_us),
             cut_log_lines: self.dropped_lines,
-            trace: Trace {
+            canary: CanarySample {
                 version: self.record.version,
                 handler: Duration::from_micros(attempt.map_or(0, |attempt| attempt.handler_us)),
                 status: self.record.http_status,

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use faas_ports::{Clock, IdSource, InstanceLogs, Launched, Launcher};
+use faas_telemetry::{Recorder, Stats};
 use faas_types::{Fault, FunctionId};
 use futures_util::FutureExt;
 use parking_lot::Mutex;
@@ -18,9 +19,7 @@ use crate::places::{
     Urgency,
 };
 use crate::pool::PoolSpec;
-use crate::recorder::Recorder;
 use crate::slot::{AtRest, Slot};
-use crate::stats::Stats;
 
 /// How long calls that share an instance may take to end once it was retired.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! A new version that takes over step by step, or not at all: decided from figures alone.
+//! A new version that takes over step by step, or not at all: decided from counts alone.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ pub struct Canary {
 
 /// How the calls of the version that is tried ended, since the step began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct CanaryCounts {
     /// Calls that ended by the version's own doing.
     pub calls: u64,
     /// Those that failed: errors, timeouts, memory, answers of 500 and more.
@@ -41,7 +41,7 @@ pub struct Tally {
     pub slow: u64,
 }
 
-/// What follows from the figures.
+/// What follows from the counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CanaryMove {
     /// The step goes on.
@@ -75,11 +75,11 @@ impl CanaryPolicy {
     /// What becomes of a version under trial. A breach counts at once when no run of good calls up to `min_calls` could
     /// mend it; a step ends after its time, and not before enough calls.
     #[must_use]
-    pub fn decide(&self, canary: &Canary, tally: Tally, now: Timestamp) -> CanaryMove {
-        if let Some(breach) = self.breach(tally) {
+    pub fn decide(&self, canary: &Canary, counts: CanaryCounts, now: Timestamp) -> CanaryMove {
+        if let Some(breach) = self.breach(counts) {
             return CanaryMove::RollBack(breach);
         }
-        if now.since(canary.since) < self.every.get() || tally.calls < u64::from(self.min_calls) {
+        if now.since(canary.since) < self.every.get() || counts.calls < u64::from(self.min_calls) {
             return CanaryMove::Wait;
         }
         match self.share(canary.step + 1) {
@@ -88,13 +88,13 @@ impl CanaryPolicy {
         }
     }
 
-    fn breach(&self, tally: Tally) -> Option<Breach> {
-        let judged = tally.calls.max(u64::from(self.min_calls));
-        if tally.failed * 1000 > judged * u64::from(self.max_error_rate.get()) {
+    fn breach(&self, counts: CanaryCounts) -> Option<Breach> {
+        let judged = counts.calls.max(u64::from(self.min_calls));
+        if counts.failed * 1000 > judged * u64::from(self.max_error_rate.get()) {
             return Some(Breach::Errors);
         }
         // More than one in twenty is what a 95th percentile above the limit means.
-        (self.max_p95.is_some() && tally.slow * 20 > judged).then_some(Breach::Slow)
+        (self.max_p95.is_some() && counts.slow * 20 > judged).then_some(Breach::Slow)
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
     fn decide(step: u32, minutes: u64, calls: u64, failed: u64, slow: u64) -> CanaryMove {
         let canary = Canary { version: 2, step, since: Timestamp::from_millis(MINUTE) };
         let now = Timestamp::from_millis((minutes + 1) * MINUTE);
-        policy().decide(&canary, Tally { calls, failed, slow }, now)
+        policy().decide(&canary, CanaryCounts { calls, failed, slow }, now)
     }
 
     #[test]
@@ -163,18 +163,18 @@ mod tests {
     /// A version's life under a stream of calls; returns the shares that it had and whether it took over.
     fn life(policy: &CanaryPolicy, failing: impl Fn(u64) -> bool) -> (Vec<u16>, bool) {
         let mut canary = Canary { version: 2, step: 0, since: Timestamp::from_millis(0) };
-        let (mut tally, mut shares, mut calls) = (Tally::default(), vec![policy.steps[0].get()], 0);
+        let (mut counts, mut shares, mut calls) = (CanaryCounts::default(), vec![policy.steps[0].get()], 0);
         for second in 0..100_000 {
             let now = Timestamp::from_millis(second * 1000);
-            tally.calls += 1;
-            tally.failed += u64::from(failing(calls));
+            counts.calls += 1;
+            counts.failed += u64::from(failing(calls));
             calls += 1;
-            match policy.decide(&canary, tally, now) {
+            match policy.decide(&canary, counts, now) {
                 CanaryMove::Wait => {}
                 CanaryMove::Step(step) => {
                     assert_eq!(step, canary.step + 1);
                     assert!(now.since(canary.since) >= policy.every.get());
-                    (canary, tally) = (Canary { step, since: now, ..canary }, Tally::default());
+                    (canary, counts) = (Canary { step, since: now, ..canary }, CanaryCounts::default());
                     shares.push(policy.share(step).expect("a step has a share").get());
                 }
                 CanaryMove::Promote => return (shares, true),

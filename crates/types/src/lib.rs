@@ -58,7 +58,7 @@ pub use author::{Author, Mover};
 pub use background::{Background, InvocationMode, RetryClass, RetryPolicy, RunOption};
 pub use bundle::{Bundle, BundleFile};
 pub use bytesize::ByteSize;
-pub use canary::{Breach, Canary, CanaryMove, CanaryPolicy, Tally};
+pub use canary::{Breach, Canary, CanaryCounts, CanaryMove, CanaryPolicy};
 pub use cause::{CauseClass, Diagnosis, diagnose, looks_like_network};
 pub use code::{Code, GrpcStatus};
 pub use cors::{CorsOrigin, CorsSettings, InvalidOriginOfPages};

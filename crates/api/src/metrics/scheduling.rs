@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use faas_engine::{Engine, FigureSnapshot, FunctionCensus};
+use faas_engine::{Engine, FunctionCensus};
+use faas_telemetry::MetricsSnapshot;
 
 use super::OTHERS;
 use crate::metrics_page::Page;
@@ -15,7 +16,7 @@ type State = (&'static str, fn(&FunctionCensus) -> u32);
 const STATES: [State; 3] = [("starting", |f| f.starting), ("busy", |f| f.busy), ("idle", |f| f.idle)];
 
 /// `named` are the functions that have a label of their own.
-pub(super) fn families(page: &mut Page, engine: &Engine, named: &[FigureSnapshot]) {
+pub(super) fn families(page: &mut Page, engine: &Engine, named: &[MetricsSnapshot]) {
     let census = engine.census();
     let memory = "Memory that instances hold or have reserved, in bytes.";
     page.single("faas_instances", "gauge", "Starting, serving and leaving instances.", census.instances);
@@ -40,8 +41,8 @@ pub(super) fn families(page: &mut Page, engine: &Engine, named: &[FigureSnapshot
     function_families(page, &engine.census_by_name(&census), named);
 }
 
-fn function_families(page: &mut Page, functions: &BTreeMap<String, FunctionCensus>, named: &[FigureSnapshot]) {
-    let named: HashSet<&str> = named.iter().filter_map(|tally| Some(tally.function.as_ref()?.as_str())).collect();
+fn function_families(page: &mut Page, functions: &BTreeMap<String, FunctionCensus>, named: &[MetricsSnapshot]) {
+    let named: HashSet<&str> = named.iter().filter_map(|metrics| Some(metrics.function.as_ref()?.as_str())).collect();
     let mut labelled = BTreeMap::<&str, FunctionCensus>::new();
     for (name, function) in functions {
         let label = if named.contains(name.as_str()) { name } else { OTHERS };

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faas_ports::{Change, Entry, Expect, InstanceVars, PortError, Write};
+use faas_telemetry::Redactor;
 use faas_types::{Code, Fault, ProjectId, Stage, VersionRecord};
 
 use super::book::vars_key;
 use super::effective::{EffectiveVar, Outfit};
-use super::redactor::Redactor;
 use crate::call::Route;
 use crate::catalog::{FunctionEntry, decode};
 use crate::core::{Core, encode};

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use faas_ports::{InstanceVars, PortError, Vault};
+use faas_telemetry::Redactor;
 use faas_types::{
     Code, Fault, FunctionRecord, FunctionSettings, ProjectId, SecretName, Stage, VarPart, VersionRecord, limits,
     secret_refs, var_parts,
@@ -14,7 +15,6 @@ use parking_lot::RwLock;
 use zeroize::Zeroizing;
 
 use super::book::ProjectStages;
-use super::redactor::Redactor;
 use crate::catalog::FunctionEntry;
 use crate::core::Core;
 

@@ -161,7 +161,7 @@ impl Engine {
     /// Whether a run of this trigger has not ended.
     async fn is_under_way(&self, entry: &TriggerEntry, last: Option<RunId>) -> bool {
         match last {
-            Some(run) => self.run(entry.record.project, run).await.is_ok_and(|run| !run.state.is_terminal()),
+            Some(run) => self.history().run(entry.record.project, run).await.is_ok_and(|run| !run.state.is_terminal()),
             None => false,
         }
     }

@@ -125,7 +125,7 @@ impl Engine {
         run: impl Fn(&str) -> NewRun,
     ) -> Result<Made, Fault> {
         for _ in 0..AGAIN_MAX {
-            let failed = match self.run(entry.record.project, made.run).await {
+            let failed = match self.history().run(entry.record.project, made.run).await {
                 Ok(record) => record.state == RunState::Failed,
                 // Its record is gone by now: whether it failed is not known.
                 Err(fault) if fault.code == Code::NotFound => false,

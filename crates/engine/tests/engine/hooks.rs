@@ -88,7 +88,7 @@ async fn a_repeated_delivery_makes_no_second_run_in_any_scheme() {
         assert_eq!(door.accepted(door.signed("msg_1", BODY)).await, (first, true), "{scheme}");
         let (second, repeated) = door.accepted(door.signed("msg_2", b"{}")).await;
         assert!(second != first && !repeated, "{scheme}");
-        let run = door.house.engine.run(door.house.engine.default_project(), first).await.unwrap();
+        let run = door.house.engine.history().run(door.house.engine.default_project(), first).await.unwrap();
         assert_eq!((run.trigger, run.trigger_name), (TriggerKind::Webhook, Some(parse("door"))));
     }
 }
@@ -264,7 +264,7 @@ async fn events_make_all_of_their_runs_or_none() {
     let refused = house.engine.publish_events(project, &many).await.err().unwrap();
     assert_eq!(refused.code, Code::PayloadTooLarge);
     let query = RunQuery::newest(project, 10);
-    assert!(house.engine.runs(&query).await.unwrap().runs.is_empty());
+    assert!(house.engine.history().runs(&query).await.unwrap().runs.is_empty());
     assert!(house.engine.publish_events(project, &[]).await.unwrap().is_empty());
 }
 

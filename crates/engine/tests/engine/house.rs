@@ -177,7 +177,7 @@ impl House {
     pub(crate) async fn run(&self, id: faas_types::RunId) -> RunRecord {
         let recorded = async {
             loop {
-                match self.engine.run(self.engine.default_project(), id).await {
+                match self.engine.history().run(self.engine.default_project(), id).await {
                     Ok(run) => return run,
                     Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
                 }

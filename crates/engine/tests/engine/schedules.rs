@@ -48,7 +48,7 @@ fn trigger(house: &House) -> Arc<TriggerEntry> {
 
 async fn runs(house: &House) -> Vec<RunRecord> {
     let query = RunQuery::newest(house.engine.default_project(), 200);
-    house.engine.runs(&query).await.unwrap().runs
+    house.engine.history().runs(&query).await.unwrap().runs
 }
 
 /// Waits until every tick up to `time` is decided, and returns how many runs there are.

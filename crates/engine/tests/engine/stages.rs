@@ -272,7 +272,8 @@ async fn what_is_kept_of_a_run_holds_no_secret() {
     let shown = format!("{:?} {:?}", failure.fault, house.run(failure.run.unwrap()).await);
     assert!(shown.contains("[secret KEY]") && !shown.contains(VALUE), "{shown}");
     let project = house.engine.default_project();
-    let page = house.engine.logs(&LogQuery { run: Some(run), ..LogQuery::newest(project, 10) }).await.unwrap();
+    let page =
+        house.engine.history().logs(&LogQuery { run: Some(run), ..LogQuery::newest(project, 10) }).await.unwrap();
     let lines: Vec<&str> = page.lines.iter().map(|(_, line)| line.message.as_str()).collect();
     assert_eq!(lines, ["key is [secret KEY]"]);
 }

@@ -1,4 +1,4 @@
-//! What `/metrics` publishes of one function, or of all that share a label.
+//! The counters that `/metrics` publishes for one function, or for all functions that share a label.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,8 +7,8 @@ use std::time::Duration;
 use faas_ports::{NetworkCounters, NetworkUsage};
 use faas_types::{Code, FunctionName};
 
+use crate::canary_stats::CanarySample;
 use crate::histogram::{Histogram, HistogramSnapshot};
-use crate::trial::Trace;
 
 /// Bounds of durations in microseconds: 50 µs to 15 min.
 const DURATIONS_US: &[u64] = &[
@@ -38,41 +38,41 @@ const DURATIONS_US: &[u64] = &[
 const MEMORY_BYTES: &[u64] =
     &[16 << 20, 32 << 20, 64 << 20, 128 << 20, 256 << 20, 512 << 20, 1 << 30, 2 << 30, 4 << 30];
 
-/// How a call ended, as far as it is counted.
+/// What is counted of a call that ended.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ended {
-    /// From acceptance.
+pub struct CallSample {
+    /// Time since acceptance.
     pub took: Duration,
     /// Whether it waited for its instance to start.
     pub cold: bool,
     /// Why it failed.
     pub code: Option<Code>,
-    /// Most memory that its sandbox has held, in bytes.
+    /// The peak of its sandbox's memory, in bytes.
     pub memory: Option<u64>,
-    /// CPU time spent meanwhile, in microseconds.
+    /// CPU time that it used, in microseconds.
     pub cpu_us: Option<u64>,
-    /// Log lines that were cut.
+    /// Log lines that were dropped.
     pub cut_log_lines: u64,
-    /// What its version is judged by.
-    pub trace: Trace,
+    /// What a canary of its version is judged by.
+    pub canary: CanarySample,
 }
 
-/// What a function's answer cache did with a request.
+/// What the response cache of a function did with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheOutcome {
-    /// A kept answer was sent; nothing ran.
+    /// A cached response was sent; nothing ran.
     Hit,
-    /// The function ran, and its answer may be kept.
+    /// The function ran, and its response is cacheable.
     Miss,
-    /// The function was asked whether a kept answer still holds, and it did.
+    /// The function confirmed that a stale cached response is still valid.
     Revalidated,
-    /// The request or its answer is none to keep.
+    /// The request or its response is not cacheable.
     Bypass,
 }
 
 /// Counters that many threads write without a lock.
 #[derive(Debug)]
-pub(crate) struct Figures {
+pub(crate) struct Metrics {
     in_flight: AtomicU64,
     succeeded: AtomicU64,
     cold_starts: AtomicU64,
@@ -86,24 +86,24 @@ pub(crate) struct Figures {
     pub(crate) network: Arc<NetworkCounters>,
 }
 
-/// Counters at one moment.
+/// The counters at one moment.
 #[derive(Clone, Debug)]
-pub struct FigureSnapshot {
-    /// The function; `None` for those that share a label.
+pub struct MetricsSnapshot {
+    /// The function; `None` for the functions that share a label.
     pub function: Option<FunctionName>,
     /// Calls under way.
     pub in_flight: u64,
-    /// Calls that ended well.
+    /// Calls that succeeded.
     pub succeeded: u64,
     /// Calls that waited for an instance to start.
     pub cold_starts: u64,
-    /// Log lines cut at the limit of their runs.
+    /// Log lines dropped at the limit of their runs.
     pub cut_log_lines: u64,
     /// Calls that failed, by code; only codes that occurred.
     pub errors: Vec<(Code, u64)>,
-    /// Requests by what the answer cache did with them; only outcomes that occurred.
+    /// Requests by what the response cache did with them; only outcomes that occurred.
     pub cache: Vec<(CacheOutcome, u64)>,
-    /// Microseconds from acceptance to the end.
+    /// Microseconds from acceptance to the end of a call.
     pub durations: HistogramSnapshot,
     /// Microseconds that instances took to start.
     pub starts: HistogramSnapshot,
@@ -111,7 +111,7 @@ pub struct FigureSnapshot {
     pub memory: HistogramSnapshot,
     /// CPU microseconds of each call.
     pub cpu: HistogramSnapshot,
-    /// What instances have done with their network.
+    /// What instances did with their network.
     pub network: NetworkUsage,
 }
 
@@ -133,9 +133,9 @@ impl CacheOutcome {
     }
 }
 
-// === impl Figures ===
+// === impl Metrics ===
 
-impl Figures {
+impl Metrics {
     pub(crate) fn new() -> Self {
         let zero = || AtomicU64::new(0);
         Self {
@@ -153,26 +153,27 @@ impl Figures {
         }
     }
 
+    #[inline]
     pub(crate) fn begin(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn end(&self, ended: &Ended) {
+    pub(crate) fn end(&self, call: &CallSample) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        match ended.code {
+        match call.code {
             None => &self.succeeded,
             Some(code) => &self.errors[code as usize],
         }
         .fetch_add(1, Ordering::Relaxed);
-        if ended.cold {
+        if call.cold {
             self.cold_starts.fetch_add(1, Ordering::Relaxed);
         }
-        if ended.cut_log_lines > 0 {
-            self.cut_log_lines.fetch_add(ended.cut_log_lines, Ordering::Relaxed);
+        if call.cut_log_lines > 0 {
+            self.cut_log_lines.fetch_add(call.cut_log_lines, Ordering::Relaxed);
         }
-        self.durations.record(micros(ended.took));
-        ended.memory.into_iter().for_each(|bytes| self.memory.record(bytes));
-        ended.cpu_us.into_iter().for_each(|time| self.cpu.record(time));
+        self.durations.record(micros(call.took));
+        call.memory.into_iter().for_each(|bytes| self.memory.record(bytes));
+        call.cpu_us.into_iter().for_each(|time| self.cpu.record(time));
     }
 
     pub(crate) fn started(&self, took: Duration) {
@@ -183,11 +184,11 @@ impl Figures {
         self.cache[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn snapshot(&self, function: Option<FunctionName>) -> FigureSnapshot {
+    pub(crate) fn snapshot(&self, function: Option<FunctionName>) -> MetricsSnapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let codes = Code::ALL.iter().map(|code| (*code, read(&self.errors[*code as usize])));
         let outcomes = CacheOutcome::ALL.into_iter().map(|outcome| (outcome, read(&self.cache[outcome as usize])));
-        FigureSnapshot {
+        MetricsSnapshot {
             function,
             in_flight: read(&self.in_flight),
             succeeded: read(&self.succeeded),

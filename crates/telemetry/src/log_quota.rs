@@ -1,4 +1,4 @@
-//! What each function may have of the lines that wait to be stored.
+//! Limits how many log lines of each function may wait to be stored.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -6,13 +6,13 @@ use std::collections::hash_map::Entry;
 use faas_types::{FunctionId, LogLine, limits};
 use parking_lot::Mutex;
 
-/// Bytes of lines that wait, each with its own cost.
+/// Bytes of all lines that wait, with a fixed cost added to each.
 const BYTES_MAX: u64 = 64 << 20;
 
-/// The lines that wait to be stored. A function may have as many of them as there is room left, so that one which floods its
-/// log loses its own lines and no other's.
+/// Bytes of log lines that wait to be stored, by function. The lines of one function may take as much as would be left
+/// free, so a function that floods its log loses its own lines and nobody else's.
 #[derive(Debug, Default)]
-pub(crate) struct LogShares {
+pub(crate) struct LogQuota {
     waiting: Mutex<Waiting>,
 }
 
@@ -26,10 +26,10 @@ fn cost(message: &str) -> u64 {
     message.len() as u64 + limits::LOG_LINE_COST
 }
 
-// === impl LogShares ===
+// === impl LogQuota ===
 
-impl LogShares {
-    /// Takes room for a line; whether there was some.
+impl LogQuota {
+    /// Reserves space for a line. False when the function is over its quota.
     pub(crate) fn admit(&self, function: FunctionId, message: &str) -> bool {
         let cost = cost(message);
         let mut waiting = self.waiting.lock();
@@ -43,13 +43,13 @@ impl LogShares {
         true
     }
 
-    /// Gives the room of a line back that was refused elsewhere.
+    /// Returns the space of a line that was not queued after all.
     pub(crate) fn give_back(&self, function: FunctionId, message: &str) {
         self.waiting.lock().remove(function, cost(message));
     }
 
-    /// Gives the room of lines back that have left the queue.
-    pub(crate) fn left<'a>(&self, lines: impl IntoIterator<Item = &'a LogLine>) {
+    /// Returns the space of lines that have left the queue.
+    pub(crate) fn dequeued<'a>(&self, lines: impl IntoIterator<Item = &'a LogLine>) {
         let mut waiting = self.waiting.lock();
         lines.into_iter().for_each(|line| waiting.remove(line.function, cost(&line.message)));
     }
@@ -75,14 +75,14 @@ mod tests {
 
     use super::*;
 
-    fn flood(shares: &LogShares, function: FunctionId) -> u64 {
-        (0..u64::MAX).take_while(|_| shares.admit(function, "a line")).count() as u64
+    fn flood(quota: &LogQuota, function: FunctionId) -> u64 {
+        (0..u64::MAX).take_while(|_| quota.admit(function, "a line")).count() as u64
     }
 
     #[test]
-    fn a_flood_of_lines_leaves_room_for_those_of_others() {
-        let (shares, [first, second]) = (LogShares::default(), [1, 2].map(FunctionId::from_u128));
-        let (many, fewer) = (flood(&shares, first), flood(&shares, second));
+    fn a_flood_of_lines_leaves_space_for_other_functions() {
+        let (quota, [first, second]) = (LogQuota::default(), [1, 2].map(FunctionId::from_u128));
+        let (many, fewer) = (flood(&quota, first), flood(&quota, second));
         assert!(many > 2 * fewer - 10 && fewer > 10_000, "{many} and {fewer}");
         let line = LogLine {
             project: ProjectId::from_u128(1),
@@ -93,9 +93,9 @@ mod tests {
             stream: LogStream::Stdout,
             message: "a line".into(),
         };
-        (0..many).for_each(|_| shares.left([&line]));
-        (0..fewer).for_each(|_| shares.give_back(second, "a line"));
-        assert!(shares.waiting.lock().functions.is_empty());
-        assert_eq!(flood(&shares, second), many, "all of it is there again");
+        (0..many).for_each(|_| quota.dequeued([&line]));
+        (0..fewer).for_each(|_| quota.give_back(second, "a line"));
+        assert!(quota.waiting.lock().functions.is_empty());
+        assert_eq!(flood(&quota, second), many, "all space was returned");
     }
 }

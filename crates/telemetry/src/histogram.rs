@@ -1,12 +1,12 @@
-//! A histogram with fixed bounds that many threads count into without a lock.
+//! A histogram with fixed bounds that many threads record into without a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts values at most as large as each bound.
+/// Counts values by the bounds that they do not exceed.
 #[derive(Debug)]
 pub(crate) struct Histogram {
     bounds: &'static [u64],
-    /// One for each bound, and one for what is larger than all of them.
+    /// One for each bound, and one for values above all of them.
     counts: Box<[AtomicU64]>,
     sum: AtomicU64,
 }
@@ -14,9 +14,9 @@ pub(crate) struct Histogram {
 /// A histogram at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistogramSnapshot {
-    /// The bounds, rising, each with how many values are at most so large.
+    /// The bounds in rising order, each with the number of values that do not exceed it.
     pub buckets: Vec<(u64, u64)>,
-    /// How many values there are.
+    /// The number of values.
     pub count: u64,
     /// Their sum.
     pub sum: u64,

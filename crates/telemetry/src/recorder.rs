@@ -1,7 +1,7 @@
-//! Run records and log lines leave the call's path here, in bounded batches behind it.
+//! The write-behind queue of run records and log lines.
 //!
-//! Whatever is done with them is done on a thread apart: a worker that puts a thousand records in order would leave the
-//! connections that it drives without an answer meanwhile.
+//! A separate thread takes batches from it and stores them: a worker that sorts a thousand records would leave the
+//! connections that it drives waiting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,37 +12,37 @@ use faas_types::{Fault, FunctionId, LogLine, ProjectId, RunId, RunRecord};
 use tokio::runtime;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::log_shares::LogShares;
+use crate::log_quota::LogQuota;
 use crate::stats::Stats;
 
 /// Records and lines that may wait; more are counted as dropped.
 const QUEUE: usize = 65_536;
-/// Places in the queue that lines leave to records.
+/// Part of the queue that is reserved for run records.
 const RECORDS: usize = QUEUE / 2;
 /// Rows in one batch.
 const BATCH: usize = 4_000;
-/// How long a batch gathers after its first row, so that a steady load costs few commits: a transaction of thousands of
-/// rows touches hardly more pages than one of ten. Whoever asks for the history does not wait for it.
+/// How long a batch gathers after its first row. Under a steady load this makes few commits: a transaction of thousands of
+/// rows touches hardly more pages than one of ten. A reader of the history ends the wait early.
 const GATHER: Duration = Duration::from_millis(100);
-/// How long somebody waits for what was recorded to be stored.
+/// How long a reader waits for queued rows to be stored.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The near end of the write-behind batch. Cheap to clone; never blocks.
+/// Puts rows into the write-behind queue. Cheap to clone; never blocks.
 #[derive(Clone)]
-pub(crate) struct Recorder {
+pub struct Recorder {
     rows: mpsc::Sender<Row>,
     stats: Arc<Stats>,
-    shares: Arc<LogShares>,
-    /// Ends the gathering of a batch.
+    quota: Arc<LogQuota>,
+    /// Ends the wait for a fuller batch.
     urgent: Arc<Notify>,
 }
 
 enum Row {
     Run(Arc<RunRecord>),
     Log(Box<LogLine>),
-    /// Answers when everything before it is stored.
+    /// Answers once every row before it is stored.
     Flush(oneshot::Sender<()>),
-    /// Nothing after it is stored.
+    /// Ends the writer; later rows are not stored.
     Stop,
 }
 
@@ -51,14 +51,14 @@ struct Writer {
     history: Arc<dyn RunHistory>,
     events: Arc<dyn Events>,
     stats: Arc<Stats>,
-    shares: Arc<LogShares>,
+    quota: Arc<LogQuota>,
     urgent: Arc<Notify>,
 }
 
 // === impl Row ===
 
 impl Row {
-    /// Whether somebody waits for it.
+    /// Whether a reader waits for it.
     fn is_urgent(&self) -> bool {
         matches!(self, Self::Flush(_) | Self::Stop)
     }
@@ -67,63 +67,66 @@ impl Row {
 // === impl Recorder ===
 
 impl Recorder {
-    /// Starts the writer's thread, which does `give_way` first. It ends with [`stop`](Self::stop), or with the last clone.
+    /// Starts the writer thread, which calls `lower_priority` first. It ends with [`stop`](Self::stop), or when the last clone
+    /// is dropped.
     ///
     /// # Errors
-    /// When the system gives no thread.
-    pub(crate) fn start(
+    /// When the system cannot start a thread.
+    pub fn start(
         history: Arc<dyn RunHistory>,
         events: Arc<dyn Events>,
         stats: Arc<Stats>,
-        give_way: fn(),
+        lower_priority: fn(),
     ) -> Result<Self, Fault> {
         let failed = |error: std::io::Error| Fault::internal(format!("cannot start the recorder: {error}"));
         let (sender, rows) = mpsc::channel(QUEUE);
-        let shares = Arc::new(LogShares::default());
+        let quota = Arc::new(LogQuota::default());
         let urgent = Arc::new(Notify::new());
-        let recorder = Self { rows: sender, stats, shares, urgent };
-        let Self { stats, shares, urgent, .. } = recorder.clone();
-        let writer = Writer { rows, history, events, stats, shares, urgent };
+        let recorder = Self { rows: sender, stats, quota, urgent };
+        let Self { stats, quota, urgent, .. } = recorder.clone();
+        let writer = Writer { rows, history, events, stats, quota, urgent };
         let clock = runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
         let work = move || {
-            give_way();
+            lower_priority();
             clock.block_on(writer.run());
         };
         std::thread::Builder::new().name("recorder".to_owned()).spawn(work).map_err(failed)?;
         Ok(recorder)
     }
 
-    pub(crate) fn run(&self, record: Arc<RunRecord>) {
+    /// Queues the record of a run that ended.
+    pub fn run(&self, record: Arc<RunRecord>) {
         if self.rows.try_send(Row::Run(record)).is_err() {
             self.stats.record_dropped();
         }
-        self.press();
+        self.flush_when_full();
     }
 
-    /// A queue that fills up is not left to gather.
-    fn press(&self) {
+    /// A queue that fills up is stored at once.
+    fn flush_when_full(&self) {
         if self.rows.capacity() < QUEUE - BATCH {
             self.urgent.notify_one();
         }
     }
 
-    pub(crate) fn log(&self, project: ProjectId, function: FunctionId, run: Option<RunId>, entry: LogEntry) {
+    /// Queues a log line. It is dropped, and counted, when the queue is full or the function is over its quota.
+    pub fn log(&self, project: ProjectId, function: FunctionId, run: Option<RunId>, entry: LogEntry) {
         let LogEntry { at, level, stream, message } = entry;
-        if self.rows.capacity() <= RECORDS || !self.shares.admit(function, &message) {
+        if self.rows.capacity() <= RECORDS || !self.quota.admit(function, &message) {
             return self.stats.log_dropped(1);
         }
         let line = Box::new(LogLine { project, function, run, at, level, stream, message });
         if let Err(error) = self.rows.try_send(Row::Log(line)) {
             if let Row::Log(line) = error.into_inner() {
-                self.shares.give_back(function, &line.message);
+                self.quota.give_back(function, &line.message);
             }
             self.stats.log_dropped(1);
         }
-        self.press();
+        self.flush_when_full();
     }
 
-    /// Waits until everything recorded so far is stored, so that a query sees it.
-    pub(crate) async fn flush(&self) {
+    /// Waits until every row queued so far is stored, so that a query sees it.
+    pub async fn flush(&self) {
         let (done, wait) = oneshot::channel();
         if self.rows.send(Row::Flush(done)).await.is_ok() {
             self.urgent.notify_one();
@@ -131,8 +134,8 @@ impl Recorder {
         }
     }
 
-    /// Stores everything recorded so far, and nothing after that.
-    pub(crate) async fn stop(&self) {
+    /// Stores every row queued so far, then ends the writer.
+    pub async fn stop(&self) {
         self.flush().await;
         let _ = self.rows.send_timeout(Row::Stop, FLUSH_PATIENCE).await;
         self.urgent.notify_one();
@@ -146,7 +149,7 @@ impl Writer {
         let mut rows = Vec::with_capacity(BATCH);
         while self.rows.recv_many(&mut rows, BATCH).await > 0 {
             if !rows.iter().any(Row::is_urgent) && rows.len() < BATCH {
-                // Without waking for each row: at tens of thousands a second that would cost more than storing them.
+                // Not woken by each row: at tens of thousands a second that would cost more than storing them.
                 tokio::select! {
                     () = tokio::time::sleep(GATHER) => {}
                     () = self.urgent.notified() => {}
@@ -178,7 +181,7 @@ impl Writer {
         self.store_lines(lines).await;
         self.store_runs(runs).await;
         for done in flushed {
-            // The asker may have given up.
+            // The reader may have given up.
             let _ = done.send(());
         }
     }
@@ -197,7 +200,7 @@ impl Writer {
         if lines.is_empty() {
             return;
         }
-        self.shares.left(&lines);
+        self.quota.dequeued(&lines);
         let count = lines.len() as u64;
         let mut subjects: Vec<String> = lines.iter().map(|line| subject(line.project, line.function)).collect();
         subjects.sort_unstable();
@@ -207,18 +210,18 @@ impl Writer {
             self.stats.log_dropped(count);
         }
         for subject in subjects {
-            // Followers only wake up on it and read the history, so a lost event delays them and loses nothing.
+            // Followers only wake up on it and read the history, so a lost event delays them but loses no line.
             let _ = self.events.publish(Event { subject, payload: Bytes::new() }).await;
         }
     }
 }
 
-/// The subject that is published after log lines of a function were stored.
+/// The subject of events that are published after log lines of a function were stored.
 pub(crate) fn subject(project: ProjectId, function: FunctionId) -> String {
     format!("logs.{project}.{function}")
 }
 
-/// The subjects of a project's functions, or of one of them.
+/// The subjects of all functions of a project, or of one of them.
 pub(crate) fn pattern(project: ProjectId, function: Option<FunctionId>) -> String {
     function.map_or_else(|| format!("logs.{project}.*"), |function| subject(project, function))
 }

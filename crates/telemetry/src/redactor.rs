@@ -1,5 +1,5 @@
-//! Takes secrets out of what the platform keeps of a function's words: log lines, errors, results. A function can always
-//! disguise a secret; this is for those that print one by mistake.
+//! Removes secrets from what the platform keeps of a function's output: log lines, errors, results. A function can always
+//! disguise a secret; this protects those that print one by mistake.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,23 +9,23 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use faas_types::{Fault, FunctionError, SecretName, limits};
 
-/// Bytes of all patterns of one instance; beyond, secrets are found only as they stand.
+/// Bytes of all patterns of one instance. Beyond that, secrets are found only verbatim.
 const PATTERNS_MAX: usize = 256 << 10;
-/// Bytes below which a line of a secret with several lines is no secret by itself.
+/// Shorter lines of a multi-line secret are not secret by themselves.
 const LINE_MIN: usize = 16;
 
-/// Finds the secrets of one pool's instances, as they stand and in the forms that programs commonly print them in.
-pub(crate) struct Redactor {
+/// Finds the secrets of one pool's instances, verbatim and in the forms that programs commonly print.
+pub struct Redactor {
     automaton: AhoCorasick,
-    /// What stands in for each pattern.
+    /// The replacement of each pattern.
     marks: Vec<String>,
 }
 
 // === impl Redactor ===
 
 impl Redactor {
-    /// `None` where no secret is long enough.
-    pub(crate) fn new<'a>(secrets: impl Iterator<Item = (&'a SecretName, &'a str)>) -> Option<Self> {
+    /// `None` when no secret is long enough.
+    pub fn new<'a>(secrets: impl Iterator<Item = (&'a SecretName, &'a str)>) -> Option<Self> {
         let mut patterns: BTreeMap<String, String> = BTreeMap::new();
         let mut size = 0;
         for (name, secret) in secrets.filter(|(_, secret)| secret.trim().len() >= limits::REDACTED_MIN) {
@@ -45,8 +45,8 @@ impl Redactor {
         Some(Self { automaton, marks })
     }
 
-    /// A text without them.
-    pub(crate) fn clean<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    /// The text without secrets.
+    pub fn clean<'a>(&self, text: &'a str) -> Cow<'a, str> {
         if self.automaton.is_match(text) {
             Cow::Owned(self.automaton.replace_all(text, &self.marks))
         } else {
@@ -54,21 +54,22 @@ impl Redactor {
         }
     }
 
-    pub(crate) fn clean_in_place(&self, text: &mut String) {
+    /// Removes secrets from a text.
+    pub fn clean_in_place(&self, text: &mut String) {
         if let Cow::Owned(clean) = self.clean(text) {
             *text = clean;
         }
     }
 
-    /// An error of the function's own without them.
-    pub(crate) fn error(&self, error: &mut FunctionError) {
+    /// Removes secrets from an error of the function.
+    pub fn error(&self, error: &mut FunctionError) {
         let FunctionError { kind, message, stack, file, snippet, hint, denial, .. } = error;
         let optional = [file, snippet, hint, denial].into_iter().flatten();
         [kind, message].into_iter().chain(stack).chain(optional).for_each(|text| self.clean_in_place(text));
     }
 
-    /// A fault without them.
-    pub(crate) fn fault(&self, mut fault: Fault) -> Fault {
+    /// The fault without secrets.
+    pub fn fault(&self, mut fault: Fault) -> Fault {
         self.clean_in_place(&mut fault.message);
         fault.hint.iter_mut().for_each(|hint| self.clean_in_place(hint));
         fault.function_error.iter_mut().for_each(|error| self.error(error));

@@ -1,4 +1,4 @@
-//! Counters and durations of calls, for `/metrics` and for each function's own page.
+//! Counters and durations of calls, for `/metrics` and for the page of each function.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use faas_types::{Code, FunctionId, FunctionName};
 use hdrhistogram::Histogram;
 use parking_lot::{Mutex, RwLock};
 
-use crate::figures::{CacheOutcome, Ended, FigureSnapshot, Figures};
-use crate::trial::Trial;
+use crate::canary_stats::CanaryStats;
+use crate::metrics::{CacheOutcome, CallSample, Metrics, MetricsSnapshot};
 
-/// The longest duration that a histogram tells apart, in microseconds.
+/// The longest duration that a histogram distinguishes, in microseconds.
 const LONGEST_US: u64 = 20 * 60 * 1_000_000;
 
-/// Counters of every function called since the server started.
+/// Counters of every function that was called since the server started.
 pub struct Stats {
     functions: RwLock<Called>,
-    /// How many functions have published counters of their own.
+    /// How many functions are published by name.
     labels_max: usize,
-    /// What the other functions count into together.
-    others: Arc<Figures>,
+    /// Shared by the other functions.
+    others: Arc<Metrics>,
     dropped_records: AtomicU64,
     dropped_logs: AtomicU64,
 }
@@ -35,10 +35,10 @@ struct Called {
 }
 
 /// Counters of one function.
-pub(crate) struct FunctionStats {
+pub struct FunctionStats {
     name: FunctionName,
-    published: Arc<Figures>,
-    /// Whether nobody else counts into `published`.
+    published: Arc<Metrics>,
+    /// Whether `published` counts this function alone.
     is_labelled: bool,
     in_flight: AtomicU64,
     ended: AtomicU64,
@@ -48,11 +48,11 @@ pub(crate) struct FunctionStats {
     durations: Mutex<Histogram<u64>>,
     duration_sum_us: AtomicU64,
     network: Arc<NetworkCounters>,
-    /// The version that is under trial.
-    pub(crate) trial: Trial,
+    /// Counts of its canary.
+    pub canary: CanaryStats,
 }
 
-/// One function's counters at one moment.
+/// The counters of one function at one moment.
 #[derive(Clone, Debug)]
 pub struct FunctionSnapshot {
     /// Calls that ended.
@@ -61,11 +61,11 @@ pub struct FunctionSnapshot {
     pub errors: u64,
     /// Calls that waited for an instance to start.
     pub cold_starts: u64,
-    /// Calls refused for want of capacity.
+    /// Calls refused for lack of capacity.
     pub throttled: u64,
     /// Calls under way.
     pub in_flight: u64,
-    /// What its instances have done with their network.
+    /// What its instances did with their network.
     pub network: NetworkUsage,
     /// Sum of the durations of ended calls, in microseconds.
     pub duration_sum_us: u64,
@@ -83,13 +83,14 @@ impl Stats {
         Self {
             functions: RwLock::default(),
             labels_max,
-            others: Arc::new(Figures::new()),
+            others: Arc::new(Metrics::new()),
             dropped_records: AtomicU64::new(0),
             dropped_logs: AtomicU64::new(0),
         }
     }
 
-    pub(crate) fn function(&self, id: FunctionId, name: &FunctionName) -> Arc<FunctionStats> {
+    /// The counters of a function.
+    pub fn function(&self, id: FunctionId, name: &FunctionName) -> Arc<FunctionStats> {
         if let Some(stats) = self.functions.read().by_id.get(&id) {
             return Arc::clone(stats);
         }
@@ -97,26 +98,27 @@ impl Stats {
         if let Some(stats) = functions.by_id.get(&id) {
             return Arc::clone(stats);
         }
-        let own = (functions.labelled < self.labels_max).then(|| Arc::new(Figures::new()));
+        let own = (functions.labelled < self.labels_max).then(|| Arc::new(Metrics::new()));
         functions.labelled += usize::from(own.is_some());
         let stats = Arc::new(FunctionStats::new(name.clone(), own, &self.others));
         functions.by_id.insert(id, Arc::clone(&stats));
         stats
     }
 
-    pub(crate) fn forget(&self, id: FunctionId) {
+    /// Drops the counters of a function that was deleted.
+    pub fn forget(&self, id: FunctionId) {
         let mut functions = self.functions.write();
         let was_labelled = functions.by_id.remove(&id).is_some_and(|stats| stats.is_labelled);
         functions.labelled -= usize::from(was_labelled);
     }
 
-    /// Counts what the answer cache did with a request for a function.
+    /// Counts what the response cache did with a request for a function.
     pub fn cache_answered(&self, id: FunctionId, name: &FunctionName, outcome: CacheOutcome) {
         self.function(id, name).published.cache_answered(outcome);
     }
 
-    /// What instances of a function have done with their network.
-    pub(crate) fn network_of(&self, id: FunctionId) -> NetworkUsage {
+    /// What the instances of a function did with their network.
+    pub fn network_of(&self, id: FunctionId) -> NetworkUsage {
         self.functions.read().by_id.get(&id).map_or_else(NetworkUsage::default, |stats| stats.network.usage())
     }
 
@@ -124,7 +126,8 @@ impl Stats {
         self.dropped_records.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn log_dropped(&self, lines: u64) {
+    /// Counts log lines that were not kept.
+    pub fn log_dropped(&self, lines: u64) {
         self.dropped_logs.fetch_add(lines, Ordering::Relaxed);
     }
 
@@ -138,13 +141,13 @@ impl Stats {
         self.dropped_logs.load(Ordering::Relaxed)
     }
 
-    /// One function's counters; `None` before its first call.
+    /// The counters of one function; `None` before its first call.
     pub fn snapshot(&self, id: FunctionId) -> Option<FunctionSnapshot> {
         self.functions.read().by_id.get(&id).map(|stats| stats.snapshot())
     }
 
-    /// All published counters, by function name; those of functions without a label of their own come last.
-    pub fn published(&self) -> Vec<FigureSnapshot> {
+    /// All published counters, by function name; the functions that share a label come last.
+    pub fn published(&self) -> Vec<MetricsSnapshot> {
         let functions = self.functions.read();
         let labelled = functions.by_id.values().filter(|stats| stats.is_labelled);
         let mut all: Vec<_> = labelled.map(|stats| stats.published.snapshot(Some(stats.name.clone()))).collect();
@@ -159,7 +162,7 @@ impl Stats {
 // === impl FunctionStats ===
 
 impl FunctionStats {
-    fn new(name: FunctionName, own: Option<Arc<Figures>>, others: &Arc<Figures>) -> Self {
+    fn new(name: FunctionName, own: Option<Arc<Metrics>>, others: &Arc<Metrics>) -> Self {
         let is_labelled = own.is_some();
         let published = own.unwrap_or_else(|| Arc::clone(others));
         Self {
@@ -176,40 +179,43 @@ impl FunctionStats {
                 Histogram::new_with_max(LONGEST_US, 2).expect("2 digits up to 20 minutes is a valid histogram"),
             ),
             duration_sum_us: AtomicU64::new(0),
-            trial: Trial::default(),
+            canary: CanaryStats::default(),
         }
     }
 
-    /// Where its instances count what they do with their network.
-    pub(crate) fn network(&self) -> Arc<NetworkCounters> {
+    /// The counters for the network of its instances.
+    pub fn network(&self) -> Arc<NetworkCounters> {
         Arc::clone(&self.network)
     }
 
-    pub(crate) fn begin(&self) {
+    /// A call begins.
+    #[inline]
+    pub fn begin(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.published.begin();
     }
 
-    pub(crate) fn end(&self, ended: &Ended) {
-        self.published.end(ended);
-        self.trial.count(ended.trace, ended.code);
+    /// A call has ended.
+    pub fn end(&self, call: &CallSample) {
+        self.published.end(call);
+        self.canary.count(call.canary, call.code);
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.ended.fetch_add(1, Ordering::Relaxed);
-        if ended.cold {
+        if call.cold {
             self.cold_starts.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(code) = ended.code {
+        if let Some(code) = call.code {
             self.failed.fetch_add(1, Ordering::Relaxed);
             let throttled = matches!(code, Code::Overloaded | Code::RateLimited);
             self.throttled.fetch_add(u64::from(throttled), Ordering::Relaxed);
         }
-        let micros = u64::try_from(ended.took.as_micros()).unwrap_or(u64::MAX).min(LONGEST_US);
+        let micros = u64::try_from(call.took.as_micros()).unwrap_or(u64::MAX).min(LONGEST_US);
         self.duration_sum_us.fetch_add(micros, Ordering::Relaxed);
         self.durations.lock().saturating_record(micros.max(1));
     }
 
     /// An instance has become ready.
-    pub(crate) fn started(&self, took: Duration) {
+    pub fn started(&self, took: Duration) {
         self.published.started(took);
     }
 
@@ -237,7 +243,7 @@ mod tests {
     fn ended(stats: &FunctionStats, count: usize) {
         for _ in 0..count {
             stats.begin();
-            stats.end(&Ended::default());
+            stats.end(&CallSample::default());
         }
     }
 
@@ -250,11 +256,11 @@ mod tests {
         }
         let told = |stats: &Stats| -> Vec<(String, u64)> {
             let label = |function: Option<FunctionName>| function.map_or("others".to_owned(), |name| name.to_string());
-            stats.published().into_iter().map(|figures| (label(figures.function), figures.succeeded)).collect()
+            stats.published().into_iter().map(|metrics| (label(metrics.function), metrics.succeeded)).collect()
         };
         assert_eq!(told(&stats), [("a".into(), 2), ("b".into(), 1), ("others".into(), 7)]);
         let own = stats.snapshot(FunctionId::from_u128(3)).expect("it was called");
-        assert_eq!(own.invocations, 4, "its own page tells it apart");
+        assert_eq!(own.invocations, 4, "its own page counts it alone");
 
         // A deleted function leaves its label to the next newcomer, not to one that was counted elsewhere.
         stats.forget(FunctionId::from_u128(0));
