@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::StoreError;
 use crate::fsync::Fsync;
-use crate::store::Core;
+use crate::shared::Shared;
 
 /// Reads and writes at once: each holds a whole file in memory.
 const AT_ONCE: usize = 16;
@@ -32,7 +32,7 @@ const CORRUPT: &str = ".corrupt";
 /// `blobs/ab/cdef…`: the digest in hexadecimal, cut after its first byte.
 #[derive(Debug)]
 pub(crate) struct FileBlobs {
-    core: Arc<Core>,
+    shared: Arc<Shared>,
     tree: Tree,
     turns: Arc<Semaphore>,
 }
@@ -50,15 +50,15 @@ struct Tree {
 // === impl FileBlobs ===
 
 impl FileBlobs {
-    pub(crate) fn open(core: Arc<Core>) -> Result<Self, StoreError> {
+    pub(crate) fn open(shared: Arc<Shared>) -> Result<Self, StoreError> {
         let tree = Tree {
-            root: core.dir.path().join("blobs").into(),
-            fsync: core.fsync.clone(),
+            root: shared.dir.path().join("blobs").into(),
+            fsync: shared.fsync.clone(),
             drafts: Arc::default(),
             naming: Arc::default(),
         };
         tree.prepare().map_err(StoreError::io("cannot prepare", &*tree.root))?;
-        Ok(Self { core, tree, turns: Arc::new(Semaphore::new(AT_ONCE)) })
+        Ok(Self { shared, tree, turns: Arc::new(Semaphore::new(AT_ONCE)) })
     }
 
     /// Runs file work on a blocking thread.
@@ -84,12 +84,12 @@ impl FileBlobs {
 #[async_trait]
 impl Blobs for FileBlobs {
     async fn put(&self, bytes: Bytes) -> PortResult<Digest> {
-        self.core.space.admit()?;
+        self.shared.space.admit()?;
         self.blocking(move |tree| tree.put(&[&bytes])).await
     }
 
     async fn put_marked(&self, mark: u128, bytes: Bytes) -> PortResult<Digest> {
-        self.core.space.admit()?;
+        self.shared.space.admit()?;
         self.blocking(move |tree| tree.put(&[&mark.to_be_bytes(), &bytes])).await
     }
 
@@ -124,12 +124,12 @@ impl Blobs for FileBlobs {
 
     async fn collect(&self, digest: &Digest, before: Timestamp) -> PortResult<bool> {
         let digest = *digest;
-        self.core.space.freeing(|| self.blocking(move |tree| tree.collect(&digest, before))).await
+        self.shared.space.freeing(|| self.blocking(move |tree| tree.collect(&digest, before))).await
     }
 
     async fn delete(&self, digest: &Digest) -> PortResult<()> {
         let digest = *digest;
-        self.core.space.freeing(|| self.blocking(move |tree| tree.delete(&digest))).await
+        self.shared.space.freeing(|| self.blocking(move |tree| tree.delete(&digest))).await
     }
 }
 

@@ -6,11 +6,11 @@ use faas_ports::{Expired, Expiry, PortResult};
 use faas_types::RunId;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::history::{decode, encoded};
 use crate::logs;
 use crate::run_filter::first_id;
+use crate::run_rows::{decode, encoded};
+use crate::shared::Shared;
 use crate::sqlite::{Database, WorkResult, id_blob, integer, unsigned};
-use crate::store::Core;
 
 /// Free bytes that a database keeps for its next rows.
 const SLACK: u64 = 16 << 20;
@@ -18,18 +18,18 @@ const SLACK: u64 = 16 << 20;
 const RECLAIM_PAGES: u64 = 256;
 
 /// One step over both databases.
-pub(crate) async fn step(core: &Core, expiry: &Expiry) -> PortResult<Expired> {
+pub(crate) async fn step(shared: &Shared, expiry: &Expiry) -> PortResult<Expired> {
     let (of_runs, of_lines) = (expiry.clone(), expiry.clone());
-    let (runs, results) = core
+    let (runs, results) = shared
         .main
         .write(
             move |connection| Ok((forget_runs(connection, &of_runs)?, remove_results(connection, &of_runs)?)),
             |_| {},
         )
         .await?;
-    let (lines, log_bytes) = core.logs.write(move |connection| logs::forget(connection, &of_lines), |_| {}).await?;
-    let (main, main_left) = reclaim(&core.main).await?;
-    let (logs, logs_left) = reclaim(&core.logs).await?;
+    let (lines, log_bytes) = shared.logs.write(move |connection| logs::forget(connection, &of_lines), |_| {}).await?;
+    let (main, main_left) = reclaim(&shared.main).await?;
+    let (logs, logs_left) = reclaim(&shared.logs).await?;
     let full = [runs, results, lines].contains(&u64::from(expiry.limit));
     Ok(Expired { runs, results, lines, reclaimed: main + logs, log_bytes, more: full || main_left || logs_left })
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use crate::OnFatal;
+use crate::config::OnFatal;
 
 /// Calls `fsync` and its kin. A failure other than a full disk is fatal: the kernel may have dropped the pages, and the
 /// next call would succeed without them.

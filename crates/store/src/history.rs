@@ -1,65 +1,43 @@
 //! Runs in `faas.db`; their log lines are in a database of their own.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use faas_ports::{
-    Expired, Expiry, LogPage, LogQuery, PortError, PortResult, RUNS_EXAMINED_MAX, RunHistory, RunPage, RunQuery,
-};
+use faas_ports::{Expired, Expiry, LogPage, LogQuery, PortResult, RUNS_EXAMINED_MAX, RunHistory, RunPage, RunQuery};
 use faas_types::{LogLine, ProjectId, RunId, RunRecord};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::queue::waiting;
-use crate::run_filter::{RunWalk, code_number, id_of, state_number};
-use crate::sqlite::{WorkResult, id_blob, integer};
-use crate::store::Core;
+use crate::run_filter::{RunWalk, id_of};
+use crate::run_rows::{Row, decode, record};
+use crate::shared::Shared;
+use crate::sqlite::{WorkResult, id_blob};
 use crate::{expiry, logs};
 
-/// What a run takes besides its record, with its share of the indexes.
-const RUN_COST: i64 = 256;
-/// More than the record of a run that succeeded takes. Grown from nothing, it would be copied some times.
-const ENCODED_LEN: usize = 1 << 10;
 /// Bytes of records in one page.
 const PAGE_BYTES: usize = 4 << 20;
 
 /// Runs and log lines.
 #[derive(Debug)]
 pub(crate) struct SqliteHistory {
-    core: Arc<Core>,
-}
-
-/// A run with its encoded form.
-pub(crate) struct Row {
-    pub(crate) run: RunRecord,
-    pub(crate) json: String,
-}
-
-// === impl Row ===
-
-impl Row {
-    /// Encodes on the caller's thread: the writer's is the scarce one.
-    pub(crate) fn new(run: RunRecord) -> PortResult<Self> {
-        let json = encoded(&run)?;
-        Ok(Self { run, json })
-    }
+    shared: Arc<Shared>,
 }
 
 // === impl SqliteHistory ===
 
 impl SqliteHistory {
-    pub(crate) fn new(core: Arc<Core>) -> Self {
-        Self { core }
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
     }
 }
 
 #[async_trait]
 impl RunHistory for SqliteHistory {
     async fn record(&self, runs: Vec<RunRecord>) -> PortResult<()> {
-        self.core.space.admit_outcome()?;
+        self.shared.space.admit_outcome()?;
         let rows = self::rows(runs)?;
-        let work = unhurried(self.core.give_way, move |connection| record(connection, &rows));
-        self.core.main.write(work, |()| {}).await
+        let work = unhurried(self.shared.give_way, move |connection| record(connection, &rows));
+        self.shared.main.write(work, |()| {}).await
     }
 
     async fn run(&self, project: ProjectId, id: RunId) -> PortResult<Option<RunRecord>> {
@@ -74,27 +52,27 @@ impl RunHistory for SqliteHistory {
                 None => waiting::run(connection, project, id),
             }
         };
-        self.core.main.read(work).await
+        self.shared.main.read(work).await
     }
 
     async fn runs(&self, query: &RunQuery) -> PortResult<RunPage> {
         let query = query.clone();
-        self.core.main.read(move |connection| page(connection, &query)).await
+        self.shared.main.read(move |connection| page(connection, &query)).await
     }
 
     async fn append_logs(&self, lines: Vec<LogLine>) -> PortResult<()> {
-        self.core.space.admit_outcome()?;
-        let work = unhurried(self.core.give_way, move |connection| logs::append(connection, &lines));
-        self.core.logs.write(work, |()| {}).await
+        self.shared.space.admit_outcome()?;
+        let work = unhurried(self.shared.give_way, move |connection| logs::append(connection, &lines));
+        self.shared.logs.write(work, |()| {}).await
     }
 
     async fn logs(&self, query: &LogQuery) -> PortResult<LogPage> {
         let query = query.clone();
-        self.core.logs.read(move |connection| logs::page(connection, &query)).await
+        self.shared.logs.read(move |connection| logs::page(connection, &query)).await
     }
 
     async fn expire(&self, expiry: &Expiry) -> PortResult<Expired> {
-        self.core.space.freeing(|| expiry::step(&self.core, expiry)).await
+        self.shared.space.freeing(|| expiry::step(&self.shared, expiry)).await
     }
 }
 
@@ -117,49 +95,6 @@ fn rows(runs: Vec<RunRecord>) -> PortResult<Vec<Row>> {
     let mut rows = runs.into_iter().map(Row::new).collect::<PortResult<Vec<_>>>()?;
     rows.sort_by_key(|row| row.run.id);
     Ok(rows)
-}
-
-pub(crate) fn record(connection: &Connection, rows: &[Row]) -> WorkResult<()> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO runs (project, id, function, version, state, trigger, ended, cold, code, duration, record)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-         ON CONFLICT (project, id) DO NOTHING",
-    )?;
-    // A terminal state stays.
-    let mut replace = connection.prepare_cached(
-        "UPDATE runs SET function = ?3, version = ?4, state = ?5, trigger = ?6, ended = ?7, cold = ?8, code = ?9,
-             duration = ?10, record = ?11
-         WHERE project = ?1 AND id = ?2 AND ended <= ?7",
-    )?;
-    let mut grown: BTreeMap<ProjectId, i64> = BTreeMap::new();
-    for Row { run, json } in rows {
-        let values = params![
-            id_blob(run.project),
-            id_blob(run.id),
-            id_blob(run.function),
-            run.version,
-            state_number(run.state),
-            run.trigger.as_str(),
-            run.state.is_terminal(),
-            run.cold_start,
-            run.code.map(code_number),
-            run.duration_us.map(integer),
-            json,
-        ];
-        if insert.execute(values)? == 0 {
-            replace.execute(values)?;
-        } else {
-            *grown.entry(run.project).or_default() += i64::try_from(json.len()).unwrap_or(i64::MAX) + RUN_COST;
-        }
-    }
-    let mut usage = connection.prepare_cached(
-        "INSERT INTO run_usage (project, bytes) VALUES (?1, ?2)
-         ON CONFLICT (project) DO UPDATE SET bytes = bytes + excluded.bytes",
-    )?;
-    for (project, bytes) in grown {
-        usage.execute(params![id_blob(project), bytes])?;
-    }
-    Ok(())
 }
 
 /// A page of runs that ended and of runs that are in the queue.
@@ -212,14 +147,4 @@ fn ended(connection: &Connection, query: &RunQuery) -> WorkResult<RunPage> {
         last = Some(id_of(row)?);
     }
     Ok(page)
-}
-
-pub(crate) fn decode(json: &str) -> WorkResult<RunRecord> {
-    serde_json::from_str(json).map_err(|error| PortError::Corrupt { what: format!("a run's record ({error})") }.into())
-}
-
-pub(crate) fn encoded(run: &RunRecord) -> PortResult<String> {
-    let mut json = Vec::with_capacity(ENCODED_LEN);
-    serde_json::to_writer(&mut json, run).map_err(|error| PortError::failed("cannot encode a run", error))?;
-    String::from_utf8(json).map_err(|error| PortError::failed("cannot encode a run", error))
 }

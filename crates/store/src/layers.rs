@@ -15,7 +15,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::StoreError;
 use crate::bundle_draft::{BundleDraft, fetch, group_len};
 use crate::layer_draft::{LayerDraft, discard, is_leftover, leftover};
-use crate::store::Core;
+use crate::shared::Shared;
 
 /// How long the draft of a layer that processes share may be worked on.
 const DRAFT_AGE_MAX: Duration = Duration::from_secs(3_600);
@@ -23,7 +23,7 @@ const DRAFT_AGE_MAX: Duration = Duration::from_secs(3_600);
 /// `layers/<digest>/`, and drafts beside them.
 #[derive(Debug)]
 pub(crate) struct FileLayers {
-    core: Arc<Core>,
+    shared: Arc<Shared>,
     root: Arc<Path>,
     /// Held by whoever builds a digest.
     building: KeyedLock<Digest>,
@@ -33,16 +33,16 @@ pub(crate) struct FileLayers {
 
 impl FileLayers {
     /// Removes drafts of a server that was killed.
-    pub(crate) fn open(core: Arc<Core>) -> Result<Self, StoreError> {
-        let root: Arc<Path> = core.dir.path().join("layers").into();
+    pub(crate) fn open(shared: Arc<Shared>) -> Result<Self, StoreError> {
+        let root: Arc<Path> = shared.dir.path().join("layers").into();
         sweep(&root, |_| true).map_err(StoreError::io("cannot prepare", &*root))?;
-        Ok(Self { core, root, building: KeyedLock::default() })
+        Ok(Self { shared, root, building: KeyedLock::default() })
     }
 
     /// Layers that processes share, in a directory of their user. Drafts may be of one that runs: only old ones go.
-    pub(crate) fn shared(core: Arc<Core>, root: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn shared(shared: Arc<Shared>, root: &Path) -> Result<Self, StoreError> {
         sweep(root, is_old).map_err(StoreError::io("cannot prepare", root))?;
-        Ok(Self { core, root: root.into(), building: KeyedLock::default() })
+        Ok(Self { shared, root: root.into(), building: KeyedLock::default() })
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
@@ -51,7 +51,7 @@ impl FileLayers {
 
     /// Begins a draft, on a blocking thread.
     fn draft(&self) -> impl FnOnce() -> PortResult<LayerDraft> + Send + 'static {
-        let (root, fsync) = (Arc::clone(&self.root), self.core.fsync.clone());
+        let (root, fsync) = (Arc::clone(&self.root), self.shared.fsync.clone());
         move || LayerDraft::begin(&root, fsync)
     }
 
@@ -64,7 +64,7 @@ impl FileLayers {
         if let Some(path) = self.find(digest) {
             return Ok(Ok(path));
         }
-        self.core.space.admit()?;
+        self.shared.space.admit()?;
         Ok(Err(lock))
     }
 }
@@ -123,10 +123,10 @@ impl Layers for FileLayers {
 
     async fn remove(&self, digest: &Digest) -> PortResult<()> {
         let lock = self.building.lock(digest).await;
-        let (root, path, core) = (Arc::clone(&self.root), self.path(digest), Arc::clone(&self.core));
+        let (root, path, shared) = (Arc::clone(&self.root), self.path(digest), Arc::clone(&self.shared));
         blocking(move || {
             let _lock = lock;
-            remove(&root, &path, &core).map_err(|error| PortError::io("cannot remove a layer", error))
+            remove(&root, &path, &shared).map_err(|error| PortError::io("cannot remove a layer", error))
         })
         .await
     }
@@ -151,11 +151,11 @@ fn build_failed(error: std::io::Error) -> PortError {
 }
 
 /// Gone at once for everybody, then tree by tree: a removal cut short is no half layer.
-fn remove(root: &Path, path: &Path, core: &Core) -> std::io::Result<()> {
+fn remove(root: &Path, path: &Path, shared: &Shared) -> std::io::Result<()> {
     let doomed = leftover(root);
     match fs::rename(path, &doomed) {
         Ok(()) => {
-            core.fsync.dir(root)?;
+            shared.fsync.dir(root)?;
             fs::remove_dir_all(doomed)
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

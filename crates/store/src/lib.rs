@@ -13,10 +13,8 @@
 
 mod blobs;
 mod bundle_draft;
-mod callbacks;
-mod claims;
+mod config;
 mod data_dir;
-mod dead_letters;
 mod error;
 mod events;
 mod expiry;
@@ -30,6 +28,8 @@ mod logs;
 mod queue;
 mod registry;
 mod run_filter;
+mod run_rows;
+mod shared;
 mod space;
 mod sqlite;
 mod store;
@@ -37,5 +37,6 @@ mod topics;
 mod vault;
 mod watch_hub;
 
+pub use config::{OnFatal, StoreConfig};
 pub use error::StoreError;
-pub use store::{OnFatal, Store, StoreConfig};
+pub use store::Store;

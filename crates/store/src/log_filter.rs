@@ -6,11 +6,10 @@
 use std::time::Duration;
 
 use faas_ports::{LINES_EXAMINED_MAX, LogQuery};
-use faas_types::Timestamp;
+use faas_types::{LogLevel, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::logs::level_number;
 use crate::sqlite::{WorkResult, id_blob, integer, millis};
 
 /// Text that one page searches, in bytes.
@@ -136,6 +135,15 @@ fn contains(text: &[u8], needle: &[u8]) -> bool {
     let Some(starts) = (text.len() + 1).checked_sub(needle.len()) else { return false };
     (0..starts)
         .any(|at| text[at].eq_ignore_ascii_case(first) && text[at + 1..at + needle.len()].eq_ignore_ascii_case(rest))
+}
+
+pub(crate) const fn level_number(level: LogLevel) -> i64 {
+    match level {
+        LogLevel::Debug => 0,
+        LogLevel::Info => 1,
+        LogLevel::Warn => 2,
+        LogLevel::Error => 3,
+    }
 }
 
 #[cfg(test)]

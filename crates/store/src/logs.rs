@@ -6,7 +6,7 @@ use faas_ports::{LogPage, LogQuery};
 use faas_types::{LogLevel, LogLine, LogStream, ProjectId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::log_filter::LineWalk;
+use crate::log_filter::{LineWalk, level_number};
 use crate::sqlite::{self, WorkResult, id_blob, integer, millis, timestamp, unsigned};
 
 /// What a line takes besides its text, with its share of the indexes.
@@ -142,15 +142,6 @@ fn line(row: &Row<'_>) -> rusqlite::Result<(u64, LogLine)> {
         message: row.get(7)?,
     };
     Ok((unsigned(row.get(0)?), line))
-}
-
-pub(crate) const fn level_number(level: LogLevel) -> i64 {
-    match level {
-        LogLevel::Debug => 0,
-        LogLevel::Info => 1,
-        LogLevel::Warn => 2,
-        LogLevel::Error => 3,
-    }
 }
 
 /// A number from a later release reads as the nearest that is known.

@@ -1,5 +1,8 @@
 //! The run queue in SQLite.
 
+mod callbacks;
+pub(crate) mod claims;
+mod dead_letters;
 mod enqueue;
 pub(crate) mod kept;
 mod lease;
@@ -19,8 +22,8 @@ use faas_ports::{
 use faas_types::{Digest, RunRecord, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::shared::Shared;
 use crate::sqlite::{self, WorkResult, id_blob, integer, unsigned};
-use crate::store::Core;
 
 /// Sleeps until it is due: delayed, or leased.
 const SLEEPING: i64 = 0;
@@ -32,34 +35,34 @@ const BLOCKED: i64 = 2;
 /// Queued runs in `faas.db`.
 #[derive(Debug)]
 pub(crate) struct SqliteQueue {
-    pub(crate) core: Arc<Core>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 // === impl SqliteQueue ===
 
 impl SqliteQueue {
-    pub(crate) fn new(core: Arc<Core>) -> Self {
-        Self { core }
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
     }
 }
 
 #[async_trait]
 impl RunQueue for SqliteQueue {
     async fn enqueue(&self, items: Vec<NewItem>) -> PortResult<Vec<Enqueued>> {
-        self.core.space.admit()?;
+        self.shared.space.admit()?;
         let rows = encoded(items)?;
         let work = move |connection: &Connection| enqueue(connection, &rows);
-        self.core.main.write(work, |_| {}).await
+        self.shared.main.write(work, |_| {}).await
     }
 
     async fn outlook(&self, now: Timestamp) -> PortResult<Outlook> {
-        self.core.main.write(move |connection| lease::outlook(connection, now), |_| {}).await
+        self.shared.main.write(move |connection| lease::outlook(connection, now), |_| {}).await
     }
 
     async fn lease(&self, worker: &str, wants: &[Want], ttl: Duration, now: Timestamp) -> PortResult<Vec<Lease>> {
         let (worker, wants) = (worker.to_owned(), wants.to_vec());
         let work = move |connection: &Connection| lease::lease(connection, &worker, &wants, now, now.plus(ttl));
-        let handed = self.core.main.write(work, |_| {}).await?;
+        let handed = self.shared.main.write(work, |_| {}).await?;
         Ok(handed.into_iter().filter_map(lease::Handed::decode).collect())
     }
 
@@ -68,7 +71,7 @@ impl RunQueue for SqliteQueue {
         let work = move |connection: &Connection| {
             leases.iter().map(|lease| settle::extend(connection, *lease, expires_at)).collect()
         };
-        self.core.main.write(work, |_| {}).await
+        self.shared.main.write(work, |_| {}).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>, kept: ByteBounds) -> PortResult<Settled> {
@@ -77,22 +80,22 @@ impl RunQueue for SqliteQueue {
         let finish = || {
             let rows = Arc::clone(&rows);
             let work = move |connection: &Connection| settle::settle_all(connection, &rows, kept);
-            self.core.main.write(work, |_: &Settled| {})
+            self.shared.main.write(work, |_: &Settled| {})
         };
-        self.core.space.freeing(finish).await
+        self.shared.space.freeing(finish).await
     }
 
     async fn withdraw(&self, record: RunRecord, sequel: Sequel, kept: ByteBounds) -> PortResult<Option<Withdrawn>> {
         let row = Arc::new(settle::EndRow::new(record, sequel)?);
         let finish = || {
             let row = Arc::clone(&row);
-            self.core.main.write(move |connection| settle::withdraw(connection, &row, kept), |_| {})
+            self.shared.main.write(move |connection| settle::withdraw(connection, &row, kept), |_| {})
         };
-        self.core.space.freeing(finish).await
+        self.shared.space.freeing(finish).await
     }
 
     async fn depths(&self) -> PortResult<Vec<QueueDepth>> {
-        self.core.main.read(depths).await
+        self.shared.main.read(depths).await
     }
 }
 

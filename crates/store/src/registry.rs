@@ -8,8 +8,8 @@ use faas_ports::{Change, Collection, Entry, Expect, Key, PortError, PortResult, 
 use faas_types::ProjectId;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::shared::Shared;
 use crate::sqlite::{self, WorkResult, id_blob, integer, unsigned};
-use crate::store::Core;
 use crate::watch_hub::WatchHub;
 
 /// Above every character that a name may hold: ends the range of a prefix.
@@ -18,7 +18,7 @@ const LAST: char = '\u{7f}';
 /// Revisioned entries in `faas.db`.
 #[derive(Debug)]
 pub(crate) struct SqliteRegistry {
-    core: Arc<Core>,
+    shared: Arc<Shared>,
     hub: Arc<WatchHub>,
 }
 
@@ -32,15 +32,15 @@ struct Committed {
 
 impl SqliteRegistry {
     /// A watcher may lag `lag` changes behind.
-    pub(crate) fn new(core: Arc<Core>, lag: usize) -> Self {
-        Self { core, hub: Arc::new(WatchHub::new(lag)) }
+    pub(crate) fn new(shared: Arc<Shared>, lag: usize) -> Self {
+        Self { shared, hub: Arc::new(WatchHub::new(lag)) }
     }
 
     async fn apply(&self, writes: Vec<Write>) -> PortResult<u64> {
         let hub = Arc::clone(&self.hub);
         let work = move |connection: &Connection| commit(connection, writes);
         let news = move |committed: &Committed| hub.publish(&committed.changes);
-        self.core.main.write(work, news).await.map(|committed| committed.revision)
+        self.shared.main.write(work, news).await.map(|committed| committed.revision)
     }
 }
 
@@ -48,13 +48,13 @@ impl SqliteRegistry {
 impl Registry for SqliteRegistry {
     async fn get(&self, key: &Key) -> PortResult<Option<Entry>> {
         let key = key.clone();
-        self.core.main.read(move |connection| find(connection, key)).await
+        self.shared.main.read(move |connection| find(connection, key)).await
     }
 
     async fn get_all(&self, keys: &[Key]) -> PortResult<Vec<Option<Entry>>> {
         let keys = keys.to_vec();
         let work = move |connection: &Connection| keys.into_iter().map(|key| find(connection, key)).collect();
-        self.core.main.read(work).await
+        self.shared.main.read(work).await
     }
 
     async fn list(
@@ -79,7 +79,7 @@ impl Registry for SqliteRegistry {
                 })?;
             Ok(rows.collect::<Result<_, _>>()?)
         };
-        self.core.main.read(work).await
+        self.shared.main.read(work).await
     }
 
     async fn scan(&self, collection: Collection, after: Option<&Key>, limit: u32) -> PortResult<Vec<Entry>> {
@@ -96,23 +96,23 @@ impl Registry for SqliteRegistry {
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         };
-        self.core.main.read(work).await
+        self.shared.main.read(work).await
     }
 
     async fn commit(&self, writes: Vec<Write>) -> PortResult<u64> {
         Write::validate(&writes)?;
         if writes.iter().any(|write| matches!(write, Write::Put { .. })) {
-            self.core.space.admit()?;
+            self.shared.space.admit()?;
             return self.apply(writes).await;
         }
-        self.core.space.freeing(|| self.apply(writes.clone())).await
+        self.shared.space.freeing(|| self.apply(writes.clone())).await
     }
 
     async fn watch(&self, collection: Collection) -> PortResult<Watch> {
         // Subscribed before the snapshot is read: what commits in between is in both, and the snapshot's revision
         // tells which news it holds already.
         let news = self.hub.subscribe(collection);
-        let (revision, entries) = self.core.main.read(move |connection| snapshot(connection, collection)).await?;
+        let (revision, entries) = self.shared.main.read(move |connection| snapshot(connection, collection)).await?;
         Ok(news.after(revision, entries))
     }
 }

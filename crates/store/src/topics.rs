@@ -28,20 +28,20 @@ impl Topics for SqliteQueue {
         subscriptions: &[TriggerId],
         bounds: TopicBounds,
     ) -> PortResult<Appended> {
-        self.core.space.admit()?;
+        self.shared.space.admit()?;
         let (topic, subscriptions) = (topic.clone(), subscriptions.to_vec());
         let work = move |connection: &Connection| append(connection, &topic, &messages, &subscriptions, bounds);
-        self.core.main.write(work, |_| {}).await
+        self.shared.main.write(work, |_| {}).await
     }
 
     async fn subscribe(&self, topic: &TopicKey, subscriptions: &[TriggerId]) -> PortResult<()> {
         let (wanted, subscriptions) = (topic.clone(), subscriptions.to_vec());
-        let work = move |connection: &Connection| subscriptions::set(connection, &wanted, &subscriptions);
-        self.core.main.write(work, |()| {}).await?;
+        let work = move |connection: &Connection| subscribe(connection, &wanted, &subscriptions);
+        self.shared.main.write(work, |()| {}).await?;
         loop {
             let topic = topic.clone();
             let free = move |connection: &Connection| free(connection, &topic);
-            if self.core.main.write(free, |_| {}).await? < REMOVED_AT_ONCE {
+            if self.shared.main.write(free, |_| {}).await? < REMOVED_AT_ONCE {
                 return Ok(());
             }
         }
@@ -55,11 +55,11 @@ impl Topics for SqliteQueue {
         bytes: u64,
     ) -> PortResult<Option<(u64, Vec<WaitingMessage>)>> {
         let topic = topic.clone();
-        self.core.main.read(move |connection| peek(connection, &topic, subscription, max, bytes)).await
+        self.shared.main.read(move |connection| peek(connection, &topic, subscription, max, bytes)).await
     }
 
     async fn hand_over(&self, hand_over: HandOver) -> PortResult<Option<Vec<Enqueued>>> {
-        self.core.space.admit()?;
+        self.shared.space.admit()?;
         let HandOver { topic, subscription, after, to, items } = hand_over;
         let rows = queue::encoded(items)?;
         let work = move |connection: &Connection| {
@@ -70,21 +70,21 @@ impl Topics for SqliteQueue {
             free(connection, &topic)?;
             Ok(Some(outcomes))
         };
-        self.core.main.write(work, |_| {}).await
+        self.shared.main.write(work, |_| {}).await
     }
 
     async fn purge(&self, topic: &TopicKey) -> PortResult<u64> {
         let newest = {
             let topic = topic.clone();
-            self.core.main.read(move |connection| newest(connection, &topic)).await?
+            self.shared.main.read(move |connection| newest(connection, &topic)).await?
         };
         let mut gone = 0;
         loop {
             let remove = || {
                 let topic = topic.clone();
-                self.core.main.write(move |connection| remove(connection, &topic, newest), |_| {})
+                self.shared.main.write(move |connection| remove(connection, &topic, newest), |_| {})
             };
-            let removed = self.core.space.freeing(remove).await?;
+            let removed = self.shared.space.freeing(remove).await?;
             gone += removed;
             if removed < REMOVED_AT_ONCE {
                 return Ok(gone);
@@ -93,12 +93,12 @@ impl Topics for SqliteQueue {
     }
 
     async fn topics(&self, project: Option<ProjectId>) -> PortResult<Vec<(ProjectId, TopicDepth)>> {
-        self.core.main.read(move |connection| depth::all(connection, project)).await
+        self.shared.main.read(move |connection| depth::all(connection, project)).await
     }
 
     async fn topic(&self, topic: &TopicKey) -> PortResult<Option<TopicState>> {
         let topic = topic.clone();
-        self.core.main.read(move |connection| depth::one(connection, &topic)).await
+        self.shared.main.read(move |connection| depth::one(connection, &topic)).await
     }
 }
 
@@ -218,4 +218,25 @@ fn finds(connection: &Connection, sql: &str, topic: &TopicKey) -> WorkResult<boo
         .query_row(params![id_blob(topic.project), topic.name.as_str()], |_| Ok(()))
         .optional()?;
     Ok(found.is_some())
+}
+
+/// Makes these the subscriptions of a topic.
+fn subscribe(connection: &Connection, topic: &TopicKey, wanted: &[TriggerId]) -> WorkResult<()> {
+    let known = subscriptions::all(connection, topic)?;
+    if wanted.is_empty()
+        && let Some(had) = known.iter().map(|(_, after)| *after).min()
+    {
+        // What all of them had must not wait for the next one.
+        while remove(connection, topic, had)? > 0 {}
+    }
+    for (trigger, _) in known.iter().filter(|(trigger, _)| !wanted.contains(trigger)) {
+        connection
+            .prepare_cached("DELETE FROM subscriptions WHERE project = ?1 AND topic = ?2 AND trigger = ?3")?
+            .execute(params![id_blob(topic.project), topic.name.as_str(), id_blob(*trigger)])?;
+    }
+    if wanted.is_empty() {
+        return depth::forget_empty(connection, topic);
+    }
+    depth::change(connection, topic, 0, 0)?;
+    subscriptions::begin(connection, topic, wanted)
 }

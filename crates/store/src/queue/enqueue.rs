@@ -4,9 +4,9 @@ use faas_ports::{Claim, Enqueued, NewItem, PortError, PortResult};
 use faas_types::{Digest, FunctionId, ProjectId};
 use rusqlite::{Connection, params};
 
-use super::{BLOCKED, READY, SLEEPING};
+use super::{BLOCKED, READY, SLEEPING, claims};
+use crate::run_rows;
 use crate::sqlite::{WorkError, WorkResult, id_blob, integer, millis};
-use crate::{claims, history};
 
 /// An item with its record encoded.
 pub(crate) struct Row {
@@ -18,7 +18,7 @@ pub(crate) struct Row {
 
 impl Row {
     pub(super) fn new(item: NewItem) -> PortResult<Self> {
-        Ok(Self { json: history::encoded(&item.record)?, item })
+        Ok(Self { json: run_rows::encoded(&item.record)?, item })
     }
 }
 

@@ -6,10 +6,10 @@ use rusqlite::{Connection, params};
 
 use super::enqueue::{self, first_of_key};
 use super::kept::{self, EndedInput};
-use super::{BLOCKED, SLEEPING, footprint, held};
+use super::{BLOCKED, SLEEPING, callbacks, footprint, held};
 use crate::run_filter::{code_number, state_number};
+use crate::run_rows;
 use crate::sqlite::{self, WorkResult, id_blob, millis};
-use crate::{callbacks, history};
 
 /// A settlement with its record encoded.
 pub(super) struct Row {
@@ -19,13 +19,13 @@ pub(super) struct Row {
 
 enum Encoded {
     Finish { end: Box<EndRow>, dead: Option<String> },
-    Retry { run: Box<history::Row>, not_before: Timestamp },
+    Retry { run: Box<run_rows::Row>, not_before: Timestamp },
     Return { not_before: Timestamp },
 }
 
 /// The end of a run with what follows it, encoded.
 pub(super) struct EndRow {
-    run: history::Row,
+    run: run_rows::Row,
     callback: Option<NewCallback>,
     next: Option<enqueue::Row>,
 }
@@ -35,12 +35,12 @@ pub(super) struct EndRow {
 impl EndRow {
     pub(super) fn new(record: RunRecord, sequel: Sequel) -> PortResult<Self> {
         let next = sequel.run.map(|item| enqueue::Row::new(*item)).transpose()?;
-        Ok(Self { run: history::Row::new(record)?, callback: sequel.callback, next })
+        Ok(Self { run: run_rows::Row::new(record)?, callback: sequel.callback, next })
     }
 
     /// Puts the terminal record into the history, and what follows where it waits.
     fn write(&self, connection: &Connection) -> WorkResult<()> {
-        history::record(connection, std::slice::from_ref(&self.run))?;
+        run_rows::record(connection, std::slice::from_ref(&self.run))?;
         let run = &self.run.run;
         if let Some(callback) = &self.callback {
             callbacks::add(connection, run.project, run.id, callback)?;
@@ -53,7 +53,7 @@ impl EndRow {
 
 impl Row {
     pub(super) fn new(settlement: Settlement) -> PortResult<Self> {
-        let encoded = |record| history::Row::new(record).map(Box::new);
+        let encoded = |record| run_rows::Row::new(record).map(Box::new);
         let verdict = match settlement.verdict {
             Verdict::Finish { record, dead, sequel } => {
                 Encoded::Finish { end: Box::new(EndRow::new(*record, sequel)?), dead }
@@ -129,7 +129,7 @@ pub(super) fn withdraw(connection: &Connection, end: &EndRow, bounds: ByteBounds
     Ok(Some(Withdrawn { footprint, freed }))
 }
 
-fn bury(connection: &Connection, row: &history::Row, reason: &str) -> WorkResult<()> {
+fn bury(connection: &Connection, row: &run_rows::Row, reason: &str) -> WorkResult<()> {
     let run = &row.run;
     connection
         .prepare_cached(

@@ -5,8 +5,8 @@ use faas_types::{ProjectId, RunId, RunRecord, RunState};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::history::decode;
 use crate::run_filter::{first_id, state_number};
+use crate::run_rows::decode;
 use crate::sqlite::{self, WorkResult, id_blob};
 
 pub(crate) fn run(connection: &Connection, project: ProjectId, id: RunId) -> WorkResult<Option<RunRecord>> {

@@ -4,29 +4,8 @@ use faas_ports::TopicKey;
 use faas_types::TriggerId;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{depth, newest, remove};
+use super::newest;
 use crate::sqlite::{self, WorkResult, id_blob, integer, unsigned};
-
-/// Makes these the subscriptions of a topic.
-pub(super) fn set(connection: &Connection, topic: &TopicKey, wanted: &[TriggerId]) -> WorkResult<()> {
-    let known = all(connection, topic)?;
-    if wanted.is_empty()
-        && let Some(had) = known.iter().map(|(_, after)| *after).min()
-    {
-        // What all of them had must not wait for the next one.
-        while remove(connection, topic, had)? > 0 {}
-    }
-    for (trigger, _) in known.iter().filter(|(trigger, _)| !wanted.contains(trigger)) {
-        connection
-            .prepare_cached("DELETE FROM subscriptions WHERE project = ?1 AND topic = ?2 AND trigger = ?3")?
-            .execute(params![id_blob(topic.project), topic.name.as_str(), id_blob(*trigger)])?;
-    }
-    if wanted.is_empty() {
-        return depth::forget_empty(connection, topic);
-    }
-    depth::change(connection, topic, 0, 0)?;
-    begin(connection, topic, wanted)
-}
 
 /// Makes those known that are new: the only one begins with the oldest message, others with the next one.
 pub(super) fn begin(connection: &Connection, topic: &TopicKey, wanted: &[TriggerId]) -> WorkResult<()> {

@@ -6,8 +6,8 @@ use faas_ports::{CallbackDepth, Callbacks, NewCallback, PortResult, TakeCallback
 use faas_types::{Callback, ProjectId, RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::history::{decode, encoded};
-use crate::queue::SqliteQueue;
+use super::SqliteQueue;
+use crate::run_rows::{decode, encoded};
 use crate::sqlite::{self, WorkResult, id_blob, millis, timestamp, unsigned};
 
 /// Hosts that one look visits; those behind them are found by a later look.
@@ -22,11 +22,11 @@ impl Callbacks for SqliteQueue {
                 .query_row([], |row| row.get(0))?;
             Ok(next.map(timestamp))
         };
-        self.core.main.read(work).await
+        self.shared.main.read(work).await
     }
 
     async fn take_callbacks(&self, take: TakeCallbacks) -> PortResult<Vec<TakenCallback>> {
-        self.core.main.write(move |connection| self::take(connection, &take), |_| {}).await
+        self.shared.main.write(move |connection| self::take(connection, &take), |_| {}).await
     }
 
     async fn note_callback(
@@ -39,9 +39,9 @@ impl Callbacks for SqliteQueue {
         let note = || {
             let callback = callback.clone();
             let work = move |connection: &Connection| note(connection, project, run, callback.clone(), again);
-            self.core.main.write(work, |_| {})
+            self.shared.main.write(work, |_| {})
         };
-        self.core.space.freeing(note).await
+        self.shared.space.freeing(note).await
     }
 
     async fn callback_depths(&self) -> PortResult<Vec<CallbackDepth>> {
@@ -54,7 +54,7 @@ impl Callbacks for SqliteQueue {
             })?;
             Ok(depths.collect::<Result<_, _>>()?)
         };
-        self.core.main.read(work).await
+        self.shared.main.read(work).await
     }
 }
 

@@ -7,16 +7,16 @@ use faas_types::{ProjectId, RunId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::history::decode;
 use crate::queue::{SqliteQueue, kept};
 use crate::run_filter::{code_number, first_id};
+use crate::run_rows::decode;
 use crate::sqlite::{self, WorkResult, id_blob, millis, timestamp};
 
 #[async_trait]
 impl DeadLetters for SqliteQueue {
     async fn dead_letters(&self, query: &DeadLetterQuery) -> PortResult<Vec<DeadLetter>> {
         let query = query.clone();
-        self.core.main.read(move |connection| page(connection, &query)).await
+        self.shared.main.read(move |connection| page(connection, &query)).await
     }
 
     async fn dead_letter(&self, project: ProjectId, run: RunId) -> PortResult<Option<DeadLetter>> {
@@ -26,7 +26,7 @@ impl DeadLetters for SqliteQueue {
             let found = select.query_row(params![id_blob(project), id_blob(run)], columns).optional()?;
             found.map(letter).transpose()
         };
-        self.core.main.read(work).await
+        self.shared.main.read(work).await
     }
 
     async fn purge(&self, project: ProjectId, runs: Vec<RunId>) -> PortResult<Removed> {
@@ -39,9 +39,9 @@ impl DeadLetters for SqliteQueue {
                 }
                 Ok(removed)
             };
-            self.core.main.write(work, |_| {})
+            self.shared.main.write(work, |_| {})
         };
-        self.core.space.freeing(purge).await
+        self.shared.space.freeing(purge).await
     }
 
     async fn input(&self, project: ProjectId, run: RunId) -> PortResult<Option<Bytes>> {
@@ -51,7 +51,7 @@ impl DeadLetters for SqliteQueue {
                 select.query_row(params![id_blob(project), id_blob(run)], |row| row.get(0)).optional()?;
             Ok(input.map(Bytes::from))
         };
-        self.core.main.read(work).await
+        self.shared.main.read(work).await
     }
 
     async fn inputs(
@@ -69,13 +69,13 @@ impl DeadLetters for SqliteQueue {
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         };
-        self.core.main.read(work).await
+        self.shared.main.read(work).await
     }
 
     async fn expire_dead(&self, project: ProjectId, before: Timestamp, limit: u32) -> PortResult<Removed> {
         let project = id_blob(project);
-        let expire = || self.core.main.write(move |connection| expire(connection, project, before, limit), |_| {});
-        self.core.space.freeing(expire).await
+        let expire = || self.shared.main.write(move |connection| expire(connection, project, before, limit), |_| {});
+        self.shared.space.freeing(expire).await
     }
 }
 

@@ -6,7 +6,7 @@ use faas_ports::{AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims,
 use faas_types::{Digest, FunctionId, ProjectId, RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::queue::SqliteQueue;
+use super::SqliteQueue;
 use crate::sqlite::{self, WorkResult, id_blob, integer, millis, unsigned};
 
 /// Answers that one commit drops to make room for another, which is not kept if that is not enough.
@@ -35,8 +35,8 @@ struct Usage {
 #[async_trait]
 impl Claims for SqliteQueue {
     async fn claim(&self, request: ClaimRequest) -> PortResult<Claimed> {
-        self.core.space.admit()?;
-        self.core.main.write(move |connection| claim(connection, &request), |_| {}).await
+        self.shared.space.admit()?;
+        self.shared.main.write(move |connection| claim(connection, &request), |_| {}).await
     }
 
     async fn answer(
@@ -71,7 +71,7 @@ impl Claims for SqliteQueue {
             }
             Ok(())
         };
-        self.core.main.write(work, |()| {}).await
+        self.shared.main.write(work, |()| {}).await
     }
 
     async fn release(&self, project: ProjectId, function: FunctionId, run: RunId, key: &str) -> PortResult<()> {
@@ -82,7 +82,7 @@ impl Claims for SqliteQueue {
                 .execute(params![id_blob(project), id_blob(function), key, id_blob(run)])?;
             Ok(())
         };
-        self.core.main.write(work, |()| {}).await
+        self.shared.main.write(work, |()| {}).await
     }
 
     async fn expire_claims(&self, now: Timestamp, limit: u32) -> PortResult<u64> {
@@ -97,7 +97,7 @@ impl Claims for SqliteQueue {
             connection.prepare_cached("DELETE FROM claim_usage WHERE names + causes <= 0")?.execute([])?;
             Ok(gone as u64)
         };
-        self.core.main.write(work, |_| {}).await
+        self.shared.main.write(work, |_| {}).await
     }
 }
 

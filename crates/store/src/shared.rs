@@ -1,0 +1,73 @@
+//! What the adapters share: the databases, the disk's space and the lock of the directory.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use crate::config::StoreConfig;
+use crate::data_dir::DataDir;
+use crate::error::StoreError;
+use crate::fsync::Fsync;
+use crate::space::Space;
+use crate::sqlite::{Database, DatabaseConfig, Durability, WriterHooks};
+
+/// What the adapters share. Fields end in this order: the lock goes last.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Registry, queue and runs.
+    pub(crate) main: Database,
+    /// Log lines.
+    pub(crate) logs: Database,
+    pub(crate) space: Arc<Space>,
+    pub(crate) fsync: Fsync,
+    pub(crate) give_way: fn(bool),
+    pub(crate) dir: DataDir,
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Opens the databases; `recover` runs on the main one before anything else.
+    pub(crate) fn open(
+        config: &StoreConfig,
+        recover: fn(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<Self, StoreError> {
+        let dir = DataDir::open(&config.dir)?;
+        let space = Arc::new(Space::open(dir.path(), config.low_water, config.ballast)?);
+        let hooks = || {
+            let full = Arc::clone(&space);
+            WriterHooks { fatal: Arc::clone(&config.on_fatal), full: Box::new(move || full.release()) }
+        };
+        let main = Database::open(DatabaseConfig {
+            path: &dir.path().join("faas.db"),
+            migrations: &[
+                include_str!("schema/faas_1.sql"),
+                include_str!("schema/faas_2.sql"),
+                include_str!("schema/faas_3.sql"),
+                include_str!("schema/faas_4.sql"),
+                include_str!("schema/faas_5.sql"),
+                include_str!("schema/faas_6.sql"),
+                include_str!("schema/faas_7.sql"),
+                include_str!("schema/faas_8.sql"),
+                include_str!("schema/faas_9.sql"),
+            ],
+            recover,
+            durability: Durability::PowerCut,
+            readers: config.readers,
+            queue: config.write_queue,
+            hooks: hooks(),
+        })?;
+        // Log lines are best effort: losing the last ones in a power cut is cheaper than an fsync for each batch.
+        let logs = Database::open(DatabaseConfig {
+            path: &dir.path().join("logs.db"),
+            migrations: &[include_str!("schema/logs_1.sql"), include_str!("schema/logs_2.sql")],
+            recover: |_| Ok(()),
+            durability: Durability::ProcessEnd,
+            readers: config.readers,
+            queue: config.write_queue,
+            hooks: hooks(),
+        })?;
+        let fsync = Fsync::new(Arc::clone(&config.on_fatal));
+        Ok(Self { main, logs, space, fsync, give_way: config.give_way, dir })
+    }
+}
