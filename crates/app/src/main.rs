@@ -1,23 +1,15 @@
 //! The `faas` binary: wires the floors together, and is the only place that names concrete adapters.
 
 mod admin_key;
-mod answers;
 mod builds;
-mod connections;
 mod debuggers;
 mod descriptors;
-mod dispatch;
-mod frames;
-mod framing;
 mod logging;
 mod memory;
 mod networks;
-mod serve;
+mod plane_router;
 mod server;
-mod talk;
-mod unread;
 mod up;
-mod watched;
 
 use std::process::ExitCode;
 

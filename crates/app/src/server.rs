@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use faas_api::{ApiState, GitRemote, GitSettings};
-use faas_cli::{Debugger, Lobby, LocalServer, Profile};
+use faas_cli::{Debugger, LocalServer, Profile, ReloadGate};
 use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
 use faas_engine::{CallbackPolicy, Engine, EngineSettings, GcPolicy, Ports, Quotas};
 use faas_gateway::{Audience, Gateway};
+use faas_http::ConnectionServer;
 use faas_outbound::{Guard, HttpOutbound, Operator};
 use faas_ports::{ByteBounds, Inspection, Networks, Sandboxes, SystemClock};
 use faas_preflight::Policy;
@@ -23,11 +24,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::connections::{Connections, Patience};
 use crate::debuggers::Debuggers;
-use crate::dispatch::Doors;
 use crate::networks::Outside;
-use crate::{NETWORK, SPAWNER, admin_key, builds, descriptors, memory, networks, serve};
+use crate::plane_router::PlaneRouter;
+use crate::{NETWORK, SPAWNER, admin_key, builds, descriptors, memory, networks};
 
 /// Connections that the kernel keeps until they are accepted. Where it is full, clients try again after a second.
 const BACKLOG: u32 = 4_096;
@@ -38,8 +38,7 @@ struct Server {
     sandboxes: Arc<LinuxSandboxes>,
     launcher: Arc<RuntimesLauncher>,
     engine: Engine,
-    doors: Arc<Doors>,
-    connections: Arc<Connections>,
+    connections: ConnectionServer<PlaneRouter>,
     listener: TcpListener,
     address: String,
 }
@@ -63,7 +62,7 @@ where
     W: AsyncFnOnce(LocalServer) -> Result<T>,
 {
     forbid_core_dumps();
-    let (lobby, calls) = Lobby::new();
+    let (gate, calls) = ReloadGate::new();
     let (debuggers, inspection, debuggee) = match debugger {
         Some(debugger) => {
             let (debuggers, inspection, debuggee) = Debuggers::start(debugger)?;
@@ -71,10 +70,10 @@ where
         }
         None => (None, None, None),
     };
-    let server = Server::start(&config, Instant::now(), Some(Arc::clone(&lobby)), inspection).await?;
+    let server = Server::start(&config, Instant::now(), Some(Arc::clone(&gate)), inspection).await?;
     let key = admin_key::of_directory(&server.engine, &config.store.data).await?;
     let endpoint = Profile::endpoint_of(server.listener.local_addr()?);
-    let local = LocalServer { endpoint, key, lobby, calls, debuggee };
+    let local = LocalServer { endpoint, key, gate, calls, debuggee };
     let (finish, finished) = oneshot::channel();
     let working = async {
         let outcome = tokio::select! {
@@ -100,11 +99,11 @@ impl Server {
     async fn start(
         config: &ServerConfig,
         began: Instant,
-        lobby: Option<Arc<Lobby>>,
+        gate: Option<Arc<ReloadGate>>,
         inspection: Option<Inspection>,
     ) -> Result<Self> {
         // The port first: a second server on it must fail before it touches the data directory.
-        let listener = listen(&config.http, lobby.is_some())?;
+        let listener = listen(&config.http, gate.is_some())?;
         let address = public_url(&config.http, &listener)?;
         let store = open_store(&config.store)?;
         let sandboxes = Arc::new(open_sandboxes(&config.store.data, &config.sandbox).await?);
@@ -116,7 +115,7 @@ impl Server {
         let discovering = Arc::clone(&launcher);
         // Answers nothing anybody waits for: who needs a runtime before waits for the same discovery.
         tokio::task::spawn_blocking(move || discovering.discover());
-        let operator = if lobby.is_some() { Operator::OfCommand } else { Operator::OfServer };
+        let operator = if gate.is_some() { Operator::OfCommand } else { Operator::OfServer };
         let guard = Guard::new(&config.callbacks.allow, config.egress.deny.clone(), Arc::clone(&outside.host));
         let ports = Ports {
             registry: store.registry(),
@@ -179,28 +178,18 @@ impl Server {
             git: Arc::new(git_remote(config, &store, &listener)?),
         };
         let most = descriptors::connections_max(config.http.connections_max, config.engine.instances_max);
-        let connections = Connections::new(most, Patience::new(&config.http), counts);
-        let audience = if lobby.is_some() { Audience::Author } else { Audience::World };
-        let doors = Arc::new(Doors {
-            gateway: Gateway::new(engine.clone(), cache, audience),
-            api: faas_api::router(state),
-            edge: Edge::new(config.server.trusted_proxies.clone()),
-            lobby,
-        });
-        Ok(Self { store, sandboxes, launcher, engine, doors, connections, listener, address })
+        let audience = if gate.is_some() { Audience::Author } else { Audience::World };
+        let router =
+            PlaneRouter { gateway: Gateway::new(engine.clone(), cache, audience), api: faas_api::router(state), gate };
+        let edge = Edge::new(config.server.trusted_proxies.clone());
+        let connections = ConnectionServer::new(&config.http, most, counts, edge, router);
+        Ok(Self { store, sandboxes, launcher, engine, connections, listener, address })
     }
 
     async fn serve(self, config: &ServerConfig, until: impl Future<Output = Result<()>>) -> Result<()> {
         let stop = CancellationToken::new();
         let drain = config.engine.drain.get();
-        let serving = tokio::spawn(serve::serve(
-            self.listener,
-            self.doors,
-            self.connections,
-            config.http.clone(),
-            stop.clone(),
-            drain,
-        ));
+        let serving = tokio::spawn(self.connections.serve(self.listener, stop.clone(), drain));
         until.await?;
         tracing::info!("stopping; a second signal ends at once");
         stop.cancel();

@@ -17,7 +17,6 @@ mod help;
 mod helper;
 mod interpreter;
 mod interrupt;
-mod lobby;
 mod local;
 mod local_data;
 mod local_layers;
@@ -26,6 +25,7 @@ mod pace;
 mod profile;
 mod project;
 mod python;
+mod reload_gate;
 mod scratch;
 mod server_settings;
 mod session;
@@ -50,9 +50,9 @@ use crate::session::Session;
 
 pub use crate::debugger::Debugger;
 pub use crate::failure::Failure;
-pub use crate::lobby::{CallSeen, Lobby, Trouble};
 pub use crate::local::LocalServer;
 pub use crate::profile::Profile;
+pub use crate::reload_gate::{ObservedCall, ReloadFailure, ReloadGate};
 pub use crate::scratch::Scratch;
 pub use faas_config::error_page;
 

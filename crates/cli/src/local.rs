@@ -15,11 +15,11 @@ use tokio::sync::{mpsc, watch};
 
 use crate::debugger::{Debugger, DebuggerArgs};
 use crate::failure::Failure;
-use crate::lobby::{CallSeen, Lobby};
 use crate::local_data::{of_user, prepare};
 use crate::local_layers::{LocalLayer, lay_in};
 use crate::output::Output;
 use crate::project::Project;
+use crate::reload_gate::{ObservedCall, ReloadGate};
 use crate::{server_settings, text};
 
 /// A server on the loopback interface, for as long as somebody holds it.
@@ -30,9 +30,9 @@ pub struct LocalServer {
     /// Its admin key.
     pub key: String,
     /// Where its calls wait.
-    pub lobby: Arc<Lobby>,
+    pub gate: Arc<ReloadGate>,
     /// The calls that it answered.
-    pub calls: mpsc::Receiver<CallSeen>,
+    pub calls: mpsc::Receiver<ObservedCall>,
     /// Leads debuggers to what is deployed, where it lets them in.
     pub debuggee: Option<watch::Sender<Option<Debuggee>>>,
 }

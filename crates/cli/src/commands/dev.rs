@@ -18,11 +18,11 @@ use serde_json::json;
 
 use crate::ServerCommands;
 use crate::failure::Failure;
-use crate::lobby::Trouble;
 use crate::local::{self, LocalArgs, LocalServer};
 use crate::local_data;
 use crate::profile::Profile;
 use crate::project::{self, or_here};
+use crate::reload_gate::ReloadFailure;
 use crate::session::Session;
 use deployer::{Deployer, Outcome};
 use teller::Teller;
@@ -113,22 +113,22 @@ async fn develop(
     let client = local.client()?;
     let _kept = KeptKey::keep(&local, teller);
     fire::announce(data, &local.endpoint)?;
-    let mut watcher = Watcher::start(deployer.path(), deployer.env_file(), Arc::clone(&local.lobby))?;
+    let mut watcher = Watcher::start(deployer.path(), deployer.env_file(), Arc::clone(&local.gate))?;
     let mut calls = local.calls;
     let name = deployer.name();
     let deploying = async {
         let mut wants_open = open;
         loop {
-            let noticed = local.lobby.noticed();
+            let noticed = local.gate.noticed();
             if let Err(error) = watcher.refresh() {
                 teller.warn(&error);
             }
             match deployer.deploy(&client, local.debuggee.as_ref()).await {
                 Outcome::Deployed(deployment, took) => {
                     fire::announce_function(data, &deployment.function)?;
-                    local.lobby.answer_with(None);
+                    local.gate.set_failure(None);
                     local::not_installed(&deployment).iter().for_each(|note| teller.remark(note));
-                    local.lobby.open(deployer.is_opened());
+                    local.gate.set_opened(deployer.is_opened());
                     if !teller.deployed(&deployment, took) && !deployer.is_public() && deployment.http {
                         teller.key(&deployment.url, data);
                     }
@@ -138,7 +138,7 @@ async fn develop(
                 }
                 Outcome::Failed(failure) => {
                     if !teller.failed(&failure) {
-                        local.lobby.answer_with(Some(trouble(&failure)));
+                        local.gate.set_failure(Some(trouble(&failure)));
                         teller.remark(format_args!(
                             "  nothing serves yet: {} answers with this until it is fixed",
                             local.endpoint
@@ -148,7 +148,7 @@ async fn develop(
                 Outcome::Mended => teller.mended(),
                 Outcome::Unchanged => {}
             }
-            local.lobby.serve(noticed);
+            local.gate.serve(noticed);
             watcher.changed().await;
         }
     };
@@ -198,7 +198,7 @@ fn open_url(deployment: &DeploymentView, is_public: bool, teller: &Teller) {
 }
 
 /// A failure as the answer to calls of what does not serve yet.
-fn trouble(failure: &Failure) -> Trouble {
+fn trouble(failure: &Failure) -> ReloadFailure {
     let mut lines = vec![format!("{}: {}", failure.head(), failure.message)];
     lines.extend(failure.further_lines());
     let problem = json!({
@@ -209,7 +209,7 @@ fn trouble(failure: &Failure) -> Trouble {
         "details": failure.details,
         "hint": failure.hint,
     });
-    Trouble { text: format!("{}\n", lines.join("\n")), problem }
+    ReloadFailure { text: format!("{}\n", lines.join("\n")), problem }
 }
 
 /// The key of this server in the profile, so that other commands with its endpoint need none; gone with this.

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::args::Format;
 use crate::debugger::Debugger;
 use crate::failure::Failure;
-use crate::lobby::CallSeen;
 use crate::output::{Output, Tone};
+use crate::reload_gate::ObservedCall;
 use crate::text::{self, visible};
 
 /// Says what happens.
@@ -106,7 +106,7 @@ impl Teller {
         self.say(&json!({ "event": "mended" }), || "as it was before; the same version serves on".to_owned());
     }
 
-    pub(super) fn call(&self, call: &CallSeen) {
+    pub(super) fn call(&self, call: &ObservedCall) {
         let ms = call.took.as_secs_f64() * 1_000.0;
         let report = json!({
             "event": "call",

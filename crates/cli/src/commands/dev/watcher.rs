@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::bundle;
-use crate::lobby::Lobby;
+use crate::reload_gate::ReloadGate;
 
 /// How long nothing may change before the change counts as whole: editors write beside the file and rename, and tools
 /// write several files.
@@ -42,7 +42,7 @@ struct Scene {
     single: Option<PathBuf>,
     env_file: PathBuf,
     rules: RwLock<IgnoreRules>,
-    lobby: Arc<Lobby>,
+    gate: Arc<ReloadGate>,
     changed: Notify,
     /// Whether directories came or went, or the rules changed, since they were last looked at.
     stale: AtomicBool,
@@ -52,7 +52,7 @@ struct Scene {
 
 impl Watcher {
     /// Watches a directory, or the file; nothing is watched below it until `refresh`.
-    pub(super) fn start(path: &Path, env_file: PathBuf, lobby: Arc<Lobby>) -> anyhow::Result<Self> {
+    pub(super) fn start(path: &Path, env_file: PathBuf, gate: Arc<ReloadGate>) -> anyhow::Result<Self> {
         let real = fs::canonicalize(path).with_context(|| format!("cannot open {}", path.display()))?;
         let (root, single) = match real.parent() {
             Some(parent) if !real.is_dir() => (parent.to_owned(), Some(real.clone())),
@@ -63,7 +63,7 @@ impl Watcher {
             single,
             env_file: fs::canonicalize(&env_file).unwrap_or(env_file),
             rules: RwLock::new(IgnoreRules::new("")?),
-            lobby,
+            gate,
             changed: Notify::new(),
             stale: AtomicBool::new(true),
         });
@@ -152,7 +152,7 @@ impl Scene {
         if alters_directories {
             self.stale.store(true, Ordering::SeqCst);
         }
-        self.lobby.notice();
+        self.gate.notice();
         self.changed.notify_one();
     }
 

@@ -1,8 +1,8 @@
-//! Reads along what goes over an HTTP/2 connection, as far as the heads of its frames.
+//! Follows both directions of an HTTP/2 connection, as far as the heads of its frames.
 //!
-//! Many frames ask for work and bring no request on: pings, settings, windows, priorities, resets, data without bytes. A
-//! client has some reason to send them, so they are not refused but counted: against an allowance that answers fill up. A
-//! trusted proxy has the allowance of as many clients as it can have requests at once.
+//! Many frames cost work and do not advance a request: pings, settings, window updates, priorities, resets, empty data. Clients
+//! have some reason to send them, so they are counted against an allowance, which responses refill. A trusted proxy has the
+//! allowance of as many clients as it can have requests at once.
 
 /// What a connection may send at once, and what its answers fill the allowance up to.
 const START: u32 = 1_000;
@@ -28,9 +28,9 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// Both directions of a connection, and what the client may still send.
 #[derive(Debug)]
-pub(crate) struct Frames {
-    received: Walk,
-    sent: Walk,
+pub(crate) struct Http2Frames {
+    received: FrameWalk,
+    sent: FrameWalk,
     allowance: u32,
     /// Milliseconds of the connection's clock: until then the allowance has been filled up.
     filled_at: u64,
@@ -41,7 +41,7 @@ pub(crate) struct Frames {
 
 /// One direction.
 #[derive(Debug, Default)]
-struct Walk {
+struct FrameWalk {
     head: [u8; HEAD],
     /// Bytes of `head` that are there.
     have: usize,
@@ -50,21 +50,21 @@ struct Walk {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Frame {
+struct FrameHead {
     length: u32,
     kind: u8,
     flags: u8,
     stream: u32,
 }
 
-// === impl Frames ===
+// === impl Http2Frames ===
 
-impl Frames {
+impl Http2Frames {
     /// At the start of a connection, before the preface. `clients` is for how many the other end speaks.
     pub(crate) fn new(clients: u32) -> Self {
-        let received = Walk { left: PREFACE, ..Walk::default() };
+        let received = FrameWalk { left: PREFACE, ..FrameWalk::default() };
         let allowance = START.saturating_mul(clients);
-        Self { received, sent: Walk::default(), allowance, filled_at: 0, last_stream: 0, clients }
+        Self { received, sent: FrameWalk::default(), allowance, filled_at: 0, last_stream: 0, clients }
     }
 
     /// Follows what the client sends; `false` once it has sent more than it may. `now` is asked for only then.
@@ -121,10 +121,10 @@ impl Frames {
     }
 }
 
-// === impl Walk ===
+// === impl FrameWalk ===
 
-impl Walk {
-    fn follow(&mut self, mut bytes: &[u8], mut each: impl FnMut(Frame)) {
+impl FrameWalk {
+    fn follow(&mut self, mut bytes: &[u8], mut each: impl FnMut(FrameHead)) {
         while !bytes.is_empty() {
             let step = bytes.len().min(self.left as usize);
             // No more than `left`, which is a u32.
@@ -136,7 +136,7 @@ impl Walk {
             bytes = &bytes[part..];
             if self.have == HEAD {
                 let [a, b, c, kind, flags, stream @ ..] = self.head;
-                let frame = Frame {
+                let frame = FrameHead {
                     length: u32::from_be_bytes([0, a, b, c]),
                     kind,
                     flags,
@@ -153,9 +153,9 @@ impl Walk {
     }
 }
 
-// === impl Frame ===
+// === impl FrameHead ===
 
-impl Frame {
+impl FrameHead {
     fn cost(self) -> u32 {
         let padding = if self.flags & PADDED == 0 { 0 } else { PADDING_MAX };
         let is_body = self.kind == DATA && self.length >= WORTH_A_FRAME + padding;
@@ -175,12 +175,12 @@ mod tests {
     }
 
     /// A connection whose preface has come, in parts.
-    fn begun() -> Frames {
+    fn begun() -> Http2Frames {
         begun_for(1)
     }
 
-    fn begun_for(clients: u32) -> Frames {
-        let mut frames = Frames::new(clients);
+    fn begun_for(clients: u32) -> Http2Frames {
+        let mut frames = Http2Frames::new(clients);
         assert!(frames.received(&[b'P'; 20], || 0) && frames.received(b"\r\n\r\n", || 0));
         frames
     }

@@ -1,4 +1,4 @@
-//! Decides by the path which door a request goes through.
+//! Decides by the path which plane a request goes to.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,60 +7,51 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use faas_cli::{CallSeen, Lobby};
+use faas_cli::{ObservedCall, ReloadGate};
 use faas_gateway::{ASYNC_PREFIX, Gateway, HOOKS_PREFIX, PREFIX};
-use faas_ports::{Clock, SystemClock};
-use faas_types::Fault;
-use faas_web::{Edge, Inbound, Peer, RequestId, render};
-use http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST};
-use http::request::Parts;
+use faas_http::RequestHandler;
+use faas_web::Inbound;
+use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tower::ServiceExt;
-
-use crate::unread::Unread;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// Both planes behind one port.
-pub(crate) struct Doors {
+/// Sends each request to the data plane or the control plane, behind one port.
+pub(crate) struct PlaneRouter {
     pub(crate) gateway: Gateway,
     pub(crate) api: Router,
-    /// What every request passes first.
-    pub(crate) edge: Edge,
-    /// Where calls of a private server wait and are told of.
-    pub(crate) lobby: Option<Arc<Lobby>>,
+    /// On a private server, where calls wait for redeployments and are reported.
+    pub(crate) gate: Option<Arc<ReloadGate>>,
 }
 
-// === impl Doors ===
+// === impl PlaneRouter ===
 
-impl Doors {
-    /// Answers one request. Function URLs take the short way past the control plane's router.
-    pub(crate) async fn answer(&self, mut inbound: Box<Inbound>, unread: Unread, peer: &Peer) -> Response {
-        match self.edge.admit(&mut inbound.head, peer) {
-            Ok(origin) => inbound.origin = Some(origin),
-            Err(fault) => return refuse(&fault, &inbound.head),
+impl RequestHandler for PlaneRouter {
+    /// Function URLs take the short way past the control plane's router.
+    async fn answer(&self, inbound: Box<Inbound>) -> Response {
+        match self.gate.as_ref().filter(|_| is_call(inbound.head.uri.path())) {
+            Some(gate) => Box::pin(self.gated(gate, inbound)).await,
+            None => self.route(inbound).await,
         }
-        let response = match self.lobby.as_ref().filter(|_| is_call(inbound.head.uri.path())) {
-            Some(lobby) => Box::pin(self.attended(lobby, inbound)).await,
-            None => self.through(inbound).await,
-        };
-        unread.settle(response).await
     }
+}
 
-    /// A call of somebody who edits the function: it waits for the code that has been saved, and is told of.
-    async fn attended(&self, lobby: &Lobby, inbound: Box<Inbound>) -> Response {
+impl PlaneRouter {
+    /// A call on a private server: it waits until the saved code is deployed, and is reported.
+    async fn gated(&self, gate: &ReloadGate, inbound: Box<Inbound>) -> Response {
         let (method, path) = (inbound.head.method.to_string(), inbound.head.uri.to_string());
-        lobby.pass().await;
+        gate.pass().await;
         let began = Instant::now();
         let refusal =
-            if is_function_url(inbound.head.uri.path()) { unserved(lobby, &inbound.head.headers) } else { None };
+            if is_function_url(inbound.head.uri.path()) { unserved(gate, &inbound.head.headers) } else { None };
         let response = match refusal {
             Some(refusal) => refusal,
-            None => self.through(inbound).await,
+            None => self.route(inbound).await,
         };
         let said = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
-        lobby.tell(CallSeen {
+        gate.report(ObservedCall {
             method,
             path,
             status: response.status().as_u16(),
@@ -72,8 +63,8 @@ impl Doors {
         response
     }
 
-    /// Boxed is what calls of functions do not go through: its futures would make theirs larger.
-    async fn through(&self, mut inbound: Box<Inbound>) -> Response {
+    /// Everything but function calls is boxed: its futures would make theirs larger.
+    async fn route(&self, mut inbound: Box<Inbound>) -> Response {
         let uri = &mut inbound.head.uri;
         if is_function_url(uri.path()) {
             return self.gateway.answer(inbound).await;
@@ -91,17 +82,7 @@ impl Doors {
     }
 }
 
-/// The last answer on a connection: where one request could be read in two ways, so can what follows it.
-fn refuse(fault: &Fault, head: &Parts) -> Response {
-    let id = RequestId::of(&head.headers, SystemClock.now());
-    let mut response = render(fault, &id, None);
-    if head.version <= Version::HTTP_11 {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
-}
-
-/// Whether a request wants a function to run.
+/// Whether a request calls a function.
 fn is_call(path: &str) -> bool {
     is_function_url(path) || path.starts_with(HOOKS_PREFIX) || path.ends_with("/invoke")
 }
@@ -110,19 +91,19 @@ fn is_function_url(path: &str) -> bool {
     [PREFIX, ASYNC_PREFIX].iter().any(|prefix| path.starts_with(prefix))
 }
 
-/// The answer of a private server to a call that no function gets.
-fn unserved(lobby: &Lobby, headers: &HeaderMap) -> Option<Response> {
+/// The answer of a private server to a call that reaches no function.
+fn unserved(gate: &ReloadGate, headers: &HeaderMap) -> Option<Response> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if lobby.is_opened() && !is_of_this_machine(header(HOST)) {
+    if gate.is_opened() && !is_of_this_machine(header(HOST)) {
         let text = "faas dev opens a private function to this machine only: call it as 127.0.0.1 or localhost, \
                     or set auth = \"public\" in faas.toml\n";
         return Some(answer(StatusCode::FORBIDDEN, PLAIN, text.to_owned()));
     }
-    let trouble = lobby.trouble()?;
+    let failure = gate.failure()?;
     let wants_json = header(ACCEPT).contains("json");
     let (kind, text) = match wants_json {
-        true => ("application/problem+json", trouble.problem.to_string()),
-        false => (PLAIN, trouble.text.clone()),
+        true => ("application/problem+json", failure.problem.to_string()),
+        false => (PLAIN, failure.text.clone()),
     };
     Some(answer(StatusCode::SERVICE_UNAVAILABLE, kind, text))
 }

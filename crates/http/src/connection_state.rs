@@ -1,5 +1,5 @@
-//! One connection as the house sees it: what it waits for and since when. Written by the connection with plain atomics,
-//! read by whoever looks for connections that wait too long.
+//! The state of one connection: what it waits for and since when. The connection writes it with plain atomics; the
+//! connection table reads it to find connections that wait too long.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -8,49 +8,49 @@ use std::time::Instant;
 use faas_web::ConnectionEnd;
 use tokio::sync::Notify;
 
-use crate::answers::Turns;
+use crate::write_progress::PendingWrites;
 
 /// One connection's state.
 #[derive(Debug)]
-pub(crate) struct Talk {
+pub(crate) struct ConnectionState {
     began: Instant,
-    /// Requests under way, up to the end of their answers.
+    /// Requests under way, up to the end of their responses.
     active: AtomicU32,
     /// Requests ever.
     served: AtomicBool,
     is_http2: AtomicBool,
     /// Milliseconds after `began` since when it has had no request; the lowest bit tells whether bytes of one have come.
     waiting: AtomicU64,
-    /// Milliseconds after `began`, plus one, since when an answer waits for the client; 0 when none does.
+    /// Milliseconds after `began`, plus one, since when a response waits for the client; 0 when none does.
     blocked: AtomicU64,
     /// Bytes that the client has taken, and how many they were when `blocked` was set.
     taken: AtomicU64,
     taken_before: AtomicU64,
-    /// Bytes of answers that it holds in memory.
-    owed: AtomicU64,
-    /// Answers of HTTP/2 that are under way.
-    turns: Turns,
-    answers: AtomicU64,
-    verdict: OnceLock<ConnectionEnd>,
-    told: Notify,
+    /// Bytes of responses that it holds in memory.
+    response_bytes: AtomicU64,
+    /// Responses of HTTP/2 that are under way.
+    pending_writes: PendingWrites,
+    responses: AtomicU64,
+    end_reason: OnceLock<ConnectionEnd>,
+    end_requested: Notify,
 }
 
-/// What a connection waits for, and for how many milliseconds it has.
+/// What a connection waits for, and for how many milliseconds it has waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum ConnectionPhase {
     /// A request; none has come before where `fresh`.
     Idle { since: u64, fresh: bool },
     /// The rest of a request's head.
     Head { since: u64 },
-    /// The client, which has taken so many bytes of an answer meanwhile.
+    /// The client, which has taken `taken` bytes of a response meanwhile.
     Reader { since: u64, taken: u64 },
     /// The function, or the rest of a request's body.
     Busy,
 }
 
-// === impl Talk ===
+// === impl ConnectionState ===
 
-impl Talk {
+impl ConnectionState {
     pub(crate) fn new() -> Self {
         Self {
             began: Instant::now(),
@@ -61,11 +61,11 @@ impl Talk {
             blocked: AtomicU64::new(0),
             taken: AtomicU64::new(0),
             taken_before: AtomicU64::new(0),
-            owed: AtomicU64::new(0),
-            turns: Turns::default(),
-            answers: AtomicU64::new(0),
-            verdict: OnceLock::new(),
-            told: Notify::new(),
+            response_bytes: AtomicU64::new(0),
+            pending_writes: PendingWrites::default(),
+            responses: AtomicU64::new(0),
+            end_reason: OnceLock::new(),
+            end_requested: Notify::new(),
         }
     }
 
@@ -78,26 +78,26 @@ impl Talk {
         self.is_http2.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn turns(&self) -> &Turns {
-        &self.turns
+    pub(crate) fn pending_writes(&self) -> &PendingWrites {
+        &self.pending_writes
     }
 
-    /// Another number for each answer.
-    pub(crate) fn number(&self) -> u64 {
-        self.answers.fetch_add(1, Ordering::Relaxed)
+    /// A fresh number for a response.
+    pub(crate) fn next_response(&self) -> u64 {
+        self.responses.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn owes(&self, bytes: u64) {
-        self.owed.fetch_add(bytes, Ordering::Relaxed);
+    pub(crate) fn hold_response_bytes(&self, bytes: u64) {
+        self.response_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn owes_less(&self, bytes: u64) {
-        self.owed.fetch_sub(bytes, Ordering::Relaxed);
+    pub(crate) fn release_response_bytes(&self, bytes: u64) {
+        self.response_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes of answers that it holds in memory.
-    pub(crate) fn owed(&self) -> u64 {
-        self.owed.load(Ordering::Relaxed)
+    /// Bytes of responses that it holds in memory.
+    pub(crate) fn response_bytes(&self) -> u64 {
+        self.response_bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_http2(&self) {
@@ -110,7 +110,7 @@ impl Talk {
         self.served.store(true, Ordering::Relaxed);
     }
 
-    /// A request's answer is handed over.
+    /// A request's response is handed over.
     pub(crate) fn request_ended(&self) {
         self.waiting.store(self.now() << 1, Ordering::Relaxed);
         self.active.fetch_sub(1, Ordering::Release);
@@ -152,48 +152,48 @@ impl Talk {
         }
     }
 
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn phase(&self) -> ConnectionPhase {
         let now = self.now();
         let blocked = self.blocked.load(Ordering::Relaxed);
         if blocked != 0 {
             let taken = self.taken.load(Ordering::Relaxed) - self.taken_before.load(Ordering::Relaxed);
-            return Standing::Reader { since: now.saturating_sub(blocked - 1), taken };
+            return ConnectionPhase::Reader { since: now.saturating_sub(blocked - 1), taken };
         }
         if self.is_http2()
-            && let Some((since, taken)) = self.turns.longest()
+            && let Some((since, taken)) = self.pending_writes.longest()
         {
-            return Standing::Reader { since: now.saturating_sub(since), taken };
+            return ConnectionPhase::Reader { since: now.saturating_sub(since), taken };
         }
         if self.is_busy() {
-            return Standing::Busy;
+            return ConnectionPhase::Busy;
         }
         let waiting = self.waiting.load(Ordering::Relaxed);
         let since = now.saturating_sub(waiting >> 1);
         if waiting & 1 == 1 {
-            Standing::Head { since }
+            ConnectionPhase::Head { since }
         } else {
-            Standing::Idle { since, fresh: !self.served.load(Ordering::Relaxed) }
+            ConnectionPhase::Idle { since, fresh: !self.served.load(Ordering::Relaxed) }
         }
     }
 
-    /// Asks the connection to end. The first reason stands; returns whether this one is it.
+    /// Asks the connection to end. The first reason counts; returns whether this is it.
     pub(crate) fn end(&self, why: ConnectionEnd) -> bool {
-        let is_first = self.verdict.set(why).is_ok();
-        self.told.notify_one();
+        let is_first = self.end_reason.set(why).is_ok();
+        self.end_requested.notify_one();
         is_first
     }
 
-    pub(crate) fn verdict(&self) -> Option<ConnectionEnd> {
-        self.verdict.get().copied()
+    pub(crate) fn end_reason(&self) -> Option<ConnectionEnd> {
+        self.end_reason.get().copied()
     }
 
-    /// Waits until somebody asks it to end. For one waiter.
-    pub(crate) async fn told(&self) -> ConnectionEnd {
+    /// Waits until the connection is asked to end. For one waiter.
+    pub(crate) async fn end_requested(&self) -> ConnectionEnd {
         loop {
-            if let Some(why) = self.verdict() {
+            if let Some(why) = self.end_reason() {
                 return why;
             }
-            self.told.notified().await;
+            self.end_requested.notified().await;
         }
     }
 }
@@ -203,37 +203,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_goes_round() {
-        let talk = Talk::new();
-        assert!(matches!(talk.standing(), Standing::Idle { fresh: true, .. }));
-        talk.received();
-        assert!(matches!(talk.standing(), Standing::Head { .. }));
-        talk.request_began();
-        talk.received();
-        assert_eq!(talk.standing(), Standing::Busy);
-        talk.request_ended();
-        assert!(matches!(talk.standing(), Standing::Idle { fresh: false, .. }));
-        talk.sent(10);
-        talk.send_blocked();
-        talk.sent(5);
-        assert!(matches!(talk.standing(), Standing::Reader { taken: 5, .. }));
-        talk.send_caught_up();
-        assert!(matches!(talk.standing(), Standing::Idle { .. }));
+    fn a_connection_passes_through_its_phases() {
+        let state = ConnectionState::new();
+        assert!(matches!(state.phase(), ConnectionPhase::Idle { fresh: true, .. }));
+        state.received();
+        assert!(matches!(state.phase(), ConnectionPhase::Head { .. }));
+        state.request_began();
+        state.received();
+        assert_eq!(state.phase(), ConnectionPhase::Busy);
+        state.request_ended();
+        assert!(matches!(state.phase(), ConnectionPhase::Idle { fresh: false, .. }));
+        state.sent(10);
+        state.send_blocked();
+        state.sent(5);
+        assert!(matches!(state.phase(), ConnectionPhase::Reader { taken: 5, .. }));
+        state.send_caught_up();
+        assert!(matches!(state.phase(), ConnectionPhase::Idle { .. }));
     }
 
     #[test]
     fn frames_of_http2_are_no_heads() {
-        let talk = Talk::new();
-        talk.set_http2();
-        talk.received();
-        assert!(matches!(talk.standing(), Standing::Idle { .. }));
+        let state = ConnectionState::new();
+        state.set_http2();
+        state.received();
+        assert!(matches!(state.phase(), ConnectionPhase::Idle { .. }));
     }
 
     #[tokio::test]
-    async fn the_first_verdict_stands() {
-        let talk = Talk::new();
-        talk.end(ConnectionEnd::Idle);
-        talk.end(ConnectionEnd::Evicted);
-        assert_eq!(talk.told().await, ConnectionEnd::Idle);
+    async fn the_first_reason_counts() {
+        let state = ConnectionState::new();
+        state.end(ConnectionEnd::Idle);
+        state.end(ConnectionEnd::Evicted);
+        assert_eq!(state.end_requested().await, ConnectionEnd::Idle);
     }
 }

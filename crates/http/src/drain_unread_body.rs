@@ -1,7 +1,7 @@
-//! What becomes of a request's body that nobody has read, as when the request is refused.
+//! Drains the body of a request that was answered without reading it, for instance because it was refused.
 //!
-//! On HTTP/1.1 the next request stands behind it on the same connection. Left alone, the connection would be cut without
-//! a word, and the client's next request, a good one perhaps, would fail.
+//! On HTTP/1.1 the next request follows the body on the same connection. With the body left there the connection would be cut,
+//! and the client's next request would fail.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,41 +15,41 @@ use http::{HeaderValue, Request, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
 
-/// A body up to this size is read and thrown away; a larger one costs more than a new connection.
-const WORTH_READING: u64 = 64 << 10;
+/// A body up to this size is drained; a larger one costs more than a new connection.
+const DRAIN_MAX: u64 = 64 << 10;
 /// How long it may take.
-const PATIENCE: Duration = Duration::from_millis(500);
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Where the rest of a body comes back to.
-type Returned = Arc<Mutex<Option<Incoming>>>;
+/// Where a body that was not read to its end is returned to.
+type ReturnSlot = Arc<Mutex<Option<Incoming>>>;
 
-/// A body on loan: what is dropped unread comes back.
-struct Loan {
+/// A body lent to a handler; when dropped unread, it is returned.
+struct LentBody {
     body: Option<Incoming>,
-    returned: Returned,
+    returned: ReturnSlot,
 }
 
-/// The lender's side. Empty for requests without a body.
-pub(crate) struct Unread(Option<Returned>);
+/// The lender's side. Empty for requests without a body and for HTTP/2.
+pub(crate) struct UnreadBody(Option<ReturnSlot>);
 
-// === impl Unread ===
+// === impl UnreadBody ===
 
-impl Unread {
+impl UnreadBody {
     /// Lends the request's body out. Free for requests that have none.
     pub(crate) fn lend(request: Request<Incoming>) -> (Request<Body>, Self) {
         if request.body().is_end_stream() || request.version() > Version::HTTP_11 {
             return (request.map(Body::new), Self(None));
         }
-        let returned = Returned::default();
+        let returned = ReturnSlot::default();
         let lender = Self(Some(Arc::clone(&returned)));
-        (request.map(|body| Body::new(Loan { body: Some(body), returned })), lender)
+        (request.map(|body| Body::new(LentBody { body: Some(body), returned })), lender)
     }
 
-    /// Makes the connection fit for the next request, or says in the answer that there is none.
+    /// Makes the connection ready for the next request, or announces in the response that it closes.
     pub(crate) async fn settle(self, mut response: Response) -> Response {
         let rest = self.0.and_then(|returned| returned.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(rest) = rest
-            && !read_away(rest).await
+            && !drain(rest).await
         {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -58,12 +58,12 @@ impl Unread {
 }
 
 /// Whether the body came to its end, within its bounds.
-async fn read_away(mut rest: Incoming) -> bool {
-    if rest.size_hint().lower() > WORTH_READING {
+async fn drain(mut rest: Incoming) -> bool {
+    if rest.size_hint().lower() > DRAIN_MAX {
         return false;
     }
     let reading = async {
-        let mut left = WORTH_READING;
+        let mut left = DRAIN_MAX;
         loop {
             match rest.frame().await {
                 None => return true,
@@ -75,12 +75,12 @@ async fn read_away(mut rest: Incoming) -> bool {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, reading).await.unwrap_or(false)
+    tokio::time::timeout(DRAIN_TIMEOUT, reading).await.unwrap_or(false)
 }
 
-// === impl Loan ===
+// === impl LentBody ===
 
-impl HttpBody for Loan {
+impl HttpBody for LentBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -100,7 +100,7 @@ impl HttpBody for Loan {
     }
 }
 
-impl Drop for Loan {
+impl Drop for LentBody {
     fn drop(&mut self) {
         if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
             *self.returned.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);

@@ -1,27 +1,27 @@
-//! Reads along what a client sends on HTTP/1.1, as strictly as RFC 9112 allows.
+//! Follows what a client sends on HTTP/1.1, as strictly as RFC 9112 allows.
 //!
-//! The library takes a bare line feed for the end of a line, and a request whose length is told in two ways. A server in front
-//! of this one may read either differently, and what it takes for a body would here be a request that it never saw. Such a
-//! line end becomes a byte that no head may hold, so that the library refuses the request.
+//! hyper accepts a bare line feed as the end of a line, and a request whose length is given in two ways. A server in front of
+//! this one may read either differently: what it takes for a body would here be a request that it never saw (request smuggling).
+//! Such a line end is replaced with a byte that no head may contain, so that hyper refuses the request.
 
 /// What is kept of a line: enough for the fields that say where a body ends.
 const LINE_KEPT: usize = 256;
-/// What no head may hold.
-const SPOILT: u8 = 0;
+/// A byte that no head may contain.
+const INVALID: u8 = 0;
 
-/// How far a connection is.
+/// Where in the requests of a connection the input stands.
 #[derive(Debug, Default)]
-pub(crate) struct Framing {
-    state: State,
+pub(crate) struct Http1Framing {
+    position: Position,
     /// The line so far, without its end.
     line: Vec<u8>,
     /// Whether the last byte was a carriage return.
     returned: bool,
-    head: Head,
+    head: RequestHead,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum Position {
     #[default]
     Head,
     /// Bytes of a body, or of a chunk with its line end.
@@ -37,27 +37,27 @@ enum State {
 
 /// What a head has said so far.
 #[derive(Clone, Copy, Debug, Default)]
-struct Head {
+struct RequestHead {
     has_begun: bool,
     length: Option<u64>,
     chunked: bool,
 }
 
-// === impl Framing ===
+// === impl Http1Framing ===
 
-impl Framing {
-    /// Follows bytes as they come, and spoils what could be read in two ways.
+impl Http1Framing {
+    /// Follows bytes as they come, and makes a request that could be read in two ways invalid.
     pub(crate) fn follow(&mut self, bytes: &mut [u8]) {
         let mut at = 0;
-        while at < bytes.len() && self.state != State::Lost {
-            if let State::Bytes { left, chunked } = self.state {
+        while at < bytes.len() && self.position != Position::Lost {
+            if let Position::Bytes { left, chunked } = self.position {
                 let step = left.min((bytes.len() - at) as u64);
                 // No more than the slice has.
                 at += usize::try_from(step).unwrap_or(bytes.len());
-                self.state = match left - step {
-                    0 if chunked => State::ChunkSize,
-                    0 => State::Head,
-                    left => State::Bytes { left, chunked },
+                self.position = match left - step {
+                    0 if chunked => Position::ChunkSize,
+                    0 => Position::Head,
+                    left => Position::Bytes { left, chunked },
                 };
                 continue;
             }
@@ -70,8 +70,8 @@ impl Framing {
             let is_good = std::mem::take(&mut self.returned) && self.line_ended();
             self.line.clear();
             if !is_good {
-                bytes[at + end] = SPOILT;
-                self.state = State::Lost;
+                bytes[at + end] = INVALID;
+                self.position = Position::Lost;
             }
             at += end + 1;
         }
@@ -79,7 +79,7 @@ impl Framing {
 
     /// Whether all requests so far have come as a whole.
     pub(crate) fn is_between(&self) -> bool {
-        self.state == State::Head && !self.head.has_begun && self.line.is_empty()
+        self.position == Position::Head && !self.head.has_begun && self.line.is_empty()
     }
 
     fn keep(&mut self, part: &[u8]) {
@@ -92,37 +92,37 @@ impl Framing {
     /// Goes on behind a line; `false` where no request can go on like this.
     fn line_ended(&mut self) -> bool {
         let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
-        match self.state {
-            State::Head if line.is_empty() && self.head.has_begun => {
-                let Head { length, chunked, .. } = std::mem::take(&mut self.head);
+        match self.position {
+            Position::Head if line.is_empty() && self.head.has_begun => {
+                let RequestHead { length, chunked, .. } = std::mem::take(&mut self.head);
                 if chunked && length.is_some() {
                     return false;
                 }
-                self.state = match length {
-                    _ if chunked => State::ChunkSize,
-                    Some(left @ 1..) => State::Bytes { left, chunked: false },
-                    _ => State::Head,
+                self.position = match length {
+                    _ if chunked => Position::ChunkSize,
+                    Some(left @ 1..) => Position::Bytes { left, chunked: false },
+                    _ => Position::Head,
                 };
             }
             // Before a request, one that an old client sends too many.
-            State::Head if line.is_empty() => {}
-            State::Head if !self.head.has_begun => self.head.has_begun = true,
-            State::Head => return self.head.read(line),
-            State::ChunkSize => match chunk_size(line) {
-                Some(0) => self.state = State::Trailer,
-                Some(size) => self.state = State::Bytes { left: size.saturating_add(2), chunked: true },
+            Position::Head if line.is_empty() => {}
+            Position::Head if !self.head.has_begun => self.head.has_begun = true,
+            Position::Head => return self.head.read(line),
+            Position::ChunkSize => match chunk_size(line) {
+                Some(0) => self.position = Position::Trailer,
+                Some(size) => self.position = Position::Bytes { left: size.saturating_add(2), chunked: true },
                 None => return false,
             },
-            State::Trailer if line.is_empty() => self.state = State::Head,
-            State::Trailer | State::Bytes { .. } | State::Lost => {}
+            Position::Trailer if line.is_empty() => self.position = Position::Head,
+            Position::Trailer | Position::Bytes { .. } | Position::Lost => {}
         }
         true
     }
 }
 
-// === impl Head ===
+// === impl RequestHead ===
 
-impl Head {
+impl RequestHead {
     /// Takes in a field; `false` where it makes the body's length unclear.
     fn read(&mut self, line: &[u8]) -> bool {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { return true };
@@ -156,10 +156,10 @@ mod tests {
     fn followed(text: &str) -> String {
         let whole = {
             let mut bytes = text.as_bytes().to_vec();
-            Framing::default().follow(&mut bytes);
+            Http1Framing::default().follow(&mut bytes);
             bytes
         };
-        let mut framing = Framing::default();
+        let mut framing = Http1Framing::default();
         let mut single = text.as_bytes().to_vec();
         single.chunks_mut(1).for_each(|byte| framing.follow(byte));
         assert_eq!(whole, single, "parts make no difference");
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_request_is_whole_with_its_body() {
         let is_between = |text: &str| {
-            let mut framing = Framing::default();
+            let mut framing = Http1Framing::default();
             framing.follow(&mut text.as_bytes().to_vec());
             framing.is_between()
         };
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_in_two_ways_is_spoilt() {
+    fn what_can_be_read_in_two_ways_is_made_invalid() {
         for bad in [
             "GET / HTTP/1.1\nHost: x\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: x\n\r\n",
