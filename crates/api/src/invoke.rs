@@ -3,11 +3,10 @@
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use faas_engine::Selector;
+use faas_ingress::{CallTarget, prefers_async, serve_call, sticky_key};
 use faas_proto::rest::Problem;
 use faas_types::{Affinity, AliasName, InvocationMode, Scope, TriggerKind};
-use faas_web::{
-    Authorized, CallTarget, Failure, PathParams, QueryParams, RequestId, mark_of, prefers_async, serve_call,
-};
+use faas_web::{Authorized, Failure, PathParams, QueryParams, RequestId};
 use http::Uri;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -55,7 +54,7 @@ pub(crate) async fn invoke_function(
         None => (id.as_str(), Selector::Alias(AliasName::live())),
     };
     let headers = request.headers();
-    let mark = |by: &Affinity| mark_of(headers, by);
+    let mark = |by: &Affinity| sticky_key(headers, by);
     let route = state.engine.route_request(caller.project, name, &selector, mark).await?;
     let Some(request_id) = request.extensions().get::<RequestId>().cloned() else {
         return Ok(Failure(faas_types::Fault::internal("a request has no id")).into_response());

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use faas_engine::Engine;
+use faas_ingress::ResponseCache;
 use faas_types::IsolationReport;
-use faas_web::{AnswerCache, ConnectionStats};
+use faas_web::ConnectionStats;
 
 use crate::git::GitRemote;
 
@@ -25,7 +26,7 @@ pub struct ApiState {
     /// Whether anybody may read `/metrics`.
     pub open_metrics: bool,
     /// Answers that functions allow to be kept.
-    pub cache: AnswerCache,
+    pub cache: ResponseCache,
     /// Where pushes of git go.
     pub git: Arc<GitRemote>,
 }

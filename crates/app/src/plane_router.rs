@@ -8,8 +8,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use faas_cli::{ObservedCall, ReloadGate};
-use faas_gateway::{ASYNC_PREFIX, Gateway, HOOKS_PREFIX, PREFIX};
 use faas_http::RequestHandler;
+use faas_ingress::{ASYNC_PREFIX, HOOKS_PREFIX, Ingress, PREFIX};
 use faas_web::Inbound;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::uri::{PathAndQuery, Uri};
@@ -20,7 +20,7 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Sends each request to the data plane or the control plane, behind one port.
 pub(crate) struct PlaneRouter {
-    pub(crate) gateway: Gateway,
+    pub(crate) ingress: Ingress,
     pub(crate) api: Router,
     /// On a private server, where calls wait for redeployments and are reported.
     pub(crate) gate: Option<Arc<ReloadGate>>,
@@ -67,10 +67,10 @@ impl PlaneRouter {
     async fn route(&self, mut inbound: Box<Inbound>) -> Response {
         let uri = &mut inbound.head.uri;
         if is_function_url(uri.path()) {
-            return self.gateway.answer(inbound).await;
+            return self.ingress.answer(inbound).await;
         }
         if uri.path().starts_with(HOOKS_PREFIX) {
-            return Box::pin(self.gateway.deliver(inbound.into_request())).await;
+            return Box::pin(self.ingress.deliver(inbound.into_request())).await;
         }
         if has_short_form(uri.path()) {
             *uri = below_api(uri);

@@ -9,8 +9,8 @@ use faas_api::{ApiState, GitRemote, GitSettings};
 use faas_cli::{Debugger, LocalServer, Profile, ReloadGate};
 use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
 use faas_engine::{CallbackPolicy, Engine, EngineSettings, GcPolicy, Ports, Quotas};
-use faas_gateway::{Audience, Gateway};
 use faas_http::ConnectionServer;
+use faas_ingress::{Audience, Ingress, ResponseCache};
 use faas_outbound::{Guard, HttpOutbound, Operator};
 use faas_ports::{ByteBounds, Inspection, Networks, Sandboxes, SystemClock};
 use faas_preflight::Policy;
@@ -18,7 +18,7 @@ use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
 use faas_store::{Store, StoreConfig};
 use faas_types::{ByteSize, Feature, IsolationLevel, IsolationReport};
-use faas_web::{AnswerCache, ConnectionStats, Edge};
+use faas_web::{ConnectionStats, Edge};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -166,7 +166,7 @@ impl Server {
         launcher.tend();
         let engine = Engine::start(ports, settings).await?;
         let counts = Arc::new(ConnectionStats::default());
-        let cache = AnswerCache::new(config.cache.memory);
+        let cache = ResponseCache::new(config.cache.memory);
         let state = ApiState {
             engine: engine.clone(),
             public_url: address.as_str().into(),
@@ -180,7 +180,7 @@ impl Server {
         let most = descriptors::connections_max(config.http.connections_max, config.engine.instances_max);
         let audience = if gate.is_some() { Audience::Author } else { Audience::World };
         let router =
-            PlaneRouter { gateway: Gateway::new(engine.clone(), cache, audience), api: faas_api::router(state), gate };
+            PlaneRouter { ingress: Ingress::new(engine.clone(), cache, audience), api: faas_api::router(state), gate };
         let edge = Edge::new(config.server.trusted_proxies.clone());
         let connections = ConnectionServer::new(&config.http, most, counts, edge, router);
         Ok(Self { store, sandboxes, launcher, engine, connections, listener, address })

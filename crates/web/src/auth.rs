@@ -56,7 +56,8 @@ pub fn key_of(headers: &HeaderMap) -> Option<&str> {
 
 /// Whether a header's value is a key of the platform, or was meant to be one: revoked, of another server, mistyped. No
 /// function sees it, whichever header it came in.
-pub(crate) fn carries_key(value: &HeaderValue) -> bool {
+#[must_use]
+pub fn carries_key(value: &HeaderValue) -> bool {
     let text = value.as_bytes().trim_ascii_start();
     if holds_key(text) {
         return true;

@@ -148,16 +148,20 @@ impl Origin {
     }
 
     /// The host that the caller asked for.
-    pub(crate) fn host(&self) -> &[u8] {
+    #[must_use]
+    pub fn host(&self) -> &[u8] {
         self.host.as_bytes()
     }
 
-    pub(crate) fn scheme(&self) -> &'static str {
+    /// `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
         self.scheme
     }
 
-    /// What a function is told of it.
-    pub(crate) fn fields(&self) -> [(String, String); 4] {
+    /// The header fields that a function gets of it.
+    #[must_use]
+    pub fn fields(&self) -> [(String, String); 4] {
         [
             (FORWARDED_FOR.to_owned(), self.addresses.clone()),
             (FORWARDED_PROTO.to_owned(), self.scheme.to_owned()),

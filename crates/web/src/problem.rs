@@ -1,20 +1,18 @@
 //! The one place where a fault becomes an HTTP answer.
 
-use std::borrow::Cow;
-
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use faas_proto::rest::{FunctionFailure, Problem};
-use faas_types::{Code, Fault, FunctionError, RunId, Timestamp};
+use faas_types::{Code, Fault, RunId, Timestamp};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::request_id::{self, RequestId};
 
 /// Says whether a failure is the platform's or the function's own.
-pub(crate) const ERROR_SOURCE: HeaderName = HeaderName::from_static("x-error-source");
+pub const ERROR_SOURCE: HeaderName = HeaderName::from_static("x-error-source");
 
 /// A fault on its way out of a handler; [`render_problems`] gives it its body.
 #[derive(Clone, Debug)]
@@ -84,29 +82,6 @@ pub fn render(fault: &Fault, id: &RequestId, run: Option<RunId>) -> Response {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"faas\""));
     }
     response
-}
-
-/// A failure of a run as its caller may know it. Without `details` only that it failed, and how the platform counts that:
-/// messages, places and hints come from the function's code and settings, and are for those who may read its runs. What is
-/// wrong with the request itself is always told.
-pub(crate) fn brief(fault: &Fault, details: bool) -> Cow<'_, Fault> {
-    let is_about_request = fault.function_error.is_none()
-        && (fault.code.http_status() < 500 || matches!(fault.code, Code::Overloaded | Code::Unavailable));
-    if details || is_about_request {
-        return Cow::Borrowed(fault);
-    }
-    let message = match fault.code {
-        Code::RuntimeError => "the function failed".to_owned(),
-        code => code.title().to_owned(),
-    };
-    let mut brief = Fault::new(fault.code, message.clone())
-        .with_hint("a key that may read runs is told more, and so is the run's own record");
-    brief.retry_after = fault.retry_after;
-    brief.function_error = fault.function_error.is_some().then(|| {
-        let kind = "FunctionError".to_owned();
-        Box::new(FunctionError { kind, message, ..FunctionError::default() })
-    });
-    Cow::Owned(brief)
 }
 
 /// A fault as a document, for answers that have begun.

@@ -4,33 +4,37 @@ use axum::response::Response;
 use faas_engine::{Engine, Selector};
 use faas_ports::{Clock, SystemClock};
 use faas_types::{Affinity, AliasName, Code, CorsSettings, Fault, InvocationMode, Scope, TriggerKind};
-use faas_web::{
-    AnswerCache, CallTarget, Inbound, RequestId, allow_page, authenticate, key_of, mark_of, prefers_async, preflight,
-    render, serve_call,
-};
+use faas_web::{Inbound, RequestId, authenticate, key_of, render};
 use http::HeaderValue;
 use http::header::{ALLOW, ORIGIN, VARY};
 use http::request::Parts;
 
+use crate::cache::ResponseCache;
+use crate::cors::{allow_page, preflight};
+use crate::invoke::serve_call;
+use crate::run_options::prefers_async;
+use crate::sticky::sticky_key;
+use crate::target::CallTarget;
+
 /// Every function URL starts with it.
 pub const PREFIX: &str = "/fn/";
-/// The same for calls that are accepted for later.
+/// The same for background runs.
 pub const ASYNC_PREFIX: &str = "/async/";
 
-/// Answers requests at function URLs.
+/// Answers requests at function URLs and webhooks.
 #[derive(Clone)]
-pub struct Gateway {
+pub struct Ingress {
     engine: Engine,
-    cache: AnswerCache,
+    cache: ResponseCache,
     audience: Audience,
 }
 
-/// Who calls.
+/// Who may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// Anybody: why a function failed is told to those who may read its runs.
+    /// Everybody: only callers who may read runs are told why a function failed.
     World,
-    /// The person who writes the functions, on a server of their own.
+    /// The author of the functions, on a private server: told everything.
     Author,
 }
 
@@ -43,7 +47,7 @@ struct Address<'a> {
     path: &'a str,
 }
 
-/// Why a request goes to no function.
+/// Why a request reaches no function.
 struct Refused {
     fault: Fault,
     /// The methods that the path takes, where the request's is not among them.
@@ -58,12 +62,12 @@ impl From<Fault> for Refused {
     }
 }
 
-// === impl Gateway ===
+// === impl Ingress ===
 
-impl Gateway {
-    /// A gateway to the functions of `engine`, which keeps answers in `cache` where they allow it.
+impl Ingress {
+    /// The data plane of `engine`, which stores responses in `cache` where functions allow it.
     #[must_use]
-    pub fn new(engine: Engine, cache: AnswerCache, audience: Audience) -> Self {
+    pub fn new(engine: Engine, cache: ResponseCache, audience: Audience) -> Self {
         Self { engine, cache, audience }
     }
 
@@ -81,7 +85,7 @@ impl Gateway {
         if !inbound.head.headers.contains_key(ORIGIN) {
             return self.call(inbound).await;
         }
-        // Boxed: a page's call is rare beside the others, and its future is larger.
+        // Boxed: calls from pages are rarer, and their future is larger.
         Box::pin(self.answer_page(inbound)).await
     }
 
@@ -109,7 +113,7 @@ impl Gateway {
         let selector = address.selector.map_or(Ok(Selector::Alias(AliasName::live())), str::parse).ok()?;
         let caller = key_of(&head.headers).and_then(|key| self.engine.keys().authenticate(key).ok());
         let project = caller.as_ref().map_or(self.engine.default_project(), |caller| caller.project);
-        let mark = |by: &Affinity| mark_of(&head.headers, by);
+        let mark = |by: &Affinity| sticky_key(&head.headers, by);
         let route = self.engine.route_request(project, address.function, &selector, mark).await.ok()?;
         route.version.settings.cors.clone()
     }
@@ -120,15 +124,15 @@ impl Gateway {
         match self.target(head).await {
             Ok(target) => {
                 let varies = target.route.version.settings.cors.is_some() && !head.headers.contains_key(ORIGIN);
-                let later = head.uri.path().starts_with(ASYNC_PREFIX) || is_for_later(head, &target);
+                let later = head.uri.path().starts_with(ASYNC_PREFIX) || is_background(head, &target);
                 let mut response = if later || target.route.version.settings.cache.is_none() {
                     serve_call(&self.engine, target, inbound, &id, later).await
                 } else {
-                    // Boxed: its future is large, and most functions have no kept answers.
+                    // Boxed: its future is large, and most functions have no cache.
                     Box::pin(self.cache.answer(&self.engine, target, inbound, &id)).await
                 };
                 if varies {
-                    // So that no cache in between gives a page what was answered to somebody else.
+                    // A cache in between must not give a page the response to another caller.
                     response.headers_mut().append(VARY, HeaderValue::from_static("Origin"));
                 }
                 response
@@ -148,10 +152,10 @@ impl Gateway {
         let selector = address.selector.map_or(Ok(Selector::Alias(AliasName::live())), str::parse)?;
         let caller = key_of(&head.headers).and_then(|key| self.engine.keys().authenticate(key).ok());
         let project = caller.as_ref().map_or(self.engine.default_project(), |caller| caller.project);
-        let mark = |by: &Affinity| mark_of(&head.headers, by);
+        let mark = |by: &Affinity| sticky_key(&head.headers, by);
         let route = match self.engine.route_request(project, address.function, &selector, mark).await {
             Ok(route) => route,
-            // A stranger is answered as at a private function, so that names cannot be guessed.
+            // Without a key the answer is that of a private function, so that names cannot be guessed.
             Err(fault) if caller.is_none() => {
                 authenticate(&self.engine, &head.headers, Scope::Invoke)?;
                 return Err(fault.into());
@@ -204,8 +208,8 @@ impl<'a> Address<'a> {
     }
 }
 
-/// Whether the caller or the function wants the call accepted for later.
-fn is_for_later(head: &Parts, target: &CallTarget) -> bool {
+/// Whether the caller or the function asks for a background run.
+fn is_background(head: &Parts, target: &CallTarget) -> bool {
     target.route.version.settings.background.mode == InvocationMode::Async || prefers_async(&head.headers)
 }
 

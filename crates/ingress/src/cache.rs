@@ -1,10 +1,10 @@
-//! Answers that functions allow to be kept, sent again without a run.
+//! The response cache: responses that functions allow to be stored, sent again without a run.
 //!
-//! Stands behind the door: whoever may not call a function gets none of its kept answers either.
+//! It is asked after the caller was authorised: a caller who may not call a function does not get its stored responses either.
 
-mod flights;
-mod recording;
+mod recording_body;
 mod rules;
+mod single_flight;
 mod store;
 
 use std::borrow::Cow;
@@ -18,87 +18,87 @@ use bytes::Bytes;
 use faas_engine::Engine;
 use faas_telemetry::CacheOutcome;
 use faas_types::{ByteSize, CacheSettings, FunctionId};
+use faas_web::{Inbound, RequestId};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode, response};
 use http_body_util::BodyExt;
 use http_cache_semantics::AfterResponse;
 
-use self::flights::{Flight, Flights, Turn};
-use self::recording::Recording;
-use self::rules::{Asked, Passed, admit, is_known};
-use self::store::{Answer, Found, Key, Store};
-use crate::accept::serve_call;
-use crate::call::{CallTarget, answer_call};
-use crate::inbound::Inbound;
-use crate::request_id::{self, RequestId};
+use self::recording_body::RecordingBody;
+use self::rules::{BypassReason, CacheRequest, admit, is_known};
+use self::single_flight::{FlightGuard, FlightRole, SingleFlight};
+use self::store::{CacheKey, Lookup, ResponseStore, StoredResponse};
+use crate::call::answer_call;
+use crate::invoke::serve_call;
+use crate::target::CallTarget;
 
 /// Tells what was done, after RFC 9211.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-/// How often a request waits for others that ask the same before it runs by itself.
+/// How often a request waits for another one with the same key before it runs itself.
 const WAITS_MAX: u32 = 3;
 /// How long it waits, besides the time that a call may take.
 const WAIT_MORE: Duration = Duration::from_secs(60);
 
-/// The kept answers of all functions. Cheap to clone.
+/// The stored responses of all functions. Cheap to clone.
 #[derive(Clone)]
-pub struct AnswerCache {
+pub struct ResponseCache {
     shared: Option<Arc<Shared>>,
 }
 
 struct Shared {
-    store: Store,
-    flights: Flights<Key>,
+    store: ResponseStore,
+    flights: SingleFlight<CacheKey>,
     /// Counts purges: a run that began before one may not be kept after it.
     purges: AtomicU64,
 }
 
 /// One request on its way through.
-struct Visit<'a> {
+struct CacheLookup<'a> {
     shared: &'a Arc<Shared>,
     settings: CacheSettings,
-    key: Key,
-    asked: Asked,
+    key: CacheKey,
+    asked: CacheRequest,
     purges: u64,
 }
 
-// === impl AnswerCache ===
+// === impl ResponseCache ===
 
-impl AnswerCache {
-    /// A cache of so many bytes; none at all for zero.
+impl ResponseCache {
+    /// A cache of at most `memory`; 0 turns it off.
     #[must_use]
     pub fn new(memory: ByteSize) -> Self {
-        let store = (memory.bytes() > 0).then(|| Store::new(memory.bytes())).flatten();
-        let shared = |store| Arc::new(Shared { store, flights: Flights::new(), purges: AtomicU64::new(0) });
+        let store = (memory.bytes() > 0).then(|| ResponseStore::new(memory.bytes())).flatten();
+        let shared = |store| Arc::new(Shared { store, flights: SingleFlight::new(), purges: AtomicU64::new(0) });
         Self { shared: store.map(shared) }
     }
 
-    /// Bytes that are kept.
+    /// Bytes that are stored.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.shared.as_ref().map_or(0, |shared| shared.store.bytes())
     }
 
-    /// Paths that something is known of.
+    /// Paths with an entry.
     #[must_use]
     pub fn len(&self) -> usize {
         self.shared.as_ref().map_or(0, |shared| shared.store.len())
     }
 
-    /// Whether nothing is known.
+    /// Whether it has no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Forgets what is kept of a function; returns of how many paths.
+    /// Drops the stored responses of a function; returns the number of paths.
     pub fn purge(&self, function: FunctionId) -> usize {
         let Some(shared) = &self.shared else { return 0 };
         shared.purges.fetch_add(1, Ordering::AcqRel);
         shared.store.purge(function)
     }
 
-    /// Answers a request whose caller may call the function: with a kept answer, or with a call.
+    /// Answers a request whose caller may call the function: with a stored response, or with a call.
     pub async fn answer(&self, engine: &Engine, target: CallTarget, inbound: Box<Inbound>, id: &RequestId) -> Response {
         let (Some(shared), Some(settings)) = (&self.shared, target.route.version.settings.cache) else {
             return answer_call(engine, target, inbound, id).await;
@@ -110,24 +110,24 @@ impl AnswerCache {
             count(CacheOutcome::Bypass);
             let response = serve_call(engine, target, inbound, id, false).await;
             let has_changed = response.status().is_success() || response.status().is_redirection();
-            if passed == Passed::Method && has_changed {
+            if passed == BypassReason::Method && has_changed {
                 shared.store.forget(&key);
             }
-            let why = if passed == Passed::Method { "faas; fwd=method" } else { "faas; fwd=bypass" };
+            let why = if passed == BypassReason::Method { "faas; fwd=method" } else { "faas; fwd=bypass" };
             return with_status(response, why);
         }
         let auth = target.route.version.settings.auth;
-        let asked = Asked::new(&inbound.head, auth, &settings);
+        let asked = CacheRequest::new(&inbound.head, auth, &settings);
         let purges = shared.purges.load(Ordering::Acquire);
-        let visit = Visit { shared, settings, key, asked, purges };
-        let (response, outcome) = visit.run(engine, target, inbound, id).await;
+        let lookup = CacheLookup { shared, settings, key, asked, purges };
+        let (response, outcome) = lookup.run(engine, target, inbound, id).await;
         count(outcome);
         response
     }
 }
 
 /// Scheme, host, path and query as the caller wrote them: links in an answer may depend on each.
-fn key(engine: &Engine, target: &CallTarget, inbound: &Inbound) -> Key {
+fn key(engine: &Engine, target: &CallTarget, inbound: &Inbound) -> CacheKey {
     let head = &inbound.head;
     let host = head.headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).to_ascii_lowercase());
     let host = host.or_else(|| Some(head.uri.authority()?.as_str().to_ascii_lowercase())).unwrap_or_default();
@@ -138,7 +138,7 @@ fn key(engine: &Engine, target: &CallTarget, inbound: &Inbound) -> Key {
         .map_or(("", Cow::Borrowed("")), |origin| (origin.scheme(), String::from_utf8_lossy(origin.host())));
     let path = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let entry = &target.route.entry;
-    Key {
+    CacheKey {
         function: entry.record.id,
         version: target.route.version.number,
         vars: engine.vars_mark(&target.route),
@@ -147,9 +147,9 @@ fn key(engine: &Engine, target: &CallTarget, inbound: &Inbound) -> Key {
     }
 }
 
-// === impl Visit ===
+// === impl CacheLookup ===
 
-impl Visit<'_> {
+impl CacheLookup<'_> {
     async fn run(
         self,
         engine: &Engine,
@@ -157,34 +157,34 @@ impl Visit<'_> {
         inbound: Box<Inbound>,
         id: &RequestId,
     ) -> (Response, CacheOutcome) {
-        let own = Key { is_personal: self.asked.is_personal, ..self.key.clone() };
+        let own = CacheKey { is_personal: self.asked.is_personal, ..self.key.clone() };
         let patience = target.route.version.settings.timeout.get() * 2 + WAIT_MORE;
         let until = tokio::time::Instant::now() + patience;
         let mut waits = 0;
         loop {
             let stale = match self.shared.store.find(&self.key, &own, &self.asked) {
-                Found::Fresh(answer, head) => {
+                Lookup::Fresh(answer, head) => {
                     let status = format!("faas; hit; ttl={}", answer.ttl());
                     return (self.send(head, &answer, &status, id), CacheOutcome::Hit);
                 }
-                Found::Pass => {
+                Lookup::Uncacheable => {
                     let response = answer_call(engine, target, inbound, id).await;
                     return (with_status(response, "faas; fwd=bypass"), CacheOutcome::Bypass);
                 }
-                Found::Stale(answer, head) => Some((answer, head)),
-                Found::Nothing => None,
+                Lookup::Stale(answer, head) => Some((answer, head)),
+                Lookup::Nothing => None,
             };
-            // The answer to HEAD is none to keep, so nobody waits for it.
+            // The response to HEAD is not stored, so no request waits for it.
             let is_alone = inbound.head.method == Method::HEAD || waits >= WAITS_MAX;
             let flight = match (!is_alone).then(|| self.shared.flights.join(&own)) {
-                Some(Turn::Later(landed)) => {
+                Some(FlightRole::Follower(landed)) => {
                     waits += 1;
                     if tokio::time::timeout_at(until, landed).await.is_err() {
                         waits = WAITS_MAX;
                     }
                     continue;
                 }
-                Some(Turn::First(flight)) => Some(flight),
+                Some(FlightRole::Leader(flight)) => Some(flight),
                 None => None,
             };
             return self.forward(engine, target, inbound, id, stale, flight).await;
@@ -198,13 +198,13 @@ impl Visit<'_> {
         target: CallTarget,
         mut inbound: Box<Inbound>,
         id: &RequestId,
-        stale: Option<(Arc<Answer>, Parts)>,
-        flight: Option<Flight<Key>>,
+        stale: Option<(Arc<StoredResponse>, Parts)>,
+        flight: Option<FlightGuard<CacheKey>>,
     ) -> (Response, CacheOutcome) {
         let head = &mut inbound.head;
         let is_head = head.method == Method::HEAD;
         if !is_head {
-            // The function answers the cache, which answers the caller.
+            // The function revalidates for the cache, which answers the caller.
             head.headers.remove(IF_NONE_MATCH);
             head.headers.remove(IF_MODIFIED_SINCE);
             let validators = stale.iter().flat_map(|(_, asking)| {
@@ -226,7 +226,13 @@ impl Visit<'_> {
         self.keep(response, flight).await
     }
 
-    fn renew(&self, answer: &Answer, asking: &Parts, response: Response, id: &RequestId) -> (Response, CacheOutcome) {
+    fn renew(
+        &self,
+        answer: &StoredResponse,
+        asking: &Parts,
+        response: Response,
+        id: &RequestId,
+    ) -> (Response, CacheOutcome) {
         let (head, _) = response.into_parts();
         let (policy, head) = match answer.policy().after_response(asking, &head, SystemTime::now()) {
             AfterResponse::NotModified(policy, head) | AfterResponse::Modified(policy, head) => (policy, head),
@@ -239,21 +245,21 @@ impl Visit<'_> {
         (self.send(told, &renewed, "faas; hit; fwd=stale; fwd-status=304", id), CacheOutcome::Revalidated)
     }
 
-    /// Keeps the function's answer where that is allowed, at once or while it is sent.
-    async fn keep(self, response: Response, flight: Option<Flight<Key>>) -> (Response, CacheOutcome) {
+    /// Stores the function's response where that is allowed, at once or while it is sent.
+    async fn keep(self, response: Response, flight: Option<FlightGuard<CacheKey>>) -> (Response, CacheOutcome) {
         let (head, body) = response.into_parts();
         let most = usize::try_from(self.settings.entry_max.bytes()).unwrap_or(usize::MAX);
         let exact = body.size_hint().exact();
         let fits = exact.is_none_or(|length| length <= most as u64);
-        let Some(keepable) = self.asked.keepable(&head, &self.settings).filter(|_| fits) else {
-            // A failure says nothing about the next answer.
+        let Some(storable) = self.asked.storable(&head, &self.settings).filter(|_| fits) else {
+            // A failure does not say whether the next response is cacheable.
             if !head.status.is_server_error() {
-                // One caller's cookie says nothing about the answer to others.
-                self.shared.store.pass(Key { is_personal: self.asked.is_personal, ..self.key });
+                // One caller's cookie does not say whether responses to others are cacheable.
+                self.shared.store.pass(CacheKey { is_personal: self.asked.is_personal, ..self.key });
             }
             return (with_status(Response::from_parts(head, body), "faas; fwd=uri-miss"), CacheOutcome::Bypass);
         };
-        // An answer that is still being written goes at its reader's pace; the others must not wait for that.
+        // A streamed response goes at its reader's pace; the followers must not wait for that.
         let flight = flight.filter(|_| exact.is_some());
         let caller = self.asked.head.headers.clone();
         let kept_head = head.clone();
@@ -261,7 +267,7 @@ impl Visit<'_> {
         let (key, asked) = (self.key, self.asked);
         let store = move |body: Bytes| {
             if shared.purges.load(Ordering::Acquire) == purges {
-                let answer = Arc::new(Answer::new(keepable, &kept_head, &asked.head, body));
+                let answer = Arc::new(StoredResponse::new(storable, &kept_head, &asked.head, body));
                 shared.store.keep(key, &asked, answer);
             }
             drop(flight);
@@ -276,7 +282,7 @@ impl Visit<'_> {
                 }
                 Err(error) => Body::from_stream(futures_util::stream::once(async move { Err::<Bytes, _>(error) })),
             },
-            None => Body::new(Recording::new(body, most, store)),
+            None => Body::new(RecordingBody::new(body, most, store)),
         };
         let response = if is_known(&caller, &head.headers) && exact.is_some() {
             not_modified(head)
@@ -286,12 +292,12 @@ impl Visit<'_> {
         (with_status(response, status), CacheOutcome::Miss)
     }
 
-    /// A kept answer for this caller.
-    fn send(&self, head: response::Parts, answer: &Answer, status: &str, id: &RequestId) -> Response {
+    /// A stored response for this caller.
+    fn send(&self, head: response::Parts, answer: &StoredResponse, status: &str, id: &RequestId) -> Response {
         let is_known = is_known(&self.asked.head.headers, &head.headers);
         let mut response =
             if is_known { not_modified(head) } else { Response::from_parts(head, Body::from(answer.body.clone())) };
-        response.headers_mut().insert(request_id::HEADER, id.header());
+        response.headers_mut().insert(RequestId::HEADER, id.header());
         with_status(response, status)
     }
 }

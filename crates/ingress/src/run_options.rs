@@ -1,77 +1,30 @@
-//! Calls that are accepted for later: answered with 202 once the run is committed.
+//! What the headers of a request ask of its run.
 
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::response::Response;
-use faas_engine::{Accepted, Engine, Later};
+use faas_engine::Later;
 use faas_types::{Code, Fault, RunOption, Span, limits};
-use http::header::{CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName};
 
-use crate::body::held_body;
-use crate::call::{CALL_ID, CallTarget, RUN_ID, VERSION, answer_call, call_of};
-use crate::inbound::Inbound;
-use crate::once::answer_once;
-use crate::render;
-use crate::request_id::{self, RequestId};
+use crate::run_headers::IDEMPOTENCY_KEY;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const DELAY: HeaderName = HeaderName::from_static("x-run-delay");
 const MAX_AGE: HeaderName = HeaderName::from_static("x-run-max-age");
 const PRIORITY: HeaderName = HeaderName::from_static("x-run-priority");
 const ORDERING_KEY: HeaderName = HeaderName::from_static("x-ordering-key");
 const CALLBACK: HeaderName = HeaderName::from_static("x-callback-url");
-pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Whether a request asks to be answered before its work is done, as RFC 7240 has it.
 #[must_use]
 pub fn prefers_async(headers: &HeaderMap) -> bool {
     let values = headers.get_all(PREFER);
-    let mut wishes = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
-    wishes.any(|wish| wish.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("respond-async"))
+    let mut preferences = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
+    preferences.any(|one| one.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("respond-async"))
 }
 
-/// Answers a call: at once or for later, and once only where it has an `Idempotency-Key`.
-pub async fn serve_call(
-    engine: &Engine,
-    target: CallTarget,
-    inbound: Box<Inbound>,
-    id: &RequestId,
-    later: bool,
-) -> Response {
-    // Boxed where a plain call does not go through: its future is copied some times, and would be as large as the largest.
-    if later {
-        Box::pin(accept_call(engine, target, *inbound, id)).await
-    } else if inbound.head.headers.contains_key(IDEMPOTENCY_KEY) {
-        Box::pin(answer_once(engine, target, inbound, id)).await
-    } else {
-        answer_call(engine, target, inbound, id).await
-    }
-}
-
-/// Accepts a request for later and says which run it became.
-async fn accept_call(engine: &Engine, target: CallTarget, inbound: Inbound, id: &RequestId) -> Response {
-    match accept(engine, target, inbound).await {
-        Ok(accepted) => answer(accepted, id),
-        Err(fault) => render(&fault, id, None),
-    }
-}
-
-async fn accept(engine: &Engine, target: CallTarget, inbound: Inbound) -> Result<Accepted, Fault> {
-    let Inbound { head: parts, body, origin } = inbound;
-    if target.keyless {
-        check_options(&parts.headers, &target.route.version.settings.background.keyless_options)?;
-    }
-    let later = Later { details: target.details, keyless: target.keyless, ..later(&parts.headers)? };
-    let body = held_body(&parts.headers, body, engine.room_for_body(&target.route)).await?;
-    let (route, call) = call_of(target, &parts, origin.as_deref(), body);
-    engine.accept(route, call, later).await
-}
-
-/// Refuses what a caller without a key may not want of a run.
-fn check_options(headers: &HeaderMap, allowed: &[RunOption]) -> Result<(), Fault> {
+/// Refuses run options that a caller without a key may not set.
+pub(crate) fn check_keyless(headers: &HeaderMap, allowed: &[RunOption]) -> Result<(), Fault> {
     let options = [
         (DELAY, RunOption::Delay),
         (MAX_AGE, RunOption::MaxAge),
@@ -89,7 +42,8 @@ fn check_options(headers: &HeaderMap, allowed: &[RunOption]) -> Result<(), Fault
     )))
 }
 
-fn later(headers: &HeaderMap) -> Result<Later, Fault> {
+/// The run options that the headers set.
+pub(crate) fn run_options(headers: &HeaderMap) -> Result<Later, Fault> {
     let priority = match text(headers, &PRIORITY)? {
         Some(text) => text.parse().map_err(|_| bad(&PRIORITY, "a number from 0 to 255"))?,
         None => 0,
@@ -113,7 +67,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
     headers.get(name).map(|value| value.to_str().map_err(|_| bad(name, "plain ASCII text"))).transpose()
 }
 
-/// A caller's own name for something.
+/// A key of the caller, such as an ordering key.
 pub(crate) fn key(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Fault> {
     let Some(text) = text(headers, name)? else { return Ok(None) };
     if text.is_empty() || text.len() > limits::CALLER_KEY_MAX {
@@ -135,24 +89,6 @@ fn bad(name: &HeaderName, wanted: &str) -> Fault {
     Fault::new(Code::BadRequest, format!("the header `{name}` cannot be used: {wanted}"))
 }
 
-fn answer(accepted: Accepted, id: &RequestId) -> Response {
-    let run = accepted.run.to_string();
-    let body = format!(r#"{{"run_id":"{run}","state":"queued","repeated":{}}}"#, accepted.repeated);
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = StatusCode::ACCEPTED;
-    let headers = response.headers_mut();
-    let of = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("?"));
-    headers.insert(LOCATION, of(&format!("/api/v1/runs/{run}")));
-    let run = of(&run);
-    headers.insert(CALL_ID, run.clone());
-    headers.insert(RUN_ID, run);
-    headers.insert(VERSION, HeaderValue::from(accepted.version));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
-    headers.insert(request_id::HEADER, id.header());
-    response
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_run_may_begin_before_it_is_too_old() {
-        let pair = |delay, age| later(&headers(&[("x-run-delay", delay), ("x-run-max-age", age)]));
+        let pair = |delay, age| run_options(&headers(&[("x-run-delay", delay), ("x-run-max-age", age)]));
         assert!(pair("10s", "11s").is_ok());
         for age in ["1s", "10s"] {
             assert!(pair("10s", age).is_err_and(|fault| fault.message.contains("x-run-max-age")), "{age}");
@@ -182,22 +118,22 @@ mod tests {
     #[test]
     fn options_of_runs_need_a_key_or_the_manifest() {
         for name in ["x-run-delay", "x-run-max-age", "x-run-priority", "x-ordering-key", "x-callback-url"] {
-            let fault = check_options(&headers(&[(name, "1")]), &[]).expect_err(name);
+            let fault = check_keyless(&headers(&[(name, "1")]), &[]).expect_err(name);
             assert_eq!(fault.code, Code::Unauthenticated);
             let hint = fault.hint.unwrap_or_default();
             assert!(fault.message.contains(name) && hint.contains("background.keyless_options"), "{hint}");
             let named = RunOption::ALL.into_iter().filter(|option| hint.contains(&format!("\"{}\"", option.as_str())));
-            check_options(&headers(&[(name, "1")]), &named.collect::<Vec<_>>()).expect("the manifest allows it");
+            check_keyless(&headers(&[(name, "1")]), &named.collect::<Vec<_>>()).expect("the manifest allows it");
         }
-        check_options(&headers(&[("idempotency-key", "k")]), &[]).expect("no option of a run");
+        check_keyless(&headers(&[("idempotency-key", "k")]), &[]).expect("no option of a run");
     }
 
     #[test]
-    fn wishes_are_checked_and_named() {
+    fn options_are_checked_and_named() {
         let good = headers(&[("x-run-delay", "5m"), ("x-run-priority", "9"), ("x-ordering-key", "user-1")]);
-        let later_ = later(&good).expect("good");
-        assert_eq!((later_.delay, later_.priority), (Duration::from_secs(300), 9));
-        assert_eq!(later_.ordering_key.as_deref(), Some("user-1"));
+        let options = run_options(&good).expect("good");
+        assert_eq!((options.delay, options.priority), (Duration::from_secs(300), 9));
+        assert_eq!(options.ordering_key.as_deref(), Some("user-1"));
         for (name, value) in [
             ("x-run-delay", "soon"),
             ("x-run-delay", "200h"),
@@ -206,7 +142,7 @@ mod tests {
             ("x-ordering-key", ""),
             ("idempotency-key", &"k".repeat(300)),
         ] {
-            let fault = later(&headers(&[(name, value)])).expect_err(name);
+            let fault = run_options(&headers(&[(name, value)])).expect_err(name);
             assert!(fault.message.contains(name), "{fault}");
         }
     }

@@ -1,12 +1,12 @@
-//! The part of a request that keeps its caller with a version.
+//! Sticky callers: the part of a request that keeps its caller on one version of a split alias.
 
 use faas_types::Affinity;
 use http::HeaderMap;
 use http::header::COOKIE;
 
-/// What a request has of it, if anything. Of several the first counts.
+/// The value of the header or cookie that `by` names. If there are several, the first counts.
 #[must_use]
-pub fn mark_of<'h>(headers: &'h HeaderMap, by: &Affinity) -> Option<&'h [u8]> {
+pub fn sticky_key<'h>(headers: &'h HeaderMap, by: &Affinity) -> Option<&'h [u8]> {
     match by {
         Affinity::Header(name) => headers.get(name.as_str()).map(http::HeaderValue::as_bytes),
         Affinity::Cookie(wanted) => {
@@ -29,7 +29,7 @@ mod tests {
         headers.insert("x-user", HeaderValue::from_static("ada"));
         headers.append(COOKIE, HeaderValue::from_static("uids=1; a=b"));
         headers.append(COOKIE, HeaderValue::from_static("uid=x=y ; uid=z"));
-        let mark = |by: &str| mark_of(&headers, &by.parse().expect("a part of a request")).map(<[u8]>::to_vec);
+        let mark = |by: &str| sticky_key(&headers, &by.parse().expect("a part of a request")).map(<[u8]>::to_vec);
         assert_eq!(mark("header:X-User"), Some(b"ada".to_vec()));
         assert_eq!(mark("cookie:uid"), Some(b"x=y".to_vec()));
         assert_eq!(mark("cookie:UID"), None);

@@ -1,4 +1,4 @@
-//! The kept answers, within a bound on their memory.
+//! The stored responses, within a bound on their memory.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,32 +13,32 @@ use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use quick_cache::{OptionsBuilder, Weighter};
 
-use super::rules::{Asked, Keepable};
+use super::rules::{CacheRequest, Storable};
 
-/// Answers to one path for different request headers (`Vary`); the oldest goes first.
+/// Responses of one path for different request headers (`Vary`); the oldest goes first.
 const VARIANTS_MAX: usize = 8;
-/// How long a path whose answer is none to keep is passed on without asking again whether it is.
-const PASS: Duration = Duration::from_secs(10);
+/// How long a path whose response was uncacheable bypasses the cache.
+const UNCACHEABLE_FOR: Duration = Duration::from_secs(10);
 /// What an entry needs besides its bytes.
 const OVERHEAD: usize = 1_024;
 /// Few, since none holds an answer larger than itself.
 const SHARDS: usize = 4;
 
-/// What an answer belongs to. Another version or other vars make another key.
+/// What a response belongs to. Another version or other vars make another key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct CacheKey {
     pub(super) function: FunctionId,
     pub(super) version: u32,
     pub(super) vars: u64,
     /// Scheme, host, path and query.
     pub(super) address: Arc<str>,
-    /// Whether it is about requests whose answers may be one caller's alone. Nothing is kept under such a key: it only
-    /// remembers that their answers are not cacheable, which says nothing about those of others.
+    /// Whether it is for requests whose responses may be personal. No response is stored under such a key: it only remembers that
+    /// they are uncacheable, which says nothing about other requests.
     pub(super) is_personal: bool,
 }
 
-/// One kept answer.
-pub(super) struct Answer {
+/// One stored response.
+pub(super) struct StoredResponse {
     policy: CachePolicy,
     pub(super) body: Bytes,
     is_open: bool,
@@ -48,49 +48,49 @@ pub(super) struct Answer {
 
 /// What is known of one path.
 #[derive(Clone)]
-enum Kept {
-    Answers(Arc<[Arc<Answer>]>),
-    Pass(Instant),
+enum Entry {
+    Responses(Arc<[Arc<StoredResponse>]>),
+    Uncacheable(Instant),
 }
 
 #[derive(Clone)]
-struct Bytewise;
+struct EntryWeighter;
 
-/// What a look found.
-pub(super) enum Found {
+/// The result of a lookup.
+pub(super) enum Lookup {
     /// This may be sent, with this head.
-    Fresh(Arc<Answer>, Parts),
+    Fresh(Arc<StoredResponse>, Parts),
     /// This might still hold: the request asks the function so.
-    Stale(Arc<Answer>, request::Parts),
+    Stale(Arc<StoredResponse>, request::Parts),
     Nothing,
-    /// The path's answers are none to keep.
-    Pass,
+    /// The path's responses are not cacheable.
+    Uncacheable,
 }
 
-/// The kept answers of all functions.
-pub(super) struct Store {
-    kept: Cache<Key, Kept, Bytewise>,
+/// The stored responses of all functions.
+pub(super) struct ResponseStore {
+    kept: Cache<CacheKey, Entry, EntryWeighter>,
     /// Held while the variants of a path are replaced.
     writing: Mutex<()>,
 }
 
 // === impl Weighter ===
 
-impl Weighter<Key, Kept> for Bytewise {
-    fn weight(&self, key: &Key, kept: &Kept) -> u64 {
+impl Weighter<CacheKey, Entry> for EntryWeighter {
+    fn weight(&self, key: &CacheKey, kept: &Entry) -> u64 {
         let answers = match kept {
-            Kept::Answers(answers) => answers.iter().map(|answer| answer.size).sum(),
-            Kept::Pass(_) => 0,
+            Entry::Responses(answers) => answers.iter().map(|answer| answer.size).sum(),
+            Entry::Uncacheable(_) => 0,
         };
         (key.address.len() + answers + 128) as u64
     }
 }
 
-// === impl Answer ===
+// === impl StoredResponse ===
 
-impl Answer {
-    pub(super) fn new(keepable: Keepable, head: &Parts, asked: &request::Parts, body: Bytes) -> Self {
-        let Keepable { policy, is_open, is_implied } = keepable;
+impl StoredResponse {
+    pub(super) fn new(storable: Storable, head: &Parts, asked: &request::Parts, body: Bytes) -> Self {
+        let Storable { policy, is_open, is_implied } = storable;
         let headers = |headers: &http::HeaderMap| -> usize {
             headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum()
         };
@@ -120,78 +120,77 @@ impl Answer {
     }
 }
 
-// === impl Store ===
+// === impl ResponseStore ===
 
-impl Store {
+impl ResponseStore {
     pub(super) fn new(bytes: u64) -> Option<Self> {
         let items = usize::try_from(bytes / 4_096).unwrap_or(usize::MAX).clamp(16, 1 << 20);
         let mut options = OptionsBuilder::new();
         let options = options.shards(SHARDS).estimated_items_capacity(items).weight_capacity(bytes).build().ok()?;
         let kept = Cache::with_options(
             options,
-            Bytewise,
+            EntryWeighter,
             quick_cache::DefaultHashBuilder::default(),
             quick_cache::sync::DefaultLifecycle::default(),
         );
         Some(Self { kept, writing: Mutex::new(()) })
     }
 
-    /// Looks for an answer; `own` is the key of this request's kind, `key` that of everybody.
-    pub(super) fn find(&self, key: &Key, own: &Key, asked: &Asked) -> Found {
-        let passes = |key| matches!(self.kept.get(key), Some(Kept::Pass(until)) if until > Instant::now());
+    /// Looks for a response; `own` is the key of this request's kind, `key` the shared one.
+    pub(super) fn find(&self, key: &CacheKey, own: &CacheKey, asked: &CacheRequest) -> Lookup {
+        let passes = |key| matches!(self.kept.get(key), Some(Entry::Uncacheable(until)) if until > Instant::now());
         let answers = match self.kept.get(key) {
-            Some(Kept::Answers(answers)) => answers,
-            _ if passes(own) => return Found::Pass,
-            Some(Kept::Pass(_)) | None => return Found::Nothing,
+            Some(Entry::Responses(answers)) => answers,
+            _ if passes(own) => return Lookup::Uncacheable,
+            Some(Entry::Uncacheable(_)) | None => return Lookup::Nothing,
         };
         let now = SystemTime::now();
-        let mut found = Found::Nothing;
+        let mut found = Lookup::Nothing;
         for answer in answers.iter().filter(|answer| answer.is_open || !asked.is_personal) {
             match answer.policy.before_request(&asked.head, now) {
-                BeforeRequest::Fresh(head) => return Found::Fresh(Arc::clone(answer), answer.told(head)),
-                BeforeRequest::Stale { request, matches: true } => found = Found::Stale(Arc::clone(answer), request),
+                BeforeRequest::Fresh(head) => return Lookup::Fresh(Arc::clone(answer), answer.told(head)),
+                BeforeRequest::Stale { request, matches: true } => found = Lookup::Stale(Arc::clone(answer), request),
                 BeforeRequest::Stale { .. } => {}
             }
         }
-        if matches!(found, Found::Nothing) && asked.is_personal && passes(own) { Found::Pass } else { found }
+        if matches!(found, Lookup::Nothing) && asked.is_personal && passes(own) { Lookup::Uncacheable } else { found }
     }
 
-    /// Keeps an answer in the place of those to the same request.
-    pub(super) fn keep(&self, key: Key, asked: &Asked, answer: Arc<Answer>) {
+    /// Stores a response in place of those to the same request.
+    pub(super) fn keep(&self, key: CacheKey, asked: &CacheRequest, answer: Arc<StoredResponse>) {
         let _writing = self.writing.lock();
         let now = SystemTime::now();
-        let is_other = |other: &&Arc<Answer>| match other.policy.before_request(&asked.head, now) {
+        let is_other = |other: &&Arc<StoredResponse>| match other.policy.before_request(&asked.head, now) {
             BeforeRequest::Fresh(_) => false,
             BeforeRequest::Stale { matches, .. } => !matches,
         };
         let before = match self.kept.get(&key) {
-            Some(Kept::Answers(answers)) => answers,
+            Some(Entry::Responses(answers)) => answers,
             _ => Arc::from([]),
         };
         let others: Vec<_> = before.iter().filter(is_other).cloned().collect();
         let spare = (others.len() + 1).saturating_sub(VARIANTS_MAX);
         let answers = others.into_iter().skip(spare).chain([answer]).collect();
-        self.kept.insert(key, Kept::Answers(answers));
+        self.kept.insert(key, Entry::Responses(answers));
     }
 
-    /// Lets requests for this path pass for a while. What is kept and fresh stays: the answer may have been to another
-    /// variant.
-    pub(super) fn pass(&self, key: Key) {
+    /// Lets requests for this path bypass the cache for a while. A fresh response stays: this one may have been another variant.
+    pub(super) fn pass(&self, key: CacheKey) {
         let _writing = self.writing.lock();
         let now = SystemTime::now();
-        if let Some(Kept::Answers(answers)) = self.kept.get(&key)
+        if let Some(Entry::Responses(answers)) = self.kept.get(&key)
             && answers.iter().any(|answer| !answer.policy.is_stale(now))
         {
             return;
         }
-        self.kept.insert(key, Kept::Pass(Instant::now() + PASS));
+        self.kept.insert(key, Entry::Uncacheable(Instant::now() + UNCACHEABLE_FOR));
     }
 
-    pub(super) fn forget(&self, key: &Key) {
+    pub(super) fn forget(&self, key: &CacheKey) {
         self.kept.remove(key);
     }
 
-    /// Forgets all of a function; returns how many paths that were.
+    /// Drops all of a function; returns the number of paths.
     pub(super) fn purge(&self, function: FunctionId) -> usize {
         let before = self.kept.len();
         self.kept.retain(|key, _| key.function != function);

@@ -1,5 +1,5 @@
-//! Calls from pages of other origins, as the Fetch standard has them. Browsers ask first, without credentials, whether they
-//! may; that is answered here, since a private function could not.
+//! Calls from pages of other origins (CORS). Browsers ask first, without credentials, whether they may call; that is answered here,
+//! since a private function would refuse it.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -12,13 +12,12 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-/// What scripts of a page may read of an answer besides what browsers show them anyway.
+/// Headers that scripts of a page may read besides those that browsers always show them.
 const EXPOSED: &str =
     "x-run-id, x-request-id, x-function-version, x-error-source, retry-after, location, server-timing";
 
 /// The answer to a browser that asks whether a page may call a function; nothing for other requests.
-#[must_use]
-pub fn preflight(settings: &CorsSettings, head: &Parts) -> Option<Response> {
+pub(crate) fn preflight(settings: &CorsSettings, head: &Parts) -> Option<Response> {
     let method = head.headers.get(ACCESS_CONTROL_REQUEST_METHOD).filter(|_| head.method == Method::OPTIONS)?;
     let origin = head.headers.get(ORIGIN)?;
     let mut response = Response::new(Body::empty());
@@ -28,7 +27,7 @@ pub fn preflight(settings: &CorsSettings, head: &Parts) -> Option<Response> {
         VARY,
         HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
     );
-    // A page that may not call is told so by what is missing.
+    // The missing headers refuse a page that may not call.
     if !allow_origin(settings, origin, headers) {
         return Some(response);
     }
@@ -42,8 +41,8 @@ pub fn preflight(settings: &CorsSettings, head: &Parts) -> Option<Response> {
     Some(response)
 }
 
-/// Lets the page at `origin` read an answer, in place of what the function said about that.
-pub fn allow_page(settings: &CorsSettings, origin: &HeaderValue, headers: &mut HeaderMap) {
+/// Lets the page at `origin` read a response, in place of what the function set.
+pub(crate) fn allow_page(settings: &CorsSettings, origin: &HeaderValue, headers: &mut HeaderMap) {
     headers.remove(ACCESS_CONTROL_ALLOW_ORIGIN);
     headers.remove(ACCESS_CONTROL_ALLOW_CREDENTIALS);
     headers.append(VARY, HeaderValue::from_static("Origin"));

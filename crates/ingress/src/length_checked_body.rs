@@ -1,4 +1,4 @@
-//! A body that is still being written, of which the head may have said how long it is.
+//! A streamed body whose head may have announced its length.
 
 use std::io;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use http_body::Frame;
 ///
 /// A connection drops it as soon as the announced length has gone out. The function may not have ended then: it works on, or
 /// has yet to say that it is done. So what is left is waited for behind the answer, and the caller has not gone away.
-pub(crate) struct Promised {
+pub(crate) struct LengthCheckedBody {
     chunks: BoxStream<'static, Result<Bytes, Fault>>,
     /// Bytes that are still to come, where the head said how many there are.
     left: Option<u64>,
@@ -25,9 +25,9 @@ pub(crate) struct Promised {
     ended: bool,
 }
 
-// === impl Promised ===
+// === impl LengthCheckedBody ===
 
-impl Promised {
+impl LengthCheckedBody {
     pub(crate) fn new(chunks: BoxStream<'static, Result<Bytes, Fault>>, length: Option<u64>) -> Self {
         Self { chunks, left: length, broken: None, ended: false }
     }
@@ -44,7 +44,7 @@ fn wrong(how: &str) -> io::Error {
     io::Error::other(format!("the function sent {how} than its Content-Length"))
 }
 
-impl HttpBody for Promised {
+impl HttpBody for LengthCheckedBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -70,7 +70,7 @@ impl HttpBody for Promised {
     }
 }
 
-impl Drop for Promised {
+impl Drop for LengthCheckedBody {
     fn drop(&mut self) {
         if self.left != Some(0) || self.ended {
             return;
@@ -91,7 +91,7 @@ mod tests {
 
     async fn collected(chunks: &[&'static str], length: Option<u64>) -> Result<Bytes, String> {
         let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
-        let body = Promised::new(stream::iter(chunks).boxed(), length);
+        let body = LengthCheckedBody::new(stream::iter(chunks).boxed(), length);
         body.collect().await.map(http_body_util::Collected::to_bytes).map_err(|error| error.to_string())
     }
 
@@ -108,7 +108,7 @@ mod tests {
         let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
         let chunks =
             stream::unfold(receiver, |mut receiver| async move { Some((Ok(receiver.recv().await?), receiver)) });
-        let mut body = Promised::new(chunks.boxed(), Some(2));
+        let mut body = LengthCheckedBody::new(chunks.boxed(), Some(2));
         sender.send(Bytes::from_static(b"ok")).await.expect("room");
         assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
         drop(body);
@@ -121,7 +121,7 @@ mod tests {
         let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
         let chunks =
             stream::unfold(receiver, |mut receiver| async move { Some((Ok(receiver.recv().await?), receiver)) });
-        drop(Promised::new(chunks.boxed(), Some(2)));
+        drop(LengthCheckedBody::new(chunks.boxed(), Some(2)));
         assert!(sender.is_closed());
     }
 }

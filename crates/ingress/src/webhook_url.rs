@@ -1,4 +1,4 @@
-//! Deliveries at webhooks: answered with 202 once the run is committed, or with the function's own reply.
+//! `/hooks/{token}`: deliveries to webhooks, answered with 202 once the run is committed, or with the function's own reply.
 
 use std::sync::Arc;
 
@@ -6,34 +6,44 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use faas_engine::{CallFailure, Engine, HookAnswer, HookReply, HookRequest, TriggerEntry};
+use faas_ports::{Clock, SystemClock};
 use faas_proto::rest::AcceptedDelivery;
 use faas_types::{Code, Fault, RunId, limits};
+use faas_web::{Origin, RequestId, read_body, render};
 use http::header::{ALLOW, CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::call::{CALL_ID, RUN_ID, passed_headers, reply_headers};
-use crate::edge::Origin;
-use crate::problem::brief;
-use crate::request_id::{self, RequestId};
-use crate::{read_body, render};
+use crate::failure_detail::brief;
+use crate::function_url::Ingress;
+use crate::reply::reply_headers;
+use crate::request_headers::passed_headers;
+use crate::run_headers::{CALL_ID, RUN_ID};
+
+/// Every webhook's URL starts with it.
+pub const HOOKS_PREFIX: &str = "/hooks/";
 
 const REPEATED: HeaderName = HeaderName::from_static("x-delivery-repeated");
 
-/// Answers a delivery at the webhook with this token.
-pub async fn answer_delivery(
-    engine: &Engine,
-    token: &str,
-    request: Request,
-    details: bool,
-    id: &RequestId,
-) -> Response {
+// === impl Ingress ===
+
+impl Ingress {
+    /// Answers a request whose path starts with [`HOOKS_PREFIX`].
+    pub async fn deliver(&self, request: Request) -> Response {
+        let id = RequestId::of(request.headers(), SystemClock.now());
+        let token = request.uri().path().strip_prefix(HOOKS_PREFIX).unwrap_or_default().to_owned();
+        answer_delivery(self.engine(), &token, request, self.tells_all(), &id).await
+    }
+}
+
+/// Answers a delivery to the webhook with this token.
+async fn answer_delivery(engine: &Engine, token: &str, request: Request, details: bool, id: &RequestId) -> Response {
     if request.method() != Method::POST {
         let fault = Fault::new(Code::MethodNotAllowed, "a webhook takes POST");
         let mut response = render(&fault, id, None);
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
-    // Found first: nobody who does not know a token makes us read a body.
+    // Looked up first: the body is read only for a caller that knows a token.
     let entry = match engine.webhook(token) {
         Ok(entry) => entry,
         Err(fault) => return render(&fault, id, None),
@@ -42,7 +52,7 @@ pub async fn answer_delivery(
         Ok(HookAnswer::Accepted { run, repeated }) => accepted(run, repeated, id),
         Ok(HookAnswer::Answered(reply)) => answered(reply, id),
         Err(failure) => {
-            // Whoever signs deliveries has no key that may read runs.
+            // The sender of a delivery has no key that may read runs.
             let details = details || engine.webhook_tells_all(&entry).await;
             render(&brief(&failure.fault, details), id, failure.run)
         }
@@ -83,6 +93,6 @@ fn annotated(mut response: Response, run: RunId, repeated: bool, id: &RequestId)
         headers.insert(RUN_ID, run);
     }
     headers.insert(REPEATED, HeaderValue::from_static(if repeated { "true" } else { "false" }));
-    headers.insert(request_id::HEADER, id.header());
+    headers.insert(RequestId::HEADER, id.header());
     response
 }

@@ -1,4 +1,4 @@
-//! A body that is kept while it is sent.
+//! A body that is recorded while it is sent.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,17 +7,17 @@ use axum::body::{Body, Bytes, HttpBody};
 use bytes::BytesMut;
 use http_body::{Frame, SizeHint};
 
-/// Collects a body on its way. What breaks off, or grows too large, is not kept.
-pub(super) struct Recording<F: FnOnce(Bytes)> {
+/// Records a body on its way. One that breaks off or grows too large is not stored.
+pub(super) struct RecordingBody<F: FnOnce(Bytes)> {
     body: Body,
     so_far: BytesMut,
     most: usize,
     keep: Option<F>,
 }
 
-// === impl Recording ===
+// === impl RecordingBody ===
 
-impl<F: FnOnce(Bytes)> Recording<F> {
+impl<F: FnOnce(Bytes)> RecordingBody<F> {
     /// Calls `keep` with the whole body at its end. Whatever `keep` holds is dropped otherwise.
     pub(super) fn new(body: Body, most: usize, keep: F) -> Self {
         Self { body, so_far: BytesMut::new(), most, keep: Some(keep) }
@@ -33,7 +33,7 @@ impl<F: FnOnce(Bytes)> Recording<F> {
     }
 }
 
-impl<F: FnOnce(Bytes) + Unpin> HttpBody for Recording<F> {
+impl<F: FnOnce(Bytes) + Unpin> HttpBody for RecordingBody<F> {
     type Data = Bytes;
     type Error = axum::Error;
 

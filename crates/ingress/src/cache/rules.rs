@@ -1,43 +1,42 @@
-//! Which requests and answers may be kept, after RFC 9111 for a shared cache, and stricter where people could be mixed up.
+//! Which requests and responses may be cached: RFC 9111 for a shared cache, and stricter where callers could be mixed up.
 
 use std::time::{Duration, SystemTime};
 
 use faas_types::{AuthMode, CacheSettings, CacheShare, RequestField};
+use faas_web::{ERROR_SOURCE, carries_key};
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH,
     LAST_MODIFIED, RANGE, SET_COOKIE, TRANSFER_ENCODING, VARY,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, response};
+use http::{HeaderMap, HeaderValue, Method, response};
 use http_cache_semantics::{CacheOptions, CachePolicy};
 
-use crate::auth::carries_key;
-use crate::problem::ERROR_SOURCE;
+use crate::run_headers::IDEMPOTENCY_KEY;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Headers of an answer that tell of one run only.
+/// Headers of a response that belong to one run.
 const OF_ONE_RUN: [&str; 6] =
     ["x-run-id", "x-call-id", "x-duration-ms", "x-cold-start", "x-request-id", "server-timing"];
 
-/// Why a request is not looked up.
+/// Why a request bypasses the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Passed {
+pub(super) enum BypassReason {
     /// Its method may change something.
     Method,
-    /// It asks for a part, for the one answer of its own key, or not to be kept.
+    /// It asks for a range, carries an idempotency key or a body, or forbids storing.
     Request,
 }
 
 /// A request as the rules see it.
-pub(super) struct Asked {
+pub(super) struct CacheRequest {
     /// Its head, without the platform's own key.
     pub(super) head: Parts,
     /// Whether its answer may be meant for one caller.
     pub(super) is_personal: bool,
 }
 
-/// An answer that may be kept.
-pub(super) struct Keepable {
+/// A response that may be stored.
+pub(super) struct Storable {
     pub(super) policy: CachePolicy,
     /// It says itself that anybody may have it.
     pub(super) is_open: bool,
@@ -46,9 +45,9 @@ pub(super) struct Keepable {
 }
 
 /// Whether a request is looked up at all.
-pub(super) fn admit(head: &Parts) -> Result<(), Passed> {
+pub(super) fn admit(head: &Parts) -> Result<(), BypassReason> {
     if head.method != Method::GET && head.method != Method::HEAD {
-        return Err(Passed::Method);
+        return Err(BypassReason::Method);
     }
     let forbids = directives(&head.headers).any(|directive| directive.eq_ignore_ascii_case("no-store"));
     // A body is no part of the key: an answer to one would be given to all who send none.
@@ -57,10 +56,10 @@ pub(super) fn admit(head: &Parts) -> Result<(), Passed> {
     // What an application may take for the real path or method is no part of the key either.
     let redirects = head.headers.keys().any(|name| RequestField::redirects(name.as_str()));
     let is_special = has_body || head.headers.contains_key(RANGE) || head.headers.contains_key(IDEMPOTENCY_KEY);
-    if forbids || is_special || redirects { Err(Passed::Request) } else { Ok(()) }
+    if forbids || is_special || redirects { Err(BypassReason::Request) } else { Ok(()) }
 }
 
-impl Asked {
+impl CacheRequest {
     /// Cookies and credentials may make an answer personal. So may the key of a private function, though the function
     /// never sees it, unless its manifest says that all holders may share.
     pub(super) fn new(head: &Parts, auth: AuthMode, settings: &CacheSettings) -> Self {
@@ -74,8 +73,8 @@ impl Asked {
         Self { head: own, is_personal }
     }
 
-    /// Whether and how an answer may be kept.
-    pub(super) fn keepable(&self, answer: &response::Parts, settings: &CacheSettings) -> Option<Keepable> {
+    /// Whether and how a response may be stored.
+    pub(super) fn storable(&self, answer: &response::Parts, settings: &CacheSettings) -> Option<Storable> {
         let headers = &answer.headers;
         let varies_by_anything = headers.get_all(VARY).iter().any(|value| value.as_bytes().contains(&b'*'));
         if headers.contains_key(ERROR_SOURCE) || headers.contains_key(SET_COOKIE) || varies_by_anything {
@@ -100,11 +99,11 @@ impl Asked {
         let now = SystemTime::now();
         let policy = CachePolicy::new_options(&self.head, &told, now, options);
         let keep = policy.is_storable() && policy.time_to_live(now) > Duration::ZERO;
-        keep.then_some(Keepable { policy, is_open, is_implied })
+        keep.then_some(Storable { policy, is_open, is_implied })
     }
 }
 
-/// Whether the caller has this answer already.
+/// Whether the caller has this response already.
 pub(super) fn is_known(asked: &HeaderMap, answer: &HeaderMap) -> bool {
     let text = |headers: &HeaderMap, name| headers.get(name).and_then(|value| value.to_str().ok().map(str::to_owned));
     match (text(asked, IF_NONE_MATCH), text(answer, ETAG)) {
@@ -141,22 +140,22 @@ mod tests {
 
     fn kept(auth: AuthMode, share: CacheShare, asked: &[(&str, &str)], answer: &[(&str, &str)]) -> bool {
         let settings = settings(share);
-        let asked = Asked::new(&parts(asked), auth, &settings);
+        let asked = CacheRequest::new(&parts(asked), auth, &settings);
         let answer = answer.iter().fold(Response::builder(), |answer, (name, value)| answer.header(*name, *value));
-        asked.keepable(&answer.body(()).expect("an answer").into_parts().0, &settings).is_some()
+        asked.storable(&answer.body(()).expect("an answer").into_parts().0, &settings).is_some()
     }
 
     #[test]
     fn only_reading_requests_are_looked_up() {
         assert_eq!(admit(&parts(&[])), Ok(()));
-        assert_eq!(admit(&parts(&[("range", "bytes=0-1")])), Err(Passed::Request));
+        assert_eq!(admit(&parts(&[("range", "bytes=0-1")])), Err(BypassReason::Request));
         assert_eq!(admit(&parts(&[("content-length", "0")])), Ok(()));
-        assert_eq!(admit(&parts(&[("content-length", "9")])), Err(Passed::Request));
-        assert_eq!(admit(&parts(&[("transfer-encoding", "chunked")])), Err(Passed::Request));
-        assert_eq!(admit(&parts(&[("cache-control", "max-age=0, no-store")])), Err(Passed::Request));
-        assert_eq!(admit(&parts(&[("x-http-method-override", "DELETE")])), Err(Passed::Request));
+        assert_eq!(admit(&parts(&[("content-length", "9")])), Err(BypassReason::Request));
+        assert_eq!(admit(&parts(&[("transfer-encoding", "chunked")])), Err(BypassReason::Request));
+        assert_eq!(admit(&parts(&[("cache-control", "max-age=0, no-store")])), Err(BypassReason::Request));
+        assert_eq!(admit(&parts(&[("x-http-method-override", "DELETE")])), Err(BypassReason::Request));
         let post = Request::post("/").body(()).expect("a request").into_parts().0;
-        assert_eq!(admit(&post), Err(Passed::Method));
+        assert_eq!(admit(&post), Err(BypassReason::Method));
     }
 
     #[test]

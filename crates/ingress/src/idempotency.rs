@@ -1,30 +1,29 @@
-//! Calls with an `Idempotency-Key` whose callers wait: the answer is kept, and given again without another run.
+//! Calls with an `Idempotency-Key` whose callers wait: the response is stored, and sent again without another run.
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use faas_engine::{CallRequest, Engine, InvocationBody, KeyHolder, Once};
 use faas_types::Fault;
+use faas_web::{ERROR_SOURCE, Inbound, Origin, RequestId, render};
 use futures_util::StreamExt;
 use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::accept::{IDEMPOTENCY_KEY, key};
-use crate::body::held_body;
-use crate::call::{CallTarget, answer_with, passed_headers};
-use crate::edge::Origin;
-use crate::inbound::Inbound;
-use crate::problem::ERROR_SOURCE;
-use crate::render;
-use crate::request_id::{self, RequestId};
+use crate::call::answer_with;
+use crate::call_body::held_body;
+use crate::request_headers::passed_headers;
+use crate::run_headers::IDEMPOTENCY_KEY;
+use crate::run_options::key;
+use crate::target::CallTarget;
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The head of a kept answer, in JSON and on one line; the body follows.
-type Head = (u16, Vec<(String, String)>);
+/// The head of a stored response: JSON on one line; the body follows.
+type StoredHead = (u16, Vec<(String, String)>);
 
-/// Calls a function once for each key and answers all who ask.
+/// Calls a function once for each key, and answers every request with the key.
 pub(crate) async fn answer_once(
     engine: &Engine,
     target: CallTarget,
@@ -64,7 +63,7 @@ async fn first(
     Ok((once, body))
 }
 
-/// Keeps an answer that the function chose. A failure frees the key, so that the request may be tried again.
+/// Stores a response that the function chose. A failure frees the key, so that the request may be tried again.
 async fn keep(holder: KeyHolder, response: Response) -> Response {
     let is_failure = response.status().is_server_error() || response.status() == StatusCode::TOO_MANY_REQUESTS;
     if response.headers().contains_key(ERROR_SOURCE) || is_failure {
@@ -77,7 +76,7 @@ async fn keep(holder: KeyHolder, response: Response) -> Response {
     while let Some(chunk) = chunks.next().await {
         match chunk {
             Ok(chunk) => bytes.extend_from_slice(&chunk),
-            // It broke off: the caller hears of it, and the key is free.
+            // It broke off: the caller gets the error, and the key is free.
             Err(error) => {
                 let broken = futures_util::stream::once(async move { Err::<Bytes, _>(error) });
                 return Response::from_parts(head, Body::from_stream(broken));
@@ -86,10 +85,10 @@ async fn keep(holder: KeyHolder, response: Response) -> Response {
     }
     let bytes = bytes.freeze();
     let text = |value: &HeaderValue| value.as_bytes().iter().map(|&byte| char::from(byte)).collect::<String>();
-    // A cookie makes its holder somebody: it goes to the one who asked first, or to whoever proves to be the same.
+    // A cookie may authenticate its holder: it goes to the first caller only, or to a caller that proved to be the same.
     let kept = head.headers.iter().filter(|(name, _)| is_proven || **name != SET_COOKIE);
     let headers = kept.map(|(name, value)| (name.to_string(), text(value))).collect();
-    let kept: Head = (head.status.as_u16(), headers);
+    let kept: StoredHead = (head.status.as_u16(), headers);
     let reply = match serde_json::to_vec(&kept) {
         Ok(mut reply) if bytes.len() <= holder.answer_max() => {
             reply.push(b'\n');
@@ -104,7 +103,7 @@ async fn keep(holder: KeyHolder, response: Response) -> Response {
 
 fn again(reply: &Bytes, id: &RequestId) -> Response {
     let split = reply.iter().position(|byte| *byte == b'\n');
-    let head = split.and_then(|split| serde_json::from_slice::<Head>(&reply[..split]).ok());
+    let head = split.and_then(|split| serde_json::from_slice::<StoredHead>(&reply[..split]).ok());
     let (Some(split), Some((status, headers))) = (split, head) else {
         return render(&Fault::internal("the kept answer cannot be read"), id, None);
     };
@@ -117,6 +116,6 @@ fn again(reply: &Bytes, id: &RequestId) -> Response {
         }
     }
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-    response.headers_mut().insert(request_id::HEADER, id.header());
+    response.headers_mut().insert(RequestId::HEADER, id.header());
     response
 }
