@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use faas_client::rest::{DeploymentView, RotateSecret, TriggerView};
-use faas_client::{ApiKey, Client, Connection, DeployOptions, OutgoingMessage};
+use faas_client::{ApiKey, Client, Connection, DeployOptions, TopicMessage};
 use faas_config::{ServerConfig, ServerOverrides};
 use faas_types::{Code, Debuggee, Span, TriggerSettings};
 use serde_json::{Value, json};
@@ -147,7 +147,7 @@ pub(crate) async fn fire(client: &Client, function: &str, trigger: &str, body: V
             next_run(client, function, found).await
         }
         TriggerSettings::Queue(queue) => {
-            let message = OutgoingMessage { body: body.into(), ..OutgoingMessage::default() };
+            let message = TopicMessage { body: body.into(), ..TopicMessage::default() };
             client.send_message(queue.topic.as_str(), message).await?;
             next_run(client, function, found).await
         }

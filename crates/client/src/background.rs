@@ -37,7 +37,7 @@ pub struct LaterOptions {
 
 /// Which dead letters a page holds. What is absent does not filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct DeadLetterQuery {
+pub struct ListDeadLetters {
     /// The function's name or id.
     pub function: Option<String>,
     /// The catalogue entry it failed with.
@@ -139,7 +139,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterList, ClientError> {
+    pub async fn dead_letters(&self, query: &ListDeadLetters) -> Result<DeadLetterList, ClientError> {
         self.get("api/v1/dead-letters", query).await
     }
 

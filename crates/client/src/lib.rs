@@ -37,15 +37,15 @@ mod topics;
 mod triggers;
 mod vars;
 
-pub use background::{DeadLetterQuery, LaterOptions};
+pub use background::{LaterOptions, ListDeadLetters};
 pub use call_meta::CallMeta;
 pub use client::Client;
 pub use connection::{ApiKey, Connection, DEFAULT_ENDPOINT};
 pub use deploy::{DeployOptions, LocalFile, ManifestBody, UploadStep};
 pub use error::ClientError;
 pub use invoke::{InvokeRequest, Reply};
-pub use logs::{LogFollower, LogQuery, LogSource};
-pub use runs::RunQuery;
-pub use topics::OutgoingMessage;
+pub use logs::{ListLogs, LogFollower, LogSource};
+pub use runs::ListRuns;
+pub use topics::TopicMessage;
 
 pub use faas_proto::rest;

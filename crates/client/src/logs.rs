@@ -38,7 +38,7 @@ pub enum LogSource {
 
 /// Which lines. What is absent does not filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct LogQuery {
+pub struct ListLogs {
     /// Lines after this cursor: `next` of a page.
     pub after: Option<u64>,
     /// Lines before this cursor: `previous` of a page.
@@ -65,7 +65,7 @@ pub struct LogQuery {
 pub struct LogFollower {
     client: Client,
     source: LogSource,
-    query: LogQuery,
+    query: ListLogs,
     last_id: Option<String>,
     stream: Option<(Response, EventParser)>,
     ready: VecDeque<Event>,
@@ -91,7 +91,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn logs(&self, source: &LogSource, query: &LogQuery) -> Result<LogList, ClientError> {
+    pub async fn logs(&self, source: &LogSource, query: &ListLogs) -> Result<LogList, ClientError> {
         self.get(&source.path()?, query).await
     }
 
@@ -99,7 +99,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`]; here only for the first connection.
-    pub async fn follow_logs(&self, source: LogSource, query: LogQuery) -> Result<LogFollower, ClientError> {
+    pub async fn follow_logs(&self, source: LogSource, query: ListLogs) -> Result<LogFollower, ClientError> {
         let mut follower = LogFollower {
             client: self.clone(),
             source,

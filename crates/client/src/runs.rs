@@ -9,7 +9,7 @@ use crate::{Client, ClientError};
 
 /// Which runs a page holds. What is absent does not filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct RunQuery {
+pub struct ListRuns {
     /// The function's name or id.
     pub function: Option<String>,
     /// Where the run stands.
@@ -43,7 +43,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn runs(&self, query: &RunQuery) -> Result<RunList, ClientError> {
+    pub async fn runs(&self, query: &ListRuns) -> Result<RunList, ClientError> {
         self.get("api/v1/runs", query).await
     }
 

@@ -12,7 +12,7 @@ use crate::{Client, ClientError};
 
 /// A message to send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OutgoingMessage {
+pub struct TopicMessage {
     /// What it says.
     pub body: Bytes,
     /// What the body is.
@@ -28,7 +28,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn send_message(&self, topic: &str, message: OutgoingMessage) -> Result<SentMessages, ClientError> {
+    pub async fn send_message(&self, topic: &str, message: TopicMessage) -> Result<SentMessages, ClientError> {
         let mut request = self.request(Method::POST, &path(topic)?)?.body(message.body);
         if let Some(kind) = message.content_type {
             request = request.header(CONTENT_TYPE, kind);

@@ -18,7 +18,7 @@ pub use bundle::{DEFAULT_IGNORES, IGNORE_FILE, IgnoreRules, InvalidPattern, is_g
 pub use error_page::error_page;
 pub use languages::{DebuggerKind, Language};
 pub use manifest::{
-    LoadManifestError, MANIFEST_FILES, Manifest, ManifestErrors, Position, Problem, Row, check_var, closest,
+    LoadManifestError, MANIFEST_FILES, Manifest, ManifestErrors, ManifestProblem, Position, Row, check_var, closest,
     manifest_schema, place_of_var,
 };
 pub use server::{

@@ -45,7 +45,7 @@ pub use document::manifest_schema;
 pub use node::Position;
 pub use origins::Row;
 pub use places::place_of_var;
-pub use problem::{LoadManifestError, ManifestErrors, Problem};
+pub use problem::{LoadManifestError, ManifestErrors, ManifestProblem};
 pub use reader::closest;
 pub use vars::check_var;
 

@@ -61,7 +61,7 @@ pub use network::{
 pub use network_counters::{NetworkCounters, NetworkUsage};
 pub use outbound::{Outbound, OutboundError, OutboundMessage, UrlRefusal};
 pub use queue::{
-    Enqueued, Footprint, Lease, LeaseMark, NewItem, Outlook, QueueDepth, RunQueue, Sequel, Settled, Settlement,
+    Enqueued, Footprint, Lease, LeaseMark, NewItem, QueueDepth, QueueOutlook, RunQueue, Sequel, Settled, Settlement,
     Verdict, Want, Withdrawn,
 };
 pub use registry::{COMMIT_MAX, Change, Entry, Expect, Registry, VALUE_MAX, Watch, Write};

@@ -91,7 +91,7 @@ pub struct Want {
 
 /// Where work is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outlook {
+pub struct QueueOutlook {
     /// Functions with items that can be handed out now.
     pub ready: Vec<(ProjectId, FunctionId)>,
     /// When the next item becomes due: its delay, or the end of its lease.
@@ -205,7 +205,7 @@ pub trait RunQueue: Send + Sync {
     async fn enqueue(&self, items: Vec<NewItem>) -> PortResult<Vec<Enqueued>>;
 
     /// Where work is at this time; items with lapsed leases count.
-    async fn outlook(&self, now: Timestamp) -> PortResult<Outlook>;
+    async fn outlook(&self, now: Timestamp) -> PortResult<QueueOutlook>;
 
     /// Hands out due items for `ttl`; items with lapsed leases are due. Order: priority, then the order of enqueuing.
     async fn lease(&self, worker: &str, wants: &[Want], ttl: Duration, now: Timestamp) -> PortResult<Vec<Lease>>;

@@ -27,7 +27,7 @@
 //! | 0x80 hello | shim | 0 | [`HelloHead`](crate::frame_heads::HelloHead) as JSON; the first frame |
 //! | 0x81 ready | shim | 0 | [`ReadyHead`](crate::frame_heads::ReadyHead) as JSON; answers init |
 //! | 0x82 failed | shim | 0 | a [`FunctionError`](faas_types::FunctionError) as JSON; answers init |
-//! | 0x83 head | shim | known | [`ReplyHead`](crate::frame_heads::ReplyHead) as JSON; once per stream |
+//! | 0x83 head | shim | known | [`ReplyHeadFrame`](crate::frame_heads::ReplyHeadFrame) as JSON; once per stream |
 //! | 0x84 chunk | shim | known | bytes of the reply's body |
 //! | 0x85 end | shim | known | nothing, or [`EndHead`](crate::frame_heads::EndHead) as JSON; nothing follows on this stream |
 //! | 0x86 log | shim | any | one [`LogHead`](crate::frame_heads::LogHead) in binary and the text |

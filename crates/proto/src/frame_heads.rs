@@ -80,7 +80,7 @@ pub struct ReadyHead {
 
 /// Payload of head: how the reply begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReplyHead {
+pub struct ReplyHeadFrame {
     /// The HTTP status.
     pub status: u16,
     /// Names in lower case; values as Latin-1 text.

@@ -8,7 +8,7 @@ use faas_proto::frame_heads;
 /// # Errors
 /// What is wrong with it: shims check what handlers return, so this is a forged frame.
 pub(crate) fn read(payload: &[u8]) -> Result<ReplyHead, &'static str> {
-    let head: frame_heads::ReplyHead = serde_json::from_slice(payload).map_err(|_| "malformed reply head")?;
+    let head: frame_heads::ReplyHeadFrame = serde_json::from_slice(payload).map_err(|_| "malformed reply head")?;
     if !(100..600).contains(&head.status) {
         return Err("reply status out of range");
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use faas_ports::{
-    ByteBounds, Enqueued, Footprint, Lease, LeaseMark, NewItem, Outlook, PortResult, QueueDepth, RunQueue, Sequel,
+    ByteBounds, Enqueued, Footprint, Lease, LeaseMark, NewItem, PortResult, QueueDepth, QueueOutlook, RunQueue, Sequel,
     Settled, Settlement, Want, Withdrawn,
 };
 use faas_types::{Digest, RunRecord, Timestamp};
@@ -55,7 +55,7 @@ impl RunQueue for SqliteQueue {
         self.shared.main.write(work, |_| {}).await
     }
 
-    async fn outlook(&self, now: Timestamp) -> PortResult<Outlook> {
+    async fn outlook(&self, now: Timestamp) -> PortResult<QueueOutlook> {
         self.shared.main.write(move |connection| lease::outlook(connection, now), |_| {}).await
     }
 

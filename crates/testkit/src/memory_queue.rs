@@ -13,8 +13,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use faas_ports::{
-    ByteBounds, DeadLetter, Enqueued, Footprint, Lease, LeaseMark, NewItem, Outlook, PortError, PortResult, QueueDepth,
-    RunHistory, RunQueue, Sequel, Settled, Settlement, Verdict, Want, Withdrawn,
+    ByteBounds, DeadLetter, Enqueued, Footprint, Lease, LeaseMark, NewItem, PortError, PortResult, QueueDepth,
+    QueueOutlook, RunHistory, RunQueue, Sequel, Settled, Settlement, Verdict, Want, Withdrawn,
 };
 use faas_types::{FunctionId, ProjectId, RunId, RunRecord, RunState, Timestamp};
 use parking_lot::Mutex;
@@ -80,13 +80,13 @@ impl RunQueue for MemoryQueue {
         Ok(outcomes)
     }
 
-    async fn outlook(&self, now: Timestamp) -> PortResult<Outlook> {
+    async fn outlook(&self, now: Timestamp) -> PortResult<QueueOutlook> {
         let state = self.state.lock();
         let mut ready: Vec<_> = state.due(now).into_iter().map(|index| state.slots[index].owner()).collect();
         ready.sort_unstable();
         ready.dedup();
         let next = state.first_of_keys().into_iter().map(|index| state.slots[index].due_at).filter(|due| *due > now);
-        Ok(Outlook { ready, next: next.min() })
+        Ok(QueueOutlook { ready, next: next.min() })
     }
 
     async fn lease(&self, _: &str, wants: &[Want], ttl: Duration, now: Timestamp) -> PortResult<Vec<Lease>> {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use faas_client::rest::{ReplayRequest, ReplayVersion, RunList, RunView};
-use faas_client::{Client, RunQuery};
+use faas_client::{Client, ListRuns};
 use faas_types::{Code, TriggerKind, limits};
 
 use crate::commands::watch;
@@ -46,11 +46,11 @@ pub(crate) struct RedeliverArgs {
 
 pub(crate) async fn deliveries(args: &DeliveriesArgs, client: &Client, session: &Session) -> anyhow::Result<()> {
     let wanted = args.limit as usize;
-    let mut query = RunQuery {
+    let mut query = ListRuns {
         function: Some(args.function.clone()),
         trigger: Some(TriggerKind::Webhook),
         limit: Some(limits::PAGE_MAX),
-        ..RunQuery::default()
+        ..ListRuns::default()
     };
     // A name that no trigger has would list nothing, as one without deliveries does.
     client.trigger(&args.function, &args.name).await?;

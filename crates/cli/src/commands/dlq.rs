@@ -1,7 +1,7 @@
 //! `faas dlq`
 
 use clap::{Args, Subcommand};
-use faas_client::DeadLetterQuery;
+use faas_client::ListDeadLetters;
 use faas_client::rest::{DeadLetterFilter, DeadLetterView, RedrivenView};
 use faas_types::limits;
 
@@ -91,7 +91,7 @@ pub(crate) async fn run(command: DlqCommand, session: &Session) -> anyhow::Resul
 async fn list(args: ListArgs, session: &Session) -> anyhow::Result<()> {
     let FilterArgs { function, code, since, until } = args.filter;
     let code = code.map(|code| code.to_string());
-    let query = DeadLetterQuery { function, code, since, until, cursor: args.cursor, limit: Some(args.limit) };
+    let query = ListDeadLetters { function, code, since, until, cursor: args.cursor, limit: Some(args.limit) };
     let page = session.client()?.dead_letters(&query).await?;
     if page.dead_letters.is_empty() {
         session.out.empty("no dead letters: no run was given up");

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use clap::Args;
 use faas_client::rest::{LogLineView, LogList};
-use faas_client::{Client, LogQuery, LogSource};
+use faas_client::{Client, ListLogs, LogSource};
 use faas_types::{LogLevel, Timestamp, limits};
 
 use crate::args::Format;
@@ -82,7 +82,7 @@ pub(crate) async fn print(
         LogSource::Run(id) => Some(id.clone()),
         _ => run.clone(),
     };
-    let mut query = LogQuery { level, search, since, until, run, ..LogQuery::default() };
+    let mut query = ListLogs { level, search, since, until, run, ..ListLogs::default() };
     let found = newest(&client, &source, &query, lines).await?;
     let (out, scope) = (&session.out, Scope::of(&source));
     let mut marks = Marks::of(&client, of_run.as_deref(), out).await?;
@@ -113,8 +113,8 @@ pub(crate) async fn print(
 
 /// The newest `wanted` lines, oldest first, put together from pages that go back in time. A page may hold none: the
 /// server looks at so many lines for each.
-async fn newest(client: &Client, source: &LogSource, query: &LogQuery, wanted: u32) -> anyhow::Result<LogList> {
-    let mut query = LogQuery { tail: Some(true), ..query.clone() };
+async fn newest(client: &Client, source: &LogSource, query: &ListLogs, wanted: u32) -> anyhow::Result<LogList> {
+    let mut query = ListLogs { tail: Some(true), ..query.clone() };
     let mut whole: Option<LogList> = None;
     loop {
         let left = wanted - whole.as_ref().map_or(0, |found| u32::try_from(found.lines.len()).unwrap_or(wanted));

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use faas_client::rest::{RunInputView, RunList, RunView};
-use faas_client::{Client, LogSource, RunQuery};
+use faas_client::{Client, ListRuns, LogSource};
 use faas_types::{Callback, Destination, RunState, Span, TriggerKind, limits};
 
 use crate::commands::logs::{self, LineArgs};
@@ -165,7 +165,7 @@ pub(crate) fn input_rows(table: &mut Table, input: &RunInputView) {
 }
 
 async fn list(args: ListArgs, session: &Session) -> anyhow::Result<()> {
-    let query = RunQuery {
+    let query = ListRuns {
         function: args.function,
         state: args.state,
         code: args.code.map(|code| code.to_string()),
@@ -192,14 +192,14 @@ async fn list(args: ListArgs, session: &Session) -> anyhow::Result<()> {
 }
 
 /// As many rows as were asked for: one answer may hold fewer, because the server looks at so many runs for each.
-async fn whole_page(client: &Client, mut query: RunQuery, wanted: u32) -> anyhow::Result<RunList> {
+async fn whole_page(client: &Client, mut query: ListRuns, wanted: u32) -> anyhow::Result<RunList> {
     let mut whole = client.runs(&query).await?;
     for _ in 1..ANSWERS_MAX {
         let missing = wanted.saturating_sub(u32::try_from(whole.runs.len()).unwrap_or(wanted));
         if missing == 0 || whole.next.is_none() {
             break;
         }
-        query = RunQuery { cursor: whole.next.take(), limit: Some(missing), ..query };
+        query = ListRuns { cursor: whole.next.take(), limit: Some(missing), ..query };
         let page = client.runs(&query).await?;
         whole.runs.extend(page.runs);
         whole.next = page.next;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
-use faas_client::OutgoingMessage;
+use faas_client::TopicMessage;
 use faas_client::rest::{MessageBody, SendMessages, TopicView};
 use faas_types::Code;
 
@@ -102,7 +102,7 @@ pub(crate) async fn run(command: TopicsCommand, session: &Session) -> anyhow::Re
     }
 }
 
-fn message(args: &SendArgs) -> anyhow::Result<OutgoingMessage> {
+fn message(args: &SendArgs) -> anyhow::Result<TopicMessage> {
     let mut attributes = BTreeMap::new();
     for pair in &args.attributes {
         let Some((name, value)) = pair.split_once('=') else {
@@ -111,7 +111,7 @@ fn message(args: &SendArgs) -> anyhow::Result<OutgoingMessage> {
         attributes.insert(name.to_owned(), value.to_owned());
     }
     let body = read_body(&args.data)?.into();
-    Ok(OutgoingMessage { body, content_type: args.content_type.clone(), attributes })
+    Ok(TopicMessage { body, content_type: args.content_type.clone(), attributes })
 }
 
 fn batch(data: &[u8]) -> anyhow::Result<SendMessages> {

@@ -141,7 +141,7 @@ fn findings_of(error: &anyhow::Error, failure: &Failure) -> Vec<Finding> {
         within.or_else(|| cause.downcast_ref::<ManifestErrors>())
     });
     if let Some(ManifestErrors { source, problems }) = errors {
-        let finding = |problem: &faas_config::Problem| {
+        let finding = |problem: &faas_config::ManifestProblem| {
             Finding::new("manifest", Severity::Error, problem.message.clone())
                 .with_code(Code::InvalidConfiguration)
                 .in_file(source)

@@ -10,7 +10,7 @@ use super::Position;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct ManifestProblem {
     /// The key, such as `scaling.max`; empty when the whole file is meant.
     pub field: String,
     /// Where it is written, where the syntax tells.
@@ -25,7 +25,7 @@ pub struct ManifestErrors {
     /// The file, or `manifest` when it came as JSON.
     pub source: String,
     /// What is wrong, in the order of the file.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ManifestProblem>,
 }
 
 /// Why a directory's manifest could not be had.
@@ -57,7 +57,7 @@ pub enum LoadManifestError {
 impl ManifestErrors {
     /// A single problem with the file as a whole.
     pub(super) fn whole(source: &str, at: Option<Position>, message: impl Into<String>) -> Self {
-        let problem = Problem { field: String::new(), at, message: message.into() };
+        let problem = ManifestProblem { field: String::new(), at, message: message.into() };
         Self { source: source.to_owned(), problems: vec![problem] }
     }
 

@@ -5,12 +5,12 @@ use std::str::FromStr;
 
 use super::egress::EGRESS_KEYS;
 use super::node::{Key, Node, Position, Value};
-use super::problem::Problem;
+use super::problem::ManifestProblem;
 
 /// Collects problems while a manifest is read.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<ManifestProblem>,
 }
 
 /// A table of the manifest with the path that leads to it.
@@ -63,7 +63,7 @@ impl<'n> Table<'n> {
 
 impl Reader {
     pub(super) fn problem(&mut self, field: impl Into<String>, at: Option<Position>, message: impl Into<String>) {
-        self.problems.push(Problem { field: field.into(), at, message: message.into() });
+        self.problems.push(ManifestProblem { field: field.into(), at, message: message.into() });
     }
 
     /// Takes `node` as a table.

@@ -3,7 +3,7 @@
 use faas_types::limits;
 
 use super::node::{Key, Node, Value};
-use super::problem::{ManifestErrors, Problem};
+use super::problem::{ManifestErrors, ManifestProblem};
 use super::reader::{Reader, shorten};
 use super::{Manifest, fields, origins};
 
@@ -35,7 +35,7 @@ pub(super) fn read(source: &str, mut reader: Reader, root: &Node) -> Result<Vec<
     let mut problems = reader.problems;
     problems.sort_by_key(|problem| problem.at);
     // What is wrong with something shared is wrong with it once.
-    let mut told: Vec<Problem> = Vec::with_capacity(problems.len());
+    let mut told: Vec<ManifestProblem> = Vec::with_capacity(problems.len());
     for problem in problems {
         if !told.contains(&problem) {
             told.push(problem);

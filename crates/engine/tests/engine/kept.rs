@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use faas_engine::{CallRequest, EngineSettings, Later, Quotas};
 use faas_ports::{
-    ByteBounds, Enqueued, Lease, LeaseMark, NewItem, Outlook, PortError, PortResult, QueueDepth, RunQuery, RunQueue,
-    Sequel, Settled, Settlement, Want, Withdrawn,
+    ByteBounds, Enqueued, Lease, LeaseMark, NewItem, PortError, PortResult, QueueDepth, QueueOutlook, RunQuery,
+    RunQueue, Sequel, Settled, Settlement, Want, Withdrawn,
 };
 use faas_testkit::{ManualClock, MemoryBlobs};
 use faas_types::{Code, Retention, RunRecord, RunState, Span, Timestamp, TriggerKind, limits};
@@ -78,7 +78,7 @@ impl RunQueue for DoubtfulQueue {
         }
     }
 
-    async fn outlook(&self, now: Timestamp) -> PortResult<Outlook> {
+    async fn outlook(&self, now: Timestamp) -> PortResult<QueueOutlook> {
         self.inner.outlook(now).await
     }
 

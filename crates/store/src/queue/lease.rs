@@ -1,7 +1,7 @@
 //! Out of the queue, for a while.
 
 use bytes::Bytes;
-use faas_ports::{Footprint, Lease, Outlook, Want};
+use faas_ports::{Footprint, Lease, QueueOutlook, Want};
 use faas_types::{FunctionId, ProjectId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -46,7 +46,7 @@ impl Handed {
     }
 }
 
-pub(super) fn outlook(connection: &Connection, now: Timestamp) -> WorkResult<Outlook> {
+pub(super) fn outlook(connection: &Connection, now: Timestamp) -> WorkResult<QueueOutlook> {
     wake(connection, now)?;
     let mut ready: Vec<(ProjectId, FunctionId)> = Vec::new();
     let mut next = connection.prepare_cached(
@@ -63,7 +63,7 @@ pub(super) fn outlook(connection: &Connection, now: Timestamp) -> WorkResult<Out
     let next: Option<i64> = connection
         .prepare_cached("SELECT min(due_at) FROM queue INDEXED BY queue_sleeping WHERE stage = 0")?
         .query_row([], |row| row.get(0))?;
-    Ok(Outlook { ready, next: next.map(timestamp) })
+    Ok(QueueOutlook { ready, next: next.map(timestamp) })
 }
 
 fn wake(connection: &Connection, now: Timestamp) -> WorkResult<()> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use faas_client::rest::{DeploymentView, LogLineView};
-use faas_client::{Client, LogFollower, LogQuery, LogSource};
+use faas_client::{Client, ListLogs, LogFollower, LogSource};
 use faas_types::LogLevel;
 use serde_json::{Value, json};
 
@@ -25,9 +25,9 @@ pub(super) struct Teller {
 
 /// A follower of all that is logged from now on.
 pub(super) async fn follow(client: &Client) -> anyhow::Result<LogFollower> {
-    let query = LogQuery { tail: Some(true), limit: Some(1), ..LogQuery::default() };
+    let query = ListLogs { tail: Some(true), limit: Some(1), ..ListLogs::default() };
     let newest = client.logs(&LogSource::Project, &query).await?;
-    let query = LogQuery { after: Some(newest.next), ..LogQuery::default() };
+    let query = ListLogs { after: Some(newest.next), ..ListLogs::default() };
     Ok(client.follow_logs(LogSource::Project, query).await?)
 }
 
