@@ -1,30 +1,25 @@
-//! Packages that a version depends on: installed once for all functions that ask for the same, kept as a layer.
+//! Packages that a version depends on: installed once for all functions of a project that ask for the same, kept as a layer.
 
-mod compiled;
-mod key;
 mod log;
-mod node;
-mod python;
 mod queue;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use faas_ports::{BuildJob, Builder, Collection, Expect, Key, KeyedLock, PortError, Write};
+use faas_packages::{
+    Ecosystem, InstallRequest, InstallTarget, PackagePlan, ReadError, RuntimeRelease, SourceFiles, ecosystem, layer_id,
+    unplanned,
+};
+use faas_ports::{BuildJob, Builder, Collection, Expect, Key, KeyedLock, PortError, RuntimeDescription, Write};
 use faas_types::{
-    Bundle, Code, DependencyMode, Digest, Fault, FunctionSettings, LayerId, LayerRecord, ProjectId, RuntimeName, limits,
+    Bundle, Code, DependencyMode, Digest, Fault, FunctionSettings, LayerId, LayerRecord, ProjectId, RuntimeName,
 };
 
 use crate::catalog::decode;
 use crate::core::{Core, encode, stopping};
 use crate::engine::Engine;
 use crate::progress::{ProgressEvent, ProgressSender};
-pub(crate) use compiled::mismatch;
-use key::layer_id;
 pub(crate) use queue::BuildQueue;
-
-/// Directories beside the code that hold packages already.
-const VENDORED: [&str; 4] = ["vendor/", ".python_packages/", "site-packages/", "node_modules/"];
 
 /// Packages that a note names.
 const NAMED_MAX: usize = 8;
@@ -32,10 +27,7 @@ const NAMED_MAX: usize = 8;
 const SAME_BUILD: &str = "another deployment installs the same packages";
 const OTHER_BUILDS: &str = "other packages are being installed, and so many at once are the most";
 
-/// Characters of a file's text that a refusal shows.
-const SHOWN_MAX: usize = 80;
-
-/// What builds packages, and who is building.
+/// The builder of packages, and who is building.
 pub(crate) struct Builds {
     pub(crate) builder: Arc<dyn Builder>,
     pub(crate) queue: BuildQueue,
@@ -43,50 +35,19 @@ pub(crate) struct Builds {
     pub(crate) locks: KeyedLock<Key>,
 }
 
-/// What Python and Node say of a module that is not there.
-const MISSING: [&str; 3] = ["No module named", "Cannot find module", "Cannot find package"];
-
 /// The packages of a version.
 #[derive(Clone, Debug)]
 pub struct Dependencies {
-    /// Their layer; `None` where nothing is installed, for the reason that `note` gives.
+    /// Their layer; `None` when nothing was installed, for the reason in `note`.
     pub layer: Option<Arc<LayerRecord>>,
-    /// Whether the layer was there before.
+    /// Whether the layer existed before.
     pub reused: bool,
-    /// How long it took to get it, from the reading of the files.
+    /// From reading the files to having the layer.
     pub took: Duration,
-    /// The file that asks for them; `None` where nothing is installed.
+    /// The file that asks for them; `None` when nothing was installed.
     pub source: Option<String>,
-    /// What the author should know.
+    /// A remark for the author.
     pub note: Option<String>,
-}
-
-/// What the files of a bundle ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Asked {
-    /// Packages.
-    Packages(Request),
-    /// Packages, by a file that nothing here can read.
-    Unreadable(String),
-    /// Nothing.
-    Nothing,
-}
-
-/// Packages to install.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Request {
-    /// The file that asks for them.
-    source: String,
-    /// What the installer is given.
-    root: String,
-    /// What it reads: paths and texts, without what does not matter to it.
-    files: std::collections::BTreeMap<String, String>,
-}
-
-/// The files of a bundle, for those who look for what they ask for.
-struct Sources<'a> {
-    core: &'a Core,
-    bundle: &'a Bundle,
 }
 
 // === impl Dependencies ===
@@ -97,10 +58,10 @@ impl Dependencies {
         self.layer.as_ref().map(|layer| layer.bundle)
     }
 
-    /// A failed check with what was not installed, where a module is missing that it would have brought.
-    pub(crate) fn explain(found: Option<&Self>, fault: Fault) -> Fault {
-        let speaks = |told: &str| MISSING.iter().any(|words| told.contains(words));
-        let is_missing = fault.function_error.as_ref().map_or(speaks(&fault.message), |error| speaks(&error.message));
+    /// Adds what was not installed to a failed check that misses a module.
+    pub(crate) fn explain(found: Option<&Self>, runtime: &RuntimeName, fault: Fault) -> Fault {
+        let message = fault.function_error.as_ref().map_or(&fault.message, |error| &error.message);
+        let is_missing = ecosystem(runtime.language()).is_some_and(|packages| packages.is_missing_module(message));
         match found.filter(|found| is_missing && found.layer.is_none()).and_then(|found| found.note.as_ref()) {
             Some(note) => fault.with_hint(format!("not installed: {note}")),
             None => fault,
@@ -128,22 +89,25 @@ impl Engine {
         progress: &ProgressSender,
     ) -> Result<Option<Dependencies>, Fault> {
         let began = Instant::now();
+        let Some(ecosystem) = ecosystem(settings.runtime.language()) else { return Ok(None) };
         if settings.dependencies == DependencyMode::None {
             return Ok(None);
         }
-        let sources = Sources { core: &self.core, bundle };
-        let request = match sources.asked(settings).await? {
-            Asked::Packages(request) => request,
-            Asked::Unreadable(_) if settings.dependencies == DependencyMode::Auto && sources.vendored().is_some() => {
-                return Ok(None);
-            }
-            Asked::Unreadable(note) => return Ok(Some(Dependencies::nothing(note))),
-            Asked::Nothing => return Ok(None),
+        let sources = SourceFiles::of(bundle);
+        let vendored = match settings.dependencies {
+            DependencyMode::Auto => sources.first_dir(ecosystem.vendor_dirs()),
+            _ => None,
         };
-        if let (DependencyMode::Auto, Some(place)) = (settings.dependencies, sources.vendored()) {
+        let request = match self.core.plan_packages(ecosystem, settings, bundle, sources).await? {
+            PackagePlan::Install(request) => request,
+            PackagePlan::Unreadable(_) if vendored.is_some() => return Ok(None),
+            PackagePlan::Unreadable(note) => return Ok(Some(Dependencies::nothing(note))),
+            PackagePlan::Nothing => return Ok(None),
+        };
+        if let Some(dir) = vendored {
             let source = &request.source;
             let note = format!(
-                "`{place}` is in the bundle, so the packages of {source} are not installed; delete it, or set dependencies = \
+                "`{dir}` is in the bundle, so the packages of {source} are not installed; delete it, or set dependencies = \
                  \"install\" in [build] of the manifest"
             );
             return Ok(Some(Dependencies::nothing(note)));
@@ -158,12 +122,47 @@ impl Engine {
 // === impl Core ===
 
 impl Core {
-    /// The layer of a request, and whether it was there before. Whoever wants the same meanwhile waits for one build.
+    /// Reads what a bundle asks for, with the texts of the files that matter.
+    async fn plan_packages(
+        &self,
+        ecosystem: &'static dyn Ecosystem,
+        settings: &FunctionSettings,
+        bundle: &Bundle,
+        mut sources: SourceFiles,
+    ) -> Result<PackagePlan, Fault> {
+        let target = Arc::new(InstallTarget {
+            runtime: release(self.launcher.resolve(&settings.runtime)?),
+            installed: self.launcher.runtimes().into_iter().map(release).collect(),
+            scripts: settings.install_scripts.clone(),
+        });
+        // Each round ends with a file that has not been supplied before.
+        for _ in 0..=bundle.files.len() {
+            let target = Arc::clone(&target);
+            // A lock may have megabytes.
+            let planned = tokio::task::spawn_blocking(move || {
+                let plan = ecosystem.plan(&sources, &target);
+                (sources, plan)
+            });
+            let plan;
+            (sources, plan) = planned.await.map_err(|_| unplanned())?;
+            let path = match plan {
+                Ok(plan) => return Ok(plan),
+                Err(ReadError::Refused(fault)) => return Err(*fault),
+                Err(ReadError::Needs(path)) => path,
+            };
+            let file = bundle.files.iter().find(|file| file.path == path).ok_or_else(unplanned)?;
+            let bytes = self.blobs.get(&file.digest).await?;
+            sources.supply(path, bytes.to_vec());
+        }
+        Err(unplanned())
+    }
+
+    /// The layer of a request, and whether it existed before. Concurrent requests for the same layer share one build.
     async fn packages(
         &self,
         project: ProjectId,
         runtime: &RuntimeName,
-        request: Request,
+        request: InstallRequest,
         progress: &ProgressSender,
     ) -> Result<(Arc<LayerRecord>, bool), Fault> {
         let id = layer_id(&self.builds.builder.identity(runtime)?, &request);
@@ -201,10 +200,10 @@ impl Core {
         &self,
         id: LayerId,
         runtime: &RuntimeName,
-        request: Request,
+        request: InstallRequest,
         progress: &ProgressSender,
     ) -> Result<LayerRecord, Fault> {
-        let Request { source, root, files } = request;
+        let InstallRequest { source, root, files } = request;
         let (began, runtime) = (Instant::now(), runtime.clone());
         tracing::info!(layer = %id, %runtime, source, "packages are being installed");
         let job = BuildJob { runtime: runtime.clone(), source: source.clone(), root, files };
@@ -239,44 +238,6 @@ pub(crate) fn layer_key(project: ProjectId, id: LayerId) -> Key {
     Key::new(project, Collection::Layers, id.to_string())
 }
 
-// === impl Sources ===
-
-impl Sources<'_> {
-    async fn asked(&self, settings: &FunctionSettings) -> Result<Asked, Fault> {
-        match settings.runtime.language() {
-            "python" => python::asked(self, &settings.runtime).await,
-            "node" => node::asked(self, &settings.install_scripts).await,
-            _ => Ok(Asked::Nothing),
-        }
-    }
-
-    /// A directory of the bundle that holds packages.
-    fn vendored(&self) -> Option<&'static str> {
-        VENDORED.into_iter().find(|place| self.bundle.files.iter().any(|file| file.path.starts_with(place)))
-    }
-
-    fn has(&self, path: &str) -> bool {
-        self.bundle.files.iter().any(|file| file.path == path)
-    }
-
-    /// A file's text; `None` when the bundle has none of that path.
-    async fn text(&self, path: &str) -> Result<Option<String>, Fault> {
-        self.text_within(path, limits::REQUIREMENTS_MAX).await
-    }
-
-    async fn text_within(&self, path: &str, max: u64) -> Result<Option<String>, Fault> {
-        let Some(file) = self.bundle.files.iter().find(|file| file.path == path) else { return Ok(None) };
-        if file.size > max {
-            return Err(refused(path, &format!("is larger than {} KB", max >> 10)));
-        }
-        let bytes = self.core.blobs.get(&file.digest).await?;
-        match String::from_utf8(bytes.to_vec()) {
-            Ok(text) => Ok(Some(text.trim_start_matches('\u{feff}').to_owned())),
-            Err(_) => Err(refused(path, "is not UTF-8")),
-        }
-    }
-}
-
 /// What the author should know of install scripts that did not run.
 fn unscripted(names: &[String]) -> Option<String> {
     let first = names.first()?;
@@ -289,13 +250,6 @@ fn unscripted(names: &[String]) -> Option<String> {
     ))
 }
 
-/// The beginning of a text, for people.
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect()
-}
-
-/// A file that asks for what cannot be installed.
-fn refused(place: &str, why: &str) -> Fault {
-    Fault::new(Code::InvalidConfiguration, format!("{place} {why}"))
-        .with_hint("fix it, or set dependencies = \"none\" in [build] of the manifest to install nothing")
+fn release(RuntimeDescription { name, exact, .. }: RuntimeDescription) -> RuntimeRelease {
+    RuntimeRelease { name, exact }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use faas_artifacts::StackSpec;
+use faas_packages::ecosystem;
 use faas_ports::{InstanceLogs, InstanceSpec, Launched, LayerStack, LogEntry, NetworkAccess};
 use faas_preflight::AllowedSecret;
 use faas_telemetry::Redactor;
@@ -19,7 +20,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::aliases::Target;
 use crate::catalog::FunctionEntry;
 use crate::core::stopping;
-use crate::dependencies::{Dependencies, mismatch};
+use crate::dependencies::Dependencies;
 use crate::engine::Engine;
 use crate::onward::check_destinations;
 use crate::pool::PoolSpec;
@@ -264,7 +265,7 @@ impl Engine {
         new.progress.send(ProgressEvent::Loading);
         let began = Instant::now();
         let loaded = self.check(project, &new, layout, record).await;
-        let (loaded, wrote) = loaded.map_err(|fault| Dependencies::explain(dependencies.as_ref(), fault))?;
+        let (loaded, wrote) = loaded.map_err(|fault| Dependencies::explain(dependencies.as_ref(), &new.settings.runtime, fault))?;
         let check = began.elapsed();
         let build_log = match &dependencies {
             Some(dependencies) => dependencies.log(self.core.clock.now()).followed_by(wrote),
@@ -382,7 +383,9 @@ fn not_loaded(new: &NewDeployment, is_first: bool, fault: Fault) -> Fault {
     let mut failed = Fault::new(Code::DeploymentFailed, format!("`{}` does not load: {}", new.name, fault.message));
     let kind = fault.function_error.as_ref().map(|error| error.kind.as_str());
     let is_import = kind.is_some_and(|kind| ["ImportError", "ModuleNotFoundError"].contains(&kind));
-    let compiled = if is_import { mismatch(&new.bundle, &new.settings.runtime) } else { None };
+    let runtime = &new.settings.runtime;
+    let packages = ecosystem(runtime.language()).filter(|_| is_import);
+    let compiled = packages.and_then(|packages| packages.incompatibility(&new.bundle, runtime));
     let usual = if is_first { "fix the error and deploy again" } else { SERVES_ON };
     failed.function_error = fault.function_error;
     if let (Some(error), Some(_)) = (&mut failed.function_error, &compiled) {

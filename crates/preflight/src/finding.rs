@@ -5,7 +5,7 @@ use std::fmt;
 use faas_types::{Code, Fault};
 use serde::Serialize;
 
-use crate::policy::RuleOwner;
+use crate::rule_owner::RuleOwner;
 use crate::secrets::SecretMatch;
 
 /// Findings that a refusal lists.

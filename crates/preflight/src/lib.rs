@@ -14,12 +14,14 @@ mod imports;
 mod location;
 mod policy;
 mod preflight;
+mod rule_owner;
 mod secret_value;
 mod secrets;
 
 pub use allowance::{AllowedSecret, InvalidAllowance};
 pub use finding::{Finding, Severity, refusal};
-pub use policy::{InvalidPolicy, Policies, Policy, RuleOwner};
+pub use policy::{InvalidPolicy, Policies, Policy};
 pub use preflight::{Preflight, SEARCHED_BYTES_MAX, SEARCHED_FILE_MAX};
+pub use rule_owner::RuleOwner;
 pub use secret_value::looks_secret;
 pub use secrets::{ALLOW_MARK, SecretMatch, find as find_secrets};

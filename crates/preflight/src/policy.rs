@@ -6,12 +6,12 @@ use std::sync::Arc;
 use faas_types::PreflightRules;
 use ignore::gitignore::Gitignore;
 use regex::{Regex, RegexBuilder};
-use serde::Serialize;
 
 use crate::allowance::{AllowedSecret, InvalidAllowance, globs};
 use crate::finding::{Finding, Severity};
 use crate::imports;
 use crate::location::line_and_column;
+use crate::rule_owner::RuleOwner;
 
 /// Patterns of one kind.
 const PATTERNS_MAX: usize = 100;
@@ -23,16 +23,6 @@ const COMPILED_MAX: usize = 1 << 20;
 const PROJECT_COMPILED_MAX: usize = 256 << 10;
 /// Matches of one pattern that are reported for one file.
 const MATCHES_MAX: usize = 5;
-
-/// Whose rule it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RuleOwner {
-    /// The server's operator.
-    Operator,
-    /// The project's admins.
-    Project,
-}
 
 /// The rules of one owner, compiled.
 #[derive(Clone, Debug)]
@@ -161,26 +151,6 @@ impl Default for Policy {
         let rules = PreflightRules { secrets: true, ..PreflightRules::default() };
         let (files, text, allowed) = (Gitignore::empty(), Vec::new(), Vec::new());
         Self { owner: RuleOwner::Operator, rules, files, text, allowed }
-    }
-}
-
-// === impl RuleOwner ===
-
-impl RuleOwner {
-    /// Where the rule holds.
-    fn place(self) -> &'static str {
-        match self {
-            Self::Operator => "server",
-            Self::Project => "project",
-        }
-    }
-
-    /// Who can change it.
-    fn person(self) -> &'static str {
-        match self {
-            Self::Operator => "the server's operator",
-            Self::Project => "who holds an admin key of the project",
-        }
     }
 }
 

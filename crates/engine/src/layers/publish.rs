@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use faas_packages::{Ecosystem, ecosystem};
 use faas_ports::{Collection, PortError, Write};
 use faas_preflight::AllowedSecret;
 use faas_types::{
@@ -100,8 +101,9 @@ impl Engine {
         };
         let mut bundle = self.core.bundles.listing(&layer.bundle).await?;
         let mut digest = layer.bundle;
-        if runtime.language() == "node" {
-            bundle.files.iter_mut().for_each(|file| file.path.insert_str(0, "node_modules/"));
+        let prefix = ecosystem(runtime.language()).map_or("", Ecosystem::layer_prefix);
+        if !prefix.is_empty() {
+            bundle.files.iter_mut().for_each(|file| file.path.insert_str(0, prefix));
             bundle.validate()?;
             digest = self.core.bundles.seal_stored(&bundle).await?;
         }

@@ -4,8 +4,8 @@ use faas_types::Fault;
 use serde::Deserialize;
 use toml::Table;
 
-use super::super::refused;
 use super::requirements::read_line;
+use crate::refusal::refused;
 
 pub(super) const PROJECT: &str = "pyproject.toml";
 
@@ -35,13 +35,13 @@ struct Poetry {
     dependencies: Table,
 }
 
-/// What a project says it needs.
+/// The requirements of a project.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Project {
     /// Requirements that installers read.
     pub(super) lines: Vec<String>,
-    /// Whether there are some in a notation that only Poetry reads.
-    pub(super) is_poetrys: bool,
+    /// Whether there are others, in a notation that only Poetry reads.
+    pub(super) has_poetry_only: bool,
 }
 
 // === impl Project ===
@@ -57,9 +57,9 @@ impl Project {
             }
             read_line(line.trim()).map_err(|why| refused(&place, &why))?;
         }
-        let is_poetrys =
+        let has_poetry_only =
             project.dependencies.is_empty() && tool.poetry.dependencies.keys().any(|name| name != "python");
-        Ok(Self { lines: project.dependencies.iter().map(|line| line.trim().to_owned()).collect(), is_poetrys })
+        Ok(Self { lines: project.dependencies.iter().map(|line| line.trim().to_owned()).collect(), has_poetry_only })
     }
 }
 
@@ -84,10 +84,10 @@ mod tests {
 
     #[test]
     fn what_only_poetry_reads_is_noticed() {
-        let is_poetrys = |text: &str| Project::read(text).expect(text).is_poetrys;
-        assert!(is_poetrys("[tool.poetry.dependencies]\npython = '^3.10'\nflask = '^3'\n"));
-        assert!(!is_poetrys("[tool.poetry.dependencies]\npython = '^3.10'\n"));
-        assert!(!is_poetrys(
+        let has_poetry_only = |text: &str| Project::read(text).expect(text).has_poetry_only;
+        assert!(has_poetry_only("[tool.poetry.dependencies]\npython = '^3.10'\nflask = '^3'\n"));
+        assert!(!has_poetry_only("[tool.poetry.dependencies]\npython = '^3.10'\n"));
+        assert!(!has_poetry_only(
             "[project]\ndependencies = ['flask']\n[tool.poetry.dependencies]\nflask = {source = 'x'}\n"
         ));
     }

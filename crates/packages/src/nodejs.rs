@@ -1,8 +1,8 @@
-//! What a Node bundle asks for: `package.json` with the lock of npm, pnpm, Yarn or Bun.
+//! Node.js: `package.json` with the lock of npm, pnpm, Yarn or Bun.
 //!
-//! Whatever program keeps the lock, npm installs: from the lock of another one a `package-lock.json` is made, which puts
-//! every package where each import finds the version that the lock means. So there is one installer to trust, hashes are
-//! checked in one place, and functions share a layer though their authors use different programs.
+//! npm installs in every case: the lock of another program is turned into a `package-lock.json` that puts every package where
+//! each import finds the version that the lock means. So there is one installer to trust, hashes are checked in one place, and
+//! functions share a layer though their authors use different programs.
 
 mod berry;
 mod bun;
@@ -22,17 +22,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use faas_types::{Fault, limits};
 use serde_json::{Map, Value, json};
 
-use super::{Asked, Request, Sources, refused, shown};
+use crate::ecosystem::{Ecosystem, InstallTarget};
+use crate::plan::PackagePlan;
+use crate::refusal::{refused, shown};
+use crate::sources::{ReadError, SourceFiles};
 use graph::Wrong;
 use plan::Plan;
 use project::Project;
 
+/// Node's packages, from npm's registry.
+pub(crate) struct Nodejs;
+
 const PACKAGE: &str = "package.json";
-/// What the installer is given.
+/// The file that the installer is given.
 const LOCK: &str = "package-lock.json";
-/// What else the builder is told.
+/// Further instructions for the builder.
 const ORDERS: &str = "build.json";
-/// Bun's lock that is no text, with what makes one that is.
+/// Bun's binary lock, with the command that makes a text one.
 const BINARY: (&str, &str) = ("bun.lockb", "bun install --save-text-lockfile --frozen-lockfile --lockfile-only");
 /// Lock files, the stronger first where one program has two.
 const LOCKS: [(&str, Keeper); 5] = [
@@ -58,36 +64,54 @@ struct Order {
     lock: Value,
     /// Names of the packages in the lock.
     names: BTreeSet<String>,
-    /// Places of packages whose platform the registry must tell.
+    /// Places of packages whose platform only the registry knows.
     unknown: Vec<String>,
 }
 
-/// The packages that a bundle's files ask for; of those in `scripts` the install scripts run.
-pub(super) async fn asked(sources: &Sources<'_>, scripts: &[String]) -> Result<Asked, Fault> {
-    let Some(text) = sources.text(PACKAGE).await? else { return Ok(Asked::Nothing) };
-    let project = Project { table: table(PACKAGE, &text)? };
-    if project.wanted().map_err(|wrong| fault(PACKAGE, &wrong))?.is_empty() {
-        return Ok(Asked::Nothing);
+// === impl Nodejs ===
+
+impl Ecosystem for Nodejs {
+    fn language(&self) -> &'static str {
+        "node"
     }
-    let Some((name, keeper)) = chosen(&project, |name| sources.has(name))? else {
-        return Ok(Asked::Unreadable(format!(
-            "there is no {LOCK}, so the packages of {PACKAGE} are not installed; make a {LOCK} with: npm install \
-             --package-lock-only"
-        )));
-    };
-    if project.table.contains_key("workspaces") {
-        return Err(refused(PACKAGE, "has workspaces, which a bundle cannot have"));
+
+    fn vendor_dirs(&self) -> &'static [&'static str] {
+        &["node_modules/"]
     }
-    let lock = sources.text_within(name, limits::LOCK_MAX).await?.unwrap_or_default();
-    let trusted: Vec<String> = project.trusted().map(str::to_owned).collect();
-    let order = keeper.order(&lock, project).map_err(|wrong| fault(name, &wrong))?;
-    let mut files = BTreeMap::from([(PACKAGE, order.package.to_string()), (LOCK, order.lock.to_string())]);
-    let scripts = running(&trusted, scripts, &order.names, name)?;
-    if !scripts.is_empty() || !order.unknown.is_empty() {
-        files.insert(ORDERS, json!({ "scripts": scripts, "unknown": order.unknown }).to_string());
+
+    fn layer_prefix(&self) -> &'static str {
+        "node_modules/"
     }
-    let files = files.into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
-    Ok(Asked::Packages(Request { source: name.to_owned(), root: LOCK.to_owned(), files }))
+
+    fn plan(&self, sources: &SourceFiles, target: &InstallTarget) -> Result<PackagePlan, ReadError> {
+        let Some(text) = sources.text(PACKAGE)? else { return Ok(PackagePlan::Nothing) };
+        let project = Project { table: table(PACKAGE, text)? };
+        if project.wanted().map_err(|wrong| fault(PACKAGE, &wrong))?.is_empty() {
+            return Ok(PackagePlan::Nothing);
+        }
+        let Some((name, keeper)) = chosen(&project, |name| sources.has(name))? else {
+            return Ok(PackagePlan::Unreadable(format!(
+                "there is no {LOCK}, so the packages of {PACKAGE} are not installed; make a {LOCK} with: npm install \
+                 --package-lock-only"
+            )));
+        };
+        if project.table.contains_key("workspaces") {
+            return Err(refused(PACKAGE, "has workspaces, which a bundle cannot have").into());
+        }
+        let lock = sources.text_within(name, limits::LOCK_MAX)?.unwrap_or_default();
+        let trusted: Vec<String> = project.trusted().map(str::to_owned).collect();
+        let order = keeper.order(lock, project).map_err(|wrong| fault(name, &wrong))?;
+        let mut files = BTreeMap::from([(PACKAGE, order.package.to_string()), (LOCK, order.lock.to_string())]);
+        let scripts = running(&trusted, &target.scripts, &order.names, name)?;
+        if !scripts.is_empty() || !order.unknown.is_empty() {
+            files.insert(ORDERS, json!({ "scripts": scripts, "unknown": order.unknown }).to_string());
+        }
+        Ok(PackagePlan::install(name, LOCK, files.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()))
+    }
+
+    fn is_missing_module(&self, message: &str) -> bool {
+        ["Cannot find module", "Cannot find package"].iter().any(|words| message.contains(words))
+    }
 }
 
 /// The lock that counts: the one of the program in `packageManager`, or the only one.

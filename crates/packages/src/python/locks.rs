@@ -29,7 +29,7 @@ use marker::{Environment, Marker, Wanted};
 use package::{PACKAGES_MAX, requirements};
 use version::{Specifier, Version};
 
-use super::super::shown;
+use crate::refusal::shown;
 
 /// Who wrote a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,13 @@
-//! Files that name packages and are not read; the deployment says so.
+//! Files that name packages and are not read; the deployment's note says so.
 
-use faas_types::Fault;
 use toml::Table;
 
-use super::super::{Sources, shown};
 use super::project::PROJECT;
 use super::requirements::REQUIREMENTS;
+use crate::refusal::shown;
+use crate::sources::{ReadError, SourceFiles};
 
-/// Files of other tools, with a word that is in them where they name packages.
+/// Files of other tools, with a word that they contain when they name packages.
 const OTHERS: [(&str, &str); 4] = [
     ("setup.py", "install_requires"),
     ("setup.cfg", "install_requires"),
@@ -15,26 +15,30 @@ const OTHERS: [(&str, &str); 4] = [
     ("environment.yaml", "dependencies"),
 ];
 
-/// What to tell of a bundle that asks for no packages in a way that is understood.
-pub(super) async fn note(sources: &Sources<'_>) -> Result<Option<String>, Fault> {
-    if let Some(path) = sources.bundle.files.iter().map(|file| file.path.as_str()).find(|path| is_requirements(path)) {
+/// The note for a bundle that names packages in none of the files that are read.
+pub(super) fn note(sources: &SourceFiles) -> Result<Option<String>, ReadError> {
+    if let Some(path) = sources.paths().find(|path| is_requirements(path)) {
         return Ok(Some(format!(
             "{path} is not read, so its packages are not installed; make a {REQUIREMENTS} with the line: -r {}",
             shown(path)
         )));
     }
-    if sources.text(PROJECT).await?.is_some_and(|text| is_dynamic(&text)) {
-        return Ok(Some(not_run(&format!("the dynamic dependencies of {PROJECT}"))));
+    if sources.text(PROJECT)?.is_some_and(is_dynamic) {
+        return Ok(Some(not_installed(&format!("the dynamic dependencies of {PROJECT}"))));
     }
     for (path, word) in OTHERS {
-        if sources.text(path).await.ok().flatten().is_some_and(|text| text.contains(word)) {
-            return Ok(Some(not_run(path)));
+        let text = match sources.text(path) {
+            Err(ReadError::Refused(_)) => None,
+            read => read?,
+        };
+        if text.is_some_and(|text| text.contains(word)) {
+            return Ok(Some(not_installed(path)));
         }
     }
     Ok(None)
 }
 
-fn not_run(what: &str) -> String {
+fn not_installed(what: &str) -> String {
     format!("the packages of {what} are not installed; name them in a {REQUIREMENTS}")
 }
 

@@ -1,33 +1,34 @@
-//! Which releases of Python a project is for.
+//! The releases of Python that a project is for.
 
-use faas_ports::RuntimeDescription;
 use faas_types::{Code, Fault};
 use toml::Table;
 
-use super::super::shown;
 use super::locks;
 use super::project::PROJECT;
+use crate::ecosystem::{InstallTarget, RuntimeRelease};
+use crate::refusal::shown;
 
-/// Refuses a project that asks for another release than the function runs on, as installers do. What cannot be read asks for
-/// nothing here.
-pub(super) fn check(text: &str, runtime: &RuntimeDescription, here: &[RuntimeDescription]) -> Result<(), Fault> {
+/// Refuses a project that asks for another release than the function runs on, as installers do. A file that cannot be read
+/// asks for nothing here.
+pub(super) fn check(text: &str, target: &InstallTarget) -> Result<(), Fault> {
+    let InstallTarget { runtime, installed, .. } = target;
     let Some((key, asked)) = asked(text) else { return Ok(()) };
     if locks::admits(&asked, &runtime.exact) != Some(false) {
         return Ok(());
     }
     let message =
         format!("{PROJECT} is for Python {}, says `{key}`, and the function runs on {}", shown(&asked), runtime.exact);
-    let fits = |other: &&RuntimeDescription| {
+    let fits = |other: &&RuntimeRelease| {
         other.name.language() == runtime.name.language() && locks::admits(&asked, &other.exact) == Some(true)
     };
-    let hint = match here.iter().find(fits) {
+    let hint = match installed.iter().find(fits) {
         Some(fitting) => format!("set runtime = \"{}\" in faas.toml, or change `{key}`", fitting.name),
         None => format!("no Python of this server fits; install one on it, or change `{key}`"),
     };
     Err(Fault::new(Code::InvalidConfiguration, message).with_hint(hint))
 }
 
-/// The key, and what it says.
+/// The key, and its value.
 fn asked(text: &str) -> Option<(&'static str, String)> {
     let file: Table = toml::from_str(text).ok()?;
     let said = |path: &[&str]| {
@@ -46,14 +47,16 @@ fn asked(text: &str) -> Option<(&'static str, String)> {
 mod tests {
     use super::*;
 
-    fn runtime(name: &str, exact: &str) -> RuntimeDescription {
-        RuntimeDescription { name: name.parse().expect(name), exact: exact.to_owned(), origin: "/x".into() }
+    fn release(name: &str, exact: &str) -> RuntimeRelease {
+        RuntimeRelease { name: name.parse().expect(name), exact: exact.to_owned() }
     }
 
     #[test]
     fn a_project_for_another_release_is_refused_with_one_that_fits() {
-        let here = [runtime("python3.13", "3.13.1"), runtime("python3.11", "3.11.7"), runtime("node22", "22.1.0")];
-        let refusal = |text: &str| check(text, &here[1], &here).err().map(|fault| (fault.message, fault.hint));
+        let installed =
+            vec![release("python3.13", "3.13.1"), release("python3.11", "3.11.7"), release("node22", "22.1.0")];
+        let target = InstallTarget { runtime: installed[1].clone(), installed, scripts: Vec::new() };
+        let refusal = |text: &str| check(text, &target).err().map(|fault| (fault.message, fault.hint));
         for text in [
             "",
             "[project]\nname = 'x'\n",

@@ -1,28 +1,29 @@
-//! `requirements.txt` with what it refers to.
+//! `requirements.txt` and the files that it refers to.
 
 use std::collections::BTreeMap;
 
-use faas_types::{Fault, limits};
+use faas_types::limits;
 
-use super::super::{Asked, Sources, refused, shown};
-use super::packages;
+use crate::plan::PackagePlan;
+use crate::refusal::{refused, shown};
+use crate::sources::{ReadError, SourceFiles};
 
 pub(super) const REQUIREMENTS: &str = "requirements.txt";
-/// Files that refer to each other.
+/// Files of one set of requirements.
 const FILES_MAX: usize = 16;
-/// What stands before the address of a repository.
+/// Precede the address of a repository.
 const REPOSITORIES: [&str; 4] = ["git+", "hg+", "svn+", "bzr+"];
 
 /// A line of a requirements file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
-    /// For the installer as it is.
+    /// Passed to the installer unchanged.
     Plain,
     /// Another file of the bundle.
     Refers(&'a str),
 }
 
-pub(super) async fn asked(sources: &Sources<'_>) -> Result<Asked, Fault> {
+pub(super) fn plan(sources: &SourceFiles) -> Result<PackagePlan, ReadError> {
     let mut files = BTreeMap::new();
     let mut todo = vec![REQUIREMENTS.to_owned()];
     while let Some(path) = todo.pop() {
@@ -30,14 +31,14 @@ pub(super) async fn asked(sources: &Sources<'_>) -> Result<Asked, Fault> {
             continue;
         }
         if files.len() == FILES_MAX {
-            return Err(refused(&path, &format!("is one of more than {FILES_MAX} files of requirements")));
+            return Err(refused(&path, &format!("is one of more than {FILES_MAX} files of requirements")).into());
         }
-        let text = sources.text(&path).await?.ok_or_else(|| refused(&path, "is not in the bundle"))?;
-        let lines = logical_lines(&text);
+        let text = sources.text(&path)?.ok_or_else(|| refused(&path, "is not in the bundle"))?;
+        let lines = logical_lines(text);
         for (number, line) in &lines {
             let read = read_line(line).map_err(|why| refused(&format!("{path}:{number}"), &why))?;
             if let Line::Refers(other) = read {
-                let below = beside(&path, other);
+                let below = resolve(&path, other);
                 todo.push(below.ok_or_else(|| {
                     refused(
                         &format!("{path}:{number}"),
@@ -49,11 +50,11 @@ pub(super) async fn asked(sources: &Sources<'_>) -> Result<Asked, Fault> {
         let size: usize = text.len() + files.values().map(String::len).sum::<usize>();
         if size as u64 > limits::REQUIREMENTS_MAX {
             let most = limits::REQUIREMENTS_MAX >> 10;
-            return Err(refused(&path, &format!("and the files that it belongs to have more than {most} KB")));
+            return Err(refused(&path, &format!("and the files that it belongs to have more than {most} KB")).into());
         }
         files.insert(path, lines.iter().map(|(_, line)| format!("{line}\n")).collect());
     }
-    Ok(packages(REQUIREMENTS, REQUIREMENTS, files))
+    Ok(PackagePlan::install(REQUIREMENTS, REQUIREMENTS, files))
 }
 
 /// Lines as pip reads them: joined where they end in a backslash, without comments, each with the number of its first.
@@ -85,7 +86,7 @@ fn without_comment(line: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// What a line means; what leads out of bundle and index is refused, with the reason.
+/// Reads a line. What comes from neither the bundle nor an index is refused, with the reason.
 pub(super) fn read_line(line: &str) -> Result<Line<'_>, String> {
     if let Some(rest) = option(line, &["-r", "--requirement", "-c", "--constraint"]) {
         return Ok(Line::Refers(rest));
@@ -139,8 +140,8 @@ fn option<'l>(line: &'l str, names: &[&str]) -> Option<&'l str> {
     })
 }
 
-/// A path beside the file that names it; `None` when it leaves the bundle.
-fn beside(file: &str, other: &str) -> Option<String> {
+/// The path that a file names relative to itself; `None` when it leaves the bundle.
+fn resolve(file: &str, other: &str) -> Option<String> {
     if other.is_empty() || other.starts_with('/') || other.contains("://") {
         return None;
     }
@@ -216,10 +217,10 @@ mod tests {
 
     #[test]
     fn files_refer_to_files_of_the_bundle_only() {
-        assert_eq!(beside("requirements.txt", "base.txt").as_deref(), Some("base.txt"));
-        assert_eq!(beside("deps/all.txt", "../base.txt").as_deref(), Some("base.txt"));
-        assert_eq!(beside("requirements.txt", "../x.txt"), None);
-        assert_eq!(beside("requirements.txt", "/etc/passwd"), None);
-        assert_eq!(beside("requirements.txt", "https://example.com/r.txt"), None);
+        assert_eq!(resolve("requirements.txt", "base.txt").as_deref(), Some("base.txt"));
+        assert_eq!(resolve("deps/all.txt", "../base.txt").as_deref(), Some("base.txt"));
+        assert_eq!(resolve("requirements.txt", "../x.txt"), None);
+        assert_eq!(resolve("requirements.txt", "/etc/passwd"), None);
+        assert_eq!(resolve("requirements.txt", "https://example.com/r.txt"), None);
     }
 }

@@ -1,13 +1,13 @@
-//! Packages beside the code that were compiled for another release of Python than the function's. Pure.
+//! Modules of a bundle that were compiled for another release of Python than the function's.
 
 use faas_types::{Bundle, RuntimeName};
 
-/// How a compiled module names the release that it was made for: `name.cpython-311-x86_64-linux-gnu.so`.
+/// Precedes the release in a compiled module's name: `name.cpython-311-x86_64-linux-gnu.so`.
 const TAG: &str = ".cpython-3";
 
-/// What to do about a compiled module that the function's runtime cannot import; `None` where there is none.
-pub(crate) fn mismatch(bundle: &Bundle, runtime: &RuntimeName) -> Option<String> {
-    let own: u32 = runtime.version()?.strip_prefix("3.").filter(|_| runtime.language() == "python")?.parse().ok()?;
+/// Names a compiled module that the function's runtime cannot import, and the fix.
+pub(super) fn mismatch(bundle: &Bundle, runtime: &RuntimeName) -> Option<String> {
+    let own: u32 = runtime.version()?.strip_prefix("3.")?.parse().ok()?;
     let modules = || bundle.files.iter().filter_map(|file| module_of(&file.path));
     let (module, release) =
         modules().find(|(module, release)| *release != own && !modules().any(|other| other == (*module, own)))?;
@@ -52,6 +52,5 @@ mod tests {
         assert_eq!(said(&[core], "python3.11"), None);
         assert_eq!(said(&[core, &core.replace("311", "313")], "python3.13"), None, "it brings both");
         assert_eq!(said(&["vendor/x.abi3.so", "x.cpython-.so", "x.so"], "python3.13"), None);
-        assert_eq!(said(&[core], "node22"), None);
     }
 }

@@ -1,12 +1,13 @@
-//! What tells layers of packages apart. Pure.
+//! The id of a layer of packages.
 
 use faas_types::LayerId;
 
-use super::Request;
+use crate::plan::InstallRequest;
 
-/// The id of the layer that a request leads to, on a builder of this identity. Where the asking file is called differently,
-/// the outcome is the same.
-pub(super) fn layer_id(identity: &str, request: &Request) -> LayerId {
+/// The id of the layer that a request leads to, on a builder of this identity. It does not depend on the name of the file that
+/// asks for the packages.
+#[must_use]
+pub fn layer_id(identity: &str, request: &InstallRequest) -> LayerId {
     let mut hasher = blake3::Hasher::new();
     let mut add = |part: &str| {
         hasher.update(&(part.len() as u64).to_le_bytes());
@@ -28,9 +29,9 @@ pub(super) fn layer_id(identity: &str, request: &Request) -> LayerId {
 mod tests {
     use super::*;
 
-    fn request(source: &str, files: &[(&str, &str)]) -> Request {
+    fn request(source: &str, files: &[(&str, &str)]) -> InstallRequest {
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
-        Request { source: source.into(), root: "requirements.txt".into(), files }
+        InstallRequest { source: source.into(), root: "requirements.txt".into(), files }
     }
 
     #[test]
