@@ -265,7 +265,8 @@ impl Engine {
         new.progress.send(ProgressEvent::Loading);
         let began = Instant::now();
         let loaded = self.check(project, &new, layout, record).await;
-        let (loaded, wrote) = loaded.map_err(|fault| Dependencies::explain(dependencies.as_ref(), &new.settings.runtime, fault))?;
+        let (loaded, wrote) =
+            loaded.map_err(|fault| Dependencies::explain(dependencies.as_ref(), &new.settings.runtime, fault))?;
         let check = began.elapsed();
         let build_log = match &dependencies {
             Some(dependencies) => dependencies.log(self.core.clock.now()).followed_by(wrote),

@@ -67,12 +67,12 @@ fn part_of(part: &str) -> Option<Vec<Specifier>> {
     }
     if let Some(version) = part.strip_prefix('^') {
         let base = Version::parse(version)?;
-        let kept = base.release.iter().position(|number| *number > 0).unwrap_or(base.release.len() - 1);
+        let kept = base.release().iter().position(|number| *number > 0).unwrap_or(base.release().len() - 1);
         return between(version, &base, kept);
     }
     if let Some(version) = part.strip_prefix('~').filter(|rest| !rest.starts_with('=')) {
         let base = Version::parse(version)?;
-        return between(version, &base, usize::from(base.release.len() > 1));
+        return between(version, &base, usize::from(base.release().len() > 1));
     }
     if part.starts_with(['<', '>', '=', '!', '~']) {
         let is_single = part.starts_with('=') && !part.starts_with("==");
@@ -83,7 +83,7 @@ fn part_of(part: &str) -> Option<Vec<Specifier>> {
 
 /// From a version up to the next one whose number at `kept` is higher.
 fn between(version: &str, base: &Version, kept: usize) -> Option<Vec<Specifier>> {
-    let mut next: Vec<u64> = base.release.iter().take(kept + 1).copied().collect();
+    let mut next: Vec<u64> = base.release().iter().take(kept + 1).copied().collect();
     let last = next.last_mut()?;
     *last = last.checked_add(1)?;
     let next: Vec<String> = next.iter().map(u64::to_string).collect();
