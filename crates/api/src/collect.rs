@@ -23,9 +23,9 @@ pub(crate) async fn collect(
 ) -> Result<Json<CollectReport>, Failure> {
     let (began, engine) = (Instant::now(), state.engine.clone());
     // In a task of its own: a caller that goes away ends nothing halfway.
-    let found = tokio::spawn(async move { engine.collect(body.dry_run, body.now).await }).await;
+    let found = tokio::spawn(async move { engine.gc.collect(body.dry_run, body.now).await }).await;
     let found = found.map_err(|error| Fault::internal(format!("the collection broke off: {error}")))??;
-    let grace = u64::try_from(state.engine.gc_policy().grace.as_millis()).unwrap_or(u64::MAX);
+    let grace = u64::try_from(state.engine.gc.policy().grace.as_millis()).unwrap_or(u64::MAX);
     Ok(Json(CollectReport {
         dry_run: body.dry_run,
         blobs: found.blobs,

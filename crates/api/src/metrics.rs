@@ -34,7 +34,7 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     start_families(&mut page, &state.engine.launcher().starts());
     body_families(&mut page, &state);
     retention_families(&mut page, state.engine.forgotten());
-    collect_families(&mut page, state.engine.gc_stats());
+    collect_families(&mut page, state.engine.gc.stats());
     onward_families(&mut page, state.engine.onward());
     connection_families(&mut page, &state);
     cache_families(&mut page, &state);

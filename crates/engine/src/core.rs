@@ -7,10 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_artifacts::{BundleStore, UploadLeases};
 use faas_ports::{
-    Blobs, Callbacks, Clock, IdSource, Inspection, KeyedLock, Launcher, Layers, Networks, Outbound, Registry,
-    RunHistory, Vault,
+    Blobs, Callbacks, Clock, IdSource, Inspection, KeyedLock, Launcher, Networks, Outbound, Registry, RunHistory, Vault,
 };
-use faas_preflight::Policy;
 use faas_telemetry::{HistoryReader, Recorder, Stats};
 use faas_types::{Code, Fault, FunctionName, FunctionSettings, ProjectId, Stage};
 use tokio::sync::Notify;
@@ -22,15 +20,14 @@ use crate::catalog::Catalog;
 use crate::dependencies::Builds;
 use crate::dispatch::Dispatch;
 use crate::engine::EngineSettings;
-use crate::gc::{GcPolicy, GcStats};
 use crate::keys::Keys;
 use crate::onward::{OnwardFigures, Outbox};
 use crate::places::{PoolKey, Standing};
-use crate::policy::CompiledRules;
 use crate::retention::Forgotten;
 use crate::stages::StageBook;
 use crate::topics::TopicHall;
 use crate::triggers::{States, Triggers};
+use crate::upload_rules::UploadRules;
 use crate::usher::Usher;
 
 /// What every part of the engine shares.
@@ -38,7 +35,6 @@ pub(crate) struct Core {
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) history: Arc<dyn RunHistory>,
     pub(crate) blobs: Arc<dyn Blobs>,
-    pub(crate) layers: Arc<dyn Layers>,
     pub(crate) vault: Arc<dyn Vault>,
     pub(crate) callbacks: Arc<dyn Callbacks>,
     pub(crate) outbound: Arc<dyn Outbound>,
@@ -57,11 +53,9 @@ pub(crate) struct Core {
     pub(crate) recorder: Recorder,
     pub(crate) history_reader: HistoryReader,
     pub(crate) forgotten: Forgotten,
-    pub(crate) gc_stats: GcStats,
     /// Files of versions and layers.
     pub(crate) bundles: Arc<BundleStore>,
     pub(crate) leases: Arc<UploadLeases>,
-    pub(crate) gc_policy: GcPolicy,
     pub(crate) dispatch: Dispatch,
     pub(crate) onward: OnwardFigures,
     pub(crate) outbox: Outbox,
@@ -72,10 +66,7 @@ pub(crate) struct Core {
     /// Another set of versions serves.
     pub(crate) kinds_changed: Notify,
     pub(crate) bodies: Arc<BodyBudget>,
-    /// What uploads are refused for by the operator.
-    pub(crate) preflight: Arc<Policy>,
-    /// What they are refused for by projects on top of that.
-    pub(crate) compiled_rules: CompiledRules,
+    pub(crate) uploads: Arc<UploadRules>,
     /// Lets debuggers into instances.
     pub(crate) inspection: Option<Inspection>,
     /// One deployment at a time for each function name.

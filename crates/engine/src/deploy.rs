@@ -152,7 +152,7 @@ impl Engine {
     /// `FN_006` or `FN_011` when the bundle breaks a rule; `FN_028` for files that the operator or the project blocks.
     pub async fn plan(&self, project: ProjectId, subject: &PlanSubject, bundle: &Bundle) -> Result<Plan, Fault> {
         bundle.validate()?;
-        self.inspect_listing(project, bundle).await?;
+        self.core.uploads.check_listing(project, bundle).await?;
         self.core.leases.open(&subject.lease(project), self.core.clock.now());
         let missing = self.core.bundles.missing(bundle).await?;
         let sizes: BTreeMap<Digest, u64> = bundle.files.iter().map(|file| (file.digest, file.size)).collect();
@@ -239,9 +239,9 @@ impl Engine {
         }
         self.core.check_networks(project, &new.settings.egress.networks, "egress.networks")?;
         check_destinations(&self.core, project, (new.target.alias(), peers), &new.settings.background).await?;
-        self.inspect_listing(project, &new.bundle).await?;
+        self.core.uploads.check_listing(project, &new.bundle).await?;
         let digest = self.core.bundles.seal_uploaded(&new.bundle).await?;
-        self.inspect_files(project, &new.bundle, &new.allowed_secrets).await?;
+        self.core.uploads.check_files(project, &new.bundle, &new.allowed_secrets).await?;
         let runtime = self.core.launcher.resolve(&new.settings.runtime)?;
         // A version stays what it was checked as: `python` must not mean another one after an upgrade.
         new.settings.runtime = runtime.name.clone();

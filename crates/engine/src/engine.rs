@@ -28,11 +28,10 @@ use crate::catalog::Catalog;
 use crate::core::{Core, stopping};
 use crate::dependencies::{BuildQueue, Builds};
 use crate::dispatch::{self, Dispatch};
-use crate::gc::{GcPolicy, GcStats};
+use crate::gc::{GarbageCollector, GcDeps, GcPolicy};
 use crate::keys::Keys;
 use crate::onward::{CallbackPolicy, OnwardFigures, Outbox, send_callbacks};
 use crate::places::{Census, FunctionCensus, Limits};
-use crate::policy::CompiledRules;
 use crate::quotas::Quotas;
 use crate::reply::{Call, CallFailure};
 use crate::retention::Forgotten;
@@ -40,6 +39,7 @@ use crate::rollouts::keep_rollouts;
 use crate::stages::StageBook;
 use crate::topics::{Flow, TopicHall};
 use crate::triggers::{States, Triggers, hand_messages_over, keep_schedules};
+use crate::upload_rules::UploadRules;
 use crate::usher::{Usher, UsherDeps};
 
 /// How long killed instances may take to be gone.
@@ -115,6 +115,10 @@ pub struct EngineSettings {
 /// Decides and carries out. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
+    /// Collects files and records that nothing needs.
+    pub gc: Arc<GarbageCollector>,
+    /// The rules that uploads are checked against.
+    pub uploads: Arc<UploadRules>,
     pub(crate) core: Arc<Core>,
     project: ProjectId,
     pub(crate) retention_default: Retention,
@@ -192,11 +196,16 @@ impl Engine {
             tasks: tasks.clone(),
         };
         let bundles = Arc::new(BundleStore::new(Arc::clone(&ports.blobs), Arc::clone(&ports.layers)));
+        let uploads = Arc::new(UploadRules::new(
+            Arc::clone(&ports.registry),
+            Arc::clone(&ports.blobs),
+            Arc::clone(&ports.clock),
+            Arc::clone(&settings.preflight),
+        ));
         let core = Arc::new(Core {
             registry: ports.registry,
             history: ports.history,
             blobs: ports.blobs,
-            layers: ports.layers,
             vault: ports.vault,
             callbacks: ports.callbacks,
             outbound: ports.outbound,
@@ -219,10 +228,8 @@ impl Engine {
             recorder,
             history_reader,
             forgotten: Forgotten::default(),
-            gc_stats: GcStats::default(),
             bundles,
             leases,
-            gc_policy: settings.collect,
             dispatch,
             onward: OnwardFigures::default(),
             outbox,
@@ -233,20 +240,35 @@ impl Engine {
             kinds_changed: Notify::new(),
             bodies: Arc::default(),
             deploying: KeyedLock::default(),
-            preflight: Arc::clone(&settings.preflight),
-            compiled_rules: CompiledRules::default(),
+            uploads: Arc::clone(&uploads),
             inspection: settings.inspection.clone(),
         });
+        let gc = GarbageCollector::new(
+            GcDeps {
+                registry: Arc::clone(&core.registry),
+                letters: Arc::clone(&core.dispatch.letters),
+                blobs: Arc::clone(&core.blobs),
+                layers: ports.layers,
+                clock: Arc::clone(&core.clock),
+                bundles: Arc::clone(&core.bundles),
+                leases: Arc::clone(&core.leases),
+                catalog: Arc::clone(&core.catalog),
+                usher: Arc::clone(&core.usher),
+                stop: core.stop.clone(),
+            },
+            settings.collect,
+        );
+        let gc = Arc::new(gc);
         let mut background =
             vec![tokio::spawn(Arc::clone(&core).tend(settings.clone())), tokio::spawn(Arc::clone(&core).foretell())];
         background.extend(dispatch::start(&core, feeds));
         core.tasks.spawn(Arc::clone(&core).forget(settings.retention));
-        core.tasks.spawn(Arc::clone(&core).run_gc());
+        core.tasks.spawn(Arc::clone(&gc).run_periodically());
         core.tasks.spawn(send_callbacks(Arc::clone(&core), settings.callbacks));
         let retention_default = settings.retention;
         let versions_kept = settings.versions_kept;
         let background = Arc::new(Mutex::new(background));
-        let engine = Self { core, project, retention_default, versions_kept, background };
+        let engine = Self { gc, uploads, core, project, retention_default, versions_kept, background };
         engine.core.tasks.spawn(keep_schedules(engine.clone(), settings.look_every));
         engine.core.tasks.spawn(hand_messages_over(engine.clone()));
         engine.core.tasks.spawn(keep_rollouts(engine.clone(), settings.look_every));

@@ -13,10 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use faas_artifacts::{BundleStore, UploadLeases};
+use faas_ports::{Blobs, Clock, DeadLetters, Layers, Registry};
 use faas_types::{Code, Fault, Timestamp};
+use tokio_util::sync::CancellationToken;
 
-use crate::core::Core;
-use crate::engine::Engine;
+use crate::catalog::Catalog;
+use crate::core::stopping;
+use crate::usher::Usher;
 
 /// The first look comes no later than this after a start.
 const FIRST: Duration = Duration::from_secs(15 * 60);
@@ -69,8 +73,31 @@ pub struct GcStats {
     pub records: AtomicU64,
     /// Bytes that were freed.
     pub bytes: AtomicU64,
-    /// One at a time.
-    turn: tokio::sync::Mutex<()>,
+}
+
+/// Ports and services that a garbage collector needs.
+pub(crate) struct GcDeps {
+    pub(crate) registry: Arc<dyn Registry>,
+    /// Has the inputs of runs.
+    pub(crate) letters: Arc<dyn DeadLetters>,
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) layers: Arc<dyn Layers>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) bundles: Arc<BundleStore>,
+    pub(crate) leases: Arc<UploadLeases>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) usher: Arc<Usher>,
+    /// Ends the background task, and a collection under way.
+    pub(crate) stop: CancellationToken,
+}
+
+/// Collects garbage, in the background and on request.
+pub struct GarbageCollector {
+    deps: GcDeps,
+    policy: GcPolicy,
+    stats: GcStats,
+    /// One collection at a time.
+    running: tokio::sync::Mutex<()>,
 }
 
 /// One collection.
@@ -106,19 +133,23 @@ impl GcStats {
     }
 }
 
-// === impl Engine ===
+// === impl GarbageCollector ===
 
-impl Engine {
-    /// Garbage collection since the server started.
-    #[must_use]
-    pub fn gc_stats(&self) -> &GcStats {
-        &self.core.gc_stats
+impl GarbageCollector {
+    pub(crate) fn new(deps: GcDeps, policy: GcPolicy) -> Self {
+        Self { deps, policy, stats: GcStats::default(), running: tokio::sync::Mutex::default() }
     }
 
-    /// How garbage is collected.
+    /// What was collected since the server started.
     #[must_use]
-    pub fn gc_policy(&self) -> GcPolicy {
-        self.core.gc_policy
+    pub fn stats(&self) -> &GcStats {
+        &self.stats
+    }
+
+    /// How often garbage is collected, and what is spared.
+    #[must_use]
+    pub fn policy(&self) -> GcPolicy {
+        self.policy
     }
 
     /// Collects what nothing needs, of all projects; with `dry` only tells what would go. With `now` the grace is not waited
@@ -128,52 +159,48 @@ impl Engine {
     /// `FN_014` while another collection is under way; when something that is needed cannot be read, for nothing may be
     /// removed then.
     pub async fn collect(&self, dry: bool, now: bool) -> Result<GcReport, Fault> {
-        self.core.collect(dry, now, true).await
+        self.run(dry, now, true).await
     }
-}
 
-// === impl Core ===
-
-impl Core {
     /// Collects again and again until the engine stops.
-    pub(crate) async fn run_gc(self: Arc<Self>) {
-        let GcPolicy { every, .. } = self.gc_policy;
+    pub(crate) async fn run_periodically(self: Arc<Self>) {
+        let every = self.policy.every;
         if every.is_zero() {
             return;
         }
         let mut pause = every.min(FIRST);
         loop {
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.deps.stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
             pause = every;
-            match self.collect(false, false, false).await {
+            match self.run(false, false, false).await {
                 Ok(_) => {}
-                Err(fault) if fault.code == Code::Conflict || self.stop.is_cancelled() => {}
+                Err(fault) if fault.code == Code::Conflict || self.deps.stop.is_cancelled() => {}
                 Err(fault) => tracing::warn!(%fault, "what nothing needs is not collected"),
             }
         }
     }
 
-    async fn collect(&self, dry: bool, now: bool, prompt: bool) -> Result<GcReport, Fault> {
-        let Ok(_turn) = self.gc_stats.turn.try_lock() else {
+    async fn run(&self, dry: bool, now: bool, prompt: bool) -> Result<GcReport, Fault> {
+        let Ok(_running) = self.running.try_lock() else {
             let fault = Fault::new(Code::Conflict, "a collection is under way");
             return Err(fault.with_hint("wait for it, then ask again").with_retry_after(5));
         };
         let began = Instant::now();
-        let grace = u64::try_from(self.gc_policy.grace.as_millis()).unwrap_or(u64::MAX);
+        let grace = u64::try_from(self.policy.grace.as_millis()).unwrap_or(u64::MAX);
         // Taken before anything is marked: what comes to be needed from now on is renewed from now on.
-        let moment = self.clock.now();
+        let moment = self.deps.clock.now();
         let graced = Timestamp::from_millis(moment.as_millis().saturating_sub(grace));
-        let before = if now { self.leases.since(moment).max(graced) } else { graced };
+        let before = if now { self.deps.leases.since(moment).max(graced) } else { graced };
         let found = self.sweep_round(Round { before, dry, prompt, now }).await;
         if found.is_err() {
-            self.gc_stats.failed.fetch_add(1, Ordering::Relaxed);
+            self.stats.failed.fetch_add(1, Ordering::Relaxed);
         }
         let found = found?;
         if !dry {
-            self.gc_stats.add(&found);
+            self.stats.add(&found);
             let GcReport { blobs, layers, records, .. } = found;
             let (bytes, seconds) = (found.blob_bytes + found.layer_bytes, began.elapsed().as_secs_f32());
             tracing::info!(blobs, layers, records, bytes, seconds, "collected what nothing needs");
@@ -193,15 +220,15 @@ impl Core {
     /// # Errors
     /// When the engine stops.
     async fn pause_after(&self, begun: Instant, round: Round) -> Result<(), Fault> {
-        if self.stop.is_cancelled() {
-            return Err(crate::core::stopping());
+        if self.deps.stop.is_cancelled() {
+            return Err(stopping());
         }
         if round.prompt {
             tokio::task::yield_now().await;
             return Ok(());
         }
         tokio::select! {
-            () = self.stop.cancelled() => Err(crate::core::stopping()),
+            () = self.deps.stop.cancelled() => Err(stopping()),
             () = tokio::time::sleep((begun.elapsed() * PAUSE_SHARE).min(PAUSE_MAX)) => Ok(()),
         }
     }

@@ -33,9 +33,7 @@ mod pause;
 mod place;
 mod places;
 mod placing;
-mod policy;
 mod pool;
-mod preflight;
 mod progress;
 mod promise;
 mod publication;
@@ -54,6 +52,8 @@ mod stages;
 mod ticket;
 mod topics;
 mod triggers;
+mod upload_check;
+mod upload_rules;
 mod usher;
 mod vars;
 mod version_cache;
@@ -76,7 +76,7 @@ pub use deploy::{Deployed, NewDeployment, Plan, PlanSubject};
 pub use deployment_group::{DeployedGroup, Unmoved};
 pub use dispatch::input::RunInput;
 pub use engine::{Engine, EngineSettings, Ports};
-pub use gc::{GcPolicy, GcReport, GcStats};
+pub use gc::{GarbageCollector, GcPolicy, GcReport, GcStats};
 pub use idempotency::{KeyHolder, Once};
 pub use keys::{Caller, KeyRecord, Keys, MintedKey};
 pub use layers::{KnownLayer, KnownLayerName, KnownLayerVersion, NewLayer};
@@ -94,3 +94,4 @@ pub use triggers::{
     Fired, HookAnswer, HookReply, HookRequest, NewSecret, PublishedEvent, SealedSecret, TriggerEntry, TriggerOrigin,
     TriggerRecord, TriggerState, Triggers, WebhookDoor,
 };
+pub use upload_rules::UploadRules;

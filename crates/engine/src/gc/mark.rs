@@ -7,9 +7,8 @@ use faas_artifacts::StackSpec;
 use faas_ports::{Collection, Entry};
 use faas_types::{Digest, Fault, FunctionId, LayerRecord, LayerVersionRecord, ProjectId, RunId, VersionRecord};
 
-use super::Round;
+use super::{GarbageCollector, Round};
 use crate::catalog::decode;
-use crate::core::Core;
 use crate::dispatch::input::RunInput;
 
 /// Records that are read at once.
@@ -68,16 +67,16 @@ fn half(digest: &Digest) -> u128 {
     first.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
-// === impl Core ===
+// === impl GarbageCollector ===
 
-impl Core {
+impl GarbageCollector {
     /// Marks what versions, layers and inputs need.
     ///
     /// # Errors
     /// When any of it cannot be read: what is not known to be unneeded stays.
     pub(super) async fn needed(&self, round: Round) -> Result<Needed, Fault> {
         let mut needed = Needed::default();
-        needed.projects.extend(self.catalog.all().iter().map(|entry| entry.record.project));
+        needed.projects.extend(self.deps.catalog.all().iter().map(|entry| entry.record.project));
         self.each_record(round, Collection::Versions, |entry| {
             needed.projects.insert(entry.key.project);
             needed.add_version(&decode(&entry.key, &entry.value)?);
@@ -112,7 +111,7 @@ impl Core {
         let mut after = None;
         loop {
             let begun = Instant::now();
-            let page = self.registry.scan(collection, after.as_ref(), PAGE).await?;
+            let page = self.deps.registry.scan(collection, after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.key.clone());
             page.iter().try_for_each(&mut take)?;
@@ -124,7 +123,7 @@ impl Core {
         let mut after: Option<(ProjectId, RunId)> = None;
         loop {
             let begun = Instant::now();
-            let page = self.dispatch.letters.inputs(after, INPUTS).await?;
+            let page = self.deps.letters.inputs(after, INPUTS).await?;
             let Some((project, run, _)) = page.last() else { return Ok(()) };
             after = Some((*project, *run));
             for (_, _, input) in &page {
@@ -139,7 +138,7 @@ impl Core {
     async fn mark_files(&self, round: Round, needed: &mut Needed) -> Result<(), Fault> {
         for digest in std::mem::take(&mut needed.lists) {
             let begun = Instant::now();
-            let bundle = self.bundles.listing(&digest).await.map_err(|fault| {
+            let bundle = self.deps.bundles.listing(&digest).await.map_err(|fault| {
                 let message = format!("the list of files {digest} is needed and cannot be read: {}", fault.message);
                 Fault { message, ..fault }
             })?;

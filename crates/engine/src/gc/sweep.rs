@@ -6,8 +6,7 @@ use faas_ports::{Collection, Expect, StoredBlob, Write};
 use faas_types::{Fault, ProjectId};
 
 use super::mark::Needed;
-use super::{GcReport, Round};
-use crate::core::Core;
+use super::{GarbageCollector, GcReport, Round};
 
 /// Blobs that go in one step.
 const STEP: u64 = 64;
@@ -16,20 +15,20 @@ const GROUPS_KEPT: usize = 500;
 /// Records that are read at once, and that go at once.
 const PAGE: u32 = 500;
 
-// === impl Core ===
+// === impl GarbageCollector ===
 
-impl Core {
+impl GarbageCollector {
     pub(super) async fn sweep(&self, round: Round, needed: &Needed) -> Result<GcReport, Fault> {
         let mut found = GcReport::default();
         // An instance of a version that is gone stands on a tree that nothing needs; the grace outlasts any such instance.
         let holds_trees = round.now && self.has_orphans(needed);
         for first in 0..=u8::MAX {
             let mut begun = Instant::now();
-            for (at, blob) in (1..).zip(self.blobs.shelf(first).await?) {
+            for (at, blob) in (1..).zip(self.deps.blobs.shelf(first).await?) {
                 if needed.has(&blob.digest) {
                     found.needed += 1;
                 } else if blob.renewed_at >= round.before
-                    || (round.now && self.leases.spares(blob.renewed_at, round.before))
+                    || (round.now && self.deps.leases.spares(blob.renewed_at, round.before))
                 {
                     found.young += 1;
                 } else {
@@ -54,24 +53,25 @@ impl Core {
         found: &mut GcReport,
     ) -> Result<(), Fault> {
         let StoredBlob { digest, size, .. } = blob;
-        let is_laid_out = self.layers.find(digest).is_some();
+        let is_laid_out = self.deps.layers.find(digest).is_some();
         if is_laid_out && holds_trees {
             found.young += 1;
             return Ok(());
         }
         // What mount points are made from is no list of files, and takes no room worth counting.
-        let tree = if is_laid_out { self.bundles.listing(digest).await.map_or(0, |bundle| bundle.size()) } else { 0 };
+        let tree =
+            if is_laid_out { self.deps.bundles.listing(digest).await.map_or(0, |bundle| bundle.size()) } else { 0 };
         if !round.dry {
-            let _lock = if is_laid_out { Some(self.bundles.lock(digest).await) } else { None };
+            let _lock = if is_laid_out { Some(self.deps.bundles.lock(digest).await) } else { None };
             if is_laid_out {
-                if !self.blobs.is_older(digest, round.before).await? {
+                if !self.deps.blobs.is_older(digest, round.before).await? {
                     found.young += 1;
                     return Ok(());
                 }
                 // Before the list: what a kill leaves is laid out no more, or found again.
-                self.layers.remove(digest).await?;
+                self.deps.layers.remove(digest).await?;
             }
-            if !self.blobs.collect(digest, round.before).await? {
+            if !self.deps.blobs.collect(digest, round.before).await? {
                 found.young += 1;
                 return Ok(());
             }
@@ -85,11 +85,11 @@ impl Core {
 
     /// Whether an instance of a version that is gone still runs or is just ending.
     fn has_orphans(&self, needed: &Needed) -> bool {
-        let in_use = self.usher.functions().into_iter().flat_map(|function| {
-            let versions = self.usher.versions_in_use(function);
+        let in_use = self.deps.usher.functions().into_iter().flat_map(|function| {
+            let versions = self.deps.usher.versions_in_use(function);
             versions.into_iter().map(move |number| (function, number))
         });
-        self.usher.census().leaving > 0 || in_use.into_iter().any(|version| !needed.has_version(version))
+        self.deps.usher.census().leaving > 0 || in_use.into_iter().any(|version| !needed.has_version(version))
     }
 
     /// Drops the oldest records of deployment groups, beyond those that are kept.
@@ -104,7 +104,8 @@ impl Core {
             loop {
                 let begun = Instant::now();
                 let after_name = after.as_deref();
-                let page = self.registry.list(project, Collection::Deployments, "groups/", after_name, PAGE).await?;
+                let page =
+                    self.deps.registry.list(project, Collection::Deployments, "groups/", after_name, PAGE).await?;
                 let Some(last) = page.last() else { break };
                 after = Some(last.key.name.clone());
                 keys.extend(page.into_iter().map(|entry| entry.key));
@@ -116,7 +117,7 @@ impl Core {
             for batch in keys[..old].chunks(PAGE as usize).filter(|_| !round.dry) {
                 let begun = Instant::now();
                 let delete = |key: &faas_ports::Key| Write::Delete { key: key.clone(), expect: Expect::Any };
-                self.registry.commit(batch.iter().map(delete).collect()).await?;
+                self.deps.registry.commit(batch.iter().map(delete).collect()).await?;
                 self.pause_after(begun, round).await?;
             }
         }

@@ -71,9 +71,9 @@ impl Engine {
         let lease = PlanSubject::Layer(new.name.clone()).lease(project);
         self.core.leases.open(&lease, self.core.clock.now());
         self.check_room(project, &new.name).await?;
-        self.inspect_listing(project, &new.bundle).await?;
+        self.core.uploads.check_listing(project, &new.bundle).await?;
         let uploaded = self.core.bundles.seal_uploaded(&new.bundle).await?;
-        self.inspect_files(project, &new.bundle, &new.allowed_secrets).await?;
+        self.core.uploads.check_files(project, &new.bundle, &new.allowed_secrets).await?;
         let content = if new.install {
             self.install(project, &new).await?
         } else {

@@ -140,10 +140,10 @@ impl Attic {
     }
 
     async fn collect(&mut self) -> GcReport {
-        let dry = self.house.engine.collect(true, false).await.expect("a dry run");
+        let dry = self.house.engine.gc.collect(true, false).await.expect("a dry run");
         let held = self.blobs.count() as u64;
         assert_eq!(dry.needed + dry.young + dry.blobs, held, "a dry run removes nothing and passes over nothing");
-        let found = self.house.engine.collect(false, false).await.expect("a collection");
+        let found = self.house.engine.gc.collect(false, false).await.expect("a collection");
         // Spent versions are dropped in the background meanwhile.
         assert!(found.blobs >= dry.blobs, "a dry run tells what will go: {dry:?}, {found:?}");
         assert_eq!(self.blobs.count() as u64, held - found.blobs);
@@ -228,23 +228,23 @@ async fn without_the_grace_all_goes_but_what_is_relied_on() {
     }
     attic.clock.advance(second);
     let held = attic.blobs.count();
-    assert_eq!(engine.collect(false, true).await.expect("a collection").blobs, 0, "they are about to be deployed");
+    assert_eq!(engine.gc.collect(false, true).await.expect("a collection").blobs, 0, "they are about to be deployed");
     let settings = FunctionSettings::new(parse("python3.12"), parse("main:handler"));
     let deployed =
         engine.deploy(project, NewDeployment::new(parse("f0"), settings, bundle)).await.expect("a deployment");
     attic.clock.advance(second);
-    let found = engine.collect(false, true).await.expect("a collection");
+    let found = engine.gc.collect(false, true).await.expect("a collection");
     assert!(found.needed >= held as u64 && found.young == 0, "{found:?}");
     engine.delete(&deployed.entry).await.expect("deleted");
     attic.clock.advance(second);
-    assert_eq!(engine.collect(false, false).await.expect("a collection").blobs, 0, "the grace holds otherwise");
-    let dry = engine.collect(true, true).await.expect("a dry run");
+    assert_eq!(engine.gc.collect(false, false).await.expect("a collection").blobs, 0, "the grace holds otherwise");
+    let dry = engine.gc.collect(true, true).await.expect("a dry run");
     // A layer of packages stays until it is removed itself.
     assert!(dry.blobs >= held as u64 && attic.blobs.count() as u64 == dry.blobs + dry.needed, "{dry:?}");
     for layer in engine.layers(project).await.expect("the layers") {
         engine.remove_layer(project, layer.record.id).await.expect("nothing stands on it");
     }
-    engine.collect(false, true).await.expect("a collection");
+    engine.gc.collect(false, true).await.expect("a collection");
     assert_eq!(attic.blobs.count(), 0);
 }
 
@@ -280,7 +280,7 @@ async fn what_cannot_be_read_stops_a_collection() {
     let version: VersionRecord = serde_json::from_slice(&versions[0].value).unwrap();
     attic.blobs.delete(&version.bundle).await.unwrap();
     attic.clock.advance(GRACE + HOUR);
-    let (held, fault) = (attic.blobs.count(), attic.house.engine.collect(false, false).await.unwrap_err());
+    let (held, fault) = (attic.blobs.count(), attic.house.engine.gc.collect(false, false).await.unwrap_err());
     assert!(fault.message.contains(&version.bundle.to_string()), "{fault}");
     assert_eq!(attic.blobs.count(), held, "what is not known to be unneeded stays");
 }

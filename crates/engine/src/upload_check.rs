@@ -1,14 +1,14 @@
-//! What a deployment is refused for before anything of it runs. The command line asks the same beforehand, but not every
-//! upload comes from there.
+//! Checks of uploads before anything of them runs. The command line does the same checks beforehand, but not every upload
+//! comes from it.
 
 use std::sync::Arc;
 
+use faas_ports::Blobs;
 use faas_preflight::{AllowedSecret, Finding, Policies, Preflight, refusal};
 use faas_types::{Bundle, BundleFile, Fault, ProjectId};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::core::Core;
-use crate::engine::Engine;
+use crate::upload_rules::UploadRules;
 
 /// Files that are read at once.
 const AT_ONCE: usize = 8;
@@ -27,12 +27,12 @@ impl Rules {
     }
 }
 
-// === impl Engine ===
+// === impl UploadRules ===
 
-impl Engine {
+impl UploadRules {
     /// Looks at the names of files alone, so that what is refused need not be uploaded.
-    pub(crate) async fn inspect_listing(&self, project: ProjectId, bundle: &Bundle) -> Result<(), Fault> {
-        let policies = self.core.policies(project).await?;
+    pub(crate) async fn check_listing(&self, project: ProjectId, bundle: &Bundle) -> Result<(), Fault> {
+        let policies = self.policies(project).await?;
         let preflight = Preflight { policies: &policies, allowed: &[] };
         match refusal(&preflight.listing(bundle.files.iter().map(|file| file.path.as_str()))) {
             Some(fault) => Err(fault),
@@ -41,17 +41,17 @@ impl Engine {
     }
 
     /// Searches the stored files of an upload, within the bounds of a [`Preflight`].
-    pub(crate) async fn inspect_files(
+    pub(crate) async fn check_files(
         &self,
         project: ProjectId,
         bundle: &Bundle,
         allowed: &[AllowedSecret],
     ) -> Result<(), Fault> {
-        let rules = Arc::new(Rules { policies: self.core.policies(project).await?, allowed: allowed.to_vec() });
+        let rules = Arc::new(Rules { policies: self.policies(project).await?, allowed: allowed.to_vec() });
         let listing: Vec<(&str, u64)> = bundle.files.iter().map(|file| (file.path.as_str(), file.size)).collect();
         let files: Vec<BundleFile> =
             rules.preflight().searched(&listing).into_iter().map(|at| bundle.files[at].clone()).collect();
-        let searches = files.into_iter().map(|file| inspect_file(Arc::clone(&self.core), file, Arc::clone(&rules)));
+        let searches = files.into_iter().map(|file| check_file(Arc::clone(&self.blobs), file, Arc::clone(&rules)));
         let found: Vec<Vec<Finding>> = stream::iter(searches).buffered(AT_ONCE).try_collect().await?;
         match refusal(&found.concat()) {
             Some(fault) => Err(fault),
@@ -60,8 +60,8 @@ impl Engine {
     }
 }
 
-async fn inspect_file(core: Arc<Core>, file: BundleFile, rules: Arc<Rules>) -> Result<Vec<Finding>, Fault> {
-    let bytes = core.blobs.get(&file.digest).await?;
+async fn check_file(blobs: Arc<dyn Blobs>, file: BundleFile, rules: Arc<Rules>) -> Result<Vec<Finding>, Fault> {
+    let bytes = blobs.get(&file.digest).await?;
     let searched = tokio::task::spawn_blocking(move || rules.preflight().file(&file.path, &bytes));
     searched.await.map_err(|error| Fault::internal(format!("a search broke off: {error}")))
 }
