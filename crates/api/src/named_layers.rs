@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_config::Language;
 use faas_engine::{KnownLayerName, KnownLayerVersion, NewLayer, PlanSubject};
+use faas_languages::Language;
 use faas_preflight::AllowedSecret;
 use faas_proto::rest::{
     AuthorView, DeployPlan, DeployPlanRequest, LayerVersionList, LayerVersionView, NamedLayerList, NamedLayerView,
@@ -177,8 +177,7 @@ fn layer_ref(name: &str, version: &str) -> Result<LayerRef, Fault> {
 fn runtime(text: &str) -> Result<RuntimeName, Fault> {
     let name: RuntimeName = text.parse().map_err(|error| invalid(format!("runtimes: {error}")))?;
     Language::canonical(&name).ok_or_else(|| {
-        let names = Language::all().iter().map(|language| language.name.as_str()).collect::<Vec<_>>().join(" and ");
-        invalid(format!("runtimes: `{name}` is not available in this release; it runs {names}"))
+        invalid(format!("runtimes: `{name}` is not available in this release; it runs {}", Language::names()))
     })
 }
 

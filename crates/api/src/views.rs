@@ -249,7 +249,7 @@ fn error_view(run: &mut RunRecord) -> Option<RunErrorView> {
     let code = run.code?;
     let own = run.error.take();
     let message = run.message.take().unwrap_or_else(|| code.title().to_owned());
-    let Diagnosis { class, summary, advice } = faas_types::diagnose(code, &message, own.as_ref());
+    let Diagnosis { class, summary, advice } = faas_languages::diagnose(code, &message, own.as_ref());
     let own = own.unwrap_or_default();
     Some(RunErrorView {
         code: code.to_string(),

@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use faas_languages::{Language, LinkedPackages};
 use faas_ports::LayerStack;
 use faas_types::{Bundle, Digest, Fault};
 
@@ -17,12 +18,6 @@ use crate::stack_spec::StackSpec;
 
 /// Where layers appear inside.
 const LAYERS: &str = "/opt/layers";
-/// Where installed packages appear beside them, where links take their usual place.
-const INSTALLED: &str = ".packages/node_modules";
-/// Directories of a layer that hold packages of Node.
-const NODE_PLACES: [&str; 2] = ["node_modules/", "nodejs/node_modules/"];
-/// Files that make a layer's root a package of Node.
-const NODE_ROOTS: [&str; 4] = ["package.json", "index.js", "index.mjs", "index.cjs"];
 
 /// A layer with its files.
 struct LayerSource<'b> {
@@ -53,14 +48,21 @@ impl BundleStore {
 
     async fn seal_stack(&self, digest: Digest, spec: StackSpec<'_>) -> Result<PathBuf, Fault> {
         let names: Vec<String> = spec.names().map(|(name, _)| name.to_string()).collect();
-        let links = match spec.settings.runtime.language() {
-            "node" => self.node_links(spec).await?,
-            _ => BTreeMap::new(),
+        let language = Language::named(spec.settings.runtime.language());
+        let linked = language.and_then(|language| language.layers.as_ref());
+        let links = match linked {
+            Some(linked) => self.package_links(linked, spec).await?,
+            None => BTreeMap::new(),
         };
-        Ok(self.layers.seal(&digest, Box::new(move |draft| build(draft, &names, &links))).await?)
+        let installed = linked.map(|linked| linked.installed.as_str());
+        Ok(self.layers.seal(&digest, Box::new(move |draft| build(draft, &names, installed, &links))).await?)
     }
 
-    async fn node_links(&self, spec: StackSpec<'_>) -> Result<BTreeMap<String, String>, Fault> {
+    async fn package_links(
+        &self,
+        linked: &LinkedPackages,
+        spec: StackSpec<'_>,
+    ) -> Result<BTreeMap<String, String>, Fault> {
         let mut bundles = Vec::with_capacity(spec.digests.len());
         for (name, digest) in spec.names() {
             bundles.push((name.to_string(), self.listing(digest).await?));
@@ -70,28 +72,29 @@ impl BundleStore {
             None => None,
         };
         let layers = bundles.iter().map(|(name, bundle)| LayerSource { place: name.clone(), bundle });
-        Ok(node_links(installed.as_ref(), layers))
+        Ok(package_links(linked, installed.as_ref(), layers))
     }
 }
 
 /// Packages by name, with the paths that they appear at.
-fn node_links<'b>(
+fn package_links<'b>(
+    linked: &LinkedPackages,
     installed: Option<&Bundle>,
     layers: impl Iterator<Item = LayerSource<'b>>,
 ) -> BTreeMap<String, String> {
     let mut links = BTreeMap::new();
     for file in installed.iter().flat_map(|bundle| &bundle.files) {
         if let Some(package) = package(&file.path) {
-            links.entry(package.to_owned()).or_insert_with(|| format!("{LAYERS}/{INSTALLED}/{package}"));
+            links.entry(package.to_owned()).or_insert_with(|| format!("{LAYERS}/{}/{package}", linked.installed));
         }
     }
     for LayerSource { place, bundle } in layers {
         for file in &bundle.files {
-            if NODE_ROOTS.contains(&&*file.path) {
+            if linked.roots.contains(&file.path) {
                 links.entry(place.clone()).or_insert_with(|| format!("{LAYERS}/{place}"));
             }
-            for below in NODE_PLACES {
-                if let Some(package) = file.path.strip_prefix(below).and_then(package) {
+            for below in &linked.places {
+                if let Some(package) = file.path.strip_prefix(below.as_str()).and_then(package) {
                     links.entry(package.to_owned()).or_insert_with(|| format!("{LAYERS}/{place}/{below}{package}"));
                 }
             }
@@ -110,9 +113,9 @@ fn package(path: &str) -> Option<&str> {
     }
 }
 
-fn build(draft: &Path, names: &[String], links: &BTreeMap<String, String>) -> io::Result<()> {
+fn build(draft: &Path, names: &[String], installed: Option<&str>, links: &BTreeMap<String, String>) -> io::Result<()> {
     let (mounts, packages) = (draft.join("names"), draft.join("packages"));
-    fs::create_dir_all(mounts.join(INSTALLED))?;
+    fs::create_dir_all(mounts.join(installed.unwrap_or_default()))?;
     fs::create_dir(&packages)?;
     names.iter().try_for_each(|name| fs::create_dir(mounts.join(name)))?;
     for (package, target) in links {
@@ -146,9 +149,10 @@ mod tests {
             bundle(&["node_modules/lodash/index.js", "node_modules/ms/index.js", "node_modules/@a/c/x.js", "data.txt"]),
             bundle(&["nodejs/node_modules/ms/index.js", "nodejs/node_modules/qs/index.js", "index.mjs"]),
         );
+        let linked = Language::named("node").and_then(|language| language.layers.as_ref()).expect("links packages");
         let layers = [("one", &first), ("two", &second)];
         let layers = layers.into_iter().map(|(name, bundle)| LayerSource { place: name.into(), bundle });
-        let found = node_links(Some(&installed), layers);
+        let found = package_links(linked, Some(&installed), layers);
         let found: Vec<(&str, &str)> = found.iter().map(|(name, to)| (name.as_str(), to.as_str())).collect();
         assert_eq!(
             found,

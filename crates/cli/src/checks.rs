@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_client::LocalFile;
-use faas_config::{EntryKind, Language, SourceDir, closest, is_git_ignored};
+use faas_config::{EntryKind, SourceDir, closest, is_git_ignored};
+use faas_languages::Language;
 use faas_preflight::{AllowedSecret, Finding, InvalidPolicy, Policies, Policy, Preflight, Severity};
 use faas_types::{Code, Entrypoint};
 

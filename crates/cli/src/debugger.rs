@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use faas_config::Language;
+use faas_languages::Language;
 use faas_types::Code;
 
 use crate::deps;

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use faas_client::{LocalFile, ManifestBody};
-use faas_config::{Language, LoadManifestError, MANIFEST_FILES, Manifest, SourceDir, is_link_error};
+use faas_config::{LoadManifestError, MANIFEST_FILES, Manifest, SourceDir, is_link_error};
+use faas_languages::Language;
 use faas_preflight::{Finding, Policies};
 use faas_types::{Code, Entrypoint, FunctionName, Origin};
 
@@ -146,7 +147,7 @@ fn without_manifest(dir: &Path) -> Failure {
     let Ok(source) = SourceDir::open(dir) else { return failure };
     let starts = Language::all()
         .iter()
-        .flat_map(|language| language.suffixes().map(|suffix| format!("{}{suffix}", language.entrypoint.file())));
+        .flat_map(|language| language.suffixes.iter().map(|suffix| format!("{}{suffix}", language.entrypoint.file())));
     match starts.into_iter().find(|file| source.has(file)) {
         Some(file) => failure.with_hint(format!(
             "{file} is here: say what the function is called, with `faas deploy {} --name NAME` or `name` in a faas.toml",
@@ -182,7 +183,8 @@ fn guessed(files: &[LocalFile], wishes: &Wishes) -> anyhow::Result<Manifest> {
     let has = |language: &Language, entrypoint: &Entrypoint| {
         language.files.iter().any(|ending| {
             let path = format!("{}{ending}", entrypoint.file().replace('.', "/"));
-            files.iter().any(|file| file.entry.path == path)
+            // Where languages share an ending, it is of the one that claims it.
+            Language::of_file(&path) == Some(language) && files.iter().any(|file| file.entry.path == path)
         })
     };
     let wanted = |language: &Language| wishes.entrypoint.clone().unwrap_or_else(|| language.entrypoint.clone());
@@ -218,7 +220,7 @@ fn file(path: &Path, wishes: &Wishes) -> anyhow::Result<(Manifest, Vec<LocalFile
         };
         return Err(Failure::usage(message).with_hint(hint).into());
     };
-    let stem = language.suffixes().find_map(|suffix| file_name.strip_suffix(suffix)).unwrap_or(file_name);
+    let stem = language.suffixes.iter().find_map(|suffix| file_name.strip_suffix(suffix.as_str())).unwrap_or(file_name);
     let entrypoint = match &wishes.entrypoint {
         Some(entrypoint) => entrypoint.clone(),
         None => format!("{stem}:handler").parse().map_err(|error| {
@@ -250,7 +252,7 @@ fn came_from_files(manifest: &mut Manifest, wishes: &Wishes, file: &str) {
 
 /// The endings of files that are functions by themselves, for people.
 fn suffixes() -> String {
-    Language::all().iter().flat_map(Language::suffixes).collect::<Vec<_>>().join(", ")
+    Language::all().iter().flat_map(|language| &language.suffixes).map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// What the system says, without its number.

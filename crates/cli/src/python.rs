@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use faas_client::LocalFile;
-use faas_config::Language;
+use faas_languages::Language;
 use faas_types::{FunctionError, RuntimeName};
 use serde::Deserialize;
 

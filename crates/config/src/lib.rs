@@ -3,20 +3,17 @@
 //! - [`Manifest`]: what a function says of itself, in `faas.toml`, `platform.yaml`, `function.config.*` or JSON.
 //! - [`ServerConfig`]: what a server runs with, from defaults, a file, the environment and flags.
 //! - [`IgnoreRules`]: which files of a directory become a bundle.
-//! - [`Language`]: what the descriptions of the runtimes say to manifests.
 //! - [`SourceDir`]: opens the files of somebody's source, never through a link.
 //! - [`error_page`]: the page of an error code.
 
 mod bundle;
 mod error_page;
-mod languages;
 mod manifest;
 mod server;
 mod source_dir;
 
 pub use bundle::{DEFAULT_IGNORES, IGNORE_FILE, IgnoreRules, InvalidPattern, is_git_ignored};
 pub use error_page::error_page;
-pub use languages::{DebuggerKind, Language};
 pub use manifest::{
     LoadManifestError, MANIFEST_FILES, Manifest, ManifestErrors, ManifestProblem, Position, Row, check_var, closest,
     manifest_schema, place_of_var,

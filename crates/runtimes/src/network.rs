@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use faas_languages::looks_like_network;
 use faas_ports::{
     ClosedConnection, InstanceSpec, LogEntry, NetworkDenial, NetworkDevice, NetworkEvent, NetworkLease, NetworkOwner,
     Networks, PortResult,
 };
-use faas_types::{FunctionError, LogLevel, LogStream, Timestamp, looks_like_network};
+use faas_types::{FunctionError, LogLevel, LogStream, Timestamp};
 use tokio::sync::mpsc;
 
 /// Events that may wait for the log; further ones are counted by the network.

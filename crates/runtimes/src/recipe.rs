@@ -1,21 +1,19 @@
-//! The description of a runtime: `shims/<language>/runtime.toml` and the files beside it, embedded in the binary.
+//! How a runtime is found, sealed, started and built for: sections of `shims/<language>/runtime.toml` and the files beside it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use faas_languages::{Folder, FolderFile, LinkedPackages};
 use faas_types::Digest;
-use rust_embed::RustEmbed;
 use serde::{Deserialize, Serialize};
-
-/// Everything below `shims/`.
-#[derive(RustEmbed)]
-#[folder = "../../shims"]
-struct Shims;
 
 /// One runtime's description.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Recipe {
+    /// The folder that it was read from.
+    #[serde(skip)]
+    folder: Option<Folder>,
     /// The language, as runtime names begin.
     pub(crate) language: String,
     /// Part of the digest of every layer that is sealed from this recipe.
@@ -38,10 +36,14 @@ pub(crate) struct Recipe {
     /// How packages are installed for it, and where they appear.
     pub(crate) build: Option<Build>,
     /// How packages in named layers are found, where the shim does not look for them itself.
-    pub(crate) layers: Option<LayeredPackages>,
-    /// What manifests may say; read by `faas-config`.
+    pub(crate) layers: Option<LinkedPackages>,
+    /// Read by `faas-languages`.
     #[serde(rename = "manifest")]
-    pub(crate) _manifest: toml::Table,
+    _manifest: toml::Table,
+    #[serde(rename = "init")]
+    _init: toml::Table,
+    #[serde(rename = "causes", default)]
+    _causes: Vec<toml::Table>,
 }
 
 /// How installations are found.
@@ -107,14 +109,6 @@ pub(crate) struct Debugger {
     pub(crate) flags: Vec<String>,
     /// Where the directory with a debugger's package appears inside, for a runtime that brings no debugger.
     pub(crate) target: Option<String>,
-}
-
-/// How packages in named layers are found.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct LayeredPackages {
-    /// Where links to packages appear, in place of the packages that were installed.
-    pub(crate) packages: String,
 }
 
 /// How packages are installed.
@@ -191,23 +185,23 @@ pub(crate) struct Copied {
 impl Recipe {
     /// The recipes that this binary carries.
     pub(crate) fn all() -> Vec<Self> {
-        let mut recipes: Vec<Self> = Shims::iter()
-            .filter(|path| path.ends_with("/runtime.toml"))
-            .filter_map(|path| Some((Shims::get(&path)?, path)))
-            .map(|(file, path)| {
-                let text = String::from_utf8_lossy(&file.data);
-                toml::from_str(&text).unwrap_or_else(|error| panic!("{path} is checked by this crate's tests: {error}"))
-            })
-            .collect();
-        recipes.sort_by(|a, b| a.language.cmp(&b.language));
-        recipes
+        let read = |folder: Folder| -> Self {
+            let recipe: Result<Self, _> = toml::from_str(&folder.description());
+            let recipe =
+                recipe.unwrap_or_else(|error| panic!("{} is checked by this crate's tests: {error}", folder.name()));
+            Self { folder: Some(folder), ..recipe }
+        };
+        Folder::all().into_iter().map(read).collect()
+    }
+
+    fn folder(&self) -> &Folder {
+        self.folder.as_ref().expect("`all` sets it")
     }
 
     /// The text of a file beside the description.
     pub(crate) fn text(&self, file: &str) -> String {
-        let path = format!("{}/{file}", self.language);
-        let file = Shims::get(&path).unwrap_or_else(|| panic!("{path} is checked by this crate's tests"));
-        String::from_utf8_lossy(&file.data).into_owned()
+        let text = self.folder().text(file);
+        text.unwrap_or_else(|| panic!("{}/{file} is checked by this crate's tests", self.language))
     }
 
     /// The text of the script that prepares sources; empty where none does.
@@ -216,21 +210,13 @@ impl Recipe {
     }
 
     /// The files of the shim, by their paths in its layer.
-    pub(crate) fn shim_files(&self) -> Vec<(String, Vec<u8>)> {
-        self.files(&self.shim)
+    pub(crate) fn shim_files(&self) -> Vec<FolderFile> {
+        self.folder().files(&self.shim)
     }
 
-    /// The files that `parts` name, by their paths in a layer.
-    pub(crate) fn files(&self, parts: &[String]) -> Vec<(String, Vec<u8>)> {
-        let root = format!("{}/", self.language);
-        let mut files: Vec<(String, Vec<u8>)> = Shims::iter()
-            .filter_map(|path| Some((path.strip_prefix(&root)?.to_owned(), Shims::get(&path)?)))
-            .filter(|(path, _)| !path.contains("__pycache__"))
-            .filter(|(path, _)| parts.iter().any(|part| part == path || part.ends_with('/') && path.starts_with(part)))
-            .map(|(path, file)| (path, file.data.into_owned()))
-            .collect();
-        files.sort();
-        files
+    /// The files of the program that drives the installer, by their paths in its layer.
+    pub(crate) fn builder_files(&self, build: &Build) -> Vec<FolderFile> {
+        self.folder().files(&build.program)
     }
 
     /// The digest of a layer made by this recipe out of `parts`.
@@ -241,6 +227,8 @@ impl Recipe {
             hasher.update(part);
         };
         add(what.as_bytes());
+        // Layers hold programs, or what programs compiled for this machine.
+        add(std::env::consts::ARCH.as_bytes());
         add(self.language.as_bytes());
         add(&self.revision.to_le_bytes());
         parts.into_iter().for_each(add);
@@ -255,9 +243,9 @@ mod tests {
     #[test]
     fn every_recipe_is_complete() {
         let recipes = Recipe::all();
-        let languages: Vec<&str> = recipes.iter().map(|recipe| recipe.language.as_str()).collect();
-        assert_eq!(languages, ["node", "python"]);
+        assert!(recipes.len() > 1, "the folders of `shims/`");
         for recipe in recipes {
+            assert_eq!(recipe.language, recipe.folder().name());
             assert!(!recipe.text(&recipe.discover.script).is_empty());
             let files = recipe.shim_files();
             let boot = recipe.start.argv.iter().filter_map(|argument| argument.strip_prefix("/opt/faas/")).next();

@@ -12,9 +12,8 @@ use crate::seal::SealedRuntime;
 
 /// Where the function's code appears inside.
 const CODE: &str = "/function";
-/// Where named layers appear, and beside them what was installed, where its place is taken by links to both.
+/// Where named layers appear.
 const LAYERS: &str = "/opt/layers";
-const INSTALLED: &str = "/opt/layers/.packages/node_modules";
 /// Tells a shim, as its last argument, that nobody waits for it yet.
 const WAIT: &str = "--wait";
 /// CPU share of what waits, in thousandths of a core: starting is not to be throttled.
@@ -90,16 +89,16 @@ impl RuntimeProfile {
         let recipe = &self.found.recipe;
         let mount = |source: PathBuf, target: &str| LayerMount { source, target: target.into() };
         let mut mounts = vec![mount(spec.code.clone(), CODE)];
-        let mut packages = recipe.build.as_ref().map(|build| build.target.as_str());
+        let mut packages = recipe.build.as_ref().map(|build| build.target.clone());
         if let Some(LayerStack { base, layers }) = &spec.layers {
             mounts.push(mount(base.join("names"), LAYERS));
             mounts.extend(layers.iter().map(|(name, source)| mount(source.clone(), &format!("{LAYERS}/{name}"))));
             if let Some(layered) = &recipe.layers {
                 mounts.push(mount(base.join("packages"), &layered.packages));
-                packages = Some(INSTALLED);
+                packages = Some(format!("{LAYERS}/{}", layered.installed));
             }
         }
-        mounts.extend(spec.dependencies.clone().zip(packages).map(|(source, target)| mount(source, target)));
+        mounts.extend(spec.dependencies.clone().zip(packages).map(|(source, target)| mount(source, &target)));
         mounts
     }
 

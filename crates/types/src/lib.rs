@@ -59,7 +59,7 @@ pub use background::{Background, InvocationMode, RetryClass, RetryPolicy, RunOpt
 pub use bundle::{Bundle, BundleFile};
 pub use bytesize::ByteSize;
 pub use canary::{Breach, Canary, CanaryCounts, CanaryMove, CanaryPolicy};
-pub use cause::{CauseClass, Diagnosis, diagnose, looks_like_network};
+pub use cause::{CauseClass, Diagnosis};
 pub use code::{Code, GrpcStatus};
 pub use cors::{CorsOrigin, CorsSettings, InvalidOriginOfPages};
 pub use cron::{CronSchedule, InvalidCron};

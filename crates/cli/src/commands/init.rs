@@ -1,14 +1,14 @@
 //! `faas init`
 
-mod starts;
-
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::{Args, ValueEnum as _};
-use faas_config::{Language, Manifest, SourceDir, manifest_schema};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _};
+use faas_config::{Manifest, SourceDir, manifest_schema};
+use faas_languages::{Language, Template};
 use faas_types::{Code, FunctionName, RuntimeName};
 use serde_json::json;
 
@@ -17,7 +17,6 @@ use crate::interpreter;
 use crate::project::plain;
 use crate::session::Session;
 use crate::table::Table;
-use starts::{STARTS, Start, Template};
 
 /// Write a new function to start from
 ///
@@ -31,8 +30,8 @@ pub(crate) struct InitArgs {
     #[arg(long, default_value = "python", value_name = "RUNTIME")]
     runtime: RuntimeName,
     /// What to start from
-    #[arg(long, value_enum, default_value_t)]
-    template: Template,
+    #[arg(long, default_value = "http", value_parser = template_parser())]
+    template: String,
     /// Where to write it
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -45,6 +44,18 @@ Examples:
   faas init web --runtime node
   faas init nightly --template cron
   faas init site --template asgi --dir services/site";
+
+/// What each template is for; one that a description brings besides has no text.
+const ABOUT: [(&str, &str); 6] = [
+    ("http", "handler(event, context), or fetch(request): full control of request and reply"),
+    ("webhook", "Takes signed deliveries of another service"),
+    ("cron", "Called by a schedule"),
+    ("worker", "Takes messages of a topic, several at once, and says which come again"),
+    ("plain", "A plain function of Python: parameters from the JSON body, reply {\"result\": …}"),
+    ("asgi", "An ASGI application of Python, such as FastAPI, with its packages in requirements.txt"),
+];
+/// Not built yet, and refused with that.
+const PENDING: &str = "stateful";
 
 const SCHEMA_PATH: &str = ".faas/faas.toml.schema.json";
 
@@ -70,10 +81,10 @@ impl InitArgs {
         Ok((name, dir))
     }
 
-    fn start(&self) -> anyhow::Result<&'static Start> {
+    fn start(&self) -> anyhow::Result<Template> {
         // The runtime comes from outside: one that no release runs is told as deploys would tell it.
         Manifest::from_toml("faas.toml", &format!("name = \"any\"\nruntime = \"{}\"\n", self.runtime))?;
-        if self.template == Template::Stateful {
+        if self.template == PENDING {
             let failure = Failure {
                 message: "the template stateful needs bindings to data, which are not built yet".into(),
                 exit: 1,
@@ -81,25 +92,31 @@ impl InitArgs {
             };
             return Err(failure.with_hint("start from another template, such as http").into());
         }
-        let language = Language::named(self.runtime.language()).map_or("", |language| &language.name);
-        let found = STARTS.iter().find(|start| start.language == language && start.template == self.template);
-        found.ok_or_else(|| {
-            let template = self.template.to_possible_value().map(|value| value.get_name().to_owned());
-            let message = format!("there is no template {} for {}", template.unwrap_or_default(), self.runtime);
+        let language = Language::named(self.runtime.language());
+        language.and_then(|language| Template::of(language, &self.template)).ok_or_else(|| {
+            let message = format!("there is no template {} for {}", self.template, self.runtime);
             Failure::usage(message).with_hint("leave out --template, or choose another --runtime").into()
         })
     }
 }
 
+/// The templates of all languages, those with a text first.
+fn template_parser() -> impl clap::builder::TypedValueParser<Value = String> {
+    let told = ABOUT.iter().map(|(name, about)| PossibleValue::new(*name).help(*about));
+    let others = Template::names().into_iter().filter(|name| !ABOUT.iter().any(|(told, _)| told == name));
+    let pending = PossibleValue::new(PENDING).hide(true);
+    PossibleValuesParser::new(told.chain(others.map(PossibleValue::new)).chain([pending])).map(|name| name)
+}
+
 pub(crate) fn run(args: &InitArgs, session: &Session) -> anyhow::Result<()> {
     let (name, dir) = args.place()?;
     let start = args.start()?;
-    let files = files(&name, &pinned(&args.runtime), start)?;
+    let files = files(&name, &pinned(&args.runtime), &start)?;
     refuse_overwrite(&dir, &files)?;
     for (path, text) in &files {
         write(&dir, path, text)?;
     }
-    let paths: Vec<_> = files.iter().map(|(path, _)| *path).collect();
+    let paths: Vec<_> = files.iter().map(|(path, _)| path).collect();
     let made = json!({ "name": name, "dir": dir, "files": paths });
     session.out.item(&made, |_| {
         let mut table = Table::of_properties();
@@ -111,44 +128,45 @@ pub(crate) fn run(args: &InitArgs, session: &Session) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn files(name: &FunctionName, runtime: &RuntimeName, start: &Start) -> anyhow::Result<Vec<(&'static str, String)>> {
+fn files(name: &FunctionName, runtime: &RuntimeName, start: &Template) -> anyhow::Result<Vec<(String, String)>> {
     let fill = |text: &str| {
-        let module = start.file().split('.').next().unwrap_or_default();
+        let module = start.file.split('.').next().unwrap_or_default();
         text.replace("{{triggers}}", start.triggers.trim_end())
             .replace("{{schema}}", SCHEMA_PATH)
             .replace("{{name}}", name.as_str())
             .replace("{{runtime}}", runtime.as_str())
             .replace("{{module}}", module)
-            .replace("{{file}}", start.file())
-            .replace("{{symbol}}", start.symbol)
+            .replace("{{file}}", &start.file)
+            .replace("{{symbol}}", &start.symbol)
     };
     let manifest = fill(include_str!("../../templates/faas.toml"));
     // Whatever is written must pass the check that deploys run.
     Manifest::from_toml("faas.toml", &manifest)?;
     let mut schema = serde_json::to_string_pretty(&manifest_schema())?;
     schema.push('\n');
-    let packages = start.packages.map(|(path, text)| (path, text.to_owned()));
-    let files = [
-        ("faas.toml", manifest),
-        (start.file(), fill(start.code)),
-        ("README.md", fill(start.readme)),
-        (TEST_PATH, fill(start.test)),
-        (".gitignore", start.ignores().to_owned()),
+    let (code, further): (Vec<_>, Vec<_>) = start.files.iter().partition(|(path, _)| *path == start.file);
+    let written = |(path, text): &(String, String)| (path.clone(), fill(text));
+    let fixed = [
+        ("README.md", fill(&start.readme)),
+        (TEST_PATH, fill(&start.test)),
+        (".gitignore", start.gitignore.clone()),
         (".faasignore", IGNORED.to_owned()),
         (SCHEMA_PATH, schema),
-    ];
-    Ok(files.into_iter().chain(packages).collect())
+    ]
+    .map(|(path, text)| (path.to_owned(), text));
+    let manifest = ("faas.toml".to_owned(), manifest);
+    Ok(std::iter::once(manifest)
+        .chain(code.into_iter().map(written))
+        .chain(fixed)
+        .chain(further.into_iter().map(written))
+        .collect())
 }
 
 /// The version of a language that is first on the path, so that a new function runs on what its author types. Without one,
 /// or with one that is not run here, the language alone.
 fn pinned(runtime: &RuntimeName) -> RuntimeName {
     let asked = || {
-        let (program, args) = match Language::named(runtime.language())?.name.as_str() {
-            "python" => ("python3", ["-I", "-c", "import sys; print('\"%d.%d\"' % sys.version_info[:2])"].as_slice()),
-            "node" => ("node", ["-p", "JSON.stringify(process.versions.node.split('.')[0])"].as_slice()),
-            _ => return None,
-        };
+        let (program, args) = Language::named(runtime.language())?.version_command()?;
         let version: String = interpreter::ask(Path::new(program), args, "")?;
         let found: RuntimeName = format!("{}{version}", runtime.language()).parse().ok()?;
         // Runtimes that no release runs are no start.
@@ -159,7 +177,7 @@ fn pinned(runtime: &RuntimeName) -> RuntimeName {
     found.unwrap_or_else(|| runtime.clone())
 }
 
-fn refuse_overwrite(dir: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
+fn refuse_overwrite(dir: &Path, files: &[(String, String)]) -> anyhow::Result<()> {
     let taken = files.iter().map(|(path, _)| dir.join(path)).find(|path| path.symlink_metadata().is_ok());
     taken.map_or(Ok(()), |path| {
         Err(Failure::of(Code::Conflict, format!("{} exists already", path.display()))
@@ -187,30 +205,32 @@ fn write(dir: &Path, path: &str, text: &str) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
-    fn args(runtime: &str, template: Template) -> InitArgs {
+    fn args(runtime: &str, template: &str) -> InitArgs {
         let runtime = runtime.parse().expect("a runtime");
-        InitArgs { name: Some("demo".parse().expect("a name")), runtime, template, dir: None }
+        InitArgs { name: Some("demo".parse().expect("a name")), runtime, template: template.into(), dir: None }
     }
 
     #[test]
     fn every_template_is_whole() {
-        for start in &STARTS {
-            let args = args(start.language, start.template);
+        let of = |language: &'static Language| Template::names().into_iter().map(move |name| (language, name));
+        for (language, template) in Language::all().iter().flat_map(of) {
+            let Some(start) = Template::of(language, template) else { continue };
+            let args = args(&language.name, template);
             let (name, _) = args.place().expect("a place");
-            let files = files(&name, &args.runtime, args.start().expect("a start")).expect("good files");
+            let files = files(&name, &args.runtime, &args.start().expect("a start")).expect("good files");
             let text = |wanted: &str| files.iter().find(|(path, _)| *path == wanted).map(|(_, text)| text.as_str());
             let manifest = text("faas.toml").expect("a manifest");
             assert!(manifest.starts_with("#:schema ./.faas/faas.toml.schema.json\n"), "{manifest}");
-            assert!(files.iter().all(|(_, text)| !text.contains("{{")), "{:?} has an open placeholder", start.template);
-            let code = text(start.file()).expect("code");
-            assert!(code.contains(start.symbol) || code.contains("export default"), "{code}");
+            assert!(files.iter().all(|(_, text)| !text.contains("{{")), "{template} has an open placeholder");
+            let code = text(&start.file).expect("code");
+            assert!(code.contains(&start.symbol) || code.contains("export default"), "{code}");
         }
     }
 
     #[test]
     fn a_template_that_is_not_there_is_refused() {
         let told = |args: InitArgs| args.start().map(|_| ()).expect_err("no such template").to_string();
-        assert!(told(args("node22", Template::Asgi)).contains("there is no template asgi for node22"));
-        assert!(told(args("python", Template::Stateful)).contains("not built yet"));
+        assert!(told(args("node22", "asgi")).contains("there is no template asgi for node22"));
+        assert!(told(args("python", "stateful")).contains("not built yet"));
     }
 }

@@ -7,6 +7,7 @@ mod trigger;
 
 use std::collections::BTreeMap;
 
+use faas_languages::Language;
 use faas_types::{
     Allowance, AuthMode, CacheSettings, CacheShare, CanaryPolicy, DependencyMode, ErrorDetail, FunctionSettings,
     NetworkMode, Scaling,
@@ -15,7 +16,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Manifest;
-use crate::languages::Language;
 use background::{BackgroundDocument, RetryDocument};
 use cors::CorsDocument;
 use egress::EgressDocument;

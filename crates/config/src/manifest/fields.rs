@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use faas_languages::Language;
 use faas_types::{
     AuthMode, ByteSize, Entrypoint, ErrorDetail, FunctionSettings, IsolationLevel, NetworkMode, Origins, RuntimeName,
     Scaling, Span, limits,
@@ -21,7 +22,6 @@ use super::reader::{Reader, Table, closest};
 use super::several::FUNCTIONS;
 use super::triggers::triggers;
 use super::vars::vars;
-use crate::languages::Language;
 
 /// Keys of the manifest itself.
 pub(super) const ROOT_KEYS: &[&str] = &[
@@ -147,7 +147,7 @@ fn runtime(reader: &mut Reader, table: &Table<'_>) -> RuntimeName {
     }
     let names: Vec<&str> = Language::all().iter().map(|language| language.name.as_str()).collect();
     let advice = closest(name.language(), names.iter().copied()).map_or_else(
-        || format!("this release runs {}", names.join(" and ")),
+        || format!("this release runs {}", Language::names()),
         |meant| format!("did you mean `{meant}{}`?", name.version().unwrap_or_default()),
     );
     let at = table.get("runtime").and_then(|node| node.at);

@@ -184,7 +184,7 @@ fn tool(tool: &str, root: &Path) -> Option<(String, PathBuf, Stamp)> {
 
 /// The program that drives the installer.
 async fn program(found: &Found, build: &Build, layers: &dyn Layers) -> Result<PathBuf, Fault> {
-    let files = found.recipe.files(&build.program);
+    let files = found.recipe.builder_files(build);
     let identity = found.identity();
     let contents = files.iter().flat_map(|(path, content)| [path.as_bytes(), content]);
     let digest: Digest = found.recipe.digest("builder", std::iter::once(identity.as_bytes()).chain(contents));

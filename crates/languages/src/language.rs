@@ -1,32 +1,38 @@
-//! The languages that functions are written in: what `shims/<language>/runtime.toml` says under `[manifest]`.
+//! A language as manifests and the command line see it: the sections `[manifest]`, `[layers]` and `[init]` of its
+//! description, `shims/<language>/runtime.toml`.
 
 use std::sync::OnceLock;
 
 use faas_types::{Entrypoint, RuntimeName};
-use rust_embed::RustEmbed;
 use serde::Deserialize;
 
-/// The descriptions of the runtimes.
-#[derive(RustEmbed)]
-#[folder = "../../shims"]
-#[include = "*/runtime.toml"]
-struct Descriptions;
+use crate::folder::Folder;
 
-/// One language as manifests see it.
+/// One language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Language {
     /// As runtime names begin.
     pub name: String,
+    /// As people write it.
+    pub title: String,
     /// Other names for it.
     pub aliases: Vec<String>,
     /// Where the code starts when a manifest does not say so.
     pub entrypoint: Entrypoint,
     /// What follows an entrypoint's file (`.py`, `/__init__.py`), in the order in which a bundle is searched.
     pub files: Vec<String>,
+    /// Endings of files that are of this language and no other.
+    pub suffixes: Vec<String>,
     /// Versions that the shim runs on, oldest first.
     pub versions: Vec<String>,
     /// What a debugger of it is like.
     pub debugger: DebuggerKind,
+    /// How packages of named layers are found, where the runtime looks for packages in one place only.
+    pub layers: Option<LinkedPackages>,
+    /// What `faas init` writes.
+    pub(crate) init: Init,
+    pub(crate) folder: Folder,
+    spellings: Vec<String>,
     is_default: bool,
 }
 
@@ -44,11 +50,42 @@ pub struct DebuggerKind {
     pub package: Option<String>,
 }
 
+/// Where a runtime looks for packages that lie in several layers: one directory with a link for each package.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkedPackages {
+    /// Where the links appear, in place of the packages that were installed.
+    pub packages: String,
+    /// Where installed packages appear instead, below the directory of the layers.
+    pub installed: String,
+    /// Directories of a layer that hold packages, with a slash at their end. The first is where packages that are installed
+    /// for a layer go.
+    pub places: Vec<String>,
+    /// Files that make the root of a layer a package.
+    pub roots: Vec<String>,
+}
+
+/// What `faas init` writes besides the files of a template.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Init {
+    /// The file of the code.
+    pub(crate) file: String,
+    /// What is called in it, by template. These are the language's templates.
+    pub(crate) symbols: std::collections::BTreeMap<String, String>,
+    /// What git should not keep.
+    pub(crate) gitignore: Vec<String>,
+    /// A program and arguments that print the version here as JSON text.
+    pub(crate) version: Vec<String>,
+}
+
 #[derive(Deserialize)]
 struct Description {
     language: String,
     versions: Vec<String>,
     manifest: Section,
+    layers: Option<LinkedPackages>,
+    init: Init,
 }
 
 #[derive(Deserialize)]
@@ -56,10 +93,15 @@ struct Description {
 struct Section {
     #[serde(default)]
     default: bool,
+    title: String,
     #[serde(default)]
     aliases: Vec<String>,
+    /// What other platforms begin names of its runtimes with, besides the name and the aliases.
+    #[serde(default)]
+    spellings: Vec<String>,
     entrypoint: Entrypoint,
     files: Vec<String>,
+    suffixes: Vec<String>,
     debugger: DebuggerKind,
 }
 
@@ -67,13 +109,22 @@ struct Section {
 
 impl Language {
     /// Every language, by name.
+    ///
+    /// # Panics
+    /// Never: this crate's tests load the same embedded descriptions.
     pub fn all() -> &'static [Self] {
         static ALL: OnceLock<Vec<Language>> = OnceLock::new();
-        ALL.get_or_init(|| {
-            let mut all: Vec<_> = Descriptions::iter().filter_map(|path| Self::read(&path)).collect();
-            all.sort_by(|a, b| a.name.cmp(&b.name));
-            all
-        })
+        ALL.get_or_init(|| Folder::all().into_iter().map(Self::read).collect())
+    }
+
+    /// The names of all, for messages: `node and python`.
+    #[must_use]
+    pub fn names() -> String {
+        let names: Vec<&str> = Self::all().iter().map(|language| language.name.as_str()).collect();
+        match names.split_last() {
+            Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+            _ => names.concat(),
+        }
     }
 
     /// The language of functions that name none.
@@ -93,10 +144,11 @@ impl Language {
     /// The language of a single source file.
     #[must_use]
     pub fn of_file(name: &str) -> Option<&'static Self> {
-        Self::all().iter().find(|language| language.suffixes().any(|suffix| name.ends_with(suffix)))
+        let of = |suffix: &String| name.ends_with(suffix.as_str());
+        Self::all().iter().find(|language| language.suffixes.iter().any(of))
     }
 
-    /// What its source files end with.
+    /// What its source files end with; other languages may have files of these endings too.
     pub fn suffixes(&self) -> impl Iterator<Item = &str> {
         self.files.iter().map(String::as_str).filter(|file| file.starts_with('.'))
     }
@@ -125,26 +177,33 @@ impl Language {
         let plain = plain.strip_suffix(".x").unwrap_or(&plain);
         let digits = plain.find(|c: char| c.is_ascii_digit())?;
         let (word, version) = plain.split_at(digits);
-        let word = if word == "py" { "python" } else { word };
-        let language = Self::named(word)?;
+        let spelt = || Self::all().iter().find(|language| language.spellings.iter().any(|spelling| spelling == word));
+        let language = Self::named(word).or_else(spelt)?;
         let version = language.versions.iter().find(|known| *known == version || known.replace('.', "") == version)?;
         let meant: RuntimeName = format!("{}{version}", language.name).parse().ok()?;
         let own = text.parse().ok().and_then(|name| Self::canonical(&name));
         (own.as_ref() != Some(&meant)).then_some(meant)
     }
 
-    fn read(path: &str) -> Option<Self> {
-        let text = Descriptions::get(path)?;
-        let Description { language, versions, manifest } = toml::from_str(&String::from_utf8_lossy(&text.data)).ok()?;
-        Some(Self {
+    fn read(folder: Folder) -> Self {
+        let description = toml::from_str(&folder.description());
+        let Description { language, versions, manifest, layers, init } =
+            description.unwrap_or_else(|error| panic!("{} is checked by this crate's tests: {error}", folder.name()));
+        Self {
             name: language,
+            title: manifest.title,
             aliases: manifest.aliases,
+            spellings: manifest.spellings,
             entrypoint: manifest.entrypoint,
             files: manifest.files,
+            suffixes: manifest.suffixes,
             versions,
             debugger: manifest.debugger,
+            layers,
+            init,
+            folder,
             is_default: manifest.default,
-        })
+        }
     }
 }
 
@@ -172,9 +231,16 @@ mod tests {
 
     #[test]
     fn every_description_is_read() {
-        let names: Vec<&str> = Language::all().iter().map(|language| language.name.as_str()).collect();
-        assert_eq!(names, ["node", "python"]);
+        for language in Language::all() {
+            assert_eq!(language.name, language.folder.name(), "a folder has the name of its language");
+            assert!(!language.versions.is_empty() && !language.init.symbols.is_empty(), "{}", language.name);
+            let claimed = language.suffixes.iter().all(|suffix| language.suffixes().any(|own| own == suffix));
+            assert!(claimed, "{} has suffixes that are none of its files", language.name);
+            let of_others = |suffix: &String| Language::of_file(&format!("x{suffix}")) != Some(language);
+            assert!(!language.suffixes.iter().any(of_others), "{} shares a suffix", language.name);
+        }
         assert_eq!(Language::standard().newest().as_str(), "python");
+        assert!(Language::names().contains(" and "), "{}", Language::names());
         assert_eq!(Language::named("nodejs").expect("an alias").name, "node");
         assert_eq!(Language::of_file("a/index.mjs").expect("a suffix").name, "node");
         assert_eq!(Language::of_file("main.py").expect("a suffix").entrypoint.as_str(), "main:handler");
