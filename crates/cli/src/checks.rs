@@ -13,7 +13,7 @@ use faas_types::{Code, Entrypoint};
 
 use crate::bundle;
 use crate::failure::Failure;
-use crate::project::{Project, TYPESCRIPT};
+use crate::project::Project;
 use crate::python::{self, Findings};
 use crate::session::Session;
 use crate::text::{self, visible};
@@ -212,10 +212,12 @@ fn entry_file<'f>(
         let sources = files.iter().filter_map(|file| base(&file.entry.path));
         let sources_of =
             |ending: &str| files.iter().find(|file| file.entry.path == format!("{}{ending}", entrypoint.file()));
-        let typescript = TYPESCRIPT.iter().find_map(|ending| sources_of(ending));
+        let compiled = language.compiled.as_ref();
+        let compiled = compiled.and_then(|of| Some((of, of.endings.iter().find_map(|ending| sources_of(ending))?)));
         let fix = match closest(entrypoint.file(), sources.clone()).or_else(|| single_of(sources)) {
-            _ if let Some(source) = typescript => {
-                format!("{} is TypeScript, which is not compiled here: build it to {wanted} first", source.entry.path)
+            _ if let Some((of, source)) = compiled => {
+                let path = &source.entry.path;
+                format!("{path} is {}, which is not compiled here: build it to {wanted} first", of.name)
             }
             Some(path) => format!("did you mean `{path}:{}`?", entrypoint.symbol()),
             None => format!("create {wanted} or set `entrypoint` to file:name"),

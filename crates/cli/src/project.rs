@@ -14,9 +14,6 @@ use crate::pace::Pace;
 use crate::text::visible;
 use crate::{bundle, checks, source};
 
-/// How files end that have to be compiled first.
-pub(crate) const TYPESCRIPT: [&str; 4] = [".ts", ".tsx", ".mts", ".cts"];
-
 /// A function on this machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Project {
@@ -214,9 +211,15 @@ fn file(path: &Path, wishes: &Wishes) -> anyhow::Result<(Manifest, Vec<LocalFile
             return Err(Failure::usage(message).with_hint("unpack it, and name the directory").into());
         }
         let message = format!("{} is of no language that this release runs ({})", visible(file_name), suffixes());
-        let hint = match TYPESCRIPT.iter().any(|ending| file_name.ends_with(ending)) {
-            true => "TypeScript is not compiled here: build it to JavaScript first, and deploy what comes out",
-            false => "put the function into a directory with a faas.toml",
+        let compiled =
+            Language::all().iter().filter_map(|language| Some((&language.title, language.compiled.as_ref()?)));
+        let mut written =
+            compiled.filter(|(_, of)| of.endings.iter().any(|ending| file_name.ends_with(ending.as_str())));
+        let hint = match written.next() {
+            Some((title, of)) => {
+                format!("{} is not compiled here: build it for {title} first, and deploy what comes out", of.name)
+            }
+            None => "put the function into a directory with a faas.toml".to_owned(),
         };
         return Err(Failure::usage(message).with_hint(hint).into());
     };

@@ -38,6 +38,12 @@ impl Folder {
         names.into_iter().map(|name| Self { name }).collect()
     }
 
+    /// The folder of a language; `None` where there is none.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().into_iter().find(|folder| folder.name == name)
+    }
+
     /// Its name, which is the language's.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -66,6 +72,14 @@ impl Folder {
         let is_named =
             |path: &str| parts.iter().any(|part| part == path || part.ends_with('/') && path.starts_with(part));
         below(&format!("{}/", self.name)).into_iter().filter(|(path, _)| is_named(path)).collect()
+    }
+
+    /// The same files of `base`, with this folder's own in their place and beside them.
+    #[must_use]
+    pub fn files_over(&self, base: &Self, parts: &[String]) -> Vec<FolderFile> {
+        let mut files: BTreeMap<String, Vec<u8>> = base.files(parts).into_iter().collect();
+        files.extend(self.files(parts));
+        files.into_iter().collect()
     }
 
     /// The files of a template: those that all languages share, with this folder's own in their place. Empty where the

@@ -23,6 +23,8 @@ pub struct Language {
     pub files: Vec<String>,
     /// Endings of files that are of this language and no other.
     pub suffixes: Vec<String>,
+    /// Sources that it does not run as they are.
+    pub compiled: Option<CompiledSources>,
     /// Versions that the shim runs on, oldest first.
     pub versions: Vec<String>,
     /// What a debugger of it is like.
@@ -34,6 +36,16 @@ pub struct Language {
     pub(crate) folder: Folder,
     spellings: Vec<String>,
     is_default: bool,
+}
+
+/// Sources that have to be compiled before they are deployed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompiledSources {
+    /// What they are written in.
+    pub name: String,
+    /// What their files end with.
+    pub endings: Vec<String>,
 }
 
 /// What the debugger of a language is like.
@@ -102,6 +114,7 @@ struct Section {
     entrypoint: Entrypoint,
     files: Vec<String>,
     suffixes: Vec<String>,
+    compiled: Option<CompiledSources>,
     debugger: DebuggerKind,
 }
 
@@ -197,6 +210,7 @@ impl Language {
             entrypoint: manifest.entrypoint,
             files: manifest.files,
             suffixes: manifest.suffixes,
+            compiled: manifest.compiled,
             versions,
             debugger: manifest.debugger,
             layers,

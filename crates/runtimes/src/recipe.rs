@@ -23,6 +23,8 @@ pub(crate) struct Recipe {
     /// The releases that the shim runs on, as runtime names show them: `3.12`, or `20` where minor versions are
     /// compatible. An installation is of the first release that its version begins with.
     pub(crate) versions: Vec<String>,
+    /// Another language whose shim this one shares: files of this folder take the place of those of the same path.
+    pub(crate) extends: Option<String>,
     /// Files and directories (with a slash at their end) of the shim's layer.
     pub(crate) shim: Vec<String>,
     /// How installations are found.
@@ -211,7 +213,11 @@ impl Recipe {
 
     /// The files of the shim, by their paths in its layer.
     pub(crate) fn shim_files(&self) -> Vec<FolderFile> {
-        self.folder().files(&self.shim)
+        match self.extends.as_deref().map(Folder::named) {
+            Some(Some(base)) => self.folder().files_over(&base, &self.shim),
+            Some(None) => panic!("what {} extends is checked by this crate's tests", self.language),
+            None => self.folder().files(&self.shim),
+        }
     }
 
     /// The files of the program that drives the installer, by their paths in its layer.

@@ -236,7 +236,7 @@ function framesOf(error) {
     const found = /^ {4}at (?:(.*?) \()?(?:file:\/\/)?([^()]+):(\d+):(\d+)\)?$/.exec(line);
     if (found === null) continue;
     const file = decoded(found[2].replace(/^async /, "").replace(/^file:\/\//, ""));
-    if (file.startsWith("node:") || file.startsWith(SHIM_DIR) || file === BOOT || file === COMPILED) continue;
+    if (/^(?:node|ext):/.test(file) || file.startsWith(SHIM_DIR) || file === BOOT || file === COMPILED) continue;
     frames.push({ name: (found[1] ?? "").slice(0, 200), file, line: Number(found[3]), column: Number(found[4]) });
   }
   return frames;

@@ -4,6 +4,7 @@
 
 const fs = require("node:fs");
 const path = require("node:path");
+const dialect = require("./dialect.js");
 const { sources } = require("./loading.js");
 
 const PACKAGE = /^(?:@[a-z0-9~-][\w.~-]*\/)?[a-z0-9~-][\w.~-]*$/;
@@ -28,7 +29,7 @@ function forMissingModule(wanted, importer, code) {
   if (lock !== undefined && fs.existsSync(path.join(code, "node_modules"))) {
     return `node_modules is in the bundle, so that ${lock} is not installed: remove one of the two, or add ${name} there`;
   }
-  return `run \`npm install ${name}\` in the function's directory and deploy again, node_modules included`;
+  return dialect.installing(name);
 }
 
 /**
@@ -37,8 +38,8 @@ function forMissingModule(wanted, importer, code) {
  */
 function ofPath(wanted, code) {
   const base = wanted.startsWith(`${code}/`) ? wanted : null;
-  if (base !== null && [".ts", ".mts", ".cts"].some((suffix) => fs.existsSync(base.replace(/\.[cm]?js$/, "") + suffix))) {
-    return "TypeScript is not compiled here: deploy what its compiler has made";
+  if (base !== null && [".ts", ".mts", ".cts"].some((suffix) => fs.existsSync(base.replace(dialect.source, "") + suffix))) {
+    return dialect.typeScript;
   }
   return "the path is relative to the file that names it; an import needs the file's suffix";
 }
@@ -51,7 +52,7 @@ function ofPath(wanted, code) {
  * @returns {string | null}
  */
 function ownFile(wanted, importer, code) {
-  const plain = wanted.replace(/\.[cm]?js$/, "");
+  const plain = wanted.replace(dialect.source, "");
   const [first] = plain.split("/", 1);
   /** @param {string} file */
   const fromImporter = (file) => {
@@ -60,7 +61,7 @@ function ownFile(wanted, importer, code) {
   };
   for (const file of sources(code, "", 4)) {
     const shown = file.replaceAll("\\", "/");
-    const name = shown.replace(/\.[cm]?js$/, "");
+    const name = shown.replace(dialect.source, "");
     const isFile = [name, name.replace(/\/index$/, "")].some((way) => way === plain || way.endsWith(`/${plain}`));
     const isFolder = shown.startsWith(`${first}/`);
     if (file !== shown && (isFile || isFolder)) {

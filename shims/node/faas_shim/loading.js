@@ -5,11 +5,10 @@
 const fs = require("node:fs");
 const path = require("node:path");
 const { loadImports } = require("./builtins.js");
+const dialect = require("./dialect.js");
 const { LoadError } = require("./errors.js");
 
-const SUFFIXES = [".mjs", ".js", ".cjs"];
 const FILES_SHOWN = 8;
-const ESM_SYNTAX = /^\s*(?:import\s*[\w{*"']|export\s+(?:default|const|let|var|function|async|class|\{|\*))/m;
 
 /**
  * @param {string} entrypoint `file:name`
@@ -33,9 +32,10 @@ async function load(entrypoint, code) {
  * @returns {string | null}
  */
 function find(base, code) {
-  const names = SUFFIXES.some((suffix) => base.endsWith(suffix)) ? [base] : [];
-  for (const suffix of SUFFIXES) names.push(base + suffix);
-  for (const suffix of SUFFIXES) names.push(`${base}/index${suffix}`);
+  const { suffixes } = dialect;
+  const names = suffixes.some((suffix) => base.endsWith(suffix)) ? [base] : [];
+  for (const suffix of suffixes) names.push(base + suffix);
+  for (const suffix of suffixes) names.push(`${base}/index${suffix}`);
   return names.find((name) => isFile(path.join(code, name))) ?? null;
 }
 
@@ -73,8 +73,8 @@ async function open(file, code) {
  * @param {string} code
  */
 function isModule(file, code) {
-  if (file.endsWith(".mjs")) return true;
-  if (file.endsWith(".cjs")) return false;
+  if (/\.m[jt]s$/.test(file)) return true;
+  if (/\.c[jt]s$/.test(file)) return false;
   for (let at = path.dirname(file); at.startsWith(code); at = path.dirname(at)) {
     const manifest = path.join(at, "package.json");
     if (isFile(manifest)) {
@@ -84,7 +84,7 @@ function isModule(file, code) {
     }
   }
   // Newer versions look for the syntax as well.
-  return ESM_SYNTAX.test(fs.readFileSync(file, "utf8"));
+  return dialect.isModule(fs.readFileSync(file, "utf8"));
 }
 
 /**
@@ -139,13 +139,14 @@ function isServable(value) {
  */
 function noFile(base, symbol, code) {
   const found = sources(code, "", 3);
-  const meant = closest(base, found.map((name) => name.replace(/\.[cm]?js$/, "")));
-  let hint = "the bundle holds no .js, .mjs or .cjs file";
+  const meant = closest(base, found.map((name) => name.replace(dialect.source, "")));
+  const shown = dialect.suffixes.slice(0, 3);
+  let hint = `the bundle holds no ${listed(shown)} file`;
   if (meant !== null) hint = `did you mean \`${meant}:${symbol}\`?`;
   else if (found.length > 0) {
     hint = `files found: ${found.slice(0, FILES_SHOWN).join(", ")}${found.length > FILES_SHOWN ? ", ..." : ""}`;
   }
-  const message = `there is no file \`${base}.mjs\`, \`${base}.js\` or \`${base}.cjs\` in the bundle`;
+  const message = `there is no file ${listed(shown.map((suffix) => `\`${base}${suffix}\``))} in the bundle`;
   return new LoadError("EntrypointNotFound", message, hint);
 }
 
@@ -160,12 +161,17 @@ function sources(code, below, depth) {
   const found = [];
   const entries = fs.readdirSync(path.join(code, below), { withFileTypes: true }).slice(0, 500);
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    if (entry.isFile() && /\.[cm]?js$/.test(entry.name)) found.push(below + entry.name);
+    if (entry.isFile() && dialect.source.test(entry.name)) found.push(below + entry.name);
     else if (entry.isDirectory() && depth > 0 && entry.name !== "node_modules" && !entry.name.startsWith(".")) {
       found.push(...sources(code, `${below}${entry.name}/`, depth - 1));
     }
   }
   return found.slice(0, 500);
+}
+
+/** @param {string[]} words */
+function listed(words) {
+  return `${words.slice(0, -1).join(", ")} or ${words[words.length - 1]}`;
 }
 
 /**

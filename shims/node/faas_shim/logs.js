@@ -4,6 +4,7 @@
 
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { Writable } = require("node:stream");
+const dialect = require("./dialect.js");
 const { Kind, ChannelClosed, pack } = require("./protocol.js");
 
 const Level = Object.freeze({ DEBUG: 0, INFO: 1, WARN: 2, ERROR: 3 });
@@ -226,6 +227,7 @@ function install(sink) {
   const stderr = new LogStream(sink, STDERR);
   Object.defineProperty(process, "stdout", { configurable: true, enumerable: true, get: () => stdout });
   Object.defineProperty(process, "stderr", { configurable: true, enumerable: true, get: () => stderr });
+  dialect.redirect(stdout, stderr);
   /** @type {Array<["debug" | "error" | "trace" | "assert", LogStream, number]>} */
   const levels = [
     ["debug", stdout, Level.DEBUG],

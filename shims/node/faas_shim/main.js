@@ -5,6 +5,7 @@
 const { realpathSync } = require("node:fs");
 
 const { loadFetch, loadImports, quickly } = require("./builtins.js");
+const dialect = require("./dialect.js");
 const logs = require("./logs.js");
 const publishing = require("./publishing.js");
 const { PROTOCOL_VERSION, Channel, ChannelClosed, Kind, frameJson, pack } = require("./protocol.js");
@@ -18,7 +19,6 @@ const { PROTOCOL_VERSION, Channel, ChannelClosed, Kind, frameJson, pack } = requ
 const exit = process.exit.bind(process);
 /** Calls of a stack that an error keeps; the engine's default of ten hides where a call came from. */
 const STACK_DEPTH = 40;
-const TOO_LATE = ["NODE_OPTIONS", "NODE_DEBUG", "NODE_PENDING_DEPRECATION"];
 
 /** Serves the code in the directory that is the first argument. What goes wrong is told to the server. */
 function main() {
@@ -48,7 +48,7 @@ function loadParts() {
  * @param {string} code
  */
 function serve(channel, code) {
-  const hello = { protocol: PROTOCOL_VERSION, runtime: process.versions.node };
+  const hello = { protocol: PROTOCOL_VERSION, runtime: dialect.version };
   channel.send(pack(Kind.HELLO, 0, frameJson(hello)));
   const init = { ...receiveInit(channel), code };
   // Of a process that waited, the directory that it saw at its start is hidden by now.
@@ -63,15 +63,15 @@ function serve(channel, code) {
 }
 
 /**
- * Node runs already when the variables come: what it reads at its start is done here, or said to be without effect.
+ * The runtime runs already when the variables come: what it reads at its start is done here, or said to be without effect.
  * @param {Record<string, string>} variables
  */
 function putVariables(variables) {
   Object.assign(process.env, variables);
   if (variables.NODE_PATH) /** @type {any} */ (require("node:module"))._initPaths();
   if (variables.NODE_EXTRA_CA_CERTS) require("./authorities.js").trust(variables.NODE_EXTRA_CA_CERTS);
-  for (const name of TOO_LATE.filter((each) => each in variables)) {
-    process.stderr.write(`${name} has no effect here: Node reads it when it starts, before vars are set\n`);
+  for (const name of dialect.tooLate.filter((each) => each in variables)) {
+    process.stderr.write(`${name} has no effect here: ${dialect.name} reads it when it starts, before vars are set\n`);
   }
 }
 
@@ -151,6 +151,7 @@ function guard(sink, init) {
   process.exit = (code) => {
     throw new ProcessExit(code);
   };
+  dialect.settle();
   const uncaught = (/** @type {unknown} */ error) => {
     if (error instanceof ChannelClosed) exit(0);
     if (state.server === null) return state.fail(error);

@@ -2,7 +2,7 @@
 // Frames over the inherited socket. The server's `faas_proto::frame` is the source of truth.
 "use strict";
 
-const fs = require("node:fs");
+const descriptor = require("./descriptor.js");
 
 const PROTOCOL_VERSION = 3;
 const CHANNEL_FD = 3;
@@ -79,7 +79,7 @@ class Channel {
         this.rest = this.rest.subarray(HEADER_LEN + frame.payload.length);
         return frame;
       }
-      const count = retry(() => fs.readSync(this.fd, buffer, 0, READ_LEN, null));
+      const count = retry(() => descriptor.read(this.fd, buffer));
       if (count === 0) throw new ChannelClosed();
       this.rest = Buffer.concat([this.rest, buffer.subarray(0, count)]);
     }
@@ -169,7 +169,7 @@ class Channel {
     let sent = 0;
     while (sent < frames.length) {
       try {
-        sent += fs.writeSync(this.fd, frames, sent, frames.length - sent, null);
+        sent += descriptor.write(this.fd, frames, sent);
       } catch (error) {
         const code = /** @type {NodeJS.ErrnoException} */ (error).code;
         if (code === "EINTR") continue;

@@ -110,10 +110,7 @@ fn each_bad_value_is_told_with_place_and_way_out() {
             "runtime = \"pyhton3.12\"",
             "1:11: runtime `pyhton3.12` is not available in this release; did you mean `python3.12`?",
         ),
-        (
-            "runtime = \"ruby3.3\"",
-            "1:11: runtime `ruby3.3` is not available in this release; this release runs node and",
-        ),
+        ("runtime = \"ruby3.3\"", "1:11: runtime `ruby3.3` is not available in this release; this release runs "),
         ("runtime = \"Python 3\"", "1:11: `runtime`: `Python 3` is not a valid runtime name"),
         ("entrypoint = \"main.py\"", "1:14: `entrypoint`: `main.py` is not a valid entrypoint: write it as file:name"),
         ("entrypoint = \"../x:y\"", "1:14: `entrypoint`: `../x:y` is not"),

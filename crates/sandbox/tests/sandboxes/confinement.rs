@@ -17,8 +17,8 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("layers_are_mounted_where_wanted", layers_are_mounted_where_wanted),
     ("links_do_not_move_a_layer", links_do_not_move_a_layer),
     ("refusals", refusals),
-    ("a_ferry_reaches_what_listens_inside", a_ferry_reaches_what_listens_inside),
-    ("without_a_ferry_nothing_inside_is_reached", without_a_ferry_nothing_inside_is_reached),
+    ("a_forwarded_port_reaches_what_listens_inside", a_forwarded_port_reaches_what_listens_inside),
+    ("without_port_forwarding_nothing_inside_is_reached", without_port_forwarding_nothing_inside_is_reached),
 ];
 
 /// Those that hold however a sandbox came to be.
@@ -203,7 +203,7 @@ pub(crate) async fn answering(lab: &Lab, mut spec: SandboxSpec, port_forward: bo
     Ok(sandbox)
 }
 
-fn a_ferry_reaches_what_listens_inside(lab: &Lab) -> Result<()> {
+fn a_forwarded_port_reaches_what_listens_inside(lab: &Lab) -> Result<()> {
     lab.block_on(async {
         let sandbox = answering(lab, lab.spec(&["answer", &INSIDE_PORT.to_string()]), true).await?;
         ensure!(
@@ -222,7 +222,7 @@ fn a_ferry_reaches_what_listens_inside(lab: &Lab) -> Result<()> {
     })
 }
 
-fn without_a_ferry_nothing_inside_is_reached(lab: &Lab) -> Result<()> {
+fn without_port_forwarding_nothing_inside_is_reached(lab: &Lab) -> Result<()> {
     lab.block_on(async {
         let sandbox = answering(lab, lab.spec(&["answer", &INSIDE_PORT.to_string()]), false).await?;
         match sandbox.control.connect(INSIDE_PORT).await {
