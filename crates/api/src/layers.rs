@@ -18,7 +18,7 @@ pub(crate) async fn list_layers(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
 ) -> Result<Json<LayerList>, Failure> {
-    let known = state.engine.layers(caller.project).await?;
+    let known = state.engine.layers.list(caller.project).await?;
     let brief = |layer| {
         let mut view = view(layer);
         view.packages.truncate(NAMED);
@@ -39,7 +39,7 @@ pub(crate) async fn get_layer(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
 ) -> Result<Json<LayerView>, Failure> {
-    Ok(Json(view(state.engine.layer(caller.project, layer_id(&id)?).await?)))
+    Ok(Json(view(state.engine.layers.get(caller.project, layer_id(&id)?).await?)))
 }
 
 /// Removes a layer that no version stands on. A deployment that asks for the same packages builds it anew.
@@ -53,7 +53,7 @@ pub(crate) async fn remove_layer(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
 ) -> Result<StatusCode, Failure> {
-    state.engine.remove_layer(caller.project, layer_id(&id)?).await?;
+    state.engine.layers.remove(caller.project, layer_id(&id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -29,7 +29,7 @@ pub(crate) async fn list_named_layers(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
 ) -> Result<Json<NamedLayerList>, Failure> {
-    let layers = state.engine.named_layers(caller.project).await?;
+    let layers = state.engine.layers.list_named(caller.project).await?;
     Ok(Json(NamedLayerList { layers: layers.into_iter().map(name_view).collect() }))
 }
 
@@ -44,7 +44,7 @@ pub(crate) async fn list_layer_versions(
     Authorized(caller): Authorized,
     PathParams(name): PathParams<String>,
 ) -> Result<Json<LayerVersionList>, Failure> {
-    let versions = state.engine.named_layer(caller.project, &layer_name(&name)?).await?;
+    let versions = state.engine.layers.versions_of(caller.project, &layer_name(&name)?).await?;
     Ok(Json(LayerVersionList { versions: versions.into_iter().map(version_view).collect() }))
 }
 
@@ -63,7 +63,7 @@ pub(crate) async fn get_layer_version(
     PathParams((name, version)): PathParams<(String, String)>,
 ) -> Result<Json<LayerVersionView>, Failure> {
     let layer = layer_ref(&name, &version)?;
-    Ok(Json(version_view(state.engine.named_layer_version(caller.project, &layer).await?)))
+    Ok(Json(version_view(state.engine.layers.get_version(caller.project, &layer).await?)))
 }
 
 /// Tells which files of a coming version must be uploaded.
@@ -114,7 +114,7 @@ pub(crate) async fn publish_layer(
     };
     let engine = state.engine.clone();
     // In a task of its own: a caller that goes away must not leave packages half installed.
-    let published = tokio::spawn(async move { engine.publish_layer(caller.project, new).await });
+    let published = tokio::spawn(async move { engine.layers.publish(caller.project, new).await });
     let record = published.await.map_err(|error| Fault::internal(format!("publishing broke off: {error}")))??;
     Ok((StatusCode::CREATED, Json(version_view(KnownLayerVersion { record, used_by: BTreeMap::new() }))))
 }
@@ -138,7 +138,7 @@ pub(crate) async fn remove_layer_version(
     if layer.version.is_none() {
         return Err(invalid("version: name the number of the version to remove".to_owned()).into());
     }
-    Ok(Json(RemovedLayer { versions: state.engine.remove_named_layer(caller.project, &layer).await? }))
+    Ok(Json(RemovedLayer { versions: state.engine.layers.remove_versions(caller.project, &layer).await? }))
 }
 
 /// Removes a named layer with all its versions, when no version of a function stands on any.
@@ -154,7 +154,7 @@ pub(crate) async fn remove_named_layer(
     PathParams(name): PathParams<String>,
 ) -> Result<Json<RemovedLayer>, Failure> {
     let layer = LayerRef { name: layer_name(&name)?, version: None };
-    Ok(Json(RemovedLayer { versions: state.engine.remove_named_layer(caller.project, &layer).await? }))
+    Ok(Json(RemovedLayer { versions: state.engine.layers.remove_versions(caller.project, &layer).await? }))
 }
 
 fn invalid(message: String) -> Fault {

@@ -17,7 +17,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::body_budget::BodyBudget;
 use crate::catalog::Catalog;
-use crate::dependencies::Builds;
 use crate::dispatch::Dispatch;
 use crate::engine::EngineSettings;
 use crate::keys::Keys;
@@ -40,7 +39,6 @@ pub(crate) struct Core {
     pub(crate) outbound: Arc<dyn Outbound>,
     pub(crate) networks: Arc<dyn Networks>,
     pub(crate) launcher: Arc<dyn Launcher>,
-    pub(crate) builds: Builds,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) catalog: Arc<Catalog>,

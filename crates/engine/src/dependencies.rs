@@ -6,20 +6,25 @@ mod queue;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use faas_artifacts::BundleStore;
 use faas_packages::{
     Ecosystem, InstallRequest, InstallTarget, PackagePlan, ReadError, RuntimeRelease, SourceFiles, ecosystem, layer_id,
     unplanned,
 };
-use faas_ports::{BuildJob, Builder, Collection, Expect, Key, KeyedLock, PortError, RuntimeDescription, Write};
+use faas_ports::{
+    Blobs, BuildJob, Builder, Clock, Collection, Expect, Key, KeyedLock, Launcher, PortError, Registry, RuntimeDescription,
+    Write,
+};
 use faas_types::{
     Bundle, Code, DependencyMode, Digest, Fault, FunctionSettings, LayerId, LayerRecord, ProjectId, RuntimeName,
 };
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::sync::CancellationToken;
 
 use crate::catalog::decode;
-use crate::core::{Core, encode, stopping};
-use crate::engine::Engine;
+use crate::core::{encode, stopping};
 use crate::progress::{ProgressEvent, ProgressSender};
-pub(crate) use queue::BuildQueue;
+use queue::BuildQueue;
 
 /// Packages that a note names.
 const NAMED_MAX: usize = 8;
@@ -27,12 +32,24 @@ const NAMED_MAX: usize = 8;
 const SAME_BUILD: &str = "another deployment installs the same packages";
 const OTHER_BUILDS: &str = "other packages are being installed, and so many at once are the most";
 
-/// The builder of packages, and who is building.
-pub(crate) struct Builds {
+/// Ports and services that installing packages needs.
+pub(crate) struct InstallerDeps {
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) launcher: Arc<dyn Launcher>,
     pub(crate) builder: Arc<dyn Builder>,
-    pub(crate) queue: BuildQueue,
-    /// Held by whoever finds, builds or removes a layer.
-    pub(crate) locks: KeyedLock<Key>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) bundles: Arc<BundleStore>,
+    /// Ends builds.
+    pub(crate) stop: CancellationToken,
+}
+
+/// Finds or builds the layers of packages.
+pub struct PackageInstaller {
+    deps: InstallerDeps,
+    queue: BuildQueue,
+    /// Held while a layer is found, built or removed.
+    locks: KeyedLock<Key>,
 }
 
 /// The packages of a version.
@@ -73,15 +90,24 @@ impl Dependencies {
     }
 }
 
-// === impl Engine ===
+// === impl PackageInstaller ===
 
-impl Engine {
+impl PackageInstaller {
+    pub(crate) fn new(deps: InstallerDeps, builds_max: usize) -> Self {
+        Self { deps, queue: BuildQueue::new(builds_max), locks: KeyedLock::default() }
+    }
+
+    /// Excludes others from finding, building or removing a layer.
+    pub(crate) async fn lock(&self, layer: &Key) -> OwnedMutexGuard<()> {
+        self.locks.lock(layer).await
+    }
+
     /// The packages that a version's files ask for; builds them when they are not there. `None` when they ask for none.
     ///
     /// # Errors
     /// `FN_006` for a file that asks for what cannot be installed; `FN_005` with the end of the installer's output;
     /// `FN_015` when too many builds wait.
-    pub(crate) async fn dependencies(
+    pub(crate) async fn install(
         &self,
         project: ProjectId,
         settings: &FunctionSettings,
@@ -98,7 +124,7 @@ impl Engine {
             DependencyMode::Auto => sources.first_dir(ecosystem.vendor_dirs()),
             _ => None,
         };
-        let request = match self.core.plan_packages(ecosystem, settings, bundle, sources).await? {
+        let request = match self.plan(ecosystem, settings, bundle, sources).await? {
             PackagePlan::Install(request) => request,
             PackagePlan::Unreadable(_) if vendored.is_some() => return Ok(None),
             PackagePlan::Unreadable(note) => return Ok(Some(Dependencies::nothing(note))),
@@ -113,17 +139,12 @@ impl Engine {
             return Ok(Some(Dependencies::nothing(note)));
         }
         let source = Some(request.source.clone());
-        let (layer, reused) = self.core.packages(project, &settings.runtime, request, progress).await?;
+        let (layer, reused) = self.find_or_build(project, &settings.runtime, request, progress).await?;
         let note = unscripted(&layer.unscripted);
         Ok(Some(Dependencies { layer: Some(layer), reused, took: began.elapsed(), source, note }))
     }
-}
-
-// === impl Core ===
-
-impl Core {
     /// Reads what a bundle asks for, with the texts of the files that matter.
-    async fn plan_packages(
+    async fn plan(
         &self,
         ecosystem: &'static dyn Ecosystem,
         settings: &FunctionSettings,
@@ -131,8 +152,8 @@ impl Core {
         mut sources: SourceFiles,
     ) -> Result<PackagePlan, Fault> {
         let target = Arc::new(InstallTarget {
-            runtime: release(self.launcher.resolve(&settings.runtime)?),
-            installed: self.launcher.runtimes().into_iter().map(release).collect(),
+            runtime: release(self.deps.launcher.resolve(&settings.runtime)?),
+            installed: self.deps.launcher.runtimes().into_iter().map(release).collect(),
             scripts: settings.install_scripts.clone(),
         });
         // Each round ends with a file that has not been supplied before.
@@ -151,34 +172,34 @@ impl Core {
                 Err(ReadError::Needs(path)) => path,
             };
             let file = bundle.files.iter().find(|file| file.path == path).ok_or_else(unplanned)?;
-            let bytes = self.blobs.get(&file.digest).await?;
+            let bytes = self.deps.blobs.get(&file.digest).await?;
             sources.supply(path, bytes.to_vec());
         }
         Err(unplanned())
     }
 
     /// The layer of a request, and whether it existed before. Concurrent requests for the same layer share one build.
-    async fn packages(
+    async fn find_or_build(
         &self,
         project: ProjectId,
         runtime: &RuntimeName,
         request: InstallRequest,
         progress: &ProgressSender,
     ) -> Result<(Arc<LayerRecord>, bool), Fault> {
-        let id = layer_id(&self.builds.builder.identity(runtime)?, &request);
+        let id = layer_id(&self.deps.builder.identity(runtime)?, &request);
         let key = layer_key(project, id);
-        let _lock = match self.builds.locks.try_lock(&key) {
+        let _lock = match self.locks.try_lock(&key) {
             Some(lock) => lock,
             None => {
                 progress.send(ProgressEvent::Waiting(SAME_BUILD));
-                self.builds.locks.lock(&key).await
+                self.locks.lock(&key).await
             }
         };
-        if let Some(entry) = self.registry.get(&key).await? {
+        if let Some(entry) = self.deps.registry.get(&key).await? {
             let record: LayerRecord = decode(&key, &entry.value)?;
-            match self.bundles.lay_out(&record.bundle).await {
+            match self.deps.bundles.lay_out(&record.bundle).await {
                 Ok(_) => {
-                    self.bundles.renew(&record.bundle).await?;
+                    self.deps.bundles.renew(&record.bundle).await?;
                     let layer = Arc::new(record);
                     progress.send(ProgressEvent::Reused(Arc::clone(&layer)));
                     return Ok((layer, true));
@@ -188,11 +209,11 @@ impl Core {
             }
         }
         let _permit =
-            self.builds.queue.enter(&self.stop, || progress.send(ProgressEvent::Waiting(OTHER_BUILDS))).await?;
+            self.queue.enter(&self.deps.stop, || progress.send(ProgressEvent::Waiting(OTHER_BUILDS))).await?;
         progress.send(ProgressEvent::Installing(request.source.clone()));
         let record = self.build(id, runtime, request, progress).await?;
         let put = Write::Put { key, value: encode(&record)?, expect: Expect::Any };
-        self.registry.commit(vec![put]).await?;
+        self.deps.registry.commit(vec![put]).await?;
         Ok((Arc::new(record), false))
     }
 
@@ -208,11 +229,11 @@ impl Core {
         tracing::info!(layer = %id, %runtime, source, "packages are being installed");
         let job = BuildJob { runtime: runtime.clone(), source: source.clone(), root, files };
         let built = tokio::select! {
-            built = self.builds.builder.build(job, Arc::new(progress.clone())) => built,
-            () = self.stop.cancelled() => Err(stopping()),
+            built = self.deps.builder.build(job, Arc::new(progress.clone())) => built,
+            () = self.deps.stop.cancelled() => Err(stopping()),
         };
         let built = built.inspect_err(|fault| tracing::warn!(layer = %id, %fault, "packages were not installed"))?;
-        let digest = self.bundles.seal_stored(&built.bundle).await.map_err(|error| match error {
+        let digest = self.deps.bundles.seal_stored(&built.bundle).await.map_err(|error| match error {
             PortError::Invalid(message) => Fault::new(Code::DeploymentFailed, message),
             error => error.into(),
         })?;
@@ -226,7 +247,7 @@ impl Core {
             files: u32::try_from(built.bundle.files.len()).unwrap_or(u32::MAX),
             size: built.bundle.size(),
             packages: built.packages,
-            built_at: self.clock.now(),
+            built_at: self.deps.clock.now(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             log: built.log,
             unscripted: built.unscripted,

@@ -248,9 +248,9 @@ impl Engine {
         if !self.core.launcher.is_prepared(&runtime.name) {
             new.progress.send(ProgressEvent::Waiting(FIRST_USE));
         }
-        let layers = self.core.resolve_layers(project, &mut new.settings).await?;
+        let layers = self.layers.resolve(project, &mut new.settings).await?;
         let code = self.core.bundles.lay_out(&digest).await?;
-        let dependencies = self.dependencies(project, &new.settings, &new.bundle, &new.progress).await?;
+        let dependencies = self.installer.install(project, &new.settings, &new.bundle, &new.progress).await?;
         let packages = dependencies.as_ref().and_then(Dependencies::digest);
         let stack = StackSpec { settings: &new.settings, digests: &layers, packages };
         if stack.digest().is_some() {

@@ -26,10 +26,11 @@ use crate::body_budget::{BodyBudget, BodyOwner, Reservation};
 use crate::call::{CallRequest, Route, Selector, kept_lot};
 use crate::catalog::Catalog;
 use crate::core::{Core, stopping};
-use crate::dependencies::{BuildQueue, Builds};
+use crate::dependencies::{InstallerDeps, PackageInstaller};
 use crate::dispatch::{self, Dispatch};
 use crate::gc::{GarbageCollector, GcDeps, GcPolicy};
 use crate::keys::Keys;
+use crate::layers::{LayerCatalog, LayerDeps};
 use crate::onward::{CallbackPolicy, OnwardFigures, Outbox, send_callbacks};
 use crate::places::{Census, FunctionCensus, Limits};
 use crate::quotas::Quotas;
@@ -117,6 +118,9 @@ pub struct EngineSettings {
 pub struct Engine {
     /// Collects files and records that nothing needs.
     pub gc: Arc<GarbageCollector>,
+    /// Layers of packages, and named ones.
+    pub layers: Arc<LayerCatalog>,
+    pub(crate) installer: Arc<PackageInstaller>,
     /// The rules that uploads are checked against.
     pub uploads: Arc<UploadRules>,
     pub(crate) core: Arc<Core>,
@@ -211,11 +215,6 @@ impl Engine {
             outbound: ports.outbound,
             networks: ports.networks,
             launcher: ports.launcher,
-            builds: Builds {
-                builder: ports.builder,
-                queue: BuildQueue::new(settings.builds_max),
-                locks: KeyedLock::default(),
-            },
             clock: ports.clock,
             ids: ports.ids,
             catalog,
@@ -243,6 +242,28 @@ impl Engine {
             uploads: Arc::clone(&uploads),
             inspection: settings.inspection.clone(),
         });
+        let installer = Arc::new(PackageInstaller::new(
+            InstallerDeps {
+                registry: Arc::clone(&core.registry),
+                blobs: Arc::clone(&core.blobs),
+                launcher: Arc::clone(&core.launcher),
+                builder: ports.builder,
+                clock: Arc::clone(&core.clock),
+                bundles: Arc::clone(&core.bundles),
+                stop: core.stop.clone(),
+            },
+            settings.builds_max,
+        ));
+        let layers = Arc::new(LayerCatalog::new(LayerDeps {
+            registry: Arc::clone(&core.registry),
+            clock: Arc::clone(&core.clock),
+            catalog: Arc::clone(&core.catalog),
+            bundles: Arc::clone(&core.bundles),
+            leases: Arc::clone(&core.leases),
+            uploads: Arc::clone(&uploads),
+            installer: Arc::clone(&installer),
+            stop: core.stop.clone(),
+        }));
         let gc = GarbageCollector::new(
             GcDeps {
                 registry: Arc::clone(&core.registry),
@@ -268,7 +289,7 @@ impl Engine {
         let retention_default = settings.retention;
         let versions_kept = settings.versions_kept;
         let background = Arc::new(Mutex::new(background));
-        let engine = Self { gc, uploads, core, project, retention_default, versions_kept, background };
+        let engine = Self { gc, layers, installer, uploads, core, project, retention_default, versions_kept, background };
         engine.core.tasks.spawn(keep_schedules(engine.clone(), settings.look_every));
         engine.core.tasks.spawn(hand_messages_over(engine.clone()));
         engine.core.tasks.spawn(keep_rollouts(engine.clone(), settings.look_every));

@@ -4,14 +4,17 @@ mod named;
 mod publish;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use faas_ports::{Collection, Expect, Write};
+use faas_artifacts::{BundleStore, UploadLeases};
+use faas_ports::{Clock, Collection, Expect, Registry, Write};
 use faas_types::{Code, Digest, Fault, FunctionId, FunctionName, LayerId, LayerRecord, ProjectId};
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
-use crate::catalog::decode;
-use crate::dependencies::layer_key;
-use crate::engine::Engine;
+use crate::catalog::{Catalog, decode};
+use crate::dependencies::{PackageInstaller, layer_key};
+use crate::upload_rules::UploadRules;
 pub use named::{KnownLayerName, KnownLayerVersion};
 pub use publish::NewLayer;
 
@@ -21,6 +24,24 @@ const LISTED_MAX: u32 = 1_000;
 const PAGE: u32 = 1_000;
 /// Functions that a refusal names.
 const NAMED: usize = 5;
+
+/// Ports and services that layers need.
+pub(crate) struct LayerDeps {
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) bundles: Arc<BundleStore>,
+    pub(crate) leases: Arc<UploadLeases>,
+    pub(crate) uploads: Arc<UploadRules>,
+    pub(crate) installer: Arc<PackageInstaller>,
+    /// Cancelled when the server stops.
+    pub(crate) stop: CancellationToken,
+}
+
+/// Lists, publishes and removes the layers of projects.
+pub struct LayerCatalog {
+    deps: LayerDeps,
+}
 
 /// A layer with the versions that stand on it.
 #[derive(Clone, Debug)]
@@ -56,15 +77,19 @@ fn named_users(used_by: &BTreeMap<FunctionName, BTreeSet<u32>>) -> String {
     format!("versions of {}{rest}", names.join(", "))
 }
 
-// === impl Engine ===
+// === impl LayerCatalog ===
 
-impl Engine {
+impl LayerCatalog {
+    pub(crate) fn new(deps: LayerDeps) -> Self {
+        Self { deps }
+    }
+
     /// The layers of a project, by id; at most 1,000. Reads every version of the project.
     ///
     /// # Errors
     /// When the registry cannot be read.
-    pub async fn layers(&self, project: ProjectId) -> Result<Vec<KnownLayer>, Fault> {
-        let entries = self.core.registry.list(project, Collection::Layers, "", None, LISTED_MAX).await?;
+    pub async fn list(&self, project: ProjectId) -> Result<Vec<KnownLayer>, Fault> {
+        let entries = self.deps.registry.list(project, Collection::Layers, "", None, LISTED_MAX).await?;
         let uses = self.uses(project).await?;
         let known = |entry: faas_ports::Entry| {
             let record: LayerRecord = decode(&entry.key, &entry.value)?;
@@ -79,8 +104,8 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_013` when there is none of that id.
-    pub async fn layer(&self, project: ProjectId, id: LayerId) -> Result<KnownLayer, Fault> {
-        let record = self.layer_record(project, id).await?;
+    pub async fn get(&self, project: ProjectId, id: LayerId) -> Result<KnownLayer, Fault> {
+        let record = self.record(project, id).await?;
         let used_by = self.uses(project).await?.remove(&record.bundle).unwrap_or_default();
         Ok(KnownLayer { record, used_by })
     }
@@ -89,21 +114,21 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_013` when there is none of that id; `FN_014` while versions stand on it.
-    pub async fn remove_layer(&self, project: ProjectId, id: LayerId) -> Result<(), Fault> {
+    pub async fn remove(&self, project: ProjectId, id: LayerId) -> Result<(), Fault> {
         let key = layer_key(project, id);
-        let _lock = self.core.builds.locks.lock(&key).await;
-        let KnownLayer { used_by, .. } = self.layer(project, id).await?;
+        let _lock = self.deps.installer.lock(&key).await;
+        let KnownLayer { used_by, .. } = self.get(project, id).await?;
         if !used_by.is_empty() {
             return Err(Fault::new(Code::Conflict, format!("{} stand on this layer", named_users(&used_by)))
                 .with_hint("delete those functions first; `faas layers get` names the versions"));
         }
-        self.core.registry.commit(vec![Write::Delete { key, expect: Expect::Any }]).await?;
+        self.deps.registry.commit(vec![Write::Delete { key, expect: Expect::Any }]).await?;
         Ok(())
     }
 
-    async fn layer_record(&self, project: ProjectId, id: LayerId) -> Result<LayerRecord, Fault> {
+    async fn record(&self, project: ProjectId, id: LayerId) -> Result<LayerRecord, Fault> {
         let key = layer_key(project, id);
-        match self.core.registry.get(&key).await? {
+        match self.deps.registry.get(&key).await? {
             Some(entry) => Ok(decode(&key, &entry.value)?),
             None => Err(Fault::new(Code::NotFound, format!("there is no layer {id}"))
                 .with_hint("list those there are with `faas layers list`")),
@@ -114,10 +139,10 @@ impl Engine {
         let mut uses = Uses::new();
         let mut after: Option<String> = None;
         loop {
-            let page = self.core.registry.list(project, Collection::Versions, "", after.as_deref(), PAGE).await?;
+            let page = self.deps.registry.list(project, Collection::Versions, "", after.as_deref(), PAGE).await?;
             for entry in &page {
                 let version: Standing = decode(&entry.key, &entry.value)?;
-                let function = self.core.catalog.by_id(project, version.function);
+                let function = self.deps.catalog.by_id(project, version.function);
                 if let (Some(packages), Some(function)) = (version.dependencies, function) {
                     let of_layer = uses.entry(packages).or_default();
                     of_layer.entry(function.record.name.clone()).or_default().insert(version.number);

@@ -9,10 +9,8 @@ use faas_types::{
 };
 use serde::Deserialize;
 
-use super::named_users;
+use super::{LayerCatalog, named_users};
 use crate::catalog::decode;
-use crate::core::Core;
-use crate::engine::Engine;
 
 /// Entries that are read at once.
 const PAGE: u32 = 500;
@@ -56,17 +54,17 @@ struct StandingSettings {
 /// Versions of functions, by the layer that they stand on.
 type Uses = BTreeMap<(LayerName, u32), BTreeMap<FunctionName, BTreeSet<u32>>>;
 
-// === impl Engine ===
+// === impl LayerCatalog ===
 
-impl Engine {
+impl LayerCatalog {
     /// The named layers of a project, by name. Reads every version of the project.
     ///
     /// # Errors
     /// When the registry cannot be read.
-    pub async fn named_layers(&self, project: ProjectId) -> Result<Vec<KnownLayerName>, Fault> {
+    pub async fn list_named(&self, project: ProjectId) -> Result<Vec<KnownLayerName>, Fault> {
         let uses = self.named_uses(project).await?;
         let mut layers = BTreeMap::<LayerName, KnownLayerName>::new();
-        for record in self.core.layer_versions(project, "versions/").await? {
+        for record in self.stored(project, "versions/").await? {
             let users = uses.get(&(record.name.clone(), record.number));
             let layer = layers.entry(record.name.clone()).or_insert_with(|| KnownLayerName {
                 newest: record.clone(),
@@ -87,8 +85,8 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_013` when there is none of that name.
-    pub async fn named_layer(&self, project: ProjectId, name: &LayerName) -> Result<Vec<KnownLayerVersion>, Fault> {
-        let records = self.core.layer_versions(project, &format!("versions/{name}/")).await?;
+    pub async fn versions_of(&self, project: ProjectId, name: &LayerName) -> Result<Vec<KnownLayerVersion>, Fault> {
+        let records = self.stored(project, &format!("versions/{name}/")).await?;
         if records.is_empty() {
             return Err(unknown(&LayerRef { name: name.clone(), version: None }));
         }
@@ -104,8 +102,8 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_013` when there is none.
-    pub async fn named_layer_version(&self, project: ProjectId, layer: &LayerRef) -> Result<KnownLayerVersion, Fault> {
-        let record = self.core.find_layer(project, layer).await?;
+    pub async fn get_version(&self, project: ProjectId, layer: &LayerRef) -> Result<KnownLayerVersion, Fault> {
+        let record = self.find(project, layer).await?;
         let mut uses = self.named_uses(project).await?;
         let used_by = uses.remove(&(record.name.clone(), record.number)).unwrap_or_default();
         Ok(KnownLayerVersion { record, used_by })
@@ -115,10 +113,10 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_013` when there is none; `FN_014` while versions of functions stand on it, naming them.
-    pub async fn remove_named_layer(&self, project: ProjectId, layer: &LayerRef) -> Result<Vec<u32>, Fault> {
+    pub async fn remove_versions(&self, project: ProjectId, layer: &LayerRef) -> Result<Vec<u32>, Fault> {
         let doomed = match layer.version {
-            Some(_) => vec![self.core.find_layer(project, layer).await?],
-            None => self.core.layer_versions(project, &format!("versions/{}/", layer.name)).await?,
+            Some(_) => vec![self.find(project, layer).await?],
+            None => self.stored(project, &format!("versions/{}/", layer.name)).await?,
         };
         if doomed.is_empty() {
             return Err(unknown(layer));
@@ -136,7 +134,7 @@ impl Engine {
             key: version_key(project, &record.name, record.number),
             expect: Expect::Any,
         };
-        self.core.registry.commit(doomed.iter().map(delete).collect()).await?;
+        self.deps.registry.commit(doomed.iter().map(delete).collect()).await?;
         Ok(doomed.iter().map(|record| record.number).collect())
     }
 
@@ -144,12 +142,12 @@ impl Engine {
         let mut uses = Uses::new();
         let mut after: Option<String> = None;
         loop {
-            let page = self.core.registry.list(project, Collection::Versions, "", after.as_deref(), PAGE).await?;
+            let page = self.deps.registry.list(project, Collection::Versions, "", after.as_deref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(uses) };
             after = Some(last.key.name.clone());
             for entry in &page {
                 let version: Standing = decode(&entry.key, &entry.value)?;
-                let Some(function) = self.core.catalog.by_id(project, version.function) else { continue };
+                let Some(function) = self.deps.catalog.by_id(project, version.function) else { continue };
                 for LayerRef { name, version: layer } in version.settings.layers {
                     let of_layer = uses.entry((name, layer.unwrap_or_default())).or_default();
                     of_layer.entry(function.record.name.clone()).or_default().insert(version.number);
@@ -157,23 +155,19 @@ impl Engine {
             }
         }
     }
-}
 
-// === impl Core ===
-
-impl Core {
     /// The versions that a function's settings ask for, in their order. The settings then name the versions.
     ///
     /// # Errors
     /// `FN_006` for a layer that is not there or for another runtime, and past the limits.
-    pub(crate) async fn resolve_layers(
+    pub(crate) async fn resolve(
         &self,
         project: ProjectId,
         settings: &mut FunctionSettings,
     ) -> Result<Vec<Digest>, Fault> {
         let (mut digests, mut size) = (Vec::with_capacity(settings.layers.len()), 0_u64);
         for layer in &mut settings.layers {
-            let record = self.find_layer(project, layer).await.map_err(|mut fault| {
+            let record = self.find(project, layer).await.map_err(|mut fault| {
                 if fault.code == Code::NotFound {
                     fault.code = Code::InvalidConfiguration;
                 }
@@ -189,7 +183,7 @@ impl Core {
             }
             size = size.saturating_add(record.size);
             // It may be removed before the version is there that stands on it.
-            self.bundles.renew(&record.bundle).await?;
+            self.deps.bundles.renew(&record.bundle).await?;
             layer.version = Some(record.number);
             digests.push(record.bundle);
         }
@@ -203,26 +197,26 @@ impl Core {
 
     /// # Errors
     /// `FN_013` when there is none.
-    async fn find_layer(&self, project: ProjectId, layer: &LayerRef) -> Result<LayerVersionRecord, Fault> {
+    async fn find(&self, project: ProjectId, layer: &LayerRef) -> Result<LayerVersionRecord, Fault> {
         let found = match layer.version {
             Some(number) => {
                 let key = version_key(project, &layer.name, number);
-                self.registry.get(&key).await?.map(|entry| decode(&key, &entry.value)).transpose()?
+                self.deps.registry.get(&key).await?.map(|entry| decode(&key, &entry.value)).transpose()?
             }
-            None => self.layer_versions(project, &format!("versions/{}/", layer.name)).await?.pop(),
+            None => self.stored(project, &format!("versions/{}/", layer.name)).await?.pop(),
         };
         found.ok_or_else(|| unknown(layer))
     }
 
     /// Versions of named layers whose keys begin so, by name and number.
-    pub(crate) async fn layer_versions(
+    pub(crate) async fn stored(
         &self,
         project: ProjectId,
         prefix: &str,
     ) -> Result<Vec<LayerVersionRecord>, Fault> {
         let (mut after, mut records) = (None::<String>, Vec::new());
         loop {
-            let page = self.registry.list(project, Collection::NamedLayers, prefix, after.as_deref(), PAGE).await?;
+            let page = self.deps.registry.list(project, Collection::NamedLayers, prefix, after.as_deref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(records) };
             after = Some(last.key.name.clone());
             for entry in &page {
@@ -232,13 +226,13 @@ impl Core {
     }
 
     /// What is known of a name besides its versions, with the revision to expect when changing it.
-    pub(super) async fn named(
+    pub(super) async fn name_record(
         &self,
         project: ProjectId,
         name: &LayerName,
     ) -> Result<(NamedLayerRecord, Expect), Fault> {
         let key = name_key(project, name);
-        match self.registry.get(&key).await? {
+        match self.deps.registry.get(&key).await? {
             Some(entry) => Ok((decode(&key, &entry.value)?, Expect::Revision(entry.revision))),
             None => Ok((NamedLayerRecord { name: name.clone(), latest: 0 }, Expect::Absent)),
         }

@@ -10,10 +10,10 @@ use faas_types::{
     LayerVersionRecord, ProjectId, RuntimeName, limits,
 };
 
+use super::LayerCatalog;
 use super::named::{name_key, version_key};
 use crate::core::{encode, stopping};
 use crate::deploy::{PlanSubject, check_note};
-use crate::engine::Engine;
 use crate::functions::RETRIES;
 use crate::progress::ProgressSender;
 
@@ -48,16 +48,16 @@ struct Content {
     heavy: Vec<InstalledPackage>,
 }
 
-// === impl Engine ===
+// === impl LayerCatalog ===
 
-impl Engine {
+impl LayerCatalog {
     /// Seals files and gives them the next number of a name. Nothing of it is there before the commit that ends it.
     ///
     /// # Errors
     /// `FN_005` for files that were not uploaded or packages that cannot be installed; `FN_006` for what breaks a rule;
     /// `FN_028` for what the preflight refuses; `FN_007` past the limits of layers.
-    pub async fn publish_layer(&self, project: ProjectId, new: NewLayer) -> Result<LayerVersionRecord, Fault> {
-        if !self.is_ready() {
+    pub async fn publish(&self, project: ProjectId, new: NewLayer) -> Result<LayerVersionRecord, Fault> {
+        if self.deps.stop.is_cancelled() {
             return Err(stopping());
         }
         new.bundle.validate()?;
@@ -69,11 +69,11 @@ impl Engine {
             return Err(invalid(&format!("runtimes: {} at the most", limits::LAYER_RUNTIMES_MAX)));
         }
         let lease = PlanSubject::Layer(new.name.clone()).lease(project);
-        self.core.leases.open(&lease, self.core.clock.now());
+        self.deps.leases.open(&lease, self.deps.clock.now());
         self.check_room(project, &new.name).await?;
-        self.core.uploads.check_listing(project, &new.bundle).await?;
-        let uploaded = self.core.bundles.seal_uploaded(&new.bundle).await?;
-        self.core.uploads.check_files(project, &new.bundle, &new.allowed_secrets).await?;
+        self.deps.uploads.check_listing(project, &new.bundle).await?;
+        let uploaded = self.deps.bundles.seal_uploaded(&new.bundle).await?;
+        self.deps.uploads.check_files(project, &new.bundle, &new.allowed_secrets).await?;
         let content = if new.install {
             self.install(project, &new).await?
         } else {
@@ -81,7 +81,7 @@ impl Engine {
             Content { digest: uploaded, bundle: new.bundle.clone(), heavy }
         };
         let published = self.commit_layer(project, &new, content).await?;
-        self.core.leases.close(&lease);
+        self.deps.leases.close(&lease);
         Ok(published)
     }
 
@@ -94,18 +94,18 @@ impl Engine {
         let entrypoint = "layer:none".parse().expect("a file and a name");
         let mut settings = FunctionSettings::new(runtime.clone(), entrypoint);
         settings.dependencies = DependencyMode::Install;
-        let built = self.dependencies(project, &settings, &new.bundle, &ProgressSender::default()).await?;
+        let built = self.deps.installer.install(project, &settings, &new.bundle, &ProgressSender::default()).await?;
         let Some(layer) = built.as_ref().and_then(|built| built.layer.as_ref()) else {
             let why = built.and_then(|built| built.note).unwrap_or_else(|| "the files ask for no packages".to_owned());
             return Err(invalid(&format!("files: {why}")));
         };
-        let mut bundle = self.core.bundles.listing(&layer.bundle).await?;
+        let mut bundle = self.deps.bundles.listing(&layer.bundle).await?;
         let mut digest = layer.bundle;
         let prefix = ecosystem(runtime.language()).map_or("", Ecosystem::layer_prefix);
         if !prefix.is_empty() {
             bundle.files.iter_mut().for_each(|file| file.path.insert_str(0, prefix));
             bundle.validate()?;
-            digest = self.core.bundles.seal_stored(&bundle).await?;
+            digest = self.deps.bundles.seal_stored(&bundle).await?;
         }
         let heavy = layer.packages.iter().take(HEAVY_MAX).cloned().collect();
         Ok(Content { digest, bundle, heavy })
@@ -115,7 +115,7 @@ impl Engine {
         let limited = |message: String| {
             Fault::new(Code::RateLimited, message).with_hint("remove what is not used with `faas layers remove`")
         };
-        let versions = self.core.layer_versions(project, &format!("versions/{name}/")).await?;
+        let versions = self.stored(project, &format!("versions/{name}/")).await?;
         if versions.len() >= limits::LAYER_VERSIONS_MAX {
             let most = limits::LAYER_VERSIONS_MAX;
             return Err(limited(format!("layer {name} has {most} versions, as many as one may have")));
@@ -123,8 +123,8 @@ impl Engine {
         if !versions.is_empty() {
             return Ok(());
         }
-        let names = self.core.registry.list(project, Collection::NamedLayers, "names/", None, NAMES_PAGE).await?;
-        if names.len() >= limits::NAMED_LAYERS_MAX && self.core.named(project, name).await?.0.latest == 0 {
+        let names = self.deps.registry.list(project, Collection::NamedLayers, "names/", None, NAMES_PAGE).await?;
+        if names.len() >= limits::NAMED_LAYERS_MAX && self.name_record(project, name).await?.0.latest == 0 {
             return Err(limited(format!("a project has at most {} named layers", limits::NAMED_LAYERS_MAX)));
         }
         Ok(())
@@ -138,7 +138,7 @@ impl Engine {
     ) -> Result<LayerVersionRecord, Fault> {
         let Content { digest, bundle, heavy } = content;
         for _ in 0..RETRIES {
-            let (mut name, expect) = self.core.named(project, &new.name).await?;
+            let (mut name, expect) = self.name_record(project, &new.name).await?;
             name.latest += 1;
             let record = LayerVersionRecord {
                 name: new.name.clone(),
@@ -150,14 +150,14 @@ impl Engine {
                 packages: heavy.clone(),
                 note: new.note.clone(),
                 author: new.author.clone(),
-                created_at: self.core.clock.now(),
+                created_at: self.deps.clock.now(),
             };
             let key = version_key(project, &new.name, name.latest);
             let writes = vec![
                 Write::Put { key: name_key(project, &new.name), value: encode(&name)?, expect },
                 Write::Put { key, value: encode(&record)?, expect: faas_ports::Expect::Absent },
             ];
-            match self.core.registry.commit(writes).await {
+            match self.deps.registry.commit(writes).await {
                 Ok(_) => {
                     tracing::info!(layer = %new.name, version = record.number, "layer published");
                     return Ok(record);

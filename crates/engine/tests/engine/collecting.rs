@@ -86,7 +86,7 @@ impl Attic {
         self.upload(&bundle, &contents).await;
         let engine = self.house.engine.clone();
         let mut settings = FunctionSettings::new(parse("python3.12"), parse("main:handler"));
-        for layer in engine.named_layers(engine.default_project()).await.expect("the layers") {
+        for layer in engine.layers.list_named(engine.default_project()).await.expect("the layers") {
             if self.draw(2) == 0 {
                 settings.layers.push(LayerRef { name: layer.newest.name, version: None });
             }
@@ -111,7 +111,7 @@ impl Attic {
             allowed_secrets: Vec::new(),
         };
         let engine = &self.house.engine;
-        engine.publish_layer(engine.default_project(), new).await.map(drop).expect("a version");
+        engine.layers.publish(engine.default_project(), new).await.map(drop).expect("a version");
     }
 
     /// Removes a function or a layer; one that is in use refuses.
@@ -125,12 +125,12 @@ impl Attic {
             },
             1 => {
                 let layer = format!("l{at}").parse::<LayerRef>().expect("a layer");
-                engine.remove_named_layer(project, &layer).await.err()
+                engine.layers.remove_versions(project, &layer).await.err()
             }
             _ => {
-                let layers = engine.layers(project).await.expect("the layers");
+                let layers = engine.layers.list(project).await.expect("the layers");
                 match layers.first() {
-                    Some(layer) => engine.remove_layer(project, layer.record.id).await.err(),
+                    Some(layer) => engine.layers.remove(project, layer.record.id).await.err(),
                     None => None,
                 }
             }
@@ -198,12 +198,12 @@ impl Attic {
                 engine.delete(&entry).await.expect("deleted");
             }
         }
-        for layer in engine.named_layers(project).await.expect("the layers") {
+        for layer in engine.layers.list_named(project).await.expect("the layers") {
             let layer = LayerRef { name: layer.newest.name, version: None };
-            engine.remove_named_layer(project, &layer).await.expect("nothing stands on it");
+            engine.layers.remove_versions(project, &layer).await.expect("nothing stands on it");
         }
-        for layer in engine.layers(project).await.expect("the layers") {
-            engine.remove_layer(project, layer.record.id).await.expect("nothing stands on it");
+        for layer in engine.layers.list(project).await.expect("the layers") {
+            engine.layers.remove(project, layer.record.id).await.expect("nothing stands on it");
         }
         self.clock.advance(GRACE - HOUR);
         self.collect().await;
@@ -241,8 +241,8 @@ async fn without_the_grace_all_goes_but_what_is_relied_on() {
     let dry = engine.gc.collect(true, true).await.expect("a dry run");
     // A layer of packages stays until it is removed itself.
     assert!(dry.blobs >= held as u64 && attic.blobs.count() as u64 == dry.blobs + dry.needed, "{dry:?}");
-    for layer in engine.layers(project).await.expect("the layers") {
-        engine.remove_layer(project, layer.record.id).await.expect("nothing stands on it");
+    for layer in engine.layers.list(project).await.expect("the layers") {
+        engine.layers.remove(project, layer.record.id).await.expect("nothing stands on it");
     }
     engine.gc.collect(false, true).await.expect("a collection");
     assert_eq!(attic.blobs.count(), 0);

@@ -68,7 +68,7 @@ async fn a_failed_build_leaves_the_old_version_and_no_layer() {
     let fault = yard.bring("steady", "broken\n").await.err().unwrap();
     assert_eq!(fault.code, Code::DeploymentFailed);
     let project = yard.house.engine.default_project();
-    assert_eq!(yard.house.engine.layers(project).await.unwrap().len(), 1);
+    assert_eq!(yard.house.engine.layers.list(project).await.unwrap().len(), 1);
     assert_eq!(yard.house.engine.catalog().find(project, "steady").unwrap().live_version(), Some(1));
     // Not remembered as failed either.
     yard.bring("steady", "broken\n").await.err().unwrap();
@@ -137,12 +137,12 @@ async fn a_layer_in_use_stays() {
     let yard = Yard::open(10).await;
     let (engine, project) = (&yard.house.engine, yard.house.engine.default_project());
     let layer = yard.bring("user", "a\n").await.unwrap().dependencies.unwrap().layer.unwrap();
-    let refused = engine.remove_layer(project, layer.id).await.unwrap_err();
+    let refused = engine.layers.remove(project, layer.id).await.unwrap_err();
     assert!(refused.code == Code::Conflict && refused.message.contains("user"));
-    assert_eq!(engine.layer(project, layer.id).await.unwrap().used_by.len(), 1);
+    assert_eq!(engine.layers.get(project, layer.id).await.unwrap().used_by.len(), 1);
     let entry = engine.catalog().find(project, "user").unwrap();
     engine.delete(&entry).await.unwrap();
-    engine.remove_layer(project, layer.id).await.unwrap();
-    assert_eq!(engine.layer(project, layer.id).await.unwrap_err().code, Code::NotFound);
+    engine.layers.remove(project, layer.id).await.unwrap();
+    assert_eq!(engine.layers.get(project, layer.id).await.unwrap_err().code, Code::NotFound);
     assert!(!yard.bring("user", "a\n").await.unwrap().dependencies.unwrap().reused);
 }
