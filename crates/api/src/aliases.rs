@@ -60,7 +60,7 @@ pub(crate) async fn set_alias(
 ) -> Result<Json<AliasView>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let name = alias_name(&alias)?;
-    let entry = state.engine.set_alias(&entry, &name, wish(body, mover(&caller))?).await?;
+    let entry = state.engine.deployments.set_alias(&entry, &name, wish(body, mover(&caller))?).await?;
     Ok(Json(view(&state, &entry, &alias).await?))
 }
 
@@ -79,7 +79,7 @@ pub(crate) async fn remove_alias(
 ) -> Result<StatusCode, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let name: AliasName = alias.parse().map_err(|_| no_alias(&entry, &alias))?;
-    state.engine.remove_alias(&entry, &name, mover(&caller)).await?;
+    state.engine.deployments.remove_alias(&entry, &name, mover(&caller)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -94,7 +94,7 @@ pub(crate) async fn get_canary(
     PathParams(id): PathParams<String>,
 ) -> Result<Json<CanaryView>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let status = state.engine.canary(&entry).await?.ok_or_else(|| {
+    let status = state.engine.deployments.canary(&entry).await?.ok_or_else(|| {
         let name = &entry.record.name;
         let split = entry.record.live().and_then(|live| live.split);
         let hint = match split {
@@ -137,7 +137,7 @@ pub(crate) async fn promote_canary(
     Json(body): Json<EndCanary>,
 ) -> Result<Json<DeploymentView>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let deployed = state.engine.promote_canary(&entry, body.note, mover(&caller)).await?;
+    let deployed = state.engine.deployments.promote_canary(&entry, body.note, mover(&caller)).await?;
     Ok(Json(state.deployment_view(&deployed)))
 }
 
@@ -155,7 +155,7 @@ pub(crate) async fn abort_canary(
     Json(body): Json<EndCanary>,
 ) -> Result<Json<DeploymentView>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let deployed = state.engine.abort_canary(&entry, body.note, mover(&caller)).await?;
+    let deployed = state.engine.deployments.abort_canary(&entry, body.note, mover(&caller)).await?;
     Ok(Json(state.deployment_view(&deployed)))
 }
 

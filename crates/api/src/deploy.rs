@@ -33,7 +33,7 @@ pub(crate) async fn plan_deployment(
     Json(body): Json<DeployPlanRequest>,
 ) -> Result<Json<DeployPlan>, Failure> {
     let subject = PlanSubject::Function(name_of(&state, &caller, &id)?);
-    Ok(Json(plan_view(&state.engine.plan(caller.project, &subject, &bundle(body.files)?).await?)))
+    Ok(Json(plan_view(&state.engine.deployments.plan(caller.project, &subject, &bundle(body.files)?).await?)))
 }
 
 /// Stores one file's bytes under their digest.
@@ -52,7 +52,7 @@ pub(crate) async fn put_blob(
     let wanted = parse_digest(&digest)?;
     let (parts, body) = request.into_parts();
     let bytes = read_body(&parts.headers, body, limits::BUNDLE_FILE_MAX).await?;
-    let stored = state.engine.put_blob(bytes, wanted).await;
+    let stored = state.engine.deployments.put_blob(bytes, wanted).await;
     stored.map(|()| StatusCode::NO_CONTENT).map_err(Failure)
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn deploy_function(
     let progress = receiver.sender_for(&name);
     let deployment = NewDeployment { note: body.note, target, progress, ..deployment };
     let engine = state.engine.clone();
-    let deploying = async move { engine.deploy(caller.project, deployment).await };
+    let deploying = async move { engine.deployments.deploy(caller.project, deployment).await };
     wanted.answer(receiver, deploying, move |deployed| state.deployment_view(deployed)).await
 }
 
@@ -109,7 +109,7 @@ pub(crate) async fn rollback_function(
     Json(body): Json<RollbackRequest>,
 ) -> Result<Json<DeploymentView>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let deployed = state.engine.rollback(&entry, body.version, body.note, mover(&caller)).await?;
+    let deployed = state.engine.deployments.rollback(&entry, body.version, body.note, mover(&caller)).await?;
     Ok(Json(state.deployment_view(&deployed)))
 }
 

@@ -40,7 +40,7 @@ pub(crate) async fn deploy_group(
     };
     let news = functions.into_iter().map(&mut new).collect::<Result<Vec<_>, Fault>>()?;
     let engine = state.engine.clone();
-    let deploying = async move { engine.deploy_group(caller.project, news).await };
+    let deploying = async move { engine.deployments.deploy_group(caller.project, news).await };
     wanted.answer(receiver, deploying, move |deployed| state.group_view(deployed)).await
 }
 
@@ -58,6 +58,6 @@ pub(crate) async fn rollback_group(
     Json(body): Json<RollbackGroupRequest>,
 ) -> Result<Json<DeploymentGroupView>, Failure> {
     let id: DeploymentId = id.parse().map_err(|error| Fault::new(Code::NotFound, format!("{error}")))?;
-    let deployed = state.engine.rollback_group(caller.project, id, body.note, mover(&caller)).await?;
+    let deployed = state.engine.deployments.rollback_group(caller.project, id, body.note, mover(&caller)).await?;
     Ok(Json(state.group_view(&deployed)))
 }

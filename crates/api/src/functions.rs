@@ -60,7 +60,7 @@ pub(crate) async fn create_function(
     Json(body): Json<CreateFunction>,
 ) -> Result<impl IntoResponse, Failure> {
     let name = function_name(&body.name)?;
-    let entry = state.engine.create(caller.project, name, body.vars).await?;
+    let entry = state.engine.deployments.create_function(caller.project, name, body.vars).await?;
     Ok((StatusCode::CREATED, Json(state.function_view(&entry).await?)))
 }
 
@@ -97,7 +97,7 @@ pub(crate) async fn update_function(
     Json(body): Json<UpdateFunction>,
 ) -> Result<Json<FunctionView>, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let entry = state.engine.change(&entry, body.vars, body.version, mover(&caller)).await?;
+    let entry = state.engine.deployments.change_function(&entry, body.vars, body.version, mover(&caller)).await?;
     Ok(Json(state.function_view(&entry).await?))
 }
 
@@ -112,7 +112,7 @@ pub(crate) async fn delete_function(
     PathParams(id): PathParams<String>,
 ) -> Result<StatusCode, Failure> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    state.engine.delete(&entry).await?;
+    state.engine.deployments.delete_function(&entry).await?;
     state.git.forget(caller.project, entry.record.name.clone()).await;
     Ok(StatusCode::NO_CONTENT)
 }

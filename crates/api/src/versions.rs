@@ -39,7 +39,7 @@ pub(crate) async fn list_versions(
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let below = page::parsed("cursor", rows.cursor.as_deref())?;
     let limit = rows_of(&rows)?;
-    let versions = state.engine.versions(&entry, below, limit).await?;
+    let versions = state.engine.deployments.versions(&entry, below, limit).await?;
     let next = (versions.len() == limit).then(|| versions.last().map(|last| last.number.to_string())).flatten();
     Ok(Json(VersionList { versions: versions.iter().map(|version| version_view(&entry, version)).collect(), next }))
 }
@@ -111,7 +111,7 @@ pub(crate) async fn list_deployments(
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let before: Option<DeploymentId> = page::parsed("cursor", rows.cursor.as_deref())?;
     let limit = rows_of(&rows)?;
-    let events = state.engine.deployments(&entry).await?;
+    let events = state.engine.deployments.list(&entry).await?;
     // Ids rise with time.
     let older = events.into_iter().rev().filter(|event| before.is_none_or(|before| event.id < before));
     let deployments: Vec<_> = older.take(limit).map(move_view).collect();

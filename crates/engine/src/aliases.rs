@@ -8,10 +8,10 @@ use faas_types::{
     Timestamp, VersionRecord, limits,
 };
 
+use crate::deployments::Deployments;
 use crate::call::no_alias;
 use crate::catalog::FunctionEntry;
 use crate::deploy::check_note;
-use crate::engine::Engine;
 
 /// The alias that a deployment moves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,9 +142,9 @@ fn room_for_one(record: &FunctionRecord) -> Result<(), Fault> {
     Err(Fault::new(Code::RateLimited, message).with_hint("remove aliases that are not used"))
 }
 
-// === impl Engine ===
+// === impl Deployments ===
 
-impl Engine {
+impl Deployments {
     /// Points an alias to a version, or to two by weight; makes the alias where there is none. Ends a trial that is under
     /// way where the alias is `live`. An alias that points there already is left as it is, without a deployment.
     ///

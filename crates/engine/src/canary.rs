@@ -7,10 +7,10 @@ use faas_types::{
     VersionRecord,
 };
 
+use crate::deployments::Deployments;
 use crate::aliases::Moved;
 use crate::catalog::FunctionEntry;
 use crate::deploy::{Deployed, check_note};
-use crate::engine::Engine;
 
 /// How a trial stands.
 #[derive(Clone, Debug)]
@@ -25,9 +25,9 @@ pub struct CanaryStatus {
     pub counts: CanaryCounts,
 }
 
-// === impl Engine ===
+// === impl Deployments ===
 
-impl Engine {
+impl Deployments {
     /// How a function's trial stands; `None` when there is none.
     ///
     /// # Errors

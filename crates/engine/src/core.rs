@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_artifacts::{BundleStore, UploadLeases};
 use faas_ports::{
-    Blobs, Callbacks, Clock, IdSource, Inspection, KeyedLock, Launcher, Networks, Outbound, Registry, RunHistory, Vault,
+    Blobs, Callbacks, Clock, IdSource, Inspection, Launcher, Networks, Outbound, Registry, RunHistory, Vault,
 };
 use faas_telemetry::{HistoryReader, Recorder, Stats};
 use faas_types::{Code, Fault, FunctionName, FunctionSettings, ProjectId, Stage};
@@ -67,8 +67,6 @@ pub(crate) struct Core {
     pub(crate) uploads: Arc<UploadRules>,
     /// Lets debuggers into instances.
     pub(crate) inspection: Option<Inspection>,
-    /// One deployment at a time for each function name.
-    pub(crate) deploying: KeyedLock<(ProjectId, FunctionName)>,
 }
 
 // === impl Core ===

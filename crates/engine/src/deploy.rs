@@ -17,11 +17,11 @@ use faas_types::{
 };
 use tokio::sync::OwnedMutexGuard;
 
+use crate::deployments::Deployments;
 use crate::aliases::Target;
 use crate::catalog::FunctionEntry;
 use crate::core::stopping;
 use crate::dependencies::Dependencies;
-use crate::engine::Engine;
 use crate::onward::check_destinations;
 use crate::pool::PoolSpec;
 use crate::progress::{ProgressEvent, ProgressSender};
@@ -143,9 +143,9 @@ pub struct Deployed {
     pub dependencies: Option<Dependencies>,
 }
 
-// === impl Engine ===
+// === impl Deployments ===
 
-impl Engine {
+impl Deployments {
     /// Which files of a bundle must be uploaded for what is to be deployed or published.
     ///
     /// # Errors
@@ -185,19 +185,19 @@ impl Engine {
     /// `FN_005` with the function's error when the version does not load; `FN_006` for a destination or a secret that is not
     /// there; `FN_014` while another deployment of the same function is under way; `FN_028` for a secret among its files. Nothing
     /// has changed then.
-    pub async fn deploy(&self, project: ProjectId, new: NewDeployment) -> Result<Deployed, Fault> {
+    pub async fn deploy(self: &Arc<Self>, project: ProjectId, new: NewDeployment) -> Result<Deployed, Fault> {
         let mut deployed = self.deploy_each(project, vec![new], None).await?;
         deployed.pop().ok_or_else(|| Fault::internal("a deployment left nothing"))
     }
 
     /// Makes every version ready, one after the other, then publishes all of them at once.
     pub(crate) async fn deploy_each(
-        &self,
+        self: &Arc<Self>,
         project: ProjectId,
         news: Vec<NewDeployment>,
         group: Option<DeploymentId>,
     ) -> Result<Vec<Deployed>, Fault> {
-        if !self.is_ready() {
+        if self.core.stop.is_cancelled() {
             return Err(stopping());
         }
         let _locks = self.lock_functions(project, news.iter().map(|new| &new.name))?;
@@ -216,8 +216,8 @@ impl Engine {
         for (made, (deployment, entry, version)) in ready.into_iter().zip(published) {
             let ReadyVersion { check, build_log, dependencies, .. } = made;
             self.retire_outdated(&entry).await;
-            let (engine, newest) = (self.clone(), Arc::clone(&entry));
-            self.core.tasks.spawn(async move { engine.collect_versions(&newest).await });
+            let (deployments, newest) = (Arc::clone(self), Arc::clone(&entry));
+            self.core.tasks.spawn(async move { deployments.collect_versions(&newest).await });
             tracing::info!(function = %entry.record.name, version = version.number, "deployed");
             deployed.push(Deployed { deployment, entry, version, check, build_log, dependencies });
         }
@@ -292,7 +292,7 @@ impl Engine {
         names: impl Iterator<Item = &'n FunctionName>,
     ) -> Result<Vec<OwnedMutexGuard<()>>, Fault> {
         let lock =
-            |name: &FunctionName| self.core.deploying.try_lock(&(project, name.clone())).ok_or_else(|| under_way(name));
+            |name: &FunctionName| self.deploying.try_lock(&(project, name.clone())).ok_or_else(|| under_way(name));
         names.map(lock).collect()
     }
 

@@ -1,5 +1,6 @@
 //! Deployment groups: several functions that are deployed in one commit, and rolled back in one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use faas_ports::{Collection, Expect, Key, Write};
@@ -8,11 +9,11 @@ use faas_types::{
     FunctionRecord, GroupMember, Mover, ProjectId, limits,
 };
 
+use crate::deployments::Deployments;
 use crate::aliases::Moved;
 use crate::catalog::{FunctionEntry, decode};
 use crate::core::encode;
 use crate::deploy::{Deployed, NewDeployment, check_note};
-use crate::engine::Engine;
 use crate::functions::deployment_key;
 
 /// A deployment group that was deployed or rolled back.
@@ -34,15 +35,15 @@ pub struct Unmoved {
     pub why: &'static str,
 }
 
-// === impl Engine ===
+// === impl Deployments ===
 
-impl Engine {
+impl Deployments {
     /// Deploys several functions: each is sealed and has loaded before one commit moves all of them.
     ///
     /// # Errors
     /// As for [`deploy`](Self::deploy), naming the function; `FN_006` for none, too many, or one twice. Nothing has changed
     /// then.
-    pub async fn deploy_group(&self, project: ProjectId, mut news: Vec<NewDeployment>) -> Result<DeployedGroup, Fault> {
+    pub async fn deploy_group(self: &Arc<Self>, project: ProjectId, mut news: Vec<NewDeployment>) -> Result<DeployedGroup, Fault> {
         let invalid = |message: String| Fault::new(Code::InvalidConfiguration, message);
         let most = limits::GROUP_FUNCTIONS_MAX;
         if !(1..=most).contains(&news.len()) {
@@ -158,7 +159,7 @@ struct Step {
     /// The revision of the record that it was made from.
     revision: u64,
     deployment: Deployment,
-    version: std::sync::Arc<faas_types::VersionRecord>,
+    version: Arc<faas_types::VersionRecord>,
     triggers: crate::triggers::Reconciled,
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use faas_artifacts::{BundleStore, UploadLeases};
 use faas_ports::{
     Blobs, BodyStream, Builder, Callbacks, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource,
-    Inspection, Key, KeyedLock, Launcher, Layers, Networks, Outbound, PortError, Registry, RunHistory, RunQueue,
+    Inspection, Key, Launcher, Layers, Networks, Outbound, PortError, Registry, RunHistory, RunQueue,
     Topics, Vault, Write,
 };
 use faas_preflight::Policy;
@@ -26,6 +26,7 @@ use crate::body_budget::{BodyBudget, BodyOwner, Reservation};
 use crate::call::{CallRequest, Route, Selector, kept_lot};
 use crate::catalog::Catalog;
 use crate::core::{Core, stopping};
+use crate::deployments::Deployments;
 use crate::dependencies::{InstallerDeps, PackageInstaller};
 use crate::dispatch::{self, Dispatch};
 use crate::gc::{GarbageCollector, GcDeps, GcPolicy};
@@ -118,15 +119,15 @@ pub struct EngineSettings {
 pub struct Engine {
     /// Collects files and records that nothing needs.
     pub gc: Arc<GarbageCollector>,
+    /// Versions and aliases.
+    pub deployments: Arc<Deployments>,
     /// Layers of packages, and named ones.
     pub layers: Arc<LayerCatalog>,
-    pub(crate) installer: Arc<PackageInstaller>,
     /// The rules that uploads are checked against.
     pub uploads: Arc<UploadRules>,
     pub(crate) core: Arc<Core>,
     project: ProjectId,
     pub(crate) retention_default: Retention,
-    pub(crate) versions_kept: u32,
     /// What ends last: the keeper of time, and what must outlive every call.
     background: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
@@ -238,7 +239,6 @@ impl Engine {
             stopping: AtomicBool::new(false),
             kinds_changed: Notify::new(),
             bodies: Arc::default(),
-            deploying: KeyedLock::default(),
             uploads: Arc::clone(&uploads),
             inspection: settings.inspection.clone(),
         });
@@ -264,6 +264,8 @@ impl Engine {
             installer: Arc::clone(&installer),
             stop: core.stop.clone(),
         }));
+        let deployments = Deployments::new(Arc::clone(&core), Arc::clone(&layers), installer, settings.versions_kept);
+        let deployments = Arc::new(deployments);
         let gc = GarbageCollector::new(
             GcDeps {
                 registry: Arc::clone(&core.registry),
@@ -287,12 +289,11 @@ impl Engine {
         core.tasks.spawn(Arc::clone(&gc).run_periodically());
         core.tasks.spawn(send_callbacks(Arc::clone(&core), settings.callbacks));
         let retention_default = settings.retention;
-        let versions_kept = settings.versions_kept;
         let background = Arc::new(Mutex::new(background));
-        let engine = Self { gc, layers, installer, uploads, core, project, retention_default, versions_kept, background };
+        let engine = Self { deployments, gc, layers, uploads, core, project, retention_default, background };
         engine.core.tasks.spawn(keep_schedules(engine.clone(), settings.look_every));
         engine.core.tasks.spawn(hand_messages_over(engine.clone()));
-        engine.core.tasks.spawn(keep_rollouts(engine.clone(), settings.look_every));
+        engine.core.tasks.spawn(keep_rollouts(Arc::clone(&engine.deployments), settings.look_every));
         Ok(engine)
     }
 

@@ -9,22 +9,22 @@ use faas_types::{
     VersionRecord, limits,
 };
 
+use crate::deployments::Deployments;
 use crate::aliases::Moved;
 use crate::catalog::{FunctionEntry, decode, function_key, no_version, version_key};
 use crate::core::encode;
-use crate::engine::Engine;
 
 /// Times that a change is tried again when another one was first.
 pub(crate) const RETRIES: u32 = 5;
 /// Rows removed in one commit when a function is deleted.
 const DELETE_BATCH: u32 = 200;
 
-impl Engine {
+impl Deployments {
     /// Makes a function without a version.
     ///
     /// # Errors
     /// `FN_014` when the name is taken, `FN_006` for bad vars, `FN_007` past the limit of functions.
-    pub async fn create(
+    pub async fn create_function(
         &self,
         project: ProjectId,
         name: FunctionName,
@@ -81,7 +81,7 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_013` when there is no such version, `FN_006` for bad vars.
-    pub async fn change(
+    pub async fn change_function(
         &self,
         entry: &FunctionEntry,
         vars: Option<BTreeMap<String, String>>,
@@ -205,7 +205,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the registry cannot be written.
-    pub async fn delete(&self, entry: &FunctionEntry) -> Result<(), Fault> {
+    pub async fn delete_function(&self, entry: &FunctionEntry) -> Result<(), Fault> {
         let FunctionRecord { id, project, name, .. } = &entry.record;
         // The function goes first: what a crash leaves behind is unreachable, never half a function.
         let delete = Write::Delete { key: entry.key(), expect: Expect::Any };

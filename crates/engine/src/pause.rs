@@ -18,7 +18,7 @@ impl Engine {
             record.paused = paused;
             Ok(None)
         };
-        let entry = self.update(entry, change).await?;
+        let entry = self.deployments.update(entry, change).await?;
         self.core.dispatch.lanes.sign((entry.record.project, entry.record.id));
         Ok(entry)
     }

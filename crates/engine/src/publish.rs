@@ -9,12 +9,12 @@ use faas_types::{
     VersionRecord,
 };
 
+use crate::deployments::Deployments;
 use crate::aliases::{Moved, Target};
 use crate::catalog::{FunctionEntry, decode, function_key, version_key};
 use crate::core::encode;
 use crate::deploy::{NewDeployment, ReadyVersion};
 use crate::deployment_group::group_write;
-use crate::engine::Engine;
 use crate::functions::{RETRIES, deployment_key};
 use crate::triggers::Reconciled;
 
@@ -46,7 +46,7 @@ struct Draft {
     writes: Vec<Write>,
 }
 
-impl Engine {
+impl Deployments {
     /// Numbers the versions, points its alias to each and records the events, all in one commit; again when another writer was
     /// first, so that a change of vars meanwhile does not cost the whole check.
     pub(crate) async fn publish(

@@ -6,15 +6,15 @@ use std::time::Duration;
 use faas_ports::Collection;
 use faas_types::{AliasName, BuildLog, Code, Deployment, DeploymentKind, Fault, FunctionName, Mover, VersionRecord};
 
+use crate::deployments::Deployments;
 use crate::aliases::Moved;
 use crate::catalog::{FunctionEntry, decode};
 use crate::deploy::{Deployed, check_note};
-use crate::engine::Engine;
 
 /// Rows that are read at once.
 const PAGE: u32 = 500;
 
-impl Engine {
+impl Deployments {
     /// Moves `live` back, to `version` or to the last one that was good. A trial or a split that is under way ends; where no
     /// version is named, that is all that happens.
     ///
@@ -70,7 +70,7 @@ impl Engine {
 
     /// The best version to go back to that is still there.
     pub(crate) async fn way_back(&self, entry: &FunctionEntry, live: u32) -> Result<Option<Arc<VersionRecord>>, Fault> {
-        for number in Deployment::ways_back(&self.deployments(entry).await?, live) {
+        for number in Deployment::ways_back(&self.list(entry).await?, live) {
             match self.core.catalog.version(entry, number).await {
                 Ok(version) => return Ok(Some(version)),
                 Err(fault) if fault.code == Code::NotFound => {}
@@ -84,7 +84,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the registry cannot be read.
-    pub async fn deployments(&self, entry: &FunctionEntry) -> Result<Vec<Deployment>, Fault> {
+    pub async fn list(&self, entry: &FunctionEntry) -> Result<Vec<Deployment>, Fault> {
         let prefix = format!("{}/", entry.record.id);
         let (mut after, mut events) = (None::<String>, Vec::new());
         loop {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use faas_types::{AliasName, Code, DeploymentKind, Fault, FunctionId, Mover, Timestamp};
 
 use crate::catalog::FunctionEntry;
-use crate::engine::Engine;
+use crate::deployments::Deployments;
 
 /// How often figures are looked at while a trial is under way.
 const JUDGE_EVERY: Duration = Duration::from_millis(200);
@@ -16,14 +16,14 @@ const JUDGE_EVERY: Duration = Duration::from_millis(200);
 type Counted = HashMap<FunctionId, (u32, Timestamp)>;
 
 /// Tends what changes with time until the engine stops. Sleeps while there is nothing of that kind.
-pub(crate) async fn keep_rollouts(engine: Engine, look_every: Duration) {
+pub(crate) async fn keep_rollouts(deployments: Arc<Deployments>, look_every: Duration) {
     let mut counted = Counted::new();
-    let core = Arc::clone(&engine.core);
+    let core = Arc::clone(&deployments.core);
     loop {
         let attended = core.catalog.attended();
         counted.retain(|id, _| attended.iter().any(|entry| entry.record.id == *id && entry.record.canary.is_some()));
         for entry in &attended {
-            if let Err(fault) = tend(&engine, entry, &mut counted).await
+            if let Err(fault) = tend(&deployments, entry, &mut counted).await
                 && fault.code != Code::Conflict
             {
                 tracing::error!(function = %entry.record.name, %fault, "its rollout cannot go on yet");
@@ -38,18 +38,18 @@ pub(crate) async fn keep_rollouts(engine: Engine, look_every: Duration) {
     }
 }
 
-async fn tend(engine: &Engine, entry: &Arc<FunctionEntry>, counted: &mut Counted) -> Result<(), Fault> {
+async fn tend(deployments: &Arc<Deployments>, entry: &Arc<FunctionEntry>, counted: &mut Counted) -> Result<(), Fault> {
     let record = &entry.record;
-    let now = engine.core.clock.now();
+    let now = deployments.core.clock.now();
     let ended = record.aliases.iter().filter(|(_, alias)| alias.has_expired(now));
     for name in ended.map(|(name, _)| name.clone()).collect::<Vec<AliasName>>() {
-        engine
+        deployments
             .update(entry, |record| {
                 // Redeployed meanwhile, it lives on.
-                if record.aliases.get(&name).is_none_or(|alias| !alias.has_expired(engine.core.clock.now())) {
+                if record.aliases.get(&name).is_none_or(|alias| !alias.has_expired(deployments.core.clock.now())) {
                     return Err(Fault::new(Code::Conflict, "the preview was renewed"));
                 }
-                engine.drop_alias(record, &name, DeploymentKind::Expire, Mover::Platform)
+                deployments.drop_alias(record, &name, DeploymentKind::Expire, Mover::Platform)
             })
             .await?;
         tracing::info!(function = %record.name, alias = %name, "a preview ended");
@@ -57,10 +57,10 @@ async fn tend(engine: &Engine, entry: &Arc<FunctionEntry>, counted: &mut Counted
     let Some(canary) = record.canary else { return Ok(()) };
     let mark = (canary.version, canary.since);
     if counted.insert(record.id, mark) != Some(mark) {
-        let version = engine.core.catalog.version(entry, canary.version).await?;
+        let version = deployments.core.catalog.version(entry, canary.version).await?;
         let slow = version.settings.canary.as_ref().and_then(|policy| policy.max_p95);
-        let stats = engine.core.stats.function(record.id, &record.name);
+        let stats = deployments.core.stats.function(record.id, &record.name);
         stats.canary.begin(canary.version, slow.map(faas_types::Span::get));
     }
-    engine.tend_canary(entry).await
+    deployments.tend_canary(entry).await
 }

@@ -47,7 +47,7 @@ impl Engine {
         vars: BTreeMap<String, String>,
     ) -> Result<Arc<FunctionEntry>, Fault> {
         self.core.check_refs(entry.record.project, stage, &vars)?;
-        self.update(entry, move |record| {
+        self.deployments.update(entry, move |record| {
             let all = record.vars_of_mut(stage);
             all.extend(vars.clone());
             check(all)?;
@@ -61,7 +61,7 @@ impl Engine {
     /// # Errors
     /// `FN_013` when it was not.
     pub async fn unset_var(&self, entry: &FunctionEntry, stage: Stage, key: &str) -> Result<Arc<FunctionEntry>, Fault> {
-        self.update(entry, |record| match record.vars_of_mut(stage).remove(key) {
+        self.deployments.update(entry, |record| match record.vars_of_mut(stage).remove(key) {
             Some(_) => {
                 record.stage_vars.retain(|_, vars| !vars.is_empty());
                 Ok(None)

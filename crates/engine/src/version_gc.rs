@@ -7,9 +7,9 @@ use std::time::Duration;
 use faas_ports::{Collection, Expect, RunQuery, Write};
 use faas_types::{Code, Deployment, Fault, FunctionRecord, RunState, Timestamp, limits};
 
+use crate::deployments::Deployments;
 use crate::catalog::{FunctionEntry, version_key};
 use crate::core::encode;
-use crate::engine::Engine;
 use crate::functions::deployment_key;
 
 /// What an alias has left for less than this is still needed: calls that it sent there may be on their way.
@@ -21,9 +21,9 @@ const AT_ONCE: usize = 50;
 /// Rows that are read at once.
 const PAGE: u32 = 500;
 
-// === impl Engine ===
+// === impl Deployments ===
 
-impl Engine {
+impl Deployments {
     /// Drops versions of a function that nothing needs, but none of the newest, and the oldest events beyond what is kept.
     /// Called after each deployment; what one call leaves, the next takes.
     pub(crate) async fn collect_versions(&self, entry: &Arc<FunctionEntry>) {
@@ -38,7 +38,7 @@ impl Engine {
     }
 
     async fn drop_some(&self, entry: &Arc<FunctionEntry>) -> Result<usize, Fault> {
-        let events = self.deployments(entry).await?;
+        let events = self.list(entry).await?;
         self.drop_events(entry, &events).await?;
         if entry.record.latest_version <= self.versions_kept {
             return Ok(0);
@@ -89,7 +89,7 @@ impl Engine {
 
     /// Whether runs of a version wait or are under way. Where the history cannot tell in one look, there may be some.
     async fn has_open_runs(&self, entry: &FunctionEntry, number: u32) -> Result<bool, Fault> {
-        if self.backlog_of(entry.record.id) == 0 {
+        if self.core.dispatch.backlog.of(entry.record.id) == 0 {
             return Ok(false);
         }
         for state in [RunState::Queued, RunState::Running, RunState::Retried] {

@@ -65,7 +65,7 @@ impl Attic {
     /// Asks what is missing, lets some time pass in which a collection may come, and uploads only that.
     async fn upload(&mut self, bundle: &Bundle, contents: &[Bytes]) {
         let engine = &self.house.engine;
-        let plan = engine
+        let plan = engine.deployments
             .plan(engine.default_project(), &PlanSubject::Function(parse("planned")), bundle)
             .await
             .expect("a plan");
@@ -73,7 +73,7 @@ impl Attic {
         self.promised.extend(bundle.files.iter().map(|file| (file.digest, now)));
         for missing in &plan.missing {
             let at = bundle.files.iter().position(|file| file.digest == *missing).expect("one of the files");
-            self.house.engine.put_blob(contents[at].clone(), *missing).await.expect("an upload");
+            self.house.engine.deployments.put_blob(contents[at].clone(), *missing).await.expect("an upload");
         }
         if self.draw(2) == 0 {
             self.clock.advance(HOUR * 11);
@@ -93,7 +93,7 @@ impl Attic {
         }
         let name = format!("f{}", self.draw(3));
         let new = NewDeployment::new(parse(&name), settings, bundle);
-        engine.deploy(engine.default_project(), new).await.map(drop).expect("a deployment whose files were uploaded");
+        engine.deployments.deploy(engine.default_project(), new).await.map(drop).expect("a deployment whose files were uploaded");
     }
 
     async fn publish(&mut self) {
@@ -120,7 +120,7 @@ impl Attic {
         let (engine, project) = (self.house.engine.clone(), self.house.engine.default_project());
         let refused = match kind {
             0 => match engine.catalog().find(project, &format!("f{at}")) {
-                Ok(entry) => engine.delete(&entry).await.err(),
+                Ok(entry) => engine.deployments.delete_function(&entry).await.err(),
                 Err(_) => None,
             },
             1 => {
@@ -195,7 +195,7 @@ impl Attic {
         let laid_out: Vec<Digest> = versions.iter().map(version).collect();
         for name in ["f0", "f1", "f2"] {
             if let Ok(entry) = engine.catalog().find(project, name) {
-                engine.delete(&entry).await.expect("deleted");
+                engine.deployments.delete_function(&entry).await.expect("deleted");
             }
         }
         for layer in engine.layers.list_named(project).await.expect("the layers") {
@@ -222,20 +222,20 @@ async fn without_the_grace_all_goes_but_what_is_relied_on() {
     let (engine, project) = (attic.house.engine.clone(), attic.house.engine.default_project());
     let second = Duration::from_secs(1);
     let (bundle, contents) = attic.bundle("main.py");
-    let plan = engine.plan(project, &PlanSubject::Function(parse("f0")), &bundle).await.expect("a plan");
+    let plan = engine.deployments.plan(project, &PlanSubject::Function(parse("f0")), &bundle).await.expect("a plan");
     for (file, content) in bundle.files.iter().zip(&contents).filter(|(file, _)| plan.missing.contains(&file.digest)) {
-        engine.put_blob(content.clone(), file.digest).await.expect("an upload");
+        engine.deployments.put_blob(content.clone(), file.digest).await.expect("an upload");
     }
     attic.clock.advance(second);
     let held = attic.blobs.count();
     assert_eq!(engine.gc.collect(false, true).await.expect("a collection").blobs, 0, "they are about to be deployed");
     let settings = FunctionSettings::new(parse("python3.12"), parse("main:handler"));
     let deployed =
-        engine.deploy(project, NewDeployment::new(parse("f0"), settings, bundle)).await.expect("a deployment");
+        engine.deployments.deploy(project, NewDeployment::new(parse("f0"), settings, bundle)).await.expect("a deployment");
     attic.clock.advance(second);
     let found = engine.gc.collect(false, true).await.expect("a collection");
     assert!(found.needed >= held as u64 && found.young == 0, "{found:?}");
-    engine.delete(&deployed.entry).await.expect("deleted");
+    engine.deployments.delete_function(&deployed.entry).await.expect("deleted");
     attic.clock.advance(second);
     assert_eq!(engine.gc.collect(false, false).await.expect("a collection").blobs, 0, "the grace holds otherwise");
     let dry = engine.gc.collect(true, true).await.expect("a dry run");

@@ -142,7 +142,7 @@ impl House {
         change(&mut settings);
         let bundle = Bundle { files: vec![file] };
         let new = NewDeployment { target, ..NewDeployment::new(parse(name), settings, bundle) };
-        self.engine.deploy(self.engine.default_project(), new).await
+        self.engine.deployments.deploy(self.engine.default_project(), new).await
     }
 
     /// Calls and reads the whole reply.

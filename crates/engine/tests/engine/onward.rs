@@ -183,7 +183,7 @@ async fn destinations_get_a_run_that_knows_its_origin() {
     let project = house.engine.default_project();
     let entry = house.engine.catalog().find(project, "good").unwrap();
     assert_eq!(house.engine.backlog_of(entry.record.id), 0, "a run of a destination is counted once");
-    house.engine.delete(&entry).await.unwrap();
+    house.engine.deployments.delete_function(&entry).await.unwrap();
     let record = house.ended(house.later("first", "/", Later::default()).await).await;
     assert_eq!(destination_of(&record).run_id, None);
     assert!(destination_of(&record).message.as_ref().unwrap().contains("`good`"));

@@ -37,7 +37,7 @@ impl Yard {
         let mut settings = FunctionSettings::new(parse("python3.12"), parse("main:handler"));
         settings.dependencies = mode;
         let new = NewDeployment::new(parse(name), settings, bundle);
-        self.house.engine.deploy(self.house.engine.default_project(), new).await
+        self.house.engine.deployments.deploy(self.house.engine.default_project(), new).await
     }
 
     async fn bring(&self, name: &str, requirements: &str) -> Result<Deployed, Fault> {
@@ -141,7 +141,7 @@ async fn a_layer_in_use_stays() {
     assert!(refused.code == Code::Conflict && refused.message.contains("user"));
     assert_eq!(engine.layers.get(project, layer.id).await.unwrap().used_by.len(), 1);
     let entry = engine.catalog().find(project, "user").unwrap();
-    engine.delete(&entry).await.unwrap();
+    engine.deployments.delete_function(&entry).await.unwrap();
     engine.layers.remove(project, layer.id).await.unwrap();
     assert_eq!(engine.layers.get(project, layer.id).await.unwrap_err().code, Code::NotFound);
     assert!(!yard.bring("user", "a\n").await.unwrap().dependencies.unwrap().reused);

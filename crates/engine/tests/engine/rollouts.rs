@@ -73,19 +73,19 @@ async fn aliases_address_versions_and_outlive_the_server() {
     let (house, _) = house().await;
     deployed(&house, "named", 3).await;
     let staging: AliasName = parse("staging");
-    house.engine.set_alias(&entry(&house, "named"), &staging, to(1)).await.unwrap();
+    house.engine.deployments.set_alias(&entry(&house, "named"), &staging, to(1)).await.unwrap();
     for (selector, version) in [("live", 3), ("staging", 1), ("2", 2)] {
         assert_eq!(route(&house, "named", selector).await.unwrap().version.number, version);
     }
     let again = house.reopened().await;
     assert_eq!(route(&again, "named", "staging").await.unwrap().version.number, 1);
-    let missing = house.engine.set_alias(&entry(&house, "named"), &staging, to(9)).await;
+    let missing = house.engine.deployments.set_alias(&entry(&house, "named"), &staging, to(9)).await;
     assert_eq!(missing.err().unwrap().code, Code::NotFound);
-    house.engine.remove_alias(&entry(&house, "named"), &staging, somebody()).await.unwrap();
+    house.engine.deployments.remove_alias(&entry(&house, "named"), &staging, somebody()).await.unwrap();
     assert_eq!(route(&house, "named", "staging").await.err().unwrap().code, Code::NotFound);
-    let live = house.engine.remove_alias(&entry(&house, "named"), &AliasName::live(), somebody()).await;
+    let live = house.engine.deployments.remove_alias(&entry(&house, "named"), &AliasName::live(), somebody()).await;
     assert_eq!(live.err().unwrap().code, Code::InvalidConfiguration);
-    let kinds: Vec<_> = house.engine.deployments(&entry(&house, "named")).await.unwrap();
+    let kinds: Vec<_> = house.engine.deployments.list(&entry(&house, "named")).await.unwrap();
     let kinds: Vec<_> = kinds.iter().skip(3).map(|event| (event.kind, event.from, event.to)).collect();
     assert_eq!(kinds, [(DeploymentKind::Set, None, 1), (DeploymentKind::Remove, Some(1), 1)]);
 }
@@ -95,19 +95,19 @@ async fn a_function_has_so_many_aliases_and_no_more() {
     let (house, _) = house().await;
     deployed(&house, "many", 1).await;
     for number in 1..faas_types::limits::ALIASES_MAX {
-        house.engine.set_alias(&entry(&house, "many"), &parse(&format!("a{number}")), to(1)).await.unwrap();
+        house.engine.deployments.set_alias(&entry(&house, "many"), &parse(&format!("a{number}")), to(1)).await.unwrap();
     }
-    let fault = house.engine.set_alias(&entry(&house, "many"), &parse("more"), to(1)).await.err().unwrap();
+    let fault = house.engine.deployments.set_alias(&entry(&house, "many"), &parse("more"), to(1)).await.err().unwrap();
     assert_eq!(fault.code, Code::RateLimited);
     // Those that are there can still be moved.
-    house.engine.set_alias(&entry(&house, "many"), &parse("a1"), to(1)).await.unwrap();
+    house.engine.deployments.set_alias(&entry(&house, "many"), &parse("a1"), to(1)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn callers_at_once_are_split_exactly_by_weight() {
     let (house, _) = house().await;
     deployed(&house, "split", 2).await;
-    house.engine.set_alias(&entry(&house, "split"), &AliasName::live(), split(1, 2, 137)).await.unwrap();
+    house.engine.deployments.set_alias(&entry(&house, "split"), &AliasName::live(), split(1, 2, 137)).await.unwrap();
     let callers = (0..8).map(|_| {
         let engine = house.engine.clone();
         tokio::spawn(async move {
@@ -133,7 +133,7 @@ async fn a_caller_stays_with_a_version_while_the_share_grows() {
     let sticky = Some("header:x-user".parse::<Affinity>().unwrap());
     let shares = async |thousandths| {
         let wish = AliasWish { sticky: sticky.clone(), ..split(1, 2, thousandths) };
-        house.engine.set_alias(&entry(&house, "loyal"), &AliasName::live(), wish).await.unwrap();
+        house.engine.deployments.set_alias(&entry(&house, "loyal"), &AliasName::live(), wish).await.unwrap();
         let mut versions = HashMap::new();
         for user in 0..2_000 {
             let name = format!("user-{user}");
@@ -165,7 +165,7 @@ async fn a_caller_stays_with_a_version_while_the_share_grows() {
 async fn a_run_for_later_keeps_the_version_that_was_drawn_when_it_was_accepted() {
     let (house, _) = house().await;
     deployed(&house, "later", 2).await;
-    house.engine.set_alias(&entry(&house, "later"), &AliasName::live(), split(1, 2, 500)).await.unwrap();
+    house.engine.deployments.set_alias(&entry(&house, "later"), &AliasName::live(), split(1, 2, 500)).await.unwrap();
     house.engine.pause(&entry(&house, "later"), true).await.unwrap();
     let mut runs = Vec::new();
     for _ in 0..20 {
@@ -183,7 +183,7 @@ async fn a_run_for_later_keeps_the_version_that_was_drawn_when_it_was_accepted()
         runs.push((version, house.engine.accept(route, request, Later::default()).await.unwrap().run));
     }
     assert!(runs.iter().any(|(version, _)| *version == 1) && runs.iter().any(|(version, _)| *version == 2));
-    house.engine.set_alias(&entry(&house, "later"), &AliasName::live(), to(1)).await.unwrap();
+    house.engine.deployments.set_alias(&entry(&house, "later"), &AliasName::live(), to(1)).await.unwrap();
     house.engine.pause(&entry(&house, "later"), false).await.unwrap();
     for (version, run) in runs {
         let ended = house.engine.await_run(house.engine.default_project(), run, Duration::from_secs(5)).await.unwrap();
@@ -196,7 +196,7 @@ async fn a_run_for_later_keeps_the_version_that_was_drawn_when_it_was_accepted()
 async fn a_call_that_waits_follows_its_alias_and_keeps_its_place() {
     let (house, _) = house().await;
     deployed(&house, "waits", 2).await;
-    house.engine.set_alias(&entry(&house, "waits"), &AliasName::live(), split(1, 2, 500)).await.unwrap();
+    house.engine.deployments.set_alias(&entry(&house, "waits"), &AliasName::live(), split(1, 2, 500)).await.unwrap();
     let mut routes = Vec::new();
     for _ in 0..20 {
         routes.push(route(&house, "waits", "live").await.unwrap());
@@ -211,7 +211,7 @@ async fn a_call_that_waits_follows_its_alias_and_keeps_its_place() {
     for (route, version) in routes.iter().zip(&chosen) {
         assert_eq!(house.send(route.clone(), "/").await.unwrap().version, *version);
     }
-    house.engine.set_alias(&entry(&house, "waits"), &AliasName::live(), to(1)).await.unwrap();
+    house.engine.deployments.set_alias(&entry(&house, "waits"), &AliasName::live(), to(1)).await.unwrap();
     for route in routes {
         assert_eq!(house.send(route, "/").await.unwrap().version, 1);
     }
@@ -244,7 +244,7 @@ async fn a_deployment_to_another_alias_leaves_live_and_its_triggers_alone() {
     assert_eq!((record.live().unwrap().version, record.min_instances), (1, 0));
     assert!(house.engine.triggers().of(record.id).is_empty());
     // What is promoted brings its triggers.
-    house.engine.set_alias(&entry(&house, "aside"), &AliasName::live(), to(2)).await.unwrap();
+    house.engine.deployments.set_alias(&entry(&house, "aside"), &AliasName::live(), to(2)).await.unwrap();
     let record = &entry(&house, "aside").record;
     assert_eq!((house.engine.triggers().of(record.id).len(), record.min_instances), (1, 3));
 }
@@ -262,7 +262,7 @@ async fn a_preview_is_private_ends_by_itself_and_is_renewed() {
     house.deploy_to("new", preview(), public).await.unwrap();
     clock.advance(HOUR - Duration::from_secs(1));
     assert_eq!(route(&house, "new", "branch-x").await.unwrap().version.number, 2, "renewed");
-    let refused = house.engine.set_alias(&first.entry, &parse("branch-x"), to(1)).await.err().unwrap();
+    let refused = house.engine.deployments.set_alias(&first.entry, &parse("branch-x"), to(1)).await.err().unwrap();
     assert_eq!(refused.code, Code::Conflict);
     clock.advance(Duration::from_secs(1));
     assert_eq!(route(&house, "new", "branch-x").await.err().unwrap().code, Code::NotFound, "to the moment");
@@ -272,11 +272,11 @@ async fn a_preview_is_private_ends_by_itself_and_is_renewed() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let events = house.engine.deployments(&entry(&house, "new")).await.unwrap();
+    let events = house.engine.deployments.list(&entry(&house, "new")).await.unwrap();
     let last = events.last().map(|event| (event.kind, event.by.clone()));
     assert_eq!(last, Some((DeploymentKind::Expire, Some(Mover::Platform))));
     // One that is put behind live is as public as it says.
-    house.engine.set_alias(&entry(&house, "new"), &AliasName::live(), to(2)).await.unwrap();
+    house.engine.deployments.set_alias(&entry(&house, "new"), &AliasName::live(), to(2)).await.unwrap();
     assert!(route(&house, "new", "live").await.unwrap().is_public());
 }
 
@@ -284,7 +284,7 @@ async fn a_preview_is_private_ends_by_itself_and_is_renewed() {
 async fn live_is_no_preview_and_an_alias_that_stays_is_none_either() {
     let (house, _) = house().await;
     deployed(&house, "kinds", 1).await;
-    house.engine.set_alias(&entry(&house, "kinds"), &parse("staging"), to(1)).await.unwrap();
+    house.engine.deployments.set_alias(&entry(&house, "kinds"), &parse("staging"), to(1)).await.unwrap();
     for (alias, code) in [("live", Code::InvalidConfiguration), ("staging", Code::Conflict)] {
         let refused = house.deploy_to("kinds", Target::Preview(parse(alias), HOUR), |_| {}).await;
         assert_eq!(refused.err().unwrap().code, code);
@@ -315,7 +315,7 @@ async fn a_good_canary_climbs_and_takes_over_also_across_a_restart() {
     calls_until(&house, "/", "2", |entry| canary(entry).is_none()).await;
     let alias = entry(&house, "tried").record.live().unwrap().clone();
     assert_eq!((alias.version, alias.split), (2, None));
-    let events: Vec<_> = house.engine.deployments(&entry(&house, "tried")).await.unwrap();
+    let events: Vec<_> = house.engine.deployments.list(&entry(&house, "tried")).await.unwrap();
     let movers: Vec<_> = events.iter().map(|event| (event.kind, event.by.clone().unwrap())).collect();
     use DeploymentKind::{Canary, Deploy, Promote, Step};
     let platform = |kind| (kind, Mover::Platform);
@@ -337,10 +337,10 @@ async fn a_bad_canary_rolls_itself_back_and_is_no_way_back() {
     calls_until(&house, "/raise", "3", |entry| entry.record.canary.is_none()).await;
     let alias = entry(&house, "tried").record.live().unwrap().clone();
     assert_eq!((alias.version, alias.split), (2, None));
-    let last = house.engine.deployments(&entry(&house, "tried")).await.unwrap().pop().unwrap();
+    let last = house.engine.deployments.list(&entry(&house, "tried")).await.unwrap().pop().unwrap();
     assert_eq!((last.kind, last.from, last.to, last.by), (DeploymentKind::Breach, Some(3), 2, Some(Mover::Canary)));
     assert!(last.note.unwrap().contains("too many calls failed"));
-    let back = house.engine.rollback(&entry(&house, "tried"), None, None, somebody()).await.unwrap();
+    let back = house.engine.deployments.rollback(&entry(&house, "tried"), None, None, somebody()).await.unwrap();
     assert_eq!((back.version.number, back.deployment.by), (1, Some(somebody())));
     assert_eq!(back.entry.record.live().unwrap().moved_by, Some(somebody()));
 }
@@ -357,23 +357,23 @@ async fn a_canary_is_ended_by_hand_by_a_rollback_and_by_the_next_deployment() {
     house.deploy_to("hand", Target::live(), asks).await.unwrap();
     house.deploy_to("hand", Target::live(), asks).await.unwrap();
     assert_eq!(live(), (1, Some(3)), "the next one takes its place");
-    house.engine.promote_canary(&entry(&house, "hand"), None, somebody()).await.unwrap();
+    house.engine.deployments.promote_canary(&entry(&house, "hand"), None, somebody()).await.unwrap();
     assert_eq!(live(), (3, None));
     assert_eq!(
-        house.engine.promote_canary(&entry(&house, "hand"), None, somebody()).await.err().unwrap().code,
+        house.engine.deployments.promote_canary(&entry(&house, "hand"), None, somebody()).await.err().unwrap().code,
         Code::NotFound
     );
     house.deploy_to("hand", Target::live(), asks).await.unwrap();
-    let back = house.engine.rollback(&entry(&house, "hand"), None, None, somebody()).await.unwrap();
+    let back = house.engine.deployments.rollback(&entry(&house, "hand"), None, None, somebody()).await.unwrap();
     assert_eq!((live(), back.deployment.kind), ((3, None), DeploymentKind::Abort));
     house.deploy_to("hand", Target::live(), asks).await.unwrap();
-    house.engine.set_alias(&entry(&house, "hand"), &AliasName::live(), to(1)).await.unwrap();
+    house.engine.deployments.set_alias(&entry(&house, "hand"), &AliasName::live(), to(1)).await.unwrap();
     assert_eq!(live(), (1, None), "set by hand");
     house.deploy_to("hand", Target::live(), |_| {}).await.unwrap();
     assert_eq!(live(), (6, None), "without a policy it takes over at once");
     // A split by hand goes back to its first version.
-    house.engine.set_alias(&entry(&house, "hand"), &AliasName::live(), split(6, 5, 300)).await.unwrap();
-    let back = house.engine.rollback(&entry(&house, "hand"), None, None, somebody()).await.unwrap();
+    house.engine.deployments.set_alias(&entry(&house, "hand"), &AliasName::live(), split(6, 5, 300)).await.unwrap();
+    let back = house.engine.deployments.rollback(&entry(&house, "hand"), None, None, somebody()).await.unwrap();
     assert_eq!((back.version.number, back.deployment.from), (6, Some(5)));
 }
 
@@ -404,11 +404,11 @@ async fn versions_that_nothing_needs_go_and_no_others() {
     let clock = Arc::new(ManualClock::default());
     let house = House::timed(Arc::clone(&clock) as _, |settings| settings.versions_kept = 3).await;
     let numbers = async || -> Vec<u32> {
-        let versions = house.engine.versions(&entry(&house, "aged"), None, 100).await.unwrap();
+        let versions = house.engine.deployments.versions(&entry(&house, "aged"), None, 100).await.unwrap();
         versions.iter().map(|version| version.number).collect()
     };
     deployed(&house, "aged", 4).await;
-    house.engine.set_alias(&entry(&house, "aged"), &parse("pinned"), split(2, 3, 500)).await.unwrap();
+    house.engine.deployments.set_alias(&entry(&house, "aged"), &parse("pinned"), split(2, 3, 500)).await.unwrap();
     house.engine.pause(&entry(&house, "aged"), true).await.unwrap();
     let waits = route(&house, "aged", "1").await.unwrap();
     let request = faas_engine::CallRequest {
@@ -445,7 +445,7 @@ async fn versions_that_nothing_needs_go_and_no_others() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    house.engine.remove_alias(&entry(&house, "aged"), &parse("pinned"), somebody()).await.unwrap();
+    house.engine.deployments.remove_alias(&entry(&house, "aged"), &parse("pinned"), somebody()).await.unwrap();
     clock.advance(2 * HOUR);
     // A call that is under way keeps its version.
     let used = route(&house, "aged", "2").await.unwrap();
@@ -461,7 +461,7 @@ async fn versions_that_nothing_needs_go_and_no_others() {
     }
     let left = numbers().await;
     assert!(left.contains(&2) && !left.contains(&3) && left.starts_with(&[12, 11, 10]), "{left:?}");
-    let fault = house.engine.set_alias(&entry(&house, "aged"), &AliasName::live(), to(3)).await.err().unwrap();
+    let fault = house.engine.deployments.set_alias(&entry(&house, "aged"), &AliasName::live(), to(3)).await.err().unwrap();
     assert_eq!(fault.code, Code::NotFound);
-    assert_eq!(house.engine.rollback(&entry(&house, "aged"), None, None, somebody()).await.unwrap().version.number, 11);
+    assert_eq!(house.engine.deployments.rollback(&entry(&house, "aged"), None, None, somebody()).await.unwrap().version.number, 11);
 }

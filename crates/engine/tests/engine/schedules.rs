@@ -185,7 +185,7 @@ async fn deployments_and_rollbacks_bring_and_take_the_triggers_of_the_manifest()
     let added = CronTrigger { name: parse("mine"), ..cron("@weekly", "UTC") };
     house.engine.add_trigger(&function, AliasName::live(), TriggerSettings::Cron(Box::new(added)), None).await.unwrap();
     clock.advance(HOUR);
-    house.engine.rollback(&function, Some(1), None, Mover::Platform).await.unwrap();
+    house.engine.deployments.rollback(&function, Some(1), None, Mover::Platform).await.unwrap();
     let names = |house: &House| {
         let of = house.engine.triggers().of(function.record.id);
         of.iter().map(|entry| entry.record.name().to_string()).collect::<Vec<_>>()
@@ -196,7 +196,7 @@ async fn deployments_and_rollbacks_bring_and_take_the_triggers_of_the_manifest()
     let fault = house.engine.remove_trigger(&trigger(&house)).await.err().unwrap();
     assert_eq!(fault.code, Code::Conflict);
     assert_eq!(names(&house.reopened().await), ["mine", "tick"]);
-    house.engine.delete(&function).await.unwrap();
+    house.engine.deployments.delete_function(&function).await.unwrap();
     assert!(house.engine.triggers().of(function.record.id).is_empty());
 }
 

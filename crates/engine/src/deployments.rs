@@ -1,0 +1,34 @@
+//! Deployments: versions and the aliases that point to them.
+
+use std::sync::Arc;
+
+use faas_ports::KeyedLock;
+use faas_types::{FunctionName, ProjectId};
+
+use crate::core::Core;
+use crate::dependencies::PackageInstaller;
+use crate::layers::LayerCatalog;
+
+/// Deploys versions, moves aliases, and drops what nothing needs any more.
+pub struct Deployments {
+    pub(crate) core: Arc<Core>,
+    pub(crate) layers: Arc<LayerCatalog>,
+    pub(crate) installer: Arc<PackageInstaller>,
+    /// Versions of a function that are kept in any case.
+    pub(crate) versions_kept: u32,
+    /// Held while a function is deployed.
+    pub(crate) deploying: KeyedLock<(ProjectId, FunctionName)>,
+}
+
+// === impl Deployments ===
+
+impl Deployments {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        layers: Arc<LayerCatalog>,
+        installer: Arc<PackageInstaller>,
+        versions_kept: u32,
+    ) -> Self {
+        Self { core, layers, installer, versions_kept, deploying: KeyedLock::default() }
+    }
+}
