@@ -33,7 +33,7 @@ pub(crate) async fn plan_deployment(
     Json(body): Json<DeployPlanRequest>,
 ) -> Result<Json<DeployPlan>, Failure> {
     let subject = PlanSubject::Function(name_of(&state, &caller, &id)?);
-    Ok(Json(plan_view(&state.engine.deployments.plan(caller.project, &subject, &bundle(body.files)?).await?)))
+    Ok(Json(plan_view(&state.engine.uploads.plan(caller.project, &subject, &bundle(body.files)?).await?)))
 }
 
 /// Stores one file's bytes under their digest.
@@ -52,7 +52,7 @@ pub(crate) async fn put_blob(
     let wanted = parse_digest(&digest)?;
     let (parts, body) = request.into_parts();
     let bytes = read_body(&parts.headers, body, limits::BUNDLE_FILE_MAX).await?;
-    let stored = state.engine.deployments.put_blob(bytes, wanted).await;
+    let stored = state.engine.uploads.put(bytes, wanted).await;
     stored.map(|()| StatusCode::NO_CONTENT).map_err(Failure)
 }
 

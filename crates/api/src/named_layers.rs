@@ -76,7 +76,7 @@ pub(crate) async fn plan_layer(
     Json(body): Json<DeployPlanRequest>,
 ) -> Result<Json<DeployPlan>, Failure> {
     let subject = PlanSubject::Layer(layer_name(&name)?);
-    Ok(Json(plan_view(&state.engine.deployments.plan(caller.project, &subject, &bundle(body.files)?).await?)))
+    Ok(Json(plan_view(&state.engine.uploads.plan(caller.project, &subject, &bundle(body.files)?).await?)))
 }
 
 /// Publishes a version of a named layer from uploaded files, and gives it the next number. It never changes.

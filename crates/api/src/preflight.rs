@@ -15,7 +15,7 @@ pub(crate) async fn get_policy(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
 ) -> Result<Json<PolicyView>, Failure> {
-    let kept = state.engine.uploads.of_project(caller.project).await?;
+    let kept = state.engine.upload_rules.of_project(caller.project).await?;
     Ok(Json(view(&state, kept)))
 }
 
@@ -31,7 +31,7 @@ pub(crate) async fn set_policy(
     Json(body): Json<SetPolicy>,
 ) -> Result<Json<PolicyView>, Failure> {
     let SetPolicy { rules, revision } = body;
-    let kept = state.engine.uploads.set(caller.project, rules, caller.author(), revision).await?;
+    let kept = state.engine.upload_rules.set(caller.project, rules, caller.author(), revision).await?;
     Ok(Json(view(&state, Some(kept))))
 }
 
@@ -41,7 +41,7 @@ pub(crate) async fn reset_policy(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
 ) -> Result<StatusCode, Failure> {
-    state.engine.uploads.reset(caller.project).await?;
+    state.engine.upload_rules.reset(caller.project).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -52,5 +52,5 @@ fn view(state: &ApiState, kept: Option<(ProjectRules, u64)>) -> PolicyView {
         rules: kept.rules,
         revision,
     });
-    PolicyView { operator: state.engine.uploads.of_operator().clone(), project }
+    PolicyView { operator: state.engine.upload_rules.of_operator().clone(), project }
 }

@@ -11,7 +11,7 @@ use faas_types::{
 use crate::deployments::Deployments;
 use crate::call::no_alias;
 use crate::catalog::FunctionEntry;
-use crate::deploy::check_note;
+use crate::note::check_note;
 
 /// The alias that a deployment moves.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,8 @@ use faas_types::{
 use crate::deployments::Deployments;
 use crate::aliases::Moved;
 use crate::catalog::FunctionEntry;
-use crate::deploy::{Deployed, check_note};
+use crate::deploy::Deployed;
+use crate::note::check_note;
 
 /// How a trial stands.
 #[derive(Clone, Debug)]

@@ -64,7 +64,7 @@ pub(crate) struct Core {
     /// Another set of versions serves.
     pub(crate) kinds_changed: Notify,
     pub(crate) bodies: Arc<BodyBudget>,
-    pub(crate) uploads: Arc<UploadRules>,
+    pub(crate) upload_rules: Arc<UploadRules>,
     /// Lets debuggers into instances.
     pub(crate) inspection: Option<Inspection>,
 }

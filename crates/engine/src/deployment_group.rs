@@ -13,7 +13,9 @@ use crate::deployments::Deployments;
 use crate::aliases::Moved;
 use crate::catalog::{FunctionEntry, decode};
 use crate::core::encode;
-use crate::deploy::{Deployed, NewDeployment, check_note};
+use crate::deploy::Deployed;
+use crate::new_deployment::NewDeployment;
+use crate::note::check_note;
 use crate::functions::deployment_key;
 
 /// A deployment group that was deployed or rolled back.

@@ -42,6 +42,7 @@ use crate::stages::StageBook;
 use crate::topics::{Flow, TopicHall};
 use crate::triggers::{States, Triggers, hand_messages_over, keep_schedules};
 use crate::upload_rules::UploadRules;
+use crate::uploads::{UploadDeps, Uploads};
 use crate::usher::{Usher, UsherDeps};
 
 /// How long killed instances may take to be gone.
@@ -124,7 +125,9 @@ pub struct Engine {
     /// Layers of packages, and named ones.
     pub layers: Arc<LayerCatalog>,
     /// The rules that uploads are checked against.
-    pub uploads: Arc<UploadRules>,
+    pub upload_rules: Arc<UploadRules>,
+    /// Takes in the files of what will be deployed.
+    pub uploads: Arc<Uploads>,
     pub(crate) core: Arc<Core>,
     project: ProjectId,
     pub(crate) retention_default: Retention,
@@ -201,7 +204,7 @@ impl Engine {
             tasks: tasks.clone(),
         };
         let bundles = Arc::new(BundleStore::new(Arc::clone(&ports.blobs), Arc::clone(&ports.layers)));
-        let uploads = Arc::new(UploadRules::new(
+        let upload_rules = Arc::new(UploadRules::new(
             Arc::clone(&ports.registry),
             Arc::clone(&ports.blobs),
             Arc::clone(&ports.clock),
@@ -239,7 +242,7 @@ impl Engine {
             stopping: AtomicBool::new(false),
             kinds_changed: Notify::new(),
             bodies: Arc::default(),
-            uploads: Arc::clone(&uploads),
+            upload_rules: Arc::clone(&upload_rules),
             inspection: settings.inspection.clone(),
         });
         let installer = Arc::new(PackageInstaller::new(
@@ -260,9 +263,16 @@ impl Engine {
             catalog: Arc::clone(&core.catalog),
             bundles: Arc::clone(&core.bundles),
             leases: Arc::clone(&core.leases),
-            uploads: Arc::clone(&uploads),
+            rules: Arc::clone(&upload_rules),
             installer: Arc::clone(&installer),
             stop: core.stop.clone(),
+        }));
+        let uploads = Arc::new(Uploads::new(UploadDeps {
+            blobs: Arc::clone(&core.blobs),
+            clock: Arc::clone(&core.clock),
+            bundles: Arc::clone(&core.bundles),
+            leases: Arc::clone(&core.leases),
+            rules: Arc::clone(&upload_rules),
         }));
         let deployments = Deployments::new(Arc::clone(&core), Arc::clone(&layers), installer, settings.versions_kept);
         let deployments = Arc::new(deployments);
@@ -290,7 +300,7 @@ impl Engine {
         core.tasks.spawn(send_callbacks(Arc::clone(&core), settings.callbacks));
         let retention_default = settings.retention;
         let background = Arc::new(Mutex::new(background));
-        let engine = Self { deployments, gc, layers, uploads, core, project, retention_default, background };
+        let engine = Self { deployments, gc, layers, upload_rules, uploads, core, project, retention_default, background };
         engine.core.tasks.spawn(keep_schedules(engine.clone(), settings.look_every));
         engine.core.tasks.spawn(hand_messages_over(engine.clone()));
         engine.core.tasks.spawn(keep_rollouts(Arc::clone(&engine.deployments), settings.look_every));

@@ -32,7 +32,7 @@ pub(crate) struct LayerDeps {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) bundles: Arc<BundleStore>,
     pub(crate) leases: Arc<UploadLeases>,
-    pub(crate) uploads: Arc<UploadRules>,
+    pub(crate) rules: Arc<UploadRules>,
     pub(crate) installer: Arc<PackageInstaller>,
     /// Cancelled when the server stops.
     pub(crate) stop: CancellationToken,

@@ -1,11 +1,11 @@
-//! The moment a version comes to be: version, function and deployment in one commit.
+//! Publishing: version, function and deployment in one commit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use faas_ports::{Expect, PortError, RuntimeDescription, Write};
+use faas_ports::{Expect, PortError, Write};
 use faas_types::{
-    AliasName, Code, Deployment, DeploymentId, Digest, Fault, FunctionRecord, Mover, ProjectId, Timestamp,
+    AliasName, Code, Deployment, DeploymentId, Fault, FunctionRecord, Mover, ProjectId, Timestamp,
     VersionRecord,
 };
 
@@ -13,26 +13,11 @@ use crate::deployments::Deployments;
 use crate::aliases::{Moved, Target};
 use crate::catalog::{FunctionEntry, decode, function_key, version_key};
 use crate::core::encode;
-use crate::deploy::{NewDeployment, ReadyVersion};
+use crate::new_deployment::NewDeployment;
+use crate::pipeline::SealedVersion;
 use crate::deployment_group::group_write;
 use crate::functions::{RETRIES, deployment_key};
 use crate::triggers::Reconciled;
-
-/// What the check found out.
-pub(crate) struct Checked {
-    pub runtime: RuntimeDescription,
-    /// How many calls an instance takes at once.
-    pub concurrency: u32,
-    pub streams_bodies: bool,
-    /// The code with what was compiled of it.
-    pub prepared: Option<Digest>,
-    /// What it wrote.
-    pub build_log: Option<Digest>,
-    /// Its packages.
-    pub dependencies: Option<Digest>,
-    /// Its named layers.
-    pub layers: Vec<Digest>,
-}
 
 /// What a commit brought into being.
 pub(crate) type Published = (Deployment, Arc<FunctionEntry>, Arc<VersionRecord>);
@@ -52,12 +37,12 @@ impl Deployments {
     pub(crate) async fn publish(
         &self,
         project: ProjectId,
-        ready: &[ReadyVersion],
+        sealed: &[SealedVersion],
         group: Option<DeploymentId>,
     ) -> Result<Vec<Published>, Fault> {
         for _ in 0..RETRIES {
-            let mut drafts = Vec::with_capacity(ready.len());
-            for one in ready {
+            let mut drafts = Vec::with_capacity(sealed.len());
+            for one in sealed {
                 drafts.push(self.draft(project, one, group).await?);
             }
             let mut writes: Vec<Write> =
@@ -73,22 +58,22 @@ impl Deployments {
                 Err(error) => return Err(error.into()),
             }
         }
-        let names = ready.iter().map(|one| format!("`{}`", one.new.name)).collect::<Vec<_>>().join(", ");
+        let names = sealed.iter().map(|one| format!("`{}`", one.new.name)).collect::<Vec<_>>().join(", ");
         Err(Fault::new(Code::Conflict, format!("{names} is being changed by others")).with_retry_after(1))
     }
 
     async fn draft(
         &self,
         project: ProjectId,
-        ready: &ReadyVersion,
+        sealed: &SealedVersion,
         group: Option<DeploymentId>,
     ) -> Result<Draft, Fault> {
-        let new = &ready.new;
+        let new = &sealed.new;
         let (mut record, expect) = self.newest_record(project, new).await?;
         let now = record.moment(self.core.clock.now());
         record.latest_version += 1;
         record.updated_at = now;
-        let version = self.version(&record, ready, now);
+        let version = self.version(&record, sealed, now);
         let (kind, from) = new.target.aim(&mut record, &version, now)?;
         let alias = new.target.alias();
         let by = new.author.clone().map_or(Mover::Platform, Mover::Key);
@@ -123,27 +108,27 @@ impl Deployments {
         }
     }
 
-    fn version(&self, record: &FunctionRecord, ready: &ReadyVersion, now: Timestamp) -> VersionRecord {
-        let ReadyVersion { new, bundle, checked, .. } = ready;
+    fn version(&self, record: &FunctionRecord, sealed: &SealedVersion, now: Timestamp) -> VersionRecord {
+        let SealedVersion { new, runtime, .. } = sealed;
         VersionRecord {
             id: self.core.ids.mint(now),
             function: record.id,
             number: record.latest_version,
-            bundle: *bundle,
-            prepared: checked.prepared,
-            dependencies: checked.dependencies,
-            layers: checked.layers.clone(),
+            bundle: sealed.bundle,
+            prepared: sealed.prepared,
+            dependencies: sealed.packages(),
+            layers: sealed.layers.clone(),
             file_count: u32::try_from(new.bundle.files.len()).unwrap_or(u32::MAX),
             size: new.bundle.size(),
             settings: new.settings.clone(),
             declaration: Some(new.declaration.clone()),
-            runtime_exact: format!("{}{}", checked.runtime.name.language(), checked.runtime.exact),
-            concurrency: checked.concurrency,
-            streams_bodies: checked.streams_bodies,
+            runtime_exact: format!("{}{}", runtime.name.language(), runtime.exact),
+            concurrency: sealed.concurrency,
+            streams_bodies: sealed.streams_bodies,
             note: new.note.clone(),
             author: new.author.clone(),
             preview: matches!(new.target, Target::Preview(..)),
-            build_log: checked.build_log,
+            build_log: sealed.build_log_digest,
             created_at: now,
         }
     }

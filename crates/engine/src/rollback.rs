@@ -9,7 +9,8 @@ use faas_types::{AliasName, BuildLog, Code, Deployment, DeploymentKind, Fault, F
 use crate::deployments::Deployments;
 use crate::aliases::Moved;
 use crate::catalog::{FunctionEntry, decode};
-use crate::deploy::{Deployed, check_note};
+use crate::deploy::Deployed;
+use crate::note::check_note;
 
 /// Rows that are read at once.
 const PAGE: u32 = 500;

@@ -13,7 +13,8 @@ use faas_types::{
 use super::LayerCatalog;
 use super::named::{name_key, version_key};
 use crate::core::{encode, stopping};
-use crate::deploy::{PlanSubject, check_note};
+use crate::note::check_note;
+use crate::uploads::PlanSubject;
 use crate::functions::RETRIES;
 use crate::progress::ProgressSender;
 
@@ -71,9 +72,9 @@ impl LayerCatalog {
         let lease = PlanSubject::Layer(new.name.clone()).lease(project);
         self.deps.leases.open(&lease, self.deps.clock.now());
         self.check_room(project, &new.name).await?;
-        self.deps.uploads.check_listing(project, &new.bundle).await?;
+        self.deps.rules.check_listing(project, &new.bundle).await?;
         let uploaded = self.deps.bundles.seal_uploaded(&new.bundle).await?;
-        self.deps.uploads.check_files(project, &new.bundle, &new.allowed_secrets).await?;
+        self.deps.rules.check_files(project, &new.bundle, &new.allowed_secrets).await?;
         let content = if new.install {
             self.install(project, &new).await?
         } else {

@@ -65,7 +65,7 @@ impl Attic {
     /// Asks what is missing, lets some time pass in which a collection may come, and uploads only that.
     async fn upload(&mut self, bundle: &Bundle, contents: &[Bytes]) {
         let engine = &self.house.engine;
-        let plan = engine.deployments
+        let plan = engine.uploads
             .plan(engine.default_project(), &PlanSubject::Function(parse("planned")), bundle)
             .await
             .expect("a plan");
@@ -73,7 +73,7 @@ impl Attic {
         self.promised.extend(bundle.files.iter().map(|file| (file.digest, now)));
         for missing in &plan.missing {
             let at = bundle.files.iter().position(|file| file.digest == *missing).expect("one of the files");
-            self.house.engine.deployments.put_blob(contents[at].clone(), *missing).await.expect("an upload");
+            self.house.engine.uploads.put(contents[at].clone(), *missing).await.expect("an upload");
         }
         if self.draw(2) == 0 {
             self.clock.advance(HOUR * 11);
@@ -222,9 +222,9 @@ async fn without_the_grace_all_goes_but_what_is_relied_on() {
     let (engine, project) = (attic.house.engine.clone(), attic.house.engine.default_project());
     let second = Duration::from_secs(1);
     let (bundle, contents) = attic.bundle("main.py");
-    let plan = engine.deployments.plan(project, &PlanSubject::Function(parse("f0")), &bundle).await.expect("a plan");
+    let plan = engine.uploads.plan(project, &PlanSubject::Function(parse("f0")), &bundle).await.expect("a plan");
     for (file, content) in bundle.files.iter().zip(&contents).filter(|(file, _)| plan.missing.contains(&file.digest)) {
-        engine.deployments.put_blob(content.clone(), file.digest).await.expect("an upload");
+        engine.uploads.put(content.clone(), file.digest).await.expect("an upload");
     }
     attic.clock.advance(second);
     let held = attic.blobs.count();
