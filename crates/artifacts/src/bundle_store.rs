@@ -107,11 +107,11 @@ impl BundleStore {
     /// # Errors
     /// When its files are not stored.
     pub async fn lay_out_code(&self, version: &VersionRecord) -> Result<PathBuf, Fault> {
-        if let Some(prepared) = version.prepared {
-            match self.lay_out(&prepared).await {
+        if let Some(compiled) = version.compiled {
+            match self.lay_out(&compiled).await {
                 Ok(path) => return Ok(path),
                 // The code alone does as well, only slower.
-                Err(fault) => tracing::warn!(digest = %prepared, %fault, "the bytecode of a version is lost"),
+                Err(fault) => tracing::warn!(digest = %compiled, %fault, "the bytecode of a version is lost"),
             }
         }
         self.lay_out(&version.bundle).await
@@ -144,8 +144,8 @@ impl BundleStore {
     /// # Errors
     /// When the store cannot be read.
     pub async fn renew_for_instances(&self, version: &VersionRecord) -> Result<(), Fault> {
-        let VersionRecord { bundle, prepared, dependencies, layers, .. } = version;
-        let lists = [Some(*bundle), *prepared, *dependencies, StackSpec::of(version).digest()];
+        let VersionRecord { bundle, compiled, dependencies, layers, .. } = version;
+        let lists = [Some(*bundle), *compiled, *dependencies, StackSpec::of(version).digest()];
         for digest in lists.iter().flatten().chain(layers) {
             self.renew_list(digest).await?;
         }

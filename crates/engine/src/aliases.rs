@@ -8,9 +8,9 @@ use faas_types::{
     Timestamp, VersionRecord, limits,
 };
 
-use crate::deployments::Deployments;
 use crate::call::no_alias;
 use crate::catalog::FunctionEntry;
+use crate::deployments::Deployments;
 use crate::note::check_note;
 
 /// The alias that a deployment moves.
@@ -98,7 +98,7 @@ impl Target {
         }
     }
 
-    /// Points the alias to a version that was just made, or begins its trial. Returns what happened, and where the alias
+    /// Points the alias to a version that was just made, or begins its canary. Returns what happened, and where the alias
     /// pointed before.
     pub(crate) fn aim(
         &self,
@@ -145,7 +145,7 @@ fn room_for_one(record: &FunctionRecord) -> Result<(), Fault> {
 // === impl Deployments ===
 
 impl Deployments {
-    /// Points an alias to a version, or to two by weight; makes the alias where there is none. Ends a trial that is under
+    /// Points an alias to a version, or to two by weight; makes the alias where there is none. Ends a canary that is under
     /// way where the alias is `live`. An alias that points there already is left as it is, without a deployment.
     ///
     /// # Errors
@@ -164,8 +164,8 @@ impl Deployments {
         let target = Target::Alias(name.clone());
         self.update(entry, |record| {
             target.check(record)?;
-            let ends_trial = *name == AliasName::live() && record.canary.is_some();
-            if !ends_trial && record.aliases.get(name).is_some_and(|alias| wish.is_met_by(alias)) {
+            let ends_canary = *name == AliasName::live() && record.canary.is_some();
+            if !ends_canary && record.aliases.get(name).is_some_and(|alias| wish.is_met_by(alias)) {
                 return Ok(None);
             }
             let now = record.moment(self.core.clock.now());

@@ -1,4 +1,4 @@
-//! A version on its way to `live`: its state, and ending its trial by hand.
+//! Canaries: their state, and ending them by hand.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use faas_types::{
     VersionRecord,
 };
 
-use crate::deployments::Deployments;
 use crate::aliases::Moved;
 use crate::catalog::FunctionEntry;
 use crate::deploy::Deployed;
+use crate::deployments::Deployments;
 use crate::note::check_note;
 
-/// How a trial stands.
+/// The state of a canary.
 #[derive(Clone, Debug)]
 pub struct CanaryStatus {
     /// The version and its step.
@@ -29,7 +29,7 @@ pub struct CanaryStatus {
 // === impl Deployments ===
 
 impl Deployments {
-    /// How a function's trial stands; `None` when there is none.
+    /// The state of a function's canary; `None` when none is under way.
     ///
     /// # Errors
     /// When the version cannot be read.
@@ -42,10 +42,10 @@ impl Deployments {
         Ok(Some(CanaryStatus { canary, live, policy, counts }))
     }
 
-    /// Lets the version under trial take every call now.
+    /// Lets the canary take every call now.
     ///
     /// # Errors
-    /// `FN_013` when no version is under trial.
+    /// `FN_013` when no canary is under way.
     pub async fn promote_canary(
         &self,
         entry: &FunctionEntry,
@@ -53,14 +53,14 @@ impl Deployments {
         by: Mover,
     ) -> Result<Deployed, Fault> {
         check_note(note.as_deref())?;
-        let canary = entry.record.canary.ok_or_else(|| no_trial(entry))?;
+        let canary = entry.record.canary.ok_or_else(|| no_canary(entry))?;
         self.end_canary(entry, canary, DeploymentKind::Promote, (by, note)).await
     }
 
-    /// Gives the version under trial no more calls. It is no way back for a rollback.
+    /// Gives the canary no more calls. Rollbacks do not go back to it.
     ///
     /// # Errors
-    /// `FN_013` when no version is under trial.
+    /// `FN_013` when no canary is under way.
     pub async fn abort_canary(
         &self,
         entry: &FunctionEntry,
@@ -68,11 +68,11 @@ impl Deployments {
         by: Mover,
     ) -> Result<Deployed, Fault> {
         check_note(note.as_deref())?;
-        let canary = entry.record.canary.ok_or_else(|| no_trial(entry))?;
+        let canary = entry.record.canary.ok_or_else(|| no_canary(entry))?;
         self.end_canary(entry, canary, DeploymentKind::Abort, (by, note)).await
     }
 
-    /// Ends exactly this trial.
+    /// Ends exactly this canary.
     pub(crate) async fn end_canary(
         &self,
         entry: &FunctionEntry,
@@ -80,7 +80,7 @@ impl Deployments {
         kind: DeploymentKind,
         (by, note): (Mover, Option<String>),
     ) -> Result<Deployed, Fault> {
-        let live = entry.live_version().ok_or_else(|| no_trial(entry))?;
+        let live = entry.live_version().ok_or_else(|| no_canary(entry))?;
         let stays = if kind == DeploymentKind::Promote { canary.version } else { live };
         let version: Arc<VersionRecord> = self.core.catalog.version(entry, stays).await?;
         let (entry, deployment) = self
@@ -98,7 +98,7 @@ impl Deployments {
                 )))
             })
             .await?;
-        let deployment = deployment.ok_or_else(|| Fault::internal("the end of a trial left no event"))?;
+        let deployment = deployment.ok_or_else(|| Fault::internal("the end of a canary left no event"))?;
         Ok(Deployed {
             deployment,
             entry,
@@ -109,7 +109,7 @@ impl Deployments {
         })
     }
 
-    /// What follows from the figures of a trial at this moment, carried out.
+    /// Carries out what the counts of a canary call for at this moment.
     pub(crate) async fn tend_canary(&self, entry: &Arc<FunctionEntry>) -> Result<(), Fault> {
         let Some(CanaryStatus { canary, policy, counts: counted, .. }) = self.canary(entry).await? else {
             return Ok(());
@@ -165,7 +165,7 @@ impl Deployments {
     }
 }
 
-fn no_trial(entry: &FunctionEntry) -> Fault {
+fn no_canary(entry: &FunctionEntry) -> Fault {
     Fault::new(Code::NotFound, format!("no canary of `{}` is under way", entry.record.name))
         .with_hint("deploy a version whose manifest has a [canary] table")
 }

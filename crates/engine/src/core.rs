@@ -10,7 +10,7 @@ use faas_ports::{
     Blobs, Callbacks, Clock, IdSource, Inspection, Launcher, Networks, Outbound, Registry, RunHistory, Vault,
 };
 use faas_telemetry::{HistoryReader, Recorder, Stats};
-use faas_types::{Code, Fault, FunctionName, FunctionSettings, ProjectId, Stage};
+use faas_types::{Code, Fault, FunctionSettings, Stage};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

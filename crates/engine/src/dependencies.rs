@@ -12,8 +12,8 @@ use faas_packages::{
     unplanned,
 };
 use faas_ports::{
-    Blobs, BuildJob, Builder, Clock, Collection, Expect, Key, KeyedLock, Launcher, PortError, Registry, RuntimeDescription,
-    Write,
+    Blobs, BuildJob, Builder, Clock, Collection, Expect, Key, KeyedLock, Launcher, PortError, Registry,
+    RuntimeDescription, Write,
 };
 use faas_types::{
     Bundle, Code, DependencyMode, Digest, Fault, FunctionSettings, LayerId, LayerRecord, ProjectId, RuntimeName,
@@ -208,8 +208,7 @@ impl PackageInstaller {
                 Err(fault) => tracing::warn!(layer = %id, %fault, "a layer of packages is lost"),
             }
         }
-        let _permit =
-            self.queue.enter(&self.deps.stop, || progress.send(ProgressEvent::Waiting(OTHER_BUILDS))).await?;
+        let _permit = self.queue.enter(&self.deps.stop, || progress.send(ProgressEvent::Waiting(OTHER_BUILDS))).await?;
         progress.send(ProgressEvent::Installing(request.source.clone()));
         let record = self.build(id, runtime, request, progress).await?;
         let put = Write::Put { key, value: encode(&record)?, expect: Expect::Any };

@@ -9,14 +9,14 @@ use faas_types::{
     FunctionRecord, GroupMember, Mover, ProjectId, limits,
 };
 
-use crate::deployments::Deployments;
 use crate::aliases::Moved;
 use crate::catalog::{FunctionEntry, decode};
 use crate::core::encode;
 use crate::deploy::Deployed;
+use crate::deployments::Deployments;
+use crate::functions::deployment_key;
 use crate::new_deployment::NewDeployment;
 use crate::note::check_note;
-use crate::functions::deployment_key;
 
 /// A deployment group that was deployed or rolled back.
 pub struct DeployedGroup {
@@ -45,7 +45,11 @@ impl Deployments {
     /// # Errors
     /// As for [`deploy`](Self::deploy), naming the function; `FN_006` for none, too many, or one twice. Nothing has changed
     /// then.
-    pub async fn deploy_group(self: &Arc<Self>, project: ProjectId, mut news: Vec<NewDeployment>) -> Result<DeployedGroup, Fault> {
+    pub async fn deploy_group(
+        self: &Arc<Self>,
+        project: ProjectId,
+        mut news: Vec<NewDeployment>,
+    ) -> Result<DeployedGroup, Fault> {
         let invalid = |message: String| Fault::new(Code::InvalidConfiguration, message);
         let most = limits::GROUP_FUNCTIONS_MAX;
         if !(1..=most).contains(&news.len()) {

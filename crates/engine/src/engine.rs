@@ -9,8 +9,8 @@ use bytes::Bytes;
 use faas_artifacts::{BundleStore, UploadLeases};
 use faas_ports::{
     Blobs, BodyStream, Builder, Callbacks, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource,
-    Inspection, Key, Launcher, Layers, Networks, Outbound, PortError, Registry, RunHistory, RunQueue,
-    Topics, Vault, Write,
+    Inspection, Key, Launcher, Layers, Networks, Outbound, PortError, Registry, RunHistory, RunQueue, Topics, Vault,
+    Write,
 };
 use faas_preflight::Policy;
 use faas_telemetry::{HistoryReader, Recorder, Stats};
@@ -26,8 +26,8 @@ use crate::body_budget::{BodyBudget, BodyOwner, Reservation};
 use crate::call::{CallRequest, Route, Selector, kept_lot};
 use crate::catalog::Catalog;
 use crate::core::{Core, stopping};
-use crate::deployments::Deployments;
 use crate::dependencies::{InstallerDeps, PackageInstaller};
+use crate::deployments::Deployments;
 use crate::dispatch::{self, Dispatch};
 use crate::gc::{GarbageCollector, GcDeps, GcPolicy};
 use crate::keys::Keys;
@@ -300,7 +300,8 @@ impl Engine {
         core.tasks.spawn(send_callbacks(Arc::clone(&core), settings.callbacks));
         let retention_default = settings.retention;
         let background = Arc::new(Mutex::new(background));
-        let engine = Self { deployments, gc, layers, upload_rules, uploads, core, project, retention_default, background };
+        let engine =
+            Self { deployments, gc, layers, upload_rules, uploads, core, project, retention_default, background };
         engine.core.tasks.spawn(keep_schedules(engine.clone(), settings.look_every));
         engine.core.tasks.spawn(hand_messages_over(engine.clone()));
         engine.core.tasks.spawn(keep_rollouts(Arc::clone(&engine.deployments), settings.look_every));

@@ -9,10 +9,10 @@ use faas_types::{
     VersionRecord, limits,
 };
 
-use crate::deployments::Deployments;
 use crate::aliases::Moved;
 use crate::catalog::{FunctionEntry, decode, function_key, no_version, version_key};
 use crate::core::encode;
+use crate::deployments::Deployments;
 
 /// Times that a change is tried again when another one was first.
 pub(crate) const RETRIES: u32 = 5;

@@ -79,10 +79,8 @@ pub use canary::CanaryStatus;
 pub use catalog::{Catalog, FunctionEntry};
 pub use dependencies::{Dependencies, PackageInstaller};
 pub use deploy::Deployed;
-pub use new_deployment::NewDeployment;
-pub use uploads::{Plan, PlanSubject, Uploads};
-pub use deployments::Deployments;
 pub use deployment_group::{DeployedGroup, Unmoved};
+pub use deployments::Deployments;
 pub use dispatch::input::RunInput;
 pub use engine::{Engine, EngineSettings, Ports};
 pub use gc::{GarbageCollector, GcPolicy, GcReport, GcStats};
@@ -90,6 +88,7 @@ pub use idempotency::{KeyHolder, Once};
 pub use keys::{Caller, KeyRecord, Keys, MintedKey};
 pub use layers::{KnownLayer, KnownLayerName, KnownLayerVersion, LayerCatalog, NewLayer};
 pub use network::{NetworkState, PolicyChange};
+pub use new_deployment::NewDeployment;
 pub use onward::{CallbackPolicy, OnwardFigures, SigningSecrets};
 pub use places::{Census, Decisions, FunctionCensus, Urgency};
 pub use progress::{ProgressEvent, ProgressReceiver, ProgressSender};
@@ -104,3 +103,4 @@ pub use triggers::{
     TriggerRecord, TriggerState, Triggers, WebhookDoor,
 };
 pub use upload_rules::UploadRules;
+pub use uploads::{Plan, PlanSubject, Uploads};

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use faas_packages::ecosystem;
 use faas_ports::{InstanceLogs, InstanceSpec, Launched, LayerStack, LogEntry, NetworkAccess};
+use faas_telemetry::Redactor;
 use faas_types::{BuildLine, BuildLog, Code, Fault, FunctionRecord, PolicyOverride, ProjectId, limits};
 
 use crate::deployments::Deployments;
 use crate::new_deployment::NewDeployment;
 use crate::pool::PoolSpec;
-use crate::stages::{Outfit, Redactor};
+use crate::stages::Outfit;
 
 /// What helps when a new version does not load and an older one serves.
 const SERVES_ON: &str = "the version before serves on; fix the error and deploy again";
@@ -58,7 +59,7 @@ impl Deployments {
             dependencies: packages,
             layers,
         };
-        let instance = InstanceSpec { harvest: true, ..spec.instance(&*self.core.clock, &*self.core.ids) };
+        let instance = InstanceSpec { bytecode: true, ..spec.instance(&*self.core.clock, &*self.core.ids) };
         let launched = self.core.launcher.launch(instance).await;
         let mut launched = launched.map_err(|fault| {
             let fault = match &redactor {

@@ -92,7 +92,8 @@ impl Engine {
         if let Some(networks) = &change.networks {
             self.core.check_networks(entry.record.project, networks, "networks")?;
         }
-        let changed = self.deployments
+        let changed = self
+            .deployments
             .update(entry, |record| {
                 let now = record.egress.as_ref().map_or(&version.settings.egress, |set| &set.policy);
                 let policy = change.applied_to(now);
@@ -109,7 +110,8 @@ impl Engine {
     /// # Errors
     /// `FN_014` when others change it.
     pub async fn reset_network(&self, entry: &FunctionEntry, by: &Author) -> Result<Arc<FunctionEntry>, Fault> {
-        let changed = self.deployments
+        let changed = self
+            .deployments
             .update(entry, |record| {
                 record.egress = None;
                 Ok(None)

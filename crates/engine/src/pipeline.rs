@@ -66,7 +66,7 @@ pub(crate) struct SealedVersion {
     pub(crate) concurrency: u32,
     pub(crate) streams_bodies: bool,
     /// The code with its bytecode.
-    pub(crate) prepared: Option<Digest>,
+    pub(crate) compiled: Option<Digest>,
     /// Its named layers.
     pub(crate) layers: Vec<Digest>,
     pub(crate) dependencies: Option<Dependencies>,
@@ -169,14 +169,14 @@ impl Deployments {
             None => wrote,
         };
         let (concurrency, streams_bodies) = (launched.instance.concurrency(), launched.instance.streams_bodies());
-        let bytecode = launched.harvest;
+        let bytecode = launched.bytecode;
         Ok(Loaded { upload, runtime, layers, dependencies, concurrency, streams_bodies, bytecode, build_log, took })
     }
 
     /// Stores what is kept of the check.
     async fn store(&self, loaded: Loaded) -> Result<SealedVersion, Fault> {
         let Loaded { upload, build_log, .. } = loaded;
-        let prepared = self.core.bundles.keep_bytecode(&upload.new.bundle, loaded.bytecode).await;
+        let compiled = self.core.bundles.keep_bytecode(&upload.new.bundle, loaded.bytecode).await;
         let build_log_digest = self.core.bundles.keep_build_log(&build_log).await?;
         Ok(SealedVersion {
             new: upload.new,
@@ -184,7 +184,7 @@ impl Deployments {
             runtime: loaded.runtime,
             concurrency: loaded.concurrency,
             streams_bodies: loaded.streams_bodies,
-            prepared,
+            compiled,
             layers: loaded.layers,
             dependencies: loaded.dependencies,
             build_log,

@@ -51,7 +51,7 @@ impl PoolSpec {
             dependencies: self.dependencies.clone(),
             layers: self.layers.clone(),
             init_timeout: self.inspection.as_ref().map_or(limits::INIT_TIMEOUT, |_| Inspection::PATIENCE),
-            harvest: false,
+            bytecode: false,
             inspection: self.inspection.clone(),
         }
     }

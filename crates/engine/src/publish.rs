@@ -5,18 +5,17 @@ use std::sync::Arc;
 
 use faas_ports::{Expect, PortError, Write};
 use faas_types::{
-    AliasName, Code, Deployment, DeploymentId, Fault, FunctionRecord, Mover, ProjectId, Timestamp,
-    VersionRecord,
+    AliasName, Code, Deployment, DeploymentId, Fault, FunctionRecord, Mover, ProjectId, Timestamp, VersionRecord,
 };
 
-use crate::deployments::Deployments;
 use crate::aliases::{Moved, Target};
 use crate::catalog::{FunctionEntry, decode, function_key, version_key};
 use crate::core::encode;
+use crate::deployment_group::group_write;
+use crate::deployments::Deployments;
+use crate::functions::{RETRIES, deployment_key};
 use crate::new_deployment::NewDeployment;
 use crate::pipeline::SealedVersion;
-use crate::deployment_group::group_write;
-use crate::functions::{RETRIES, deployment_key};
 use crate::triggers::Reconciled;
 
 /// What a commit brought into being.
@@ -79,7 +78,7 @@ impl Deployments {
         let by = new.author.clone().map_or(Mover::Platform, Mover::Key);
         let event = self.event(&mut record, alias, Moved { kind, by, from, note: new.note.clone(), at: now });
         let deployment = Deployment { group, ..event };
-        // The triggers are those of the version that `live` points to, so that a trial fires none.
+        // The triggers are those of the version that `live` points to, so that a canary fires none.
         let triggers = if deployment.to == version.number && *alias == AliasName::live() {
             self.core.reconcile_triggers(project, record.id, &new.settings.triggers).await?
         } else {
@@ -115,7 +114,7 @@ impl Deployments {
             function: record.id,
             number: record.latest_version,
             bundle: sealed.bundle,
-            prepared: sealed.prepared,
+            compiled: sealed.compiled,
             dependencies: sealed.packages(),
             layers: sealed.layers.clone(),
             file_count: u32::try_from(new.bundle.files.len()).unwrap_or(u32::MAX),

@@ -6,17 +6,17 @@ use std::time::Duration;
 use faas_ports::Collection;
 use faas_types::{AliasName, BuildLog, Code, Deployment, DeploymentKind, Fault, FunctionName, Mover, VersionRecord};
 
-use crate::deployments::Deployments;
 use crate::aliases::Moved;
 use crate::catalog::{FunctionEntry, decode};
 use crate::deploy::Deployed;
+use crate::deployments::Deployments;
 use crate::note::check_note;
 
 /// Rows that are read at once.
 const PAGE: u32 = 500;
 
 impl Deployments {
-    /// Moves `live` back, to `version` or to the last one that was good. A trial or a split that is under way ends; where no
+    /// Moves `live` back, to `version` or to the last one that was good. A canary or a split that is under way ends; where no
     /// version is named, that is all that happens.
     ///
     /// # Errors

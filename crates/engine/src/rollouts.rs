@@ -1,4 +1,4 @@
-//! What becomes of aliases by time alone: trials go on or break off, previews end.
+//! Changes of aliases by time alone: canaries go on or end, previews expire.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use faas_types::{AliasName, Code, DeploymentKind, Fault, FunctionId, Mover, Time
 use crate::catalog::FunctionEntry;
 use crate::deployments::Deployments;
 
-/// How often figures are looked at while a trial is under way.
+/// How often counts are looked at while a canary is under way.
 const JUDGE_EVERY: Duration = Duration::from_millis(200);
 
-/// The trials whose calls are counted: version, and the begin of its step.
+/// The canaries whose calls are counted: version, and the begin of its step.
 type Counted = HashMap<FunctionId, (u32, Timestamp)>;
 
 /// Tends what changes with time until the engine stops. Sleeps while there is nothing of that kind.

@@ -47,13 +47,14 @@ impl Engine {
         vars: BTreeMap<String, String>,
     ) -> Result<Arc<FunctionEntry>, Fault> {
         self.core.check_refs(entry.record.project, stage, &vars)?;
-        self.deployments.update(entry, move |record| {
-            let all = record.vars_of_mut(stage);
-            all.extend(vars.clone());
-            check(all)?;
-            Ok(None)
-        })
-        .await
+        self.deployments
+            .update(entry, move |record| {
+                let all = record.vars_of_mut(stage);
+                all.extend(vars.clone());
+                check(all)?;
+                Ok(None)
+            })
+            .await
     }
 
     /// Removes a var that was set through the API for a stage.
@@ -61,19 +62,20 @@ impl Engine {
     /// # Errors
     /// `FN_013` when it was not.
     pub async fn unset_var(&self, entry: &FunctionEntry, stage: Stage, key: &str) -> Result<Arc<FunctionEntry>, Fault> {
-        self.deployments.update(entry, |record| match record.vars_of_mut(stage).remove(key) {
-            Some(_) => {
-                record.stage_vars.retain(|_, vars| !vars.is_empty());
-                Ok(None)
-            }
-            None => {
-                let shown: String = key.chars().take(80).collect();
-                let message = format!("no var `{shown}` was set for `{}` in stage {stage}", record.name);
-                Err(Fault::new(Code::NotFound, message).with_hint(
-                    "vars of the manifest are changed there and deployed, inherited ones where they were set",
-                ))
-            }
-        })
-        .await
+        self.deployments
+            .update(entry, |record| match record.vars_of_mut(stage).remove(key) {
+                Some(_) => {
+                    record.stage_vars.retain(|_, vars| !vars.is_empty());
+                    Ok(None)
+                }
+                None => {
+                    let shown: String = key.chars().take(80).collect();
+                    let message = format!("no var `{shown}` was set for `{}` in stage {stage}", record.name);
+                    Err(Fault::new(Code::NotFound, message).with_hint(
+                        "vars of the manifest are changed there and deployed, inherited ones where they were set",
+                    ))
+                }
+            })
+            .await
     }
 }

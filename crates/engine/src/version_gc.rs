@@ -7,9 +7,9 @@ use std::time::Duration;
 use faas_ports::{Collection, Expect, RunQuery, Write};
 use faas_types::{Code, Deployment, Fault, FunctionRecord, RunState, Timestamp, limits};
 
-use crate::deployments::Deployments;
 use crate::catalog::{FunctionEntry, version_key};
 use crate::core::encode;
+use crate::deployments::Deployments;
 use crate::functions::deployment_key;
 
 /// What an alias has left for less than this is still needed: calls that it sent there may be on their way.

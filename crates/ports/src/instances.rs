@@ -57,7 +57,7 @@ pub struct InstanceSpec {
     /// How long it may take to become ready.
     pub init_timeout: Duration,
     /// Whether to hand over what the runtime compiled of the code. Costs time; for the check of a deployment.
-    pub harvest: bool,
+    pub bytecode: bool,
     /// Lets debuggers in.
     pub inspection: Option<Inspection>,
 }
@@ -124,7 +124,7 @@ pub struct Launched {
     pub timings: LaunchTimings,
     /// What the runtime compiled of the code, where that was asked for: paths below the code's directory and contents,
     /// neither to be trusted. Beside the code they make the next start faster; without them it works as well.
-    pub harvest: Vec<(String, Bytes)>,
+    pub bytecode: Vec<(String, Bytes)>,
 }
 
 /// Log entries of an instance that belong to no run. Ends with the instance.

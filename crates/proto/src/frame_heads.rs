@@ -48,7 +48,7 @@ pub struct InitHead<'a> {
     /// Whether the shim hands over, in chunks of stream 0 before it is ready, what the runtime compiled of the code.
     /// Shims of runtimes that keep nothing compiled do not look at it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub harvest: bool,
+    pub bytecode: bool,
     /// Whether a debugger is to be let in, and how.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub debugger: Option<DebuggerHead<'a>>,
@@ -193,7 +193,7 @@ pub fn split_reply(payload: &Bytes) -> Option<(Bytes, Bytes)> {
     (end <= payload.len()).then(|| (payload.slice(4..end), payload.slice(end..)))
 }
 
-/// A harvested file's payload as path and content, both shared with it: laid out like a reply.
+/// A bytecode file's payload as path and content, both shared with it: laid out like a reply.
 #[must_use]
 pub fn split_file(payload: &Bytes) -> Option<(String, Bytes)> {
     let (path, content) = split_reply(payload)?;

@@ -36,8 +36,8 @@ const LAST_WORDS: usize = 12;
 const LAST_WORDS_MAX: usize = 4 << 10;
 
 /// Compiled files that are taken over, and their bytes; more are left to be compiled at each start.
-const HARVEST_FILES: usize = 5_000;
-const HARVEST_BYTES: usize = 64 << 20;
+const BYTECODE_FILES: usize = 5_000;
+const BYTECODE_BYTES: usize = 64 << 20;
 
 /// What a launch needs.
 pub(crate) struct Launch {
@@ -71,7 +71,7 @@ struct Started {
 struct Handshaken {
     ready: ReadyHead,
     timings: LaunchTimings,
-    harvest: Vec<(String, Bytes)>,
+    bytecode: Vec<(String, Bytes)>,
 }
 
 // === impl Launch ===
@@ -95,7 +95,7 @@ impl Launch {
             () = led_away(&self.spec) => Ok(Err(NotReady::Superseded)),
         };
         match outcome.unwrap_or(Err(NotReady::Late)) {
-            Ok(Handshaken { ready, timings, harvest }) => {
+            Ok(Handshaken { ready, timings, bytecode }) => {
                 pool.counters.started(path);
                 let concurrency = ready.concurrency.clamp(1, concurrency_max(&self.spec));
                 let (id, streams_bodies, link) = (self.spec.id, ready.streams, driver.link().clone());
@@ -103,7 +103,7 @@ impl Launch {
                 tracing::debug!(instance = %self.spec.id, contract = ready.contract, ?timings, "instance ready");
                 // Ends with the sandbox, which the instance's drop kills.
                 tokio::spawn(driver.serve());
-                Ok(Launched { instance: Arc::new(instance), logs, timings, harvest })
+                Ok(Launched { instance: Arc::new(instance), logs, timings, bytecode })
             }
             Err(reason) => {
                 let patience = match &reason {
@@ -196,17 +196,17 @@ impl Launch {
             hello(driver).await.map_err(NotReady::Stopped)?;
         }
         let runtime = if started.path == StartPath::Exec { opened.elapsed() } else { Duration::ZERO };
-        let (mut harvest, mut harvested) = (Vec::new(), 0);
+        let (mut bytecode, mut bytecode_bytes) = (Vec::new(), 0);
         loop {
             let frame = driver.next_frame().await.map_err(NotReady::Stopped)?;
             match frame.kind {
-                FrameKind::Chunk if self.spec.harvest && frame.stream == 0 => {
+                FrameKind::Chunk if self.spec.bytecode && frame.stream == 0 => {
                     let (path, content) =
                         frame_heads::split_file(&frame.payload).ok_or_else(|| breach("malformed file"))?;
-                    harvested += frame.payload.len();
-                    let fits = harvest.len() < HARVEST_FILES && harvested <= HARVEST_BYTES;
+                    bytecode_bytes += frame.payload.len();
+                    let fits = bytecode.len() < BYTECODE_FILES && bytecode_bytes <= BYTECODE_BYTES;
                     if fits && path.len() <= BUNDLE_PATH_MAX {
-                        harvest.push((path, detached(content)));
+                        bytecode.push((path, detached(content)));
                     }
                 }
                 FrameKind::Debugger if frame.stream == 0 => self.open_door(driver, &frame.payload)?,
@@ -215,7 +215,7 @@ impl Launch {
                     driver.drain_pipes().await;
                     let import = opened.elapsed() - runtime;
                     let timings = LaunchTimings { runtime, import, ..started };
-                    return Ok(Handshaken { ready: head(&frame.payload)?, timings, harvest });
+                    return Ok(Handshaken { ready: head(&frame.payload)?, timings, bytecode });
                 }
                 FrameKind::Failed => {
                     let error: FunctionError = head(&frame.payload)?;
@@ -263,7 +263,7 @@ impl Launch {
             log_line: LOG_LINE_MAX,
             body_max: BODY_MAX,
             layers: spec.layers.iter().flat_map(|stack| &stack.layers).map(|(name, _)| name.as_str()).collect(),
-            harvest: spec.harvest,
+            bytecode: spec.bytecode,
             debugger: spec
                 .inspection
                 .as_ref()

@@ -23,7 +23,7 @@ pub struct VersionRecord {
     pub bundle: Digest,
     /// The hash of a longer list: the bundle's files and what its runtime compiled of them, where that was worth keeping.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prepared: Option<Digest>,
+    pub compiled: Option<Digest>,
     /// The hash of the file list of the packages that were installed for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dependencies: Option<Digest>,

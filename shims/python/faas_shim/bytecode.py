@@ -15,7 +15,7 @@ _MAGIC_LEN, _HEADER_LEN = 4, 16
 _UNCHECKED_HASH = b"\x01\0\0\0"
 
 
-class Harvest:
+class Bytecode:
     """Collects compiled modules of the code directory from now on."""
 
     def __init__(self, code: str) -> None:

@@ -76,18 +76,18 @@ def _load(channel: Channel, sink: logs.Sink, init: dict) -> SyncLoop | AsyncLoop
             from .debugger import let_in
 
             let_in(channel, init["debugger"], init["code"])
-        harvest = None
-        if init.get("harvest"):
-            from .bytecode import Harvest
+        bytecode = None
+        if init.get("bytecode"):
+            from .bytecode import Bytecode
 
-            harvest = Harvest(init["code"])
+            bytecode = Bytecode(init["code"])
         contract = read(load(entrypoint, init), entrypoint.rpartition(":")[2])
-        if harvest is not None:
+        if bytecode is not None:
             # While a deployment is checked, its author reads along.
             doubt = contract.doubt(entrypoint.rpartition(":")[2])
             if doubt:
                 print(doubt, file=sys.stderr)
-            harvest.send(channel)
+            bytecode.send(channel)
         function = Function(contract, init)
         if contract.is_async:
             from .async_loop import AsyncLoop

@@ -53,9 +53,9 @@ impl Needed {
     }
 
     fn add_version(&mut self, version: &VersionRecord) {
-        let VersionRecord { bundle, prepared, dependencies, layers, build_log, .. } = version;
+        let VersionRecord { bundle, compiled, dependencies, layers, build_log, .. } = version;
         self.versions.insert((version.function, version.number));
-        [Some(bundle), prepared.as_ref(), dependencies.as_ref()].into_iter().flatten().for_each(|d| self.add_list(d));
+        [Some(bundle), compiled.as_ref(), dependencies.as_ref()].into_iter().flatten().for_each(|d| self.add_list(d));
         layers.iter().for_each(|digest| self.add_list(digest));
         let stack = StackSpec::of(version).digest();
         stack.iter().chain(build_log).for_each(|digest| self.add(digest));

@@ -209,14 +209,11 @@ impl LayerCatalog {
     }
 
     /// Versions of named layers whose keys begin so, by name and number.
-    pub(crate) async fn stored(
-        &self,
-        project: ProjectId,
-        prefix: &str,
-    ) -> Result<Vec<LayerVersionRecord>, Fault> {
+    pub(crate) async fn stored(&self, project: ProjectId, prefix: &str) -> Result<Vec<LayerVersionRecord>, Fault> {
         let (mut after, mut records) = (None::<String>, Vec::new());
         loop {
-            let page = self.deps.registry.list(project, Collection::NamedLayers, prefix, after.as_deref(), PAGE).await?;
+            let page =
+                self.deps.registry.list(project, Collection::NamedLayers, prefix, after.as_deref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(records) };
             after = Some(last.key.name.clone());
             for entry in &page {

@@ -65,7 +65,8 @@ impl Attic {
     /// Asks what is missing, lets some time pass in which a collection may come, and uploads only that.
     async fn upload(&mut self, bundle: &Bundle, contents: &[Bytes]) {
         let engine = &self.house.engine;
-        let plan = engine.uploads
+        let plan = engine
+            .uploads
             .plan(engine.default_project(), &PlanSubject::Function(parse("planned")), bundle)
             .await
             .expect("a plan");
@@ -93,7 +94,12 @@ impl Attic {
         }
         let name = format!("f{}", self.draw(3));
         let new = NewDeployment::new(parse(&name), settings, bundle);
-        engine.deployments.deploy(engine.default_project(), new).await.map(drop).expect("a deployment whose files were uploaded");
+        engine
+            .deployments
+            .deploy(engine.default_project(), new)
+            .await
+            .map(drop)
+            .expect("a deployment whose files were uploaded");
     }
 
     async fn publish(&mut self) {
@@ -162,7 +168,7 @@ impl Attic {
         let registry = &self.house.registry;
         for entry in registry.scan(Collection::Versions, None, 10_000).await.unwrap() {
             let version: VersionRecord = serde_json::from_slice(&entry.value).unwrap();
-            for list in [Some(version.bundle), version.prepared, version.dependencies].into_iter().flatten() {
+            for list in [Some(version.bundle), version.compiled, version.dependencies].into_iter().flatten() {
                 self.check_list(&list).await;
             }
             for list in &version.layers {
@@ -230,8 +236,11 @@ async fn without_the_grace_all_goes_but_what_is_relied_on() {
     let held = attic.blobs.count();
     assert_eq!(engine.gc.collect(false, true).await.expect("a collection").blobs, 0, "they are about to be deployed");
     let settings = FunctionSettings::new(parse("python3.12"), parse("main:handler"));
-    let deployed =
-        engine.deployments.deploy(project, NewDeployment::new(parse("f0"), settings, bundle)).await.expect("a deployment");
+    let deployed = engine
+        .deployments
+        .deploy(project, NewDeployment::new(parse("f0"), settings, bundle))
+        .await
+        .expect("a deployment");
     attic.clock.advance(second);
     let found = engine.gc.collect(false, true).await.expect("a collection");
     assert!(found.needed >= held as u64 && found.young == 0, "{found:?}");

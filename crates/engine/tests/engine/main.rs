@@ -189,16 +189,28 @@ async fn a_rollback_goes_to_the_version_before_and_can_be_followed_by_a_deployme
     }
     let project = house.engine.default_project();
     let entry = || house.engine.catalog().find(project, "back").unwrap();
-    assert_eq!(house.engine.deployments.rollback(&entry(), None, None, Mover::Platform).await.unwrap().version.number, 2);
+    assert_eq!(
+        house.engine.deployments.rollback(&entry(), None, None, Mover::Platform).await.unwrap().version.number,
+        2
+    );
     assert!(house.text("back", "/").await.unwrap().starts_with("v2"));
-    assert_eq!(house.engine.deployments.rollback(&entry(), None, None, Mover::Platform).await.unwrap().version.number, 1);
-    assert_eq!(house.engine.deployments.rollback(&entry(), None, None, Mover::Platform).await.err().unwrap().code, Code::NotFound);
+    assert_eq!(
+        house.engine.deployments.rollback(&entry(), None, None, Mover::Platform).await.unwrap().version.number,
+        1
+    );
+    assert_eq!(
+        house.engine.deployments.rollback(&entry(), None, None, Mover::Platform).await.err().unwrap().code,
+        Code::NotFound
+    );
     assert_eq!(
         house.engine.deployments.rollback(&entry(), Some(9), None, Mover::Platform).await.err().unwrap().code,
         Code::NotFound
     );
     assert_eq!(house.deploy("back", scaling(1, 1)).await.unwrap().version.number, 4);
-    assert_eq!(house.engine.deployments.rollback(&entry(), None, None, Mover::Platform).await.unwrap().version.number, 1);
+    assert_eq!(
+        house.engine.deployments.rollback(&entry(), None, None, Mover::Platform).await.unwrap().version.number,
+        1
+    );
 }
 
 #[tokio::test]
@@ -210,7 +222,10 @@ async fn moving_live_by_hand_can_be_rolled_back() {
     let entry = || house.engine.catalog().find(house.engine.default_project(), "moved").unwrap();
     house.engine.deployments.change_function(&entry(), None, Some(1), Mover::Platform).await.unwrap();
     assert!(house.text("moved", "/").await.unwrap().starts_with("v1"));
-    assert_eq!(house.engine.deployments.rollback(&entry(), None, None, Mover::Platform).await.unwrap().version.number, 3);
+    assert_eq!(
+        house.engine.deployments.rollback(&entry(), None, None, Mover::Platform).await.unwrap().version.number,
+        3
+    );
 }
 
 #[tokio::test]

@@ -461,7 +461,11 @@ async fn versions_that_nothing_needs_go_and_no_others() {
     }
     let left = numbers().await;
     assert!(left.contains(&2) && !left.contains(&3) && left.starts_with(&[12, 11, 10]), "{left:?}");
-    let fault = house.engine.deployments.set_alias(&entry(&house, "aged"), &AliasName::live(), to(3)).await.err().unwrap();
+    let fault =
+        house.engine.deployments.set_alias(&entry(&house, "aged"), &AliasName::live(), to(3)).await.err().unwrap();
     assert_eq!(fault.code, Code::NotFound);
-    assert_eq!(house.engine.deployments.rollback(&entry(&house, "aged"), None, None, somebody()).await.unwrap().version.number, 11);
+    assert_eq!(
+        house.engine.deployments.rollback(&entry(&house, "aged"), None, None, somebody()).await.unwrap().version.number,
+        11
+    );
 }

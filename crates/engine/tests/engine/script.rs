@@ -80,7 +80,7 @@ impl Launcher for ScriptedLauncher {
             end: Notify::new(),
             logs: Mutex::new(Some(logs)),
         });
-        Ok(Launched { instance, logs: receiver, timings: LaunchTimings::default(), harvest: Vec::new() })
+        Ok(Launched { instance, logs: receiver, timings: LaunchTimings::default(), bytecode: Vec::new() })
     }
 }
 

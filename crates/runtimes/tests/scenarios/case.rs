@@ -187,7 +187,7 @@ pub(crate) fn spec(
         dependencies: None,
         layers: None,
         init_timeout: Duration::from_secs(20),
-        harvest: false,
+        bytecode: false,
         inspection: None,
     }
 }
