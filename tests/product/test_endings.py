@@ -161,4 +161,4 @@ def handler(event):
     begun = time.monotonic()
     assert server.api.invoke(name).expect(200).json() == 2
     assert time.monotonic() - begun < 1.5, "the call waited for the end of the old instance"
-    until(lambda: server.metric("faas_instances_leaving") == 0, "the old instance was ended", within=30)
+    until(lambda: server.metric("faas_instances_terminating") == 0, "the old instance was ended", within=30)

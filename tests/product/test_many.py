@@ -68,4 +68,4 @@ def test_a_function_scales_to_nothing() -> None:
         server.api.call("many-00001").expect(200)
         until(lambda: sample(server, "faas_instances") == 0, "its instance is gone")
         until(lambda: families(server, "faas_function_instances") == [], "its pool is gone too")
-        assert sample(server, "faas_instance_endings_total", reason="idle") == 1
+        assert sample(server, "faas_instance_stops_total", reason="idle") == 1

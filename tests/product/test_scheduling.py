@@ -70,7 +70,7 @@ def test_an_instance_whose_call_left_a_process_is_not_used_again(server: Server,
         return server.api.call(name, {"leave": leave}).expect(200)
 
     def spoiled() -> float:
-        return sample(server, "faas_instance_endings_total", reason="spoiled")
+        return sample(server, "faas_instance_stops_total", reason="unfit")
 
     first, before = call("").body, spoiled()
     for leave in ("", "thread", "", "process"):
@@ -119,7 +119,7 @@ def test_a_full_node_answers_503_and_then_recovers(tmp_path: Path) -> None:
         assert refused.json()["code"] == "FN_015" and int(refused.headers["retry-after"]) >= 1
         assert sample(server, "faas_refusals_total", reason="node_full") == 1
         server.api.call("waiter").expect(200)
-        assert sample(server, "faas_instance_endings_total", reason="reclaimed") == 1
+        assert sample(server, "faas_instance_stops_total", reason="reclaimed") == 1
 
 
 def test_a_noisy_function_cannot_starve_another(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_noisy_function_cannot_starve_another(tmp_path: Path) -> None:
             heard = [call.result(60) for call in noise]
         assert answers == [200] * 5
         assert sum(heard) > 16
-        assert sample(server, "faas_instance_endings_total", reason="yielded") >= 1
+        assert sample(server, "faas_instance_stops_total", reason="preempted") >= 1
 
 
 def test_an_instance_larger_than_the_node_is_refused_at_once(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_an_instance_larger_than_the_node_is_refused_at_once(tmp_path: Path) -> 
         server.api.call("hog").expect(200)
         refused = until(lambda: _refused(server), "the node notices")
         assert refused.json()["code"] == "FN_015" and int(refused.headers["retry-after"]) >= 1
-        assert sample(server, "faas_instance_endings_total", reason="memory") >= 1
+        assert sample(server, "faas_instance_stops_total", reason="memory") >= 1
         until(lambda: sample(server, "faas_instances_memory_bytes") == 0, "its memory is given back")
         server.api.call("small").expect(200)
 

@@ -181,7 +181,7 @@ pub(crate) async fn function_metrics(
         cold_starts: snapshot.map_or(0, |s| s.cold_starts),
         throttled: snapshot.map_or(0, |s| s.throttled),
         in_flight: snapshot.map_or(0, |s| s.in_flight),
-        instances: state.engine.instances_of(entry.record.id),
+        instances: state.engine.scheduler().instances_of(entry.record.id),
         network: snapshot.map(|s| s.network).filter(|usage| !usage.is_none()).map(usage_view),
         duration_ms: DurationSummary {
             avg: snapshot.filter(|_| invocations > 0).map(|s| millis(s.duration_sum_us) / invocations as f64),

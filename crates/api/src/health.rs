@@ -45,7 +45,7 @@ pub(crate) async fn status(State(state): State<ApiState>, Authorized(caller): Au
         features: features.collect(),
         runtimes: runtimes.into_iter().map(|r| RuntimeView { name: r.name.to_string(), exact: r.exact }).collect(),
         functions: state.engine.catalog().count(caller.project) as u64,
-        instances: u64::from(state.engine.instances()),
+        instances: u64::from(state.engine.scheduler().instances()),
         dropped_run_records: state.engine.stats().dropped_records(),
     })
 }

@@ -44,7 +44,7 @@ impl ApiState {
             aliases: self.alias_views(entry).map(|alias| (alias.name.clone(), alias)).collect(),
             settings: version.map(settings_view),
             manifest: Vec::new(),
-            instances: self.engine.instances_of(record.id),
+            instances: self.engine.scheduler().instances_of(record.id),
             paused: record.paused,
             waiting_runs: self.engine.backlog_of(record.id),
             created_at: record.created_at.to_string(),

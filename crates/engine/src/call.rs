@@ -1,10 +1,11 @@
-//! A synchronous call on its way: route, place, exchange, reply. No database and no fsync on the warm path.
+//! A synchronous call on its way: route, admission, exchange, reply. No database and no fsync on the warm path.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use faas_ports::{BodyStream, Invocation, InvocationBody};
+use faas_scheduler::Urgency;
 use faas_types::{
     Affinity, Alias, AliasName, AuthMode, Code, ErrorDetail, Fault, FunctionName, HttpMethod, Lot, ProjectId, RunId,
     Stage, TriggerKind, TriggerName, TriggerSettings, VersionRecord,
@@ -13,7 +14,6 @@ use faas_types::{
 use crate::catalog::FunctionEntry;
 use crate::core::Core;
 use crate::exchange::{Exchange, fail};
-use crate::places::Urgency;
 use crate::reply::{Call, CallFailure};
 use crate::ticket::{Ticket, queued_record};
 
@@ -174,17 +174,19 @@ impl Core {
         let is_to_head = request.method == "HEAD";
         async move {
             let deadline = Instant::now() + self.time_for_call(&route.version.settings);
-            let timeout = match self.place(route, urgency, deadline).await {
-                Ok((place, route)) => {
-                    ticket.start(place, route.version.number, self.clock.now());
+            let timeout = match self.admit(route, urgency, deadline).await {
+                Ok((permit, route)) => {
+                    ticket.start(permit, route.version.number, self.clock.now());
                     self.time_for_call(&route.version.settings)
                 }
                 Err(fault) => return Err(fail(ticket, fault)),
             };
-            let Some(place) = ticket.place() else { return Err(Fault::internal("a started run has no place").into()) };
+            let Some(permit) = ticket.permit() else {
+                return Err(Fault::internal("a started run has no permit").into());
+            };
             // The timeout limits the handler, not the wait for an instance.
             let deadline = Instant::now() + timeout;
-            let items = place.slot.instance.invoke(self.invocation(run, request, arriving, timeout));
+            let items = permit.handle.instance.invoke(self.invocation(run, request, arriving, timeout));
             Exchange { ticket, items, deadline, timeout, received: 0, is_to_head }.reply().await
         }
     }

@@ -14,7 +14,6 @@ use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 
 use crate::live_policies::LivePolicies;
-use crate::places::PoolKey;
 use crate::stages::Marks;
 use crate::version_cache::VersionCache;
 
@@ -72,11 +71,6 @@ impl FunctionEntry {
 
     fn wants_attention(&self) -> bool {
         self.record.canary.is_some() || self.record.aliases.values().any(|alias| alias.expires_at.is_some())
-    }
-
-    /// Whether an alias of the pool's stage points to its version.
-    pub(crate) fn serves(&self, key: &PoolKey) -> bool {
-        self.record.is_in(key.stage, key.version)
     }
 
     pub(crate) fn key(&self) -> Key {

@@ -9,6 +9,7 @@ use faas_artifacts::{BundleStore, UploadLeases};
 use faas_ports::{
     Blobs, Callbacks, Clock, IdSource, Inspection, Launcher, Networks, Outbound, Registry, RunHistory, Vault,
 };
+use faas_scheduler::{PoolKey, PoolStatus, SchedulerDriver};
 use faas_telemetry::{HistoryReader, Recorder, Stats};
 use faas_types::{Code, Fault, FunctionSettings, Stage};
 use tokio::sync::Notify;
@@ -21,13 +22,11 @@ use crate::dispatch::Dispatch;
 use crate::engine::EngineSettings;
 use crate::keys::Keys;
 use crate::onward::{OnwardFigures, Outbox};
-use crate::places::{PoolKey, Standing};
 use crate::retention::Forgotten;
 use crate::stages::StageBook;
 use crate::topics::TopicHall;
 use crate::triggers::{States, Triggers};
 use crate::upload_rules::UploadRules;
-use crate::usher::Usher;
 
 /// What every part of the engine shares.
 pub(crate) struct Core {
@@ -46,7 +45,7 @@ pub(crate) struct Core {
     pub(crate) keys: Arc<Keys>,
     pub(crate) triggers: Arc<Triggers>,
     pub(crate) trigger_states: States,
-    pub(crate) usher: Arc<Usher>,
+    pub(crate) scheduler: Arc<SchedulerDriver>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) recorder: Recorder,
     pub(crate) history_reader: HistoryReader,
@@ -77,8 +76,8 @@ impl Core {
         for entry in self.catalog.all().into_iter().filter(|entry| entry.record.min_instances > 0) {
             self.keep_minimum(&entry).await;
         }
-        let usher = Arc::clone(&self.usher);
-        usher.keep_time(settings.tend_every, settings.idle_timeout, move |key| self.standing(key)).await;
+        let scheduler = Arc::clone(&self.scheduler);
+        scheduler.run_timer(settings.tend_every, settings.idle_timeout, move |key| self.pool_status(key)).await;
     }
 
     /// Tells the launcher what kinds of instances may be wanted, until aborted.
@@ -94,15 +93,15 @@ impl Core {
         if self.inspection.is_some() { Inspection::PATIENCE } else { settings.timeout.get() }
     }
 
-    fn standing(&self, key: &PoolKey) -> Standing {
+    fn pool_status(&self, key: &PoolKey) -> PoolStatus {
         match self.catalog.all_by_id(key.function) {
             // A version that is not in memory had no call for long; whoever changed something has looked already.
             Some(entry) if self.is_current(&entry, key).unwrap_or(true) => {
                 // Only `live` keeps instances without calls.
                 let reaches = || entry.record.live().is_some_and(|live| live.reaches(key.version));
-                if key.stage == Stage::Prod && reaches() { Standing::Live } else { Standing::Reachable }
+                if key.stage == Stage::Prod && reaches() { PoolStatus::Live } else { PoolStatus::Reachable }
             }
-            _ => Standing::Outdated,
+            _ => PoolStatus::Outdated,
         }
     }
 }

@@ -13,8 +13,9 @@ use faas_ports::{
     Write,
 };
 use faas_preflight::Policy;
+use faas_scheduler::{CapacityLimits, DriverDeps, FunctionLoad, SchedulerDriver, SchedulerSnapshot};
 use faas_telemetry::{HistoryReader, Recorder, Stats};
-use faas_types::{Affinity, Fault, FunctionId, ProjectId, Retention, limits};
+use faas_types::{Affinity, Fault, ProjectId, Retention, limits};
 use futures_util::future::{self, Either};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -33,7 +34,6 @@ use crate::gc::{GarbageCollector, GcDeps, GcPolicy};
 use crate::keys::Keys;
 use crate::layers::{LayerCatalog, LayerDeps};
 use crate::onward::{CallbackPolicy, OnwardFigures, Outbox, send_callbacks};
-use crate::places::{Census, FunctionCensus, Limits};
 use crate::quotas::Quotas;
 use crate::reply::{Call, CallFailure};
 use crate::retention::Forgotten;
@@ -43,7 +43,6 @@ use crate::topics::{Flow, TopicHall};
 use crate::triggers::{States, Triggers, hand_messages_over, keep_schedules};
 use crate::upload_rules::UploadRules;
 use crate::uploads::{UploadDeps, Uploads};
-use crate::usher::{Usher, UsherDeps};
 
 /// How long killed instances may take to be gone.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
@@ -163,9 +162,14 @@ impl Default for EngineSettings {
 }
 
 impl EngineSettings {
-    fn limits(&self) -> Limits {
+    fn limits(&self) -> CapacityLimits {
         let Self { instances_max, memory_max, starts_max, .. } = *self;
-        Limits { instances: instances_max, memory: memory_max, starts: starts_max.max(1), waiting: limits::WAITING_MAX }
+        CapacityLimits {
+            instances: instances_max,
+            memory: memory_max,
+            starts: starts_max.max(1),
+            waiting: limits::WAITING_MAX,
+        }
     }
 }
 
@@ -195,7 +199,7 @@ impl Engine {
         let (dispatch, feeds) = Dispatch::open(queue, letters, ports.claims, settings.lease, settings.quotas, &depths);
         let tasks = TaskTracker::new();
         let leases = Arc::new(UploadLeases::new(ports.clock.now()));
-        let deps = UsherDeps {
+        let deps = DriverDeps {
             launcher: Arc::clone(&ports.launcher),
             clock: Arc::clone(&ports.clock),
             ids: Arc::clone(&ports.ids),
@@ -226,7 +230,7 @@ impl Engine {
             keys,
             triggers,
             trigger_states,
-            usher: Usher::new(settings.limits(), deps),
+            scheduler: SchedulerDriver::new(settings.limits(), deps),
             stats,
             recorder,
             history_reader,
@@ -286,7 +290,7 @@ impl Engine {
                 bundles: Arc::clone(&core.bundles),
                 leases: Arc::clone(&core.leases),
                 catalog: Arc::clone(&core.catalog),
-                usher: Arc::clone(&core.usher),
+                scheduler: Arc::clone(&core.scheduler),
                 stop: core.stop.clone(),
             },
             settings.collect,
@@ -375,29 +379,17 @@ impl Engine {
         &*self.core.launcher
     }
 
-    /// Live and starting instances of all functions.
+    /// The instances of this node.
     #[must_use]
-    pub fn instances(&self) -> u32 {
-        self.core.usher.instances()
+    pub fn scheduler(&self) -> &SchedulerDriver {
+        &self.core.scheduler
     }
 
-    /// Live and starting instances of one function.
+    /// The functions of a snapshot by name; those with the same name in several projects are added up.
     #[must_use]
-    pub fn instances_of(&self, function: FunctionId) -> u32 {
-        self.core.usher.instances_of(function)
-    }
-
-    /// How instances and waiting calls stand, and what was decided so far.
-    #[must_use]
-    pub fn census(&self) -> Census {
-        self.core.usher.census()
-    }
-
-    /// The same by the functions' names; those of the same name in several projects together.
-    #[must_use]
-    pub fn census_by_name(&self, census: &Census) -> BTreeMap<String, FunctionCensus> {
-        let mut named = BTreeMap::<String, FunctionCensus>::new();
-        for (id, function) in &census.functions {
+    pub fn load_by_name(&self, snapshot: &SchedulerSnapshot) -> BTreeMap<String, FunctionLoad> {
+        let mut named = BTreeMap::<String, FunctionLoad>::new();
+        for (id, function) in &snapshot.functions {
             if let Some(entry) = self.core.catalog.all_by_id(*id) {
                 named.entry(entry.record.name.to_string()).or_default().add(*function);
             }
@@ -476,13 +468,16 @@ impl Engine {
     pub async fn stop(&self, patience: Duration) {
         self.core.stopping.store(true, Ordering::Release);
         self.core.stop.cancel();
-        self.core.usher.stop(patience);
+        self.core.scheduler.stop(patience);
         self.core.tasks.close();
         if tokio::time::timeout(patience, self.core.tasks.wait()).await.is_err() {
-            tracing::warn!(instances = self.instances(), "calls are still under way at the end of the drain");
-            self.core.usher.abandon();
+            tracing::warn!(
+                instances = self.core.scheduler.instances(),
+                "calls are still under way at the end of the drain"
+            );
+            self.core.scheduler.abandon();
             if tokio::time::timeout(ABANDON_PATIENCE, self.core.tasks.wait()).await.is_err() {
-                tracing::error!(instances = self.instances(), "instances did not end");
+                tracing::error!(instances = self.core.scheduler.instances(), "instances did not end");
             }
         }
         self.core.dispatch.flush(SETTLE_PATIENCE).await;

@@ -20,7 +20,7 @@ const GATHERED_MAX: usize = 256 << 10;
 
 /// One invocation between instance and caller.
 pub(crate) struct Exchange {
-    /// Before the ticket, so that a dropped exchange is cancelled before its place is looked at.
+    /// Before the ticket, so that a dropped exchange is cancelled before its permit is looked at.
     pub items: BoxStream<'static, ExchangeItem>,
     pub ticket: Ticket,
     pub deadline: Instant,
@@ -161,7 +161,7 @@ impl Exchange {
                 Step::Failed(fault) => break fault,
             }
         };
-        // What still runs is told to end before its place is looked at.
+        // What still runs is told to end before its permit is looked at.
         drop(self.items);
         self.ticket.finish(Outcome::Failed(fault.clone()));
         delivery.end(Err(fault));
@@ -189,7 +189,7 @@ impl Exchange {
 
     /// What takes the instance's secrets out of whatever is kept.
     fn redactor(&self) -> Option<&Redactor> {
-        self.ticket.place()?.slot.redactor.as_deref()
+        self.ticket.permit()?.handle.redactor.as_deref()
     }
 
     /// The next thing that matters to the caller; log lines and publications are taken on the way.
@@ -276,8 +276,8 @@ impl Exchange {
     }
 
     async fn lost(&mut self) -> Fault {
-        let Some(place) = self.ticket.place() else { return Fault::internal("a started run has no place") };
-        let exited = place.slot.instance.exited();
+        let Some(permit) = self.ticket.permit() else { return Fault::internal("a started run has no permit") };
+        let exited = permit.handle.instance.exited();
         let Ok(exit) = tokio::time::timeout(std::time::Duration::from_secs(3), exited).await else {
             return Fault::new(Code::RuntimeError, "the function broke the protocol with its instance");
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faas_ports::{Collection, Expect, Key, PortError, Write};
+use faas_scheduler::PoolKey;
 use faas_types::{
     AliasName, Code, Deployment, DeploymentKind, Fault, FunctionName, FunctionRecord, Mover, ProjectId, Stage,
     VersionRecord, limits,
@@ -186,9 +187,9 @@ impl Deployments {
     /// Closes pools that no alias points to any more, and keeps the minimum of the live one.
     pub(crate) async fn retire_outdated(&self, entry: &Arc<FunctionEntry>) {
         self.core.load_versions(entry).await;
-        self.core
-            .usher
-            .close(entry.record.id, |key| entry.serves(key) && self.core.is_current(entry, key).unwrap_or(true));
+        let serves = |key: &PoolKey| entry.record.is_in(key.stage, key.version);
+        let is_current = |key: &PoolKey| self.core.is_current(entry, key).unwrap_or(true);
+        self.core.scheduler.close_pools(entry.record.id, |key| serves(key) && is_current(key));
         self.core.keep_minimum(entry).await;
         self.core.kinds_changed.notify_one();
     }
@@ -212,7 +213,7 @@ impl Deployments {
         let revision = self.core.registry.commit(vec![delete]).await?;
         self.core.catalog.remove(*project, name, revision);
         self.core.kinds_changed.notify_one();
-        self.core.usher.close(*id, |_| false);
+        self.core.scheduler.close_pools(*id, |_| false);
         self.core.stats.forget(*id);
         self.core.drop_triggers(*project, *id).await?;
         for collection in [Collection::Versions, Collection::Deployments] {

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use faas_artifacts::{BundleStore, UploadLeases};
 use faas_ports::{Blobs, Clock, DeadLetters, Layers, Registry};
+use faas_scheduler::SchedulerDriver;
 use faas_types::{Code, Fault, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
 use crate::core::stopping;
-use crate::usher::Usher;
 
 /// The first look comes no later than this after a start.
 const FIRST: Duration = Duration::from_secs(15 * 60);
@@ -86,7 +86,7 @@ pub(crate) struct GcDeps {
     pub(crate) bundles: Arc<BundleStore>,
     pub(crate) leases: Arc<UploadLeases>,
     pub(crate) catalog: Arc<Catalog>,
-    pub(crate) usher: Arc<Usher>,
+    pub(crate) scheduler: Arc<SchedulerDriver>,
     /// Ends the background task, and a collection under way.
     pub(crate) stop: CancellationToken,
 }

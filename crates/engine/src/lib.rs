@@ -1,9 +1,10 @@
 //! Decides: deploy, admit, place, scale, record.
 //!
-//! The engine knows the ports' traits, never SQLite, NATS or Linux. Decisions are pure (`places`,
+//! The engine knows the ports' traits, never SQLite, NATS or Linux. Decisions are pure (`faas_scheduler`,
 //! `faas_types::RunPhase`); the rest of this crate is the thin shell that carries them out.
 
 mod accept;
+mod admission;
 mod aliases;
 mod batch;
 mod body_budget;
@@ -28,23 +29,17 @@ mod keys;
 mod layers;
 mod live_policies;
 mod load_check;
-mod meter;
 mod network;
 mod new_deployment;
 mod note;
 mod onward;
 mod pause;
 mod pipeline;
-mod place;
-mod places;
-mod placing;
-mod pool;
 mod progress;
 mod promise;
 mod publication;
 mod publish;
 mod quotas;
-mod readiness;
 mod replay;
 mod reply;
 mod reply_head;
@@ -52,7 +47,6 @@ mod retention;
 mod retry;
 mod rollback;
 mod rollouts;
-mod slot;
 mod stages;
 mod ticket;
 mod topics;
@@ -60,7 +54,6 @@ mod triggers;
 mod upload_check;
 mod upload_rules;
 mod uploads;
-mod usher;
 mod vars;
 mod version_cache;
 mod version_gc;
@@ -90,7 +83,6 @@ pub use layers::{KnownLayer, KnownLayerName, KnownLayerVersion, LayerCatalog, Ne
 pub use network::{NetworkState, PolicyChange};
 pub use new_deployment::NewDeployment;
 pub use onward::{CallbackPolicy, OnwardFigures, SigningSecrets};
-pub use places::{Census, Decisions, FunctionCensus, Urgency};
 pub use progress::{ProgressEvent, ProgressReceiver, ProgressSender};
 pub use quotas::Quotas;
 pub use replay::{DeadSelection, Redriven, Replay};

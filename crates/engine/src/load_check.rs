@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use faas_packages::ecosystem;
 use faas_ports::{InstanceLogs, InstanceSpec, Launched, LayerStack, LogEntry, NetworkAccess};
+use faas_scheduler::PoolSpec;
 use faas_telemetry::Redactor;
 use faas_types::{BuildLine, BuildLog, Code, Fault, FunctionRecord, PolicyOverride, ProjectId, limits};
 
 use crate::deployments::Deployments;
 use crate::new_deployment::NewDeployment;
-use crate::pool::PoolSpec;
 use crate::stages::Outfit;
 
 /// What helps when a new version does not load and an older one serves.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use faas_ports::{Inspection, LogEntry, Publishing, UnfinishedLines};
+use faas_scheduler::{Permit, WaitTimes, micros};
 use faas_telemetry::{CallSample, CanarySample, FunctionStats};
 use faas_types::{
     AttemptRecord, ByteSize, Code, Fault, FunctionError, InstanceId, IsolationLevel, JsonText, LogLevel, LogStream,
@@ -17,9 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::core::Core;
 use crate::failure_line::failure_line;
-use crate::place::Place;
 use crate::publication::Author;
-use crate::readiness::{Wait, micros};
 
 /// A run under way. Dropping it before [`Ticket::finish`] records it as cancelled.
 pub(crate) struct Ticket {
@@ -30,7 +29,7 @@ pub(crate) struct Ticket {
     phase: RunPhase,
     accepted: Instant,
     attempt_began: Option<Instant>,
-    place: Option<Place>,
+    permit: Option<Permit>,
     log_bytes: u64,
     unfinished: UnfinishedLines,
     dropped_lines: u64,
@@ -64,7 +63,7 @@ impl Ticket {
             phase: RunPhase::queued(1),
             accepted: Instant::now(),
             attempt_began: None,
-            place: None,
+            permit: None,
             log_bytes: 0,
             unfinished: UnfinishedLines::default(),
             dropped_lines: 0,
@@ -122,22 +121,22 @@ impl Ticket {
         }
     }
 
-    pub(crate) fn place(&self) -> Option<&Place> {
-        self.place.as_ref()
+    pub(crate) fn permit(&self) -> Option<&Permit> {
+        self.permit.as_ref()
     }
 
-    /// The attempt begins in this place, of the version that was live when there was one.
-    pub(crate) fn start(&mut self, place: Place, version: u32, now: Timestamp) {
-        let wait = place.slot.readiness.wait(self.accepted, Instant::now());
+    /// The attempt begins with this permit, in the version that was live when it was granted.
+    pub(crate) fn start(&mut self, permit: Permit, version: u32, now: Timestamp) {
+        let wait = permit.handle.readiness.wait(self.accepted, Instant::now());
         let record = self.record();
         record.version = version;
         record.cold_start = wait.start.is_some();
-        record.isolation = place.slot.instance.isolation();
-        self.open_attempt(Some(place.slot.instance.id()), wait, now);
-        self.place = Some(place);
+        record.isolation = permit.handle.instance.isolation();
+        self.open_attempt(Some(permit.handle.instance.id()), wait, now);
+        self.permit = Some(permit);
     }
 
-    fn open_attempt(&mut self, instance: Option<InstanceId>, wait: Wait, now: Timestamp) {
+    fn open_attempt(&mut self, instance: Option<InstanceId>, wait: WaitTimes, now: Timestamp) {
         let (id, number) = (self.core.ids.mint(now), self.phase.attempts + 1);
         let record = self.record();
         record.started_at = Some(now);
@@ -165,8 +164,8 @@ impl Ticket {
     /// Keeps a line of the user's code within the run's limit.
     pub(crate) fn log(&mut self, entry: LogEntry) {
         let mut entry = self.unfinished.complete(entry);
-        if let Some(place) = &self.place {
-            place.slot.clean(&mut entry.message);
+        if let Some(permit) = &self.permit {
+            permit.handle.redact(&mut entry.message);
         }
         self.log_bytes += entry.message.len() as u64 + limits::LOG_LINE_COST;
         if self.log_bytes > limits::LOG_BYTES_PER_RUN {
@@ -203,7 +202,7 @@ impl Ticket {
         (record.http_status, record.result) = (Some(status), result);
     }
 
-    /// Ends the run and gives its place back.
+    /// Ends the run and releases its permit.
     pub(crate) fn finish(mut self, outcome: Outcome) {
         self.close(outcome);
     }
@@ -223,7 +222,7 @@ impl Ticket {
         let now = self.core.clock.now();
         if self.phase.state == RunState::Queued && event != RunEvent::Cancel {
             // No instance could take it: that is an attempt too, without an instance.
-            self.open_attempt(None, Wait { queue: self.accepted.elapsed(), start: None }, now);
+            self.open_attempt(None, WaitTimes { queue: self.accepted.elapsed(), start: None }, now);
         }
         self.advance(event);
         let took = self.accepted.elapsed();
@@ -238,7 +237,7 @@ impl Ticket {
         let record = self.record();
         (record.finished_at, record.duration_us) = (Some(now), Some(micros(took)));
         self.stats.end(&self.ended(took, code));
-        // The place goes back before the record leaves: the next call must not wait for bookkeeping.
+        // The permit is released before the record leaves: the next call must not wait for bookkeeping.
         self.give_back(code == Some(Code::Cancelled));
         match self.sink.take() {
             // The execution waits for it as long as it lives.
@@ -250,22 +249,22 @@ impl Ticket {
     /// An interrupted call may still run inside an instance that takes one at a time: that is then asked, and replaced
     /// unless the handler ends soon. One that is shared stops the call alone.
     fn give_back(&mut self, was_cancelled: bool) {
-        let Some(mut place) = self.place.take() else { return };
-        let is_shared = place.slot.instance.concurrency() > 1;
-        if !place.reusable || is_shared || !(was_cancelled || self.interrupted) {
+        let Some(mut permit) = self.permit.take() else { return };
+        let is_shared = permit.handle.instance.concurrency() > 1;
+        if !permit.reusable || is_shared || !(was_cancelled || self.interrupted) {
             return;
         }
-        place.reusable = false;
+        permit.reusable = false;
         if tokio::runtime::Handle::try_current().is_ok() {
             // A handler that a debugger holds ends when whoever looks at it is done.
             let within = self.core.inspection.as_ref().map_or(SETTLE_WITHIN, |_| Inspection::PATIENCE);
             let stop = self.core.stop.clone();
             self.core.tasks.spawn(async move {
-                place.reusable = tokio::select! {
-                    settled = place.slot.instance.settle(within) => settled,
+                permit.reusable = tokio::select! {
+                    settled = permit.handle.instance.settle(within) => settled,
                     () = stop.cancelled() => false,
                 };
-                drop(place);
+                drop(permit);
             });
         }
     }
@@ -303,12 +302,12 @@ impl Ticket {
         attempt.code = code;
         attempt.dropped_log_lines = self.dropped_lines;
         attempt.handler_us = micros(took);
-        if let Some(place) = &mut self.place {
-            let usage = place.slot.meter.of_call(&*place.slot.instance, took, Instant::now());
+        if let Some(permit) = &mut self.permit {
+            let usage = permit.handle.usage_of_call(took, Instant::now());
             attempt.peak_memory_bytes = usage.peak_memory_bytes;
             attempt.cpu_us = usage.cpu_us;
             let breaks = matches!(code, Some(Code::TimeoutExceeded | Code::MemoryExceeded | Code::Internal));
-            place.reusable &= !breaks;
+            permit.reusable &= !breaks;
         }
     }
 
@@ -358,8 +357,8 @@ impl Ticket {
 
     /// Marks the instance as unfit for another call.
     pub(crate) fn spoil(&mut self) {
-        if let Some(place) = &mut self.place {
-            place.reusable = false;
+        if let Some(permit) = &mut self.permit {
+            permit.reusable = false;
         }
     }
 }

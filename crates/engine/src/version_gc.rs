@@ -46,7 +46,7 @@ impl Deployments {
         let numbers = self.stored_versions(entry).await?;
         let newest = numbers.len().saturating_sub(self.versions_kept as usize);
         let needed = needed(&entry.record, &events, self.core.clock.now());
-        let in_use = self.core.usher.versions_in_use(entry.record.id);
+        let in_use = self.core.scheduler.versions_in_use(entry.record.id);
         let unneeded = numbers[..newest].iter().filter(|number| !needed.contains(number) && !in_use.contains(number));
         let mut spent = Vec::new();
         for number in unneeded.take(AT_ONCE) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use faas_ports::{Lease, Settlement, Verdict};
+use faas_scheduler::Urgency;
 use faas_types::{
     Background, Code, Fault, FunctionSettings, QueueTrigger, RunRecord, RunState, Span, TriggerKind, TriggerSettings,
     limits,
@@ -19,7 +20,6 @@ use crate::batch;
 use crate::call::{CallRequest, Route, Selector};
 use crate::core::Core;
 use crate::onward;
-use crate::places::Urgency;
 use crate::retry::{self, Tried};
 use crate::ticket::Ticket;
 

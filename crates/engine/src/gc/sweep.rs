@@ -85,11 +85,11 @@ impl GarbageCollector {
 
     /// Whether an instance of a version that is gone still runs or is just ending.
     fn has_orphans(&self, needed: &Needed) -> bool {
-        let in_use = self.deps.usher.functions().into_iter().flat_map(|function| {
-            let versions = self.deps.usher.versions_in_use(function);
+        let in_use = self.deps.scheduler.functions().into_iter().flat_map(|function| {
+            let versions = self.deps.scheduler.versions_in_use(function);
             versions.into_iter().map(move |number| (function, number))
         });
-        self.deps.usher.census().leaving > 0 || in_use.into_iter().any(|version| !needed.has_version(version))
+        self.deps.scheduler.snapshot().terminating > 0 || in_use.into_iter().any(|version| !needed.has_version(version))
     }
 
     /// Drops the oldest records of deployment groups, beyond those that are kept.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faas_ports::{Change, Entry, Expect, InstanceVars, PortError, Write};
+use faas_scheduler::PoolKey;
 use faas_telemetry::Redactor;
 use faas_types::{Code, Fault, ProjectId, Stage, VersionRecord};
 
@@ -14,7 +15,6 @@ use crate::catalog::{FunctionEntry, decode};
 use crate::core::{Core, encode};
 use crate::engine::Engine;
 use crate::functions::RETRIES;
-use crate::places::PoolKey;
 
 impl Engine {
     /// The vars that a stage of a project gives all functions, inherited ones included.
@@ -155,17 +155,17 @@ impl Core {
     /// Replaces the instances of a project's functions that have other vars or secrets than they should. Calls under way
     /// end where they are; idle instances go at once.
     pub(crate) async fn refresh(self: &Arc<Self>, project: ProjectId) {
-        for id in self.usher.functions() {
+        for id in self.scheduler.functions() {
             let Some(entry) = self.catalog.by_id(project, id) else { continue };
             self.load_versions(&entry).await;
-            self.usher.close(id, |key| self.is_current(&entry, key).unwrap_or(true));
+            self.scheduler.close_pools(id, |key| self.is_current(&entry, key).unwrap_or(true));
             self.keep_minimum(&entry).await;
         }
     }
 
     /// Brings the versions of a function's pools into memory, where looks at them find them.
     pub(crate) async fn load_versions(&self, entry: &FunctionEntry) {
-        for number in self.usher.versions_of(entry.record.id) {
+        for number in self.scheduler.versions_of(entry.record.id) {
             if let Err(fault) = self.catalog.version(entry, number).await {
                 tracing::warn!(function = %entry.record.name, error = %fault, "a version that serves cannot be read");
             }

@@ -433,5 +433,5 @@ async fn a_node_whose_memory_holds_no_instance_refuses_at_once() {
     house.deploy("large", scaling(2, 1)).await.unwrap();
     let fault = house.call("large", "/").await.err().unwrap().fault;
     assert_eq!((fault.code, fault.retry_after), (Code::Overloaded, Some(60)));
-    assert_eq!(house.engine.census().instances, 0);
+    assert_eq!(house.engine.scheduler().instances(), 0);
 }

@@ -1,4 +1,4 @@
-//! What every instance of one version in one stage with one set of vars is started with.
+//! What every instance of a pool is started with.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,10 +7,11 @@ use faas_ports::{Clock, IdSource, Inspection, InstanceSpec, InstanceVars, LayerS
 use faas_telemetry::Redactor;
 use faas_types::{FunctionId, FunctionName, FunctionSettings, ProjectId, limits};
 
-use crate::places::Terms;
+use crate::scheduler::PoolLimits;
 
 /// What every instance of a pool is started with.
-pub(crate) struct PoolSpec {
+#[expect(missing_docs, reason = "each field is the part of an instance's spec of its name")]
+pub struct PoolSpec {
     pub project: ProjectId,
     pub function: FunctionId,
     pub name: FunctionName,
@@ -19,16 +20,16 @@ pub(crate) struct PoolSpec {
     pub network: NetworkAccess,
     /// With secrets in the clear.
     pub vars: InstanceVars,
-    /// What takes these secrets out of whatever is kept.
+    /// Removes these secrets from what is kept of its output.
     pub redactor: Option<Arc<Redactor>>,
     pub code: PathBuf,
     /// The layer of its packages.
     pub dependencies: Option<PathBuf>,
     /// Its named layers.
     pub layers: Option<LayerStack>,
-    /// How many calls an instance is expected to take at once.
+    /// Calls that an instance is expected to serve at once.
     pub concurrency: u32,
-    /// Lets debuggers in.
+    /// Lets a debugger attach.
     pub inspection: Option<Inspection>,
 }
 
@@ -36,7 +37,7 @@ pub(crate) struct PoolSpec {
 
 impl PoolSpec {
     /// The spec of one more instance.
-    pub(crate) fn instance(&self, clock: &dyn Clock, ids: &dyn IdSource) -> InstanceSpec {
+    pub fn instance(&self, clock: &dyn Clock, ids: &dyn IdSource) -> InstanceSpec {
         let now = clock.now();
         InstanceSpec {
             id: ids.mint(now),
@@ -56,9 +57,9 @@ impl PoolSpec {
         }
     }
 
-    pub(crate) fn terms(&self) -> Terms {
+    pub(crate) fn limits(&self) -> PoolLimits {
         let scaling = &self.settings.scaling;
-        Terms {
+        PoolLimits {
             project: self.project,
             min: scaling.min,
             max: scaling.max,

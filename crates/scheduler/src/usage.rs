@@ -1,34 +1,34 @@
-//! What an instance has used, asked for seldom enough that a short call pays nothing for it.
+//! Attributes what an instance uses to its calls, with few enough readings that short calls pay nothing for it.
 
 use std::time::{Duration, Instant};
 
 use faas_ports::{Instance, InstanceUsage};
 use parking_lot::Mutex;
 
-/// A call that took this long is worth the two system calls that an exact answer costs.
+/// A call that took this long is worth the two system calls of an exact reading.
 const LONG: Duration = Duration::from_millis(2);
 /// Shorter calls share a reading of at most this age.
 const FRESH: Duration = Duration::from_millis(20);
 
 /// Attributes what an instance uses to its calls.
 #[derive(Default)]
-pub(crate) struct Meter(Mutex<Reading>);
+pub(crate) struct UsageTracker(Mutex<Reading>);
 
 #[derive(Default)]
 struct Reading {
     at: Option<Instant>,
     cpu_us: u64,
     peak_memory_bytes: Option<u64>,
-    /// Short calls since then, and how long their handlers took: they used at most that.
+    /// Short calls since the last reading, and the time of their handlers, an upper bound of what they used.
     unread_calls: u64,
     unread_time: Duration,
 }
 
-// === impl Meter ===
+// === impl UsageTracker ===
 
-impl Meter {
-    /// What a call that ends now has used. A long call is told apart exactly; of short ones, each some milliseconds one
-    /// gets its share of what was used since the last, and the others the peak that was seen then and no time.
+impl UsageTracker {
+    /// What a call that ends now has used. Exact for a long call. Of short calls, one every some milliseconds gets its share
+    /// of the CPU time since the last reading; the others get no CPU time and the peak memory of the last reading.
     pub(crate) fn of_call(&self, instance: &dyn Instance, took: Duration, now: Instant) -> InstanceUsage {
         let mut reading = self.0.lock();
         let is_fresh = reading.at.is_some_and(|at| now.duration_since(at) < FRESH);
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_calls_share_and_long_ones_do_not() {
+    fn short_calls_share_a_reading_and_long_ones_do_not() {
         let short = Duration::from_micros(300);
         let mut reading = Reading { unread_calls: 9, unread_time: 9 * short, ..Reading::default() };
         assert_eq!(reading.attribute(1_000, short), 100);

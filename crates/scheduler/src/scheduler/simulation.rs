@@ -1,20 +1,20 @@
-//! A node's life in virtual time, from a seed: random arrivals, calls, starts, failures, crashes, impatient callers and
-//! deployments. What must hold is checked after every event. `FAAS_SIM_SEEDS` sets how many lives, `FAAS_SIM_SEED` which
-//! single one to repeat.
+//! Simulates a node in virtual time from a seed: random arrivals, calls, starts, failures, crashes, impatient callers and
+//! deployments. Every invariant is checked after every event. `FAAS_SIM_SEEDS` sets the number of lives, `FAAS_SIM_SEED`
+//! repeats a single one.
 
 mod fairness;
 mod world;
 
 use world::{Plan, World};
 
-/// Lives when the environment is silent.
+/// Lives when the environment sets none.
 const SEEDS: u64 = 2_000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Runs `live` for each seed on all cores; the first seed that fails is in the message.
+/// Runs `live` for each seed on all cores. The message names the first seed that fails.
 fn every_seed(seeds: u64, live: impl Fn(u64) + Sync) {
     if let Some(seed) = number("FAAS_SIM_SEED") {
         return live(seed);

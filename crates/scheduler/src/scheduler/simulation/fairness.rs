@@ -1,4 +1,4 @@
-//! What each gets of a node that is too small for all.
+//! Checks fair shares on an overloaded node.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use faas_types::ProjectId;
 
 use super::every_seed;
 use super::world::{Function, Plan, Random, SECOND, World};
-use crate::places::{Limits, Terms};
+use crate::scheduler::{CapacityLimits, PoolLimits};
 
 const SEEDS: u64 = 40;
-/// Room is taken from work after a second, a call of the simulation takes at most so long, and a start some time more.
+/// An instance is preempted after a second at the earliest, then its call ends within another one, and a start follows.
 const TURN: u64 = 2 * SECOND;
 
-/// A node under more load than it can serve: every function always has calls waiting.
+/// An overloaded node: every function always has calls waiting.
 fn overloaded(random: &mut Random, instances: u32, projects: u64, functions: u64) -> Plan {
     let function = |number: u64| {
         let project = number % projects;
-        let terms = Terms {
+        let limits = PoolLimits {
             project: ProjectId::from_u128(project.into()),
             min: 0,
             max: 1_000,
@@ -24,12 +24,12 @@ fn overloaded(random: &mut Random, instances: u32, projects: u64, functions: u64
             memory: 1,
             queue: 200,
         };
-        // The first project is noisy: many times the calls of the others.
+        // The first project is noisy: it makes many times the calls of the others.
         let every = if project == 0 { 4_000 } else { 20_000 };
-        Function { terms, version: 1, call: 60_000, every, burst: 2 }
+        Function { limits, version: 1, call: 60_000, every, burst: 2 }
     };
     Plan {
-        limits: Limits { instances, memory: 1 << 30, starts: 8, waiting: 4_000 },
+        limits: CapacityLimits { instances, memory: 1 << 30, starts: 8, waiting: 4_000 },
         functions: (0..functions).map(function).collect(),
         until: 12 * SECOND,
         start: 10_000,
@@ -40,7 +40,7 @@ fn overloaded(random: &mut Random, instances: u32, projects: u64, functions: u64
 }
 
 #[test]
-fn no_project_gets_less_than_its_part_whatever_the_noisy_one_does() {
+fn no_project_gets_less_than_its_share_beside_a_noisy_one() {
     every_seed(SEEDS, |seed| {
         let mut random = Random(seed);
         let (projects, instances) = (random.range(2, 4), random.count(4, 9));
@@ -65,7 +65,7 @@ fn no_project_gets_less_than_its_part_whatever_the_noisy_one_does() {
 }
 
 #[test]
-fn everybody_gets_a_turn_where_there_are_more_functions_than_room() {
+fn every_function_gets_a_turn_when_there_are_more_than_instances() {
     every_seed(SEEDS, |seed| {
         let mut random = Random(seed);
         let instances = random.count(1, 3);

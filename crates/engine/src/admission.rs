@@ -1,48 +1,45 @@
-//! From a route to a place: opening pools, following a deployment that came in between, saying why there is none.
+//! From a route to a permit: opens pools, follows deployments that happen meanwhile, explains refusals.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use faas_artifacts::StackSpec;
 use faas_ports::NetworkAccess;
+use faas_scheduler::{AdmissionError, CallRefusal, Permit, PoolKey, PoolSpec, RefusalReason, Urgency};
 use faas_types::{Code, Fault, Stage};
 
 use crate::call::{Route, Selector};
 use crate::catalog::FunctionEntry;
 use crate::core::{Core, stopping};
-use crate::place::Place;
-use crate::places::{PoolKey, Refusal, Urgency, Why};
-use crate::pool::PoolSpec;
-use crate::usher::NoPlace;
 
 /// Deployments and changes of vars that one call follows.
-const TURNS: u32 = 8;
+const REPLACEMENTS_MAX: u32 = 8;
 
 // === impl Core ===
 
 impl Core {
-    /// A place for a call before `deadline`, in the version that its route means by then: where a deployment comes in
-    /// between, the call follows it and keeps its turn in the queue. Returns the route that was followed last.
-    pub(crate) async fn place(
+    /// A permit for a call before `deadline`, in the version that its route means by then: when a deployment happens
+    /// meanwhile, the call follows it and keeps its position in the queue. Returns the route that was followed last.
+    pub(crate) async fn admit(
         self: &Arc<Self>,
         mut route: Route,
         urgency: Urgency,
         deadline: Instant,
-    ) -> Result<(Place, Route), Fault> {
-        let mut turn = None;
-        for _ in 0..TURNS {
-            match self.usher.take(&self.pool_key(&route), urgency, turn, deadline).await {
-                Ok(place) => return Ok((place, route)),
-                Err(NoPlace::Refused(refusal)) => return Err(refused(&route, refusal)),
-                Err(NoPlace::Failed(fault)) => return Err(fault),
-                Err(NoPlace::Closed(kept)) => {
-                    turn = Some(kept);
+    ) -> Result<(Permit, Route), Fault> {
+        let mut position = None;
+        for _ in 0..REPLACEMENTS_MAX {
+            match self.scheduler.acquire(&self.pool_key(&route), urgency, position, deadline).await {
+                Ok(permit) => return Ok((permit, route)),
+                Err(AdmissionError::Refused(refusal)) => return Err(refused(&route, refusal)),
+                Err(AdmissionError::StartFailed(fault)) => return Err(fault),
+                Err(AdmissionError::PoolClosed(kept)) => {
+                    position = Some(kept);
                     route = self.newest(route).await?;
                 }
-                Err(NoPlace::Unknown) => {
+                Err(AdmissionError::UnknownPool) => {
                     route = self.newest(route).await?;
                     Box::pin(self.open_pool(&route)).await?;
-                    // One that was deployed while the pool opened must not find its predecessor started again.
+                    // A version that was deployed while the pool opened must not start the one before it again.
                     route = self.newest(route).await?;
                 }
             }
@@ -51,7 +48,7 @@ impl Core {
         Err(fault)
     }
 
-    /// What the route's selector means now.
+    /// What the selector of the route means now.
     async fn newest(&self, route: Route) -> Result<Route, Fault> {
         let record = &route.entry.record;
         match self.catalog.by_id(record.project, record.id) {
@@ -64,7 +61,7 @@ impl Core {
         }
     }
 
-    /// Makes the pool that serves a route, with the vars of this moment, unless there is one.
+    /// Opens the pool that serves a route, with the current vars, unless it is open.
     pub(crate) async fn open_pool(&self, route: &Route) -> Result<(), Fault> {
         let code = self.bundles.lay_out_code(&route.version).await?;
         let version = &route.version;
@@ -74,7 +71,7 @@ impl Core {
             return Err(stopping());
         }
         let record = &route.entry.record;
-        // Named first: what changes from here on makes the name outdated, never the vars.
+        // The key comes first: a change after it makes the key outdated, never the vars.
         let key = self.pool_key(route);
         let (vars, redactor) = self.outfit(route)?;
         let spec = PoolSpec {
@@ -95,7 +92,7 @@ impl Core {
             concurrency: route.version.concurrency,
             inspection: self.inspection.clone().filter(|inspection| inspection.is_of(&record.name)),
         };
-        self.usher.open(key, spec);
+        self.scheduler.open_pool(key, spec);
         Ok(())
     }
 
@@ -105,7 +102,7 @@ impl Core {
         PoolKey { function: entry.record.id, version: version.number, stage: *stage, vars }
     }
 
-    /// Makes the pool of a function's live version where it keeps instances without calls.
+    /// Opens the pool of a function's live version when it keeps instances without calls.
     pub(crate) async fn keep_minimum(&self, entry: &Arc<FunctionEntry>) {
         if entry.record.min_instances == 0 {
             return;
@@ -122,31 +119,31 @@ impl Core {
     }
 }
 
-fn refused(route: &Route, refusal: Refusal) -> Fault {
+fn refused(route: &Route, refusal: CallRefusal) -> Fault {
     let name = &route.entry.record.name;
     let max = route.version.settings.scaling.max;
-    let (code, message, hint) = match refusal.why {
-        Why::FunctionFull => (
+    let (code, message, hint) = match refusal.reason {
+        RefusalReason::FunctionFull => (
             Code::RateLimited,
             format!("all {max} instances of `{name}` are busy and too many calls wait for them"),
             format!("try again later, or raise scaling.max (now {max}) in the manifest"),
         ),
-        Why::ShareFull => (
+        RefusalReason::ShareFull => (
             Code::RateLimited,
             format!("the node is full and the project of `{name}` holds its share of it"),
             "try again later; other projects keep their part of the node".to_owned(),
         ),
-        Why::NodeFull => (
+        RefusalReason::NodeFull => (
             Code::Overloaded,
             format!("the node has no room for another instance of `{name}`"),
             "try again later, or raise engine.instances_max or engine.memory_max of the server".to_owned(),
         ),
-        Why::TooLarge => (
+        RefusalReason::TooLarge => (
             Code::Overloaded,
             format!("an instance of `{name}` needs more memory than the node gives to all instances"),
             "raise engine.memory_max of the server, or let the function use less".to_owned(),
         ),
-        Why::Stopping => return stopping(),
+        RefusalReason::Stopping => return stopping(),
     };
     Fault::new(code, message).with_hint(hint).with_retry_after(refusal.retry_after)
 }

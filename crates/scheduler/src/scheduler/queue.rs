@@ -1,26 +1,26 @@
-//! The calls that wait for one pool: oldest first, callers before background work. Every step is O(log n).
+//! The queue of one pool: oldest first, callers before background runs. Every operation is O(log n).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Who waits.
+/// Whether a caller waits for the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Urgency {
-    /// Somebody waits for the answer.
+    /// A caller waits for the reply.
     Caller,
-    /// Nobody does: the work is on a queue and may run later.
+    /// A background run, which may be served later.
     Background,
 }
 
-/// A call's turn: lower is older. Kept when a call moves to another pool.
+/// The position of a call in a queue: lower is older. A call that moves to another pool keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Turn(pub u64);
+pub struct QueuePosition(pub(crate) u64);
 
 /// The calls that wait for one pool.
 pub(crate) struct Queue<W> {
-    callers: BTreeMap<Turn, Waiting<W>>,
-    background: BTreeMap<Turn, Waiting<W>>,
-    /// Calls that were taken out in their turn.
+    callers: BTreeMap<QueuePosition, Waiting<W>>,
+    background: BTreeMap<QueuePosition, Waiting<W>>,
+    /// Calls that were taken out in their position.
     served: u64,
 }
 
@@ -31,12 +31,12 @@ struct Waiting<W> {
     waiter: W,
 }
 
-/// What the call that came first has seen.
+/// What the oldest waiting call has seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     /// How long it has waited.
     pub waited: Duration,
-    /// How many were served meanwhile.
+    /// How many calls were served meanwhile.
     pub served: u64,
 }
 
@@ -55,32 +55,32 @@ impl<W> Queue<W> {
         self.callers.is_empty() && self.background.is_empty()
     }
 
-    /// Whether nobody waits for an answer.
+    /// Whether only background runs wait.
     pub(crate) fn is_background(&self) -> bool {
         self.callers.is_empty()
     }
 
-    pub(crate) fn push(&mut self, turn: Turn, urgency: Urgency, waiter: W, since: Instant) {
+    pub(crate) fn push(&mut self, position: QueuePosition, urgency: Urgency, waiter: W, since: Instant) {
         let line = match urgency {
             Urgency::Caller => &mut self.callers,
             Urgency::Background => &mut self.background,
         };
-        line.insert(turn, Waiting { since, behind: self.served, waiter });
+        line.insert(position, Waiting { since, behind: self.served, waiter });
     }
 
-    /// Whose turn it is, and since when it waited.
-    pub(crate) fn pop(&mut self) -> Option<(Turn, W, Instant)> {
-        let (turn, waiting) = self.callers.pop_first().or_else(|| self.background.pop_first())?;
+    /// Takes the next call, with the time since which it waited.
+    pub(crate) fn pop(&mut self) -> Option<(QueuePosition, W, Instant)> {
+        let (position, waiting) = self.callers.pop_first().or_else(|| self.background.pop_first())?;
         self.served += 1;
-        Some((turn, waiting.waiter, waiting.since))
+        Some((position, waiting.waiter, waiting.since))
     }
 
-    pub(crate) fn remove(&mut self, turn: Turn) -> Option<W> {
-        let waiting = self.callers.remove(&turn).or_else(|| self.background.remove(&turn));
+    pub(crate) fn remove(&mut self, position: QueuePosition) -> Option<W> {
+        let waiting = self.callers.remove(&position).or_else(|| self.background.remove(&position));
         waiting.map(|waiting| waiting.waiter)
     }
 
-    /// What the oldest has seen; nothing where nobody waits.
+    /// What the oldest waiting call has seen; nothing when the queue is empty.
     pub(crate) fn progress(&self, now: Instant) -> Progress {
         let lines = [&self.callers, &self.background];
         let oldest = lines.into_iter().filter_map(|line| line.values().next()).min_by_key(|waiting| waiting.since);
@@ -98,16 +98,16 @@ mod tests {
     #[test]
     fn the_oldest_caller_goes_first_and_background_last() {
         let (now, mut queue) = (Instant::now(), Queue::new());
-        for (turn, urgency) in [(3, Urgency::Caller), (1, Urgency::Background), (2, Urgency::Caller)] {
-            queue.push(Turn(turn), urgency, turn, now);
+        for (position, urgency) in [(3, Urgency::Caller), (1, Urgency::Background), (2, Urgency::Caller)] {
+            queue.push(QueuePosition(position), urgency, position, now);
         }
-        assert_eq!(queue.remove(Turn(9)), None);
+        assert_eq!(queue.remove(QueuePosition(9)), None);
         let later = now + Duration::from_secs(1);
         assert_eq!(queue.progress(later), Progress { waited: Duration::from_secs(1), served: 0 });
         let order: Vec<_> = std::iter::from_fn(|| queue.pop().map(|(_, waiter, _)| waiter)).collect();
         assert_eq!(order, [2, 3, 1]);
         assert_eq!(queue.progress(later), Progress::default());
-        queue.push(Turn(4), Urgency::Caller, 4, now);
+        queue.push(QueuePosition(4), Urgency::Caller, 4, now);
         assert_eq!(queue.progress(now).served, 0, "those before it do not count");
     }
 }

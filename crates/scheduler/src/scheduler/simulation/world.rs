@@ -6,26 +6,26 @@ use std::time::{Duration, Instant};
 
 use faas_types::{FunctionId, ProjectId};
 
-use crate::places::{
-    Arrival, Cast, Dismissal, Effect, Ending, Limits, Places, PoolKey, SlotId, Standing, Start, Terms, Ticket, Turn,
-    Urgency, Why,
+use crate::scheduler::{
+    Admission, CapacityLimits, Effect, Handles, InstanceRef, PoolKey, PoolLimits, PoolStatus, QueuePosition,
+    RefusalReason, Rejection, Scheduler, StartReservation, StopReason, Urgency, WaiterId,
 };
 
 pub(super) const SECOND: u64 = 1_000_000;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Names instead of things: a pool is its function's number, a caller its call's.
-pub(super) struct Names;
+/// Numbers instead of things: a pool is the number of its function, a waiter that of its call.
+pub(super) struct SimulatedHandles;
 
-impl Cast for Names {
+impl Handles for SimulatedHandles {
     type Pool = usize;
-    type Slot = (usize, SlotId);
+    type Instance = (usize, InstanceRef);
     type Waiter = u64;
 }
 
 /// A function of the simulated node.
 pub(super) struct Function {
-    pub terms: Terms,
+    pub limits: PoolLimits,
     pub version: u32,
     /// Microseconds of a typical call.
     pub call: u64,
@@ -34,10 +34,10 @@ pub(super) struct Function {
     pub burst: u64,
 }
 
-/// What a life is made of; times in microseconds.
+/// The parameters of a life; times in microseconds.
 pub(super) struct Plan {
     pub random: Random,
-    pub limits: Limits,
+    pub limits: CapacityLimits,
     pub functions: Vec<Function>,
     pub until: u64,
     pub start: u64,
@@ -53,10 +53,10 @@ enum Event {
     Arrive(usize),
     Expire(u64),
     GoAway(u64),
-    CallEnds { slot: SlotId, took: u64, fit: bool },
-    Started { function: usize, start: Start, took: u64 },
-    StartFails(Start),
-    Gone(SlotId),
+    CallEnds { instance: InstanceRef, took: u64, fit: bool },
+    Started { function: usize, reservation: StartReservation, took: u64 },
+    StartFails(StartReservation),
+    Gone(InstanceRef),
     Deploy(usize),
     Tick,
 }
@@ -64,7 +64,7 @@ enum Event {
 /// A call that waits.
 struct Waiting {
     function: usize,
-    ticket: Ticket,
+    id: WaiterId,
     urgency: Urgency,
     deadline: u64,
 }
@@ -72,7 +72,7 @@ struct Waiting {
 /// The node and its callers.
 pub(super) struct World {
     pub plan: Plan,
-    pub places: Places<Names>,
+    pub scheduler: Scheduler<SimulatedHandles>,
     pub now: u64,
     origin: Instant,
     events: BinaryHeap<Reverse<(u64, u64)>>,
@@ -80,8 +80,8 @@ pub(super) struct World {
     sequence: u64,
     calls: u64,
     waiting: BTreeMap<u64, Waiting>,
-    /// Instances that exist, started ones and those told to end.
-    alive: HashMap<SlotId, usize>,
+    /// Instances that exist: serving and terminating ones.
+    alive: HashMap<InstanceRef, usize>,
     starting: u32,
     queued: u64,
     pub served: Vec<u64>,
@@ -118,7 +118,7 @@ impl Random {
 impl Plan {
     pub(super) fn random(seed: u64) -> Self {
         let mut random = Random(seed);
-        let limits = Limits {
+        let limits = CapacityLimits {
             instances: random.count(1, 24),
             memory: random.range(64, 2_000),
             starts: random.count(1, 8),
@@ -142,7 +142,7 @@ impl Plan {
 impl Function {
     fn random(random: &mut Random) -> Self {
         let max = random.count(1, 20);
-        let terms = Terms {
+        let limits = PoolLimits {
             project: ProjectId::from_u128(random.range(1, 4).into()),
             min: if random.chance(20) { random.count(1, max) } else { 0 },
             max,
@@ -153,7 +153,7 @@ impl Function {
         let call = [200, 2_000, 20_000, 400_000][usize::try_from(random.range(0, 3)).unwrap_or(0)];
         let burst = if random.chance(25) { random.range(2, 30) } else { 1 };
         let every = random.range(20_000, 600_000) * burst;
-        Self { terms, version: 1, call, every, burst }
+        Self { limits, version: 1, call, every, burst }
     }
 }
 
@@ -162,7 +162,7 @@ impl Function {
 impl World {
     pub(super) fn new(plan: Plan) -> Self {
         let mut world = Self {
-            places: Places::new(plan.limits),
+            scheduler: Scheduler::new(plan.limits),
             now: 0,
             origin: Instant::now(),
             events: BinaryHeap::new(),
@@ -211,34 +211,35 @@ impl World {
         }
     }
 
-    /// Lets everything end. No minimum is kept any more.
+    /// Runs until everything has ended. Minimums are no longer kept.
     pub(super) fn end(&mut self) {
         let last = self.plan.until + self.plan.patience + 60 * SECOND;
-        while !(self.places.is_quiet() && self.alive.is_empty()) {
-            assert!(self.now < last, "still not at rest: {} instances, {} wait", self.alive.len(), self.waiting.len());
+        while !(self.scheduler.is_empty() && self.alive.is_empty()) {
+            assert!(self.now < last, "not yet empty: {} instances, {} wait", self.alive.len(), self.waiting.len());
             self.step();
         }
-        let census = self.places.census();
-        assert_eq!((census.instances, census.starting, census.leaving, census.memory), (0, 0, 0, 0));
-        assert!(self.waiting.is_empty() && self.places.next_alarm().is_none());
-        let decisions = census.decisions;
-        let minimums: u64 = self.plan.functions.iter().map(|function| u64::from(function.terms.min)).sum();
+        let snapshot = self.scheduler.snapshot();
+        assert_eq!((snapshot.instances, snapshot.starting, snapshot.terminating, snapshot.memory), (0, 0, 0, 0));
+        assert!(self.waiting.is_empty() && self.scheduler.next_recheck().is_none());
+        let counters = snapshot.counters;
+        let minimums: u64 = self.plan.functions.iter().map(|function| u64::from(function.limits.min)).sum();
         // A minimum is started again when it crashed or its room was taken; each such loss is counted.
-        let lost: u64 = decisions.endings().filter(|(why, _)| *why != Ending::NAMES[0]).map(|(_, count)| count).sum();
-        let allowed = self.queued + minimums * 3 + lost + decisions.failed_starts;
-        assert!(decisions.starts <= allowed, "{} starts for {} calls that waited", decisions.starts, self.queued);
-        let yielded = decisions.endings().find(|(why, _)| *why == "yielded").map_or(0, |(_, count)| count);
+        let lost: u64 =
+            counters.stops().filter(|(reason, _)| *reason != StopReason::NAMES[0]).map(|(_, count)| count).sum();
+        let allowed = self.queued + minimums * 3 + lost + counters.failed_starts;
+        assert!(counters.starts <= allowed, "{} starts for {} calls that waited", counters.starts, self.queued);
+        let preempted = counters.stops().find(|(reason, _)| *reason == "preempted").map_or(0, |(_, count)| count);
         let most = u64::from(self.plan.limits.instances) * (self.now / SECOND + 1);
-        assert!(yielded <= most, "{yielded} instances were taken from work in {} s", self.now / SECOND);
+        assert!(preempted <= most, "{preempted} instances were preempted in {} s", self.now / SECOND);
     }
 
     pub(super) fn step(&mut self) {
         let next = self.events.peek().map_or(u64::MAX, |Reverse((at, _))| *at);
-        let alarm = self.places.next_alarm().map(|at| at.saturating_duration_since(self.origin).as_micros());
-        let alarm = alarm.and_then(|at| u64::try_from(at).ok()).unwrap_or(u64::MAX);
-        if alarm < next {
-            self.now = self.now.max(alarm + 1);
-            self.places.wake(self.instant());
+        let recheck = self.scheduler.next_recheck().map(|at| at.saturating_duration_since(self.origin).as_micros());
+        let recheck = recheck.and_then(|at| u64::try_from(at).ok()).unwrap_or(u64::MAX);
+        if recheck < next {
+            self.now = self.now.max(recheck + 1);
+            self.scheduler.recheck(self.instant());
         } else if let Some(Reverse((at, key))) = self.events.pop() {
             self.now = self.now.max(at);
             if let Some(event) = self.bodies.remove(&key) {
@@ -256,41 +257,41 @@ impl World {
             Event::Expire(call) => {
                 let Some(waiting) = self.waiting.remove(&call) else { return };
                 assert_eq!(waiting.deadline, self.now);
-                assert!(self.places.expire(waiting.ticket, now).is_some(), "call {call} was lost in its queue");
+                assert!(self.scheduler.expire(waiting.id, now).is_some(), "call {call} was lost in its queue");
                 self.history.push((self.now, "expired", call));
             }
             Event::GoAway(call) => {
                 if let Some(waiting) = self.waiting.remove(&call) {
-                    self.places.leave(waiting.ticket, now);
+                    self.scheduler.cancel(waiting.id, now);
                 }
             }
-            Event::CallEnds { slot, took, fit } => {
-                self.places.release(slot, Duration::from_micros(took), fit, now);
+            Event::CallEnds { instance, took, fit } => {
+                self.scheduler.release(instance, Duration::from_micros(took), fit, now);
             }
-            Event::Started { function, start, took } => self.started(function, start, took),
-            Event::StartFails(start) => {
+            Event::Started { function, reservation, took } => self.started(function, reservation, took),
+            Event::StartFails(reservation) => {
                 self.starting -= 1;
-                if let Some(call) = self.places.failed(start, now) {
+                if let Some(call) = self.scheduler.failed(reservation, now) {
                     assert!(self.waiting.remove(&call).is_some(), "call {call} was answered twice");
                 }
             }
-            Event::Gone(slot) => {
-                if self.alive.remove(&slot).is_some() {
-                    self.places.exited(slot, now);
+            Event::Gone(instance) => {
+                if self.alive.remove(&instance).is_some() {
+                    self.scheduler.exited(instance, now);
                 }
             }
             Event::Deploy(function) => {
                 self.plan.functions[function].version += 1;
                 let version = self.plan.functions[function].version;
-                self.places.close(id(function), now, |key| key.version == version);
+                self.scheduler.close_pools(id(function), now, |key| key.version == version);
             }
             Event::Tick => {
                 let is_over = self.now >= self.plan.until;
                 let versions: Vec<u32> = self.plan.functions.iter().map(|function| function.version).collect();
-                self.places.tend(now, IDLE_TIMEOUT, |key| match versions.get(number(key.function)) {
-                    Some(version) if *version != key.version => Standing::Outdated,
-                    _ if is_over => Standing::Reachable,
-                    _ => Standing::Live,
+                self.scheduler.maintain(now, IDLE_TIMEOUT, |key| match versions.get(number(key.function)) {
+                    Some(version) if *version != key.version => PoolStatus::Outdated,
+                    _ if is_over => PoolStatus::Reachable,
+                    _ => PoolStatus::Live,
                 });
                 self.after(100_000, Event::Tick);
             }
@@ -313,17 +314,17 @@ impl World {
         self.after(pause, Event::Arrive(function));
     }
 
-    fn ask(&mut self, call: u64, function: usize, urgency: Urgency, turn: Option<Turn>, deadline: u64) {
+    fn ask(&mut self, call: u64, function: usize, urgency: Urgency, position: Option<QueuePosition>, deadline: u64) {
         let now = self.instant();
-        let Function { terms, version, .. } = self.plan.functions[function];
+        let Function { limits, version, .. } = self.plan.functions[function];
         let key = PoolKey { function: id(function), version, stage: faas_types::Stage::Prod, vars: 0 };
-        self.places.open(key, terms, function, now);
-        match self.places.arrive(&key, urgency, turn, || call, now) {
-            Arrival::Taken(slot) => self.serve(call, function, slot.1),
-            Arrival::Waits(ticket) => {
+        self.scheduler.open_pool(key, limits, function, now);
+        match self.scheduler.admit(&key, urgency, position, || call, now) {
+            Admission::Granted(instance) => self.serve(call, function, instance.1),
+            Admission::Queued(id) => {
                 self.queued += 1;
-                self.waiting.insert(call, Waiting { function, ticket, urgency, deadline });
-                if turn.is_none() {
+                self.waiting.insert(call, Waiting { function, id, urgency, deadline });
+                if position.is_none() {
                     self.at(deadline, Event::Expire(call));
                     if self.plan.trouble && self.plan.random.chance(5) {
                         let patience = self.plan.random.range(0, self.plan.patience);
@@ -331,16 +332,16 @@ impl World {
                     }
                 }
             }
-            Arrival::Refused(refusal) => {
-                assert!((1..=60).contains(&refusal.retry_after) && refusal.why != Why::Stopping);
+            Admission::Refused(refusal) => {
+                assert!((1..=60).contains(&refusal.retry_after) && refusal.reason != RefusalReason::Stopping);
                 self.history.push((self.now, "refused", call));
             }
-            Arrival::Unknown => panic!("a pool that was just opened is not there"),
+            Admission::UnknownPool => panic!("a pool that was just opened does not exist"),
         }
     }
 
-    fn serve(&mut self, call: u64, function: usize, slot: SlotId) {
-        assert!(self.alive.contains_key(&slot), "call {call} got an instance that is gone");
+    fn serve(&mut self, call: u64, function: usize, instance: InstanceRef) {
+        assert!(self.alive.contains_key(&instance), "call {call} got an instance that has ended");
         self.history.push((self.now, "served", call));
         self.served[function] += 1;
         self.last_served[function] = self.now;
@@ -349,26 +350,26 @@ impl World {
         let took = if self.plan.random.chance(3) { took * 10 } else { took };
         let fit = !(self.plan.trouble && self.plan.random.chance(2));
         if self.plan.trouble && self.plan.random.chance(1) {
-            self.after(took / 2, Event::Gone(slot));
+            self.after(took / 2, Event::Gone(instance));
         }
-        self.after(took, Event::CallEnds { slot, took, fit });
+        self.after(took, Event::CallEnds { instance, took, fit });
     }
 
-    fn started(&mut self, function: usize, start: Start, took: u64) {
+    fn started(&mut self, function: usize, reservation: StartReservation, took: u64) {
         self.starting -= 1;
-        let limit = self.plan.functions[function].terms.memory;
+        let limit = self.plan.functions[function].limits.memory;
         let memory = self.plan.random.range(1, limit);
-        let concurrency = self.plan.functions[function].terms.concurrency;
+        let concurrency = self.plan.functions[function].limits.concurrency;
         let (now, mut made) = (self.instant(), None);
-        let slot = |id| (function, *made.insert(id));
-        self.places.started(start, concurrency, Some(memory), Duration::from_micros(took), slot, now);
+        let instance = |id| (function, *made.insert(id));
+        self.scheduler.started(reservation, concurrency, Some(memory), Duration::from_micros(took), instance, now);
         let made = made.expect("a pool stays while it starts something");
         self.alive.insert(made, function);
     }
 
     pub(super) fn carry_out(&mut self) {
         loop {
-            let effects = self.places.effects();
+            let effects = self.scheduler.take_effects();
             if effects.is_empty() {
                 return;
             }
@@ -376,64 +377,73 @@ impl World {
         }
     }
 
-    fn effect(&mut self, effect: &Effect<Names>) {
+    fn effect(&mut self, effect: &Effect<SimulatedHandles>) {
         match *effect {
-            Effect::Serve { waiter, slot } => {
-                let waiting = self.waiting.remove(&waiter).expect("only who waits is served");
+            Effect::Grant { waiter, instance } => {
+                let waiting = self.waiting.remove(&waiter).expect("only a waiting call is served");
                 let is_older = |other: &&Waiting| {
-                    other.ticket.pool == waiting.ticket.pool
+                    other.id.pool == waiting.id.pool
                         && other.urgency == waiting.urgency
-                        && other.ticket.turn < waiting.ticket.turn
+                        && other.id.position < waiting.id.position
                 };
                 assert!(self.now <= waiting.deadline, "call {waiter} was served too late");
                 assert!(self.waiting.values().find(is_older).is_none(), "call {waiter} overtook an older one");
-                self.serve(waiter, waiting.function, slot.1);
+                self.serve(waiter, waiting.function, instance.1);
             }
-            Effect::Dismiss { waiter, why } => {
-                let waiting = self.waiting.remove(&waiter).expect("only who waits is dismissed");
-                if let Dismissal::Closed(turn) = why {
-                    self.ask(waiter, waiting.function, waiting.urgency, Some(turn), waiting.deadline);
+            Effect::Reject { waiter, reason } => {
+                let waiting = self.waiting.remove(&waiter).expect("only a waiting call is rejected");
+                if let Rejection::PoolClosed(position) = reason {
+                    self.ask(waiter, waiting.function, waiting.urgency, Some(position), waiting.deadline);
                 }
             }
-            Effect::Start { pool, start } => {
+            Effect::Start { pool, reservation } => {
                 self.starting += 1;
                 let took = self.plan.random.range(self.plan.start / 2, self.plan.start * 2);
                 let fails = self.plan.trouble && self.plan.random.chance(3);
-                let end = if fails { Event::StartFails(start) } else { Event::Started { function: pool, start, took } };
+                let end = if fails {
+                    Event::StartFails(reservation)
+                } else {
+                    Event::Started { function: pool, reservation, took }
+                };
                 self.after(took, end);
             }
-            Effect::Stop { slot, .. } => {
+            Effect::Stop { instance, .. } => {
                 let span = self.plan.random.range(100, 3_000);
-                self.after(span, Event::Gone(slot.1));
+                self.after(span, Event::Gone(instance.1));
             }
-            Effect::Measure { slot: (function, id) } => {
-                let limit = self.plan.functions[function].terms.memory;
+            Effect::Measure { instance: (function, id) } => {
+                let limit = self.plan.functions[function].limits.memory;
                 let memory = self.plan.random.range(1, limit);
-                self.places.measured(id, memory);
+                self.scheduler.measured(id, memory);
             }
         }
     }
 
     fn check(&self) {
-        let Limits { instances, starts, waiting, .. } = self.plan.limits;
+        let CapacityLimits { instances, starts, waiting, .. } = self.plan.limits;
         let exist = u32::try_from(self.alive.len()).unwrap_or(u32::MAX) + self.starting;
-        assert!(exist <= instances, "{exist} instances in room for {instances}");
+        assert!(exist <= instances, "{exist} instances with a limit of {instances}");
         assert!(self.starting <= starts, "{} start at once", self.starting);
         assert!(self.waiting.len() <= waiting as usize, "{} wait", self.waiting.len());
-        assert_eq!(self.places.instances(), exist);
-        assert_eq!(self.places.waiting as usize, self.waiting.len());
-        for pool in self.places.pools.values() {
-            assert!(pool.instances() <= pool.terms.max, "{} instances of at most {}", pool.instances(), pool.terms.max);
-            assert!(pool.queue.len() <= pool.terms.queue);
-            assert!(pool.queue.is_empty() || pool.crew.idle() == 0, "a call waits beside an idle instance");
+        assert_eq!(self.scheduler.instances(), exist);
+        assert_eq!(self.scheduler.waiting as usize, self.waiting.len());
+        for pool in self.scheduler.pools.values() {
+            assert!(
+                pool.instances() <= pool.limits.max,
+                "{} instances of at most {}",
+                pool.instances(),
+                pool.limits.max
+            );
+            assert!(pool.queue.len() <= pool.limits.queue);
+            assert!(pool.queue.is_empty() || pool.instances.idle() == 0, "a call waits beside an idle instance");
         }
     }
 
     /// Starting and serving instances of each project.
     pub(super) fn holdings(&self) -> BTreeMap<u128, u32> {
         let mut held = BTreeMap::new();
-        for pool in self.places.pools.values() {
-            *held.entry(pool.terms.project.as_u128()).or_default() += pool.instances();
+        for pool in self.scheduler.pools.values() {
+            *held.entry(pool.limits.project.as_u128()).or_default() += pool.instances();
         }
         held
     }
