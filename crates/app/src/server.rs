@@ -150,7 +150,7 @@ impl Server {
             memory_max: config.engine.memory_max.unwrap_or_else(memory::share).bytes(),
             builds_max: config.build.at_once as usize,
             metric_labels_max: config.metrics.functions_max as usize,
-            retention: config.retention,
+            retention: config.retention.into(),
             versions_kept: config.engine.versions_kept,
             callbacks: CallbackPolicy {
                 attempts_max: config.callbacks.attempts_max,
@@ -305,7 +305,7 @@ fn launcher(
         ids: clock,
     };
     let settings = RuntimesConfig {
-        search: config.sandbox.pythons.clone(),
+        search: config.sandbox.interpreters.clone(),
         cache: config.store.runtimes.as_ref().unwrap_or(&config.store.data).join("runtimes.json"),
         parked: config.engine.parked as usize,
     };

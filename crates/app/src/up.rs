@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use faas_cli::{Debugger, LocalServer, Scratch, ServerCommands};
-use faas_config::{ServerConfig, strangers};
+use faas_config::{ServerConfig, unknown_variables};
 use faas_ports::Sandboxes;
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
 use faas_types::IsolationReport;
@@ -79,9 +79,9 @@ impl ServerCommands for Local {
 /// A setting with a typo in its name would go without a word.
 fn warn_of_strangers() {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    for stranger in strangers(names) {
-        let name = stranger.name;
-        match stranger.meant {
+    for unknown in unknown_variables(names) {
+        let name = unknown.name;
+        match unknown.meant {
             Some(meant) => tracing::warn!(name, "the environment has a setting that there is not; was {meant} meant?"),
             None => tracing::warn!(name, "the environment has a setting that there is not"),
         }

@@ -54,7 +54,7 @@ pub(crate) async fn dispatch<S: ServerCommands>(
     server: &S,
 ) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Up(args) => Box::pin(up::run(args, server)).await?,
+        Command::Up(args) => Box::pin(up::run(args, server, &session.out)).await?,
         Command::Doctor(_) => return Box::pin(doctor::run(session, server)).await,
         Command::Init(args) => init::run(&args, session)?,
         Command::Dev(args) => Box::pin(dev::run(args, session, server)).await?,

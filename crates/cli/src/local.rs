@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use faas_client::rest::{DeploymentView, RotateSecret, TriggerView};
 use faas_client::{ApiKey, Client, Connection, DeployOptions, TopicMessage};
-use faas_config::{ServerConfig, ServerOverrides};
+use faas_config::{Flags, ServerConfig};
 use faas_types::{Code, Debuggee, Span, TriggerSettings};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -40,9 +40,9 @@ pub struct LocalServer {
 /// How a private server runs.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct LocalArgs {
-    /// A Python interpreter to offer besides those found; may be repeated [env: FAAS_PYTHONS]
-    #[arg(long = "python", value_name = "PATH")]
-    pythons: Vec<PathBuf>,
+    /// An interpreter to offer besides those found; may be repeated [env: FAAS_INTERPRETERS]
+    #[arg(long = "interpreter", value_name = "PATH")]
+    interpreters: Vec<PathBuf>,
     /// Run the function as a plain process where nothing better works; never for code of others
     #[arg(long)]
     unsafe_no_isolation: bool,
@@ -79,7 +79,7 @@ impl LocalServer {
 impl LocalArgs {
     /// Where debuggers of the function attach, if they are to. Says so to people.
     pub(crate) fn debugger(&self, path: &Path, out: &Output) -> anyhow::Result<Option<Debugger>> {
-        let Some(debugger) = self.debugger.open(path, &self.pythons)? else { return Ok(None) };
+        let Some(debugger) = self.debugger.open(path, &self.interpreters)? else { return Ok(None) };
         out.note(&debugger);
         Ok(Some(debugger))
     }
@@ -102,14 +102,12 @@ impl LocalArgs {
     /// `faas up` reads it.
     pub(crate) fn config(&self, data: &Path, port: u16, out: &Output) -> anyhow::Result<ServerConfig> {
         self.layers.iter().try_for_each(LocalLayer::check)?;
-        let flags = ServerOverrides {
-            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-            data: Some(data.to_owned()),
-            unsafe_no_isolation: self.unsafe_no_isolation.then_some(true),
-            pythons: (!self.pythons.is_empty()).then(|| self.pythons.clone()),
-            drain: Some(DRAIN),
-            ..ServerOverrides::default()
-        };
+        let flags = Flags::default()
+            .set("http.listen", Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))))?
+            .set("store.data", Some(data))?
+            .set("sandbox.unsafe_no_isolation", self.unsafe_no_isolation.then_some(true))?
+            .set("sandbox.interpreters", (!self.interpreters.is_empty()).then_some(&self.interpreters))?
+            .set("engine.drain", Some(DRAIN))?;
         let mut config = server_settings::of_private(self.config.clone(), flags)?;
         server_settings::unknown().for_each(|unknown| out.note(format_args!("warning: {unknown}")));
         prepare(&config.store.data)?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use faas_config::{ConfigError, ServerConfig, ServerOverrides, strangers};
+use faas_config::{ConfigError, Flags, ServerConfig, Sources, unknown_variables};
 
 /// What says where a server is reached and where its state lives. A private server decides that itself, so that it never
 /// meets the server of this machine.
@@ -11,15 +11,15 @@ const OWN: [&str; 3] = ["FAAS_LISTEN", "FAAS_DATA", "FAAS_PUBLIC_URL"];
 const QUIET: &str = "error";
 
 /// The configuration of `faas up`: defaults, the file, the environment, flags.
-pub(crate) fn of_server(file: Option<PathBuf>, flags: ServerOverrides) -> Result<ServerConfig, ConfigError> {
+pub(crate) fn of_server(file: Option<PathBuf>, flags: Flags) -> Result<(ServerConfig, Sources), ConfigError> {
     read(file, |name| std::env::var(name).ok(), flags)
 }
 
 /// The same for a private server, whose flags say where it listens and lives.
-pub(crate) fn of_private(file: Option<PathBuf>, flags: ServerOverrides) -> Result<ServerConfig, ConfigError> {
+pub(crate) fn of_private(file: Option<PathBuf>, flags: Flags) -> Result<ServerConfig, ConfigError> {
     let env = |name: &str| (!OWN.contains(&name)).then(|| std::env::var(name).ok()).flatten();
-    let log_filter = env("FAAS_LOG").is_none().then(|| QUIET.to_owned());
-    let mut config = read(file, env, ServerOverrides { log_filter, ..flags })?;
+    let flags = flags.set("log.filter", env("FAAS_LOG").is_none().then_some(QUIET))?;
+    let (mut config, _) = read(file, env, flags)?;
     config.http.public_url = None;
     Ok(config)
 }
@@ -27,17 +27,17 @@ pub(crate) fn of_private(file: Option<PathBuf>, flags: ServerOverrides) -> Resul
 fn read(
     file: Option<PathBuf>,
     env: impl Fn(&str) -> Option<String>,
-    flags: ServerOverrides,
-) -> Result<ServerConfig, ConfigError> {
+    flags: Flags,
+) -> Result<(ServerConfig, Sources), ConfigError> {
     let file = file.or_else(|| env("FAAS_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from));
-    ServerConfig::load(rustix::process::geteuid().is_root(), file.as_deref(), env, flags)
+    ServerConfig::load_with_sources(rustix::process::geteuid().is_root(), file.as_deref(), env, flags)
 }
 
 /// A line for each variable of the environment that looks like a setting and is not one.
 pub(crate) fn unknown() -> impl Iterator<Item = String> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    strangers(names).into_iter().map(|stranger| {
-        let meant = stranger.meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
-        format!("nothing reads the environment variable {}{meant}", stranger.name)
+    unknown_variables(names).into_iter().map(|unknown| {
+        let meant = unknown.meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+        format!("nothing reads the environment variable {}{meant}", unknown.name)
     })
 }

@@ -19,9 +19,10 @@ pub use manifest::{
     manifest_schema, place_of_var,
 };
 pub use server::{
-    BackgroundSection, BuildSection, CacheSection, CallbacksSection, ConfigError, EgressOverrides, EgressSection,
-    EngineSection, GitSection, HttpSection, IdempotencySection, ListenAddress, LogFormat, LogSection, MetricsSection,
-    PreflightSection, PrivateNetwork, ResolverAddress, SandboxSection, ServerConfig, ServerOverrides, ServerSection,
-    SourceAddress, StoreSection, Stranger, default_data_dir, strangers,
+    BackgroundSection, BuildSection, CacheSection, CallbacksSection, ConfigError, EgressSection, EngineSection, Flags,
+    GitSection, HttpSection, IdempotencySection, ListenAddress, LogFormat, LogSection, MetricsSection, OPTIONS,
+    PreflightSection, PrivateNetwork, ResolverAddress, RetentionSection, SandboxSection, ServerConfig, ServerSection,
+    Setting, SettingKind, SourceAddress, Sources, StoreSection, UnknownVariable, configuration_reference,
+    default_data_dir, dump, settings, unknown_variables,
 };
 pub use source_dir::{EntryKind, SourceDir, SourceEntry, is_link_error, root_of, text_of};

@@ -3,30 +3,41 @@
 //! Layers, the later the stronger: defaults, the file (`--config` or `FAAS_CONFIG`), the environment, flags.
 
 mod egress;
+mod error;
+mod kinds;
 mod layers;
 mod listen;
 mod paths;
+mod reference;
 mod sections;
-mod strangers;
+mod settings;
+mod unknown_env;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use faas_preflight::{InvalidPolicy, Policy};
-use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, PythonInstaller, Retention, Span, limits};
-use serde::Serialize;
+use faas_types::{AllowedTarget, ByteSize, Retention, Span, limits};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-pub use egress::{EgressOverrides, EgressSection, PrivateNetwork, ResolverAddress, SourceAddress};
+use self::layers::Layers;
+
+pub use egress::{EgressSection, PrivateNetwork, ResolverAddress, SourceAddress};
+pub use error::ConfigError;
+pub use layers::{Flags, Sources};
 pub use listen::ListenAddress;
+pub use reference::{configuration_reference, dump};
 pub use sections::{
     BackgroundSection, BuildSection, CacheSection, CallbacksSection, EngineSection, GitSection, HttpSection,
-    IdempotencySection, LogFormat, LogSection, MetricsSection, PreflightSection, SandboxSection, ServerSection,
-    StoreSection,
+    IdempotencySection, LogFormat, LogSection, MetricsSection, PreflightSection, RetentionSection, SandboxSection,
+    ServerSection, StoreSection,
 };
-pub use strangers::{Stranger, strangers};
+pub use settings::{OPTIONS, Setting, SettingKind, settings};
+pub use unknown_env::{UnknownVariable, unknown_variables};
 
 /// Everything that a server can be told. Constructors take the section they need, never the whole.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
     /// What stands in front of it.
     pub server: ServerSection,
@@ -39,7 +50,7 @@ pub struct ServerConfig {
     /// How instances live and die.
     pub engine: EngineSection,
     /// How long a project's history is kept that has no settings of its own.
-    pub retention: Retention,
+    pub retention: RetentionSection,
     /// What the server says of itself.
     pub log: LogSection,
     /// What it tells collectors.
@@ -60,113 +71,6 @@ pub struct ServerConfig {
     pub egress: EgressSection,
     /// What `git push` may leave on the disk.
     pub git: GitSection,
-}
-
-/// What flags say; `None` leaves the layer below.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each field overrides the section field of the same name")]
-pub struct ServerOverrides {
-    pub listen: Option<SocketAddr>,
-    pub public_url: Option<String>,
-    pub trusted_proxies: Option<Vec<AllowedTarget>>,
-    pub data: Option<PathBuf>,
-    pub unsafe_no_isolation: Option<bool>,
-    pub pythons: Option<Vec<PathBuf>>,
-    pub drain: Option<Span>,
-    pub idle: Option<Span>,
-    pub lease: Option<Span>,
-    pub instances_max: Option<u32>,
-    pub memory_max: Option<ByteSize>,
-    pub parked: Option<u32>,
-    pub versions_kept: Option<u32>,
-    pub collect_every: Option<Span>,
-    pub collect_grace: Option<Span>,
-    pub retention_runs: Option<Span>,
-    pub retention_run_bytes: Option<ByteSize>,
-    pub retention_results: Option<Span>,
-    pub retention_logs: Option<Span>,
-    pub retention_log_bytes: Option<ByteSize>,
-    pub log_format: Option<LogFormat>,
-    pub log_filter: Option<String>,
-    pub connections_max: Option<u32>,
-    pub head_timeout: Option<Span>,
-    pub head_max: Option<ByteSize>,
-    pub headers_max: Option<u32>,
-    pub idle_timeout: Option<Span>,
-    pub send_timeout: Option<Span>,
-    pub metrics_open: Option<bool>,
-    pub metrics_functions_max: Option<u32>,
-    pub cache_memory: Option<ByteSize>,
-    pub callbacks_allow: Option<Vec<AllowedTarget>>,
-    pub callbacks_attempts_max: Option<u32>,
-    pub callbacks_backoff: Option<Span>,
-    pub callbacks_waiting_bytes: Option<ByteSize>,
-    pub background_waiting_bytes: Option<ByteSize>,
-    pub background_project_waiting_bytes: Option<ByteSize>,
-    pub background_input_bytes: Option<ByteSize>,
-    pub background_project_input_bytes: Option<ByteSize>,
-    pub background_keyless_percent: Option<u8>,
-    pub idempotency_keys_max: Option<u64>,
-    pub idempotency_project_keys_max: Option<u64>,
-    pub idempotency_answer_bytes: Option<ByteSize>,
-    pub idempotency_project_answer_bytes: Option<ByteSize>,
-    pub preflight_secrets: Option<bool>,
-    pub preflight_blocked_files: Option<Vec<String>>,
-    pub preflight_blocked_text: Option<Vec<String>>,
-    pub preflight_blocked_imports: Option<Vec<String>>,
-    pub build_python_installer: Option<PythonInstaller>,
-    pub build_python_index: Option<IndexUrl>,
-    pub build_python_extra_indexes: Option<Vec<IndexUrl>>,
-    pub build_python_find_links: Option<Vec<IndexUrl>>,
-    pub build_npm_registry: Option<IndexUrl>,
-    pub build_ca_file: Option<PathBuf>,
-    pub build_allow: Option<Vec<IndexHost>>,
-    pub build_memory: Option<ByteSize>,
-    pub build_disk: Option<ByteSize>,
-    pub build_timeout: Option<Span>,
-    pub build_at_once: Option<u32>,
-    pub egress: EgressOverrides,
-    pub git_repository_max: Option<ByteSize>,
-    pub git_project_max: Option<ByteSize>,
-}
-
-/// Why a configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read configuration file {path}: {error}; check --config or FAAS_CONFIG")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// The file is wrong.
-    #[error("{path}:{line}: {message}")]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1; 0 when unknown.
-        line: u32,
-        /// What is wrong.
-        message: String,
-    },
-    /// An environment variable is wrong.
-    #[error("environment variable {name} is not usable: {message}")]
-    Environment {
-        /// The variable.
-        name: &'static str,
-        /// What is wrong.
-        message: String,
-    },
-    /// A value is out of its range, wherever it came from.
-    #[error("{field} {message}")]
-    OutOfRange {
-        /// The key, such as `engine.drain`.
-        field: &'static str,
-        /// The range and a good value.
-        message: String,
-    },
 }
 
 /// Where data lives when nobody says: `/var/lib/faas` for root, otherwise `$XDG_DATA_HOME/faas` or
@@ -190,24 +94,7 @@ impl ServerConfig {
     /// The defaults with data in `data`.
     #[must_use]
     pub fn with_data_dir(data: PathBuf) -> Self {
-        Self {
-            server: ServerSection::default(),
-            http: HttpSection::default(),
-            store: StoreSection { data, runtimes: None },
-            sandbox: SandboxSection::default(),
-            engine: EngineSection::default(),
-            retention: Retention::default(),
-            log: LogSection::default(),
-            metrics: MetricsSection::default(),
-            cache: CacheSection::default(),
-            callbacks: CallbacksSection::default(),
-            background: BackgroundSection::default(),
-            idempotency: IdempotencySection::default(),
-            preflight: PreflightSection::default(),
-            build: BuildSection::default(),
-            egress: EgressSection::default(),
-            git: GitSection::default(),
-        }
+        Self { store: StoreSection { data, runtimes: None }, ..Self::default() }
     }
 
     /// Merges all layers and checks the outcome. `file` comes from `--config` or `FAAS_CONFIG`; `env` looks up
@@ -220,87 +107,35 @@ impl ServerConfig {
         is_root: bool,
         file: Option<&Path>,
         env: impl Fn(&str) -> Option<String>,
-        flags: ServerOverrides,
+        flags: Flags,
     ) -> Result<Self, ConfigError> {
-        let mut config = Self::with_data_dir(paths::absolute("store.data", &default_data_dir(is_root, &env))?);
-        if let Some(path) = file {
-            config.apply(paths::of_file(layers::from_file(path)?, path)?);
-        }
-        config.apply(paths::of_here(layers::from_env(&env)?)?);
-        config.apply(paths::of_here(flags)?);
-        config.check()?;
-        Ok(config)
+        Self::load_with_sources(is_root, file, env, flags).map(|(config, _)| config)
     }
 
-    fn apply(&mut self, layer: ServerOverrides) {
-        fn set<T>(target: &mut T, value: Option<T>) {
-            if let Some(value) = value {
-                *target = value;
-            }
+    /// As [`load`](Self::load), with where each value comes from.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_with_sources(
+        is_root: bool,
+        file: Option<&Path>,
+        env: impl Fn(&str) -> Option<String>,
+        flags: Flags,
+    ) -> Result<(Self, Sources), ConfigError> {
+        let defaults = Self::with_data_dir(paths::absolute("store.data", &default_data_dir(is_root, &env))?);
+        let mut layers = Layers::new(&defaults);
+        if let Some(path) = file {
+            layers.add_file(path)?;
         }
-        set(&mut self.http.listen, layer.listen);
-        self.http.public_url = layer.public_url.or(self.http.public_url.take());
-        set(&mut self.server.trusted_proxies, layer.trusted_proxies);
-        set(&mut self.store.data, layer.data);
-        set(&mut self.sandbox.unsafe_no_isolation, layer.unsafe_no_isolation);
-        set(&mut self.sandbox.pythons, layer.pythons);
-        set(&mut self.engine.drain, layer.drain);
-        set(&mut self.engine.idle, layer.idle);
-        set(&mut self.engine.lease, layer.lease);
-        set(&mut self.engine.instances_max, layer.instances_max);
-        self.engine.memory_max = layer.memory_max.or(self.engine.memory_max.take());
-        set(&mut self.engine.parked, layer.parked);
-        set(&mut self.engine.versions_kept, layer.versions_kept);
-        set(&mut self.engine.collect_every, layer.collect_every);
-        set(&mut self.engine.collect_grace, layer.collect_grace);
-        set(&mut self.retention.runs, layer.retention_runs);
-        // Who only says how long runs are kept has not asked for results that outlive them.
-        self.retention.results = layer.retention_results.unwrap_or(self.retention.results.min(self.retention.runs));
-        set(&mut self.retention.run_bytes, layer.retention_run_bytes);
-        set(&mut self.retention.logs, layer.retention_logs);
-        set(&mut self.retention.log_bytes, layer.retention_log_bytes);
-        set(&mut self.log.format, layer.log_format);
-        set(&mut self.log.filter, layer.log_filter);
-        set(&mut self.http.connections_max, layer.connections_max);
-        set(&mut self.http.head_timeout, layer.head_timeout);
-        set(&mut self.http.head_max, layer.head_max);
-        set(&mut self.http.headers_max, layer.headers_max);
-        set(&mut self.http.idle_timeout, layer.idle_timeout);
-        set(&mut self.http.send_timeout, layer.send_timeout);
-        set(&mut self.metrics.open, layer.metrics_open);
-        set(&mut self.metrics.functions_max, layer.metrics_functions_max);
-        set(&mut self.cache.memory, layer.cache_memory);
-        set(&mut self.callbacks.allow, layer.callbacks_allow);
-        set(&mut self.callbacks.attempts_max, layer.callbacks_attempts_max);
-        set(&mut self.callbacks.backoff, layer.callbacks_backoff);
-        set(&mut self.callbacks.waiting_bytes, layer.callbacks_waiting_bytes);
-        set(&mut self.background.waiting_bytes, layer.background_waiting_bytes);
-        set(&mut self.background.project_waiting_bytes, layer.background_project_waiting_bytes);
-        set(&mut self.background.input_bytes, layer.background_input_bytes);
-        set(&mut self.background.project_input_bytes, layer.background_project_input_bytes);
-        set(&mut self.background.keyless_percent, layer.background_keyless_percent);
-        set(&mut self.idempotency.keys_max, layer.idempotency_keys_max);
-        set(&mut self.idempotency.project_keys_max, layer.idempotency_project_keys_max);
-        set(&mut self.idempotency.answer_bytes, layer.idempotency_answer_bytes);
-        set(&mut self.idempotency.project_answer_bytes, layer.idempotency_project_answer_bytes);
-        set(&mut self.preflight.secrets, layer.preflight_secrets);
-        set(&mut self.preflight.blocked_files, layer.preflight_blocked_files);
-        set(&mut self.preflight.blocked_text, layer.preflight_blocked_text);
-        set(&mut self.preflight.blocked_imports, layer.preflight_blocked_imports);
-        set(&mut self.build.python_installer, layer.build_python_installer);
-        self.build.python_index = layer.build_python_index.or(self.build.python_index.take());
-        set(&mut self.build.python_extra_indexes, layer.build_python_extra_indexes);
-        set(&mut self.build.python_find_links, layer.build_python_find_links);
-        self.build.npm_registry = layer.build_npm_registry.or(self.build.npm_registry.take());
-        self.build.ca_file = layer.build_ca_file.or(self.build.ca_file.take());
-        set(&mut self.build.allow, layer.build_allow);
-        set(&mut self.build.memory, layer.build_memory);
-        set(&mut self.build.disk, layer.build_disk);
-        set(&mut self.build.timeout, layer.build_timeout);
-        set(&mut self.build.at_once, layer.build_at_once);
-        self.egress.apply(layer.egress);
-        set(&mut self.git.repository_max, layer.git_repository_max);
-        set(&mut self.git.project_max, layer.git_project_max);
+        layers.add_env(&env)?;
+        layers.add_flags(flags)?;
+        let (mut config, sources) = layers.merged()?;
+        if sources.of("retention.results").is_none() {
+            // A shorter time for runs alone is not a wish for results that outlive them.
+            config.retention.results = config.retention.results.min(config.retention.runs);
+        }
+        config.check()?;
+        Ok((config, sources))
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -349,7 +184,7 @@ impl ServerConfig {
         self.check_build()?;
         self.egress.check()?;
         self.git.check().map_err(|(field, message)| ConfigError::OutOfRange { field, message })?;
-        self.retention.check().map_err(|(field, message)| ConfigError::OutOfRange {
+        Retention::from(self.retention).check().map_err(|(field, message)| ConfigError::OutOfRange {
             field: match field {
                 "runs" => "retention.runs",
                 "run_bytes" => "retention.run_bytes",

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use faas_config::{ConfigError, ListenAddress, LogFormat, ServerConfig, ServerOverrides};
+use faas_config::{ConfigError, Flags, ListenAddress, LogFormat, ServerConfig, Sources, configuration_reference, dump};
 use faas_types::{ByteSize, Span};
 
 use crate::ServerCommands;
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::server_settings;
 
 /// Start a server in the foreground
@@ -26,9 +27,9 @@ pub(crate) struct UpArgs {
     /// Start functions as plain processes where nothing better works; never for code of others
     #[arg(long)]
     unsafe_no_isolation: bool,
-    /// A Python interpreter to offer besides those found; may be repeated [env: FAAS_PYTHONS]
-    #[arg(long = "python", value_name = "PATH")]
-    pythons: Vec<PathBuf>,
+    /// An interpreter to offer besides those found; may be repeated [env: FAAS_INTERPRETERS]
+    #[arg(long = "interpreter", value_name = "PATH")]
+    interpreters: Vec<PathBuf>,
     /// How long to wait for calls under way when stopping [default: 30s, env: FAAS_DRAIN]
     #[arg(long, value_name = "TIME")]
     drain: Option<Span>,
@@ -53,34 +54,38 @@ pub(crate) struct UpArgs {
     /// A configuration file in TOML; environment and flags win over it [env: FAAS_CONFIG]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Print the configuration with where each value comes from, as a TOML file, and start nothing
+    #[arg(long)]
+    dump_config: bool,
+    /// Print the reference of every setting as Markdown, and start nothing
+    #[arg(long, hide = true)]
+    config_reference: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   faas up
   faas up --listen 0.0.0.0:8080 --data /srv/faas --log-format json
-  faas up --python /opt/python3.13/bin/python3.13";
+  faas up --interpreter /opt/python3.13/bin/python3.13
+  faas up --dump-config > server.toml";
 
 // === impl UpArgs ===
 
 impl UpArgs {
-    fn into_config(self) -> anyhow::Result<ServerConfig> {
-        let flags = ServerOverrides {
-            listen: self.listen.map(|ListenAddress(address)| address),
-            public_url: self.public_url,
-            data: self.data,
-            unsafe_no_isolation: self.unsafe_no_isolation.then_some(true),
-            pythons: (!self.pythons.is_empty()).then_some(self.pythons),
-            drain: self.drain,
-            idle: self.idle,
-            lease: None,
-            instances_max: self.instances_max,
-            memory_max: self.memory_max,
-            parked: self.parked,
-            log_format: self.log_format,
-            log_filter: self.log,
-            ..ServerOverrides::default()
-        };
+    fn into_config(self) -> anyhow::Result<(ServerConfig, Sources)> {
+        let flags = Flags::default()
+            .set("http.listen", self.listen.map(|ListenAddress(address)| address))?
+            .set("http.public_url", self.public_url)?
+            .set("store.data", self.data)?
+            .set("sandbox.unsafe_no_isolation", self.unsafe_no_isolation.then_some(true))?
+            .set("sandbox.interpreters", (!self.interpreters.is_empty()).then_some(self.interpreters))?
+            .set("engine.drain", self.drain)?
+            .set("engine.idle", self.idle)?
+            .set("engine.instances_max", self.instances_max)?
+            .set("engine.memory_max", self.memory_max)?
+            .set("engine.parked", self.parked)?
+            .set("log.format", self.log_format)?
+            .set("log.filter", self.log)?;
         server_settings::of_server(self.config, flags).map_err(|error| {
             let hint = hint(&error);
             Failure::from_error(&error.into()).with_hint(hint).into()
@@ -93,11 +98,19 @@ fn hint(error: &ConfigError) -> &'static str {
     match error {
         ConfigError::Unreadable { .. } => "see `faas up --help`",
         ConfigError::Invalid { .. } | ConfigError::Environment { .. } | ConfigError::OutOfRange { .. } => {
-            "docs/cli.md#server has every key, variable and option"
+            "docs/configuration.md has every key, variable and option"
         }
     }
 }
 
-pub(crate) async fn run<S: ServerCommands>(args: UpArgs, server: &S) -> anyhow::Result<()> {
-    server.up(args.into_config()?).await
+pub(crate) async fn run<S: ServerCommands>(args: UpArgs, server: &S, out: &Output) -> anyhow::Result<()> {
+    if args.config_reference {
+        return out.bytes(configuration_reference().as_bytes());
+    }
+    let is_dump = args.dump_config;
+    let (config, sources) = args.into_config()?;
+    if is_dump {
+        return out.bytes(dump(&config, &sources).as_bytes());
+    }
+    server.up(config).await
 }

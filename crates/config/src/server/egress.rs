@@ -6,31 +6,39 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use faas_types::{ByteSize, EgressProxy, EgressTarget, NetworkName, ProjectId, limits};
+use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::ConfigError;
-use super::layers::{List, parsed};
+use super::error::ConfigError;
+use super::kinds;
 
 /// With less, programs would wait for seconds after each packet.
 const BANDWIDTH_MIN: ByteSize = ByteSize::from_bytes(64 << 10);
 
 /// What functions may connect to, on top of which their own policies hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct EgressSection {
     /// Addresses that are open although they are not of the public internet.
+    #[schemars(with = "Vec<kinds::Rule>")]
     pub private: Vec<EgressTarget>,
     /// What no function may reach.
+    #[schemars(with = "Vec<kinds::Rule>")]
     pub deny: Vec<EgressTarget>,
     /// Private networks that functions ask for by name.
+    #[schemars(with = "BTreeMap<String, Vec<kinds::Rule>>", extend("x-file-only" = true))]
     pub networks: BTreeMap<NetworkName, PrivateNetwork>,
     /// The addresses of this machine that connections are made from; the system's choice when absent.
+    #[schemars(with = "Option<kinds::Address>")]
+    #[serde(skip_serializing_if = "SourceAddress::is_unset")]
     pub source_address: SourceAddress,
     /// What connections are made through; nothing when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<kinds::Url>")]
     pub proxy: Option<EgressProxy>,
     /// The name servers that names are looked up at; those of `/etc/resolv.conf` when empty.
+    #[schemars(with = "Vec<kinds::Address>")]
     pub resolvers: Vec<ResolverAddress>,
     /// Connections of one instance at a time.
     pub connections: u32,
@@ -45,8 +53,10 @@ pub struct EgressSection {
     /// Look-ups of one project a second.
     pub project_query_rate: u32,
     /// Bytes of one instance a second, both directions together; 0 for no bound.
+    #[schemars(with = "kinds::Size")]
     pub bandwidth: ByteSize,
     /// Bytes of one project a second; 0 for no bound.
+    #[schemars(with = "kinds::Size")]
     pub project_bandwidth: ByteSize,
 }
 
@@ -74,51 +84,6 @@ pub struct SourceAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResolverAddress(pub SocketAddr);
 
-/// What a layer says; `None` leaves the layer below.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field overrides the section field of the same name")]
-pub struct EgressOverrides {
-    pub private: Option<Vec<EgressTarget>>,
-    pub deny: Option<Vec<EgressTarget>>,
-    pub networks: Option<BTreeMap<NetworkName, PrivateNetwork>>,
-    pub source_address: Option<SourceAddress>,
-    pub proxy: Option<EgressProxy>,
-    pub resolvers: Option<Vec<ResolverAddress>>,
-    pub connections: Option<u32>,
-    pub project_connections: Option<u32>,
-    pub connect_rate: Option<u32>,
-    pub project_connect_rate: Option<u32>,
-    pub query_rate: Option<u32>,
-    pub project_query_rate: Option<u32>,
-    pub bandwidth: Option<ByteSize>,
-    pub project_bandwidth: Option<ByteSize>,
-}
-
-// === impl EgressOverrides ===
-
-impl EgressOverrides {
-    pub(super) fn from_env(env: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
-        Ok(Self {
-            private: parsed(env, "FAAS_EGRESS_PRIVATE")?.map(|List(list)| list),
-            deny: parsed(env, "FAAS_EGRESS_DENY")?.map(|List(list)| list),
-            // A network is a list with a name: the file alone holds them.
-            networks: None,
-            source_address: parsed(env, "FAAS_EGRESS_SOURCE_ADDRESS")?,
-            proxy: parsed(env, "FAAS_EGRESS_PROXY")?,
-            resolvers: parsed(env, "FAAS_EGRESS_RESOLVERS")?.map(|List(list)| list),
-            connections: parsed(env, "FAAS_EGRESS_CONNECTIONS")?,
-            project_connections: parsed(env, "FAAS_EGRESS_PROJECT_CONNECTIONS")?,
-            connect_rate: parsed(env, "FAAS_EGRESS_CONNECT_RATE")?,
-            project_connect_rate: parsed(env, "FAAS_EGRESS_PROJECT_CONNECT_RATE")?,
-            query_rate: parsed(env, "FAAS_EGRESS_QUERY_RATE")?,
-            project_query_rate: parsed(env, "FAAS_EGRESS_PROJECT_QUERY_RATE")?,
-            bandwidth: parsed(env, "FAAS_EGRESS_BANDWIDTH")?,
-            project_bandwidth: parsed(env, "FAAS_EGRESS_PROJECT_BANDWIDTH")?,
-        })
-    }
-}
-
 // === impl EgressSection ===
 
 impl Default for EgressSection {
@@ -143,28 +108,6 @@ impl Default for EgressSection {
 }
 
 impl EgressSection {
-    pub(super) fn apply(&mut self, layer: EgressOverrides) {
-        fn set<T>(target: &mut T, value: Option<T>) {
-            if let Some(value) = value {
-                *target = value;
-            }
-        }
-        set(&mut self.private, layer.private);
-        set(&mut self.deny, layer.deny);
-        set(&mut self.networks, layer.networks);
-        set(&mut self.source_address, layer.source_address);
-        self.proxy = layer.proxy.or(self.proxy.take());
-        set(&mut self.resolvers, layer.resolvers);
-        set(&mut self.connections, layer.connections);
-        set(&mut self.project_connections, layer.project_connections);
-        set(&mut self.connect_rate, layer.connect_rate);
-        set(&mut self.project_connect_rate, layer.project_connect_rate);
-        set(&mut self.query_rate, layer.query_rate);
-        set(&mut self.project_query_rate, layer.project_query_rate);
-        set(&mut self.bandwidth, layer.bandwidth);
-        set(&mut self.project_bandwidth, layer.project_bandwidth);
-    }
-
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let refuse = |field, message: &str| Err(ConfigError::OutOfRange { field, message: message.to_owned() });
         for (field, rules) in [("egress.private", &self.private), ("egress.deny", &self.deny)] {
@@ -245,6 +188,12 @@ impl<'de> Deserialize<'de> for PrivateNetwork {
 
 // === impl SourceAddress ===
 
+impl SourceAddress {
+    fn is_unset(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl FromStr for SourceAddress {
     type Err = String;
 
@@ -317,7 +266,7 @@ as_text!(SourceAddress, ResolverAddress);
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ServerConfig, ServerOverrides};
+    use super::super::{Flags, ServerConfig};
     use super::*;
 
     fn load(file: &str, env: &[(&str, &str)]) -> Result<EgressSection, String> {
@@ -325,7 +274,7 @@ mod tests {
         let path = dir.path().join("server.toml");
         std::fs::write(&path, file).expect("written");
         let env = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        let config = ServerConfig::load(false, Some(&path), env, ServerOverrides::default());
+        let config = ServerConfig::load(false, Some(&path), env, Flags::default());
         config.map(|config| config.egress).map_err(|error| error.to_string())
     }
 

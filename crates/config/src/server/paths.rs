@@ -5,18 +5,31 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ConfigError, ServerOverrides};
+use figment::value::Value;
 
-/// A layer whose relative paths start from the directory of the file that it was read from.
-pub(super) fn of_file(layer: ServerOverrides, file: &Path) -> Result<ServerOverrides, ConfigError> {
+use super::error::ConfigError;
+
+/// The settings that are paths, or lists of them.
+const PATHS: [&str; 3] = ["store.data", "build.ca_file", "sandbox.interpreters"];
+
+/// The directory of a configuration file, where its relative paths start.
+pub(super) fn directory_of(file: &Path) -> Result<PathBuf, ConfigError> {
     let file = absolute("--config", file)?;
-    let base = file.parent().unwrap_or(Path::new("/"));
-    anchored(layer, |field, path| absolute(field, &if path.as_os_str().is_empty() { path } else { base.join(path) }))
+    Ok(file.parent().unwrap_or(Path::new("/")).to_owned())
 }
 
-/// A layer whose relative paths start from the current directory: environment and flags.
-pub(super) fn of_here(layer: ServerOverrides) -> Result<ServerOverrides, ConfigError> {
-    anchored(layer, |field, path| absolute(field, &path))
+/// The value of a setting. Its relative paths start from `base`, or from the current directory when that is empty.
+pub(super) fn anchored(key: &str, value: Value, base: &Path) -> Result<Value, ConfigError> {
+    let Some(field) = PATHS.into_iter().find(|field| *field == key) else { return Ok(value) };
+    Ok(match value {
+        Value::String(_, text) if text.is_empty() => return absolute(field, Path::new("")).map(|_| text.into()),
+        Value::String(_, text) => absolute(field, &base.join(text))?.to_string_lossy().into_owned().into(),
+        Value::Array(_, paths) => {
+            let paths: Result<Vec<_>, _> = paths.into_iter().map(|path| anchored(key, path, base)).collect();
+            paths?.into()
+        }
+        other => other,
+    })
 }
 
 /// A path as it means the same from everywhere. Links are not followed, and nothing needs to be there.
@@ -30,48 +43,35 @@ pub(super) fn absolute(field: &'static str, path: &Path) -> Result<PathBuf, Conf
     })
 }
 
-fn anchored(
-    layer: ServerOverrides,
-    absolute: impl Fn(&'static str, PathBuf) -> Result<PathBuf, ConfigError>,
-) -> Result<ServerOverrides, ConfigError> {
-    let pythons = layer.pythons.map(|paths| paths.into_iter().map(|path| absolute("sandbox.pythons", path)).collect());
-    Ok(ServerOverrides {
-        data: layer.data.map(|path| absolute("store.data", path)).transpose()?,
-        build_ca_file: layer.build_ca_file.map(|path| absolute("build.ca_file", path)).transpose()?,
-        pythons: pythons.transpose()?,
-        ..layer
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::{ServerConfig, ServerOverrides};
+    use crate::{Flags, ServerConfig};
 
     #[test]
     fn every_path_is_absolute_whatever_layer_it_comes_from() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("server.toml");
-        let text = "[store]\ndata = \"state\"\n[build]\nca_file = \"../ca.pem\"\n[sandbox]\npythons = [\"py\"]\n";
+        let text = "[store]\ndata = \"state\"\n[build]\nca_file = \"../ca.pem\"\n[sandbox]\ninterpreters = [\"py\"]\n";
         std::fs::write(&file, text).expect("written");
         let load = |env: &[(&str, &str)], flags| {
             let env = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
             ServerConfig::load(false, Some(&file), env, flags)
         };
-        let config = load(&[], ServerOverrides::default()).expect("good paths");
+        let config = load(&[], Flags::default()).expect("good paths");
         assert_eq!(config.store.data, dir.path().join("state"));
         assert_eq!(config.build.ca_file, Some(dir.path().join("../ca.pem")));
-        assert_eq!(config.sandbox.pythons, [dir.path().join("py")]);
+        assert_eq!(config.sandbox.interpreters, [dir.path().join("py")]);
         let here = std::env::current_dir().expect("a current directory");
-        let env = [("FAAS_DATA", "d"), ("FAAS_PYTHONS", ":a:/b"), ("FAAS_BUILD_CA_FILE", "./c")];
-        let config = load(&env, ServerOverrides::default()).expect("good paths");
+        let env = [("FAAS_DATA", "d"), ("FAAS_INTERPRETERS", ":a:/b"), ("FAAS_BUILD_CA_FILE", "./c")];
+        let config = load(&env, Flags::default()).expect("good paths");
         assert_eq!((config.store.data, config.build.ca_file), (here.join("d"), Some(here.join("c"))));
-        assert_eq!(config.sandbox.pythons, [here.join("a"), "/b".into()]);
-        let flags = ServerOverrides { data: Some("./x/../y".into()), ..ServerOverrides::default() };
+        assert_eq!(config.sandbox.interpreters, [here.join("a"), "/b".into()]);
+        let flags = Flags::default().set("store.data", Some("./x/../y")).expect("a text");
         assert_eq!(load(&[], flags).expect("a good path").store.data, here.join("x/../y"));
-        let flags = ServerOverrides { data: Some("".into()), ..ServerOverrides::default() };
+        let flags = Flags::default().set("store.data", Some("")).expect("a text");
         let error = load(&[], flags).expect_err("no path").to_string();
         assert_eq!(error, "store.data must not be empty; name a path");
-        let homeless = ServerConfig::load(false, None, |_| None, ServerOverrides::default()).expect("defaults");
+        let homeless = ServerConfig::load(false, None, |_| None, Flags::default()).expect("defaults");
         assert_eq!(homeless.store.data, here.join("faas-data"));
     }
 }

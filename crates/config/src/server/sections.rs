@@ -4,41 +4,57 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, PreflightRules, PythonInstaller, Span, limits};
-use serde::{Deserialize, Serialize};
+use faas_types::{
+    AllowedTarget, ByteSize, IndexHost, IndexUrl, PreflightRules, PythonInstaller, Retention, Span, limits,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::kinds;
+use super::listen::ListenAddress;
 
 /// What stands in front of the server.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct ServerSection {
     /// Addresses and networks of the proxies whose `X-Forwarded-*` headers are believed. Those of all others are dropped.
+    #[schemars(with = "Vec<kinds::Target>")]
     pub trusted_proxies: Vec<AllowedTarget>,
 }
 
 /// The door: REST, function URLs and health on one port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct HttpSection {
     /// Where it listens.
+    #[schemars(with = "kinds::Address")]
+    #[serde(deserialize_with = "listen_address")]
     pub listen: SocketAddr,
-    /// What the world calls this server, for function URLs; `http://` and `listen` when absent.
+    /// The public URL of this server, for the URLs of functions; `http://` and `listen` when absent.
     pub public_url: Option<String>,
-    /// Connections at the most. When they are all taken, the one that has been waiting longest without a request
+    /// The most connections at a time. When all are taken, the one that has been waiting longest without a request
     /// under way makes room.
     pub connections_max: u32,
     /// How long a client may take to send a request's head.
+    #[schemars(with = "kinds::Duration")]
     pub head_timeout: Span,
-    /// Bytes of a request's head at the most.
+    /// The largest head of a request.
+    #[schemars(with = "kinds::Size")]
     pub head_max: ByteSize,
-    /// Headers of a request at the most.
+    /// The most headers of a request.
     pub headers_max: u32,
     /// How long a connection may stay without a request.
+    #[schemars(with = "kinds::Duration")]
     pub idle_timeout: Span,
     /// How long a client may take no byte of an answer that waits for it; a slow one gets a second more for each 16 KB
     /// that it took.
+    #[schemars(with = "kinds::Duration")]
     pub send_timeout: Span,
 }
 
 /// Who may read `/metrics`, and how much there is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct MetricsSection {
     /// Whether anybody may; otherwise a key with the scope `metrics:read`.
     pub open: bool,
@@ -47,148 +63,189 @@ pub struct MetricsSection {
 }
 
 /// Answers that functions allow to be kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct CacheSection {
     /// Memory for the answers of all functions; 0 turns keeping off.
+    #[schemars(with = "kinds::Size")]
     pub memory: ByteSize,
 }
 
 /// Runs that are accepted in the background.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct BackgroundSection {
     /// Bytes of the runs of one function that wait, with their inputs.
+    #[schemars(with = "kinds::Size")]
     pub waiting_bytes: ByteSize,
     /// The same for all functions of a project.
+    #[schemars(with = "kinds::Size")]
     pub project_waiting_bytes: ByteSize,
     /// Bytes of inputs that are kept of one function's ended runs, for replays.
+    #[schemars(with = "kinds::Size")]
     pub input_bytes: ByteSize,
     /// The same for all functions of a project.
+    #[schemars(with = "kinds::Size")]
     pub project_input_bytes: ByteSize,
     /// What part of what may wait, and of idempotency keys and their answers, callers without a key may take, in percent.
     pub keyless_percent: u8,
 }
 
 /// Names that callers give to their requests.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct IdempotencySection {
     /// Keys of one function that are held at a time.
     pub keys_max: u64,
     /// The same for all functions of a project.
     pub project_keys_max: u64,
     /// Bytes of answers that are kept of one function.
+    #[schemars(with = "kinds::Size")]
     pub answer_bytes: ByteSize,
     /// The same for all functions of a project.
+    #[schemars(with = "kinds::Size")]
     pub project_answer_bytes: ByteSize,
 }
 
 /// Messages about ended runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct CallbacksSection {
     /// Networks and hosts that may be called back although they are not of the public internet.
+    #[schemars(with = "Vec<kinds::Target>")]
     pub allow: Vec<AllowedTarget>,
     /// Attempts of one callback.
     pub attempts_max: u32,
     /// The pause before the second attempt is a random part of this; it doubles with each attempt.
+    #[schemars(with = "kinds::Duration")]
     pub backoff: Span,
     /// Bytes of those of one project that are not delivered.
+    #[schemars(with = "kinds::Size")]
     pub waiting_bytes: ByteSize,
 }
 
 /// How packages that functions ask for are installed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct BuildSection {
     /// What installs Python packages.
+    #[schemars(with = "kinds::Text")]
     pub python_installer: PythonInstaller,
     /// The index of Python packages, in place of PyPI. Credentials in it are never shown, but packages that run code
     /// while they are installed can read them.
+    #[schemars(with = "Option<kinds::Url>")]
     pub python_index: Option<IndexUrl>,
     /// Further indexes of Python packages.
+    #[schemars(with = "Vec<kinds::Url>")]
     pub python_extra_indexes: Vec<IndexUrl>,
     /// Pages with links to Python packages.
+    #[schemars(with = "Vec<kinds::Url>")]
     pub python_find_links: Vec<IndexUrl>,
     /// The registry of Node packages, in place of npm's.
+    #[schemars(with = "Option<kinds::Url>")]
     pub npm_registry: Option<IndexUrl>,
     /// A file with certificates to trust besides the machine's, as PEM.
+    #[schemars(with = "Option<kinds::PathText>")]
     pub ca_file: Option<PathBuf>,
     /// Hosts that builds may connect to besides those of the indexes, with or without a port.
+    #[schemars(with = "Vec<kinds::Host>")]
     pub allow: Vec<IndexHost>,
     /// Memory of one build, its files included.
+    #[schemars(with = "kinds::Size")]
     pub memory: ByteSize,
     /// Files of one build.
+    #[schemars(with = "kinds::Size")]
     pub disk: ByteSize,
     /// How long one build may take.
+    #[schemars(with = "kinds::Duration")]
     pub timeout: Span,
     /// Builds at the same time.
     pub at_once: u32,
 }
 
 /// Where state lives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct StoreSection {
     /// The data directory; one server at a time.
+    #[schemars(with = "kinds::PathText")]
     pub data: PathBuf,
     /// Where sealed runtimes lie that several servers of one user share; in the data directory when absent. Private servers
     /// set it; no key does.
+    #[serde(skip)]
     pub runtimes: Option<PathBuf>,
 }
 
 /// What uploads are refused for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct PreflightSection {
     /// Whether files are searched for secrets.
     pub secrets: bool,
     /// Files that are not taken: patterns as in `.gitignore`.
     pub blocked_files: Vec<String>,
     /// Text that is not taken: regular expressions.
+    #[schemars(extend("x-file-only" = true))]
     pub blocked_text: Vec<String>,
     /// Modules that no function may import, as far as its source says so.
     pub blocked_imports: Vec<String>,
 }
 
 /// How functions are confined.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct SandboxSection {
     /// Start functions as plain processes where nothing better works. Never for code of others.
     pub unsafe_no_isolation: bool,
-    /// Python interpreters to offer besides those found on PATH and by pyenv or uv.
-    pub pythons: Vec<PathBuf>,
+    /// Interpreters to offer besides those found on PATH and by version managers: programs, or directories with them.
+    #[schemars(with = "Vec<kinds::PathText>")]
+    pub interpreters: Vec<PathBuf>,
 }
 
 /// How instances live and die.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct EngineSection {
     /// How long a stopping server waits for calls under way.
+    #[schemars(with = "kinds::Duration")]
     pub drain: Span,
     /// How long an instance may be idle before it is stopped.
+    #[schemars(with = "kinds::Duration")]
     pub idle: Span,
     /// How long a queued run belongs to a server that gives no sign of life; then it is tried again.
+    #[schemars(with = "kinds::Duration")]
     pub lease: Span,
     /// Instances of all functions together.
     pub instances_max: u32,
     /// Memory of all instances together; four fifths of the machine's when absent.
+    #[schemars(with = "Option<kinds::Size>")]
     pub memory_max: Option<ByteSize>,
     /// Started runtimes that wait for a function, for each runtime in use. None starts every instance from nothing.
     pub parked: u32,
     /// Versions of a function that are kept whether something needs them or not.
     pub versions_kept: u32,
     /// How often files and records are collected that nothing needs; 0s never does, except by `faas collect`.
+    #[schemars(with = "kinds::Duration")]
     pub collect_every: Span,
     /// How long such files stay, counted from when they were last uploaded or asked for. Longer than any deployment.
+    #[schemars(with = "kinds::Duration")]
     pub collect_grace: Span,
 }
 
-/// What the server says of itself, on standard error.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// The server's own log, on standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct LogSection {
     /// How a line looks.
+    #[schemars(with = "kinds::Text")]
     pub format: LogFormat,
-    /// What is said: a level, or `target=level` pairs with commas between.
+    /// What is logged: a level, or `target=level` pairs with commas between.
     pub filter: String,
 }
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum LogFormat {
     /// For people.
     #[default]
@@ -198,12 +255,36 @@ pub enum LogFormat {
 }
 
 /// What `git push` may leave on the disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct GitSection {
     /// Bytes of one function's repository.
+    #[schemars(with = "kinds::Size")]
     pub repository_max: ByteSize,
     /// Bytes of all repositories of a project.
+    #[schemars(with = "kinds::Size")]
     pub project_max: ByteSize,
+}
+
+/// How long a project's history is kept that has no settings of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionSection {
+    /// Ended runs, from their acceptance.
+    #[schemars(with = "kinds::Duration")]
+    pub runs: Span,
+    /// Bytes of the records of all runs of a project; the oldest that have ended go first.
+    #[schemars(with = "kinds::Size")]
+    pub run_bytes: ByteSize,
+    /// The results of runs; never longer than the runs.
+    #[schemars(with = "kinds::Duration")]
+    pub results: Span,
+    /// Log lines.
+    #[schemars(with = "kinds::Duration")]
+    pub logs: Span,
+    /// Bytes of the log lines of a project; the oldest go first.
+    #[schemars(with = "kinds::Size")]
+    pub log_bytes: ByteSize,
 }
 
 // === impl HttpSection ===
@@ -329,6 +410,14 @@ impl Default for IdempotencySection {
     }
 }
 
+// === impl StoreSection ===
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self { data: PathBuf::from("faas-data"), runtimes: None }
+    }
+}
+
 // === impl PreflightSection ===
 
 impl PreflightSection {
@@ -372,7 +461,31 @@ impl Default for LogSection {
     }
 }
 
+// === impl RetentionSection ===
+
+impl Default for RetentionSection {
+    fn default() -> Self {
+        let Retention { runs, run_bytes, results, logs, log_bytes } = Retention::default();
+        Self { runs, run_bytes, results, logs, log_bytes }
+    }
+}
+
+impl From<RetentionSection> for Retention {
+    fn from(section: RetentionSection) -> Self {
+        let RetentionSection { runs, run_bytes, results, logs, log_bytes } = section;
+        Self { runs, run_bytes, results, logs, log_bytes }
+    }
+}
+
 // === impl LogFormat ===
+
+impl TryFrom<String> for LogFormat {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
 
 impl FromStr for LogFormat {
     type Err = String;
@@ -384,4 +497,8 @@ impl FromStr for LogFormat {
             other => Err(format!("`{other}` is not a log format; use text or json")),
         }
     }
+}
+
+fn listen_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    ListenAddress::deserialize(deserializer).map(|ListenAddress(address)| address)
 }

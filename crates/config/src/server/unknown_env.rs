@@ -1,8 +1,6 @@
-//! Variables of the environment that look like settings of the server and are none.
+//! Environment variables that look like settings of the server, but that nothing reads.
 
-use std::cell::RefCell;
-
-use super::layers;
+use super::settings::settings;
 use crate::manifest::closest;
 
 const PREFIX: &str = "FAAS_";
@@ -13,7 +11,7 @@ const OTHER_PREFIXES: [&str; 4] = ["FAAS_LLM_", "FAAS_TEST_", "FAAS_SERVICE_", "
 
 /// A variable that nothing reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stranger {
+pub struct UnknownVariable {
     /// Its name.
     pub name: String,
     /// The setting that was probably meant.
@@ -21,24 +19,18 @@ pub struct Stranger {
 }
 
 /// Those of these names that begin with `FAAS_` and that nothing reads.
-pub fn strangers(names: impl IntoIterator<Item = String>) -> Vec<Stranger> {
+pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<UnknownVariable> {
     let known = known();
     let is_known = |name: &str| {
         known.contains(&name) || OTHERS.contains(&name) || OTHER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     };
     let unknown = names.into_iter().filter(|name| name.starts_with(PREFIX) && !is_known(name));
-    unknown.map(|name| Stranger { meant: meant(&name, &known), name }).collect()
+    unknown.map(|name| UnknownVariable { meant: meant(&name, &known), name }).collect()
 }
 
-/// The names of all settings, as the reading of an empty environment asks for them.
+/// The variables of all settings.
 fn known() -> Vec<&'static str> {
-    let asked = RefCell::new(Vec::new());
-    let read = layers::from_env(&|name: &'static str| {
-        asked.borrow_mut().push(name);
-        None
-    });
-    debug_assert!(read.is_ok(), "an empty environment has no bad value");
-    asked.into_inner()
+    settings().iter().filter_map(|setting| setting.env.as_deref()).collect()
 }
 
 /// All names begin alike, which says nothing.
@@ -56,8 +48,8 @@ mod tests {
     fn what_nothing_reads_is_found_with_what_was_meant() {
         let names =
             ["FAAS_DATA_DIR", "FAAS_DATA", "FAAS_LISTN", "FAAS_XYZZY", "FAAS_PORT_8080_TCP", "PATH", "FAAS_LOG"];
-        let found = strangers(names.map(str::to_owned));
-        let found: Vec<_> = found.iter().map(|stranger| (stranger.name.as_str(), stranger.meant)).collect();
+        let found = unknown_variables(names.map(str::to_owned));
+        let found: Vec<_> = found.iter().map(|unknown| (unknown.name.as_str(), unknown.meant)).collect();
         let wanted = [("FAAS_DATA_DIR", Some("FAAS_DATA")), ("FAAS_LISTN", Some("FAAS_LISTEN")), ("FAAS_XYZZY", None)];
         assert_eq!(found, wanted);
     }
