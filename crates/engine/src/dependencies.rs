@@ -140,7 +140,7 @@ impl PackageInstaller {
         }
         let source = Some(request.source.clone());
         let (layer, reused) = self.find_or_build(project, &settings.runtime, request, progress).await?;
-        let note = unscripted(&layer.unscripted);
+        let note = skipped_scripts_note(&layer.skipped_install_scripts);
         Ok(Some(Dependencies { layer: Some(layer), reused, took: began.elapsed(), source, note }))
     }
     /// Reads what a bundle asks for, with the texts of the files that matter.
@@ -249,7 +249,7 @@ impl PackageInstaller {
             built_at: self.deps.clock.now(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             log: built.log,
-            unscripted: built.unscripted,
+            skipped_install_scripts: built.skipped_install_scripts,
         })
     }
 }
@@ -258,8 +258,8 @@ pub(crate) fn layer_key(project: ProjectId, id: LayerId) -> Key {
     Key::new(project, Collection::Layers, id.to_string())
 }
 
-/// What the author should know of install scripts that did not run.
-fn unscripted(names: &[String]) -> Option<String> {
+/// The remark on install scripts that did not run.
+fn skipped_scripts_note(names: &[String]) -> Option<String> {
     let first = names.first()?;
     let shown: Vec<&str> = names.iter().map(String::as_str).take(NAMED_MAX).collect();
     let more = if names.len() > NAMED_MAX { format!(" and {} more", names.len() - NAMED_MAX) } else { String::new() };

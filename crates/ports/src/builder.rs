@@ -29,7 +29,7 @@ pub struct Built {
     /// The last lines that the installer wrote.
     pub log: Vec<String>,
     /// Names of packages whose install scripts did not run.
-    pub unscripted: Vec<String>,
+    pub skipped_install_scripts: Vec<String>,
 }
 
 /// Hears what an installer writes, line by line, without secrets. Must not wait: the build does not go on meanwhile.

@@ -138,7 +138,7 @@ pub struct DoneHead {
     pub packages: Vec<PackageHead>,
     /// Names of packages whose install scripts did not run.
     #[serde(default)]
-    pub unscripted: Vec<String>,
+    pub skipped_install_scripts: Vec<String>,
 }
 
 /// An installed package.

@@ -204,8 +204,8 @@ impl RuntimesBuilder {
         let patience = if ran.is_ok() { PATIENCE } else { Duration::ZERO };
         let exit = session.end(patience).await;
         match ran {
-            Ok(Ok(Outcome { bundle, packages, unscripted })) => {
-                Ok(Built { bundle, packages, log: session.journal.take_lines(), unscripted })
+            Ok(Ok(Outcome { bundle, packages, skipped_install_scripts })) => {
+                Ok(Built { bundle, packages, log: session.journal.take_lines(), skipped_install_scripts })
             }
             Ok(Err(failed)) => Err(self.fault(job, failed, exit, session)),
             Err(_) => Err(self.fault(job, Failed::Late, exit, session)),

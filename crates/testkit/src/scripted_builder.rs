@@ -52,8 +52,12 @@ impl Builder for ScriptedBuilder {
         {
             permit.forget();
         }
-        let mut built =
-            Built { bundle: Bundle::default(), packages: Vec::new(), log: Vec::new(), unscripted: Vec::new() };
+        let mut built = Built {
+            bundle: Bundle::default(),
+            packages: Vec::new(),
+            log: Vec::new(),
+            skipped_install_scripts: Vec::new(),
+        };
         for line in job.files.get(&job.root).map_or("", String::as_str).lines() {
             listener.line(&format!("installing {line}"));
             built.log.push(format!("installing {line}"));

@@ -31,7 +31,7 @@ pub struct LayerRecord {
     pub log: Vec<String>,
     /// Packages whose install scripts did not run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unscripted: Vec<String>,
+    pub skipped_install_scripts: Vec<String>,
 }
 
 /// A layer that somebody named.

@@ -21,10 +21,10 @@ async function run(link) {
   await job.prepare(port);
   await command(link, job.install(), job.environment(), job.project);
   job.installed();
-  const unscripted = job.unscripted();
+  const skipped = job.skippedInstallScripts();
   await runScripts(link, job);
   const sizes = await sendTree(link, job.tree);
-  await link.send(Kind.DONE, 0, Buffer.from(JSON.stringify({ packages: job.packages(sizes), unscripted })));
+  await link.send(Kind.DONE, 0, Buffer.from(JSON.stringify({ packages: job.packages(sizes), skipped_install_scripts: skipped })));
 }
 
 /**

@@ -122,7 +122,7 @@ class NpmJob {
   }
 
   /** Names of packages that have install scripts which did not run. */
-  unscripted() {
+  skippedInstallScripts() {
     const scripted = this.noted.filter(([place]) => hasScripts(`${this.project}/${place}`));
     const left = scripted.map(([place, { name }]) => name ?? nameOf(place)).filter((name) => !this.scripts.includes(name));
     return [...new Set(left)].sort();

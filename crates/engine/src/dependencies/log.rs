@@ -67,7 +67,7 @@ mod tests {
             built_at: Timestamp::from_millis(1_000),
             took_ms: 1,
             log,
-            unscripted: Vec::new(),
+            skipped_install_scripts: Vec::new(),
         };
         Dependencies { layer: Some(Arc::new(layer)), reused, took: Duration::ZERO, source: None, note: None }
     }

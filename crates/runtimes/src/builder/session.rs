@@ -53,7 +53,7 @@ pub(super) struct Session {
 pub(super) struct Outcome {
     pub(super) bundle: Bundle,
     pub(super) packages: Vec<InstalledPackage>,
-    pub(super) unscripted: Vec<String>,
+    pub(super) skipped_install_scripts: Vec<String>,
 }
 
 /// Why there are none.
@@ -127,9 +127,9 @@ impl Session {
                     Ok(())
                 }
                 BuildKind::Done => {
-                    let DoneHead { packages, unscripted } = head(&payload)?;
-                    let (packages, unscripted) = (named(packages), fit(unscripted));
-                    return Ok(Outcome { bundle: self.intake.finish().await?, packages, unscripted });
+                    let DoneHead { packages, skipped_install_scripts } = head(&payload)?;
+                    let (packages, skipped_install_scripts) = (named(packages), fit(skipped_install_scripts));
+                    return Ok(Outcome { bundle: self.intake.finish().await?, packages, skipped_install_scripts });
                 }
                 BuildKind::Failed => return Err(Failed::Told(self.journal.clean(&payload))),
                 _ => Err("a frame of the server's"),
