@@ -80,10 +80,11 @@ fn listen(port: u16) -> Result<TcpListener, Failure> {
 
 /// The directory of a package that a debugger is; `None` where the function brings it along.
 fn package_of(package: &str, project: &Project, pythons: &[PathBuf]) -> Result<Option<PathBuf>, Failure> {
-    let found = python::package(package, &project.manifest.settings.runtime, pythons);
+    let runtime = &project.manifest.settings.runtime;
+    let found = python::package(package, runtime, pythons);
     let main = format!("/{package}/__init__.py");
     let is_vendored = || project.files.iter().any(|file| file.entry.path.ends_with(&main));
-    if found.is_none() && !is_vendored() && !deps::declares(&project.files, package) {
+    if found.is_none() && !is_vendored() && !deps::declares(&project.files, runtime, package) {
         return Err(Failure::of(Code::RuntimeMissing, format!("{package} is not installed"))
             .with_hint(format!("install it: python3 -m pip install {package}")));
     }

@@ -1,37 +1,35 @@
-//! What a function's code imports, beside what it says it needs.
+//! What a function's code imports, compared with what it declares.
 
-mod beside;
 mod declared;
-mod packages;
 mod proposals;
 mod scan;
+mod vendored;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use faas_client::LocalFile;
+use faas_packages::{Import, ImportScan, LanguagePackages, ModuleProviders, packages_of};
 use faas_types::RuntimeName;
 use serde::Serialize;
 
-use crate::deps::beside::Beside;
-pub(crate) use crate::deps::declared::Declared;
-use crate::deps::packages::{Ecosystem, canonical};
-pub(crate) use crate::deps::proposals::Advisor;
-use crate::deps::scan::{Import, Scan};
+pub(crate) use declared::Declared;
+pub(crate) use proposals::Advisor;
+use vendored::Vendored;
 
-/// Places that are told of one module.
+/// Places that are listed for one module.
 const USES_MAX: usize = 20;
 
 /// Where a module comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Source {
-    /// From nowhere that is known.
+    /// From nothing that is known.
     Missing,
-    /// From nowhere, but the code goes on without it.
+    /// From nothing that is known, but the code goes on without it.
     Optional,
     /// From a package that is declared.
     Declared,
-    /// From a package that lies beside the code.
+    /// From a vendored package.
     Bundled,
     /// From the function's own files.
     Local,
@@ -50,11 +48,14 @@ pub(crate) struct Use {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Module {
     pub(crate) module: String,
-    /// The package that brings it; absent for what no package brings.
+    /// The package that provides it; absent when none does.
     pub(crate) package: Option<String>,
     pub(crate) source: Source,
     /// The first places.
     pub(crate) uses: Vec<Use>,
+    /// Whether its package is only assumed to be named as the module is.
+    #[serde(skip)]
+    pub(crate) is_guess: bool,
 }
 
 /// What the code imports and what is declared.
@@ -67,25 +68,33 @@ pub(crate) struct Report {
     pub(crate) unused: Vec<String>,
     /// Files that do not parse.
     pub(crate) unread: Vec<String>,
-    /// What of the analysis is not exact, for people.
+    /// How the analysis may be inexact.
     pub(crate) remark: Option<String>,
     #[serde(skip)]
     pub(crate) declared: Declared,
 }
 
-// === impl Module ===
+/// What is known of a function's files.
+struct Analysis<'f> {
+    language: LanguagePackages,
+    /// Paths of the files that belong to no vendored package.
+    own_paths: Vec<&'f str>,
+    vendored: &'f Vendored,
+    scan: ImportScan,
+    declared: Declared,
+}
 
-impl Module {
-    /// Whether its package is only taken to be named as the module is.
-    fn is_guess(&self) -> bool {
-        self.package.as_deref() == Some(&packages::guess(&self.module))
-    }
+/// All imports of one module.
+struct Imported {
+    source: Source,
+    is_guess: bool,
+    uses: BTreeSet<Use>,
 }
 
 // === impl Report ===
 
 impl Report {
-    /// Packages that the code needs and nobody brings, each once.
+    /// Packages that the code needs and nothing provides, each once.
     pub(crate) fn missing(&self) -> BTreeSet<&str> {
         let missing = self.modules.iter().filter(|module| module.source == Source::Missing);
         missing.filter_map(|module| module.package.as_deref()).collect()
@@ -97,88 +106,94 @@ impl Report {
 /// # Errors
 /// A file of declarations that cannot be read or understood.
 pub(crate) fn examine(files: &[LocalFile], runtime: &RuntimeName) -> anyhow::Result<Option<Report>> {
-    let Some(ecosystem) = Ecosystem::of(runtime.language()) else { return Ok(None) };
-    let beside = Beside::find(files, ecosystem);
+    let Some(language) = packages_of(runtime.language()) else { return Ok(None) };
+    let (vendored, scanner) = (Vendored::find(files, language.declarations), language.imports.scanner());
     let own: Vec<&LocalFile> =
-        files.iter().filter(|file| ecosystem.is_source(&file.entry.path) && !beside.holds(&file.entry.path)).collect();
-    let Some(scan) = scan::run(&own, ecosystem, runtime) else { return Ok(None) };
-    let declared = Declared::read(files, ecosystem)?;
-    Ok(Some(compare(files, &beside, scan, declared, ecosystem)))
+        files.iter().filter(|file| scanner.parses(&file.entry.path) && !vendored.holds(&file.entry.path)).collect();
+    let Some(scan) = scan::run(&own, &scanner, runtime) else { return Ok(None) };
+    let declared = Declared::read(files, language.declarations)?;
+    let own_paths = files.iter().map(|file| file.entry.path.as_str()).filter(|path| !vendored.holds(path)).collect();
+    Ok(Some(Analysis { language, own_paths, vendored: &vendored, scan, declared }.report()))
 }
 
-/// Whether the files of a Python function ask for a package. What cannot be read asks for none.
-pub(crate) fn declares(files: &[LocalFile], package: &str) -> bool {
-    Declared::read(files, Ecosystem::Python).is_ok_and(|declared| declared.has(package))
+/// Whether the files of a function ask for a package. What cannot be read asks for none.
+pub(crate) fn declares(files: &[LocalFile], runtime: &RuntimeName, package: &str) -> bool {
+    packages_of(runtime.language())
+        .and_then(|language| Declared::read(files, language.declarations).ok())
+        .is_some_and(|declared| declared.has(package))
 }
 
-fn compare(files: &[LocalFile], beside: &Beside, scan: Scan, declared: Declared, ecosystem: Ecosystem) -> Report {
-    let mut found: BTreeMap<(String, Option<String>), (Source, BTreeSet<Use>)> = BTreeMap::new();
-    for import in &scan.imports {
-        for (module, candidates) in ecosystem.providers(import) {
-            let source = source(&module, &candidates, import, files, beside, &scan, &declared, ecosystem);
-            let package = match source {
-                Source::Builtin | Source::Local => None,
-                Source::Declared => candidates.iter().find(|name| declared.has(name)).cloned(),
-                _ => candidates.first().cloned(),
-            };
-            let (known, uses) = found.entry((module, package)).or_insert_with(|| (source, BTreeSet::new()));
-            *known = source.min(*known);
-            uses.insert(Use { file: import.file.clone(), line: import.line });
+// === impl Analysis ===
+
+impl Analysis<'_> {
+    fn report(self) -> Report {
+        let mut modules: BTreeMap<(String, Option<String>), Imported> = BTreeMap::new();
+        for import in &self.scan.imports {
+            for providers in self.language.imports.providers(import) {
+                let source = self.source(&providers, import);
+                let ModuleProviders { module, packages, is_guess } = providers;
+                let package = match source {
+                    Source::Builtin | Source::Local => None,
+                    Source::Declared => packages.into_iter().find(|name| self.declared.has(name)),
+                    _ => packages.into_iter().next(),
+                };
+                let first = || Imported { source, is_guess, uses: BTreeSet::new() };
+                let found = modules.entry((module, package)).or_insert_with(first);
+                found.source = source.min(found.source);
+                found.uses.insert(Use { file: import.file.clone(), line: import.line });
+            }
+        }
+        let modules = modules.into_iter().map(|((module, package), Imported { source, is_guess, uses })| {
+            let uses = uses.into_iter().take(USES_MAX).collect();
+            Module { module, package, source, uses, is_guess }
+        });
+        let modules: Vec<Module> = modules.collect();
+        let Self { language, scan, declared, .. } = self;
+        let used: BTreeSet<String> =
+            modules.iter().filter_map(|module| Some(declared.canonical(module.package.as_deref()?))).collect();
+        let unused = declared.names().filter(|name| !used.contains(&declared.canonical(name)));
+        let interpreter = language.imports.scanner().interpreter;
+        Report {
+            declared_in: declared.place().to_owned(),
+            unused: unused.map(str::to_owned).collect(),
+            remark: (!scan.exact).then(|| {
+                format!("the code was read by {interpreter}, which is not the version that the function runs on")
+            }),
+            unread: scan.unread,
+            modules,
+            declared,
         }
     }
-    let modules: Vec<Module> = found
-        .into_iter()
-        .map(|((module, package), (source, uses))| {
-            let uses = uses.into_iter().take(USES_MAX).collect();
-            Module { module, package, source, uses }
-        })
-        .collect();
-    let used: BTreeSet<String> =
-        modules.iter().filter_map(|module| module.package.as_deref()).map(|name| canonical(name, ecosystem)).collect();
-    Report {
-        declared_in: declared.place(ecosystem).to_owned(),
-        unused: declared
-            .names()
-            .filter(|name| !used.contains(&canonical(name, ecosystem)))
-            .map(str::to_owned)
-            .collect(),
-        remark: (!scan.exact).then(|| {
-            format!("the code was read by {}, which is not the version that the function runs on", ecosystem.program())
-        }),
-        unread: scan.unread,
-        modules,
-        declared,
-    }
-}
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "what is known of one import, asked in the order of who wins at run time"
-)]
-fn source(
-    module: &str,
-    candidates: &[String],
-    import: &Import,
-    files: &[LocalFile],
-    beside: &Beside,
-    scan: &Scan,
-    declared: &Declared,
-    ecosystem: Ecosystem,
-) -> Source {
-    if ecosystem.is_builtin(module, scan) {
-        Source::Builtin
-    } else if ecosystem.is_local(module, files, beside) {
-        Source::Local
-    } else if beside.brings(module, candidates) {
-        Source::Bundled
-    } else if candidates.iter().any(|name| declared.has(name)) {
-        Source::Declared
-    } else if packages::is_misplaced(module, files, beside, ecosystem) {
-        Source::Local
-    } else if import.optional {
-        Source::Optional
-    } else {
-        Source::Missing
+    /// Where a module comes from, in the order in which the runtime looks for it.
+    fn source(&self, ModuleProviders { module, packages, .. }: &ModuleProviders, import: &Import) -> Source {
+        if self.language.imports.is_builtin(module, &self.scan) {
+            Source::Builtin
+        } else if self.language.imports.is_local(module, &self.own_paths) {
+            Source::Local
+        } else if self.vendored.provides(module, packages) {
+            Source::Bundled
+        } else if packages.iter().any(|name| self.declared.has(name)) {
+            Source::Declared
+        } else if self.is_misplaced(module) {
+            Source::Local
+        } else if import.optional {
+            Source::Optional
+        } else {
+            Source::Missing
+        }
+    }
+
+    /// Whether the function has a file or directory of a module's name where the runtime does not look for it. On an index that
+    /// name may be an unrelated package, which must not be proposed for a misplaced file.
+    fn is_misplaced(&self, module: &str) -> bool {
+        let first = module.split(['.', '/']).next().unwrap_or(module);
+        let scanner = self.language.imports.scanner();
+        self.own_paths.iter().filter(|path| scanner.parses(path)).any(|path| {
+            let whole = path.replace('\\', "/");
+            let stem = whole.rsplit_once('.').map_or(whole.as_str(), |(stem, _)| stem);
+            stem.split('/').any(|part| part == first)
+        })
     }
 }
 

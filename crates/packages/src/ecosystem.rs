@@ -27,9 +27,6 @@ pub struct InstallTarget {
 
 /// The packages of one language: which files ask for them, and how they come to be beside the code.
 pub trait Ecosystem: Sync {
-    /// The language, as runtime names begin.
-    fn language(&self) -> &'static str;
-
     /// Directories of a bundle whose presence means that it brings its packages along; each ends in a slash.
     fn vendor_dirs(&self) -> &'static [&'static str];
 

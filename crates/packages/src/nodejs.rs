@@ -6,7 +6,9 @@
 
 mod berry;
 mod bun;
+mod declarations;
 mod graph;
+mod imports;
 mod layout;
 mod npm;
 mod plan;
@@ -23,6 +25,7 @@ use faas_types::{Fault, limits};
 use serde_json::{Map, Value, json};
 
 use crate::ecosystem::{Ecosystem, InstallTarget};
+use crate::language_packages::LanguagePackages;
 use crate::plan::PackagePlan;
 use crate::refusal::{refused, shown};
 use crate::sources::{ReadError, SourceFiles};
@@ -32,6 +35,9 @@ use project::Project;
 
 /// Node's packages, from npm's registry.
 pub(crate) struct Nodejs;
+
+pub(crate) const PACKAGES: LanguagePackages =
+    LanguagePackages { language: "node", ecosystem: &Nodejs, declarations: &Nodejs, imports: &Nodejs };
 
 const PACKAGE: &str = "package.json";
 /// The file that the installer is given.
@@ -71,10 +77,6 @@ struct Order {
 // === impl Nodejs ===
 
 impl Ecosystem for Nodejs {
-    fn language(&self) -> &'static str {
-        "node"
-    }
-
     fn vendor_dirs(&self) -> &'static [&'static str] {
         &["node_modules/"]
     }

@@ -1,6 +1,8 @@
 //! Python: `requirements.txt`, the lock of a project tool, or the `dependencies` of `pyproject.toml`.
 
 mod compiled;
+mod declarations;
+mod imports;
 mod locks;
 mod project;
 mod release;
@@ -12,6 +14,7 @@ use std::collections::BTreeMap;
 use faas_types::{Bundle, Fault, RuntimeName, limits};
 
 use crate::ecosystem::{Ecosystem, InstallTarget};
+use crate::language_packages::LanguagePackages;
 use crate::plan::PackagePlan;
 use crate::refusal::refused;
 use crate::sources::{ReadError, SourceFiles};
@@ -26,13 +29,12 @@ const PIPFILE: &str = "Pipfile";
 /// Python's packages, from indexes such as PyPI.
 pub(crate) struct Python;
 
+pub(crate) const PACKAGES: LanguagePackages =
+    LanguagePackages { language: "python", ecosystem: &Python, declarations: &Python, imports: &Python };
+
 // === impl Python ===
 
 impl Ecosystem for Python {
-    fn language(&self) -> &'static str {
-        "python"
-    }
-
     fn vendor_dirs(&self) -> &'static [&'static str] {
         &["vendor/", ".python_packages/", "site-packages/"]
     }
@@ -102,6 +104,15 @@ fn locked(sources: &SourceFiles, runtime: &RuntimeName, tool: Tool, path: &str) 
         return Err(refused(path, &why).into());
     }
     Ok(PackagePlan::install(path, LOCKED, BTreeMap::from([(LOCKED.to_owned(), text)])))
+}
+
+fn read_table(path: &str, text: &str) -> Result<toml::Table, Fault> {
+    text.parse().map_err(|error: toml::de::Error| {
+        refused(
+            path,
+            &format!("cannot be read: {}", error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")),
+        )
+    })
 }
 
 /// The note for a file in a notation that only its tool resolves.

@@ -11,7 +11,6 @@ use std::time::Duration;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::{Value, json};
 
-use crate::deps::packages::{Ecosystem, canonical};
 use crate::deps::{Report, Source};
 use crate::failure::Failure;
 
@@ -66,7 +65,7 @@ impl Advisor {
     /// # Errors
     /// When the model or the index cannot be reached, or answers something else.
     pub(crate) async fn improve(&self, report: &mut Report) -> anyhow::Result<Vec<String>> {
-        let guessed = report.modules.iter().filter(|module| module.source == Source::Missing && module.is_guess());
+        let guessed = report.modules.iter().filter(|module| module.source == Source::Missing && module.is_guess);
         let names: Vec<String> =
             guessed.map(|module| module.module.clone()).filter(|name| is_module(name)).take(MODULES_MAX).collect();
         if names.is_empty() {
@@ -74,11 +73,12 @@ impl Advisor {
         }
         let proposals = self.ask(&names).await?;
         let mut told = Vec::new();
-        for module in report.modules.iter_mut().filter(|module| names.contains(&module.module)) {
+        let Report { modules, declared, .. } = report;
+        for module in modules.iter_mut().filter(|module| names.contains(&module.module)) {
             let name = &module.module;
             match proposals.get(name) {
                 None => told.push(format!("{name}: nothing proposed")),
-                Some(package) if !self.knows(package).await? => {
+                Some(package) if !self.knows(&declared.canonical(package)).await? => {
                     told.push(format!("{name}: {package} was proposed, which the index does not have"));
                 }
                 Some(package) => {
@@ -115,8 +115,9 @@ impl Advisor {
         Ok(proposals(content.ok_or_else(not_understood)?).ok_or_else(not_understood)?)
     }
 
+    /// Whether the index has a package of this canonical name.
     async fn knows(&self, package: &str) -> anyhow::Result<bool> {
-        let page = self.index.join(&format!("{}/", canonical(package, Ecosystem::Python)))?;
+        let page = self.index.join(&format!("{package}/"))?;
         let response =
             client(&page)?.get(page).send().await.map_err(|error| unreachable("the package index", &error))?;
         match response.status() {

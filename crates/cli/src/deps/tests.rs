@@ -26,6 +26,10 @@ fn told(runtime: &str, files: &[(&str, &str)]) -> (Vec<(String, Option<String>, 
     (modules.map(|found| (found.module.clone(), found.package.clone(), found.source)).collect(), report)
 }
 
+fn declarations(language: &str) -> &'static dyn faas_packages::Declarations {
+    packages_of(language).expect(language).declarations
+}
+
 fn row(module: &str, package: Option<&str>, source: Source) -> (String, Option<String>, Source) {
     (module.to_owned(), package.map(str::to_owned), source)
 }
@@ -152,20 +156,20 @@ fn node_packages_are_told_apart() {
 #[test]
 fn what_is_added_keeps_the_rest() {
     let dir = tempfile::tempdir().expect("a directory");
-    let added = |name: &str, text: &str, ecosystem| {
+    let added = |name: &str, text: &str, language| {
         let files = bundle(dir.path(), &[(name, text)]);
-        Declared::read(&files, ecosystem).and_then(|declared| declared.with(&["b-package"]))
+        Declared::read(&files, declarations(language)).and_then(|declared| declared.with(&["b-package"]))
     };
-    let python = added("requirements.txt", "# mine\nPyYAML==6", Ecosystem::Python).expect("text");
+    let python = added("requirements.txt", "# mine\nPyYAML==6", "python").expect("text");
     assert_eq!(python, "# mine\nPyYAML==6\nb-package\n");
-    let node = added("package.json", r#"{"name": "x", "dependencies": {"a": "1"}}"#, Ecosystem::Node).expect("text");
+    let node = added("package.json", r#"{"name": "x", "dependencies": {"a": "1"}}"#, "node").expect("text");
     assert_eq!(
         node,
         "{\n  \"name\": \"x\",\n  \"dependencies\": {\n    \"a\": \"1\",\n    \"b-package\": \"*\"\n  }\n}\n"
     );
-    let refused = added("pyproject.toml", "[project]\ndependencies = ['PyYAML>=6']\n", Ecosystem::Python);
+    let refused = added("pyproject.toml", "[project]\ndependencies = ['PyYAML>=6']\n", "python");
     let refusal = crate::Failure::from_error(&refused.expect_err("a person's file"));
     assert!(refusal.hint.is_some_and(|hint| hint.contains("\"b-package\"")));
-    let nothing = Declared::read(&[], Ecosystem::Python).and_then(|none| none.with(&["one"])).expect("text");
+    let nothing = Declared::read(&[], declarations("python")).and_then(|none| none.with(&["one"])).expect("text");
     assert_eq!(nothing, "one\n");
 }

@@ -26,6 +26,7 @@ use condition::Condition;
 use constraint::Constraint;
 use graph::too_complex;
 use marker::{Environment, Marker, Wanted};
+pub(super) use names::{Requirement, canonical};
 use package::{PACKAGES_MAX, requirements};
 use version::{Specifier, Version};
 

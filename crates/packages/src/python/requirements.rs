@@ -58,7 +58,7 @@ pub(super) fn plan(sources: &SourceFiles) -> Result<PackagePlan, ReadError> {
 }
 
 /// Lines as pip reads them: joined where they end in a backslash, without comments, each with the number of its first.
-fn logical_lines(text: &str) -> Vec<(usize, String)> {
+pub(super) fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = Vec::new();
     let mut open: Option<(usize, String)> = None;
     for (index, raw) in text.lines().enumerate() {
@@ -121,6 +121,11 @@ pub(super) fn read_line(line: &str) -> Result<Line<'_>, String> {
         return Err(format!("asks for the local path `{}`; put the code itself into the bundle", shown(what)));
     }
     Ok(Line::Plain)
+}
+
+/// The file that a line takes in: `None` for other lines, nothing inside for a file outside of the bundle.
+pub(super) fn include_of(file: &str, line: &str) -> Option<Option<String>> {
+    option(line, &["-r", "--requirement"]).map(|other| resolve(file, other))
 }
 
 /// `folder/package` and `package.whl`, as opposed to `package[extra]>=1; python_version < "3.12"` and addresses.

@@ -5,18 +5,18 @@ const NAME_MAX: usize = 128;
 
 /// A requirement as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Requirement<'a> {
+pub(in crate::python) struct Requirement<'a> {
     /// As the index compares it.
-    pub(super) name: String,
-    pub(super) extras: Vec<String>,
+    pub(in crate::python) name: String,
+    pub(in crate::python) extras: Vec<String>,
     /// Conditions on the version, with commas between; of an address there are none.
-    pub(super) versions: &'a str,
-    pub(super) address: Option<&'a str>,
-    pub(super) marker: Option<&'a str>,
+    pub(in crate::python) versions: &'a str,
+    pub(in crate::python) address: Option<&'a str>,
+    pub(in crate::python) marker: Option<&'a str>,
 }
 
 /// A name as the index compares it: runs of `-`, `_` and `.` are one `-`.
-pub(super) fn canonical(name: &str) -> String {
+pub(in crate::python) fn canonical(name: &str) -> String {
     let parts = name.split(['-', '_', '.']).filter(|part| !part.is_empty());
     parts.collect::<Vec<_>>().join("-").to_ascii_lowercase()
 }
@@ -33,7 +33,7 @@ pub(super) fn checked_name(name: &str) -> Option<String> {
 
 impl<'a> Requirement<'a> {
     /// `None` for what is no requirement.
-    pub(super) fn parse(text: &'a str) -> Option<Self> {
+    pub(in crate::python) fn parse(text: &'a str) -> Option<Self> {
         let text = text.trim();
         let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).unwrap_or(text.len());
         let name = checked_name(&text[..end])?;
