@@ -215,3 +215,14 @@ pub(crate) fn parse<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T
 pub(crate) fn scaling(max: u32, concurrency: u32) -> Scaling {
     Scaling { min: 0, max, concurrency: Some(concurrency) }
 }
+
+/// Waits until something is so, for at most 10 s.
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..1_000 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("still not so: {what}");
+}

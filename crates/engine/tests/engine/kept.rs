@@ -14,7 +14,7 @@ use faas_testkit::{ManualClock, MemoryBlobs};
 use faas_types::{Code, Retention, RunRecord, RunState, Span, Timestamp, TriggerKind, limits};
 use parking_lot::Mutex;
 
-use crate::house::{House, ports_over, quick, scaling};
+use crate::house::{House, ports_over, quick, scaling, until};
 
 const LARGE: usize = limits::INPUT_INLINE_MAX + 1;
 
@@ -38,16 +38,6 @@ async fn waiting(settings: EngineSettings) -> (House, Arc<MemoryBlobs>, usize) {
     house.engine.pause(&house.route("held").await.entry, true).await.unwrap();
     let stored = blobs.count();
     (house, blobs, stored)
-}
-
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..1_000 {
-        if is_so() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("still not so: {what}");
 }
 
 #[tokio::test]

@@ -14,12 +14,12 @@ mod schedules;
 mod script;
 mod stages;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use faas_engine::EngineSettings;
 use faas_types::{Code, Mover, RunState, Scaling, Scope, Span, Stage, limits};
-use house::{House, parse, read, scaling};
+use house::{House, parse, read, scaling, until};
 
 #[tokio::test]
 async fn the_first_call_is_cold_and_the_next_is_warm() {
@@ -64,9 +64,15 @@ async fn a_full_queue_refuses_at_once() {
     let house = House::open().await;
     house.deploy("full", scaling(1, 1)).await.unwrap();
     house.launcher.held.store(true, Ordering::Release);
-    let calls = futures_util::future::join_all((0..=limits::QUEUE_MAX).map(|_| house.call("full", "/")));
+    let refused = AtomicU32::new(0);
+    let call = async |_| {
+        let reply = house.call("full", "/").await;
+        refused.fetch_add(u32::from(reply.is_err()), Ordering::AcqRel);
+        reply
+    };
+    let calls = futures_util::future::join_all((0..=limits::QUEUE_MAX).map(call));
     let release = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        until("a call is refused", || refused.load(Ordering::Acquire) > 0).await;
         house.launcher.held.store(false, Ordering::Release);
         house.launcher.go.notify_waiters();
     };
@@ -143,7 +149,7 @@ async fn a_deployment_loses_no_call_and_moves_all_to_the_new_version() {
         versions
     };
     let (versions, deployed) = tokio::join!(calls, async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        until("calls are under way", || house.launcher.invoked.load(Ordering::Acquire) >= 4).await;
         house.deploy("moves", scaling(2, 1)).await
     });
     assert_eq!(deployed.unwrap().version.number, 2);
@@ -170,7 +176,7 @@ async fn a_second_deployment_at_the_same_time_is_refused() {
     let house = House::open().await;
     house.launcher.held.store(true, Ordering::Release);
     let release = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        until("an instance is being started", || house.launcher.waiting.load(Ordering::Acquire) > 0).await;
         house.launcher.held.store(false, Ordering::Release);
         house.launcher.go.notify_waiters();
     };
@@ -289,7 +295,7 @@ async fn callers_that_went_away_leave_their_place_in_the_queue() {
     let gone = futures_util::future::join_all((0..limits::QUEUE_MAX).map(|_| house.call("queue", "/")));
     assert!(tokio::time::timeout(Duration::from_millis(50), gone).await.is_err());
     let release = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        until("an instance is being started", || house.launcher.waiting.load(Ordering::Acquire) > 0).await;
         house.launcher.held.store(false, Ordering::Release);
         house.launcher.go.notify_waiters();
     };
@@ -368,7 +374,7 @@ async fn stopping_does_not_wait_for_ever() {
     house.deploy("stuck", scaling(2, 1)).await.unwrap();
     let stuck = house.call("stuck", "/never");
     let stopped = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        until("the first call is under way", || house.launcher.invoked.load(Ordering::Acquire) > 0).await;
         house.engine.stop(Duration::from_millis(100)).await;
     };
     tokio::select! {
@@ -383,7 +389,7 @@ async fn who_waits_when_the_server_stops_is_still_served() {
     let house = House::open().await;
     house.deploy("queue", scaling(1, 1)).await.unwrap();
     let (first, second, ()) = tokio::join!(house.text("queue", "/slow"), house.text("queue", "/slow"), async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        until("the first call is under way", || house.launcher.invoked.load(Ordering::Acquire) > 0).await;
         house.engine.stop(Duration::from_secs(5)).await;
     });
     assert_eq!(first.unwrap(), second.unwrap(), "one instance served both");
@@ -396,7 +402,7 @@ async fn who_waits_in_vain_when_the_server_stops_is_told() {
     house.deploy("stuck", scaling(1, 1)).await.unwrap();
     let stuck = house.call("stuck", "/never");
     let waits = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        until("the first call is under way", || house.launcher.invoked.load(Ordering::Acquire) > 0).await;
         let (refused, ()) = tokio::join!(house.call("stuck", "/"), house.engine.stop(Duration::from_millis(100)));
         refused.err().unwrap().fault
     };
@@ -412,14 +418,16 @@ async fn who_waits_in_vain_when_the_server_stops_is_told() {
 async fn a_call_that_waits_follows_a_deployment() {
     let house = House::open().await;
     house.deploy("moves", scaling(1, 1)).await.unwrap();
+    let waits = AtomicBool::new(false);
     let (first, second, ()) = tokio::join!(
         house.text("moves", "/drip"),
         async {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            until("the first call is under way", || house.launcher.invoked.load(Ordering::Acquire) > 0).await;
+            waits.store(true, Ordering::Release);
             house.text("moves", "/").await
         },
         async {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            until("the second call waits", || waits.load(Ordering::Acquire)).await;
             house.deploy("moves", scaling(1, 1)).await.unwrap();
         }
     );

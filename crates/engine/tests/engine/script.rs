@@ -22,6 +22,10 @@ use tokio::sync::{Notify, mpsc};
 pub(crate) struct ScriptedLauncher {
     pub(crate) alive: Arc<AtomicU32>,
     pub(crate) launched: AtomicU32,
+    /// Launches that wait.
+    pub(crate) waiting: AtomicU32,
+    /// Calls that instances were given.
+    pub(crate) invoked: Arc<AtomicU32>,
     /// While set, code does not load.
     pub(crate) broken: AtomicBool,
     /// While set, launches wait until it is cleared and `go` is notified.
@@ -35,6 +39,7 @@ struct ScriptedInstance {
     vars: InstanceVars,
     concurrency: u32,
     alive: Arc<AtomicU32>,
+    invoked: Arc<AtomicU32>,
     ended: AtomicBool,
     end: Notify,
     /// Ends with the instance, as the port demands.
@@ -60,9 +65,11 @@ impl Launcher for ScriptedLauncher {
     }
 
     async fn launch(&self, spec: InstanceSpec) -> Result<Launched, Fault> {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
         while self.held.load(Ordering::Acquire) {
             self.go.notified().await;
         }
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
         if self.broken.load(Ordering::Acquire) {
             let error = FunctionError { kind: "SyntaxError".into(), ..FunctionError::default() };
             return Err(Fault::new(Code::RuntimeError, "the code does not load").with_function_error(error));
@@ -76,6 +83,7 @@ impl Launcher for ScriptedLauncher {
             vars: spec.vars,
             concurrency: spec.settings.scaling.concurrency.unwrap_or(1),
             alive: Arc::clone(&self.alive),
+            invoked: Arc::clone(&self.invoked),
             ended: AtomicBool::new(false),
             end: Notify::new(),
             logs: Mutex::new(Some(logs)),
@@ -113,6 +121,7 @@ impl Instance for ScriptedInstance {
     }
 
     fn invoke(&self, invocation: Invocation) -> BoxStream<'static, ExchangeItem> {
+        self.invoked.fetch_add(1, Ordering::AcqRel);
         let var = self.vars.iter().find(|(key, _)| *key == "COLOUR").map_or("none", |(_, value)| value);
         let text = format!("v{} {} {var}", self.version, self.id);
         let head = ExchangeItem::Head(ReplyHead { status: 200, headers: Vec::new(), length: None });
