@@ -1,6 +1,6 @@
 //! How the named layers of a version lie over each other.
 //!
-//! Each appears at a path of its own. Languages that look for packages in one place get links there, one for each package:
+//! Each appears at its own path. Languages that look for packages in one place get links there, one for each package:
 //! those that were installed for the function win, then the layers in the order of the manifest.
 
 use std::collections::BTreeMap;

@@ -183,7 +183,7 @@ impl Deployments {
     /// Removes an alias; its versions stay.
     ///
     /// # Errors
-    /// `FN_013` when there is none, `FN_006` for `live`, `FN_014` while a trigger calls the function by it.
+    /// `FN_013` for an unknown alias, `FN_006` for `live`, `FN_014` while a trigger calls the function by it.
     pub async fn remove_alias(
         &self,
         entry: &FunctionEntry,

@@ -107,7 +107,7 @@ struct Round {
     before: Timestamp,
     /// Whether nothing is removed.
     dry: bool,
-    /// Whether somebody waits for it, so that it pauses less.
+    /// Whether a request waits for it: it pauses less then.
     prompt: bool,
     /// Whether the grace is not waited for.
     now: bool,

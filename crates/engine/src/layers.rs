@@ -52,7 +52,7 @@ pub struct KnownLayer {
     pub used_by: BTreeMap<FunctionName, BTreeSet<u32>>,
 }
 
-/// What tells of a version whether it stands on a layer.
+/// The fields of a version that say which layer of packages it stands on.
 #[derive(Deserialize)]
 struct Standing {
     function: FunctionId,
@@ -103,7 +103,7 @@ impl LayerCatalog {
     /// One layer.
     ///
     /// # Errors
-    /// `FN_013` when there is none of that id.
+    /// `FN_013` for an unknown layer.
     pub async fn get(&self, project: ProjectId, id: LayerId) -> Result<KnownLayer, Fault> {
         let record = self.record(project, id).await?;
         let used_by = self.uses(project).await?.remove(&record.bundle).unwrap_or_default();
@@ -113,7 +113,7 @@ impl LayerCatalog {
     /// Forgets a layer that no version stands on. Its files are collected unless something else needs them.
     ///
     /// # Errors
-    /// `FN_013` when there is none of that id; `FN_014` while versions stand on it.
+    /// `FN_013` for an unknown layer; `FN_014` while versions stand on it.
     pub async fn remove(&self, project: ProjectId, id: LayerId) -> Result<(), Fault> {
         let key = layer_key(project, id);
         let _lock = self.deps.installer.lock(&key).await;

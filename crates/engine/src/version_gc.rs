@@ -64,7 +64,7 @@ impl Deployments {
         let delete =
             |number: &u32| Write::Delete { key: version_key(project, entry.record.id, *number), expect: Expect::Any };
         let mut writes: Vec<Write> = spent.iter().map(delete).collect();
-        // Written as it is: whoever moves an alias meanwhile finds another revision and looks again.
+        // Written unchanged: a concurrent move of an alias finds another revision and looks again.
         let value = encode(&entry.record)?;
         writes.push(Write::Put { key: entry.key(), value, expect: Expect::Revision(entry.revision) });
         let revision = self.core.registry.commit(writes).await?;

@@ -1,4 +1,4 @@
-//! What a version's build log tells of its packages.
+//! The lines of a version's build log about its packages.
 
 use faas_types::{BuildLine, BuildLog, LayerRecord, LogLevel, LogStream, Timestamp};
 

@@ -38,7 +38,7 @@ impl Needed {
         self.versions.contains(&version)
     }
 
-    /// Whoever has a version.
+    /// Projects that have functions or versions.
     pub(super) fn projects(&self) -> impl Iterator<Item = ProjectId> {
         self.projects.iter().copied()
     }
@@ -73,7 +73,7 @@ impl GarbageCollector {
     /// Marks what versions, layers and inputs need.
     ///
     /// # Errors
-    /// When any of it cannot be read: what is not known to be unneeded stays.
+    /// When any of it cannot be read: nothing may be removed then.
     pub(super) async fn needed(&self, round: Round) -> Result<Needed, Fault> {
         let mut needed = Needed::default();
         needed.projects.extend(self.deps.catalog.all().iter().map(|entry| entry.record.project));

@@ -1,4 +1,4 @@
-//! Removing what is not marked.
+//! The sweep: removes unmarked files.
 
 use std::time::Instant;
 
@@ -58,7 +58,7 @@ impl GarbageCollector {
             found.young += 1;
             return Ok(());
         }
-        // What mount points are made from is no list of files, and takes no room worth counting.
+        // The recipe of mount points is not a list of files, and their tree takes next to no room.
         let tree =
             if is_laid_out { self.deps.bundles.listing(digest).await.map_or(0, |bundle| bundle.size()) } else { 0 };
         if !round.dry {

@@ -37,7 +37,7 @@ pub struct KnownLayerName {
     pub used_by: BTreeSet<FunctionName>,
 }
 
-/// What tells of a version which named layers it stands on.
+/// The fields of a version that say which named layers it stands on.
 #[derive(Deserialize)]
 struct Standing {
     function: FunctionId,
@@ -84,7 +84,7 @@ impl LayerCatalog {
     /// The versions of a named layer, newest first.
     ///
     /// # Errors
-    /// `FN_013` when there is none of that name.
+    /// `FN_013` for an unknown name.
     pub async fn versions_of(&self, project: ProjectId, name: &LayerName) -> Result<Vec<KnownLayerVersion>, Fault> {
         let records = self.stored(project, &format!("versions/{name}/")).await?;
         if records.is_empty() {
@@ -101,7 +101,7 @@ impl LayerCatalog {
     /// One version of a named layer; the newest where the reference names none.
     ///
     /// # Errors
-    /// `FN_013` when there is none.
+    /// `FN_013` for an unknown layer.
     pub async fn get_version(&self, project: ProjectId, layer: &LayerRef) -> Result<KnownLayerVersion, Fault> {
         let record = self.find(project, layer).await?;
         let mut uses = self.named_uses(project).await?;
@@ -112,7 +112,7 @@ impl LayerCatalog {
     /// Removes a version of a named layer, or all of them where the reference names none. Their numbers are not given again.
     ///
     /// # Errors
-    /// `FN_013` when there is none; `FN_014` while versions of functions stand on it, naming them.
+    /// `FN_013` for an unknown layer; `FN_014` while versions of functions stand on it, naming them.
     pub async fn remove_versions(&self, project: ProjectId, layer: &LayerRef) -> Result<Vec<u32>, Fault> {
         let doomed = match layer.version {
             Some(_) => vec![self.find(project, layer).await?],
@@ -196,7 +196,7 @@ impl LayerCatalog {
     }
 
     /// # Errors
-    /// `FN_013` when there is none.
+    /// `FN_013` for an unknown layer.
     async fn find(&self, project: ProjectId, layer: &LayerRef) -> Result<LayerVersionRecord, Fault> {
         let found = match layer.version {
             Some(number) => {

@@ -38,7 +38,7 @@ pub struct NewLayer {
     pub note: Option<String>,
     /// Whose key brought it.
     pub author: Option<Author>,
-    /// What looks like a secret in its files and is none.
+    /// Findings in its files that look like secrets and are not.
     pub allowed_secrets: Vec<AllowedSecret>,
 }
 
