@@ -15,7 +15,7 @@ pub(crate) async fn get_callback_secret(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
 ) -> Result<Json<CallbackSecretView>, Failure> {
-    let secrets = state.engine.signing_secrets(caller.project).await?;
+    let secrets = state.engine.runs.signing_secrets(caller.project).await?;
     Ok(Json(CallbackSecretView { number: secrets.number(), live: live(&secrets) }))
 }
 
@@ -35,7 +35,7 @@ pub(crate) async fn rotate_callback_secret(
         text.parse::<Span>().map_err(|error| Fault::new(Code::InvalidConfiguration, format!("keep: {error}")))
     };
     let keep = body.keep.as_deref().map(read).transpose()?.map(Span::get);
-    let (secret, secrets) = state.engine.rotate_signing_secret(caller.project, keep).await?;
+    let (secret, secrets) = state.engine.runs.rotate_signing_secret(caller.project, keep).await?;
     Ok(Json(NewCallbackSecret { secret, number: secrets.number(), live: live(&secrets) }))
 }
 

@@ -57,7 +57,7 @@ pub(crate) async fn list_dead_letters(
     let narrowed = DeadLetterFilter { function, code, since, until, limit: Some(limit + 1) };
     let mut query = query(&state, caller.project, &narrowed)?;
     query.after = page::parsed("cursor", cursor.as_deref())?;
-    let mut letters = state.engine.dead_letters(&query).await?;
+    let mut letters = state.engine.runs.dead_letters(&query).await?;
     let more = letters.len() > limit as usize;
     letters.truncate(limit as usize);
     let next = letters.last().filter(|_| more).map(|letter| letter.record.id.to_string());
@@ -75,8 +75,8 @@ pub(crate) async fn get_dead_letter(
     PathParams(id): PathParams<String>,
 ) -> Result<Json<DeadLetterView>, Failure> {
     let id = run_id(&id)?;
-    let letter = state.engine.dead_letter(caller.project, id).await?;
-    let input = state.engine.letter_input(&letter).await.ok().map(input_view);
+    let letter = state.engine.runs.dead_letter(caller.project, id).await?;
+    let input = state.engine.runs.letter_input(&letter).await.ok().map(input_view);
     Ok(Json(DeadLetterView { input, ..letter_view(letter) }))
 }
 
@@ -92,7 +92,7 @@ pub(crate) async fn redrive_dead_letter(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
 ) -> Result<impl IntoResponse, Failure> {
-    let mut redriven = state.engine.redrive(caller.project, DeadSelection::One(run_id(&id)?)).await?;
+    let mut redriven = state.engine.runs.redrive(caller.project, DeadSelection::One(run_id(&id)?)).await?;
     match redriven.pop() {
         Some(one) => match one.outcome {
             Ok(_) => Ok((StatusCode::ACCEPTED, Json(RedriveReport { redriven: vec![redriven_view(one)] }))),
@@ -113,7 +113,7 @@ pub(crate) async fn redrive_dead_letters(
     Json(filter): Json<DeadLetterFilter>,
 ) -> Result<impl IntoResponse, Failure> {
     let query = query(&state, caller.project, &filter)?;
-    let redriven = state.engine.redrive(caller.project, DeadSelection::Found(query)).await?;
+    let redriven = state.engine.runs.redrive(caller.project, DeadSelection::Found(query)).await?;
     let redriven = redriven.into_iter().map(redriven_view).collect();
     Ok((StatusCode::ACCEPTED, Json(RedriveReport { redriven })))
 }
@@ -128,7 +128,7 @@ pub(crate) async fn purge_dead_letter(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
 ) -> Result<StatusCode, Failure> {
-    state.engine.purge(caller.project, DeadSelection::One(run_id(&id)?)).await?;
+    state.engine.runs.purge(caller.project, DeadSelection::One(run_id(&id)?)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -143,7 +143,7 @@ pub(crate) async fn purge_dead_letters(
     Json(filter): Json<DeadLetterFilter>,
 ) -> Result<Json<PurgeReport>, Failure> {
     let query = query(&state, caller.project, &filter)?;
-    let purged = state.engine.purge(caller.project, DeadSelection::Found(query)).await?;
+    let purged = state.engine.runs.purge(caller.project, DeadSelection::Found(query)).await?;
     Ok(Json(PurgeReport { purged }))
 }
 

@@ -55,7 +55,7 @@ pub(crate) async fn invoke_function(
     };
     let headers = request.headers();
     let mark = |by: &Affinity| sticky_key(headers, by);
-    let route = state.engine.route_request(caller.project, name, &selector, mark).await?;
+    let route = state.engine.runs.route_request(caller.project, name, &selector, mark).await?;
     let Some(request_id) = request.extensions().get::<RequestId>().cloned() else {
         return Ok(Failure(faas_types::Fault::internal("a request has no id")).into_response());
     };

@@ -33,9 +33,9 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     server_families(&mut page, &state);
     start_families(&mut page, &state.engine.launcher().starts());
     body_families(&mut page, &state);
-    retention_families(&mut page, state.engine.forgotten());
+    retention_families(&mut page, state.engine.runs.forgotten());
     collect_families(&mut page, state.engine.gc.stats());
-    onward_families(&mut page, state.engine.onward());
+    onward_families(&mut page, state.engine.runs.onward());
     connection_families(&mut page, &state);
     cache_families(&mut page, &state);
     let functions = state.engine.stats().published();
@@ -82,12 +82,12 @@ fn start_families(page: &mut Page, starts: &StartFigures) {
 }
 
 fn body_families(page: &mut Page, state: &ApiState) {
-    let bodies = state.engine.bodies();
+    let bodies = state.engine.runs.bodies();
     let help = "Memory of bodies that are collected for a handler or a client.";
     page.single("faas_bodies_held_bytes", "gauge", help, bodies.used());
     page.single("faas_bodies_refused_total", "counter", "Bodies that found no room in that memory.", bodies.refused());
     let help = "Bytes of background runs that have not ended, with their inputs.";
-    page.single("faas_background_waiting_bytes", "gauge", help, state.engine.waiting_bytes());
+    page.single("faas_background_waiting_bytes", "gauge", help, state.engine.runs.waiting_bytes());
 }
 
 /// What retention has done.

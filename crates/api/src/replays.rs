@@ -29,7 +29,7 @@ pub(crate) async fn cancel_run(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
 ) -> Result<Json<RunView>, Failure> {
-    Ok(Json(run_view(state.engine.cancel(caller.project, run_id(&id)?).await?)))
+    Ok(Json(run_view(state.engine.runs.cancel(caller.project, run_id(&id)?).await?)))
 }
 
 /// Runs an ended run again: a new run that is linked to it.
@@ -50,7 +50,7 @@ pub(crate) async fn replay_run(
         body: body.payload.map(|payload| payload.text().to_owned().into()),
         current: body.version == ReplayVersion::Current,
     };
-    let accepted = state.engine.replay(caller.project, run_id(&id)?, replay).await?;
+    let accepted = state.engine.runs.replay(caller.project, run_id(&id)?, replay).await?;
     let run_id = accepted.run.to_string();
     let location = [(LOCATION, format!("/api/v1/runs/{run_id}"))];
     let view = AcceptedRun { run_id, state: RunState::Queued, repeated: accepted.repeated };
@@ -69,7 +69,7 @@ pub(crate) async fn run_input(
 ) -> Result<Json<RunInputView>, Failure> {
     let id = run_id(&id)?;
     state.engine.history().run(caller.project, id).await?;
-    Ok(Json(input_view(state.engine.input(caller.project, id).await?)))
+    Ok(Json(input_view(state.engine.runs.input(caller.project, id).await?)))
 }
 
 pub(crate) fn input_view(input: RunInput) -> RunInputView {

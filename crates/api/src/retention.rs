@@ -21,7 +21,7 @@ pub(crate) async fn get_retention(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
 ) -> Result<Json<RetentionView>, Failure> {
-    let (retention, own) = state.engine.retention(caller.project).await?;
+    let (retention, own) = state.engine.runs.retention(caller.project).await?;
     Ok(Json(view(&retention, own)))
 }
 
@@ -35,7 +35,7 @@ pub(crate) async fn set_retention(
     Authorized(caller): Authorized,
     Json(body): Json<SetRetention>,
 ) -> Result<Json<RetentionView>, Failure> {
-    let (mut retention, _) = state.engine.retention(caller.project).await?;
+    let (mut retention, _) = state.engine.runs.retention(caller.project).await?;
     set_span(&mut retention.runs, "runs", body.runs.as_deref())?;
     // Who only says how long runs are kept has not asked for results that outlive them.
     retention.results = retention.results.min(retention.runs);
@@ -48,7 +48,7 @@ pub(crate) async fn set_retention(
         retention.check().map_err(wrong)?;
         return Ok(Json(view(&retention, true)));
     }
-    state.engine.set_retention(caller.project, Some(retention)).await?;
+    state.engine.runs.set_retention(caller.project, Some(retention)).await?;
     Ok(Json(view(&retention, true)))
 }
 
@@ -58,7 +58,7 @@ pub(crate) async fn reset_retention(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
 ) -> Result<StatusCode, Failure> {
-    state.engine.set_retention(caller.project, None).await?;
+    state.engine.runs.set_retention(caller.project, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

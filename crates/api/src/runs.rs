@@ -119,10 +119,10 @@ pub(crate) async fn get_run(
                 Fault::new(Code::BadRequest, message).with_hint("ask again where it has not ended by then"),
             ));
         }
-        Some(wait) => state.engine.await_run(caller.project, id, wait.get()).await?,
+        Some(wait) => state.engine.runs.await_run(caller.project, id, wait.get()).await?,
         None => state.engine.history().run(caller.project, id).await?,
     };
-    let input_kept = state.engine.keeps_input(caller.project, id).await?;
+    let input_kept = state.engine.runs.keeps_input(caller.project, id).await?;
     Ok(Json(RunView { input_kept: Some(input_kept), ..run_view(run) }))
 }
 

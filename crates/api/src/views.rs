@@ -46,7 +46,7 @@ impl ApiState {
             manifest: Vec::new(),
             instances: self.engine.scheduler().instances_of(record.id),
             paused: record.paused,
-            waiting_runs: self.engine.backlog_of(record.id),
+            waiting_runs: self.engine.runs.backlog_of(record.id),
             created_at: record.created_at.to_string(),
             updated_at: record.updated_at.to_string(),
             network_set_by: version.and_then(|version| network_set_by(entry, version)),

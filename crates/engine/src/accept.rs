@@ -10,11 +10,11 @@ use faas_types::{
 use tokio::sync::oneshot;
 
 use crate::call::{CallRequest, Route, Selector};
-use crate::core::{Core, stopping};
 use crate::dispatch::input::RunInput;
 use crate::dispatch::{Entry, Oversize, Pending, StoredBody, cancel};
-use crate::engine::Engine;
+use crate::lifecycle::stopping;
 use crate::onward;
+use crate::runs::Runs;
 use crate::ticket::queued_record;
 
 /// How long an accepted run may take to be committed.
@@ -68,16 +68,16 @@ pub(crate) struct Draft {
     pub(crate) body: Option<StoredBody>,
 }
 
-// === impl Engine ===
+// === impl Runs ===
 
-impl Engine {
+impl Runs {
     /// Commits a run for later. It survives whatever happens to this server afterwards.
     ///
     /// # Errors
     /// `FN_006` when the function takes no such calls, `FN_012` for a callback's URL that cannot be used, `FN_011` for a
     /// request larger than all that may wait, `FN_007` and `FN_015` when too many runs wait, `FN_018` when the disk is full.
     /// Nothing was accepted then.
-    pub async fn accept(&self, route: Route, request: CallRequest, later: Later) -> Result<Accepted, Fault> {
+    pub async fn accept(self: &Arc<Self>, route: Route, request: CallRequest, later: Later) -> Result<Accepted, Fault> {
         if !self.is_ready() {
             return Err(stopping());
         }
@@ -89,15 +89,14 @@ impl Engine {
                 "call it without `Prefer: respond-async`, or set background.mode = \"both\" in its manifest",
             ));
         }
-        let core = &self.core;
         if let Some(url) = &later.callback {
-            core.outbound.check(url).map_err(|refusal| callback_refused(&refusal.0))?;
+            self.outbound.check(url).map_err(|refusal| callback_refused(&refusal.0))?;
         }
-        let mut entry = Entry::of(core, &route, footprint(&request, &later), Oversize::Refused)?;
-        let Draft { item, body } = core.item(&route, request, later).await?;
+        let mut entry = Entry::of(self, &route, footprint(&request, &later), Oversize::Refused)?;
+        let Draft { item, body } = self.item(&route, request, later).await?;
         let (run, version) = (item.record.id, item.record.version);
         let (reply, committed) = oneshot::channel();
-        let handed = core.dispatch.intake().send(Pending { item, reply });
+        let handed = self.dispatch.intake().send(Pending { item, reply });
         if !matches!(tokio::time::timeout(COMMIT_PATIENCE, handed).await, Ok(Ok(()))) {
             return Err(Fault::new(Code::Overloaded, "too many runs are being accepted").with_retry_after(1));
         }
@@ -127,8 +126,8 @@ impl Engine {
         let end = tokio::time::Instant::now() + patience;
         loop {
             // Registered first, so that an end between the look and the wait is not missed.
-            let changed = self.core.dispatch.waiters.wait(id);
-            let run = self.history().run(project, id).await?;
+            let changed = self.dispatch.waiters.wait(id);
+            let run = self.history_reader.run(project, id).await?;
             if run.state.is_terminal() || tokio::time::timeout_at(end, changed).await.is_err() {
                 return Ok(run);
             }
@@ -139,12 +138,12 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_013` when there is no such run, `FN_014` when it has ended already.
-    pub async fn cancel(&self, project: ProjectId, id: RunId) -> Result<RunRecord, Fault> {
-        let run = self.history().run(project, id).await?;
+    pub async fn cancel(self: &Arc<Self>, project: ProjectId, id: RunId) -> Result<RunRecord, Fault> {
+        let run = self.history_reader.run(project, id).await?;
         if run.state.is_terminal() {
             return Err(ended_already(&run));
         }
-        let dispatch = &self.core.dispatch;
+        let dispatch = &self.dispatch;
         if dispatch.stop_run(id) {
             let run = self.await_run(project, id, CANCEL_PATIENCE).await?;
             if run.state.is_terminal() {
@@ -152,23 +151,23 @@ impl Engine {
             }
         }
         let mut record = run;
-        cancel(&mut record, self.core.clock.now());
-        let sequel = onward::follow(&self.core, &mut record, None).await.ok_or_else(stopping)?;
+        cancel(&mut record, self.clock.now());
+        let sequel = onward::follow(self, &mut record, None).await.ok_or_else(stopping)?;
         // In a task: what the queue gives up is given up everywhere, also where the caller goes away.
-        let core = Arc::clone(&self.core);
-        let withdrawing = self.core.tasks.spawn(async move { core.withdraw(record, sequel).await });
+        let runs = Arc::clone(self);
+        let withdrawing = self.lifecycle.spawn(async move { runs.withdraw(record, sequel).await });
         let withdrawn =
             withdrawing.await.map_err(|error| Fault::internal(format!("a run was not cancelled: {error}")))?;
         match withdrawn? {
             Some(record) => Ok(record),
-            None => Err(ended_already(&self.history().run(project, id).await?)),
+            None => Err(ended_already(&self.history_reader.run(project, id).await?)),
         }
     }
 }
 
-// === impl Core ===
+// === impl Runs ===
 
-impl Core {
+impl Runs {
     /// Ends a run that waits; `None` where it has ended already.
     async fn withdraw(&self, record: RunRecord, sequel: Sequel) -> Result<Option<RunRecord>, Fault> {
         let (dispatch, project, id) = (&self.dispatch, record.project, record.id);
@@ -188,7 +187,7 @@ impl Core {
         dispatch.lanes.sign((project, record.function));
         dispatch.waiters.wake(id);
         self.onward.wake();
-        self.topics.flow.ended(id);
+        self.hooks.run_ended(id);
         Ok(Some(record))
     }
 

@@ -10,14 +10,15 @@ use faas_types::{Code, Fault, Stage};
 
 use crate::call::{Route, Selector};
 use crate::catalog::FunctionEntry;
-use crate::core::{Core, stopping};
+use crate::lifecycle::stopping;
+use crate::runs::Runs;
 
 /// Deployments and changes of vars that one call follows.
 const REPLACEMENTS_MAX: u32 = 8;
 
-// === impl Core ===
+// === impl Runs ===
 
-impl Core {
+impl Runs {
     /// A permit for a call before `deadline`, in the version that its route means by then: when a deployment happens
     /// meanwhile, the call follows it and keeps its position in the queue. Returns the route that was followed last.
     pub(crate) async fn admit(
@@ -54,7 +55,7 @@ impl Core {
         match self.catalog.by_id(record.project, record.id) {
             Some(entry) if entry.revision == route.entry.revision => Ok(route),
             Some(entry) => {
-                let newest = self.route(entry, &route.selector, route.lot).await?;
+                let newest = self.route_entry(entry, &route.selector, route.lot).await?;
                 Ok(Route { stage: route.stage, ..newest })
             }
             None => Err(crate::functions::gone(&record.name)),
@@ -67,13 +68,13 @@ impl Core {
         let version = &route.version;
         let dependencies = self.bundles.lay_out_packages(version.dependencies).await?;
         let layers = self.bundles.lay_out_stack(StackSpec::of(version)).await?;
-        if self.stopping.load(std::sync::atomic::Ordering::Acquire) {
+        if self.lifecycle.is_stopping() {
             return Err(stopping());
         }
         let record = &route.entry.record;
         // The key comes first: a change after it makes the key outdated, never the vars.
         let key = self.pool_key(route);
-        let (vars, redactor) = self.outfit(route)?;
+        let (vars, redactor) = self.stages.outfit(&*self.vault, &route.entry, &route.version, route.stage)?;
         let spec = PoolSpec {
             project: record.project,
             function: record.id,
@@ -96,9 +97,15 @@ impl Core {
         Ok(())
     }
 
+    /// Whether instances of a pool have the current vars and secrets; `None` when the version would have to be read.
+    pub(crate) fn is_current(&self, entry: &FunctionEntry, key: &PoolKey) -> Option<bool> {
+        let version = self.catalog.known_version(key.function, key.version)?;
+        Some(self.stages.mark(entry, &version, key.stage) == key.vars)
+    }
+
     fn pool_key(&self, route: &Route) -> PoolKey {
         let Route { entry, version, stage, .. } = route;
-        let vars = self.mark(entry, version, *stage);
+        let vars = self.stages.mark(entry, version, *stage);
         PoolKey { function: entry.record.id, version: version.number, stage: *stage, vars }
     }
 
@@ -109,7 +116,7 @@ impl Core {
         }
         let made = async {
             let Some(live) = entry.live_version() else { return Ok(()) };
-            let route = self.route(Arc::clone(entry), &Selector::Version(live), None).await?;
+            let route = self.route_entry(Arc::clone(entry), &Selector::Version(live), None).await?;
             let route = Route { stage: Stage::Prod, ..route };
             self.open_pool(&route).await
         };

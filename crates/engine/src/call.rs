@@ -7,14 +7,14 @@ use bytes::Bytes;
 use faas_ports::{BodyStream, Invocation, InvocationBody};
 use faas_scheduler::Urgency;
 use faas_types::{
-    Affinity, Alias, AliasName, AuthMode, Code, ErrorDetail, Fault, FunctionName, HttpMethod, Lot, ProjectId, RunId,
+    Affinity, Alias, AliasName, AuthMode, Code, ErrorDetail, Fault, FunctionName, HttpMethod, Lot, RequestField, RunId,
     Stage, TriggerKind, TriggerName, TriggerSettings, VersionRecord,
 };
 
 use crate::catalog::FunctionEntry;
-use crate::core::Core;
 use crate::exchange::{Exchange, fail};
 use crate::reply::{Call, CallFailure};
+use crate::runs::Runs;
 use crate::ticket::{Ticket, queued_record};
 
 /// Which version of a function is meant.
@@ -141,10 +141,10 @@ fn is_below(path: &str, prefix: &str) -> bool {
 
 // === calling ===
 
-impl Core {
+impl Runs {
     /// Runs one call to the head of its reply, or to its end where that comes at once. `arriving` is the body where it has
     /// not been collected.
-    pub(crate) fn call(
+    pub(crate) fn begin_call(
         self: &Arc<Self>,
         route: Route,
         request: CallRequest,
@@ -204,7 +204,7 @@ impl Core {
     }
 
     /// A function's version by selector. `lot` is the call's place where it has one already.
-    pub(crate) async fn route(
+    pub(crate) async fn route_entry(
         &self,
         entry: Arc<FunctionEntry>,
         selector: &Selector,
@@ -231,11 +231,11 @@ impl Core {
         };
         Ok(Route { entry, version, selector: selector.clone(), lot, stage })
     }
+}
 
-    /// A function by project and name for the data plane.
-    pub(crate) fn function(&self, project: ProjectId, name: &str) -> Result<Arc<FunctionEntry>, Fault> {
-        self.catalog.find(project, name)
-    }
+/// Headers from outside without those that only we set.
+pub(crate) fn foreign(headers: Vec<(String, String)>) -> Vec<(String, String)> {
+    headers.into_iter().filter(|(name, _)| RequestField::of(name) != RequestField::Platform).collect()
 }
 
 /// The place of a caller who is told apart by `mark`: the same for the same mark as long as the function lives.

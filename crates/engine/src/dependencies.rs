@@ -22,7 +22,8 @@ use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::decode;
-use crate::core::{encode, stopping};
+use crate::core::encode;
+use crate::lifecycle::stopping;
 use crate::progress::{ProgressEvent, ProgressSender};
 use queue::BuildQueue;
 

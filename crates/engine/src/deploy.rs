@@ -7,9 +7,9 @@ use faas_types::{BuildLog, Code, Deployment, DeploymentId, Fault, FunctionName, 
 use tokio::sync::OwnedMutexGuard;
 
 use crate::catalog::FunctionEntry;
-use crate::core::stopping;
 use crate::dependencies::Dependencies;
 use crate::deployments::Deployments;
+use crate::lifecycle::stopping;
 use crate::new_deployment::NewDeployment;
 use crate::pipeline::SealedVersion;
 use crate::uploads::PlanSubject;
@@ -51,7 +51,7 @@ impl Deployments {
         news: Vec<NewDeployment>,
         group: Option<DeploymentId>,
     ) -> Result<Vec<Deployed>, Fault> {
-        if self.core.stop.is_cancelled() {
+        if self.core.lifecycle.is_stopping() {
             return Err(stopping());
         }
         let _locks = self.lock_functions(project, news.iter().map(|new| &new.name))?;
@@ -71,7 +71,7 @@ impl Deployments {
             let SealedVersion { check, build_log, dependencies, .. } = made;
             self.retire_outdated(&entry).await;
             let (deployments, newest) = (Arc::clone(self), Arc::clone(&entry));
-            self.core.tasks.spawn(async move { deployments.collect_versions(&newest).await });
+            self.core.lifecycle.spawn(async move { deployments.collect_versions(&newest).await });
             tracing::info!(function = %entry.record.name, version = version.number, "deployed");
             deployed.push(Deployed { deployment, entry, version, check, build_log, dependencies });
         }

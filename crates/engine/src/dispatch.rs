@@ -30,8 +30,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::core::Core;
 use crate::quotas::Quotas;
+use crate::runs::Runs;
 
 pub(crate) use backlog::{Backlog, Entry, Oversize};
 pub(crate) use intake::Pending;
@@ -146,12 +146,12 @@ impl Dispatch {
 }
 
 /// Starts the tasks. Those returned end when they are aborted; the others with the engine.
-pub(crate) fn start(core: &Arc<Core>, feeds: Feeds) -> [JoinHandle<()>; 2] {
-    core.tasks.spawn(dispatcher::run(Arc::clone(core)));
-    core.tasks.spawn(dispatcher::keep_leases(Arc::clone(core)));
-    core.tasks.spawn(dispatcher::expire(Arc::clone(core)));
+pub(crate) fn start(runs: &Arc<Runs>, feeds: Feeds) -> [JoinHandle<()>; 2] {
+    runs.lifecycle.spawn(dispatcher::run(Arc::clone(runs)));
+    runs.lifecycle.spawn(dispatcher::keep_leases(Arc::clone(runs)));
+    runs.lifecycle.spawn(dispatcher::expire(Arc::clone(runs)));
     [
-        tokio::spawn(intake::run(Arc::clone(core), feeds.intake)),
-        tokio::spawn(settler::run(Arc::clone(core), feeds.endings)),
+        tokio::spawn(intake::run(Arc::clone(runs), feeds.intake)),
+        tokio::spawn(settler::run(Arc::clone(runs), feeds.endings)),
     ]
 }

@@ -2,42 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use faas_artifacts::{BundleStore, UploadLeases};
 use faas_ports::{
-    Blobs, BodyStream, Builder, Callbacks, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource,
-    Inspection, Key, Launcher, Layers, Networks, Outbound, PortError, Registry, RunHistory, RunQueue, Topics, Vault,
-    Write,
+    Blobs, Builder, Callbacks, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Inspection, Key,
+    Launcher, Layers, Networks, Outbound, PortError, Registry, RunHistory, RunQueue, Topics, Vault, Write,
 };
 use faas_preflight::Policy;
 use faas_scheduler::{CapacityLimits, DriverDeps, FunctionLoad, SchedulerDriver, SchedulerSnapshot};
 use faas_telemetry::{HistoryReader, Recorder, Stats};
-use faas_types::{Affinity, Fault, ProjectId, Retention, limits};
-use futures_util::future::{self, Either};
+use faas_types::{Fault, ProjectId, Retention, limits};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::body_budget::{BodyBudget, BodyOwner, Reservation};
-use crate::call::{CallRequest, Route, Selector, kept_lot};
 use crate::catalog::Catalog;
-use crate::core::{Core, stopping};
+use crate::core::Core;
 use crate::dependencies::{InstallerDeps, PackageInstaller};
 use crate::deployments::Deployments;
-use crate::dispatch::{self, Dispatch};
 use crate::gc::{GarbageCollector, GcDeps, GcPolicy};
 use crate::keys::Keys;
 use crate::layers::{LayerCatalog, LayerDeps};
-use crate::onward::{CallbackPolicy, OnwardFigures, Outbox, send_callbacks};
+use crate::lifecycle::Lifecycle;
+use crate::onward::CallbackPolicy;
 use crate::quotas::Quotas;
-use crate::reply::{Call, CallFailure};
-use crate::retention::Forgotten;
 use crate::rollouts::keep_rollouts;
+use crate::runs::{RunDeps, RunSettings, Runs};
 use crate::stages::StageBook;
 use crate::topics::{Flow, TopicHall};
 use crate::triggers::{States, Triggers, hand_messages_over, keep_schedules};
@@ -47,8 +39,6 @@ use crate::uploads::{UploadDeps, Uploads};
 /// How long killed instances may take to be gone.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long the ends of runs may take to be stored once nothing runs any more.
-const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
 /// Instances that start at the same time, for each core: starting one is mostly work and partly waiting for the kernel.
 const STARTS_PER_CORE: u32 = 4;
 
@@ -117,6 +107,8 @@ pub struct EngineSettings {
 /// Decides and carries out. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
+    /// Calls and background runs.
+    pub runs: Arc<Runs>,
     /// Collects files and records that nothing needs.
     pub gc: Arc<GarbageCollector>,
     /// Versions and aliases.
@@ -129,7 +121,6 @@ pub struct Engine {
     pub uploads: Arc<Uploads>,
     pub(crate) core: Arc<Core>,
     project: ProjectId,
-    pub(crate) retention_default: Retention,
     /// What ends last: the keeper of time, and what must outlive every call.
     background: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
@@ -162,6 +153,11 @@ impl Default for EngineSettings {
 }
 
 impl EngineSettings {
+    fn runs(&self) -> RunSettings {
+        let Self { lease, quotas, callbacks, retention, ref inspection, .. } = *self;
+        RunSettings { lease, quotas, callbacks, retention, inspection: inspection.clone() }
+    }
+
     fn limits(&self) -> CapacityLimits {
         let Self { instances_max, memory_max, starts_max, .. } = *self;
         CapacityLimits {
@@ -188,16 +184,11 @@ impl Engine {
         let triggers = Triggers::start(Arc::clone(&ports.registry)).await?;
         let trigger_states = States::load(Arc::clone(&ports.registry)).await?;
         let stats = Arc::new(Stats::new(settings.metric_labels_max));
-        let stop = CancellationToken::new();
+        let lifecycle = Arc::<Lifecycle>::default();
         let (history, events) = (Arc::clone(&ports.history), ports.events);
         let recorder =
             Recorder::start(Arc::clone(&history), Arc::clone(&events), Arc::clone(&stats), settings.give_way)?;
-        let history_reader = HistoryReader::new(history, events, recorder.clone(), stop.clone());
-        let (queue, letters) = (ports.queue, ports.dead_letters);
-        let depths = queue.depths().await?;
-        let outbox = Outbox::new(&ports.callbacks.callback_depths().await?, &depths, settings.quotas.callbacks);
-        let (dispatch, feeds) = Dispatch::open(queue, letters, ports.claims, settings.lease, settings.quotas, &depths);
-        let tasks = TaskTracker::new();
+        let history_reader = HistoryReader::new(history, events, recorder.clone(), lifecycle.token().clone());
         let leases = Arc::new(UploadLeases::new(ports.clock.now()));
         let deps = DriverDeps {
             launcher: Arc::clone(&ports.launcher),
@@ -205,7 +196,7 @@ impl Engine {
             ids: Arc::clone(&ports.ids),
             recorder: recorder.clone(),
             stats: Arc::clone(&stats),
-            tasks: tasks.clone(),
+            tasks: lifecycle.tasks().clone(),
         };
         let bundles = Arc::new(BundleStore::new(Arc::clone(&ports.blobs), Arc::clone(&ports.layers)));
         let upload_rules = Arc::new(UploadRules::new(
@@ -214,13 +205,37 @@ impl Engine {
             Arc::clone(&ports.clock),
             Arc::clone(&settings.preflight),
         ));
-        let core = Arc::new(Core {
-            registry: ports.registry,
+        let scheduler = SchedulerDriver::new(settings.limits(), deps);
+        let run_deps = RunDeps {
+            registry: Arc::clone(&ports.registry),
             history: ports.history,
+            queue: ports.queue,
+            dead_letters: ports.dead_letters,
+            claims: ports.claims,
+            callbacks: ports.callbacks,
+            blobs: Arc::clone(&ports.blobs),
+            vault: Arc::clone(&ports.vault),
+            outbound: ports.outbound,
+            clock: Arc::clone(&ports.clock),
+            ids: Arc::clone(&ports.ids),
+            catalog: Arc::clone(&catalog),
+            stages: Arc::clone(&stages),
+            scheduler: Arc::clone(&scheduler),
+            stats: Arc::clone(&stats),
+            recorder,
+            history_reader,
+            bundles: Arc::clone(&bundles),
+            leases: Arc::clone(&leases),
+            lifecycle: Arc::clone(&lifecycle),
+        };
+        let run_settings = settings.runs();
+        let (runs, feeds) = Runs::open(run_deps, &run_settings).await?;
+        let core = Arc::new(Core {
+            runs: Arc::clone(&runs),
+            lifecycle: Arc::clone(&lifecycle),
+            registry: ports.registry,
             blobs: ports.blobs,
             vault: ports.vault,
-            callbacks: ports.callbacks,
-            outbound: ports.outbound,
             networks: ports.networks,
             launcher: ports.launcher,
             clock: ports.clock,
@@ -230,24 +245,13 @@ impl Engine {
             keys,
             triggers,
             trigger_states,
-            scheduler: SchedulerDriver::new(settings.limits(), deps),
+            scheduler,
             stats,
-            recorder,
-            history_reader,
-            forgotten: Forgotten::default(),
             bundles,
             leases,
-            dispatch,
-            onward: OnwardFigures::default(),
-            outbox,
             topics: TopicHall { store: ports.topics, flow: Flow::default() },
-            tasks,
-            stop,
-            stopping: AtomicBool::new(false),
             kinds_changed: Notify::new(),
-            bodies: Arc::default(),
             upload_rules: Arc::clone(&upload_rules),
-            inspection: settings.inspection.clone(),
         });
         let installer = Arc::new(PackageInstaller::new(
             InstallerDeps {
@@ -257,7 +261,7 @@ impl Engine {
                 builder: ports.builder,
                 clock: Arc::clone(&core.clock),
                 bundles: Arc::clone(&core.bundles),
-                stop: core.stop.clone(),
+                stop: lifecycle.token().clone(),
             },
             settings.builds_max,
         ));
@@ -269,7 +273,7 @@ impl Engine {
             leases: Arc::clone(&core.leases),
             rules: Arc::clone(&upload_rules),
             installer: Arc::clone(&installer),
-            stop: core.stop.clone(),
+            stop: lifecycle.token().clone(),
         }));
         let uploads = Arc::new(Uploads::new(UploadDeps {
             blobs: Arc::clone(&core.blobs),
@@ -283,7 +287,7 @@ impl Engine {
         let gc = GarbageCollector::new(
             GcDeps {
                 registry: Arc::clone(&core.registry),
-                letters: Arc::clone(&core.dispatch.letters),
+                letters: Arc::clone(&runs.dispatch.letters),
                 blobs: Arc::clone(&core.blobs),
                 layers: ports.layers,
                 clock: Arc::clone(&core.clock),
@@ -291,24 +295,23 @@ impl Engine {
                 leases: Arc::clone(&core.leases),
                 catalog: Arc::clone(&core.catalog),
                 scheduler: Arc::clone(&core.scheduler),
-                stop: core.stop.clone(),
+                stop: lifecycle.token().clone(),
             },
             settings.collect,
         );
         let gc = Arc::new(gc);
-        let mut background =
-            vec![tokio::spawn(Arc::clone(&core).tend(settings.clone())), tokio::spawn(Arc::clone(&core).foretell())];
-        background.extend(dispatch::start(&core, feeds));
-        core.tasks.spawn(Arc::clone(&core).forget(settings.retention));
-        core.tasks.spawn(Arc::clone(&gc).run_periodically());
-        core.tasks.spawn(send_callbacks(Arc::clone(&core), settings.callbacks));
-        let retention_default = settings.retention;
+        // Coerced apart: a `Weak` of each trait has its own layout.
+        let (publisher, source) = (Arc::downgrade(&core), Arc::downgrade(&core));
+        runs.hooks.connect(publisher, source);
+        let tending = Arc::clone(&runs).tend(settings.tend_every, settings.idle_timeout);
+        let mut background = vec![tokio::spawn(tending), tokio::spawn(Arc::clone(&core).foretell())];
+        background.extend(runs.start(feeds, &run_settings));
+        lifecycle.spawn(Arc::clone(&gc).run_periodically());
         let background = Arc::new(Mutex::new(background));
-        let engine =
-            Self { deployments, gc, layers, upload_rules, uploads, core, project, retention_default, background };
-        engine.core.tasks.spawn(keep_schedules(engine.clone(), settings.look_every));
-        engine.core.tasks.spawn(hand_messages_over(engine.clone()));
-        engine.core.tasks.spawn(keep_rollouts(Arc::clone(&engine.deployments), settings.look_every));
+        let engine = Self { runs, deployments, gc, layers, upload_rules, uploads, core, project, background };
+        lifecycle.spawn(keep_schedules(engine.clone(), settings.look_every));
+        lifecycle.spawn(hand_messages_over(engine.clone()));
+        lifecycle.spawn(keep_rollouts(Arc::clone(&engine.deployments), settings.look_every));
         Ok(engine)
     }
 
@@ -345,32 +348,7 @@ impl Engine {
     /// Runs and log lines.
     #[must_use]
     pub fn history(&self) -> &HistoryReader {
-        &self.core.history_reader
-    }
-
-    /// What became of callbacks and destinations.
-    #[must_use]
-    pub fn onward(&self) -> &OnwardFigures {
-        &self.core.onward
-    }
-
-    /// Memory for bodies that are held for calls.
-    #[must_use]
-    pub fn bodies(&self) -> &Arc<BodyBudget> {
-        &self.core.bodies
-    }
-
-    /// Bytes of background runs that have not ended.
-    #[must_use]
-    pub fn waiting_bytes(&self) -> u64 {
-        self.core.dispatch.backlog.bytes()
-    }
-
-    /// Nothing yet of that memory, to grow with the body of a call of this function.
-    #[must_use]
-    pub fn room_for_body(&self, route: &Route) -> Reservation {
-        let record = &route.entry.record;
-        self.core.bodies.open(BodyOwner { project: record.project, function: record.id })
+        &self.runs.history_reader
     }
 
     /// The runtimes of this machine.
@@ -400,88 +378,23 @@ impl Engine {
     /// Whether calls are taken.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.core.stopping.load(Ordering::Acquire)
-    }
-
-    /// Finds the function and the version that a call goes to.
-    ///
-    /// # Errors
-    /// `FN_001` or `FN_013` when there is none.
-    pub async fn route(&self, project: ProjectId, name: &str, selector: &Selector) -> Result<Route, Fault> {
-        let entry = self.core.function(project, name)?;
-        self.core.route(entry, selector, None).await
-    }
-
-    /// The same for a request, of which `mark` gives the part that may keep its caller with a version.
-    ///
-    /// # Errors
-    /// `FN_001` or `FN_013` when there is none.
-    pub async fn route_request<'r>(
-        &self,
-        project: ProjectId,
-        name: &str,
-        selector: &Selector,
-        mark: impl Fn(&Affinity) -> Option<&'r [u8]>,
-    ) -> Result<Route, Fault> {
-        let entry = self.core.function(project, name)?;
-        let lot = kept_lot(&entry, selector, mark);
-        self.core.route(entry, selector, lot).await
-    }
-
-    /// Identifies the vars and secrets that a call by this route runs with.
-    #[must_use]
-    pub fn vars_mark(&self, route: &Route) -> u64 {
-        self.core.mark(&route.entry, &route.version, route.stage)
-    }
-
-    /// Calls a function and returns with the head of its reply, or with all of it where that comes at once.
-    ///
-    /// # Errors
-    /// [`CallFailure`] with the catalogue's code; a function's own error is inside it.
-    // Not `async`: its future would be one more that keeps its arguments twice.
-    pub fn call(&self, route: Route, request: CallRequest) -> impl Future<Output = Result<Call, CallFailure>> + Send {
-        if self.is_ready() {
-            Either::Left(self.core.call(route, request, None))
-        } else {
-            Either::Right(future::ready(Err(stopping().into())))
-        }
-    }
-
-    /// As [`call`](Self::call), with a body that is still arriving in place of the request's.
-    ///
-    /// # Errors
-    /// As [`call`](Self::call); also what ends the body.
-    pub async fn call_streaming(
-        &self,
-        route: Route,
-        request: CallRequest,
-        body: BodyStream,
-    ) -> Result<Call, CallFailure> {
-        if !self.is_ready() {
-            return Err(stopping().into());
-        }
-        self.core.call(route, request, Some(body)).await
+        self.runs.is_ready()
     }
 
     /// Takes no more calls, lets those under way end within `patience`, then stops every instance.
     /// Nothing is left of them when this returns.
     pub async fn stop(&self, patience: Duration) {
-        self.core.stopping.store(true, Ordering::Release);
-        self.core.stop.cancel();
-        self.core.scheduler.stop(patience);
-        self.core.tasks.close();
-        if tokio::time::timeout(patience, self.core.tasks.wait()).await.is_err() {
-            tracing::warn!(
-                instances = self.core.scheduler.instances(),
-                "calls are still under way at the end of the drain"
-            );
-            self.core.scheduler.abandon();
-            if tokio::time::timeout(ABANDON_PATIENCE, self.core.tasks.wait()).await.is_err() {
-                tracing::error!(instances = self.core.scheduler.instances(), "instances did not end");
+        let Core { lifecycle, scheduler, .. } = &*self.core;
+        lifecycle.stop();
+        scheduler.stop(patience);
+        if !lifecycle.drained(patience).await {
+            tracing::warn!(instances = scheduler.instances(), "calls are still under way at the end of the drain");
+            scheduler.abandon();
+            if !lifecycle.drained(ABANDON_PATIENCE).await {
+                tracing::error!(instances = scheduler.instances(), "instances did not end");
             }
         }
-        self.core.dispatch.flush(SETTLE_PATIENCE).await;
-        self.core.recorder.stop().await;
+        self.runs.flush().await;
         self.background.lock().drain(..).for_each(|task| task.abort());
     }
 }

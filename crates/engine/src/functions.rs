@@ -188,9 +188,9 @@ impl Deployments {
     pub(crate) async fn retire_outdated(&self, entry: &Arc<FunctionEntry>) {
         self.core.load_versions(entry).await;
         let serves = |key: &PoolKey| entry.record.is_in(key.stage, key.version);
-        let is_current = |key: &PoolKey| self.core.is_current(entry, key).unwrap_or(true);
+        let is_current = |key: &PoolKey| self.core.runs.is_current(entry, key).unwrap_or(true);
         self.core.scheduler.close_pools(entry.record.id, |key| serves(key) && is_current(key));
-        self.core.keep_minimum(entry).await;
+        self.core.runs.keep_minimum(entry).await;
         self.core.kinds_changed.notify_one();
     }
 

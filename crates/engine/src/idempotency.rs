@@ -8,8 +8,7 @@ use faas_types::{ByteSize, Code, Digest, Fault, FunctionId, ProjectId, RunId, li
 
 use crate::accept::{claim_key, fingerprint, is_proven, other_body, too_many_keys};
 use crate::call::{CallRequest, Route};
-use crate::core::Core;
-use crate::engine::Engine;
+use crate::runs::Runs;
 
 /// What becomes of a call with a key.
 pub enum Once {
@@ -21,7 +20,7 @@ pub enum Once {
 
 /// The right to answer for a key. Dropped without [`KeyHolder::keep`] it frees the key: what failed may be tried again.
 pub struct KeyHolder {
-    core: Arc<Core>,
+    runs: Arc<Runs>,
     name: Option<KeyName>,
     is_proven: bool,
     keyless: bool,
@@ -35,27 +34,33 @@ struct KeyName {
     key: String,
 }
 
-// === impl Engine ===
+// === impl Runs ===
 
-impl Engine {
+impl Runs {
     /// Asks for the right to make a call.
     ///
     /// # Errors
     /// `FN_030` when the key was used with another request, `FN_014` while the first call is under way or when its answer is
     /// not kept, `FN_007` when there are too many keys.
-    pub async fn once(&self, route: &Route, key: String, call: &CallRequest, keyless: bool) -> Result<Once, Fault> {
+    pub async fn once(
+        self: &Arc<Self>,
+        route: &Route,
+        key: String,
+        call: &CallRequest,
+        keyless: bool,
+    ) -> Result<Once, Fault> {
         let record = &route.entry.record;
-        let now = self.core.clock.now();
-        let (project, function, holder) = (record.project, record.id, self.core.ids.mint(now));
+        let now = self.clock.now();
+        let (project, function, holder) = (record.project, record.id, self.ids.mint(now));
         let (key, digest): (_, Digest) = (claim_key(key, route, &call.headers), fingerprint(call));
-        let quota = Some(self.core.dispatch.quotas.keys(keyless));
+        let quota = Some(self.dispatch.quotas.keys(keyless));
         let claim = Claim { key: key.clone(), fingerprint: digest, expires_at: now.plus(limits::CLAIM_AGE), quota };
         let request = ClaimRequest { project, function, claim, run: holder, now };
-        match self.core.dispatch.claims.claim(request).await? {
+        match self.dispatch.claims.claim(request).await? {
             Claimed::Yours => {
                 let name = Some(KeyName { project, function, holder, key });
                 let is_proven = is_proven(&call.headers);
-                Ok(Once::First(KeyHolder { core: Arc::clone(&self.core), name, is_proven, keyless }))
+                Ok(Once::First(KeyHolder { runs: Arc::clone(self), name, is_proven, keyless }))
             }
             Claimed::TooMany => Err(too_many_keys()),
             Claimed::Held { same: false, .. } => Err(other_body()),
@@ -99,8 +104,8 @@ impl KeyHolder {
     /// Keeps the answer for whoever repeats the request. An empty one stands for an answer too large to keep.
     pub async fn keep(mut self, reply: Bytes) {
         let Some(KeyName { project, function, holder, key }) = self.name.take() else { return };
-        let bounds = self.core.dispatch.quotas.answers();
-        if let Err(error) = self.core.dispatch.claims.answer(project, function, holder, &key, reply, bounds).await {
+        let bounds = self.runs.dispatch.quotas.answers();
+        if let Err(error) = self.runs.dispatch.claims.answer(project, function, holder, &key, reply, bounds).await {
             tracing::error!(%error, "the answer for an idempotency key is not kept");
         }
     }
@@ -113,9 +118,9 @@ fn answer_max(keyless: bool) -> usize {
 impl Drop for KeyHolder {
     fn drop(&mut self) {
         let Some(KeyName { project, function, holder, key }) = self.name.take() else { return };
-        let core = Arc::clone(&self.core);
-        self.core.tasks.spawn(async move {
-            if let Err(error) = core.dispatch.claims.release(project, function, holder, &key).await {
+        let runs = Arc::clone(&self.runs);
+        self.runs.lifecycle.spawn(async move {
+            if let Err(error) = runs.dispatch.claims.release(project, function, holder, &key).await {
                 tracing::error!(%error, "an idempotency key is not freed");
             }
         });

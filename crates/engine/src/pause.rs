@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use faas_types::{Fault, FunctionId};
+use faas_types::Fault;
 
 use crate::catalog::FunctionEntry;
 use crate::engine::Engine;
@@ -19,13 +19,7 @@ impl Engine {
             Ok(None)
         };
         let entry = self.deployments.update(entry, change).await?;
-        self.core.dispatch.lanes.sign((entry.record.project, entry.record.id));
+        self.core.runs.paused_changed(entry.record.project, entry.record.id);
         Ok(entry)
-    }
-
-    /// Accepted runs of a function that have not ended.
-    #[must_use]
-    pub fn backlog_of(&self, function: FunctionId) -> u64 {
-        self.core.dispatch.backlog.of(function)
     }
 }

@@ -117,7 +117,7 @@ impl Deployments {
             new.target.check(&known.record)?;
         }
         self.core.check_networks(project, &new.settings.egress.networks, "egress.networks")?;
-        check_destinations(&self.core, project, (new.target.alias(), peers), &new.settings.background).await?;
+        check_destinations(&self.core.runs, project, (new.target.alias(), peers), &new.settings.background).await?;
         self.core.upload_rules.check_listing(project, &new.bundle).await?;
         let bundle = self.core.bundles.seal_uploaded(&new.bundle).await?;
         Ok(Uploaded { new, project, known, bundle })

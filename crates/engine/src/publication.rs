@@ -3,62 +3,24 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use faas_ports::Publication;
 use faas_proto::cloud_event::CloudEvent;
-use faas_types::{
-    Code, EventId, Fault, FunctionId, FunctionName, InvalidName, ProjectId, RunRecord, TopicName, limits,
-};
+use faas_types::{Code, EventId, Fault, InvalidName, TopicName};
 
 use crate::body_budget::BodyOwner;
 use crate::core::Core;
+use crate::hooks::{Publisher, PublishingRun};
 use crate::topics::OutgoingMessage;
 use crate::triggers::{PublishedEvent, malformed};
 
-/// The run that publishes or sends.
-pub(crate) struct Author {
-    project: ProjectId,
-    function: FunctionName,
-    id: FunctionId,
-    /// How many runs led to what comes of it, this one included.
-    hops: u32,
-}
-
-// === impl Author ===
-
-impl Author {
-    /// The author of a run's publication, which is its attempt's `count`th.
-    ///
-    /// # Errors
-    /// `FN_007` when these are too many, `FN_012` when too many runs led to this one.
-    pub(crate) fn of(record: &RunRecord, count: u32) -> Result<Self, Fault> {
-        if count > limits::PUBLICATIONS_MAX {
-            let most = limits::PUBLICATIONS_MAX;
-            let message = format!("a run publishes and sends at most {most} events and messages");
-            return Err(Fault::new(Code::RateLimited, message).with_hint("put more into each, or publish from outside"));
-        }
-        let hops = record.onward.as_ref().map_or(0, |onward| onward.hops);
-        if hops >= limits::HOPS_MAX {
-            let message = format!("{hops} runs led to this one, each caused by the one before; it can cause no other");
-            return Err(Fault::new(Code::BadRequest, message)
-                .with_hint("look for functions that publish what they subscribe to"));
-        }
-        let (project, id, function) = (record.project, record.function, record.function_name.clone());
-        Ok(Self { project, function, id, hops: hops + 1 })
-    }
-}
-
-// === impl Core ===
-
-impl Core {
+#[async_trait]
+impl Publisher for Core {
     /// Keeps what a run publishes or sends; its id. Goes on while the server drains, for the run is let to end as well.
-    pub(crate) async fn publish_from_inside(
-        self: &Arc<Self>,
-        author: Author,
-        publication: Publication,
-    ) -> Result<String, Fault> {
+    async fn publish_for(self: Arc<Self>, author: PublishingRun, publication: Publication) -> Result<String, Fault> {
         let (Publication::Event { data, .. } | Publication::Message { body: data, .. }) = &publication;
         // Runs end before what they published is kept, so calls at once do not bound it.
-        let mut room = self.bodies.open(BodyOwner { project: author.project, function: author.id });
+        let mut room = self.runs.bodies.open(BodyOwner { project: author.project, function: author.function_id });
         room.grow(data.len() as u64)?;
         match publication {
             Publication::Event { what, source, subject, id, content_type, data } => {

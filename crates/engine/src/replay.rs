@@ -1,5 +1,7 @@
 //! Running something again: replays of ended runs, redrives of dead letters.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use faas_ports::{DeadLetter, DeadLetterQuery};
 use faas_types::{AliasName, Batch, Code, Fault, ProjectId, RunId, RunRecord, RunState, TriggerKind, limits};
@@ -7,10 +9,9 @@ use futures_util::{StreamExt, stream};
 
 use crate::accept::{Accepted, Later};
 use crate::batch;
-use crate::call::{CallRequest, Selector};
+use crate::call::{CallRequest, Selector, foreign};
 use crate::dispatch::input::RunInput;
-use crate::engine::Engine;
-use crate::triggers::foreign;
+use crate::runs::Runs;
 
 /// Redrives that are accepted at once.
 const AT_ONCE: usize = 64;
@@ -42,25 +43,25 @@ pub struct Redriven {
     pub outcome: Result<Accepted, Fault>,
 }
 
-// === impl Engine ===
+// === impl Runs ===
 
-impl Engine {
+impl Runs {
     /// Runs an ended run again, as a new run that is linked to it.
     ///
     /// # Errors
     /// `FN_014` when the run has not ended, `FN_013` when its input is not kept or its version is gone.
-    pub async fn replay(&self, project: ProjectId, id: RunId, replay: Replay) -> Result<Accepted, Fault> {
+    pub async fn replay(self: &Arc<Self>, project: ProjectId, id: RunId, replay: Replay) -> Result<Accepted, Fault> {
         self.again(project, id, replay, None).await
     }
 
     async fn again(
-        &self,
+        self: &Arc<Self>,
         project: ProjectId,
         id: RunId,
         replay: Replay,
         redrives: Option<RunId>,
     ) -> Result<Accepted, Fault> {
-        let run = self.history().run(project, id).await?;
+        let run = self.history_reader.run(project, id).await?;
         if !run.state.is_terminal() {
             return Err(Fault::new(Code::Conflict, format!("the run is {}", run.state.as_str()))
                 .with_hint("wait for its end, or cancel it first"));
@@ -92,13 +93,13 @@ impl Engine {
     /// # Errors
     /// `FN_013` when it is not kept.
     pub async fn input(&self, project: ProjectId, id: RunId) -> Result<RunInput, Fault> {
-        let kept = self.core.dispatch.letters.input(project, id).await?.ok_or_else(|| {
+        let kept = self.dispatch.letters.input(project, id).await?.ok_or_else(|| {
             Fault::new(Code::NotFound, "the input of this run is not kept").with_hint(
                 "inputs of runs that were accepted for later are kept for 14 days or as long as runs are, the oldest for \
                  less where they take more than `background.input_bytes`; those of calls whose caller waited are not kept",
             )
         })?;
-        Ok(RunInput::load(kept, &*self.core.blobs).await?)
+        Ok(RunInput::load(kept, &*self.blobs).await?)
     }
 
     /// Whether what a run was called with is kept.
@@ -106,7 +107,7 @@ impl Engine {
     /// # Errors
     /// When the store cannot be read.
     pub async fn keeps_input(&self, project: ProjectId, id: RunId) -> Result<bool, Fault> {
-        Ok(self.core.dispatch.letters.input(project, id).await?.is_some())
+        Ok(self.dispatch.letters.input(project, id).await?.is_some())
     }
 
     /// What a run would be tried again with: of messages those that are not done, or all where all of them are.
@@ -132,7 +133,7 @@ impl Engine {
     /// # Errors
     /// When they cannot be read.
     pub async fn dead_letters(&self, query: &DeadLetterQuery) -> Result<Vec<DeadLetter>, Fault> {
-        Ok(self.core.dispatch.letters.dead_letters(query).await?)
+        Ok(self.dispatch.letters.dead_letters(query).await?)
     }
 
     /// One dead letter.
@@ -140,7 +141,7 @@ impl Engine {
     /// # Errors
     /// `FN_013` when there is none of this run.
     pub async fn dead_letter(&self, project: ProjectId, id: RunId) -> Result<DeadLetter, Fault> {
-        let found = self.core.dispatch.letters.dead_letter(project, id).await?;
+        let found = self.dispatch.letters.dead_letter(project, id).await?;
         found.ok_or_else(|| {
             Fault::new(Code::NotFound, format!("no dead letter `{id}`")).with_hint("list them with `faas dlq list`")
         })
@@ -152,9 +153,9 @@ impl Engine {
     /// # Errors
     /// When the dead letters cannot be read, or there is none of one run. A dead letter that is not accepted says so in
     /// its outcome and stays.
-    pub async fn redrive(&self, project: ProjectId, which: DeadSelection) -> Result<Vec<Redriven>, Fault> {
-        let runs = self.selected(project, which).await?;
-        let tries = runs.into_iter().map(|dead| async move {
+    pub async fn redrive(self: &Arc<Self>, project: ProjectId, which: DeadSelection) -> Result<Vec<Redriven>, Fault> {
+        let dead = self.selected(project, which).await?;
+        let tries = dead.into_iter().map(|dead| async move {
             let replay = Replay { current: true, ..Replay::default() };
             Redriven { dead, outcome: self.again(project, dead, replay, Some(dead)).await }
         });
@@ -166,9 +167,9 @@ impl Engine {
     /// # Errors
     /// When there is none of one run, or they cannot be removed.
     pub async fn purge(&self, project: ProjectId, which: DeadSelection) -> Result<u64, Fault> {
-        let runs = self.selected(project, which).await?;
-        let removed = self.core.dispatch.letters.purge(project, runs).await?;
-        self.core.delete_blobs(removed.freed);
+        let dead = self.selected(project, which).await?;
+        let removed = self.dispatch.letters.purge(project, dead).await?;
+        self.delete_blobs(removed.freed);
         Ok(removed.rows)
     }
 

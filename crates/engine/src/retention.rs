@@ -11,8 +11,8 @@ use faas_ports::{Collection, Expect, Expired, Expiry, Key, Write};
 use faas_types::{Code, Fault, ProjectId, Retention, Span, Timestamp, limits};
 use tokio::sync::Notify;
 
-use crate::core::{Core, encode};
-use crate::engine::Engine;
+use crate::core::encode;
+use crate::runs::Runs;
 
 /// How often it is looked whether something has expired.
 const EVERY: Duration = Duration::from_secs(60);
@@ -78,13 +78,13 @@ impl Forgotten {
     }
 }
 
-// === impl Engine ===
+// === impl Runs ===
 
-impl Engine {
+impl Runs {
     /// What retention has done.
     #[must_use]
     pub fn forgotten(&self) -> &Forgotten {
-        &self.core.forgotten
+        &self.forgotten
     }
 
     /// How long a project's history is kept, and whether that is a setting of its own.
@@ -92,7 +92,11 @@ impl Engine {
     /// # Errors
     /// When the registry cannot be read.
     pub async fn retention(&self, project: ProjectId) -> Result<(Retention, bool), Fault> {
-        self.core.retention(project, self.retention_default).await
+        let key = key(project);
+        match self.registry.get(&key).await? {
+            Some(entry) => Ok((crate::catalog::decode(&key, &entry.value)?, true)),
+            None => Ok((self.retention_default, false)),
+        }
     }
 
     /// Sets how long a project's history is kept; `None` goes back to what the server is configured with.
@@ -108,41 +112,29 @@ impl Engine {
             }
             None => Write::Delete { key: key(project), expect: Expect::Any },
         };
-        self.core.registry.commit(vec![write]).await?;
-        self.core.forgotten.wake.notify_one();
+        self.registry.commit(vec![write]).await?;
+        self.forgotten.wake.notify_one();
         Ok(())
-    }
-}
-
-// === impl Core ===
-
-impl Core {
-    async fn retention(&self, project: ProjectId, default: Retention) -> Result<(Retention, bool), Fault> {
-        let key = key(project);
-        match self.registry.get(&key).await? {
-            Some(entry) => Ok((crate::catalog::decode(&key, &entry.value)?, true)),
-            None => Ok((default, false)),
-        }
     }
 
     /// Forgets what has expired, again and again until the engine stops.
-    pub(crate) async fn forget(self: Arc<Self>, default: Retention) {
+    pub(crate) async fn forget(self: Arc<Self>) {
         loop {
-            if let Err(fault) = self.forget_all(default).await {
+            if let Err(fault) = self.forget_all().await {
                 tracing::warn!(error = %fault, "what has expired is not forgotten");
             }
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.lifecycle.stopped() => return,
                 () = self.forgotten.wake.notified() => {}
                 () = tokio::time::sleep(EVERY) => {}
             }
         }
     }
 
-    async fn forget_all(&self, default: Retention) -> Result<(), Fault> {
+    async fn forget_all(&self) -> Result<(), Fault> {
         let mut log_bytes = 0;
         for project in self.projects().await? {
-            let (retention, _) = self.retention(project, default).await?;
+            let (retention, _) = self.retention(project).await?;
             log_bytes += self.forget_of(project, &retention).await?;
         }
         self.forgotten.log_bytes.store(log_bytes, Ordering::Relaxed);
@@ -161,7 +153,7 @@ impl Core {
             }
             let pause = (begun.elapsed() * PAUSE_SHARE).max(PAUSE);
             tokio::select! {
-                () = self.stop.cancelled() => return Ok(done.log_bytes),
+                () = self.lifecycle.stopped() => return Ok(done.log_bytes),
                 () = tokio::time::sleep(pause) => {}
             }
         }

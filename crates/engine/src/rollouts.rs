@@ -31,7 +31,7 @@ pub(crate) async fn keep_rollouts(deployments: Arc<Deployments>, look_every: Dur
         }
         let pause = if counted.is_empty() { look_every } else { JUDGE_EVERY.min(look_every) };
         tokio::select! {
-            () = core.stop.cancelled() => return,
+            () = core.lifecycle.stopped() => return,
             () = core.catalog.attention.notified() => {}
             () = tokio::time::sleep(pause), if !attended.is_empty() => {}
         }

@@ -16,13 +16,14 @@ use tokio_util::task::TaskTracker;
 use crate::body_budget::{BodyOwner, Reservation};
 use tokio::sync::oneshot;
 
-use crate::core::Core;
 use crate::failure_line::failure_line;
-use crate::publication::Author;
+use crate::hooks::PublishingRun;
+use crate::lifecycle::stopping;
+use crate::runs::Runs;
 
 /// A run under way. Dropping it before [`Ticket::finish`] records it as cancelled.
 pub(crate) struct Ticket {
-    core: Arc<Core>,
+    runs: Arc<Runs>,
     stats: Arc<FunctionStats>,
     /// Handed on at the end as it is, for copying it would cost more than ending the run.
     record: Arc<RunRecord>,
@@ -54,10 +55,10 @@ pub(crate) enum Outcome {
 // === impl Ticket ===
 
 impl Ticket {
-    pub(crate) fn new(core: Arc<Core>, stats: Arc<FunctionStats>, record: RunRecord) -> Self {
+    pub(crate) fn new(runs: Arc<Runs>, stats: Arc<FunctionStats>, record: RunRecord) -> Self {
         stats.begin();
         Self {
-            core,
+            runs,
             stats,
             record: Arc::new(record),
             phase: RunPhase::queued(1),
@@ -76,14 +77,14 @@ impl Ticket {
 
     /// Another attempt of a run that the queue holds; its record goes to `sink` at the attempt's end.
     pub(crate) fn again(
-        core: Arc<Core>,
+        runs: Arc<Runs>,
         stats: Arc<FunctionStats>,
         record: RunRecord,
         sink: oneshot::Sender<Arc<RunRecord>>,
     ) -> Self {
         let attempts = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX - 1);
         let phase = RunPhase { attempts, ..RunPhase::queued(attempts + 1) };
-        let mut ticket = Self::new(core, stats, record);
+        let mut ticket = Self::new(runs, stats, record);
         (ticket.phase, ticket.sink) = (phase, Some(sink));
         ticket
     }
@@ -137,7 +138,7 @@ impl Ticket {
     }
 
     fn open_attempt(&mut self, instance: Option<InstanceId>, wait: WaitTimes, now: Timestamp) {
-        let (id, number) = (self.core.ids.mint(now), self.phase.attempts + 1);
+        let (id, number) = (self.runs.ids.mint(now), self.phase.attempts + 1);
         let record = self.record();
         record.started_at = Some(now);
         record.attempts.push(AttemptRecord {
@@ -172,7 +173,7 @@ impl Ticket {
             self.add_dropped_lines(1);
             return;
         }
-        self.core.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
+        self.runs.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
     }
 
     /// Keeps a part of a line until the rest comes, or the run ends without it.
@@ -185,12 +186,12 @@ impl Ticket {
     pub(crate) fn publish(&mut self, publishing: Publishing) {
         self.publications += 1;
         let Publishing { publication, reply } = publishing;
-        let author = match Author::of(&self.record, self.publications) {
-            Ok(author) => author,
+        let publisher = match PublishingRun::of(&self.record, self.publications) {
+            Ok(run) => run,
             Err(fault) => return reply.answer(Err(fault)),
         };
-        let core = Arc::clone(&self.core);
-        self.core.tasks.spawn(async move { reply.answer(core.publish_from_inside(author, publication).await) });
+        let Some(service) = self.runs.hooks.publisher() else { return reply.answer(Err(stopping())) };
+        self.runs.lifecycle.spawn(async move { reply.answer(service.publish_for(publisher, publication).await) });
     }
 
     pub(crate) fn add_dropped_lines(&mut self, lines: u64) {
@@ -219,7 +220,7 @@ impl Ticket {
             Outcome::Cancelled => (RunEvent::Cancel, Some(cancelled())),
             Outcome::Failed(fault) => (RunEvent::Fail { retryable: false }, Some(fault)),
         };
-        let now = self.core.clock.now();
+        let now = self.runs.clock.now();
         if self.phase.state == RunState::Queued && event != RunEvent::Cancel {
             // No instance could take it: that is an attempt too, without an instance.
             self.open_attempt(None, WaitTimes { queue: self.accepted.elapsed(), start: None }, now);
@@ -242,7 +243,7 @@ impl Ticket {
         match self.sink.take() {
             // The execution waits for it as long as it lives.
             Some(sink) => drop(sink.send(Arc::clone(&self.record))),
-            None => self.core.recorder.run(Arc::clone(&self.record)),
+            None => self.runs.recorder.run(Arc::clone(&self.record)),
         }
     }
 
@@ -257,9 +258,9 @@ impl Ticket {
         permit.reusable = false;
         if tokio::runtime::Handle::try_current().is_ok() {
             // A handler that a debugger holds ends when whoever looks at it is done.
-            let within = self.core.inspection.as_ref().map_or(SETTLE_WITHIN, |_| Inspection::PATIENCE);
-            let stop = self.core.stop.clone();
-            self.core.tasks.spawn(async move {
+            let within = self.runs.inspection.as_ref().map_or(SETTLE_WITHIN, |_| Inspection::PATIENCE);
+            let stop = self.runs.lifecycle.token().clone();
+            self.runs.lifecycle.spawn(async move {
                 permit.reusable = tokio::select! {
                     settled = permit.handle.instance.settle(within) => settled,
                     () = stop.cancelled() => false,
@@ -335,12 +336,12 @@ impl Ticket {
 
     /// Nothing yet of the memory for bodies, to grow with the reply's.
     pub(crate) fn room_for_body(&self) -> Reservation {
-        self.core.bodies.open(BodyOwner { project: self.record.project, function: self.record.function })
+        self.runs.bodies.open(BodyOwner { project: self.record.project, function: self.record.function })
     }
 
     /// Where the work of a call that outlives its caller's request belongs.
     pub(crate) fn tasks(&self) -> TaskTracker {
-        self.core.tasks.clone()
+        self.runs.lifecycle.tasks().clone()
     }
 
     fn note_cut_log(&self, now: Timestamp) {
@@ -352,7 +353,7 @@ impl Ticket {
     /// A line of the platform in the run's log.
     fn say(&self, level: LogLevel, message: String, now: Timestamp) {
         let entry = LogEntry { at: now, level, stream: LogStream::Platform, message };
-        self.core.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
+        self.runs.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
     }
 
     /// Marks the instance as unfit for another call.

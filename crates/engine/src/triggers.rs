@@ -16,6 +16,7 @@ mod hooks;
 mod queue;
 mod reconcile;
 mod record;
+mod run_source;
 mod states;
 mod table;
 mod trial;
@@ -28,7 +29,6 @@ pub use hooks::{HookAnswer, HookRequest};
 pub use record::{SealedSecret, TriggerOrigin, TriggerRecord, TriggerState, WebhookDoor};
 pub use table::{TriggerEntry, Triggers};
 
-pub(crate) use accept::foreign;
 pub(crate) use cron::run as keep_schedules;
 pub(crate) use door::sealed_values;
 pub(crate) use event::malformed;

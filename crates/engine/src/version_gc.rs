@@ -89,7 +89,7 @@ impl Deployments {
 
     /// Whether runs of a version wait or are under way. Where the history cannot tell in one look, there may be some.
     async fn has_open_runs(&self, entry: &FunctionEntry, number: u32) -> Result<bool, Fault> {
-        if self.core.dispatch.backlog.of(entry.record.id) == 0 {
+        if self.core.runs.dispatch.backlog.of(entry.record.id) == 0 {
             return Ok(false);
         }
         for state in [RunState::Queued, RunState::Running, RunState::Retried] {
@@ -108,7 +108,7 @@ impl Deployments {
                 after: None,
                 limit: 1,
             };
-            let page = self.core.history.runs(&query).await?;
+            let page = self.core.runs.history.runs(&query).await?;
             if !page.runs.is_empty() || page.next.is_some() {
                 return Ok(true);
             }

@@ -30,9 +30,9 @@ async fn accept(engine: &Engine, target: CallTarget, inbound: Inbound) -> Result
         check_keyless(&parts.headers, &target.route.version.settings.background.keyless_options)?;
     }
     let later = Later { details: target.details, keyless: target.keyless, ..run_options(&parts.headers)? };
-    let body = held_body(&parts.headers, body, engine.room_for_body(&target.route)).await?;
+    let body = held_body(&parts.headers, body, engine.runs.room_for_body(&target.route)).await?;
     let (route, call) = call_of(target, &parts, origin.as_deref(), body);
-    engine.accept(route, call, later).await
+    engine.runs.accept(route, call, later).await
 }
 
 fn answer(accepted: Accepted, id: &RequestId) -> Response {

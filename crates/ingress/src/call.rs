@@ -20,7 +20,7 @@ pub(crate) async fn answer_call(
 ) -> Response {
     let body = std::mem::take(&mut inbound.body);
     let streams = target.route.version.streams_bodies;
-    match body_of_call(&inbound.head.headers, body, streams, engine.room_for_body(&target.route)).await {
+    match body_of_call(&inbound.head.headers, body, streams, engine.runs.room_for_body(&target.route)).await {
         Ok(body) => answer_with(engine, target, inbound, body, id).await,
         Err(fault) => render(&fault, id, None),
     }
@@ -43,8 +43,8 @@ pub(crate) async fn answer_with(
     // Nothing of it is needed while the function runs.
     drop(inbound);
     let answer = match arriving {
-        Some(arriving) => Box::pin(engine.call_streaming(route, call, arriving)).await,
-        None => engine.call(route, call).await,
+        Some(arriving) => Box::pin(engine.runs.call_streaming(route, call, arriving)).await,
+        None => engine.runs.call(route, call).await,
     };
     match answer {
         Ok(call) if is_to_head => Box::pin(reply_to_head(call, id)).await,

@@ -114,7 +114,7 @@ impl Ingress {
         let caller = key_of(&head.headers).and_then(|key| self.engine.keys().authenticate(key).ok());
         let project = caller.as_ref().map_or(self.engine.default_project(), |caller| caller.project);
         let mark = |by: &Affinity| sticky_key(&head.headers, by);
-        let route = self.engine.route_request(project, address.function, &selector, mark).await.ok()?;
+        let route = self.engine.runs.route_request(project, address.function, &selector, mark).await.ok()?;
         route.version.settings.cors.clone()
     }
 
@@ -153,7 +153,7 @@ impl Ingress {
         let caller = key_of(&head.headers).and_then(|key| self.engine.keys().authenticate(key).ok());
         let project = caller.as_ref().map_or(self.engine.default_project(), |caller| caller.project);
         let mark = |by: &Affinity| sticky_key(&head.headers, by);
-        let route = match self.engine.route_request(project, address.function, &selector, mark).await {
+        let route = match self.engine.runs.route_request(project, address.function, &selector, mark).await {
             Ok(route) => route,
             // Without a key the answer is that of a private function, so that names cannot be guessed.
             Err(fault) if caller.is_none() => {

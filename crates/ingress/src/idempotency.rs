@@ -48,7 +48,7 @@ async fn first(
     origin: Option<&Origin>,
     body: Body,
 ) -> Result<(Once, Bytes), Fault> {
-    let body = held_body(&head.headers, body, engine.room_for_body(&target.route)).await?;
+    let body = held_body(&head.headers, body, engine.runs.room_for_body(&target.route)).await?;
     let name = key(&head.headers, &IDEMPOTENCY_KEY)?.unwrap_or_default();
     let call = CallRequest {
         trigger: target.trigger,
@@ -59,7 +59,7 @@ async fn first(
         headers: passed_headers(head, origin, None),
         body: body.clone(),
     };
-    let once = engine.once(&target.route, name, &call, target.keyless).await?;
+    let once = engine.runs.once(&target.route, name, &call, target.keyless).await?;
     Ok((once, body))
 }
 

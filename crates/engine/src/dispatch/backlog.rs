@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 
 use super::lanes::LaneKey;
 use crate::call::Route;
-use crate::core::Core;
 use crate::quotas::Quotas;
+use crate::runs::Runs;
 
 /// Runs that have not ended, by owner.
 pub(crate) struct Backlog {
@@ -50,7 +50,7 @@ pub(crate) enum Oversize {
 
 /// Counts a run out again unless it was handed on.
 pub(crate) struct Entry {
-    core: Arc<Core>,
+    runs: Arc<Runs>,
     owner: Option<(LaneKey, Footprint)>,
 }
 
@@ -58,16 +58,16 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// Counts a run in, or refuses it.
-    pub(crate) fn of(core: &Arc<Core>, route: &Route, footprint: Footprint, over: Oversize) -> Result<Self, Fault> {
+    pub(crate) fn of(runs: &Arc<Runs>, route: &Route, footprint: Footprint, over: Oversize) -> Result<Self, Fault> {
         let function = &route.entry.record;
         let owner = (function.project, function.id);
         let most = route.version.settings.background.backlog_max;
-        core.dispatch.backlog.enter(owner, (&function.name, most), footprint, over)?;
-        if let Err(fault) = core.outbox.reserve(function.project, footprint.reserved) {
-            core.dispatch.backlog.leave(owner, footprint);
+        runs.dispatch.backlog.enter(owner, (&function.name, most), footprint, over)?;
+        if let Err(fault) = runs.outbox.reserve(function.project, footprint.reserved) {
+            runs.dispatch.backlog.leave(owner, footprint);
             return Err(fault);
         }
-        Ok(Self { core: Arc::clone(core), owner: Some((owner, footprint)) })
+        Ok(Self { runs: Arc::clone(runs), owner: Some((owner, footprint)) })
     }
 
     /// The run is in the queue or on its way; the code that ends or refuses it counts it out.
@@ -79,14 +79,14 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         if let Some((owner, footprint)) = self.owner {
-            self.core.leave_backlog(owner, footprint);
+            self.runs.leave_backlog(owner, footprint);
         }
     }
 }
 
-// === impl Core ===
+// === impl Runs ===
 
-impl Core {
+impl Runs {
     /// A run has ended, or was not accepted.
     pub(crate) fn leave_backlog(&self, owner: LaneKey, footprint: Footprint) {
         self.dispatch.backlog.leave(owner, footprint);

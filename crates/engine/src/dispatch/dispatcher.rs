@@ -8,7 +8,7 @@ use faas_types::{FunctionId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::{Ending, Held, execute};
-use crate::core::Core;
+use crate::runs::Runs;
 
 /// The queue is looked over this often even when no news came, so that a lost sign only delays a run.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -22,32 +22,32 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 const EXPIRE_BATCH: u32 = 500;
 
 /// Leases and executes until the engine stops.
-pub(super) async fn run(core: Arc<Core>) {
-    let dispatch = &core.dispatch;
-    let worker = format!("{:032x}", core.ids.entropy());
+pub(super) async fn run(runs: Arc<Runs>) {
+    let dispatch = &runs.dispatch;
+    let worker = format!("{:032x}", runs.ids.entropy());
     let mut look_at = Instant::now();
-    while !core.stop.is_cancelled() {
+    while !runs.lifecycle.is_stopping() {
         if dispatch.lanes.take_look() {
             look_at = look_at.min(Instant::now() + LOOK_PAUSE);
         }
         if Instant::now() >= look_at {
-            look_at = look(&core).await;
+            look_at = look(&runs).await;
         }
-        give_back(&core, |function| is_paused(&core, function)).await;
-        let asked = dispatch.lanes.wants(Instant::now(), |function| is_paused(&core, function));
+        give_back(&runs, |function| is_paused(&runs, function)).await;
+        let asked = dispatch.lanes.wants(Instant::now(), |function| is_paused(&runs, function));
         if asked.is_empty() {
             tokio::select! {
-                () = core.stop.cancelled() => break,
+                () = runs.lifecycle.stopped() => break,
                 () = dispatch.lanes.changed() => {}
                 () = tokio::time::sleep_until(look_at.into()) => {}
             }
             continue;
         }
         let wants: Vec<_> = asked.iter().map(|asked| asked.want).collect();
-        match dispatch.queue.lease(&worker, &wants, dispatch.lease, core.clock.now()).await {
+        match dispatch.queue.lease(&worker, &wants, dispatch.lease, runs.clock.now()).await {
             Ok(leases) => {
-                leases.iter().for_each(|lease| hold(&core, lease));
-                spawn(&core, dispatch.lanes.take(&asked, leases));
+                leases.iter().for_each(|lease| hold(&runs, lease));
+                spawn(&runs, dispatch.lanes.take(&asked, leases));
             }
             Err(error) => {
                 tracing::error!(%error, "queued runs cannot be leased");
@@ -55,23 +55,23 @@ pub(super) async fn run(core: Arc<Core>) {
             }
         }
     }
-    give_back(&core, |_| true).await;
+    give_back(&runs, |_| true).await;
 }
 
 /// Tries runs, each in a task of its own.
-pub(super) fn spawn(core: &Arc<Core>, leases: Vec<Lease>) {
+pub(super) fn spawn(runs: &Arc<Runs>, leases: Vec<Lease>) {
     for lease in leases {
-        core.tasks.spawn(execute::run(Arc::clone(core), lease));
+        runs.lifecycle.spawn(execute::run(Arc::clone(runs), lease));
     }
 }
 
-fn is_paused(core: &Core, function: FunctionId) -> bool {
-    core.catalog.all_by_id(function).is_some_and(|entry| entry.record.paused)
+fn is_paused(runs: &Runs, function: FunctionId) -> bool {
+    runs.catalog.all_by_id(function).is_some_and(|entry| entry.record.paused)
 }
 
-fn hold(core: &Core, lease: &Lease) {
+fn hold(runs: &Runs, lease: &Lease) {
     let held = Held { mark: lease.mark(), stop: CancellationToken::new(), cancelled: false };
-    let before = core.dispatch.held.lock().insert(lease.record.id, held);
+    let before = runs.dispatch.held.lock().insert(lease.record.id, held);
     if let Some(before) = before {
         // Its lease has lapsed, or it would not have been handed out again.
         before.stop.cancel();
@@ -80,12 +80,12 @@ fn hold(core: &Core, lease: &Lease) {
 
 /// Finds work that nobody gave a sign of: delays and backoffs that are over, leases that lapsed. Returns when to look
 /// again.
-async fn look(core: &Core) -> Instant {
-    let now = core.clock.now();
-    match core.dispatch.queue.outlook(now).await {
+async fn look(runs: &Runs) -> Instant {
+    let now = runs.clock.now();
+    match runs.dispatch.queue.outlook(now).await {
         Ok(outlook) => {
             if !outlook.ready.is_empty() {
-                core.dispatch.lanes.sign_all(outlook.ready);
+                runs.dispatch.lanes.sign_all(outlook.ready);
             }
             let due = outlook.next.map_or(LOOK_EVERY, |at: Timestamp| at.since(now));
             Instant::now() + due.clamp(LOOK_PAUSE, LOOK_EVERY)
@@ -98,32 +98,32 @@ async fn look(core: &Core) -> Instant {
 }
 
 /// Gives back what is leased but waits for a place.
-async fn give_back(core: &Core, goes: impl Fn(FunctionId) -> bool) {
-    let leases = core.dispatch.lanes.drain(goes);
-    let now = core.clock.now();
+async fn give_back(runs: &Runs, goes: impl Fn(FunctionId) -> bool) {
+    let leases = runs.dispatch.lanes.drain(goes);
+    let now = runs.clock.now();
     for lease in leases {
         let settlement = Settlement { lease: lease.mark(), verdict: Verdict::Return { not_before: now } };
         let (function, footprint) = (lease.record.function, lease.footprint);
-        core.dispatch.end(Ending::Lease { settlement, function, footprint, ordered: false }).await;
+        runs.dispatch.end(Ending::Lease { settlement, function, footprint, ordered: false }).await;
     }
 }
 
 /// Extends every lease that is held; what was lost meanwhile is ended here.
-pub(super) async fn keep_leases(core: Arc<Core>) {
-    let mut beat = tokio::time::interval(core.dispatch.lease / 3);
+pub(super) async fn keep_leases(runs: Arc<Runs>) {
+    let mut beat = tokio::time::interval(runs.dispatch.lease / 3);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             // Runs under way while the server drains keep their leases until they end or are given back.
-            () = gone(&core) => return,
+            () = gone(&runs) => return,
             _ = beat.tick() => {}
         }
-        let marks: Vec<LeaseMark> = core.dispatch.held.lock().values().map(|held| held.mark).collect();
+        let marks: Vec<LeaseMark> = runs.dispatch.held.lock().values().map(|held| held.mark).collect();
         for chunk in marks.chunks(1_000) {
-            match core.dispatch.queue.extend(chunk, core.clock.now().plus(core.dispatch.lease)).await {
+            match runs.dispatch.queue.extend(chunk, runs.clock.now().plus(runs.dispatch.lease)).await {
                 Ok(held) => {
                     let lost = chunk.iter().zip(held).filter(|(_, held)| !held);
-                    lost.for_each(|(mark, _)| let_go(&core, *mark));
+                    lost.for_each(|(mark, _)| let_go(&runs, *mark));
                 }
                 Err(error) => tracing::error!(%error, "leases cannot be extended"),
             }
@@ -132,15 +132,15 @@ pub(super) async fn keep_leases(core: Arc<Core>) {
 }
 
 /// The engine stops and holds no lease any more.
-async fn gone(core: &Core) {
-    core.stop.cancelled().await;
-    while !core.dispatch.held.lock().is_empty() {
+async fn gone(runs: &Runs) {
+    runs.lifecycle.stopped().await;
+    while !runs.dispatch.held.lock().is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-fn let_go(core: &Core, mark: LeaseMark) {
-    let mut held = core.dispatch.held.lock();
+fn let_go(runs: &Runs, mark: LeaseMark) {
+    let mut held = runs.dispatch.held.lock();
     if held.get(&mark.run).is_some_and(|known| known.mark == mark)
         && let Some(lost) = held.remove(&mark.run)
     {
@@ -150,17 +150,17 @@ fn let_go(core: &Core, mark: LeaseMark) {
 }
 
 /// Forgets claims past their age, a few at a time.
-pub(super) async fn expire(core: Arc<Core>) {
+pub(super) async fn expire(runs: Arc<Runs>) {
     let mut tick = tokio::time::interval(EXPIRE_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = core.stop.cancelled() => return,
+            () = runs.lifecycle.stopped() => return,
             _ = tick.tick() => {}
         }
-        core.dispatch.waiters.sweep();
-        let now = core.clock.now();
-        while let Ok(gone) = core.dispatch.claims.expire_claims(now, EXPIRE_BATCH).await
+        runs.dispatch.waiters.sweep();
+        let now = runs.clock.now();
+        while let Ok(gone) = runs.dispatch.claims.expire_claims(now, EXPIRE_BATCH).await
             && gone >= u64::from(EXPIRE_BATCH)
         {}
     }

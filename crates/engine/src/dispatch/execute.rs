@@ -6,10 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use faas_ports::{Lease, Settlement, Verdict};
 use faas_scheduler::Urgency;
-use faas_types::{
-    Background, Code, Fault, FunctionSettings, QueueTrigger, RunRecord, RunState, Span, TriggerKind, TriggerSettings,
-    limits,
-};
+use faas_types::{Background, Code, Fault, FunctionSettings, RunRecord, RunState, Span, limits};
 use futures_util::StreamExt;
 use tokio::sync::oneshot;
 
@@ -18,54 +15,54 @@ use super::verdict::{self, Trial, TrialEnd};
 use super::{Ending, dispatcher};
 use crate::batch;
 use crate::call::{CallRequest, Route, Selector};
-use crate::core::Core;
 use crate::onward;
 use crate::retry::{self, Tried};
+use crate::runs::Runs;
 use crate::ticket::Ticket;
 
 /// A function without a free place is left alone for so long.
 const REST: Duration = Duration::from_millis(100);
 
 /// Tries a leased run once and hands its end to the settler.
-pub(super) async fn run(core: Arc<Core>, lease: Lease) {
+pub(super) async fn run(runs: Arc<Runs>, lease: Lease) {
     let (mark, function, ordered) = (lease.mark(), lease.record.function, lease.ordering_key.is_some());
     let key = (mark.project, function);
-    let stop = core.dispatch.held.lock().get(&mark.run).filter(|held| held.mark == mark).map(|held| held.stop.clone());
+    let stop = runs.dispatch.held.lock().get(&mark.run).filter(|held| held.mark == mark).map(|held| held.stop.clone());
     if let Some(stop) = stop {
         let (sink, ended) = oneshot::channel();
         let trial = tokio::select! {
             biased;
             () = stop.cancelled() => None,
-            trial = Box::pin(attempt(&core, &lease, sink)) => Some(trial),
+            trial = Box::pin(attempt(&runs, &lease, sink)) => Some(trial),
         };
         let record = ended.await.ok().map(|record| Box::new(Arc::unwrap_or_clone(record)));
         // Before the commit, so that the place is not kept waiting for the disk.
-        next(&core, key, trial.as_ref());
+        next(&runs, key, trial.as_ref());
         let settings = trial.as_ref().map(|trial| trial.settings.clone());
         let verdict = match trial {
-            Some(trial) => Some(verdict::of(&core, &lease, trial, record)),
-            None => core.dispatch.is_cancelled(mark).then(|| verdict::cancelled(&core, &lease, record)),
+            Some(trial) => Some(verdict::of(&runs, &lease, trial, record)),
+            None => runs.dispatch.is_cancelled(mark).then(|| verdict::cancelled(&runs, &lease, record)),
         };
-        if let Some(verdict) = with_sequel(&core, &lease, verdict, settings.as_ref()).await {
+        if let Some(verdict) = with_sequel(&runs, &lease, verdict, settings.as_ref()).await {
             let settlement = Settlement { lease: mark, verdict };
             let footprint = lease.footprint;
-            core.dispatch.end(Ending::Lease { settlement, function, footprint, ordered }).await;
+            runs.dispatch.end(Ending::Lease { settlement, function, footprint, ordered }).await;
         }
     } else {
-        next(&core, key, None);
+        next(&runs, key, None);
     }
 }
 
 /// A verdict with what follows where the run ends; `None` when that cannot be told any more.
 async fn with_sequel(
-    core: &Core,
+    runs: &Runs,
     lease: &Lease,
     verdict: Option<Verdict>,
     settings: Option<&Background>,
 ) -> Option<Verdict> {
     match verdict? {
         Verdict::Finish { mut record, dead, .. } => {
-            let mut sequel = onward::follow(core, &mut record, settings).await?;
+            let mut sequel = onward::follow(runs, &mut record, settings).await?;
             if let Some(next) = &mut sequel.run {
                 // What a caller without a key has set off stays in the part of such callers.
                 next.footprint.keyless = lease.footprint.keyless;
@@ -76,36 +73,36 @@ async fn with_sequel(
     }
 }
 
-fn next(core: &Arc<Core>, key: super::lanes::LaneKey, trial: Option<&Trial>) {
+fn next(runs: &Arc<Runs>, key: super::lanes::LaneKey, trial: Option<&Trial>) {
     if let Some(TrialEnd::Failed(fault)) = trial.map(|trial| &trial.end)
         && retry::costs_nothing(fault.code)
     {
-        core.dispatch.lanes.rest(key, REST);
+        runs.dispatch.lanes.rest(key, REST);
     }
-    dispatcher::spawn(core, core.dispatch.lanes.ended(key, None));
+    dispatcher::spawn(runs, runs.dispatch.lanes.ended(key, None));
 }
 
-async fn attempt(core: &Arc<Core>, lease: &Lease, sink: oneshot::Sender<Arc<RunRecord>>) -> Trial {
-    let route = match route(core, lease).await {
+async fn attempt(runs: &Arc<Runs>, lease: &Lease, sink: oneshot::Sender<Arc<RunRecord>>) -> Trial {
+    let route = match route(runs, lease).await {
         Ok(route) => route,
         Err(fault) => return Trial { settings: Background::default(), end: TrialEnd::Failed(fault) },
     };
     let mut settings = route.version.settings.background.clone();
-    if let Some(own) = queue_trigger(core, &lease.record).and_then(|queue| queue.retry) {
+    if let Some(own) = runs.hooks.retry_policy(&lease.record) {
         settings.retry = own;
     }
-    let end = match RunInput::load(lease.input.clone(), &*core.blobs).await {
+    let end = match RunInput::load(lease.input.clone(), &*runs.blobs).await {
         Ok(input) => {
             if let Some(age) = input.max_age {
                 settings.retry.max_age = Span::from_millis(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
             }
-            let now = core.clock.now();
+            let now = runs.clock.now();
             let attempts = u32::try_from(lease.record.attempts.len()).unwrap_or(u32::MAX);
             let tried = Tried { created_at: lease.record.created_at, attempts, now };
             let lost = lease.deliveries.saturating_sub(1).saturating_sub(attempts);
             match retry::spent(&settings.retry, tried, lost) {
                 Some(straw) => TrialEnd::Spent(straw),
-                None => call(core, lease, route, input, sink).await,
+                None => call(runs, lease, route, input, sink).await,
             }
         }
         Err(error) => TrialEnd::Failed(error.into()),
@@ -113,26 +110,17 @@ async fn attempt(core: &Arc<Core>, lease: &Lease, sink: oneshot::Sender<Arc<RunR
     Trial { settings, end }
 }
 
-async fn route(core: &Arc<Core>, lease: &Lease) -> Result<Route, Fault> {
+async fn route(runs: &Arc<Runs>, lease: &Lease) -> Result<Route, Fault> {
     let record = &lease.record;
-    let entry = core.catalog.by_id(record.project, record.function).ok_or_else(|| {
+    let entry = runs.catalog.by_id(record.project, record.function).ok_or_else(|| {
         Fault::new(Code::FunctionNotFound, format!("`{}` was deleted before the run began", record.function_name))
     })?;
-    let version = core.catalog.version(&entry, record.version).await?;
+    let version = runs.catalog.version(&entry, record.version).await?;
     let capacity = capacity(&version.settings, version.concurrency);
-    dispatcher::spawn(core, core.dispatch.lanes.learn((record.project, record.function), capacity));
+    dispatcher::spawn(runs, runs.dispatch.lanes.learn((record.project, record.function), capacity));
     // A run keeps the version that it was accepted for.
     let selector = Selector::Version(record.version);
     Ok(Route { entry, version, selector, lot: None, stage: record.stage })
-}
-
-/// The trigger whose messages a run carries, as it is set now.
-fn queue_trigger(core: &Core, record: &RunRecord) -> Option<QueueTrigger> {
-    let name = record.trigger_name.as_ref().filter(|_| record.trigger == TriggerKind::Queue)?;
-    match &core.triggers.find(record.function, name.as_str()).ok()?.record.settings {
-        TriggerSettings::Queue(queue) => Some(queue.clone()),
-        _ => None,
-    }
 }
 
 fn capacity(settings: &FunctionSettings, concurrency: u32) -> u32 {
@@ -143,7 +131,7 @@ fn capacity(settings: &FunctionSettings, concurrency: u32) -> u32 {
 const ATTEMPT_HEADER: &str = "x-faas-attempt";
 
 async fn call(
-    core: &Arc<Core>,
+    runs: &Arc<Runs>,
     lease: &Lease,
     route: Route,
     input: RunInput,
@@ -160,11 +148,11 @@ async fn call(
             Err(fault) => return TrialEnd::Failed(fault),
         }
     }
-    let stats = core.stats.function(route.entry.record.id, &route.entry.record.name);
-    let ticket = Ticket::again(Arc::clone(core), stats, fresh(&lease.record), sink);
+    let stats = runs.stats.function(route.entry.record.id, &route.entry.record.name);
+    let ticket = Ticket::again(Arc::clone(runs), stats, fresh(&lease.record), sink);
     let (trigger, trigger_name) = (lease.record.trigger, lease.record.trigger_name.clone());
     let request = CallRequest { trigger, trigger_name, method, path, query, headers, body };
-    match core.carry(ticket, route, request, None, Urgency::Background).await {
+    match runs.carry(ticket, route, request, None, Urgency::Background).await {
         Err(failure) => TrialEnd::Failed(failure.fault),
         Ok(call) => {
             let head = call.head;

@@ -7,7 +7,7 @@ use faas_types::Fault;
 use tokio::sync::{mpsc, oneshot};
 
 use super::lanes::LaneKey;
-use crate::core::Core;
+use crate::runs::Runs;
 
 /// Runs in one commit.
 const GROUP: usize = 512;
@@ -25,18 +25,18 @@ struct Place {
 }
 
 /// Commits what comes until it is aborted.
-pub(super) async fn run(core: Arc<Core>, mut pending: mpsc::Receiver<Pending>) {
+pub(super) async fn run(runs: Arc<Runs>, mut pending: mpsc::Receiver<Pending>) {
     let mut group = Vec::with_capacity(GROUP);
     while pending.recv_many(&mut group, GROUP).await > 0 {
         let (items, replies): (Vec<NewItem>, Vec<_>) = group.drain(..).map(|one| (one.item, one.reply)).unzip();
         let places: Vec<_> = items.iter().map(Place::of).collect();
-        match core.dispatch.queue.enqueue(items).await {
+        match runs.dispatch.queue.enqueue(items).await {
             Ok(outcomes) => {
                 // Before the answers: who asks for the run at once finds it under way.
                 let accepted = outcomes.iter().zip(&places).filter(|(outcome, _)| **outcome == Enqueued::Accepted);
-                core.dispatch.lanes.sign_all(accepted.map(|(_, place)| place.lane));
+                runs.dispatch.lanes.sign_all(accepted.map(|(_, place)| place.lane));
                 let refused = outcomes.iter().zip(&places).filter(|(outcome, _)| **outcome != Enqueued::Accepted);
-                count_out(&core, refused.map(|(_, place)| place));
+                count_out(&runs, refused.map(|(_, place)| place));
                 for (reply, outcome) in replies.into_iter().zip(outcomes) {
                     // A caller that went away has its run all the same.
                     let _ = reply.send(Ok(outcome));
@@ -45,10 +45,10 @@ pub(super) async fn run(core: Arc<Core>, mut pending: mpsc::Receiver<Pending>) {
             Err(error) => {
                 if error.is_in_doubt() {
                     // They may be stored after all: a body that nothing refers to is collected.
-                    places.iter().for_each(|place| core.leave_backlog(place.lane, place.footprint));
-                    core.dispatch.lanes.look();
+                    places.iter().for_each(|place| runs.leave_backlog(place.lane, place.footprint));
+                    runs.dispatch.lanes.look();
                 } else {
-                    count_out(&core, places.iter());
+                    count_out(&runs, places.iter());
                 }
                 refuse(replies, error);
             }
@@ -66,12 +66,12 @@ impl Place {
 
 /// Takes back the places in the backlog, and the bodies, of runs that did not come into the queue. Here rather than where they
 /// were counted in, since a caller may have gone away meanwhile.
-fn count_out<'a>(core: &Core, runs: impl Iterator<Item = &'a Place>) {
-    let bodies = runs.filter_map(|place| {
-        core.leave_backlog(place.lane, place.footprint);
+fn count_out<'a>(runs: &Runs, gone: impl Iterator<Item = &'a Place>) {
+    let bodies = gone.filter_map(|place| {
+        runs.leave_backlog(place.lane, place.footprint);
         place.footprint.blob
     });
-    core.delete_blobs(bodies.collect());
+    runs.delete_blobs(bodies.collect());
 }
 
 fn refuse(replies: Vec<oneshot::Sender<Result<Enqueued, Fault>>>, error: PortError) {

@@ -8,7 +8,7 @@ use faas_types::FunctionId;
 use tokio::sync::{mpsc, oneshot};
 
 use super::lanes::LaneKey;
-use crate::core::Core;
+use crate::runs::Runs;
 
 /// Ends in one commit.
 const GROUP: usize = 512;
@@ -49,7 +49,7 @@ struct End {
 }
 
 /// Commits what comes until it is aborted.
-pub(super) async fn run(core: Arc<Core>, mut endings: mpsc::Receiver<Ending>) {
+pub(super) async fn run(runs: Arc<Runs>, mut endings: mpsc::Receiver<Ending>) {
     let mut group = Vec::with_capacity(GROUP);
     while endings.recv_many(&mut group, GROUP).await > 0 {
         let (mut settlements, mut ends, mut flushed) = (Vec::new(), Vec::new(), Vec::new());
@@ -63,10 +63,10 @@ pub(super) async fn run(core: Arc<Core>, mut endings: mpsc::Receiver<Ending>) {
             }
         }
         if !settlements.is_empty() {
-            count_in(&core, &ends);
-            let Settled { held, freed } = commit(&core, settlements).await;
-            core.delete_blobs(freed);
-            ends.into_iter().zip(held).for_each(|(end, held)| conclude(&core, &end, held));
+            count_in(&runs, &ends);
+            let Settled { held, freed } = commit(&runs, settlements).await;
+            runs.delete_blobs(freed);
+            ends.into_iter().zip(held).for_each(|(end, held)| conclude(&runs, &end, held));
         }
         for done in flushed {
             // The asker may have given up.
@@ -102,21 +102,21 @@ impl End {
 
 /// Counts the runs of destinations and the callbacks in before their commit: one that ends at once must not be counted out
 /// first. They are never refused, since what they follow has happened.
-fn count_in(core: &Core, ends: &[End]) {
+fn count_in(runs: &Runs, ends: &[End]) {
     for end in ends {
         if let Some((lane, footprint)) = end.next {
-            core.dispatch.backlog.admit(lane, footprint);
+            runs.dispatch.backlog.admit(lane, footprint);
         }
         if let Some(body) = end.callback {
-            core.outbox.add(end.lane.0, body);
+            runs.outbox.add(end.lane.0, body);
         }
     }
 }
 
-async fn commit(core: &Core, settlements: Vec<Settlement>) -> Settled {
+async fn commit(runs: &Runs, settlements: Vec<Settlement>) -> Settled {
     let [mut pause, longest] = PAUSES;
     loop {
-        match core.dispatch.queue.settle(settlements.clone(), core.dispatch.quotas.inputs).await {
+        match runs.dispatch.queue.settle(settlements.clone(), runs.dispatch.quotas.inputs).await {
             Ok(settled) => return settled,
             Err(error) => {
                 tracing::error!(%error, count = settlements.len(), "the ends of runs are not stored yet");
@@ -127,8 +127,8 @@ async fn commit(core: &Core, settlements: Vec<Settlement>) -> Settled {
     }
 }
 
-fn conclude(core: &Core, end: &End, held: bool) {
-    let dispatch = &core.dispatch;
+fn conclude(runs: &Runs, end: &End, held: bool) {
+    let dispatch = &runs.dispatch;
     {
         let mut leases = dispatch.held.lock();
         if leases.get(&end.lease.run).is_some_and(|known| known.mark == end.lease) {
@@ -137,13 +137,13 @@ fn conclude(core: &Core, end: &End, held: bool) {
     }
     if !held {
         tracing::warn!(run_id = %end.lease.run, epoch = end.lease.epoch, "a run ended after its lease was lost");
-        end.next.into_iter().for_each(|(lane, footprint)| core.leave_backlog(lane, footprint));
-        end.callback.into_iter().for_each(|body| core.outbox.remove(end.lane.0, body));
+        end.next.into_iter().for_each(|(lane, footprint)| runs.leave_backlog(lane, footprint));
+        end.callback.into_iter().for_each(|body| runs.outbox.remove(end.lane.0, body));
         return;
     }
     if end.terminal {
-        core.leave_backlog(end.lane, end.footprint);
-        core.topics.flow.ended(end.lease.run);
+        runs.leave_backlog(end.lane, end.footprint);
+        runs.hooks.run_ended(end.lease.run);
     }
     if end.terminal && end.ordered {
         dispatch.lanes.sign(end.lane);
@@ -152,10 +152,10 @@ fn conclude(core: &Core, end: &End, held: bool) {
         dispatch.lanes.sign(next);
     }
     if end.callback.is_some() {
-        core.onward.wake();
+        runs.onward.wake();
     }
     if end.waits {
-        core.dispatch.lanes.look();
+        runs.dispatch.lanes.look();
     }
     dispatch.waiters.wake(end.lease.run);
 }

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use faas_ports::PortError;
 use faas_types::{Digest, Fault, RunId};
 
-use crate::core::Core;
+use crate::runs::Runs;
 
 /// A body among the blobs, which goes again unless a stored run refers to it.
 pub(crate) struct StoredBody {
-    core: Arc<Core>,
+    runs: Arc<Runs>,
     digest: Option<Digest>,
 }
 
@@ -18,12 +18,12 @@ pub(crate) struct StoredBody {
 
 impl StoredBody {
     /// Stores a body for one run. In a task, so that it does not stay behind when its caller goes away meanwhile.
-    pub(crate) async fn put(core: &Arc<Core>, run: RunId, body: Bytes) -> Result<Self, Fault> {
-        let core = Arc::clone(core);
-        let tasks = core.tasks.clone();
+    pub(crate) async fn put(runs: &Arc<Runs>, run: RunId, body: Bytes) -> Result<Self, Fault> {
+        let runs = Arc::clone(runs);
+        let tasks = runs.lifecycle.tasks().clone();
         let put = tasks.spawn(async move {
-            let digest = core.blobs.put_marked(run.as_u128(), body).await?;
-            Ok::<_, PortError>(Self { core, digest: Some(digest) })
+            let digest = runs.blobs.put_marked(run.as_u128(), body).await?;
+            Ok::<_, PortError>(Self { runs, digest: Some(digest) })
         });
         let stored = put.await.map_err(|error| Fault::internal(format!("a body's transfer broke off: {error}")))?;
         Ok(stored?)
@@ -43,21 +43,21 @@ impl StoredBody {
 impl Drop for StoredBody {
     fn drop(&mut self) {
         if let Some(digest) = self.digest {
-            self.core.delete_blobs(vec![digest]);
+            self.runs.delete_blobs(vec![digest]);
         }
     }
 }
 
-// === impl Core ===
+// === impl Runs ===
 
-impl Core {
+impl Runs {
     /// Deletes bodies of inputs that are gone. One that stays, after a kill, is collected later.
     pub(crate) fn delete_blobs(&self, digests: Vec<Digest>) {
         if digests.is_empty() {
             return;
         }
         let blobs = Arc::clone(&self.blobs);
-        self.tasks.spawn(async move {
+        self.lifecycle.spawn(async move {
             for digest in digests {
                 if let Err(error) = blobs.delete(&digest).await {
                     tracing::warn!(%digest, %error, "the body of a run that is gone is not deleted yet");

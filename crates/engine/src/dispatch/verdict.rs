@@ -1,13 +1,11 @@
 //! From the end of an attempt to what the queue is told.
 
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
 use faas_ports::{Lease, LogEntry, ReplyHead, Sequel, Verdict};
 use faas_types::{Background, Code, Fault, JsonText, LogLevel, LogStream, RunRecord, RunState, Timestamp, cut, limits};
 
-use crate::core::Core;
 use crate::retry::{self, Attempted, LastStraw, Next, Tried};
+use crate::runs::Runs;
 
 /// An attempt with what decides on its consequence.
 pub(super) struct Trial {
@@ -35,17 +33,15 @@ pub(super) enum TrialEnd {
 }
 
 /// What the queue is told; what follows the run's end is added to it. `record` is the run with this attempt, where one was begun.
-pub(super) fn of(core: &Core, lease: &Lease, trial: Trial, record: Option<Box<RunRecord>>) -> Verdict {
-    let now = core.clock.now();
+pub(super) fn of(runs: &Runs, lease: &Lease, trial: Trial, record: Option<Box<RunRecord>>) -> Verdict {
+    let now = runs.clock.now();
     // The attempt has said so itself.
     let is_logged = record.is_some() && matches!(trial.end, TrialEnd::Failed(_));
     let mut record = joined(lease, record);
     let attempted = match &trial.end {
         TrialEnd::Answered { head, .. } => Attempted::Answered(head.status),
         TrialEnd::Partly { .. } => Attempted::Failed(Code::RuntimeError),
-        TrialEnd::Failed(fault) if core.stopping.load(Ordering::Acquire) && is_interruption(fault) => {
-            Attempted::Interrupted
-        }
+        TrialEnd::Failed(fault) if runs.lifecycle.is_stopping() && is_interruption(fault) => Attempted::Interrupted,
         TrialEnd::Failed(fault) => Attempted::Failed(fault.code),
         TrialEnd::Spent(_) => Attempted::Failed(Code::TimeoutExceeded),
     };
@@ -54,7 +50,7 @@ pub(super) fn of(core: &Core, lease: &Lease, trial: Trial, record: Option<Box<Ru
     #[expect(clippy::cast_possible_truncation, reason = "any 64 of the random bits do")]
     let next = match trial.end {
         TrialEnd::Spent(straw) => Next::Bury(straw),
-        _ => retry::next(&trial.settings.retry, tried, attempted, core.ids.entropy() as u64),
+        _ => retry::next(&trial.settings.retry, tried, attempted, runs.ids.entropy() as u64),
     };
     match next {
         Next::Return(not_before) => return Verdict::Return { not_before },
@@ -62,7 +58,7 @@ pub(super) fn of(core: &Core, lease: &Lease, trial: Trial, record: Option<Box<Ru
         Next::Retry(_) | Next::Bury(_) => {
             note_failure(&mut record, trial.end);
             if !is_logged {
-                log_failure(core, &record, now);
+                log_failure(runs, &record, now);
             }
         }
     }
@@ -84,9 +80,9 @@ pub(super) fn of(core: &Core, lease: &Lease, trial: Trial, record: Option<Box<Ru
 }
 
 /// The run ends because somebody asked for it.
-pub(super) fn cancelled(core: &Core, lease: &Lease, record: Option<Box<RunRecord>>) -> Verdict {
+pub(super) fn cancelled(runs: &Runs, lease: &Lease, record: Option<Box<RunRecord>>) -> Verdict {
     let mut record = joined(lease, record);
-    cancel(&mut record, core.clock.now());
+    cancel(&mut record, runs.clock.now());
     Verdict::Finish { record, dead: None, sequel: Sequel::default() }
 }
 
@@ -156,11 +152,11 @@ fn note_failure(record: &mut RunRecord, end: TrialEnd) {
 }
 
 /// Puts a failure that no attempt has said by itself into the run's log.
-fn log_failure(core: &Core, record: &RunRecord, now: Timestamp) {
+fn log_failure(runs: &Runs, record: &RunRecord, now: Timestamp) {
     let (Some(code), Some(message)) = (record.code, &record.message) else { return };
     let message = cut(format!("{code} {message}"), limits::LOG_LINE_MAX);
     let entry = LogEntry { at: now, level: LogLevel::Error, stream: LogStream::Platform, message };
-    core.recorder.log(record.project, record.function, Some(record.id), entry);
+    runs.recorder.log(record.project, record.function, Some(record.id), entry);
 }
 
 fn not_done(record: &RunRecord, left: Option<&Vec<u16>>) -> String {

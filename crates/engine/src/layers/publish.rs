@@ -12,8 +12,9 @@ use faas_types::{
 
 use super::LayerCatalog;
 use super::named::{name_key, version_key};
-use crate::core::{encode, stopping};
+use crate::core::encode;
 use crate::functions::RETRIES;
+use crate::lifecycle::stopping;
 use crate::note::check_note;
 use crate::progress::ProgressSender;
 use crate::uploads::PlanSubject;

@@ -8,9 +8,9 @@ use faas_ports::{Collection, Expect, Key, PortError, Secret, SecretPlace, Write}
 use faas_types::{Code, Fault, ProjectId, Timestamp, WebhookScheme, limits};
 use serde::{Deserialize, Serialize};
 
-use crate::core::{Core, encode};
-use crate::engine::Engine;
+use crate::core::encode;
 use crate::functions::RETRIES;
+use crate::runs::Runs;
 use crate::triggers::SealedSecret;
 use crate::webhook::{SECRETS_MAX, WebhookSecret};
 
@@ -64,15 +64,15 @@ pub(crate) fn sealed_values(record: &mut SigningSecrets, project: ProjectId) -> 
     record.secrets.iter_mut().map(|secret| (place(project, secret.number), &mut secret.sealed)).collect()
 }
 
-// === impl Engine ===
+// === impl Runs ===
 
-impl Engine {
+impl Runs {
     /// What a project's callbacks are signed with.
     ///
     /// # Errors
     /// When the registry cannot be read.
     pub async fn signing_secrets(&self, project: ProjectId) -> Result<SigningSecrets, Fault> {
-        Ok(self.core.signing_record(project).await?.0)
+        Ok(self.signing_record(project).await?.0)
     }
 
     /// Gives a project another secret to sign callbacks with. The one before stays good for `keep`: callbacks carry the
@@ -91,8 +91,8 @@ impl Engine {
             return Err(Fault::new(Code::InvalidConfiguration, format!("keep: at most {days} days")));
         }
         for _ in 0..RETRIES {
-            let (record, expect) = self.core.signing_record(project).await?;
-            if let Some(made) = self.core.add_signing_secret(project, record, expect, keep).await? {
+            let (record, expect) = self.signing_record(project).await?;
+            if let Some(made) = self.add_signing_secret(project, record, expect, keep).await? {
                 return Ok(made);
             }
         }
@@ -100,9 +100,9 @@ impl Engine {
     }
 }
 
-// === impl Core ===
+// === impl Runs ===
 
-impl Core {
+impl Runs {
     /// The live secrets of a project, the current one first; a first one is made where there is none.
     pub(super) async fn live_signing_secrets(&self, project: ProjectId) -> Result<Vec<WebhookSecret>, Fault> {
         for _ in 0..RETRIES {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::pace::{self, Attempted, Standing};
 use super::{CallbackPolicy, add};
-use crate::core::Core;
+use crate::runs::Runs;
 use crate::webhook::sign;
 
 /// Attempts under way.
@@ -30,31 +30,31 @@ const LOOK_PAUSE: Duration = Duration::from_millis(5);
 type Busy = Arc<Mutex<BTreeMap<String, u32>>>;
 
 /// Sends until the engine stops. What is under way then is left to the next start.
-pub(crate) async fn run(core: Arc<Core>, policy: CallbackPolicy) {
+pub(crate) async fn run(runs: Arc<Runs>, policy: CallbackPolicy) {
     let busy = Busy::default();
     let mut after = String::new();
     loop {
-        let look_at = look(&core, policy, &busy, &mut after).await;
+        let look_at = look(&runs, policy, &busy, &mut after).await;
         tokio::select! {
-            () = core.stop.cancelled() => return,
-            () = core.onward.news.notified() => tokio::time::sleep(LOOK_PAUSE).await,
+            () = runs.lifecycle.stopped() => return,
+            () = runs.onward.news.notified() => tokio::time::sleep(LOOK_PAUSE).await,
             () = tokio::time::sleep_until(look_at.into()) => {}
         }
     }
 }
 
 /// Starts what is due and has a place; returns when to look again.
-async fn look(core: &Arc<Core>, policy: CallbackPolicy, busy: &Busy, after: &mut String) -> Instant {
-    let now = core.clock.now();
-    match due(core, busy, after, now).await {
+async fn look(runs: &Arc<Runs>, policy: CallbackPolicy, busy: &Busy, after: &mut String) -> Instant {
+    let now = runs.clock.now();
+    match due(runs, busy, after, now).await {
         Ok((taken, next)) => {
             if let Some(last) = taken.last() {
                 after.clone_from(&last.callback.host);
             }
             for callback in taken {
                 *busy.lock().entry(callback.callback.host.clone()).or_default() += 1;
-                let (core, busy) = (Arc::clone(core), Arc::clone(busy));
-                core.tasks.clone().spawn(async move { attempt(core, policy, busy, callback).await });
+                let (runs, busy) = (Arc::clone(runs), Arc::clone(busy));
+                runs.lifecycle.tasks().clone().spawn(async move { attempt(runs, policy, busy, callback).await });
             }
             let until = next.map_or(LOOK_EVERY, |next| next.since(now));
             // What is due but has no place waits for news of one.
@@ -70,12 +70,12 @@ async fn look(core: &Arc<Core>, policy: CallbackPolicy, busy: &Busy, after: &mut
 
 /// What may be sent now, and when the next becomes due.
 async fn due(
-    core: &Core,
+    runs: &Runs,
     busy: &Busy,
     after: &str,
     now: Timestamp,
 ) -> PortResult<(Vec<TakenCallback>, Option<Timestamp>)> {
-    let callbacks = &core.callbacks;
+    let callbacks = &runs.callbacks;
     let next = callbacks.next_callback().await?;
     let busy: Vec<_> = busy.lock().iter().map(|(host, count)| (host.clone(), *count)).collect();
     let limit = AT_ONCE.saturating_sub(busy.iter().map(|(_, count)| count).sum());
@@ -88,12 +88,12 @@ async fn due(
     Ok((taken, callbacks.next_callback().await?))
 }
 
-async fn attempt(core: Arc<Core>, policy: CallbackPolicy, busy: Busy, taken: TakenCallback) {
+async fn attempt(runs: Arc<Runs>, policy: CallbackPolicy, busy: Busy, taken: TakenCallback) {
     let host = taken.callback.host.clone();
     tokio::select! {
         // It counts as not made: the next start takes it again.
-        () = core.stop.cancelled() => return,
-        outcome = send(&core, &taken) => conclude(&core, policy, taken, outcome).await,
+        () = runs.lifecycle.stopped() => return,
+        outcome = send(&runs, &taken) => conclude(&runs, policy, taken, outcome).await,
     }
     let mut busy = busy.lock();
     if let Some(count) = busy.get_mut(&host) {
@@ -103,15 +103,15 @@ async fn attempt(core: Arc<Core>, policy: CallbackPolicy, busy: Busy, taken: Tak
         }
     }
     drop(busy);
-    core.onward.wake();
+    runs.onward.wake();
 }
 
-async fn send(core: &Core, taken: &TakenCallback) -> Result<u16, OutboundError> {
-    let secrets = core.live_signing_secrets(taken.project).await;
+async fn send(runs: &Runs, taken: &TakenCallback) -> Result<u16, OutboundError> {
+    let secrets = runs.live_signing_secrets(taken.project).await;
     let secrets = secrets.map_err(|fault| OutboundError::Failed(fault.message))?;
     let id = taken.run.to_string();
     let body = taken.callback.body.clone();
-    let now = core.clock.now();
+    let now = runs.clock.now();
     // Receivers that know either secret of a change take the message.
     let mut headers: Vec<(&'static str, String)> = vec![("content-type", "application/json".to_owned())];
     let mut signatures = Vec::new();
@@ -125,26 +125,26 @@ async fn send(core: &Core, taken: &TakenCallback) -> Result<u16, OutboundError> 
     if let Some((_, value)) = headers.last_mut() {
         *value = signatures.join(" ");
     }
-    core.outbound.post(OutboundMessage { url: taken.callback.url.clone(), headers, body }).await
+    runs.outbound.post(OutboundMessage { url: taken.callback.url.clone(), headers, body }).await
 }
 
-async fn conclude(core: &Core, policy: CallbackPolicy, taken: TakenCallback, outcome: Result<u16, OutboundError>) {
-    let now = core.clock.now();
+async fn conclude(runs: &Runs, policy: CallbackPolicy, taken: TakenCallback, outcome: Result<u16, OutboundError>) {
+    let now = runs.clock.now();
     let TakenCallback { project, run, callback, attempts } = taken;
     let attempted = Attempted { outcome: &outcome, attempts, ended_at: callback.ended_at, now };
     #[expect(clippy::cast_possible_truncation, reason = "any 64 of the random bits do")]
-    let Standing { state, message, again } = pace::next(policy, attempted, core.ids.entropy() as u64);
+    let Standing { state, message, again } = pace::next(policy, attempted, runs.ids.entropy() as u64);
     match state {
-        CallbackState::Delivered => add(&core.onward.delivered),
+        CallbackState::Delivered => add(&runs.onward.delivered),
         CallbackState::Abandoned => {
-            add(&core.onward.abandoned);
+            add(&runs.onward.abandoned);
             tracing::warn!(run_id = %run, attempts, message, "a callback is given up");
         }
-        _ => add(&core.onward.failed),
+        _ => add(&runs.onward.failed),
     }
     let shown = Callback { url: callback.url, state, attempts, at: Some(now), message };
-    match core.callbacks.note_callback(project, run, shown, again).await {
-        Ok(true) => core.outbox.remove(project, callback.body.len()),
+    match runs.callbacks.note_callback(project, run, shown, again).await {
+        Ok(true) => runs.outbox.remove(project, callback.body.len()),
         Ok(false) => {}
         // It is taken again, and so sent again: at least once.
         Err(error) => tracing::error!(%error, run_id = %run, "the end of a callback's attempt is not stored"),

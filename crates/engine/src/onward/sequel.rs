@@ -12,8 +12,9 @@ use faas_types::{
 use super::add;
 use super::report::Report;
 use crate::call::{Route, Selector};
-use crate::core::{Core, encode};
+use crate::core::encode;
 use crate::dispatch::input::RunInput;
+use crate::runs::Runs;
 use crate::ticket::queued_record;
 
 /// Pauses between tries on a registry that cannot be read.
@@ -23,7 +24,7 @@ const TRIES: u32 = 20;
 
 /// What follows the end of a run whose function has these settings, noted in its record. `None` when the server stops
 /// before that could be told: the run has then not ended, and is tried again.
-pub(crate) async fn follow(core: &Core, run: &mut RunRecord, settings: Option<&Background>) -> Option<Sequel> {
+pub(crate) async fn follow(runs: &Runs, run: &mut RunRecord, settings: Option<&Background>) -> Option<Sequel> {
     let named = settings.and_then(|settings| match run.state {
         RunState::Succeeded => settings.on_success.clone(),
         RunState::Failed => settings.on_failure.clone(),
@@ -31,16 +32,16 @@ pub(crate) async fn follow(core: &Core, run: &mut RunRecord, settings: Option<&B
         _ => None,
     });
     let next = match named {
-        Some(function) => destination(core, run, function).await?,
+        Some(function) => destination(runs, run, function).await?,
         None => None,
     };
-    let callback = callback(core, run);
+    let callback = callback(runs, run);
     Some(Sequel { callback, run: next.map(Box::new) })
 }
 
 /// Checks that the destinations of a deployment to `alias` are there and take runs. `peers` come with it, itself among them.
 pub(crate) async fn check_destinations(
-    core: &Core,
+    runs: &Runs,
     project: ProjectId,
     (alias, peers): (&AliasName, &[(FunctionName, InvocationMode)]),
     settings: &Background,
@@ -50,7 +51,7 @@ pub(crate) async fn check_destinations(
         let comes_along = named.alias == *alias || named.alias == AliasName::live();
         let mode = match peers.iter().find(|(name, _)| comes_along && *name == named.name) {
             Some((_, mode)) => Ok(*mode),
-            None => core.target(project, named).await.map(|route| mode(&route)),
+            None => runs.target(project, named).await.map(|route| mode(&route)),
         };
         let fault = |message: String| Fault::new(Code::InvalidConfiguration, format!("background.{key}: {message}"));
         match mode {
@@ -69,13 +70,13 @@ pub(crate) async fn check_destinations(
 }
 
 /// The run of a destination. `None` outside when the server stops, inside when there is to be none.
-async fn destination(core: &Core, run: &mut RunRecord, function: FunctionTarget) -> Option<Option<NewItem>> {
+async fn destination(runs: &Runs, run: &mut RunRecord, function: FunctionTarget) -> Option<Option<NewItem>> {
     let hops = run.onward.as_ref().map_or(0, |onward| onward.hops);
     let outcome = if hops >= limits::HOPS_MAX {
         Err(format!("{hops} runs led to this one, each caused by the one before; no more are made"))
     } else {
-        match find(core, run.project, &function).await? {
-            Ok(route) => item(core, run, &route, hops).map_err(|fault| fault.message),
+        match find(runs, run.project, &function).await? {
+            Ok(route) => item(runs, run, &route, hops).map_err(|fault| fault.message),
             Err(message) => Err(message),
         }
     };
@@ -83,7 +84,7 @@ async fn destination(core: &Core, run: &mut RunRecord, function: FunctionTarget)
         Ok(item) => (Some(item), None),
         Err(message) => (None, Some(message)),
     };
-    add(if item.is_some() { &core.onward.sent_on } else { &core.onward.dropped });
+    add(if item.is_some() { &runs.onward.sent_on } else { &runs.onward.dropped });
     if let Some(message) = &message {
         tracing::warn!(run_id = %run.id, destination = %function, message, "a run is not sent on");
     }
@@ -93,12 +94,12 @@ async fn destination(core: &Core, run: &mut RunRecord, function: FunctionTarget)
 }
 
 /// The version that a destination stands for, or why it cannot be one. Waits for a while where that cannot be read.
-async fn find(core: &Core, project: ProjectId, target: &FunctionTarget) -> Option<Result<Route, String>> {
+async fn find(runs: &Runs, project: ProjectId, target: &FunctionTarget) -> Option<Result<Route, String>> {
     let [mut pause, longest] = PAUSES;
     let mut tries = 0;
     loop {
         tries += 1;
-        match core.target(project, target).await {
+        match runs.target(project, target).await {
             Ok(route) if mode(&route) == InvocationMode::Sync => return Some(Err(sync_only(&target.name))),
             Ok(route) => return Some(Ok(route)),
             Err(fault) if fault.code == Code::FunctionNotFound || fault.code == Code::NotFound => {
@@ -108,7 +109,7 @@ async fn find(core: &Core, project: ProjectId, target: &FunctionTarget) -> Optio
             Err(fault) => tracing::error!(%fault, function = %target, "a destination cannot be looked up yet"),
         }
         tokio::select! {
-            () = core.stop.cancelled() => return None,
+            () = runs.lifecycle.stopped() => return None,
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(longest),
         }
     }
@@ -122,10 +123,10 @@ fn sync_only(name: &FunctionName) -> String {
     format!("`{name}` takes calls that wait for the answer only")
 }
 
-fn item(core: &Core, ended: &RunRecord, route: &Route, hops: u32) -> Result<NewItem, Fault> {
-    let now = core.clock.now();
+fn item(runs: &Runs, ended: &RunRecord, route: &Route, hops: u32) -> Result<NewItem, Fault> {
+    let now = runs.clock.now();
     let trigger = TriggerKind::Destination;
-    let mut record = queued_record(core.ids.mint(now), &route.entry, route.version.number, trigger, now);
+    let mut record = queued_record(runs.ids.mint(now), &route.entry, route.version.number, trigger, now);
     record.origin = Some(ended.id);
     record.onward = Onward::new(None, true, hops + 1);
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -143,13 +144,13 @@ fn item(core: &Core, ended: &RunRecord, route: &Route, hops: u32) -> Result<NewI
     Ok(NewItem { record, not_before: now, priority, ordering_key, input, claim, redrives, footprint })
 }
 
-fn callback(core: &Core, run: &mut RunRecord) -> Option<NewCallback> {
+fn callback(runs: &Runs, run: &mut RunRecord) -> Option<NewCallback> {
     let url = run.onward.as_ref()?.callback.as_ref()?.url.clone();
     // What was allowed when the run was accepted may be none now; the sender says so in the run's record.
-    let host = core.outbound.check(&url).unwrap_or_default();
+    let host = runs.outbound.check(&url).unwrap_or_default();
     let report = Report::for_callback(run);
     let encoded = match encode(&report) {
-        Ok(body) if !core.outbox.has_room(run.project, body.len()) => encode(&report.short()),
+        Ok(body) if !runs.outbox.has_room(run.project, body.len()) => encode(&report.short()),
         encoded => encoded,
     };
     let body: Bytes = match encoded {
@@ -164,12 +165,12 @@ fn callback(core: &Core, run: &mut RunRecord) -> Option<NewCallback> {
     Some(NewCallback { url, host, body, ended_at: run.finished_at.unwrap_or(run.created_at) })
 }
 
-// === impl Core ===
+// === impl Runs ===
 
-impl Core {
+impl Runs {
     /// The version that a function's alias points to.
     async fn target(&self, project: ProjectId, target: &FunctionTarget) -> Result<Route, Fault> {
-        let entry = self.function(project, target.name.as_str())?;
-        self.route(entry, &Selector::Alias(target.alias.clone()), None).await
+        let entry = self.catalog.find(project, target.name.as_str())?;
+        self.route_entry(entry, &Selector::Alias(target.alias.clone()), None).await
     }
 }

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use faas_ports::{Change, Entry, Expect, InstanceVars, PortError, Write};
-use faas_scheduler::PoolKey;
-use faas_telemetry::Redactor;
+use faas_ports::{Change, Entry, Expect, PortError, Write};
 use faas_types::{Code, Fault, ProjectId, Stage, VersionRecord};
 
 use super::book::vars_key;
 use super::effective::{EffectiveVar, Outfit};
-use crate::call::Route;
 use crate::catalog::{FunctionEntry, decode};
 use crate::core::{Core, encode};
 use crate::engine::Engine;
@@ -137,29 +134,14 @@ impl Core {
         Ok(())
     }
 
-    /// What the instances of a route get, secrets in the clear.
-    pub(crate) fn outfit(&self, route: &Route) -> Result<(InstanceVars, Option<Arc<Redactor>>), Fault> {
-        let record = &route.entry.record;
-        let stages = self.stages.of(record.project);
-        let settings = Some(&route.version.settings);
-        let (project, stage) = (record.project, route.stage);
-        Outfit { project, stage, stages: &stages, settings, record: Some(record) }.open(&*self.vault)
-    }
-
-    /// Whether instances of a pool have the vars and secrets of this moment; `None` where the version would have to be read.
-    pub(crate) fn is_current(&self, entry: &FunctionEntry, key: &PoolKey) -> Option<bool> {
-        let version = self.catalog.known_version(key.function, key.version)?;
-        Some(self.mark(entry, &version, key.stage) == key.vars)
-    }
-
     /// Replaces the instances of a project's functions that have other vars or secrets than they should. Calls under way
     /// end where they are; idle instances go at once.
     pub(crate) async fn refresh(self: &Arc<Self>, project: ProjectId) {
         for id in self.scheduler.functions() {
             let Some(entry) = self.catalog.by_id(project, id) else { continue };
             self.load_versions(&entry).await;
-            self.scheduler.close_pools(id, |key| self.is_current(&entry, key).unwrap_or(true));
-            self.keep_minimum(&entry).await;
+            self.scheduler.close_pools(id, |key| self.runs.is_current(&entry, key).unwrap_or(true));
+            self.runs.keep_minimum(&entry).await;
         }
     }
 

@@ -14,9 +14,8 @@ use faas_types::{
 use parking_lot::RwLock;
 use zeroize::Zeroizing;
 
-use super::book::ProjectStages;
+use super::book::{ProjectStages, StageBook};
 use crate::catalog::FunctionEntry;
-use crate::core::Core;
 
 /// Marks that one function keeps; versions times stages that are called at the same time.
 const MARKS_MAX: usize = 32;
@@ -179,21 +178,34 @@ impl Marks {
     }
 }
 
-// === impl Core ===
+// === impl StageBook ===
 
-impl Core {
+impl StageBook {
     /// Identifies what the instances of a version get in a stage. Costs a look where nothing has changed since the last time.
     pub(crate) fn mark(&self, entry: &FunctionEntry, version: &VersionRecord, stage: Stage) -> u64 {
-        let generation = self.stages.generation();
+        let generation = self.generation();
         if let Some(mark) = entry.marks.get(version.number, stage, generation) {
             return mark;
         }
         let project = entry.record.project;
-        let stages = self.stages.of(project);
+        let stages = self.of(project);
         let (settings, record) = (Some(&version.settings), Some(&entry.record));
         let mark = Outfit { project, stage, stages: &stages, settings, record }.mark();
         entry.marks.put(Mark { version: version.number, stage, generation, mark });
         mark
+    }
+
+    /// The vars of an instance, secrets in the clear, and what takes these secrets out of texts.
+    pub(crate) fn outfit(
+        &self,
+        vault: &dyn Vault,
+        entry: &FunctionEntry,
+        version: &VersionRecord,
+        stage: Stage,
+    ) -> Result<(InstanceVars, Option<Arc<Redactor>>), Fault> {
+        let record = &entry.record;
+        let (project, settings) = (record.project, Some(&version.settings));
+        Outfit { project, stage, stages: &self.of(project), settings, record: Some(record) }.open(vault)
     }
 }
 

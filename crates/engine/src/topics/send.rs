@@ -5,8 +5,9 @@ use faas_types::{Code, Fault, FunctionName, MessageId, ProjectId, TopicName, Tri
 
 use super::message::OutgoingMessage;
 use crate::accept::COMMIT_PATIENCE;
-use crate::core::{Core, stopping};
+use crate::core::Core;
 use crate::engine::Engine;
+use crate::lifecycle::stopping;
 
 const BOUNDS: TopicBounds = TopicBounds {
     topic_messages: limits::TOPIC_MESSAGES_MAX,

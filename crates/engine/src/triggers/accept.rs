@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{Claim, ClaimQuota, Enqueued};
-use faas_types::{Code, CronTrigger, Digest, Fault, RequestField, RunId, Timestamp};
+use faas_types::{Code, CronTrigger, Digest, Fault, RunId, Timestamp};
 
 use super::table::TriggerEntry;
 use crate::accept::{COMMIT_PATIENCE, Draft, Later, footprint};
 use crate::call::{CallRequest, Route, Selector};
-use crate::core::{Core, stopping};
+use crate::core::Core;
 use crate::dispatch::{Entry, Oversize, StoredBody};
 use crate::engine::Engine;
+use crate::lifecycle::stopping;
 
 /// How long a cause is remembered beyond its own time: a day, and an hour for clocks that differ.
 const REMEMBERED: Duration = Duration::from_secs(25 * 3600);
@@ -92,11 +93,6 @@ pub(super) fn request(entry: &TriggerEntry, mut headers: Vec<(String, String)>, 
     }
 }
 
-/// Headers from outside without those that only we set.
-pub(crate) fn foreign(headers: Vec<(String, String)>) -> Vec<(String, String)> {
-    headers.into_iter().filter(|(name, _)| RequestField::of(name) != RequestField::Platform).collect()
-}
-
 // === impl Engine ===
 
 impl Engine {
@@ -123,12 +119,12 @@ impl Core {
         let mut ready = Vec::with_capacity(runs.len());
         for run in runs {
             let route = self.trigger_route(&run.entry).await?;
-            let entry = Entry::of(self, &route, footprint(&run.request, &run.later()), Oversize::Refused)?;
+            let entry = Entry::of(&self.runs, &route, footprint(&run.request, &run.later()), Oversize::Refused)?;
             ready.push((self.trigger_item(&route, run).await?, entry));
         }
         // In a task: once they may be stored, they own their bodies and places, even where nobody waits.
         let core = Arc::clone(self);
-        let storing = self.tasks.spawn(async move { core.enqueue_triggers(ready).await });
+        let storing = self.lifecycle.spawn(async move { core.enqueue_triggers(ready).await });
         let stored = tokio::time::timeout(COMMIT_PATIENCE, storing).await.map_err(|_| {
             Fault::new(Code::Unavailable, "it is not known whether the runs were accepted").with_retry_after(1)
         })?;
@@ -141,7 +137,7 @@ impl Core {
             held.push((item.record.id, (item.record.project, item.record.function), body, entry));
             items.push(item);
         }
-        let outcomes = match self.dispatch.queue.enqueue(items).await {
+        let outcomes = match self.runs.dispatch.queue.enqueue(items).await {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 if error.is_in_doubt() {
@@ -165,7 +161,7 @@ impl Core {
                 }
             });
         }
-        self.dispatch.lanes.sign_all(fresh);
+        self.runs.dispatch.lanes.sign_all(fresh);
         Ok(made)
     }
 
@@ -174,14 +170,14 @@ impl Core {
         let record = &entry.record;
         let function = self.catalog.by_id(record.project, record.function);
         let function = function.ok_or_else(|| Fault::new(Code::FunctionNotFound, "the trigger's function is gone"))?;
-        self.route(function, &Selector::Alias(record.alias.clone()), None).await
+        self.runs.route_entry(function, &Selector::Alias(record.alias.clone()), None).await
     }
 
     async fn trigger_item(self: &Arc<Self>, route: &Route, run: NewRun) -> Result<Draft, Fault> {
         let later = run.later();
         let NewRun { entry, request, cause, .. } = run;
-        let mut draft = self.item(route, request, later).await?;
-        let quota = self.dispatch.quotas.causes();
+        let mut draft = self.runs.item(route, request, later).await?;
+        let quota = self.runs.dispatch.quotas.causes();
         draft.item.claim = cause.map(|cause| cause.claim(&entry, self.clock.now(), quota));
         Ok(draft)
     }

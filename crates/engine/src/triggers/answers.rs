@@ -55,12 +55,12 @@ impl Engine {
         let record = &run.entry.record;
         let (project, function, now) = (record.project, record.function, core.clock.now());
         let id: RunId = core.ids.mint(now);
-        let quota = core.dispatch.quotas.causes();
+        let quota = core.runs.dispatch.quotas.causes();
         let Some(claim) = run.cause.as_ref().map(|cause| cause.claim(&run.entry, now, quota)) else {
             return Err(Fault::internal("a delivery has no id").into());
         };
         let request = ClaimRequest { project, function, claim, run: id, now };
-        match core.dispatch.claims.claim(request.clone()).await.map_err(Fault::from)? {
+        match core.runs.dispatch.claims.claim(request.clone()).await.map_err(Fault::from)? {
             Claimed::Yours => {}
             Claimed::TooMany => return Err(Fault::internal("causes make room").into()),
             // Its answer has made room for newer ones. That there is a run is all that can be told.
@@ -80,7 +80,7 @@ impl Engine {
         // In a task of its own: a sender that goes away must not leave the claim behind.
         let engine = self.clone();
         let called = core
-            .tasks
+            .lifecycle
             .spawn(async move { engine.call_claimed(run, Held { core: Arc::clone(&engine.core), request }).await });
         match called.await {
             Ok(outcome) => Ok(HookAnswer::Answered(outcome?)),
@@ -106,8 +106,10 @@ impl Engine {
         let mut record = queued_record(id, &route.entry, route.version.number, request.trigger, now);
         record.trigger_name.clone_from(&request.trigger_name);
         let stats = core.stats.function(route.entry.record.id, &route.entry.record.name);
-        let call =
-            core.carry(Ticket::new(Arc::clone(core), stats, record), route, request, None, Urgency::Caller).await?;
+        let call = core
+            .runs
+            .carry(Ticket::new(Arc::clone(&core.runs), stats, record), route, request, None, Urgency::Caller)
+            .await?;
         let body = whole(call.body).await?;
         Ok(HookReply { run: id, head: call.head, body, repeated: false })
     }
@@ -125,8 +127,8 @@ impl Held {
         };
         let ClaimRequest { project, function, claim, run, .. } = &self.request;
         let Ok(kept) = serde_json::to_vec(&kept) else { return };
-        let claims = &self.core.dispatch.claims;
-        let bounds = self.core.dispatch.quotas.answers();
+        let claims = &self.core.runs.dispatch.claims;
+        let bounds = self.core.runs.dispatch.quotas.answers();
         if let Err(error) = claims.answer(*project, *function, *run, &claim.key, kept.into(), bounds).await {
             tracing::warn!(run_id = %run, %error, "a webhook's answer is not kept");
         }
@@ -134,7 +136,7 @@ impl Held {
 
     async fn release(self) {
         let ClaimRequest { project, function, claim, run, .. } = &self.request;
-        if let Err(error) = self.core.dispatch.claims.release(*project, *function, *run, &claim.key).await {
+        if let Err(error) = self.core.runs.dispatch.claims.release(*project, *function, *run, &claim.key).await {
             tracing::warn!(run_id = %run, %error, "a delivery cannot be tried again before the server restarts");
         }
     }

@@ -29,7 +29,7 @@ pub(crate) async fn run(engine: Engine, look_every: Duration) {
     let core = Arc::clone(&engine.core);
     let mut agenda = Agenda::default();
     let mut flushed = tokio::time::Instant::now();
-    while !core.stop.is_cancelled() {
+    while !core.lifecycle.is_stopping() {
         for id in core.triggers.take_changed() {
             agenda.set(id, engine.next_look(id));
         }
@@ -51,7 +51,7 @@ pub(crate) async fn run(engine: Engine, look_every: Duration) {
         }
         let wait = agenda.next().map_or(look_every, |next| next.since(core.clock.now()).min(look_every));
         tokio::select! {
-            () = core.stop.cancelled() => {}
+            () = core.lifecycle.stopped() => {}
             () = core.triggers.changed() => {}
             () = tokio::time::sleep(wait) => {}
         }

@@ -7,8 +7,9 @@ use faas_types::{Code, Fault, FunctionName, ProjectId, RunId, TriggerName, Trigg
 use super::accept::{Cause, NewRun};
 use super::event::PublishedEvent;
 use super::table::TriggerEntry;
-use crate::core::{Core, stopping};
+use crate::core::Core;
 use crate::engine::Engine;
+use crate::lifecycle::stopping;
 
 /// Runs that one request may make: they are one commit.
 const RUNS_MAX: usize = 1_000;

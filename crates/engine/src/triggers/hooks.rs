@@ -8,10 +8,11 @@ use faas_types::{
     Code, Fault, Redelivery, RunId, RunState, TriggerSettings, WebhookReply, WebhookScheme, WebhookTrigger,
 };
 
-use super::accept::{Cause, Made, NewRun, foreign};
+use super::accept::{Cause, Made, NewRun};
 use super::answers::HookReply;
 use super::door;
 use super::table::TriggerEntry;
+use crate::call::foreign;
 use crate::engine::Engine;
 use crate::reply::CallFailure;
 use crate::webhook::{Delivery, Verified, verify};

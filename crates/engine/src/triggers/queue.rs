@@ -42,7 +42,7 @@ type Known = BTreeMap<TopicKey, BTreeSet<TriggerId>>;
 pub(crate) async fn run(engine: Engine) {
     let last = engine.core.clock.now();
     let mut attendant = Attendant { engine, agenda: Agenda::default(), known: None, is_stale: true, last };
-    while !attendant.engine.core.stop.is_cancelled() {
+    while !attendant.engine.core.lifecycle.is_stopping() {
         attendant.keep_up().await;
         attendant.serve_due().await;
         attendant.rest().await;
@@ -84,7 +84,7 @@ impl Attendant {
                 doubted.into_iter().for_each(|topic| core.topics.flow.doubt(topic));
                 self.is_stale = true;
                 tokio::select! {
-                    () = core.stop.cancelled() => {}
+                    () = core.lifecycle.stopped() => {}
                     () = tokio::time::sleep(TRY_AGAIN) => {}
                 }
             }
@@ -112,7 +112,7 @@ impl Attendant {
         let due = self.agenda.next().map(|at| at.since(core.clock.now()));
         let wait = if self.is_stale { Duration::ZERO } else { due.map_or(TRY_AGAIN, |due| due.min(TRY_AGAIN)) };
         tokio::select! {
-            () = core.stop.cancelled() => {}
+            () = core.lifecycle.stopped() => {}
             () = core.triggers.queues_changed() => {}
             () = core.topics.flow.changed() => {}
             () = tokio::time::sleep(wait) => {}
@@ -208,7 +208,7 @@ impl Engine {
             let messages = &waiting[batch];
             let item = self.batch_item(&route, entry, messages).await?;
             // Its messages were accepted: they must not stay in the topic for ever.
-            match Entry::of(core, &route, item.footprint, Oversize::Alone) {
+            match Entry::of(&core.runs, &route, item.footprint, Oversize::Alone) {
                 Ok(entry) => entries.push(entry),
                 Err(fault) if items.is_empty() => return Err(fault),
                 // The rest is refused the next time.
@@ -240,7 +240,7 @@ impl Engine {
         if outcome?.is_none() {
             return Ok(false);
         }
-        core.dispatch.lanes.sign((record.project, record.function));
+        core.runs.dispatch.lanes.sign((record.project, record.function));
         let now = core.clock.now();
         let note = |state: &mut super::TriggerState| runs.iter().for_each(|run| state.note_run(*run, now));
         core.trigger_states.note(record.project, record.id, note);
@@ -262,7 +262,7 @@ impl Engine {
         let messages = u16::try_from(messages.len()).unwrap_or(u16::MAX);
         let later = Later { batch: Some(Batch { messages, left: None }), hops, ..Later::default() };
         // Messages are kept in the item itself.
-        Ok(self.core.item(route, NewRun::of(entry, headers, body).request, later).await?.item)
+        Ok(self.runs.item(route, NewRun::of(entry, headers, body).request, later).await?.item)
     }
 }
 

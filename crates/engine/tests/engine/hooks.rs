@@ -195,6 +195,7 @@ async fn a_redelivery_runs_again_where_that_is_wanted_and_the_run_before_failed(
         for _ in 0..2 {
             door.house
                 .engine
+                .runs
                 .await_run(door.house.engine.default_project(), last, Duration::from_secs(10))
                 .await
                 .unwrap();
@@ -296,11 +297,11 @@ async fn deliveries_take_no_callers_keys_and_the_oldest_are_forgotten() {
     };
     let mut holders = Vec::new();
     for key in ["a", "b"] {
-        let Ok(Once::First(holder)) = door.house.engine.once(&route, key.into(), &call(), false).await else {
+        let Ok(Once::First(holder)) = door.house.engine.runs.once(&route, key.into(), &call(), false).await else {
             panic!("deliveries have taken the place of {key}");
         };
         holders.push(holder);
     }
-    let fault = door.house.engine.once(&route, "c".into(), &call(), false).await.err().unwrap();
+    let fault = door.house.engine.runs.once(&route, "c".into(), &call(), false).await.err().unwrap();
     assert_eq!(fault.code, Code::RateLimited);
 }

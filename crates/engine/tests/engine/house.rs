@@ -152,12 +152,12 @@ impl House {
 
     pub(crate) async fn call(&self, name: &str, path: &str) -> Result<Call, CallFailure> {
         let live = Selector::Alias(AliasName::live());
-        self.send(self.engine.route(self.engine.default_project(), name, &live).await?, path).await
+        self.send(self.engine.runs.route(self.engine.default_project(), name, &live).await?, path).await
     }
 
     pub(crate) async fn route(&self, name: &str) -> Route {
         let live = Selector::Alias(AliasName::live());
-        self.engine.route(self.engine.default_project(), name, &live).await.expect("the function is deployed")
+        self.engine.runs.route(self.engine.default_project(), name, &live).await.expect("the function is deployed")
     }
 
     pub(crate) async fn send(&self, route: Route, path: &str) -> Result<Call, CallFailure> {
@@ -170,7 +170,7 @@ impl House {
             headers: Vec::new(),
             body: Bytes::new(),
         };
-        self.engine.call(route, request).await
+        self.engine.runs.call(route, request).await
     }
 
     /// A run, once it is recorded: one whose caller has gone ends in a task apart.

@@ -45,10 +45,10 @@ async fn a_body_goes_with_the_caller_who_went_away() {
     let (house, blobs, before) = waiting(quick()).await;
     let route = house.route("held").await;
     // Polled once, so that the body is on its way, and given up then.
-    let accepting = house.engine.accept(route, request(LARGE), Later::default());
+    let accepting = house.engine.runs.accept(route, request(LARGE), Later::default());
     assert!(futures_util::future::FutureExt::now_or_never(accepting).is_none());
     until("its body is gone", || blobs.count() == before).await;
-    until("its place is free", || house.engine.waiting_bytes() == 0).await;
+    until("its place is free", || house.engine.runs.waiting_bytes() == 0).await;
 }
 
 /// A queue whose next commit is answered with an error, after it is stored where that is in doubt.
@@ -104,7 +104,7 @@ async fn a_body_stays_where_it_is_not_known_whether_its_run_is_stored() {
     let before = blobs.count();
     let refused = async |error| {
         *queue.next.lock() = Some(error);
-        house.engine.accept(house.route("held").await, request(LARGE), Later::default()).await.unwrap_err();
+        house.engine.runs.accept(house.route("held").await, request(LARGE), Later::default()).await.unwrap_err();
     };
     refused(PortError::StorageFull).await;
     until("what is refused leaves no body", || blobs.count() == before).await;
@@ -127,11 +127,11 @@ async fn a_repeated_request_leaves_no_second_body() {
     let (house, blobs, before) = waiting(quick()).await;
     let later = || Later { idempotency_key: Some("k".into()), ..Later::default() };
     for repeated in [false, true, true] {
-        let accepted = house.engine.accept(house.route("held").await, request(LARGE), later()).await.unwrap();
+        let accepted = house.engine.runs.accept(house.route("held").await, request(LARGE), later()).await.unwrap();
         assert_eq!(accepted.repeated, repeated);
     }
     until("one body is left", || blobs.count() == before + 1).await;
-    until("one run is counted", || house.engine.waiting_bytes() < 2 * LARGE as u64).await;
+    until("one run is counted", || house.engine.runs.waiting_bytes() < 2 * LARGE as u64).await;
 }
 
 #[tokio::test]
@@ -141,18 +141,18 @@ async fn what_is_refused_stores_nothing_and_a_restart_counts_what_waits() {
     let settings = EngineSettings { quotas, ..quick() };
     let (house, blobs, before) = waiting(settings.clone()).await;
     let keyless = || Later { keyless: true, ..Later::default() };
-    house.engine.accept(house.route("held").await, request(LARGE), keyless()).await.unwrap();
-    let fault = house.engine.accept(house.route("held").await, request(LARGE), keyless()).await.unwrap_err();
+    house.engine.runs.accept(house.route("held").await, request(LARGE), keyless()).await.unwrap();
+    let fault = house.engine.runs.accept(house.route("held").await, request(LARGE), keyless()).await.unwrap_err();
     assert_eq!((fault.code, fault.retry_after), (Code::RateLimited, Some(5)));
     assert_eq!(blobs.count(), before + 1);
-    let held = house.engine.waiting_bytes();
+    let held = house.engine.runs.waiting_bytes();
     let house = House::over(house.ports.clone(), settings).await;
-    assert_eq!(house.engine.waiting_bytes(), held);
-    house.engine.accept(house.route("held").await, request(LARGE), keyless()).await.unwrap_err();
-    house.engine.accept(house.route("held").await, request(LARGE), Later::default()).await.unwrap();
-    let run = house.engine.accept(house.route("held").await, request(0), Later::default()).await.unwrap().run;
-    house.engine.cancel(house.engine.default_project(), run).await.unwrap();
-    assert!(house.engine.waiting_bytes() < held * 2 + 10);
+    assert_eq!(house.engine.runs.waiting_bytes(), held);
+    house.engine.runs.accept(house.route("held").await, request(LARGE), keyless()).await.unwrap_err();
+    house.engine.runs.accept(house.route("held").await, request(LARGE), Later::default()).await.unwrap();
+    let run = house.engine.runs.accept(house.route("held").await, request(0), Later::default()).await.unwrap().run;
+    house.engine.runs.cancel(house.engine.default_project(), run).await.unwrap();
+    assert!(house.engine.runs.waiting_bytes() < held * 2 + 10);
 }
 
 #[tokio::test]
@@ -161,8 +161,9 @@ async fn inputs_of_cancelled_runs_are_trimmed_like_others() {
     let settings = EngineSettings { quotas: Quotas { inputs, ..Quotas::default() }, ..quick() };
     let (house, blobs, before) = waiting(settings).await;
     for _ in 0..4 {
-        let accepted = house.engine.accept(house.route("held").await, request(LARGE), Later::default()).await.unwrap();
-        house.engine.cancel(house.engine.default_project(), accepted.run).await.unwrap();
+        let accepted =
+            house.engine.runs.accept(house.route("held").await, request(LARGE), Later::default()).await.unwrap();
+        house.engine.runs.cancel(house.engine.default_project(), accepted.run).await.unwrap();
     }
     until("one body has room", || blobs.count() == before + 1).await;
 }
@@ -173,15 +174,15 @@ async fn inputs_are_kept_no_longer_than_the_project_keeps_runs() {
     let house = House::at(Arc::clone(&clock) as _).await;
     house.deploy("hello", scaling(1, 1)).await.unwrap();
     let project = house.engine.default_project();
-    let run = house.engine.accept(house.route("hello").await, request(9), Later::default()).await.unwrap().run;
-    house.engine.await_run(project, run, Duration::from_secs(10)).await.unwrap();
+    let run = house.engine.runs.accept(house.route("hello").await, request(9), Later::default()).await.unwrap().run;
+    house.engine.runs.await_run(project, run, Duration::from_secs(10)).await.unwrap();
     clock.advance(Duration::from_secs(2 * 3_600));
-    house.engine.input(project, run).await.expect("it is younger than 14 days");
+    house.engine.runs.input(project, run).await.expect("it is younger than 14 days");
     let hour = Span::from_secs(3_600);
     let retention = Retention { runs: hour, results: hour, ..Retention::default() };
-    house.engine.set_retention(project, Some(retention)).await.unwrap();
+    house.engine.runs.set_retention(project, Some(retention)).await.unwrap();
     for _ in 0..1_000 {
-        if house.engine.input(project, run).await.is_err_and(|fault| fault.code == Code::NotFound) {
+        if house.engine.runs.input(project, run).await.is_err_and(|fault| fault.code == Code::NotFound) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -194,7 +195,8 @@ async fn a_run_larger_than_all_that_may_wait_is_refused_for_good() {
     let waiting_bytes = ByteBounds { function: LARGE as u64, project: u64::MAX };
     let quotas = Quotas { waiting: waiting_bytes, ..Quotas::default() };
     let (house, blobs, before) = waiting(EngineSettings { quotas, ..quick() }).await;
-    let fault = house.engine.accept(house.route("held").await, request(LARGE), Later::default()).await.unwrap_err();
+    let fault =
+        house.engine.runs.accept(house.route("held").await, request(LARGE), Later::default()).await.unwrap_err();
     assert_eq!((fault.code, fault.retry_after), (Code::PayloadTooLarge, None));
     assert!(fault.hint.as_ref().is_some_and(|hint| hint.contains("`background.waiting_bytes`")), "{fault}");
     assert_eq!(blobs.count(), before);
@@ -208,7 +210,7 @@ async fn an_answer_that_made_room_is_not_given_again_and_nothing_runs_twice() {
     house.deploy("hello", scaling(1, 1)).await.unwrap();
     let once = async |key: &str| {
         let route = house.route("hello").await;
-        house.engine.once(&route, key.to_owned(), &request(1), false).await
+        house.engine.runs.once(&route, key.to_owned(), &request(1), false).await
     };
     for key in ["a", "b"] {
         let faas_engine::Once::First(holder) = once(key).await.unwrap() else { panic!("{key} is new") };

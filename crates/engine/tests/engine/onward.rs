@@ -40,12 +40,12 @@ impl House {
             headers: Vec::new(),
             body: Bytes::new(),
         };
-        Ok(self.engine.accept(self.route(name).await, request, later).await?.run)
+        Ok(self.engine.runs.accept(self.route(name).await, request, later).await?.run)
     }
 
     async fn ended(&self, run: RunId) -> RunRecord {
         let project = self.engine.default_project();
-        self.engine.await_run(project, run, Duration::from_secs(10)).await.expect("the run")
+        self.engine.runs.await_run(project, run, Duration::from_secs(10)).await.expect("the run")
     }
 
     /// The run with its callback in a state.
@@ -78,8 +78,8 @@ async fn a_callback_is_signed_and_tells_of_the_run() {
     let house = House::with(quick()).await;
     house.deploy_as("told", once).await.unwrap();
     let project = house.engine.default_project();
-    let (secret, _) = house.engine.rotate_signing_secret(project, None).await.unwrap();
-    let (newer, secrets) = house.engine.rotate_signing_secret(project, None).await.unwrap();
+    let (secret, _) = house.engine.runs.rotate_signing_secret(project, None).await.unwrap();
+    let (newer, secrets) = house.engine.runs.rotate_signing_secret(project, None).await.unwrap();
     assert_eq!(secrets.number(), 2);
     let run = house.later("told", "/raise", call_back()).await;
     let record = house.called_back(run, CallbackState::Delivered).await;
@@ -127,7 +127,7 @@ async fn callbacks_are_tried_again_and_given_up_at_last() {
     house.outbound.answer([Err(OutboundError::Refused("inside".into()))]);
     let run = house.later("told", "/", call_back()).await;
     assert_eq!(callback_of(&house.called_back(run, CallbackState::Abandoned).await).attempts, 1);
-    let figures = house.engine.onward().callbacks();
+    let figures = house.engine.runs.onward().callbacks();
     assert_eq!(figures, [("delivered", 1), ("failed", 4), ("abandoned", 2)]);
 }
 
@@ -137,7 +137,7 @@ async fn a_cancelled_run_is_told_of_and_a_bad_url_is_refused() {
     house.deploy_as("told", |settings| settings.background.on_failure = Some(parse("told"))).await.unwrap();
     let later = Later { delay: Duration::from_secs(60), ..call_back() };
     let run = house.later("told", "/", later).await;
-    house.engine.cancel(house.engine.default_project(), run).await.unwrap();
+    house.engine.runs.cancel(house.engine.default_project(), run).await.unwrap();
     let record = house.called_back(run, CallbackState::Delivered).await;
     assert!(record.onward.unwrap().destination.is_none(), "who cancels sends nothing on");
     let later = Later { callback: Some("http://x".into()), ..Later::default() };
@@ -151,7 +151,7 @@ async fn a_cancelled_run_is_told_of_and_a_bad_url_is_refused() {
         headers: Vec::new(),
         body: Bytes::new(),
     };
-    let fault = house.engine.accept(route, request, later).await.err().unwrap();
+    let fault = house.engine.runs.accept(route, request, later).await.err().unwrap();
     assert_eq!(fault.code, Code::BadRequest);
     assert!(fault.message.contains("X-Callback-Url"), "{fault}");
 }
@@ -174,15 +174,15 @@ async fn destinations_get_a_run_that_knows_its_origin() {
         assert_eq!((destination.function.to_string(), &destination.message), (wanted.to_owned(), &None));
         let next = house.ended(destination.run_id.unwrap()).await;
         assert_eq!((next.origin, next.trigger, next.state), (Some(run), TriggerKind::Destination, RunState::Succeeded));
-        let input = house.engine.input(house.engine.default_project(), next.id).await.unwrap();
+        let input = house.engine.runs.input(house.engine.default_project(), next.id).await.unwrap();
         let body: Value = serde_json::from_slice(&input.body).unwrap();
         assert_eq!(body["data"]["run_id"], run.to_string());
         assert_eq!(body["data"]["input"], format!("/api/v1/runs/{run}/input"));
     }
-    assert_eq!(house.engine.onward().destinations(), [("sent", 2), ("dropped", 0)]);
+    assert_eq!(house.engine.runs.onward().destinations(), [("sent", 2), ("dropped", 0)]);
     let project = house.engine.default_project();
     let entry = house.engine.catalog().find(project, "good").unwrap();
-    assert_eq!(house.engine.backlog_of(entry.record.id), 0, "a run of a destination is counted once");
+    assert_eq!(house.engine.runs.backlog_of(entry.record.id), 0, "a run of a destination is counted once");
     house.engine.deployments.delete_function(&entry).await.unwrap();
     let record = house.ended(house.later("first", "/", Later::default()).await).await;
     assert_eq!(destination_of(&record).run_id, None);
@@ -259,7 +259,7 @@ async fn runs_that_have_not_ended_count_for_the_bound_on_callbacks() {
     assert_eq!((fault.code, fault.retry_after), (Code::RateLimited, Some(60)));
     assert!(fault.hint.is_some_and(|hint| hint.contains("callbacks.waiting_bytes")));
     house.later("told", "/", Later::default()).await;
-    house.engine.cancel(house.engine.default_project(), first).await.unwrap();
+    house.engine.runs.cancel(house.engine.default_project(), first).await.unwrap();
     house.called_back(first, CallbackState::Delivered).await;
     // The count follows the record.
     while let Err(fault) = house.try_later("told", "/", call_back()).await {

@@ -38,7 +38,7 @@ fn split(version: u32, second: u32, thousandths: u16) -> AliasWish {
 }
 
 async fn route(house: &House, name: &str, selector: &str) -> Result<Route, Fault> {
-    house.engine.route(house.engine.default_project(), name, &parse(selector)).await
+    house.engine.runs.route(house.engine.default_project(), name, &parse(selector)).await
 }
 
 async fn deployed(house: &House, name: &str, versions: u32) {
@@ -115,7 +115,7 @@ async fn callers_at_once_are_split_exactly_by_weight() {
             let (project, live) = (engine.default_project(), Selector::Alias(AliasName::live()));
             let mut second = 0;
             for _ in 0..1_250 {
-                second += u32::from(engine.route(project, "split", &live).await.unwrap().version.number == 2);
+                second += u32::from(engine.runs.route(project, "split", &live).await.unwrap().version.number == 2);
             }
             second
         })
@@ -142,7 +142,7 @@ async fn a_caller_stays_with_a_version_while_the_share_grows() {
             for _ in 0..3 {
                 let live = Selector::Alias(AliasName::live());
                 let project = house.engine.default_project();
-                let found = house.engine.route_request(project, "loyal", &live, |_| Some(name.as_bytes())).await;
+                let found = house.engine.runs.route_request(project, "loyal", &live, |_| Some(name.as_bytes())).await;
                 seen.push(found.unwrap().version.number);
             }
             assert!(seen.iter().all(|version| *version == seen[0]));
@@ -181,13 +181,14 @@ async fn a_run_for_later_keeps_the_version_that_was_drawn_when_it_was_accepted()
             headers: Vec::new(),
             body: bytes::Bytes::new(),
         };
-        runs.push((version, house.engine.accept(route, request, Later::default()).await.unwrap().run));
+        runs.push((version, house.engine.runs.accept(route, request, Later::default()).await.unwrap().run));
     }
     assert!(runs.iter().any(|(version, _)| *version == 1) && runs.iter().any(|(version, _)| *version == 2));
     house.engine.deployments.set_alias(&entry(&house, "later"), &AliasName::live(), to(1)).await.unwrap();
     house.engine.pause(&entry(&house, "later"), false).await.unwrap();
     for (version, run) in runs {
-        let ended = house.engine.await_run(house.engine.default_project(), run, Duration::from_secs(5)).await.unwrap();
+        let ended =
+            house.engine.runs.await_run(house.engine.default_project(), run, Duration::from_secs(5)).await.unwrap();
         assert!(ended.state.is_terminal());
         assert_eq!(ended.version, version);
     }
@@ -421,7 +422,7 @@ async fn versions_that_nothing_needs_go_and_no_others() {
         headers: Vec::new(),
         body: bytes::Bytes::new(),
     };
-    let run = house.engine.accept(waits, request, Later::default()).await.unwrap().run;
+    let run = house.engine.runs.accept(waits, request, Later::default()).await.unwrap().run;
     deployed(&house, "aged", 6).await;
     assert_eq!(numbers().await.len(), 10, "all of them were behind an alias lately");
     clock.advance(2 * HOUR);
@@ -439,9 +440,9 @@ async fn versions_that_nothing_needs_go_and_no_others() {
     spent(&[11, 10, 9, 8, 3, 2, 1]).await;
     house.engine.pause(&entry(&house, "aged"), false).await.unwrap();
     let project = house.engine.default_project();
-    assert_eq!(house.engine.await_run(project, run, Duration::from_secs(5)).await.unwrap().version, 1);
+    assert_eq!(house.engine.runs.await_run(project, run, Duration::from_secs(5)).await.unwrap().version, 1);
     for _ in 0..500 {
-        if house.engine.backlog_of(entry(&house, "aged").record.id) == 0 {
+        if house.engine.runs.backlog_of(entry(&house, "aged").record.id) == 0 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

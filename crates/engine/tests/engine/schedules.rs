@@ -220,7 +220,7 @@ async fn a_test_fires_now_and_the_next_times_are_told() {
         ["2026-03-02T09:00:00.000Z", "2026-03-03T09:00:00.000Z"]
     );
     let run = house.engine.test_trigger(&trigger(&house), Default::default()).await.unwrap();
-    let ended = house.engine.await_run(house.engine.default_project(), run, Duration::from_secs(5)).await.unwrap();
+    let ended = house.engine.runs.await_run(house.engine.default_project(), run, Duration::from_secs(5)).await.unwrap();
     assert_eq!(ended.state, RunState::Succeeded);
     let off = house.engine.enable_trigger(&trigger(&house), false).await.unwrap();
     assert!(house.engine.next_fires(&off, 2).is_empty());

@@ -52,7 +52,7 @@ impl House {
 
     async fn by(&self, name: &str, selector: &str, path: &str) -> String {
         let selector: Selector = selector.parse().unwrap();
-        let route = self.engine.route(self.engine.default_project(), name, &selector).await.unwrap();
+        let route = self.engine.runs.route(self.engine.default_project(), name, &selector).await.unwrap();
         read(self.send(route, path).await.unwrap()).await.unwrap()
     }
 
@@ -163,7 +163,7 @@ async fn a_run_for_later_keeps_its_stage() {
     house.coloured("shop", "${secrets.KEY}").await.unwrap();
     house.point("shop", "staging", 1).await;
     let project = house.engine.default_project();
-    let route = house.engine.route(project, "shop", &"staging".parse().unwrap()).await.unwrap();
+    let route = house.engine.runs.route(project, "shop", &"staging".parse().unwrap()).await.unwrap();
     let request = CallRequest {
         trigger: TriggerKind::Http,
         trigger_name: None,
@@ -173,8 +173,8 @@ async fn a_run_for_later_keeps_its_stage() {
         headers: Vec::new(),
         body: Bytes::new(),
     };
-    let accepted = house.engine.accept(route, request, Later::default()).await.unwrap();
-    let ended = house.engine.await_run(project, accepted.run, std::time::Duration::from_secs(5)).await.unwrap();
+    let accepted = house.engine.runs.accept(route, request, Later::default()).await.unwrap();
+    let ended = house.engine.runs.await_run(project, accepted.run, std::time::Duration::from_secs(5)).await.unwrap();
     assert_eq!((ended.state, ended.stage), (RunState::Succeeded, Stage::Staging));
     let staging = house.by("shop", "staging", "/").await;
     assert_eq!(Some(ended.attempts[0].instance.unwrap().to_string().as_str()), Some(told(&staging).0));
@@ -238,7 +238,7 @@ async fn another_key_is_under_everything_and_nothing_is_lost() {
     house.set(Stage::Prod, "KEY", VALUE).await.unwrap();
     house.set(Stage::Dev, "OTHER", "another-secret").await.unwrap();
     house.coloured("pay", "${secrets.KEY}").await.unwrap();
-    house.engine.rotate_signing_secret(house.engine.default_project(), None).await.unwrap();
+    house.engine.runs.rotate_signing_secret(house.engine.default_project(), None).await.unwrap();
     let instance = house.text("pay", "/").await.unwrap();
     let done = house.engine.rekey().await.unwrap();
     assert_eq!((done.resealed, done.unreadable), (4, Vec::new()));
