@@ -66,7 +66,7 @@ impl Dialer {
                 Some(proxy) => self.by_proxy(proxy, to).await?,
                 None => self.source.tcp(to).await?,
             };
-            // What the program asks of its own socket ends in the sandbox: pools would lose idle connections on the way.
+            // Keepalive that the program sets ends in the sandbox. Without this, connection pools would lose idle connections.
             set_socket_keepalive(&stream, true)?;
             set_tcp_keepidle(&stream, KEEPALIVE)?;
             set_tcp_keepintvl(&stream, KEEPALIVE / 4)?;

@@ -85,7 +85,7 @@ impl HttpOutbound {
         tokio::select! {
             biased;
             answer = &mut answering => answer.map_err(failed),
-            // It carries the answer, or says to the other why there is none.
+            // It carries the response, or its error ends the other future.
             _ = connection => answering.await.map_err(failed),
         }
     }
@@ -142,7 +142,7 @@ fn request(url: &Url, host: &str, message: OutboundMessage) -> Result<Request<Fu
     request.body(Full::new(message.body)).map_err(|_| OutboundError::Failed("the request cannot be written".to_owned()))
 }
 
-/// What comes after the status is nobody's; a failure there is none of the message.
+/// The body is ignored; failing to read it does not fail the delivery.
 async fn drain(response: Response<Incoming>) {
     let (mut body, mut left) = (response.into_body(), ANSWER_READ);
     while let Some(Ok(frame)) = body.frame().await {

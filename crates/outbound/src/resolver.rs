@@ -40,7 +40,7 @@ pub(crate) struct Upstream {
     servers: Vec<SocketAddr>,
     made: Mutex<Option<Made>>,
     answers: Answers,
-    /// Says that there is no name server to ask: sandboxes decide how often they ask.
+    /// Limits the warning that there is no name server: sandboxes decide how often they ask.
     complaint: Seldom,
 }
 

@@ -35,20 +35,20 @@ pub trait Blobs: Send + Sync {
     /// when the stored bytes do not match.
     async fn get(&self, digest: &Digest) -> PortResult<Bytes>;
 
-    /// Which of these are not stored, each once, in the order given. Those that are stored count as renewed: whoever heard
-    /// of them may rely on them for as long as collectors wait.
+    /// Those of the digests that are not stored, each once, in the given order. The stored ones are renewed: the caller may
+    /// rely on them for the grace of garbage collection.
     async fn missing(&self, digests: &[Digest]) -> PortResult<Vec<Digest>>;
 
-    /// Removes the bytes; removing what does not exist is no error.
+    /// Removes the bytes; removing a missing blob is not an error.
     async fn delete(&self, digest: &Digest) -> PortResult<()>;
 
     /// The blobs whose digests begin with this byte.
     async fn shelf(&self, first: u8) -> PortResult<Vec<StoredBlob>>;
 
-    /// Whether the blob is there and was not renewed since `before`.
+    /// Whether the blob is stored and was not renewed since `before`.
     async fn is_older(&self, digest: &Digest, before: Timestamp) -> PortResult<bool>;
 
-    /// Removes the bytes unless they were renewed since `before`, in one step: whoever renews them either comes before and
-    /// keeps them, or finds them missing. Returns whether they went.
+    /// Removes the bytes unless they were renewed since `before`, in one step: a concurrent renewal either comes first
+    /// and keeps them, or finds them missing. Returns whether they were removed.
     async fn collect(&self, digest: &Digest, before: Timestamp) -> PortResult<bool>;
 }

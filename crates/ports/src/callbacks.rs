@@ -39,9 +39,9 @@ pub struct TakeCallbacks {
     pub after: String,
     /// Attempts under way, by host.
     pub busy: Vec<(String, u32)>,
-    /// Attempts at one host at the most, those under way included.
+    /// The maximum of attempts at one host, including those under way.
     pub per_host: u32,
-    /// Messages at the most.
+    /// The maximum of messages.
     pub limit: u32,
     /// Those that are due.
     pub now: Timestamp,

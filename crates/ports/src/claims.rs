@@ -92,7 +92,7 @@ pub enum Holder {
     Calling,
     /// A call that was answered so. Empty when the answer is not kept, or no longer.
     Answered(Bytes),
-    /// A run that was accepted for later.
+    /// A background run was accepted.
     Accepted,
 }
 
@@ -117,7 +117,7 @@ pub trait Claims: Send + Sync {
     /// Frees the name that a call holds.
     async fn release(&self, project: ProjectId, function: FunctionId, run: RunId, key: &str) -> PortResult<()>;
 
-    /// Forgets names that expired before `now`, `limit` at the most; returns how many went.
+    /// Forgets names that expired before `now`, at most `limit`. Returns how many.
     async fn expire_claims(&self, now: Timestamp, limit: u32) -> PortResult<u64>;
 }
 

@@ -32,7 +32,7 @@ pub struct DeadLetterQuery {
     pub until: Option<Timestamp>,
     /// After this run, going back in time.
     pub after: Option<RunId>,
-    /// Rows at the most.
+    /// The maximum of rows.
     pub limit: u32,
 }
 

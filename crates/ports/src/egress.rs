@@ -22,7 +22,7 @@ pub enum EgressError {
 /// Connects to what an operator allows, and to nothing else.
 #[async_trait]
 pub trait Egress: Send + Sync {
-    /// Connects to a host, a name or an address. Takes some seconds at the most.
+    /// Connects to a host, a name or an address. Takes at most some seconds.
     ///
     /// # Errors
     /// [`EgressError::NotAllowed`] naming the setting that would allow it.

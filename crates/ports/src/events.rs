@@ -22,7 +22,7 @@ pub type EventStream = BoxStream<'static, Event>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubjectPattern(String);
 
-/// At-most-once messages to whoever listens now.
+/// Messages to the current subscribers, delivered at most once.
 #[async_trait]
 pub trait Events: Send + Sync {
     /// Sends to present subscribers.

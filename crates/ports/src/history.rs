@@ -7,11 +7,11 @@ use faas_types::{Code, FunctionId, LogLevel, LogLine, ProjectId, RunId, RunRecor
 
 use crate::PortResult;
 
-/// Runs that one page looks at, at the most. A filter that matches nothing must not read the whole history in one
+/// The maximum of runs that one page examines. A filter that matches nothing must not read the whole history in one
 /// request.
 pub const RUNS_EXAMINED_MAX: u64 = 10_000;
 
-/// Log lines that one page looks at, at the most.
+/// The maximum of log lines that one page examines.
 pub const LINES_EXAMINED_MAX: u64 = 10_000;
 
 /// Continues a listing of runs after this one.
@@ -47,7 +47,7 @@ pub struct RunQuery {
     pub until: Option<Timestamp>,
     /// After this run, going back in time.
     pub after: Option<RunCursor>,
-    /// Rows at the most.
+    /// The maximum of rows.
     pub limit: u32,
 }
 
@@ -86,7 +86,7 @@ pub struct LogQuery {
     pub before: Option<LogCursor>,
     /// The newest lines instead of the oldest; still returned oldest first.
     pub tail: bool,
-    /// Rows at the most.
+    /// The maximum of rows.
     pub limit: u32,
 }
 
@@ -114,19 +114,19 @@ pub struct LogPage {
 pub struct Expiry {
     /// The owner.
     pub project: ProjectId,
-    /// Runs that were created before this and have ended go.
+    /// Runs that were created before this and have ended are removed.
     pub runs_before: Timestamp,
-    /// The oldest runs that have ended go until the records of the others have at most so many bytes together.
+    /// The maximum of bytes of all run records. The oldest ended runs are removed first.
     pub run_bytes_max: u64,
-    /// Results of runs that were created before this go; the runs stay.
+    /// Results of runs that were created before this are removed; the runs stay.
     pub results_before: Timestamp,
-    /// Lines that were written before this go.
+    /// Lines that were written before this are removed.
     pub lines_before: Timestamp,
-    /// The time now. A line that says it was written later goes with those that came after it.
+    /// The current time. A line with a later timestamp is removed with the lines that follow it.
     pub now: Timestamp,
-    /// The oldest lines go until the others have at most so many bytes together.
+    /// The maximum of bytes of all lines. The oldest are removed first.
     pub log_bytes_max: u64,
-    /// Rows of each kind that one step takes at the most. A step holds up whoever writes at that moment.
+    /// The maximum of rows of each kind in one step. A step delays other writers.
     pub limit: u32,
 }
 

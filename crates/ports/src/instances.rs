@@ -151,7 +151,7 @@ pub enum InvocationBody {
     Stream(BodyStream),
 }
 
-/// Parts of a body that is still arriving, bounded in sum by whoever made it; a fault ends it.
+/// Parts of a body that is still arriving, bounded in total by its producer; a fault ends it.
 pub type BodyStream = BoxStream<'static, Result<Bytes, Fault>>;
 
 /// Ways to a ready instance, the longest first. All end in the same confinement.
@@ -264,7 +264,7 @@ pub struct Publishing {
 /// What a handler publishes or sends. Whose it is, is what is known of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Publication {
-    /// An event for whoever listens.
+    /// An event for its subscribers.
     Event {
         /// What happened.
         what: Option<String>,

@@ -40,7 +40,7 @@ pub trait Outbound: Send + Sync {
     fn check(&self, url: &str) -> Result<String, UrlRefusal>;
 
     /// Sends a message and returns the status that it was answered with; a redirection is an answer like any other.
-    /// Takes some seconds at the most.
+    /// Takes at most some seconds.
     ///
     /// # Errors
     /// Why there is no answer.

@@ -85,7 +85,7 @@ pub struct Want {
     pub project: ProjectId,
     /// The function.
     pub function: FunctionId,
-    /// Items at the most.
+    /// The maximum of items.
     pub max: u32,
 }
 

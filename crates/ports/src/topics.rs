@@ -133,8 +133,8 @@ pub trait Topics: Send + Sync {
     /// the first.
     async fn subscribe(&self, topic: &TopicKey, subscriptions: &[TriggerId]) -> PortResult<()>;
 
-    /// The oldest messages that a subscription has not had, `max` at the most and `bytes` in all unless the first alone is
-    /// larger. Also the place that it has come to. Nothing when the subscription is not known.
+    /// The oldest messages that a subscription has not had, at most `max` and together at most `bytes`, unless the first alone
+    /// is larger. Also the position of the subscription. `None` when the subscription is unknown.
     async fn peek(
         &self,
         topic: &TopicKey,
@@ -143,17 +143,17 @@ pub trait Topics: Send + Sync {
         bytes: u64,
     ) -> PortResult<Option<(u64, Vec<WaitingMessage>)>>;
 
-    /// Moves messages into runs, in one commit. `None`, and nothing is changed, when the subscription has come to another
-    /// place meanwhile.
+    /// Moves messages into runs, in one commit. `None`, and nothing is changed, when the position of the subscription
+    /// has changed meanwhile.
     ///
     /// # Errors
     /// Those of [`RunQueue::enqueue`](crate::RunQueue::enqueue).
     async fn hand_over(&self, hand_over: HandOver) -> PortResult<Option<Vec<Enqueued>>>;
 
-    /// Forgets every message of a topic; returns how many went. Those that are part of a run stay with it.
+    /// Removes every message of a topic and returns how many. Messages that are part of a run stay with it.
     async fn purge(&self, topic: &TopicKey) -> PortResult<u64>;
 
-    /// The topics of a project, by name; of all projects where there is none.
+    /// The topics of a project, by name; of all projects without one.
     async fn topics(&self, project: Option<ProjectId>) -> PortResult<Vec<(ProjectId, TopicDepth)>>;
 
     /// One topic.

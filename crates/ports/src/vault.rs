@@ -1,4 +1,4 @@
-//! Seals secrets, so that whoever reads the disk learns nothing.
+//! Seals secrets, so that a reader of the disk learns nothing.
 
 use std::fmt;
 

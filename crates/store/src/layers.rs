@@ -25,7 +25,7 @@ const DRAFT_AGE_MAX: Duration = Duration::from_secs(3_600);
 pub(crate) struct FileLayers {
     shared: Arc<Shared>,
     root: Arc<Path>,
-    /// Held by whoever builds a digest.
+    /// Held while a digest is built.
     building: KeyedLock<Digest>,
 }
 

@@ -99,7 +99,7 @@ impl RunQueue for SqliteQueue {
     }
 }
 
-/// Frees what a server that died has leased or taken: whoever holds the lock of the data directory is the only worker.
+/// Frees what a server that died had leased or claimed: the holder of the data directory's lock is the only worker.
 pub(crate) fn recover(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "UPDATE queue SET due_at = 0 WHERE worker IS NOT NULL AND stage = 0;

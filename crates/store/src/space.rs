@@ -50,8 +50,8 @@ impl Space {
         Ok(space)
     }
 
-    /// Whether new work and new content may be stored. Two system calls at the most, unless the ballast is laid in
-    /// again: some milliseconds, after a full disk.
+    /// Whether new work and new content may be stored. At most two system calls, unless the ballast is written
+    /// again after a full disk, which takes some milliseconds.
     pub(crate) fn admit(&self) -> PortResult<()> {
         self.admit_above(self.low_water)
     }

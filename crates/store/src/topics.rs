@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::queue::{self, SqliteQueue};
 use crate::sqlite::{WorkResult, id_blob, integer, millis, timestamp, unsigned};
 
-/// Messages that one commit removes, so that others wait for milliseconds at the most.
+/// Messages that one commit removes, so that others wait for at most milliseconds.
 const REMOVED_AT_ONCE: u64 = 2_000;
 /// Bytes that a message takes besides its payload.
 const MESSAGE_OVERHEAD: usize = 64;
@@ -174,7 +174,7 @@ fn newest(connection: &Connection, topic: &TopicKey) -> WorkResult<u64> {
     Ok(newest.map_or(0, unsigned))
 }
 
-/// Removes messages that every subscription has had; nothing where there is none. Returns how many went.
+/// Removes messages that every subscription has received; none without a subscription. Returns how many.
 fn free(connection: &Connection, topic: &TopicKey) -> WorkResult<u64> {
     match subscriptions::last(connection, topic)? {
         Some(after) => remove(connection, topic, after),

@@ -1,4 +1,4 @@
-//! Secrets under envelope encryption: each has a key of its own, which a key of the ring seals.
+//! Secrets under envelope encryption: each has its own key, which a key of the ring seals.
 //!
 //! ```text
 //! format 1 | ring key's number, 4, little endian | nonce 24 | sealed key 32 + 16 | nonce 24 | sealed secret n + 16

@@ -4,7 +4,7 @@ use faas_store::{Store, StoreConfig};
 use faas_testkit::suite;
 use tempfile::TempDir;
 
-/// A store in a directory of its own.
+/// A store in its own directory.
 fn store() -> (TempDir, Store) {
     let dir = tempfile::tempdir().expect("temp dir");
     let config = StoreConfig { low_water: 0, ballast: 1 << 20, ..StoreConfig::new(dir.path().join("data")) };

@@ -94,7 +94,7 @@ async fn what_is_no_database_or_from_the_future_does_not_open() {
     Store::open(&config(dir.path())).expect("open");
 }
 
-/// Not a test of its own: a store whose files may not grow, which to SQLite is a disk that fails.
+/// Started by a test: a store whose files may not grow, which to SQLite is a failing disk.
 #[test]
 #[ignore = "started by `a_failed_write_is_fatal`"]
 fn child_whose_disk_fails() {

@@ -24,7 +24,7 @@ fn owner() -> (ProjectId, FunctionId) {
     (ProjectId::from_u128(PROJECT), FunctionId::from_u128(FUNCTION))
 }
 
-/// Not a test of its own: what the parent below starts and kills. Each acknowledged write is told on standard output.
+/// Started and killed by the test below. Prints each acknowledged write on standard output.
 #[test]
 #[ignore = "started by `acknowledged_writes_survive_kill_9`"]
 fn child_that_is_killed() {

@@ -19,7 +19,7 @@ const LOW_WATER: u64 = 8 * MIB;
 /// More than a write-ahead log gives back, so that what it gives back is not taken for room again.
 const BALLAST: u64 = 24 * MIB;
 
-/// A small file system of its own.
+/// A small file system for one test.
 struct SmallDisk {
     _parent: tempfile::TempDir,
     path: PathBuf,
@@ -149,7 +149,7 @@ async fn on_a_full_disk_the_ballast_lets_deletes_work() {
     full("blob put", store.blobs().put(vec![1; 1 << 20].into()).await);
     let build = |draft: &Path| std::fs::write(draft.join("x"), vec![1; 1 << 20]);
     full("seal", store.layers().seal(&Digest::from_bytes([1; 32]), Box::new(build)).await);
-    // The write-ahead log has room of its own at first.
+    // The write-ahead log has space left at first.
     while store.registry().commit(put(project, "overwritten", 1 << 19)).await.is_ok() {}
     assert!(!disk.path.join("data/ballast").exists(), "the ballast was not released");
     full("a small put into the ballast's room", store.registry().commit(put(project, "new", 10)).await);

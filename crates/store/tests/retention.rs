@@ -114,7 +114,7 @@ async fn room_is_given_back() {
     open(dir.path()).check().await.expect("the databases are sound");
 }
 
-/// Not a test of its own: what the parent below starts and kills.
+/// Started and killed by the test below.
 #[test]
 #[ignore = "started by `a_kill_in_the_middle_leaves_nothing_half_done`"]
 fn child_that_is_killed() {

@@ -189,7 +189,7 @@ fn usage(connection: &Connection, project: [u8; 16], function: &[u8]) -> WorkRes
     Ok(usage.unwrap_or_default())
 }
 
-/// Drops old answers until the bounds hold. `false` when so many would have to go that the newest one should.
+/// Drops old answers until the bounds hold. `false` when even the newest one would have to go.
 fn make_room(
     connection: &Connection,
     (project, function): ([u8; 16], [u8; 16]),

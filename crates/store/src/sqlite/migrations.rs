@@ -6,8 +6,8 @@ use rusqlite::Connection;
 
 use crate::StoreError;
 
-/// Brings a database to the newest schema. Each migration is a transaction of its own, so that a start cut short goes
-/// on where it ended.
+/// Brings a database to the newest schema. Each migration is its own transaction, so that an interrupted start
+/// continues where it ended.
 pub(super) fn migrate(connection: &Connection, path: &Path, migrations: &[&str]) -> Result<(), StoreError> {
     let failed = || StoreError::database("cannot migrate the database", path);
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed())?;

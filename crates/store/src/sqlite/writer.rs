@@ -183,7 +183,7 @@ impl Worker {
         end
     }
 
-    /// One command in its savepoint. An error means that the transaction is lost; a command's own failure is none.
+    /// One command in its savepoint. An error means that the transaction is lost; a failed command is not an error.
     fn apply(&self, command: &mut dyn Command) -> Result<(), Loss> {
         let lost = |error: rusqlite::Error| Loss::new(Severity::of(&error), &error);
         self.execute("SAVEPOINT command").map_err(lost)?;
@@ -227,7 +227,7 @@ where
 
     fn conclude(self: Box<Self>, lost: Option<&Loss>) {
         let result = match (self.outcome, lost) {
-            // Before a refusal of its own: that may rest on what another command of the lost group wrote.
+            // Before the command's own refusal, which may depend on what another command of the lost group wrote.
             (_, Some(loss)) => Err(loss.to_port()),
             (Some(Err(error)), None) => Err(error.into_port(WRITE_CONTEXT)),
             (Some(Ok(value)), None) => {

@@ -61,7 +61,7 @@ pub(super) fn change(connection: &Connection, topic: &TopicKey, messages: i64, b
     Ok(())
 }
 
-/// A topic without messages and subscriptions is none.
+/// Removes the row of a topic that has neither messages nor subscriptions.
 pub(super) fn forget_empty(connection: &Connection, topic: &TopicKey) -> WorkResult<()> {
     if finds(connection, "SELECT 1 FROM subscriptions WHERE project = ?1 AND topic = ?2 LIMIT 1", topic)? {
         return Ok(());

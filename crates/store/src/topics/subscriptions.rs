@@ -48,7 +48,7 @@ pub(super) fn place(connection: &Connection, topic: &TopicKey, trigger: TriggerI
     Ok(after.map(unsigned))
 }
 
-/// The place that every subscription has come to; `None` when there is none.
+/// The position that every subscription has reached; `None` without a subscription.
 pub(super) fn last(connection: &Connection, topic: &TopicKey) -> WorkResult<Option<u64>> {
     Ok(all(connection, topic)?.iter().map(|(_, after)| *after).min())
 }

@@ -10,7 +10,7 @@ use faas_types::Digest;
 use super::{ok, refused};
 use crate::fixture::fresh;
 
-/// Bytes by their hash. Uses bytes of its own.
+/// Bytes by their hash. Uses its own bytes.
 pub async fn blobs(blobs: Arc<dyn Blobs>) {
     bytes_come_back_under_their_hash(&*blobs).await;
     marked_bytes_are_nobody_elses(&*blobs).await;

@@ -12,7 +12,7 @@ use faas_types::{Digest, FunctionId, ProjectId, RunId};
 use super::ok;
 use crate::fixture::{at, fresh, fresh_at, new_item};
 
-/// One run for each name, whoever asks and how many at once.
+/// One run for each key, however many callers ask at once.
 pub async fn claims(claims: Arc<dyn Claims>, queue: Arc<dyn RunQueue>) {
     a_name_has_one_holder(&*claims).await;
     a_released_name_is_free(&*claims).await;
@@ -180,7 +180,7 @@ async fn the_oldest_causes_make_room(claims: &dyn Claims, queue: &dyn RunQueue) 
     assert_eq!(outcome, Claimed::Yours, "causes count as callers' names");
 }
 
-/// Takes a name and answers with so many bytes.
+/// Claims a key and stores a reply of this many bytes.
 async fn answer(claims: &dyn Claims, claim: Claim, owner: (ProjectId, FunctionId), bytes: usize, bounds: AnswerBounds) {
     let request = request(owner.0, owner.1, claim, 0);
     assert_eq!(ok("claim", claims.claim(request.clone()).await), Claimed::Yours);

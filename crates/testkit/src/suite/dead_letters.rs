@@ -43,7 +43,7 @@ pub async fn dead_letters(letters: &dyn DeadLetters, queue: &dyn RunQueue) {
     assert!(ok("dead_letter", letters.dead_letter(fresh(), dead[1]).await).is_none(), "projects share letters");
     assert_eq!(ok("input", letters.input(project, dead[1]).await).as_deref(), Some(&b"payload"[..]));
 
-    // Tried again: once, whoever asks.
+    // Redriven once, however many callers ask.
     let again = || NewItem { redrives: Some(dead[0]), ..new_item(project, function) };
     let outcomes = ok("enqueue", queue.enqueue(vec![again(), again()]).await);
     assert_eq!(outcomes, [Enqueued::Accepted, Enqueued::Gone]);

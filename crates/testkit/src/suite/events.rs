@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use super::{ok, refused, soon};
 use crate::fixture::fresh;
 
-/// Subjects, wildcards, order and slow subscribers. Uses subjects of its own.
+/// Subjects, wildcards, order and slow subscribers. Uses its own subjects.
 pub async fn events(events: &dyn Events) {
     subscribers_get_what_they_asked_for(events).await;
     order_is_kept_and_the_past_is_not_told(events).await;

@@ -8,7 +8,7 @@ use faas_types::{Code, FunctionError, FunctionId, ProjectId, RunId, RunRecord, R
 use super::ok;
 use crate::fixture::{at, fresh, queued_run, succeeded};
 
-/// Runs come back whole, filtered and paged. Uses projects of its own.
+/// Runs come back whole, filtered and paged. Uses its own projects.
 pub async fn history(history: &dyn RunHistory) {
     records_come_back_whole(history).await;
     a_terminal_state_stays(history).await;

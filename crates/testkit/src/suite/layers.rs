@@ -15,7 +15,7 @@ use super::blobs::digest_of;
 use super::{ok, refused, soon};
 use crate::fixture::fresh;
 
-/// Layers from builds and from bundles. Uses digests of its own; files of bundles go to `blobs`.
+/// Layers from builds and from bundles. Uses its own digests; files of bundles go to `blobs`.
 pub async fn layers(layers: Arc<dyn Layers>, blobs: Arc<dyn Blobs>) {
     a_build_is_sealed_and_normalised(&*layers).await;
     a_failed_build_leaves_nothing(&*layers).await;

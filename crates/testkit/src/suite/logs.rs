@@ -6,7 +6,7 @@ use faas_types::{FunctionId, LogLevel, LogLine, LogStream, ProjectId, RunId};
 use super::ok;
 use crate::fixture::{at, fresh, log_line};
 
-/// Lines come back whole, in order, filtered and paged. Uses projects of its own.
+/// Lines come back whole, in order, filtered and paged. Uses its own projects.
 pub async fn logs(history: &dyn RunHistory) {
     lines_come_back_whole_and_in_order(history).await;
     filters_select(history).await;

@@ -12,7 +12,7 @@ use faas_types::{Callback, CallbackState, FunctionId, ProjectId, RunId, RunRecor
 use super::ok;
 use crate::fixture::{at, everything, fresh, new_item, succeeded};
 
-/// A store under test with a project of its own.
+/// A store under test with its own project.
 struct Onward {
     queue: Arc<dyn RunQueue>,
     callbacks: Arc<dyn Callbacks>,

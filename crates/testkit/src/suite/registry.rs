@@ -7,7 +7,7 @@ use faas_types::ProjectId;
 use super::{ok, refused};
 use crate::fixture::fresh;
 
-/// Entries, compare-and-set, all-or-nothing commits and listings. Uses projects of its own.
+/// Entries, compare-and-set, all-or-nothing commits and listings. Uses its own projects.
 pub async fn registry(registry: &dyn Registry) {
     values_come_back_as_they_went_in(registry).await;
     expectations_guard_writes(registry).await;
