@@ -1,4 +1,4 @@
-"""Starts from nothing: ours through HTTP, and what else starts a Python or a Node."""
+"""Starts from nothing: ours through HTTP, and what else starts a Python, a Node or a Deno."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from .containers import crun
 from .ours import Ours, serving
@@ -15,7 +16,7 @@ from .probe import Latency, Probe
 from .section import Bar, Goal, Panel, Section, Table, at_most, quantiles, ratio
 from .section import time as spoken
 from .starts import Start, started
-from .surroundings import interpreter, node, say
+from .surroundings import deno, interpreter, node, say
 
 BWRAP = ["bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
 PLAIN = "none: a plain process"
@@ -46,8 +47,10 @@ class Language:
 
 
 def measure(plan: Plan, only: str | None) -> Section:
-    """Both languages, each way in turn, so that no way has the quieter minutes."""
-    with serving() as ours:
+    """Each language, each way in turn, so that no way has the quieter minutes."""
+    # Programs to offer besides those on the path.
+    offered = {"FAAS_PYTHONS": str(program)} if (program := deno()) else {}
+    with serving(**offered) as ours:
         sections = [_language(ours, language, plan, only) for language in languages()]
     text = (
         f"{plan.cold_starts} starts each, in turn, after {plan.idle_gap_s * 1000:.0f} ms of silence. Ours is the whole "
@@ -79,6 +82,10 @@ def languages() -> list[Language]:
     ]
     if shutil.which("node"):
         found.append(Language("Node", "ours_node", "node", "`node -e 0`", [node(), "-e", "0"], 0.5, 2))
+    if program := deno():
+        # The script lies in a file: `deno eval` would compile it first.
+        empty = str(Path(__file__).parent / "apps/deno/empty.js")
+        found.append(Language("Deno", "ours_deno", "deno", "`deno run empty.js`", [str(program), "run", empty], 0.5, 2))
     return found
 
 

@@ -48,6 +48,12 @@ def node() -> str:
     return str(Path(found).resolve())
 
 
+def deno() -> Path | None:
+    """The Deno that `scripts/setup bench` has fetched, which functions of ours run on too."""
+    found = TARGET / "tools/deno/2/bin/deno"
+    return found if found.is_file() else None
+
+
 def npm_binary(package: str) -> Path:
     """The native program of a package from npm."""
     found = sorted((NPM / "node_modules/@cloudflare").glob(f"{package}-linux-*/bin/{package}"))
@@ -70,6 +76,7 @@ def describe() -> dict[str, str]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "node": _says(node(), "--version") if shutil.which("node") else "none",
+        "deno": _says(str(deno()), "--version").partition(" (")[0] if deno() else "none",
         "load_before": f"{os.getloadavg()[0]:.2f}",
         "peers": ", ".join(peers),
     }

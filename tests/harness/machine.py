@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from functools import cached_property
 
-from .paths import TARGET, binary, program
+from .paths import DENO, TARGET, binary, program
 from .programs import NGINX, POSTGRES, REDIS, installed
 
 # An ordinary uid that needs no entry in /etc/passwd.
@@ -87,6 +87,11 @@ class Machine:
         return program("node") is not None
 
     @cached_property
+    def deno(self) -> bool:
+        """Whether functions for Deno can run."""
+        return DENO.is_file()
+
+    @cached_property
     def tun(self) -> bool:
         """Whether network devices can be made."""
         return os.access("/dev/net/tun", os.R_OK | os.W_OK)
@@ -145,6 +150,7 @@ REASONS = {
     "clients": "the packages of tests/clients are not here: `scripts/setup test` fetches them",
     "cargo": "cargo is not installed",
     "node": "node is not installed",
+    "deno": "Deno is not here: `scripts/setup test` fetches it from npm",
     "npm": "npm and node are not installed",
 }
 

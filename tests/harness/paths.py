@@ -8,6 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 EXAMPLES = ROOT / "examples"
+# Where `scripts/setup test` puts it.
+DENO = TARGET / "tools/deno/2/bin/deno"
 
 
 def binary() -> Path:

@@ -221,7 +221,7 @@ def test_hints_for_files_that_cannot_be_called(server: Server, tmp_path: Path) -
     for name, told in (
         ("time.py", "Python has a module `time` built in"),
         ("a.b.py", "a dot in the name of a module leads into a directory"),
-        ("f.ts", "TypeScript is not compiled here"),
+        ("f.cts", "TypeScript is not compiled here"),
     ):
         (tmp_path / name).write_text(code, "utf-8")
         result = server.cli("validate", tmp_path / name)

@@ -1,4 +1,4 @@
-//! What a handler returns is the same reply in Python and in Node: some hundred values, made up by a seed.
+//! What a handler returns is the same reply in every language: some hundred values, made up by a seed.
 
 use faas_ports::{ExchangeEnd, Launched};
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use crate::pacing::{launch, on_every_version};
 const VALUES: usize = 600;
 const ECHO: [(&str, &str, &str); 2] = [
     ("python", "main.py", "def handler(event):\n    return event\n"),
-    ("node", "main.mjs", "export const handler = (event) => event;\n"),
+    ("javascript", "main.mjs", "export const handler = (event) => event;\n"),
 ];
 
 /// Numbers that look random and are the same each time.

@@ -27,7 +27,7 @@ const READS: [Function; 2] = [
              await send({'type': 'http.response.body', 'body': str(total).encode()})\n",
     ),
     (
-        "node",
+        "javascript",
         "main.mjs",
         "export async function handler(request) {\n  \
            let total = 0;\n  \
@@ -54,7 +54,7 @@ const WRITES: [Function; 2] = [
              return sent if event == 'ask' else stream()\n",
     ),
     (
-        "node",
+        "javascript",
         "main.mjs",
         "let sent = 0;\n\
          async function* stream() {\n  \
@@ -91,7 +91,7 @@ const NAPS: [Function; 3] = [
              return 'done'\n",
     ),
     (
-        "node",
+        "javascript",
         "main.mjs",
         "export async function handler(event) {\n  \
            console.log('began');\n  \
@@ -114,7 +114,7 @@ const SURROGATES: [Function; 2] = [
              return 'done'\n",
     ),
     (
-        "node",
+        "javascript",
         "main.mjs",
         "export async function handler(event) {\n  \
            console.log('began');\n  \
@@ -133,7 +133,8 @@ pub(crate) fn on_every_version(functions: &[Function]) -> Vec<(RuntimeName, &'st
     let runtimes: Vec<RuntimeName> = launcher().runtimes().into_iter().map(|runtime| runtime.name).collect();
     let versions = |function: &Function| {
         let (language, file, code) = *function;
-        let names = runtimes.iter().filter(move |name| name.language() == language);
+        let is_of = move |name: &str| name == language || language == "javascript" && ["node", "deno"].contains(&name);
+        let names = runtimes.iter().filter(move |name| is_of(name.language()));
         names.map(|name| (name.clone(), file, code)).collect::<Vec<_>>()
     };
     functions.iter().flat_map(versions).collect()

@@ -40,7 +40,7 @@ const WAITS: [(&str, &str, &str, &str); 3] = [
         r#"["CancelledError"]"#,
     ),
     (
-        "node",
+        "javascript",
         "main.mjs",
         "const seen = [];\n\
          export async function handler(event) {\n  \
@@ -74,7 +74,7 @@ const STREAMS: [(&str, &str, &str); 3] = [
                  yield b'x' * 65536\n",
     ),
     (
-        "node",
+        "javascript",
         "main.mjs",
         "export async function* handler() {\n  \
            for (let n = 0; n < 40; n++) {\n    \

@@ -1,0 +1,2 @@
+const { join } = require("node:path");
+exports.handler = (event) => ({ joined: join("a", event) });

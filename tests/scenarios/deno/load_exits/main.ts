@@ -1,0 +1,3 @@
+console.log("going");
+Deno.exit(4);
+export const handler = () => 1;

@@ -1,0 +1,2 @@
+export const ready: boolean = true;
+export const handler = (event: unknown) => ;

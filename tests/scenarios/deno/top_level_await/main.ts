@@ -1,0 +1,3 @@
+const settings: { name: string } = await Promise.resolve({ name: "late" });
+
+export const handler = () => settings;
