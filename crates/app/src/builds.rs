@@ -1,22 +1,21 @@
 //! What installs packages, put together from its configuration.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faas_config::BuildSection;
+use faas_languages::{Language, PackageIndex};
 use faas_outbound::{IndexEgress, Operator, Remedy};
 use faas_ports::SystemClock;
-use faas_runtimes::{BuildConfig, BuilderPorts, RuntimesBuilder, RuntimesLauncher};
+use faas_runtimes::{BuildConfig, BuilderPorts, PackageIndexes, RuntimesBuilder, RuntimesLauncher};
 use faas_sandbox::LinuxSandboxes;
 use faas_store::Store;
-use faas_types::{EgressTarget, IndexHost};
+use faas_types::{EgressTarget, IndexHost, PythonInstaller};
 
 use crate::networks::Outside;
 
 /// CPU share of one build: two cores.
 const BUILD_CPU_MILLIS: u32 = 2_000;
-/// What packages come from when the operator names no index.
-const PYTHON_HOSTS: [&str; 2] = ["pypi.org", "files.pythonhosted.org"];
-const NPM_HOSTS: [&str; 1] = ["registry.npmjs.org"];
 
 /// The builder of the launcher's runtimes.
 pub(crate) fn builder(
@@ -27,10 +26,11 @@ pub(crate) fn builder(
     sandboxes: &Arc<LinuxSandboxes>,
     operator: Operator,
 ) -> RuntimesBuilder {
-    let hosts = |hosts: &[&str]| hosts.iter().map(|host| IndexHost { host: (*host).to_owned(), port: None }).collect();
-    let python = section.python_index.is_none().then(|| hosts(&PYTHON_HOSTS));
-    let npm = section.npm_registry.is_none().then(|| hosts(&NPM_HOSTS));
-    let public = python.into_iter().chain(npm).collect();
+    let indexes = indexes(section);
+    let is_public = |of: &&PackageIndex| indexes.get(&of.kind).is_none_or(|of| of.index.is_none());
+    let hosts = |of: &PackageIndex| of.hosts.iter().map(|host| IndexHost { host: host.clone(), port: None }).collect();
+    let public =
+        Language::all().iter().filter_map(|language| language.index.as_ref()).filter(is_public).map(hosts).collect();
     let named = section.indexes().map(|url| url.host().clone());
     let trusted: Vec<IndexHost> = named.chain(section.allow.iter().cloned()).collect();
     let remedy = Remedy { allowed: section.allow.clone(), operator };
@@ -43,11 +43,7 @@ pub(crate) fn builder(
         ids: Arc::new(SystemClock),
     };
     let config = BuildConfig {
-        python_installer: section.python_installer,
-        python_index: section.python_index.clone(),
-        python_extra_indexes: section.python_extra_indexes.clone(),
-        python_find_links: section.python_find_links.clone(),
-        npm_registry: section.npm_registry.clone(),
+        indexes,
         ca_file: section.ca_file.clone(),
         memory: section.memory,
         disk: section.disk,
@@ -55,4 +51,21 @@ pub(crate) fn builder(
         timeout: section.timeout.get(),
     };
     launcher.builder(ports, config)
+}
+
+/// The configured indexes, by the kind that the keys of the configuration begin with.
+fn indexes(section: &BuildSection) -> BTreeMap<String, PackageIndexes> {
+    let python = PackageIndexes {
+        installer: section.python_installer,
+        index: section.python_index.clone(),
+        extra: section.python_extra_indexes.clone(),
+        find_links: section.python_find_links.clone(),
+    };
+    let npm = PackageIndexes {
+        installer: PythonInstaller::Auto,
+        index: section.npm_registry.clone(),
+        extra: Vec::new(),
+        find_links: Vec::new(),
+    };
+    BTreeMap::from([("python".to_owned(), python), ("npm".to_owned(), npm)])
 }

@@ -31,6 +31,8 @@ pub struct Language {
     pub debugger: DebuggerKind,
     /// How packages of named layers are found, where the runtime looks for packages in one place only.
     pub layers: Option<LinkedPackages>,
+    /// Where packages come from, where they are installed for it.
+    pub index: Option<PackageIndex>,
     /// What `faas init` writes.
     pub(crate) init: Init,
     pub(crate) folder: Folder,
@@ -60,6 +62,16 @@ pub struct DebuggerKind {
     pub client: String,
     /// The package of the language that it is, where the runtime brings none.
     pub package: Option<String>,
+}
+
+/// Where packages come from; a part of the section `[build]`, whose other keys are of `faas-runtimes`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct PackageIndex {
+    /// The kind of its indexes.
+    #[serde(rename = "indexes")]
+    pub kind: String,
+    /// Hosts of the public index.
+    pub hosts: Vec<String>,
 }
 
 /// Where a runtime looks for packages that lie in several layers: one directory with a link for each package.
@@ -97,6 +109,7 @@ struct Description {
     versions: Vec<String>,
     manifest: Section,
     layers: Option<LinkedPackages>,
+    build: Option<PackageIndex>,
     init: Init,
 }
 
@@ -200,7 +213,7 @@ impl Language {
 
     fn read(folder: Folder) -> Self {
         let description = toml::from_str(&folder.description());
-        let Description { language, versions, manifest, layers, init } =
+        let Description { language, versions, manifest, layers, build, init } =
             description.unwrap_or_else(|error| panic!("{} is checked by this crate's tests: {error}", folder.name()));
         Self {
             name: language,
@@ -214,6 +227,7 @@ impl Language {
             versions,
             debugger: manifest.debugger,
             layers,
+            index: build,
             init,
             folder,
             is_default: manifest.default,

@@ -16,5 +16,5 @@ mod template;
 
 pub use diagnosis::{diagnose, looks_like_network};
 pub use folder::{Folder, FolderFile};
-pub use language::{CompiledSources, DebuggerKind, Language, LinkedPackages};
+pub use language::{CompiledSources, DebuggerKind, Language, LinkedPackages, PackageIndex};
 pub use template::{Template, TemplateFile};

@@ -4,12 +4,14 @@
 //! happens where functions run, behind the same walls, with a way out that leads to package indexes only, and what comes
 //! back is checked like any upload.
 
+mod failed;
 mod installer;
 mod intake;
 mod journal;
 mod session;
 mod tunnels;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +27,12 @@ use faas_types::{ByteSize, Code, Fault, IndexUrl, IsolationLevel, NetworkMode, P
 
 use crate::discovery::Found;
 use crate::installations::Installations;
-use crate::recipe::{Build, Indexes};
+use crate::recipe::Build;
 use crate::runtime_profile::argument;
 use crate::seal::TOOL_PLACES;
+use failed::Failed;
 use installer::BuildRoot;
-use session::{Failed, Outcome, Session};
+use session::{Outcome, Session};
 
 /// From the end of a build to the end of its sandbox, before it is killed.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -41,16 +44,8 @@ const CA_MAX: u64 = 256 << 10;
 /// How packages are installed.
 #[derive(Clone, Debug)]
 pub struct BuildConfig {
-    /// What installs Python packages.
-    pub python_installer: PythonInstaller,
-    /// The index in place of the installer's own.
-    pub python_index: Option<IndexUrl>,
-    /// Further indexes.
-    pub python_extra_indexes: Vec<IndexUrl>,
-    /// Pages with links to packages.
-    pub python_find_links: Vec<IndexUrl>,
-    /// The registry in place of npm's own.
-    pub npm_registry: Option<IndexUrl>,
+    /// The operator's indexes, by the name of their kind in descriptions of runtimes.
+    pub indexes: BTreeMap<String, PackageIndexes>,
     /// A file with certificates to trust besides the machine's.
     pub ca_file: Option<PathBuf>,
     /// Memory of one build, its files included.
@@ -82,39 +77,28 @@ pub struct RuntimesBuilder {
     config: BuildConfig,
 }
 
-/// The indexes of one kind.
-#[derive(Clone, Copy, Default)]
-struct Asked<'a> {
-    index: Option<&'a IndexUrl>,
-    extra: &'a [IndexUrl],
-    find_links: &'a [IndexUrl],
+/// Package indexes of one kind, and what installs from them.
+#[derive(Clone, Debug)]
+pub struct PackageIndexes {
+    /// The installer, where there is a choice.
+    pub installer: PythonInstaller,
+    /// The index in place of the installer's own.
+    pub index: Option<IndexUrl>,
+    /// Further indexes.
+    pub extra: Vec<IndexUrl>,
+    /// Pages with links to packages.
+    pub find_links: Vec<IndexUrl>,
 }
+
+/// What an operator who configures nothing has.
+static DEFAULT_INDEXES: PackageIndexes =
+    PackageIndexes { installer: PythonInstaller::Auto, index: None, extra: Vec::new(), find_links: Vec::new() };
 
 // === impl BuildConfig ===
 
 impl BuildConfig {
-    fn asked(&self, indexes: Indexes) -> Asked<'_> {
-        match indexes {
-            Indexes::Python => Asked {
-                index: self.python_index.as_ref(),
-                extra: &self.python_extra_indexes,
-                find_links: &self.python_find_links,
-            },
-            Indexes::Npm => Asked { index: self.npm_registry.as_ref(), ..Asked::default() },
-        }
-    }
-
-    /// Which installer the operator wants; another language has no choice.
-    fn installer(&self, indexes: Indexes) -> PythonInstaller {
-        match indexes {
-            Indexes::Python => self.python_installer,
-            Indexes::Npm => PythonInstaller::Auto,
-        }
-    }
-
-    /// What must never be shown, nor be part of a layer.
-    fn secrets(&self, indexes: Indexes) -> Vec<String> {
-        self.asked(indexes).urls().flat_map(IndexUrl::secrets).map(str::to_owned).collect()
+    fn indexes(&self, build: &Build) -> &PackageIndexes {
+        self.indexes.get(&build.indexes).unwrap_or(&DEFAULT_INDEXES)
     }
 
     fn certificates(&self) -> Result<String, Fault> {
@@ -131,11 +115,16 @@ impl BuildConfig {
     }
 }
 
-// === impl Asked ===
+// === impl PackageIndexes ===
 
-impl<'a> Asked<'a> {
-    fn urls(&self) -> impl Iterator<Item = &'a IndexUrl> + use<'a> {
-        self.index.into_iter().chain(self.extra).chain(self.find_links)
+impl PackageIndexes {
+    fn urls(&self) -> impl Iterator<Item = &IndexUrl> {
+        self.index.iter().chain(&self.extra).chain(&self.find_links)
+    }
+
+    /// What must never be shown, nor be part of a layer.
+    fn secrets(&self) -> Vec<String> {
+        self.urls().flat_map(IndexUrl::secrets).map(str::to_owned).collect()
     }
 }
 
@@ -187,19 +176,19 @@ impl RuntimesBuilder {
         listener: Arc<dyn BuildListener>,
     ) -> Result<Built, Fault> {
         let certificates = self.config.certificates()?;
-        let asked = self.config.asked(build.indexes);
+        let asked = self.config.indexes(build);
         let plain = asked.urls().filter(|url| url.is_plain());
         let head = JobHead {
             root: &job.root,
             files: &job.files,
-            index: asked.index.into_iter().map(IndexUrl::reveal).collect(),
+            index: asked.index.iter().map(IndexUrl::reveal).collect(),
             extra_indexes: asked.extra.iter().map(IndexUrl::reveal).collect(),
             find_links: asked.find_links.iter().map(IndexUrl::reveal).collect(),
             trusted_hosts: plain.map(|url| url.host().to_string()).collect(),
             ca: &certificates,
             target: &build.target,
         };
-        let mut session = Session::new(sandbox, &self.ports, self.config.secrets(build.indexes), listener)?;
+        let mut session = Session::new(sandbox, &self.ports, asked.secrets(), listener)?;
         let ran = tokio::time::timeout(self.config.timeout, session.run(&head)).await;
         let patience = if ran.is_ok() { PATIENCE } else { Duration::ZERO };
         let exit = session.end(patience).await;
@@ -247,8 +236,8 @@ impl RuntimesBuilder {
 impl Builder for RuntimesBuilder {
     fn identity(&self, runtime: &RuntimeName) -> Result<String, Fault> {
         let (found, build) = self.select(runtime)?;
-        let installer = installer::find(found, build, self.config.installer(build.indexes))?;
-        let urls: Vec<String> = self.config.asked(build.indexes).urls().map(ToString::to_string).collect();
+        let installer = installer::find(found, build, self.config.indexes(build).installer)?;
+        let urls: Vec<String> = self.config.indexes(build).urls().map(ToString::to_string).collect();
         let (name, arch) = (&found.description.name, std::env::consts::ARCH);
         let revision = build.revision;
         Ok(format!("{name} {arch} {} revision {revision} {}", installer.identity(), urls.join(" ")))
@@ -256,7 +245,7 @@ impl Builder for RuntimesBuilder {
 
     async fn build(&self, job: BuildJob, listener: Arc<dyn BuildListener>) -> Result<Built, Fault> {
         let (found, build) = self.select(&job.runtime)?;
-        let installer = installer::find(found, build, self.config.installer(build.indexes))?;
+        let installer = installer::find(found, build, self.config.indexes(build).installer)?;
         let build_root = BuildRoot::sealed(installer, found, build, &*self.ports.layers).await?;
         let sandbox = self.ports.sandboxes.open(self.spec(&build_root, build, found)).await?;
         self.run(sandbox, &job, build, listener).await

@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use faas_ports::{DebuggerDoor, InstanceSpec, Layers, PortError, PortResult, SandboxControl};
 use faas_types::Debuggee;
 
+use crate::copying::copy_tree;
 use crate::discovery::{Found, Stamp};
-use crate::seal::{copy_tree, finish};
+use crate::seal::finish;
 
 /// The way to the debugger inside of one instance. Does not keep the sandbox open.
 struct Door {

@@ -10,6 +10,7 @@
 
 mod builder;
 mod channel;
+mod copying;
 mod counters;
 mod debugger;
 mod demand;
@@ -40,5 +41,5 @@ mod warm_instance;
 mod warm_pool;
 mod zygotes;
 
-pub use builder::{BuildConfig, BuilderPorts, RuntimesBuilder};
+pub use builder::{BuildConfig, BuilderPorts, PackageIndexes, RuntimesBuilder};
 pub use launcher::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};

@@ -119,8 +119,11 @@ pub(crate) struct Debugger {
 pub(crate) struct Build {
     /// Part of what tells layers of packages apart.
     pub(crate) revision: u32,
-    /// Which of the operator's indexes are asked.
-    pub(crate) indexes: Indexes,
+    /// Which of the operator's indexes are asked, by the name that they have in [`BuildConfig`](crate::BuildConfig).
+    pub(crate) indexes: String,
+    /// Read by `faas-languages`.
+    #[serde(rename = "hosts")]
+    _hosts: Vec<String>,
     /// Where installed packages appear inside.
     pub(crate) target: String,
     /// Files and directories (with a slash at their end) of the layer of the program that drives the installer.
@@ -141,16 +144,6 @@ pub(crate) struct Build {
     /// What needs libraries that the runtime has not is left out.
     #[serde(default)]
     pub(crate) tools: Vec<String>,
-}
-
-/// Kinds of package indexes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Indexes {
-    /// Simple repositories, as PyPI.
-    Python,
-    /// A registry, as npm's.
-    Npm,
 }
 
 /// What a program says about its installation.

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::copying::copy_file;
 use crate::discovery::is_elf;
-use crate::seal::copy_file;
 
 /// Dynamic linkers by architecture.
 const LINKERS: [&str; 3] = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "/lib/ld-linux-armhf.so.3"];

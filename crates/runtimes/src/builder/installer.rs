@@ -8,9 +8,10 @@ use std::process::{Command, Stdio};
 use faas_ports::Layers;
 use faas_types::{Code, Digest, Fault, PythonInstaller};
 
+use crate::copying::{copy_file, copy_tree, write};
 use crate::discovery::{Found, Stamp, is_elf};
 use crate::recipe::Build;
-use crate::seal::{TOOL_PLACES, copy_file, copy_tree, finish, require_absolute, sealed, write};
+use crate::seal::{TOOL_PLACES, finish, require_absolute, sealed};
 use crate::shared_libs;
 
 /// Where the installer appears inside.

@@ -9,7 +9,7 @@ use faas_types::limits::{BUNDLE_BYTES_MAX, BUNDLE_FILE_MAX, BUNDLE_FILES_MAX, BU
 use faas_types::{Bundle, BundleFile, ByteSize, Code, Digest, Fault};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::session::Failed;
+use super::failed::Failed;
 
 /// Files that are stored at once: each waits for the disk.
 const AT_ONCE: usize = 32;

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::BuilderPorts;
+use super::failed::Failed;
 use super::intake::Intake;
 use super::journal::Journal;
 use super::tunnels::Tunnels;
@@ -54,20 +55,6 @@ pub(super) struct Outcome {
     pub(super) bundle: Bundle,
     pub(super) packages: Vec<InstalledPackage>,
     pub(super) skipped_install_scripts: Vec<String>,
-}
-
-/// Why there are none.
-pub(super) enum Failed {
-    /// The program says so.
-    Told(String),
-    /// The program, or what runs beside it, broke the protocol.
-    Breach(String),
-    /// The program has ended.
-    Gone,
-    /// Time is over.
-    Late,
-    /// What was handed over cannot be taken.
-    Fault(Box<Fault>),
 }
 
 // === impl Session ===
