@@ -12,9 +12,9 @@ function quickly(load) {
   return load();
 }
 
-/** Makes the loader of ES modules, which the first import does. */
+/** Makes the loader of ES modules and the compiler of TypeScript, which their first use does. */
 function loadImports() {
-  return require("./importing.js")("./sample.mjs");
+  return require("./importing.js")("./sample.ts");
 }
 
 /** Makes the classes of the fetch API, which their first use does. */
