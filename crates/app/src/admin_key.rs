@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use faas_engine::Engine;
+use faas_terminal::profile::Profile;
 use faas_types::Scope;
 
 const FILE: &str = "admin.key";
@@ -42,8 +43,8 @@ pub(crate) async fn of_directory(engine: &Engine, dir: &Path) -> Result<String> 
 /// Keeps the key for the command line, which goes on speaking to the server that it speaks to. A server without a home to
 /// write to still serves.
 fn remember(listen: SocketAddr, key: &str) {
-    let endpoint = faas_cli::Profile::endpoint_of(listen);
-    match faas_cli::Profile::offer(&endpoint, key, is_gone) {
+    let endpoint = Profile::endpoint_of(listen);
+    match Profile::offer(&endpoint, key, is_gone) {
         Ok(None) => tracing::debug!(endpoint, "commands of this user speak to this server"),
         Ok(Some(other)) => {
             let change = format!("faas profile use {endpoint}");

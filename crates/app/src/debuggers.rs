@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use faas_cli::Debugger;
+use faas_devloop::Debugger;
 use faas_ports::{DebuggerDoor, Inspection};
 use faas_types::Debuggee;
 use parking_lot::Mutex;

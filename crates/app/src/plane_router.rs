@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use faas_cli::{ObservedCall, ReloadGate};
+use faas_devloop::{ObservedCall, ReloadGate};
 use faas_http::RequestHandler;
 use faas_ingress::{ASYNC_PREFIX, HOOKS_PREFIX, Ingress, PREFIX};
 use faas_web::Inbound;

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use faas_api::{ApiState, GitRemote, GitSettings};
-use faas_cli::{Debugger, LocalServer, Profile, ReloadGate};
 use faas_config::{HttpSection, SandboxSection, ServerConfig, StoreSection};
+use faas_devloop::{Debugger, LocalServer, ReloadGate};
 use faas_engine::{CallbackPolicy, Engine, EngineSettings, GcPolicy, Ports, Quotas};
 use faas_http::ConnectionServer;
 use faas_ingress::{Audience, Ingress, ResponseCache};
@@ -17,6 +17,7 @@ use faas_preflight::Policy;
 use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
 use faas_store::{Store, StoreConfig};
+use faas_terminal::profile::Profile;
 use faas_types::{ByteSize, Feature, IsolationLevel, IsolationReport};
 use faas_web::{ConnectionStats, Edge};
 use tokio::net::{TcpListener, TcpSocket};

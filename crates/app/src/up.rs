@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
-use faas_cli::{Debugger, LocalServer, Scratch, ServerCommands};
+use faas_cli::ServerCommands;
 use faas_config::{ServerConfig, unknown_variables};
+use faas_devloop::{Debugger, LocalServer, ServerHost};
 use faas_ports::Sandboxes;
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
+use faas_source::scratch::Scratch;
 use faas_types::IsolationReport;
 use tokio::runtime;
 
@@ -51,19 +53,21 @@ fn serving() -> runtime::Builder {
 
 // === impl Local ===
 
-impl ServerCommands for Local {
-    async fn up(&self, config: ServerConfig) -> Result<()> {
-        logging::start(&config.log);
-        warn_of_strangers();
-        server::run(config).await
-    }
-
+impl ServerHost for Local {
     async fn host<T, W>(&self, config: ServerConfig, debugger: Option<Debugger>, work: W) -> Result<Option<T>>
     where
         W: AsyncFnOnce(LocalServer) -> Result<T>,
     {
         logging::start(&config.log);
         server::host(config, debugger, work).await
+    }
+}
+
+impl ServerCommands for Local {
+    async fn up(&self, config: ServerConfig) -> Result<()> {
+        logging::start(&config.log);
+        warn_of_strangers();
+        server::run(config).await
     }
 
     async fn doctor(&self) -> Result<IsolationReport> {

@@ -1,11 +1,13 @@
 //! The command line as a whole. Each command's own arguments live beside the command.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
+use faas_devloop::{dev, test};
+use faas_terminal::global_args::GlobalArgs;
 
 use crate::commands::{
-    aliases, api, cache, callbacks, canary, collect, completion, deploy, deps, dev, dlq, doctor, events, explain,
-    functions, git, init, invoke, keys, layers, login, logs, network, pending, preflight, profiles, rollback, runs,
-    secrets, status, test, topics, triggers, up, validate, vars, version,
+    aliases, api, cache, callbacks, canary, collect, completion, deploy, deps, dlq, doctor, events, explain, functions,
+    git, init, invoke, keys, layers, login, logs, network, pending, preflight, profiles, rollback, runs, secrets,
+    status, topics, triggers, up, validate, vars, version,
 };
 
 /// Run functions on your own machines: deploy a file, get a URL.
@@ -16,32 +18,6 @@ pub(crate) struct Cli {
     pub(crate) global: GlobalArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// The heading of options that every command has.
-const GLOBAL: &str = "Global options";
-
-/// Options of every command.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct GlobalArgs {
-    /// How data is printed: a table for people, json or ndjson for programs
-    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = GLOBAL)]
-    pub(crate) output: Format,
-    /// The server, such as http://127.0.0.1:8080 [env: FAAS_ENDPOINT; its key comes from FAAS_API_KEY or the profile]
-    #[arg(long, global = true, value_name = "URL", help_heading = GLOBAL)]
-    pub(crate) endpoint: Option<String>,
-}
-
-/// How data is printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    #[default]
-    Table,
-    /// One JSON document
-    Json,
-    /// One JSON document a line
-    Ndjson,
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,7 +10,6 @@ pub(crate) mod completion;
 pub(crate) mod deliveries;
 pub(crate) mod deploy;
 pub(crate) mod deps;
-pub(crate) mod dev;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
 pub(crate) mod events;
@@ -28,10 +27,11 @@ pub(crate) mod pending;
 pub(crate) mod preflight;
 pub(crate) mod profiles;
 pub(crate) mod rollback;
+pub(crate) mod run_output;
 pub(crate) mod runs;
+mod secret_values;
 pub(crate) mod secrets;
 pub(crate) mod status;
-pub(crate) mod test;
 pub(crate) mod topics;
 pub(crate) mod triggers;
 pub(crate) mod up;
@@ -40,60 +40,3 @@ pub(crate) mod vars;
 mod vars_sync;
 pub(crate) mod version;
 pub(crate) mod watch;
-
-use std::process::ExitCode;
-
-use crate::ServerCommands;
-use crate::args::Command;
-use crate::session::Session;
-
-/// Runs a command. An error still has to be printed; an exit code says all.
-pub(crate) async fn dispatch<S: ServerCommands>(
-    command: Command,
-    session: &Session,
-    server: &S,
-) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::Up(args) => Box::pin(up::run(args, server, &session.out)).await?,
-        Command::Doctor(_) => return Box::pin(doctor::run(session, server)).await,
-        Command::Init(args) => init::run(&args, session)?,
-        Command::Dev(args) => Box::pin(dev::run(args, session, server)).await?,
-        Command::Test(args) => return Box::pin(test::run(args, session, server)).await,
-        Command::Validate(args) => validate::run(args, session).await?,
-        Command::Deploy(args) => Box::pin(deploy::run(args, session)).await?,
-        Command::Deps(args) => deps::run(&args, session).await?,
-        Command::Functions(command) => return Box::pin(functions::run(command, session, server)).await,
-        Command::Rollback(args) => rollback::run(args, session).await?,
-        Command::Alias(command) => aliases::run(command, session).await?,
-        Command::Canary(command) => canary::run(command, session).await?,
-        Command::Invoke(args) => return Box::pin(invoke::run(args, session, server)).await,
-        Command::Runs(args) => return Box::pin(runs::run(args, session)).await,
-        Command::Dlq(command) => Box::pin(dlq::run(command, session)).await?,
-        Command::Logs(args) => Box::pin(logs::run(args, session)).await?,
-        Command::Vars(command) => return Box::pin(vars::run(command, session)).await,
-        Command::Network(command) => return Box::pin(network::run(command, session)).await,
-        Command::Secrets(command) => Box::pin(secrets::run(command, session)).await?,
-        Command::Triggers(command) => return Box::pin(triggers::run(command, session)).await,
-        Command::Events(command) => events::run(command, session).await?,
-        Command::Topics(command) => topics::run(command, session).await?,
-        Command::Login(args) => Box::pin(login::login(args, session)).await?,
-        Command::Logout(args) => login::logout(args, session)?,
-        Command::Whoami(_) => login::whoami(session).await?,
-        Command::Profile(command) => profiles::run(command, session)?,
-        Command::Api(args) => return api::run(args, session).await,
-        Command::Layers(command) => Box::pin(layers::run(command, session)).await?,
-        Command::Keys(command) => keys::run(command, session).await?,
-        Command::Cache(command) => cache::run(command, session).await?,
-        Command::Callbacks(command) => callbacks::run(command, session).await?,
-        Command::Preflight(command) => preflight::run(command, session).await?,
-        Command::Git(command) => git::run(command, session)?,
-        Command::Execute(_) => return Err(pending::refuse("execute")),
-        Command::Snapshot(_) => return Err(pending::refuse("snapshot")),
-        Command::Explain(args) => explain::run(&args, session)?,
-        Command::Completion(args) => completion::run(&args, session)?,
-        Command::Collect(args) => collect::run(args, session).await?,
-        Command::Status(_) => status::run(session).await?,
-        Command::Version(_) => version::run(session)?,
-    }
-    Ok(ExitCode::SUCCESS)
-}

@@ -6,34 +6,10 @@
 #[cfg(test)]
 mod advice_tests;
 mod args;
-mod bundle;
-mod checks;
 mod commands;
-mod debugger;
-mod deps;
-mod env_file;
-mod failure;
+mod dispatch;
 mod help;
-mod helper;
-mod interpreter;
-mod interrupt;
-mod local;
-mod local_data;
-mod local_layers;
-mod output;
-mod pace;
-mod profile;
-mod project;
-mod python;
-mod reload_gate;
-mod scratch;
-mod server_settings;
-mod session;
-mod source;
 mod suggest;
-mod table;
-mod terminal_text;
-mod text;
 mod timeline;
 
 use std::ffi::OsString;
@@ -42,36 +18,22 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches;
 use faas_config::ServerConfig;
+use faas_devloop::ServerHost;
+use faas_terminal::failure::Failure;
+use faas_terminal::global_args::Format;
+use faas_terminal::output::{self, Output};
+use faas_terminal::session::Session;
+use faas_terminal::text;
 use faas_types::IsolationReport;
 
 use crate::args::Cli;
-use crate::output::Output;
-use crate::session::Session;
 
-pub use crate::debugger::Debugger;
-pub use crate::failure::Failure;
-pub use crate::local::LocalServer;
-pub use crate::profile::Profile;
-pub use crate::reload_gate::{ObservedCall, ReloadFailure, ReloadGate};
-pub use crate::scratch::Scratch;
 pub use faas_config::error_page;
 
 /// What only the whole binary can do, since this crate knows neither engine nor sandbox.
-pub trait ServerCommands {
+pub trait ServerCommands: ServerHost {
     /// Runs a server until it is told to stop. Called at most once.
     fn up(&self, config: ServerConfig) -> impl Future<Output = anyhow::Result<()>>;
-
-    /// Runs a private server in this process for as long as `work` takes, then takes it down with all it has started.
-    /// `None` when a signal ended it first. Nothing but `debugger` lets debuggers in: what a server is configured with and
-    /// asked for does not.
-    fn host<T, W>(
-        &self,
-        config: ServerConfig,
-        debugger: Option<Debugger>,
-        work: W,
-    ) -> impl Future<Output = anyhow::Result<Option<T>>>
-    where
-        W: AsyncFnOnce(LocalServer) -> anyhow::Result<T>;
 
     /// Probes in a throwaway sandbox what this machine can enforce. May take a second. Fails when probing itself is
     /// impossible; a missing feature is part of the report.
@@ -83,7 +45,7 @@ pub async fn run<S: ServerCommands>(args: impl IntoIterator<Item = OsString>, se
     let args: Vec<OsString> = args.into_iter().collect();
     if let Some(command) = commands::pending::of_environments(&args) {
         let failure = Failure::from_error(&commands::pending::refuse(command));
-        Output::detect(args::Format::Table).failure(&failure);
+        Output::detect(Format::Table).failure(&failure);
         return ExitCode::from(failure.exit);
     }
     let cli = match parse(&args) {
@@ -92,7 +54,7 @@ pub async fn run<S: ServerCommands>(args: impl IntoIterator<Item = OsString>, se
     };
     let out = Output::detect(cli.global.output);
     let session = Session::new(cli.global, out);
-    match commands::dispatch(cli.command, &session, server).await {
+    match dispatch::dispatch(cli.command, &session, server).await {
         Ok(code) => code,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -112,7 +74,7 @@ fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
 /// Says why a command line cannot be read, and what was probably meant.
 fn refuse(error: &clap::Error, args: &[OsString]) -> ExitCode {
     if let Some(failure) = suggest::explain(error, args) {
-        Output::detect(args::Format::Table).failure(&failure);
+        Output::detect(Format::Table).failure(&failure);
         return ExitCode::from(failure.exit);
     }
     // Help and version come this way too; a closed pipe is no reason to fail.
@@ -120,7 +82,7 @@ fn refuse(error: &clap::Error, args: &[OsString]) -> ExitCode {
         let _ = error.print();
     } else {
         // The parser repeats words as they are.
-        Output::detect(args::Format::Table).note(error.to_string().trim_end());
+        Output::detect(Format::Table).note(error.to_string().trim_end());
     }
     ExitCode::from(if error.use_stderr() { 2 } else { 0 })
 }

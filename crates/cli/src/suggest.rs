@@ -4,12 +4,12 @@ use std::ffi::OsString;
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use faas_terminal::failure::Failure;
+use faas_terminal::session::Session;
+use faas_terminal::text::visible;
 use faas_types::Code;
 
-use crate::failure::Failure;
 use crate::help;
-use crate::session::Session;
-use crate::text::visible;
 
 /// How alike two names must be for one to be a slip of the other: from 0 to 1.
 const ALIKE: f64 = 0.8;

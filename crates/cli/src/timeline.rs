@@ -1,8 +1,7 @@
 //! Where a run's time went, as bars of plain characters.
 
 use faas_client::rest::AttemptView;
-
-use crate::text;
+use faas_terminal::text;
 
 /// Characters of the whole length.
 const WIDTH: usize = 40;

@@ -2,12 +2,12 @@
 
 use clap::{Args, Subcommand};
 use faas_client::rest::{AliasTarget, AliasView, SetAlias};
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
+use faas_terminal::text;
 use faas_types::{Affinity, AliasName, Permille};
 
 use crate::commands::deploy::NO_HTTP;
-use crate::session::Session;
-use crate::table::Table;
-use crate::text;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AliasCommand {

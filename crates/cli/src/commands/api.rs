@@ -4,10 +4,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use faas_client::InvokeRequest;
-
-use crate::commands::invoke::read_body;
-use crate::output::Tone;
-use crate::session::Session;
+use faas_terminal::body_argument::read_body;
+use faas_terminal::output::Tone;
+use faas_terminal::session::Session;
 
 /// Call any route of the server's API with your key
 ///

@@ -1,9 +1,8 @@
 //! `faas cache`
 
 use clap::{Args, Subcommand};
-
-use crate::session::Session;
-use crate::table::Table;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {

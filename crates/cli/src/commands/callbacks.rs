@@ -2,11 +2,10 @@
 
 use clap::{Args, Subcommand};
 use faas_client::rest::RotateCallbackSecret;
+use faas_terminal::global_args::Format;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
 use faas_types::Span;
-
-use crate::args::Format;
-use crate::session::Session;
-use crate::table::Table;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CallbacksCommand {

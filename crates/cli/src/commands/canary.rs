@@ -2,11 +2,11 @@
 
 use clap::{Args, Subcommand};
 use faas_client::rest::{CanaryView, EndCanary};
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
+use faas_terminal::text;
 
 use crate::commands::deploy::deployment_table;
-use crate::session::Session;
-use crate::table::Table;
-use crate::text;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CanaryCommand {

@@ -1,10 +1,8 @@
 //! `faas completion`
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
-
-use crate::args::Cli;
-use crate::session::Session;
+use faas_terminal::session::Session;
 
 /// Print a completion script for a shell
 #[derive(Debug, Args)]
@@ -29,13 +27,13 @@ Examples:
   faas completion zsh > ~/.zfunc/_faas
   faas completion fish > ~/.config/fish/completions/faas.fish";
 
-pub(crate) fn run(args: &CompletionArgs, session: &Session) -> anyhow::Result<()> {
+pub(crate) fn run(args: &CompletionArgs, mut command: Command, session: &Session) -> anyhow::Result<()> {
     let shell = match args.shell {
         Known::Bash => Shell::Bash,
         Known::Zsh => Shell::Zsh,
         Known::Fish => Shell::Fish,
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "faas", &mut script);
+    clap_complete::generate(shell, &mut command, "faas", &mut script);
     session.out.bytes(&script)
 }

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use clap::Args;
 use faas_client::rest::{ReplayRequest, ReplayVersion, RunList, RunView};
 use faas_client::{Client, ListRuns};
+use faas_terminal::failure::Failure;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
+use faas_terminal::text;
 use faas_types::{Code, TriggerKind, limits};
 
 use crate::commands::watch;
-use crate::failure::Failure;
-use crate::session::Session;
-use crate::table::Table;
-use crate::text;
 
 /// Pages of runs that are searched for one listing.
 const PAGES_MAX: u32 = 50;

@@ -17,15 +17,15 @@ use faas_config::place_of_var;
 use faas_preflight::Finding;
 use faas_types::{AliasName, Entrypoint, FunctionName, Span, TriggerSettings, limits};
 
-use crate::checks;
 use crate::commands::triggers::tick_text;
-use crate::failure::Failure;
-use crate::pace::Pace;
-use crate::project::{Project, Wishes};
-use crate::session::Session;
-use crate::source::{Source, SourceArgs};
-use crate::text;
 use changes::Changes;
+use faas_source::checks;
+use faas_source::fetched::{Source, SourceArgs};
+use faas_source::project::{Overrides, Project};
+use faas_terminal::failure::Failure;
+use faas_terminal::read_progress::ReadProgress;
+use faas_terminal::session::Session;
+use faas_terminal::text;
 use interrupt::{Interrupt, Stage};
 use steps::Steps;
 
@@ -108,7 +108,7 @@ Examples:
   faas deploy hello -o ndjson";
 
 /// A function that is on its way.
-struct Parcel {
+struct DeployUnit {
     project: Project,
     plan: DeployPlan,
     changes: Changes,
@@ -123,8 +123,9 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
     let interrupt = Interrupt::listen(&session.out);
     let source = Source::fetch(args.source)?;
     steps.fetched(source.origin.as_deref())?;
-    let wishes = Wishes { name: args.name, entrypoint: args.entrypoint, pace: Pace::of(&session.out) };
-    let projects = Project::read(&source.path, wishes).map_err(|error| source.named(&error))?;
+    let overrides =
+        Overrides { name: args.name, entrypoint: args.entrypoint, progress: ReadProgress::of(&session.out) };
+    let projects = Project::read(&source.path, overrides).map_err(|error| source.named(&error))?;
     let mut projects = only(projects, &args.only)?;
     let is_live = args.target.alias.is_none() && args.target.preview.is_none();
     if projects.len() > 1 && !is_live {
@@ -133,27 +134,27 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
     }
     check(&mut projects, &steps, session).await.map_err(|error| source.named(&error))?;
     let client = session.client()?;
-    let mut parcels = Vec::with_capacity(projects.len());
+    let mut units = Vec::with_capacity(projects.len());
     for project in projects {
         let plan = client.plan(project.name.as_str(), &project.files).await?;
         let changes = Changes::against_live(&client, &project).await?;
-        let parcel = Parcel { project, plan, changes };
-        let diff = if args.diff { Some(parcel.changes.diff(&client, &parcel.project).await?) } else { None };
-        report::announce(&parcel, diff.as_deref(), session);
-        parcels.push((parcel, diff));
+        let unit = DeployUnit { project, plan, changes };
+        let diff = if args.diff { Some(unit.changes.diff(&client, &unit.project).await?) } else { None };
+        report::announce(&unit, diff.as_deref(), session);
+        units.push((unit, diff));
     }
     if args.dry_run {
-        return report::print_plans(&parcels, session);
+        return report::print_plans(&units, session);
     }
-    let parcels: Vec<Parcel> = parcels.into_iter().map(|(parcel, _)| parcel).collect();
-    let serving = parcels.iter().filter_map(|parcel| Some((parcel.project.name.to_string(), parcel.changes.live()?)));
+    let units: Vec<DeployUnit> = units.into_iter().map(|(unit, _)| unit).collect();
+    let serving = units.iter().filter_map(|unit| Some((unit.project.name.to_string(), unit.changes.live()?)));
     interrupt.reach(Stage::Preparing(serving.collect()));
-    upload(&client, &parcels, &steps).await?;
-    interrupt.reach(Stage::Asked(parcels.iter().map(|parcel| parcel.project.name.to_string()).collect()));
-    let build = steps.building(parcels.len());
-    match &parcels[..] {
-        [parcel] => {
-            let Parcel { project, .. } = parcel;
+    upload(&client, &units, &steps).await?;
+    interrupt.reach(Stage::Asked(units.iter().map(|unit| unit.project.name.to_string()).collect()));
+    let build = steps.building(units.len());
+    match &units[..] {
+        [unit] => {
+            let DeployUnit { project, .. } = unit;
             let manifest = project.manifest_body();
             let options = args.target.options(args.note);
             let deployment =
@@ -162,10 +163,10 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
             let deployment = deployment.map_err(|error| placed(&error, &source.path))?;
             interrupt.reach(Stage::Done);
             steps.switched(&deployment);
-            report::print_deployment(&deployment, parcel, started.elapsed(), session)?;
+            report::print_deployment(&deployment, unit, started.elapsed(), session)?;
         }
         several => {
-            let functions = several.iter().map(|Parcel { project, .. }| {
+            let functions = several.iter().map(|DeployUnit { project, .. }| {
                 let ManifestBody { manifest, origins } = project.manifest_body();
                 let files = project.files.iter().map(|file| file.entry.clone()).collect();
                 FunctionToDeploy { manifest, origins, files }
@@ -178,8 +179,8 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
             report::print_group(&group, several, started.elapsed(), session)?;
         }
     }
-    for parcel in &parcels {
-        tell_of_triggers(&client, &parcel.project, session).await?;
+    for unit in &units {
+        tell_of_triggers(&client, &unit.project, session).await?;
     }
     Ok(())
 }
@@ -219,10 +220,10 @@ async fn check(projects: &mut [Project], steps: &Steps<'_>, session: &Session) -
 }
 
 /// Uploads what the server lacks, what two functions share only once.
-async fn upload(client: &Client, parcels: &[Parcel], steps: &Steps<'_>) -> anyhow::Result<()> {
-    let upload = steps.uploading(parcels)?;
+async fn upload(client: &Client, units: &[DeployUnit], steps: &Steps<'_>) -> anyhow::Result<()> {
+    let upload = steps.uploading(units)?;
     let mut sent = HashSet::new();
-    for Parcel { project, plan, .. } in parcels {
+    for DeployUnit { project, plan, .. } in units {
         let missing: Vec<String> = plan.missing.iter().filter(|digest| sent.insert(*digest)).cloned().collect();
         let outcome = client.upload(&missing, &project.files, upload.listener()).await;
         if outcome.is_err() {

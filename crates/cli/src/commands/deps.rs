@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use faas_config::SourceDir;
+use faas_source::deps::{self, Advisor, Module, Report, Source};
+use faas_source::location::or_here;
+use faas_source::project::{Overrides, Project};
+use faas_terminal::failure::Failure;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
+use faas_terminal::text;
 use faas_types::Code;
 use serde_json::json;
-
-use crate::deps::{self, Advisor, Module, Report, Source};
-use crate::failure::Failure;
-use crate::project::{Project, Wishes, or_here};
-use crate::session::Session;
-use crate::table::Table;
-use crate::text;
 
 /// Compare what a function imports with what it declares
 ///
@@ -51,7 +51,7 @@ const PLACES: usize = 2;
 
 pub(crate) async fn run(args: &DepsArgs, session: &Session) -> anyhow::Result<()> {
     let path = or_here(args.path.clone());
-    let project = Project::open(&path, Wishes::default())?;
+    let project = Project::open(&path, Overrides::default())?;
     let runtime = &project.manifest.settings.runtime;
     let mut report = deps::examine(&project.files, runtime)?.ok_or_else(|| {
         Failure::usage(format!("imports of {} cannot be looked at here", runtime.language()))

@@ -3,13 +3,14 @@
 use clap::{Args, Subcommand};
 use faas_client::ListDeadLetters;
 use faas_client::rest::{DeadLetterFilter, DeadLetterView, RedrivenView};
+use faas_terminal::failure::Failure;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
+use faas_terminal::text::{self, moment};
 use faas_types::limits;
 
-use crate::commands::runs::{input_rows, run_table};
-use crate::failure::Failure;
-use crate::session::Session;
-use crate::table::Table;
-use crate::text::{self, moment};
+use crate::commands::run_output::run_table;
+use crate::commands::runs::input_rows;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DlqCommand {

@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use faas_terminal::global_args::Format;
+use faas_terminal::output::Tone;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
 use faas_types::{Feature, IsolationLevel, IsolationReport};
 
 use crate::ServerCommands;
-use crate::args::Format;
-use crate::output::Tone;
-use crate::session::Session;
-use crate::table::Table;
 
 /// Check which isolation and network this machine can give functions
 ///

@@ -2,10 +2,9 @@
 
 use clap::{Args, Subcommand};
 use faas_client::rest::EventRun;
-
-use crate::commands::invoke::read_body;
-use crate::session::Session;
-use crate::table::Table;
+use faas_terminal::body_argument::read_body;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EventsCommand {

@@ -2,13 +2,12 @@
 
 use clap::Args;
 use faas_config::error_page;
+use faas_terminal::failure::Failure;
+use faas_terminal::global_args::Format;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
 use faas_types::Code;
 use serde::Serialize;
-
-use crate::args::Format;
-use crate::failure::Failure;
-use crate::session::Session;
-use crate::table::Table;
 
 /// Explain an error code
 ///

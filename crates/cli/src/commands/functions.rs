@@ -6,22 +6,22 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use faas_client::rest::{FunctionList, FunctionMetrics, FunctionView, MoveView, SettingView, VersionDiff, VersionView};
+use faas_devloop::dev::{self, DevArgs};
+use faas_devloop::test::{self, TestArgs};
+use faas_terminal::failure::Failure;
+use faas_terminal::global_args::Format;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
+use faas_terminal::text;
 use serde_json::Value;
 
 use crate::ServerCommands;
-use crate::args::Format;
 use crate::commands::deploy::{self, DeployArgs, NO_HTTP, has_http};
-use crate::commands::dev::{self, DevArgs};
 use crate::commands::init::{self, InitArgs};
 use crate::commands::invoke::{self, InvokeArgs};
 use crate::commands::logs::{self, LogsArgs};
 use crate::commands::rollback::{self, RollbackArgs};
-use crate::commands::test::{self, TestArgs};
 use crate::commands::validate::{self, ValidateArgs};
-use crate::failure::Failure;
-use crate::session::Session;
-use crate::table::Table;
-use crate::text;
 
 /// Characters of a setting's value that a table shows.
 const VALUE_CHARS: usize = 60;

@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use faas_source::location::or_here;
+use faas_source::project::{Overrides, Project};
+use faas_terminal::failure::Failure;
+use faas_terminal::session::Session;
 use faas_types::FunctionName;
 use serde_json::json;
-
-use crate::failure::Failure;
-use crate::project::{Project, Wishes, or_here};
-use crate::session::Session;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GitCommand {
@@ -58,7 +58,7 @@ pub(crate) fn run(command: GitCommand, session: &Session) -> anyhow::Result<()> 
 
 fn remote(args: RemoteArgs, session: &Session) -> anyhow::Result<()> {
     let dir = or_here(args.path);
-    let name = Project::open(&dir, Wishes { name: args.name, ..Wishes::default() })?.name;
+    let name = Project::open(&dir, Overrides { name: args.name, ..Overrides::default() })?.name;
     let (endpoint, _) = session.endpoint_and_key()?;
     let endpoint = endpoint.trim_end_matches('/');
     let url = format!("{endpoint}/git/{name}");

@@ -9,14 +9,12 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _};
 use faas_config::{Manifest, SourceDir, manifest_schema};
 use faas_languages::{Language, Template};
+use faas_source::interpreter;
+use faas_terminal::failure::{Failure, plain};
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
 use faas_types::{Code, FunctionName, RuntimeName};
 use serde_json::json;
-
-use crate::failure::Failure;
-use crate::interpreter;
-use crate::project::plain;
-use crate::session::Session;
-use crate::table::Table;
 
 /// Write a new function to start from
 ///

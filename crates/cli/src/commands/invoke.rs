@@ -1,25 +1,25 @@
 //! `faas invoke`
 
-use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
 use faas_client::{CallMeta, InvokeRequest, LaterOptions, Reply};
-use faas_types::{Code, Span, limits};
+use faas_devloop::local::{self, LocalArgs};
+use faas_devloop::local_data;
+use faas_source::location::or_here;
+use faas_source::project::{Overrides, Project, name_or_here};
+use faas_terminal::body_argument::read_body;
+use faas_terminal::failure::Failure;
+use faas_terminal::global_args::Format;
+use faas_terminal::output::Tone;
+use faas_terminal::session::Session;
+use faas_terminal::text;
+use faas_types::Span;
 use serde_json::{Value, json};
 
 use crate::ServerCommands;
-use crate::args::Format;
 use crate::commands::watch;
-use crate::failure::Failure;
-use crate::local::{self, LocalArgs};
-use crate::local_data;
-use crate::output::Tone;
-use crate::project::{Project, Wishes, name_or_here, or_here, plain};
-use crate::session::Session;
-use crate::text;
 
 /// Call a function and print its answer
 ///
@@ -111,7 +111,7 @@ pub(crate) async fn run<S: ServerCommands>(
 /// Deploys a directory to a private server and calls it there.
 async fn in_private<S: ServerCommands>(args: InvokeArgs, session: &Session, server: &S) -> anyhow::Result<ExitCode> {
     let path = or_here(args.name.clone().map(PathBuf::from));
-    let project = Project::open(&path, Wishes::default())?;
+    let project = Project::open(&path, Overrides::default())?;
     let config = args.server.config(&local_data::place(&path, local::TEST_PLACE), 0, &session.out)?;
     let name = Some(project.name.to_string());
     let debugger = args.server.debugger(&path, &session.out)?;
@@ -119,7 +119,7 @@ async fn in_private<S: ServerCommands>(args: InvokeArgs, session: &Session, serv
         let layers = args.server.layers();
         let deployed = local::deploy(&local.client()?, &project, local.debuggee.as_ref(), layers).await?;
         local::not_installed(&deployed).iter().for_each(|note| session.out.note(note));
-        Box::pin(call(InvokeArgs { name, ..args }, &session.at(&local))).await
+        Box::pin(call(InvokeArgs { name, ..args }, &session.at(&local.endpoint, &local.key))).await
     });
     called.await?.ok_or_else(local::interrupted)
 }
@@ -150,33 +150,6 @@ async fn call(args: InvokeArgs, session: &Session) -> anyhow::Result<ExitCode> {
         session.out.note(session.out.on_stderr(tone, summary));
     }
     Ok(if reply.status < 400 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// A body as arguments give it: text, `@FILE`, or `-` for standard input.
-pub(crate) fn read_body(data: &str) -> anyhow::Result<Vec<u8>> {
-    let bytes = match data.strip_prefix('@') {
-        _ if data == "-" => limited(std::io::stdin().lock(), "standard input")?,
-        Some(path) => {
-            let file = std::fs::File::open(path)
-                .map_err(|error| Failure::usage(format!("cannot read {path}: {}", plain(&error))))?;
-            limited(file, path)?
-        }
-        None => data.as_bytes().to_vec(),
-    };
-    if bytes.len() as u64 > limits::BODY_MAX {
-        let most = text::bytes(limits::BODY_MAX);
-        return Err(Failure::of(Code::PayloadTooLarge, format!("the body is larger than {most}"))
-            .with_hint("pass a reference to the data instead of the data itself")
-            .into());
-    }
-    Ok(bytes)
-}
-
-/// Reads one byte more than a body may have, so that a body too large is seen and an endless one ends.
-fn limited(reader: impl Read, name: &str) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reader.take(limits::BODY_MAX + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
-    Ok(bytes)
 }
 
 fn header(text: &str) -> Result<(String, String), Failure> {

@@ -3,13 +3,12 @@
 use clap::{Args, Subcommand};
 use faas_client::Client;
 use faas_client::rest::{CreateKey, KeyView};
+use faas_terminal::failure::Failure;
+use faas_terminal::global_args::Format;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
+use faas_terminal::text;
 use faas_types::{Code, Scope};
-
-use crate::args::Format;
-use crate::failure::Failure;
-use crate::session::Session;
-use crate::table::Table;
-use crate::text;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {

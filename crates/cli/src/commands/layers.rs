@@ -4,14 +4,13 @@ mod publish;
 
 use clap::{Args, Subcommand};
 use faas_client::rest::{LayerVersionView, LayerView, NamedLayerView};
+use faas_terminal::failure::Failure;
+use faas_terminal::global_args::Format;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
+use faas_terminal::text;
 use faas_types::{InstalledPackage, LayerName, LayerRef};
 use serde::Serialize;
-
-use crate::args::Format;
-use crate::failure::Failure;
-use crate::session::Session;
-use crate::table::Table;
-use crate::text;
 
 /// Packages that are shown; JSON has them all.
 const SHOWN: usize = 20;

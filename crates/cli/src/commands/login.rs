@@ -6,15 +6,14 @@ use anyhow::Context;
 use clap::Args;
 use faas_client::rest::CallerView;
 use faas_client::{ApiKey, Client, Connection};
+use faas_terminal::failure::Failure;
+use faas_terminal::profile::Profile;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
+use faas_terminal::text;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde_json::json;
 use tokio::sync::oneshot;
-
-use crate::failure::Failure;
-use crate::profile::Profile;
-use crate::session::Session;
-use crate::table::Table;
-use crate::text;
 
 /// Store a key for a server and use that server
 ///

@@ -5,12 +5,11 @@ use std::collections::VecDeque;
 use clap::Args;
 use faas_client::rest::{LogLineView, LogList};
 use faas_client::{Client, ListLogs, LogSource};
+use faas_terminal::global_args::Format;
+use faas_terminal::output::{Output, Tone};
+use faas_terminal::session::Session;
+use faas_terminal::text::{moment, visible};
 use faas_types::{LogLevel, Timestamp, limits};
-
-use crate::args::Format;
-use crate::output::{Output, Tone};
-use crate::session::Session;
-use crate::text::{moment, visible};
 
 /// Print, search or follow the log of a function, or of all
 #[derive(Debug, Args)]

@@ -6,12 +6,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use faas_client::rest::{
     EgressPolicyView, NetworkTestOutcome, NetworkTestView, NetworkView, TestNetwork, UpdateNetwork,
 };
+use faas_terminal::failure::Failure;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
+use faas_terminal::text;
 use faas_types::{ConnectionLog, EgressHost, EgressTarget, NetworkMode, NetworkName, PortRange, Transport};
-
-use crate::failure::Failure;
-use crate::session::Session;
-use crate::table::Table;
-use crate::text;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum NetworkCommand {

@@ -3,8 +3,7 @@
 use std::ffi::OsString;
 
 use clap::Args;
-
-use crate::failure::Failure;
+use faas_terminal::failure::Failure;
 
 /// Run a command in a sandbox; not available yet
 #[derive(Debug, Args)]

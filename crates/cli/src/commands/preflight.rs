@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use faas_client::rest::{PolicyView, SetPolicy};
+use faas_terminal::failure::Failure;
+use faas_terminal::global_args::Format;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
+use faas_terminal::text;
 use faas_types::{Code, PreflightRules};
 use serde_json::json;
-
-use crate::args::Format;
-use crate::failure::Failure;
-use crate::session::Session;
-use crate::table::Table;
-use crate::text;
 
 /// Bytes of a file with rules: five lists of a hundred patterns with a thousand bytes each.
 const RULES_MAX: u64 = 1 << 20;

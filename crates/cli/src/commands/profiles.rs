@@ -1,14 +1,13 @@
 //! `faas profile`
 
 use clap::{Args, Subcommand};
+use faas_terminal::failure::Failure;
+use faas_terminal::profile::Profile;
+use faas_terminal::session::{Session, is_same};
+use faas_terminal::table::Table;
+use faas_terminal::text;
 use faas_types::Code;
 use serde_json::json;
-
-use crate::failure::Failure;
-use crate::profile::Profile;
-use crate::session::{Session, is_same};
-use crate::table::Table;
-use crate::text;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProfileCommand {

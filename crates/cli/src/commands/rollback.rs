@@ -2,10 +2,10 @@
 
 use clap::Args;
 use faas_client::rest::RollbackRequest;
+use faas_source::project::name_or_here;
+use faas_terminal::session::Session;
 
 use crate::commands::deploy::{deployment_table, group_table};
-use crate::project::name_or_here;
-use crate::session::Session;
 
 /// Move a function back to an earlier version
 ///

@@ -2,10 +2,9 @@
 
 use clap::Args;
 use faas_client::rest::StatusView;
-
-use crate::session::Session;
-use crate::table::Table;
-use crate::text;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
+use faas_terminal::text;
 
 /// Show the server: isolation, runtimes, load
 #[derive(Debug, Args)]

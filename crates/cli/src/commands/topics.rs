@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use clap::{Args, Subcommand};
 use faas_client::TopicMessage;
 use faas_client::rest::{MessageBody, SendMessages, TopicView};
+use faas_terminal::body_argument::read_body;
+use faas_terminal::failure::Failure;
+use faas_terminal::global_args::Format;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
+use faas_terminal::text;
 use faas_types::Code;
-
-use crate::args::Format;
-use crate::commands::invoke::read_body;
-use crate::failure::Failure;
-use crate::session::Session;
-use crate::table::Table;
-use crate::text;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TopicsCommand {

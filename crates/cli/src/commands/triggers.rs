@@ -8,16 +8,16 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use faas_client::Client;
 use faas_client::rest::{AddTrigger, RotateSecret, TriggerView, TriggerWithSecret};
+use faas_terminal::body_argument::read_body;
+use faas_terminal::failure::Failure;
+use faas_terminal::global_args::Format;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
+use faas_terminal::text;
 use faas_types::{CronSchedule, Span, TriggerSettings};
 use serde_json::{Map, Value, json};
 
-use crate::args::Format;
 use crate::commands::deliveries::{self, DeliveriesArgs, RedeliverArgs};
-use crate::commands::invoke::read_body;
-use crate::failure::Failure;
-use crate::session::Session;
-use crate::table::Table;
-use crate::text;
 
 /// Bytes of a secret's file.
 const SECRET_FILE_MAX: u64 = 4 << 10;

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use faas_config::{ConfigError, Flags, ListenAddress, LogFormat, ServerConfig, Sources, configuration_reference, dump};
+use faas_devloop::server_settings;
+use faas_terminal::failure::Failure;
+use faas_terminal::output::Output;
 use faas_types::{ByteSize, Span};
 
 use crate::ServerCommands;
-use crate::failure::Failure;
-use crate::output::Output;
-use crate::server_settings;
 
 /// Start a server in the foreground
 #[derive(Debug, Args)]

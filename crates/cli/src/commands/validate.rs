@@ -7,16 +7,16 @@ use std::path::PathBuf;
 use clap::Args;
 use faas_config::{LoadManifestError, ManifestErrors};
 use faas_preflight::{Finding, Severity};
+use faas_source::checks;
+use faas_source::location::or_here;
+use faas_source::project::{Overrides, Project};
+use faas_terminal::failure::Failure;
+use faas_terminal::global_args::Format;
+use faas_terminal::read_progress::ReadProgress;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
 use faas_types::{Code, Entrypoint, FunctionName};
 use serde_json::json;
-
-use crate::args::Format;
-use crate::checks;
-use crate::failure::Failure;
-use crate::pace::Pace;
-use crate::project::{Project, Wishes, or_here};
-use crate::session::Session;
-use crate::table::Table;
 
 /// Check a function before it is deployed
 ///
@@ -47,13 +47,14 @@ Examples:
 
 pub(crate) async fn run(args: ValidateArgs, session: &Session) -> anyhow::Result<()> {
     let path = or_here(args.path);
-    let wishes = Wishes { name: args.name, entrypoint: args.entrypoint, pace: Pace::of(&session.out) };
+    let overrides =
+        Overrides { name: args.name, entrypoint: args.entrypoint, progress: ReadProgress::of(&session.out) };
     if args.fix {
-        for fixed in fix::mend(&path, &wishes)? {
+        for fixed in fix::mend(&path, &overrides)? {
             session.out.note(format_args!("fixed: {fixed}"));
         }
     }
-    let mut projects = match Project::read(&path, wishes) {
+    let mut projects = match Project::read(&path, overrides) {
         Ok(projects) => projects,
         Err(error) => {
             let failure = Failure::from_error(&error);

@@ -1,23 +1,21 @@
 //! `faas vars`
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use faas_client::rest::{SetVars, VarView};
-use faas_config::{check_var, text_of};
-use faas_preflight::looks_secret;
-use faas_types::{Code, Stage, limits};
+use faas_config::check_var;
+use faas_source::env_file::{EnvFile, read_vars_file};
+use faas_terminal::failure::Failure;
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
+use faas_terminal::text;
+use faas_types::{Code, Stage};
 
+use super::secret_values::refuse_secrets;
 use super::vars_sync;
-use crate::env_file::EnvFile;
-use crate::failure::Failure;
-use crate::session::Session;
-use crate::table::Table;
-use crate::text;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VarsCommand {
@@ -97,9 +95,6 @@ struct Whose {
     #[arg(long, default_value_t)]
     stage: Stage,
 }
-
-/// Bytes of a file of vars: all that a function may have.
-pub(super) const FILE_MAX: u64 = limits::VARS_MAX as u64 * limits::VAR_VALUE_MAX as u64;
 
 const SET_EXAMPLES: &str = "\
 Examples:
@@ -189,7 +184,7 @@ async fn get(args: &GetArgs, session: &Session) -> anyhow::Result<()> {
         return Err(Failure::of(Code::NotFound, message).with_hint(hint).into());
     };
     match session.out.format {
-        crate::args::Format::Table => session.out.line(&found.value),
+        faas_terminal::global_args::Format::Table => session.out.line(&found.value),
         _ => session.out.json(&found),
     }
 }
@@ -197,7 +192,7 @@ async fn get(args: &GetArgs, session: &Session) -> anyhow::Result<()> {
 fn wanted(args: &SetArgs, words: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     let mut vars = BTreeMap::new();
     if let Some(path) = &args.file {
-        vars.extend(EnvFile::read(&read(path)?, &path.display().to_string())?.vars());
+        vars.extend(EnvFile::read(&read_vars_file(path)?, &path.display().to_string())?.vars());
     }
     for text in words {
         let (key, value) = match text.split_once('=') {
@@ -224,34 +219,6 @@ fn wanted(args: &SetArgs, words: &[String]) -> anyhow::Result<BTreeMap<String, S
         refuse_secrets(&vars, args.of.stage)?;
     }
     Ok(vars)
-}
-
-/// Vars are shown to whoever may see the function: what looks like a key belongs among the secrets.
-pub(super) fn refuse_secrets(vars: &BTreeMap<String, String>, stage: Stage) -> Result<(), Failure> {
-    let found: Vec<_> = vars.iter().filter_map(|(key, value)| Some((key, looks_secret(value)?))).collect();
-    let Some((key, _)) = found.first() else { return Ok(()) };
-    let of = if stage.is_default() { String::new() } else { format!(" --stage {stage}") };
-    let mut failure = Failure::of(Code::InvalidConfiguration, "a value looks like a secret, and vars are not secret")
-        .with_hint(format!(
-            "faas secrets set {key}{of}, then set the var to '${{secrets.{key}}}'; or use --plain to set it as it is"
-        ));
-    failure.details = found.iter().map(|(key, what)| format!("{key}: {what}")).collect();
-    Err(failure)
-}
-
-/// Reads a file of vars that the command line names, or standard input.
-pub(super) fn read(path: &Path) -> anyhow::Result<String> {
-    let mut bytes = Vec::new();
-    let outcome = if path.as_os_str() == "-" {
-        std::io::stdin().lock().take(FILE_MAX + 1).read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes))
-    };
-    let text = outcome.and_then(|_| text_of(bytes)).with_context(|| format!("cannot read {}", path.display()))?;
-    if text.len() as u64 > FILE_MAX {
-        return Err(Failure::usage(format!("{} is larger than all vars together may be", path.display())).into());
-    }
-    Ok(text)
 }
 
 fn table(vars: &[VarView]) -> Table {

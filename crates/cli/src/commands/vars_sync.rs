@@ -11,14 +11,14 @@ use anyhow::Context;
 use clap::Args;
 use faas_client::rest::{SetVars, VarView};
 use faas_config::{Manifest, SourceDir, check_var};
+use faas_source::env_file::{EnvFile, VARS_FILE_MAX, read_vars_file};
+use faas_terminal::failure::Failure;
+use faas_terminal::session::Session;
+use faas_terminal::text::visible;
 use faas_types::{Code, Stage, limits};
 use serde::Serialize;
 
-use super::vars::{FILE_MAX, read, refuse_secrets};
-use crate::env_file::EnvFile;
-use crate::failure::Failure;
-use crate::session::Session;
-use crate::text::visible;
+use super::secret_values::refuse_secrets;
 
 /// The file of vars that a directory has.
 const OWN: &str = ".env";
@@ -156,7 +156,9 @@ pub(crate) async fn diff(args: &DiffArgs, session: &Session) -> anyhow::Result<E
     let server = session.client()?.vars(Some(&function), args.of.stage).await?.vars;
     let difference = args.of.difference(&server)?;
     match session.out.format {
-        crate::args::Format::Table => difference.lines(true).iter().try_for_each(|line| session.out.line(line))?,
+        faas_terminal::global_args::Format::Table => {
+            difference.lines(true).iter().try_for_each(|line| session.out.line(line))?
+        }
         _ => session.out.json(&difference)?,
     }
     Ok(if difference.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -181,7 +183,7 @@ impl Of {
 
     fn local(&self) -> anyhow::Result<Option<EnvFile>> {
         if self.is_of_the_directory() {
-            let text = SourceDir::open(Path::new(".")).and_then(|source| source.text(OWN, FILE_MAX));
+            let text = SourceDir::open(Path::new(".")).and_then(|source| source.text(OWN, VARS_FILE_MAX));
             return match text {
                 Ok(text) => Ok(Some(EnvFile::read(&text, OWN)?)),
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -189,7 +191,7 @@ impl Of {
             };
         }
         match fs::metadata(&self.file) {
-            Ok(_) => Ok(Some(EnvFile::read(&read(&self.file)?, &self.file.display().to_string())?)),
+            Ok(_) => Ok(Some(EnvFile::read(&read_vars_file(&self.file)?, &self.file.display().to_string())?)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", self.file.display())),
         }
@@ -259,7 +261,7 @@ impl Difference {
 }
 
 fn counted(vars: usize) -> String {
-    crate::text::counted(vars, "var")
+    faas_terminal::text::counted(vars, "var")
 }
 
 /// Replaces a file at one stroke by one that only its owner reads. Where the path is a link, its target is replaced.

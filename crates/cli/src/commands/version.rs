@@ -1,10 +1,9 @@
 //! `faas version`
 
 use clap::Args;
+use faas_terminal::global_args::Format;
+use faas_terminal::session::Session;
 use serde_json::json;
-
-use crate::args::Format;
-use crate::session::Session;
 
 /// Print the version of this program
 #[derive(Debug, Args)]

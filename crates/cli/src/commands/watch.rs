@@ -6,15 +6,15 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use faas_client::rest::{AcceptedRun, ReplayRequest, ReplayVersion, RunView};
+use faas_terminal::body_argument::read_body;
+use faas_terminal::failure::Failure;
+use faas_terminal::global_args::Format;
+use faas_terminal::session::Session;
+use faas_terminal::text;
 use faas_types::{JsonText, RunState};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::args::Format;
-use crate::commands::invoke::read_body;
-use crate::commands::runs::{print_stack, run_table};
-use crate::failure::Failure;
-use crate::session::Session;
-use crate::text;
+use crate::commands::run_output::{print_stack, run_table};
 
 /// How long one request waits; then the progress is shown anew.
 const STEP: Duration = Duration::from_secs(2);

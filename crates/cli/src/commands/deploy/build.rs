@@ -4,12 +4,11 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use faas_client::rest::DeployEvent;
+use faas_terminal::global_args::Format;
+use faas_terminal::session::Session;
+use faas_terminal::text;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-
-use crate::args::Format;
-use crate::session::Session;
-use crate::text;
 
 /// How often the sign of life turns.
 const TURN: Duration = Duration::from_millis(120);

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use faas_client::rest::BundleFileBody;
 use faas_client::{Client, ClientError, LocalFile};
+use faas_source::bundle;
+use faas_source::project::Project;
+use faas_terminal::text;
 use faas_types::Code;
 use serde_json::{Value, json};
 use similar::{Algorithm, TextDiff};
-
-use crate::bundle;
-use crate::project::Project;
-use crate::text;
 
 /// Files whose lines are compared, and the bytes that each may have.
 const DIFF_FILES: usize = 50;

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::interrupt;
-use crate::output::Output;
+use faas_source::interrupt;
+use faas_terminal::output::Output;
 
 /// How far a deployment is.
 #[derive(Clone, Debug, PartialEq, Eq)]

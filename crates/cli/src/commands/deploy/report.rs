@@ -4,21 +4,21 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use faas_client::rest::{DependenciesView, DeploymentGroupView, DeploymentView};
+use faas_terminal::session::Session;
+use faas_terminal::table::Table;
+use faas_terminal::text;
 use faas_types::TriggerSettings;
 use serde_json::{Value, json};
 
-use super::Parcel;
+use super::DeployUnit;
 use super::changes::NAMED_MAX;
-use crate::session::Session;
-use crate::table::Table;
-use crate::text;
 
 /// Changed files that are printed before the rest is only counted.
 const NAMED_FILES: usize = 10;
 
-// === impl Parcel ===
+// === impl DeployUnit ===
 
-impl Parcel {
+impl DeployUnit {
     /// What the server lacks, by name.
     fn new_files(&self) -> Vec<&str> {
         let missing: HashSet<&str> = self.plan.missing.iter().map(String::as_str).collect();
@@ -41,8 +41,8 @@ impl Parcel {
 }
 
 /// Says what is about to change and what is about to be sent.
-pub(super) fn announce(parcel: &Parcel, diff: Option<&str>, session: &Session) {
-    let Parcel { project, plan, changes } = parcel;
+pub(super) fn announce(unit: &DeployUnit, diff: Option<&str>, session: &Session) {
+    let DeployUnit { project, plan, changes } = unit;
     let lines = changes.lines();
     for line in lines.iter().take(NAMED_FILES) {
         session.out.note(format_args!("  {line}"));
@@ -53,7 +53,7 @@ pub(super) fn announce(parcel: &Parcel, diff: Option<&str>, session: &Session) {
     if let Some(diff) = diff.filter(|diff| !diff.is_empty()) {
         session.out.note(text::visible(diff.trim_end()));
     }
-    let (files, count) = (text::counted(project.files.len(), "file"), parcel.new_files().len());
+    let (files, count) = (text::counted(project.files.len(), "file"), unit.new_files().len());
     let (new, total) = (text::bytes(plan.bytes_missing), text::bytes(plan.bytes_total));
     let there = project.files.len() - count;
     session.out.note(format_args!(
@@ -63,17 +63,17 @@ pub(super) fn announce(parcel: &Parcel, diff: Option<&str>, session: &Session) {
     ));
 }
 
-pub(super) fn print_plans(parcels: &[(Parcel, Option<String>)], session: &Session) -> anyhow::Result<()> {
-    let mut plans: Vec<Value> = parcels.iter().map(|(parcel, diff)| plan(parcel, diff.as_deref())).collect();
+pub(super) fn print_plans(units: &[(DeployUnit, Option<String>)], session: &Session) -> anyhow::Result<()> {
+    let mut plans: Vec<Value> = units.iter().map(|(unit, diff)| plan(unit, diff.as_deref())).collect();
     let report = if plans.len() == 1 { plans.remove(0) } else { json!({ "functions": plans }) };
     session.out.item(&report, |_| {
         let mut table = Table::of_properties();
-        for (parcel, _) in parcels {
-            table.property("function", &parcel.project.name);
-            let files = text::counted(parcel.project.files.len(), "file");
-            table.property("bundle", format!("{files}, {}", text::bytes(parcel.plan.bytes_total)));
-            let new = parcel.new_files();
-            table.property("upload", format!("{} new, {}", new.len(), text::bytes(parcel.plan.bytes_missing)));
+        for (unit, _) in units {
+            table.property("function", &unit.project.name);
+            let files = text::counted(unit.project.files.len(), "file");
+            table.property("bundle", format!("{files}, {}", text::bytes(unit.plan.bytes_total)));
+            let new = unit.new_files();
+            table.property("upload", format!("{} new, {}", new.len(), text::bytes(unit.plan.bytes_missing)));
             new.iter().take(NAMED_MAX).for_each(|path| table.property("", path));
             if new.len() > NAMED_MAX {
                 table.property("", format!("… and {} more", new.len() - NAMED_MAX));
@@ -83,15 +83,15 @@ pub(super) fn print_plans(parcels: &[(Parcel, Option<String>)], session: &Sessio
     })
 }
 
-fn plan(parcel: &Parcel, diff: Option<&str>) -> Value {
-    let Parcel { project, plan, changes } = parcel;
+fn plan(unit: &DeployUnit, diff: Option<&str>) -> Value {
+    let DeployUnit { project, plan, changes } = unit;
     let mut report = json!({
         "function": project.name,
         "files": project.files.len(),
         "bytes_total": plan.bytes_total,
         "bytes_missing": plan.bytes_missing,
-        "new": parcel.new_files().into_iter().take(NAMED_MAX).collect::<Vec<_>>(),
-        "new_count": parcel.new_files().len(),
+        "new": unit.new_files().into_iter().take(NAMED_MAX).collect::<Vec<_>>(),
+        "new_count": unit.new_files().len(),
         "changes": changes.to_json(),
         "manifest": project.manifest.to_json(),
     });
@@ -103,16 +103,16 @@ fn plan(parcel: &Parcel, diff: Option<&str>) -> Value {
 
 pub(super) fn print_deployment(
     deployment: &DeploymentView,
-    parcel: &Parcel,
+    unit: &DeployUnit,
     elapsed: Duration,
     session: &Session,
 ) -> anyhow::Result<()> {
     let mut report = serde_json::to_value(deployment)?;
     report["event"] = json!("switched");
     report["took_ms"] = json!(millis(elapsed));
-    report["bytes_uploaded"] = json!(parcel.plan.bytes_missing);
-    report["upload"] = parcel.counts();
-    report["changes"] = parcel.changes.to_json();
+    report["bytes_uploaded"] = json!(unit.plan.bytes_missing);
+    report["upload"] = unit.counts();
+    report["changes"] = unit.changes.to_json();
     session.out.item(&report, |_| {
         let mut table = deployment_table(deployment);
         table.property("took", text::took(elapsed));
@@ -122,14 +122,14 @@ pub(super) fn print_deployment(
 
 pub(super) fn print_group(
     group: &DeploymentGroupView,
-    parcels: &[Parcel],
+    units: &[DeployUnit],
     elapsed: Duration,
     session: &Session,
 ) -> anyhow::Result<()> {
     let mut report = serde_json::to_value(group)?;
     report["event"] = json!("switched");
     report["took_ms"] = json!(millis(elapsed));
-    report["upload"] = parcels.iter().map(|parcel| (parcel.project.name.to_string(), parcel.counts())).collect();
+    report["upload"] = units.iter().map(|unit| (unit.project.name.to_string(), unit.counts())).collect();
     session.out.item(&report, |_| group_table(group))?;
     session.out.note(format_args!("to move all of them back: faas rollback --group {}", group.id));
     Ok(())

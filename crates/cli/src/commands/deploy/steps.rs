@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use faas_client::UploadStep;
 use faas_client::rest::DeploymentView;
+use faas_source::checks;
+use faas_source::project::Project;
+use faas_terminal::global_args::Format;
+use faas_terminal::session::Session;
+use faas_terminal::text;
 use faas_types::LogStream;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::Parcel;
+use super::DeployUnit;
 use super::build::Build;
-use crate::args::Format;
-use crate::checks;
-use crate::project::Project;
-use crate::session::Session;
-use crate::text;
 
 /// Lines of a build log that are shown; all of them are kept with the version.
 const LOG_LINES: usize = 20;
@@ -60,10 +60,10 @@ impl<'s> Steps<'s> {
         self.event(&json!({ "event": "checking", "function": name, "files": files, "bytes": bytes }))
     }
 
-    pub(super) fn uploading(&self, parcels: &[Parcel]) -> anyhow::Result<Upload<'s>> {
-        let bytes: u64 = parcels.iter().map(|parcel| parcel.plan.bytes_missing).sum();
-        let blobs: usize = parcels.iter().map(|parcel| parcel.plan.missing.len()).sum();
-        let files: usize = parcels.iter().map(|parcel| parcel.project.files.len()).sum();
+    pub(super) fn uploading(&self, units: &[DeployUnit]) -> anyhow::Result<Upload<'s>> {
+        let bytes: u64 = units.iter().map(|unit| unit.plan.bytes_missing).sum();
+        let blobs: usize = units.iter().map(|unit| unit.plan.missing.len()).sum();
+        let files: usize = units.iter().map(|unit| unit.project.files.len()).sum();
         self.event(&json!({ "event": "uploading", "blobs": blobs, "bytes": bytes, "files": files }))?;
         let bar = if !self.session.out.stderr_tty || bytes == 0 {
             ProgressBar::hidden()

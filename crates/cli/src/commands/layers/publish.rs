@@ -8,13 +8,14 @@ use faas_client::rest::PublishLayer;
 use faas_client::{LocalFile, UploadStep};
 use faas_config::SourceDir;
 use faas_preflight::AllowedSecret;
+use faas_source::fetched::{Source, SourceArgs};
+use faas_source::{bundle, checks, project};
+use faas_terminal::failure::Failure;
+use faas_terminal::session::Session;
+use faas_terminal::text;
 use faas_types::{Code, LayerName, RuntimeName, limits};
 
 use super::version_table;
-use crate::failure::Failure;
-use crate::session::Session;
-use crate::source::{Source, SourceArgs};
-use crate::{bundle, checks, project, text};
 
 /// Names under which a server looks for what to install.
 const ASKING: [&str; 8] = [

@@ -5,22 +5,21 @@ use std::path::Path;
 use anyhow::Context;
 use faas_config::{IGNORE_FILE, LoadManifestError, Manifest, SourceDir};
 use faas_preflight::Policies;
+use faas_source::project::{Overrides, Project};
+use faas_terminal::text::visible;
 use faas_types::{FunctionName, limits};
-
-use crate::project::{Project, Wishes};
-use crate::text::visible;
 
 /// Bytes of a file of patterns.
 const IGNORES_MAX: u64 = 1 << 20;
 
 /// Mends what can be mended and tells what was.
-pub(super) fn mend(path: &Path, wishes: &Wishes) -> anyhow::Result<Vec<String>> {
+pub(super) fn mend(path: &Path, overrides: &Overrides) -> anyhow::Result<Vec<String>> {
     let mut fixed = Vec::new();
     if path.is_dir() {
         fixed.extend(mend_name(path)?);
     }
     // What cannot be read is told by the check that follows.
-    let Ok(projects) = Project::read(path, wishes.clone()) else { return Ok(fixed) };
+    let Ok(projects) = Project::read(path, overrides.clone()) else { return Ok(fixed) };
     for mut project in projects {
         let root = project.root.clone();
         for finding in project.check(&Policies::default()) {
