@@ -8,6 +8,7 @@ mod kinds;
 mod layers;
 mod listen;
 mod paths;
+mod preflight_section;
 mod reference;
 mod sections;
 mod settings;
@@ -26,11 +27,12 @@ pub use egress::{EgressSection, PrivateNetwork, ResolverAddress, SourceAddress};
 pub use error::ConfigError;
 pub use layers::{Flags, Sources};
 pub use listen::ListenAddress;
+pub use preflight_section::PreflightSection;
 pub use reference::{configuration_reference, dump};
 pub use sections::{
     BackgroundSection, BuildSection, CacheSection, CallbacksSection, EngineSection, GitSection, HttpSection,
-    IdempotencySection, LogFormat, LogSection, MetricsSection, PreflightSection, RetentionSection, SandboxSection,
-    ServerSection, StoreSection,
+    IdempotencySection, LogFormat, LogSection, MetricsSection, RetentionSection, SandboxSection, ServerSection,
+    StoreSection,
 };
 pub use settings::{OPTIONS, Setting, SettingKind, settings};
 pub use unknown_env::{UnknownVariable, unknown_variables};

@@ -13,7 +13,7 @@ use super::graph::{Graph, Need, Package, Platform, Wrong, split};
 use super::project::{Project, Wanted};
 use super::yaml;
 
-/// What brings a lock up to date.
+/// The command that updates the lock.
 const MEND: &str = "yarn install --mode update-lockfile";
 /// The entry that is about the lock itself.
 const METADATA: &str = "__metadata";

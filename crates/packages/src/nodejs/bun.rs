@@ -9,7 +9,7 @@ use super::graph::{Package, Platform, Wrong, is_name, split};
 use super::plan::{Place, Plan, below};
 use super::project::Project;
 
-/// What brings a lock up to date.
+/// The command that updates the lock.
 const MEND: &str = "bun install --lockfile-only";
 /// Versions of the format.
 const VERSIONS: std::ops::RangeInclusive<u64> = 0..=2;
@@ -36,7 +36,7 @@ struct Workspace {
     optional_dependencies: BTreeMap<String, String>,
 }
 
-/// What the lock says of a package besides its version.
+/// Facts about a package besides its version.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Facts {
@@ -47,7 +47,7 @@ struct Facts {
     os: Words,
     cpu: Words,
     libc: Words,
-    /// It is inside of another's archive.
+    /// Whether it is part of another package's archive.
     bundled: bool,
 }
 

@@ -1,8 +1,8 @@
-//! What every lock file says in the end: packages, and which of them each one means by a name. Pure.
+//! The common form of all lock files: packages, and which package each one means by a name. Pure.
 
 use faas_types::limits::BUNDLE_PATH_MAX;
 
-/// The registry that locks mean when they name none; builds ask the operator's instead where there is one.
+/// The registry of locks that name none. Builds use the operator's instead when one is configured.
 const REGISTRY: &str = "https://registry.npmjs.org/";
 /// What Yarn calls the same registry.
 const YARN_REGISTRY: &str = "https://registry.yarnpkg.com/";
@@ -13,7 +13,7 @@ const NAME_MAX: usize = 214;
 /// Bytes of a version.
 const VERSION_MAX: usize = 256;
 
-/// What a lock file says that cannot be installed: where, and why not.
+/// A part of a lock file that cannot be installed: where, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
     pub(super) place: String,
@@ -39,7 +39,7 @@ pub(super) struct Platform {
     pub(super) os: Vec<String>,
     pub(super) cpu: Vec<String>,
     pub(super) libc: Vec<String>,
-    /// The lock says nothing of it; the registry must be asked.
+    /// Whether the lock leaves it open, so that the registry must be asked.
     pub(super) is_unknown: bool,
 }
 
@@ -49,9 +49,9 @@ pub(super) struct Need {
     pub(super) name: String,
     /// Index of a node.
     pub(super) target: usize,
-    /// What needs it works without it.
+    /// Whether the package that needs it works without it.
     pub(super) is_optional: bool,
-    /// It must be the same copy that those see who need this package.
+    /// Whether it must be the copy that the dependents of this package see.
     pub(super) is_peer: bool,
 }
 
@@ -68,7 +68,7 @@ pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     /// What the project itself needs.
     pub(super) root: Vec<Need>,
-    /// The lock says nothing of peers: whatever a package is needed together with may be one.
+    /// Whether the lock does not list peers: anything that is needed beside a package may be one.
     pub(super) has_no_peers: bool,
 }
 
@@ -146,7 +146,7 @@ pub(super) fn web(place: &str, url: &str) -> Result<String, Wrong> {
     Ok(url.strip_prefix(YARN_REGISTRY).map_or_else(|| url.to_owned(), |below| format!("{REGISTRY}{below}")))
 }
 
-/// Whether a name can be a package's, and a directory's.
+/// Whether a name is valid for a package and for a directory.
 pub(super) fn is_name(name: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty()

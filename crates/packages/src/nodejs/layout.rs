@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use super::graph::{Graph, Need, Wrong};
 use super::plan::{Place, Plan, below};
 
-/// Directories of packages. Packages that nobody can share a copy of multiply.
+/// Directories of packages. A package whose copies cannot be shared takes several.
 const PLACES_MAX: usize = 5_000;
-/// Packages inside of packages. Two that need each other in ever different versions would go on for ever.
+/// Packages inside of packages. Two that need each other in ever different versions would nest without end.
 const DEPTH_MAX: usize = 12;
 const ROOT: usize = 0;
 
@@ -32,7 +32,7 @@ struct Layout<'a> {
     spots: Vec<Spot>,
 }
 
-/// Puts every package somewhere.
+/// Gives every package its directories.
 pub(super) fn lay_out(graph: &Graph) -> Result<Plan, Wrong> {
     let root = Spot {
         node: None,
@@ -89,7 +89,7 @@ impl<'a> Layout<'a> {
         self.visible(from, name).and_then(|(child, _)| self.spots[child].node)
     }
 
-    /// Sees to it that a name means the right package there; returns the directory that was made for it.
+    /// Makes a name resolve to the right package from there; returns the directory that was made for it, if any.
     fn serve(&mut self, spot: usize, need: &Need) -> Result<Option<usize>, Wrong> {
         let found = self.visible(spot, &need.name);
         if let Some((child, holder)) = found

@@ -8,7 +8,7 @@ use super::graph::{Package, Wrong};
 
 /// Between the path of a package and the name of one inside of it.
 const INSIDE: &str = "/node_modules/";
-/// The version that stands for any: the lock has decided already.
+/// Stands for any version: the lock has decided already.
 const ANY: &str = "*";
 
 /// Packages by their paths below `node_modules`, such as `a/node_modules/@b/c`.
@@ -19,13 +19,13 @@ pub(super) struct Plan {
     pub(super) places: BTreeMap<String, Place>,
 }
 
-/// A package in its place.
+/// A package in its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) package: Package,
     /// The names that it imports, and whether it works without them.
     pub(super) needs: Vec<(String, bool)>,
-    /// Everything works without it.
+    /// Whether everything works without it.
     pub(super) is_optional: bool,
 }
 
@@ -48,7 +48,7 @@ impl Plan {
         }
     }
 
-    /// Leaves out what the project does not reach, and finds out what is optional.
+    /// Leaves out packages that the project does not reach, and marks the optional ones.
     pub(super) fn settled(mut self) -> Result<Self, Wrong> {
         let needed = self.reached(false)?;
         let all = self.reached(true)?;
@@ -93,7 +93,7 @@ impl Plan {
         json!({ "name": "function", "version": "0.0.0", "lockfileVersion": 3, "requires": true, "packages": packages })
     }
 
-    /// Packages of which nothing says yet whether they are for this platform.
+    /// Packages for which the lock does not say whether they suit this platform.
     pub(super) fn unknown(&self) -> Vec<String> {
         let unknown = self.places.iter().filter(|(_, place)| place.is_optional && place.package.platform.is_unknown);
         unknown.map(|(path, _)| format!("node_modules/{path}")).collect()

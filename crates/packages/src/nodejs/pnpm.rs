@@ -9,7 +9,7 @@ use super::graph::{Graph, Need, Package, Platform, Wrong, split};
 use super::project::Project;
 use super::yaml;
 
-/// What brings a lock up to date.
+/// The command that updates the lock.
 pub(super) const MEND: &str = "pnpm install --lockfile-only";
 /// The project itself among the importers.
 const SELF: &str = ".";
@@ -176,7 +176,7 @@ impl<'a> Reading<'a> {
         Ok(self.graph)
     }
 
-    /// The package that a name leads to, which is new unless it was met before.
+    /// The package that a name leads to; added on its first occurrence.
     fn target(&mut self, name: &str, version: &str) -> Result<usize, Wrong> {
         if ["link:", "file:", "workspace:"].iter().any(|local| version.contains(local)) {
             return Err(Wrong::local(name));

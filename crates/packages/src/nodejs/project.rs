@@ -1,4 +1,4 @@
-//! `package.json`, as far as an installation hangs on it. Pure.
+//! The parts of `package.json` that decide an installation. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::graph::{Wrong, is_name};
 
-/// Groups of packages that are there when the function runs.
+/// Groups of packages that are installed for the function.
 const GROUPS: [&str; 2] = ["dependencies", "optionalDependencies"];
 /// Names in a list of packages whose install scripts run.
 const SCRIPTS_MAX: usize = 256;
@@ -28,13 +28,13 @@ pub(super) struct Wanted<'a> {
 // === impl Project ===
 
 impl Project {
-    /// Packages that are there when the function runs, each once, by name.
+    /// Packages that are installed for the function, each once, by name.
     pub(super) fn wanted(&self) -> Result<Vec<Wanted<'_>>, Wrong> {
         let mut wanted = BTreeMap::new();
         for group in GROUPS {
             for (name, range) in self.table.get(group).and_then(Value::as_object).into_iter().flatten() {
                 if !is_name(name) {
-                    return Err(Wrong::at(name, "is no name of a package"));
+                    return Err(Wrong::at(name, "is not a valid name of a package"));
                 }
                 let Some(range) = range.as_str() else { return Err(Wrong::at(name, "has no version as text")) };
                 // Of a name in both groups, the optional one counts.
@@ -55,7 +55,7 @@ impl Project {
         rows.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect()
     }
 
-    /// Packages whose install scripts run, by what pnpm and Bun take for the same.
+    /// Packages whose install scripts run, from the fields of pnpm and Bun.
     pub(super) fn trusted(&self) -> impl Iterator<Item = &str> {
         let lists = [&["pnpm", "onlyBuiltDependencies"][..], &["trustedDependencies"]];
         lists

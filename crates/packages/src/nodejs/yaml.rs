@@ -1,4 +1,4 @@
-//! YAML that others have written, within bounds.
+//! Bounded reading of untrusted YAML.
 
 use serde::de::DeserializeOwned;
 
@@ -9,7 +9,7 @@ const DEPTH_MAX: usize = 16;
 /// Scalars, lists and tables.
 const NODES_MAX: usize = 400_000;
 
-/// Reads a text whose form is known. It may not refer to parts of itself: no lock does, and such texts grow without end.
+/// Reads a text into a type. Aliases are refused: no lock has them, and they let a small text expand without end.
 pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Wrong> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_depth: DEPTH_MAX, max_aliases: 0, max_nodes: NODES_MAX },

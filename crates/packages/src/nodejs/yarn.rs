@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::graph::{Graph, Need, Package, Platform, Wrong, split};
 use super::project::Project;
 
-/// What brings a lock up to date.
+/// The command that updates the lock.
 const MEND: &str = "yarn install";
 /// Lines of a lock.
 const LINES_MAX: usize = 200_000;
@@ -74,7 +74,7 @@ impl Reading<'_> {
         Ok(Need { name: name.to_owned(), target, is_optional, is_peer: false })
     }
 
-    /// The package that a name leads to, which is new unless it was met before.
+    /// The package that a name leads to; added on its first occurrence.
     fn target(&mut self, name: &str, range: &str) -> Result<usize, Wrong> {
         let asked = format!("{name}@{range}");
         let resolved =

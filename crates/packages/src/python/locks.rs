@@ -1,9 +1,9 @@
 //! The locks of Python's project tools, turned into exact requirements. Pure.
 //!
-//! Every lock is written for many machines and carries more than a function needs: development groups, extras, hashes of
-//! other platforms, versions for other releases of Python. What is known of the function's runtime decides all of that
-//! but what hangs on a patch release; this is left to the installer as a marker. So functions whose locks agree for
-//! their runtime share a layer, whichever tool wrote them.
+//! A lock is written for many machines and carries more than a function needs: development groups, extras, hashes of other
+//! platforms, versions for other releases of Python. The function's runtime decides all of that except what depends on a patch
+//! release, which is left to the installer as a marker. So functions whose locks agree for their runtime share a layer,
+//! whichever tool wrote them.
 
 mod condition;
 mod constraint;
@@ -32,7 +32,7 @@ use version::{Specifier, Version};
 
 use crate::refusal::shown;
 
-/// Who wrote a lock.
+/// The tool that wrote a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tool {
     /// Any tool, as [PEP 751](https://peps.python.org/pep-0751/) says.
@@ -52,16 +52,16 @@ pub(super) struct Refusal {
     mending: Mending,
 }
 
-/// What helps.
+/// What the author can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mending {
-    /// To change the lock, or not to install it.
+    /// Change the lock, or do not install it.
     Change,
-    /// To lock again.
+    /// Create the lock again.
     LockAgain,
 }
 
-/// A lock with the file that says what was to be locked.
+/// A lock with the project file that it was made from.
 #[derive(Clone, Copy)]
 pub(super) struct Lock<'a> {
     pub(super) tool: Tool,
@@ -74,7 +74,7 @@ pub(super) struct Lock<'a> {
 // === impl Tool ===
 
 impl Tool {
-    /// Those whose lock has one name, the first to be looked for first.
+    /// Tools whose lock has a fixed name, in the order of precedence.
     pub(super) const ALL: [Self; 5] = [Self::Pylock, Self::Uv, Self::Poetry, Self::Pdm, Self::Pipenv];
 
     pub(super) const fn lock(self) -> &'static str {
@@ -126,7 +126,7 @@ impl Refusal {
 // === impl Lock ===
 
 impl Lock<'_> {
-    /// The requirements that lead to exactly what is locked for a runtime; empty where nothing is.
+    /// The requirements for exactly the packages that are locked for a runtime; may be empty.
     ///
     /// # Errors
     /// `FN_006` for what cannot be read or installed, with the place, and for a lock that is not of its project.
@@ -204,8 +204,8 @@ fn check_python(asked: Option<&str>, environment: &Environment) -> Result<(), Re
     )))
 }
 
-/// Whether an exact version is among those that PEP 440's conditions, or else Poetry's, admit. `None` for a text that is
-/// neither.
+/// Whether a condition in the notation of PEP 440, or else of Poetry, admits an exact version. `None` for a condition in neither
+/// notation.
 pub(super) fn admits(asked: &str, exact: &str) -> Option<bool> {
     let version = Version::parse(exact)?;
     match Specifier::parse_all(asked) {

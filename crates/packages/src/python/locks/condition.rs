@@ -1,9 +1,9 @@
-//! What is left of markers once the function's runtime is known.
+//! The part of a marker that remains undecided once the function's runtime is known.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Alternatives of one condition. More are nothing that a locker writes.
+/// Alternatives of one condition; locking tools write fewer.
 const TERMS_MAX: usize = 16;
 /// Parts of one alternative.
 const PARTS_MAX: usize = 32;
@@ -65,7 +65,7 @@ impl Condition {
     }
 }
 
-/// As a marker; of what is always or never there is none.
+/// As a marker; empty for a condition that always or never holds.
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, term) in self.terms.iter().enumerate() {

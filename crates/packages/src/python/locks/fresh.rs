@@ -1,4 +1,4 @@
-//! Whether a lock is of its project: each tool leaves in the lock what the project asked for, or a hash of it.
+//! Whether a lock is up to date with its project: each tool stores in the lock what the project asked for, or a hash of it.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ pub(super) struct Required {
     marker: Option<String>,
 }
 
-/// A name with extras and conditions on versions, whatever its way of writing.
+/// A name with extras and version conditions, in canonical form.
 type Asked = (String, BTreeSet<String>, BTreeSet<String>);
 
 /// uv keeps the requirements. Markers are left out of the comparison: it writes them in a form of its own.
@@ -34,7 +34,7 @@ pub(super) fn check_uv(project: &str, required: &[Required]) -> Result<(), Refus
     }
     let mut asked: BTreeSet<Asked> = BTreeSet::new();
     for line in project.get("dependencies").and_then(toml::Value::as_array).into_iter().flatten() {
-        // What cannot be compared agrees.
+        // A requirement that cannot be compared does not make the lock stale.
         let Some(requirement) = line.as_str().and_then(Requirement::parse) else { return Ok(()) };
         let Some(versions) = specifiers(requirement.versions) else { return Ok(()) };
         asked.insert((requirement.name, requirement.extras.into_iter().collect(), versions));
@@ -58,7 +58,7 @@ fn specifiers(text: &str) -> Option<BTreeSet<String>> {
     Some(Specifier::parse_all(text)?.iter().map(ToString::to_string).collect())
 }
 
-/// Poetry hashes some keys; which ones hangs on what the project has, and on the release.
+/// Poetry hashes some keys; which ones depends on the project and on Poetry's release.
 pub(super) fn check_poetry(project: &str, hash: &str) -> Result<(), Refusal> {
     let Some(project) = json_of_project(project)? else { return Ok(()) };
     let variants = [
@@ -158,12 +158,12 @@ fn from_toml_of_project(project: &str) -> Result<Table, Refusal> {
         .map_err(|refusal| Refusal { why: format!("belongs to a pyproject.toml that {}", refusal.why), ..refusal })
 }
 
-/// `None` for what JSON cannot say, and the tools do not hash.
+/// `None` for values that JSON cannot represent, which the tools do not hash.
 fn json_of_project(project: &str) -> Result<Option<Value>, Refusal> {
     Ok(plain(&toml::Value::Table(from_toml_of_project(project)?)))
 }
 
-/// As JSON, unless there are dates or fractions: JSON has no dates, and of fractions there are many ways of writing.
+/// As JSON, unless it has dates or fractions: JSON has no dates, and a fraction can be written in several ways.
 fn plain(value: &toml::Value) -> Option<Value> {
     Some(match value {
         toml::Value::String(text) => Value::String(text.clone()),

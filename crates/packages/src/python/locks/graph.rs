@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::Refusal;
 use super::condition::Condition;
 
-/// What following one lock may cost: alternatives that are combined.
+/// Bound on the work for one lock: combined alternatives.
 const WORK_MAX: usize = 500_000;
 
 /// A package by its place in the lock, or one of its extras.

@@ -98,7 +98,7 @@ const ORDERS: [&str; 8] = ["===", "==", "!=", "<=", ">=", "~=", "<", ">"];
 // === impl Marker ===
 
 impl Marker {
-    /// `None` for what is no marker, or too long or deep for one.
+    /// `None` for a text that is not a marker, or is too long or too deep.
     pub(super) fn parse(text: &str) -> Option<Self> {
         if text.len() > MARKER_MAX {
             return None;
@@ -130,7 +130,7 @@ impl Marker {
 // === impl Comparison ===
 
 impl Comparison {
-    /// `None` where that hangs on what is not known.
+    /// `None` when it depends on something unknown.
     fn decide(&self, environment: &Environment, wanted: Wanted<'_>) -> Option<bool> {
         let (major, minor) = environment.python;
         match self.variable {

@@ -9,7 +9,7 @@ pub(in crate::python) struct Requirement<'a> {
     /// As the index compares it.
     pub(in crate::python) name: String,
     pub(in crate::python) extras: Vec<String>,
-    /// Conditions on the version, with commas between; of an address there are none.
+    /// Version conditions, separated by commas; empty for an address.
     pub(in crate::python) versions: &'a str,
     pub(in crate::python) address: Option<&'a str>,
     pub(in crate::python) marker: Option<&'a str>,
@@ -21,7 +21,7 @@ pub(in crate::python) fn canonical(name: &str) -> String {
     parts.collect::<Vec<_>>().join("-").to_ascii_lowercase()
 }
 
-/// The canonical form of what is a name.
+/// The canonical form of a valid name.
 pub(super) fn checked_name(name: &str) -> Option<String> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let ends = |c: char| c.is_ascii_alphanumeric();
@@ -32,7 +32,7 @@ pub(super) fn checked_name(name: &str) -> Option<String> {
 // === impl Requirement ===
 
 impl<'a> Requirement<'a> {
-    /// `None` for what is no requirement.
+    /// `None` for a text that is not a requirement.
     pub(in crate::python) fn parse(text: &'a str) -> Option<Self> {
         let text = text.trim();
         let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).unwrap_or(text.len());

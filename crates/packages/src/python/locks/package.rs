@@ -12,7 +12,7 @@ use super::version::VERSION_MAX;
 pub(super) const PACKAGES_MAX: usize = 2_000;
 /// Characters of an address.
 const ADDRESS_MAX: usize = 1_000;
-/// Where packages come from unless somebody says otherwise; the server has its own word for that.
+/// The default index; the server's configuration decides what replaces it.
 const PUBLIC_INDEX: &str = "https://pypi.org/simple";
 /// Indexes that one lock names.
 const INDEXES_MAX: usize = 8;
@@ -21,7 +21,7 @@ const INDEXES_MAX: usize = 8;
 #[derive(Clone, Debug)]
 pub(super) struct Package {
     pub(super) name: String,
-    /// Absent for what is not released.
+    /// Absent for packages without a release.
     pub(super) version: Option<String>,
     pub(super) origin: Origin,
     /// With the algorithm in front.
@@ -37,7 +37,7 @@ pub(super) enum Origin {
     Address(String),
     /// The project itself.
     Project,
-    /// What a sealed version cannot have, and why.
+    /// A source that a sealed version cannot use, and why.
     Elsewhere(&'static str),
 }
 
@@ -54,7 +54,7 @@ pub(super) const LOCAL: Origin = Origin::Elsewhere("is a local package; put the 
 
 impl Package {
     pub(super) fn new(name: &str, version: Option<&str>, origin: Origin) -> Result<Self, Refusal> {
-        let shown = || Refusal::of(name, "has a name or version that is none");
+        let shown = || Refusal::of(name, "has an invalid name or version");
         let is_part = |c: char| c.is_ascii_alphanumeric() || ".!+_-".contains(c);
         let is_version = |text: &str| !text.is_empty() && text.len() <= VERSION_MAX && text.chars().all(is_part);
         if version.is_some_and(|version| !is_version(version)) {
@@ -64,14 +64,14 @@ impl Package {
         Ok(Self { name, version: version.map(str::to_owned), origin, hashes: Vec::new() })
     }
 
-    /// With the hashes of those archives that this machine can take; of all where none is.
+    /// Adds the hashes of the archives that this machine can install; of all archives when there are none.
     pub(super) fn with_archives(
         mut self,
         archives: &[Archive<'_>],
         environment: &Environment,
     ) -> Result<Self, Refusal> {
         if let Some(bad) = archives.iter().find(|archive| !is_hash(archive.hash)) {
-            return Err(Refusal::of(&self.name, &format!("has the hash `{}`, which is none", super::shown(bad.hash))));
+            return Err(Refusal::of(&self.name, &format!("has the invalid hash `{}`", super::shown(bad.hash))));
         }
         // The strong ones are those that installers compare.
         let strong = || {
@@ -103,7 +103,7 @@ impl Package {
     }
 }
 
-/// The text of requirements that leads to these packages and no others. The same packages make the same text.
+/// The text of requirements for these packages and no others. The same packages make the same text.
 pub(super) fn requirements(chosen: Vec<(Package, Condition)>) -> Result<String, Refusal> {
     let mut chosen: Vec<_> =
         chosen.into_iter().filter(|(package, when)| !when.is_never() && package.origin != Origin::Project).collect();
@@ -144,7 +144,7 @@ pub(super) fn requirements(chosen: Vec<(Package, Condition)>) -> Result<String, 
     Ok(text)
 }
 
-/// Says what is wrong with a package that can be had from nowhere, before its hashes are missed.
+/// Reports a package without a usable source before its missing hashes.
 fn chosen_line(package: &Package) -> Result<(), Refusal> {
     package.line(&Condition::always()).map(drop)
 }
@@ -172,7 +172,7 @@ fn is_hash(hash: &str) -> bool {
     LENGTHS.contains(&(algorithm, digits.len())) && is_hex(digits)
 }
 
-/// Whether a file of this name could be installed here. Of what has no name of the usual form, it could.
+/// Whether a file of this name can be installed here. A name of an unknown form may be.
 fn is_fit(name: &str, environment: &Environment) -> bool {
     let Some(stem) = name.strip_suffix(".whl") else { return true };
     let mut parts = stem.rsplit('-');

@@ -1,4 +1,4 @@
-//! Locks from before Poetry 2, which do not say what is for what: the project's requirements are followed.
+//! Locks from before Poetry 2. They do not name groups, so the project's requirements are followed.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ struct Follower<'a> {
     by_name: BTreeMap<String, Vec<usize>>,
     /// What has been asked of packages that are there in several versions.
     asked: RefCell<BTreeMap<String, Vec<Constraint>>>,
-    /// Packages that others of their name are taken for.
+    /// Packages that are passed over for another version.
     passed: BTreeSet<usize>,
 }
 
