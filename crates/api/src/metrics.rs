@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_engine::{Forgotten, GcStats, NetworkUsage, OnwardFigures};
+use faas_engine::{CompletionMetrics, GcStats, NetworkUsage, RetentionMetrics};
 use faas_ports::{StartFigures, StartPath};
 use faas_telemetry::{HistogramSnapshot, MetricsSnapshot};
 use faas_types::Code;
@@ -33,7 +33,7 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     server_families(&mut page, &state);
     start_families(&mut page, &state.engine.launcher().starts());
     body_families(&mut page, &state);
-    retention_families(&mut page, state.engine.runs.forgotten());
+    retention_families(&mut page, state.engine.runs.retention_metrics());
     collect_families(&mut page, state.engine.gc.stats());
     onward_families(&mut page, state.engine.runs.onward());
     connection_families(&mut page, &state);
@@ -91,7 +91,7 @@ fn body_families(page: &mut Page, state: &ApiState) {
 }
 
 /// What retention has done.
-fn retention_families(page: &mut Page, forgotten: &Forgotten) {
+fn retention_families(page: &mut Page, forgotten: &RetentionMetrics) {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     page.family("faas_history_expired_total", "counter", "Rows of the history that were forgotten, by kind.");
     for (kind, counter) in [("runs", &forgotten.runs), ("log_lines", &forgotten.lines)] {
@@ -124,7 +124,7 @@ fn collect_families(page: &mut Page, stats: &GcStats) {
 }
 
 /// What follows the ends of runs.
-fn onward_families(page: &mut Page, onward: &OnwardFigures) {
+fn onward_families(page: &mut Page, onward: &CompletionMetrics) {
     page.family(
         "faas_callbacks_total",
         "counter",

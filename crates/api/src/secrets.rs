@@ -36,7 +36,7 @@ pub(crate) struct Seen {
 /// Which secret to forget.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Forgotten {
+pub(crate) struct RetentionMetrics {
     /// The stage; `prod` where absent.
     #[serde(default)]
     #[param(inline)]
@@ -93,7 +93,7 @@ pub(crate) async fn set_secret(
 
 /// Forgets a secret with all its versions.
 #[utoipa::path(delete, path = "/api/v1/secrets/{name}", tag = "secrets",
-    params(("name" = String, Path, description = "the secret's name"), Forgotten), responses(
+    params(("name" = String, Path, description = "the secret's name"), RetentionMetrics), responses(
     (status = 204, description = "forgotten"),
     (status = 404, description = "the stage itself has no such secret", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "functions use it", body = Problem, content_type = "application/problem+json"),
@@ -102,7 +102,7 @@ pub(crate) async fn unset_secret(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(text): PathParams<String>,
-    QueryParams(which): QueryParams<Forgotten>,
+    QueryParams(which): QueryParams<RetentionMetrics>,
 ) -> Result<StatusCode, Failure> {
     state.engine.unset_secret(caller.project, which.stage, &known(&text)?, which.force).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -10,12 +10,12 @@ use faas_types::{
 use tokio::sync::oneshot;
 
 use crate::call::{CallRequest, Route, Selector};
+use crate::completion;
 use crate::dispatch::input::RunInput;
 use crate::dispatch::{Entry, Oversize, Pending, StoredBody, cancel};
 use crate::lifecycle::stopping;
-use crate::onward;
+use crate::run_guard::queued_record;
 use crate::runs::Runs;
-use crate::ticket::queued_record;
 
 /// How long an accepted run may take to be committed.
 pub(crate) const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a caller wants of a run besides its call.
 #[derive(Clone, Debug, Default)]
-pub struct Later {
+pub struct RunOptions {
     /// How long to wait before the first attempt.
     pub delay: Duration,
     /// How long after acceptance an attempt may begin; the function's policy where absent.
@@ -77,7 +77,12 @@ impl Runs {
     /// `FN_006` when the function takes no such calls, `FN_012` for a callback's URL that cannot be used, `FN_011` for a
     /// request larger than all that may wait, `FN_007` and `FN_015` when too many runs wait, `FN_018` when the disk is full.
     /// Nothing was accepted then.
-    pub async fn accept(self: &Arc<Self>, route: Route, request: CallRequest, later: Later) -> Result<Accepted, Fault> {
+    pub async fn accept(
+        self: &Arc<Self>,
+        route: Route,
+        request: CallRequest,
+        later: RunOptions,
+    ) -> Result<Accepted, Fault> {
         if !self.is_ready() {
             return Err(stopping());
         }
@@ -96,7 +101,7 @@ impl Runs {
         let Draft { item, body } = self.item(&route, request, later).await?;
         let (run, version) = (item.record.id, item.record.version);
         let (reply, committed) = oneshot::channel();
-        let handed = self.dispatch.intake().send(Pending { item, reply });
+        let handed = self.dispatch.enqueuer().send(Pending { item, reply });
         if !matches!(tokio::time::timeout(COMMIT_PATIENCE, handed).await, Ok(Ok(()))) {
             return Err(Fault::new(Code::Overloaded, "too many runs are being accepted").with_retry_after(1));
         }
@@ -152,7 +157,7 @@ impl Runs {
         }
         let mut record = run;
         cancel(&mut record, self.clock.now());
-        let sequel = onward::follow(self, &mut record, None).await.ok_or_else(stopping)?;
+        let sequel = completion::follow(self, &mut record, None).await.ok_or_else(stopping)?;
         // In a task: what the queue gives up is given up everywhere, also where the caller goes away.
         let runs = Arc::clone(self);
         let withdrawing = self.lifecycle.spawn(async move { runs.withdraw(record, sequel).await });
@@ -184,7 +189,7 @@ impl Runs {
         dispatch.stop_run(id);
         self.leave_backlog((project, record.function), footprint);
         self.delete_blobs(freed);
-        dispatch.lanes.sign((project, record.function));
+        dispatch.queues.sign((project, record.function));
         dispatch.waiters.wake(id);
         self.onward.wake();
         self.hooks.run_ended(id);
@@ -196,7 +201,7 @@ impl Runs {
         self: &Arc<Self>,
         route: &Route,
         request: CallRequest,
-        later: Later,
+        later: RunOptions,
     ) -> Result<Draft, Fault> {
         let now = self.clock.now();
         let footprint = footprint(&request, &later);
@@ -221,7 +226,7 @@ impl Runs {
         let body = if keeps_inline { None } else { self.stored_body(&input, record.id).await? };
         let blob = body.as_ref().and_then(StoredBody::digest);
         let input = input.encode(blob)?;
-        let Later { priority, ordering_key, redrives, .. } = later;
+        let RunOptions { priority, ordering_key, redrives, .. } = later;
         let footprint = Footprint { blob, ..footprint };
         let item = NewItem { record, not_before, priority, ordering_key, input, claim, redrives, footprint };
         Ok(Draft { item, body })
@@ -238,7 +243,7 @@ impl Runs {
 }
 
 /// What a run takes, before it is known whether its body is stored apart.
-pub(crate) fn footprint(request: &CallRequest, later: &Later) -> Footprint {
+pub(crate) fn footprint(request: &CallRequest, later: &RunOptions) -> Footprint {
     let CallRequest { path, query, headers, body, .. } = request;
     let texts = [later.ordering_key.as_ref(), later.idempotency_key.as_ref(), later.callback.as_ref()];
     let texts: usize = texts.into_iter().flatten().map(String::len).sum();

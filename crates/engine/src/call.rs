@@ -12,10 +12,10 @@ use faas_types::{
 };
 
 use crate::catalog::FunctionEntry;
-use crate::exchange::{Exchange, fail};
+use crate::invocation::{PendingReply, fail};
 use crate::reply::{Call, CallFailure};
+use crate::run_guard::{RunGuard, queued_record};
 use crate::runs::Runs;
-use crate::ticket::{Ticket, queued_record};
 
 /// Which version of a function is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,38 +156,38 @@ impl Runs {
         record.trigger_name.clone_from(&request.trigger_name);
         record.stage = route.stage;
         let stats = self.stats.function(route.entry.record.id, &route.entry.record.name);
-        let ticket = Ticket::new(Arc::clone(self), stats, record);
-        self.carry(ticket, route, request, arriving, Urgency::Caller)
+        let guard = RunGuard::new(Arc::clone(self), stats, record);
+        self.carry(guard, route, request, arriving, Urgency::Caller)
     }
 
     /// Carries one attempt to the head of its reply, or to its end where that comes at once.
     // An `async fn` keeps each argument a second time in its future, where a block keeps it once.
     pub(crate) fn carry(
         self: &Arc<Self>,
-        mut ticket: Ticket,
+        mut guard: RunGuard,
         route: Route,
         request: CallRequest,
         arriving: Option<BodyStream>,
         urgency: Urgency,
     ) -> impl Future<Output = Result<Call, CallFailure>> + Send {
-        let run = ticket.run();
+        let run = guard.run();
         let is_to_head = request.method == "HEAD";
         async move {
             let deadline = Instant::now() + self.time_for_call(&route.version.settings);
             let timeout = match self.admit(route, urgency, deadline).await {
                 Ok((permit, route)) => {
-                    ticket.start(permit, route.version.number, self.clock.now());
+                    guard.start(permit, route.version.number, self.clock.now());
                     self.time_for_call(&route.version.settings)
                 }
-                Err(fault) => return Err(fail(ticket, fault)),
+                Err(fault) => return Err(fail(guard, fault)),
             };
-            let Some(permit) = ticket.permit() else {
+            let Some(permit) = guard.permit() else {
                 return Err(Fault::internal("a started run has no permit").into());
             };
             // The timeout limits the handler, not the wait for an instance.
             let deadline = Instant::now() + timeout;
             let items = permit.handle.instance.invoke(self.invocation(run, request, arriving, timeout));
-            Exchange { ticket, items, deadline, timeout, received: 0, is_to_head }.reply().await
+            PendingReply { guard, items, deadline, timeout, received: 0, is_to_head }.reply().await
         }
     }
 

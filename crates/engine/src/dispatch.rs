@@ -1,19 +1,19 @@
 //! Runs that are accepted for later: from the queue to their terminal state.
 //!
-//! Four tasks share this. *Intake* commits accepted runs in groups, the *dispatcher* leases what is due as far as
-//! places are free, each run is *executed* in a task of its own as a call is, and the *settler* commits the ends in
+//! Four tasks share this. *Enqueuer* commits accepted runs in groups, the *dispatcher* leases what is due as far as
+//! places are free, each run is *executed* in a task of its own as a call is, and the *committer* commits the ends in
 //! groups. A heartbeat keeps the leases. What a run's lease no longer covers commits nothing.
 
 mod backlog;
+mod committer;
 mod dispatcher;
+mod enqueuer;
 mod execute;
+mod function_queues;
 pub(crate) mod input;
-mod intake;
-mod lanes;
+mod outcome;
 mod plan;
-mod settler;
 mod stored_body;
-mod verdict;
 mod waiters;
 
 #[cfg(test)]
@@ -34,11 +34,11 @@ use crate::quotas::Quotas;
 use crate::runs::Runs;
 
 pub(crate) use backlog::{Backlog, Entry, Oversize};
-pub(crate) use intake::Pending;
-pub(crate) use lanes::Lanes;
-pub(crate) use settler::Ending;
+pub(crate) use committer::CommitRequest;
+pub(crate) use enqueuer::Pending;
+pub(crate) use function_queues::FunctionQueues;
+pub(crate) use outcome::cancel;
 pub(crate) use stored_body::StoredBody;
-pub(crate) use verdict::cancel;
 pub(crate) use waiters::Waiters;
 
 /// Accepted runs that wait for their commit, and ended ones.
@@ -53,12 +53,12 @@ pub(crate) struct Dispatch {
     pub(crate) lease: Duration,
     pub(crate) quotas: Quotas,
     pub(crate) backlog: Backlog,
-    pub(crate) lanes: Lanes,
+    pub(crate) queues: FunctionQueues,
     pub(crate) waiters: Waiters,
     /// Leases of this server, by run.
     pub(crate) held: Mutex<HashMap<RunId, Held>>,
-    intake: mpsc::Sender<Pending>,
-    endings: mpsc::Sender<Ending>,
+    enqueuer: mpsc::Sender<Pending>,
+    endings: mpsc::Sender<CommitRequest>,
 }
 
 /// A lease of this server.
@@ -72,8 +72,8 @@ pub(crate) struct Held {
 
 /// The far ends of the channels, until the tasks are started.
 pub(crate) struct Feeds {
-    intake: mpsc::Receiver<Pending>,
-    endings: mpsc::Receiver<Ending>,
+    enqueuer: mpsc::Receiver<Pending>,
+    endings: mpsc::Receiver<CommitRequest>,
 }
 
 // === impl Dispatch ===
@@ -88,7 +88,7 @@ impl Dispatch {
         depths: &[QueueDepth],
     ) -> (Self, Feeds) {
         let backlog = Backlog::new(depths, quotas);
-        let (intake, intake_end) = mpsc::channel(CHANNEL);
+        let (enqueuer, intake_end) = mpsc::channel(CHANNEL);
         let (endings, endings_end) = mpsc::channel(CHANNEL);
         let dispatch = Self {
             queue,
@@ -97,23 +97,23 @@ impl Dispatch {
             lease,
             quotas,
             backlog,
-            lanes: Lanes::default(),
+            queues: FunctionQueues::default(),
             waiters: Waiters::default(),
             held: Mutex::default(),
-            intake,
+            enqueuer,
             endings,
         };
-        (dispatch, Feeds { intake: intake_end, endings: endings_end })
+        (dispatch, Feeds { enqueuer: intake_end, endings: endings_end })
     }
 
-    /// Hands an accepted run to the intake.
-    pub(crate) fn intake(&self) -> &mpsc::Sender<Pending> {
-        &self.intake
+    /// Hands an accepted run to the enqueuer.
+    pub(crate) fn enqueuer(&self) -> &mpsc::Sender<Pending> {
+        &self.enqueuer
     }
 
-    /// Hands the end of a lease to the settler, which commits it.
-    pub(crate) async fn end(&self, ending: Ending) {
-        // The settler outlives every execution.
+    /// Hands the end of a lease to the committer, which commits it.
+    pub(crate) async fn end(&self, ending: CommitRequest) {
+        // The committer outlives every execution.
         let _ = self.endings.send(ending).await;
     }
 
@@ -121,7 +121,7 @@ impl Dispatch {
     pub(crate) async fn flush(&self, patience: Duration) {
         let (done, wait) = oneshot::channel();
         let flushed = async {
-            if self.endings.send(Ending::Flush(done)).await.is_ok() {
+            if self.endings.send(CommitRequest::Flush(done)).await.is_ok() {
                 let _ = wait.await;
             }
         };
@@ -151,7 +151,7 @@ pub(crate) fn start(runs: &Arc<Runs>, feeds: Feeds) -> [JoinHandle<()>; 2] {
     runs.lifecycle.spawn(dispatcher::keep_leases(Arc::clone(runs)));
     runs.lifecycle.spawn(dispatcher::expire(Arc::clone(runs)));
     [
-        tokio::spawn(intake::run(Arc::clone(runs), feeds.intake)),
-        tokio::spawn(settler::run(Arc::clone(runs), feeds.endings)),
+        tokio::spawn(enqueuer::run(Arc::clone(runs), feeds.enqueuer)),
+        tokio::spawn(committer::run(Arc::clone(runs), feeds.endings)),
     ]
 }

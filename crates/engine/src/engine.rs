@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::catalog::Catalog;
+use crate::completion::CallbackPolicy;
 use crate::core::Core;
 use crate::dependencies::{InstallerDeps, PackageInstaller};
 use crate::deployments::Deployments;
@@ -26,7 +27,6 @@ use crate::gc::{GarbageCollector, GcDeps, GcPolicy};
 use crate::keys::Keys;
 use crate::layers::{LayerCatalog, LayerDeps};
 use crate::lifecycle::Lifecycle;
-use crate::onward::CallbackPolicy;
 use crate::quotas::Quotas;
 use crate::rollouts::keep_rollouts;
 use crate::runs::{RunDeps, RunSettings, Runs};

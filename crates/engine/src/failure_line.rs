@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn an_exception_is_told_with_its_place_and_its_stack() {
-        let line = failure_line(&crate::breach::raised(error()));
+        let line = failure_line(&crate::limit_classification::raised(error()));
         let wanted = "FN_004 KeyError: 'API_KEY' (main.py:3)\n  File \"main.py\", line 3, in handler\n      return os.environ['API_KEY']";
         assert_eq!(line, wanted);
     }
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn the_line_is_no_longer_than_others() {
         let long = FunctionError { stack: vec!["x".repeat(1_000); 100], ..error() };
-        let line = failure_line(&crate::breach::raised(long));
+        let line = failure_line(&crate::limit_classification::raised(long));
         assert!(line.len() <= limits::LOG_LINE_MAX + 10 && line.ends_with(" [cut]"));
     }
 }

@@ -11,7 +11,7 @@ use crate::call::{CallRequest, Route};
 use crate::runs::Runs;
 
 /// What becomes of a call with a key.
-pub enum Once {
+pub enum KeyClaim {
     /// It is the first: make it, and keep its answer.
     First(KeyHolder),
     /// It was answered before, so.
@@ -48,7 +48,7 @@ impl Runs {
         key: String,
         call: &CallRequest,
         keyless: bool,
-    ) -> Result<Once, Fault> {
+    ) -> Result<KeyClaim, Fault> {
         let record = &route.entry.record;
         let now = self.clock.now();
         let (project, function, holder) = (record.project, record.id, self.ids.mint(now));
@@ -60,7 +60,7 @@ impl Runs {
             Claimed::Yours => {
                 let name = Some(KeyName { project, function, holder, key });
                 let is_proven = is_proven(&call.headers);
-                Ok(Once::First(KeyHolder { runs: Arc::clone(self), name, is_proven, keyless }))
+                Ok(KeyClaim::First(KeyHolder { runs: Arc::clone(self), name, is_proven, keyless }))
             }
             Claimed::TooMany => Err(too_many_keys()),
             Claimed::Held { same: false, .. } => Err(other_body()),
@@ -72,7 +72,7 @@ impl Runs {
                      function what became of the request"
                 )))
             }
-            Claimed::Held { holder: Holder::Answered(reply), .. } => Ok(Once::Again(reply)),
+            Claimed::Held { holder: Holder::Answered(reply), .. } => Ok(KeyClaim::Again(reply)),
             Claimed::Held { holder: Holder::Calling, .. } => {
                 Err(Fault::new(Code::Conflict, "a request with this idempotency key is under way")
                     .with_hint("ask again when it has ended")

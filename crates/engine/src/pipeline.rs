@@ -10,12 +10,12 @@ use faas_ports::RuntimeDescription;
 use faas_types::{BuildLog, Digest, Fault, FunctionName, InvocationMode, ProjectId};
 
 use crate::catalog::FunctionEntry;
+use crate::completion::check_destinations;
 use crate::dependencies::Dependencies;
 use crate::deployments::Deployments;
 use crate::load_check::Layout;
 use crate::new_deployment::NewDeployment;
 use crate::note::check_note;
-use crate::onward::check_destinations;
 use crate::progress::ProgressEvent;
 
 /// What the first deployment of a runtime waits for.

@@ -7,7 +7,7 @@ use faas_ports::{DeadLetter, DeadLetterQuery};
 use faas_types::{AliasName, Batch, Code, Fault, ProjectId, RunId, RunRecord, RunState, TriggerKind, limits};
 use futures_util::{StreamExt, stream};
 
-use crate::accept::{Accepted, Later};
+use crate::accept::{Accepted, RunOptions};
 use crate::batch;
 use crate::call::{CallRequest, Selector, foreign};
 use crate::dispatch::input::RunInput;
@@ -84,8 +84,12 @@ impl Runs {
         }
         let request =
             CallRequest { trigger: TriggerKind::Replay, trigger_name: None, method, path, query, headers, body };
-        self.accept(route, request, Later { max_age, origin: Some(id), redrives, batch: carried, ..Later::default() })
-            .await
+        self.accept(
+            route,
+            request,
+            RunOptions { max_age, origin: Some(id), redrives, batch: carried, ..RunOptions::default() },
+        )
+        .await
     }
 
     /// What a run was called with.

@@ -27,7 +27,7 @@ const PROJECTS_MAX: u32 = 10_000;
 
 /// What retention has done since the server started, for `/metrics`.
 #[derive(Debug, Default)]
-pub struct Forgotten {
+pub struct RetentionMetrics {
     /// Runs that went.
     pub runs: AtomicU64,
     /// Runs whose results were looked through.
@@ -67,9 +67,9 @@ fn key(project: ProjectId) -> Key {
     Key::new(project, Collection::Settings, "retention")
 }
 
-// === impl Forgotten ===
+// === impl RetentionMetrics ===
 
-impl Forgotten {
+impl RetentionMetrics {
     fn add(&self, done: &Expired) {
         self.runs.fetch_add(done.runs, Ordering::Relaxed);
         self.results.fetch_add(done.results, Ordering::Relaxed);
@@ -83,8 +83,8 @@ impl Forgotten {
 impl Runs {
     /// What retention has done.
     #[must_use]
-    pub fn forgotten(&self) -> &Forgotten {
-        &self.forgotten
+    pub fn retention_metrics(&self) -> &RetentionMetrics {
+        &self.retention_metrics
     }
 
     /// How long a project's history is kept, and whether that is a setting of its own.
@@ -113,7 +113,7 @@ impl Runs {
             None => Write::Delete { key: key(project), expect: Expect::Any },
         };
         self.registry.commit(vec![write]).await?;
-        self.forgotten.wake.notify_one();
+        self.retention_metrics.wake.notify_one();
         Ok(())
     }
 
@@ -125,7 +125,7 @@ impl Runs {
             }
             tokio::select! {
                 () = self.lifecycle.stopped() => return,
-                () = self.forgotten.wake.notified() => {}
+                () = self.retention_metrics.wake.notified() => {}
                 () = tokio::time::sleep(EVERY) => {}
             }
         }
@@ -137,7 +137,7 @@ impl Runs {
             let (retention, _) = self.retention(project).await?;
             log_bytes += self.forget_of(project, &retention).await?;
         }
-        self.forgotten.log_bytes.store(log_bytes, Ordering::Relaxed);
+        self.retention_metrics.log_bytes.store(log_bytes, Ordering::Relaxed);
         Ok(())
     }
 
@@ -146,7 +146,7 @@ impl Runs {
         loop {
             let begun = Instant::now();
             let done = self.history.expire(&expiry(project, retention, self.clock.now())).await?;
-            self.forgotten.add(&done);
+            self.retention_metrics.add(&done);
             let more = self.forget_inputs(project, retention).await?;
             if !done.more && !more {
                 return Ok(done.log_bytes);

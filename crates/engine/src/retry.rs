@@ -35,7 +35,7 @@ pub(crate) enum Next {
     /// The run has succeeded.
     Succeed,
     /// The run has failed and joins the dead letters.
-    Bury(LastStraw),
+    Bury(GiveUpReason),
     /// Another attempt at this time.
     Retry(Timestamp),
     /// The attempt does not count; the run waits until this time.
@@ -44,7 +44,7 @@ pub(crate) enum Next {
 
 /// Why no attempt follows a failed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LastStraw {
+pub(crate) enum GiveUpReason {
     /// Another attempt would fail in the same way, or the policy does not want one.
     NotRetried,
     /// All attempts are used.
@@ -74,18 +74,18 @@ pub(crate) fn next(policy: &RetryPolicy, tried: Tried, attempted: Attempted, dic
         RunPhase { state: RunState::Running, attempts: tried.attempts, max_attempts: policy.max_attempts.max(1) };
     match phase.on(RunEvent::Fail { retryable: wanted && young }) {
         Ok((_, RunEffect::ScheduleRetry(_))) => Next::Retry(at),
-        _ if !wanted => Next::Bury(LastStraw::NotRetried),
-        _ if tried.attempts >= phase.max_attempts => Next::Bury(LastStraw::Attempts),
-        _ => Next::Bury(LastStraw::Age),
+        _ if !wanted => Next::Bury(GiveUpReason::NotRetried),
+        _ if tried.attempts >= phase.max_attempts => Next::Bury(GiveUpReason::Attempts),
+        _ => Next::Bury(GiveUpReason::Age),
     }
 }
 
 /// Why a run that was just handed out must not be tried any more, if so.
-pub(crate) fn spent(policy: &RetryPolicy, tried: Tried, lost: u32) -> Option<LastStraw> {
+pub(crate) fn spent(policy: &RetryPolicy, tried: Tried, lost: u32) -> Option<GiveUpReason> {
     if lost > limits::LOST_MAX {
-        Some(LastStraw::Lost)
+        Some(GiveUpReason::Lost)
     } else if tried.now.since(tried.created_at) > policy.max_age.get() {
-        Some(LastStraw::Age)
+        Some(GiveUpReason::Age)
     } else {
         None
     }
@@ -109,9 +109,9 @@ fn backoff(policy: &RetryPolicy, attempts: u32, dice: u64) -> Duration {
     Duration::from_millis(if bound == 0 { 0 } else { dice % bound.saturating_add(1) })
 }
 
-// === impl LastStraw ===
+// === impl GiveUpReason ===
 
-impl LastStraw {
+impl GiveUpReason {
     /// For people.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -195,6 +195,6 @@ mod tests {
         };
         assert_eq!(ended(1), Next::Retry(Timestamp::from_millis(17)));
         assert_eq!(ended(2), Next::Retry(Timestamp::from_millis(17)));
-        assert_eq!(ended(3), Next::Bury(LastStraw::Attempts));
+        assert_eq!(ended(3), Next::Bury(GiveUpReason::Attempts));
     }
 }

@@ -17,13 +17,13 @@ use tokio::task::JoinHandle;
 use crate::body_budget::{BodyBudget, BodyOwner, Reservation};
 use crate::call::{CallRequest, Route, Selector, kept_lot};
 use crate::catalog::Catalog;
+use crate::completion::{CallbackPolicy, CompletionMetrics, Outbox, send_callbacks};
 use crate::dispatch::{self, Dispatch, Feeds};
 use crate::hooks::Hooks;
 use crate::lifecycle::{Lifecycle, stopping};
-use crate::onward::{CallbackPolicy, OnwardFigures, Outbox, send_callbacks};
 use crate::quotas::Quotas;
 use crate::reply::{Call, CallFailure};
-use crate::retention::Forgotten;
+use crate::retention::RetentionMetrics;
 use crate::stages::StageBook;
 
 /// How long the ends of runs may take to be stored once nothing runs any more.
@@ -88,9 +88,9 @@ pub struct Runs {
     pub(crate) leases: Arc<UploadLeases>,
     pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) dispatch: Dispatch,
-    pub(crate) onward: OnwardFigures,
+    pub(crate) onward: CompletionMetrics,
     pub(crate) outbox: Outbox,
-    pub(crate) forgotten: Forgotten,
+    pub(crate) retention_metrics: RetentionMetrics,
     pub(crate) bodies: Arc<BodyBudget>,
     pub(crate) hooks: Hooks,
     pub(crate) inspection: Option<Inspection>,
@@ -125,9 +125,9 @@ impl Runs {
             leases: deps.leases,
             lifecycle: deps.lifecycle,
             dispatch,
-            onward: OnwardFigures::default(),
+            onward: CompletionMetrics::default(),
             outbox,
-            forgotten: Forgotten::default(),
+            retention_metrics: RetentionMetrics::default(),
             bodies: Arc::default(),
             hooks: Hooks::default(),
             inspection: settings.inspection.clone(),
@@ -184,7 +184,7 @@ impl Runs {
 
     /// What became of callbacks and destinations.
     #[must_use]
-    pub fn onward(&self) -> &OnwardFigures {
+    pub fn onward(&self) -> &CompletionMetrics {
         &self.onward
     }
 
@@ -208,7 +208,7 @@ impl Runs {
 
     /// A function was paused or resumed: the dispatcher looks at its queue.
     pub(crate) fn paused_changed(&self, project: ProjectId, function: FunctionId) {
-        self.dispatch.lanes.sign((project, function));
+        self.dispatch.queues.sign((project, function));
     }
 
     /// An empty reservation of that memory, to grow with the body of a call of this function.

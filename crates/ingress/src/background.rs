@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use faas_engine::{Accepted, Engine, Later};
+use faas_engine::{Accepted, Engine, RunOptions};
 use faas_types::Fault;
 use faas_web::{Inbound, RequestId, render};
 use http::header::{CONTENT_TYPE, LOCATION};
@@ -29,7 +29,7 @@ async fn accept(engine: &Engine, target: CallTarget, inbound: Inbound) -> Result
     if target.keyless {
         check_keyless(&parts.headers, &target.route.version.settings.background.keyless_options)?;
     }
-    let later = Later { details: target.details, keyless: target.keyless, ..run_options(&parts.headers)? };
+    let later = RunOptions { details: target.details, keyless: target.keyless, ..run_options(&parts.headers)? };
     let body = held_body(&parts.headers, body, engine.runs.room_for_body(&target.route)).await?;
     let (route, call) = call_of(target, &parts, origin.as_deref(), body);
     engine.runs.accept(route, call, later).await

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use faas_engine::{CallRequest, Engine, InvocationBody, KeyHolder, Once};
+use faas_engine::{CallRequest, Engine, InvocationBody, KeyClaim, KeyHolder};
 use faas_types::Fault;
 use faas_web::{ERROR_SOURCE, Inbound, Origin, RequestId, render};
 use futures_util::StreamExt;
@@ -32,11 +32,11 @@ pub(crate) async fn answer_once(
 ) -> Response {
     let body = std::mem::take(&mut inbound.body);
     match first(engine, &target, &inbound.head, inbound.origin.as_deref(), body).await {
-        Ok((Once::First(holder), body)) => {
+        Ok((KeyClaim::First(holder), body)) => {
             let response = answer_with(engine, target, inbound, InvocationBody::Whole(body), id).await;
             keep(holder, response).await
         }
-        Ok((Once::Again(reply), _)) => again(&reply, id),
+        Ok((KeyClaim::Again(reply), _)) => again(&reply, id),
         Err(fault) => render(&fault, id, None),
     }
 }
@@ -47,7 +47,7 @@ async fn first(
     head: &Parts,
     origin: Option<&Origin>,
     body: Body,
-) -> Result<(Once, Bytes), Fault> {
+) -> Result<(KeyClaim, Bytes), Fault> {
     let body = held_body(&head.headers, body, engine.runs.room_for_body(&target.route)).await?;
     let name = key(&head.headers, &IDEMPOTENCY_KEY)?.unwrap_or_default();
     let call = CallRequest {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faas_engine::Later;
+use faas_engine::RunOptions;
 use faas_types::{Code, Fault, RunOption, Span, limits};
 use http::{HeaderMap, HeaderName};
 
@@ -43,7 +43,7 @@ pub(crate) fn check_keyless(headers: &HeaderMap, allowed: &[RunOption]) -> Resul
 }
 
 /// The run options that the headers set.
-pub(crate) fn run_options(headers: &HeaderMap) -> Result<Later, Fault> {
+pub(crate) fn run_options(headers: &HeaderMap) -> Result<RunOptions, Fault> {
     let priority = match text(headers, &PRIORITY)? {
         Some(text) => text.parse().map_err(|_| bad(&PRIORITY, "a number from 0 to 255"))?,
         None => 0,
@@ -52,14 +52,14 @@ pub(crate) fn run_options(headers: &HeaderMap) -> Result<Later, Fault> {
     if max_age.is_some_and(|most| most <= delay) {
         return Err(bad(&MAX_AGE, "it must be longer than x-run-delay, or the run never begins"));
     }
-    Ok(Later {
+    Ok(RunOptions {
         delay,
         max_age,
         ordering_key: key(headers, &ORDERING_KEY)?,
         priority,
         idempotency_key: key(headers, &IDEMPOTENCY_KEY)?,
         callback: text(headers, &CALLBACK)?.map(str::to_owned),
-        ..Later::default()
+        ..RunOptions::default()
     })
 }
 

@@ -8,7 +8,7 @@ use faas_ports::{ByteBounds, Footprint, QueueDepth};
 use faas_types::{ByteSize, Code, Fault, FunctionId, FunctionName, ProjectId, limits};
 use parking_lot::Mutex;
 
-use super::lanes::LaneKey;
+use super::function_queues::QueueKey;
 use crate::call::Route;
 use crate::quotas::Quotas;
 use crate::runs::Runs;
@@ -51,7 +51,7 @@ pub(crate) enum Oversize {
 /// Counts a run out again unless it was handed on.
 pub(crate) struct Entry {
     runs: Arc<Runs>,
-    owner: Option<(LaneKey, Footprint)>,
+    owner: Option<(QueueKey, Footprint)>,
 }
 
 // === impl Entry ===
@@ -88,7 +88,7 @@ impl Drop for Entry {
 
 impl Runs {
     /// A run has ended, or was not accepted.
-    pub(crate) fn leave_backlog(&self, owner: LaneKey, footprint: Footprint) {
+    pub(crate) fn leave_backlog(&self, owner: QueueKey, footprint: Footprint) {
         self.dispatch.backlog.leave(owner, footprint);
         self.outbox.release(owner.0, footprint.reserved);
     }
@@ -113,7 +113,7 @@ impl Backlog {
     /// Counts a run in, or refuses it. Whoever counted it in counts it out when it is not accepted after all.
     pub(crate) fn enter(
         &self,
-        owner: LaneKey,
+        owner: QueueKey,
         (name, max): (&FunctionName, u32),
         footprint: Footprint,
         over: Oversize,
@@ -140,12 +140,12 @@ impl Backlog {
     }
 
     /// Counts a run in, however many wait.
-    pub(crate) fn admit(&self, owner: LaneKey, footprint: Footprint) {
+    pub(crate) fn admit(&self, owner: QueueKey, footprint: Footprint) {
         self.counts.lock().add(owner, footprint);
     }
 
     /// A run has ended, or was not accepted.
-    pub(crate) fn leave(&self, (project, function): LaneKey, footprint: Footprint) {
+    pub(crate) fn leave(&self, (project, function): QueueKey, footprint: Footprint) {
         let mut counts = self.counts.lock();
         let load = Load::of(footprint);
         remove(&mut counts.functions, &function, load);
@@ -256,7 +256,7 @@ fn remove<K: Eq + Hash>(loads: &mut HashMap<K, Load>, key: &K, load: Load) {
 // === impl Counts ===
 
 impl Counts {
-    fn add(&mut self, (project, function): LaneKey, footprint: Footprint) {
+    fn add(&mut self, (project, function): QueueKey, footprint: Footprint) {
         let load = Load::of(footprint);
         self.functions.entry(function).or_default().add(load);
         self.projects.entry(project).or_default().add(load);
@@ -315,7 +315,7 @@ mod tests {
         Backlog::new(depths, Quotas { waiting, keyless_percent: 50, ..Quotas::default() })
     }
 
-    fn owner(function: u128) -> LaneKey {
+    fn owner(function: u128) -> QueueKey {
         (ProjectId::from_u128(1), FunctionId::from_u128(function))
     }
 

@@ -7,7 +7,7 @@ use faas_ports::{Lease, LeaseMark, Settlement, Verdict};
 use faas_types::{FunctionId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::{Ending, Held, execute};
+use super::{CommitRequest, Held, execute};
 use crate::runs::Runs;
 
 /// The queue is looked over this often even when no news came, so that a lost sign only delays a run.
@@ -27,18 +27,18 @@ pub(super) async fn run(runs: Arc<Runs>) {
     let worker = format!("{:032x}", runs.ids.entropy());
     let mut look_at = Instant::now();
     while !runs.lifecycle.is_stopping() {
-        if dispatch.lanes.take_look() {
+        if dispatch.queues.take_look() {
             look_at = look_at.min(Instant::now() + LOOK_PAUSE);
         }
         if Instant::now() >= look_at {
             look_at = look(&runs).await;
         }
         give_back(&runs, |function| is_paused(&runs, function)).await;
-        let asked = dispatch.lanes.wants(Instant::now(), |function| is_paused(&runs, function));
+        let asked = dispatch.queues.wants(Instant::now(), |function| is_paused(&runs, function));
         if asked.is_empty() {
             tokio::select! {
                 () = runs.lifecycle.stopped() => break,
-                () = dispatch.lanes.changed() => {}
+                () = dispatch.queues.changed() => {}
                 () = tokio::time::sleep_until(look_at.into()) => {}
             }
             continue;
@@ -47,7 +47,7 @@ pub(super) async fn run(runs: Arc<Runs>) {
         match dispatch.queue.lease(&worker, &wants, dispatch.lease, runs.clock.now()).await {
             Ok(leases) => {
                 leases.iter().for_each(|lease| hold(&runs, lease));
-                spawn(&runs, dispatch.lanes.take(&asked, leases));
+                spawn(&runs, dispatch.queues.take(&asked, leases));
             }
             Err(error) => {
                 tracing::error!(%error, "queued runs cannot be leased");
@@ -85,7 +85,7 @@ async fn look(runs: &Runs) -> Instant {
     match runs.dispatch.queue.outlook(now).await {
         Ok(outlook) => {
             if !outlook.ready.is_empty() {
-                runs.dispatch.lanes.sign_all(outlook.ready);
+                runs.dispatch.queues.sign_all(outlook.ready);
             }
             let due = outlook.next.map_or(LOOK_EVERY, |at: Timestamp| at.since(now));
             Instant::now() + due.clamp(LOOK_PAUSE, LOOK_EVERY)
@@ -99,12 +99,12 @@ async fn look(runs: &Runs) -> Instant {
 
 /// Gives back what is leased but waits for a place.
 async fn give_back(runs: &Runs, goes: impl Fn(FunctionId) -> bool) {
-    let leases = runs.dispatch.lanes.drain(goes);
+    let leases = runs.dispatch.queues.drain(goes);
     let now = runs.clock.now();
     for lease in leases {
         let settlement = Settlement { lease: lease.mark(), verdict: Verdict::Return { not_before: now } };
         let (function, footprint) = (lease.record.function, lease.footprint);
-        runs.dispatch.end(Ending::Lease { settlement, function, footprint, ordered: false }).await;
+        runs.dispatch.end(CommitRequest::Lease { settlement, function, footprint, ordered: false }).await;
     }
 }
 

@@ -11,19 +11,19 @@ use futures_util::StreamExt;
 use tokio::sync::oneshot;
 
 use super::input::RunInput;
-use super::verdict::{self, Trial, TrialEnd};
-use super::{Ending, dispatcher};
+use super::outcome::{self, AttemptEnd, FinishedAttempt};
+use super::{CommitRequest, dispatcher};
 use crate::batch;
 use crate::call::{CallRequest, Route, Selector};
-use crate::onward;
+use crate::completion;
 use crate::retry::{self, Tried};
+use crate::run_guard::RunGuard;
 use crate::runs::Runs;
-use crate::ticket::Ticket;
 
 /// A function without a free place is left alone for so long.
 const REST: Duration = Duration::from_millis(100);
 
-/// Tries a leased run once and hands its end to the settler.
+/// Tries a leased run once and hands its end to the committer.
 pub(super) async fn run(runs: Arc<Runs>, lease: Lease) {
     let (mark, function, ordered) = (lease.mark(), lease.record.function, lease.ordering_key.is_some());
     let key = (mark.project, function);
@@ -40,13 +40,13 @@ pub(super) async fn run(runs: Arc<Runs>, lease: Lease) {
         next(&runs, key, trial.as_ref());
         let settings = trial.as_ref().map(|trial| trial.settings.clone());
         let verdict = match trial {
-            Some(trial) => Some(verdict::of(&runs, &lease, trial, record)),
-            None => runs.dispatch.is_cancelled(mark).then(|| verdict::cancelled(&runs, &lease, record)),
+            Some(trial) => Some(outcome::of(&runs, &lease, trial, record)),
+            None => runs.dispatch.is_cancelled(mark).then(|| outcome::cancelled(&runs, &lease, record)),
         };
         if let Some(verdict) = with_sequel(&runs, &lease, verdict, settings.as_ref()).await {
             let settlement = Settlement { lease: mark, verdict };
             let footprint = lease.footprint;
-            runs.dispatch.end(Ending::Lease { settlement, function, footprint, ordered }).await;
+            runs.dispatch.end(CommitRequest::Lease { settlement, function, footprint, ordered }).await;
         }
     } else {
         next(&runs, key, None);
@@ -62,7 +62,7 @@ async fn with_sequel(
 ) -> Option<Verdict> {
     match verdict? {
         Verdict::Finish { mut record, dead, .. } => {
-            let mut sequel = onward::follow(runs, &mut record, settings).await?;
+            let mut sequel = completion::follow(runs, &mut record, settings).await?;
             if let Some(next) = &mut sequel.run {
                 // What a caller without a key has set off stays in the part of such callers.
                 next.footprint.keyless = lease.footprint.keyless;
@@ -73,19 +73,19 @@ async fn with_sequel(
     }
 }
 
-fn next(runs: &Arc<Runs>, key: super::lanes::LaneKey, trial: Option<&Trial>) {
-    if let Some(TrialEnd::Failed(fault)) = trial.map(|trial| &trial.end)
+fn next(runs: &Arc<Runs>, key: super::function_queues::QueueKey, trial: Option<&FinishedAttempt>) {
+    if let Some(AttemptEnd::Failed(fault)) = trial.map(|trial| &trial.end)
         && retry::costs_nothing(fault.code)
     {
-        runs.dispatch.lanes.rest(key, REST);
+        runs.dispatch.queues.rest(key, REST);
     }
-    dispatcher::spawn(runs, runs.dispatch.lanes.ended(key, None));
+    dispatcher::spawn(runs, runs.dispatch.queues.ended(key, None));
 }
 
-async fn attempt(runs: &Arc<Runs>, lease: &Lease, sink: oneshot::Sender<Arc<RunRecord>>) -> Trial {
+async fn attempt(runs: &Arc<Runs>, lease: &Lease, sink: oneshot::Sender<Arc<RunRecord>>) -> FinishedAttempt {
     let route = match route(runs, lease).await {
         Ok(route) => route,
-        Err(fault) => return Trial { settings: Background::default(), end: TrialEnd::Failed(fault) },
+        Err(fault) => return FinishedAttempt { settings: Background::default(), end: AttemptEnd::Failed(fault) },
     };
     let mut settings = route.version.settings.background.clone();
     if let Some(own) = runs.hooks.retry_policy(&lease.record) {
@@ -101,13 +101,13 @@ async fn attempt(runs: &Arc<Runs>, lease: &Lease, sink: oneshot::Sender<Arc<RunR
             let tried = Tried { created_at: lease.record.created_at, attempts, now };
             let lost = lease.deliveries.saturating_sub(1).saturating_sub(attempts);
             match retry::spent(&settings.retry, tried, lost) {
-                Some(straw) => TrialEnd::Spent(straw),
+                Some(straw) => AttemptEnd::Spent(straw),
                 None => call(runs, lease, route, input, sink).await,
             }
         }
-        Err(error) => TrialEnd::Failed(error.into()),
+        Err(error) => AttemptEnd::Failed(error.into()),
     };
-    Trial { settings, end }
+    FinishedAttempt { settings, end }
 }
 
 async fn route(runs: &Arc<Runs>, lease: &Lease) -> Result<Route, Fault> {
@@ -117,7 +117,7 @@ async fn route(runs: &Arc<Runs>, lease: &Lease) -> Result<Route, Fault> {
     })?;
     let version = runs.catalog.version(&entry, record.version).await?;
     let capacity = capacity(&version.settings, version.concurrency);
-    dispatcher::spawn(runs, runs.dispatch.lanes.learn((record.project, record.function), capacity));
+    dispatcher::spawn(runs, runs.dispatch.queues.learn((record.project, record.function), capacity));
     // A run keeps the version that it was accepted for.
     let selector = Selector::Version(record.version);
     Ok(Route { entry, version, selector, lot: None, stage: record.stage })
@@ -136,7 +136,7 @@ async fn call(
     route: Route,
     input: RunInput,
     sink: oneshot::Sender<Arc<RunRecord>>,
-) -> TrialEnd {
+) -> AttemptEnd {
     let RunInput { method, path, query, mut headers, mut body, .. } = input;
     let carried = lease.record.batch.as_ref().map(|batch| (body.clone(), batch));
     let attempt = u32::try_from(lease.record.attempts.len()).unwrap_or(u32::MAX - 1) + 1;
@@ -145,30 +145,30 @@ async fn call(
     if let Some((kept, batch)) = &carried {
         match batch::of_attempt(kept, batch, attempt) {
             Ok(told) => body = told,
-            Err(fault) => return TrialEnd::Failed(fault),
+            Err(fault) => return AttemptEnd::Failed(fault),
         }
     }
     let stats = runs.stats.function(route.entry.record.id, &route.entry.record.name);
-    let ticket = Ticket::again(Arc::clone(runs), stats, fresh(&lease.record), sink);
+    let guard = RunGuard::again(Arc::clone(runs), stats, fresh(&lease.record), sink);
     let (trigger, trigger_name) = (lease.record.trigger, lease.record.trigger_name.clone());
     let request = CallRequest { trigger, trigger_name, method, path, query, headers, body };
-    match runs.carry(ticket, route, request, None, Urgency::Background).await {
-        Err(failure) => TrialEnd::Failed(failure.fault),
+    match runs.carry(guard, route, request, None, Urgency::Background).await {
+        Err(failure) => AttemptEnd::Failed(failure.fault),
         Ok(call) => {
             let head = call.head;
             let most = if carried.is_some() { usize::MAX } else { limits::RESULT_KEPT_MAX };
             let body = match whole(call.body, most).await {
                 Ok(body) => body,
-                Err(fault) => return TrialEnd::Failed(fault),
+                Err(fault) => return AttemptEnd::Failed(fault),
             };
             let left = match carried.filter(|_| retry::is_success(head.status)) {
                 Some((kept, batch)) => batch::failed(&kept, batch, &body),
                 None => Ok(Vec::new()),
             };
             match left {
-                Ok(left) if left.is_empty() => TrialEnd::Answered { head, body },
-                Ok(left) => TrialEnd::Partly { head, left: Some(left), why: None },
-                Err(why) => TrialEnd::Partly { head, left: None, why: Some(why) },
+                Ok(left) if left.is_empty() => AttemptEnd::Answered { head, body },
+                Ok(left) => AttemptEnd::Partly { head, left: Some(left), why: None },
+                Err(why) => AttemptEnd::Partly { head, left: None, why: Some(why) },
             }
         }
     }

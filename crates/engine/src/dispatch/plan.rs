@@ -9,7 +9,7 @@ const PLACES_MAX: u32 = 1_000;
 
 /// A function as its server sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct LaneLoad {
+pub(crate) struct QueueLoad {
     /// Calls that its instances take at once at the most; `None` before the first run.
     pub capacity: Option<u32>,
     /// Runs that are being tried.
@@ -22,14 +22,14 @@ pub(crate) struct LaneLoad {
 
 /// How many runs are tried at once. One place in ten, and at least one where there are two, is left to callers that
 /// wait, so that a long queue never keeps them waiting for longer than one call takes.
-pub(crate) fn places(load: LaneLoad) -> u32 {
+pub(crate) fn places(load: QueueLoad) -> u32 {
     let Some(capacity) = load.capacity else { return FIRST };
     let spared = if capacity > 1 { (capacity / 10).max(1) } else { 0 };
     (capacity - spared).clamp(1, PLACES_MAX)
 }
 
 /// How many more runs to lease now: those that have a place, and as many as will end while the next lease commits.
-pub(crate) fn wanted(load: LaneLoad) -> u32 {
+pub(crate) fn wanted(load: QueueLoad) -> u32 {
     // A commit takes some milliseconds; a run that waits here instead of in the queue is no worse off for so long.
     const AHEAD_SECONDS: f64 = 0.04;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a small range first")]
@@ -46,7 +46,7 @@ mod tests {
     proptest! {
         #[test]
         fn callers_that_wait_are_left_a_place(capacity in 2_u32..100_000) {
-            let load = LaneLoad { capacity: Some(capacity), ..LaneLoad::default() };
+            let load = QueueLoad { capacity: Some(capacity), ..QueueLoad::default() };
             prop_assert!(places(load) < capacity);
         }
 
@@ -54,7 +54,7 @@ mod tests {
         fn something_is_always_tried_and_leases_are_bounded(
             capacity in prop::option::of(0_u32..5_000), active in 0_u32..3_000, buffered in 0_u32..600, rate in 0.0..1e6,
         ) {
-            let load = LaneLoad { capacity, active, buffered, rate };
+            let load = QueueLoad { capacity, active, buffered, rate };
             prop_assert!(places(load) >= 1);
             prop_assert!(wanted(load) <= BATCH);
             prop_assert!(active + buffered > 0 || wanted(load) >= 1);

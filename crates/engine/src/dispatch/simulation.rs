@@ -20,7 +20,7 @@ use faas_types::{
 };
 use futures_util::FutureExt;
 
-use super::plan::{self, LaneLoad};
+use super::plan::{self, QueueLoad};
 use crate::retry::{self, Attempted, Next, Tried};
 
 const TTL: Duration = Duration::from_millis(1_000);
@@ -249,7 +249,7 @@ impl World {
             return;
         }
         let active = u32::try_from(self.servers[index].trying.len()).expect("small");
-        let load = LaneLoad { capacity: Some(CAPACITY), active, ..LaneLoad::default() };
+        let load = QueueLoad { capacity: Some(CAPACITY), active, ..QueueLoad::default() };
         let max = plan::wanted(load);
         let wants = [Want { project: self.project, function: self.function, max }];
         for lease in now(self.queue.lease("server", &wants, TTL, self.at())) {

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 #[derive(Default)]
 pub(crate) struct Waiters {
     runs: Mutex<HashMap<RunId, Vec<oneshot::Sender<()>>>>,
-    /// Lets the settler pass without the lock while nobody waits.
+    /// Lets the committer pass without the lock while nobody waits.
     count: AtomicUsize,
 }
 

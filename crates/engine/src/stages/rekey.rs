@@ -10,9 +10,9 @@ use futures_util::StreamExt;
 use super::book::secret_of;
 use super::secrets::{SecretRecord, secret_place};
 use crate::catalog::decode;
+use crate::completion::{self, SigningSecrets};
 use crate::core::{Core, encode};
 use crate::engine::Engine;
-use crate::onward::{self, SigningSecrets};
 use crate::triggers::{self, TriggerRecord};
 
 /// Times that everything is gone over, so that what was sealed at the moment of the change is found as well.
@@ -49,7 +49,7 @@ impl Sealed for TriggerRecord {
 
 impl Sealed for SigningSecrets {
     fn values<'a>(&'a mut self, entry: &Entry) -> Vec<(SecretPlace, &'a mut String)> {
-        onward::sealed_values(self, entry.key.project)
+        completion::sealed_values(self, entry.key.project)
     }
 }
 
@@ -88,7 +88,7 @@ impl Core {
         let mut entries = Vec::new();
         while let Some(change) = watch.next().await {
             match change {
-                Change::Put(entry) if onward::is_sealed(&entry.key) => entries.push(entry),
+                Change::Put(entry) if completion::is_sealed(&entry.key) => entries.push(entry),
                 Change::Synced => break,
                 Change::Lagged => return Err(PortError::Closed("registry").into()),
                 Change::Put(_) | Change::Deleted { .. } => {}

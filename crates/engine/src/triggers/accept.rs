@@ -8,7 +8,7 @@ use faas_ports::{Claim, ClaimQuota, Enqueued};
 use faas_types::{Code, CronTrigger, Digest, Fault, RunId, Timestamp};
 
 use super::table::TriggerEntry;
-use crate::accept::{COMMIT_PATIENCE, Draft, Later, footprint};
+use crate::accept::{COMMIT_PATIENCE, Draft, RunOptions, footprint};
 use crate::call::{CallRequest, Route, Selector};
 use crate::core::Core;
 use crate::dispatch::{Entry, Oversize, StoredBody};
@@ -60,9 +60,9 @@ impl NewRun {
         Self { entry: Arc::clone(entry), request, delay: Duration::ZERO, ordering_key: None, cause: None, hops: 0 }
     }
 
-    fn later(&self) -> Later {
+    fn later(&self) -> RunOptions {
         let (delay, ordering_key, hops) = (self.delay, self.ordering_key.clone(), self.hops);
-        Later { delay, ordering_key, hops, ..Later::default() }
+        RunOptions { delay, ordering_key, hops, ..RunOptions::default() }
     }
 
     /// A run of a schedule.
@@ -161,7 +161,7 @@ impl Core {
                 }
             });
         }
-        self.runs.dispatch.lanes.sign_all(fresh);
+        self.runs.dispatch.queues.sign_all(fresh);
         Ok(made)
     }
 

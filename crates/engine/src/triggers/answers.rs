@@ -17,7 +17,7 @@ use crate::core::Core;
 use crate::engine::Engine;
 use crate::reply::{CallBody, CallFailure};
 use crate::retry::is_success;
-use crate::ticket::{Ticket, queued_record};
+use crate::run_guard::{RunGuard, queued_record};
 
 /// A function's whole reply to a delivery.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl Engine {
         let stats = core.stats.function(route.entry.record.id, &route.entry.record.name);
         let call = core
             .runs
-            .carry(Ticket::new(Arc::clone(&core.runs), stats, record), route, request, None, Urgency::Caller)
+            .carry(RunGuard::new(Arc::clone(&core.runs), stats, record), route, request, None, Urgency::Caller)
             .await?;
         let body = whole(call.body).await?;
         Ok(HookReply { run: id, head: call.head, body, repeated: false })

@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use super::accept::NewRun;
 use super::agenda::Agenda;
 use super::table::TriggerEntry;
-use crate::accept::Later;
+use crate::accept::RunOptions;
 use crate::batch;
 use crate::call::Route;
 use crate::dispatch::{Entry, Oversize};
@@ -240,7 +240,7 @@ impl Engine {
         if outcome?.is_none() {
             return Ok(false);
         }
-        core.runs.dispatch.lanes.sign((record.project, record.function));
+        core.runs.dispatch.queues.sign((record.project, record.function));
         let now = core.clock.now();
         let note = |state: &mut super::TriggerState| runs.iter().for_each(|run| state.note_run(*run, now));
         core.trigger_states.note(record.project, record.id, note);
@@ -260,7 +260,7 @@ impl Engine {
         }
         let hops = messages.iter().map(|message| message.hops).max().unwrap_or_default();
         let messages = u16::try_from(messages.len()).unwrap_or(u16::MAX);
-        let later = Later { batch: Some(Batch { messages, left: None }), hops, ..Later::default() };
+        let later = RunOptions { batch: Some(Batch { messages, left: None }), hops, ..RunOptions::default() };
         // Messages are kept in the item itself.
         Ok(self.runs.item(route, NewRun::of(entry, headers, body).request, later).await?.item)
     }

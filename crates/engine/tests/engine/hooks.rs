@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_engine::webhook::{WebhookSecret, sign_as};
-use faas_engine::{CallRequest, EngineSettings, HookAnswer, HookRequest, Once, PublishedEvent, TriggerEntry};
+use faas_engine::{CallRequest, EngineSettings, HookAnswer, HookRequest, KeyClaim, PublishedEvent, TriggerEntry};
 use faas_ports::{Clock, RunQuery};
 use faas_testkit::ManualClock;
 use faas_types::{
@@ -297,7 +297,7 @@ async fn deliveries_take_no_callers_keys_and_the_oldest_are_forgotten() {
     };
     let mut holders = Vec::new();
     for key in ["a", "b"] {
-        let Ok(Once::First(holder)) = door.house.engine.runs.once(&route, key.into(), &call(), false).await else {
+        let Ok(KeyClaim::First(holder)) = door.house.engine.runs.once(&route, key.into(), &call(), false).await else {
             panic!("deliveries have taken the place of {key}");
         };
         holders.push(holder);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_engine::{CallRequest, EngineSettings, Later, Quotas};
+use faas_engine::{CallRequest, EngineSettings, Quotas, RunOptions};
 use faas_ports::{
     ByteBounds, Enqueued, Lease, LeaseMark, NewItem, PortError, PortResult, QueueDepth, QueueOutlook, RunQuery,
     RunQueue, Sequel, Settled, Settlement, Want, Withdrawn,
@@ -45,7 +45,7 @@ async fn a_body_goes_with_the_caller_who_went_away() {
     let (house, blobs, before) = waiting(quick()).await;
     let route = house.route("held").await;
     // Polled once, so that the body is on its way, and given up then.
-    let accepting = house.engine.runs.accept(route, request(LARGE), Later::default());
+    let accepting = house.engine.runs.accept(route, request(LARGE), RunOptions::default());
     assert!(futures_util::future::FutureExt::now_or_never(accepting).is_none());
     until("its body is gone", || blobs.count() == before).await;
     until("its place is free", || house.engine.runs.waiting_bytes() == 0).await;
@@ -104,7 +104,7 @@ async fn a_body_stays_where_it_is_not_known_whether_its_run_is_stored() {
     let before = blobs.count();
     let refused = async |error| {
         *queue.next.lock() = Some(error);
-        house.engine.runs.accept(house.route("held").await, request(LARGE), Later::default()).await.unwrap_err();
+        house.engine.runs.accept(house.route("held").await, request(LARGE), RunOptions::default()).await.unwrap_err();
     };
     refused(PortError::StorageFull).await;
     until("what is refused leaves no body", || blobs.count() == before).await;
@@ -125,7 +125,7 @@ async fn a_body_stays_where_it_is_not_known_whether_its_run_is_stored() {
 #[tokio::test]
 async fn a_repeated_request_leaves_no_second_body() {
     let (house, blobs, before) = waiting(quick()).await;
-    let later = || Later { idempotency_key: Some("k".into()), ..Later::default() };
+    let later = || RunOptions { idempotency_key: Some("k".into()), ..RunOptions::default() };
     for repeated in [false, true, true] {
         let accepted = house.engine.runs.accept(house.route("held").await, request(LARGE), later()).await.unwrap();
         assert_eq!(accepted.repeated, repeated);
@@ -140,7 +140,7 @@ async fn what_is_refused_stores_nothing_and_a_restart_counts_what_waits() {
     let quotas = Quotas { waiting: waiting_bytes, ..Quotas::default() };
     let settings = EngineSettings { quotas, ..quick() };
     let (house, blobs, before) = waiting(settings.clone()).await;
-    let keyless = || Later { keyless: true, ..Later::default() };
+    let keyless = || RunOptions { keyless: true, ..RunOptions::default() };
     house.engine.runs.accept(house.route("held").await, request(LARGE), keyless()).await.unwrap();
     let fault = house.engine.runs.accept(house.route("held").await, request(LARGE), keyless()).await.unwrap_err();
     assert_eq!((fault.code, fault.retry_after), (Code::RateLimited, Some(5)));
@@ -149,8 +149,8 @@ async fn what_is_refused_stores_nothing_and_a_restart_counts_what_waits() {
     let house = House::over(house.ports.clone(), settings).await;
     assert_eq!(house.engine.runs.waiting_bytes(), held);
     house.engine.runs.accept(house.route("held").await, request(LARGE), keyless()).await.unwrap_err();
-    house.engine.runs.accept(house.route("held").await, request(LARGE), Later::default()).await.unwrap();
-    let run = house.engine.runs.accept(house.route("held").await, request(0), Later::default()).await.unwrap().run;
+    house.engine.runs.accept(house.route("held").await, request(LARGE), RunOptions::default()).await.unwrap();
+    let run = house.engine.runs.accept(house.route("held").await, request(0), RunOptions::default()).await.unwrap().run;
     house.engine.runs.cancel(house.engine.default_project(), run).await.unwrap();
     assert!(house.engine.runs.waiting_bytes() < held * 2 + 10);
 }
@@ -162,7 +162,7 @@ async fn inputs_of_cancelled_runs_are_trimmed_like_others() {
     let (house, blobs, before) = waiting(settings).await;
     for _ in 0..4 {
         let accepted =
-            house.engine.runs.accept(house.route("held").await, request(LARGE), Later::default()).await.unwrap();
+            house.engine.runs.accept(house.route("held").await, request(LARGE), RunOptions::default()).await.unwrap();
         house.engine.runs.cancel(house.engine.default_project(), accepted.run).await.unwrap();
     }
     until("one body has room", || blobs.count() == before + 1).await;
@@ -174,7 +174,8 @@ async fn inputs_are_kept_no_longer_than_the_project_keeps_runs() {
     let house = House::at(Arc::clone(&clock) as _).await;
     house.deploy("hello", scaling(1, 1)).await.unwrap();
     let project = house.engine.default_project();
-    let run = house.engine.runs.accept(house.route("hello").await, request(9), Later::default()).await.unwrap().run;
+    let run =
+        house.engine.runs.accept(house.route("hello").await, request(9), RunOptions::default()).await.unwrap().run;
     house.engine.runs.await_run(project, run, Duration::from_secs(10)).await.unwrap();
     clock.advance(Duration::from_secs(2 * 3_600));
     house.engine.runs.input(project, run).await.expect("it is younger than 14 days");
@@ -196,7 +197,7 @@ async fn a_run_larger_than_all_that_may_wait_is_refused_for_good() {
     let quotas = Quotas { waiting: waiting_bytes, ..Quotas::default() };
     let (house, blobs, before) = waiting(EngineSettings { quotas, ..quick() }).await;
     let fault =
-        house.engine.runs.accept(house.route("held").await, request(LARGE), Later::default()).await.unwrap_err();
+        house.engine.runs.accept(house.route("held").await, request(LARGE), RunOptions::default()).await.unwrap_err();
     assert_eq!((fault.code, fault.retry_after), (Code::PayloadTooLarge, None));
     assert!(fault.hint.as_ref().is_some_and(|hint| hint.contains("`background.waiting_bytes`")), "{fault}");
     assert_eq!(blobs.count(), before);
@@ -213,11 +214,11 @@ async fn an_answer_that_made_room_is_not_given_again_and_nothing_runs_twice() {
         house.engine.runs.once(&route, key.to_owned(), &request(1), false).await
     };
     for key in ["a", "b"] {
-        let faas_engine::Once::First(holder) = once(key).await.unwrap() else { panic!("{key} is new") };
+        let faas_engine::KeyClaim::First(holder) = once(key).await.unwrap() else { panic!("{key} is new") };
         holder.keep(Bytes::from_static(b"8 bytes.")).await;
     }
     let fault = once("a").await.err().unwrap();
     assert_eq!(fault.code, Code::Conflict);
     assert!(fault.message.contains("will not run again"), "{fault}");
-    assert!(matches!(once("b").await.unwrap(), faas_engine::Once::Again(reply) if reply == "8 bytes."));
+    assert!(matches!(once("b").await.unwrap(), faas_engine::KeyClaim::Again(reply) if reply == "8 bytes."));
 }

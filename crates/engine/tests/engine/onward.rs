@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_engine::webhook::{Delivery, WebhookSecret, verify};
-use faas_engine::{CallRequest, CallbackPolicy, EngineSettings, Later, Quotas};
+use faas_engine::{CallRequest, CallbackPolicy, EngineSettings, Quotas, RunOptions};
 use faas_ports::OutboundError;
 use faas_types::{
     CallbackState, Code, Destination, Fault, FunctionSettings, InvocationMode, RetryPolicy, RunId, RunRecord, RunState,
@@ -26,11 +26,11 @@ fn once(settings: &mut FunctionSettings) {
 }
 
 impl House {
-    async fn later(&self, name: &str, path: &str, later: Later) -> RunId {
+    async fn later(&self, name: &str, path: &str, later: RunOptions) -> RunId {
         self.try_later(name, path, later).await.expect("accepted")
     }
 
-    async fn try_later(&self, name: &str, path: &str, later: Later) -> Result<RunId, Fault> {
+    async fn try_later(&self, name: &str, path: &str, later: RunOptions) -> Result<RunId, Fault> {
         let request = CallRequest {
             trigger: TriggerKind::Http,
             trigger_name: None,
@@ -69,8 +69,8 @@ fn destination_of(run: &RunRecord) -> &Destination {
     run.onward.as_ref().and_then(|onward| onward.destination.as_ref()).expect("a destination")
 }
 
-fn call_back() -> Later {
-    Later { callback: Some(URL.to_owned()), details: true, ..Later::default() }
+fn call_back() -> RunOptions {
+    RunOptions { callback: Some(URL.to_owned()), details: true, ..RunOptions::default() }
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn a_callback_is_signed_and_tells_of_the_run() {
 async fn a_stranger_is_not_called_back_with_the_details_of_a_failure() {
     let house = House::with(quick()).await;
     house.deploy_as("told", once).await.unwrap();
-    let run = house.later("told", "/raise", Later { details: false, ..call_back() }).await;
+    let run = house.later("told", "/raise", RunOptions { details: false, ..call_back() }).await;
     let record = house.called_back(run, CallbackState::Delivered).await;
     assert_eq!(record.message.as_deref(), Some("ValueError: no"), "the record has them");
     let body: Value = serde_json::from_slice(&house.outbound.posted()[0].body).unwrap();
@@ -135,12 +135,12 @@ async fn callbacks_are_tried_again_and_given_up_at_last() {
 async fn a_cancelled_run_is_told_of_and_a_bad_url_is_refused() {
     let house = House::with(quick()).await;
     house.deploy_as("told", |settings| settings.background.on_failure = Some(parse("told"))).await.unwrap();
-    let later = Later { delay: Duration::from_secs(60), ..call_back() };
+    let later = RunOptions { delay: Duration::from_secs(60), ..call_back() };
     let run = house.later("told", "/", later).await;
     house.engine.runs.cancel(house.engine.default_project(), run).await.unwrap();
     let record = house.called_back(run, CallbackState::Delivered).await;
     assert!(record.onward.unwrap().destination.is_none(), "who cancels sends nothing on");
-    let later = Later { callback: Some("http://x".into()), ..Later::default() };
+    let later = RunOptions { callback: Some("http://x".into()), ..RunOptions::default() };
     let route = house.route("told").await;
     let request = CallRequest {
         trigger: TriggerKind::Http,
@@ -168,7 +168,7 @@ async fn destinations_get_a_run_that_knows_its_origin() {
     };
     house.deploy_as("first", onward).await.unwrap();
     for (path, wanted) in [("/", "good"), ("/raise", "bad")] {
-        let run = house.later("first", path, Later::default()).await;
+        let run = house.later("first", path, RunOptions::default()).await;
         let record = house.ended(run).await;
         let destination = destination_of(&record);
         assert_eq!((destination.function.to_string(), &destination.message), (wanted.to_owned(), &None));
@@ -184,7 +184,7 @@ async fn destinations_get_a_run_that_knows_its_origin() {
     let entry = house.engine.catalog().find(project, "good").unwrap();
     assert_eq!(house.engine.runs.backlog_of(entry.record.id), 0, "a run of a destination is counted once");
     house.engine.deployments.delete_function(&entry).await.unwrap();
-    let record = house.ended(house.later("first", "/", Later::default()).await).await;
+    let record = house.ended(house.later("first", "/", RunOptions::default()).await).await;
     assert_eq!(destination_of(&record).run_id, None);
     assert!(destination_of(&record).message.as_ref().unwrap().contains("`good`"));
 }
@@ -193,7 +193,7 @@ async fn destinations_get_a_run_that_knows_its_origin() {
 async fn circles_end() {
     let house = House::with(quick()).await;
     house.deploy_as("round", |settings| settings.background.on_success = Some(parse("round"))).await.unwrap();
-    let mut run = house.later("round", "/", Later::default()).await;
+    let mut run = house.later("round", "/", RunOptions::default()).await;
     for _ in 0..limits::HOPS_MAX {
         run = destination_of(&house.ended(run).await).run_id.expect("sent on");
     }
@@ -240,7 +240,7 @@ async fn callbacks_that_are_not_delivered_are_bounded_also_after_a_restart() {
     for _ in 0..2 {
         let fault = house.try_later("told", "/", call_back()).await.err().unwrap();
         assert_eq!((fault.code, fault.retry_after), (Code::RateLimited, Some(60)));
-        house.later("told", "/", Later::default()).await;
+        house.later("told", "/", RunOptions::default()).await;
         house = House::over(house.ports.clone(), settings.clone()).await;
     }
 }
@@ -258,7 +258,7 @@ async fn runs_that_have_not_ended_count_for_the_bound_on_callbacks() {
     let fault = house.try_later("told", "/", call_back()).await.err().unwrap();
     assert_eq!((fault.code, fault.retry_after), (Code::RateLimited, Some(60)));
     assert!(fault.hint.is_some_and(|hint| hint.contains("callbacks.waiting_bytes")));
-    house.later("told", "/", Later::default()).await;
+    house.later("told", "/", RunOptions::default()).await;
     house.engine.runs.cancel(house.engine.default_project(), first).await.unwrap();
     house.called_back(first, CallbackState::Delivered).await;
     // The count follows the record.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use faas_engine::{AliasWish, FunctionEntry, Later, Route, Selector, Target};
+use faas_engine::{AliasWish, FunctionEntry, Route, RunOptions, Selector, Target};
 use faas_ports::{Collection, Key};
 use faas_testkit::ManualClock;
 use faas_types::{
@@ -181,7 +181,7 @@ async fn a_run_for_later_keeps_the_version_that_was_drawn_when_it_was_accepted()
             headers: Vec::new(),
             body: bytes::Bytes::new(),
         };
-        runs.push((version, house.engine.runs.accept(route, request, Later::default()).await.unwrap().run));
+        runs.push((version, house.engine.runs.accept(route, request, RunOptions::default()).await.unwrap().run));
     }
     assert!(runs.iter().any(|(version, _)| *version == 1) && runs.iter().any(|(version, _)| *version == 2));
     house.engine.deployments.set_alias(&entry(&house, "later"), &AliasName::live(), to(1)).await.unwrap();
@@ -422,7 +422,7 @@ async fn versions_that_nothing_needs_go_and_no_others() {
         headers: Vec::new(),
         body: bytes::Bytes::new(),
     };
-    let run = house.engine.runs.accept(waits, request, Later::default()).await.unwrap().run;
+    let run = house.engine.runs.accept(waits, request, RunOptions::default()).await.unwrap().run;
     deployed(&house, "aged", 6).await;
     assert_eq!(numbers().await.len(), 10, "all of them were behind an alias lately");
     clock.advance(2 * HOUR);

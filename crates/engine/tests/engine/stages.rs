@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use faas_engine::{CallRequest, Later, SecretRecord, Selector};
+use faas_engine::{CallRequest, RunOptions, SecretRecord, Selector};
 use faas_ports::{Collection, Entry, Expect, Key, LogQuery, Secret, Write};
 use faas_types::{Alias, AliasName, Code, Fault, FunctionRecord, RunState, SecretName, Stage, TriggerKind, limits};
 
@@ -173,7 +173,7 @@ async fn a_run_for_later_keeps_its_stage() {
         headers: Vec::new(),
         body: Bytes::new(),
     };
-    let accepted = house.engine.runs.accept(route, request, Later::default()).await.unwrap();
+    let accepted = house.engine.runs.accept(route, request, RunOptions::default()).await.unwrap();
     let ended = house.engine.runs.await_run(project, accepted.run, std::time::Duration::from_secs(5)).await.unwrap();
     assert_eq!((ended.state, ended.stage), (RunState::Succeeded, Stage::Staging));
     let staging = house.by("shop", "staging", "/").await;

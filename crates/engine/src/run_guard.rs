@@ -21,8 +21,8 @@ use crate::hooks::PublishingRun;
 use crate::lifecycle::stopping;
 use crate::runs::Runs;
 
-/// A run under way. Dropping it before [`Ticket::finish`] records it as cancelled.
-pub(crate) struct Ticket {
+/// A run under way. Dropping it before [`RunGuard::finish`] records it as cancelled.
+pub(crate) struct RunGuard {
     runs: Arc<Runs>,
     stats: Arc<FunctionStats>,
     /// Handed on at the end as it is, for copying it would cost more than ending the run.
@@ -52,9 +52,9 @@ pub(crate) enum Outcome {
     Cancelled,
 }
 
-// === impl Ticket ===
+// === impl RunGuard ===
 
-impl Ticket {
+impl RunGuard {
     pub(crate) fn new(runs: Arc<Runs>, stats: Arc<FunctionStats>, record: RunRecord) -> Self {
         stats.begin();
         Self {
@@ -84,9 +84,9 @@ impl Ticket {
     ) -> Self {
         let attempts = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX - 1);
         let phase = RunPhase { attempts, ..RunPhase::queued(attempts + 1) };
-        let mut ticket = Self::new(runs, stats, record);
-        (ticket.phase, ticket.sink) = (phase, Some(sink));
-        ticket
+        let mut guard = Self::new(runs, stats, record);
+        (guard.phase, guard.sink) = (phase, Some(sink));
+        guard
     }
 
     fn record(&mut self) -> &mut RunRecord {
@@ -364,7 +364,7 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for RunGuard {
     fn drop(&mut self) {
         self.close(Outcome::Cancelled);
     }

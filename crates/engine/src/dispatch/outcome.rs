@@ -4,18 +4,18 @@ use bytes::Bytes;
 use faas_ports::{Lease, LogEntry, ReplyHead, Sequel, Verdict};
 use faas_types::{Background, Code, Fault, JsonText, LogLevel, LogStream, RunRecord, RunState, Timestamp, cut, limits};
 
-use crate::retry::{self, Attempted, LastStraw, Next, Tried};
+use crate::retry::{self, Attempted, GiveUpReason, Next, Tried};
 use crate::runs::Runs;
 
 /// An attempt with what decides on its consequence.
-pub(super) struct Trial {
+pub(super) struct FinishedAttempt {
     /// The function's, with what the caller wanted otherwise.
     pub(super) settings: Background,
-    pub(super) end: TrialEnd,
+    pub(super) end: AttemptEnd,
 }
 
 /// How an attempt ended.
-pub(super) enum TrialEnd {
+pub(super) enum AttemptEnd {
     Answered {
         head: ReplyHead,
         body: Bytes,
@@ -29,27 +29,27 @@ pub(super) enum TrialEnd {
     },
     Failed(Fault),
     /// It was not begun: none may be.
-    Spent(LastStraw),
+    Spent(GiveUpReason),
 }
 
 /// What the queue is told; what follows the run's end is added to it. `record` is the run with this attempt, where one was begun.
-pub(super) fn of(runs: &Runs, lease: &Lease, trial: Trial, record: Option<Box<RunRecord>>) -> Verdict {
+pub(super) fn of(runs: &Runs, lease: &Lease, trial: FinishedAttempt, record: Option<Box<RunRecord>>) -> Verdict {
     let now = runs.clock.now();
     // The attempt has said so itself.
-    let is_logged = record.is_some() && matches!(trial.end, TrialEnd::Failed(_));
+    let is_logged = record.is_some() && matches!(trial.end, AttemptEnd::Failed(_));
     let mut record = joined(lease, record);
     let attempted = match &trial.end {
-        TrialEnd::Answered { head, .. } => Attempted::Answered(head.status),
-        TrialEnd::Partly { .. } => Attempted::Failed(Code::RuntimeError),
-        TrialEnd::Failed(fault) if runs.lifecycle.is_stopping() && is_interruption(fault) => Attempted::Interrupted,
-        TrialEnd::Failed(fault) => Attempted::Failed(fault.code),
-        TrialEnd::Spent(_) => Attempted::Failed(Code::TimeoutExceeded),
+        AttemptEnd::Answered { head, .. } => Attempted::Answered(head.status),
+        AttemptEnd::Partly { .. } => Attempted::Failed(Code::RuntimeError),
+        AttemptEnd::Failed(fault) if runs.lifecycle.is_stopping() && is_interruption(fault) => Attempted::Interrupted,
+        AttemptEnd::Failed(fault) => Attempted::Failed(fault.code),
+        AttemptEnd::Spent(_) => Attempted::Failed(Code::TimeoutExceeded),
     };
     let attempts = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX);
     let tried = Tried { created_at: record.created_at, attempts, now };
     #[expect(clippy::cast_possible_truncation, reason = "any 64 of the random bits do")]
     let next = match trial.end {
-        TrialEnd::Spent(straw) => Next::Bury(straw),
+        AttemptEnd::Spent(straw) => Next::Bury(straw),
         _ => retry::next(&trial.settings.retry, tried, attempted, runs.ids.entropy() as u64),
     };
     match next {
@@ -114,21 +114,21 @@ fn end(record: &mut RunRecord, state: RunState, now: Timestamp) {
     record.duration_us = u64::try_from(now.since(record.created_at).as_micros()).ok();
 }
 
-fn keep_result(record: &mut RunRecord, end: TrialEnd) {
-    let TrialEnd::Answered { head, body } = end else { return };
+fn keep_result(record: &mut RunRecord, end: AttemptEnd) {
+    let AttemptEnd::Answered { head, body } = end else { return };
     record.http_status = Some(head.status);
     if record.result.is_none() && body.len() <= limits::RESULT_KEPT_MAX {
         record.result = JsonText::parse(&body);
     }
 }
 
-fn note_failure(record: &mut RunRecord, end: TrialEnd) {
+fn note_failure(record: &mut RunRecord, end: AttemptEnd) {
     let (code, message) = match end {
-        TrialEnd::Answered { head, .. } => {
+        AttemptEnd::Answered { head, .. } => {
             record.http_status = Some(head.status);
             (Code::RuntimeError, format!("the function answered with status {}", head.status))
         }
-        TrialEnd::Partly { head, left, why } => {
+        AttemptEnd::Partly { head, left, why } => {
             record.http_status = Some(head.status);
             let message = why.unwrap_or_else(|| not_done(record, left.as_ref()));
             if let (Some(batch), Some(left)) = (&mut record.batch, left) {
@@ -136,9 +136,9 @@ fn note_failure(record: &mut RunRecord, end: TrialEnd) {
             }
             (Code::RuntimeError, message)
         }
-        TrialEnd::Failed(fault) => (fault.code, record.message.take().unwrap_or(fault.message)),
+        AttemptEnd::Failed(fault) => (fault.code, record.message.take().unwrap_or(fault.message)),
         // What the last attempt said stays.
-        TrialEnd::Spent(straw) => (
+        AttemptEnd::Spent(straw) => (
             record.code.unwrap_or(Code::TimeoutExceeded),
             record.message.take().unwrap_or_else(|| straw.as_str().to_owned()),
         ),

@@ -6,7 +6,7 @@ use faas_ports::{Enqueued, Footprint, NewItem, PortError};
 use faas_types::Fault;
 use tokio::sync::{mpsc, oneshot};
 
-use super::lanes::LaneKey;
+use super::function_queues::QueueKey;
 use crate::runs::Runs;
 
 /// Runs in one commit.
@@ -20,7 +20,7 @@ pub(crate) struct Pending {
 
 /// What a run has taken of the backlog.
 struct Place {
-    lane: LaneKey,
+    lane: QueueKey,
     footprint: Footprint,
 }
 
@@ -34,7 +34,7 @@ pub(super) async fn run(runs: Arc<Runs>, mut pending: mpsc::Receiver<Pending>) {
             Ok(outcomes) => {
                 // Before the answers: who asks for the run at once finds it under way.
                 let accepted = outcomes.iter().zip(&places).filter(|(outcome, _)| **outcome == Enqueued::Accepted);
-                runs.dispatch.lanes.sign_all(accepted.map(|(_, place)| place.lane));
+                runs.dispatch.queues.sign_all(accepted.map(|(_, place)| place.lane));
                 let refused = outcomes.iter().zip(&places).filter(|(outcome, _)| **outcome != Enqueued::Accepted);
                 count_out(&runs, refused.map(|(_, place)| place));
                 for (reply, outcome) in replies.into_iter().zip(outcomes) {
@@ -46,7 +46,7 @@ pub(super) async fn run(runs: Arc<Runs>, mut pending: mpsc::Receiver<Pending>) {
                 if error.is_in_doubt() {
                     // They may be stored after all: a body that nothing refers to is collected.
                     places.iter().for_each(|place| runs.leave_backlog(place.lane, place.footprint));
-                    runs.dispatch.lanes.look();
+                    runs.dispatch.queues.look();
                 } else {
                     count_out(&runs, places.iter());
                 }

@@ -8,7 +8,7 @@ use faas_ports::{OutboundError, OutboundMessage, PortResult, TakeCallbacks, Take
 use faas_types::{Callback, CallbackState, Timestamp};
 use parking_lot::Mutex;
 
-use super::pace::{self, Attempted, Standing};
+use super::callback_retry::{self, Attempted, Standing};
 use super::{CallbackPolicy, add};
 use crate::runs::Runs;
 use crate::webhook::sign;
@@ -133,7 +133,7 @@ async fn conclude(runs: &Runs, policy: CallbackPolicy, taken: TakenCallback, out
     let TakenCallback { project, run, callback, attempts } = taken;
     let attempted = Attempted { outcome: &outcome, attempts, ended_at: callback.ended_at, now };
     #[expect(clippy::cast_possible_truncation, reason = "any 64 of the random bits do")]
-    let Standing { state, message, again } = pace::next(policy, attempted, runs.ids.entropy() as u64);
+    let Standing { state, message, again } = callback_retry::next(policy, attempted, runs.ids.entropy() as u64);
     match state {
         CallbackState::Delivered => add(&runs.onward.delivered),
         CallbackState::Abandoned => {

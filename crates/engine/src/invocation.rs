@@ -9,20 +9,20 @@ use faas_types::{Code, Fault, JsonText, limits};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 
-use crate::delivery::{Delivery, delivery};
-use crate::promise::Promise;
+use crate::content_length::ContentLength;
 use crate::reply::{Call, CallBody, CallFailure};
 use crate::reply_head;
-use crate::ticket::{Outcome, Ticket};
+use crate::response_stream::{ResponseSender, response_stream};
+use crate::run_guard::{Outcome, RunGuard};
 
 /// Bytes of a reply that are waited for only as long as they are there already, so that small replies have a length.
 const GATHERED_MAX: usize = 256 << 10;
 
 /// One invocation between instance and caller.
-pub(crate) struct Exchange {
-    /// Before the ticket, so that a dropped exchange is cancelled before its permit is looked at.
+pub(crate) struct PendingReply {
+    /// Before the guard, so that a dropped exchange is cancelled before its permit is looked at.
     pub items: BoxStream<'static, ExchangeItem>,
-    pub ticket: Ticket,
+    pub guard: RunGuard,
     pub deadline: Instant,
     pub timeout: std::time::Duration,
     pub received: u64,
@@ -40,19 +40,19 @@ enum Step {
     Failed(Fault),
 }
 
-// === impl Exchange ===
+// === impl PendingReply ===
 
-impl Exchange {
+impl PendingReply {
     #[expect(clippy::manual_async_fn, reason = "an `async fn` would keep the exchange twice in its future")]
     pub(crate) fn reply(mut self) -> impl Future<Output = Result<Call, CallFailure>> + Send {
         async move {
             let head = match self.step().await {
                 Step::Whole(head, body) => return Ok(self.whole(head, body)),
                 Step::Head(head) => head,
-                Step::Failed(fault) => return Err(fail(self.ticket, fault)),
+                Step::Failed(fault) => return Err(fail(self.guard, fault)),
                 Step::Body(_) | Step::Done => {
                     let fault = Fault::new(Code::RuntimeError, "the instance ended its reply before it began");
-                    return Err(fail(self.ticket, fault));
+                    return Err(fail(self.guard, fault));
                 }
             };
             if head.length.is_some_and(|length| length <= limits::BODY_MAX) {
@@ -63,7 +63,7 @@ impl Exchange {
                 match self.step().now_or_never() {
                     Some(Step::Body(chunk)) => body.extend_from_slice(&chunk),
                     Some(Step::Done) => return Ok(self.gathered(head, body.freeze())),
-                    Some(Step::Failed(fault)) => return Err(fail(self.ticket, fault)),
+                    Some(Step::Failed(fault)) => return Err(fail(self.guard, fault)),
                     Some(Step::Head(_) | Step::Whole(..)) => {}
                     None => break,
                 }
@@ -75,7 +75,7 @@ impl Exchange {
     /// Takes in a body that is only held back by its window, which frees the instance from a slow client. Room is taken as
     /// the bytes come; where there is no more of it, the rest is streamed.
     async fn collected(mut self, head: ReplyHead) -> Result<Call, CallFailure> {
-        let mut reservation = self.ticket.room_for_body();
+        let mut reservation = self.guard.room_for_body();
         let mut body = BytesMut::new();
         loop {
             match self.step().await {
@@ -87,12 +87,12 @@ impl Exchange {
                     }
                 }
                 Step::Body(_) => {
-                    self.ticket.spoil();
+                    self.guard.spoil();
                     let fault = Fault::new(Code::RuntimeError, "the reply is longer than its instance announced");
-                    return Err(fail(self.ticket, fault));
+                    return Err(fail(self.guard, fault));
                 }
                 Step::Done => return Ok(self.whole(head, reservation.hold(body.freeze()))),
-                Step::Failed(fault) => return Err(fail(self.ticket, fault)),
+                Step::Failed(fault) => return Err(fail(self.guard, fault)),
                 Step::Head(_) | Step::Whole(..) => {}
             }
         }
@@ -100,44 +100,46 @@ impl Exchange {
 
     fn whole(mut self, head: ReplyHead, body: Bytes) -> Call {
         let result = kept_result(&head, &body, self.redactor());
-        self.ticket.set_reply(head.status, result);
+        self.guard.set_reply(head.status, result);
         let call = self.call(head, CallBody::Whole(body));
-        self.ticket.finish(Outcome::Succeeded);
+        self.guard.finish(Outcome::Succeeded);
         call
     }
 
     /// A stream that was there at once. Where it has another length than its head says it stays a stream, which then breaks off.
     fn gathered(mut self, head: ReplyHead, body: Bytes) -> Call {
-        let mut promise = Promise::of(&head, self.is_to_head);
-        let Err(fault) = promise.take(body.len()).and_then(|()| promise.end()) else { return self.whole(head, body) };
-        self.ticket.set_reply(head.status, None);
+        let mut announced = ContentLength::of(&head, self.is_to_head);
+        let Err(fault) = announced.take(body.len()).and_then(|()| announced.end()) else {
+            return self.whole(head, body);
+        };
+        self.guard.set_reply(head.status, None);
         let chunks = futures_util::stream::iter([Ok(body), Err(fault.clone())]).boxed();
         let call = self.call(head, CallBody::Stream(chunks));
-        self.ticket.finish(Outcome::Failed(fault));
+        self.guard.finish(Outcome::Failed(fault));
         call
     }
 
     fn streamed(mut self, head: ReplyHead, first: Bytes) -> Call {
-        self.ticket.set_reply(head.status, None);
-        let promise = Promise::of(&head, self.is_to_head);
+        self.guard.set_reply(head.status, None);
+        let announced = ContentLength::of(&head, self.is_to_head);
         let call = self.call(head, CallBody::Whole(Bytes::new()));
-        let (delivery, body) = delivery();
+        let (sender, body) = response_stream();
         // Apart from the caller's connection, whose writes nothing limits: a client that takes nothing must not keep an
         // instance past the timeout.
-        self.ticket.tasks().spawn(self.deliver(first, promise, delivery));
+        self.guard.tasks().spawn(self.deliver(first, announced, sender));
         Call { body: CallBody::Stream(body), ..call }
     }
 
     /// Hands the body over as fast as the caller takes it, within the timeout.
-    async fn deliver(mut self, first: Bytes, mut promise: Promise, delivery: Delivery) {
+    async fn deliver(mut self, first: Bytes, mut announced: ContentLength, sender: ResponseSender) {
         let mut next = if first.is_empty() { None } else { Some(first) };
         let fault = loop {
             if let Some(chunk) = next.take() {
-                if let Err(fault) = promise.take(chunk.len()) {
-                    self.ticket.interrupt();
+                if let Err(fault) = announced.take(chunk.len()) {
+                    self.guard.interrupt();
                     break fault;
                 }
-                match tokio::time::timeout_at(self.deadline.into(), delivery.send(chunk)).await {
+                match tokio::time::timeout_at(self.deadline.into(), sender.send(chunk)).await {
                     Ok(true) => {}
                     Ok(false) => return,
                     Err(_) => break self.too_slow(),
@@ -145,15 +147,15 @@ impl Exchange {
             }
             let step = tokio::select! {
                 step = self.step() => step,
-                () = delivery.abandoned() => return,
+                () = sender.abandoned() => return,
             };
             match step {
                 Step::Body(chunk) => next = Some(chunk),
                 Step::Head(_) | Step::Whole(..) => {}
-                Step::Done => match promise.end() {
+                Step::Done => match announced.end() {
                     Ok(()) => {
-                        self.ticket.finish(Outcome::Succeeded);
-                        delivery.end(Ok(()));
+                        self.guard.finish(Outcome::Succeeded);
+                        sender.end(Ok(()));
                         return;
                     }
                     Err(fault) => break fault,
@@ -163,24 +165,24 @@ impl Exchange {
         };
         // What still runs is told to end before its permit is looked at.
         drop(self.items);
-        self.ticket.finish(Outcome::Failed(fault.clone()));
-        delivery.end(Err(fault));
+        self.guard.finish(Outcome::Failed(fault.clone()));
+        sender.end(Err(fault));
     }
 
     fn too_slow(&mut self) -> Fault {
-        self.ticket.spoil();
+        self.guard.spoil();
         let message = format!("the client had not taken the reply within the function's timeout of {:?}", self.timeout);
         Fault::new(Code::TimeoutExceeded, message).with_hint("raise `timeout` in the manifest, or send less")
     }
 
     fn call(&self, head: ReplyHead, body: CallBody) -> Call {
         // Before the whole, so that the parts never exceed it.
-        let timeline = self.ticket.timeline();
+        let timeline = self.guard.timeline();
         Call {
-            run: self.ticket.run(),
-            version: self.ticket.version(),
-            cold_start: self.ticket.cold_start(),
-            duration_us: u64::try_from(self.ticket.elapsed().as_micros()).unwrap_or(u64::MAX),
+            run: self.guard.run(),
+            version: self.guard.version(),
+            cold_start: self.guard.cold_start(),
+            duration_us: u64::try_from(self.guard.elapsed().as_micros()).unwrap_or(u64::MAX),
             timeline,
             head,
             body,
@@ -189,7 +191,7 @@ impl Exchange {
 
     /// What takes the instance's secrets out of whatever is kept.
     fn redactor(&self) -> Option<&Redactor> {
-        self.ticket.permit()?.handle.redactor.as_deref()
+        self.guard.permit()?.handle.redactor.as_deref()
     }
 
     /// The next thing that matters to the caller; log lines and publications are taken on the way.
@@ -200,13 +202,13 @@ impl Exchange {
                 Err(_) => return self.timed_out(),
             };
             match item {
-                Some(ExchangeItem::Log(entry)) => self.ticket.log(entry),
-                Some(ExchangeItem::Unfinished(part)) => self.ticket.begin_line(part),
-                Some(ExchangeItem::Publish(publishing)) => self.ticket.publish(*publishing),
+                Some(ExchangeItem::Log(entry)) => self.guard.log(entry),
+                Some(ExchangeItem::Unfinished(part)) => self.guard.begin_line(part),
+                Some(ExchangeItem::Publish(publishing)) => self.guard.publish(*publishing),
                 Some(ExchangeItem::Head(head)) => return self.begun(head),
                 Some(ExchangeItem::Body(chunk)) => return self.received(chunk),
                 Some(ExchangeItem::Reply { head, body, dropped_log_lines }) => {
-                    self.ticket.add_dropped_lines(dropped_log_lines);
+                    self.guard.add_dropped_lines(dropped_log_lines);
                     return match self.begun(head) {
                         Step::Head(head) => Step::Whole(head, body),
                         refused => refused,
@@ -222,7 +224,7 @@ impl Exchange {
         match reply_head::check(&head) {
             Ok(()) => Step::Head(head),
             Err(fault) => {
-                self.ticket.spoil();
+                self.guard.spoil();
                 Step::Failed(fault)
             }
         }
@@ -231,14 +233,14 @@ impl Exchange {
     fn received(&mut self, chunk: Bytes) -> Step {
         self.received += chunk.len() as u64;
         if self.received > limits::BODY_MAX {
-            self.ticket.spoil();
+            self.guard.spoil();
             return Step::Failed(too_large());
         }
         Step::Body(chunk)
     }
 
     fn timed_out(&mut self) -> Step {
-        self.ticket.spoil();
+        self.guard.spoil();
         let fault =
             Fault::new(Code::TimeoutExceeded, format!("the function ran past its timeout of {:?}", self.timeout))
                 .with_hint("raise `timeout` in the manifest, or make the work shorter");
@@ -248,15 +250,15 @@ impl Exchange {
     async fn ended(&mut self, end: ExchangeEnd) -> Step {
         match end {
             ExchangeEnd::Complete { dropped_log_lines } => {
-                self.ticket.add_dropped_lines(dropped_log_lines);
+                self.guard.add_dropped_lines(dropped_log_lines);
                 Step::Done
             }
             ExchangeEnd::Raised { mut error, dropped_log_lines } => {
                 if let Some(redactor) = self.redactor() {
                     redactor.error(&mut error);
                 }
-                self.ticket.add_dropped_lines(dropped_log_lines);
-                Step::Failed(crate::breach::raised(error))
+                self.guard.add_dropped_lines(dropped_log_lines);
+                Step::Failed(crate::limit_classification::raised(error))
             }
             ExchangeEnd::Rejected { mut message } => {
                 if let Some(redactor) = self.redactor() {
@@ -265,18 +267,18 @@ impl Exchange {
                 Step::Failed(Fault::new(Code::BadRequest, message))
             }
             ExchangeEnd::Broken { fault } => {
-                self.ticket.interrupt();
+                self.guard.interrupt();
                 Step::Failed(fault)
             }
             ExchangeEnd::Lost => {
-                self.ticket.spoil();
+                self.guard.spoil();
                 Step::Failed(self.lost().await)
             }
         }
     }
 
     async fn lost(&mut self) -> Fault {
-        let Some(permit) = self.ticket.permit() else { return Fault::internal("a started run has no permit") };
+        let Some(permit) = self.guard.permit() else { return Fault::internal("a started run has no permit") };
         let exited = permit.handle.instance.exited();
         let Ok(exit) = tokio::time::timeout(std::time::Duration::from_secs(3), exited).await else {
             return Fault::new(Code::RuntimeError, "the function broke the protocol with its instance");
@@ -306,17 +308,17 @@ fn too_large() -> Fault {
 }
 
 /// Ends the run with a fault and says so to the caller.
-pub(crate) fn fail(ticket: Ticket, fault: Fault) -> CallFailure {
-    let timeline = ticket.timeline();
+pub(crate) fn fail(guard: RunGuard, fault: Fault) -> CallFailure {
+    let timeline = guard.timeline();
     let failure = CallFailure {
-        run: Some(ticket.run()),
-        version: Some(ticket.version()),
-        cold_start: ticket.cold_start(),
-        duration_us: u64::try_from(ticket.elapsed().as_micros()).unwrap_or(u64::MAX),
+        run: Some(guard.run()),
+        version: Some(guard.version()),
+        cold_start: guard.cold_start(),
+        duration_us: u64::try_from(guard.elapsed().as_micros()).unwrap_or(u64::MAX),
         timeline,
         fault: fault.clone(),
     };
-    ticket.finish(Outcome::Failed(fault));
+    guard.finish(Outcome::Failed(fault));
     failure
 }
 

@@ -7,7 +7,7 @@ use faas_ports::{Footprint, LeaseMark, Sequel, Settled, Settlement, Verdict};
 use faas_types::FunctionId;
 use tokio::sync::{mpsc, oneshot};
 
-use super::lanes::LaneKey;
+use super::function_queues::QueueKey;
 use crate::runs::Runs;
 
 /// Ends in one commit.
@@ -15,9 +15,9 @@ const GROUP: usize = 512;
 /// Pauses between tries on a store that fails.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
 
-/// What the settler is told.
+/// What the committer is told.
 #[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
-pub(crate) enum Ending {
+pub(crate) enum CommitRequest {
     /// A lease ends.
     Lease {
         /// How.
@@ -35,7 +35,7 @@ pub(crate) enum Ending {
 
 struct End {
     lease: LeaseMark,
-    lane: LaneKey,
+    lane: QueueKey,
     footprint: Footprint,
     ordered: bool,
     /// The run is over.
@@ -43,23 +43,23 @@ struct End {
     /// It waits in the queue again.
     waits: bool,
     /// Whose run follows it, and what that takes.
-    next: Option<(LaneKey, Footprint)>,
+    next: Option<(QueueKey, Footprint)>,
     /// The bytes of the callback to send.
     callback: Option<usize>,
 }
 
 /// Commits what comes until it is aborted.
-pub(super) async fn run(runs: Arc<Runs>, mut endings: mpsc::Receiver<Ending>) {
+pub(super) async fn run(runs: Arc<Runs>, mut endings: mpsc::Receiver<CommitRequest>) {
     let mut group = Vec::with_capacity(GROUP);
     while endings.recv_many(&mut group, GROUP).await > 0 {
         let (mut settlements, mut ends, mut flushed) = (Vec::new(), Vec::new(), Vec::new());
         for ending in group.drain(..) {
             match ending {
-                Ending::Lease { settlement, function, footprint, ordered } => {
+                CommitRequest::Lease { settlement, function, footprint, ordered } => {
                     ends.push(End::new(&settlement, function, footprint, ordered));
                     settlements.push(settlement);
                 }
-                Ending::Flush(done) => flushed.push(done),
+                CommitRequest::Flush(done) => flushed.push(done),
             }
         }
         if !settlements.is_empty() {
@@ -146,16 +146,16 @@ fn conclude(runs: &Runs, end: &End, held: bool) {
         runs.hooks.run_ended(end.lease.run);
     }
     if end.terminal && end.ordered {
-        dispatch.lanes.sign(end.lane);
+        dispatch.queues.sign(end.lane);
     }
     if let Some((next, _)) = end.next {
-        dispatch.lanes.sign(next);
+        dispatch.queues.sign(next);
     }
     if end.callback.is_some() {
         runs.onward.wake();
     }
     if end.waits {
-        runs.dispatch.lanes.look();
+        runs.dispatch.queues.look();
     }
     dispatch.waiters.wake(end.lease.run);
 }

@@ -12,13 +12,13 @@ use tokio::sync::mpsc;
 type Ending = Arc<OnceLock<Result<(), Fault>>>;
 
 /// The near end of a streamed body.
-pub(crate) struct Delivery {
+pub(crate) struct ResponseSender {
     chunks: mpsc::Sender<Bytes>,
     ending: Ending,
 }
 
 /// Makes both ends. One chunk is under way at a time: a caller that takes nothing holds the handler back.
-pub(crate) fn delivery() -> (Delivery, BoxStream<'static, Result<Bytes, Fault>>) {
+pub(crate) fn response_stream() -> (ResponseSender, BoxStream<'static, Result<Bytes, Fault>>) {
     let (chunks, receiver) = mpsc::channel(1);
     let ending = Ending::default();
     let state = Some((receiver, Arc::clone(&ending)));
@@ -31,12 +31,12 @@ pub(crate) fn delivery() -> (Delivery, BoxStream<'static, Result<Bytes, Fault>>)
             (None, None) => Some((Err(Fault::new(Code::Cancelled, "the reply was given up")), None)),
         }
     });
-    (Delivery { chunks, ending }, body.boxed())
+    (ResponseSender { chunks, ending }, body.boxed())
 }
 
-// === impl Delivery ===
+// === impl ResponseSender ===
 
-impl Delivery {
+impl ResponseSender {
     /// Hands over a chunk; `false` when nobody takes any more. Waits until the one before has been taken.
     pub(crate) async fn send(&self, chunk: Bytes) -> bool {
         self.chunks.send(chunk).await.is_ok()

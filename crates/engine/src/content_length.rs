@@ -6,14 +6,14 @@ use faas_types::{Code, Fault};
 use crate::reply_head::announced_length;
 
 /// What is promised of a body, and how much of it has come.
-pub(crate) struct Promise {
+pub(crate) struct ContentLength {
     length: Option<u64>,
     sent: u64,
 }
 
-// === impl Promise ===
+// === impl ContentLength ===
 
-impl Promise {
+impl ContentLength {
     /// An answer that has no body, by its status or since it is one to HEAD, may name the length of another.
     pub(crate) fn of(head: &ReplyHead, is_to_head: bool) -> Self {
         let has_body = !is_to_head && !matches!(head.status, 204 | 205 | 304);
@@ -47,14 +47,14 @@ fn broken(how: &str) -> Fault {
 mod tests {
     use super::*;
 
-    fn promise(status: u16, length: &str, is_to_head: bool) -> Promise {
+    fn announced(status: u16, length: &str, is_to_head: bool) -> ContentLength {
         let headers = vec![("content-length".to_owned(), length.to_owned())];
-        Promise::of(&ReplyHead { status, headers, length: None }, is_to_head)
+        ContentLength::of(&ReplyHead { status, headers, length: None }, is_to_head)
     }
 
     #[test]
     fn a_body_has_the_length_that_was_announced() {
-        let mut exact = promise(200, "3", false);
+        let mut exact = announced(200, "3", false);
         assert!(exact.end().is_err_and(|fault| fault.message.contains("0 of the 3 bytes")));
         assert!(exact.take(2).is_ok() && exact.end().is_err());
         assert!(exact.take(1).is_ok() && exact.end().is_ok());
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_a_body_may_name_any_length() {
-        for mut other in [promise(200, "3", true), promise(304, "3", false), promise(200, "x", false)] {
+        for mut other in [announced(200, "3", true), announced(304, "3", false), announced(200, "x", false)] {
             assert!(other.end().is_ok() && other.take(9).is_ok());
         }
     }

@@ -14,8 +14,8 @@ use super::report::Report;
 use crate::call::{Route, Selector};
 use crate::core::encode;
 use crate::dispatch::input::RunInput;
+use crate::run_guard::queued_record;
 use crate::runs::Runs;
-use crate::ticket::queued_record;
 
 /// Pauses between tries on a registry that cannot be read.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];

@@ -1,15 +1,15 @@
 //! What follows the end of a run that was accepted for later.
 //!
-//! A [sequel](sequel) is decided when the run ends and committed with its end, so that neither is there without the other:
+//! A [follow-up](follow_ups) is decided when the run ends and committed with its end, so that neither is there without the other:
 //! the run of a destination goes into the queue, and a callback waits for the [sender](sender), which tries it until it is
 //! delivered or given up.
 
+mod callback_retry;
+mod follow_ups;
 mod outbox;
-mod pace;
 mod report;
 mod secrets;
 mod sender;
-mod sequel;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,11 +17,11 @@ use std::time::Duration;
 use faas_types::limits;
 use tokio::sync::Notify;
 
+pub(crate) use follow_ups::{check_destinations, follow};
 pub(crate) use outbox::Outbox;
 pub use secrets::SigningSecrets;
 pub(crate) use secrets::{is_sealed, sealed_values};
 pub(crate) use sender::run as send_callbacks;
-pub(crate) use sequel::{check_destinations, follow};
 
 /// How callbacks are tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct CallbackPolicy {
 
 /// What became of callbacks and destinations since the server started, for `/metrics`.
 #[derive(Debug, Default)]
-pub struct OnwardFigures {
+pub struct CompletionMetrics {
     delivered: AtomicU64,
     failed: AtomicU64,
     abandoned: AtomicU64,
@@ -52,9 +52,9 @@ impl Default for CallbackPolicy {
     }
 }
 
-// === impl OnwardFigures ===
+// === impl CompletionMetrics ===
 
-impl OnwardFigures {
+impl CompletionMetrics {
     /// Attempts of callbacks, by outcome.
     #[must_use]
     pub fn callbacks(&self) -> [(&'static str, u64); 3] {

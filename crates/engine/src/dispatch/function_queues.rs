@@ -1,4 +1,4 @@
-//! One lane for each function with queued runs: what is known of it, and what is leased and waits for a place.
+//! One queue for each function with queued runs: what is known of it, and what is leased and waits for a place.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,33 +9,33 @@ use faas_types::{FunctionId, ProjectId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::plan::{self, LaneLoad};
+use super::plan::{self, QueueLoad};
 
-/// How long a lane without news is remembered.
+/// How long a queue without news is remembered.
 const FORGET: Duration = Duration::from_secs(600);
 /// How fast the measured rate follows what happens.
 const SMOOTHING: f64 = 0.3;
 /// Ends are counted over at least this long.
 const WINDOW: Duration = Duration::from_millis(50);
 
-/// A lane's name.
-pub(crate) type LaneKey = (ProjectId, FunctionId);
+/// A queue's name.
+pub(crate) type QueueKey = (ProjectId, FunctionId);
 
 /// The lanes of this server.
 #[derive(Default)]
-pub(crate) struct Lanes {
-    table: Mutex<HashMap<LaneKey, Lane>>,
+pub(crate) struct FunctionQueues {
+    table: Mutex<HashMap<QueueKey, FunctionQueue>>,
     /// Something went to sleep in the queue: its time must be asked for.
     asleep: AtomicBool,
     news: Notify,
 }
 
-struct Lane {
+struct FunctionQueue {
     /// Rises with each sign of work, so that a sign which came during a lease is not taken for an old one.
     signs: u64,
     /// The signs that an empty lease has answered.
     answered: u64,
-    load: LaneLoad,
+    load: QueueLoad,
     buffer: VecDeque<Lease>,
     /// Nothing is leased before this.
     rests_until: Option<Instant>,
@@ -50,19 +50,19 @@ pub(crate) struct Asked {
     signs: u64,
 }
 
-// === impl Lanes ===
+// === impl FunctionQueues ===
 
-impl Lanes {
+impl FunctionQueues {
     /// There is, or may be, something due.
-    pub(crate) fn sign(&self, key: LaneKey) {
-        self.table.lock().entry(key).or_insert_with(Lane::new).sign();
+    pub(crate) fn sign(&self, key: QueueKey) {
+        self.table.lock().entry(key).or_insert_with(FunctionQueue::new).sign();
         self.news.notify_one();
     }
 
     /// Several at once.
-    pub(crate) fn sign_all(&self, keys: impl IntoIterator<Item = LaneKey>) {
+    pub(crate) fn sign_all(&self, keys: impl IntoIterator<Item = QueueKey>) {
         let mut table = self.table.lock();
-        keys.into_iter().for_each(|key| table.entry(key).or_insert_with(Lane::new).sign());
+        keys.into_iter().for_each(|key| table.entry(key).or_insert_with(FunctionQueue::new).sign());
         drop(table);
         self.news.notify_one();
     }
@@ -87,16 +87,17 @@ impl Lanes {
     /// What to lease now. `is_held` tells of functions that are paused.
     pub(crate) fn wants(&self, now: Instant, is_held: impl Fn(FunctionId) -> bool) -> Vec<Asked> {
         let mut table = self.table.lock();
-        table.retain(|_, lane| !lane.is_idle() || now.duration_since(lane.touched) < FORGET);
+        table.retain(|_, queue| !queue.is_idle() || now.duration_since(queue.touched) < FORGET);
         let mut wants = Vec::new();
-        for ((project, function), lane) in table.iter_mut() {
-            if lane.signs == lane.answered || lane.rests_until.is_some_and(|until| until > now) || is_held(*function) {
+        for ((project, function), queue) in table.iter_mut() {
+            if queue.signs == queue.answered || queue.rests_until.is_some_and(|until| until > now) || is_held(*function)
+            {
                 continue;
             }
-            lane.count(now);
-            let max = plan::wanted(lane.load);
+            queue.count(now);
+            let max = plan::wanted(queue.load);
             if max > 0 {
-                wants.push(Asked { want: Want { project: *project, function: *function, max }, signs: lane.signs });
+                wants.push(Asked { want: Want { project: *project, function: *function, max }, signs: queue.signs });
             }
         }
         wants
@@ -105,36 +106,36 @@ impl Lanes {
     /// Takes what was leased; returns what can be tried at once.
     pub(crate) fn take(&self, asked: &[Asked], leases: Vec<Lease>) -> Vec<Lease> {
         let mut table = self.table.lock();
-        let mut got: HashMap<LaneKey, u32> = HashMap::new();
+        let mut got: HashMap<QueueKey, u32> = HashMap::new();
         for lease in leases {
             let key = (lease.record.project, lease.record.function);
             *got.entry(key).or_default() += 1;
-            let lane = table.entry(key).or_insert_with(Lane::new);
-            lane.load.buffered += 1;
-            lane.buffer.push_back(lease);
+            let queue = table.entry(key).or_insert_with(FunctionQueue::new);
+            queue.load.buffered += 1;
+            queue.buffer.push_back(lease);
         }
         let mut ready = Vec::new();
         for Asked { want, signs } in asked {
             let key = (want.project, want.function);
-            let Some(lane) = table.get_mut(&key) else { continue };
+            let Some(queue) = table.get_mut(&key) else { continue };
             if got.get(&key).copied().unwrap_or_default() < want.max {
-                lane.answered = *signs;
+                queue.answered = *signs;
             }
-            ready.extend(lane.start());
+            ready.extend(queue.start());
         }
         ready
     }
 
     /// A run has left its place; returns what can be tried instead.
-    pub(crate) fn ended(&self, key: LaneKey, capacity: Option<u32>) -> Vec<Lease> {
+    pub(crate) fn ended(&self, key: QueueKey, capacity: Option<u32>) -> Vec<Lease> {
         let mut table = self.table.lock();
-        let Some(lane) = table.get_mut(&key) else { return Vec::new() };
-        lane.load.active = lane.load.active.saturating_sub(1);
-        lane.load.capacity = capacity.or(lane.load.capacity);
-        lane.ended += 1;
-        lane.touched = Instant::now();
-        let next = lane.start();
-        let hungry = lane.signs != lane.answered && plan::wanted(lane.load) > 0;
+        let Some(queue) = table.get_mut(&key) else { return Vec::new() };
+        queue.load.active = queue.load.active.saturating_sub(1);
+        queue.load.capacity = capacity.or(queue.load.capacity);
+        queue.ended += 1;
+        queue.touched = Instant::now();
+        let next = queue.start();
+        let hungry = queue.signs != queue.answered && plan::wanted(queue.load) > 0;
         drop(table);
         if hungry {
             self.news.notify_one();
@@ -143,23 +144,23 @@ impl Lanes {
     }
 
     /// What was learned of a function's capacity; returns what can be tried because of it.
-    pub(crate) fn learn(&self, key: LaneKey, capacity: u32) -> Vec<Lease> {
+    pub(crate) fn learn(&self, key: QueueKey, capacity: u32) -> Vec<Lease> {
         let mut table = self.table.lock();
-        let Some(lane) = table.get_mut(&key) else { return Vec::new() };
-        if lane.load.capacity == Some(capacity) {
+        let Some(queue) = table.get_mut(&key) else { return Vec::new() };
+        if queue.load.capacity == Some(capacity) {
             return Vec::new();
         }
-        lane.load.capacity = Some(capacity);
-        let next = lane.start();
+        queue.load.capacity = Some(capacity);
+        let next = queue.start();
         drop(table);
         self.news.notify_one();
         next
     }
 
     /// There was no place: nothing is leased for a while.
-    pub(crate) fn rest(&self, key: LaneKey, span: Duration) {
-        if let Some(lane) = self.table.lock().get_mut(&key) {
-            lane.rests_until = Some(Instant::now() + span);
+    pub(crate) fn rest(&self, key: QueueKey, span: Duration) {
+        if let Some(queue) = self.table.lock().get_mut(&key) {
+            queue.rests_until = Some(Instant::now() + span);
         }
     }
 
@@ -167,25 +168,25 @@ impl Lanes {
     pub(crate) fn drain(&self, goes: impl Fn(FunctionId) -> bool) -> Vec<Lease> {
         let mut table = self.table.lock();
         let mut gone = Vec::new();
-        for ((_, function), lane) in table.iter_mut() {
+        for ((_, function), queue) in table.iter_mut() {
             if goes(*function) {
-                lane.load.buffered = 0;
-                gone.extend(lane.buffer.drain(..));
+                queue.load.buffered = 0;
+                gone.extend(queue.buffer.drain(..));
             }
         }
         gone
     }
 }
 
-// === impl Lane ===
+// === impl FunctionQueue ===
 
-impl Lane {
+impl FunctionQueue {
     fn new() -> Self {
         let now = Instant::now();
         Self {
             signs: 0,
             answered: 0,
-            load: LaneLoad::default(),
+            load: QueueLoad::default(),
             buffer: VecDeque::new(),
             rests_until: None,
             ended: 0,
