@@ -90,7 +90,7 @@ impl Deployments {
                     steps.push(self.step_back(&entry, one.to, to, back, word).await?);
                 }
                 (Some(_), None) => {
-                    unmoved.push(Unmoved { function: one.name.clone(), why: "it had no version before" })
+                    unmoved.push(Unmoved { function: one.name.clone(), why: "it had no version before" });
                 }
                 (None, _) => unmoved.push(Unmoved { function: one.name.clone(), why: "it was deleted since" }),
             }
