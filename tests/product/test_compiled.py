@@ -85,4 +85,4 @@ def test_a_version_outlives_what_was_compiled_of_it(tmp_path: Path) -> None:
         (own.data / "blobs" / digest[:2] / digest[2:]).unlink()
         own.start()
         assert _answer(own, "large") == {"kept": False, "inside": True, "answer": 7, "writes": False}
-        assert "what was compiled of a version is lost" in own.log()
+        assert "the bytecode of a version is lost" in own.log()
