@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::extract::State;
 use axum::response::IntoResponse;
 use faas_engine::{CompletionMetrics, GcStats, NetworkUsage, RetentionMetrics};
-use faas_ports::{StartFigures, StartPath};
+use faas_ports::{StartMetrics, StartPath};
 use faas_telemetry::{HistogramSnapshot, MetricsSnapshot};
 use faas_types::Code;
 use faas_web::ConnectionEnd;
@@ -63,7 +63,7 @@ fn server_families(page: &mut Page, state: &ApiState) {
     page.single("faas_log_lines_dropped_total", "counter", "Log lines that the history could not take.", dropped);
 }
 
-fn start_families(page: &mut Page, starts: &StartFigures) {
+fn start_families(page: &mut Page, starts: &StartMetrics) {
     page.family("faas_runtimes_parked", "gauge", "Started runtimes that wait for a function.");
     for (runtime, count) in &starts.parked {
         page.sample("faas_runtimes_parked", &[("runtime", &runtime.as_str())], count);

@@ -102,8 +102,8 @@ pub trait Launcher: Send + Sync {
     }
 
     /// What waits to become an instance, and how instances were started.
-    fn starts(&self) -> StartFigures {
-        StartFigures::default()
+    fn starts(&self) -> StartMetrics {
+        StartMetrics::default()
     }
 
     /// Opens a sandbox, starts the runtime in it, loads the user's code and returns when it is ready.
@@ -166,16 +166,16 @@ pub enum StartPath {
     Parked,
 }
 
-/// How instances were started since the launcher came up.
+/// Metrics of instance starts since the launcher started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StartFigures {
-    /// Runtimes that wait in a sandbox, by runtime.
+pub struct StartMetrics {
+    /// Runtimes that are parked in a sandbox, by runtime.
     pub parked: Vec<(RuntimeName, u64)>,
     /// Starts by path, as in [`StartPath::ALL`].
     pub started: [u64; 3],
     /// Sandboxes parked in the background.
     pub parkings: u64,
-    /// Time that these took, one after the other.
+    /// The total time of these.
     pub parking_time: Duration,
     /// Starts that had to take a longer path than prepared, by reason.
     pub fallbacks: Vec<(&'static str, u64)>,

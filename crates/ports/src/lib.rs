@@ -49,7 +49,7 @@ pub use inspection::{DebuggerDoor, Inspection};
 pub use instances::{
     BodyStream, ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceLogs, InstanceSpec, InstanceUsage,
     InstanceVars, Invocation, InvocationBody, LaunchTimings, Launched, Launcher, LayerStack, LogEntry, Publication,
-    PublishReply, Publishing, ReplyHead, RuntimeDescription, StartFigures, StartPath,
+    PublishReply, Publishing, ReplyHead, RuntimeDescription, StartMetrics, StartPath,
 };
 pub use key::{Collection, Key};
 pub use keyed_lock::KeyedLock;

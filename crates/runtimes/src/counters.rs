@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use faas_ports::{StartFigures, StartPath};
+use faas_ports::{StartMetrics, StartPath};
 use parking_lot::Mutex;
 
 /// Counters since the start of the server.
@@ -36,8 +36,8 @@ impl Counters {
     }
 
     /// All but what waits.
-    pub(crate) fn figures(&self) -> StartFigures {
-        StartFigures {
+    pub(crate) fn metrics(&self) -> StartMetrics {
+        StartMetrics {
             parked: Vec::new(),
             started: self.started.each_ref().map(|count| count.load(Ordering::Relaxed)),
             parkings: self.parkings.load(Ordering::Relaxed),

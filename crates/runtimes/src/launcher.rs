@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use faas_ports::{
-    Clock, IdSource, InstanceSpec, Launched, Launcher, Layers, Networks, RuntimeDescription, Sandboxes, StartFigures,
+    Clock, IdSource, InstanceSpec, Launched, Launcher, Layers, Networks, RuntimeDescription, Sandboxes, StartMetrics,
 };
 use faas_types::{ByteSize, Fault, RuntimeName};
 use parking_lot::Mutex;
@@ -118,8 +118,8 @@ impl Launcher for RuntimesLauncher {
         self.pool.want(wanted.into_iter().collect());
     }
 
-    fn starts(&self) -> StartFigures {
-        self.pool.figures()
+    fn starts(&self) -> StartMetrics {
+        self.pool.metrics()
     }
 
     async fn launch(&self, spec: InstanceSpec) -> Result<Launched, Fault> {

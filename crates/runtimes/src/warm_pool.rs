@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use faas_ports::{Clock, IdSource, PortError, PortResult, SandboxSpec, Sandboxes, StartFigures};
+use faas_ports::{Clock, IdSource, PortError, PortResult, SandboxSpec, Sandboxes, StartMetrics};
 use faas_types::{ByteSize, RuntimeName};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
@@ -136,7 +136,7 @@ impl WarmPool {
         }
     }
 
-    pub(crate) fn figures(&self) -> StartFigures {
+    pub(crate) fn metrics(&self) -> StartMetrics {
         let mut parked: Vec<(RuntimeName, u64)> = Vec::new();
         for (key, entry) in self.entries.lock().iter() {
             let count = entry.waiting.len() as u64;
@@ -146,7 +146,7 @@ impl WarmPool {
             }
         }
         parked.sort();
-        StartFigures { parked, ..self.counters.figures() }
+        StartMetrics { parked, ..self.counters.metrics() }
     }
 
     /// Keeps as many waiting as should, for ever. Dropping it and [`clear`](Self::clear) leave nothing.
