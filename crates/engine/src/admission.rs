@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use faas_artifacts::StackSpec;
+use faas_catalog::{FunctionEntry, ResolvedVars};
 use faas_ports::NetworkAccess;
 use faas_scheduler::{AdmissionError, CallRefusal, Permit, PoolKey, PoolSpec, RefusalReason, Urgency};
 use faas_types::{Code, Fault, Stage};
 
 use crate::call::{Route, Selector};
-use crate::catalog::FunctionEntry;
 use crate::lifecycle::stopping;
 use crate::runs::Runs;
 
@@ -58,7 +58,7 @@ impl Runs {
                 let newest = self.route_entry(entry, &route.selector, route.lot).await?;
                 Ok(Route { stage: route.stage, ..newest })
             }
-            None => Err(crate::functions::gone(&record.name)),
+            None => Err(faas_catalog::deleted_meanwhile(&record.name)),
         }
     }
 
@@ -74,7 +74,7 @@ impl Runs {
         let record = &route.entry.record;
         // The key comes first: a change after it makes the key outdated, never the vars.
         let key = self.pool_key(route);
-        let (vars, redactor) = self.stages.outfit(&*self.vault, &route.entry, &route.version, route.stage)?;
+        let ResolvedVars { vars, redactor } = self.vars.resolve(&route.entry, &route.version, route.stage)?;
         let spec = PoolSpec {
             project: record.project,
             function: record.id,
@@ -82,7 +82,7 @@ impl Runs {
             version: route.version.number,
             settings: Arc::new(route.version.settings.clone()),
             network: NetworkAccess {
-                policy: self.catalog.policy_of(&route.entry, &route.version),
+                policy: self.catalog.egress_policy(&route.entry, &route.version),
                 counters: self.stats.function(record.id, &record.name).network(),
             },
             vars,
@@ -100,12 +100,12 @@ impl Runs {
     /// Whether instances of a pool have the current vars and secrets; `None` when the version would have to be read.
     pub(crate) fn is_current(&self, entry: &FunctionEntry, key: &PoolKey) -> Option<bool> {
         let version = self.catalog.known_version(key.function, key.version)?;
-        Some(self.stages.mark(entry, &version, key.stage) == key.vars)
+        Some(self.vars.fingerprint(entry, &version, key.stage).as_u64() == key.vars)
     }
 
     fn pool_key(&self, route: &Route) -> PoolKey {
         let Route { entry, version, stage, .. } = route;
-        let vars = self.stages.mark(entry, version, *stage);
+        let vars = self.vars.fingerprint(entry, version, *stage).as_u64();
         PoolKey { function: entry.record.id, version: version.number, stage: *stage, vars }
     }
 

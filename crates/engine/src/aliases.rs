@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use faas_catalog::FunctionEntry;
 use faas_types::{
     Affinity, Alias, AliasName, Canary, Code, Deployment, DeploymentKind, Fault, FunctionRecord, Mover, Split, Stage,
     Timestamp, VersionRecord, limits,
 };
 
 use crate::call::no_alias;
-use crate::catalog::FunctionEntry;
 use crate::deployments::Deployments;
 use crate::note::check_note;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use faas_catalog::FunctionEntry;
 use faas_ports::{BodyStream, Invocation, InvocationBody};
 use faas_scheduler::Urgency;
 use faas_types::{
@@ -11,7 +12,6 @@ use faas_types::{
     Stage, TriggerKind, TriggerName, TriggerSettings, VersionRecord,
 };
 
-use crate::catalog::FunctionEntry;
 use crate::invocation::{PendingReply, fail};
 use crate::reply::{Call, CallFailure};
 use crate::run_guard::{RunGuard, queued_record};

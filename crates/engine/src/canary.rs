@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use faas_catalog::FunctionEntry;
 use faas_types::{
     AliasName, BuildLog, Canary, CanaryCounts, CanaryMove, CanaryPolicy, Code, DeploymentKind, Fault, Mover, Split,
     VersionRecord,
 };
 
 use crate::aliases::Moved;
-use crate::catalog::FunctionEntry;
 use crate::deploy::Deployed;
 use crate::deployments::Deployments;
 use crate::note::check_note;

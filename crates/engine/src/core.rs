@@ -2,19 +2,15 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use faas_artifacts::{BundleStore, UploadLeases};
+use faas_catalog::{Catalog, Keys, VarStore};
 use faas_ports::{Blobs, Clock, IdSource, Launcher, Networks, Registry, Vault};
 use faas_scheduler::SchedulerDriver;
 use faas_telemetry::Stats;
-use faas_types::Fault;
 use tokio::sync::Notify;
 
-use crate::catalog::Catalog;
-use crate::keys::Keys;
 use crate::lifecycle::Lifecycle;
 use crate::runs::Runs;
-use crate::stages::StageBook;
 use crate::topics::TopicHall;
 use crate::triggers::{States, Triggers};
 use crate::upload_rules::UploadRules;
@@ -31,7 +27,7 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) catalog: Arc<Catalog>,
-    pub(crate) stages: Arc<StageBook>,
+    pub(crate) vars: Arc<VarStore>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) triggers: Arc<Triggers>,
     pub(crate) trigger_states: States,
@@ -56,10 +52,4 @@ impl Core {
             self.kinds_changed.notified().await;
         }
     }
-}
-
-pub(crate) fn encode<T: serde::Serialize>(value: &T) -> Result<Bytes, Fault> {
-    serde_json::to_vec(value)
-        .map(Bytes::from)
-        .map_err(|error| Fault::internal(format!("cannot encode a record: {error}")))
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use faas_artifacts::BundleStore;
+use faas_catalog::{decode, encode};
 use faas_packages::{
     Ecosystem, InstallRequest, InstallTarget, PackagePlan, ReadError, RuntimeRelease, SourceFiles, ecosystem, layer_id,
     unplanned,
@@ -21,8 +22,6 @@ use faas_types::{
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::decode;
-use crate::core::encode;
 use crate::lifecycle::stopping;
 use crate::progress::{ProgressEvent, ProgressSender};
 use queue::BuildQueue;

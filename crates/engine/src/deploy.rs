@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use faas_catalog::FunctionEntry;
 use faas_types::{BuildLog, Code, Deployment, DeploymentId, Fault, FunctionName, ProjectId, VersionRecord};
 use tokio::sync::OwnedMutexGuard;
 
-use crate::catalog::FunctionEntry;
 use crate::dependencies::Dependencies;
 use crate::deployments::Deployments;
 use crate::lifecycle::stopping;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use faas_catalog::{FunctionEntry, decode, encode};
 use faas_ports::{Collection, Expect, Key, Write};
 use faas_types::{
     AliasName, BuildLog, Code, Deployment, DeploymentGroup, DeploymentId, DeploymentKind, Fault, FunctionName,
@@ -10,8 +11,6 @@ use faas_types::{
 };
 
 use crate::aliases::Moved;
-use crate::catalog::{FunctionEntry, decode};
-use crate::core::encode;
 use crate::deploy::Deployed;
 use crate::deployments::Deployments;
 use crate::functions::deployment_key;
@@ -134,7 +133,7 @@ impl Deployments {
         let mut writes = vec![group_write(project, id, steps.iter().map(|step| (&step.record, &step.deployment)))?];
         for Step { record, revision, deployment, triggers, .. } in &steps {
             let put = |key, value, expect| Write::Put { key, value, expect };
-            let key = crate::catalog::function_key(project, &record.name);
+            let key = faas_catalog::function_key(project, &record.name);
             writes.push(put(key, encode(record)?, Expect::Revision(*revision)));
             writes.push(put(deployment_key(project, deployment), encode(deployment)?, Expect::Absent));
             writes.extend(triggers.writes.iter().cloned());
@@ -143,7 +142,7 @@ impl Deployments {
         let mut deployed = Vec::with_capacity(steps.len());
         for Step { record, deployment, version, triggers, .. } in steps {
             self.core.learn_triggers(triggers, revision);
-            let entry = self.remember(record, revision);
+            let entry = self.core.catalog.learn(record, revision);
             self.retire_outdated(&entry).await;
             let build_log = BuildLog::default();
             deployed.push(Deployed {

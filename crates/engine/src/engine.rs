@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use faas_artifacts::{BundleStore, UploadLeases};
+use faas_catalog::{Catalog, Keys, ProjectionStatus, VarStore, default_project};
 use faas_ports::{
-    Blobs, Builder, Callbacks, Claims, Clock, Collection, DeadLetters, Events, Expect, IdSource, Inspection, Key,
-    Launcher, Layers, Networks, Outbound, PortError, Registry, RunHistory, RunQueue, Topics, Vault, Write,
+    Blobs, Builder, Callbacks, Claims, Clock, DeadLetters, Events, IdSource, Inspection, Launcher, Layers, Networks,
+    Outbound, Registry, RunHistory, RunQueue, Topics, Vault,
 };
 use faas_preflight::Policy;
 use faas_scheduler::{CapacityLimits, DriverDeps, FunctionLoad, SchedulerDriver, SchedulerSnapshot};
@@ -18,19 +18,16 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::catalog::Catalog;
 use crate::completion::CallbackPolicy;
 use crate::core::Core;
 use crate::dependencies::{InstallerDeps, PackageInstaller};
 use crate::deployments::Deployments;
 use crate::gc::{GarbageCollector, GcDeps, GcPolicy};
-use crate::keys::Keys;
 use crate::layers::{LayerCatalog, LayerDeps};
 use crate::lifecycle::Lifecycle;
 use crate::quotas::Quotas;
 use crate::rollouts::keep_rollouts;
 use crate::runs::{RunDeps, RunSettings, Runs};
-use crate::stages::StageBook;
 use crate::topics::{Flow, TopicHall};
 use crate::triggers::{States, Triggers, hand_messages_over, keep_schedules};
 use crate::upload_rules::UploadRules;
@@ -179,7 +176,7 @@ impl Engine {
     pub async fn start(ports: Ports, settings: EngineSettings) -> Result<Self, Fault> {
         let project = default_project(&*ports.registry, &*ports.clock, &*ports.ids).await?;
         let catalog = Catalog::start(Arc::clone(&ports.registry)).await?;
-        let stages = StageBook::start(Arc::clone(&ports.registry)).await?;
+        let vars = VarStore::start(Arc::clone(&ports.registry), Arc::clone(&ports.vault)).await?;
         let keys = Keys::start(Arc::clone(&ports.registry), Arc::clone(&ports.clock), Arc::clone(&ports.ids)).await?;
         let triggers = Triggers::start(Arc::clone(&ports.registry)).await?;
         let trigger_states = States::load(Arc::clone(&ports.registry)).await?;
@@ -219,7 +216,7 @@ impl Engine {
             clock: Arc::clone(&ports.clock),
             ids: Arc::clone(&ports.ids),
             catalog: Arc::clone(&catalog),
-            stages: Arc::clone(&stages),
+            vars: Arc::clone(&vars),
             scheduler: Arc::clone(&scheduler),
             stats: Arc::clone(&stats),
             recorder,
@@ -241,7 +238,7 @@ impl Engine {
             clock: ports.clock,
             ids: ports.ids,
             catalog,
-            stages,
+            vars,
             keys,
             triggers,
             trigger_states,
@@ -327,6 +324,17 @@ impl Engine {
         &self.core.catalog
     }
 
+    /// How each table in memory follows the registry.
+    #[must_use]
+    pub fn projections(&self) -> Vec<ProjectionStatus> {
+        let core = &self.core;
+        core.vars
+            .status()
+            .into_iter()
+            .chain([core.catalog.status(), core.keys.status(), core.triggers.status()])
+            .collect()
+    }
+
     /// The API keys.
     #[must_use]
     pub fn keys(&self) -> &Keys {
@@ -368,7 +376,7 @@ impl Engine {
     pub fn load_by_name(&self, snapshot: &SchedulerSnapshot) -> BTreeMap<String, FunctionLoad> {
         let mut named = BTreeMap::<String, FunctionLoad>::new();
         for (id, function) in &snapshot.functions {
-            if let Some(entry) = self.core.catalog.all_by_id(*id) {
+            if let Some(entry) = self.core.catalog.any_by_id(*id) {
                 named.entry(entry.record.name.to_string()).or_default().add(*function);
             }
         }
@@ -396,28 +404,5 @@ impl Engine {
         }
         self.runs.flush().await;
         self.background.lock().drain(..).for_each(|task| task.abort());
-    }
-}
-
-/// The project of this server's own users; made at the first start.
-async fn default_project(
-    registry: &dyn Registry,
-    clock: &dyn Clock,
-    ids: &dyn IdSource,
-) -> Result<ProjectId, PortError> {
-    // Kept under the nil project, which owns what belongs to the server itself.
-    let key = Key::new(ProjectId::from_u128(0), Collection::Projects, "default");
-    loop {
-        if let Some(entry) = registry.get(&key).await? {
-            return crate::catalog::decode(&key, &entry.value);
-        }
-        let project: ProjectId = ids.mint(clock.now());
-        let value = Bytes::from(format!("\"{project}\""));
-        let write = Write::Put { key: key.clone(), value, expect: Expect::Absent };
-        match registry.commit(vec![write]).await {
-            Ok(_) => return Ok(project),
-            Err(PortError::Conflict { .. }) => {}
-            Err(error) => return Err(error),
-        }
     }
 }

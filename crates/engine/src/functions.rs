@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use faas_catalog::{FunctionEntry, RETRIES, decode, deleted_meanwhile, encode, function_key, no_version, version_key};
 use faas_ports::{Collection, Expect, Key, PortError, Write};
 use faas_scheduler::PoolKey;
 use faas_types::{
@@ -11,12 +12,8 @@ use faas_types::{
 };
 
 use crate::aliases::Moved;
-use crate::catalog::{FunctionEntry, decode, function_key, no_version, version_key};
-use crate::core::encode;
 use crate::deployments::Deployments;
 
-/// Times that a change is tried again when another one was first.
-pub(crate) const RETRIES: u32 = 5;
 /// Rows removed in one commit when a function is deleted.
 const DELETE_BATCH: u32 = 200;
 
@@ -31,13 +28,13 @@ impl Deployments {
         name: FunctionName,
         vars: BTreeMap<String, String>,
     ) -> Result<Arc<FunctionEntry>, Fault> {
-        self.core.check_refs(project, Stage::Prod, &vars)?;
+        self.core.vars.check(project, Stage::Prod, &vars)?;
         let record = self.new_function(project, name, vars)?;
         let key = function_key(project, &record.name);
         let value = encode(&record)?;
         let write = Write::Put { key, value, expect: Expect::Absent };
         match self.core.registry.commit(vec![write]).await {
-            Ok(revision) => Ok(self.remember(record, revision)),
+            Ok(revision) => Ok(self.core.catalog.learn(record, revision)),
             Err(PortError::Conflict { .. }) => {
                 Err(Fault::new(Code::Conflict, format!("a function named `{}` exists", record.name))
                     .with_hint("deploy to it, or choose another name"))
@@ -90,7 +87,7 @@ impl Deployments {
         by: Mover,
     ) -> Result<Arc<FunctionEntry>, Fault> {
         if let Some(vars) = &vars {
-            self.core.check_refs(entry.record.project, Stage::Prod, vars)?;
+            self.core.vars.check(entry.record.project, Stage::Prod, vars)?;
         }
         let version = match version {
             Some(number) => Some(self.core.catalog.version(entry, number).await?),
@@ -131,7 +128,7 @@ impl Deployments {
         let key = entry.key();
         for _ in 0..RETRIES {
             let stored = self.core.registry.get(&key).await?;
-            let stored = stored.ok_or_else(|| gone(&entry.record.name))?;
+            let stored = stored.ok_or_else(|| deleted_meanwhile(&entry.record.name))?;
             let mut record: FunctionRecord = decode(&key, &stored.value)?;
             let deployment = change(&mut record)?;
             record.updated_at = record.moment(self.core.clock.now());
@@ -155,7 +152,7 @@ impl Deployments {
                     if let Some(triggers) = triggers {
                         self.core.learn_triggers(triggers, revision);
                     }
-                    let entry = self.remember(record, revision);
+                    let entry = self.core.catalog.learn(record, revision);
                     self.retire_outdated(&entry).await;
                     return Ok((entry, deployment));
                 }
@@ -194,14 +191,6 @@ impl Deployments {
         self.core.kinds_changed.notify_one();
     }
 
-    pub(crate) fn remember(&self, record: FunctionRecord, revision: u64) -> Arc<FunctionEntry> {
-        let (project, name) = (record.project, record.name.clone());
-        let entry = FunctionEntry::new(record, revision);
-        let own = Arc::new(FunctionEntry::new(entry.record.clone(), revision));
-        self.core.catalog.put(entry);
-        self.core.catalog.by_name(project, &name).unwrap_or(own)
-    }
-
     /// Deletes a function with its versions and deployments. Its runs stay until their retention ends.
     ///
     /// # Errors
@@ -211,7 +200,7 @@ impl Deployments {
         // The function goes first: what a crash leaves behind is unreachable, never half a function.
         let delete = Write::Delete { key: entry.key(), expect: Expect::Any };
         let revision = self.core.registry.commit(vec![delete]).await?;
-        self.core.catalog.remove(*project, name, revision);
+        self.core.catalog.forget(*project, name, revision);
         self.core.kinds_changed.notify_one();
         self.core.scheduler.close_pools(*id, |_| false);
         self.core.stats.forget(*id);
@@ -255,10 +244,6 @@ impl Deployments {
         }
         Ok(versions)
     }
-}
-
-pub(crate) fn gone(name: &FunctionName) -> Fault {
-    Fault::new(Code::FunctionNotFound, format!("`{name}` was deleted meanwhile"))
 }
 
 pub(crate) fn deployment_key(project: ProjectId, deployment: &Deployment) -> Key {

@@ -14,12 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use faas_artifacts::{BundleStore, UploadLeases};
+use faas_catalog::Catalog;
 use faas_ports::{Blobs, Clock, DeadLetters, Layers, Registry};
 use faas_scheduler::SchedulerDriver;
 use faas_types::{Code, Fault, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::Catalog;
 use crate::lifecycle::stopping;
 
 /// The first look comes no later than this after a start.

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use faas_artifacts::{BundleStore, UploadLeases};
+use faas_catalog::{Catalog, decode};
 use faas_ports::{Clock, Collection, Expect, Registry, Write};
 use faas_types::{Code, Digest, Fault, FunctionId, FunctionName, LayerId, LayerRecord, ProjectId};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Catalog, decode};
 use crate::dependencies::{PackageInstaller, layer_key};
 use crate::upload_rules::UploadRules;
 pub use named::{KnownLayerName, KnownLayerVersion};

@@ -10,7 +10,6 @@ mod batch;
 mod body_budget;
 mod call;
 mod canary;
-mod catalog;
 mod completion;
 mod content_length;
 mod core;
@@ -26,11 +25,9 @@ mod gc;
 mod hooks;
 mod idempotency;
 mod invocation;
-mod keys;
 mod layers;
 mod lifecycle;
 mod limit_classification;
-mod live_policies;
 mod load_check;
 mod network;
 mod new_deployment;
@@ -58,11 +55,14 @@ mod upload_check;
 mod upload_rules;
 mod uploads;
 mod vars;
-mod version_cache;
 mod version_gc;
 pub mod webhook;
 
 pub use faas_artifacts::{BundleStore, FileChange, FileChangeKind};
+pub use faas_catalog::{
+    Caller, Catalog, EffectiveVar, FunctionEntry, KeyRecord, Keys, MintedKey, ProjectionStatus, SecretRecord,
+    SecretVersion, VarSource,
+};
 pub use faas_ports::{
     BodyStream, InvocationBody, NetworkDecision, NetworkTarget, NetworkTrial, NetworkUsage, TrialOutcome,
 };
@@ -72,7 +72,6 @@ pub use aliases::{AliasWish, Target};
 pub use body_budget::{BodyBudget, BodyOwner, Reservation};
 pub use call::{CallRequest, Route, Selector};
 pub use canary::CanaryStatus;
-pub use catalog::{Catalog, FunctionEntry};
 pub use completion::{CallbackPolicy, CompletionMetrics, SigningSecrets};
 pub use dependencies::{Dependencies, PackageInstaller};
 pub use deploy::Deployed;
@@ -82,7 +81,6 @@ pub use dispatch::input::RunInput;
 pub use engine::{Engine, EngineSettings, Ports};
 pub use gc::{GarbageCollector, GcPolicy, GcReport, GcStats};
 pub use idempotency::{KeyClaim, KeyHolder};
-pub use keys::{Caller, KeyRecord, Keys, MintedKey};
 pub use layers::{KnownLayer, KnownLayerName, KnownLayerVersion, LayerCatalog, NewLayer};
 pub use network::{NetworkState, PolicyChange};
 pub use new_deployment::NewDeployment;
@@ -92,7 +90,7 @@ pub use replay::{DeadSelection, Redriven, Replay};
 pub use reply::{Call, CallBody, CallFailure};
 pub use retention::RetentionMetrics;
 pub use runs::Runs;
-pub use stages::{EffectiveVar, Rekeyed, SecretRecord, SecretVersion, SecretView, VarSource};
+pub use stages::{Rekeyed, SecretView};
 pub use topics::{OutgoingMessage, SubscriberState, TopicView};
 pub use triggers::{
     Fired, HookAnswer, HookReply, HookRequest, NewSecret, PublishedEvent, SealedSecret, TriggerEntry, TriggerOrigin,

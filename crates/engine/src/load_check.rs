@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use faas_catalog::{ResolvedVars, VarScope};
 use faas_packages::ecosystem;
 use faas_ports::{InstanceLogs, InstanceSpec, Launched, LayerStack, LogEntry, NetworkAccess};
 use faas_scheduler::PoolSpec;
@@ -12,7 +13,6 @@ use faas_types::{BuildLine, BuildLog, Code, Fault, FunctionRecord, PolicyOverrid
 
 use crate::deployments::Deployments;
 use crate::new_deployment::NewDeployment;
-use crate::stages::Outfit;
 
 /// What helps when a new version does not load and an older one serves.
 const SERVES_ON: &str = "the version before serves on; fix the error and deploy again";
@@ -36,11 +36,11 @@ impl Deployments {
         Layout { code, packages, layers }: Layout,
         record: Option<&FunctionRecord>,
     ) -> Result<(Launched, BuildLog), Fault> {
-        let stages = self.core.stages.of(project);
+        let vars = self.core.vars.of(project);
         let stage = new.target.stage();
-        let outfit = Outfit { project, stage, stages: &stages, settings: Some(&new.settings), record };
-        outfit.check()?;
-        let (vars, redactor) = outfit.open(&*self.core.vault)?;
+        let scope = VarScope { project, stage, vars: &vars, settings: Some(&new.settings), record };
+        scope.check()?;
+        let ResolvedVars { vars, redactor } = scope.resolve(&*self.core.vault)?;
         let now = self.core.clock.now();
         let set = record.and_then(|record| record.egress.as_ref());
         let policy = set.map_or_else(|| new.settings.egress.clone(), PolicyOverride::in_force);

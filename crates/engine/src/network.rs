@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use faas_catalog::FunctionEntry;
 use faas_ports::{NetworkTarget, NetworkTrial, NetworkUsage};
 use faas_types::{
     Author, Code, ConnectionLog, EgressPolicy, EgressTarget, Fault, FunctionRecord, NetworkMode, NetworkName,
     PolicyOverride, ProjectId, VersionRecord, limits,
 };
 
-use crate::catalog::FunctionEntry;
 use crate::core::Core;
 use crate::engine::Engine;
 

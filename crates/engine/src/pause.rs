@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use faas_catalog::FunctionEntry;
 use faas_types::Fault;
 
-use crate::catalog::FunctionEntry;
 use crate::engine::Engine;
 
 impl Engine {

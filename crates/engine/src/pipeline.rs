@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use faas_artifacts::StackSpec;
+use faas_catalog::FunctionEntry;
 use faas_ports::RuntimeDescription;
 use faas_types::{BuildLog, Digest, Fault, FunctionName, InvocationMode, ProjectId};
 
-use crate::catalog::FunctionEntry;
 use crate::completion::check_destinations;
 use crate::dependencies::Dependencies;
 use crate::deployments::Deployments;

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use faas_catalog::{FunctionEntry, RETRIES, decode, encode, function_key, version_key};
 use faas_ports::{Expect, PortError, Write};
 use faas_types::{
     AliasName, Code, Deployment, DeploymentId, Fault, FunctionRecord, Mover, ProjectId, Timestamp, VersionRecord,
 };
 
 use crate::aliases::{Moved, Target};
-use crate::catalog::{FunctionEntry, decode, function_key, version_key};
-use crate::core::encode;
 use crate::deployment_group::group_write;
 use crate::deployments::Deployments;
-use crate::functions::{RETRIES, deployment_key};
+use crate::functions::deployment_key;
 use crate::new_deployment::NewDeployment;
 use crate::pipeline::SealedVersion;
 use crate::triggers::Reconciled;
@@ -96,7 +95,7 @@ impl Deployments {
 
     fn take_in(&self, draft: Draft, revision: u64) -> Published {
         self.core.learn_triggers(draft.triggers, revision);
-        (draft.deployment, self.remember(draft.record, revision), Arc::new(draft.version))
+        (draft.deployment, self.core.catalog.learn(draft.record, revision), Arc::new(draft.version))
     }
 
     async fn newest_record(&self, project: ProjectId, new: &NewDeployment) -> Result<(FunctionRecord, Expect), Fault> {

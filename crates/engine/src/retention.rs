@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use faas_catalog::encode;
 use faas_ports::{Collection, Expect, Expired, Expiry, Key, Write};
 use faas_types::{Code, Fault, ProjectId, Retention, Span, Timestamp, limits};
 use tokio::sync::Notify;
 
-use crate::core::encode;
 use crate::runs::Runs;
 
 /// How often it is looked whether something has expired.
@@ -94,7 +94,7 @@ impl Runs {
     pub async fn retention(&self, project: ProjectId) -> Result<(Retention, bool), Fault> {
         let key = key(project);
         match self.registry.get(&key).await? {
-            Some(entry) => Ok((crate::catalog::decode(&key, &entry.value)?, true)),
+            Some(entry) => Ok((faas_catalog::decode(&key, &entry.value)?, true)),
             None => Ok((self.retention_default, false)),
         }
     }
@@ -171,7 +171,7 @@ impl Runs {
     async fn projects(&self) -> Result<Vec<ProjectId>, Fault> {
         let server = ProjectId::from_u128(0);
         let entries = self.registry.list(server, Collection::Projects, "", None, PROJECTS_MAX).await?;
-        entries.iter().map(|entry| Ok(crate::catalog::decode(&entry.key, &entry.value)?)).collect()
+        entries.iter().map(|entry| Ok(faas_catalog::decode(&entry.key, &entry.value)?)).collect()
     }
 }
 

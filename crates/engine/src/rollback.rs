@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use faas_catalog::{FunctionEntry, decode};
 use faas_ports::Collection;
 use faas_types::{AliasName, BuildLog, Code, Deployment, DeploymentKind, Fault, FunctionName, Mover, VersionRecord};
 
 use crate::aliases::Moved;
-use crate::catalog::{FunctionEntry, decode};
 use crate::deploy::Deployed;
 use crate::deployments::Deployments;
 use crate::note::check_note;

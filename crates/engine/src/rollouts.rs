@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use faas_catalog::FunctionEntry;
 use faas_types::{AliasName, Code, DeploymentKind, Fault, FunctionId, Mover, Timestamp};
 
-use crate::catalog::FunctionEntry;
 use crate::deployments::Deployments;
 
 /// How often counts are looked at while a canary is under way.
@@ -20,7 +20,7 @@ pub(crate) async fn keep_rollouts(deployments: Arc<Deployments>, look_every: Dur
     let mut counted = Counted::new();
     let core = Arc::clone(&deployments.core);
     loop {
-        let attended = core.catalog.attended();
+        let attended = core.catalog.timed();
         counted.retain(|id, _| attended.iter().any(|entry| entry.record.id == *id && entry.record.canary.is_some()));
         for entry in &attended {
             if let Err(fault) = tend(&deployments, entry, &mut counted).await
@@ -32,7 +32,7 @@ pub(crate) async fn keep_rollouts(deployments: Arc<Deployments>, look_every: Dur
         let pause = if counted.is_empty() { look_every } else { JUDGE_EVERY.min(look_every) };
         tokio::select! {
             () = core.lifecycle.stopped() => return,
-            () = core.catalog.attention.notified() => {}
+            () = core.catalog.timed_changed() => {}
             () = tokio::time::sleep(pause), if !attended.is_empty() => {}
         }
     }

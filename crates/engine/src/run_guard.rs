@@ -373,7 +373,7 @@ impl Drop for RunGuard {
 /// A record of a run that was just accepted.
 pub(crate) fn queued_record(
     id: RunId,
-    entry: &crate::catalog::FunctionEntry,
+    entry: &faas_catalog::FunctionEntry,
     version: u32,
     trigger: faas_types::TriggerKind,
     now: Timestamp,

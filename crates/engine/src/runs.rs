@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_artifacts::{BundleStore, UploadLeases};
+use faas_catalog::{Catalog, VarStore};
 use faas_ports::{
     Blobs, BodyStream, Callbacks, Claims, Clock, DeadLetters, IdSource, Inspection, Outbound, PortResult, Registry,
     RunHistory, RunQueue, Vault,
@@ -16,7 +17,6 @@ use tokio::task::JoinHandle;
 
 use crate::body_budget::{BodyBudget, BodyOwner, Reservation};
 use crate::call::{CallRequest, Route, Selector, kept_lot};
-use crate::catalog::Catalog;
 use crate::completion::{CallbackPolicy, CompletionMetrics, Outbox, send_callbacks};
 use crate::dispatch::{self, Dispatch, Feeds};
 use crate::hooks::Hooks;
@@ -24,7 +24,6 @@ use crate::lifecycle::{Lifecycle, stopping};
 use crate::quotas::Quotas;
 use crate::reply::{Call, CallFailure};
 use crate::retention::RetentionMetrics;
-use crate::stages::StageBook;
 
 /// How long the ends of runs may take to be stored once nothing runs any more.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
@@ -43,7 +42,7 @@ pub(crate) struct RunDeps {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) catalog: Arc<Catalog>,
-    pub(crate) stages: Arc<StageBook>,
+    pub(crate) vars: Arc<VarStore>,
     pub(crate) scheduler: Arc<SchedulerDriver>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) recorder: Recorder,
@@ -79,7 +78,7 @@ pub struct Runs {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) catalog: Arc<Catalog>,
-    pub(crate) stages: Arc<StageBook>,
+    pub(crate) vars: Arc<VarStore>,
     pub(crate) scheduler: Arc<SchedulerDriver>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) recorder: Recorder,
@@ -116,7 +115,7 @@ impl Runs {
             clock: deps.clock,
             ids: deps.ids,
             catalog: deps.catalog,
-            stages: deps.stages,
+            vars: deps.vars,
             scheduler: deps.scheduler,
             stats: deps.stats,
             recorder: deps.recorder,
@@ -160,7 +159,7 @@ impl Runs {
     }
 
     fn pool_status(&self, key: &PoolKey) -> PoolStatus {
-        match self.catalog.all_by_id(key.function) {
+        match self.catalog.any_by_id(key.function) {
             // A version that is not in memory had no call for long; whoever changed something has looked already.
             Some(entry) if self.is_current(&entry, key).unwrap_or(true) => {
                 // Only `live` keeps instances without calls.
@@ -244,8 +243,8 @@ impl Runs {
 
     /// Identifies the vars and secrets that a call by this route runs with.
     #[must_use]
-    pub fn vars_mark(&self, route: &Route) -> u64 {
-        self.stages.mark(&route.entry, &route.version, route.stage)
+    pub fn vars_fingerprint(&self, route: &Route) -> u64 {
+        self.vars.fingerprint(&route.entry, &route.version, route.stage).as_u64()
     }
 
     /// Calls a function and returns with the head of its reply, or with all of it where that comes at once.

@@ -4,13 +4,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use faas_catalog::{decode, encode};
 use faas_ports::{Blobs, Clock, Collection, Expect, Key, PortError, Registry, Write};
 use faas_preflight::{InvalidPolicy, Policies, Policy};
 use faas_types::{Author, Code, Fault, PreflightRules, ProjectId, ProjectRules};
 use parking_lot::Mutex;
-
-use crate::catalog::decode;
-use crate::core::encode;
 
 /// What uploads are held against before anything of them runs.
 pub struct UploadRules {

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use faas_catalog::{FunctionEntry, encode, version_key};
 use faas_ports::{Collection, Expect, RunQuery, Write};
 use faas_types::{Code, Deployment, Fault, FunctionRecord, RunState, Timestamp, limits};
 
-use crate::catalog::{FunctionEntry, version_key};
-use crate::core::encode;
 use crate::deployments::Deployments;
 use crate::functions::deployment_key;
 
@@ -69,7 +68,7 @@ impl Deployments {
         writes.push(Write::Put { key: entry.key(), value, expect: Expect::Revision(entry.revision) });
         let revision = self.core.registry.commit(writes).await?;
         self.core.catalog.forget_versions(entry.record.id, &spent);
-        self.remember(entry.record.clone(), revision);
+        self.core.catalog.learn(entry.record.clone(), revision);
         Ok(spent.len())
     }
 

@@ -141,7 +141,7 @@ fn key(engine: &Engine, target: &CallTarget, inbound: &Inbound) -> CacheKey {
     CacheKey {
         function: entry.record.id,
         version: target.route.version.number,
-        vars: engine.runs.vars_mark(&target.route),
+        vars: engine.runs.vars_fingerprint(&target.route),
         address: format!("{scheme} {outer} {host} {path}").into(),
         is_personal: false,
     }

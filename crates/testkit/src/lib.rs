@@ -15,6 +15,7 @@ mod memory_vault;
 mod scripted_builder;
 mod scripted_outbound;
 pub mod suite;
+mod unreliable_registry;
 
 pub use manual_clock::ManualClock;
 pub use memory_blobs::MemoryBlobs;
@@ -26,3 +27,4 @@ pub use memory_registry::MemoryRegistry;
 pub use memory_vault::MemoryVault;
 pub use scripted_builder::ScriptedBuilder;
 pub use scripted_outbound::ScriptedOutbound;
+pub use unreliable_registry::UnreliableRegistry;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use faas_catalog::encode;
 use faas_ports::{Footprint, NewCallback, NewItem, Sequel};
 use faas_types::{
     AliasName, Background, CallbackState, Code, Destination, Fault, FunctionName, FunctionTarget, InvocationMode,
@@ -12,7 +13,6 @@ use faas_types::{
 use super::add;
 use super::report::Report;
 use crate::call::{Route, Selector};
-use crate::core::encode;
 use crate::dispatch::input::RunInput;
 use crate::run_guard::queued_record;
 use crate::runs::Runs;

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use faas_catalog::{RETRIES, encode};
 use faas_ports::{Collection, Expect, Key, PortError, Secret, SecretPlace, Write};
 use faas_types::{Code, Fault, ProjectId, Timestamp, WebhookScheme, limits};
 use serde::{Deserialize, Serialize};
 
-use crate::core::encode;
-use crate::functions::RETRIES;
 use crate::runs::Runs;
 use crate::triggers::SealedSecret;
 use crate::webhook::{SECRETS_MAX, WebhookSecret};
@@ -131,7 +130,7 @@ impl Runs {
     async fn signing_record(&self, project: ProjectId) -> Result<(SigningSecrets, Expect), Fault> {
         let key = key(project);
         match self.registry.get(&key).await? {
-            Some(entry) => Ok((crate::catalog::decode(&key, &entry.value)?, Expect::Revision(entry.revision))),
+            Some(entry) => Ok((faas_catalog::decode(&key, &entry.value)?, Expect::Revision(entry.revision))),
             None => Ok((SigningSecrets::default(), Expect::Absent)),
         }
     }

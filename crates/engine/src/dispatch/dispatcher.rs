@@ -66,7 +66,7 @@ pub(super) fn spawn(runs: &Arc<Runs>, leases: Vec<Lease>) {
 }
 
 fn is_paused(runs: &Runs, function: FunctionId) -> bool {
-    runs.catalog.all_by_id(function).is_some_and(|entry| entry.record.paused)
+    runs.catalog.any_by_id(function).is_some_and(|entry| entry.record.paused)
 }
 
 fn hold(runs: &Runs, lease: &Lease) {

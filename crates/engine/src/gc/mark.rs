@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Instant;
 
 use faas_artifacts::StackSpec;
+use faas_catalog::decode;
 use faas_ports::{Collection, Entry};
 use faas_types::{Digest, Fault, FunctionId, LayerRecord, LayerVersionRecord, ProjectId, RunId, VersionRecord};
 
 use super::{GarbageCollector, Round};
-use crate::catalog::decode;
 use crate::dispatch::input::RunInput;
 
 /// Records that are read at once.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use faas_catalog::decode;
 use faas_ports::{Collection, Expect, Key, Write};
 use faas_types::{
     ByteSize, Code, Digest, Fault, FunctionId, FunctionName, FunctionSettings, LayerName, LayerRef, LayerVersionRecord,
@@ -10,7 +11,6 @@ use faas_types::{
 use serde::Deserialize;
 
 use super::{LayerCatalog, named_users};
-use crate::catalog::decode;
 
 /// Entries that are read at once.
 const PAGE: u32 = 500;

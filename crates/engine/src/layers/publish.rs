@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use faas_catalog::{RETRIES, encode};
 use faas_packages::{Ecosystem, ecosystem};
 use faas_ports::{Collection, PortError, Write};
 use faas_preflight::AllowedSecret;
@@ -12,8 +13,6 @@ use faas_types::{
 
 use super::LayerCatalog;
 use super::named::{name_key, version_key};
-use crate::core::encode;
-use crate::functions::RETRIES;
 use crate::lifecycle::stopping;
 use crate::note::check_note;
 use crate::progress::ProgressSender;

@@ -3,22 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use faas_ports::{Change, Entry, Expect, PortError, Write};
+use faas_catalog::{EffectiveVar, FunctionEntry, RETRIES, VarScope, check_vars, decode, encode, stage_vars_key};
+use faas_ports::{Expect, PortError, Write};
 use faas_types::{Code, Fault, ProjectId, Stage, VersionRecord};
 
-use super::book::vars_key;
-use super::effective::{EffectiveVar, Outfit};
-use crate::catalog::{FunctionEntry, decode};
-use crate::core::{Core, encode};
+use crate::core::Core;
 use crate::engine::Engine;
-use crate::functions::RETRIES;
 
 impl Engine {
     /// The vars that a stage of a project gives all functions, inherited ones included.
     #[must_use]
     pub fn stage_vars(&self, project: ProjectId, stage: Stage) -> BTreeMap<String, EffectiveVar> {
-        let stages = self.core.stages.of(project);
-        Outfit { project, stage, stages: &stages, settings: None, record: None }.written()
+        let vars = self.core.vars.of(project);
+        VarScope { project, stage, vars: &vars, settings: None, record: None }.effective()
     }
 
     /// The vars of a function in a stage, as they were written: of `version`, or without a manifest where there is none.
@@ -30,9 +27,9 @@ impl Engine {
         stage: Stage,
     ) -> BTreeMap<String, EffectiveVar> {
         let project = entry.record.project;
-        let stages = self.core.stages.of(project);
+        let vars = self.core.vars.of(project);
         let settings = version.map(|version| &version.settings);
-        Outfit { project, stage, stages: &stages, settings, record: Some(&entry.record) }.written()
+        VarScope { project, stage, vars: &vars, settings, record: Some(&entry.record) }.effective()
     }
 
     /// The version whose manifest counts in a stage: where an alias of that stage points to, or else `live`.
@@ -52,10 +49,10 @@ impl Engine {
         stage: Stage,
         vars: BTreeMap<String, String>,
     ) -> Result<(), Fault> {
-        self.core.check_refs(project, stage, &vars)?;
+        self.core.vars.check(project, stage, &vars)?;
         self.change_stage_vars(project, stage, |all| {
             all.extend(vars.clone());
-            crate::vars::check(all)
+            check_vars(all)
         })
         .await
     }
@@ -82,9 +79,9 @@ impl Engine {
         stage: Stage,
         change: impl Fn(&mut BTreeMap<String, String>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let key = vars_key(project, stage);
+        let key = stage_vars_key(project, stage);
         for _ in 0..RETRIES {
-            let (mut all, expect) = match self.core.registry.get(&key).await? {
+            let (mut all, expect): (BTreeMap<String, String>, _) = match self.core.registry.get(&key).await? {
                 Some(entry) => (decode(&key, &entry.value)?, Expect::Revision(entry.revision)),
                 None => (BTreeMap::new(), Expect::Absent),
             };
@@ -94,10 +91,10 @@ impl Engine {
                 let message = format!("the vars of stage {stage} together are larger than {}", faas_ports::VALUE_MAX);
                 return Err(Fault::new(Code::InvalidConfiguration, message));
             }
-            let write = Write::Put { key: key.clone(), value: value.clone(), expect };
+            let write = Write::Put { key: key.clone(), value, expect };
             match self.core.registry.commit(vec![write]).await {
                 Ok(revision) => {
-                    self.core.stages.apply(&Change::Put(Entry { key, value, revision }));
+                    self.core.vars.learn_vars(project, stage, all, revision);
                     self.core.refresh(project).await;
                     return Ok(());
                 }
@@ -113,27 +110,6 @@ impl Engine {
 // === impl Core ===
 
 impl Core {
-    /// Refuses vars that refer to secrets which a stage does not see.
-    pub(crate) fn check_refs(
-        &self,
-        project: ProjectId,
-        stage: Stage,
-        vars: &BTreeMap<String, String>,
-    ) -> Result<(), Fault> {
-        crate::vars::check(vars)?;
-        let stages = self.stages.of(project);
-        for (key, value) in vars {
-            let missing = faas_types::secret_refs(value).find(|name| stages.secret(stage, name).is_none());
-            if let Some(name) = missing {
-                let message = format!("vars.{key}: stage {stage} has no secret `{name}`");
-                return Err(
-                    Fault::new(Code::InvalidConfiguration, message).with_hint(super::effective::set_it(&name, stage))
-                );
-            }
-        }
-        Ok(())
-    }
-
     /// Replaces the instances of a project's functions that have other vars or secrets than they should. Calls under way
     /// end where they are; idle instances go at once.
     pub(crate) async fn refresh(self: &Arc<Self>, project: ProjectId) {

@@ -3,15 +3,12 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use faas_ports::{Change, Collection, Entry, Expect, PortError, SecretPlace, Write};
+use faas_catalog::{SecretId, SecretRecord, decode, encode, secret_of, secret_place, snapshot};
+use faas_ports::{Collection, Entry, Expect, PortError, SecretPlace, Write};
 use faas_types::Fault;
-use futures_util::StreamExt;
 
-use super::book::secret_of;
-use super::secrets::{SecretRecord, secret_place};
-use crate::catalog::decode;
 use crate::completion::{self, SigningSecrets};
-use crate::core::{Core, encode};
+use crate::core::Core;
 use crate::engine::Engine;
 use crate::triggers::{self, TriggerRecord};
 
@@ -36,7 +33,8 @@ trait Sealed: Sized + serde::Serialize + serde::de::DeserializeOwned {
 impl Sealed for SecretRecord {
     fn values<'a>(&'a mut self, entry: &Entry) -> Vec<(SecretPlace, &'a mut String)> {
         let Some((stage, name)) = secret_of(&entry.key.name) else { return Vec::new() };
-        let place = |number| secret_place(entry.key.project, stage, &name, number);
+        let id = SecretId { project: entry.key.project, stage, name: &name };
+        let place = |number| secret_place(id, number);
         self.versions.iter_mut().map(|version| (place(version.number), &mut version.sealed)).collect()
     }
 }
@@ -84,18 +82,8 @@ impl Engine {
 
 impl Core {
     async fn reseal_all<T: Sealed>(&self, collection: Collection, done: &mut Rekeyed) -> Result<(), Fault> {
-        let mut watch = self.registry.watch(collection).await?;
-        let mut entries = Vec::new();
-        while let Some(change) = watch.next().await {
-            match change {
-                Change::Put(entry) if completion::is_sealed(&entry.key) => entries.push(entry),
-                Change::Synced => break,
-                Change::Lagged => return Err(PortError::Closed("registry").into()),
-                Change::Put(_) | Change::Deleted { .. } => {}
-            }
-        }
-        drop(watch);
-        for entry in entries {
+        let entries = snapshot(&*self.registry, collection).await?;
+        for entry in entries.into_iter().filter(|entry| completion::is_sealed(&entry.key)) {
             self.reseal::<T>(entry, done).await?;
         }
         Ok(())

@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use faas_catalog::{FunctionEntry, ProjectVars, VarScope};
 use faas_types::{Code, Fault, ProjectId, SecretName, Stage, VersionRecord, secret_refs};
 
-use super::book::ProjectStages;
-use super::effective::Outfit;
-use crate::catalog::FunctionEntry;
 use crate::engine::Engine;
 
 /// Functions that are read with one question to the registry.
@@ -20,9 +18,9 @@ impl Engine {
     /// Who uses each secret of a project: versions that an alias points to, in that alias's stage. Reads the versions of all
     /// functions.
     pub(super) async fn secret_usage(&self, project: ProjectId) -> Result<Usage, Fault> {
-        let stages = self.core.stages.of(project);
+        let vars = self.core.vars.of(project);
         let mut usage = Usage::new();
-        if stages.secrets().next().is_none() {
+        if vars.secrets().next().is_none() {
             return Ok(usage);
         }
         let mut after = None;
@@ -33,17 +31,12 @@ impl Engine {
             // Brings the live ones into memory, where the look-ups below find them.
             self.core.catalog.live_versions(&page).await?;
             for entry in &page {
-                self.note_usage(entry, &stages, &mut usage).await?;
+                self.note_usage(entry, &vars, &mut usage).await?;
             }
         }
     }
 
-    async fn note_usage(
-        &self,
-        entry: &Arc<FunctionEntry>,
-        stages: &ProjectStages,
-        usage: &mut Usage,
-    ) -> Result<(), Fault> {
+    async fn note_usage(&self, entry: &Arc<FunctionEntry>, vars: &ProjectVars, usage: &mut Usage) -> Result<(), Fault> {
         let pointed: BTreeSet<(Stage, u32)> = entry.record.pointed().collect();
         for (stage, number) in pointed {
             let version: Arc<VersionRecord> = match self.core.catalog.version(entry, number).await {
@@ -51,11 +44,10 @@ impl Engine {
                 Err(fault) if fault.code == Code::NotFound => continue,
                 Err(fault) => return Err(fault),
             };
-            let (settings, record) = (Some(&version.settings), Some(&entry.record));
-            let outfit = Outfit { project: entry.record.project, stage, stages, settings, record };
-            for var in outfit.written().values() {
+            let scope = VarScope::of(vars, &entry.record, &version, stage);
+            for var in scope.effective().values() {
                 for name in secret_refs(&var.value) {
-                    if let Some((owner, _)) = stages.secret(stage, &name) {
+                    if let Some((owner, _)) = vars.secret(stage, &name) {
                         usage.entry((owner, name)).or_default().insert(entry.record.name.to_string());
                     }
                 }

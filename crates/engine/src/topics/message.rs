@@ -92,7 +92,7 @@ impl OutgoingMessage {
             attributes: &self.attributes,
             body: self.readable(),
         };
-        crate::core::encode(&payload)
+        faas_catalog::encode(&payload)
     }
 
     fn readable(&self) -> Body<'_> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use faas_catalog::{FunctionEntry, RETRIES, encode};
 use faas_ports::{Expect, PortError, Write};
 use faas_types::{AliasName, Code, Fault, TriggerSettings, WebhookScheme, limits};
 
@@ -11,10 +12,8 @@ use super::reconcile::ALL_MAX;
 use super::record::{TriggerOrigin, TriggerRecord, TriggerState, state_key};
 use super::table::TriggerEntry;
 use crate::call::no_alias;
-use crate::catalog::FunctionEntry;
-use crate::core::{Core, encode};
+use crate::core::Core;
 use crate::engine::Engine;
-use crate::functions::RETRIES;
 use crate::webhook::WebhookSecret;
 
 /// What the sender of a webhook has to know. This is the only time that the secret is shown.
@@ -111,7 +110,7 @@ impl Engine {
             Write::Delete { key: state_key(record.project, record.id), expect: Expect::Any },
         ];
         let revision = self.core.registry.commit(writes).await?;
-        self.core.triggers.remove(&record.key(), revision);
+        self.core.triggers.forget(&record.key(), revision);
         self.core.trigger_states.forget(record.id);
         Ok(())
     }
@@ -192,7 +191,7 @@ impl Core {
 
     fn learn(&self, record: TriggerRecord, revision: u64) -> Arc<TriggerEntry> {
         let own = Arc::new(TriggerEntry { record: record.clone(), revision });
-        self.triggers.put(record, revision);
+        self.triggers.learn(record, revision);
         own
     }
 
@@ -206,7 +205,7 @@ impl Core {
         for _ in 0..RETRIES {
             let stored = self.registry.get(&key).await?;
             let stored = stored.ok_or_else(|| Fault::new(Code::NotFound, "the trigger was removed meanwhile"))?;
-            let mut record: TriggerRecord = crate::catalog::decode(&key, &stored.value)?;
+            let mut record: TriggerRecord = faas_catalog::decode(&key, &stored.value)?;
             let outcome = change(&mut record)?;
             record.updated_at = self.clock.now();
             let expect = Expect::Revision(stored.revision);

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use faas_catalog::{decode, encode};
 use faas_ports::{Collection, Expect, Key, Write};
 use faas_types::{AliasName, Fault, FunctionId, ProjectId, Timestamp, TriggerId, TriggerName, TriggerSettings};
 
 use super::door::DoorPlace;
 use super::record::{TriggerOrigin, TriggerRecord, state_key};
-use crate::catalog::decode;
-use crate::core::{Core, encode};
+use crate::core::Core;
 
 /// Triggers of one function at the most, those of the manifest and those added by hand together.
 pub(super) const ALL_MAX: u32 = 128;
@@ -19,7 +19,9 @@ pub(super) const ALL_MAX: u32 = 128;
 pub(crate) struct Reconciled {
     pub(crate) writes: Vec<Write>,
     put: Vec<TriggerRecord>,
-    gone: Vec<(Key, TriggerId)>,
+    /// Keys that have no record any more.
+    deleted: Vec<Key>,
+    gone: Vec<TriggerId>,
 }
 
 /// The owner of the triggers and the time of the change.
@@ -61,8 +63,7 @@ impl Core {
         }
         for (record, revision) in stored.into_values() {
             if record.origin == TriggerOrigin::Manifest {
-                reconciled.drop_state(&record);
-                reconciled.writes.push(Write::Delete { key: record.key(), expect: Expect::Revision(revision) });
+                reconciled.delete(&record, Expect::Revision(revision));
             }
         }
         Ok(reconciled)
@@ -70,12 +71,10 @@ impl Core {
 
     /// Lets the table know what a commit brought.
     pub(crate) fn learn_triggers(&self, reconciled: Reconciled, revision: u64) {
-        for (key, id) in reconciled.gone {
-            self.triggers.remove(&key, revision);
-            self.trigger_states.forget(id);
-        }
+        reconciled.deleted.iter().for_each(|key| self.triggers.forget(key, revision));
+        reconciled.gone.into_iter().for_each(|id| self.trigger_states.forget(id));
         for record in reconciled.put {
-            self.triggers.put(record, revision);
+            self.triggers.learn(record, revision);
         }
     }
 
@@ -83,8 +82,7 @@ impl Core {
     pub(crate) async fn drop_triggers(&self, project: ProjectId, function: FunctionId) -> Result<(), Fault> {
         let mut gone = Reconciled::default();
         for (record, _) in self.stored_triggers(project, function).await?.into_values() {
-            gone.drop_state(&record);
-            gone.writes.push(Write::Delete { key: record.key(), expect: Expect::Any });
+            gone.delete(&record, Expect::Any);
         }
         if !gone.writes.is_empty() {
             let revision = self.registry.commit(std::mem::take(&mut gone.writes)).await?;
@@ -154,7 +152,13 @@ impl Reconciled {
 
     fn drop_state(&mut self, record: &TriggerRecord) {
         self.writes.push(Write::Delete { key: state_key(record.project, record.id), expect: Expect::Any });
-        self.gone.push((record.key(), record.id));
+        self.gone.push(record.id);
+    }
+
+    fn delete(&mut self, record: &TriggerRecord, expect: Expect) {
+        self.drop_state(record);
+        self.writes.push(Write::Delete { key: record.key(), expect });
+        self.deleted.push(record.key());
     }
 }
 

@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use faas_ports::{COMMIT_MAX, Change, Collection, Expect, PortResult, Registry, Write};
+use faas_catalog::{decode, encode, snapshot};
+use faas_ports::{COMMIT_MAX, Collection, Expect, PortResult, Registry, Write};
 use faas_types::{Fault, ProjectId, TriggerId};
-use futures_util::StreamExt;
 use parking_lot::Mutex;
 
 use super::record::{TriggerState, state_key};
-use crate::catalog::decode;
-use crate::core::encode;
 
 /// The states of all triggers in memory.
 pub(crate) struct States {
@@ -30,22 +28,13 @@ struct Tracked {
 impl States {
     pub(crate) async fn load(registry: Arc<dyn Registry>) -> PortResult<Self> {
         let mut known = HashMap::new();
-        let mut watch = registry.watch(Collection::TriggerStates).await?;
-        while let Some(change) = watch.next().await {
-            match change {
-                Change::Put(entry) => {
-                    // What cannot be read counts as new: the record's own marks still hold.
-                    let state = decode::<TriggerState>(&entry.key, &entry.value);
-                    if let (Ok(id), Ok(state)) = (entry.key.name.parse(), state) {
-                        known.insert(id, Tracked { project: entry.key.project, state, changed: false });
-                    }
-                }
-                Change::Synced => break,
-                Change::Lagged => watch = registry.watch(Collection::TriggerStates).await?,
-                Change::Deleted { .. } => {}
+        for entry in snapshot(&*registry, Collection::TriggerStates).await? {
+            // What cannot be read counts as new: the record's own marks still hold.
+            let state = decode::<TriggerState>(&entry.key, &entry.value);
+            if let (Ok(id), Ok(state)) = (entry.key.name.parse(), state) {
+                known.insert(id, Tracked { project: entry.key.project, state, changed: false });
             }
         }
-        drop(watch);
         Ok(Self { registry, known: Mutex::new(known) })
     }
 

@@ -1,17 +1,16 @@
-//! The triggers of every project in memory, kept current by watching the registry.
+//! The triggers of every project in memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use faas_ports::{Change, Collection, Key, PortResult, Registry, TopicKey};
+use faas_catalog::{FunctionEntry, Projection, ProjectionStatus, Table};
+use faas_ports::{Collection, Key, PortResult, Registry, TopicKey};
 use faas_types::{Code, Fault, FunctionId, ProjectId, QueueTrigger, TriggerId, TriggerName, TriggerSettings};
-use futures_util::StreamExt;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use super::record::TriggerRecord;
-use crate::catalog::{FunctionEntry, decode};
 
 /// A trigger with the registry's revision of its record.
 #[derive(Debug)]
@@ -22,9 +21,12 @@ pub struct TriggerEntry {
     pub revision: u64,
 }
 
-/// The triggers of every project.
-pub struct Triggers {
-    registry: Arc<dyn Registry>,
+/// The triggers of every project, kept current by following the registry.
+pub struct Triggers(Projection<TriggerTable>);
+
+/// Triggers by what they are looked up by, and news of them.
+#[derive(Default)]
+struct TriggerTable {
     tables: RwLock<Tables>,
     /// Triggers that changed since the scheduler last looked.
     changed: Mutex<BTreeSet<TriggerId>>,
@@ -58,123 +60,63 @@ impl TriggerEntry {
 impl Triggers {
     /// Loads all triggers and keeps following; returns once it is complete.
     pub(crate) async fn start(registry: Arc<dyn Registry>) -> PortResult<Arc<Self>> {
-        let triggers = Arc::new(Self {
-            registry,
-            tables: RwLock::default(),
-            changed: Mutex::default(),
-            news: Notify::new(),
-            queue_news: AtomicBool::new(false),
-            queues_changed: Notify::new(),
-        });
-        let mut watch = triggers.registry.watch(Collection::Triggers).await?;
-        while let Some(change) = watch.next().await {
-            match change {
-                Change::Synced => break,
-                Change::Lagged => watch = triggers.registry.watch(Collection::Triggers).await?,
-                other => triggers.apply(other),
-            }
-        }
-        let following = Arc::downgrade(&triggers);
-        tokio::spawn(async move {
-            loop {
-                while let Some(change) = watch.next().await {
-                    let Some(triggers) = following.upgrade() else { return };
-                    triggers.apply(change);
-                }
-                let Some(triggers) = following.upgrade() else { return };
-                match triggers.registry.watch(Collection::Triggers).await {
-                    Ok(anew) => watch = anew,
-                    Err(error) => {
-                        tracing::warn!(%error, "the triggers no longer follow the registry");
-                        return;
-                    }
-                }
-            }
-        });
-        Ok(triggers)
+        Ok(Arc::new(Self(Projection::start(registry, TriggerTable::default()).await?)))
     }
 
-    fn apply(&self, change: Change) {
-        match change {
-            Change::Put(entry) => match decode::<TriggerRecord>(&entry.key, &entry.value) {
-                Ok(record) => self.put(record, entry.revision),
-                Err(error) => tracing::error!(%error, "a trigger is left out"),
-            },
-            Change::Deleted { key, revision } => self.remove(&key, revision),
-            Change::Synced | Change::Lagged => {}
-        }
+    /// Whether the triggers are current.
+    #[must_use]
+    pub fn status(&self) -> ProjectionStatus {
+        self.0.status()
     }
 
-    /// Takes in a record; an older revision than the one known is ignored.
-    pub(crate) fn put(&self, record: TriggerRecord, revision: u64) {
-        let mut tables = self.tables.write();
-        let known = tables.by_name.get(&record.function).and_then(|of| of.get(record.name())).cloned();
-        if known.as_ref().is_some_and(|old| old.revision >= revision) {
-            return;
-        }
-        let mut changed = vec![record.id];
-        if let Some(old) = known {
-            changed.push(old.record.id);
-            tables.forget(&old.record);
-        }
-        tables.learn(Arc::new(TriggerEntry { record, revision }));
-        drop(tables);
-        self.tell(changed);
+    /// Takes in a record that was committed.
+    pub(crate) fn learn(&self, record: TriggerRecord, revision: u64) {
+        self.0.put(&record.key(), record, revision);
     }
 
-    /// Forgets a record, unless a newer one than `revision` is known.
-    pub(crate) fn remove(&self, key: &Key, revision: u64) {
-        let Some((function, name)) = key.name.split_once('/') else { return };
-        let (Ok(function), Ok(name)) = (function.parse::<FunctionId>(), name.parse::<TriggerName>()) else { return };
-        let mut tables = self.tables.write();
-        let known = tables.by_name.get(&function).and_then(|of| of.get(&name)).cloned();
-        let Some(known) = known.filter(|known| known.revision < revision) else { return };
-        tables.forget(&known.record);
-        drop(tables);
-        self.tell([known.record.id]);
+    /// Takes in that a record was deleted.
+    pub(crate) fn forget(&self, key: &Key, revision: u64) {
+        self.0.remove(key, revision);
     }
 
-    fn tell(&self, ids: impl IntoIterator<Item = TriggerId>) {
-        self.changed.lock().extend(ids);
-        self.news.notify_one();
-        self.queue_news.store(true, Ordering::Release);
-        self.queues_changed.notify_one();
+    fn table(&self) -> &TriggerTable {
+        self.0.table()
     }
 
     /// Whether anything about queue triggers may have changed since this was last asked.
     pub(crate) fn take_queue_news(&self) -> bool {
-        self.queue_news.swap(false, Ordering::AcqRel)
+        self.table().queue_news.swap(false, Ordering::AcqRel)
     }
 
     /// Until something about queue triggers may have changed.
     pub(crate) async fn queues_changed(&self) {
-        self.queues_changed.notified().await;
+        self.table().queues_changed.notified().await;
     }
 
     /// Every topic that has subscribers, with them.
     pub(crate) fn queues(&self) -> BTreeMap<TopicKey, BTreeSet<TriggerId>> {
-        self.tables.read().queues.clone()
+        self.table().tables.read().queues.clone()
     }
 
     /// The subscribers of a topic.
     pub(crate) fn subscribers(&self, topic: &TopicKey) -> Vec<TriggerId> {
-        self.tables.read().queues.get(topic).into_iter().flatten().copied().collect()
+        self.table().tables.read().queues.get(topic).into_iter().flatten().copied().collect()
     }
 
     /// The triggers that changed since this was last asked.
     pub(crate) fn take_changed(&self) -> BTreeSet<TriggerId> {
-        std::mem::take(&mut *self.changed.lock())
+        std::mem::take(&mut *self.table().changed.lock())
     }
 
     /// Until a trigger changes.
     pub(crate) async fn changed(&self) {
-        self.news.notified().await;
+        self.table().news.notified().await;
     }
 
     /// The triggers of a function, by name.
     #[must_use]
     pub fn of(&self, function: FunctionId) -> Vec<Arc<TriggerEntry>> {
-        self.tables.read().by_name.get(&function).map(|of| of.values().cloned().collect()).unwrap_or_default()
+        self.table().tables.read().by_name.get(&function).map(|of| of.values().cloned().collect()).unwrap_or_default()
     }
 
     /// A trigger by name.
@@ -183,7 +125,7 @@ impl Triggers {
     /// `FN_013` when the function has none of that name.
     pub fn find(&self, function: FunctionId, name: &str) -> Result<Arc<TriggerEntry>, Fault> {
         let parsed: Option<TriggerName> = name.parse().ok();
-        let tables = self.tables.read();
+        let tables = self.table().tables.read();
         let of = tables.by_name.get(&function);
         of.zip(parsed).and_then(|(of, name)| of.get(&name).cloned()).ok_or_else(|| {
             let shown: String = name.chars().take(80).collect();
@@ -193,26 +135,69 @@ impl Triggers {
     }
 
     pub(crate) fn by_id(&self, id: TriggerId) -> Option<Arc<TriggerEntry>> {
-        self.tables.read().by_id.get(&id).cloned()
+        self.table().tables.read().by_id.get(&id).cloned()
     }
 
     /// The webhook whose token has this hash.
     pub(crate) fn by_token(&self, hash: &str) -> Option<Arc<TriggerEntry>> {
-        let tables = self.tables.read();
+        let tables = self.table().tables.read();
         tables.by_id.get(tables.hooks.get(hash)?).cloned()
     }
 
     /// The event triggers of a project.
     pub(crate) fn listening(&self, project: ProjectId) -> Vec<Arc<TriggerEntry>> {
-        let tables = self.tables.read();
+        let tables = self.table().tables.read();
         let ids = tables.events.get(&project).into_iter().flatten();
         ids.filter_map(|id| tables.by_id.get(id).cloned()).collect()
+    }
+}
+
+// === impl TriggerTable ===
+
+impl Table for TriggerTable {
+    type Record = TriggerRecord;
+    const COLLECTION: Collection = Collection::Triggers;
+
+    fn put(&self, key: &Key, record: TriggerRecord, revision: u64) -> PortResult<()> {
+        let mut changed = vec![record.id];
+        let mut tables = self.tables.write();
+        if let Some(old) = tables.by_key(key) {
+            changed.push(old.record.id);
+            tables.forget(&old.record);
+        }
+        tables.learn(Arc::new(TriggerEntry { record, revision }));
+        drop(tables);
+        self.tell(changed);
+        Ok(())
+    }
+
+    fn remove(&self, key: &Key) {
+        let mut tables = self.tables.write();
+        let Some(known) = tables.by_key(key) else { return };
+        tables.forget(&known.record);
+        drop(tables);
+        self.tell([known.record.id]);
+    }
+}
+
+impl TriggerTable {
+    fn tell(&self, ids: impl IntoIterator<Item = TriggerId>) {
+        self.changed.lock().extend(ids);
+        self.news.notify_one();
+        self.queue_news.store(true, Ordering::Release);
+        self.queues_changed.notify_one();
     }
 }
 
 // === impl Tables ===
 
 impl Tables {
+    fn by_key(&self, key: &Key) -> Option<Arc<TriggerEntry>> {
+        let (function, name) = key.name.split_once('/')?;
+        let (function, name) = (function.parse::<FunctionId>().ok()?, name.parse::<TriggerName>().ok()?);
+        self.by_name.get(&function)?.get(&name).cloned()
+    }
+
     fn learn(&mut self, entry: Arc<TriggerEntry>) {
         let record = &entry.record;
         match (&record.settings, &record.door) {
@@ -259,4 +244,83 @@ impl Tables {
 
 fn topic_of(project: ProjectId, queue: &QueueTrigger) -> TopicKey {
     TopicKey { project, name: queue.topic.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use faas_catalog::encode;
+    use faas_ports::{Expect, Write};
+    use faas_testkit::UnreliableRegistry;
+    use faas_types::{AliasName, QueueTrigger, Span, Timestamp};
+
+    use super::*;
+    use crate::triggers::TriggerOrigin;
+
+    fn subscriber(name: &str, topic: &str, id: u128) -> TriggerRecord {
+        let at = Timestamp::from_millis(1);
+        TriggerRecord {
+            id: TriggerId::from_u128(id),
+            project: ProjectId::from_u128(1),
+            function: FunctionId::from_u128(1),
+            alias: AliasName::live(),
+            origin: TriggerOrigin::Api,
+            settings: TriggerSettings::Queue(QueueTrigger {
+                name: name.parse().expect("a name"),
+                topic: topic.parse().expect("a name"),
+                batch_size: 1,
+                batch_window: Span::from_millis(0),
+                retry: None,
+                path: "/".to_owned(),
+            }),
+            enabled: true,
+            active_since: at,
+            door: None,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+
+    async fn commit(registry: &UnreliableRegistry, write: Write) {
+        registry.commit(vec![write]).await.expect("commits");
+    }
+
+    async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+        for _ in 0..100_000 {
+            if is_so() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("never: {what}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn triggers_changed_during_an_outage_are_known_after_it() {
+        let registry = UnreliableRegistry::new();
+        let put = |record: TriggerRecord| {
+            let value = encode(&record).expect("encodes");
+            commit(&registry, Write::Put { key: record.key(), value, expect: Expect::Any })
+        };
+        let (gone, moved) = (subscriber("gone", "a", 1), subscriber("moved", "a", 2));
+        put(gone.clone()).await;
+        put(moved.clone()).await;
+        let triggers = Triggers::start(Arc::clone(&registry) as Arc<dyn Registry>).await.expect("starts");
+        let topic = |name: &str| TopicKey { project: gone.project, name: name.parse().expect("a name") };
+        assert_eq!(triggers.subscribers(&topic("a")), [gone.id, moved.id]);
+        assert!(triggers.take_queue_news());
+
+        registry.set_outage(true);
+        until("it fails to follow", || triggers.status().failures >= 3).await;
+        commit(&registry, Write::Delete { key: gone.key(), expect: Expect::Any }).await;
+        put(subscriber("moved", "b", 2)).await;
+        registry.set_outage(false);
+        until("it is current", || triggers.status().stale_for.is_none()).await;
+        assert_eq!((triggers.subscribers(&topic("a")), triggers.subscribers(&topic("b"))), (vec![], vec![moved.id]));
+        assert!(triggers.take_queue_news(), "those who hand messages over look again");
+
+        put(subscriber("new", "a", 3)).await;
+        until("it follows again", || triggers.subscribers(&topic("a")).len() == 1).await;
+    }
 }

@@ -8,14 +8,13 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use bytes::Bytes;
-use faas_ports::{Change, Clock, Collection, Expect, IdSource, Key, PortResult, Registry, Write};
+use faas_ports::{Clock, Collection, Expect, IdSource, Key, PortResult, Registry, Write};
 use faas_types::{Author, Code, Fault, KeyId, ProjectId, Scope, Timestamp};
-use futures_util::StreamExt;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::decode;
+use crate::projection::{Projection, ProjectionStatus, Table};
+use crate::records::{corrupt, encode};
 
 const SECRET_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
@@ -60,13 +59,17 @@ pub struct MintedKey {
     pub record: KeyRecord,
 }
 
-/// All keys in memory, by hash, kept current by watching the registry.
+/// The API keys of every project, kept current by following the registry.
 pub struct Keys {
     registry: Arc<dyn Registry>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
-    known: RwLock<HashMap<blake3::Hash, KnownKey>>,
+    known: Projection<KeyTable>,
 }
+
+/// Keys by the hash of their text.
+#[derive(Default)]
+struct KeyTable(RwLock<HashMap<blake3::Hash, KnownKey>>);
 
 /// A key in memory.
 struct KnownKey {
@@ -97,61 +100,22 @@ impl Keys {
     /// What every key's text starts with.
     pub const PREFIX: &str = "faas_";
 
-    pub(crate) async fn start(
+    /// Loads all keys and keeps following; returns once it is complete.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn start(
         registry: Arc<dyn Registry>,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> PortResult<Arc<Self>> {
-        let keys = Arc::new(Self { registry, clock, ids, known: RwLock::default() });
-        let mut watch = keys.registry.watch(Collection::Keys).await?;
-        while let Some(change) = watch.next().await {
-            if change == Change::Synced {
-                break;
-            }
-            keys.apply(change);
-        }
-        let following = Arc::downgrade(&keys);
-        tokio::spawn(async move {
-            while let Some(change) = watch.next().await {
-                let Some(keys) = following.upgrade() else { return };
-                if change == Change::Lagged {
-                    match keys.registry.watch(Collection::Keys).await {
-                        Ok(anew) => watch = anew,
-                        Err(_) => return,
-                    }
-                } else {
-                    keys.apply(change);
-                }
-            }
-        });
-        Ok(keys)
+        let known = Projection::start(Arc::clone(&registry), KeyTable::default()).await?;
+        Ok(Arc::new(Self { registry, clock, ids, known }))
     }
 
-    fn apply(&self, change: Change) {
-        match change {
-            Change::Put(entry) => match decode::<KeyRecord>(&entry.key, &entry.value) {
-                Ok(record) => self.put(entry.key.project, &entry.key.name, record, entry.revision),
-                Err(error) => tracing::error!(%error, "a key is left out"),
-            },
-            Change::Deleted { key, .. } => {
-                if let Ok(hash) = blake3::Hash::from_hex(&key.name) {
-                    self.known.write().remove(&hash);
-                }
-            }
-            Change::Synced | Change::Lagged => {}
-        }
-    }
-
-    fn put(&self, project: ProjectId, hash: &str, record: KeyRecord, revision: u64) {
-        let caller =
-            Arc::new(Caller { project, key: record.id, name: record.name.clone(), scopes: record.scopes.clone() });
-        let Ok(hash) = blake3::Hash::from_hex(hash) else {
-            return tracing::error!(key = %caller.key, "a key is left out: its name is not a hash");
-        };
-        let mut known = self.known.write();
-        if known.get(&hash).is_none_or(|old| old.revision < revision) {
-            known.insert(hash, KnownKey { caller, record, revision });
-        }
+    /// Whether the keys are current.
+    pub fn status(&self) -> ProjectionStatus {
+        self.known.status()
     }
 
     /// Makes and stores a key.
@@ -182,7 +146,7 @@ impl Keys {
     /// `FN_013` when the project has no such key.
     pub async fn revoke(&self, project: ProjectId, id: KeyId) -> Result<(), Fault> {
         let found = {
-            let known = self.known.read();
+            let known = self.known.table().0.read();
             let mut of_project = known.iter().filter(|(_, key)| key.caller.project == project);
             let found = of_project.find(|(_, key)| key.record.id == id);
             found.map(|(hash, key)| (hash.to_hex().to_string(), key.record.clone(), key.revision))
@@ -198,7 +162,7 @@ impl Keys {
     /// The project's keys, newest first.
     #[must_use]
     pub fn list(&self, project: ProjectId) -> Vec<KeyRecord> {
-        let known = self.known.read();
+        let known = self.known.table().0.read();
         let of_project = known.values().filter(|key| key.caller.project == project);
         let mut records: Vec<KeyRecord> = of_project.map(|key| key.record.clone()).collect();
         records.sort_by_key(|record| std::cmp::Reverse(record.id));
@@ -210,7 +174,7 @@ impl Keys {
     /// # Errors
     /// `FN_010`, saying whether the text is malformed, unknown or revoked.
     pub fn authenticate(&self, text: &str) -> Result<Arc<Caller>, Fault> {
-        match self.known.read().get(&hash(text)) {
+        match self.known.table().0.read().get(&hash(text)) {
             Some(key) if key.record.revoked_at.is_none() => Ok(Arc::clone(&key.caller)),
             Some(_) => Err(refused("the key was revoked").with_hint(
                 "get another from an admin, who makes one with `faas keys create NAME --scope SCOPE`, and run `faas login`",
@@ -225,11 +189,32 @@ impl Keys {
     }
 
     async fn store(&self, project: ProjectId, hash: String, record: &KeyRecord, expect: Expect) -> Result<(), Fault> {
-        let value = serde_json::to_vec(record).map_err(|error| Fault::internal(error.to_string()))?;
-        let key = Key::new(project, Collection::Keys, hash.clone());
-        let revision = self.registry.commit(vec![Write::Put { key, value: Bytes::from(value), expect }]).await?;
-        self.put(project, &hash, record.clone(), revision);
+        let key = Key::new(project, Collection::Keys, hash);
+        let write = Write::Put { key: key.clone(), value: encode(record)?, expect };
+        let revision = self.registry.commit(vec![write]).await?;
+        self.known.put(&key, record.clone(), revision);
         Ok(())
+    }
+}
+
+// === impl KeyTable ===
+
+impl Table for KeyTable {
+    type Record = KeyRecord;
+    const COLLECTION: Collection = Collection::Keys;
+
+    fn put(&self, key: &Key, record: KeyRecord, revision: u64) -> PortResult<()> {
+        let hash = blake3::Hash::from_hex(&key.name).map_err(|_| corrupt(key))?;
+        let (name, scopes) = (record.name.clone(), record.scopes.clone());
+        let caller = Arc::new(Caller { project: key.project, key: record.id, name, scopes });
+        self.0.write().insert(hash, KnownKey { caller, record, revision });
+        Ok(())
+    }
+
+    fn remove(&self, key: &Key) {
+        if let Ok(hash) = blake3::Hash::from_hex(&key.name) {
+            self.0.write().remove(&hash);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What an instance gets: the vars of its stage, its manifest and its function laid over each other, with secrets put in.
+//! The environment of an instance: the vars of its stage, manifest and function merged, with secrets filled in.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -11,14 +11,11 @@ use faas_types::{
     Code, Fault, FunctionRecord, FunctionSettings, ProjectId, SecretName, Stage, VarPart, VersionRecord, limits,
     secret_refs, var_parts,
 };
-use parking_lot::RwLock;
 use zeroize::Zeroizing;
 
-use super::book::{ProjectStages, StageBook};
-use crate::catalog::FunctionEntry;
-
-/// Marks that one function keeps; versions times stages that are called at the same time.
-const MARKS_MAX: usize = 32;
+use super::project_vars::ProjectVars;
+use super::secret_record::SecretId;
+use crate::fingerprint::VarsFingerprint;
 
 /// Where a var comes from, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,33 +37,39 @@ pub struct EffectiveVar {
     pub source: VarSource,
 }
 
-/// What is laid over each other.
+/// The sources that the environment of an instance is merged from.
 #[derive(Clone, Copy)]
-pub(crate) struct Outfit<'a> {
+pub struct VarScope<'a> {
+    /// The project.
     pub project: ProjectId,
+    /// The stage of the instance.
     pub stage: Stage,
-    pub stages: &'a ProjectStages,
+    /// The project's vars and secrets.
+    pub vars: &'a ProjectVars,
+    /// The manifest of the version, if there is one.
     pub settings: Option<&'a FunctionSettings>,
+    /// The function's record, if there is one.
     pub record: Option<&'a FunctionRecord>,
 }
 
-/// What was worked out of the vars of a function's versions, so that a warm call costs a look only.
-#[derive(Debug, Default)]
-pub(crate) struct Marks(RwLock<Vec<Mark>>);
-
-#[derive(Clone, Copy, Debug)]
-struct Mark {
-    version: u32,
-    stage: Stage,
-    generation: u64,
-    mark: u64,
+/// The environment of an instance.
+pub struct ResolvedVars {
+    /// Vars with secrets in the clear.
+    pub vars: InstanceVars,
+    /// Removes these secrets from what is kept of the function's output; `None` when there are none.
+    pub redactor: Option<Arc<Redactor>>,
 }
 
-// === impl Outfit ===
+// === impl VarScope ===
 
-impl Outfit<'_> {
-    /// The vars as they were written, by name.
-    pub(crate) fn written(&self) -> BTreeMap<String, EffectiveVar> {
+impl<'a> VarScope<'a> {
+    /// The sources for a version of a function.
+    pub fn of(vars: &'a ProjectVars, record: &'a FunctionRecord, version: &'a VersionRecord, stage: Stage) -> Self {
+        Self { project: record.project, stage, vars, settings: Some(&version.settings), record: Some(record) }
+    }
+
+    /// The merged vars by name, with references in place of secrets.
+    pub fn effective(&self) -> BTreeMap<String, EffectiveVar> {
         let mut vars = BTreeMap::new();
         let mut lay = |layer: Option<&BTreeMap<String, String>>, source: VarSource| {
             for (key, value) in layer.into_iter().flatten() {
@@ -75,7 +78,7 @@ impl Outfit<'_> {
         };
         let mut chain: Vec<Stage> = self.stage.chain().collect();
         chain.reverse();
-        chain.iter().for_each(|stage| lay(self.stages.vars(*stage), VarSource::Project(*stage)));
+        chain.iter().for_each(|stage| lay(self.vars.vars(*stage), VarSource::Project(*stage)));
         lay(self.settings.map(|settings| &settings.vars), VarSource::Manifest);
         for stage in chain {
             lay(self.record.and_then(|record| record.vars_of(stage)), VarSource::Function(stage));
@@ -83,51 +86,47 @@ impl Outfit<'_> {
         vars
     }
 
-    /// Identifies what instances get: other vars or other secrets have another mark.
-    pub(crate) fn mark(&self) -> u64 {
+    /// Identifies the environment: other vars or other secrets have another fingerprint.
+    pub fn fingerprint(&self) -> VarsFingerprint {
         let mut hasher = DefaultHasher::new();
         self.stage.hash(&mut hasher);
-        for (key, EffectiveVar { value, .. }) in self.written() {
+        for (key, EffectiveVar { value, .. }) in self.effective() {
             (&key, &value).hash(&mut hasher);
             for name in secret_refs(&value) {
-                let found = self.stages.secret(self.stage, &name);
+                let found = self.vars.secret(self.stage, &name);
                 found.map(|(stage, record)| (stage, record.created_at, record.made)).hash(&mut hasher);
             }
         }
-        hasher.finish()
+        VarsFingerprint::new(hasher.finish())
     }
 
     /// The first reference to a secret that the stage does not see, with its var.
-    pub(crate) fn missing(&self) -> Option<(String, SecretName)> {
-        self.written().into_iter().find_map(|(key, var)| {
-            let missing = secret_refs(&var.value).find(|name| self.stages.secret(self.stage, name).is_none())?;
+    fn missing(&self) -> Option<(String, SecretName)> {
+        self.effective().into_iter().find_map(|(key, var)| {
+            let missing = secret_refs(&var.value).find(|name| self.vars.secret(self.stage, name).is_none())?;
             Some((key, missing))
         })
     }
 
-    /// Refuses what refers to a secret that the stage does not see.
+    /// Refuses references to secrets that the stage does not see.
     ///
     /// # Errors
     /// `FN_006` naming var, secret and the command that sets it.
-    pub(crate) fn check(&self) -> Result<(), Fault> {
+    pub fn check(&self) -> Result<(), Fault> {
         match self.missing() {
             None => Ok(()),
-            Some((key, name)) => Err(Fault::new(
-                Code::InvalidConfiguration,
-                format!("vars.{key}: stage {} has no secret `{name}`", self.stage),
-            )
-            .with_hint(set_it(&name, self.stage))),
+            Some((key, name)) => Err(missing_secret(&key, &name, self.stage)),
         }
     }
 
-    /// The environment of an instance, with secrets in the clear, and what keeps them out of logs.
+    /// Opens the secrets and fills them in.
     ///
     /// # Errors
-    /// `FN_029` where a secret is not there or does not open, `FN_006` for a value that grew too large.
-    pub(crate) fn open(&self, vault: &dyn Vault) -> Result<(InstanceVars, Option<Arc<Redactor>>), Fault> {
+    /// `FN_029` for a secret that is missing or does not open, `FN_006` for a value that grew too large.
+    pub fn resolve(&self, vault: &dyn Vault) -> Result<ResolvedVars, Fault> {
         let mut opened: BTreeMap<SecretName, Zeroizing<String>> = BTreeMap::new();
         let mut vars = Vec::new();
-        for (key, EffectiveVar { value, .. }) in self.written() {
+        for (key, EffectiveVar { value, .. }) in self.effective() {
             for name in secret_refs(&value) {
                 if let Entry::Vacant(place) = opened.entry(name) {
                     let secret = self.secret(vault, &key, place.key())?;
@@ -137,15 +136,15 @@ impl Outfit<'_> {
             vars.push((key.clone(), fill(&key, &value, &opened)?));
         }
         let secrets = opened.iter().map(|(name, value)| (name, value.as_str()));
-        Ok((vars.into_iter().collect(), Redactor::new(secrets).map(Arc::new)))
+        Ok(ResolvedVars { redactor: Redactor::new(secrets).map(Arc::new), vars: vars.into_iter().collect() })
     }
 
     fn secret(&self, vault: &dyn Vault, key: &str, name: &SecretName) -> Result<Zeroizing<String>, Fault> {
-        let Some((stage, record)) = self.stages.secret(self.stage, name) else {
+        let Some((stage, record)) = self.vars.secret(self.stage, name) else {
             let message = format!("the var `{key}` refers to the secret `{name}`, which stage {} lacks", self.stage);
-            return Err(Fault::new(Code::SecretUnusable, message).with_hint(set_it(name, self.stage)));
+            return Err(Fault::new(Code::SecretUnusable, message).with_hint(set_secret_hint(name, self.stage)));
         };
-        let opened = record.open(vault, self.project, stage, name, record.made);
+        let opened = record.open(vault, SecretId { project: self.project, stage, name }, record.made);
         opened.map_err(|error| match error {
             PortError::Corrupt { .. } => Fault::new(
                 Code::SecretUnusable,
@@ -153,63 +152,13 @@ impl Outfit<'_> {
                     "the secret `{name}` of stage {stage} does not open: it was changed on disk, or its key is gone"
                 ),
             )
-            .with_hint(set_it(name, stage)),
+            .with_hint(set_secret_hint(name, stage)),
             other => other.into(),
         })
     }
 }
 
-// === impl Marks ===
-
-impl Marks {
-    fn get(&self, version: u32, stage: Stage, generation: u64) -> Option<u64> {
-        let marks = self.0.read();
-        let found = marks.iter().find(|mark| mark.version == version && mark.stage == stage)?;
-        (found.generation == generation).then_some(found.mark)
-    }
-
-    fn put(&self, mark: Mark) {
-        let mut marks = self.0.write();
-        marks.retain(|known| (known.version, known.stage) != (mark.version, mark.stage));
-        if marks.len() >= MARKS_MAX {
-            marks.remove(0);
-        }
-        marks.push(mark);
-    }
-}
-
-// === impl StageBook ===
-
-impl StageBook {
-    /// Identifies what the instances of a version get in a stage. Costs a look where nothing has changed since the last time.
-    pub(crate) fn mark(&self, entry: &FunctionEntry, version: &VersionRecord, stage: Stage) -> u64 {
-        let generation = self.generation();
-        if let Some(mark) = entry.marks.get(version.number, stage, generation) {
-            return mark;
-        }
-        let project = entry.record.project;
-        let stages = self.of(project);
-        let (settings, record) = (Some(&version.settings), Some(&entry.record));
-        let mark = Outfit { project, stage, stages: &stages, settings, record }.mark();
-        entry.marks.put(Mark { version: version.number, stage, generation, mark });
-        mark
-    }
-
-    /// The vars of an instance, secrets in the clear, and what takes these secrets out of texts.
-    pub(crate) fn outfit(
-        &self,
-        vault: &dyn Vault,
-        entry: &FunctionEntry,
-        version: &VersionRecord,
-        stage: Stage,
-    ) -> Result<(InstanceVars, Option<Arc<Redactor>>), Fault> {
-        let record = &entry.record;
-        let (project, settings) = (record.project, Some(&version.settings));
-        Outfit { project, stage, stages: &self.of(project), settings, record: Some(record) }.open(vault)
-    }
-}
-
-/// A value with its secrets put in.
+/// A value with its secrets filled in.
 fn fill(key: &str, value: &str, secrets: &BTreeMap<SecretName, Zeroizing<String>>) -> Result<Zeroizing<String>, Fault> {
     let invalid = |why: String| Fault::new(Code::InvalidConfiguration, format!("vars.{key}: {why}"));
     let parts = var_parts(value).map_err(|error| invalid(error.to_string()))?;
@@ -232,7 +181,14 @@ fn fill(key: &str, value: &str, secrets: &BTreeMap<SecretName, Zeroizing<String>
     Ok(filled)
 }
 
-pub(super) fn set_it(name: &SecretName, stage: Stage) -> String {
+/// The error for a var that refers to a secret which the stage does not see.
+pub(super) fn missing_secret(key: &str, name: &SecretName, stage: Stage) -> Fault {
+    Fault::new(Code::InvalidConfiguration, format!("vars.{key}: stage {stage} has no secret `{name}`"))
+        .with_hint(set_secret_hint(name, stage))
+}
+
+/// The command that sets a secret.
+pub fn set_secret_hint(name: &SecretName, stage: Stage) -> String {
     let stage = if stage.is_default() { String::new() } else { format!(" --stage {stage}") };
     format!("set it: faas secrets set {name}{stage}")
 }
