@@ -55,11 +55,13 @@ impl HostSocket {
         let _ = set_socket_send_buffer_size(&self.socket, bytes);
     }
 
-    /// Takes note of events.
-    pub(crate) fn notice(&mut self, events: EventFlags) {
+    /// Takes note of events; returns whether they change anything.
+    pub(crate) fn notice(&mut self, events: EventFlags) -> bool {
+        let before = (self.readable, self.writable);
         let over = EventFlags::HUP | EventFlags::ERR;
         self.readable |= events.intersects(EventFlags::IN | EventFlags::RDHUP | over);
         self.writable |= events.intersects(EventFlags::OUT | over);
+        before != (self.readable, self.writable) || events.intersects(over)
     }
 
     /// Sends what the socket takes now; returns how much that is.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -41,7 +41,6 @@ const INCOMING: usize = 68 << 10;
 
 /// The network process before it reads the first packet. [`NetProcess::run`] opens nothing.
 pub struct NetProcess {
-    control: OwnedFd,
     shared: Shared,
     message: Vec<u8>,
     sandboxes: HashMap<u64, Sandbox>,
@@ -104,7 +103,7 @@ impl NetProcess {
         // One file each; a sandbox has two.
         let flows = FLOWS_MAX.min(files / 4 * 3);
         let limits = Amounts { memory: MEMORY_MAX, flows, udp_flows: flows / 4 };
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(control);
         outbox.push(NetMessage::Ready);
         let shared = Shared {
             epoll,
@@ -112,9 +111,9 @@ impl NetProcess {
             incoming: vec![0; INCOMING].into(),
             outgoing: vec![0; FRAME_MAX].into(),
             unreached: Vec::new(),
+            answers_due: 0,
         };
         Ok(Self {
-            control,
             shared,
             message: vec![0; MESSAGE_MAX],
             sandboxes: HashMap::new(),
@@ -171,7 +170,8 @@ impl NetProcess {
     fn wait(&self, events: &mut Vec<Event>) -> io::Result<()> {
         let now = self.begun.elapsed();
         let report = (!self.unreported.is_empty()).then_some(self.report_due);
-        let due = self.timers.due().into_iter().chain(report).min().map(|due| due.saturating_sub(now));
+        let sending = self.shared.outbox.due().filter(|_| !self.wants_room);
+        let due = self.timers.due().into_iter().chain(report).chain(sending).min().map(|due| due.saturating_sub(now));
         let timeout = if self.turns.is_empty() && self.moved.is_empty() { due } else { Some(Duration::ZERO) };
         let timeout = timeout.map(|timeout| Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
@@ -226,7 +226,7 @@ impl NetProcess {
     /// Sends what waits for the server; returns whether it is still there.
     fn talk(&mut self) -> io::Result<bool> {
         let waits = loop {
-            let waits = self.shared.outbox.flush(self.control.as_fd()).or_else(|error| match error.kind() {
+            let waits = self.shared.outbox.flush(self.begun.elapsed()).or_else(|error| match error.kind() {
                 // Reading finds the end.
                 io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Ok(false),
                 _ => Err(error),
@@ -235,8 +235,8 @@ impl NetProcess {
                 break waits;
             }
             // Listened to meanwhile: the server may take nothing before it has said what it has to say.
-            let mut control = [PollFd::new(&self.control, PollFlags::IN | PollFlags::OUT)];
-            match poll(&mut control, None) {
+            let control = self.shared.outbox.control();
+            match poll(&mut [PollFd::new(&control, PollFlags::IN | PollFlags::OUT)], None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -247,7 +247,7 @@ impl NetProcess {
         if waits != self.wants_room {
             self.wants_room = waits;
             let interest = if waits { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
-            epoll::modify(&self.shared.epoll, &self.control, Token::Control.data(), interest)?;
+            epoll::modify(&self.shared.epoll, self.shared.outbox.control(), Token::Control.data(), interest)?;
         }
         Ok(true)
     }
@@ -262,10 +262,21 @@ impl NetProcess {
     /// Returns whether the server is still there.
     fn read_control(&mut self, now: Duration) -> io::Result<bool> {
         for _ in 0..MESSAGES_A_TURN {
-            match protocol::receive(self.control.as_fd(), &mut self.message) {
-                Ok(Some((message, descriptors))) => self.obey(message, descriptors, now),
+            match protocol::receive(self.shared.outbox.control(), &mut self.message) {
+                Ok(Some((message, descriptors))) => {
+                    self.obey(message, descriptors, now);
+                    // Mostly it was the only one; what comes without a question is found by the next turn.
+                    self.shared.answers_due = self.shared.answers_due.saturating_sub(1);
+                    if self.shared.answers_due == 0 {
+                        break;
+                    }
+                }
                 Ok(None) => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // Those that come late are found by later turns, and some never come.
+                    self.shared.answers_due = 0;
+                    break;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(false),
                 Err(error) => return Err(error),

@@ -1,8 +1,8 @@
 //! Messages between the server and the network process.
 //!
-//! They travel over a `SOCK_SEQPACKET` socket, one JSON document and its descriptors a packet. The network process parses
-//! packets of untrusted programs and may have been taken over by one: [`receive`] checks every message before the server
-//! sees it.
+//! They travel over a `SOCK_SEQPACKET` socket. A packet to the network process holds one JSON document and its descriptors,
+//! one to the server some documents. The network process parses packets of untrusted programs and may have been taken over
+//! by one: [`receive_packet`] checks every message before the server sees it.
 //!
 //! A flow is a TCP connection or the UDP datagrams of one pair of endpoints. The network process numbers flows and
 //! queries and never uses a number twice. It sends exactly one [`NetMessage::Closed`] for each
@@ -17,9 +17,9 @@ use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
-pub use channel::{Message, channel, receive, send};
+pub use channel::{Message, PACKET_MESSAGES_MAX, channel, receive, receive_packet, send, send_packet};
 
-/// No message is longer. A buffer for [`receive`] needs this size.
+/// No packet is longer. A buffer for [`receive`] and [`receive_packet`] needs this size.
 pub const MESSAGE_MAX: usize = 96 << 10;
 /// No DNS query is longer.
 pub const QUERY_MAX: usize = 4 << 10;

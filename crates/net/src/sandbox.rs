@@ -102,8 +102,7 @@ impl Sandbox {
 
     /// Takes note of a socket's events.
     pub(crate) fn notice(&mut self, flow: FlowId, events: EventFlags) {
-        if let Some(socket) = self.sockets.get_mut(&flow) {
-            socket.notice(events);
+        if self.sockets.get_mut(&flow).is_some_and(|socket| socket.notice(events)) {
             self.enqueue(flow);
         }
     }
@@ -203,8 +202,9 @@ impl Sandbox {
         shared.outbox.push(NetMessage::Gone { sandbox: self.number, why });
     }
 
-    /// Tells the server of totals that have changed.
+    /// Tells the server of totals that have changed, a while after something was moved.
     pub(crate) fn report(&mut self, shared: &mut Shared) {
+        self.stack.trim();
         let counters = self.stack.counters();
         if counters == self.reported {
             return;

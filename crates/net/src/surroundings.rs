@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use faas_netstack::{Ending, Event, FlowId, Output, Protocol, Refusal};
-use rustix::event::epoll;
 use rustix::io::Errno;
 
 use crate::host::HostSocket;
@@ -21,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) outgoing: Box<[u8]>,
     /// Flows whose far end could not be reached by a datagram.
     pub(crate) unreached: Vec<(FlowId, Refusal)>,
+    /// Questions that the server has not answered, at least about so many: some need no answer any more.
+    pub(crate) answers_due: usize,
 }
 
 /// The surroundings of a stack.
@@ -47,8 +48,8 @@ impl Surroundings<'_> {
     /// Lets go of a flow's socket.
     pub(crate) fn release(&mut self, flow: FlowId, ending: Ending) {
         if let Some(socket) = self.sockets.remove(&flow) {
-            // The server may hold a duplicate.
-            let _ = epoll::delete(&self.shared.epoll, &socket.socket);
+            // Closing takes it out of the set, as soon as the server has closed its own, which it does at once. Events of
+            // numbers that are over are ignored.
             // Fails where there is no connection to reset any more.
             let _ = socket.close(ending);
         }
@@ -88,9 +89,10 @@ impl Output for Surroundings<'_> {
             }
             Event::Closed { flow, ending, up, down } => {
                 self.release(flow, ending);
-                NetMessage::Closed { flow: flow.0, up, down }
+                return self.shared.outbox.push_patiently(NetMessage::Closed { flow: flow.0, up, down });
             }
         };
-        self.shared.outbox.push(message);
+        self.shared.answers_due += 1;
+        self.shared.outbox.ask(message);
     }
 }

@@ -211,6 +211,11 @@ impl Engine {
         }
     }
 
+    /// What it received into and sent from.
+    pub(crate) fn into_rings(self) -> Rings {
+        self.cell.into_owner().into_inner()
+    }
+
     pub(crate) fn has_panicked(&self) -> bool {
         self.panicked
     }

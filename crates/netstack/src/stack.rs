@@ -15,6 +15,7 @@ use crate::budget::Budget;
 use crate::dns::Queries;
 use crate::flow::{Ends, Flow, Place, State};
 use crate::limits::{Counters, Limits, Rate};
+use crate::memory::Rings;
 use crate::output::{Ending, Event, FlowId, Output, Protocol, Refusal};
 use crate::packet::{Content, Packet, Unserved};
 use crate::reply;
@@ -41,6 +42,8 @@ pub struct Stack {
     udp_flows: usize,
     next_id: u64,
     random: u64,
+    /// Of the connection that ended last: the next one needs no new memory.
+    spare: Option<Rings>,
 }
 
 /// What a flow of TCP has for its far end.
@@ -75,6 +78,7 @@ impl Stack {
             udp_flows: 0,
             next_id: first_id,
             random: seed,
+            spare: None,
         }
     }
 
@@ -203,6 +207,14 @@ impl Stack {
         if !unknown {
             output.event(Event::Closed { flow: id, ending, up: flow.up, down: flow.down });
         }
+        if let State::Open(connection) = flow.state {
+            self.spare = Some(connection.engine.into_rings());
+        }
+    }
+
+    /// Gives memory back that is kept for the next connection.
+    pub fn trim(&mut self) {
+        self.spare = None;
     }
 
     /// Forgets a flow without a word.

@@ -4,11 +4,13 @@
 //! connects to exactly the address that it ruled on, and hands the socket over. It keeps the devices, so that a process that
 //! was killed costs the connections that it carried and nothing else.
 
+mod advice;
 mod bucket;
 mod denials;
 mod instance;
 mod orphans;
 mod session;
+mod shares;
 mod traffic;
 mod trial;
 mod underway;
@@ -35,8 +37,9 @@ use crate::names::{KEPT, NameMemory};
 use crate::resolver::{Answer, NameServer};
 use crate::{Dialer, HostView, OperatorRules};
 use denials::Denials;
-use instance::{Instance, ProjectShares, Share};
+use instance::Instance;
 use session::Session;
+use shares::{ProjectShares, Share};
 use trial::Trials;
 use underway::Underway;
 
@@ -274,7 +277,10 @@ async fn supervise(shared: Arc<Shared>) {
 
 /// Serves with a process until it ends. The instances that are there already get it, too.
 async fn serve(shared: &Arc<Shared>, socket: OwnedFd) {
-    let (session, queue) = Session::new(shared.next.fetch_add(1, Ordering::Relaxed), shared);
+    let (session, queue) = match Session::new(shared.next.fetch_add(1, Ordering::Relaxed), shared, socket) {
+        Ok(both) => both,
+        Err(error) => return tracing::warn!(%error, "the network process cannot be listened to"),
+    };
     shared.link.send_replace(Link::Up(Arc::clone(&session)));
     let all: Vec<Arc<Instance>> = shared.instances.lock().values().cloned().collect();
     let attaching = async {
@@ -283,7 +289,7 @@ async fn serve(shared: &Arc<Shared>, socket: OwnedFd) {
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        () = session.serve(socket, queue) => {}
+        () = session.serve(queue) => {}
         () = attaching => {}
     }
 }

@@ -9,10 +9,12 @@ use faas_types::EgressProxy;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use nix::sys::socket::{setsockopt, sockopt};
-use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl};
-use tokio::net::{TcpSocket, TcpStream};
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_nodelay};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, socket_with};
+use tokio::net::TcpStream;
 
-use crate::proxy::{self, ProxyFailure};
+use crate::proxy::{Proxy, ProxyFailure};
 use crate::seldom::Seldom;
 
 /// How long the far end may take: programs have shorter timeouts of theirs, or wait for it.
@@ -31,7 +33,7 @@ pub struct Dialer {
     /// Where connections are made from.
     source: SourceAddresses,
     /// What connections are made through.
-    proxy: Option<EgressProxy>,
+    proxy: Option<Proxy>,
     /// Says that the proxy cannot be used.
     complaint: Seldom,
 }
@@ -45,13 +47,22 @@ pub struct SourceAddresses {
     pub v6: Option<Ipv6Addr>,
 }
 
+/// A connection that was asked for, by a socket that does not block.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// The far end has answered: it is on this machine.
+    Connected(OwnedFd),
+    /// It has not answered yet.
+    UnderWay(OwnedFd),
+}
+
 // === impl Dialer ===
 
 impl Dialer {
     /// Connects from these addresses, through this proxy.
     #[must_use]
     pub fn new(source: SourceAddresses, proxy: Option<EgressProxy>) -> Self {
-        Self { source, proxy, complaint: Seldom::default() }
+        Self { source, proxy: proxy.map(Proxy::new), complaint: Seldom::default() }
     }
 
     /// Whether datagrams can be sent: no proxy carries them.
@@ -62,25 +73,33 @@ impl Dialer {
     /// A connection to exactly this address, by the proxy where there is one.
     pub(crate) async fn tcp(&self, to: SocketAddr) -> io::Result<TcpStream> {
         let connecting = async {
-            let stream = match &self.proxy {
-                Some(proxy) => self.by_proxy(proxy, to).await?,
-                None => self.source.tcp(to).await?,
-            };
-            // Keepalive that the program sets ends in the sandbox. Without this, connection pools would lose idle connections.
-            set_socket_keepalive(&stream, true)?;
-            set_tcp_keepidle(&stream, KEEPALIVE)?;
-            set_tcp_keepintvl(&stream, KEEPALIVE / 4)?;
-            Ok(stream)
+            match &self.proxy {
+                Some(proxy) => self.by_proxy(proxy, to).await,
+                None => self.source.tcp(to).await,
+            }
         };
-        tokio::time::timeout(CONNECT, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+        let stream = in_time(connecting).await?;
+        tune(&stream);
+        Ok(stream)
     }
 
-    async fn by_proxy(&self, proxy: &EgressProxy, to: SocketAddr) -> io::Result<TcpStream> {
-        proxy::connect(proxy, self.source, to).await.map_err(|failure| match failure {
+    /// Asks for a connection to exactly this address without waiting; `None` where a proxy is in between. The socket is to be
+    /// [tuned](tune) once it has nothing more urgent to do.
+    pub(crate) fn begin(&self, to: SocketAddr) -> Option<io::Result<Begun>> {
+        self.proxy.is_none().then(|| self.source.begin(to))
+    }
+
+    /// Waits until the far end has answered.
+    pub(crate) async fn finish(&self, begun: OwnedFd) -> io::Result<OwnedFd> {
+        in_time(answered(begun)).await?.into_std().map(OwnedFd::from)
+    }
+
+    async fn by_proxy(&self, proxy: &Proxy, to: SocketAddr) -> io::Result<TcpStream> {
+        proxy.connect(self.source, to).await.map_err(|failure| match failure {
             ProxyFailure::FarEnd(error) => error,
             ProxyFailure::Proxy(why) => {
                 if self.complaint.is_due() {
-                    tracing::warn!(%proxy, why, "the proxy of egress.proxy cannot be used");
+                    tracing::warn!(proxy = %proxy.settings(), why, "the proxy of egress.proxy cannot be used");
                 }
                 // Not the far end's refusal: nobody asked it.
                 io::Error::new(io::ErrorKind::NetworkUnreachable, format!("the server's proxy cannot be used: {why}"))
@@ -123,17 +142,36 @@ impl Dialer {
 impl SourceAddresses {
     /// A connection from one of them.
     pub(crate) async fn tcp(self, to: SocketAddr) -> io::Result<TcpStream> {
+        let stream = match self.begin(to)? {
+            Begun::Connected(socket) => TcpStream::from_std(socket.into())?,
+            Begun::UnderWay(socket) => answered(socket).await?,
+        };
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// Asks for a connection from one of them.
+    fn begin(self, to: SocketAddr) -> io::Result<Begun> {
         let from = self.of(to.ip())?;
-        let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
         if !from.ip().is_unspecified() {
             // The port is chosen with the far end: else each connection takes one for itself, and 28,000 are all there are.
             setsockopt(&socket.as_fd(), sockopt::IpBindAddressNoPort, &true)?;
-            socket.bind(from)?;
+            bind(&socket, &from)?;
         }
-        let stream = socket.connect(to).await?;
-        // The program in the sandbox has decided already what goes together.
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        match connect(&socket, &to) {
+            Ok(()) => return Ok(Begun::Connected(socket)),
+            Err(Errno::INPROGRESS) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // The first call never says that it is done; a far end on this machine has answered by now.
+        match connect(&socket, &to) {
+            Ok(()) | Err(Errno::ISCONN) => Ok(Begun::Connected(socket)),
+            Err(Errno::ALREADY | Errno::INPROGRESS | Errno::INTR) => Ok(Begun::UnderWay(socket)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Where a connection to an address is made from.
@@ -154,6 +192,30 @@ impl SourceAddresses {
     pub(crate) fn has_v6(self) -> bool {
         self.v6.is_some() || self.v4.is_none()
     }
+}
+
+async fn in_time<T>(connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(CONNECT, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+/// Waits until the far end has answered.
+async fn answered(begun: OwnedFd) -> io::Result<TcpStream> {
+    let stream = TcpStream::from_std(begun.into())?;
+    stream.writable().await?;
+    match stream.take_error()? {
+        None => Ok(stream),
+        Some(error) => Err(error),
+    }
+}
+
+/// Sets the options of a program's connection. The program has decided already what goes together. Keepalive that it sets
+/// ends in the sandbox; without this, connection pools would lose idle connections.
+pub(crate) fn tune(socket: impl AsFd) {
+    // A connection that is over by now takes none of it.
+    let _ = set_tcp_nodelay(&socket, true)
+        .and_then(|()| set_socket_keepalive(&socket, true))
+        .and_then(|()| set_tcp_keepidle(&socket, KEEPALIVE))
+        .and_then(|()| set_tcp_keepintvl(&socket, KEEPALIVE / 4));
 }
 
 #[cfg(test)]

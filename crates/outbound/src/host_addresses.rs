@@ -150,6 +150,12 @@ impl HostView {
         }
     }
 
+    /// Whether [`refresh`](Self::refresh) would find nothing to do.
+    pub(crate) fn is_fresh(&self) -> bool {
+        let is_read = *self.stale.lock() > Instant::now();
+        is_read && (!self.known.read().has_ipv6 || self.translation.try_lock().is_ok_and(|until| !is_due(*until)))
+    }
+
     async fn read(&self) {
         let _turn = self.reading.lock().await;
         if *self.stale.lock() > Instant::now() {

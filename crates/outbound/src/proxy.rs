@@ -2,10 +2,13 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use faas_types::{EgressProxy, ProxyCredentials, ProxyKind};
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 
@@ -13,6 +16,16 @@ use crate::SourceAddresses;
 
 /// Bytes of a proxy's answer that are read.
 const ANSWER_MAX: usize = 16 << 10;
+
+/// How long the addresses of a proxy's name are used: a look-up occupies a thread, and each connection needs them.
+const KEPT: Duration = Duration::from_secs(10);
+
+/// A proxy and what its name leads to.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    settings: EgressProxy,
+    known: Mutex<Option<(Arc<[SocketAddr]>, Instant)>>,
+}
 
 /// Why a proxy made no connection.
 #[derive(Debug, thiserror::Error)]
@@ -25,32 +38,53 @@ pub(crate) enum ProxyFailure {
     Proxy(String),
 }
 
-/// A connection to exactly this address, through a proxy.
-pub(crate) async fn connect(
-    proxy: &EgressProxy,
-    source: SourceAddresses,
-    to: SocketAddr,
-) -> Result<TcpStream, ProxyFailure> {
-    let mut stream = reach(proxy, source).await.map_err(|error| ProxyFailure::Proxy(error.to_string()))?;
-    let asked = match proxy.kind() {
-        ProxyKind::Socks5 => socks(&mut stream, proxy.credentials(), to).await,
-        ProxyKind::Http => http(&mut stream, proxy.credentials(), to).await,
-    };
-    // What breaks on the way is the proxy's fault, or nobody's that can be named.
-    asked.map_err(|error| ProxyFailure::Proxy(error.to_string()))?.map_err(ProxyFailure::FarEnd)?;
-    Ok(stream)
-}
+// === impl Proxy ===
 
-async fn reach(proxy: &EgressProxy, source: SourceAddresses) -> io::Result<TcpStream> {
-    let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    // The operator named it: it may be anywhere.
-    for address in lookup_host(proxy.address()).await? {
-        match source.tcp(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failed = error,
-        }
+impl Proxy {
+    pub(crate) fn new(settings: EgressProxy) -> Self {
+        Self { settings, known: Mutex::default() }
     }
-    Err(failed)
+
+    pub(crate) fn settings(&self) -> &EgressProxy {
+        &self.settings
+    }
+
+    /// A connection to exactly this address, through the proxy.
+    pub(crate) async fn connect(&self, source: SourceAddresses, to: SocketAddr) -> Result<TcpStream, ProxyFailure> {
+        let mut stream = self.reach(source).await.map_err(|error| ProxyFailure::Proxy(error.to_string()))?;
+        let asked = match self.settings.kind() {
+            ProxyKind::Socks5 => socks(&mut stream, self.settings.credentials(), to).await,
+            ProxyKind::Http => http(&mut stream, self.settings.credentials(), to).await,
+        };
+        // What breaks on the way is the proxy's fault, or nobody's that can be named.
+        asked.map_err(|error| ProxyFailure::Proxy(error.to_string()))?.map_err(ProxyFailure::FarEnd)?;
+        Ok(stream)
+    }
+
+    async fn reach(&self, source: SourceAddresses) -> io::Result<TcpStream> {
+        let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in self.addresses().await?.iter() {
+            match source.tcp(*address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = error,
+            }
+        }
+        // It may have moved.
+        self.known.lock().take();
+        Err(failed)
+    }
+
+    /// The operator named it: it may be anywhere.
+    async fn addresses(&self) -> io::Result<Arc<[SocketAddr]>> {
+        if let Some((known, since)) = &*self.known.lock()
+            && since.elapsed() < KEPT
+        {
+            return Ok(Arc::clone(known));
+        }
+        let found: Arc<[SocketAddr]> = lookup_host(self.settings.address()).await?.collect();
+        *self.known.lock() = Some((Arc::clone(&found), Instant::now()));
+        Ok(found)
+    }
 }
 
 fn broken(why: &str) -> io::Error {
@@ -171,6 +205,30 @@ async fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
         }
         if head.len() > ANSWER_MAX {
             return Err(broken("the head of its answer is too long"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_proxys_addresses_are_kept_until_they_fail_or_are_old() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+        // The name leads nowhere: only what is kept does.
+        let proxy = Proxy::new("socks5://proxy.invalid:1080".parse().expect("a proxy"));
+        let keep = |address: SocketAddr, since| *proxy.known.lock() = Some((Arc::from([address]), since));
+        keep(listener.local_addr().expect("an address"), Instant::now());
+        for _ in 0..2 {
+            proxy.reach(SourceAddresses::default()).await.expect("a connection");
+        }
+        keep(gone, Instant::now());
+        assert!(proxy.reach(SourceAddresses::default()).await.is_err() && proxy.known.lock().is_none());
+        if let Some(long_ago) = Instant::now().checked_sub(KEPT) {
+            keep(listener.local_addr().expect("an address"), long_ago);
+            assert!(proxy.reach(SourceAddresses::default()).await.is_err(), "it is looked up again");
         }
     }
 }

@@ -61,13 +61,15 @@ fn every_message_arrives_as_it_was_sent() {
     }
     for message in net_messages() {
         send(net.as_fd(), &message, &[]).expect("sent");
-        let (received, came) =
-            receive::<NetMessage>(server.as_fd(), &mut buffer).expect("received").expect("not closed");
-        assert_eq!((received, came.len()), (message, 0));
+        let received = receive_packet::<NetMessage>(server.as_fd(), &mut buffer).expect("received");
+        assert_eq!(received, Some(vec![message]));
     }
-    assert_eq!(kind(receive::<NetMessage>(server.as_fd(), &mut buffer)), io::ErrorKind::WouldBlock);
+    let sent = send_packet(net.as_fd(), &net_messages(), &mut Vec::new()).expect("sent");
+    let received = receive_packet::<NetMessage>(server.as_fd(), &mut buffer).expect("received");
+    assert_eq!((sent, received), (net_messages().len(), Some(net_messages())));
+    assert_eq!(kind(receive_packet::<NetMessage>(server.as_fd(), &mut buffer)), io::ErrorKind::WouldBlock);
     drop(net);
-    assert!(receive::<NetMessage>(server.as_fd(), &mut buffer).expect("the end").is_none());
+    assert!(receive_packet::<NetMessage>(server.as_fd(), &mut buffer).expect("the end").is_none());
 }
 
 #[test]
@@ -85,7 +87,7 @@ fn a_message_over_a_limit_is_neither_sent_nor_received() {
         assert_eq!(kind(send(net.as_fd(), &message, &[])), io::ErrorKind::InvalidInput);
         let document = serde_json::to_vec(&message).expect("a document");
         send_raw(&net, &document, SendFlags::empty()).expect("sent");
-        assert_eq!(kind(receive::<NetMessage>(server.as_fd(), &mut buffer)), io::ErrorKind::InvalidData);
+        assert_eq!(kind(receive_packet::<NetMessage>(server.as_fd(), &mut buffer)), io::ErrorKind::InvalidData);
     }
 }
 
@@ -104,6 +106,39 @@ fn descriptors_come_with_the_messages_that_need_them_and_with_no_other() {
     send_raw(&server, &serde_json::to_vec(&connected).expect("a document"), SendFlags::empty()).expect("sent");
     let received = receive::<ServerMessage>(net.as_fd(), &mut vec![0; MESSAGE_MAX]);
     assert_eq!(kind(received), io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn a_packet_holds_a_bounded_number_of_messages_and_nothing_else() {
+    let (server, net) = channel().expect("sockets");
+    let (mut buffer, mut scratch) = (vec![0; MESSAGE_MAX], Vec::new());
+    let many = vec![NetMessage::Ready; PACKET_MESSAGES_MAX + 1];
+    assert_eq!(send_packet(net.as_fd(), &many, &mut scratch).expect("sent"), PACKET_MESSAGES_MAX);
+    let received = receive_packet::<NetMessage>(server.as_fd(), &mut buffer).expect("received");
+    assert_eq!(received.map(|messages| messages.len()), Some(PACKET_MESSAGES_MAX));
+    let long = vec![NetMessage::Resolve { sandbox: 1, query: 3, bytes: vec![7; QUERY_MAX], over_tcp: true }; 60];
+    let fit = send_packet(net.as_fd(), &long, &mut scratch).expect("sent");
+    let received = receive_packet::<NetMessage>(server.as_fd(), &mut buffer).expect("received");
+    assert!(fit < long.len() && received == Some(long[..fit].to_vec()), "{fit} of them fit");
+    let wrong = [NetMessage::Ready, NetMessage::Name { flow: 2, sni: Some(String::new()) }];
+    assert_eq!(kind(send_packet(net.as_fd(), &wrong, &mut scratch)), io::ErrorKind::InvalidInput);
+    assert_eq!(kind(send_packet::<NetMessage>(net.as_fd(), &[], &mut scratch)), io::ErrorKind::InvalidInput);
+    let ready = r#""ready""#;
+    let name = r#"{"name":{"flow":2,"sni":"A"}}"#;
+    for packet in [ready.repeat(PACKET_MESSAGES_MAX + 1), format!("{ready}x"), format!("{ready}{name}"), " ".to_owned()]
+    {
+        send_raw(&net, packet.as_bytes(), SendFlags::empty()).expect("sent");
+        let received = receive_packet::<NetMessage>(server.as_fd(), &mut buffer);
+        assert_eq!(kind(received), io::ErrorKind::InvalidData, "{packet}");
+    }
+    let file = File::open("/dev/null").expect("a file");
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [file.as_fd()];
+    assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+    sendmsg(&net, &[IoSlice::new(ready.as_bytes())], &mut control, SendFlags::empty()).expect("sent");
+    let received = receive_packet::<NetMessage>(server.as_fd(), &mut buffer);
+    assert_eq!(kind(received), io::ErrorKind::InvalidData, "no message comes with a descriptor");
 }
 
 /// As the kernel does it where the receiver may not open more files: here there are more than the buffer takes.
@@ -131,7 +166,7 @@ fn a_message_whose_descriptors_found_no_room_comes_without_them() {
 fn a_message_longer_than_any_is_refused() {
     let (server, net) = channel().expect("sockets");
     send_raw(&net, &vec![b' '; MESSAGE_MAX + 1], SendFlags::empty()).expect("sent");
-    let received = receive::<NetMessage>(server.as_fd(), &mut vec![0; MESSAGE_MAX]);
+    let received = receive_packet::<NetMessage>(server.as_fd(), &mut vec![0; MESSAGE_MAX]);
     assert_eq!(kind(received), io::ErrorKind::InvalidData);
 }
 
@@ -140,7 +175,7 @@ proptest! {
     fn no_bytes_do_harm(bytes in prop::collection::vec(any::<u8>(), 1..2_000)) {
         let (server, net) = channel().expect("sockets");
         send_raw(&net, &bytes, SendFlags::empty()).expect("sent");
-        let received = receive::<NetMessage>(server.as_fd(), &mut vec![0; MESSAGE_MAX]);
+        let received = receive_packet::<NetMessage>(server.as_fd(), &mut vec![0; MESSAGE_MAX]);
         prop_assert!(received.is_err());
     }
 
@@ -156,8 +191,8 @@ proptest! {
             document[place] = byte;
         }
         send_raw(&net, &document, SendFlags::empty()).expect("sent");
-        if let Ok(Some((message, _))) = receive::<NetMessage>(server.as_fd(), &mut vec![0; MESSAGE_MAX]) {
-            prop_assert!(message.within_limits());
+        if let Ok(Some(messages)) = receive_packet::<NetMessage>(server.as_fd(), &mut vec![0; MESSAGE_MAX]) {
+            prop_assert!(messages.iter().all(NetMessage::within_limits));
         }
     }
 }

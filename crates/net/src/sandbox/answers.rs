@@ -23,24 +23,29 @@ impl Sandbox {
         now: Duration,
         shared: &mut Shared,
     ) {
-        let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        let is_udp = self.stack.protocol(flow) == Some(Protocol::Udp);
-        if self.sockets.contains_key(&flow)
-            || epoll::add(&shared.epoll, &socket, Token::Flow(flow).data(), interest).is_err()
-        {
+        if self.sockets.contains_key(&flow) {
             return;
         }
+        let is_udp = self.stack.protocol(flow) == Some(Protocol::Udp);
         let socket = HostSocket::new(socket, is_udp);
         if let Some(bytes) = buffers(self.sockets.len(), self.budget.all().flows) {
             socket.bound_buffers(bytes);
         }
         self.sockets.insert(flow, socket);
         let (stack, mut surroundings) = self.split(shared);
+        // The program is answered first.
         if !stack.connected(flow, check_name, now, &mut surroundings) {
             // The flow has ended meanwhile.
             surroundings.release(flow, Ending::Reset);
         }
         self.tell_unreached(shared);
+        let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        if let Some(socket) = self.sockets.get(&flow)
+            && epoll::add(&shared.epoll, &socket.socket, Token::Flow(flow).data(), interest).is_err()
+        {
+            // The kernel has no room to watch it.
+            self.close(flow, now, shared);
+        }
     }
 
     pub(crate) fn refused(&mut self, flow: FlowId, how: protocol::Refusal, now: Duration, shared: &mut Shared) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use faas_net::protocol::{
-    Gone, Limits, MESSAGE_MAX, NetMessage, Protocol, Refusal, ServerMessage, Usage, receive, send,
+    Gone, Limits, MESSAGE_MAX, NetMessage, Protocol, Refusal, ServerMessage, Usage, receive_packet, send,
 };
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -50,8 +50,8 @@ impl Broker {
         let broker = Self { control: Arc::clone(&control), seen: Arc::clone(&seen) };
         thread::spawn(move || {
             let mut buffer = vec![0; MESSAGE_MAX];
-            while let Some(message) = next(&control, &mut buffer) {
-                answer(&control, message, &mut lock(&seen));
+            while let Some(messages) = next(&control, &mut buffer) {
+                messages.into_iter().for_each(|message| answer(&control, message, &mut lock(&seen)));
             }
         });
         broker
@@ -97,10 +97,10 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn next(control: &OwnedFd, buffer: &mut [u8]) -> Option<NetMessage> {
+fn next(control: &OwnedFd, buffer: &mut [u8]) -> Option<Vec<NetMessage>> {
     loop {
-        match receive(control.as_fd(), buffer) {
-            Ok(message) => return message.map(|(message, _)| message),
+        match receive_packet(control.as_fd(), buffer) {
+            Ok(messages) => return messages,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 poll(&mut [PollFd::new(control, PollFlags::IN)], None).ok()?;
             }

@@ -137,6 +137,7 @@ impl Stack {
             let ending = if is_whole { Ending::Clean } else { Ending::Reset };
             self.end(id, ending, now, output);
         }
+        self.trim();
     }
 
     /// Resets a connection that an earlier stack left behind.

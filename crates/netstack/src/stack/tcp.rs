@@ -95,7 +95,7 @@ impl Stack {
         now: Duration,
         output: &mut impl Output,
     ) -> Option<Engine> {
-        let rings = self.budget.rings(connections).ok()?;
+        let rings = self.budget.rings(connections, self.spare.take()).ok()?;
         let seed = self.take_random();
         Engine::accept(rings, target, syn, seed, now, output)
     }

@@ -48,6 +48,7 @@ fn exchange(world: &mut World, program: SocketHandle, up: &[u8], down: &[u8]) {
     assert!(world.end().received == up, "{} of {} bytes came up", world.end().received.len(), up.len());
     let (_, ending, up_count, down_count) = world.far.closed[0];
     assert_eq!((ending, up_count, down_count), (Ending::Clean, up.len() as u64, down.len() as u64));
+    world.stack.trim();
     assert_eq!((world.stack.flows(), world.budget.used().memory), (0, 0));
 }
 
@@ -133,6 +134,7 @@ fn a_reset_is_passed_on_both_ways() {
     let now = world.now;
     world.stack.close(flow, now, &mut world.far);
     world.until("the reset", |world| world.socket(program).state() == State::Closed);
+    world.stack.trim();
     assert_eq!((world.far.closed.len(), world.stack.flows(), world.budget.used().memory), (1, 0, 0));
 }
 

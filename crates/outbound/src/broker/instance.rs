@@ -2,29 +2,35 @@
 
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use faas_ports::{ClosedConnection, NetworkAccess, NetworkDenial, NetworkOwner};
-use faas_types::{ConnectionLog, EgressHost, EgressPolicy, EgressTarget, PortRange, Transport};
+use faas_types::{ConnectionLog, EgressPolicy, Transport};
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::watch;
 
-use super::bucket::Bucket;
+use super::Shared;
+use super::advice::{advice, in_words, no_datagrams};
 use super::denials::Denials;
+use super::shares::{Share, take};
 use super::traffic::Traffic;
 use super::underway::Turn;
-use super::{BrokerLimits, Shared};
 use crate::names::NameMemory;
 use crate::resolver::Answer;
-use crate::{Attempt, HostAddresses, Rule, Rules, Ruling};
+use crate::{Attempt, HostAddresses, Rules, Ruling};
 
 /// Look-ups of one instance under way.
 const QUERIES_MAX: u32 = 64;
 /// Look-ups of one project under way: one function that asks for what nobody answers leaves others theirs.
 const PROJECT_QUERIES_MAX: u32 = 512;
+/// How long a loss of the device makes the next one be mended later.
+const LOSSES_COUNT: Duration = Duration::from_secs(300);
+/// How long a connection waits for its turn when there are more of them than the rate. Pools open many at once, and programs
+/// wait longer than this for a far end.
+const PACED_MAX: Duration = Duration::from_secs(1);
 /// Names that are looked up again for one connection, when their time is over.
 const LAPSED_MAX: usize = 4;
 
@@ -37,25 +43,13 @@ pub(super) struct Instance {
     pub(super) process: OwnedFd,
     /// The process that has the device, by its number; 0 before the first.
     pub(super) served_by: AtomicU64,
-    /// How often a process has lost its device.
-    losses: AtomicUsize,
+    /// How often a process has lost its device of late, and when it did last.
+    losses: Mutex<(u32, Option<Instant>)>,
     names: Mutex<NameMemory>,
     denials: Mutex<Denials>,
     pub(super) traffic: Arc<Traffic>,
     own: Share,
     project: Arc<Share>,
-}
-
-/// What an instance, or all of a project together, may have of each.
-pub(super) struct Share {
-    connections_max: u32,
-    connections: AtomicU32,
-    queries: AtomicU32,
-    connects: Mutex<Bucket>,
-    asks: Mutex<Bucket>,
-    limits: [u32; 2],
-    /// Of a project: its number for the process.
-    number: u64,
 }
 
 /// A connection of an instance that counts.
@@ -75,32 +69,14 @@ pub(super) struct Destination {
     pub(super) port: u16,
 }
 
-// === impl Share ===
-
-impl Share {
-    pub(super) fn of_instance(limits: &BrokerLimits, now: Instant) -> Self {
-        Self::new(limits.connections, limits.connect_rate, limits.query_rate, 0, now)
-    }
-
-    pub(super) fn of_project(limits: &BrokerLimits, number: u64, now: Instant) -> Self {
-        Self::new(limits.project_connections, limits.project_connect_rate, limits.project_query_rate, number, now)
-    }
-
-    fn new(connections_max: u32, connect_rate: u32, query_rate: u32, number: u64, now: Instant) -> Self {
-        Self {
-            connections_max,
-            connections: AtomicU32::new(0),
-            queries: AtomicU32::new(0),
-            connects: Mutex::new(Bucket::new(connect_rate, now)),
-            asks: Mutex::new(Bucket::new(query_rate, now)),
-            limits: [connect_rate, query_rate],
-            number,
-        }
-    }
-}
-
-fn take(counter: &AtomicU32, most: u32) -> bool {
-    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < most).then_some(count + 1)).is_ok()
+/// A connection that the rules let through.
+pub(super) struct Ruled {
+    /// The names that it may have.
+    pub(super) names: Vec<Arc<str>>,
+    /// Whether the name that its client gives has to be looked at.
+    check_name: bool,
+    /// What let it through.
+    by: (Arc<EgressPolicy>, Arc<HostAddresses>),
 }
 
 // === impl Instance ===
@@ -118,13 +94,17 @@ impl Instance {
         let served_by = AtomicU64::new(0);
         let (names, denials) = (Mutex::new(names), Mutex::new(denials));
         let (policy, traffic) = (access.policy, Arc::new(Traffic::new(access.counters)));
-        let losses = AtomicUsize::new(0);
+        let losses = Mutex::default();
         Self { id, owner, policy, device, process, served_by, losses, names, denials, traffic, own, project }
     }
 
-    /// Notes that a process has lost its device; how often that was so before.
-    pub(super) fn note_loss(&self) -> usize {
-        self.losses.fetch_add(1, Ordering::Relaxed)
+    /// Notes that a process has lost its device; how often that was so before, of late.
+    pub(super) fn note_loss(&self, now: Instant) -> u32 {
+        let mut losses = self.losses.lock();
+        let is_late = losses.1.is_some_and(|last| now.saturating_duration_since(last) < LOSSES_COUNT);
+        let times = if is_late { losses.0 } else { 0 };
+        *losses = (times.saturating_add(1), Some(now));
+        times
     }
 
     /// Its project's number for the process, which shares out by it.
@@ -146,32 +126,59 @@ impl Instance {
         Rules { operator: &shared.operator, policy, project: Some(self.owner.project), host }
     }
 
-    /// Rules on a connection now: the names that it may have.
+    /// Rules on a connection now.
     ///
     /// # Errors
     /// When it may not be made; that was told.
-    pub(super) async fn rule(self: &Arc<Self>, shared: &Shared, to: Destination) -> Result<Vec<Arc<str>>, ()> {
+    pub(super) async fn rule(self: &Arc<Self>, shared: &Shared, to: Destination) -> Result<Ruled, ()> {
+        if let Some(ruled) = self.rule_at_once(shared, to) {
+            return ruled;
+        }
         let (policy, host) = (self.policy(), shared.host.known());
         let rules = self.rules(shared, &policy, &host);
         let now = Instant::now();
-        let mut names = self.names.lock().of(to.address, now);
-        let mut ruling = to.ruled(&rules, &names);
         let lapsed = self.names.lock().lapsed(to.address, now);
-        if !ruling.allowed && !lapsed.is_empty() {
-            for name in lapsed.into_iter().filter(|name| rules.rule_on_name(name, None).allowed).take(LAPSED_MAX) {
-                let Some(_permit) = self.query(shared) else { break };
-                let found = shared.names.addresses(&name, to.address.is_ipv4(), &rules).await;
-                self.learn(&name, &found);
-            }
-            // What was answered since counts, however short its time is.
-            names = self.names.lock().of(to.address, now);
-            ruling = to.ruled(&rules, &names);
+        for name in lapsed.into_iter().filter(|name| rules.rule_on_name(name, None).allowed).take(LAPSED_MAX) {
+            let Some(_permit) = self.query(shared) else { break };
+            let found = shared.names.addresses(&name, to.address.is_ipv4(), &rules).await;
+            self.learn(&name, &found);
         }
+        // What was answered since counts, however short its time is.
+        let names = self.names.lock().of(to.address, now);
+        let ruling = to.ruled(&rules, &names);
         if ruling.allowed {
-            return Ok(names);
+            let check_name = to.must_check_name(&rules, &names);
+            return Ok(Ruled { names, check_name, by: (policy, host) });
         }
         self.deny(names.first().map(|name| &**name), to, &ruling);
         Err(())
+    }
+
+    /// The same without waiting; `None` where names have to be looked up again first.
+    pub(super) fn rule_at_once(&self, shared: &Shared, to: Destination) -> Option<Result<Ruled, ()>> {
+        let (policy, host) = (self.policy(), shared.host.known());
+        let rules = self.rules(shared, &policy, &host);
+        let now = Instant::now();
+        let names = self.names.lock().of(to.address, now);
+        let ruling = to.ruled(&rules, &names);
+        if ruling.allowed {
+            let check_name = to.must_check_name(&rules, &names);
+            return Some(Ok(Ruled { names, check_name, by: (policy, host) }));
+        }
+        if !self.names.lock().lapsed(to.address, now).is_empty() {
+            return None;
+        }
+        self.deny(names.first().map(|name| &**name), to, &ruling);
+        Some(Err(()))
+    }
+
+    /// Whether a connection that was let through may be used now, and if so whether its name has to be looked at.
+    pub(super) fn may_open(&self, shared: &Shared, to: Destination, ruled: &Ruled) -> Option<bool> {
+        let is_same = Arc::ptr_eq(&ruled.by.0, &self.policy.borrow()) && Arc::ptr_eq(&ruled.by.1, &shared.host.known());
+        if is_same {
+            return Some(ruled.check_name);
+        }
+        self.still_allows(shared, to, &ruled.names, None).then(|| self.must_check_name(shared, to, &ruled.names))
     }
 
     /// Rules on the name that a client gives for a connection, as if that name alone led there.
@@ -202,7 +209,7 @@ impl Instance {
     /// Whether a connection would have its name looked at by the rules as they are now.
     pub(super) fn must_check_name(&self, shared: &Shared, to: Destination, names: &[Arc<str>]) -> bool {
         let (policy, host) = (self.policy(), shared.host.known());
-        to.transport == Transport::Tcp && self.rules(shared, &policy, &host).must_check_name(&to.attempt(names))
+        to.must_check_name(&self.rules(shared, &policy, &host), names)
     }
 
     /// Tells of a connection whose name was not looked at, and is to be now.
@@ -257,8 +264,8 @@ impl Instance {
         self.denials.lock().tell(denial, Instant::now());
     }
 
-    /// Room for one more connection.
-    pub(super) fn connection(self: &Arc<Self>, to: Destination) -> Option<ConnectionPermit> {
+    /// Room for one more connection, and how long it has to wait for the rates of its instance and project.
+    pub(super) fn connection(self: &Arc<Self>, to: Destination) -> Option<(ConnectionPermit, Duration)> {
         let now = Instant::now();
         let refused = |rule: String, key: &str| {
             let host = to.address.to_string();
@@ -266,11 +273,13 @@ impl Instance {
             self.tell(host, Some(to.port), to.transport.as_str(), rule, key);
             None
         };
+        let mut pause = Duration::ZERO;
         for (share, whose, prefix) in [(&self.own, "instance", ""), (&*self.project, "project", "project_")] {
-            if !share.connects.lock().take(now) {
+            let Some(longer) = share.connects.lock().take_within(PACED_MAX, now) else {
                 let rule = format!("more than {} new connections a second of the {whose}", share.limits[0]);
                 return refused(rule, &format!("egress.{prefix}connect_rate"));
-            }
+            };
+            pause = pause.max(longer);
         }
         if !take(&self.own.connections, self.own.connections_max) {
             let rule = format!("more than {} connections of the instance", self.own.connections_max);
@@ -281,7 +290,7 @@ impl Instance {
             let rule = format!("more than {} connections of the project", self.project.connections_max);
             return refused(rule, "egress.project_connections");
         }
-        Some(ConnectionPermit(Arc::clone(self)))
+        Some((ConnectionPermit(Arc::clone(self)), pause))
     }
 
     /// Room for one more connection under way, of all instances together.
@@ -367,50 +376,12 @@ impl Destination {
         rules.rule(&self.attempt(names))
     }
 
+    fn must_check_name<N: AsRef<str>>(self, rules: &Rules<'_>, names: &[N]) -> bool {
+        self.transport == Transport::Tcp && rules.must_check_name(&self.attempt(names))
+    }
+
     fn attempt<N: AsRef<str>>(self, names: &[N]) -> Attempt<'_, N> {
         Attempt { transport: self.transport, address: self.address, port: Some(self.port), names }
-    }
-}
-
-/// The rule and the setting where datagrams cannot be sent.
-pub(super) fn no_datagrams() -> (String, String) {
-    let rule = "the server's connections go through a proxy, which carries no datagrams".to_owned();
-    (rule, "use TCP, or remove egress.proxy from the server's configuration".to_owned())
-}
-
-/// The rule that refused a connection, and the setting that would allow it.
-pub(super) fn in_words(name: Option<&str>, to: Destination, ruling: &Ruling) -> (String, String) {
-    let address = to.address.to_string();
-    let mut rule = ruling.rule.to_string();
-    if let (Some(_), Rule::Shut(_)) = (name, &ruling.rule) {
-        rule = format!("{rule} ({address})");
-    }
-    let key = match (&ruling.rule, name) {
-        // A name may lead elsewhere tomorrow: an operator opens addresses.
-        (Rule::Shut(_), _) | (_, None) => advice(&address, Some(to), ruling),
-        (_, Some(name)) => advice(name, Some(to), ruling),
-    };
-    (rule, key)
-}
-
-/// The setting to change, with the value that would allow this.
-pub(super) fn advice(host: &str, to: Option<Destination>, ruling: &Ruling) -> String {
-    let key = ruling.key;
-    match &ruling.rule {
-        Rule::Unseen(rule) if rule.transport.is_none() => {
-            format!("use TCP, or write \"tcp://{rule}\" in {key}, which leaves QUIC open to every name")
-        }
-        Rule::Unasked(network) => format!("add \"{network}\" to {key}"),
-        Rule::OperatorDeny(rule) | Rule::Deny(rule) | Rule::Unseen(rule) => format!("remove \"{rule}\" from {key}"),
-        _ => {
-            let of = match host.parse::<IpAddr>() {
-                Ok(address) => EgressHost::network(address, u8::MAX),
-                Err(_) => EgressHost::Name(host.to_owned()),
-            };
-            let transport = to.map(|to| to.transport).filter(|transport| *transport == Transport::Udp);
-            let ports = to.map(|to| PortRange { first: to.port, last: to.port });
-            format!("add \"{}\" to {key}", EgressTarget { transport, host: of, ports })
-        }
     }
 }
 
@@ -429,28 +400,5 @@ impl Drop for QueryPermit {
     fn drop(&mut self) {
         self.instance.own.queries.fetch_sub(1, Ordering::Relaxed);
         self.instance.project.queries.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The shares of projects that have instances.
-#[derive(Default)]
-pub(super) struct ProjectShares {
-    shares: Mutex<std::collections::HashMap<faas_types::ProjectId, Weak<Share>>>,
-    next: AtomicU64,
-}
-
-// === impl ProjectShares ===
-
-impl ProjectShares {
-    pub(super) fn of(&self, project: faas_types::ProjectId, limits: &BrokerLimits) -> Arc<Share> {
-        let mut shares = self.shares.lock();
-        if let Some(share) = shares.get(&project).and_then(Weak::upgrade) {
-            return share;
-        }
-        shares.retain(|_, share| share.strong_count() > 0);
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let share = Arc::new(Share::of_project(limits, number, Instant::now()));
-        shares.insert(project, Arc::downgrade(&share));
-        share
     }
 }

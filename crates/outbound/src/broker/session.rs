@@ -1,5 +1,7 @@
 //! The connection to one network process. Everything that it says may have been made up by a sandbox that took it over.
 
+mod connects;
+
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,6 +13,7 @@ use faas_net::protocol::{self, Gone, Limits, MESSAGE_MAX, NetMessage, Protocol, 
 use faas_ports::ClosedConnection;
 use faas_types::Transport;
 use parking_lot::Mutex;
+use rustix::net::Shutdown;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -31,19 +34,16 @@ const HALF_OPEN_MAX: u32 = 512;
 const LEAVING_MAX: usize = 1_024;
 /// A process that takes nothing for this long has failed.
 const STUCK: Duration = Duration::from_secs(10);
-/// The pauses before a device is handed over again that could not be, or that the process has lost.
-const ATTACH_AGAIN: [Duration; 5] = [
-    Duration::from_millis(50),
-    Duration::from_millis(500),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(10),
-];
+/// The pauses before a device is handed over again that could not be, or that the process has lost; each is four times as
+/// long as the one before.
+const ATTACH_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(30));
 
 /// One network process and what it carries.
 pub(super) struct Session {
     pub(super) number: u64,
     shared: Arc<Shared>,
+    /// The kind of the socket is no stream's, but its readiness is.
+    socket: UnixStream,
     outbox: mpsc::Sender<Outgoing>,
     flows: Mutex<HashMap<u64, Flow>>,
     /// Detached instances that the process has not let go of.
@@ -63,7 +63,8 @@ struct Flow {
 enum FlowState {
     Connecting {
         task: AbortHandle,
-        _turn: Turn,
+        /// Given back at once when the flow ends.
+        turn: Option<Turn>,
     },
     Open {
         names: Vec<Arc<str>>,
@@ -92,25 +93,26 @@ enum Broken {
 // === impl Session ===
 
 impl Session {
-    pub(super) fn new(number: u64, shared: &Arc<Shared>) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
+    pub(super) fn new(
+        number: u64,
+        shared: &Arc<Shared>,
+        socket: OwnedFd,
+    ) -> io::Result<(Arc<Self>, mpsc::Receiver<Outgoing>)> {
+        let socket = UnixStream::from_std(socket.into())?;
         let (outbox, queue) = mpsc::channel(OUTBOX);
         let (flows, leaving) = (Mutex::default(), Mutex::default());
-        (Arc::new(Self { number, shared: Arc::clone(shared), outbox, flows, leaving }), queue)
+        Ok((Arc::new(Self { number, shared: Arc::clone(shared), socket, outbox, flows, leaving }), queue))
     }
 
     /// Serves the process until it ends, or breaks the protocol.
-    pub(super) async fn serve(self: &Arc<Self>, socket: OwnedFd, queue: mpsc::Receiver<Outgoing>) {
+    pub(super) async fn serve(self: &Arc<Self>, queue: mpsc::Receiver<Outgoing>) {
         let mut tasks = JoinSet::new();
-        // The kind of the socket is no stream's, but its readiness is.
-        let outcome = match UnixStream::from_std(socket.into()) {
-            Ok(socket) => {
-                tokio::select! {
-                    outcome = self.listen(&socket, &mut tasks) => outcome,
-                    outcome = write(&socket, queue) => outcome,
-                }
-            }
-            Err(error) => Err(error.into()),
+        let outcome = tokio::select! {
+            outcome = self.listen(&mut tasks) => outcome,
+            outcome = self.write(queue) => outcome,
         };
+        // Others may hold the session a little longer, and the process ends when it hangs up.
+        let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
         match outcome {
             Ok(()) => tracing::warn!("the network process has ended"),
             Err(error) => tracing::warn!(%error, "the network process has failed"),
@@ -125,15 +127,19 @@ impl Session {
         flows.into_values().for_each(Flow::end);
     }
 
-    async fn listen(self: &Arc<Self>, socket: &UnixStream, tasks: &mut JoinSet<()>) -> Result<(), Broken> {
+    async fn listen(self: &Arc<Self>, tasks: &mut JoinSet<()>) -> Result<(), Broken> {
         let mut buffer = vec![0; MESSAGE_MAX];
         loop {
             tokio::select! {
-                ready = socket.readable() => {
+                ready = self.socket.readable() => {
                     ready?;
-                    let receive = || protocol::receive::<NetMessage>(socket.as_fd(), &mut buffer);
-                    match socket.try_io(Interest::READABLE, receive) {
-                        Ok(Some((message, _))) => self.hear(message, tasks).await?,
+                    let receive = || protocol::receive_packet::<NetMessage>(self.socket.as_fd(), &mut buffer);
+                    match self.socket.try_io(Interest::READABLE, receive) {
+                        Ok(Some(messages)) => {
+                            for message in messages {
+                                self.hear(message, tasks).await?;
+                            }
+                        }
                         Ok(None) => return Ok(()),
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         Err(error) => return Err(error.into()),
@@ -151,14 +157,10 @@ impl Session {
                     Protocol::Tcp => Transport::Tcp,
                     Protocol::Udp => Transport::Udp,
                 };
-                let permits = self.instance(sandbox).filter(|_| port != 0).and_then(|instance| {
-                    let to = Destination { transport, address, port };
-                    let permit = instance.connection(to)?;
-                    let turn = instance.connecting(&self.shared, to)?;
-                    Some((instance, to, permit, turn))
-                });
-                match permits {
-                    Some((instance, to, permit, turn)) => self.begin(flow, instance, to, (permit, turn), tasks),
+                match self.instance(sandbox).filter(|_| port != 0) {
+                    Some(instance) => {
+                        self.connect(flow, instance, Destination { transport, address, port }, tasks).await
+                    }
                     None => self.say(ServerMessage::Refused { flow, how: Refusal::Denied }).await,
                 }
             }
@@ -215,78 +217,6 @@ impl Session {
         (instance.served_by.load(Ordering::Acquire) == self.number).then_some(instance)
     }
 
-    fn begin(
-        self: &Arc<Self>,
-        flow: u64,
-        instance: Arc<Instance>,
-        to: Destination,
-        (permit, turn): (ConnectionPermit, Turn),
-        tasks: &mut JoinSet<()>,
-    ) -> Result<(), Broken> {
-        let mut flows = self.flows.lock();
-        if flows.contains_key(&flow) {
-            return Err(Broken::Reused);
-        }
-        let (session, of) = (Arc::clone(self), Arc::clone(&instance));
-        // The task finds the flow there: the lock is held until then.
-        let task = tasks.spawn(async move { session.connect(flow, &of, to).await });
-        flows.insert(flow, Flow { instance, to, state: FlowState::Connecting { task, _turn: turn }, _permit: permit });
-        Ok(())
-    }
-
-    async fn connect(&self, flow: u64, instance: &Arc<Instance>, to: Destination) {
-        let made = self.make(instance, to).await;
-        let Ok(place) = self.outbox.reserve().await else { return };
-        let mut flows = self.flows.lock();
-        let Some(own) = flows.get_mut(&flow) else { return };
-        let refused = match made {
-            // The rules may have changed while it was made.
-            Ok((socket, names)) if instance.still_allows(&self.shared, to, &names, None) => {
-                let check_name = instance.must_check_name(&self.shared, to, &names);
-                instance.opened(to);
-                own.state = FlowState::Open {
-                    names,
-                    sni: None,
-                    is_checked: check_name,
-                    was_checked: check_name,
-                    is_closing: false,
-                    since: Instant::now(),
-                };
-                place.send((ServerMessage::Connected { flow, check_name }, vec![socket]));
-                return;
-            }
-            Ok(_) => Refusal::Denied,
-            Err(how) => how,
-        };
-        flows.remove(&flow);
-        place.send((ServerMessage::Refused { flow, how: refused }, Vec::new()));
-    }
-
-    async fn make(&self, instance: &Arc<Instance>, to: Destination) -> Result<(OwnedFd, Vec<Arc<str>>), Refusal> {
-        self.shared.host.refresh().await;
-        let names = instance.rule(&self.shared, to).await.map_err(|()| Refusal::Denied)?;
-        let address = (to.address, to.port).into();
-        let made = match to.transport {
-            Transport::Tcp => match self.shared.dialer.tcp(address).await {
-                Ok(stream) => stream.into_std().map(OwnedFd::from),
-                Err(error) => Err(error),
-            },
-            Transport::Udp if !self.shared.dialer.has_datagrams() => {
-                instance.deny_datagrams(to, names.first().map(|name| &**name));
-                return Err(Refusal::Denied);
-            }
-            Transport::Udp => self.shared.dialer.udp(address),
-        };
-        match made {
-            Ok(socket) => Ok((socket, names)),
-            Err(error) => Err(match error.kind() {
-                io::ErrorKind::ConnectionRefused => Refusal::Refused,
-                io::ErrorKind::TimedOut => Refusal::TimedOut,
-                _ => Refusal::Unreachable,
-            }),
-        }
-    }
-
     /// Rules on the name of a flow; `None` where nobody waits for that.
     fn named(&self, flow: u64, name: Option<String>) -> Option<bool> {
         let mut flows = self.flows.lock();
@@ -330,23 +260,22 @@ impl Session {
     /// The process does not serve a sandbox any more. One that lives is handed over again.
     fn lost(self: &Arc<Self>, sandbox: u64, why: Gone, tasks: &mut JoinSet<()>) {
         let Some(instance) = self.instance(sandbox).filter(|instance| !instance.has_ended()) else { return };
-        let times = instance.note_loss();
+        let times = instance.note_loss(Instant::now());
         tracing::warn!(sandbox, ?why, times, "the network process has lost the device of a sandbox");
         instance.interrupted();
         // As if an earlier process had served it: what that has left behind is reset.
         let earlier = (self.number, self.number - 1);
         let _ = instance.served_by.compare_exchange(earlier.0, earlier.1, Ordering::AcqRel, Ordering::Acquire);
-        let Some(pause) = ATTACH_AGAIN.get(times) else { return };
         let session = Arc::clone(self);
         tasks.spawn(async move {
-            tokio::time::sleep(*pause).await;
+            tokio::time::sleep(pause_after(times)).await;
             session.attach_all(vec![instance]).await;
         });
     }
 
     /// Hands devices of instances to the process, and those again where that fails.
     pub(super) async fn attach_all(&self, mut instances: Vec<Arc<Instance>>) {
-        for pause in ATTACH_AGAIN {
+        for times in 0.. {
             let mut failed = Vec::new();
             for instance in instances {
                 let is_there = self.shared.instances.lock().contains_key(&instance.id);
@@ -364,9 +293,8 @@ impl Session {
                 return;
             }
             instances = failed;
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pause_after(times)).await;
         }
-        tracing::error!(sandboxes = instances.len(), "the network of sandboxes is lost");
     }
 
     /// Hands an instance's device to the process, unless that was done.
@@ -428,27 +356,52 @@ impl Session {
     }
 
     async fn say(&self, message: ServerMessage) -> Result<(), Broken> {
-        let sending = self.outbox.send((message, Vec::new()));
-        tokio::time::timeout(STUCK, sending).await.map_err(|_| Broken::Stuck)?.map_err(|_| Broken::Stuck)
+        if !self.try_send(&message, &[]) {
+            self.place().await?.send((message, Vec::new()));
+        }
+        Ok(())
+    }
+
+    /// Room for one more message that waits.
+    async fn place(&self) -> Result<mpsc::Permit<'_, Outgoing>, Broken> {
+        if let Ok(place) = self.outbox.try_reserve() {
+            return Ok(place);
+        }
+        let reserving = self.outbox.reserve();
+        tokio::time::timeout(STUCK, reserving).await.map_err(|_| Broken::Stuck)?.map_err(|_| Broken::Stuck)
+    }
+
+    /// Sends a message before all that wait, if the process takes it now.
+    fn try_send(&self, message: &ServerMessage, descriptors: &[BorrowedFd<'_>]) -> bool {
+        let send = || protocol::send(self.socket.as_fd(), message, descriptors);
+        // What is wrong with the socket is found by those who wait for it.
+        self.socket.try_io(Interest::WRITABLE, send).is_ok()
+    }
+
+    /// Sends what waits, in order.
+    async fn write(&self, mut queue: mpsc::Receiver<Outgoing>) -> Result<(), Broken> {
+        while let Some((message, descriptors)) = queue.recv().await {
+            let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+            let sending = async {
+                loop {
+                    self.socket.writable().await?;
+                    let send = || protocol::send(self.socket.as_fd(), &message, &borrowed);
+                    match self.socket.try_io(Interest::WRITABLE, send) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        sent => return sent,
+                    }
+                }
+            };
+            tokio::time::timeout(STUCK, sending).await.map_err(|_| Broken::Stuck)??;
+        }
+        Ok(())
     }
 }
 
-/// Sends what waits, in order.
-async fn write(socket: &UnixStream, mut queue: mpsc::Receiver<Outgoing>) -> Result<(), Broken> {
-    while let Some((message, descriptors)) = queue.recv().await {
-        let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
-        let sending = async {
-            loop {
-                socket.writable().await?;
-                match socket.try_io(Interest::WRITABLE, || protocol::send(socket.as_fd(), &message, &borrowed)) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    sent => return sent,
-                }
-            }
-        };
-        tokio::time::timeout(STUCK, sending).await.map_err(|_| Broken::Stuck)??;
-    }
-    Ok(())
+/// How long to wait after so many tries before the last.
+fn pause_after(times: u32) -> Duration {
+    let (first, last) = ATTACH_AGAIN;
+    first.saturating_mul(4_u32.saturating_pow(times)).min(last)
 }
 
 // === impl Flow ===
@@ -475,5 +428,17 @@ impl Flow {
             FlowState::Connecting { task, .. } => task.abort(),
             FlowState::Open { .. } => self.instance.closed(self.to),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_device_is_tried_again_for_ever_and_ever_later() {
+        let pauses: Vec<_> = (0..9).map(pause_after).collect();
+        assert!(pauses.is_sorted() && pauses[0] == ATTACH_AGAIN.0 && pauses[1] == ATTACH_AGAIN.0 * 4, "{pauses:?}");
+        assert_eq!((pauses[8], pause_after(u32::MAX)), (ATTACH_AGAIN.1, ATTACH_AGAIN.1));
     }
 }

@@ -11,8 +11,9 @@ use faas_types::{EgressPolicy, ProjectId, Transport};
 use parking_lot::Mutex;
 
 use super::Shared;
+use super::advice::{advice, in_words, no_datagrams};
 use super::bucket::Bucket;
-use super::instance::{Destination, advice, in_words, no_datagrams};
+use super::instance::Destination;
 use super::underway::{Turn, Underway};
 use crate::resolver::Leads;
 use crate::{HostAddresses, Rule, Rules, Ruling};

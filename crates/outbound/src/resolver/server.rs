@@ -128,24 +128,28 @@ impl NameServer {
     /// reached or has such a service. All else is answered as a name that does not exist.
     async fn services(&self, question: &Question, host: String, kind: RecordType, rules: &Rules<'_>) -> Answer {
         let name = question.query().name();
-        let records = match kind {
-            RecordType::TXT if !self.leads_out(name, rules).await && !self.has_service(&host, rules).await => {
-                Vec::new()
-            }
-            RecordType::TXT => self.upstream.look_up(name, kind).await.records(),
-            _ => self.reachable(name, kind, rules).await,
-        };
-        // A name that leads somewhere is there for every kind of question.
-        if records.is_empty() && !self.leads_out(name, rules).await {
+        if kind == RecordType::TXT && !self.leads_out(name, rules).await && !self.has_service(&host, rules).await {
             return nowhere(question, host, rules);
         }
+        let found = self.upstream.look_up(name, kind).await.records();
+        let (aliases, found): (Vec<Record>, _) = found.into_iter().partition(is_alias);
+        if let Some(ruling) = aliases.iter().find_map(|alias| denied_alias(alias, rules)) {
+            let bytes = question.answer(ResponseCode::NXDomain, Vec::new());
+            return Answer { bytes, denied: Some((host, ruling)), learned: None };
+        }
+        let good = if kind == RecordType::TXT { found } else { self.reachable(found, rules).await };
+        // A name that leads somewhere is there for every kind of question.
+        if good.is_empty() && !self.leads_out(name, rules).await {
+            return nowhere(question, host, rules);
+        }
+        let mut records = if good.is_empty() { good } else { [aliases, good].concat() };
+        records.iter_mut().for_each(|record| record.ttl = record.ttl.min(TTL_MAX));
         Answer { bytes: question.answer(ResponseCode::NoError, records), ..Answer::default() }
     }
 
-    /// The services of a name whose hosts may be reached.
-    async fn reachable(&self, name: &Name, kind: RecordType, rules: &Rules<'_>) -> Vec<Record> {
-        let records = self.upstream.look_up(name, kind).await.records();
-        let services = records.into_iter().filter_map(|record| {
+    /// Those of some services whose hosts may be reached.
+    async fn reachable(&self, services: Vec<Record>, rules: &Rules<'_>) -> Vec<Record> {
+        let services = services.into_iter().filter_map(|record| {
             let target = match &record.data {
                 RData::SRV(service) => service.target.clone(),
                 RData::MX(mail) => mail.exchange.clone(),
@@ -167,7 +171,8 @@ impl NameServer {
     /// Whether a name is one of MongoDB's, whose drivers read its text beside its services.
     async fn has_service(&self, host: &str, rules: &Rules<'_>) -> bool {
         let Ok(service) = Name::from_ascii(format!("_mongodb._tcp.{host}.")) else { return false };
-        !self.reachable(&service, RecordType::SRV, rules).await.is_empty()
+        let services = self.upstream.look_up(&service, RecordType::SRV).await.records();
+        !self.reachable(services, rules).await.is_empty()
     }
 
     /// The addresses that a name leads to now and that may be reached.
@@ -232,12 +237,10 @@ fn checked(host: &str, records: &[Record], rules: &Rules<'_>) -> Result<Checked,
     for record in records {
         let ttl = record.ttl.min(TTL_MAX);
         let keep = |data: &RData| Record::from_rdata(record.name.clone(), ttl, data.clone());
-        if let RData::CNAME(target) = &record.data {
-            let ruling = host_name(&target.0).map(|target| rules.rule_on_name(&target, None));
-            match ruling {
-                Some(ruling @ Ruling { rule: Rule::Deny(_) | Rule::OperatorDeny(_), .. }) => return Err(ruling),
-                _ => kept.push(keep(&record.data)),
-            }
+        match denied_alias(record, rules) {
+            Some(ruling) => return Err(ruling),
+            None if is_alias(record) => kept.push(keep(&record.data)),
+            None => {}
         }
         let Some(address) = address_of(record) else { continue };
         let names = [host];
@@ -248,6 +251,17 @@ fn checked(host: &str, records: &[Record], rules: &Rules<'_>) -> Result<Checked,
         }
     }
     Ok(Checked { records: kept, addresses })
+}
+
+fn is_alias(record: &Record) -> bool {
+    matches!(record.data, RData::CNAME(_))
+}
+
+/// The rule that denies what an alias leads to.
+fn denied_alias(record: &Record, rules: &Rules<'_>) -> Option<Ruling> {
+    let RData::CNAME(target) = &record.data else { return None };
+    let ruling = rules.rule_on_name(&host_name(&target.0)?, None);
+    matches!(ruling.rule, Rule::Deny(_) | Rule::OperatorDeny(_)).then_some(ruling)
 }
 
 /// The sandbox itself, whatever the world says.

@@ -327,6 +327,25 @@ async fn new_connections_and_look_ups_have_a_rate() {
 }
 
 #[tokio::test]
+async fn a_burst_above_the_rate_waits_for_its_turn() {
+    let listener = Listener::start("127.0.0.1");
+    let begun = std::time::Instant::now();
+    let limits = BrokerLimits { connect_rate: 10, ..BrokerLimits::default() };
+    let (_lab, mut process, mut attached) =
+        Lab::one(BrokerConfig { limits, ..config(LOOPBACK) }, EgressPolicy::default()).await;
+    for _ in 0..30 {
+        process.ask(attached.sandbox, Protocol::Tcp, listener.address).await;
+    }
+    for _ in 0..30 {
+        let (answer, _) = process.hear().await.unwrap();
+        assert!(matches!(answer, ServerMessage::Connected { .. }), "{answer:?}");
+    }
+    // Twenty at once and ten a second: however slow this machine is, not sooner.
+    assert!(begun.elapsed() > std::time::Duration::from_millis(950), "{:?}", begun.elapsed());
+    assert!(attached.is_quiet());
+}
+
+#[tokio::test]
 async fn a_private_network_is_for_projects_that_may_have_it() {
     let listener = Listener::start("127.0.0.1");
     let mut config = config(&[]);

@@ -218,3 +218,21 @@ async fn one_question_becomes_a_few_and_not_hundreds() {
     // The first over UDP and over TCP, each host for both families.
     assert!(names.asked() <= 2 + 2 * 16, "{} questions", names.asked());
 }
+
+#[tokio::test]
+async fn services_come_with_the_aliases_before_them_and_for_a_bounded_time() {
+    let names = NameServer::start().await;
+    names.set("shop.test", &["mail.test."]);
+    names.set_mail("mail.test", &["mx.test".to_owned()]);
+    names.set("mx.test", &["8.8.8.8"]);
+    names.keep_for(100_000, false);
+    let (_lab, process, mut attached) = asking(&names, &[], EgressPolicy::default()).await;
+    let answer = process.query(attached.sandbox, "shop.test", RecordType::MX).await;
+    let found: Vec<_> = answer.answers.iter().map(|record| (record.record_type(), record.ttl)).collect();
+    assert_eq!(found, [(RecordType::CNAME, 3_600), (RecordType::MX, 3_600)]);
+    assert!(attached.is_quiet());
+    let (_lab, process, mut attached) = asking(&names, &[], policy(None, &["mail.test"])).await;
+    let answer = process.query(attached.sandbox, "shop.test", RecordType::MX).await;
+    assert_eq!((answer.metadata.response_code, answer.answers.len()), (ResponseCode::NXDomain, 0));
+    assert_eq!(attached.denial().await.rule, "the function denies mail.test");
+}
