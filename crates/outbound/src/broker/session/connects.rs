@@ -134,7 +134,7 @@ impl Session {
             return self.datagrams(instance, to, ruled);
         }
         let made = self.shared.dialer.tcp((to.address, to.port).into()).await;
-        let socket = made.and_then(|stream| stream.into_std()).map_err(|error| refusal(&error))?;
+        let socket = made.and_then(tokio::net::TcpStream::into_std).map_err(|error| refusal(&error))?;
         Ok((socket.into(), ruled))
     }
 
