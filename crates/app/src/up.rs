@@ -66,7 +66,7 @@ impl ServerHost for Local {
 impl ServerCommands for Local {
     async fn up(&self, config: ServerConfig) -> Result<()> {
         logging::start(&config.log);
-        warn_of_strangers();
+        warn_of_unknown_variables();
         server::run(config).await
     }
 
@@ -81,7 +81,7 @@ impl ServerCommands for Local {
 }
 
 /// A setting with a typo in its name would go without a word.
-fn warn_of_strangers() {
+fn warn_of_unknown_variables() {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for unknown in unknown_variables(names) {
         let name = unknown.name;

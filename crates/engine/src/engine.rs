@@ -22,6 +22,7 @@ use crate::completion::CallbackPolicy;
 use crate::core::Core;
 use crate::dependencies::{InstallerDeps, PackageInstaller};
 use crate::deployments::Deployments;
+use crate::dispatch::Feeds;
 use crate::gc::{GarbageCollector, GcDeps, GcPolicy};
 use crate::layers::{LayerCatalog, LayerDeps};
 use crate::lifecycle::Lifecycle;
@@ -175,81 +176,8 @@ impl Engine {
     /// When the registry cannot be read.
     pub async fn start(ports: Ports, settings: EngineSettings) -> Result<Self, Fault> {
         let project = default_project(&*ports.registry, &*ports.clock, &*ports.ids).await?;
-        let catalog = Catalog::start(Arc::clone(&ports.registry)).await?;
-        let vars = VarStore::start(Arc::clone(&ports.registry), Arc::clone(&ports.vault)).await?;
-        let keys = Keys::start(Arc::clone(&ports.registry), Arc::clone(&ports.clock), Arc::clone(&ports.ids)).await?;
-        let triggers = Triggers::start(Arc::clone(&ports.registry)).await?;
-        let trigger_states = States::load(Arc::clone(&ports.registry)).await?;
-        let stats = Arc::new(Stats::new(settings.metric_labels_max));
-        let lifecycle = Arc::<Lifecycle>::default();
-        let (history, events) = (Arc::clone(&ports.history), ports.events);
-        let recorder =
-            Recorder::start(Arc::clone(&history), Arc::clone(&events), Arc::clone(&stats), settings.give_way)?;
-        let history_reader = HistoryReader::new(history, events, recorder.clone(), lifecycle.token().clone());
-        let leases = Arc::new(UploadLeases::new(ports.clock.now()));
-        let deps = DriverDeps {
-            launcher: Arc::clone(&ports.launcher),
-            clock: Arc::clone(&ports.clock),
-            ids: Arc::clone(&ports.ids),
-            recorder: recorder.clone(),
-            stats: Arc::clone(&stats),
-            tasks: lifecycle.tasks().clone(),
-        };
-        let bundles = Arc::new(BundleStore::new(Arc::clone(&ports.blobs), Arc::clone(&ports.layers)));
-        let upload_rules = Arc::new(UploadRules::new(
-            Arc::clone(&ports.registry),
-            Arc::clone(&ports.blobs),
-            Arc::clone(&ports.clock),
-            Arc::clone(&settings.preflight),
-        ));
-        let scheduler = SchedulerDriver::new(settings.limits(), deps);
-        let run_deps = RunDeps {
-            registry: Arc::clone(&ports.registry),
-            history: ports.history,
-            queue: ports.queue,
-            dead_letters: ports.dead_letters,
-            claims: ports.claims,
-            callbacks: ports.callbacks,
-            blobs: Arc::clone(&ports.blobs),
-            vault: Arc::clone(&ports.vault),
-            outbound: ports.outbound,
-            clock: Arc::clone(&ports.clock),
-            ids: Arc::clone(&ports.ids),
-            catalog: Arc::clone(&catalog),
-            vars: Arc::clone(&vars),
-            scheduler: Arc::clone(&scheduler),
-            stats: Arc::clone(&stats),
-            recorder,
-            history_reader,
-            bundles: Arc::clone(&bundles),
-            leases: Arc::clone(&leases),
-            lifecycle: Arc::clone(&lifecycle),
-        };
-        let run_settings = settings.runs();
-        let (runs, feeds) = Runs::open(run_deps, &run_settings).await?;
-        let core = Arc::new(Core {
-            runs: Arc::clone(&runs),
-            lifecycle: Arc::clone(&lifecycle),
-            registry: ports.registry,
-            blobs: ports.blobs,
-            vault: ports.vault,
-            networks: ports.networks,
-            launcher: ports.launcher,
-            clock: ports.clock,
-            ids: ports.ids,
-            catalog,
-            vars,
-            keys,
-            triggers,
-            trigger_states,
-            scheduler,
-            stats,
-            bundles,
-            leases,
-            topics: TopicHall { store: ports.topics, flow: Flow::default() },
-            kinds_changed: Notify::new(),
-            upload_rules: Arc::clone(&upload_rules),
-        });
+        let (core, feeds) = open_core(&ports, &settings).await?;
+        let (runs, lifecycle) = (Arc::clone(&core.runs), Arc::clone(&core.lifecycle));
         let installer = Arc::new(PackageInstaller::new(
             InstallerDeps {
                 registry: Arc::clone(&core.registry),
@@ -268,7 +196,7 @@ impl Engine {
             catalog: Arc::clone(&core.catalog),
             bundles: Arc::clone(&core.bundles),
             leases: Arc::clone(&core.leases),
-            rules: Arc::clone(&upload_rules),
+            rules: Arc::clone(&core.upload_rules),
             installer: Arc::clone(&installer),
             stop: lifecycle.token().clone(),
         }));
@@ -277,7 +205,7 @@ impl Engine {
             clock: Arc::clone(&core.clock),
             bundles: Arc::clone(&core.bundles),
             leases: Arc::clone(&core.leases),
-            rules: Arc::clone(&upload_rules),
+            rules: Arc::clone(&core.upload_rules),
         }));
         let deployments = Deployments::new(Arc::clone(&core), Arc::clone(&layers), installer, settings.versions_kept);
         let deployments = Arc::new(deployments);
@@ -302,9 +230,10 @@ impl Engine {
         runs.hooks.connect(publisher, source);
         let tending = Arc::clone(&runs).tend(settings.tend_every, settings.idle_timeout);
         let mut background = vec![tokio::spawn(tending), tokio::spawn(Arc::clone(&core).foretell())];
-        background.extend(runs.start(feeds, &run_settings));
+        background.extend(runs.start(feeds, &settings.runs()));
         lifecycle.spawn(Arc::clone(&gc).run_periodically());
         let background = Arc::new(Mutex::new(background));
+        let upload_rules = Arc::clone(&core.upload_rules);
         let engine = Self { runs, deployments, gc, layers, upload_rules, uploads, core, project, background };
         lifecycle.spawn(keep_schedules(engine.clone(), settings.look_every));
         lifecycle.spawn(hand_messages_over(engine.clone()));
@@ -405,4 +334,82 @@ impl Engine {
         self.runs.flush().await;
         self.background.lock().drain(..).for_each(|task| task.abort());
     }
+}
+
+/// Loads the tables in memory and opens what the services share.
+async fn open_core(ports: &Ports, settings: &EngineSettings) -> Result<(Arc<Core>, Feeds), Fault> {
+    let catalog = Catalog::start(Arc::clone(&ports.registry)).await?;
+    let vars = VarStore::start(Arc::clone(&ports.registry), Arc::clone(&ports.vault)).await?;
+    let keys = Keys::start(Arc::clone(&ports.registry), Arc::clone(&ports.clock), Arc::clone(&ports.ids)).await?;
+    let triggers = Triggers::start(Arc::clone(&ports.registry)).await?;
+    let trigger_states = States::load(Arc::clone(&ports.registry)).await?;
+    let stats = Arc::new(Stats::new(settings.metric_labels_max));
+    let lifecycle = Arc::<Lifecycle>::default();
+    let (history, events) = (Arc::clone(&ports.history), Arc::clone(&ports.events));
+    let recorder = Recorder::start(Arc::clone(&history), Arc::clone(&events), Arc::clone(&stats), settings.give_way)?;
+    let history_reader = HistoryReader::new(history, events, recorder.clone(), lifecycle.token().clone());
+    let leases = Arc::new(UploadLeases::new(ports.clock.now()));
+    let deps = DriverDeps {
+        launcher: Arc::clone(&ports.launcher),
+        clock: Arc::clone(&ports.clock),
+        ids: Arc::clone(&ports.ids),
+        recorder: recorder.clone(),
+        stats: Arc::clone(&stats),
+        tasks: lifecycle.tasks().clone(),
+    };
+    let bundles = Arc::new(BundleStore::new(Arc::clone(&ports.blobs), Arc::clone(&ports.layers)));
+    let upload_rules = Arc::new(UploadRules::new(
+        Arc::clone(&ports.registry),
+        Arc::clone(&ports.blobs),
+        Arc::clone(&ports.clock),
+        Arc::clone(&settings.preflight),
+    ));
+    let scheduler = SchedulerDriver::new(settings.limits(), deps);
+    let run_deps = RunDeps {
+        registry: Arc::clone(&ports.registry),
+        history: Arc::clone(&ports.history),
+        queue: Arc::clone(&ports.queue),
+        dead_letters: Arc::clone(&ports.dead_letters),
+        claims: Arc::clone(&ports.claims),
+        callbacks: Arc::clone(&ports.callbacks),
+        blobs: Arc::clone(&ports.blobs),
+        vault: Arc::clone(&ports.vault),
+        outbound: Arc::clone(&ports.outbound),
+        clock: Arc::clone(&ports.clock),
+        ids: Arc::clone(&ports.ids),
+        catalog: Arc::clone(&catalog),
+        vars: Arc::clone(&vars),
+        scheduler: Arc::clone(&scheduler),
+        stats: Arc::clone(&stats),
+        recorder,
+        history_reader,
+        bundles: Arc::clone(&bundles),
+        leases: Arc::clone(&leases),
+        lifecycle: Arc::clone(&lifecycle),
+    };
+    let (runs, feeds) = Runs::open(run_deps, &settings.runs()).await?;
+    let core = Arc::new(Core {
+        runs: Arc::clone(&runs),
+        lifecycle: Arc::clone(&lifecycle),
+        registry: Arc::clone(&ports.registry),
+        blobs: Arc::clone(&ports.blobs),
+        vault: Arc::clone(&ports.vault),
+        networks: Arc::clone(&ports.networks),
+        launcher: Arc::clone(&ports.launcher),
+        clock: Arc::clone(&ports.clock),
+        ids: Arc::clone(&ports.ids),
+        catalog,
+        vars,
+        keys,
+        triggers,
+        trigger_states,
+        scheduler,
+        stats,
+        bundles,
+        leases,
+        topics: TopicHall { store: Arc::clone(&ports.topics), flow: Flow::default() },
+        kinds_changed: Notify::new(),
+        upload_rules,
+    });
+    Ok((core, feeds))
 }

@@ -157,7 +157,7 @@ pub(crate) async fn diff(args: &DiffArgs, session: &Session) -> anyhow::Result<E
     let difference = args.of.difference(&server)?;
     match session.out.format {
         faas_terminal::global_args::Format::Table => {
-            difference.lines(true).iter().try_for_each(|line| session.out.line(line))?
+            difference.lines(true).iter().try_for_each(|line| session.out.line(line))?;
         }
         _ => session.out.json(&difference)?,
     }

@@ -51,7 +51,7 @@ pub fn dump(config: &ServerConfig, sources: &Sources) -> String {
         let (own, name) = setting.key.split_once('.').unwrap_or(("", &setting.key));
         if own != section {
             section = own;
-            let _ = write!(text, "{}[{own}]\n", if text.is_empty() { "" } else { "\n" });
+            let _ = writeln!(text, "{}[{own}]", if text.is_empty() { "" } else { "\n" });
         }
         let source = sources.of(&setting.key).unwrap_or_else(|| "default".to_owned());
         let value = sections.get(own).and_then(|values| values.get(name));
