@@ -4,7 +4,7 @@ use axum::extract::State;
 use faas_engine::{AliasWish, Caller, FunctionEntry};
 use faas_proto::rest::{AliasList, AliasTarget, AliasView, CanaryView, DeploymentView, EndCanary, Problem, SetAlias};
 use faas_types::{Affinity, AliasName, Code, Fault, Mover, Permille, Split};
-use faas_web::{Authorized, Failure, Json, PathParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams};
 use http::StatusCode;
 
 use crate::state::ApiState;
@@ -19,7 +19,7 @@ pub(crate) async fn list_aliases(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<AliasList>, Failure> {
+) -> Result<Json<AliasList>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let mut aliases = Vec::new();
     for view in state.alias_views(&entry) {
@@ -38,7 +38,7 @@ pub(crate) async fn get_alias(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, alias)): PathParams<(String, String)>,
-) -> Result<Json<AliasView>, Failure> {
+) -> Result<Json<AliasView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     Ok(Json(view(&state, &entry, &alias).await?))
 }
@@ -57,7 +57,7 @@ pub(crate) async fn set_alias(
     Authorized(caller): Authorized,
     PathParams((id, alias)): PathParams<(String, String)>,
     Json(body): Json<SetAlias>,
-) -> Result<Json<AliasView>, Failure> {
+) -> Result<Json<AliasView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let name = alias_name(&alias)?;
     let entry = state.engine.deployments.set_alias(&entry, &name, wish(body, mover(&caller))?).await?;
@@ -76,7 +76,7 @@ pub(crate) async fn remove_alias(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, alias)): PathParams<(String, String)>,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let name: AliasName = alias.parse().map_err(|_| no_alias(&entry, &alias))?;
     state.engine.deployments.remove_alias(&entry, &name, mover(&caller)).await?;
@@ -92,7 +92,7 @@ pub(crate) async fn get_canary(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<CanaryView>, Failure> {
+) -> Result<Json<CanaryView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let status = state.engine.deployments.canary(&entry).await?.ok_or_else(|| {
         let name = &entry.record.name;
@@ -135,7 +135,7 @@ pub(crate) async fn promote_canary(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     Json(body): Json<EndCanary>,
-) -> Result<Json<DeploymentView>, Failure> {
+) -> Result<Json<DeploymentView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let deployed = state.engine.deployments.promote_canary(&entry, body.note, mover(&caller)).await?;
     Ok(Json(state.deployment_view(&deployed)))
@@ -153,7 +153,7 @@ pub(crate) async fn abort_canary(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     Json(body): Json<EndCanary>,
-) -> Result<Json<DeploymentView>, Failure> {
+) -> Result<Json<DeploymentView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let deployed = state.engine.deployments.abort_canary(&entry, body.note, mover(&caller)).await?;
     Ok(Json(state.deployment_view(&deployed)))

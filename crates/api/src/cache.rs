@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use faas_proto::rest::{Problem, PurgedCache};
-use faas_web::{Authorized, Failure, Json, PathParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams};
 
 use crate::state::ApiState;
 
@@ -15,7 +15,7 @@ pub(crate) async fn purge_cache(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<PurgedCache>, Failure> {
+) -> Result<Json<PurgedCache>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     Ok(Json(PurgedCache { purged: state.cache.purge(entry.record.id) as u64 }))
 }

@@ -5,7 +5,7 @@ use faas_engine::SigningSecrets;
 use faas_ports::{Clock, SystemClock};
 use faas_proto::rest::{CallbackSecretView, NewCallbackSecret, Problem, RotateCallbackSecret};
 use faas_types::{Code, Fault, Span};
-use faas_web::{Authorized, Failure, Json};
+use faas_web::{Authorized, HandlerError, Json};
 
 use crate::state::ApiState;
 
@@ -14,7 +14,7 @@ use crate::state::ApiState;
 pub(crate) async fn get_callback_secret(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-) -> Result<Json<CallbackSecretView>, Failure> {
+) -> Result<Json<CallbackSecretView>, HandlerError> {
     let secrets = state.engine.runs.signing_secrets(caller.project).await?;
     Ok(Json(CallbackSecretView { number: secrets.number(), live: live(&secrets) }))
 }
@@ -30,7 +30,7 @@ pub(crate) async fn rotate_callback_secret(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     Json(body): Json<RotateCallbackSecret>,
-) -> Result<Json<NewCallbackSecret>, Failure> {
+) -> Result<Json<NewCallbackSecret>, HandlerError> {
     let read = |text: &str| {
         text.parse::<Span>().map_err(|error| Fault::new(Code::InvalidConfiguration, format!("keep: {error}")))
     };

@@ -5,7 +5,7 @@ use std::time::Instant;
 use axum::extract::State;
 use faas_proto::rest::{CollectReport, CollectRequest, Problem};
 use faas_types::{Fault, Span};
-use faas_web::{Authorized, Failure, Json};
+use faas_web::{Authorized, HandlerError, Json};
 
 use crate::state::ApiState;
 
@@ -20,7 +20,7 @@ pub(crate) async fn collect(
     State(state): State<ApiState>,
     Authorized(_): Authorized,
     Json(body): Json<CollectRequest>,
-) -> Result<Json<CollectReport>, Failure> {
+) -> Result<Json<CollectReport>, HandlerError> {
     let (began, engine) = (Instant::now(), state.engine.clone());
     // In a task of its own: a caller that goes away ends nothing halfway.
     let found = tokio::spawn(async move { engine.gc.collect(body.dry_run, body.now).await }).await;

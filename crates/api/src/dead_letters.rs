@@ -8,7 +8,7 @@ use faas_proto::rest::{
     DeadLetterFilter, DeadLetterList, DeadLetterView, Problem, PurgeReport, RedriveReport, RedrivenView,
 };
 use faas_types::{Code, Fault, ProjectId, limits};
-use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -51,7 +51,7 @@ pub(crate) async fn list_dead_letters(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     QueryParams(filter): QueryParams<Filter>,
-) -> Result<Json<DeadLetterList>, Failure> {
+) -> Result<Json<DeadLetterList>, HandlerError> {
     let limit = page::limit(filter.limit)?;
     let Filter { function, code, since, until, cursor, .. } = filter;
     let narrowed = DeadLetterFilter { function, code, since, until, limit: Some(limit + 1) };
@@ -73,7 +73,7 @@ pub(crate) async fn get_dead_letter(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<DeadLetterView>, Failure> {
+) -> Result<Json<DeadLetterView>, HandlerError> {
     let id = run_id(&id)?;
     let letter = state.engine.runs.dead_letter(caller.project, id).await?;
     let input = state.engine.runs.letter_input(&letter).await.ok().map(input_view);
@@ -91,7 +91,7 @@ pub(crate) async fn redrive_dead_letter(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, HandlerError> {
     let mut redriven = state.engine.runs.redrive(caller.project, DeadSelection::One(run_id(&id)?)).await?;
     match redriven.pop() {
         Some(one) => match one.outcome {
@@ -111,7 +111,7 @@ pub(crate) async fn redrive_dead_letters(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     Json(filter): Json<DeadLetterFilter>,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, HandlerError> {
     let query = query(&state, caller.project, &filter)?;
     let redriven = state.engine.runs.redrive(caller.project, DeadSelection::Found(query)).await?;
     let redriven = redriven.into_iter().map(redriven_view).collect();
@@ -127,7 +127,7 @@ pub(crate) async fn purge_dead_letter(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, HandlerError> {
     state.engine.runs.purge(caller.project, DeadSelection::One(run_id(&id)?)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -141,7 +141,7 @@ pub(crate) async fn purge_dead_letters(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     Json(filter): Json<DeadLetterFilter>,
-) -> Result<Json<PurgeReport>, Failure> {
+) -> Result<Json<PurgeReport>, HandlerError> {
     let query = query(&state, caller.project, &filter)?;
     let purged = state.engine.runs.purge(caller.project, DeadSelection::Found(query)).await?;
     Ok(Json(PurgeReport { purged }))

@@ -12,7 +12,7 @@ use faas_proto::rest::{
     BundleFileBody, DeployEvent, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, Problem, RollbackRequest,
 };
 use faas_types::{Bundle, BundleFile, Code, Digest, Fault, FunctionName, Span, limits};
-use faas_web::{Authorized, Failure, Json, PathParams, read_body};
+use faas_web::{Authorized, HandlerError, Json, PathParams, read_body};
 use http::StatusCode;
 
 use crate::aliases::{alias_name, mover};
@@ -31,7 +31,7 @@ pub(crate) async fn plan_deployment(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     Json(body): Json<DeployPlanRequest>,
-) -> Result<Json<DeployPlan>, Failure> {
+) -> Result<Json<DeployPlan>, HandlerError> {
     let subject = PlanSubject::Function(name_of(&state, &caller, &id)?);
     Ok(Json(plan_view(&state.engine.uploads.plan(caller.project, &subject, &bundle(body.files)?).await?)))
 }
@@ -48,12 +48,12 @@ pub(crate) async fn put_blob(
     Authorized(_): Authorized,
     PathParams(digest): PathParams<String>,
     request: Request<Body>,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, HandlerError> {
     let wanted = parse_digest(&digest)?;
     let (parts, body) = request.into_parts();
     let bytes = read_body(&parts.headers, body, limits::BUNDLE_FILE_MAX).await?;
     let stored = state.engine.uploads.put(bytes, wanted).await;
-    stored.map(|()| StatusCode::NO_CONTENT).map_err(Failure)
+    stored.map(|()| StatusCode::NO_CONTENT).map_err(HandlerError)
 }
 
 /// Deploys a version: seals it, loads its entrypoint in a sandbox, then moves its alias to it.
@@ -77,12 +77,12 @@ pub(crate) async fn deploy_function(
     PathParams(id): PathParams<String>,
     wanted: Wanted,
     Json(body): Json<DeployRequest>,
-) -> Result<Response, Failure> {
+) -> Result<Response, HandlerError> {
     let name = name_of(&state, &caller, &id)?;
     let target = target(body.alias.as_deref(), body.preview, body.expires.as_deref())?;
     let deployment = new_deployment(body.manifest, body.origins, body.files, &caller)?;
     if deployment.name != name {
-        return Err(Failure(Fault::new(
+        return Err(HandlerError(Fault::new(
             Code::InvalidConfiguration,
             format!("name: the manifest is of `{}`, the path of `{name}`", deployment.name),
         )));
@@ -107,7 +107,7 @@ pub(crate) async fn rollback_function(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     Json(body): Json<RollbackRequest>,
-) -> Result<Json<DeploymentView>, Failure> {
+) -> Result<Json<DeploymentView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let deployed = state.engine.deployments.rollback(&entry, body.version, body.note, mover(&caller)).await?;
     Ok(Json(state.deployment_view(&deployed)))

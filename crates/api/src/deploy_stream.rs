@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use faas_engine::{ProgressEvent, ProgressReceiver};
 use faas_proto::rest::DeployEvent;
 use faas_types::{Fault, FunctionName};
-use faas_web::{Failure, Json, RequestId, problem};
+use faas_web::{HandlerError, Json, RequestId, problem};
 use futures_util::stream::{self, Stream};
 use http::StatusCode;
 use http::header::ACCEPT;
@@ -32,13 +32,13 @@ enum Streaming<T> {
 // === impl Wanted ===
 
 impl<S: Sync> FromRequestParts<S> for Wanted {
-    type Rejection = Failure;
+    type Rejection = HandlerError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, HandlerError> {
         let accepts = |value: &http::HeaderValue| value.to_str().is_ok_and(|text| text.contains("text/event-stream"));
         let streamed = parts.headers.get(ACCEPT).is_some_and(accepts);
         let id = parts.extensions.get::<RequestId>().cloned();
-        let id = id.ok_or_else(|| Failure(Fault::internal("a request has no id")))?;
+        let id = id.ok_or_else(|| HandlerError(Fault::internal("a request has no id")))?;
         Ok(Self { streamed, id })
     }
 }
@@ -50,7 +50,7 @@ impl Wanted {
         receiver: ProgressReceiver,
         deployment: impl Future<Output = Result<T, Fault>> + Send + 'static,
         view: impl Fn(&T) -> V + Send + 'static,
-    ) -> Result<Response, Failure>
+    ) -> Result<Response, HandlerError>
     where
         T: Send + 'static,
         V: Serialize + 'static,

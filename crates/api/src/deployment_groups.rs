@@ -7,7 +7,7 @@ use faas_proto::rest::{
     DeployEvent, DeployGroupRequest, DeploymentGroupView, FunctionToDeploy, Problem, RollbackGroupRequest,
 };
 use faas_types::{Code, DeploymentId, Fault};
-use faas_web::{Authorized, Failure, Json, PathParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams};
 
 use crate::aliases::mover;
 use crate::deploy::new_deployment;
@@ -31,7 +31,7 @@ pub(crate) async fn deploy_group(
     Authorized(caller): Authorized,
     wanted: Wanted,
     Json(body): Json<DeployGroupRequest>,
-) -> Result<Response, Failure> {
+) -> Result<Response, HandlerError> {
     let DeployGroupRequest { functions, note } = body;
     let mut receiver = ProgressReceiver::new();
     let mut new = |one: FunctionToDeploy| {
@@ -56,7 +56,7 @@ pub(crate) async fn rollback_group(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     Json(body): Json<RollbackGroupRequest>,
-) -> Result<Json<DeploymentGroupView>, Failure> {
+) -> Result<Json<DeploymentGroupView>, HandlerError> {
     let id: DeploymentId = id.parse().map_err(|error| Fault::new(Code::NotFound, format!("{error}")))?;
     let deployed = state.engine.deployments.rollback_group(caller.project, id, body.note, mover(&caller)).await?;
     Ok(Json(state.group_view(&deployed)))

@@ -3,7 +3,7 @@
 use axum::response::IntoResponse;
 use faas_proto::rest::Problem;
 use faas_types::{Code, Fault};
-use faas_web::{Failure, PathParams};
+use faas_web::{HandlerError, PathParams};
 use http::header::CONTENT_TYPE;
 
 /// Shows the page of an error code, as Markdown.
@@ -11,8 +11,8 @@ use http::header::CONTENT_TYPE;
     (status = 200, body = String, content_type = "text/markdown"),
     (status = 404, description = "no such code", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn page(PathParams(code): PathParams<String>) -> Result<impl IntoResponse, Failure> {
-    let unknown = |error: String| Failure(Fault::new(Code::NotFound, error));
+pub(crate) async fn page(PathParams(code): PathParams<String>) -> Result<impl IntoResponse, HandlerError> {
+    let unknown = |error: String| HandlerError(Fault::new(Code::NotFound, error));
     let code: Code = code.parse().map_err(unknown)?;
     Ok(([(CONTENT_TYPE, "text/markdown; charset=utf-8")], faas_config::error_page(code)))
 }

@@ -5,7 +5,7 @@ use axum::response::IntoResponse;
 use faas_engine::PublishedEvent;
 use faas_proto::rest::{EventRun, Problem, PublishedEvents};
 use faas_types::limits;
-use faas_web::{Authorized, Failure, Json, read_body};
+use faas_web::{Authorized, HandlerError, Json, read_body};
 use http::{HeaderMap, StatusCode};
 
 use crate::state::ApiState;
@@ -22,7 +22,7 @@ pub(crate) async fn publish_events(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     request: Request,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, HandlerError> {
     let (parts, body) = request.into_parts();
     let body = read_body(&parts.headers, body, limits::BODY_MAX).await?;
     let events = PublishedEvent::read(&texts(&parts.headers), &body)?;

@@ -6,7 +6,7 @@ use faas_proto::rest::{
     CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, Problem, UpdateFunction,
 };
 use faas_types::{Code, Fault, FunctionName};
-use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -35,7 +35,7 @@ pub(crate) async fn list_functions(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     QueryParams(query): QueryParams<Page>,
-) -> Result<Json<FunctionList>, Failure> {
+) -> Result<Json<FunctionList>, HandlerError> {
     let limit = page::limit(query.limit)?;
     let after: Option<FunctionName> = page::parsed("cursor", query.cursor.as_deref())?;
     let mut entries = state.engine.catalog().page(caller.project, after.as_ref(), limit as usize + 1);
@@ -58,7 +58,7 @@ pub(crate) async fn create_function(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     Json(body): Json<CreateFunction>,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, HandlerError> {
     let name = function_name(&body.name)?;
     let entry = state.engine.deployments.create_function(caller.project, name, body.vars).await?;
     Ok((StatusCode::CREATED, Json(state.function_view(&entry).await?)))
@@ -78,7 +78,7 @@ pub(crate) async fn get_function(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<FunctionView>, Failure> {
+) -> Result<Json<FunctionView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     Ok(Json(state.function_view(&entry).await?))
 }
@@ -95,7 +95,7 @@ pub(crate) async fn update_function(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     Json(body): Json<UpdateFunction>,
-) -> Result<Json<FunctionView>, Failure> {
+) -> Result<Json<FunctionView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let entry = state.engine.deployments.change_function(&entry, body.vars, body.version, mover(&caller)).await?;
     Ok(Json(state.function_view(&entry).await?))
@@ -110,7 +110,7 @@ pub(crate) async fn delete_function(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     state.engine.deployments.delete_function(&entry).await?;
     state.git.forget(caller.project, entry.record.name.clone()).await;
@@ -127,7 +127,7 @@ pub(crate) async fn pause_function(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<FunctionView>, Failure> {
+) -> Result<Json<FunctionView>, HandlerError> {
     hold(&state, caller.project, &id, true).await
 }
 
@@ -141,7 +141,7 @@ pub(crate) async fn resume_function(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<FunctionView>, Failure> {
+) -> Result<Json<FunctionView>, HandlerError> {
     hold(&state, caller.project, &id, false).await
 }
 
@@ -150,7 +150,7 @@ async fn hold(
     project: faas_types::ProjectId,
     id: &str,
     paused: bool,
-) -> Result<Json<FunctionView>, Failure> {
+) -> Result<Json<FunctionView>, HandlerError> {
     let entry = state.engine.catalog().find(project, id)?;
     let entry = state.engine.pause(&entry, paused).await?;
     Ok(Json(state.function_view(&entry).await?))
@@ -166,7 +166,7 @@ pub(crate) async fn function_metrics(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<FunctionMetrics>, Failure> {
+) -> Result<Json<FunctionMetrics>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let snapshot = state.engine.stats().snapshot(entry.record.id);
     let snapshot = snapshot.as_ref();

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use faas_proto::rest::{FeatureView, HealthView, Problem, RuntimeView, StatusView};
 use faas_types::{Code, Fault};
-use faas_web::{Authorized, Failure, Json};
+use faas_web::{Authorized, HandlerError, Json};
 
 use crate::state::ApiState;
 
@@ -18,11 +18,11 @@ pub(crate) async fn live() -> Json<HealthView> {
     (status = 200, body = HealthView),
     (status = 503, description = "starting or stopping", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn ready(State(state): State<ApiState>) -> Result<Json<HealthView>, Failure> {
+pub(crate) async fn ready(State(state): State<ApiState>) -> Result<Json<HealthView>, HandlerError> {
     if state.engine.is_ready() {
         return Ok(Json(HealthView { status: "ok".to_owned() }));
     }
-    Err(Failure(Fault::new(Code::Unavailable, "the server is stopping").with_retry_after(1)))
+    Err(HandlerError(Fault::new(Code::Unavailable, "the server is stopping").with_retry_after(1)))
 }
 
 /// Shows what the server runs on and how much it holds.

@@ -6,7 +6,7 @@ use faas_engine::Selector;
 use faas_ingress::{CallTarget, prefers_async, serve_call, sticky_key};
 use faas_proto::rest::Problem;
 use faas_types::{Affinity, AliasName, InvocationMode, Scope, TriggerKind};
-use faas_web::{Authorized, Failure, PathParams, QueryParams, RequestId};
+use faas_web::{Authorized, HandlerError, PathParams, QueryParams, RequestId};
 use http::Uri;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -48,7 +48,7 @@ pub(crate) async fn invoke_function(
     PathParams(id): PathParams<String>,
     QueryParams(choice): QueryParams<Choice>,
     mut request: Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, HandlerError> {
     let (name, selector) = match id.split_once(':') {
         Some((name, selector)) => (name, selector.parse()?),
         None => (id.as_str(), Selector::Alias(AliasName::live())),
@@ -57,7 +57,7 @@ pub(crate) async fn invoke_function(
     let mark = |by: &Affinity| sticky_key(headers, by);
     let route = state.engine.runs.route_request(caller.project, name, &selector, mark).await?;
     let Some(request_id) = request.extensions().get::<RequestId>().cloned() else {
-        return Ok(Failure(faas_types::Fault::internal("a request has no id")).into_response());
+        return Ok(HandlerError(faas_types::Fault::internal("a request has no id")).into_response());
     };
     let details = caller.may(Scope::RunsRead) || route.tells_all();
     let (path, keyless) = ("/".to_owned(), false);

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use faas_proto::rest::{CallerView, CreateKey, CreatedKey, KeyList, Problem};
 use faas_types::{Code, Fault, InvalidId};
-use faas_web::{Authorized, Failure, Json, PathParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams};
 use http::StatusCode;
 
 use crate::state::ApiState;
@@ -21,7 +21,7 @@ pub(crate) async fn list_keys(State(state): State<ApiState>, Authorized(caller):
 pub(crate) async fn whoami(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-) -> Result<Json<CallerView>, Failure> {
+) -> Result<Json<CallerView>, HandlerError> {
     let mut keys = state.engine.keys().list(caller.project).into_iter();
     let record = keys.find(|record| record.id == caller.key).ok_or_else(|| Fault::internal("a key is not listed"))?;
     Ok(Json(CallerView { project: caller.project.to_string(), key: key_view(record) }))
@@ -33,8 +33,8 @@ pub(crate) async fn create_key(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     Json(body): Json<CreateKey>,
-) -> Result<impl IntoResponse, Failure> {
-    let refuse = |message: &str| Failure(Fault::new(Code::InvalidConfiguration, message));
+) -> Result<impl IntoResponse, HandlerError> {
+    let refuse = |message: &str| HandlerError(Fault::new(Code::InvalidConfiguration, message));
     if !(1..=64).contains(&body.name.chars().count()) || body.name.chars().any(char::is_control) {
         return Err(refuse("name: use 1 to 64 characters"));
     }
@@ -58,10 +58,10 @@ pub(crate) async fn revoke_key(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, HandlerError> {
     let id = id.parse().map_err(|error: InvalidId| Fault::new(Code::NotFound, format!("no such key: {error}")))?;
     if id == caller.key {
-        return Err(Failure(
+        return Err(HandlerError(
             Fault::new(Code::Conflict, "a key cannot revoke itself")
                 .with_hint("use another admin key to revoke this one"),
         ));

@@ -4,7 +4,7 @@ use axum::extract::State;
 use faas_engine::KnownLayer;
 use faas_proto::rest::{LayerList, LayerView, Problem};
 use faas_types::{Code, Fault, LayerId};
-use faas_web::{Authorized, Failure, Json, PathParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams};
 use http::StatusCode;
 
 use crate::state::ApiState;
@@ -17,7 +17,7 @@ const NAMED: usize = 3;
 pub(crate) async fn list_layers(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-) -> Result<Json<LayerList>, Failure> {
+) -> Result<Json<LayerList>, HandlerError> {
     let known = state.engine.layers.list(caller.project).await?;
     let brief = |layer| {
         let mut view = view(layer);
@@ -38,7 +38,7 @@ pub(crate) async fn get_layer(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<LayerView>, Failure> {
+) -> Result<Json<LayerView>, HandlerError> {
     Ok(Json(view(state.engine.layers.get(caller.project, layer_id(&id)?).await?)))
 }
 
@@ -52,7 +52,7 @@ pub(crate) async fn remove_layer(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, HandlerError> {
     state.engine.layers.remove(caller.project, layer_id(&id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

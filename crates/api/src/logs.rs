@@ -9,7 +9,7 @@ use faas_ports::{Clock, LogPage, LogQuery, SystemClock};
 use faas_proto::rest::{LogEvent, LogList, Problem};
 use faas_telemetry::LogTail;
 use faas_types::{Code, Fault, LogLevel, LogLine};
-use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use futures_util::stream::{self, Stream, StreamExt};
 use http::HeaderMap;
 use serde::Deserialize;
@@ -61,7 +61,7 @@ pub(crate) async fn project_logs(
     Authorized(caller): Authorized,
     QueryParams(filter): QueryParams<Filter>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, HandlerError> {
     let query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
     answer(state, filter, query, &headers).await
 }
@@ -77,7 +77,7 @@ pub(crate) async fn function_logs(
     PathParams(id): PathParams<String>,
     QueryParams(filter): QueryParams<Filter>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, HandlerError> {
     let function = past_function(&state, caller.project, &id)?;
     let query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
     answer(state, filter, LogQuery { function: Some(function), ..query }, &headers).await
@@ -94,7 +94,7 @@ pub(crate) async fn run_logs(
     PathParams(id): PathParams<String>,
     QueryParams(filter): QueryParams<Filter>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, HandlerError> {
     let run = state.engine.history().run(caller.project, run_id(&id)?).await?;
     let query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
     let query = LogQuery { run: Some(run.id), function: Some(run.function), ..query };
@@ -106,7 +106,7 @@ async fn answer(
     filter: Filter,
     mut query: LogQuery,
     headers: &HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, HandlerError> {
     let now = SystemClock.now();
     query.run = page::parsed("run", filter.run.as_deref())?.or(query.run);
     query.level = filter.level;
@@ -117,14 +117,14 @@ async fn answer(
     query.before = filter.before;
     query.tail = filter.tail.unwrap_or(false) && (query.after.is_none() || filter.follow != Some(true));
     if filter.search.as_ref().is_some_and(|text| text.len() > 200) {
-        return Err(Failure(Fault::new(Code::BadRequest, "the parameter `search` has more than 200 bytes")));
+        return Err(HandlerError(Fault::new(Code::BadRequest, "the parameter `search` has more than 200 bytes")));
     }
     query.search = filter.search;
     if filter.follow == Some(true) {
         if query.until.is_some() || query.before.is_some() {
             let fault = Fault::new(Code::BadRequest, "what is followed has no end")
                 .with_hint("leave `until` and `before` away, or `follow`");
-            return Err(Failure(fault));
+            return Err(HandlerError(fault));
         }
         let follower = state.engine.history().follow_logs(query).await?;
         return Ok(Sse::new(events(state, follower)).keep_alive(KeepAlive::default()).into_response());

@@ -12,7 +12,7 @@ use faas_proto::rest::{
     Problem, PublishLayer, RemovedLayer,
 };
 use faas_types::{Code, Fault, FunctionName, LayerName, LayerRef, LayerVersionRecord, RuntimeName, limits};
-use faas_web::{Authorized, Failure, Json, PathParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams};
 use http::StatusCode;
 
 use crate::deploy::{bundle, plan_view};
@@ -28,7 +28,7 @@ const ALLOWED_MAX: usize = 64;
 pub(crate) async fn list_named_layers(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-) -> Result<Json<NamedLayerList>, Failure> {
+) -> Result<Json<NamedLayerList>, HandlerError> {
     let layers = state.engine.layers.list_named(caller.project).await?;
     Ok(Json(NamedLayerList { layers: layers.into_iter().map(name_view).collect() }))
 }
@@ -43,7 +43,7 @@ pub(crate) async fn list_layer_versions(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(name): PathParams<String>,
-) -> Result<Json<LayerVersionList>, Failure> {
+) -> Result<Json<LayerVersionList>, HandlerError> {
     let versions = state.engine.layers.versions_of(caller.project, &layer_name(&name)?).await?;
     Ok(Json(LayerVersionList { versions: versions.into_iter().map(version_view).collect() }))
 }
@@ -61,7 +61,7 @@ pub(crate) async fn get_layer_version(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((name, version)): PathParams<(String, String)>,
-) -> Result<Json<LayerVersionView>, Failure> {
+) -> Result<Json<LayerVersionView>, HandlerError> {
     let layer = layer_ref(&name, &version)?;
     Ok(Json(version_view(state.engine.layers.get_version(caller.project, &layer).await?)))
 }
@@ -74,7 +74,7 @@ pub(crate) async fn plan_layer(
     Authorized(caller): Authorized,
     PathParams(name): PathParams<String>,
     Json(body): Json<DeployPlanRequest>,
-) -> Result<Json<DeployPlan>, Failure> {
+) -> Result<Json<DeployPlan>, HandlerError> {
     let subject = PlanSubject::Layer(layer_name(&name)?);
     Ok(Json(plan_view(&state.engine.uploads.plan(caller.project, &subject, &bundle(body.files)?).await?)))
 }
@@ -93,7 +93,7 @@ pub(crate) async fn publish_layer(
     Authorized(caller): Authorized,
     PathParams(name): PathParams<String>,
     Json(body): Json<PublishLayer>,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, HandlerError> {
     let PublishLayer { files, runtimes, install, note, allow_secrets } = body;
     if runtimes.len() > limits::LAYER_RUNTIMES_MAX {
         return Err(invalid(format!("runtimes: {} at the most", limits::LAYER_RUNTIMES_MAX)).into());
@@ -133,7 +133,7 @@ pub(crate) async fn remove_layer_version(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((name, version)): PathParams<(String, String)>,
-) -> Result<Json<RemovedLayer>, Failure> {
+) -> Result<Json<RemovedLayer>, HandlerError> {
     let layer = layer_ref(&name, &version)?;
     if layer.version.is_none() {
         return Err(invalid("version: name the number of the version to remove".to_owned()).into());
@@ -152,7 +152,7 @@ pub(crate) async fn remove_named_layer(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(name): PathParams<String>,
-) -> Result<Json<RemovedLayer>, Failure> {
+) -> Result<Json<RemovedLayer>, HandlerError> {
     let layer = LayerRef { name: layer_name(&name)?, version: None };
     Ok(Json(RemovedLayer { versions: state.engine.layers.remove_versions(caller.project, &layer).await? }))
 }

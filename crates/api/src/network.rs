@@ -7,7 +7,7 @@ use faas_proto::rest::{
     NetworkView, Problem, TestNetwork, UpdateNetwork,
 };
 use faas_types::{Code, EgressPolicy, Fault, NetworkMode};
-use faas_web::{Authorized, Failure, Json, PathParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams};
 use http::StatusCode;
 
 use crate::state::ApiState;
@@ -25,7 +25,7 @@ pub(crate) async fn get_network(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<NetworkView>, Failure> {
+) -> Result<Json<NetworkView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     Ok(Json(view(&entry, &state.engine.network_of(&entry).await?)))
 }
@@ -44,7 +44,7 @@ pub(crate) async fn update_network(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     Json(body): Json<UpdateNetwork>,
-) -> Result<Json<NetworkView>, Failure> {
+) -> Result<Json<NetworkView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let entry = state.engine.set_network(&entry, &change(body)?, &caller.author()).await?;
     Ok(Json(view(&entry, &state.engine.network_of(&entry).await?)))
@@ -60,7 +60,7 @@ pub(crate) async fn reset_network(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     state.engine.reset_network(&entry, &caller.author()).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -80,7 +80,7 @@ pub(crate) async fn test_network(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     Json(body): Json<TestNetwork>,
-) -> Result<Json<NetworkTestView>, Failure> {
+) -> Result<Json<NetworkTestView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let target = target(&body)?;
     let trial = state.engine.try_network(&entry, &target).await?;

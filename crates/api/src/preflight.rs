@@ -3,7 +3,7 @@
 use axum::extract::State;
 use faas_proto::rest::{PolicyView, Problem, ProjectPolicyView, SetPolicy};
 use faas_types::ProjectRules;
-use faas_web::{Authorized, Failure, Json};
+use faas_web::{Authorized, HandlerError, Json};
 use http::StatusCode;
 
 use crate::state::ApiState;
@@ -14,7 +14,7 @@ use crate::views::author_view;
 pub(crate) async fn get_policy(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-) -> Result<Json<PolicyView>, Failure> {
+) -> Result<Json<PolicyView>, HandlerError> {
     let kept = state.engine.upload_rules.of_project(caller.project).await?;
     Ok(Json(view(&state, kept)))
 }
@@ -29,7 +29,7 @@ pub(crate) async fn set_policy(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     Json(body): Json<SetPolicy>,
-) -> Result<Json<PolicyView>, Failure> {
+) -> Result<Json<PolicyView>, HandlerError> {
     let SetPolicy { rules, revision } = body;
     let kept = state.engine.upload_rules.set(caller.project, rules, caller.author(), revision).await?;
     Ok(Json(view(&state, Some(kept))))
@@ -40,7 +40,7 @@ pub(crate) async fn set_policy(
 pub(crate) async fn reset_policy(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, HandlerError> {
     state.engine.upload_rules.reset(caller.project).await?;
     Ok(StatusCode::NO_CONTENT)
 }

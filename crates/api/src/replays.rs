@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use faas_engine::{Replay, RunInput};
 use faas_proto::rest::{AcceptedRun, Problem, ReplayRequest, ReplayVersion, RunInputView, RunView};
 use faas_types::{JsonText, RunState};
-use faas_web::{Authorized, Failure, Json, PathParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams};
 use http::StatusCode;
 use http::header::LOCATION;
 
@@ -28,7 +28,7 @@ pub(crate) async fn cancel_run(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<RunView>, Failure> {
+) -> Result<Json<RunView>, HandlerError> {
     Ok(Json(run_view(state.engine.runs.cancel(caller.project, run_id(&id)?).await?)))
 }
 
@@ -45,7 +45,7 @@ pub(crate) async fn replay_run(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     Json(body): Json<ReplayRequest>,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, HandlerError> {
     let replay = Replay {
         body: body.payload.map(|payload| payload.text().to_owned().into()),
         current: body.version == ReplayVersion::Current,
@@ -66,7 +66,7 @@ pub(crate) async fn run_input(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<RunInputView>, Failure> {
+) -> Result<Json<RunInputView>, HandlerError> {
     let id = run_id(&id)?;
     state.engine.history().run(caller.project, id).await?;
     Ok(Json(input_view(state.engine.runs.input(caller.project, id).await?)))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::State;
 use faas_proto::rest::{Problem, RetentionView, SetRetention};
 use faas_types::{Code, Fault, Retention, Span};
-use faas_web::{Authorized, Failure, Json};
+use faas_web::{Authorized, HandlerError, Json};
 use http::StatusCode;
 
 use crate::state::ApiState;
@@ -20,7 +20,7 @@ const LEAST: Duration = Duration::from_secs(3_600);
 pub(crate) async fn get_retention(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-) -> Result<Json<RetentionView>, Failure> {
+) -> Result<Json<RetentionView>, HandlerError> {
     let (retention, own) = state.engine.runs.retention(caller.project).await?;
     Ok(Json(view(&retention, own)))
 }
@@ -34,7 +34,7 @@ pub(crate) async fn set_retention(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     Json(body): Json<SetRetention>,
-) -> Result<Json<RetentionView>, Failure> {
+) -> Result<Json<RetentionView>, HandlerError> {
     let (mut retention, _) = state.engine.runs.retention(caller.project).await?;
     set_span(&mut retention.runs, "runs", body.runs.as_deref())?;
     // Who only says how long runs are kept has not asked for results that outlive them.
@@ -57,7 +57,7 @@ pub(crate) async fn set_retention(
 pub(crate) async fn reset_retention(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, HandlerError> {
     state.engine.runs.set_retention(caller.project, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }

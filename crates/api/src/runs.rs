@@ -4,7 +4,7 @@ use axum::extract::State;
 use faas_ports::{Clock, RunQuery, SystemClock};
 use faas_proto::rest::{Problem, RunList, RunView};
 use faas_types::{Code, Fault, FunctionId, InvalidId, ProjectId, RunId, Span};
-use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -64,7 +64,7 @@ pub(crate) async fn list_runs(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     QueryParams(filter): QueryParams<Filter>,
-) -> Result<Json<RunList>, Failure> {
+) -> Result<Json<RunList>, HandlerError> {
     let function = match &filter.function {
         Some(text) => Some(past_function(&state, caller.project, text)?),
         None => None,
@@ -109,13 +109,13 @@ pub(crate) async fn get_run(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     QueryParams(patience): QueryParams<Patience>,
-) -> Result<Json<RunView>, Failure> {
+) -> Result<Json<RunView>, HandlerError> {
     let id = run_id(&id)?;
     let wait: Option<Span> = page::parsed("wait", patience.wait.as_deref())?;
     let run = match wait {
         Some(wait) if wait.get() > PATIENCE_MAX => {
             let message = format!("the parameter `wait` is {wait}; it goes up to {}s", PATIENCE_MAX.as_secs());
-            return Err(Failure(
+            return Err(HandlerError(
                 Fault::new(Code::BadRequest, message).with_hint("ask again where it has not ended by then"),
             ));
         }

@@ -4,7 +4,7 @@ use axum::extract::State;
 use faas_ports::Secret;
 use faas_proto::rest::{Problem, RekeyReport, RestoreSecret, SecretList, SecretVersionView, SecretView, SetSecret};
 use faas_types::{Code, Fault, SecretName, Stage};
-use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -52,7 +52,7 @@ pub(crate) async fn list_secrets(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     QueryParams(seen): QueryParams<Seen>,
-) -> Result<Json<SecretList>, Failure> {
+) -> Result<Json<SecretList>, HandlerError> {
     let secrets = state.engine.secrets(caller.project, seen.stage).await?;
     Ok(Json(SecretList { secrets: secrets.iter().map(view).collect() }))
 }
@@ -68,7 +68,7 @@ pub(crate) async fn get_secret(
     Authorized(caller): Authorized,
     PathParams(text): PathParams<String>,
     QueryParams(of): QueryParams<OfStage>,
-) -> Result<Json<SecretView>, Failure> {
+) -> Result<Json<SecretView>, HandlerError> {
     Ok(Json(view(&state.engine.secret(caller.project, of.stage, &known(&text)?).await?)))
 }
 
@@ -86,7 +86,7 @@ pub(crate) async fn set_secret(
     PathParams(text): PathParams<String>,
     QueryParams(of): QueryParams<OfStage>,
     Json(body): Json<SetSecret>,
-) -> Result<Json<SecretView>, Failure> {
+) -> Result<Json<SecretView>, HandlerError> {
     let value = Secret::new(body.value.as_bytes().to_vec());
     Ok(Json(view(&state.engine.set_secret(caller.project, of.stage, &name(&text)?, value).await?)))
 }
@@ -103,7 +103,7 @@ pub(crate) async fn unset_secret(
     Authorized(caller): Authorized,
     PathParams(text): PathParams<String>,
     QueryParams(which): QueryParams<RetentionMetrics>,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, HandlerError> {
     state.engine.unset_secret(caller.project, which.stage, &known(&text)?, which.force).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -122,7 +122,7 @@ pub(crate) async fn restore_secret(
     PathParams(text): PathParams<String>,
     QueryParams(of): QueryParams<OfStage>,
     Json(body): Json<RestoreSecret>,
-) -> Result<Json<SecretView>, Failure> {
+) -> Result<Json<SecretView>, HandlerError> {
     Ok(Json(view(&state.engine.restore_secret(caller.project, of.stage, &name(&text)?, body.version).await?)))
 }
 
@@ -134,7 +134,7 @@ pub(crate) async fn restore_secret(
 pub(crate) async fn rekey(
     State(state): State<ApiState>,
     Authorized(_): Authorized,
-) -> Result<Json<RekeyReport>, Failure> {
+) -> Result<Json<RekeyReport>, HandlerError> {
     let engine = state.engine.clone();
     // In a task of its own: a caller that goes away does not leave it half done.
     let done = tokio::spawn(async move { engine.rekey().await }).await;
@@ -152,7 +152,7 @@ fn known(text: &str) -> Result<SecretName, Fault> {
     text.parse().map_err(|error: faas_types::InvalidName| Fault::new(Code::NotFound, error.to_string()))
 }
 
-fn view(secret: &faas_engine::SecretView) -> SecretView {
+fn view(secret: &faas_engine::SecretSummary) -> SecretView {
     let version = |version: &faas_engine::SecretVersion| SecretVersionView {
         version: version.number,
         created_at: version.made_at.to_string(),

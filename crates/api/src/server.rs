@@ -4,7 +4,7 @@ use axum::Router;
 use axum::middleware::from_fn;
 use faas_config::manifest_schema;
 use faas_types::{Code, Fault};
-use faas_web::{Failure, render_problems};
+use faas_web::{HandlerError, render_problems};
 
 use crate::routes::table;
 use crate::state::ApiState;
@@ -22,10 +22,10 @@ pub fn router(state: ApiState) -> Router {
         .merge(docs_pages::routes())
         .route("/schema/faas.toml.json", page("application/json", || manifest_schema().to_string()))
         .fallback(|| async {
-            Failure(Fault::new(Code::NotFound, "no such route").with_hint("routes are listed at /openapi.json"))
+            HandlerError(Fault::new(Code::NotFound, "no such route").with_hint("routes are listed at /openapi.json"))
         })
         .method_not_allowed_fallback(|| async {
-            Failure(Fault::new(Code::MethodNotAllowed, "this route does not take that method"))
+            HandlerError(Fault::new(Code::MethodNotAllowed, "this route does not take that method"))
         })
         .layer(from_fn(render_problems))
         .with_state(state)

@@ -12,7 +12,7 @@ use faas_proto::rest::{
     MessageBody, Problem, PurgedTopic, SendMessages, SentMessages, SubscriberView, TopicList, TopicView,
 };
 use faas_types::{Code, Fault, TopicName, limits};
-use faas_web::{Authorized, Failure, Json, PathParams, read_body};
+use faas_web::{Authorized, HandlerError, Json, PathParams, read_body};
 use http::{HeaderMap, StatusCode};
 
 use crate::state::ApiState;
@@ -34,7 +34,7 @@ pub(crate) async fn send_message(
     Authorized(caller): Authorized,
     PathParams(name): PathParams<String>,
     request: Request,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, HandlerError> {
     let topic = topic_name(&name)?;
     let (parts, body) = request.into_parts();
     let body = read_body(&parts.headers, body, limits::MESSAGE_MAX as u64).await?;
@@ -57,7 +57,7 @@ pub(crate) async fn send_messages(
     Authorized(caller): Authorized,
     PathParams(name): PathParams<String>,
     Json(body): Json<SendMessages>,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, HandlerError> {
     let topic = topic_name(&name)?;
     let messages = body.messages.into_iter().enumerate();
     let messages = messages.map(|(index, message)| outgoing(index, message)).collect::<Result<Vec<_>, _>>()?;
@@ -70,7 +70,7 @@ pub(crate) async fn send_messages(
 pub(crate) async fn list_topics(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-) -> Result<Json<TopicList>, Failure> {
+) -> Result<Json<TopicList>, HandlerError> {
     let topics = state.engine.topics(caller.project).await?;
     Ok(Json(TopicList { topics: topics.iter().map(view).collect() }))
 }
@@ -84,7 +84,7 @@ pub(crate) async fn get_topic(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(name): PathParams<String>,
-) -> Result<Json<TopicView>, Failure> {
+) -> Result<Json<TopicView>, HandlerError> {
     let topic = state.engine.topic(caller.project, &topic_name(&name)?).await?;
     let subscribers = topic.subscribers.into_iter().map(|one| SubscriberView {
         function: one.function.to_string(),
@@ -104,7 +104,7 @@ pub(crate) async fn purge_topic(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(name): PathParams<String>,
-) -> Result<Json<PurgedTopic>, Failure> {
+) -> Result<Json<PurgedTopic>, HandlerError> {
     let topic = topic_name(&name)?;
     let purged = state.engine.purge_topic(caller.project, &topic).await?;
     Ok(Json(PurgedTopic { topic: topic.to_string(), purged }))

@@ -9,7 +9,7 @@ use faas_proto::rest::{
     UpdateTrigger,
 };
 use faas_types::{AliasName, Code, Fault, Span, TriggerSettings, limits};
-use faas_web::{Authorized, Failure, Json, PathParams, QueryParams, read_body};
+use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams, read_body};
 use http::StatusCode;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(crate) struct Count {
 pub(crate) async fn list_all_triggers(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
-) -> Result<Json<TriggerList>, Failure> {
+) -> Result<Json<TriggerList>, HandlerError> {
     let mut triggers = Vec::new();
     for function in state.engine.catalog().page(caller.project, None, usize::MAX) {
         for entry in state.engine.triggers().of(function.record.id) {
@@ -53,7 +53,7 @@ pub(crate) async fn list_triggers(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
-) -> Result<Json<TriggerList>, Failure> {
+) -> Result<Json<TriggerList>, HandlerError> {
     let function = state.engine.catalog().find(caller.project, &id)?;
     let entries = state.engine.triggers().of(function.record.id);
     let triggers = entries.iter().map(|entry| view(&state, &function, entry)).collect::<Result<_, _>>()?;
@@ -74,7 +74,7 @@ pub(crate) async fn add_trigger(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     Json(body): Json<AddTrigger>,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, HandlerError> {
     let function = state.engine.catalog().find(caller.project, &id)?;
     let settings = settings(&state, &function, body.trigger)?;
     let alias = body.alias.as_deref().map_or(Ok(AliasName::live()), str::parse);
@@ -95,7 +95,7 @@ pub(crate) async fn get_trigger(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, name)): PathParams<(String, String)>,
-) -> Result<Json<TriggerView>, Failure> {
+) -> Result<Json<TriggerView>, HandlerError> {
     let (function, entry) = find(&state, &caller, &id, &name)?;
     Ok(Json(view(&state, &function, &entry)?))
 }
@@ -114,7 +114,7 @@ pub(crate) async fn update_trigger(
     Authorized(caller): Authorized,
     PathParams((id, name)): PathParams<(String, String)>,
     Json(body): Json<UpdateTrigger>,
-) -> Result<Json<TriggerView>, Failure> {
+) -> Result<Json<TriggerView>, HandlerError> {
     let (function, entry) = find(&state, &caller, &id, &name)?;
     let entry = state.engine.enable_trigger(&entry, body.enabled).await?;
     Ok(Json(view(&state, &function, &entry)?))
@@ -131,7 +131,7 @@ pub(crate) async fn remove_trigger(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, name)): PathParams<(String, String)>,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, HandlerError> {
     let (_, entry) = find(&state, &caller, &id, &name)?;
     state.engine.remove_trigger(&entry).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -151,7 +151,7 @@ pub(crate) async fn rotate_secret(
     Authorized(caller): Authorized,
     PathParams((id, name)): PathParams<(String, String)>,
     Json(body): Json<RotateSecret>,
-) -> Result<Json<TriggerWithSecret>, Failure> {
+) -> Result<Json<TriggerWithSecret>, HandlerError> {
     let (function, entry) = find(&state, &caller, &id, &name)?;
     let keep = body.keep.as_deref().map(str::parse::<Span>).transpose();
     let keep = keep.map_err(|error| Fault::new(Code::InvalidConfiguration, format!("keep: {error}")))?;
@@ -172,7 +172,7 @@ pub(crate) async fn test_trigger(
     Authorized(caller): Authorized,
     PathParams((id, name)): PathParams<(String, String)>,
     request: Request,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, HandlerError> {
     let (_, entry) = find(&state, &caller, &id, &name)?;
     let (parts, body) = request.into_parts();
     let body = read_body(&parts.headers, body, limits::BODY_MAX).await?;
@@ -191,11 +191,14 @@ pub(crate) async fn next_fires(
     Authorized(caller): Authorized,
     PathParams((id, name)): PathParams<(String, String)>,
     QueryParams(Count { count }): QueryParams<Count>,
-) -> Result<Json<NextFires>, Failure> {
+) -> Result<Json<NextFires>, HandlerError> {
     let (_, entry) = find(&state, &caller, &id, &name)?;
     let count = count.unwrap_or(5);
     if !(1..=NEXT_MAX).contains(&count) {
-        return Err(Failure(Fault::new(Code::BadRequest, format!("count is {count}; it goes from 1 to {NEXT_MAX}"))));
+        return Err(HandlerError(Fault::new(
+            Code::BadRequest,
+            format!("count is {count}; it goes from 1 to {NEXT_MAX}"),
+        )));
     }
     let next = state.engine.next_fires(&entry, count);
     Ok(Json(NextFires { next: next.iter().map(ToString::to_string).collect() }))

@@ -6,7 +6,7 @@ use axum::extract::State;
 use faas_engine::{EffectiveVar, FunctionEntry, VarSource};
 use faas_proto::rest::{Problem, SetVars, VarList, VarView};
 use faas_types::{Fault, Stage, secret_refs};
-use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use http::StatusCode;
 
 use crate::secrets::OfStage;
@@ -23,7 +23,7 @@ pub(crate) async fn list_vars(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     QueryParams(of): QueryParams<OfStage>,
-) -> Result<Json<VarList>, Failure> {
+) -> Result<Json<VarList>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     Ok(Json(view(&state, &entry, of.stage).await?))
 }
@@ -41,7 +41,7 @@ pub(crate) async fn set_vars(
     PathParams(id): PathParams<String>,
     QueryParams(of): QueryParams<OfStage>,
     Json(body): Json<SetVars>,
-) -> Result<Json<VarList>, Failure> {
+) -> Result<Json<VarList>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let entry = state.engine.set_vars(&entry, of.stage, body.vars).await?;
     Ok(Json(view(&state, &entry, of.stage).await?))
@@ -59,7 +59,7 @@ pub(crate) async fn delete_var(
     Authorized(caller): Authorized,
     PathParams((id, key)): PathParams<(String, String)>,
     QueryParams(of): QueryParams<OfStage>,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     state.engine.unset_var(&entry, of.stage, &key).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -85,7 +85,7 @@ pub(crate) async fn set_stage_vars(
     Authorized(caller): Authorized,
     QueryParams(of): QueryParams<OfStage>,
     Json(body): Json<SetVars>,
-) -> Result<Json<VarList>, Failure> {
+) -> Result<Json<VarList>, HandlerError> {
     state.engine.set_stage_vars(caller.project, of.stage, body.vars).await?;
     Ok(Json(list(state.engine.stage_vars(caller.project, of.stage))))
 }
@@ -102,7 +102,7 @@ pub(crate) async fn delete_stage_var(
     Authorized(caller): Authorized,
     PathParams(key): PathParams<String>,
     QueryParams(of): QueryParams<OfStage>,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, HandlerError> {
     state.engine.unset_stage_var(caller.project, of.stage, &key).await?;
     Ok(StatusCode::NO_CONTENT)
 }

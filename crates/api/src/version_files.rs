@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use faas_proto::rest::{BuildLogView, BundleFileBody, Problem, VersionFiles};
 use faas_types::{BundleFile, Code, Fault, ProjectId, VersionRecord};
-use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -34,7 +34,7 @@ pub(crate) async fn version_files(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, version)): PathParams<(String, String)>,
-) -> Result<Json<VersionFiles>, Failure> {
+) -> Result<Json<VersionFiles>, HandlerError> {
     let version = find(&state, caller.project, &id, &version).await?;
     let bundle = state.engine.bundles().listing(&version.bundle).await?;
     let body = |file: BundleFile| {
@@ -55,7 +55,7 @@ pub(crate) async fn version_file(
     Authorized(caller): Authorized,
     PathParams((id, version)): PathParams<(String, String)>,
     QueryParams(query): QueryParams<FileQuery>,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<impl IntoResponse, HandlerError> {
     let version = find(&state, caller.project, &id, &version).await?;
     let bytes = state.engine.bundles().version_file(&version, &query.path).await?;
     Ok(([(CONTENT_TYPE, "application/octet-stream"), (X_CONTENT_TYPE_OPTIONS, "nosniff")], bytes))
@@ -71,7 +71,7 @@ pub(crate) async fn build_log(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, version)): PathParams<(String, String)>,
-) -> Result<Json<BuildLogView>, Failure> {
+) -> Result<Json<BuildLogView>, HandlerError> {
     let version = find(&state, caller.project, &id, &version).await?;
     Ok(Json(build_log_view(&state.engine.bundles().build_log(&version).await?)))
 }

@@ -4,7 +4,7 @@ use axum::extract::State;
 use faas_engine::FileChangeKind;
 use faas_proto::rest::{FileChangeView, MoveList, MoveView, Problem, VersionDiff, VersionList, VersionView};
 use faas_types::{Deployment, DeploymentId, Fault, limits};
-use faas_web::{Authorized, Failure, Json, PathParams, QueryParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -35,7 +35,7 @@ pub(crate) async fn list_versions(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     QueryParams(rows): QueryParams<Rows>,
-) -> Result<Json<VersionList>, Failure> {
+) -> Result<Json<VersionList>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let below = page::parsed("cursor", rows.cursor.as_deref())?;
     let limit = rows_of(&rows)?;
@@ -59,7 +59,7 @@ pub(crate) async fn get_version(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, number)): PathParams<(String, u32)>,
-) -> Result<Json<VersionView>, Failure> {
+) -> Result<Json<VersionView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let version = state.engine.catalog().version(&entry, number).await?;
     let manifest = version_rows(&entry.record.name, &version);
@@ -76,7 +76,7 @@ pub(crate) async fn diff_versions(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     PathParams((id, from, to)): PathParams<(String, u32, u32)>,
-) -> Result<Json<VersionDiff>, Failure> {
+) -> Result<Json<VersionDiff>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let before = state.engine.catalog().version(&entry, from).await?;
     let after = state.engine.catalog().version(&entry, to).await?;
@@ -107,7 +107,7 @@ pub(crate) async fn list_deployments(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     QueryParams(rows): QueryParams<Rows>,
-) -> Result<Json<MoveList>, Failure> {
+) -> Result<Json<MoveList>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let before: Option<DeploymentId> = page::parsed("cursor", rows.cursor.as_deref())?;
     let limit = rows_of(&rows)?;

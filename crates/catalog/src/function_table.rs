@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::function_entry::FunctionEntry;
 use crate::live_policies::LivePolicies;
-use crate::projection::Table;
+use crate::projection::ProjectedTable;
 use crate::records::corrupt;
 use crate::version_cache::VersionCache;
 
@@ -34,7 +34,7 @@ struct Tables {
 
 // === impl FunctionTable ===
 
-impl Table for FunctionTable {
+impl ProjectedTable for FunctionTable {
     type Record = FunctionRecord;
     const COLLECTION: Collection = Collection::Functions;
 

@@ -13,7 +13,7 @@ use faas_types::{Author, Code, Fault, KeyId, ProjectId, Scope, Timestamp};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
-use crate::projection::{Projection, ProjectionStatus, Table};
+use crate::projection::{ProjectedTable, Projection, ProjectionStatus};
 use crate::records::{corrupt, encode};
 
 const SECRET_CHARS: usize = 43;
@@ -199,7 +199,7 @@ impl Keys {
 
 // === impl KeyTable ===
 
-impl Table for KeyTable {
+impl ProjectedTable for KeyTable {
     type Record = KeyRecord;
     const COLLECTION: Collection = Collection::Keys;
 

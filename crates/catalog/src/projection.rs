@@ -32,7 +32,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 const START_ATTEMPTS: u32 = 5;
 
 /// A table in memory that a [`Projection`] fills. Calls come one at a time and in the order of revisions of each key.
-pub trait Table: Send + Sync + 'static {
+pub trait ProjectedTable: Send + Sync + 'static {
     /// The records of the collection, as the registry stores them.
     type Record: DeserializeOwned;
     /// The collection to follow.
@@ -49,7 +49,7 @@ pub trait Table: Send + Sync + 'static {
 }
 
 /// A table that follows its collection of the registry until it is dropped.
-pub struct Projection<T: Table> {
+pub struct Projection<T: ProjectedTable> {
     shared: Arc<Shared<T>>,
     _follower: AbortOnDropHandle<()>,
 }
@@ -64,7 +64,7 @@ struct Shared<T> {
 
 // === impl Projection ===
 
-impl<T: Table> Projection<T> {
+impl<T: ProjectedTable> Projection<T> {
     /// Loads the collection and starts following it.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl<T: Table> Projection<T> {
     }
 }
 
-impl<T: Table + std::fmt::Debug> std::fmt::Debug for Projection<T> {
+impl<T: ProjectedTable + std::fmt::Debug> std::fmt::Debug for Projection<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Projection").field("table", self.table()).field("status", &self.status()).finish()
     }
@@ -113,7 +113,7 @@ impl<T: Table + std::fmt::Debug> std::fmt::Debug for Projection<T> {
 
 // === impl Shared ===
 
-impl<T: Table> Shared<T> {
+impl<T: ProjectedTable> Shared<T> {
     async fn follow(self: Arc<Self>, mut watch: Watch) {
         let mut pause = Duration::ZERO;
         loop {

@@ -90,8 +90,8 @@ pub use replay::{DeadSelection, Redriven, Replay};
 pub use reply::{Call, CallBody, CallFailure};
 pub use retention::RetentionMetrics;
 pub use runs::Runs;
-pub use stages::{Rekeyed, SecretView};
-pub use topics::{OutgoingMessage, SubscriberState, TopicView};
+pub use stages::{Rekeyed, SecretSummary};
+pub use topics::{OutgoingMessage, SubscriberState, TopicSummary};
 pub use triggers::{
     Fired, HookAnswer, HookReply, HookRequest, NewSecret, PublishedEvent, SealedSecret, TriggerEntry, TriggerOrigin,
     TriggerRecord, TriggerState, Triggers, WebhookDoor,

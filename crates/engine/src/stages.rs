@@ -6,4 +6,4 @@ mod secrets;
 mod usage;
 
 pub use rekey::Rekeyed;
-pub use secrets::SecretView;
+pub use secrets::SecretSummary;

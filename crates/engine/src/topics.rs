@@ -8,7 +8,7 @@ mod message;
 mod send;
 
 pub use message::OutgoingMessage;
-pub use send::{SubscriberState, TopicView};
+pub use send::{SubscriberState, TopicSummary};
 
 pub(crate) use flow::Flow;
 

@@ -5,7 +5,7 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use faas_engine::{CallRequest, Engine, InvocationBody, KeyClaim, KeyHolder};
 use faas_types::Fault;
-use faas_web::{ERROR_SOURCE, Inbound, Origin, RequestId, render};
+use faas_web::{ERROR_SOURCE, Inbound, RequestId, RequestOrigin, render};
 use futures_util::StreamExt;
 use http::header::SET_COOKIE;
 use http::request::Parts;
@@ -45,7 +45,7 @@ async fn first(
     engine: &Engine,
     target: &CallTarget,
     head: &Parts,
-    origin: Option<&Origin>,
+    origin: Option<&RequestOrigin>,
     body: Body,
 ) -> Result<(KeyClaim, Bytes), Fault> {
     let body = held_body(&head.headers, body, engine.runs.room_for_body(&target.route)).await?;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use faas_engine::{CallRequest, Route};
-use faas_web::{Origin, carries_key};
+use faas_web::{RequestOrigin, carries_key};
 use http::HeaderName;
 use http::header::HOST;
 use http::request::Parts;
@@ -15,7 +15,12 @@ const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const ADDED: usize = 6;
 
 /// Where a call goes, and the request that the function gets.
-pub(crate) fn call_of(target: CallTarget, head: &Parts, origin: Option<&Origin>, body: Bytes) -> (Route, CallRequest) {
+pub(crate) fn call_of(
+    target: CallTarget,
+    head: &Parts,
+    origin: Option<&RequestOrigin>,
+    body: Bytes,
+) -> (Route, CallRequest) {
     let call = CallRequest {
         trigger: target.trigger,
         trigger_name: None,
@@ -30,12 +35,16 @@ pub(crate) fn call_of(target: CallTarget, head: &Parts, origin: Option<&Origin>,
 
 /// The headers that the function sees: all but the platform's keys, and those that say on whose behalf the call comes. HTTP/2
 /// sends the host outside of the headers; functions expect it there.
-pub(crate) fn passed_headers(parts: &Parts, origin: Option<&Origin>, prefix: Option<String>) -> Vec<(String, String)> {
+pub(crate) fn passed_headers(
+    parts: &Parts,
+    origin: Option<&RequestOrigin>,
+    prefix: Option<String>,
+) -> Vec<(String, String)> {
     let headers = &parts.headers;
     let host = parts.uri.authority().filter(|_| !headers.contains_key(HOST));
     let host = host.map(|authority| (HOST.as_str().to_owned(), authority.as_str().to_owned()));
     let prefix = prefix.map(|prefix| (PREFIX.as_str().to_owned(), prefix));
-    let origin = origin.map(Origin::fields);
+    let origin = origin.map(RequestOrigin::fields);
     let own = headers.iter().filter(|(_, value)| !carries_key(value));
     let mut passed = Vec::with_capacity(headers.len() + ADDED);
     passed.extend(own.map(|(name, value)| (name.as_str().to_owned(), latin1(value.as_bytes()))));

@@ -9,7 +9,7 @@ use faas_engine::{CallFailure, Engine, HookAnswer, HookReply, HookRequest, Trigg
 use faas_ports::{Clock, SystemClock};
 use faas_proto::rest::AcceptedDelivery;
 use faas_types::{Code, Fault, RunId, limits};
-use faas_web::{Origin, RequestId, read_body, render};
+use faas_web::{RequestId, RequestOrigin, read_body, render};
 use http::header::{ALLOW, CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
@@ -62,7 +62,7 @@ async fn answer_delivery(engine: &Engine, token: &str, request: Request, details
 async fn deliver(engine: &Engine, entry: &Arc<TriggerEntry>, request: Request) -> Result<HookAnswer, CallFailure> {
     let (parts, body) = request.into_parts();
     let body = read_body(&parts.headers, body, limits::BODY_MAX).await?;
-    let headers = passed_headers(&parts, parts.extensions.get::<Arc<Origin>>().map(Arc::as_ref), None);
+    let headers = passed_headers(&parts, parts.extensions.get::<Arc<RequestOrigin>>().map(Arc::as_ref), None);
     let query = parts.uri.query().unwrap_or_default().to_owned();
     engine.deliver(entry, HookRequest { headers, query, body }).await
 }

@@ -41,7 +41,7 @@ pub enum ServerMessage {
     /// Lets the sandbox go: what its programs have sent is carried for a moment, then its flows and its device are closed.
     Detach { sandbox: u64 },
     /// Resets connections that an earlier network process left behind in the sandbox.
-    Reset { sandbox: u64, connections: Vec<Connection> },
+    Reset { sandbox: u64, connections: Vec<SandboxConnection> },
     /// With the connected socket, which does not block. With `check_name`, what the sandbox sends is held back until
     /// [`NetMessage::Name`] is answered.
     Connected { flow: u64, check_name: bool },
@@ -148,7 +148,7 @@ pub struct Limits {
 
 /// One TCP connection of a sandbox, as `/proc/PID/net/tcp` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Connection {
+pub struct SandboxConnection {
     /// The sandbox's end.
     pub source: IpAddr,
     /// Its port.

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use faas_netstack::{Budget, Counters, FlowId, Limits, Stack};
+use faas_netstack::{Budget, Counters, FlowId, Stack, StackLimits};
 use rustix::event::epoll::{self, EventFlags};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
@@ -222,14 +222,14 @@ impl Sandbox {
     }
 }
 
-fn stack_limits(limits: protocol::Limits) -> Limits {
-    Limits {
+fn stack_limits(limits: protocol::Limits) -> StackLimits {
+    StackLimits {
         connections: limits.connections as usize,
         half_open: limits.half_open as usize,
         udp_flows: limits.udp_flows as usize,
         queries: limits.queries as usize,
         flows_a_second: limits.flows_a_second,
         queries_a_second: limits.queries_a_second,
-        ..Limits::default()
+        ..StackLimits::default()
     }
 }

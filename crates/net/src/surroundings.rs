@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use faas_netstack::{Ending, Event, FlowId, Output, Protocol, Refusal};
+use faas_netstack::{Ending, FlowId, FlowProtocol, FlowRefusal, StackEvent, StackOutput};
 use rustix::io::Errno;
 
 use crate::host::HostSocket;
@@ -19,7 +19,7 @@ pub(crate) struct Shared {
     /// What goes to a device.
     pub(crate) outgoing: Box<[u8]>,
     /// Flows whose far end could not be reached by a datagram.
-    pub(crate) unreached: Vec<(FlowId, Refusal)>,
+    pub(crate) unreached: Vec<(FlowId, FlowRefusal)>,
     /// Questions that the server has not answered, at least about so many: some need no answer any more.
     pub(crate) answers_due: usize,
 }
@@ -33,12 +33,12 @@ pub(crate) struct Surroundings<'a> {
 }
 
 /// What a datagram met.
-pub(crate) fn refusal(error: Errno) -> Refusal {
+pub(crate) fn refusal(error: Errno) -> FlowRefusal {
     match error {
-        Errno::CONNREFUSED => Refusal::Refused,
-        Errno::ACCESS | Errno::PERM => Refusal::Denied,
-        Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::NETDOWN => Refusal::Unreachable,
-        _ => Refusal::TimedOut,
+        Errno::CONNREFUSED => FlowRefusal::Refused,
+        Errno::ACCESS | Errno::PERM => FlowRefusal::Denied,
+        Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::NETDOWN => FlowRefusal::Unreachable,
+        _ => FlowRefusal::TimedOut,
     }
 }
 
@@ -56,7 +56,7 @@ impl Surroundings<'_> {
     }
 }
 
-impl Output for Surroundings<'_> {
+impl StackOutput for Surroundings<'_> {
     fn transmit<R>(&mut self, length: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         let frame = &mut self.shared.outgoing[..length];
         let result = fill(frame);
@@ -65,21 +65,21 @@ impl Output for Surroundings<'_> {
         result
     }
 
-    fn event(&mut self, event: Event<'_>) {
+    fn event(&mut self, event: StackEvent<'_>) {
         let sandbox = self.number;
         let message = match event {
-            Event::Connect { flow, protocol, target } => {
+            StackEvent::Connect { flow, protocol, target } => {
                 let protocol = match protocol {
-                    Protocol::Tcp => protocol::Protocol::Tcp,
-                    Protocol::Udp => protocol::Protocol::Udp,
+                    FlowProtocol::Tcp => protocol::Protocol::Tcp,
+                    FlowProtocol::Udp => protocol::Protocol::Udp,
                 };
                 NetMessage::Connect { sandbox, flow: flow.0, protocol, address: target.ip(), port: target.port() }
             }
-            Event::Query { query, message, over_tcp } => {
+            StackEvent::Query { query, message, over_tcp } => {
                 NetMessage::Resolve { sandbox, query: query.0, bytes: message.to_vec(), over_tcp }
             }
-            Event::Name { flow, name } => NetMessage::Name { flow: flow.0, sni: name },
-            Event::Datagram { flow, payload } => {
+            StackEvent::Name { flow, name } => NetMessage::Name { flow: flow.0, sni: name },
+            StackEvent::Datagram { flow, payload } => {
                 if let Some(socket) = self.sockets.get_mut(&flow)
                     && let Err(error) = socket.send_datagram(payload)
                 {
@@ -87,7 +87,7 @@ impl Output for Surroundings<'_> {
                 }
                 return;
             }
-            Event::Closed { flow, ending, up, down } => {
+            StackEvent::Closed { flow, ending, up, down } => {
                 self.release(flow, ending);
                 return self.shared.outbox.push_patiently(NetMessage::Closed { flow: flow.0, up, down });
             }

@@ -16,7 +16,7 @@ use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, IpListenEndpoint};
 
 use crate::frame::{self, DEVICE_HEADER, MTU};
 use crate::memory::Rings;
-use crate::output::{Ending, Output};
+use crate::output::{Ending, StackOutput};
 
 /// Packets that one flush sends: with small segments a window is thousands of them, and others wait.
 const PACKETS_A_FLUSH: usize = 16;
@@ -74,7 +74,7 @@ impl Engine {
         syn: &[u8],
         seed: u64,
         now: Duration,
-        output: &mut impl Output,
+        output: &mut impl StackOutput,
     ) -> Option<Self> {
         let building =
             AssertUnwindSafe(|| Cell::new(MutBorrow::new(rings), |rings| tcp(rings, target, seed, now, output)));
@@ -86,7 +86,7 @@ impl Engine {
     }
 
     /// Takes in a packet of the connection. What there is to answer goes out with the next flush.
-    pub(crate) fn input(&mut self, packet: &[u8], now: Duration, output: &mut impl Output) {
+    pub(crate) fn input(&mut self, packet: &[u8], now: Duration, output: &mut impl StackOutput) {
         self.guarded((), |tcp| {
             let mut device = Device { received: Some(packet), output };
             tcp.interface.poll_ingress_single(instant(now), &mut device, &mut tcp.sockets);
@@ -95,7 +95,7 @@ impl Engine {
     }
 
     /// Sends what is due. Returns whether there is more than one flush sends.
-    pub(crate) fn flush(&mut self, now: Duration, output: &mut impl Output) -> bool {
+    pub(crate) fn flush(&mut self, now: Duration, output: &mut impl StackOutput) -> bool {
         // smoltcp forgets what was received when it stops to linger; the far end may not have taken all of it.
         if self.lingers_since.is_some_and(|since| now >= since + LINGER) {
             return false;
@@ -265,7 +265,7 @@ fn tcp<'a>(
     target: SocketAddr,
     seed: u64,
     now: Duration,
-    output: &mut impl Output,
+    output: &mut impl StackOutput,
 ) -> Tcp<'a> {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = seed;
@@ -305,7 +305,7 @@ impl<'a> Tcp<'a> {
 
 // === impl Device ===
 
-impl<O: Output> phy::Device for Device<'_, O> {
+impl<O: StackOutput> phy::Device for Device<'_, O> {
     type RxToken<'a>
         = Received<'a>
     where
@@ -343,7 +343,7 @@ impl phy::RxToken for Received<'_> {
 
 // === impl Sending ===
 
-impl<O: Output> phy::TxToken for Sending<'_, O> {
+impl<O: StackOutput> phy::TxToken for Sending<'_, O> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
         self.0.transmit(DEVICE_HEADER + length, |frame| {
             let result = write(&mut frame[DEVICE_HEADER..]);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::budget::{Budget, Purse, Reservation};
 use crate::dns::DnsStream;
 use crate::engine::Engine;
-use crate::limits::Limits;
-use crate::output::{Protocol, Refusal};
+use crate::limits::StackLimits;
+use crate::output::{FlowProtocol, FlowRefusal};
 
 /// Datagrams of a flow that wait until it is connected.
 const WAITING_DATAGRAMS: usize = 8;
@@ -18,7 +18,7 @@ pub(crate) const REFUSAL_HOLDS: Duration = Duration::from_secs(1);
 /// Between which two endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Ends {
-    pub(crate) protocol: Protocol,
+    pub(crate) protocol: FlowProtocol,
     /// In the sandbox.
     pub(crate) source: SocketAddr,
     /// The far end.
@@ -51,7 +51,7 @@ pub(crate) enum State {
     UdpAsked(WaitingDatagrams),
     UdpOpen,
     /// There was no far end a moment ago.
-    UdpRefused(Refusal),
+    UdpRefused(FlowRefusal),
 }
 
 pub(crate) struct Connection {
@@ -84,10 +84,10 @@ pub(crate) struct WaitingDatagrams {
 
 impl Place {
     /// Room for one more flow, where there is any.
-    pub(crate) fn within(budget: &Budget, protocol: Protocol) -> Option<Self> {
+    pub(crate) fn within(budget: &Budget, protocol: FlowProtocol) -> Option<Self> {
         let datagrams = match protocol {
-            Protocol::Tcp => None,
-            Protocol::Udp => Some(budget.udp_flows.take(1)?),
+            FlowProtocol::Tcp => None,
+            FlowProtocol::Udp => Some(budget.udp_flows.take(1)?),
         };
         Some(Self { _flow: budget.flows.take(1)?, _datagrams: datagrams })
     }
@@ -110,7 +110,7 @@ impl Flow {
     }
 
     /// When it has been silent for too long.
-    pub(crate) fn expires(&self, limits: &Limits) -> Duration {
+    pub(crate) fn expires(&self, limits: &StackLimits) -> Duration {
         let after = match &self.state {
             State::Asked(_) | State::UdpAsked(_) => limits.half_open_timeout,
             State::Open(connection) if !connection.established => limits.half_open_timeout,

@@ -10,11 +10,11 @@ use std::time::Duration;
 use faas_types::NetworkPlan;
 
 use crate::frame::{self, DEVICE_HEADER, FRAME_MAX};
-use crate::output::{Event, FlowId, Output, QueryId, Refusal};
-use crate::{Amounts, Budget, Limits, Stack};
+use crate::output::{FlowId, FlowRefusal, QueryId, StackEvent, StackOutput};
+use crate::{Amounts, Budget, Stack, StackLimits};
 
 /// Bounds that an input reaches.
-const LIMITS: Limits = Limits {
+const LIMITS: StackLimits = StackLimits {
     connections: 12,
     half_open: 6,
     udp_flows: 4,
@@ -200,9 +200,9 @@ impl Steps<'_> {
             0 | 1 => {
                 let Some(flow) = around.asked.pop_front() else { return Some(()) };
                 let how = match choice >> 2 & 7 {
-                    0 => Refusal::Denied,
-                    1 => Refusal::Refused,
-                    2 => Refusal::TimedOut,
+                    0 => FlowRefusal::Denied,
+                    1 => FlowRefusal::Refused,
+                    2 => FlowRefusal::TimedOut,
                     _ => {
                         stack.connected(flow, choice & 128 != 0, now, around);
                         around.connected.push(flow);
@@ -241,7 +241,7 @@ impl Steps<'_> {
             6 if choice < 64 => stack.abort(flow),
             6 => stack.datagram(flow, &vec![2; count], now, around),
             _ if choice < 32 => stack.close(flow, now, around),
-            _ => stack.unreachable(flow, Refusal::Refused, around),
+            _ => stack.unreachable(flow, FlowRefusal::Refused, around),
         }
         stack.outlook(flow);
         stack.flush(flow, now, around);
@@ -275,7 +275,7 @@ fn packed(source: SocketAddr, target: SocketAddr, protocol: u8, content: &[u8]) 
 
 // === impl Surroundings ===
 
-impl Output for Surroundings {
+impl StackOutput for Surroundings {
     fn transmit<R>(&mut self, length: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         assert!(length <= FRAME_MAX, "a frame of {length} bytes");
         let mut bytes = vec![0xaa; length];
@@ -290,13 +290,13 @@ impl Output for Surroundings {
         result
     }
 
-    fn event(&mut self, event: Event<'_>) {
+    fn event(&mut self, event: StackEvent<'_>) {
         match event {
-            Event::Connect { flow, .. } => self.asked.push_back(flow),
-            Event::Query { query, .. } => self.queries.push_back(query),
-            Event::Name { flow, .. } => self.names.push_back(flow),
-            Event::Datagram { .. } => {}
-            Event::Closed { flow, .. } => self.connected.retain(|connected| *connected != flow),
+            StackEvent::Connect { flow, .. } => self.asked.push_back(flow),
+            StackEvent::Query { query, .. } => self.queries.push_back(query),
+            StackEvent::Name { flow, .. } => self.names.push_back(flow),
+            StackEvent::Datagram { .. } => {}
+            StackEvent::Closed { flow, .. } => self.connected.retain(|connected| *connected != flow),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Stack`] takes frames of a TUN device and answers them as every far end would: the program in the sandbox sees a
 //! network, and the driver of the stack sees flows, their bytes and their ends. It does no input or output and reads no
-//! clock: time is an argument, as the duration since any fixed moment. What it holds is bounded by [`Limits`] and by a
+//! clock: time is an argument, as the duration since any fixed moment. What it holds is bounded by [`StackLimits`] and by a
 //! [`Budget`] that stacks share.
 //!
 //! A SYN is answered only when the far end's connection stands, so that a program sees the same errors as without the
@@ -27,8 +27,8 @@ mod timers;
 pub use budget::{Amounts, Budget};
 pub use dns::QUERY_MAX;
 pub use frame::{DEVICE_HEADER, FRAME_MAX, MTU};
-pub use limits::{Counters, Limits};
-pub use output::{Ending, Event, FlowId, Output, Protocol, QueryId, Refusal};
+pub use limits::{Counters, StackLimits};
+pub use output::{Ending, FlowId, FlowProtocol, FlowRefusal, QueryId, StackEvent, StackOutput};
 pub use sni::{CLIENT_HELLO_MAX, FirstBytes, inspect};
 pub use stack::{Outlook, Stack};
 pub use timers::Timers;

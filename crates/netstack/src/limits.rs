@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Bounds of one sandbox's stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct StackLimits {
     /// TCP connections, half-open ones included.
     pub connections: usize,
     /// TCP connections that are not yet established.
@@ -79,9 +79,9 @@ impl Rate {
     }
 }
 
-// === impl Limits ===
+// === impl StackLimits ===
 
-impl Default for Limits {
+impl Default for StackLimits {
     fn default() -> Self {
         Self {
             connections: 1_024,

@@ -12,7 +12,7 @@ pub struct QueryId(pub u64);
 
 /// What a flow carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Protocol {
+pub enum FlowProtocol {
     /// A TCP connection.
     Tcp,
     /// Datagrams between two endpoints.
@@ -21,7 +21,7 @@ pub enum Protocol {
 
 /// Why there is no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum FlowRefusal {
     /// A rule forbids it.
     Denied,
     /// The far end refused it.
@@ -34,13 +34,13 @@ pub enum Refusal {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event<'a> {
+pub enum StackEvent<'a> {
     /// A program wants to reach an address. Answered with `connected` or `refused`.
     Connect {
         /// The new flow.
         flow: FlowId,
         /// What it carries.
-        protocol: Protocol,
+        protocol: FlowProtocol,
         /// The far end.
         target: SocketAddr,
     },
@@ -90,10 +90,10 @@ pub enum Ending {
 }
 
 /// Where frames and events go.
-pub trait Output {
+pub trait StackOutput {
     /// Sends a frame of so many bytes, which `fill` writes whole. A frame may get lost.
     fn transmit<R>(&mut self, length: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R;
 
     /// Takes note of an event.
-    fn event(&mut self, event: Event<'_>);
+    fn event(&mut self, event: StackEvent<'_>);
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use smoltcp::wire::TcpPacket;
 
 use crate::frame::{self, DEVICE_HEADER};
-use crate::output::{Output, Refusal};
+use crate::output::{FlowRefusal, StackOutput};
 
 const TCP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
@@ -21,7 +21,7 @@ const RST: u8 = 4;
 const ACK: u8 = 16;
 
 /// Answers a segment that belongs to no connection.
-pub(crate) fn reset(packet: &TcpPacket<&[u8]>, source: SocketAddr, target: SocketAddr, output: &mut impl Output) {
+pub(crate) fn reset(packet: &TcpPacket<&[u8]>, source: SocketAddr, target: SocketAddr, output: &mut impl StackOutput) {
     if packet.rst() {
         return;
     }
@@ -36,11 +36,18 @@ pub(crate) fn reset(packet: &TcpPacket<&[u8]>, source: SocketAddr, target: Socke
 
 /// Makes a kernel say what it knows of a connection: it answers a bare acknowledgement with its own numbers, and that
 /// answer is reset.
-pub(crate) fn probe(far: SocketAddr, sandbox: SocketAddr, output: &mut impl Output) {
+pub(crate) fn probe(far: SocketAddr, sandbox: SocketAddr, output: &mut impl StackOutput) {
     segment(far, sandbox, 0, 0, ACK, output);
 }
 
-fn segment(from: SocketAddr, to: SocketAddr, sequence: u32, acknowledged: u32, flags: u8, output: &mut impl Output) {
+fn segment(
+    from: SocketAddr,
+    to: SocketAddr,
+    sequence: u32,
+    acknowledged: u32,
+    flags: u8,
+    output: &mut impl StackOutput,
+) {
     let length = DEVICE_HEADER + frame::ip_header_length(from.ip()) + TCP_HEADER;
     output.transmit(length, |bytes| {
         let start = frame::write_headers(bytes, from.ip(), to.ip(), frame::TCP);
@@ -57,7 +64,7 @@ fn segment(from: SocketAddr, to: SocketAddr, sequence: u32, acknowledged: u32, f
 }
 
 /// Sends a datagram; one that does not fit into a packet is lost.
-pub(crate) fn datagram(from: SocketAddr, to: SocketAddr, payload: &[u8], output: &mut impl Output) {
+pub(crate) fn datagram(from: SocketAddr, to: SocketAddr, payload: &[u8], output: &mut impl StackOutput) {
     let length = DEVICE_HEADER + frame::ip_header_length(from.ip()) + UDP_HEADER + payload.len();
     if length > frame::FRAME_MAX {
         return;
@@ -78,13 +85,13 @@ fn udp_header(header: &mut [u8], from: SocketAddr, to: SocketAddr, payload: usiz
 }
 
 /// Says that a packet of the sandbox reached nothing. The program behind it sees `ECONNREFUSED` or `EHOSTUNREACH`.
-pub(crate) fn unreachable(packet: &[u8], from: IpAddr, to: IpAddr, why: Refusal, output: &mut impl Output) {
+pub(crate) fn unreachable(packet: &[u8], from: IpAddr, to: IpAddr, why: FlowRefusal, output: &mut impl StackOutput) {
     let (kind, code) = match (from, why) {
-        (IpAddr::V4(_), Refusal::Denied) => (3, 13),
-        (IpAddr::V4(_), Refusal::Refused) => (3, 3),
+        (IpAddr::V4(_), FlowRefusal::Denied) => (3, 13),
+        (IpAddr::V4(_), FlowRefusal::Refused) => (3, 3),
         (IpAddr::V4(_), _) => (3, 1),
         // Linux would make `EACCES` of "administratively prohibited".
-        (IpAddr::V6(_), Refusal::Refused) => (1, 4),
+        (IpAddr::V6(_), FlowRefusal::Refused) => (1, 4),
         (IpAddr::V6(_), _) => (1, 3),
     };
     let protocol = if from.is_ipv4() { frame::ICMP } else { frame::ICMPV6 };
@@ -119,13 +126,13 @@ pub(crate) fn opens(packet: &TcpPacket<&[u8]>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::Event;
+    use crate::output::StackEvent;
     use crate::packet::{Content, Packet};
 
     #[derive(Default)]
     struct Kept(Vec<Vec<u8>>);
 
-    impl Output for Kept {
+    impl StackOutput for Kept {
         fn transmit<R>(&mut self, length: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
             let mut frame = vec![0xaa; length];
             let result = fill(&mut frame);
@@ -133,7 +140,7 @@ mod tests {
             result
         }
 
-        fn event(&mut self, _event: Event<'_>) {}
+        fn event(&mut self, _event: StackEvent<'_>) {}
     }
 
     fn ends() -> [(SocketAddr, SocketAddr); 2] {
@@ -168,7 +175,7 @@ mod tests {
         for (source, target) in ends() {
             let mut kept = Kept::default();
             let head = datagram_head(source, target);
-            unreachable(&head, target.ip(), source.ip(), Refusal::Refused, &mut kept);
+            unreachable(&head, target.ip(), source.ip(), FlowRefusal::Refused, &mut kept);
             let frame = &kept.0[0];
             let start = DEVICE_HEADER + frame::ip_header_length(source.ip());
             let message = &frame[start..];

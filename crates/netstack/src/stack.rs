@@ -14,9 +14,9 @@ use faas_types::NetworkPlan;
 use crate::budget::Budget;
 use crate::dns::Queries;
 use crate::flow::{Ends, Flow, Place, State};
-use crate::limits::{Counters, Limits, Rate};
+use crate::limits::{Counters, Rate, StackLimits};
 use crate::memory::Rings;
-use crate::output::{Ending, Event, FlowId, Output, Protocol, Refusal};
+use crate::output::{Ending, FlowId, FlowProtocol, FlowRefusal, StackEvent, StackOutput};
 use crate::packet::{Content, Packet, Unserved};
 use crate::reply;
 use crate::timers::Timers;
@@ -26,7 +26,7 @@ const TIMERS_A_TURN: usize = 64;
 
 /// The endpoint of everything that a sandbox sends.
 pub struct Stack {
-    limits: Limits,
+    limits: StackLimits,
     budget: Budget,
     flows: HashMap<FlowId, Flow>,
     ids: HashMap<Ends, FlowId>,
@@ -60,7 +60,7 @@ pub struct Outlook {
 impl Stack {
     /// A stack whose flows and queries have the numbers from `first_id` on. `budget` is its part of what there is, `seed`
     /// makes its sequence numbers.
-    pub fn new(limits: Limits, budget: Budget, first_id: u64, seed: u64) -> Self {
+    pub fn new(limits: StackLimits, budget: Budget, first_id: u64, seed: u64) -> Self {
         let burst = u32::try_from(limits.connections).unwrap_or(u32::MAX);
         Self {
             limits,
@@ -84,7 +84,7 @@ impl Stack {
 
     /// Takes in a frame. Returns the connection that it moved: the far end may now get or send something, and then
     /// [`Stack::flush`] answers the frame.
-    pub fn input(&mut self, frame: &[u8], now: Duration, output: &mut impl Output) -> Option<FlowId> {
+    pub fn input(&mut self, frame: &[u8], now: Duration, output: &mut impl StackOutput) -> Option<FlowId> {
         let packet = match Packet::parse(frame) {
             Ok(packet) if is_sandbox(packet.source.ip()) => packet,
             Ok(_) | Err(Unserved::Malformed) => {
@@ -98,11 +98,11 @@ impl Stack {
         };
         match packet.content {
             Content::Tcp(segment) => {
-                let ends = Ends { protocol: Protocol::Tcp, source: packet.source, target: packet.target };
+                let ends = Ends { protocol: FlowProtocol::Tcp, source: packet.source, target: packet.target };
                 self.tcp_input(&segment, packet.bytes, ends, now, output)
             }
             Content::Udp(payload) => {
-                let ends = Ends { protocol: Protocol::Udp, source: packet.source, target: packet.target };
+                let ends = Ends { protocol: FlowProtocol::Udp, source: packet.source, target: packet.target };
                 self.udp_input(payload, packet.bytes, ends, now, output);
                 None
             }
@@ -111,7 +111,7 @@ impl Stack {
 
     /// Sends what a flow has for the program, once the far end has taken and given what it could. Returns whether there
     /// is more to send: then it is to be called again, after others had their turn.
-    pub fn flush(&mut self, id: FlowId, now: Duration, output: &mut impl Output) -> bool {
+    pub fn flush(&mut self, id: FlowId, now: Duration, output: &mut impl StackOutput) -> bool {
         let Some(flow) = self.flows.get_mut(&id) else { return false };
         let State::Open(connection) = &mut flow.state else { return false };
         let more = connection.engine.flush(now, output);
@@ -132,7 +132,7 @@ impl Stack {
     }
 
     /// Looks at flows whose time has come.
-    pub fn poll(&mut self, now: Duration, output: &mut impl Output) {
+    pub fn poll(&mut self, now: Duration, output: &mut impl StackOutput) {
         for _ in 0..TIMERS_A_TURN {
             let Some(id) = self.timers.next(now) else { return };
             let Some(flow) = self.flows.get_mut(&id) else { continue };
@@ -163,7 +163,7 @@ impl Stack {
     }
 
     /// What a flow carries, while it exists.
-    pub fn protocol(&self, id: FlowId) -> Option<Protocol> {
+    pub fn protocol(&self, id: FlowId) -> Option<FlowProtocol> {
         self.flows.get(&id).map(|flow| flow.ends.protocol)
     }
 
@@ -186,8 +186,8 @@ impl Stack {
         let id = FlowId(self.take_id());
         let flow = Flow::new(ends, state, place, now);
         match ends.protocol {
-            Protocol::Tcp => self.connections += 1,
-            Protocol::Udp => self.udp_flows += 1,
+            FlowProtocol::Tcp => self.connections += 1,
+            FlowProtocol::Udp => self.udp_flows += 1,
         }
         self.half_open += usize::from(flow.is_half_open());
         self.open += usize::from(matches!(flow.state, State::Open(_)));
@@ -197,7 +197,7 @@ impl Stack {
         id
     }
 
-    fn remove(&mut self, id: FlowId, ending: Ending, output: &mut impl Output) {
+    fn remove(&mut self, id: FlowId, ending: Ending, output: &mut impl StackOutput) {
         let Some(flow) = self.take(id) else { return };
         let unknown = match &flow.state {
             State::Open(connection) => connection.dns.is_some(),
@@ -205,7 +205,7 @@ impl Stack {
             _ => false,
         };
         if !unknown {
-            output.event(Event::Closed { flow: id, ending, up: flow.up, down: flow.down });
+            output.event(StackEvent::Closed { flow: id, ending, up: flow.up, down: flow.down });
         }
         if let State::Open(connection) = flow.state {
             self.spare = Some(connection.engine.into_rings());
@@ -223,8 +223,8 @@ impl Stack {
         self.ids.remove(&flow.ends);
         self.timers.remove(id);
         match flow.ends.protocol {
-            Protocol::Tcp => self.connections -= 1,
-            Protocol::Udp => self.udp_flows -= 1,
+            FlowProtocol::Tcp => self.connections -= 1,
+            FlowProtocol::Udp => self.udp_flows -= 1,
         }
         self.half_open -= usize::from(flow.is_half_open());
         self.open -= usize::from(matches!(flow.state, State::Open(_)));
@@ -262,8 +262,8 @@ fn is_unicast(target: SocketAddr) -> bool {
 }
 
 /// Says that a packet reached nothing, unless the program is to wait.
-fn refuse(packet: &[u8], ends: Ends, how: Refusal, output: &mut impl Output) {
-    if how != Refusal::TimedOut {
+fn refuse(packet: &[u8], ends: Ends, how: FlowRefusal, output: &mut impl StackOutput) {
+    if how != FlowRefusal::TimedOut {
         reply::unreachable(packet, ends.target.ip(), ends.source.ip(), how, output);
     }
 }

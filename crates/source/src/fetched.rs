@@ -36,7 +36,7 @@ pub struct SourceArgs {
 
 /// Files on this machine. What was unpacked is gone when it is dropped.
 #[derive(Debug)]
-pub struct Source {
+pub struct FetchedSource {
     /// The directory or file.
     pub path: PathBuf,
     /// Where they came from, for people; `None` when they lie where they were named.
@@ -44,9 +44,9 @@ pub struct Source {
     unpacked: Option<Scratch>,
 }
 
-// === impl Source ===
+// === impl FetchedSource ===
 
-impl Source {
+impl FetchedSource {
     /// Brings the files of a function here.
     pub fn fetch(args: SourceArgs) -> anyhow::Result<Self> {
         let mut source = Self::fetch_whole(args)?;

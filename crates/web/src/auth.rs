@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use memchr::memmem;
 
-use crate::Failure;
+use crate::HandlerError;
 
 /// Shorter than every key, and longer than a word that begins like one.
 const KEY_LEN_MIN: usize = 40;
@@ -31,11 +31,11 @@ pub struct Authorized(pub Arc<Caller>);
 // === impl Authorized ===
 
 impl<S: Sync> FromRequestParts<S> for Authorized {
-    type Rejection = Failure;
+    type Rejection = HandlerError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, HandlerError> {
         let found = parts.extensions.get::<Self>().cloned();
-        found.ok_or_else(|| Failure(Fault::internal("a route without access control asked for its caller")))
+        found.ok_or_else(|| HandlerError(Fault::internal("a route without access control asked for its caller")))
     }
 }
 

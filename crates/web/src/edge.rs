@@ -31,13 +31,13 @@ pub struct Peer {
     address: String,
     is_proxy: bool,
     /// What the last request came on behalf of: mostly the next one's too.
-    last: Mutex<Option<Arc<Origin>>>,
+    last: Mutex<Option<Arc<RequestOrigin>>>,
 }
 
 /// On whose behalf a request comes, and by which address the caller knows the server. In the extensions of each request
 /// that goes through a router.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub struct RequestOrigin {
     /// The caller's address, and behind it those of the trusted proxies in between, with commas.
     addresses: String,
     /// `http` or `https`.
@@ -68,7 +68,7 @@ impl Edge {
     /// # Errors
     /// `FN_012` for a request without a single host, with a length in two forms or with an API key in its URL, `FN_021` for
     /// a transfer coding or an upgrade that is not served. The connection cannot be used again then.
-    pub fn admit(&self, head: &mut Parts, peer: &Peer) -> Result<Arc<Origin>, Fault> {
+    pub fn admit(&self, head: &mut Parts, peer: &Peer) -> Result<Arc<RequestOrigin>, Fault> {
         check_framing(head)?;
         check_target(head)?;
         check_host(head)?;
@@ -83,7 +83,7 @@ impl Edge {
         self.proxies.iter().any(|proxy| proxy.has_address(address))
     }
 
-    fn origin(&self, head: &Parts, peer: &Peer) -> Arc<Origin> {
+    fn origin(&self, head: &Parts, peer: &Peer) -> Arc<RequestOrigin> {
         let host = head.headers.get(HOST).cloned();
         let host = host.or_else(|| HeaderValue::from_str(head.uri.authority()?.as_str()).ok());
         let host = host.unwrap_or(HeaderValue::from_static("localhost"));
@@ -93,12 +93,12 @@ impl Edge {
         let mut last = peer.last.lock();
         match &*last {
             Some(last) if last.host == host => Arc::clone(last),
-            _ => Arc::clone(last.insert(Arc::new(Origin::new(peer.address.clone(), "http", host)))),
+            _ => Arc::clone(last.insert(Arc::new(RequestOrigin::new(peer.address.clone(), "http", host)))),
         }
     }
 
     /// What a proxy says of its caller, which differs from request to request.
-    fn forwarded(&self, head: &Parts, peer: &Peer, host: HeaderValue) -> Origin {
+    fn forwarded(&self, head: &Parts, peer: &Peer, host: HeaderValue) -> RequestOrigin {
         let first = |name: &str| {
             let text = head.headers.get(name)?.to_str().ok()?;
             text.split(',').next().map(str::trim).filter(|word| !word.is_empty())
@@ -107,7 +107,7 @@ impl Edge {
         let named = first(FORWARDED_HOST).filter(|host| is_host(host));
         let host = named.and_then(|host| HeaderValue::from_str(host).ok()).unwrap_or(host);
         let scheme = if is_https { "https" } else { "http" };
-        Origin::new(self.addresses(&head.headers, &peer.address), scheme, host)
+        RequestOrigin::new(self.addresses(&head.headers, &peer.address), scheme, host)
     }
 
     /// The addresses that can be believed, from the right: each proxy says who asked it, and the first that is no proxy of
@@ -137,9 +137,9 @@ impl Peer {
     }
 }
 
-// === impl Origin ===
+// === impl RequestOrigin ===
 
-impl Origin {
+impl RequestOrigin {
     fn new(addresses: String, scheme: &'static str, host: HeaderValue) -> Self {
         let caller = addresses.split(',').next().unwrap_or_default();
         let caller = if caller.contains(':') { format!("\"[{caller}]\"") } else { caller.to_owned() };
@@ -306,7 +306,7 @@ mod tests {
 
     use super::*;
 
-    type Admitted = (Parts, Arc<Origin>);
+    type Admitted = (Parts, Arc<RequestOrigin>);
 
     fn admitted(edge: &Edge, peer: &str, version: Version, headers: &[(&str, &str)]) -> Result<Admitted, Fault> {
         let mut head = Request::get("/fn/x").version(version).body(()).expect("a request").into_parts().0;
@@ -322,7 +322,7 @@ mod tests {
         admitted(&Edge::default(), "203.0.113.7", Version::HTTP_11, headers)
     }
 
-    fn told(origin: &Origin) -> [String; 4] {
+    fn told(origin: &RequestOrigin) -> [String; 4] {
         origin.fields().map(|(_, value)| value)
     }
 

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use http::request::Parts;
 
-use crate::edge::Origin;
+use crate::edge::RequestOrigin;
 
 /// A request on its way to a function. Travels in a box: each `async fn` that it passes would keep it twice in its future, and a
 /// connection copies the future of each of its requests.
@@ -17,7 +17,7 @@ pub struct Inbound {
     /// The body, until it is taken.
     pub body: Body,
     /// On whose behalf it comes.
-    pub origin: Option<Arc<Origin>>,
+    pub origin: Option<Arc<RequestOrigin>>,
 }
 
 // === impl Inbound ===

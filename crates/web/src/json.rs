@@ -9,7 +9,7 @@ use http::request::Parts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Failure, read_body};
+use crate::{HandlerError, read_body};
 
 /// A JSON body, in or out.
 #[derive(Clone, Debug)]
@@ -26,14 +26,14 @@ pub struct QueryParams<T>(pub T);
 // === impl Json ===
 
 impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
-    type Rejection = Failure;
+    type Rejection = HandlerError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, HandlerError> {
         check_media_type(request.headers())?;
         let (parts, body) = request.into_parts();
         let bytes = read_body(&parts.headers, body, limits::API_BODY_MAX as u64).await?;
         let bytes = if bytes.is_empty() { &b"{}"[..] } else { &bytes };
-        serde_json::from_slice(bytes).map(Self).map_err(|error| Failure(explain(&error)))
+        serde_json::from_slice(bytes).map(Self).map_err(|error| HandlerError(explain(&error)))
     }
 }
 
@@ -66,12 +66,12 @@ fn explain(error: &serde_json::Error) -> Fault {
 // === impl PathParams ===
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathParams<T> {
-    type Rejection = Failure;
+    type Rejection = HandlerError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HandlerError> {
         match Path::<T>::from_request_parts(parts, state).await {
             Ok(Path(value)) => Ok(Self(value)),
-            Err(error) => Err(Failure(Fault::new(Code::BadRequest, format!("the path cannot be read: {error}")))),
+            Err(error) => Err(HandlerError(Fault::new(Code::BadRequest, format!("the path cannot be read: {error}")))),
         }
     }
 }
@@ -79,12 +79,12 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathPar
 // === impl QueryParams ===
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T> {
-    type Rejection = Failure;
+    type Rejection = HandlerError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HandlerError> {
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(value)) => Ok(Self(value)),
-            Err(error) => Err(Failure(
+            Err(error) => Err(HandlerError(
                 Fault::new(Code::BadRequest, format!("the query cannot be read: {}", error.body_text()))
                     .with_hint("the parameters of each path are described at /openapi.json"),
             )),

@@ -16,17 +16,17 @@ pub const ERROR_SOURCE: HeaderName = HeaderName::from_static("x-error-source");
 
 /// A fault on its way out of a handler; [`render_problems`] gives it its body.
 #[derive(Clone, Debug)]
-pub struct Failure(pub Fault);
+pub struct HandlerError(pub Fault);
 
-// === impl Failure ===
+// === impl HandlerError ===
 
-impl From<Fault> for Failure {
+impl From<Fault> for HandlerError {
     fn from(fault: Fault) -> Self {
         Self(fault)
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for HandlerError {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status(self.0.code);
@@ -43,7 +43,7 @@ pub async fn render_problems(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(id.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
-    if let Some(Failure(fault)) = response.extensions_mut().remove::<Failure>() {
+    if let Some(HandlerError(fault)) = response.extensions_mut().remove::<HandlerError>() {
         if fault.code == Code::Internal {
             tracing::error!(request_id = id.as_str(), %method, path, error = %fault, "request failed");
         }

@@ -14,7 +14,7 @@ use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::auth::{Authorized, authenticate, identify};
-use crate::problem::Failure;
+use crate::problem::HandlerError;
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ async fn check(State((engine, scope)): State<(Engine, Option<Scope>)>, mut reque
             request.extensions_mut().insert(Authorized(caller));
             next.run(request).await
         }
-        Err(fault) => Failure(fault).into_response(),
+        Err(fault) => HandlerError(fault).into_response(),
     }
 }
 
@@ -108,7 +108,7 @@ async fn check_query(State(named): State<Arc<Vec<String>>>, request: Request, ne
     let shown: String = stranger.chars().take(80).collect();
     let known = if named.is_empty() { "none".to_owned() } else { named.join(", ") };
     let fault = Fault::new(Code::BadRequest, format!("unknown query parameter `{shown}`; known are {known}"));
-    Failure(fault.with_hint("the parameters of each path are described at /openapi.json")).into_response()
+    HandlerError(fault.with_hint("the parameters of each path are described at /openapi.json")).into_response()
 }
 
 fn operations(item: &mut PathItem) -> [Option<&mut Operation>; 7] {

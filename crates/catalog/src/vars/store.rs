@@ -14,7 +14,7 @@ use super::scope::{ResolvedVars, VarScope, missing_secret};
 use super::secret_record::SecretRecord;
 use crate::fingerprint::VarsFingerprint;
 use crate::function_entry::FunctionEntry;
-use crate::projection::{Projection, ProjectionStatus, Table};
+use crate::projection::{ProjectedTable, Projection, ProjectionStatus};
 use crate::records::corrupt;
 
 /// Vars and secrets of every project, kept current by following the registry.
@@ -139,7 +139,7 @@ impl Tables {
 
 // === impl StageVarsTable ===
 
-impl Table for StageVarsTable {
+impl ProjectedTable for StageVarsTable {
     type Record = BTreeMap<String, String>;
     const COLLECTION: Collection = Collection::StageVars;
 
@@ -159,7 +159,7 @@ impl Table for StageVarsTable {
 
 // === impl SecretsTable ===
 
-impl Table for SecretsTable {
+impl ProjectedTable for SecretsTable {
     type Record = SecretRecord;
     const COLLECTION: Collection = Collection::Secrets;
 

@@ -20,7 +20,7 @@ use faas_types::{AliasName, Entrypoint, FunctionName, Span, TriggerSettings, lim
 use crate::commands::triggers::tick_text;
 use changes::Changes;
 use faas_source::checks;
-use faas_source::fetched::{Source, SourceArgs};
+use faas_source::fetched::{FetchedSource, SourceArgs};
 use faas_source::project::{Overrides, Project};
 use faas_terminal::failure::Failure;
 use faas_terminal::read_progress::ReadProgress;
@@ -121,7 +121,7 @@ pub(crate) async fn run(args: DeployArgs, session: &Session) -> anyhow::Result<(
     let started = Instant::now();
     let steps = Steps::new(session);
     let interrupt = Interrupt::listen(&session.out);
-    let source = Source::fetch(args.source)?;
+    let source = FetchedSource::fetch(args.source)?;
     steps.fetched(source.origin.as_deref())?;
     let overrides =
         Overrides { name: args.name, entrypoint: args.entrypoint, progress: ReadProgress::of(&session.out) };

@@ -15,7 +15,7 @@ const NAMED_MAX: usize = 10;
 
 /// What is told of a secret.
 #[derive(Clone, Debug)]
-pub struct SecretView {
+pub struct SecretSummary {
     /// Its name.
     pub name: SecretName,
     /// The stage that has it.
@@ -54,7 +54,7 @@ impl Engine {
         stage: Stage,
         name: &SecretName,
         value: Secret,
-    ) -> Result<SecretView, Fault> {
+    ) -> Result<SecretSummary, Fault> {
         check_value(name, &value)?;
         let id = SecretId { project, stage, name };
         let vault = Arc::clone(&self.core.vault);
@@ -76,7 +76,7 @@ impl Engine {
         stage: Stage,
         name: &SecretName,
         number: u64,
-    ) -> Result<SecretView, Fault> {
+    ) -> Result<SecretSummary, Fault> {
         let id = SecretId { project, stage, name };
         let vault = Arc::clone(&self.core.vault);
         self.change_secret(id, |record, now| {
@@ -132,17 +132,17 @@ impl Engine {
     ///
     /// # Errors
     /// When the registry cannot be read.
-    pub async fn secrets(&self, project: ProjectId, stage: Option<Stage>) -> Result<Vec<SecretView>, Fault> {
+    pub async fn secrets(&self, project: ProjectId, stage: Option<Stage>) -> Result<Vec<SecretSummary>, Fault> {
         let vars = self.core.vars.of(project);
         let mut usage = self.secret_usage(project).await?;
         let is_seen = |owner: Stage, name: &SecretName| match stage {
             Some(stage) => vars.secret(stage, name).is_some_and(|(seen, _)| seen == owner),
             None => true,
         };
-        let mut views: Vec<SecretView> = vars
+        let mut views: Vec<SecretSummary> = vars
             .secrets()
             .filter(|(owner, name, _)| is_seen(*owner, name))
-            .map(|(owner, name, record)| SecretView {
+            .map(|(owner, name, record)| SecretSummary {
                 name: name.clone(),
                 stage: owner,
                 record: Arc::clone(record),
@@ -157,18 +157,18 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_013` when the stage sees none of that name.
-    pub async fn secret(&self, project: ProjectId, stage: Stage, name: &SecretName) -> Result<SecretView, Fault> {
+    pub async fn secret(&self, project: ProjectId, stage: Stage, name: &SecretName) -> Result<SecretSummary, Fault> {
         let vars = self.core.vars.of(project);
         let (owner, record) = vars.secret(stage, name).ok_or_else(|| no_secret(name, stage))?;
         let used_by = Some(self.secret_users(project, owner, name).await?);
-        Ok(SecretView { name: name.clone(), stage: owner, record: Arc::clone(record), used_by })
+        Ok(SecretSummary { name: name.clone(), stage: owner, record: Arc::clone(record), used_by })
     }
 
     async fn change_secret(
         &self,
         id: SecretId<'_>,
         change: impl Fn(Option<SecretRecord>, Timestamp) -> Result<SecretRecord, Fault>,
-    ) -> Result<SecretView, Fault> {
+    ) -> Result<SecretSummary, Fault> {
         let SecretId { project, stage, name } = id;
         for _ in 0..RETRIES {
             let key = secret_key(project, stage, name);
@@ -185,7 +185,7 @@ impl Engine {
                 Ok(revision) => {
                     self.core.vars.learn_secret(&key, record.clone(), revision);
                     self.core.refresh(project).await;
-                    return Ok(SecretView { name: name.clone(), stage, record: Arc::new(record), used_by: None });
+                    return Ok(SecretSummary { name: name.clone(), stage, record: Arc::new(record), used_by: None });
                 }
                 Err(PortError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),

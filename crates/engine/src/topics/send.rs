@@ -19,7 +19,7 @@ const BOUNDS: TopicBounds = TopicBounds {
 
 /// A topic with those who get its messages.
 #[derive(Clone, Debug)]
-pub struct TopicView {
+pub struct TopicSummary {
     /// How much waits.
     pub depth: TopicDepth,
     /// Who gets it.
@@ -70,7 +70,7 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_013` when it has neither messages nor subscribers.
-    pub async fn topic(&self, project: ProjectId, topic: &TopicName) -> Result<TopicView, Fault> {
+    pub async fn topic(&self, project: ProjectId, topic: &TopicName) -> Result<TopicSummary, Fault> {
         let key = TopicKey { project, name: topic.clone() };
         let state = self.core.topics.store.topic(&key).await?.ok_or_else(|| no_such(topic))?;
         let subscribers = state.subscriptions.iter().filter_map(|subscription| {
@@ -85,7 +85,7 @@ impl Engine {
         });
         let mut subscribers: Vec<_> = subscribers.collect();
         subscribers.sort_by(|a, b| (&a.function, &a.trigger).cmp(&(&b.function, &b.trigger)));
-        Ok(TopicView { depth: state.depth, subscribers })
+        Ok(TopicSummary { depth: state.depth, subscribers })
     }
 
     /// Forgets the messages of a topic; returns how many. Those that are part of a run stay with it.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use faas_catalog::{FunctionEntry, Projection, ProjectionStatus, Table};
+use faas_catalog::{FunctionEntry, ProjectedTable, Projection, ProjectionStatus};
 use faas_ports::{Collection, Key, PortResult, Registry, TopicKey};
 use faas_types::{Code, Fault, FunctionId, ProjectId, QueueTrigger, TriggerId, TriggerName, TriggerSettings};
 use parking_lot::{Mutex, RwLock};
@@ -154,7 +154,7 @@ impl Triggers {
 
 // === impl TriggerTable ===
 
-impl Table for TriggerTable {
+impl ProjectedTable for TriggerTable {
     type Record = TriggerRecord;
     const COLLECTION: Collection = Collection::Triggers;
 

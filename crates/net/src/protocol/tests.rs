@@ -10,7 +10,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, send as 
 use super::*;
 
 fn server_messages() -> Vec<ServerMessage> {
-    let connection = Connection {
+    let connection = SandboxConnection {
         source: IpAddr::V4(Ipv4Addr::new(192, 0, 0, 2)),
         source_port: 40_000,
         address: IpAddr::V6(Ipv6Addr::LOCALHOST),

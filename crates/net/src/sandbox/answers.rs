@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use faas_netstack::{Ending, FlowId, Protocol, QueryId, Refusal};
+use faas_netstack::{Ending, FlowId, FlowProtocol, FlowRefusal, QueryId};
 use rustix::event::epoll::{self, EventFlags};
 
 use super::Sandbox;
@@ -26,7 +26,7 @@ impl Sandbox {
         if self.sockets.contains_key(&flow) {
             return;
         }
-        let is_udp = self.stack.protocol(flow) == Some(Protocol::Udp);
+        let is_udp = self.stack.protocol(flow) == Some(FlowProtocol::Udp);
         let socket = HostSocket::new(socket, is_udp);
         if let Some(bytes) = buffers(self.sockets.len(), self.budget.all().flows) {
             socket.bound_buffers(bytes);
@@ -50,10 +50,10 @@ impl Sandbox {
 
     pub(crate) fn refused(&mut self, flow: FlowId, how: protocol::Refusal, now: Duration, shared: &mut Shared) {
         let how = match how {
-            protocol::Refusal::Denied => Refusal::Denied,
-            protocol::Refusal::Refused => Refusal::Refused,
-            protocol::Refusal::Unreachable => Refusal::Unreachable,
-            protocol::Refusal::TimedOut => Refusal::TimedOut,
+            protocol::Refusal::Denied => FlowRefusal::Denied,
+            protocol::Refusal::Refused => FlowRefusal::Refused,
+            protocol::Refusal::Unreachable => FlowRefusal::Unreachable,
+            protocol::Refusal::TimedOut => FlowRefusal::TimedOut,
         };
         let (stack, mut surroundings) = self.split(shared);
         stack.refused(flow, how, now, &mut surroundings);
@@ -75,7 +75,7 @@ impl Sandbox {
         stack.close(flow, now, &mut surroundings);
     }
 
-    pub(crate) fn reset(&mut self, connections: &[protocol::Connection], shared: &mut Shared) {
+    pub(crate) fn reset(&mut self, connections: &[protocol::SandboxConnection], shared: &mut Shared) {
         let (stack, mut surroundings) = self.split(shared);
         for left in connections {
             let source = SocketAddr::new(left.source, left.source_port);

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use faas_net::protocol::{Connection, channel};
+use faas_net::protocol::{SandboxConnection, channel};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::Value;
@@ -133,7 +133,7 @@ impl Guest {
     }
 
     /// What its kernel shows of IPv4 connections that are established.
-    pub(crate) fn connections(&self) -> Result<Vec<Connection>> {
+    pub(crate) fn connections(&self) -> Result<Vec<SandboxConnection>> {
         let table = std::fs::read_to_string(format!("/proc/{}/net/tcp", self.process.0.id()))?;
         let end = |text: &str| -> Option<(Ipv4Addr, u16)> {
             let (address, port) = text.split_once(':')?;
@@ -144,7 +144,12 @@ impl Guest {
             let fields: Vec<_> = line.split_whitespace().collect();
             let ((source, source_port), (address, port)) = (end(fields.get(1)?)?, end(fields.get(2)?)?);
             let established = fields.get(3) == Some(&"01");
-            established.then_some(Connection { source: source.into(), source_port, address: address.into(), port })
+            established.then_some(SandboxConnection {
+                source: source.into(),
+                source_port,
+                address: address.into(),
+                port,
+            })
         };
         Ok(table.lines().skip(1).filter_map(connection).collect())
     }

@@ -8,13 +8,13 @@ use smoltcp::wire::TcpPacket;
 use super::{Stack, is_unicast, refuse};
 use crate::flow::{Connection, Ends, Hold, State};
 use crate::frame;
-use crate::output::{Ending, Event, FlowId, Output, Refusal};
+use crate::output::{Ending, FlowId, FlowRefusal, StackEvent, StackOutput};
 use crate::reply;
 
 impl Stack {
     /// The far end's connection stands. With `check_name`, what the program sends is held back until
     /// [`Stack::named`]. Returns whether the flow still exists.
-    pub fn connected(&mut self, id: FlowId, check_name: bool, now: Duration, output: &mut impl Output) -> bool {
+    pub fn connected(&mut self, id: FlowId, check_name: bool, now: Duration, output: &mut impl StackOutput) -> bool {
         let Some(flow) = self.flows.get_mut(&id) else { return false };
         let ends = flow.ends;
         match std::mem::replace(&mut flow.state, State::UdpOpen) {
@@ -27,7 +27,7 @@ impl Stack {
                 for payload in &waiting.datagrams {
                     flow.up += payload.len() as u64;
                     self.counters.up += payload.len() as u64;
-                    output.event(Event::Datagram { flow: id, payload });
+                    output.event(StackEvent::Datagram { flow: id, payload });
                 }
                 let expires = flow.expires(&self.limits);
                 self.timers.set(id, expires);
@@ -47,7 +47,7 @@ impl Stack {
         syn: Box<[u8]>,
         hold: Hold,
         now: Duration,
-        output: &mut impl Output,
+        output: &mut impl StackOutput,
     ) -> bool {
         let possible = is_unicast(ends.target);
         let engine = possible.then(|| self.accept(self.open, ends.target, &syn, now, output)).flatten();
@@ -61,14 +61,14 @@ impl Stack {
             return true;
         }
         self.counters.over_limit += 1;
-        refuse_syn(&syn, ends, Refusal::Refused, output);
+        refuse_syn(&syn, ends, FlowRefusal::Refused, output);
         flow.state = State::Asked(syn);
         self.remove(id, Ending::Reset, output);
         false
     }
 
     /// There is no connection. Returns whether the flow still existed.
-    pub fn refused(&mut self, id: FlowId, how: Refusal, now: Duration, output: &mut impl Output) -> bool {
+    pub fn refused(&mut self, id: FlowId, how: FlowRefusal, now: Duration, output: &mut impl StackOutput) -> bool {
         let Some(flow) = self.flows.get_mut(&id) else { return false };
         let ends = flow.ends;
         match &flow.state {
@@ -90,7 +90,7 @@ impl Stack {
     }
 
     /// Whether a connection that waits for it may go on under its name.
-    pub fn named(&mut self, id: FlowId, allowed: bool, now: Duration, output: &mut impl Output) {
+    pub fn named(&mut self, id: FlowId, allowed: bool, now: Duration, output: &mut impl StackOutput) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
         let State::Open(connection) = &mut flow.state else { return };
         if connection.hold != Hold::Answer {
@@ -104,11 +104,11 @@ impl Stack {
     }
 
     /// Resets a flow.
-    pub fn close(&mut self, id: FlowId, now: Duration, output: &mut impl Output) {
+    pub fn close(&mut self, id: FlowId, now: Duration, output: &mut impl StackOutput) {
         self.end(id, Ending::Reset, now, output);
     }
 
-    fn end(&mut self, id: FlowId, ending: Ending, now: Duration, output: &mut impl Output) {
+    fn end(&mut self, id: FlowId, ending: Ending, now: Duration, output: &mut impl StackOutput) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
         match &mut flow.state {
             State::Open(connection) => {
@@ -118,7 +118,7 @@ impl Stack {
                     self.flush(id, now, output);
                 }
             }
-            State::Asked(syn) => refuse_syn(syn, flow.ends, Refusal::Refused, output),
+            State::Asked(syn) => refuse_syn(syn, flow.ends, FlowRefusal::Refused, output),
             _ => {}
         }
         self.remove(id, ending, output);
@@ -126,7 +126,7 @@ impl Stack {
 
     /// Ends all flows, towards programs with a reset. A far end that got all that its program had sent sees an end, and one
     /// that did not a reset.
-    pub fn close_all(&mut self, now: Duration, output: &mut impl Output) {
+    pub fn close_all(&mut self, now: Duration, output: &mut impl StackOutput) {
         let all: Vec<_> = self.flows.keys().copied().collect();
         for id in all {
             let Some(flow) = self.flows.get_mut(&id) else { continue };
@@ -141,16 +141,16 @@ impl Stack {
     }
 
     /// Resets a connection that an earlier stack left behind.
-    pub fn reset_left_behind(&mut self, source: SocketAddr, target: SocketAddr, output: &mut impl Output) {
+    pub fn reset_left_behind(&mut self, source: SocketAddr, target: SocketAddr, output: &mut impl StackOutput) {
         if source.is_ipv4() == target.is_ipv4() {
             reply::probe(target, source, output);
         }
     }
 }
 
-fn refuse_syn(syn: &[u8], ends: Ends, how: Refusal, output: &mut impl Output) {
+fn refuse_syn(syn: &[u8], ends: Ends, how: FlowRefusal, output: &mut impl StackOutput) {
     match how {
-        Refusal::Refused => {
+        FlowRefusal::Refused => {
             let start = frame::ip_header_length(ends.source.ip());
             if let Ok(segment) = TcpPacket::new_checked(&syn[start..]) {
                 reply::reset(&segment, ends.source, ends.target, output);

@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::Stack;
 use crate::dns::{Asker, Heard};
 use crate::flow::{Hold, State};
-use crate::output::{Event, FlowId, Output, QueryId};
+use crate::output::{FlowId, QueryId, StackEvent, StackOutput};
 use crate::reply;
 use crate::sni::{self, FirstBytes};
 
 impl Stack {
     /// Asks about the name of a connection that is held back, as soon as its first bytes say it. One whose name is not clear
     /// ends: the far end might read one that may not be reached.
-    pub(super) fn look_at_first_bytes(&mut self, id: FlowId, now: Duration, output: &mut impl Output) {
+    pub(super) fn look_at_first_bytes(&mut self, id: FlowId, now: Duration, output: &mut impl StackOutput) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
         let State::Open(connection) = &mut flow.state else { return };
         if connection.hold != Hold::Name {
@@ -33,11 +33,11 @@ impl Stack {
             Some(FirstBytes::Other) | None => None,
         };
         connection.hold = Hold::Answer;
-        output.event(Event::Name { flow: id, name });
+        output.event(StackEvent::Name { flow: id, name });
     }
 
     /// Moves a connection to the name server on, and answers it; returns whether it is one.
-    pub(super) fn pump_dns(&mut self, id: FlowId, now: Duration, output: &mut impl Output) -> bool {
+    pub(super) fn pump_dns(&mut self, id: FlowId, now: Duration, output: &mut impl StackOutput) -> bool {
         let Some(flow) = self.flows.get_mut(&id) else { return false };
         let State::Open(connection) = &mut flow.state else { return false };
         let Some(dns) = &mut connection.dns else { return false };
@@ -55,11 +55,11 @@ impl Stack {
         true
     }
 
-    fn tcp_query(&mut self, id: FlowId, message: &[u8], now: Duration, output: &mut impl Output) {
+    fn tcp_query(&mut self, id: FlowId, message: &[u8], now: Duration, output: &mut impl StackOutput) {
         let query = QueryId(self.take_id());
         if self.query_rate.take(now) && self.queries.add(query, Asker::Tcp(id), self.limits.queries, now) {
             self.counters.queries += 1;
-            output.event(Event::Query { query, message, over_tcp: true });
+            output.event(StackEvent::Query { query, message, over_tcp: true });
         } else {
             self.counters.over_limit += 1;
             self.abort(id);
@@ -67,7 +67,7 @@ impl Stack {
     }
 
     /// The answer to a DNS query.
-    pub fn answered(&mut self, query: QueryId, message: &[u8], now: Duration, output: &mut impl Output) {
+    pub fn answered(&mut self, query: QueryId, message: &[u8], now: Duration, output: &mut impl StackOutput) {
         match self.queries.take(query) {
             Some(Asker::Udp { source, target }) => reply::datagram(target, source, message, output),
             Some(Asker::Tcp(id)) => {

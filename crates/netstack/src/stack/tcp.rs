@@ -9,7 +9,7 @@ use super::{Outlook, Stack, is_gateway};
 use crate::dns::{self, DnsStream};
 use crate::engine::Engine;
 use crate::flow::{Connection, Ends, Hold, Place, State};
-use crate::output::{Ending, Event, FlowId, Output, Protocol};
+use crate::output::{Ending, FlowId, FlowProtocol, StackEvent, StackOutput};
 use crate::reply;
 
 /// A SYN with all options is not longer.
@@ -22,7 +22,7 @@ impl Stack {
         packet: &[u8],
         ends: Ends,
         now: Duration,
-        output: &mut impl Output,
+        output: &mut impl StackOutput,
     ) -> Option<FlowId> {
         let Some(id) = self.ids.get(&ends).copied() else {
             if reply::opens(segment) && packet.len() <= SYN_MAX {
@@ -50,7 +50,14 @@ impl Stack {
         if self.pump_dns(id, now, output) { None } else { Some(id) }
     }
 
-    fn open(&mut self, segment: &TcpPacket<&[u8]>, packet: &[u8], ends: Ends, now: Duration, output: &mut impl Output) {
+    fn open(
+        &mut self,
+        segment: &TcpPacket<&[u8]>,
+        packet: &[u8],
+        ends: Ends,
+        now: Duration,
+        output: &mut impl StackOutput,
+    ) {
         let names = is_gateway(ends.target.ip());
         if names && ends.target.port() != dns::PORT {
             reply::reset(segment, ends.source, ends.target, output);
@@ -60,20 +67,20 @@ impl Stack {
         } else if self.half_open >= self.limits.half_open || !self.flow_rate.take(now) {
             // It is sent again when others have come through.
             self.counters.over_limit += 1;
-        } else if let Some(place) = Place::within(&self.budget, Protocol::Tcp) {
+        } else if let Some(place) = Place::within(&self.budget, FlowProtocol::Tcp) {
             if names {
                 return self.open_dns(packet, ends, place, now, output);
             }
             let flow = self.add(ends, State::Asked(packet.into()), place, now);
             self.counters.flows += 1;
-            output.event(Event::Connect { flow, protocol: Protocol::Tcp, target: ends.target });
+            output.event(StackEvent::Connect { flow, protocol: FlowProtocol::Tcp, target: ends.target });
         } else {
             self.counters.over_limit += 1;
             reply::reset(segment, ends.source, ends.target, output);
         }
     }
 
-    fn open_dns(&mut self, packet: &[u8], ends: Ends, place: Place, now: Duration, output: &mut impl Output) {
+    fn open_dns(&mut self, packet: &[u8], ends: Ends, place: Place, now: Duration, output: &mut impl StackOutput) {
         // A program that does not read leaves a whole answer here.
         let answers = self.budget.memory.take(dns::STREAM_MAX);
         let engine = answers.is_some().then(|| self.accept(usize::MAX, ends.target, packet, now, output)).flatten();
@@ -93,7 +100,7 @@ impl Stack {
         target: SocketAddr,
         syn: &[u8],
         now: Duration,
-        output: &mut impl Output,
+        output: &mut impl StackOutput,
     ) -> Option<Engine> {
         let rings = self.budget.rings(connections, self.spare.take()).ok()?;
         let seed = self.take_random();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faas_netstack::{DEVICE_HEADER, Ending, Limits, Refusal};
+use faas_netstack::{DEVICE_HEADER, Ending, FlowRefusal, StackLimits};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 
@@ -56,7 +56,7 @@ fn exchange(world: &mut World, program: SocketHandle, up: &[u8], down: &[u8]) {
 fn what_is_sent_arrives_both_ways_and_both_ends_are_seen() {
     for target in TARGETS {
         for (up, down) in [(0, 0), (1, 0), (0, 1), (3_000_000, 10), (10, 3_000_000), (1_000_000, 1_000_000)] {
-            let mut world = World::new(Limits::default());
+            let mut world = World::new(StackLimits::default());
             let program = connected(&mut world, target);
             exchange(&mut world, program, &bytes(up, 1), &bytes(down, 2));
         }
@@ -66,7 +66,7 @@ fn what_is_sent_arrives_both_ways_and_both_ends_are_seen() {
 #[test]
 fn loss_and_reordering_cost_time_and_no_bytes() {
     for seed in 1..=12 {
-        let mut world = World::new(Limits::default()).seed(seed, 2 + seed % 7, 10 + seed % 30);
+        let mut world = World::new(StackLimits::default()).seed(seed, 2 + seed % 7, 10 + seed % 30);
         let program = connected(&mut world, TARGETS[seed as usize % 2]);
         exchange(&mut world, program, &bytes(400_000, seed), &bytes(500_000, seed + 1));
     }
@@ -74,7 +74,7 @@ fn loss_and_reordering_cost_time_and_no_bytes() {
 
 #[test]
 fn either_side_may_finish_first_and_still_receive() {
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     let program = connected(&mut world, TARGETS[0]);
     world.socket(program).send_slice(b"request").expect("sent");
     world.socket(program).close();
@@ -85,7 +85,7 @@ fn either_side_may_finish_first_and_still_receive() {
     world.until("the answer", |world| world.socket(program).recv_queue() == 6);
     assert!(world.far.closed.is_empty());
 
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     let program = connected(&mut world, TARGETS[0]);
     world.end().to_send.extend(b"greeting");
     world.end().finishes = true;
@@ -98,7 +98,7 @@ fn either_side_may_finish_first_and_still_receive() {
 
 #[test]
 fn bytes_that_came_with_the_end_wait_for_a_slow_far_end() {
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     let program = connected(&mut world, TARGETS[0]);
     world.end().takes = 0;
     world.end().finishes = true;
@@ -115,20 +115,20 @@ fn bytes_that_came_with_the_end_wait_for_a_slow_far_end() {
 
 #[test]
 fn a_reset_is_passed_on_both_ways() {
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     let program = connected(&mut world, TARGETS[0]);
     world.socket(program).abort();
     world.until("the reset", |world| world.far.closed.len() == 1);
     assert_eq!(world.far.closed[0].1, Ending::Reset);
 
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     let program = connected(&mut world, TARGETS[0]);
     let flow = *world.far.ends.keys().next().expect("a flow");
     world.stack.abort(flow);
     world.until("the reset", |world| world.socket(program).state() == State::Closed);
     assert_eq!(world.far.closed[0].1, Ending::Reset);
 
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     let program = connected(&mut world, TARGETS[0]);
     let flow = *world.far.ends.keys().next().expect("a flow");
     let now = world.now;
@@ -140,7 +140,7 @@ fn a_reset_is_passed_on_both_ways() {
 
 #[test]
 fn a_panic_ends_its_connection_and_no_other() {
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     let program = connected(&mut world, TARGETS[0]);
     world.end().takes = 0;
     let other = connected(&mut world, TARGETS[0]);
@@ -157,7 +157,7 @@ fn a_panic_ends_its_connection_and_no_other() {
 
 #[test]
 fn a_program_is_connected_only_when_the_far_end_is() {
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     world.answers = Answers::Nothing;
     let program = world.connect(TARGETS[0]);
     world.run_for(Duration::from_secs(20));
@@ -173,11 +173,11 @@ fn a_refusal_looks_like_that_of_the_far_end() {
     for target in TARGETS {
         let version = if target.starts_with('[') { 1 } else { 0 };
         for (how, icmp) in [
-            (Refusal::Refused, None),
-            (Refusal::Denied, Some([[3, 13], [1, 3]][version])),
-            (Refusal::Unreachable, Some([[3, 1], [1, 3]][version])),
+            (FlowRefusal::Refused, None),
+            (FlowRefusal::Denied, Some([[3, 13], [1, 3]][version])),
+            (FlowRefusal::Unreachable, Some([[3, 1], [1, 3]][version])),
         ] {
-            let mut world = World::new(Limits::default());
+            let mut world = World::new(StackLimits::default());
             world.answers = Answers::Nothing;
             let program = world.connect(target);
             world.until("the question", |world| world.far.asked.len() == 1);
@@ -198,7 +198,7 @@ fn a_refusal_looks_like_that_of_the_far_end() {
 
 #[test]
 fn a_far_end_that_does_not_read_closes_the_window_and_costs_no_more() {
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     let program = connected(&mut world, TARGETS[0]);
     world.end().takes = 0;
     let mut sent = 0;
@@ -223,7 +223,7 @@ fn a_far_end_that_does_not_read_closes_the_window_and_costs_no_more() {
 
 #[test]
 fn a_program_that_does_not_read_fills_its_window_and_goes_on_later() {
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     let program = connected(&mut world, TARGETS[0]);
     let down = bytes(2_000_000, 6);
     world.end().to_send.extend(&down);

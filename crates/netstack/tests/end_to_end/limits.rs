@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use faas_netstack::{Amounts, Budget, DEVICE_HEADER, Ending, Limits, Refusal};
+use faas_netstack::{Amounts, Budget, DEVICE_HEADER, Ending, FlowRefusal, StackLimits};
 use smoltcp::socket::tcp::State;
 
 use crate::world::{Answers, World};
@@ -26,7 +26,7 @@ pub(crate) fn datagram(source_port: u16, target: &str, payload: &[u8]) -> Vec<u8
 
 #[test]
 fn half_open_connections_are_capped_and_end() {
-    let mut world = World::new(Limits { half_open: 10, ..Limits::default() });
+    let mut world = World::new(StackLimits { half_open: 10, ..StackLimits::default() });
     world.answers = Answers::Nothing;
     for _ in 0..40 {
         world.connect("1.2.3.4:80");
@@ -41,7 +41,7 @@ fn half_open_connections_are_capped_and_end() {
 
 #[test]
 fn connections_are_capped_and_one_more_is_refused() {
-    let mut world = World::new(Limits { connections: 50, ..Limits::default() });
+    let mut world = World::new(StackLimits { connections: 50, ..StackLimits::default() });
     let programs: Vec<_> = (0..60).map(|_| world.connect("1.2.3.4:80")).collect();
     let count =
         |world: &mut World, state| programs.iter().filter(|program| world.socket(**program).state() == state).count();
@@ -56,7 +56,7 @@ fn connections_are_capped_and_one_more_is_refused() {
 
 #[test]
 fn an_idle_connection_is_kept_and_a_dead_one_is_not() {
-    let limits = Limits { idle_timeout: Duration::from_secs(600), ..Limits::default() };
+    let limits = StackLimits { idle_timeout: Duration::from_secs(600), ..StackLimits::default() };
     let mut world = World::new(limits);
     let program = world.connect("1.2.3.4:80");
     world.run_for(Duration::from_secs(500));
@@ -75,7 +75,7 @@ fn an_idle_connection_is_kept_and_a_dead_one_is_not() {
 
 #[test]
 fn datagrams_wait_for_the_connection_and_go_both_ways() {
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     world.answers = Answers::Nothing;
     for n in 0..20 {
         world.inject(datagram(5_000, "1.2.3.4:99", &[n; 10]));
@@ -102,7 +102,7 @@ fn datagrams_wait_for_the_connection_and_go_both_ways() {
 
 #[test]
 fn the_longest_silent_udp_flow_makes_room_and_a_refusal_is_remembered() {
-    let mut world = World::new(Limits { udp_flows: 4, ..Limits::default() });
+    let mut world = World::new(StackLimits { udp_flows: 4, ..StackLimits::default() });
     for port in 0..6 {
         world.inject(datagram(5_000 + port, "1.2.3.4:99", b"x"));
         world.turn();
@@ -110,13 +110,13 @@ fn the_longest_silent_udp_flow_makes_room_and_a_refusal_is_remembered() {
     let closed: Vec<_> = world.far.closed.iter().map(|(flow, ..)| flow.0).collect();
     assert_eq!((closed, world.stack.flows()), (vec![1, 2], 4));
 
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     world.answers = Answers::Nothing;
     world.inject(datagram(5_000, "1.2.3.4:99", b"x"));
     world.turn();
     let flow = world.far.asked[0].0;
     let now = world.now;
-    world.stack.refused(flow, Refusal::Denied, now, &mut world.far);
+    world.stack.refused(flow, FlowRefusal::Denied, now, &mut world.far);
     for _ in 0..3 {
         world.inject(datagram(5_000, "1.2.3.4:99", b"x"));
         world.turn();
@@ -132,7 +132,7 @@ fn the_longest_silent_udp_flow_makes_room_and_a_refusal_is_remembered() {
 
 #[test]
 fn new_flows_and_queries_have_a_rate() {
-    let limits = Limits { connections: 20, flows_a_second: 10, queries_a_second: 5, ..Limits::default() };
+    let limits = StackLimits { connections: 20, flows_a_second: 10, queries_a_second: 5, ..StackLimits::default() };
     let mut world = World::new(limits);
     for port in 0..40 {
         world.inject(datagram(5_000 + port, "1.2.3.4:99", b"x"));
@@ -156,7 +156,7 @@ fn new_flows_and_queries_have_a_rate() {
 
 #[test]
 fn fragments_other_sources_and_noise_are_dropped_and_counted() {
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     let whole = datagram(5_000, "1.2.3.4:99", b"x");
     let mut fragment = whole.clone();
     fragment[DEVICE_HEADER + 6] = 0x20;
@@ -177,12 +177,12 @@ fn fragments_other_sources_and_noise_are_dropped_and_counted() {
 
 #[test]
 fn a_connection_that_an_earlier_stack_left_behind_is_reset() {
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     let program = world.connect("1.2.3.4:80");
     world.until("a connection", |world| world.socket(program).state() == State::Established);
     let source = world.socket(program).local_endpoint().expect("connected");
     // Another stack takes its place and knows of nothing.
-    let mut other = World::new(Limits::default());
+    let mut other = World::new(StackLimits::default());
     std::mem::swap(&mut world.stack, &mut other.stack);
     world.far.ends.clear();
     let source = SocketAddr::new(source.addr.into(), source.port);
@@ -194,7 +194,7 @@ fn a_connection_that_an_earlier_stack_left_behind_is_reset() {
 #[test]
 fn a_sandbox_takes_its_part_of_all_flows_and_its_oldest_datagrams_make_room() {
     let whole = Budget::new(Amounts { memory: 64 << 20, flows: 100, udp_flows: 40 });
-    let mut world = World::within(Limits::default(), whole.part().part());
+    let mut world = World::within(StackLimits::default(), whole.part().part());
     for port in 0..60 {
         world.inject(datagram(5_000 + port, "1.2.3.4:99", b"x"));
         world.turn();
@@ -209,7 +209,7 @@ fn a_sandbox_takes_its_part_of_all_flows_and_its_oldest_datagrams_make_room() {
     world
         .until("all answers", |world| count(world, State::Established) + count(world, State::Closed) == programs.len());
     assert!((10..=25).contains(&whole.used().flows), "{:?}", whole.used());
-    let mut neighbour = World::within(Limits::default(), whole.part().part());
+    let mut neighbour = World::within(StackLimits::default(), whole.part().part());
     let program = neighbour.connect("1.2.3.4:80");
     neighbour.until("a connection", |world| world.socket(program).state() == State::Established);
 }
@@ -217,7 +217,7 @@ fn a_sandbox_takes_its_part_of_all_flows_and_its_oldest_datagrams_make_room() {
 /// Far ends must be able to tell what was sent whole from what was cut off.
 #[test]
 fn when_all_ends_what_was_taken_ends_clean_and_what_was_not_is_reset() {
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     let (whole, cut) = (world.connect("1.2.3.4:80"), world.connect("1.2.3.4:81"));
     world.until("both stand", |world| {
         [whole, cut].iter().all(|program| world.socket(*program).state() == State::Established)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faas_netstack::{CLIENT_HELLO_MAX, DEVICE_HEADER, Ending, Limits};
+use faas_netstack::{CLIENT_HELLO_MAX, DEVICE_HEADER, Ending, StackLimits};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 
@@ -20,7 +20,7 @@ fn hello() -> Vec<u8> {
 }
 
 fn held(first: &[u8]) -> (World, SocketHandle) {
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     world.answers = Answers::Connected { check_name: true };
     let program = world.connect("1.2.3.4:443");
     world.until("a connection", |world| world.socket(program).state() == State::Established);
@@ -87,7 +87,7 @@ fn a_greeting_whose_name_is_not_clear_ends_the_connection_before_a_byte_leaves()
 
 #[test]
 fn queries_over_udp_are_handed_out_and_answered() {
-    let mut world = World::new(Limits { queries: 3, ..Limits::default() });
+    let mut world = World::new(StackLimits { queries: 3, ..StackLimits::default() });
     for port in 0..5 {
         world.inject(datagram(6_000 + port, "192.0.0.1:53", &[port as u8; 30]));
     }
@@ -114,7 +114,7 @@ fn queries_over_udp_are_handed_out_and_answered() {
 
 #[test]
 fn queries_over_tcp_are_handed_out_and_answered_one_after_another() {
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     let program = world.connect("192.0.0.1:53");
     world.until("a connection", |world| world.socket(program).state() == State::Established);
     let message = |byte: u8, length: u16| [&length.to_be_bytes()[..], &vec![byte; usize::from(length)]].concat();
@@ -151,7 +151,7 @@ fn queries_over_tcp_are_handed_out_and_answered_one_after_another() {
 #[test]
 fn nonsense_to_the_name_server_is_reset_and_other_ports_are_refused() {
     for first in [&[0, 3, 1, 2, 3][..], &[0xff, 0xff, 0]] {
-        let mut world = World::new(Limits::default());
+        let mut world = World::new(StackLimits::default());
         let program = world.connect("192.0.0.1:53");
         world.until("a connection", |world| world.socket(program).state() == State::Established);
         world.socket(program).send_slice(first).expect("sent");
@@ -159,7 +159,7 @@ fn nonsense_to_the_name_server_is_reset_and_other_ports_are_refused() {
         world.stack.trim();
         assert_eq!((world.stack.flows(), world.budget.used().memory), (0, 0));
     }
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(StackLimits::default());
     let program = world.connect("192.0.0.1:80");
     world.until("the refusal", |world| world.socket(program).state() == State::Closed);
 }

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use faas_netstack::{
-    Amounts, Budget, DEVICE_HEADER, Ending, Event, FlowId, Limits, MTU, Output, Protocol, QueryId, Stack,
+    Amounts, Budget, DEVICE_HEADER, Ending, FlowId, FlowProtocol, MTU, QueryId, Stack, StackEvent, StackLimits,
+    StackOutput,
 };
 use faas_types::NetworkPlan;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
@@ -48,7 +49,7 @@ pub(crate) enum Answers {
 #[derive(Default)]
 pub(crate) struct Far {
     pub(crate) ends: BTreeMap<FlowId, End>,
-    pub(crate) asked: Vec<(FlowId, Protocol, SocketAddr)>,
+    pub(crate) asked: Vec<(FlowId, FlowProtocol, SocketAddr)>,
     pub(crate) names: Vec<(FlowId, Option<String>)>,
     pub(crate) queries: Vec<(QueryId, Vec<u8>, bool)>,
     pub(crate) datagrams: Vec<(FlowId, Vec<u8>)>,
@@ -81,12 +82,12 @@ struct Out<'a>(&'a mut Vec<Vec<u8>>);
 // === impl World ===
 
 impl World {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: StackLimits) -> Self {
         Self::within(limits, Budget::new(Amounts { memory: 64 << 20, flows: 10_000, udp_flows: 10_000 }))
     }
 
     /// The same with a stack that has this budget.
-    pub(crate) fn within(limits: Limits, budget: Budget) -> Self {
+    pub(crate) fn within(limits: StackLimits, budget: Budget) -> Self {
         let mut inbox = VecDeque::new();
         let mut kernel = Kernel { inbox: &mut inbox, outbox: Vec::new() };
         let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut kernel, Instant::ZERO);
@@ -252,7 +253,7 @@ fn instant(now: Duration) -> Instant {
 
 // === impl Far ===
 
-impl Output for Far {
+impl StackOutput for Far {
     fn transmit<R>(&mut self, length: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         let mut frame = vec![0xaa; length];
         let result = fill(&mut frame);
@@ -260,13 +261,13 @@ impl Output for Far {
         result
     }
 
-    fn event(&mut self, event: Event<'_>) {
+    fn event(&mut self, event: StackEvent<'_>) {
         match event {
-            Event::Connect { flow, protocol, target } => self.asked.push((flow, protocol, target)),
-            Event::Query { query, message, over_tcp } => self.queries.push((query, message.to_vec(), over_tcp)),
-            Event::Name { flow, name } => self.names.push((flow, name)),
-            Event::Datagram { flow, payload } => self.datagrams.push((flow, payload.to_vec())),
-            Event::Closed { flow, ending, up, down } => self.closed.push((flow, ending, up, down)),
+            StackEvent::Connect { flow, protocol, target } => self.asked.push((flow, protocol, target)),
+            StackEvent::Query { query, message, over_tcp } => self.queries.push((query, message.to_vec(), over_tcp)),
+            StackEvent::Name { flow, name } => self.names.push((flow, name)),
+            StackEvent::Datagram { flow, payload } => self.datagrams.push((flow, payload.to_vec())),
+            StackEvent::Closed { flow, ending, up, down } => self.closed.push((flow, ending, up, down)),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use faas_net::protocol::Connection;
+use faas_net::protocol::SandboxConnection;
 
 /// Connections that are looked for in one sandbox.
 const CONNECTIONS_MAX: usize = 8_192;
@@ -15,7 +15,7 @@ const TABLE_MAX: u64 = 4 << 20;
 const OVER: [u8; 3] = [0x06, 0x07, 0x0a];
 
 /// The connections of a sandbox to other machines, by its first process. Blocks a little.
-pub(super) fn orphans(process: BorrowedFd<'_>) -> Vec<Connection> {
+pub(super) fn orphans(process: BorrowedFd<'_>) -> Vec<SandboxConnection> {
     let Some(pid) = pid_of(process) else { return Vec::new() };
     let mut found = Vec::new();
     for table in ["tcp", "tcp6"] {
@@ -34,12 +34,12 @@ fn pid_of(process: BorrowedFd<'_>) -> Option<u32> {
 }
 
 /// One line of such a table; `None` for its head, and for connections that are over.
-fn read(line: &str) -> Option<Connection> {
+fn read(line: &str) -> Option<SandboxConnection> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (source, source_port) = end(fields.next()?)?;
     let (address, port) = end(fields.next()?)?;
     let state = u8::from_str_radix(fields.next()?, 16).ok()?;
-    (!OVER.contains(&state) && port != 0).then_some(Connection { source, source_port, address, port })
+    (!OVER.contains(&state) && port != 0).then_some(SandboxConnection { source, source_port, address, port })
 }
 
 /// `0100007F:1F90`: each four bytes of the address as the machine's number.

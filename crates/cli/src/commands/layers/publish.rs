@@ -8,7 +8,7 @@ use faas_client::rest::PublishLayer;
 use faas_client::{LocalFile, UploadStep};
 use faas_config::SourceDir;
 use faas_preflight::AllowedSecret;
-use faas_source::fetched::{Source, SourceArgs};
+use faas_source::fetched::{FetchedSource, SourceArgs};
 use faas_source::{bundle, checks, project};
 use faas_terminal::failure::Failure;
 use faas_terminal::session::Session;
@@ -70,7 +70,7 @@ pub(crate) async fn run(args: PublishArgs, session: &Session) -> anyhow::Result<
     let (files, _source) = match &args.from {
         Some(file) => (asking(file)?, None),
         None => {
-            let source = Source::fetch_whole(args.source)?;
+            let source = FetchedSource::fetch_whole(args.source)?;
             (files_of(&source.path).map_err(|error| source.named(&error))?, Some(source))
         }
     };
