@@ -18,12 +18,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use faas_engine::Caller;
+use faas_engine::{Caller, Engine};
 use faas_types::{Code, Fault, FunctionName, Scope};
 use faas_web::{PathParams, QueryParams, authenticate_key};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -34,7 +34,6 @@ use tokio::time::Instant;
 use crate::git::commands::Commands;
 use crate::git::receive::Push;
 use crate::git::repository::Repository;
-use crate::state::ApiState;
 
 pub use remote::{GitRemote, GitSettings};
 
@@ -42,6 +41,16 @@ const SERVICE: &str = "git-receive-pack";
 const ADVERTISEMENT: &str = "application/x-git-receive-pack-advertisement";
 const REQUEST: &str = "application/x-git-receive-pack-request";
 const RESULT: &str = "application/x-git-receive-pack-result";
+
+/// What the routes of the protocol work with.
+#[derive(Clone)]
+pub(crate) struct GitState {
+    /// The engine.
+    pub(crate) engine: Engine,
+    /// Where pushes go.
+    pub(crate) remote: Arc<GitRemote>,
+}
+
 /// What goes wrong with a push, told in the words of the protocol: git shows plain text to whoever pushes.
 struct Refusal(Fault);
 
@@ -75,7 +84,11 @@ impl IntoResponse for Refusal {
 }
 
 /// The routes of the protocol. They check keys themselves: git sends them as a password.
-pub(crate) fn routes() -> Router<ApiState> {
+pub(crate) fn routes<S>() -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    GitState: FromRef<S>,
+{
     Router::new()
         .route("/git/{function}/info/refs", get(advertise))
         .route("/git/{function}/git-receive-pack", post(receive))
@@ -84,7 +97,7 @@ pub(crate) fn routes() -> Router<ApiState> {
 
 /// What branches there are, before a push.
 async fn advertise(
-    State(state): State<ApiState>,
+    State(state): State<GitState>,
     PathParams(function): PathParams<String>,
     QueryParams(query): QueryParams<Service>,
     headers: HeaderMap,
@@ -94,8 +107,8 @@ async fn advertise(
         return Err(only_pushes().into());
     }
     let name = name(&function)?;
-    let _permit = state.git.enter()?;
-    let refs = receive::advertise(&state.git, caller.project, &name).await?;
+    let _permit = state.remote.enter()?;
+    let refs = receive::advertise(&state.remote, caller.project, &name).await?;
     let announced = format!("# service={SERVICE}\n");
     let mut body = format!("{:04x}{announced}0000", announced.len() + 4).into_bytes();
     body.extend_from_slice(&refs);
@@ -104,7 +117,7 @@ async fn advertise(
 
 /// A push.
 async fn receive(
-    State(state): State<ApiState>,
+    State(state): State<GitState>,
     PathParams(function): PathParams<String>,
     headers: HeaderMap,
     body: Body,
@@ -115,21 +128,21 @@ async fn receive(
         return Err(Fault::new(Code::UnsupportedMediaType, format!("send {REQUEST} as it is")).into());
     }
     let name = name(&function)?;
-    let permit = state.git.enter()?;
-    let turn = state.git.turn(state.git.path_of(caller.project, &name))?;
+    let permit = state.remote.enter()?;
+    let turn = state.remote.turn(state.remote.path_of(caller.project, &name))?;
     let deadline = Instant::now() + receive::PATIENCE;
     let mut body = body.into_data_stream();
     let commands = Commands::read(&mut body, deadline).await?;
     let answer = if commands.is_probe() {
         Body::empty()
-    } else if let Some(fault) = state.git.admit().err().filter(|_| commands.brings) {
+    } else if let Some(fault) = state.remote.admit().err().filter(|_| commands.brings) {
         // What only deletes makes room.
         feed::drain(body, deadline).await;
         Body::from(commands.refusal(&fault))
     } else {
-        let repository = Repository::open(&state.git, caller.project, &name).await?;
+        let repository = Repository::open(&state.remote, caller.project, &name).await?;
         let push = Push { repository, key, project: caller.project, function: name, commands, turn, permit };
-        receive::run(&state.git, push, body, deadline).await?
+        receive::run(&state.remote, push, body, deadline).await?
     };
     Ok(([(CONTENT_TYPE, RESULT), (CACHE_CONTROL, "no-cache")], answer).into_response())
 }
@@ -140,7 +153,7 @@ fn name(text: &str) -> Result<FunctionName, Fault> {
 }
 
 /// The key, which stands where git has a password, and whose it is.
-fn caller(state: &ApiState, headers: &HeaderMap) -> Result<(String, Arc<Caller>), Fault> {
+fn caller(state: &GitState, headers: &HeaderMap) -> Result<(String, Arc<Caller>), Fault> {
     let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(key);
     let key = given.ok_or_else(|| {
         Fault::new(Code::Unauthenticated, "this needs a key")

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::extract::FromRef;
 use faas_engine::Engine;
 use faas_ingress::ResponseCache;
 use faas_types::IsolationReport;
 use faas_web::ConnectionStats;
 
-use crate::git::GitRemote;
+use crate::git::{GitRemote, GitState};
 
 /// Shared by all routes. Cheap to clone.
 #[derive(Clone)]
@@ -29,4 +30,12 @@ pub struct ApiState {
     pub cache: ResponseCache,
     /// Where pushes of git go.
     pub git: Arc<GitRemote>,
+}
+
+// === impl GitState ===
+
+impl FromRef<ApiState> for GitState {
+    fn from_ref(state: &ApiState) -> Self {
+        Self { engine: state.engine.clone(), remote: Arc::clone(&state.git) }
+    }
 }

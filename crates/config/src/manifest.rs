@@ -14,6 +14,7 @@ mod egress;
 mod event;
 mod fields;
 mod http;
+mod keys;
 mod layers;
 mod literal;
 mod node;
@@ -27,6 +28,7 @@ mod several;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod trigger_fields;
 #[cfg(test)]
 mod trigger_tests;
 mod triggers;

@@ -7,6 +7,7 @@
 mod advice;
 mod bucket;
 mod denials;
+mod destination;
 mod instance;
 mod orphans;
 mod session;

@@ -1,21 +1,19 @@
 //! Makes connections, to exactly the addresses that were checked: one way for functions, builds and callbacks.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use faas_types::EgressProxy;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use nix::sys::socket::{setsockopt, sockopt};
-use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_nodelay};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, socket_with};
 use tokio::net::TcpStream;
 
 use crate::proxy::{Proxy, ProxyFailure};
 use crate::seldom::Seldom;
+use crate::source_addresses::{Begun, SourceAddresses, answered};
 
 /// How long the far end may take: programs have shorter timeouts of theirs, or wait for it.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -36,24 +34,6 @@ pub struct Dialer {
     proxy: Option<Proxy>,
     /// Says that the proxy cannot be used.
     complaint: Seldom,
-}
-
-/// The addresses of this machine that connections are made from. Without one, the system chooses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SourceAddresses {
-    /// For connections over IPv4.
-    pub v4: Option<Ipv4Addr>,
-    /// For connections over IPv6.
-    pub v6: Option<Ipv6Addr>,
-}
-
-/// A connection that was asked for, by a socket that does not block.
-#[derive(Debug)]
-pub(crate) enum Begun {
-    /// The far end has answered: it is on this machine.
-    Connected(OwnedFd),
-    /// It has not answered yet.
-    UnderWay(OwnedFd),
 }
 
 // === impl Dialer ===
@@ -137,75 +117,8 @@ impl Dialer {
     }
 }
 
-// === impl SourceAddresses ===
-
-impl SourceAddresses {
-    /// A connection from one of them.
-    pub(crate) async fn tcp(self, to: SocketAddr) -> io::Result<TcpStream> {
-        let stream = match self.begin(to)? {
-            Begun::Connected(socket) => TcpStream::from_std(socket.into())?,
-            Begun::UnderWay(socket) => answered(socket).await?,
-        };
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    }
-
-    /// Asks for a connection from one of them.
-    fn begin(self, to: SocketAddr) -> io::Result<Begun> {
-        let from = self.of(to.ip())?;
-        let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
-        if !from.ip().is_unspecified() {
-            // The port is chosen with the far end: else each connection takes one for itself, and 28,000 are all there are.
-            setsockopt(&socket.as_fd(), sockopt::IpBindAddressNoPort, &true)?;
-            bind(&socket, &from)?;
-        }
-        match connect(&socket, &to) {
-            Ok(()) => return Ok(Begun::Connected(socket)),
-            Err(Errno::INPROGRESS) => {}
-            Err(error) => return Err(error.into()),
-        }
-        // The first call never says that it is done; a far end on this machine has answered by now.
-        match connect(&socket, &to) {
-            Ok(()) | Err(Errno::ISCONN) => Ok(Begun::Connected(socket)),
-            Err(Errno::ALREADY | Errno::INPROGRESS | Errno::INTR) => Ok(Begun::UnderWay(socket)),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Where a connection to an address is made from.
-    ///
-    /// # Errors
-    /// Where there is an address for the other family alone.
-    fn of(self, to: IpAddr) -> io::Result<SocketAddr> {
-        let any = self == Self::default();
-        let (own, unspecified) = match to {
-            IpAddr::V4(_) => (self.v4.map(IpAddr::V4), IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-            IpAddr::V6(_) => (self.v6.map(IpAddr::V6), IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-        };
-        let from = own.or(any.then_some(unspecified)).map(|address| SocketAddr::new(address, 0));
-        from.ok_or_else(|| io::ErrorKind::NetworkUnreachable.into())
-    }
-
-    /// Whether connections over IPv6 are made.
-    pub(crate) fn has_v6(self) -> bool {
-        self.v6.is_some() || self.v4.is_none()
-    }
-}
-
 async fn in_time<T>(connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     tokio::time::timeout(CONNECT, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-}
-
-/// Waits until the far end has answered.
-async fn answered(begun: OwnedFd) -> io::Result<TcpStream> {
-    let stream = TcpStream::from_std(begun.into())?;
-    stream.writable().await?;
-    match stream.take_error()? {
-        None => Ok(stream),
-        Some(error) => Err(error),
-    }
 }
 
 /// Sets the options of a program's connection. The program has decided already what goes together. Keepalive that it sets

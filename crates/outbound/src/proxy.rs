@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 
-use crate::SourceAddresses;
+use crate::source_addresses::SourceAddresses;
 
 /// Bytes of a proxy's answer that are read.
 const ANSWER_MAX: usize = 16 << 10;

@@ -1,5 +1,6 @@
 //! Limits and accounts of a whole process tree, on cgroup v1, v2 and mixed hierarchies.
 
+mod controller;
 mod layout;
 mod meter;
 mod mounts;
@@ -11,11 +12,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use layout::{Controller, Layout, Version};
+pub(crate) use controller::{Controller, Version};
+pub(crate) use layout::Layout;
 pub(crate) use meter::Meter;
 pub(crate) use sweep::sweep;
 
-use crate::spawner_protocol::Limits;
+use crate::limits::Limits;
 
 /// The cgroup of one sandbox: a directory in each hierarchy. The kernel keeps it; this value only names it.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -38,11 +38,12 @@ pub(crate) use mounts::detached_layer;
 pub(crate) use plan::Plan;
 pub(crate) use port_forward::{ConnectReply, ConnectRequest};
 pub(crate) use privileges::{LOCKED, drop_capabilities, keep_over_setuid};
-pub(crate) use probe::{Finding, ProbeTargets};
+pub(crate) use probe::Finding;
 pub(crate) use procfs::existing_masks;
 
+use crate::packet::send;
 use crate::problem::{During, Problem, Step};
-use crate::spawner_protocol::{Confinement, Handover, send};
+use crate::spawner_protocol::{Confinement, Handover};
 use crate::sys;
 
 /// The user and group inside every sandbox.

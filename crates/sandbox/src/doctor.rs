@@ -10,13 +10,15 @@ use faas_ports::{NetworkProcesses, OpenSandbox, PortError, PortResult};
 use faas_types::{Feature, IsolationLevel, IsolationReport, NetworkMode, Probe};
 
 use crate::cgroup::{Controller, Layout};
-use crate::child::{Finding, ProbeTargets};
+use crate::child::Finding;
 use crate::config::{SandboxConfig, SpawnerCommand};
+use crate::launch::launch;
+use crate::limits::Limits;
 use crate::network_process::LinuxNetworkProcesses;
+use crate::probe_targets::ProbeTargets;
 use crate::problem::{OpenError, Step};
-use crate::sandboxes::launch;
 use crate::spawner_client::SpawnerClient;
-use crate::spawner_protocol::{Confinement, Limits, OpenRequest, Program};
+use crate::spawner_protocol::{Confinement, OpenRequest, Program};
 use crate::sys;
 
 /// All attempts together must end within this time.

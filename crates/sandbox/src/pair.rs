@@ -47,7 +47,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
-    use crate::spawner_protocol::send_bytes;
+    use crate::packet::send_bytes;
 
     #[test]
     fn bytes_pass_to_the_server_and_descriptors_do_not() -> io::Result<()> {

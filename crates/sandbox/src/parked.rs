@@ -16,12 +16,14 @@ use tokio::io::unix::AsyncFd;
 use crate::cgroup::Cgroup;
 use crate::child::{AssignOutcome, Order, detached_layer};
 use crate::control::LinuxControl;
+use crate::launch::{admit, ends, network_device, on_host, order_socket, settled};
+use crate::limits::Limits;
+use crate::packet::{receive, send, send_bytes};
 use crate::pair::pair;
 use crate::passing::Passing;
 use crate::problem::{During, OpenError, Problem, Step};
-use crate::sandboxes::{admit, ends, network_device, on_host, order_socket, settled};
 use crate::spawner_client::SpawnerClient;
-use crate::spawner_protocol::{Limits, OpenRequest, receive, send, send_bytes};
+use crate::spawner_protocol::OpenRequest;
 
 /// An assigner needs microseconds.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
 use crate::child::{ConnectReply, ConnectRequest};
-use crate::spawner_protocol::{receive, send};
+use crate::packet::{receive, send};
 
 /// Longer than the process inside waits for a listener.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -18,8 +18,9 @@ use tokio::sync::oneshot;
 
 use crate::cgroup::Layout;
 use crate::config::SpawnerCommand;
+use crate::packet::{receive, send};
 use crate::problem::OpenError;
-use crate::spawner_protocol::{Event, OpenRequest, Request, Settings, receive, send};
+use crate::spawner_protocol::{Event, OpenRequest, Request, Settings};
 use crate::sys;
 pub(crate) use table::Opened;
 use table::{State, Table};

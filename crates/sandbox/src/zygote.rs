@@ -14,10 +14,11 @@ use tokio::sync::watch;
 
 use crate::child::{INSIDE_ID, LOCKED};
 use crate::control::LinuxControl;
+use crate::launch::{ends, request, settled};
+use crate::packet::send_bytes;
 use crate::parked::{Parent, park};
-use crate::sandboxes::{ends, request, settled};
 use crate::spawner_client::SpawnerClient;
-use crate::spawner_protocol::{Confinement, OpenRequest, Program, send_bytes};
+use crate::spawner_protocol::{Confinement, OpenRequest, Program};
 use crate::{seccomp, sys};
 
 /// A running zygote. Killed when dropped.

@@ -4,7 +4,7 @@ use faas_types::{CronSchedule, CronTrigger, InvalidCron, MissedTicks, Overlap, S
 
 use super::node::Value;
 use super::reader::{Reader, Table};
-use super::triggers::{Ordinals, path, required};
+use super::trigger_fields::{Ordinals, path, required};
 
 /// Keys of a cron trigger.
 pub(super) const CRON_KEYS: &[&str] =

@@ -5,11 +5,9 @@ use std::str::FromStr;
 
 use faas_types::{ConnectionLog, EgressPolicy, EgressTarget, NetworkMode, limits};
 
+use super::keys::EGRESS_KEYS;
 use super::node::Value;
 use super::reader::{Reader, Table};
-
-/// Keys of `[egress]`.
-pub(super) const EGRESS_KEYS: &[&str] = &["allow", "deny", "log", "networks"];
 
 /// The rules; `network` is what the manifest says of the network, `None` where that is wrong already.
 pub(super) fn egress(reader: &mut Reader, root: &Table<'_>, network: Option<NetworkMode>) -> EgressPolicy {

@@ -3,7 +3,7 @@
 use faas_types::{EventFilter, EventTrigger, TriggerKind, limits};
 
 use super::reader::{Reader, Table};
-use super::triggers::{Ordinals, path, texts};
+use super::trigger_fields::{Ordinals, path, texts};
 
 /// Keys of an event trigger.
 pub(super) const EVENT_KEYS: &[&str] = &["type", "name", "types", "sources", "subjects", "path"];

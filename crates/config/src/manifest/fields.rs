@@ -15,11 +15,11 @@ use super::build::build;
 use super::canary::canary;
 use super::cors::cors;
 use super::egress::egress;
+use super::keys::FUNCTIONS;
 use super::layers::layers;
 use super::node::{Node, Value};
 use super::preflight::{allowed_secrets, place};
 use super::reader::{Reader, Table, closest};
-use super::several::FUNCTIONS;
 use super::triggers::triggers;
 use super::vars::vars;
 

@@ -4,7 +4,7 @@ use faas_types::{HttpMethod, TriggerSettings};
 
 use super::node::Node;
 use super::reader::{Reader, Table, shorten};
-use super::triggers::path;
+use super::trigger_fields::path;
 
 /// Keys of an HTTP trigger.
 pub(super) const HTTP_KEYS: &[&str] = &["type", "path", "methods"];

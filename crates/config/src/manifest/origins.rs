@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use faas_types::{Code, Declaration, Fault, Origin, Origins};
 use serde_json::Value as Json;
 
+use super::keys::FUNCTIONS;
 use super::node::{Node, Value};
 use super::reader::shorten;
-use super::several::FUNCTIONS;
 use super::{Manifest, document};
 
 /// Keys that the written form leaves out where they say nothing.

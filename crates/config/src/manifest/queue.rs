@@ -5,7 +5,7 @@ use faas_types::{QueueTrigger, Span, TopicName, TriggerKind, limits};
 use super::background::retry;
 use super::node::Value;
 use super::reader::{Reader, Table};
-use super::triggers::{Ordinals, path, required};
+use super::trigger_fields::{Ordinals, path, required};
 
 /// Keys of a queue trigger.
 pub(super) const QUEUE_KEYS: &[&str] = &["type", "name", "topic", "batch_size", "batch_window", "retry", "path"];

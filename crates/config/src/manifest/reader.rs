@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use super::egress::EGRESS_KEYS;
+use super::keys::EGRESS_KEYS;
 use super::node::{Key, Node, Position, Value};
 use super::problem::ManifestProblem;
 

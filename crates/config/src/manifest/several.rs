@@ -2,13 +2,11 @@
 
 use faas_types::limits;
 
+use super::keys::FUNCTIONS;
 use super::node::{Key, Node, Value};
 use super::problem::{ManifestErrors, ManifestProblem};
 use super::reader::{Reader, shorten};
 use super::{Manifest, fields, origins};
-
-/// The key that holds them.
-pub(super) const FUNCTIONS: &str = "functions";
 
 /// A function of several.
 struct Whole {

@@ -264,7 +264,7 @@ fn the_schema_has_the_keys_that_the_reader_takes() {
     assert_eq!(keys("/properties/background/properties"), sorted(background::BACKGROUND_KEYS));
     assert_eq!(keys("/properties/background/properties/retry/properties"), sorted(background::RETRY_KEYS));
     assert_eq!(keys("/properties/cors/properties"), sorted(cors::CORS_KEYS));
-    assert_eq!(keys("/properties/egress/properties"), sorted(egress::EGRESS_KEYS));
+    assert_eq!(keys("/properties/egress/properties"), sorted(keys::EGRESS_KEYS));
     let of = |at: usize| keys(&format!("/properties/triggers/items/oneOf/{at}/properties"));
     assert_eq!(of(0), sorted(http::HTTP_KEYS));
     assert_eq!(of(1), sorted(cron::CRON_KEYS));

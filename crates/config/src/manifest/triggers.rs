@@ -1,15 +1,15 @@
 //! Triggers: what creates runs of a function.
 
-use faas_types::{TriggerKind, TriggerName, TriggerSettings, limits};
+use faas_types::{TriggerSettings, limits};
 
-use super::node::{Node, Value};
+use super::node::Node;
 use super::reader::{Reader, Table, closest, shorten};
+use super::trigger_fields::Ordinals;
 use super::{cron, event, http, queue, webhook};
 
 /// Trigger types of later releases, which deserve a better answer than "unknown".
 const LATER: &[&str] = &["database", "storage", "auth"];
 const TYPES: [&str; 5] = ["http", "cron", "webhook", "event", "queue"];
-const PATH_MAX: usize = 200;
 
 /// Reads `[[triggers]]`; `None` when it is not a list.
 pub(super) fn triggers(reader: &mut Reader, node: &Node) -> Option<Vec<TriggerSettings>> {
@@ -34,22 +34,6 @@ pub(super) fn triggers(reader: &mut Reader, node: &Node) -> Option<Vec<TriggerSe
 pub(super) fn lone(reader: &mut Reader, node: &Node) -> Option<TriggerSettings> {
     let table = reader.table("trigger", node)?;
     trigger(reader, &table, &mut Ordinals::default())
-}
-
-/// How many triggers of each type came so far, for their default names.
-#[derive(Debug, Default)]
-pub(super) struct Ordinals(Vec<TriggerKind>);
-
-// === impl Ordinals ===
-
-impl Ordinals {
-    /// The name that a trigger is given, or the default one: its type and how many of that type there are by then.
-    pub(super) fn name(&mut self, reader: &mut Reader, table: &Table<'_>, kind: TriggerKind) -> TriggerName {
-        self.0.push(kind);
-        let count = self.0.iter().filter(|other| **other == kind).count();
-        let default = format!("{}-{count}", kind.as_str());
-        reader.parsed(table, "name").unwrap_or_else(|| default.parse().expect("a type and a number are a name"))
-    }
 }
 
 fn refuse_twin(
@@ -105,43 +89,4 @@ fn trigger(reader: &mut Reader, table: &Table<'_>, ordinals: &mut Ordinals) -> O
             None
         }
     }
-}
-
-/// The key `path`: where an http trigger's requests are, or what other triggers call the function with.
-pub(super) fn path(reader: &mut Reader, table: &Table<'_>) -> Option<String> {
-    let node = table.get("path")?;
-    let field = table.path_of("path");
-    let path = reader.text(&field, node)?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&b);
-    let dotted = path.split('/').any(|part| part == "." || part == "..");
-    if !path.starts_with('/') || path.len() > PATH_MAX || dotted || path.contains("//") || !path.bytes().all(plain) {
-        let message = format!(
-            "`{field}` must be a URL path that starts with /, without query, `..` or spaces, at most {PATH_MAX} bytes"
-        );
-        reader.problem(field, node.at, message);
-    }
-    Some(path.to_owned())
-}
-
-/// The text of a key that must be there, or the problem that it is not.
-pub(super) fn required<'n>(reader: &mut Reader, table: &Table<'n>, key: &str, example: &str) -> Option<&'n str> {
-    let field = table.path_of(key);
-    match table.get(key) {
-        Some(node) => reader.text(&field, node),
-        None => {
-            reader.problem(&*field, table.at(), format!("`{field}` is missing; add {key} = {example}"));
-            None
-        }
-    }
-}
-
-/// One text or a list of texts.
-pub(super) fn texts<'n>(reader: &mut Reader, table: &Table<'n>, key: &str) -> Vec<(&'n str, &'n Node)> {
-    let Some(node) = table.get(key) else { return Vec::new() };
-    let field = table.path_of(key);
-    let items = match &node.value {
-        Value::Text(_) => std::slice::from_ref(node),
-        _ => reader.list(&field, node).unwrap_or_default(),
-    };
-    items.iter().filter_map(|item| Some((reader.text(&field, item)?, item))).collect()
 }

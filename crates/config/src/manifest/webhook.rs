@@ -3,7 +3,7 @@
 use faas_types::{Redelivery, TriggerKind, WebhookReply, WebhookScheme, WebhookTrigger};
 
 use super::reader::{Reader, Table};
-use super::triggers::{Ordinals, path};
+use super::trigger_fields::{Ordinals, path};
 
 /// Keys of a webhook trigger.
 pub(super) const WEBHOOK_KEYS: &[&str] = &["type", "name", "scheme", "respond", "redelivery", "path"];

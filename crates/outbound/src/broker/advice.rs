@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use faas_types::{EgressHost, EgressTarget, PortRange, Transport};
 
-use super::instance::Destination;
+use super::destination::Destination;
 use crate::{Rule, Ruling};
 
 /// The rule and the setting where datagrams cannot be sent.

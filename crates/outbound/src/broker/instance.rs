@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use faas_ports::{ClosedConnection, NetworkAccess, NetworkDenial, NetworkOwner};
-use faas_types::{ConnectionLog, EgressPolicy, Transport};
+use faas_types::{ConnectionLog, EgressPolicy};
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::watch;
@@ -15,12 +15,13 @@ use tokio::sync::watch;
 use super::Shared;
 use super::advice::{advice, in_words, no_datagrams};
 use super::denials::Denials;
+use super::destination::Destination;
 use super::shares::{Share, take};
 use super::traffic::Traffic;
 use super::underway::Turn;
 use crate::names::NameMemory;
 use crate::resolver::Answer;
-use crate::{Attempt, HostAddresses, Rules, Ruling};
+use crate::{HostAddresses, Rules, Ruling};
 
 /// Look-ups of one instance under way.
 const QUERIES_MAX: u32 = 64;
@@ -59,14 +60,6 @@ pub(super) struct ConnectionPermit(Arc<Instance>);
 pub(super) struct QueryPermit {
     instance: Arc<Instance>,
     _turn: Turn,
-}
-
-/// Where a connection leads.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Destination {
-    pub(super) transport: Transport,
-    pub(super) address: IpAddr,
-    pub(super) port: u16,
 }
 
 /// A connection that the rules let through.
@@ -366,22 +359,6 @@ impl Instance {
         if self.traffic.begin_anew() {
             self.denials.lock().interrupted();
         }
-    }
-}
-
-// === impl Destination ===
-
-impl Destination {
-    pub(super) fn ruled<N: AsRef<str>>(self, rules: &Rules<'_>, names: &[N]) -> Ruling {
-        rules.rule(&self.attempt(names))
-    }
-
-    fn must_check_name<N: AsRef<str>>(self, rules: &Rules<'_>, names: &[N]) -> bool {
-        self.transport == Transport::Tcp && rules.must_check_name(&self.attempt(names))
-    }
-
-    fn attempt<N: AsRef<str>>(self, names: &[N]) -> Attempt<'_, N> {
-        Attempt { transport: self.transport, address: self.address, port: Some(self.port), names }
     }
 }
 

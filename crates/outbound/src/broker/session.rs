@@ -20,7 +20,8 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::Shared;
-use super::instance::{ConnectionPermit, Destination, Instance};
+use super::destination::Destination;
+use super::instance::{ConnectionPermit, Instance};
 use super::orphans::orphans;
 use super::traffic::Traffic;
 use super::underway::Turn;

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::Shared;
 use super::advice::{advice, in_words, no_datagrams};
 use super::bucket::Bucket;
-use super::instance::Destination;
+use super::destination::Destination;
 use super::underway::{Turn, Underway};
 use crate::resolver::Leads;
 use crate::{HostAddresses, Rule, Rules, Ruling};

@@ -6,25 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::controller::{Controller, Version};
 use super::mounts::{Place, places};
 use super::set;
-
-/// The two designs of the kernel's interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Version {
-    V1,
-    V2,
-}
-
-/// A resource that is limited or counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Controller {
-    Memory,
-    Pids,
-    Cpu,
-    /// CPU time used; on v2 a part of `Cpu`.
-    Cpuacct,
-}
 
 /// A usable hierarchy.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,22 +30,6 @@ pub(crate) struct Layout {
 
 /// Where the server itself goes when its v2 cgroup must not have processes of its own.
 const LEAF: &str = "faas-server";
-
-// === impl Controller ===
-
-impl Controller {
-    pub(crate) const ALL: [Self; 4] = [Self::Memory, Self::Pids, Self::Cpu, Self::Cpuacct];
-
-    /// The kernel's name.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Pids => "pids",
-            Self::Cpu => "cpu",
-            Self::Cpuacct => "cpuacct",
-        }
-    }
-}
 
 // === impl Layout ===
 

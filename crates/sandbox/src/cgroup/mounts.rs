@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Controller, Version};
+use super::controller::{Controller, Version};
 
 /// A mounted hierarchy and the directory of our own cgroup in it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,8 +20,9 @@ use super::files::alone_with;
 use super::limits::largest_file;
 use super::mounts::{attach, open_target};
 use super::network;
+use crate::limits::Limits;
+use crate::packet::{receive, send};
 use crate::problem::{During, Problem, Step};
-use crate::spawner_protocol::{Limits, receive, send};
 use crate::sys;
 
 /// What a parked sandbox gets, sent with one detached mount for each target.

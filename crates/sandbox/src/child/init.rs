@@ -9,8 +9,9 @@ use rustix::fs::{Mode, OFlags};
 
 use super::plan::Main;
 use super::{Inheritance, Plan, limits, port_forward, probe, report};
+use crate::limits::Limits;
 use crate::problem::{During, Problem, Step};
-use crate::spawner_protocol::{Confinement, Limits};
+use crate::spawner_protocol::Confinement;
 use crate::sys;
 
 /// Runs the program as a child. When it ends, this process ends, and the kernel kills whatever else is inside.

@@ -3,7 +3,7 @@
 use rustix::io::Result;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::spawner_protocol::Limits;
+use crate::limits::Limits;
 
 /// Room for what is not the program's heap (thread stacks above all) where only single processes can be limited.
 const DATA_SLACK: u64 = 128 << 20;

@@ -6,9 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use faas_types::NetworkMode;
 
-use super::ProbeTargets;
+use crate::limits::Limits;
+use crate::probe_targets::ProbeTargets;
 use crate::problem::{During, Problem, Step};
-use crate::spawner_protocol::{Confinement, Limits, OpenRequest, Program};
+use crate::spawner_protocol::{Confinement, OpenRequest, Program};
 
 /// One sandbox's set-up. Made before the clone: the child only walks through it.
 pub(crate) struct Plan {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::files::alone_with;
+use crate::packet::{receive, send};
 use crate::problem::{During, Problem, Step};
-use crate::spawner_protocol::{receive, send};
 use crate::sys;
 
 /// A loopback connection is made at once, or the listener is stuck.

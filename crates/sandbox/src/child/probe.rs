@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use faas_types::Feature;
@@ -11,23 +11,10 @@ use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::INSIDE_ID;
-use crate::spawner_protocol::{Limits, send_bytes};
+use crate::limits::Limits;
+use crate::packet::send_bytes;
+use crate::probe_targets::ProbeTargets;
 use crate::sys;
-
-/// What the probe must not reach.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct ProbeTargets {
-    /// The host's namespaces as the links in `/proc/self/ns` show them, by name.
-    pub(crate) namespaces: Vec<(String, PathBuf)>,
-    /// A file that exists on the host.
-    pub(crate) host_file: PathBuf,
-    /// A process that exists on the host.
-    pub(crate) host_pid: i32,
-    /// The server's user.
-    pub(crate) user: u32,
-    /// What to try.
-    pub(crate) features: Vec<Feature>,
-}
 
 /// The outcome of one attempt: what was seen, as a fault when the sandbox did not hold.
 #[derive(Debug, Serialize, Deserialize)]

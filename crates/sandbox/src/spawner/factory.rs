@@ -13,8 +13,9 @@ use super::identity::Identities;
 use super::sandbox_process::{SandboxProcess, end};
 use crate::cgroup::{Cgroup, Controller, Layout};
 use crate::child::{self, Inheritance, Plan};
+use crate::limits::Limits;
 use crate::problem::{During, Problem, Step};
-use crate::spawner_protocol::{Confinement, Handover, Limits, OpenRequest};
+use crate::spawner_protocol::{Confinement, Handover, OpenRequest};
 use crate::{orphan_reaper, seccomp, sys};
 
 /// The namespaces that the clone makes. The cgroup namespace is made later, once inside the cgroup.

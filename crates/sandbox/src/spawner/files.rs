@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use crate::spawner_protocol::Limits;
+use crate::limits::Limits;
 
 /// Sandboxes that can use up their bounds at once before the machine's table is full.
 const SANDBOXES: u64 = 64;

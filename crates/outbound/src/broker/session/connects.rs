@@ -11,9 +11,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{Broken, Flow, FlowState, Outgoing, Session};
-use crate::broker::instance::{ConnectionPermit, Destination, Instance, Ruled};
+use crate::broker::destination::Destination;
+use crate::broker::instance::{ConnectionPermit, Instance, Ruled};
 use crate::broker::underway::Turn;
-use crate::dialer::{Begun, tune};
+use crate::dialer::tune;
+use crate::source_addresses::Begun;
 
 type Made = Result<(OwnedFd, Ruled), Refusal>;
 
