@@ -59,3 +59,11 @@ def test_names_of_functions_are_bounded(tmp_path: Path) -> None:
         assert told['faas_invocations_total{function="first"}'] == 1
         assert told['faas_invocations_total{function="_other"}'] == 2
         assert not [key for key in told if '"second"' in key or '"third"' in key]
+
+
+def test_each_table_in_memory_follows_the_registry(server: Server) -> None:
+    told = samples(server)
+    for collection in ("functions", "keys", "triggers", "stage_vars", "secrets"):
+        assert told[f'faas_registry_stale_seconds{{collection="{collection}"}}'] == 0
+        for counter in ("reloads", "failures"):
+            assert told[f'faas_registry_{counter}_total{{collection="{collection}"}}'] == 0

@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use faas_proto::rest::{FeatureView, HealthView, Problem, RuntimeView, StatusView};
-use faas_types::{Code, Fault};
 use faas_web::{Authorized, HandlerError, Json};
 
 use crate::state::ApiState;
@@ -13,16 +12,19 @@ pub(crate) async fn live() -> Json<HealthView> {
     Json(HealthView { status: "ok".to_owned() })
 }
 
-/// Tells whether calls are taken.
+/// Tells whether a proxy should send calls here.
 #[utoipa::path(get, path = "/readyz", tag = "server", responses(
     (status = 200, body = HealthView),
-    (status = 503, description = "starting or stopping", body = Problem, content_type = "application/problem+json"),
+    (
+        status = 503,
+        description = "starting or stopping, or a table in memory does not follow the registry",
+        body = Problem,
+        content_type = "application/problem+json"
+    ),
 ))]
 pub(crate) async fn ready(State(state): State<ApiState>) -> Result<Json<HealthView>, HandlerError> {
-    if state.engine.is_ready() {
-        return Ok(Json(HealthView { status: "ok".to_owned() }));
-    }
-    Err(HandlerError(Fault::new(Code::Unavailable, "the server is stopping").with_retry_after(1)))
+    state.engine.check_ready().map_err(HandlerError)?;
+    Ok(Json(HealthView { status: "ok".to_owned() }))
 }
 
 /// Shows what the server runs on and how much it holds.

@@ -3,6 +3,7 @@
 //! Written from snapshots of the engine's counters: the call path keeps no second set for this page. Label values
 //! are function names, error codes and words of ours, whose alphabets need no escaping.
 
+mod registry;
 mod scheduling;
 
 use std::fmt::Display;
@@ -31,6 +32,7 @@ const MICROS: f64 = 1e6;
 pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     let mut page = Page::default();
     server_families(&mut page, &state);
+    registry::families(&mut page, &state.engine.projections());
     start_families(&mut page, &state.engine.launcher().starts());
     body_families(&mut page, &state);
     retention_families(&mut page, state.engine.runs.retention_metrics());

@@ -19,7 +19,7 @@ pub use catalog::{Catalog, deleted_meanwhile, no_version};
 pub use fingerprint::VarsFingerprint;
 pub use function_entry::FunctionEntry;
 pub use keys::{Caller, KeyRecord, Keys, MintedKey};
-pub use projection::{ProjectedTable, Projection, ProjectionStatus, snapshot};
+pub use projection::{ProjectedTable, Projection, ProjectionStatus, STALE_MAX, snapshot};
 pub use projects::default_project;
 pub use records::{RETRIES, decode, encode, function_key, version_key};
 pub use vars::{

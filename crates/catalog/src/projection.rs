@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use freshness::ProjectionStatus;
+pub use freshness::{ProjectionStatus, STALE_MAX};
 
 use crate::records::decode;
 use freshness::Freshness;

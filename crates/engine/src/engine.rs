@@ -25,7 +25,7 @@ use crate::deployments::Deployments;
 use crate::dispatch::Feeds;
 use crate::gc::{GarbageCollector, GcDeps, GcPolicy};
 use crate::layers::{LayerCatalog, LayerDeps};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, stopping};
 use crate::quotas::Quotas;
 use crate::rollouts::keep_rollouts;
 use crate::runs::{RunDeps, RunSettings, Runs};
@@ -316,6 +316,14 @@ impl Engine {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.runs.is_ready()
+    }
+
+    /// Whether a proxy should send calls here. Calls are taken all the same while only a table is stale.
+    ///
+    /// # Errors
+    /// `FN_016` while the server stops, and once a table in memory has been stale for [`STALE_MAX`](faas_catalog::STALE_MAX).
+    pub fn check_ready(&self) -> Result<(), Fault> {
+        if self.is_ready() { ProjectionStatus::check_all(&self.projections()) } else { Err(stopping()) }
     }
 
     /// Takes no more calls, lets those under way end within `patience`, then stops every instance.

@@ -60,8 +60,8 @@ pub mod webhook;
 
 pub use faas_artifacts::{BundleStore, FileChange, FileChangeKind};
 pub use faas_catalog::{
-    Caller, Catalog, EffectiveVar, FunctionEntry, KeyRecord, Keys, MintedKey, ProjectionStatus, SecretRecord,
-    SecretVersion, VarSource,
+    Caller, Catalog, EffectiveVar, FunctionEntry, KeyRecord, Keys, MintedKey, ProjectionStatus, STALE_MAX,
+    SecretRecord, SecretVersion, VarSource,
 };
 pub use faas_ports::{
     BodyStream, InvocationBody, NetworkDecision, NetworkTarget, NetworkTrial, NetworkUsage, TrialOutcome,

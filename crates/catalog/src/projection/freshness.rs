@@ -4,8 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use faas_ports::Collection;
+use faas_types::{Code, Fault};
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+/// How long a table may miss changes before its server is not ready. It outlasts several of the pauses between attempts to
+/// follow.
+pub const STALE_MAX: Duration = Duration::from_secs(30);
 
 /// How a projection follows its collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +33,26 @@ pub(super) struct Freshness {
     /// The first load included.
     loads: AtomicU64,
     failures: AtomicU64,
+}
+
+// === impl ProjectionStatus ===
+
+impl ProjectionStatus {
+    /// Finds the table that has been stale the longest.
+    ///
+    /// # Errors
+    /// `FN_016` when that is [`STALE_MAX`] or longer.
+    pub fn check_all(statuses: &[Self]) -> Result<(), Fault> {
+        let stale = statuses.iter().filter_map(|status| Some((status.stale_for?, status.collection)));
+        let Some((longest, collection)) = stale.max().filter(|(longest, _)| *longest >= STALE_MAX) else {
+            return Ok(());
+        };
+        let (table, seconds) = (collection.as_str(), longest.as_secs());
+        let message = format!("the server's table of `{table}` has not followed the registry for {seconds} s");
+        Err(Fault::new(Code::Unavailable, message)
+            .with_hint("look in the server's log for `cannot follow the registry`; the server tries again until it can")
+            .with_retry_after(5))
+    }
 }
 
 // === impl Freshness ===

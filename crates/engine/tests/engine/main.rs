@@ -8,6 +8,7 @@ mod house;
 mod kept;
 mod onward;
 mod packages;
+mod readiness;
 mod recording;
 mod rollouts;
 mod schedules;
