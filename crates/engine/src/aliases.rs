@@ -9,9 +9,9 @@ use faas_types::{
     Timestamp, VersionRecord, limits,
 };
 
-use crate::call::no_alias;
 use crate::deployments::Deployments;
 use crate::note::check_note;
+use faas_runs::call::no_alias;
 
 /// The alias that a deployment moves.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,11 +9,11 @@ use faas_scheduler::SchedulerDriver;
 use faas_telemetry::Stats;
 use tokio::sync::Notify;
 
-use crate::lifecycle::Lifecycle;
-use crate::runs::Runs;
 use crate::topics::TopicHall;
 use crate::triggers::{States, Triggers};
 use crate::upload_rules::UploadRules;
+use faas_runs::lifecycle::Lifecycle;
+use faas_runs::runs::Runs;
 
 /// What every part of the engine shares.
 pub(crate) struct Core {

@@ -22,8 +22,8 @@ use faas_types::{
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
-use crate::lifecycle::stopping;
 use crate::progress::{ProgressEvent, ProgressSender};
+use faas_runs::lifecycle::stopping;
 use queue::BuildQueue;
 
 /// Packages that a note names.

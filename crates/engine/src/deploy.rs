@@ -9,10 +9,10 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::dependencies::Dependencies;
 use crate::deployments::Deployments;
-use crate::lifecycle::stopping;
 use crate::new_deployment::NewDeployment;
 use crate::pipeline::SealedVersion;
 use crate::uploads::PlanSubject;
+use faas_runs::lifecycle::stopping;
 
 /// A finished deployment.
 pub struct Deployed {

@@ -18,21 +18,21 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::completion::CallbackPolicy;
 use crate::core::Core;
 use crate::dependencies::{InstallerDeps, PackageInstaller};
 use crate::deployments::Deployments;
-use crate::dispatch::Feeds;
 use crate::gc::{GarbageCollector, GcDeps, GcPolicy};
 use crate::layers::{LayerCatalog, LayerDeps};
-use crate::lifecycle::{Lifecycle, stopping};
-use crate::quotas::Quotas;
 use crate::rollouts::keep_rollouts;
-use crate::runs::{RunDeps, RunSettings, Runs};
 use crate::topics::{Flow, TopicHall};
 use crate::triggers::{States, Triggers, hand_messages_over, keep_schedules};
 use crate::upload_rules::UploadRules;
 use crate::uploads::{UploadDeps, Uploads};
+use faas_runs::completion::CallbackPolicy;
+use faas_runs::dispatch::Feeds;
+use faas_runs::lifecycle::{Lifecycle, stopping};
+use faas_runs::quotas::Quotas;
+use faas_runs::runs::{RunDeps, RunSettings, Runs};
 
 /// How long killed instances may take to be gone.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(5);

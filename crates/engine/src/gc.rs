@@ -20,7 +20,7 @@ use faas_scheduler::SchedulerDriver;
 use faas_types::{Code, Fault, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use crate::lifecycle::stopping;
+use faas_runs::lifecycle::stopping;
 
 /// The first look comes no later than this after a start.
 const FIRST: Duration = Duration::from_secs(15 * 60);

@@ -8,11 +8,11 @@ use faas_ports::Publication;
 use faas_proto::cloud_event::CloudEvent;
 use faas_types::{Code, EventId, Fault, InvalidName, TopicName};
 
-use crate::body_budget::BodyOwner;
 use crate::core::Core;
-use crate::hooks::{Publisher, PublishingRun};
 use crate::topics::OutgoingMessage;
 use crate::triggers::{PublishedEvent, malformed};
+use faas_runs::body_budget::BodyOwner;
+use faas_runs::hooks::{Publisher, PublishingRun};
 
 #[async_trait]
 impl Publisher for Core {

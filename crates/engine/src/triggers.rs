@@ -26,7 +26,7 @@ pub use changes::NewSecret;
 pub use event::PublishedEvent;
 pub use events::Fired;
 pub use hooks::{HookAnswer, HookRequest};
-pub use record::{SealedSecret, TriggerOrigin, TriggerRecord, TriggerState, WebhookDoor};
+pub use record::{TriggerOrigin, TriggerRecord, TriggerState, WebhookDoor};
 pub use table::{TriggerEntry, Triggers};
 
 pub(crate) use cron::run as keep_schedules;

@@ -6,7 +6,7 @@ use faas_types::{Code, Fault};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::lifecycle::stopping;
+use faas_runs::lifecycle::stopping;
 
 /// Builds that wait.
 const WAITING_MAX: usize = 32;

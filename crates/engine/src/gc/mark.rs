@@ -9,7 +9,7 @@ use faas_ports::{Collection, Entry};
 use faas_types::{Digest, Fault, FunctionId, LayerRecord, LayerVersionRecord, ProjectId, RunId, VersionRecord};
 
 use super::{GarbageCollector, Round};
-use crate::dispatch::input::RunInput;
+use faas_runs::dispatch::input::RunInput;
 
 /// Records that are read at once.
 const PAGE: u32 = 200;

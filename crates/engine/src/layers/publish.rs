@@ -13,10 +13,10 @@ use faas_types::{
 
 use super::LayerCatalog;
 use super::named::{name_key, version_key};
-use crate::lifecycle::stopping;
 use crate::note::check_note;
 use crate::progress::ProgressSender;
 use crate::uploads::PlanSubject;
+use faas_runs::lifecycle::stopping;
 
 /// The heaviest things that a version remembers.
 const HEAVY_MAX: usize = 50;

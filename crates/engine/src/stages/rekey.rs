@@ -7,10 +7,10 @@ use faas_catalog::{SecretId, SecretRecord, decode, encode, secret_of, secret_pla
 use faas_ports::{Collection, Entry, Expect, PortError, SecretPlace, Write};
 use faas_types::Fault;
 
-use crate::completion::{self, SigningSecrets};
 use crate::core::Core;
 use crate::engine::Engine;
 use crate::triggers::{self, TriggerRecord};
+use faas_runs::completion::{self, SigningSecrets};
 
 /// Times that everything is gone over, so that what was sealed at the moment of the change is found as well.
 const PASSES: u32 = 5;

@@ -8,12 +8,12 @@ use faas_ports::{Claim, ClaimQuota, Enqueued};
 use faas_types::{Code, CronTrigger, Digest, Fault, RunId, Timestamp};
 
 use super::table::TriggerEntry;
-use crate::accept::{COMMIT_PATIENCE, Draft, RunOptions, footprint};
-use crate::call::{CallRequest, Route, Selector};
 use crate::core::Core;
-use crate::dispatch::{Entry, Oversize, StoredBody};
 use crate::engine::Engine;
-use crate::lifecycle::stopping;
+use faas_runs::accept::{COMMIT_PATIENCE, Draft, RunOptions, footprint};
+use faas_runs::call::{CallRequest, Route, Selector};
+use faas_runs::dispatch::{BacklogEntry, Oversize, StoredBody};
+use faas_runs::lifecycle::stopping;
 
 /// How long a cause is remembered beyond its own time: a day, and an hour for clocks that differ.
 const REMEMBERED: Duration = Duration::from_secs(25 * 3600);
@@ -119,7 +119,7 @@ impl Core {
         let mut ready = Vec::with_capacity(runs.len());
         for run in runs {
             let route = self.trigger_route(&run.entry).await?;
-            let entry = Entry::of(&self.runs, &route, footprint(&run.request, &run.later()), Oversize::Refused)?;
+            let entry = BacklogEntry::of(&self.runs, &route, footprint(&run.request, &run.later()), Oversize::Refused)?;
             ready.push((self.trigger_item(&route, run).await?, entry));
         }
         // In a task: once they may be stored, they own their bodies and places, even where nobody waits.
@@ -131,7 +131,7 @@ impl Core {
         stored.map_err(|error| Fault::internal(format!("runs of a trigger were not stored: {error}")))?
     }
 
-    async fn enqueue_triggers(&self, ready: Vec<(Draft, Entry)>) -> Result<Vec<Made>, Fault> {
+    async fn enqueue_triggers(&self, ready: Vec<(Draft, BacklogEntry)>) -> Result<Vec<Made>, Fault> {
         let (mut items, mut held) = (Vec::with_capacity(ready.len()), Vec::with_capacity(ready.len()));
         for (Draft { item, body }, entry) in ready {
             held.push((item.record.id, (item.record.project, item.record.function), body, entry));

@@ -15,9 +15,9 @@ use super::accept::NewRun;
 use super::hooks::HookAnswer;
 use crate::core::Core;
 use crate::engine::Engine;
-use crate::reply::{CallBody, CallFailure};
-use crate::retry::is_success;
-use crate::run_guard::{RunGuard, queued_record};
+use faas_runs::reply::{CallBody, CallFailure};
+use faas_runs::retry::is_success;
+use faas_runs::run_guard::{RunGuard, queued_record};
 
 /// A function's whole reply to a delivery.
 #[derive(Debug)]

@@ -11,10 +11,10 @@ use super::door::DoorPlace;
 use super::reconcile::ALL_MAX;
 use super::record::{TriggerOrigin, TriggerRecord, TriggerState, state_key};
 use super::table::TriggerEntry;
-use crate::call::no_alias;
 use crate::core::Core;
 use crate::engine::Engine;
-use crate::webhook::WebhookSecret;
+use faas_runs::call::no_alias;
+use faas_signing::WebhookSecret;
 
 /// What the sender of a webhook has to know. This is the only time that the secret is shown.
 pub struct NewSecret {

@@ -5,8 +5,10 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use faas_ports::{Secret, SecretPlace, Vault};
 use faas_types::{Fault, ProjectId, Timestamp, TriggerId, WebhookScheme};
 
-use super::record::{SealedSecret, TriggerRecord, WebhookDoor};
-use crate::webhook::{SECRETS_MAX, WebhookSecret};
+use faas_signing::SealedSecret;
+
+use super::record::{TriggerRecord, WebhookDoor};
+use faas_signing::{SECRETS_MAX, WebhookSecret};
 
 /// Random bytes of a token: nobody finds one by trying.
 const TOKEN_BYTES: usize = 24;

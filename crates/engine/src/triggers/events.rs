@@ -9,7 +9,7 @@ use super::event::PublishedEvent;
 use super::table::TriggerEntry;
 use crate::core::Core;
 use crate::engine::Engine;
-use crate::lifecycle::stopping;
+use faas_runs::lifecycle::stopping;
 
 /// Runs that one request may make: they are one commit.
 const RUNS_MAX: usize = 1_000;

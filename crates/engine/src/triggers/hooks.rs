@@ -12,10 +12,10 @@ use super::accept::{Cause, Made, NewRun};
 use super::answers::HookReply;
 use super::door;
 use super::table::TriggerEntry;
-use crate::call::foreign;
 use crate::engine::Engine;
-use crate::reply::CallFailure;
-use crate::webhook::{Delivery, Verified, verify};
+use faas_runs::call::foreign;
+use faas_runs::reply::CallFailure;
+use faas_signing::{Delivery, Verified, verify};
 
 /// How long deliveries are remembered whose scheme signs no time.
 const UNTIMED_REMEMBERED: Duration = Duration::from_secs(30 * 86_400);

@@ -16,11 +16,11 @@ use futures_util::StreamExt;
 use super::accept::NewRun;
 use super::agenda::Agenda;
 use super::table::TriggerEntry;
-use crate::accept::RunOptions;
-use crate::batch;
-use crate::call::Route;
-use crate::dispatch::{Entry, Oversize};
 use crate::engine::Engine;
+use faas_runs::accept::RunOptions;
+use faas_runs::batch;
+use faas_runs::call::Route;
+use faas_runs::dispatch::{BacklogEntry, Oversize};
 
 /// When something is tried again that could not be done.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
@@ -208,7 +208,7 @@ impl Engine {
             let messages = &waiting[batch];
             let item = self.batch_item(&route, entry, messages).await?;
             // Its messages were accepted: they must not stay in the topic for ever.
-            match Entry::of(&core.runs, &route, item.footprint, Oversize::Alone) {
+            match BacklogEntry::of(&core.runs, &route, item.footprint, Oversize::Alone) {
                 Ok(entry) => entries.push(entry),
                 Err(fault) if items.is_empty() => return Err(fault),
                 // The rest is refused the next time.
@@ -222,7 +222,7 @@ impl Engine {
         }
         let is_over = self.enqueue_batches(entry, HandOver { topic, subscription: id, after, to, items }).await?;
         if is_over {
-            entries.iter_mut().for_each(Entry::keep);
+            entries.iter_mut().for_each(BacklogEntry::keep);
         }
         // There may be more than was looked at.
         Ok(Some(core.clock.now()))

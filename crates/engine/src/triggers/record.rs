@@ -1,6 +1,7 @@
 //! What is remembered of a trigger.
 
 use faas_ports::{Collection, Key};
+use faas_signing::SealedSecret;
 use faas_types::{AliasName, FunctionId, ProjectId, RunId, Timestamp, TriggerId, TriggerName, TriggerSettings};
 use serde::{Deserialize, Serialize};
 
@@ -54,18 +55,6 @@ pub struct WebhookDoor {
     pub secrets: Vec<SealedSecret>,
     /// Counts the secrets that there were; each is sealed for its number.
     pub secrets_made: u64,
-}
-
-/// A secret of a webhook.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SealedSecret {
-    /// Its number, from 1.
-    pub number: u64,
-    /// The secret's text, sealed and in base64.
-    pub sealed: String,
-    /// When it ends; a current one does not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Timestamp>,
 }
 
 /// What happened to a trigger.

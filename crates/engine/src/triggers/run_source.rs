@@ -3,7 +3,7 @@
 use faas_types::{RetryPolicy, RunId, RunRecord, TriggerKind, TriggerSettings};
 
 use crate::core::Core;
-use crate::hooks::RunSource;
+use faas_runs::hooks::RunSource;
 
 impl RunSource for Core {
     fn retry_policy(&self, run: &RunRecord) -> Option<RetryPolicy> {

@@ -9,8 +9,8 @@ use super::accept::NewRun;
 use super::hooks::{HookAnswer, HookRequest};
 use super::table::TriggerEntry;
 use crate::engine::Engine;
-use crate::reply::CallFailure;
-use crate::webhook::{WebhookSecret, sign_as};
+use faas_runs::reply::CallFailure;
+use faas_signing::{WebhookSecret, sign_as};
 
 // === impl Engine ===
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_engine::webhook::{WebhookSecret, sign_as};
 use faas_engine::{CallRequest, EngineSettings, HookAnswer, HookRequest, KeyClaim, PublishedEvent, TriggerEntry};
 use faas_ports::{Clock, RunQuery};
+use faas_signing::{WebhookSecret, sign_as};
 use faas_testkit::ManualClock;
 use faas_types::{
     AliasName, Code, EventTrigger, Fault, FunctionSettings, Redelivery, RunId, TriggerKind, TriggerSettings,

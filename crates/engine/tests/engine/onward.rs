@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_engine::webhook::{Delivery, WebhookSecret, verify};
 use faas_engine::{CallRequest, CallbackPolicy, EngineSettings, Quotas, RunOptions};
 use faas_ports::OutboundError;
+use faas_signing::{Delivery, WebhookSecret, verify};
 use faas_types::{
     CallbackState, Code, Destination, Fault, FunctionSettings, InvocationMode, RetryPolicy, RunId, RunRecord, RunState,
     TriggerKind, WebhookScheme, limits,

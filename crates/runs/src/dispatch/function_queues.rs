@@ -23,7 +23,7 @@ pub(crate) type QueueKey = (ProjectId, FunctionId);
 
 /// The lanes of this server.
 #[derive(Default)]
-pub(crate) struct FunctionQueues {
+pub struct FunctionQueues {
     table: Mutex<HashMap<QueueKey, FunctionQueue>>,
     /// Something went to sleep in the queue: its time must be asked for.
     asleep: AtomicBool,
@@ -54,13 +54,13 @@ pub(crate) struct Asked {
 
 impl FunctionQueues {
     /// There is, or may be, something due.
-    pub(crate) fn sign(&self, key: QueueKey) {
+    pub fn sign(&self, key: QueueKey) {
         self.table.lock().entry(key).or_insert_with(FunctionQueue::new).sign();
         self.news.notify_one();
     }
 
     /// Several at once.
-    pub(crate) fn sign_all(&self, keys: impl IntoIterator<Item = QueueKey>) {
+    pub fn sign_all(&self, keys: impl IntoIterator<Item = QueueKey>) {
         let mut table = self.table.lock();
         keys.into_iter().for_each(|key| table.entry(key).or_insert_with(FunctionQueue::new).sign());
         drop(table);

@@ -9,7 +9,7 @@ use faas_types::{Digest, Fault, RunId};
 use crate::runs::Runs;
 
 /// A body among the blobs, which goes again unless a stored run refers to it.
-pub(crate) struct StoredBody {
+pub struct StoredBody {
     runs: Arc<Runs>,
     digest: Option<Digest>,
 }
@@ -35,7 +35,7 @@ impl StoredBody {
     }
 
     /// The run is stored, or on its way there.
-    pub(crate) fn keep(mut self) {
+    pub fn keep(mut self) {
         self.digest = None;
     }
 }

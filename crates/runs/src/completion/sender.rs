@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::callback_retry::{self, Attempted, Standing};
 use super::{CallbackPolicy, add};
 use crate::runs::Runs;
-use crate::webhook::sign;
+use faas_signing::sign;
 
 /// Attempts under way.
 const AT_ONCE: u32 = 64;

@@ -8,13 +8,13 @@ use faas_types::{Code, Fault, FunctionId, FunctionName, ProjectId, RetryPolicy, 
 
 /// Publishes events and sends messages for runs.
 #[async_trait]
-pub(crate) trait Publisher: Send + Sync {
+pub trait Publisher: Send + Sync {
     /// Returns the id of the event or message once it is committed.
     async fn publish_for(self: Arc<Self>, publisher: PublishingRun, publication: Publication) -> Result<String, Fault>;
 }
 
 /// The triggers that cause runs.
-pub(crate) trait RunSource: Send + Sync {
+pub trait RunSource: Send + Sync {
     /// The retry policy of the trigger that caused a run; `None` where the function's own applies.
     fn retry_policy(&self, run: &RunRecord) -> Option<RetryPolicy>;
 
@@ -23,17 +23,20 @@ pub(crate) trait RunSource: Send + Sync {
 }
 
 /// The run that publishes: what its record says, whatever the frame from its sandbox claims.
-pub(crate) struct PublishingRun {
-    pub(crate) project: ProjectId,
-    pub(crate) function: FunctionName,
-    pub(crate) function_id: FunctionId,
+pub struct PublishingRun {
+    /// Its project.
+    pub project: ProjectId,
+    /// The name of its function.
+    pub function: FunctionName,
+    /// Its function.
+    pub function_id: FunctionId,
     /// Runs that led to what is published, this one included.
-    pub(crate) hops: u32,
+    pub hops: u32,
 }
 
 /// The upper services, connected once after they were made. Weak, as they hold the runs themselves.
 #[derive(Default)]
-pub(crate) struct Hooks(OnceLock<Connected>);
+pub struct Hooks(OnceLock<Connected>);
 
 struct Connected {
     publisher: Weak<dyn Publisher>,
@@ -43,7 +46,8 @@ struct Connected {
 // === impl Hooks ===
 
 impl Hooks {
-    pub(crate) fn connect(&self, publisher: Weak<dyn Publisher>, source: Weak<dyn RunSource>) {
+    /// Connects the services above. The first call counts.
+    pub fn connect(&self, publisher: Weak<dyn Publisher>, source: Weak<dyn RunSource>) {
         let _ = self.0.set(Connected { publisher, source });
     }
 

@@ -10,8 +10,8 @@ use faas_types::{Code, Fault, ProjectId, Timestamp, WebhookScheme, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::runs::Runs;
-use crate::triggers::SealedSecret;
-use crate::webhook::{SECRETS_MAX, WebhookSecret};
+use faas_signing::SealedSecret;
+use faas_signing::{SECRETS_MAX, WebhookSecret};
 
 /// The settings entry that holds them.
 const NAME: &str = "callbacks";
@@ -54,12 +54,12 @@ fn place(project: ProjectId, number: u64) -> SecretPlace {
 }
 
 /// Whether an entry of the registry holds what is sealed: of the settings only these do.
-pub(crate) fn is_sealed(key: &Key) -> bool {
+pub fn is_sealed(key: &Key) -> bool {
     key.collection != Collection::Settings || key.name == NAME
 }
 
 /// Each sealed value with its place.
-pub(crate) fn sealed_values(record: &mut SigningSecrets, project: ProjectId) -> Vec<(SecretPlace, &mut String)> {
+pub fn sealed_values(record: &mut SigningSecrets, project: ProjectId) -> Vec<(SecretPlace, &mut String)> {
     record.secrets.iter_mut().map(|secret| (place(project, secret.number), &mut secret.sealed)).collect()
 }
 

@@ -22,7 +22,7 @@ use crate::lifecycle::stopping;
 use crate::runs::Runs;
 
 /// A run under way. Dropping it before [`RunGuard::finish`] records it as cancelled.
-pub(crate) struct RunGuard {
+pub struct RunGuard {
     runs: Arc<Runs>,
     stats: Arc<FunctionStats>,
     /// Handed on at the end as it is, for copying it would cost more than ending the run.
@@ -55,7 +55,8 @@ pub(crate) enum Outcome {
 // === impl RunGuard ===
 
 impl RunGuard {
-    pub(crate) fn new(runs: Arc<Runs>, stats: Arc<FunctionStats>, record: RunRecord) -> Self {
+    /// Opens the record of a run.
+    pub fn new(runs: Arc<Runs>, stats: Arc<FunctionStats>, record: RunRecord) -> Self {
         stats.begin();
         Self {
             runs,
@@ -371,7 +372,7 @@ impl Drop for RunGuard {
 }
 
 /// A record of a run that was just accepted.
-pub(crate) fn queued_record(
+pub fn queued_record(
     id: RunId,
     entry: &faas_catalog::FunctionEntry,
     version: u32,

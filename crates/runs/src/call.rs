@@ -162,7 +162,7 @@ impl Runs {
 
     /// Carries one attempt to the head of its reply, or to its end where that comes at once.
     // An `async fn` keeps each argument a second time in its future, where a block keeps it once.
-    pub(crate) fn carry(
+    pub fn carry(
         self: &Arc<Self>,
         mut guard: RunGuard,
         route: Route,
@@ -204,7 +204,7 @@ impl Runs {
     }
 
     /// A function's version by selector. `lot` is the call's place where it has one already.
-    pub(crate) async fn route_entry(
+    pub async fn route_entry(
         &self,
         entry: Arc<FunctionEntry>,
         selector: &Selector,
@@ -234,7 +234,7 @@ impl Runs {
 }
 
 /// Headers from outside without those that only we set.
-pub(crate) fn foreign(headers: Vec<(String, String)>) -> Vec<(String, String)> {
+pub fn foreign(headers: Vec<(String, String)>) -> Vec<(String, String)> {
     headers.into_iter().filter(|(name, _)| RequestField::of(name) != RequestField::Platform).collect()
 }
 
@@ -262,7 +262,8 @@ pub(crate) fn kept_lot<'r>(
     Some(lot_of(entry, name, mark))
 }
 
-pub(crate) fn no_alias(name: &FunctionName, alias: &AliasName) -> Fault {
+/// `FN_013` for an alias that the function does not have.
+pub fn no_alias(name: &FunctionName, alias: &AliasName) -> Fault {
     if *alias == AliasName::live() {
         return Fault::new(Code::FunctionNotFound, format!("`{name}` has no deployed version yet"))
             .with_hint(format!("deploy it: faas deploy --name {name}"));

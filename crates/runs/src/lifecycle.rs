@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 /// The tasks that all services share, and whether the server stops. A stop waits for every task that was spawned here.
 #[derive(Debug, Default)]
-pub(crate) struct Lifecycle {
+pub struct Lifecycle {
     tasks: TaskTracker,
     stop: CancellationToken,
     /// Read by every call, where the token would take a lock.
@@ -21,7 +21,7 @@ pub(crate) struct Lifecycle {
 
 impl Lifecycle {
     /// Starts a task that a stop waits for.
-    pub(crate) fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
     {
@@ -29,39 +29,40 @@ impl Lifecycle {
     }
 
     /// The tasks, for a service that spawns its own.
-    pub(crate) fn tasks(&self) -> &TaskTracker {
+    pub fn tasks(&self) -> &TaskTracker {
         &self.tasks
     }
 
     /// Cancelled when the stop begins.
-    pub(crate) fn token(&self) -> &CancellationToken {
+    pub fn token(&self) -> &CancellationToken {
         &self.stop
     }
 
     /// Completes when the stop begins.
-    pub(crate) fn stopped(&self) -> WaitForCancellationFuture<'_> {
+    pub fn stopped(&self) -> WaitForCancellationFuture<'_> {
         self.stop.cancelled()
     }
 
+    /// Whether the engine takes no more work.
     #[inline]
-    pub(crate) fn is_stopping(&self) -> bool {
+    pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
 
     /// Begins the stop: new work is refused, background tasks end.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         self.stop.cancel();
         self.tasks.close();
     }
 
     /// Waits until every task has ended; false when `patience` is over before.
-    pub(crate) async fn drained(&self, patience: Duration) -> bool {
+    pub async fn drained(&self, patience: Duration) -> bool {
         tokio::time::timeout(patience, self.tasks.wait()).await.is_ok()
     }
 }
 
 /// Refuses work while the server stops.
-pub(crate) fn stopping() -> Fault {
+pub fn stopping() -> Fault {
     Fault::new(Code::Unavailable, "the server is stopping").with_retry_after(1)
 }

@@ -1,8 +1,9 @@
-//! Signed messages over HTTP: who may trigger a function by webhook, and how ours are signed.
+//! Signatures of messages over HTTP: webhooks that come in are verified, callbacks that go out are signed.
 //!
 //! A signature is checked on the raw bytes of the body, in constant time, with each secret that is live, before anything
 //! of the message is read. Schemes that sign a time are held to [`TOLERANCE`] on both sides of now.
 
+mod sealed_secret;
 mod secret;
 mod signing;
 mod verification;
@@ -10,6 +11,7 @@ mod verification;
 use std::time::Duration;
 
 pub use faas_types::WebhookScheme;
+pub use sealed_secret::SealedSecret;
 pub use secret::{InvalidWebhookSecret, WebhookSecret};
 pub use signing::{sign, sign_as};
 pub use verification::{Delivery, Verified, WebhookRefusal, verify};

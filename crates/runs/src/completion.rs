@@ -17,10 +17,11 @@ use std::time::Duration;
 use faas_types::limits;
 use tokio::sync::Notify;
 
-pub(crate) use follow_ups::{check_destinations, follow};
+pub use follow_ups::check_destinations;
+pub(crate) use follow_ups::follow;
 pub(crate) use outbox::Outbox;
 pub use secrets::SigningSecrets;
-pub(crate) use secrets::{is_sealed, sealed_values};
+pub use secrets::{is_sealed, sealed_values};
 pub(crate) use sender::run as send_callbacks;
 
 /// How callbacks are tried again.

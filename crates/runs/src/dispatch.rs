@@ -10,7 +10,7 @@ mod dispatcher;
 mod enqueuer;
 mod execute;
 mod function_queues;
-pub(crate) mod input;
+pub mod input;
 mod outcome;
 mod plan;
 mod stored_body;
@@ -33,27 +33,33 @@ use tokio_util::sync::CancellationToken;
 use crate::quotas::Quotas;
 use crate::runs::Runs;
 
-pub(crate) use backlog::{Backlog, Entry, Oversize};
+pub use backlog::{Backlog, BacklogEntry, Oversize};
 pub(crate) use committer::CommitRequest;
 pub(crate) use enqueuer::Pending;
 pub(crate) use function_queues::FunctionQueues;
 pub(crate) use outcome::cancel;
-pub(crate) use stored_body::StoredBody;
+pub use stored_body::StoredBody;
 pub(crate) use waiters::Waiters;
 
 /// Accepted runs that wait for their commit, and ended ones.
 const CHANNEL: usize = 1_024;
 
 /// What the four tasks share.
-pub(crate) struct Dispatch {
-    pub(crate) queue: Arc<dyn RunQueue>,
-    pub(crate) letters: Arc<dyn DeadLetters>,
-    pub(crate) claims: Arc<dyn Claims>,
+pub struct Dispatch {
+    /// Background runs that have not ended.
+    pub queue: Arc<dyn RunQueue>,
+    /// Runs that were given up.
+    pub letters: Arc<dyn DeadLetters>,
+    /// Idempotency keys and the answers kept for them.
+    pub claims: Arc<dyn Claims>,
     /// How long a lease holds without a heartbeat.
     pub(crate) lease: Duration,
-    pub(crate) quotas: Quotas,
-    pub(crate) backlog: Backlog,
-    pub(crate) queues: FunctionQueues,
+    /// How much callers can make the server keep.
+    pub quotas: Quotas,
+    /// Bytes of what waits, by function.
+    pub backlog: Backlog,
+    /// The queues of functions with something to lease.
+    pub queues: FunctionQueues,
     pub(crate) waiters: Waiters,
     /// Leases of this server, by run.
     pub(crate) held: Mutex<HashMap<RunId, Held>>,
@@ -71,7 +77,7 @@ pub(crate) struct Held {
 }
 
 /// The far ends of the channels, until the tasks are started.
-pub(crate) struct Feeds {
+pub struct Feeds {
     enqueuer: mpsc::Receiver<Pending>,
     endings: mpsc::Receiver<CommitRequest>,
 }

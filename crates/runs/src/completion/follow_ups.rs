@@ -40,7 +40,7 @@ pub(crate) async fn follow(runs: &Runs, run: &mut RunRecord, settings: Option<&B
 }
 
 /// Checks that the destinations of a deployment to `alias` are there and take runs. `peers` come with it, itself among them.
-pub(crate) async fn check_destinations(
+pub async fn check_destinations(
     runs: &Runs,
     project: ProjectId,
     (alias, peers): (&AliasName, &[(FunctionName, InvocationMode)]),

@@ -80,7 +80,7 @@ impl RunInput {
     }
 
     /// The blob that holds the body of an input, if one does.
-    pub(crate) fn blob_of(bytes: &[u8]) -> Result<Option<Digest>, PortError> {
+    pub fn blob_of(bytes: &[u8]) -> Result<Option<Digest>, PortError> {
         Ok(head(bytes)?.0.blob)
     }
 

@@ -57,7 +57,7 @@ impl Quotas {
     }
 
     /// How many deliveries and events are remembered.
-    pub(crate) fn causes(&self) -> ClaimQuota {
+    pub fn causes(&self) -> ClaimQuota {
         ClaimQuota::Cause(self.names())
     }
 
@@ -66,7 +66,7 @@ impl Quotas {
     }
 
     /// How many bytes of answers are kept.
-    pub(crate) fn answers(&self) -> AnswerBounds {
+    pub fn answers(&self) -> AnswerBounds {
         let ByteBounds { function, project } = self.answers;
         AnswerBounds { all: self.answers, keyless: bytes(self.share(function), self.share(project)) }
     }

@@ -14,7 +14,7 @@ use crate::quotas::Quotas;
 use crate::runs::Runs;
 
 /// Runs that have not ended, by owner.
-pub(crate) struct Backlog {
+pub struct Backlog {
     quotas: Quotas,
     counts: Mutex<Counts>,
 }
@@ -41,7 +41,7 @@ struct Taken {
 
 /// What becomes of a run that is larger than all that may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Oversize {
+pub enum Oversize {
     /// It is refused for good: its sender hears which bound that is.
     Refused,
     /// It goes alone, once nothing else of its function waits: it was accepted before.
@@ -49,16 +49,16 @@ pub(crate) enum Oversize {
 }
 
 /// Counts a run out again unless it was handed on.
-pub(crate) struct Entry {
+pub struct BacklogEntry {
     runs: Arc<Runs>,
     owner: Option<(QueueKey, Footprint)>,
 }
 
-// === impl Entry ===
+// === impl BacklogEntry ===
 
-impl Entry {
+impl BacklogEntry {
     /// Counts a run in, or refuses it.
-    pub(crate) fn of(runs: &Arc<Runs>, route: &Route, footprint: Footprint, over: Oversize) -> Result<Self, Fault> {
+    pub fn of(runs: &Arc<Runs>, route: &Route, footprint: Footprint, over: Oversize) -> Result<Self, Fault> {
         let function = &route.entry.record;
         let owner = (function.project, function.id);
         let most = route.version.settings.background.backlog_max;
@@ -71,12 +71,12 @@ impl Entry {
     }
 
     /// The run is in the queue or on its way; the code that ends or refuses it counts it out.
-    pub(crate) fn keep(&mut self) {
+    pub fn keep(&mut self) {
         self.owner = None;
     }
 }
 
-impl Drop for Entry {
+impl Drop for BacklogEntry {
     fn drop(&mut self) {
         if let Some((owner, footprint)) = self.owner {
             self.runs.leave_backlog(owner, footprint);
@@ -153,7 +153,7 @@ impl Backlog {
     }
 
     /// Runs of a function that have not ended.
-    pub(crate) fn of(&self, function: FunctionId) -> u64 {
+    pub fn of(&self, function: FunctionId) -> u64 {
         self.counts.lock().functions.get(&function).map_or(0, |load| load.all.runs)
     }
 

@@ -21,7 +21,7 @@ struct Head<'a> {
 }
 
 /// The body that carries messages; each is a JSON object.
-pub(crate) fn body<'a>(messages: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
+pub fn body<'a>(messages: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
     let mut body = BytesMut::from(&b"{\"messages\":["[..]);
     for (index, message) in messages.into_iter().enumerate() {
         if index > 0 {

@@ -60,7 +60,7 @@ pub(super) fn code(secret: &WebhookSecret, parts: &[&[u8]]) -> Hmac<Sha256> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::webhook::{Delivery, verify};
+    use crate::{Delivery, verify};
 
     #[test]
     fn what_is_signed_in_any_scheme_is_verified_in_that_one_alone() {

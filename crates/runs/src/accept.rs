@@ -12,13 +12,13 @@ use tokio::sync::oneshot;
 use crate::call::{CallRequest, Route, Selector};
 use crate::completion;
 use crate::dispatch::input::RunInput;
-use crate::dispatch::{Entry, Oversize, Pending, StoredBody, cancel};
+use crate::dispatch::{BacklogEntry, Oversize, Pending, StoredBody, cancel};
 use crate::lifecycle::stopping;
 use crate::run_guard::queued_record;
 use crate::runs::Runs;
 
 /// How long an accepted run may take to be committed.
-pub(crate) const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
+pub const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a running run may take to end after it was cancelled.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -63,9 +63,11 @@ pub struct Accepted {
 }
 
 /// A run that can be stored, with the body that was stored for it.
-pub(crate) struct Draft {
-    pub(crate) item: NewItem,
-    pub(crate) body: Option<StoredBody>,
+pub struct Draft {
+    /// The queue's item.
+    pub item: NewItem,
+    /// Its body, where that is stored apart from the item.
+    pub body: Option<StoredBody>,
 }
 
 // === impl Runs ===
@@ -97,7 +99,7 @@ impl Runs {
         if let Some(url) = &later.callback {
             self.outbound.check(url).map_err(|refusal| callback_refused(&refusal.0))?;
         }
-        let mut entry = Entry::of(self, &route, footprint(&request, &later), Oversize::Refused)?;
+        let mut entry = BacklogEntry::of(self, &route, footprint(&request, &later), Oversize::Refused)?;
         let Draft { item, body } = self.item(&route, request, later).await?;
         let (run, version) = (item.record.id, item.record.version);
         let (reply, committed) = oneshot::channel();
@@ -197,7 +199,7 @@ impl Runs {
     }
 
     /// The run as the queue takes it.
-    pub(crate) async fn item(
+    pub async fn item(
         self: &Arc<Self>,
         route: &Route,
         request: CallRequest,
@@ -243,7 +245,7 @@ impl Runs {
 }
 
 /// What a run takes, before it is known whether its body is stored apart.
-pub(crate) fn footprint(request: &CallRequest, later: &RunOptions) -> Footprint {
+pub fn footprint(request: &CallRequest, later: &RunOptions) -> Footprint {
     let CallRequest { path, query, headers, body, .. } = request;
     let texts = [later.ordering_key.as_ref(), later.idempotency_key.as_ref(), later.callback.as_ref()];
     let texts: usize = texts.into_iter().flatten().map(String::len).sum();

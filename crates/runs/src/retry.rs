@@ -92,7 +92,7 @@ pub(crate) fn spent(policy: &RetryPolicy, tried: Tried, lost: u32) -> Option<Giv
 }
 
 /// Whether an answer with this status ends a run well.
-pub(crate) fn is_success(status: u16) -> bool {
+pub fn is_success(status: u16) -> bool {
     status < 500 && status != 429
 }
 

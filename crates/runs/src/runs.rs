@@ -29,48 +29,50 @@ use crate::retention::RetentionMetrics;
 const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Ports and lower services that runs need.
-pub(crate) struct RunDeps {
-    pub(crate) registry: Arc<dyn Registry>,
-    pub(crate) history: Arc<dyn RunHistory>,
-    pub(crate) queue: Arc<dyn RunQueue>,
-    pub(crate) dead_letters: Arc<dyn DeadLetters>,
-    pub(crate) claims: Arc<dyn Claims>,
-    pub(crate) callbacks: Arc<dyn Callbacks>,
-    pub(crate) blobs: Arc<dyn Blobs>,
-    pub(crate) vault: Arc<dyn Vault>,
-    pub(crate) outbound: Arc<dyn Outbound>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) ids: Arc<dyn IdSource>,
-    pub(crate) catalog: Arc<Catalog>,
-    pub(crate) vars: Arc<VarStore>,
-    pub(crate) scheduler: Arc<SchedulerDriver>,
-    pub(crate) stats: Arc<Stats>,
-    pub(crate) recorder: Recorder,
-    pub(crate) history_reader: HistoryReader,
-    pub(crate) bundles: Arc<BundleStore>,
-    pub(crate) leases: Arc<UploadLeases>,
-    pub(crate) lifecycle: Arc<Lifecycle>,
+#[expect(missing_docs, reason = "each field is the port or service of its type")]
+pub struct RunDeps {
+    pub registry: Arc<dyn Registry>,
+    pub history: Arc<dyn RunHistory>,
+    pub queue: Arc<dyn RunQueue>,
+    pub dead_letters: Arc<dyn DeadLetters>,
+    pub claims: Arc<dyn Claims>,
+    pub callbacks: Arc<dyn Callbacks>,
+    pub blobs: Arc<dyn Blobs>,
+    pub vault: Arc<dyn Vault>,
+    pub outbound: Arc<dyn Outbound>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn IdSource>,
+    pub catalog: Arc<Catalog>,
+    pub vars: Arc<VarStore>,
+    pub scheduler: Arc<SchedulerDriver>,
+    pub stats: Arc<Stats>,
+    pub recorder: Recorder,
+    pub history_reader: HistoryReader,
+    pub bundles: Arc<BundleStore>,
+    pub leases: Arc<UploadLeases>,
+    pub lifecycle: Arc<Lifecycle>,
 }
 
 /// How runs are kept and tried.
 #[derive(Clone, Debug)]
-pub(crate) struct RunSettings {
+pub struct RunSettings {
     /// How long a leased run stays this server's without a heartbeat.
-    pub(crate) lease: Duration,
+    pub lease: Duration,
     /// How much callers can make the server keep.
-    pub(crate) quotas: Quotas,
+    pub quotas: Quotas,
     /// How callbacks are tried again.
-    pub(crate) callbacks: CallbackPolicy,
+    pub callbacks: CallbackPolicy,
     /// How long a project's history is kept that has no settings of its own.
-    pub(crate) retention: Retention,
+    pub retention: Retention,
     /// Lets debuggers into instances, and gives calls the time for it.
-    pub(crate) inspection: Option<Inspection>,
+    pub inspection: Option<Inspection>,
 }
 
 /// Takes calls and background runs to their end, and answers questions about them.
 pub struct Runs {
     pub(crate) registry: Arc<dyn Registry>,
-    pub(crate) history: Arc<dyn RunHistory>,
+    /// Ended runs.
+    pub history: Arc<dyn RunHistory>,
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) vault: Arc<dyn Vault>,
     pub(crate) callbacks: Arc<dyn Callbacks>,
@@ -82,16 +84,20 @@ pub struct Runs {
     pub(crate) scheduler: Arc<SchedulerDriver>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) recorder: Recorder,
-    pub(crate) history_reader: HistoryReader,
+    /// Reads the history and the log of runs.
+    pub history_reader: HistoryReader,
     pub(crate) bundles: Arc<BundleStore>,
     pub(crate) leases: Arc<UploadLeases>,
     pub(crate) lifecycle: Arc<Lifecycle>,
-    pub(crate) dispatch: Dispatch,
+    /// The queues of background runs.
+    pub dispatch: Dispatch,
     pub(crate) onward: CompletionMetrics,
     pub(crate) outbox: Outbox,
     pub(crate) retention_metrics: RetentionMetrics,
-    pub(crate) bodies: Arc<BodyBudget>,
-    pub(crate) hooks: Hooks,
+    /// Memory for bodies that are held for calls.
+    pub bodies: Arc<BodyBudget>,
+    /// The services above that runs ask.
+    pub hooks: Hooks,
     pub(crate) inspection: Option<Inspection>,
     pub(crate) retention_default: Retention,
 }
@@ -100,7 +106,7 @@ pub struct Runs {
 
 impl Runs {
     /// Reads how much waits already. Nothing runs before [`Runs::start`].
-    pub(crate) async fn open(deps: RunDeps, settings: &RunSettings) -> PortResult<(Arc<Self>, Feeds)> {
+    pub async fn open(deps: RunDeps, settings: &RunSettings) -> PortResult<(Arc<Self>, Feeds)> {
         let depths = deps.queue.depths().await?;
         let outbox = Outbox::new(&deps.callbacks.callback_depths().await?, &depths, settings.quotas.callbacks);
         let (queue, letters, claims) = (deps.queue, deps.dead_letters, deps.claims);
@@ -136,7 +142,7 @@ impl Runs {
     }
 
     /// Starts the background tasks. Those returned end when they are aborted, the others when the server stops.
-    pub(crate) fn start(self: &Arc<Self>, feeds: Feeds, settings: &RunSettings) -> [JoinHandle<()>; 2] {
+    pub fn start(self: &Arc<Self>, feeds: Feeds, settings: &RunSettings) -> [JoinHandle<()>; 2] {
         let background = dispatch::start(self, feeds);
         self.lifecycle.spawn(Arc::clone(self).forget());
         self.lifecycle.spawn(send_callbacks(Arc::clone(self), settings.callbacks));
@@ -144,13 +150,13 @@ impl Runs {
     }
 
     /// Waits until the ends of runs are stored, for a bounded time.
-    pub(crate) async fn flush(&self) {
+    pub async fn flush(&self) {
         self.dispatch.flush(SETTLE_PATIENCE).await;
         self.recorder.stop().await;
     }
 
     /// Keeps minimums and the time, until aborted.
-    pub(crate) async fn tend(self: Arc<Self>, every: Duration, idle_timeout: Duration) {
+    pub async fn tend(self: Arc<Self>, every: Duration, idle_timeout: Duration) {
         for entry in self.catalog.all().into_iter().filter(|entry| entry.record.min_instances > 0) {
             self.keep_minimum(&entry).await;
         }
@@ -206,7 +212,7 @@ impl Runs {
     }
 
     /// A function was paused or resumed: the dispatcher looks at its queue.
-    pub(crate) fn paused_changed(&self, project: ProjectId, function: FunctionId) {
+    pub fn paused_changed(&self, project: ProjectId, function: FunctionId) {
         self.dispatch.queues.sign((project, function));
     }
 
