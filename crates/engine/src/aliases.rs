@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_catalog::FunctionEntry;
+use faas_runs::call::no_alias;
 use faas_types::{
     Affinity, Alias, AliasName, Canary, Code, Deployment, DeploymentKind, Fault, FunctionRecord, Mover, Split, Stage,
     Timestamp, VersionRecord, limits,
@@ -11,7 +12,6 @@ use faas_types::{
 
 use crate::deployments::Deployments;
 use crate::note::check_note;
-use faas_runs::call::no_alias;
 
 /// The alias that a deployment moves.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use faas_artifacts::{BundleStore, UploadLeases};
 use faas_catalog::{Catalog, Keys, VarStore};
 use faas_ports::{Blobs, Clock, IdSource, Launcher, Networks, Registry, Vault};
+use faas_runs::lifecycle::Lifecycle;
+use faas_runs::runs::Runs;
 use faas_scheduler::SchedulerDriver;
 use faas_telemetry::Stats;
 use tokio::sync::Notify;
@@ -12,8 +14,6 @@ use tokio::sync::Notify;
 use crate::topics::TopicHall;
 use crate::triggers::{States, Triggers};
 use crate::upload_rules::UploadRules;
-use faas_runs::lifecycle::Lifecycle;
-use faas_runs::runs::Runs;
 
 /// What every part of the engine shares.
 pub(crate) struct Core {

@@ -16,6 +16,7 @@ use faas_ports::{
     Blobs, BuildJob, Builder, Clock, Collection, Expect, Key, KeyedLock, Launcher, PortError, Registry,
     RuntimeDescription, Write,
 };
+use faas_runs::lifecycle::stopping;
 use faas_types::{
     Bundle, Code, DependencyMode, Digest, Fault, FunctionSettings, LayerId, LayerRecord, ProjectId, RuntimeName,
 };
@@ -23,7 +24,6 @@ use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
 use crate::progress::{ProgressEvent, ProgressSender};
-use faas_runs::lifecycle::stopping;
 use queue::BuildQueue;
 
 /// Packages that a note names.

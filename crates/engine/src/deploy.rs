@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_catalog::FunctionEntry;
+use faas_runs::lifecycle::stopping;
 use faas_types::{BuildLog, Code, Deployment, DeploymentId, Fault, FunctionName, ProjectId, VersionRecord};
 use tokio::sync::OwnedMutexGuard;
 
@@ -12,7 +13,6 @@ use crate::deployments::Deployments;
 use crate::new_deployment::NewDeployment;
 use crate::pipeline::SealedVersion;
 use crate::uploads::PlanSubject;
-use faas_runs::lifecycle::stopping;
 
 /// A finished deployment.
 pub struct Deployed {

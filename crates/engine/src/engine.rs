@@ -11,6 +11,11 @@ use faas_ports::{
     Outbound, Registry, RunHistory, RunQueue, Topics, Vault,
 };
 use faas_preflight::Policy;
+use faas_runs::completion::CallbackPolicy;
+use faas_runs::dispatch::Feeds;
+use faas_runs::lifecycle::{Lifecycle, stopping};
+use faas_runs::quotas::Quotas;
+use faas_runs::runs::{RunDeps, RunSettings, Runs};
 use faas_scheduler::{CapacityLimits, DriverDeps, FunctionLoad, SchedulerDriver, SchedulerSnapshot};
 use faas_telemetry::{HistoryReader, Recorder, Stats};
 use faas_types::{Fault, ProjectId, Retention, limits};
@@ -28,11 +33,6 @@ use crate::topics::{Flow, TopicHall};
 use crate::triggers::{States, Triggers, hand_messages_over, keep_schedules};
 use crate::upload_rules::UploadRules;
 use crate::uploads::{UploadDeps, Uploads};
-use faas_runs::completion::CallbackPolicy;
-use faas_runs::dispatch::Feeds;
-use faas_runs::lifecycle::{Lifecycle, stopping};
-use faas_runs::quotas::Quotas;
-use faas_runs::runs::{RunDeps, RunSettings, Runs};
 
 /// How long killed instances may take to be gone.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(5);

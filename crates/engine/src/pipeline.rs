@@ -8,6 +8,7 @@ use bytes::Bytes;
 use faas_artifacts::StackSpec;
 use faas_catalog::FunctionEntry;
 use faas_ports::RuntimeDescription;
+use faas_runs::completion::check_destinations;
 use faas_types::{BuildLog, Digest, Fault, FunctionName, InvocationMode, ProjectId};
 
 use crate::dependencies::Dependencies;
@@ -16,7 +17,6 @@ use crate::load_check::Layout;
 use crate::new_deployment::NewDeployment;
 use crate::note::check_note;
 use crate::progress::ProgressEvent;
-use faas_runs::completion::check_destinations;
 
 /// What the first deployment of a runtime waits for.
 const FIRST_USE: &str = "the server has not used this runtime before and prepares it once, which takes some seconds";

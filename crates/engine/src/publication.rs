@@ -6,13 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use faas_ports::Publication;
 use faas_proto::cloud_event::CloudEvent;
+use faas_runs::body_budget::BodyOwner;
+use faas_runs::hooks::{Publisher, PublishingRun};
 use faas_types::{Code, EventId, Fault, InvalidName, TopicName};
 
 use crate::core::Core;
 use crate::topics::OutgoingMessage;
 use crate::triggers::{PublishedEvent, malformed};
-use faas_runs::body_budget::BodyOwner;
-use faas_runs::hooks::{Publisher, PublishingRun};
 
 #[async_trait]
 impl Publisher for Core {

@@ -6,6 +6,7 @@ use faas_catalog::{RETRIES, encode};
 use faas_packages::{Ecosystem, ecosystem};
 use faas_ports::{Collection, PortError, Write};
 use faas_preflight::AllowedSecret;
+use faas_runs::lifecycle::stopping;
 use faas_types::{
     Author, Bundle, BundleFile, Code, DependencyMode, Digest, Fault, FunctionSettings, InstalledPackage, LayerName,
     LayerVersionRecord, ProjectId, RuntimeName, limits,
@@ -16,7 +17,6 @@ use super::named::{name_key, version_key};
 use crate::note::check_note;
 use crate::progress::ProgressSender;
 use crate::uploads::PlanSubject;
-use faas_runs::lifecycle::stopping;
 
 /// The heaviest things that a version remembers.
 const HEAVY_MAX: usize = 50;

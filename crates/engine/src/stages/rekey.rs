@@ -5,12 +5,12 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use faas_catalog::{SecretId, SecretRecord, decode, encode, secret_of, secret_place, snapshot};
 use faas_ports::{Collection, Entry, Expect, PortError, SecretPlace, Write};
+use faas_runs::completion::{self, SigningSecrets};
 use faas_types::Fault;
 
 use crate::core::Core;
 use crate::engine::Engine;
 use crate::triggers::{self, TriggerRecord};
-use faas_runs::completion::{self, SigningSecrets};
 
 /// Times that everything is gone over, so that what was sealed at the moment of the change is found as well.
 const PASSES: u32 = 5;

@@ -1,13 +1,13 @@
 //! Sending messages, and what can be asked of topics.
 
 use faas_ports::{Appended, NewMessage, TopicBounds, TopicDepth, TopicKey};
+use faas_runs::accept::COMMIT_PATIENCE;
+use faas_runs::lifecycle::stopping;
 use faas_types::{Code, Fault, FunctionName, MessageId, ProjectId, TopicName, TriggerName, limits};
 
 use super::message::OutgoingMessage;
 use crate::core::Core;
 use crate::engine::Engine;
-use faas_runs::accept::COMMIT_PATIENCE;
-use faas_runs::lifecycle::stopping;
 
 const BOUNDS: TopicBounds = TopicBounds {
     topic_messages: limits::TOPIC_MESSAGES_MAX,

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{Claim, ClaimQuota, Enqueued};
+use faas_runs::accept::{COMMIT_PATIENCE, Draft, RunOptions, footprint};
+use faas_runs::call::{CallRequest, Route, Selector};
+use faas_runs::dispatch::{BacklogEntry, Oversize, StoredBody};
+use faas_runs::lifecycle::stopping;
 use faas_types::{Code, CronTrigger, Digest, Fault, RunId, Timestamp};
 
 use super::table::TriggerEntry;
 use crate::core::Core;
 use crate::engine::Engine;
-use faas_runs::accept::{COMMIT_PATIENCE, Draft, RunOptions, footprint};
-use faas_runs::call::{CallRequest, Route, Selector};
-use faas_runs::dispatch::{BacklogEntry, Oversize, StoredBody};
-use faas_runs::lifecycle::stopping;
 
 /// How long a cause is remembered beyond its own time: a day, and an hour for clocks that differ.
 const REMEMBERED: Duration = Duration::from_secs(25 * 3600);

@@ -6,6 +6,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
 use faas_ports::{ClaimRequest, Claimed, Holder, ReplyHead};
+use faas_runs::reply::{CallBody, CallFailure};
+use faas_runs::retry::is_success;
+use faas_runs::run_guard::{RunGuard, queued_record};
 use faas_scheduler::Urgency;
 use faas_types::{Code, Fault, RunId, limits};
 use futures_util::StreamExt;
@@ -15,9 +18,6 @@ use super::accept::NewRun;
 use super::hooks::HookAnswer;
 use crate::core::Core;
 use crate::engine::Engine;
-use faas_runs::reply::{CallBody, CallFailure};
-use faas_runs::retry::is_success;
-use faas_runs::run_guard::{RunGuard, queued_record};
 
 /// A function's whole reply to a delivery.
 #[derive(Debug)]

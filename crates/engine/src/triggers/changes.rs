@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use faas_catalog::{FunctionEntry, RETRIES, encode};
 use faas_ports::{Expect, PortError, Write};
+use faas_runs::call::no_alias;
+use faas_signing::WebhookSecret;
 use faas_types::{AliasName, Code, Fault, TriggerSettings, WebhookScheme, limits};
 
 use super::door::DoorPlace;
@@ -13,8 +15,6 @@ use super::record::{TriggerOrigin, TriggerRecord, TriggerState, state_key};
 use super::table::TriggerEntry;
 use crate::core::Core;
 use crate::engine::Engine;
-use faas_runs::call::no_alias;
-use faas_signing::WebhookSecret;
 
 /// What the sender of a webhook has to know. This is the only time that the secret is shown.
 pub struct NewSecret {

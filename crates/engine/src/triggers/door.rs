@@ -6,9 +6,9 @@ use faas_ports::{Secret, SecretPlace, Vault};
 use faas_types::{Fault, ProjectId, Timestamp, TriggerId, WebhookScheme};
 
 use faas_signing::SealedSecret;
+use faas_signing::{SECRETS_MAX, WebhookSecret};
 
 use super::record::{TriggerRecord, WebhookDoor};
-use faas_signing::{SECRETS_MAX, WebhookSecret};
 
 /// Random bytes of a token: nobody finds one by trying.
 const TOKEN_BYTES: usize = 24;

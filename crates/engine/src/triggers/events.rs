@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use faas_runs::lifecycle::stopping;
 use faas_types::{Code, Fault, FunctionName, ProjectId, RunId, TriggerName, TriggerSettings};
 
 use super::accept::{Cause, NewRun};
@@ -9,7 +10,6 @@ use super::event::PublishedEvent;
 use super::table::TriggerEntry;
 use crate::core::Core;
 use crate::engine::Engine;
-use faas_runs::lifecycle::stopping;
 
 /// Runs that one request may make: they are one commit.
 const RUNS_MAX: usize = 1_000;

@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use faas_runs::call::foreign;
+use faas_runs::reply::CallFailure;
+use faas_signing::{Delivery, Verified, verify};
 use faas_types::{
     Code, Fault, Redelivery, RunId, RunState, TriggerSettings, WebhookReply, WebhookScheme, WebhookTrigger,
 };
@@ -13,9 +16,6 @@ use super::answers::HookReply;
 use super::door;
 use super::table::TriggerEntry;
 use crate::engine::Engine;
-use faas_runs::call::foreign;
-use faas_runs::reply::CallFailure;
-use faas_signing::{Delivery, Verified, verify};
 
 /// How long deliveries are remembered whose scheme signs no time.
 const UNTIMED_REMEMBERED: Duration = Duration::from_secs(30 * 86_400);

@@ -10,6 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_ports::{HandOver, NewItem, TopicKey, WaitingMessage};
+use faas_runs::accept::RunOptions;
+use faas_runs::batch;
+use faas_runs::call::Route;
+use faas_runs::dispatch::{BacklogEntry, Oversize};
 use faas_types::{Batch, Fault, QueueTrigger, RunId, Timestamp, TriggerId, TriggerSettings, limits};
 use futures_util::StreamExt;
 
@@ -17,10 +21,6 @@ use super::accept::NewRun;
 use super::agenda::Agenda;
 use super::table::TriggerEntry;
 use crate::engine::Engine;
-use faas_runs::accept::RunOptions;
-use faas_runs::batch;
-use faas_runs::call::Route;
-use faas_runs::dispatch::{BacklogEntry, Oversize};
 
 /// When something is tried again that could not be done.
 const TRY_AGAIN: Duration = Duration::from_secs(5);

@@ -1,9 +1,9 @@
 //! What triggers do for the runs that they caused.
 
+use faas_runs::hooks::RunSource;
 use faas_types::{RetryPolicy, RunId, RunRecord, TriggerKind, TriggerSettings};
 
 use crate::core::Core;
-use faas_runs::hooks::RunSource;
 
 impl RunSource for Core {
     fn retry_policy(&self, run: &RunRecord) -> Option<RetryPolicy> {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use faas_runs::reply::CallFailure;
+use faas_signing::{WebhookSecret, sign_as};
 use faas_types::{Code, Fault, RunId, TriggerSettings};
 
 use super::accept::NewRun;
 use super::hooks::{HookAnswer, HookRequest};
 use super::table::TriggerEntry;
 use crate::engine::Engine;
-use faas_runs::reply::CallFailure;
-use faas_signing::{WebhookSecret, sign_as};
 
 // === impl Engine ===
 

@@ -6,12 +6,12 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use faas_catalog::{RETRIES, encode};
 use faas_ports::{Collection, Expect, Key, PortError, Secret, SecretPlace, Write};
+use faas_signing::SealedSecret;
+use faas_signing::{SECRETS_MAX, WebhookSecret};
 use faas_types::{Code, Fault, ProjectId, Timestamp, WebhookScheme, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::runs::Runs;
-use faas_signing::SealedSecret;
-use faas_signing::{SECRETS_MAX, WebhookSecret};
 
 /// The settings entry that holds them.
 const NAME: &str = "callbacks";

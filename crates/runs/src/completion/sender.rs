@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use faas_ports::{OutboundError, OutboundMessage, PortResult, TakeCallbacks, TakenCallback};
+use faas_signing::sign;
 use faas_types::{Callback, CallbackState, Timestamp};
 use parking_lot::Mutex;
 
 use super::callback_retry::{self, Attempted, Standing};
 use super::{CallbackPolicy, add};
 use crate::runs::Runs;
-use faas_signing::sign;
 
 /// Attempts under way.
 const AT_ONCE: u32 = 64;
