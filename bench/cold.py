@@ -49,7 +49,7 @@ class Language:
 def measure(plan: Plan, only: str | None) -> Section:
     """Each language, each way in turn, so that no way has the quieter minutes."""
     # Programs to offer besides those on the path.
-    offered = {"FAAS_PYTHONS": str(program)} if (program := deno()) else {}
+    offered = {"FAAS_INTERPRETERS": str(program)} if (program := deno()) else {}
     with serving(**offered) as ours:
         sections = [_language(ours, language, plan, only) for language in languages()]
     text = (

@@ -55,7 +55,7 @@ export async function handler() {
 @pytest.fixture(scope="module")
 def deno() -> Iterator[Server]:
     """A server that offers it."""
-    with Server(env={"FAAS_PYTHONS": str(DENO)}) as server:
+    with Server(env={"FAAS_INTERPRETERS": str(DENO)}) as server:
         yield server
 
 
