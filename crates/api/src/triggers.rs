@@ -254,7 +254,7 @@ fn view(state: &ApiState, function: &FunctionEntry, entry: &TriggerEntry) -> Res
         enabled: record.enabled,
         settings: record.settings.clone(),
         url: token.map(|token| format!("{}/hooks/{token}", state.public_url)),
-        secrets: record.door.as_ref().map(|_| state.engine.live_secrets(entry)),
+        secrets: record.credentials.as_ref().map(|_| state.engine.live_secrets(entry)),
         next: state.engine.next_fires(entry, 1).first().map(ToString::to_string),
         last_run: seen.last_run.map(|run| run.to_string()),
         fired_at: seen.fired_at.map(|at| at.to_string()),

@@ -29,8 +29,8 @@ use crate::deployments::Deployments;
 use crate::gc::{GarbageCollector, GcDeps, GcPolicy};
 use crate::layers::{LayerCatalog, LayerDeps};
 use crate::rollouts::keep_rollouts;
-use crate::topics::{Flow, TopicHall};
-use crate::triggers::{States, Triggers, hand_messages_over, keep_schedules};
+use crate::topics::{SubscriptionTracker, TopicStore};
+use crate::triggers::{TriggerStates, Triggers, hand_messages_over, keep_schedules};
 use crate::upload_rules::UploadRules;
 use crate::uploads::{UploadDeps, Uploads};
 
@@ -350,7 +350,7 @@ async fn open_core(ports: &Ports, settings: &EngineSettings) -> Result<(Arc<Core
     let vars = VarStore::start(Arc::clone(&ports.registry), Arc::clone(&ports.vault)).await?;
     let keys = Keys::start(Arc::clone(&ports.registry), Arc::clone(&ports.clock), Arc::clone(&ports.ids)).await?;
     let triggers = Triggers::start(Arc::clone(&ports.registry)).await?;
-    let trigger_states = States::load(Arc::clone(&ports.registry)).await?;
+    let trigger_states = TriggerStates::load(Arc::clone(&ports.registry)).await?;
     let stats = Arc::new(Stats::new(settings.metric_labels_max));
     let lifecycle = Arc::<Lifecycle>::default();
     let (history, events) = (Arc::clone(&ports.history), Arc::clone(&ports.events));
@@ -415,7 +415,7 @@ async fn open_core(ports: &Ports, settings: &EngineSettings) -> Result<(Arc<Core
         stats,
         bundles,
         leases,
-        topics: TopicHall { store: Arc::clone(&ports.topics), flow: Flow::default() },
+        topics: TopicStore { store: Arc::clone(&ports.topics), tracker: SubscriptionTracker::default() },
         kinds_changed: Notify::new(),
         upload_rules,
     });

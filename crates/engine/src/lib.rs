@@ -65,7 +65,7 @@ pub use stages::{Rekeyed, SecretSummary};
 pub use topics::{OutgoingMessage, SubscriberState, TopicSummary};
 pub use triggers::{
     Fired, HookAnswer, HookReply, HookRequest, NewSecret, PublishedEvent, TriggerEntry, TriggerOrigin, TriggerRecord,
-    TriggerState, Triggers, WebhookDoor,
+    TriggerState, Triggers, WebhookCredentials,
 };
 pub use upload_rules::UploadRules;
 pub use uploads::{Plan, PlanSubject, Uploads};

@@ -61,8 +61,8 @@ pub use network::{
 pub use network_counters::{NetworkCounters, NetworkUsage};
 pub use outbound::{Outbound, OutboundError, OutboundMessage, UrlRefusal};
 pub use queue::{
-    Enqueued, Footprint, Lease, LeaseMark, NewItem, QueueDepth, QueueOutlook, RunQueue, Sequel, Settled, Settlement,
-    Verdict, Want, Withdrawn,
+    Enqueued, FollowUps, Footprint, Lease, LeaseMark, NewItem, QueueDepth, QueueOutlook, RunOutcome, RunQueue, Settled,
+    Settlement, Want, Withdrawn,
 };
 pub use registry::{COMMIT_MAX, Change, Entry, Expect, Registry, VALUE_MAX, Watch, Write};
 pub use sandbox::{

@@ -134,12 +134,12 @@ pub struct Settlement {
     /// The lease that ends.
     pub lease: LeaseMark,
     /// What becomes of the item.
-    pub verdict: Verdict,
+    pub outcome: RunOutcome,
 }
 
 /// What becomes of an item.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
+pub enum RunOutcome {
     /// It leaves the queue, and the history keeps this terminal record, in one commit.
     Finish {
         /// The run at its end.
@@ -147,7 +147,7 @@ pub enum Verdict {
         /// Why it is kept among the dead letters, if it is.
         dead: Option<String>,
         /// What is committed with it.
-        sequel: Sequel,
+        follow_ups: FollowUps,
     },
     /// It is handed out again after a time, and the history shows this record meanwhile.
     Retry {
@@ -165,7 +165,7 @@ pub enum Verdict {
 
 /// What follows a run's end, committed with it: whatever happens to the server, both are there or neither is.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Sequel {
+pub struct FollowUps {
     /// A message to send.
     pub callback: Option<NewCallback>,
     /// The run of another function. It is enqueued whatever else waits.
@@ -222,7 +222,12 @@ pub trait RunQueue: Send + Sync {
 
     /// Ends a run that is in the queue, leased or not, with this terminal record. Whoever holds its lease has lost it.
     /// `None` when it is not in the queue; nothing follows then. Its input is kept within `kept`, as by `settle`.
-    async fn withdraw(&self, record: RunRecord, sequel: Sequel, kept: ByteBounds) -> PortResult<Option<Withdrawn>>;
+    async fn withdraw(
+        &self,
+        record: RunRecord,
+        follow_ups: FollowUps,
+        kept: ByteBounds,
+    ) -> PortResult<Option<Withdrawn>>;
 
     /// How much waits of every function. Reads the whole queue: for starts and tests.
     async fn depths(&self) -> PortResult<Vec<QueueDepth>>;

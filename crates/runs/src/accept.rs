@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_ports::{Claim, Enqueued, Footprint, NewItem, Sequel, Withdrawn};
+use faas_ports::{Claim, Enqueued, FollowUps, Footprint, NewItem, Withdrawn};
 use faas_types::{
     AliasName, Batch, Code, Digest, Fault, InvocationMode, Onward, ProjectId, RunId, RunRecord, RunState, Stage, limits,
 };
@@ -159,10 +159,10 @@ impl Runs {
         }
         let mut record = run;
         cancel(&mut record, self.clock.now());
-        let sequel = completion::follow(self, &mut record, None).await.ok_or_else(stopping)?;
+        let follow_ups = completion::follow(self, &mut record, None).await.ok_or_else(stopping)?;
         // In a task: what the queue gives up is given up everywhere, also where the caller goes away.
         let runs = Arc::clone(self);
-        let withdrawing = self.lifecycle.spawn(async move { runs.withdraw(record, sequel).await });
+        let withdrawing = self.lifecycle.spawn(async move { runs.withdraw(record, follow_ups).await });
         let withdrawn =
             withdrawing.await.map_err(|error| Fault::internal(format!("a run was not cancelled: {error}")))?;
         match withdrawn? {
@@ -176,12 +176,12 @@ impl Runs {
 
 impl Runs {
     /// Ends a run that waits; `None` where it has ended already.
-    async fn withdraw(&self, record: RunRecord, sequel: Sequel) -> Result<Option<RunRecord>, Fault> {
+    async fn withdraw(&self, record: RunRecord, follow_ups: FollowUps) -> Result<Option<RunRecord>, Fault> {
         let (dispatch, project, id) = (&self.dispatch, record.project, record.id);
-        let callback = sequel.callback.as_ref().map(|callback| callback.body.len());
+        let callback = follow_ups.callback.as_ref().map(|callback| callback.body.len());
         // Before the commit, as at every end.
         callback.into_iter().for_each(|body| self.outbox.add(project, body));
-        let withdrawn = dispatch.queue.withdraw(record.clone(), sequel, dispatch.quotas.inputs).await;
+        let withdrawn = dispatch.queue.withdraw(record.clone(), follow_ups, dispatch.quotas.inputs).await;
         let Ok(Some(Withdrawn { footprint, freed })) = withdrawn else {
             callback.into_iter().for_each(|body| self.outbox.remove(project, body));
             withdrawn?;

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use faas_ports::{
-    ByteBounds, Enqueued, Footprint, Lease, LeaseMark, NewItem, PortResult, QueueDepth, QueueOutlook, RunQueue, Sequel,
-    Settled, Settlement, Want, Withdrawn,
+    ByteBounds, Enqueued, FollowUps, Footprint, Lease, LeaseMark, NewItem, PortResult, QueueDepth, QueueOutlook,
+    RunQueue, Settled, Settlement, Want, Withdrawn,
 };
 use faas_types::{Digest, RunRecord, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -85,8 +85,13 @@ impl RunQueue for SqliteQueue {
         self.shared.space.freeing(finish).await
     }
 
-    async fn withdraw(&self, record: RunRecord, sequel: Sequel, kept: ByteBounds) -> PortResult<Option<Withdrawn>> {
-        let row = Arc::new(settle::EndRow::new(record, sequel)?);
+    async fn withdraw(
+        &self,
+        record: RunRecord,
+        follow_ups: FollowUps,
+        kept: ByteBounds,
+    ) -> PortResult<Option<Withdrawn>> {
+        let row = Arc::new(settle::EndRow::new(record, follow_ups)?);
         let finish = || {
             let row = Arc::clone(&row);
             self.shared.main.write(move |connection| settle::withdraw(connection, &row, kept), |_| {})

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_ports::{ByteBounds, Footprint, Lease, NewItem, RunHistory, RunQuery, RunQueue, Sequel, Settlement, Verdict};
+use faas_ports::{
+    ByteBounds, FollowUps, Footprint, Lease, NewItem, RunHistory, RunOutcome, RunQuery, RunQueue, Settlement,
+};
 use faas_store::{Store, StoreConfig};
 use faas_testkit::fixture::{at, everything, finish, fresh, new_item};
 use faas_testkit::{MemoryHistory, MemoryQueue};
@@ -62,7 +64,7 @@ impl Side {
     /// What a step gives, in words that both sides must agree on. Epochs may differ: only their order means anything.
     async fn take(&mut self, step: &Step, item: &NewItem, now: u64) -> String {
         let chosen = |index: &Index| self.leases.get(index.index(self.leases.len().max(1)));
-        let settle = |lease: &Lease, verdict| vec![Settlement { lease: lease.mark(), verdict }];
+        let settle = |lease: &Lease, outcome| vec![Settlement { lease: lease.mark(), outcome }];
         let done = match step {
             Step::Enqueue { .. } => return format!("{:?}", self.queue.enqueue(vec![item.clone()]).await),
             Step::Wait(_) => return String::new(),
@@ -70,14 +72,14 @@ impl Side {
             Step::Finish(index) => chosen(index).map(|lease| {
                 // Without the fresh ids of an attempt, which would differ.
                 let record = Box::new(RunRecord { state: RunState::Succeeded, ..lease.record.clone() });
-                settle(lease, Verdict::Finish { record, dead: None, sequel: Sequel::default() })
+                settle(lease, RunOutcome::Finish { record, dead: None, follow_ups: FollowUps::default() })
             }),
             Step::Retry(index, delay) => chosen(index).map(|lease| {
                 let record = RunRecord { state: RunState::Retried, ..lease.record.clone() };
-                settle(lease, Verdict::Retry { record: Box::new(record), not_before: at(now + delay) })
+                settle(lease, RunOutcome::Retry { record: Box::new(record), not_before: at(now + delay) })
             }),
             Step::Return(index, delay) => {
-                chosen(index).map(|lease| settle(lease, Verdict::Return { not_before: at(now + delay) }))
+                chosen(index).map(|lease| settle(lease, RunOutcome::Return { not_before: at(now + delay) }))
             }
             Step::Extend(index, delay) => {
                 let Some(lease) = chosen(index) else { return String::new() };
@@ -86,7 +88,7 @@ impl Side {
             Step::Withdraw(index) => {
                 let Some(lease) = chosen(index) else { return String::new() };
                 let record = RunRecord { state: RunState::Cancelled, ..lease.record.clone() };
-                return format!("{:?}", self.queue.withdraw(record, Sequel::default(), KEPT).await);
+                return format!("{:?}", self.queue.withdraw(record, FollowUps::default(), KEPT).await);
             }
         };
         match done {

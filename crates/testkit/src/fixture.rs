@@ -1,6 +1,6 @@
 //! Nouns for tests: fresh ids, and records with sensible fields.
 
-use faas_ports::{Footprint, IdSource, Lease, NewItem, Sequel, Settlement, SystemClock, Verdict, Want};
+use faas_ports::{FollowUps, Footprint, IdSource, Lease, NewItem, RunOutcome, Settlement, SystemClock, Want};
 use faas_types::{
     AttemptRecord, FunctionId, FunctionName, Id, IdKind, IsolationLevel, JsonText, LogLevel, LogLine, LogStream,
     ProjectId, RunId, RunRecord, RunState, Stage, Timestamp, TriggerKind,
@@ -126,5 +126,8 @@ pub fn everything(project: ProjectId, function: FunctionId) -> Want {
 #[must_use]
 pub fn finish(lease: &Lease) -> Settlement {
     let record = Box::new(succeeded(lease.record.clone()));
-    Settlement { lease: lease.mark(), verdict: Verdict::Finish { record, dead: None, sequel: Sequel::default() } }
+    Settlement {
+        lease: lease.mark(),
+        outcome: RunOutcome::Finish { record, dead: None, follow_ups: FollowUps::default() },
+    }
 }

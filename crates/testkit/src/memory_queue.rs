@@ -13,8 +13,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use faas_ports::{
-    ByteBounds, DeadLetter, Enqueued, Footprint, Lease, LeaseMark, NewItem, PortError, PortResult, QueueDepth,
-    QueueOutlook, RunHistory, RunQueue, Sequel, Settled, Settlement, Verdict, Want, Withdrawn,
+    ByteBounds, DeadLetter, Enqueued, FollowUps, Footprint, Lease, LeaseMark, NewItem, PortError, PortResult,
+    QueueDepth, QueueOutlook, RunHistory, RunOutcome, RunQueue, Settled, Settlement, Want, Withdrawn,
 };
 use faas_types::{FunctionId, ProjectId, RunId, RunRecord, RunState, Timestamp};
 use parking_lot::Mutex;
@@ -120,7 +120,12 @@ impl RunQueue for MemoryQueue {
         Ok(settled)
     }
 
-    async fn withdraw(&self, record: RunRecord, sequel: Sequel, kept: ByteBounds) -> PortResult<Option<Withdrawn>> {
+    async fn withdraw(
+        &self,
+        record: RunRecord,
+        follow_ups: FollowUps,
+        kept: ByteBounds,
+    ) -> PortResult<Option<Withdrawn>> {
         let mut shown = vec![record.clone()];
         let withdrawn = {
             let mut state = self.state.lock();
@@ -128,7 +133,7 @@ impl RunQueue for MemoryQueue {
             let Some(index) = state.slots.iter().position(is_it) else { return Ok(None) };
             let slot = state.slots.remove(index);
             state.kept.add(&slot, false);
-            state.follow(&record, sequel, &mut shown);
+            state.follow(&record, follow_ups, &mut shown);
             let freed = state.trim(&[slot.owner()], kept);
             Withdrawn { footprint: slot.footprint, freed }
         };
@@ -213,11 +218,11 @@ impl State {
         Enqueued::Accepted
     }
 
-    fn follow(&mut self, ended: &RunRecord, sequel: Sequel, shown: &mut Vec<RunRecord>) {
-        if let Some(callback) = sequel.callback {
+    fn follow(&mut self, ended: &RunRecord, follow_ups: FollowUps, shown: &mut Vec<RunRecord>) {
+        if let Some(callback) = follow_ups.callback {
             self.callbacks.add((ended.project, ended.id), callback);
         }
-        if let Some(item) = sequel.run {
+        if let Some(item) = follow_ups.run {
             self.add(*item, shown);
         }
     }
@@ -278,12 +283,12 @@ impl State {
         shown: &mut Vec<RunRecord>,
     ) -> bool {
         let Some(index) = self.held(&settlement.lease) else { return false };
-        match settlement.verdict {
-            Verdict::Finish { record, dead, sequel } => {
+        match settlement.outcome {
+            RunOutcome::Finish { record, dead, follow_ups } => {
                 let slot = self.slots.remove(index);
                 self.kept.add(&slot, dead.is_some());
                 ended.push(slot.owner());
-                self.follow(&record, sequel, shown);
+                self.follow(&record, follow_ups, shown);
                 if let Some(reason) = dead {
                     let died_at = record.finished_at.unwrap_or(record.created_at);
                     let letter = DeadLetter { record: (*record).clone(), reason, died_at };
@@ -291,13 +296,13 @@ impl State {
                 }
                 shown.push(*record);
             }
-            Verdict::Retry { record, not_before } => {
+            RunOutcome::Retry { record, not_before } => {
                 let slot = &mut self.slots[index];
                 (slot.due_at, slot.leased) = (not_before, false);
                 slot.record = (*record).clone();
                 shown.push(*record);
             }
-            Verdict::Return { not_before } => {
+            RunOutcome::Return { not_before } => {
                 let slot = &mut self.slots[index];
                 (slot.due_at, slot.leased) = (not_before, false);
                 slot.deliveries -= 1;

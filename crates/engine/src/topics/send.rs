@@ -133,9 +133,9 @@ impl Core {
         refuse(appended, topic)?;
         if self.triggers.subscribers(&key) != subscribers {
             // One that went meanwhile must not hold messages back.
-            self.topics.flow.doubt(key);
+            self.topics.tracker.doubt(key);
         }
-        self.topics.flow.touch(subscribers);
+        self.topics.tracker.touch(subscribers);
         Ok(ids)
     }
 }

@@ -9,10 +9,10 @@ use faas_runs::call::no_alias;
 use faas_signing::WebhookSecret;
 use faas_types::{AliasName, Code, Fault, TriggerSettings, WebhookScheme, limits};
 
-use super::door::DoorPlace;
 use super::reconcile::ALL_MAX;
 use super::record::{TriggerOrigin, TriggerRecord, TriggerState, state_key};
 use super::table::TriggerEntry;
+use super::webhook_credentials::CredentialsPlace;
 use crate::core::Core;
 use crate::engine::Engine;
 
@@ -42,15 +42,15 @@ impl Engine {
     /// # Errors
     /// When it cannot be opened.
     pub fn webhook_token(&self, entry: &TriggerEntry) -> Result<Option<String>, Fault> {
-        let door = entry.record.door.as_ref();
-        door.map(|door| self.core.door_place(&entry.record).token(door)).transpose()
+        let credentials = entry.record.credentials.as_ref();
+        credentials.map(|credentials| self.core.credentials_place(&entry.record).token(credentials)).transpose()
     }
 
     /// How many secrets of a webhook are live.
     #[must_use]
     pub fn live_secrets(&self, entry: &TriggerEntry) -> u32 {
         let now = self.core.clock.now();
-        let secrets = entry.record.door.iter().flat_map(|door| &door.secrets);
+        let secrets = entry.record.credentials.iter().flat_map(|credentials| &credentials.secrets);
         let live = secrets.filter(|secret| secret.expires_at.is_none_or(|end| now < end)).count();
         u32::try_from(live).unwrap_or(u32::MAX)
     }
@@ -161,8 +161,8 @@ impl Engine {
 // === impl Core ===
 
 impl Core {
-    pub(super) fn door_place<'a>(&'a self, record: &TriggerRecord) -> DoorPlace<'a> {
-        DoorPlace { vault: &*self.vault, project: record.project, trigger: record.id }
+    pub(super) fn credentials_place<'a>(&'a self, record: &TriggerRecord) -> CredentialsPlace<'a> {
+        CredentialsPlace { vault: &*self.vault, project: record.project, trigger: record.id }
     }
 
     /// Puts a secret before those of a webhook; `None` for other triggers.
@@ -172,8 +172,8 @@ impl Core {
         secret: Option<&str>,
         keep: Duration,
     ) -> Result<Option<NewSecret>, Fault> {
-        let place = self.door_place(record);
-        let (TriggerSettings::Webhook(hook), Some(door)) = (&record.settings, &mut record.door) else {
+        let place = self.credentials_place(record);
+        let (TriggerSettings::Webhook(hook), Some(credentials)) = (&record.settings, &mut record.credentials) else {
             return match secret {
                 Some(_) => Err(Fault::new(Code::InvalidConfiguration, "only webhooks have a secret")),
                 None => Ok(None),
@@ -185,7 +185,7 @@ impl Core {
         };
         WebhookSecret::read(hook.scheme, &text)
             .map_err(|error| Fault::new(Code::InvalidConfiguration, error.to_string()))?;
-        place.add_secret(door, &text, self.clock.now().plus(keep))?;
+        place.add_secret(credentials, &text, self.clock.now().plus(keep))?;
         Ok(Some(NewSecret { text: secret.is_none().then_some(text) }))
     }
 

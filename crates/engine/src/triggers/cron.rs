@@ -12,9 +12,9 @@ use faas_types::{CronTrigger, Fault, Overlap, RunId, Timestamp, TriggerId, Trigg
 use futures_util::StreamExt;
 
 use super::accept::{Cause, NewRun};
-use super::agenda::Agenda;
 use super::record::TriggerState;
 use super::table::TriggerEntry;
+use super::timer_queue::TimerQueue;
 use crate::engine::Engine;
 
 /// When a tick is tried again whose run could not be accepted.
@@ -27,20 +27,20 @@ const FLUSH_EVERY: Duration = Duration::from_secs(5);
 /// Fires schedules until the engine stops.
 pub(crate) async fn run(engine: Engine, look_every: Duration) {
     let core = Arc::clone(&engine.core);
-    let mut agenda = Agenda::default();
+    let mut timer_queue = TimerQueue::default();
     let mut flushed = tokio::time::Instant::now();
     while !core.lifecycle.is_stopping() {
         for id in core.triggers.take_changed() {
-            agenda.set(id, engine.next_look(id));
+            timer_queue.set(id, engine.next_look(id));
         }
-        let due = agenda.take_due(core.clock.now());
+        let due = timer_queue.take_due(core.clock.now());
         let looks = futures_util::stream::iter(due).map(|id| {
             let engine = engine.clone();
             async move { (id, engine.look(id).await) }
         });
         let mut looks = looks.buffer_unordered(AT_ONCE);
         while let Some((id, next)) = looks.next().await {
-            agenda.set(id, next);
+            timer_queue.set(id, next);
         }
         drop(looks);
         if flushed.elapsed() >= FLUSH_EVERY {
@@ -49,7 +49,7 @@ pub(crate) async fn run(engine: Engine, look_every: Duration) {
                 tracing::warn!(error = %fault, "counters of triggers are not stored");
             }
         }
-        let wait = agenda.next().map_or(look_every, |next| next.since(core.clock.now()).min(look_every));
+        let wait = timer_queue.next().map_or(look_every, |next| next.since(core.clock.now()).min(look_every));
         tokio::select! {
             () = core.lifecycle.stopped() => {}
             () = core.triggers.changed() => {}

@@ -12,9 +12,9 @@ use faas_types::{
 };
 
 use super::accept::{Cause, Made, NewRun};
-use super::answers::HookReply;
-use super::door;
 use super::table::TriggerEntry;
+use super::webhook_credentials;
+use super::webhook_reply::HookReply;
 use crate::engine::Engine;
 
 /// How long deliveries are remembered whose scheme signs no time.
@@ -53,7 +53,7 @@ impl Engine {
     /// # Errors
     /// `FN_013` when there is none, or it is switched off.
     pub fn webhook(&self, token: &str) -> Result<Arc<TriggerEntry>, Fault> {
-        let found = self.core.triggers.by_token(&door::hash(token));
+        let found = self.core.triggers.by_token(&webhook_credentials::hash(token));
         found.filter(|entry| entry.record.enabled).ok_or_else(|| {
             Fault::new(Code::NotFound, "no such webhook")
                 .with_hint("compare the URL with what `faas triggers list` shows")
@@ -143,8 +143,8 @@ impl Engine {
     fn verify(&self, entry: &TriggerEntry, scheme: WebhookScheme, request: &HookRequest) -> Result<Verified, Fault> {
         let record = &entry.record;
         let now = self.core.clock.now();
-        let secrets = match &record.door {
-            Some(door) => self.core.door_place(record).secrets(door, scheme, now)?,
+        let secrets = match &record.credentials {
+            Some(credentials) => self.core.credentials_place(record).secrets(credentials, scheme, now)?,
             None => Vec::new(),
         };
         let refuse = |why: String| {

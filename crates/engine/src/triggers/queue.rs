@@ -18,8 +18,8 @@ use faas_types::{Batch, Fault, QueueTrigger, RunId, Timestamp, TriggerId, Trigge
 use futures_util::StreamExt;
 
 use super::accept::NewRun;
-use super::agenda::Agenda;
 use super::table::TriggerEntry;
+use super::timer_queue::TimerQueue;
 use crate::engine::Engine;
 
 /// When something is tried again that could not be done.
@@ -41,7 +41,7 @@ type Known = BTreeMap<TopicKey, BTreeSet<TriggerId>>;
 /// Hands messages over until the engine stops.
 pub(crate) async fn run(engine: Engine) {
     let last = engine.core.clock.now();
-    let mut attendant = Attendant { engine, agenda: Agenda::default(), known: None, is_stale: true, last };
+    let mut attendant = Attendant { engine, timer_queue: TimerQueue::default(), known: None, is_stale: true, last };
     while !attendant.engine.core.lifecycle.is_stopping() {
         attendant.keep_up().await;
         attendant.serve_due().await;
@@ -52,7 +52,7 @@ pub(crate) async fn run(engine: Engine) {
 /// The task's own state.
 struct Attendant {
     engine: Engine,
-    agenda: Agenda,
+    timer_queue: TimerQueue,
     known: Option<Known>,
     /// Every subscription has to be looked at.
     is_stale: bool,
@@ -70,18 +70,18 @@ impl Attendant {
         // Times of a clock that was moved back may lie far ahead.
         let is_earlier = now < std::mem::replace(&mut self.last, now);
         self.is_stale |= core.triggers.take_queue_news() || is_earlier;
-        let doubted = core.topics.flow.take_doubted();
+        let doubted = core.topics.tracker.take_doubted();
         if !self.is_stale && doubted.is_empty() {
             return;
         }
         match self.engine.reconcile_subscriptions(&mut self.known, &doubted).await {
             Ok(ids) => {
                 self.is_stale = false;
-                ids.into_iter().for_each(|id| self.agenda.set(id, Some(now)));
+                ids.into_iter().for_each(|id| self.timer_queue.set(id, Some(now)));
             }
             Err(fault) => {
                 tracing::error!(error = %fault, "the subscriptions of topics are not stored; it is tried again");
-                doubted.into_iter().for_each(|topic| core.topics.flow.doubt(topic));
+                doubted.into_iter().for_each(|topic| core.topics.tracker.doubt(topic));
                 self.is_stale = true;
                 tokio::select! {
                     () = core.lifecycle.stopped() => {}
@@ -95,26 +95,26 @@ impl Attendant {
     async fn serve_due(&mut self) {
         let core = Arc::clone(&self.engine.core);
         let now = core.clock.now();
-        core.topics.flow.take_touched().into_iter().for_each(|id| self.agenda.set(id, Some(now)));
-        let turns = futures_util::stream::iter(self.agenda.take_due(now)).map(|id| {
+        core.topics.tracker.take_touched().into_iter().for_each(|id| self.timer_queue.set(id, Some(now)));
+        let turns = futures_util::stream::iter(self.timer_queue.take_due(now)).map(|id| {
             let engine = self.engine.clone();
             async move { (id, engine.serve(id).await) }
         });
         let mut turns = turns.buffer_unordered(AT_ONCE);
         while let Some((id, at)) = turns.next().await {
-            self.agenda.set(id, at);
+            self.timer_queue.set(id, at);
         }
     }
 
     /// Until something is due or new.
     async fn rest(&mut self) {
         let core = &self.engine.core;
-        let due = self.agenda.next().map(|at| at.since(core.clock.now()));
+        let due = self.timer_queue.next().map(|at| at.since(core.clock.now()));
         let wait = if self.is_stale { Duration::ZERO } else { due.map_or(TRY_AGAIN, |due| due.min(TRY_AGAIN)) };
         tokio::select! {
             () = core.lifecycle.stopped() => {}
             () = core.triggers.queues_changed() => {}
-            () = core.topics.flow.changed() => {}
+            () = core.topics.tracker.changed() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
@@ -188,7 +188,7 @@ impl Engine {
             return Ok(Some(again));
         }
         let route = core.trigger_route(entry).await?;
-        let room = most_under_way(&route).saturating_sub(core.topics.flow.under_way(id)).min(RUNS_AT_ONCE);
+        let room = most_under_way(&route).saturating_sub(core.topics.tracker.under_way(id)).min(RUNS_AT_ONCE);
         if room == 0 {
             // The end of a run brings it back.
             return Ok(None);
@@ -198,7 +198,7 @@ impl Engine {
         let most = room.min((LOOK_MAX / size).max(1)) * size;
         let bytes = 2 * limits::BATCH_BYTES_MAX as u64;
         let Some((after, waiting)) = core.topics.store.peek(&topic, id, most, bytes).await? else {
-            core.topics.flow.doubt(topic);
+            core.topics.tracker.doubt(topic);
             return Ok(Some(again));
         };
         let (mut batches, next) = batches(&waiting, queue, core.clock.now());
@@ -232,10 +232,10 @@ impl Engine {
     async fn enqueue_batches(&self, entry: &TriggerEntry, over: HandOver) -> Result<bool, Fault> {
         let (core, record) = (&self.core, &entry.record);
         let runs: Vec<RunId> = over.items.iter().map(|item| item.record.id).collect();
-        core.topics.flow.begin(record.id, &runs);
+        core.topics.tracker.begin(record.id, &runs);
         let outcome = core.topics.store.hand_over(over).await;
         if !matches!(&outcome, Ok(Some(_))) {
-            runs.iter().for_each(|run| core.topics.flow.ended(*run));
+            runs.iter().for_each(|run| core.topics.tracker.ended(*run));
         }
         if outcome?.is_none() {
             return Ok(false);

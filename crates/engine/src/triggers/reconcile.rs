@@ -7,8 +7,8 @@ use faas_catalog::{decode, encode};
 use faas_ports::{Collection, Expect, Key, Write};
 use faas_types::{AliasName, Fault, FunctionId, ProjectId, Timestamp, TriggerId, TriggerName, TriggerSettings};
 
-use super::door::DoorPlace;
 use super::record::{TriggerOrigin, TriggerRecord, state_key};
+use super::webhook_credentials::CredentialsPlace;
 use crate::core::Core;
 
 /// Triggers of one function at the most, those of the manifest and those added by hand together.
@@ -106,8 +106,8 @@ impl Core {
         now: Timestamp,
     ) -> Result<TriggerRecord, Fault> {
         let id: TriggerId = self.ids.mint(now);
-        let door = match settings {
-            TriggerSettings::Webhook(_) => Some(DoorPlace { vault: &*self.vault, project, trigger: id }.make()?),
+        let credentials = match settings {
+            TriggerSettings::Webhook(_) => Some(CredentialsPlace { vault: &*self.vault, project, trigger: id }.make()?),
             _ => None,
         };
         Ok(TriggerRecord {
@@ -119,7 +119,7 @@ impl Core {
             settings,
             enabled: true,
             active_since: now,
-            door,
+            credentials,
             created_at: now,
             updated_at: now,
         })

@@ -37,7 +37,7 @@ pub struct TriggerRecord {
     pub active_since: Timestamp,
     /// What a webhook is reached by and verified with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub door: Option<WebhookDoor>,
+    pub credentials: Option<WebhookCredentials>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When anything in this record last changed.
@@ -46,7 +46,7 @@ pub struct TriggerRecord {
 
 /// What a webhook is reached by and verified with. The disk holds nothing of it in the clear.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WebhookDoor {
+pub struct WebhookCredentials {
     /// The hash of the path's token, to find the webhook by.
     pub token_hash: String,
     /// The token, sealed and in base64, so that the owner can see the URL again.

@@ -15,6 +15,6 @@ impl RunSource for Core {
     }
 
     fn run_ended(&self, run: RunId) {
-        self.topics.flow.ended(run);
+        self.topics.tracker.ended(run);
     }
 }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::record::{TriggerState, state_key};
 
 /// The states of all triggers in memory.
-pub(crate) struct States {
+pub(crate) struct TriggerStates {
     registry: Arc<dyn Registry>,
     known: Mutex<HashMap<TriggerId, Tracked>>,
 }
@@ -23,9 +23,9 @@ struct Tracked {
     changed: bool,
 }
 
-// === impl States ===
+// === impl TriggerStates ===
 
-impl States {
+impl TriggerStates {
     pub(crate) async fn load(registry: Arc<dyn Registry>) -> PortResult<Self> {
         let mut known = HashMap::new();
         for entry in snapshot(&*registry, Collection::TriggerStates).await? {

@@ -200,9 +200,9 @@ impl Tables {
 
     fn learn(&mut self, entry: Arc<TriggerEntry>) {
         let record = &entry.record;
-        match (&record.settings, &record.door) {
-            (TriggerSettings::Webhook(_), Some(door)) => {
-                self.hooks.insert(door.token_hash.clone(), record.id);
+        match (&record.settings, &record.credentials) {
+            (TriggerSettings::Webhook(_), Some(credentials)) => {
+                self.hooks.insert(credentials.token_hash.clone(), record.id);
             }
             (TriggerSettings::Event(_), _) => {
                 self.events.entry(record.project).or_default().insert(record.id);
@@ -217,8 +217,8 @@ impl Tables {
     }
 
     fn forget(&mut self, record: &TriggerRecord) {
-        if let Some(door) = &record.door {
-            self.hooks.remove(&door.token_hash);
+        if let Some(credentials) = &record.credentials {
+            self.hooks.remove(&credentials.token_hash);
         }
         if let Some(listening) = self.events.get_mut(&record.project) {
             listening.remove(&record.id);
@@ -276,7 +276,7 @@ mod tests {
             }),
             enabled: true,
             active_since: at,
-            door: None,
+            credentials: None,
             created_at: at,
             updated_at: at,
         }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use faas_engine::{CallRequest, EngineSettings, Quotas, RunOptions};
 use faas_ports::{
-    ByteBounds, Enqueued, Lease, LeaseMark, NewItem, PortError, PortResult, QueueDepth, QueueOutlook, RunQuery,
-    RunQueue, Sequel, Settled, Settlement, Want, Withdrawn,
+    ByteBounds, Enqueued, FollowUps, Lease, LeaseMark, NewItem, PortError, PortResult, QueueDepth, QueueOutlook,
+    RunQuery, RunQueue, Settled, Settlement, Want, Withdrawn,
 };
 use faas_testkit::{ManualClock, MemoryBlobs};
 use faas_types::{Code, Retention, RunRecord, RunState, Span, Timestamp, TriggerKind, limits};
@@ -84,8 +84,13 @@ impl RunQueue for DoubtfulQueue {
         self.inner.settle(settlements, kept).await
     }
 
-    async fn withdraw(&self, record: RunRecord, sequel: Sequel, kept: ByteBounds) -> PortResult<Option<Withdrawn>> {
-        self.inner.withdraw(record, sequel, kept).await
+    async fn withdraw(
+        &self,
+        record: RunRecord,
+        follow_ups: FollowUps,
+        kept: ByteBounds,
+    ) -> PortResult<Option<Withdrawn>> {
+        self.inner.withdraw(record, follow_ups, kept).await
     }
 
     async fn depths(&self) -> PortResult<Vec<QueueDepth>> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_catalog::encode;
-use faas_ports::{Footprint, NewCallback, NewItem, Sequel};
+use faas_ports::{FollowUps, Footprint, NewCallback, NewItem};
 use faas_types::{
     AliasName, Background, CallbackState, Code, Destination, Fault, FunctionName, FunctionTarget, InvocationMode,
     Onward, ProjectId, RunRecord, RunState, TriggerKind, limits,
@@ -24,7 +24,7 @@ const TRIES: u32 = 20;
 
 /// What follows the end of a run whose function has these settings, noted in its record. `None` when the server stops
 /// before that could be told: the run has then not ended, and is tried again.
-pub(crate) async fn follow(runs: &Runs, run: &mut RunRecord, settings: Option<&Background>) -> Option<Sequel> {
+pub(crate) async fn follow(runs: &Runs, run: &mut RunRecord, settings: Option<&Background>) -> Option<FollowUps> {
     let named = settings.and_then(|settings| match run.state {
         RunState::Succeeded => settings.on_success.clone(),
         RunState::Failed => settings.on_failure.clone(),
@@ -36,7 +36,7 @@ pub(crate) async fn follow(runs: &Runs, run: &mut RunRecord, settings: Option<&B
         None => None,
     };
     let callback = callback(runs, run);
-    Some(Sequel { callback, run: next.map(Box::new) })
+    Some(FollowUps { callback, run: next.map(Box::new) })
 }
 
 /// Checks that the destinations of a deployment to `alias` are there and take runs. `peers` come with it, itself among them.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_ports::{Footprint, LeaseMark, Sequel, Settled, Settlement, Verdict};
+use faas_ports::{FollowUps, Footprint, LeaseMark, RunOutcome, Settled, Settlement};
 use faas_types::FunctionId;
 use tokio::sync::{mpsc, oneshot};
 
@@ -79,23 +79,25 @@ pub(super) async fn run(runs: Arc<Runs>, mut endings: mpsc::Receiver<CommitReque
 
 impl End {
     fn new(settlement: &Settlement, function: FunctionId, footprint: Footprint, ordered: bool) -> Self {
-        let sequel = match &settlement.verdict {
-            Verdict::Finish { sequel, .. } => Some(sequel),
+        let follow_ups = match &settlement.outcome {
+            RunOutcome::Finish { follow_ups, .. } => Some(follow_ups),
             _ => None,
         };
-        let next = |sequel: &Sequel| {
+        let next = |follow_ups: &FollowUps| {
             let lane = |item: &faas_ports::NewItem| (item.record.project, item.record.function);
-            sequel.run.as_ref().map(|item| (lane(item), item.footprint))
+            follow_ups.run.as_ref().map(|item| (lane(item), item.footprint))
         };
         Self {
             lease: settlement.lease,
             lane: (settlement.lease.project, function),
             footprint,
             ordered,
-            terminal: sequel.is_some(),
-            waits: sequel.is_none(),
-            next: sequel.and_then(next),
-            callback: sequel.and_then(|sequel| sequel.callback.as_ref()).map(|callback| callback.body.len()),
+            terminal: follow_ups.is_some(),
+            waits: follow_ups.is_none(),
+            next: follow_ups.and_then(next),
+            callback: follow_ups
+                .and_then(|follow_ups| follow_ups.callback.as_ref())
+                .map(|callback| callback.body.len()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use faas_ports::{Lease, LeaseMark, Settlement, Verdict};
+use faas_ports::{Lease, LeaseMark, RunOutcome, Settlement};
 use faas_types::{FunctionId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
@@ -102,7 +102,7 @@ async fn give_back(runs: &Runs, goes: impl Fn(FunctionId) -> bool) {
     let leases = runs.dispatch.queues.drain(goes);
     let now = runs.clock.now();
     for lease in leases {
-        let settlement = Settlement { lease: lease.mark(), verdict: Verdict::Return { not_before: now } };
+        let settlement = Settlement { lease: lease.mark(), outcome: RunOutcome::Return { not_before: now } };
         let (function, footprint) = (lease.record.function, lease.footprint);
         runs.dispatch.end(CommitRequest::Lease { settlement, function, footprint, ordered: false }).await;
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use faas_ports::{Lease, Settlement, Verdict};
+use faas_ports::{Lease, RunOutcome, Settlement};
 use faas_scheduler::Urgency;
 use faas_types::{Background, Code, Fault, FunctionSettings, RunRecord, RunState, Span, limits};
 use futures_util::StreamExt;
@@ -39,12 +39,12 @@ pub(super) async fn run(runs: Arc<Runs>, lease: Lease) {
         // Before the commit, so that the place is not kept waiting for the disk.
         next(&runs, key, trial.as_ref());
         let settings = trial.as_ref().map(|trial| trial.settings.clone());
-        let verdict = match trial {
+        let outcome = match trial {
             Some(trial) => Some(outcome::of(&runs, &lease, trial, record)),
             None => runs.dispatch.is_cancelled(mark).then(|| outcome::cancelled(&runs, &lease, record)),
         };
-        if let Some(verdict) = with_sequel(&runs, &lease, verdict, settings.as_ref()).await {
-            let settlement = Settlement { lease: mark, verdict };
+        if let Some(outcome) = with_follow_ups(&runs, &lease, outcome, settings.as_ref()).await {
+            let settlement = Settlement { lease: mark, outcome };
             let footprint = lease.footprint;
             runs.dispatch.end(CommitRequest::Lease { settlement, function, footprint, ordered }).await;
         }
@@ -53,21 +53,21 @@ pub(super) async fn run(runs: Arc<Runs>, lease: Lease) {
     }
 }
 
-/// A verdict with what follows where the run ends; `None` when that cannot be told any more.
-async fn with_sequel(
+/// An outcome with what follows the end of the run; `None` when that cannot be decided any more.
+async fn with_follow_ups(
     runs: &Runs,
     lease: &Lease,
-    verdict: Option<Verdict>,
+    outcome: Option<RunOutcome>,
     settings: Option<&Background>,
-) -> Option<Verdict> {
-    match verdict? {
-        Verdict::Finish { mut record, dead, .. } => {
-            let mut sequel = completion::follow(runs, &mut record, settings).await?;
-            if let Some(next) = &mut sequel.run {
+) -> Option<RunOutcome> {
+    match outcome? {
+        RunOutcome::Finish { mut record, dead, .. } => {
+            let mut follow_ups = completion::follow(runs, &mut record, settings).await?;
+            if let Some(next) = &mut follow_ups.run {
                 // What a caller without a key has set off stays in the part of such callers.
                 next.footprint.keyless = lease.footprint.keyless;
             }
-            Some(Verdict::Finish { record, dead, sequel })
+            Some(RunOutcome::Finish { record, dead, follow_ups })
         }
         other => Some(other),
     }

@@ -1,7 +1,7 @@
 //! From the end of an attempt to what the queue is told.
 
 use bytes::Bytes;
-use faas_ports::{Lease, LogEntry, ReplyHead, Sequel, Verdict};
+use faas_ports::{FollowUps, Lease, LogEntry, ReplyHead, RunOutcome};
 use faas_types::{Background, Code, Fault, JsonText, LogLevel, LogStream, RunRecord, RunState, Timestamp, cut, limits};
 
 use crate::retry::{self, Attempted, GiveUpReason, Next, Tried};
@@ -33,7 +33,7 @@ pub(super) enum AttemptEnd {
 }
 
 /// What the queue is told; what follows the run's end is added to it. `record` is the run with this attempt, where one was begun.
-pub(super) fn of(runs: &Runs, lease: &Lease, trial: FinishedAttempt, record: Option<Box<RunRecord>>) -> Verdict {
+pub(super) fn of(runs: &Runs, lease: &Lease, trial: FinishedAttempt, record: Option<Box<RunRecord>>) -> RunOutcome {
     let now = runs.clock.now();
     // The attempt has said so itself.
     let is_logged = record.is_some() && matches!(trial.end, AttemptEnd::Failed(_));
@@ -53,7 +53,7 @@ pub(super) fn of(runs: &Runs, lease: &Lease, trial: FinishedAttempt, record: Opt
         _ => retry::next(&trial.settings.retry, tried, attempted, runs.ids.entropy() as u64),
     };
     match next {
-        Next::Return(not_before) => return Verdict::Return { not_before },
+        Next::Return(not_before) => return RunOutcome::Return { not_before },
         Next::Succeed => keep_result(&mut record, trial.end),
         Next::Retry(_) | Next::Bury(_) => {
             note_failure(&mut record, trial.end);
@@ -66,24 +66,24 @@ pub(super) fn of(runs: &Runs, lease: &Lease, trial: FinishedAttempt, record: Opt
         Next::Retry(at) => {
             record.state = RunState::Retried;
             (record.finished_at, record.duration_us, record.due_at) = (None, None, Some(at));
-            Verdict::Retry { record, not_before: at }
+            RunOutcome::Retry { record, not_before: at }
         }
         Next::Bury(straw) => {
             end(&mut record, RunState::Failed, now);
-            Verdict::Finish { record, dead: Some(straw.as_str().to_owned()), sequel: Sequel::default() }
+            RunOutcome::Finish { record, dead: Some(straw.as_str().to_owned()), follow_ups: FollowUps::default() }
         }
         _ => {
             end(&mut record, RunState::Succeeded, now);
-            Verdict::Finish { record, dead: None, sequel: Sequel::default() }
+            RunOutcome::Finish { record, dead: None, follow_ups: FollowUps::default() }
         }
     }
 }
 
 /// The run ends because somebody asked for it.
-pub(super) fn cancelled(runs: &Runs, lease: &Lease, record: Option<Box<RunRecord>>) -> Verdict {
+pub(super) fn cancelled(runs: &Runs, lease: &Lease, record: Option<Box<RunRecord>>) -> RunOutcome {
     let mut record = joined(lease, record);
     cancel(&mut record, runs.clock.now());
-    Verdict::Finish { record, dead: None, sequel: Sequel::default() }
+    RunOutcome::Finish { record, dead: None, follow_ups: FollowUps::default() }
 }
 
 /// Makes a run a cancelled one.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_ports::{
-    ByteBounds, Claim, Enqueued, Footprint, Lease, LeaseMark, NewItem, RunHistory, RunQueue, Sequel, Settlement,
-    Verdict, Want,
+    ByteBounds, Claim, Enqueued, FollowUps, Footprint, Lease, LeaseMark, NewItem, RunHistory, RunOutcome, RunQueue,
+    Settlement, Want,
 };
 use faas_testkit::fixture::{at, finish as settled, fresh, new_item, queued_run, succeeded};
 use faas_testkit::{MemoryHistory, MemoryQueue};
@@ -209,8 +209,8 @@ impl World {
         let chosen = usize::try_from(self.dice.below(count as u64)).expect("small");
         let run = *self.ledger.open.iter().nth(chosen).expect("chosen among them");
         let record = now(self.history.run(self.project, run)).expect("an accepted run is in the history");
-        let sequel = self.sequel(run);
-        if now(self.queue.withdraw(RunRecord { state: RunState::Cancelled, ..record }, sequel, ByteBounds::NONE))
+        let follow_ups = self.follow_ups(run);
+        if now(self.queue.withdraw(RunRecord { state: RunState::Cancelled, ..record }, follow_ups, ByteBounds::NONE))
             .is_some()
         {
             self.ledger.end(run);
@@ -276,7 +276,7 @@ impl World {
             std::mem::take(&mut self.servers[index].trying).into_iter().partition(|trying| trying.ends_at <= now);
         self.servers[index].trying = rest;
         for Trying { lease, .. } in ended {
-            let settlement = Settlement { lease: lease.mark(), verdict: self.verdict(&lease) };
+            let settlement = Settlement { lease: lease.mark(), outcome: self.outcome(&lease) };
             let span = if self.dice.chance(10) { 3_000 } else { 30 };
             let late = self.dice.below(span);
             if self.dice.chance(5) {
@@ -286,7 +286,7 @@ impl World {
         }
     }
 
-    fn verdict(&mut self, lease: &Lease) -> Verdict {
+    fn outcome(&mut self, lease: &Lease) -> RunOutcome {
         let before = u32::try_from(lease.record.attempts.len()).expect("small");
         let lost = lease.deliveries - 1 - before;
         let now = self.at();
@@ -314,23 +314,23 @@ impl World {
             Next::Bury(straw) => self.finish(record, RunState::Failed, Some(straw.as_str().to_owned())),
             Next::Retry(not_before) => {
                 record.state = RunState::Retried;
-                Verdict::Retry { record: Box::new(record), not_before }
+                RunOutcome::Retry { record: Box::new(record), not_before }
             }
-            Next::Return(not_before) => Verdict::Return { not_before },
+            Next::Return(not_before) => RunOutcome::Return { not_before },
         }
     }
 
-    fn finish(&mut self, record: RunRecord, state: RunState, dead: Option<String>) -> Verdict {
-        let sequel = self.sequel(record.id);
-        Verdict::Finish { record: Box::new(RunRecord { state, ..record }), dead, sequel }
+    fn finish(&mut self, record: RunRecord, state: RunState, dead: Option<String>) -> RunOutcome {
+        let follow_ups = self.follow_ups(record.id);
+        RunOutcome::Finish { record: Box::new(RunRecord { state, ..record }), dead, follow_ups }
     }
 
     /// The run of the destination. Every try to end a run brings one of its own.
-    fn sequel(&mut self, ended: RunId) -> Sequel {
+    fn follow_ups(&mut self, ended: RunId) -> FollowUps {
         let mut item = new_item(self.project, self.next);
         item.record.id = RunId::mint(self.at(), self.dice.roll().into());
         item.record.origin = Some(ended);
-        Sequel { callback: None, run: Some(Box::new(item)) }
+        FollowUps { callback: None, run: Some(Box::new(item)) }
     }
 
     /// The destination's runs end at once, so that they do not slow the others down.
@@ -349,7 +349,7 @@ impl World {
         self.wire = rest;
         due.sort_by_key(|(at, ..)| *at);
         for (_, _, settlement) in due {
-            let (run, ends) = (settlement.lease.run, matches!(settlement.verdict, Verdict::Finish { .. }));
+            let (run, ends) = (settlement.lease.run, matches!(settlement.outcome, RunOutcome::Finish { .. }));
             if now(self.queue.settle(vec![settlement], ByteBounds::NONE)).held[0] && ends {
                 self.ledger.finished_in_order(run);
                 self.ledger.end(run);

@@ -1,6 +1,8 @@
 //! The end of leases.
 
-use faas_ports::{ByteBounds, LeaseMark, NewCallback, PortResult, Sequel, Settled, Settlement, Verdict, Withdrawn};
+use faas_ports::{
+    ByteBounds, FollowUps, LeaseMark, NewCallback, PortResult, RunOutcome, Settled, Settlement, Withdrawn,
+};
 use faas_types::{RunRecord, Timestamp};
 use rusqlite::{Connection, params};
 
@@ -14,7 +16,7 @@ use crate::sqlite::{self, WorkResult, id_blob, millis};
 /// A settlement with its record encoded.
 pub(super) struct Row {
     lease: LeaseMark,
-    verdict: Encoded,
+    outcome: Encoded,
 }
 
 enum Encoded {
@@ -33,9 +35,9 @@ pub(super) struct EndRow {
 // === impl EndRow ===
 
 impl EndRow {
-    pub(super) fn new(record: RunRecord, sequel: Sequel) -> PortResult<Self> {
-        let next = sequel.run.map(|item| enqueue::Row::new(*item)).transpose()?;
-        Ok(Self { run: run_rows::Row::new(record)?, callback: sequel.callback, next })
+    pub(super) fn new(record: RunRecord, follow_ups: FollowUps) -> PortResult<Self> {
+        let next = follow_ups.run.map(|item| enqueue::Row::new(*item)).transpose()?;
+        Ok(Self { run: run_rows::Row::new(record)?, callback: follow_ups.callback, next })
     }
 
     /// Puts the terminal record into the history, and what follows where it waits.
@@ -54,14 +56,14 @@ impl EndRow {
 impl Row {
     pub(super) fn new(settlement: Settlement) -> PortResult<Self> {
         let encoded = |record| run_rows::Row::new(record).map(Box::new);
-        let verdict = match settlement.verdict {
-            Verdict::Finish { record, dead, sequel } => {
-                Encoded::Finish { end: Box::new(EndRow::new(*record, sequel)?), dead }
+        let outcome = match settlement.outcome {
+            RunOutcome::Finish { record, dead, follow_ups } => {
+                Encoded::Finish { end: Box::new(EndRow::new(*record, follow_ups)?), dead }
             }
-            Verdict::Retry { record, not_before } => Encoded::Retry { run: encoded(*record)?, not_before },
-            Verdict::Return { not_before } => Encoded::Return { not_before },
+            RunOutcome::Retry { record, not_before } => Encoded::Retry { run: encoded(*record)?, not_before },
+            RunOutcome::Return { not_before } => Encoded::Return { not_before },
         };
-        Ok(Self { lease: settlement.lease, verdict })
+        Ok(Self { lease: settlement.lease, outcome })
     }
 }
 
@@ -87,7 +89,7 @@ pub(super) fn settle_all(connection: &Connection, rows: &[Row], bounds: ByteBoun
 /// Whether the lease was still held.
 fn settle(connection: &Connection, row: &Row, ended: &mut Vec<EndedInput>) -> WorkResult<bool> {
     let Some(seq) = held(connection, row.lease)? else { return Ok(false) };
-    match &row.verdict {
+    match &row.outcome {
         Encoded::Finish { end, dead } => {
             end.write(connection)?;
             if let Some(reason) = dead {

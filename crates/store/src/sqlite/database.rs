@@ -77,11 +77,11 @@ impl Database {
     pub(crate) async fn check(&self) -> PortResult<()> {
         let path = self.path.clone();
         self.read(move |connection| {
-            let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-            if verdict == "ok" {
+            let outcome: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+            if outcome == "ok" {
                 return Ok(());
             }
-            let what = format!("the database {} ({verdict})", path.display());
+            let what = format!("the database {} ({outcome})", path.display());
             Err(WorkError::Refused(faas_ports::PortError::Corrupt { what }))
         })
         .await

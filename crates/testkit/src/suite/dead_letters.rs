@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use faas_ports::{
-    ByteBounds, DeadLetterQuery, DeadLetters, Enqueued, NewItem, RunQueue, Sequel, Settlement, Verdict, Want,
+    ByteBounds, DeadLetterQuery, DeadLetters, Enqueued, FollowUps, NewItem, RunOutcome, RunQueue, Settlement, Want,
 };
 use faas_types::{Code, FunctionId, ProjectId, RunId, RunRecord, RunState};
 
@@ -80,9 +80,10 @@ async fn bury(queue: &dyn RunQueue, item: NewItem, code: Code) -> RunId {
     let lease = ok("lease", lease(queue, project, function).await).remove(0);
     let record =
         RunRecord { state: RunState::Failed, code: Some(code), finished_at: Some(at(5)), ..lease.record.clone() };
-    let verdict = Verdict::Finish { record: Box::new(record), dead: Some("why".into()), sequel: Sequel::default() };
+    let outcome =
+        RunOutcome::Finish { record: Box::new(record), dead: Some("why".into()), follow_ups: FollowUps::default() };
     let held =
-        ok("settle", queue.settle(vec![Settlement { lease: lease.mark(), verdict }], ByteBounds::NONE).await).held;
+        ok("settle", queue.settle(vec![Settlement { lease: lease.mark(), outcome }], ByteBounds::NONE).await).held;
     assert_eq!(held, [true]);
     id
 }

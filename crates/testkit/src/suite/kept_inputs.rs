@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use faas_ports::{
-    ByteBounds, DeadLetterQuery, DeadLetters, Footprint, NewItem, RunQueue, Sequel, Settlement, Verdict, Want,
+    ByteBounds, DeadLetterQuery, DeadLetters, FollowUps, Footprint, NewItem, RunOutcome, RunQueue, Settlement, Want,
 };
 use faas_types::{Digest, FunctionId, ProjectId, RunId, RunRecord, RunState};
 
@@ -58,8 +58,8 @@ impl Bench<'_> {
         let end = if matches!(kind, Kind::Dead | Kind::DeadKeyless) {
             let record = RunRecord { state: RunState::Failed, finished_at: Some(at(5)), ..lease.record.clone() };
             let (record, dead) = (Box::new(record), Some("why".to_owned()));
-            let verdict = Verdict::Finish { record, dead, sequel: Sequel::default() };
-            Settlement { lease: lease.mark(), verdict }
+            let outcome = RunOutcome::Finish { record, dead, follow_ups: FollowUps::default() };
+            Settlement { lease: lease.mark(), outcome }
         } else {
             finish(&lease)
         };
@@ -126,7 +126,7 @@ impl Bench<'_> {
         assert!(freed.is_empty(), "what waits is not counted");
         assert!(self.is_kept(run).await && self.is_kept(waiting.record.id).await);
         let id = waiting.record.id;
-        let withdrawn = ok("withdraw", self.queue.withdraw(waiting.record, Sequel::default(), kept).await);
+        let withdrawn = ok("withdraw", self.queue.withdraw(waiting.record, FollowUps::default(), kept).await);
         let freed = withdrawn.expect("it waited").freed;
         assert_eq!(freed, [blob(id)], "what a cancelled run leaves is not trimmed");
         assert!(self.is_kept(run).await && !self.is_kept(id).await);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faas_ports::{
-    ByteBounds, Callbacks, LeaseMark, NewCallback, RunHistory, RunQueue, Sequel, Settlement, TakeCallbacks,
-    TakenCallback, Verdict,
+    ByteBounds, Callbacks, FollowUps, LeaseMark, NewCallback, RunHistory, RunOutcome, RunQueue, Settlement,
+    TakeCallbacks, TakenCallback,
 };
 use faas_types::{Callback, CallbackState, FunctionId, ProjectId, RunId, RunRecord, RunState, Timestamp};
 
@@ -22,7 +22,7 @@ struct Onward {
     next: FunctionId,
 }
 
-/// Checks callbacks, and the sequel of runs that end. Needs a store without callbacks of others.
+/// Checks callbacks, and the follow-ups of runs that end. Needs a store without callbacks of others.
 ///
 /// # Panics
 /// When a promise is broken.
@@ -58,19 +58,19 @@ impl Onward {
         NewCallback { url, host: host.to_owned(), body: Bytes::from_static(b"{\0}"), ended_at: at(5) }
     }
 
-    fn sequel(&self, host: &str) -> (Sequel, RunId) {
+    fn follow_ups(&self, host: &str) -> (FollowUps, RunId) {
         let item = new_item(self.project, self.next);
         let run = item.record.id;
-        (Sequel { callback: Some(self.callback(host)), run: Some(Box::new(item)) }, run)
+        (FollowUps { callback: Some(self.callback(host)), run: Some(Box::new(item)) }, run)
     }
 
     async fn ended(&self, run: RunId) -> RunRecord {
         ok("run", self.history.run(self.project, run).await).expect("a run in the history")
     }
 
-    async fn end(&self, lease: LeaseMark, sequel: Sequel) -> bool {
+    async fn end(&self, lease: LeaseMark, follow_ups: FollowUps) -> bool {
         let record = Box::new(succeeded(self.ended(lease.run).await));
-        let settlement = Settlement { lease, verdict: Verdict::Finish { record, dead: None, sequel } };
+        let settlement = Settlement { lease, outcome: RunOutcome::Finish { record, dead: None, follow_ups } };
         ok("settle", self.queue.settle(vec![settlement], ByteBounds::NONE).await).held[0]
     }
 
@@ -104,9 +104,9 @@ impl Onward {
 
     async fn an_end_brings_its_sequel_once(self) {
         let lease = self.leased().await;
-        let (sequel, next) = self.sequel("a");
-        assert!(self.end(lease, sequel.clone()).await);
-        assert!(!self.end(lease, sequel).await, "a run ended twice");
+        let (follow_ups, next) = self.follow_ups("a");
+        assert!(self.end(lease, follow_ups.clone()).await);
+        assert!(!self.end(lease, follow_ups).await, "a run ended twice");
         assert_eq!(self.waiting().await, 1, "a destination has not exactly one run");
         assert_eq!(self.ended(next).await.state, RunState::Queued);
         let taken = self.take(at(5)).await;
@@ -119,18 +119,20 @@ impl Onward {
     async fn a_lost_lease_brings_none(self) {
         let lease = self.leased().await;
         let lost = LeaseMark { epoch: lease.epoch + 1, ..lease };
-        assert!(!self.end(lost, self.sequel("a").0).await);
+        assert!(!self.end(lost, self.follow_ups("a").0).await);
         assert_eq!(self.waiting().await, 0, "a settlement without its lease enqueued a run");
         assert!(self.take(at(1 << 40)).await.is_empty(), "a settlement without its lease made a callback");
-        assert!(self.end(lease, Sequel::default()).await);
+        assert!(self.end(lease, FollowUps::default()).await);
     }
 
     async fn a_withdrawn_run_has_one_too(self) {
         let lease = self.leased().await;
         let record = RunRecord { state: RunState::Cancelled, ..self.ended(lease.run).await };
-        let (sequel, _) = self.sequel("a");
-        assert!(ok("withdraw", self.queue.withdraw(record.clone(), sequel.clone(), ByteBounds::NONE).await).is_some());
-        assert!(ok("withdraw again", self.queue.withdraw(record, sequel, ByteBounds::NONE).await).is_none());
+        let (follow_ups, _) = self.follow_ups("a");
+        assert!(
+            ok("withdraw", self.queue.withdraw(record.clone(), follow_ups.clone(), ByteBounds::NONE).await).is_some()
+        );
+        assert!(ok("withdraw again", self.queue.withdraw(record, follow_ups, ByteBounds::NONE).await).is_none());
         assert_eq!(self.waiting().await, 1);
         assert_eq!(self.take(at(5)).await.len(), 1);
         self.note(lease.run, CallbackState::Delivered, None).await;
@@ -138,7 +140,7 @@ impl Onward {
 
     async fn callbacks_go_on_until_they_are_noted(self) {
         let lease = self.leased().await;
-        assert!(self.end(lease, Sequel { callback: Some(self.callback("a")), run: None }).await);
+        assert!(self.end(lease, FollowUps { callback: Some(self.callback("a")), run: None }).await);
         assert_eq!(ok("next", self.callbacks.next_callback().await), Some(at(5)));
         assert!(self.take(at(4)).await.is_empty(), "not due yet");
         assert_eq!(self.take(at(5)).await.len(), 1);
@@ -164,7 +166,7 @@ impl Onward {
         let mut runs = Vec::new();
         for host in ["a", "a", "a", "b", "c"] {
             let lease = self.leased().await;
-            assert!(self.end(lease, Sequel { callback: Some(self.callback(host)), run: None }).await);
+            assert!(self.end(lease, FollowUps { callback: Some(self.callback(host)), run: None }).await);
             runs.push(lease.run);
         }
         let hosts = async |after: &str, busy: &[(String, u32)], per_host, limit, now| {

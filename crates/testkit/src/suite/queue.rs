@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_ports::{
-    ByteBounds, Enqueued, Footprint, Lease, NewItem, PortError, QueueDepth, RunHistory, RunQuery, RunQueue, Sequel,
-    Settlement, Verdict, Want, Withdrawn,
+    ByteBounds, Enqueued, FollowUps, Footprint, Lease, NewItem, PortError, QueueDepth, RunHistory, RunOutcome,
+    RunQuery, RunQueue, Settlement, Want, Withdrawn,
 };
 use faas_types::{Digest, FunctionId, ProjectId, RunId, RunRecord, RunState, Timestamp};
 
@@ -45,12 +45,12 @@ pub async fn queue(queue: Arc<dyn RunQueue>, history: Arc<dyn RunHistory>) {
 }
 
 fn give_back(lease: &Lease, not_before: Timestamp) -> Settlement {
-    Settlement { lease: lease.mark(), verdict: Verdict::Return { not_before } }
+    Settlement { lease: lease.mark(), outcome: RunOutcome::Return { not_before } }
 }
 
 fn retry(lease: &Lease, not_before: Timestamp) -> Settlement {
     let record = RunRecord { state: RunState::Retried, message: Some("no".into()), ..lease.record.clone() };
-    Settlement { lease: lease.mark(), verdict: Verdict::Retry { record: Box::new(record), not_before } }
+    Settlement { lease: lease.mark(), outcome: RunOutcome::Retry { record: Box::new(record), not_before } }
 }
 
 fn runs(leases: &[Lease]) -> Vec<RunId> {
@@ -289,10 +289,10 @@ impl Bench<'_> {
         for item in [&a, &b] {
             let record = RunRecord { state: RunState::Cancelled, ..item.record.clone() };
             let withdrawn =
-                ok("withdraw", self.queue.withdraw(record.clone(), Sequel::default(), ByteBounds::NONE).await);
+                ok("withdraw", self.queue.withdraw(record.clone(), FollowUps::default(), ByteBounds::NONE).await);
             assert_eq!(withdrawn, Some(Withdrawn { footprint: item.footprint, freed: Vec::new() }));
             assert_eq!(
-                ok("withdraw again", self.queue.withdraw(record, Sequel::default(), ByteBounds::NONE).await),
+                ok("withdraw again", self.queue.withdraw(record, FollowUps::default(), ByteBounds::NONE).await),
                 None
             );
             assert_eq!(self.state(item.record.id).await, Some(RunState::Cancelled));
@@ -332,7 +332,7 @@ impl Bench<'_> {
         let retaken = self.lease(10, at(150)).await;
         assert_eq!(runs(&retaken), [items[0].record.id], "a lapsed lease let a later item go first");
         let record = RunRecord { state: RunState::Cancelled, ..items[0].record.clone() };
-        assert!(ok("withdraw", self.queue.withdraw(record, Sequel::default(), ByteBounds::NONE).await).is_some());
+        assert!(ok("withdraw", self.queue.withdraw(record, FollowUps::default(), ByteBounds::NONE).await).is_some());
         let second = self.lease(10, at(150)).await;
         assert_eq!(runs(&second), [items[1].record.id], "a withdrawn item blocks those behind it");
         let late = keyed();

@@ -7,15 +7,15 @@ use faas_types::{Timestamp, TriggerId};
 
 /// Schedules by the time of their next look.
 #[derive(Debug, Default)]
-pub(super) struct Agenda {
+pub(super) struct TimerQueue {
     /// The one time that counts for each; what the heap has besides is out of date.
     times: HashMap<TriggerId, Timestamp>,
     heap: BinaryHeap<Reverse<(Timestamp, TriggerId)>>,
 }
 
-// === impl Agenda ===
+// === impl TimerQueue ===
 
-impl Agenda {
+impl TimerQueue {
     /// Looks at a schedule at this time and at no other; never when there is none.
     pub(super) fn set(&mut self, id: TriggerId, time: Option<Timestamp>) {
         match time {
@@ -62,16 +62,16 @@ mod tests {
     fn only_the_last_time_of_each_counts() {
         let (a, b) = (TriggerId::from_u128(1), TriggerId::from_u128(2));
         let at = Timestamp::from_millis;
-        let mut agenda = Agenda::default();
-        agenda.set(a, Some(at(50)));
-        agenda.set(b, Some(at(20)));
-        agenda.set(a, Some(at(10)));
-        assert_eq!(agenda.next(), Some(at(10)));
-        assert_eq!(agenda.take_due(at(15)), [a]);
-        agenda.set(a, Some(at(50)));
-        agenda.set(b, None);
-        assert_eq!((agenda.take_due(at(30)), agenda.next()), (vec![], Some(at(50))));
-        assert_eq!(agenda.take_due(at(50)), [a]);
-        assert_eq!(agenda.take_due(at(50)), []);
+        let mut timer_queue = TimerQueue::default();
+        timer_queue.set(a, Some(at(50)));
+        timer_queue.set(b, Some(at(20)));
+        timer_queue.set(a, Some(at(10)));
+        assert_eq!(timer_queue.next(), Some(at(10)));
+        assert_eq!(timer_queue.take_due(at(15)), [a]);
+        timer_queue.set(a, Some(at(50)));
+        timer_queue.set(b, None);
+        assert_eq!((timer_queue.take_due(at(30)), timer_queue.next()), (vec![], Some(at(50))));
+        assert_eq!(timer_queue.take_due(at(50)), [a]);
+        assert_eq!(timer_queue.take_due(at(50)), []);
     }
 }

@@ -8,29 +8,29 @@ use faas_types::{Fault, ProjectId, Timestamp, TriggerId, WebhookScheme};
 use faas_signing::SealedSecret;
 use faas_signing::{SECRETS_MAX, WebhookSecret};
 
-use super::record::{TriggerRecord, WebhookDoor};
+use super::record::{TriggerRecord, WebhookCredentials};
 
 /// Random bytes of a token: nobody finds one by trying.
 const TOKEN_BYTES: usize = 24;
 
 /// Where the secrets of one trigger belong.
 #[derive(Clone, Copy)]
-pub(super) struct DoorPlace<'a> {
+pub(super) struct CredentialsPlace<'a> {
     pub(super) vault: &'a dyn Vault,
     pub(super) project: ProjectId,
     pub(super) trigger: TriggerId,
 }
 
-// === impl DoorPlace ===
+// === impl CredentialsPlace ===
 
-impl DoorPlace<'_> {
-    /// A door with a fresh token and no secret, which lets nobody in.
-    pub(super) fn make(&self) -> Result<WebhookDoor, Fault> {
+impl CredentialsPlace<'_> {
+    /// Credentials with a fresh token and no secret yet: no delivery is accepted.
+    pub(super) fn make(&self) -> Result<WebhookCredentials, Fault> {
         let mut random = [0; TOKEN_BYTES];
         getrandom::fill(&mut random).map_err(|error| Fault::internal(format!("no random numbers: {error}")))?;
         let token = BASE64_URL_SAFE_NO_PAD.encode(random);
         let sealed = self.vault.seal(&self.place("token", 0), &Secret::new(token.clone().into_bytes()))?;
-        Ok(WebhookDoor {
+        Ok(WebhookCredentials {
             token_hash: hash(&token),
             token: BASE64_STANDARD.encode(sealed),
             secrets: Vec::new(),
@@ -39,32 +39,39 @@ impl DoorPlace<'_> {
     }
 
     /// The token in the clear.
-    pub(super) fn token(&self, door: &WebhookDoor) -> Result<String, Fault> {
-        let opened = self.open(&self.place("token", 0), &door.token)?;
+    pub(super) fn token(&self, credentials: &WebhookCredentials) -> Result<String, Fault> {
+        let opened = self.open(&self.place("token", 0), &credentials.token)?;
         String::from_utf8(opened.reveal().to_vec()).map_err(|_| Fault::internal("a webhook's token is not text"))
     }
 
     /// Puts a secret in front; the one before ends at `until`, and any before that at once.
-    pub(super) fn add_secret(&self, door: &mut WebhookDoor, text: &str, until: Timestamp) -> Result<(), Fault> {
-        let number = door.secrets_made + 1;
+    pub(super) fn add_secret(
+        &self,
+        credentials: &mut WebhookCredentials,
+        text: &str,
+        until: Timestamp,
+    ) -> Result<(), Fault> {
+        let number = credentials.secrets_made + 1;
         let sealed = self.vault.seal(&self.place("secret", number), &Secret::new(text.as_bytes().to_vec()))?;
-        for before in &mut door.secrets {
+        for before in &mut credentials.secrets {
             before.expires_at = Some(before.expires_at.map_or(until, |end| end.min(until)));
         }
-        door.secrets.insert(0, SealedSecret { number, sealed: BASE64_STANDARD.encode(sealed), expires_at: None });
-        door.secrets.truncate(SECRETS_MAX);
-        door.secrets_made = number;
+        credentials
+            .secrets
+            .insert(0, SealedSecret { number, sealed: BASE64_STANDARD.encode(sealed), expires_at: None });
+        credentials.secrets.truncate(SECRETS_MAX);
+        credentials.secrets_made = number;
         Ok(())
     }
 
     /// The secrets that are live, the current one first.
     pub(super) fn secrets(
         &self,
-        door: &WebhookDoor,
+        credentials: &WebhookCredentials,
         scheme: WebhookScheme,
         now: Timestamp,
     ) -> Result<Vec<WebhookSecret>, Fault> {
-        let live = door.secrets.iter().filter(|secret| secret.expires_at.is_none_or(|end| now < end));
+        let live = credentials.secrets.iter().filter(|secret| secret.expires_at.is_none_or(|end| now < end));
         let mut secrets = Vec::with_capacity(SECRETS_MAX);
         for secret in live {
             let opened = self.open(&self.place("secret", secret.number), &secret.sealed)?;
@@ -92,10 +99,10 @@ fn place(project: ProjectId, trigger: TriggerId, what: &str, version: u64) -> Se
 /// Each sealed value of a trigger with its place.
 pub(crate) fn sealed_values(record: &mut TriggerRecord) -> Vec<(SecretPlace, &mut String)> {
     let (project, trigger) = (record.project, record.id);
-    let Some(door) = &mut record.door else { return Vec::new() };
-    let secrets = door.secrets.iter_mut();
+    let Some(credentials) = &mut record.credentials else { return Vec::new() };
+    let secrets = credentials.secrets.iter_mut();
     let secrets = secrets.map(|secret| (place(project, trigger, "secret", secret.number), &mut secret.sealed));
-    std::iter::once((place(project, trigger, "token", 0), &mut door.token)).chain(secrets).collect()
+    std::iter::once((place(project, trigger, "token", 0), &mut credentials.token)).chain(secrets).collect()
 }
 
 /// The hash that a webhook is found by.

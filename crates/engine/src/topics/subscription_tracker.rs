@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 /// What happens to subscriptions. Runs that an earlier server handed over are not counted.
 #[derive(Default)]
-pub(crate) struct Flow {
+pub(crate) struct SubscriptionTracker {
     table: Mutex<Table>,
     news: Notify,
 }
@@ -22,9 +22,9 @@ struct Table {
     under_way: HashMap<TriggerId, u32>,
 }
 
-// === impl Flow ===
+// === impl SubscriptionTracker ===
 
-impl Flow {
+impl SubscriptionTracker {
     /// There is something new for these.
     pub(crate) fn touch(&self, ids: impl IntoIterator<Item = TriggerId>) {
         self.table.lock().touched.extend(ids);

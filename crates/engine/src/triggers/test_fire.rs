@@ -40,8 +40,8 @@ impl Engine {
                 Ok(made.run)
             }
             TriggerSettings::Webhook(hook) => {
-                let secrets = match &record.door {
-                    Some(door) => self.core.door_place(record).secrets(door, hook.scheme, now)?,
+                let secrets = match &record.credentials {
+                    Some(credentials) => self.core.credentials_place(record).secrets(credentials, hook.scheme, now)?,
                     None => Vec::new(),
                 };
                 let secret: &WebhookSecret = secrets.first().ok_or_else(|| {
