@@ -16,7 +16,7 @@ pub use bundle::{DEFAULT_IGNORES, IGNORE_FILE, IgnoreRules, InvalidPattern, is_g
 pub use error_page::error_page;
 pub use manifest::{
     LoadManifestError, MANIFEST_FILES, Manifest, ManifestErrors, ManifestProblem, Position, Row, check_var, closest,
-    manifest_schema, place_of_var,
+    location_of_var, manifest_schema,
 };
 pub use server::{
     BackgroundSection, BuildSection, CacheSection, CallbacksSection, ConfigError, EgressSection, EngineSection, Flags,

@@ -17,14 +17,14 @@ mod http;
 mod keys;
 mod layers;
 mod literal;
+mod multi_function;
 mod node;
 mod origins;
-mod places;
 mod preflight;
 mod problem;
 mod queue;
 mod reader;
-mod several;
+mod source_locations;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -46,9 +46,9 @@ use faas_types::{
 pub use document::manifest_schema;
 pub use node::Position;
 pub use origins::Row;
-pub use places::place_of_var;
 pub use problem::{LoadManifestError, ManifestErrors, ManifestProblem};
 pub use reader::closest;
+pub use source_locations::location_of_var;
 pub use vars::check_var;
 
 use crate::source_dir::SourceDir;
@@ -139,7 +139,7 @@ impl Manifest {
     /// As for [`load`](Self::load).
     pub fn load_all(dir: &Path) -> Result<(PathBuf, Vec<Self>), LoadManifestError> {
         let (path, name, reader, root) = load_tree(dir)?;
-        Ok((path, several::read(name, reader, &root)?))
+        Ok((path, multi_function::read(name, reader, &root)?))
     }
 
     /// The name and settings that a version is made with.

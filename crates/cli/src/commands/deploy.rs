@@ -13,7 +13,7 @@ use std::time::Instant;
 use clap::Args;
 use faas_client::rest::{DeployPlan, FunctionToDeploy};
 use faas_client::{Client, ClientError, DeployOptions, ManifestBody};
-use faas_config::place_of_var;
+use faas_config::location_of_var;
 use faas_preflight::Finding;
 use faas_types::{AliasName, Entrypoint, FunctionName, Span, TriggerSettings, limits};
 
@@ -239,7 +239,7 @@ async fn upload(client: &Client, units: &[DeployUnit], steps: &Steps<'_>) -> any
 fn placed(error: &ClientError, dir: &Path) -> Failure {
     let mut failure = Failure::from(error);
     let key = failure.message.strip_prefix("vars.").and_then(|rest| rest.split_once(':'));
-    if let Some(place) = key.and_then(|(key, _)| place_of_var(dir, key)) {
+    if let Some(place) = key.and_then(|(key, _)| location_of_var(dir, key)) {
         failure.message = format!("{place}: {}", failure.message);
     }
     failure

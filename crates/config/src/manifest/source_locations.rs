@@ -10,7 +10,7 @@ use crate::source_dir::SourceDir;
 
 /// Where a var stands in the manifest of a directory, as `faas.toml:7:1`; `None` where it stands in none.
 #[must_use]
-pub fn place_of_var(dir: &Path, key: &str) -> Option<String> {
+pub fn location_of_var(dir: &Path, key: &str) -> Option<String> {
     let source = SourceDir::open(dir).ok()?;
     MANIFEST_FILES.into_iter().find_map(|name| {
         let text = source.text(name, limits::MANIFEST_MAX).ok()?;
@@ -34,12 +34,12 @@ mod tests {
     #[test]
     fn vars_are_found_in_either_syntax() {
         let dir = tempfile::tempdir().expect("temp dir");
-        assert_eq!(place_of_var(dir.path(), "KEY"), None);
+        assert_eq!(location_of_var(dir.path(), "KEY"), None);
         std::fs::write(dir.path().join("platform.yaml"), "name: x\nvars:\n  A: b\n  KEY: c\n").expect("write");
-        assert_eq!(place_of_var(dir.path(), "KEY").as_deref(), Some("platform.yaml:4:3"));
+        assert_eq!(location_of_var(dir.path(), "KEY").as_deref(), Some("platform.yaml:4:3"));
         std::fs::write(dir.path().join("faas.toml"), "vars.KEY = 'x'\n").expect("write");
-        assert_eq!(place_of_var(dir.path(), "KEY").as_deref(), Some("faas.toml:1:6"));
+        assert_eq!(location_of_var(dir.path(), "KEY").as_deref(), Some("faas.toml:1:6"));
         std::fs::write(dir.path().join("faas.toml"), "[vars\n").expect("write");
-        assert_eq!(place_of_var(dir.path(), "NONE"), None);
+        assert_eq!(location_of_var(dir.path(), "NONE"), None);
     }
 }
