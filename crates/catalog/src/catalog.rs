@@ -120,7 +120,7 @@ impl Catalog {
     /// A version of a function.
     ///
     /// # Errors
-    /// `FN_013` when there is none of that number.
+    /// `FN_013` when the function has no version of that number.
     pub async fn version(&self, entry: &FunctionEntry, number: u32) -> Result<Arc<VersionRecord>, Fault> {
         if let Some(version) = self.known_version(entry.record.id, number) {
             return Ok(version);

@@ -1,7 +1,7 @@
 //! What the server knows of its configuration: functions and versions, keys, vars and secrets, in memory.
 //!
 //! Each table is a [`Projection`] of a collection of the registry. Reads never wait; changes that this process commits are
-//! visible at once, those of others as soon as the registry tells of them.
+//! visible at once, those of others as soon as the registry reports them.
 
 mod catalog;
 mod fingerprint;

@@ -145,7 +145,7 @@ fn room_for_one(record: &FunctionRecord) -> Result<(), Fault> {
 // === impl Deployments ===
 
 impl Deployments {
-    /// Points an alias to a version, or to two by weight; makes the alias where there is none. Ends a canary that is under
+    /// Points an alias to a version, or to two by weight; makes the alias if it does not exist. Ends a canary that is under
     /// way where the alias is `live`. An alias that points there already is left as it is, without a deployment.
     ///
     /// # Errors

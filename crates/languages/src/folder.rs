@@ -38,7 +38,7 @@ impl Folder {
         names.into_iter().map(|name| Self { name }).collect()
     }
 
-    /// The folder of a language; `None` where there is none.
+    /// The folder of a language; `None` for a language without a folder.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::all().into_iter().find(|folder| folder.name == name)

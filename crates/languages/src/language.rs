@@ -263,7 +263,7 @@ mod tests {
             assert_eq!(language.name, language.folder.name(), "a folder has the name of its language");
             assert!(!language.versions.is_empty() && !language.init.symbols.is_empty(), "{}", language.name);
             let claimed = language.suffixes.iter().all(|suffix| language.suffixes().any(|own| own == suffix));
-            assert!(claimed, "{} has suffixes that are none of its files", language.name);
+            assert!(claimed, "{} has a suffix that no file pattern of it matches", language.name);
             let of_others = |suffix: &String| Language::of_file(&format!("x{suffix}")) != Some(language);
             assert!(!language.suffixes.iter().any(of_others), "{} shares a suffix", language.name);
         }

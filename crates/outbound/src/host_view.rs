@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(view.known().nat64, Some(Vec::new()), "what else is known stays");
     }
 
-    /// Answers every query with these records of `ipv4only.arpa`, with a failure where there are none to give.
+    /// Answers every query with these records of `ipv4only.arpa`, with a failure without records.
     async fn name_server(records: Arc<Mutex<Option<Vec<Ipv6Addr>>>>) -> SocketAddr {
         use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
         use hickory_resolver::proto::rr::{RData, Record};
@@ -238,6 +238,6 @@ mod tests {
         *records.lock() = Some(Vec::new());
         view.refresh().await;
         drop(view.translation.lock().await);
-        assert_eq!(view.known().nat64, Some(Vec::new()), "an answer that there is none counts");
+        assert_eq!(view.known().nat64, Some(Vec::new()), "an empty answer counts");
     }
 }

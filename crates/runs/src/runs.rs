@@ -166,7 +166,7 @@ impl Runs {
 
     fn pool_status(&self, key: &PoolKey) -> PoolStatus {
         match self.catalog.any_by_id(key.function) {
-            // A version that is not in memory had no call for long; whoever changed something has looked already.
+            // A version that is not in memory had no call for long, and each change looks at the pools itself.
             Some(entry) if self.is_current(&entry, key).unwrap_or(true) => {
                 // Only `live` keeps instances without calls.
                 let reaches = || entry.record.live().is_some_and(|live| live.reaches(key.version));
@@ -226,7 +226,7 @@ impl Runs {
     /// Finds the function and the version that a call goes to.
     ///
     /// # Errors
-    /// `FN_001` or `FN_013` when there is none.
+    /// `FN_001` without such a function, `FN_013` without such a version.
     pub async fn route(&self, project: ProjectId, name: &str, selector: &Selector) -> Result<Route, Fault> {
         self.route_entry(self.catalog.find(project, name)?, selector, None).await
     }
@@ -234,7 +234,7 @@ impl Runs {
     /// The same for a request, of which `mark` gives the part that may keep its caller with a version.
     ///
     /// # Errors
-    /// `FN_001` or `FN_013` when there is none.
+    /// `FN_001` without such a function, `FN_013` without such a version.
     pub async fn route_request<'r>(
         &self,
         project: ProjectId,

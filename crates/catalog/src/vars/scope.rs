@@ -56,7 +56,7 @@ pub struct VarScope<'a> {
 pub struct ResolvedVars {
     /// Vars with secrets in the clear.
     pub vars: InstanceVars,
-    /// Removes these secrets from what is kept of the function's output; `None` when there are none.
+    /// Removes these secrets from what is kept of the function's output; `None` without secrets.
     pub redactor: Option<Arc<Redactor>>,
 }
 

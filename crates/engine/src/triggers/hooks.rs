@@ -51,7 +51,7 @@ impl Engine {
     /// The webhook that a path's token leads to.
     ///
     /// # Errors
-    /// `FN_013` when there is none, or it is switched off.
+    /// `FN_013` when no trigger has this token, or the trigger is switched off.
     pub fn webhook(&self, token: &str) -> Result<Arc<TriggerEntry>, Fault> {
         let found = self.core.triggers.by_token(&webhook_credentials::hash(token));
         found.filter(|entry| entry.record.enabled).ok_or_else(|| {

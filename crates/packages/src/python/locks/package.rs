@@ -64,7 +64,7 @@ impl Package {
         Ok(Self { name, version: version.map(str::to_owned), origin, hashes: Vec::new() })
     }
 
-    /// Adds the hashes of the archives that this machine can install; of all archives when there are none.
+    /// Adds the hashes of the archives that this machine can install; of all archives when it can install none of them.
     pub(super) fn with_archives(
         mut self,
         archives: &[Archive<'_>],
