@@ -12,11 +12,12 @@ use faas_terminal::profile::Profile;
 use faas_types::Scope;
 
 const FILE: &str = "admin.key";
-/// How long a server on this machine may take to let somebody in.
+/// How long a server on this machine may take to accept a connection.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Makes the admin key of a data directory when there is none, and keeps it in the profile of this user. The profile's default
-/// becomes this server only where it names none, or one of this machine that has gone. Says whether there was no key.
+/// Creates the admin key of a data directory that has no admin key, and keeps it in the profile of this user. The profile's
+/// default becomes this server only where it names none, or one of this machine that has gone. Says whether there was no
+/// key.
 pub(crate) async fn ensure(engine: &Engine, dir: &Path, listen: SocketAddr) -> Result<bool> {
     let is_new = !dir.join(FILE).exists();
     let key = of_directory(engine, dir).await?;
@@ -24,7 +25,7 @@ pub(crate) async fn ensure(engine: &Engine, dir: &Path, listen: SocketAddr) -> R
     Ok(is_new)
 }
 
-/// The admin key of a data directory, made when there is none.
+/// The admin key of a data directory, created on first use.
 pub(crate) async fn of_directory(engine: &Engine, dir: &Path) -> Result<String> {
     let path = dir.join(FILE);
     if let Ok(text) = std::fs::read_to_string(&path) {

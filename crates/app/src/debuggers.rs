@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 const CONNECTIONS_MAX: usize = 32;
 /// How long a connection waits for an instance that can be debugged: for the next one after an edit, or for the first.
 const DOOR_PATIENCE: Duration = Duration::from_secs(30);
-/// Between the end of a connection and the next: debugpy never hears who comes while another goes.
+/// Between the end of a connection and the next: debugpy misses a connection that arrives while it closes another.
 const BETWEEN: Duration = Duration::from_millis(250);
 /// How long to wait after a failed accept, which is mostly a want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -1,11 +1,11 @@
-//! How much memory instances may hold when nobody says.
+//! The default memory budget of instances.
 
 use std::fs;
 use std::path::Path;
 
 use faas_types::ByteSize;
 
-/// Of the machine's memory, so many tenths are for instances; the rest is for the server, the kernel and others.
+/// Tenths of the machine's memory that instances get; the rest is for the server, the kernel and other programs.
 const TENTHS: u64 = 8;
 
 /// The share of this machine's memory that instances may hold together: of all it has, or of what a cgroup leaves this

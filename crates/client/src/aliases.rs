@@ -20,7 +20,7 @@ impl Client {
         self.get(&path(function, "/aliases")?, &()).await
     }
 
-    /// Points an alias somewhere; makes it where there is none.
+    /// Points an alias to a version; creates the alias if it does not exist.
     ///
     /// # Errors
     /// See [`ClientError`].

@@ -1,4 +1,4 @@
-//! Runs that are accepted for later, and dead letters.
+//! Background runs and dead letters.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::{Client, ClientError};
 /// The longest wait that a server takes in one request.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// What a run that is accepted for later should be besides its call. What is absent takes the function's settings.
+/// Options of a background run. Absent ones take the function's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LaterOptions {
     /// How long to wait before the first attempt.
@@ -31,7 +31,7 @@ pub struct LaterOptions {
     pub priority: Option<u8>,
     /// A name for this request: sent again with the same name it makes no second run.
     pub idempotency_key: Option<String>,
-    /// Whom the server tells of the run's end, by a signed POST.
+    /// URL that receives a signed POST when the run ends.
     pub callback_url: Option<String>,
 }
 
@@ -75,7 +75,7 @@ impl LaterOptions {
 // === impl Client ===
 
 impl Client {
-    /// Has a call accepted for later. Once this returns the run survives whatever happens to the server.
+    /// Enqueues a call as a background run. Once this returns, the run survives a crash of the server.
     ///
     /// # Errors
     /// See [`ClientError`].

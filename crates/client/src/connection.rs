@@ -6,7 +6,7 @@ use reqwest::Url;
 
 use crate::ClientError;
 
-/// Where a server listens when nobody says otherwise.
+/// The default address of a server.
 pub const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:8080";
 
 /// An endpoint and the key for it.

@@ -45,7 +45,7 @@ const PAUSES: [Duration; 5] = [
 pub enum UploadStep {
     /// So many bytes were sent.
     Sent(u64),
-    /// A blob's upload was cut after so many bytes, and begins again.
+    /// A blob's upload was cut after this many bytes, and begins again.
     Again(u64),
 }
 
@@ -92,8 +92,8 @@ impl Client {
         self.send(Method::POST, &path(function, "/deploy/plan")?, &DeployPlanRequest { files }).await
     }
 
-    /// Uploads the blobs that a plan misses, eight at a time. A blob whose upload is cut is sent again, those that arrived are
-    /// not. `told` hears of every chunk.
+    /// Uploads the blobs that a plan misses, eight at a time. A blob whose upload is cut is sent again, those that arrived
+    /// are not. `told` is called for every chunk.
     ///
     /// # Errors
     /// The first upload that failed for good; the others are dropped.
@@ -119,8 +119,8 @@ impl Client {
             .await
     }
 
-    /// Seals a version from uploaded files and moves its alias to it. Makes the function when there is none. `told` hears what
-    /// happens on the way.
+    /// Seals a version from uploaded files and moves its alias to it. Creates the function if it does not exist. `told` is
+    /// called with what happens on the way.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -193,7 +193,8 @@ impl Client {
         self.get(&path(function, &format!("/versions/{}/log", segment(version)?))?, &()).await
     }
 
-    /// Reads the outcome of a deployment, and what is told before it. A server that tells nothing answers with the outcome alone.
+    /// Reads the progress events of a deployment and its outcome. A server that sends no events answers with the outcome
+    /// alone.
     async fn read_told<T: DeserializeOwned>(
         &self,
         request: RequestBuilder,
@@ -208,7 +209,7 @@ impl Client {
         while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(&error))? {
             for event in parser.feed(&chunk).map_err(|reason| self.protocol(reason))? {
                 match event.kind.as_str() {
-                    // A step that this release does not know is none that it could show.
+                    // A step that this release does not know cannot be shown.
                     "step" => serde_json::from_str(&event.data).into_iter().for_each(&mut told),
                     "deployed" => return serde_json::from_str(&event.data).map_err(unfit),
                     "failed" => {
@@ -256,7 +257,7 @@ impl Client {
     ) -> Result<(), ClientError> {
         let unreadable = |error| ClientError::File { path: file.local.clone(), error };
         let handle = tokio::fs::File::open(&file.local).await.map_err(unreadable)?;
-        // One byte more than announced would break the framing; a file that grew meanwhile is told by the digest.
+        // One byte more than announced would break the framing; the digest detects a file that grew meanwhile.
         let chunks = chunks(handle.take(file.entry.size)).inspect_ok(move |chunk| sent(chunk.len() as u64));
         let request = self
             .request(Method::PUT, &format!("api/v1/blobs/{}", segment(&file.entry.digest)?))?

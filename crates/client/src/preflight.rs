@@ -20,7 +20,7 @@ impl Client {
         self.get(POLICY, &()).await
     }
 
-    /// The same for somebody who can do without an answer that takes longer than `patience`.
+    /// The same, without an answer when it takes longer than `patience`.
     ///
     /// # Errors
     /// See [`ClientError`].

@@ -8,11 +8,11 @@ use crate::{CallMeta, Client, ClientError};
 // === impl Client ===
 
 impl Client {
-    /// Sends a request with this client's key to a path of its server, with its query, and gives the answer as it is, whatever
-    /// its status. Of `call` the method, the headers and the body count.
+    /// Sends a request with this client's key to a path of its server, with its query, and gives the answer as it is,
+    /// whatever its status. Of `call` the method, the headers and the body count.
     ///
     /// # Errors
-    /// See [`ClientError`]; a status is none.
+    /// See [`ClientError`]. An HTTP status is not an error here.
     pub async fn raw(&self, path: &str, call: InvokeRequest) -> Result<Reply, ClientError> {
         let headers = call.header_map()?;
         let request = self.request(method(call.method.as_deref())?, &below(path))?;

@@ -23,7 +23,7 @@ use crate::local_layers::{LocalLayer, lay_in};
 use crate::reload_gate::{ObservedCall, ReloadGate};
 use crate::server_settings;
 
-/// A server on the loopback interface, for as long as somebody holds it.
+/// A server on the loopback interface. It stops when this is dropped.
 #[derive(Debug)]
 pub struct LocalServer {
     /// Where it is spoken to.
@@ -151,7 +151,7 @@ pub async fn fire(client: &Client, function: &str, trigger: &str, body: Vec<u8>)
             next_run(client, function, found).await
         }
         TriggerSettings::Webhook(_) if found.secrets == Some(0) => {
-            // One of a manifest lets nobody in until it has a secret.
+            // A webhook of a manifest refuses every request until it has a secret.
             client.rotate_secret(function, trigger, &RotateSecret { secret: None, keep: None }).await?;
             Ok(client.test_trigger(function, trigger, body.into()).await?.run_id)
         }
@@ -179,8 +179,8 @@ pub fn interrupted() -> anyhow::Error {
     Failure { message: "interrupted".into(), exit: 1, ..Failure::default() }.into()
 }
 
-/// Uploads what the server lacks and deploys. What is inspected has one instance, which is there before the first call and for
-/// as long as its version serves: a debugger stays with it.
+/// Uploads what the server lacks and deploys. What is inspected has one instance, which is there before the first call and
+/// for as long as its version serves: a debugger stays with it.
 pub async fn deploy(
     client: &Client,
     project: &Project,

@@ -1,7 +1,7 @@
 //! Where a project's own servers keep their state, and whose it is.
 //!
-//! It lies in the project's directory, which may be a stranger's: an archive or a clone could bring a directory of state, with
-//! keys and functions of somebody else. So each gets a mark, and the user's own state directory remembers the marks.
+//! It lies in the project's directory, which may be a stranger's: an archive or a clone could bring a directory of state,
+//! with keys and functions of another person. So each gets a mark, and the user's own state directory remembers the marks.
 
 use std::fs;
 use std::io;
@@ -25,8 +25,8 @@ pub fn place(project: &Path, name: &str) -> PathBuf {
     base.join(STATE).join(name).join("data")
 }
 
-/// Makes the directory, private, and where it is a project's own invisible to git. One that came with the project's files is
-/// refused.
+/// Makes the directory, private, and where it is a project's own invisible to git. One that came with the project's files
+/// is refused.
 pub fn prepare(data: &Path) -> anyhow::Result<()> {
     let attempt = || {
         refuse_links(data)?;
@@ -58,7 +58,7 @@ pub fn of_user(variable: &str, below_home: &str, name: &str) -> Option<PathBuf> 
         fs::metadata(path).is_ok_and(|meta| meta.uid() == user && meta.mode() & 0o022 == 0)
     };
     let dir = base.join(name);
-    // Without a home there is no such directory either, and none is made up.
+    // Without a home directory there is no state directory.
     let nearest = base.ancestors().take(3).find(|path| path.exists());
     let made = nearest.is_some_and(is_own) && fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).is_ok();
     (made && is_own(&dir)).then_some(dir)
@@ -78,7 +78,7 @@ fn check_mark(own: &SourceDir, data: &Path, marks: &Path) -> anyhow::Result<()> 
         return Err(Failure { exit: 1, ..Failure::usage(message).with_hint(hint) }.into());
     }
     let mark = new_mark().context("there is no randomness")?;
-    // Remembered first: a mark that nobody remembers would refuse the directory from now on.
+    // Remembered first: a mark that is not remembered would refuse the directory from now on.
     fs::write(marks.join(&mark), data.as_os_str().as_encoded_bytes())
         .and_then(|()| own.write(MARK, mark.as_bytes()))
         .with_context(|| format!("cannot mark {} as yours", data.display()))

@@ -74,7 +74,7 @@ async fn is_there(client: &Client, layer: &LayerRef) -> anyhow::Result<()> {
 // === impl LocalLayer ===
 
 impl LocalLayer {
-    /// Refuses what is no directory, before anything is started.
+    /// Refuses a path that is not a directory, before anything is started.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let Self { name, dir } = self;
         if dir.is_dir() {

@@ -7,7 +7,7 @@ use faas_config::{ConfigError, Flags, ServerConfig, Sources, unknown_variables};
 /// What says where a server is reached and where its state lives. A private server decides that itself, so that it never
 /// meets the server of this machine.
 const OWN: [&str; 3] = ["FAAS_LISTEN", "FAAS_DATA", "FAAS_PUBLIC_URL"];
-/// What the log of a private server shows where nobody says.
+/// The default log level of a private server.
 const QUIET: &str = "error";
 
 /// The configuration of `faas up`: defaults, the file, the environment, flags.

@@ -1,8 +1,8 @@
 //! Follows both directions of an HTTP/2 connection, as far as the heads of its frames.
 //!
-//! Many frames cost work and do not advance a request: pings, settings, window updates, priorities, resets, empty data. Clients
-//! have some reason to send them, so they are counted against an allowance, which responses refill. A trusted proxy has the
-//! allowance of as many clients as it can have requests at once.
+//! Many frames cost work and do not advance a request: pings, settings, window updates, priorities, resets, empty data.
+//! Clients have some reason to send them, so they are counted against an allowance, which responses refill. A trusted proxy
+//! has the allowance of as many clients as it can have requests at once.
 
 /// What a connection may send at once, and what its answers fill the allowance up to.
 const START: u32 = 1_000;
@@ -11,7 +11,7 @@ const MOST: u32 = 10_000;
 const PER_SECOND: u64 = 100;
 /// What a frame of an answer earns: clients open two windows for each, and may reset it.
 const PER_ANSWER: u32 = 4;
-/// And one for so many of its bytes: some clients open two windows for each 4 KB that they read.
+/// And one for this many of its bytes: some clients open two windows for each 4 KB that they read.
 const BYTES_A_WINDOW: u32 = 1 << 10;
 /// Fewer bytes of a body than this do not pay for their frame.
 const WORTH_A_FRAME: u32 = 8;

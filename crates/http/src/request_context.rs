@@ -64,8 +64,8 @@ fn refuse(fault: &Fault, head: &Parts) -> Response {
     response
 }
 
-/// A response as the connection takes it. On HTTP/1.1 one of known length is hyper's as soon as it is given; a stream is under
-/// way until its end, and so is every response on HTTP/2.
+/// A response as the connection takes it. On HTTP/1.1 one of known length is hyper's as soon as it is given; a stream is
+/// under way until its end, and so is every response on HTTP/2.
 fn tracked(response: Response, active: ActiveRequest, budget: &Arc<ResponseBudget>) -> Response {
     let connection = Arc::clone(active.connection());
     let length = response.body().size_hint().exact();
@@ -88,7 +88,7 @@ fn tracked(response: Response, active: ActiveRequest, budget: &Arc<ResponseBudge
     }
 }
 
-/// Replaces a response that there is no memory for, since other clients read theirs too slowly.
+/// Replaces a response that finds no memory because other clients read theirs too slowly.
 fn budget_exhausted(response: &HeaderMap) -> Response {
     let fault = Fault::new(Code::Unavailable, "the server holds as many answers as it may that nobody reads")
         .with_hint("try again; what is not read goes within seconds")

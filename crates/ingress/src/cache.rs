@@ -1,6 +1,7 @@
 //! The response cache: responses that functions allow to be stored, sent again without a run.
 //!
-//! It is asked after the caller was authorised: a caller who may not call a function does not get its stored responses either.
+//! It is asked after the caller was authorised: a caller who may not call a function does not get its stored responses
+//! either.
 
 mod recording_body;
 mod rules;
@@ -131,7 +132,7 @@ fn key(engine: &Engine, target: &CallTarget, inbound: &Inbound) -> CacheKey {
     let head = &inbound.head;
     let host = head.headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).to_ascii_lowercase());
     let host = host.or_else(|| Some(head.uri.authority()?.as_str().to_ascii_lowercase())).unwrap_or_default();
-    // What a trusted proxy says of the caller's view of the server; functions are told of it.
+    // The scheme and host as the caller sees them, from a trusted proxy. Functions receive both.
     let (scheme, outer) = inbound
         .origin
         .as_deref()

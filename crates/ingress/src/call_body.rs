@@ -47,7 +47,7 @@ pub(crate) async fn held_body(headers: &HeaderMap, body: Body, mut room: Reserva
     Ok(room.hold(whole))
 }
 
-/// The parts of a body as they come, taken from the connection only when somebody asks.
+/// The parts of a body as they come, taken from the connection only when the reader asks.
 fn arriving(body: Body, limit: u64) -> BodyStream {
     let body = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
     let parts = futures_util::stream::unfold(Some(body), move |body| async move {

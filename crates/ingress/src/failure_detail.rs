@@ -1,12 +1,12 @@
-//! How much of a failure its caller is told.
+//! How much of a failure its caller sees.
 
 use std::borrow::Cow;
 
 use faas_types::{Code, Fault, FunctionError};
 
-/// A failure of a run as its caller may see it. Without `details` it names only the error code: messages, source positions and
-/// hints come from the function's code and settings, and are for callers who may read its runs. What is wrong with the request
-/// itself is always included.
+/// A failure of a run as its caller may see it. Without `details` it names only the error code: messages, source positions
+/// and hints come from the function's code and settings, and are for callers who may read its runs. What is wrong with the
+/// request itself is always included.
 pub(crate) fn brief(fault: &Fault, details: bool) -> Cow<'_, Fault> {
     let is_about_request = fault.function_error.is_none()
         && (fault.code.http_status() < 500 || matches!(fault.code, Code::Overloaded | Code::Unavailable));

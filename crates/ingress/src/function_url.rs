@@ -32,7 +32,7 @@ pub struct Ingress {
 /// Who may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// Everybody: only callers who may read runs are told why a function failed.
+    /// Everybody: only callers who may read runs see why a function failed.
     World,
     /// The author of the functions, on a private server: told everything.
     Author,

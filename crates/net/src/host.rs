@@ -50,7 +50,7 @@ impl HostSocket {
 
     /// Has the kernel keep no more than this in each direction.
     pub(crate) fn bound_buffers(&self, bytes: usize) {
-        // A socket that does not take it is no worse than without.
+        // Best effort: the default size works too.
         let _ = set_socket_recv_buffer_size(&self.socket, bytes);
         let _ = set_socket_send_buffer_size(&self.socket, bytes);
     }

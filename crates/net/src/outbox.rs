@@ -9,10 +9,10 @@ use crate::protocol::{NetMessage, send_packet};
 
 /// So many messages may wait. Then sandboxes wait until the server has taken some.
 const WAITING_MAX: usize = 4_096;
-/// How long after a question messages that nobody waits for wait for the next one: a program that makes one connection after
-/// the other has the server woken once for each.
+/// How long after a question messages without a waiting reader are held for the next one: a program that makes one
+/// connection after the other has the server woken once for each.
 const PATIENCE: Duration = Duration::from_millis(1);
-/// Of these, so many may wait.
+/// Maximum number of held messages.
 const PATIENT_MAX: usize = 64;
 
 pub(crate) struct Outbox {
@@ -22,7 +22,7 @@ pub(crate) struct Outbox {
     is_urgent: bool,
     /// Whether there was a question since the last flush.
     has_asked: bool,
-    /// Until when those that nobody waits for may wait.
+    /// Until when messages without a waiting reader may be held.
     patient_until: Duration,
     packet: Vec<u8>,
 }

@@ -34,7 +34,7 @@ const FILES_KEPT: usize = 16;
 const EVENTS_A_TURN: usize = 256;
 /// Messages of the server that are read in one turn.
 const MESSAGES_A_TURN: usize = 64;
-/// How often changed totals are told.
+/// How often changed totals are sent.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// A frame may be longer than the device's MTU when the kernel leaves segments together.
 const INCOMING: usize = 68 << 10;

@@ -46,7 +46,7 @@ pub(crate) struct Sandbox {
     reported: Counters,
     /// Its own and its project's, where they are bounded.
     bandwidths: Vec<Rc<RefCell<Bandwidth>>>,
-    /// What they were told of so far.
+    /// The part that was reported so far.
     spent: u64,
     /// Until when nothing is moved, since it has moved too much.
     paused: Option<Duration>,
@@ -127,8 +127,8 @@ impl Sandbox {
         self.paused.is_none() && !self.ready.is_empty()
     }
 
-    /// Looks at what was moved: pauses a sandbox where it or its project has moved too much, and lets it go on when its pause
-    /// is over.
+    /// Looks at what was moved: pauses a sandbox where it or its project has moved too much, and lets it go on when its
+    /// pause is over.
     pub(crate) fn keep_to_bandwidth(&mut self, now: Duration, shared: &Shared) {
         if self.bandwidths.is_empty() || self.paused.is_some_and(|until| now < until) {
             return;

@@ -20,7 +20,7 @@ pub(crate) struct Shared {
     pub(crate) outgoing: Box<[u8]>,
     /// Flows whose far end could not be reached by a datagram.
     pub(crate) unreached: Vec<(FlowId, FlowRefusal)>,
-    /// Questions that the server has not answered, at least about so many: some need no answer any more.
+    /// Upper bound of the questions that the server has not answered: some need no answer any more.
     pub(crate) answers_due: usize,
 }
 

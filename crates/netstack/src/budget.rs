@@ -104,7 +104,8 @@ impl Purse {
         purse
     }
 
-    /// Takes so much, or nothing. Stacks of one budget run on one thread: between looking and taking nobody else takes.
+    /// Takes the whole amount, or nothing. Stacks of one budget run on one thread, so nothing changes between the check and
+    /// the update.
     pub(crate) fn take(&self, amount: usize) -> Option<Reservation> {
         if amount > self.room() {
             return None;

@@ -21,8 +21,8 @@ pub(crate) struct Rings {
 // === impl Budget ===
 
 impl Budget {
-    /// Rings for one more connection of a sandbox that has so many; `spare` are some that it has left. Fails when there is no
-    /// memory left for it.
+    /// Rings for one more connection of a sandbox that has `connections`; `spare` are some that it has left. Fails when
+    /// there is no memory left for it.
     pub(crate) fn rings(&self, connections: usize, spare: Option<Rings>) -> io::Result<Rings> {
         match spare {
             Some(rings) if rings.bytes() == self.ring_bytes(connections) => return Ok(rings),

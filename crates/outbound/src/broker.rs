@@ -1,8 +1,8 @@
 //! Makes the connections of sandboxes.
 //!
-//! A network process carries what sandboxes send, and cannot open sockets. It asks here: the broker rules on each connection,
-//! connects to exactly the address that it ruled on, and hands the socket over. It keeps the devices, so that a process that
-//! was killed costs the connections that it carried and nothing else.
+//! A network process carries what sandboxes send, and cannot open sockets. It asks here: the broker rules on each
+//! connection, connects to exactly the address that it ruled on, and hands the socket over. It keeps the devices, so that a
+//! process that was killed costs the connections that it carried and nothing else.
 
 mod advice;
 mod bucket;
@@ -48,7 +48,7 @@ use underway::Underway;
 const START: Duration = Duration::from_secs(10);
 /// The pause before another process takes over from one that ended at once; it doubles each time.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// How often it is told that none starts.
+/// How often a failed start is logged.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 /// A process that lived this long has not failed at its start.
 const LIVED: Duration = Duration::from_secs(30);
@@ -59,7 +59,7 @@ const CONNECTING_MAX: u32 = 2_048;
 /// The part of this process's descriptors that they may have.
 const CONNECTING_PART: u64 = 8;
 
-/// What a broker is told by an operator.
+/// The operator's settings of a broker.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerConfig {
     /// What may be reached.
@@ -170,7 +170,7 @@ impl Broker {
         self
     }
 
-    /// The process that serves, started where there is none.
+    /// The running network process, started if there is none.
     async fn session(&self) -> PortResult<Arc<Session>> {
         let mut link = {
             let mut supervisor = self.supervisor.lock();
@@ -328,7 +328,7 @@ impl Shared {
     }
 }
 
-/// How many connections of all functions may wait for their far ends in a process that may have so many descriptors.
+/// How many connections of all functions may be under way in a process with this limit of descriptors.
 #[must_use]
 pub fn connecting_max(descriptors: u64) -> u32 {
     u32::try_from(descriptors / CONNECTING_PART).unwrap_or(u32::MAX).min(CONNECTING_MAX)

@@ -63,8 +63,8 @@ impl Dialer {
         Ok(stream)
     }
 
-    /// Asks for a connection to exactly this address without waiting; `None` where a proxy is in between. The socket is to be
-    /// [tuned](tune) once it has nothing more urgent to do.
+    /// Asks for a connection to exactly this address without waiting; `None` where a proxy is in between. The socket is to
+    /// be [tuned](tune) once it has nothing more urgent to do.
     pub(crate) fn begin(&self, to: SocketAddr) -> Option<io::Result<Begun>> {
         self.proxy.is_none().then(|| self.source.begin(to))
     }
@@ -81,7 +81,7 @@ impl Dialer {
                 if self.complaint.is_due() {
                     tracing::warn!(proxy = %proxy.settings(), why, "the proxy of egress.proxy cannot be used");
                 }
-                // Not the far end's refusal: nobody asked it.
+                // Not a refusal by the far end, which was not asked.
                 io::Error::new(io::ErrorKind::NetworkUnreachable, format!("the server's proxy cannot be used: {why}"))
             }
         })

@@ -38,7 +38,7 @@ impl Guard {
         self.rule_on(&self.host.known(), address, port, name)
     }
 
-    /// Whether an address may be worth a try at a port: what is not known of this machine yet speaks for it.
+    /// Whether an address may be worth a try at a port: unknown properties of this machine count as present.
     #[must_use]
     pub fn might_let(&self, address: IpAddr, port: u16) -> bool {
         let known = self.host.known();

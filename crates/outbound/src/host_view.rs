@@ -78,7 +78,7 @@ impl HostView {
         Arc::clone(&self.known.read())
     }
 
-    /// Learns what is not known yet, and reads again what is old: before connections are decided on. How the site translates
+    /// Reads missing and outdated facts before connections are decided on. How the site translates
     /// is waited for only as long as it was never known.
     pub async fn refresh(self: &Arc<Self>) {
         if *self.stale.lock() <= Instant::now() {

@@ -1,10 +1,10 @@
-//! Connections to the outside world, and to nobody inside.
+//! Connections to the outside world, never to this machine or its private networks.
 //!
-//! The owner of a callback, or code in a sandbox, could otherwise use the server to reach what only the server
-//! can: itself, its neighbours, the machine's metadata. One [`Ruling`] decides on every connection, of functions, builds and
-//! callbacks alike, by the address that it really goes to. A name is looked up once, and the connection goes to an address of
-//! that answer which was checked, by the [`Dialer`]; redirections are not followed, and no proxy is used that the operator
-//! did not name.
+//! The owner of a callback, or code in a sandbox, could otherwise use the server to reach what only the server can: itself,
+//! its neighbours, the machine's metadata. One [`Ruling`] decides on every connection, of functions, builds and callbacks
+//! alike, by the address that it really goes to. A name is looked up once, and the connection goes to an address of that
+//! answer which was checked, by the [`Dialer`]; redirections are not followed, and no proxy is used that the operator did
+//! not name.
 
 mod broker;
 mod dialer;

@@ -24,7 +24,7 @@ use crate::{Dialer, Guard};
 
 /// How long a look-up and a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long a look-up may take: less, so that a name that nobody knows looks like one that is not allowed.
+/// How long a look-up may take: less, so that an unknown name looks like one that is not allowed.
 const LOOK_UP: Duration = Duration::from_secs(4);
 /// How long a message may take from the look-up to the answer.
 const WHOLE: Duration = Duration::from_secs(15);

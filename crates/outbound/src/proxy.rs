@@ -56,7 +56,7 @@ impl Proxy {
             ProxyKind::Socks5 => socks(&mut stream, self.settings.credentials(), to).await,
             ProxyKind::Http => http(&mut stream, self.settings.credentials(), to).await,
         };
-        // What breaks on the way is the proxy's fault, or nobody's that can be named.
+        // A connection that breaks on the way is reported as the proxy's fault.
         asked.map_err(|error| ProxyFailure::Proxy(error.to_string()))?.map_err(ProxyFailure::FarEnd)?;
         Ok(stream)
     }
@@ -111,7 +111,7 @@ async fn socks(
     let mut head = [0; 4];
     stream.read_exact(&mut head).await?;
     let [5, code, _, kind] = head else { return Err(broken("it does not speak SOCKS 5")) };
-    // Where the proxy connects from; nobody asks for it.
+    // The address that the proxy connects from; not needed.
     let length = match kind {
         1 => 4,
         4 => 16,

@@ -112,7 +112,7 @@ impl Upstream {
         found
     }
 
-    /// How this site translates addresses of IPv4 (RFC 7050); `None` where nobody answers.
+    /// How this site translates addresses of IPv4 (RFC 7050); `None` where no server answers.
     pub(crate) async fn translation(&self) -> Option<Vec<Nat64Prefix>> {
         let name = Name::from_ascii("ipv4only.arpa.").ok()?;
         let records = match self.look_up(&name, RecordType::AAAA).await {
@@ -165,7 +165,8 @@ fn build(servers: &[SocketAddr]) -> io::Result<TokioResolver> {
     options.timeout = TRY;
     options.attempts = 2;
     options.edns0 = true;
-    // Its cache puts answers together from answers to other questions, and loses aliases on the way that a rule may be about.
+    // Its cache puts answers together from answers to other questions, and loses aliases on the way that a rule may be
+    // about.
     options.cache_size = 0;
     options.try_tcp_on_error = true;
     options.preserve_intermediates = true;

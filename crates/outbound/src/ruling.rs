@@ -19,7 +19,7 @@ const QUIC: u16 = 443;
 /// The rules of a server's operator.
 #[derive(Clone, Debug, Default)]
 pub struct OperatorRules {
-    /// What nobody may reach.
+    /// Targets that no function may reach.
     pub deny: Vec<EgressTarget>,
     /// What is open although it is not the public internet.
     pub open: Vec<EgressTarget>,

@@ -24,7 +24,7 @@ pub trait Blobs: Send + Sync {
     /// Stores bytes, fsynced, and returns their digest. Storing the same bytes again is cheap.
     async fn put(&self, bytes: Bytes) -> PortResult<Digest>;
 
-    /// Stores bytes behind the 16 of a mark, as one blob. Under a mark that is used once nobody else stores the same, so that
+    /// Stores bytes behind the 16 of a mark, as one blob. A mark that is used once makes the blob unique, so that
     /// it can be deleted when it is not needed any more.
     async fn put_marked(&self, mark: u128, bytes: Bytes) -> PortResult<Digest>;
 

@@ -38,7 +38,7 @@ pub trait BuildListener: Send + Sync {
     fn line(&self, line: &str);
 }
 
-/// Nobody hears it.
+/// Discards all events.
 impl BuildListener for () {
     fn line(&self, _: &str) {}
 }

@@ -4,7 +4,7 @@ use faas_types::{Code, Fault};
 
 use crate::Key;
 
-/// When it is worth asking again whether somebody has made room.
+/// Seconds after which a caller may try again: room may have been made.
 const STORAGE_RETRY_S: u32 = 10;
 
 /// The result of a port's call.

@@ -12,8 +12,8 @@ use tokio::sync::watch;
 
 use crate::PortResult;
 
-/// Lets debuggers into the instances of a server. Only one that a developer's own command hosts has it: no configuration and
-/// no request leads to it.
+/// Lets debuggers into the instances of a server. Only one that a developer's own command hosts has it: no configuration
+/// and no request leads to it.
 #[derive(Clone)]
 pub struct Inspection {
     /// Whether an instance waits for a debugger before it loads the user's code.
@@ -42,7 +42,7 @@ pub trait DebuggerDoor: Send + Sync {
 // === impl Inspection ===
 
 impl Inspection {
-    /// How long a call and the loading of the code may take: somebody may look at them.
+    /// How long a call and the loading of the code may take while a debugger may hold them.
     pub const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// Whether instances of this function are inspected.

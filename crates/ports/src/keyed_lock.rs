@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
-/// Mutexes by key. A mutex exists only while somebody holds it or waits for it.
+/// Mutexes by key. A mutex exists only while a task holds it or waits for it.
 #[derive(Debug)]
 pub struct KeyedLock<K> {
     locks: Mutex<HashMap<K, Weak<tokio::sync::Mutex<()>>>>,
@@ -22,7 +22,7 @@ impl<K> Default for KeyedLock<K> {
 }
 
 impl<K: Clone + Eq + Hash> KeyedLock<K> {
-    /// Waits until nobody else holds this key.
+    /// Waits until no other task holds this key.
     pub async fn lock(&self, key: &K) -> OwnedMutexGuard<()> {
         self.of(key).lock_owned().await
     }

@@ -15,8 +15,9 @@ use crate::{NetworkCounters, PortError, PortResult};
 
 /// The network device of a sandbox.
 pub struct NetworkDevice {
-    /// A TUN device: whole packets, each with a `virtio_net_hdr` of [`NetworkPlan::HEADER`](faas_types::NetworkPlan::HEADER) bytes before it. Up, with addresses
-    /// and routes; checksums and segmentation are left to its reader.
+    /// A TUN device: whole packets, each with a `virtio_net_hdr` of
+    /// [`NetworkPlan::HEADER`](faas_types::NetworkPlan::HEADER) bytes before it. Up, with addresses and routes; checksums
+    /// and segmentation are left to its reader.
     pub device: OwnedFd,
     /// The sandbox's first process, whose end is the device's end: a descriptor of the device would keep it otherwise.
     pub process: OwnedFd,
@@ -45,7 +46,7 @@ pub struct NetworkAccess {
 pub enum NetworkEvent {
     /// An attempt that the rules refused.
     Denied(NetworkDenial),
-    /// A connection has ended, where the policy wants to hear of each.
+    /// A connection has ended, where the policy asks for a report of each.
     Closed(ClosedConnection),
     /// The process that spoke for the sandbox ended: connections were lost, new ones work.
     Interrupted,
@@ -181,7 +182,7 @@ pub trait Networks: Send + Sync {
 
 /// The network of one instance. Dropping it closes its connections.
 pub trait NetworkLease: Send + Sync {
-    /// A run has ended: what was refused before is told again when the next one tries it.
+    /// A run has ended: the next run's refused attempts are reported again.
     fn run_ended(&self);
 }
 
@@ -203,7 +204,7 @@ pub struct NoNetworks;
 // === impl NetworkAccess ===
 
 impl NetworkAccess {
-    /// A policy that does not change, and counters that nobody else looks at.
+    /// A policy that does not change, with private counters.
     #[must_use]
     pub fn constant(policy: EgressPolicy) -> Self {
         let (_, policy) = watch::channel(Arc::new(policy));

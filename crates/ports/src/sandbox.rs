@@ -143,7 +143,7 @@ pub trait Sandboxes: Send + Sync {
     }
 
     /// Starts a program that is forked to fill sandboxes, over the layers of `spec`. It must follow the protocol of
-    /// `docs/ARCHITECTURE.md`, and run nobody's code.
+    /// `docs/ARCHITECTURE.md`, and run no code of users.
     ///
     /// # Errors
     /// As for [`park`](Self::park).
@@ -159,8 +159,8 @@ pub trait Sandboxes: Send + Sync {
 /// A program that waits to be forked.
 #[async_trait]
 pub trait Zygote: Send + Sync {
-    /// Like [`Sandboxes::park`], with a fork in place of the program that `spec` names, whose arguments the fork is told.
-    /// Returns when the fork is confined. Fails at once when the zygote has ended.
+    /// Like [`Sandboxes::park`], with a fork in place of the program that `spec` names. The fork receives the program's
+    /// arguments. Returns when the fork is confined. Fails at once when the zygote has ended.
     async fn park(&self, spec: SandboxSpec) -> PortResult<ParkedSandbox>;
 
     /// Waits until it has ended, and with it the chance of further forks.
@@ -170,8 +170,8 @@ pub trait Zygote: Send + Sync {
 /// Makes a parked sandbox the sandbox of one function.
 #[async_trait]
 pub trait Assigner: Send + Sync {
-    /// Turns the sandbox into what [`Sandboxes::open`] would have made with these layers, limits and network, and returns its
-    /// device where it has one. When it fails, the sandbox must be thrown away.
+    /// Turns the sandbox into what [`Sandboxes::open`] would have made with these layers, limits and network, and returns
+    /// its device where it has one. When it fails, the sandbox must be thrown away.
     async fn assign(self: Box<Self>, assignment: Assignment) -> PortResult<Option<NetworkDevice>>;
 }
 
@@ -195,7 +195,8 @@ pub trait SandboxControl: Send + Sync {
         None
     }
 
-    /// Processes and threads inside, without zombies and without processes that only help with a start. Costs as much again.
+    /// Processes and threads inside, without zombies and without processes that only help with a start. Costs as much
+    /// again.
     fn process_count(&self) -> Option<ProcessCount> {
         None
     }

@@ -11,7 +11,7 @@ pub const SEARCHED_FILE_MAX: u64 = 1 << 20;
 pub const SEARCHED_BYTES_MAX: u64 = 64 << 20;
 /// Findings that are reported for one file.
 const FINDINGS_PER_FILE: usize = 20;
-/// A zero byte in so many first bytes makes a file binary.
+/// A zero byte among this many first bytes makes a file binary.
 const BINARY_HEAD: usize = 8 << 10;
 
 /// The checks of one upload.

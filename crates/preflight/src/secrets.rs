@@ -101,7 +101,7 @@ const RULES: &[Rule] = &[
         name: "private-key",
         what: "a private key",
         hints: &["PRIVATE KEY"],
-        // A bare heading, as programs that read keys have it, is no key.
+        // A bare heading, as programs that read keys have it, is not a key.
         pattern: r#"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----(?:\\r|\\n|[\s"'+,]){1,40}(?:[A-Za-z\-]{3,20}: [^\n]{1,100}\n\s*){0,4}[A-Za-z0-9+/=]{40}"#,
     },
     Rule {
@@ -158,7 +158,7 @@ pub(crate) fn rules() -> impl Iterator<Item = &'static str> {
     RULES.iter().map(|rule| rule.name)
 }
 
-/// Everything in a text that looks like a secret, in its order, 100 at the most. Lines with [`ALLOW_MARK`] tell nothing.
+/// The first 100 places of a text that look like secrets, in order. Lines with [`ALLOW_MARK`] are skipped.
 #[must_use]
 pub fn find(text: &str) -> Vec<SecretMatch> {
     let mut found: Vec<(usize, SecretMatch)> = Vec::new();

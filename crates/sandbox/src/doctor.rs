@@ -128,7 +128,7 @@ fn network_fix(error: &OpenError) -> &'static str {
     }
 }
 
-/// Whether the kernel, or whoever set this machine up, refuses what a sandbox needs.
+/// Whether the kernel or the machine's configuration refuses what a sandbox needs.
 fn is_a_lack(error: &OpenError) -> bool {
     use libc::{EACCES, EINVAL, ENODEV, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, EROFS, EUSERS};
     let OpenError::Problem(problem) = error else { return false };

@@ -106,7 +106,7 @@ fn limit() -> io::Result<()> {
 /// Gives up every capability: with no new privileges, a program that is started gets none back, not even as user 0.
 fn weaken() -> io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
-    // Only for whoever has the capability to; what matters is the sets themselves.
+    // Needs a capability that an ordinary user lacks. The sets below are what matters.
     let _ = sys::prctl(libc::PR_SET_SECUREBITS, LOCKED);
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;

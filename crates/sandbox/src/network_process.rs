@@ -1,9 +1,9 @@
 //! The process that speaks TCP, UDP and DNS for sandboxes: this program again, so confined that it can only use the
 //! descriptors that the server sends to it.
 //!
-//! It parses what strangers send. So it is another user than the server where that is root, in namespaces of its own without
-//! any interface, with no capability, no file, no program to start and no way to make a socket. Its end costs connections
-//! and nothing else; the kernel ends it with the server.
+//! It parses what strangers send. So it is another user than the server where that is root, in namespaces of its own
+//! without any interface, with no capability, no file, no program to start and no way to make a socket. Its end costs
+//! connections and nothing else; the kernel ends it with the server.
 
 mod words;
 
@@ -200,7 +200,7 @@ fn limit() -> io::Result<()> {
     Ok(setrlimit(Resource::Data, Rlimit { current: Some(most), maximum: Some(most) })?)
 }
 
-/// As root: a user that owns nothing and is nobody else. Keeps capabilities for what follows.
+/// As root: becomes a user that owns no files and runs no other process. Keeps the capabilities that the next steps need.
 fn become_another_user() -> io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());

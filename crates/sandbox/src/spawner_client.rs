@@ -73,7 +73,7 @@ impl SpawnerClient {
     /// Tells the spawner to kill everything and end, and waits until nothing is left.
     pub(crate) async fn stop(&self) {
         self.hang_up();
-        // A spawner that does not end is stuck in the kernel; whoever stops can only go on.
+        // A spawner that does not end is stuck in the kernel; waiting longer does not help.
         let _ = tokio::time::timeout(PATIENCE, self.table.closed()).await;
     }
 
@@ -126,7 +126,7 @@ async fn dispatch(socket: Arc<AsyncFd<OwnedFd>>, table: Arc<Table>) {
 fn spawn(command: &SpawnerCommand, socket: OwnedFd) -> io::Result<()> {
     use std::os::unix::process::CommandExt;
     let mut process = Command::new(&command.program);
-    // The arguments can be seen inside the sandboxes; the path of the program is nobody's business there.
+    // The arguments can be seen inside the sandboxes; the path of the program must not be.
     process.arg0("faas-init").args(&command.args).env_clear().current_dir("/");
     process.stdin(Stdio::from(socket)).stdout(Stdio::null());
     let mut child = process.spawn()?;

@@ -81,8 +81,8 @@ pub(crate) struct Handover {
     pub(crate) stderr: OwnedFd,
     /// Closed without a word when the program has been started; a [`Problem`] is written to it otherwise.
     pub(crate) status: OwnedFd,
-    /// Where a parked sandbox hears of its assignment. Of any other, where its network device comes out, and then where its
-    /// port forwarder receives what to connect to.
+    /// A parked sandbox receives its assignment here. Any other sends its network device through it, and then its
+    /// port forwarder receives the addresses to connect to.
     pub(crate) order: Option<OwnedFd>,
     /// Where the first process meets the program that a zygote sends: it writes one byte when the sandbox can be
     /// entered, and reads the program's process number.

@@ -11,7 +11,7 @@ use super::WebhookScheme;
 const PREFIX: &str = "whsec_";
 /// Random bytes of a secret that we make.
 const FRESH_BYTES: usize = 32;
-/// Bytes of a secret that somebody brings: fewer can be guessed, more are not needed.
+/// Length of a secret that a user supplies, in bytes: fewer can be guessed, more are not needed.
 const BYTES: std::ops::RangeInclusive<usize> = 16..=256;
 
 /// The key that messages are signed with. Never printed.

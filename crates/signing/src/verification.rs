@@ -21,8 +21,8 @@ pub struct Delivery<'a> {
 /// A message that is what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// The same for each repetition of a delivery, and only what the signature covers: the sender's id where that is signed,
-    /// else the body.
+    /// The same for each repetition of a delivery, and only what the signature covers: the sender's id where that is
+    /// signed, else the body.
     pub id: String,
     /// Which of the live secrets it was signed with, so that a rotation can be followed.
     pub secret: usize,
@@ -37,7 +37,7 @@ pub enum WebhookRefusal {
     /// A header is there twice, is malformed or too long.
     #[error("the header `{0}` is malformed")]
     Malformed(&'static str),
-    /// Signed longer ago than is tolerated; repeated by somebody, or the clocks differ.
+    /// Signed longer ago than is tolerated: the message was replayed, or the clocks differ.
     #[error("the message was signed more than {} minutes ago", TOLERANCE.as_secs() / 60)]
     Stale,
     /// Signed in the future; the clocks differ.

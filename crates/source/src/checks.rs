@@ -1,5 +1,5 @@
-//! What is wrong with a function's files, as far as this machine can tell: the server's own rules and, where an interpreter is
-//! here, syntax and entrypoint.
+//! What is wrong with a function's files, as far as this machine can tell: the server's own rules and, where an interpreter
+//! is here, syntax and entrypoint.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -106,7 +106,7 @@ pub fn preflight(files: &[LocalFile], allowed: &[AllowedSecret], policies: &Poli
     let listing: Vec<(&str, u64)> = files.iter().map(|file| (file.entry.path.as_str(), file.entry.size)).collect();
     let mut findings = preflight.listing(listing.iter().map(|(path, _)| *path));
     for at in preflight.searched(&listing) {
-        // A file that cannot be read any more is told of by the upload.
+        // The upload reports a file that cannot be read any more.
         if let Ok(bytes) = bundle::read(&files[at]) {
             findings.extend(preflight.file(listing[at].0, &bytes));
         }
@@ -255,7 +255,7 @@ fn single_of<'p>(mut paths: impl Iterator<Item = &'p str>) -> Option<&'p str> {
     paths.next().is_none().then_some(first)
 }
 
-/// What a person hears of findings that refuse nothing.
+/// Warning lines for findings that do not refuse a deployment.
 pub fn warnings(findings: &[Finding]) -> impl Iterator<Item = String> + '_ {
     findings.iter().filter(|finding| finding.severity == Severity::Warning).map(|finding| {
         let fix = finding.fix.as_ref().map(|fix| format!("; {fix}")).unwrap_or_default();

@@ -3,8 +3,10 @@
 //! The dialect is that of `docker compose` without its expansion:
 //!
 //! - blank lines and lines that start with `#` are left out, and so is `export ` before a name;
-//! - a value without quotes ends with its line or before a `#` that has a blank before it; blanks around it are not part of it;
-//! - a value in quotes, single, double or backticks, ends with the same quote, be it on a later line; only a comment may follow. In double
+//! - a value without quotes ends with its line or before a `#` that has a blank before it; blanks around it are not part of
+//! it;
+//! - a value in quotes, single, double or backticks, ends with the same quote, be it on a later line; only a comment may
+//! follow. In double
 //!   quotes `\n`, `\r`, `\t`, `\"` and `\\` stand for what they do everywhere, in the others nothing does;
 //! - nothing is expanded.
 //!
@@ -43,7 +45,7 @@ struct Line {
 // === impl EnvFile ===
 
 impl EnvFile {
-    /// Reads a whole file; `name` names it in messages, which never quote it: it may hold what nobody should see.
+    /// Reads a whole file; `name` names it in messages, which never quote it: it may hold secrets.
     pub fn read(text: &str, name: &str) -> Result<Self, Failure> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
         let (mut lines, mut rest, mut at) = (Vec::new(), text.as_str(), 1);

@@ -21,7 +21,8 @@ use git::Repository;
 /// What on the command line says where files are.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SourceArgs {
-    /// A directory, a single file, an archive (zip, tar, tar.gz), - for one on standard input, or git+URL@REF#DIR [default: .]
+    /// A directory, a single file, an archive (zip, tar, tar.gz), - for one on standard input, or git+URL@REF#DIR [default:
+    /// .]
     pub path: Option<PathBuf>,
     /// A git repository: https, ssh or file
     #[arg(long, value_name = "URL", conflicts_with = "path")]
@@ -117,7 +118,7 @@ fn single_directory(root: &Path) -> anyhow::Result<Option<PathBuf>> {
     if has_manifest(root)? {
         return Ok(None);
     }
-    // What stays at home anyway is no reason to look for the function beside it.
+    // Files that are never uploaded do not count when the function's directory is looked for.
     let rules = IgnoreRules::new("")?;
     let mut entries = SourceDir::open(root)?.entries()?;
     entries.retain(|entry| !rules.ignores(Path::new(&entry.name), entry.kind == EntryKind::Directory));

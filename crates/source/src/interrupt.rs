@@ -1,4 +1,4 @@
-//! What happens when a command is told to end: its temporary files go first.
+//! Handles signals that end a command: removes its temporary files first.
 
 use std::process;
 use std::sync::{Once, mpsc};
@@ -14,8 +14,8 @@ pub type LastWords = Box<dyn Fn() + Send>;
 
 static LISTENING: Once = Once::new();
 
-/// Listens from now on until the process ends; only the first call of a process counts. Commands that host a server end by their own
-/// rules, and make no temporary files.
+/// Listens from now on until the process ends; only the first call of a process counts. Commands that host a server end by
+/// their own rules, and make no temporary files.
 pub fn listen(last_words: Option<LastWords>) {
     LISTENING.call_once(|| {
         // On a thread of its own: files are read and checked on the main one, which could not listen meanwhile. Without a
@@ -31,7 +31,8 @@ pub fn listen(last_words: Option<LastWords>) {
             // As shells say it of a program that a signal ended.
             process::exit(128 + number);
         });
-        // What the command makes from here on is removed at every end; no thread is no reason to stop.
+        // Files that the command makes from here on are removed at every end. Without a thread the command goes on all the
+        // same.
         let _ = is_ready.recv();
     });
 }

@@ -1,5 +1,5 @@
-//! Directories for the files of one command. They are gone when it ends, also by a signal; what a killed one leaves, the next
-//! command removes that makes one.
+//! Directories for the files of one command. They are gone when it ends, also by a signal; what a killed one leaves, the
+//! next command removes that makes one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -22,7 +22,7 @@ const ATTEMPTS: usize = 5;
 #[derive(Debug)]
 pub struct Scratch {
     dir: TempDir,
-    /// Says that somebody works here; the system lets go of it when the process ends, however it ends.
+    /// Marks the directory as in use; the system releases the lock when the process ends, however it ends.
     _lock: File,
 }
 
@@ -34,7 +34,7 @@ pub struct Worker {
 // === impl Scratch ===
 
 impl Scratch {
-    /// Makes a directory below the system's temporary one, and removes those that nobody works in any more.
+    /// Makes a directory below the system's temporary one, and removes those that are not in use any more.
     ///
     /// # Errors
     /// It cannot be made.
@@ -85,7 +85,7 @@ impl Drop for Worker {
     }
 }
 
-/// Says that somebody works in a directory. Where the file system cannot lock directories, as NFS, that is left out: a sweep
+/// Marks a directory as in use. Where the file system cannot lock directories, as NFS, that is left out: a sweep
 /// gets no lock there either, and removes nothing.
 fn hold(dir: &File) -> io::Result<()> {
     match flock(dir, FlockOperation::LockExclusive) {

@@ -240,7 +240,7 @@ impl Tree {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
             let digest = name.to_str().and_then(|rest| format!("{start}{rest}").parse().ok());
-            // One that went meanwhile, and what is not ours, is passed over.
+            // Files that went meanwhile, and files of other programs, are skipped.
             if let (Some(digest), Ok(meta)) = (digest, entry.metadata()) {
                 found.push(StoredBlob { digest, size: meta.len(), renewed_at: renewed_at(&meta) });
             }

@@ -29,7 +29,7 @@ pub struct StoreConfig {
     pub ballast: u64,
     /// What to do when the disk can no longer be trusted.
     pub on_fatal: OnFatal,
-    /// Called with `true` on a thread that begins what nobody waits for, such as storing what ran, and with `false` after it.
+    /// Called with `true` on a thread that begins background work, such as storing what ran, and with `false` after it.
     pub give_way: fn(bool),
 }
 

@@ -25,7 +25,7 @@ impl LocalEvents {
 impl Events for LocalEvents {
     async fn publish(&self, event: Event) -> PortResult<()> {
         event.validate()?;
-        // An error says that nobody listens.
+        // An error means that there is no receiver.
         let _ = self.sender.send(event);
         Ok(())
     }

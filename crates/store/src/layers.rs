@@ -150,7 +150,7 @@ fn build_failed(error: std::io::Error) -> PortError {
     }
 }
 
-/// Gone at once for everybody, then tree by tree: a removal cut short is no half layer.
+/// Renames the layer away, then removes it tree by tree: a removal that is cut short leaves no half layer.
 fn remove(root: &Path, path: &Path, shared: &Shared) -> std::io::Result<()> {
     let doomed = leftover(root);
     match fs::rename(path, &doomed) {
@@ -163,7 +163,7 @@ fn remove(root: &Path, path: &Path, shared: &Shared) -> std::io::Result<()> {
     }
 }
 
-/// Makes the directory, and removes those leftovers that nobody works on.
+/// Makes the directory, and removes leftovers that are not in use.
 fn sweep(root: &Path, is_left: impl Fn(&fs::DirEntry) -> bool) -> std::io::Result<()> {
     match DirBuilder::new().mode(0o700).create(root) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}

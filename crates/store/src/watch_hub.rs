@@ -32,7 +32,7 @@ impl WatchHub {
                 Change::Deleted { key, .. } => key,
                 Change::Synced | Change::Lagged => continue,
             };
-            // An error says that nobody watches.
+            // An error means that there is no watcher.
             let _ = self.channels[key.collection as usize].send(change.clone());
         }
     }

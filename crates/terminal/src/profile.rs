@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Profile {
-    /// The endpoint that is used when nobody names one.
+    /// The default endpoint.
     pub endpoint: Option<String>,
     /// Each endpoint's key.
     pub keys: BTreeMap<String, String>,
@@ -64,8 +64,8 @@ impl Profile {
         })
     }
 
-    /// Keeps a key for an endpoint, and makes that endpoint the default where there is none or it has gone. Returns the
-    /// default that stays.
+    /// Keeps a key for an endpoint, and makes that endpoint the default if there is no default or its server has gone.
+    /// Returns the default that stays.
     ///
     /// # Errors
     /// When there is no home, or the file cannot be read or written.

@@ -101,7 +101,7 @@ pub fn moment(text: &str) -> Result<String, String> {
 }
 
 fn moment_before(text: &str, now_millis: u64) -> Result<String, String> {
-    // A bare number would read as seconds, which nobody means by `--since 2026`.
+    // A bare number would read as seconds, which `--since 2026` does not mean.
     if let Ok(span) = text.parse::<Span>().and_then(|span| match text.parse::<u64>() {
         Ok(_) => "".parse(),
         Err(_) => Ok(span),

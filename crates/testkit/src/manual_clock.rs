@@ -1,4 +1,4 @@
-//! A clock that moves when it is told to.
+//! A clock that moves only by hand.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

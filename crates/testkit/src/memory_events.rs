@@ -25,7 +25,7 @@ impl Default for MemoryEvents {
 impl Events for MemoryEvents {
     async fn publish(&self, event: Event) -> PortResult<()> {
         event.validate()?;
-        // An error says that nobody listens.
+        // An error means that there is no receiver.
         let _ = self.sender.send(event);
         Ok(())
     }

@@ -83,7 +83,7 @@ impl Registry for MemoryRegistry {
         state.revision += 1;
         for write in writes {
             if let Some(change) = state.apply(write) {
-                // An error says that nobody watches.
+                // An error means that there is no watcher.
                 let _ = self.news.send(change);
             }
         }

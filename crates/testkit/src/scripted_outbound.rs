@@ -1,4 +1,4 @@
-//! A world outside that answers as it is told.
+//! An outbound port with scripted answers.
 
 use std::collections::VecDeque;
 

@@ -50,7 +50,7 @@ pub struct RequestOrigin {
 // === impl Edge ===
 
 impl Edge {
-    /// An edge that believes what these proxies say of their callers, and nobody else.
+    /// An edge that trusts these proxies, and no other peer, about their callers.
     #[must_use]
     pub fn new(proxies: Vec<AllowedTarget>) -> Self {
         Self { proxies: proxies.into() }
@@ -201,7 +201,7 @@ fn check_framing(head: &Parts) -> Result<(), Fault> {
     Ok(())
 }
 
-/// One host, as RFC 9112 demands. The one in the request line wins, as it does for whoever forwards the request.
+/// One host, as RFC 9112 demands. The one in the request line wins, as it does for proxies.
 fn check_host(head: &mut Parts) -> Result<(), Fault> {
     let mut hosts = head.headers.get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());

@@ -57,7 +57,7 @@ pub async fn render_problems(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// The answer that tells of a fault: the function's own error where there is one, otherwise a problem.
+/// The response for a fault: the function's own error where there is one, otherwise a problem.
 #[must_use]
 pub fn render(fault: &Fault, id: &RequestId, run: Option<RunId>) -> Response {
     let (media_type, source, body) = match (&fault.function_error, run) {

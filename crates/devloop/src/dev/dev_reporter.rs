@@ -165,7 +165,7 @@ impl DevReporter {
         self.out.note(format_args!("{word}: {}", failure.message));
     }
 
-    /// A reader that went away is no reason to stop serving.
+    /// Serving goes on when the reader of the output has gone.
     fn say(&self, report: &Value, line: impl FnOnce() -> String) {
         let _ = match self.out.format {
             Format::Table => self.out.line(line()),

@@ -25,7 +25,7 @@ const QUIET: Duration = Duration::from_millis(15);
 const MOST: Duration = Duration::from_millis(250);
 /// How often a directory is looked for that is gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// Directories that are watched, at the most.
+/// Maximum number of watched directories.
 const DIRECTORIES_MAX: usize = 20_000;
 
 /// Tells when something changed that is deployed.
@@ -35,7 +35,7 @@ pub(super) struct Watcher {
     watched: BTreeSet<PathBuf>,
 }
 
-/// What the thread that hears of events knows.
+/// State of the thread that receives events.
 struct Scene {
     root: PathBuf,
     /// The only file of interest, where it is not a directory that is deployed.
@@ -181,7 +181,7 @@ fn directories(root: &Path, rules: &IgnoreRules) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let mut waiting = vec![root.to_owned()];
     while let Some(dir) = waiting.pop() {
-        // One that cannot be listed is told of when the files are read.
+        // One that cannot be listed is reported when the files are read.
         let Ok(entries) = fs::read_dir(&dir) else { continue };
         for entry in entries.flatten() {
             let path = entry.path();

@@ -17,7 +17,7 @@ use super::unusable;
 
 /// Directories of a project whose JSON files are cases.
 const DIRECTORIES: [&str; 2] = ["tests", "events"];
-/// Event files of a directory, and cases of a file, at the most.
+/// Maximum number of event files of a directory, and of cases of a file.
 const CASES_MAX: usize = 1_000;
 /// Keys that tell a case from a bare event.
 const MARKS: [&str; 3] = ["request", "trigger", "expect"];

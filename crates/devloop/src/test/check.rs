@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::case::Case;
 use super::observed::Observed;
 
-/// Differences of one comparison that are told of.
+/// Maximum number of differences that one comparison reports.
 const PROBLEMS_MAX: usize = 10;
 /// Characters of a value in a message.
 const SHOWN_MAX: usize = 120;

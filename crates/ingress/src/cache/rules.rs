@@ -50,10 +50,10 @@ pub(super) fn admit(head: &Parts) -> Result<(), BypassReason> {
         return Err(BypassReason::Method);
     }
     let forbids = directives(&head.headers).any(|directive| directive.eq_ignore_ascii_case("no-store"));
-    // A body is no part of the key: an answer to one would be given to all who send none.
+    // The key does not contain the body: an answer to one body would be given to every caller.
     let has_body = head.headers.contains_key(TRANSFER_ENCODING)
         || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
-    // What an application may take for the real path or method is no part of the key either.
+    // Nor does it contain headers that an application may take for the real path or method.
     let redirects = head.headers.keys().any(|name| RequestField::redirects(name.as_str()));
     let is_special = has_body || head.headers.contains_key(RANGE) || head.headers.contains_key(IDEMPOTENCY_KEY);
     if forbids || is_special || redirects { Err(BypassReason::Request) } else { Ok(()) }

@@ -116,7 +116,7 @@ fn names_are_resolved(lab: &mut Lab) -> Result<()> {
 
 fn a_name_in_tls_is_asked_about(lab: &mut Lab) -> Result<()> {
     let port = lab.far.tcp;
-    // The far end is no TLS server; one of the two never hears of it.
+    // The far end does not speak TLS.
     let bad = lab.ask("tls", &[json!("10.0.0.4"), json!(port), json!("bad.example")])?;
     same(&bad, json!("ConnectionResetError"))?;
     ensure!(lab.broker.seen().names == [Some("bad.example".to_owned())]);

@@ -101,7 +101,7 @@ fn connections_of_a_killed_process_are_reset(lab: &mut Lab) -> Result<()> {
     let port = lab.far.tcp;
     same(&lab.ask("keep", &[json!(FAR), json!(port)])?, json!("first"))?;
     lab.end_net()?;
-    // The next process resets a connection as soon as it hears of it: the kernel may still owe it an acknowledgement.
+    // The next process resets a connection as soon as it learns of it: the kernel may still owe it an acknowledgement.
     let connections = lab.guest.connections()?;
     let (ours, theirs) = channel()?;
     let serving = thread::spawn(move || faas_net::main_loop(theirs));

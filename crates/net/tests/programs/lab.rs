@@ -48,7 +48,7 @@ impl Lab {
         Self::with_files(None)
     }
 
-    /// Whose network process may open so many files.
+    /// A lab whose network process may open at most this many files.
     pub(crate) fn with_files(most: Option<u64>) -> Result<Self> {
         let (ours, theirs) = channel()?;
         let mut net = Command::new(std::env::current_exe()?);

@@ -1,4 +1,4 @@
-//! What an instance is told of refused attempts: each kind once in a while, and how often it came meanwhile.
+//! Reports of refused attempts to an instance: each kind once in a while, with the number of repetitions.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use super::bucket::Bucket;
 
 /// How long a kind of attempt is only counted after it was told.
 const QUIET: Duration = Duration::from_secs(10);
-/// Kinds that are told apart.
+/// Maximum number of kinds that are counted apart.
 const KINDS_MAX: usize = 128;
-/// Ended connections that are told of in a second.
+/// Maximum number of ended connections that are reported in a second.
 const CLOSED_RATE: u32 = 50;
 
 /// The refused attempts of one instance.
@@ -74,7 +74,7 @@ impl Denials {
         }
     }
 
-    /// The next attempt of each kind is told.
+    /// The next attempt of each kind is reported.
     pub(super) fn forget(&mut self) {
         self.told.clear();
     }

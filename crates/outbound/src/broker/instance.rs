@@ -25,12 +25,12 @@ use crate::{HostAddresses, Rules, Ruling};
 
 /// Look-ups of one instance under way.
 const QUERIES_MAX: u32 = 64;
-/// Look-ups of one project under way: one function that asks for what nobody answers leaves others theirs.
+/// Look-ups of one project under way: a function whose look-ups stay unanswered leaves the others their share.
 const PROJECT_QUERIES_MAX: u32 = 512;
 /// How long a loss of the device makes the next one be mended later.
 const LOSSES_COUNT: Duration = Duration::from_secs(300);
-/// How long a connection waits for its turn when there are more of them than the rate. Pools open many at once, and programs
-/// wait longer than this for a far end.
+/// How long a connection waits for its turn when there are more of them than the rate. Pools open many at once, and
+/// programs wait longer than this for a far end.
 const PACED_MAX: Duration = Duration::from_secs(1);
 /// Names that are looked up again for one connection, when their time is over.
 const LAPSED_MAX: usize = 4;

@@ -69,7 +69,7 @@ enum FlowState {
     },
     Open {
         names: Vec<Arc<str>>,
-        /// The name that its client gave; `None` before, and where there is none.
+        /// The name in its client's handshake; `None` before it arrives, and when it has no name.
         sni: Option<String>,
         /// Whether the process waits for a word on that name.
         is_checked: bool,
@@ -218,7 +218,7 @@ impl Session {
         (instance.served_by.load(Ordering::Acquire) == self.number).then_some(instance)
     }
 
-    /// Rules on the name of a flow; `None` where nobody waits for that.
+    /// Rules on the name of a flow; `None` where the flow does not wait for it.
     fn named(&self, flow: u64, name: Option<String>) -> Option<bool> {
         let mut flows = self.flows.lock();
         let Flow { instance, to, state: FlowState::Open { sni, is_checked: is_checked @ true, .. }, .. } =
@@ -399,7 +399,7 @@ impl Session {
     }
 }
 
-/// How long to wait after so many tries before the last.
+/// How long to wait after this many failed tries.
 fn pause_after(times: u32) -> Duration {
     let (first, last) = ATTACH_AGAIN;
     first.saturating_mul(4_u32.saturating_pow(times)).min(last)

@@ -13,7 +13,7 @@ use super::Found;
 const ANSWERS: usize = 4_096;
 /// Bytes of all answers that are kept, as `Bytewise` counts them.
 const BYTES_MAX: u64 = 16 << 20;
-/// Bytes of an answer that is kept: what is longer, such as texts that nobody asks for twice, would push many others out.
+/// Maximum size of a kept answer: longer ones, such as texts that are asked for once, would push many others out.
 const ANSWER_MAX: u64 = 16 << 10;
 /// How long an answer with addresses counts at most.
 const POSITIVE_MAX: Duration = Duration::from_secs(3_600);

@@ -27,7 +27,7 @@ impl Question {
     /// Reads a query.
     ///
     /// # Errors
-    /// The answer to what is not one.
+    /// The answer to a malformed question.
     pub(crate) fn read(bytes: &[u8], over_tcp: bool) -> Result<Self, Vec<u8>> {
         let id = bytes.first_chunk::<2>().map_or(0, |id| u16::from_be_bytes(*id));
         let refuse = |code| Err(encode(&Message::error_msg(id, OpCode::Query, code)));

@@ -1,4 +1,4 @@
-//! What is connected to, and what is not.
+//! Which connections are made and which are refused.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -74,7 +74,7 @@ async fn aliases_are_passed_on_and_addresses_inside_left_out() {
     assert_eq!(attached.denial().await.rule, NOWHERE);
 }
 
-/// Which names there are inside is nobody's to find out.
+/// Names inside must not be discoverable.
 #[tokio::test]
 async fn a_name_that_leads_inside_looks_like_one_that_is_not_there() {
     let names = NameServer::start().await;

@@ -336,7 +336,7 @@ impl NameServer {
 
     fn answer(&self, bytes: &[u8]) -> Vec<u8> {
         let query = Message::from_vec(bytes).unwrap();
-        // How the site translates addresses is no sandbox's question.
+        // The resolver itself asks how the site translates addresses.
         if !query.queries[0].name().to_ascii().eq_ignore_ascii_case("ipv4only.arpa.") {
             self.asked.fetch_add(1, Ordering::SeqCst);
         }

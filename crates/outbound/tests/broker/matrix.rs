@@ -27,7 +27,7 @@ async fn functions_reach_no_address_inside() {
     let config = BrokerConfig { host: names.view(), limits, ..config(&[]) };
     let (lab, mut process, _attached) = Lab::one(config, policy(None, &[])).await;
     for (number, (address, word)) in addresses().into_iter().enumerate() {
-        // Each by an instance of its own: one is told a bounded number of kinds of refusals.
+        // One instance each: the number of reported kinds per instance is bounded.
         let mut attached = lab.attach(policy(Some(EVERYTHING), &[])).await;
         let sandbox = process.attached().await;
         for protocol in [Protocol::Tcp, Protocol::Udp] {

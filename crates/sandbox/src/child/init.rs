@@ -44,7 +44,7 @@ pub(super) fn reap_until(main: i32, inheritance: Inheritance) -> ! {
     loop {
         match sys::reap(-1) {
             Ok((pid, reaped)) if pid == main => {
-                // When the spawner has gone, nobody wants to know.
+                // The write fails when the spawner has ended; the status is then not needed.
                 let _ = exit.write_all(&reaped.status.to_ne_bytes());
                 sys::exit_now(0)
             }

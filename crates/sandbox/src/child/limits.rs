@@ -5,7 +5,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::limits::Limits;
 
-/// Room for what is not the program's heap (thread stacks above all) where only single processes can be limited.
+/// Address space beyond the heap, for thread stacks above all, where only single processes can be limited.
 const DATA_SLACK: u64 = 128 << 20;
 /// Memory that a process may lock. The kernel charges it to the server's user as well, who has 8 MiB as a rule: a
 /// sandbox must not be able to use that up for all others.

@@ -109,7 +109,7 @@ pub(super) fn create(kind: &CStr, options: &[(&CStr, &str)], attributes: MountAt
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// A tmpfs of `bytes` that anybody inside may write to.
+/// A tmpfs of `bytes` that every user inside may write to.
 pub(super) fn scratch(bytes: u64) -> Result<OwnedFd> {
     // Inodes cost kernel memory that `size` does not count.
     let inodes = (bytes / 4096).clamp(256, 65_536).to_string();

@@ -66,7 +66,7 @@ fn keep(main: i32, inheritance: Inheritance) -> io::Result<()> {
     }
     orphan_reaper::kill_descendants(|_| false);
     if let Some(status) = ended {
-        // When the spawner has gone, nobody wants to know.
+        // The write fails when the spawner has ended; the status is then not needed.
         let _ = exit.write_all(&status.to_ne_bytes());
     }
     Ok(())

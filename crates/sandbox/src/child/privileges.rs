@@ -13,7 +13,8 @@ use crate::sys;
 
 /// `SECBIT_NO_SETUID_FIXUP`: changing users leaves capabilities alone.
 const KEEP_OVER_SETUID: libc::c_ulong = 1 << 2;
-/// Every bit but `SECBIT_KEEP_CAPS`, each with its lock: user 0 is nobody special, capabilities never come back.
+/// Every bit but `SECBIT_KEEP_CAPS`, each with its lock: user 0 has no special rights, and dropped capabilities never come
+/// back.
 pub(crate) const LOCKED: libc::c_ulong = 0xEF;
 
 /// Becomes the sandbox's user, keeping the capabilities in the new user namespace that the set-up needs.

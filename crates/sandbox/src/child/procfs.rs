@@ -58,7 +58,7 @@ pub(super) fn prepare() -> Result<OwnedFd> {
     create(c"proc", &[(c"hidepid", "invisible")], SEALED | MountAttrFlags::MOUNT_ATTR_NOEXEC)
 }
 
-/// Puts it at `/proc` of `root` and covers what is not to be seen.
+/// Mounts it at `/proc` of `root` and covers the files that programs inside must not see.
 pub(super) fn attach_masked(root: &OwnedFd, proc: &OwnedFd, devices: &Devices, masks: &[CString]) -> Result<()> {
     attach(proc.as_fd(), open_target(root.as_fd(), c"proc")?.as_fd())?;
     let mut covered_directory: Option<OwnedFd> = None;

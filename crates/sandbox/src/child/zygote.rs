@@ -2,7 +2,7 @@
 //!
 //! It has the layers of its runtime, a private `/tmp` and nothing else: no network, no view of processes, no
 //! descriptor of the spawner, no capability. Its user is the spawner's, and that is what lets a fork of it enter a
-//! sandbox: whoever made a user namespace has power over it, though none over anything else.
+//! sandbox: the user that made a user namespace has all capabilities in it, and none outside.
 
 use super::{Inheritance, Plan, devices, die_with_the_spawner, files, init, join_cgroups, mounts, privileges, report};
 use crate::problem::{During, Problem, Step};

@@ -134,7 +134,7 @@ fn sockets() -> Vec<(i64, Verdict)> {
     ]
 }
 
-/// A lingering connection keeps whoever closes it last waiting, also a thread of the kernel or of the server that got
+/// A lingering connection blocks the last process that closes it, also a thread of the kernel or of the server that got
 /// it by a message. Programs that ask for it close as usual. Filters as in [`processes`].
 fn socket_option() -> Verdict {
     let filters =

@@ -42,7 +42,7 @@ impl Identities {
         Self { first: first.map(|_| start), range, own, free: (0..count).collect() }
     }
 
-    /// A slot that nobody has; `None` when all are taken.
+    /// A free slot; `None` when all are taken.
     pub(super) fn take(&mut self) -> Option<u32> {
         self.free.pop_front()
     }
@@ -87,7 +87,7 @@ impl Identities {
 }
 
 /// Finds `count` numbers from `first` on which exist in our own user namespace, as users and as groups; otherwise the
-/// upper part of what exists there. `None` when there is nobody to be but ourselves.
+/// upper part of what exists there. `None` when the namespace has no other user.
 fn fit(maps: &[String; 2], first: u32, count: u32) -> Option<(u32, u32)> {
     let extents = maps.each_ref().map(|map| widest(map));
     let [Some(users), Some(groups)] = extents else { return None };

@@ -35,7 +35,7 @@ pub(super) struct Leaving {
 /// A cgroup that cannot be removed for this long is left to the next start.
 const REMOVAL_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Kills and reaps a child that nobody else knows.
+/// Kills and reaps a child that is in no table yet.
 pub(super) fn end(child: &sys::Child) {
     let _ = pidfd_send_signal(&child.pidfd, Signal::KILL);
     let _ = sys::reap(child.pid);

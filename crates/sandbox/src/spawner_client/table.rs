@@ -35,7 +35,7 @@ pub(super) struct Table {
     dismissed: AtomicBool,
 }
 
-/// A sandbox that has processes. Dropping it kills them, also on the way to somebody who has stopped waiting for it.
+/// A sandbox that has processes. Dropping it kills them, also when the caller stopped waiting before it arrived.
 pub(crate) struct Opened {
     pub(crate) pidfd: Arc<OwnedFd>,
     pub(crate) cgroup: Option<Cgroup>,

@@ -124,7 +124,7 @@ fn the_end_of_the_first_process_is_told(lab: &Lab) -> Result<()> {
     })
 }
 
-/// The guest's part: sends a datagram to where nobody is.
+/// The guest's part: sends a datagram to an address without a listener.
 pub(crate) fn send(address: &str, port: &str) {
     let sent = UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"hello", format!("{address}:{port}")));
     let connected = std::net::TcpListener::bind("127.0.0.1:0")
@@ -287,7 +287,7 @@ pub(crate) fn attempts(control: OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// The same for one that hears nothing more.
+/// The same for a connection whose far end is silent.
 #[expect(clippy::needless_pass_by_value, reason = "the form that `network_main` runs")]
 pub(crate) fn deaf_attempts(control: OwnedFd) -> io::Result<()> {
     tell_attempts(&control)?;

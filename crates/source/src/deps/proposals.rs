@@ -138,7 +138,7 @@ fn client(url: &Url) -> reqwest::Result<Client> {
     if is_local { builder.no_proxy().build() } else { builder.build() }
 }
 
-/// The URL of `below`, without anything that may be secret in the message where it is none.
+/// The URL of `below`. The message for an invalid one contains nothing that may be secret.
 fn url(variable: &str, text: &str, below: &str) -> Result<Url, Failure> {
     let whole = format!("{}/{below}", text.trim().trim_end_matches('/'));
     let url = Url::parse(&whole).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
@@ -156,7 +156,7 @@ async fn body(mut response: Response) -> anyhow::Result<Vec<u8>> {
     Ok(body)
 }
 
-/// The object in an answer, which may be wrapped in other words. Names that are none are left out.
+/// The object in an answer, which may be wrapped in other words. Invalid names are left out.
 fn proposals(content: &str) -> Option<BTreeMap<String, String>> {
     let object = content.get(content.find('{')?..=content.rfind('}')?)?;
     let object: BTreeMap<String, Value> = serde_json::from_str(object).ok()?;

@@ -1,4 +1,4 @@
-//! Unpacks archives that nobody has looked at yet: only files and directories, only below one directory, within bounds.
+//! Unpacks untrusted archives: only files and directories, only below one directory, within bounds.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};

@@ -252,7 +252,7 @@ pub(crate) fn held(
     Ok(held)
 }
 
-/// Gives a name that nobody holds to a run.
+/// Gives a free name to a run.
 pub(crate) fn take(
     connection: &Connection,
     project: ProjectId,

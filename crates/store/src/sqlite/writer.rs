@@ -177,7 +177,7 @@ impl Worker {
         let end =
             end.and_then(|()| self.execute("COMMIT").map_err(|error| Loss::new(Severity::of_commit(&error), &error)));
         if end.is_err() && !self.connection.is_autocommit() {
-            // Where even this fails, the next BEGIN does too and its callers hear of it.
+            // Where even this fails, the next BEGIN fails too, and its callers get the error.
             let _ = self.execute("ROLLBACK");
         }
         end

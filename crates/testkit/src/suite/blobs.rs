@@ -24,7 +24,7 @@ pub(super) fn digest_of(bytes: &[u8]) -> Digest {
     Digest::from_bytes(*blake3::hash(bytes).as_bytes())
 }
 
-/// Bytes that nobody else has stored.
+/// Bytes that no other test stores.
 fn unique(text: &str) -> Bytes {
     let id: faas_types::RunId = fresh();
     format!("{text} {id}").into()

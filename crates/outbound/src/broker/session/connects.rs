@@ -159,8 +159,8 @@ impl Session {
         sent.iter().for_each(tune);
     }
 
-    /// Looks once more whether a connection may be used, since the rules may have changed while it was made. The caller holds
-    /// the flows: from then on, changed rules find it there.
+    /// Looks once more whether a connection may be used, since the rules may have changed while it was made. The caller
+    /// holds the flows: from then on, changed rules find it there.
     fn judged(&self, instance: &Arc<Instance>, to: Destination, made: Made) -> Result<(FlowState, OwnedFd), Refusal> {
         let (socket, ruled) = made?;
         let is_checked = instance.may_open(&self.shared, to, &ruled).ok_or(Refusal::Denied)?;
@@ -205,7 +205,7 @@ impl Session {
     }
 }
 
-/// How a process is told that there is no connection.
+/// The message for a connection that was not made.
 fn refusal(error: &io::Error) -> Refusal {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Refusal::Refused,
