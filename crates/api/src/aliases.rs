@@ -11,7 +11,7 @@ use crate::state::ApiState;
 use crate::views::policy_view;
 
 /// Lists the aliases of a function by name, previews among them.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/aliases", tag = "aliases", params(("id" = String, Path, description = "name or id")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{id}/aliases", operation_id = "aliases.list", tag = "aliases", params(("id" = String, Path, description = "name or id")), responses(
     (status = 200, body = AliasList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -29,7 +29,7 @@ pub(crate) async fn list_aliases(
 }
 
 /// Shows an alias.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/aliases/{alias}", tag = "aliases",
+#[utoipa::path(get, path = "/api/v1/functions/{id}/aliases/{alias}", operation_id = "aliases.get", tag = "aliases",
     params(("id" = String, Path, description = "name or id"), ("alias" = String, Path, description = "the alias's name")), responses(
     (status = 200, body = AliasView),
     (status = 404, description = "no such function or alias", body = Problem, content_type = "application/problem+json"),
@@ -44,7 +44,7 @@ pub(crate) async fn get_alias(
 }
 
 /// Points an alias to a version, or to two by weight; makes the alias where there is none.
-#[utoipa::path(put, path = "/api/v1/functions/{id}/aliases/{alias}", tag = "aliases",
+#[utoipa::path(put, path = "/api/v1/functions/{id}/aliases/{alias}", operation_id = "aliases.set", tag = "aliases",
     params(("id" = String, Path, description = "name or id"), ("alias" = String, Path, description = "the alias's name")),
     request_body = SetAlias, responses(
     (status = 200, body = AliasView),
@@ -65,7 +65,7 @@ pub(crate) async fn set_alias(
 }
 
 /// Removes an alias; its versions stay. `live` cannot be removed.
-#[utoipa::path(delete, path = "/api/v1/functions/{id}/aliases/{alias}", tag = "aliases",
+#[utoipa::path(delete, path = "/api/v1/functions/{id}/aliases/{alias}", operation_id = "aliases.delete", tag = "aliases",
     params(("id" = String, Path, description = "name or id"), ("alias" = String, Path, description = "the alias's name")), responses(
     (status = 204, description = "removed"),
     (status = 404, description = "no such function or alias", body = Problem, content_type = "application/problem+json"),
@@ -84,7 +84,7 @@ pub(crate) async fn remove_alias(
 }
 
 /// Shows the version that is on its way to `live`, and how its calls ended.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/canary", tag = "aliases", params(("id" = String, Path, description = "name or id")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{id}/canary", operation_id = "canaries.get", tag = "aliases", params(("id" = String, Path, description = "name or id")), responses(
     (status = 200, body = CanaryView),
     (status = 404, description = "no such function, or no canary under way", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -124,7 +124,7 @@ pub(crate) async fn get_canary(
 }
 
 /// Lets the version that is on its way to `live` take every call now.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/canary/promote", tag = "aliases", params(("id" = String, Path, description = "name or id")),
+#[utoipa::path(post, path = "/api/v1/functions/{id}/canary/promote", operation_id = "canaries.promote", tag = "aliases", params(("id" = String, Path, description = "name or id")),
     request_body = EndCanary, responses(
     (status = 200, body = DeploymentView),
     (status = 404, description = "no such function, or no canary under way", body = Problem, content_type = "application/problem+json"),
@@ -142,7 +142,7 @@ pub(crate) async fn promote_canary(
 }
 
 /// Gives the version that is on its way to `live` no more calls.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/canary/abort", tag = "aliases", params(("id" = String, Path, description = "name or id")),
+#[utoipa::path(post, path = "/api/v1/functions/{id}/canary/abort", operation_id = "canaries.abort", tag = "aliases", params(("id" = String, Path, description = "name or id")),
     request_body = EndCanary, responses(
     (status = 200, body = DeploymentView),
     (status = 404, description = "no such function, or no canary under way", body = Problem, content_type = "application/problem+json"),

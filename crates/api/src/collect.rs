@@ -12,7 +12,7 @@ use crate::state::ApiState;
 /// Removes the files and records of all projects that nothing needs any more, or tells what would go.
 ///
 /// The server does so by itself from time to time. What was uploaded or asked for within the grace stays.
-#[utoipa::path(post, path = "/api/v1/collect", tag = "server", request_body = CollectRequest, responses(
+#[utoipa::path(post, path = "/api/v1/collect", operation_id = "gc.run", tag = "server", request_body = CollectRequest, responses(
     (status = 200, body = CollectReport),
     (status = 409, description = "a collection is under way", body = Problem, content_type = "application/problem+json"),
 ))]

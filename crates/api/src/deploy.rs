@@ -21,7 +21,7 @@ use crate::functions::function_name;
 use crate::state::ApiState;
 
 /// Tells which files of a coming deployment must be uploaded.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/deploy/plan", tag = "deployments", params(("id" = String, Path, description = "the function's name")),
+#[utoipa::path(post, path = "/api/v1/functions/{id}/deploy/plan", operation_id = "deployments.plan", tag = "deployments", params(("id" = String, Path, description = "the function's name")),
     request_body = DeployPlanRequest, responses(
     (status = 200, body = DeployPlan),
     (status = 404, description = "no function of that id", body = Problem, content_type = "application/problem+json"),
@@ -37,7 +37,7 @@ pub(crate) async fn plan_deployment(
 }
 
 /// Stores one file's bytes under their digest.
-#[utoipa::path(put, path = "/api/v1/blobs/{digest}", tag = "deployments",
+#[utoipa::path(put, path = "/api/v1/blobs/{digest}", operation_id = "blobs.put", tag = "deployments",
     params(("digest" = String, Path, description = "BLAKE3 of the body, 64 lowercase hexadecimal characters")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
     (status = 204, description = "stored"),
@@ -60,7 +60,7 @@ pub(crate) async fn put_blob(
 ///
 /// A version with a canary policy takes over from a live one step by step. Who accepts `text/event-stream` gets 200 and events
 /// instead: `step` for what happens on the way, then `deployed` with what 201 has, or `failed` with a problem.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/deploy", tag = "deployments", params(("id" = String, Path, description = "name, or id of an existing function")),
+#[utoipa::path(post, path = "/api/v1/functions/{id}/deploy", operation_id = "deployments.create", tag = "deployments", params(("id" = String, Path, description = "name, or id of an existing function")),
     request_body = DeployRequest, responses(
     (status = 200, body = DeployEvent, content_type = "text/event-stream"),
     (status = 201, body = DeploymentView),
@@ -96,7 +96,7 @@ pub(crate) async fn deploy_function(
 }
 
 /// Moves `live` back to an earlier version, or ends a canary that is under way.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/rollback", tag = "deployments", params(("id" = String, Path, description = "name or id")),
+#[utoipa::path(post, path = "/api/v1/functions/{id}/rollback", operation_id = "functions.rollback", tag = "deployments", params(("id" = String, Path, description = "name or id")),
     request_body = RollbackRequest, responses(
     (status = 200, body = DeploymentView),
     (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),

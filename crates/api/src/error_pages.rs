@@ -7,7 +7,7 @@ use faas_web::{HandlerError, PathParams};
 use http::header::CONTENT_TYPE;
 
 /// Shows the page of an error code, as Markdown.
-#[utoipa::path(get, path = "/errors/{code}", tag = "server", params(("code" = String, Path, description = "such as `FN_003`")), responses(
+#[utoipa::path(get, path = "/errors/{code}", operation_id = "errors.get", tag = "server", params(("code" = String, Path, description = "such as `FN_003`")), responses(
     (status = 200, body = String, content_type = "text/markdown"),
     (status = 404, description = "no such code", body = Problem, content_type = "application/problem+json"),
 ))]

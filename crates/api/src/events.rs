@@ -12,7 +12,7 @@ use crate::state::ApiState;
 
 /// Publishes CloudEvents: binary (headers `ce-*`), structured (`application/cloudevents+json`) or batched
 /// (`application/cloudevents-batch+json`). Every event trigger that wants one makes a run; either all are made or none.
-#[utoipa::path(post, path = "/api/v1/events", tag = "events",
+#[utoipa::path(post, path = "/api/v1/events", operation_id = "events.publish", tag = "events",
     request_body(content = serde_json::Value, description = "one event, or a batch of at most 1000", content_type = "application/cloudevents+json"), responses(
     (status = 202, body = PublishedEvents),
     (status = 429, description = "too many runs wait", body = Problem, content_type = "application/problem+json"),

@@ -7,13 +7,13 @@ use faas_web::{Authorized, HandlerError, Json};
 use crate::state::ApiState;
 
 /// Tells that the process lives.
-#[utoipa::path(get, path = "/healthz", tag = "server", responses((status = 200, body = HealthView)))]
+#[utoipa::path(get, path = "/healthz", operation_id = "health.getLiveness", tag = "server", responses((status = 200, body = HealthView)))]
 pub(crate) async fn live() -> Json<HealthView> {
     Json(HealthView { status: "ok".to_owned() })
 }
 
 /// Tells whether a proxy should send calls here.
-#[utoipa::path(get, path = "/readyz", tag = "server", responses(
+#[utoipa::path(get, path = "/readyz", operation_id = "health.getReadiness", tag = "server", responses(
     (status = 200, body = HealthView),
     (
         status = 503,
@@ -28,7 +28,7 @@ pub(crate) async fn ready(State(state): State<ApiState>) -> Result<Json<HealthVi
 }
 
 /// Shows what the server runs on and how much it holds.
-#[utoipa::path(get, path = "/api/v1/status", tag = "server", responses((status = 200, body = StatusView)))]
+#[utoipa::path(get, path = "/api/v1/status", operation_id = "system.getStatus", tag = "server", responses((status = 200, body = StatusView)))]
 pub(crate) async fn status(State(state): State<ApiState>, Authorized(caller): Authorized) -> Json<StatusView> {
     let features = state.isolation.probes.iter().map(|probe| FeatureView {
         feature: serde_json::to_value(probe.feature)

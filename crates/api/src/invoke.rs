@@ -34,7 +34,7 @@ pub(crate) enum CallMode {
 ///
 /// A failure of the platform answers `application/problem+json`; one of the function's own code answers its error
 /// as JSON with the header `X-Error-Source: function`.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/invoke", tag = "invoke",
+#[utoipa::path(post, path = "/api/v1/functions/{id}/invoke", operation_id = "functions.invoke", tag = "invoke",
     params(("id" = String, Path, description = "name or id, with `:alias` or `:version` behind it where wanted"), Choice),
     request_body(content = serde_json::Value, description = "what the function takes", content_type = "application/json"), responses(
     (status = "2XX", description = "the function's answer, or 202 with the run that was accepted for later"),

@@ -11,13 +11,13 @@ use crate::state::ApiState;
 use crate::views::key_view;
 
 /// Lists keys, newest first. Their texts are not kept.
-#[utoipa::path(get, path = "/api/v1/keys", tag = "keys", responses((status = 200, body = KeyList)))]
+#[utoipa::path(get, path = "/api/v1/keys", operation_id = "keys.list", tag = "keys", responses((status = 200, body = KeyList)))]
 pub(crate) async fn list_keys(State(state): State<ApiState>, Authorized(caller): Authorized) -> Json<KeyList> {
     Json(KeyList { keys: state.engine.keys().list(caller.project).into_iter().map(key_view).collect() })
 }
 
 /// Says whose key it is that the request carries.
-#[utoipa::path(get, path = "/api/v1/whoami", tag = "keys", responses((status = 200, body = CallerView)))]
+#[utoipa::path(get, path = "/api/v1/whoami", operation_id = "keys.getOwn", tag = "keys", responses((status = 200, body = CallerView)))]
 pub(crate) async fn whoami(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
@@ -28,7 +28,7 @@ pub(crate) async fn whoami(
 }
 
 /// Makes a key and shows its text, once.
-#[utoipa::path(post, path = "/api/v1/keys", tag = "keys", request_body = CreateKey, responses((status = 201, body = CreatedKey)))]
+#[utoipa::path(post, path = "/api/v1/keys", operation_id = "keys.create", tag = "keys", request_body = CreateKey, responses((status = 201, body = CreatedKey)))]
 pub(crate) async fn create_key(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
@@ -49,7 +49,7 @@ pub(crate) async fn create_key(
 }
 
 /// Revokes a key; what it may do ends at once.
-#[utoipa::path(delete, path = "/api/v1/keys/{id}", tag = "keys", params(("id" = String, Path, description = "the key's id")), responses(
+#[utoipa::path(delete, path = "/api/v1/keys/{id}", operation_id = "keys.revoke", tag = "keys", params(("id" = String, Path, description = "the key's id")), responses(
     (status = 204, description = "revoked"),
     (status = 404, description = "no such key", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "the caller's own key", body = Problem, content_type = "application/problem+json"),

@@ -13,7 +13,7 @@ use crate::state::ApiState;
 const NAMED: usize = 3;
 
 /// Lists the layers of packages, the largest first; at most 1,000.
-#[utoipa::path(get, path = "/api/v1/layers", tag = "layers", responses((status = 200, body = LayerList)))]
+#[utoipa::path(get, path = "/api/v1/layers", operation_id = "packageLayers.list", tag = "layers", responses((status = 200, body = LayerList)))]
 pub(crate) async fn list_layers(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
@@ -30,7 +30,7 @@ pub(crate) async fn list_layers(
 }
 
 /// Shows a layer with all its packages and the end of what the installer wrote.
-#[utoipa::path(get, path = "/api/v1/layers/{id}", tag = "layers", params(("id" = String, Path, description = "the layer's id")), responses(
+#[utoipa::path(get, path = "/api/v1/layers/{id}", operation_id = "packageLayers.get", tag = "layers", params(("id" = String, Path, description = "the layer's id")), responses(
     (status = 200, body = LayerView),
     (status = 404, description = "no such layer", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -43,7 +43,7 @@ pub(crate) async fn get_layer(
 }
 
 /// Removes a layer that no version stands on. A deployment that asks for the same packages builds it anew.
-#[utoipa::path(delete, path = "/api/v1/layers/{id}", tag = "layers", params(("id" = String, Path, description = "the layer's id")), responses(
+#[utoipa::path(delete, path = "/api/v1/layers/{id}", operation_id = "packageLayers.delete", tag = "layers", params(("id" = String, Path, description = "the layer's id")), responses(
     (status = 204, description = "removed"),
     (status = 404, description = "no such layer", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "versions stand on it", body = Problem, content_type = "application/problem+json"),

@@ -53,7 +53,7 @@ pub(crate) struct Filter {
 }
 
 /// Shows what the project's functions wrote.
-#[utoipa::path(get, path = "/api/v1/logs", tag = "logs", params(Filter), responses(
+#[utoipa::path(get, path = "/api/v1/logs", operation_id = "logs.list", tag = "logs", params(Filter), responses(
     (status = 200, content((LogList = "application/json"), (LogEvent = "text/event-stream"))),
 ))]
 pub(crate) async fn project_logs(
@@ -67,7 +67,7 @@ pub(crate) async fn project_logs(
 }
 
 /// Shows what a function wrote; a deleted one is named by its id.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/logs", tag = "logs", params(("id" = String, Path, description = "name or id"), Filter), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{id}/logs", operation_id = "functions.listLogs", tag = "logs", params(("id" = String, Path, description = "name or id"), Filter), responses(
     (status = 200, content((LogList = "application/json"), (LogEvent = "text/event-stream"))),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -84,7 +84,7 @@ pub(crate) async fn function_logs(
 }
 
 /// Shows what a run wrote. Followed, it ends after the run has.
-#[utoipa::path(get, path = "/api/v1/runs/{id}/logs", tag = "logs", params(("id" = String, Path, description = "the run's id"), Filter), responses(
+#[utoipa::path(get, path = "/api/v1/runs/{id}/logs", operation_id = "runs.listLogs", tag = "logs", params(("id" = String, Path, description = "the run's id"), Filter), responses(
     (status = 200, content((LogList = "application/json"), (LogEvent = "text/event-stream"))),
     (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
 ))]

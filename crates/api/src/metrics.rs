@@ -28,7 +28,7 @@ const MICROS: f64 = 1e6;
 /// Shows counters and durations of the functions called since the server started, and of the server itself.
 ///
 /// Needs no key where the server's configuration says `metrics.open`.
-#[utoipa::path(get, path = "/metrics", tag = "server", responses((status = 200, body = String, content_type = "text/plain")))]
+#[utoipa::path(get, path = "/metrics", operation_id = "metrics.get", tag = "server", responses((status = 200, body = String, content_type = "text/plain")))]
 pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     let mut page = Page::default();
     server_families(&mut page, &state);

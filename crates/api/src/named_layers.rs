@@ -24,7 +24,7 @@ const NAMED: usize = 3;
 const ALLOWED_MAX: usize = 64;
 
 /// Lists the named layers, by name.
-#[utoipa::path(get, path = "/api/v1/named-layers", tag = "layers", responses((status = 200, body = NamedLayerList)))]
+#[utoipa::path(get, path = "/api/v1/named-layers", operation_id = "layers.list", tag = "layers", responses((status = 200, body = NamedLayerList)))]
 pub(crate) async fn list_named_layers(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
@@ -34,7 +34,7 @@ pub(crate) async fn list_named_layers(
 }
 
 /// Lists the versions of a named layer, newest first.
-#[utoipa::path(get, path = "/api/v1/named-layers/{name}", tag = "layers", params(("name" = String, Path, description = "the layer's name")), responses(
+#[utoipa::path(get, path = "/api/v1/named-layers/{name}", operation_id = "layers.listVersions", tag = "layers", params(("name" = String, Path, description = "the layer's name")), responses(
     (status = 200, body = LayerVersionList),
     (status = 404, description = "no such layer", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "not the name or number of a layer", body = Problem, content_type = "application/problem+json"),
@@ -49,7 +49,7 @@ pub(crate) async fn list_layer_versions(
 }
 
 /// Shows a version of a named layer, and which versions of functions stand on it.
-#[utoipa::path(get, path = "/api/v1/named-layers/{name}/versions/{version}", tag = "layers", params(
+#[utoipa::path(get, path = "/api/v1/named-layers/{name}/versions/{version}", operation_id = "layers.getVersion", tag = "layers", params(
     ("name" = String, Path, description = "the layer's name"),
     ("version" = String, Path, description = "a number, or `newest`"),
 ), responses(
@@ -67,7 +67,7 @@ pub(crate) async fn get_layer_version(
 }
 
 /// Tells which files of a coming version must be uploaded.
-#[utoipa::path(post, path = "/api/v1/named-layers/{name}/plan", tag = "layers", params(("name" = String, Path, description = "the layer's name")),
+#[utoipa::path(post, path = "/api/v1/named-layers/{name}/plan", operation_id = "layers.plan", tag = "layers", params(("name" = String, Path, description = "the layer's name")),
     request_body = DeployPlanRequest, responses((status = 200, body = DeployPlan)))]
 pub(crate) async fn plan_layer(
     State(state): State<ApiState>,
@@ -80,7 +80,7 @@ pub(crate) async fn plan_layer(
 }
 
 /// Publishes a version of a named layer from uploaded files, and gives it the next number. It never changes.
-#[utoipa::path(post, path = "/api/v1/named-layers/{name}/versions", tag = "layers", params(("name" = String, Path, description = "the layer's name")),
+#[utoipa::path(post, path = "/api/v1/named-layers/{name}/versions", operation_id = "layers.publish", tag = "layers", params(("name" = String, Path, description = "the layer's name")),
     request_body = PublishLayer, responses(
     (status = 201, body = LayerVersionView),
     (status = 409, description = "others publish it at the same time", body = Problem, content_type = "application/problem+json"),
@@ -120,7 +120,7 @@ pub(crate) async fn publish_layer(
 }
 
 /// Removes a version of a named layer that no version of a function stands on. Its number is not given again.
-#[utoipa::path(delete, path = "/api/v1/named-layers/{name}/versions/{version}", tag = "layers", params(
+#[utoipa::path(delete, path = "/api/v1/named-layers/{name}/versions/{version}", operation_id = "layers.deleteVersion", tag = "layers", params(
     ("name" = String, Path, description = "the layer's name"),
     ("version" = String, Path, description = "a number"),
 ), responses(
@@ -142,7 +142,7 @@ pub(crate) async fn remove_layer_version(
 }
 
 /// Removes a named layer with all its versions, when no version of a function stands on any.
-#[utoipa::path(delete, path = "/api/v1/named-layers/{name}", tag = "layers", params(("name" = String, Path, description = "the layer's name")), responses(
+#[utoipa::path(delete, path = "/api/v1/named-layers/{name}", operation_id = "layers.delete", tag = "layers", params(("name" = String, Path, description = "the layer's name")), responses(
     (status = 200, body = RemovedLayer),
     (status = 404, description = "no such layer", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "versions of functions stand on it", body = Problem, content_type = "application/problem+json"),

@@ -56,7 +56,7 @@ pub(crate) struct Filter {
 }
 
 /// Lists runs, newest first.
-#[utoipa::path(get, path = "/api/v1/runs", tag = "runs", params(Filter), responses(
+#[utoipa::path(get, path = "/api/v1/runs", operation_id = "runs.list", tag = "runs", params(Filter), responses(
     (status = 200, body = RunList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -100,7 +100,7 @@ pub(crate) struct Patience {
 }
 
 /// Shows a run with its attempts.
-#[utoipa::path(get, path = "/api/v1/runs/{id}", tag = "runs", params(("id" = String, Path, description = "the run's id"), Patience), responses(
+#[utoipa::path(get, path = "/api/v1/runs/{id}", operation_id = "runs.get", tag = "runs", params(("id" = String, Path, description = "the run's id"), Patience), responses(
     (status = 200, body = RunView),
     (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
 ))]

@@ -47,7 +47,7 @@ pub(crate) struct RetentionMetrics {
 }
 
 /// Lists secrets, without their values.
-#[utoipa::path(get, path = "/api/v1/secrets", tag = "secrets", params(Seen), responses((status = 200, body = SecretList)))]
+#[utoipa::path(get, path = "/api/v1/secrets", operation_id = "secrets.list", tag = "secrets", params(Seen), responses((status = 200, body = SecretList)))]
 pub(crate) async fn list_secrets(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
@@ -58,7 +58,7 @@ pub(crate) async fn list_secrets(
 }
 
 /// Shows a secret with its versions, without their values.
-#[utoipa::path(get, path = "/api/v1/secrets/{name}", tag = "secrets",
+#[utoipa::path(get, path = "/api/v1/secrets/{name}", operation_id = "secrets.get", tag = "secrets",
     params(("name" = String, Path, description = "the secret's name"), OfStage), responses(
     (status = 200, body = SecretView),
     (status = 404, description = "the stage sees no such secret", body = Problem, content_type = "application/problem+json"),
@@ -73,7 +73,7 @@ pub(crate) async fn get_secret(
 }
 
 /// Gives a secret another value, or makes it. Instances that use it are replaced; nothing has to be deployed.
-#[utoipa::path(put, path = "/api/v1/secrets/{name}", tag = "secrets",
+#[utoipa::path(put, path = "/api/v1/secrets/{name}", operation_id = "secrets.set", tag = "secrets",
     params(("name" = String, Path, description = "of A-Z, a-z, 0-9 and _, not starting with a digit"), OfStage),
     request_body = SetSecret, responses(
     (status = 200, body = SecretView),
@@ -92,7 +92,7 @@ pub(crate) async fn set_secret(
 }
 
 /// Forgets a secret with all its versions.
-#[utoipa::path(delete, path = "/api/v1/secrets/{name}", tag = "secrets",
+#[utoipa::path(delete, path = "/api/v1/secrets/{name}", operation_id = "secrets.delete", tag = "secrets",
     params(("name" = String, Path, description = "the secret's name"), RetentionMetrics), responses(
     (status = 204, description = "forgotten"),
     (status = 404, description = "the stage itself has no such secret", body = Problem, content_type = "application/problem+json"),
@@ -109,7 +109,7 @@ pub(crate) async fn unset_secret(
 }
 
 /// Gives a secret an earlier value again, as a version of its own.
-#[utoipa::path(post, path = "/api/v1/secrets/{name}/restore", tag = "secrets",
+#[utoipa::path(post, path = "/api/v1/secrets/{name}/restore", operation_id = "secrets.restore", tag = "secrets",
     params(("name" = String, Path, description = "the secret's name"), OfStage), request_body = RestoreSecret, responses(
     (status = 200, body = SecretView),
     (status = 404, description = "no such secret, or the version is not kept", body = Problem, content_type = "application/problem+json"),
@@ -128,7 +128,7 @@ pub(crate) async fn restore_secret(
 
 /// Makes a new encryption key and seals everything anew under it: secrets, and those of webhooks and callbacks. Old keys
 /// stay, for what backups hold. Where it is broken off, everything is readable; another call finishes it.
-#[utoipa::path(post, path = "/api/v1/vault/rekey", tag = "secrets", responses(
+#[utoipa::path(post, path = "/api/v1/vault/rekey", operation_id = "encryptionKey.rotate", tag = "secrets", responses(
     (status = 200, body = RekeyReport),
 ))]
 pub(crate) async fn rekey(

@@ -22,7 +22,7 @@ const ATTRIBUTE: &str = "x-attribute-";
 
 /// Sends a message: the body as it is, whatever its content type. Headers `x-attribute-NAME` become its attributes. It is
 /// kept until every subscriber of the topic has had it in a run, or, without subscribers, for the first one.
-#[utoipa::path(post, path = "/api/v1/topics/{name}", tag = "topics", params(("name" = String, Path, description = "the topic")),
+#[utoipa::path(post, path = "/api/v1/topics/{name}", operation_id = "topics.send", tag = "topics", params(("name" = String, Path, description = "the topic")),
     request_body(content = Option<serde_json::Value>, description = "at most 256 KB with its attributes", content_type = "application/json"), responses(
     (status = 202, body = SentMessages),
     (status = 429, description = "too many messages of the topic wait", body = Problem, content_type = "application/problem+json"),
@@ -45,7 +45,7 @@ pub(crate) async fn send_message(
 }
 
 /// Sends up to 1,000 messages; all of them are kept or none.
-#[utoipa::path(post, path = "/api/v1/topics/{name}/batch", tag = "topics", params(("name" = String, Path, description = "the topic")),
+#[utoipa::path(post, path = "/api/v1/topics/{name}/batch", operation_id = "topics.sendMany", tag = "topics", params(("name" = String, Path, description = "the topic")),
     request_body = SendMessages, responses(
     (status = 202, body = SentMessages),
     (status = 429, description = "too many messages of the topic wait", body = Problem, content_type = "application/problem+json"),
@@ -66,7 +66,7 @@ pub(crate) async fn send_messages(
 }
 
 /// Lists the topics that have messages or subscribers, by name; at most 1,000.
-#[utoipa::path(get, path = "/api/v1/topics", tag = "topics", responses((status = 200, body = TopicList)))]
+#[utoipa::path(get, path = "/api/v1/topics", operation_id = "topics.list", tag = "topics", responses((status = 200, body = TopicList)))]
 pub(crate) async fn list_topics(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
@@ -76,7 +76,7 @@ pub(crate) async fn list_topics(
 }
 
 /// Shows how much waits in a topic, and for whom.
-#[utoipa::path(get, path = "/api/v1/topics/{name}", tag = "topics", params(("name" = String, Path, description = "the topic")), responses(
+#[utoipa::path(get, path = "/api/v1/topics/{name}", operation_id = "topics.get", tag = "topics", params(("name" = String, Path, description = "the topic")), responses(
     (status = 200, body = TopicView),
     (status = 404, description = "no messages and no subscribers", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -96,7 +96,7 @@ pub(crate) async fn get_topic(
 }
 
 /// Forgets the messages of a topic. Those that are part of a run stay with it, and subscribers stay.
-#[utoipa::path(delete, path = "/api/v1/topics/{name}", tag = "topics", params(("name" = String, Path, description = "the topic")), responses(
+#[utoipa::path(delete, path = "/api/v1/topics/{name}", operation_id = "topics.purge", tag = "topics", params(("name" = String, Path, description = "the topic")), responses(
     (status = 200, body = PurgedTopic),
     (status = 404, description = "no messages and no subscribers", body = Problem, content_type = "application/problem+json"),
 ))]

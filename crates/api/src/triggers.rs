@@ -30,7 +30,7 @@ pub(crate) struct Count {
 }
 
 /// Lists the triggers of all functions, by function and name. Those of type `http` are in the functions' settings.
-#[utoipa::path(get, path = "/api/v1/triggers", tag = "triggers", responses((status = 200, body = TriggerList)))]
+#[utoipa::path(get, path = "/api/v1/triggers", operation_id = "triggers.listAll", tag = "triggers", responses((status = 200, body = TriggerList)))]
 pub(crate) async fn list_all_triggers(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
@@ -45,7 +45,7 @@ pub(crate) async fn list_all_triggers(
 }
 
 /// Lists the triggers of a function that have a name, by name. Those of type `http` are in its settings.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/triggers", tag = "triggers", params(("id" = String, Path, description = "name or id")), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{id}/triggers", operation_id = "triggers.list", tag = "triggers", params(("id" = String, Path, description = "name or id")), responses(
     (status = 200, body = TriggerList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -61,7 +61,7 @@ pub(crate) async fn list_triggers(
 }
 
 /// Adds a trigger; deployments leave it alone. A webhook's secret is in this answer and nowhere else.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/triggers", tag = "triggers", params(("id" = String, Path, description = "name or id")),
+#[utoipa::path(post, path = "/api/v1/functions/{id}/triggers", operation_id = "triggers.create", tag = "triggers", params(("id" = String, Path, description = "name or id")),
     request_body = AddTrigger, responses(
     (status = 201, body = TriggerWithSecret),
     (status = 404, description = "no such function or alias", body = Problem, content_type = "application/problem+json"),
@@ -86,7 +86,7 @@ pub(crate) async fn add_trigger(
 }
 
 /// Shows a trigger.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/triggers/{name}", tag = "triggers",
+#[utoipa::path(get, path = "/api/v1/functions/{id}/triggers/{name}", operation_id = "triggers.get", tag = "triggers",
     params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name")), responses(
     (status = 200, body = TriggerView),
     (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),
@@ -101,7 +101,7 @@ pub(crate) async fn get_trigger(
 }
 
 /// Switches a trigger on or off. Deployments leave that as it is.
-#[utoipa::path(patch, path = "/api/v1/functions/{id}/triggers/{name}", tag = "triggers",
+#[utoipa::path(patch, path = "/api/v1/functions/{id}/triggers/{name}", operation_id = "triggers.update", tag = "triggers",
     params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name")),
     request_body = UpdateTrigger, responses(
     (status = 200, body = TriggerView),
@@ -121,7 +121,7 @@ pub(crate) async fn update_trigger(
 }
 
 /// Removes a trigger that was added by hand.
-#[utoipa::path(delete, path = "/api/v1/functions/{id}/triggers/{name}", tag = "triggers",
+#[utoipa::path(delete, path = "/api/v1/functions/{id}/triggers/{name}", operation_id = "triggers.delete", tag = "triggers",
     params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name")), responses(
     (status = 204, description = "removed"),
     (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),
@@ -138,7 +138,7 @@ pub(crate) async fn remove_trigger(
 }
 
 /// Gives a webhook another secret. The one before stays good for a while, so that the sender can be changed.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/triggers/{name}/rotate", tag = "triggers",
+#[utoipa::path(post, path = "/api/v1/functions/{id}/triggers/{name}/rotate", operation_id = "triggers.rotateSecret", tag = "triggers",
     params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name")),
     request_body = RotateSecret, responses(
     (status = 200, body = TriggerWithSecret),
@@ -160,7 +160,7 @@ pub(crate) async fn rotate_secret(
 }
 
 /// Fires a trigger once, now. A webhook gets the body as a delivery that is signed with its current secret.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/triggers/{name}/test", tag = "triggers",
+#[utoipa::path(post, path = "/api/v1/functions/{id}/triggers/{name}/test", operation_id = "triggers.test", tag = "triggers",
     params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name")),
     request_body(content = Option<serde_json::Value>, description = "what is delivered", content_type = "application/json"), responses(
     (status = 202, body = TestedTrigger),
@@ -181,7 +181,7 @@ pub(crate) async fn test_trigger(
 }
 
 /// Tells when a schedule fires next; empty for other triggers and for one that is switched off.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/triggers/{name}/next", tag = "triggers",
+#[utoipa::path(get, path = "/api/v1/functions/{id}/triggers/{name}/next", operation_id = "triggers.listNextFires", tag = "triggers",
     params(("id" = String, Path, description = "name or id"), ("name" = String, Path, description = "the trigger's name"), Count), responses(
     (status = 200, body = NextFires),
     (status = 404, description = "no such function or trigger", body = Problem, content_type = "application/problem+json"),

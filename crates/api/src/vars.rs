@@ -13,7 +13,7 @@ use crate::secrets::OfStage;
 use crate::state::ApiState;
 
 /// Lists the vars that instances of a function see, each with where it comes from.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/env", tag = "vars",
+#[utoipa::path(get, path = "/api/v1/functions/{id}/env", operation_id = "functionVars.list", tag = "vars",
     params(("id" = String, Path, description = "name or id"), OfStage), responses(
     (status = 200, body = VarList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
@@ -29,7 +29,7 @@ pub(crate) async fn list_vars(
 }
 
 /// Sets vars of a function in a stage; others stay. New instances see them and present ones are replaced.
-#[utoipa::path(post, path = "/api/v1/functions/{id}/env", tag = "vars",
+#[utoipa::path(post, path = "/api/v1/functions/{id}/env", operation_id = "functionVars.set", tag = "vars",
     params(("id" = String, Path, description = "name or id"), OfStage), request_body = SetVars, responses(
     (status = 200, body = VarList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
@@ -48,7 +48,7 @@ pub(crate) async fn set_vars(
 }
 
 /// Removes a var that was set through the API for a stage.
-#[utoipa::path(delete, path = "/api/v1/functions/{id}/env/{key}", tag = "vars",
+#[utoipa::path(delete, path = "/api/v1/functions/{id}/env/{key}", operation_id = "functionVars.delete", tag = "vars",
     params(("id" = String, Path, description = "name or id"), ("key" = String, Path, description = "the var's name"), OfStage), responses(
     (status = 204, description = "removed"),
     (status = 404, description = "no such function or var", body = Problem, content_type = "application/problem+json"),
@@ -66,7 +66,7 @@ pub(crate) async fn delete_var(
 }
 
 /// Lists the vars that a stage gives every function of the project.
-#[utoipa::path(get, path = "/api/v1/vars", tag = "vars", params(OfStage), responses((status = 200, body = VarList)))]
+#[utoipa::path(get, path = "/api/v1/vars", operation_id = "vars.list", tag = "vars", params(OfStage), responses((status = 200, body = VarList)))]
 pub(crate) async fn list_stage_vars(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
@@ -76,7 +76,7 @@ pub(crate) async fn list_stage_vars(
 }
 
 /// Sets vars of a stage for every function of the project; others stay. A function's own and its manifest's win.
-#[utoipa::path(post, path = "/api/v1/vars", tag = "vars", params(OfStage), request_body = SetVars, responses(
+#[utoipa::path(post, path = "/api/v1/vars", operation_id = "vars.set", tag = "vars", params(OfStage), request_body = SetVars, responses(
     (status = 200, body = VarList),
     (status = 409, description = "changed by others meanwhile", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -91,7 +91,7 @@ pub(crate) async fn set_stage_vars(
 }
 
 /// Removes a var of a stage.
-#[utoipa::path(delete, path = "/api/v1/vars/{key}", tag = "vars",
+#[utoipa::path(delete, path = "/api/v1/vars/{key}", operation_id = "vars.delete", tag = "vars",
     params(("key" = String, Path, description = "the var's name"), OfStage), responses(
     (status = 204, description = "removed"),
     (status = 404, description = "the stage itself has no such var", body = Problem, content_type = "application/problem+json"),

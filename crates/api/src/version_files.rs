@@ -25,7 +25,7 @@ pub(crate) struct FileQuery {
 }
 
 /// Lists the files of a version.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{version}/files", tag = "functions", params(
+#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{version}/files", operation_id = "versions.listFiles", tag = "functions", params(
     ("id" = String, Path, description = "name or id"), ("version" = String, Path, description = "a number, or `live`")), responses(
     (status = 200, body = VersionFiles),
     (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
@@ -45,7 +45,7 @@ pub(crate) async fn version_files(
 }
 
 /// Reads one file of a version, as it was uploaded.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{version}/file", tag = "functions", params(
+#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{version}/file", operation_id = "versions.getFile", tag = "functions", params(
     ("id" = String, Path, description = "name or id"), ("version" = String, Path, description = "a number, or `live`"), FileQuery), responses(
     (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
     (status = 404, description = "no such function, version or file", body = Problem, content_type = "application/problem+json"),
@@ -62,7 +62,7 @@ pub(crate) async fn version_file(
 }
 
 /// Shows what a version wrote while it was checked.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{version}/log", tag = "functions", params(
+#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{version}/log", operation_id = "versions.getBuildLog", tag = "functions", params(
     ("id" = String, Path, description = "name or id"), ("version" = String, Path, description = "a number, or `live`")), responses(
     (status = 200, body = BuildLogView),
     (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),

@@ -26,7 +26,7 @@ pub(crate) struct Rows {
 }
 
 /// Lists a function's versions, newest first.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/versions", tag = "functions", params(("id" = String, Path, description = "name or id"), Rows), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{id}/versions", operation_id = "versions.list", tag = "functions", params(("id" = String, Path, description = "name or id"), Rows), responses(
     (status = 200, body = VersionList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -50,7 +50,7 @@ fn rows_of(rows: &Rows) -> Result<usize, Fault> {
 }
 
 /// Shows a version.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{number}", tag = "functions",
+#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{number}", operation_id = "versions.get", tag = "functions",
     params(("id" = String, Path, description = "name or id"), ("number" = u32, Path, description = "the version's number")), responses(
     (status = 200, body = VersionView),
     (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
@@ -67,7 +67,7 @@ pub(crate) async fn get_version(
 }
 
 /// Tells what two versions differ in: files, and keys of the manifest.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{from}/diff/{to}", tag = "functions",
+#[utoipa::path(get, path = "/api/v1/functions/{id}/versions/{from}/diff/{to}", operation_id = "versions.diff", tag = "functions",
     params(("id" = String, Path, description = "name or id"), ("from" = u32, Path, description = "the first version"), ("to" = u32, Path, description = "the second one")), responses(
     (status = 200, body = VersionDiff),
     (status = 404, description = "no such function or version", body = Problem, content_type = "application/problem+json"),
@@ -98,7 +98,7 @@ pub(crate) async fn diff_versions(
 }
 
 /// Lists what moved a function's aliases, newest first: deployments, rollbacks, and steps of the platform.
-#[utoipa::path(get, path = "/api/v1/functions/{id}/deployments", tag = "deployments", params(("id" = String, Path, description = "name or id"), Rows), responses(
+#[utoipa::path(get, path = "/api/v1/functions/{id}/deployments", operation_id = "deployments.list", tag = "deployments", params(("id" = String, Path, description = "name or id"), Rows), responses(
     (status = 200, body = MoveList),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
