@@ -26,7 +26,7 @@ pub(crate) async fn publish_events(
     let (parts, body) = request.into_parts();
     let body = read_body(&parts.headers, body, limits::BODY_MAX).await?;
     let events = PublishedEvent::read(&texts(&parts.headers), &body)?;
-    let fired = state.engine.publish_events(caller.project, &events).await?;
+    let fired = state.engine.triggers.publish(caller.project, &events).await?;
     let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let runs = fired.into_iter().map(|fired| EventRun {
         event: narrow(fired.event),

@@ -40,7 +40,7 @@ pub(crate) async fn send_message(
     let body = read_body(&parts.headers, body, limits::MESSAGE_MAX as u64).await?;
     let content_type = parts.headers.get(http::header::CONTENT_TYPE).map(text);
     let message = OutgoingMessage { body, content_type, attributes: attributes(&parts.headers)? };
-    let ids = state.engine.send_messages(caller.project, &topic, vec![message]).await?;
+    let ids = state.engine.triggers.send(caller.project, &topic, vec![message]).await?;
     Ok(sent(&topic, &ids))
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn send_messages(
     let topic = topic_name(&name)?;
     let messages = body.messages.into_iter().enumerate();
     let messages = messages.map(|(index, message)| outgoing(index, message)).collect::<Result<Vec<_>, _>>()?;
-    let ids = state.engine.send_messages(caller.project, &topic, messages).await?;
+    let ids = state.engine.triggers.send(caller.project, &topic, messages).await?;
     Ok(sent(&topic, &ids))
 }
 
@@ -71,7 +71,7 @@ pub(crate) async fn list_topics(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
 ) -> Result<Json<TopicList>, HandlerError> {
-    let topics = state.engine.topics(caller.project).await?;
+    let topics = state.engine.triggers.topics(caller.project).await?;
     Ok(Json(TopicList { topics: topics.iter().map(view).collect() }))
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn get_topic(
     Authorized(caller): Authorized,
     PathParams(name): PathParams<String>,
 ) -> Result<Json<TopicView>, HandlerError> {
-    let topic = state.engine.topic(caller.project, &topic_name(&name)?).await?;
+    let topic = state.engine.triggers.topic(caller.project, &topic_name(&name)?).await?;
     let subscribers = topic.subscribers.into_iter().map(|one| SubscriberView {
         function: one.function.to_string(),
         trigger: one.trigger.to_string(),
@@ -106,7 +106,7 @@ pub(crate) async fn purge_topic(
     PathParams(name): PathParams<String>,
 ) -> Result<Json<PurgedTopic>, HandlerError> {
     let topic = topic_name(&name)?;
-    let purged = state.engine.purge_topic(caller.project, &topic).await?;
+    let purged = state.engine.triggers.purge_topic(caller.project, &topic).await?;
     Ok(Json(PurgedTopic { topic: topic.to_string(), purged }))
 }
 

@@ -37,7 +37,7 @@ pub(crate) async fn list_all_triggers(
 ) -> Result<Json<TriggerList>, HandlerError> {
     let mut triggers = Vec::new();
     for function in state.engine.catalog().page(caller.project, None, usize::MAX) {
-        for entry in state.engine.triggers().of(function.record.id) {
+        for entry in state.engine.triggers.of(function.record.id) {
             triggers.push(view(&state, &function, &entry)?);
         }
     }
@@ -55,7 +55,7 @@ pub(crate) async fn list_triggers(
     PathParams(id): PathParams<String>,
 ) -> Result<Json<TriggerList>, HandlerError> {
     let function = state.engine.catalog().find(caller.project, &id)?;
-    let entries = state.engine.triggers().of(function.record.id);
+    let entries = state.engine.triggers.of(function.record.id);
     let triggers = entries.iter().map(|entry| view(&state, &function, entry)).collect::<Result<_, _>>()?;
     Ok(Json(TriggerList { triggers }))
 }
@@ -79,7 +79,7 @@ pub(crate) async fn add_trigger(
     let settings = settings(&state, &function, body.trigger)?;
     let alias = body.alias.as_deref().map_or(Ok(AliasName::live()), str::parse);
     let alias = alias.map_err(|error| Fault::new(Code::InvalidConfiguration, format!("alias: {error}")))?;
-    let (entry, secret) = state.engine.add_trigger(&function, alias, settings, body.secret.as_deref()).await?;
+    let (entry, secret) = state.engine.triggers.add(&function, alias, settings, body.secret.as_deref()).await?;
     let trigger = view(&state, &function, &entry)?;
     let secret = secret.and_then(|secret| secret.text);
     Ok((StatusCode::CREATED, Json(TriggerWithSecret { secret, trigger })))
@@ -116,7 +116,7 @@ pub(crate) async fn update_trigger(
     Json(body): Json<UpdateTrigger>,
 ) -> Result<Json<TriggerView>, HandlerError> {
     let (function, entry) = find(&state, &caller, &id, &name)?;
-    let entry = state.engine.enable_trigger(&entry, body.enabled).await?;
+    let entry = state.engine.triggers.enable(&entry, body.enabled).await?;
     Ok(Json(view(&state, &function, &entry)?))
 }
 
@@ -133,7 +133,7 @@ pub(crate) async fn remove_trigger(
     PathParams((id, name)): PathParams<(String, String)>,
 ) -> Result<StatusCode, HandlerError> {
     let (_, entry) = find(&state, &caller, &id, &name)?;
-    state.engine.remove_trigger(&entry).await?;
+    state.engine.triggers.remove(&entry).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -155,7 +155,8 @@ pub(crate) async fn rotate_secret(
     let (function, entry) = find(&state, &caller, &id, &name)?;
     let keep = body.keep.as_deref().map(str::parse::<Span>).transpose();
     let keep = keep.map_err(|error| Fault::new(Code::InvalidConfiguration, format!("keep: {error}")))?;
-    let (entry, secret) = state.engine.rotate_secret(&entry, body.secret.as_deref(), keep.map(Span::get)).await?;
+    let (entry, secret) =
+        state.engine.triggers.rotate_secret(&entry, body.secret.as_deref(), keep.map(Span::get)).await?;
     Ok(Json(TriggerWithSecret { secret: secret.text, trigger: view(&state, &function, &entry)? }))
 }
 
@@ -176,7 +177,7 @@ pub(crate) async fn test_trigger(
     let (_, entry) = find(&state, &caller, &id, &name)?;
     let (parts, body) = request.into_parts();
     let body = read_body(&parts.headers, body, limits::BODY_MAX).await?;
-    let run = state.engine.test_trigger(&entry, body).await.map_err(|failure| failure.fault)?;
+    let run = state.engine.triggers.test(&entry, body).await.map_err(|failure| failure.fault)?;
     Ok((StatusCode::ACCEPTED, Json(TestedTrigger { run_id: run.to_string() })))
 }
 
@@ -200,7 +201,7 @@ pub(crate) async fn next_fires(
             format!("count is {count}; it goes from 1 to {NEXT_MAX}"),
         )));
     }
-    let next = state.engine.next_fires(&entry, count);
+    let next = state.engine.triggers.next_fires(&entry, count);
     Ok(Json(NextFires { next: next.iter().map(ToString::to_string).collect() }))
 }
 
@@ -211,7 +212,7 @@ fn find(
     name: &str,
 ) -> Result<(Arc<FunctionEntry>, Arc<TriggerEntry>), Fault> {
     let function = state.engine.catalog().find(caller.project, id)?;
-    let entry = state.engine.triggers().find(function.record.id, name)?;
+    let entry = state.engine.triggers.find(function.record.id, name)?;
     Ok((function, entry))
 }
 
@@ -222,7 +223,7 @@ fn settings(
     mut trigger: serde_json::Map<String, serde_json::Value>,
 ) -> Result<TriggerSettings, Fault> {
     if let (None, Some(kind)) = (trigger.get("name"), trigger.get("type").and_then(|kind| kind.as_str())) {
-        let taken = state.engine.triggers().of(function.record.id);
+        let taken = state.engine.triggers.of(function.record.id);
         let free = (1..=taken.len() + 1).map(|number| format!("{kind}-{number}"));
         let free = free.into_iter().find(|name| taken.iter().all(|entry| entry.record.name().as_str() != name));
         // A type that is none is told of below, and not its name.
@@ -239,8 +240,8 @@ fn settings(
 
 fn view(state: &ApiState, function: &FunctionEntry, entry: &TriggerEntry) -> Result<TriggerView, Fault> {
     let record = &entry.record;
-    let seen = state.engine.trigger_state(entry);
-    let token = state.engine.webhook_token(entry)?;
+    let seen = state.engine.triggers.state(entry);
+    let token = state.engine.triggers.webhook_token(entry)?;
     let origin = match record.origin {
         TriggerOrigin::Manifest => "manifest",
         TriggerOrigin::Api => "api",
@@ -254,8 +255,8 @@ fn view(state: &ApiState, function: &FunctionEntry, entry: &TriggerEntry) -> Res
         enabled: record.enabled,
         settings: record.settings.clone(),
         url: token.map(|token| format!("{}/hooks/{token}", state.public_url)),
-        secrets: record.credentials.as_ref().map(|_| state.engine.live_secrets(entry)),
-        next: state.engine.next_fires(entry, 1).first().map(ToString::to_string),
+        secrets: record.credentials.as_ref().map(|_| state.engine.triggers.live_secrets(entry)),
+        next: state.engine.triggers.next_fires(entry, 1).first().map(ToString::to_string),
         last_run: seen.last_run.map(|run| run.to_string()),
         fired_at: seen.fired_at.map(|at| at.to_string()),
         fired: seen.fired,

@@ -9,10 +9,9 @@ use faas_runs::lifecycle::Lifecycle;
 use faas_runs::runs::Runs;
 use faas_scheduler::SchedulerDriver;
 use faas_telemetry::Stats;
+use faas_triggers::Triggers;
 use tokio::sync::Notify;
 
-use crate::topics::TopicStore;
-use crate::triggers::{TriggerStates, Triggers};
 use crate::upload_rules::UploadRules;
 
 /// What every part of the engine shares.
@@ -30,13 +29,11 @@ pub(crate) struct Core {
     pub(crate) vars: Arc<VarStore>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) triggers: Arc<Triggers>,
-    pub(crate) trigger_states: TriggerStates,
     pub(crate) scheduler: Arc<SchedulerDriver>,
     pub(crate) stats: Arc<Stats>,
     /// Files of versions and layers.
     pub(crate) bundles: Arc<BundleStore>,
     pub(crate) leases: Arc<UploadLeases>,
-    pub(crate) topics: TopicStore,
     /// Another set of versions serves.
     pub(crate) kinds_changed: Notify,
     pub(crate) upload_rules: Arc<UploadRules>,

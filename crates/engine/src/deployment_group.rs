@@ -125,7 +125,7 @@ impl Deployments {
         let moved = Moved { kind: DeploymentKind::Rollback, by, from, note: note.map(str::to_owned), at: now };
         let event = self.event(&mut record, &AliasName::live(), moved);
         let deployment = Deployment { group: Some(group), ..event };
-        let triggers = self.core.reconcile_triggers(record.project, record.id, &version.settings.triggers).await?;
+        let triggers = self.core.triggers.reconcile(record.project, record.id, &version.settings.triggers).await?;
         Ok(Step { record, revision: entry.revision, deployment, version, triggers })
     }
 
@@ -141,7 +141,7 @@ impl Deployments {
         let revision = self.core.registry.commit(writes).await?;
         let mut deployed = Vec::with_capacity(steps.len());
         for Step { record, deployment, version, triggers, .. } in steps {
-            self.core.learn_triggers(triggers, revision);
+            self.core.triggers.learn(triggers, revision);
             let entry = self.core.catalog.learn(record, revision);
             self.retire_outdated(&entry).await;
             let build_log = BuildLog::default();
@@ -165,7 +165,7 @@ struct Step {
     revision: u64,
     deployment: Deployment,
     version: Arc<faas_types::VersionRecord>,
-    triggers: crate::triggers::Reconciled,
+    triggers: faas_triggers::Reconciled,
 }
 
 /// Writes the record of a group.

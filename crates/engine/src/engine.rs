@@ -18,6 +18,7 @@ use faas_runs::quotas::Quotas;
 use faas_runs::runs::{RunDeps, RunSettings, Runs};
 use faas_scheduler::{CapacityLimits, DriverDeps, FunctionLoad, SchedulerDriver, SchedulerSnapshot};
 use faas_telemetry::{HistoryReader, Recorder, Stats};
+use faas_triggers::{TriggerDeps, Triggers};
 use faas_types::{Fault, ProjectId, Retention, limits};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -29,8 +30,6 @@ use crate::deployments::Deployments;
 use crate::gc::{GarbageCollector, GcDeps, GcPolicy};
 use crate::layers::{LayerCatalog, LayerDeps};
 use crate::rollouts::keep_rollouts;
-use crate::topics::{SubscriptionTracker, TopicStore};
-use crate::triggers::{TriggerStates, Triggers, hand_messages_over, keep_schedules};
 use crate::upload_rules::UploadRules;
 use crate::uploads::{UploadDeps, Uploads};
 
@@ -109,6 +108,8 @@ pub struct Engine {
     pub runs: Arc<Runs>,
     /// Collects files and records that nothing needs.
     pub gc: Arc<GarbageCollector>,
+    /// Triggers and topics.
+    pub triggers: Arc<Triggers>,
     /// Versions and aliases.
     pub deployments: Arc<Deployments>,
     /// Layers of packages, and named ones.
@@ -225,18 +226,15 @@ impl Engine {
             settings.collect,
         );
         let gc = Arc::new(gc);
-        // Coerced apart: a `Weak` of each trait has its own layout.
-        let (publisher, source) = (Arc::downgrade(&core), Arc::downgrade(&core));
-        runs.hooks.connect(publisher, source);
         let tending = Arc::clone(&runs).tend(settings.tend_every, settings.idle_timeout);
         let mut background = vec![tokio::spawn(tending), tokio::spawn(Arc::clone(&core).foretell())];
         background.extend(runs.start(feeds, &settings.runs()));
         lifecycle.spawn(Arc::clone(&gc).run_periodically());
         let background = Arc::new(Mutex::new(background));
         let upload_rules = Arc::clone(&core.upload_rules);
-        let engine = Self { runs, deployments, gc, layers, upload_rules, uploads, core, project, background };
-        lifecycle.spawn(keep_schedules(engine.clone(), settings.look_every));
-        lifecycle.spawn(hand_messages_over(engine.clone()));
+        let triggers = Arc::clone(&core.triggers);
+        triggers.start(settings.look_every);
+        let engine = Self { runs, triggers, deployments, gc, layers, upload_rules, uploads, core, project, background };
         lifecycle.spawn(keep_rollouts(Arc::clone(&engine.deployments), settings.look_every));
         Ok(engine)
     }
@@ -349,8 +347,6 @@ async fn open_core(ports: &Ports, settings: &EngineSettings) -> Result<(Arc<Core
     let catalog = Catalog::start(Arc::clone(&ports.registry)).await?;
     let vars = VarStore::start(Arc::clone(&ports.registry), Arc::clone(&ports.vault)).await?;
     let keys = Keys::start(Arc::clone(&ports.registry), Arc::clone(&ports.clock), Arc::clone(&ports.ids)).await?;
-    let triggers = Triggers::start(Arc::clone(&ports.registry)).await?;
-    let trigger_states = TriggerStates::load(Arc::clone(&ports.registry)).await?;
     let stats = Arc::new(Stats::new(settings.metric_labels_max));
     let lifecycle = Arc::<Lifecycle>::default();
     let (history, events) = (Arc::clone(&ports.history), Arc::clone(&ports.events));
@@ -396,6 +392,17 @@ async fn open_core(ports: &Ports, settings: &EngineSettings) -> Result<(Arc<Core
         lifecycle: Arc::clone(&lifecycle),
     };
     let (runs, feeds) = Runs::open(run_deps, &settings.runs()).await?;
+    let trigger_deps = TriggerDeps {
+        registry: Arc::clone(&ports.registry),
+        topics: Arc::clone(&ports.topics),
+        vault: Arc::clone(&ports.vault),
+        clock: Arc::clone(&ports.clock),
+        ids: Arc::clone(&ports.ids),
+        catalog: Arc::clone(&catalog),
+        runs: Arc::clone(&runs),
+        lifecycle: Arc::clone(&lifecycle),
+    };
+    let triggers = Triggers::open(trigger_deps).await?;
     let core = Arc::new(Core {
         runs: Arc::clone(&runs),
         lifecycle: Arc::clone(&lifecycle),
@@ -410,12 +417,10 @@ async fn open_core(ports: &Ports, settings: &EngineSettings) -> Result<(Arc<Core
         vars,
         keys,
         triggers,
-        trigger_states,
         scheduler,
         stats,
         bundles,
         leases,
-        topics: TopicStore { store: Arc::clone(&ports.topics), tracker: SubscriptionTracker::default() },
         kinds_changed: Notify::new(),
         upload_rules,
     });

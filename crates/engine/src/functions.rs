@@ -140,7 +140,7 @@ impl Deployments {
                 if deployment.alias == AliasName::live() {
                     let version = self.core.catalog.version(entry, deployment.to).await?;
                     let reconciled =
-                        self.core.reconcile_triggers(record.project, record.id, &version.settings.triggers).await?;
+                        self.core.triggers.reconcile(record.project, record.id, &version.settings.triggers).await?;
                     writes.extend(reconciled.writes.iter().cloned());
                     triggers = Some(reconciled);
                 }
@@ -150,7 +150,7 @@ impl Deployments {
             match self.core.registry.commit(writes).await {
                 Ok(revision) => {
                     if let Some(triggers) = triggers {
-                        self.core.learn_triggers(triggers, revision);
+                        self.core.triggers.learn(triggers, revision);
                     }
                     let entry = self.core.catalog.learn(record, revision);
                     self.retire_outdated(&entry).await;
@@ -204,7 +204,7 @@ impl Deployments {
         self.core.kinds_changed.notify_one();
         self.core.scheduler.close_pools(*id, |_| false);
         self.core.stats.forget(*id);
-        self.core.drop_triggers(*project, *id).await?;
+        self.core.triggers.delete_all(*project, *id).await?;
         for collection in [Collection::Versions, Collection::Deployments] {
             loop {
                 let rows = self.core.registry.list(*project, collection, &format!("{id}/"), None, DELETE_BATCH).await?;

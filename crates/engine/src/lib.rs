@@ -21,13 +21,10 @@ mod note;
 mod pause;
 mod pipeline;
 mod progress;
-mod publication;
 mod publish;
 mod rollback;
 mod rollouts;
 mod stages;
-mod topics;
-mod triggers;
 mod upload_check;
 mod upload_rules;
 mod uploads;
@@ -49,6 +46,11 @@ pub use faas_runs::{
     RunOptions, Runs, Selector, SigningSecrets,
 };
 
+pub use faas_triggers::{
+    DeliveryOutcome, DeliveryReply, Fired, NewSecret, OutgoingMessage, PublishedEvent, SubscriberState, TopicSummary,
+    TriggerEntry, TriggerOrigin, TriggerRecord, TriggerState, Triggers, WebhookCredentials, WebhookDelivery,
+};
+
 pub use aliases::{AliasWish, Target};
 pub use canary::CanaryStatus;
 pub use dependencies::{Dependencies, PackageInstaller};
@@ -62,10 +64,5 @@ pub use network::{NetworkState, PolicyChange};
 pub use new_deployment::NewDeployment;
 pub use progress::{ProgressEvent, ProgressReceiver, ProgressSender};
 pub use stages::{Rekeyed, SecretSummary};
-pub use topics::{OutgoingMessage, SubscriberState, TopicSummary};
-pub use triggers::{
-    Fired, HookAnswer, HookReply, HookRequest, NewSecret, PublishedEvent, TriggerEntry, TriggerOrigin, TriggerRecord,
-    TriggerState, Triggers, WebhookCredentials,
-};
 pub use upload_rules::UploadRules;
 pub use uploads::{Plan, PlanSubject, Uploads};

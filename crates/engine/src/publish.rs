@@ -15,7 +15,7 @@ use crate::deployments::Deployments;
 use crate::functions::deployment_key;
 use crate::new_deployment::NewDeployment;
 use crate::pipeline::SealedVersion;
-use crate::triggers::Reconciled;
+use faas_triggers::Reconciled;
 
 /// What a commit brought into being.
 pub(crate) type Published = (Deployment, Arc<FunctionEntry>, Arc<VersionRecord>);
@@ -79,7 +79,7 @@ impl Deployments {
         let deployment = Deployment { group, ..event };
         // The triggers are those of the version that `live` points to, so that a canary fires none.
         let triggers = if deployment.to == version.number && *alias == AliasName::live() {
-            self.core.reconcile_triggers(project, record.id, &new.settings.triggers).await?
+            self.core.triggers.reconcile(project, record.id, &new.settings.triggers).await?
         } else {
             Reconciled::default()
         };
@@ -94,7 +94,7 @@ impl Deployments {
     }
 
     fn take_in(&self, draft: Draft, revision: u64) -> Published {
-        self.core.learn_triggers(draft.triggers, revision);
+        self.core.triggers.learn(draft.triggers, revision);
         (draft.deployment, self.core.catalog.learn(draft.record, revision), Arc::new(draft.version))
     }
 

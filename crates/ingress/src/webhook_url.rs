@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use faas_engine::{CallFailure, Engine, HookAnswer, HookReply, HookRequest, TriggerEntry};
+use faas_engine::{CallFailure, DeliveryOutcome, DeliveryReply, Engine, TriggerEntry, WebhookDelivery};
 use faas_ports::{Clock, SystemClock};
 use faas_proto::rest::AcceptedDelivery;
 use faas_types::{Code, Fault, RunId, limits};
@@ -44,27 +44,27 @@ async fn answer_delivery(engine: &Engine, token: &str, request: Request, details
         return response;
     }
     // Looked up first: the body is read only for a caller that knows a token.
-    let entry = match engine.webhook(token) {
+    let entry = match engine.triggers.find_webhook(token) {
         Ok(entry) => entry,
         Err(fault) => return render(&fault, id, None),
     };
     match deliver(engine, &entry, request).await {
-        Ok(HookAnswer::Accepted { run, repeated }) => accepted(run, repeated, id),
-        Ok(HookAnswer::Answered(reply)) => answered(reply, id),
+        Ok(DeliveryOutcome::Accepted { run, repeated }) => accepted(run, repeated, id),
+        Ok(DeliveryOutcome::Answered(reply)) => answered(reply, id),
         Err(failure) => {
             // The sender of a delivery has no key that may read runs.
-            let details = details || engine.webhook_tells_all(&entry).await;
+            let details = details || engine.triggers.shows_failures(&entry).await;
             render(&brief(&failure.fault, details), id, failure.run)
         }
     }
 }
 
-async fn deliver(engine: &Engine, entry: &Arc<TriggerEntry>, request: Request) -> Result<HookAnswer, CallFailure> {
+async fn deliver(engine: &Engine, entry: &Arc<TriggerEntry>, request: Request) -> Result<DeliveryOutcome, CallFailure> {
     let (parts, body) = request.into_parts();
     let body = read_body(&parts.headers, body, limits::BODY_MAX).await?;
     let headers = passed_headers(&parts, parts.extensions.get::<Arc<RequestOrigin>>().map(Arc::as_ref), None);
     let query = parts.uri.query().unwrap_or_default().to_owned();
-    engine.deliver(entry, HookRequest { headers, query, body }).await
+    engine.triggers.deliver(entry, WebhookDelivery { headers, query, body }).await
 }
 
 fn accepted(run: RunId, repeated: bool, id: &RequestId) -> Response {
@@ -79,7 +79,7 @@ fn accepted(run: RunId, repeated: bool, id: &RequestId) -> Response {
     annotated(response, run, repeated, id)
 }
 
-fn answered(reply: HookReply, id: &RequestId) -> Response {
+fn answered(reply: DeliveryReply, id: &RequestId) -> Response {
     let mut response = Response::new(Body::from(reply.body));
     *response.status_mut() = StatusCode::from_u16(reply.head.status).unwrap_or(StatusCode::BAD_GATEWAY);
     reply_headers(&reply.head.headers, response.headers_mut());

@@ -150,8 +150,30 @@ impl Runs {
         request: CallRequest,
         arriving: Option<BodyStream>,
     ) -> impl Future<Output = Result<Call, CallFailure>> + Send {
+        self.begin_call_as(self.ids.mint(self.clock.now()), route, request, arriving)
+    }
+
+    /// Makes a call whose run has an id already, such as one that holds a claim. The server's stop does not refuse it.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub fn call_as(
+        self: &Arc<Self>,
+        run: RunId,
+        route: Route,
+        request: CallRequest,
+    ) -> impl Future<Output = Result<Call, CallFailure>> + Send {
+        self.begin_call_as(run, route, request, None)
+    }
+
+    fn begin_call_as(
+        self: &Arc<Self>,
+        run: RunId,
+        route: Route,
+        request: CallRequest,
+        arriving: Option<BodyStream>,
+    ) -> impl Future<Output = Result<Call, CallFailure>> + Send {
         let now = self.clock.now();
-        let run: RunId = self.ids.mint(now);
         let mut record = queued_record(run, &route.entry, route.version.number, request.trigger, now);
         record.trigger_name.clone_from(&request.trigger_name);
         record.stage = route.stage;

@@ -6,11 +6,11 @@ use base64::prelude::BASE64_STANDARD;
 use faas_catalog::{SecretId, SecretRecord, decode, encode, secret_of, secret_place, snapshot};
 use faas_ports::{Collection, Entry, Expect, PortError, SecretPlace, Write};
 use faas_runs::completion::{self, SigningSecrets};
+use faas_triggers::TriggerRecord;
 use faas_types::Fault;
 
 use crate::core::Core;
 use crate::engine::Engine;
-use crate::triggers::{self, TriggerRecord};
 
 /// Times that everything is gone over, so that what was sealed at the moment of the change is found as well.
 const PASSES: u32 = 5;
@@ -41,7 +41,7 @@ impl Sealed for SecretRecord {
 
 impl Sealed for TriggerRecord {
     fn values<'a>(&'a mut self, _: &Entry) -> Vec<(SecretPlace, &'a mut String)> {
-        triggers::sealed_values(self)
+        faas_triggers::sealed_values(self)
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_engine::{CallRequest, EngineSettings, HookAnswer, HookRequest, KeyClaim, PublishedEvent, TriggerEntry};
+use faas_engine::{
+    CallRequest, DeliveryOutcome, EngineSettings, KeyClaim, PublishedEvent, TriggerEntry, WebhookDelivery,
+};
 use faas_ports::{Clock, RunQuery};
 use faas_signing::{WebhookSecret, sign_as};
 use faas_testkit::ManualClock;
@@ -46,35 +48,36 @@ impl Door {
         let deployed = house.deploy_as("hooked", once).await.unwrap();
         let added = house
             .engine
-            .add_trigger(&deployed.entry, AliasName::live(), TriggerSettings::Webhook(hook), None)
+            .triggers
+            .add(&deployed.entry, AliasName::live(), TriggerSettings::Webhook(hook), None)
             .await
             .unwrap();
-        let token = house.engine.webhook_token(&added.0).unwrap().unwrap();
+        let token = house.engine.triggers.webhook_token(&added.0).unwrap().unwrap();
         Self { house, clock, token, secret: added.1.unwrap().text.unwrap(), scheme }
     }
 
-    fn signed(&self, id: &str, body: &[u8]) -> HookRequest {
+    fn signed(&self, id: &str, body: &[u8]) -> WebhookDelivery {
         self.signed_with(&self.secret, id, body)
     }
 
-    fn signed_with(&self, secret: &str, id: &str, body: &[u8]) -> HookRequest {
+    fn signed_with(&self, secret: &str, id: &str, body: &[u8]) -> WebhookDelivery {
         let secret = WebhookSecret::read(self.scheme, secret).unwrap();
         let headers = sign_as(self.scheme, &secret, id, self.clock.now(), body);
-        HookRequest { headers, query: String::new(), body: Bytes::copy_from_slice(body) }
+        WebhookDelivery { headers, query: String::new(), body: Bytes::copy_from_slice(body) }
     }
 
     fn entry(&self) -> Arc<TriggerEntry> {
-        self.house.engine.webhook(&self.token).unwrap()
+        self.house.engine.triggers.find_webhook(&self.token).unwrap()
     }
 
-    async fn deliver(&self, request: HookRequest) -> Result<HookAnswer, Fault> {
-        self.house.engine.deliver(&self.entry(), request).await.map_err(|failure| failure.fault)
+    async fn deliver(&self, request: WebhookDelivery) -> Result<DeliveryOutcome, Fault> {
+        self.house.engine.triggers.deliver(&self.entry(), request).await.map_err(|failure| failure.fault)
     }
 
-    async fn accepted(&self, request: HookRequest) -> (RunId, bool) {
+    async fn accepted(&self, request: WebhookDelivery) -> (RunId, bool) {
         match self.deliver(request).await.unwrap() {
-            HookAnswer::Accepted { run, repeated } => (run, repeated),
-            HookAnswer::Answered(reply) => panic!("{reply:?}"),
+            DeliveryOutcome::Accepted { run, repeated } => (run, repeated),
+            DeliveryOutcome::Answered(reply) => panic!("{reply:?}"),
         }
     }
 }
@@ -105,20 +108,20 @@ async fn what_is_not_signed_or_not_fresh_is_refused_and_counted() {
     let early = door.signed("msg_1", BODY);
     door.clock.set(faas_types::Timestamp::from_millis(door.clock.now().as_millis() - 302_000));
     assert_eq!(door.deliver(early).await.err().unwrap().code, Code::Unauthenticated);
-    let bare = HookRequest { headers: vec![], query: String::new(), body: Bytes::from_static(BODY) };
+    let bare = WebhookDelivery { headers: vec![], query: String::new(), body: Bytes::from_static(BODY) };
     assert_eq!(door.deliver(bare).await.err().unwrap().code, Code::Unauthenticated);
-    let state = door.house.engine.trigger_state(&door.entry());
+    let state = door.house.engine.triggers.state(&door.entry());
     assert_eq!((state.fired, state.refused), (0, 4));
-    assert_eq!(door.house.engine.webhook("guessed").err().unwrap().code, Code::NotFound);
-    door.house.engine.enable_trigger(&door.entry(), false).await.unwrap();
-    assert_eq!(door.house.engine.webhook(&door.token).err().unwrap().code, Code::NotFound);
+    assert_eq!(door.house.engine.triggers.find_webhook("guessed").err().unwrap().code, Code::NotFound);
+    door.house.engine.triggers.enable(&door.entry(), false).await.unwrap();
+    assert_eq!(door.house.engine.triggers.find_webhook(&door.token).err().unwrap().code, Code::NotFound);
 }
 
 #[tokio::test]
 async fn a_replaced_secret_is_good_for_as_long_as_was_said() {
     let door = Door::open(WebhookScheme::GitHub, WebhookReply::Accepted, "/").await;
     let keep = Some(Duration::from_secs(60));
-    let (_, fresh) = door.house.engine.rotate_secret(&door.entry(), None, keep).await.unwrap();
+    let (_, fresh) = door.house.engine.triggers.rotate_secret(&door.entry(), None, keep).await.unwrap();
     let fresh = fresh.text.unwrap();
     door.accepted(door.signed("1", BODY)).await;
     door.accepted(door.signed_with(&fresh, "2", BODY)).await;
@@ -128,15 +131,15 @@ async fn a_replaced_secret_is_good_for_as_long_as_was_said() {
     // Two are live at the most: the third ends the first at once.
     let keep = Some(Duration::from_secs(600));
     let brought = "one that the sender chose".to_owned();
-    let (_, shown) = door.house.engine.rotate_secret(&door.entry(), Some(&brought), keep).await.unwrap();
+    let (_, shown) = door.house.engine.triggers.rotate_secret(&door.entry(), Some(&brought), keep).await.unwrap();
     assert_eq!(shown.text, None);
-    door.house.engine.rotate_secret(&door.entry(), None, keep).await.unwrap();
+    door.house.engine.triggers.rotate_secret(&door.entry(), None, keep).await.unwrap();
     assert_eq!(door.deliver(door.signed_with(&fresh, "5", BODY)).await.err().unwrap().code, Code::Unauthenticated);
     door.accepted(door.signed_with(&brought, "6", BODY)).await;
     let long = Some(limits::SECRET_OVERLAP_MAX + Duration::from_secs(1));
-    let refused = door.house.engine.rotate_secret(&door.entry(), None, long).await.err().unwrap();
+    let refused = door.house.engine.triggers.rotate_secret(&door.entry(), None, long).await.err().unwrap();
     assert_eq!(refused.code, Code::InvalidConfiguration);
-    let short = door.house.engine.rotate_secret(&door.entry(), Some("short"), keep).await.err().unwrap();
+    let short = door.house.engine.triggers.rotate_secret(&door.entry(), Some("short"), keep).await.err().unwrap();
     assert_eq!(short.code, Code::InvalidConfiguration);
 }
 
@@ -144,8 +147,8 @@ async fn a_replaced_secret_is_good_for_as_long_as_was_said() {
 async fn an_answer_is_given_again_for_a_repeated_delivery_and_a_failure_is_not() {
     let door = Door::open(WebhookScheme::Standard, WebhookReply::Answer, "/").await;
     let answered = |answer| match answer {
-        HookAnswer::Answered(reply) => reply,
-        HookAnswer::Accepted { run, .. } => panic!("{run}"),
+        DeliveryOutcome::Answered(reply) => reply,
+        DeliveryOutcome::Accepted { run, .. } => panic!("{run}"),
     };
     let first = answered(door.deliver(door.signed("msg_1", BODY)).await.unwrap());
     let again = answered(door.deliver(door.signed("msg_1", BODY)).await.unwrap());
@@ -173,12 +176,12 @@ async fn a_captured_delivery_makes_no_run_under_another_id_or_after_a_rotation()
     assert_eq!(door.accepted(captured).await, (first, true));
     door.clock.advance(Duration::from_secs(29 * 86_400));
     let keep = Some(Duration::from_secs(60));
-    let fresh = door.house.engine.rotate_secret(&door.entry(), None, keep).await.unwrap().1.text.unwrap();
+    let fresh = door.house.engine.triggers.rotate_secret(&door.entry(), None, keep).await.unwrap().1.text.unwrap();
     assert_eq!(door.accepted(door.signed_with(&fresh, "1", BODY)).await, (first, true));
     assert!(!door.accepted(door.signed_with(&fresh, "2", b"{\"other\": 1}")).await.1);
     let trials = [
-        door.house.engine.test_trigger(&door.entry(), Bytes::from_static(BODY)).await.unwrap(),
-        door.house.engine.test_trigger(&door.entry(), Bytes::from_static(BODY)).await.unwrap(),
+        door.house.engine.triggers.test(&door.entry(), Bytes::from_static(BODY)).await.unwrap(),
+        door.house.engine.triggers.test(&door.entry(), Bytes::from_static(BODY)).await.unwrap(),
     ];
     assert!(trials[0] != trials[1] && !trials.contains(&first), "a test always runs");
 }
@@ -211,8 +214,8 @@ async fn a_redelivery_runs_again_where_that_is_wanted_and_the_run_before_failed(
 async fn a_test_delivery_goes_the_way_of_all_deliveries() {
     for scheme in WebhookScheme::ALL {
         let door = Door::open(scheme, WebhookReply::Accepted, "/").await;
-        let run = door.house.engine.test_trigger(&door.entry(), Bytes::from_static(BODY)).await.unwrap();
-        assert_eq!(door.house.engine.trigger_state(&door.entry()).last_run, Some(run), "{scheme}");
+        let run = door.house.engine.triggers.test(&door.entry(), Bytes::from_static(BODY)).await.unwrap();
+        assert_eq!(door.house.engine.triggers.state(&door.entry()).last_run, Some(run), "{scheme}");
     }
 }
 
@@ -246,12 +249,12 @@ async fn an_event_makes_one_run_for_each_trigger_that_wants_it_and_once() {
     house.deploy_triggers("mail", vec![listens("orders", "order.*")]).await.unwrap();
     house.deploy_triggers("books", vec![listens("all", "*"), listens("paid", "order.paid")]).await.unwrap();
     let fired =
-        house.engine.publish_events(project, &[event("1", "order.paid"), event("2", "user.new")]).await.unwrap();
+        house.engine.triggers.publish(project, &[event("1", "order.paid"), event("2", "user.new")]).await.unwrap();
     let mut told: Vec<_> = fired.iter().map(|f| (f.event, f.function.as_str(), f.trigger.as_str())).collect();
     told.sort_unstable();
     assert_eq!(told, [(0, "books", "all"), (0, "books", "paid"), (0, "mail", "orders"), (1, "books", "all")]);
     assert!(fired.iter().all(|fired| !fired.repeated));
-    let again = house.engine.publish_events(project, &[event("1", "order.paid")]).await.unwrap();
+    let again = house.engine.triggers.publish(project, &[event("1", "order.paid")]).await.unwrap();
     assert!(again.len() == 3 && again.iter().all(|again| again.repeated && fired.iter().any(|f| f.run == again.run)));
 }
 
@@ -262,11 +265,11 @@ async fn events_make_all_of_their_runs_or_none() {
     house.deploy_triggers("mail", vec![listens("all", "*")]).await.unwrap();
     house.deploy_triggers("books", vec![listens("all", "*")]).await.unwrap();
     let many: Vec<_> = (0..501).map(|number| event(&number.to_string(), "x")).collect();
-    let refused = house.engine.publish_events(project, &many).await.err().unwrap();
+    let refused = house.engine.triggers.publish(project, &many).await.err().unwrap();
     assert_eq!(refused.code, Code::PayloadTooLarge);
     let query = RunQuery::newest(project, 10);
     assert!(house.engine.history().runs(&query).await.unwrap().runs.is_empty());
-    assert!(house.engine.publish_events(project, &[]).await.unwrap().is_empty());
+    assert!(house.engine.triggers.publish(project, &[]).await.unwrap().is_empty());
 }
 
 #[tokio::test]

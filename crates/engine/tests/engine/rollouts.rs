@@ -244,11 +244,11 @@ async fn a_deployment_to_another_alias_leaves_live_and_its_triggers_alone() {
     assert_eq!((deployed.version.number, deployed.deployment.to), (2, 2));
     let record = &entry(&house, "aside").record;
     assert_eq!((record.live().unwrap().version, record.min_instances), (1, 0));
-    assert!(house.engine.triggers().of(record.id).is_empty());
+    assert!(house.engine.triggers.of(record.id).is_empty());
     // What is promoted brings its triggers.
     house.engine.deployments.set_alias(&entry(&house, "aside"), &AliasName::live(), to(2)).await.unwrap();
     let record = &entry(&house, "aside").record;
-    assert_eq!((house.engine.triggers().of(record.id).len(), record.min_instances), (1, 3));
+    assert_eq!((house.engine.triggers.of(record.id).len(), record.min_instances), (1, 3));
 }
 
 #[tokio::test]

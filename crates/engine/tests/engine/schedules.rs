@@ -43,7 +43,7 @@ async fn house_at(now: &str, cron: CronTrigger) -> (House, Arc<ManualClock>) {
 
 fn trigger(house: &House) -> Arc<TriggerEntry> {
     let function = house.engine.catalog().find(house.engine.default_project(), "job").unwrap();
-    house.engine.triggers().find(function.record.id, "tick").unwrap()
+    house.engine.triggers.find(function.record.id, "tick").unwrap()
 }
 
 async fn runs(house: &House) -> Vec<RunRecord> {
@@ -54,13 +54,13 @@ async fn runs(house: &House) -> Vec<RunRecord> {
 /// Waits until every tick up to `time` is decided, and returns how many runs there are.
 async fn decided(house: &House, time: Timestamp) -> usize {
     for _ in 0..500 {
-        let state = house.engine.trigger_state(&trigger(house));
+        let state = house.engine.triggers.state(&trigger(house));
         if state.decided >= time {
             return runs(house).await.len();
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("the ticks up to {time} are not decided: {:?}", house.engine.trigger_state(&trigger(house)));
+    panic!("the ticks up to {time} are not decided: {:?}", house.engine.triggers.state(&trigger(house)));
 }
 
 /// Moves the clock to a tick and counts the runs that there are then.
@@ -85,7 +85,7 @@ async fn each_tick_makes_one_run_whatever_the_clock_does() {
     clock.set("2026-03-01T13:30:00Z".parse().unwrap());
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(at(&house, &clock, "2026-03-02T13:30:00Z").await, 5);
-    let state = house.engine.trigger_state(&trigger(&house));
+    let state = house.engine.triggers.state(&trigger(&house));
     assert_eq!((state.fired, state.skipped), (5, 5 + 143));
     let made = runs(&house).await;
     assert!(made.iter().all(|run| run.trigger == TriggerKind::Cron && run.trigger_name == Some(parse("tick"))));
@@ -136,7 +136,7 @@ async fn ticks_that_passed_while_the_server_was_down_are_missed() {
     clock.advance(DAY);
     let again = house.reopened().await;
     assert_eq!(decided(&again, clock.now()).await, 2);
-    assert_eq!(again.engine.trigger_state(&trigger(&again)).skipped, 143);
+    assert_eq!(again.engine.triggers.state(&trigger(&again)).skipped, 143);
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn a_tick_during_a_run_is_skipped_or_waits_as_the_policy_says() {
     let (house, clock) = house_at("2026-03-01T12:01:00Z", hangs(Overlap::Skip)).await;
     at(&house, &clock, "2026-03-01T12:10:00Z").await;
     assert_eq!(at(&house, &clock, "2026-03-01T12:20:00Z").await, 1);
-    assert_eq!(house.engine.trigger_state(&trigger(&house)).skipped, 1);
+    assert_eq!(house.engine.triggers.state(&trigger(&house)).skipped, 1);
     let (house, clock) = house_at("2026-03-01T12:01:00Z", hangs(Overlap::Queue)).await;
     at(&house, &clock, "2026-03-01T12:10:00Z").await;
     assert_eq!(at(&house, &clock, "2026-03-01T12:20:00Z").await, 2);
@@ -173,31 +173,36 @@ async fn deployments_and_rollbacks_bring_and_take_the_triggers_of_the_manifest()
     let (house, clock) = house_at("2026-03-01T12:01:00Z", cron("@hourly", "UTC")).await;
     let first = trigger(&house);
     assert_eq!(first.record.origin, TriggerOrigin::Manifest);
-    house.engine.enable_trigger(&first, false).await.unwrap();
+    house.engine.triggers.enable(&first, false).await.unwrap();
     // Switched off stays switched off, and it is the same trigger.
     house.deploy_triggers("job", settings(cron("@daily", "UTC"))).await.unwrap();
     let second = trigger(&house);
     assert_eq!((second.record.id, second.record.enabled), (first.record.id, false));
     house.deploy_triggers("job", Vec::new()).await.unwrap();
     let function = house.engine.catalog().find(house.engine.default_project(), "job").unwrap();
-    assert!(house.engine.triggers().of(function.record.id).is_empty());
+    assert!(house.engine.triggers.of(function.record.id).is_empty());
     // One that was added by hand outlives deployments, and a rollback brings the manifest's back.
     let added = CronTrigger { name: parse("mine"), ..cron("@weekly", "UTC") };
-    house.engine.add_trigger(&function, AliasName::live(), TriggerSettings::Cron(Box::new(added)), None).await.unwrap();
+    house
+        .engine
+        .triggers
+        .add(&function, AliasName::live(), TriggerSettings::Cron(Box::new(added)), None)
+        .await
+        .unwrap();
     clock.advance(HOUR);
     house.engine.deployments.rollback(&function, Some(1), None, Mover::Platform).await.unwrap();
     let names = |house: &House| {
-        let of = house.engine.triggers().of(function.record.id);
+        let of = house.engine.triggers.of(function.record.id);
         of.iter().map(|entry| entry.record.name().to_string()).collect::<Vec<_>>()
     };
     assert_eq!(names(&house), ["mine", "tick"]);
     // What passed before it came back is none of it.
     assert_eq!(trigger(&house).record.active_since, clock.now());
-    let fault = house.engine.remove_trigger(&trigger(&house)).await.err().unwrap();
+    let fault = house.engine.triggers.remove(&trigger(&house)).await.err().unwrap();
     assert_eq!(fault.code, Code::Conflict);
     assert_eq!(names(&house.reopened().await), ["mine", "tick"]);
     house.engine.deployments.delete_function(&function).await.unwrap();
-    assert!(house.engine.triggers().of(function.record.id).is_empty());
+    assert!(house.engine.triggers.of(function.record.id).is_empty());
 }
 
 #[tokio::test]
@@ -208,21 +213,21 @@ async fn another_type_under_the_same_name_is_another_trigger() {
     let event = EventTrigger { name: parse("tick"), types, sources: vec![], subjects: vec![], path: "/".to_owned() };
     house.deploy_triggers("job", vec![TriggerSettings::Event(event)]).await.unwrap();
     let after = trigger(&house);
-    assert!(after.record.id != before && house.engine.next_fires(&after, 5).is_empty());
+    assert!(after.record.id != before && house.engine.triggers.next_fires(&after, 5).is_empty());
 }
 
 #[tokio::test]
 async fn a_test_fires_now_and_the_next_times_are_told() {
     let (house, _) = house_at("2026-03-01T12:01:00Z", cron("0 9 * * 1-5", "UTC")).await;
-    let next = house.engine.next_fires(&trigger(&house), 2);
+    let next = house.engine.triggers.next_fires(&trigger(&house), 2);
     assert_eq!(
         next.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["2026-03-02T09:00:00.000Z", "2026-03-03T09:00:00.000Z"]
     );
-    let run = house.engine.test_trigger(&trigger(&house), Default::default()).await.unwrap();
+    let run = house.engine.triggers.test(&trigger(&house), Default::default()).await.unwrap();
     let ended = house.engine.runs.await_run(house.engine.default_project(), run, Duration::from_secs(5)).await.unwrap();
     assert_eq!(ended.state, RunState::Succeeded);
-    let off = house.engine.enable_trigger(&trigger(&house), false).await.unwrap();
-    assert!(house.engine.next_fires(&off, 2).is_empty());
-    assert_eq!(house.engine.test_trigger(&off, Default::default()).await.err().unwrap().fault.code, Code::Conflict);
+    let off = house.engine.triggers.enable(&trigger(&house), false).await.unwrap();
+    assert!(house.engine.triggers.next_fires(&off, 2).is_empty());
+    assert_eq!(house.engine.triggers.test(&off, Default::default()).await.err().unwrap().fault.code, Code::Conflict);
 }

@@ -1,8 +1,8 @@
-//! The task that hands messages over to the functions that subscribe to their topics.
+//! The task that turns messages of topics into runs of the functions that subscribe.
 //!
-//! Messages leave their topic in the commit that enqueues the run that carries them, so a crash never finds one twice or
-//! not at all. A subscription has no more runs under way than its function can take up soon: what is beyond that waits in
-//! the topic, where it is seen and bounded, and makes full batches.
+//! Messages leave their topic in the commit that enqueues the run that carries them, so a crash neither loses nor repeats
+//! one. A subscription has only as many runs under way as its function can start soon. Further messages wait in the topic,
+//! where they are counted and bounded, and fill later batches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -18,73 +18,78 @@ use faas_types::{Batch, Fault, QueueTrigger, RunId, Timestamp, TriggerId, Trigge
 use futures_util::StreamExt;
 
 use super::accept::NewRun;
+use super::record::TriggerState;
+use super::service::Triggers;
 use super::table::TriggerEntry;
 use super::timer_queue::TimerQueue;
-use crate::engine::Engine;
 
-/// When something is tried again that could not be done.
+/// Delay before a failed step is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
-/// Subscriptions that are served at once; their commits share an fsync.
+/// Subscriptions that are served concurrently; their commits share an fsync.
 const AT_ONCE: usize = 64;
-/// Runs of one commit.
+/// The most runs of one commit.
 const RUNS_AT_ONCE: u32 = 16;
-/// Runs of a subscription that are under way at the most.
+/// The most runs of a subscription that are under way.
 const UNDER_WAY_MAX: u32 = 256;
-/// Messages that are looked at together.
+/// The most messages that are read together.
 const LOOK_MAX: u32 = 2_000;
 /// The header that names the topic.
 const TOPIC: &str = "x-faas-topic";
 
-/// The subscriptions that the store is known to have.
-type Known = BTreeMap<TopicKey, BTreeSet<TriggerId>>;
+/// The subscriptions that the store has, by topic.
+type StoredSubscriptions = BTreeMap<TopicKey, BTreeSet<TriggerId>>;
 
-/// Hands messages over until the engine stops.
-pub(crate) async fn run(engine: Engine) {
-    let last = engine.core.clock.now();
-    let mut attendant = Attendant { engine, timer_queue: TimerQueue::default(), known: None, is_stale: true, last };
-    while !attendant.engine.core.lifecycle.is_stopping() {
-        attendant.keep_up().await;
-        attendant.serve_due().await;
-        attendant.rest().await;
-    }
-}
-
-/// The task's own state.
-struct Attendant {
-    engine: Engine,
+/// Hands messages over to runs.
+pub(super) struct MessageDispatcher {
+    triggers: Arc<Triggers>,
     timer_queue: TimerQueue,
-    known: Option<Known>,
-    /// Every subscription has to be looked at.
+    /// `None` before the store was read, and after a write to it failed.
+    stored: Option<StoredSubscriptions>,
+    /// Every subscription has to be compared with the store and served.
     is_stale: bool,
-    /// The latest time seen.
+    /// The time of the last round.
     last: Timestamp,
 }
 
-// === impl Attendant ===
+// === impl MessageDispatcher ===
 
-impl Attendant {
-    /// Lets the store know of subscriptions that came or went, and looks at all of them then.
-    async fn keep_up(&mut self) {
-        let core = &self.engine.core;
-        let now = core.clock.now();
-        // Times of a clock that was moved back may lie far ahead.
+impl MessageDispatcher {
+    pub(super) fn new(triggers: Arc<Triggers>) -> Self {
+        let last = triggers.clock.now();
+        Self { triggers, timer_queue: TimerQueue::default(), stored: None, is_stale: true, last }
+    }
+
+    /// Hands messages over until the server stops.
+    pub(super) async fn run(mut self) {
+        while !self.triggers.lifecycle.is_stopping() {
+            self.reconcile().await;
+            self.serve_due().await;
+            self.rest().await;
+        }
+    }
+
+    /// Stores which subscriptions were added or removed. If any were, all of them become due.
+    async fn reconcile(&mut self) {
+        let triggers = &self.triggers;
+        let now = triggers.clock.now();
+        // After the clock was moved back, times in the queue may lie far ahead.
         let is_earlier = now < std::mem::replace(&mut self.last, now);
-        self.is_stale |= core.triggers.take_queue_news() || is_earlier;
-        let doubted = core.topics.tracker.take_doubted();
+        self.is_stale |= triggers.table.take_queues_changed() || is_earlier;
+        let doubted = triggers.subscriptions.take_doubted();
         if !self.is_stale && doubted.is_empty() {
             return;
         }
-        match self.engine.reconcile_subscriptions(&mut self.known, &doubted).await {
+        match triggers.reconcile_subscriptions(&mut self.stored, &doubted).await {
             Ok(ids) => {
                 self.is_stale = false;
                 ids.into_iter().for_each(|id| self.timer_queue.set(id, Some(now)));
             }
             Err(fault) => {
                 tracing::error!(error = %fault, "the subscriptions of topics are not stored; it is tried again");
-                doubted.into_iter().for_each(|topic| core.topics.tracker.doubt(topic));
+                doubted.into_iter().for_each(|topic| triggers.subscriptions.doubt(topic));
                 self.is_stale = true;
                 tokio::select! {
-                    () = core.lifecycle.stopped() => {}
+                    () = triggers.lifecycle.stopped() => {}
                     () = tokio::time::sleep(TRY_AGAIN) => {}
                 }
             }
@@ -93,47 +98,47 @@ impl Attendant {
 
     /// Serves each subscription that is due once.
     async fn serve_due(&mut self) {
-        let core = Arc::clone(&self.engine.core);
-        let now = core.clock.now();
-        core.topics.tracker.take_touched().into_iter().for_each(|id| self.timer_queue.set(id, Some(now)));
-        let turns = futures_util::stream::iter(self.timer_queue.take_due(now)).map(|id| {
-            let engine = self.engine.clone();
-            async move { (id, engine.serve(id).await) }
+        let triggers = &self.triggers;
+        let now = triggers.clock.now();
+        triggers.subscriptions.take_touched().into_iter().for_each(|id| self.timer_queue.set(id, Some(now)));
+        let served = futures_util::stream::iter(self.timer_queue.take_due(now)).map(|id| {
+            let triggers = Arc::clone(triggers);
+            async move { (id, triggers.serve(id).await) }
         });
-        let mut turns = turns.buffer_unordered(AT_ONCE);
-        while let Some((id, at)) = turns.next().await {
+        let mut served = served.buffer_unordered(AT_ONCE);
+        while let Some((id, at)) = served.next().await {
             self.timer_queue.set(id, at);
         }
     }
 
-    /// Until something is due or new.
+    /// Waits until something is due or there is news.
     async fn rest(&mut self) {
-        let core = &self.engine.core;
-        let due = self.timer_queue.next().map(|at| at.since(core.clock.now()));
+        let triggers = &self.triggers;
+        let due = self.timer_queue.next().map(|at| at.since(triggers.clock.now()));
         let wait = if self.is_stale { Duration::ZERO } else { due.map_or(TRY_AGAIN, |due| due.min(TRY_AGAIN)) };
         tokio::select! {
-            () = core.lifecycle.stopped() => {}
-            () = core.triggers.queues_changed() => {}
-            () = core.topics.tracker.changed() => {}
+            () = triggers.lifecycle.stopped() => {}
+            () = triggers.table.queues_changed() => {}
+            () = triggers.subscriptions.changed() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
 }
 
-// === impl Engine ===
+// === impl Triggers ===
 
-impl Engine {
-    /// Lets the store know of every subscription that came or went, and of those in doubt. Returns all there are.
+impl Triggers {
+    /// Stores every subscription that was added or removed, and those of doubted topics again. Returns all subscriptions.
     async fn reconcile_subscriptions(
         &self,
-        known: &mut Option<Known>,
+        known: &mut Option<StoredSubscriptions>,
         doubted: &BTreeSet<TopicKey>,
     ) -> Result<Vec<TriggerId>, Fault> {
-        let store = &self.core.topics.store;
+        let store = &self.topic_store;
         let mut stored = match known.take() {
             Some(known) => known,
             None => {
-                let mut stored = Known::new();
+                let mut stored = StoredSubscriptions::new();
                 for (project, depth) in store.topics(None).await? {
                     let key = TopicKey { project, name: depth.name };
                     let state = store.topic(&key).await?;
@@ -143,12 +148,12 @@ impl Engine {
                 stored
             }
         };
-        let wanted = self.core.triggers.queues();
+        let wanted = self.table.queues();
         let topics: BTreeSet<TopicKey> = stored.keys().chain(wanted.keys()).chain(doubted).cloned().collect();
         for topic in topics {
             let ids = wanted.get(&topic).cloned().unwrap_or_default();
             if stored.get(&topic) != Some(&ids) || doubted.contains(&topic) {
-                // What fails leaves nothing known, and all is compared again.
+                // After a failure `known` stays `None`, and everything is read and compared again.
                 store.subscribe(&topic, &ids.iter().copied().collect::<Vec<_>>()).await?;
             }
             if ids.is_empty() {
@@ -161,9 +166,9 @@ impl Engine {
         Ok(wanted.into_values().flatten().collect())
     }
 
-    /// Hands over what is due of one subscription and says when to look again by itself.
-    async fn serve(&self, id: TriggerId) -> Option<Timestamp> {
-        let entry = self.core.triggers.by_id(id)?;
+    /// Hands over the messages of a subscription that are due. Returns when it is due again without news.
+    async fn serve(self: &Arc<Self>, id: TriggerId) -> Option<Timestamp> {
+        let entry = self.table.by_id(id)?;
         let TriggerSettings::Queue(queue) = &entry.record.settings else { return None };
         if !entry.record.enabled {
             return None;
@@ -172,46 +177,49 @@ impl Engine {
             Ok(next) => next,
             Err(fault) => {
                 tracing::warn!(trigger_id = %id, error = %fault, "messages are not handed over; it is tried again");
-                let now = self.core.clock.now();
-                let refused = |state: &mut super::TriggerState| state.note_refusal(&fault.message, now);
-                self.core.trigger_states.note(entry.record.project, id, refused);
+                let now = self.clock.now();
+                let refused = |state: &mut TriggerState| state.note_refusal(&fault.message, now);
+                self.states.note(entry.record.project, id, refused);
                 Some(now.plus(TRY_AGAIN))
             }
         }
     }
 
-    async fn hand_out(&self, entry: &Arc<TriggerEntry>, queue: &QueueTrigger) -> Result<Option<Timestamp>, Fault> {
-        let core = &self.core;
-        let again = core.clock.now().plus(TRY_AGAIN);
+    async fn hand_out(
+        self: &Arc<Self>,
+        entry: &Arc<TriggerEntry>,
+        queue: &QueueTrigger,
+    ) -> Result<Option<Timestamp>, Fault> {
+        let again = self.clock.now().plus(TRY_AGAIN);
         let (project, id) = (entry.record.project, entry.record.id);
-        if core.catalog.by_id(project, entry.record.function).is_none_or(|function| !entry.has_alias(&function)) {
+        if self.catalog.by_id(project, entry.record.function).is_none_or(|function| !entry.has_alias(&function)) {
             return Ok(Some(again));
         }
-        let route = core.trigger_route(entry).await?;
-        let room = most_under_way(&route).saturating_sub(core.topics.tracker.under_way(id)).min(RUNS_AT_ONCE);
+        let route = self.route(entry).await?;
+        let room = most_under_way(&route).saturating_sub(self.subscriptions.under_way(id)).min(RUNS_AT_ONCE);
         if room == 0 {
-            // The end of a run brings it back.
+            // The end of a run makes it due again.
             return Ok(None);
         }
         let topic = TopicKey { project, name: queue.topic.clone() };
         let size = u32::from(queue.batch_size).max(1);
         let most = room.min((LOOK_MAX / size).max(1)) * size;
         let bytes = 2 * limits::BATCH_BYTES_MAX as u64;
-        let Some((after, waiting)) = core.topics.store.peek(&topic, id, most, bytes).await? else {
-            core.topics.tracker.doubt(topic);
+        let Some((after, waiting)) = self.topic_store.peek(&topic, id, most, bytes).await? else {
+            self.subscriptions.doubt(topic);
             return Ok(Some(again));
         };
-        let (mut batches, next) = batches(&waiting, queue, core.clock.now());
+        let (mut batches, next) = batches(&waiting, queue, self.clock.now());
         batches.truncate(room as usize);
         let (mut items, mut entries, mut to) = (Vec::new(), Vec::new(), after);
         for batch in batches {
             let messages = &waiting[batch];
             let item = self.batch_item(&route, entry, messages).await?;
-            // Its messages were accepted: they must not stay in the topic for ever.
-            match BacklogEntry::of(&core.runs, &route, item.footprint, Oversize::Alone) {
+            // `Alone`, since accepted messages must not stay in the topic for ever.
+            match BacklogEntry::of(&self.runs, &route, item.footprint, Oversize::Alone) {
                 Ok(entry) => entries.push(entry),
                 Err(fault) if items.is_empty() => return Err(fault),
-                // The rest is refused the next time.
+                // The next call reports the refusal.
                 Err(_) => break,
             }
             items.push(item);
@@ -224,31 +232,32 @@ impl Engine {
         if is_over {
             entries.iter_mut().for_each(BacklogEntry::keep);
         }
-        // There may be more than was looked at.
-        Ok(Some(core.clock.now()))
+        // More messages may wait than were read.
+        Ok(Some(self.clock.now()))
     }
 
-    /// Whether the subscription was still at its place, and the messages are part of runs now.
+    /// Moves messages into runs. False if the subscription's mark was not where it was read, and nothing changed.
     async fn enqueue_batches(&self, entry: &TriggerEntry, over: HandOver) -> Result<bool, Fault> {
-        let (core, record) = (&self.core, &entry.record);
+        let record = &entry.record;
         let runs: Vec<RunId> = over.items.iter().map(|item| item.record.id).collect();
-        core.topics.tracker.begin(record.id, &runs);
-        let outcome = core.topics.store.hand_over(over).await;
+        self.subscriptions.begin(record.id, &runs);
+        let outcome = self.topic_store.hand_over(over).await;
         if !matches!(&outcome, Ok(Some(_))) {
-            runs.iter().for_each(|run| core.topics.tracker.ended(*run));
+            runs.iter().for_each(|run| self.subscriptions.ended(*run));
         }
         if outcome?.is_none() {
             return Ok(false);
         }
-        core.runs.dispatch.queues.sign((record.project, record.function));
-        let now = core.clock.now();
-        let note = |state: &mut super::TriggerState| runs.iter().for_each(|run| state.note_run(*run, now));
-        core.trigger_states.note(record.project, record.id, note);
+        self.runs.dispatch.queues.sign((record.project, record.function));
+        let now = self.clock.now();
+        let note = |state: &mut TriggerState| runs.iter().for_each(|run| state.note_run(*run, now));
+        self.states.note(record.project, record.id, note);
         Ok(true)
     }
 
+    /// The run that carries a batch.
     async fn batch_item(
-        &self,
+        self: &Arc<Self>,
         route: &Route,
         entry: &Arc<TriggerEntry>,
         messages: &[WaitingMessage],
@@ -260,21 +269,21 @@ impl Engine {
         }
         let hops = messages.iter().map(|message| message.hops).max().unwrap_or_default();
         let messages = u16::try_from(messages.len()).unwrap_or(u16::MAX);
-        let later = RunOptions { batch: Some(Batch { messages, left: None }), hops, ..RunOptions::default() };
-        // Messages are kept in the item itself.
-        Ok(self.runs.item(route, NewRun::of(entry, headers, body).request, later).await?.item)
+        let options = RunOptions { batch: Some(Batch { messages, left: None }), hops, ..RunOptions::default() };
+        // The item holds the messages itself; no body is stored apart.
+        Ok(self.runs.item(route, NewRun::of(entry, headers, body).request, options).await?.item)
     }
 }
 
-/// Twice what the function works on at once, so that the next batch is there when one ends.
+/// Twice the function's concurrency, so that the next batch is enqueued when one ends.
 fn most_under_way(route: &Route) -> u32 {
     let settings = &route.version.settings;
     let each = settings.scaling.concurrency.unwrap_or(route.version.concurrency).max(1);
     settings.scaling.max.saturating_mul(each).saturating_mul(2).clamp(1, UNDER_WAY_MAX)
 }
 
-/// The batches that are due, and when the rest is: a batch is due when it is full, or its first message has waited for the
-/// window.
+/// The batches that are due, and when the remaining messages are. A batch is due when it is full or when its first message
+/// has waited for the window.
 fn batches(waiting: &[WaitingMessage], queue: &QueueTrigger, now: Timestamp) -> (Vec<Range<usize>>, Option<Timestamp>) {
     let (mut due, mut begin, mut bytes) = (Vec::new(), 0, 0);
     for (index, message) in waiting.iter().enumerate() {
@@ -288,7 +297,7 @@ fn batches(waiting: &[WaitingMessage], queue: &QueueTrigger, now: Timestamp) -> 
     let Some(first) = waiting.get(begin) else { return (due, None) };
     let is_full = waiting.len() - begin == usize::from(queue.batch_size) || bytes >= limits::BATCH_BYTES_MAX;
     let window = queue.batch_window.get();
-    // A message from the future, after the clock was moved back, has waited long enough.
+    // A message from the future, after the clock was moved back, counts as having waited.
     if is_full || first.at > now || now.since(first.at) >= window {
         due.push(begin..waiting.len());
         return (due, None);

@@ -1,4 +1,4 @@
-//! Changing triggers by hand.
+//! Changes of triggers through the API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,58 +9,44 @@ use faas_runs::call::no_alias;
 use faas_signing::WebhookSecret;
 use faas_types::{AliasName, Code, Fault, TriggerSettings, WebhookScheme, limits};
 
-use super::reconcile::ALL_MAX;
-use super::record::{TriggerOrigin, TriggerRecord, TriggerState, state_key};
+use super::reconcile::TRIGGERS_MAX;
+use super::record::{TriggerOrigin, TriggerRecord, state_key};
+use super::service::Triggers;
 use super::table::TriggerEntry;
-use super::webhook_credentials::CredentialsPlace;
-use crate::core::Core;
-use crate::engine::Engine;
 
-/// What the sender of a webhook has to know. This is the only time that the secret is shown.
+/// A webhook's new secret, which is shown once.
 pub struct NewSecret {
-    /// The secret; `None` where the caller brought it.
+    /// The generated secret; `None` if the caller chose it.
     pub text: Option<String>,
 }
 
-// === impl Engine ===
+// === impl Triggers ===
 
-impl Engine {
-    /// The triggers of every function.
-    #[must_use]
-    pub fn triggers(&self) -> &super::Triggers {
-        &self.core.triggers
-    }
-
-    /// What happened to a trigger.
-    #[must_use]
-    pub fn trigger_state(&self, entry: &TriggerEntry) -> TriggerState {
-        self.core.trigger_states.get(entry.record.id)
-    }
-
-    /// The token of a webhook's path.
+impl Triggers {
+    /// The token in a webhook's URL; `None` for other triggers.
     ///
     /// # Errors
-    /// When it cannot be opened.
+    /// When the sealed token cannot be opened.
     pub fn webhook_token(&self, entry: &TriggerEntry) -> Result<Option<String>, Fault> {
         let credentials = entry.record.credentials.as_ref();
-        credentials.map(|credentials| self.core.credentials_place(&entry.record).token(credentials)).transpose()
+        credentials.map(|credentials| self.credentials_place(&entry.record).token(credentials)).transpose()
     }
 
-    /// How many secrets of a webhook are live.
+    /// How many secrets verify deliveries of a webhook now.
     #[must_use]
     pub fn live_secrets(&self, entry: &TriggerEntry) -> u32 {
-        let now = self.core.clock.now();
+        let now = self.clock.now();
         let secrets = entry.record.credentials.iter().flat_map(|credentials| &credentials.secrets);
         let live = secrets.filter(|secret| secret.expires_at.is_none_or(|end| now < end)).count();
         u32::try_from(live).unwrap_or(u32::MAX)
     }
 
-    /// Adds a trigger by hand, which calls the function by `alias`; deployments leave it alone. A webhook gets `secret`, or a
-    /// fresh one.
+    /// Adds a trigger that calls `alias` and that deployments leave alone. A webhook gets `secret`, or a generated one.
     ///
     /// # Errors
-    /// `FN_013` for an alias that is not there, `FN_014` when the name is taken, `FN_007` past the limit, `FN_006` for a secret that does not fit the scheme.
-    pub async fn add_trigger(
+    /// `FN_013` for an unknown alias, `FN_014` when the name is taken, `FN_007` past the limit, `FN_006` for a secret that
+    /// does not fit the scheme.
+    pub async fn add(
         &self,
         function: &FunctionEntry,
         alias: AliasName,
@@ -72,21 +58,20 @@ impl Engine {
                 .with_hint("add it under [[triggers]] and deploy"));
         };
         let owner = &function.record;
-        let core = &self.core;
         if alias != AliasName::live() && !owner.aliases.contains_key(&alias) {
             return Err(no_alias(&owner.name, &alias));
         }
-        if core.triggers.of(owner.id).len() >= ALL_MAX as usize {
-            return Err(Fault::new(Code::RateLimited, format!("a function has at most {ALL_MAX} triggers"))
+        if self.table.of(owner.id).len() >= TRIGGERS_MAX as usize {
+            return Err(Fault::new(Code::RateLimited, format!("a function has at most {TRIGGERS_MAX} triggers"))
                 .with_hint("remove triggers that are not used"));
         }
-        let now = core.clock.now();
-        let mut record = core.new_trigger(owner.project, owner.id, TriggerOrigin::Api, settings, now)?;
+        let now = self.clock.now();
+        let mut record = self.new_trigger(owner.project, owner.id, TriggerOrigin::Api, settings, now)?;
         record.alias = alias;
-        let secret = core.give_secret(&mut record, secret, Duration::ZERO)?;
+        let secret = self.give_secret(&mut record, secret, Duration::ZERO)?;
         let put = Write::Put { key: record.key(), value: encode(&record)?, expect: Expect::Absent };
-        match core.registry.commit(vec![put]).await {
-            Ok(revision) => Ok((core.learn(record, revision), secret)),
+        match self.registry.commit(vec![put]).await {
+            Ok(revision) => Ok((self.put(record, revision), secret)),
             Err(PortError::Conflict { .. }) => {
                 Err(Fault::new(Code::Conflict, format!("`{}` has a trigger `{name}` already", owner.name))
                     .with_hint("give it another `name`"))
@@ -95,11 +80,11 @@ impl Engine {
         }
     }
 
-    /// Removes a trigger that was added by hand.
+    /// Removes a trigger that was added through the API.
     ///
     /// # Errors
-    /// `FN_014` for one of the manifest, which would come back.
-    pub async fn remove_trigger(&self, entry: &TriggerEntry) -> Result<(), Fault> {
+    /// `FN_014` for a trigger of the manifest, which the next deployment would bring back.
+    pub async fn remove(&self, entry: &TriggerEntry) -> Result<(), Fault> {
         let record = &entry.record;
         if record.origin == TriggerOrigin::Manifest {
             return Err(Fault::new(Code::Conflict, format!("`{}` is a trigger of the manifest", record.name()))
@@ -109,18 +94,18 @@ impl Engine {
             Write::Delete { key: record.key(), expect: Expect::Any },
             Write::Delete { key: state_key(record.project, record.id), expect: Expect::Any },
         ];
-        let revision = self.core.registry.commit(writes).await?;
-        self.core.triggers.forget(&record.key(), revision);
-        self.core.trigger_states.forget(record.id);
+        let revision = self.registry.commit(writes).await?;
+        self.table.forget(&record.key(), revision);
+        self.states.forget(record.id);
         Ok(())
     }
 
-    /// Switches a trigger on or off. Ticks that pass while it is off are none of it.
+    /// Switches a trigger on or off. Ticks that pass while it is off do not fire.
     ///
     /// # Errors
-    /// `FN_014` when others change it all the time.
-    pub async fn enable_trigger(&self, entry: &TriggerEntry, enabled: bool) -> Result<Arc<TriggerEntry>, Fault> {
-        let now = self.core.clock.now();
+    /// `FN_013` when it was removed meanwhile, `FN_014` after too many conflicts with other writers.
+    pub async fn enable(&self, entry: &TriggerEntry, enabled: bool) -> Result<Arc<TriggerEntry>, Fault> {
+        let now = self.clock.now();
         let change = |record: &mut TriggerRecord| {
             if enabled && !record.enabled {
                 record.active_since = now;
@@ -128,13 +113,13 @@ impl Engine {
             record.enabled = enabled;
             Ok(())
         };
-        Ok(self.core.update_trigger(entry, change).await?.0)
+        Ok(self.update(entry, change).await?.0)
     }
 
-    /// Gives a webhook another secret, `secret` or a fresh one. The one before stays good for `keep`.
+    /// Gives a webhook a new secret, `secret` or a generated one. The previous secret stays valid for `keep`.
     ///
     /// # Errors
-    /// `FN_006` for a trigger without secrets, a secret that does not fit the scheme, or too long a time.
+    /// `FN_006` if the trigger is not a webhook, the secret does not fit the scheme, or `keep` is too long.
     pub async fn rotate_secret(
         &self,
         entry: &TriggerEntry,
@@ -146,26 +131,17 @@ impl Engine {
             let days = limits::SECRET_OVERLAP_MAX.as_secs() / 86_400;
             return Err(Fault::new(Code::InvalidConfiguration, format!("keep: at most {days} days")));
         }
-        let core = &self.core;
-        let change = |record: &mut TriggerRecord| core.give_secret(record, secret, keep);
-        match core.update_trigger(entry, change).await? {
+        let change = |record: &mut TriggerRecord| self.give_secret(record, secret, keep);
+        match self.update(entry, change).await? {
             (entry, Some(secret)) => Ok((entry, secret)),
-            (entry, None) => Err(Fault::new(
-                Code::InvalidConfiguration,
-                format!("`{}` is no webhook and has no secret", entry.record.name()),
-            )),
+            (entry, None) => {
+                let message = format!("`{}` is not a webhook and has no secret", entry.record.name());
+                Err(Fault::new(Code::InvalidConfiguration, message))
+            }
         }
     }
-}
 
-// === impl Core ===
-
-impl Core {
-    pub(super) fn credentials_place<'a>(&'a self, record: &TriggerRecord) -> CredentialsPlace<'a> {
-        CredentialsPlace { vault: &*self.vault, project: record.project, trigger: record.id }
-    }
-
-    /// Puts a secret before those of a webhook; `None` for other triggers.
+    /// Makes `secret`, or a generated one, the current secret of a webhook; `None` for other triggers.
     fn give_secret(
         &self,
         record: &mut TriggerRecord,
@@ -189,14 +165,15 @@ impl Core {
         Ok(Some(NewSecret { text: secret.is_none().then_some(text) }))
     }
 
-    fn learn(&self, record: TriggerRecord, revision: u64) -> Arc<TriggerEntry> {
-        let own = Arc::new(TriggerEntry { record: record.clone(), revision });
-        self.triggers.learn(record, revision);
-        own
+    /// Takes a committed record into the table.
+    fn put(&self, record: TriggerRecord, revision: u64) -> Arc<TriggerEntry> {
+        let entry = Arc::new(TriggerEntry { record: record.clone(), revision });
+        self.table.learn(record, revision);
+        entry
     }
 
-    /// Applies `change` to the newest state of a record, again when another writer was first.
-    async fn update_trigger<T>(
+    /// Applies `change` to the newest state of a record; repeats it when another writer was first.
+    async fn update<T>(
         &self,
         entry: &TriggerEntry,
         change: impl Fn(&mut TriggerRecord) -> Result<T, Fault>,
@@ -210,7 +187,7 @@ impl Core {
             record.updated_at = self.clock.now();
             let expect = Expect::Revision(stored.revision);
             match self.registry.commit(vec![Write::Put { key: key.clone(), value: encode(&record)?, expect }]).await {
-                Ok(revision) => return Ok((self.learn(record, revision), outcome)),
+                Ok(revision) => return Ok((self.put(record, revision), outcome)),
                 Err(PortError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -220,10 +197,10 @@ impl Core {
     }
 }
 
-/// A secret as senders of a scheme take it.
+/// A generated secret in the form that the scheme's senders expect.
 fn fresh_secret(scheme: WebhookScheme) -> Result<String, Fault> {
     let (_, text) = WebhookSecret::fresh().map_err(|error| Fault::internal(format!("no random numbers: {error}")))?;
-    // Other schemes take the text as it is; the prefix would only mislead.
+    // Other schemes use the whole text as the secret; the prefix is Standard Webhooks' own.
     Ok(match scheme {
         WebhookScheme::Standard => text,
         _ => text.trim_start_matches("whsec_").to_owned(),

@@ -1,30 +1,34 @@
-//! What a deployment or a rollback does to triggers: those of the manifest become what the version says, in the commit
-//! that moves `live`.
+//! Triggers of the manifest follow the version that `live` points to: a deployment or rollback changes them in the commit
+//! that moves the alias.
 
 use std::collections::BTreeMap;
 
 use faas_catalog::{decode, encode};
 use faas_ports::{Collection, Expect, Key, Write};
-use faas_types::{AliasName, Fault, FunctionId, ProjectId, Timestamp, TriggerId, TriggerName, TriggerSettings};
+use faas_types::{
+    AliasName, CronSchedule, Fault, FunctionId, ProjectId, Timestamp, TriggerId, TriggerName, TriggerSettings,
+};
 
 use super::record::{TriggerOrigin, TriggerRecord, state_key};
+use super::service::Triggers;
 use super::webhook_credentials::CredentialsPlace;
-use crate::core::Core;
 
-/// Triggers of one function at the most, those of the manifest and those added by hand together.
-pub(super) const ALL_MAX: u32 = 128;
+/// The most triggers of one function, those of the manifest and those of the API together.
+pub(super) const TRIGGERS_MAX: u32 = 128;
 
-/// What has to be written, and what the table has to learn once it is.
+/// The changes that a version makes to a function's triggers.
 #[derive(Default)]
-pub(crate) struct Reconciled {
-    pub(crate) writes: Vec<Write>,
+pub struct Reconciled {
+    /// What the deployment's commit has to write.
+    pub writes: Vec<Write>,
     put: Vec<TriggerRecord>,
-    /// Keys that have no record any more.
+    /// Keys of deleted records.
     deleted: Vec<Key>,
+    /// Triggers whose state is deleted.
     gone: Vec<TriggerId>,
 }
 
-/// The owner of the triggers and the time of the change.
+/// Whose triggers change, and when.
 #[derive(Clone, Copy)]
 struct Occasion {
     project: ProjectId,
@@ -32,17 +36,21 @@ struct Occasion {
     now: Timestamp,
 }
 
-// === impl Core ===
+// === impl Triggers ===
 
-impl Core {
-    /// Compares the triggers of a function with those that a version wants.
-    pub(crate) async fn reconcile_triggers(
+impl Triggers {
+    /// Compares a function's triggers with those of a version. Nothing changes before the returned writes are committed and
+    /// [`learn`](Self::learn) is called.
+    ///
+    /// # Errors
+    /// When the registry cannot be read or the vault cannot seal.
+    pub async fn reconcile(
         &self,
         project: ProjectId,
         function: FunctionId,
         wanted: &[TriggerSettings],
     ) -> Result<Reconciled, Fault> {
-        let mut stored = self.stored_triggers(project, function).await?;
+        let mut stored = self.stored(project, function).await?;
         let occasion = Occasion { project, function, now: self.clock.now() };
         let mut reconciled = Reconciled::default();
         for settings in wanted {
@@ -54,7 +62,7 @@ impl Core {
                         reconciled.put(after, Expect::Revision(revision))?;
                     }
                 }
-                // Another type under the same name is another trigger.
+                // The same name with another type is a new trigger.
                 Some((before, revision)) => {
                     reconciled.drop_state(&before);
                     reconciled.put(self.fresh_trigger(occasion, settings)?, Expect::Revision(revision))?;
@@ -69,24 +77,27 @@ impl Core {
         Ok(reconciled)
     }
 
-    /// Lets the table know what a commit brought.
-    pub(crate) fn learn_triggers(&self, reconciled: Reconciled, revision: u64) {
-        reconciled.deleted.iter().for_each(|key| self.triggers.forget(key, revision));
-        reconciled.gone.into_iter().for_each(|id| self.trigger_states.forget(id));
+    /// Takes the changes of a commit into memory. `revision` is the commit's.
+    pub fn learn(&self, reconciled: Reconciled, revision: u64) {
+        reconciled.deleted.iter().for_each(|key| self.table.forget(key, revision));
+        reconciled.gone.into_iter().for_each(|id| self.states.forget(id));
         for record in reconciled.put {
-            self.triggers.learn(record, revision);
+            self.table.learn(record, revision);
         }
     }
 
-    /// Removes every trigger of a function that is gone.
-    pub(crate) async fn drop_triggers(&self, project: ProjectId, function: FunctionId) -> Result<(), Fault> {
+    /// Deletes every trigger of a deleted function.
+    ///
+    /// # Errors
+    /// When the registry cannot be read or written.
+    pub async fn delete_all(&self, project: ProjectId, function: FunctionId) -> Result<(), Fault> {
         let mut gone = Reconciled::default();
-        for (record, _) in self.stored_triggers(project, function).await?.into_values() {
+        for (record, _) in self.stored(project, function).await?.into_values() {
             gone.delete(&record, Expect::Any);
         }
         if !gone.writes.is_empty() {
             let revision = self.registry.commit(std::mem::take(&mut gone.writes)).await?;
-            self.learn_triggers(gone, revision);
+            self.learn(gone, revision);
         }
         Ok(())
     }
@@ -96,7 +107,7 @@ impl Core {
         self.new_trigger(project, function, TriggerOrigin::Manifest, settings.clone(), now)
     }
 
-    /// A trigger that was not there before.
+    /// A new trigger. A webhook gets a token and no secret yet.
     pub(super) fn new_trigger(
         &self,
         project: ProjectId,
@@ -125,13 +136,13 @@ impl Core {
         })
     }
 
-    pub(super) async fn stored_triggers(
+    async fn stored(
         &self,
         project: ProjectId,
         function: FunctionId,
     ) -> Result<BTreeMap<TriggerName, (TriggerRecord, u64)>, Fault> {
         let prefix = format!("{function}/");
-        let rows = self.registry.list(project, Collection::Triggers, &prefix, None, ALL_MAX * 2).await?;
+        let rows = self.registry.list(project, Collection::Triggers, &prefix, None, TRIGGERS_MAX * 2).await?;
         let mut stored = BTreeMap::new();
         for row in rows {
             let record: TriggerRecord = decode(&row.key, &row.value)?;
@@ -162,8 +173,8 @@ impl Reconciled {
     }
 }
 
-/// The record with what the manifest says now; `None` when nothing changes. One that was added by hand becomes the
-/// manifest's, so that a name in a manifest never stops a rollback. What was switched off stays so.
+/// The record with the manifest's settings; `None` when nothing changes. A trigger of the API that has the same name
+/// becomes the manifest's, so that no trigger can make a rollback fail. A trigger that is switched off stays off.
 fn changed(before: &TriggerRecord, settings: &TriggerSettings, now: Timestamp) -> Option<TriggerRecord> {
     if before.settings == *settings && before.origin == TriggerOrigin::Manifest {
         return None;
@@ -178,7 +189,7 @@ fn changed(before: &TriggerRecord, settings: &TriggerSettings, now: Timestamp) -
     Some(after)
 }
 
-fn schedule_of(settings: &TriggerSettings) -> Option<&faas_types::CronSchedule> {
+fn schedule_of(settings: &TriggerSettings) -> Option<&CronSchedule> {
     match settings {
         TriggerSettings::Cron(cron) => Some(&cron.schedule),
         _ => None,

@@ -1,4 +1,4 @@
-//! What is remembered of a trigger.
+//! A trigger as the registry keeps it: its record, and its state apart from it.
 
 use faas_ports::{Collection, Key};
 use faas_signing::SealedSecret;
@@ -9,33 +9,33 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TriggerOrigin {
-    /// The manifest of the version that `live` points to; it comes and goes with it.
+    /// The manifest of the version that `live` points to. Deployments add, change and remove it.
     Manifest,
-    /// Added by hand; deployments leave it alone.
+    /// Added through the API. Deployments leave it alone.
     Api,
 }
 
 /// A trigger of a function, as the registry keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TriggerRecord {
-    /// Its id; the same for as long as function, name and type are.
+    /// The id, which stays the same while function, name and type do.
     pub id: TriggerId,
-    /// The owner.
+    /// The project that owns it.
     pub project: ProjectId,
     /// The function that it calls.
     pub function: FunctionId,
-    /// The alias by which it calls it; one of the manifest knows `live` alone.
+    /// The alias that it calls. Triggers of the manifest call `live`.
     #[serde(default = "AliasName::live")]
     pub alias: AliasName,
-    /// Where it comes from.
+    /// Whether the manifest or the API made it.
     pub origin: TriggerOrigin,
-    /// What it reacts to.
+    /// What makes it fire.
     pub settings: TriggerSettings,
     /// Whether it makes runs.
     pub enabled: bool,
-    /// Ticks before this are none of it: when it was made, switched on or given its schedule.
+    /// Earlier ticks do not count. Set when it is made, switched on or given another schedule.
     pub active_since: Timestamp,
-    /// What a webhook is reached by and verified with.
+    /// Token and secrets of a webhook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<WebhookCredentials>,
     /// When it was made.
@@ -44,45 +44,45 @@ pub struct TriggerRecord {
     pub updated_at: Timestamp,
 }
 
-/// What a webhook is reached by and verified with. The disk holds nothing of it in the clear.
+/// The token in a webhook's URL and the secrets that verify deliveries. Stored hashed or sealed, never in the clear.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebhookCredentials {
-    /// The hash of the path's token, to find the webhook by.
+    /// Hash of the token, by which a delivery finds the webhook.
     pub token_hash: String,
-    /// The token, sealed and in base64, so that the owner can see the URL again.
+    /// The token, sealed and in base64, so that the owner can be shown the URL again.
     pub token: String,
     /// Live secrets, the current one first.
     pub secrets: Vec<SealedSecret>,
-    /// Counts the secrets that there were; each is sealed for its number.
+    /// How many secrets were made so far. Each is sealed for its number.
     pub secrets_made: u64,
 }
 
-/// What happened to a trigger.
+/// What happened to a trigger since it was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TriggerState {
-    /// Every tick of a schedule up to here is decided.
+    /// Every tick of the schedule up to this time is decided.
     pub decided: Timestamp,
-    /// The run that it made last.
+    /// The newest run that it made.
     pub last_run: Option<RunId>,
     /// When it last made a run.
     pub fired_at: Option<Timestamp>,
-    /// Runs that it made.
+    /// How many runs it made.
     pub fired: u64,
-    /// Ticks that were passed over, as its policies say.
+    /// How many ticks its policies passed over.
     pub skipped: u64,
     /// When it last could not make a run, or refused a delivery.
     pub refused_at: Option<Timestamp>,
-    /// Runs that could not be made, and deliveries refused.
+    /// How many runs could not be made and how many deliveries were refused.
     pub refused: u64,
-    /// Why, the last time.
+    /// The reason of the last refusal.
     pub refusal: Option<String>,
 }
 
 // === impl TriggerRecord ===
 
 impl TriggerRecord {
-    /// Its name.
+    /// The trigger's name.
     ///
     /// # Panics
     /// Never: records are made of triggers that have a name.
@@ -91,7 +91,7 @@ impl TriggerRecord {
         self.settings.name().expect("a record is made of a trigger that has a name")
     }
 
-    pub(crate) fn key(&self) -> Key {
+    pub(super) fn key(&self) -> Key {
         trigger_key(self.project, self.function, self.name())
     }
 }
@@ -99,23 +99,23 @@ impl TriggerRecord {
 // === impl TriggerState ===
 
 impl TriggerState {
-    pub(crate) fn note_run(&mut self, run: RunId, now: Timestamp) {
+    pub(super) fn note_run(&mut self, run: RunId, now: Timestamp) {
         self.last_run = Some(run);
         self.fired_at = Some(now);
         self.fired += 1;
     }
 
-    pub(crate) fn note_refusal(&mut self, why: &str, now: Timestamp) {
+    pub(super) fn note_refusal(&mut self, why: &str, now: Timestamp) {
         self.refused_at = Some(now);
         self.refused += 1;
         self.refusal = Some(why.chars().take(200).collect());
     }
 }
 
-pub(crate) fn trigger_key(project: ProjectId, function: FunctionId, name: &TriggerName) -> Key {
+pub(super) fn trigger_key(project: ProjectId, function: FunctionId, name: &TriggerName) -> Key {
     Key::new(project, Collection::Triggers, format!("{function}/{name}"))
 }
 
-pub(crate) fn state_key(project: ProjectId, id: TriggerId) -> Key {
+pub(super) fn state_key(project: ProjectId, id: TriggerId) -> Key {
     Key::new(project, Collection::TriggerStates, id.to_string())
 }

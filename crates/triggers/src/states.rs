@@ -1,4 +1,4 @@
-//! What happened to triggers. A schedule's marks are stored at once; counters a little later, many in one commit.
+//! The states of triggers. A schedule's mark is stored at once; counters are stored a little later, many in one commit.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::record::{TriggerState, state_key};
 
 /// The states of all triggers in memory.
-pub(crate) struct TriggerStates {
+pub(super) struct TriggerStates {
     registry: Arc<dyn Registry>,
     known: Mutex<HashMap<TriggerId, Tracked>>,
 }
@@ -26,10 +26,10 @@ struct Tracked {
 // === impl TriggerStates ===
 
 impl TriggerStates {
-    pub(crate) async fn load(registry: Arc<dyn Registry>) -> PortResult<Self> {
+    pub(super) async fn load(registry: Arc<dyn Registry>) -> PortResult<Self> {
         let mut known = HashMap::new();
         for entry in snapshot(&*registry, Collection::TriggerStates).await? {
-            // What cannot be read counts as new: the record's own marks still hold.
+            // An unreadable state counts as empty; `active_since` of the record still bounds the ticks.
             let state = decode::<TriggerState>(&entry.key, &entry.value);
             if let (Ok(id), Ok(state)) = (entry.key.name.parse(), state) {
                 known.insert(id, Tracked { project: entry.key.project, state, changed: false });
@@ -38,12 +38,12 @@ impl TriggerStates {
         Ok(Self { registry, known: Mutex::new(known) })
     }
 
-    pub(crate) fn get(&self, id: TriggerId) -> TriggerState {
+    pub(super) fn get(&self, id: TriggerId) -> TriggerState {
         self.known.lock().get(&id).map(|tracked| tracked.state.clone()).unwrap_or_default()
     }
 
-    /// Changes a state in memory; [`flush`](Self::flush) stores it.
-    pub(crate) fn note(&self, project: ProjectId, id: TriggerId, change: impl FnOnce(&mut TriggerState)) {
+    /// Changes a state in memory. [`flush`](Self::flush) stores it.
+    pub(super) fn note(&self, project: ProjectId, id: TriggerId, change: impl FnOnce(&mut TriggerState)) {
         let mut known = self.known.lock();
         let tracked =
             known.entry(id).or_insert_with(|| Tracked { project, state: TriggerState::default(), changed: false });
@@ -51,8 +51,8 @@ impl TriggerStates {
         tracked.changed = true;
     }
 
-    /// Changes a state and stores it; durable when it returns.
-    pub(crate) async fn save(
+    /// Changes a state and commits it before it returns.
+    pub(super) async fn save(
         &self,
         project: ProjectId,
         id: TriggerId,
@@ -63,7 +63,7 @@ impl TriggerStates {
     }
 
     /// Stores every state that changed.
-    pub(crate) async fn flush(&self) -> Result<(), Fault> {
+    pub(super) async fn flush(&self) -> Result<(), Fault> {
         let changed: Vec<_> = {
             let known = self.known.lock();
             known.iter().filter(|(_, tracked)| tracked.changed).map(|(id, tracked)| (tracked.project, *id)).collect()
@@ -100,8 +100,8 @@ impl TriggerStates {
         Ok(stored.map(drop)?)
     }
 
-    /// Forgets a trigger that is gone.
-    pub(crate) fn forget(&self, id: TriggerId) {
+    /// Drops the state of a deleted trigger.
+    pub(super) fn forget(&self, id: TriggerId) {
         self.known.lock().remove(&id);
     }
 }

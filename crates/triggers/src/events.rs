@@ -1,51 +1,46 @@
-//! Published events: one run for each trigger that wants one, all of a request in one commit.
+//! Published events: one run for each trigger that an event matches, all runs of a request in one commit.
 
 use std::sync::Arc;
 
-use faas_runs::lifecycle::stopping;
-use faas_types::{Code, Fault, FunctionName, ProjectId, RunId, TriggerName, TriggerSettings};
+use faas_types::{Code, Fault, FunctionName, ProjectId, RunId, Timestamp, TriggerName, TriggerSettings};
 
 use super::accept::{Cause, NewRun};
 use super::event::PublishedEvent;
+use super::service::Triggers;
 use super::table::TriggerEntry;
-use crate::core::Core;
-use crate::engine::Engine;
 
-/// Runs that one request may make: they are one commit.
+/// The most runs of one request, which are one commit.
 const RUNS_MAX: usize = 1_000;
 
 /// A run that an event made.
 #[derive(Clone, Debug)]
 pub struct Fired {
-    /// Which of the request's events, from 0.
+    /// Index of the event in the request, from 0.
     pub event: usize,
-    /// The function.
+    /// The function that runs.
     pub function: FunctionName,
-    /// Its trigger.
+    /// The trigger that matched.
     pub trigger: TriggerName,
-    /// The run.
+    /// The run's id.
     pub run: RunId,
-    /// Whether the same event had made it before.
+    /// Whether an earlier publication of the same event had made it.
     pub repeated: bool,
 }
 
-// === impl Engine ===
+// === impl Triggers ===
 
-impl Engine {
-    /// Makes a run for each trigger that wants one of the events: all of them or none.
+impl Triggers {
+    /// Makes a run for each trigger that one of the events matches: all of them or none.
     ///
     /// # Errors
-    /// `FN_011` when there would be too many at once; whatever stops an accepted run.
-    pub async fn publish_events(&self, project: ProjectId, events: &[PublishedEvent]) -> Result<Vec<Fired>, Fault> {
-        if self.is_ready() { self.core.publish(project, events).await } else { Err(stopping()) }
+    /// `FN_011` when there would be too many runs; also whatever refuses a background run.
+    pub async fn publish(self: &Arc<Self>, project: ProjectId, events: &[PublishedEvent]) -> Result<Vec<Fired>, Fault> {
+        self.check_ready()?;
+        self.fire(project, events).await
     }
-}
 
-// === impl Core ===
-
-impl Core {
-    /// Makes a run for each trigger that wants one of the events, whoever publishes them.
-    pub(crate) async fn publish(
+    /// The same, also while the server drains.
+    pub(super) async fn fire(
         self: &Arc<Self>,
         project: ProjectId,
         events: &[PublishedEvent],
@@ -66,21 +61,21 @@ impl Core {
                 fired.push((index, function.clone(), Arc::clone(entry)));
             }
         }
-        let made = self.accept_triggers(runs).await?;
+        let made = self.accept_all(runs).await?;
         let now = self.clock.now();
-        let told = fired.into_iter().zip(made).map(|((event, function, entry), made)| {
+        let fired = fired.into_iter().zip(made).map(|((event, function, entry), made)| {
             let record = &entry.record;
             if !made.repeated {
-                self.trigger_states.note(project, record.id, |state| state.note_run(made.run, now));
+                self.states.note(project, record.id, |state| state.note_run(made.run, now));
             }
             Fired { event, function, trigger: record.name().clone(), run: made.run, repeated: made.repeated }
         });
-        Ok(told.collect())
+        Ok(fired.collect())
     }
 
-    /// The event triggers that are switched on, of functions that have their alias.
+    /// The event triggers that are switched on and whose function has their alias.
     fn listening(&self, project: ProjectId) -> Vec<(Arc<TriggerEntry>, FunctionName)> {
-        let entries = self.triggers.listening(project).into_iter().filter(|entry| entry.record.enabled);
+        let entries = self.table.listening(project).into_iter().filter(|entry| entry.record.enabled);
         let with_function = entries.filter_map(|entry| {
             let function = self.catalog.by_id(project, entry.record.function)?;
             entry.has_alias(&function).then(|| (entry, function.record.name.clone()))
@@ -96,7 +91,7 @@ fn wants(entry: &TriggerEntry, event: &PublishedEvent) -> bool {
     }
 }
 
-fn run(entry: &Arc<TriggerEntry>, event: &PublishedEvent, now: faas_types::Timestamp) -> NewRun {
+fn run(entry: &Arc<TriggerEntry>, event: &PublishedEvent, now: Timestamp) -> NewRun {
     let identity = format!("{}\n{}", event.source, event.id);
     NewRun {
         cause: Some(Cause { identity, until: now }),

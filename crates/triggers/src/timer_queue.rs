@@ -1,14 +1,14 @@
-//! Which schedule has to be looked at when. Pure.
+//! When each trigger is due. Pure.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use faas_types::{Timestamp, TriggerId};
 
-/// Schedules by the time of their next look.
+/// Triggers by the time at which they are due.
 #[derive(Debug, Default)]
 pub(super) struct TimerQueue {
-    /// The one time that counts for each; what the heap has besides is out of date.
+    /// The time that counts for each trigger. Other entries of the heap are out of date.
     times: HashMap<TriggerId, Timestamp>,
     heap: BinaryHeap<Reverse<(Timestamp, TriggerId)>>,
 }
@@ -16,7 +16,7 @@ pub(super) struct TimerQueue {
 // === impl TimerQueue ===
 
 impl TimerQueue {
-    /// Looks at a schedule at this time and at no other; never when there is none.
+    /// Replaces the time of a trigger; `None` removes it.
     pub(super) fn set(&mut self, id: TriggerId, time: Option<Timestamp>) {
         match time {
             Some(time) => {
@@ -28,7 +28,7 @@ impl TimerQueue {
         }
     }
 
-    /// Takes out what has to be looked at by `now`.
+    /// Removes and returns what is due by `now`.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<TriggerId> {
         let mut due = Vec::new();
         while let Some(time) = self.next() {
@@ -42,7 +42,7 @@ impl TimerQueue {
         due
     }
 
-    /// The time of the next look.
+    /// The earliest time.
     pub(super) fn next(&mut self) -> Option<Timestamp> {
         while let Some(Reverse((time, id))) = self.heap.peek() {
             if self.times.get(id) == Some(time) {

@@ -1,4 +1,4 @@
-//! A message as it is sent, and as functions get it.
+//! A message as it is sent, and the JSON that functions get of it.
 
 use std::collections::BTreeMap;
 
@@ -9,38 +9,38 @@ use faas_types::{Code, Fault, MessageId, Timestamp, limits};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// What `curl -d` says of any body.
+/// The content type that `curl -d` gives every body.
 const FORM: &str = "application/x-www-form-urlencoded";
-/// Bytes of a content type.
+/// The longest content type, in bytes.
 const CONTENT_TYPE_MAX: usize = 255;
 
 /// A message to send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutgoingMessage {
-    /// What it says.
+    /// The bytes that the sender chose.
     pub body: Bytes,
-    /// What the body is.
+    /// The media type of the body.
     pub content_type: Option<String>,
-    /// What else the sender says, by name.
+    /// Further texts of the sender, by name.
     pub attributes: BTreeMap<String, String>,
 }
 
-/// A message as functions get it, but for the attempt.
+/// A message as functions get it, without the number of the attempt.
 #[derive(Serialize)]
-struct Payload<'a> {
+struct MessageJson<'a> {
     id: MessageId,
     published_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<&'a str>,
     attributes: &'a BTreeMap<String, String>,
     #[serde(flatten)]
-    body: Body<'a>,
+    body: BodyJson<'a>,
 }
 
-/// JSON and text stay readable; what is neither is base64.
+/// JSON and text stay readable; other bytes are base64.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Body<'a> {
+enum BodyJson<'a> {
     Json { body: &'a RawValue },
     Text { body: Option<&'a str> },
     Bytes { body_base64: String },
@@ -49,10 +49,10 @@ enum Body<'a> {
 // === impl OutgoingMessage ===
 
 impl OutgoingMessage {
-    /// Checks every bound.
+    /// Checks sizes and names.
     ///
     /// # Errors
-    /// `FN_011` for a size, `FN_012` for what is malformed, naming it.
+    /// `FN_011` for the size, `FN_012` naming the malformed part.
     pub(super) fn check(&self) -> Result<(), Fault> {
         let text: usize = self.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
         let size = self.body.len() + text;
@@ -83,46 +83,46 @@ impl OutgoingMessage {
         Ok(())
     }
 
-    /// The message as functions get it, as JSON without the attempt.
+    /// The JSON that functions get, without the number of the attempt.
     pub(super) fn payload(&self, id: MessageId, at: Timestamp) -> Result<Bytes, Fault> {
-        let payload = Payload {
+        let json = MessageJson {
             id,
             published_at: at.to_string(),
             content_type: self.content_type.as_deref(),
             attributes: &self.attributes,
             body: self.readable(),
         };
-        faas_catalog::encode(&payload)
+        faas_catalog::encode(&json)
     }
 
-    fn readable(&self) -> Body<'_> {
+    fn readable(&self) -> BodyJson<'_> {
         let media = self.content_type.as_deref().map(|kind| kind.split(';').next().unwrap_or_default().trim());
         let declared = media.is_some_and(|media| {
             let media = media.to_ascii_lowercase();
             media == "application/json" || media.ends_with("+json")
         });
         if self.body.is_empty() {
-            return Body::Text { body: None };
+            return BodyJson::Text { body: None };
         }
         if (declared || media.is_none_or(|media| media.eq_ignore_ascii_case(FORM)))
             && let Some(body) = json(&self.body)
         {
-            return Body::Json { body };
+            return BodyJson::Json { body };
         }
         match std::str::from_utf8(&self.body) {
-            Ok(text) if !declared && is_text(text) => Body::Text { body: Some(text) },
-            _ => Body::Bytes { body_base64: BASE64_STANDARD.encode(&self.body) },
+            Ok(text) if !declared && is_text(text) => BodyJson::Text { body: Some(text) },
+            _ => BodyJson::Bytes { body_base64: BASE64_STANDARD.encode(&self.body) },
         }
     }
 }
 
-/// The body as JSON that every reader takes: with numbers and texts that can be held, and not nested without end.
+/// The body as JSON, if `serde_json` accepts it: numbers in range, valid text, nesting within its limit.
 fn json(body: &[u8]) -> Option<&RawValue> {
     serde_json::from_slice::<serde_json::Value>(body).ok()?;
     serde_json::from_slice(body).ok()
 }
 
-/// Text that escaping makes at most twice as long.
+/// Whether escaping makes the text at most twice as long.
 fn is_text(text: &str) -> bool {
     !text.contains(|c: char| c.is_ascii_control() && !matches!(c, '\t' | '\n' | '\r'))
 }

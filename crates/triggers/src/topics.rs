@@ -1,13 +1,11 @@
-//! Sending messages, and what can be asked of topics.
+//! Topics: messages are sent to them and wait there for the triggers that subscribe.
 
 use faas_ports::{Appended, NewMessage, TopicBounds, TopicDepth, TopicKey};
 use faas_runs::accept::COMMIT_PATIENCE;
-use faas_runs::lifecycle::stopping;
 use faas_types::{Code, Fault, FunctionName, MessageId, ProjectId, TopicName, TriggerName, limits};
 
 use super::message::OutgoingMessage;
-use crate::core::Core;
-use crate::engine::Engine;
+use super::service::Triggers;
 
 const BOUNDS: TopicBounds = TopicBounds {
     topic_messages: limits::TOPIC_MESSAGES_MAX,
@@ -17,52 +15,52 @@ const BOUNDS: TopicBounds = TopicBounds {
     topics: limits::TOPICS_MAX,
 };
 
-/// A topic with those who get its messages.
+/// A topic with its subscribers.
 #[derive(Clone, Debug)]
 pub struct TopicSummary {
-    /// How much waits.
+    /// How many messages wait, and their bytes.
     pub depth: TopicDepth,
-    /// Who gets it.
+    /// The triggers that get its messages, by function and name.
     pub subscribers: Vec<SubscriberState>,
 }
 
-/// A trigger that gets the messages of a topic.
+/// A queue trigger that subscribes to a topic.
 #[derive(Clone, Debug)]
 pub struct SubscriberState {
-    /// Its function.
+    /// The function that it calls.
     pub function: FunctionName,
-    /// Its name.
+    /// The trigger's name.
     pub trigger: TriggerName,
-    /// Whether it is switched on.
+    /// Whether it makes runs.
     pub enabled: bool,
     /// Messages that wait for it.
     pub waiting: u64,
 }
 
-// === impl Engine ===
+// === impl Triggers ===
 
-impl Engine {
-    /// Keeps messages for whoever subscribes to the topic: all of them or none. They survive whatever happens to this
-    /// server afterwards.
+impl Triggers {
+    /// Commits messages to a topic, all of them or none, before it returns. Every subscriber gets them.
     ///
     /// # Errors
-    /// `FN_011` and `FN_012` for what no message may be, `FN_007` and `FN_015` when too much waits, `FN_018` when the disk
-    /// is full. Nothing was kept then.
-    pub async fn send_messages(
+    /// `FN_011` and `FN_012` for a message that is too large or malformed, `FN_007` and `FN_015` when too much waits,
+    /// `FN_018` when the disk is full. No message was committed then.
+    pub async fn send(
         &self,
         project: ProjectId,
         topic: &TopicName,
         messages: Vec<OutgoingMessage>,
     ) -> Result<Vec<MessageId>, Fault> {
-        if self.is_ready() { self.core.send(project, topic, messages, 0).await } else { Err(stopping()) }
+        self.check_ready()?;
+        self.append(project, topic, messages, 0).await
     }
 
     /// The topics of a project that have messages or subscribers, by name.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When the store cannot be read.
     pub async fn topics(&self, project: ProjectId) -> Result<Vec<TopicDepth>, Fault> {
-        let topics = self.core.topics.store.topics(Some(project)).await?;
+        let topics = self.topic_store.topics(Some(project)).await?;
         Ok(topics.into_iter().map(|(_, depth)| depth).collect())
     }
 
@@ -72,10 +70,10 @@ impl Engine {
     /// `FN_013` when it has neither messages nor subscribers.
     pub async fn topic(&self, project: ProjectId, topic: &TopicName) -> Result<TopicSummary, Fault> {
         let key = TopicKey { project, name: topic.clone() };
-        let state = self.core.topics.store.topic(&key).await?.ok_or_else(|| no_such(topic))?;
+        let state = self.topic_store.topic(&key).await?.ok_or_else(|| no_such(topic))?;
         let subscribers = state.subscriptions.iter().filter_map(|subscription| {
-            let entry = self.core.triggers.by_id(subscription.trigger)?;
-            let function = self.core.catalog.by_id(project, entry.record.function)?;
+            let entry = self.table.by_id(subscription.trigger)?;
+            let function = self.catalog.by_id(project, entry.record.function)?;
             Some(SubscriberState {
                 function: function.record.name.clone(),
                 trigger: entry.record.name().clone(),
@@ -88,24 +86,20 @@ impl Engine {
         Ok(TopicSummary { depth: state.depth, subscribers })
     }
 
-    /// Forgets the messages of a topic; returns how many. Those that are part of a run stay with it.
+    /// Deletes the messages that wait in a topic and returns how many. Messages that are part of a run stay with it.
     ///
     /// # Errors
     /// `FN_013` when there is no such topic.
     pub async fn purge_topic(&self, project: ProjectId, topic: &TopicName) -> Result<u64, Fault> {
         let key = TopicKey { project, name: topic.clone() };
-        if self.core.topics.store.topic(&key).await?.is_none() {
+        if self.topic_store.topic(&key).await?.is_none() {
             return Err(no_such(topic));
         }
-        Ok(self.core.topics.store.purge(&key).await?)
+        Ok(self.topic_store.purge(&key).await?)
     }
-}
 
-// === impl Core ===
-
-impl Core {
-    /// Keeps messages, whoever sends them: a run, which so many others led to, or somebody outside.
-    pub(crate) async fn send(
+    /// Commits messages from outside, or from a run at the end of a chain of `hops` runs.
+    pub(super) async fn append(
         &self,
         project: ProjectId,
         topic: &TopicName,
@@ -125,17 +119,17 @@ impl Core {
             ids.push(id);
         }
         let key = TopicKey { project, name: topic.clone() };
-        let subscribers = self.triggers.subscribers(&key);
-        let appended = self.topics.store.append(&key, kept, &subscribers, BOUNDS);
+        let subscribers = self.table.subscribers(&key);
+        let appended = self.topic_store.append(&key, kept, &subscribers, BOUNDS);
         let appended = tokio::time::timeout(COMMIT_PATIENCE, appended).await.map_err(|_| {
             Fault::new(Code::Unavailable, "it is not known whether the messages are kept").with_retry_after(1)
         })??;
         refuse(appended, topic)?;
-        if self.triggers.subscribers(&key) != subscribers {
-            // One that went meanwhile must not hold messages back.
-            self.topics.tracker.doubt(key);
+        if self.table.subscribers(&key) != subscribers {
+            // A subscription that was removed meanwhile must not hold messages back.
+            self.subscriptions.doubt(key);
         }
-        self.topics.tracker.touch(subscribers);
+        self.subscriptions.touch(subscribers);
         Ok(ids)
     }
 }

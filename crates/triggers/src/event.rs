@@ -1,17 +1,17 @@
-//! An event as functions get it, and how often events may cause one another.
+//! An event as functions get it, and the limit on chains of events.
 
 use bytes::Bytes;
 use faas_proto::cloud_event::{CloudEvent, Extension, InvalidEvent};
 use faas_types::{Code, Fault, limits};
 
-/// The attribute that counts how often events have caused one another. A function that publishes from outside its sandbox
-/// passes it on; of one that publishes from inside the server knows.
+/// The attribute that counts how many events in a row caused this one. A function that publishes through the REST API passes
+/// it on; for publications from inside a sandbox the server counts.
 const DEPTH: &str = "faasdepth";
 
-/// An event as functions get it.
+/// An event to publish.
 #[derive(Clone, Debug)]
 pub struct PublishedEvent {
-    /// Its id; together with the source it tells events apart.
+    /// The event's id, unique within its source.
     pub id: String,
     /// Where it happened.
     pub source: String,
@@ -19,29 +19,28 @@ pub struct PublishedEvent {
     pub kind: String,
     /// What it happened to.
     pub subject: Option<String>,
-    /// Its attributes as headers.
+    /// The attributes as headers of the function's request.
     pub headers: Vec<(String, String)>,
-    /// Its data.
+    /// The event's data.
     pub body: Bytes,
-    /// How many runs led to it, each caused by the one before.
+    /// Length of the chain of runs that caused it.
     pub hops: u32,
 }
 
 // === impl PublishedEvent ===
 
 impl PublishedEvent {
-    /// The events that a request carries. Header names are in lower case.
+    /// Reads the events of a request. Header names are in lower case.
     ///
     /// # Errors
-    /// `FN_012` naming the attribute that is missing or malformed, or that says that too many events have caused one
-    /// another.
+    /// `FN_012` naming the attribute that is missing, malformed, or counts too long a chain.
     pub fn read(headers: &[(String, String)], body: &Bytes) -> Result<Vec<Self>, Fault> {
         let events = CloudEvent::read(headers, body).map_err(|error| malformed(&error))?;
         events.into_iter().map(|event| depth(&event).map(|hops| Self::after(event, hops))).collect()
     }
 
-    /// An event that so many runs led to; functions see it one step deeper.
-    pub(crate) fn after(mut event: CloudEvent, hops: u32) -> Self {
+    /// An event at the end of a chain of `hops` runs. Functions see the chain one longer.
+    pub(super) fn after(mut event: CloudEvent, hops: u32) -> Self {
         let depth = i32::try_from(hops).unwrap_or(i32::MAX).saturating_add(1);
         event.extensions.insert(DEPTH.to_owned(), Extension::Integer(depth));
         let headers = event.headers();
@@ -50,12 +49,13 @@ impl PublishedEvent {
     }
 }
 
-pub(crate) fn malformed(error: &InvalidEvent) -> Fault {
+/// The refusal of a malformed event.
+pub(super) fn malformed(error: &InvalidEvent) -> Fault {
     Fault::new(Code::BadRequest, error.to_string())
         .with_hint("the form of events is described in docs/guides/triggers.md")
 }
 
-/// What an event from outside says of its depth.
+/// The length of the chain that an event from outside claims.
 fn depth(event: &CloudEvent) -> Result<u32, Fault> {
     let depth = match event.extensions.get(DEPTH) {
         None => Some(0),

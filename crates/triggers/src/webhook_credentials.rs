@@ -1,19 +1,17 @@
-//! A webhook's token and secrets: made, sealed, opened.
+//! Makes, seals and opens a webhook's token and secrets.
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use faas_ports::{Secret, SecretPlace, Vault};
+use faas_signing::{SECRETS_MAX, SealedSecret, WebhookSecret};
 use faas_types::{Fault, ProjectId, Timestamp, TriggerId, WebhookScheme};
-
-use faas_signing::SealedSecret;
-use faas_signing::{SECRETS_MAX, WebhookSecret};
 
 use super::record::{TriggerRecord, WebhookCredentials};
 
-/// Random bytes of a token: nobody finds one by trying.
+/// Random bytes of a token, too many to guess.
 const TOKEN_BYTES: usize = 24;
 
-/// Where the secrets of one trigger belong.
+/// The vault, and whose secrets are sealed in it.
 #[derive(Clone, Copy)]
 pub(super) struct CredentialsPlace<'a> {
     pub(super) vault: &'a dyn Vault,
@@ -24,7 +22,7 @@ pub(super) struct CredentialsPlace<'a> {
 // === impl CredentialsPlace ===
 
 impl CredentialsPlace<'_> {
-    /// Credentials with a fresh token and no secret yet: no delivery is accepted.
+    /// Credentials with a new token and no secret. No delivery is accepted before a secret is added.
     pub(super) fn make(&self) -> Result<WebhookCredentials, Fault> {
         let mut random = [0; TOKEN_BYTES];
         getrandom::fill(&mut random).map_err(|error| Fault::internal(format!("no random numbers: {error}")))?;
@@ -44,7 +42,7 @@ impl CredentialsPlace<'_> {
         String::from_utf8(opened.reveal().to_vec()).map_err(|_| Fault::internal("a webhook's token is not text"))
     }
 
-    /// Puts a secret in front; the one before ends at `until`, and any before that at once.
+    /// Makes `text` the current secret. The previous one ends at `until`, older ones end at once.
     pub(super) fn add_secret(
         &self,
         credentials: &mut WebhookCredentials,
@@ -64,7 +62,7 @@ impl CredentialsPlace<'_> {
         Ok(())
     }
 
-    /// The secrets that are live, the current one first.
+    /// The secrets that are valid now, the current one first.
     pub(super) fn secrets(
         &self,
         credentials: &WebhookCredentials,
@@ -76,7 +74,7 @@ impl CredentialsPlace<'_> {
         for secret in live {
             let opened = self.open(&self.place("secret", secret.number), &secret.sealed)?;
             let text = std::str::from_utf8(opened.reveal()).map_err(|_| unreadable())?;
-            // One that was made for another scheme is of no use since the manifest changed.
+            // The manifest may have changed the scheme since: a secret of another scheme is skipped.
             secrets.extend(WebhookSecret::read(scheme, text));
         }
         Ok(secrets)
@@ -96,8 +94,8 @@ fn place(project: ProjectId, trigger: TriggerId, what: &str, version: u64) -> Se
     SecretPlace { project, name: format!("triggers/{trigger}/{what}"), version }
 }
 
-/// Each sealed value of a trigger with its place.
-pub(crate) fn sealed_values(record: &mut TriggerRecord) -> Vec<(SecretPlace, &mut String)> {
+/// The sealed values of a trigger, each with the place that it is sealed for. Rekeying replaces them.
+pub fn sealed_values(record: &mut TriggerRecord) -> Vec<(SecretPlace, &mut String)> {
     let (project, trigger) = (record.project, record.id);
     let Some(credentials) = &mut record.credentials else { return Vec::new() };
     let secrets = credentials.secrets.iter_mut();
@@ -105,7 +103,7 @@ pub(crate) fn sealed_values(record: &mut TriggerRecord) -> Vec<(SecretPlace, &mu
     std::iter::once((place(project, trigger, "token", 0), &mut credentials.token)).chain(secrets).collect()
 }
 
-/// The hash that a webhook is found by.
+/// The hash by which a delivery's token finds its webhook.
 pub(super) fn hash(token: &str) -> String {
     blake3::hash(token.as_bytes()).to_hex().to_string()
 }

@@ -1,4 +1,4 @@
-//! The triggers of every project in memory.
+//! The triggers of every project in memory, and who is told of changes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::record::TriggerRecord;
 
-/// A trigger with the registry's revision of its record.
+/// A trigger's record with its revision in the registry.
 #[derive(Debug)]
 pub struct TriggerEntry {
     /// The record.
@@ -21,23 +21,23 @@ pub struct TriggerEntry {
     pub revision: u64,
 }
 
-/// The triggers of every project, kept current by following the registry.
-pub struct Triggers(Projection<TriggerTable>);
+/// The triggers of every project, a projection of the registry.
+pub(super) struct TriggerTable(Projection<TriggerIndex>);
 
-/// Triggers by what they are looked up by, and news of them.
+/// Lookups of triggers, and news for the tasks of schedules and of messages.
 #[derive(Default)]
-struct TriggerTable {
-    tables: RwLock<Tables>,
-    /// Triggers that changed since the scheduler last looked.
+struct TriggerIndex {
+    maps: RwLock<TriggerMaps>,
+    /// Triggers that changed since the task of schedules last asked.
     changed: Mutex<BTreeSet<TriggerId>>,
-    news: Notify,
-    /// A queue trigger changed since this was last asked.
-    queue_news: AtomicBool,
-    queues_changed: Notify,
+    schedules_notify: Notify,
+    /// Whether a trigger changed since the message dispatcher last asked.
+    queues_changed: AtomicBool,
+    queues_notify: Notify,
 }
 
 #[derive(Default)]
-struct Tables {
+struct TriggerMaps {
     by_name: HashMap<FunctionId, BTreeMap<TriggerName, Arc<TriggerEntry>>>,
     by_id: HashMap<TriggerId, Arc<TriggerEntry>>,
     /// Webhooks by the hash of their token.
@@ -49,84 +49,82 @@ struct Tables {
 // === impl TriggerEntry ===
 
 impl TriggerEntry {
-    /// Whether the alias by which it calls its function is there.
+    /// Whether the function has the alias that the trigger calls.
     pub(super) fn has_alias(&self, function: &FunctionEntry) -> bool {
         function.record.aliases.contains_key(&self.record.alias)
     }
 }
 
-// === impl Triggers ===
+// === impl TriggerTable ===
 
-impl Triggers {
-    /// Loads all triggers and keeps following; returns once it is complete.
-    pub(crate) async fn start(registry: Arc<dyn Registry>) -> PortResult<Arc<Self>> {
-        Ok(Arc::new(Self(Projection::start(registry, TriggerTable::default()).await?)))
+impl TriggerTable {
+    /// Loads all triggers, returns once they are complete, and keeps following the registry.
+    pub(super) async fn start(registry: Arc<dyn Registry>) -> PortResult<Self> {
+        Ok(Self(Projection::start(registry, TriggerIndex::default()).await?))
     }
 
-    /// Whether the triggers are current.
-    #[must_use]
-    pub fn status(&self) -> ProjectionStatus {
+    /// How the table follows the registry.
+    pub(super) fn status(&self) -> ProjectionStatus {
         self.0.status()
     }
 
-    /// Takes in a record that was committed.
-    pub(crate) fn learn(&self, record: TriggerRecord, revision: u64) {
+    /// Takes in a committed record.
+    pub(super) fn learn(&self, record: TriggerRecord, revision: u64) {
         self.0.put(&record.key(), record, revision);
     }
 
-    /// Takes in that a record was deleted.
-    pub(crate) fn forget(&self, key: &Key, revision: u64) {
+    /// Takes in a committed deletion.
+    pub(super) fn forget(&self, key: &Key, revision: u64) {
         self.0.remove(key, revision);
     }
 
-    fn table(&self) -> &TriggerTable {
+    fn index(&self) -> &TriggerIndex {
         self.0.table()
     }
 
-    /// Whether anything about queue triggers may have changed since this was last asked.
-    pub(crate) fn take_queue_news(&self) -> bool {
-        self.table().queue_news.swap(false, Ordering::AcqRel)
+    /// Whether queue triggers may have changed since the last call.
+    pub(super) fn take_queues_changed(&self) -> bool {
+        self.index().queues_changed.swap(false, Ordering::AcqRel)
     }
 
-    /// Until something about queue triggers may have changed.
-    pub(crate) async fn queues_changed(&self) {
-        self.table().queues_changed.notified().await;
+    /// Completes when queue triggers may have changed.
+    pub(super) async fn queues_changed(&self) {
+        self.index().queues_notify.notified().await;
     }
 
-    /// Every topic that has subscribers, with them.
-    pub(crate) fn queues(&self) -> BTreeMap<TopicKey, BTreeSet<TriggerId>> {
-        self.table().tables.read().queues.clone()
+    /// The subscribers of every topic that has any.
+    pub(super) fn queues(&self) -> BTreeMap<TopicKey, BTreeSet<TriggerId>> {
+        self.index().maps.read().queues.clone()
     }
 
     /// The subscribers of a topic.
-    pub(crate) fn subscribers(&self, topic: &TopicKey) -> Vec<TriggerId> {
-        self.table().tables.read().queues.get(topic).into_iter().flatten().copied().collect()
+    pub(super) fn subscribers(&self, topic: &TopicKey) -> Vec<TriggerId> {
+        self.index().maps.read().queues.get(topic).into_iter().flatten().copied().collect()
     }
 
-    /// The triggers that changed since this was last asked.
-    pub(crate) fn take_changed(&self) -> BTreeSet<TriggerId> {
-        std::mem::take(&mut *self.table().changed.lock())
+    /// The triggers that changed since the last call.
+    pub(super) fn take_changed(&self) -> BTreeSet<TriggerId> {
+        std::mem::take(&mut *self.index().changed.lock())
     }
 
-    /// Until a trigger changes.
-    pub(crate) async fn changed(&self) {
-        self.table().news.notified().await;
+    /// Completes when a trigger changes.
+    pub(super) async fn changed(&self) {
+        self.index().schedules_notify.notified().await;
     }
 
     /// The triggers of a function, by name.
-    #[must_use]
-    pub fn of(&self, function: FunctionId) -> Vec<Arc<TriggerEntry>> {
-        self.table().tables.read().by_name.get(&function).map(|of| of.values().cloned().collect()).unwrap_or_default()
+    pub(super) fn of(&self, function: FunctionId) -> Vec<Arc<TriggerEntry>> {
+        self.index().maps.read().by_name.get(&function).map(|of| of.values().cloned().collect()).unwrap_or_default()
     }
 
-    /// A trigger by name.
+    /// A trigger of a function, found by name.
     ///
     /// # Errors
-    /// `FN_013` when the function has none of that name.
-    pub fn find(&self, function: FunctionId, name: &str) -> Result<Arc<TriggerEntry>, Fault> {
+    /// `FN_013` when the function has no trigger of that name.
+    pub(super) fn find(&self, function: FunctionId, name: &str) -> Result<Arc<TriggerEntry>, Fault> {
         let parsed: Option<TriggerName> = name.parse().ok();
-        let tables = self.table().tables.read();
-        let of = tables.by_name.get(&function);
+        let maps = self.index().maps.read();
+        let of = maps.by_name.get(&function);
         of.zip(parsed).and_then(|(of, name)| of.get(&name).cloned()).ok_or_else(|| {
             let shown: String = name.chars().take(80).collect();
             Fault::new(Code::NotFound, format!("the function has no trigger `{shown}`"))
@@ -134,64 +132,64 @@ impl Triggers {
         })
     }
 
-    pub(crate) fn by_id(&self, id: TriggerId) -> Option<Arc<TriggerEntry>> {
-        self.table().tables.read().by_id.get(&id).cloned()
+    pub(super) fn by_id(&self, id: TriggerId) -> Option<Arc<TriggerEntry>> {
+        self.index().maps.read().by_id.get(&id).cloned()
     }
 
     /// The webhook whose token has this hash.
-    pub(crate) fn by_token(&self, hash: &str) -> Option<Arc<TriggerEntry>> {
-        let tables = self.table().tables.read();
-        tables.by_id.get(tables.hooks.get(hash)?).cloned()
+    pub(super) fn by_token(&self, hash: &str) -> Option<Arc<TriggerEntry>> {
+        let maps = self.index().maps.read();
+        maps.by_id.get(maps.hooks.get(hash)?).cloned()
     }
 
     /// The event triggers of a project.
-    pub(crate) fn listening(&self, project: ProjectId) -> Vec<Arc<TriggerEntry>> {
-        let tables = self.table().tables.read();
-        let ids = tables.events.get(&project).into_iter().flatten();
-        ids.filter_map(|id| tables.by_id.get(id).cloned()).collect()
+    pub(super) fn listening(&self, project: ProjectId) -> Vec<Arc<TriggerEntry>> {
+        let maps = self.index().maps.read();
+        let ids = maps.events.get(&project).into_iter().flatten();
+        ids.filter_map(|id| maps.by_id.get(id).cloned()).collect()
     }
 }
 
-// === impl TriggerTable ===
+// === impl TriggerIndex ===
 
-impl ProjectedTable for TriggerTable {
+impl ProjectedTable for TriggerIndex {
     type Record = TriggerRecord;
     const COLLECTION: Collection = Collection::Triggers;
 
     fn put(&self, key: &Key, record: TriggerRecord, revision: u64) -> PortResult<()> {
         let mut changed = vec![record.id];
-        let mut tables = self.tables.write();
-        if let Some(old) = tables.by_key(key) {
+        let mut maps = self.maps.write();
+        if let Some(old) = maps.by_key(key) {
             changed.push(old.record.id);
-            tables.forget(&old.record);
+            maps.forget(&old.record);
         }
-        tables.learn(Arc::new(TriggerEntry { record, revision }));
-        drop(tables);
-        self.tell(changed);
+        maps.learn(Arc::new(TriggerEntry { record, revision }));
+        drop(maps);
+        self.notify(changed);
         Ok(())
     }
 
     fn remove(&self, key: &Key) {
-        let mut tables = self.tables.write();
-        let Some(known) = tables.by_key(key) else { return };
-        tables.forget(&known.record);
-        drop(tables);
-        self.tell([known.record.id]);
+        let mut maps = self.maps.write();
+        let Some(known) = maps.by_key(key) else { return };
+        maps.forget(&known.record);
+        drop(maps);
+        self.notify([known.record.id]);
     }
 }
 
-impl TriggerTable {
-    fn tell(&self, ids: impl IntoIterator<Item = TriggerId>) {
+impl TriggerIndex {
+    fn notify(&self, ids: impl IntoIterator<Item = TriggerId>) {
         self.changed.lock().extend(ids);
-        self.news.notify_one();
-        self.queue_news.store(true, Ordering::Release);
-        self.queues_changed.notify_one();
+        self.schedules_notify.notify_one();
+        self.queues_changed.store(true, Ordering::Release);
+        self.queues_notify.notify_one();
     }
 }
 
-// === impl Tables ===
+// === impl TriggerMaps ===
 
-impl Tables {
+impl TriggerMaps {
     fn by_key(&self, key: &Key) -> Option<Arc<TriggerEntry>> {
         let (function, name) = key.name.split_once('/')?;
         let (function, name) = (function.parse::<FunctionId>().ok()?, name.parse::<TriggerName>().ok()?);
@@ -256,7 +254,7 @@ mod tests {
     use faas_types::{AliasName, QueueTrigger, Span, Timestamp};
 
     use super::*;
-    use crate::triggers::TriggerOrigin;
+    use crate::record::TriggerOrigin;
 
     fn subscriber(name: &str, topic: &str, id: u128) -> TriggerRecord {
         let at = Timestamp::from_millis(1);
@@ -306,10 +304,10 @@ mod tests {
         let (gone, moved) = (subscriber("gone", "a", 1), subscriber("moved", "a", 2));
         put(gone.clone()).await;
         put(moved.clone()).await;
-        let triggers = Triggers::start(Arc::clone(&registry) as Arc<dyn Registry>).await.expect("starts");
+        let triggers = TriggerTable::start(Arc::clone(&registry) as Arc<dyn Registry>).await.expect("starts");
         let topic = |name: &str| TopicKey { project: gone.project, name: name.parse().expect("a name") };
         assert_eq!(triggers.subscribers(&topic("a")), [gone.id, moved.id]);
-        assert!(triggers.take_queue_news());
+        assert!(triggers.take_queues_changed());
 
         registry.set_outage(true);
         until("it fails to follow", || triggers.status().failures >= 3).await;
@@ -318,7 +316,7 @@ mod tests {
         registry.set_outage(false);
         until("it is current", || triggers.status().stale_for.is_none()).await;
         assert_eq!((triggers.subscribers(&topic("a")), triggers.subscribers(&topic("b"))), (vec![], vec![moved.id]));
-        assert!(triggers.take_queue_news(), "those who hand messages over look again");
+        assert!(triggers.take_queues_changed(), "the message dispatcher looks again");
 
         put(subscriber("new", "a", 3)).await;
         until("it follows again", || triggers.subscribers(&topic("a")).len() == 1).await;

@@ -1,0 +1,44 @@
+//! Triggers: schedules, webhooks, events and messages that make runs.
+//!
+//! [`Triggers`] enqueues runs through [`faas_runs`] and executes nothing. A trigger's record is configuration: deployments
+//! and users change it. Its state is what happened since and is written by this crate's tasks only, so that neither write
+//! waits for the other.
+//!
+//! A message is committed before its sender is answered, leaves its topic in the commit that enqueues a run with it, and
+//! ends with that run. After a crash it is therefore in exactly one of the two.
+
+mod accept;
+mod background;
+mod changes;
+mod event;
+mod events;
+mod message;
+mod message_dispatcher;
+mod publication;
+mod reconcile;
+mod record;
+mod run_source;
+mod schedules;
+mod service;
+mod states;
+mod subscription_tracker;
+mod table;
+mod test_fire;
+mod timer_queue;
+mod topics;
+mod webhook_credentials;
+mod webhook_reply;
+mod webhooks;
+
+pub use changes::NewSecret;
+pub use event::PublishedEvent;
+pub use events::Fired;
+pub use message::OutgoingMessage;
+pub use reconcile::Reconciled;
+pub use record::{TriggerOrigin, TriggerRecord, TriggerState, WebhookCredentials};
+pub use service::{TriggerDeps, Triggers};
+pub use table::TriggerEntry;
+pub use topics::{SubscriberState, TopicSummary};
+pub use webhook_credentials::sealed_values;
+pub use webhook_reply::{DeliveryOutcome, DeliveryReply};
+pub use webhooks::WebhookDelivery;
