@@ -60,7 +60,7 @@ pub(crate) async fn create_function(
     Json(body): Json<CreateFunction>,
 ) -> Result<impl IntoResponse, HandlerError> {
     let name = function_name(&body.name)?;
-    let entry = state.engine.deployments.create_function(caller.project, name, body.vars).await?;
+    let entry = state.engine.functions.create(caller.project, name, body.vars).await?;
     Ok((StatusCode::CREATED, Json(state.function_view(&entry).await?)))
 }
 
@@ -152,7 +152,7 @@ async fn hold(
     paused: bool,
 ) -> Result<Json<FunctionView>, HandlerError> {
     let entry = state.engine.catalog().find(project, id)?;
-    let entry = state.engine.pause(&entry, paused).await?;
+    let entry = state.engine.functions.pause(&entry, paused).await?;
     Ok(Json(state.function_view(&entry).await?))
 }
 

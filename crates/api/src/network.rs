@@ -27,7 +27,7 @@ pub(crate) async fn get_network(
     PathParams(id): PathParams<String>,
 ) -> Result<Json<NetworkView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    Ok(Json(view(&entry, &state.engine.network_of(&entry).await?)))
+    Ok(Json(view(&entry, &state.engine.network.of(&entry).await?)))
 }
 
 /// Changes what a function may connect to, without a deployment: running instances follow at once. It stands in place of
@@ -46,8 +46,8 @@ pub(crate) async fn update_network(
     Json(body): Json<UpdateNetwork>,
 ) -> Result<Json<NetworkView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let entry = state.engine.set_network(&entry, &change(body)?, &caller.author()).await?;
-    Ok(Json(view(&entry, &state.engine.network_of(&entry).await?)))
+    let entry = state.engine.network.set(&entry, &change(body)?, &caller.author()).await?;
+    Ok(Json(view(&entry, &state.engine.network.of(&entry).await?)))
 }
 
 /// Gives a function back what its manifests say of the network.
@@ -62,7 +62,7 @@ pub(crate) async fn reset_network(
     PathParams(id): PathParams<String>,
 ) -> Result<StatusCode, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    state.engine.reset_network(&entry, &caller.author()).await?;
+    state.engine.network.reset(&entry, &caller.author()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn test_network(
 ) -> Result<Json<NetworkTestView>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
     let target = target(&body)?;
-    let trial = state.engine.try_network(&entry, &target).await?;
+    let trial = state.engine.network.try_connection(&entry, &target).await?;
     Ok(Json(trial_view(target, trial)))
 }
 

@@ -53,7 +53,7 @@ pub(crate) async fn list_secrets(
     Authorized(caller): Authorized,
     QueryParams(seen): QueryParams<Seen>,
 ) -> Result<Json<SecretList>, HandlerError> {
-    let secrets = state.engine.secrets(caller.project, seen.stage).await?;
+    let secrets = state.engine.secrets.list(caller.project, seen.stage).await?;
     Ok(Json(SecretList { secrets: secrets.iter().map(view).collect() }))
 }
 
@@ -69,7 +69,7 @@ pub(crate) async fn get_secret(
     PathParams(text): PathParams<String>,
     QueryParams(of): QueryParams<OfStage>,
 ) -> Result<Json<SecretView>, HandlerError> {
-    Ok(Json(view(&state.engine.secret(caller.project, of.stage, &known(&text)?).await?)))
+    Ok(Json(view(&state.engine.secrets.get(caller.project, of.stage, &known(&text)?).await?)))
 }
 
 /// Gives a secret another value, or makes it. Instances that use it are replaced; nothing has to be deployed.
@@ -88,7 +88,7 @@ pub(crate) async fn set_secret(
     Json(body): Json<SetSecret>,
 ) -> Result<Json<SecretView>, HandlerError> {
     let value = Secret::new(body.value.as_bytes().to_vec());
-    Ok(Json(view(&state.engine.set_secret(caller.project, of.stage, &name(&text)?, value).await?)))
+    Ok(Json(view(&state.engine.secrets.set(caller.project, of.stage, &name(&text)?, value).await?)))
 }
 
 /// Forgets a secret with all its versions.
@@ -104,7 +104,7 @@ pub(crate) async fn unset_secret(
     PathParams(text): PathParams<String>,
     QueryParams(which): QueryParams<RetentionMetrics>,
 ) -> Result<StatusCode, HandlerError> {
-    state.engine.unset_secret(caller.project, which.stage, &known(&text)?, which.force).await?;
+    state.engine.secrets.unset(caller.project, which.stage, &known(&text)?, which.force).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -123,7 +123,7 @@ pub(crate) async fn restore_secret(
     QueryParams(of): QueryParams<OfStage>,
     Json(body): Json<RestoreSecret>,
 ) -> Result<Json<SecretView>, HandlerError> {
-    Ok(Json(view(&state.engine.restore_secret(caller.project, of.stage, &name(&text)?, body.version).await?)))
+    Ok(Json(view(&state.engine.secrets.restore(caller.project, of.stage, &name(&text)?, body.version).await?)))
 }
 
 /// Makes a new encryption key and seals everything anew under it: secrets, and those of webhooks and callbacks. Old keys
@@ -137,7 +137,7 @@ pub(crate) async fn rekey(
 ) -> Result<Json<RekeyReport>, HandlerError> {
     let engine = state.engine.clone();
     // In a task of its own: a caller that goes away does not leave it half done.
-    let done = tokio::spawn(async move { engine.rekey().await }).await;
+    let done = tokio::spawn(async move { engine.rekeyer.rekey().await }).await;
     let done = done.map_err(|error| Fault::internal(format!("the change of the key broke off: {error}")))??;
     Ok(Json(RekeyReport { resealed: done.resealed, unreadable: done.unreadable }))
 }

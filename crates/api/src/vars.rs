@@ -43,7 +43,7 @@ pub(crate) async fn set_vars(
     Json(body): Json<SetVars>,
 ) -> Result<Json<VarList>, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    let entry = state.engine.set_vars(&entry, of.stage, body.vars).await?;
+    let entry = state.engine.vars.set_for_function(&entry, of.stage, body.vars).await?;
     Ok(Json(view(&state, &entry, of.stage).await?))
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn delete_var(
     QueryParams(of): QueryParams<OfStage>,
 ) -> Result<StatusCode, HandlerError> {
     let entry = state.engine.catalog().find(caller.project, &id)?;
-    state.engine.unset_var(&entry, of.stage, &key).await?;
+    state.engine.vars.unset_for_function(&entry, of.stage, &key).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -72,7 +72,7 @@ pub(crate) async fn list_stage_vars(
     Authorized(caller): Authorized,
     QueryParams(of): QueryParams<OfStage>,
 ) -> Json<VarList> {
-    Json(list(state.engine.stage_vars(caller.project, of.stage)))
+    Json(list(state.engine.vars.of_stage(caller.project, of.stage)))
 }
 
 /// Sets vars of a stage for every function of the project; others stay. A function's own and its manifest's win.
@@ -86,8 +86,8 @@ pub(crate) async fn set_stage_vars(
     QueryParams(of): QueryParams<OfStage>,
     Json(body): Json<SetVars>,
 ) -> Result<Json<VarList>, HandlerError> {
-    state.engine.set_stage_vars(caller.project, of.stage, body.vars).await?;
-    Ok(Json(list(state.engine.stage_vars(caller.project, of.stage))))
+    state.engine.vars.set_for_stage(caller.project, of.stage, body.vars).await?;
+    Ok(Json(list(state.engine.vars.of_stage(caller.project, of.stage))))
 }
 
 /// Removes a var of a stage.
@@ -103,16 +103,16 @@ pub(crate) async fn delete_stage_var(
     PathParams(key): PathParams<String>,
     QueryParams(of): QueryParams<OfStage>,
 ) -> Result<StatusCode, HandlerError> {
-    state.engine.unset_stage_var(caller.project, of.stage, &key).await?;
+    state.engine.vars.unset_for_stage(caller.project, of.stage, &key).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn view(state: &ApiState, entry: &FunctionEntry, stage: Stage) -> Result<VarList, Fault> {
-    let version = match state.engine.version_of(entry, stage) {
+    let version = match state.engine.vars.version_of(entry, stage) {
         Some(number) => Some(state.engine.catalog().version(entry, number).await?),
         None => None,
     };
-    Ok(list(state.engine.function_vars(entry, version.as_deref(), stage)))
+    Ok(list(state.engine.vars.of_function(entry, version.as_deref(), stage)))
 }
 
 fn list(vars: BTreeMap<String, EffectiveVar>) -> VarList {

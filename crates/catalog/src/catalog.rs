@@ -61,6 +61,11 @@ impl Catalog {
         self.table().live_kinds()
     }
 
+    /// Waits until runtime or memory of a version that serves may have changed. For one waiting task.
+    pub async fn live_kinds_changed(&self) {
+        self.table().live_kinds_changed().await;
+    }
+
     /// Waits until another function changes with time: a canary is under way, or an alias expires.
     pub async fn timed_changed(&self) {
         self.table().timed_changed().await;

@@ -21,6 +21,7 @@ use crate::version_cache::VersionCache;
 pub(crate) struct FunctionTable {
     tables: RwLock<Tables>,
     timed_changed: Notify,
+    live_kinds_changed: Notify,
     policies: LivePolicies,
 }
 
@@ -44,6 +45,7 @@ impl ProjectedTable for FunctionTable {
         if self.tables.write().put(entry) {
             self.timed_changed.notify_one();
         }
+        self.live_kinds_changed.notify_one();
         self.policies.changed(id, || self.policy_override(id));
         Ok(())
     }
@@ -53,6 +55,7 @@ impl ProjectedTable for FunctionTable {
             return tracing::error!(error = %corrupt(key), "a deleted function cannot be named");
         };
         self.tables.write().remove(key.project, &name);
+        self.live_kinds_changed.notify_one();
     }
 }
 
@@ -93,6 +96,10 @@ impl FunctionTable {
 
     pub(crate) async fn timed_changed(&self) {
         self.timed_changed.notified().await;
+    }
+
+    pub(crate) async fn live_kinds_changed(&self) {
+        self.live_kinds_changed.notified().await;
     }
 
     pub(crate) fn live_kinds(&self) -> BTreeSet<(RuntimeName, ByteSize)> {

@@ -8,6 +8,7 @@ mod store;
 
 pub use check::check_vars;
 pub use project_vars::ProjectVars;
-pub use scope::{EffectiveVar, ResolvedVars, VarScope, VarSource, set_secret_hint};
-pub use secret_record::{SecretId, SecretRecord, SecretVersion, secret_place};
-pub use store::{VarStore, secret_key, secret_of, stage_vars_key};
+pub(crate) use scope::set_secret_hint;
+pub use scope::{EffectiveVar, ResolvedVars, VarScope, VarSource};
+pub use secret_record::{SecretId, SecretRecord, SecretVersion, secret_key};
+pub use store::{VarStore, stage_vars_key};

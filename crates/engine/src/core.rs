@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use faas_artifacts::{BundleStore, UploadLeases};
 use faas_catalog::{Catalog, Keys, VarStore};
-use faas_ports::{Blobs, Clock, IdSource, Launcher, Networks, Registry, Vault};
+use faas_ports::{Blobs, Clock, IdSource, Launcher, Registry, Vault};
 use faas_runs::lifecycle::Lifecycle;
 use faas_runs::runs::Runs;
 use faas_scheduler::SchedulerDriver;
 use faas_telemetry::Stats;
 use faas_triggers::Triggers;
-use tokio::sync::Notify;
 
 use crate::upload_rules::UploadRules;
 
@@ -21,7 +20,6 @@ pub(crate) struct Core {
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) vault: Arc<dyn Vault>,
-    pub(crate) networks: Arc<dyn Networks>,
     pub(crate) launcher: Arc<dyn Launcher>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
@@ -34,19 +32,5 @@ pub(crate) struct Core {
     /// Files of versions and layers.
     pub(crate) bundles: Arc<BundleStore>,
     pub(crate) leases: Arc<UploadLeases>,
-    /// Another set of versions serves.
-    pub(crate) kinds_changed: Notify,
     pub(crate) upload_rules: Arc<UploadRules>,
-}
-
-// === impl Core ===
-
-impl Core {
-    /// Tells the launcher what kinds of instances may be wanted, until aborted.
-    pub(crate) async fn foretell(self: Arc<Self>) {
-        loop {
-            self.launcher.anticipate(self.catalog.live_kinds());
-            self.kinds_changed.notified().await;
-        }
-    }
 }

@@ -69,7 +69,7 @@ impl Deployments {
         let mut deployed = Vec::with_capacity(published.len());
         for (made, (deployment, entry, version)) in sealed.into_iter().zip(published) {
             let SealedVersion { check, build_log, dependencies, .. } = made;
-            self.retire_outdated(&entry).await;
+            self.refresher.function_changed(&entry).await;
             let (deployments, newest) = (Arc::clone(self), Arc::clone(&entry));
             self.core.lifecycle.spawn(async move { deployments.collect_versions(&newest).await });
             tracing::info!(function = %entry.record.name, version = version.number, "deployed");

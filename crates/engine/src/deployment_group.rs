@@ -142,8 +142,7 @@ impl Deployments {
         let mut deployed = Vec::with_capacity(steps.len());
         for Step { record, deployment, version, triggers, .. } in steps {
             self.core.triggers.learn(triggers, revision);
-            let entry = self.core.catalog.learn(record, revision);
-            self.retire_outdated(&entry).await;
+            let entry = self.functions.take_in(record, revision).await;
             let build_log = BuildLog::default();
             deployed.push(Deployed {
                 deployment,

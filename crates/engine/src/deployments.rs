@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use faas_catalog::{Functions, InstanceRefresher, NetworkPolicies};
 use faas_ports::KeyedLock;
 use faas_types::{FunctionName, ProjectId};
 
@@ -12,6 +13,9 @@ use crate::layers::LayerCatalog;
 /// Deploys versions, moves aliases, and drops what nothing needs any more.
 pub struct Deployments {
     pub(crate) core: Arc<Core>,
+    pub(crate) functions: Arc<Functions>,
+    pub(crate) network: Arc<NetworkPolicies>,
+    pub(crate) refresher: Arc<dyn InstanceRefresher>,
     pub(crate) layers: Arc<LayerCatalog>,
     pub(crate) installer: Arc<PackageInstaller>,
     /// Versions of a function that are kept in any case.
@@ -25,10 +29,13 @@ pub struct Deployments {
 impl Deployments {
     pub(crate) fn new(
         core: Arc<Core>,
+        functions: Arc<Functions>,
+        network: Arc<NetworkPolicies>,
         layers: Arc<LayerCatalog>,
         installer: Arc<PackageInstaller>,
         versions_kept: u32,
     ) -> Self {
-        Self { core, layers, installer, versions_kept, deploying: KeyedLock::default() }
+        let refresher = Arc::clone(&core.runs) as Arc<dyn InstanceRefresher>;
+        Self { core, functions, network, refresher, layers, installer, versions_kept, deploying: KeyedLock::default() }
     }
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_artifacts::{BundleStore, UploadLeases};
-use faas_catalog::{Catalog, Keys, ProjectionStatus, VarStore, default_project};
+use faas_catalog::{
+    Catalog, Functions, Keys, NetworkPolicies, ProjectionStatus, Rekeyer, Secrets, VarSettings, VarStore,
+    default_project,
+};
 use faas_ports::{
     Blobs, Builder, Callbacks, Claims, Clock, DeadLetters, Events, IdSource, Inspection, Launcher, Layers, Networks,
     Outbound, Registry, RunHistory, RunQueue, Topics, Vault,
@@ -21,9 +24,9 @@ use faas_telemetry::{HistoryReader, Recorder, Stats};
 use faas_triggers::{TriggerDeps, Triggers};
 use faas_types::{Fault, ProjectId, Retention, limits};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::catalog_services::CatalogServices;
 use crate::core::Core;
 use crate::dependencies::{InstallerDeps, PackageInstaller};
 use crate::deployments::Deployments;
@@ -106,6 +109,16 @@ pub struct EngineSettings {
 pub struct Engine {
     /// Calls and background runs.
     pub runs: Arc<Runs>,
+    /// Functions, without their versions.
+    pub functions: Arc<Functions>,
+    /// Vars of stages and functions.
+    pub vars: Arc<VarSettings>,
+    /// Secrets of stages.
+    pub secrets: Arc<Secrets>,
+    /// What functions may connect to.
+    pub network: Arc<NetworkPolicies>,
+    /// Changes the key that secrets are sealed under.
+    pub rekeyer: Arc<Rekeyer>,
     /// Collects files and records that nothing needs.
     pub gc: Arc<GarbageCollector>,
     /// Triggers and topics.
@@ -184,7 +197,7 @@ impl Engine {
                 registry: Arc::clone(&core.registry),
                 blobs: Arc::clone(&core.blobs),
                 launcher: Arc::clone(&core.launcher),
-                builder: ports.builder,
+                builder: Arc::clone(&ports.builder),
                 clock: Arc::clone(&core.clock),
                 bundles: Arc::clone(&core.bundles),
                 stop: lifecycle.token().clone(),
@@ -208,14 +221,21 @@ impl Engine {
             leases: Arc::clone(&core.leases),
             rules: Arc::clone(&core.upload_rules),
         }));
-        let deployments = Deployments::new(Arc::clone(&core), Arc::clone(&layers), installer, settings.versions_kept);
-        let deployments = Arc::new(deployments);
+        let CatalogServices { functions, vars, secrets, network, rekeyer } = CatalogServices::new(&core, &ports);
+        let deployments = Arc::new(Deployments::new(
+            Arc::clone(&core),
+            Arc::clone(&functions),
+            Arc::clone(&network),
+            Arc::clone(&layers),
+            installer,
+            settings.versions_kept,
+        ));
         let gc = GarbageCollector::new(
             GcDeps {
                 registry: Arc::clone(&core.registry),
                 letters: Arc::clone(&runs.dispatch.letters),
                 blobs: Arc::clone(&core.blobs),
-                layers: ports.layers,
+                layers: Arc::clone(&ports.layers),
                 clock: Arc::clone(&core.clock),
                 bundles: Arc::clone(&core.bundles),
                 leases: Arc::clone(&core.leases),
@@ -227,14 +247,31 @@ impl Engine {
         );
         let gc = Arc::new(gc);
         let tending = Arc::clone(&runs).tend(settings.tend_every, settings.idle_timeout);
-        let mut background = vec![tokio::spawn(tending), tokio::spawn(Arc::clone(&core).foretell())];
+        let mut background =
+            vec![tokio::spawn(tending), tokio::spawn(anticipate(ports.launcher, Arc::clone(&core.catalog)))];
         background.extend(runs.start(feeds, &settings.runs()));
         lifecycle.spawn(Arc::clone(&gc).run_periodically());
         let background = Arc::new(Mutex::new(background));
         let upload_rules = Arc::clone(&core.upload_rules);
         let triggers = Arc::clone(&core.triggers);
         triggers.start(settings.look_every);
-        let engine = Self { runs, triggers, deployments, gc, layers, upload_rules, uploads, core, project, background };
+        let engine = Self {
+            runs,
+            functions,
+            vars,
+            secrets,
+            network,
+            rekeyer,
+            triggers,
+            deployments,
+            gc,
+            layers,
+            upload_rules,
+            uploads,
+            core,
+            project,
+            background,
+        };
         lifecycle.spawn(keep_rollouts(Arc::clone(&engine.deployments), settings.look_every));
         Ok(engine)
     }
@@ -409,7 +446,6 @@ async fn open_core(ports: &Ports, settings: &EngineSettings) -> Result<(Arc<Core
         registry: Arc::clone(&ports.registry),
         blobs: Arc::clone(&ports.blobs),
         vault: Arc::clone(&ports.vault),
-        networks: Arc::clone(&ports.networks),
         launcher: Arc::clone(&ports.launcher),
         clock: Arc::clone(&ports.clock),
         ids: Arc::clone(&ports.ids),
@@ -421,8 +457,15 @@ async fn open_core(ports: &Ports, settings: &EngineSettings) -> Result<(Arc<Core
         stats,
         bundles,
         leases,
-        kinds_changed: Notify::new(),
         upload_rules,
     });
     Ok((core, feeds))
+}
+
+/// Tells the launcher what kinds of instances may be wanted, until aborted.
+async fn anticipate(launcher: Arc<dyn Launcher>, catalog: Arc<Catalog>) {
+    loop {
+        launcher.anticipate(catalog.live_kinds());
+        catalog.live_kinds_changed().await;
+    }
 }

@@ -1,14 +1,12 @@
-//! Creating, changing and deleting functions.
+//! Moving aliases with their deployment in one commit, and deleting functions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use faas_catalog::{FunctionEntry, RETRIES, decode, deleted_meanwhile, encode, function_key, no_version, version_key};
-use faas_ports::{Collection, Expect, Key, PortError, Write};
-use faas_scheduler::PoolKey;
+use faas_catalog::{FunctionEntry, RETRIES, changed_by_others, decode, encode, no_version, version_key};
+use faas_ports::{Collection, Expect, Key, Write};
 use faas_types::{
-    AliasName, Code, Deployment, DeploymentKind, Fault, FunctionName, FunctionRecord, Mover, ProjectId, Stage,
-    VersionRecord, limits,
+    AliasName, Code, Deployment, DeploymentKind, Fault, FunctionRecord, Mover, ProjectId, Stage, VersionRecord,
 };
 
 use crate::aliases::Moved;
@@ -18,63 +16,6 @@ use crate::deployments::Deployments;
 const DELETE_BATCH: u32 = 200;
 
 impl Deployments {
-    /// Makes a function without a version.
-    ///
-    /// # Errors
-    /// `FN_014` when the name is taken, `FN_006` for bad vars, `FN_007` past the limit of functions.
-    pub async fn create_function(
-        &self,
-        project: ProjectId,
-        name: FunctionName,
-        vars: BTreeMap<String, String>,
-    ) -> Result<Arc<FunctionEntry>, Fault> {
-        self.core.vars.check(project, Stage::Prod, &vars)?;
-        let record = self.new_function(project, name, vars)?;
-        let key = function_key(project, &record.name);
-        let value = encode(&record)?;
-        let write = Write::Put { key, value, expect: Expect::Absent };
-        match self.core.registry.commit(vec![write]).await {
-            Ok(revision) => Ok(self.core.catalog.learn(record, revision)),
-            Err(PortError::Conflict { .. }) => {
-                Err(Fault::new(Code::Conflict, format!("a function named `{}` exists", record.name))
-                    .with_hint("deploy to it, or choose another name"))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    pub(crate) fn new_function(
-        &self,
-        project: ProjectId,
-        name: FunctionName,
-        vars: BTreeMap<String, String>,
-    ) -> Result<FunctionRecord, Fault> {
-        if self.core.catalog.count(project) >= limits::FUNCTIONS_MAX {
-            return Err(Fault::new(
-                Code::RateLimited,
-                format!("a project has at most {} functions", limits::FUNCTIONS_MAX),
-            )
-            .with_hint("delete functions that are not used"));
-        }
-        let now = self.core.clock.now();
-        Ok(FunctionRecord {
-            id: self.core.ids.mint(now),
-            project,
-            name,
-            latest_version: 0,
-            aliases: BTreeMap::new(),
-            min_instances: 0,
-            live_kind: None,
-            canary: None,
-            vars,
-            stage_vars: BTreeMap::new(),
-            paused: false,
-            egress: None,
-            created_at: now,
-            updated_at: now,
-        })
-    }
-
     /// Replaces the vars that were set through the API, and moves `live`, as far as given.
     ///
     /// # Errors
@@ -109,8 +50,8 @@ impl Deployments {
         self.event(record, &AliasName::live(), Moved { kind: DeploymentKind::Set, by, from, note: None, at: now })
     }
 
-    /// Applies `change` to the newest state of a record, again when another writer was first. Stores the deployment
-    /// that it returns in the same commit.
+    /// Applies `change` to the newest record, again when another writer was first. Stores the deployment that it returns in
+    /// the same commit.
     pub(crate) async fn update(
         &self,
         entry: &FunctionEntry,
@@ -125,18 +66,14 @@ impl Deployments {
         entry: &FunctionEntry,
         change: impl Fn(&mut FunctionRecord) -> Result<Option<Deployment>, Fault>,
     ) -> Result<(Arc<FunctionEntry>, Option<Deployment>), Fault> {
-        let key = entry.key();
         for _ in 0..RETRIES {
-            let stored = self.core.registry.get(&key).await?;
-            let stored = stored.ok_or_else(|| deleted_meanwhile(&entry.record.name))?;
-            let mut record: FunctionRecord = decode(&key, &stored.value)?;
-            let deployment = change(&mut record)?;
-            record.updated_at = record.moment(self.core.clock.now());
-            let put = |key, value, expect| Write::Put { key, value, expect };
-            let mut writes = vec![put(key.clone(), encode(&record)?, Expect::Revision(stored.revision))];
+            let mut stored = self.functions.stored(entry).await?;
+            let deployment = change(&mut stored.record)?;
+            let mut writes = Vec::new();
             let mut triggers = None;
             if let Some(deployment) = &deployment {
-                self.check_targets(entry, &record, deployment).await?;
+                let record = &stored.record;
+                self.check_targets(entry, record, deployment).await?;
                 if deployment.alias == AliasName::live() {
                     let version = self.core.catalog.version(entry, deployment.to).await?;
                     let reconciled =
@@ -145,23 +82,16 @@ impl Deployments {
                     triggers = Some(reconciled);
                 }
                 let key = deployment_key(record.project, deployment);
-                writes.push(put(key, encode(deployment)?, Expect::Absent));
+                writes.push(Write::Put { key, value: encode(deployment)?, expect: Expect::Absent });
             }
-            match self.core.registry.commit(writes).await {
-                Ok(revision) => {
-                    if let Some(triggers) = triggers {
-                        self.core.triggers.learn(triggers, revision);
-                    }
-                    let entry = self.core.catalog.learn(record, revision);
-                    self.retire_outdated(&entry).await;
-                    return Ok((entry, deployment));
+            if let Some(revision) = self.functions.try_commit(&mut stored, writes).await? {
+                if let Some(triggers) = triggers {
+                    self.core.triggers.learn(triggers, revision);
                 }
-                Err(PortError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
+                return Ok((self.functions.take_in(stored.record, revision).await, deployment));
             }
         }
-        Err(Fault::new(Code::Conflict, format!("`{}` is being changed by others", entry.record.name))
-            .with_retry_after(1))
+        Err(changed_by_others(&entry.record.name))
     }
 
     /// Whether what an alias points to is still there. Read after the record whose revision the commit expects: a version
@@ -181,16 +111,6 @@ impl Deployments {
         Ok(())
     }
 
-    /// Closes pools that no alias points to any more, and keeps the minimum of the live one.
-    pub(crate) async fn retire_outdated(&self, entry: &Arc<FunctionEntry>) {
-        self.core.load_versions(entry).await;
-        let serves = |key: &PoolKey| entry.record.is_in(key.stage, key.version);
-        let is_current = |key: &PoolKey| self.core.runs.is_current(entry, key).unwrap_or(true);
-        self.core.scheduler.close_pools(entry.record.id, |key| serves(key) && is_current(key));
-        self.core.runs.keep_minimum(entry).await;
-        self.core.kinds_changed.notify_one();
-    }
-
     /// Deletes a function with its versions and deployments. Its runs stay until their retention ends.
     ///
     /// # Errors
@@ -201,7 +121,6 @@ impl Deployments {
         let delete = Write::Delete { key: entry.key(), expect: Expect::Any };
         let revision = self.core.registry.commit(vec![delete]).await?;
         self.core.catalog.forget(*project, name, revision);
-        self.core.kinds_changed.notify_one();
         self.core.scheduler.close_pools(*id, |_| false);
         self.core.stats.forget(*id);
         self.core.triggers.delete_all(*project, *id).await?;

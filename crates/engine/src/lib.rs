@@ -5,6 +5,7 @@
 
 mod aliases;
 mod canary;
+mod catalog_services;
 mod core;
 mod dependencies;
 mod deploy;
@@ -15,26 +16,23 @@ mod functions;
 mod gc;
 mod layers;
 mod load_check;
-mod network;
 mod new_deployment;
 mod note;
-mod pause;
 mod pipeline;
 mod progress;
 mod publish;
 mod rollback;
 mod rollouts;
-mod stages;
 mod upload_check;
 mod upload_rules;
 mod uploads;
-mod vars;
 mod version_gc;
 
 pub use faas_artifacts::{BundleStore, FileChange, FileChangeKind};
 pub use faas_catalog::{
-    Caller, Catalog, EffectiveVar, FunctionEntry, KeyRecord, Keys, MintedKey, ProjectionStatus, STALE_MAX,
-    SecretRecord, SecretVersion, VarSource,
+    Caller, Catalog, EffectiveVar, FunctionEntry, Functions, KeyRecord, Keys, MintedKey, NetworkPolicies, NetworkState,
+    PolicyChange, ProjectionStatus, Rekeyed, Rekeyer, STALE_MAX, SecretRecord, SecretSummary, SecretVersion, Secrets,
+    VarSettings, VarSource,
 };
 pub use faas_ports::{
     BodyStream, InvocationBody, NetworkDecision, NetworkTarget, NetworkTrial, NetworkUsage, TrialOutcome,
@@ -60,9 +58,7 @@ pub use deployments::Deployments;
 pub use engine::{Engine, EngineSettings, Ports};
 pub use gc::{GarbageCollector, GcPolicy, GcReport, GcStats};
 pub use layers::{KnownLayer, KnownLayerName, KnownLayerVersion, LayerCatalog, NewLayer};
-pub use network::{NetworkState, PolicyChange};
 pub use new_deployment::NewDeployment;
 pub use progress::{ProgressEvent, ProgressReceiver, ProgressSender};
-pub use stages::{Rekeyed, SecretSummary};
 pub use upload_rules::UploadRules;
 pub use uploads::{Plan, PlanSubject, Uploads};

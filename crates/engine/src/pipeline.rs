@@ -116,7 +116,7 @@ impl Deployments {
         if let Some(known) = &known {
             new.target.check(&known.record)?;
         }
-        self.core.check_networks(project, &new.settings.egress.networks, "egress.networks")?;
+        self.network.check_granted(project, &new.settings.egress.networks, "egress.networks")?;
         check_destinations(&self.core.runs, project, (new.target.alias(), peers), &new.settings.background).await?;
         self.core.upload_rules.check_listing(project, &new.bundle).await?;
         let bundle = self.core.bundles.seal_uploaded(&new.bundle).await?;

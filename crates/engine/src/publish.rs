@@ -102,7 +102,7 @@ impl Deployments {
         let key = function_key(project, &new.name);
         match self.core.registry.get(&key).await? {
             Some(entry) => Ok((decode(&key, &entry.value)?, Expect::Revision(entry.revision))),
-            None => Ok((self.new_function(project, new.name.clone(), BTreeMap::new())?, Expect::Absent)),
+            None => Ok((self.functions.new_record(project, new.name.clone(), BTreeMap::new())?, Expect::Absent)),
         }
     }
 

@@ -98,7 +98,7 @@ impl Runs {
     }
 
     /// Whether instances of a pool have the current vars and secrets; `None` when the version would have to be read.
-    pub fn is_current(&self, entry: &FunctionEntry, key: &PoolKey) -> Option<bool> {
+    pub(crate) fn is_current(&self, entry: &FunctionEntry, key: &PoolKey) -> Option<bool> {
         let version = self.catalog.known_version(key.function, key.version)?;
         Some(self.vars.fingerprint(entry, &version, key.stage).as_u64() == key.vars)
     }
@@ -110,7 +110,7 @@ impl Runs {
     }
 
     /// Opens the pool of a function's live version when it keeps instances without calls.
-    pub async fn keep_minimum(&self, entry: &Arc<FunctionEntry>) {
+    pub(crate) async fn keep_minimum(&self, entry: &Arc<FunctionEntry>) {
         if entry.record.min_instances == 0 {
             return;
         }

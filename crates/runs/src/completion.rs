@@ -21,7 +21,6 @@ pub use follow_ups::check_destinations;
 pub(crate) use follow_ups::follow;
 pub(crate) use outbox::Outbox;
 pub use secrets::SigningSecrets;
-pub use secrets::{is_sealed, sealed_values};
 pub(crate) use sender::run as send_callbacks;
 
 /// How callbacks are tried again.

@@ -14,6 +14,7 @@ pub mod dispatch;
 pub mod failure_line;
 pub mod hooks;
 pub mod idempotency;
+mod instance_refresh;
 pub mod invocation;
 pub mod lifecycle;
 pub mod limit_classification;

@@ -211,11 +211,6 @@ impl Runs {
         self.dispatch.backlog.of(function)
     }
 
-    /// A function was paused or resumed: the dispatcher looks at its queue.
-    pub fn paused_changed(&self, project: ProjectId, function: FunctionId) {
-        self.dispatch.queues.sign((project, function));
-    }
-
     /// An empty reservation of that memory, to grow with the body of a call of this function.
     #[must_use]
     pub fn room_for_body(&self, route: &Route) -> Reservation {

@@ -39,6 +39,5 @@ pub use record::{TriggerOrigin, TriggerRecord, TriggerState, WebhookCredentials}
 pub use service::{TriggerDeps, Triggers};
 pub use table::TriggerEntry;
 pub use topics::{SubscriberState, TopicSummary};
-pub use webhook_credentials::sealed_values;
 pub use webhook_reply::{DeliveryOutcome, DeliveryReply};
 pub use webhooks::WebhookDelivery;

@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use faas_ports::{Secret, SecretPlace, Vault};
+use faas_catalog::SealedRecord;
+use faas_ports::{Collection, Key, Secret, SecretPlace, Vault};
 use faas_signing::{SECRETS_MAX, SealedSecret, WebhookSecret};
 use faas_types::{Fault, ProjectId, Timestamp, TriggerId, WebhookScheme};
 
@@ -94,13 +95,16 @@ fn place(project: ProjectId, trigger: TriggerId, what: &str, version: u64) -> Se
     SecretPlace { project, name: format!("triggers/{trigger}/{what}"), version }
 }
 
-/// The sealed values of a trigger, each with the place that it is sealed for. Rekeying replaces them.
-pub fn sealed_values(record: &mut TriggerRecord) -> Vec<(SecretPlace, &mut String)> {
-    let (project, trigger) = (record.project, record.id);
-    let Some(credentials) = &mut record.credentials else { return Vec::new() };
-    let secrets = credentials.secrets.iter_mut();
-    let secrets = secrets.map(|secret| (place(project, trigger, "secret", secret.number), &mut secret.sealed));
-    std::iter::once((place(project, trigger, "token", 0), &mut credentials.token)).chain(secrets).collect()
+impl SealedRecord for TriggerRecord {
+    const COLLECTION: Collection = Collection::Triggers;
+
+    fn sealed_values<'a>(&'a mut self, _: &Key) -> Vec<(SecretPlace, &'a mut String)> {
+        let (project, trigger) = (self.project, self.id);
+        let Some(credentials) = &mut self.credentials else { return Vec::new() };
+        let secrets = credentials.secrets.iter_mut();
+        let secrets = secrets.map(|secret| (place(project, trigger, "secret", secret.number), &mut secret.sealed));
+        std::iter::once((place(project, trigger, "token", 0), &mut credentials.token)).chain(secrets).collect()
+    }
 }
 
 /// The hash by which a delivery's token finds its webhook.

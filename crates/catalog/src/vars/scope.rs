@@ -188,7 +188,7 @@ pub(super) fn missing_secret(key: &str, name: &SecretName, stage: Stage) -> Faul
 }
 
 /// The command that sets a secret.
-pub fn set_secret_hint(name: &SecretName, stage: Stage) -> String {
+pub(crate) fn set_secret_hint(name: &SecretName, stage: Stage) -> String {
     let stage = if stage.is_default() { String::new() } else { format!(" --stage {stage}") };
     format!("set it: faas secrets set {name}{stage}")
 }

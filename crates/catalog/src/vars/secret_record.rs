@@ -2,10 +2,12 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use faas_ports::{PortError, PortResult, Secret, SecretPlace, Vault};
+use faas_ports::{Collection, Key, PortError, PortResult, Secret, SecretPlace, Vault};
 use faas_types::{ProjectId, SecretName, Stage, Timestamp, limits};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use crate::rekeyer::SealedRecord;
 
 /// A secret as the registry keeps it. The disk holds nothing of its values in the clear.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,8 +84,30 @@ impl SecretRecord {
     }
 }
 
+impl SealedRecord for SecretRecord {
+    const COLLECTION: Collection = Collection::Secrets;
+
+    fn sealed_values<'a>(&'a mut self, key: &Key) -> Vec<(SecretPlace, &'a mut String)> {
+        let Some((stage, name)) = secret_of(&key.name) else { return Vec::new() };
+        let id = SecretId { project: key.project, stage, name: &name };
+        let place = |number| secret_place(id, number);
+        self.versions.iter_mut().map(|version| (place(version.number), &mut version.sealed)).collect()
+    }
+}
+
+/// The key of a secret.
+pub fn secret_key(project: ProjectId, stage: Stage, name: &SecretName) -> Key {
+    Key::new(project, Collection::Secrets, format!("{stage}/{name}"))
+}
+
+/// Stage and name of a secret by its key's name.
+pub(crate) fn secret_of(name: &str) -> Option<(Stage, SecretName)> {
+    let (stage, name) = name.split_once('/')?;
+    Some((stage.parse().ok()?, name.parse().ok()?))
+}
+
 /// The place that a value is sealed for.
-pub fn secret_place(id: SecretId<'_>, number: u64) -> SecretPlace {
+pub(crate) fn secret_place(id: SecretId<'_>, number: u64) -> SecretPlace {
     let SecretId { project, stage, name } = id;
     SecretPlace { project, name: format!("secrets/{stage}/{name}"), version: number }
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use faas_ports::{Collection, Key, PortResult, Registry, Vault};
-use faas_types::{Fault, ProjectId, SecretName, Stage, VersionRecord};
+use faas_types::{Fault, ProjectId, Stage, VersionRecord};
 use parking_lot::RwLock;
 
 use super::check::check_vars;
 use super::project_vars::ProjectVars;
 use super::scope::{ResolvedVars, VarScope, missing_secret};
-use super::secret_record::SecretRecord;
+use super::secret_record::{SecretRecord, secret_of};
 use crate::fingerprint::VarsFingerprint;
 use crate::function_entry::FunctionEntry;
 use crate::projection::{ProjectedTable, Projection, ProjectionStatus};
@@ -39,17 +39,6 @@ struct SecretsTable(Arc<Tables>);
 /// The key of the vars of a stage.
 pub fn stage_vars_key(project: ProjectId, stage: Stage) -> Key {
     Key::new(project, Collection::StageVars, stage.as_str())
-}
-
-/// The key of a secret.
-pub fn secret_key(project: ProjectId, stage: Stage, name: &SecretName) -> Key {
-    Key::new(project, Collection::Secrets, format!("{stage}/{name}"))
-}
-
-/// Stage and name of a secret by its key's name.
-pub fn secret_of(name: &str) -> Option<(Stage, SecretName)> {
-    let (stage, name) = name.split_once('/')?;
-    Some((stage.parse().ok()?, name.parse().ok()?))
 }
 
 // === impl VarStore ===

@@ -35,7 +35,7 @@ async fn waiting(settings: EngineSettings) -> (House, Arc<MemoryBlobs>, usize) {
     let blobs = Arc::new(MemoryBlobs::default());
     let house = House::over(ports_over(Arc::clone(&blobs) as _), settings).await;
     house.deploy("held", scaling(1, 1)).await.unwrap();
-    house.engine.pause(&house.route("held").await.entry, true).await.unwrap();
+    house.engine.functions.pause(&house.route("held").await.entry, true).await.unwrap();
     let stored = blobs.count();
     (house, blobs, stored)
 }
@@ -105,7 +105,7 @@ async fn a_body_stays_where_it_is_not_known_whether_its_run_is_stored() {
     let queue = Arc::new(DoubtfulQueue { inner: Arc::clone(&ports.queue), next: Mutex::default() });
     let house = House::over(faas_engine::Ports { queue: Arc::clone(&queue) as _, ..ports }, quick()).await;
     house.deploy("held", scaling(1, 1)).await.unwrap();
-    house.engine.pause(&house.route("held").await.entry, true).await.unwrap();
+    house.engine.functions.pause(&house.route("held").await.entry, true).await.unwrap();
     let before = blobs.count();
     let refused = async |error| {
         *queue.next.lock() = Some(error);
@@ -115,7 +115,7 @@ async fn a_body_stays_where_it_is_not_known_whether_its_run_is_stored() {
     until("what is refused leaves no body", || blobs.count() == before).await;
     refused(PortError::failed("cannot write to the database", "the writer ended")).await;
     assert_eq!(blobs.count(), before + 1, "the body of a run that may be stored is gone");
-    house.engine.pause(&house.route("held").await.entry, false).await.unwrap();
+    house.engine.functions.pause(&house.route("held").await.entry, false).await.unwrap();
     let query = RunQuery::newest(house.engine.default_project(), 10);
     for _ in 0..1_000 {
         let runs = house.ports.history.runs(&query).await.unwrap().runs;

@@ -241,10 +241,16 @@ async fn changed_vars_reach_the_next_call() {
     house.deploy("vars", scaling(1, 1)).await.unwrap();
     assert!(house.text("vars", "/").await.unwrap().ends_with("none"));
     let entry = house.engine.catalog().find(house.engine.default_project(), "vars").unwrap();
-    house.engine.set_vars(&entry, Stage::Prod, [("COLOUR".to_owned(), "red".to_owned())].into()).await.unwrap();
+    house
+        .engine
+        .vars
+        .set_for_function(&entry, Stage::Prod, [("COLOUR".to_owned(), "red".to_owned())].into())
+        .await
+        .unwrap();
     assert!(house.text("vars", "/").await.unwrap().ends_with("red"));
     house.alive(1).await;
-    let refused = house.engine.set_vars(&entry, Stage::Prod, [("FAAS_X".to_owned(), "1".to_owned())].into()).await;
+    let refused =
+        house.engine.vars.set_for_function(&entry, Stage::Prod, [("FAAS_X".to_owned(), "1".to_owned())].into()).await;
     assert_eq!(refused.err().unwrap().code, Code::InvalidConfiguration);
 }
 
@@ -254,7 +260,12 @@ async fn a_call_that_was_routed_before_its_vars_changed_does_no_harm() {
     house.deploy("late", scaling(1, 1)).await.unwrap();
     let before = house.route("late").await;
     let entry = house.engine.catalog().find(house.engine.default_project(), "late").unwrap();
-    house.engine.set_vars(&entry, Stage::Prod, [("COLOUR".to_owned(), "red".to_owned())].into()).await.unwrap();
+    house
+        .engine
+        .vars
+        .set_for_function(&entry, Stage::Prod, [("COLOUR".to_owned(), "red".to_owned())].into())
+        .await
+        .unwrap();
     assert!(house.text("late", "/").await.unwrap().ends_with("red"));
     house.send(before, "/").await.unwrap();
     assert!(house.text("late", "/").await.unwrap().ends_with("red"));

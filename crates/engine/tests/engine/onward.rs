@@ -251,7 +251,7 @@ async fn runs_that_have_not_ended_count_for_the_bound_on_callbacks() {
     let settings = EngineSettings { quotas, ..quick() };
     let house = House::with(settings.clone()).await;
     house.deploy_as("told", once).await.unwrap();
-    house.engine.pause(&house.route("told").await.entry, true).await.unwrap();
+    house.engine.functions.pause(&house.route("told").await.entry, true).await.unwrap();
     let first = house.later("told", "/", call_back()).await;
     house.later("told", "/", call_back()).await;
     let house = House::over(house.ports.clone(), settings).await;

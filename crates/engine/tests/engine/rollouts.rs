@@ -167,7 +167,7 @@ async fn a_run_for_later_keeps_the_version_that_was_drawn_when_it_was_accepted()
     let (house, _) = house().await;
     deployed(&house, "later", 2).await;
     house.engine.deployments.set_alias(&entry(&house, "later"), &AliasName::live(), split(1, 2, 500)).await.unwrap();
-    house.engine.pause(&entry(&house, "later"), true).await.unwrap();
+    house.engine.functions.pause(&entry(&house, "later"), true).await.unwrap();
     let mut runs = Vec::new();
     for _ in 0..20 {
         let route = route(&house, "later", "live").await.unwrap();
@@ -185,7 +185,7 @@ async fn a_run_for_later_keeps_the_version_that_was_drawn_when_it_was_accepted()
     }
     assert!(runs.iter().any(|(version, _)| *version == 1) && runs.iter().any(|(version, _)| *version == 2));
     house.engine.deployments.set_alias(&entry(&house, "later"), &AliasName::live(), to(1)).await.unwrap();
-    house.engine.pause(&entry(&house, "later"), false).await.unwrap();
+    house.engine.functions.pause(&entry(&house, "later"), false).await.unwrap();
     for (version, run) in runs {
         let ended =
             house.engine.runs.await_run(house.engine.default_project(), run, Duration::from_secs(5)).await.unwrap();
@@ -207,7 +207,8 @@ async fn a_call_that_waits_follows_its_alias_and_keeps_its_place() {
     // The same split at another revision changes nobody's version.
     house
         .engine
-        .set_vars(&entry(&house, "waits"), Stage::Prod, [("COLOUR".to_owned(), "red".to_owned())].into())
+        .vars
+        .set_for_function(&entry(&house, "waits"), Stage::Prod, [("COLOUR".to_owned(), "red".to_owned())].into())
         .await
         .unwrap();
     for (route, version) in routes.iter().zip(&chosen) {
@@ -411,7 +412,7 @@ async fn versions_that_nothing_needs_go_and_no_others() {
     };
     deployed(&house, "aged", 4).await;
     house.engine.deployments.set_alias(&entry(&house, "aged"), &parse("pinned"), split(2, 3, 500)).await.unwrap();
-    house.engine.pause(&entry(&house, "aged"), true).await.unwrap();
+    house.engine.functions.pause(&entry(&house, "aged"), true).await.unwrap();
     let waits = route(&house, "aged", "1").await.unwrap();
     let request = faas_engine::CallRequest {
         trigger: TriggerKind::Http,
@@ -438,7 +439,7 @@ async fn versions_that_nothing_needs_go_and_no_others() {
     };
     // The three newest; 8 as a way back and 10 as what was live just now; 2 and 3 by alias; 1 by a run that waits.
     spent(&[11, 10, 9, 8, 3, 2, 1]).await;
-    house.engine.pause(&entry(&house, "aged"), false).await.unwrap();
+    house.engine.functions.pause(&entry(&house, "aged"), false).await.unwrap();
     let project = house.engine.default_project();
     assert_eq!(house.engine.runs.await_run(project, run, Duration::from_secs(5)).await.unwrap().version, 1);
     for _ in 0..500 {

@@ -17,11 +17,11 @@ impl House {
     async fn set(&self, stage: Stage, name: &str, value: &str) -> Result<u64, Fault> {
         let (project, name): (_, SecretName) = (self.engine.default_project(), parse(name));
         let secret = Secret::new(value.as_bytes().to_vec());
-        Ok(self.engine.set_secret(project, stage, &name, secret).await?.record.made)
+        Ok(self.engine.secrets.set(project, stage, &name, secret).await?.record.made)
     }
 
     async fn unset(&self, stage: Stage, name: &str, force: bool) -> Result<(), Fault> {
-        self.engine.unset_secret(self.engine.default_project(), stage, &parse(name), force).await
+        self.engine.secrets.unset(self.engine.default_project(), stage, &parse(name), force).await
     }
 
     async fn coloured(&self, name: &str, colour: &str) -> Result<(), Fault> {
@@ -96,11 +96,11 @@ async fn versions_are_bounded_and_come_back_as_new_ones() {
         assert_eq!(house.set(Stage::Prod, "KEY", &format!("value {n}")).await.unwrap(), n);
     }
     house.coloured("pay", "${secrets.KEY}").await.unwrap();
-    let restored = house.engine.restore_secret(project, Stage::Prod, &name, 4).await.unwrap();
+    let restored = house.engine.secrets.restore(project, Stage::Prod, &name, 4).await.unwrap();
     assert_eq!((restored.record.made, restored.record.versions[0].restored_from), (13, Some(4)));
     assert_eq!(restored.record.versions.len(), limits::SECRET_VERSIONS_MAX);
     assert!(house.text("pay", "/").await.unwrap().ends_with(" value 4".rsplit(' ').next().unwrap()));
-    let gone = house.engine.restore_secret(project, Stage::Prod, &name, 1).await.unwrap_err();
+    let gone = house.engine.secrets.restore(project, Stage::Prod, &name, 1).await.unwrap_err();
     assert_eq!(gone.code, Code::NotFound);
     let unusable = ["", "a\0b", &"x".repeat(limits::SECRET_VALUE_MAX + 1)];
     for value in unusable {
@@ -145,7 +145,7 @@ async fn stages_of_one_version_never_share_an_instance() {
     }
     assert_eq!(told(&house.by("shop", "live", "/").await).0, told(&live).0, "prod was replaced for staging's sake");
     house.alive(3).await;
-    let users = house.engine.secret(house.engine.default_project(), Stage::Staging, &parse("KEY")).await.unwrap();
+    let users = house.engine.secrets.get(house.engine.default_project(), Stage::Staging, &parse("KEY")).await.unwrap();
     assert_eq!(
         (users.stage, users.used_by.unwrap().into_iter().collect::<Vec<_>>()),
         (Stage::Staging, vec!["shop".to_owned()])
@@ -187,24 +187,24 @@ async fn layers_of_vars_win_in_their_order() {
     let colour = |value: &str| BTreeMap::from([("COLOUR".to_owned(), value.to_owned())]);
     house.deploy("paint", scaling(1, 1)).await.unwrap();
     house.point("paint", "dev", 1).await;
-    house.engine.set_stage_vars(project, Stage::Prod, colour("project-prod")).await.unwrap();
+    house.engine.vars.set_for_stage(project, Stage::Prod, colour("project-prod")).await.unwrap();
     let both = async || {
         let (live, dev) = (house.by("paint", "live", "/").await, house.by("paint", "dev", "/").await);
         (told(&live).1.to_owned(), told(&dev).1.to_owned())
     };
     assert_eq!(both().await, ("project-prod".into(), "project-prod".into()));
-    house.engine.set_stage_vars(project, Stage::Dev, colour("project-dev")).await.unwrap();
+    house.engine.vars.set_for_stage(project, Stage::Dev, colour("project-dev")).await.unwrap();
     assert_eq!(both().await, ("project-prod".into(), "project-dev".into()));
     let entry = || house.engine.catalog().find(project, "paint").unwrap();
-    house.engine.set_vars(&entry(), Stage::Prod, colour("function-prod")).await.unwrap();
+    house.engine.vars.set_for_function(&entry(), Stage::Prod, colour("function-prod")).await.unwrap();
     assert_eq!(both().await, ("function-prod".into(), "function-prod".into()));
-    house.engine.set_vars(&entry(), Stage::Dev, colour("function-dev")).await.unwrap();
+    house.engine.vars.set_for_function(&entry(), Stage::Dev, colour("function-dev")).await.unwrap();
     assert_eq!(both().await, ("function-prod".into(), "function-dev".into()));
-    house.engine.unset_var(&entry(), Stage::Dev, "COLOUR").await.unwrap();
-    house.engine.unset_var(&entry(), Stage::Prod, "COLOUR").await.unwrap();
-    house.engine.unset_stage_var(project, Stage::Dev, "COLOUR").await.unwrap();
+    house.engine.vars.unset_for_function(&entry(), Stage::Dev, "COLOUR").await.unwrap();
+    house.engine.vars.unset_for_function(&entry(), Stage::Prod, "COLOUR").await.unwrap();
+    house.engine.vars.unset_for_stage(project, Stage::Dev, "COLOUR").await.unwrap();
     assert_eq!(both().await, ("project-prod".into(), "project-prod".into()));
-    let missing = house.engine.set_stage_vars(project, Stage::Dev, colour("${secrets.NO}")).await.unwrap_err();
+    let missing = house.engine.vars.set_for_stage(project, Stage::Dev, colour("${secrets.NO}")).await.unwrap_err();
     assert_eq!(
         (missing.code, missing.hint.as_deref()),
         (Code::InvalidConfiguration, Some("set it: faas secrets set NO --stage dev"),)
@@ -240,7 +240,7 @@ async fn another_key_is_under_everything_and_nothing_is_lost() {
     house.coloured("pay", "${secrets.KEY}").await.unwrap();
     house.engine.runs.rotate_signing_secret(house.engine.default_project(), None).await.unwrap();
     let instance = house.text("pay", "/").await.unwrap();
-    let done = house.engine.rekey().await.unwrap();
+    let done = house.engine.rekeyer.rekey().await.unwrap();
     assert_eq!((done.resealed, done.unreadable), (4, Vec::new()));
     assert_eq!(house.text("pay", "/").await.unwrap(), instance, "a new key is no new secret");
     let row = house.secret_row("prod/KEY").await;
@@ -255,7 +255,7 @@ async fn another_key_is_under_everything_and_nothing_is_lost() {
     let broken =
         Write::Put { key: row.key.clone(), value: house.secret_row("dev/OTHER").await.value, expect: Expect::Any };
     house.registry.commit(vec![broken]).await.unwrap();
-    assert_eq!(house.engine.rekey().await.unwrap().unreadable, ["secrets/prod/KEY"]);
+    assert_eq!(house.engine.rekeyer.rekey().await.unwrap().unreadable, ["secrets/prod/KEY"]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use faas_catalog::{RETRIES, encode};
+use faas_catalog::{RETRIES, SealedRecord, encode};
 use faas_ports::{Collection, Expect, Key, PortError, Secret, SecretPlace, Write};
 use faas_signing::SealedSecret;
 use faas_signing::{SECRETS_MAX, WebhookSecret};
@@ -41,6 +41,18 @@ impl SigningSecrets {
     }
 }
 
+impl SealedRecord for SigningSecrets {
+    const COLLECTION: Collection = Collection::Settings;
+
+    fn is_at(key: &Key) -> bool {
+        key.name == NAME
+    }
+
+    fn sealed_values<'a>(&'a mut self, key: &Key) -> Vec<(SecretPlace, &'a mut String)> {
+        self.secrets.iter_mut().map(|secret| (place(key.project, secret.number), &mut secret.sealed)).collect()
+    }
+}
+
 fn is_live(secret: &SealedSecret, now: Timestamp) -> bool {
     secret.expires_at.is_none_or(|end| now < end)
 }
@@ -51,16 +63,6 @@ fn key(project: ProjectId) -> Key {
 
 fn place(project: ProjectId, number: u64) -> SecretPlace {
     SecretPlace { project, name: "callbacks/secret".to_owned(), version: number }
-}
-
-/// Whether an entry of the registry holds what is sealed: of the settings only these do.
-pub fn is_sealed(key: &Key) -> bool {
-    key.collection != Collection::Settings || key.name == NAME
-}
-
-/// Each sealed value with its place.
-pub fn sealed_values(record: &mut SigningSecrets, project: ProjectId) -> Vec<(SecretPlace, &mut String)> {
-    record.secrets.iter_mut().map(|secret| (place(project, secret.number), &mut secret.sealed)).collect()
 }
 
 // === impl Runs ===

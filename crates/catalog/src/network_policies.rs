@@ -3,15 +3,31 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use faas_catalog::FunctionEntry;
-use faas_ports::{NetworkTarget, NetworkTrial, NetworkUsage};
+use faas_ports::{Clock, NetworkTarget, NetworkTrial, NetworkUsage, Networks};
+use faas_telemetry::Stats;
 use faas_types::{
     Author, Code, ConnectionLog, EgressPolicy, EgressTarget, Fault, FunctionRecord, NetworkMode, NetworkName,
     PolicyOverride, ProjectId, VersionRecord, limits,
 };
 
-use crate::core::Core;
-use crate::engine::Engine;
+use crate::catalog::Catalog;
+use crate::function_entry::FunctionEntry;
+use crate::functions::Functions;
+
+/// Ports and services that network policies need.
+#[expect(missing_docs, reason = "each field is the port or service of its type")]
+pub struct NetworkDeps {
+    pub networks: Arc<dyn Networks>,
+    pub clock: Arc<dyn Clock>,
+    pub catalog: Arc<Catalog>,
+    pub functions: Arc<Functions>,
+    pub stats: Arc<Stats>,
+}
+
+/// What functions may connect to.
+pub struct NetworkPolicies {
+    deps: NetworkDeps,
+}
 
 /// What a function may connect to now.
 #[derive(Clone, Debug)]
@@ -56,20 +72,25 @@ impl NetworkState {
     }
 }
 
-// === impl Engine ===
+// === impl NetworkPolicies ===
 
-impl Engine {
+impl NetworkPolicies {
+    /// The service on its ports.
+    pub fn new(deps: NetworkDeps) -> Self {
+        Self { deps }
+    }
+
     /// What a function may connect to.
     ///
     /// # Errors
     /// When the registry cannot be read.
-    pub async fn network_of(&self, entry: &FunctionEntry) -> Result<NetworkState, Fault> {
+    pub async fn of(&self, entry: &FunctionEntry) -> Result<NetworkState, Fault> {
         let version = match entry.live_version() {
-            Some(number) => Some(self.core.catalog.version(entry, number).await?),
+            Some(number) => Some(self.deps.catalog.version(entry, number).await?),
             None => None,
         };
-        let granted = self.core.networks.granted(entry.record.project);
-        let usage = self.core.stats.network_of(entry.record.id);
+        let granted = self.deps.networks.granted(entry.record.project);
+        let usage = self.deps.stats.network_of(entry.record.id);
         Ok(NetworkState { version, set: entry.record.egress.clone(), granted, usage })
     }
 
@@ -78,27 +99,28 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_006` for a policy that cannot hold, and for a function without a network; `FN_014` when others change it.
-    pub async fn set_network(
+    pub async fn set(
         &self,
         entry: &FunctionEntry,
         change: &PolicyChange,
         by: &Author,
     ) -> Result<Arc<FunctionEntry>, Fault> {
-        let state = self.network_of(entry).await?;
+        let state = self.of(entry).await?;
         let Some(version) = state.version.filter(|version| version.settings.network == NetworkMode::Egress) else {
             return Err(no_network(&entry.record));
         };
         change.check()?;
         if let Some(networks) = &change.networks {
-            self.core.check_networks(entry.record.project, networks, "networks")?;
+            self.check_granted(entry.record.project, networks, "networks")?;
         }
         let changed = self
-            .deployments
+            .deps
+            .functions
             .update(entry, |record| {
                 let now = record.egress.as_ref().map_or(&version.settings.egress, |set| &set.policy);
                 let policy = change.applied_to(now);
-                record.egress = Some(PolicyOverride { policy, by: by.clone(), at: self.core.clock.now() });
-                Ok(None)
+                record.egress = Some(PolicyOverride { policy, by: by.clone(), at: self.deps.clock.now() });
+                Ok(())
             })
             .await?;
         tracing::info!(function = %changed.record.name, by = %by.name, "network policy set");
@@ -109,12 +131,13 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_014` when others change it.
-    pub async fn reset_network(&self, entry: &FunctionEntry, by: &Author) -> Result<Arc<FunctionEntry>, Fault> {
+    pub async fn reset(&self, entry: &FunctionEntry, by: &Author) -> Result<Arc<FunctionEntry>, Fault> {
         let changed = self
-            .deployments
+            .deps
+            .functions
             .update(entry, |record| {
                 record.egress = None;
-                Ok(None)
+                Ok(())
             })
             .await?;
         tracing::info!(function = %changed.record.name, by = %by.name, "network policy reset");
@@ -125,8 +148,8 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_006` for a function without a network, and for the instance itself; `FN_002` when too many were tried.
-    pub async fn try_network(&self, entry: &FunctionEntry, target: &NetworkTarget) -> Result<NetworkTrial, Fault> {
-        let state = self.network_of(entry).await?;
+    pub async fn try_connection(&self, entry: &FunctionEntry, target: &NetworkTarget) -> Result<NetworkTrial, Fault> {
+        let state = self.of(entry).await?;
         if state.mode() != Some(NetworkMode::Egress) {
             return Err(no_network(&entry.record));
         }
@@ -138,22 +161,18 @@ impl Engine {
             return Err(Fault::new(Code::InvalidConfiguration, message).with_hint("name another machine"));
         }
         let policy = state.effective().unwrap_or_default();
-        Ok(self.core.networks.try_connection(entry.record.project, &policy, target).await?)
+        Ok(self.deps.networks.try_connection(entry.record.project, &policy, target).await?)
     }
-}
 
-// === impl Core ===
-
-impl Core {
     /// Whether a project may ask for these private networks.
     ///
     /// # Errors
     /// `FN_006`, naming the field.
-    pub(crate) fn check_networks(&self, project: ProjectId, asked: &[NetworkName], field: &str) -> Result<(), Fault> {
+    pub fn check_granted(&self, project: ProjectId, asked: &[NetworkName], field: &str) -> Result<(), Fault> {
         if asked.is_empty() {
             return Ok(());
         }
-        let granted = self.networks.granted(project);
+        let granted = self.deps.networks.granted(project);
         let Some(name) = asked.iter().find(|name| !granted.contains(*name)) else { return Ok(()) };
         let hint = if granted.is_empty() {
             format!(

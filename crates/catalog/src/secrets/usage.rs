@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use faas_catalog::{FunctionEntry, ProjectVars, VarScope};
 use faas_types::{Code, Fault, ProjectId, SecretName, Stage, VersionRecord, secret_refs};
 
-use crate::engine::Engine;
+use super::Secrets;
+use crate::function_entry::FunctionEntry;
+use crate::vars::{ProjectVars, VarScope};
 
 /// Functions that are read with one question to the registry.
 const PAGE: usize = 200;
@@ -14,22 +15,24 @@ const PAGE: usize = 200;
 /// The names of functions by the secret that they refer to and the stage that has it.
 pub(super) type Usage = BTreeMap<(Stage, SecretName), BTreeSet<String>>;
 
-impl Engine {
-    /// Who uses each secret of a project: versions that an alias points to, in that alias's stage. Reads the versions of all
-    /// functions.
-    pub(super) async fn secret_usage(&self, project: ProjectId) -> Result<Usage, Fault> {
-        let vars = self.core.vars.of(project);
+// === impl Secrets ===
+
+impl Secrets {
+    /// The functions that use each secret of a project: by versions that an alias points to, in that alias's stage. Reads the
+    /// versions of all functions.
+    pub(super) async fn usage(&self, project: ProjectId) -> Result<Usage, Fault> {
+        let vars = self.deps.vars.of(project);
         let mut usage = Usage::new();
         if vars.secrets().next().is_none() {
             return Ok(usage);
         }
         let mut after = None;
         loop {
-            let page = self.core.catalog.page(project, after.as_ref(), PAGE);
+            let page = self.deps.catalog.page(project, after.as_ref(), PAGE);
             let Some(last) = page.last() else { return Ok(usage) };
             after = Some(last.record.name.clone());
             // Brings the live ones into memory, where the look-ups below find them.
-            self.core.catalog.live_versions(&page).await?;
+            self.deps.catalog.live_versions(&page).await?;
             for entry in &page {
                 self.note_usage(entry, &vars, &mut usage).await?;
             }
@@ -39,7 +42,7 @@ impl Engine {
     async fn note_usage(&self, entry: &Arc<FunctionEntry>, vars: &ProjectVars, usage: &mut Usage) -> Result<(), Fault> {
         let pointed: BTreeSet<(Stage, u32)> = entry.record.pointed().collect();
         for (stage, number) in pointed {
-            let version: Arc<VersionRecord> = match self.core.catalog.version(entry, number).await {
+            let version: Arc<VersionRecord> = match self.deps.catalog.version(entry, number).await {
                 Ok(version) => version,
                 Err(fault) if fault.code == Code::NotFound => continue,
                 Err(fault) => return Err(fault),
@@ -56,12 +59,12 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) async fn secret_users(
+    pub(super) async fn users(
         &self,
         project: ProjectId,
         stage: Stage,
         name: &SecretName,
     ) -> Result<BTreeSet<String>, Fault> {
-        Ok(self.secret_usage(project).await?.remove(&(stage, name.clone())).unwrap_or_default())
+        Ok(self.usage(project).await?.remove(&(stage, name.clone())).unwrap_or_default())
     }
 }

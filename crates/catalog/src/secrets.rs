@@ -1,19 +1,38 @@
 //! Secrets: set, listed without their values, restored, unset.
 
+mod usage;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use faas_catalog::{RETRIES, SecretId, SecretRecord, decode, encode, secret_key, set_secret_hint};
-use faas_ports::{Expect, PortError, Secret, Write};
+use faas_ports::{Clock, Expect, PortError, Registry, Secret, Vault, Write};
 use faas_types::{Code, Fault, ProjectId, SecretName, Stage, Timestamp, limits};
 
-use crate::core::Core;
-use crate::engine::Engine;
+use crate::catalog::Catalog;
+use crate::instance_refresher::InstanceRefresher;
+use crate::records::{RETRIES, decode, encode};
+use crate::vars::{SecretId, SecretRecord, VarStore, secret_key, set_secret_hint};
 
 /// Users that a message names.
 const NAMED_MAX: usize = 10;
 
-/// What is told of a secret.
+/// Ports and services that secrets need.
+#[expect(missing_docs, reason = "each field is the port or service of its type")]
+pub struct SecretDeps {
+    pub registry: Arc<dyn Registry>,
+    pub vault: Arc<dyn Vault>,
+    pub clock: Arc<dyn Clock>,
+    pub catalog: Arc<Catalog>,
+    pub vars: Arc<VarStore>,
+    pub refresher: Arc<dyn InstanceRefresher>,
+}
+
+/// The secrets of projects, by stage. Instances that use a changed secret are replaced.
+pub struct Secrets {
+    deps: SecretDeps,
+}
+
+/// A secret without its values.
 #[derive(Clone, Debug)]
 pub struct SecretSummary {
     /// Its name.
@@ -22,7 +41,7 @@ pub struct SecretSummary {
     pub stage: Stage,
     /// Its record; the values in it are sealed.
     pub record: Arc<SecretRecord>,
-    /// The functions that refer to it in a stage that sees it; `None` where that was not looked for.
+    /// The functions that refer to it in a stage that sees it; `None` where they were not looked up.
     pub used_by: Option<BTreeSet<String>>,
 }
 
@@ -41,14 +60,19 @@ fn check_value(name: &SecretName, value: &Secret) -> Result<(), Fault> {
     Ok(())
 }
 
-// === impl Engine ===
+// === impl Secrets ===
 
-impl Engine {
+impl Secrets {
+    /// The service on its ports.
+    pub fn new(deps: SecretDeps) -> Self {
+        Self { deps }
+    }
+
     /// Gives a secret another value, or makes it. Instances that use it are replaced; calls under way end as they began.
     ///
     /// # Errors
     /// `FN_006` for a value that cannot be one, `FN_007` past the limit of secrets.
-    pub async fn set_secret(
+    pub async fn set(
         &self,
         project: ProjectId,
         stage: Stage,
@@ -57,8 +81,8 @@ impl Engine {
     ) -> Result<SecretSummary, Fault> {
         check_value(name, &value)?;
         let id = SecretId { project, stage, name };
-        let vault = Arc::clone(&self.core.vault);
-        self.change_secret(id, |record, now| {
+        let vault = Arc::clone(&self.deps.vault);
+        self.change(id, |record, now| {
             let mut record = record.unwrap_or_else(|| SecretRecord::empty(now));
             record.add(id, &*vault, &value, now)?;
             Ok(record)
@@ -70,7 +94,7 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_013` when there is no such secret or that version is not kept, `FN_029` when it does not open.
-    pub async fn restore_secret(
+    pub async fn restore(
         &self,
         project: ProjectId,
         stage: Stage,
@@ -78,8 +102,8 @@ impl Engine {
         number: u64,
     ) -> Result<SecretSummary, Fault> {
         let id = SecretId { project, stage, name };
-        let vault = Arc::clone(&self.core.vault);
-        self.change_secret(id, |record, now| {
+        let vault = Arc::clone(&self.deps.vault);
+        self.change(id, |record, now| {
             let mut record = record.ok_or_else(|| no_secret(name, stage))?;
             if !record.versions.iter().any(|version| version.number == number) {
                 return Err(Fault::new(Code::NotFound, format!("version {number} of secret `{name}` is not kept"))
@@ -100,31 +124,25 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_013` when the stage has none of that name, `FN_014` naming the functions that would lack it, unless forced.
-    pub async fn unset_secret(
-        &self,
-        project: ProjectId,
-        stage: Stage,
-        name: &SecretName,
-        force: bool,
-    ) -> Result<(), Fault> {
-        if self.core.vars.of(project).own_secret(stage, name).is_none() {
+    pub async fn unset(&self, project: ProjectId, stage: Stage, name: &SecretName, force: bool) -> Result<(), Fault> {
+        if self.deps.vars.of(project).own_secret(stage, name).is_none() {
             let of = if stage.is_default() { String::new() } else { format!(" --stage {stage}") };
             return Err(no_secret(name, stage).with_hint(format!("list them with: faas secrets list{of}")));
         }
         let is_inherited = stage.parent().is_some_and(|parent| {
-            let vars = self.core.vars.of(project);
+            let vars = self.deps.vars.of(project);
             vars.secret(parent, name).is_some()
         });
         if !force && !is_inherited {
-            let users = self.secret_users(project, stage, name).await?;
+            let users = self.users(project, stage, name).await?;
             if !users.is_empty() {
                 return Err(in_use(name, stage, &users));
             }
         }
         let key = secret_key(project, stage, name);
-        let revision = self.core.registry.commit(vec![Write::Delete { key: key.clone(), expect: Expect::Any }]).await?;
-        self.core.vars.forget_secret(&key, revision);
-        self.core.refresh(project).await;
+        let revision = self.deps.registry.commit(vec![Write::Delete { key: key.clone(), expect: Expect::Any }]).await?;
+        self.deps.vars.forget_secret(&key, revision);
+        self.deps.refresher.vars_changed(project).await;
         Ok(())
     }
 
@@ -132,9 +150,9 @@ impl Engine {
     ///
     /// # Errors
     /// When the registry cannot be read.
-    pub async fn secrets(&self, project: ProjectId, stage: Option<Stage>) -> Result<Vec<SecretSummary>, Fault> {
-        let vars = self.core.vars.of(project);
-        let mut usage = self.secret_usage(project).await?;
+    pub async fn list(&self, project: ProjectId, stage: Option<Stage>) -> Result<Vec<SecretSummary>, Fault> {
+        let vars = self.deps.vars.of(project);
+        let mut usage = self.usage(project).await?;
         let is_seen = |owner: Stage, name: &SecretName| match stage {
             Some(stage) => vars.secret(stage, name).is_some_and(|(seen, _)| seen == owner),
             None => true,
@@ -157,14 +175,14 @@ impl Engine {
     ///
     /// # Errors
     /// `FN_013` when the stage sees none of that name.
-    pub async fn secret(&self, project: ProjectId, stage: Stage, name: &SecretName) -> Result<SecretSummary, Fault> {
-        let vars = self.core.vars.of(project);
+    pub async fn get(&self, project: ProjectId, stage: Stage, name: &SecretName) -> Result<SecretSummary, Fault> {
+        let vars = self.deps.vars.of(project);
         let (owner, record) = vars.secret(stage, name).ok_or_else(|| no_secret(name, stage))?;
-        let used_by = Some(self.secret_users(project, owner, name).await?);
+        let used_by = Some(self.users(project, owner, name).await?);
         Ok(SecretSummary { name: name.clone(), stage: owner, record: Arc::clone(record), used_by })
     }
 
-    async fn change_secret(
+    async fn change(
         &self,
         id: SecretId<'_>,
         change: impl Fn(Option<SecretRecord>, Timestamp) -> Result<SecretRecord, Fault>,
@@ -172,19 +190,19 @@ impl Engine {
         let SecretId { project, stage, name } = id;
         for _ in 0..RETRIES {
             let key = secret_key(project, stage, name);
-            let (known, expect) = match self.core.registry.get(&key).await? {
+            let (known, expect) = match self.deps.registry.get(&key).await? {
                 Some(entry) => (Some(decode(&key, &entry.value)?), Expect::Revision(entry.revision)),
                 None => (None, Expect::Absent),
             };
             if known.is_none() {
-                self.core.check_secret_count(project, stage)?;
+                self.check_count(project, stage)?;
             }
-            let record = change(known, self.core.clock.now())?;
+            let record = change(known, self.deps.clock.now())?;
             let write = Write::Put { key: key.clone(), value: encode(&record)?, expect };
-            match self.core.registry.commit(vec![write]).await {
+            match self.deps.registry.commit(vec![write]).await {
                 Ok(revision) => {
-                    self.core.vars.learn_secret(&key, record.clone(), revision);
-                    self.core.refresh(project).await;
+                    self.deps.vars.learn_secret(&key, record.clone(), revision);
+                    self.deps.refresher.vars_changed(project).await;
                     return Ok(SecretSummary { name: name.clone(), stage, record: Arc::new(record), used_by: None });
                 }
                 Err(PortError::Conflict { .. }) => {}
@@ -193,13 +211,8 @@ impl Engine {
         }
         Err(Fault::new(Code::Conflict, format!("the secret `{name}` is being changed by others")).with_retry_after(1))
     }
-}
-
-// === impl Core ===
-
-impl Core {
-    fn check_secret_count(&self, project: ProjectId, stage: Stage) -> Result<(), Fault> {
-        let count = self.vars.of(project).secrets().filter(|(owner, ..)| *owner == stage).count();
+    fn check_count(&self, project: ProjectId, stage: Stage) -> Result<(), Fault> {
+        let count = self.deps.vars.of(project).secrets().filter(|(owner, ..)| *owner == stage).count();
         if count < limits::SECRETS_MAX {
             return Ok(());
         }
