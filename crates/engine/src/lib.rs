@@ -39,9 +39,9 @@ pub use faas_ports::{
 };
 
 pub use faas_runs::{
-    Accepted, BodyBudget, BodyOwner, Call, CallBody, CallFailure, CallRequest, CallbackPolicy, CompletionMetrics,
-    DeadSelection, KeyClaim, KeyHolder, Quotas, Redriven, Replay, Reservation, RetentionMetrics, Route, RunInput,
-    RunOptions, Runs, Selector, SigningSecrets,
+    Accepted, BodyBudget, BodyOwner, Call, CallBody, CallFailure, CallRequest, CallbackPolicy, ClaimHolder,
+    CompletionMetrics, DeadSelection, KeyClaim, Quotas, Redriven, Replay, Reservation, RetentionMetrics, Route,
+    RunInput, RunOptions, Runs, Selector, SigningSecrets, StoredReply,
 };
 
 pub use faas_triggers::{

@@ -1,9 +1,9 @@
-//! Calls with an `Idempotency-Key` whose callers wait: the response is stored, and sent again without another run.
+//! Calls with an `Idempotency-Key` whose callers wait: the response is stored, and repetitions get it without another run.
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use faas_engine::{CallRequest, Engine, InvocationBody, KeyClaim, KeyHolder};
+use faas_engine::{CallRequest, ClaimHolder, Engine, InvocationBody, KeyClaim, StoredReply};
 use faas_types::Fault;
 use faas_web::{ERROR_SOURCE, Inbound, RequestId, RequestOrigin, render};
 use futures_util::StreamExt;
@@ -20,9 +20,6 @@ use crate::target::CallTarget;
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The head of a stored response: JSON on one line; the body follows.
-type StoredHead = (u16, Vec<(String, String)>);
-
 /// Calls a function once for each key, and answers every request with the key.
 pub(crate) async fn answer_once(
     engine: &Engine,
@@ -31,17 +28,18 @@ pub(crate) async fn answer_once(
     id: &RequestId,
 ) -> Response {
     let body = std::mem::take(&mut inbound.body);
-    match first(engine, &target, &inbound.head, inbound.origin.as_deref(), body).await {
-        Ok((KeyClaim::First(holder), body)) => {
+    match claim(engine, &target, &inbound.head, inbound.origin.as_deref(), body).await {
+        Ok((KeyClaim::First { holder, is_proven }, body)) => {
             let response = answer_with(engine, target, inbound, InvocationBody::Whole(body), id).await;
-            keep(holder, response).await
+            store(holder, is_proven, response).await
         }
-        Ok((KeyClaim::Again(reply), _)) => again(&reply, id),
+        Ok((KeyClaim::Again(reply), _)) => again(reply, id),
         Err(fault) => render(&fault, id, None),
     }
 }
 
-async fn first(
+/// Collects the request's body and claims its key.
+async fn claim(
     engine: &Engine,
     target: &CallTarget,
     head: &Parts,
@@ -59,24 +57,24 @@ async fn first(
         headers: passed_headers(head, origin, None),
         body: body.clone(),
     };
-    let once = engine.runs.once(&target.route, name, &call, target.keyless).await?;
-    Ok((once, body))
+    let claim = engine.runs.once(&target.route, name, &call, target.keyless).await?;
+    Ok((claim, body))
 }
 
-/// Stores a response that the function chose. A failure frees the key, so that the request may be tried again.
-async fn keep(holder: KeyHolder, response: Response) -> Response {
+/// Stores a response that the function chose. A failure releases the key, so that the request may be tried again.
+async fn store(holder: ClaimHolder, is_proven: bool, response: Response) -> Response {
     let is_failure = response.status().is_server_error() || response.status() == StatusCode::TOO_MANY_REQUESTS;
     if response.headers().contains_key(ERROR_SOURCE) || is_failure {
+        holder.release().await;
         return response;
     }
-    let is_proven = holder.is_proven();
     let (head, body) = response.into_parts();
     let mut chunks = body.into_data_stream();
     let mut bytes = BytesMut::new();
     while let Some(chunk) = chunks.next().await {
         match chunk {
             Ok(chunk) => bytes.extend_from_slice(&chunk),
-            // It broke off: the caller gets the error, and the key is free.
+            // The reply broke off: the caller gets the error, and the dropped holder releases the key.
             Err(error) => {
                 let broken = futures_util::stream::once(async move { Err::<Bytes, _>(error) });
                 return Response::from_parts(head, Body::from_stream(broken));
@@ -85,31 +83,17 @@ async fn keep(holder: KeyHolder, response: Response) -> Response {
     }
     let bytes = bytes.freeze();
     let text = |value: &HeaderValue| value.as_bytes().iter().map(|&byte| char::from(byte)).collect::<String>();
-    // A cookie may authenticate its holder: it goes to the first caller only, or to a caller that proved to be the same.
-    let kept = head.headers.iter().filter(|(name, _)| is_proven || **name != SET_COOKIE);
-    let headers = kept.map(|(name, value)| (name.to_string(), text(value))).collect();
-    let kept: StoredHead = (head.status.as_u16(), headers);
-    let reply = match serde_json::to_vec(&kept) {
-        Ok(mut reply) if bytes.len() <= holder.answer_max() => {
-            reply.push(b'\n');
-            reply.extend_from_slice(&bytes);
-            reply.into()
-        }
-        _ => Bytes::new(),
-    };
-    holder.keep(reply).await;
+    // A cookie may authenticate its holder: only the first caller gets it, or a caller that proved to be the same.
+    let stored = head.headers.iter().filter(|(name, _)| is_proven || **name != SET_COOKIE);
+    let headers = stored.map(|(name, value)| (name.to_string(), text(value))).collect();
+    holder.store(&StoredReply { status: head.status.as_u16(), headers, body: bytes.clone() }).await;
     Response::from_parts(head, Body::from(bytes))
 }
 
-fn again(reply: &Bytes, id: &RequestId) -> Response {
-    let split = reply.iter().position(|byte| *byte == b'\n');
-    let head = split.and_then(|split| serde_json::from_slice::<StoredHead>(&reply[..split]).ok());
-    let (Some(split), Some((status, headers))) = (split, head) else {
-        return render(&Fault::internal("the kept answer cannot be read"), id, None);
-    };
-    let mut response = Response::new(Body::from(reply.slice(split + 1..)));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    for (name, value) in headers {
+fn again(reply: StoredReply, id: &RequestId) -> Response {
+    let mut response = Response::new(Body::from(reply.body));
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    for (name, value) in reply.headers {
         let bytes: Vec<u8> = value.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect();
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(&bytes)) {
             response.headers_mut().append(name, value);

@@ -1,47 +1,74 @@
-//! One call for each idempotency key, however often its caller asks.
+//! Synchronous calls that are made once: for an idempotency key of a caller, or for a webhook's delivery. The reply is stored
+//! and given again to repetitions.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faas_ports::{Claim, ClaimRequest, Claimed, Holder};
-use faas_types::{ByteSize, Code, Digest, Fault, FunctionId, ProjectId, RunId, limits};
+use faas_ports::{Claim, ClaimQuota, ClaimRequest, Claimed, Holder};
+use faas_types::{ByteSize, Code, Fault, FunctionId, ProjectId, RunId, limits};
 
 use crate::accept::{claim_key, fingerprint, is_proven, other_body, too_many_keys};
 use crate::call::{CallRequest, Route};
 use crate::runs::Runs;
+use crate::stored_reply::StoredReply;
 
-/// What becomes of a call with a key.
+/// What a call with an idempotency key comes to.
 pub enum KeyClaim {
-    /// It is the first: make it, and keep its answer.
-    First(KeyHolder),
-    /// It was answered before, so.
-    Again(Bytes),
+    /// It is the first with this key: make it, and store its reply.
+    First {
+        /// Stores the reply, or frees the key.
+        holder: ClaimHolder,
+        /// Whether the caller proved its identity to the function, so that no other caller gets the reply.
+        is_proven: bool,
+    },
+    /// An earlier call got this reply.
+    Again(StoredReply),
 }
 
-/// The right to answer for a key. Dropped without [`KeyHolder::keep`] it frees the key: what failed may be tried again.
-pub struct KeyHolder {
+/// What the claim of a synchronous call comes to.
+pub enum CallClaim {
+    /// It is free: make the call, and store its reply.
+    First(ClaimHolder),
+    /// An earlier call was answered.
+    Answered {
+        /// Its run.
+        run: RunId,
+        /// Its reply; `None` if that was too large to store, or made room for newer ones.
+        reply: Option<StoredReply>,
+    },
+    /// An earlier call is under way.
+    Calling,
+    /// A background run holds the claim.
+    Accepted {
+        /// The run.
+        run: RunId,
+    },
+}
+
+/// The right to answer for a claim. Dropped without [`store`](Self::store), it releases the claim, so that the request can be
+/// tried again.
+pub struct ClaimHolder {
     runs: Arc<Runs>,
-    name: Option<KeyName>,
-    is_proven: bool,
-    keyless: bool,
+    held: Option<HeldClaim>,
+    /// Bytes of the largest body that is stored.
+    body_max: usize,
 }
 
-struct KeyName {
+struct HeldClaim {
     project: ProjectId,
     function: FunctionId,
-    /// Stands for this call only; the run has an id of its own.
-    holder: RunId,
+    run: RunId,
     key: String,
 }
 
 // === impl Runs ===
 
 impl Runs {
-    /// Asks for the right to make a call.
+    /// Claims the idempotency key of a caller who waits for the reply.
     ///
     /// # Errors
-    /// `FN_030` when the key was used with another request, `FN_014` while the first call is under way or when its answer is
-    /// not kept, `FN_007` when there are too many keys.
+    /// `FN_030` when the key was used with another request, `FN_014` while the first call is under way or when its reply is
+    /// not stored, `FN_007` when there are too many keys.
     pub async fn once(
         self: &Arc<Self>,
         route: &Route,
@@ -51,78 +78,105 @@ impl Runs {
     ) -> Result<KeyClaim, Fault> {
         let record = &route.entry.record;
         let now = self.clock.now();
-        let (project, function, holder) = (record.project, record.id, self.ids.mint(now));
-        let (key, digest): (_, Digest) = (claim_key(key, route, &call.headers), fingerprint(call));
-        let quota = Some(self.dispatch.quotas.keys(keyless));
-        let claim = Claim { key: key.clone(), fingerprint: digest, expires_at: now.plus(limits::CLAIM_AGE), quota };
-        let request = ClaimRequest { project, function, claim, run: holder, now };
-        match self.dispatch.claims.claim(request).await? {
-            Claimed::Yours => {
-                let name = Some(KeyName { project, function, holder, key });
-                let is_proven = is_proven(&call.headers);
-                Ok(KeyClaim::First(KeyHolder { runs: Arc::clone(self), name, is_proven, keyless }))
-            }
-            Claimed::TooMany => Err(too_many_keys()),
-            Claimed::Held { same: false, .. } => Err(other_body()),
-            Claimed::Held { holder: Holder::Answered(reply), .. } if reply.is_empty() => {
+        let claim = Claim {
+            key: claim_key(key, route, &call.headers),
+            fingerprint: fingerprint(call),
+            expires_at: now.plus(limits::CLAIM_AGE),
+            quota: Some(self.dispatch.quotas.keys(keyless)),
+        };
+        // Stands for this call only; its run gets another id.
+        let holder = self.ids.mint(now);
+        let request = ClaimRequest { project: record.project, function: record.id, claim, run: holder, now };
+        match self.claim_call(request).await? {
+            CallClaim::First(holder) => Ok(KeyClaim::First { holder, is_proven: is_proven(&call.headers) }),
+            CallClaim::Answered { reply: Some(reply), .. } => Ok(KeyClaim::Again(reply)),
+            CallClaim::Answered { reply: None, .. } => {
                 let message = "the request was answered, and will not run again; its answer is not kept";
-                let most = ByteSize::from_bytes(answer_max(keyless) as u64);
+                let most = ByteSize::from_bytes(body_max(keyless) as u64);
                 Err(Fault::new(Code::Conflict, message).with_hint(format!(
                     "answers of up to {most} are kept, the oldest until newer ones take `idempotency.answer_bytes`; ask the \
                      function what became of the request"
                 )))
             }
-            Claimed::Held { holder: Holder::Answered(reply), .. } => Ok(KeyClaim::Again(reply)),
-            Claimed::Held { holder: Holder::Calling, .. } => {
-                Err(Fault::new(Code::Conflict, "a request with this idempotency key is under way")
-                    .with_hint("ask again when it has ended")
-                    .with_retry_after(1))
-            }
-            Claimed::Held { run, holder: Holder::Accepted, .. } => {
-                Err(Fault::new(Code::Conflict, format!("the idempotency key belongs to {run}, accepted for later"))
+            CallClaim::Calling => Err(Fault::new(Code::Conflict, "a request with this idempotency key is under way")
+                .with_hint("ask again when it has ended")
+                .with_retry_after(1)),
+            CallClaim::Accepted { run } => {
+                Err(Fault::new(Code::Conflict, format!("the idempotency key belongs to the background run {run}"))
                     .with_hint(format!("ask for it: GET /api/v1/runs/{run}")))
             }
         }
     }
-}
 
-// === impl KeyHolder ===
-
-impl KeyHolder {
-    /// Whether the caller proved to the function who it is, so that nobody else gets the answer again.
-    #[must_use]
-    pub fn is_proven(&self) -> bool {
-        self.is_proven
-    }
-
-    /// Bytes of the largest body that is kept.
-    #[must_use]
-    pub fn answer_max(&self) -> usize {
-        answer_max(self.keyless)
-    }
-
-    /// Keeps the answer for whoever repeats the request. An empty one stands for an answer too large to keep.
-    pub async fn keep(mut self, reply: Bytes) {
-        let Some(KeyName { project, function, holder, key }) = self.name.take() else { return };
-        let bounds = self.runs.dispatch.quotas.answers();
-        if let Err(error) = self.runs.dispatch.claims.answer(project, function, holder, &key, reply, bounds).await {
-            tracing::error!(%error, "the answer for an idempotency key is not kept");
+    /// Claims a synchronous call. The claim is fsynced before this returns.
+    ///
+    /// # Errors
+    /// `FN_030` when the claim has another fingerprint, `FN_007` when its quota is used up; when the store cannot be read or
+    /// written.
+    pub async fn claim_call(self: &Arc<Self>, request: ClaimRequest) -> Result<CallClaim, Fault> {
+        match self.dispatch.claims.claim(request.clone()).await? {
+            Claimed::Yours => {
+                let ClaimRequest { project, function, claim, run, .. } = request;
+                let body_max = body_max(claim.quota.is_some_and(ClaimQuota::is_keyless));
+                let held = Some(HeldClaim { project, function, run, key: claim.key });
+                Ok(CallClaim::First(ClaimHolder { runs: Arc::clone(self), held, body_max }))
+            }
+            Claimed::TooMany => Err(too_many_keys()),
+            Claimed::Held { same: false, .. } => Err(other_body()),
+            Claimed::Held { run, holder: Holder::Answered(stored), .. } => {
+                let reply = if stored.is_empty() { None } else { Some(StoredReply::decode(&stored)?) };
+                Ok(CallClaim::Answered { run, reply })
+            }
+            Claimed::Held { holder: Holder::Calling, .. } => Ok(CallClaim::Calling),
+            Claimed::Held { run, holder: Holder::Accepted, .. } => Ok(CallClaim::Accepted { run }),
         }
     }
 }
 
-fn answer_max(keyless: bool) -> usize {
-    if keyless { limits::KEYLESS_REPLY_MAX } else { limits::CLAIM_REPLY_MAX }
+// === impl ClaimHolder ===
+
+impl ClaimHolder {
+    /// Stores the reply for repetitions. If its body is too large, they are told that there was a reply.
+    pub async fn store(mut self, reply: &StoredReply) {
+        let Some(HeldClaim { project, function, run, key }) = self.held.take() else { return };
+        let fits = reply.body.len() <= self.body_max;
+        let stored = if fits { reply.encode().unwrap_or_default() } else { Bytes::new() };
+        let dispatch = &self.runs.dispatch;
+        if let Err(error) =
+            dispatch.claims.answer(project, function, run, &key, stored, dispatch.quotas.answers()).await
+        {
+            tracing::error!(run_id = %run, %error, "the reply of a claimed call is not stored");
+        }
+    }
+
+    /// Releases the claim before it returns, so that a request that is repeated at once is called again.
+    pub async fn release(mut self) {
+        if let Some(held) = self.held.take() {
+            held.release(&self.runs).await;
+        }
+    }
 }
 
-impl Drop for KeyHolder {
+impl Drop for ClaimHolder {
     fn drop(&mut self) {
-        let Some(KeyName { project, function, holder, key }) = self.name.take() else { return };
+        let Some(held) = self.held.take() else { return };
         let runs = Arc::clone(&self.runs);
-        self.runs.lifecycle.spawn(async move {
-            if let Err(error) = runs.dispatch.claims.release(project, function, holder, &key).await {
-                tracing::error!(%error, "an idempotency key is not freed");
-            }
-        });
+        self.runs.lifecycle.spawn(async move { held.release(&runs).await });
     }
+}
+
+// === impl HeldClaim ===
+
+impl HeldClaim {
+    async fn release(self, runs: &Runs) {
+        let Self { project, function, run, key } = self;
+        if let Err(error) = runs.dispatch.claims.release(project, function, run, &key).await {
+            tracing::error!(run_id = %run, %error, "the claim of a failed call is not released");
+        }
+    }
+}
+
+/// Bytes of the largest body that is stored for a caller with or without a key.
+fn body_max(keyless: bool) -> usize {
+    if keyless { limits::KEYLESS_REPLY_MAX } else { limits::CLAIM_REPLY_MAX }
 }

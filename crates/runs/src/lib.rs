@@ -27,15 +27,17 @@ pub mod retention;
 pub mod retry;
 pub mod run_guard;
 pub mod runs;
+pub mod stored_reply;
 
 pub use accept::{Accepted, RunOptions};
 pub use body_budget::{BodyBudget, BodyOwner, Reservation};
 pub use call::{CallRequest, Route, Selector};
 pub use completion::{CallbackPolicy, CompletionMetrics, SigningSecrets};
 pub use dispatch::input::RunInput;
-pub use idempotency::{KeyClaim, KeyHolder};
+pub use idempotency::{CallClaim, ClaimHolder, KeyClaim};
 pub use quotas::Quotas;
 pub use replay::{DeadSelection, Redriven, Replay};
 pub use reply::{Call, CallBody, CallFailure};
 pub use retention::RetentionMetrics;
 pub use runs::Runs;
+pub use stored_reply::StoredReply;

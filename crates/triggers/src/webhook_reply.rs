@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
-use faas_ports::{ClaimRequest, Claimed, Holder, ReplyHead};
+use faas_ports::{ClaimRequest, ReplyHead};
+use faas_runs::idempotency::{CallClaim, ClaimHolder};
 use faas_runs::reply::{CallBody, CallFailure};
 use faas_runs::retry::is_success;
-use faas_types::{Code, Fault, RunId, limits};
+use faas_runs::stored_reply::StoredReply;
+use faas_types::{Code, Fault, RunId};
 use futures_util::StreamExt;
-use serde::{Deserialize, Serialize};
 
 use super::accept::NewRun;
 use super::service::Triggers;
 
 /// What became of a delivery.
+#[derive(Debug)]
 pub enum DeliveryOutcome {
-    /// A run was enqueued for it.
+    /// There is a run for it, whose reply is not told.
     Accepted {
         /// The run.
         run: RunId,
@@ -35,24 +35,10 @@ pub struct DeliveryReply {
     pub run: RunId,
     /// Status and headers.
     pub head: ReplyHead,
-    /// The body. Empty for a repetition if it was too large to store.
+    /// The body.
     pub body: Bytes,
     /// Whether the reply was made for an earlier delivery with the same id.
     pub repeated: bool,
-}
-
-/// A reply as it is stored.
-#[derive(Serialize, Deserialize)]
-struct StoredReply {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-/// The claim that a call holds until its reply is stored or the claim is released.
-struct HeldClaim {
-    triggers: Arc<Triggers>,
-    request: ClaimRequest,
 }
 
 // === impl Triggers ===
@@ -69,29 +55,40 @@ impl Triggers {
             return Err(Fault::internal("a delivery has no id").into());
         };
         let request = ClaimRequest { project, function, claim, run: id, now };
-        match self.runs.dispatch.claims.claim(request.clone()).await.map_err(Fault::from)? {
-            Claimed::Yours => {}
-            Claimed::TooMany => return Err(Fault::internal("causes make room").into()),
-            // The stored reply has made room for newer ones: only the run is still known.
-            Claimed::Held { run, holder: Holder::Answered(kept), .. } if kept.is_empty() => {
+        let holder = match self.runs.claim_call(request).await? {
+            CallClaim::First(holder) => holder,
+            CallClaim::Answered { run, reply: Some(StoredReply { status, headers, body }) } => {
+                let head = ReplyHead { status, headers, length: None };
+                return Ok(DeliveryOutcome::Answered(DeliveryReply { run, head, body, repeated: true }));
+            }
+            CallClaim::Answered { run, reply: None } | CallClaim::Accepted { run } => {
                 return Ok(DeliveryOutcome::Accepted { run, repeated: true });
             }
-            Claimed::Held { run, holder: Holder::Answered(kept), .. } => return Ok(repeated(run, &kept)?),
-            Claimed::Held { run, holder: Holder::Accepted, .. } => {
-                return Ok(DeliveryOutcome::Accepted { run, repeated: true });
-            }
-            Claimed::Held { holder: Holder::Calling, .. } => {
+            CallClaim::Calling => {
                 return Err(Fault::new(Code::Conflict, "this delivery is being answered at the moment")
                     .with_retry_after(1)
                     .into());
             }
-        }
-        // In a task: a sender that goes away must not cancel the call or keep the claim.
-        let held = HeldClaim { triggers: Arc::clone(self), request };
-        match self.lifecycle.spawn(held.call(run)).await {
+        };
+        // In a task: a sender that goes away must not cancel the call.
+        let triggers = Arc::clone(self);
+        match self.lifecycle.spawn(async move { triggers.call_claimed(run, id, holder).await }).await {
             Ok(outcome) => Ok(DeliveryOutcome::Answered(outcome?)),
             Err(error) => Err(Fault::internal(format!("a delivery broke off: {error}")).into()),
         }
+    }
+
+    async fn call_claimed(&self, run: NewRun, id: RunId, holder: ClaimHolder) -> Result<DeliveryReply, CallFailure> {
+        let called = self.call_whole(run, id).await;
+        match &called {
+            Ok(DeliveryReply { head, body, .. }) if is_success(head.status) => {
+                let (status, headers, body) = (head.status, head.headers.clone(), body.clone());
+                holder.store(&StoredReply { status, headers, body }).await;
+            }
+            // Repetitions of a failed delivery call again.
+            _ => holder.release().await,
+        }
+        called
     }
 
     async fn call_whole(&self, run: NewRun, id: RunId) -> Result<DeliveryReply, CallFailure> {
@@ -100,51 +97,6 @@ impl Triggers {
         let body = whole(call.body).await?;
         Ok(DeliveryReply { run: id, head: call.head, body, repeated: false })
     }
-}
-
-// === impl HeldClaim ===
-
-impl HeldClaim {
-    async fn call(self, run: NewRun) -> Result<DeliveryReply, CallFailure> {
-        let called = self.triggers.call_whole(run, self.request.run).await;
-        match &called {
-            Ok(reply) if is_success(reply.head.status) => self.store(reply).await,
-            // Repetitions of a failed delivery call again.
-            _ => self.release().await,
-        }
-        called
-    }
-
-    async fn store(self, reply: &DeliveryReply) {
-        let fits = reply.body.len() <= limits::CLAIM_REPLY_MAX / 2;
-        let kept = StoredReply {
-            status: reply.head.status,
-            headers: reply.head.headers.clone(),
-            body: if fits { BASE64_STANDARD.encode(&reply.body) } else { String::new() },
-        };
-        let ClaimRequest { project, function, claim, run, .. } = &self.request;
-        let Ok(kept) = serde_json::to_vec(&kept) else { return };
-        let dispatch = &self.triggers.runs.dispatch;
-        let bounds = dispatch.quotas.answers();
-        if let Err(error) = dispatch.claims.answer(*project, *function, *run, &claim.key, kept.into(), bounds).await {
-            tracing::warn!(run_id = %run, %error, "a webhook's answer is not kept");
-        }
-    }
-
-    async fn release(self) {
-        let ClaimRequest { project, function, claim, run, .. } = &self.request;
-        if let Err(error) = self.triggers.runs.dispatch.claims.release(*project, *function, *run, &claim.key).await {
-            tracing::warn!(run_id = %run, %error, "a delivery cannot be tried again before the server restarts");
-        }
-    }
-}
-
-fn repeated(run: RunId, kept: &[u8]) -> Result<DeliveryOutcome, Fault> {
-    let unreadable = || Fault::internal("a kept answer cannot be read");
-    let StoredReply { status, headers, body } = serde_json::from_slice(kept).map_err(|_| unreadable())?;
-    let body = BASE64_STANDARD.decode(body).map_err(|_| unreadable())?;
-    let head = ReplyHead { status, headers, length: None };
-    Ok(DeliveryOutcome::Answered(DeliveryReply { run, head, body: body.into(), repeated: true }))
 }
 
 /// Collects the body of a reply, which the invocation has bounded.

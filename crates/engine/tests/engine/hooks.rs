@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_engine::{
-    CallRequest, DeliveryOutcome, EngineSettings, KeyClaim, PublishedEvent, TriggerEntry, WebhookDelivery,
+    CallRequest, DeliveryOutcome, EngineSettings, KeyClaim, PublishedEvent, Target, TriggerEntry, WebhookDelivery,
 };
 use faas_ports::{Clock, RunQuery};
 use faas_signing::{WebhookSecret, sign_as};
 use faas_testkit::ManualClock;
 use faas_types::{
-    AliasName, Code, EventTrigger, Fault, FunctionSettings, Redelivery, RunId, TriggerKind, TriggerSettings,
+    AliasName, Code, EventTrigger, Fault, FunctionSettings, Redelivery, RunId, Stage, TriggerKind, TriggerSettings,
     WebhookReply, WebhookScheme, WebhookTrigger, limits,
 };
 
@@ -38,6 +38,10 @@ impl Door {
     }
 
     async fn open_with(hook: WebhookTrigger, change: impl FnOnce(&mut EngineSettings)) -> Self {
+        Self::open_at(AliasName::live(), hook, change).await
+    }
+
+    async fn open_at(alias: AliasName, hook: WebhookTrigger, change: impl FnOnce(&mut EngineSettings)) -> Self {
         let scheme = hook.scheme;
         let clock = Arc::new(ManualClock::default());
         let house = House::timed(Arc::clone(&clock) as _, change).await;
@@ -45,13 +49,9 @@ impl Door {
             settings.scaling = scaling(2, 1);
             settings.background.retry.max_attempts = 1;
         };
-        let deployed = house.deploy_as("hooked", once).await.unwrap();
-        let added = house
-            .engine
-            .triggers
-            .add(&deployed.entry, AliasName::live(), TriggerSettings::Webhook(hook), None)
-            .await
-            .unwrap();
+        let deployed = house.deploy_to("hooked", Target::Alias(alias.clone()), once).await.unwrap();
+        let added =
+            house.engine.triggers.add(&deployed.entry, alias, TriggerSettings::Webhook(hook), None).await.unwrap();
         let token = house.engine.triggers.webhook_token(&added.0).unwrap().unwrap();
         Self { house, clock, token, secret: added.1.unwrap().text.unwrap(), scheme }
     }
@@ -159,6 +159,31 @@ async fn an_answer_is_given_again_for_a_repeated_delivery_and_a_failure_is_not()
     for _ in 0..2 {
         let fault = failing.deliver(failing.signed("msg_1", BODY)).await.err().unwrap();
         assert_eq!(fault.function_error.unwrap().kind, "ValueError");
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_delivery_is_told_of_the_run_whose_answer_is_too_large_to_keep() {
+    let door = Door::open(WebhookScheme::Standard, WebhookReply::Answer, "/large").await;
+    let DeliveryOutcome::Answered(first) = door.deliver(door.signed("msg_1", BODY)).await.unwrap() else {
+        panic!("a first delivery is answered");
+    };
+    assert_eq!((first.body.len(), first.repeated), (limits::CLAIM_REPLY_MAX + 1, false));
+    assert_eq!(door.accepted(door.signed("msg_1", BODY)).await, (first.run, true));
+    assert_eq!(door.house.engine.triggers.state(&door.entry()).fired, 1);
+}
+
+#[tokio::test]
+async fn the_run_of_an_answered_delivery_has_the_stage_of_its_alias() {
+    for respond in [WebhookReply::Answer, WebhookReply::Accepted] {
+        let (scheme, redelivery) = (WebhookScheme::Standard, Redelivery::Once);
+        let hook = WebhookTrigger { name: parse("door"), scheme, respond, redelivery, path: "/".to_owned() };
+        let door = Door::open_at(parse("staging"), hook, |_| {}).await;
+        let run = match door.deliver(door.signed("msg_1", BODY)).await.unwrap() {
+            DeliveryOutcome::Accepted { run, .. } => run,
+            DeliveryOutcome::Answered(reply) => reply.run,
+        };
+        assert_eq!(door.house.run(run).await.stage, Stage::Staging, "{respond:?}");
     }
 }
 
@@ -300,7 +325,8 @@ async fn deliveries_take_no_callers_keys_and_the_oldest_are_forgotten() {
     };
     let mut holders = Vec::new();
     for key in ["a", "b"] {
-        let Ok(KeyClaim::First(holder)) = door.house.engine.runs.once(&route, key.into(), &call(), false).await else {
+        let Ok(KeyClaim::First { holder, .. }) = door.house.engine.runs.once(&route, key.into(), &call(), false).await
+        else {
             panic!("deliveries have taken the place of {key}");
         };
         holders.push(holder);

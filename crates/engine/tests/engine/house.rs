@@ -216,9 +216,9 @@ pub(crate) fn scaling(max: u32, concurrency: u32) -> Scaling {
     Scaling { min: 0, max, concurrency: Some(concurrency) }
 }
 
-/// Waits until something is so, for at most 10 s.
+/// Waits until something is so, for at most 30 s.
 pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..1_000 {
+    for _ in 0..3_000 {
         if is_so() {
             return;
         }

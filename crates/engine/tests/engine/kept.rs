@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_engine::{CallRequest, EngineSettings, Quotas, RunOptions};
+use faas_engine::{CallRequest, EngineSettings, KeyClaim, Quotas, RunOptions, StoredReply};
 use faas_ports::{
     ByteBounds, Enqueued, FollowUps, Lease, LeaseMark, NewItem, PortError, PortResult, QueueDepth, QueueOutlook,
     RunQuery, RunQueue, Settled, Settlement, Want, Withdrawn,
@@ -210,7 +210,9 @@ async fn a_run_larger_than_all_that_may_wait_is_refused_for_good() {
 
 #[tokio::test]
 async fn an_answer_that_made_room_is_not_given_again_and_nothing_runs_twice() {
-    let answers = ByteBounds { function: 10, project: 100 };
+    let reply = StoredReply { status: 200, headers: Vec::new(), body: Bytes::from_static(b"8 bytes.") };
+    // Of the two replies, each 8 bytes and its head, one fits.
+    let answers = ByteBounds { function: 20, project: 100 };
     let quotas = Quotas { answers, ..Quotas::default() };
     let house = House::with(EngineSettings { quotas, ..quick() }).await;
     house.deploy("hello", scaling(1, 1)).await.unwrap();
@@ -219,11 +221,11 @@ async fn an_answer_that_made_room_is_not_given_again_and_nothing_runs_twice() {
         house.engine.runs.once(&route, key.to_owned(), &request(1), false).await
     };
     for key in ["a", "b"] {
-        let faas_engine::KeyClaim::First(holder) = once(key).await.unwrap() else { panic!("{key} is new") };
-        holder.keep(Bytes::from_static(b"8 bytes.")).await;
+        let KeyClaim::First { holder, .. } = once(key).await.unwrap() else { panic!("{key} is new") };
+        holder.store(&reply).await;
     }
     let fault = once("a").await.err().unwrap();
     assert_eq!(fault.code, Code::Conflict);
     assert!(fault.message.contains("will not run again"), "{fault}");
-    assert!(matches!(once("b").await.unwrap(), faas_engine::KeyClaim::Again(reply) if reply == "8 bytes."));
+    assert!(matches!(once("b").await.unwrap(), KeyClaim::Again(again) if again == reply));
 }

@@ -11,7 +11,7 @@ use faas_ports::{
     Clock, ExchangeEnd, ExchangeItem, Instance, InstanceExit, InstanceSpec, InstanceUsage, InstanceVars, Invocation,
     LaunchTimings, Launched, Launcher, LogEntry, ReplyHead, RuntimeDescription, SandboxExit, SandboxUsage, SystemClock,
 };
-use faas_types::{Code, Fault, FunctionError, InstanceId, IsolationLevel, LogLevel, LogStream, RuntimeName};
+use faas_types::{Code, Fault, FunctionError, InstanceId, IsolationLevel, LogLevel, LogStream, RuntimeName, limits};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use parking_lot::Mutex;
@@ -155,6 +155,11 @@ impl Instance for ScriptedInstance {
             "/crash" => {
                 self.finish();
                 stream::iter(vec![ExchangeItem::End(ExchangeEnd::Lost)]).boxed()
+            }
+            "/large" => {
+                let head = ReplyHead { status: 200, headers: Vec::new(), length: None };
+                let body = Bytes::from(vec![b'x'; limits::CLAIM_REPLY_MAX + 1]);
+                stream::iter(vec![ExchangeItem::Reply { head, body, dropped_log_lines: 0 }]).boxed()
             }
             "/slow" => stream::once(tokio::time::sleep(Duration::from_millis(200)))
                 .flat_map(move |()| stream::iter(answer.clone()))
