@@ -9,6 +9,7 @@
 
 mod accept;
 mod background;
+mod batches;
 mod changes;
 mod event;
 mod events;

@@ -5,7 +5,6 @@
 //! where they are counted and bounded, and fill later batches.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use faas_types::{Batch, Fault, QueueTrigger, RunId, Timestamp, TriggerId, Trigge
 use futures_util::StreamExt;
 
 use super::accept::NewRun;
+use super::batches::due_batches;
 use super::record::TriggerState;
 use super::service::Triggers;
 use super::table::TriggerEntry;
@@ -209,7 +209,7 @@ impl Triggers {
             self.subscriptions.doubt(topic);
             return Ok(Some(again));
         };
-        let (mut batches, next) = batches(&waiting, queue, self.clock.now());
+        let (mut batches, next) = due_batches(&waiting, queue, self.clock.now());
         batches.truncate(room as usize);
         let (mut items, mut entries, mut to) = (Vec::new(), Vec::new(), after);
         for batch in batches {
@@ -280,70 +280,4 @@ fn most_under_way(route: &Route) -> u32 {
     let settings = &route.version.settings;
     let each = settings.scaling.concurrency.unwrap_or(route.version.concurrency).max(1);
     settings.scaling.max.saturating_mul(each).saturating_mul(2).clamp(1, UNDER_WAY_MAX)
-}
-
-/// The batches that are due, and when the remaining messages are. A batch is due when it is full or when its first message
-/// has waited for the window.
-fn batches(waiting: &[WaitingMessage], queue: &QueueTrigger, now: Timestamp) -> (Vec<Range<usize>>, Option<Timestamp>) {
-    let (mut due, mut begin, mut bytes) = (Vec::new(), 0, 0);
-    for (index, message) in waiting.iter().enumerate() {
-        let is_over = bytes + message.payload.len() > limits::BATCH_BYTES_MAX;
-        if index > begin && (is_over || index - begin == usize::from(queue.batch_size)) {
-            due.push(begin..index);
-            (begin, bytes) = (index, 0);
-        }
-        bytes += message.payload.len();
-    }
-    let Some(first) = waiting.get(begin) else { return (due, None) };
-    let is_full = waiting.len() - begin == usize::from(queue.batch_size) || bytes >= limits::BATCH_BYTES_MAX;
-    let window = queue.batch_window.get();
-    // A message from the future, after the clock was moved back, counts as having waited.
-    if is_full || first.at > now || now.since(first.at) >= window {
-        due.push(begin..waiting.len());
-        return (due, None);
-    }
-    (due, Some(first.at.plus(window)))
-}
-
-#[cfg(test)]
-mod tests {
-    use faas_types::Span;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn queue(batch_size: u16, window: u64) -> QueueTrigger {
-        QueueTrigger {
-            name: "q".parse().expect("a name"),
-            topic: "t".parse().expect("a name"),
-            batch_size,
-            batch_window: Span::from_millis(window),
-            retry: None,
-            path: "/".to_owned(),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn batches_are_whole_in_order_and_bounded(
-            sizes in prop::collection::vec(0_usize..(3 << 20), 0..30), batch_size in 1_u16..6, window in 0_u64..50, late in 0_u64..60,
-        ) {
-            let waiting: Vec<_> = sizes.iter().zip(1..).map(|(size, seq)| WaitingMessage {
-                seq, at: Timestamp::from_millis(100 + seq), hops: 0, payload: vec![0; *size].into(),
-            }).collect();
-            let now = Timestamp::from_millis(100 + late);
-            let (due, next) = batches(&waiting, &queue(batch_size, window), now);
-            let mut at = 0;
-            for batch in &due {
-                prop_assert_eq!(batch.start, at);
-                prop_assert!(batch.end > at);
-                at = batch.end;
-                let bytes: usize = sizes[batch.clone()].iter().sum();
-                prop_assert!(batch.len() <= usize::from(batch_size) && (batch.len() == 1 || bytes <= limits::BATCH_BYTES_MAX));
-            }
-            prop_assert_eq!(next.is_some(), at < waiting.len());
-            prop_assert!(next.is_none_or(|next| next > now), "it would spin");
-            prop_assert!(window > 0 || at == waiting.len(), "without a window nothing waits");
-        }
-    }
 }

@@ -30,8 +30,8 @@ pub struct TriggerDeps {
 
 /// Stores triggers and topics, and enqueues the runs that they make.
 ///
-/// A deployment changes triggers in three steps: [`reconcile`](Self::reconcile) returns the writes for the deployment's
-/// commit, [`learn`](Self::learn) takes them over once the commit has succeeded, and [`delete_all`](Self::delete_all)
+/// A deployment changes triggers in two steps: [`reconcile`](Self::reconcile) returns the writes for the deployment's
+/// commit, and [`learn`](Self::learn) takes them into memory once that has succeeded. [`delete_all`](Self::delete_all)
 /// removes the triggers of a deleted function.
 pub struct Triggers {
     pub(crate) registry: Arc<dyn Registry>,
