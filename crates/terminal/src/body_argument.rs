@@ -12,15 +12,15 @@ use crate::text;
 ///
 /// # Errors
 /// It cannot be read, or is larger than a body may be.
-pub fn read_body(data: &str) -> anyhow::Result<Vec<u8>> {
-    let bytes = match data.strip_prefix('@') {
-        _ if data == "-" => limited(std::io::stdin().lock(), "standard input")?,
+pub fn read_body(argument: &str) -> anyhow::Result<Vec<u8>> {
+    let bytes = match argument.strip_prefix('@') {
+        _ if argument == "-" => limited(std::io::stdin().lock(), "standard input")?,
         Some(path) => {
             let file = std::fs::File::open(path)
                 .map_err(|error| Failure::usage(format!("cannot read {path}: {}", plain(&error))))?;
             limited(file, path)?
         }
-        None => data.as_bytes().to_vec(),
+        None => argument.as_bytes().to_vec(),
     };
     if bytes.len() as u64 > limits::BODY_MAX {
         let most = text::bytes(limits::BODY_MAX);

@@ -5,6 +5,7 @@ use std::fmt;
 use faas_client::ClientError;
 use faas_config::{ConfigError, LoadManifestError, ManifestErrors};
 use faas_types::{Code, Fault, FunctionError};
+use serde_json::{Value, json};
 
 use crate::text::visible;
 
@@ -21,7 +22,12 @@ pub struct Failure {
     pub hint: Option<String>,
     /// How the process ends.
     pub exit: u8,
+    /// The server's own words, where the failure is an answer of the server.
+    pub body: Option<Box<Value>>,
 }
+
+/// What a failure without an entry in the catalogue is called.
+const TITLE: &str = "The command failed";
 
 // === impl Failure ===
 
@@ -54,6 +60,29 @@ impl Failure {
         }
         lines.extend(self.code.map(|code| format!("  docs: faas explain {code}")));
         lines
+    }
+
+    /// The failure for programs: the server's answer as it is, or what happened here in the same form.
+    pub fn to_json(&self) -> Value {
+        if let Some(body) = &self.body {
+            return Value::clone(body);
+        }
+        let mut problem = json!({
+            "type": "about:blank",
+            "title": self.code.map_or(TITLE, Code::title),
+            "detail": self.message,
+            "exit_code": self.exit,
+        });
+        if let Some(code) = self.code {
+            problem["code"] = json!(code);
+        }
+        if !self.details.is_empty() {
+            problem["details"] = json!(self.details);
+        }
+        if let Some(hint) = &self.hint {
+            problem["hint"] = json!(hint);
+        }
+        problem
     }
 
     /// How the first line begins.
@@ -123,14 +152,17 @@ impl From<&ClientError> for Failure {
             details: Vec::new(),
             hint: error.hint().map(|hint| visible(&hint)),
             exit: error.exit_code(),
+            body: None,
         };
         match error {
             ClientError::FunctionFailed { failure: raised, meta } => {
+                failure.body = serde_json::to_value(raised).ok().map(Box::new);
                 failure.message = visible(&headline(&raised.error));
                 failure.details = function_lines(&raised.error);
                 failure.details.extend(meta.run_id.iter().map(|run| format!("run: faas runs get {run}")));
             }
             ClientError::Api(problem) => {
+                failure.body = serde_json::to_value(problem).ok().map(Box::new);
                 failure.details = problem.function_error.iter().flat_map(function_lines).collect();
                 failure.details.extend(problem.run_id.iter().map(|run| format!("run: faas runs get {run}")));
                 let inner = problem.function_error.as_ref().and_then(|error| error.hint.clone());
@@ -189,6 +221,21 @@ mod tests {
         assert_eq!((failure.code, failure.exit, failure.hint.as_deref()), (Some(Code::Conflict), 6, Some("wait")));
         let plain = Failure::from_error(&anyhow::anyhow!("inner").context("outer"));
         assert_eq!((plain.message.as_str(), plain.exit, plain.code), ("outer: inner", 1, None));
+    }
+
+    #[test]
+    fn programs_get_the_server_s_answer_or_the_same_form() {
+        let problem = json!({
+            "type": "/errors/FN_014", "title": "Conflict", "status": 409, "detail": "taken", "code": "FN_014",
+            "request_id": "req_1", "retryable": false, "docs": "faas explain FN_014",
+        });
+        let failure = Failure::from(&ClientError::Api(serde_json::from_value(problem.clone()).expect("a problem")));
+        assert_eq!((failure.to_json(), failure.exit), (problem, 6));
+        let local = Failure::usage("name one").with_hint("such as a");
+        let expected = json!({
+            "type": "about:blank", "title": TITLE, "detail": "name one", "hint": "such as a", "exit_code": 2,
+        });
+        assert_eq!(local.to_json(), expected);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What all commands share: output, failures, the profile, the session with a server.
 
 pub mod body_argument;
+pub mod confirmation;
 pub mod failure;
 pub mod global_args;
 pub mod output;

@@ -119,6 +119,13 @@ impl Output {
         }
     }
 
+    /// An act that the API answers without a body: a remark for people, nothing for programs.
+    pub fn remark(&self, remark: impl Display) {
+        if self.format == Format::Table {
+            self.note(remark);
+        }
+    }
+
     /// A remark for a person; never data. A closed standard error is not worth a failure.
     pub fn note(&self, text: impl Display) {
         let _ = writeln!(io::stderr().lock(), "{}", shown(&text.to_string()));
@@ -133,13 +140,15 @@ impl Output {
 
     /// What to do about a list that is empty. Programs that read JSON see that it is.
     pub fn empty(&self, remark: impl Display) {
-        if self.format == Format::Table {
-            self.note(remark);
-        }
+        self.remark(remark);
     }
 
-    /// The last words of a command that failed.
+    /// The last words of a command that failed: lines for people, one line of JSON for programs.
     pub fn failure(&self, failure: &Failure) {
+        if self.format != Format::Table {
+            let _ = writeln!(io::stderr().lock(), "{}", visible_json(&failure.to_json().to_string()));
+            return;
+        }
         self.note(format_args!("{}: {}", self.on_stderr(Tone::Bad, failure.head()), failure.message));
         failure.further_lines().iter().for_each(|line| self.note(line));
     }
