@@ -1,6 +1,6 @@
 # Each target is one small script under scripts/. `make` alone tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run test bench check build setup openapi clean
+.PHONY: help run test bench check build setup openapi reference clean
 
 help:              ## Show this list
 	@sed -n 's/^\([a-z]*\): *##/\1:  /p; s/^\([a-z]*\):  *## */\1:  /p' $(MAKEFILE_LIST) | sort -u | column -t -s:
@@ -25,6 +25,9 @@ setup:             ## Install what building, testing and measuring need
 
 openapi:           ## Write docs/openapi.json from the code
 	@scripts/openapi
+
+reference:         ## Write the commands in docs/cli.md from the code
+	@scripts/reference
 
 clean:             ## Remove everything that was built
 	rm -rf target examples/*/vendor

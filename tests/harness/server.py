@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -203,8 +204,9 @@ class Server:
         return sum(float(line.rpartition(" ")[2]) for line in own)
 
     def deploy(self, folder: Path, *args: str) -> Any:
-        """Deploys with the command line and returns what it printed."""
-        return self.cli("deploy", folder, "-o", "json", *args, timeout=180).ok().json()
+        """Deploys with the command line and returns the last event that it printed: the deployment and its upload."""
+        printed = self.cli("deploy", folder, "-o", "ndjson", *args, timeout=180).ok().stdout
+        return json.loads(printed.splitlines()[-1])
 
     def log(self) -> str:
         """All that the server has logged."""

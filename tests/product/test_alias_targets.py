@@ -88,11 +88,11 @@ def test_an_alias_that_a_trigger_needs_stays(server: Server, staged: str) -> Non
     )
     assert "alias:" in bad.expect(422).json()["detail"]
     add(server, staged, "cron", "--schedule", "@daily", "--name", "daily", "--alias", "staging")
-    refused = server.cli("alias", "remove", staged, "staging").exits(6)
+    refused = server.cli("alias", "remove", staged, "staging", "--yes").exits(6)
     assert f"calls `{staged}:staging`" in refused.stderr
-    assert f"faas triggers remove {staged} daily" in refused.stderr
-    server.cli("triggers", "remove", staged, "daily").ok()
-    server.cli("alias", "remove", staged, "staging").ok()
+    assert f"faas triggers delete {staged} daily" in refused.stderr
+    server.cli("triggers", "remove", staged, "daily", "--yes").ok()
+    server.cli("alias", "remove", staged, "staging", "--yes").ok()
 
 
 def test_a_destination_can_be_an_alias(server: Server, tmp_path: Path, staged: str) -> None:

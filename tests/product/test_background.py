@@ -298,8 +298,8 @@ def test_the_story_of_a_failing_run_by_command(server: Server, tmp_path: Path) -
     assert server.cli("dlq", "redrive", "--function", "story", "-o", "json").ok().json()["redriven"][0]["dead"] == run
     waited = server.cli("invoke", "story", "-d", '{"x": 2}', "--async", "--wait", "-o", "json").ok().json()
     assert waited["result"] == {"result": 3}
-    assert server.cli("dlq", "purge").code == 2
-    assert server.cli("dlq", "purge", "--all", "-o", "json").ok().json()["purged"] >= 0
+    assert server.cli("dlq", "purge", "--yes").code == 2
+    assert server.cli("dlq", "purge", "--all", "-o", "json", "--yes").ok().json()["purged"] >= 0
     assert server.cli("fn", "pause", "story", "-o", "json").ok().json()["paused"]
     assert server.cli("fn", "resume", "story").code == 0
     assert server.cli("runs", "cancel", run).code == 6

@@ -60,7 +60,7 @@ def test_the_room_comes_back(house: Server, tmp_path: Path) -> None:
     assert young["blobs"] == 0 and room(house) == full, "within the grace all stays"
 
     house.cli("fn", "delete", "goes", "--yes").ok()
-    house.cli("layers", "remove", "model", "--all").ok()
+    house.cli("layers", "remove", "model", "--all", "--yes").ok()
     age(house)
     dry = house.cli("collect", "--dry-run", "-o", "json").ok().json()
     assert room(house) == full and dry["dry_run"] and dry["blobs"] > 8

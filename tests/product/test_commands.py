@@ -10,7 +10,19 @@ from harness import Server, write_function
 
 from product.functions import ADD
 
-COMMANDS = ["up", "doctor", "init", "validate", "deploy", "fn", "invoke", "runs", "logs", "explain", "completion"]
+COMMANDS = [
+    "up",
+    "doctor",
+    "init",
+    "validate",
+    "deploy",
+    "functions",
+    "invoke",
+    "runs",
+    "logs",
+    "explain",
+    "completion",
+]
 
 
 @pytest.fixture

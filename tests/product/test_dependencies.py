@@ -153,15 +153,15 @@ def test_layers_tell_what_is_heavy_and_who_uses_them(house: Server, index: Pytho
         wheel("heavy", "3.0", {"heavy.py": "#" * 200_000 + "\ndef hello():\n    return 'oof'\n"}, requires=["words"])
     )
     house.deploy(bring(tmp_path, "lifting", "heavy\n", HANDLER.replace("greeting", "heavy")))
-    listed = house.cli("layers", "list", "-o", "json").ok().json()["layers"]
+    listed = house.cli("layers", "list", "--packages", "-o", "json").ok().json()["layers"]
     layer = next(layer for layer in listed if layer["packages"][0]["name"] == "heavy")
     assert layer["used_by"] == {"lifting": [1]} and layer["package_count"] == 2
     shown = house.cli("layers", "get", layer["id"]).ok().stdout
     assert "heavy 3.0" in shown and "lifting 1" in shown
-    refused = house.cli("layers", "remove", layer["id"]).exits(6)
+    refused = house.cli("layers", "remove", layer["id"], "--yes").exits(6)
     assert "lifting" in refused.stderr
     house.cli("fn", "delete", "lifting", "--yes").ok()
-    house.cli("layers", "remove", layer["id"]).ok()
+    house.cli("layers", "remove", layer["id"], "--yes").ok()
     house.cli("layers", "get", layer["id"]).exits(4)
     then = time.time() - 3 * 86_400
     for blob in (house.data / "blobs").rglob("*"):

@@ -29,8 +29,8 @@ def test_one_changed_line_of_500_files_uploads_one_blob(server: Server, tmp_path
     changed.write_text(changed.read_text(encoding="utf-8").replace("VALUE = 170", "VALUE = 171"), encoding="utf-8")
     blobs = server.data / "blobs"
     before = sum(1 for path in blobs.rglob("*") if path.is_file())
-    result = server.cli("deploy", folder, "-o", "json", timeout=180).ok()
-    upload = result.json()["upload"]
+    result = server.cli("deploy", folder, "-o", "ndjson", timeout=180).ok()
+    upload = json.loads(result.stdout.splitlines()[-1])["upload"]
     assert (upload["blobs_uploaded"], upload["files_uploaded"], upload["files_present"]) == (1, 1, FILES)
     assert "~ lib/part_3/mod_170.py" in result.stderr
     assert f"{FILES + 1} files, 1 new ({changed.stat().st_size} B of" in result.stderr
@@ -157,10 +157,10 @@ def test_a_cut_line_costs_only_what_was_under_way(server: Server, line: CutLine,
     files = {f"data_{n}.txt": f"{name}-{n}-" + "x" * 150_000 for n in range(20)}
     folder = write_function(tmp_path, name, {"main.py": f"# {name}\n{GOOD}"} | files)
     through = server.cli_with(FAAS_ENDPOINT=f"http://127.0.0.1:{line.port}", FAAS_API_KEY=server.key)
-    result = through("deploy", folder, "-o", "json").ok()
+    result = through("deploy", folder, "-o", "ndjson").ok()
     assert line.cuts == 0, "the line was cut as often as it should be"
     assert "the line was cut" in result.stderr
-    assert result.json()["upload"]["files_uploaded"] == 22
+    assert json.loads(result.stdout.splitlines()[-1])["upload"]["files_uploaded"] == 22
     assert server.api.invoke(name).expect(200).json() == {"result": "old"}
 
 
@@ -171,7 +171,7 @@ def test_a_second_try_goes_on_where_the_first_ended(server: Server, tmp_path: Pa
     through = server.cli_with(FAAS_ENDPOINT=f"http://127.0.0.1:{broken.port}", FAAS_API_KEY=server.key)
     through("deploy", folder, timeout=60).exits(9)
     server.http.get(f"/api/v1/functions/{name}").expect(404)
-    upload = server.cli("deploy", folder, "-o", "json").ok().json()["upload"]
+    upload = server.deploy(folder)["upload"]
     assert 0 < upload["files_present"] < 22, upload
 
 
@@ -223,7 +223,7 @@ def test_a_deployment_that_is_given_up_says_what_serves(server: Server, tmp_path
             break
     asked.send_signal(signal.SIGINT)
     assert asked.wait(20) == 130
-    assert f"the server may still go on; what serves: faas fn versions {name}" in asked.stderr.read()
+    assert f"the server may still go on; what serves: faas versions list {name}" in asked.stderr.read()
     assert server.api.invoke(name, {"x": 2, "y": 5}).expect(200).json() == {"result": 7}
 
 

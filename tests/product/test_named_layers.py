@@ -107,11 +107,11 @@ def test_a_version_stands_on_the_layers_of_its_deployment(house: Server, tmp_pat
     house.start()
     assert said(house, "newest") == one
 
-    refused = house.cli("layers", "remove", "words:1").exits(6)
+    refused = house.cli("layers", "remove", "words:1", "--yes").exits(6)
     assert "newest (1)" in refused.stderr and "pinned (1)" in refused.stderr
-    house.cli("layers", "remove", "words", "--all").exits(6)
+    house.cli("layers", "remove", "words", "--all", "--yes").exits(6)
     house.cli("fn", "delete", "newest", "--yes").ok()
-    house.cli("layers", "remove", "words:2").ok()
+    house.cli("layers", "remove", "words:2", "--yes").ok()
     house.cli("layers", "get", "words:2").exits(4)
     assert publish(house, "words", lib)["version"] == 3, "a number is given once"
     shown = house.cli("layers", "versions", "words", "-o", "json").ok().json()["versions"]

@@ -167,7 +167,7 @@ def test_a_change_reaches_running_instances_and_their_connections(server: Server
     line = logged(server, "live", "the function denies")
     assert line.endswith(f'to allow it: remove "{INSIDE}" from the list that `faas network set --deny` gave'), line
 
-    row = "set by admin in place of the manifest's; see `faas network show live`"
+    row = "set by admin in place of the manifest's; see `faas network get live`"
     assert row in server.cli("fn", "get", "live").ok().stdout
     reset = server.cli("network", "reset", "live").ok()
     assert "the manifest's policy counts for live again" in reset.stderr, reset

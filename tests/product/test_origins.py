@@ -1,4 +1,4 @@
-"""Where the settings of a version came from, as `faas fn get` and the API tell it."""
+"""Where the settings of a version came from, as `faas functions get` and the API tell it."""
 
 from __future__ import annotations
 

@@ -38,12 +38,11 @@ def add(server: Server, tmp_path: Path, name: str) -> str:
 
 def test_a_wrong_word_leads_to_the_right_one(server: Server, add: str) -> None:
     for words, meant in [
-        (["list"], "faas fn list"),
-        (["ls"], "faas fn list"),
-        (["rm", add], f"faas fn delete {add}"),
-        (["delete", add, "--yes"], f"faas fn delete {add} --yes"),
+        (["rm", add], f"faas functions delete {add}"),
+        (["delete", add, "--yes"], f"faas functions delete {add} --yes"),
         (["serve"], "faas up"),
-        (["keys", "delete", "ci"], "faas keys revoke ci"),
+        (["keys", "forget", "ci"], "faas keys --help"),
+        (["versions", add], f"faas versions list {add}"),
         (["canary", "start", add], "[canary]"),
         (["deploy", "--canary", "10"], "[canary]"),
     ]:
@@ -70,7 +69,7 @@ def test_an_empty_list_says_what_to_try(tmp_path: Path) -> None:
             (["secrets", "list"], "faas secrets set"),
             (["layers", "list"], "faas layers publish"),
             (["vars", "list"], "faas vars set"),
-            (["triggers", "list"], "faas triggers add"),
+            (["triggers", "list"], "faas triggers create"),
             (["topics", "list"], "faas topics send"),
             (["runs", "list"], "faas invoke"),
             (["dlq", "list"], "no dead letters"),
@@ -106,11 +105,11 @@ def test_schedules_speak_of_their_own_zone(server: Server, tmp_path: Path, name:
 def test_a_key_is_revoked_by_its_name(server: Server, name: str) -> None:
     server.cli("keys", "create", name, "--scope", "invoke").ok()
     server.cli("keys", "create", name, "--scope", "invoke").ok()
-    assert "2 active keys" in server.cli("keys", "revoke", name).exits(6).stderr
+    assert "2 active keys" in server.cli("keys", "revoke", name, "--yes").exits(6).stderr
     rows = [row for row in server.cli("keys", "list", "-o", "json").ok().json()["keys"] if row["name"] == name]
-    server.cli("keys", "revoke", rows[0]["id"]).ok()
-    server.cli("keys", "revoke", name).ok()
-    assert "no active key" in server.cli("keys", "revoke", name).exits(4).stderr
+    server.cli("keys", "revoke", rows[0]["id"], "--yes").ok()
+    server.cli("keys", "revoke", name, "--yes").ok()
+    assert "no active key" in server.cli("keys", "revoke", name, "--yes").exits(4).stderr
 
 
 def test_a_retried_run_shows_its_attempts(server: Server, tmp_path: Path, name: str) -> None:
@@ -169,7 +168,7 @@ def test_another_server_does_not_take_the_command_line_over(tmp_path: Path) -> N
                 lambda: len(user("profile", "list", "-o", "json").ok().json()["profiles"]) == 2, "the second is known"
             )
             assert chosen() == before and str(first.port) in before
-            assert f"faas profile use http://127.0.0.1:{second.port}" in second.log()
+            assert f"faas profiles use http://127.0.0.1:{second.port}" in second.log()
     with Server(env=env) as third:
         until(lambda: str(third.port) in chosen(), "a server that has gone is no longer the default")
 
@@ -214,7 +213,7 @@ def test_what_is_named_wrongly_is_told_how_to_name_it(server: Server, tmp_path: 
     for schedule in ("@every 5m", "rate(5 minutes)", "cron(0 9 * * ? *)"):
         told = server.cli("triggers", "add", name, "cron", "--schedule", schedule).stderr
         assert "*/5 * * * *" in told and "keys are those" not in told, told
-    assert "faas secrets list" in server.cli("secrets", "unset", "NOPE").stderr
+    assert "faas secrets list" in server.cli("secrets", "unset", "NOPE", "--yes").stderr
 
 
 def test_one_file_is_tested_with_the_cases_beside_it(server: Server, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_the_command_shows_sets_and_resets(strict: Server, tmp_path: Path) -> No
     rules.write_text("secrets = true\nblocked = ['x']\n", encoding="utf-8")
     said = strict.cli("preflight", "set", rules).exits(5).stderr
     assert "rules.toml:2: unknown field `blocked`" in said
-    strict.cli("preflight", "reset").ok()
+    strict.cli("preflight", "reset", "--yes").ok()
     assert strict.cli("preflight", "get", "-o", "json").ok().json().get("project") is None
 
 

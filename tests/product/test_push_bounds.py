@@ -119,7 +119,7 @@ def test_the_number_of_refs_is_bounded(server: Server, repository: Repository, n
 def test_branches_are_deleted_but_for_what_serves(server: Server, repository: Repository, name: str) -> None:
     repository.git("push", "faas", "main", "HEAD:refs/heads/other")
     said = repository.git("push", "faas", "--delete", "main", code=1)
-    assert f"`faas fn delete {name}`" in said
+    assert f"`faas functions delete {name}`" in said
     repository.git("push", "faas", "--delete", "other")
     assert refs_of(server, name) == ["refs/heads/main"]
     assert server.api.invoke(name, {"x": 2, "y": 5}).expect(200).json() == {"result": 7}

@@ -174,7 +174,7 @@ def test_what_a_batch_leaves_comes_again_alone(server: Server, topic: str, funct
     redriven = server.http.post(f"/api/v1/dead-letters/{dead['id']}/redrive", {}).expect(202).json()["redriven"][0]
     again = server.api.finished(redriven["run_id"])
     assert (again["state"], again["batch"]) == ("failed", {"messages": 1, "left": 1})
-    server.cli("dlq", "purge", redriven["run_id"]).ok()
+    server.cli("dlq", "purge", redriven["run_id"], "--yes").ok()
 
 
 @pytest.mark.parametrize("answer", ['{"failed": 3}', '{"failed": ["msg_unknown"]}', '{"batchItemFailures": ["x"]}'])
@@ -198,7 +198,7 @@ def test_what_is_held_back_waits_in_the_topic(server: Server, topic: str) -> Non
     assert subscriber == {"function": "echo", "trigger": trigger, "enabled": False, "waiting": 2}
     server.cli("triggers", "enable", "echo", trigger).ok()
     ended(server, trigger, 1)
-    server.cli("triggers", "remove", "echo", trigger).ok()
+    server.cli("triggers", "remove", "echo", trigger, "--yes").ok()
     until(lambda: server.http.get(f"/topics/{topic}").status == 404, "the topic is gone with its subscriber")
 
 
@@ -214,7 +214,7 @@ def test_what_a_function_cannot_take_up_soon_waits_in_the_topic(
     # A run that is cancelled makes room for the next, and ends its message with it.
     server.cli("runs", "cancel", runs_of(server, trigger)[0]["id"]).ok()
     until(lambda: state(server, topic)["depth"] == 17, "another one is under way")
-    assert server.cli("topics", "purge", topic, "-o", "json").ok().json()["purged"] == 17
+    assert server.cli("topics", "purge", topic, "-o", "json", "--yes").ok().json()["purged"] == 17
     server.cli("fn", "resume", name).ok()
     assert [run["state"] for run in ended(server, trigger, 3)].count("succeeded") == 2
 
@@ -263,9 +263,12 @@ def test_a_full_topic_takes_nothing_until_there_is_room(server: Server, topic: s
     refused(reply, 429, "FN_007", "wait already")
     assert int(reply.headers["retry-after"]) > 0
     assert state(server, topic)["depth"] == 100_000
-    assert server.cli("topics", "purge", topic, "-o", "json").ok().json() == {"topic": topic, "purged": 100_000}
+    assert server.cli("topics", "purge", topic, "-o", "json", "--yes").ok().json() == {
+        "topic": topic,
+        "purged": 100_000,
+    }
     send(server, topic, "1")
-    server.cli("topics", "purge", topic).ok()
+    server.cli("topics", "purge", topic, "--yes").ok()
 
 
 def test_the_commands(server: Server, topic: str) -> None:

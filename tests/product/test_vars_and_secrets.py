@@ -18,7 +18,7 @@ TOKEN = "ghp_" + "a1B2" * 9
 def used(shared_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A function that uses a secret, a var of its manifest and one of the project."""
     shared_server.cli("secrets", "set", "USED", stdin=SECRET).ok()
-    shared_server.cli("vars", "set", "--project", "PLACE=everywhere").ok()
+    shared_server.cli("vars", "set", "--shared", "PLACE=everywhere").ok()
     folder = write_function(
         tmp_path_factory.mktemp("fn"), "used", "import os\n\ndef handler(): return dict(os.environ)\n"
     )
@@ -26,7 +26,7 @@ def used(shared_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Ite
         manifest.write('[vars]\nKEY = "${secrets.USED}"\nGREETING = "hi"\n')
     shared_server.deploy(folder)
     yield "used"
-    shared_server.cli("vars", "unset", "--project", "PLACE").ok()
+    shared_server.cli("vars", "unset", "--shared", "PLACE").ok()
 
 
 def test_values_of_secrets_never_come_back(server: Server, used: str) -> None:

@@ -99,11 +99,11 @@ pub(crate) async fn get_canary(
         let split = entry.record.live().and_then(|live| live.split);
         let hint = match split {
             Some(split) => format!(
-                "{} % of its calls go to version {}, set by hand with `faas alias set`; a canary begins with [canary] in faas.toml",
+                "{} % of its calls go to version {}, set by hand with `faas aliases set`; a canary begins with [canary] in faas.toml",
                 split.share.percent(),
                 split.version
             ),
-            None => format!("one begins when a version with [canary] is deployed; see `faas fn deployments {name}` for earlier ones"),
+            None => format!("one begins when a version with [canary] is deployed; see `faas deployments list {name}` for earlier ones"),
         };
         Fault::new(Code::NotFound, format!("`{name}` has no canary now")).with_hint(hint)
     })?;
@@ -171,7 +171,7 @@ async fn view(state: &ApiState, entry: &FunctionEntry, alias: &str) -> Result<Al
 fn no_alias(entry: &FunctionEntry, alias: &str) -> Fault {
     let (name, shown) = (&entry.record.name, alias.chars().take(80).collect::<String>());
     Fault::new(Code::NotFound, format!("`{name}` has no alias `{shown}`"))
-        .with_hint(format!("its aliases are listed by `faas alias list {name}`"))
+        .with_hint(format!("its aliases are listed by `faas aliases list {name}`"))
 }
 
 fn invalid(message: impl Into<String>) -> Fault {

@@ -48,7 +48,7 @@ fn remember(listen: SocketAddr, key: &str) {
     match Profile::offer(&endpoint, key, is_gone) {
         Ok(None) => tracing::debug!(endpoint, "commands of this user speak to this server"),
         Ok(Some(other)) => {
-            let change = format!("faas profile use {endpoint}");
+            let change = format!("faas profiles use {endpoint}");
             tracing::info!(endpoint = other, change, "commands of this user go on speaking to another server");
         }
         Err(error) => tracing::warn!(error = %format!("{error:#}"), "the profile is not written; pass FAAS_API_KEY"),

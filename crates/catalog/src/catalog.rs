@@ -98,7 +98,7 @@ impl Catalog {
         found.ok_or_else(|| {
             let shown: String = text.chars().take(80).collect();
             Fault::new(Code::FunctionNotFound, format!("no function named `{shown}`"))
-                .with_hint("list yours with `faas fn list`, or deploy one with `faas deploy`")
+                .with_hint("list yours with `faas functions list`, or deploy one with `faas deploy`")
         })
     }
 
@@ -184,7 +184,7 @@ impl Catalog {
 /// The error for a version that is not there.
 pub fn no_version(name: &FunctionName, number: u32) -> Fault {
     Fault::new(Code::NotFound, format!("`{name}` has no version {number}"))
-        .with_hint(format!("its versions are listed by `faas fn versions {name}`"))
+        .with_hint(format!("its versions are listed by `faas versions list {name}`"))
 }
 
 /// The error for a function that was deleted while it was used.

@@ -5,25 +5,27 @@ use std::fmt::Write;
 use clap::{Command, CommandFactory};
 
 use crate::args::Cli;
+use crate::habits;
 
 /// Every visible command, in the groups that `faas --help` shows.
-const GROUPS: [(&str, &[&str]); 7] = [
-    ("Write and try", &["init", "dev", "test", "validate", "deps"]),
-    ("Deploy", &["deploy", "git", "fn", "rollback", "alias", "canary", "layers"]),
-    ("Call and watch", &["invoke", "runs", "logs", "dlq", "cache"]),
-    ("Triggers, events and messages", &["triggers", "events", "topics", "callbacks"]),
-    ("Settings and access", &["vars", "secrets", "network", "keys", "login", "logout", "whoami", "profile"]),
-    ("Server", &["up", "status", "doctor", "preflight", "collect"]),
-    ("Other", &["api", "explain", "completion", "version", "help"]),
+pub(crate) const GROUPS: [(&str, &[&str]); 8] = [
+    ("Build", &["init", "dev", "test", "validate", "deps"]),
+    ("Ship", &["deploy", "rollback", "functions", "versions", "deployments", "aliases", "canaries", "layers", "git"]),
+    ("Run", &["invoke", "runs", "logs", "triggers", "events", "topics", "dead-letters"]),
+    ("Sandboxes", &["network"]),
+    ("Configure", &["vars", "secrets", "settings"]),
+    ("Access", &["login", "logout", "whoami", "profiles", "keys"]),
+    ("Operate", &["up", "status", "doctor", "gc", "cache"]),
+    ("Help", &["api", "explain", "completion", "version", "help"]),
 ];
 
 /// The command line with its grouped help. The library has one heading for all subcommands, so their list is written here.
 pub(crate) fn command() -> Command {
-    let mut command = Cli::command();
+    let mut command = habits::with_verbs(Cli::command());
     // Only a built command knows its `help` subcommand.
     command.build();
     let list = GROUPS.map(|group| section(&command, group)).join("\n");
-    Cli::command().help_template(format!(
+    habits::with_verbs(Cli::command()).help_template(format!(
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{list}\nOptions:\n{{options}}{{after-help}}"
     ))
 }
@@ -36,7 +38,7 @@ fn section(command: &Command, (heading, names): (&str, &[&str])) -> String {
         let aliases: Vec<_> = found.into_iter().flat_map(Command::get_visible_aliases).collect();
         let aliases = if aliases.is_empty() { String::new() } else { format!(" [aliases: {}]", aliases.join(", ")) };
         // Writing to a text cannot fail.
-        let _ = writeln!(text, "  {name:<11} {about}{aliases}");
+        let _ = writeln!(text, "  {name:<12} {about}{aliases}");
     }
     text
 }
@@ -62,14 +64,9 @@ mod tests {
     #[test]
     fn the_help_shows_groups_options_and_examples() {
         let help = super::command().render_help().to_string();
-        for expected in [
-            "\nDeploy:\n  deploy ",
-            "\nServer:\n  up ",
-            "[aliases: functions]",
-            "\nOptions:\n",
-            "--endpoint",
-            "\nExamples:\n",
-        ] {
+        for expected in
+            ["\nShip:\n  deploy ", "\nOperate:\n  up ", "[aliases: dlq]", "\nOptions:\n", "--endpoint", "\nExamples:\n"]
+        {
             assert!(help.contains(expected), "{expected:?} is not in\n{help}");
         }
         assert!(!help.contains("execute") && help.lines().all(|line| line.chars().count() <= 120), "{help}");

@@ -8,7 +8,10 @@ mod advice_tests;
 mod args;
 mod commands;
 mod dispatch;
+mod habits;
 mod help;
+#[cfg(test)]
+mod reference_tests;
 mod suggest;
 mod timeline;
 
@@ -43,16 +46,11 @@ pub trait ServerCommands: ServerHost {
 /// Runs one command line, the program's name first, and says how the process should end.
 pub async fn run<S: ServerCommands>(args: impl IntoIterator<Item = OsString>, server: &S) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    if let Some(command) = commands::pending::of_environments(&args) {
-        let failure = Failure::from_error(&commands::pending::refuse(command));
-        Output::detect(Format::Table).failure(&failure);
-        return ExitCode::from(failure.exit);
-    }
     let cli = match parse(&args) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error, &args),
     };
-    let out = Output::detect(cli.global.output);
+    let out = Output::detect(cli.global.format());
     let session = Session::new(cli.global, out);
     match dispatch::dispatch(cli.command, &session, server).await {
         Ok(code) => code,
@@ -65,16 +63,20 @@ pub async fn run<S: ServerCommands>(args: impl IntoIterator<Item = OsString>, se
     }
 }
 
-/// Reads a command line. A group without a command lists, where it has something to list.
+/// Reads a command line. A group without a command lists, where it has something to list, and the habits of other tools
+/// that mean one command do what it does.
 fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
     let read = |args: &[OsString]| Cli::from_arg_matches(&help::command().try_get_matches_from(args)?);
-    read(args).or_else(|error| suggest::listing(&error, args).map_or(Err(error), |args| read(&args)))
+    let meant = |error: &clap::Error| suggest::listing(error, args).or_else(|| habits::of_other_tools(error, args));
+    read(args).or_else(|error| meant(&error).map_or(Err(error), |args| read(&args)))
 }
 
 /// Says why a command line cannot be read, and what was probably meant.
 fn refuse(error: &clap::Error, args: &[OsString]) -> ExitCode {
-    if let Some(failure) = suggest::explain(error, args) {
-        Output::detect(Format::Table).failure(&failure);
+    let out = Output::detect(if habits::wants_json(args) { Format::Json } else { Format::Table });
+    let in_json = || (out.format == Format::Json && error.use_stderr()).then(|| suggest::as_failure(error));
+    if let Some(failure) = suggest::explain(error, args).or_else(in_json) {
+        out.failure(&failure);
         return ExitCode::from(failure.exit);
     }
     // Help and version come this way too; a closed pipe is no reason to fail.
@@ -82,7 +84,7 @@ fn refuse(error: &clap::Error, args: &[OsString]) -> ExitCode {
         let _ = error.print();
     } else {
         // The parser repeats words as they are.
-        Output::detect(Format::Table).note(error.to_string().trim_end());
+        out.note(error.to_string().trim_end());
     }
     ExitCode::from(if error.use_stderr() { 2 } else { 0 })
 }

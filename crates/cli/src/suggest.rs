@@ -9,51 +9,54 @@ use faas_terminal::session::Session;
 use faas_terminal::text::visible;
 use faas_types::Code;
 
+use crate::habits::WITH_VALUE;
 use crate::help;
 
 /// How alike two names must be for one to be a slip of the other: from 0 to 1.
 const ALIKE: f64 = 0.8;
 /// How alike they must be to come before a word of the same meaning.
 const NEARLY_THE_SAME: f64 = 0.92;
-/// Options of every command that a value follows.
-const WITH_VALUE: [&str; 3] = ["-o", "--output", "--endpoint"];
 /// Words that people use for the same thing, here and in other tools.
-const MEANINGS: [&[&str]; 24] = [
+const MEANINGS: [&[&str]; 26] = [
     &["list", "ls", "ps", "all"],
-    &["delete", "remove", "rm", "del", "destroy", "drop", "unset", "revoke", "purge", "undeploy"],
+    &["delete", "remove", "rm", "del", "destroy", "drop", "unset", "revoke", "purge", "undeploy", "uninstall"],
     &["get", "show", "describe", "inspect", "info", "view"],
     &["set", "add", "create", "put", "update", "edit", "new"],
     &["init", "new", "create", "scaffold"],
     &["up", "serve", "server", "start", "daemon"],
-    &["deploy", "push", "publish", "release", "ship"],
-    &["invoke", "call", "run", "curl"],
-    &["runs", "run", "executions", "invocations", "jobs", "history"],
-    &["logs", "log", "tail"],
-    &["fn", "function", "func", "lambda", "lambdas"],
-    &["vars", "var", "config", "environment"],
-    &["secrets", "secret"],
-    &["triggers", "trigger", "schedule", "schedules", "cron", "crons", "webhook", "webhooks"],
-    &["keys", "key", "token", "tokens", "apikeys"],
-    &["topics", "topic", "queue", "queues"],
-    &["layers", "layer"],
-    &["events", "event"],
-    &["alias", "aliases"],
-    &["profile", "profiles", "context", "contexts"],
+    &["deploy", "push", "publish", "release", "ship", "apply"],
+    &["invoke", "call", "curl", "trigger"],
+    &["runs", "executions", "invocations", "jobs", "history"],
+    &["logs", "tail", "journal"],
+    &["functions", "apps", "services"],
+    &["vars", "config"],
+    &["triggers", "schedule", "schedules", "cron", "crons", "webhook", "webhooks"],
+    &["keys", "apikey", "apikeys", "user", "users"],
+    &["topics", "queue", "queues"],
+    &["profiles", "servers", "endpoints"],
     &["login", "auth", "signin"],
-    &["status", "health", "ping"],
+    &["status", "health", "ping", "info", "runtimes", "nodes", "instances", "system", "cluster", "usage"],
+    &["gc", "prune", "clean", "cleanup"],
+    &["init", "templates", "template"],
+    &["settings", "policy", "policies", "retention"],
+    &["deps", "packages", "requirements"],
     &["rollback", "undo", "revert"],
     &["metrics", "stats", "top"],
+    &["network", "egress", "firewall", "ports"],
+    &["validate", "check", "lint", "verify"],
 ];
 /// How a canary begins, since no command begins one.
 const CANARY: &str = "a canary is a setting: add [canary] with `steps` to faas.toml and deploy, then watch it with \
-                      `faas canary status NAME`; to split calls by hand: faas alias set NAME live 3=90 4=10";
+                      `faas canaries get NAME`; to split calls by hand: faas aliases set NAME live 3=90 4=10";
 /// Where a secret's value comes from.
 const SECRET: &str = "a secret's value is not an argument, where other users and the shell's history see it: leave it out and \
                       type it when asked, or pipe it: printf %s \"$VALUE\" | faas secrets set NAME";
 
+/// Where vars of every function are.
+const SHARED: &str = "vars that every function of the project sees: --shared";
+
 /// What is done otherwise than by a command that sounds like it.
-const ELSEWHERE: [(&str, &str); 6] = [
-    ("faas run", "to call a function: `faas invoke NAME`; its runs: `faas runs list`"),
+const ELSEWHERE: [(&str, &str); 9] = [
     (
         "faas update",
         "a new version of a function: `faas deploy`; of faas itself: put the new program in the place of this one",
@@ -62,12 +65,24 @@ const ELSEWHERE: [(&str, &str); 6] = [
     ("faas docs", "see `faas --help`; what an error code means: `faas explain CODE`"),
     ("faas restore", "an earlier version of a function: `faas rollback NAME`; of a secret: `faas secrets restore`"),
     ("faas git push", "add the remote with `faas git remote`, then push with git itself: git push faas main"),
+    (
+        "faas ps",
+        "functions and how many instances they have: `faas functions list`; runs under way: `faas runs list --state running`",
+    ),
+    (
+        "faas stop",
+        "to hold a function back: `faas functions pause NAME`; to end a run: `faas runs cancel RUN`; a server ends with Ctrl-C",
+    ),
+    ("faas dashboard", "there is no dashboard yet; see `faas status`, `faas runs list` and `faas logs`"),
+    ("faas stats", "of a function: `faas functions metrics NAME`; of the server: `faas status`"),
 ];
 
 /// A command line, as far as its words are commands.
 struct Place<'a> {
     command: &'a Command,
     path: Vec<&'a str>,
+    /// The same as they were typed.
+    words: Vec<&'a str>,
     /// The words that follow.
     rest: Vec<&'a str>,
 }
@@ -76,7 +91,7 @@ struct Place<'a> {
 
 impl<'a> Place<'a> {
     fn find(root: &'a Command, args: &'a [OsString]) -> Self {
-        let mut place = Self { command: root, path: vec!["faas"], rest: Vec::new() };
+        let mut place = Self { command: root, path: vec!["faas"], words: Vec::new(), rest: Vec::new() };
         let mut words = args.iter().skip(1).map(|word| word.to_str().unwrap_or_default());
         while let Some(word) = words.next() {
             if WITH_VALUE.contains(&word) {
@@ -88,6 +103,7 @@ impl<'a> Place<'a> {
                 Some(command) => {
                     place.command = command;
                     place.path.push(command.get_name());
+                    place.words.push(word);
                 }
                 None => place.rest.push(word),
             }
@@ -99,12 +115,22 @@ impl<'a> Place<'a> {
         self.path.join(" ")
     }
 
+    /// Whether the command was named by this alias.
+    fn called(&self, alias: &str) -> bool {
+        self.words.contains(&alias)
+    }
+
+    /// The words behind one that is no command.
+    fn after(&self, word: &str) -> Vec<&'a str> {
+        self.rest.iter().skip_while(|one| **one != word).skip(1).copied().collect()
+    }
+
     /// The command that `word` stands for here, as it can be typed.
     fn meant(&self, word: &str) -> Vec<String> {
         let path = self.path();
-        let functions = self.command.find_subcommand("fn").filter(|_| self.path.len() == 1);
-        if functions.is_some_and(|group| visible_ones(group).any(|one| one.get_name() == word)) {
-            return vec![format!("faas fn {word}")];
+        let functions = self.command.find_subcommand("functions").filter(|_| self.path.len() == 1);
+        if functions.is_some_and(|group| visible_ones(group).any(|one| one.get_name() == word && word != "list")) {
+            return vec![format!("faas functions {word}")];
         }
         let here = closest_to(self.command, word, NEARLY_THE_SAME).or_else(|| same_meaning(self.command, word));
         if let Some(name) = here {
@@ -112,9 +138,9 @@ impl<'a> Place<'a> {
         }
         if let Some(functions) = functions {
             if let Some(name) = same_meaning(functions, word) {
-                return vec![format!("faas fn {name}")];
+                return vec![format!("faas functions {name}")];
             }
-            let groups = visible_ones(self.command).filter(|group| group.get_name() != "fn");
+            let groups = visible_ones(self.command).filter(|group| group.get_name() != "functions");
             let found: Vec<_> = groups
                 .filter(|group| visible_ones(group).any(|one| one.get_name() == word))
                 .map(|group| format!("faas {} {word}", group.get_name()))
@@ -123,7 +149,13 @@ impl<'a> Place<'a> {
                 return found;
             }
         }
-        closest_to(self.command, word, ALIKE).map(|name| format!("{path} {name}")).into_iter().collect()
+        if let Some(name) = closest_to(self.command, word, ALIKE) {
+            return vec![format!("{path} {name}")];
+        }
+        // A name where a command belongs, in a group that lists by name.
+        let list = visible_ones(self.command).find(|one| one.get_name() == "list");
+        let takes_a_name = list.is_some_and(|list| list.get_positionals().next().is_some());
+        if takes_a_name { vec![format!("{path} list {}", visible(word))] } else { Vec::new() }
     }
 }
 
@@ -140,8 +172,11 @@ fn same_meaning<'c>(command: &'c Command, word: &str) -> Option<&'c str> {
         .map(Command::get_name)
 }
 
+/// The command whose name, or another word for it, is most like `word`.
 fn closest_to<'c>(command: &'c Command, word: &str, alike: f64) -> Option<&'c str> {
-    closest(word, visible_ones(command).map(Command::get_name), alike)
+    let names = || visible_ones(command).flat_map(|one| std::iter::once(one.get_name()).chain(one.get_all_aliases()));
+    let name = closest(word, names(), alike)?;
+    command.find_subcommand(name).map(Command::get_name)
 }
 
 /// The name that is most like `word`, where one is alike enough.
@@ -176,13 +211,20 @@ pub(crate) fn explain(error: &clap::Error, args: &[OsString]) -> Option<Failure>
         ErrorKind::InvalidSubcommand => {
             let word = context(ContextKind::InvalidSubcommand)?;
             let failure = Failure::usage(format!("`{}` is not a command of `{}`", visible(word), place.path()));
-            if place.path[1..] == ["canary"] && ["start", "begin", "create", "new", "set", "add"].contains(&word) {
+            if place.path[1..] == ["canaries"] && ["start", "begin", "create", "new", "set", "add"].contains(&word) {
                 return Some(failure.with_hint(CANARY));
+            }
+            if place.path[1..] == ["runs"] && place.called("run") {
+                let words = format!("{word}{}", tail(&place.after(word)));
+                return Some(failure.with_hint(format!(
+                    "to call a function: `faas invoke {}`; its runs: `faas runs list`",
+                    visible(&words)
+                )));
             }
             if let Some((_, hint)) = ELSEWHERE.iter().find(|(path, _)| *path == format!("{} {word}", place.path())) {
                 return Some(failure.with_hint(*hint));
             }
-            let rest = place.rest.iter().skip_while(|one| **one != word).skip(1).copied().collect::<Vec<_>>();
+            let rest = place.after(word);
             Some(match place.meant(word).as_slice() {
                 [] => failure.with_hint(format!("see `{} --help`", place.path())),
                 [one] => failure.with_hint(format!("did you mean `{one}{}`?", tail(&rest))),
@@ -192,6 +234,9 @@ pub(crate) fn explain(error: &clap::Error, args: &[OsString]) -> Option<Failure>
         ErrorKind::UnknownArgument => {
             let word = context(ContextKind::InvalidArg)?;
             match (place.path[1..].last(), word) {
+                (_, "--project") if place.path.get(1) == Some(&"vars") => {
+                    Some(Failure::usage(format!("`{}` has no --project", place.path())).with_hint(SHARED))
+                }
                 (Some(&"up"), "--port") => Some(
                     Failure::usage("`faas up` has no --port")
                         .with_hint("use --listen, such as --listen 127.0.0.1:8080"),
@@ -207,6 +252,17 @@ pub(crate) fn explain(error: &clap::Error, args: &[OsString]) -> Option<Failure>
             }
         }
         _ => None,
+    }
+}
+
+/// A refusal of the parser, for programs: its first paragraph, and how to read on.
+pub(crate) fn as_failure(error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let (what, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let failure = Failure::usage(visible(what.trim_start_matches("error: ").trim()));
+    match rest.lines().map(str::trim).find_map(|line| line.strip_prefix("tip: ")) {
+        Some(tip) => failure.with_hint(visible(tip)),
+        None => failure,
     }
 }
 
@@ -233,7 +289,7 @@ pub(crate) async fn name_function(mut failure: Failure, session: &Session) -> Fa
     let Ok(client) = session.client() else { return failure };
     let Ok(functions) = client.all_functions().await else { return failure };
     if let Some(name) = closest(&word, functions.iter().map(|one| one.name.as_str()), ALIKE) {
-        failure.hint = Some(format!("did you mean `{name}`? `faas fn list` shows all functions"));
+        failure.hint = Some(format!("did you mean `{name}`? `faas functions list` shows all functions"));
     }
     failure
 }
@@ -253,31 +309,40 @@ mod tests {
     #[test]
     fn the_usual_words_of_other_tools_lead_to_ours() {
         for (line, expected) in [
-            ("faas list", "`faas fn list`"),
-            ("faas ls", "`faas fn list`"),
-            ("faas ps", "`faas fn list`"),
-            ("faas rm greet", "`faas fn delete greet`"),
-            ("faas delete greet --yes", "`faas fn delete greet --yes`"),
+            ("faas ps", "`faas functions list`"),
+            ("faas rm greet", "`faas functions delete greet`"),
+            ("faas delete greet --yes", "`faas functions delete greet --yes`"),
+            ("faas describe greet", "`faas functions get greet`"),
+            ("faas pause greet", "`faas functions pause greet`"),
             ("faas serve", "`faas up`"),
             ("faas start", "`faas up`"),
+            ("faas stop", "`faas functions pause NAME`"),
             ("faas call greet", "`faas invoke greet`"),
-            ("faas function list", "`faas fn list`"),
-            ("faas secret list", "`faas secrets list`"),
+            ("faas new hello", "`faas init hello`"),
+            ("faas push", "`faas deploy`"),
+            ("faas tail greet", "`faas logs greet`"),
+            ("faas prune", "`faas gc`"),
+            ("faas health", "`faas status`"),
+            ("faas runtimes", "`faas status`"),
+            ("faas users", "`faas keys`"),
+            ("faas cron", "`faas triggers`"),
+            ("faas config", "`faas vars`"),
+            ("faas dashboard", "`faas status`"),
+            ("faas templates", "`faas init`"),
+            ("faas stats greet", "`faas functions metrics NAME`"),
+            ("faas metrics greet", "`faas functions metrics greet`"),
             ("faas deplyo x", "`faas deploy x`"),
-            ("faas fn ls", "`faas fn list`"),
-            ("faas fn remove greet", "`faas fn delete greet`"),
-            ("faas keys delete ci", "`faas keys revoke ci`"),
-            ("faas keys -o json rm ci", "`faas keys revoke ci`"),
-            ("faas vars rm greet A", "`faas vars unset greet A`"),
-            ("faas triggers delete greet t", "`faas triggers remove greet t`"),
-            ("faas triggers show greet", "`faas triggers --help`"),
-            ("faas redrive run_1", "`faas dlq redrive run_1`"),
-            ("faas versions greet", "`faas fn versions greet`"),
-            ("faas promote greet", "`faas canary promote greet`"),
+            ("faas functions destory greet", "`faas functions delete greet`"),
+            ("faas vars drop greet A", "`faas vars delete greet A`"),
+            ("faas vars set --project A=b", "--shared"),
+            ("faas triggers qwertz", "`faas triggers list qwertz`"),
+            ("faas versions greet", "`faas versions list greet`"),
+            ("faas redrive run_1", "`faas dead-letters redrive run_1`"),
+            ("faas promote greet", "`faas canaries promote greet`"),
             ("faas undo", "`faas rollback`"),
             ("faas canary start greet", "[canary]"),
-            ("faas undeploy greet", "`faas fn delete greet`"),
-            ("faas run greet", "`faas invoke NAME`"),
+            ("faas undeploy greet", "`faas functions delete greet`"),
+            ("faas run greet", "`faas invoke greet`"),
             ("faas update", "`faas deploy`"),
             ("faas upgrade", "the new program"),
             ("faas docs", "`faas --help`"),
@@ -293,7 +358,7 @@ mod tests {
 
     #[test]
     fn nothing_unbuilt_is_suggested_and_no_value_repeated() {
-        for line in ["faas exec x", "faas executee", "faas snapshots", "faas qwertz", "faas fn qwertz"] {
+        for line in ["faas executee", "faas snapshotz", "faas qwertz", "faas functions qwertz"] {
             let hint = hint(line);
             assert!(!hint.contains("execute") && !hint.contains("snapshot"), "{line}: {hint}");
         }
@@ -317,7 +382,8 @@ mod tests {
         {
             assert!(of(line), "{line}");
         }
-        for line in ["faas", "faas alias", "faas canary", "faas fn list", "faas fn lst", "faas callbacks"] {
+        for line in ["faas", "faas alias", "faas canary", "faas functions list", "faas functions lst", "faas callbacks"]
+        {
             assert!(!of(line), "{line}");
         }
     }

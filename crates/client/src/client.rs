@@ -148,7 +148,9 @@ impl Client {
 /// One part of a path, escaped. Refuses what would change the path's meaning.
 pub(crate) fn segment(text: &str) -> Result<String, ClientError> {
     if text.is_empty() || text == "." || text == ".." {
-        return Err(ClientError::InvalidArgument(format!("`{text}` is not a name; list names with `faas fn list`")));
+        return Err(ClientError::InvalidArgument(format!(
+            "`{text}` is not a name; list names with `faas functions list`"
+        )));
     }
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {

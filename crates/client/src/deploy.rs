@@ -220,7 +220,7 @@ impl Client {
                 }
             }
         }
-        Err(self.protocol("the answer ended before the deployment did; `faas fn versions` shows whether it was made"))
+        Err(self.protocol("the answer ended before the deployment did; `faas versions list` shows whether it was made"))
     }
 
     async fn upload_one(

@@ -192,13 +192,13 @@ impl Deployments {
     ) -> Result<Arc<FunctionEntry>, Fault> {
         if *name == AliasName::live() {
             return Err(Fault::new(Code::InvalidConfiguration, "alias: `live` cannot be removed")
-                .with_hint("move it with `faas alias set`, or delete the function"));
+                .with_hint("move it with `faas aliases set`, or delete the function"));
         }
         let triggers = self.core.triggers.of(entry.record.id);
         if let Some(trigger) = triggers.iter().find(|trigger| trigger.record.alias == *name) {
             let (function, trigger) = (&entry.record.name, trigger.record.name());
             return Err(Fault::new(Code::Conflict, format!("the trigger `{trigger}` calls `{function}:{name}`"))
-                .with_hint(format!("remove it first: faas triggers remove {function} {trigger}")));
+                .with_hint(format!("remove it first: faas triggers delete {function} {trigger}")));
         }
         self.update(entry, |record| self.drop_alias(record, name, DeploymentKind::Remove, by.clone())).await
     }

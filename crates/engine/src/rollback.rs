@@ -103,5 +103,5 @@ impl Deployments {
 
 fn nothing_before(name: &FunctionName) -> Fault {
     Fault::new(Code::NotFound, format!("`{name}` has no earlier version to go back to that was good"))
-        .with_hint(format!("its versions are listed by `faas fn versions {name}`; name one with --to"))
+        .with_hint(format!("its versions are listed by `faas versions list {name}`; name one with --to"))
 }

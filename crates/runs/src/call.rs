@@ -291,5 +291,5 @@ pub fn no_alias(name: &FunctionName, alias: &AliasName) -> Fault {
             .with_hint(format!("deploy it: faas deploy --name {name}"));
     }
     Fault::new(Code::NotFound, format!("`{name}` has no alias `{alias}`"))
-        .with_hint(format!("its aliases are listed by `faas alias list {name}`"))
+        .with_hint(format!("its aliases are listed by `faas aliases list {name}`"))
 }

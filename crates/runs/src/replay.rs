@@ -147,7 +147,8 @@ impl Runs {
     pub async fn dead_letter(&self, project: ProjectId, id: RunId) -> Result<DeadLetter, Fault> {
         let found = self.dispatch.letters.dead_letter(project, id).await?;
         found.ok_or_else(|| {
-            Fault::new(Code::NotFound, format!("no dead letter `{id}`")).with_hint("list them with `faas dlq list`")
+            Fault::new(Code::NotFound, format!("no dead letter `{id}`"))
+                .with_hint("list them with `faas dead-letters list`")
         })
     }
 

@@ -22,7 +22,7 @@ pub struct WebhookSecret(Vec<u8>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidWebhookSecret {
     /// Of the standard scheme, but not base64.
-    #[error("the secret must be whsec_ and base64, as `faas triggers add` prints it")]
+    #[error("the secret must be whsec_ and base64, as `faas triggers create` prints it")]
     Encoding,
     /// Too short or too long.
     #[error("the secret must have {} to {} bytes", BYTES.start(), BYTES.end())]

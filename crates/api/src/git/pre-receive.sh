@@ -32,7 +32,7 @@ check() {
         else
             case $ref in
                 refs/heads/main | refs/heads/master)
-                    refuse "$ref is what serves; \`faas fn delete $FAAS_GIT_FUNCTION\` removes the function with it" ;;
+                    refuse "$ref is what serves; \`faas functions delete $FAAS_GIT_FUNCTION\` removes the function with it" ;;
             esac
             refs=$((refs - 1))
             branches=$((branches - step))

@@ -1,7 +1,8 @@
-//! `faas alias`
+//! `faas aliases`
 
 use clap::{Args, Subcommand};
 use faas_client::rest::{AliasTarget, AliasView, SetAlias};
+use faas_terminal::confirmation::Confirmation;
 use faas_terminal::session::Session;
 use faas_terminal::table::Table;
 use faas_terminal::text;
@@ -10,17 +11,17 @@ use faas_types::{Affinity, AliasName, Permille};
 use crate::commands::deploy::NO_HTTP;
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum AliasCommand {
+pub(crate) enum AliasesCommand {
     /// List the aliases of a function, previews among them
     List(ListArgs),
     /// Point an alias to a version, or to two by weight
     Set(SetArgs),
-    /// Remove an alias; its versions stay
-    Remove(RemoveArgs),
+    /// Delete an alias; its versions stay
+    Delete(DeleteArgs),
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas alias list hello")]
+#[command(after_help = "Examples:\n  faas aliases list hello")]
 pub(crate) struct ListArgs {
     /// The function
     name: String,
@@ -45,36 +46,40 @@ pub(crate) struct SetArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas alias remove hello staging")]
-pub(crate) struct RemoveArgs {
+#[command(after_help = "Examples:\n  faas aliases delete hello staging")]
+pub(crate) struct DeleteArgs {
     /// The function
     name: String,
     /// The alias
     alias: AliasName,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 const SET_EXAMPLES: &str = "\
 Examples:
-  faas alias set hello staging 4
-  faas alias set hello live 4=90 5=10
-  faas alias set hello live 4=50 5=50 --sticky cookie:session";
+  faas aliases set hello staging 4
+  faas aliases set hello live 4=90 5=10
+  faas aliases set hello live 4=50 5=50 --sticky cookie:session";
 
-pub(crate) async fn run(command: AliasCommand, session: &Session) -> anyhow::Result<()> {
+pub(crate) async fn run(command: AliasesCommand, session: &Session) -> anyhow::Result<()> {
     match command {
-        AliasCommand::List(args) => {
+        AliasesCommand::List(args) => {
             let list = session.client()?.aliases(&args.name).await?;
             session.out.list(&list, &list.aliases, list_table)
         }
-        AliasCommand::Set(args) => {
+        AliasesCommand::Set(args) => {
             let sticky = args.sticky.map(|by| by.to_string());
             let body = SetAlias { targets: args.targets, sticky, note: args.note };
             let alias = session.client()?.set_alias(&args.name, args.alias.as_str(), &body).await?;
             session.out.item(&alias, alias_table)
         }
-        AliasCommand::Remove(args) => {
+        AliasesCommand::Delete(args) => {
+            let shown = format!("alias `{}` of `{}`", args.alias, text::visible(&args.name));
+            args.confirmation.ask(format_args!("delete {shown}"), &session.out)?;
             session.client()?.remove_alias(&args.name, args.alias.as_str()).await?;
-            let report = serde_json::json!({ "function": args.name, "alias": args.alias, "removed": true });
-            session.out.done(format_args!("removed {} of {}", args.alias, text::visible(&args.name)), &report)
+            session.out.remark(format_args!("deleted {shown}"));
+            Ok(())
         }
     }
 }

@@ -20,8 +20,8 @@ pub(crate) struct ApiArgs {
     /// The path with its query
     path: String,
     /// A JSON body: text, @FILE, or - for standard input
-    #[arg(short, long, value_name = "BODY", allow_hyphen_values = true)]
-    data: Option<String>,
+    #[arg(short = 'd', long, alias = "data", value_name = "BODY", allow_hyphen_values = true)]
+    body: Option<String>,
     /// Print status and headers before the body
     #[arg(short, long)]
     include: bool,
@@ -34,7 +34,7 @@ Examples:
   faas api POST /api/v1/functions/hello/invoke -d '{\"name\": \"Ada\"}'";
 
 pub(crate) async fn run(args: ApiArgs, session: &Session) -> anyhow::Result<ExitCode> {
-    let body = args.data.as_deref().map(read_body).transpose()?.unwrap_or_default().into();
+    let body = args.body.as_deref().map(read_body).transpose()?.unwrap_or_default().into();
     let call = InvokeRequest { method: Some(args.method), body, ..InvokeRequest::default() };
     let reply = session.client()?.raw(&args.path, call).await?;
     if let Some(refusal) = reply.refusal() {

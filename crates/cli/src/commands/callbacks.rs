@@ -1,4 +1,4 @@
-//! `faas callbacks`
+//! `faas settings callbacks`
 
 use clap::{Args, Subcommand};
 use faas_client::rest::RotateCallbackSecret;
@@ -10,17 +10,18 @@ use faas_types::Span;
 #[derive(Debug, Subcommand)]
 pub(crate) enum CallbacksCommand {
     /// Show how many secrets sign callbacks
-    Secret(SecretArgs),
+    #[command(alias = "secret")]
+    Get(GetArgs),
     /// Make a fresh secret to sign callbacks with, and show it
     Rotate(RotateArgs),
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas callbacks secret")]
-pub(crate) struct SecretArgs {}
+#[command(after_help = "Examples:\n  faas settings callbacks get")]
+pub(crate) struct GetArgs {}
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas callbacks rotate\n  faas callbacks rotate --keep 1h")]
+#[command(after_help = "Examples:\n  faas settings callbacks rotate\n  faas settings callbacks rotate --keep 1h")]
 pub(crate) struct RotateArgs {
     /// How long the secret before stays good, at most 720h [default: 24h]
     #[arg(long, value_name = "TIME")]
@@ -30,7 +31,7 @@ pub(crate) struct RotateArgs {
 pub(crate) async fn run(command: CallbacksCommand, session: &Session) -> anyhow::Result<()> {
     let client = session.client()?;
     match command {
-        CallbacksCommand::Secret(SecretArgs {}) => {
+        CallbacksCommand::Get(GetArgs {}) => {
             let secret = client.callback_secret().await?;
             session.out.item(&secret, |secret| {
                 let mut table = Table::of_properties();

@@ -1,155 +1,144 @@
-//! `faas fn`
+//! `faas functions`
 
 use std::collections::HashSet;
-use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use faas_client::rest::{FunctionList, FunctionMetrics, FunctionView, MoveView, SettingView, VersionDiff, VersionView};
+use faas_client::rest::{FunctionList, FunctionMetrics, FunctionView, SettingView};
 use faas_devloop::dev::{self, DevArgs};
 use faas_devloop::test::{self, TestArgs};
+use faas_terminal::confirmation::Confirmation;
 use faas_terminal::failure::Failure;
 use faas_terminal::global_args::Format;
 use faas_terminal::session::Session;
 use faas_terminal::table::Table;
 use faas_terminal::text;
+use faas_types::limits;
 use serde_json::Value;
 
 use crate::ServerCommands;
 use crate::commands::deploy::{self, DeployArgs, NO_HTTP, has_http};
+use crate::commands::deployments;
 use crate::commands::init::{self, InitArgs};
 use crate::commands::invoke::{self, InvokeArgs};
 use crate::commands::logs::{self, LogsArgs};
 use crate::commands::rollback::{self, RollbackArgs};
 use crate::commands::validate::{self, ValidateArgs};
+use crate::commands::versions;
 
 /// Characters of a setting's value that a table shows.
 const VALUE_CHARS: usize = 60;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FunctionsCommand {
-    /// Write a new function to start from
-    Init(InitArgs),
-    /// Run a function on this machine and redeploy it at each change
-    Dev(DevArgs),
-    /// Run a function's event files in a private server
-    Test(TestArgs),
-    /// Check a function before it is deployed
-    Validate(ValidateArgs),
-    /// Deploy a directory, a file, or the function of this name here
-    Deploy(DeployArgs),
-    /// Call a function and print its answer
-    Invoke(InvokeArgs),
-    /// Print or follow the log of a function
-    Logs(LogsArgs),
     /// List functions
     List(ListArgs),
     /// Show a function
     Get(GetArgs),
     /// Print a function's URL
     Url(UrlArgs),
-    /// List a function's versions, newest first
-    Versions(VersionsArgs),
-    /// Show the differences of two versions: files and settings
-    Diff(DiffArgs),
-    /// List deployments, rollbacks and other changes of a function's aliases, newest first
-    Deployments(DeploymentsArgs),
-    /// Print the build log of a version
-    BuildLog(BuildLogArgs),
     /// Show a function's call counts, error rate and latency
     Metrics(MetricsArgs),
-    /// Move a function back to an earlier version
-    Rollback(RollbackArgs),
     /// Pause a function: its accepted runs wait
     Pause(PauseArgs),
     /// Resume a paused function
     Resume(ResumeArgs),
     /// Delete functions with their versions
     Delete(DeleteArgs),
+    /// Write a new function to start from
+    #[command(hide = true)]
+    Init(InitArgs),
+    /// Run a function on this machine and redeploy it at each change
+    #[command(hide = true)]
+    Dev(DevArgs),
+    /// Run a function's event files in a private server
+    #[command(hide = true)]
+    Test(TestArgs),
+    /// Check a function before it is deployed
+    #[command(hide = true)]
+    Validate(ValidateArgs),
+    /// Deploy a directory, a file, or the function of this name here
+    #[command(hide = true)]
+    Deploy(DeployArgs),
+    /// Move a function back to an earlier version
+    #[command(hide = true)]
+    Rollback(RollbackArgs),
+    /// Call a function and print its answer
+    #[command(hide = true)]
+    Invoke(InvokeArgs),
+    /// Print or follow the log of a function
+    #[command(hide = true)]
+    Logs(LogsArgs),
+    /// List a function's versions, newest first
+    #[command(hide = true)]
+    Versions(versions::ListArgs),
+    /// Show the differences of two versions: files and settings
+    #[command(hide = true)]
+    Diff(versions::DiffArgs),
+    /// Print the build log of a version
+    #[command(hide = true)]
+    BuildLog(versions::LogArgs),
+    /// List what moved a function's aliases, newest first
+    #[command(hide = true)]
+    Deployments(deployments::ListArgs),
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas fn list\n  faas fn list -o ndjson | jq .name")]
-pub(crate) struct ListArgs {}
+#[command(
+    after_help = "Examples:\n  faas functions list\n  faas functions list -n 20\n  faas functions list -o ndjson | jq .name"
+)]
+pub(crate) struct ListArgs {
+    /// How many [default: all]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::PAGE_MAX)))]
+    limit: Option<u32>,
+    /// Where the page before ended, as its last line says
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+}
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas fn get hello\n  faas fn get hello -o json")]
+#[command(after_help = "Examples:\n  faas functions get hello\n  faas functions get hello -o json")]
 pub(crate) struct GetArgs {
     /// The function
     name: String,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas fn url hello")]
+#[command(after_help = "Examples:\n  faas functions url hello")]
 pub(crate) struct UrlArgs {
     /// The function
     name: String,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas fn versions hello")]
-pub(crate) struct VersionsArgs {
-    /// The function
-    name: String,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas fn diff hello 3 5\n  faas fn diff hello 3 5 -o json")]
-pub(crate) struct DiffArgs {
-    /// The function
-    name: String,
-    /// The first version
-    from: u32,
-    /// The second one
-    to: u32,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas fn deployments hello")]
-pub(crate) struct DeploymentsArgs {
-    /// The function
-    name: String,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas fn build-log hello\n  faas fn build-log hello 3 -o json")]
-pub(crate) struct BuildLogArgs {
-    /// The function
-    name: String,
-    /// The version [default: the one that serves]
-    version: Option<u32>,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas fn metrics hello\n  faas fn metrics hello -o json")]
+#[command(after_help = "Examples:\n  faas functions metrics hello\n  faas functions metrics hello -o json")]
 pub(crate) struct MetricsArgs {
     /// The function
     name: String,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas fn pause hello")]
+#[command(after_help = "Examples:\n  faas functions pause hello")]
 pub(crate) struct PauseArgs {
     /// The function
     name: String,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas fn resume hello")]
+#[command(after_help = "Examples:\n  faas functions resume hello")]
 pub(crate) struct ResumeArgs {
     /// The function
     name: String,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas fn delete hello\n  faas fn delete hello greet --yes")]
+#[command(after_help = "Examples:\n  faas functions delete hello\n  faas functions delete hello greet --yes")]
 pub(crate) struct DeleteArgs {
     /// The functions; when one of them does not exist, none is deleted
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
-    /// Do not ask
-    #[arg(short, long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 pub(crate) async fn run<S: ServerCommands>(
@@ -169,7 +158,7 @@ pub(crate) async fn run<S: ServerCommands>(
         FunctionsCommand::Pause(args) => hold(&args.name, true, session).await?,
         FunctionsCommand::Resume(args) => hold(&args.name, false, session).await?,
         FunctionsCommand::Delete(args) => delete(args, session).await?,
-        FunctionsCommand::List(_) => list(session).await?,
+        FunctionsCommand::List(args) => list(args, session).await?,
         FunctionsCommand::Get(args) => {
             let function = session.client()?.function(&args.name).await?;
             session.out.item(&function, function_table)?;
@@ -179,22 +168,10 @@ pub(crate) async fn run<S: ServerCommands>(
             }
         }
         FunctionsCommand::Url(args) => url(&args.name, session).await?,
-        FunctionsCommand::Versions(args) => {
-            let list = session.client()?.versions(&args.name).await?;
-            session.out.list(&list, &list.versions, versions_table)?;
-        }
-        FunctionsCommand::Diff(args) => {
-            let diff = session.client()?.diff(&args.name, args.from, args.to).await?;
-            if diff.files.is_empty() && diff.settings.is_empty() {
-                session.out.aside("both versions have the same files and settings");
-            }
-            session.out.item(&diff, diff_table)?;
-        }
-        FunctionsCommand::Deployments(args) => {
-            let list = session.client()?.deployments(&args.name).await?;
-            session.out.list(&list, &list.deployments, moves_table)?;
-        }
-        FunctionsCommand::BuildLog(args) => build_log(&args, session).await?,
+        FunctionsCommand::Versions(args) => versions::list(&args, session).await?,
+        FunctionsCommand::Diff(args) => versions::diff(&args, session).await?,
+        FunctionsCommand::Deployments(args) => deployments::list(&args, session).await?,
+        FunctionsCommand::BuildLog(args) => versions::log(&args, session).await?,
         FunctionsCommand::Metrics(args) => {
             session.out.item(&session.client()?.metrics(&args.name).await?, metrics_table)?;
         }
@@ -202,13 +179,20 @@ pub(crate) async fn run<S: ServerCommands>(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(session: &Session) -> anyhow::Result<()> {
-    let functions = session.client()?.all_functions().await?;
-    if functions.is_empty() {
+async fn list(args: ListArgs, session: &Session) -> anyhow::Result<()> {
+    let client = session.client()?;
+    let list = match (args.limit, &args.cursor) {
+        (None, None) => FunctionList { functions: client.all_functions().await?, next: None },
+        (limit, cursor) => client.functions(cursor.as_deref(), limit).await?,
+    };
+    if list.functions.is_empty() {
         session.out.empty("no functions yet; try: faas init hello && faas deploy hello");
     }
-    let list = FunctionList { functions, next: None };
-    session.out.list(&list, &list.functions, list_table)
+    session.out.list(&list, &list.functions, list_table)?;
+    if let Some(next) = &list.next {
+        session.out.aside(format_args!("there are more: add --cursor {next}"));
+    }
+    Ok(())
 }
 
 async fn url(name: &str, session: &Session) -> anyhow::Result<()> {
@@ -221,7 +205,7 @@ async fn url(name: &str, session: &Session) -> anyhow::Result<()> {
             Err(Failure { exit: 1, ..failure.with_hint(hint) }.into())
         }
         Format::Table => session.out.line(&function.url),
-        _ => session.out.json(&serde_json::json!({ "name": function.name, "url": function.url })),
+        _ => session.out.json(&function),
     }
 }
 
@@ -230,75 +214,34 @@ fn serves(function: &FunctionView) -> bool {
     function.settings.as_ref().is_none_or(|settings| has_http(&settings.triggers))
 }
 
-async fn build_log(args: &BuildLogArgs, session: &Session) -> anyhow::Result<()> {
-    let version = args.version.map_or_else(|| "live".to_owned(), |number| number.to_string());
-    let log = session.client()?.build_log(&args.name, &version).await?;
-    if log.lines.is_empty() {
-        session.out.aside("the build log is empty");
-    }
-    match session.out.format {
-        Format::Table => log.lines.iter().try_for_each(|line| session.out.line(text::visible(&line.message)))?,
-        Format::Json | Format::Ndjson => session.out.list(&log, &log.lines, |_| Table::of_properties())?,
-    }
-    if log.dropped > 0 {
-        session.out.note(format_args!("{} more lines were not kept", log.dropped));
-    }
-    Ok(())
-}
-
 async fn hold(name: &str, paused: bool, session: &Session) -> anyhow::Result<()> {
     let function = session.client()?.pause_function(name, paused).await?;
-    let report =
-        serde_json::json!({ "name": function.name, "paused": function.paused, "waiting_runs": function.waiting_runs });
     let word = if paused { "paused" } else { "resumed" };
-    session.out.done(format_args!("{word} {}; {} runs are waiting", function.name, function.waiting_runs), &report)
+    session.out.done(format_args!("{word} {}; {} runs are waiting", function.name, function.waiting_runs), &function)
 }
 
 async fn delete(args: DeleteArgs, session: &Session) -> anyhow::Result<()> {
     let client = session.client()?;
-    let mut names = args.names;
+    let DeleteArgs { mut names, confirmation } = args;
     let mut seen = HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
-    let may_ask = std::io::stdin().is_terminal() && session.out.stderr_tty;
-    if !args.yes && !may_ask {
-        let listed = names.iter().map(|name| format!("`{}`", text::visible(name))).collect::<Vec<_>>().join(", ");
-        let message = format!("cannot ask whether to delete {listed}, as there is no terminal");
-        return Err(Failure::usage(message).with_hint("add --yes to delete without a question").into());
-    }
-    if !args.yes || names.len() > 1 {
+    let listed = names.iter().map(|name| format!("`{}`", text::visible(name))).collect::<Vec<_>>().join(", ");
+    confirmation.check(format_args!("delete {listed}"), &session.out)?;
+    if !confirmation.yes || names.len() > 1 {
         // A slip in one name shows before anything is gone, and before a question.
-        let mut functions = Vec::with_capacity(names.len());
+        let mut each = Vec::with_capacity(names.len());
         for name in &names {
-            functions.push(client.function(name).await?);
+            let function = client.function(name).await?;
+            let versions = text::counted(function.latest_version as usize, "version");
+            each.push(format!("`{}` with {versions}", function.name));
         }
-        if !args.yes {
-            confirm_delete(&functions, session)?;
-        }
+        confirmation.ask(format_args!("delete {}", each.join(", ")), &session.out)?;
     }
     for name in &names {
         client.delete_function(name).await?;
-        if names.len() > 1 && session.out.format == Format::Table {
-            session.out.note(format_args!("deleted {}", text::visible(name)));
-        }
+        session.out.remark(format_args!("deleted {}", text::visible(name)));
     }
-    let reports: Vec<_> = names.iter().map(|name| serde_json::json!({ "name": name, "deleted": true })).collect();
-    match &reports[..] {
-        [only] => session.out.done(format_args!("deleted {}", text::visible(&names[0])), only),
-        several => session.out.list(&serde_json::json!({ "functions": several }), several, |_| Table::of_properties()),
-    }
-}
-
-fn confirm_delete(functions: &[FunctionView], session: &Session) -> anyhow::Result<()> {
-    let each = functions.iter().map(|function| {
-        format!("`{}` with {}", function.name, text::counted(function.latest_version as usize, "version"))
-    });
-    session.out.note(format_args!("delete {}? [y/N]", each.collect::<Vec<_>>().join(", ")));
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
-        return Ok(());
-    }
-    Err(Failure { message: "not deleted".into(), exit: 1, ..Failure::default() }.into())
+    Ok(())
 }
 
 fn list_table(functions: &[FunctionView]) -> Table {
@@ -340,7 +283,7 @@ fn function_table(function: &FunctionView) -> Table {
         table.property("runtime", &settings.runtime_exact);
     }
     let by_hand =
-        |by: &String| format!("set by {by} in place of the manifest's; see `faas network show {}`", function.name);
+        |by: &String| format!("set by {by} in place of the manifest's; see `faas network get {}`", function.name);
     table.maybe("network policy", function.network_set_by.as_ref().map(by_hand));
     table.property("created", text::dated(&function.created_at));
     table.property("updated", text::dated(&function.updated_at));
@@ -368,56 +311,6 @@ fn shortened(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
-}
-
-fn versions_table(versions: &[VersionView]) -> Table {
-    let mut table =
-        Table::with_headings(["VERSION", "ALIASES", "CREATED", "BY", "RUNTIME", "FILES", "SIZE", "DIGEST", "NOTE"]);
-    for version in versions {
-        table.row([
-            version.number.to_string(),
-            version.aliases.join(" "),
-            text::when(&version.created_at),
-            version.author.as_ref().map(|by| by.name.clone()).unwrap_or_default(),
-            version.settings.runtime_exact.clone(),
-            version.files.to_string(),
-            text::bytes(version.size),
-            version.digest.chars().take(12).collect(),
-            version.note.clone().unwrap_or_default(),
-        ]);
-    }
-    table
-}
-
-fn diff_table(diff: &VersionDiff) -> Table {
-    let mut table = Table::with_headings(["CHANGE", "WHAT", "FROM", "TO"]);
-    let size = |size: Option<u64>| size.map_or_else(|| "-".to_owned(), text::bytes);
-    for file in &diff.files {
-        table.row([file.change.clone(), text::visible(&file.path), size(file.size_from), size(file.size_to)]);
-    }
-    let value =
-        |value: &serde_json::Value| if value.is_null() { "-".to_owned() } else { text::visible(&value.to_string()) };
-    for setting in &diff.settings {
-        table.row(["setting".to_owned(), text::visible(&setting.key), value(&setting.from), value(&setting.to)]);
-    }
-    table
-}
-
-fn moves_table(moves: &[MoveView]) -> Table {
-    let mut table = Table::with_headings(["AT", "KIND", "ALIAS", "FROM", "TO", "BY", "NOTE"]);
-    for event in moves {
-        let split = event.split.map(|split| format!(" ({} % to {})", split.percent, split.version));
-        table.row([
-            text::when(&event.at),
-            format!("{:?}", event.kind).to_lowercase(),
-            event.alias.clone(),
-            event.from.map_or_else(|| "-".to_owned(), |from| from.to_string()),
-            format!("{}{}", event.to, split.unwrap_or_default()),
-            event.by.as_ref().map_or_else(|| "-".to_owned(), |by| by.name.clone()),
-            event.note.clone().unwrap_or_default(),
-        ]);
-    }
-    table
 }
 
 fn metrics_table(metrics: &FunctionMetrics) -> Table {

@@ -16,7 +16,6 @@ use serde_json::json;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GitCommand {
-    /// Set a repository up so that `git push faas main` deploys
     Remote(RemoteArgs),
     /// Give git the key of a server; git itself calls this
     Credential(CredentialArgs),

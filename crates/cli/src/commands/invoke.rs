@@ -31,8 +31,8 @@ pub(crate) struct InvokeArgs {
     /// The function; with --local its directory [default: that of the current directory]
     name: Option<String>,
     /// The body: text, @FILE, or - for standard input
-    #[arg(short, long, value_name = "BODY", allow_hyphen_values = true)]
-    data: Option<String>,
+    #[arg(short = 'd', long, alias = "data", value_name = "BODY", allow_hyphen_values = true)]
+    body: Option<String>,
     /// A header; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
@@ -127,7 +127,7 @@ async fn in_private<S: ServerCommands>(args: InvokeArgs, session: &Session, serv
 async fn call(args: InvokeArgs, session: &Session) -> anyhow::Result<ExitCode> {
     let name = name_or_here(args.name)?;
     let call = InvokeRequest {
-        body: args.data.as_deref().map(read_body).transpose()?.unwrap_or_default().into(),
+        body: args.body.as_deref().map(read_body).transpose()?.unwrap_or_default().into(),
         headers: args.headers.iter().map(|text| header(text)).collect::<Result<_, _>>()?,
         path: args.path,
         method: args.method,

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use faas_client::Client;
 use faas_client::rest::{CreateKey, KeyView};
+use faas_terminal::confirmation::Confirmation;
 use faas_terminal::failure::Failure;
 use faas_terminal::global_args::Format;
 use faas_terminal::session::Session;
@@ -40,6 +41,8 @@ pub(crate) struct RevokeArgs {
     /// The key's name or id, as `faas keys list` shows them
     #[arg(value_name = "NAME|ID")]
     key: String,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 const CREATE_EXAMPLES: &str = "\
@@ -67,10 +70,13 @@ pub(crate) async fn run(command: KeysCommand, session: &Session) -> anyhow::Resu
             Ok(())
         }
         KeysCommand::Revoke(args) => {
+            let act = format!("revoke key `{}`", text::visible(&args.key));
+            args.confirmation.check(&act, &session.out)?;
             let id = id_of(&args.key, &client).await?;
+            args.confirmation.ask(&act, &session.out)?;
             client.revoke_key(&id).await?;
-            let report = serde_json::json!({ "id": id, "revoked": true });
-            session.out.done(format_args!("revoked {}", text::visible(&args.key)), &report)
+            session.out.remark(format_args!("revoked {}", text::visible(&args.key)));
+            Ok(())
         }
     }
 }

@@ -4,13 +4,13 @@ mod publish;
 
 use clap::{Args, Subcommand};
 use faas_client::rest::{LayerVersionView, LayerView, NamedLayerView};
+use faas_terminal::confirmation::Confirmation;
 use faas_terminal::failure::Failure;
 use faas_terminal::global_args::Format;
 use faas_terminal::session::Session;
 use faas_terminal::table::Table;
 use faas_terminal::text;
 use faas_types::{InstalledPackage, LayerName, LayerRef};
-use serde::Serialize;
 
 /// Packages that are shown; JSON has them all.
 const SHOWN: usize = 20;
@@ -21,19 +21,23 @@ const ID: &str = "lay_";
 pub(crate) enum LayersCommand {
     /// Publish files, or packages, as the next version of a named layer
     Publish(publish::PublishArgs),
-    /// List the layers: those with names, then those of installed packages, the largest first
+    /// List the layers with names, or those of installed packages, the largest first
     List(ListArgs),
     /// Show the contents of a layer, heaviest first, and the function versions that use it
     Get(GetArgs),
     /// List the versions of a named layer, the newest first
     Versions(VersionsArgs),
-    /// Remove a layer, or a version of a named one, that no version of a function stands on
-    Remove(RemoveArgs),
+    /// Delete a layer, or a version of a named one, that no version of a function stands on
+    Delete(DeleteArgs),
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas layers list\n  faas layers list -o json")]
-pub(crate) struct ListArgs {}
+#[command(after_help = "Examples:\n  faas layers list\n  faas layers list --packages -o json")]
+pub(crate) struct ListArgs {
+    /// Layers of installed packages, which have an id and no name
+    #[arg(long)]
+    packages: bool,
+}
 
 #[derive(Debug, Args)]
 #[command(
@@ -54,15 +58,17 @@ pub(crate) struct VersionsArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  faas layers remove shared-utils:3\n  faas layers remove shared-utils --all\n  faas layers remove lay_5J2ZKX8M0V6W3Q1R7T9Y4B8C2D"
+    after_help = "Examples:\n  faas layers delete shared-utils:3\n  faas layers delete shared-utils --all\n  faas layers delete lay_5J2ZKX8M0V6W3Q1R7T9Y4B8C2D"
 )]
-pub(crate) struct RemoveArgs {
+pub(crate) struct DeleteArgs {
     /// A version of a named layer, or the id of a layer of packages
     #[arg(value_parser = WhichLayer::parse)]
     layer: WhichLayer,
     /// All versions of a name
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 /// What the command line calls a layer.
@@ -72,43 +78,33 @@ enum WhichLayer {
     Packages(String),
 }
 
-/// A layer in a list.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Row<'l> {
-    Named(&'l NamedLayerView),
-    Packages(&'l LayerView),
-}
-
-/// All layers as one document.
-#[derive(Serialize)]
-struct Document<'l> {
-    named: &'l [NamedLayerView],
-    layers: &'l [LayerView],
-}
-
 pub(crate) async fn run(command: LayersCommand, session: &Session) -> anyhow::Result<()> {
     match command {
         LayersCommand::Publish(args) => publish::run(args, session).await,
-        LayersCommand::List(_) => list(session).await,
+        LayersCommand::List(args) => list(&args, session).await,
         LayersCommand::Get(args) => get(args, session).await,
         LayersCommand::Versions(args) => {
             let list = session.client()?.layer_versions(args.name.as_str()).await?;
             session.out.list(&list, &list.versions, versions_table)
         }
-        LayersCommand::Remove(args) => remove(args, session).await,
+        LayersCommand::Delete(args) => delete(args, session).await,
     }
 }
 
-async fn list(session: &Session) -> anyhow::Result<()> {
+async fn list(args: &ListArgs, session: &Session) -> anyhow::Result<()> {
     let client = session.client()?;
-    let (named, packages) = (client.named_layers().await?, client.layers().await?);
-    let rows: Vec<Row<'_>> =
-        named.layers.iter().map(Row::Named).chain(packages.layers.iter().map(Row::Packages)).collect();
-    if rows.is_empty() {
-        session.out.empty("no layers yet; try: faas layers publish NAME ./lib");
+    if args.packages {
+        let list = client.layers().await?;
+        if list.layers.is_empty() {
+            session.out.empty("no layers of packages yet; a deployment makes one of what the function asks for");
+        }
+        return session.out.list(&list, &list.layers, packages_table);
     }
-    session.out.list(&Document { named: &named.layers, layers: &packages.layers }, &rows, list_table)
+    let list = client.named_layers().await?;
+    if list.layers.is_empty() {
+        session.out.empty("no layers yet; try: faas layers publish NAME ./lib, or faas layers list --packages");
+    }
+    session.out.list(&list, &list.layers, named_table)
 }
 
 async fn get(args: GetArgs, session: &Session) -> anyhow::Result<()> {
@@ -128,25 +124,30 @@ fn packages(layer: &LayerView, session: &Session) -> anyhow::Result<()> {
     layer.log.iter().try_for_each(|line| session.out.line(format_args!("  | {}", text::visible(line))))
 }
 
-async fn remove(args: RemoveArgs, session: &Session) -> anyhow::Result<()> {
+async fn delete(args: DeleteArgs, session: &Session) -> anyhow::Result<()> {
     let client = session.client()?;
+    let ask = |what: &str| args.confirmation.ask(format_args!("delete layer {what}"), &session.out);
     match args.layer {
         WhichLayer::Named(LayerRef { name, version: None }) if !args.all => {
-            let failure = Failure::usage(format!("say which version of {name} to remove, or --all"));
+            let failure = Failure::usage(format!("say which version of {name} to delete, or --all"));
             Err(failure.with_hint(format!("list them: faas layers versions {name}")).into())
         }
         WhichLayer::Named(LayerRef { version: Some(_), .. }) | WhichLayer::Packages(_) if args.all => {
             Err(Failure::usage("--all goes with a name alone").into())
         }
         WhichLayer::Named(layer) => {
+            let which =
+                layer.version.map_or_else(|| format!("{} with all versions", layer.name), |_| layer.to_string());
+            ask(&which)?;
             let removed = client.remove_named_layer(&layer).await?;
             let numbers: Vec<String> =
                 removed.versions.iter().map(|number| format!("{}:{number}", layer.name)).collect();
-            session.out.done(format_args!("removed {}", numbers.join(", ")), &removed)
+            session.out.done(format_args!("deleted {}", numbers.join(", ")), &removed)
         }
         WhichLayer::Packages(id) => {
+            ask(&text::visible(&id))?;
             client.remove_layer(&id).await?;
-            session.out.note(format_args!("removed {}", text::visible(&id)));
+            session.out.remark(format_args!("deleted {}", text::visible(&id)));
             Ok(())
         }
     }
@@ -160,27 +161,34 @@ impl WhichLayer {
     }
 }
 
-fn list_table(rows: &[Row<'_>]) -> Table {
-    let mut table = Table::with_headings(["LAYER", "RUNTIME", "SIZE", "HEAVIEST", "USED BY", "BUILT"]);
-    for row in rows {
-        table.row(match row {
-            Row::Named(layer) => [
-                format!("{}:{}", text::visible(&layer.name), layer.newest),
-                runtimes(&layer.runtimes),
-                text::bytes(layer.newest_size),
-                heaviest(&layer.heaviest),
-                text::counted(layer.used_by.len(), "function"),
-                text::when(&layer.created_at),
-            ],
-            Row::Packages(layer) => [
-                layer.id.clone(),
-                layer.runtime.clone(),
-                text::bytes(layer.size),
-                heaviest(&layer.packages),
-                text::counted(layer.used_by.len(), "function"),
-                text::when(&layer.built_at),
-            ],
-        });
+const HEADINGS: [&str; 6] = ["LAYER", "RUNTIME", "SIZE", "HEAVIEST", "USED BY", "BUILT"];
+
+fn named_table(layers: &[NamedLayerView]) -> Table {
+    let mut table = Table::with_headings(HEADINGS);
+    for layer in layers {
+        table.row([
+            format!("{}:{}", text::visible(&layer.name), layer.newest),
+            runtimes(&layer.runtimes),
+            text::bytes(layer.newest_size),
+            heaviest(&layer.heaviest),
+            text::counted(layer.used_by.len(), "function"),
+            text::when(&layer.created_at),
+        ]);
+    }
+    table
+}
+
+fn packages_table(layers: &[LayerView]) -> Table {
+    let mut table = Table::with_headings(HEADINGS);
+    for layer in layers {
+        table.row([
+            layer.id.clone(),
+            layer.runtime.clone(),
+            text::bytes(layer.size),
+            heaviest(&layer.packages),
+            text::counted(layer.used_by.len(), "function"),
+            text::when(&layer.built_at),
+        ]);
     }
     table
 }

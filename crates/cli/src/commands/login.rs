@@ -56,7 +56,7 @@ pub(crate) async fn login(args: LoginArgs, session: &Session) -> anyhow::Result<
     let caller = client.whoami().await?;
     let path = Profile::save(&endpoint, &key)?;
     session.out.note(format_args!("kept in {}", path.display()));
-    session.out.item(&report(&endpoint, &caller), |_| table(&endpoint, &caller))
+    session.out.item(&caller, |caller| table(&endpoint, caller))
 }
 
 pub(crate) fn logout(args: LogoutArgs, session: &Session) -> anyhow::Result<()> {
@@ -71,7 +71,7 @@ pub(crate) async fn whoami(session: &Session) -> anyhow::Result<()> {
     let client = session.client()?;
     let caller = client.whoami().await?;
     let endpoint = client.connection().endpoint().to_owned();
-    session.out.item(&report(&endpoint, &caller), |_| table(&endpoint, &caller))
+    session.out.item(&caller, |caller| table(&endpoint, caller))
 }
 
 /// The server that is meant, as the profile names it.
@@ -136,10 +136,6 @@ impl Drop for Silence {
         // A terminal that went away needs no echo.
         let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
     }
-}
-
-fn report(endpoint: &str, caller: &CallerView) -> serde_json::Value {
-    json!({ "endpoint": endpoint, "project": caller.project, "key": caller.key })
 }
 
 fn table(endpoint: &str, caller: &CallerView) -> Table {

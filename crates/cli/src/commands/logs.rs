@@ -31,8 +31,8 @@ pub(crate) struct LineArgs {
     #[arg(short, long)]
     follow: bool,
     /// How many lines to begin with, the newest
-    #[arg(short = 'n', long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(LINES_MAX)))]
-    lines: u32,
+    #[arg(short = 'n', long, alias = "lines", default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(LINES_MAX)))]
+    limit: u32,
     /// Lines that hold this text
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
@@ -76,13 +76,13 @@ pub(crate) async fn print(
     run: Option<String>,
 ) -> anyhow::Result<()> {
     let client = session.client()?;
-    let LineArgs { follow, lines, search, since, until, level } = args;
+    let LineArgs { follow, limit, search, since, until, level } = args;
     let of_run = match &source {
         LogSource::Run(id) => Some(id.clone()),
         _ => run.clone(),
     };
     let mut query = ListLogs { level, search, since, until, run, ..ListLogs::default() };
-    let found = newest(&client, &source, &query, lines).await?;
+    let found = newest(&client, &source, &query, limit).await?;
     let (out, scope) = (&session.out, Scope::of(&source));
     let mut marks = Marks::of(&client, of_run.as_deref(), out).await?;
     // A document cannot be closed while lines still come, so following prints one document a line.
@@ -97,8 +97,8 @@ pub(crate) async fn print(
     if !follow {
         if found.lines.is_empty() {
             out.empty("no log lines match");
-        } else if found.previous.is_some() && lines > 0 {
-            out.aside(format_args!("there are older ones: add -n {}", lines.saturating_mul(10).min(LINES_MAX)));
+        } else if found.previous.is_some() && limit > 0 {
+            out.aside(format_args!("there are older ones: add -n {}", limit.saturating_mul(10).min(LINES_MAX)));
         }
         return Ok(());
     }

@@ -15,18 +15,16 @@ use faas_types::{ConnectionLog, EgressHost, EgressTarget, NetworkMode, NetworkNa
 #[derive(Debug, Subcommand)]
 pub(crate) enum NetworkCommand {
     /// Show what a function may connect to, and what it has done
-    Show(ShowArgs),
-    /// Change what a function may connect to, without a deployment
+    Get(GetArgs),
     Set(SetArgs),
     /// Go back to what the function's manifest says
     Reset(ResetArgs),
-    /// Try a connection as the function would make it; exits with 1 when it fails
     Test(TestArgs),
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas network show weather\n  faas network show weather -o json")]
-pub(crate) struct ShowArgs {
+#[command(after_help = "Examples:\n  faas network get weather\n  faas network get weather -o json")]
+pub(crate) struct GetArgs {
     /// The function's name
     name: String,
 }
@@ -108,7 +106,7 @@ Examples:
 pub(crate) async fn run(command: NetworkCommand, session: &Session) -> anyhow::Result<ExitCode> {
     let client = session.client()?;
     match command {
-        NetworkCommand::Show(ShowArgs { name }) => {
+        NetworkCommand::Get(GetArgs { name }) => {
             session.out.item(&client.network(&name).await?, network_table)?;
         }
         NetworkCommand::Set(args) => {
@@ -124,14 +122,13 @@ pub(crate) async fn run(command: NetworkCommand, session: &Session) -> anyhow::R
             // A key that may change and not read is told less.
             let was_set = client.network(&name).await.map_or(true, |network| network.set_by.is_some());
             client.reset_network(&name).await?;
-            let report = serde_json::json!({ "function": name, "reset": was_set });
             let shown = text::visible(&name);
             let remark = if was_set {
                 format!("the manifest's policy counts for {shown} again")
             } else {
                 format!("no policy was set for {shown}; the manifest's counts as before")
             };
-            session.out.done(remark, &report)?;
+            session.out.remark(remark);
         }
         NetworkCommand::Test(args) => {
             let result = client.test_network(&args.name, &args.wanted()?).await?;

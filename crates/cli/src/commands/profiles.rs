@@ -1,4 +1,4 @@
-//! `faas profile`
+//! `faas profiles`
 
 use clap::{Args, Subcommand};
 use faas_terminal::failure::Failure;
@@ -10,21 +10,21 @@ use faas_types::Code;
 use serde_json::json;
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum ProfileCommand {
+pub(crate) enum ProfilesCommand {
     /// List the servers with a stored key
     List(ListArgs),
     /// Use a server with commands from now on
     Use(UseArgs),
     /// Show where the profile is stored and which server it names
-    Show(ShowArgs),
+    Get(GetArgs),
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas profile list\n  faas profile list -o json")]
+#[command(after_help = "Examples:\n  faas profiles list\n  faas profiles list -o json")]
 pub(crate) struct ListArgs {}
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas profile use http://10.0.0.5:8080")]
+#[command(after_help = "Examples:\n  faas profiles use http://10.0.0.5:8080")]
 pub(crate) struct UseArgs {
     /// A server with a stored key
     #[arg(value_name = "URL")]
@@ -32,14 +32,14 @@ pub(crate) struct UseArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas profile show")]
-pub(crate) struct ShowArgs {}
+#[command(after_help = "Examples:\n  faas profiles get")]
+pub(crate) struct GetArgs {}
 
-pub(crate) fn run(command: ProfileCommand, session: &Session) -> anyhow::Result<()> {
+pub(crate) fn run(command: ProfilesCommand, session: &Session) -> anyhow::Result<()> {
     let profile = Profile::load()?;
     let is_default = |url: &str| profile.endpoint.as_deref() == Some(url);
     match command {
-        ProfileCommand::List(_) => {
+        ProfilesCommand::List(_) => {
             if profile.keys.is_empty() {
                 session.out.empty("no servers yet; try: faas up, or faas login URL");
             }
@@ -53,7 +53,7 @@ pub(crate) fn run(command: ProfileCommand, session: &Session) -> anyhow::Result<
                 table
             })
         }
-        ProfileCommand::Use(args) => {
+        ProfilesCommand::Use(args) => {
             let kept = profile.keys.keys().find(|url| is_same(url, &args.url));
             let Some(url) = kept else {
                 let message = format!("there is no key of `{}`", text::visible(&args.url));
@@ -63,7 +63,7 @@ pub(crate) fn run(command: ProfileCommand, session: &Session) -> anyhow::Result<
             Profile::choose(url)?;
             session.out.done(format_args!("commands speak to {url}"), &json!({ "endpoint": url }))
         }
-        ProfileCommand::Show(_) => {
+        ProfilesCommand::Get(_) => {
             let path = Profile::path();
             let report = json!({ "path": path, "endpoint": profile.endpoint, "keys": profile.keys.len() });
             session.out.item(&report, |_| {

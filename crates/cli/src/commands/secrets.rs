@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use faas_client::rest::{SecretVersionView, SecretView, SetSecret};
+use faas_terminal::confirmation::Confirmation;
 use faas_terminal::failure::Failure;
 use faas_terminal::session::Session;
 use faas_terminal::table::Table;
@@ -18,15 +19,14 @@ use zeroize::Zeroizing;
 pub(crate) enum SecretsCommand {
     /// List secrets and who uses them; values are never shown
     List(ListArgs),
-    /// Give a secret another value, read from standard input
     Set(SetArgs),
-    /// Forget a secret with all its versions
-    Unset(UnsetArgs),
+    /// Delete a secret with all its versions
+    #[command(alias = "unset")]
+    Delete(DeleteArgs),
     /// List the versions of a secret that are kept
     Versions(VersionsArgs),
     /// Give a secret an earlier value again
     Restore(RestoreArgs),
-    /// Change the key that everything is encrypted with
     Rekey(RekeyArgs),
 }
 
@@ -48,8 +48,8 @@ pub(crate) struct SetArgs {
     /// The secret: letters, digits and _
     name: String,
     /// A file with the value, or - for standard input
-    #[arg(long, value_name = "FILE")]
-    from_file: Option<PathBuf>,
+    #[arg(long, alias = "from-file", value_name = "FILE")]
+    file: Option<PathBuf>,
     /// The stage; dev and staging see those of prod where they have none of their own
     #[arg(long, default_value_t)]
     stage: Stage,
@@ -59,11 +59,11 @@ const SET_EXAMPLES: &str = "\
 Examples:
   faas secrets set STRIPE
   faas secrets set STRIPE --stage staging
-  faas secrets set TLS_KEY --from-file key.pem";
+  faas secrets set TLS_KEY --file key.pem";
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas secrets unset STRIPE\n  faas secrets unset STRIPE --stage dev --force")]
-pub(crate) struct UnsetArgs {
+#[command(after_help = "Examples:\n  faas secrets delete STRIPE\n  faas secrets delete STRIPE --stage dev --force")]
+pub(crate) struct DeleteArgs {
     /// The secret
     name: SecretName,
     /// The stage
@@ -72,6 +72,8 @@ pub(crate) struct UnsetArgs {
     /// Also when functions use it, whose new instances do not start then
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 #[derive(Debug, Args)]
@@ -114,10 +116,11 @@ pub(crate) async fn run(command: SecretsCommand, session: &Session) -> anyhow::R
             session.out.list(&list, &list.secrets, table)
         }
         SecretsCommand::Set(args) => set(args, session).await,
-        SecretsCommand::Unset(UnsetArgs { name, stage, force }) => {
+        SecretsCommand::Delete(DeleteArgs { name, stage, force, confirmation }) => {
+            confirmation.ask(format_args!("delete secret `{name}` of stage {stage}"), &session.out)?;
             session.client()?.unset_secret(stage, name.as_str(), force).await?;
-            let report = serde_json::json!({ "removed": name, "stage": stage });
-            session.out.done(format_args!("forgot {name} of stage {stage}"), &report)
+            session.out.remark(format_args!("deleted {name} of stage {stage}"));
+            Ok(())
         }
         SecretsCommand::Versions(args) => {
             let secret = session.client()?.secret(args.stage, args.name.as_str()).await?;
@@ -147,7 +150,7 @@ async fn set(args: SetArgs, session: &Session) -> anyhow::Result<()> {
             .with_hint("it does not start with a digit, and has at most 100 characters"),
     };
     let name: SecretName = args.name.parse().map_err(unnamed)?;
-    let value = match &args.from_file {
+    let value = match &args.file {
         Some(path) if path.as_os_str() != "-" => {
             let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
             read(file, path)?

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use faas_client::TopicMessage;
 use faas_client::rest::{MessageBody, SendMessages, TopicView};
 use faas_terminal::body_argument::read_body;
+use faas_terminal::confirmation::Confirmation;
 use faas_terminal::failure::Failure;
 use faas_terminal::global_args::Format;
 use faas_terminal::session::Session;
@@ -42,15 +43,15 @@ pub(crate) struct SendArgs {
     /// The topic
     name: String,
     /// The message: text, @FILE, or - for standard input
-    #[arg(short, long, value_name = "BODY", allow_hyphen_values = true, default_value = "")]
-    data: String,
+    #[arg(short = 'd', long, alias = "data", value_name = "BODY", allow_hyphen_values = true, default_value = "")]
+    body: String,
     /// What the message is [default: JSON where it is JSON]
     #[arg(long, value_name = "TYPE")]
     content_type: Option<String>,
     /// An attribute of the message; may be repeated
     #[arg(short, long = "attribute", value_name = "NAME=VALUE")]
     attributes: Vec<String>,
-    /// The data is a JSON list of messages, each with body, content_type and attributes
+    /// The body is a JSON list of messages, each with body, content_type and attributes
     #[arg(long, conflicts_with_all = ["content_type", "attributes"])]
     batch: bool,
 }
@@ -60,6 +61,8 @@ pub(crate) struct SendArgs {
 pub(crate) struct PurgeArgs {
     /// The topic
     name: String,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 const SEND_EXAMPLES: &str = "\
@@ -81,7 +84,7 @@ pub(crate) async fn run(command: TopicsCommand, session: &Session) -> anyhow::Re
         TopicsCommand::Get(args) => session.out.item(&client.topic(&args.name).await?, topic_table),
         TopicsCommand::Send(args) => {
             let sent = if args.batch {
-                client.send_messages(&args.name, &batch(&read_body(&args.data)?)?).await?
+                client.send_messages(&args.name, &batch(&read_body(&args.body)?)?).await?
             } else {
                 client.send_message(&args.name, message(&args)?).await?
             };
@@ -91,6 +94,8 @@ pub(crate) async fn run(command: TopicsCommand, session: &Session) -> anyhow::Re
             }
         }
         TopicsCommand::Purge(args) => {
+            let act = format!("purge the messages of topic `{}`", text::visible(&args.name));
+            args.confirmation.ask(act, &session.out)?;
             let purged = client.purge_topic(&args.name).await?;
             session.out.item(&purged, |purged| {
                 let mut table = Table::of_properties();
@@ -109,13 +114,13 @@ fn message(args: &SendArgs) -> anyhow::Result<TopicMessage> {
         };
         attributes.insert(name.to_owned(), value.to_owned());
     }
-    let body = read_body(&args.data)?.into();
+    let body = read_body(&args.body)?.into();
     Ok(TopicMessage { body, content_type: args.content_type.clone(), attributes })
 }
 
-fn batch(data: &[u8]) -> anyhow::Result<SendMessages> {
-    let messages: Vec<MessageBody> = serde_json::from_slice(data).map_err(|error| {
-        Failure::of(Code::BadRequest, format!("the data is not a list of messages: {error}"))
+fn batch(body: &[u8]) -> anyhow::Result<SendMessages> {
+    let messages: Vec<MessageBody> = serde_json::from_slice(body).map_err(|error| {
+        Failure::of(Code::BadRequest, format!("the body is not a list of messages: {error}"))
             .with_hint("write it as [{\"body\": …}, …]")
     })?;
     Ok(SendMessages { messages })

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use faas_client::Client;
 use faas_client::rest::{AddTrigger, RotateSecret, TriggerView, TriggerWithSecret};
 use faas_terminal::body_argument::read_body;
+use faas_terminal::confirmation::Confirmation;
 use faas_terminal::failure::Failure;
 use faas_terminal::global_args::Format;
 use faas_terminal::session::Session;
@@ -26,10 +27,10 @@ const SECRET_FILE_MAX: u64 = 4 << 10;
 pub(crate) enum TriggersCommand {
     /// List the triggers of a function, or of all
     List(ListArgs),
-    /// Add a trigger; a webhook's secret is printed once
-    Add(Box<AddArgs>),
-    /// Remove a trigger that was added by hand
-    Remove(NameArgs),
+    /// Create a trigger; a webhook's secret is printed once
+    Create(Box<CreateArgs>),
+    /// Delete a trigger that was created by hand
+    Delete(DeleteArgs),
     /// Switch a trigger on
     Enable(EnableArgs),
     /// Switch a trigger off; deployments leave it off
@@ -56,8 +57,8 @@ pub(crate) struct ListArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = ADD_EXAMPLES)]
-pub(crate) struct AddArgs {
+#[command(after_help = CREATE_EXAMPLES)]
+pub(crate) struct CreateArgs {
     /// The function
     function: String,
     /// cron, webhook, event or queue
@@ -67,7 +68,7 @@ pub(crate) struct AddArgs {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// The alias by which it calls the function [default: live]
-    #[arg(long, value_name = "ALIAS")]
+    #[arg(long, value_name = "NAME")]
     alias: Option<String>,
     /// cron: when, such as '0 9 * * 1-5'
     #[arg(long, value_name = "CRON")]
@@ -97,8 +98,8 @@ pub(crate) struct AddArgs {
     #[arg(long, value_name = "HOW")]
     redelivery: Option<String>,
     /// webhook: a file with the secret that the sender chose, or - for standard input
-    #[arg(long, value_name = "FILE")]
-    secret_file: Option<PathBuf>,
+    #[arg(long, alias = "secret-file", value_name = "FILE")]
+    file: Option<PathBuf>,
     /// event: a type that is wanted, or a beginning with * behind it; may be repeated
     #[arg(long = "event-type", value_name = "TYPE")]
     types: Vec<String>,
@@ -126,12 +127,14 @@ pub(crate) struct AddArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas triggers remove hello cron-1")]
-pub(crate) struct NameArgs {
+#[command(after_help = "Examples:\n  faas triggers delete hello cron-1")]
+pub(crate) struct DeleteArgs {
     /// The function
     function: String,
     /// The trigger
     name: String,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 #[derive(Debug, Args)]
@@ -160,20 +163,20 @@ pub(crate) struct TestArgs {
     /// The trigger
     name: String,
     /// What is delivered: text, @FILE, or - for standard input
-    #[arg(short, long, value_name = "BODY", allow_hyphen_values = true)]
-    data: Option<String>,
+    #[arg(short = 'd', long, alias = "data", value_name = "BODY", allow_hyphen_values = true)]
+    body: Option<String>,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas triggers next hello cron-1\n  faas triggers next hello cron-1 --count 20")]
+#[command(after_help = "Examples:\n  faas triggers next hello cron-1\n  faas triggers next hello cron-1 -n 20")]
 pub(crate) struct NextArgs {
     /// The function
     function: String,
     /// The trigger
     name: String,
     /// How many, 1 to 100
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    count: u32,
+    #[arg(short = 'n', long, alias = "count", value_name = "N", default_value_t = 5)]
+    limit: u32,
 }
 
 #[derive(Debug, Args)]
@@ -187,22 +190,22 @@ pub(crate) struct RotateArgs {
     #[arg(long, value_name = "TIME")]
     keep: Option<Span>,
     /// A file with the secret that the sender chose, or - for standard input
-    #[arg(long, value_name = "FILE")]
-    secret_file: Option<PathBuf>,
+    #[arg(long, alias = "secret-file", value_name = "FILE")]
+    file: Option<PathBuf>,
 }
 
-const ADD_EXAMPLES: &str = "\
+const CREATE_EXAMPLES: &str = "\
 Examples:
-  faas triggers add hello cron --schedule '0 9 * * 1-5' --timezone Europe/Berlin
-  faas triggers add hello webhook --scheme github --name pushes
-  faas triggers add hello event --event-type 'order.*' --source /shop
-  faas triggers add hello queue --topic orders --batch-size 100 --batch-window 2s
-  faas triggers add hello cron --schedule @hourly --alias staging";
+  faas triggers create hello cron --schedule '0 9 * * 1-5' --timezone Europe/Berlin
+  faas triggers create hello webhook --scheme github --name pushes
+  faas triggers create hello event --event-type 'order.*' --source /shop
+  faas triggers create hello queue --topic orders --batch-size 100 --batch-window 2s
+  faas triggers create hello cron --schedule @hourly --alias staging";
 
 const ROTATE_EXAMPLES: &str = "\
 Examples:
   faas triggers rotate hello pushes
-  faas triggers rotate hello payments --secret-file stripe.secret --keep 1h";
+  faas triggers rotate hello payments --file stripe.secret --keep 1h";
 
 pub(crate) async fn run(command: TriggersCommand, session: &Session) -> anyhow::Result<ExitCode> {
     let client = session.client()?;
@@ -213,19 +216,21 @@ pub(crate) async fn run(command: TriggersCommand, session: &Session) -> anyhow::
                 None => client.all_triggers().await?,
             };
             if list.triggers.is_empty() {
-                session.out.empty("no triggers yet; try: faas triggers add NAME cron --schedule @hourly");
+                session.out.empty("no triggers yet; try: faas triggers create NAME cron --schedule @hourly");
             }
             let wide = args.function.is_none();
             session.out.list(&list, &list.triggers, |rows| table(rows, wide))
         }
-        TriggersCommand::Add(args) => {
+        TriggersCommand::Create(args) => {
             let added = client.add_trigger(&args.function, &wanted(&args)?).await?;
             print(&added, session)
         }
-        TriggersCommand::Remove(NameArgs { function, name }) => {
+        TriggersCommand::Delete(DeleteArgs { function, name, confirmation }) => {
+            let shown = format!("trigger `{}` of `{}`", text::visible(&name), text::visible(&function));
+            confirmation.ask(format_args!("delete {shown}"), &session.out)?;
             client.remove_trigger(&function, &name).await?;
-            let report = json!({ "function": function, "name": name, "removed": true });
-            session.out.done(format_args!("removed {}", text::visible(&name)), &report)
+            session.out.remark(format_args!("deleted {shown}"));
+            Ok(())
         }
         TriggersCommand::Enable(EnableArgs { function, name }) => {
             let trigger = client.enable_trigger(&function, &name, true).await?;
@@ -236,7 +241,7 @@ pub(crate) async fn run(command: TriggersCommand, session: &Session) -> anyhow::
             session.out.done(format_args!("{} is off", text::visible(&name)), &trigger)
         }
         TriggersCommand::Test(args) => {
-            let body = args.data.as_deref().map(read_body).transpose()?.unwrap_or_default();
+            let body = args.body.as_deref().map(read_body).transpose()?.unwrap_or_default();
             let tested = client.test_trigger(&args.function, &args.name, body.into()).await?;
             match session.out.format {
                 Format::Table => session.out.line(&tested.run_id),
@@ -247,7 +252,7 @@ pub(crate) async fn run(command: TriggersCommand, session: &Session) -> anyhow::
         TriggersCommand::Deliveries(args) => deliveries::deliveries(&args, &client, session).await,
         TriggersCommand::Redeliver(args) => return deliveries::redeliver(args, &client, session).await,
         TriggersCommand::Rotate(args) => {
-            let secret = args.secret_file.as_deref().map(secret_of).transpose()?;
+            let secret = args.file.as_deref().map(secret_of).transpose()?;
             let body = RotateSecret { secret, keep: args.keep.map(|keep| keep.to_string()) };
             let rotated = client.rotate_secret(&args.function, &args.name, &body).await?;
             print(&rotated, session)
@@ -257,7 +262,7 @@ pub(crate) async fn run(command: TriggersCommand, session: &Session) -> anyhow::
 }
 
 async fn next(args: &NextArgs, client: &Client, session: &Session) -> anyhow::Result<()> {
-    let next = client.next_fires(&args.function, &args.name, args.count).await?;
+    let next = client.next_fires(&args.function, &args.name, args.limit).await?;
     if session.out.format != Format::Table {
         return session.out.json(&next);
     }
@@ -286,7 +291,7 @@ pub(crate) fn tick_text(schedule: &CronSchedule, tick: &str) -> String {
 }
 
 /// A trigger as the API takes it. What the type does not have is refused there, with the keys that it has.
-fn wanted(args: &AddArgs) -> anyhow::Result<AddTrigger> {
+fn wanted(args: &CreateArgs) -> anyhow::Result<AddTrigger> {
     let mut trigger = Map::new();
     trigger.insert("type".to_owned(), args.kind.as_str().into());
     let texts = [
@@ -313,7 +318,7 @@ fn wanted(args: &AddArgs) -> anyhow::Result<AddTrigger> {
     let lists = [("types", &args.types), ("sources", &args.sources), ("subjects", &args.subjects)];
     let lists = lists.iter().filter(|(_, list)| !list.is_empty());
     trigger.extend(lists.map(|(key, list)| ((*key).to_owned(), json!(list))));
-    let secret = args.secret_file.as_deref().map(secret_of).transpose()?;
+    let secret = args.file.as_deref().map(secret_of).transpose()?;
     Ok(AddTrigger { trigger, secret, alias: args.alias.clone() })
 }
 
@@ -377,7 +382,7 @@ fn table(triggers: &[TriggerView], wide: bool) -> Table {
     table
 }
 
-/// What it reacts to: options that `faas triggers add` takes, or a webhook's URL.
+/// What it reacts to: options that `faas triggers create` takes, or a webhook's URL.
 fn what(row: &TriggerView) -> String {
     match &row.settings {
         TriggerSettings::Cron(cron) => {

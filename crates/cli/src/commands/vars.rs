@@ -25,11 +25,10 @@ pub(crate) enum VarsCommand {
     Get(GetArgs),
     /// Set vars; they win over the manifest's
     Set(SetArgs),
-    /// Remove vars that were set here; the manifest's and inherited ones come back
-    Unset(UnsetArgs),
-    /// Bring the vars of a function into a .env file
+    /// Delete vars that were set here; the manifest's and inherited ones come back
+    #[command(alias = "unset")]
+    Delete(DeleteArgs),
     Pull(vars_sync::PullArgs),
-    /// Set what differs in a .env file
     Push(vars_sync::PushArgs),
     /// Show what differs between a .env file and the server; exits with 1 where something does
     Diff(vars_sync::DiffArgs),
@@ -48,9 +47,9 @@ pub(crate) struct ListArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  faas vars get hello GREETING\n  faas vars get --project API_URL")]
+#[command(after_help = "Examples:\n  faas vars get hello GREETING\n  faas vars get --shared API_URL")]
 pub(crate) struct GetArgs {
-    /// The function, then the var; with --project the var alone
+    /// The function, then the var; with --shared the var alone
     #[arg(required = true, num_args = 1..=2, value_name = "NAME> <KEY")]
     words: Vec<String>,
     #[command(flatten)]
@@ -60,7 +59,7 @@ pub(crate) struct GetArgs {
 #[derive(Debug, Args)]
 #[command(after_help = SET_EXAMPLES)]
 pub(crate) struct SetArgs {
-    /// The function, then KEY=VALUE, or KEY to take the value from this shell's environment; with --project no function
+    /// The function, then KEY=VALUE, or KEY to take the value from this shell's environment; with --shared no function
     #[arg(required_unless_present = "file", value_name = "NAME> <KEY=VALUE")]
     words: Vec<String>,
     /// A file of KEY=VALUE lines, or - for standard input; keeps values out of the process list
@@ -75,10 +74,10 @@ pub(crate) struct SetArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  faas vars unset hello GREETING MOOD\n  faas vars unset --project API_URL --stage dev"
+    after_help = "Examples:\n  faas vars delete hello GREETING MOOD\n  faas vars delete --shared API_URL --stage dev"
 )]
-pub(crate) struct UnsetArgs {
-    /// The function, then the vars; with --project the vars alone
+pub(crate) struct DeleteArgs {
+    /// The function, then the vars; with --shared the vars alone
     #[arg(required = true, value_name = "NAME> <KEY")]
     words: Vec<String>,
     #[command(flatten)]
@@ -88,9 +87,9 @@ pub(crate) struct UnsetArgs {
 /// Whose vars are meant.
 #[derive(Debug, Args)]
 struct Whose {
-    /// Those of the project, which every function sees
+    /// Those that every function of the project sees
     #[arg(long)]
-    project: bool,
+    shared: bool,
     /// The stage: dev, staging or prod; dev and staging inherit what they do not set
     #[arg(long, default_value_t)]
     stage: Stage,
@@ -102,7 +101,7 @@ Examples:
   faas vars set hello API_URL
   faas vars set hello --file prod.env
   faas vars set hello 'API_KEY=${secrets.STRIPE}'
-  faas vars set --project --stage dev API_URL=http://127.0.0.1:9000";
+  faas vars set --shared --stage dev API_URL=http://127.0.0.1:9000";
 
 // === impl Whose ===
 
@@ -110,10 +109,10 @@ impl Whose {
     /// The function that the first word names, and the other words.
     fn split<'w>(&self, words: &'w [String]) -> anyhow::Result<(Option<&'w str>, &'w [String])> {
         match words.split_first() {
-            _ if self.project => Ok((None, words)),
+            _ if self.shared => Ok((None, words)),
             Some((name, rest)) if !name.contains('=') => Ok((Some(name), rest)),
             _ => {
-                let hint = "write its name first, or --project for vars that every function sees";
+                let hint = "write its name first, or --shared for vars that every function sees";
                 Err(Failure::usage("no function is named").with_hint(hint).into())
             }
         }
@@ -125,7 +124,7 @@ pub(crate) async fn run(command: VarsCommand, session: &Session) -> anyhow::Resu
         VarsCommand::List(args) => {
             let list = session.client()?.vars(args.name.as_deref(), args.stage).await?;
             if list.vars.is_empty() {
-                let whose = args.name.as_deref().unwrap_or("--project");
+                let whose = args.name.as_deref().unwrap_or("--shared");
                 session.out.empty(format_args!("no vars yet; try: faas vars set {} KEY=VALUE", text::visible(whose)));
             }
             session.out.list(&list, &list.vars, table)?;
@@ -137,7 +136,7 @@ pub(crate) async fn run(command: VarsCommand, session: &Session) -> anyhow::Resu
             let list = session.client()?.set_vars(function, args.of.stage, &SetVars { vars }).await?;
             session.out.list(&list, &list.vars, table)?;
         }
-        VarsCommand::Unset(args) => unset(&args, session).await?,
+        VarsCommand::Delete(args) => delete(&args, session).await?,
         VarsCommand::Pull(args) => vars_sync::pull(&args, session).await?,
         VarsCommand::Push(args) => vars_sync::push(&args, session).await?,
         VarsCommand::Diff(args) => return vars_sync::diff(&args, session).await,
@@ -145,7 +144,7 @@ pub(crate) async fn run(command: VarsCommand, session: &Session) -> anyhow::Resu
     Ok(ExitCode::SUCCESS)
 }
 
-async fn unset(args: &UnsetArgs, session: &Session) -> anyhow::Result<()> {
+async fn delete(args: &DeleteArgs, session: &Session) -> anyhow::Result<()> {
     let (function, keys) = args.of.split(&args.words)?;
     if keys.is_empty() {
         return Err(Failure::usage("no var is named; write the vars after the function").into());
@@ -160,8 +159,8 @@ async fn unset(args: &UnsetArgs, session: &Session) -> anyhow::Result<()> {
     let missing: Vec<&str> = keys.iter().filter(|key| !is_set(key)).map(String::as_str).collect();
     if !missing.is_empty() && keys.len() > 1 {
         let (names, stage) = (text::visible(&missing.join(", ")), args.of.stage);
-        let message = format!("no var was set in stage {stage} by the name of: {names}; nothing was removed");
-        let list = function.map_or_else(|| "--project".to_owned(), str::to_owned);
+        let message = format!("no var was set in stage {stage} by the name of: {names}; nothing was deleted");
+        let list = function.map_or_else(|| "--shared".to_owned(), str::to_owned);
         return Err(Failure::of(Code::NotFound, message)
             .with_hint(format!("`faas vars list {list}` shows those that are"))
             .into());
@@ -169,8 +168,8 @@ async fn unset(args: &UnsetArgs, session: &Session) -> anyhow::Result<()> {
     for key in keys {
         client.unset_var(function, args.of.stage, key).await?;
     }
-    let report = serde_json::json!({ "removed": keys });
-    session.out.done(format_args!("removed {}", text::visible(&keys.join(", "))), &report)
+    session.out.remark(format_args!("deleted {}", text::visible(&keys.join(", "))));
+    Ok(())
 }
 
 async fn get(args: &GetArgs, session: &Session) -> anyhow::Result<()> {

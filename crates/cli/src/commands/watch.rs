@@ -44,8 +44,8 @@ pub(crate) struct ReplayArgs {
     /// The run's id
     id: String,
     /// Another body, as JSON: text, @FILE, or - for standard input
-    #[arg(short, long, value_name = "BODY", allow_hyphen_values = true)]
-    data: Option<String>,
+    #[arg(short = 'd', long, alias = "data", value_name = "BODY", allow_hyphen_values = true)]
+    body: Option<String>,
     /// Run it on the live version instead of the run's own
     #[arg(long)]
     current: bool,
@@ -63,16 +63,15 @@ pub(crate) async fn cancel(args: CancelArgs, session: &Session) -> anyhow::Resul
     let client = session.client()?;
     for id in &args.ids {
         let run = client.cancel_run(id).await?;
-        let report = serde_json::json!({ "run_id": run.id, "state": run.state });
-        session.out.done(format_args!("cancelled {}", run.id), &report)?;
+        session.out.done(format_args!("cancelled {}", run.id), &run)?;
     }
     Ok(())
 }
 
 pub(crate) async fn replay(args: ReplayArgs, session: &Session) -> anyhow::Result<ExitCode> {
-    let payload = match &args.data {
-        Some(data) => {
-            let body = read_body(data)?;
+    let payload = match &args.body {
+        Some(argument) => {
+            let body = read_body(argument)?;
             let value = JsonText::parse(&body).and_then(JsonText::shallow);
             Some(value.ok_or_else(|| Failure::usage("the body is not JSON; quote texts, as in -d '\"text\"'"))?)
         }

@@ -207,7 +207,7 @@ pub struct EngineSection {
     pub parked: u32,
     /// Versions of a function that are kept whether something needs them or not.
     pub versions_kept: u32,
-    /// How often files and records are collected that nothing needs; 0s never does, except by `faas collect`.
+    /// How often files and records are collected that nothing needs; 0s never does, except by `faas gc`.
     #[schemars(with = "kinds::Duration")]
     pub collect_every: Span,
     /// How long such files stay, counted from when they were last uploaded or asked for. Longer than any deployment.

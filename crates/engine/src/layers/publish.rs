@@ -114,7 +114,7 @@ impl LayerCatalog {
 
     async fn check_room(&self, project: ProjectId, name: &LayerName) -> Result<(), Fault> {
         let limited = |message: String| {
-            Fault::new(Code::RateLimited, message).with_hint("remove what is not used with `faas layers remove`")
+            Fault::new(Code::RateLimited, message).with_hint("remove what is not used with `faas layers delete`")
         };
         let versions = self.stored(project, &format!("versions/{name}/")).await?;
         if versions.len() >= limits::LAYER_VERSIONS_MAX {

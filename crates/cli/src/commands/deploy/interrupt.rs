@@ -51,7 +51,7 @@ impl Stage {
                 format!("nothing was changed, {}; {kept}", each.collect::<Vec<_>>().join(", "))
             }
             Self::Asked(names) => {
-                let each = names.iter().map(|name| format!("faas fn versions {name}"));
+                let each = names.iter().map(|name| format!("faas versions list {name}"));
                 format!("the server may still go on; what serves: {}", each.collect::<Vec<_>>().join(", "))
             }
             Self::Done => "the deployment is done".to_owned(),
@@ -68,6 +68,8 @@ mod tests {
         let serving = Stage::Preparing(vec![("shop".into(), 2)]);
         assert!(serving.words().starts_with("nothing was changed, shop still serves version 2; "));
         assert_eq!(Stage::Preparing(Vec::new()).words(), "nothing was changed");
-        assert!(Stage::Asked(vec!["a".into(), "b".into()]).words().ends_with("faas fn versions a, faas fn versions b"));
+        assert!(
+            Stage::Asked(vec!["a".into(), "b".into()]).words().ends_with("faas versions list a, faas versions list b")
+        );
     }
 }

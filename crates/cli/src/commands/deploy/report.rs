@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use faas_client::rest::{DependenciesView, DeploymentGroupView, DeploymentView};
+use faas_terminal::global_args::Format;
 use faas_terminal::session::Session;
 use faas_terminal::table::Table;
 use faas_terminal::text;
 use faas_types::TriggerSettings;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::DeployUnit;
@@ -107,13 +109,13 @@ pub(super) fn print_deployment(
     elapsed: Duration,
     session: &Session,
 ) -> anyhow::Result<()> {
-    let mut report = serde_json::to_value(deployment)?;
-    report["event"] = json!("switched");
-    report["took_ms"] = json!(millis(elapsed));
-    report["bytes_uploaded"] = json!(unit.plan.bytes_missing);
-    report["upload"] = unit.counts();
-    report["changes"] = unit.changes.to_json();
-    session.out.item(&report, |_| {
+    if session.out.format == Format::Ndjson {
+        let mut event = switched(deployment, elapsed)?;
+        event["upload"] = unit.counts();
+        event["changes"] = unit.changes.to_json();
+        return session.out.json(&event);
+    }
+    session.out.item(deployment, |_| {
         let mut table = deployment_table(deployment);
         table.property("took", text::took(elapsed));
         table
@@ -126,17 +128,23 @@ pub(super) fn print_group(
     elapsed: Duration,
     session: &Session,
 ) -> anyhow::Result<()> {
-    let mut report = serde_json::to_value(group)?;
-    report["event"] = json!("switched");
-    report["took_ms"] = json!(millis(elapsed));
-    report["upload"] = units.iter().map(|unit| (unit.project.name.to_string(), unit.counts())).collect();
-    session.out.item(&report, |_| group_table(group))?;
+    if session.out.format == Format::Ndjson {
+        let mut event = switched(group, elapsed)?;
+        event["upload"] = units.iter().map(|unit| (unit.project.name.to_string(), unit.counts())).collect();
+        session.out.json(&event)?;
+    } else {
+        session.out.item(group, group_table)?;
+    }
     session.out.note(format_args!("to move all of them back: faas rollback --group {}", group.id));
     Ok(())
 }
 
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+/// The last event of a deployment: what the API answered, as an event.
+fn switched(answer: &impl Serialize, elapsed: Duration) -> anyhow::Result<Value> {
+    let mut event = serde_json::to_value(answer)?;
+    event["event"] = json!("switched");
+    event["took_ms"] = json!(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+    Ok(event)
 }
 
 /// What stands for the URL of a function that takes no requests.

@@ -93,7 +93,7 @@ impl<'s> Steps<'s> {
             let more = own.len().saturating_sub(LOG_LINES) as u64 + log.dropped;
             if more > 0 {
                 let (name, version) = (&deployment.function, deployment.version);
-                out.note(format_args!("  | … {more} more lines: faas fn build-log {name} {version}"));
+                out.note(format_args!("  | … {more} more lines: faas versions log {name} {version}"));
             }
         }
         let alias = if deployment.alias == "live" { String::new() } else { format!(":{}", deployment.alias) };

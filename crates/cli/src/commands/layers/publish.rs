@@ -37,7 +37,7 @@ const NAMED: usize = 3;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  faas layers publish shared-utils ./lib --runtime python\n  faas layers publish models ./models.zip -m 'retrained'\n  faas layers publish web --from requirements.txt --runtime python3.13\n\nA function names it in its manifest: layers = [\"shared-utils:1\"]"
+    after_help = "Examples:\n  faas layers publish shared-utils ./lib --runtime python\n  faas layers publish models ./models.zip -m 'retrained'\n  faas layers publish web --file requirements.txt --runtime python3.13\n\nA function names it in its manifest: layers = [\"shared-utils:1\"]"
 )]
 pub(crate) struct PublishArgs {
     /// The layer; made when it does not exist
@@ -48,8 +48,8 @@ pub(crate) struct PublishArgs {
     #[arg(long = "runtime", value_name = "RUNTIME")]
     runtimes: Vec<RuntimeName>,
     /// Install the packages that a file asks for, such as requirements.txt or package-lock.json
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["path", "git"])]
-    from: Option<PathBuf>,
+    #[arg(long, alias = "from", value_name = "FILE", conflicts_with_all = ["path", "git"])]
+    file: Option<PathBuf>,
     /// What changed, for people
     #[arg(short = 'm', long = "note", value_name = "TEXT")]
     note: Option<String>,
@@ -62,12 +62,12 @@ pub(crate) async fn run(args: PublishArgs, session: &Session) -> anyhow::Result<
     if args.note.as_ref().is_some_and(|note| note.len() > limits::NOTE_MAX) {
         return Err(Failure::usage(format!("the note is longer than {} bytes; shorten it", limits::NOTE_MAX)).into());
     }
-    if args.from.is_some() && args.runtimes.len() != 1 {
+    if args.file.is_some() && args.runtimes.len() != 1 {
         let failure = Failure::usage("packages are installed for one runtime");
         return Err(failure.with_hint("name it, such as --runtime python3.13, and publish once for each").into());
     }
     // Held until the upload has ended: what was unpacked is gone afterwards.
-    let (files, _source) = match &args.from {
+    let (files, _source) = match &args.file {
         Some(file) => (asking(file)?, None),
         None => {
             let source = FetchedSource::fetch_whole(args.source)?;
@@ -93,7 +93,7 @@ pub(crate) async fn run(args: PublishArgs, session: &Session) -> anyhow::Result<
     let layer = PublishLayer {
         files: files.into_iter().map(|file| file.entry).collect(),
         runtimes: args.runtimes.iter().map(ToString::to_string).collect(),
-        install: args.from.is_some(),
+        install: args.file.is_some(),
         note: args.note,
         allow_secrets: args.allow_secret.iter().map(ToString::to_string).collect(),
     };
