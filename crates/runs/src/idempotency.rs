@@ -49,12 +49,12 @@ pub enum CallClaim {
 /// tried again.
 pub struct ClaimHolder {
     runs: Arc<Runs>,
-    held: Option<HeldClaim>,
+    held: Option<ClaimedCall>,
     /// Bytes of the largest body that is stored.
     body_max: usize,
 }
 
-struct HeldClaim {
+struct ClaimedCall {
     project: ProjectId,
     function: FunctionId,
     run: RunId,
@@ -118,7 +118,7 @@ impl Runs {
             Claimed::Yours => {
                 let ClaimRequest { project, function, claim, run, .. } = request;
                 let body_max = body_max(claim.quota.is_some_and(ClaimQuota::is_keyless));
-                let held = Some(HeldClaim { project, function, run, key: claim.key });
+                let held = Some(ClaimedCall { project, function, run, key: claim.key });
                 Ok(CallClaim::First(ClaimHolder { runs: Arc::clone(self), held, body_max }))
             }
             Claimed::TooMany => Err(too_many_keys()),
@@ -138,7 +138,7 @@ impl Runs {
 impl ClaimHolder {
     /// Stores the reply for repetitions. If its body is too large, they are told that there was a reply.
     pub async fn store(mut self, reply: &StoredReply) {
-        let Some(HeldClaim { project, function, run, key }) = self.held.take() else { return };
+        let Some(ClaimedCall { project, function, run, key }) = self.held.take() else { return };
         let fits = reply.body.len() <= self.body_max;
         let stored = if fits { reply.encode().unwrap_or_default() } else { Bytes::new() };
         let dispatch = &self.runs.dispatch;
@@ -165,9 +165,9 @@ impl Drop for ClaimHolder {
     }
 }
 
-// === impl HeldClaim ===
+// === impl ClaimedCall ===
 
-impl HeldClaim {
+impl ClaimedCall {
     async fn release(self, runs: &Runs) {
         let Self { project, function, run, key } = self;
         if let Err(error) = runs.dispatch.claims.release(project, function, run, &key).await {

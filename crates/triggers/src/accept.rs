@@ -43,7 +43,7 @@ pub(super) struct Cause {
 
 /// An enqueued run.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Made {
+pub(super) struct TriggeredRun {
     pub(super) run: RunId,
     /// Whether an earlier request with the same cause had made it.
     pub(super) repeated: bool,
@@ -95,14 +95,14 @@ pub(super) fn request(entry: &TriggerEntry, mut headers: Vec<(String, String)>, 
 
 impl Triggers {
     /// Enqueues one run, unless the server is stopping.
-    pub(super) async fn accept_one(self: &Arc<Self>, run: NewRun) -> Result<Made, Fault> {
+    pub(super) async fn accept_one(self: &Arc<Self>, run: NewRun) -> Result<TriggeredRun, Fault> {
         self.check_ready()?;
         let mut made = self.accept_all(vec![run]).await?;
         made.pop().ok_or_else(|| Fault::internal("an accepted run is not there"))
     }
 
     /// Enqueues all runs in one commit, or none of them. A run whose cause is known stands for the earlier one.
-    pub(super) async fn accept_all(self: &Arc<Self>, runs: Vec<NewRun>) -> Result<Vec<Made>, Fault> {
+    pub(super) async fn accept_all(self: &Arc<Self>, runs: Vec<NewRun>) -> Result<Vec<TriggeredRun>, Fault> {
         if runs.is_empty() {
             return Ok(Vec::new());
         }
@@ -122,7 +122,7 @@ impl Triggers {
         stored.map_err(|error| Fault::internal(format!("runs of a trigger were not stored: {error}")))?
     }
 
-    async fn enqueue(&self, ready: Vec<(Draft, BacklogEntry)>) -> Result<Vec<Made>, Fault> {
+    async fn enqueue(&self, ready: Vec<(Draft, BacklogEntry)>) -> Result<Vec<TriggeredRun>, Fault> {
         let (mut items, mut held) = (Vec::with_capacity(ready.len()), Vec::with_capacity(ready.len()));
         for (Draft { item, body }, entry) in ready {
             held.push((item.record.id, (item.record.project, item.record.function), body, entry));
@@ -144,9 +144,9 @@ impl Triggers {
                     entry.keep();
                     body.into_iter().for_each(StoredBody::keep);
                     fresh.push(owner);
-                    Made { run, repeated: false }
+                    TriggeredRun { run, repeated: false }
                 }
-                Enqueued::Known { run, .. } => Made { run, repeated: true },
+                Enqueued::Known { run, .. } => TriggeredRun { run, repeated: true },
                 Enqueued::Gone | Enqueued::TooManyClaims => {
                     return Err(Fault::internal("a trigger's run redrives nothing, and causes make room"));
                 }

@@ -1,8 +1,8 @@
 //! Triggers: schedules, webhooks, events and messages that make runs.
 //!
-//! [`Triggers`] enqueues runs through [`faas_runs`] and executes nothing. A trigger's record is configuration: deployments
-//! and users change it. Its state is what happened since and is written by this crate's tasks only, so that neither write
-//! waits for the other.
+//! [`Triggers`] executes nothing: it enqueues runs in [`faas_runs`], and a webhook that answers makes a call like any other.
+//! A trigger's record is configuration, which deployments and users change. Its state is noted apart from it when the
+//! trigger fires, so that neither write waits for the other.
 //!
 //! A message is committed before its sender is answered, leaves its topic in the commit that enqueues a run with it, and
 //! ends with that run. After a crash it is therefore in exactly one of the two.

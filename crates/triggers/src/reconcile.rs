@@ -28,14 +28,6 @@ pub struct Reconciled {
     gone: Vec<TriggerId>,
 }
 
-/// Whose triggers change, and when.
-#[derive(Clone, Copy)]
-struct Occasion {
-    project: ProjectId,
-    function: FunctionId,
-    now: Timestamp,
-}
-
 // === impl Triggers ===
 
 impl Triggers {
@@ -51,21 +43,24 @@ impl Triggers {
         wanted: &[TriggerSettings],
     ) -> Result<Reconciled, Fault> {
         let mut stored = self.stored(project, function).await?;
-        let occasion = Occasion { project, function, now: self.clock.now() };
+        let now = self.clock.now();
+        let new = |settings: &TriggerSettings| {
+            self.new_trigger(project, function, TriggerOrigin::Manifest, settings.clone(), now)
+        };
         let mut reconciled = Reconciled::default();
         for settings in wanted {
             let Some(name) = settings.name() else { continue };
             match stored.remove(name) {
-                None => reconciled.put(self.fresh_trigger(occasion, settings)?, Expect::Absent)?,
+                None => reconciled.put(new(settings)?, Expect::Absent)?,
                 Some((before, revision)) if before.settings.kind() == settings.kind() => {
-                    if let Some(after) = changed(&before, settings, occasion.now) {
+                    if let Some(after) = changed(&before, settings, now) {
                         reconciled.put(after, Expect::Revision(revision))?;
                     }
                 }
                 // The same name with another type is a new trigger.
                 Some((before, revision)) => {
                     reconciled.drop_state(&before);
-                    reconciled.put(self.fresh_trigger(occasion, settings)?, Expect::Revision(revision))?;
+                    reconciled.put(new(settings)?, Expect::Revision(revision))?;
                 }
             }
         }
@@ -100,11 +95,6 @@ impl Triggers {
             self.learn(gone, revision);
         }
         Ok(())
-    }
-
-    fn fresh_trigger(&self, occasion: Occasion, settings: &TriggerSettings) -> Result<TriggerRecord, Fault> {
-        let Occasion { project, function, now } = occasion;
-        self.new_trigger(project, function, TriggerOrigin::Manifest, settings.clone(), now)
     }
 
     /// A new trigger. A webhook gets a token and no secret yet.

@@ -13,10 +13,10 @@ use super::record::{TriggerState, state_key};
 /// The states of all triggers in memory.
 pub(super) struct TriggerStates {
     registry: Arc<dyn Registry>,
-    known: Mutex<HashMap<TriggerId, Tracked>>,
+    known: Mutex<HashMap<TriggerId, TrackedState>>,
 }
 
-struct Tracked {
+struct TrackedState {
     project: ProjectId,
     state: TriggerState,
     /// Whether it differs from what is stored.
@@ -32,7 +32,7 @@ impl TriggerStates {
             // An unreadable state counts as empty; `active_since` of the record still bounds the ticks.
             let state = decode::<TriggerState>(&entry.key, &entry.value);
             if let (Ok(id), Ok(state)) = (entry.key.name.parse(), state) {
-                known.insert(id, Tracked { project: entry.key.project, state, changed: false });
+                known.insert(id, TrackedState { project: entry.key.project, state, changed: false });
             }
         }
         Ok(Self { registry, known: Mutex::new(known) })
@@ -46,7 +46,7 @@ impl TriggerStates {
     pub(super) fn note(&self, project: ProjectId, id: TriggerId, change: impl FnOnce(&mut TriggerState)) {
         let mut known = self.known.lock();
         let tracked =
-            known.entry(id).or_insert_with(|| Tracked { project, state: TriggerState::default(), changed: false });
+            known.entry(id).or_insert_with(|| TrackedState { project, state: TriggerState::default(), changed: false });
         change(&mut tracked.state);
         tracked.changed = true;
     }

@@ -9,7 +9,7 @@ use faas_runs::reply::CallFailure;
 use faas_signing::{Delivery, Verified, verify};
 use faas_types::{Code, Fault, Redelivery, RunState, TriggerSettings, WebhookReply, WebhookScheme, WebhookTrigger};
 
-use super::accept::{Cause, Made, NewRun};
+use super::accept::{Cause, NewRun, TriggeredRun};
 use super::service::Triggers;
 use super::table::TriggerEntry;
 use super::webhook_credentials::hash;
@@ -110,10 +110,10 @@ impl Triggers {
     async fn after_failures(
         self: &Arc<Self>,
         entry: &TriggerEntry,
-        mut made: Made,
+        mut made: TriggeredRun,
         identity: &str,
         run: impl Fn(&str) -> NewRun,
-    ) -> Result<Made, Fault> {
+    ) -> Result<TriggeredRun, Fault> {
         for _ in 0..RETRIES_MAX {
             let failed = match self.runs.history_reader.run(entry.record.project, made.run).await {
                 Ok(record) => record.state == RunState::Failed,
