@@ -269,12 +269,13 @@ fn error_view(run: &mut RunRecord) -> Option<RunErrorView> {
 pub(crate) fn run_view(mut run: RunRecord) -> RunView {
     let error = error_view(&mut run);
     let onward = run.onward.take().map(|onward| *onward).unwrap_or_default();
+    let batch = run.batch.take().map(|batch| batch_view(&batch, run.state()));
     RunView {
         id: run.id.to_string(),
         function: run.function_name.to_string(),
         version: run.version,
         stage: run.stage,
-        state: run.state,
+        state: run.state(),
         trigger: run.trigger,
         trigger_name: run.trigger_name.map(|name| name.to_string()),
         created_at: run.created_at.to_string(),
@@ -292,7 +293,7 @@ pub(crate) fn run_view(mut run: RunRecord) -> RunView {
         due_at: run.due_at.map(|at| at.to_string()),
         callback: onward.callback,
         destination: onward.destination,
-        batch: run.batch.map(|batch| batch_view(&batch, run.state)),
+        batch,
     }
 }
 

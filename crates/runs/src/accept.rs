@@ -135,7 +135,7 @@ impl Runs {
             // Registered first, so that an end between the look and the wait is not missed.
             let changed = self.dispatch.waiters.wait(id);
             let run = self.history_reader.run(project, id).await?;
-            if run.state.is_terminal() || tokio::time::timeout_at(end, changed).await.is_err() {
+            if run.state().is_terminal() || tokio::time::timeout_at(end, changed).await.is_err() {
                 return Ok(run);
             }
         }
@@ -147,14 +147,14 @@ impl Runs {
     /// `FN_013` when there is no such run, `FN_014` when it has ended already.
     pub async fn cancel(self: &Arc<Self>, project: ProjectId, id: RunId) -> Result<RunRecord, Fault> {
         let run = self.history_reader.run(project, id).await?;
-        if run.state.is_terminal() {
+        if run.state().is_terminal() {
             return Err(ended_already(&run));
         }
         let dispatch = &self.dispatch;
         if dispatch.stop_run(id) {
             let run = self.await_run(project, id, CANCEL_PATIENCE).await?;
-            if run.state.is_terminal() {
-                return if run.state == RunState::Cancelled { Ok(run) } else { Err(ended_already(&run)) };
+            if run.state().is_terminal() {
+                return if run.state() == RunState::Cancelled { Ok(run) } else { Err(ended_already(&run)) };
             }
         }
         let mut record = run;
@@ -319,6 +319,6 @@ fn callback_refused(why: &str) -> Fault {
 }
 
 fn ended_already(run: &RunRecord) -> Fault {
-    Fault::new(Code::Conflict, format!("the run has {} already", run.state.as_str()))
+    Fault::new(Code::Conflict, format!("the run has {} already", run.state().as_str()))
         .with_hint("only runs that have not ended can be cancelled")
 }

@@ -62,8 +62,8 @@ impl Runs {
         redrives: Option<RunId>,
     ) -> Result<Accepted, Fault> {
         let run = self.history_reader.run(project, id).await?;
-        if !run.state.is_terminal() {
-            return Err(Fault::new(Code::Conflict, format!("the run is {}", run.state.as_str()))
+        if !run.state().is_terminal() {
+            return Err(Fault::new(Code::Conflict, format!("the run is {}", run.state().as_str()))
                 .with_hint("wait for its end, or cancel it first"));
         }
         let (mut input, mut carried) = self.what_is_left(&run).await?;
@@ -118,7 +118,7 @@ impl Runs {
     async fn what_is_left(&self, run: &RunRecord) -> Result<(RunInput, Option<Batch>), Fault> {
         let mut input = self.input(run.project, run.id).await?;
         let Some(batch) = &run.batch else { return Ok((input, None)) };
-        let left = batch.left.clone().filter(|_| run.state != RunState::Succeeded);
+        let left = batch.left.clone().filter(|_| run.state() != RunState::Succeeded);
         let (body, carried) = batch::remaining(&input.body, &Batch { left, ..batch.clone() })?;
         input.body = body;
         Ok((input, Some(carried)))

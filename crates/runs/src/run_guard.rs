@@ -7,8 +7,8 @@ use faas_ports::{Inspection, LogEntry, Publishing, UnfinishedLines};
 use faas_scheduler::{Permit, WaitTimes, micros};
 use faas_telemetry::{CallSample, CanarySample, FunctionStats};
 use faas_types::{
-    AttemptRecord, ByteSize, Code, Fault, FunctionError, InstanceId, IsolationLevel, JsonText, LogLevel, LogStream,
-    RunEvent, RunId, RunPhase, RunRecord, RunState, Stage, Timeline, Timestamp, limits,
+    AttemptRecord, ByteSize, Code, Fault, FunctionError, InstanceId, JsonText, LogLevel, LogStream,
+    RunEvent, RunId, RunRecord, RunState, Timeline, Timestamp, limits,
 };
 
 use tokio_util::task::TaskTracker;
@@ -27,7 +27,6 @@ pub struct RunGuard {
     stats: Arc<FunctionStats>,
     /// Handed on at the end as it is, for copying it would cost more than ending the run.
     record: Arc<RunRecord>,
-    phase: RunPhase,
     accepted: Instant,
     attempt_began: Option<Instant>,
     permit: Option<Permit>,
@@ -62,7 +61,6 @@ impl RunGuard {
             runs,
             stats,
             record: Arc::new(record),
-            phase: RunPhase::queued(1),
             accepted: Instant::now(),
             attempt_began: None,
             permit: None,
@@ -76,17 +74,16 @@ impl RunGuard {
         }
     }
 
-    /// Another attempt of a run that the queue holds; its record goes to `sink` at the attempt's end.
+    /// Another attempt of a run that the queue holds; its record goes to `sink` at the attempt's end. What that means for the
+    /// run is decided there.
     pub(crate) fn again(
         runs: Arc<Runs>,
         stats: Arc<FunctionStats>,
         record: RunRecord,
         sink: oneshot::Sender<Arc<RunRecord>>,
     ) -> Self {
-        let attempts = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX - 1);
-        let phase = RunPhase { attempts, ..RunPhase::queued(attempts + 1) };
         let mut guard = Self::new(runs, stats, record);
-        (guard.phase, guard.sink) = (phase, Some(sink));
+        guard.sink = Some(sink);
         guard
     }
 
@@ -139,8 +136,10 @@ impl RunGuard {
     }
 
     fn open_attempt(&mut self, instance: Option<InstanceId>, wait: WaitTimes, now: Timestamp) {
-        let (id, number) = (self.runs.ids.mint(now), self.phase.attempts + 1);
+        let id = self.runs.ids.mint(now);
+        self.advance(RunEvent::Start);
         let record = self.record();
+        let number = u32::try_from(record.attempts.len() + 1).unwrap_or(u32::MAX);
         record.started_at = Some(now);
         record.attempts.push(AttemptRecord {
             id,
@@ -160,7 +159,6 @@ impl RunGuard {
             error: None,
         });
         self.attempt_began = Some(Instant::now());
-        self.advance(RunEvent::Start);
     }
 
     /// Keeps a line of the user's code within the run's limit.
@@ -222,11 +220,13 @@ impl RunGuard {
             Outcome::Failed(fault) => (RunEvent::Fail { retryable: false }, Some(fault)),
         };
         let now = self.runs.clock.now();
-        if self.phase.state == RunState::Queued && event != RunEvent::Cancel {
+        if self.record.state() != RunState::Running && event != RunEvent::Cancel {
             // No instance could take it: that is an attempt too, without an instance.
             self.open_attempt(None, WaitTimes { queue: self.accepted.elapsed(), start: None }, now);
         }
-        self.advance(event);
+        if self.sink.is_none() {
+            self.advance(event);
+        }
         let took = self.accepted.elapsed();
         let code = fault.as_ref().map(|fault| fault.code);
         self.close_attempt(now, code);
@@ -289,12 +289,10 @@ impl RunGuard {
     }
 
     fn advance(&mut self, event: RunEvent) {
-        match self.phase.on(event) {
-            Ok((phase, _)) => self.phase = phase,
-            Err(error) => tracing::error!(%error, run_id = %self.record.id, "a run took an illegal turn"),
+        // Attempts of a run that may have several are bounded where its end is decided.
+        if let Err(error) = self.record().take(event, 1) {
+            tracing::error!(%error, run_id = %self.record.id, "a run took an illegal turn");
         }
-        let state = self.phase.state;
-        self.record().state = state;
     }
 
     fn close_attempt(&mut self, now: Timestamp, code: Option<Code>) {
@@ -379,33 +377,8 @@ pub fn queued_record(
     trigger: faas_types::TriggerKind,
     now: Timestamp,
 ) -> RunRecord {
-    RunRecord {
-        id,
-        project: entry.record.project,
-        function: entry.record.id,
-        function_name: entry.record.name.clone(),
-        version,
-        state: RunState::Queued,
-        trigger,
-        trigger_name: None,
-        stage: Stage::Prod,
-        created_at: now,
-        started_at: None,
-        finished_at: None,
-        duration_us: None,
-        cold_start: false,
-        isolation: IsolationLevel::Process,
-        attempts: Vec::with_capacity(1),
-        code: None,
-        message: None,
-        error: None,
-        http_status: None,
-        result: None,
-        origin: None,
-        due_at: None,
-        onward: None,
-        batch: None,
-    }
+    let function = (entry.record.id, entry.record.name.clone());
+    RunRecord::queued(id, entry.record.project, function, version, trigger, now)
 }
 
 fn cancelled() -> Fault {

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use faas_ports::{ByteBounds, Collection, Expect, Expiry, Key, LogQuery, RunQuery, Want, Write};
 use faas_store::{Store, StoreConfig};
-use faas_testkit::fixture::{EPOCH, at, everything, finish, fresh, log_line, new_item, queued_run, succeeded};
+use faas_testkit::fixture::{
+    EPOCH, at, everything, finish, fresh, in_state, log_line, new_item, queued_run, succeeded,
+};
 use faas_types::{Bundle, BundleFile, Code, Digest, FunctionId, ProjectId, RunRecord, RunState};
 
 const SPAN: Duration = Duration::from_secs(2);
@@ -169,11 +171,12 @@ async fn pages(store: &Arc<Store>) {
     let functions: Vec<FunctionId> = (0..100).map(|_| fresh()).collect();
     let run = |n: u64| {
         let function = functions[usize::try_from(n % 97).unwrap_or(0)];
-        let run = succeeded(queued_run(project, function, at(n / 5)));
-        let version = u32::try_from(n * 20 / total).unwrap_or(0) + 1;
-        let run = RunRecord { version, cold_start: n.is_multiple_of(1000), ..run };
+        let mut run = succeeded(queued_run(project, function, at(n / 5)));
+        run.version = u32::try_from(n * 20 / total).unwrap_or(0) + 1;
+        run.cold_start = n.is_multiple_of(1000);
         if n.is_multiple_of(5000) {
-            return RunRecord { state: RunState::Failed, code: Some(Code::TimeoutExceeded), ..run };
+            run = in_state(run, RunState::Failed);
+            run.code = Some(Code::TimeoutExceeded);
         }
         run
     };

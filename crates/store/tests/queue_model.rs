@@ -7,9 +7,9 @@ use faas_ports::{
     ByteBounds, FollowUps, Footprint, Lease, NewItem, RunHistory, RunOutcome, RunQuery, RunQueue, Settlement,
 };
 use faas_store::{Store, StoreConfig};
-use faas_testkit::fixture::{at, everything, finish, fresh, new_item};
+use faas_testkit::fixture::{at, everything, finish, fresh, in_state, new_item};
 use faas_testkit::{MemoryHistory, MemoryQueue};
-use faas_types::{Digest, FunctionId, ProjectId, RunRecord, RunState};
+use faas_types::{Digest, FunctionId, ProjectId, RunState};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
@@ -71,11 +71,11 @@ impl Side {
             Step::Lease { max, ttl } => return self.lease(item, *max, *ttl, now).await,
             Step::Finish(index) => chosen(index).map(|lease| {
                 // Without the fresh ids of an attempt, which would differ.
-                let record = Box::new(RunRecord { state: RunState::Succeeded, ..lease.record.clone() });
+                let record = Box::new(in_state(lease.record.clone(), RunState::Succeeded));
                 settle(lease, RunOutcome::Finish { record, dead: None, follow_ups: FollowUps::default() })
             }),
             Step::Retry(index, delay) => chosen(index).map(|lease| {
-                let record = RunRecord { state: RunState::Retried, ..lease.record.clone() };
+                let record = in_state(lease.record.clone(), RunState::Retried);
                 settle(lease, RunOutcome::Retry { record: Box::new(record), not_before: at(now + delay) })
             }),
             Step::Return(index, delay) => {
@@ -87,7 +87,7 @@ impl Side {
             }
             Step::Withdraw(index) => {
                 let Some(lease) = chosen(index) else { return String::new() };
-                let record = RunRecord { state: RunState::Cancelled, ..lease.record.clone() };
+                let record = in_state(lease.record.clone(), RunState::Cancelled);
                 return format!("{:?}", self.queue.withdraw(record, FollowUps::default(), KEPT).await);
             }
         };

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use faas_ports::{Expired, Expiry, LogQuery, RUNS_EXAMINED_MAX, RunQuery};
 use faas_store::{Store, StoreConfig};
-use faas_testkit::fixture::{at, fresh, log_line, queued_run, succeeded};
+use faas_testkit::fixture::{at, fresh, in_state, log_line, queued_run, succeeded};
 use faas_types::{FunctionId, LogLine, ProjectId, RunRecord, RunState};
 
 const DIR: &str = "FAAS_TEST_RETENTION_DIR";
@@ -73,7 +73,7 @@ async fn what_people_look_for_is_found_in_one_page() {
     let store = open(dir.path());
     let function = fresh();
     let (mut runs, _) = written_at(function, 0, RUNS_EXAMINED_MAX + 100);
-    runs[3].state = RunState::Failed;
+    runs[3] = in_state(runs[3].clone(), RunState::Failed);
     runs[4].cold_start = true;
     store.history().record(runs.clone()).await.expect("record");
     let newest = RunQuery { function: Some(function), ..RunQuery::newest(owner(), 10) };

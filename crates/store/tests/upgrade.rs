@@ -28,7 +28,8 @@ fn old_database(path: &std::path::Path, project: ProjectId, function: FunctionId
     }
     database.execute_batch("PRAGMA user_version = 7").expect("its number");
     let onward = Onward::new(Some("https://example.com/".to_owned()), false, 0);
-    let waiting = RunRecord { onward, ..queued_run(project, function, at(0)) };
+    let mut waiting = queued_run(project, function, at(0));
+    waiting.onward = onward;
     let record = serde_json::to_string(&waiting).expect("JSON");
     let queue = "INSERT INTO queue (project, run, function, version, state, stage, due_at, priority, record)
                  VALUES (?1, ?2, ?3, 1, 0, 1, 0, 0, ?4)";

@@ -135,7 +135,7 @@ impl LogTail {
     async fn has_ended(&mut self) -> Result<bool, Fault> {
         let Some(run) = self.query.run else { return Ok(false) };
         let found = self.reader.history.run(self.query.project, run).await?;
-        Ok(found.is_some_and(|run| run.state.is_terminal()))
+        Ok(found.is_some_and(|run| run.state().is_terminal()))
     }
 
     /// Until an event comes or it is time to look; false once the server stops.

@@ -3,7 +3,7 @@
 use faas_ports::{FollowUps, Footprint, IdSource, Lease, NewItem, RunOutcome, Settlement, SystemClock, Want};
 use faas_types::{
     AttemptRecord, FunctionId, FunctionName, Id, IdKind, IsolationLevel, JsonText, LogLevel, LogLine, LogStream,
-    ProjectId, RunId, RunRecord, RunState, Stage, Timestamp, TriggerKind,
+    ProjectId, RunId, RunRecord, RunState, Timestamp, TriggerKind,
 };
 
 /// The time at which most tests begin: 2026-01-01T00:00:00Z.
@@ -33,33 +33,21 @@ pub fn at(millis: u64) -> Timestamp {
 /// Never: the name is valid.
 #[must_use]
 pub fn queued_run(project: ProjectId, function: FunctionId, created_at: Timestamp) -> RunRecord {
-    RunRecord {
-        id: fresh_at(created_at),
-        project,
-        function,
-        function_name: "hello".parse::<FunctionName>().expect("a valid name"),
-        version: 1,
-        state: RunState::Queued,
-        trigger: TriggerKind::Http,
-        trigger_name: None,
-        stage: Stage::Prod,
-        created_at,
-        started_at: None,
-        finished_at: None,
-        duration_us: None,
-        cold_start: false,
-        isolation: IsolationLevel::Full,
-        attempts: Vec::new(),
-        code: None,
-        message: None,
-        error: None,
-        http_status: None,
-        result: None,
-        origin: None,
-        due_at: None,
-        onward: None,
-        batch: None,
-    }
+    let name: FunctionName = "hello".parse().expect("a valid name");
+    let mut run = RunRecord::queued(fresh_at(created_at), project, (function, name), 1, TriggerKind::Http, created_at);
+    run.isolation = IsolationLevel::Full;
+    run
+}
+
+/// The run as a store that holds it in this state has it, however it came there.
+///
+/// # Panics
+/// Never: a record is JSON.
+#[must_use]
+pub fn in_state(run: RunRecord, state: RunState) -> RunRecord {
+    let mut json = serde_json::to_value(run).expect("a record is JSON");
+    json["state"] = state.as_str().into();
+    serde_json::from_value(json).expect("a record")
 }
 
 /// The run after a first attempt of one millisecond that succeeded.
@@ -83,16 +71,11 @@ pub fn succeeded(run: RunRecord) -> RunRecord {
         message: None,
         error: None,
     };
-    RunRecord {
-        state: RunState::Succeeded,
-        started_at: Some(run.created_at),
-        finished_at: Some(end),
-        duration_us: Some(1000),
-        attempts: vec![attempt],
-        http_status: Some(200),
-        result: JsonText::parse("{\"ä\": [1, 2.5, null, \"\\u0000\"]}".as_bytes()),
-        ..run
-    }
+    let mut run = in_state(run, RunState::Succeeded);
+    (run.started_at, run.finished_at, run.duration_us) = (Some(run.created_at), Some(end), Some(1000));
+    (run.attempts, run.http_status) = (vec![attempt], Some(200));
+    run.result = JsonText::parse("{\"ä\": [1, 2.5, null, \"\\u0000\"]}".as_bytes());
+    run
 }
 
 /// A line on standard output.

@@ -29,8 +29,8 @@ impl RunHistory for MemoryHistory {
         let mut known = self.runs.lock();
         for run in runs {
             let key = (run.project, run.id);
-            let ended = known.get(&key).is_some_and(|known| known.state.is_terminal());
-            if !ended || run.state.is_terminal() {
+            let ended = known.get(&key).is_some_and(|known| known.state().is_terminal());
+            if !ended || run.state().is_terminal() {
                 known.insert(key, run);
             }
         }
@@ -112,7 +112,7 @@ impl RunHistory for MemoryHistory {
         let mut done = Expired::default();
         let limit = u64::from(expiry.limit);
         let mut runs = self.runs.lock();
-        let is_mine = |run: &RunRecord| run.project == expiry.project && run.state.is_terminal();
+        let is_mine = |run: &RunRecord| run.project == expiry.project && run.state().is_terminal();
         runs.retain(|_, run| {
             let goes = is_mine(run) && run.id.created_at() < expiry.runs_before && done.runs < limit;
             done.runs += u64::from(goes);
@@ -167,7 +167,7 @@ fn is_in_range(query: &RunQuery, run: &RunRecord) -> bool {
 fn takes_run(query: &RunQuery, run: &RunRecord) -> bool {
     let took = run.duration_us.map(std::time::Duration::from_micros);
     query.function.is_none_or(|function| run.function == function)
-        && query.state.is_none_or(|state| run.state == state)
+        && query.state.is_none_or(|state| run.state() == state)
         && query.code.is_none_or(|code| run.code == Some(code))
         && query.cold_start.is_none_or(|cold| run.cold_start == cold)
         && query.version.is_none_or(|version| run.version == version)

@@ -16,7 +16,7 @@ use faas_ports::{
     ByteBounds, DeadLetter, Enqueued, FollowUps, Footprint, Lease, LeaseMark, NewItem, PortError, PortResult,
     QueueDepth, QueueOutlook, RunHistory, RunOutcome, RunQueue, Settled, Settlement, Want, Withdrawn,
 };
-use faas_types::{FunctionId, ProjectId, RunId, RunRecord, RunState, Timestamp};
+use faas_types::{FunctionId, ProjectId, RunEvent, RunId, RunRecord, Timestamp};
 use parking_lot::Mutex;
 
 use crate::MemoryHistory;
@@ -262,7 +262,9 @@ impl State {
             slot.deliveries += 1;
             (slot.epoch, slot.due_at, slot.leased) = (self.epoch, expires_at, true);
             let record = slot.record.clone();
-            shown.push(RunRecord { state: RunState::Running, ..record.clone() });
+            let mut running = record.clone();
+            running.take(RunEvent::Start, 1).expect("a run that waits can start");
+            shown.push(running);
             leases.push(Lease {
                 input: self.inputs.get(&(record.project, record.id)).cloned().unwrap_or_default(),
                 record,

@@ -166,7 +166,7 @@ impl Triggers {
     async fn is_under_way(&self, entry: &TriggerEntry, last: Option<RunId>) -> bool {
         match last {
             Some(run) => {
-                self.runs.history_reader.run(entry.record.project, run).await.is_ok_and(|run| !run.state.is_terminal())
+                self.runs.history_reader.run(entry.record.project, run).await.is_ok_and(|run| !run.state().is_terminal())
             }
             None => false,
         }

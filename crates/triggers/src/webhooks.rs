@@ -116,7 +116,7 @@ impl Triggers {
     ) -> Result<TriggeredRun, Fault> {
         for _ in 0..RETRIES_MAX {
             let failed = match self.runs.history_reader.run(entry.record.project, made.run).await {
-                Ok(record) => record.state == RunState::Failed,
+                Ok(record) => record.state() == RunState::Failed,
                 // The record's retention has ended: whether the run failed is not known.
                 Err(fault) if fault.code == Code::NotFound => false,
                 Err(fault) => return Err(fault),

@@ -32,6 +32,7 @@ mod json_text;
 mod layer;
 mod layer_ref;
 pub mod limits;
+mod log_line;
 mod name;
 mod network_plan;
 mod onward;
@@ -82,6 +83,7 @@ pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
 pub use json_text::JsonText;
 pub use layer::{DependencyMode, InstalledPackage, LayerRecord, LayerVersionRecord, NamedLayerRecord, PythonInstaller};
 pub use layer_ref::{InvalidLayerRef, LayerRef};
+pub use log_line::{LogLevel, LogLine, LogStream};
 pub use name::{
     AliasName, Entrypoint, FunctionName, InvalidName, LayerName, NetworkName, RuntimeName, SecretName, TopicName,
     TriggerName,
@@ -92,7 +94,7 @@ pub use origin::{Declaration, InvalidOrigin, Origin, Origins};
 pub use preflight_rules::{PreflightRules, ProjectRules};
 pub use retention::Retention;
 pub use run::{IllegalTransition, RunEffect, RunEvent, RunPhase, RunState};
-pub use run_record::{AttemptRecord, Batch, LogLevel, LogLine, LogStream, RunRecord, TriggerKind};
+pub use run_record::{AttemptRecord, Batch, RunRecord, TriggerKind};
 pub use scope::{InvalidScope, Scope};
 pub use secret_ref::{InvalidSecretRef, VarPart, secret_refs, var_parts};
 pub use settings::{

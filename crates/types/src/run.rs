@@ -4,7 +4,8 @@
 //! queued ──start──▶ running ──succeed──▶ succeeded
 //!   │  ▲              │ ├──fail, no attempt left──▶ failed
 //!   │  └─requeue──────┘ └──fail, attempts left──▶ retried ──start──▶ running
-//!   └──────────────── cancel (queued, running, retried) ──▶ cancelled
+//!   ├──────────────── cancel (queued, running, retried) ──▶ cancelled
+//!   └──────────────── fail before an attempt (queued, retried) ──▶ retried, failed
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -45,7 +46,7 @@ pub enum RunEvent {
     Start,
     /// The attempt ended well.
     Succeed,
-    /// The attempt failed in a way that `retryable` attempts may mend.
+    /// The attempt failed, or could not even begin, in a way that another may mend where it is `retryable`.
     Fail {
         /// Whether the retry policy covers this error.
         retryable: bool,
@@ -140,12 +141,12 @@ impl RunPhase {
                 (Self { state: Running, attempts, ..self }, RunEffect::OpenAttempt(attempts))
             }
             (Running, RunEvent::Succeed) => (to(Succeeded), RunEffect::Finish),
-            (Running, RunEvent::Fail { retryable: true }) if self.attempts < self.max_attempts => {
+            (Queued | Running | Retried, RunEvent::Fail { retryable: true }) if self.attempts < self.max_attempts => {
                 (to(Retried), RunEffect::ScheduleRetry(self.attempts + 1))
             }
-            (Running, RunEvent::Fail { .. }) => (to(Failed), RunEffect::Finish),
+            (Queued | Running | Retried, RunEvent::Fail { .. }) => (to(Failed), RunEffect::Finish),
             (Running, RunEvent::Requeue) => {
-                (Self { state: Queued, attempts: self.attempts - 1, ..self }, RunEffect::None)
+                (Self { state: Queued, attempts: self.attempts.saturating_sub(1), ..self }, RunEffect::None)
             }
             (Queued | Retried, RunEvent::Cancel) => (to(Cancelled), RunEffect::Finish),
             (Running, RunEvent::Cancel) => (to(Cancelled), RunEffect::KillAndFinish),
@@ -217,6 +218,14 @@ mod tests {
         let (running, effect) = waiting.on(RunEvent::Start).expect("start again");
         assert_eq!(effect, RunEffect::OpenAttempt(2));
         let (ended, effect) = running.on(RunEvent::Fail { retryable: true }).expect("fail again");
+        assert_eq!((ended.state, effect), (RunState::Failed, RunEffect::Finish));
+    }
+
+    #[test]
+    fn an_attempt_that_cannot_begin_counts_for_none() {
+        let (waiting, effect) = RunPhase::queued(1).on(RunEvent::Fail { retryable: true }).expect("fail");
+        assert_eq!((waiting.state, waiting.attempts, effect), (RunState::Retried, 0, RunEffect::ScheduleRetry(1)));
+        let (ended, effect) = waiting.on(RunEvent::Fail { retryable: false }).expect("given up");
         assert_eq!((ended.state, effect), (RunState::Failed, RunEffect::Finish));
     }
 }

@@ -1,10 +1,10 @@
-//! What is remembered of a run, its attempts and its log lines.
+//! What is remembered of a run and its attempts.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttemptId, Code, FunctionError, FunctionId, FunctionName, InstanceId, IsolationLevel, JsonText, Onward, ProjectId,
-    RunId, RunState, Stage, StartTimes, Timestamp, TriggerName,
+    AttemptId, Code, FunctionError, FunctionId, FunctionName, IllegalTransition, InstanceId, IsolationLevel, JsonText,
+    Onward, ProjectId, RunEffect, RunEvent, RunId, RunPhase, RunState, Stage, StartTimes, Timestamp, TriggerName,
 };
 
 /// What created a run.
@@ -45,8 +45,8 @@ pub struct RunRecord {
     /// Whose vars and secrets it runs with.
     #[serde(default, skip_serializing_if = "Stage::is_default")]
     pub stage: Stage,
-    /// Where it stands.
-    pub state: RunState,
+    /// Where it stands. Private: only [`RunRecord::take`] changes it.
+    state: RunState,
     /// What created it.
     pub trigger: TriggerKind,
     /// The name of the trigger, where it has one.
@@ -147,51 +147,66 @@ pub struct AttemptRecord {
     pub error: Option<FunctionError>,
 }
 
-/// How important a log line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    /// Detail for developers.
-    Debug,
-    /// Normal output.
-    Info,
-    /// Something looks wrong.
-    Warn,
-    /// Something is wrong.
-    Error,
-}
+// === impl RunRecord ===
 
-/// Where a log line came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LogStream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-    /// The language's logging library.
-    Logger,
-    /// The platform, about this run.
-    Platform,
-}
+impl RunRecord {
+    /// A run that was just accepted.
+    #[must_use]
+    pub fn queued(
+        id: RunId,
+        project: ProjectId,
+        (function, function_name): (FunctionId, FunctionName),
+        version: u32,
+        trigger: TriggerKind,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            project,
+            function,
+            function_name,
+            version,
+            stage: Stage::Prod,
+            state: RunState::Queued,
+            trigger,
+            trigger_name: None,
+            created_at,
+            started_at: None,
+            finished_at: None,
+            duration_us: None,
+            cold_start: false,
+            isolation: IsolationLevel::Process,
+            attempts: Vec::with_capacity(1),
+            code: None,
+            message: None,
+            error: None,
+            http_status: None,
+            result: None,
+            origin: None,
+            due_at: None,
+            onward: None,
+            batch: None,
+        }
+    }
 
-/// One line that a run wrote.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogLine {
-    /// The owner.
-    pub project: ProjectId,
-    /// The function that wrote it.
-    pub function: FunctionId,
-    /// The run it belongs to; `None` for what an instance wrote outside any run (its import, say).
-    pub run: Option<RunId>,
-    /// When it was written.
-    pub at: Timestamp,
-    /// How important it is.
-    pub level: LogLevel,
-    /// Where it came from.
-    pub stream: LogStream,
-    /// The text without its line end.
-    pub message: String,
+    /// Where it stands.
+    #[must_use]
+    pub const fn state(&self) -> RunState {
+        self.state
+    }
+
+    /// Moves it on, where `attempts_max` tries are allowed in all. Those that `attempts` holds have begun: a start comes before
+    /// its attempt is added, an end after it.
+    ///
+    /// # Errors
+    /// When its state does not take the event; it then stands where it stood.
+    pub fn take(&mut self, event: RunEvent, attempts_max: u32) -> Result<RunEffect, IllegalTransition> {
+        let attempts = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX - 1);
+        let phase = RunPhase { state: self.state, attempts, max_attempts: attempts_max.max(1) };
+        let (next, effect) = phase.on(event)?;
+        self.state = next.state;
+        Ok(effect)
+    }
 }
 
 // === impl TriggerKind ===
@@ -225,20 +240,5 @@ impl std::str::FromStr for TriggerKind {
             let known: Vec<_> = Self::ALL.map(Self::as_str).into();
             format!("`{text}` is not a trigger; triggers are {}", known.join(", "))
         })
-    }
-}
-
-// === impl LogLevel ===
-
-impl LogLevel {
-    /// The level as text, as on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warn => "warn",
-            Self::Error => "error",
-        }
     }
 }

@@ -119,7 +119,7 @@ async fn a_body_stays_where_it_is_not_known_whether_its_run_is_stored() {
     let query = RunQuery::newest(house.engine.default_project(), 10);
     for _ in 0..1_000 {
         let runs = house.ports.history.runs(&query).await.unwrap().runs;
-        if matches!(&runs[..], [run] if run.state == RunState::Succeeded) {
+        if matches!(&runs[..], [run] if run.state() == RunState::Succeeded) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -30,7 +30,7 @@ async fn the_first_call_is_cold_and_the_next_is_warm() {
     assert!(first.cold_start);
     assert!(!second.cold_start);
     let record = house.run(second.run).await;
-    assert_eq!((record.state, record.version, record.attempts.len()), (RunState::Succeeded, 1, 1));
+    assert_eq!((record.state(), record.version, record.attempts.len()), (RunState::Succeeded, 1, 1));
     house.alive(1).await;
 }
 
@@ -130,7 +130,7 @@ async fn a_caller_that_goes_away_cancels_its_run() {
     let call = house.call("left", "/drip").await.unwrap();
     let run = call.run;
     drop(call);
-    assert_eq!(house.run(run).await.state, RunState::Cancelled);
+    assert_eq!(house.run(run).await.state(), RunState::Cancelled);
     assert!(house.call("left", "/").await.unwrap().cold_start, "an interrupted instance must not be used again");
 }
 

@@ -83,7 +83,7 @@ async fn a_callback_is_signed_and_tells_of_the_run() {
     assert_eq!(secrets.number(), 2);
     let run = house.later("told", "/raise", call_back()).await;
     let record = house.called_back(run, CallbackState::Delivered).await;
-    assert_eq!((record.state, callback_of(&record).attempts), (RunState::Failed, 1));
+    assert_eq!((record.state(), callback_of(&record).attempts), (RunState::Failed, 1));
     let posted = house.outbound.posted();
     assert_eq!((posted.len(), posted[0].url.as_str()), (1, URL));
     let headers: Vec<_> = posted[0].headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
@@ -173,7 +173,7 @@ async fn destinations_get_a_run_that_knows_its_origin() {
         let destination = destination_of(&record);
         assert_eq!((destination.function.to_string(), &destination.message), (wanted.to_owned(), &None));
         let next = house.ended(destination.run_id.unwrap()).await;
-        assert_eq!((next.origin, next.trigger, next.state), (Some(run), TriggerKind::Destination, RunState::Succeeded));
+        assert_eq!((next.origin, next.trigger, next.state()), (Some(run), TriggerKind::Destination, RunState::Succeeded));
         let input = house.engine.runs.input(house.engine.default_project(), next.id).await.unwrap();
         let body: Value = serde_json::from_slice(&input.body).unwrap();
         assert_eq!(body["data"]["run_id"], run.to_string());

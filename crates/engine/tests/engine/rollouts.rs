@@ -189,7 +189,7 @@ async fn a_run_for_later_keeps_the_version_that_was_drawn_when_it_was_accepted()
     for (version, run) in runs {
         let ended =
             house.engine.runs.await_run(house.engine.default_project(), run, Duration::from_secs(5)).await.unwrap();
-        assert!(ended.state.is_terminal());
+        assert!(ended.state().is_terminal());
         assert_eq!(ended.version, version);
     }
 }

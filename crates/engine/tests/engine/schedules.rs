@@ -158,7 +158,7 @@ async fn a_tick_during_a_run_is_skipped_or_waits_as_the_policy_says() {
     let (house, clock) = house_at("2026-03-01T12:01:00Z", hangs(Overlap::Queue)).await;
     at(&house, &clock, "2026-03-01T12:10:00Z").await;
     assert_eq!(at(&house, &clock, "2026-03-01T12:20:00Z").await, 2);
-    let states = async || runs(&house).await.iter().map(|run| run.state).collect::<Vec<_>>();
+    let states = async || runs(&house).await.iter().map(|run| run.state()).collect::<Vec<_>>();
     let wanted = [RunState::Queued, RunState::Running];
     let waits = async {
         while states().await != wanted {
@@ -235,7 +235,7 @@ async fn a_test_fires_now_and_the_next_times_are_told() {
     );
     let run = house.engine.triggers.test(&trigger(&house), Default::default()).await.unwrap();
     let ended = house.engine.runs.await_run(house.engine.default_project(), run, Duration::from_secs(5)).await.unwrap();
-    assert_eq!(ended.state, RunState::Succeeded);
+    assert_eq!(ended.state(), RunState::Succeeded);
     let off = house.engine.triggers.enable(&trigger(&house), false).await.unwrap();
     assert!(house.engine.triggers.next_fires(&off, 2).is_empty());
     assert_eq!(house.engine.triggers.test(&off, Default::default()).await.err().unwrap().fault.code, Code::Conflict);

@@ -175,7 +175,7 @@ async fn a_run_for_later_keeps_its_stage() {
     };
     let accepted = house.engine.runs.accept(route, request, RunOptions::default()).await.unwrap();
     let ended = house.engine.runs.await_run(project, accepted.run, std::time::Duration::from_secs(5)).await.unwrap();
-    assert_eq!((ended.state, ended.stage), (RunState::Succeeded, Stage::Staging));
+    assert_eq!((ended.state(), ended.stage), (RunState::Succeeded, Stage::Staging));
     let staging = house.by("shop", "staging", "/").await;
     assert_eq!(Some(ended.attempts[0].instance.unwrap().to_string().as_str()), Some(told(&staging).0));
 }

@@ -25,7 +25,7 @@ const TRIES: u32 = 20;
 /// What follows the end of a run whose function has these settings, noted in its record. `None` when the server stops
 /// before that could be told: the run has then not ended, and is tried again.
 pub(crate) async fn follow(runs: &Runs, run: &mut RunRecord, settings: Option<&Background>) -> Option<FollowUps> {
-    let named = settings.and_then(|settings| match run.state {
+    let named = settings.and_then(|settings| match run.state() {
         RunState::Succeeded => settings.on_success.clone(),
         RunState::Failed => settings.on_failure.clone(),
         // Who ended it knows, and nothing came of it.

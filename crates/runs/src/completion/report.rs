@@ -72,7 +72,7 @@ impl<'a> Report<'a> {
             run_id: run.id,
             function: &run.function_name,
             version: run.version,
-            state: run.state,
+            state: run.state(),
             result: run.result.as_ref().and_then(JsonText::value),
             http_status: run.http_status,
             error: run.code.map(|code| Failure::new(code, run)),
@@ -83,7 +83,7 @@ impl<'a> Report<'a> {
             run: format!("/api/v1/runs/{}", run.id),
             input: format!("/api/v1/runs/{}/input", run.id),
         };
-        Self { kind: format!("run.{}", run.state.as_str()), timestamp: finished_at, data }
+        Self { kind: format!("run.{}", run.state().as_str()), timestamp: finished_at, data }
     }
 }
 

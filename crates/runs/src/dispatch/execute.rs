@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use faas_ports::{Lease, RunOutcome, Settlement};
 use faas_scheduler::Urgency;
-use faas_types::{Background, Code, Fault, FunctionSettings, RunRecord, RunState, Span, limits};
+use faas_types::{Background, Code, Fault, FunctionSettings, RunRecord, Span, limits};
 use futures_util::StreamExt;
 use tokio::sync::oneshot;
 
@@ -191,14 +191,8 @@ async fn whole(mut body: crate::reply::CallBody, most: usize) -> Result<Bytes, F
 
 /// The record without what an earlier attempt left in it.
 fn fresh(record: &RunRecord) -> RunRecord {
-    RunRecord {
-        state: RunState::Queued,
-        code: None,
-        message: None,
-        error: None,
-        http_status: None,
-        result: None,
-        due_at: None,
-        ..record.clone()
-    }
+    let mut fresh = record.clone();
+    (fresh.code, fresh.message, fresh.error) = (None, None, None);
+    (fresh.http_status, fresh.result, fresh.due_at) = (None, None, None);
+    fresh
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use faas_ports::{FollowUps, Lease, LogEntry, ReplyHead, RunOutcome};
-use faas_types::{Background, Code, Fault, JsonText, LogLevel, LogStream, RunRecord, RunState, Timestamp, cut, limits};
+use faas_types::{Background, Code, Fault, JsonText, LogLevel, LogStream, RunEvent, RunRecord, Timestamp, cut, limits};
 
 use crate::retry::{self, Attempted, GiveUpReason, Next, Tried};
 use crate::runs::Runs;
@@ -64,16 +64,16 @@ pub(super) fn of(runs: &Runs, lease: &Lease, trial: FinishedAttempt, record: Opt
     }
     match next {
         Next::Retry(at) => {
-            record.state = RunState::Retried;
+            advance(&mut record, RunEvent::Fail { retryable: true }, trial.settings.retry.max_attempts);
             (record.finished_at, record.duration_us, record.due_at) = (None, None, Some(at));
             RunOutcome::Retry { record, not_before: at }
         }
         Next::Bury(straw) => {
-            end(&mut record, RunState::Failed, now);
+            end(&mut record, RunEvent::Fail { retryable: false }, now);
             RunOutcome::Finish { record, dead: Some(straw.as_str().to_owned()), follow_ups: FollowUps::default() }
         }
         _ => {
-            end(&mut record, RunState::Succeeded, now);
+            end(&mut record, RunEvent::Succeed, now);
             RunOutcome::Finish { record, dead: None, follow_ups: FollowUps::default() }
         }
     }
@@ -92,7 +92,7 @@ pub(crate) fn cancel(record: &mut RunRecord, now: Timestamp) {
     record.message = Some("the run was cancelled on request".to_owned());
     record.error = None;
     record.due_at = None;
-    end(record, RunState::Cancelled, now);
+    end(record, RunEvent::Cancel, now);
 }
 
 fn joined(lease: &Lease, record: Option<Box<RunRecord>>) -> Box<RunRecord> {
@@ -108,10 +108,16 @@ fn joined(lease: &Lease, record: Option<Box<RunRecord>>) -> Box<RunRecord> {
     record
 }
 
-fn end(record: &mut RunRecord, state: RunState, now: Timestamp) {
-    record.state = state;
+fn end(record: &mut RunRecord, event: RunEvent, now: Timestamp) {
+    advance(record, event, 1);
     record.finished_at = Some(now);
     record.duration_us = u64::try_from(now.since(record.created_at).as_micros()).ok();
+}
+
+fn advance(record: &mut RunRecord, event: RunEvent, attempts_max: u32) {
+    if let Err(error) = record.take(event, attempts_max) {
+        tracing::error!(%error, run_id = %record.id, "a run took an illegal turn");
+    }
 }
 
 fn keep_result(record: &mut RunRecord, end: AttemptEnd) {

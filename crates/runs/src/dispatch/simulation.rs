@@ -16,7 +16,7 @@ use faas_ports::{
 use faas_testkit::fixture::{at, finish as settled, fresh, new_item, queued_run, succeeded};
 use faas_testkit::{MemoryHistory, MemoryQueue};
 use faas_types::{
-    Code, Digest, FunctionId, ProjectId, RetryPolicy, RunId, RunRecord, RunState, Span, Timestamp, limits,
+    Code, Digest, FunctionId, ProjectId, RetryPolicy, RunEvent, RunId, RunRecord, RunState, Span, Timestamp, limits,
 };
 use futures_util::FutureExt;
 
@@ -208,11 +208,10 @@ impl World {
         }
         let chosen = usize::try_from(self.dice.below(count as u64)).expect("small");
         let run = *self.ledger.open.iter().nth(chosen).expect("chosen among them");
-        let record = now(self.history.run(self.project, run)).expect("an accepted run is in the history");
+        let mut record = now(self.history.run(self.project, run)).expect("an accepted run is in the history");
+        record.take(RunEvent::Cancel, 1).expect("a run that has not ended can be cancelled");
         let follow_ups = self.follow_ups(run);
-        if now(self.queue.withdraw(RunRecord { state: RunState::Cancelled, ..record }, follow_ups, ByteBounds::NONE))
-            .is_some()
-        {
+        if now(self.queue.withdraw(record, follow_ups, ByteBounds::NONE)).is_some() {
             self.ledger.end(run);
             self.end_destinations();
         }
@@ -307,22 +306,28 @@ impl World {
         };
         let mut record = lease.record.clone();
         if spent.is_none() {
+            record.take(RunEvent::Start, 1).expect("a run that was leased can start");
             record.attempts.extend(succeeded(lease.record.clone()).attempts);
         }
         match next {
-            Next::Succeed => self.finish(record, RunState::Succeeded, None),
-            Next::Bury(straw) => self.finish(record, RunState::Failed, Some(straw.as_str().to_owned())),
+            Next::Succeed => self.finish(record, RunEvent::Succeed, None),
+            Next::Bury(straw) => {
+                self.finish(record, RunEvent::Fail { retryable: false }, Some(straw.as_str().to_owned()))
+            }
             Next::Retry(not_before) => {
-                record.state = RunState::Retried;
+                let failed = RunEvent::Fail { retryable: true };
+                record.take(failed, self.policy.max_attempts).expect("a failed attempt with another to come");
+                assert_eq!(record.state(), RunState::Retried, "the policy and the state machine disagree");
                 RunOutcome::Retry { record: Box::new(record), not_before }
             }
             Next::Return(not_before) => RunOutcome::Return { not_before },
         }
     }
 
-    fn finish(&mut self, record: RunRecord, state: RunState, dead: Option<String>) -> RunOutcome {
+    fn finish(&mut self, mut record: RunRecord, event: RunEvent, dead: Option<String>) -> RunOutcome {
+        record.take(event, 1).expect("a leased run can end");
         let follow_ups = self.follow_ups(record.id);
-        RunOutcome::Finish { record: Box::new(RunRecord { state, ..record }), dead, follow_ups }
+        RunOutcome::Finish { record: Box::new(record), dead, follow_ups }
     }
 
     /// The run of the destination. Every try to end a run brings one of its own.
@@ -378,7 +383,7 @@ impl World {
         for (run, _) in &self.ledger.accepted {
             assert_eq!(self.ledger.ends.get(run), Some(&1), "{run} did not end exactly once");
             let record = now(self.history.run(self.project, *run)).expect("an accepted run is in the history");
-            assert!(record.state.is_terminal(), "{run} is {:?}", record.state);
+            assert!(record.state().is_terminal(), "{run} is {:?}", record.state());
             assert!(record.attempts.len() <= self.policy.max_attempts as usize, "{run} had too many attempts");
         }
         let accepted: HashSet<RunId> = self.ledger.accepted.iter().map(|(run, _)| *run).collect();

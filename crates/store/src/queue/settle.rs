@@ -102,7 +102,7 @@ fn settle(connection: &Connection, row: &Row, ended: &mut Vec<EndedInput>) -> Wo
                 .prepare_cached(
                     "UPDATE queue SET stage = ?2, due_at = ?3, state = ?4, record = ?5, worker = NULL WHERE seq = ?1",
                 )?
-                .execute(params![seq, SLEEPING, millis(*not_before), state_number(run.run.state), run.json])?;
+                .execute(params![seq, SLEEPING, millis(*not_before), state_number(run.run.state()), run.json])?;
         }
         Encoded::Return { not_before } => {
             connection

@@ -1,17 +1,17 @@
 //! What the history shows of runs that have not ended: they are rows of the queue.
 
-use faas_ports::{RUNS_EXAMINED_MAX, RunPage, RunQuery};
-use faas_types::{ProjectId, RunId, RunRecord, RunState};
+use faas_ports::{PortError, RUNS_EXAMINED_MAX, RunPage, RunQuery};
+use faas_types::{ProjectId, RunEvent, RunId, RunRecord, RunState};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::run_filter::{first_id, state_number};
+use crate::run_filter::first_id;
 use crate::run_rows::decode;
 use crate::sqlite::{self, WorkResult, id_blob};
 
 pub(crate) fn run(connection: &Connection, project: ProjectId, id: RunId) -> WorkResult<Option<RunRecord>> {
-    let mut select = connection
-        .prepare_cached("SELECT record, state, worker IS NOT NULL FROM queue WHERE project = ?1 AND run = ?2")?;
+    let mut select =
+        connection.prepare_cached("SELECT record, worker IS NOT NULL FROM queue WHERE project = ?1 AND run = ?2")?;
     let found = select.query_row(params![id_blob(project), id_blob(id)], columns).optional()?;
     found.map(shown).transpose()
 }
@@ -35,13 +35,13 @@ pub(crate) fn page(connection: &Connection, query: &RunQuery) -> WorkResult<RunP
             break;
         }
         page.examined += 1;
-        last = Some(sqlite::id(row.get(3)?));
-        let version: i64 = row.get(4)?;
+        last = Some(sqlite::id(row.get(2)?));
+        let version: i64 = row.get(3)?;
         if query.version.is_some_and(|wanted| i64::from(wanted) != version) {
             continue;
         }
         let run = shown(columns(row)?)?;
-        let fits = query.state.is_none_or(|state| run.state == state)
+        let fits = query.state.is_none_or(|state| run.state() == state)
             && query.trigger.is_none_or(|trigger| run.trigger == trigger);
         if fits && page.runs.len() == query.limit as usize {
             page.next = page.runs.last().map(|run| run.id);
@@ -57,9 +57,8 @@ pub(crate) fn page(connection: &Connection, query: &RunQuery) -> WorkResult<RunP
 /// Walks an index back in time; `shown` tells what the columns mean.
 fn walk(query: &RunQuery) -> (String, Vec<Value>) {
     let index = if query.function.is_some() { "queue_function" } else { "queue_run" };
-    let mut sql = format!(
-        "SELECT record, state, worker IS NOT NULL, run, version FROM queue INDEXED BY {index} WHERE project = ?"
-    );
+    let mut sql =
+        format!("SELECT record, worker IS NOT NULL, run, version FROM queue INDEXED BY {index} WHERE project = ?");
     let blob = |bytes: [u8; 16]| Value::Blob(bytes.to_vec());
     let mut values = vec![blob(id_blob(query.project))];
     let mut also = |condition: &str, value: Option<Value>| {
@@ -76,17 +75,14 @@ fn walk(query: &RunQuery) -> (String, Vec<Value>) {
     (sql, values)
 }
 
-fn columns(row: &Row<'_>) -> rusqlite::Result<(String, i64, bool)> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+fn columns(row: &Row<'_>) -> rusqlite::Result<(String, bool)> {
+    Ok((row.get(0)?, row.get(1)?))
 }
 
-fn shown((json, state, leased): (String, i64, bool)) -> WorkResult<RunRecord> {
-    let record = decode(&json)?;
-    let retried = state == state_number(RunState::Retried);
-    let state = match (leased, retried) {
-        (true, _) => RunState::Running,
-        (false, true) => RunState::Retried,
-        (false, false) => RunState::Queued,
-    };
-    Ok(RunRecord { state, ..record })
+fn shown((json, leased): (String, bool)) -> WorkResult<RunRecord> {
+    let mut record: RunRecord = decode(&json)?;
+    if leased {
+        record.take(RunEvent::Start, 1).map_err(|_| PortError::Corrupt { what: "a queued run".into() })?;
+    }
+    Ok(record)
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use faas_ports::{
     ByteBounds, DeadLetterQuery, DeadLetters, Enqueued, FollowUps, NewItem, RunOutcome, RunQueue, Settlement, Want,
 };
-use faas_types::{Code, FunctionId, ProjectId, RunId, RunRecord, RunState};
+use faas_types::{Code, FunctionId, ProjectId, RunId, RunState};
 
 use super::ok;
-use crate::fixture::{at, fresh, new_item};
+use crate::fixture::{at, fresh, in_state, new_item};
 
 /// What is given up is kept whole, listed, tried again once and forgotten on request.
 pub async fn dead_letters(letters: &dyn DeadLetters, queue: &dyn RunQueue) {
@@ -39,7 +39,7 @@ pub async fn dead_letters(letters: &dyn DeadLetters, queue: &dyn RunQueue) {
     assert_eq!(rest.len(), 2, "the second page does not follow the first");
     let letter = ok("dead_letter", letters.dead_letter(project, dead[1]).await).expect("the letter");
     assert_eq!((letter.reason.as_str(), letter.died_at), ("why", at(5)));
-    assert_eq!((letter.record.code, letter.record.state), (Some(Code::TimeoutExceeded), RunState::Failed));
+    assert_eq!((letter.record.code, letter.record.state()), (Some(Code::TimeoutExceeded), RunState::Failed));
     assert!(ok("dead_letter", letters.dead_letter(fresh(), dead[1]).await).is_none(), "projects share letters");
     assert_eq!(ok("input", letters.input(project, dead[1]).await).as_deref(), Some(&b"payload"[..]));
 
@@ -78,8 +78,8 @@ async fn bury(queue: &dyn RunQueue, item: NewItem, code: Code) -> RunId {
     let (project, function, id) = (item.record.project, item.record.function, item.record.id);
     ok("enqueue", queue.enqueue(vec![item]).await);
     let lease = ok("lease", lease(queue, project, function).await).remove(0);
-    let record =
-        RunRecord { state: RunState::Failed, code: Some(code), finished_at: Some(at(5)), ..lease.record.clone() };
+    let mut record = in_state(lease.record.clone(), RunState::Failed);
+    (record.code, record.finished_at) = (Some(code), Some(at(5)));
     let outcome =
         RunOutcome::Finish { record: Box::new(record), dead: Some("why".into()), follow_ups: FollowUps::default() };
     let held =

@@ -6,7 +6,7 @@ use faas_ports::{Expiry, RUNS_EXAMINED_MAX, RunHistory, RunQuery};
 use faas_types::{Code, FunctionError, FunctionId, ProjectId, RunId, RunRecord, RunState, TriggerKind};
 
 use super::ok;
-use crate::fixture::{at, fresh, queued_run, succeeded};
+use crate::fixture::{at, fresh, in_state, queued_run, succeeded};
 
 /// Runs come back whole, filtered and paged. Uses its own projects.
 pub async fn history(history: &dyn RunHistory) {
@@ -24,8 +24,7 @@ pub async fn history(history: &dyn RunHistory) {
 
 async fn records_come_back_whole(history: &dyn RunHistory) {
     let (project, function) = (fresh(), fresh());
-    let mut failed = succeeded(queued_run(project, function, at(5)));
-    failed.state = RunState::Failed;
+    let mut failed = in_state(succeeded(queued_run(project, function, at(5))), RunState::Failed);
     failed.code = Some(Code::RuntimeError);
     failed.message = Some("it broke: \"ü\" \u{0} %".into());
     failed.error = Some(FunctionError { kind: "ValueError".into(), line: Some(3), ..FunctionError::default() });
@@ -44,13 +43,14 @@ async fn records_come_back_whole(history: &dyn RunHistory) {
 async fn a_terminal_state_stays(history: &dyn RunHistory) {
     let project: ProjectId = fresh();
     let queued = queued_run(project, fresh(), at(0));
-    let running = RunRecord { state: RunState::Running, started_at: Some(at(1)), ..queued.clone() };
+    let mut running = in_state(queued.clone(), RunState::Running);
+    running.started_at = Some(at(1));
     let ended = succeeded(running.clone());
-    let state = async || ok("run", history.run(project, queued.id).await).map(|run| run.state);
+    let state = async || ok("run", history.run(project, queued.id).await).map(|run| run.state());
     ok("record queued", history.record(vec![queued.clone()]).await);
     ok("record running", history.record(vec![running.clone()]).await);
     assert_eq!(state().await, Some(RunState::Running), "a later record replaces an earlier one");
-    ok("record retried", history.record(vec![RunRecord { state: RunState::Retried, ..running.clone() }]).await);
+    ok("record retried", history.record(vec![in_state(running.clone(), RunState::Retried)]).await);
     ok("record running again", history.record(vec![running.clone()]).await);
     ok("record the end and a late start", history.record(vec![ended.clone(), running.clone()]).await);
     assert_eq!(state().await, Some(RunState::Succeeded), "a terminal state was replaced within a batch");
@@ -76,7 +76,10 @@ fn assortment(project: ProjectId, functions: &[FunctionId]) -> Vec<RunRecord> {
         let trigger = if n % 7 < 3 { TriggerKind::Api } else { TriggerKind::Http };
         let duration_us = state.is_terminal().then_some(n * 1000);
         let cold_start = n.is_multiple_of(5);
-        RunRecord { state, code, version, trigger, duration_us, cold_start, ..queued_run(project, function, at(n)) }
+        let mut run = in_state(queued_run(project, function, at(n)), state);
+        (run.code, run.version, run.trigger) = (code, version, trigger);
+        (run.duration_us, run.cold_start) = (duration_us, cold_start);
+        run
     };
     (0..120).map(run).collect()
 }
@@ -112,7 +115,7 @@ async fn every_filter_selects(history: &dyn RunHistory) {
 /// What a filter means.
 fn selects(query: &RunQuery, run: &RunRecord) -> bool {
     query.function.is_none_or(|function| run.function == function)
-        && query.state.is_none_or(|state| run.state == state)
+        && query.state.is_none_or(|state| run.state() == state)
         && query.code.is_none_or(|code| run.code == Some(code))
         && query.cold_start.is_none_or(|cold| run.cold_start == cold)
         && query.version.is_none_or(|version| run.version == version)
@@ -177,7 +180,7 @@ async fn no_filter_makes_a_page_long(history: &dyn RunHistory) {
     let count = RUNS_EXAMINED_MAX * 2 + 10;
     let mut runs: Vec<RunRecord> = (0..count).map(|n| succeeded(queued_run(project, function, at(n)))).collect();
     runs[5].trigger = TriggerKind::Api;
-    runs[6].state = RunState::Failed;
+    runs[6] = in_state(runs[6].clone(), RunState::Failed);
     ok("record", history.record(runs.clone()).await);
     let by_trigger = RunQuery { trigger: Some(TriggerKind::Api), ..RunQuery::newest(project, 10) };
     for query in [by_trigger.clone(), RunQuery { function: Some(function), ..by_trigger }] {
@@ -216,7 +219,8 @@ async fn projects_are_apart(history: &dyn RunHistory) {
     assert_eq!(ok("run", history.run(other, run.id).await), None, "another project sees a run");
     let query = RunQuery { function: Some(run.function), ..RunQuery::newest(other, 10) };
     assert!(ok("runs", history.runs(&query).await).runs.is_empty(), "another project lists a run");
-    let twin = RunRecord { project: other, version: 9, ..run.clone() };
+    let mut twin = run.clone();
+    (twin.project, twin.version) = (other, 9);
     ok("record the same id elsewhere", history.record(vec![twin.clone()]).await);
     assert_eq!(ok("run", history.run(mine, run.id).await), Some(run.clone()), "another project replaced a run");
     let elsewhere = Expiry { runs_before: at(1000), results_before: at(1000), ..Expiry::nothing(other, 100) };
@@ -226,9 +230,13 @@ async fn projects_are_apart(history: &dyn RunHistory) {
 
 async fn too_many_bytes_are_forgotten(history: &dyn RunHistory) {
     let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
-    let large = |n| RunRecord { message: Some("x".repeat(10_000)), ..succeeded(queued_run(project, function, at(n))) };
+    let large = |n| {
+        let mut run = succeeded(queued_run(project, function, at(n)));
+        run.message = Some("x".repeat(10_000));
+        run
+    };
     let mut runs: Vec<RunRecord> = (0..20).map(large).collect();
-    runs[0].state = RunState::Running;
+    runs[0] = in_state(runs[0].clone(), RunState::Running);
     ok("record", history.record(runs.clone()).await);
     ok("record again", history.record(runs.clone()).await);
     let step = |most: u64| Expiry { run_bytes_max: most, ..Expiry::nothing(project, 7) };
@@ -246,7 +254,7 @@ async fn too_many_bytes_are_forgotten(history: &dyn RunHistory) {
 async fn old_runs_are_forgotten(history: &dyn RunHistory) {
     let (project, function): (ProjectId, FunctionId) = (fresh(), fresh());
     let mut runs: Vec<RunRecord> = (0..20).map(|n| succeeded(queued_run(project, function, at(n)))).collect();
-    runs[3].state = RunState::Running;
+    runs[3] = in_state(runs[3].clone(), RunState::Running);
     ok("record", history.record(runs.clone()).await);
     let step = |limit: u32| Expiry { runs_before: at(10), ..Expiry::nothing(project, limit) };
     let first = ok("expire", history.expire(&step(4)).await);
@@ -273,7 +281,10 @@ async fn old_results_are_removed(history: &dyn RunHistory) {
     let page = ok("runs", history.runs(&RunQuery::newest(project, 100)).await);
     let wanted: Vec<RunRecord> = runs
         .into_iter()
-        .map(|run| if run.created_at < at(10) { RunRecord { result: None, ..run } } else { run })
+        .map(|mut run| {
+            run.result = run.result.filter(|_| run.created_at >= at(10));
+            run
+        })
         .rev()
         .collect();
     assert_eq!(page.runs, wanted, "results that are old go, and nothing else");

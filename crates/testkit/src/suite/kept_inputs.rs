@@ -6,10 +6,10 @@ use std::time::Duration;
 use faas_ports::{
     ByteBounds, DeadLetterQuery, DeadLetters, FollowUps, Footprint, NewItem, RunOutcome, RunQueue, Settlement, Want,
 };
-use faas_types::{Digest, FunctionId, ProjectId, RunId, RunRecord, RunState};
+use faas_types::{Digest, FunctionId, ProjectId, RunId, RunState};
 
 use super::ok;
-use crate::fixture::{at, finish, fresh, fresh_at, new_item};
+use crate::fixture::{at, finish, fresh, fresh_at, in_state, new_item};
 
 /// How a run came and ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,8 @@ impl Bench<'_> {
         let want = Want { project: self.project, function, max: 1 };
         let lease = ok("lease", self.queue.lease("worker", &[want], Duration::from_secs(1), at(0)).await).remove(0);
         let end = if matches!(kind, Kind::Dead | Kind::DeadKeyless) {
-            let record = RunRecord { state: RunState::Failed, finished_at: Some(at(5)), ..lease.record.clone() };
+            let mut record = in_state(lease.record.clone(), RunState::Failed);
+            record.finished_at = Some(at(5));
             let (record, dead) = (Box::new(record), Some("why".to_owned()));
             let outcome = RunOutcome::Finish { record, dead, follow_ups: FollowUps::default() };
             Settlement { lease: lease.mark(), outcome }

@@ -10,7 +10,7 @@ use faas_ports::{
 use faas_types::{Callback, CallbackState, FunctionId, ProjectId, RunId, RunRecord, RunState, Timestamp};
 
 use super::ok;
-use crate::fixture::{at, everything, fresh, new_item, succeeded};
+use crate::fixture::{at, everything, fresh, in_state, new_item, succeeded};
 
 /// A store under test with its own project.
 struct Onward {
@@ -108,7 +108,7 @@ impl Onward {
         assert!(self.end(lease, follow_ups.clone()).await);
         assert!(!self.end(lease, follow_ups).await, "a run ended twice");
         assert_eq!(self.waiting().await, 1, "a destination has not exactly one run");
-        assert_eq!(self.ended(next).await.state, RunState::Queued);
+        assert_eq!(self.ended(next).await.state(), RunState::Queued);
         let taken = self.take(at(5)).await;
         assert_eq!(taken.len(), 1, "a callback was lost or doubled");
         assert_eq!(taken[0].callback, self.callback("a"));
@@ -127,7 +127,7 @@ impl Onward {
 
     async fn a_withdrawn_run_has_one_too(self) {
         let lease = self.leased().await;
-        let record = RunRecord { state: RunState::Cancelled, ..self.ended(lease.run).await };
+        let record = in_state(self.ended(lease.run).await, RunState::Cancelled);
         let (follow_ups, _) = self.follow_ups("a");
         assert!(
             ok("withdraw", self.queue.withdraw(record.clone(), follow_ups.clone(), ByteBounds::NONE).await).is_some()
@@ -155,7 +155,7 @@ impl Onward {
         assert!(self.note(lease.run, CallbackState::Abandoned, None).await);
         assert_eq!(self.depth().await, None);
         let run = self.ended(lease.run).await;
-        assert_eq!((run.state, shown(run).state), (RunState::Succeeded, CallbackState::Abandoned));
+        assert_eq!((run.state(), shown(run).state), (RunState::Succeeded, CallbackState::Abandoned));
         assert!(self.take(at(1 << 40)).await.is_empty());
         assert!(!self.note(lease.run, CallbackState::Delivered, None).await, "it went twice");
         assert_eq!(shown(self.ended(lease.run).await).state, CallbackState::Abandoned, "what is gone was noted");

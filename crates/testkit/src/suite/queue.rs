@@ -8,10 +8,10 @@ use faas_ports::{
     ByteBounds, Enqueued, FollowUps, Footprint, Lease, NewItem, PortError, QueueDepth, RunHistory, RunOutcome,
     RunQuery, RunQueue, Settlement, Want, Withdrawn,
 };
-use faas_types::{Digest, FunctionId, ProjectId, RunId, RunRecord, RunState, Timestamp};
+use faas_types::{Digest, FunctionId, ProjectId, RunId, RunState, Timestamp};
 
 use super::{ok, refused};
-use crate::fixture::{at, finish, fresh, new_item};
+use crate::fixture::{at, finish, fresh, in_state, new_item};
 
 const TTL: Duration = Duration::from_millis(100);
 
@@ -49,7 +49,8 @@ fn give_back(lease: &Lease, not_before: Timestamp) -> Settlement {
 }
 
 fn retry(lease: &Lease, not_before: Timestamp) -> Settlement {
-    let record = RunRecord { state: RunState::Retried, message: Some("no".into()), ..lease.record.clone() };
+    let mut record = in_state(lease.record.clone(), RunState::Retried);
+    record.message = Some("no".into());
     Settlement { lease: lease.mark(), outcome: RunOutcome::Retry { record: Box::new(record), not_before } }
 }
 
@@ -100,7 +101,7 @@ impl Bench<'_> {
     }
 
     async fn state(&self, run: RunId) -> Option<RunState> {
-        ok("run", self.history.run(self.project, run).await).map(|run| run.state)
+        ok("run", self.history.run(self.project, run).await).map(|run| run.state())
     }
 
     async fn items_come_back_whole(self) {
@@ -250,7 +251,7 @@ impl Bench<'_> {
         let held = self.lease(1, at(0)).await.remove(0);
         self.settle(finish(&held)).await;
         let run = ok("run", self.history.run(self.project, id).await).expect("the run");
-        assert_eq!((run.state, run.http_status), (RunState::Succeeded, Some(200)));
+        assert_eq!((run.state(), run.http_status), (RunState::Succeeded, Some(200)));
     }
 
     async fn pages_of_the_history_hold_both_kinds_of_runs(self) {
@@ -275,7 +276,7 @@ impl Bench<'_> {
         for (state, count) in [(RunState::Queued, 2), (RunState::Running, 2), (RunState::Succeeded, 2)] {
             let query = RunQuery { state: Some(state), function: Some(self.function), ..all.clone() };
             let page = ok("runs", self.history.runs(&query).await);
-            assert!(page.runs.iter().all(|run| run.state == state));
+            assert!(page.runs.iter().all(|run| run.state() == state));
             assert_eq!(page.runs.len(), count, "{state:?}");
         }
         let elsewhere = RunQuery { function: Some(fresh()), ..all };
@@ -287,7 +288,7 @@ impl Bench<'_> {
         self.add(&[a.clone(), b.clone()]).await;
         let held = self.lease(1, at(0)).await.remove(0);
         for item in [&a, &b] {
-            let record = RunRecord { state: RunState::Cancelled, ..item.record.clone() };
+            let record = in_state(item.record.clone(), RunState::Cancelled);
             let withdrawn =
                 ok("withdraw", self.queue.withdraw(record.clone(), FollowUps::default(), ByteBounds::NONE).await);
             assert_eq!(withdrawn, Some(Withdrawn { footprint: item.footprint, freed: Vec::new() }));
@@ -331,7 +332,7 @@ impl Bench<'_> {
         assert_eq!(lapsing.record.id, items[0].record.id);
         let retaken = self.lease(10, at(150)).await;
         assert_eq!(runs(&retaken), [items[0].record.id], "a lapsed lease let a later item go first");
-        let record = RunRecord { state: RunState::Cancelled, ..items[0].record.clone() };
+        let record = in_state(items[0].record.clone(), RunState::Cancelled);
         assert!(ok("withdraw", self.queue.withdraw(record, FollowUps::default(), ByteBounds::NONE).await).is_some());
         let second = self.lease(10, at(150)).await;
         assert_eq!(runs(&second), [items[1].record.id], "a withdrawn item blocks those behind it");
