@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_catalog::FunctionEntry;
-use faas_runs::call::no_alias;
+use faas_runs::route::no_alias;
 use faas_types::{
     Affinity, Alias, AliasName, Canary, Code, Deployment, DeploymentKind, Fault, FunctionRecord, Mover, Split, Stage,
     Timestamp, VersionRecord, limits,

@@ -14,7 +14,7 @@ use faas_ports::{
     Outbound, Registry, RunHistory, RunQueue, Topics, Vault,
 };
 use faas_preflight::Policy;
-use faas_runs::completion::CallbackPolicy;
+use faas_runs::callback_policy::CallbackPolicy;
 use faas_runs::dispatch::Feeds;
 use faas_runs::lifecycle::{Lifecycle, stopping};
 use faas_runs::quotas::Quotas;

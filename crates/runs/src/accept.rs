@@ -9,13 +9,16 @@ use faas_types::{
 };
 use tokio::sync::oneshot;
 
-use crate::call::{CallRequest, Route, Selector};
+use crate::background::cancel;
+use crate::backlog_entry::BacklogEntry;
 use crate::completion;
-use crate::dispatch::input::RunInput;
-use crate::dispatch::{BacklogEntry, Oversize, Pending, StoredBody, cancel};
+use crate::dispatch::{Oversize, Pending};
+use crate::input::RunInput;
 use crate::lifecycle::stopping;
-use crate::run_guard::queued_record;
+use crate::request::CallRequest;
+use crate::route::{Route, Selector};
 use crate::runs::Runs;
+use crate::stored_body::StoredBody;
 
 /// How long an accepted run may take to be committed.
 pub const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
@@ -207,9 +210,8 @@ impl Runs {
     ) -> Result<Draft, Fault> {
         let now = self.clock.now();
         let footprint = footprint(&request, &later);
-        let mut record = queued_record(self.ids.mint(now), &route.entry, route.version.number, request.trigger, now);
+        let mut record = route.queued(self.ids.mint(now), request.trigger, now);
         record.trigger_name.clone_from(&request.trigger_name);
-        record.stage = route.stage;
         record.origin = later.origin;
         record.onward = Onward::new(later.callback, later.details, later.hops);
         // Messages come from the database, so its size is theirs already.

@@ -9,8 +9,8 @@ use faas_ports::NetworkAccess;
 use faas_scheduler::{AdmissionError, CallRefusal, Permit, PoolKey, PoolSpec, RefusalReason, Urgency};
 use faas_types::{Code, Fault, Stage};
 
-use crate::call::{Route, Selector};
 use crate::lifecycle::stopping;
+use crate::route::{Route, Selector};
 use crate::runs::Runs;
 
 /// Deployments and changes of vars that one call follows.

@@ -1,19 +1,9 @@
-//! Runs that are accepted for later: from the queue to their terminal state.
-//!
-//! Four tasks share this. *Enqueuer* commits accepted runs in groups, the *dispatcher* leases what is due as far as
-//! places are free, each run is *executed* in a task of its own as a call is, and the *committer* commits the ends in
-//! groups. A heartbeat keeps the leases. What a run's lease no longer covers commits nothing.
+//! What the tasks of background runs share: the queue's ports, what waits, which functions have work, and the leases.
 
 mod backlog;
-mod committer;
-mod dispatcher;
-mod enqueuer;
-mod execute;
 mod function_queues;
-pub mod input;
-mod outcome;
+mod handover;
 mod plan;
-mod stored_body;
 mod waiters;
 
 #[cfg(test)]
@@ -27,24 +17,19 @@ use faas_ports::{Claims, DeadLetters, LeaseMark, QueueDepth, RunQueue};
 use faas_types::RunId;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::quotas::Quotas;
-use crate::runs::Runs;
 
-pub use backlog::{Backlog, BacklogEntry, Oversize};
-pub(crate) use committer::CommitRequest;
-pub(crate) use enqueuer::Pending;
-pub(crate) use function_queues::FunctionQueues;
-pub(crate) use outcome::cancel;
-pub use stored_body::StoredBody;
+pub use backlog::{Backlog, Oversize};
+pub(crate) use function_queues::{FunctionQueues, QueueKey};
+pub(crate) use handover::{CommitRequest, Pending};
 pub(crate) use waiters::Waiters;
 
 /// Accepted runs that wait for their commit, and ended ones.
 const CHANNEL: usize = 1_024;
 
-/// What the four tasks share.
+/// What the tasks share.
 pub struct Dispatch {
     /// Background runs that have not ended.
     pub queue: Arc<dyn RunQueue>,
@@ -78,8 +63,8 @@ pub(crate) struct Held {
 
 /// The far ends of the channels, until the tasks are started.
 pub struct Feeds {
-    enqueuer: mpsc::Receiver<Pending>,
-    endings: mpsc::Receiver<CommitRequest>,
+    pub(crate) enqueuer: mpsc::Receiver<Pending>,
+    pub(crate) endings: mpsc::Receiver<CommitRequest>,
 }
 
 // === impl Dispatch ===
@@ -149,15 +134,4 @@ impl Dispatch {
         held.stop.cancel();
         true
     }
-}
-
-/// Starts the tasks. Those returned end when they are aborted; the others with the engine.
-pub(crate) fn start(runs: &Arc<Runs>, feeds: Feeds) -> [JoinHandle<()>; 2] {
-    runs.lifecycle.spawn(dispatcher::run(Arc::clone(runs)));
-    runs.lifecycle.spawn(dispatcher::keep_leases(Arc::clone(runs)));
-    runs.lifecycle.spawn(dispatcher::expire(Arc::clone(runs)));
-    [
-        tokio::spawn(enqueuer::run(Arc::clone(runs), feeds.enqueuer)),
-        tokio::spawn(committer::run(Arc::clone(runs), feeds.endings)),
-    ]
 }

@@ -8,7 +8,8 @@ use faas_ports::{Claim, ClaimQuota, ClaimRequest, Claimed, Holder};
 use faas_types::{ByteSize, Code, Fault, FunctionId, ProjectId, RunId, limits};
 
 use crate::accept::{claim_key, fingerprint, is_proven, other_body, too_many_keys};
-use crate::call::{CallRequest, Route};
+use crate::request::CallRequest;
+use crate::route::Route;
 use crate::runs::Runs;
 use crate::stored_reply::StoredReply;
 

@@ -9,8 +9,9 @@ use futures_util::{StreamExt, stream};
 
 use crate::accept::{Accepted, RunOptions};
 use crate::batch;
-use crate::call::{CallRequest, Selector, foreign};
-use crate::dispatch::input::RunInput;
+use crate::input::RunInput;
+use crate::request::{CallRequest, foreign};
+use crate::route::Selector;
 use crate::runs::Runs;
 
 /// Redrives that are accepted at once.

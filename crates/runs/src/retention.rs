@@ -4,14 +4,14 @@
 //! longer than the step took.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use faas_catalog::encode;
-use faas_ports::{Collection, Expect, Expired, Expiry, Key, Write};
+use faas_ports::{Collection, Expect, Expiry, Key, Write};
 use faas_types::{Code, Fault, ProjectId, Retention, Span, Timestamp, limits};
-use tokio::sync::Notify;
 
+use crate::retention_metrics::RetentionMetrics;
 use crate::runs::Runs;
 
 /// How often it is looked whether something has expired.
@@ -24,23 +24,6 @@ const PAUSE: Duration = Duration::from_millis(10);
 const PAUSE_SHARE: u32 = 3;
 /// Projects that are looked after.
 const PROJECTS_MAX: u32 = 10_000;
-
-/// What retention has done since the server started, for `/metrics`.
-#[derive(Debug, Default)]
-pub struct RetentionMetrics {
-    /// Runs that went.
-    pub runs: AtomicU64,
-    /// Runs whose results were looked through.
-    pub results: AtomicU64,
-    /// Log lines that went.
-    pub lines: AtomicU64,
-    /// Bytes that were given back to the file system.
-    pub reclaimed: AtomicU64,
-    /// Bytes of log lines that are kept, at the last look.
-    pub log_bytes: AtomicU64,
-    /// Ends the wait for the next look.
-    wake: Notify,
-}
 
 /// The time that was so long ago.
 fn before(now: Timestamp, age: Duration) -> Timestamp {
@@ -65,17 +48,6 @@ fn expiry(project: ProjectId, retention: &Retention, now: Timestamp) -> Expiry {
 
 fn key(project: ProjectId) -> Key {
     Key::new(project, Collection::Settings, "retention")
-}
-
-// === impl RetentionMetrics ===
-
-impl RetentionMetrics {
-    fn add(&self, done: &Expired) {
-        self.runs.fetch_add(done.runs, Ordering::Relaxed);
-        self.results.fetch_add(done.results, Ordering::Relaxed);
-        self.lines.fetch_add(done.lines, Ordering::Relaxed);
-        self.reclaimed.fetch_add(done.reclaimed, Ordering::Relaxed);
-    }
 }
 
 // === impl Runs ===

@@ -7,8 +7,8 @@ use faas_ports::{Inspection, LogEntry, Publishing, UnfinishedLines};
 use faas_scheduler::{Permit, WaitTimes, micros};
 use faas_telemetry::{CallSample, CanarySample, FunctionStats};
 use faas_types::{
-    AttemptRecord, ByteSize, Code, Fault, FunctionError, InstanceId, JsonText, LogLevel, LogStream,
-    RunEvent, RunId, RunRecord, RunState, Timeline, Timestamp, limits,
+    AttemptRecord, ByteSize, Code, Fault, FunctionError, InstanceId, JsonText, LogLevel, LogStream, RunEvent, RunId,
+    RunRecord, RunState, Timeline, Timestamp, limits,
 };
 
 use tokio_util::task::TaskTracker;
@@ -367,18 +367,6 @@ impl Drop for RunGuard {
     fn drop(&mut self) {
         self.close(Outcome::Cancelled);
     }
-}
-
-/// A record of a run that was just accepted.
-pub fn queued_record(
-    id: RunId,
-    entry: &faas_catalog::FunctionEntry,
-    version: u32,
-    trigger: faas_types::TriggerKind,
-    now: Timestamp,
-) -> RunRecord {
-    let function = (entry.record.id, entry.record.name.clone());
-    RunRecord::queued(id, entry.record.project, function, version, trigger, now)
 }
 
 fn cancelled() -> Fault {

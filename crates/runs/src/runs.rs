@@ -6,27 +6,22 @@ use std::time::Duration;
 use faas_artifacts::{BundleStore, UploadLeases};
 use faas_catalog::{Catalog, VarStore};
 use faas_ports::{
-    Blobs, BodyStream, Callbacks, Claims, Clock, DeadLetters, IdSource, Inspection, Outbound, PortResult, Registry,
-    RunHistory, RunQueue, Vault,
+    Blobs, Callbacks, Claims, Clock, DeadLetters, IdSource, Inspection, Outbound, PortResult, Registry, RunHistory,
+    RunQueue, Vault,
 };
-use faas_scheduler::{PoolKey, PoolStatus, SchedulerDriver};
+use faas_scheduler::SchedulerDriver;
 use faas_telemetry::{HistoryReader, Recorder, Stats};
-use faas_types::{Affinity, Fault, FunctionId, FunctionSettings, ProjectId, Retention, Stage};
-use futures_util::future::{self, Either};
-use tokio::task::JoinHandle;
+use faas_types::{FunctionId, FunctionSettings, ProjectId, Retention};
 
-use crate::body_budget::{BodyBudget, BodyOwner, Reservation};
-use crate::call::{CallRequest, Route, Selector, kept_lot};
-use crate::completion::{CallbackPolicy, CompletionMetrics, Outbox, send_callbacks};
-use crate::dispatch::{self, Dispatch, Feeds};
+use crate::body_budget::BodyBudget;
+use crate::callback_policy::CallbackPolicy;
+use crate::completion_metrics::CompletionMetrics;
+use crate::dispatch::{Dispatch, Feeds};
 use crate::hooks::Hooks;
-use crate::lifecycle::{Lifecycle, stopping};
+use crate::lifecycle::Lifecycle;
+use crate::outbox::Outbox;
 use crate::quotas::Quotas;
-use crate::reply::{Call, CallFailure};
-use crate::retention::RetentionMetrics;
-
-/// How long the ends of runs may take to be stored once nothing runs any more.
-const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
+use crate::retention_metrics::RetentionMetrics;
 
 /// Ports and lower services that runs need.
 #[expect(missing_docs, reason = "each field is the port or service of its type")]
@@ -141,41 +136,6 @@ impl Runs {
         Ok((Arc::new(runs), feeds))
     }
 
-    /// Starts the background tasks. Those returned end when they are aborted, the others when the server stops.
-    pub fn start(self: &Arc<Self>, feeds: Feeds, settings: &RunSettings) -> [JoinHandle<()>; 2] {
-        let background = dispatch::start(self, feeds);
-        self.lifecycle.spawn(Arc::clone(self).forget());
-        self.lifecycle.spawn(send_callbacks(Arc::clone(self), settings.callbacks));
-        background
-    }
-
-    /// Waits until the ends of runs are stored, for a bounded time.
-    pub async fn flush(&self) {
-        self.dispatch.flush(SETTLE_PATIENCE).await;
-        self.recorder.stop().await;
-    }
-
-    /// Keeps minimums and the time, until aborted.
-    pub async fn tend(self: Arc<Self>, every: Duration, idle_timeout: Duration) {
-        for entry in self.catalog.all().into_iter().filter(|entry| entry.record.min_instances > 0) {
-            self.keep_minimum(&entry).await;
-        }
-        let scheduler = Arc::clone(&self.scheduler);
-        scheduler.run_timer(every, idle_timeout, move |key| self.pool_status(key)).await;
-    }
-
-    fn pool_status(&self, key: &PoolKey) -> PoolStatus {
-        match self.catalog.any_by_id(key.function) {
-            // A version that is not in memory had no call for long, and each change looks at the pools itself.
-            Some(entry) if self.is_current(&entry, key).unwrap_or(true) => {
-                // Only `live` keeps instances without calls.
-                let reaches = || entry.record.live().is_some_and(|live| live.reaches(key.version));
-                if key.stage == Stage::Prod && reaches() { PoolStatus::Live } else { PoolStatus::Reachable }
-            }
-            _ => PoolStatus::Outdated,
-        }
-    }
-
     /// How long a call may take. One that a debugger may hold up is not to be killed for it.
     pub(crate) fn time_for_call(&self, settings: &FunctionSettings) -> Duration {
         if self.inspection.is_some() { Inspection::PATIENCE } else { settings.timeout.get() }
@@ -209,75 +169,5 @@ impl Runs {
     #[must_use]
     pub fn backlog_of(&self, function: FunctionId) -> u64 {
         self.dispatch.backlog.of(function)
-    }
-
-    /// An empty reservation of that memory, to grow with the body of a call of this function.
-    #[must_use]
-    pub fn room_for_body(&self, route: &Route) -> Reservation {
-        let record = &route.entry.record;
-        self.bodies.open(BodyOwner { project: record.project, function: record.id })
-    }
-
-    /// Finds the function and the version that a call goes to.
-    ///
-    /// # Errors
-    /// `FN_001` without such a function, `FN_013` without such a version.
-    pub async fn route(&self, project: ProjectId, name: &str, selector: &Selector) -> Result<Route, Fault> {
-        self.route_entry(self.catalog.find(project, name)?, selector, None).await
-    }
-
-    /// The same for a request, of which `mark` gives the part that may keep its caller with a version.
-    ///
-    /// # Errors
-    /// `FN_001` without such a function, `FN_013` without such a version.
-    pub async fn route_request<'r>(
-        &self,
-        project: ProjectId,
-        name: &str,
-        selector: &Selector,
-        mark: impl Fn(&Affinity) -> Option<&'r [u8]>,
-    ) -> Result<Route, Fault> {
-        let entry = self.catalog.find(project, name)?;
-        let lot = kept_lot(&entry, selector, mark);
-        self.route_entry(entry, selector, lot).await
-    }
-
-    /// Identifies the vars and secrets that a call by this route runs with.
-    #[must_use]
-    pub fn vars_fingerprint(&self, route: &Route) -> u64 {
-        self.vars.fingerprint(&route.entry, &route.version, route.stage).as_u64()
-    }
-
-    /// Calls a function and returns with the head of its reply, or with all of it where that comes at once.
-    ///
-    /// # Errors
-    /// [`CallFailure`] with the catalogue's code; a function's own error is inside it.
-    // Not `async`: its future would be one more that keeps its arguments twice.
-    pub fn call(
-        self: &Arc<Self>,
-        route: Route,
-        request: CallRequest,
-    ) -> impl Future<Output = Result<Call, CallFailure>> + Send {
-        if self.is_ready() {
-            Either::Left(self.begin_call(route, request, None))
-        } else {
-            Either::Right(future::ready(Err(stopping().into())))
-        }
-    }
-
-    /// As [`call`](Self::call), with a body that is still arriving in place of the request's.
-    ///
-    /// # Errors
-    /// As [`call`](Self::call); also what ends the body.
-    pub async fn call_streaming(
-        self: &Arc<Self>,
-        route: Route,
-        request: CallRequest,
-        body: BodyStream,
-    ) -> Result<Call, CallFailure> {
-        if !self.is_ready() {
-            return Err(stopping().into());
-        }
-        self.begin_call(route, request, Some(body)).await
     }
 }

@@ -3,7 +3,7 @@
 use faas_ports::{ByteBounds, Claim, ClaimQuota, ClaimRequest, Claimed, NameBounds, QueueDepth};
 use faas_store::{Store, StoreConfig};
 use faas_testkit::fixture::{at, everything, finish, fresh, queued_run};
-use faas_types::{Digest, FunctionId, Onward, ProjectId, RunId, RunRecord};
+use faas_types::{Digest, FunctionId, Onward, ProjectId, RunId};
 use rusqlite::{Connection, params};
 
 const BEFORE: [&str; 7] = [

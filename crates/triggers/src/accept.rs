@@ -6,8 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_ports::{Claim, ClaimQuota, Enqueued};
 use faas_runs::accept::{COMMIT_PATIENCE, Draft, RunOptions, footprint};
-use faas_runs::call::{CallRequest, Route};
-use faas_runs::dispatch::{BacklogEntry, Oversize, StoredBody};
+use faas_runs::backlog_entry::BacklogEntry;
+use faas_runs::dispatch::Oversize;
+use faas_runs::request::CallRequest;
+use faas_runs::route::Route;
+use faas_runs::stored_body::StoredBody;
 use faas_types::{Code, CronTrigger, Digest, Fault, RunId, Timestamp};
 
 use super::service::Triggers;

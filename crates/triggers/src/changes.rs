@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use faas_catalog::{FunctionEntry, RETRIES, encode};
 use faas_ports::{Expect, PortError, Write};
-use faas_runs::call::no_alias;
+use faas_runs::route::no_alias;
 use faas_signing::WebhookSecret;
 use faas_types::{AliasName, Code, Fault, TriggerSettings, WebhookScheme, limits};
 

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use faas_ports::{HandOver, NewItem, TopicKey, WaitingMessage};
 use faas_runs::accept::RunOptions;
+use faas_runs::backlog_entry::BacklogEntry;
 use faas_runs::batch;
-use faas_runs::call::Route;
-use faas_runs::dispatch::{BacklogEntry, Oversize};
+use faas_runs::dispatch::Oversize;
+use faas_runs::route::Route;
 use faas_types::{Batch, Fault, QueueTrigger, RunId, Timestamp, TriggerId, TriggerSettings, limits};
 use futures_util::StreamExt;
 

@@ -165,9 +165,12 @@ impl Triggers {
     /// Whether the trigger's last run has not ended.
     async fn is_under_way(&self, entry: &TriggerEntry, last: Option<RunId>) -> bool {
         match last {
-            Some(run) => {
-                self.runs.history_reader.run(entry.record.project, run).await.is_ok_and(|run| !run.state().is_terminal())
-            }
+            Some(run) => self
+                .runs
+                .history_reader
+                .run(entry.record.project, run)
+                .await
+                .is_ok_and(|run| !run.state().is_terminal()),
             None => false,
         }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use faas_catalog::{Catalog, ProjectionStatus};
 use faas_ports::{Clock, IdSource, PortResult, Registry, Topics, Vault};
 use faas_runs::Runs;
-use faas_runs::call::{Route, Selector};
 use faas_runs::lifecycle::{Lifecycle, stopping};
+use faas_runs::route::{Route, Selector};
 use faas_types::{Code, Fault, FunctionId};
 
 use super::record::{TriggerRecord, TriggerState};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_runs::call::foreign;
 use faas_runs::reply::CallFailure;
+use faas_runs::request::foreign;
 use faas_signing::{Delivery, Verified, verify};
 use faas_types::{Code, Fault, Redelivery, RunState, TriggerSettings, WebhookReply, WebhookScheme, WebhookTrigger};
 

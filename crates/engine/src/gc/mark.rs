@@ -6,7 +6,7 @@ use std::time::Instant;
 use faas_artifacts::StackSpec;
 use faas_catalog::decode;
 use faas_ports::{Collection, Entry};
-use faas_runs::dispatch::input::RunInput;
+use faas_runs::input::RunInput;
 use faas_types::{Digest, Fault, FunctionId, LayerRecord, LayerVersionRecord, ProjectId, RunId, VersionRecord};
 
 use super::{GarbageCollector, Round};

@@ -173,7 +173,10 @@ async fn destinations_get_a_run_that_knows_its_origin() {
         let destination = destination_of(&record);
         assert_eq!((destination.function.to_string(), &destination.message), (wanted.to_owned(), &None));
         let next = house.ended(destination.run_id.unwrap()).await;
-        assert_eq!((next.origin, next.trigger, next.state()), (Some(run), TriggerKind::Destination, RunState::Succeeded));
+        assert_eq!(
+            (next.origin, next.trigger, next.state()),
+            (Some(run), TriggerKind::Destination, RunState::Succeeded)
+        );
         let input = house.engine.runs.input(house.engine.default_project(), next.id).await.unwrap();
         let body: Value = serde_json::from_slice(&input.body).unwrap();
         assert_eq!(body["data"]["run_id"], run.to_string());

@@ -181,6 +181,35 @@ async fn a_run_for_later_keeps_its_stage() {
 }
 
 #[tokio::test]
+async fn a_destination_runs_in_the_stage_of_its_alias() {
+    let house = House::open().await;
+    house.set(Stage::Prod, "KEY", "prod-value").await.unwrap();
+    house.set(Stage::Staging, "KEY", "staging-value").await.unwrap();
+    house.coloured("shop", "${secrets.KEY}").await.unwrap();
+    house.point("shop", "staging", 1).await;
+    house.deploy_as("first", |settings| settings.background.on_success = Some(parse("shop:staging"))).await.unwrap();
+    let project = house.engine.default_project();
+    let route = house.engine.runs.route(project, "first", &"live".parse().unwrap()).await.unwrap();
+    let request = CallRequest {
+        trigger: TriggerKind::Http,
+        trigger_name: None,
+        method: "POST".into(),
+        path: "/".into(),
+        query: String::new(),
+        headers: Vec::new(),
+        body: Bytes::new(),
+    };
+    let first = house.engine.runs.accept(route, request, RunOptions::default()).await.unwrap().run;
+    let patience = std::time::Duration::from_secs(60);
+    let first = house.engine.runs.await_run(project, first, patience).await.unwrap();
+    let next = first.onward.unwrap().destination.unwrap().run_id.unwrap();
+    let next = house.engine.runs.await_run(project, next, patience).await.unwrap();
+    assert_eq!((next.state(), next.stage), (RunState::Succeeded, Stage::Staging));
+    let staging = house.by("shop", "staging", "/").await;
+    assert_eq!(next.attempts[0].instance.unwrap().to_string(), told(&staging).0);
+}
+
+#[tokio::test]
 async fn layers_of_vars_win_in_their_order() {
     let house = House::open().await;
     let project = house.engine.default_project();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use faas_ports::OutboundError;
 use faas_types::{CallbackState, Timestamp, limits};
 
-use super::CallbackPolicy;
+use crate::callback_policy::CallbackPolicy;
 
 /// The answer of a receiver that wants no more of this.
 const GONE: u16 = 410;

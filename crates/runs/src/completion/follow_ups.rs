@@ -10,11 +10,10 @@ use faas_types::{
     Onward, ProjectId, RunRecord, RunState, TriggerKind, limits,
 };
 
-use super::add;
 use super::report::Report;
-use crate::call::{Route, Selector};
-use crate::dispatch::input::RunInput;
-use crate::run_guard::queued_record;
+use crate::completion_metrics::add;
+use crate::input::RunInput;
+use crate::route::{Route, Selector};
 use crate::runs::Runs;
 
 /// Pauses between tries on a registry that cannot be read.
@@ -126,7 +125,7 @@ fn sync_only(name: &FunctionName) -> String {
 fn item(runs: &Runs, ended: &RunRecord, route: &Route, hops: u32) -> Result<NewItem, Fault> {
     let now = runs.clock.now();
     let trigger = TriggerKind::Destination;
-    let mut record = queued_record(runs.ids.mint(now), &route.entry, route.version.number, trigger, now);
+    let mut record = route.queued(runs.ids.mint(now), trigger, now);
     record.origin = Some(ended.id);
     record.onward = Onward::new(None, true, hops + 1);
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());

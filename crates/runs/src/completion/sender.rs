@@ -10,7 +10,8 @@ use faas_types::{Callback, CallbackState, Timestamp};
 use parking_lot::Mutex;
 
 use super::callback_retry::{self, Attempted, Standing};
-use super::{CallbackPolicy, add};
+use crate::callback_policy::CallbackPolicy;
+use crate::completion_metrics::add;
 use crate::runs::Runs;
 
 /// Attempts under way.

@@ -5,33 +5,15 @@ use std::time::Duration;
 
 use faas_ports::{FollowUps, Footprint, LeaseMark, RunOutcome, Settled, Settlement};
 use faas_types::FunctionId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::function_queues::QueueKey;
+use crate::dispatch::{CommitRequest, QueueKey};
 use crate::runs::Runs;
 
 /// Ends in one commit.
 const GROUP: usize = 512;
 /// Pauses between tries on a store that fails.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
-
-/// What the committer is told.
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
-pub(crate) enum CommitRequest {
-    /// A lease ends.
-    Lease {
-        /// How.
-        settlement: Settlement,
-        /// The run's function.
-        function: FunctionId,
-        /// What the run takes.
-        footprint: Footprint,
-        /// Whether the next run of its ordering key may go on.
-        ordered: bool,
-    },
-    /// Answers when everything before it is committed.
-    Flush(oneshot::Sender<()>),
-}
 
 struct End {
     lease: LeaseMark,

@@ -7,7 +7,8 @@ use faas_ports::{Lease, LeaseMark, RunOutcome, Settlement};
 use faas_types::{FunctionId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::{CommitRequest, Held, execute};
+use super::execute;
+use crate::dispatch::{CommitRequest, Held};
 use crate::runs::Runs;
 
 /// The queue is looked over this often even when no news came, so that a lost sign only delays a run.
@@ -47,7 +48,7 @@ pub(super) async fn run(runs: Arc<Runs>) {
         match dispatch.queue.lease(&worker, &wants, dispatch.lease, runs.clock.now()).await {
             Ok(leases) => {
                 leases.iter().for_each(|lease| hold(&runs, lease));
-                spawn(&runs, dispatch.queues.take(&asked, leases));
+                execute::spawn(&runs, dispatch.queues.take(&asked, leases));
             }
             Err(error) => {
                 tracing::error!(%error, "queued runs cannot be leased");
@@ -56,13 +57,6 @@ pub(super) async fn run(runs: Arc<Runs>) {
         }
     }
     give_back(&runs, |_| true).await;
-}
-
-/// Tries runs, each in a task of its own.
-pub(super) fn spawn(runs: &Arc<Runs>, leases: Vec<Lease>) {
-    for lease in leases {
-        runs.lifecycle.spawn(execute::run(Arc::clone(runs), lease));
-    }
 }
 
 fn is_paused(runs: &Runs, function: FunctionId) -> bool {

@@ -6,17 +6,11 @@ use faas_ports::{Enqueued, Footprint, NewItem, PortError};
 use faas_types::Fault;
 use tokio::sync::{mpsc, oneshot};
 
-use super::function_queues::QueueKey;
+use crate::dispatch::{Pending, QueueKey};
 use crate::runs::Runs;
 
 /// Runs in one commit.
 const GROUP: usize = 512;
-
-/// A run on its way into the queue, with its caller.
-pub(crate) struct Pending {
-    pub(crate) item: NewItem,
-    pub(crate) reply: oneshot::Sender<Result<Enqueued, Fault>>,
-}
 
 /// What a run has taken of the backlog.
 struct Place {

@@ -10,21 +10,29 @@ use faas_types::{Background, Code, Fault, FunctionSettings, RunRecord, Span, lim
 use futures_util::StreamExt;
 use tokio::sync::oneshot;
 
-use super::input::RunInput;
 use super::outcome::{self, AttemptEnd, FinishedAttempt};
-use super::{CommitRequest, dispatcher};
 use crate::batch;
-use crate::call::{CallRequest, Route, Selector};
 use crate::completion;
+use crate::dispatch::{CommitRequest, QueueKey};
+use crate::input::RunInput;
+use crate::request::CallRequest;
 use crate::retry::{self, Tried};
+use crate::route::{Route, Selector};
 use crate::run_guard::RunGuard;
 use crate::runs::Runs;
 
 /// A function without a free place is left alone for so long.
 const REST: Duration = Duration::from_millis(100);
 
+/// Tries runs, each in a task of its own.
+pub(super) fn spawn(runs: &Arc<Runs>, leases: Vec<Lease>) {
+    for lease in leases {
+        runs.lifecycle.spawn(run(Arc::clone(runs), lease));
+    }
+}
+
 /// Tries a leased run once and hands its end to the committer.
-pub(super) async fn run(runs: Arc<Runs>, lease: Lease) {
+async fn run(runs: Arc<Runs>, lease: Lease) {
     let (mark, function, ordered) = (lease.mark(), lease.record.function, lease.ordering_key.is_some());
     let key = (mark.project, function);
     let stop = runs.dispatch.held.lock().get(&mark.run).filter(|held| held.mark == mark).map(|held| held.stop.clone());
@@ -73,13 +81,13 @@ async fn with_follow_ups(
     }
 }
 
-fn next(runs: &Arc<Runs>, key: super::function_queues::QueueKey, trial: Option<&FinishedAttempt>) {
+fn next(runs: &Arc<Runs>, key: QueueKey, trial: Option<&FinishedAttempt>) {
     if let Some(AttemptEnd::Failed(fault)) = trial.map(|trial| &trial.end)
         && retry::costs_nothing(fault.code)
     {
         runs.dispatch.queues.rest(key, REST);
     }
-    dispatcher::spawn(runs, runs.dispatch.queues.ended(key, None));
+    spawn(runs, runs.dispatch.queues.ended(key, None));
 }
 
 async fn attempt(runs: &Arc<Runs>, lease: &Lease, sink: oneshot::Sender<Arc<RunRecord>>) -> FinishedAttempt {
@@ -117,7 +125,7 @@ async fn route(runs: &Arc<Runs>, lease: &Lease) -> Result<Route, Fault> {
     })?;
     let version = runs.catalog.version(&entry, record.version).await?;
     let capacity = capacity(&version.settings, version.concurrency);
-    dispatcher::spawn(runs, runs.dispatch.queues.learn((record.project, record.function), capacity));
+    spawn(runs, runs.dispatch.queues.learn((record.project, record.function), capacity));
     // A run keeps the version that it was accepted for.
     let selector = Selector::Version(record.version);
     Ok(Route { entry, version, selector, lot: None, stage: record.stage })
