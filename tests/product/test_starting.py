@@ -45,7 +45,7 @@ def test_the_data_directory_is_in_use() -> None:
         assert first.is_ready()
 
 
-@pytest.mark.parametrize("format_text", ["999\n", "", "one\n"])
+@pytest.mark.parametrize("format_text", ["999\n", "1\n", "", "one\n"])
 def test_a_data_directory_of_another_format(format_text: str) -> None:
     with Server() as server:
         server.stop()

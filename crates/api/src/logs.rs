@@ -97,7 +97,7 @@ pub(crate) async fn run_logs(
 ) -> Result<Response, HandlerError> {
     let run = state.engine.history().run(caller.project, run_id(&id)?).await?;
     let query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
-    let query = LogQuery { run: Some(run.id), function: Some(run.function), ..query };
+    let query = LogQuery { run: Some(run.id), function: Some(run.function().id), ..query };
     answer(state, Filter { run: None, ..filter }, query, &headers).await
 }
 

@@ -37,7 +37,7 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     body_families(&mut page, &state);
     retention_families(&mut page, state.engine.runs.retention_metrics());
     collect_families(&mut page, state.engine.gc.stats());
-    onward_families(&mut page, state.engine.runs.onward());
+    completion_families(&mut page, state.engine.runs.completion_metrics());
     connection_families(&mut page, &state);
     cache_families(&mut page, &state);
     let functions = state.engine.stats().published();
@@ -126,17 +126,17 @@ fn collect_families(page: &mut Page, stats: &GcStats) {
 }
 
 /// What follows the ends of runs.
-fn onward_families(page: &mut Page, onward: &CompletionMetrics) {
+fn completion_families(page: &mut Page, completion: &CompletionMetrics) {
     page.family(
         "faas_callbacks_total",
         "counter",
         "Attempts of callbacks, by outcome; abandoned ones are not tried again.",
     );
-    for (outcome, count) in onward.callbacks() {
+    for (outcome, count) in completion.callbacks() {
         page.sample("faas_callbacks_total", &[("outcome", &outcome)], count);
     }
     page.family("faas_destinations_total", "counter", "Ends of runs whose function names a destination, by outcome.");
-    for (outcome, count) in onward.destinations() {
+    for (outcome, count) in completion.destinations() {
         page.sample("faas_destinations_total", &[("outcome", &outcome)], count);
     }
 }

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use faas_engine::{Replay, RunInput};
+use faas_engine::{HttpRequest, Replay, RunInput};
 use faas_proto::rest::{AcceptedRun, Problem, ReplayRequest, ReplayVersion, RunInputView, RunView};
 use faas_types::{JsonText, RunState};
 use faas_web::{Authorized, HandlerError, Json, PathParams};
@@ -73,7 +73,8 @@ pub(crate) async fn run_input(
 }
 
 pub(crate) fn input_view(input: RunInput) -> RunInputView {
-    let RunInput { method, path, query, headers, body, .. } = input;
+    let RunInput { payload, body, .. } = input;
+    let HttpRequest { method, path, query, headers } = payload.into_http();
     let json = JsonText::parse(&body).and_then(JsonText::shallow);
     let text = if json.is_none() { std::str::from_utf8(&body).ok().map(str::to_owned) } else { None };
     let base64 = (json.is_none() && text.is_none()).then(|| BASE64_STANDARD.encode(&body));

@@ -268,12 +268,12 @@ fn error_view(run: &mut RunRecord) -> Option<RunErrorView> {
 
 pub(crate) fn run_view(mut run: RunRecord) -> RunView {
     let error = error_view(&mut run);
-    let onward = run.onward.take().map(|onward| *onward).unwrap_or_default();
+    let completion = run.completion.take().map(|completion| *completion).unwrap_or_default();
     let batch = run.batch.take().map(|batch| batch_view(&batch, run.state()));
     RunView {
         id: run.id.to_string(),
-        function: run.function_name.to_string(),
-        version: run.version,
+        function: run.function().name.to_string(),
+        version: run.function().version,
         stage: run.stage,
         state: run.state(),
         trigger: run.trigger,
@@ -291,8 +291,8 @@ pub(crate) fn run_view(mut run: RunRecord) -> RunView {
         input_kept: None,
         origin: run.origin.map(|id| id.to_string()),
         due_at: run.due_at.map(|at| at.to_string()),
-        callback: onward.callback,
-        destination: onward.destination,
+        callback: completion.callback,
+        destination: completion.destination,
         batch,
     }
 }

@@ -40,8 +40,8 @@ pub use faas_ports::{
 
 pub use faas_runs::{
     Accepted, BodyBudget, BodyOwner, Call, CallBody, CallFailure, CallRequest, CallbackPolicy, ClaimHolder,
-    CompletionMetrics, DeadSelection, KeyClaim, Quotas, Redriven, Replay, Reservation, RetentionMetrics, Route,
-    RunInput, RunOptions, Runs, Selector, SigningSecrets, StoredReply,
+    CompletionMetrics, DeadSelection, HttpRequest, KeyClaim, Payload, Quotas, Redriven, Replay, Reservation,
+    RetentionMetrics, Route, RunInput, RunOptions, Runs, Selector, SigningSecrets, StoredReply,
 };
 
 pub use faas_triggers::{

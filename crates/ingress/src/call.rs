@@ -1,7 +1,6 @@
 //! A call whose caller waits for the function's reply.
 
 use axum::response::Response;
-use bytes::Bytes;
 use faas_engine::{Engine, InvocationBody};
 use faas_web::{Inbound, RequestId, render};
 use http::Method;
@@ -35,18 +34,10 @@ pub(crate) async fn answer_with(
     id: &RequestId,
 ) -> Response {
     let (is_to_head, details) = (inbound.head.method == Method::HEAD, target.details);
-    let (body, arriving) = match body {
-        InvocationBody::Whole(body) => (body, None),
-        InvocationBody::Stream(arriving) => (Bytes::new(), Some(arriving)),
-    };
     let (route, call) = call_of(target, &inbound.head, inbound.origin.as_deref(), body);
     // Nothing of it is needed while the function runs.
     drop(inbound);
-    let answer = match arriving {
-        Some(arriving) => Box::pin(engine.runs.call_streaming(route, call, arriving)).await,
-        None => engine.runs.call(route, call).await,
-    };
-    match answer {
+    match engine.runs.call(route, call).await {
         Ok(call) if is_to_head => Box::pin(reply_to_head(call, id)).await,
         Ok(call) if has_no_body(call.head.status) => reply(Box::pin(without_body(call)).await, id),
         Ok(call) => reply(call, id),

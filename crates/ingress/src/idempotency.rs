@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use faas_engine::{CallRequest, ClaimHolder, Engine, InvocationBody, KeyClaim, StoredReply};
+use faas_engine::{CallRequest, ClaimHolder, Engine, HttpRequest, InvocationBody, KeyClaim, StoredReply};
 use faas_types::Fault;
 use faas_web::{ERROR_SOURCE, Inbound, RequestId, RequestOrigin, render};
 use futures_util::StreamExt;
@@ -48,15 +48,13 @@ async fn claim(
 ) -> Result<(KeyClaim, Bytes), Fault> {
     let body = held_body(&head.headers, body, engine.runs.room_for_body(&target.route)).await?;
     let name = key(&head.headers, &IDEMPOTENCY_KEY)?.unwrap_or_default();
-    let call = CallRequest {
-        trigger: target.trigger,
-        trigger_name: None,
+    let request = HttpRequest {
         method: head.method.as_str().to_owned(),
         path: target.path.clone(),
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: passed_headers(head, origin, None),
-        body: body.clone(),
     };
+    let call = CallRequest::http(target.trigger, request, body.clone());
     let claim = engine.runs.once(&target.route, name, &call, target.keyless).await?;
     Ok((claim, body))
 }

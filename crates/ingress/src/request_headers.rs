@@ -1,7 +1,6 @@
 //! What a function is called with: the request's line, headers and body.
 
-use bytes::Bytes;
-use faas_engine::{CallRequest, Route};
+use faas_engine::{CallRequest, HttpRequest, Route};
 use faas_web::{RequestOrigin, carries_key};
 use http::HeaderName;
 use http::header::HOST;
@@ -15,22 +14,19 @@ const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const ADDED: usize = 6;
 
 /// Where a call goes, and the request that the function gets.
-pub(crate) fn call_of(
+pub(crate) fn call_of<B>(
     target: CallTarget,
     head: &Parts,
     origin: Option<&RequestOrigin>,
-    body: Bytes,
-) -> (Route, CallRequest) {
-    let call = CallRequest {
-        trigger: target.trigger,
-        trigger_name: None,
+    body: B,
+) -> (Route, CallRequest<B>) {
+    let request = HttpRequest {
         method: head.method.as_str().to_owned(),
         path: target.path,
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: passed_headers(head, origin, target.prefix),
-        body,
     };
-    (target.route, call)
+    (target.route, CallRequest::http(target.trigger, request, body))
 }
 
 /// The headers that the function sees: all but the platform's keys, and those that say on whose behalf the call comes. HTTP/2

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use faas_ports::{Claim, Enqueued, FollowUps, Footprint, NewItem, Withdrawn};
 use faas_types::{
-    AliasName, Batch, Code, Digest, Fault, InvocationMode, Onward, ProjectId, RunId, RunRecord, RunState, Stage, limits,
+    AliasName, Batch, Code, Completion, Digest, Fault, InvocationMode, ProjectId, RunId, RunRecord, RunState, Stage,
+    limits,
 };
 use tokio::sync::oneshot;
 
@@ -85,7 +87,7 @@ impl Runs {
     pub async fn accept(
         self: &Arc<Self>,
         route: Route,
-        request: CallRequest,
+        request: CallRequest<Bytes>,
         later: RunOptions,
     ) -> Result<Accepted, Fault> {
         if !self.is_ready() {
@@ -104,7 +106,7 @@ impl Runs {
         }
         let mut entry = BacklogEntry::of(self, &route, footprint(&request, &later), Oversize::Refused)?;
         let Draft { item, body } = self.item(&route, request, later).await?;
-        let (run, version) = (item.record.id, item.record.version);
+        let (run, version) = (item.record.id, item.record.function().version);
         let (reply, committed) = oneshot::channel();
         let handed = self.dispatch.enqueuer().send(Pending { item, reply });
         if !matches!(tokio::time::timeout(COMMIT_PATIENCE, handed).await, Ok(Ok(()))) {
@@ -192,11 +194,11 @@ impl Runs {
         };
         // Leased meanwhile: what that does commits nothing any more, and ends now.
         dispatch.stop_run(id);
-        self.leave_backlog((project, record.function), footprint);
+        self.leave_backlog((project, record.function().id), footprint);
         self.delete_blobs(freed);
-        dispatch.queues.sign((project, record.function));
+        dispatch.queues.sign((project, record.function().id));
         dispatch.waiters.wake(id);
-        self.onward.wake();
+        self.completion_metrics.wake();
         self.hooks.run_ended(id);
         Ok(Some(record))
     }
@@ -205,7 +207,7 @@ impl Runs {
     pub async fn item(
         self: &Arc<Self>,
         route: &Route,
-        request: CallRequest,
+        request: CallRequest<Bytes>,
         later: RunOptions,
     ) -> Result<Draft, Fault> {
         let now = self.clock.now();
@@ -213,20 +215,20 @@ impl Runs {
         let mut record = route.queued(self.ids.mint(now), request.trigger, now);
         record.trigger_name.clone_from(&request.trigger_name);
         record.origin = later.origin;
-        record.onward = Onward::new(later.callback, later.details, later.hops);
+        record.completion = Completion::new(later.callback, later.details, later.hops);
         // Messages come from the database, so its size is theirs already.
         let keeps_inline = later.batch.is_some();
         record.batch = later.batch;
         let not_before = now.plus(later.delay);
         record.due_at = (!later.delay.is_zero()).then_some(not_before);
         let claim = later.idempotency_key.map(|key| Claim {
-            key: claim_key(key, route, &request.headers),
+            key: claim_key(key, route, request.payload.sent_headers()),
             fingerprint: fingerprint(&request),
             expires_at: now.plus(limits::CLAIM_AGE),
             quota: Some(self.dispatch.quotas.keys(later.keyless)),
         });
-        let CallRequest { method, path, query, headers, body, .. } = request;
-        let input = RunInput { method, path, query, headers, body, max_age: later.max_age };
+        let CallRequest { payload, body, .. } = request;
+        let input = RunInput { payload, body, max_age: later.max_age };
         let body = if keeps_inline { None } else { self.stored_body(&input, record.id).await? };
         let blob = body.as_ref().and_then(StoredBody::digest);
         let input = input.encode(blob)?;
@@ -247,20 +249,20 @@ impl Runs {
 }
 
 /// What a run takes, before it is known whether its body is stored apart.
-pub fn footprint(request: &CallRequest, later: &RunOptions) -> Footprint {
-    let CallRequest { path, query, headers, body, .. } = request;
+pub fn footprint(request: &CallRequest<Bytes>, later: &RunOptions) -> Footprint {
     let texts = [later.ordering_key.as_ref(), later.idempotency_key.as_ref(), later.callback.as_ref()];
     let texts: usize = texts.into_iter().flatten().map(String::len).sum();
-    let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let bytes = (path.len() + query.len() + headers + body.len() + texts) as u64 + limits::RUN_COST;
+    let bytes = (request.payload.size() + request.body.len() + texts) as u64 + limits::RUN_COST;
     let reserved = if later.callback.is_some() { limits::CALLBACK_RESERVED } else { 0 };
     Footprint { bytes, keyless: later.keyless, blob: None, reserved }
 }
 
 /// Tells whether a repeated request is the same one.
-pub(crate) fn fingerprint(request: &CallRequest) -> Digest {
+pub(crate) fn fingerprint(request: &CallRequest<Bytes>) -> Digest {
     let mut hasher = blake3::Hasher::new();
-    for part in [request.method.as_bytes(), request.path.as_bytes(), request.query.as_bytes(), &request.body] {
+    let sent = request.payload.request();
+    let line = sent.map_or([""; 3], |sent| [sent.method.as_str(), sent.path.as_str(), sent.query.as_str()]);
+    for part in line.map(str::as_bytes).into_iter().chain([&request.body[..]]) {
         hasher.update(&(part.len() as u64).to_be_bytes());
         hasher.update(part);
     }

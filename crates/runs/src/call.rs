@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use faas_ports::{BodyStream, Invocation, InvocationBody};
+use faas_ports::{Invocation, InvocationBody};
 use faas_scheduler::Urgency;
 use faas_types::{Fault, RunId};
 use futures_util::future::{self, Either};
 
 use crate::invocation::{PendingReply, fail};
 use crate::lifecycle::stopping;
+use crate::payload::HttpRequest;
 use crate::reply::{Call, CallFailure};
 use crate::request::CallRequest;
 use crate::route::Route;
@@ -30,37 +31,10 @@ impl Runs {
         request: CallRequest,
     ) -> impl Future<Output = Result<Call, CallFailure>> + Send {
         if self.is_ready() {
-            Either::Left(self.begin_call(route, request, None))
+            Either::Left(self.call_as(self.ids.mint(self.clock.now()), route, request))
         } else {
             Either::Right(future::ready(Err(stopping().into())))
         }
-    }
-
-    /// As [`call`](Self::call), with a body that is still arriving in place of the request's.
-    ///
-    /// # Errors
-    /// As [`call`](Self::call); also what ends the body.
-    pub async fn call_streaming(
-        self: &Arc<Self>,
-        route: Route,
-        request: CallRequest,
-        body: BodyStream,
-    ) -> Result<Call, CallFailure> {
-        if !self.is_ready() {
-            return Err(stopping().into());
-        }
-        self.begin_call(route, request, Some(body)).await
-    }
-
-    /// Runs one call to the head of its reply, or to its end where that comes at once. `arriving` is the body where it has
-    /// not been collected.
-    pub(crate) fn begin_call(
-        self: &Arc<Self>,
-        route: Route,
-        request: CallRequest,
-        arriving: Option<BodyStream>,
-    ) -> impl Future<Output = Result<Call, CallFailure>> + Send {
-        self.begin_call_as(self.ids.mint(self.clock.now()), route, request, arriving)
     }
 
     /// Makes a call whose run has an id already, such as one that holds a claim. The server's stop does not refuse it.
@@ -73,22 +47,11 @@ impl Runs {
         route: Route,
         request: CallRequest,
     ) -> impl Future<Output = Result<Call, CallFailure>> + Send {
-        self.begin_call_as(run, route, request, None)
-    }
-
-    fn begin_call_as(
-        self: &Arc<Self>,
-        run: RunId,
-        route: Route,
-        request: CallRequest,
-        arriving: Option<BodyStream>,
-    ) -> impl Future<Output = Result<Call, CallFailure>> + Send {
-        let now = self.clock.now();
-        let mut record = route.queued(run, request.trigger, now);
+        let mut record = route.queued(run, request.trigger, self.clock.now());
         record.trigger_name.clone_from(&request.trigger_name);
         let stats = self.stats.function(route.entry.record.id, &route.entry.record.name);
         let guard = RunGuard::new(Arc::clone(self), stats, record);
-        self.carry(guard, route, request, arriving, Urgency::Caller)
+        self.carry(guard, route, request, Urgency::Caller)
     }
 
     /// Carries one attempt to the head of its reply, or to its end where that comes at once.
@@ -98,10 +61,11 @@ impl Runs {
         mut guard: RunGuard,
         route: Route,
         request: CallRequest,
-        arriving: Option<BodyStream>,
         urgency: Urgency,
     ) -> impl Future<Output = Result<Call, CallFailure>> + Send {
         let run = guard.run();
+        let CallRequest { payload, body, .. } = request;
+        let mut request = payload.into_http();
         let is_to_head = request.method == "HEAD";
         async move {
             let deadline = Instant::now() + self.time_for_call(&route.version.settings);
@@ -112,25 +76,21 @@ impl Runs {
                 }
                 Err(fault) => return Err(fail(guard, fault)),
             };
+            if urgency == Urgency::Background {
+                request.set_attempt(guard.attempt());
+            }
             let Some(permit) = guard.permit() else {
                 return Err(Fault::internal("a started run has no permit").into());
             };
             // The timeout limits the handler, not the wait for an instance.
             let deadline = Instant::now() + timeout;
-            let items = permit.handle.instance.invoke(self.invocation(run, request, arriving, timeout));
+            let items = permit.handle.instance.invoke(self.invocation(run, request, body, timeout));
             PendingReply { guard, items, deadline, timeout, received: 0, is_to_head }.reply().await
         }
     }
 
-    fn invocation(
-        &self,
-        run: RunId,
-        request: CallRequest,
-        arriving: Option<BodyStream>,
-        timeout: Duration,
-    ) -> Invocation {
-        let CallRequest { method, path, query, headers, body, .. } = request;
-        let body = arriving.map_or(InvocationBody::Whole(body), InvocationBody::Stream);
+    fn invocation(&self, run: RunId, request: HttpRequest, body: InvocationBody, timeout: Duration) -> Invocation {
+        let HttpRequest { method, path, query, headers } = request;
         Invocation { run, method, path, query, headers, body, deadline: self.clock.now().plus(timeout) }
     }
 }

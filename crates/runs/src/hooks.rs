@@ -76,13 +76,13 @@ impl PublishingRun {
             let message = format!("a run publishes and sends at most {most} events and messages");
             return Err(Fault::new(Code::RateLimited, message).with_hint("put more into each, or publish from outside"));
         }
-        let hops = record.onward.as_ref().map_or(0, |onward| onward.hops);
+        let hops = record.completion.as_ref().map_or(0, |completion| completion.hops);
         if hops >= limits::HOPS_MAX {
             let message = format!("{hops} runs led to this one, each caused by the one before; it can cause no other");
             return Err(Fault::new(Code::BadRequest, message)
                 .with_hint("look for functions that publish what they subscribe to"));
         }
-        let (project, function_id, function) = (record.project, record.function, record.function_name.clone());
+        let (project, function_id, function) = (record.project, record.function().id, record.function().name.clone());
         Ok(Self { project, function, function_id, hops: hops + 1 })
     }
 }

@@ -74,13 +74,13 @@ impl Runs {
         self: &Arc<Self>,
         route: &Route,
         key: String,
-        call: &CallRequest,
+        call: &CallRequest<Bytes>,
         keyless: bool,
     ) -> Result<KeyClaim, Fault> {
         let record = &route.entry.record;
         let now = self.clock.now();
         let claim = Claim {
-            key: claim_key(key, route, &call.headers),
+            key: claim_key(key, route, call.payload.sent_headers()),
             fingerprint: fingerprint(call),
             expires_at: now.plus(limits::CLAIM_AGE),
             quota: Some(self.dispatch.quotas.keys(keyless)),
@@ -89,7 +89,9 @@ impl Runs {
         let holder = self.ids.mint(now);
         let request = ClaimRequest { project: record.project, function: record.id, claim, run: holder, now };
         match self.claim_call(request).await? {
-            CallClaim::First(holder) => Ok(KeyClaim::First { holder, is_proven: is_proven(&call.headers) }),
+            CallClaim::First(holder) => {
+                Ok(KeyClaim::First { holder, is_proven: is_proven(call.payload.sent_headers()) })
+            }
             CallClaim::Answered { reply: Some(reply), .. } => Ok(KeyClaim::Again(reply)),
             CallClaim::Answered { reply: None, .. } => {
                 let message = "the request was answered, and will not run again; its answer is not kept";

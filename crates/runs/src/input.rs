@@ -10,7 +10,9 @@ use faas_ports::{Blobs, PortError};
 use faas_types::{Digest, Fault};
 use serde::{Deserialize, Serialize};
 
-const FORM: u8 = 1;
+use crate::payload::Payload;
+
+const FORM: u8 = 2;
 const PREFIX: usize = 5;
 /// Bytes of a run's id in front of its body.
 const MARK: usize = 16;
@@ -18,14 +20,8 @@ const MARK: usize = 16;
 /// What a run was called with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunInput {
-    /// The HTTP method.
-    pub method: String,
-    /// The path below the function's URL.
-    pub path: String,
-    /// The query without its question mark.
-    pub query: String,
-    /// The headers.
-    pub headers: Vec<(String, String)>,
+    /// What it was made of, besides its body.
+    pub payload: Payload,
     /// The body.
     pub body: Bytes,
     /// How long after acceptance an attempt may begin, where the caller said so.
@@ -33,19 +29,13 @@ pub struct RunInput {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Head {
-    method: String,
-    path: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    query: String,
-    headers: Vec<(String, String)>,
+struct Head<P = Payload> {
+    payload: P,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_age_ms: Option<u64>,
+    /// Holds the body behind the run's id, so that no other run has the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     blob: Option<Digest>,
-    /// Whether the blob begins with the run's id, so that no other run has the same.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    marked: bool,
 }
 
 // === impl RunInput ===
@@ -60,13 +50,9 @@ impl RunInput {
     pub(crate) fn encode(&self, blob: Option<Digest>) -> Result<Bytes, Fault> {
         let inline = blob.is_none();
         let head = Head {
-            method: self.method.clone(),
-            path: self.path.clone(),
-            query: self.query.clone(),
-            headers: self.headers.clone(),
+            payload: &self.payload,
             max_age_ms: self.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             blob,
-            marked: blob.is_some(),
         };
         let head = serde_json::to_vec(&head).map_err(|error| Fault::internal(format!("an input's head: {error}")))?;
         let length = u32::try_from(head.len()).map_err(|_| Fault::internal("an input's head is too long"))?;
@@ -88,23 +74,14 @@ impl RunInput {
     pub(crate) async fn load(bytes: Bytes, blobs: &dyn Blobs) -> Result<Self, PortError> {
         let (head, length) = head(&bytes)?;
         let body = match &head.blob {
-            Some(digest) if head.marked => {
+            Some(digest) => {
                 let mut body = blobs.get(digest).await?;
                 drop(body.split_to(MARK.min(body.len())));
                 body
             }
-            // From before bodies were marked.
-            Some(digest) => blobs.get(digest).await?,
             None => bytes.slice(PREFIX + length..),
         };
-        Ok(Self {
-            method: head.method,
-            path: head.path,
-            query: head.query,
-            headers: head.headers,
-            body,
-            max_age: head.max_age_ms.map(Duration::from_millis),
-        })
+        Ok(Self { payload: head.payload, body, max_age: head.max_age_ms.map(Duration::from_millis) })
     }
 }
 
@@ -126,13 +103,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::payload::HttpRequest;
 
     fn input(body: Vec<u8>) -> RunInput {
         RunInput {
-            method: "POST".into(),
-            path: "/a%2Fb".into(),
-            query: "x=1".into(),
-            headers: vec![("x-a".into(), "ü".into())],
+            payload: Payload::Http(HttpRequest {
+                method: "POST".into(),
+                path: "/a%2Fb".into(),
+                query: "x=1".into(),
+                headers: vec![("x-a".into(), "ü".into())],
+            }),
             body: body.into(),
             max_age: Some(Duration::from_millis(1_500)),
         }

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use crate::accept::{Accepted, RunOptions};
 use crate::batch;
 use crate::input::RunInput;
-use crate::request::{CallRequest, foreign};
+use crate::request::CallRequest;
 use crate::route::Selector;
 use crate::runs::Runs;
 
@@ -70,21 +70,21 @@ impl Runs {
         let (mut input, mut carried) = self.what_is_left(&run).await?;
         if let Some(body) = replay.body {
             carried = None;
-            input.headers.retain(|(name, _)| name != "content-length");
+            input.payload.forget_length();
             input.body = body;
         }
-        let selector = if replay.current { Selector::Alias(AliasName::live()) } else { Selector::Version(run.version) };
-        let mut route = self.route(project, &run.function.to_string(), &selector).await?;
+        let selector =
+            if replay.current { Selector::Alias(AliasName::live()) } else { Selector::Version(run.function().version) };
+        let mut route = self.route(project, &run.function().id.to_string(), &selector).await?;
         if !replay.current {
             route.stage = run.stage;
         }
-        let RunInput { method, path, query, mut headers, body, max_age } = input;
+        let RunInput { mut payload, body, max_age } = input;
         // What a caller sent says nothing for the platform, whoever stored it.
         if matches!(run.trigger, TriggerKind::Http | TriggerKind::Api) {
-            headers = foreign(headers);
+            payload = payload.without_claims();
         }
-        let request =
-            CallRequest { trigger: TriggerKind::Replay, trigger_name: None, method, path, query, headers, body };
+        let request = CallRequest { trigger: TriggerKind::Replay, trigger_name: None, payload, body };
         self.accept(
             route,
             request,

@@ -1,28 +1,35 @@
-//! What a caller sends.
+//! What a run is made of: what caused it, and what its function is called with.
 
 use bytes::Bytes;
-use faas_types::{RequestField, TriggerKind, TriggerName};
+use faas_ports::InvocationBody;
+use faas_types::{TriggerKind, TriggerName};
 
-/// What a caller sends.
+use crate::payload::{HttpRequest, Payload};
+
+/// A call: at once, with a body that may still be arriving, or for later, with one that is there.
 #[derive(Clone, Debug)]
-pub struct CallRequest {
+pub struct CallRequest<B = InvocationBody> {
     /// What created the run.
     pub trigger: TriggerKind,
     /// The trigger's name, where it has one.
     pub trigger_name: Option<TriggerName>,
-    /// The HTTP method.
-    pub method: String,
-    /// The path below the function's URL.
-    pub path: String,
-    /// The query without its question mark.
-    pub query: String,
-    /// The headers, names in lower case.
-    pub headers: Vec<(String, String)>,
+    /// What the function is called with.
+    pub payload: Payload,
     /// The body.
-    pub body: Bytes,
+    pub body: B,
 }
 
-/// Headers from outside without those that only we set.
-pub fn foreign(headers: Vec<(String, String)>) -> Vec<(String, String)> {
-    headers.into_iter().filter(|(name, _)| RequestField::of(name) != RequestField::Platform).collect()
+// === impl CallRequest ===
+
+impl<B> CallRequest<B> {
+    /// A caller's request.
+    pub fn http(trigger: TriggerKind, request: HttpRequest, body: B) -> Self {
+        Self { trigger, trigger_name: None, payload: Payload::Http(request), body }
+    }
+}
+
+impl From<CallRequest<Bytes>> for CallRequest {
+    fn from(CallRequest { trigger, trigger_name, payload, body }: CallRequest<Bytes>) -> Self {
+        Self { trigger, trigger_name, payload, body: InvocationBody::Whole(body) }
+    }
 }

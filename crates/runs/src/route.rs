@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use faas_catalog::FunctionEntry;
 use faas_types::{
-    Affinity, AliasName, AuthMode, Code, ErrorDetail, Fault, FunctionName, HttpMethod, Lot, RunId, RunRecord, Stage,
-    Timestamp, TriggerKind, TriggerSettings, VersionRecord,
+    Affinity, AliasName, AuthMode, Code, ErrorDetail, Fault, FunctionName, FunctionVersion, HttpMethod, Lot, RunId,
+    RunRecord, RunSubject, Stage, Timestamp, TriggerKind, TriggerSettings, VersionRecord,
 };
 
 /// Which version of a function is meant.
@@ -68,8 +68,8 @@ impl Route {
     #[must_use]
     pub fn queued(&self, id: RunId, trigger: TriggerKind, now: Timestamp) -> RunRecord {
         let record = &self.entry.record;
-        let function = (record.id, record.name.clone());
-        let mut run = RunRecord::queued(id, record.project, function, self.version.number, trigger, now);
+        let function = FunctionVersion { id: record.id, name: record.name.clone(), version: self.version.number };
+        let mut run = RunRecord::queued(id, record.project, RunSubject::Function(function), trigger, now);
         run.stage = self.stage;
         run
     }

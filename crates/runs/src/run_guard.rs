@@ -100,7 +100,7 @@ impl RunGuard {
     }
 
     pub(crate) fn version(&self) -> u32 {
-        self.record.version
+        self.record.function().version
     }
 
     /// Since acceptance.
@@ -120,6 +120,11 @@ impl RunGuard {
         }
     }
 
+    /// The number of the attempt under way, from 1.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.record.attempts.last().map_or(1, |attempt| attempt.number)
+    }
+
     pub(crate) fn permit(&self) -> Option<&Permit> {
         self.permit.as_ref()
     }
@@ -128,7 +133,7 @@ impl RunGuard {
     pub(crate) fn start(&mut self, permit: Permit, version: u32, now: Timestamp) {
         let wait = permit.handle.readiness.wait(self.accepted, Instant::now());
         let record = self.record();
-        record.version = version;
+        record.function_mut().version = version;
         record.cold_start = wait.start.is_some();
         record.isolation = permit.handle.instance.isolation();
         self.open_attempt(Some(permit.handle.instance.id()), wait, now);
@@ -172,7 +177,7 @@ impl RunGuard {
             self.add_dropped_lines(1);
             return;
         }
-        self.runs.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
+        self.runs.recorder.log(self.record.project, self.record.function().id, Some(self.record.id), entry);
     }
 
     /// Keeps a part of a line until the rest comes, or the run ends without it.
@@ -281,7 +286,7 @@ impl RunGuard {
             cpu_us: attempt.and_then(|attempt| attempt.cpu_us),
             cut_log_lines: self.dropped_lines,
             canary: CanarySample {
-                version: self.record.version,
+                version: self.record.function().version,
                 handler: Duration::from_micros(attempt.map_or(0, |attempt| attempt.handler_us)),
                 status: self.record.http_status,
             },
@@ -335,7 +340,7 @@ impl RunGuard {
 
     /// Nothing yet of the memory for bodies, to grow with the reply's.
     pub(crate) fn room_for_body(&self) -> Reservation {
-        self.runs.bodies.open(BodyOwner { project: self.record.project, function: self.record.function })
+        self.runs.bodies.open(BodyOwner { project: self.record.project, function: self.record.function().id })
     }
 
     /// Where the work of a call that outlives its caller's request belongs.
@@ -352,7 +357,7 @@ impl RunGuard {
     /// A line of the platform in the run's log.
     fn say(&self, level: LogLevel, message: String, now: Timestamp) {
         let entry = LogEntry { at: now, level, stream: LogStream::Platform, message };
-        self.runs.recorder.log(self.record.project, self.record.function, Some(self.record.id), entry);
+        self.runs.recorder.log(self.record.project, self.record.function().id, Some(self.record.id), entry);
     }
 
     /// Marks the instance as unfit for another call.

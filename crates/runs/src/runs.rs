@@ -11,7 +11,7 @@ use faas_ports::{
 };
 use faas_scheduler::SchedulerDriver;
 use faas_telemetry::{HistoryReader, Recorder, Stats};
-use faas_types::{FunctionId, FunctionSettings, ProjectId, Retention};
+use faas_types::{FunctionId, FunctionSettings, Retention};
 
 use crate::body_budget::BodyBudget;
 use crate::callback_policy::CallbackPolicy;
@@ -86,7 +86,7 @@ pub struct Runs {
     pub(crate) lifecycle: Arc<Lifecycle>,
     /// The queues of background runs.
     pub dispatch: Dispatch,
-    pub(crate) onward: CompletionMetrics,
+    pub(crate) completion_metrics: CompletionMetrics,
     pub(crate) outbox: Outbox,
     pub(crate) retention_metrics: RetentionMetrics,
     /// Memory for bodies that are held for calls.
@@ -125,7 +125,7 @@ impl Runs {
             leases: deps.leases,
             lifecycle: deps.lifecycle,
             dispatch,
-            onward: CompletionMetrics::default(),
+            completion_metrics: CompletionMetrics::default(),
             outbox,
             retention_metrics: RetentionMetrics::default(),
             bodies: Arc::default(),
@@ -149,8 +149,8 @@ impl Runs {
 
     /// What became of callbacks and destinations.
     #[must_use]
-    pub fn onward(&self) -> &CompletionMetrics {
-        &self.onward
+    pub fn completion_metrics(&self) -> &CompletionMetrics {
+        &self.completion_metrics
     }
 
     /// Memory for bodies that are held for calls.

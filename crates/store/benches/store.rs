@@ -172,7 +172,7 @@ async fn pages(store: &Arc<Store>) {
     let run = |n: u64| {
         let function = functions[usize::try_from(n % 97).unwrap_or(0)];
         let mut run = succeeded(queued_run(project, function, at(n / 5)));
-        run.version = u32::try_from(n * 20 / total).unwrap_or(0) + 1;
+        run.function_mut().version = u32::try_from(n * 20 / total).unwrap_or(0) + 1;
         run.cold_start = n.is_multiple_of(1000);
         if n.is_multiple_of(5000) {
             run = in_state(run, RunState::Failed);

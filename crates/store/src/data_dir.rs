@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::StoreError;
 
 /// The layout that this release writes: `format`, `lock`, `ballast`, `faas.db`, `logs.db`, `secret.keys`, `blobs/` and `layers/`.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const FORMAT_FILE: &str = "format";
 const FORMAT_DRAFT: &str = ".format-draft";
 const LOCK_FILE: &str = "lock";
@@ -66,6 +66,7 @@ fn check_format(dir: &Path, text: &str) -> Result<(), StoreError> {
     match text.parse() {
         Ok(FORMAT) => Ok(()),
         Ok(found) if found > FORMAT => Err(StoreError::NewerFormat { dir: dir.to_owned(), found, supported: FORMAT }),
+        Ok(found @ 1..FORMAT) => Err(StoreError::OlderFormat { dir: dir.to_owned(), found }),
         _ => Err(StoreError::UnknownFormat { dir: dir.to_owned(), found: text.escape_default().to_string() }),
     }
 }
@@ -151,8 +152,10 @@ mod tests {
     fn other_formats_are_told_apart() {
         let dir = tempfile::tempdir().expect("temp dir");
         drop(DataDir::open(dir.path()).expect("open"));
-        fs::write(dir.path().join(FORMAT_FILE), "2\n").expect("write");
-        assert!(matches!(DataDir::open(dir.path()), Err(StoreError::NewerFormat { found: 2, supported: 1, .. })));
+        fs::write(dir.path().join(FORMAT_FILE), "3\n").expect("write");
+        assert!(matches!(DataDir::open(dir.path()), Err(StoreError::NewerFormat { found: 3, supported: 2, .. })));
+        fs::write(dir.path().join(FORMAT_FILE), "1\n").expect("write");
+        assert!(matches!(DataDir::open(dir.path()), Err(StoreError::OlderFormat { found: 1, .. })));
         for text in ["", "0", "one", "\u{0}\u{1}"] {
             fs::write(dir.path().join(FORMAT_FILE), text).expect("write");
             assert!(matches!(DataDir::open(dir.path()), Err(StoreError::UnknownFormat { .. })), "{text:?}");

@@ -39,6 +39,17 @@ pub enum StoreError {
         /// The newest format that this release reads.
         supported: u32,
     },
+    /// The directory was written by an older release, and is not read any more.
+    #[error(
+        "the data directory {} has format {found}, which this release does not read; choose another directory with --data, and deploy again",
+        dir.display()
+    )]
+    OlderFormat {
+        /// The directory.
+        dir: PathBuf,
+        /// The format that was found.
+        found: u32,
+    },
     /// The directory's format file says nothing known.
     #[error(
         "the format `{found}` of the data directory {} is unknown; restore the file `format` from a backup or choose another directory with --data",

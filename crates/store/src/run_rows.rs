@@ -47,8 +47,8 @@ pub(crate) fn record(connection: &Connection, rows: &[Row]) -> WorkResult<()> {
         let values = params![
             id_blob(run.project),
             id_blob(run.id),
-            id_blob(run.function),
-            run.version,
+            id_blob(run.function().id),
+            run.function().version,
             state_number(run.state()),
             run.trigger.as_str(),
             run.state().is_terminal(),

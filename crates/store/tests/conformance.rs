@@ -62,9 +62,9 @@ async fn queue() {
 }
 
 #[tokio::test]
-async fn onward() {
+async fn completion() {
     let (_dir, store) = store();
-    suite::onward(store.queue(), store.callbacks(), store.history()).await;
+    suite::completion(store.queue(), store.callbacks(), store.history()).await;
 }
 
 #[tokio::test]

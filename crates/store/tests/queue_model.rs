@@ -98,7 +98,7 @@ impl Side {
     }
 
     async fn lease(&mut self, item: &NewItem, max: u32, ttl: u64, now: u64) -> String {
-        let want = faas_ports::Want { max, ..everything(item.record.project, item.record.function) };
+        let want = faas_ports::Want { max, ..everything(item.record.project, item.record.function().id) };
         let ttl = Duration::from_millis(ttl);
         let handed = self.queue.lease("test", &[want], ttl, at(now)).await.expect("lease");
         let words: Vec<_> = handed

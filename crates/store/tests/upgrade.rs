@@ -3,7 +3,7 @@
 use faas_ports::{ByteBounds, Claim, ClaimQuota, ClaimRequest, Claimed, NameBounds, QueueDepth};
 use faas_store::{Store, StoreConfig};
 use faas_testkit::fixture::{at, everything, finish, fresh, queued_run};
-use faas_types::{Digest, FunctionId, Onward, ProjectId, RunId};
+use faas_types::{Completion, Digest, FunctionId, ProjectId, RunId};
 use rusqlite::{Connection, params};
 
 const BEFORE: [&str; 7] = [
@@ -27,9 +27,9 @@ fn old_database(path: &std::path::Path, project: ProjectId, function: FunctionId
         database.execute_batch(schema).expect("an old schema");
     }
     database.execute_batch("PRAGMA user_version = 7").expect("its number");
-    let onward = Onward::new(Some("https://example.com/".to_owned()), false, 0);
+    let completion = Completion::new(Some("https://example.com/".to_owned()), false, 0);
     let mut waiting = queued_run(project, function, at(0));
-    waiting.onward = onward;
+    waiting.completion = completion;
     let record = serde_json::to_string(&waiting).expect("JSON");
     let queue = "INSERT INTO queue (project, run, function, version, state, stage, due_at, priority, record)
                  VALUES (?1, ?2, ?3, 1, 0, 1, 0, 0, ?4)";

@@ -2,8 +2,8 @@
 
 use faas_ports::{FollowUps, Footprint, IdSource, Lease, NewItem, RunOutcome, Settlement, SystemClock, Want};
 use faas_types::{
-    AttemptRecord, FunctionId, FunctionName, Id, IdKind, IsolationLevel, JsonText, LogLevel, LogLine, LogStream,
-    ProjectId, RunId, RunRecord, RunState, Timestamp, TriggerKind,
+    AttemptRecord, FunctionId, FunctionName, FunctionVersion, Id, IdKind, IsolationLevel, JsonText, LogLevel, LogLine,
+    LogStream, ProjectId, RunId, RunRecord, RunState, RunSubject, Timestamp, TriggerKind,
 };
 
 /// The time at which most tests begin: 2026-01-01T00:00:00Z.
@@ -34,7 +34,8 @@ pub fn at(millis: u64) -> Timestamp {
 #[must_use]
 pub fn queued_run(project: ProjectId, function: FunctionId, created_at: Timestamp) -> RunRecord {
     let name: FunctionName = "hello".parse().expect("a valid name");
-    let mut run = RunRecord::queued(fresh_at(created_at), project, (function, name), 1, TriggerKind::Http, created_at);
+    let subject = RunSubject::Function(FunctionVersion { id: function, name, version: 1 });
+    let mut run = RunRecord::queued(fresh_at(created_at), project, subject, TriggerKind::Http, created_at);
     run.isolation = IsolationLevel::Full;
     run
 }

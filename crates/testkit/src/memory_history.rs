@@ -166,11 +166,11 @@ fn is_in_range(query: &RunQuery, run: &RunRecord) -> bool {
 
 fn takes_run(query: &RunQuery, run: &RunRecord) -> bool {
     let took = run.duration_us.map(std::time::Duration::from_micros);
-    query.function.is_none_or(|function| run.function == function)
+    query.function.is_none_or(|function| run.function().id == function)
         && query.state.is_none_or(|state| run.state() == state)
         && query.code.is_none_or(|code| run.code == Some(code))
         && query.cold_start.is_none_or(|cold| run.cold_start == cold)
-        && query.version.is_none_or(|version| run.version == version)
+        && query.version.is_none_or(|version| run.function().version == version)
         && query.trigger.is_none_or(|trigger| run.trigger == trigger)
         && query.duration_min.is_none_or(|least| took.is_some_and(|took| took >= least))
         && query.duration_max.is_none_or(|most| took.is_some_and(|took| took <= most))

@@ -169,7 +169,7 @@ impl RunQueue for MemoryQueue {
 
 impl Slot {
     fn owner(&self) -> (ProjectId, FunctionId) {
-        (self.record.project, self.record.function)
+        (self.record.project, self.record.function().id)
     }
 }
 
@@ -191,7 +191,7 @@ impl State {
 
     fn add(&mut self, item: NewItem, shown: &mut Vec<RunRecord>) -> Enqueued {
         let NewItem { record, not_before, priority, ordering_key, input, claim, redrives, footprint } = item;
-        let owner = (record.project, record.function);
+        let owner = (record.project, record.function().id);
         if let Some(claim) = &claim
             && let Some(held) = self.claims.held(owner, &claim.key, record.created_at)
         {

@@ -4,13 +4,13 @@
 
 mod blobs;
 mod claims;
+mod completion;
 mod dead_letters;
 mod events;
 mod history;
 mod kept_inputs;
 mod layers;
 mod logs;
-mod onward;
 mod queue;
 mod registry;
 mod topics;
@@ -19,13 +19,13 @@ mod watch;
 
 pub use blobs::blobs;
 pub use claims::claims;
+pub use completion::completion;
 pub use dead_letters::dead_letters;
 pub use events::events;
 pub use history::history;
 pub use kept_inputs::kept_inputs;
 pub use layers::layers;
 pub use logs::logs;
-pub use onward::onward;
 pub use queue::queue;
 pub use registry::registry;
 pub use topics::topics;

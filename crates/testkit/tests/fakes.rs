@@ -40,10 +40,10 @@ async fn queue() {
 }
 
 #[tokio::test]
-async fn onward() {
+async fn completion() {
     let history = Arc::new(MemoryHistory::default());
     let queue = Arc::new(MemoryQueue::new(Arc::clone(&history)));
-    suite::onward(Arc::clone(&queue) as _, queue, history).await;
+    suite::completion(Arc::clone(&queue) as _, queue, history).await;
 }
 
 #[tokio::test]

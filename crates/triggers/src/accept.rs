@@ -8,6 +8,7 @@ use faas_ports::{Claim, ClaimQuota, Enqueued};
 use faas_runs::accept::{COMMIT_PATIENCE, Draft, RunOptions, footprint};
 use faas_runs::backlog_entry::BacklogEntry;
 use faas_runs::dispatch::Oversize;
+use faas_runs::payload::Payload;
 use faas_runs::request::CallRequest;
 use faas_runs::route::Route;
 use faas_runs::stored_body::StoredBody;
@@ -19,15 +20,10 @@ use super::table::TriggerEntry;
 /// How long a cause is remembered beyond its time: a day, and an hour for clocks that differ.
 const REMEMBERED: Duration = Duration::from_secs(25 * 3600);
 
-/// Headers that tell a function which trigger called it. Callers cannot set them.
-const KIND: &str = "x-faas-trigger";
-const NAME: &str = "x-faas-trigger-name";
-const SCHEDULED: &str = "x-faas-scheduled-at";
-
 /// A run to enqueue.
 pub(super) struct NewRun {
     pub(super) entry: Arc<TriggerEntry>,
-    pub(super) request: CallRequest,
+    pub(super) request: CallRequest<Bytes>,
     pub(super) delay: Duration,
     pub(super) ordering_key: Option<String>,
     /// Why the run is made. `None` makes a new run each time.
@@ -56,8 +52,10 @@ pub(super) struct TriggeredRun {
 
 impl NewRun {
     /// A run that is due at once.
-    pub(super) fn of(entry: &Arc<TriggerEntry>, headers: Vec<(String, String)>, body: Bytes) -> Self {
-        let request = request(entry, headers, body);
+    pub(super) fn of(entry: &Arc<TriggerEntry>, payload: Payload, body: Bytes) -> Self {
+        let record = &entry.record;
+        let (trigger, trigger_name) = (record.settings.kind(), Some(record.name().clone()));
+        let request = CallRequest { trigger, trigger_name, payload, body };
         Self { entry: Arc::clone(entry), request, delay: Duration::ZERO, ordering_key: None, cause: None, hops: 0 }
     }
 
@@ -68,29 +66,9 @@ impl NewRun {
 
     /// A run of a schedule's tick.
     pub(super) fn scheduled(entry: &Arc<TriggerEntry>, cron: &CronTrigger, at: Timestamp) -> Self {
-        let mut headers = vec![(SCHEDULED.to_owned(), at.to_string())];
-        if cron.input.is_some() {
-            headers.push(("content-type".to_owned(), "application/json".to_owned()));
-        }
-        let body = cron.input.clone().unwrap_or_default();
-        Self::of(entry, headers, body.into())
-    }
-}
-
-/// The request with which a trigger calls its function.
-pub(super) fn request(entry: &TriggerEntry, mut headers: Vec<(String, String)>, body: Bytes) -> CallRequest {
-    let record = &entry.record;
-    let kind = record.settings.kind();
-    headers.push((KIND.to_owned(), kind.as_str().to_owned()));
-    headers.push((NAME.to_owned(), record.name().to_string()));
-    CallRequest {
-        trigger: kind,
-        trigger_name: Some(record.name().clone()),
-        method: "POST".to_owned(),
-        path: record.settings.path().to_owned(),
-        query: String::new(),
-        headers,
-        body,
+        let (trigger, path) = entry.record.target();
+        let payload = Payload::Tick { trigger, path, at, has_input: cron.input.is_some() };
+        Self::of(entry, payload, cron.input.clone().unwrap_or_default().into())
     }
 }
 
@@ -128,7 +106,7 @@ impl Triggers {
     async fn enqueue(&self, ready: Vec<(Draft, BacklogEntry)>) -> Result<Vec<TriggeredRun>, Fault> {
         let (mut items, mut held) = (Vec::with_capacity(ready.len()), Vec::with_capacity(ready.len()));
         for (Draft { item, body }, entry) in ready {
-            held.push((item.record.id, (item.record.project, item.record.function), body, entry));
+            held.push((item.record.id, (item.record.project, item.record.function().id), body, entry));
             items.push(item);
         }
         let outcomes = match self.runs.dispatch.queue.enqueue(items).await {

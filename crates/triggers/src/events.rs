@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use faas_runs::payload::Payload;
 use faas_types::{Code, Fault, FunctionName, ProjectId, RunId, Timestamp, TriggerName, TriggerSettings};
 
 use super::accept::{Cause, NewRun};
@@ -93,9 +94,10 @@ fn wants(entry: &TriggerEntry, event: &PublishedEvent) -> bool {
 
 fn run(entry: &Arc<TriggerEntry>, event: &PublishedEvent, now: Timestamp) -> NewRun {
     let identity = format!("{}\n{}", event.source, event.id);
+    let (trigger, path) = entry.record.target();
     NewRun {
         cause: Some(Cause { identity, until: now }),
         hops: event.hops,
-        ..NewRun::of(entry, event.headers.clone(), event.body.clone())
+        ..NewRun::of(entry, Payload::Event { trigger, path, attributes: event.headers.clone() }, event.body.clone())
     }
 }

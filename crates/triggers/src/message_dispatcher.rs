@@ -13,8 +13,9 @@ use faas_runs::accept::RunOptions;
 use faas_runs::backlog_entry::BacklogEntry;
 use faas_runs::batch;
 use faas_runs::dispatch::Oversize;
+use faas_runs::payload::Payload;
 use faas_runs::route::Route;
-use faas_types::{Batch, Fault, QueueTrigger, RunId, Timestamp, TriggerId, TriggerSettings, limits};
+use faas_types::{Batch, Fault, QueueTrigger, RunId, Timestamp, TopicName, TriggerId, TriggerSettings, limits};
 use futures_util::StreamExt;
 
 use super::accept::NewRun;
@@ -34,9 +35,6 @@ const RUNS_AT_ONCE: u32 = 16;
 const UNDER_WAY_MAX: u32 = 256;
 /// The most messages that are read together.
 const LOOK_MAX: u32 = 2_000;
-/// The header that names the topic.
-const TOPIC: &str = "x-faas-topic";
-
 /// The subscriptions that the store has, by topic.
 type StoredSubscriptions = BTreeMap<TopicKey, BTreeSet<TriggerId>>;
 
@@ -215,7 +213,7 @@ impl Triggers {
         let (mut items, mut entries, mut to) = (Vec::new(), Vec::new(), after);
         for batch in batches {
             let messages = &waiting[batch];
-            let item = self.batch_item(&route, entry, messages).await?;
+            let item = self.batch_item(&route, entry, &queue.topic, messages).await?;
             // `Alone`, since accepted messages must not stay in the topic for ever.
             match BacklogEntry::of(&self.runs, &route, item.footprint, Oversize::Alone) {
                 Ok(entry) => entries.push(entry),
@@ -261,18 +259,17 @@ impl Triggers {
         self: &Arc<Self>,
         route: &Route,
         entry: &Arc<TriggerEntry>,
+        topic: &TopicName,
         messages: &[WaitingMessage],
     ) -> Result<NewItem, Fault> {
         let body = batch::body(messages.iter().map(|message| &message.payload[..]));
-        let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        if let TriggerSettings::Queue(queue) = &entry.record.settings {
-            headers.push((TOPIC.to_owned(), queue.topic.to_string()));
-        }
+        let (trigger, path) = entry.record.target();
+        let payload = Payload::Messages { trigger, path, topic: topic.clone() };
         let hops = messages.iter().map(|message| message.hops).max().unwrap_or_default();
         let messages = u16::try_from(messages.len()).unwrap_or(u16::MAX);
         let options = RunOptions { batch: Some(Batch { messages, left: None }), hops, ..RunOptions::default() };
         // The item holds the messages itself; no body is stored apart.
-        Ok(self.runs.item(route, NewRun::of(entry, headers, body).request, options).await?.item)
+        Ok(self.runs.item(route, NewRun::of(entry, payload, body).request, options).await?.item)
     }
 }
 

@@ -91,6 +91,11 @@ impl TriggerRecord {
         self.settings.name().expect("a record is made of a trigger that has a name")
     }
 
+    /// Its name, and the path at which it calls its function.
+    pub(super) fn target(&self) -> (TriggerName, String) {
+        (self.name().clone(), self.settings.path().to_owned())
+    }
+
     pub(super) fn key(&self) -> Key {
         trigger_key(self.project, self.function, self.name())
     }

@@ -8,7 +8,7 @@ use super::service::Triggers;
 impl RunSource for Triggers {
     fn retry_policy(&self, run: &RunRecord) -> Option<RetryPolicy> {
         let name = run.trigger_name.as_ref().filter(|_| run.trigger == TriggerKind::Queue)?;
-        match &self.table.find(run.function, name.as_str()).ok()?.record.settings {
+        match &self.table.find(run.function().id, name.as_str()).ok()?.record.settings {
             TriggerSettings::Queue(queue) => queue.retry.clone(),
             _ => None,
         }

@@ -93,7 +93,7 @@ impl Triggers {
 
     async fn call_whole(&self, run: NewRun, id: RunId) -> Result<DeliveryReply, CallFailure> {
         let route = self.route(&run.entry).await?;
-        let call = self.runs.call_as(id, route, run.request).await?;
+        let call = self.runs.call_as(id, route, run.request.into()).await?;
         let body = whole(call.body).await?;
         Ok(DeliveryReply { run: id, head: call.head, body, repeated: false })
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use faas_runs::payload::{HttpRequest, Payload, foreign};
 use faas_runs::reply::CallFailure;
-use faas_runs::request::foreign;
 use faas_signing::{Delivery, Verified, verify};
 use faas_types::{Code, Fault, Redelivery, RunState, TriggerSettings, WebhookReply, WebhookScheme, WebhookTrigger};
 
@@ -81,9 +81,10 @@ impl Triggers {
         let headers = foreign(headers);
         let run = |identity: &str| {
             let cause = Cause { identity: identity.to_owned(), until };
-            let mut run = NewRun { cause: Some(cause), ..NewRun::of(entry, headers.clone(), body.clone()) };
-            run.request.query.clone_from(&query);
-            run
+            let (trigger, path) = entry.record.target();
+            let (method, query, headers) = ("POST".to_owned(), query.clone(), headers.clone());
+            let request = Box::new(HttpRequest { method, path, query, headers });
+            NewRun { cause: Some(cause), ..NewRun::of(entry, Payload::Webhook { trigger, request }, body.clone()) }
         };
         let answer = match hook {
             WebhookTrigger { respond: WebhookReply::Accepted, redelivery, .. } => {

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttemptId, Code, FunctionError, FunctionId, FunctionName, IllegalTransition, InstanceId, IsolationLevel, JsonText,
-    Onward, ProjectId, RunEffect, RunEvent, RunId, RunPhase, RunState, Stage, StartTimes, Timestamp, TriggerName,
+    AttemptId, Code, Completion, FunctionError, FunctionVersion, IllegalTransition, InstanceId, IsolationLevel,
+    JsonText, ProjectId, RunEffect, RunEvent, RunId, RunPhase, RunState, RunSubject, Stage, StartTimes, Timestamp,
+    TriggerName,
 };
 
 /// What created a run.
@@ -36,12 +37,8 @@ pub struct RunRecord {
     pub id: RunId,
     /// The owner.
     pub project: ProjectId,
-    /// The function that ran.
-    pub function: FunctionId,
-    /// The function's name at that time.
-    pub function_name: FunctionName,
-    /// The version's number within the function.
-    pub version: u32,
+    /// What runs.
+    pub subject: RunSubject,
     /// Whose vars and secrets it runs with.
     #[serde(default, skip_serializing_if = "Stage::is_default")]
     pub stage: Stage,
@@ -89,7 +86,7 @@ pub struct RunRecord {
     pub due_at: Option<Timestamp>,
     /// What follows its end, where something does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub onward: Option<Box<Onward>>,
+    pub completion: Option<Box<Completion>>,
     /// The messages that it was made for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<Batch>,
@@ -155,17 +152,14 @@ impl RunRecord {
     pub fn queued(
         id: RunId,
         project: ProjectId,
-        (function, function_name): (FunctionId, FunctionName),
-        version: u32,
+        subject: RunSubject,
         trigger: TriggerKind,
         created_at: Timestamp,
     ) -> Self {
         Self {
             id,
             project,
-            function,
-            function_name,
-            version,
+            subject,
             stage: Stage::Prod,
             state: RunState::Queued,
             trigger,
@@ -184,9 +178,23 @@ impl RunRecord {
             result: None,
             origin: None,
             due_at: None,
-            onward: None,
+            completion: None,
             batch: None,
         }
+    }
+
+    /// The function that runs, at its version.
+    #[must_use]
+    pub const fn function(&self) -> &FunctionVersion {
+        let RunSubject::Function(function) = &self.subject;
+        function
+    }
+
+    /// The same, to be changed.
+    #[must_use]
+    pub const fn function_mut(&mut self) -> &mut FunctionVersion {
+        let RunSubject::Function(function) = &mut self.subject;
+        function
     }
 
     /// Where it stands.

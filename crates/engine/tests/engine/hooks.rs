@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_engine::{
-    CallRequest, DeliveryOutcome, EngineSettings, KeyClaim, PublishedEvent, Target, TriggerEntry, WebhookDelivery,
+    CallRequest, DeliveryOutcome, EngineSettings, HttpRequest, KeyClaim, PublishedEvent, Target, TriggerEntry,
+    WebhookDelivery,
 };
 use faas_ports::{Clock, RunQuery};
 use faas_signing::{WebhookSecret, sign_as};
@@ -314,14 +315,12 @@ async fn deliveries_take_no_callers_keys_and_the_oldest_are_forgotten() {
         assert_eq!(door.accepted(door.signed(id, BODY)).await.1, known, "{id}");
     }
     let route = door.house.route("hooked").await;
-    let call = || CallRequest {
-        trigger: TriggerKind::Http,
-        trigger_name: None,
-        method: "POST".into(),
-        path: "/".into(),
-        query: String::new(),
-        headers: Vec::new(),
-        body: Bytes::new(),
+    let call = || {
+        CallRequest::http(
+            TriggerKind::Http,
+            HttpRequest { method: "POST".into(), path: "/".into(), ..HttpRequest::default() },
+            Bytes::new(),
+        )
     };
     let mut holders = Vec::new();
     for key in ["a", "b"] {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_engine::{
-    Call, CallBody, CallFailure, CallRequest, Deployed, Engine, EngineSettings, NewDeployment, Ports, Route, Selector,
-    Target,
+    Call, CallBody, CallFailure, CallRequest, Deployed, Engine, EngineSettings, HttpRequest, NewDeployment, Ports,
+    Route, Selector, Target,
 };
 use faas_ports::{Blobs, Clock, NoNetworks, Registry, SystemClock};
 use faas_testkit::{
@@ -161,16 +161,12 @@ impl House {
     }
 
     pub(crate) async fn send(&self, route: Route, path: &str) -> Result<Call, CallFailure> {
-        let request = CallRequest {
-            trigger: TriggerKind::Http,
-            trigger_name: None,
-            method: "GET".into(),
-            path: path.into(),
-            query: String::new(),
-            headers: Vec::new(),
-            body: Bytes::new(),
-        };
-        self.engine.runs.call(route, request).await
+        let request = CallRequest::http(
+            TriggerKind::Http,
+            HttpRequest { method: "GET".into(), path: path.into(), ..HttpRequest::default() },
+            Bytes::new(),
+        );
+        self.engine.runs.call(route, request.into()).await
     }
 
     /// A run, once it is recorded: one whose caller has gone ends in a task apart.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_engine::{CallRequest, EngineSettings, KeyClaim, Quotas, RunOptions, StoredReply};
+use faas_engine::{CallRequest, EngineSettings, HttpRequest, KeyClaim, Quotas, RunOptions, StoredReply};
 use faas_ports::{
     ByteBounds, Enqueued, FollowUps, Lease, LeaseMark, NewItem, PortError, PortResult, QueueDepth, QueueOutlook,
     RunQuery, RunQueue, Settled, Settlement, Want, Withdrawn,
@@ -18,16 +18,12 @@ use crate::house::{House, ports_over, quick, scaling, until};
 
 const LARGE: usize = limits::INPUT_INLINE_MAX + 1;
 
-fn request(size: usize) -> CallRequest {
-    CallRequest {
-        trigger: TriggerKind::Http,
-        trigger_name: None,
-        method: "POST".into(),
-        path: "/".into(),
-        query: String::new(),
-        headers: Vec::new(),
-        body: vec![7; size].into(),
-    }
+fn request(size: usize) -> CallRequest<Bytes> {
+    CallRequest::http(
+        TriggerKind::Http,
+        HttpRequest { method: "POST".into(), path: "/".into(), ..HttpRequest::default() },
+        vec![7; size].into(),
+    )
 }
 
 /// A house with blobs that can be counted, and a function whose runs wait.

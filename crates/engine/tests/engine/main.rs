@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and names say what it is about")]
 
 mod collecting;
+mod completion;
 mod hooks;
 mod house;
 mod kept;
-mod onward;
 mod packages;
 mod readiness;
 mod recording;
@@ -30,7 +30,7 @@ async fn the_first_call_is_cold_and_the_next_is_warm() {
     assert!(first.cold_start);
     assert!(!second.cold_start);
     let record = house.run(second.run).await;
-    assert_eq!((record.state(), record.version, record.attempts.len()), (RunState::Succeeded, 1, 1));
+    assert_eq!((record.state(), record.function().version, record.attempts.len()), (RunState::Succeeded, 1, 1));
     house.alive(1).await;
 }
 

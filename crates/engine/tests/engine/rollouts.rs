@@ -172,15 +172,11 @@ async fn a_run_for_later_keeps_the_version_that_was_drawn_when_it_was_accepted()
     for _ in 0..20 {
         let route = route(&house, "later", "live").await.unwrap();
         let version = route.version.number;
-        let request = faas_engine::CallRequest {
-            trigger: TriggerKind::Http,
-            trigger_name: None,
-            method: "POST".into(),
-            path: "/".into(),
-            query: String::new(),
-            headers: Vec::new(),
-            body: bytes::Bytes::new(),
-        };
+        let request = faas_engine::CallRequest::http(
+            TriggerKind::Http,
+            faas_engine::HttpRequest { method: "POST".into(), path: "/".into(), ..faas_engine::HttpRequest::default() },
+            bytes::Bytes::new(),
+        );
         runs.push((version, house.engine.runs.accept(route, request, RunOptions::default()).await.unwrap().run));
     }
     assert!(runs.iter().any(|(version, _)| *version == 1) && runs.iter().any(|(version, _)| *version == 2));
@@ -190,7 +186,7 @@ async fn a_run_for_later_keeps_the_version_that_was_drawn_when_it_was_accepted()
         let ended =
             house.engine.runs.await_run(house.engine.default_project(), run, Duration::from_secs(5)).await.unwrap();
         assert!(ended.state().is_terminal());
-        assert_eq!(ended.version, version);
+        assert_eq!(ended.function().version, version);
     }
 }
 
@@ -414,15 +410,11 @@ async fn versions_that_nothing_needs_go_and_no_others() {
     house.engine.deployments.set_alias(&entry(&house, "aged"), &parse("pinned"), split(2, 3, 500)).await.unwrap();
     house.engine.functions.pause(&entry(&house, "aged"), true).await.unwrap();
     let waits = route(&house, "aged", "1").await.unwrap();
-    let request = faas_engine::CallRequest {
-        trigger: TriggerKind::Http,
-        trigger_name: None,
-        method: "POST".into(),
-        path: "/".into(),
-        query: String::new(),
-        headers: Vec::new(),
-        body: bytes::Bytes::new(),
-    };
+    let request = faas_engine::CallRequest::http(
+        TriggerKind::Http,
+        faas_engine::HttpRequest { method: "POST".into(), path: "/".into(), ..faas_engine::HttpRequest::default() },
+        bytes::Bytes::new(),
+    );
     let run = house.engine.runs.accept(waits, request, RunOptions::default()).await.unwrap().run;
     deployed(&house, "aged", 6).await;
     assert_eq!(numbers().await.len(), 10, "all of them were behind an alias lately");
@@ -441,7 +433,7 @@ async fn versions_that_nothing_needs_go_and_no_others() {
     spent(&[11, 10, 9, 8, 3, 2, 1]).await;
     house.engine.functions.pause(&entry(&house, "aged"), false).await.unwrap();
     let project = house.engine.default_project();
-    assert_eq!(house.engine.runs.await_run(project, run, Duration::from_secs(5)).await.unwrap().version, 1);
+    assert_eq!(house.engine.runs.await_run(project, run, Duration::from_secs(5)).await.unwrap().function().version, 1);
     for _ in 0..500 {
         if house.engine.runs.backlog_of(entry(&house, "aged").record.id) == 0 {
             break;

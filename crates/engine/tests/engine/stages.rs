@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use faas_engine::{CallRequest, RunOptions, SecretRecord, Selector};
+use faas_engine::{CallRequest, HttpRequest, RunOptions, SecretRecord, Selector};
 use faas_ports::{Collection, Entry, Expect, Key, LogQuery, Secret, Write};
 use faas_types::{Alias, AliasName, Code, Fault, FunctionRecord, RunState, SecretName, Stage, TriggerKind, limits};
 
@@ -164,15 +164,11 @@ async fn a_run_for_later_keeps_its_stage() {
     house.point("shop", "staging", 1).await;
     let project = house.engine.default_project();
     let route = house.engine.runs.route(project, "shop", &"staging".parse().unwrap()).await.unwrap();
-    let request = CallRequest {
-        trigger: TriggerKind::Http,
-        trigger_name: None,
-        method: "POST".into(),
-        path: "/".into(),
-        query: String::new(),
-        headers: Vec::new(),
-        body: Bytes::new(),
-    };
+    let request = CallRequest::http(
+        TriggerKind::Http,
+        HttpRequest { method: "POST".into(), path: "/".into(), ..HttpRequest::default() },
+        Bytes::new(),
+    );
     let accepted = house.engine.runs.accept(route, request, RunOptions::default()).await.unwrap();
     let ended = house.engine.runs.await_run(project, accepted.run, std::time::Duration::from_secs(5)).await.unwrap();
     assert_eq!((ended.state(), ended.stage), (RunState::Succeeded, Stage::Staging));
@@ -190,19 +186,15 @@ async fn a_destination_runs_in_the_stage_of_its_alias() {
     house.deploy_as("first", |settings| settings.background.on_success = Some(parse("shop:staging"))).await.unwrap();
     let project = house.engine.default_project();
     let route = house.engine.runs.route(project, "first", &"live".parse().unwrap()).await.unwrap();
-    let request = CallRequest {
-        trigger: TriggerKind::Http,
-        trigger_name: None,
-        method: "POST".into(),
-        path: "/".into(),
-        query: String::new(),
-        headers: Vec::new(),
-        body: Bytes::new(),
-    };
+    let request = CallRequest::http(
+        TriggerKind::Http,
+        HttpRequest { method: "POST".into(), path: "/".into(), ..HttpRequest::default() },
+        Bytes::new(),
+    );
     let first = house.engine.runs.accept(route, request, RunOptions::default()).await.unwrap().run;
     let patience = std::time::Duration::from_secs(60);
     let first = house.engine.runs.await_run(project, first, patience).await.unwrap();
-    let next = first.onward.unwrap().destination.unwrap().run_id.unwrap();
+    let next = first.completion.unwrap().destination.unwrap().run_id.unwrap();
     let next = house.engine.runs.await_run(project, next, patience).await.unwrap();
     assert_eq!((next.state(), next.stage), (RunState::Succeeded, Stage::Staging));
     let staging = house.by("shop", "staging", "/").await;

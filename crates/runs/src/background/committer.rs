@@ -66,7 +66,7 @@ impl End {
             _ => None,
         };
         let next = |follow_ups: &FollowUps| {
-            let lane = |item: &faas_ports::NewItem| (item.record.project, item.record.function);
+            let lane = |item: &faas_ports::NewItem| (item.record.project, item.record.function().id);
             follow_ups.run.as_ref().map(|item| (lane(item), item.footprint))
         };
         Self {
@@ -136,7 +136,7 @@ fn conclude(runs: &Runs, end: &End, held: bool) {
         dispatch.queues.sign(next);
     }
     if end.callback.is_some() {
-        runs.onward.wake();
+        runs.completion_metrics.wake();
     }
     if end.waits {
         runs.dispatch.queues.look();

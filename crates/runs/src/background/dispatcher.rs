@@ -97,7 +97,7 @@ async fn give_back(runs: &Runs, goes: impl Fn(FunctionId) -> bool) {
     let now = runs.clock.now();
     for lease in leases {
         let settlement = Settlement { lease: lease.mark(), outcome: RunOutcome::Return { not_before: now } };
-        let (function, footprint) = (lease.record.function, lease.footprint);
+        let (function, footprint) = (lease.record.function().id, lease.footprint);
         runs.dispatch.end(CommitRequest::Lease { settlement, function, footprint, ordered: false }).await;
     }
 }

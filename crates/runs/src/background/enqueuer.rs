@@ -54,7 +54,7 @@ pub(super) async fn run(runs: Arc<Runs>, mut pending: mpsc::Receiver<Pending>) {
 
 impl Place {
     fn of(item: &NewItem) -> Self {
-        Self { lane: (item.record.project, item.record.function), footprint: item.footprint }
+        Self { lane: (item.record.project, item.record.function().id), footprint: item.footprint }
     }
 }
 

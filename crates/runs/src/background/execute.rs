@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use faas_ports::{Lease, RunOutcome, Settlement};
+use faas_ports::{InvocationBody, Lease, RunOutcome, Settlement};
 use faas_scheduler::Urgency;
 use faas_types::{Background, Code, Fault, FunctionSettings, RunRecord, Span, limits};
 use futures_util::StreamExt;
@@ -33,7 +33,7 @@ pub(super) fn spawn(runs: &Arc<Runs>, leases: Vec<Lease>) {
 
 /// Tries a leased run once and hands its end to the committer.
 async fn run(runs: Arc<Runs>, lease: Lease) {
-    let (mark, function, ordered) = (lease.mark(), lease.record.function, lease.ordering_key.is_some());
+    let (mark, function, ordered) = (lease.mark(), lease.record.function().id, lease.ordering_key.is_some());
     let key = (mark.project, function);
     let stop = runs.dispatch.held.lock().get(&mark.run).filter(|held| held.mark == mark).map(|held| held.stop.clone());
     if let Some(stop) = stop {
@@ -120,23 +120,20 @@ async fn attempt(runs: &Arc<Runs>, lease: &Lease, sink: oneshot::Sender<Arc<RunR
 
 async fn route(runs: &Arc<Runs>, lease: &Lease) -> Result<Route, Fault> {
     let record = &lease.record;
-    let entry = runs.catalog.by_id(record.project, record.function).ok_or_else(|| {
-        Fault::new(Code::FunctionNotFound, format!("`{}` was deleted before the run began", record.function_name))
+    let entry = runs.catalog.by_id(record.project, record.function().id).ok_or_else(|| {
+        Fault::new(Code::FunctionNotFound, format!("`{}` was deleted before the run began", record.function().name))
     })?;
-    let version = runs.catalog.version(&entry, record.version).await?;
+    let version = runs.catalog.version(&entry, record.function().version).await?;
     let capacity = capacity(&version.settings, version.concurrency);
-    spawn(runs, runs.dispatch.queues.learn((record.project, record.function), capacity));
+    spawn(runs, runs.dispatch.queues.learn((record.project, record.function().id), capacity));
     // A run keeps the version that it was accepted for.
-    let selector = Selector::Version(record.version);
+    let selector = Selector::Version(record.function().version);
     Ok(Route { entry, version, selector, lot: None, stage: record.stage })
 }
 
 fn capacity(settings: &FunctionSettings, concurrency: u32) -> u32 {
     settings.scaling.max.saturating_mul(settings.scaling.concurrency.unwrap_or(concurrency).max(1))
 }
-
-/// Tells the function which try of the run it is.
-const ATTEMPT_HEADER: &str = "x-faas-attempt";
 
 async fn call(
     runs: &Arc<Runs>,
@@ -145,12 +142,10 @@ async fn call(
     input: RunInput,
     sink: oneshot::Sender<Arc<RunRecord>>,
 ) -> AttemptEnd {
-    let RunInput { method, path, query, mut headers, mut body, .. } = input;
+    let RunInput { payload, mut body, .. } = input;
     let carried = lease.record.batch.as_ref().map(|batch| (body.clone(), batch));
-    let attempt = u32::try_from(lease.record.attempts.len()).unwrap_or(u32::MAX - 1) + 1;
-    headers.retain(|(name, _)| name != ATTEMPT_HEADER);
-    headers.push((ATTEMPT_HEADER.to_owned(), attempt.to_string()));
     if let Some((kept, batch)) = &carried {
+        let attempt = u32::try_from(lease.record.attempts.len()).unwrap_or(u32::MAX - 1) + 1;
         match batch::of_attempt(kept, batch, attempt) {
             Ok(told) => body = told,
             Err(fault) => return AttemptEnd::Failed(fault),
@@ -159,8 +154,8 @@ async fn call(
     let stats = runs.stats.function(route.entry.record.id, &route.entry.record.name);
     let guard = RunGuard::again(Arc::clone(runs), stats, fresh(&lease.record), sink);
     let (trigger, trigger_name) = (lease.record.trigger, lease.record.trigger_name.clone());
-    let request = CallRequest { trigger, trigger_name, method, path, query, headers, body };
-    match runs.carry(guard, route, request, None, Urgency::Background).await {
+    let request = CallRequest { trigger, trigger_name, payload, body: InvocationBody::Whole(body) };
+    match runs.carry(guard, route, request, Urgency::Background).await {
         Err(failure) => AttemptEnd::Failed(failure.fault),
         Ok(call) => {
             let head = call.head;

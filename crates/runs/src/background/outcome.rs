@@ -162,7 +162,7 @@ fn log_failure(runs: &Runs, record: &RunRecord, now: Timestamp) {
     let (Some(code), Some(message)) = (record.code, &record.message) else { return };
     let message = cut(format!("{code} {message}"), limits::LOG_LINE_MAX);
     let entry = LogEntry { at: now, level: LogLevel::Error, stream: LogStream::Platform, message };
-    runs.recorder.log(record.project, record.function, Some(record.id), entry);
+    runs.recorder.log(record.project, record.function().id, Some(record.id), entry);
 }
 
 fn not_done(record: &RunRecord, left: Option<&Vec<u16>>) -> String {

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use faas_catalog::encode;
 use faas_ports::{FollowUps, Footprint, NewCallback, NewItem};
 use faas_types::{
-    AliasName, Background, CallbackState, Code, Destination, Fault, FunctionName, FunctionTarget, InvocationMode,
-    Onward, ProjectId, RunRecord, RunState, TriggerKind, limits,
+    AliasName, Background, CallbackState, Code, Completion, Destination, Fault, FunctionName, FunctionTarget,
+    InvocationMode, ProjectId, RunRecord, RunState, TriggerKind, limits,
 };
 
 use super::report::Report;
 use crate::completion_metrics::add;
 use crate::input::RunInput;
+use crate::payload::Payload;
 use crate::route::{Route, Selector};
 use crate::runs::Runs;
 
@@ -70,7 +71,7 @@ pub async fn check_destinations(
 
 /// The run of a destination. `None` outside when the server stops, inside when there is to be none.
 async fn destination(runs: &Runs, run: &mut RunRecord, function: FunctionTarget) -> Option<Option<NewItem>> {
-    let hops = run.onward.as_ref().map_or(0, |onward| onward.hops);
+    let hops = run.completion.as_ref().map_or(0, |completion| completion.hops);
     let outcome = if hops >= limits::HOPS_MAX {
         Err(format!("{hops} runs led to this one, each caused by the one before; no more are made"))
     } else {
@@ -83,12 +84,12 @@ async fn destination(runs: &Runs, run: &mut RunRecord, function: FunctionTarget)
         Ok(item) => (Some(item), None),
         Err(message) => (None, Some(message)),
     };
-    add(if item.is_some() { &runs.onward.sent_on } else { &runs.onward.dropped });
+    add(if item.is_some() { &runs.completion_metrics.sent_on } else { &runs.completion_metrics.dropped });
     if let Some(message) = &message {
         tracing::warn!(run_id = %run.id, destination = %function, message, "a run is not sent on");
     }
     let run_id = item.as_ref().map(|item| item.record.id);
-    run.onward.get_or_insert_default().destination = Some(Destination { function, run_id, message });
+    run.completion.get_or_insert_default().destination = Some(Destination { function, run_id, message });
     Some(item)
 }
 
@@ -127,24 +128,15 @@ fn item(runs: &Runs, ended: &RunRecord, route: &Route, hops: u32) -> Result<NewI
     let trigger = TriggerKind::Destination;
     let mut record = route.queued(runs.ids.mint(now), trigger, now);
     record.origin = Some(ended.id);
-    record.onward = Onward::new(None, true, hops + 1);
-    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let input = RunInput {
-        method: "POST".to_owned(),
-        path: "/".to_owned(),
-        query: String::new(),
-        headers: vec![header("content-type", "application/json"), header("x-faas-trigger", trigger.as_str())],
-        body: encode(&Report::of(ended))?,
-        max_age: None,
-    };
-    let input = input.inline()?;
+    record.completion = Completion::new(None, true, hops + 1);
+    let input = RunInput { payload: Payload::Report, body: encode(&Report::of(ended))?, max_age: None }.inline()?;
     let footprint = Footprint { bytes: input.len() as u64 + limits::RUN_COST, ..Footprint::default() };
     let (priority, ordering_key, claim, redrives) = (0, None, None, None);
     Ok(NewItem { record, not_before: now, priority, ordering_key, input, claim, redrives, footprint })
 }
 
 fn callback(runs: &Runs, run: &mut RunRecord) -> Option<NewCallback> {
-    let url = run.onward.as_ref()?.callback.as_ref()?.url.clone();
+    let url = run.completion.as_ref()?.callback.as_ref()?.url.clone();
     // What was allowed when the run was accepted may be none now; the sender says so in the run's record.
     let host = runs.outbound.check(&url).unwrap_or_default();
     let report = Report::for_callback(run);
@@ -159,7 +151,7 @@ fn callback(runs: &Runs, run: &mut RunRecord) -> Option<NewCallback> {
             return None;
         }
     };
-    let callback = run.onward.get_or_insert_default().callback.as_mut()?;
+    let callback = run.completion.get_or_insert_default().callback.as_mut()?;
     callback.state = CallbackState::Pending;
     Some(NewCallback { url, host, body, ended_at: run.finished_at.unwrap_or(run.created_at) })
 }

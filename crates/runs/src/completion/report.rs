@@ -52,7 +52,7 @@ impl<'a> Report<'a> {
     /// For whoever the caller named. Of a failure it tells no more than the caller was told.
     pub(super) fn for_callback(run: &'a RunRecord) -> Self {
         let mut report = Self::of(run);
-        if run.onward.as_ref().is_some_and(|onward| onward.brief) {
+        if run.completion.as_ref().is_some_and(|completion| completion.brief) {
             report.data.error = run.code.map(Failure::brief);
         }
         report
@@ -70,8 +70,8 @@ impl<'a> Report<'a> {
         let finished_at = run.finished_at.unwrap_or(run.created_at);
         let data = Ended {
             run_id: run.id,
-            function: &run.function_name,
-            version: run.version,
+            function: &run.function().name,
+            version: run.function().version,
             state: run.state(),
             result: run.result.as_ref().and_then(JsonText::value),
             http_status: run.http_status,

@@ -38,7 +38,7 @@ pub(crate) async fn run(runs: Arc<Runs>, policy: CallbackPolicy) {
         let look_at = look(&runs, policy, &busy, &mut after).await;
         tokio::select! {
             () = runs.lifecycle.stopped() => return,
-            () = runs.onward.news.notified() => tokio::time::sleep(LOOK_PAUSE).await,
+            () = runs.completion_metrics.news.notified() => tokio::time::sleep(LOOK_PAUSE).await,
             () = tokio::time::sleep_until(look_at.into()) => {}
         }
     }
@@ -104,7 +104,7 @@ async fn attempt(runs: Arc<Runs>, policy: CallbackPolicy, busy: Busy, taken: Tak
         }
     }
     drop(busy);
-    runs.onward.wake();
+    runs.completion_metrics.wake();
 }
 
 async fn send(runs: &Runs, taken: &TakenCallback) -> Result<u16, OutboundError> {
@@ -136,12 +136,12 @@ async fn conclude(runs: &Runs, policy: CallbackPolicy, taken: TakenCallback, out
     #[expect(clippy::cast_possible_truncation, reason = "any 64 of the random bits do")]
     let Standing { state, message, again } = callback_retry::next(policy, attempted, runs.ids.entropy() as u64);
     match state {
-        CallbackState::Delivered => add(&runs.onward.delivered),
+        CallbackState::Delivered => add(&runs.completion_metrics.delivered),
         CallbackState::Abandoned => {
-            add(&runs.onward.abandoned);
+            add(&runs.completion_metrics.abandoned);
             tracing::warn!(run_id = %run, attempts, message, "a callback is given up");
         }
-        _ => add(&runs.onward.failed),
+        _ => add(&runs.completion_metrics.failed),
     }
     let shown = Callback { url: callback.url, state, attempts, at: Some(now), message };
     match runs.callbacks.note_callback(project, run, shown, again).await {

@@ -108,7 +108,7 @@ impl FunctionQueues {
         let mut table = self.table.lock();
         let mut got: HashMap<QueueKey, u32> = HashMap::new();
         for lease in leases {
-            let key = (lease.record.project, lease.record.function);
+            let key = (lease.record.project, lease.record.function().id);
             *got.entry(key).or_default() += 1;
             let queue = table.entry(key).or_insert_with(FunctionQueue::new);
             queue.load.buffered += 1;

@@ -152,7 +152,7 @@ fn note(
     let went = again.is_none() && changed > 0;
     let Some(json) = json.filter(|_| changed > 0) else { return Ok(went) };
     let mut record = decode(&json)?;
-    record.onward.get_or_insert_default().callback = Some(callback);
+    record.completion.get_or_insert_default().callback = Some(callback);
     connection.prepare_cached("UPDATE runs SET record = ?3 WHERE project = ?1 AND id = ?2")?.execute(params![
         key.0,
         key.1,

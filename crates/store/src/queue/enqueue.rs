@@ -35,13 +35,13 @@ fn add(connection: &Connection, row: &Row) -> WorkResult<Enqueued> {
     let item = &row.item;
     let record = &item.record;
     if let Some(Claim { key, .. }) = &item.claim
-        && let Some(held) = claims::held(connection, record.project, record.function, key, record.created_at)?
+        && let Some(held) = claims::held(connection, record.project, record.function().id, key, record.created_at)?
     {
         let same = item.claim.as_ref().is_some_and(|claim| claim.fingerprint == held.fingerprint);
         return Ok(Enqueued::Known { run: held.run, same });
     }
     if let Some(claim) = &item.claim
-        && !claims::fits(connection, record.project, record.function, claim.quota)?
+        && !claims::fits(connection, record.project, record.function().id, claim.quota)?
     {
         return Ok(Enqueued::TooManyClaims);
     }
@@ -54,7 +54,7 @@ fn add(connection: &Connection, row: &Row) -> WorkResult<Enqueued> {
         return Ok(Enqueued::Gone);
     }
     if let Some(claim) = &item.claim {
-        claims::take(connection, record.project, record.function, claim, record.id, false)?;
+        claims::take(connection, record.project, record.function().id, claim, record.id, false)?;
     }
     insert(connection, row)?;
     Ok(Enqueued::Accepted)
@@ -69,7 +69,7 @@ pub(super) fn insert(connection: &Connection, row: &Row) -> WorkResult<()> {
         .execute(params![owner.0, owner.1, &item.input[..]])
         .map_err(|error| twice(error, row))?;
     let stage = match &item.ordering_key {
-        Some(key) if first_of_key(connection, record.project, record.function, key)?.is_some() => BLOCKED,
+        Some(key) if first_of_key(connection, record.project, record.function().id, key)?.is_some() => BLOCKED,
         _ if item.not_before <= record.created_at => READY,
         _ => SLEEPING,
     };
@@ -82,8 +82,8 @@ pub(super) fn insert(connection: &Connection, row: &Row) -> WorkResult<()> {
         .execute(params![
             owner.0,
             owner.1,
-            id_blob(record.function),
-            record.version,
+            id_blob(record.function().id),
+            record.function().version,
             stage,
             millis(item.not_before),
             item.priority,

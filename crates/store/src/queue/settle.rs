@@ -140,7 +140,7 @@ fn bury(connection: &Connection, row: &run_rows::Row, reason: &str) -> WorkResul
         .execute(params![
             id_blob(run.project),
             id_blob(run.id),
-            id_blob(run.function),
+            id_blob(run.function().id),
             run.code.map(code_number),
             millis(run.finished_at.unwrap_or(run.created_at)),
             reason,

@@ -3,7 +3,7 @@ UPDATE kept_inputs SET rank = 3 - rank WHERE rank IN (1, 2);
 
 -- reserved: bytes that are free for the callback of a run's end until then.
 ALTER TABLE queue ADD COLUMN reserved INTEGER NOT NULL DEFAULT 0;
-UPDATE queue SET reserved = 4096 WHERE record ->> '$.onward.callback.url' IS NOT NULL;
+UPDATE queue SET reserved = 4096 WHERE record ->> '$.completion.callback.url' IS NOT NULL;
 
 -- cause: 1 for what triggers remember. It is counted apart: names and keyless_names are callers'.
 ALTER TABLE claims ADD COLUMN cause INTEGER NOT NULL DEFAULT 0;

@@ -79,7 +79,7 @@ impl Callbacks for MemoryQueue {
     ) -> PortResult<bool> {
         let known = self.state.lock().callbacks.note((project, run), again);
         if let Some(mut record) = self.history.run(project, run).await?.filter(|_| known) {
-            record.onward.get_or_insert_default().callback = Some(callback);
+            record.completion.get_or_insert_default().callback = Some(callback);
             self.show(vec![record]).await?;
         }
         Ok(known && again.is_none())

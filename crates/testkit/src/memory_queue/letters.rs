@@ -73,7 +73,7 @@ impl DeadLetters for MemoryQueue {
 fn takes(query: &DeadLetterQuery, letter: &DeadLetter) -> bool {
     let run = &letter.record;
     run.project == query.project
-        && query.function.is_none_or(|function| run.function == function)
+        && query.function.is_none_or(|function| run.function().id == function)
         && query.code.is_none_or(|code| run.code == Some(code))
         && query.since.is_none_or(|since| run.id.created_at() >= since)
         && query.until.is_none_or(|until| run.id.created_at() < until)

@@ -75,7 +75,7 @@ async fn lease(
 }
 
 async fn bury(queue: &dyn RunQueue, item: NewItem, code: Code) -> RunId {
-    let (project, function, id) = (item.record.project, item.record.function, item.record.id);
+    let (project, function, id) = (item.record.project, item.record.function().id, item.record.id);
     ok("enqueue", queue.enqueue(vec![item]).await);
     let lease = ok("lease", lease(queue, project, function).await).remove(0);
     let mut record = in_state(lease.record.clone(), RunState::Failed);

@@ -77,7 +77,8 @@ fn assortment(project: ProjectId, functions: &[FunctionId]) -> Vec<RunRecord> {
         let duration_us = state.is_terminal().then_some(n * 1000);
         let cold_start = n.is_multiple_of(5);
         let mut run = in_state(queued_run(project, function, at(n)), state);
-        (run.code, run.version, run.trigger) = (code, version, trigger);
+        run.function_mut().version = version;
+        (run.code, run.trigger) = (code, trigger);
         (run.duration_us, run.cold_start) = (duration_us, cold_start);
         run
     };
@@ -114,11 +115,11 @@ async fn every_filter_selects(history: &dyn RunHistory) {
 
 /// What a filter means.
 fn selects(query: &RunQuery, run: &RunRecord) -> bool {
-    query.function.is_none_or(|function| run.function == function)
+    query.function.is_none_or(|function| run.function().id == function)
         && query.state.is_none_or(|state| run.state() == state)
         && query.code.is_none_or(|code| run.code == Some(code))
         && query.cold_start.is_none_or(|cold| run.cold_start == cold)
-        && query.version.is_none_or(|version| run.version == version)
+        && query.version.is_none_or(|version| run.function().version == version)
         && query.trigger.is_none_or(|trigger| run.trigger == trigger)
         && query.duration_min.is_none_or(|least| took(run).is_some_and(|took| took >= least))
         && query.duration_max.is_none_or(|most| took(run).is_some_and(|took| took <= most))
@@ -217,10 +218,11 @@ async fn projects_are_apart(history: &dyn RunHistory) {
     let run = succeeded(queued_run(mine, fresh(), at(0)));
     ok("record", history.record(vec![run.clone()]).await);
     assert_eq!(ok("run", history.run(other, run.id).await), None, "another project sees a run");
-    let query = RunQuery { function: Some(run.function), ..RunQuery::newest(other, 10) };
+    let query = RunQuery { function: Some(run.function().id), ..RunQuery::newest(other, 10) };
     assert!(ok("runs", history.runs(&query).await).runs.is_empty(), "another project lists a run");
     let mut twin = run.clone();
-    (twin.project, twin.version) = (other, 9);
+    twin.project = other;
+    twin.function_mut().version = 9;
     ok("record the same id elsewhere", history.record(vec![twin.clone()]).await);
     assert_eq!(ok("run", history.run(mine, run.id).await), Some(run.clone()), "another project replaced a run");
     let elsewhere = Expiry { runs_before: at(1000), results_before: at(1000), ..Expiry::nothing(other, 100) };

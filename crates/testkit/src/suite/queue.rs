@@ -367,7 +367,7 @@ impl Bench<'_> {
             depth.map(|all| QueueDepth { keyless: 1, keyless_bytes: 7, reserved: 9, ..all })
         };
         assert_eq!(depth(self.function).await, with_keyless(of(self.function, 2, 3, 407)));
-        let function = elsewhere.record.function;
+        let function = elsewhere.record.function().id;
         assert_eq!(depth(function).await, of(function, 1, 0, 100));
         self.finish_all(&leases).await;
         assert_eq!(depth(self.function).await, with_keyless(of(self.function, 2, 0, 107)));

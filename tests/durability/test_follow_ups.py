@@ -68,20 +68,25 @@ def test_no_callback_is_lost_and_each_run_is_sent_on_once_over_kills() -> None:
         until(lambda: count(server, pending) == 0, "every callback is settled", within=120, every=0.1)
         assert server.stop() == 0
         runs = records(server)
-    ended = {str(run["id"]): run for run in runs if run["function_name"] == "work"}
-    sent_on = [run for run in runs if run["function_name"] == "after"]
+    ended = {str(run["id"]): run for run in runs if subject(run)["name"] == "work"}
+    sent_on = [run for run in runs if subject(run)["name"] == "after"]
     assert promised <= ended.keys()
     origins = Counter(str(run["origin"]) for run in sent_on)
     assert origins.keys() == ended.keys(), "a run was not sent on"
     assert set(origins.values()) == {1}, "a run was sent on twice"
     for run, record in ended.items():
-        onward = record["onward"]
-        assert isinstance(onward, dict)
-        assert onward["callback"]["state"] == "delivered", (run, onward)
-    named = {str(record["onward"]["destination"]["run_id"]) for record in ended.values()}  # type: ignore[index]
+        completion = record["completion"]
+        assert isinstance(completion, dict)
+        assert completion["callback"]["state"] == "delivered", (run, completion)
+    named = {str(record["completion"]["destination"]["run_id"]) for record in ended.values()}  # type: ignore[index]
     assert named == {str(run["id"]) for run in sent_on}
     assert {run["state"] for run in sent_on} == {"succeeded"}
     ledger.close()
+
+
+def subject(run: dict[str, object]) -> dict[str, object]:
+    """The function that ran."""
+    return run["subject"]["function"]  # type: ignore[index,no-any-return]
 
 
 def count(server: Server, query: str) -> int:

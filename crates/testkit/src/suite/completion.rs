@@ -13,7 +13,7 @@ use super::ok;
 use crate::fixture::{at, everything, fresh, in_state, new_item, succeeded};
 
 /// A store under test with its own project.
-struct Onward {
+struct Completion {
     queue: Arc<dyn RunQueue>,
     callbacks: Arc<dyn Callbacks>,
     history: Arc<dyn RunHistory>,
@@ -26,8 +26,8 @@ struct Onward {
 ///
 /// # Panics
 /// When a promise is broken.
-pub async fn onward(queue: Arc<dyn RunQueue>, callbacks: Arc<dyn Callbacks>, history: Arc<dyn RunHistory>) {
-    let fresh = || Onward {
+pub async fn completion(queue: Arc<dyn RunQueue>, callbacks: Arc<dyn Callbacks>, history: Arc<dyn RunHistory>) {
+    let fresh = || Completion {
         queue: Arc::clone(&queue),
         callbacks: Arc::clone(&callbacks),
         history: Arc::clone(&history),
@@ -42,9 +42,9 @@ pub async fn onward(queue: Arc<dyn RunQueue>, callbacks: Arc<dyn Callbacks>, his
     fresh().hosts_share_what_is_taken().await;
 }
 
-// === impl Onward ===
+// === impl Completion ===
 
-impl Onward {
+impl Completion {
     async fn leased(&self) -> LeaseMark {
         let item = new_item(self.project, self.function);
         ok("enqueue", self.queue.enqueue(vec![item]).await);
@@ -148,7 +148,9 @@ impl Onward {
         assert_eq!(self.take(at(5_000)).await[0].attempts, 2, "what nobody noted is taken again");
         assert!(!self.note(lease.run, CallbackState::Pending, Some(at(9_000))).await);
         assert_eq!(self.depth().await, Some((1, 3)));
-        let shown = |run: RunRecord| run.onward.and_then(|onward| onward.callback).expect("a callback in the record");
+        let shown = |run: RunRecord| {
+            run.completion.and_then(|completion| completion.callback).expect("a callback in the record")
+        };
         assert_eq!(shown(self.ended(lease.run).await).state, CallbackState::Pending);
         assert_eq!(ok("next", self.callbacks.next_callback().await), Some(at(9_000)));
         assert_eq!(self.take(at(9_000)).await[0].attempts, 3);

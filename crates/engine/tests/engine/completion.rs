@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_engine::{CallRequest, CallbackPolicy, EngineSettings, Quotas, RunOptions};
+use faas_engine::{CallRequest, CallbackPolicy, EngineSettings, HttpRequest, Quotas, RunOptions};
 use faas_ports::OutboundError;
 use faas_signing::{Delivery, WebhookSecret, verify};
 use faas_types::{
@@ -31,15 +31,11 @@ impl House {
     }
 
     async fn try_later(&self, name: &str, path: &str, later: RunOptions) -> Result<RunId, Fault> {
-        let request = CallRequest {
-            trigger: TriggerKind::Http,
-            trigger_name: None,
-            method: "POST".into(),
-            path: path.into(),
-            query: String::new(),
-            headers: Vec::new(),
-            body: Bytes::new(),
-        };
+        let request = CallRequest::http(
+            TriggerKind::Http,
+            HttpRequest { method: "POST".into(), path: path.into(), ..HttpRequest::default() },
+            Bytes::new(),
+        );
         Ok(self.engine.runs.accept(self.route(name).await, request, later).await?.run)
     }
 
@@ -62,11 +58,11 @@ impl House {
 }
 
 fn callback_of(run: &RunRecord) -> &faas_types::Callback {
-    run.onward.as_ref().and_then(|onward| onward.callback.as_ref()).expect("a callback")
+    run.completion.as_ref().and_then(|completion| completion.callback.as_ref()).expect("a callback")
 }
 
 fn destination_of(run: &RunRecord) -> &Destination {
-    run.onward.as_ref().and_then(|onward| onward.destination.as_ref()).expect("a destination")
+    run.completion.as_ref().and_then(|completion| completion.destination.as_ref()).expect("a destination")
 }
 
 fn call_back() -> RunOptions {
@@ -127,7 +123,7 @@ async fn callbacks_are_tried_again_and_given_up_at_last() {
     house.outbound.answer([Err(OutboundError::Refused("inside".into()))]);
     let run = house.later("told", "/", call_back()).await;
     assert_eq!(callback_of(&house.called_back(run, CallbackState::Abandoned).await).attempts, 1);
-    let figures = house.engine.runs.onward().callbacks();
+    let figures = house.engine.runs.completion_metrics().callbacks();
     assert_eq!(figures, [("delivered", 1), ("failed", 4), ("abandoned", 2)]);
 }
 
@@ -139,18 +135,14 @@ async fn a_cancelled_run_is_told_of_and_a_bad_url_is_refused() {
     let run = house.later("told", "/", later).await;
     house.engine.runs.cancel(house.engine.default_project(), run).await.unwrap();
     let record = house.called_back(run, CallbackState::Delivered).await;
-    assert!(record.onward.unwrap().destination.is_none(), "who cancels sends nothing on");
+    assert!(record.completion.unwrap().destination.is_none(), "who cancels sends nothing on");
     let later = RunOptions { callback: Some("http://x".into()), ..RunOptions::default() };
     let route = house.route("told").await;
-    let request = CallRequest {
-        trigger: TriggerKind::Http,
-        trigger_name: None,
-        method: "POST".into(),
-        path: "/".into(),
-        query: String::new(),
-        headers: Vec::new(),
-        body: Bytes::new(),
-    };
+    let request = CallRequest::http(
+        TriggerKind::Http,
+        HttpRequest { method: "POST".into(), path: "/".into(), ..HttpRequest::default() },
+        Bytes::new(),
+    );
     let fault = house.engine.runs.accept(route, request, later).await.err().unwrap();
     assert_eq!(fault.code, Code::BadRequest);
     assert!(fault.message.contains("X-Callback-Url"), "{fault}");
@@ -161,12 +153,12 @@ async fn destinations_get_a_run_that_knows_its_origin() {
     let house = House::with(quick()).await;
     house.deploy_as("good", once).await.unwrap();
     house.deploy_as("bad", once).await.unwrap();
-    let onward = |settings: &mut FunctionSettings| {
+    let completion = |settings: &mut FunctionSettings| {
         once(settings);
         settings.background.on_success = Some(parse("good"));
         settings.background.on_failure = Some(parse("bad"));
     };
-    house.deploy_as("first", onward).await.unwrap();
+    house.deploy_as("first", completion).await.unwrap();
     for (path, wanted) in [("/", "good"), ("/raise", "bad")] {
         let run = house.later("first", path, RunOptions::default()).await;
         let record = house.ended(run).await;
@@ -182,7 +174,7 @@ async fn destinations_get_a_run_that_knows_its_origin() {
         assert_eq!(body["data"]["run_id"], run.to_string());
         assert_eq!(body["data"]["input"], format!("/api/v1/runs/{run}/input"));
     }
-    assert_eq!(house.engine.runs.onward().destinations(), [("sent", 2), ("dropped", 0)]);
+    assert_eq!(house.engine.runs.completion_metrics().destinations(), [("sent", 2), ("dropped", 0)]);
     let project = house.engine.default_project();
     let entry = house.engine.catalog().find(project, "good").unwrap();
     assert_eq!(house.engine.runs.backlog_of(entry.record.id), 0, "a run of a destination is counted once");

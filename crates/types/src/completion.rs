@@ -8,7 +8,7 @@ use crate::{FunctionTarget, RunId, Timestamp};
 /// What follows a run's end, as its record tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Onward {
+pub struct Completion {
     /// Whom the server tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub callback: Option<Callback>,
@@ -77,9 +77,9 @@ fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
-// === impl Onward ===
+// === impl Completion ===
 
-impl Onward {
+impl Completion {
     /// Of a run that is accepted with these; `None` where nothing is to be told.
     #[must_use]
     pub fn new(callback: Option<String>, details: bool, hops: u32) -> Option<Box<Self>> {
