@@ -107,6 +107,11 @@ class Machine:
         return (TARGET / "tools/clients/.wanted").is_file()
 
     @cached_property
+    def generators(self) -> bool:
+        """Whether the generators of `tests/openapi` are here."""
+        return (TARGET / "tools/openapi/.wanted").is_file()
+
+    @cached_property
     def cargo(self) -> bool:
         """Whether Rust programs can be built."""
         return program("cargo") is not None
@@ -148,6 +153,7 @@ REASONS = {
     "tun": "/dev/net/tun cannot be opened: no network devices can be made",
     "servers": "PostgreSQL, Redis and nginx are not here: `scripts/setup test` fetches them from Debian's packages",
     "clients": "the packages of tests/clients are not here: `scripts/setup test` fetches them",
+    "generators": "the generators of tests/openapi are not here: `scripts/setup test` installs them",
     "cargo": "cargo is not installed",
     "node": "node is not installed",
     "deno": "Deno is not here: `scripts/setup test` fetches it from npm",

@@ -4,7 +4,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use faas_engine::Selector;
 use faas_ingress::{CallTarget, prefers_async, serve_call, sticky_key};
-use faas_proto::rest::Problem;
+use faas_proto::rest::{AcceptedRun, Problem};
 use faas_types::{Affinity, AliasName, InvocationMode, Scope, TriggerKind};
 use faas_web::{Authorized, HandlerError, PathParams, QueryParams, RequestId};
 use http::Uri;
@@ -17,7 +17,7 @@ use crate::state::ApiState;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Choice {
-    /// `sync` waits for the function's answer; `async` accepts the call for later and answers 202 with the run.
+    /// `sync` waits for the function's answer; `async` makes a background run and answers 202 with its id.
     /// When absent the header `Prefer: respond-async` and the function's own mode decide.
     mode: Option<CallMode>,
 }
@@ -35,9 +35,20 @@ pub(crate) enum CallMode {
 /// A failure of the platform answers `application/problem+json`; one of the function's own code answers its error
 /// as JSON with the header `X-Error-Source: function`.
 #[utoipa::path(post, path = "/api/v1/functions/{id}/invoke", operation_id = "functions.invoke", tag = "invoke",
-    params(("id" = String, Path, description = "name or id, with `:alias` or `:version` behind it where wanted"), Choice),
+    params(
+        ("id" = String, Path, description = "name or id, with `:alias` or `:version` behind it where wanted"),
+        Choice,
+        ("Idempotency-Key" = Option<String>, Header, description = "a repeated request with this key makes no second run, for 24 hours"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async` asks for a background run"),
+        ("X-Run-Delay" = Option<String>, Header, description = "of a background run: when the first attempt begins, such as `10m`"),
+        ("X-Run-Max-Age" = Option<String>, Header, description = "of a background run: no attempt begins later than this after acceptance"),
+        ("X-Run-Priority" = Option<String>, Header, description = "of a background run: 0 to 255, higher goes first"),
+        ("X-Ordering-Key" = Option<String>, Header, description = "of a background run: runs with the same key go one at a time"),
+        ("X-Callback-Url" = Option<String>, Header, description = "of a background run: a URL that gets a signed POST at its end"),
+    ),
     request_body(content = serde_json::Value, description = "what the function takes", content_type = "application/json"), responses(
-    (status = "2XX", description = "the function's answer, or 202 with the run that was accepted for later"),
+    (status = 202, description = "a background run; or the function's answer, where it chose this status", body = AcceptedRun),
+    (status = "2XX", description = "the function's answer"),
     (status = "3XX", description = "the function's answer"),
     (status = "4XX", description = "the function's answer, or a request that cannot be served", body = Problem, content_type = "application/problem+json"),
     (status = "5XX", description = "the function failed, or cannot be served now", body = Problem, content_type = "application/problem+json"),

@@ -119,17 +119,18 @@ fn operations(item: &mut PathItem) -> [Option<&mut Operation>; 7] {
 /// Adds to an operation what every route of its access answers.
 fn publish(operation: &mut Operation, access: Access) {
     let mut codes = vec![Code::BadRequest, Code::Internal, Code::Unavailable];
-    let note = match access {
-        Access::Public => None,
-        Access::AnyKey => Some("Takes every key.".to_owned()),
-        Access::Key(scope) => Some(format!("Needs the scope `{scope}`.")),
+    let (note, scopes) = match access {
+        Access::Public => ("Takes no key.".to_owned(), None),
+        Access::AnyKey => ("Takes every key.".to_owned(), Some(None)),
+        Access::Key(scope) => (format!("Needs the scope `{scope}`."), Some(Some(scope.to_string()))),
     };
-    if let Some(note) = note {
-        let schemes = ["bearer", "api_key"];
-        let requirement = |name: &str| SecurityRequirement::new::<_, _, String>(name, []);
-        operation.security = Some(schemes.map(requirement).into());
-        operation.description =
-            Some(operation.description.take().map_or_else(|| note.clone(), |text| format!("{text}\n\n{note}")));
+    operation.description =
+        Some(operation.description.take().map_or_else(|| note.clone(), |text| format!("{text}\n\n{note}")));
+    // An empty list says that the route is public: tools take a missing one as forgotten.
+    operation.security = Some(Vec::new());
+    if let Some(scope) = scopes {
+        let requirement = |name: &str| SecurityRequirement::new(name, scope.clone());
+        operation.security = Some(["bearer", "api_key"].map(requirement).into());
         codes.push(Code::Unauthenticated);
         codes.extend(matches!(access, Access::Key(_)).then_some(Code::PermissionDenied));
     }

@@ -51,6 +51,7 @@ pub struct RunInputView {
     /// The query.
     pub query: String,
     /// The headers; the values of credentials are left out.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub headers: Vec<(String, String)>,
     /// The body where it is JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]

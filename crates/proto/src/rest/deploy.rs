@@ -49,7 +49,7 @@ pub struct DeployPlan {
 #[serde(deny_unknown_fields)]
 pub struct DeployRequest {
     /// The manifest as JSON: the same keys as `faas.toml`. Its `name` must be the function's.
-    #[schema(value_type = Object)]
+    #[schema(value_type = std::collections::BTreeMap<String, serde_json::Value>)]
     pub manifest: serde_json::Value,
     /// Where its keys came from, such as `"timeout": "faas.toml:12"`; keys that are left out count as defaults. Without it
     /// every key of the manifest counts as the request's.
@@ -252,7 +252,7 @@ pub struct DeployGroupRequest {
 #[serde(deny_unknown_fields)]
 pub struct FunctionToDeploy {
     /// The manifest as JSON: the same keys as `faas.toml`, `name` among them.
-    #[schema(value_type = Object)]
+    #[schema(value_type = std::collections::BTreeMap<String, serde_json::Value>)]
     pub manifest: serde_json::Value,
     /// Where its keys came from, as for a function alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]

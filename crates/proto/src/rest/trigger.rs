@@ -64,7 +64,7 @@ pub struct TriggerList {
 #[serde(deny_unknown_fields)]
 pub struct AddTrigger {
     /// The trigger with the keys of a manifest, such as `{"type": "cron", "schedule": "@daily"}`.
-    #[schema(value_type = Object, example = json!({"type": "cron", "schedule": "0 9 * * 1-5"}))]
+    #[schema(value_type = std::collections::BTreeMap<String, serde_json::Value>, example = json!({"type": "cron", "schedule": "0 9 * * 1-5"}))]
     pub trigger: serde_json::Map<String, serde_json::Value>,
     /// A webhook's secret, where the sender chose it; a fresh one is made when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
