@@ -92,7 +92,11 @@ fn unhurried(
 /// Rows in the order of their ids, which is that of most indexes. Thousands of them take milliseconds, of the caller's
 /// thread: the writing one is the scarce one.
 fn rows(runs: Vec<RunRecord>) -> PortResult<Vec<Row>> {
-    let mut rows = runs.into_iter().map(Row::new).collect::<PortResult<Vec<_>>>()?;
+    // What collects results does not know how many come.
+    let mut rows = Vec::with_capacity(runs.len());
+    for run in runs {
+        rows.push(Row::new(run)?);
+    }
     rows.sort_by_key(|row| row.run.id);
     Ok(rows)
 }

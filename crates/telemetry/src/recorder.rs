@@ -161,16 +161,18 @@ impl Writer {
                 }
             }
             let is_last = rows.iter().any(|row| matches!(row, Row::Stop));
-            self.store(rows.drain(..)).await;
+            self.store(&mut rows).await;
             if is_last {
                 return;
             }
         }
     }
 
-    async fn store(&self, rows: impl Iterator<Item = Row>) {
-        let (mut runs, mut lines, mut flushed) = (Vec::new(), Vec::new(), Vec::new());
-        for row in rows {
+    async fn store(&self, rows: &mut Vec<Row>) {
+        // Records are large: a vector of thousands that grows would copy all of them some times.
+        let mut runs = Vec::with_capacity(rows.iter().filter(|row| matches!(row, Row::Run(_))).count());
+        let (mut lines, mut flushed) = (Vec::new(), Vec::new());
+        for row in rows.drain(..) {
             match row {
                 Row::Run(run) => runs.push(Arc::unwrap_or_clone(run)),
                 Row::Log(line) => lines.push(*line),

@@ -12,6 +12,7 @@ use crate::fixture::{at, fresh, in_state, queued_run, succeeded};
 pub async fn history(history: &dyn RunHistory) {
     records_come_back_whole(history).await;
     a_terminal_state_stays(history).await;
+    a_batch_replaces_what_is_there(history).await;
     every_filter_selects(history).await;
     pages_put_together_are_the_whole(history).await;
     pages_stay_while_runs_are_written(history).await;
@@ -60,6 +61,18 @@ async fn a_terminal_state_stays(history: &dyn RunHistory) {
     assert_eq!(page.runs.len(), 1, "one run is listed more than once");
     let still = RunQuery { state: Some(RunState::Running), ..RunQuery::newest(project, 10) };
     assert!(ok("runs", history.runs(&still).await).runs.is_empty(), "a filter finds a state that has gone");
+}
+
+async fn a_batch_replaces_what_is_there(history: &dyn RunHistory) {
+    let (project, function) = (fresh(), fresh());
+    let queued: Vec<_> = (0..100).map(|n| queued_run(project, function, at(n))).collect();
+    ok("record a few", history.record(queued.iter().step_by(33).cloned().collect()).await);
+    let ended: Vec<_> = queued.iter().cloned().map(succeeded).collect();
+    let late = [queued[50].clone()];
+    ok("record all, and one twice", history.record(ended.iter().chain(&late).cloned().collect()).await);
+    let mut found = ok("runs", history.runs(&RunQuery::newest(project, 200)).await).runs;
+    found.reverse();
+    assert_eq!(found, ended, "a batch lost runs, or what it says of them");
 }
 
 /// Records of all kinds, oldest first.
