@@ -83,15 +83,18 @@ pub enum AdmissionError {
     StartFailed(Fault),
 }
 
-/// A call in a queue. Dropping it leaves the queue.
+/// A call in a queue. Dropping it leaves the queue, unless it has left it: that is looked for under the lock that every call takes.
 struct QueuedCall<'a> {
     driver: &'a Arc<SchedulerDriver>,
     id: WaiterId,
+    has_left: bool,
 }
 
 impl Drop for QueuedCall<'_> {
     fn drop(&mut self) {
-        self.driver.apply(|scheduler, now| scheduler.cancel(self.id, now));
+        if !self.has_left {
+            self.driver.apply(|scheduler, now| scheduler.cancel(self.id, now));
+        }
     }
 }
 
@@ -145,8 +148,9 @@ impl SchedulerDriver {
             Admission::Queued(id) => id,
         };
         let Some(mut receiver) = receiver else { return Err(AdmissionError::UnknownPool) };
-        let queued = QueuedCall { driver: self, id };
+        let mut queued = QueuedCall { driver: self, id, has_left: false };
         if let Ok(answer) = tokio::time::timeout_at(deadline.into(), &mut receiver).await {
+            queued.has_left = answer.is_ok();
             return answer.unwrap_or(Err(AdmissionError::UnknownPool));
         }
         match self.apply(|scheduler, now| scheduler.expire(queued.id, now)) {
