@@ -27,7 +27,7 @@ use crate::network::{self, InstanceNetwork};
 use crate::outbox::Outbox;
 use crate::pipes::Pipe;
 use crate::publication;
-use crate::reply_head;
+use crate::reply_head::{self, ReplyHeads};
 use crate::streams::{Admission, Finished, Standing, Streams};
 
 /// Bytes asked of the socket at once.
@@ -60,6 +60,7 @@ pub(crate) struct Driver {
     clock: Arc<dyn Clock>,
     began: Timestamp,
     lines: Vec<LogEntry>,
+    heads: ReplyHeads,
     /// Raw output that tells of an end for want of memory.
     starving: Option<String>,
     network: Option<InstanceNetwork>,
@@ -89,10 +90,9 @@ impl Driver {
         let exit = Box::pin(async move { control.wait().await });
         let buffer = BytesMut::with_capacity(READ_LEN);
         let (budget, (idle_log, logs), began) = (FrameBudget::new(), IdleLog::new(), clock.now());
-        let lines = Vec::new();
-        let network = None;
+        let (lines, heads, network) = (Vec::new(), ReplyHeads::default(), None);
         let driver =
-            Self { socket, budget, idle_log, buffer, pipes, exit, link, clock, began, lines, starving, network };
+            Self { socket, budget, idle_log, buffer, pipes, exit, link, clock, began, lines, heads, starving, network };
         Ok((driver, logs))
     }
 
@@ -298,12 +298,13 @@ impl Driver {
             return Ok(());
         }
         self.budget.charge(frame_budget::price_of_json(head.len()));
-        let head = reply_head::read(&head).map_err(breach)?;
+        let head = self.heads.read(&head).map_err(breach)?;
         // The kernel tells of the pipes before it tells of a socket that was written to after them, so what the run
         // wrote there is known by now, and asking again would cost two system calls.
-        for index in 0..self.pipes.len() {
-            self.pipes[index].read(self.clock.now(), &mut self.lines);
-            self.pipes[index].flush(self.clock.now(), &mut self.lines);
+        let now = self.clock.now();
+        for pipe in &mut self.pipes {
+            pipe.read(now, &mut self.lines);
+            pipe.flush(now, &mut self.lines);
         }
         self.read_network();
         self.forward_lines().await;
