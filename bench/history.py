@@ -78,9 +78,10 @@ class Runs:
             duration = 1000 + n * 7919 % 99_000
             at = moment(millis)
             code = ',"code":"FN_002"' if failed else ""
+            subject = f'{{"function":{{"id":"{function_text}","name":"bench","version":{version}}}}}'
             record = (
-                f'{{"id":"{id_text("run", millis, n)}","project":"{self.project_text}","function":"{function_text}",'
-                f'"function_name":"bench","version":{version},"state":"{name}","trigger":"http","created_at":"{at}",'
+                f'{{"id":"{id_text("run", millis, n)}","project":"{self.project_text}","subject":{subject},'
+                f'"state":"{name}","trigger":"http","created_at":"{at}",'
                 f'"duration_us":{duration},"cold_start":{str(cold).lower()},"isolation":2,"attempts":[]{code}}}'
             )
             yield (
