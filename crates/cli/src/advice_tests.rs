@@ -5,15 +5,27 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use faas_config::{manifest_schema, unknown_variables};
 use serde_json::Value;
 
 use crate::args::Cli;
 
 /// Where texts for people are written.
-const SOURCES: [&str; 4] = ["crates", "shims", "README.md", "docs/guides"];
+const SOURCES: [&str; 9] = [
+    "crates",
+    "shims",
+    "examples",
+    "README.md",
+    "docs/guides",
+    "docs/errors",
+    "docs/limits.md",
+    "docs/caching.md",
+    "docs/observability.md",
+];
+/// Words of specifications and of examples that show what else is taken.
+const OTHER_WORDS: [&str; 1] = ["env"];
 /// Variables that functions get or that scripts, hooks and tests read, which are no settings of a server.
 const OTHERS: [&str; 15] = [
     "FAAS_A",
@@ -42,7 +54,7 @@ fn files() -> Vec<(PathBuf, String)> {
     while let Some(path) = todo.pop() {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() {
-            let is_ours = !["tests", "target", "node_modules", "templates"].contains(&name.as_str());
+            let is_ours = !["tests", "target", "node_modules", "templates", "vendor"].contains(&name.as_str());
             let entries = is_ours.then(|| fs::read_dir(&path).expect("a directory")).into_iter().flatten();
             todo.extend(entries.map(|entry| entry.expect("an entry").path()));
         } else if name != "advice_tests.rs"
@@ -114,6 +126,9 @@ fn every_command_that_is_told_is_one() {
         for command in said(&path, &text).iter().flat_map(|line| commands(line)) {
             let Some(words) = words(&command) else { continue };
             count += 1;
+            if let Some(word) = other_word(&Cli::command(), &words) {
+                wrong.push(format!("{}: {command}: `{word}` is not the command's own name", path.display()));
+            }
             let Err(error) = Cli::try_parse_from(words) else { continue };
             // A command may be named without what it takes, and what stands for a value need not be one.
             if matches!(
@@ -126,6 +141,19 @@ fn every_command_that_is_told_is_one() {
     }
     assert!(count > 100, "only {count} commands were found: the search is broken");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The first word that names a command by another word than its name.
+fn other_word(root: &clap::Command, words: &[String]) -> Option<String> {
+    let mut command = root;
+    for word in words.iter().skip(1) {
+        let Some(next) = command.find_subcommand(word) else { break };
+        if next.get_name() != word && !OTHER_WORDS.contains(&word.as_str()) {
+            return Some(word.clone());
+        }
+        command = next;
+    }
+    None
 }
 
 #[test]

@@ -4,10 +4,9 @@
 //!
 //! - blank lines and lines that start with `#` are left out, and so is `export ` before a name;
 //! - a value without quotes ends with its line or before a `#` that has a blank before it; blanks around it are not part of
-//! it;
+//!   it;
 //! - a value in quotes, single, double or backticks, ends with the same quote, be it on a later line; only a comment may
-//! follow. In double
-//!   quotes `\n`, `\r`, `\t`, `\"` and `\\` stand for what they do everywhere, in the others nothing does;
+//!   follow. In double quotes `\n`, `\r`, `\t`, `\"` and `\\` stand for what they do everywhere, in the others nothing does;
 //! - nothing is expanded.
 //!
 //! Whatever does not read so is an error: a value that was damaged on the way would be found too late.
