@@ -64,7 +64,7 @@ def forget_layout(server: Server) -> None:
 
 def test_kills_during_collections_lose_nothing_needed(tmp_path: Path) -> None:
     draw = random.Random(SEED)
-    env = {"FAAS_COLLECT_GRACE": "1s", "FAAS_VERSIONS_KEPT": "2", "FAAS_COLLECT_EVERY": "0s"}
+    env = {"FAAS_GC_GRACE": "1s", "FAAS_VERSIONS_KEPT": "2", "FAAS_GC_EVERY": "0s"}
     with Server(env=env) as server:
         server.deploy(write_function(tmp_path, "kept", sources(0, -1)))
         for turn in range(KILLS):
@@ -99,7 +99,7 @@ def test_kills_during_collections_lose_nothing_needed(tmp_path: Path) -> None:
 
 
 def test_deployments_of_the_same_files_meet_collections(tmp_path: Path) -> None:
-    env = {"FAAS_COLLECT_GRACE": f"{GRACE:g}s", "FAAS_VERSIONS_KEPT": "2", "FAAS_COLLECT_EVERY": "0s"}
+    env = {"FAAS_GC_GRACE": f"{GRACE:g}s", "FAAS_VERSIONS_KEPT": "2", "FAAS_GC_EVERY": "0s"}
     with Server(env=env) as server:
         # The first deployment waits for the runtime to be sealed.
         server.deploy(write_function(tmp_path, "first", sources(0, 0)))

@@ -16,7 +16,7 @@ BIG = 3 << 20
 @pytest.fixture
 def house() -> Iterator[Server]:
     """A server that keeps two versions of a function."""
-    with Server(env={"FAAS_VERSIONS_KEPT": "2", "FAAS_COLLECT_EVERY": "0s"}) as server:
+    with Server(env={"FAAS_VERSIONS_KEPT": "2", "FAAS_GC_EVERY": "0s"}) as server:
         yield server
 
 
@@ -70,7 +70,7 @@ def test_the_room_comes_back(house: Server, tmp_path: Path) -> None:
     assert room(house) == empty, "all of it comes back"
     assert freed == full - empty
     metrics = house.http.get("/metrics").expect(200).body.decode()
-    assert f"faas_collected_bytes_total {freed}" in metrics
+    assert f"faas_gc_removed_bytes_total {freed}" in metrics
     assert "collected what nothing needs" in house.log_path.read_text()
 
     assert house.api.invoke("stays").expect(200).json() == {"result": 0}

@@ -1,6 +1,5 @@
 //! `/api/v1/functions/{id}/deploy`, `/rollback` and `/api/v1/blobs`.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,7 +8,8 @@ use axum::response::Response;
 use faas_config::Manifest;
 use faas_engine::{Caller, NewDeployment, Plan, PlanSubject, ProgressReceiver, Target};
 use faas_proto::rest::{
-    BundleFileBody, DeployEvent, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, Problem, RollbackRequest,
+    BundleFileBody, DeployEvent, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, FunctionToDeploy,
+    Problem, RollbackRequest,
 };
 use faas_types::{Bundle, BundleFile, Code, Digest, Fault, FunctionName, Span, limits};
 use faas_web::{Authorized, HandlerError, Json, PathParams, read_body};
@@ -80,16 +80,16 @@ pub(crate) async fn deploy_function(
 ) -> Result<Response, HandlerError> {
     let name = name_of(&state, &caller, &id)?;
     let target = target(body.alias.as_deref(), body.preview, body.expires.as_deref())?;
-    let deployment = new_deployment(body.manifest, body.origins, body.files, &caller)?;
+    let mut receiver = ProgressReceiver::new();
+    let function = FunctionToDeploy { manifest: body.manifest, origins: body.origins, files: body.files };
+    let deployment = new_deployment(function, body.note, &caller, &mut receiver)?;
     if deployment.name != name {
         return Err(HandlerError(Fault::new(
             Code::InvalidConfiguration,
             format!("name: the manifest is of `{}`, the path of `{name}`", deployment.name),
         )));
     }
-    let mut receiver = ProgressReceiver::new();
-    let progress = receiver.sender_for(&name);
-    let deployment = NewDeployment { note: body.note, target, progress, ..deployment };
+    let deployment = NewDeployment { target, ..deployment };
     let engine = state.engine.clone();
     let deploying = async move { engine.deployments.deploy(caller.project, deployment).await };
     wanted.answer(receiver, deploying, move |deployed| state.deployment_view(deployed)).await
@@ -142,12 +142,12 @@ fn target(alias: Option<&str>, preview: bool, expires: Option<&str>) -> Result<T
     }
 }
 
-/// What a manifest and its files ask for: a version for `live`, without a note.
+/// What a manifest and its files ask for: a version for `live`, with its progress events sent to the receiver.
 pub(crate) fn new_deployment(
-    manifest: serde_json::Value,
-    origins: Option<BTreeMap<String, String>>,
-    files: Vec<BundleFileBody>,
+    FunctionToDeploy { manifest, origins, files }: FunctionToDeploy,
+    note: Option<String>,
     caller: &Caller,
+    receiver: &mut ProgressReceiver,
 ) -> Result<NewDeployment, Fault> {
     let invalid = |error: faas_config::ManifestErrors| Fault::new(Code::InvalidConfiguration, error.to_string());
     let mut manifest = Manifest::from_json(manifest).map_err(invalid)?;
@@ -157,8 +157,9 @@ pub(crate) fn new_deployment(
     let declaration = manifest.declaration();
     let allowed_secrets = std::mem::take(&mut manifest.allowed_secrets);
     let (name, settings) = manifest.resolve()?;
-    let author = Some(caller.author());
-    Ok(NewDeployment { author, allowed_secrets, declaration, ..NewDeployment::new(name, settings, bundle(files)?) })
+    let (author, progress) = (Some(caller.author()), receiver.sender_for(&name));
+    let new = NewDeployment::new(name, settings, bundle(files)?);
+    Ok(NewDeployment { author, allowed_secrets, declaration, note, progress, ..new })
 }
 
 pub(crate) fn plan_view(plan: &Plan) -> DeployPlan {

@@ -2,10 +2,8 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use faas_engine::{NewDeployment, ProgressReceiver};
-use faas_proto::rest::{
-    DeployEvent, DeployGroupRequest, DeploymentGroupView, FunctionToDeploy, Problem, RollbackGroupRequest,
-};
+use faas_engine::ProgressReceiver;
+use faas_proto::rest::{DeployEvent, DeployGroupRequest, DeploymentGroupView, Problem, RollbackGroupRequest};
 use faas_types::{Code, DeploymentId, Fault};
 use faas_web::{Authorized, HandlerError, Json, PathParams};
 
@@ -34,11 +32,8 @@ pub(crate) async fn deploy_group(
 ) -> Result<Response, HandlerError> {
     let DeployGroupRequest { functions, note } = body;
     let mut receiver = ProgressReceiver::new();
-    let mut new = |one: FunctionToDeploy| {
-        let new = new_deployment(one.manifest, one.origins, one.files, &caller)?;
-        Ok(NewDeployment { note: note.clone(), progress: receiver.sender_for(&new.name), ..new })
-    };
-    let news = functions.into_iter().map(&mut new).collect::<Result<Vec<_>, Fault>>()?;
+    let new = |function| new_deployment(function, note.clone(), &caller, &mut receiver);
+    let news = functions.into_iter().map(new).collect::<Result<Vec<_>, Fault>>()?;
     let engine = state.engine.clone();
     let deploying = async move { engine.deployments.deploy_group(caller.project, news).await };
     wanted.answer(receiver, deploying, move |deployed| state.group_view(deployed)).await

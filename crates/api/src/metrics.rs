@@ -36,7 +36,7 @@ pub(crate) async fn serve(State(state): State<ApiState>) -> impl IntoResponse {
     start_families(&mut page, &state.engine.launcher().starts());
     body_families(&mut page, &state);
     retention_families(&mut page, state.engine.runs.retention_metrics());
-    collect_families(&mut page, state.engine.gc.stats());
+    gc_families(&mut page, state.engine.gc.stats());
     completion_families(&mut page, state.engine.runs.completion_metrics());
     connection_families(&mut page, &state);
     cache_families(&mut page, &state);
@@ -104,25 +104,20 @@ fn retention_families(page: &mut Page, forgotten: &RetentionMetrics) {
     page.single("faas_log_bytes", "gauge", "Bytes of log lines that are kept.", count(&forgotten.log_bytes));
 }
 
-/// What was collected because nothing needs it.
-fn collect_families(page: &mut Page, stats: &GcStats) {
+/// What garbage collection removed.
+fn gc_families(page: &mut Page, stats: &GcStats) {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    page.family("faas_collections_total", "counter", "Collections of what nothing needs, by outcome.");
+    page.family("faas_gc_runs_total", "counter", "Garbage collections, by outcome.");
     for (outcome, counter) in [("done", &stats.done), ("failed", &stats.failed)] {
-        page.sample("faas_collections_total", &[("outcome", &outcome)], count(counter));
+        page.sample("faas_gc_runs_total", &[("outcome", &outcome)], count(counter));
     }
-    page.family("faas_collected_total", "counter", "What was removed because nothing needs it, by kind.");
+    page.family("faas_gc_removed_total", "counter", "What garbage collections removed, by kind.");
     let kinds = [("blobs", &stats.blobs), ("layers", &stats.layers), ("records", &stats.records)];
     for (kind, counter) in kinds {
-        page.sample("faas_collected_total", &[("kind", &kind)], count(counter));
+        page.sample("faas_gc_removed_total", &[("kind", &kind)], count(counter));
     }
     let bytes = count(&stats.bytes);
-    page.single(
-        "faas_collected_bytes_total",
-        "counter",
-        "Bytes of files that were removed because nothing needs them.",
-        bytes,
-    );
+    page.single("faas_gc_removed_bytes_total", "counter", "Bytes of files that garbage collections removed.", bytes);
 }
 
 /// What follows the ends of runs.

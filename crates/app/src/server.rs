@@ -159,7 +159,7 @@ impl Server {
             },
             preflight: Arc::new(Policy::of_operator(&config.preflight.rules())?),
             inspection,
-            collect: GcPolicy { every: config.engine.collect_every.get(), grace: config.engine.collect_grace.get() },
+            gc: GcPolicy { every: config.engine.gc_every.get(), grace: config.engine.gc_grace.get() },
             quotas: quotas(config),
             give_way: || give_way_to_calls(true),
             ..EngineSettings::default()

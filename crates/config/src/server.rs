@@ -165,11 +165,11 @@ impl ServerConfig {
             return refuse("engine.versions_kept", "must be from 1 to 10000, such as 50");
         }
         let month = Span::from_secs(30 * 24 * 3_600);
-        if self.engine.collect_every > month {
-            return refuse("engine.collect_every", "must be at most 30d, such as 6h; 0s never collects");
+        if self.engine.gc_every > month {
+            return refuse("engine.gc_every", "must be at most 30d, such as 6h; 0s never collects");
         }
-        if self.engine.collect_grace < Span::from_secs(1) || self.engine.collect_grace > month {
-            return refuse("engine.collect_grace", "must be between 1s and 30d, such as 24h");
+        if self.engine.gc_grace < Span::from_secs(1) || self.engine.gc_grace > month {
+            return refuse("engine.gc_grace", "must be between 1s and 30d, such as 24h");
         }
         self.check_proxies()?;
         self.check_http()?;

@@ -1,32 +1,12 @@
-//! Decides: deploy, admit, place, scale, record.
+//! The façade of the server's services, and their composition.
 //!
-//! The engine knows the ports' traits, never SQLite, NATS or Linux. Decisions are pure (`faas_scheduler`,
-//! `faas_types::RunPhase`); the rest of this crate is the thin shell that carries them out.
+//! [`Engine`] opens runs, triggers, deployments and the services of the catalog on the ports, starts and stops their
+//! tasks, and is what every door holds. Decisions are made in the crates below.
 
-mod aliases;
-mod canary;
-mod catalog_services;
-mod core;
-mod dependencies;
-mod deploy;
-mod deployment_group;
-mod deployments;
 mod engine;
-mod functions;
-mod gc;
-mod layers;
-mod load_check;
-mod new_deployment;
-mod note;
-mod pipeline;
-mod progress;
-mod publish;
-mod rollback;
-mod rollouts;
-mod upload_check;
-mod upload_rules;
-mod uploads;
-mod version_gc;
+mod foundation;
+mod ports;
+mod settings;
 
 pub use faas_artifacts::{BundleStore, FileChange, FileChangeKind};
 pub use faas_catalog::{
@@ -49,16 +29,12 @@ pub use faas_triggers::{
     TriggerEntry, TriggerOrigin, TriggerRecord, TriggerState, Triggers, WebhookCredentials, WebhookDelivery,
 };
 
-pub use aliases::{AliasWish, Target};
-pub use canary::CanaryStatus;
-pub use dependencies::{Dependencies, PackageInstaller};
-pub use deploy::Deployed;
-pub use deployment_group::{DeployedGroup, Unmoved};
-pub use deployments::Deployments;
-pub use engine::{Engine, EngineSettings, Ports};
-pub use gc::{GarbageCollector, GcPolicy, GcReport, GcStats};
-pub use layers::{KnownLayer, KnownLayerName, KnownLayerVersion, LayerCatalog, NewLayer};
-pub use new_deployment::NewDeployment;
-pub use progress::{ProgressEvent, ProgressReceiver, ProgressSender};
-pub use upload_rules::UploadRules;
-pub use uploads::{Plan, PlanSubject, Uploads};
+pub use faas_deployments::{
+    AliasWish, CanaryStatus, Dependencies, Deployed, DeployedGroup, Deployments, GarbageCollector, GcPolicy, GcReport,
+    GcStats, KnownLayer, KnownLayerName, KnownLayerVersion, LayerCatalog, NewDeployment, NewLayer, PackageInstaller,
+    Plan, PlanSubject, ProgressEvent, ProgressReceiver, ProgressSender, Target, Unmoved, UploadRules, Uploads,
+};
+
+pub use engine::Engine;
+pub use ports::Ports;
+pub use settings::EngineSettings;

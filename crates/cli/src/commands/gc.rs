@@ -8,7 +8,7 @@ use faas_terminal::text;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  faas gc --dry-run\n  faas gc\n  faas gc --now\n\nThe server does this by itself every few hours; see engine.collect_every of its configuration."
+    after_help = "Examples:\n  faas gc --dry-run\n  faas gc\n  faas gc --now\n\nThe server does this by itself every few hours; see engine.gc_every of its configuration."
 )]
 pub(crate) struct GcArgs {
     /// Only show what would be deleted

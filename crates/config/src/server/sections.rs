@@ -207,12 +207,12 @@ pub struct EngineSection {
     pub parked: u32,
     /// Versions of a function that are kept whether something needs them or not.
     pub versions_kept: u32,
-    /// How often files and records are collected that nothing needs; 0s never does, except by `faas gc`.
+    /// How often files and records that nothing needs are collected; 0s collects only on `faas gc`.
     #[schemars(with = "kinds::Duration")]
-    pub collect_every: Span,
+    pub gc_every: Span,
     /// How long such files stay, counted from when they were last uploaded or asked for. Longer than any deployment.
     #[schemars(with = "kinds::Duration")]
-    pub collect_grace: Span,
+    pub gc_grace: Span,
 }
 
 /// The server's own log, on standard error.
@@ -413,8 +413,8 @@ impl Default for EngineSection {
             memory_max: None,
             parked: 4,
             versions_kept: limits::VERSIONS_KEPT,
-            collect_every: Span::from_secs(6 * 3_600),
-            collect_grace: Span::from_secs(24 * 3_600),
+            gc_every: Span::from_secs(6 * 3_600),
+            gc_grace: Span::from_secs(24 * 3_600),
         }
     }
 }

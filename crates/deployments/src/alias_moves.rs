@@ -1,0 +1,116 @@
+//! Moves of aliases: record, deployment event and triggers in one commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use faas_catalog::{FunctionEntry, RETRIES, changed_by_others, encode, no_version, version_key};
+use faas_ports::{Collection, Expect, Key, Write};
+use faas_types::{
+    AliasName, Deployment, DeploymentKind, Fault, FunctionRecord, Mover, ProjectId, Stage, VersionRecord,
+};
+
+use crate::aliases::Moved;
+use crate::deployments::Deployments;
+
+// === impl Deployments ===
+
+impl Deployments {
+    /// Replaces the vars that were set through the API and moves `live`, where they are given.
+    ///
+    /// # Errors
+    /// `FN_013` when there is no such version, `FN_006` for bad vars.
+    pub async fn change_function(
+        &self,
+        entry: &FunctionEntry,
+        vars: Option<BTreeMap<String, String>>,
+        version: Option<u32>,
+        by: Mover,
+    ) -> Result<Arc<FunctionEntry>, Fault> {
+        if let Some(vars) = &vars {
+            self.deps.vars.check(entry.record.project, Stage::Prod, vars)?;
+        }
+        let version = match version {
+            Some(number) => Some(self.deps.catalog.version(entry, number).await?),
+            None => None,
+        };
+        self.update(entry, |record| {
+            if let Some(vars) = &vars {
+                record.vars.clone_from(vars);
+            }
+            Ok(version.as_ref().map(|version| self.move_live(record, version, by.clone())))
+        })
+        .await
+    }
+
+    /// Moves `live`, and returns the event to store with the record.
+    fn move_live(&self, record: &mut FunctionRecord, version: &VersionRecord, by: Mover) -> Deployment {
+        let now = record.moment(self.deps.clock.now());
+        let from = record.point(AliasName::live(), version, now);
+        self.event(record, &AliasName::live(), Moved { kind: DeploymentKind::Set, by, from, note: None, at: now })
+    }
+
+    /// Applies `change` to the newest record and commits it with the deployment event that `change` returns. Tries again when
+    /// another writer was first.
+    pub(crate) async fn update(
+        &self,
+        entry: &FunctionEntry,
+        change: impl Fn(&mut FunctionRecord) -> Result<Option<Deployment>, Fault>,
+    ) -> Result<Arc<FunctionEntry>, Fault> {
+        Ok(self.shift(entry, change).await?.0)
+    }
+
+    /// As [`update`](Self::update), but returns the stored deployment event as well.
+    pub(crate) async fn shift(
+        &self,
+        entry: &FunctionEntry,
+        change: impl Fn(&mut FunctionRecord) -> Result<Option<Deployment>, Fault>,
+    ) -> Result<(Arc<FunctionEntry>, Option<Deployment>), Fault> {
+        for _ in 0..RETRIES {
+            let mut stored = self.deps.functions.stored(entry).await?;
+            let deployment = change(&mut stored.record)?;
+            let mut writes = Vec::new();
+            let mut triggers = None;
+            if let Some(deployment) = &deployment {
+                let record = &stored.record;
+                self.check_targets(entry, record, deployment).await?;
+                if deployment.alias == AliasName::live() {
+                    let version = self.deps.catalog.version(entry, deployment.to).await?;
+                    let reconciled =
+                        self.deps.triggers.reconcile(record.project, record.id, &version.settings.triggers).await?;
+                    writes.extend(reconciled.writes.iter().cloned());
+                    triggers = Some(reconciled);
+                }
+                let key = deployment_key(record.project, deployment);
+                writes.push(Write::Put { key, value: encode(deployment)?, expect: Expect::Absent });
+            }
+            if let Some(revision) = self.deps.functions.try_commit(&mut stored, writes).await? {
+                if let Some(triggers) = triggers {
+                    self.deps.triggers.learn(triggers, revision);
+                }
+                return Ok((self.deps.functions.take_in(stored.record, revision).await, deployment));
+            }
+        }
+        Err(changed_by_others(&entry.record.name))
+    }
+
+    /// Refuses an alias that points to a dropped version. Reads versions after the record whose revision the commit expects,
+    /// so that dropping one later makes the commit fail.
+    async fn check_targets(
+        &self,
+        entry: &FunctionEntry,
+        record: &FunctionRecord,
+        deployment: &Deployment,
+    ) -> Result<(), Fault> {
+        let Some(alias) = record.aliases.get(&deployment.alias) else { return Ok(()) };
+        for number in alias.split.map(|split| split.version).into_iter().chain([alias.version]) {
+            if self.deps.registry.get(&version_key(record.project, record.id, number)).await?.is_none() {
+                return Err(no_version(&entry.record.name, number));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn deployment_key(project: ProjectId, deployment: &Deployment) -> Key {
+    Key::new(project, Collection::Deployments, format!("{}/{}", deployment.function, deployment.id))
+}

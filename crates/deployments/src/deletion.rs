@@ -1,0 +1,45 @@
+//! Deleting functions.
+
+use faas_catalog::{FunctionEntry, decode};
+use faas_ports::{Collection, Expect, Write};
+use faas_types::{Fault, FunctionRecord};
+
+use crate::deployments::Deployments;
+
+/// Rows removed in one commit.
+const BATCH: u32 = 200;
+
+// === impl Deployments ===
+
+impl Deployments {
+    /// Deletes a function with its versions and deployments. Its runs stay until their retention ends.
+    ///
+    /// # Errors
+    /// When the registry cannot be written.
+    pub async fn delete_function(&self, entry: &FunctionEntry) -> Result<(), Fault> {
+        let FunctionRecord { id, project, name, .. } = &entry.record;
+        // The function is deleted first: what a crash leaves behind is unreachable, never half a function.
+        let delete = Write::Delete { key: entry.key(), expect: Expect::Any };
+        let revision = self.deps.registry.commit(vec![delete]).await?;
+        self.deps.catalog.forget(*project, name, revision);
+        self.deps.scheduler.close_pools(*id, |_| false);
+        self.deps.stats.forget(*id);
+        self.deps.triggers.delete_all(*project, *id).await?;
+        for collection in [Collection::Versions, Collection::Deployments] {
+            loop {
+                let rows = self.deps.registry.list(*project, collection, &format!("{id}/"), None, BATCH).await?;
+                if rows.is_empty() {
+                    break;
+                }
+                if collection == Collection::Versions {
+                    for row in &rows {
+                        self.deps.bundles.renew_for_instances(&decode(&row.key, &row.value)?).await?;
+                    }
+                }
+                let deletes = rows.into_iter().map(|row| Write::Delete { key: row.key, expect: Expect::Any });
+                self.deps.registry.commit(deletes.collect()).await?;
+            }
+        }
+        Ok(())
+    }
+}
