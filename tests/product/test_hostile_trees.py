@@ -220,7 +220,7 @@ def test_hints_for_files_that_cannot_be_called(server: Server, tmp_path: Path) -
     code = "def handler():\n    return 1\n"
     for name, told in (
         ("time.py", "Python has a module `time` built in"),
-        ("a.b.py", "a dot in the name of a module leads into a directory"),
+        ("a.b.py", "`.` in the name of a module leads into a directory"),
         ("f.cts", "TypeScript is not compiled here"),
     ):
         (tmp_path / name).write_text(code, "utf-8")

@@ -7,7 +7,7 @@ use faas_config::BuildSection;
 use faas_languages::{Language, PackageIndex};
 use faas_outbound::{IndexEgress, Operator, Remedy};
 use faas_ports::SystemClock;
-use faas_runtimes::{BuildConfig, BuilderPorts, PackageIndexes, RuntimesBuilder, RuntimesLauncher};
+use faas_runtimes::{BuildConfig, BuilderPorts, PackageIndexes, ProcessLauncher, RuntimesBuilder};
 use faas_sandbox::LinuxSandboxes;
 use faas_store::Store;
 use faas_types::{EgressTarget, IndexHost, PythonInstaller};
@@ -21,7 +21,7 @@ const BUILD_CPU_MILLIS: u32 = 2_000;
 pub(crate) fn builder(
     section: &BuildSection,
     (deny, outside): (&[EgressTarget], Outside),
-    launcher: &RuntimesLauncher,
+    launcher: &ProcessLauncher,
     store: &Store,
     sandboxes: &Arc<LinuxSandboxes>,
     operator: Operator,

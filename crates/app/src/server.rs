@@ -14,7 +14,7 @@ use faas_ingress::{Audience, Ingress, ResponseCache};
 use faas_outbound::{Guard, HttpOutbound, Operator};
 use faas_ports::{ByteBounds, Inspection, Networks, Sandboxes, SystemClock};
 use faas_preflight::Policy;
-use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
+use faas_runtimes::{LauncherRouter, PROCESS, ProcessLauncher, RuntimesConfig, RuntimesPorts};
 use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_calls};
 use faas_store::{Store, StoreConfig};
 use faas_terminal::profile::Profile;
@@ -37,7 +37,7 @@ const BACKLOG: u32 = 4_096;
 struct Server {
     store: Store,
     sandboxes: Arc<LinuxSandboxes>,
-    launcher: Arc<RuntimesLauncher>,
+    launcher: Arc<ProcessLauncher>,
     engine: Engine,
     connections: ConnectionServer<PlaneRouter>,
     listener: TcpListener,
@@ -132,7 +132,7 @@ impl Server {
             vault: store.vault(),
             outbound: Arc::new(HttpOutbound::new(guard, Arc::clone(&outside.dialer))),
             networks,
-            launcher: Arc::clone(&launcher) as _,
+            launcher: Arc::new(LauncherRouter::new([(PROCESS, Arc::clone(&launcher) as _)])),
             builder: Arc::new(builds::builder(
                 &config.build,
                 (&config.egress.deny, outside),
@@ -296,7 +296,7 @@ fn launcher(
     store: &Store,
     sandboxes: &Arc<LinuxSandboxes>,
     networks: Arc<dyn Networks>,
-) -> RuntimesLauncher {
+) -> ProcessLauncher {
     let clock = Arc::new(SystemClock);
     let ports = RuntimesPorts {
         sandboxes: Arc::clone(sandboxes) as _,
@@ -310,7 +310,7 @@ fn launcher(
         cache: config.store.runtimes.as_ref().unwrap_or(&config.store.data).join("runtimes.json"),
         parked: config.engine.parked as usize,
     };
-    RuntimesLauncher::new(ports, settings)
+    ProcessLauncher::new(ports, settings)
 }
 
 fn warn_of_weakness(report: &IsolationReport, unsafe_no_isolation: bool) {

@@ -2,35 +2,24 @@
 
 use std::path::Path;
 
+use faas_languages::Language;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 /// A file of patterns, as in `.gitignore`, for what stays at home.
 pub const IGNORE_FILE: &str = ".faasignore";
 
-/// What stays at home unless `.faasignore` takes it back with `!pattern`.
-pub const DEFAULT_IGNORES: &[&str] = &[
+/// What stays at home unless `.faasignore` takes it back with `!pattern`, besides what languages leave beside code.
+const DEFAULT_IGNORES: &[&str] = &[
     ".git/",
     ".hg/",
     ".svn/",
-    "__pycache__/",
-    "*.pyc",
-    "*.pyo",
-    ".venv/",
-    "venv/",
-    ".pytest_cache/",
-    ".mypy_cache/",
-    ".ruff_cache/",
-    ".tox/",
     ".idea/",
     ".vscode/",
     ".env",
     ".env.*",
     // What often holds a token.
     ".envrc",
-    ".npmrc",
-    ".yarnrc.yml",
-    ".pypirc",
     ".netrc",
     // What macOS puts beside files, and into archives.
     ".DS_Store",
@@ -78,7 +67,8 @@ impl IgnoreRules {
     /// The first line that is not a pattern.
     pub fn new(faasignore: &str) -> Result<Self, InvalidPattern> {
         let mut builder = GitignoreBuilder::new("");
-        for pattern in DEFAULT_IGNORES {
+        let of_languages = Language::all().iter().flat_map(|language| &language.ignored).map(String::as_str);
+        for pattern in DEFAULT_IGNORES.iter().copied().chain(of_languages) {
             builder.add_line(None, pattern).expect("the default patterns are valid");
         }
         for (index, pattern) in faasignore.lines().enumerate() {

@@ -12,7 +12,7 @@ mod manifest;
 mod server;
 mod source_dir;
 
-pub use bundle::{DEFAULT_IGNORES, IGNORE_FILE, IgnoreRules, InvalidPattern, is_git_ignored};
+pub use bundle::{IGNORE_FILE, IgnoreRules, InvalidPattern, is_git_ignored};
 pub use error_page::error_page;
 pub use manifest::{
     LoadManifestError, MANIFEST_FILES, Manifest, ManifestErrors, ManifestProblem, Position, Row, check_var, closest,

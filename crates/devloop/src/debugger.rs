@@ -5,10 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use faas_languages::Language;
-use faas_source::deps;
+use faas_languages::{DebuggerPackage, Language};
 use faas_source::project::{Overrides, Project};
-use faas_source::python;
+use faas_source::{debugger_package, deps};
 use faas_terminal::failure::Failure;
 use faas_types::Code;
 
@@ -16,8 +15,8 @@ use faas_types::Code;
 #[derive(Clone, Debug, Default, Args)]
 #[group(id = "debugging")]
 pub(crate) struct DebuggerArgs {
-    /// Let a debugger attach on 127.0.0.1 [default port: 9229 for Node, 5678 for Python]
-    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, conflicts_with = "inspect_brk")]
+    /// Let a debugger attach on 127.0.0.1
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, conflicts_with = "inspect_brk", help = help())]
     inspect: Option<Option<u16>>,
     /// The same, and wait for the debugger before the code is loaded
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true)]
@@ -48,9 +47,9 @@ impl DebuggerArgs {
         self.inspect.is_some() || self.inspect_brk.is_some()
     }
 
-    /// Listens for debuggers of the function at `path`, where that is asked for. `pythons` are interpreters that may have what
-    /// it takes.
-    pub(crate) fn open(&self, path: &Path, pythons: &[PathBuf]) -> anyhow::Result<Option<Debugger>> {
+    /// Listens for debuggers of the function at `path`, where that is asked for. `interpreters` are programs that may have
+    /// what it takes.
+    pub(crate) fn open(&self, path: &Path, interpreters: &[PathBuf]) -> anyhow::Result<Option<Debugger>> {
         let (port, waits) = match (self.inspect, self.inspect_brk) {
             (None, None) => return Ok(None),
             (Some(port), _) => (port, false),
@@ -58,16 +57,24 @@ impl DebuggerArgs {
         };
         let project = Project::read_one(path, Overrides::default())?;
         let runtime = &project.manifest.settings.runtime;
-        let kind = Language::named(runtime.language()).map(|language| &language.debugger);
-        let kind = kind.ok_or_else(|| Failure::of(Code::RuntimeMissing, format!("{runtime} has no debugger")))?;
+        let language = Language::named(runtime.language()).unwrap_or_else(Language::standard);
+        let none = || Failure::of(Code::NotImplemented, format!("functions of {runtime} cannot be debugged"));
+        let kind = language.debugger.as_ref().ok_or_else(none)?;
         let package = match &kind.package {
-            Some(package) => package_of(package, &project, pythons)?,
+            Some(package) => package_of((language, package), &project, interpreters)?,
             None => None,
         };
         let listener = listen(port.unwrap_or(kind.port))?;
         let address = listener.local_addr()?;
         Ok(Some(Debugger { name: &kind.name, address, listener, waits, package, client: &kind.client }))
     }
+}
+
+/// The help of `--inspect`, with the port of each language's debugger.
+fn help() -> String {
+    let of = |language: &Language| Some(format!("{} for {}", language.debugger.as_ref()?.port, language.title));
+    let ports: Vec<String> = Language::all().iter().filter_map(of).collect();
+    format!("Let a debugger attach on 127.0.0.1 [default port: {}]", ports.join(", "))
 }
 
 fn listen(port: u16) -> Result<TcpListener, Failure> {
@@ -78,14 +85,19 @@ fn listen(port: u16) -> Result<TcpListener, Failure> {
 }
 
 /// The directory of a package that a debugger is; `None` where the function brings it along.
-fn package_of(package: &str, project: &Project, pythons: &[PathBuf]) -> Result<Option<PathBuf>, Failure> {
+fn package_of(
+    (language, package): (&'static Language, &DebuggerPackage),
+    project: &Project,
+    interpreters: &[PathBuf],
+) -> Result<Option<PathBuf>, Failure> {
     let runtime = &project.manifest.settings.runtime;
-    let found = python::package(package, runtime, pythons);
-    let main = format!("/{package}/__init__.py");
+    let found = debugger_package((language, package), runtime, interpreters);
+    let DebuggerPackage { name, file, install, .. } = package;
+    let main = format!("/{name}/{file}");
     let is_vendored = || project.files.iter().any(|file| file.entry.path.ends_with(&main));
-    if found.is_none() && !is_vendored() && !deps::declares(&project.files, runtime, package) {
-        return Err(Failure::of(Code::RuntimeMissing, format!("{package} is not installed"))
-            .with_hint(format!("install it: python3 -m pip install {package}")));
+    if found.is_none() && !is_vendored() && !deps::declares(&project.files, runtime, name) {
+        return Err(Failure::of(Code::RuntimeMissing, format!("{name} is not installed"))
+            .with_hint(format!("install it: {install}")));
     }
     Ok(found)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rust_embed::RustEmbed;
+use serde::Deserialize;
 
 /// Everything below `shims/`.
 #[derive(RustEmbed)]
@@ -17,6 +18,16 @@ const TEMPLATES: &str = "templates";
 
 /// A file of a folder: its path there, and its content.
 pub type FolderFile = (String, Vec<u8>);
+
+/// Arguments that make a program run a script of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptCall {
+    /// The script.
+    pub script: String,
+    /// The arguments; `{script}` is the script's text.
+    pub argv: Vec<String>,
+}
 
 /// The folder of one language.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +75,23 @@ impl Folder {
     pub fn text(&self, path: &str) -> Option<String> {
         let file = Shims::get(&format!("{}/{path}", self.name))?;
         Some(String::from_utf8_lossy(&file.data).into_owned())
+    }
+
+    /// The arguments of a call, with `values` in place of these names in braces. Each is put in once: what stands in a script or
+    /// a value stays as it is.
+    #[must_use]
+    pub fn arguments(&self, call: &ScriptCall, values: &[(&str, &str)]) -> Option<Vec<String>> {
+        let script = self.text(&call.script)?;
+        let fill = |argument: &String| match argument.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+            Some("script") => script.clone(),
+            Some(name) => values
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map_or(argument.as_str(), |(_, value)| *value)
+                .to_owned(),
+            None => argument.clone(),
+        };
+        Some(call.argv.iter().map(fill).collect())
     }
 
     /// The files that `parts` name: files, and directories with a slash at their end. Sorted by path.

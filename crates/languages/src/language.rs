@@ -1,24 +1,32 @@
 //! A language as manifests and the command line see it: the sections `[manifest]`, `[layers]` and `[init]` of its
 //! description, `shims/<language>/runtime.toml`.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use faas_types::{Entrypoint, RuntimeName};
 use serde::Deserialize;
 
-use crate::folder::Folder;
+use crate::debugger_kind::DebuggerKind;
+use crate::entrypoint_form::{EntrypointForm, EntrypointParts, InvalidEntrypoint};
+use crate::folder::{Folder, ScriptCall};
+use crate::source_tools::SourceTools;
 
 /// One language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Language {
     /// As runtime names begin.
     pub name: String,
+    /// What launches it: the kind of its runtime.
+    pub kind: String,
     /// As people write it.
     pub title: String,
     /// Other names for it.
     pub aliases: Vec<String>,
     /// Where the code starts when a manifest does not say so.
     pub entrypoint: Entrypoint,
+    /// What entrypoints look like.
+    pub entrypoint_form: EntrypointForm,
     /// What follows an entrypoint's file (`.py`, `/__init__.py`), in the order in which a bundle is searched.
     pub files: Vec<String>,
     /// Endings of files that are of this language and no other.
@@ -27,8 +35,12 @@ pub struct Language {
     pub compiled: Option<CompiledSources>,
     /// Versions that the shim runs on, oldest first.
     pub versions: Vec<String>,
+    /// Files that are no part of a function, as patterns of `.gitignore`.
+    pub ignored: Vec<String>,
+    /// How its source is looked at where it is written.
+    pub source: Option<SourceTools>,
     /// What a debugger of it is like.
-    pub debugger: DebuggerKind,
+    pub debugger: Option<DebuggerKind>,
     /// How packages of named layers are found, where the runtime looks for packages in one place only.
     pub layers: Option<LinkedPackages>,
     /// Where packages come from, where they are installed for it.
@@ -48,20 +60,6 @@ pub struct CompiledSources {
     pub name: String,
     /// What their files end with.
     pub endings: Vec<String>,
-}
-
-/// What the debugger of a language is like.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DebuggerKind {
-    /// What people call it.
-    pub name: String,
-    /// The port at which its clients look for it.
-    pub port: u16,
-    /// What to do with its address.
-    pub client: String,
-    /// The package of the language that it is, where the runtime brings none.
-    pub package: Option<String>,
 }
 
 /// Where packages come from; a part of the section `[build]`, whose other keys are of `faas-runtimes`.
@@ -96,7 +94,10 @@ pub(crate) struct Init {
     /// The file of the code.
     pub(crate) file: String,
     /// What is called in it, by template. These are the language's templates.
-    pub(crate) symbols: std::collections::BTreeMap<String, String>,
+    pub(crate) symbols: BTreeMap<String, String>,
+    /// What templates are for that no other language has.
+    #[serde(default)]
+    pub(crate) about: BTreeMap<String, String>,
     /// What git should not keep.
     pub(crate) gitignore: Vec<String>,
     /// A program and arguments that print the version here as JSON text.
@@ -106,8 +107,11 @@ pub(crate) struct Init {
 #[derive(Deserialize)]
 struct Description {
     language: String,
+    kind: String,
     versions: Vec<String>,
     manifest: Section,
+    source: Option<SourceTools>,
+    debugger: Option<DebuggerKind>,
     layers: Option<LinkedPackages>,
     build: Option<PackageIndex>,
     init: Init,
@@ -125,10 +129,12 @@ struct Section {
     #[serde(default)]
     spellings: Vec<String>,
     entrypoint: Entrypoint,
+    entrypoint_form: EntrypointForm,
     files: Vec<String>,
     suffixes: Vec<String>,
+    #[serde(default)]
+    ignored: Vec<String>,
     compiled: Option<CompiledSources>,
-    debugger: DebuggerKind,
 }
 
 // === impl Language ===
@@ -140,7 +146,11 @@ impl Language {
     /// Never: this crate's tests load the same embedded descriptions.
     pub fn all() -> &'static [Self] {
         static ALL: OnceLock<Vec<Language>> = OnceLock::new();
-        ALL.get_or_init(|| Folder::all().into_iter().map(Self::read).collect())
+        let read = |folder: Folder| {
+            let (name, text) = (folder.name().to_owned(), folder.description());
+            Self::read(folder, &text).unwrap_or_else(|error| panic!("{name} is checked by this crate's tests: {error}"))
+        };
+        ALL.get_or_init(|| Folder::all().into_iter().map(read).collect())
     }
 
     /// The names of all, for messages: `node and python`.
@@ -211,27 +221,47 @@ impl Language {
         (own.as_ref() != Some(&meant)).then_some(meant)
     }
 
-    fn read(folder: Folder) -> Self {
-        let description = toml::from_str(&folder.description());
-        let Description { language, versions, manifest, layers, build, init } =
-            description.unwrap_or_else(|error| panic!("{} is checked by this crate's tests: {error}", folder.name()));
-        Self {
+    /// Takes an entrypoint of this language apart.
+    ///
+    /// # Errors
+    /// For one that has not the form of this language's.
+    pub fn entrypoint_parts<'e>(&self, entrypoint: &'e Entrypoint) -> Result<EntrypointParts<'e>, InvalidEntrypoint> {
+        self.entrypoint_form.parts(entrypoint)
+    }
+
+    /// The arguments that make a program run a script of this language's folder.
+    ///
+    /// # Panics
+    /// Never: this crate's tests look for the scripts that the descriptions name.
+    #[must_use]
+    pub fn arguments(&self, call: &ScriptCall, values: &[(&str, &str)]) -> Vec<String> {
+        self.folder.arguments(call, values).expect("a description names scripts of its folder")
+    }
+
+    fn read(folder: Folder, text: &str) -> Result<Self, toml::de::Error> {
+        let Description { language, kind, versions, manifest, source, debugger, layers, build, init } =
+            toml::from_str(text)?;
+        Ok(Self {
             name: language,
+            kind,
             title: manifest.title,
             aliases: manifest.aliases,
             spellings: manifest.spellings,
             entrypoint: manifest.entrypoint,
+            entrypoint_form: manifest.entrypoint_form,
             files: manifest.files,
             suffixes: manifest.suffixes,
             compiled: manifest.compiled,
             versions,
-            debugger: manifest.debugger,
+            ignored: manifest.ignored,
+            source,
+            debugger,
             layers,
             index: build,
             init,
             folder,
             is_default: manifest.default,
-        }
+        })
     }
 }
 
@@ -258,6 +288,27 @@ mod tests {
     }
 
     #[test]
+    fn debugger_source_packages_and_layers_are_a_languages_choice() {
+        let text = "language = 'native'\nkind = 'process'\nversions = ['1']\n\
+                    [manifest]\ntitle = 'Native'\nentrypoint = 'bin/main'\nentrypoint_form = 'file'\nfiles = ['']\n\
+                    suffixes = []\n[init]\nfile = 'bin/main'\ngitignore = []\nversion = []\n[init.symbols]\n";
+        let folder = Folder::all().remove(0);
+        let language = Language::read(folder, text).expect("a description");
+        assert!(language.debugger.is_none() && language.source.is_none() && language.index.is_none());
+        assert_eq!(language.entrypoint_parts(&language.entrypoint).map(|parts| parts.file), Ok("bin/main"));
+        assert_eq!(language.version_command(), None);
+    }
+
+    #[test]
+    fn what_is_put_into_arguments_is_put_in_once() {
+        let python = Language::standard();
+        let call = ScriptCall { script: "probe.py".into(), argv: vec!["{script}".into(), "{a}".into(), "{b}".into()] };
+        let arguments = python.arguments(&call, &[("a", "{b}"), ("b", "x")]);
+        assert!(arguments[0].contains("import json"), "{arguments:?}");
+        assert_eq!(arguments[1..], ["{b}", "x"]);
+    }
+
+    #[test]
     fn every_description_is_read() {
         for language in Language::all() {
             assert_eq!(language.name, language.folder.name(), "a folder has the name of its language");
@@ -266,6 +317,12 @@ mod tests {
             assert!(claimed, "{} has a suffix that no file pattern of it matches", language.name);
             let of_others = |suffix: &String| Language::of_file(&format!("x{suffix}")) != Some(language);
             assert!(!language.suffixes.iter().any(of_others), "{} shares a suffix", language.name);
+            let parts = language.entrypoint_parts(&language.entrypoint);
+            assert!(parts.is_ok(), "{}: {parts:?}", language.name);
+            let check = language.source.iter().filter_map(|source| source.check.as_ref()).map(|check| &check.run);
+            let find = language.debugger.iter().filter_map(|debugger| debugger.package.as_ref()).map(|own| &own.find);
+            let mut scripts = check.chain(find);
+            assert!(scripts.all(|call| language.folder.arguments(call, &[]).is_some()), "{}", language.name);
         }
         assert_eq!(Language::standard().newest().as_str(), "python");
         assert!(Language::names().contains(" and "), "{}", Language::names());

@@ -8,13 +8,19 @@
 //! - [`Template`]: what `faas init` writes.
 //! - [`diagnose`]: why a run probably failed, from the error texts of all languages.
 
+mod debugger_kind;
 mod diagnosis;
+mod entrypoint_form;
 mod folder;
 mod language;
 mod rules;
+mod source_tools;
 mod template;
 
+pub use debugger_kind::{DebuggerKind, DebuggerPackage};
 pub use diagnosis::{diagnose, looks_like_network};
-pub use folder::{Folder, FolderFile};
-pub use language::{CompiledSources, DebuggerKind, Language, LinkedPackages, PackageIndex};
+pub use entrypoint_form::{EntrypointForm, EntrypointParts, InvalidEntrypoint};
+pub use folder::{Folder, FolderFile, ScriptCall};
+pub use language::{CompiledSources, Language, LinkedPackages, PackageIndex};
+pub use source_tools::{ModuleRules, SourceCheck, SourceTools};
 pub use template::{Template, TemplateFile};

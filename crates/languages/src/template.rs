@@ -44,6 +44,12 @@ impl Template {
         Language::all().iter().flat_map(|language| language.init.symbols.keys()).map(String::as_str).collect()
     }
 
+    /// What a template is for, where a description says it.
+    #[must_use]
+    pub fn about(name: &str) -> Option<&'static str> {
+        Language::all().iter().find_map(|language| language.init.about.get(name)).map(String::as_str)
+    }
+
     /// A language's template; `None` where it has none of that name.
     #[must_use]
     pub fn of(language: &Language, name: &str) -> Option<Self> {
@@ -89,6 +95,11 @@ mod tests {
     #[test]
     fn every_template_that_a_description_names_is_whole() {
         for language in Language::all() {
+            assert!(
+                language.init.about.keys().all(|name| language.init.symbols.contains_key(name)),
+                "{}",
+                language.name
+            );
             for name in language.init.symbols.keys() {
                 let template = Template::of(language, name).unwrap_or_else(|| panic!("{} lacks {name}", language.name));
                 assert!(template.files.iter().any(|(path, _)| *path == template.file), "{} {name}", language.name);

@@ -450,6 +450,26 @@ pub type InstanceExit = SandboxExit;
 /// What an instance has used so far.
 pub type InstanceUsage = crate::SandboxUsage;
 
+// === impl StartMetrics ===
+
+impl StartMetrics {
+    /// Both together.
+    #[must_use]
+    pub fn plus(mut self, other: Self) -> Self {
+        self.parked.extend(other.parked);
+        self.started.iter_mut().zip(other.started).for_each(|(sum, more)| *sum += more);
+        self.parkings += other.parkings;
+        self.parking_time += other.parking_time;
+        for (reason, count) in other.fallbacks {
+            match self.fallbacks.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, sum)) => *sum += count,
+                None => self.fallbacks.push((reason, count)),
+            }
+        }
+        self
+    }
+}
+
 // === impl StartPath ===
 
 impl StartPath {

@@ -46,7 +46,7 @@ pub(crate) async fn sealed(found: &Found, package: &Path, target: &str, layers: 
     }
     let (found, package, target) = (found.clone(), package.to_owned(), target.to_owned());
     let lay_out = move |draft: &Path| {
-        copy_tree(&package, &draft.join(package.file_name().unwrap_or_default()), &["__pycache__".to_owned()])?;
+        copy_tree(&package, &draft.join(package.file_name().unwrap_or_default()), &found.recipe.seal.skip)?;
         finish(&found, draft, &target)
     };
     layers.seal(&digest, Box::new(lay_out)).await

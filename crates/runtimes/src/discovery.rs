@@ -14,7 +14,7 @@ use faas_ports::RuntimeDescription;
 use faas_types::RuntimeName;
 use serde::{Deserialize, Serialize};
 
-use crate::recipe::{Probed, Recipe};
+use crate::recipe::{Discover, Probed, Recipe};
 
 /// How long one program may take to describe itself.
 const PROBE_TIME: Duration = Duration::from_secs(5);
@@ -27,11 +27,13 @@ const CANDIDATES_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) recipe: Recipe,
-    pub(crate) probed: Probed,
+    /// What its program says of itself; `None` where nothing of this machine is needed.
+    pub(crate) probed: Option<Probed>,
     /// Which of the recipe's versions it is, such as `3.12`.
     pub(crate) release: String,
     pub(crate) description: RuntimeDescription,
-    stamp: Stamp,
+    /// Of its program.
+    stamp: Option<Stamp>,
     /// The configuration names it, so that it wins over a newer patch that was found.
     configured: bool,
 }
@@ -51,8 +53,18 @@ type Answers = BTreeMap<PathBuf, (Stamp, Option<Probed>)>;
 impl Found {
     /// What its layers' digests hang on.
     pub(crate) fn identity(&self) -> String {
-        let Stamp { mtime_ns, size } = self.stamp;
-        format!("{} {} {mtime_ns} {size}", self.probed.version, self.probed.program.from.display())
+        let exact = &self.description.exact;
+        match self.probed.as_ref().zip(self.stamp.as_ref()) {
+            Some((probed, Stamp { mtime_ns, size })) => {
+                format!("{exact} {} {mtime_ns} {size}", probed.program.from.display())
+            }
+            None => exact.clone(),
+        }
+    }
+
+    /// Its program on this machine.
+    pub(crate) fn program(&self) -> Option<&Path> {
+        self.probed.as_ref().map(|probed| probed.program.from.as_path())
     }
 
     /// Sorts by language, newest release first, and within one the configured and then the newest patch first.
@@ -62,7 +74,7 @@ impl Found {
     }
 
     fn numbers(&self) -> Vec<u32> {
-        version_numbers(&self.probed.version)
+        version_numbers(&self.description.exact)
     }
 }
 
@@ -83,13 +95,17 @@ pub(crate) fn discover(recipes: &[Recipe], extra: &[PathBuf], cache: &Path) -> V
     let mut answers = Answers::new();
     let mut found: Vec<Found> = Vec::new();
     for recipe in recipes {
-        for path in candidates(recipe, extra) {
+        let Some(looked_for) = &recipe.discover else {
+            found.extend(recipe.versions.iter().filter_map(|version| brought_along(recipe, version)));
+            continue;
+        };
+        for path in candidates(looked_for, extra) {
             let Some(stamp) = Stamp::of(&path) else {
                 continue;
             };
             let answer = match known.get(&path) {
                 Some((then, answer)) if *then == stamp => answer.clone(),
-                _ => probe(recipe, &path),
+                _ => probe(recipe, looked_for, &path),
             };
             let described = answer.clone().and_then(|probed| describe(recipe, probed, stamp.clone(), path.clone()));
             let configured = extra.iter().filter_map(|place| fs::canonicalize(place).ok()).any(|p| path.starts_with(p));
@@ -117,14 +133,24 @@ pub(crate) fn select<'a>(found: &'a [Arc<Found>], name: &RuntimeName) -> Option<
         .find(|found| found.numbers().starts_with(&wanted))
 }
 
+/// A release that needs nothing of this machine.
+fn brought_along(recipe: &Recipe, version: &str) -> Option<Found> {
+    let name = format!("{}{version}", recipe.language).parse().ok()?;
+    let description = RuntimeDescription { name, exact: version.to_owned(), origin: PathBuf::new() };
+    let (recipe, release) = (recipe.clone(), version.to_owned());
+    Some(Found { recipe, probed: None, release, description, stamp: None, configured: false })
+}
+
 fn describe(recipe: &Recipe, probed: Probed, stamp: Stamp, origin: PathBuf) -> Option<Found> {
     let numbers = version_numbers(&probed.version);
-    if !probed.is_final || probed.implementation != recipe.implementation {
+    let wanted = recipe.discover.as_ref().map(|discover| &discover.implementation);
+    if !probed.is_final || Some(&probed.implementation) != wanted {
         return None;
     }
     let release = recipe.versions.iter().find(|version| numbers.starts_with(&version_numbers(version)))?.clone();
     let name = format!("{}{release}", recipe.language).parse().ok()?;
     let description = RuntimeDescription { name, exact: probed.version.clone(), origin };
+    let (probed, stamp) = (Some(probed), Some(stamp));
     Some(Found { recipe: recipe.clone(), probed, release, description, stamp, configured: false })
 }
 
@@ -133,13 +159,12 @@ fn version_numbers(version: &str) -> Vec<u32> {
 }
 
 /// Programs to ask, without their duplicates behind symbolic links and without wrapper scripts.
-fn candidates(recipe: &Recipe, extra: &[PathBuf]) -> Vec<PathBuf> {
+fn candidates(looked_for: &Discover, extra: &[PathBuf]) -> Vec<PathBuf> {
     let from_path = std::env::var_os("PATH").unwrap_or_default();
     let mut directories: Vec<PathBuf> = extra.iter().filter(|path| path.is_dir()).cloned().collect();
     directories.extend(std::env::split_paths(&from_path));
-    directories.extend(recipe.discover.places.iter().flat_map(|place| expand(place)));
-    let named =
-        directories.iter().flat_map(|directory| recipe.discover.programs.iter().map(|name| directory.join(name)));
+    directories.extend(looked_for.places.iter().flat_map(|place| expand(place)));
+    let named = directories.iter().flat_map(|directory| looked_for.programs.iter().map(|name| directory.join(name)));
     let mut found: Vec<PathBuf> = Vec::new();
     for path in extra.iter().filter(|path| path.is_file()).cloned().chain(named) {
         let Ok(real) = fs::canonicalize(&path) else {
@@ -184,11 +209,9 @@ pub(crate) fn is_elf(path: &Path) -> bool {
     File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\x7fELF"
 }
 
-fn probe(recipe: &Recipe, path: &Path) -> Option<Probed> {
-    let text = recipe.text(&recipe.discover.script);
-    let arguments = recipe.discover.probe.iter().map(|argument| argument.replace("{script}", &text));
+fn probe(recipe: &Recipe, looked_for: &Discover, path: &Path) -> Option<Probed> {
     let mut child = Command::new(path)
-        .args(arguments)
+        .args(recipe.arguments(&looked_for.probe, &[]))
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::null())
@@ -261,7 +284,7 @@ mod tests {
             describe(&recipe, probed, Stamp { mtime_ns: 0, size: 0 }, "/x".into()).expect("supported")
         };
         let found = [fake("3.13.0"), fake("3.12.1"), fake("3.10.13")].map(Arc::new);
-        let pick = |name: &str| select(&found, &name.parse().expect("valid")).map(|f| f.probed.version.as_str());
+        let pick = |name: &str| select(&found, &name.parse().expect("valid")).map(|f| f.description.exact.as_str());
         assert_eq!(pick("python"), Some("3.13.0"));
         assert_eq!(pick("python3"), Some("3.13.0"));
         assert_eq!(pick("python3.12"), Some("3.12.1"));

@@ -75,8 +75,13 @@ impl Installations {
         profile: &RuntimeProfile,
         inspection: &Inspection,
     ) -> Result<Option<PathBuf>, Fault> {
-        let target = profile.found.recipe.debugger.target.as_ref();
-        match inspection.package.as_ref().zip(target) {
+        let recipe = &profile.found.recipe;
+        if recipe.debugger.is_none() {
+            let runtime = &profile.found.description.name;
+            let message = format!("debuggers cannot be let into functions of {runtime}");
+            return Err(Fault::new(Code::NotImplemented, message));
+        }
+        match inspection.package.as_ref().zip(recipe.debugger_target()) {
             Some((package, target)) => {
                 Ok(Some(debugger::sealed(&profile.found, package, target, &*self.layers).await?))
             }

@@ -240,7 +240,7 @@ impl Launch {
     fn debugger_place(&self, level: IsolationLevel) -> Option<&str> {
         match level {
             IsolationLevel::Process => self.debugger.as_ref()?.to_str(),
-            _ => self.debugger.as_ref().and(self.profile.found.recipe.debugger.target.as_deref()),
+            _ => self.debugger.as_ref().and(self.profile.found.recipe.debugger_target()),
         }
     }
 

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use faas_languages::{Folder, FolderFile, LinkedPackages};
+use faas_languages::{DebuggerKind, Folder, FolderFile, Language, LinkedPackages, ScriptCall};
 use faas_types::Digest;
 use serde::{Deserialize, Serialize};
+
+/// The kind of the runtimes that are described here: a process that a shim of ours runs in.
+pub const KIND: &str = "process";
 
 /// One runtime's description.
 #[derive(Clone, Debug, Deserialize)]
@@ -16,10 +19,11 @@ pub(crate) struct Recipe {
     folder: Option<Folder>,
     /// The language, as runtime names begin.
     pub(crate) language: String,
+    /// [`KIND`].
+    #[serde(rename = "kind")]
+    _kind: String,
     /// Part of the digest of every layer that is sealed from this recipe.
     pub(crate) revision: u32,
-    /// What an installation must call itself.
-    pub(crate) implementation: String,
     /// The releases that the shim runs on, as runtime names show them: `3.12`, or `20` where minor versions are
     /// compatible. An installation is of the first release that its version begins with.
     pub(crate) versions: Vec<String>,
@@ -27,14 +31,15 @@ pub(crate) struct Recipe {
     pub(crate) extends: Option<String>,
     /// Files and directories (with a slash at their end) of the shim's layer.
     pub(crate) shim: Vec<String>,
-    /// How installations are found.
-    pub(crate) discover: Discover,
-    /// How an installation becomes a layer.
+    /// How installations are found. Without it nothing of this machine is needed: shim or function bring the program.
+    pub(crate) discover: Option<Discover>,
+    /// How an installation becomes a layer; without it the program is taken as it is.
+    #[serde(default)]
     pub(crate) seal: Seal,
     /// How the sealed runtime is started.
     pub(crate) start: Start,
-    /// How debuggers are let in.
-    pub(crate) debugger: Debugger,
+    /// How debuggers are let in; without it they are not.
+    pub(crate) debugger: Option<DebuggerKind>,
     /// How packages are installed for it, and where they appear.
     pub(crate) build: Option<Build>,
     /// How packages in named layers are found, where the shim does not look for them itself.
@@ -44,6 +49,8 @@ pub(crate) struct Recipe {
     _manifest: toml::Table,
     #[serde(rename = "init")]
     _init: toml::Table,
+    #[serde(rename = "source", default)]
+    _source: toml::Table,
     #[serde(rename = "causes", default)]
     _causes: Vec<toml::Table>,
 }
@@ -52,37 +59,28 @@ pub(crate) struct Recipe {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Discover {
+    /// What an installation must call itself.
+    pub(crate) implementation: String,
     /// Names of programs to look for in the directories of `PATH` and in `places`.
     pub(crate) programs: Vec<String>,
     /// Further directories; `~`, `$VARIABLE` and a `*` for one whole part are expanded.
     pub(crate) places: Vec<String>,
-    /// The script that `probe` refers to.
-    pub(crate) script: String,
-    /// Arguments that make a program print a [`Probed`] as JSON.
-    pub(crate) probe: Vec<String>,
+    /// Makes a program print a [`Probed`] as JSON.
+    pub(crate) probe: ScriptCall,
 }
 
 /// How an installation becomes a layer.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Seal {
-    /// How a directory of sources is prepared for quick loading, where that helps.
-    pub(crate) finish: Option<Finish>,
+    /// Prepares a directory of sources for quick loading, where that helps: `{dir}` in a draft, which appears as `{as}`.
+    pub(crate) finish: Option<ScriptCall>,
+    /// Names that are left out of the directories of packages; a `*` at one end matches anything.
+    pub(crate) skip: Vec<String>,
     /// Shared libraries to take along where this machine has them.
     pub(crate) libraries: Vec<String>,
     /// Further names of the program, in its directory: what scripts call it by.
-    #[serde(default)]
     pub(crate) names: Vec<String>,
-}
-
-/// How a directory of sources is prepared.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Finish {
-    /// The script that `argv` refers to.
-    pub(crate) script: String,
-    /// Arguments that make the program prepare a directory.
-    pub(crate) argv: Vec<String>,
 }
 
 /// How the sealed runtime is started.
@@ -101,16 +99,6 @@ pub(crate) struct Start {
     pub(crate) zygote: Option<Vec<String>>,
     /// The whole environment inside.
     pub(crate) env: BTreeMap<String, String>,
-}
-
-/// How debuggers are let in.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Debugger {
-    /// Further arguments of the program, right behind its name.
-    pub(crate) flags: Vec<String>,
-    /// Where the directory with a debugger's package appears inside, for a runtime that brings no debugger.
-    pub(crate) target: Option<String>,
 }
 
 /// How packages are installed.
@@ -178,30 +166,40 @@ pub(crate) struct Copied {
 // === impl Recipe ===
 
 impl Recipe {
-    /// The recipes that this binary carries.
+    /// The recipes that this binary carries. Folders of another kind have other sections.
     pub(crate) fn all() -> Vec<Self> {
-        let read = |folder: Folder| -> Self {
-            let recipe: Result<Self, _> = toml::from_str(&folder.description());
-            let recipe =
-                recipe.unwrap_or_else(|error| panic!("{} is checked by this crate's tests: {error}", folder.name()));
-            Self { folder: Some(folder), ..recipe }
+        let read = |language: &Language| -> Self {
+            let folder = Folder::named(&language.name).expect("a language is a folder");
+            let text = folder.description();
+            Self::read(folder, &text)
+                .unwrap_or_else(|error| panic!("{} is checked by this crate's tests: {error}", language.name))
         };
-        Folder::all().into_iter().map(read).collect()
+        Language::all().iter().filter(|language| language.kind == KIND).map(read).collect()
+    }
+
+    /// A recipe from the text of its description.
+    pub(crate) fn read(folder: Folder, text: &str) -> Result<Self, toml::de::Error> {
+        Ok(Self { folder: Some(folder), ..toml::from_str(text)? })
     }
 
     fn folder(&self) -> &Folder {
         self.folder.as_ref().expect("`all` sets it")
     }
 
-    /// The text of a file beside the description.
-    pub(crate) fn text(&self, file: &str) -> String {
-        let text = self.folder().text(file);
-        text.unwrap_or_else(|| panic!("{}/{file} is checked by this crate's tests", self.language))
+    /// Where the directory with the debugger's package appears inside, for a runtime that brings no debugger.
+    pub(crate) fn debugger_target(&self) -> Option<&str> {
+        Some(&self.debugger.as_ref()?.package.as_ref()?.target)
     }
 
-    /// The text of the script that prepares sources; empty where none does.
+    /// The arguments of a call, with `values` in place of their names in braces.
+    pub(crate) fn arguments(&self, call: &ScriptCall, values: &[(&str, &str)]) -> Vec<String> {
+        let arguments = self.folder().arguments(call, values);
+        arguments.unwrap_or_else(|| panic!("{}/{} is checked by this crate's tests", self.language, call.script))
+    }
+
+    /// What tells the preparing of sources from another.
     pub(crate) fn finish_text(&self) -> String {
-        self.seal.finish.as_ref().map_or_else(String::new, |finish| self.text(&finish.script))
+        self.seal.finish.as_ref().map_or_else(String::new, |finish| self.arguments(finish, &[]).concat())
     }
 
     /// The files of the shim, by their paths in its layer.
@@ -245,7 +243,10 @@ mod tests {
         assert!(recipes.len() > 1, "the folders of `shims/`");
         for recipe in recipes {
             assert_eq!(recipe.language, recipe.folder().name());
-            assert!(!recipe.text(&recipe.discover.script).is_empty());
+            let probe = recipe.discover.iter().map(|discover| &discover.probe);
+            let mut calls = probe.chain(&recipe.seal.finish);
+            assert!(calls.all(|call| recipe.arguments(call, &[]).iter().any(|argument| argument.contains('\n'))));
+            assert!(recipe.discover.is_some() || recipe.seal.finish.is_none(), "no program prepares the sources");
             let files = recipe.shim_files();
             let boot = recipe.start.argv.iter().filter_map(|argument| argument.strip_prefix("/opt/faas/")).next();
             assert!(files.iter().any(|(path, _)| Some(path.as_str()) == boot), "{files:?}");

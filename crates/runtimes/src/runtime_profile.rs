@@ -72,9 +72,9 @@ impl RuntimeProfile {
     /// The sandbox of one function that lets a debugger in, whose package is the layer `package`.
     pub(crate) fn inspected_spec(&self, id: SandboxId, of: &InstanceSpec, package: Option<&Path>) -> SandboxSpec {
         let mut spec = self.spec_of(id, of);
-        let debugger = &self.found.recipe.debugger;
-        spec.argv.splice(1..1, debugger.flags.iter().cloned());
-        let mount = package.zip(debugger.target.as_ref());
+        let debugger = self.found.recipe.debugger.as_ref();
+        spec.argv.splice(1..1, debugger.iter().flat_map(|debugger| debugger.flags.iter().cloned()));
+        let mount = package.zip(self.found.recipe.debugger_target());
         spec.mounts.extend(mount.map(|(source, target)| LayerMount { source: source.into(), target: target.into() }));
         spec.limits.memory_bytes += DEBUGGER_MEMORY;
         spec.limits.pids += DEBUGGER_PIDS;

@@ -12,7 +12,7 @@ use faas_types::Digest;
 
 use crate::copying::{copy_file, copy_tree, write};
 use crate::discovery::Found;
-use crate::recipe::Recipe;
+use crate::recipe::Probed;
 use crate::shared_libs;
 
 /// Directories that a sandbox mounts something on.
@@ -95,10 +95,10 @@ fn build_shim(found: &Found, files: &[(String, Vec<u8>)], draft: &Path) -> io::R
 fn build_root(found: &Found, draft: &Path) -> io::Result<()> {
     let begun = Instant::now();
     let runtime = found.description.name.as_str();
-    tracing::info!(runtime, version = found.probed.version, "sealing runtime");
-    let Recipe { build, debugger, .. } = &found.recipe;
+    tracing::info!(runtime, version = found.description.exact, "sealing runtime");
+    let build = &found.recipe.build;
     let tools = build.iter().filter(|build| !build.tools.is_empty()).flat_map(|_| TOOL_PLACES);
-    let further = build.iter().map(|build| &*build.target).chain(debugger.target.as_deref()).chain(tools);
+    let further = build.iter().map(|build| &*build.target).chain(found.recipe.debugger_target()).chain(tools);
     for directory in MOUNT_POINTS.into_iter().chain(further.map(|target| target.trim_start_matches('/'))) {
         fs::create_dir_all(draft.join(directory))?;
     }
@@ -106,10 +106,21 @@ fn build_root(found: &Found, draft: &Path) -> io::Result<()> {
         write(&draft.join(path), content.as_bytes())?;
     }
     let mut bytes = copy_system(draft)?;
-    let probed = &found.probed;
+    let libraries = &found.recipe.seal.libraries;
+    bytes += match &found.probed {
+        Some(probed) => copy_program(found, probed, draft)?,
+        None => shared_libs::copy(draft, None, None, libraries)?,
+    };
+    tracing::info!(runtime, seconds = begun.elapsed().as_secs_f32(), megabytes = bytes >> 20, "runtime sealed");
+    Ok(())
+}
+
+/// The program of an installation with its library, and the shared libraries of both.
+fn copy_program(found: &Found, probed: &Probed, draft: &Path) -> io::Result<u64> {
+    let seal = &found.recipe.seal;
     let program = draft.join(&probed.program.to);
-    bytes += copy_file(&probed.program.from, &program)?;
-    for name in &found.recipe.seal.names {
+    let mut bytes = copy_file(&probed.program.from, &program)?;
+    for name in &seal.names {
         symlink(program.file_name().unwrap_or_default(), program.with_file_name(name))?;
     }
     let tree = probed.tree.as_ref().map(|tree| (tree, draft.join(&tree.to)));
@@ -117,12 +128,11 @@ fn build_root(found: &Found, draft: &Path) -> io::Result<()> {
         bytes += copy_tree(&tree.from, sealed, &tree.skip)?;
     }
     let modules = tree.as_ref().map(|(tree, sealed)| (tree.from.as_path(), sealed.as_path()));
-    bytes += shared_libs::copy(draft, &probed.program.from, modules, &found.recipe.seal.libraries)?;
+    bytes += shared_libs::copy(draft, Some(&probed.program.from), modules, &seal.libraries)?;
     if let Some((tree, sealed)) = &tree {
         finish(found, sealed, &format!("/{}", tree.to.display()))?;
     }
-    tracing::info!(runtime, seconds = begun.elapsed().as_secs_f32(), megabytes = bytes >> 20, "runtime sealed");
-    Ok(())
+    Ok(bytes)
 }
 
 fn copy_system(draft: &Path) -> io::Result<u64> {
@@ -146,20 +156,13 @@ fn copy_system(draft: &Path) -> io::Result<u64> {
 
 /// Lets the installation's own program prepare a directory, such as compile its sources.
 pub(crate) fn finish(found: &Found, directory: &Path, appears_as: &str) -> io::Result<()> {
-    let Some(finish) = &found.recipe.seal.finish else {
+    let (Some(finish), Some(program)) = (&found.recipe.seal.finish, found.program()) else {
         return Ok(());
     };
     require_absolute(directory)?;
-    let text = found.recipe.text(&finish.script);
     let directory = directory.to_string_lossy();
-    let arguments = finish.argv.iter().map(|argument| match argument.as_str() {
-        "{script}" => text.clone(),
-        "{dir}" => directory.to_string(),
-        "{as}" => appears_as.to_owned(),
-        _ => argument.clone(),
-    });
-    let output = Command::new(&found.probed.program.from)
-        .args(arguments)
+    let output = Command::new(program)
+        .args(found.recipe.arguments(finish, &[("dir", &*directory), ("as", appears_as)]))
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::null())
@@ -182,7 +185,31 @@ pub(crate) fn require_absolute(draft: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::SYSTEM_FILES;
+    use faas_languages::Folder;
+
+    use super::*;
+    use crate::discovery::{discover, select};
+    use crate::recipe::Recipe;
+
+    /// A runtime of which neither a program is looked for, nor anything sealed, nor a debugger let in.
+    const BARE: &str = "language = 'native'\nkind = 'process'\nrevision = 1\nversions = ['1']\nshim = []\n\
+                        [start]\nargv = ['/function/main']\n[start.env]\n[manifest]\n[init]\n";
+
+    #[test]
+    fn a_runtime_without_program_and_debugger_is_a_minimal_system() {
+        let recipe = Recipe::read(Folder::all().remove(0), BARE).expect("a recipe");
+        assert!(recipe.debugger.is_none() && recipe.seal.finish.is_none());
+        let dir = tempfile::tempdir().expect("a directory");
+        let found = discover(&[recipe], &[], &dir.path().join("runtimes.json"));
+        let found: Vec<_> = found.into_iter().map(std::sync::Arc::new).collect();
+        let bare = select(&found, &"native".parse().expect("a runtime")).expect("nothing has to be found");
+        assert_eq!((bare.description.name.as_str(), bare.program()), ("native1", None));
+        let draft = dir.path().join("root");
+        build_root(bare, &draft).expect("a root");
+        assert!(draft.join("etc/passwd").is_file() && draft.join("function").is_dir());
+        assert!(!draft.join("usr/bin").exists() && !draft.join("opt/python").exists());
+        finish(bare, &draft, "/").expect("nothing prepares it");
+    }
 
     #[test]
     fn names_are_asked_of_the_gateway_inside() {

@@ -15,13 +15,20 @@ const SYSTEM_DIRECTORIES: [&str; 4] = ["/lib/", "/lib64/", "/usr/lib64/", "/usr/
 
 /// Copies the libraries of a program, of the extension modules in `modules`, and those named in `extra`, to where the
 /// linker inside finds them. `modules` is a tree on this machine and its copy in the draft. Returns the bytes copied.
-pub(crate) fn copy(draft: &Path, program: &Path, modules: Option<(&Path, &Path)>, extra: &[String]) -> io::Result<u64> {
+pub(crate) fn copy(
+    draft: &Path,
+    program: Option<&Path>,
+    modules: Option<(&Path, &Path)>,
+    extra: &[String],
+) -> io::Result<u64> {
     let linker = LINKERS
         .iter()
         .find(|path| Path::new(path).exists())
         .ok_or_else(|| io::Error::other("this machine has no glibc dynamic linker"))?;
     let mut libraries = BTreeSet::from([PathBuf::from(linker)]);
-    libraries.extend(needed(linker, program)?);
+    if let Some(program) = program {
+        libraries.extend(needed(linker, program)?);
+    }
     if let Some((tree, sealed)) = modules {
         for module in extension_modules(sealed)? {
             // Resolved where it lies on this machine, so that relative search paths hold.

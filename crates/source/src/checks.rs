@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use faas_client::LocalFile;
 use faas_config::{EntryKind, SourceDir, closest, is_git_ignored};
-use faas_languages::Language;
+use faas_languages::{EntrypointParts, Language};
+use faas_packages::LANGUAGES;
 use faas_preflight::{AllowedSecret, Finding, InvalidPolicy, Policies, Policy, Preflight, Severity};
 use faas_terminal::failure::Failure;
 use faas_terminal::session::Session;
@@ -17,7 +18,7 @@ use faas_types::{Code, Entrypoint};
 
 use crate::bundle;
 use crate::project::{Overrides, Project};
-use crate::python::{self, Findings};
+use crate::syntax::{self, SourceFindings};
 
 /// How long a server has to tell its rules; without them the built-in ones are checked.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -142,37 +143,42 @@ fn exposed_to_git(project: &Project) -> Option<Finding> {
 fn source(project: &Project) -> Result<(Vec<Finding>, Option<String>), Box<Finding>> {
     let settings = &project.manifest.settings;
     let language = Language::named(settings.runtime.language()).unwrap_or_else(Language::standard);
-    let entry = entry_file(&project.files, &settings.entrypoint, language)?;
+    let parts = language.entrypoint_parts(&settings.entrypoint).map_err(|error| {
+        Box::new(Finding::new("entrypoint", Severity::Error, error.to_string()).with_code(Code::InvalidConfiguration))
+    })?;
+    let entry = entry_file(&project.files, (&settings.entrypoint, parts), language)?;
     if let Some(finding) = unimportable(entry, language) {
         return Err(Box::new(finding));
     }
-    if !python::can_check(language) {
+    let Some((tools, check)) = syntax::checker(language) else {
         // The server loads the entrypoint before it lets a version serve, and tells what it finds.
         return Ok((Vec::new(), None));
-    }
-    let Some(findings) = python::check(&project.files, &entry.local, &settings.runtime) else {
+    };
+    let (files, runtime) = (&project.files, &settings.runtime);
+    let Some(findings) = syntax::check((language, tools, check), files, &entry.local, runtime) else {
         let wanted = match settings.runtime.version() {
             Some(_) => format!("no {} or newer", settings.runtime),
-            None => format!("no {}3", settings.runtime),
+            None => format!("no {}", tools.interpreters(None).last().unwrap_or_default()),
         };
         let skipped = format!("syntax not checked here: {wanted} is installed; the server checks it before it serves");
         return Ok((Vec::new(), Some(skipped)));
     };
-    Ok((in_python(&findings, &entry.entry.path, &settings.entrypoint, project.is_single), None))
+    Ok((in_source(&findings, &entry.entry.path, (&settings.entrypoint, parts), project.is_single), None))
 }
 
-/// A file of Python that no `import` reaches, for its name.
+/// A file that no import reaches, for its name.
 fn unimportable(entry: &LocalFile, language: &Language) -> Option<Finding> {
+    let rules = language.source.as_ref()?.modules.as_ref()?;
     let name = entry.entry.path.rsplit('/').next().unwrap_or_default();
-    let stem = name.strip_suffix(".py").filter(|_| python::can_check(language))?;
+    let (stem, suffix) = language.suffixes().find_map(|suffix| Some((name.strip_suffix(suffix)?, suffix)))?;
     let is_top = !entry.entry.path.contains('/');
-    let (why, fix) = if is_top && python::BUILTIN.contains(&stem) {
-        let why = format!("Python has a module `{stem}` built in, which it takes in place of {name}");
-        (why, format!("call the file something else, such as my_{stem}.py"))
-    } else if stem.contains('.') {
-        let why =
-            format!("{} cannot be imported: a dot in the name of a module leads into a directory", entry.entry.path);
-        (why, format!("call it {}.py", stem.replace('.', "_")))
+    let (why, fix) = if is_top && rules.builtin.iter().any(|module| module == stem) {
+        let why = format!("{} has a module `{stem}` built in, which it takes in place of {name}", language.title);
+        (why, format!("call the file something else, such as my_{stem}{suffix}"))
+    } else if stem.contains(rules.separator) {
+        let (path, separator) = (&entry.entry.path, rules.separator);
+        let why = format!("{path} cannot be imported: `{separator}` in the name of a module leads into a directory");
+        (why, format!("call it {}{suffix}", stem.replace(separator, "_")))
     } else {
         return None;
     };
@@ -180,7 +186,12 @@ fn unimportable(entry: &LocalFile, language: &Language) -> Option<Finding> {
     Some(finding.in_file(&entry.entry.path).with_fix(fix))
 }
 
-fn in_python(findings: &Findings, entry_path: &str, entrypoint: &Entrypoint, is_single: bool) -> Vec<Finding> {
+fn in_source(
+    findings: &SourceFindings,
+    entry_path: &str,
+    (entrypoint, parts): (&Entrypoint, EntrypointParts<'_>),
+    is_single: bool,
+) -> Vec<Finding> {
     if !findings.errors.is_empty() {
         let finding = |error: &faas_types::FunctionError| Finding {
             snippet: error.snippet.clone(),
@@ -192,15 +203,16 @@ fn in_python(findings: &Findings, entry_path: &str, entrypoint: &Entrypoint, is_
         };
         return findings.errors.iter().map(finding).collect();
     }
-    let top = entrypoint.symbol().split('.').next().unwrap_or_default();
+    let Some(symbol) = parts.symbol else { return Vec::new() };
+    let (file, top) = (parts.file, symbol.split('.').next().unwrap_or_default());
     match &findings.names {
         Some(names) if !names.iter().any(|name| name == top) => {
             let public = names.iter().map(String::as_str).filter(|name| !name.starts_with('_'));
             let fix = match closest(top, public.clone()).or_else(|| single_of(public)) {
                 Some(meant) if is_single => {
-                    format!("to call `{meant}`, add --entrypoint {}:{meant}", entrypoint.file())
+                    format!("to call `{meant}`, add --entrypoint {file}:{meant}")
                 }
-                Some(meant) => format!("did you mean `{}:{meant}`?", entrypoint.file()),
+                Some(meant) => format!("did you mean `{file}:{meant}`?"),
                 None => format!("define `{top}` in {entry_path}, or set `entrypoint` to a name that is there"),
             };
             let why = format!("{entry_path} does not define `{top}`");
@@ -213,36 +225,43 @@ fn in_python(findings: &Findings, entry_path: &str, entrypoint: &Entrypoint, is_
 /// The file that an entrypoint names: `api/main`, `api.main`, a package, or the file with its suffix.
 fn entry_file<'f>(
     files: &'f [LocalFile],
-    entrypoint: &Entrypoint,
+    (entrypoint, parts): (&Entrypoint, EntrypointParts<'_>),
     language: &Language,
 ) -> Result<&'f LocalFile, Box<Finding>> {
-    let dotted = entrypoint.file().replace('.', "/");
-    let mut candidates: Vec<String> = [entrypoint.file(), &dotted]
-        .iter()
-        .flat_map(|base| language.files.iter().map(move |ending| format!("{base}{ending}")))
-        .collect();
-    if language.suffixes().any(|suffix| entrypoint.file().ends_with(suffix)) {
-        candidates.push(entrypoint.file().to_owned());
-    }
+    let candidates = candidates(parts, language);
     let found = candidates.iter().find_map(|path| files.iter().find(|file| file.entry.path == *path));
     found.ok_or_else(|| {
         let wanted = &candidates[0];
         let base = |path: &'f str| language.suffixes().find_map(|suffix| path.strip_suffix(suffix));
         let sources = files.iter().filter_map(|file| base(&file.entry.path));
-        let sources_of =
-            |ending: &str| files.iter().find(|file| file.entry.path == format!("{}{ending}", entrypoint.file()));
+        let sources_of = |ending: &str| files.iter().find(|file| file.entry.path == format!("{}{ending}", parts.file));
         let compiled = language.compiled.as_ref();
         let compiled = compiled.and_then(|of| Some((of, of.endings.iter().find_map(|ending| sources_of(ending))?)));
-        let fix = match closest(entrypoint.file(), sources.clone()).or_else(|| single_of(sources)) {
+        let fix = match closest(parts.file, sources.clone()).or_else(|| single_of(sources)) {
             _ if let Some((of, source)) = compiled => {
                 let path = &source.entry.path;
                 format!("{path} is {}, which is not compiled here: build it to {wanted} first", of.name)
             }
-            Some(path) => format!("did you mean `{path}:{}`?", entrypoint.symbol()),
-            None => format!("create {wanted} or set `entrypoint` to file:name"),
+            Some(path) if let Some(symbol) = parts.symbol => format!("did you mean `{path}:{symbol}`?"),
+            _ => format!("create {wanted} or set `entrypoint` to {}", language.entrypoint_form.example()),
         };
         Box::new(no_entrypoint(entrypoint, &format!("there is no {wanted} in the bundle")).with_fix(fix))
     })
+}
+
+/// The files that an entrypoint may mean, the best first.
+fn candidates(parts: EntrypointParts<'_>, language: &Language) -> Vec<String> {
+    let file = parts.file;
+    if parts.symbol.is_none() {
+        return vec![file.to_owned()];
+    }
+    let dotted = file.replace('.', "/");
+    let with_ending = |base: &str| language.files.iter().map(|ending| format!("{base}{ending}")).collect::<Vec<_>>();
+    let mut candidates = [with_ending(file), with_ending(&dotted)].concat();
+    if language.suffixes().any(|suffix| file.ends_with(suffix)) {
+        candidates.push(file.to_owned());
+    }
+    candidates
 }
 
 fn no_entrypoint(entrypoint: &Entrypoint, why: &str) -> Finding {
@@ -279,9 +298,11 @@ pub fn heavy(project: &Project) -> Option<String> {
     let percent = (size * 100).checked_div(bytes)?;
     (percent >= HEAVY_PERCENT).then(|| {
         let (files, size) = (text::counted(files, "file"), text::bytes(size));
+        let is_installed =
+            LANGUAGES.iter().flat_map(|of| of.ecosystem.vendor_dirs()).any(|dir| dir.trim_end_matches('/') == top);
         let advice = match top {
-            "node_modules" | "vendor" => {
-                "the server installs what a lock or requirements.txt names, so that it need not be uploaded"
+            _ if is_installed => {
+                "the server installs what a lock or a file of requirements names, so that it need not be uploaded"
             }
             _ => "list in .faasignore what is not needed when the function runs",
         };

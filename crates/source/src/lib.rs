@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod checks;
+mod debugger_package;
 pub mod deps;
 pub mod env_file;
 pub mod fetched;
@@ -11,5 +12,7 @@ pub mod interpreter;
 pub mod interrupt;
 pub mod location;
 pub mod project;
-pub mod python;
 pub mod scratch;
+mod syntax;
+
+pub use debugger_package::debugger_package;

@@ -42,6 +42,9 @@ pub struct Overrides {
     pub progress: ReadProgress,
 }
 
+/// What is called in a file that is deployed without a manifest.
+const HANDLER: &str = "handler";
+
 // === impl Project ===
 
 impl Project {
@@ -136,7 +139,7 @@ fn without_manifest(dir: &Path) -> Failure {
     let Ok(source) = SourceDir::open(dir) else { return failure };
     let starts = Language::all()
         .iter()
-        .flat_map(|language| language.suffixes.iter().map(|suffix| format!("{}{suffix}", language.entrypoint.file())));
+        .flat_map(|language| language.suffixes.iter().map(|suffix| format!("{}{suffix}", usual_file(language))));
     match starts.into_iter().find(|file| source.has(file)) {
         Some(file) => failure.with_hint(format!(
             "{file} is here: say what the function is called, with `faas deploy {} --name NAME` or `name` in a faas.toml",
@@ -164,22 +167,28 @@ fn directory_of(source: &SourceDir, path: &str, root: &Path) -> Result<SourceDir
 fn guessed(files: &[LocalFile], overrides: &Overrides) -> anyhow::Result<Manifest> {
     let name = overrides.name.clone().context("a name was asked for")?;
     let has = |language: &Language, entrypoint: &Entrypoint| {
+        let Ok(parts) = language.entrypoint_parts(entrypoint) else { return false };
         language.files.iter().any(|ending| {
-            let path = format!("{}{ending}", entrypoint.file().replace('.', "/"));
+            let path = format!("{}{ending}", parts.file.replace('.', "/"));
             // Where languages share an ending, it is of the one that claims it.
             Language::of_file(&path) == Some(language) && files.iter().any(|file| file.entry.path == path)
         })
     };
     let wanted = |language: &Language| overrides.entrypoint.clone().unwrap_or_else(|| language.entrypoint.clone());
     let language = Language::all().iter().find(|language| has(language, &wanted(language))).ok_or_else(|| {
-        let usual = Language::all().iter().map(|language| language.entrypoint.file()).collect::<Vec<_>>().join(" or ");
+        let usual = Language::all().iter().map(usual_file).collect::<Vec<_>>().join(" or ");
         Failure::of(Code::InvalidConfiguration, format!("there is no faas.toml, and no {usual} to start from"))
             .with_hint("add a faas.toml, or say where the code starts with --entrypoint FILE:NAME")
     })?;
     let mut manifest = Manifest::new(name, language.newest(), wanted(language));
     manifest.came_from("name", Origin::flag("--name"));
-    came_from_files(&mut manifest, overrides, language.entrypoint.file());
+    came_from_files(&mut manifest, overrides, usual_file(language));
     Ok(manifest)
+}
+
+/// The file in which functions of a language start that say nothing else, as their entrypoint writes it.
+fn usual_file(language: &Language) -> &str {
+    language.entrypoint_parts(&language.entrypoint).map_or("", |parts| parts.file)
 }
 
 fn file(path: &Path, overrides: &Overrides) -> anyhow::Result<(Manifest, Vec<LocalFile>)> {
@@ -212,11 +221,13 @@ fn file(path: &Path, overrides: &Overrides) -> anyhow::Result<(Manifest, Vec<Loc
     let stem = language.suffixes.iter().find_map(|suffix| file_name.strip_suffix(suffix.as_str())).unwrap_or(file_name);
     let entrypoint = match &overrides.entrypoint {
         Some(entrypoint) => entrypoint.clone(),
-        None => format!("{stem}:handler").parse().map_err(|error| {
-            Failure::of(Code::InvalidConfiguration, format!("{error}"))
-                .with_hint("rename the file with letters, digits and _")
-        })?,
+        None => language.entrypoint_form.of_file(file_name, stem, HANDLER).parse()?,
     };
+    language.entrypoint_parts(&entrypoint).map_err(|error| {
+        let failure = Failure::of(Code::InvalidConfiguration, format!("{error}"));
+        let is_detected = overrides.entrypoint.is_none();
+        if is_detected { failure.with_hint("rename the file with letters, digits and _") } else { failure }
+    })?;
     let name = match &overrides.name {
         Some(name) => name.clone(),
         None => stem.to_lowercase().replace(['_', '.'], "-").parse().map_err(|_| {

@@ -25,7 +25,7 @@ use serde_json::json;
 pub(crate) struct DepsArgs {
     /// A directory with a faas.toml, or a single file [default: .]
     path: Option<PathBuf>,
-    /// Add what is missing to requirements.txt or package.json
+    /// Add what is missing to the file that declares packages
     #[arg(long)]
     fix: bool,
     /// End with 5 when something is missing

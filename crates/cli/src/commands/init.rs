@@ -24,8 +24,8 @@ use serde_json::json;
 pub(crate) struct InitArgs {
     /// The function's name, and the directory unless --dir says otherwise [default: that of the current directory]
     name: Option<FunctionName>,
-    /// A language with or without a version; without one, the version of python3 or node here is written
-    #[arg(long, default_value = "python", value_name = "RUNTIME")]
+    /// A language with or without a version; without one, the version that is on the path here is written
+    #[arg(long, default_value = Language::standard().name.as_str(), value_name = "RUNTIME")]
     runtime: RuntimeName,
     /// What to start from
     #[arg(long, default_value = "http", value_parser = template_parser())]
@@ -43,14 +43,12 @@ Examples:
   faas init nightly --template cron
   faas init site --template asgi --dir services/site";
 
-/// What each template is for; one that a description brings besides has no text.
-const ABOUT: [(&str, &str); 6] = [
+/// What the templates are for that languages share; the descriptions of languages tell it of the others.
+const ABOUT: [(&str, &str); 4] = [
     ("http", "handler(event, context), or fetch(request): full control of request and reply"),
     ("webhook", "Takes signed deliveries of another service"),
     ("cron", "Called by a schedule"),
     ("worker", "Takes messages of a topic, several at once, and says which come again"),
-    ("plain", "A plain function of Python: parameters from the JSON body, reply {\"result\": …}"),
-    ("asgi", "An ASGI application of Python, such as FastAPI, with its packages in requirements.txt"),
 ];
 /// Not built yet, and refused with that.
 const PENDING: &str = "stateful";
@@ -98,12 +96,16 @@ impl InitArgs {
     }
 }
 
-/// The templates of all languages, those with a text first.
+/// The templates of all languages, those that they share first.
 fn template_parser() -> impl clap::builder::TypedValueParser<Value = String> {
     let told = ABOUT.iter().map(|(name, about)| PossibleValue::new(*name).help(*about));
     let others = Template::names().into_iter().filter(|name| !ABOUT.iter().any(|(told, _)| told == name));
+    let others = others.map(|name| match Template::about(name) {
+        Some(about) => PossibleValue::new(name).help(about),
+        None => PossibleValue::new(name),
+    });
     let pending = PossibleValue::new(PENDING).hide(true);
-    PossibleValuesParser::new(told.chain(others.map(PossibleValue::new)).chain([pending])).map(|name| name)
+    PossibleValuesParser::new(told.chain(others).chain([pending])).map(|name| name)
 }
 
 pub(crate) fn run(args: &InitArgs, session: &Session) -> anyhow::Result<()> {

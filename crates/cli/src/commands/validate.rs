@@ -25,7 +25,7 @@ use serde_json::json;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ValidateArgs {
-    /// A directory with a faas.toml, or a single .py file [default: .]
+    /// A directory with a faas.toml, or a single file [default: .]
     path: Option<PathBuf>,
     /// The function's name [default: the manifest's, or the file's without its suffix]
     #[arg(long, value_name = "NAME")]

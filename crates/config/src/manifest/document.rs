@@ -38,8 +38,8 @@ pub(super) struct ManifestDocument {
     /// A language, with or without a version; without one the newest that the server has is taken.
     #[schemars(extend("pattern" = runtime_pattern()), example = "python3.12", example = &"node22")]
     runtime: String,
-    /// Where the code starts: a file without its suffix, a colon and a name in it; `index:handler` for Node.
-    #[schemars(length(max = 200), regex(pattern = "^[^:]+:[^:]+$"))]
+    /// Where the code starts, as the language writes it: mostly a file without its suffix, a colon and a name in it.
+    #[schemars(length(max = 200), extend("pattern" = entrypoint_pattern()), example = "main:handler", example = &"index:handler")]
     entrypoint: String,
     /// Who may call the URL: holders of a key (private) or anybody (public).
     auth: Auth,
@@ -253,6 +253,14 @@ pub fn manifest_schema() -> serde_json::Value {
 fn runtime_pattern() -> String {
     let names = Language::all().iter().flat_map(|language| std::iter::once(&language.name).chain(&language.aliases));
     format!("^({})([0-9]+(\\.[0-9]+)*)?$", names.map(String::as_str).collect::<Vec<_>>().join("|"))
+}
+
+/// What an entrypoint of any language looks like.
+fn entrypoint_pattern() -> String {
+    let mut forms: Vec<&str> = Language::all().iter().map(|language| language.entrypoint_form.pattern()).collect();
+    forms.sort_unstable();
+    forms.dedup();
+    format!("^({})$", forms.join("|"))
 }
 
 fn slash() -> String {

@@ -157,7 +157,11 @@ fn runtime(reader: &mut Reader, table: &Table<'_>) -> RuntimeName {
 
 fn entrypoint(reader: &mut Reader, table: &Table<'_>, runtime: &RuntimeName) -> Entrypoint {
     let language = Language::named(runtime.language()).unwrap_or_else(Language::standard);
-    reader.parsed(table, "entrypoint").unwrap_or_else(|| language.entrypoint.clone())
+    let usual = || language.entrypoint.clone();
+    let Some(entrypoint) = reader.parsed::<Entrypoint>(table, "entrypoint") else { return usual() };
+    let checked = language.entrypoint_parts(&entrypoint).map(|_| entrypoint.clone());
+    let Some(node) = table.get("entrypoint") else { return usual() };
+    reader.keep("entrypoint", node, checked).unwrap_or_else(usual)
 }
 
 fn timeout(reader: &mut Reader, table: &Table<'_>) -> Option<Span> {

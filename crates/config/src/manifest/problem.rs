@@ -33,7 +33,7 @@ pub struct ManifestErrors {
 pub enum LoadManifestError {
     /// There is none.
     #[error(
-        "no faas.toml in {dir}; create a function with `faas init NAME`, or deploy a single file with `faas deploy FILE.py`"
+        "no faas.toml in {dir}; create a function with `faas init NAME`, or deploy a single file with `faas deploy FILE`"
     )]
     Missing {
         /// Where it was looked for.

@@ -61,8 +61,9 @@ fn program_of(build: &Build) -> Option<Installer> {
 }
 
 fn usual(found: &Found, build: &Build) -> Result<Installer, Fault> {
-    let tree = found.probed.tree.as_ref().map_or_else(String::new, |tree| tree.from.display().to_string());
-    let bin = found.probed.program.from.parent().map_or_else(String::new, |bin| bin.display().to_string());
+    let tree = found.probed.as_ref().and_then(|probed| probed.tree.as_ref());
+    let tree = tree.map_or_else(String::new, |tree| tree.from.display().to_string());
+    let bin = found.program().and_then(Path::parent).map_or_else(String::new, |bin| bin.display().to_string());
     let places = build.installers.iter().map(|place| place.replace("{tree}", &tree).replace("{bin}", &bin));
     let seen = places.filter_map(|place| newest(Path::new(&place)));
     let mut installers = seen.filter_map(|path| Some(Installer { stamp: Stamp::of(&path)?, path }));
@@ -97,7 +98,7 @@ impl Installer {
 
     fn lay_out(&self, found: &Found, build: &Build, draft: &Path) -> io::Result<()> {
         if self.path.is_dir() {
-            copy_tree(&self.path, &draft.join(self.name()), &["__pycache__".to_owned()])?;
+            copy_tree(&self.path, &draft.join(self.name()), &found.recipe.seal.skip)?;
         } else if is_elf(&self.path) {
             copy_file(&self.path, &draft.join(self.name()))?;
         } else {
@@ -110,7 +111,8 @@ impl Installer {
     fn unpack(&self, found: &Found, build: &Build, draft: &Path) -> io::Result<()> {
         require_absolute(draft)?;
         let (from, to) = (self.path.to_string_lossy(), draft.to_string_lossy());
-        let output = Command::new(&found.probed.program.from)
+        let none = || io::Error::other("the runtime has no program that unpacks its installer");
+        let output = Command::new(found.program().ok_or_else(none)?)
             .args(build.unpack.iter().map(|text| text.replace("{archive}", &from).replace("{dir}", &to)))
             .env_clear()
             .current_dir("/")

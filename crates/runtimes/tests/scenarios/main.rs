@@ -17,12 +17,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use faas_ports::{Launcher, NoNetworks, SystemClock};
-use faas_runtimes::{RuntimesConfig, RuntimesLauncher, RuntimesPorts};
+use faas_runtimes::{ProcessLauncher, RuntimesConfig, RuntimesPorts};
 
 use crate::layers::DirectoryLayers;
 use crate::plain::PlainSandboxes;
 
-fn launcher() -> RuntimesLauncher {
+fn launcher() -> ProcessLauncher {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let layers = kept.join("layers");
     std::fs::create_dir_all(&layers).unwrap();
@@ -36,7 +36,7 @@ fn launcher() -> RuntimesLauncher {
         clock: Arc::new(SystemClock),
         ids: Arc::new(SystemClock),
     };
-    RuntimesLauncher::new(ports, config)
+    ProcessLauncher::new(ports, config)
 }
 
 /// Programs that `scripts/setup test` put below `target/tools/<language>/<version>/bin`.

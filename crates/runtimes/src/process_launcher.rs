@@ -1,4 +1,4 @@
-//! Every runtime of this machine, behind the engine's port.
+//! Every runtime of this machine that is a process with a shim, behind the engine's port.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ pub struct RuntimesPorts {
 }
 
 /// Finds runtimes, seals them into layers and starts instances of them.
-pub struct RuntimesLauncher {
+pub struct ProcessLauncher {
     installations: Arc<Installations>,
     clock: Arc<dyn Clock>,
     networks: Arc<dyn Networks>,
@@ -50,9 +50,9 @@ pub struct RuntimesLauncher {
     tending: Mutex<Option<JoinHandle<()>>>,
 }
 
-// === impl RuntimesLauncher ===
+// === impl ProcessLauncher ===
 
-impl RuntimesLauncher {
+impl ProcessLauncher {
     /// Makes a launcher; costs nothing yet. Call [`discover`](Self::discover) soon, off the async threads.
     #[must_use]
     pub fn new(ports: RuntimesPorts, config: RuntimesConfig) -> Self {
@@ -101,7 +101,7 @@ impl RuntimesLauncher {
 }
 
 #[async_trait]
-impl Launcher for RuntimesLauncher {
+impl Launcher for ProcessLauncher {
     fn runtimes(&self) -> Vec<RuntimeDescription> {
         self.installations.found().iter().map(|found| found.description.clone()).collect()
     }
