@@ -85,7 +85,7 @@ def package_index() -> Iterator[PythonIndex]:
 @pytest.fixture(scope="session")
 def shared_server(package_index: PythonIndex) -> Iterator[Server]:
     """One server for all tests that do not stop it. They keep to functions of their own."""
-    with Server(env={"FAAS_BUILD_PYTHON_INDEX": package_index.url}) as server:
+    with Server(env={"FAAS_BUILD_INDEXES_PYPI": package_index.url}) as server:
         yield server
 
 

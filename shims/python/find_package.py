@@ -1,5 +1,5 @@
-# Run by an interpreter of the developer's, with `-c`: prints the directory of a package, as that interpreter finds it. What lies
-# in the working directory does not count.
+# Run by an interpreter of the developer's, with `-c`: prints the directory of a package, as that interpreter finds
+# it. What lies in the working directory does not count.
 import sys
 
 if sys.path[:1] == [""]:

@@ -127,7 +127,7 @@ class Index:
 
 def installer(name: str) -> dict[str, str]:
     """What makes a server install with `pip` or `uv`."""
-    environment = {"FAAS_BUILD_PYTHON_INSTALLER": name}
+    environment = {"FAAS_BUILD_INSTALLERS_PYPI": name}
     if name == "uv":
         beside = Path(sys.executable).parent / "uv"
         found = str(beside) if beside.exists() else shutil.which("uv")

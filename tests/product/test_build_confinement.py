@@ -55,14 +55,14 @@ LIMITS = {"FAAS_BUILD_TIMEOUT": "20s", "FAAS_BUILD_MEMORY": "384MB", "FAAS_BUILD
 @pytest.fixture(scope="module")
 def house(index: PythonIndex) -> Iterator[Server]:
     """A server whose builds get little."""
-    with Server(env={"FAAS_BUILD_PYTHON_INDEX": index.url} | LIMITS | installer("pip")) as server:
+    with Server(env={"FAAS_BUILD_INDEXES_PYPI": index.url} | LIMITS | installer("pip")) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def swift_house(index: PythonIndex) -> Iterator[Server]:
     """The same with uv."""
-    with Server(env={"FAAS_BUILD_PYTHON_INDEX": index.url} | LIMITS | installer("uv")) as server:
+    with Server(env={"FAAS_BUILD_INDEXES_PYPI": index.url} | LIMITS | installer("uv")) as server:
         yield server
 
 

@@ -31,7 +31,7 @@ def index() -> Iterator[PythonIndex]:
 @pytest.fixture(scope="module", params=["pip", "uv"])
 def house(index: PythonIndex, request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server whose builds use that index, with either installer."""
-    with Server(env={"FAAS_BUILD_PYTHON_INDEX": index.url} | installer(request.param)) as server:
+    with Server(env={"FAAS_BUILD_INDEXES_PYPI": index.url} | installer(request.param)) as server:
         yield server
 
 
@@ -121,7 +121,7 @@ def test_packages_beside_the_code_are_left_alone(house: Server, tmp_path: Path) 
 def test_an_index_that_is_gone_leaves_the_old_version(tmp_path: Path) -> None:
     short = PythonIndex()
     short.add(wheel("greeting", "1.0", {"greeting.py": "def hello():\n    return 'still here'\n"}))
-    with Server(env={"FAAS_BUILD_PYTHON_INDEX": short.url}) as server:
+    with Server(env={"FAAS_BUILD_INDEXES_PYPI": short.url}) as server:
         server.deploy(bring(tmp_path, "steady", "greeting==1.0\n"))
         short.close()
         failed = server.cli("deploy", bring(tmp_path, "steady", "greeting==1.1\n"), timeout=180).exits(5)
@@ -175,7 +175,7 @@ def test_credentials_appear_nowhere(tmp_path: Path, program: str) -> None:
     password = "hunter2-of-the-index"
     with PythonIndex(password) as private:
         private.add(wheel("greeting", "1.0", {"greeting.py": "def hello():\n    return 'private'\n"}))
-        with Server(env={"FAAS_BUILD_PYTHON_INDEX": private.url} | installer(program)) as server:
+        with Server(env={"FAAS_BUILD_INDEXES_PYPI": private.url} | installer(program)) as server:
             server.deploy(bring(tmp_path, "private", "greeting==1.0\n"))
             assert server.api.invoke("private").expect(200).json() == {"said": "private"}
             failed = server.cli("deploy", bring(tmp_path, "private", "nothing-of-it\n"), timeout=180).exits(5)
@@ -193,7 +193,7 @@ def test_a_death_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     with PythonIndex() as index:
         index.add(sdist("sleeper", "1.0", backend))
         index.add(wheel("greeting", "1.0", {"greeting.py": "def hello():\n    return 'after all'\n"}))
-        with Server(env={"FAAS_BUILD_PYTHON_INDEX": index.url}) as server:
+        with Server(env={"FAAS_BUILD_INDEXES_PYPI": index.url}) as server:
             server.deploy(bring(tmp_path, "mortal", "greeting==1.0\n"))
             folder = bring(tmp_path, "mortal", "sleeper==1.0\n")
             deploying = threading.Thread(target=server.cli, args=("deploy", folder), daemon=True)

@@ -94,7 +94,7 @@ def house(peers: Peers) -> Iterator[Server]:
         with NpmRegistry() as registry:
             for path in (TARGET / "tools/clients/node").glob("*.tgz"):
                 registry.add_archive(path.read_bytes())
-            indexes = {"FAAS_BUILD_PYTHON_INDEX": index.url, "FAAS_BUILD_NPM_REGISTRY": registry.url}
+            indexes = {"FAAS_BUILD_INDEXES_PYPI": index.url, "FAAS_BUILD_INDEXES_NPM": registry.url}
             with Server(env=env | indexes | installer("uv")) as server:
                 deploy_python(server, peers)
                 yield server

@@ -139,7 +139,7 @@ def package_server() -> Iterator[Server]:
     with PythonIndex() as index:
         index.add(wheel("a2wsgi", "1.10.10", files))
         index.add(wheel("greeting", "1.0", {"greeting.py": "WORD = 'hello'\n"}))
-        with Server(env={"FAAS_BUILD_PYTHON_INDEX": index.url}) as server:
+        with Server(env={"FAAS_BUILD_INDEXES_PYPI": index.url}) as server:
             yield server
 
 

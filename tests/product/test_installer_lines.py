@@ -43,7 +43,7 @@ def house() -> Iterator[Server]:
     with PythonIndex() as index:
         index.add(wheel("greeting", "1.0", {"greeting.py": "def hello():\n    return 'hello'\n"}))
         index.add(sdist("slow", "1.0", SLOW))
-        with Server(env={"FAAS_BUILD_PYTHON_INDEX": index.url, "FAAS_BUILD_AT_ONCE": "1"}) as server:
+        with Server(env={"FAAS_BUILD_INDEXES_PYPI": index.url, "FAAS_BUILD_AT_ONCE": "1"}) as server:
             yield server
 
 

@@ -37,7 +37,7 @@ def index() -> Iterator[PythonIndex]:
 @pytest.fixture(scope="module", params=["pip", "uv"])
 def house(index: PythonIndex, request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server whose builds use that index."""
-    with Server(env={"FAAS_BUILD_PYTHON_INDEX": index.url} | installer(request.param)) as server:
+    with Server(env={"FAAS_BUILD_INDEXES_PYPI": index.url} | installer(request.param)) as server:
         yield server
 
 
@@ -131,7 +131,7 @@ def test_a_uv_that_cannot_run_is_named(index: PythonIndex, tmp_path: Path) -> No
     tools.mkdir()
     program = tools / "uv"
     path = f"{tools}{os.pathsep}/usr/bin{os.pathsep}/bin"
-    environment = {"FAAS_BUILD_PYTHON_INDEX": index.url, "PATH": path}
+    environment = {"FAAS_BUILD_INDEXES_PYPI": index.url, "PATH": path}
     program.write_text("#!/bin/sh\nexit 1\n")
     program.chmod(0o755)
     with Server(env=environment) as server:
@@ -143,6 +143,6 @@ def test_a_uv_that_cannot_run_is_named(index: PythonIndex, tmp_path: Path) -> No
         said = server.cli("deploy", write_function(tmp_path, "broken", files)).exits(5).stderr
         assert "uv cannot be run here" in said, said
         program.unlink()
-    with Server(env=environment | {"FAAS_BUILD_PYTHON_INSTALLER": "uv"}) as server:
+    with Server(env=environment | {"FAAS_BUILD_INSTALLERS_PYPI": "uv"}) as server:
         said = server.cli("deploy", write_function(tmp_path, "missing", files)).exits(5).stderr
-        assert 'build.python_installer is "uv"' in said and "install the program uv" in said, said
+        assert 'build.installers.pypi is "uv"' in said and "install the program uv" in said, said

@@ -50,7 +50,7 @@ def index() -> Iterator[PythonIndex]:
 @pytest.fixture(scope="module")
 def house(index: PythonIndex) -> Iterator[Server]:
     """A server whose builds use that index."""
-    with Server(env={"FAAS_BUILD_PYTHON_INDEX": index.url}) as server:
+    with Server(env={"FAAS_BUILD_INDEXES_PYPI": index.url}) as server:
         yield server
 
 

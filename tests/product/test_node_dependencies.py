@@ -29,7 +29,7 @@ def registry() -> Iterator[NpmRegistry]:
 @pytest.fixture(scope="module")
 def house(registry: NpmRegistry) -> Iterator[Server]:
     """A server whose builds use that registry."""
-    with Server(env={"FAAS_BUILD_NPM_REGISTRY": registry.url}) as server:
+    with Server(env={"FAAS_BUILD_INDEXES_NPM": registry.url}) as server:
         yield server
 
 
@@ -90,7 +90,7 @@ def test_credentials_open_the_registry_and_appear_nowhere(tmp_path: Path) -> Non
     password = "hunter2-of-the-registry"
     with NpmRegistry(password) as private:
         private.add(npm_package("greeting", "1.0.0", {"index.js": "exports.hello = () => 'private';\n"}))
-        with Server(env={"FAAS_BUILD_NPM_REGISTRY": private.url}) as server:
+        with Server(env={"FAAS_BUILD_INDEXES_NPM": private.url}) as server:
             server.deploy(bring(tmp_path, "private", private.project("greeting")))
             assert server.api.invoke("private").expect(200).json() == {"said": "private"}
             assert password not in server.log()

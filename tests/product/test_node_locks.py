@@ -163,7 +163,7 @@ def registry() -> Iterator[NpmRegistry]:
 @pytest.fixture(scope="module")
 def house(registry: NpmRegistry) -> Iterator[Server]:
     """A server whose builds use that registry."""
-    with Server(env={"FAAS_BUILD_NPM_REGISTRY": registry.url}) as server:
+    with Server(env={"FAAS_BUILD_INDEXES_NPM": registry.url}) as server:
         yield server
 
 

@@ -28,7 +28,7 @@ def index() -> Iterator[PythonIndex]:
 @pytest.fixture
 def developer(tmp_path: Path, index: PythonIndex) -> Developer:
     """Somebody whose packages come from an index that the environment names."""
-    return Developer(tmp_path, FAAS_BUILD_PYTHON_INDEX=index.url)
+    return Developer(tmp_path, FAAS_BUILD_INDEXES_PYPI=index.url)
 
 
 def shop(folder: Path) -> Path:
@@ -91,7 +91,7 @@ def test_private_servers_read_the_servers_file(way: str, index: PythonIndex, tmp
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/ca.pem").write_text("", encoding="utf-8")
     # Paths in it start from its own directory. What listens at that address is another server.
-    text = f'[http]\nlisten = "127.0.0.1:1"\n[build]\npython_index = "{index.url}"\nca_file = "ca.pem"\n'
+    text = f'[http]\nlisten = "127.0.0.1:1"\n[build]\nindexes.pypi = "{index.url}"\nca_file = "ca.pem"\n'
     (tmp_path / "etc/server.toml").write_text(text, encoding="utf-8")
     user = Developer(tmp_path, **({"FAAS_CONFIG": "etc/server.toml"} if way == "FAAS_CONFIG" else {}))
     options = ["--config", "etc/server.toml"] if way == "--config" else []

@@ -10,7 +10,7 @@ use faas_ports::SystemClock;
 use faas_runtimes::{BuildConfig, BuilderPorts, PackageIndexes, ProcessLauncher, RuntimesBuilder};
 use faas_sandbox::LinuxSandboxes;
 use faas_store::Store;
-use faas_types::{EgressTarget, IndexHost, PythonInstaller};
+use faas_types::{EgressTarget, IndexHost};
 
 use crate::networks::Outside;
 
@@ -31,7 +31,7 @@ pub(crate) fn builder(
     let hosts = |of: &PackageIndex| of.hosts.iter().map(|host| IndexHost { host: host.clone(), port: None }).collect();
     let public =
         Language::all().iter().filter_map(|language| language.index.as_ref()).filter(is_public).map(hosts).collect();
-    let named = section.indexes().map(|url| url.host().clone());
+    let named = section.named_indexes().map(|url| url.host().clone());
     let trusted: Vec<IndexHost> = named.chain(section.allow.iter().cloned()).collect();
     let remedy = Remedy { allowed: section.allow.clone(), operator };
     let ports = BuilderPorts {
@@ -53,19 +53,14 @@ pub(crate) fn builder(
     launcher.builder(ports, config)
 }
 
-/// The configured indexes, by the kind that the keys of the configuration begin with.
+/// The configured indexes of each kind that a language installs from.
 fn indexes(section: &BuildSection) -> BTreeMap<String, PackageIndexes> {
-    let python = PackageIndexes {
-        installer: section.python_installer,
-        index: section.python_index.clone(),
-        extra: section.python_extra_indexes.clone(),
-        find_links: section.python_find_links.clone(),
+    let of = |kind: &String| PackageIndexes {
+        installer: section.installer(kind).map(str::to_owned),
+        index: section.indexes.get(kind).cloned(),
+        extra: section.extra_indexes.get(kind).cloned().unwrap_or_default(),
+        find_links: section.find_links.get(kind).cloned().unwrap_or_default(),
     };
-    let npm = PackageIndexes {
-        installer: PythonInstaller::Auto,
-        index: section.npm_registry.clone(),
-        extra: Vec::new(),
-        find_links: Vec::new(),
-    };
-    BTreeMap::from([("python".to_owned(), python), ("npm".to_owned(), npm)])
+    let kinds = Language::all().iter().filter_map(|language| Some(&language.index.as_ref()?.kind));
+    kinds.map(|kind| (kind.clone(), of(kind))).collect()
 }

@@ -2,6 +2,7 @@
 //!
 //! Layers, the later the stronger: defaults, the file (`--config` or `FAAS_CONFIG`), the environment, flags.
 
+mod by_index_kind;
 mod egress;
 mod error;
 mod kinds;
@@ -267,8 +268,9 @@ impl ServerConfig {
         if build.allow.len() > limits::ALLOWED_TARGETS_MAX {
             return refuse("build.allow", "must have at most 256 hosts");
         }
-        if build.indexes().count() > 16 {
-            return refuse("build.python_extra_indexes", "and the other indexes must be at most 16");
+        build.check_kinds().map_err(|(field, message)| ConfigError::OutOfRange { field, message })?;
+        if build.named_indexes().count() > 16 {
+            return refuse("build.extra_indexes", "and the other indexes must be at most 16");
         }
         if !(ByteSize::from_mib(256)..=ByteSize::from_mib(64 << 10)).contains(&build.memory) {
             return refuse("build.memory", "must be from 256MB to 64GB, such as 1536MB");

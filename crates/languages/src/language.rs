@@ -62,14 +62,22 @@ pub struct CompiledSources {
     pub endings: Vec<String>,
 }
 
-/// Where packages come from; a part of the section `[build]`, whose other keys are of `faas-runtimes`.
+/// Where packages come from: a part of the section `[build]`, whose other keys are of `faas-runtimes`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PackageIndex {
-    /// The kind of its indexes.
-    #[serde(rename = "indexes")]
+    /// The kind of its indexes: the key under which an operator names one.
     pub kind: String,
-    /// Hosts of the public index.
+    /// Hosts of the public index, which is asked where the operator names none.
     pub hosts: Vec<String>,
+    /// Whether several indexes are searched.
+    #[serde(default)]
+    pub extra: bool,
+    /// Whether pages with links to packages are searched.
+    #[serde(default)]
+    pub find_links: bool,
+    /// The programs that install from them, the best first.
+    pub installers: Vec<String>,
 }
 
 /// Where a runtime looks for packages that lie in several layers: one directory with a link for each package.
@@ -105,6 +113,11 @@ pub(crate) struct Init {
 }
 
 #[derive(Deserialize)]
+struct Build {
+    index: PackageIndex,
+}
+
+#[derive(Deserialize)]
 struct Description {
     language: String,
     kind: String,
@@ -113,7 +126,7 @@ struct Description {
     source: Option<SourceTools>,
     debugger: Option<DebuggerKind>,
     layers: Option<LinkedPackages>,
-    build: Option<PackageIndex>,
+    build: Option<Build>,
     init: Init,
 }
 
@@ -257,7 +270,7 @@ impl Language {
             source,
             debugger,
             layers,
-            index: build,
+            index: build.map(|build| build.index),
             init,
             folder,
             is_default: manifest.default,

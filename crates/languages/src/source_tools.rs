@@ -10,6 +10,9 @@ use crate::folder::ScriptCall;
 pub struct SourceTools {
     /// Programs that may be on the developer's path, the best first. One with `{version}` needs a runtime with a version.
     pub interpreters: Vec<String>,
+    /// Variables of the environment that change what they do, and that they start without.
+    #[serde(default)]
+    pub unset: Vec<String>,
     /// Finds errors of syntax, and the names in a file.
     pub check: Option<SourceCheck>,
     /// Which files can be imported.
@@ -58,7 +61,7 @@ mod tests {
     #[test]
     fn a_program_of_a_version_is_tried_for_a_version_alone() {
         let interpreters = vec!["ruby{version}".to_owned(), "ruby".to_owned()];
-        let tools = SourceTools { interpreters, check: None, modules: None };
+        let tools = SourceTools { interpreters, unset: Vec::new(), check: None, modules: None };
         assert_eq!(tools.interpreters(Some("3.4")).collect::<Vec<_>>(), ["ruby3.4", "ruby"]);
         assert_eq!(tools.interpreters(None).collect::<Vec<_>>(), ["ruby"]);
     }

@@ -23,7 +23,7 @@ use faas_ports::{
 };
 use faas_proto::build::JobHead;
 use faas_types::limits::{MEMORY_MIN, OPEN_FILES_MAX, PIDS_MAX};
-use faas_types::{ByteSize, Code, Fault, IndexUrl, IsolationLevel, NetworkMode, PythonInstaller, RuntimeName};
+use faas_types::{ByteSize, Code, Fault, IndexUrl, IsolationLevel, NetworkMode, RuntimeName};
 
 use crate::discovery::Found;
 use crate::installations::Installations;
@@ -32,6 +32,7 @@ use crate::runtime_profile::argument;
 use crate::seal::TOOL_PLACES;
 use failed::Failed;
 use installer::BuildRoot;
+use journal::{Journal, Sayings};
 use session::{Outcome, Session};
 
 /// From the end of a build to the end of its sandbox, before it is killed.
@@ -78,10 +79,10 @@ pub struct RuntimesBuilder {
 }
 
 /// Package indexes of one kind, and what installs from them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PackageIndexes {
-    /// The installer, where there is a choice.
-    pub installer: PythonInstaller,
+    /// The installer that the operator chose.
+    pub installer: Option<String>,
     /// The index in place of the installer's own.
     pub index: Option<IndexUrl>,
     /// Further indexes.
@@ -92,13 +93,13 @@ pub struct PackageIndexes {
 
 /// What an operator who configures nothing has.
 static DEFAULT_INDEXES: PackageIndexes =
-    PackageIndexes { installer: PythonInstaller::Auto, index: None, extra: Vec::new(), find_links: Vec::new() };
+    PackageIndexes { installer: None, index: None, extra: Vec::new(), find_links: Vec::new() };
 
 // === impl BuildConfig ===
 
 impl BuildConfig {
     fn indexes(&self, build: &Build) -> &PackageIndexes {
-        self.indexes.get(&build.indexes).unwrap_or(&DEFAULT_INDEXES)
+        self.indexes.get(&build.index.kind).unwrap_or(&DEFAULT_INDEXES)
     }
 
     fn certificates(&self) -> Result<String, Fault> {
@@ -188,7 +189,8 @@ impl RuntimesBuilder {
             ca: &certificates,
             target: &build.target,
         };
-        let mut session = Session::new(sandbox, &self.ports, asked.secrets(), listener)?;
+        let journal = Journal::new(asked.secrets(), listener, Sayings::of(build));
+        let mut session = Session::new(sandbox, &self.ports, asked.secrets(), journal)?;
         let ran = tokio::time::timeout(self.config.timeout, session.run(&head)).await;
         let patience = if ran.is_ok() { PATIENCE } else { Duration::ZERO };
         let exit = session.end(patience).await;
@@ -236,7 +238,7 @@ impl RuntimesBuilder {
 impl Builder for RuntimesBuilder {
     fn identity(&self, runtime: &RuntimeName) -> Result<String, Fault> {
         let (found, build) = self.select(runtime)?;
-        let installer = installer::find(found, build, self.config.indexes(build).installer)?;
+        let installer = installer::find(found, build, self.config.indexes(build).installer.as_deref())?;
         let urls: Vec<String> = self.config.indexes(build).urls().map(ToString::to_string).collect();
         let (name, arch) = (&found.description.name, std::env::consts::ARCH);
         let revision = build.revision;
@@ -245,7 +247,7 @@ impl Builder for RuntimesBuilder {
 
     async fn build(&self, job: BuildJob, listener: Arc<dyn BuildListener>) -> Result<Built, Fault> {
         let (found, build) = self.select(&job.runtime)?;
-        let installer = installer::find(found, build, self.config.indexes(build).installer)?;
+        let installer = installer::find(found, build, self.config.indexes(build).installer.as_deref())?;
         let build_root = BuildRoot::sealed(installer, found, build, &*self.ports.layers).await?;
         let sandbox = self.ports.sandboxes.open(self.spec(&build_root, build, found)).await?;
         self.run(sandbox, &job, build, listener).await

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use faas_languages::{DebuggerKind, Folder, FolderFile, Language, LinkedPackages, ScriptCall};
+use faas_languages::{DebuggerKind, Folder, FolderFile, Language, LinkedPackages, PackageIndex, ScriptCall};
 use faas_types::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -107,31 +107,42 @@ pub(crate) struct Start {
 pub(crate) struct Build {
     /// Part of what tells layers of packages apart.
     pub(crate) revision: u32,
-    /// Which of the operator's indexes are asked, by the name that they have in [`BuildConfig`](crate::BuildConfig).
-    pub(crate) indexes: String,
-    /// Read by `faas-languages`.
-    #[serde(rename = "hosts")]
-    _hosts: Vec<String>,
+    /// Where packages come from.
+    pub(crate) index: PackageIndex,
     /// Where installed packages appear inside.
     pub(crate) target: String,
     /// Files and directories (with a slash at their end) of the layer of the program that drives the installer.
     pub(crate) program: Vec<String>,
     /// That program and its arguments inside.
     pub(crate) argv: Vec<String>,
-    /// Where a program may be that installs by itself, and is taken before the installers below: `{path}` is each
-    /// directory of `PATH`, `{home}` the server's.
-    #[serde(default)]
-    pub(crate) programs: Vec<String>,
-    /// Where an installer may be, the best first: a directory or an archive.
-    pub(crate) installers: Vec<String>,
-    /// Arguments that make the runtime's program unpack such an archive.
+    /// Where the installers of the index may be, by their names.
+    pub(crate) installers: BTreeMap<String, InstallerPlaces>,
+    /// Arguments that make the runtime's program unpack an installer that is an archive.
     pub(crate) unpack: Vec<String>,
-    /// What to do on a machine without one.
-    pub(crate) missing: String,
+    /// How installers begin the lines in which they say what is wrong.
+    pub(crate) verdicts: Vec<String>,
+    /// Parts of lines that look so and explain nothing.
+    #[serde(default)]
+    pub(crate) noise: Vec<String>,
     /// Programs of this machine that packages' own scripts may run, as `name` or as `name=other other`, the best first.
     /// What needs libraries that the runtime has not is left out.
     #[serde(default)]
     pub(crate) tools: Vec<String>,
+}
+
+/// Where an installer may be on this machine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InstallerPlaces {
+    /// A program that installs by itself, the best first: `{path}` is each directory of `PATH`, `{home}` the server's.
+    #[serde(default)]
+    pub(crate) programs: Vec<String>,
+    /// A directory or an archive for the runtime's program, the best first: `{tree}` is the library of the installation, `{bin}`
+    /// the directory of its program.
+    #[serde(default)]
+    pub(crate) places: Vec<String>,
+    /// What to do on a machine without it.
+    pub(crate) missing: String,
 }
 
 /// What a program says about its installation.
@@ -218,6 +229,10 @@ impl Recipe {
 
     /// The digest of a layer made by this recipe out of `parts`.
     pub(crate) fn digest<'a>(&self, what: &str, parts: impl IntoIterator<Item = &'a [u8]>) -> Digest {
+        self.digest_on(std::env::consts::ARCH, what, parts)
+    }
+
+    fn digest_on<'a>(&self, arch: &str, what: &str, parts: impl IntoIterator<Item = &'a [u8]>) -> Digest {
         let mut hasher = blake3::Hasher::new();
         let mut add = |part: &[u8]| {
             hasher.update(&(part.len() as u64).to_le_bytes());
@@ -225,7 +240,7 @@ impl Recipe {
         };
         add(what.as_bytes());
         // Layers hold programs, or what programs compiled for this machine.
-        add(std::env::consts::ARCH.as_bytes());
+        add(arch.as_bytes());
         add(self.language.as_bytes());
         add(&self.revision.to_le_bytes());
         parts.into_iter().for_each(add);
@@ -238,6 +253,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn machines_of_different_architectures_share_no_layer() {
+        let recipe = Recipe::all().remove(0);
+        let on = |arch: &str| recipe.digest_on(arch, "root", [b"x".as_slice()]);
+        assert_eq!(recipe.digest("root", [b"x".as_slice()]), on(std::env::consts::ARCH));
+        assert_ne!(on("aarch64"), on("x86_64"));
+    }
+
+    #[test]
     fn every_recipe_is_complete() {
         let recipes = Recipe::all();
         assert!(recipes.len() > 1, "the folders of `shims/`");
@@ -246,6 +269,10 @@ mod tests {
             let probe = recipe.discover.iter().map(|discover| &discover.probe);
             let mut calls = probe.chain(&recipe.seal.finish);
             assert!(calls.all(|call| recipe.arguments(call, &[]).iter().any(|argument| argument.contains('\n'))));
+            for build in &recipe.build {
+                let named: std::collections::BTreeSet<&String> = build.index.installers.iter().collect();
+                assert_eq!(named, build.installers.keys().collect(), "each installer has its places");
+            }
             assert!(recipe.discover.is_some() || recipe.seal.finish.is_none(), "no program prepares the sources");
             let files = recipe.shim_files();
             let boot = recipe.start.argv.iter().filter_map(|argument| argument.strip_prefix("/opt/faas/")).next();

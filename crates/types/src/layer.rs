@@ -1,7 +1,5 @@
 //! Layers of installed packages, as the registry keeps them.
 
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{Author, Digest, LayerId, LayerName, RuntimeName, Timestamp};
@@ -95,32 +93,4 @@ pub enum DependencyMode {
     Install,
     /// Not at all.
     None,
-}
-
-/// What installs Python packages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PythonInstaller {
-    /// uv where the machine has it, else pip.
-    #[default]
-    Auto,
-    /// pip.
-    Pip,
-    /// uv.
-    Uv,
-}
-
-// === impl PythonInstaller ===
-
-impl FromStr for PythonInstaller {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "pip" => Ok(Self::Pip),
-            "uv" => Ok(Self::Uv),
-            other => Err(format!("`{other}` is not an installer of Python packages; use auto, pip or uv")),
-        }
-    }
 }

@@ -83,7 +83,7 @@ pub use id::{
 pub use index_url::{IndexHost, IndexUrl, InvalidIndex};
 pub use isolation::{Feature, IsolationLevel, IsolationReport, Probe};
 pub use json_text::JsonText;
-pub use layer::{DependencyMode, InstalledPackage, LayerRecord, LayerVersionRecord, NamedLayerRecord, PythonInstaller};
+pub use layer::{DependencyMode, InstalledPackage, LayerRecord, LayerVersionRecord, NamedLayerRecord};
 pub use layer_ref::{InvalidLayerRef, LayerRef};
 pub use log_line::{LogLevel, LogLine, LogStream};
 pub use name::{

@@ -227,7 +227,7 @@ mod tests {
             "FAAS_LISTEN" => Some("127.0.0.1:2".to_owned()),
             "FAAS_DRAIN" => Some("6s".to_owned()),
             "FAAS_UNSAFE_NO_ISOLATION" => Some("1".to_owned()),
-            "FAAS_BUILD_PYTHON_INDEX" => Some("https://ci:s3cret@pkgs.internal/simple".to_owned()),
+            "FAAS_BUILD_INDEXES_PYPI" => Some("https://ci:s3cret@pkgs.internal/simple".to_owned()),
             "FAAS_CALLBACKS_ALLOW" => Some("10.0.0.0/8, hooks.internal".to_owned()),
             "FAAS_RETENTION_RUNS" => Some("2d".to_owned()),
             _ => None,
@@ -241,7 +241,7 @@ mod tests {
         let allowed: Vec<_> = config.callbacks.allow.iter().map(ToString::to_string).collect();
         assert_eq!(allowed, ["10.0.0.0/8", "hooks.internal"]);
         assert_eq!(config.build.allow[0].to_string(), "mirror.internal:8081");
-        let index = config.build.indexes().next().map(IndexUrl::reveal);
+        let index = config.build.named_indexes().next().map(IndexUrl::reveal);
         assert_eq!(index, Some("https://ci:s3cret@pkgs.internal/simple"));
         assert!(!format!("{config:?}").contains("s3cret"), "credentials are not shown");
         assert_eq!(config.store.data, Path::new("/var/lib/faas"), "default");

@@ -34,7 +34,8 @@ pub fn configuration_reference() -> String {
                 write!(page, "\n## `[{own}]`\n\n| key | environment, option | value | default | what it decides |\n");
             page += "|---|---|---|---|---|\n";
         }
-        let default = shown_default(&setting.key, &defaults[own][name]);
+        let value = defaults.pointer(&format!("/{}", setting.key.replace('.', "/")));
+        let default = shown_default(&setting.key, value.unwrap_or(&serde_json::Value::Null));
         let (ways, doc) = (ways(setting), setting.doc.replace('|', "\\|"));
         let _ = writeln!(page, "| `{name}` | {ways} | {} | {default} | {doc} |", kind(&setting.kind));
     }
@@ -54,7 +55,7 @@ pub fn dump(config: &ServerConfig, sources: &Sources) -> String {
             let _ = writeln!(text, "{}[{own}]", if text.is_empty() { "" } else { "\n" });
         }
         let source = sources.of(&setting.key).unwrap_or_else(|| "default".to_owned());
-        let value = sections.get(own).and_then(|values| values.get(name));
+        let value = name.split('.').try_fold(sections.get(own), |table, key| Some(table?.get(key))).flatten();
         let _ = match value.map(inline) {
             Some(value) => writeln!(text, "{name} = {value} # {source}"),
             None => writeln!(text, "# {name} is not set"),
@@ -124,7 +125,7 @@ mod tests {
             "FAAS_EGRESS_DENY" => Some("*.evil.example, udp://0.0.0.0/0".to_owned()),
             "FAAS_EGRESS_PROXY" => Some("socks5://10.0.0.9:1080".to_owned()),
             "FAAS_EGRESS_SOURCE_ADDRESS" => Some("203.0.113.7".to_owned()),
-            "FAAS_BUILD_PYTHON_INDEX" => Some("https://ci:s3cret@pkgs.internal/simple".to_owned()),
+            "FAAS_BUILD_INDEXES_PYPI" => Some("https://ci:s3cret@pkgs.internal/simple".to_owned()),
             "FAAS_MEMORY_MAX" => Some("8GB".to_owned()),
             "FAAS_DATA" => Some("/srv/faas".to_owned()),
             _ => None,
@@ -141,7 +142,8 @@ mod tests {
         std::fs::write(&again, &text).expect("written");
         let mut read = ServerConfig::load(false, Some(&again), |_| None, Flags::default()).expect("a good file");
         // Credentials are not shown.
-        (config.build.python_index, read.build.python_index) = (None, None);
+        config.build.indexes.clear();
+        read.build.indexes.clear();
         assert_eq!(read, config, "{text}");
     }
 }

@@ -1,15 +1,16 @@
 //! The parts of a server's configuration, one for each part of the house.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, PythonInstaller, Retention, Span, limits};
+use faas_types::{AllowedTarget, ByteSize, IndexHost, IndexUrl, Retention, Span, limits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::kinds;
 use super::listen::ListenAddress;
+use super::{by_index_kind, kinds};
 
 /// What stands in front of the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -126,22 +127,18 @@ pub struct CallbacksSection {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BuildSection {
-    /// What installs Python packages.
-    #[schemars(with = "kinds::Text")]
-    pub python_installer: PythonInstaller,
-    /// The index of Python packages, in place of PyPI. Credentials in it are never shown, but packages that run code
-    /// while they are installed can read them.
-    #[schemars(with = "Option<kinds::Url>")]
-    pub python_index: Option<IndexUrl>,
-    /// Further indexes of Python packages.
-    #[schemars(with = "Vec<kinds::Url>")]
-    pub python_extra_indexes: Vec<IndexUrl>,
-    /// Pages with links to Python packages.
-    #[schemars(with = "Vec<kinds::Url>")]
-    pub python_find_links: Vec<IndexUrl>,
-    /// The registry of Node packages, in place of npm's.
-    #[schemars(with = "Option<kinds::Url>")]
-    pub npm_registry: Option<IndexUrl>,
+    /// What installs packages, by the kind of index.
+    #[schemars(schema_with = "by_index_kind::installers")]
+    pub installers: BTreeMap<String, String>,
+    /// The indexes in place of the public ones, by their kind.
+    #[schemars(schema_with = "by_index_kind::indexes")]
+    pub indexes: BTreeMap<String, IndexUrl>,
+    /// Further indexes, by their kind.
+    #[schemars(schema_with = "by_index_kind::extra_indexes")]
+    pub extra_indexes: BTreeMap<String, Vec<IndexUrl>>,
+    /// Pages with links to packages, by the kind of index.
+    #[schemars(schema_with = "by_index_kind::find_links")]
+    pub find_links: BTreeMap<String, Vec<IndexUrl>>,
     /// A file with certificates to trust besides the machine's, as PEM.
     #[schemars(with = "Option<kinds::PathText>")]
     pub ca_file: Option<PathBuf>,
@@ -307,20 +304,47 @@ impl Default for CacheSection {
 
 impl BuildSection {
     /// The indexes that the operator named.
-    pub fn indexes(&self) -> impl Iterator<Item = &IndexUrl> {
-        let python = self.python_index.iter().chain(&self.python_extra_indexes).chain(&self.python_find_links);
-        python.chain(&self.npm_registry)
+    pub fn named_indexes(&self) -> impl Iterator<Item = &IndexUrl> {
+        let further = self.extra_indexes.values().chain(self.find_links.values()).flatten();
+        self.indexes.values().chain(further)
+    }
+
+    /// The installer that the operator chose for a kind of index.
+    #[must_use]
+    pub fn installer(&self, kind: &str) -> Option<&str> {
+        self.installers.get(kind).map(String::as_str).filter(|name| *name != by_index_kind::AUTO)
+    }
+
+    /// The first table that has what no kind of index takes, and why.
+    pub(super) fn check_kinds(&self) -> Result<(), (&'static str, String)> {
+        let refused = [
+            ("build.installers", by_index_kind::stranger(&self.installers, |index| index.installers.len() > 1)),
+            ("build.indexes", by_index_kind::stranger(&self.indexes, |_| true)),
+            ("build.extra_indexes", by_index_kind::stranger(&self.extra_indexes, |index| index.extra)),
+            ("build.find_links", by_index_kind::stranger(&self.find_links, |index| index.find_links)),
+        ];
+        if let Some((field, Some(why))) = refused.into_iter().find(|(_, why)| why.is_some()) {
+            return Err((field, why));
+        }
+        for (kind, (index, _)) in by_index_kind::kinds() {
+            let Some(name) = self.installer(kind).filter(|name| !index.installers.iter().any(|known| known == name))
+            else {
+                continue;
+            };
+            let why = format!("has no installer `{name}` for {kind}; use auto, {}", index.installers.join(" or "));
+            return Err(("build.installers", why));
+        }
+        Ok(())
     }
 }
 
 impl Default for BuildSection {
     fn default() -> Self {
         Self {
-            python_installer: PythonInstaller::Auto,
-            python_index: None,
-            python_extra_indexes: Vec::new(),
-            python_find_links: Vec::new(),
-            npm_registry: None,
+            installers: by_index_kind::default_installers(),
+            indexes: BTreeMap::new(),
+            extra_indexes: BTreeMap::new(),
+            find_links: BTreeMap::new(),
             ca_file: None,
             allow: Vec::new(),
             memory: ByteSize::from_mib(1_536),

@@ -60,7 +60,8 @@ static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
     let schema = settings.into_generator().into_root_schema_for::<ServerConfig>();
     let sections = properties(schema.as_value());
     let of_section = |(section, schema): (String, Value)| {
-        properties(&schema).into_iter().map(move |(name, schema)| Setting::new(&section, &name, &schema))
+        let named = properties(&schema).into_iter().flat_map(|(name, schema)| leaves(name, schema));
+        named.map(move |(name, schema)| Setting::new(&section, &name, &schema))
     };
     sections.into_iter().flat_map(of_section).collect()
 });
@@ -88,7 +89,7 @@ fn variable(section: &str, name: &str) -> String {
     match (section, name) {
         ("log", "filter") => "FAAS_LOG".to_owned(),
         (section, name) if BARE_SECTIONS.contains(&section) => format!("FAAS_{name}").to_uppercase(),
-        (section, name) => format!("FAAS_{section}_{name}").to_uppercase(),
+        (section, name) => format!("FAAS_{section}_{name}").to_uppercase().replace('.', "_"),
     }
 }
 
@@ -126,6 +127,15 @@ fn properties(schema: &Value) -> Vec<(String, Value)> {
     properties.map(|(name, schema)| (name.clone(), schema.clone())).collect()
 }
 
+/// A table whose keys are known has a setting for each of them.
+fn leaves(name: String, schema: Value) -> Vec<(String, Value)> {
+    let keys = properties(&schema);
+    if keys.is_empty() {
+        return vec![(name, schema)];
+    }
+    keys.into_iter().map(|(key, schema)| (format!("{name}.{key}"), schema)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +159,9 @@ mod tests {
         assert_eq!(setting("sandbox.interpreters").kind, SettingKind::List("path".into(), ':'));
         assert_eq!(setting("egress.private").kind, SettingKind::List("egress rule".into(), ','));
         assert_eq!(setting("egress.networks").env, None);
+        assert_eq!(setting("build.indexes.npm").env.as_deref(), Some("FAAS_BUILD_INDEXES_NPM"));
+        assert_eq!(setting("build.extra_indexes.pypi").kind, SettingKind::List("URL".into(), ','));
+        assert!(!settings().iter().any(|setting| setting.key == "build.installers.npm"), "there is no choice");
         assert_eq!(setting("preflight.blocked_text").env, None, "a regular expression may hold a comma");
     }
 

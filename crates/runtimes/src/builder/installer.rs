@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use faas_ports::Layers;
-use faas_types::{Code, Digest, Fault, PythonInstaller};
+use faas_types::{Code, Digest, Fault};
 
 use crate::copying::{copy_file, copy_tree, write};
 use crate::discovery::{Found, Stamp, is_elf};
-use crate::recipe::Build;
+use crate::recipe::{Build, InstallerPlaces};
 use crate::seal::{TOOL_PLACES, finish, require_absolute, sealed};
 use crate::shared_libs;
 
@@ -34,25 +34,29 @@ pub(super) struct BuildRoot {
     pub(super) tools: Option<PathBuf>,
 }
 
-/// The installer of a runtime.
-pub(super) fn find(found: &Found, build: &Build, wanted: PythonInstaller) -> Result<Installer, Fault> {
-    match (wanted, program_of(build)) {
-        (PythonInstaller::Auto | PythonInstaller::Uv, Some(installer)) => Ok(installer),
-        (PythonInstaller::Uv, None) => {
-            let message = "build.python_installer is \"uv\", and this machine has no uv that can be taken along";
-            Err(Fault::new(Code::DeploymentFailed, message).with_hint(
-                "install the program uv where the server's PATH leads, or set build.python_installer to \"auto\"",
-            ))
-        }
-        (PythonInstaller::Auto | PythonInstaller::Pip, _) => usual(found, build),
-    }
+/// The installer of a runtime: the one that is wanted, or the first that is here.
+pub(super) fn find(found: &Found, build: &Build, wanted: Option<&str>) -> Result<Installer, Fault> {
+    let named = build.index.installers.iter().filter(|name| wanted.is_none_or(|wanted| wanted == *name));
+    let places: Vec<&InstallerPlaces> = named.filter_map(|name| build.installers.get(name)).collect();
+    let here = places.iter().find_map(|places| program_of(places).or_else(|| beside(found, places)));
+    here.ok_or_else(|| {
+        let message = match wanted {
+            Some(name) => {
+                let kind = &build.index.kind;
+                format!("build.installers.{kind} is \"{name}\", and this machine has no {name} that can be taken along")
+            }
+            None => format!("this machine has no installer of packages for {}", found.description.name),
+        };
+        let hint = places.last().map(|places| places.missing.clone()).unwrap_or_default();
+        Fault::new(Code::DeploymentFailed, message).with_hint(hint)
+    })
 }
 
 /// A program that is an installer by itself. Scripts, such as those that lead to one of several versions, are none.
-fn program_of(build: &Build) -> Option<Installer> {
+fn program_of(places: &InstallerPlaces) -> Option<Installer> {
     let from_path = std::env::var_os("PATH").unwrap_or_default();
     let home = std::env::var_os("HOME").unwrap_or_default();
-    let named = build.programs.iter().flat_map(|place| match place.strip_prefix("{path}/") {
+    let named = places.programs.iter().flat_map(|place| match place.strip_prefix("{path}/") {
         Some(name) => std::env::split_paths(&from_path).map(|directory| directory.join(name)).collect(),
         None => vec![PathBuf::from(place.replace("{home}", &home.to_string_lossy()))],
     });
@@ -60,18 +64,14 @@ fn program_of(build: &Build) -> Option<Installer> {
     programs.find_map(|path| Some(Installer { stamp: Stamp::of(&path)?, path }))
 }
 
-fn usual(found: &Found, build: &Build) -> Result<Installer, Fault> {
+/// An installer for the runtime's program, which often lies beside it.
+fn beside(found: &Found, places: &InstallerPlaces) -> Option<Installer> {
     let tree = found.probed.as_ref().and_then(|probed| probed.tree.as_ref());
     let tree = tree.map_or_else(String::new, |tree| tree.from.display().to_string());
     let bin = found.program().and_then(Path::parent).map_or_else(String::new, |bin| bin.display().to_string());
-    let places = build.installers.iter().map(|place| place.replace("{tree}", &tree).replace("{bin}", &bin));
-    let seen = places.filter_map(|place| newest(Path::new(&place)));
-    let mut installers = seen.filter_map(|path| Some(Installer { stamp: Stamp::of(&path)?, path }));
-    installers.next().ok_or_else(|| {
-        let name = &found.description.name;
-        Fault::new(Code::DeploymentFailed, format!("this machine has no installer of packages for {name}"))
-            .with_hint(build.missing.clone())
-    })
+    let places = places.places.iter().map(|place| place.replace("{tree}", &tree).replace("{bin}", &bin));
+    let mut seen = places.filter_map(|place| newest(Path::new(&place)));
+    seen.find_map(|path| Some(Installer { stamp: Stamp::of(&path)?, path }))
 }
 
 /// What matches a path whose last part may hold one `*`; the last by name.

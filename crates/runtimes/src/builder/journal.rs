@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use faas_ports::BuildListener;
 
+use crate::recipe::Build;
+
 /// Lines that are kept; earlier ones are dropped.
 const LINES_MAX: usize = 200;
 /// Bytes of a line.
@@ -12,12 +14,15 @@ const LINE_MAX: usize = 1_000;
 /// Of the lines that explain a failure: those in which the installer itself says what is wrong, and those at the end.
 const VERDICT_LINES: usize = 8;
 const LAST_LINES: usize = 6;
-/// How installers begin the lines in which they say what is wrong: pip, uv, npm.
-const VERDICTS: [&str; 6] = ["ERROR:", "error:", "×", "╰─▶", "npm error ", "npm ERR! "];
-/// What installers say in the same form and explains nothing.
-const NOISE: [&str; 3] = ["A complete log of this run", "[notice]", "This error originates from a subprocess"];
 /// Remarks of the server's own.
 const NOTES_MAX: usize = 8;
+
+/// How the installers of a language speak.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sayings {
+    verdicts: Vec<String>,
+    noise: Vec<String>,
+}
 
 /// The last lines of a build, without secrets, and the server's remarks.
 pub(super) struct Journal {
@@ -26,15 +31,37 @@ pub(super) struct Journal {
     verdict: Vec<String>,
     notes: Vec<String>,
     secrets: Vec<String>,
+    sayings: Sayings,
     /// Hears each line when it comes.
     listener: Arc<dyn BuildListener>,
+}
+
+// === impl Sayings ===
+
+impl Sayings {
+    pub(super) fn of(build: &Build) -> Self {
+        Self { verdicts: build.verdicts.clone(), noise: build.noise.clone() }
+    }
+
+    /// Whether a line has the form in which it is said what is wrong, and says something.
+    fn is_verdict(&self, line: &str) -> bool {
+        self.verdict(line).is_some_and(|said| !said.trim().is_empty()) && !self.is_noise(line)
+    }
+
+    fn verdict<'l>(&self, line: &'l str) -> Option<&'l str> {
+        self.verdicts.iter().find_map(|start| line.trim_start().strip_prefix(start.as_str()))
+    }
+
+    fn is_noise(&self, line: &str) -> bool {
+        self.noise.iter().any(|noise| line.contains(noise.as_str()))
+    }
 }
 
 // === impl Journal ===
 
 impl Journal {
-    pub(super) fn new(secrets: Vec<String>, listener: Arc<dyn BuildListener>) -> Self {
-        Self { lines: VecDeque::new(), verdict: Vec::new(), notes: Vec::new(), secrets, listener }
+    pub(super) fn new(secrets: Vec<String>, listener: Arc<dyn BuildListener>, sayings: Sayings) -> Self {
+        Self { lines: VecDeque::new(), verdict: Vec::new(), notes: Vec::new(), secrets, sayings, listener }
     }
 
     /// Text from inside as it may be shown.
@@ -57,7 +84,7 @@ impl Journal {
             return;
         }
         self.listener.line(&line);
-        if self.verdict.len() < VERDICT_LINES && is_verdict(&line) {
+        if self.verdict.len() < VERDICT_LINES && self.sayings.is_verdict(&line) {
             self.verdict.push(line.clone());
         }
         if self.lines.len() == LINES_MAX {
@@ -77,9 +104,9 @@ impl Journal {
     /// What explains a failure, a line each: the server's remarks, what the installer says is wrong, how its output ended.
     pub(super) fn last_words(&self) -> String {
         let skipped = self.lines.len().saturating_sub(LAST_LINES);
-        // npm writes all it has to say in one form, and its usage at the end.
-        let end = self.lines.iter().skip(skipped).filter(|line| !self.verdict.contains(line) && !is_npms(line));
-        let end = end.filter(|line| !is_noise(line));
+        // Some installers write all they have to say in that form, and their usage at the end.
+        let end = self.lines.iter().skip(skipped).filter(|line| self.sayings.verdict(line).is_none());
+        let end = end.filter(|line| !self.sayings.is_noise(line));
         let words = self.notes.iter().chain(&self.verdict).chain(end);
         words.map(String::as_str).collect::<Vec<_>>().join("\n")
     }
@@ -90,25 +117,21 @@ impl Journal {
     }
 }
 
-fn is_verdict(line: &str) -> bool {
-    VERDICTS.iter().any(|start| line.trim_start().starts_with(start)) && !is_noise(line)
-}
-
-fn is_npms(line: &str) -> bool {
-    line.starts_with("npm error") || line.starts_with("npm ERR!")
-}
-
-fn is_noise(line: &str) -> bool {
-    NOISE.iter().any(|noise| line.contains(noise))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::Recipe;
+
+    /// How the installers of every language speak.
+    fn sayings() -> Sayings {
+        let builds: Vec<Build> = Recipe::all().into_iter().filter_map(|recipe| recipe.build).collect();
+        let all = |of: fn(&Build) -> &Vec<String>| builds.iter().flat_map(of).cloned().collect();
+        Sayings { verdicts: all(|build| &build.verdicts), noise: all(|build| &build.noise) }
+    }
 
     #[test]
     fn secrets_and_control_characters_are_left_out() {
-        let mut journal = Journal::new(vec!["ci:s3cret".into(), "s3cret".into()], Arc::new(()));
+        let mut journal = Journal::new(vec!["ci:s3cret".into(), "s3cret".into()], Arc::new(()), sayings());
         journal.line(b"looking at https://ci:s3cret@pkgs/simple with \x1b[31ms3cret\r\n");
         journal.line(b"   \n");
         journal.note("evil.example is not allowed".into());
@@ -119,7 +142,7 @@ mod tests {
 
     #[test]
     fn only_the_end_is_kept() {
-        let mut journal = Journal::new(Vec::new(), Arc::new(()));
+        let mut journal = Journal::new(Vec::new(), Arc::new(()), sayings());
         (0..1_000).for_each(|n| journal.line(format!("{n} {}", "ü".repeat(5_000)).as_bytes()));
         let lines = journal.take_lines();
         assert_eq!(lines.len(), LINES_MAX);
@@ -128,7 +151,7 @@ mod tests {
 
     #[test]
     fn what_the_installer_says_is_wrong_is_told_however_much_follows() {
-        let mut journal = Journal::new(Vec::new(), Arc::new(()));
+        let mut journal = Journal::new(Vec::new(), Arc::new(()), sayings());
         journal.line(b"npm error code EUSAGE");
         journal.line(b"npm error Missing: left-pad@1.3.0 from lock file");
         (0..300).for_each(|n| journal.line(format!("npm error usage {n}").as_bytes()));
@@ -139,7 +162,7 @@ mod tests {
             "{words}"
         );
         assert!(words.lines().count() == VERDICT_LINES && !words.contains("complete log"), "{words}");
-        let mut journal = Journal::new(Vec::new(), Arc::new(()));
+        let mut journal = Journal::new(Vec::new(), Arc::new(()), sayings());
         journal.line(b"  error: subprocess-exited-with-error");
         (0..300).for_each(|n| journal.line(format!("      File {n}").as_bytes()));
         journal.line(b"      KeyError: 'version'");

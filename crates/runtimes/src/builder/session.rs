@@ -1,11 +1,10 @@
 //! One build, from the job to the tree.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use faas_ports::{BuildListener, LogEntry, OpenSandbox, PortError, PortResult, SandboxControl, SandboxExit};
+use faas_ports::{LogEntry, OpenSandbox, PortError, PortResult, SandboxControl, SandboxExit};
 use faas_proto::build::{BuildFrame, BuildKind, DoneHead, JobHead, PAYLOAD_MAX, PackageHead, encode};
 use faas_types::{Bundle, Code, Fault, InstalledPackage, LogStream, Timestamp};
 use serde::de::DeserializeOwned;
@@ -64,7 +63,7 @@ impl Session {
         sandbox: OpenSandbox,
         ports: &BuilderPorts,
         secrets: Vec<String>,
-        listener: Arc<dyn BuildListener>,
+        journal: Journal,
     ) -> PortResult<Self> {
         let failed = |error: io::Error| PortError::failed("taking over a build's channels", error);
         let (socket, writing) = channel::split(sandbox.channel).map_err(failed)?;
@@ -83,8 +82,8 @@ impl Session {
             tunnels: Tunnels::new(ports.egress.clone(), outbox.clone()),
             outbox,
             writer: tokio::spawn(write(writing, frames)),
-            intake: Intake::new(ports.blobs.clone(), secrets.clone()),
-            journal: Journal::new(secrets, listener),
+            intake: Intake::new(ports.blobs.clone(), secrets),
+            journal,
         })
     }
 
