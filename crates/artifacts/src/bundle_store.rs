@@ -107,7 +107,7 @@ impl BundleStore {
     /// # Errors
     /// When its files are not stored.
     pub async fn lay_out_code(&self, version: &VersionRecord) -> Result<PathBuf, Fault> {
-        if let Some(compiled) = version.compiled {
+        if let Some(compiled) = version.compiled.filter(|_| is_of_this_machine(version)) {
             match self.lay_out(&compiled).await {
                 Ok(path) => return Ok(path),
                 // The code alone does as well, only slower.
@@ -118,6 +118,24 @@ impl BundleStore {
     }
 
     /// The tree of a version's packages, where it has any.
+    ///
+    /// # Errors
+    /// `FN_019` for packages that were installed on a machine of another architecture, and when its files are not stored.
+    pub async fn lay_out_packages_of(&self, version: &VersionRecord) -> Result<Option<PathBuf>, Fault> {
+        if version.dependencies.is_some() && !is_of_this_machine(version) {
+            let (there, here) = (&version.arch, std::env::consts::ARCH);
+            let message = format!(
+                "the packages of version {} were installed for {there}; this machine is {here}",
+                version.number
+            );
+            return Err(
+                Fault::new(Code::RuntimeMissing, message).with_hint("deploy the function again on this machine")
+            );
+        }
+        self.lay_out_packages(version.dependencies).await
+    }
+
+    /// The tree of packages, where there are any.
     ///
     /// # Errors
     /// When its files are not stored.
@@ -156,5 +174,72 @@ impl BundleStore {
         let _lock = self.lock(digest).await;
         self.blobs.missing(&[*digest]).await?;
         Ok(())
+    }
+}
+
+fn is_of_this_machine(version: &VersionRecord) -> bool {
+    version.arch == std::env::consts::ARCH
+}
+
+#[cfg(test)]
+mod tests {
+    use faas_testkit::{MemoryBlobs, MemoryLayers};
+    use faas_types::{BundleFile, FunctionId, FunctionSettings, Timestamp, VersionId};
+
+    use super::*;
+
+    async fn kept(store: &BundleStore, path: &str) -> Digest {
+        let content = Bytes::copy_from_slice(path.as_bytes());
+        let file = BundleFile {
+            path: path.to_owned(),
+            digest: Digest::from_bytes(*blake3::hash(&content).as_bytes()),
+            size: content.len() as u64,
+            executable: false,
+        };
+        store.blobs.put(content).await.expect("stored");
+        store.seal_stored(&Bundle { files: vec![file] }).await.expect("sealed")
+    }
+
+    fn version(arch: &str, [bundle, compiled, dependencies]: [Digest; 3]) -> VersionRecord {
+        let entrypoint = "main:handler".parse().expect("an entrypoint");
+        VersionRecord {
+            id: VersionId::from_u128(1),
+            function: FunctionId::from_u128(1),
+            number: 3,
+            bundle,
+            arch: arch.to_owned(),
+            compiled: Some(compiled),
+            dependencies: Some(dependencies),
+            layers: Vec::new(),
+            file_count: 1,
+            size: 1,
+            settings: FunctionSettings::new("python".parse().expect("a runtime"), entrypoint),
+            declaration: None,
+            runtime_exact: String::new(),
+            concurrency: 1,
+            streams_bodies: false,
+            note: None,
+            author: None,
+            preview: false,
+            build_log: None,
+            created_at: Timestamp::from_millis(0),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_made_for_another_architecture_is_not_used() {
+        let store =
+            BundleStore::new(Arc::new(MemoryBlobs::default()), Arc::new(MemoryLayers::new().expect("a directory")));
+        let trees = [kept(&store, "code").await, kept(&store, "compiled").await, kept(&store, "packages").await];
+        let own = version(std::env::consts::ARCH, trees);
+        assert!(store.lay_out_code(&own).await.expect("a tree").join("compiled").is_file());
+        assert!(store.lay_out_packages_of(&own).await.expect("a tree").is_some());
+        let moved = version("riscv128", trees);
+        assert!(store.lay_out_code(&moved).await.expect("a tree").join("code").is_file());
+        let refused = store.lay_out_packages_of(&moved).await.expect_err("other machines' packages");
+        assert_eq!(refused.code, Code::RuntimeMissing);
+        assert!(refused.message.starts_with("the packages of version 3 were installed for riscv128; "), "{refused:?}");
+        let pure = VersionRecord { dependencies: None, ..moved };
+        assert_eq!(store.lay_out_packages_of(&pure).await.expect("no packages"), None);
     }
 }

@@ -71,6 +71,7 @@ mod tests {
             function: FunctionId::from_u128(1),
             number,
             bundle: faas_types::Digest::from_bytes([0; 32]),
+            arch: String::new(),
             compiled: None,
             dependencies: None,
             layers: Vec::new(),

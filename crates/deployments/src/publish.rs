@@ -113,6 +113,7 @@ impl Deployments {
             function: record.id,
             number: record.latest_version,
             bundle: sealed.bundle,
+            arch: std::env::consts::ARCH.to_owned(),
             compiled: sealed.compiled,
             dependencies: sealed.packages(),
             layers: sealed.layers.clone(),

@@ -66,7 +66,7 @@ impl Runs {
     pub(crate) async fn open_pool(&self, route: &Route) -> Result<(), Fault> {
         let code = self.bundles.lay_out_code(&route.version).await?;
         let version = &route.version;
-        let dependencies = self.bundles.lay_out_packages(version.dependencies).await?;
+        let dependencies = self.bundles.lay_out_packages_of(version).await?;
         let layers = self.bundles.lay_out_stack(StackSpec::of(version)).await?;
         if self.lifecycle.is_stopping() {
             return Err(stopping());

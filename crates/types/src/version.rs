@@ -21,6 +21,8 @@ pub struct VersionRecord {
     pub number: u32,
     /// The hash of the bundle's file list.
     pub bundle: Digest,
+    /// The architecture of the machine that it was checked on. What was compiled or installed for it is of that one.
+    pub arch: String,
     /// The hash of a longer list: the bundle's files and what its runtime compiled of them, where that was worth keeping.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compiled: Option<Digest>,
