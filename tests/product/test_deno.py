@@ -113,3 +113,15 @@ def test_a_file_that_does_not_parse_is_refused_with_its_place(deno: Server, tmp_
     )
     refused = deno.cli("deploy", folder)
     assert refused.code != 0 and "main.ts" in refused.stderr and "Expression expected" in refused.stderr, refused.stderr
+
+
+def test_packages_that_are_not_installed_are_told(deno: Server, tmp_path: Path) -> None:
+    files = {
+        "main.ts": "export const handler = () => ({ hello: 1 });\n",
+        "deno.json": json.dumps({"imports": {"@std/path": "jsr:@std/path@1"}}),
+    }
+    deployed = deno.deploy(write_function(tmp_path, "asks", files, runtime="deno"))
+    note = deployed["dependencies"]["note"]
+    assert note.startswith("the packages of deno.json are not installed") and "deno bundle main.ts" in note, note
+    files["deno.json"] = json.dumps({"imports": {"own/": "./own/"}})
+    assert "dependencies" not in deno.deploy(write_function(tmp_path, "asks", files, runtime="deno"))

@@ -99,9 +99,9 @@ fn not_loaded(new: &NewDeployment, is_first: bool, fault: Fault) -> Fault {
     }
     let mut failed = Fault::new(Code::DeploymentFailed, format!("`{}` does not load: {}", new.name, fault.message));
     let kind = fault.function_error.as_ref().map(|error| error.kind.as_str());
-    let is_import = kind.is_some_and(|kind| ["ImportError", "ModuleNotFoundError"].contains(&kind));
     let runtime = &new.settings.runtime;
-    let packages = ecosystem(runtime.language()).filter(|_| is_import);
+    let packages = ecosystem(runtime.language());
+    let packages = packages.filter(|packages| kind.is_some_and(|kind| packages.is_failed_import(kind)));
     let compiled = packages.and_then(|packages| packages.incompatibility(&new.bundle, runtime));
     let usual = if is_first { "fix the error and deploy again" } else { SERVES_ON };
     failed.function_error = fault.function_error;

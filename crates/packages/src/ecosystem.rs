@@ -25,6 +25,9 @@ pub struct InstallTarget {
     pub scripts: Vec<String>,
 }
 
+/// A file that asks for packages, and the files that are read with it where they lie beside.
+pub type RequestFile = (&'static str, &'static [&'static str]);
+
 /// The packages of one language: which files ask for them, and how they come to be beside the code.
 pub trait Ecosystem: Sync {
     /// Directories of a bundle whose presence means that it brings its packages along; each ends in a slash.
@@ -35,6 +38,11 @@ pub trait Ecosystem: Sync {
         ""
     }
 
+    /// The files that ask for packages. The first is what a file of an unknown name is taken for.
+    fn request_files(&self) -> &'static [RequestFile] {
+        &[]
+    }
+
     /// Reads what a bundle asks for.
     ///
     /// # Errors
@@ -43,6 +51,12 @@ pub trait Ecosystem: Sync {
 
     /// Whether the message of a failed import says that a module was not found.
     fn is_missing_module(&self, message: &str) -> bool;
+
+    /// Whether an error of this type is one of an import, which may come from a package that does not fit.
+    fn is_failed_import(&self, kind: &str) -> bool {
+        let _ = kind;
+        false
+    }
 
     /// Why a bundle's own packages cannot work on a runtime, and what to do; `None` when nothing is known against them.
     fn incompatibility(&self, bundle: &Bundle, runtime: &RuntimeName) -> Option<String> {

@@ -45,6 +45,19 @@ pub struct ImportScanner {
     pub suffixes: &'static [&'static str],
 }
 
+/// Where a guess at the package of a module can be verified.
+#[derive(Clone, Copy, Debug)]
+pub struct PackageLookup {
+    /// The language, for people.
+    pub language: &'static str,
+    /// The index, for people.
+    pub index: &'static str,
+    /// The variable of the environment that names another index.
+    pub variable: &'static str,
+    /// Has a page below it for each package, under its canonical name.
+    pub url: &'static str,
+}
+
 /// A module that an import needs, and the packages that may provide it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleProviders {
@@ -61,6 +74,16 @@ pub trait ImportSyntax: Sync {
     /// The modules that a file seems to import, with their byte offsets; `None` for a file of another language. A search of the
     /// text: exact enough to enforce a rule on those who do not mean to break it.
     fn modules<'t>(&self, path: &str, text: &'t str) -> Option<Vec<(usize, &'t str)>>;
+
+    /// What may stand before the name of a module of the runtime.
+    fn builtin_prefix(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Where guesses at packages can be verified; `None` where there are no guesses.
+    fn lookup(&self) -> Option<PackageLookup> {
+        None
+    }
 
     /// The program that parses files.
     fn scanner(&self) -> ImportScanner;

@@ -11,6 +11,13 @@ pub struct LanguagePackages {
     pub language: &'static str,
     /// What is installed.
     pub ecosystem: &'static dyn Ecosystem,
+    /// How declarations and imports are read, where they are.
+    pub reading: Option<PackageReading>,
+}
+
+/// How the declarations and imports of one language are read.
+#[derive(Clone, Copy)]
+pub struct PackageReading {
     /// What is declared.
     pub declarations: &'static dyn Declarations,
     /// What is imported.

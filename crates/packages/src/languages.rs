@@ -2,10 +2,10 @@
 
 use crate::ecosystem::Ecosystem;
 use crate::language_packages::LanguagePackages;
-use crate::{nodejs, python};
+use crate::{deno, nodejs, python};
 
 /// Every language with packages.
-pub const LANGUAGES: [LanguagePackages; 2] = [nodejs::PACKAGES, python::PACKAGES];
+pub(crate) const LANGUAGES: [LanguagePackages; 3] = [nodejs::PACKAGES, python::PACKAGES, deno::PACKAGES];
 
 /// The packages of a language, by its name in runtime names.
 #[must_use]
@@ -22,7 +22,22 @@ pub fn ecosystem(language: &str) -> Option<&'static dyn Ecosystem> {
 /// The modules that a source file seems to import, with their byte offsets. Files of an unknown language import nothing.
 #[must_use]
 pub fn imported_modules<'t>(path: &str, text: &'t str) -> Vec<(usize, &'t str)> {
-    LANGUAGES.iter().find_map(|known| known.imports.modules(path, text)).unwrap_or_default()
+    let readings = LANGUAGES.iter().filter_map(|known| known.reading);
+    readings.into_iter().find_map(|reading| reading.imports.modules(path, text)).unwrap_or_default()
+}
+
+/// The name of a module without what some language puts before those of its runtime.
+#[must_use]
+pub fn plain_module(name: &str) -> &str {
+    let mut readings = LANGUAGES.iter().filter_map(|known| known.reading);
+    readings.find_map(|reading| name.strip_prefix(reading.imports.builtin_prefix()?)).unwrap_or(name)
+}
+
+/// Whether packages lie in a directory of this name beside the code of some language.
+#[must_use]
+pub fn is_vendor_dir(name: &str) -> bool {
+    let mut places = LANGUAGES.iter().flat_map(|known| known.ecosystem.vendor_dirs());
+    places.any(|dir| dir.strip_suffix('/') == Some(name))
 }
 
 #[cfg(test)]
@@ -39,6 +54,12 @@ mod tests {
         assert!(languages.iter().all(|language| ecosystem(language).is_some()));
         assert!(ecosystem("cobol").is_none());
         assert!(LANGUAGES.iter().flat_map(|known| known.ecosystem.vendor_dirs()).all(|dir| dir.ends_with('/')));
+    }
+
+    #[test]
+    fn what_stands_before_modules_of_a_runtime_is_left_out() {
+        assert_eq!(["node:fs/promises", "fs", "os.path"].map(plain_module), ["fs/promises", "fs", "os.path"]);
+        assert!(is_vendor_dir("node_modules") && is_vendor_dir("vendor") && !is_vendor_dir("src"));
     }
 
     #[test]

@@ -24,8 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use faas_types::{Fault, limits};
 use serde_json::{Map, Value, json};
 
-use crate::ecosystem::{Ecosystem, InstallTarget};
-use crate::language_packages::LanguagePackages;
+use crate::ecosystem::{Ecosystem, InstallTarget, RequestFile};
+use crate::language_packages::{LanguagePackages, PackageReading};
 use crate::plan::PackagePlan;
 use crate::refusal::{refused, shown};
 use crate::sources::{ReadError, SourceFiles};
@@ -36,8 +36,11 @@ use project::Project;
 /// Node's packages, from npm's registry.
 pub(crate) struct Nodejs;
 
-pub(crate) const PACKAGES: LanguagePackages =
-    LanguagePackages { language: "node", ecosystem: &Nodejs, declarations: &Nodejs, imports: &Nodejs };
+pub(crate) const PACKAGES: LanguagePackages = LanguagePackages {
+    language: "node",
+    ecosystem: &Nodejs,
+    reading: Some(PackageReading { declarations: &Nodejs, imports: &Nodejs }),
+};
 
 const PACKAGE: &str = "package.json";
 /// The file that the installer is given.
@@ -83,6 +86,17 @@ impl Ecosystem for Nodejs {
 
     fn layer_prefix(&self) -> &'static str {
         "node_modules/"
+    }
+
+    fn request_files(&self) -> &'static [RequestFile] {
+        &[
+            (PACKAGE, &[]),
+            (LOCK, &[PACKAGE]),
+            ("npm-shrinkwrap.json", &[PACKAGE]),
+            ("pnpm-lock.yaml", &[PACKAGE]),
+            ("yarn.lock", &[PACKAGE]),
+            ("bun.lock", &[PACKAGE]),
+        ]
     }
 
     fn plan(&self, sources: &SourceFiles, target: &InstallTarget) -> Result<PackagePlan, ReadError> {

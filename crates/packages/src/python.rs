@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use faas_types::{Bundle, Fault, RuntimeName, limits};
 
-use crate::ecosystem::{Ecosystem, InstallTarget};
-use crate::language_packages::LanguagePackages;
+use crate::ecosystem::{Ecosystem, InstallTarget, RequestFile};
+use crate::language_packages::{LanguagePackages, PackageReading};
 use crate::plan::PackagePlan;
 use crate::refusal::refused;
 use crate::sources::{ReadError, SourceFiles};
@@ -29,14 +29,33 @@ const PIPFILE: &str = "Pipfile";
 /// Python's packages, from indexes such as PyPI.
 pub(crate) struct Python;
 
-pub(crate) const PACKAGES: LanguagePackages =
-    LanguagePackages { language: "python", ecosystem: &Python, declarations: &Python, imports: &Python };
+pub(crate) const PACKAGES: LanguagePackages = LanguagePackages {
+    language: "python",
+    ecosystem: &Python,
+    reading: Some(PackageReading { declarations: &Python, imports: &Python }),
+};
 
 // === impl Python ===
 
 impl Ecosystem for Python {
     fn vendor_dirs(&self) -> &'static [&'static str] {
         &["vendor/", ".python_packages/", "site-packages/"]
+    }
+
+    fn request_files(&self) -> &'static [RequestFile] {
+        &[
+            (REQUIREMENTS, &["constraints.txt"]),
+            (PROJECT, &[]),
+            ("pylock.toml", &[]),
+            ("uv.lock", &[PROJECT]),
+            ("poetry.lock", &[PROJECT]),
+            ("pdm.lock", &[PROJECT]),
+            ("Pipfile.lock", &[PIPFILE]),
+        ]
+    }
+
+    fn is_failed_import(&self, kind: &str) -> bool {
+        ["ImportError", "ModuleNotFoundError"].contains(&kind)
     }
 
     /// Files that are written for installers come first, then locks, then requirements that leave versions open.

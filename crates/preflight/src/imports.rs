@@ -1,6 +1,6 @@
 //! Blocked imports. They are found by the looks of the source: enough to enforce a rule on those who do not mean to break it.
 
-use faas_packages::imported_modules;
+use faas_packages::{imported_modules, plain_module};
 
 /// The imports of blocked modules in a file: the byte offset, and the module as it is blocked.
 pub(crate) fn blocked<'m>(path: &str, text: &str, modules: &'m [String]) -> Vec<(usize, &'m str)> {
@@ -14,7 +14,6 @@ pub(crate) fn blocked<'m>(path: &str, text: &str, modules: &'m [String]) -> Vec<
 
 /// `os.path` is within `os`, and `node:fs/promises` within `fs`.
 fn is_within(name: &str, module: &str) -> bool {
-    let plain = |text: &'_ str| text.strip_prefix("node:").unwrap_or(text).to_owned();
-    let (name, module) = (plain(name), plain(module));
-    name.strip_prefix(&module).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']))
+    let (name, module) = (plain_module(name), plain_module(module));
+    name.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']))
 }

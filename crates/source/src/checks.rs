@@ -9,7 +9,7 @@ use std::time::Duration;
 use faas_client::LocalFile;
 use faas_config::{EntryKind, SourceDir, closest, is_git_ignored};
 use faas_languages::{EntrypointParts, Language};
-use faas_packages::LANGUAGES;
+use faas_packages::is_vendor_dir;
 use faas_preflight::{AllowedSecret, Finding, InvalidPolicy, Policies, Policy, Preflight, Severity};
 use faas_terminal::failure::Failure;
 use faas_terminal::session::Session;
@@ -298,10 +298,8 @@ pub fn heavy(project: &Project) -> Option<String> {
     let percent = (size * 100).checked_div(bytes)?;
     (percent >= HEAVY_PERCENT).then(|| {
         let (files, size) = (text::counted(files, "file"), text::bytes(size));
-        let is_installed =
-            LANGUAGES.iter().flat_map(|of| of.ecosystem.vendor_dirs()).any(|dir| dir.trim_end_matches('/') == top);
         let advice = match top {
-            _ if is_installed => {
+            _ if is_vendor_dir(top) => {
                 "the server installs what a lock or a file of requirements names, so that it need not be uploaded"
             }
             _ => "list in .faasignore what is not needed when the function runs",

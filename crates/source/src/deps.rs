@@ -8,7 +8,7 @@ mod vendored;
 use std::collections::{BTreeMap, BTreeSet};
 
 use faas_client::LocalFile;
-use faas_packages::{Import, ImportScan, LanguagePackages, ModuleProviders, packages_of};
+use faas_packages::{Import, ImportScan, ModuleProviders, PackageLookup, PackageReading, packages_of};
 use faas_types::RuntimeName;
 use serde::Serialize;
 
@@ -75,6 +75,9 @@ pub struct Report {
     pub unread: Vec<String>,
     /// How the analysis may be inexact.
     pub remark: Option<String>,
+    /// Where guesses at packages can be verified.
+    #[serde(skip)]
+    pub lookup: Option<PackageLookup>,
     #[serde(skip)]
     /// What the project declares.
     pub declared: Declared,
@@ -82,7 +85,7 @@ pub struct Report {
 
 /// What is known of a function's files.
 struct Analysis<'f> {
-    language: LanguagePackages,
+    language: PackageReading,
     /// Paths of the files that belong to no vendored package.
     own_paths: Vec<&'f str>,
     vendored: &'f Vendored,
@@ -112,7 +115,7 @@ impl Report {
 /// # Errors
 /// A file of declarations that cannot be read or understood.
 pub fn examine(files: &[LocalFile], runtime: &RuntimeName) -> anyhow::Result<Option<Report>> {
-    let Some(language) = packages_of(runtime.language()) else { return Ok(None) };
+    let Some(language) = packages_of(runtime.language()).and_then(|known| known.reading) else { return Ok(None) };
     let (vendored, scanner) = (Vendored::find(files, language.declarations), language.imports.scanner());
     let own: Vec<&LocalFile> =
         files.iter().filter(|file| scanner.parses(&file.entry.path) && !vendored.holds(&file.entry.path)).collect();
@@ -125,6 +128,7 @@ pub fn examine(files: &[LocalFile], runtime: &RuntimeName) -> anyhow::Result<Opt
 /// Whether the files of a function ask for a package. What cannot be read asks for none.
 pub fn declares(files: &[LocalFile], runtime: &RuntimeName, package: &str) -> bool {
     packages_of(runtime.language())
+        .and_then(|known| known.reading)
         .and_then(|language| Declared::read(files, language.declarations).ok())
         .is_some_and(|declared| declared.has(package))
 }
@@ -165,6 +169,7 @@ impl Analysis<'_> {
             remark: (!scan.exact).then(|| {
                 format!("the code was read by {interpreter}, which is not the version that the function runs on")
             }),
+            lookup: language.imports.lookup(),
             unread: scan.unread,
             modules,
             declared,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use faas_client::LocalFile;
+use faas_languages::Language;
 use serde::de::DeserializeOwned;
 
 use crate::helper;
@@ -24,14 +25,13 @@ pub fn listing<'f>(files: impl IntoIterator<Item = &'f LocalFile>) -> Option<Str
 
 /// What a program answers to `input`. `None` where it is not here or cannot answer.
 pub fn ask<T: DeserializeOwned>(program: &Path, args: &[impl AsRef<OsStr>], input: &str) -> Option<T> {
-    let mut child = helper::limited(program)
-        .args(args)
-        .env_remove("NODE_OPTIONS")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
+    let mut command = helper::limited(program);
+    let unset = Language::all().iter().filter_map(|language| language.source.as_ref()).flat_map(|tools| &tools.unset);
+    for name in unset {
+        command.env_remove(name);
+    }
+    let mut child =
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
     // Our programs read all before they write, so neither side can block on a full pipe.
     let written = child.stdin.take().is_some_and(|mut stdin| stdin.write_all(input.as_bytes()).is_ok());
     let output = child.wait_with_output().ok()?;

@@ -58,7 +58,7 @@ pub(crate) async fn run(args: &DepsArgs, session: &Session) -> anyhow::Result<()
             .with_hint(format!("install {runtime}, or deploy: the server tells which import fails"))
     })?;
     if args.ask {
-        for told in Advisor::from_environment()?.improve(&mut report).await? {
+        for told in Advisor::from_environment(report.lookup)?.improve(&mut report).await? {
             session.out.note(text::visible(&told));
         }
     }

@@ -23,6 +23,10 @@ impl ImportSyntax for Nodejs {
         })
     }
 
+    fn builtin_prefix(&self) -> Option<&'static str> {
+        Some(BUILTIN)
+    }
+
     fn scanner(&self) -> ImportScanner {
         ImportScanner {
             interpreter: "node",

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use regex::Regex;
 
 use super::Python;
-use crate::imports::{Import, ImportScan, ImportScanner, ImportSyntax, ModuleProviders};
+use crate::imports::{Import, ImportScan, ImportScanner, ImportSyntax, ModuleProviders, PackageLookup};
 
 const SCANNER: &str = include_str!("imports.py");
 /// Modules whose package has another name.
@@ -19,6 +19,15 @@ const PUBLISHING: &str = "faas";
 impl ImportSyntax for Python {
     fn modules<'t>(&self, path: &str, text: &'t str) -> Option<Vec<(usize, &'t str)>> {
         path.ends_with(".py").then(|| imported(text))
+    }
+
+    fn lookup(&self) -> Option<PackageLookup> {
+        Some(PackageLookup {
+            language: "Python",
+            index: "the Python package index",
+            variable: "PIP_INDEX_URL",
+            url: "https://pypi.org/simple",
+        })
     }
 
     fn scanner(&self) -> ImportScanner {

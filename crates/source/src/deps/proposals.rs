@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use faas_packages::PackageLookup;
 use faas_terminal::failure::Failure;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::{Value, json};
@@ -17,8 +18,6 @@ use crate::deps::{Report, Source};
 const ENDPOINT: &str = "FAAS_LLM_ENDPOINT";
 const MODEL: &str = "FAAS_LLM_MODEL";
 const KEY: &str = "FAAS_LLM_KEY";
-const INDEX: &str = "PIP_INDEX_URL";
-const INDEX_DEFAULT: &str = "https://pypi.org/simple";
 /// Models think for a while.
 const PATIENCE: Duration = Duration::from_secs(120);
 const MODULES_MAX: usize = 50;
@@ -26,15 +25,20 @@ const MODULES_MAX: usize = 50;
 const UNREACHABLE: u8 = 9;
 const NAME_MAX: usize = 100;
 const ANSWER_MAX: usize = 256 << 10;
-const TASK: &str = "You are given names of Python modules. For each, name the package of the Python package index that \
-    installs it. Answer with one JSON object from module to package and nothing else; null where you do not know.";
 
 /// Where to ask.
 pub struct Advisor {
     completions: Url,
     model: String,
     key: Option<String>,
-    index: Url,
+    /// Absent for a language whose packages are never guessed at.
+    index: Option<Index>,
+}
+
+/// The index that has to agree.
+struct Index {
+    lookup: PackageLookup,
+    url: Url,
 }
 
 // === impl Advisor ===
@@ -44,7 +48,7 @@ impl Advisor {
     ///
     /// # Errors
     /// When it names none, or not well.
-    pub fn from_environment() -> anyhow::Result<Self> {
+    pub fn from_environment(lookup: Option<PackageLookup>) -> anyhow::Result<Self> {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         let (Some(endpoint), Some(model)) = (set(ENDPOINT), set(MODEL)) else {
             return Err(Failure::usage(format!("no language model to ask: {ENDPOINT} and {MODEL} are not both set"))
@@ -55,7 +59,7 @@ impl Advisor {
             completions: url(ENDPOINT, &endpoint, "chat/completions")?,
             model,
             key: set(KEY),
-            index: url(INDEX, &set(INDEX).unwrap_or_else(|| INDEX_DEFAULT.to_owned()), "")?,
+            index: lookup.map(|lookup| Index::new(lookup, set(lookup.variable))).transpose()?,
         })
     }
 
@@ -68,17 +72,15 @@ impl Advisor {
         let guessed = report.modules.iter().filter(|module| module.source == Source::Missing && module.is_guess);
         let names: Vec<String> =
             guessed.map(|module| module.module.clone()).filter(|name| is_module(name)).take(MODULES_MAX).collect();
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        let proposals = self.ask(&names).await?;
+        let Some(index) = self.index.as_ref().filter(|_| !names.is_empty()) else { return Ok(Vec::new()) };
+        let proposals = self.ask(&names, &index.lookup).await?;
         let mut told = Vec::new();
         let Report { modules, declared, .. } = report;
         for module in modules.iter_mut().filter(|module| names.contains(&module.module)) {
             let name = &module.module;
             match proposals.get(name) {
                 None => told.push(format!("{name}: nothing proposed")),
-                Some(package) if !self.knows(&declared.canonical(package)).await? => {
+                Some(package) if !index.knows(&declared.canonical(package)).await? => {
                     told.push(format!("{name}: {package} was proposed, which the index does not have"));
                 }
                 Some(package) => {
@@ -90,12 +92,12 @@ impl Advisor {
         Ok(told)
     }
 
-    async fn ask(&self, modules: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+    async fn ask(&self, modules: &[String], lookup: &PackageLookup) -> anyhow::Result<BTreeMap<String, String>> {
         let question = json!({
             "model": self.model,
             "temperature": 0,
             "messages": [
-                { "role": "system", "content": TASK },
+                { "role": "system", "content": task(lookup) },
                 { "role": "user", "content": serde_json::to_string(modules)? },
             ],
         });
@@ -103,7 +105,7 @@ impl Advisor {
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
-        let response = request.send().await.map_err(|error| unreachable("the language model", &error))?;
+        let response = request.send().await.map_err(|error| unreachable("the language model", ENDPOINT, &error))?;
         if !response.status().is_success() {
             let message = format!("the language model answered {}", response.status());
             return Err(Failure { message, exit: 1, ..Failure::default() }
@@ -114,21 +116,42 @@ impl Advisor {
         let content = answer.pointer("/choices/0/message/content").and_then(Value::as_str);
         Ok(proposals(content.ok_or_else(not_understood)?).ok_or_else(not_understood)?)
     }
+}
+
+// === impl Index ===
+
+impl Index {
+    fn new(lookup: PackageLookup, named: Option<String>) -> Result<Self, Failure> {
+        let url = url(lookup.variable, named.as_deref().unwrap_or(lookup.url), "")?;
+        Ok(Self { lookup, url })
+    }
 
     /// Whether the index has a package of this canonical name.
     async fn knows(&self, package: &str) -> anyhow::Result<bool> {
-        let page = self.index.join(&format!("{package}/"))?;
-        let response =
-            client(&page)?.get(page).send().await.map_err(|error| unreachable("the package index", &error))?;
+        let variable = self.lookup.variable;
+        let page = self.url.join(&format!("{package}/"))?;
+        let response = client(&page)?
+            .get(page)
+            .send()
+            .await
+            .map_err(|error| unreachable("the package index", variable, &error))?;
         match response.status() {
             StatusCode::NOT_FOUND => Ok(false),
             status if status.is_success() => Ok(true),
             status => {
                 let message = format!("the package index answered {status}");
-                Err(Failure { message, exit: 1, ..Failure::default() }.with_hint(format!("look at {INDEX}")).into())
+                Err(Failure { message, exit: 1, ..Failure::default() }.with_hint(format!("look at {variable}")).into())
             }
         }
     }
+}
+
+fn task(lookup: &PackageLookup) -> String {
+    let PackageLookup { language, index, .. } = lookup;
+    format!(
+        "You are given names of {language} modules. For each, name the package of {index} that installs it. Answer with one JSON \
+         object from module to package and nothing else; null where you do not know."
+    )
 }
 
 fn client(url: &Url) -> reqwest::Result<Client> {
@@ -147,7 +170,9 @@ fn url(variable: &str, text: &str, below: &str) -> Result<Url, Failure> {
 
 async fn body(mut response: Response) -> anyhow::Result<Vec<u8>> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable("the language model", &error))? {
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| unreachable("the language model", ENDPOINT, &error))?
+    {
         body.extend_from_slice(&chunk);
         if body.len() > ANSWER_MAX {
             return Err(not_understood().into());
@@ -179,10 +204,10 @@ fn not_understood() -> Failure {
         .with_hint("ask again, or add the packages by hand")
 }
 
-fn unreachable(what: &str, error: &reqwest::Error) -> Failure {
+fn unreachable(what: &str, variable: &str, error: &reqwest::Error) -> Failure {
     let why = if error.is_timeout() { "does not answer in time" } else { "cannot be reached" };
     let failure = Failure { message: format!("{what} {why}"), exit: UNREACHABLE, ..Failure::default() };
-    failure.with_hint(format!("look at {ENDPOINT} and {INDEX}"))
+    failure.with_hint(format!("look at {variable}"))
 }
 
 #[cfg(test)]

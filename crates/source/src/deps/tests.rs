@@ -27,7 +27,7 @@ fn told(runtime: &str, files: &[(&str, &str)]) -> (Vec<(String, Option<String>, 
 }
 
 fn declarations(language: &str) -> &'static dyn faas_packages::Declarations {
-    packages_of(language).expect(language).declarations
+    packages_of(language).and_then(|known| known.reading).expect(language).declarations
 }
 
 fn row(module: &str, package: Option<&str>, source: Source) -> (String, Option<String>, Source) {

@@ -7,6 +7,7 @@ use clap::Args;
 use faas_client::rest::PublishLayer;
 use faas_client::{LocalFile, UploadStep};
 use faas_config::SourceDir;
+use faas_packages::{Ecosystem, ecosystem};
 use faas_preflight::AllowedSecret;
 use faas_source::fetched::{FetchedSource, SourceArgs};
 use faas_source::{bundle, checks, project};
@@ -17,19 +18,6 @@ use faas_types::{Code, LayerName, RuntimeName, limits};
 
 use super::version_table;
 
-/// Names under which a server looks for what to install.
-const ASKING: [&str; 8] = [
-    "requirements.txt",
-    "pyproject.toml",
-    "package.json",
-    "package-lock.json",
-    "pnpm-lock.yaml",
-    "yarn.lock",
-    "bun.lock",
-    "uv.lock",
-];
-/// Files that are read with them where they lie beside.
-const BESIDE: [&str; 3] = ["package.json", "pyproject.toml", "constraints.txt"];
 /// A layer that is worth a word about what is heavy in it.
 const HEAVY: u64 = 50 << 20;
 /// Heavy things that the word names.
@@ -68,7 +56,7 @@ pub(crate) async fn run(args: PublishArgs, session: &Session) -> anyhow::Result<
     }
     // Held until the upload has ended: what was unpacked is gone afterwards.
     let (files, _source) = match &args.file {
-        Some(file) => (asking(file)?, None),
+        Some(file) => (asking(file, &args.runtimes[0])?, None),
         None => {
             let source = FetchedSource::fetch_whole(args.source)?;
             (files_of(&source.path).map_err(|error| source.named(&error))?, Some(source))
@@ -120,31 +108,19 @@ fn files_of(path: &Path) -> anyhow::Result<Vec<LocalFile>> {
     }
 }
 
-/// A file that asks for packages, with what is read beside it. One of another name is taken for requirements.
-fn asking(path: &Path) -> anyhow::Result<Vec<LocalFile>> {
+/// A file that asks for packages of a runtime, with what is read beside it. One of another name is taken for the usual one.
+fn asking(path: &Path, runtime: &RuntimeName) -> anyhow::Result<Vec<LocalFile>> {
     project::look(path)?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let known = ecosystem(runtime.language()).map(Ecosystem::request_files).unwrap_or_default();
     let own = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let known = if ASKING.contains(&own) { own } else { ASKING[0] };
-    let mut files = bundle::single(path, known)?;
+    let none = || Failure::of(Code::NotImplemented, format!("packages of {runtime} are not installed in this release"));
+    let (name, beside) = known.iter().find(|(name, _)| *name == own).or_else(|| known.first()).ok_or_else(none)?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let mut files = bundle::single(path, name)?;
     let source = SourceDir::open(dir).with_context(|| format!("cannot open {}", dir.display()))?;
-    for name in BESIDE.into_iter().filter(|name| *name != known && is_read_with(known, name)) {
-        if source.has(name) {
-            files.extend(bundle::single(&dir.join(name), name)?);
-        }
+    for name in beside.iter().filter(|name| source.has(name)) {
+        files.extend(bundle::single(&dir.join(name), name)?);
     }
     files.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
     Ok(files)
-}
-
-/// Whether what `name` says belongs to what `file` asks for.
-fn is_read_with(file: &str, name: &str) -> bool {
-    match name {
-        "package.json" => {
-            file.ends_with("lock.json") || file.ends_with("lock.yaml") || matches!(file, "yarn.lock" | "bun.lock")
-        }
-        "pyproject.toml" => file == "uv.lock",
-        "constraints.txt" => file == "requirements.txt",
-        _ => false,
-    }
 }
