@@ -59,7 +59,7 @@ impl Advisor {
             completions: url(ENDPOINT, &endpoint, "chat/completions")?,
             model,
             key: set(KEY),
-            index: lookup.map(|lookup| Index::new(lookup, set(lookup.variable))).transpose()?,
+            index: lookup.map(|lookup| Index::new(lookup, set(lookup.variable).as_deref())).transpose()?,
         })
     }
 
@@ -121,8 +121,8 @@ impl Advisor {
 // === impl Index ===
 
 impl Index {
-    fn new(lookup: PackageLookup, named: Option<String>) -> Result<Self, Failure> {
-        let url = url(lookup.variable, named.as_deref().unwrap_or(lookup.url), "")?;
+    fn new(lookup: PackageLookup, named: Option<&str>) -> Result<Self, Failure> {
+        let url = url(lookup.variable, named.unwrap_or(lookup.url), "")?;
         Ok(Self { lookup, url })
     }
 
