@@ -198,7 +198,8 @@ fn name_view(layer: KnownLayerName) -> NamedLayerView {
 
 fn version_view(layer: KnownLayerVersion) -> LayerVersionView {
     let KnownLayerVersion { record, used_by } = layer;
-    let LayerVersionRecord { name, number, bundle, runtimes, files, size, packages, note, author, created_at } = record;
+    let LayerVersionRecord { name, number, bundle, runtimes, files, size, packages, note, author, created_at, arch: _ } =
+        record;
     LayerVersionView {
         reference: format!("{name}:{number}"),
         name: name.to_string(),

@@ -53,6 +53,9 @@ pub struct LayerVersionRecord {
     /// The runtimes that it is for; empty for any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runtimes: Vec<RuntimeName>,
+    /// The architecture that its packages were installed for; absent for files that its author brought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arch: Option<String>,
     /// Files in it.
     pub files: u32,
     /// Bytes in it.

@@ -1,6 +1,7 @@
 //! Named layers: immutable versions of files that functions share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::env::consts::ARCH;
 
 use faas_catalog::decode;
 use faas_ports::{Collection, Expect, Key, Write};
@@ -181,6 +182,7 @@ impl LayerCatalog {
                 return Err(Fault::new(Code::InvalidConfiguration, message)
                     .with_hint("choose a version of it for this runtime, or publish one with --runtime"));
             }
+            refuse_of_another_machine(&record)?;
             size = size.saturating_add(record.size);
             // It may be removed before the version that uses it is committed.
             self.deps.bundles.renew(&record.bundle).await?;
@@ -253,6 +255,14 @@ fn suits(runtimes: &[RuntimeName], wanted: &RuntimeName) -> bool {
     runtimes.is_empty() || runtimes.iter().any(suits)
 }
 
+/// Packages that were installed on a machine of another architecture hold what that one alone can run.
+fn refuse_of_another_machine(record: &LayerVersionRecord) -> Result<(), Fault> {
+    let Some(there) = record.arch.as_deref().filter(|arch| *arch != ARCH) else { return Ok(()) };
+    let LayerVersionRecord { name, number, .. } = record;
+    let message = format!("layers: {name}:{number} was installed for {there}; this machine is {ARCH}");
+    Err(Fault::new(Code::InvalidConfiguration, message).with_hint("publish it again on this machine"))
+}
+
 fn unknown(layer: &LayerRef) -> Fault {
     Fault::new(Code::NotFound, format!("there is no layer {layer}"))
         .with_hint("list those there are with `faas layers list`, or make one with `faas layers publish`")
@@ -260,7 +270,29 @@ fn unknown(layer: &LayerRef) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use faas_types::Timestamp;
+
     use super::*;
+
+    #[test]
+    fn packages_of_another_architecture_are_refused() {
+        let of = |arch: Option<&str>| LayerVersionRecord {
+            name: "web".parse().expect("a name"),
+            number: 2,
+            bundle: Digest::from_bytes([0; 32]),
+            runtimes: Vec::new(),
+            arch: arch.map(str::to_owned),
+            files: 1,
+            size: 1,
+            packages: Vec::new(),
+            note: None,
+            author: None,
+            created_at: Timestamp::from_millis(0),
+        };
+        assert_eq!([of(None), of(Some(ARCH))].map(|record| refuse_of_another_machine(&record)), [Ok(()), Ok(())]);
+        let refused = refuse_of_another_machine(&of(Some("riscv128"))).expect_err("another machine's");
+        assert!(refused.message.starts_with("layers: web:2 was installed for riscv128; "), "{refused:?}");
+    }
 
     #[test]
     fn runtimes_are_compared_by_language_and_version() {

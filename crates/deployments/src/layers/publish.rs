@@ -1,6 +1,7 @@
 //! Publishing a version of a named layer: its files are sealed first, then one commit adds it.
 
 use std::collections::BTreeMap;
+use std::env::consts::ARCH;
 
 use faas_catalog::{RETRIES, encode};
 use faas_packages::{Ecosystem, ecosystem};
@@ -47,6 +48,8 @@ struct Content {
     digest: Digest,
     bundle: Bundle,
     heavy: Vec<InstalledPackage>,
+    /// The architecture that packages were installed for.
+    arch: Option<String>,
 }
 
 // === impl LayerCatalog ===
@@ -79,7 +82,7 @@ impl LayerCatalog {
             self.install(project, &new).await?
         } else {
             let heavy = heaviest(&new.bundle);
-            Content { digest: uploaded, bundle: new.bundle.clone(), heavy }
+            Content { digest: uploaded, bundle: new.bundle.clone(), heavy, arch: None }
         };
         let published = self.commit_layer(project, &new, content).await?;
         self.deps.leases.close(&lease);
@@ -109,7 +112,7 @@ impl LayerCatalog {
             digest = self.deps.bundles.seal_stored(&bundle).await?;
         }
         let heavy = layer.packages.iter().take(HEAVY_MAX).cloned().collect();
-        Ok(Content { digest, bundle, heavy })
+        Ok(Content { digest, bundle, heavy, arch: Some(ARCH.to_owned()) })
     }
 
     async fn check_room(&self, project: ProjectId, name: &LayerName) -> Result<(), Fault> {
@@ -137,7 +140,7 @@ impl LayerCatalog {
         new: &NewLayer,
         content: Content,
     ) -> Result<LayerVersionRecord, Fault> {
-        let Content { digest, bundle, heavy } = content;
+        let Content { digest, bundle, heavy, arch } = content;
         for _ in 0..RETRIES {
             let (mut name, expect) = self.name_record(project, &new.name).await?;
             name.latest += 1;
@@ -146,6 +149,7 @@ impl LayerCatalog {
                 number: name.latest,
                 bundle: digest,
                 runtimes: new.runtimes.clone(),
+                arch: arch.clone(),
                 files: u32::try_from(bundle.files.len()).unwrap_or(u32::MAX),
                 size: bundle.size(),
                 packages: heavy.clone(),
