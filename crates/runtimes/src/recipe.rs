@@ -269,7 +269,7 @@ mod tests {
             let probe = recipe.discover.iter().map(|discover| &discover.probe);
             let mut calls = probe.chain(&recipe.seal.finish);
             assert!(calls.all(|call| recipe.arguments(call, &[]).iter().any(|argument| argument.contains('\n'))));
-            for build in &recipe.build {
+            if let Some(build) = &recipe.build {
                 let named: std::collections::BTreeSet<&String> = build.index.installers.iter().collect();
                 assert_eq!(named, build.installers.keys().collect(), "each installer has its places");
             }
