@@ -82,6 +82,20 @@ mod tests {
     }
 
     #[test]
+    fn networks_that_are_routed_to_the_server_are_shut() {
+        let network = |text: &str, bits| crate::LocalNetwork { address: text.parse().expect(text), bits };
+        let routed = vec![network("45.99.0.0", 24), network("2a01:4f8:1::", 128)];
+        let host = HostAddresses { routed, nat64: Some(Vec::new()), ..HostAddresses::default() };
+        let open = ["45.0.0.0/8".parse().expect("a network"), "2a01:4f8:1::".parse().expect("an address")];
+        for (allowed, lets) in [(&open[..0], [false, false, true]), (&open, [false, true, true])] {
+            let guard = Guard::new(allowed, Vec::new(), Arc::default()).on(host.clone());
+            let ruled = ["45.99.0.5", "2a01:4f8:1::", "45.99.1.5"]
+                .map(|address| guard.rule(address.parse().expect(address), 443, None).allowed);
+            assert_eq!(ruled, lets, "a network opens none of them by chance");
+        }
+    }
+
+    #[test]
     fn only_the_public_internet_is_let() {
         for public in ["8.8.8.8", "1.1.1.1", "172.15.0.1", "172.32.0.1", "100.128.0.1", "192.0.1.1", "223.255.255.255"]
         {
@@ -112,6 +126,8 @@ mod tests {
             "240.0.0.1",
             "255.255.255.255",
             "168.63.129.16",
+            "161.26.0.7",
+            "166.11.255.255",
         ] {
             assert!(!lets(inside), "{inside}");
         }

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::LocalNetwork;
+
 /// What `ipv4only.arpa` leads to (RFC 7050).
 const WELL_KNOWN: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 0, 170), Ipv4Addr::new(192, 0, 0, 171)];
 
@@ -10,6 +12,8 @@ const WELL_KNOWN: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 0, 170), Ipv4Addr::new(
 pub struct HostAddresses {
     /// The addresses of all its interfaces.
     pub own: Vec<IpAddr>,
+    /// Networks whose packets end at it as well.
+    pub routed: Vec<LocalNetwork>,
     /// Networks of IPv6 that lead to IPv4 at this site, besides those that everybody knows; `None` before a name server
     /// has said so.
     pub nat64: Option<Vec<Nat64Prefix>>,
@@ -23,6 +27,16 @@ pub struct Nat64Prefix {
     network: Ipv6Addr,
     /// 32, 40, 48, 56, 64 or 96.
     bits: u8,
+}
+
+// === impl HostAddresses ===
+
+impl HostAddresses {
+    /// Whether packets to an address end at this machine.
+    #[must_use]
+    pub fn is_own(&self, address: IpAddr) -> bool {
+        self.own.contains(&address) || self.routed.iter().any(|network| network.holds(address))
+    }
 }
 
 // === impl Nat64Prefix ===

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 
 use crate::host_addresses::HostAddresses;
+use crate::local_routes::{self, LocalNetwork};
 use crate::resolver::Upstream;
 use crate::source_addresses::SourceAddresses;
 
@@ -46,9 +47,10 @@ impl HostView {
     #[must_use]
     pub fn new(resolvers: Vec<SocketAddr>, source: SourceAddresses) -> Self {
         let own = interfaces().unwrap_or_default();
+        let routed = routes().unwrap_or_default();
         let has_ipv6 = source.has_v6() && leads_out(&own);
         Self {
-            known: RwLock::new(Arc::new(HostAddresses { own, nat64: None, has_ipv6 })),
+            known: RwLock::new(Arc::new(HostAddresses { own, routed, nat64: None, has_ipv6 })),
             upstream: Arc::new(Upstream::new(resolvers)),
             source,
             stale: Mutex::new(Instant::now() + FRESH),
@@ -113,9 +115,13 @@ impl HostView {
         if *self.stale.lock() > Instant::now() {
             return;
         }
-        if let Ok(Some(own)) = tokio::task::spawn_blocking(interfaces).await {
-            let has_ipv6 = self.source.has_v6() && leads_out(&own);
-            self.change(|known| HostAddresses { own, has_ipv6, nat64: known.nat64.clone() });
+        if let Ok((own, routed)) = tokio::task::spawn_blocking(|| (interfaces(), routes())).await {
+            self.change(|known| {
+                let own = own.unwrap_or_else(|| known.own.clone());
+                let has_ipv6 = self.source.has_v6() && leads_out(&own);
+                let routed = routed.unwrap_or_else(|| known.routed.clone());
+                HostAddresses { own, routed, has_ipv6, nat64: known.nat64.clone() }
+            });
         }
         *self.stale.lock() = Instant::now() + FRESH;
     }
@@ -145,6 +151,11 @@ fn leads_out(own: &[IpAddr]) -> bool {
         IpAddr::V6(address) => address.segments()[0] & 0xe000 == 0x2000 || address.is_unique_local(),
         IpAddr::V4(_) => false,
     })
+}
+
+/// The networks that are routed to this machine; `None` where they cannot be read. Blocks a little.
+fn routes() -> Option<Vec<LocalNetwork>> {
+    local_routes::read().inspect_err(|error| tracing::warn!(%error, "the kernel's local routes cannot be read")).ok()
 }
 
 /// The addresses of all interfaces; `None` where they cannot be read. Blocks a little.

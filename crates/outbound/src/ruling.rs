@@ -166,11 +166,17 @@ impl Rules<'_> {
     /// What an address is that is shut for this attempt.
     fn is_shut<N: AsRef<str>>(&self, attempt: &Attempt<'_, N>, end: IpAddr) -> Option<&'static str> {
         let what = shut(end, self.host)?;
-        let is_own = self.host.own.contains(&end) && !end.is_loopback();
+        // A network that happens to hold the server itself does not open it; one within the loopback network is meant so.
+        let narrowest = match end {
+            IpAddr::V4(end) if end.is_loopback() => 8,
+            IpAddr::V6(end) if end.is_loopback() => 128,
+            end if !self.host.is_own(end) => 0,
+            IpAddr::V4(_) => 32,
+            IpAddr::V6(_) => 128,
+        };
         let opens = |rule: &EgressTarget| {
-            // A network that happens to hold the server itself does not open it.
             let is_meant = match &rule.host {
-                EgressHost::Network { bits, .. } => !is_own || *bits == if end.is_ipv4() { 32 } else { 128 },
+                EgressHost::Network { bits, .. } => u32::from(*bits) >= narrowest,
                 _ => true,
             };
             is_meant && attempt.is_let_by(rule, end)

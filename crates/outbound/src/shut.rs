@@ -6,12 +6,15 @@ use crate::HostAddresses;
 
 /// Networks of IPv4 that are not the public internet: the special-purpose registry of IANA (RFC 6890 and its updates),
 /// multicast and what is reserved. The first that takes an address in names it.
-const SHUT_4: [(Ipv4Addr, u32, &str); 20] = [
+const SHUT_4: [(Ipv4Addr, u32, &str); 22] = [
     (Ipv4Addr::new(169, 254, 169, 254), 32, "metadata service of the cloud"),
     (Ipv4Addr::new(169, 254, 170, 2), 32, "metadata service of the cloud"),
     // The platform's own services of a large cloud, reached by every machine in it.
     (Ipv4Addr::new(168, 63, 129, 16), 32, "metadata service of the cloud"),
     (Ipv4Addr::new(100, 100, 100, 200), 32, "metadata service of the cloud"),
+    // Public by number, but routed to a cloud's own services from within it alone (IBM Cloud, "IBM Cloud IP ranges").
+    (Ipv4Addr::new(161, 26, 0, 0), 16, "private services of the cloud 161.26.0.0/16"),
+    (Ipv4Addr::new(166, 8, 0, 0), 14, "private services of the cloud 166.8.0.0/14"),
     (Ipv4Addr::new(0, 0, 0, 0), 8, "this host, 0.0.0.0/8"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private network 10.0.0.0/8"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "provider's network 100.64.0.0/10"),
@@ -79,7 +82,7 @@ pub(crate) fn shut(address: IpAddr, host: &HostAddresses) -> Option<&'static str
     };
     let is_uncertain = address.is_ipv6() && host.has_ipv6 && host.nat64.is_none();
     // Loopback keeps its own name.
-    special.or(host.own.contains(&address).then_some("address of this server")).or(is_uncertain.then_some(UNCERTAIN))
+    special.or(host.is_own(address).then_some("address of this server")).or(is_uncertain.then_some(UNCERTAIN))
 }
 
 /// The address of IPv4 that packets to an address of IPv6 end at, by whatever translation.

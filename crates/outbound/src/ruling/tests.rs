@@ -20,7 +20,7 @@ fn ip(text: &str) -> IpAddr {
 fn host() -> HostAddresses {
     let nat64 = Nat64Prefix::found("2a00:64::192.0.0.170".parse::<Ipv6Addr>().expect("an address"));
     let own = ["127.0.0.1", "203.0.112.9", "10.9.0.1", "2a00:1::9"].map(ip).to_vec();
-    HostAddresses { own, nat64: Some(nat64.into_iter().collect()), has_ipv6: true }
+    HostAddresses { own, routed: Vec::new(), nat64: Some(nat64.into_iter().collect()), has_ipv6: true }
 }
 
 fn policy(allow: Option<&[&str]>, deny: &[&str]) -> EgressPolicy {
@@ -126,7 +126,10 @@ fn an_operator_opens_exactly_what_is_named() {
     assert!(
         open(&["db.internal"], "10.1.2.3", 5432, &["db.internal"]) && !open(&["db.internal"], "10.1.2.3", 5432, &[])
     );
-    assert!(open(&["127.0.0.0/8"], "127.0.0.1", 80, &[]));
+    assert!(open(&["127.0.0.0/8"], "127.0.0.1", 80, &[]) && open(&["::1"], "::1", 80, &[]));
+    for (rule, own) in [("0.0.0.0/0", "127.0.0.1"), ("126.0.0.0/7", "127.1.2.3"), ("::/0", "::1"), ("::/64", "::1")] {
+        assert!(!open(&[rule], own, 80, &[]), "{rule} is not meant to open {own}");
+    }
     // The server's own address is named itself, or stays shut.
     assert!(!open(&["10.0.0.0/8"], "10.9.0.1", 8080, &[]) && open(&["10.0.0.0/8"], "10.9.0.2", 8080, &[]));
     assert!(open(&["10.9.0.1:8080"], "10.9.0.1", 8080, &[]));
