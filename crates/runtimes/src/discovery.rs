@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -45,8 +45,9 @@ pub(crate) struct Stamp {
     size: u64,
 }
 
-/// Answers of earlier starts, by program.
-type Answers = BTreeMap<PathBuf, (Stamp, Option<Probed>)>;
+/// Answers of earlier starts, by language and program: a program that the configuration names is asked by every recipe.
+/// `None` is that of another program.
+type Answers = BTreeMap<String, BTreeMap<PathBuf, (Stamp, Option<Probed>)>>;
 
 // === impl Found ===
 
@@ -90,6 +91,11 @@ impl Stamp {
 /// Looks for the installations of every recipe, newest first and one per release. Blocks for as long as the
 /// programs that `cache` does not know take to answer.
 pub(crate) fn discover(recipes: &[Recipe], extra: &[PathBuf], cache: &Path) -> Vec<Found> {
+    discover_within(recipes, extra, cache, PROBE_TIME)
+}
+
+/// The same with another time for each program that is asked.
+fn discover_within(recipes: &[Recipe], extra: &[PathBuf], cache: &Path, time: Duration) -> Vec<Found> {
     let begun = Instant::now();
     let known: Answers = fs::read(cache).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
     let mut answers = Answers::new();
@@ -103,14 +109,21 @@ pub(crate) fn discover(recipes: &[Recipe], extra: &[PathBuf], cache: &Path) -> V
             let Some(stamp) = Stamp::of(&path) else {
                 continue;
             };
-            let answer = match known.get(&path) {
+            let answer = match known.get(&recipe.language).and_then(|of| of.get(&path)) {
                 Some((then, answer)) if *then == stamp => answer.clone(),
-                _ => probe(recipe, looked_for, &path),
+                _ => match probe(recipe, looked_for, &path, time) {
+                    Ok(answer) => answer,
+                    // Not kept: a busy machine or a cold disk may have held it up, and the next start asks again.
+                    Err(error) => {
+                        tracing::warn!(program = %path.display(), %error, "program did not describe itself");
+                        continue;
+                    }
+                },
             };
             let described = answer.clone().and_then(|probed| describe(recipe, probed, stamp.clone(), path.clone()));
             let configured = extra.iter().filter_map(|place| fs::canonicalize(place).ok()).any(|p| path.starts_with(p));
             found.extend(described.map(|found| Found { configured, ..found }));
-            answers.insert(path, (stamp, answer));
+            answers.entry(recipe.language.clone()).or_default().insert(path, (stamp, answer));
         }
     }
     // A stable sort, so that of equals the one that was found first stays.
@@ -209,7 +222,11 @@ pub(crate) fn is_elf(path: &Path) -> bool {
     File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\x7fELF"
 }
 
-fn probe(recipe: &Recipe, looked_for: &Discover, path: &Path) -> Option<Probed> {
+/// What a program says of itself; `None` where it is not the recipe's.
+///
+/// # Errors
+/// When it did not come to an answer: that says nothing about the next time.
+fn probe(recipe: &Recipe, looked_for: &Discover, path: &Path, time: Duration) -> io::Result<Option<Probed>> {
     let mut child = Command::new(path)
         .args(recipe.arguments(&looked_for.probe, &[]))
         .env_clear()
@@ -217,17 +234,23 @@ fn probe(recipe: &Recipe, looked_for: &Discover, path: &Path) -> Option<Probed> 
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
-    let ended = wait(&mut child, Instant::now() + PROBE_TIME);
+        .spawn()?;
+    let ended = wait(&mut child, Instant::now() + time);
     if !ended {
-        tracing::warn!(program = %path.display(), "program did not describe itself in time");
         let _ = child.kill();
     }
-    let status = child.wait().ok()?;
+    let status = child.wait()?;
+    if !ended {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {time:?}")));
+    }
+    if status.code().is_none() {
+        return Err(io::Error::other(status.to_string()));
+    }
     let mut output = Vec::new();
-    child.stdout.take()?.take(PROBE_MAX).read_to_end(&mut output).ok()?;
-    if status.success() { serde_json::from_slice(&output).ok() } else { None }
+    if let Some(answer) = child.stdout.take() {
+        answer.take(PROBE_MAX).read_to_end(&mut output)?;
+    }
+    Ok(if status.success() { serde_json::from_slice(&output).ok() } else { None })
 }
 
 /// Whether the child ended before the deadline. Its output is small enough for the pipe to hold.
@@ -267,6 +290,30 @@ mod tests {
         let names = |found: &[Found]| found.iter().map(|f| f.description.clone()).collect::<Vec<_>>();
         assert_eq!(names(&found), names(&again));
         assert!(begun.elapsed() < PROBE_TIME, "no program is asked twice");
+    }
+
+    #[test]
+    fn a_program_that_is_named_stays_known_whichever_recipe_asks_it_last() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (first, cache) = (dir.path().join("first.json"), dir.path().join("runtimes.json"));
+        let mut recipes = Recipe::all();
+        let python = discover(&recipes, &[], &first).into_iter().find(|found| found.recipe.language == "python");
+        let python = python.expect("these tests need a CPython").description;
+        recipes.sort_by_key(|recipe| recipe.language != "python");
+        for start in ["the first start", "the second start"] {
+            let found = discover(&recipes, std::slice::from_ref(&python.origin), &cache);
+            assert!(found.iter().any(|found| found.description == python), "{start}");
+        }
+    }
+
+    #[test]
+    fn a_program_without_an_answer_is_asked_again_at_the_next_start() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let cache = dir.path().join("runtimes.json");
+        let hurried = discover_within(&Recipe::all(), &[], &cache, Duration::ZERO);
+        assert!(hurried.iter().all(|found| found.probed.is_none()), "nothing answers that fast");
+        let found = discover(&Recipe::all(), &[], &cache);
+        assert!(found.iter().any(|found| found.recipe.language == "python"));
     }
 
     #[test]
