@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_types::{CronTrigger, Fault, Overlap, RunId, Timestamp, TriggerId, TriggerSettings};
+use faas_types::{Code, CronTrigger, Fault, Overlap, RunId, Timestamp, TriggerId, TriggerSettings};
 use futures_util::StreamExt;
 
 use super::accept::{Cause, NewRun};
@@ -70,7 +70,7 @@ struct Decision {
 // === impl Decision ===
 
 impl Decision {
-    /// Whether a run could not be enqueued now but may be later.
+    /// Whether a tick could not be decided now but may be later.
     fn is_unfinished(&self) -> bool {
         self.failure.as_ref().is_some_and(Fault::is_retryable)
     }
@@ -117,7 +117,7 @@ impl Triggers {
         }
     }
 
-    /// Enqueues the runs of ticks, up to the first that cannot be enqueued now.
+    /// Enqueues the runs of ticks, up to the first that cannot be decided now.
     async fn fire_ticks(
         self: &Arc<Self>,
         entry: &Arc<TriggerEntry>,
@@ -127,22 +127,33 @@ impl Triggers {
     ) {
         let mut last = self.states.get(entry.record.id).last_run;
         for tick in ticks {
-            if cron.overlap == Overlap::Skip && self.is_under_way(entry, last).await {
-                decision.skipped += 1;
-            } else {
-                match self.accept_one(tick_run(entry, cron, *tick)).await {
-                    Ok(made) => {
-                        last = Some(made.run);
-                        decision.runs.push(made.run);
-                    }
-                    Err(fault) => decision.failure = Some(fault),
+            match self.fire_tick(entry, cron, *tick, last).await {
+                Ok(Some(run)) => {
+                    last = Some(run);
+                    decision.runs.push(run);
                 }
-                if decision.is_unfinished() {
-                    return;
-                }
+                Ok(None) => decision.skipped += 1,
+                Err(fault) => decision.failure = Some(fault),
+            }
+            if decision.is_unfinished() {
+                return;
             }
             decision.decided = *tick;
         }
+    }
+
+    /// Enqueues the run of a tick; `None` if the tick is skipped, since the run before has not ended.
+    async fn fire_tick(
+        self: &Arc<Self>,
+        entry: &Arc<TriggerEntry>,
+        cron: &CronTrigger,
+        tick: Timestamp,
+        last: Option<RunId>,
+    ) -> Result<Option<RunId>, Fault> {
+        if cron.overlap == Overlap::Skip && self.is_under_way(entry, last).await? {
+            return Ok(None);
+        }
+        Ok(Some(self.accept_one(tick_run(entry, cron, tick)).await?.run))
     }
 
     /// Stores a decision, unless nothing happened.
@@ -163,15 +174,13 @@ impl Triggers {
     }
 
     /// Whether the trigger's last run has not ended.
-    async fn is_under_way(&self, entry: &TriggerEntry, last: Option<RunId>) -> bool {
-        match last {
-            Some(run) => self
-                .runs
-                .history_reader
-                .run(entry.record.project, run)
-                .await
-                .is_ok_and(|run| !run.state().is_terminal()),
-            None => false,
+    async fn is_under_way(&self, entry: &TriggerEntry, last: Option<RunId>) -> Result<bool, Fault> {
+        let Some(last) = last else { return Ok(false) };
+        match self.runs.history_reader.run(entry.record.project, last).await {
+            Ok(run) => Ok(!run.state().is_terminal()),
+            // Its record's retention has ended.
+            Err(fault) if fault.code == Code::NotFound => Ok(false),
+            Err(fault) => Err(fault),
         }
     }
 

@@ -1,17 +1,22 @@
 //! Schedules under a clock that is set by hand: forth, back, across changes of daylight saving time, and restarts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use faas_engine::{TriggerEntry, TriggerOrigin};
-use faas_ports::{Clock, Collection, Expect, Key, RunQuery, Write};
-use faas_testkit::ManualClock;
+use async_trait::async_trait;
+use faas_engine::{Ports, TriggerEntry, TriggerOrigin};
+use faas_ports::{
+    Clock, Collection, Expect, Expired, Expiry, Key, LogPage, LogQuery, PortError, PortResult, RunHistory, RunPage,
+    RunQuery, Write,
+};
+use faas_testkit::{ManualClock, MemoryBlobs};
 use faas_types::{
-    AliasName, Code, CronSchedule, CronTrigger, EventTrigger, MissedTicks, Mover, Overlap, RunRecord, RunState, Span,
-    Timestamp, TriggerKind, TriggerSettings,
+    AliasName, Code, CronSchedule, CronTrigger, EventTrigger, LogLine, MissedTicks, Mover, Overlap, ProjectId, RunId,
+    RunRecord, RunState, Span, Timestamp, TriggerKind, TriggerSettings,
 };
 
-use crate::house::{House, parse, until};
+use crate::house::{House, parse, ports_over, until};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -166,6 +171,63 @@ async fn a_tick_during_a_run_is_skipped_or_waits_as_the_policy_says() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), waits).await.expect("the second run waits for the first");
+}
+
+/// A history whose runs cannot be read while `fails` is set.
+struct UnreadableHistory {
+    inner: Arc<dyn RunHistory>,
+    fails: AtomicBool,
+}
+
+#[async_trait]
+impl RunHistory for UnreadableHistory {
+    async fn record(&self, runs: Vec<RunRecord>) -> PortResult<()> {
+        self.inner.record(runs).await
+    }
+
+    async fn run(&self, project: ProjectId, id: RunId) -> PortResult<Option<RunRecord>> {
+        if self.fails.load(Ordering::Acquire) {
+            return Err(PortError::Closed("history"));
+        }
+        self.inner.run(project, id).await
+    }
+
+    async fn runs(&self, query: &RunQuery) -> PortResult<RunPage> {
+        self.inner.runs(query).await
+    }
+
+    async fn append_logs(&self, lines: Vec<LogLine>) -> PortResult<()> {
+        self.inner.append_logs(lines).await
+    }
+
+    async fn logs(&self, query: &LogQuery) -> PortResult<LogPage> {
+        self.inner.logs(query).await
+    }
+
+    async fn expire(&self, expiry: &Expiry) -> PortResult<Expired> {
+        self.inner.expire(expiry).await
+    }
+}
+
+#[tokio::test]
+async fn a_tick_waits_while_it_is_not_known_whether_the_last_run_has_ended() {
+    let clock = Arc::new(ManualClock::default());
+    clock.set("2026-03-01T12:01:00Z".parse().unwrap());
+    let ports = ports_over(Arc::new(MemoryBlobs::default()));
+    let history = Arc::new(UnreadableHistory { inner: ports.history, fails: AtomicBool::new(false) });
+    let ports = Ports { history: Arc::clone(&history) as _, clock: Arc::clone(&clock) as _, ..ports };
+    let house = House::of(ports).await;
+    let skips = CronTrigger { overlap: Overlap::Skip, path: "/never".to_owned(), ..cron("*/10 * * * *", "UTC") };
+    house.deploy_triggers("job", settings(skips)).await.unwrap();
+    assert_eq!(at(&house, &clock, "2026-03-01T12:10:00Z").await, 1);
+
+    history.fails.store(true, Ordering::Release);
+    clock.set("2026-03-01T12:20:00Z".parse().unwrap());
+    until("the tick is not decided", || house.engine.triggers.state(&trigger(&house)).refused == 1).await;
+    history.fails.store(false, Ordering::Release);
+    clock.advance(Duration::from_secs(5));
+    assert_eq!(decided(&house, "2026-03-01T12:20:00Z".parse().unwrap()).await, 1);
+    assert_eq!(house.engine.triggers.state(&trigger(&house)).skipped, 1);
 }
 
 #[tokio::test]
