@@ -44,6 +44,18 @@ impl DataDir {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
+    /// Refuses to begin anew where a database was: whatever stands beside it would be taken as unused and removed. The file
+    /// `later` is made at the end of the first start.
+    pub(crate) fn refuse_loss(&self, database: &str, later: &str) -> Result<(), StoreError> {
+        let is_filled = |name: &str| fs::metadata(self.path.join(name)).is_ok_and(|file| file.len() > 0);
+        let is_there = is_filled(database) || is_filled(&format!("{database}-wal"));
+        if is_there || !is_filled(later) {
+            Ok(())
+        } else {
+            Err(StoreError::LostDatabase { file: self.path.join(database) })
+        }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

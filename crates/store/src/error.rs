@@ -17,6 +17,15 @@ pub enum StoreError {
         /// The other server's process id, or `unknown`.
         pid: String,
     },
+    /// The database is gone from a directory that was in use.
+    #[error(
+        "{} is missing or empty, though the directory was in use: functions, keys and runs were in it; restore it from a backup, or start anew with another directory by --data",
+        file.display()
+    )]
+    LostDatabase {
+        /// The database.
+        file: PathBuf,
+    },
     /// The directory holds something else.
     #[error(
         "{} is not empty and not a data directory of faas; choose an empty or a new directory with --data",

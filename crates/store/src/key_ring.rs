@@ -14,7 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::StoreError;
 
-const FILE: &str = "secret.keys";
+/// Its name in the data directory.
+pub(crate) const FILE: &str = "secret.keys";
 const DRAFT: &str = ".secret.keys-draft";
 /// Keys in one file; rotating every day for a decade comes to less.
 const KEYS_MAX: usize = 4096;

@@ -8,6 +8,7 @@ use crate::config::StoreConfig;
 use crate::data_dir::DataDir;
 use crate::error::StoreError;
 use crate::fsync::Fsync;
+use crate::key_ring;
 use crate::space::Space;
 use crate::sqlite::{Database, DatabaseConfig, Durability, WriterHooks};
 
@@ -33,6 +34,7 @@ impl Shared {
         recover: fn(&Connection) -> rusqlite::Result<()>,
     ) -> Result<Self, StoreError> {
         let dir = DataDir::open(&config.dir)?;
+        dir.refuse_loss("faas.db", key_ring::FILE)?;
         let space = Arc::new(Space::open(dir.path(), config.low_water, config.ballast)?);
         let hooks = || {
             let full = Arc::clone(&space);

@@ -75,6 +75,27 @@ async fn a_damaged_page_is_noticed() {
     assert!(matches!(read, Err(PortError::Corrupt { .. })), "damage was read as if it were whole");
 }
 
+#[test]
+fn a_lost_database_is_not_replaced_by_an_empty_one() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    drop(Store::open(&config(dir.path())).expect("open"));
+    let remove = |name: &str| match fs::remove_file(dir.path().join(name)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{name}: {error}"),
+        _ => {}
+    };
+    for emptied in [true, false] {
+        ["faas.db", "faas.db-wal", "faas.db-shm"].map(remove);
+        if emptied {
+            fs::write(dir.path().join("faas.db"), "").expect("an empty file");
+        }
+        let refused = Store::open(&config(dir.path())).expect_err("it was in use");
+        assert!(matches!(&refused, StoreError::LostDatabase { .. }), "{refused}");
+    }
+    // A first start that was cut short before its keys were made had nothing to lose.
+    remove("secret.keys");
+    Store::open(&config(dir.path())).expect("open");
+}
+
 #[tokio::test]
 async fn what_is_no_database_or_from_the_future_does_not_open() {
     let dir = tempfile::tempdir().expect("temp dir");
