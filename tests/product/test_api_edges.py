@@ -73,18 +73,22 @@ def test_retention_wants_a_unit_and_an_hour(server: Server) -> None:
     assert server.http.get(path).expect(200).json() == before, "a dry run changes nothing"
 
 
-def test_runs_and_logs_of_a_deleted_function_stay_reachable_by_id(server: Server, tmp_path: Path, name: str) -> None:
+def test_runs_and_logs_of_a_deleted_function_stay_reachable(server: Server, tmp_path: Path, name: str) -> None:
     server.deploy(write_function(tmp_path, name, "def handler():\n    print('last words')\n    return 1\n"))
     function = server.api.function(name)["id"]
     run = server.api.invoke(name, {}).expect(200).headers["x-run-id"]
     server.api.finished(run)
     server.api.log_lines(run, 1)
     server.http.request("DELETE", f"/api/v1/functions/{name}").expect(204)
-    runs = server.http.get(f"/api/v1/runs?function={function}").expect(200).json()["runs"]
-    assert [row["id"] for row in runs] == [run]
-    lines = server.http.get(f"/api/v1/functions/{function}/logs").expect(200).json()["lines"]
-    assert "last words" in {line["message"] for line in lines}
-    server.http.get(f"/api/v1/runs?function={name}").expect(404)
+    for known_by in (function, name):
+        runs = server.http.get(f"/api/v1/runs?function={known_by}").expect(200).json()["runs"]
+        assert [row["id"] for row in runs] == [run]
+        lines = server.http.get(f"/api/v1/functions/{known_by}/logs").expect(200).json()["lines"]
+        assert "last words" in {line["message"] for line in lines}
+        server.http.get(f"/api/v1/dead-letters?function={known_by}").expect(200)
+    server.deploy(write_function(tmp_path, name, "def handler():\n    return 2\n"))
+    assert server.http.get(f"/api/v1/runs?function={name}").expect(200).json()["runs"] == [], "the name is another's now"
+    server.http.get("/api/v1/runs?function=never-was").expect(404)
 
 
 def test_histories_come_in_pages(server: Server, tmp_path: Path, name: str) -> None:

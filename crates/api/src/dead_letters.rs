@@ -23,7 +23,7 @@ use crate::views::run_view;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
-    /// Only of this function, by name or id.
+    /// Only of this function, by name or id. A deleted one is found as long as its runs are kept.
     function: Option<String>,
     /// Only with this code, such as `FN_002`.
     #[param(pattern = "^FN_0(0[1-9]|[12][0-9]|30)$")]
@@ -55,7 +55,7 @@ pub(crate) async fn list_dead_letters(
     let limit = page::limit(filter.limit)?;
     let Filter { function, code, since, until, cursor, .. } = filter;
     let narrowed = DeadLetterFilter { function, code, since, until, limit: Some(limit + 1) };
-    let mut query = query(&state, caller.project, &narrowed)?;
+    let mut query = query(&state, caller.project, &narrowed).await?;
     query.after = page::parsed("cursor", cursor.as_deref())?;
     let mut letters = state.engine.runs.dead_letters(&query).await?;
     let more = letters.len() > limit as usize;
@@ -112,7 +112,7 @@ pub(crate) async fn redrive_dead_letters(
     Authorized(caller): Authorized,
     Json(filter): Json<DeadLetterFilter>,
 ) -> Result<impl IntoResponse, HandlerError> {
-    let query = query(&state, caller.project, &filter)?;
+    let query = query(&state, caller.project, &filter).await?;
     let redriven = state.engine.runs.redrive(caller.project, DeadSelection::Found(query)).await?;
     let redriven = redriven.into_iter().map(redriven_view).collect();
     Ok((StatusCode::ACCEPTED, Json(RedriveReport { redriven })))
@@ -142,14 +142,14 @@ pub(crate) async fn purge_dead_letters(
     Authorized(caller): Authorized,
     Json(filter): Json<DeadLetterFilter>,
 ) -> Result<Json<PurgeReport>, HandlerError> {
-    let query = query(&state, caller.project, &filter)?;
+    let query = query(&state, caller.project, &filter).await?;
     let purged = state.engine.runs.purge(caller.project, DeadSelection::Found(query)).await?;
     Ok(Json(PurgeReport { purged }))
 }
 
-fn query(state: &ApiState, project: ProjectId, filter: &DeadLetterFilter) -> Result<DeadLetterQuery, Fault> {
+async fn query(state: &ApiState, project: ProjectId, filter: &DeadLetterFilter) -> Result<DeadLetterQuery, Fault> {
     let function = match &filter.function {
-        Some(text) => Some(state.engine.catalog().find(project, text)?.record.id),
+        Some(text) => Some(state.engine.catalog().find_past(project, text).await?),
         None => None,
     };
     let limit = filter.limit.unwrap_or(limits::REDRIVE_MAX);

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::page;
-use crate::runs::{past_function, run_id};
+use crate::runs::run_id;
 use crate::state::ApiState;
 
 /// Which lines to show.
@@ -66,7 +66,7 @@ pub(crate) async fn project_logs(
     answer(state, filter, query, &headers).await
 }
 
-/// Shows what a function wrote; a deleted one is named by its id.
+/// Shows what a function wrote, also one that was deleted.
 #[utoipa::path(get, path = "/api/v1/functions/{id}/logs", operation_id = "functions.listLogs", tag = "logs", params(("id" = String, Path, description = "name or id"), Filter), responses(
     (status = 200, content((LogList = "application/json"), (LogEvent = "text/event-stream"))),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
@@ -78,7 +78,7 @@ pub(crate) async fn function_logs(
     QueryParams(filter): QueryParams<Filter>,
     headers: HeaderMap,
 ) -> Result<Response, HandlerError> {
-    let function = past_function(&state, caller.project, &id)?;
+    let function = state.engine.catalog().find_past(caller.project, &id).await?;
     let query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
     answer(state, filter, LogQuery { function: Some(function), ..query }, &headers).await
 }

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use faas_ports::{Clock, RunQuery, SystemClock};
 use faas_proto::rest::{Problem, RunList, RunView};
-use faas_types::{Code, Fault, FunctionId, InvalidId, ProjectId, RunId, Span};
+use faas_types::{Code, Fault, InvalidId, RunId, Span};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -19,7 +19,7 @@ const PATIENCE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
-    /// Only of this function, by name or id; a deleted one by its id.
+    /// Only of this function, by name or id. A deleted one is found as long as its runs are kept.
     function: Option<String>,
     /// Only in this state.
     #[param(pattern = "^(queued|running|succeeded|failed|retried|cancelled)$")]
@@ -66,7 +66,7 @@ pub(crate) async fn list_runs(
     QueryParams(filter): QueryParams<Filter>,
 ) -> Result<Json<RunList>, HandlerError> {
     let function = match &filter.function {
-        Some(text) => Some(past_function(&state, caller.project, text)?),
+        Some(text) => Some(state.engine.catalog().find_past(caller.project, text).await?),
         None => None,
     };
     let now = SystemClock.now();
@@ -124,15 +124,6 @@ pub(crate) async fn get_run(
     };
     let input_kept = state.engine.runs.keeps_input(caller.project, id).await?;
     Ok(Json(RunView { input_kept: Some(input_kept), ..run_view(run) }))
-}
-
-/// A function by name or id. By id also one that was deleted, whose runs and log lines stay as long as they are kept.
-pub(crate) fn past_function(state: &ApiState, project: ProjectId, text: &str) -> Result<FunctionId, Fault> {
-    match (state.engine.catalog().find(project, text), text.parse()) {
-        (Ok(entry), _) => Ok(entry.record.id),
-        (Err(_), Ok(id)) => Ok(id),
-        (Err(fault), Err(_)) => Err(fault),
-    }
 }
 
 pub(crate) fn run_id(text: &str) -> Result<RunId, Fault> {

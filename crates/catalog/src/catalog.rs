@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::function_entry::FunctionEntry;
 use crate::function_table::FunctionTable;
 use crate::projection::{Projection, ProjectionStatus};
-use crate::records::{decode, function_key, version_key};
+use crate::records::{Tombstone, decode, function_key, tombstone_key, version_key};
 
 /// The functions of every project, kept current by following the registry.
 pub struct Catalog {
@@ -100,6 +100,25 @@ impl Catalog {
             Fault::new(Code::FunctionNotFound, format!("no function named `{shown}`"))
                 .with_hint("list yours with `faas functions list`, or deploy one with `faas deploy`")
         })
+    }
+
+    /// The id of a function by name or by id, also of one that was deleted: its runs and log lines stay as long as they are
+    /// kept. A name is that of the function that has it now, or of the one that had it last.
+    ///
+    /// # Errors
+    /// `FN_001`; when the registry cannot be read.
+    pub async fn find_past(&self, project: ProjectId, text: &str) -> Result<FunctionId, Fault> {
+        let fault = match self.find(project, text) {
+            Ok(entry) => return Ok(entry.record.id),
+            Err(fault) => fault,
+        };
+        if let Ok(id) = text.parse() {
+            return Ok(id);
+        }
+        let Ok(name) = text.parse() else { return Err(fault) };
+        let key = tombstone_key(project, &name);
+        let stored = self.registry.get(&key).await?.ok_or(fault)?;
+        Ok(decode::<Tombstone>(&key, &stored.value)?.id)
     }
 
     /// Functions of a project by name, after `after`, `limit` at most.

@@ -31,7 +31,7 @@ pub use keys::{Caller, KeyRecord, Keys, MintedKey};
 pub use network_policies::{NetworkDeps, NetworkPolicies, NetworkState, PolicyChange};
 pub use projection::{ProjectedTable, Projection, ProjectionStatus, STALE_MAX, snapshot};
 pub use projects::default_project;
-pub use records::{RETRIES, decode, encode, function_key, version_key};
+pub use records::{RETRIES, Tombstone, decode, encode, function_key, tombstone_key, version_key};
 pub use rekeyer::{Rekeyed, Rekeyer, SealedKind, SealedRecord};
 pub use secrets::{SecretDeps, SecretSummary, Secrets};
 pub use var_settings::{VarDeps, VarSettings};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use faas_ports::{Collection, Key, PortError, PortResult};
-use faas_types::{Fault, FunctionId, FunctionName, ProjectId};
+use faas_types::{Fault, FunctionId, FunctionName, ProjectId, Timestamp};
 
 /// Attempts of a read-modify-write that finds another writer was first.
 pub const RETRIES: u32 = 5;
@@ -33,6 +33,20 @@ pub(crate) fn corrupt(key: &Key) -> PortError {
 /// The key of a function's record.
 pub fn function_key(project: ProjectId, name: &FunctionName) -> Key {
     Key::new(project, Collection::Functions, name.as_str())
+}
+
+/// What is left of a deleted function: by its id, runs and log lines are found as long as they are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Tombstone {
+    /// The function's id.
+    pub id: FunctionId,
+    /// When it was deleted.
+    pub deleted_at: Timestamp,
+}
+
+/// The key of the tombstone of the function of this name that was deleted last.
+pub fn tombstone_key(project: ProjectId, name: &FunctionName) -> Key {
+    Key::new(project, Collection::Tombstones, name.as_str())
 }
 
 /// The key of a version's record.

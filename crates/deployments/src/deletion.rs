@@ -1,6 +1,6 @@
 //! Deleting functions.
 
-use faas_catalog::{FunctionEntry, decode};
+use faas_catalog::{FunctionEntry, Tombstone, decode, encode, tombstone_key};
 use faas_ports::{Collection, Expect, Write};
 use faas_types::{Fault, FunctionRecord};
 
@@ -20,7 +20,9 @@ impl Deployments {
         let FunctionRecord { id, project, name, .. } = &entry.record;
         // The function is deleted first: what a crash leaves behind is unreachable, never half a function.
         let delete = Write::Delete { key: entry.key(), expect: Expect::Any };
-        let revision = self.deps.registry.commit(vec![delete]).await?;
+        let tombstone = encode(&Tombstone { id: *id, deleted_at: self.deps.clock.now() })?;
+        let bury = Write::Put { key: tombstone_key(*project, name), value: tombstone, expect: Expect::Any };
+        let revision = self.deps.registry.commit(vec![delete, bury]).await?;
         self.deps.catalog.forget(*project, name, revision);
         self.deps.scheduler.close_pools(*id, |_| false);
         self.deps.stats.forget(*id);

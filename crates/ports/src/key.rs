@@ -8,6 +8,7 @@ use faas_types::ProjectId;
 pub enum Collection {
     Projects,
     Functions,
+    Tombstones,
     Versions,
     Deployments,
     Bundles,
@@ -36,9 +37,10 @@ pub struct Key {
 
 impl Collection {
     /// Every collection.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Projects,
         Self::Functions,
+        Self::Tombstones,
         Self::Versions,
         Self::Deployments,
         Self::Bundles,
@@ -58,6 +60,7 @@ impl Collection {
         match self {
             Self::Projects => "projects",
             Self::Functions => "functions",
+            Self::Tombstones => "tombstones",
             Self::Versions => "versions",
             Self::Deployments => "deployments",
             Self::Bundles => "bundles",

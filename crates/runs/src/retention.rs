@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use faas_catalog::encode;
-use faas_ports::{Collection, Expect, Expiry, Key, Write};
+use faas_catalog::{Tombstone, encode};
+use faas_ports::{Collection, Entry, Expect, Expiry, Key, PortError, Write};
 use faas_types::{Code, Fault, ProjectId, Retention, Span, Timestamp, limits};
 
 use crate::retention_metrics::RetentionMetrics;
@@ -108,6 +108,7 @@ impl Runs {
         for project in self.projects().await? {
             let (retention, _) = self.retention(project).await?;
             log_bytes += self.forget_of(project, &retention).await?;
+            self.forget_tombstones(project, &retention).await?;
         }
         self.retention_metrics.log_bytes.store(log_bytes, Ordering::Relaxed);
         Ok(())
@@ -138,6 +139,28 @@ impl Runs {
         let gone = self.dispatch.letters.expire_dead(project, before, STEP_ROWS).await?;
         self.delete_blobs(gone.freed);
         Ok(gone.rows >= u64::from(STEP_ROWS))
+    }
+
+    /// Forgets deleted functions of which no run and no log line is kept any more.
+    async fn forget_tombstones(&self, project: ProjectId, retention: &Retention) -> Result<(), Fault> {
+        let before = before(self.clock.now(), retention.runs.get().max(retention.logs.get()));
+        let mut after = None::<String>;
+        loop {
+            let page = self.registry.list(project, Collection::Tombstones, "", after.as_deref(), STEP_ROWS).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.key.name.clone());
+            for Entry { key, value, revision } in page {
+                if faas_catalog::decode::<Tombstone>(&key, &value)?.deleted_at >= before {
+                    continue;
+                }
+                // Not where another function of the name was deleted meanwhile.
+                let delete = Write::Delete { key, expect: Expect::Revision(revision) };
+                match self.registry.commit(vec![delete]).await {
+                    Ok(_) | Err(PortError::Conflict { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
     }
 
     async fn projects(&self) -> Result<Vec<ProjectId>, Fault> {
