@@ -76,10 +76,10 @@ for index, row in enumerate(sys.stdin.read().splitlines()):
         if index == 0:
             result["names"] = names_of(tree)
     except SyntaxError as error:
-        found = {"errorType": type(error).__name__, "errorMessage": error.msg or "invalid syntax", "file": path}
+        found = {"type": type(error).__name__, "message": error.msg or "invalid syntax", "file": path}
         found.update(line=error.lineno, column=error.offset, snippet=snippet_of(error))
         result["errors"].append({key: value for key, value in found.items() if value})
     except (ValueError, RecursionError, MemoryError) as error:
         message = str(error) or "nested too deeply to be parsed"
-        result["errors"].append({"errorType": type(error).__name__, "errorMessage": message, "file": path})
+        result["errors"].append({"type": type(error).__name__, "message": message, "file": path})
 print(json.dumps(result))

@@ -174,7 +174,7 @@ def attack(event):
 def test_what_is_raised_is_cut_before_it_is_kept(server: Server, tmp_path: Path, name: str) -> None:
     attack = """
 def attack(event):
-    raised = {"errorType": "T" * 9000, "errorMessage": "m" * 30000, "stackTrace": ["s" * 3000] * 50,
+    raised = {"type": "T" * 9000, "message": "m" * 30000, "stack": ["s" * 3000] * 50,
               "snippet": "c" * 9000, "hint": "h" * 9000}
     kind = event["attack"]
     end = {"dropped": 2 ** 64 - 1, kind: raised if kind == "raised" else "r" * 200000}

@@ -87,7 +87,8 @@ def test_runs_and_logs_of_a_deleted_function_stay_reachable(server: Server, tmp_
         assert "last words" in {line["message"] for line in lines}
         server.http.get(f"/api/v1/dead-letters?function={known_by}").expect(200)
     server.deploy(write_function(tmp_path, name, "def handler():\n    return 2\n"))
-    assert server.http.get(f"/api/v1/runs?function={name}").expect(200).json()["runs"] == [], "the name is another's now"
+    runs = server.http.get(f"/api/v1/runs?function={name}").expect(200).json()["runs"]
+    assert runs == [], "the name is another's now"
     server.http.get("/api/v1/runs?function=never-was").expect(404)
 
 
@@ -119,9 +120,48 @@ def test_an_alias_that_points_there_already_makes_no_deployment(server: Server, 
     assert moves() == before + 1
 
 
-def test_retryable_is_only_what_passes(server: Server, echo: str) -> None:
+def test_only_what_passes_is_sent_again(server: Server, echo: str) -> None:
     taken = server.http.request("POST", "/api/v1/functions", json_body={"name": echo}).expect(409).json()
     run = server.api.invoke(echo, {}).headers["x-run-id"]
     server.api.finished(run)
     ended = server.http.request("POST", f"/api/v1/runs/{run}/cancel").expect(409).json()
-    assert [problem["retryable"] for problem in (taken, ended)] == [False, False], (taken, ended)
+    for problem in (taken, ended):
+        assert problem["retry"] == {"safe": False, "executed": "no"}, problem
+
+
+def test_what_is_made_has_a_place(server: Server, echo: str) -> None:
+    function = f"/api/v1/functions/{echo}"
+    cron = {"trigger": {"type": "cron", "name": "tick", "schedule": "@daily"}}
+    for path, body in (
+        ("/api/v1/functions", {"name": f"{echo}-2"}),
+        ("/api/v1/keys", {"name": "a key", "scopes": ["invoke"]}),
+        (f"{function}/triggers", cron),
+    ):
+        made = server.http.request("POST", path, json_body=body).expect(201)
+        kept = server.http.get(made.headers["location"]).expect(200).json()
+        name = kept.get("name")
+        assert name in (f"{echo}-2", "a key", "tick"), kept
+    manifest = {"name": echo, "runtime": "python3.12", "entrypoint": "main:handler"}
+    files = server.http.get(f"{function}/versions/1/files").expect(200).json()["files"]
+    deployed = server.http.request("POST", f"{function}/deploy", json_body={"manifest": manifest, "files": files})
+    view = server.http.get(deployed.expect(201).headers["location"]).expect(200).json()
+    assert view["number"] == deployed.json()["version"]
+
+
+def test_what_is_gone_is_not_deleted_again(server: Server, echo: str) -> None:
+    key = server.api.create_key("gone", ["invoke"])["id"]
+    for path in (f"/api/v1/keys/{key}", f"/api/v1/functions/{echo}"):
+        server.http.request("DELETE", path).expect(204)
+        server.http.request("DELETE", path).expect(404)
+
+
+def test_times_say_that_they_are(server: Server) -> None:
+    schemas = server.api.openapi()["components"]["schemas"]
+    times = [
+        (name, key, schema)
+        for name, of in schemas.items()
+        for key, schema in of.get("properties", {}).items()
+        if key.endswith("_at") and "string" in schema.get("type", [])
+    ]
+    assert len(times) > 20
+    assert all(schema.get("format") == "date-time" for _, _, schema in times), times

@@ -29,7 +29,7 @@ def problem(reply, status: int, code: str) -> dict:
     body = reply.json()
     assert body["code"] == code, body
     assert body["status"] == status
-    for field in ("type", "title", "detail", "request_id", "retryable", "docs"):
+    for field in ("type", "title", "detail", "request_id", "reason", "retry", "docs_url"):
         assert field in body, field
     return body
 
@@ -131,9 +131,9 @@ def test_an_exception_is_the_functions_own(server: Server, tmp_path: Path, name:
     assert reply.status == 502
     assert reply.headers["x-error-source"] == "function"
     failure = reply.json()
-    assert (failure["errorType"], failure["errorMessage"]) == ("ValueError", "broken pipe dream")
+    assert (failure["type"], failure["message"]) == ("ValueError", "broken pipe dream")
     assert (failure["file"], failure["line"]) == ("main.py", 2)
-    assert not [frame for frame in failure["stackTrace"] if "faas_shim" in frame]
+    assert not [frame for frame in failure["stack"] if "faas_shim" in frame]
     run = server.api.finished(reply.headers["x-run-id"])
     assert (run["state"], run["error"]["code"], run["error"]["type"]) == ("failed", "FN_004", "ValueError")
     assert (run["error"]["file"], run["error"]["line"]) == ("main.py", 2)
@@ -147,7 +147,7 @@ def test_a_value_that_cannot_be_sent(server: Server, tmp_path: Path, name: str) 
         reply = server.api.call(name, body)
         assert reply.status == 502, reply.body
         assert reply.json()["code"] == "FN_004"
-        assert reply.json()["errorType"]
+        assert reply.json()["type"]
     assert server.api.call(name).headers["x-cold-start"] == "false"
 
 

@@ -284,15 +284,13 @@ def test_why_a_function_failed_is_for_those_who_may_read_its_runs(server: Server
         assert (told["code"], told["run_id"]) == ("FN_004", reply.headers["x-run-id"])
         assert reply.headers["x-error-source"] == "function"
         assert "told to nobody" not in reply.body.decode() and "main.py" not in reply.body.decode()
-    assert server.http.get(f"/fn/{name}").expect(502).json()["errorMessage"] == "told to nobody"
-    assert (
-        server.http.request("POST", f"/api/v1/functions/{name}/invoke", key=invoker).expect(502).json()["stackTrace"]
-        == []
-    )
+    assert server.http.get(f"/fn/{name}").expect(502).json()["message"] == "told to nobody"
+    problem = server.http.request("POST", f"/api/v1/functions/{name}/invoke", key=invoker).expect(502).json()
+    assert problem["function_error"]["stack"] == [] and "told to nobody" not in str(problem), problem
     door = Door(server, name, respond="answer")
     assert b"told to nobody" not in door.send(door.signed("msg_fails")).expect(502).body
     server.deploy(write_function(tmp_path, name, FAILS, auth="public", errors="full"))
-    assert server.http.get(f"/fn/{name}", key=None).expect(502).json()["errorMessage"] == "told to nobody"
+    assert server.http.get(f"/fn/{name}", key=None).expect(502).json()["message"] == "told to nobody"
 
 
 # === keys of callers ===

@@ -89,7 +89,14 @@ class Refusing:
         outer = self
         problem = {"type": "about:blank", "title": "refused", "status": status, "code": code, "detail": "as told"}
         body = json.dumps(
-            problem | {"hint": "ask for less", "request_id": "req", "retryable": False, "docs": "faas explain"}
+            problem
+            | {
+                "hint": "ask for less",
+                "request_id": "req",
+                "reason": "refused",
+                "docs_url": "http://127.0.0.1/errors/refused",
+            }
+            | {"retry": {"safe": False, "executed": "no"}}
         ).encode()
 
         class Handler(BaseHTTPRequestHandler):

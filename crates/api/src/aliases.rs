@@ -3,7 +3,7 @@
 use axum::extract::State;
 use faas_engine::{AliasWish, Caller, FunctionEntry};
 use faas_proto::rest::{AliasList, AliasTarget, AliasView, CanaryView, DeploymentView, EndCanary, Problem, SetAlias};
-use faas_types::{Affinity, AliasName, Code, Fault, Mover, Permille, Split};
+use faas_types::{Affinity, AliasName, Fault, Mover, Permille, Reason, Split};
 use faas_web::{Authorized, HandlerError, Json, PathParams};
 use http::StatusCode;
 
@@ -105,7 +105,7 @@ pub(crate) async fn get_canary(
             ),
             None => format!("one begins when a version with [canary] is deployed; see `faas deployments list {name}` for earlier ones"),
         };
-        Fault::new(Code::NotFound, format!("`{name}` has no canary now")).with_hint(hint)
+        Fault::new(Reason::CanaryNotFound, format!("`{name}` has no canary now")).with_hint(hint)
     })?;
     let canary = status.canary;
     let split = entry.record.live().and_then(|live| live.split);
@@ -170,12 +170,12 @@ async fn view(state: &ApiState, entry: &FunctionEntry, alias: &str) -> Result<Al
 
 fn no_alias(entry: &FunctionEntry, alias: &str) -> Fault {
     let (name, shown) = (&entry.record.name, alias.chars().take(80).collect::<String>());
-    Fault::new(Code::NotFound, format!("`{name}` has no alias `{shown}`"))
-        .with_hint(format!("its aliases are listed by `faas aliases list {name}`"))
+    Fault::new(Reason::AliasNotFound, format!("`{name}` has no alias `{shown}`"))
+        .with_command_hint(format!("its aliases are listed by `faas aliases list {name}`"))
 }
 
 fn invalid(message: impl Into<String>) -> Fault {
-    Fault::new(Code::InvalidConfiguration, message)
+    Fault::of_field(message)
 }
 
 /// Whoever calls, as what is moved remembers it.

@@ -4,7 +4,7 @@ use axum::extract::State;
 use faas_engine::SigningSecrets;
 use faas_ports::{Clock, SystemClock};
 use faas_proto::rest::{CallbackSecretView, NewCallbackSecret, Problem, RotateCallbackSecret};
-use faas_types::{Code, Fault, Span};
+use faas_types::{Fault, Span};
 use faas_web::{Authorized, HandlerError, Json};
 
 use crate::state::ApiState;
@@ -31,9 +31,7 @@ pub(crate) async fn rotate_callback_secret(
     Authorized(caller): Authorized,
     Json(body): Json<RotateCallbackSecret>,
 ) -> Result<Json<NewCallbackSecret>, HandlerError> {
-    let read = |text: &str| {
-        text.parse::<Span>().map_err(|error| Fault::new(Code::InvalidConfiguration, format!("keep: {error}")))
-    };
+    let read = |text: &str| text.parse::<Span>().map_err(|error| Fault::of_field(format!("keep: {error}")));
     let keep = body.keep.as_deref().map(read).transpose()?.map(Span::get);
     let (secret, secrets) = state.engine.runs.rotate_signing_secret(caller.project, keep).await?;
     Ok(Json(NewCallbackSecret { secret, number: secrets.number(), live: live(&secrets) }))

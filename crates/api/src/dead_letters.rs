@@ -7,7 +7,7 @@ use faas_ports::{Clock, DeadLetter, DeadLetterQuery, SystemClock};
 use faas_proto::rest::{
     DeadLetterFilter, DeadLetterList, DeadLetterView, Problem, PurgeReport, RedriveReport, RedrivenView,
 };
-use faas_types::{Code, Fault, ProjectId, limits};
+use faas_types::{Fault, ProjectId, limits};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use http::StatusCode;
 use serde::Deserialize;
@@ -154,8 +154,8 @@ async fn query(state: &ApiState, project: ProjectId, filter: &DeadLetterFilter) 
     };
     let limit = filter.limit.unwrap_or(limits::REDRIVE_MAX);
     if !(1..=limits::REDRIVE_MAX).contains(&limit) {
-        let message = format!("limit is {limit}; it goes from 1 to {}", limits::REDRIVE_MAX);
-        return Err(Fault::new(Code::InvalidConfiguration, message));
+        let message = format!("limit: it goes from 1 to {}, not {limit}", limits::REDRIVE_MAX);
+        return Err(Fault::of_field(message));
     }
     let now = SystemClock.now();
     Ok(DeadLetterQuery {

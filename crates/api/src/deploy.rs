@@ -11,7 +11,7 @@ use faas_proto::rest::{
     BundleFileBody, DeployEvent, DeployPlan, DeployPlanRequest, DeployRequest, DeploymentView, FunctionToDeploy,
     Problem, RollbackRequest,
 };
-use faas_types::{Bundle, BundleFile, Code, Digest, Fault, FunctionName, Span, limits};
+use faas_types::{Bundle, BundleFile, Digest, Fault, FunctionName, Reason, Span, limits};
 use faas_web::{Authorized, HandlerError, Json, PathParams, read_body};
 use http::StatusCode;
 
@@ -63,7 +63,7 @@ pub(crate) async fn put_blob(
 #[utoipa::path(post, path = "/api/v1/functions/{id}/deploy", operation_id = "deployments.create", tag = "deployments", params(("id" = String, Path, description = "name, or id of an existing function")),
     request_body = DeployRequest, responses(
     (status = 200, body = DeployEvent, content_type = "text/event-stream"),
-    (status = 201, body = DeploymentView),
+    (status = 201, body = DeploymentView, headers(("Location" = String, description = "the path of the version"))),
     (status = 404, description = "no function of that id", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "another deployment is under way, or the alias is of another kind", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "the manifest is wrong or the version does not load", body = Problem, content_type = "application/problem+json"),
@@ -82,17 +82,19 @@ pub(crate) async fn deploy_function(
     let target = target(body.alias.as_deref(), body.preview, body.expires.as_deref())?;
     let mut receiver = ProgressReceiver::new();
     let function = FunctionToDeploy { manifest: body.manifest, origins: body.origins, files: body.files };
-    let deployment = new_deployment(function, body.note, &caller, &mut receiver)?;
+    let deployment = new_deployment("/manifest", function, body.note, &caller, &mut receiver)?;
     if deployment.name != name {
-        return Err(HandlerError(Fault::new(
-            Code::InvalidConfiguration,
-            format!("name: the manifest is of `{}`, the path of `{name}`", deployment.name),
-        )));
+        return Err(HandlerError(Fault::of_field(format!(
+            "name: the manifest is of `{}`, the path of `{name}`",
+            deployment.name
+        ))));
     }
     let deployment = NewDeployment { target, ..deployment };
     let engine = state.engine.clone();
     let deploying = async move { engine.deployments.deploy(caller.project, deployment).await };
-    wanted.answer(receiver, deploying, move |deployed| state.deployment_view(deployed)).await
+    let location =
+        |view: &DeploymentView| Some(format!("/api/v1/functions/{}/versions/{}", view.function, view.version));
+    wanted.answer(receiver, deploying, move |deployed| state.deployment_view(deployed), location).await
 }
 
 /// Moves `live` back to an earlier version, or ends a canary that is under way.
@@ -124,7 +126,7 @@ fn name_of(state: &ApiState, caller: &Caller, id: &str) -> Result<FunctionName, 
 
 /// The alias that a deployment asks for.
 fn target(alias: Option<&str>, preview: bool, expires: Option<&str>) -> Result<Target, Fault> {
-    let invalid = |message: &str| Fault::new(Code::InvalidConfiguration, message);
+    let invalid = |message: &str| Fault::of_field(message);
     let alias = alias.map(alias_name).transpose()?;
     match (alias, preview, expires) {
         (None, true, _) => Err(invalid("alias: a preview needs a name")),
@@ -142,14 +144,16 @@ fn target(alias: Option<&str>, preview: bool, expires: Option<&str>) -> Result<T
     }
 }
 
-/// What a manifest and its files ask for: a version for `live`, with its progress events sent to the receiver.
+/// What a manifest and its files ask for: a version for `live`, with its progress events sent to the receiver. `place`
+/// points to the manifest in the body.
 pub(crate) fn new_deployment(
+    place: &str,
     FunctionToDeploy { manifest, origins, files }: FunctionToDeploy,
     note: Option<String>,
     caller: &Caller,
     receiver: &mut ProgressReceiver,
 ) -> Result<NewDeployment, Fault> {
-    let invalid = |error: faas_config::ManifestErrors| Fault::new(Code::InvalidConfiguration, error.to_string());
+    let invalid = |errors: faas_config::ManifestErrors| errors.fault(Reason::InvalidManifest, place);
     let mut manifest = Manifest::from_json(manifest).map_err(invalid)?;
     if let Some(origins) = origins {
         manifest.take_origins(origins)?;
@@ -179,5 +183,5 @@ pub(crate) fn bundle(files: Vec<BundleFileBody>) -> Result<Bundle, Fault> {
 }
 
 fn parse_digest(text: &str) -> Result<Digest, Fault> {
-    text.parse().map_err(|error| Fault::new(Code::InvalidConfiguration, format!("digest: {error}")))
+    text.parse().map_err(|error| Fault::of_field(format!("digest: {error}")))
 }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use faas_engine::{ProgressEvent, ProgressReceiver};
 use faas_proto::rest::DeployEvent;
 use faas_types::{Fault, FunctionName};
-use faas_web::{HandlerError, Json, RequestId, problem};
+use faas_web::{Created, HandlerError, Json, RequestId, problem};
 use futures_util::stream::{self, Stream};
 use http::StatusCode;
 use http::header::ACCEPT;
@@ -50,6 +50,7 @@ impl Wanted {
         receiver: ProgressReceiver,
         deployment: impl Future<Output = Result<T, Fault>> + Send + 'static,
         view: impl Fn(&T) -> V + Send + 'static,
+        location: impl FnOnce(&V) -> Option<String>,
     ) -> Result<Response, HandlerError>
     where
         T: Send + 'static,
@@ -63,7 +64,11 @@ impl Wanted {
                 .into_response());
         }
         let deployed = joined(task).await?;
-        Ok((StatusCode::CREATED, Json(view(&deployed))).into_response())
+        let view = view(&deployed);
+        Ok(match location(&view) {
+            Some(location) => Created(location, view).into_response(),
+            None => (StatusCode::CREATED, Json(view)).into_response(),
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use faas_engine::ProgressReceiver;
 use faas_proto::rest::{DeployEvent, DeployGroupRequest, DeploymentGroupView, Problem, RollbackGroupRequest};
-use faas_types::{Code, DeploymentId, Fault};
+use faas_types::{DeploymentId, Fault, Reason};
 use faas_web::{Authorized, HandlerError, Json, PathParams};
 
 use crate::aliases::mover;
@@ -32,11 +32,14 @@ pub(crate) async fn deploy_group(
 ) -> Result<Response, HandlerError> {
     let DeployGroupRequest { functions, note } = body;
     let mut receiver = ProgressReceiver::new();
-    let new = |function| new_deployment(function, note.clone(), &caller, &mut receiver);
-    let news = functions.into_iter().map(new).collect::<Result<Vec<_>, Fault>>()?;
+    let new = |(index, function)| {
+        let place = format!("/functions/{index}/manifest");
+        new_deployment(&place, function, note.clone(), &caller, &mut receiver)
+    };
+    let news = functions.into_iter().enumerate().map(new).collect::<Result<Vec<_>, Fault>>()?;
     let engine = state.engine.clone();
     let deploying = async move { engine.deployments.deploy_group(caller.project, news).await };
-    wanted.answer(receiver, deploying, move |deployed| state.group_view(deployed)).await
+    wanted.answer(receiver, deploying, move |deployed| state.group_view(deployed), |_| None).await
 }
 
 /// Moves every function of a deployment group back to where it was before, in one commit.
@@ -52,7 +55,8 @@ pub(crate) async fn rollback_group(
     PathParams(id): PathParams<String>,
     Json(body): Json<RollbackGroupRequest>,
 ) -> Result<Json<DeploymentGroupView>, HandlerError> {
-    let id: DeploymentId = id.parse().map_err(|error| Fault::new(Code::NotFound, format!("{error}")))?;
+    let id: DeploymentId =
+        id.parse().map_err(|error| Fault::new(Reason::DeploymentGroupNotFound, format!("{error}")))?;
     let deployed = state.engine.deployments.rollback_group(caller.project, id, body.note, mover(&caller)).await?;
     Ok(Json(state.group_view(&deployed)))
 }

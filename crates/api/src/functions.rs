@@ -5,8 +5,8 @@ use axum::response::IntoResponse;
 use faas_proto::rest::{
     CreateFunction, DurationSummary, FunctionList, FunctionMetrics, FunctionView, Problem, UpdateFunction,
 };
-use faas_types::{Code, Fault, FunctionName};
-use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
+use faas_types::{Fault, FunctionName};
+use faas_web::{Authorized, Created, HandlerError, Json, PathParams, QueryParams};
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -50,7 +50,7 @@ pub(crate) async fn list_functions(
 
 /// Creates a function without code; a deployment brings the code and creates the function where needed.
 #[utoipa::path(post, path = "/api/v1/functions", operation_id = "functions.create", tag = "functions", request_body = CreateFunction, responses(
-    (status = 201, body = FunctionView),
+    (status = 201, body = FunctionView, headers(("Location" = String, description = "the path of what was made"))),
     (status = 409, description = "the name is taken", body = Problem, content_type = "application/problem+json"),
     (status = 429, description = "too many functions", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -61,12 +61,12 @@ pub(crate) async fn create_function(
 ) -> Result<impl IntoResponse, HandlerError> {
     let name = function_name(&body.name)?;
     let entry = state.engine.functions.create(caller.project, name, body.vars).await?;
-    Ok((StatusCode::CREATED, Json(state.function_view(&entry).await?)))
+    let view = state.function_view(&entry).await?;
+    Ok(Created(format!("/api/v1/functions/{}", view.name), view))
 }
 
 pub(crate) fn function_name(text: &str) -> Result<FunctionName, Fault> {
-    text.parse()
-        .map_err(|error: faas_types::InvalidName| Fault::new(Code::InvalidConfiguration, format!("name: {error}")))
+    text.parse().map_err(|error: faas_types::InvalidName| Fault::of_field(format!("name: {error}")))
 }
 
 /// Shows a function, by name or id.

@@ -24,7 +24,7 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use faas_engine::{Caller, Engine};
-use faas_types::{Code, Fault, FunctionName, Scope};
+use faas_types::{Code, Fault, FunctionName, Reason, Scope};
 use faas_web::{PathParams, QueryParams, authenticate_key};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -156,8 +156,8 @@ fn name(text: &str) -> Result<FunctionName, Fault> {
 fn caller(state: &GitState, headers: &HeaderMap) -> Result<(String, Arc<Caller>), Fault> {
     let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(key);
     let key = given.ok_or_else(|| {
-        Fault::new(Code::Unauthenticated, "this needs a key")
-            .with_hint("give a key as the password, or let `faas git remote` set this repository up")
+        Fault::new(Reason::KeyMissing, "this needs a key")
+            .with_command_hint("give a key as the password, or let `faas git remote` set this repository up")
     })?;
     let caller = authenticate_key(&state.engine, &key, Scope::FunctionsWrite)?;
     Ok((key, caller))

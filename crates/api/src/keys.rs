@@ -2,9 +2,9 @@
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use faas_proto::rest::{CallerView, CreateKey, CreatedKey, KeyList, Problem};
-use faas_types::{Code, Fault, InvalidId};
-use faas_web::{Authorized, HandlerError, Json, PathParams};
+use faas_proto::rest::{CallerView, CreateKey, CreatedKey, KeyList, KeyView, Problem};
+use faas_types::{Fault, InvalidId, KeyId, Reason};
+use faas_web::{Authorized, Created, HandlerError, Json, PathParams};
 use http::StatusCode;
 
 use crate::state::ApiState;
@@ -28,13 +28,13 @@ pub(crate) async fn whoami(
 }
 
 /// Makes a key and shows its text, once.
-#[utoipa::path(post, path = "/api/v1/keys", operation_id = "keys.create", tag = "keys", request_body = CreateKey, responses((status = 201, body = CreatedKey)))]
+#[utoipa::path(post, path = "/api/v1/keys", operation_id = "keys.create", tag = "keys", request_body = CreateKey, responses((status = 201, body = CreatedKey, headers(("Location" = String, description = "the path of what was made")))))]
 pub(crate) async fn create_key(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     Json(body): Json<CreateKey>,
 ) -> Result<impl IntoResponse, HandlerError> {
-    let refuse = |message: &str| HandlerError(Fault::new(Code::InvalidConfiguration, message));
+    let refuse = |message: &str| HandlerError(Fault::of_field(message));
     if !(1..=64).contains(&body.name.chars().count()) || body.name.chars().any(char::is_control) {
         return Err(refuse("name: use 1 to 64 characters"));
     }
@@ -45,13 +45,30 @@ pub(crate) async fn create_key(
     scopes.sort_unstable();
     scopes.dedup();
     let minted = state.engine.keys().mint(caller.project, &body.name, scopes).await?;
-    Ok((StatusCode::CREATED, Json(CreatedKey { key: minted.text, view: key_view(minted.record) })))
+    let location = format!("/api/v1/keys/{}", minted.record.id);
+    Ok(Created(location, CreatedKey { key: minted.text, view: key_view(minted.record) }))
+}
+
+/// Shows a key.
+#[utoipa::path(get, path = "/api/v1/keys/{id}", operation_id = "keys.get", tag = "keys", params(("id" = String, Path, description = "the key's id")), responses(
+    (status = 200, body = KeyView),
+    (status = 404, description = "no such key", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn get_key(
+    State(state): State<ApiState>,
+    Authorized(caller): Authorized,
+    PathParams(id): PathParams<String>,
+) -> Result<Json<KeyView>, HandlerError> {
+    let id = key_id(&id)?;
+    let found = state.engine.keys().list(caller.project).into_iter().find(|record| record.id == id);
+    let record = found.ok_or_else(|| Fault::new(Reason::KeyNotFound, format!("no key `{id}`")))?;
+    Ok(Json(key_view(record)))
 }
 
 /// Revokes a key; what it may do ends at once.
 #[utoipa::path(delete, path = "/api/v1/keys/{id}", operation_id = "keys.revoke", tag = "keys", params(("id" = String, Path, description = "the key's id")), responses(
     (status = 204, description = "revoked"),
-    (status = 404, description = "no such key", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "no such key, or it was revoked before", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "the caller's own key", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn revoke_key(
@@ -59,13 +76,17 @@ pub(crate) async fn revoke_key(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
 ) -> Result<StatusCode, HandlerError> {
-    let id = id.parse().map_err(|error: InvalidId| Fault::new(Code::NotFound, format!("no such key: {error}")))?;
+    let id = key_id(&id)?;
     if id == caller.key {
         return Err(HandlerError(
-            Fault::new(Code::Conflict, "a key cannot revoke itself")
+            Fault::new(Reason::OwnKey, "a key cannot revoke itself")
                 .with_hint("use another admin key to revoke this one"),
         ));
     }
     state.engine.keys().revoke(caller.project, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn key_id(text: &str) -> Result<KeyId, Fault> {
+    text.parse().map_err(|error: InvalidId| Fault::new(Reason::KeyNotFound, format!("no such key: {error}")))
 }

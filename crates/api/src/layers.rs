@@ -3,7 +3,7 @@
 use axum::extract::State;
 use faas_engine::KnownLayer;
 use faas_proto::rest::{LayerList, LayerView, Problem};
-use faas_types::{Code, Fault, LayerId};
+use faas_types::{Fault, LayerId, Reason};
 use faas_web::{Authorized, HandlerError, Json, PathParams};
 use http::StatusCode;
 
@@ -59,7 +59,8 @@ pub(crate) async fn remove_layer(
 
 fn layer_id(text: &str) -> Result<LayerId, Fault> {
     text.parse().map_err(|error: faas_types::InvalidId| {
-        Fault::new(Code::NotFound, error.to_string()).with_hint("list the layers with `faas layers list`")
+        Fault::new(Reason::LayerNotFound, error.to_string())
+            .with_command_hint("list the layers with `faas layers list`")
     })
 }
 

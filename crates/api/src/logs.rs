@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use faas_ports::{Clock, LogPage, LogQuery, SystemClock};
 use faas_proto::rest::{LogEvent, LogList, Problem};
 use faas_telemetry::LogTail;
-use faas_types::{Code, Fault, LogLevel, LogLine};
+use faas_types::{Fault, LogLevel, LogLine, Reason};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use futures_util::stream::{self, Stream, StreamExt};
 use http::HeaderMap;
@@ -117,12 +117,15 @@ async fn answer(
     query.before = filter.before;
     query.tail = filter.tail.unwrap_or(false) && (query.after.is_none() || filter.follow != Some(true));
     if filter.search.as_ref().is_some_and(|text| text.len() > 200) {
-        return Err(HandlerError(Fault::new(Code::BadRequest, "the parameter `search` has more than 200 bytes")));
+        return Err(HandlerError(Fault::new(
+            Reason::InvalidParameter,
+            "the parameter `search` has more than 200 bytes",
+        )));
     }
     query.search = filter.search;
     if filter.follow == Some(true) {
         if query.until.is_some() || query.before.is_some() {
-            let fault = Fault::new(Code::BadRequest, "what is followed has no end")
+            let fault = Fault::new(Reason::InvalidParameter, "what is followed has no end")
                 .with_hint("leave `until` and `before` away, or `follow`");
             return Err(HandlerError(fault));
         }
@@ -139,7 +142,7 @@ async fn answer(
 fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
     let Some(value) = headers.get("last-event-id") else { return Ok(None) };
     let id = value.to_str().ok().and_then(|text| text.parse().ok());
-    id.map(Some).ok_or_else(|| Fault::new(Code::BadRequest, "the header Last-Event-ID is not a position"))
+    id.map(Some).ok_or_else(|| Fault::new(Reason::InvalidHeader, "the header Last-Event-ID is not a position"))
 }
 
 /// The events of a follower: its lines, where it stands, and its end.

@@ -11,9 +11,8 @@ use faas_proto::rest::{
     AuthorView, DeployPlan, DeployPlanRequest, LayerVersionList, LayerVersionView, NamedLayerList, NamedLayerView,
     Problem, PublishLayer, RemovedLayer,
 };
-use faas_types::{Code, Fault, FunctionName, LayerName, LayerRef, LayerVersionRecord, RuntimeName, limits};
-use faas_web::{Authorized, HandlerError, Json, PathParams};
-use http::StatusCode;
+use faas_types::{Fault, FunctionName, LayerName, LayerRef, LayerVersionRecord, RuntimeName, limits};
+use faas_web::{Authorized, Created, HandlerError, Json, PathParams};
 
 use crate::deploy::{bundle, plan_view};
 use crate::state::ApiState;
@@ -82,7 +81,7 @@ pub(crate) async fn plan_layer(
 /// Publishes a version of a named layer from uploaded files, and gives it the next number. It never changes.
 #[utoipa::path(post, path = "/api/v1/named-layers/{name}/versions", operation_id = "layers.publish", tag = "layers", params(("name" = String, Path, description = "the layer's name")),
     request_body = PublishLayer, responses(
-    (status = 201, body = LayerVersionView),
+    (status = 201, body = LayerVersionView, headers(("Location" = String, description = "the path of what was made"))),
     (status = 409, description = "others publish it at the same time", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "files were not uploaded, or packages cannot be installed", body = Problem, content_type = "application/problem+json"),
     (status = 429, description = "too many layers, or versions of this one", body = Problem, content_type = "application/problem+json"),
@@ -116,7 +115,8 @@ pub(crate) async fn publish_layer(
     // In a task of its own: a caller that goes away must not leave packages half installed.
     let published = tokio::spawn(async move { engine.layers.publish(caller.project, new).await });
     let record = published.await.map_err(|error| Fault::internal(format!("publishing broke off: {error}")))??;
-    Ok((StatusCode::CREATED, Json(version_view(KnownLayerVersion { record, used_by: BTreeMap::new() }))))
+    let location = format!("/api/v1/named-layers/{}/versions/{}", record.name, record.number);
+    Ok(Created(location, version_view(KnownLayerVersion { record, used_by: BTreeMap::new() })))
 }
 
 /// Removes a version of a named layer that no version of a function stands on. Its number is not given again.
@@ -158,7 +158,7 @@ pub(crate) async fn remove_named_layer(
 }
 
 fn invalid(message: String) -> Fault {
-    Fault::new(Code::InvalidConfiguration, message)
+    Fault::of_field(message)
 }
 
 fn layer_name(text: &str) -> Result<LayerName, Fault> {

@@ -6,7 +6,7 @@ use faas_proto::rest::{
     AddressDecisionView, DecisionView, EgressPolicyView, NetworkTestOutcome, NetworkTestView, NetworkUsageView,
     NetworkView, Problem, TestNetwork, UpdateNetwork,
 };
-use faas_types::{Code, EgressPolicy, Fault, NetworkMode};
+use faas_types::{EgressPolicy, Fault, NetworkMode};
 use faas_web::{Authorized, HandlerError, Json, PathParams};
 use http::StatusCode;
 
@@ -125,7 +125,7 @@ fn target(body: &TestNetwork) -> Result<NetworkTarget, Fault> {
 }
 
 fn invalid(message: impl Into<String>) -> Fault {
-    Fault::new(Code::InvalidConfiguration, message)
+    Fault::of_field(message)
 }
 
 fn view(entry: &FunctionEntry, state: &NetworkState) -> NetworkView {

@@ -1,15 +1,16 @@
 //! Parameters that listings share.
 
-use faas_types::{Code, Fault, Timestamp, limits};
+use faas_types::{Fault, Reason, Timestamp, limits};
 
 /// Rows of a page, checked.
 pub(crate) fn limit(asked: Option<u32>) -> Result<u32, Fault> {
     match asked {
         None => Ok(limits::PAGE_DEFAULT),
         Some(rows @ 1..=limits::PAGE_MAX) => Ok(rows),
-        Some(rows) => {
-            Err(Fault::new(Code::BadRequest, format!("limit is {rows}; it goes from 1 to {}", limits::PAGE_MAX)))
-        }
+        Some(rows) => Err(Fault::new(
+            Reason::InvalidParameter,
+            format!("limit is {rows}; it goes from 1 to {}", limits::PAGE_MAX),
+        )),
     }
 }
 
@@ -21,7 +22,7 @@ where
 {
     text.map(str::parse)
         .transpose()
-        .map_err(|error| Fault::new(Code::BadRequest, format!("the parameter `{name}`: {error}")))
+        .map_err(|error| Fault::new(Reason::InvalidParameter, format!("the parameter `{name}`: {error}")))
 }
 
 /// A time as RFC 3339, or how long ago: `10m`, `2h`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use faas_proto::rest::{Problem, RetentionView, SetRetention};
-use faas_types::{Code, Fault, Retention, Span};
+use faas_types::{Fault, Retention, Span};
 use faas_web::{Authorized, HandlerError, Json};
 use http::StatusCode;
 
@@ -44,7 +44,7 @@ pub(crate) async fn set_retention(
     set(&mut retention.run_bytes, "run_bytes", body.run_bytes.as_deref())?;
     set(&mut retention.log_bytes, "log_bytes", body.log_bytes.as_deref())?;
     if body.dry_run {
-        let wrong = |(field, message)| Fault::new(Code::InvalidConfiguration, format!("{field} {message}"));
+        let wrong = |(field, message)| Fault::of_field(format!("{field}: {message}"));
         retention.check().map_err(wrong)?;
         return Ok(Json(view(&retention, true)));
     }
@@ -66,8 +66,8 @@ pub(crate) async fn reset_retention(
 fn set_span(target: &mut Span, field: &str, text: Option<&str>) -> Result<(), Fault> {
     set(target, field, text)?;
     if text.is_some() && target.get() < LEAST {
-        let message = format!("{field} must be at least 1h, such as 30d; {target} would delete nearly everything");
-        return Err(Fault::new(Code::InvalidConfiguration, message));
+        let message = format!("{field}: must be at least 1h, such as 30d; {target} would delete nearly everything");
+        return Err(Fault::of_field(message));
     }
     Ok(())
 }
@@ -80,9 +80,9 @@ where
     if let Some(text) = text {
         if text.trim().bytes().all(|byte| byte.is_ascii_digit()) {
             let message = format!("{field}: `{text}` has no unit; write one, such as 30d or 12h, or 500MB for bytes");
-            return Err(Fault::new(Code::InvalidConfiguration, message));
+            return Err(Fault::of_field(message));
         }
-        let wrong = |error: T::Err| Fault::new(Code::InvalidConfiguration, format!("{field}: {error}"));
+        let wrong = |error: T::Err| Fault::of_field(format!("{field}: {error}"));
         *target = text.parse().map_err(wrong)?;
     }
     Ok(())

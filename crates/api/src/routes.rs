@@ -105,6 +105,7 @@ pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
         .add(AnyKey, routes!(keys::whoami))
         .add(Key(Admin), routes!(keys::list_keys))
         .add(Key(Admin), routes!(keys::create_key))
+        .add(Key(Admin), routes!(keys::get_key))
         .add(Key(Admin), routes!(keys::revoke_key))
         .add(Key(FunctionsRead), routes!(health::status))
         .add(Public, routes!(health::live))

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use faas_ports::{Clock, RunQuery, SystemClock};
 use faas_proto::rest::{Problem, RunList, RunView};
-use faas_types::{Code, Fault, InvalidId, RunId, Span};
+use faas_types::{Fault, InvalidId, Reason, RunId, Span};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -116,7 +116,7 @@ pub(crate) async fn get_run(
         Some(wait) if wait.get() > PATIENCE_MAX => {
             let message = format!("the parameter `wait` is {wait}; it goes up to {}s", PATIENCE_MAX.as_secs());
             return Err(HandlerError(
-                Fault::new(Code::BadRequest, message).with_hint("ask again where it has not ended by then"),
+                Fault::new(Reason::InvalidParameter, message).with_hint("ask again where it has not ended by then"),
             ));
         }
         Some(wait) => state.engine.runs.await_run(caller.project, id, wait.get()).await?,
@@ -127,5 +127,5 @@ pub(crate) async fn get_run(
 }
 
 pub(crate) fn run_id(text: &str) -> Result<RunId, Fault> {
-    text.parse().map_err(|error: InvalidId| Fault::new(Code::NotFound, format!("no such run: {error}")))
+    text.parse().map_err(|error: InvalidId| Fault::new(Reason::RunNotFound, format!("no such run: {error}")))
 }

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use faas_ports::Secret;
 use faas_proto::rest::{Problem, RekeyReport, RestoreSecret, SecretList, SecretVersionView, SecretView, SetSecret};
-use faas_types::{Code, Fault, SecretName, Stage};
+use faas_types::{Fault, Reason, SecretName, Stage};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use http::StatusCode;
 use serde::Deserialize;
@@ -143,13 +143,12 @@ pub(crate) async fn rekey(
 }
 
 fn name(text: &str) -> Result<SecretName, Fault> {
-    text.parse()
-        .map_err(|error: faas_types::InvalidName| Fault::new(Code::InvalidConfiguration, format!("name: {error}")))
+    text.parse().map_err(|error: faas_types::InvalidName| Fault::of_field(format!("name: {error}")))
 }
 
 /// The name of a secret that is to be there: a text that is no name is none of them.
 fn known(text: &str) -> Result<SecretName, Fault> {
-    text.parse().map_err(|error: faas_types::InvalidName| Fault::new(Code::NotFound, error.to_string()))
+    text.parse().map_err(|error: faas_types::InvalidName| Fault::new(Reason::SecretNotFound, error.to_string()))
 }
 
 fn view(secret: &faas_engine::SecretSummary) -> SecretView {

@@ -1,10 +1,10 @@
 //! The control plane's router.
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use faas_config::manifest_schema;
-use faas_types::{Code, Fault};
-use faas_web::{HandlerError, render_problems};
+use faas_types::{Code, Fault, Reason};
+use faas_web::{HandlerError, ServerUrl, render_problems};
 
 use crate::routes::table;
 use crate::state::ApiState;
@@ -12,7 +12,7 @@ use crate::static_page::page;
 use crate::{docs_pages, git, openapi};
 
 /// Every route of the control plane.
-pub fn router(state: ApiState) -> Router {
+pub fn router(state: ApiState, server: ServerUrl) -> Router {
     let (router, _) = table(&state).split_for_parts();
     let described = state.clone();
     router
@@ -21,12 +21,10 @@ pub fn router(state: ApiState) -> Router {
         .merge(git::routes())
         .merge(docs_pages::routes())
         .route("/schema/faas.toml.json", page("application/json", || manifest_schema().to_string()))
-        .fallback(|| async {
-            HandlerError(Fault::new(Code::NotFound, "no such route").with_hint("routes are listed at /openapi.json"))
-        })
+        .fallback(|| async { HandlerError(Fault::new(Reason::RouteNotFound, "no such route")) })
         .method_not_allowed_fallback(|| async {
             HandlerError(Fault::new(Code::MethodNotAllowed, "this route does not take that method"))
         })
-        .layer(from_fn(render_problems))
+        .layer(from_fn_with_state(server, render_problems))
         .with_state(state)
 }

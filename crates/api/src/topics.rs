@@ -11,7 +11,7 @@ use faas_ports::{Clock, SystemClock, TopicDepth};
 use faas_proto::rest::{
     MessageBody, Problem, PurgedTopic, SendMessages, SentMessages, SubscriberView, TopicList, TopicView,
 };
-use faas_types::{Code, Fault, TopicName, limits};
+use faas_types::{Code, Fault, Reason, TopicName, limits};
 use faas_web::{Authorized, HandlerError, Json, PathParams, read_body};
 use http::{HeaderMap, StatusCode};
 
@@ -124,7 +124,7 @@ fn attributes(headers: &HeaderMap) -> Result<BTreeMap<String, String>, Fault> {
     for (name, value) in headers {
         let Some(name) = name.as_str().strip_prefix(ATTRIBUTE) else { continue };
         if attributes.insert(name.to_owned(), text(value)).is_some() {
-            return Err(Fault::new(Code::BadRequest, format!("the header `{ATTRIBUTE}{name}` is there twice")));
+            return Err(Fault::new(Reason::InvalidHeader, format!("the header `{ATTRIBUTE}{name}` is there twice")));
         }
     }
     Ok(attributes)

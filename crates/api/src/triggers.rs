@@ -8,8 +8,8 @@ use faas_proto::rest::{
     AddTrigger, NextFires, Problem, RotateSecret, TestedTrigger, TriggerList, TriggerView, TriggerWithSecret,
     UpdateTrigger,
 };
-use faas_types::{AliasName, Code, Fault, Span, TriggerSettings, limits};
-use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams, read_body};
+use faas_types::{AliasName, Fault, FieldRule, Reason, Span, TriggerSettings, limits};
+use faas_web::{Authorized, Created, HandlerError, Json, PathParams, QueryParams, read_body};
 use http::StatusCode;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub(crate) async fn list_triggers(
 /// Adds a trigger; deployments leave it alone. A webhook's secret is in this answer and nowhere else.
 #[utoipa::path(post, path = "/api/v1/functions/{id}/triggers", operation_id = "triggers.create", tag = "triggers", params(("id" = String, Path, description = "name or id")),
     request_body = AddTrigger, responses(
-    (status = 201, body = TriggerWithSecret),
+    (status = 201, body = TriggerWithSecret, headers(("Location" = String, description = "the path of what was made"))),
     (status = 404, description = "no such function or alias", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "the name is taken", body = Problem, content_type = "application/problem+json"),
     (status = 429, description = "too many triggers", body = Problem, content_type = "application/problem+json"),
@@ -78,11 +78,12 @@ pub(crate) async fn add_trigger(
     let function = state.engine.catalog().find(caller.project, &id)?;
     let settings = settings(&state, &function, body.trigger)?;
     let alias = body.alias.as_deref().map_or(Ok(AliasName::live()), str::parse);
-    let alias = alias.map_err(|error| Fault::new(Code::InvalidConfiguration, format!("alias: {error}")))?;
+    let alias = alias.map_err(|error| Fault::of_field(format!("alias: {error}")))?;
     let (entry, secret) = state.engine.triggers.add(&function, alias, settings, body.secret.as_deref()).await?;
     let trigger = view(&state, &function, &entry)?;
     let secret = secret.and_then(|secret| secret.text);
-    Ok((StatusCode::CREATED, Json(TriggerWithSecret { secret, trigger })))
+    let location = format!("/api/v1/functions/{}/triggers/{}", trigger.function, trigger.name);
+    Ok(Created(location, TriggerWithSecret { secret, trigger }))
 }
 
 /// Shows a trigger.
@@ -154,7 +155,7 @@ pub(crate) async fn rotate_secret(
 ) -> Result<Json<TriggerWithSecret>, HandlerError> {
     let (function, entry) = find(&state, &caller, &id, &name)?;
     let keep = body.keep.as_deref().map(str::parse::<Span>).transpose();
-    let keep = keep.map_err(|error| Fault::new(Code::InvalidConfiguration, format!("keep: {error}")))?;
+    let keep = keep.map_err(|error| Fault::of_field(format!("keep: {error}")))?;
     let (entry, secret) =
         state.engine.triggers.rotate_secret(&entry, body.secret.as_deref(), keep.map(Span::get)).await?;
     Ok(Json(TriggerWithSecret { secret: secret.text, trigger: view(&state, &function, &entry)? }))
@@ -197,7 +198,7 @@ pub(crate) async fn next_fires(
     let count = count.unwrap_or(5);
     if !(1..=NEXT_MAX).contains(&count) {
         return Err(HandlerError(Fault::new(
-            Code::BadRequest,
+            Reason::InvalidParameter,
             format!("count is {count}; it goes from 1 to {NEXT_MAX}"),
         )));
     }
@@ -231,10 +232,11 @@ fn settings(
         trigger.extend(free.map(|name| ("name".to_owned(), name.into())));
     }
     Manifest::trigger_from_json(trigger.into()).map_err(|errors: ManifestErrors| {
-        let message = errors.lines().collect::<Vec<_>>().join("; ");
-        let fault = Fault::new(Code::InvalidConfiguration, message);
-        let is_of_keys = fault.message.contains("unknown key") || fault.message.contains("is missing");
-        if is_of_keys { fault.with_hint("its keys are those of [[triggers]] in a manifest") } else { fault }
+        let fault = errors.fault(Reason::InvalidTrigger, "");
+        let is_of_keys =
+            fault.errors.iter().any(|error| matches!(error.rule, FieldRule::Unknown | FieldRule::Required));
+        let hint = "its keys are those of [[triggers]] in a manifest: /schema/faas.toml.json";
+        if is_of_keys { fault.with_hint(hint) } else { fault }
     })
 }
 

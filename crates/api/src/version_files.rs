@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use faas_proto::rest::{BuildLogView, BundleFileBody, Problem, VersionFiles};
-use faas_types::{BundleFile, Code, Fault, ProjectId, VersionRecord};
+use faas_types::{BundleFile, Fault, ProjectId, Reason, VersionRecord};
 use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
 use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use serde::Deserialize;
@@ -85,7 +85,7 @@ async fn find(state: &ApiState, project: ProjectId, id: &str, version: &str) -> 
     let Some(number) = number else {
         let shown: String = version.chars().take(40).collect();
         let message = format!("`{}` has no version `{shown}`", entry.record.name);
-        return Err(Fault::new(Code::NotFound, message).with_hint("name one by its number, or `live`"));
+        return Err(Fault::new(Reason::VersionNotFound, message).with_hint("name one by its number, or `live`"));
     };
     state.engine.catalog().version(&entry, number).await
 }

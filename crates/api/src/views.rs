@@ -2,14 +2,14 @@
 
 use faas_engine::{Dependencies, Deployed, DeployedGroup, FunctionEntry, KeyRecord, Unmoved};
 use faas_proto::rest::{
-    AliasView, AttemptErrorView, AttemptView, AuthorView, BatchView, BuildLineView, BuildLogView, CanaryPolicyView,
-    DependenciesView, DeploymentGroupView, DeploymentView, FunctionView, KeyView, LogLineView, MoverView, RunErrorView,
-    RunView, SettingsView, SplitView, StartView, UnmovedView, VersionView,
+    AliasView, AttemptView, AuthorView, BatchView, BuildLineView, BuildLogView, CanaryPolicyView, DependenciesView,
+    DeploymentGroupView, DeploymentView, FunctionView, KeyView, LogLineView, MoverView, RunErrorView, RunView,
+    SettingsView, SplitView, StartView, UnmovedView, VersionView,
 };
 use faas_types::{
     Alias, AliasName, AttemptRecord, Author, Batch, BuildLine, BuildLog, CanaryPolicy, DeploymentKind, Diagnosis,
-    Fault, FunctionError, JsonText, LogLine, Mover, NetworkMode, ProjectId, RunRecord, RunState, Split, StartTimes,
-    TriggerSettings, VersionRecord,
+    Fault, JsonText, LogLine, Mover, NetworkMode, ProjectId, RunRecord, RunState, Split, StartTimes, TriggerSettings,
+    VersionRecord,
 };
 
 use crate::manifest::function_rows;
@@ -322,13 +322,8 @@ fn attempt_view(attempt: &AttemptRecord) -> AttemptView {
         dropped_log_lines: attempt.dropped_log_lines,
         code: attempt.code.map(|code| code.to_string()),
         message: attempt.message.clone(),
-        error: attempt.error.as_ref().map(attempt_error),
+        error: attempt.error.clone(),
     }
-}
-
-fn attempt_error(error: &FunctionError) -> AttemptErrorView {
-    let FunctionError { kind, message, stack, file, line, .. } = error.clone();
-    AttemptErrorView { kind, message, stack, file, line }
 }
 
 fn start_view(start: StartTimes) -> StartView {

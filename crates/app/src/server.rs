@@ -19,7 +19,7 @@ use faas_sandbox::{LinuxSandboxes, SandboxConfig, SpawnerCommand, give_way_to_ca
 use faas_store::{Store, StoreConfig};
 use faas_terminal::profile::Profile;
 use faas_types::{ByteSize, Feature, IsolationLevel, IsolationReport};
-use faas_web::{ConnectionStats, Edge};
+use faas_web::{ConnectionStats, Edge, ServerUrl};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -180,9 +180,10 @@ impl Server {
         };
         let most = descriptors::connections_max(config.http.connections_max, config.engine.instances_max);
         let audience = if gate.is_some() { Audience::Author } else { Audience::World };
-        let router =
-            PlaneRouter { ingress: Ingress::new(engine.clone(), cache, audience), api: faas_api::router(state), gate };
-        let edge = Edge::new(config.server.trusted_proxies.clone());
+        let url = ServerUrl::new(&address);
+        let ingress = Ingress::new(engine.clone(), cache, audience, url);
+        let router = PlaneRouter { ingress, api: faas_api::router(state, url), gate };
+        let edge = Edge::new(config.server.trusted_proxies.clone(), url);
         let connections = ConnectionServer::new(&config.http, most, counts, edge, router);
         Ok(Self { store, sandboxes, launcher, engine, connections, listener, address })
     }

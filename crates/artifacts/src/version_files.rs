@@ -1,7 +1,7 @@
 //! What is kept of a version: its files, and what it wrote while it was loaded.
 
 use bytes::Bytes;
-use faas_types::{BuildLog, Code, Digest, Fault, VersionRecord};
+use faas_types::{BuildLog, Digest, Fault, Reason, VersionRecord};
 
 use crate::bundle_store::BundleStore;
 use crate::diff::{FileChange, compare};
@@ -18,7 +18,9 @@ impl BundleStore {
         let Some(file) = bundle.files.iter().find(|file| file.path == path) else {
             let shown: String = path.chars().take(80).collect();
             let message = format!("version {} has no file `{shown}`", version.number);
-            return Err(Fault::new(Code::NotFound, message).with_hint("its files are listed at …/versions/N/files"));
+            return Err(
+                Fault::new(Reason::FileNotFound, message).with_hint("its files are listed at …/versions/N/files")
+            );
         };
         Ok(self.blobs.get(&file.digest).await?)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use faas_ports::{Key, PortResult, Registry};
 use faas_types::{
-    ByteSize, Code, EgressPolicy, Fault, FunctionId, FunctionName, FunctionRecord, ProjectId, RuntimeName,
+    ByteSize, Code, EgressPolicy, Fault, FunctionId, FunctionName, FunctionRecord, ProjectId, Reason, RuntimeName,
     VersionRecord,
 };
 use tokio::sync::watch;
@@ -98,7 +98,7 @@ impl Catalog {
         found.ok_or_else(|| {
             let shown: String = text.chars().take(80).collect();
             Fault::new(Code::FunctionNotFound, format!("no function named `{shown}`"))
-                .with_hint("list yours with `faas functions list`, or deploy one with `faas deploy`")
+                .with_command_hint("list yours with `faas functions list`, or deploy one with `faas deploy`")
         })
     }
 
@@ -202,11 +202,11 @@ impl Catalog {
 
 /// The error for a version that is not there.
 pub fn no_version(name: &FunctionName, number: u32) -> Fault {
-    Fault::new(Code::NotFound, format!("`{name}` has no version {number}"))
-        .with_hint(format!("its versions are listed by `faas versions list {name}`"))
+    Fault::new(Reason::VersionNotFound, format!("`{name}` has no version {number}"))
+        .with_command_hint(format!("its versions are listed by `faas versions list {name}`"))
 }
 
 /// The error for a function that was deleted while it was used.
 pub fn deleted_meanwhile(name: &FunctionName) -> Fault {
-    Fault::new(Code::FunctionNotFound, format!("`{name}` was deleted meanwhile"))
+    Fault::new(Reason::FunctionDeleted, format!("`{name}` was deleted meanwhile"))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faas_ports::{Clock, Expect, IdSource, PortError, Registry, Write};
-use faas_types::{Code, Fault, FunctionName, FunctionRecord, ProjectId, Stage, limits};
+use faas_types::{Fault, FunctionName, FunctionRecord, ProjectId, Reason, Stage, limits};
 
 use crate::catalog::{Catalog, deleted_meanwhile};
 use crate::function_entry::FunctionEntry;
@@ -63,7 +63,7 @@ impl Functions {
         match self.deps.registry.commit(vec![write]).await {
             Ok(revision) => Ok(self.deps.catalog.learn(record, revision)),
             Err(PortError::Conflict { .. }) => {
-                Err(Fault::new(Code::Conflict, format!("a function named `{}` exists", record.name))
+                Err(Fault::new(Reason::NameTaken, format!("a function named `{}` exists", record.name))
                     .with_hint("deploy to it, or choose another name"))
             }
             Err(error) => Err(error.into()),
@@ -82,7 +82,7 @@ impl Functions {
     ) -> Result<FunctionRecord, Fault> {
         if self.deps.catalog.count(project) >= limits::FUNCTIONS_MAX {
             return Err(Fault::new(
-                Code::RateLimited,
+                Reason::LimitReached,
                 format!("a project has at most {} functions", limits::FUNCTIONS_MAX),
             )
             .with_hint("delete functions that are not used"));
@@ -176,5 +176,5 @@ impl Functions {
 
 /// The error for a record that other writers change all the time.
 pub fn changed_by_others(name: &FunctionName) -> Fault {
-    Fault::new(Code::Conflict, format!("`{name}` is being changed by others")).with_retry_after(1)
+    Fault::new(Reason::ChangedMeanwhile, format!("`{name}` is being changed by others")).with_retry_after(1)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use faas_ports::{Clock, Collection, Expect, IdSource, Key, PortResult, Registry, Write};
-use faas_types::{Author, Code, Fault, KeyId, ProjectId, Scope, Timestamp};
+use faas_types::{Author, Fault, KeyId, ProjectId, Reason, Scope, Timestamp};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
@@ -151,12 +151,13 @@ impl Keys {
             let found = of_project.find(|(_, key)| key.record.id == id);
             found.map(|(hash, key)| (hash.to_hex().to_string(), key.record.clone(), key.revision))
         };
-        let (hash, mut record, revision) = found.ok_or_else(|| Fault::new(Code::NotFound, format!("no key `{id}`")))?;
-        if record.revoked_at.is_none() {
-            record.revoked_at = Some(self.clock.now());
-            self.store(project, hash, &record, Expect::Revision(revision)).await?;
+        let (hash, mut record, revision) =
+            found.ok_or_else(|| Fault::new(Reason::KeyNotFound, format!("no key `{id}`")))?;
+        if record.revoked_at.is_some() {
+            return Err(Fault::new(Reason::KeyNotFound, format!("the key `{id}` was revoked before")));
         }
-        Ok(())
+        record.revoked_at = Some(self.clock.now());
+        self.store(project, hash, &record, Expect::Revision(revision)).await
     }
 
     /// The project's keys, newest first.
@@ -176,13 +177,13 @@ impl Keys {
     pub fn authenticate(&self, text: &str) -> Result<Arc<Caller>, Fault> {
         match self.known.table().0.read().get(&hash(text)) {
             Some(key) if key.record.revoked_at.is_none() => Ok(Arc::clone(&key.caller)),
-            Some(_) => Err(refused("the key was revoked").with_hint(
+            Some(_) => Err(refused("the key was revoked").with_command_hint(
                 "get another from an admin, who makes one with `faas keys create NAME --scope SCOPE`, and run `faas login`",
             )),
             None if !is_well_formed(text) => Err(refused("the key is malformed")
                 .with_hint("a key starts with faas_ and has 54 characters; copy it whole")),
             None => Err(refused("the key is not known here")
-                .with_hint(
+                .with_command_hint(
                     "it may belong to another server; `faas login URL` keeps one for a server, and FAAS_API_KEY goes before what is kept",
                 )),
         }
@@ -219,7 +220,7 @@ impl ProjectedTable for KeyTable {
 }
 
 fn refused(message: &str) -> Fault {
-    Fault::new(Code::Unauthenticated, message)
+    Fault::new(Reason::KeyInvalid, message)
 }
 
 fn hash(text: &str) -> blake3::Hash {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use faas_ports::{Clock, Expect, PortError, Registry, Secret, Vault, Write};
-use faas_types::{Code, Fault, ProjectId, SecretName, Stage, Timestamp, limits};
+use faas_types::{Code, Fault, ProjectId, Reason, SecretName, Stage, Timestamp, limits};
 
 use crate::catalog::Catalog;
 use crate::instance_refresher::InstanceRefresher;
@@ -106,8 +106,11 @@ impl Secrets {
         self.change(id, |record, now| {
             let mut record = record.ok_or_else(|| no_secret(name, stage))?;
             if !record.versions.iter().any(|version| version.number == number) {
-                return Err(Fault::new(Code::NotFound, format!("version {number} of secret `{name}` is not kept"))
-                    .with_hint(format!("its versions are listed by `faas secrets versions {name}`")));
+                return Err(Fault::new(
+                    Reason::SecretNotFound,
+                    format!("version {number} of secret `{name}` is not kept"),
+                )
+                .with_command_hint(format!("its versions are listed by `faas secrets versions {name}`")));
             }
             let value = record.open(&*vault, id, number).map_err(|error| match error {
                 PortError::Corrupt { what } => Fault::new(Code::SecretUnusable, format!("{what} does not open")),
@@ -127,7 +130,7 @@ impl Secrets {
     pub async fn unset(&self, project: ProjectId, stage: Stage, name: &SecretName, force: bool) -> Result<(), Fault> {
         if self.deps.vars.of(project).own_secret(stage, name).is_none() {
             let of = if stage.is_default() { String::new() } else { format!(" --stage {stage}") };
-            return Err(no_secret(name, stage).with_hint(format!("list them with: faas secrets list{of}")));
+            return Err(no_secret(name, stage).with_command_hint(format!("list them with: faas secrets list{of}")));
         }
         let is_inherited = stage.parent().is_some_and(|parent| {
             let vars = self.deps.vars.of(project);
@@ -209,7 +212,8 @@ impl Secrets {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Fault::new(Code::Conflict, format!("the secret `{name}` is being changed by others")).with_retry_after(1))
+        Err(Fault::new(Reason::ChangedMeanwhile, format!("the secret `{name}` is being changed by others"))
+            .with_retry_after(1))
     }
     fn check_count(&self, project: ProjectId, stage: Stage) -> Result<(), Fault> {
         let count = self.deps.vars.of(project).secrets().filter(|(owner, ..)| *owner == stage).count();
@@ -217,12 +221,13 @@ impl Secrets {
             return Ok(());
         }
         let message = format!("stage {stage} has {count} secrets, as many as it may");
-        Err(Fault::new(Code::RateLimited, message).with_hint("unset secrets that nothing uses"))
+        Err(Fault::new(Reason::LimitReached, message).with_hint("unset secrets that nothing uses"))
     }
 }
 
 fn no_secret(name: &SecretName, stage: Stage) -> Fault {
-    Fault::new(Code::NotFound, format!("stage {stage} has no secret `{name}`")).with_hint(set_secret_hint(name, stage))
+    Fault::new(Reason::SecretNotFound, format!("stage {stage} has no secret `{name}`"))
+        .with_command_hint(set_secret_hint(name, stage))
 }
 
 fn in_use(name: &SecretName, stage: Stage, users: &BTreeSet<String>) -> Fault {
@@ -230,7 +235,7 @@ fn in_use(name: &SecretName, stage: Stage, users: &BTreeSet<String>) -> Fault {
     let more = users.len().saturating_sub(NAMED_MAX);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let message = format!("the secret `{name}` of stage {stage} is used by {}{more}", named.join(", "));
-    Fault::new(Code::Conflict, message).with_hint(
+    Fault::new(Reason::InUse, message).with_hint(
         "take the references out and deploy, or force it: new instances of these functions do not start then",
     )
 }

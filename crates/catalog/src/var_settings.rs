@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faas_ports::{Expect, PortError, Registry, Write};
-use faas_types::{Code, Fault, ProjectId, Stage, VersionRecord};
+use faas_types::{Code, Fault, ProjectId, Reason, Stage, VersionRecord};
 
 use crate::function_entry::FunctionEntry;
 use crate::functions::Functions;
@@ -90,7 +90,7 @@ impl VarSettings {
             Some(_) => Ok(()),
             None => {
                 let shown: String = key.chars().take(80).collect();
-                Err(Fault::new(Code::NotFound, format!("stage {stage} itself has no var `{shown}`"))
+                Err(Fault::new(Reason::VarNotFound, format!("stage {stage} itself has no var `{shown}`"))
                     .with_hint("a var that is inherited is removed where it was set"))
             }
         })
@@ -138,7 +138,7 @@ impl VarSettings {
                 None => {
                     let shown: String = key.chars().take(80).collect();
                     let message = format!("no var `{shown}` was set for `{}` in stage {stage}", record.name);
-                    Err(Fault::new(Code::NotFound, message).with_hint(
+                    Err(Fault::new(Reason::VarNotFound, message).with_hint(
                         "vars of the manifest are changed there and deployed, inherited ones where they were set",
                     ))
                 }
@@ -175,7 +175,7 @@ impl VarSettings {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Fault::new(Code::Conflict, format!("the vars of stage {stage} are being changed by others"))
+        Err(Fault::new(Reason::ChangedMeanwhile, format!("the vars of stage {stage} are being changed by others"))
             .with_retry_after(1))
     }
 }

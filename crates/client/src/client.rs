@@ -217,7 +217,8 @@ mod tests {
     fn a_problem_is_one_only_when_it_says_so() {
         let client = Client::new(Connection::new("http://127.0.0.1:1", None).expect("good")).expect("set up");
         let body = br#"{"type":"/errors/FN_001","title":"function not found","status":404,"detail":"no function `x`",
-            "code":"FN_001","request_id":"r","retryable":false,"docs":"faas explain FN_001"}"#;
+            "code":"FN_001","reason":"function_not_found","request_id":"r","retry":{"safe":false,"executed":"no"},
+            "docs_url":"/errors/function_not_found"}"#;
         let error = client.problem(StatusCode::NOT_FOUND, body).expect("a problem");
         assert_eq!((error.exit_code(), error.to_string().as_str()), (4, "no function `x`"));
         assert!(client.problem(StatusCode::BAD_GATEWAY, body).is_none());

@@ -273,7 +273,7 @@ impl Client {
 fn may_pass(error: &ClientError) -> bool {
     match error {
         ClientError::Unreachable { .. } | ClientError::Timeout { .. } => true,
-        ClientError::Api(problem) => problem.retryable && matches!(problem.status, 429 | 503),
+        ClientError::Api(problem) => problem.retry.safe && matches!(problem.status, 429 | 503),
         _ => false,
     }
 }

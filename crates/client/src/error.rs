@@ -102,7 +102,7 @@ impl ClientError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Api(problem) => problem.hint.clone(),
+            Self::Api(problem) => problem.cli_hint.clone().or_else(|| problem.hint.clone()),
             Self::FunctionFailed { failure, .. } => failure.error.hint.clone(),
             Self::Unreachable { endpoint, .. } if endpoint.starts_with("https://") && self.is_plain_server() => {
                 Some(format!("the server answers without TLS; write {}", endpoint.replacen("https", "http", 1)))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use faas_proto::rest::FunctionFailure;
+use faas_proto::rest::{FunctionFailure, Problem};
 use faas_types::limits;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response};
@@ -115,19 +115,33 @@ impl Client {
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
         let body = self.body(response).await?;
-        if source.as_deref() == Some("function") {
-            let failure: FunctionFailure = serde_json::from_slice(&body)
-                .map_err(|error| self.protocol(format!("the function's failure does not fit: {error}")))?;
-            return Err(ClientError::FunctionFailed { failure: Box::new(failure), meta });
-        }
+        let is_own = source.as_deref() == Some("function");
         let refused = status.is_client_error() || status.is_server_error();
         if refused
             && media_type == "application/problem+json"
             && let Some(error) = self.problem(status, &body)
         {
-            return Err(error);
+            return Err(if is_own { own_failure(error, meta) } else { error });
+        }
+        if is_own {
+            let failure: FunctionFailure = serde_json::from_slice(&body)
+                .map_err(|error| self.protocol(format!("the function's failure does not fit: {error}")))?;
+            return Err(ClientError::FunctionFailed { failure: Box::new(failure), meta });
         }
         Ok(Reply { status: status.as_u16(), headers, body: body.into(), meta })
+    }
+}
+
+/// The function's own error, which the API has inside a problem and its URL has alone.
+fn own_failure(error: ClientError, meta: CallMeta) -> ClientError {
+    match error {
+        ClientError::Api(problem) => match *problem {
+            Problem { function_error: Some(error), code, run_id: Some(run_id), .. } => {
+                ClientError::FunctionFailed { failure: Box::new(FunctionFailure { error, code, run_id }), meta }
+            }
+            problem => ClientError::Api(Box::new(problem)),
+        },
+        other => other,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The pages under `docs/errors/`, inside the binary. The match has no wildcard: a code without a page does not compile.
 
-use faas_types::Code;
+use faas_types::{Code, Reason};
 
 macro_rules! page {
     ($name:literal) => {
@@ -45,9 +45,33 @@ pub const fn error_page(code: Code) -> &'static str {
     }
 }
 
+/// The reasons of all errors, in Markdown.
+pub const REASONS_PAGE: &str = include_str!("../../../docs/errors/reasons.md");
+
+/// The page of a reason, in Markdown: what it means, then the page of its code.
+#[must_use]
+pub fn reason_page(reason: Reason) -> String {
+    let (meaning, code) = (reason.meaning(), reason.code());
+    let next = reason.hint().map(|hint| format!("What to do next: {hint}.\n\n")).unwrap_or_default();
+    format!("# {reason}\n\n{meaning}\n\n{next}It is a reason of {code}.\n\n#{}", error_page(code))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_page_of_reasons_lists_all() {
+        let row = |reason: &Reason| {
+            let code = reason.code();
+            format!("| `{reason}` | [{code}]({code}.md) | {} |\n", reason.meaning())
+        };
+        let rows: String = Reason::ALL.iter().map(row).collect();
+        let head = "| reason | code | what it means |\n|---|---|---|\n";
+        let expected = format!("{head}{rows}");
+        let found = REASONS_PAGE.find(head).map(|at| &REASONS_PAGE[at..]);
+        assert_eq!(found, Some(&*expected), "docs/errors/reasons.md ends with this table:\n{expected}");
+    }
 
     #[test]
     fn every_page_opens_with_what_the_catalogue_says() {

@@ -13,7 +13,7 @@ mod server;
 mod source_dir;
 
 pub use bundle::{IGNORE_FILE, IgnoreRules, InvalidPattern, is_git_ignored};
-pub use error_page::error_page;
+pub use error_page::{REASONS_PAGE, error_page, reason_page};
 pub use manifest::{
     LoadManifestError, MANIFEST_FILES, Manifest, ManifestErrors, ManifestProblem, Position, Row, check_var, closest,
     location_of_var, manifest_schema,

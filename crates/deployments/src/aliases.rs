@@ -6,8 +6,8 @@ use std::time::Duration;
 use faas_catalog::FunctionEntry;
 use faas_runs::route::no_alias;
 use faas_types::{
-    Affinity, Alias, AliasName, Canary, Code, Deployment, DeploymentKind, Fault, FunctionRecord, Mover, Split, Stage,
-    Timestamp, VersionRecord, limits,
+    Affinity, Alias, AliasName, Canary, Code, Deployment, DeploymentKind, Fault, FunctionRecord, Mover, Reason, Split,
+    Stage, Timestamp, VersionRecord, limits,
 };
 
 use crate::deployments::Deployments;
@@ -90,7 +90,7 @@ impl Target {
             }
             (Self::Alias(_), Some(alias)) => not_a_preview(name, alias),
             (Self::Preview(..), Some(alias)) if alias.expires_at.is_none() => {
-                Err(Fault::new(Code::Conflict, format!("`{name}` is an alias that stays, not a preview"))
+                Err(Fault::new(Reason::AliasKindMismatch, format!("`{name}` is an alias that stays, not a preview"))
                     .with_hint("give the preview another name"))
             }
             (_, Some(_)) => Ok(()),
@@ -130,7 +130,7 @@ fn not_a_preview(name: &AliasName, alias: &Alias) -> Result<(), Fault> {
     if alias.expires_at.is_none() {
         return Ok(());
     }
-    Err(Fault::new(Code::Conflict, format!("`{name}` is a preview"))
+    Err(Fault::new(Reason::AliasKindMismatch, format!("`{name}` is a preview"))
         .with_hint("remove it first, or choose another name"))
 }
 
@@ -139,7 +139,7 @@ fn room_for_one(record: &FunctionRecord) -> Result<(), Fault> {
         return Ok(());
     }
     let message = format!("`{}` has {} aliases, which is the most", record.name, record.aliases.len());
-    Err(Fault::new(Code::RateLimited, message).with_hint("remove aliases that are not used"))
+    Err(Fault::new(Reason::LimitReached, message).with_hint("remove aliases that are not used"))
 }
 
 // === impl Deployments ===
@@ -192,13 +192,13 @@ impl Deployments {
     ) -> Result<Arc<FunctionEntry>, Fault> {
         if *name == AliasName::live() {
             return Err(Fault::new(Code::InvalidConfiguration, "alias: `live` cannot be removed")
-                .with_hint("move it with `faas aliases set`, or delete the function"));
+                .with_command_hint("move it with `faas aliases set`, or delete the function"));
         }
         let triggers = self.deps.triggers.of(entry.record.id);
         if let Some(trigger) = triggers.iter().find(|trigger| trigger.record.alias == *name) {
             let (function, trigger) = (&entry.record.name, trigger.record.name());
-            return Err(Fault::new(Code::Conflict, format!("the trigger `{trigger}` calls `{function}:{name}`"))
-                .with_hint(format!("remove it first: faas triggers delete {function} {trigger}")));
+            return Err(Fault::new(Reason::InUse, format!("the trigger `{trigger}` calls `{function}:{name}`"))
+                .with_command_hint(format!("remove it first: faas triggers delete {function} {trigger}")));
         }
         self.update(entry, |record| self.drop_alias(record, name, DeploymentKind::Remove, by.clone())).await
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use faas_catalog::FunctionEntry;
 use faas_types::{
-    AliasName, Canary, CanaryCounts, CanaryMove, CanaryPolicy, Code, DeploymentKind, Fault, Mover, Split, VersionRecord,
+    AliasName, Canary, CanaryCounts, CanaryMove, CanaryPolicy, DeploymentKind, Fault, Mover, Reason, Split,
+    VersionRecord,
 };
 
 use crate::aliases::Moved;
@@ -158,11 +159,11 @@ impl Deployments {
 }
 
 fn no_canary(entry: &FunctionEntry) -> Fault {
-    Fault::new(Code::NotFound, format!("no canary of `{}` is under way", entry.record.name))
+    Fault::new(Reason::CanaryNotFound, format!("no canary of `{}` is under way", entry.record.name))
         .with_hint("deploy a version whose manifest has a [canary] table")
 }
 
 fn meanwhile(entry: &FunctionEntry) -> Fault {
-    Fault::new(Code::Conflict, format!("the canary of `{}` has gone on meanwhile", entry.record.name))
+    Fault::new(Reason::ChangedMeanwhile, format!("the canary of `{}` has gone on meanwhile", entry.record.name))
         .with_retry_after(1)
 }

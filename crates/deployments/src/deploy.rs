@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use faas_catalog::FunctionEntry;
 use faas_runs::lifecycle::stopping;
-use faas_types::{BuildLog, Code, Deployment, DeploymentId, Fault, FunctionName, ProjectId, VersionRecord};
+use faas_types::{BuildLog, Deployment, DeploymentId, Fault, FunctionName, ProjectId, Reason, VersionRecord};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::dependencies::Dependencies;
@@ -102,7 +102,7 @@ impl Deployments {
 }
 
 fn under_way(name: &FunctionName) -> Fault {
-    Fault::new(Code::Conflict, format!("another deployment of `{name}` is under way"))
+    Fault::new(Reason::OperationInProgress, format!("another deployment of `{name}` is under way"))
         .with_hint("wait for it, then deploy again")
         .with_retry_after(2)
 }

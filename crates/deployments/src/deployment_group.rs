@@ -6,7 +6,7 @@ use faas_catalog::{FunctionEntry, decode, encode};
 use faas_ports::{Collection, Expect, Key, Write};
 use faas_types::{
     AliasName, Code, Deployment, DeploymentGroup, DeploymentId, DeploymentKind, Fault, FunctionName, FunctionRecord,
-    GroupMember, Mover, ProjectId, limits,
+    GroupMember, Mover, ProjectId, Reason, limits,
 };
 
 use crate::alias_moves::deployment_key;
@@ -95,7 +95,7 @@ impl Deployments {
         }
         if steps.is_empty() {
             let message = format!("no function of {id} can go back: none had a version before, or is still there");
-            return Err(Fault::new(Code::NotFound, message));
+            return Err(Fault::new(Reason::VersionNotFound, message));
         }
         let deployed = self.move_group(project, back, steps).await?;
         Ok(DeployedGroup { id: back, deployed, unmoved })
@@ -113,8 +113,9 @@ impl Deployments {
         if entry.live_version() != Some(expected) {
             let now = entry.live_version().map_or_else(|| "none".to_owned(), |version| version.to_string());
             let message = format!("`{name}` serves version {now} since, not {expected}");
-            return Err(Fault::new(Code::Conflict, message)
-                .with_hint(format!("move the functions one by one, such as `faas rollback {name} --to {to}`")));
+            return Err(Fault::new(Reason::ChangedMeanwhile, message).with_command_hint(format!(
+                "move the functions one by one, such as `faas rollback {name} --to {to}`"
+            )));
         }
         let version = self.deps.catalog.version(entry, to).await?;
         let mut record = entry.record.clone();
@@ -187,6 +188,6 @@ fn group_key(project: ProjectId, id: DeploymentId) -> Key {
 }
 
 fn unknown(id: DeploymentId) -> Fault {
-    Fault::new(Code::NotFound, format!("no deployment group has the id {id}"))
-        .with_hint("`faas deploy` prints the id; a single function is moved back by `faas rollback NAME`")
+    Fault::new(Reason::DeploymentGroupNotFound, format!("no deployment group has the id {id}"))
+        .with_command_hint("`faas deploy` prints the id; a single function is moved back by `faas rollback NAME`")
 }

@@ -17,7 +17,7 @@ use faas_artifacts::{BundleStore, UploadLeases};
 use faas_catalog::Catalog;
 use faas_ports::{Blobs, Clock, DeadLetters, Layers, Registry};
 use faas_scheduler::SchedulerDriver;
-use faas_types::{Code, Fault, Timestamp};
+use faas_types::{Code, Fault, Reason, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use faas_runs::lifecycle::stopping;
@@ -187,7 +187,7 @@ impl GarbageCollector {
 
     async fn run(&self, dry: bool, now: bool, prompt: bool) -> Result<GcReport, Fault> {
         let Ok(_running) = self.running.try_lock() else {
-            let fault = Fault::new(Code::Conflict, "a collection is under way");
+            let fault = Fault::new(Reason::OperationInProgress, "a collection is under way");
             return Err(fault.with_hint("wait for it, then ask again").with_retry_after(5));
         };
         let began = Instant::now();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use faas_artifacts::{BundleStore, UploadLeases};
 use faas_catalog::{Catalog, decode};
 use faas_ports::{Clock, Collection, Expect, Registry, Write};
-use faas_types::{Code, Digest, Fault, FunctionId, FunctionName, LayerId, LayerRecord, ProjectId};
+use faas_types::{Digest, Fault, FunctionId, FunctionName, LayerId, LayerRecord, ProjectId, Reason};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -122,8 +122,8 @@ impl LayerCatalog {
         let _lock = self.deps.installer.lock(&key).await;
         let KnownLayer { used_by, .. } = self.get(project, id).await?;
         if !used_by.is_empty() {
-            return Err(Fault::new(Code::Conflict, format!("{} stand on this layer", named_users(&used_by)))
-                .with_hint("delete those functions first; `faas layers get` names the versions"));
+            return Err(Fault::new(Reason::InUse, format!("{} stand on this layer", named_users(&used_by)))
+                .with_command_hint("delete those functions first; `faas layers get` names the versions"));
         }
         self.deps.registry.commit(vec![Write::Delete { key, expect: Expect::Any }]).await?;
         Ok(())
@@ -133,8 +133,8 @@ impl LayerCatalog {
         let key = layer_key(project, id);
         match self.deps.registry.get(&key).await? {
             Some(entry) => Ok(decode(&key, &entry.value)?),
-            None => Err(Fault::new(Code::NotFound, format!("there is no layer {id}"))
-                .with_hint("list those there are with `faas layers list`")),
+            None => Err(Fault::new(Reason::LayerNotFound, format!("there is no layer {id}"))
+                .with_command_hint("list those there are with `faas layers list`")),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use faas_catalog::{FunctionEntry, RETRIES, decode, encode, function_key, version_key};
 use faas_ports::{Expect, PortError, Write};
 use faas_types::{
-    AliasName, Code, Deployment, DeploymentId, Fault, FunctionRecord, Mover, ProjectId, Timestamp, VersionRecord,
+    AliasName, Deployment, DeploymentId, Fault, FunctionRecord, Mover, ProjectId, Reason, Timestamp, VersionRecord,
 };
 
 use crate::alias_moves::deployment_key;
@@ -57,7 +57,7 @@ impl Deployments {
             }
         }
         let names = sealed.iter().map(|one| format!("`{}`", one.new.name)).collect::<Vec<_>>().join(", ");
-        Err(Fault::new(Code::Conflict, format!("{names} is being changed by others")).with_retry_after(1))
+        Err(Fault::new(Reason::ChangedMeanwhile, format!("{names} is being changed by others")).with_retry_after(1))
     }
 
     async fn draft(

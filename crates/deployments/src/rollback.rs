@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use faas_catalog::{FunctionEntry, decode};
 use faas_ports::Collection;
-use faas_types::{AliasName, Code, Deployment, DeploymentKind, Fault, FunctionName, Mover, VersionRecord};
+use faas_types::{AliasName, Code, Deployment, DeploymentKind, Fault, FunctionName, Mover, Reason, VersionRecord};
 
 use crate::aliases::Moved;
 use crate::deploy::Deployed;
@@ -100,6 +100,6 @@ impl Deployments {
 }
 
 fn nothing_before(name: &FunctionName) -> Fault {
-    Fault::new(Code::NotFound, format!("`{name}` has no earlier version to go back to that was good"))
-        .with_hint(format!("its versions are listed by `faas versions list {name}`; name one with --to"))
+    Fault::new(Reason::VersionNotFound, format!("`{name}` has no earlier version to go back to that was good"))
+        .with_command_hint(format!("its versions are listed by `faas versions list {name}`; name one with --to"))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_catalog::FunctionEntry;
-use faas_types::{AliasName, Code, DeploymentKind, Fault, FunctionId, Mover, Timestamp};
+use faas_types::{AliasName, Code, DeploymentKind, Fault, FunctionId, Mover, Reason, Timestamp};
 
 use crate::deployments::Deployments;
 
@@ -56,7 +56,7 @@ async fn tend(deployments: &Arc<Deployments>, entry: &Arc<FunctionEntry>, counte
             .update(entry, |record| {
                 // It was deployed again meanwhile.
                 if record.aliases.get(&name).is_none_or(|alias| !alias.has_expired(deployments.deps.clock.now())) {
-                    return Err(Fault::new(Code::Conflict, "the preview was renewed"));
+                    return Err(Fault::new(Reason::ChangedMeanwhile, "the preview was renewed"));
                 }
                 deployments.drop_alias(record, &name, DeploymentKind::Expire, Mover::Platform)
             })

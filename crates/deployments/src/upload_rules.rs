@@ -7,7 +7,7 @@ use std::sync::Arc;
 use faas_catalog::{decode, encode};
 use faas_ports::{Blobs, Clock, Collection, Expect, Key, PortError, Registry, Write};
 use faas_preflight::{InvalidPolicy, Policies, Policy};
-use faas_types::{Author, Code, Fault, PreflightRules, ProjectId, ProjectRules};
+use faas_types::{Author, Code, Fault, PreflightRules, ProjectId, ProjectRules, Reason};
 use parking_lot::Mutex;
 
 /// The rules that uploads are checked against before any of their code runs.
@@ -77,7 +77,7 @@ impl UploadRules {
         let write = Write::Put { key: key(project), value: encode(&kept)?, expect };
         let revision = self.registry.commit(vec![write]).await.map_err(|error| match error {
             PortError::Conflict { .. } => {
-                Fault::new(Code::Conflict, "revision: the rules were changed by others meanwhile")
+                Fault::new(Reason::ChangedMeanwhile, "revision: the rules were changed by others meanwhile")
                     .with_hint("read them again, and change what is there now")
             }
             error => error.into(),

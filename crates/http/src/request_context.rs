@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use faas_ports::{Clock, SystemClock};
-use faas_types::{Code, Fault};
-use faas_web::{Edge, Inbound, Peer, RequestId, render};
+use faas_types::{Code, Executed, Fault};
+use faas_web::{Edge, Inbound, Peer, RequestId, ServerUrl, render};
 use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Version};
@@ -48,15 +48,15 @@ impl<H: RequestHandler> RequestContext<H> {
                 inbound.origin = Some(origin);
                 unread.settle(self.handler.answer(inbound).await).await
             }
-            Err(fault) => refuse(&fault, &inbound.head),
+            Err(fault) => refuse(&fault, &inbound.head, self.edge.server()),
         };
-        Ok(tracked(response, active, &self.budget))
+        Ok(tracked(response, active, &self.budget, self.edge.server()))
     }
 }
 
 /// The last response on a connection: where one request could be read in two ways, so can what follows it.
-fn refuse(fault: &Fault, head: &Parts) -> Response {
-    let id = RequestId::of(&head.headers, SystemClock.now());
+fn refuse(fault: &Fault, head: &Parts, server: ServerUrl) -> Response {
+    let id = RequestId::of(&head.headers, SystemClock.now()).at(server);
     let mut response = render(fault, &id, None);
     if head.version <= Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -66,7 +66,7 @@ fn refuse(fault: &Fault, head: &Parts) -> Response {
 
 /// A response as the connection takes it. On HTTP/1.1 one of known length is hyper's as soon as it is given; a stream is
 /// under way until its end, and so is every response on HTTP/2.
-fn tracked(response: Response, active: ActiveRequest, budget: &Arc<ResponseBudget>) -> Response {
+fn tracked(response: Response, active: ActiveRequest, budget: &Arc<ResponseBudget>, server: ServerUrl) -> Response {
     let connection = Arc::clone(active.connection());
     let length = response.body().size_hint().exact();
     if length == Some(0) || length.is_some_and(|length| length <= SMALL_RESPONSE) && !connection.is_http2() {
@@ -75,7 +75,7 @@ fn tracked(response: Response, active: ActiveRequest, budget: &Arc<ResponseBudge
     let reservation = match length {
         Some(length) => match budget.reserve(&connection, length) {
             Some(reservation) => Some(reservation),
-            None => return budget_exhausted(response.headers()),
+            None => return budget_exhausted(response.headers(), server),
         },
         None => None,
     };
@@ -89,9 +89,11 @@ fn tracked(response: Response, active: ActiveRequest, budget: &Arc<ResponseBudge
 }
 
 /// Replaces a response that finds no memory because other clients read theirs too slowly.
-fn budget_exhausted(response: &HeaderMap) -> Response {
+fn budget_exhausted(response: &HeaderMap, server: ServerUrl) -> Response {
     let fault = Fault::new(Code::Unavailable, "the server holds as many answers as it may that nobody reads")
         .with_hint("try again; what is not read goes within seconds")
-        .with_retry_after(1);
-    render(&fault, &RequestId::of(response, SystemClock.now()), None)
+        .with_retry_after(1)
+        // The answer was there: what it answers was done.
+        .with_executed(Executed::Unknown);
+    render(&fault, &RequestId::of(response, SystemClock.now()).at(server), None)
 }

@@ -34,6 +34,8 @@ pub(crate) async fn answer_with(
     id: &RequestId,
 ) -> Response {
     let (is_to_head, details) = (inbound.head.method == Method::HEAD, target.details);
+    // The API's own route to a function adds no prefix.
+    let bare = target.prefix.is_some();
     let (route, call) = call_of(target, &inbound.head, inbound.origin.as_deref(), body);
     // Nothing of it is needed while the function runs.
     drop(inbound);
@@ -41,6 +43,6 @@ pub(crate) async fn answer_with(
         Ok(call) if is_to_head => Box::pin(reply_to_head(call, id)).await,
         Ok(call) if has_no_body(call.head.status) => reply(Box::pin(without_body(call)).await, id),
         Ok(call) => reply(call, id),
-        Err(failure) => refuse(&failure, details, id),
+        Err(failure) => refuse(&failure, details, bare, id),
     }
 }

@@ -17,9 +17,10 @@ pub(crate) fn brief(fault: &Fault, details: bool) -> Cow<'_, Fault> {
         Code::RuntimeError => "the function failed".to_owned(),
         code => code.title().to_owned(),
     };
-    let mut brief = Fault::new(fault.code, message.clone())
+    let mut brief = Fault::new(fault.reason, message.clone())
         .with_hint("a key that may read runs is told more, and so is the run's own record");
     brief.retry_after = fault.retry_after;
+    brief.executed = fault.executed;
     brief.function_error = fault.function_error.is_some().then(|| {
         let kind = "FunctionError".to_owned();
         Box::new(FunctionError { kind, message, ..FunctionError::default() })

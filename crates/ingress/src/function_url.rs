@@ -4,10 +4,10 @@ use axum::response::Response;
 use faas_engine::{Engine, Selector};
 use faas_ports::{Clock, SystemClock};
 use faas_types::{Affinity, AliasName, Code, CorsSettings, Fault, InvocationMode, Scope, TriggerKind};
-use faas_web::{Inbound, RequestId, authenticate, key_of, render};
-use http::HeaderValue;
+use faas_web::{Inbound, RequestId, ServerUrl, authenticate, key_of, render};
 use http::header::{ALLOW, ORIGIN, VARY};
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 
 use crate::cache::ResponseCache;
 use crate::cors::{allow_page, preflight};
@@ -27,6 +27,7 @@ pub struct Ingress {
     engine: Engine,
     cache: ResponseCache,
     audience: Audience,
+    server: ServerUrl,
 }
 
 /// Who may call.
@@ -67,8 +68,13 @@ impl From<Fault> for Refused {
 impl Ingress {
     /// The data plane of `engine`, which stores responses in `cache` where functions allow it.
     #[must_use]
-    pub fn new(engine: Engine, cache: ResponseCache, audience: Audience) -> Self {
-        Self { engine, cache, audience }
+    pub fn new(engine: Engine, cache: ResponseCache, audience: Audience, server: ServerUrl) -> Self {
+        Self { engine, cache, audience, server }
+    }
+
+    /// The id of a request with these headers.
+    pub(crate) fn request_id(&self, headers: &HeaderMap) -> RequestId {
+        RequestId::of(headers, SystemClock.now()).at(self.server)
     }
 
     /// Whether every caller may know why a function failed.
@@ -94,7 +100,7 @@ impl Ingress {
         let head = &inbound.head;
         let Some(cors) = self.cors(head).await else { return self.call(inbound).await };
         if let Some(mut response) = preflight(&cors, head) {
-            let id = RequestId::of(&head.headers, SystemClock.now());
+            let id = self.request_id(&head.headers);
             response.headers_mut().insert(RequestId::HEADER, id.header());
             return response;
         }
@@ -120,7 +126,7 @@ impl Ingress {
 
     async fn call(&self, inbound: Box<Inbound>) -> Response {
         let head = &inbound.head;
-        let id = RequestId::of(&head.headers, SystemClock.now());
+        let id = self.request_id(&head.headers);
         match self.target(head).await {
             Ok(target) => {
                 let varies = target.route.version.settings.cors.is_some() && !head.headers.contains_key(ORIGIN);

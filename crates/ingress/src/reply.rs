@@ -5,7 +5,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use faas_engine::{Call, CallBody, CallFailure};
 use faas_types::{RunId, Timeline, is_reserved_in_replies};
-use faas_web::{RequestId, render};
+use faas_web::{RequestId, render, render_bare};
 use futures_util::StreamExt;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -106,8 +106,9 @@ fn to_byte(character: char) -> u8 {
     u8::try_from(u32::from(character)).unwrap_or(b'?')
 }
 
-/// The response to a call that failed.
-pub(crate) fn refuse(failure: &CallFailure, details: bool, id: &RequestId) -> Response {
+/// The response to a call that failed; `bare` at a function's URL, where its own error is the whole body.
+pub(crate) fn refuse(failure: &CallFailure, details: bool, bare: bool, id: &RequestId) -> Response {
+    let render = if bare { render_bare } else { render };
     let mut response = render(&brief(&failure.fault, details), id, failure.run);
     let facts = CallFacts {
         run: failure.run,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use faas_engine::RunOptions;
-use faas_types::{Code, Fault, RunOption, Span, limits};
+use faas_types::{Code, Fault, Reason, RunOption, Span, limits};
 use http::{HeaderMap, HeaderName};
 
 use crate::run_headers::IDEMPOTENCY_KEY;
@@ -86,7 +86,7 @@ fn span(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Duration>, Faul
 }
 
 fn bad(name: &HeaderName, wanted: &str) -> Fault {
-    Fault::new(Code::BadRequest, format!("the header `{name}` cannot be used: {wanted}"))
+    Fault::new(Reason::InvalidHeader, format!("the header `{name}` cannot be used: {wanted}"))
 }
 
 #[cfg(test)]

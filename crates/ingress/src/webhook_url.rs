@@ -6,10 +6,9 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use faas_engine::{CallFailure, DeliveryOutcome, DeliveryReply, Engine, TriggerEntry, WebhookDelivery};
-use faas_ports::{Clock, SystemClock};
 use faas_proto::rest::AcceptedDelivery;
 use faas_types::{Code, Fault, RunId, limits};
-use faas_web::{RequestId, RequestOrigin, read_body, render};
+use faas_web::{RequestId, RequestOrigin, read_body, render, render_bare};
 use http::header::{ALLOW, CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
@@ -29,7 +28,7 @@ const REPEATED: HeaderName = HeaderName::from_static("x-delivery-repeated");
 impl Ingress {
     /// Answers a request whose path starts with [`HOOKS_PREFIX`].
     pub async fn deliver(&self, request: Request) -> Response {
-        let id = RequestId::of(request.headers(), SystemClock.now());
+        let id = self.request_id(request.headers());
         let token = request.uri().path().strip_prefix(HOOKS_PREFIX).unwrap_or_default().to_owned();
         answer_delivery(self.engine(), &token, request, self.tells_all(), &id).await
     }
@@ -54,7 +53,7 @@ async fn answer_delivery(engine: &Engine, token: &str, request: Request, details
         Err(failure) => {
             // The sender of a delivery has no key that may read runs.
             let details = details || engine.triggers.shows_failures(&entry).await;
-            render(&brief(&failure.fault, details), id, failure.run)
+            render_bare(&brief(&failure.fault, details), id, failure.run)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How a port fails.
 
-use faas_types::{Code, Fault};
+use faas_types::{Code, Fault, Reason};
 
 use crate::Key;
 
@@ -98,17 +98,17 @@ impl From<PortError> for Fault {
     fn from(error: PortError) -> Self {
         let message = error.to_string();
         match error {
-            PortError::Conflict { .. } | PortError::LeaseLost => {
-                Self::new(Code::Conflict, message).with_hint("read the current state and try again")
-            }
-            PortError::Exists { .. } => Self::new(Code::Conflict, message),
+            PortError::Conflict { .. } | PortError::LeaseLost => Self::new(Reason::ChangedMeanwhile, message),
+            PortError::Exists { .. } => Self::new(Reason::NameTaken, message),
             PortError::NotFound { .. } => Self::new(Code::NotFound, message),
             PortError::Full { .. } => Self::new(Code::Overloaded, message).with_retry_after(1),
             PortError::StorageFull => Self::new(Code::StorageFull, message)
                 .with_hint("free space on the disk that holds the data directory; reads and deletes still work")
                 .with_retry_after(STORAGE_RETRY_S),
             PortError::Invalid(_) => Self::new(Code::InvalidConfiguration, message),
-            PortError::Isolation(_) => Self::new(Code::IsolationUnavailable, message).with_hint("run `faas doctor`"),
+            PortError::Isolation(_) => {
+                Self::new(Code::IsolationUnavailable, message).with_command_hint("run `faas doctor`")
+            }
             PortError::Closed(_) => Self::new(Code::Unavailable, message).with_retry_after(1),
             PortError::Corrupt { .. } | PortError::Failed { .. } => Self::internal(message),
         }

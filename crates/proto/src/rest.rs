@@ -51,9 +51,9 @@ pub use network::{
     NetworkView, TestNetwork, UpdateNetwork,
 };
 pub use preflight::{PolicyView, ProjectPolicyView, SetPolicy};
-pub use problem::{FunctionFailure, Problem};
+pub use problem::{FunctionFailure, Problem, RetryView};
 pub use retention::{RetentionView, SetRetention};
-pub use run::{AttemptErrorView, AttemptView, BatchView, RunErrorView, RunList, RunView, StartView};
+pub use run::{AttemptView, BatchView, RunErrorView, RunList, RunView, StartView};
 pub use secret::{RekeyReport, RestoreSecret, SecretList, SecretVersionView, SecretView, SetSecret};
 pub use server::{FeatureView, HealthView, RuntimeView, StatusView};
 pub use topic::{MessageBody, PurgedTopic, SendMessages, SentMessages, SubscriberView, TopicList, TopicView};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_ports::{Claim, Enqueued, FollowUps, Footprint, NewItem, Withdrawn};
 use faas_types::{
-    AliasName, Batch, Code, Completion, Digest, Fault, InvocationMode, ProjectId, RunId, RunRecord, RunState, Stage,
-    limits,
+    AliasName, Batch, Code, Completion, Digest, Executed, Fault, InvocationMode, ProjectId, Reason, RunId, RunRecord,
+    RunState, Stage, limits,
 };
 use tokio::sync::oneshot;
 
@@ -118,14 +118,13 @@ impl Runs {
             Ok(Ok(Ok(Enqueued::Accepted))) => Ok(Accepted { run, version, repeated: false }),
             Ok(Ok(Ok(Enqueued::Known { run, same: true }))) => Ok(Accepted { run, version, repeated: true }),
             Ok(Ok(Ok(Enqueued::Known { .. }))) => Err(other_body()),
-            Ok(Ok(Ok(Enqueued::Gone))) => {
-                Err(Fault::new(Code::Conflict, "the dead letter is gone")
-                    .with_hint("it was redriven or purged meanwhile"))
-            }
+            Ok(Ok(Ok(Enqueued::Gone))) => Err(Fault::new(Reason::ChangedMeanwhile, "the dead letter is gone")
+                .with_hint("it was redriven or purged meanwhile")),
             Ok(Ok(Ok(Enqueued::TooManyClaims))) => Err(too_many_keys()),
             Ok(Ok(Err(fault))) => Err(fault),
             Ok(Err(_)) | Err(_) => Err(Fault::new(Code::Unavailable, "it is not known whether the run was accepted")
                 .with_hint("look for it in the runs, or send it again with an `Idempotency-Key`")
+                .with_executed(Executed::Unknown)
                 .with_retry_after(1)),
         }
     }
@@ -303,7 +302,7 @@ pub(crate) fn claim_key(key: String, route: &Route, headers: &[(String, String)]
 }
 
 pub(crate) fn other_body() -> Fault {
-    Fault::new(Code::KeyReused, "the idempotency key was used with another request")
+    Fault::new(Reason::IdempotencyKeyMismatch, "the idempotency key was used with another request")
         .with_hint("send the same request again, or another key")
 }
 
@@ -318,11 +317,11 @@ pub(crate) fn too_many_keys() -> Fault {
 }
 
 fn callback_refused(why: &str) -> Fault {
-    Fault::new(Code::BadRequest, format!("the callback's URL (`X-Callback-Url`) cannot be used: {why}"))
+    Fault::new(Reason::InvalidHeader, format!("the callback's URL (`X-Callback-Url`) cannot be used: {why}"))
         .with_hint("give an http or https URL of the public internet, or have the operator allow its host")
 }
 
 fn ended_already(run: &RunRecord) -> Fault {
-    Fault::new(Code::Conflict, format!("the run has {} already", run.state().as_str()))
+    Fault::new(Reason::RunEnded, format!("the run has {} already", run.state().as_str()))
         .with_hint("only runs that have not ended can be cancelled")
 }

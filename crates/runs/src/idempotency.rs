@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faas_ports::{Claim, ClaimQuota, ClaimRequest, Claimed, Holder};
-use faas_types::{ByteSize, Code, Fault, FunctionId, ProjectId, RunId, limits};
+use faas_types::{ByteSize, Executed, Fault, FunctionId, ProjectId, Reason, RunId, limits};
 
 use crate::accept::{claim_key, fingerprint, is_proven, other_body, too_many_keys};
 use crate::request::CallRequest;
@@ -96,18 +96,22 @@ impl Runs {
             CallClaim::Answered { reply: None, .. } => {
                 let message = "the request was answered, and will not run again; its answer is not kept";
                 let most = ByteSize::from_bytes(body_max(keyless) as u64);
-                Err(Fault::new(Code::Conflict, message).with_hint(format!(
+                Err(Fault::new(Reason::IdempotencyAnswerNotKept, message).with_executed(Executed::Yes).with_hint(format!(
                     "answers of up to {most} are kept, the oldest until newer ones take `idempotency.answer_bytes`; ask the \
                      function what became of the request"
                 )))
             }
-            CallClaim::Calling => Err(Fault::new(Code::Conflict, "a request with this idempotency key is under way")
-                .with_hint("ask again when it has ended")
-                .with_retry_after(1)),
-            CallClaim::Accepted { run } => {
-                Err(Fault::new(Code::Conflict, format!("the idempotency key belongs to the background run {run}"))
-                    .with_hint(format!("ask for it: GET /api/v1/runs/{run}")))
+            CallClaim::Calling => {
+                Err(Fault::new(Reason::IdempotencyKeyInProgress, "a request with this idempotency key is under way")
+                    .with_hint("ask again when it has ended")
+                    .with_retry_after(1))
             }
+            CallClaim::Accepted { run } => Err(Fault::new(
+                Reason::IdempotencyAnswerNotKept,
+                format!("the idempotency key belongs to the background run {run}"),
+            )
+            .with_executed(Executed::Yes)
+            .with_hint(format!("ask for it: GET /api/v1/runs/{run}"))),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use faas_ports::{ExchangeEnd, ExchangeItem, ReplyHead};
 use faas_telemetry::Redactor;
-use faas_types::{Code, Fault, JsonText, limits};
+use faas_types::{Code, Executed, Fault, JsonText, Reason, limits};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 
@@ -225,7 +225,7 @@ impl PendingReply {
             Ok(()) => Step::Head(head),
             Err(fault) => {
                 self.guard.spoil();
-                Step::Failed(fault)
+                Step::Failed(fault.with_executed(Executed::Yes))
             }
         }
     }
@@ -268,7 +268,7 @@ impl PendingReply {
             }
             ExchangeEnd::Broken { fault } => {
                 self.guard.interrupt();
-                Step::Failed(fault)
+                Step::Failed(fault.with_executed(Executed::Unknown))
             }
             ExchangeEnd::Lost => {
                 self.guard.spoil();
@@ -303,8 +303,9 @@ fn limit(head: &ReplyHead) -> usize {
 }
 
 fn too_large() -> Fault {
-    Fault::new(Code::PayloadTooLarge, format!("the reply is larger than {} bytes", limits::BODY_MAX))
+    Fault::new(Reason::ReplyTooLarge, format!("the reply is larger than {} bytes", limits::BODY_MAX))
         .with_hint("return less, or store the result and return where it is")
+        .with_executed(Executed::Yes)
 }
 
 /// Ends the run with a fault and says so to the caller.

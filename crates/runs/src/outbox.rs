@@ -44,7 +44,7 @@ impl Outbox {
             "callbacks of this project that are not delivered, and those of runs that have not ended, may take {most}"
         );
         Err(Fault::new(Code::RateLimited, message)
-            .with_hint(
+            .with_command_hint(
                 "leave `X-Callback-Url` out, see why they are not delivered with `faas runs get RUN`, or raise \
                  `callbacks.waiting_bytes` in the server's configuration",
             )

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faas_ports::{DeadLetter, DeadLetterQuery};
-use faas_types::{AliasName, Batch, Code, Fault, ProjectId, RunId, RunRecord, RunState, TriggerKind, limits};
+use faas_types::{AliasName, Batch, Fault, ProjectId, Reason, RunId, RunRecord, RunState, TriggerKind, limits};
 use futures_util::{StreamExt, stream};
 
 use crate::accept::{Accepted, RunOptions};
@@ -64,7 +64,7 @@ impl Runs {
     ) -> Result<Accepted, Fault> {
         let run = self.history_reader.run(project, id).await?;
         if !run.state().is_terminal() {
-            return Err(Fault::new(Code::Conflict, format!("the run is {}", run.state().as_str()))
+            return Err(Fault::new(Reason::RunNotEnded, format!("the run is {}", run.state().as_str()))
                 .with_hint("wait for its end, or cancel it first"));
         }
         let (mut input, mut carried) = self.what_is_left(&run).await?;
@@ -99,7 +99,7 @@ impl Runs {
     /// `FN_013` when it is not kept.
     pub async fn input(&self, project: ProjectId, id: RunId) -> Result<RunInput, Fault> {
         let kept = self.dispatch.letters.input(project, id).await?.ok_or_else(|| {
-            Fault::new(Code::NotFound, "the input of this run is not kept").with_hint(
+            Fault::new(Reason::RunInputNotKept, "the input of this run is not kept").with_hint(
                 "inputs of runs that were accepted for later are kept for 14 days or as long as runs are, the oldest for \
                  less where they take more than `background.input_bytes`; those of calls whose caller waited are not kept",
             )
@@ -148,8 +148,8 @@ impl Runs {
     pub async fn dead_letter(&self, project: ProjectId, id: RunId) -> Result<DeadLetter, Fault> {
         let found = self.dispatch.letters.dead_letter(project, id).await?;
         found.ok_or_else(|| {
-            Fault::new(Code::NotFound, format!("no dead letter `{id}`"))
-                .with_hint("list them with `faas dead-letters list`")
+            Fault::new(Reason::DeadLetterNotFound, format!("no dead letter `{id}`"))
+                .with_command_hint("list them with `faas dead-letters list`")
         })
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use faas_catalog::{Tombstone, encode};
 use faas_ports::{Collection, Entry, Expect, Expiry, Key, PortError, Write};
-use faas_types::{Code, Fault, ProjectId, Retention, Span, Timestamp, limits};
+use faas_types::{Fault, ProjectId, Retention, Span, Timestamp, limits};
 
 use crate::retention_metrics::RetentionMetrics;
 use crate::runs::Runs;
@@ -78,7 +78,7 @@ impl Runs {
     pub async fn set_retention(&self, project: ProjectId, wanted: Option<Retention>) -> Result<(), Fault> {
         let write = match wanted {
             Some(retention) => {
-                let wrong = |(field, message)| Fault::new(Code::InvalidConfiguration, format!("{field} {message}"));
+                let wrong = |(field, message)| Fault::of_field(format!("{field}: {message}"));
                 retention.check().map_err(wrong)?;
                 Write::Put { key: key(project), value: encode(&retention)?, expect: Expect::Any }
             }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use faas_catalog::FunctionEntry;
 use faas_types::{
-    Affinity, AliasName, AuthMode, Code, ErrorDetail, Fault, FunctionName, FunctionVersion, HttpMethod, Lot, RunId,
-    RunRecord, RunSubject, Stage, Timestamp, TriggerKind, TriggerSettings, VersionRecord,
+    Affinity, AliasName, AuthMode, Code, ErrorDetail, Fault, FunctionName, FunctionVersion, HttpMethod, Lot, Reason,
+    RunId, RunRecord, RunSubject, Stage, Timestamp, TriggerKind, TriggerSettings, VersionRecord,
 };
 
 /// Which version of a function is meant.
@@ -40,7 +40,7 @@ impl std::str::FromStr for Selector {
     /// A version's number or an alias's name, as after the colon in `hello:3` and `hello:live`.
     fn from_str(text: &str) -> Result<Self, Fault> {
         if text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() {
-            let unknown = |_| Fault::new(Code::NotFound, "no version has so large a number");
+            let unknown = |_| Fault::new(Reason::VersionNotFound, "no version has so large a number");
             return text.parse().map(Self::Version).map_err(unknown);
         }
         text.parse()
@@ -91,7 +91,7 @@ impl Route {
         }
         let name = &self.entry.record.name;
         if self.on_path(path).next().is_none() {
-            return Err(Fault::new(Code::NotFound, format!("`{name}` has no http trigger for this path"))
+            return Err(Fault::new(Reason::PathNotServed, format!("`{name}` has no http trigger for this path"))
                 .with_hint("triggers are listed in the manifest under [[triggers]]"));
         }
         Err(Fault::new(Code::MethodNotAllowed, format!("`{name}` does not take {method} here"))
@@ -148,9 +148,9 @@ pub(crate) fn kept_lot<'r>(
 /// `FN_013` for an alias that the function does not have.
 pub fn no_alias(name: &FunctionName, alias: &AliasName) -> Fault {
     if *alias == AliasName::live() {
-        return Fault::new(Code::FunctionNotFound, format!("`{name}` has no deployed version yet"))
-            .with_hint(format!("deploy it: faas deploy --name {name}"));
+        return Fault::new(Reason::FunctionNotDeployed, format!("`{name}` has no deployed version yet"))
+            .with_command_hint(format!("deploy it: faas deploy --name {name}"));
     }
-    Fault::new(Code::NotFound, format!("`{name}` has no alias `{alias}`"))
-        .with_hint(format!("its aliases are listed by `faas aliases list {name}`"))
+    Fault::new(Reason::AliasNotFound, format!("`{name}` has no alias `{alias}`"))
+        .with_command_hint(format!("its aliases are listed by `faas aliases list {name}`"))
 }

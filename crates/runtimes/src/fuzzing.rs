@@ -37,7 +37,7 @@ const PAYLOAD_MAX: usize = 70_000;
 const HEADS: [&str; 8] = [
     r#"{"status":200,"headers":[]}"#,
     r#"{"status":200,"headers":[["x-a","b"]],"length":10485760}"#,
-    r#"{"dropped":18446744073709551615,"raised":{"errorType":"E","errorMessage":"m","stackTrace":["a"]}}"#,
+    r#"{"dropped":18446744073709551615,"raised":{"type":"E","message":"m","stack":["a"]}}"#,
     r#"{"rejected":"no"}"#,
     "\u{2}\0\0\0{}",
     "\u{1b}\0\0\0{\"status\":200,\"headers\":[]}body",

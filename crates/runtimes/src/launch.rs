@@ -13,7 +13,9 @@ use faas_ports::{
 use faas_proto::frame::{self, FrameKind, PROTOCOL_VERSION};
 use faas_proto::frame_heads::{self, DebuggerHead, InitHead, ReadyHead};
 use faas_types::limits::{ASYNC_CONCURRENCY, BODY_MAX, BUNDLE_PATH_MAX, LOG_BYTES_PER_RUN, LOG_LINE_MAX};
-use faas_types::{Allowance, Code, Fault, Feature, FunctionError, IsolationLevel, IsolationReport, NetworkMode, cut};
+use faas_types::{
+    Allowance, Code, Executed, Fault, Feature, FunctionError, IsolationLevel, IsolationReport, NetworkMode, Reason, cut,
+};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
@@ -279,7 +281,9 @@ impl Launch {
         if exit.out_of_memory {
             let message =
                 format!("the function used more than its {} of memory while it loaded", self.spec.settings.memory);
-            return Fault::new(Code::MemoryExceeded, message).with_hint("raise `memory` in the manifest");
+            return Fault::new(Code::MemoryExceeded, message)
+                .with_hint("raise `memory` in the manifest")
+                .with_executed(Executed::No);
         }
         match reason {
             NotReady::Late => self.late(),
@@ -290,7 +294,8 @@ impl Launch {
             NotReady::Failed(error) => {
                 let message = format!("the function did not load: {}: {}", error.kind, error.message);
                 let words = if error.hint.is_none() { last_words(logs) } else { String::new() };
-                let fault = Fault::new(Code::RuntimeError, message).with_function_error(*error);
+                let fault = Fault::new(Reason::FunctionError, message).with_function_error(*error);
+                let fault = fault.with_executed(Executed::No);
                 if words.is_empty() { fault } else { fault.with_hint(format!("it last wrote: {words}")) }
             }
             NotReady::Stopped(stopped) => {
@@ -303,6 +308,7 @@ impl Launch {
                 };
                 let words = last_words(logs);
                 let fault = Fault::new(Code::RuntimeError, format!("the function {how} while it loaded"));
+                let fault = fault.with_executed(Executed::No);
                 if words.is_empty() { fault } else { fault.with_hint(format!("it last wrote: {words}")) }
             }
         }
@@ -311,7 +317,7 @@ impl Launch {
     fn late_network(&self) -> Fault {
         let seconds = self.spec.init_timeout.as_secs();
         Fault::new(Code::ColdStartTimeout, format!("the function's network was not there within {seconds} s"))
-            .with_hint("see the server's log for the process of functions' network, and `faas doctor`")
+            .with_command_hint("see the server's log for the process of functions' network, and `faas doctor`")
     }
 
     fn late(&self) -> Fault {

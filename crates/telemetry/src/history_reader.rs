@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_ports::{EventStream, Events, LogPage, LogQuery, RunHistory, RunPage, RunQuery};
-use faas_types::{Code, Fault, ProjectId, RunId, RunRecord};
+use faas_types::{Fault, ProjectId, Reason, RunId, RunRecord};
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
@@ -59,7 +59,7 @@ impl HistoryReader {
         }
         self.recorder.flush().await;
         self.history.run(project, id).await?.ok_or_else(|| {
-            Fault::new(Code::NotFound, format!("no run `{id}`"))
+            Fault::new(Reason::RunNotFound, format!("no run `{id}`"))
                 .with_hint("a run is listed once it has ended; records are kept until their retention ends")
         })
     }

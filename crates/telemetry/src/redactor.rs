@@ -72,6 +72,10 @@ impl Redactor {
     pub fn fault(&self, mut fault: Fault) -> Fault {
         self.clean_in_place(&mut fault.message);
         fault.hint.iter_mut().for_each(|hint| self.clean_in_place(hint));
+        for error in &mut fault.errors {
+            self.clean_in_place(&mut error.message);
+            error.value.iter_mut().for_each(|value| self.clean_in_place(value));
+        }
         fault.function_error.iter_mut().for_each(|error| self.error(error));
         fault
     }

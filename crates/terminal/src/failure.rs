@@ -4,7 +4,7 @@ use std::fmt;
 
 use faas_client::ClientError;
 use faas_config::{ConfigError, LoadManifestError, ManifestErrors};
-use faas_types::{Code, Fault, FunctionError};
+use faas_types::{Code, Fault, FieldError, FunctionError};
 use serde_json::{Value, json};
 
 use crate::text::visible;
@@ -120,6 +120,14 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<Failure> {
     }
 }
 
+/// What is wrong with each field, where the message does not say it all.
+fn field_lines(errors: &[FieldError]) -> Vec<String> {
+    if errors.len() < 2 {
+        return Vec::new();
+    }
+    errors.iter().map(|error| visible(&error.message)).collect()
+}
+
 /// The lines that lead a person to the error in the function's own code.
 fn function_lines(error: &FunctionError) -> Vec<String> {
     let mut lines = Vec::new();
@@ -163,7 +171,8 @@ impl From<&ClientError> for Failure {
             }
             ClientError::Api(problem) => {
                 failure.body = serde_json::to_value(problem).ok().map(Box::new);
-                failure.details = problem.function_error.iter().flat_map(function_lines).collect();
+                failure.details = field_lines(&problem.errors);
+                failure.details.extend(problem.function_error.iter().flat_map(function_lines));
                 failure.details.extend(problem.run_id.iter().map(|run| format!("run: faas runs get {run}")));
                 let inner = problem.function_error.as_ref().and_then(|error| error.hint.clone());
                 failure.hint = failure.hint.or(inner);
@@ -181,7 +190,8 @@ fn headline(error: &FunctionError) -> String {
 impl From<&Fault> for Failure {
     fn from(fault: &Fault) -> Self {
         let mut failure = Self::of(fault.code, visible(&fault.message));
-        failure.details = fault.function_error.iter().flat_map(|error| function_lines(error)).collect();
+        failure.details = field_lines(&fault.errors);
+        failure.details.extend(fault.function_error.iter().flat_map(|error| function_lines(error)));
         failure.hint.clone_from(&fault.hint);
         failure
     }
@@ -227,7 +237,8 @@ mod tests {
     fn programs_get_the_server_s_answer_or_the_same_form() {
         let problem = json!({
             "type": "/errors/FN_014", "title": "Conflict", "status": 409, "detail": "taken", "code": "FN_014",
-            "request_id": "req_1", "retryable": false, "docs": "faas explain FN_014",
+            "reason": "conflict", "request_id": "req_1", "retry": {"safe": false, "executed": "no"},
+            "docs_url": "http://127.0.0.1:8080/errors/conflict",
         });
         let failure = Failure::from(&ClientError::Api(serde_json::from_value(problem.clone()).expect("a problem")));
         assert_eq!((failure.to_json(), failure.exit), (problem, 6));

@@ -7,7 +7,7 @@ use faas_catalog::{FunctionEntry, RETRIES, encode};
 use faas_ports::{Expect, PortError, Write};
 use faas_runs::route::no_alias;
 use faas_signing::WebhookSecret;
-use faas_types::{AliasName, Code, Fault, TriggerSettings, WebhookScheme, limits};
+use faas_types::{AliasName, Code, Fault, Reason, TriggerSettings, WebhookScheme, limits};
 
 use super::reconcile::TRIGGERS_MAX;
 use super::record::{TriggerOrigin, TriggerRecord, state_key};
@@ -62,7 +62,7 @@ impl Triggers {
             return Err(no_alias(&owner.name, &alias));
         }
         if self.table.of(owner.id).len() >= TRIGGERS_MAX as usize {
-            return Err(Fault::new(Code::RateLimited, format!("a function has at most {TRIGGERS_MAX} triggers"))
+            return Err(Fault::new(Reason::LimitReached, format!("a function has at most {TRIGGERS_MAX} triggers"))
                 .with_hint("remove triggers that are not used"));
         }
         let now = self.clock.now();
@@ -73,7 +73,7 @@ impl Triggers {
         match self.registry.commit(vec![put]).await {
             Ok(revision) => Ok((self.put(record, revision), secret)),
             Err(PortError::Conflict { .. }) => {
-                Err(Fault::new(Code::Conflict, format!("`{}` has a trigger `{name}` already", owner.name))
+                Err(Fault::new(Reason::NameTaken, format!("`{}` has a trigger `{name}` already", owner.name))
                     .with_hint("give it another `name`"))
             }
             Err(error) => Err(error.into()),
@@ -87,8 +87,13 @@ impl Triggers {
     pub async fn remove(&self, entry: &TriggerEntry) -> Result<(), Fault> {
         let record = &entry.record;
         if record.origin == TriggerOrigin::Manifest {
-            return Err(Fault::new(Code::Conflict, format!("`{}` is a trigger of the manifest", record.name()))
-                .with_hint("remove it from the manifest and deploy, or switch it off with `faas triggers disable`"));
+            return Err(Fault::new(
+                Reason::ManagedByManifest,
+                format!("`{}` is a trigger of the manifest", record.name()),
+            )
+            .with_command_hint(
+                "remove it from the manifest and deploy, or switch it off with `faas triggers disable`",
+            ));
         }
         let writes = vec![
             Write::Delete { key: record.key(), expect: Expect::Any },
@@ -181,7 +186,8 @@ impl Triggers {
         let key = entry.record.key();
         for _ in 0..RETRIES {
             let stored = self.registry.get(&key).await?;
-            let stored = stored.ok_or_else(|| Fault::new(Code::NotFound, "the trigger was removed meanwhile"))?;
+            let stored =
+                stored.ok_or_else(|| Fault::new(Reason::TriggerNotFound, "the trigger was removed meanwhile"))?;
             let mut record: TriggerRecord = faas_catalog::decode(&key, &stored.value)?;
             let outcome = change(&mut record)?;
             record.updated_at = self.clock.now();
@@ -192,7 +198,7 @@ impl Triggers {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Fault::new(Code::Conflict, format!("`{}` is being changed by others", entry.record.name()))
+        Err(Fault::new(Reason::ChangedMeanwhile, format!("`{}` is being changed by others", entry.record.name()))
             .with_retry_after(1))
     }
 }

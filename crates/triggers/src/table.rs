@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use faas_catalog::{FunctionEntry, ProjectedTable, Projection, ProjectionStatus};
 use faas_ports::{Collection, Key, PortResult, Registry, TopicKey};
-use faas_types::{Code, Fault, FunctionId, ProjectId, QueueTrigger, TriggerId, TriggerName, TriggerSettings};
+use faas_types::{Fault, FunctionId, ProjectId, QueueTrigger, Reason, TriggerId, TriggerName, TriggerSettings};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
@@ -127,8 +127,8 @@ impl TriggerTable {
         let of = maps.by_name.get(&function);
         of.zip(parsed).and_then(|(of, name)| of.get(&name).cloned()).ok_or_else(|| {
             let shown: String = name.chars().take(80).collect();
-            Fault::new(Code::NotFound, format!("the function has no trigger `{shown}`"))
-                .with_hint("list them with `faas triggers list`")
+            Fault::new(Reason::TriggerNotFound, format!("the function has no trigger `{shown}`"))
+                .with_command_hint("list them with `faas triggers list`")
         })
     }
 

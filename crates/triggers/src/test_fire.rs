@@ -6,7 +6,7 @@ use bytes::Bytes;
 use faas_runs::reply::CallFailure;
 use faas_signing::{WebhookSecret, sign_as};
 use faas_types::id::kind;
-use faas_types::{Code, Fault, RunId, TriggerSettings};
+use faas_types::{Code, Fault, Reason, RunId, TriggerSettings};
 
 use super::accept::NewRun;
 use super::service::Triggers;
@@ -26,8 +26,8 @@ impl Triggers {
         let record = &entry.record;
         if !record.enabled {
             let message = format!("the trigger `{}` is switched off", record.name());
-            return Err(Fault::new(Code::Conflict, message)
-                .with_hint("switch it on with `faas triggers enable`")
+            return Err(Fault::new(Reason::TriggerNotReady, message)
+                .with_command_hint("switch it on with `faas triggers enable`")
                 .into());
         }
         let now = self.clock.now();
@@ -47,8 +47,8 @@ impl Triggers {
                     None => Vec::new(),
                 };
                 let secret: &WebhookSecret = secrets.first().ok_or_else(|| {
-                    Fault::new(Code::Conflict, "this webhook has no secret yet")
-                        .with_hint("make one with `faas triggers rotate`")
+                    Fault::new(Reason::TriggerNotReady, "this webhook has no secret yet")
+                        .with_command_hint("make one with `faas triggers rotate`")
                 })?;
                 let id = format!("test_{}", self.ids.mint::<kind::Run>(now));
                 let mut headers = sign_as(hook.scheme, secret, &id, now, &body);
@@ -67,7 +67,7 @@ impl Triggers {
             }
             TriggerSettings::Event(_) | TriggerSettings::Http { .. } => {
                 Err(Fault::new(Code::BadRequest, "an event trigger is tried by publishing an event")
-                    .with_hint("use `faas events publish`, or POST /api/v1/events")
+                    .with_command_hint("use `faas events publish`, or POST /api/v1/events")
                     .into())
             }
         }

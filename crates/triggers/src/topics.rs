@@ -2,7 +2,7 @@
 
 use faas_ports::{Appended, NewMessage, TopicBounds, TopicDepth, TopicKey};
 use faas_runs::accept::COMMIT_PATIENCE;
-use faas_types::{Code, Fault, FunctionName, MessageId, ProjectId, TopicName, TriggerName, limits};
+use faas_types::{Code, Fault, FunctionName, MessageId, ProjectId, Reason, TopicName, TriggerName, limits};
 
 use super::message::OutgoingMessage;
 use super::service::Triggers;
@@ -138,14 +138,14 @@ fn refuse(appended: Appended, topic: &TopicName) -> Result<(), Fault> {
     let fault = match appended {
         Appended::Kept => return Ok(()),
         Appended::TopicFull => Fault::new(Code::RateLimited, format!("too many messages of `{topic}` wait already"))
-            .with_hint("see who takes them: faas topics get NAME")
+            .with_command_hint("see who takes them: faas topics get NAME")
             .with_retry_after(5),
         Appended::ProjectFull => Fault::new(Code::Overloaded, "too many messages of this project wait already")
-            .with_hint("see where they wait: faas topics list")
+            .with_command_hint("see where they wait: faas topics list")
             .with_retry_after(10),
         Appended::TooManyTopics => {
-            Fault::new(Code::RateLimited, format!("a project has at most {} topics", limits::TOPICS_MAX))
-                .with_hint("purge topics that nobody subscribes to: faas topics purge NAME")
+            Fault::new(Reason::LimitReached, format!("a project has at most {} topics", limits::TOPICS_MAX))
+                .with_command_hint("purge topics that nobody subscribes to: faas topics purge NAME")
                 .with_retry_after(60)
         }
     };
@@ -153,6 +153,6 @@ fn refuse(appended: Appended, topic: &TopicName) -> Result<(), Fault> {
 }
 
 fn no_such(topic: &TopicName) -> Fault {
-    Fault::new(Code::NotFound, format!("the topic `{topic}` has no messages and no subscribers"))
-        .with_hint("list topics with `faas topics list`")
+    Fault::new(Reason::TopicNotFound, format!("the topic `{topic}` has no messages and no subscribers"))
+        .with_command_hint("list topics with `faas topics list`")
 }

@@ -8,7 +8,7 @@ use faas_runs::idempotency::{CallClaim, ClaimHolder};
 use faas_runs::reply::{CallBody, CallFailure};
 use faas_runs::retry::is_success;
 use faas_runs::stored_reply::StoredReply;
-use faas_types::{Code, Fault, RunId};
+use faas_types::{Fault, Reason, RunId};
 use futures_util::StreamExt;
 
 use super::accept::NewRun;
@@ -65,7 +65,7 @@ impl Triggers {
                 return Ok(DeliveryOutcome::Accepted { run, repeated: true });
             }
             CallClaim::Calling => {
-                return Err(Fault::new(Code::Conflict, "this delivery is being answered at the moment")
+                return Err(Fault::new(Reason::OperationInProgress, "this delivery is being answered at the moment")
                     .with_retry_after(1)
                     .into());
             }

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use faas_runs::payload::{HttpRequest, Payload, foreign};
 use faas_runs::reply::CallFailure;
 use faas_signing::{Delivery, Verified, verify};
-use faas_types::{Code, Fault, Redelivery, RunState, TriggerSettings, WebhookReply, WebhookScheme, WebhookTrigger};
+use faas_types::{
+    Code, Fault, Reason, Redelivery, RunState, TriggerSettings, WebhookReply, WebhookScheme, WebhookTrigger,
+};
 
 use super::accept::{Cause, NewRun, TriggeredRun};
 use super::service::Triggers;
@@ -40,8 +42,8 @@ impl Triggers {
     pub fn find_webhook(&self, token: &str) -> Result<Arc<TriggerEntry>, Fault> {
         let found = self.table.by_token(&hash(token));
         found.filter(|entry| entry.record.enabled).ok_or_else(|| {
-            Fault::new(Code::NotFound, "no such webhook")
-                .with_hint("compare the URL with what `faas triggers list` shows")
+            Fault::new(Reason::WebhookNotFound, "no such webhook")
+                .with_command_hint("compare the URL with what `faas triggers list` shows")
         })
     }
 
@@ -148,7 +150,7 @@ impl Triggers {
         };
         if secrets.is_empty() {
             return Err(refuse("this webhook has no secret yet".to_owned())
-                .with_hint("its owner makes one with `faas triggers rotate`"));
+                .with_command_hint("its owner makes one with `faas triggers rotate`"));
         }
         let signed = Delivery { headers: &delivery.headers, body: &delivery.body };
         verify(scheme, &secrets, &signed, now).map_err(|refusal| refuse(refusal.to_string()))

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Code, limits};
+use crate::{Code, FieldError, FieldRule, Reason, limits};
 
 /// What ends a text that was cut.
 const CUT_MARK: &str = " [cut]";
@@ -15,33 +15,55 @@ const ABRIDGED_STACK_BYTES: usize = 4 << 10;
 /// Bytes of an entry of a stack, of a source line and of a hint.
 const LINE_MAX: usize = 1 << 10;
 
+/// Seconds after which what passes with time is tried again, where nothing more is known.
+const RETRY_AFTER_DEFAULT: u32 = 1;
+
 /// Why the platform could not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message}")]
 pub struct Fault {
     /// The catalogue entry.
     pub code: Code,
+    /// Why, finer than the code.
+    pub reason: Reason,
     /// What happened here, in one lowercase sentence without a full stop.
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
+    /// Whether the hint names commands, which a caller of the API cannot run.
+    pub hint_is_command: bool,
+    /// The fields that are wrong, where the request had some.
+    pub errors: Vec<FieldError>,
+    /// Whether it was done nevertheless, where the code alone does not tell.
+    pub executed: Option<Executed>,
     /// The error inside the user's code, where that is the cause.
     pub function_error: Option<Box<FunctionError>>,
     /// Seconds after which trying again makes sense.
     pub retry_after: Option<u32>,
 }
 
+/// Whether what a request asked for was done, or begun: a function's code ran, state was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Executed {
+    /// Nothing was done.
+    No,
+    /// It was done or begun.
+    Yes,
+    /// It may have been.
+    Unknown,
+}
+
 /// An error raised by a function's own code.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FunctionError {
     /// The error's type, such as `ValueError`.
-    #[serde(rename = "errorType")]
+    #[serde(rename = "type")]
     pub kind: String,
     /// Its message.
-    #[serde(rename = "errorMessage")]
     pub message: String,
     /// The stack, outermost call first; frames of the platform are left out.
-    #[serde(rename = "stackTrace", default)]
+    #[serde(default)]
     pub stack: Vec<String>,
     /// The user's own file, relative to the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,7 +81,7 @@ pub struct FunctionError {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// The attempt to connect that a rule refused while it ran, with that rule and the setting that allows it.
-    #[serde(rename = "networkDenial", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "network_denial", default, skip_serializing_if = "Option::is_none")]
     pub denial: Option<String>,
     /// The limit that the code ran into, where the shim can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,15 +105,88 @@ pub enum InnerLimit {
 impl Fault {
     /// A fault with a message and nothing else.
     #[must_use]
-    pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, function_error: None, retry_after: None }
+    pub fn new(reason: impl Into<Reason>, message: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self {
+            code: reason.code(),
+            reason,
+            message: message.into(),
+            hint: None,
+            hint_is_command: false,
+            errors: Vec::new(),
+            executed: None,
+            function_error: None,
+            retry_after: None,
+        }
+    }
+
+    /// The fault of a field of the body whose value cannot be used. The message begins with the field: `alias: …`.
+    #[must_use]
+    pub fn of_field(message: impl Into<String>) -> Self {
+        let fault = Self::new(Reason::InvalidBody, message);
+        let Some((field, text)) = fault.message.split_once(": ").filter(|(field, _)| !field.contains(' ')) else {
+            return fault;
+        };
+        let (pointer, message) = (FieldError::pointer("", field), text.to_owned());
+        fault.with_errors(vec![FieldError { pointer, rule: FieldRule::Invalid, message, value: None }])
+    }
+
+    /// The same for another reason.
+    #[must_use]
+    pub fn with_reason(mut self, reason: Reason) -> Self {
+        (self.code, self.reason) = (reason.code(), reason);
+        self
     }
 
     /// Adds the next step.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self.hint_is_command = false;
         self
+    }
+
+    /// Adds the next step as a command, for people at a terminal. Callers of the API get the reason's own hint.
+    #[must_use]
+    pub fn with_command_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self.hint_is_command = true;
+        self
+    }
+
+    /// Adds the fields that are wrong.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// Says whether what was asked for was done nevertheless.
+    #[must_use]
+    pub const fn with_executed(mut self, executed: Executed) -> Self {
+        self.executed = Some(executed);
+        self
+    }
+
+    /// What a caller of the API does next.
+    #[must_use]
+    pub fn api_hint(&self) -> Option<&str> {
+        self.hint.as_deref().filter(|_| !self.hint_is_command).or(self.reason.hint())
+    }
+
+    /// Whether what was asked for was done: as the fault says, otherwise as its code does.
+    #[must_use]
+    pub fn executed(&self) -> Executed {
+        self.executed.unwrap_or(match self.code {
+            Code::TimeoutExceeded
+            | Code::MemoryExceeded
+            | Code::RuntimeError
+            | Code::ProcessLimit
+            | Code::TmpFull
+            | Code::LogLimit => Executed::Yes,
+            Code::Internal | Code::Cancelled => Executed::Unknown,
+            _ => Executed::No,
+        })
     }
 
     /// Adds the function's own error.
@@ -119,6 +214,12 @@ impl Fault {
             Code::Conflict | Code::RateLimited => self.retry_after.is_some(),
             code => code.is_retryable(),
         }
+    }
+
+    /// After how many milliseconds the same request may succeed; absent where it fails again.
+    #[must_use]
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        self.is_retryable().then(|| u64::from(self.retry_after.unwrap_or(RETRY_AFTER_DEFAULT)) * 1_000)
     }
 
     /// A defect of ours. The cause goes to the log, not to the caller.

@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use faas_engine::{Caller, Engine, Keys};
-use faas_types::{Code, Fault, Scope};
+use faas_types::{Fault, Reason, Scope};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
@@ -138,8 +138,8 @@ fn may(caller: Arc<Caller>, wanted: Scope) -> Result<Arc<Caller>, Fault> {
         return Ok(caller);
     }
     let held: Vec<&str> = caller.scopes.iter().map(|scope| scope.as_str()).collect();
-    Err(Fault::new(Code::PermissionDenied, format!("the key lacks the scope {wanted}; it holds {}", held.join(", ")))
-        .with_hint(format!(
+    Err(Fault::new(Reason::ScopeMissing, format!("the key lacks the scope {wanted}; it holds {}", held.join(", ")))
+        .with_command_hint(format!(
             "use a key with that scope; one with the scope admin makes it: faas keys create NAME --scope {wanted}"
         )))
 }
@@ -150,7 +150,7 @@ fn may(caller: Arc<Caller>, wanted: Scope) -> Result<Arc<Caller>, Fault> {
 /// `FN_010` without a valid key.
 pub(crate) fn identify(engine: &Engine, headers: &HeaderMap) -> Result<Arc<Caller>, Fault> {
     let Some(key) = key_of(headers) else {
-        return Err(Fault::new(Code::Unauthenticated, "this needs a key").with_hint(
+        return Err(Fault::new(Reason::KeyMissing, "this needs a key").with_command_hint(
             "run `faas login`, or send `Authorization: Bearer KEY`; the first start wrote an admin key to admin.key in the \
              data directory",
         ));

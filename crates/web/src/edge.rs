@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use parking_lot::Mutex;
 
 use crate::auth::holds_key;
+use crate::request_id::ServerUrl;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
@@ -23,6 +24,7 @@ const FORWARDED_HOST: &str = "x-forwarded-host";
 #[derive(Clone, Debug, Default)]
 pub struct Edge {
     proxies: Arc<[AllowedTarget]>,
+    server: ServerUrl,
 }
 
 /// The other end of a connection.
@@ -52,8 +54,14 @@ pub struct RequestOrigin {
 impl Edge {
     /// An edge that trusts these proxies, and no other peer, about their callers.
     #[must_use]
-    pub fn new(proxies: Vec<AllowedTarget>) -> Self {
-        Self { proxies: proxies.into() }
+    pub fn new(proxies: Vec<AllowedTarget>, server: ServerUrl) -> Self {
+        Self { proxies: proxies.into(), server }
+    }
+
+    /// Where clients reach the server.
+    #[must_use]
+    pub fn server(&self) -> ServerUrl {
+        self.server
     }
 
     /// Who is at the other end of a connection.
@@ -255,7 +263,7 @@ fn is_host(text: &str) -> bool {
 fn check_target(head: &Parts) -> Result<(), Fault> {
     match head.uri.path_and_query() {
         Some(target) if holds_key(target.as_str().as_bytes()) => {
-            Err(Fault::new(Code::BadRequest, "the request's URL holds an API key, which is not looked at there").with_hint(
+            Err(Fault::new(Code::BadRequest, "the request's URL holds an API key, which is not looked at there").with_command_hint(
                 "send it as `Authorization: Bearer KEY`; revoke this one with `faas keys revoke`, since URLs end up in logs",
             ))
         }
@@ -365,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_proxy_is_believed_as_far_as_its_own_word_goes() {
-        let edge = Edge::new(vec!["10.0.0.0/8".parse().expect("a network")]);
+        let edge = Edge::new(vec!["10.0.0.0/8".parse().expect("a network")], ServerUrl::default());
         let by = |peer, headers: &[(&str, &str)]| {
             let headers = [&[("host", "inner")], headers].concat();
             told(&admitted(&edge, peer, Version::HTTP_11, &headers).expect("a good request").1)

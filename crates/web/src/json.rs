@@ -2,10 +2,10 @@
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::response::{IntoResponse, Response};
-use faas_types::{Code, Fault, limits};
-use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use faas_types::{Code, Fault, FieldError, FieldRule, Reason, limits};
+use http::header::{CONTENT_TYPE, LOCATION};
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -14,6 +14,10 @@ use crate::{HandlerError, read_body};
 /// A JSON body, in or out.
 #[derive(Clone, Debug)]
 pub struct Json<T>(pub T);
+
+/// What a request made: its path, and how it looks. Answers 201.
+#[derive(Clone, Debug)]
+pub struct Created<T>(pub String, pub T);
 
 /// Parameters in the path.
 #[derive(Clone, Debug)]
@@ -33,13 +37,19 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         let (parts, body) = request.into_parts();
         let bytes = read_body(&parts.headers, body, limits::API_BODY_MAX as u64).await?;
         let bytes = if bytes.is_empty() { &b"{}"[..] } else { &bytes };
-        serde_json::from_slice(bytes).map(Self).map_err(|error| HandlerError(explain(&error)))
+        decode(bytes).map(Self).map_err(HandlerError)
     }
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         axum::Json(self.0).into_response()
+    }
+}
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        (StatusCode::CREATED, [(LOCATION, self.0)], axum::Json(self.1)).into_response()
     }
 }
 
@@ -54,13 +64,51 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Fault> {
     }
 }
 
-/// A malformed document is the request's fault; a well-formed one that does not fit is a wrong configuration.
-fn explain(error: &serde_json::Error) -> Fault {
-    let code = match error.classify() {
-        serde_json::error::Category::Data => Code::InvalidConfiguration,
-        _ => Code::BadRequest,
-    };
-    Fault::new(code, format!("the body cannot be used: {error}")).with_hint("its form is described at /openapi.json")
+/// A malformed document is the request's fault; a well-formed one that does not fit names the field that does not.
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        explain(&path, error.inner())
+    })?;
+    deserializer.end().map_err(|error| explain("", &error))?;
+    Ok(value)
+}
+
+fn explain(path: &str, error: &serde_json::Error) -> Fault {
+    let message = format!("the body cannot be used: {error}");
+    if error.classify() != serde_json::error::Category::Data {
+        return Fault::new(Reason::MalformedJson, message);
+    }
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or(&text);
+    let (rule, named) = rule_of(text);
+    let path = if path == "." { "" } else { path };
+    let mut pointer = FieldError::pointer("", path);
+    // What is missing is not on the path, and what is unknown is its last part already.
+    if rule == FieldRule::Required {
+        pointer.push_str(&FieldError::pointer("", named.unwrap_or_default()));
+    }
+    let field = FieldError { pointer, rule, message: text.to_owned(), value: None };
+    Fault::new(Reason::InvalidBody, message).with_errors(vec![field])
+}
+
+/// What serde's words say is broken, and the field that they name.
+fn rule_of(text: &str) -> (FieldRule, Option<&str>) {
+    let named = || text.split('`').nth(1);
+    if text.starts_with("unknown field") {
+        (FieldRule::Unknown, named())
+    } else if text.starts_with("missing field") {
+        (FieldRule::Required, named())
+    } else if text.starts_with("unknown variant") {
+        (FieldRule::OneOf, None)
+    } else if text.starts_with("invalid type") {
+        (FieldRule::Type, None)
+    } else if text.starts_with("invalid value") || text.starts_with("invalid length") {
+        (FieldRule::Range, None)
+    } else {
+        (FieldRule::Invalid, None)
+    }
 }
 
 // === impl PathParams ===
@@ -71,7 +119,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathPar
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HandlerError> {
         match Path::<T>::from_request_parts(parts, state).await {
             Ok(Path(value)) => Ok(Self(value)),
-            Err(error) => Err(HandlerError(Fault::new(Code::BadRequest, format!("the path cannot be read: {error}")))),
+            Err(error) => {
+                Err(HandlerError(Fault::new(Reason::InvalidParameter, format!("the path cannot be read: {error}"))))
+            }
         }
     }
 }
@@ -84,10 +134,59 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HandlerError> {
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(value)) => Ok(Self(value)),
-            Err(error) => Err(HandlerError(
-                Fault::new(Code::BadRequest, format!("the query cannot be read: {}", error.body_text()))
-                    .with_hint("the parameters of each path are described at /openapi.json"),
-            )),
+            Err(error) => Err(HandlerError(Fault::new(
+                Reason::InvalidParameter,
+                format!("the query cannot be read: {}", error.body_text()),
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read")]
+    struct Outer {
+        rows: Vec<Inner>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read")]
+    struct Inner {
+        count: u8,
+        word: Option<Word>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Word {
+        Yes,
+    }
+
+    #[test]
+    fn a_wrong_field_is_pointed_at() {
+        for (body, pointer, rule) in [
+            (r#"{"rows": [], "raws": 1}"#, "/raws", FieldRule::Unknown),
+            (r#"{"rows": [{"count": 1}, {"count": 1, "cuont": 2}]}"#, "/rows/1/cuont", FieldRule::Unknown),
+            (r"{}", "/rows", FieldRule::Required),
+            (r#"{"rows": [{}]}"#, "/rows/0/count", FieldRule::Required),
+            (r#"{"rows": [{"count": "one"}]}"#, "/rows/0/count", FieldRule::Type),
+            (r#"{"rows": [{"count": 300}]}"#, "/rows/0/count", FieldRule::Range),
+            (r#"{"rows": [{"count": 1, "word": "no"}]}"#, "/rows/0/word", FieldRule::OneOf),
+            (r"[]", "", FieldRule::Range),
+        ] {
+            let fault = decode::<Outer>(body.as_bytes()).expect_err(body);
+            let found: Vec<_> = fault.errors.iter().map(|error| (error.pointer.as_str(), error.rule)).collect();
+            assert_eq!((fault.reason, found), (Reason::InvalidBody, vec![(pointer, rule)]), "{body}: {fault}");
+        }
+        for body in ["{", "{} tail", "nope"] {
+            assert_eq!(decode::<Outer>(body.as_bytes()).expect_err(body).reason, Reason::MalformedJson, "{body}");
         }
     }
 }

@@ -7,11 +7,36 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The header that carries it, both ways.
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A caller's own id where it is short and plain, otherwise `req_` and 26 characters.
+/// A caller's own id where it is short and plain, otherwise `req_` and 26 characters. It knows which server it was made at, for the
+/// links in that server's problems.
 #[derive(Clone, Debug)]
-pub struct RequestId(HeaderValue);
+pub struct RequestId {
+    value: HeaderValue,
+    server: ServerUrl,
+}
+
+/// Where clients reach a server, without a slash at the end. Every request carries it, so it is a pointer to a text that stays
+/// for the life of the process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServerUrl(&'static str);
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
+
+// === impl ServerUrl ===
+
+impl ServerUrl {
+    /// The URL of a server that starts. Its text is never freed: a process starts few.
+    #[must_use]
+    pub fn new(url: &str) -> Self {
+        Self(Box::leak(url.trim_end_matches('/').into()))
+    }
+}
+
+impl std::fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
 
 // === impl RequestId ===
 
@@ -23,9 +48,22 @@ impl RequestId {
     #[must_use]
     pub fn of(headers: &HeaderMap, now: Timestamp) -> Self {
         match headers.get(HEADER) {
-            Some(given) if is_plain(given.as_bytes()) => Self(given.clone()),
+            Some(given) if is_plain(given.as_bytes()) => Self::from(given.clone()),
             _ => Self::fresh(now),
         }
+    }
+
+    /// The same id at this server.
+    #[must_use]
+    pub fn at(mut self, server: ServerUrl) -> Self {
+        self.server = server;
+        self
+    }
+
+    /// Where clients reach the server that the request came to.
+    #[must_use]
+    pub fn server(&self) -> ServerUrl {
+        self.server
     }
 
     /// Unique within this process: the time and a counter.
@@ -35,19 +73,25 @@ impl RequestId {
         let (time, number) = text[4..].split_at_mut(12);
         put_hex(time, now.as_millis());
         put_hex(number, count);
-        Self(HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("req_0")))
+        Self::from(HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("req_0")))
     }
 
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or("req_0")
+        self.value.to_str().unwrap_or("req_0")
     }
 
     /// The id as a header's value.
     #[must_use]
     pub fn header(&self) -> HeaderValue {
-        self.0.clone()
+        self.value.clone()
+    }
+}
+
+impl From<HeaderValue> for RequestId {
+    fn from(value: HeaderValue) -> Self {
+        Self { value, server: ServerUrl::default() }
     }
 }
 

@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use faas_engine::Engine;
-use faas_types::{Code, Fault, Scope};
+use faas_types::{Code, Fault, Reason, Scope};
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
@@ -100,15 +100,14 @@ fn query_names(item: &mut PathItem) -> Vec<String> {
 
 /// Refuses a query parameter that the route does not have: a misspelt filter would quietly show everything.
 async fn check_query(State(named): State<Arc<Vec<String>>>, request: Request, next: Next) -> Response {
-    let pairs = request.uri().query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-    let mut names = pairs.map(|pair| pair.split('=').next().unwrap_or_default());
+    let mut names = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()).map(|(name, _)| name);
     let Some(stranger) = names.find(|name| !named.iter().any(|known| known == name)) else {
         return next.run(request).await;
     };
     let shown: String = stranger.chars().take(80).collect();
     let known = if named.is_empty() { "none".to_owned() } else { named.join(", ") };
-    let fault = Fault::new(Code::BadRequest, format!("unknown query parameter `{shown}`; known are {known}"));
-    HandlerError(fault.with_hint("the parameters of each path are described at /openapi.json")).into_response()
+    let message = format!("unknown query parameter `{shown}`; known are {known}");
+    HandlerError(Fault::new(Reason::UnknownParameter, message)).into_response()
 }
 
 fn operations(item: &mut PathItem) -> [Option<&mut Operation>; 7] {

@@ -13,7 +13,7 @@ const SHIM_DIR = `${__dirname}/`;
 const BOOT = `${__dirname.slice(0, __dirname.lastIndexOf("/"))}/boot.js`;
 
 /**
- * @typedef {{ errorType: string, errorMessage: string, stackTrace?: string[], file?: string, line?: number,
+ * @typedef {{ type: string, message: string, stack?: string[], file?: string, line?: number,
  *   column?: number, snippet?: string, hint?: string, limit?: string }} Described
  * @typedef {{ name: string, file: string, line: number, column: number }} Frame
  */
@@ -72,15 +72,15 @@ class ProcessExit extends Error {
  * @returns {Described}
  */
 function placed(found, error, { file, source }, code) {
-  if (!(error instanceof BadReply || error instanceof Unserializable) || found.stackTrace !== undefined) return found;
+  if (!(error instanceof BadReply || error instanceof Unserializable) || found.stack !== undefined) return found;
   const { stack } = chained(error, code);
-  if (stack.length > 0) return { ...found, stackTrace: stack };
+  if (stack.length > 0) return { ...found, stack };
   const before = textBefore(`${code}/${file}`, Function.prototype.toString.call(source));
   if (before === null) return found;
   const line = before.split("\n").length;
   const column = before.length - before.lastIndexOf("\n");
   const frame = { name: source.name, file: `${code}/${file}`, line, column };
-  return { ...found, file, line, stackTrace: [lineOf(frame, code)] };
+  return { ...found, file, line, stack: [lineOf(frame, code)] };
 }
 
 /**
@@ -108,7 +108,7 @@ function describe(error, code, loading = false) {
   try {
     return cutAll(described(error, code, loading));
   } catch {
-    return { errorType: "Error", errorMessage: "what was thrown could not be looked at" };
+    return { type: "Error", message: "what was thrown could not be looked at" };
   }
 }
 
@@ -121,16 +121,16 @@ function describe(error, code, loading = false) {
 function described(error, code, loading) {
   if (error instanceof LoadError) {
     const limit = error instanceof BadReply ? error.limit : undefined;
-    return { errorType: error.kind, errorMessage: error.message, hint: error.hint, file: error.file, limit };
+    return { type: error.kind, message: error.message, hint: error.hint, file: error.file, limit };
   }
   if (!isError(error)) {
     const { inspect } = require("node:util");
     const shown = typeof error === "string" ? error : inspect(error, { depth: 2 });
-    return { errorType: "Error", errorMessage: shown, hint: "throw an Error: it knows where it comes from" };
+    return { type: "Error", message: shown, hint: "throw an Error: it knows where it comes from" };
   }
   const { stack, place } = chained(error, code);
   /** @type {Described} */
-  const found = { errorType: nameOf(error), errorMessage: messageOf(error), stackTrace: stack };
+  const found = { type: nameOf(error), message: messageOf(error), stack };
   if (place !== null) {
     found.file = relative(place.file, code) ?? place.file;
     found.line = place.line;
@@ -301,7 +301,7 @@ function missingModule(error, code) {
   const wanted = /^Cannot find (?:package|module) '([^']+)'/.exec(error.message)?.[1];
   const from = /imported from (\/[^\n]+)$/.exec(error.message)?.[1] ?? /\n- (\/[^\n]+)/.exec(error.message)?.[1];
   /** @type {Partial<Described>} */
-  const found = { errorMessage: error.message.split("\n")[0].replaceAll(`${code}/`, "") };
+  const found = { message: error.message.split("\n")[0].replaceAll(`${code}/`, "") };
   const importer = from === undefined ? null : relative(from, code);
   if (wanted === undefined) return found;
   if (from !== undefined && importer !== null) {

@@ -158,7 +158,7 @@ function guard(sink, init) {
     const log = sink.storage.getStore() ?? state.server.sole();
     if (log?.fail?.(error)) return undefined;
     const told = describe(error, init.code);
-    const lines = [`Uncaught ${told.errorType}: ${told.errorMessage}`, ...(told.stackTrace ?? []).reverse()];
+    const lines = [`Uncaught ${told.type}: ${told.message}`, ...(told.stack ?? []).reverse()];
     for (const line of lines.join("\n").split("\n")) {
       sink.emit(sink.instance, logs.Level.ERROR, logs.STDERR, line);
     }

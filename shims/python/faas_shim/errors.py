@@ -29,14 +29,14 @@ def describe(error: BaseException, code: str) -> dict[str, object]:
         found = _describe(error, code)
     except Exception:
         # A class of the user's may answer no question.
-        found = {"errorType": _name(error), "errorMessage": "what was raised could not be looked at"}
+        found = {"type": _name(error), "message": "what was raised could not be looked at"}
     return {key: _cut(value) if isinstance(value, str) else value for key, value in found.items()}
 
 
 def _describe(error: BaseException, code: str) -> dict[str, object]:
     if isinstance(error, LoadError):
-        return {"errorType": error.kind, "errorMessage": str(error), "hint": error.hint, "file": error.file}
-    found: dict[str, object] = {"errorType": _name(error), "errorMessage": _message(error)} | trace_of(error, code)
+        return {"type": error.kind, "message": str(error), "hint": error.hint, "file": error.file}
+    found: dict[str, object] = {"type": _name(error), "message": _message(error)} | trace_of(error, code)
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         found.update(_syntax(error, code))
     elif isinstance(error, ModuleNotFoundError):
@@ -60,7 +60,7 @@ def _describe(error: BaseException, code: str) -> dict[str, object]:
 def trace_of(error: BaseException, code: str) -> dict[str, object]:
     """The calls of the user's that an error came through, and the innermost place among them."""
     stack, place = _stack(error, code)
-    return {"stackTrace": stack} | ({"file": place[0], "line": place[1]} if place else {})
+    return {"stack": stack} | ({"file": place[0], "line": place[1]} if place else {})
 
 
 def _limit(error: BaseException) -> str | None:
@@ -166,9 +166,9 @@ def place_of(function: object, code: str) -> dict[str, object]:
     found = getattr(function, "__code__", None)
     path = _relative(found.co_filename, code) if found is not None else None
     if found is None or path is None:
-        return {"stackTrace": []}
+        return {"stack": []}
     line = found.co_firstlineno
-    return {"file": path, "line": line, "stackTrace": [_line(found.co_filename, line, found.co_name, code)]}
+    return {"file": path, "line": line, "stack": [_line(found.co_filename, line, found.co_name, code)]}
 
 
 def _line(filename: str, number: int, name: str, code: str) -> str:

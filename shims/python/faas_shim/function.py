@@ -46,9 +46,9 @@ class Function:
         if isinstance(error, Rejected):
             return end_frame(stream, {"dropped": dropped, "rejected": str(error)[: errors.MESSAGE_MAX]})
         if isinstance(error, (Unserializable, BadReply)):
-            described = {"errorType": type(error).__name__, "errorMessage": str(error)[: errors.MESSAGE_MAX]}
+            described = {"type": type(error).__name__, "message": str(error)[: errors.MESSAGE_MAX]}
             described |= errors.trace_of(error, self.code)
-            if not described["stackTrace"]:
+            if not described["stack"]:
                 # The shim found it after the handler had returned.
                 described |= errors.place_of(underlying(self.call)[0], self.code)
             described["hint"] = "return JSON values, text, bytes, a (body, status, headers) tuple or a response object"

@@ -83,9 +83,9 @@ class Sink:
         from .errors import describe
 
         told = describe(error, code)
-        lines: list[str] = [f"{told['errorType']}: {told['errorMessage']}"]
-        if told.get("stackTrace"):
-            lines += ["Traceback (most recent call last):", *told["stackTrace"]]  # type: ignore[misc]
+        lines: list[str] = [f"{told['type']}: {told['message']}"]
+        if told.get("stack"):
+            lines += ["Traceback (most recent call last):", *told["stack"]]  # type: ignore[misc]
         for line in "\n".join(lines).split("\n"):
             self.emit(self.run_log(), ERROR, STDERR, line)
 

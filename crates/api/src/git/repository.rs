@@ -163,7 +163,7 @@ pub(super) fn ended_well(status: ExitStatus, otherwise: &str) -> Result<(), Faul
 pub(super) fn unusable(error: &io::Error) -> Fault {
     match error.kind() {
         io::ErrorKind::NotFound => Fault::new(Code::NotImplemented, "this server has no git")
-            .with_hint("install git on the server, or deploy with `faas deploy`"),
+            .with_command_hint("install git on the server, or deploy with `faas deploy`"),
         io::ErrorKind::StorageFull => Fault::new(Code::StorageFull, "the disk of the data directory is full"),
         _ => Fault::internal(format!("git cannot be used: {error}")),
     }

@@ -142,7 +142,7 @@ impl<'a> VarScope<'a> {
     fn secret(&self, vault: &dyn Vault, key: &str, name: &SecretName) -> Result<Zeroizing<String>, Fault> {
         let Some((stage, record)) = self.vars.secret(self.stage, name) else {
             let message = format!("the var `{key}` refers to the secret `{name}`, which stage {} lacks", self.stage);
-            return Err(Fault::new(Code::SecretUnusable, message).with_hint(set_secret_hint(name, self.stage)));
+            return Err(Fault::new(Code::SecretUnusable, message).with_command_hint(set_secret_hint(name, self.stage)));
         };
         let opened = record.open(vault, SecretId { project: self.project, stage, name }, record.made);
         opened.map_err(|error| match error {
@@ -152,7 +152,7 @@ impl<'a> VarScope<'a> {
                     "the secret `{name}` of stage {stage} does not open: it was changed on disk, or its key is gone"
                 ),
             )
-            .with_hint(set_secret_hint(name, stage)),
+            .with_command_hint(set_secret_hint(name, stage)),
             other => other.into(),
         })
     }
@@ -184,7 +184,7 @@ fn fill(key: &str, value: &str, secrets: &BTreeMap<SecretName, Zeroizing<String>
 /// The error for a var that refers to a secret which the stage does not see.
 pub(super) fn missing_secret(key: &str, name: &SecretName, stage: Stage) -> Fault {
     Fault::new(Code::InvalidConfiguration, format!("vars.{key}: stage {stage} has no secret `{name}`"))
-        .with_hint(set_secret_hint(name, stage))
+        .with_command_hint(set_secret_hint(name, stage))
 }
 
 /// The command that sets a secret.

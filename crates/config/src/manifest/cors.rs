@@ -43,12 +43,12 @@ fn origins(reader: &mut Reader, table: &Table<'_>) -> Vec<CorsOrigin> {
     let missing =
         "`cors.origins` is needed: the pages that may call, such as [\"https://app.example\"], or [\"*\"] for all";
     let Some(node) = table.get("origins") else {
-        reader.problem(field, table.at(), missing);
+        reader.missing(field, table.at(), missing);
         return Vec::new();
     };
     let Some(items) = entries(reader, field, node) else { return Vec::new() };
     if items.is_empty() {
-        reader.problem(field, node.at, missing);
+        reader.missing(field, node.at, missing);
     }
     let mut origins = Vec::with_capacity(items.len());
     for item in items {

@@ -18,7 +18,7 @@ pub(super) fn event(reader: &mut Reader, table: &Table<'_>, ordinals: &mut Ordin
     if table.get("types").is_none() {
         let field = table.path_of("types");
         let message = format!("`{field}` is missing; add types = [\"com.example.*\"], or [\"*\"] for every type");
-        reader.problem(field, table.at(), message);
+        reader.missing(field, table.at(), message);
         return None;
     }
     Some(EventTrigger { name, types, sources, subjects, path })

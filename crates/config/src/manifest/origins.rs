@@ -138,7 +138,7 @@ impl Manifest {
             };
             if !rows.iter().any(|(known, _)| *known == key) {
                 return Err(invalid(&"the manifest has no such key")
-                    .with_hint("name keys as `faas functions get` does, such as scaling.max"));
+                    .with_command_hint("name keys as `faas functions get` does, such as scaling.max"));
             }
             let origin = text.parse().map_err(|error| invalid(&error))?;
             origins.insert(key, origin);

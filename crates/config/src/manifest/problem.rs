@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use faas_types::{Code, Fault};
+use faas_types::{Fault, FieldError, FieldRule, Reason};
 
 use super::Position;
 
@@ -15,6 +15,8 @@ pub struct ManifestProblem {
     pub field: String,
     /// Where it is written, where the syntax tells.
     pub at: Option<Position>,
+    /// What it breaks.
+    pub rule: FieldRule,
     /// What is wrong and how to mend it, in one lowercase sentence.
     pub message: String,
 }
@@ -57,7 +59,8 @@ pub enum LoadManifestError {
 impl ManifestErrors {
     /// A single problem with the file as a whole.
     pub(super) fn whole(source: &str, at: Option<Position>, message: impl Into<String>) -> Self {
-        let problem = ManifestProblem { field: String::new(), at, message: message.into() };
+        let rule = FieldRule::Invalid;
+        let problem = ManifestProblem { field: String::new(), at, rule, message: message.into() };
         Self { source: source.to_owned(), problems: vec![problem] }
     }
 
@@ -84,10 +87,29 @@ impl fmt::Display for ManifestErrors {
 
 impl std::error::Error for ManifestErrors {}
 
+impl ManifestErrors {
+    /// The same as the failure of a request that has the manifest at `base`, a JSON pointer.
+    #[must_use]
+    pub fn fault(&self, reason: Reason, base: &str) -> Fault {
+        let mut lines = self.lines();
+        let message = match (lines.next(), self.problems.len()) {
+            (Some(line), 1) => line,
+            (_, count) => format!("{}: {count} keys are wrong", self.source),
+        };
+        let error = |problem: &ManifestProblem| FieldError {
+            pointer: FieldError::pointer(base, &problem.field),
+            rule: problem.rule,
+            message: problem.message.clone(),
+            value: None,
+        };
+        Fault::new(reason, message).with_errors(self.problems.iter().map(error).collect())
+    }
+}
+
 impl From<ManifestErrors> for Fault {
     fn from(errors: ManifestErrors) -> Self {
-        let message = errors.lines().collect::<Vec<_>>().join("; ");
-        Self::new(Code::InvalidConfiguration, message)
-            .with_hint("run `faas validate` to check the manifest before deploying")
+        errors
+            .fault(Reason::InvalidManifest, "/manifest")
+            .with_command_hint("run `faas validate` to check the manifest before deploying")
     }
 }

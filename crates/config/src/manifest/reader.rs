@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use faas_types::FieldRule;
+
 use super::keys::EGRESS_KEYS;
 use super::node::{Key, Node, Position, Value};
 use super::problem::ManifestProblem;
@@ -63,7 +65,16 @@ impl<'n> Table<'n> {
 
 impl Reader {
     pub(super) fn problem(&mut self, field: impl Into<String>, at: Option<Position>, message: impl Into<String>) {
-        self.problems.push(ManifestProblem { field: field.into(), at, message: message.into() });
+        self.broken(FieldRule::Invalid, field, at, message);
+    }
+
+    /// The problem of a key that has to be there.
+    pub(super) fn missing(&mut self, field: impl Into<String>, at: Option<Position>, message: impl Into<String>) {
+        self.broken(FieldRule::Required, field, at, message);
+    }
+
+    fn broken(&mut self, rule: FieldRule, field: impl Into<String>, at: Option<Position>, message: impl Into<String>) {
+        self.problems.push(ManifestProblem { field: field.into(), at, rule, message: message.into() });
     }
 
     /// Takes `node` as a table.
@@ -116,7 +127,7 @@ impl Reader {
         let found = words.iter().find_map(|(word, meaning)| (*word == text).then_some(*meaning));
         if found.is_none() {
             let choice = words.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ");
-            self.problem(&*path, node.at, format!("`{path}` is {choice}, not \"{}\"", shorten(text)));
+            self.broken(FieldRule::OneOf, &*path, node.at, format!("`{path}` is {choice}, not \"{}\"", shorten(text)));
         }
         found
     }
@@ -131,7 +142,12 @@ impl Reader {
             other => return self.mistyped(&path, node, "a whole number", other),
         };
         if number.is_none() {
-            self.problem(&*path, node.at, format!("`{path}` must be a whole number from {least} to {most}"));
+            self.broken(
+                FieldRule::Range,
+                &*path,
+                node.at,
+                format!("`{path}` must be a whole number from {least} to {most}"),
+            );
         }
         number
     }
@@ -162,7 +178,8 @@ impl Reader {
                 continue;
             }
             if table.path.is_empty() && EGRESS_KEYS.contains(&key.text.as_str()) {
-                self.problem(&*key.text, key.at, format!("unknown key `{}`; put it under [egress]", key.text));
+                let message = format!("unknown key `{}`; put it under [egress]", key.text);
+                self.broken(FieldRule::Unknown, &*key.text, key.at, message);
                 continue;
             }
             let meant = alias(&key.text).filter(|meant| known.contains(meant));
@@ -172,12 +189,12 @@ impl Reader {
                 |meant| format!("did you mean `{}`?", table.path_of(meant)),
             );
             let path = table.path_of(&shorten(&key.text));
-            self.problem(&*path, key.at, format!("unknown key `{path}`; {advice}"));
+            self.broken(FieldRule::Unknown, &*path, key.at, format!("unknown key `{path}`; {advice}"));
         }
     }
 
     fn mistyped<T>(&mut self, path: &str, node: &Node, wanted: &str, found: &Value) -> Option<T> {
-        self.problem(path, node.at, format!("`{path}` must be {wanted}, not {}", found.kind()));
+        self.broken(FieldRule::Type, path, node.at, format!("`{path}` must be {wanted}, not {}", found.kind()));
         None
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn required<'n>(reader: &mut Reader, table: &Table<'n>, key: &str, ex
     match table.get(key) {
         Some(node) => reader.text(&field, node),
         None => {
-            reader.problem(&*field, table.at(), format!("`{field}` is missing; add {key} = {example}"));
+            reader.missing(&*field, table.at(), format!("`{field}` is missing; add {key} = {example}"));
             None
         }
     }

@@ -64,7 +64,7 @@ fn refuse_twin(
 fn trigger(reader: &mut Reader, table: &Table<'_>, ordinals: &mut Ordinals) -> Option<TriggerSettings> {
     let field = table.path_of("type");
     let Some(node) = table.get("type") else {
-        reader.problem(&*field, table.at(), format!("`{field}` is missing; add type = \"http\""));
+        reader.missing(&*field, table.at(), format!("`{field}` is missing; add type = \"http\""));
         return None;
     };
     match reader.text(&field, node)? {

@@ -7,7 +7,7 @@ use faas_catalog::decode;
 use faas_ports::{Collection, Expect, Key, Write};
 use faas_types::{
     ByteSize, Code, Digest, Fault, FunctionId, FunctionName, FunctionSettings, LayerName, LayerRef, LayerVersionRecord,
-    NamedLayerRecord, ProjectId, RuntimeName, limits,
+    NamedLayerRecord, ProjectId, Reason, RuntimeName, limits,
 };
 use serde::Deserialize;
 
@@ -126,7 +126,7 @@ impl LayerCatalog {
         for record in &doomed {
             if let Some(users) = uses.get(&(record.name.clone(), record.number)) {
                 let message = format!("{} stand on {}:{}", named_users(users), record.name, record.number);
-                return Err(Fault::new(Code::Conflict, message).with_hint(
+                return Err(Fault::new(Reason::InUse, message).with_hint(
                     "versions that are not needed are dropped with later deployments; deleting the function drops all",
                 ));
             }
@@ -170,7 +170,7 @@ impl LayerCatalog {
         for layer in &mut settings.layers {
             let record = self.find(project, layer).await.map_err(|mut fault| {
                 if fault.code == Code::NotFound {
-                    fault.code = Code::InvalidConfiguration;
+                    fault = fault.with_reason(Reason::InvalidManifest);
                 }
                 fault.message = format!("layers: {}", fault.message);
                 fault
@@ -192,7 +192,9 @@ impl LayerCatalog {
         if size > limits::LAYERS_BYTES_MAX {
             let (have, most) = (ByteSize::from_bytes(size), ByteSize::from_bytes(limits::LAYERS_BYTES_MAX));
             let message = format!("layers: they have {have} together; {most} at the most");
-            return Err(Fault::new(Code::PayloadTooLarge, message).with_hint("`faas layers get` says what is heavy"));
+            return Err(
+                Fault::new(Code::PayloadTooLarge, message).with_command_hint("`faas layers get` says what is heavy")
+            );
         }
         Ok(digests)
     }
@@ -264,8 +266,8 @@ fn refuse_of_another_machine(record: &LayerVersionRecord) -> Result<(), Fault> {
 }
 
 fn unknown(layer: &LayerRef) -> Fault {
-    Fault::new(Code::NotFound, format!("there is no layer {layer}"))
-        .with_hint("list those there are with `faas layers list`, or make one with `faas layers publish`")
+    Fault::new(Reason::LayerNotFound, format!("there is no layer {layer}"))
+        .with_command_hint("list those there are with `faas layers list`, or make one with `faas layers publish`")
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use faas_preflight::AllowedSecret;
 use faas_runs::lifecycle::stopping;
 use faas_types::{
     Author, Bundle, BundleFile, Code, DependencyMode, Digest, Fault, FunctionSettings, InstalledPackage, LayerName,
-    LayerVersionRecord, ProjectId, RuntimeName, limits,
+    LayerVersionRecord, ProjectId, Reason, RuntimeName, limits,
 };
 
 use super::LayerCatalog;
@@ -117,7 +117,8 @@ impl LayerCatalog {
 
     async fn check_room(&self, project: ProjectId, name: &LayerName) -> Result<(), Fault> {
         let limited = |message: String| {
-            Fault::new(Code::RateLimited, message).with_hint("remove what is not used with `faas layers delete`")
+            Fault::new(Reason::LimitReached, message)
+                .with_command_hint("remove what is not used with `faas layers delete`")
         };
         let versions = self.stored(project, &format!("versions/{name}/")).await?;
         if versions.len() >= limits::LAYER_VERSIONS_MAX {
@@ -171,7 +172,8 @@ impl LayerCatalog {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Fault::new(Code::Conflict, format!("layer {} is being published by others", new.name)).with_retry_after(1))
+        Err(Fault::new(Reason::ChangedMeanwhile, format!("layer {} is being published by others", new.name))
+            .with_retry_after(1))
     }
 }
 

@@ -36,7 +36,7 @@ impl Observed {
 
     /// Why it failed, where it did and says so.
     pub(super) fn reason(&self) -> String {
-        let said = ["errorMessage", "detail", "message"].iter().find_map(|key| self.body.get(key)?.as_str());
+        let said = ["detail", "message"].iter().find_map(|key| self.body.get(key)?.as_str());
         said.map_or_else(String::new, |text| format!(": {}", text.chars().take(REASON_MAX).collect::<String>()))
     }
 }

@@ -1,6 +1,6 @@
 //! Runs.
 
-use faas_types::{Callback, CauseClass, Destination, JsonText, RunState, Stage, TriggerKind};
+use faas_types::{Callback, CauseClass, Destination, FunctionError, JsonText, RunState, Stage, TriggerKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -108,25 +108,7 @@ pub struct AttemptView {
     pub message: Option<String>,
     /// What the function raised, for a failed attempt of a run that was accepted for later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<AttemptErrorView>,
-}
-
-/// What the function raised in an attempt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct AttemptErrorView {
-    /// The error's type, such as `ValueError`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Its message.
-    pub message: String,
-    /// The stack, outermost call first.
-    pub stack: Vec<String>,
-    /// The user's own file, relative to the project.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
-    /// The line in it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub line: Option<u32>,
+    pub error: Option<FunctionError>,
 }
 
 /// How long an attempt waited for each step of its instance's start, in milliseconds.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use faas_ports::{InvocationBody, Lease, RunOutcome, Settlement};
 use faas_scheduler::Urgency;
-use faas_types::{Background, Code, Fault, FunctionSettings, RunRecord, Span, limits};
+use faas_types::{Background, Fault, FunctionSettings, Reason, RunRecord, Span, limits};
 use futures_util::StreamExt;
 use tokio::sync::oneshot;
 
@@ -121,7 +121,7 @@ async fn attempt(runs: &Arc<Runs>, lease: &Lease, sink: oneshot::Sender<Arc<RunR
 async fn route(runs: &Arc<Runs>, lease: &Lease) -> Result<Route, Fault> {
     let record = &lease.record;
     let entry = runs.catalog.by_id(record.project, record.function().id).ok_or_else(|| {
-        Fault::new(Code::FunctionNotFound, format!("`{}` was deleted before the run began", record.function().name))
+        Fault::new(Reason::FunctionDeleted, format!("`{}` was deleted before the run began", record.function().name))
     })?;
     let version = runs.catalog.version(&entry, record.function().version).await?;
     let capacity = capacity(&version.settings, version.concurrency);

@@ -8,7 +8,7 @@ use faas_catalog::{RETRIES, SealedRecord, encode};
 use faas_ports::{Collection, Expect, Key, PortError, Secret, SecretPlace, Write};
 use faas_signing::SealedSecret;
 use faas_signing::{SECRETS_MAX, WebhookSecret};
-use faas_types::{Code, Fault, ProjectId, Timestamp, WebhookScheme, limits};
+use faas_types::{Code, Fault, ProjectId, Reason, Timestamp, WebhookScheme, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::runs::Runs;
@@ -97,7 +97,7 @@ impl Runs {
                 return Ok(made);
             }
         }
-        Err(Fault::new(Code::Conflict, "the secret is being changed by others").with_retry_after(1))
+        Err(Fault::new(Reason::ChangedMeanwhile, "the secret is being changed by others").with_retry_after(1))
     }
 }
 
@@ -113,7 +113,7 @@ impl Runs {
             }
             self.add_signing_secret(project, record, expect, Duration::ZERO).await?;
         }
-        Err(Fault::new(Code::Conflict, "the secret is being changed by others").with_retry_after(1))
+        Err(Fault::new(Reason::ChangedMeanwhile, "the secret is being changed by others").with_retry_after(1))
     }
 
     fn open_signing_secrets(&self, project: ProjectId, record: &SigningSecrets) -> Result<Vec<WebhookSecret>, Fault> {

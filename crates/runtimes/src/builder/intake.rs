@@ -122,8 +122,9 @@ fn breach(why: &str) -> Failed {
 }
 
 fn too_large(what: &str) -> Failed {
-    let fault = Fault::new(Code::PayloadTooLarge, format!("the packages have {what}"))
-        .with_hint("depend on less, or on smaller builds of the same packages; `faas layers get` shows what is heavy");
+    let fault = Fault::new(Code::PayloadTooLarge, format!("the packages have {what}")).with_command_hint(
+        "depend on less, or on smaller builds of the same packages; `faas layers get` shows what is heavy",
+    );
     Failed::Fault(Box::new(fault))
 }
 
