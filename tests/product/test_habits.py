@@ -182,7 +182,9 @@ def test_habits_do_what_is_meant(shared_server: Server, here: str) -> None:
         expected = shared_server.cli(*spoken(meant, here)).ok()
         given = shared_server.cli(*spoken(habit, here))
         # One was asked for in JSON on the way.
-        same = timeless(given.stdout) == timeless(expected.stdout) or (habit.startswith("-o json") and json.loads(given.stdout))
+        same = timeless(given.stdout) == timeless(expected.stdout) or (
+            habit.startswith("-o json") and json.loads(given.stdout)
+        )
         if given.code != 0 or not same:
             wrong.append(f"{habit}: {given.code}\n{given.stdout}\n{given.stderr}\nnot\n{expected.stdout}")
     assert not wrong, "\n".join(wrong)

@@ -84,7 +84,7 @@ fn a_lost_database_is_not_replaced_by_an_empty_one() {
         _ => {}
     };
     for emptied in [true, false] {
-        ["faas.db", "faas.db-wal", "faas.db-shm"].map(remove);
+        ["faas.db", "faas.db-wal", "faas.db-shm"].into_iter().for_each(remove);
         if emptied {
             fs::write(dir.path().join("faas.db"), "").expect("an empty file");
         }

@@ -163,7 +163,7 @@ async fn a_tick_during_a_run_is_skipped_or_waits_as_the_policy_says() {
     let (house, clock) = house_at("2026-03-01T12:01:00Z", hangs(Overlap::Queue)).await;
     at(&house, &clock, "2026-03-01T12:10:00Z").await;
     assert_eq!(at(&house, &clock, "2026-03-01T12:20:00Z").await, 2);
-    let states = async || runs(&house).await.iter().map(|run| run.state()).collect::<Vec<_>>();
+    let states = async || runs(&house).await.iter().map(RunRecord::state).collect::<Vec<_>>();
     let wanted = [RunState::Queued, RunState::Running];
     let waits = async {
         while states().await != wanted {
