@@ -5,8 +5,8 @@
 //! back is checked like any upload.
 
 mod failed;
+mod file_collector;
 mod installer;
-mod intake;
 mod journal;
 mod session;
 mod tunnels;

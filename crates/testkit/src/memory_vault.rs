@@ -1,4 +1,4 @@
-//! A vault in memory: what it gives out is only a ticket.
+//! A vault in memory: what it gives out is only a key.
 
 use std::collections::HashMap;
 
@@ -22,12 +22,12 @@ struct State {
 
 impl MemoryVault {
     fn keep(&self, place: &SecretPlace, secret: Secret) -> Bytes {
-        let ticket: faas_types::RunId = crate::fixture::fresh();
-        let ticket = Bytes::from(ticket.to_string());
+        let key: faas_types::RunId = crate::fixture::fresh();
+        let key = Bytes::from(key.to_string());
         let mut state = self.state.lock();
         let generation = state.generation;
-        state.secrets.insert(ticket.clone(), (place.clone(), secret, generation));
-        ticket
+        state.secrets.insert(key.clone(), (place.clone(), secret, generation));
+        key
     }
 }
 

@@ -21,7 +21,7 @@ const WINDOW: Duration = Duration::from_millis(50);
 /// A queue's name.
 pub(crate) type QueueKey = (ProjectId, FunctionId);
 
-/// The lanes of this server.
+/// The queues of this server, by function.
 #[derive(Default)]
 pub struct FunctionQueues {
     table: Mutex<HashMap<QueueKey, FunctionQueue>>,

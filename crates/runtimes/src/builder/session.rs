@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::BuilderPorts;
 use super::failed::Failed;
-use super::intake::Intake;
+use super::file_collector::FileCollector;
 use super::journal::Journal;
 use super::tunnels::Tunnels;
 use crate::channel::{self, detached};
@@ -45,7 +45,7 @@ pub(super) struct Session {
     outbox: mpsc::Sender<Bytes>,
     writer: JoinHandle<()>,
     tunnels: Tunnels,
-    intake: Intake,
+    collector: FileCollector,
     pub(super) journal: Journal,
 }
 
@@ -82,7 +82,7 @@ impl Session {
             tunnels: Tunnels::new(ports.egress.clone(), outbox.clone()),
             outbox,
             writer: tokio::spawn(write(writing, frames)),
-            intake: Intake::new(ports.blobs.clone(), secrets),
+            collector: FileCollector::new(ports.blobs.clone(), secrets),
             journal,
         })
     }
@@ -102,8 +102,8 @@ impl Session {
                 BuildKind::Open => self.tunnels.open(stream, head(&payload)?),
                 BuildKind::Send => self.tunnels.send(stream, detached(payload)),
                 BuildKind::Taken => self.tunnels.taken(stream, &payload),
-                BuildKind::File => self.intake.begin(head(&payload)?).await.map(Ok)?,
-                BuildKind::Content => self.intake.take(&payload).await.map(Ok)?,
+                BuildKind::File => self.collector.begin(head(&payload)?).await.map(Ok)?,
+                BuildKind::Content => self.collector.take(&payload).await.map(Ok)?,
                 BuildKind::Closed => {
                     self.tunnels.close(stream);
                     Ok(())
@@ -115,7 +115,7 @@ impl Session {
                 BuildKind::Done => {
                     let DoneHead { packages, skipped_install_scripts } = head(&payload)?;
                     let (packages, skipped_install_scripts) = (named(packages), fit(skipped_install_scripts));
-                    return Ok(Outcome { bundle: self.intake.finish().await?, packages, skipped_install_scripts });
+                    return Ok(Outcome { bundle: self.collector.finish().await?, packages, skipped_install_scripts });
                 }
                 BuildKind::Failed => return Err(Failed::Told(self.journal.clean(&payload))),
                 _ => Err("a frame of the server's"),

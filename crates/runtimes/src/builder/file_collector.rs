@@ -19,7 +19,7 @@ const GROUP_BYTES: usize = 16 << 20;
 const GROUP_FILES: usize = 256;
 
 /// Collects the files of a build.
-pub(super) struct Intake {
+pub(super) struct FileCollector {
     blobs: Arc<dyn Blobs>,
     secrets: Vec<String>,
     files: Vec<BundleFile>,
@@ -29,9 +29,9 @@ pub(super) struct Intake {
     group_bytes: usize,
 }
 
-// === impl Intake ===
+// === impl FileCollector ===
 
-impl Intake {
+impl FileCollector {
     pub(super) fn new(blobs: Arc<dyn Blobs>, secrets: Vec<String>) -> Self {
         Self { blobs, secrets, files: Vec::new(), size: 0, current: None, group: Vec::new(), group_bytes: 0 }
     }
