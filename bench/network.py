@@ -149,7 +149,6 @@ def goals(rows: dict[str, dict[str, float]]) -> list[Goal]:
         return []
     ours, slirp = rows[OURS], rows.get(SLIRP)
     judged = [
-        at_most("network: a connection, p50", ours["connect_p50_us"], 150, " µs"),
         at_most(
             "network: a neighbour's round trip beside a bulk transfer, p99", ours["neighbour_p99_us"] / 1000, 3, " ms"
         ),
@@ -158,4 +157,7 @@ def goals(rows: dict[str, dict[str, float]]) -> list[Goal]:
         up, down = (ours[key] / slirp[key] for key in ("up_gbit", "down_gbit"))
         judged.insert(0, at_least("network: bytes sent, of slirp4netns", up, 2, " ×"))
         judged.insert(1, at_least("network: bytes received, of slirp4netns", down, 1.7, " ×"))
+        # 150 µs where slirp4netns takes 88: the same connection takes twice as long on some machines, in every stack.
+        connect = ours["connect_p50_us"] / slirp["connect_p50_us"]
+        judged.insert(2, at_most("network: a connection, p50, of slirp4netns", connect, 1.7, " ×"))
     return judged
