@@ -1,7 +1,7 @@
 //! Deleting functions.
 
 use faas_catalog::{FunctionEntry, Tombstone, decode, encode, tombstone_key};
-use faas_ports::{Collection, Expect, Write};
+use faas_ports::{Collection, Expect, PortError, Write};
 use faas_types::{Fault, FunctionRecord};
 
 use crate::deployments::Deployments;
@@ -21,8 +21,16 @@ impl Deployments {
         // The function is deleted first: what a crash leaves behind is unreachable, never half a function.
         let delete = Write::Delete { key: entry.key(), expect: Expect::Any };
         let tombstone = encode(&Tombstone { id: *id, deleted_at: self.deps.clock.now() })?;
-        let bury = Write::Put { key: tombstone_key(*project, name), value: tombstone, expect: Expect::Any };
-        let revision = self.deps.registry.commit(vec![delete, bury]).await?;
+        let grave = tombstone_key(*project, name);
+        let bury = Write::Put { key: grave.clone(), value: tombstone, expect: Expect::Any };
+        let revision = match self.deps.registry.commit(vec![delete.clone(), bury]).await {
+            // A deletion makes room: it must not want any. The function's runs are then found by its id alone.
+            Err(PortError::StorageFull) => {
+                let forget_earlier = Write::Delete { key: grave, expect: Expect::Any };
+                self.deps.registry.commit(vec![delete, forget_earlier]).await?
+            }
+            committed => committed?,
+        };
         self.deps.catalog.forget(*project, name, revision);
         self.deps.scheduler.close_pools(*id, |_| false);
         self.deps.stats.forget(*id);

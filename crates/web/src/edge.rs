@@ -263,8 +263,8 @@ fn is_host(text: &str) -> bool {
 fn check_target(head: &Parts) -> Result<(), Fault> {
     match head.uri.path_and_query() {
         Some(target) if holds_key(target.as_str().as_bytes()) => {
-            Err(Fault::new(Code::BadRequest, "the request's URL holds an API key, which is not looked at there").with_command_hint(
-                "send it as `Authorization: Bearer KEY`; revoke this one with `faas keys revoke`, since URLs end up in logs",
+            Err(Fault::new(Code::BadRequest, "the request's URL holds an API key, which is not looked at there").with_hint(
+                "send it as `Authorization: Bearer KEY`; revoke this one by DELETE /api/v1/keys/{id}, since URLs end up in logs",
             ))
         }
         _ => Ok(()),
