@@ -29,6 +29,9 @@ use crate::resolver::busy;
 
 /// Messages to the process that wait.
 const OUTBOX: usize = 1_024;
+/// How far the process's own bounds are above those of the server.
+const CONNECTIONS_ABOVE: u32 = 64;
+const RATES_ABOVE: u32 = 2;
 /// Connections of one instance that wait for their far ends.
 const HALF_OPEN_MAX: u32 = 512;
 /// Detached instances whose last words about their bytes are waited for.
@@ -307,11 +310,12 @@ impl Session {
             return Ok(());
         }
         let own = &self.shared.limits;
+        // Above the bounds that the server holds itself: it refuses in words, where the process drops in silence.
         let limits = Limits {
-            connections: own.connections,
+            connections: own.connections.saturating_add(CONNECTIONS_ABOVE),
             half_open: own.connections.min(HALF_OPEN_MAX),
-            flows_a_second: own.connect_rate,
-            queries_a_second: own.query_rate,
+            flows_a_second: own.connect_rate.saturating_mul(RATES_ABOVE),
+            queries_a_second: own.query_rate.saturating_mul(RATES_ABOVE),
             bytes_a_second: own.bandwidth,
             project_bytes_a_second: own.project_bandwidth,
             ..Limits::default()

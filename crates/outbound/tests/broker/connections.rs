@@ -293,6 +293,17 @@ async fn connections_are_limited_by_instance_and_project() {
     process.tcp(second.sandbox, listener.address).await.unwrap();
 }
 
+/// What the process drops by itself leaves no line in a log.
+#[tokio::test]
+async fn the_server_meets_its_bounds_before_the_process_does() {
+    let own = BrokerLimits { connections: 5, connect_rate: 7, query_rate: 9, ..BrokerLimits::default() };
+    let mut lab = Lab::new(BrokerConfig { limits: own, ..config(LOOPBACK) });
+    let _attached = lab.attach(EgressPolicy::default()).await;
+    let process = lab.process().await;
+    let Some((ServerMessage::Attach { limits, .. }, _)) = process.hear().await else { panic!("nothing was attached") };
+    assert!(limits.connections > 5 && limits.flows_a_second > 7 && limits.queries_a_second > 9, "{limits:?}");
+}
+
 #[tokio::test]
 async fn new_connections_and_look_ups_have_a_rate() {
     let (names, listener) = (NameServer::start().await, Listener::start("127.0.0.1"));
