@@ -12,6 +12,7 @@ import sys
 import tarfile
 import threading
 import zipfile
+from abc import ABC, abstractmethod
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
@@ -63,7 +64,7 @@ def _hash(data: bytes) -> str:
     return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
 
 
-class Index:
+class Index(ABC):
     """Serves pages on loopback. With a password it lets only that one in."""
 
     def __init__(self, password: str, path: str) -> None:
@@ -120,9 +121,9 @@ class Index:
         self.server.server_close()
         self.thread.join(10)
 
+    @abstractmethod
     def page(self, path: str) -> bytes | None:
         """What is at a path."""
-        raise NotImplementedError
 
 
 def installer(name: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self
 
@@ -32,7 +33,7 @@ REDIS = "usr/bin/redis-check-rdb"
 NGINX = "usr/sbin/nginx"
 
 
-class Program:
+class Program(ABC):
     """A server in the foreground, with a directory that goes with it."""
 
     def __init__(self, address: str, port: int | None = None) -> None:
@@ -43,9 +44,9 @@ class Program:
         self.process: subprocess.Popen[bytes] | None = None
         self.env = os.environ | {"LD_LIBRARY_PATH": str(PLACE / "usr/lib/x86_64-linux-gnu"), "LC_ALL": "C"}
 
+    @abstractmethod
     def command(self) -> list[str]:
         """What runs it."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         try:

@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ Message = dict[str, Any]
 PATIENCE = 20
 
 
-class Talk:
+class Talk(ABC):
     """Requests with answers, and events between them."""
 
     def __init__(self, port: int) -> None:
@@ -37,8 +38,9 @@ class Talk:
         self.file.close()
         self.socket.close()
 
+    @abstractmethod
     def receive(self) -> Message:
-        raise NotImplementedError
+        """The next message of the other side."""
 
     def until(self, fits: Callable[[Message], bool]) -> Message:
         """The first message that fits, whether it has come already or not."""

@@ -42,7 +42,7 @@ impl VarSettings {
         VarScope { project, stage, vars: &vars, settings: None, record: None }.effective()
     }
 
-    /// The vars of a function in a stage, as they were written: of `version`, or without a manifest where there is none.
+    /// The vars of a function in a stage, as they were written, with those of the manifest of `version` if there is a version.
     #[must_use]
     pub fn of_function(
         &self,

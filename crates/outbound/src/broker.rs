@@ -170,7 +170,7 @@ impl Broker {
         self
     }
 
-    /// The running network process, started if there is none.
+    /// Returns the running network process, and starts one first if necessary.
     async fn session(&self) -> PortResult<Arc<Session>> {
         let mut link = {
             let mut supervisor = self.supervisor.lock();

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 PLACE = Path("/tmp/build")
@@ -16,7 +17,7 @@ LOCKED = "locked.txt"
 EXTRA_INDEX = "--extra-index-url "
 
 
-class Job:
+class Job(ABC):
     """An installation of a file of requirements and the files that it refers to."""
 
     name: str
@@ -59,9 +60,9 @@ class Job:
         """Whether a hash is asked of any package: then one is asked of all."""
         return any("--hash=" in text or "--require-hashes" in text for text in self.job["files"].values())
 
+    @abstractmethod
     def command(self, port: int) -> list[str]:
         """The command that installs."""
-        raise NotImplementedError
 
     def environment(self, port: int) -> dict[str, str]:
         """The installer's settings. Those of an isolated build of one package are taken from here as well."""
@@ -87,7 +88,8 @@ class Job:
         return str(SYSTEM_CERTIFICATES) if SYSTEM_CERTIFICATES.exists() else None
 
     def clean(self) -> None:
-        """Removes what is in the tree for the installer alone."""
+        """Removes what is in the tree for the installer alone. Most installers leave nothing of the kind."""
+        return
 
     def compile(self) -> list[str]:
         """The command that compiles what was installed for where it will appear."""

@@ -112,7 +112,7 @@ pub(crate) struct CreateArgs {
     /// queue: the topic whose messages are wanted
     #[arg(long, value_name = "TOPIC")]
     topic: Option<String>,
-    /// queue: messages of one run at the most, 1 to 1000 [default: 10]
+    /// queue: maximum number of messages of one run, 1 to 1000 [default: 10]
     #[arg(long, value_name = "N")]
     batch_size: Option<u16>,
     /// queue: how long the first message of a batch waits for others, at most 5m [default: 0s]

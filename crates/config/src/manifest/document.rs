@@ -128,7 +128,7 @@ struct CanaryDocument {
 #[derive(Debug, Default, Serialize, JsonSchema)]
 #[schemars(inline, default, deny_unknown_fields)]
 struct PreflightDocument {
-    /// What looks like a secret and is none: a path or a pattern, a colon and a rule or `*`, such as "tests/keys.py:jwt".
+    /// A false positive of the secret scan: a path or a pattern, a colon and a rule or `*`, such as "tests/keys.py:jwt".
     #[schemars(length(max = 64))]
     allow_secrets: Vec<String>,
 }

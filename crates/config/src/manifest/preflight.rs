@@ -11,7 +11,7 @@ pub(super) const PREFLIGHT_KEYS: &[&str] = &["allow_secrets"];
 /// Entries of `preflight.allow_secrets`.
 pub(super) const ALLOWED_MAX: usize = 64;
 
-/// What looks like a secret and is none.
+/// False positives of the secret scan.
 pub(super) fn allowed_secrets(reader: &mut Reader, node: &Node) -> Option<Vec<AllowedSecret>> {
     let table = reader.table("preflight", node)?;
     reader.refuse_unknown(&table, PREFLIGHT_KEYS);

@@ -41,7 +41,7 @@ pub(crate) struct PublishArgs {
     /// What changed, for people
     #[arg(short = 'm', long = "note", value_name = "TEXT")]
     note: Option<String>,
-    /// What looks like a secret and is none, such as tests/keys.py:jwt; may be given again
+    /// A false positive of the secret scan, such as tests/keys.py:jwt; may be given again
     #[arg(long, value_name = "PATH:RULE")]
     allow_secret: Vec<AllowedSecret>,
 }
