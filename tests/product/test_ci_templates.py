@@ -68,7 +68,7 @@ class Runner:
 
 @pytest.fixture
 def runner(server: Server, tmp_path: Path, name: str) -> Runner:
-    key = server.cli("keys", "create", name, "--scope", "functions:write", "-o", "json").ok().json()["key"]
+    key = server.cli("keys", "create", name, "--scope", "deploy", "-o", "json").ok().json()["key"]
     home = tmp_path / "home"
     home.mkdir()
     values = {
@@ -110,7 +110,7 @@ def test_a_pipelines_key_deploys_and_does_nothing_else(runner: Runner, server: S
 @pytest.mark.parametrize("template", sorted(path.name for path in TEMPLATES.iterdir() if path.name != "README.md"))
 def test_every_pipeline_checks_deploys_and_names_the_scope(template: str) -> None:
     text = (TEMPLATES / template).read_text("utf-8")
-    for words in ("faas validate", "faas deps --check", "faas deploy -m", "--scope functions:write", "FAAS_BINARY_URL"):
+    for words in ("faas validate", "faas deps --check", "faas deploy -m", "--scope deploy", "FAAS_BINARY_URL"):
         assert words in text
     if template.endswith(".yml"):
         yaml.safe_load(text)

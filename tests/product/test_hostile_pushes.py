@@ -38,7 +38,7 @@ def stranger_of(server: Server, tmp_path: Path, name: str) -> Repository:
     (folder / "main.py").write_text(ADD, "utf-8")
     home = tmp_path / "home"
     home.mkdir()
-    key = server.api.create_key(f"narrow-{name}", ["functions:write"])["key"]
+    key = server.api.create_key(f"narrow-{name}", ["deploy"])["key"]
     env = {word: os.environ[word] for word in ("PATH", "LANG") if word in os.environ} | ME
     env |= {
         "HOME": str(home),

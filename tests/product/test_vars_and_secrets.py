@@ -78,10 +78,12 @@ def test_what_cannot_be_is_refused(
 
 def test_only_the_right_scopes_reach_them(server: Server, used: str) -> None:
     reader = server.api.create_key("reads", ["functions:read"])["key"]
-    writer = server.api.create_key("writes", ["functions:write"])["key"]
+    others = server.api.create_key("writes", ["functions:write", "deploy", "invoke", "runs:write"])["key"]
+    writer = server.api.create_key("writes", ["secrets:write"])["key"]
     server.http.get("/api/v1/secrets", key=reader).expect(200)
     put = {"json_body": {"value": "x-of-a-scope"}}
     server.http.request("PUT", "/api/v1/secrets/SCOPED", key=reader, **put).expect(403)
+    server.http.request("PUT", "/api/v1/secrets/SCOPED", key=others, **put).expect(403)
     server.http.request("PUT", "/api/v1/secrets/SCOPED", key=writer, **put).expect(200)
     server.http.post("/api/v1/vault/rekey", {}, key=writer).expect(403)
 

@@ -159,7 +159,7 @@ fn caller(state: &GitState, headers: &HeaderMap) -> Result<(String, Arc<Caller>)
         Fault::new(Reason::KeyMissing, "this needs a key")
             .with_command_hint("give a key as the password, or let `faas git remote` set this repository up")
     })?;
-    let caller = authenticate_key(&state.engine, &key, Scope::FunctionsWrite)?;
+    let caller = authenticate_key(&state.engine, &key, Scope::Deploy)?;
     Ok((key, caller))
 }
 

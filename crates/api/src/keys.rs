@@ -41,6 +41,12 @@ pub(crate) async fn create_key(
     if body.scopes.is_empty() {
         return Err(refuse("scopes: name at least one, such as invoke"));
     }
+    if let Some(scope) = body.scopes.iter().find(|scope| !caller.may(**scope)) {
+        let message = format!("scopes: a key cannot give the scope {scope}, which it does not have");
+        return Err(HandlerError(
+            Fault::new(Reason::ScopeMissing, message).with_hint(format!("use a key with {scope}")),
+        ));
+    }
     let mut scopes = body.scopes;
     scopes.sort_unstable();
     scopes.dedup();

@@ -186,7 +186,7 @@ pub(crate) enum Command {
     #[command(
         aliases = ["key", "token", "tokens"],
         subcommand,
-        after_help = "Examples:\n  faas keys create ci --scope functions:write\n  faas keys list"
+        after_help = "Examples:\n  faas keys create github --preset ci\n  faas keys list"
     )]
     Keys(keys::KeysCommand),
 

@@ -82,7 +82,7 @@ reasons! {
     /// Policy denies what was asked.
     PermissionDenied = "permission_denied", PermissionDenied;
     /// The key lacks the scope that the route needs.
-    ScopeMissing = "scope_missing", PermissionDenied, "use a key with the scope that the message names";
+    ScopeMissing = "scope_missing", PermissionDenied, "use a key with the scope that the message names; POST /api/v1/keys makes one";
     /// The request has no credentials that count here.
     Unauthenticated = "unauthenticated", Unauthenticated;
     /// The request carries no key.

@@ -140,7 +140,7 @@ fn may(caller: Arc<Caller>, wanted: Scope) -> Result<Arc<Caller>, Fault> {
     let held: Vec<&str> = caller.scopes.iter().map(|scope| scope.as_str()).collect();
     Err(Fault::new(Reason::ScopeMissing, format!("the key lacks the scope {wanted}; it holds {}", held.join(", ")))
         .with_command_hint(format!(
-            "use a key with that scope; one with the scope admin makes it: faas keys create NAME --scope {wanted}"
+            "use a key with that scope; one with the scope project:admin makes it: faas keys create NAME --scope {wanted}"
         )))
 }
 

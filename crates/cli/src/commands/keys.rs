@@ -1,6 +1,6 @@
 //! `faas keys`
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use faas_client::Client;
 use faas_client::rest::{CreateKey, KeyView};
 use faas_terminal::confirmation::Confirmation;
@@ -30,9 +30,13 @@ pub(crate) struct ListArgs {}
 pub(crate) struct CreateArgs {
     /// What people call it
     name: String,
-    /// What it may do: admin, functions:read, functions:write, invoke, runs:read, metrics:read; may be repeated
-    #[arg(short, long = "scope", value_name = "SCOPE", required = true)]
+    /// What it may do: admin, project:admin, functions:read, functions:write, deploy, secrets:write, invoke, runs:read,
+    /// runs:write, metrics:read; may be repeated
+    #[arg(short, long = "scope", value_name = "SCOPE", value_delimiter = ',', required_unless_present = "preset")]
     scopes: Vec<Scope>,
+    /// The scopes of a purpose; `--scope` adds to them
+    #[arg(long, value_enum, value_name = "PRESET")]
+    preset: Option<Preset>,
 }
 
 #[derive(Debug, Args)]
@@ -47,8 +51,34 @@ pub(crate) struct RevokeArgs {
 
 const CREATE_EXAMPLES: &str = "\
 Examples:
-  faas keys create ci --scope functions:write
+  faas keys create github --preset ci
   faas keys create web --scope invoke --scope runs:read -o json";
+
+/// What keys are made for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Preset {
+    /// A pipeline: deploy
+    Ci,
+    /// An application: invoke
+    App,
+    /// Who looks: functions:read, runs:read
+    Viewer,
+    /// An author of functions: functions:write, secrets:write, invoke, runs:write
+    Developer,
+}
+
+// === impl Preset ===
+
+impl Preset {
+    fn scopes(self) -> &'static [Scope] {
+        match self {
+            Self::Ci => &[Scope::Deploy],
+            Self::App => &[Scope::Invoke],
+            Self::Viewer => &[Scope::FunctionsRead, Scope::RunsRead],
+            Self::Developer => &[Scope::FunctionsWrite, Scope::SecretsWrite, Scope::Invoke, Scope::RunsWrite],
+        }
+    }
+}
 
 pub(crate) async fn run(command: KeysCommand, session: &Session) -> anyhow::Result<()> {
     let client = session.client()?;
@@ -61,7 +91,9 @@ pub(crate) async fn run(command: KeysCommand, session: &Session) -> anyhow::Resu
             session.out.list(&list, &list.keys, table)
         }
         KeysCommand::Create(args) => {
-            let created = client.create_key(&CreateKey { name: args.name, scopes: args.scopes }).await?;
+            let preset = args.preset.map(Preset::scopes).unwrap_or_default();
+            let scopes = args.scopes.into_iter().chain(preset.iter().copied()).collect();
+            let created = client.create_key(&CreateKey { name: args.name, scopes }).await?;
             if session.out.format != Format::Table {
                 return session.out.json(&created);
             }
