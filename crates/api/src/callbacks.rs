@@ -5,7 +5,7 @@ use faas_engine::SigningSecrets;
 use faas_ports::{Clock, SystemClock};
 use faas_proto::rest::{CallbackSecretView, NewCallbackSecret, Problem, RotateCallbackSecret};
 use faas_types::{Fault, Span};
-use faas_web::{Authorized, HandlerError, Json};
+use faas_web::{Authorized, HandlerError, Json, WithSecret};
 
 use crate::state::ApiState;
 
@@ -30,11 +30,12 @@ pub(crate) async fn rotate_callback_secret(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     Json(body): Json<RotateCallbackSecret>,
-) -> Result<Json<NewCallbackSecret>, HandlerError> {
+) -> Result<WithSecret<Json<NewCallbackSecret>>, HandlerError> {
     let read = |text: &str| text.parse::<Span>().map_err(|error| Fault::of_field(format!("keep: {error}")));
     let keep = body.keep.as_deref().map(read).transpose()?.map(Span::get);
     let (secret, secrets) = state.engine.runs.rotate_signing_secret(caller.project, keep).await?;
-    Ok(Json(NewCallbackSecret { secret, number: secrets.number(), live: live(&secrets) }))
+    let view = NewCallbackSecret { secret, number: secrets.number(), live: live(&secrets) };
+    Ok(WithSecret("secret", Json(view)))
 }
 
 fn live(secrets: &SigningSecrets) -> u32 {

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use faas_proto::rest::{CallerView, CreateKey, CreatedKey, KeyList, KeyView, Problem};
 use faas_types::{Fault, InvalidId, KeyId, Reason};
-use faas_web::{Authorized, Created, HandlerError, Json, PathParams};
+use faas_web::{Authorized, Created, HandlerError, Json, PathParams, WithSecret};
 use http::StatusCode;
 
 use crate::state::ApiState;
@@ -52,7 +52,7 @@ pub(crate) async fn create_key(
     scopes.dedup();
     let minted = state.engine.keys().mint(caller.project, &body.name, scopes).await?;
     let location = format!("/api/v1/keys/{}", minted.record.id);
-    Ok(Created(location, CreatedKey { key: minted.text, view: key_view(minted.record) }))
+    Ok(WithSecret("key", Created(location, CreatedKey { key: minted.text, view: key_view(minted.record) })))
 }
 
 /// Shows a key.

@@ -9,7 +9,7 @@ use faas_proto::rest::{
     UpdateTrigger,
 };
 use faas_types::{AliasName, Fault, FieldRule, Reason, Span, TriggerSettings, limits};
-use faas_web::{Authorized, Created, HandlerError, Json, PathParams, QueryParams, read_body};
+use faas_web::{Authorized, Created, HandlerError, Json, PathParams, QueryParams, WithSecret, read_body};
 use http::StatusCode;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ pub(crate) async fn add_trigger(
     let trigger = view(&state, &function, &entry)?;
     let secret = secret.and_then(|secret| secret.text);
     let location = format!("/api/v1/functions/{}/triggers/{}", trigger.function, trigger.name);
-    Ok(Created(location, TriggerWithSecret { secret, trigger }))
+    Ok(WithSecret("secret", Created(location, TriggerWithSecret { secret, trigger })))
 }
 
 /// Shows a trigger.
@@ -152,13 +152,14 @@ pub(crate) async fn rotate_secret(
     Authorized(caller): Authorized,
     PathParams((id, name)): PathParams<(String, String)>,
     Json(body): Json<RotateSecret>,
-) -> Result<Json<TriggerWithSecret>, HandlerError> {
+) -> Result<WithSecret<Json<TriggerWithSecret>>, HandlerError> {
     let (function, entry) = find(&state, &caller, &id, &name)?;
     let keep = body.keep.as_deref().map(str::parse::<Span>).transpose();
     let keep = keep.map_err(|error| Fault::of_field(format!("keep: {error}")))?;
     let (entry, secret) =
         state.engine.triggers.rotate_secret(&entry, body.secret.as_deref(), keep.map(Span::get)).await?;
-    Ok(Json(TriggerWithSecret { secret: secret.text, trigger: view(&state, &function, &entry)? }))
+    let trigger = view(&state, &function, &entry)?;
+    Ok(WithSecret("secret", Json(TriggerWithSecret { secret: secret.text, trigger })))
 }
 
 /// Fires a trigger once, now. A webhook gets the body as a delivery that is signed with its current secret.

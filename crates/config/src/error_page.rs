@@ -42,6 +42,7 @@ pub const fn error_page(code: Code) -> &'static str {
         Code::UploadRefused => page!("FN_028"),
         Code::SecretUnusable => page!("FN_029"),
         Code::KeyReused => page!("FN_030"),
+        Code::PreconditionFailed => page!("FN_031"),
     }
 }
 

@@ -20,8 +20,9 @@ pub use faas_ports::{
 
 pub use faas_runs::{
     Accepted, BodyBudget, BodyOwner, Call, CallBody, CallFailure, CallRequest, CallbackPolicy, ClaimHolder,
-    CompletionMetrics, DeadSelection, HttpRequest, KeyClaim, Payload, Quotas, Redriven, Replay, Reservation,
-    RetentionMetrics, Route, RunInput, RunOptions, Runs, Selector, SigningSecrets, StoredReply,
+    CompletionMetrics, DeadSelection, HttpRequest, KeyClaim, NamedWrite, Payload, Quotas, Redriven, Replay,
+    Reservation, RetentionMetrics, Route, RunInput, RunOptions, Runs, Selector, SigningSecrets, StoredReply,
+    WriteClaim, WriteId,
 };
 
 pub use faas_triggers::{

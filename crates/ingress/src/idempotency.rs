@@ -5,20 +5,16 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use faas_engine::{CallRequest, ClaimHolder, Engine, HttpRequest, InvocationBody, KeyClaim, StoredReply};
 use faas_types::Fault;
-use faas_web::{ERROR_SOURCE, Inbound, RequestId, RequestOrigin, render};
+use faas_web::{ERROR_SOURCE, Inbound, RequestId, RequestOrigin, idempotency_key, render, replay};
 use futures_util::StreamExt;
 use http::header::SET_COOKIE;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 
 use crate::call::answer_with;
 use crate::call_body::held_body;
 use crate::request_headers::passed_headers;
-use crate::run_headers::IDEMPOTENCY_KEY;
-use crate::run_options::key;
 use crate::target::CallTarget;
-
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Calls a function once for each key, and answers every request with the key.
 pub(crate) async fn answer_once(
@@ -47,7 +43,7 @@ async fn claim(
     body: Body,
 ) -> Result<(KeyClaim, Bytes), Fault> {
     let body = held_body(&head.headers, body, engine.runs.room_for_body(&target.route)).await?;
-    let name = key(&head.headers, &IDEMPOTENCY_KEY)?.unwrap_or_default();
+    let name = idempotency_key(&head.headers)?.unwrap_or_default().to_owned();
     let request = HttpRequest {
         method: head.method.as_str().to_owned(),
         path: target.path.clone(),
@@ -89,15 +85,7 @@ async fn store(holder: ClaimHolder, is_proven: bool, response: Response) -> Resp
 }
 
 fn again(reply: StoredReply, id: &RequestId) -> Response {
-    let mut response = Response::new(Body::from(reply.body));
-    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    for (name, value) in reply.headers {
-        let bytes: Vec<u8> = value.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect();
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(&bytes)) {
-            response.headers_mut().append(name, value);
-        }
-    }
-    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    let mut response = replay(reply);
     response.headers_mut().insert(RequestId::HEADER, id.header());
     response
 }

@@ -2,12 +2,11 @@
 
 use axum::response::Response;
 use faas_engine::Engine;
-use faas_web::{Inbound, RequestId};
+use faas_web::{IDEMPOTENCY_KEY, Inbound, RequestId};
 
 use crate::background::accept_call;
 use crate::call::answer_call;
 use crate::idempotency::answer_once;
-use crate::run_headers::IDEMPOTENCY_KEY;
 use crate::target::CallTarget;
 
 /// Answers a call: as a background run if `later`, otherwise with the function's reply, which repeats for requests with the same

@@ -5,4 +5,3 @@ use http::HeaderName;
 pub(crate) const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
 pub(crate) const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-function-version");
-pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use faas_engine::RunOptions;
 use faas_types::{Code, Fault, Reason, RunOption, Span, limits};
+use faas_web::{idempotency_key, single};
 use http::{HeaderMap, HeaderName};
-
-use crate::run_headers::IDEMPOTENCY_KEY;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const DELAY: HeaderName = HeaderName::from_static("x-run-delay");
@@ -57,18 +56,18 @@ pub(crate) fn run_options(headers: &HeaderMap) -> Result<RunOptions, Fault> {
         max_age,
         ordering_key: key(headers, &ORDERING_KEY)?,
         priority,
-        idempotency_key: key(headers, &IDEMPOTENCY_KEY)?,
+        idempotency_key: idempotency_key(headers)?.map(str::to_owned),
         callback: text(headers, &CALLBACK)?.map(str::to_owned),
         ..RunOptions::default()
     })
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Fault> {
-    headers.get(name).map(|value| value.to_str().map_err(|_| bad(name, "plain ASCII text"))).transpose()
+    single(headers, name)?.map(|value| value.to_str().map_err(|_| bad(name, "plain ASCII text"))).transpose()
 }
 
 /// A key of the caller, such as an ordering key.
-pub(crate) fn key(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Fault> {
+fn key(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Fault> {
     let Some(text) = text(headers, name)? else { return Ok(None) };
     if text.is_empty() || text.len() > limits::CALLER_KEY_MAX {
         return Err(bad(name, &format!("1 to {} characters", limits::CALLER_KEY_MAX)));

@@ -52,12 +52,16 @@ pub struct AnswerBounds {
     pub keyless: ByteBounds,
 }
 
+/// Stands for the function in claims of names that count within a whole project: those of writes to the control plane. No function
+/// has this id.
+pub const OF_PROJECT: FunctionId = FunctionId::from_u128(0);
+
 /// Who asks for a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimRequest {
     /// The owner.
     pub project: ProjectId,
-    /// The function within which the name counts.
+    /// The function within which the name counts, or [`OF_PROJECT`].
     pub function: FunctionId,
     /// The name.
     pub claim: Claim,
@@ -94,13 +98,19 @@ pub enum Holder {
     Answered(Bytes),
     /// A background run was accepted.
     Accepted,
+    /// The server died before this write was answered; whether it was done is not known. Only with [`OF_PROJECT`].
+    Lost,
 }
 
 /// Claims of calls whose callers wait; those of accepted runs are made by `RunQueue::enqueue` and seen here too.
 #[async_trait]
 pub trait Claims: Send + Sync {
-    /// Asks for a name, fsynced. A claim of a call that died with its server is free at the next start.
+    /// Asks for a name, fsynced. A claim of a call that died with its server is free at the next start; one of a write is
+    /// [`Holder::Lost`] then.
     async fn claim(&self, request: ClaimRequest) -> PortResult<Claimed>;
+
+    /// Holds a lost name again, for the same holder. `false` where another was first.
+    async fn resume(&self, project: ProjectId, run: RunId, key: &str) -> PortResult<bool>;
 
     /// Keeps the answer of the call that holds a name. Where there are more bytes than `bounds` allow, the oldest answers
     /// go: those to callers without a key first, and none but these for such a caller. The names stay.

@@ -34,7 +34,7 @@ pub use blobs::{Blobs, StoredBlob};
 pub use builder::{BuildJob, BuildListener, Builder, Built};
 pub use byte_bounds::ByteBounds;
 pub use callbacks::{CallbackDepth, Callbacks, NewCallback, TakeCallbacks, TakenCallback};
-pub use claims::{AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Holder, NameBounds};
+pub use claims::{AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Holder, NameBounds, OF_PROJECT};
 pub use clock::{Clock, IdSource, SystemClock};
 pub use dead_letters::{DeadLetter, DeadLetterQuery, DeadLetters, Removed};
 pub use egress::{Egress, EgressError, Wire};

@@ -44,6 +44,11 @@ pub enum CallClaim {
         /// The run.
         run: RunId,
     },
+    /// The server died before a write was answered.
+    Lost {
+        /// The holder that it had.
+        run: RunId,
+    },
 }
 
 /// The right to answer for a claim. Dropped without [`store`](Self::store), it releases the claim, so that the request can be
@@ -101,11 +106,8 @@ impl Runs {
                      function what became of the request"
                 )))
             }
-            CallClaim::Calling => {
-                Err(Fault::new(Reason::IdempotencyKeyInProgress, "a request with this idempotency key is under way")
-                    .with_hint("ask again when it has ended")
-                    .with_retry_after(1))
-            }
+            CallClaim::Calling => Err(in_progress()),
+            CallClaim::Lost { .. } => Err(Fault::internal("a call holds the name of a write")),
             CallClaim::Accepted { run } => Err(Fault::new(
                 Reason::IdempotencyAnswerNotKept,
                 format!("the idempotency key belongs to the background run {run}"),
@@ -123,10 +125,8 @@ impl Runs {
     pub async fn claim_call(self: &Arc<Self>, request: ClaimRequest) -> Result<CallClaim, Fault> {
         match self.dispatch.claims.claim(request.clone()).await? {
             Claimed::Yours => {
-                let ClaimRequest { project, function, claim, run, .. } = request;
-                let body_max = body_max(claim.quota.is_some_and(ClaimQuota::is_keyless));
-                let held = Some(ClaimedCall { project, function, run, key: claim.key });
-                Ok(CallClaim::First(ClaimHolder { runs: Arc::clone(self), held, body_max }))
+                let run = request.run;
+                Ok(CallClaim::First(self.holder_of(request, run)))
             }
             Claimed::TooMany => Err(too_many_keys()),
             Claimed::Held { same: false, .. } => Err(other_body()),
@@ -136,7 +136,16 @@ impl Runs {
             }
             Claimed::Held { holder: Holder::Calling, .. } => Ok(CallClaim::Calling),
             Claimed::Held { run, holder: Holder::Accepted, .. } => Ok(CallClaim::Accepted { run }),
+            Claimed::Held { run, holder: Holder::Lost, .. } => Ok(CallClaim::Lost { run }),
         }
+    }
+
+    /// The right of `run` to answer for the claim of a request.
+    pub(crate) fn holder_of(self: &Arc<Self>, request: ClaimRequest, run: RunId) -> ClaimHolder {
+        let ClaimRequest { project, function, claim, .. } = request;
+        let body_max = body_max(claim.quota.is_some_and(ClaimQuota::is_keyless));
+        let held = Some(ClaimedCall { project, function, run, key: claim.key });
+        ClaimHolder { runs: Arc::clone(self), held, body_max }
     }
 }
 
@@ -181,6 +190,13 @@ impl ClaimedCall {
             tracing::error!(run_id = %run, %error, "the claim of a failed call is not released");
         }
     }
+}
+
+/// The refusal while the first request with an idempotency key is under way.
+pub(crate) fn in_progress() -> Fault {
+    Fault::new(Reason::IdempotencyInProgress, "a request with this idempotency key is under way")
+        .with_hint("ask again when it has ended")
+        .with_retry_after(1)
 }
 
 /// Bytes of the largest body that is stored for a caller with or without a key.

@@ -41,6 +41,7 @@ pub mod runs;
 pub mod stored_body;
 pub mod stored_reply;
 mod tasks;
+pub mod write_claim;
 
 pub use accept::{Accepted, RunOptions};
 pub use body_budget::{BodyBudget, BodyOwner, Reservation};
@@ -58,3 +59,4 @@ pub use retention_metrics::RetentionMetrics;
 pub use route::{Route, Selector};
 pub use runs::Runs;
 pub use stored_reply::StoredReply;
+pub use write_claim::{NamedWrite, WriteClaim, WriteId};

@@ -104,10 +104,11 @@ impl RunQueue for SqliteQueue {
     }
 }
 
-/// Frees what a server that died had leased or claimed: the holder of the data directory's lock is the only worker.
+/// Frees what a server that died had leased or claimed, but for names of writes: it is not known whether they were done. The holder of the data directory's lock is the only worker.
 pub(crate) fn recover(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "UPDATE queue SET due_at = 0 WHERE worker IS NOT NULL AND stage = 0;
+         UPDATE claims SET calling = 0 WHERE calling = 1 AND function = zeroblob(16);
          DELETE FROM claims WHERE calling = 1;
          UPDATE callbacks SET due_at = 0, taken = 0, attempts = attempts - 1 WHERE taken = 1;",
     )

@@ -64,6 +64,7 @@ impl Triggers {
             CallClaim::Answered { run, reply: None } | CallClaim::Accepted { run } => {
                 return Ok(DeliveryOutcome::Accepted { run, repeated: true });
             }
+            CallClaim::Lost { .. } => return Err(Fault::internal("a delivery holds the name of a write").into()),
             CallClaim::Calling => {
                 return Err(Fault::new(Reason::OperationInProgress, "this delivery is being answered at the moment")
                     .with_retry_after(1)

@@ -141,6 +141,8 @@ catalogue! {
     SecretUnusable = "FN_029", "secret not usable", http 502, FailedPrecondition, exit 5, retryable false;
     /// The idempotency key was used with another request.
     KeyReused = "FN_030", "idempotency key reused", http 422, InvalidArgument, exit 5, retryable false;
+    /// The resource was changed since the caller read it.
+    PreconditionFailed = "FN_031", "precondition failed", http 412, FailedPrecondition, exit 6, retryable false;
 }
 
 // === impl Code ===

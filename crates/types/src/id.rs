@@ -58,7 +58,7 @@ impl<K: IdKind> Id<K> {
 
     /// The inverse of [`Id::as_u128`].
     #[must_use]
-    pub fn from_u128(raw: u128) -> Self {
+    pub const fn from_u128(raw: u128) -> Self {
         Self { ulid: Ulid(raw), kind: PhantomData }
     }
 }

@@ -164,9 +164,11 @@ reasons! {
     /// A key cannot revoke itself.
     OwnKey = "own_key", Conflict, "revoke it with another key of the scope admin";
     /// A request with the same `Idempotency-Key` is under way.
-    IdempotencyKeyInProgress = "idempotency_key_in_progress", Conflict, "wait for the first request to end, then try again";
+    IdempotencyInProgress = "idempotency_in_progress", Conflict, "wait for the first request to end, then try again";
     /// The request with this `Idempotency-Key` was accepted or done, and there is no answer to send again.
     IdempotencyAnswerNotKept = "idempotency_answer_not_kept", Conflict;
+    /// The server stopped before it answered the request with this `Idempotency-Key`; it may have been carried out.
+    IdempotencyOutcomeUnknown = "idempotency_outcome_unknown", Conflict, "look whether it was done; send it with another key if not";
     /// Every instance is busy and the queue is full, or the wait passed its deadline.
     Overloaded = "overloaded", Overloaded;
     /// The server is starting or stopping, or has no room for the request.
@@ -199,6 +201,8 @@ reasons! {
     SecretUnusable = "secret_unusable", SecretUnusable;
     /// The `Idempotency-Key` was used with another request.
     IdempotencyKeyMismatch = "idempotency_key_mismatch", KeyReused, "use a fresh key for another request";
+    /// The resource is not the one that `If-Match` or `If-None-Match` asks for; nothing was done.
+    PreconditionFailed = "precondition_failed", PreconditionFailed, "read the resource again, and send the request with its new `ETag`";
 }
 
 // === impl Reason ===
@@ -237,6 +241,7 @@ impl From<Code> for Reason {
             Code::UploadRefused => Self::UploadRefused,
             Code::SecretUnusable => Self::SecretUnusable,
             Code::KeyReused => Self::IdempotencyKeyMismatch,
+            Code::PreconditionFailed => Self::PreconditionFailed,
         }
     }
 }

@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::json_objects::NamedFields;
 use crate::{HandlerError, read_body};
 
 /// A JSON body, in or out.
@@ -67,7 +68,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Fault> {
 /// A malformed document is the request's fault; a well-formed one that does not fit names the field that does not.
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    let value = serde_path_to_error::deserialize(NamedFields(&mut deserializer)).map_err(|error| {
         let path = error.path().to_string();
         explain(&path, error.inner())
     })?;
@@ -179,7 +180,8 @@ mod tests {
             (r#"{"rows": [{"count": "one"}]}"#, "/rows/0/count", FieldRule::Type),
             (r#"{"rows": [{"count": 300}]}"#, "/rows/0/count", FieldRule::Range),
             (r#"{"rows": [{"count": 1, "word": "no"}]}"#, "/rows/0/word", FieldRule::OneOf),
-            (r"[]", "", FieldRule::Range),
+            (r"[]", "", FieldRule::Type),
+            (r#"{"rows": [[1]]}"#, "/rows/0", FieldRule::Type),
         ] {
             let fault = decode::<Outer>(body.as_bytes()).expect_err(body);
             let found: Vec<_> = fault.errors.iter().map(|error| (error.pointer.as_str(), error.rule)).collect();

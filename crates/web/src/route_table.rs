@@ -8,12 +8,14 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use faas_engine::Engine;
 use faas_types::{Code, Fault, Reason, Scope};
-use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, ResponseBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::auth::{Authorized, authenticate, identify};
+use crate::idempotency::{WriteRoute, once};
 use crate::problem::HandlerError;
 
 /// Who may use a route.
@@ -43,20 +45,47 @@ impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
     }
 
     /// Adds what `routes!` made of one handler. Query parameters that its document does not name are refused, but for routes
-    /// that anybody may use, which probes and scrapers call.
+    /// that anybody may use, which probes and scrapers call. A write with an `Idempotency-Key` is carried out once; a `POST` is
+    /// not carried out again when the server died in its middle.
     #[must_use]
-    pub fn add(self, access: Access, (schemas, mut paths, methods): UtoipaMethodRouter<S>) -> Self {
+    pub fn add(self, access: Access, routes: UtoipaMethodRouter<S>) -> Self {
+        let routes = self.carried_out_once(routes, false);
+        self.add_checked(access, routes)
+    }
+
+    /// The same for a `POST` that may be carried out again when the server died in its middle: it has the same effect, or finds
+    /// what it made by its [`WriteId`](faas_engine::WriteId).
+    #[must_use]
+    pub fn add_repeatable(self, access: Access, routes: UtoipaMethodRouter<S>) -> Self {
+        let routes = self.carried_out_once(routes, true);
+        self.add_checked(access, routes)
+    }
+
+    fn carried_out_once(
+        &self,
+        (schemas, mut paths, methods): UtoipaMethodRouter<S>,
+        is_repeatable: bool,
+    ) -> UtoipaMethodRouter<S> {
+        let written = paths.paths.values_mut().flat_map(writes).filter(|operation| !takes_bytes(operation));
+        if written.map(name_parameter).count() == 0 {
+            return (schemas, paths, methods);
+        }
+        let route = WriteRoute { engine: self.engine.clone(), is_repeatable };
+        (schemas, paths, methods.layer(from_fn_with_state(Arc::new(route), once)))
+    }
+
+    fn add_checked(self, access: Access, (schemas, mut paths, methods): UtoipaMethodRouter<S>) -> Self {
         let named: Vec<String> = paths.paths.values_mut().flat_map(query_names).collect();
         let methods = match access {
             Access::Public => methods,
             Access::AnyKey | Access::Key(_) => methods.layer(from_fn_with_state(Arc::new(named), check_query)),
         };
-        self.add_with_any_query(access, (schemas, paths, methods))
+        self.add_call(access, (schemas, paths, methods))
     }
 
-    /// The same for a route that passes its query on.
+    /// The same for a route that calls a function: it passes its query on, and has idempotency keys within the function.
     #[must_use]
-    pub fn add_with_any_query(self, access: Access, (schemas, mut paths, methods): UtoipaMethodRouter<S>) -> Self {
+    pub fn add_call(self, access: Access, (schemas, mut paths, methods): UtoipaMethodRouter<S>) -> Self {
         for item in paths.paths.values_mut() {
             operations(item).into_iter().flatten().for_each(|operation| publish(operation, access));
         }
@@ -108,6 +137,34 @@ async fn check_query(State(named): State<Arc<Vec<String>>>, request: Request, ne
     let known = if named.is_empty() { "none".to_owned() } else { named.join(", ") };
     let message = format!("unknown query parameter `{shown}`; known are {known}");
     HandlerError(Fault::new(Reason::UnknownParameter, message)).into_response()
+}
+
+/// The operations of a path that change something and are no deletion.
+fn writes(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem { put, post, patch, .. } = item;
+    [put, post, patch].into_iter().filter_map(Option::as_mut)
+}
+
+/// Whether the body is a file, which is named by its content: sent again it has no other effect, and is too large to hold.
+fn takes_bytes(operation: &Operation) -> bool {
+    matches!(&operation.request_body, Some(RefOr::T(body)) if body.content.contains_key("application/octet-stream"))
+}
+
+/// Documents what a caller's own name for a write does.
+fn name_parameter(operation: &mut Operation) {
+    let description = "a repeated request with this key gets the first one's answer, for 24 hours";
+    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255)).build();
+    let parameter = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(text))
+        .build();
+    operation.parameters.get_or_insert_default().push(RefOr::T(parameter));
+    for code in [Code::Conflict, Code::KeyReused, Code::RateLimited] {
+        operation.responses.responses.entry(code.http_status().to_string()).or_insert_with(|| problem_response(code));
+    }
 }
 
 fn operations(item: &mut PathItem) -> [Option<&mut Operation>; 7] {

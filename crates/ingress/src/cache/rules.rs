@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use faas_types::{AuthMode, CacheSettings, CacheShare, RequestField};
-use faas_web::{ERROR_SOURCE, carries_key};
+use faas_web::{ERROR_SOURCE, IDEMPOTENCY_KEY, carries_key};
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH,
     LAST_MODIFIED, RANGE, SET_COOKIE, TRANSFER_ENCODING, VARY,
@@ -11,8 +11,6 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, response};
 use http_cache_semantics::{CacheOptions, CachePolicy};
-
-use crate::run_headers::IDEMPOTENCY_KEY;
 
 /// Headers of a response that belong to one run.
 const OF_ONE_RUN: [&str; 6] =

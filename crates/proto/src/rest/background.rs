@@ -97,7 +97,7 @@ pub struct DeadLetterFilter {
     pub function: Option<String>,
     /// Only with this code, such as `FN_002`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(pattern = "^FN_0(0[1-9]|[12][0-9]|30)$")]
+    #[schema(pattern = "^FN_0(0[1-9]|[12][0-9]|3[01])$")]
     pub code: Option<String>,
     /// Only accepted since: a time such as `2026-11-21T08:00:00Z`, or how long ago, such as `10m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

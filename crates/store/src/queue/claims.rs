@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_ports::{AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Holder, NameBounds, PortResult};
+use faas_ports::{
+    AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Holder, NameBounds, OF_PROJECT, PortResult,
+};
 use faas_types::{Digest, FunctionId, ProjectId, RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -37,6 +39,21 @@ impl Claims for SqliteQueue {
     async fn claim(&self, request: ClaimRequest) -> PortResult<Claimed> {
         self.shared.space.admit()?;
         self.shared.main.write(move |connection| claim(connection, &request), |_| {}).await
+    }
+
+    async fn resume(&self, project: ProjectId, run: RunId, key: &str) -> PortResult<bool> {
+        self.shared.space.admit()?;
+        let key = key.to_owned();
+        let work = move |connection: &Connection| {
+            let resumed = connection
+                .prepare_cached(
+                    "UPDATE claims SET calling = 1
+                     WHERE project = ?1 AND function = ?2 AND key = ?3 AND run = ?4 AND calling = 0 AND reply IS NULL",
+                )?
+                .execute(params![id_blob(project), id_blob(OF_PROJECT), key, id_blob(run)])?;
+            Ok(resumed > 0)
+        };
+        self.shared.main.write(work, |_| {}).await
     }
 
     async fn answer(
@@ -108,6 +125,7 @@ fn claim(connection: &Connection, request: &ClaimRequest) -> WorkResult<Claimed>
         let holder = match (held.calling, held.reply) {
             (true, _) => Holder::Calling,
             (false, Some(reply)) => Holder::Answered(reply.into()),
+            (false, None) if *function == OF_PROJECT => Holder::Lost,
             (false, None) => Holder::Accepted,
         };
         return Ok(Claimed::Held { run: held.run, same, holder });

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_ports::{AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Holder, NameBounds, PortResult};
+use faas_ports::{
+    AnswerBounds, Claim, ClaimQuota, ClaimRequest, Claimed, Claims, Holder, NameBounds, OF_PROJECT, PortResult,
+};
 use faas_types::{Digest, FunctionId, ProjectId, RunId, Timestamp};
 
 use super::MemoryQueue;
@@ -120,6 +122,7 @@ impl Claims for MemoryQueue {
             let holder = match (row.calling, &row.reply) {
                 (true, _) => Holder::Calling,
                 (false, Some(reply)) => Holder::Answered(reply.clone()),
+                (false, None) if function == OF_PROJECT => Holder::Lost,
                 (false, None) => Holder::Accepted,
             };
             return Ok(Claimed::Held { run: row.run, same: row.fingerprint == claim.fingerprint, holder });
@@ -129,6 +132,16 @@ impl Claims for MemoryQueue {
         }
         claims.take((project, function), claim, run, true);
         Ok(Claimed::Yours)
+    }
+
+    async fn resume(&self, project: ProjectId, run: RunId, key: &str) -> PortResult<bool> {
+        let mut state = self.state.lock();
+        let row = state.claims.rows.get_mut(&(project, OF_PROJECT, key.to_owned()));
+        let Some(row) = row.filter(|row| row.run == run && !row.calling && row.reply.is_none()) else {
+            return Ok(false);
+        };
+        row.calling = true;
+        Ok(true)
     }
 
     async fn answer(
