@@ -120,7 +120,7 @@ def test_following_a_run_that_has_ended_ends(server: Server, ran: list[str], nam
         path = f"/api/v1/runs/{ran[2]}/logs?follow=true&search=absent"
         connection.request("GET", path, headers={"Authorization": f"Bearer {server.key}"})
         text = connection.getresponse().read().decode()
-    assert "event: end" in text and "event: line" not in text
+    assert "event: end" in text and "event: log" not in text
     server.http.get(f"/api/v1/functions/{name}/logs?follow=true&until=1h").expect(400)
 
 

@@ -69,7 +69,7 @@ def events(server: Server, path: str, last: str | None = None) -> Iterator[dict]
         while line := answer.readline():
             text = line.decode().rstrip("\r\n")
             if not text and event.get("data"):
-                yield event | {"line": json.loads(event["data"])}
+                yield event | {"line": json.loads(event["data"])["data"]}
             if not text:
                 event = {}
             elif not text.startswith(":"):
@@ -100,7 +100,7 @@ def test_following_shows_lines_as_they_come(server: Server, talks: str) -> None:
     cursors = []
     while not queue.empty():
         event = queue.get()
-        assert event["event"] == "line"
+        assert event["event"] == "log"
         cursors.append(int(event["id"]))
         messages.append(event["line"]["message"])
     assert cursors == sorted(set(cursors)), "cursors rise"

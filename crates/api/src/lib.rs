@@ -34,6 +34,7 @@ mod secrets;
 mod server;
 mod state;
 mod static_page;
+mod stream;
 mod topics;
 mod triggers;
 mod vars;

@@ -1,23 +1,21 @@
-//! Log lines of a function or a run: a page of them, or followed as server-sent events.
-
-use std::convert::Infallible;
+//! Log lines of a function or a run: a page of them, or followed as a stream.
 
 use axum::extract::State;
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use faas_ports::{Clock, LogPage, LogQuery, SystemClock};
-use faas_proto::rest::{LogEvent, LogList, Problem};
+use faas_proto::rest::{LogList, Problem, StreamEvent};
 use faas_telemetry::LogTail;
 use faas_types::{Fault, LogLevel, LogLine, Reason};
-use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams};
+use faas_web::{Authorized, HandlerError, Json, PathParams, QueryParams, RequestId, problem};
 use futures_util::stream::{self, Stream, StreamExt};
-use http::HeaderMap;
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::IntoParams;
 
 use crate::page;
 use crate::runs::run_id;
 use crate::state::ApiState;
+use crate::stream::{self as streams, StreamForm, StreamRequest};
 
 /// Which lines to show.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -48,27 +46,27 @@ pub(crate) struct Filter {
     /// Lines in the page.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
-    /// Keeps the connection and sends lines as they are written, as server-sent events.
+    /// The same as to accept `text/event-stream`: keeps the connection and sends lines as they are written.
     follow: Option<bool>,
 }
 
 /// Shows what the project's functions wrote.
 #[utoipa::path(get, path = "/api/v1/logs", operation_id = "logs.list", tag = "logs", params(Filter), responses(
-    (status = 200, content((LogList = "application/json"), (LogEvent = "text/event-stream"))),
+    (status = 200, content((LogList = "application/json"), (StreamEvent = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
 ))]
 pub(crate) async fn project_logs(
     State(state): State<ApiState>,
     Authorized(caller): Authorized,
     QueryParams(filter): QueryParams<Filter>,
-    headers: HeaderMap,
+    request: StreamRequest,
 ) -> Result<Response, HandlerError> {
     let query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
-    answer(state, filter, query, &headers).await
+    answer(state, filter, query, request).await
 }
 
 /// Shows what a function wrote, also one that was deleted.
 #[utoipa::path(get, path = "/api/v1/functions/{id}/logs", operation_id = "functions.listLogs", tag = "logs", params(("id" = String, Path, description = "name or id"), Filter), responses(
-    (status = 200, content((LogList = "application/json"), (LogEvent = "text/event-stream"))),
+    (status = 200, content((LogList = "application/json"), (StreamEvent = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
     (status = 404, description = "no such function", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn function_logs(
@@ -76,16 +74,16 @@ pub(crate) async fn function_logs(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     QueryParams(filter): QueryParams<Filter>,
-    headers: HeaderMap,
+    request: StreamRequest,
 ) -> Result<Response, HandlerError> {
     let function = state.engine.catalog().find_past(caller.project, &id).await?;
     let query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
-    answer(state, filter, LogQuery { function: Some(function), ..query }, &headers).await
+    answer(state, filter, LogQuery { function: Some(function), ..query }, request).await
 }
 
 /// Shows what a run wrote. Followed, it ends after the run has.
 #[utoipa::path(get, path = "/api/v1/runs/{id}/logs", operation_id = "runs.listLogs", tag = "logs", params(("id" = String, Path, description = "the run's id"), Filter), responses(
-    (status = 200, content((LogList = "application/json"), (LogEvent = "text/event-stream"))),
+    (status = 200, content((LogList = "application/json"), (StreamEvent = "text/event-stream"), (StreamEvent = "application/x-ndjson"))),
     (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn run_logs(
@@ -93,19 +91,19 @@ pub(crate) async fn run_logs(
     Authorized(caller): Authorized,
     PathParams(id): PathParams<String>,
     QueryParams(filter): QueryParams<Filter>,
-    headers: HeaderMap,
+    request: StreamRequest,
 ) -> Result<Response, HandlerError> {
     let run = state.engine.history().run(caller.project, run_id(&id)?).await?;
     let query = LogQuery::newest(caller.project, page::limit(filter.limit)?);
     let query = LogQuery { run: Some(run.id), function: Some(run.function().id), ..query };
-    answer(state, Filter { run: None, ..filter }, query, &headers).await
+    answer(state, Filter { run: None, ..filter }, query, request).await
 }
 
 async fn answer(
     state: ApiState,
     filter: Filter,
     mut query: LogQuery,
-    headers: &HeaderMap,
+    request: StreamRequest,
 ) -> Result<Response, HandlerError> {
     let now = SystemClock.now();
     query.run = page::parsed("run", filter.run.as_deref())?.or(query.run);
@@ -113,9 +111,14 @@ async fn answer(
     query.since = page::time("since", filter.since.as_deref(), now)?;
     query.until = page::time("until", filter.until.as_deref(), now)?;
     // A client that reconnects sends its first query again; how far it came is in the header.
-    query.after = last_event_id(headers)?.or(filter.after);
+    query.after = request.last_position()?.or(filter.after);
     query.before = filter.before;
-    query.tail = filter.tail.unwrap_or(false) && (query.after.is_none() || filter.follow != Some(true));
+    let form = match request.form {
+        StreamForm::Page if filter.follow == Some(true) => StreamForm::Frames,
+        form => form,
+    };
+    let is_followed = form != StreamForm::Page;
+    query.tail = filter.tail.unwrap_or(false) && (query.after.is_none() || !is_followed);
     if filter.search.as_ref().is_some_and(|text| text.len() > 200) {
         return Err(HandlerError(Fault::new(
             Reason::InvalidParameter,
@@ -123,14 +126,14 @@ async fn answer(
         )));
     }
     query.search = filter.search;
-    if filter.follow == Some(true) {
+    if is_followed {
         if query.until.is_some() || query.before.is_some() {
             let fault = Fault::new(Reason::InvalidParameter, "what is followed has no end")
-                .with_hint("leave `until` and `before` away, or `follow`");
+                .with_hint("leave `until` and `before` away, or ask for application/json without `follow`");
             return Err(HandlerError(fault));
         }
         let follower = state.engine.history().follow_logs(query).await?;
-        return Ok(Sse::new(events(state, follower)).keep_alive(KeepAlive::default()).into_response());
+        return Ok(form.response(events(state, follower, request.id)));
     }
     let project = query.project;
     let found = state.engine.history().logs(&query).await?;
@@ -139,42 +142,38 @@ async fn answer(
     Ok(Json(LogList { lines, next, more, previous }).into_response())
 }
 
-fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
-    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
-    let id = value.to_str().ok().and_then(|text| text.parse().ok());
-    id.map(Some).ok_or_else(|| Fault::new(Reason::InvalidHeader, "the header Last-Event-ID is not a position"))
-}
-
 /// The events of a follower: its lines, where it stands, and its end.
-fn events(state: ApiState, follower: LogTail) -> impl Stream<Item = Result<Event, Infallible>> {
-    stream::unfold(Some((state, follower)), |following| async move {
-        let (state, mut follower) = following?;
+fn events(state: ApiState, follower: LogTail, id: RequestId) -> impl Stream<Item = StreamEvent> + Send {
+    stream::unfold(Some((state, follower, id, 0)), |following| async move {
+        let (state, mut follower, id, last) = following?;
         let page = match follower.next().await {
             Some(Ok(page)) => page,
-            Some(Err(error)) => {
-                tracing::warn!(%error, "a log follower ends");
-                return None;
+            Some(Err(fault)) => {
+                tracing::warn!(error = %fault, "a log follower ends");
+                let event = streams::event(last, StreamEvent::ERROR, &problem(&fault, &id, None));
+                return Some((stream::iter(vec![event]), None));
             }
             None => {
                 // A server that stops says nothing: the client comes back.
-                let end = follower.is_over().then(|| Ok(Event::default().event("end").data("{}")));
+                let end = follower.is_over().then(|| streams::event(last, StreamEvent::END, &json!({})));
                 return end.map(|end| (stream::iter(vec![end]), None));
             }
         };
-        Some((stream::iter(page_events(&state, page)), Some((state, follower))))
+        let last = page.next;
+        Some((stream::iter(page_events(&state, page)), Some((state, follower, id, last))))
     })
     .flatten()
 }
 
-fn page_events(state: &ApiState, page: LogPage) -> Vec<Result<Event, Infallible>> {
+fn page_events(state: &ApiState, page: LogPage) -> Vec<StreamEvent> {
     if page.lines.is_empty() {
-        // Lines that do not match are not read again by a client that comes back. Without data an event is none.
-        let position = || Ok(Event::default().event("position").id(page.next.to_string()).data("{}"));
+        // Lines that do not match are not read again by a client that comes back.
+        let position = || streams::event(page.next, "position", &json!({}));
         return (page.examined > 0).then(position).into_iter().collect();
     }
     let event = |(cursor, line): (u64, LogLine)| {
-        let event = Event::default().event("line").id(cursor.to_string());
-        event.json_data(state.log_line_view(line.project, cursor, line)).ok().map(Ok)
+        let line = state.log_line_view(line.project, cursor, line);
+        StreamEvent { at: line.at.clone(), ..streams::event(cursor, "log", &line) }
     };
-    page.lines.into_iter().filter_map(event).collect()
+    page.lines.into_iter().map(event).collect()
 }

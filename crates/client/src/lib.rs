@@ -33,6 +33,7 @@ mod runs;
 mod secrets;
 mod server;
 mod sse;
+mod stream;
 mod topics;
 mod triggers;
 mod vars;

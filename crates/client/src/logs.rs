@@ -1,29 +1,13 @@
 //! Log lines: a page of them, or followed as they come.
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use faas_proto::rest::{LogLineView, LogList};
+use faas_proto::rest::{LogLineView, LogList, StreamEvent};
 use faas_types::LogLevel;
-use reqwest::header::ACCEPT;
-use reqwest::{Method, Response};
 use serde::Serialize;
-use tokio::time::{sleep, timeout};
 
 use crate::client::segment;
 use crate::functions::path;
-use crate::sse::{Event, EventParser};
+use crate::stream::EventFollower;
 use crate::{Client, ClientError};
-
-/// Silence after which the line is taken for dead and opened again, which costs nothing but a request. A server sends a
-/// sign of life every 15 seconds.
-const SILENCE: Duration = Duration::from_secs(60);
-const RECONNECT_FIRST: Duration = Duration::from_millis(250);
-const RECONNECT_MOST: Duration = Duration::from_secs(5);
-/// Failed attempts in a row, about a minute in all, before following ends with the error.
-const RECONNECT_TRIES: u32 = 15;
-/// Longer than any stream lives; the silence bound is the one that matters.
-const STREAM_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// Whose lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,15 +46,7 @@ pub struct ListLogs {
 
 /// Follows a log and opens the stream again where it broke, without losing or repeating lines.
 #[derive(Debug)]
-pub struct LogFollower {
-    client: Client,
-    source: LogSource,
-    query: ListLogs,
-    last_id: Option<String>,
-    stream: Option<(Response, EventParser)>,
-    ready: VecDeque<Event>,
-    failures: u32,
-}
+pub struct LogFollower(EventFollower);
 
 // === impl LogSource ===
 
@@ -100,101 +76,57 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; here only for the first connection.
     pub async fn follow_logs(&self, source: LogSource, query: ListLogs) -> Result<LogFollower, ClientError> {
-        let mut follower = LogFollower {
-            client: self.clone(),
-            source,
-            query,
-            last_id: None,
-            stream: None,
-            ready: VecDeque::new(),
-            failures: 0,
-        };
-        follower.connect().await?;
-        Ok(follower)
+        Ok(LogFollower(self.follow(source.path()?, &query).await?))
     }
 }
 
 // === impl LogFollower ===
 
 impl LogFollower {
+    /// The type of the event that has a line.
+    pub const LINE: &str = "log";
+
+    /// Waits for the next line, or for the end of the run that is followed; `None` after that.
+    ///
+    /// # Errors
+    /// When the server stays away, or refuses.
+    pub async fn next_event(&mut self) -> Result<Option<StreamEvent>, ClientError> {
+        while let Some(event) = self.0.next().await? {
+            if event.kind == Self::LINE || event.is_last() {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
     /// Waits for the next line; `None` once the run that is followed has ended and all its lines were given.
     ///
     /// # Errors
     /// When the server stays away, or refuses.
     pub async fn next(&mut self) -> Result<Option<LogLineView>, ClientError> {
-        loop {
-            while let Some(event) = self.ready.pop_front() {
-                match event.kind.as_str() {
-                    "line" => return self.line(&event).map(Some),
-                    "position" => self.last_id = event.id,
-                    "end" => return Ok(None),
-                    _ => {}
-                }
-            }
-            if self.stream.is_none() {
-                self.reconnect().await?;
-            }
-            self.receive().await?;
+        match self.next_event().await? {
+            Some(event) if event.kind == Self::LINE => Self::line(event).map(Some),
+            _ => Ok(None),
         }
     }
 
-    fn line(&mut self, event: &Event) -> Result<LogLineView, ClientError> {
-        let line: LogLineView = serde_json::from_str(&event.data)
-            .map_err(|error| self.client.protocol(format!("a log line does not fit: {error}")))?;
-        // A stream that is opened again goes on after this line.
-        self.query.after = Some(line.cursor);
-        self.last_id = event.id.clone().or_else(|| Some(line.cursor.to_string()));
-        Ok(line)
+    /// The line of an event.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn line(event: StreamEvent) -> Result<LogLineView, ClientError> {
+        serde_json::from_value(event.data)
+            .map_err(|error| ClientError::InvalidArgument(format!("a log line does not fit: {error}")))
     }
 
-    /// Takes one chunk, or drops a stream that has broken.
-    async fn receive(&mut self) -> Result<(), ClientError> {
-        let Some((response, parser)) = &mut self.stream else { return Ok(()) };
-        match timeout(SILENCE, response.chunk()).await {
-            Ok(Ok(Some(chunk))) => {
-                let events = parser.feed(&chunk).map_err(|message| self.client.protocol(message))?;
-                self.ready.extend(events);
-                self.failures = 0;
-            }
-            Ok(Ok(None) | Err(_)) | Err(_) => self.stream = None,
+    /// The event that a line of a page would have come in.
+    #[must_use]
+    pub fn event(line: &LogLineView) -> StreamEvent {
+        StreamEvent {
+            id: line.cursor.to_string(),
+            kind: Self::LINE.to_owned(),
+            at: line.at.clone(),
+            data: serde_json::to_value(line).unwrap_or_default(),
         }
-        Ok(())
-    }
-
-    async fn reconnect(&mut self) -> Result<(), ClientError> {
-        loop {
-            let pause = RECONNECT_FIRST.saturating_mul(1 << self.failures.min(8)).min(RECONNECT_MOST);
-            sleep(pause).await;
-            match self.connect().await {
-                Err(ClientError::Unreachable { .. } | ClientError::Timeout { .. })
-                    if self.failures < RECONNECT_TRIES =>
-                {
-                    self.failures += 1;
-                }
-                outcome => {
-                    self.failures += 1;
-                    return outcome;
-                }
-            }
-        }
-    }
-
-    async fn connect(&mut self) -> Result<(), ClientError> {
-        let mut request = self
-            .client
-            .request(Method::GET, &self.source.path()?)?
-            .timeout(STREAM_TIMEOUT)
-            .header(ACCEPT, "text/event-stream")
-            .query(&self.query)
-            .query(&[("follow", "true")]);
-        if let Some(id) = &self.last_id {
-            request = request.header("Last-Event-ID", id);
-        }
-        let response = self.client.accept(request).await?;
-        if Client::media_type(&response) != "text/event-stream" {
-            return Err(self.client.protocol("a followed log is not an event stream"));
-        }
-        self.stream = Some((response, EventParser::default()));
-        Ok(())
     }
 }

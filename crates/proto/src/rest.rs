@@ -18,6 +18,7 @@ mod retention;
 mod run;
 mod secret;
 mod server;
+mod stream;
 mod topic;
 mod trigger;
 mod var;
@@ -44,7 +45,7 @@ pub use function::{
 };
 pub use key::{CallerView, CreateKey, CreatedKey, KeyList, KeyView};
 pub use layer::{LayerList, LayerView};
-pub use log::{LogEvent, LogLineView, LogList};
+pub use log::{LogLineView, LogList};
 pub use named_layer::{LayerVersionList, LayerVersionView, NamedLayerList, NamedLayerView, PublishLayer, RemovedLayer};
 pub use network::{
     AddressDecisionView, DecisionView, EgressPolicyView, NetworkTestOutcome, NetworkTestView, NetworkUsageView,
@@ -56,6 +57,7 @@ pub use retention::{RetentionView, SetRetention};
 pub use run::{AttemptView, BatchView, RunErrorView, RunList, RunView, StartView};
 pub use secret::{RekeyReport, RestoreSecret, SecretList, SecretVersionView, SecretView, SetSecret};
 pub use server::{FeatureView, HealthView, RuntimeView, StatusView};
+pub use stream::StreamEvent;
 pub use topic::{MessageBody, PurgedTopic, SendMessages, SentMessages, SubscriberView, TopicList, TopicView};
 pub use trigger::{
     AcceptedDelivery, AddTrigger, EventRun, NextFires, PublishedEvents, RotateSecret, TestedTrigger, TriggerList,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use clap::Args;
 use faas_client::rest::{LogLineView, LogList};
-use faas_client::{Client, ListLogs, LogSource};
+use faas_client::{Client, ListLogs, LogFollower, LogSource};
 use faas_terminal::global_args::Format;
 use faas_terminal::output::{Output, Tone};
 use faas_terminal::session::Session;
@@ -89,6 +89,9 @@ pub(crate) async fn print(
     if follow || out.format != Format::Json {
         found.lines.iter().try_for_each(|line| {
             marks.print_before(line, out)?;
+            if follow && out.format != Format::Table {
+                return out.json_line(&LogFollower::event(line));
+            }
             print_line(line, scope, out)
         })?;
     } else {
@@ -104,8 +107,12 @@ pub(crate) async fn print(
     }
     query.after = Some(found.next);
     let mut follower = client.follow_logs(source, query).await?;
-    while let Some(line) = follower.next().await? {
-        print_line(&line, scope, out)?;
+    while let Some(event) = follower.next_event().await? {
+        if out.format != Format::Table {
+            out.json_line(&event)?;
+        } else if !event.is_last() {
+            print_line(&LogFollower::line(event)?, scope, out)?;
+        }
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Log lines. A followed log comes as server-sent events: `line` with a [`LogLineView`] as data, `position` where lines were
-//! passed over that do not match, and `end` after the last line of a run that has ended. Each has the cursor as its id.
+//! Log lines. A followed log is a stream of events: `log` with a [`LogLineView`] as data, `position` where lines were passed over
+//! that do not match, and `end` after the last line of a run that has ended.
 
 use faas_types::{LogLevel, LogStream};
 use serde::{Deserialize, Serialize};
@@ -35,16 +35,4 @@ pub struct LogList {
     pub more: bool,
     /// For a `tail`: pass as `before` for what came before; `null` when nothing did.
     pub previous: Option<u64>,
-}
-
-/// One server-sent event of a followed log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct LogEvent {
-    /// `line`, `position` or `end`.
-    pub event: String,
-    /// Where to go on after a broken connection; send it as `Last-Event-ID`. None on `end`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// A [`LogLineView`] as JSON for `line`; an empty object for the others.
-    pub data: String,
 }
