@@ -1,19 +1,23 @@
 //! Registry news on their way from the writer to the watchers.
 
+use std::sync::{Arc, OnceLock};
+
 use faas_ports::{Change, Collection, Entry, Watch};
 use futures_util::{StreamExt, stream};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-/// One channel of changes for each collection.
+/// One channel of changes for each collection. It is made when the first watcher comes, since its places take memory from
+/// the start, and most collections are never watched.
 #[derive(Debug)]
 pub(crate) struct WatchHub {
-    channels: [broadcast::Sender<Change>; Collection::ALL.len()],
+    channels: [OnceLock<broadcast::Sender<Arc<Change>>>; Collection::ALL.len()],
+    capacity: usize,
 }
 
 /// News of one collection from now on.
 pub(crate) struct News {
-    receiver: broadcast::Receiver<Change>,
+    receiver: broadcast::Receiver<Arc<Change>>,
 }
 
 // === impl WatchHub ===
@@ -21,7 +25,7 @@ pub(crate) struct News {
 impl WatchHub {
     /// A watcher may lag `capacity` changes behind before it is told to watch anew.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { channels: std::array::from_fn(|_| broadcast::Sender::new(capacity.max(1))) }
+        Self { channels: Default::default(), capacity: capacity.max(1) }
     }
 
     /// Tells the changes of one commit. Commits must be told in their order.
@@ -32,13 +36,16 @@ impl WatchHub {
                 Change::Deleted { key, .. } => key,
                 Change::Synced | Change::Lagged => continue,
             };
-            // An error means that there is no watcher.
-            let _ = self.channels[key.collection as usize].send(change.clone());
+            if let Some(channel) = self.channels[key.collection as usize].get().filter(|one| one.receiver_count() > 0) {
+                // An error means that the last watcher has just gone.
+                let _ = channel.send(Arc::new(change.clone()));
+            }
         }
     }
 
     pub(crate) fn subscribe(&self, collection: Collection) -> News {
-        News { receiver: self.channels[collection as usize].subscribe() }
+        let channel = self.channels[collection as usize].get_or_init(|| broadcast::Sender::new(self.capacity));
+        News { receiver: channel.subscribe() }
     }
 }
 
@@ -53,7 +60,7 @@ impl News {
             loop {
                 match receiver.recv().await {
                     Ok(change) if revision_of(&change) <= revision => {}
-                    Ok(change) => return Some((change, Some(receiver))),
+                    Ok(change) => return Some((Arc::unwrap_or_clone(change), Some(receiver))),
                     Err(RecvError::Lagged(_)) => return Some((Change::Lagged, None)),
                     Err(RecvError::Closed) => return None,
                 }
