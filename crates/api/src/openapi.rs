@@ -9,6 +9,7 @@ mod responses;
 mod times;
 mod variants;
 
+use faas_web::TablePurpose;
 use serde_json::Value;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
@@ -45,7 +46,7 @@ const TAGS: &[(&str, &str)] = &[
 /// The document as pretty JSON, the same for every server of a release and its configuration.
 #[must_use]
 pub fn document(state: &ApiState) -> String {
-    let (_, routes) = table(state).split_for_parts();
+    let (_, routes) = table(state, TablePurpose::Describe).split_for_parts();
     let mut base = base();
     base.merge(routes);
     serde_json::to_value(&base).map(reworked).and_then(|document| serde_json::to_string_pretty(&document)).map_or_else(

@@ -1,7 +1,7 @@
 //! The route table: the scope of each route and its handler.
 
 use faas_types::Scope;
-use faas_web::{Access, RouteTable};
+use faas_web::{Access, RouteTable, TablePurpose};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -13,14 +13,14 @@ use crate::{
 };
 
 /// Every route of the OpenAPI document.
-pub(crate) fn table(state: &ApiState) -> OpenApiRouter<ApiState> {
+pub(crate) fn table(state: &ApiState, purpose: TablePurpose) -> OpenApiRouter<ApiState> {
     use Access::{AnyKey, Key, Public};
     use Scope::{
         Admin, Deploy, FunctionsRead, FunctionsWrite, Invoke, MetricsRead, ProjectAdmin, RunsRead, RunsWrite,
         SecretsWrite,
     };
     let metrics = if state.open_metrics { Public } else { Key(MetricsRead) };
-    with_layers(RouteTable::new(state.engine.clone()))
+    with_layers(RouteTable::new(state.engine.clone(), purpose))
         .add(Key(FunctionsRead), routes!(functions::list_functions))
         .add(Key(FunctionsWrite), routes!(functions::create_function))
         .add(Key(FunctionsRead), routes!(functions::get_function))

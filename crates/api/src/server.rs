@@ -4,7 +4,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use faas_config::manifest_schema;
 use faas_types::{Code, Fault, Reason};
-use faas_web::{HandlerError, ServerUrl, render_problems};
+use faas_web::{HandlerError, ServerUrl, TablePurpose, render_problems};
 
 use crate::routes::table;
 use crate::state::ApiState;
@@ -13,7 +13,7 @@ use crate::{docs_pages, git, openapi};
 
 /// Every route of the control plane.
 pub fn router(state: ApiState, server: ServerUrl) -> Router {
-    let (router, _) = table(&state).split_for_parts();
+    let (router, _) = table(&state, TablePurpose::Serve).split_for_parts();
     let described = state.clone();
     router
         .route("/", page("text/html; charset=utf-8", || include_str!("front_page.html").to_owned()))

@@ -21,4 +21,4 @@ pub use inbound::Inbound;
 pub use json::{Created, Json, PathParams, QueryParams};
 pub use problem::{ERROR_SOURCE, HandlerError, problem, render, render_bare, render_problems};
 pub use request_id::{RequestId, ServerUrl};
-pub use route_table::{Access, RouteTable};
+pub use route_table::{Access, RouteTable, TablePurpose};

@@ -29,9 +29,20 @@ pub enum Access {
     Key(Scope),
 }
 
+/// What a table is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TablePurpose {
+    /// To answer requests. What the document says of a route is dropped once its parameters are known: the whole document
+    /// takes megabytes and milliseconds at the start of a server.
+    Serve,
+    /// To write the OpenAPI document.
+    Describe,
+}
+
 /// Collects routes with their access.
 pub struct RouteTable<S> {
     engine: Engine,
+    purpose: TablePurpose,
     router: OpenApiRouter<S>,
 }
 
@@ -40,8 +51,8 @@ pub struct RouteTable<S> {
 impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
     /// An empty table that checks keys against `engine`.
     #[must_use]
-    pub fn new(engine: Engine) -> Self {
-        Self { engine, router: OpenApiRouter::new() }
+    pub fn new(engine: Engine, purpose: TablePurpose) -> Self {
+        Self { engine, purpose, router: OpenApiRouter::new() }
     }
 
     /// Adds what `routes!` made of one handler. Query parameters that its document does not name are refused, but for routes
@@ -85,19 +96,27 @@ impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
 
     /// The same for a route that calls a function: it passes its query on, and has idempotency keys within the function.
     #[must_use]
-    pub fn add_call(self, access: Access, (schemas, mut paths, methods): UtoipaMethodRouter<S>) -> Self {
+    pub fn add_call(self, access: Access, (mut schemas, mut paths, methods): UtoipaMethodRouter<S>) -> Self {
         for item in paths.paths.values_mut() {
-            operations(item).into_iter().flatten().for_each(|operation| publish(operation, access));
+            match self.purpose {
+                TablePurpose::Serve => *item = PathItem::default(),
+                TablePurpose::Describe => {
+                    operations(item).into_iter().flatten().for_each(|operation| publish(operation, access));
+                }
+            }
+        }
+        if self.purpose == TablePurpose::Serve {
+            schemas.clear();
         }
         let methods = match access {
             Access::Public => methods,
             Access::AnyKey => methods.layer(from_fn_with_state((self.engine.clone(), None), check)),
             Access::Key(scope) => methods.layer(from_fn_with_state((self.engine.clone(), Some(scope)), check)),
         };
-        Self { engine: self.engine, router: self.router.routes((schemas, paths, methods)) }
+        Self { router: self.router.routes((schemas, paths, methods)), ..self }
     }
 
-    /// The routes with their OpenAPI document.
+    /// The routes with their OpenAPI document, which is empty in a table that serves.
     #[must_use]
     pub fn finish(self) -> OpenApiRouter<S> {
         self.router
