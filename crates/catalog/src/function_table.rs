@@ -25,11 +25,25 @@ pub(crate) struct FunctionTable {
     policies: LivePolicies,
 }
 
+/// Runtime and memory of a version that serves.
+type LiveKind = (RuntimeName, ByteSize);
+
+/// What a change of the tables may have changed besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Effects {
+    /// A function that changes with time was put.
+    timed: bool,
+    /// A kind was added to the live ones, or removed from them.
+    live_kinds: bool,
+}
+
 #[derive(Default)]
 struct Tables {
     by_name: HashMap<ProjectId, BTreeMap<FunctionName, Arc<FunctionEntry>>>,
-    by_id: HashMap<FunctionId, (ProjectId, FunctionName)>,
+    by_id: HashMap<FunctionId, Arc<FunctionEntry>>,
     versions: VersionCache,
+    /// How many functions serve with each runtime and memory.
+    live_kinds: BTreeMap<LiveKind, usize>,
     timed: BTreeSet<FunctionId>,
 }
 
@@ -42,10 +56,8 @@ impl ProjectedTable for FunctionTable {
     fn put(&self, _: &Key, record: FunctionRecord, revision: u64) -> PortResult<()> {
         let entry = FunctionEntry::new(record, revision);
         let id = entry.record.id;
-        if self.tables.write().put(entry) {
-            self.timed_changed.notify_one();
-        }
-        self.live_kinds_changed.notify_one();
+        let effects = self.tables.write().put(entry);
+        self.tell(effects);
         self.policies.changed(id, || self.policy_override(id));
         Ok(())
     }
@@ -54,8 +66,8 @@ impl ProjectedTable for FunctionTable {
         let Ok(name) = key.name.parse() else {
             return tracing::error!(error = %corrupt(key), "a deleted function cannot be named");
         };
-        self.tables.write().remove(key.project, &name);
-        self.live_kinds_changed.notify_one();
+        let effects = self.tables.write().remove(key.project, &name);
+        self.tell(effects);
     }
 }
 
@@ -65,7 +77,7 @@ impl FunctionTable {
     }
 
     pub(crate) fn by_id(&self, id: FunctionId) -> Option<Arc<FunctionEntry>> {
-        self.tables.read().by_id(id)
+        self.tables.read().by_id.get(&id).cloned()
     }
 
     pub(crate) fn page(
@@ -91,7 +103,7 @@ impl FunctionTable {
 
     pub(crate) fn timed(&self) -> Vec<Arc<FunctionEntry>> {
         let tables = self.tables.read();
-        tables.timed.iter().filter_map(|id| tables.by_id(*id)).collect()
+        tables.timed.iter().filter_map(|id| tables.by_id.get(id).cloned()).collect()
     }
 
     pub(crate) async fn timed_changed(&self) {
@@ -102,10 +114,8 @@ impl FunctionTable {
         self.live_kinds_changed.notified().await;
     }
 
-    pub(crate) fn live_kinds(&self) -> BTreeSet<(RuntimeName, ByteSize)> {
-        let tables = self.tables.read();
-        let entries = tables.by_name.values().flat_map(BTreeMap::values);
-        entries.filter_map(|entry| entry.record.live_kind.clone()).collect()
+    pub(crate) fn live_kinds(&self) -> BTreeSet<LiveKind> {
+        self.tables.read().live_kinds.keys().cloned().collect()
     }
 
     pub(crate) fn version(&self, function: FunctionId, number: u32) -> Option<Arc<VersionRecord>> {
@@ -133,6 +143,15 @@ impl FunctionTable {
         self.policies.watch((function, version.number), manifest, || self.policy_override(function))
     }
 
+    fn tell(&self, effects: Effects) {
+        if effects.timed {
+            self.timed_changed.notify_one();
+        }
+        if effects.live_kinds {
+            self.live_kinds_changed.notify_one();
+        }
+    }
+
     /// The policy that was set by hand, which replaces that of every version.
     fn policy_override(&self, id: FunctionId) -> Option<Arc<EgressPolicy>> {
         Some(Arc::new(self.by_id(id)?.record.egress.as_ref()?.in_force()))
@@ -142,33 +161,40 @@ impl FunctionTable {
 // === impl Tables ===
 
 impl Tables {
-    /// Whether the function is one that changes with time.
-    fn put(&mut self, entry: FunctionEntry) -> bool {
-        let (id, project, name) = (entry.record.id, entry.record.project, entry.record.name.clone());
-        let is_timed = entry.is_timed();
-        let replaced = self.by_name.entry(project).or_default().insert(name.clone(), Arc::new(entry));
-        // Deleted and made again under its name: nothing of the one before may stay.
-        if let Some(old) = replaced.filter(|old| old.record.id != id) {
-            self.forget(old.record.id);
-        }
-        self.by_id.insert(id, (project, name));
-        if is_timed {
+    fn put(&mut self, entry: FunctionEntry) -> Effects {
+        let entry = Arc::new(entry);
+        let FunctionRecord { id, project, .. } = entry.record;
+        let timed = entry.is_timed();
+        let gained = entry.record.live_kind.as_ref().is_some_and(|kind| self.gain_kind(kind));
+        let functions = self.by_name.entry(project).or_default();
+        let replaced = functions.insert(entry.record.name.clone(), Arc::clone(&entry));
+        let lost = replaced.is_some_and(|old| {
+            // Deleted and made again under its name: nothing of the one before may stay.
+            if old.record.id != id {
+                self.forget(old.record.id);
+            }
+            self.lose_kind(&old)
+        });
+        self.by_id.insert(id, entry);
+        if timed {
             self.timed.insert(id);
         } else {
             self.timed.remove(&id);
         }
-        is_timed
+        Effects { timed, live_kinds: gained || lost }
     }
 
-    fn remove(&mut self, project: ProjectId, name: &FunctionName) {
-        let Some(functions) = self.by_name.get_mut(&project) else { return };
+    fn remove(&mut self, project: ProjectId, name: &FunctionName) -> Effects {
+        let Some(functions) = self.by_name.get_mut(&project) else { return Effects::default() };
         let gone = functions.remove(name);
         if functions.is_empty() {
             self.by_name.remove(&project);
         }
-        if let Some(gone) = gone {
+        let live_kinds = gone.is_some_and(|gone| {
             self.forget(gone.record.id);
-        }
+            self.lose_kind(&gone)
+        });
+        Effects { timed: false, live_kinds }
     }
 
     fn forget(&mut self, id: FunctionId) {
@@ -177,8 +203,73 @@ impl Tables {
         self.versions.forget(id);
     }
 
-    fn by_id(&self, id: FunctionId) -> Option<Arc<FunctionEntry>> {
-        let (project, name) = self.by_id.get(&id)?;
-        self.by_name.get(project)?.get(name).cloned()
+    /// Whether the kind is new.
+    fn gain_kind(&mut self, kind: &LiveKind) -> bool {
+        match self.live_kinds.get_mut(kind) {
+            Some(count) => *count += 1,
+            None => drop(self.live_kinds.insert(kind.clone(), 1)),
+        }
+        self.live_kinds[kind] == 1
+    }
+
+    /// Whether nothing of the entry's kind is left.
+    fn lose_kind(&mut self, gone: &FunctionEntry) -> bool {
+        let Some((kind, count)) =
+            gone.record.live_kind.as_ref().and_then(|kind| Some((kind, self.live_kinds.get_mut(kind)?)))
+        else {
+            return false;
+        };
+        *count -= 1;
+        let is_last = *count == 0;
+        if is_last {
+            self.live_kinds.remove(kind);
+        }
+        is_last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use faas_types::{Aliases, Timestamp};
+
+    use super::*;
+
+    fn entry(id: u128, name: &str, kind: Option<(&str, u64)>) -> FunctionEntry {
+        let at = Timestamp::from_millis(0);
+        let live_kind = kind.map(|(runtime, bytes)| (runtime.parse().expect(runtime), ByteSize::from_bytes(bytes)));
+        let record = FunctionRecord {
+            id: FunctionId::from_u128(id),
+            project: ProjectId::from_u128(1),
+            name: name.parse().expect(name),
+            latest_version: 0,
+            aliases: Aliases::new(),
+            min_instances: 0,
+            live_kind,
+            canary: None,
+            vars: BTreeMap::new(),
+            stage_vars: BTreeMap::new(),
+            paused: false,
+            egress: None,
+            created_at: at,
+            updated_at: at,
+        };
+        FunctionEntry::new(record, 1)
+    }
+
+    #[test]
+    fn only_a_kind_that_comes_or_goes_is_told() {
+        let (mut tables, project) = (Tables::default(), ProjectId::from_u128(1));
+        let (python, node) = (Some(("python3.12", 1)), Some(("node22", 1)));
+        let mut put = |id, name: &str, kind| (tables.put(entry(id, name, kind)).live_kinds, tables.live_kinds.len());
+        assert_eq!(put(1, "a", python), (true, 1));
+        assert_eq!(put(2, "b", python), (false, 1), "there was one of it");
+        assert_eq!(put(2, "b", python), (false, 1), "it is the same");
+        assert_eq!(put(2, "b", node), (true, 2));
+        assert_eq!(put(3, "b", None), (true, 1), "another function of its name");
+        let name = "a".parse().expect("a name");
+        assert_eq!((tables.remove(project, &name).live_kinds, tables.live_kinds.len()), (true, 0));
+        assert_eq!(tables.remove(project, &name), Effects::default(), "it is gone");
+        let ids: Vec<FunctionId> = tables.by_id.keys().copied().collect();
+        assert_eq!(ids, [FunctionId::from_u128(3)]);
     }
 }

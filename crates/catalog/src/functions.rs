@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faas_ports::{Clock, Expect, IdSource, PortError, Registry, Write};
-use faas_types::{Fault, FunctionName, FunctionRecord, ProjectId, Reason, Stage, limits};
+use faas_types::{Aliases, Fault, FunctionName, FunctionRecord, ProjectId, Reason, Stage, limits};
 
 use crate::catalog::{Catalog, deleted_meanwhile};
 use crate::function_entry::FunctionEntry;
@@ -93,7 +93,7 @@ impl Functions {
             project,
             name,
             latest_version: 0,
-            aliases: BTreeMap::new(),
+            aliases: Aliases::new(),
             min_instances: 0,
             live_kind: None,
             canary: None,

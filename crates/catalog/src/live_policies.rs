@@ -7,9 +7,19 @@ use faas_types::{EgressPolicy, FunctionId};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+/// Fewer functions than this are not looked through.
+const SWEEP_MIN: usize = 64;
+
 /// The policies that pools watch, by function and version.
 #[derive(Debug, Default)]
-pub(crate) struct LivePolicies(Mutex<HashMap<(FunctionId, u32), LivePolicy>>);
+pub(crate) struct LivePolicies(Mutex<Policies>);
+
+#[derive(Debug, Default)]
+struct Policies {
+    functions: HashMap<FunctionId, HashMap<u32, LivePolicy>>,
+    /// How many functions are known when those that no pool watches any more are looked for.
+    sweep_at: usize,
+}
 
 #[derive(Debug)]
 struct LivePolicy {
@@ -30,13 +40,15 @@ impl LivePolicies {
         set: impl FnOnce() -> Option<Arc<EgressPolicy>>,
     ) -> watch::Receiver<Arc<EgressPolicy>> {
         let mut all = self.0.lock();
-        if let Some(live) = all.get(&(function, version)) {
+        if let Some(live) = all.functions.get(&function).and_then(|versions| versions.get(&version)) {
             return live.effective.subscribe();
         }
-        all.retain(|_, live| live.effective.receiver_count() > 0);
+        all.sweep();
         let manifest = Arc::new(manifest.clone());
         let (effective, policy) = watch::channel(set().unwrap_or_else(|| Arc::clone(&manifest)));
-        all.insert((function, version), LivePolicy { manifest, effective });
+        let versions = all.functions.entry(function).or_default();
+        versions.retain(|_, live| live.is_watched());
+        versions.insert(version, LivePolicy { manifest, effective });
         policy
     }
 
@@ -44,12 +56,9 @@ impl LivePolicies {
     /// woken.
     pub(crate) fn changed(&self, function: FunctionId, set: impl FnOnce() -> Option<Arc<EgressPolicy>>) {
         let all = self.0.lock();
-        let mut of_function = all.iter().filter(|((own, _), _)| *own == function).map(|(_, live)| live).peekable();
-        if of_function.peek().is_none() {
-            return;
-        }
+        let Some(versions) = all.functions.get(&function) else { return };
         let set = set();
-        for live in of_function {
+        for live in versions.values() {
             let now = set.as_ref().unwrap_or(&live.manifest);
             live.effective.send_if_modified(|policy| {
                 let is_other = policy != now;
@@ -59,6 +68,27 @@ impl LivePolicies {
                 is_other
             });
         }
+    }
+}
+
+// === impl Policies ===
+
+impl Policies {
+    /// Drops what no pool watches, each time that twice as many functions are known as were left the last time.
+    fn sweep(&mut self) {
+        if self.functions.len() < self.sweep_at {
+            return;
+        }
+        self.functions.retain(|_, versions| versions.values().any(LivePolicy::is_watched));
+        self.sweep_at = (self.functions.len() * 2).max(SWEEP_MIN);
+    }
+}
+
+// === impl LivePolicy ===
+
+impl LivePolicy {
+    fn is_watched(&self) -> bool {
+        self.effective.receiver_count() > 0
     }
 }
 
@@ -93,6 +123,10 @@ mod tests {
         assert_eq!(*first.borrow(), denying("a.example"));
         drop(first);
         policies.watch((function, 2), &EgressPolicy::default(), || None);
-        assert_eq!(policies.0.lock().len(), 1, "what nobody watches is dropped");
+        assert_eq!(policies.0.lock().functions[&function].len(), 1, "what nobody watches is dropped");
+        for other in 2..1_000 {
+            policies.watch((FunctionId::from_u128(other), 1), &EgressPolicy::default(), || None);
+            assert!(policies.0.lock().functions.len() <= SWEEP_MIN);
+        }
     }
 }

@@ -91,7 +91,7 @@ impl NetworkPolicies {
         };
         let granted = self.deps.networks.granted(entry.record.project);
         let usage = self.deps.stats.network_of(entry.record.id);
-        Ok(NetworkState { version, set: entry.record.egress.clone(), granted, usage })
+        Ok(NetworkState { version, set: entry.record.egress.as_deref().cloned(), granted, usage })
     }
 
     /// Changes what a function may connect to, without a deployment. Running instances follow at once, and connections
@@ -119,7 +119,7 @@ impl NetworkPolicies {
             .update(entry, |record| {
                 let now = record.egress.as_ref().map_or(&version.settings.egress, |set| &set.policy);
                 let policy = change.applied_to(now);
-                record.egress = Some(PolicyOverride { policy, by: by.clone(), at: self.deps.clock.now() });
+                record.egress = Some(Box::new(PolicyOverride { policy, by: by.clone(), at: self.deps.clock.now() }));
                 Ok(())
             })
             .await?;

@@ -148,18 +148,22 @@ impl<T: ProjectedTable> Shared<T> {
         // What is known by now and missing from the snapshot, which is taken later, was deleted.
         let before = self.revisions.lock().live();
         let mut watch = self.registry.watch(T::COLLECTION).await?;
-        let mut found = HashSet::new();
+        // Nothing can be missing of a table that was empty, as at the start of the server.
+        let mut found = (!before.is_empty()).then(HashSet::new);
         loop {
             match watch.next().await {
                 Some(Change::Synced) => break,
                 Some(Change::Put(entry)) => {
-                    found.insert(entry.key.clone());
+                    if let Some(found) = &mut found {
+                        found.insert(entry.key.clone());
+                    }
                     self.apply(Change::Put(entry));
                 }
                 Some(deleted @ Change::Deleted { .. }) => self.apply(deleted),
                 Some(Change::Lagged) | None => return Err(PortError::Closed("registry")),
             }
         }
+        let found = found.unwrap_or_default();
         for (key, revision) in before.into_iter().filter(|(key, _)| !found.contains(key)) {
             let mut revisions = self.revisions.lock();
             if revisions.delete_missing(&key, revision) {

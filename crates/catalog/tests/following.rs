@@ -11,7 +11,7 @@ use faas_catalog::{
 };
 use faas_ports::{Clock, Expect, Key, Registry, Secret, SystemClock, Write};
 use faas_testkit::{MemoryVault, UnreliableRegistry};
-use faas_types::{FunctionId, FunctionName, FunctionRecord, ProjectId, Scope, SecretName, Stage};
+use faas_types::{Aliases, FunctionId, FunctionName, FunctionRecord, ProjectId, Scope, SecretName, Stage};
 use serde::Serialize;
 
 fn project() -> ProjectId {
@@ -59,7 +59,7 @@ fn function(name: &FunctionName, id: u128) -> FunctionRecord {
         project: project(),
         name: name.clone(),
         latest_version: 0,
-        aliases: BTreeMap::new(),
+        aliases: Aliases::new(),
         min_instances: 0,
         live_kind: None,
         canary: None,

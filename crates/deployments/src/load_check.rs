@@ -41,7 +41,7 @@ impl Deployments {
         scope.check()?;
         let ResolvedVars { vars, redactor } = scope.resolve(&*self.deps.vault)?;
         let now = self.deps.clock.now();
-        let set = record.and_then(|record| record.egress.as_ref());
+        let set = record.and_then(|record| record.egress.as_deref());
         let policy = set.map_or_else(|| new.settings.egress.clone(), PolicyOverride::in_force);
         let spec = PoolSpec {
             project,

@@ -20,8 +20,10 @@ impl InstanceRefresher for Runs {
         let is_current = |key: &PoolKey| self.is_current(entry, key).unwrap_or(true);
         self.scheduler.close_pools(record.id, |key| is_reached(key) && is_current(key));
         self.keep_minimum(entry).await;
-        // It may have been resumed.
-        self.dispatch.queues.sign((record.project, record.id));
+        // It may have been resumed. Where nothing waits, there is nothing to look for.
+        if self.dispatch.backlog.of(record.id) > 0 {
+            self.dispatch.queues.sign((record.project, record.id));
+        }
     }
 
     async fn vars_changed(&self, project: ProjectId) {

@@ -115,6 +115,7 @@ pub use trigger::{
     CronTrigger, EventFilter, EventTrigger, InvalidEventFilter, QueueTrigger, Redelivery, WebhookReply, WebhookTrigger,
 };
 pub use version::{
-    BuildLine, BuildLog, Deployment, DeploymentGroup, DeploymentKind, FunctionRecord, GroupMember, VersionRecord,
+    Aliases, BuildLine, BuildLog, Deployment, DeploymentGroup, DeploymentKind, FunctionRecord, GroupMember,
+    VersionRecord,
 };
 pub use webhook_scheme::WebhookScheme;

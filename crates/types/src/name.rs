@@ -95,10 +95,13 @@ impl InvalidName {
 // === impl AliasName ===
 
 impl AliasName {
+    /// The name of [`live`](Self::live).
+    pub const LIVE: &str = "live";
+
     /// The alias that a function's plain URL follows.
     #[must_use]
     pub fn live() -> Self {
-        Self("live".into())
+        Self(Self::LIVE.into())
     }
 }
 

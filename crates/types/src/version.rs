@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -63,6 +64,10 @@ pub struct VersionRecord {
     pub created_at: Timestamp,
 }
 
+/// Aliases by name. A server keeps those of all functions in memory, and most functions have one: a node of a B-tree, with
+/// places for eleven, would be most of what a function takes there.
+pub type Aliases = LiteMap<AliasName, Alias>;
+
 /// A function as the registry keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionRecord {
@@ -75,7 +80,7 @@ pub struct FunctionRecord {
     /// The number of the newest version; 0 before the first.
     pub latest_version: u32,
     /// Where each alias points.
-    pub aliases: BTreeMap<AliasName, Alias>,
+    pub aliases: Aliases,
     /// Instances that the version behind `live` keeps without calls, so that a start need not read every version.
     #[serde(default)]
     pub min_instances: u32,
@@ -95,7 +100,7 @@ pub struct FunctionRecord {
     pub paused: bool,
     /// What it may connect to, where that was set by hand: for every version, in place of their manifests' words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub egress: Option<PolicyOverride>,
+    pub egress: Option<Box<PolicyOverride>>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When anything in this record last changed.
@@ -152,7 +157,7 @@ impl FunctionRecord {
     /// Where `live` points.
     #[must_use]
     pub fn live(&self) -> Option<&Alias> {
-        self.aliases.get(&AliasName::live())
+        self.aliases.get_by(|name| name.as_str().cmp(AliasName::LIVE))
     }
 
     /// Whether an alias sends calls to this version.
